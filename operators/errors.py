@@ -1,0 +1,51 @@
+"""Every error Parley raises on purpose: one small tree, so that a caller can catch as much as it means to."""
+
+from __future__ import annotations
+
+
+class ParleyError(Exception):
+    """The root of the tree."""
+
+
+class Invalid(ParleyError):
+    """Input that can't be taken. Says which field is wrong and how to mend it.
+
+    Args:
+        field: the field's path, as the sender wrote it (`text`, `events.3.payload.start`).
+        fix: what would be accepted.
+    """
+
+    def __init__(self, field: str, fix: str) -> None:
+        super().__init__(f"{field}: {fix}")
+        self.field = field
+        self.fix = fix
+
+
+class Unknown(ParleyError):
+    """Something was named that does not exist: a meeting, a lane, a team."""
+
+
+class Refused(ParleyError):
+    """A well-formed request that the thing's present state does not allow.
+
+    Args:
+        reason: a short code that programs can read (`ended`, `paused`).
+        fix: what the sender can do about it.
+    """
+
+    def __init__(self, reason: str, fix: str) -> None:
+        super().__init__(f"{reason}: {fix}")
+        self.reason = reason
+        self.fix = fix
+
+
+class Fenced(ParleyError):
+    """This process was replaced: another one owns its lane, so nothing more may be written."""
+
+
+class Unavailable(ParleyError):
+    """A service can't answer at the moment. Trying again later is right."""
+
+
+class SetupFailed(ParleyError):
+    """Something Parley needs could not be started or reached. The message says what and what to do."""

@@ -1,0 +1,385 @@
+"""The domain model: what enters the log, what the operators hand on, and what the models are asked and answer.
+
+Times of arrival are whole milliseconds since the Unix epoch. Times of speech are seconds from the meeting's start.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Annotated, Any, Literal, Self
+
+import langcodes
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from operators.errors import Invalid
+
+ENTRY_SCHEMA = 1
+MAX_TEXT = 20_000
+"""Characters a chunk may hold: a quarter of an hour of speech."""
+MAX_SECONDS = 7 * 24 * 3600.0
+"""The latest time of speech: a week after the meeting's start."""
+
+
+def language_tag(tag: str) -> str:
+    """Check and normalise a BCP 47 language tag (`pt-br` becomes `pt-BR`).
+
+    Raises:
+        ValueError: the tag is not one.
+    """
+    if not langcodes.tag_is_valid(tag):
+        raise ValueError(f"{tag!r} is not a language tag; write one such as 'en', 'pt' or 'zh-Hant'")
+    return langcodes.standardize_tag(tag)
+
+
+def _source_language(tag: str) -> str:
+    return tag if tag == "auto" else language_tag(tag)
+
+
+def _present(text: str) -> str:
+    if not text.strip():
+        raise ValueError("must hold something other than white space")
+    if "\x00" in text:
+        raise ValueError("must not hold the character NUL")
+    return text
+
+
+def _seconds(value: float) -> float:
+    if not math.isfinite(value) or not 0 <= value <= MAX_SECONDS:
+        raise ValueError("must be seconds from the meeting's start, from 0 to a week")
+    return value
+
+
+Language = Annotated[str, AfterValidator(language_tag)]
+SourceLanguage = Annotated[str, AfterValidator(_source_language)]
+Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_present)]
+Seconds = Annotated[float, AfterValidator(_seconds)]
+
+
+class Model(BaseModel):
+    """A value that crosses a boundary: immutable, and strict about unknown fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Chunk(Model):
+    """A piece of one speaker's speech as its source sees it now. The same `chunk_id` again is a revision of it.
+
+    `start` and `end` are seconds from the meeting's start; `is_final` and `language` are the source's word, if it has one.
+    """
+
+    chunk_id: Name
+    speaker: Name
+    text: Annotated[str, Field(max_length=MAX_TEXT), AfterValidator(_present)]
+    start: Seconds
+    end: Seconds
+    is_final: bool | None = None
+    language: Language | None = None
+    source: Name = "api"
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.end < self.start:
+            raise ValueError("end must not lie before start")
+        return self
+
+
+class MeetingConfig(Model):
+    """What a meeting's stream is to be turned into. A change takes effect at the `config` entry that carries it."""
+
+    source_language: SourceLanguage = "auto"
+    target_languages: tuple[Language, ...] = ()
+    context_sentences: int = Field(default=3, ge=0, le=20)
+    """How many sentences before the one to translate go along as context."""
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Self:
+        if len(set(self.target_languages)) != len(self.target_languages):
+            raise ValueError("target_languages must not name a language twice")
+        return self
+
+
+class Clock(StrEnum):
+    """Whose time orders a meeting: Redis' own at acceptance, or that of a recording."""
+
+    LIVE = "live"
+    RECORDED = "recorded"
+
+
+class Started(Model):
+    """A meeting begins, or (a later generation) speech came after it had timed out."""
+
+    kind: Literal["started"] = "started"
+    clock: Clock
+    generation: int = Field(ge=1)
+    config: MeetingConfig
+
+
+class ConfigChanged(Model):
+    """The meeting's config from here on."""
+
+    kind: Literal["config"] = "config"
+    config: MeetingConfig
+
+
+class Moved(Model):
+    """The meeting goes on in another lane."""
+
+    kind: Literal["moved"] = "moved"
+    lane: Name
+
+
+class Ended(Model):
+    """The meeting is over."""
+
+    kind: Literal["ended"] = "ended"
+    reason: Name = "ended by request"
+
+
+Kind = Literal["started", "chunk", "config", "moved", "ended"]
+Payload = Started | Chunk | ConfigChanged | Moved | Ended
+_PAYLOADS: dict[str, type[Started | Chunk | ConfigChanged | Moved | Ended]] = {
+    "started": Started,
+    "chunk": Chunk,
+    "config": ConfigChanged,
+    "moved": Moved,
+    "ended": Ended,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One accepted entry of a meeting's log. `n` counts the meeting's entries from 1; `arrived_at` is in ms and never runs back."""
+
+    team_id: str
+    meeting_id: str
+    n: int
+    event_id: str
+    arrived_at: int
+    payload: Payload
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Time passed and nothing came. `k` counts the ticks since the meeting's last entry; `idle` marks the last: it times out."""
+
+    meeting_id: str
+    at: int
+    k: int
+    idle: bool = False
+
+
+Item = Entry | Tick
+
+
+def parse_payload(kind: str, payload: Mapping[str, Any] | str | bytes) -> Payload:
+    """Read a payload of a kind, as an object or as JSON.
+
+    Raises:
+        Invalid: names the field and the fix.
+    """
+    model = _PAYLOADS.get(kind)
+    if model is None:
+        raise Invalid("kind", f"must be one of {', '.join(_PAYLOADS)}, not {kind[:40]!r}")
+    try:
+        if isinstance(payload, str | bytes):
+            return model.model_validate_json(payload)
+        return model.model_validate(payload)
+    except ValidationError as error:
+        raise first_invalid(error) from None
+
+
+def first_invalid(error: ValidationError) -> Invalid:
+    """The first thing pydantic found wrong, as our own error. The value itself is left out: it may be speech."""
+    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    message = first["msg"].removeprefix("Value error, ")
+    field = ".".join(str(part) for part in first["loc"])
+    return Invalid(field or message.split(" ", 1)[0], message)
+
+
+def parse_entry(fields: Mapping[str, str]) -> Entry:
+    """Read an entry of the log from its stream fields.
+
+    Args:
+        fields: `schema`, `team_id`, `meeting_id`, `n`, `event_id`, `kind`, `arrived_at` (ms), `payload` (JSON), all strings.
+
+    Raises:
+        Invalid: names the field and the fix.
+    """
+    if fields.get("schema") != str(ENTRY_SCHEMA):
+        raise Invalid("schema", f"must be {ENTRY_SCHEMA}")
+    for name in ("team_id", "meeting_id", "event_id", "kind", "payload"):
+        if not fields.get(name):
+            raise Invalid(name, "must be present")
+    numbers: dict[str, int] = {}
+    for name in ("n", "arrived_at"):
+        try:
+            numbers[name] = int(fields.get(name, ""))
+        except ValueError:
+            raise Invalid(name, "must be a whole number") from None
+    return Entry(
+        team_id=fields["team_id"],
+        meeting_id=fields["meeting_id"],
+        n=numbers["n"],
+        event_id=fields["event_id"],
+        arrived_at=numbers["arrived_at"],
+        payload=parse_payload(fields["kind"], fields["payload"]),
+    )
+
+
+# --- what the operators hand on ---
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """A chunk as it reads now. `n` is the ordinal of the chunk's first entry, `at` the arrival of this revision (ms)."""
+
+    n: int
+    at: int
+    chunk: Chunk
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """What one item means once repeats are gone: time moved to `at`, and at most one of these things happened.
+
+    Attributes:
+        at: the item's time (ms).
+        n: ordinal of the last entry.
+        began: when the meeting's first entry arrived (ms); stream seconds count from it.
+        revised: a new chunk or a changed one.
+        closed: ids of chunks that take no more revisions.
+        late: a revision that came after its chunk was closed; it changes nothing.
+        config: the config from here on, if it changed.
+        ended: the meeting ended or timed out: flush, and keep nothing.
+    """
+
+    at: int
+    n: int
+    began: int
+    revised: Revision | None = None
+    closed: tuple[str, ...] = ()
+    late: Chunk | None = None
+    config: MeetingConfig | None = None
+    ended: bool = False
+
+
+class Boundary(StrEnum):
+    """What ends a sentence: its mark, a pause or the length limit (unpunctuated speech only), the meeting's end, or nothing yet."""
+
+    MARK = "mark"
+    PAUSE = "pause"
+    LENGTH = "length"
+    END = "end"
+    OPEN = "open"
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """A sentence as it reads now.
+
+    Attributes:
+        id: made from the ordinal of the chunk it began in; it never changes.
+        revision: counts from 1, and goes on where a retracted sentence comes back.
+        start, end: speech time, seconds from the meeting's start.
+        language: the source's word for it, where it has one.
+        first_emitted: when it was first put out, in stream seconds from the meeting's start.
+        first_text: what was put out then.
+    """
+
+    id: str
+    revision: int
+    speaker: str
+    text: str
+    start: float
+    end: float
+    boundary: Boundary
+    language: str | None
+    first_emitted: float
+    first_text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Retracted:
+    """A sentence that merged into another, or was taken back. `revision` is its last one plus one."""
+
+    id: str
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class Interim:
+    """What a speaker is saying and no sentence holds yet. An empty text takes it away."""
+
+    speaker: str
+    text: str
+    start: float
+
+
+@dataclass(frozen=True, slots=True)
+class Sentences:
+    """What one update did to a meeting's sentences.
+
+    Attributes:
+        put_out: new sentences and new revisions, in reading order.
+        retracted: sentences that are gone.
+        settled: sentences (their current revision) stable enough to be translated now; each revision is named once at most,
+            and every revision that stays current is named in the end.
+        interims: growing text, a speaker each, only where it changed.
+    """
+
+    put_out: tuple[Sentence, ...] = ()
+    retracted: tuple[Retracted, ...] = ()
+    settled: tuple[Sentence, ...] = ()
+    interims: tuple[Interim, ...] = ()
+
+
+# --- what the models are asked and answer ---
+
+
+@dataclass(frozen=True, slots=True)
+class TranslationRequest:
+    """One sentence to be translated into one language.
+
+    Attributes:
+        source_language: a language tag, or None where it is to be detected.
+        context: the sentences before it, oldest first, as `speaker: text`.
+    """
+
+    team_id: str
+    meeting_id: str
+    sentence_id: str
+    revision: int
+    language: str
+    source_language: str | None
+    text: str
+    context: tuple[str, ...] = ()
+
+
+class CaptionStatus(StrEnum):
+    """How a sentence stands in a language. All but `owed` are final."""
+
+    OWED = "owed"
+    TRANSLATED = "translated"
+    SAME = "same"
+    UNTRANSLATED = "untranslated"
+
+
+@dataclass(frozen=True, slots=True)
+class Translation:
+    """The answer to a request.
+
+    Attributes:
+        status: `translated`, `same` (it is in that language already) or `untranslated` (it never will be: see `reason`).
+        text: the translation; the source text for `same`; None for `untranslated`.
+        engine: name and version of what translated it.
+        cached: whether it came from the cache of short utterances.
+    """
+
+    status: CaptionStatus
+    text: str | None
+    engine: str
+    reason: str | None = None
+    cached: bool = False

@@ -1,0 +1,82 @@
+"""What the repositories hand out: rows of the tables as immutable values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+from operators.model import CaptionStatus, Clock, MeetingConfig
+
+DEFAULT_TEAM = "default"
+
+MeetingStatus = Literal["created", "live", "paused", "ended", "timed_out"]
+EventKind = Literal["sentence", "retracted", "caption", "status"]
+
+
+@dataclass(frozen=True, slots=True)
+class MeetingRecord:
+    """A meeting. `n` is the last committed ordinal, `accepted` the last one known to be accepted, `seq` the last live event's."""
+
+    id: UUID
+    team_id: str
+    external_id: str | None
+    title: str
+    clock: Clock
+    status: MeetingStatus
+    lane_id: str
+    config: MeetingConfig
+    generation: int
+    n: int
+    log_id: str | None
+    accepted: int
+    counters: dict[str, int]
+    seq: int
+    began_at: datetime | None
+    ended_at: datetime | None
+    end_reason: str | None
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class SentenceRecord:
+    """A sentence as stored: its last revision. Times are seconds from the meeting's start."""
+
+    id: str
+    revision: int
+    speaker: str
+    text: str
+    start: float
+    end: float
+    boundary: str
+    language: str | None
+    first_emitted: float
+    first_text: str
+    retracted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CaptionRecord:
+    """A sentence in a language. `revision` is the sentence's revision it speaks of; `asked` counts requests over all revisions."""
+
+    sentence_id: str
+    revision: int
+    language: str
+    status: CaptionStatus
+    text: str | None
+    engine: str | None
+    reason: str | None
+    version: int
+    asked: int
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A live event of a meeting. `seq` has no gap within a meeting; what repeats a `seq` is the same event."""
+
+    team_id: str
+    meeting_id: str
+    seq: int
+    kind: EventKind
+    payload: dict[str, Any]

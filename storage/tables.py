@@ -1,0 +1,180 @@
+"""The tables. Postgres holds the truth: what was said, how it reads in each language, and each meeting's state.
+
+Every row belongs to a team. Rows of sentences hold nothing of the wall clock: replaying a log gives the same rows.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    DateTime,
+    Double,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    func,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+def _now(name: str) -> Column[object]:
+    return Column(name, DateTime(timezone=True), nullable=False, server_default=func.now())
+
+
+teams = Table(
+    "teams",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    _now("created_at"),
+)
+
+lanes = Table(
+    "lanes",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("kind", Text, CheckConstraint("kind in ('live', 'batch')", name="kind"), nullable=False),
+    # Raised by each process that takes the lane over; a process with an older one can't write.
+    Column("epoch", BigInteger, nullable=False, server_default="0"),
+    Column("pid", Integer),
+    Column("node", Text),
+    Column("state", Text, nullable=False, server_default="stopped"),
+    Column("counters", JSONB, nullable=False, server_default="{}"),
+    _now("updated_at"),
+)
+
+meetings = Table(
+    "meetings",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("team_id", ForeignKey("teams.id"), nullable=False),
+    Column("external_id", Text),
+    Column("title", Text, nullable=False, server_default=""),
+    Column("clock", Text, CheckConstraint("clock in ('live', 'recorded')", name="clock"), nullable=False),
+    Column(
+        "status",
+        Text,
+        CheckConstraint("status in ('created', 'live', 'paused', 'ended', 'timed_out')", name="status"),
+        nullable=False,
+        server_default="created",
+    ),
+    Column("lane_id", ForeignKey("lanes.id"), nullable=False),
+    Column("config", JSONB, nullable=False),
+    Column("generation", Integer, nullable=False, server_default="1"),
+    # Ordinal of the last entry that is committed, the log's id to read on from, and the operators' states at that point.
+    Column("n", BigInteger, nullable=False, server_default="0"),
+    Column("log_id", Text),
+    Column("state", JSONB),
+    # Ordinal of the last entry accepted at the door, as far as it was noted: more than the log holds after a crash was lost.
+    Column("accepted", BigInteger, nullable=False, server_default="0"),
+    Column("counters", JSONB, nullable=False, server_default="{}"),
+    # Of the last live event; taken in the transaction that writes the row.
+    Column("seq", BigInteger, nullable=False, server_default="0"),
+    Column("began_at", DateTime(timezone=True)),
+    Column("ended_at", DateTime(timezone=True)),
+    Column("end_reason", Text),
+    _now("created_at"),
+    UniqueConstraint("team_id", "external_id"),
+    Index("ix_meetings_team_id_created_at", "team_id", "created_at"),
+    Index("ix_meetings_lane_id_status", "lane_id", "status"),
+)
+
+participants = Table(
+    "participants",
+    metadata,
+    Column("team_id", ForeignKey("teams.id"), nullable=False),
+    Column("meeting_id", ForeignKey("meetings.id", ondelete="CASCADE"), primary_key=True),
+    Column("name", Text, primary_key=True),
+)
+
+sentences = Table(
+    "sentences",
+    metadata,
+    Column("team_id", ForeignKey("teams.id"), nullable=False),
+    Column("meeting_id", ForeignKey("meetings.id", ondelete="CASCADE"), primary_key=True),
+    Column("id", Text, primary_key=True),
+    Column("revision", Integer, nullable=False),
+    Column("speaker", Text, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("start", Double, nullable=False),
+    Column("end", Double, nullable=False),
+    Column("boundary", Text, nullable=False),
+    Column("language", Text),
+    Column("first_emitted", Double, nullable=False),
+    Column("first_text", Text, nullable=False),
+    Column("retracted", Boolean, nullable=False, server_default="false"),
+    Index("ix_sentences_meeting_id_start", "meeting_id", "start"),
+)
+
+captions = Table(
+    "captions",
+    metadata,
+    Column("team_id", ForeignKey("teams.id"), nullable=False),
+    Column("meeting_id", Uuid, primary_key=True),
+    Column("sentence_id", Text, primary_key=True),
+    Column("language", Text, primary_key=True),
+    # The sentence's revision that this row speaks of. The sentence may be further on until its new text has settled.
+    Column("revision", Integer, nullable=False),
+    Column(
+        "status",
+        Text,
+        CheckConstraint("status in ('owed', 'translated', 'same', 'untranslated')", name="status"),
+        nullable=False,
+    ),
+    Column("text", Text),
+    Column("engine", Text),
+    Column("reason", Text),
+    # Raised by each final answer; 0 while the first is owed.
+    Column("version", Integer, nullable=False, server_default="0"),
+    # Requests made for this sentence, over all revisions.
+    Column("asked", Integer, nullable=False, server_default="0"),
+    # When the backfill may pay what is owed: at once, or once the lane must have given up.
+    Column("due_at", DateTime(timezone=True)),
+    ForeignKeyConstraint(["meeting_id", "sentence_id"], ["sentences.meeting_id", "sentences.id"], ondelete="CASCADE"),
+    Index("ix_captions_owed", "due_at", postgresql_where="status = 'owed'"),
+)
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("team_id", ForeignKey("teams.id"), nullable=False),
+    Column("meeting_id", ForeignKey("meetings.id", ondelete="CASCADE"), primary_key=True),
+    Column("seq", BigInteger, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("payload", JSONB, nullable=False),
+    _now("created_at"),
+)
+
+dead_letters = Table(
+    "dead_letters",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=True),
+    Column("team_id", ForeignKey("teams.id")),
+    Column("meeting_id", Uuid),
+    Column("lane_id", Text, nullable=False),
+    # The log's id of the entry: an entry that is read again is kept once.
+    Column("log_id", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("fields", JSONB, nullable=False),
+    _now("created_at"),
+    UniqueConstraint("lane_id", "log_id"),
+)
