@@ -246,20 +246,25 @@ class Update:
     """What one item means once repeats are gone: time moved to `at`, and at most one of these things happened.
 
     Attributes:
+        team_id, meeting_id: empty before the first entry.
         at: the item's time (ms).
         n: ordinal of the last entry.
         began: when the meeting's first entry arrived (ms); stream seconds count from it.
         revised: a new chunk or a changed one.
+        repeated: an entry that said again what its chunk says already; it changes nothing.
         closed: ids of chunks that take no more revisions.
         late: a revision that came after its chunk was closed; it changes nothing.
         config: the config from here on, if it changed.
         ended: the meeting ended or timed out: flush, and keep nothing.
     """
 
+    team_id: str
+    meeting_id: str
     at: int
     n: int
     began: int
     revised: Revision | None = None
+    repeated: bool = False
     closed: tuple[str, ...] = ()
     late: Chunk | None = None
     config: MeetingConfig | None = None
@@ -282,8 +287,8 @@ class Sentence:
 
     Attributes:
         id: made from the ordinal of the chunk it began in; it never changes.
-        revision: counts from 1, and goes on where a retracted sentence comes back.
-        start, end: speech time, seconds from the meeting's start.
+        revision: counts what it said (speaker, text, language) from 1, and goes on where a retracted sentence comes back.
+        start, end: speech time, seconds from the meeting's start. They and `boundary` may be put right within a revision.
         language: the source's word for it, where it has one.
         first_emitted: when it was first put out, in stream seconds from the meeting's start.
         first_text: what was put out then.
@@ -323,7 +328,7 @@ class Sentences:
     """What one update did to a meeting's sentences.
 
     Attributes:
-        put_out: new sentences and new revisions, in reading order.
+        put_out: new sentences and new revisions, and known revisions whose times or boundary were put right, in reading order.
         retracted: sentences that are gone.
         settled: sentences (their current revision) stable enough to be translated now; each revision is named once at most,
             and every revision that stays current is named in the end.

@@ -12,6 +12,7 @@ from operators.model import CaptionStatus, Clock, MeetingConfig
 DEFAULT_TEAM = "default"
 
 MeetingStatus = Literal["created", "live", "paused", "ended", "timed_out"]
+OPEN_STATUSES: tuple[MeetingStatus, ...] = ("created", "live", "paused")
 EventKind = Literal["sentence", "retracted", "caption", "status"]
 
 

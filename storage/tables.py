@@ -58,7 +58,10 @@ lanes = Table(
     Column("pid", Integer),
     Column("node", Text),
     Column("state", Text, nullable=False, server_default="stopped"),
-    Column("counters", JSONB, nullable=False, server_default="{}"),
+    # As of the last sign of life: the log's id up to which all was committed, calls without an answer, entries in the log.
+    Column("log_id", Text, nullable=False, server_default="0-0"),
+    Column("waiting", Integer, nullable=False, server_default="0"),
+    Column("log_length", BigInteger, nullable=False, server_default="0"),
     _now("updated_at"),
 )
 

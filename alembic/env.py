@@ -1,0 +1,23 @@
+"""How Alembic runs our migrations: on the connection it is handed, within that connection's transaction."""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection, Engine
+
+from alembic import context
+from storage.tables import metadata
+
+
+def migrate(connection: Connection) -> None:
+    """Run what Alembic was asked to run."""
+    context.configure(connection=connection, target_metadata=metadata, compare_server_default=True)
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+bind: Connection | Engine = context.config.attributes["connection"]
+if isinstance(bind, Engine):
+    with bind.connect() as opened:
+        migrate(opened)
+else:
+    migrate(bind)

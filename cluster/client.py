@@ -1,0 +1,100 @@
+"""A client of Parley's HTTP door: opens meetings, sends their events so that none is lost, and reads what became of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+
+import httpx
+import stamina
+
+from operators.errors import ParleyError, Unavailable
+
+TIMEOUT = 30.0
+"""Seconds one request may take."""
+RETRY_FOR = 120.0
+"""Seconds a request is tried again for, where the server can't be reached or is overloaded."""
+
+
+class Rejected(ParleyError):
+    """The server refused a request. The message is the server's own: what is wrong and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What became of a batch of events."""
+
+    accepted: int
+    repeated: int
+    refused: int
+
+
+class Client:
+    """Talks to one server.
+
+    Args:
+        url: `http://127.0.0.1:8000`.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._http = httpx.AsyncClient(base_url=url, timeout=TIMEOUT)
+
+    async def __aenter__(self) -> Client:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._http.aclose()
+
+    async def open_meeting(self, body: dict[str, Any]) -> dict[str, Any]:
+        """Open a meeting; one with the same external id is found again."""
+        return await self._call("POST", "/api/meetings", body)
+
+    async def meeting(self, meeting_id: str) -> dict[str, Any]:
+        """How a meeting stands."""
+        return await self._call("GET", f"/api/meetings/{meeting_id}")
+
+    async def send(self, meeting_id: str, events: Sequence[dict[str, Any]]) -> Sent:
+        """Send events. Each has an `event_id`, so that sending a batch again does not double any.
+
+        Raises:
+            Rejected: an event was refused; those before it in the batch may have been accepted.
+        """
+        answer = await self._call("POST", f"/api/meetings/{meeting_id}/events", {"events": list(events)})
+        return Sent(answer["accepted"], answer["repeated"], answer["refused"])
+
+    async def sentences(self, meeting_id: str) -> list[dict[str, Any]]:
+        """The meeting's sentences, last revisions, in reading order."""
+        return (await self._call("GET", f"/api/meetings/{meeting_id}/sentences"))["sentences"]
+
+    async def captions(self, meeting_id: str) -> list[dict[str, Any]]:
+        """The meeting's captions in all languages, in reading order."""
+        return (await self._call("GET", f"/api/meetings/{meeting_id}/captions"))["captions"]
+
+    async def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        async for attempt in stamina.retry_context(
+            on=(httpx.TransportError, Unavailable), attempts=None, timeout=RETRY_FOR, wait_max=5.0
+        ):
+            with attempt:
+                response = await self._http.request(method, path, json=body)
+                if response.status_code in (httpx.codes.TOO_MANY_REQUESTS, httpx.codes.SERVICE_UNAVAILABLE):
+                    await asyncio.sleep(float(response.headers.get("Retry-After", 0)))
+                    raise Unavailable(f"{path}: {response.status_code}")
+                if response.is_error:
+                    raise Rejected(_explain(response))
+                return response.json()
+        raise AssertionError("retries end with an answer or an error")
+
+
+def _explain(response: httpx.Response) -> str:
+    """The server's problem (RFC 9457) in one line."""
+    try:
+        problem = response.json()
+    except ValueError:
+        return f"the server answered {response.status_code}"
+    fields = "; ".join(f"{e['field']}: {e['detail']}" for e in problem.get("errors", []))
+    return f"{problem.get('title', response.status_code)}: {fields or problem.get('detail', '')}"

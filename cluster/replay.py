@@ -1,0 +1,191 @@
+"""Replays recordings through the HTTP door of a running system, waits until every caption is there, and writes what it stored."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rich.progress import Progress, TaskID
+
+from cluster.client import Client, Sent
+from cluster.recording import Recorded, Recording
+from operators.errors import ParleyError
+from operators.model import Clock
+
+BATCH = 200
+"""Events sent at once where nothing has to be on time."""
+RENEW = 60.0
+"""Seconds of silence after which an empty batch says that the importer still lives."""
+POLL = 0.3
+"""Seconds between two looks at a meeting that is being finished."""
+OVER = ("ended", "timed_out")
+
+
+class ReplayFailed(ParleyError):
+    """A replay could not be finished."""
+
+
+@dataclass(frozen=True)
+class ReplayOptions:
+    """How recordings are replayed.
+
+    Attributes:
+        speed: times the recording's own; None sends as fast as the door takes it.
+        clock: `recorded` orders the meeting by the recording's times, `live` by the time of acceptance.
+        language: what is spoken.
+        targets: what it is translated into.
+    """
+
+    speed: float | None
+    clock: Clock
+    language: str
+    targets: tuple[str, ...]
+
+
+@dataclass
+class Replayed:
+    """What became of a recording."""
+
+    name: str
+    meeting_id: str
+    sent: Sent
+    seconds: float
+    counters: dict[str, int]
+    sentences: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    captions: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+
+
+async def replay(
+    client: Client, recordings: Sequence[Recording], options: ReplayOptions, out: Path, progress: Progress
+) -> list[Replayed]:
+    """Replay recordings side by side and write `NAME.sentences.jsonl` and `NAME.captions.jsonl` for each into a folder.
+
+    Raises:
+        Rejected: the server refused something.
+        Unavailable: the server could not be reached.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(_replay(client, r, options, out, progress)) for r in recordings]
+    return [task.result() for task in tasks]
+
+
+async def _replay(
+    client: Client, recording: Recording, options: ReplayOptions, out: Path, progress: Progress
+) -> Replayed:
+    began = time.monotonic()
+    bar = progress.add_task(f"{recording.name}: sending", total=len(recording.events))
+    meeting = await client.open_meeting(_meeting(recording, options))
+    sent = await _send(client, recording, options, meeting, progress, bar)
+    await _finish(client, meeting["id"], recording.name, progress, bar)
+    done = await client.meeting(meeting["id"])
+    scale = options.speed or 1.0 if options.clock is Clock.LIVE else 1.0
+    result = Replayed(recording.name, meeting["id"], sent, 0.0, done["counters"])
+    result.sentences = [_sentence(row, scale) for row in await client.sentences(meeting["id"])]
+    result.captions = [_caption(row) for row in await client.captions(meeting["id"])]
+    _write(out / f"{recording.name}.sentences.jsonl", result.sentences)
+    _write(out / f"{recording.name}.captions.jsonl", result.captions)
+    result.seconds = time.monotonic() - began
+    return result
+
+
+def _meeting(recording: Recording, options: ReplayOptions) -> dict[str, Any]:
+    targets = "+".join(options.targets) or "none"
+    body: dict[str, Any] = {
+        # The same recording replayed in the same way is the same meeting, so repeating a replay adds nothing.
+        "external_id": f"replay-{recording.name}-{recording.digest}-{options.clock}-{options.language}-{targets}",
+        "title": recording.name,
+        "clock": str(options.clock),
+        "config": {"source_language": options.language, "target_languages": list(options.targets)},
+    }
+    if options.clock is Clock.RECORDED:
+        body["began_at"] = recording.began_at
+    return body
+
+
+async def _send(
+    client: Client,
+    recording: Recording,
+    options: ReplayOptions,
+    meeting: dict[str, Any],
+    progress: Progress,
+    bar: TaskID,
+) -> Sent:
+    base = recording.began_at if options.clock is Clock.RECORDED else None
+    accepted = repeated = refused = 0
+    events = [_event(k, recorded, base) for k, recorded in enumerate(recording.events)]
+    end: dict[str, Any] = {"event_id": "end", "kind": "ended", "payload": {"reason": "the recording ended"}}
+    if base is not None:
+        end["at"] = events[-1]["at"]
+    batches = _on_time(recording.events, options.speed) if options.speed else _at_once(len(events))
+    started = time.monotonic()
+    for first, last, due in batches:
+        while (wait := started + due - time.monotonic()) > RENEW:
+            await asyncio.sleep(RENEW)
+            await client.send(meeting["id"], [])
+        await asyncio.sleep(max(0.0, wait))
+        became = await client.send(meeting["id"], events[first:last])
+        accepted, repeated = accepted + became.accepted, repeated + became.repeated
+        refused += became.refused
+        progress.update(bar, completed=last)
+    await client.send(meeting["id"], [end])
+    return Sent(accepted, repeated, refused)
+
+
+def _at_once(count: int) -> Iterator[tuple[int, int, float]]:
+    for first in range(0, count, BATCH):
+        yield first, min(first + BATCH, count), 0.0
+
+
+def _on_time(events: Sequence[Recorded], speed: float) -> Iterator[tuple[int, int, float]]:
+    """Each event at its time; those of one instant together. Gives the slice, and when it is due in seconds."""
+    first = 0
+    for k in range(1, len(events) + 1):
+        if k == len(events) or events[k].at > events[first].at:
+            yield first, k, events[first].at / speed
+            first = k
+
+
+def _event(k: int, recorded: Recorded, base: int | None) -> dict[str, Any]:
+    event: dict[str, Any] = {
+        "event_id": f"line-{k + 1}",
+        "payload": recorded.chunk.model_dump(mode="json", exclude_none=True),
+    }
+    if base is not None:
+        event["at"] = base + round(recorded.at * 1000)
+    return event
+
+
+async def _finish(client: Client, meeting_id: str, name: str, progress: Progress, bar: TaskID) -> None:
+    """Wait until the meeting has ended and nothing is owed."""
+    progress.update(bar, description=f"{name}: captions", total=None)
+    most = 0
+    while True:
+        meeting = await client.meeting(meeting_id)
+        owed = meeting["owed"]
+        if meeting["status"] in OVER and not owed:
+            break
+        most = max(most, owed)
+        progress.update(bar, description=f"{name}: {owed} captions to come" if owed else f"{name}: captions")
+        await asyncio.sleep(POLL)
+    progress.update(bar, description=f"{name}: done", total=1, completed=1)
+
+
+def _sentence(row: dict[str, Any], scale: float) -> dict[str, Any]:
+    names = ("id", "revision", "speaker", "text", "start", "end", "boundary", "first_emitted", "first_text")
+    # A recording played N times as fast by a live clock spoke N seconds of its own in each.
+    return {name: row[name] for name in names} | {"first_emitted": round(row["first_emitted"] * scale, 3)}
+
+
+def _caption(row: dict[str, Any]) -> dict[str, Any]:
+    names = ("sentence_id", "revision", "language", "text", "status", "engine", "version", "asked")
+    return {name: row[name] for name in names}
+
+
+def _write(path: Path, rows: Sequence[dict[str, Any]]) -> None:
+    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")

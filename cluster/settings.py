@@ -1,0 +1,49 @@
+"""Everything that can be set, from the environment (`PARLEY_…`) or a `.env` file. docs/settings.md lists it; a test compares."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, PositiveFloat, PositiveInt, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+Translator = Literal["firefox", "none"]
+
+
+class Settings(BaseSettings):
+    """Parley's settings. Each one's description is its documentation."""
+
+    model_config = SettingsConfigDict(env_prefix="PARLEY_", env_file=".env", extra="ignore", frozen=True)
+
+    data_dir: Path | None = Field(
+        default=None,
+        description="Where the embedded stores keep their data. Default: the user's data folder; /var/lib/parley as root.",
+    )
+    postgres_url: SecretStr | None = Field(
+        default=None, description="A Postgres of one's own, `postgresql://user:password@host/database`. Default: embedded."
+    )
+    redis_url: SecretStr | None = Field(
+        default=None, description="A Redis or Valkey of one's own, `redis://:password@host/0`. Default: embedded."
+    )
+    port: int = Field(default=8000, ge=1, le=65535, description="The port on 127.0.0.1 where the HTTP API answers.")
+    translator: Translator = Field(
+        default="firefox", description="What translates: `firefox` (offline, on the CPU) or `none`."
+    )
+    models: Path | None = Field(
+        default=None, description="A folder of further Firefox translation models, a folder each, beside those installed."
+    )
+    translation_replicas: PositiveInt = Field(
+        default=1, description="Processes that translate. One does some 40 sentences a second."
+    )
+    live_lanes: PositiveInt = Field(default=1, description="Lanes for live meetings.")
+    batch_lanes: PositiveInt = Field(default=1, description="Lanes for recorded meetings; started when there are any.")
+    in_flight: PositiveInt = Field(default=16, description="Translations that a lane has under way at once.")
+    capacity: PositiveInt = Field(
+        default=128,
+        description="Translations asked and not yet answered in a lane. Beyond it a live caption is owed, a batch lane waits.",
+    )
+    deadline: PositiveFloat = Field(
+        default=10.0, description="Seconds a translation may take. After that a live caption is owed and paid later."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="What is logged.")

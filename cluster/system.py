@@ -1,0 +1,331 @@
+"""All of Parley on this machine: stores, Ray, the Serve applications, lanes and steward, started and stopped in order."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import json
+import logging
+import os
+import shutil
+import socket
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal
+
+import httpx
+import ray
+import structlog
+from ray import serve as ray_serve
+from sqlalchemy import Engine, text
+from sqlalchemy.exc import OperationalError
+
+from cluster.logs import LEVEL, configure_logs
+from cluster.settings import Settings
+from cluster.supervisor import Charge, Supervisor
+from flows.actors import LaneProcess, Steward
+from flows.lane import LaneOptions
+from operators.errors import SetupFailed
+from serve.app import API_APP, API_ROUTE, TRANSLATION_APP, build_api, build_translation
+from serve.loopback import bind_loopback
+from serve.options import ApiOptions, TranslationOptions
+from storage.database import async_engine, async_redis, sync_engine
+from storage.embedded import EmbeddedStores, StoreUrls, default_data_dir
+from storage.log import Log
+from storage.meetings import Meetings
+from storage.migrate import upgrade
+from storage.placement import ensure_lane
+
+HOST = "127.0.0.1"
+OBJECT_STORE = 100 * 2**20
+"""Bytes of Ray's object store: nothing of ours goes through it."""
+BATCH_IDLE = 60.0
+"""Seconds without a recorded meeting after which a batch lane is stopped."""
+READY = 60.0
+"""Seconds everything gets to answer."""
+PATIENCE = 15.0
+"""Seconds lanes get to stop."""
+
+LaneKind = Literal["live", "batch"]
+log = structlog.get_logger(__name__)
+
+
+def set_up_worker() -> None:
+    """What each of Ray's worker processes does first: listen on this machine only, and log as we do."""
+    bind_loopback()
+    configure_logs()
+
+
+class System:
+    """Parley on one machine.
+
+    Args:
+        settings: what to run.
+        data_dir: where the embedded stores keep their data; only one system at a time runs on it.
+        durable: whether the embedded stores survive a loss of power. Only a system that is thrown away needs not.
+        say: told what is being started, in words for a person.
+    """
+
+    def __init__(
+        self, settings: Settings, data_dir: Path | None, *, durable: bool = True, say: Callable[[str], None] = lambda _: None
+    ) -> None:
+        self._settings = settings
+        self._data_dir = data_dir or settings.data_dir or default_data_dir()
+        self._durable = durable
+        self._say = say
+        self._stop: list[Callable[[], None]] = []
+        self._stopping = threading.Event()
+        self._supervisor: Supervisor | None = None
+        self._supervising: threading.Thread | None = None
+
+    @property
+    def url(self) -> str:
+        """Where the HTTP API answers."""
+        return f"http://{HOST}:{self._settings.port}"
+
+    def start(self) -> None:
+        """Start everything, or nothing: what was started is stopped again where a later part fails.
+
+        Raises:
+            SetupFailed: says what could not be started and what to do.
+        """
+        try:
+            self._start()
+        except BaseException:
+            self.stop()
+            raise
+
+    def _start(self) -> None:
+        self._claim()
+        self._check_port()
+        urls = self._start_stores()
+        self._say("bringing the database up to date")
+        upgrade(urls.postgres)
+        lost = asyncio.run(self._prepare(urls))
+        if lost:
+            self._say(f"the log had lost {lost} accepted entries; they are counted with their meetings")
+        self._start_ray()
+        self._start_serve(urls)
+        self._start_flow(urls)
+        self._say("waiting until everything answers")
+        self._await_ready()
+
+    def stop(self) -> None:
+        """Stop everything in the reverse order. What is under way is committed or stays owed; nothing is lost."""
+        while self._stop:
+            self._stop.pop()()
+
+    def __enter__(self) -> System:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _await_ready(self) -> None:
+        until = time.monotonic() + READY
+        missing: object = "no answer"
+        while time.monotonic() < until:
+            try:
+                answer = httpx.get(f"{self.url}/ready", timeout=5)
+                if answer.is_success:
+                    return
+                missing = answer.json().get("detail")
+            except httpx.HTTPError as error:
+                missing = type(error).__name__
+            time.sleep(0.1)
+        raise SetupFailed(f"not ready after {READY:.0f} seconds: {missing}")
+
+    def _claim(self) -> None:
+        """Hold the data folder: two systems on it would fight over its lanes."""
+        try:
+            self._data_dir.mkdir(parents=True, exist_ok=True)
+            handle = os.open(self._data_dir / "parley.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as error:
+            raise SetupFailed(f"the data folder {self._data_dir} can't be used: {error.strerror}") from error
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            running = os.read(handle, 1000).decode()
+            os.close(handle)
+            where = json.loads(running)["url"] if running else "a system that is starting"
+            raise SetupFailed(f"Parley runs on {self._data_dir} already: {where}") from None
+        os.ftruncate(handle, 0)
+        os.write(handle, json.dumps({"url": self.url, "pid": os.getpid()}).encode())
+        self._stop.append(lambda: os.close(handle))
+
+    def _check_port(self) -> None:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((HOST, self._settings.port))
+            except OSError as error:
+                raise SetupFailed(
+                    f"port {self._settings.port} is taken: choose another with --port or PARLEY_PORT"
+                ) from error
+
+    def _start_stores(self) -> StoreUrls:
+        settings = self._settings
+        if settings.postgres_url and settings.redis_url:
+            return StoreUrls(settings.postgres_url.get_secret_value(), settings.redis_url.get_secret_value())
+        if settings.postgres_url or settings.redis_url:
+            raise SetupFailed("give both PARLEY_POSTGRES_URL and PARLEY_REDIS_URL, or neither")
+        self._say(f"starting Postgres and Valkey in {self._data_dir}")
+        stores = EmbeddedStores(self._data_dir, durable=self._durable)
+        self._stop.append(stores.stop)
+        return stores.start()
+
+    def _lanes(self) -> list[tuple[str, LaneKind]]:
+        counts: list[tuple[LaneKind, int]] = [("live", self._settings.live_lanes), ("batch", self._settings.batch_lanes)]
+        return [(f"{kind}-{k + 1}", kind) for kind, count in counts for k in range(count)]
+
+    async def _prepare(self, urls: StoreUrls) -> int:
+        """Add the lanes, and reconcile the log with what was accepted. Returns how many entries were lost."""
+        engine, connection = async_engine(urls.postgres), async_redis(urls.redis)
+        try:
+            async with engine.begin() as transaction:
+                for lane_id, kind in self._lanes():
+                    await ensure_lane(transaction, lane_id, kind)
+            return sum((await Meetings(engine, Log(connection)).reconcile()).values())
+        finally:
+            await engine.dispose()
+            await connection.aclose()
+
+    def _start_ray(self) -> None:
+        self._say("starting Ray")
+        # Ray puts Unix sockets below its folder: their paths must stay short.
+        folder = Path(tempfile.mkdtemp(prefix="parley-"))
+        self._stop.append(lambda: shutil.rmtree(folder, ignore_errors=True))
+        os.environ.update(
+            {
+                "RAY_USAGE_STATS_ENABLED": "0",
+                "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
+                "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+                "RAY_DEDUP_LOGS": "0",
+                LEVEL: self._settings.log_level,
+            }
+        )
+        self._stop.append(ray.shutdown)
+        ray.init(
+            address="local",
+            num_cpus=max(4, os.cpu_count() or 1),
+            include_dashboard=False,
+            object_store_memory=OBJECT_STORE,
+            log_to_driver=True,
+            logging_level=logging.ERROR,
+            _node_ip_address=HOST,
+            _temp_dir=str(folder),
+            runtime_env={
+                "worker_process_setup_hook": set_up_worker,
+                "env_vars": {"PYTHONPATH": str(Path(__file__).resolve().parent.parent)},
+            },
+        )
+
+    def _start_serve(self, urls: StoreUrls) -> None:
+        settings = self._settings
+        self._stop.append(ray_serve.shutdown)
+        ray_serve.start(http_options={"host": HOST, "port": settings.port}, logging_config={"log_level": "ERROR"})
+        if self._translation_app:
+            self._say("loading the translation models")
+            options = TranslationOptions(models=settings.models, replicas=settings.translation_replicas)
+            ray_serve.run(build_translation(options), name=TRANSLATION_APP, route_prefix=None)
+        self._say("starting the HTTP API")
+        options = ApiOptions(urls.postgres, urls.redis, translation_app=self._translation_app)
+        ray_serve.run(build_api(options), name=API_APP, route_prefix=API_ROUTE)
+
+    @property
+    def _translation_app(self) -> str | None:
+        return TRANSLATION_APP if self._settings.translator == "firefox" else None
+
+    def _start_flow(self, urls: StoreUrls) -> None:
+        self._say("starting the lanes")
+        engine = sync_engine(urls.postgres)
+        charges = [self._lane(engine, urls, lane_id, kind) for lane_id, kind in self._lanes()]
+        charges.append(
+            Charge(
+                "steward",
+                lambda: _actor(Steward, urls.postgres, urls.redis, self._translation_app),
+                wanted=lambda: True,
+                report=lambda _: None,
+            )
+        )
+        self._supervisor = Supervisor(charges)
+        self._supervising = threading.Thread(target=self._supervise, name="supervisor", daemon=True)
+        self._stop.append(lambda: self._stop_flow(engine))
+        self._supervising.start()
+
+    def _lane(self, engine: Engine, urls: StoreUrls, lane_id: str, kind: LaneKind) -> Charge:
+        settings = self._settings
+        options = LaneOptions(
+            lane_id,
+            kind,
+            urls.postgres,
+            urls.redis,
+            in_flight=settings.in_flight,
+            capacity=settings.capacity,
+            deadline=settings.deadline,
+        )
+        return Charge(
+            f"lane {lane_id}",
+            lambda: _actor(LaneProcess, options, self._translation_app),
+            wanted=(lambda: True) if kind == "live" else _Demand(engine, lane_id),
+            report=lambda state: _report(engine, lane_id, state),
+        )
+
+    def _supervise(self) -> None:
+        assert self._supervisor is not None  # noqa: S101 - started after it was made
+        while not self._stopping.wait(0.1):
+            try:
+                self._supervisor.round()
+            except Exception as error:  # noqa: BLE001 - the supervisor outlives a store or a Ray that is away for a while
+                log.error("supervisor failed", error=type(error).__name__)
+
+    def _stop_flow(self, engine: Engine) -> None:
+        self._stopping.set()
+        if self._supervising is not None:
+            self._supervising.join()
+        if self._supervisor is not None:
+            self._supervisor.stop(PATIENCE)
+        engine.dispose()
+
+
+class _Demand:
+    """Whether a batch lane has work: some recorded meeting is open, or was a moment ago."""
+
+    def __init__(self, engine: Engine, lane_id: str) -> None:
+        self._engine, self._lane_id = engine, lane_id
+        self._asked = self._until = 0.0
+
+    def __call__(self) -> bool:
+        now = time.monotonic()
+        if now - self._asked > 0.5:
+            self._asked = now
+            with self._engine.connect() as connection:
+                statement = text(
+                    "select exists (select from meetings where lane_id = :lane and status in ('created', 'live', 'paused'))"
+                )
+                if connection.execute(statement, {"lane": self._lane_id}).scalar_one():
+                    self._until = now + BATCH_IDLE
+        return now < self._until
+
+
+def _actor(process: type[Any], *arguments: object) -> Any:
+    # `run` takes a thread for as long as the process lives, `stop` another.
+    return ray.remote(process).options(num_cpus=0.25, max_concurrency=2).remote(*arguments)
+
+
+def _report(engine: Engine, lane_id: str, state: str) -> None:
+    try:
+        with engine.begin() as connection:
+            connection.execute(
+                text("update lanes set state = :state, updated_at = now() where id = :lane"),
+                {"state": state, "lane": lane_id},
+            )
+    except OperationalError as error:
+        log.warning("lane state not noted", lane=lane_id, state=state, error=type(error).__name__)

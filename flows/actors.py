@@ -1,0 +1,130 @@
+"""The flow's processes on Ray: one actor a lane, and the steward that looks after what no lane does.
+
+Both are run by `run()`, which returns once `stop()` was called and raises where something broke; whoever supervises them
+starts them again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+
+import redis
+import structlog
+from ray import serve as ray_serve
+from ray.exceptions import RayActorError
+from ray.serve.exceptions import RayServeException
+from sqlalchemy.exc import OperationalError
+
+from flows.backfill import Backfill
+from flows.lane import Lane, LaneOptions
+from flows.leases import end_expired
+from flows.relay import Relay
+from operators.errors import Unavailable
+from operators.model import CaptionStatus, Translation, TranslationRequest
+from storage.database import async_engine, async_redis, sync_engine, sync_redis
+from storage.log import Log
+from storage.meetings import Meetings
+
+ROUND = 0.5
+"""Seconds between two rounds of the steward."""
+PATIENCE = 2.0
+"""Seconds it rests after a store did not answer."""
+LEASES = 10.0
+"""Seconds between two looks at the leases of recorded meetings."""
+
+Translate = Callable[[TranslationRequest], Awaitable[Translation]]
+log = structlog.get_logger(__name__)
+
+
+def translator(app: str | None) -> Translate:
+    """A call of the translation application.
+
+    Args:
+        app: its name; None where translation is off.
+
+    Returns:
+        A coroutine function. It raises `Unavailable` where a replica is gone, starting or has too much to do.
+    """
+    if app is None:
+        return _translation_is_off
+
+    async def translate(request: TranslationRequest) -> Translation:
+        try:
+            return await ray_serve.get_app_handle(app).translate.remote(request)
+        except (RayActorError, RayServeException) as error:
+            raise Unavailable(f"translation: {type(error).__name__}") from error
+
+    return translate
+
+
+async def _translation_is_off(request: TranslationRequest) -> Translation:
+    return Translation(CaptionStatus.UNTRANSLATED, None, "none", "translation is off")
+
+
+class LaneProcess:
+    """A lane in a process of its own.
+
+    Args:
+        options: how the lane runs.
+        app: the translation application, or None.
+    """
+
+    def __init__(self, options: LaneOptions, app: str | None) -> None:
+        self._lane = Lane(options, translator(app))
+
+    def run(self) -> None:
+        """Run the lane until it is stopped."""
+        self._lane.run()
+
+    def stop(self) -> None:
+        """End the lane: calls under way get a few seconds."""
+        self._lane.stop()
+
+
+class Steward:
+    """Relay, backfill and leases, in turns.
+
+    Args:
+        app: the translation application, or None.
+    """
+
+    def __init__(self, postgres_url: str, redis_url: str, app: str | None) -> None:
+        self._postgres_url, self._redis_url = postgres_url, redis_url
+        self._translate = translator(app)
+        self._stopping = asyncio.Event()
+
+    async def stop(self) -> None:
+        """End after the present round."""
+        self._stopping.set()
+
+    async def run(self) -> None:
+        """Go round until stopped. A store that does not answer is asked again later."""
+        engine, connection = sync_engine(self._postgres_url), sync_redis(self._redis_url)
+        async_db, async_kv = async_engine(self._postgres_url), async_redis(self._redis_url)
+        relay = Relay(engine, connection)
+        backfill = Backfill(engine, connection, self._translate)
+        door = Log(async_kv)
+        meetings = Meetings(async_db, door)
+        looked = 0.0
+        try:
+            while not self._stopping.is_set():
+                try:
+                    sent = await asyncio.to_thread(relay.round)
+                    paid = await backfill.round()
+                    if time.monotonic() - looked > LEASES:
+                        looked = time.monotonic()
+                        seconds, micros = await async_kv.time()
+                        await end_expired(async_db, door, meetings, seconds * 1000 + micros // 1000)
+                except (OperationalError, redis.RedisError, Unavailable) as error:
+                    log.warning("steward waits", error=type(error).__name__)
+                    await asyncio.sleep(PATIENCE)
+                else:
+                    if not sent and not paid:
+                        await asyncio.sleep(ROUND)
+        finally:
+            engine.dispose()
+            connection.close()
+            await async_db.dispose()
+            await async_kv.aclose()

@@ -1,0 +1,42 @@
+"""What flows through a lane: an item of one meeting's log, and what each step made of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from operators.model import Item, Sentences, TranslationRequest, Update
+from storage.commit import DeadLetter
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """Takes a meeting up where its states were committed. The first item of each open meeting after a lane starts."""
+
+    meeting_id: str
+    states: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """One item on its way from the log to the sink.
+
+    Attributes:
+        n: ordinal of the meeting's last entry.
+        log_id: the log's id up to which this meeting has seen everything.
+        item: the entry or tick, or what restores a meeting; None for an entry that can't be read.
+        dead: why the item could not be used, where it couldn't; the steps after that leave it alone.
+        states: the immutable state of each step after this item, by the step's name.
+    """
+
+    team_id: str
+    meeting_id: str
+    n: int
+    log_id: str
+    item: Item | Restored | None
+    dead: DeadLetter | None = None
+    update: Update | None = None
+    sentences: Sentences = field(default_factory=Sentences)
+    requests: tuple[TranslationRequest, ...] = ()
+    states: Mapping[str, object] = field(default_factory=dict[str, object])

@@ -1,0 +1,241 @@
+"""A lane: one log, one single-worker dataflow, one owner at a time. From source event to caption, in one picture:
+
+    log ─ dedup ─ sentences ─ context ─┬──────────────────────────▶ commit: Postgres, then Redis
+                                       └─ requests ─ translate ──▶
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import bytewax.operators as op
+import redis
+import structlog
+from bytewax.dataflow import Dataflow
+from bytewax.errors import BytewaxRuntimeError
+from bytewax.operators import KeyedStream
+from bytewax.testing import run_main
+from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
+
+from flows.calls import CallPolicy, Calls, call
+from flows.envelope import Envelope
+from flows.sink import Committer, CommitSink
+from flows.source import LaneReader, LaneSource, read_positions
+from flows.stage import Stage, run_stage
+from operators import context, dedup, sentences
+from operators.errors import Fenced, Unavailable
+from operators.model import Entry, Tick, Translation, TranslationRequest
+from storage.commit import check_epoch, claim_lane
+from storage.database import sync_engine, sync_redis
+from storage.log import LogReader
+
+SIGN_OF_LIFE = 1.0
+"""Seconds between two signs of life; the log is trimmed then, too."""
+DRAIN = 5.0
+"""Seconds a lane that is stopped waits for calls under way."""
+
+Translate = Callable[[TranslationRequest], Awaitable[Translation]]
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class LaneOptions:
+    """How a lane runs.
+
+    Attributes:
+        kind: a `live` lane never waits: what is too late stays owed. A `batch` lane waits for its models.
+        in_flight: translations under way at once.
+        capacity: translations asked and not yet answered.
+        deadline: seconds a translation may take.
+    """
+
+    lane_id: str
+    kind: Literal["live", "batch"]
+    postgres_url: str
+    redis_url: str
+    in_flight: int = 16
+    capacity: int = 128
+    deadline: float = 10.0
+
+    @property
+    def patience(self) -> float:
+        """Seconds after which whatever is owed was forgotten by a lane that died: the backfill pays it."""
+        return self.deadline * (1.5 if self.kind == "live" else 6)
+
+
+def _dedup(state: dedup.State, envelope: Envelope) -> tuple[dedup.State, Envelope]:
+    assert isinstance(envelope.item, Entry | Tick)  # noqa: S101 - for the type checker
+    state, update = dedup.step(state, envelope.item)
+    return state, replace(envelope, update=update)
+
+
+def _sentences(state: sentences.State, envelope: Envelope) -> tuple[sentences.State, Envelope]:
+    assert envelope.update is not None  # noqa: S101 - for the type checker
+    state, done = sentences.step(state, envelope.update)
+    return state, replace(envelope, sentences=done)
+
+
+def _context(state: context.State, envelope: Envelope) -> tuple[context.State, Envelope]:
+    assert envelope.update is not None  # noqa: S101 - for the type checker
+    state, requests = context.step(state, envelope.update, envelope.sentences)
+    return state, replace(envelope, requests=requests)
+
+
+STAGES: tuple[Stage[Any], ...] = (
+    Stage("dedup", 1, dedup.State, dedup.State, _dedup),
+    Stage("sentences", 1, sentences.State, sentences.State, _sentences),
+    Stage("context", 1, context.State, context.State, _context),
+)
+
+
+def call_policy(options: LaneOptions) -> CallPolicy[TranslationRequest]:
+    """How this lane calls the translation service."""
+    return CallPolicy(
+        key=lambda request: f"{request.meeting_id}/{request.language}",
+        same=lambda request: request.sentence_id,
+        in_flight=options.in_flight,
+        capacity=options.capacity,
+        deadline=options.deadline,
+        when_full="owe" if options.kind == "live" else "wait",
+        retryable=lambda error: isinstance(error, Unavailable),
+    )
+
+
+def build(
+    reader: LaneReader,
+    committer: Committer,
+    calls: Calls[TranslationRequest, Translation],
+    stopping: threading.Event,
+    drained: Callable[[], bool],
+) -> Dataflow:
+    """The dataflow of a lane.
+
+    Args:
+        reader: the lane's log.
+        committer: writes what it does.
+        calls: the translation service.
+        stopping: set to end it.
+        drained: true once no call under way is worth waiting for.
+    """
+    flow = Dataflow("lane")
+    envelopes: KeyedStream[Envelope] = op.input("log", flow, LaneSource(reader, calls.must_wait, stopping))
+    for stage in STAGES:
+        envelopes = run_stage(stage, envelopes)
+    requests = op.flat_map("requests", envelopes, lambda keyed: _keyed_requests(keyed[1], calls.policy))
+    answers = call("translate", flow, requests, calls, drained)
+    results = op.merge("results", op.map("done", envelopes, lambda kv: kv[1]), op.map("answers", answers, lambda kv: kv[1]))
+    op.output("commit", results, CommitSink(committer))
+    return flow
+
+
+def _keyed_requests(
+    envelope: Envelope, policy: CallPolicy[TranslationRequest]
+) -> Iterable[tuple[str, TranslationRequest]]:
+    return [(policy.key(request), request) for request in envelope.requests]
+
+
+class Lane:
+    """Owns a lane and runs its dataflow in the calling thread.
+
+    Args:
+        options: how it runs.
+        translate: the translation service. It raises `Unavailable` for what may pass.
+    """
+
+    def __init__(self, options: LaneOptions, translate: Translate) -> None:
+        self._options = options
+        self._translate = translate
+        self._stopping = threading.Event()
+        self._given_up = threading.Event()
+
+    def run(self) -> None:
+        """Run until stopped.
+
+        Raises:
+            Fenced: another process took the lane over.
+            Exception: whatever stopped the flow; a new start takes it up where the last commit left it.
+        """
+        options = self._options
+        engine = sync_engine(options.postgres_url)
+        connection = sync_redis(options.redis_url)
+        calls = Calls(self._translate, call_policy(options))
+        try:
+            with engine.begin() as transaction:
+                epoch = claim_lane(transaction, options.lane_id, os.getpid(), socket.gethostname())
+            log.info("lane started", lane=options.lane_id, epoch=epoch)
+            committer = Committer(engine, connection, options.lane_id, epoch, STAGES, options.patience)
+            reader = LaneReader(LogReader(connection, options.lane_id), engine, options.lane_id)
+            living = threading.Thread(target=self._live, args=(committer, calls), name="sign-of-life", daemon=True)
+            living.start()
+            run_main(build(reader, committer, calls, self._stopping, lambda: self._drained(calls)))
+        except BytewaxRuntimeError as error:
+            raise _cause(error) from error
+        finally:
+            self._stopping.set()
+            calls.close()
+            connection.close()
+            engine.dispose()
+        log.info("lane stopped", lane=options.lane_id, epoch=epoch)
+
+    def stop(self) -> None:
+        """End the flow: nothing more is read, calls under way get a few seconds, the rest stays owed."""
+        self._stopping.set()
+        timer = threading.Timer(DRAIN, self._given_up.set)
+        timer.daemon = True
+        timer.start()
+
+    def _drained(self, calls: Calls[TranslationRequest, Translation]) -> bool:
+        return self._stopping.is_set() and (calls.outstanding == 0 or self._given_up.is_set())
+
+    def _live(self, committer: Committer, calls: Calls[TranslationRequest, Translation]) -> None:
+        """Leave signs of life and trim the log, until the lane stops or is replaced."""
+        while not self._stopping.wait(SIGN_OF_LIFE):
+            try:
+                keep_house(committer, calls.outstanding)
+            except Fenced:
+                log.warning("lane was taken over", lane=committer.lane_id, epoch=committer.epoch)
+                self._stopping.set()
+            except (OperationalError, redis.RedisError) as error:
+                # The flow itself meets the same trouble and says so by ending; until then the next sign may get through.
+                log.warning("no sign of life", lane=committer.lane_id, error=type(error).__name__)
+
+
+def _cause(error: BaseException) -> BaseException:
+    """What Bytewax wrapped: the error that stopped the flow."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return error
+
+
+def keep_house(committer: Committer, waiting: int) -> None:
+    """Trim the log below what any open meeting needs, and leave a sign of life.
+
+    Args:
+        waiting: calls without an answer.
+
+    Raises:
+        Fenced: another process has the lane.
+    """
+    entries = LogReader(committer.redis, committer.lane_id)
+    with committer.engine.begin() as transaction:
+        check_epoch(transaction, committer.lane_id, committer.epoch)
+        transaction.execute(
+            text(
+                "update lanes set updated_at = now(), log_id = coalesce(:seen, log_id), waiting = :waiting,"
+                " log_length = :length where id = :lane"
+            ),
+            {
+                "lane": committer.lane_id,
+                "seen": committer.seen,
+                "waiting": waiting,
+                "length": entries.length(),
+            },
+        )
+    # What was noted just now bounds the trimming, whatever was committed meanwhile.
+    entries.trim(read_positions(committer.engine, committer.lane_id)[1])

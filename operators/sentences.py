@@ -1,0 +1,244 @@
+"""Sentences: one open sentence a speaker, put out early, revised as its source revises, settled once it holds still.
+
+What the sentences are is a pure function of the chunks' text and speech time (`operators.pieces`), never of their
+arrival. When they are put out follows from the updates' time (`operators.lines`). Here is their identity: a sentence is
+known by the chunk it begins in and by the cuts before it there, and a revision of a chunk touches as few of them as it
+must.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import NamedTuple
+
+from operators.interim import Shown, agreed, grow
+from operators.lines import Line, Moment, put_out, settles
+from operators.model import Boundary, Interim, Retracted, Revision, Sentence, Sentences, Update
+from operators.pieces import Piece, Place, Said, place_after, read
+
+_WITHDRAWN = Piece(0, 0, "", 0, 0, Boundary.OPEN, None, 0, 0, 0, False)
+"""What is shown of a sentence that was retracted, or that was somebody else's: nothing that could still be right."""
+
+
+class Voice(NamedTuple):
+    """A speaker.
+
+    Attributes:
+        said: chunks in order of speech, from the one that `place` lies in.
+        place: where the speech begins that may still change.
+        lines: what it reads as from there on.
+        shown: the growing text.
+    """
+
+    said: tuple[Said, ...] = ()
+    place: Place = Place()
+    lines: tuple[Line, ...] = ()
+    shown: Shown = Shown()
+
+
+class Gone(NamedTuple):
+    """A sentence that was put out and that the text no longer holds. While its chunk is held it may come back."""
+
+    speaker: str
+    line: Line
+    retracted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """A meeting's speech that may still change, and the latest speech time heard of (s)."""
+
+    voices: dict[str, Voice] = field(default_factory=dict[str, Voice])
+    gone: dict[str, Gone] = field(default_factory=dict[str, Gone])
+    reach: float = 0.0
+
+
+def step(state: State, update: Update) -> tuple[State, Sentences]:
+    """Take one update.
+
+    Args:
+        state: the meeting's state; `State()` at first.
+        update: from `operators.dedup`.
+
+    Returns:
+        The state after it, and what it did to the meeting's sentences.
+    """
+    work = _Step(state, update)
+    if update.revised is not None:
+        work.revise(update.revised)
+    work.advance()
+    work.retract()
+    work.grow()
+    if update.closed:
+        work.close()
+    return (State() if update.ended else State(work.voices, work.gone, work.reach)), work.sentences()
+
+
+class _Step:
+    """One step: copies of what the state holds, and what is put out on the way."""
+
+    def __init__(self, state: State, update: Update) -> None:
+        self.voices = dict(state.voices)
+        self.gone = dict(state.gone)
+        self.reach = state.reach if update.revised is None else max(state.reach, update.revised.chunk.end)
+        self.update = update
+        stream = (update.at - update.began) / 1000
+        self.moment = Moment(update.at, stream, self.reach, update.ended)
+        self.put_out: list[Sentence] = []
+        self.settled: list[Sentence] = []
+        self.retracted: list[Retracted] = []
+        self.interims: list[Interim] = []
+
+    def sentences(self) -> Sentences:
+        """What the step did."""
+        self.put_out.sort(key=lambda sentence: sentence.start)
+        return Sentences(tuple(self.put_out), tuple(self.retracted), tuple(self.settled), tuple(self.interims))
+
+    def revise(self, revised: Revision) -> None:
+        """Take a new chunk or a changed one, and read its speaker anew; the one it was taken from too, if it moved."""
+        chunk = revised.chunk
+        voice = self.voices.get(chunk.speaker, Voice())
+        said, index, before = voice.said, _index(voice.said, revised.n), None
+        if index is not None:
+            before = said[index]
+            said = _without(said, index)
+        else:
+            for speaker, other in self.voices.items():
+                if (place := _index(other.said, revised.n)) is not None:
+                    before = other.said[place]
+                    self.voices[speaker] = other._replace(said=_without(other.said, place))
+                    self._read(speaker, place)
+                    break
+        text = " ".join(chunk.text.split())
+        new = Said(
+            chunk_id=chunk.chunk_id,
+            n=revised.n,
+            at=revised.at,
+            text=text,
+            start=chunk.start,
+            end=chunk.end,
+            language=chunk.language,
+            agreed=agreed(before, text),
+        )
+        closed = next((i for i, held in enumerate(said) if not held.closed), len(said))
+        position = bisect_right(said, (new.start, new.n), lo=closed, key=lambda held: (held.start, held.n))
+        self.voices[chunk.speaker] = voice._replace(said=(*said[:position], new, *said[position:]))
+        self._read(chunk.speaker, position if index is None else min(position, index))
+
+    def _read(self, speaker: str, changed: int) -> None:
+        """Read a speaker anew, from the last cut that the chunk at index `changed` can't have moved."""
+        voice = self.voices[speaker]
+        index = {held.n: i for i, held in enumerate(voice.said)}
+        kept, place = len(voice.lines), voice.place
+        while kept > 0:
+            piece = voice.lines[kept - 1].piece
+            last = index.get(piece.stop_n, changed)
+            # The word after the cut must lie before the change, too.
+            if piece.decided and (
+                last < changed - 1 or (last == changed - 1 and piece.stop < len(voice.said[last].text))
+            ):
+                place = place_after(piece, voice.said, voice.place)
+                break
+            kept -= 1
+        old = {line.piece.id: line for line in voice.lines[kept:]}
+        lines = list(voice.lines[:kept])
+        for piece in read(voice.said[index.get(place.n, 0) :], place):
+            line = old.pop(piece.id, None) or self._comes_back(piece.id, speaker)
+            at = self.update.at
+            lines.append(Line(piece, at, at) if line is None else line.reads(piece, at))
+        for sentence_id, line in old.items():
+            if line.revision:
+                self.gone[sentence_id] = Gone(speaker, line)
+        self.voices[speaker] = voice._replace(lines=tuple(lines))
+
+    def _comes_back(self, sentence_id: str, speaker: str) -> Line | None:
+        gone = self.gone.pop(sentence_id, None)
+        if gone is None:
+            return None
+        return gone.line._replace(shown=_WITHDRAWN) if gone.retracted or gone.speaker != speaker else gone.line
+
+    def advance(self) -> None:
+        """Put out, put right and settle what it is time for."""
+        for speaker, voice in self.voices.items():
+            lines: list[Line] | None = None
+            for i, line in enumerate(voice.lines):
+                if self.moment.over and line.piece.boundary is Boundary.OPEN:
+                    line = line.reads(line.piece._replace(boundary=Boundary.END), self.moment.at)
+                if line.done:
+                    continue
+                new = put_out(line, i + 1 < len(voice.lines), self.moment)
+                if new is not line:
+                    self.put_out.append(new.sentence(speaker))
+                if settles(new, self.moment):
+                    new = new._replace(settled=True)
+                    self.settled.append(new.sentence(speaker))
+                if new is not line:
+                    lines = lines or list(voice.lines)
+                    lines[i] = new
+            if lines is not None:
+                self.voices[speaker] = voice._replace(lines=tuple(lines))
+
+    def retract(self) -> None:
+        """Retract what the text no longer holds, once the sentence that holds its words now is put out."""
+        for sentence_id, gone in self.gone.items():
+            if not gone.retracted and (self.moment.over or not self._awaited(gone)):
+                line = gone.line._replace(revision=gone.line.revision + 1)
+                self.gone[sentence_id] = Gone(gone.speaker, line, retracted=True)
+                self.retracted.append(Retracted(sentence_id, line.revision))
+
+    def _awaited(self, gone: Gone) -> bool:
+        """Whether the sentence that holds the words of a gone one now has still to be put out."""
+        voice = self.voices[gone.speaker]
+        index = {held.n: i for i, held in enumerate(voice.said)}
+        if gone.line.piece.n not in index:
+            return False
+        began = (index[gone.line.piece.n], gone.line.piece.k)
+        holders = [line for line in voice.lines if (index[line.piece.n], line.piece.k) <= began]
+        return bool(holders) and not holders[-1].current
+
+    def grow(self) -> None:
+        """Show what grows."""
+        for speaker, voice in self.voices.items():
+            shown = grow(voice.shown, voice.said, voice.lines, self.moment.at)
+            if shown.text != voice.shown.text:
+                self.interims.append(Interim(speaker, shown.text, shown.start))
+            if shown != voice.shown:
+                self.voices[speaker] = voice._replace(shown=shown)
+
+    def close(self) -> None:
+        """Forget the sentences that can't change any more."""
+        held: set[int] = set()
+        for speaker, voice in self.voices.items():
+            closed = self.update.closed
+            said = tuple(one._replace(closed=True) if one.chunk_id in closed else one for one in voice.said)
+            voice = self.voices[speaker] = _released(voice._replace(said=said))
+            held.update(one.n for one in voice.said)
+        self.gone = {sentence_id: gone for sentence_id, gone in self.gone.items() if gone.line.piece.n in held}
+
+
+def _index(said: Sequence[Said], n: int) -> int | None:
+    return next((i for i in range(len(said) - 1, -1, -1) if said[i].n == n), None)
+
+
+def _without(said: tuple[Said, ...], index: int) -> tuple[Said, ...]:
+    return (*said[:index], *said[index + 1 :])
+
+
+def _released(voice: Voice) -> Voice:
+    """A speaker without the lines that are done and decided, and the chunks that hold nothing else."""
+    index = {held.n: i for i, held in enumerate(voice.said)}
+    closed = next((i for i, held in enumerate(voice.said) if not held.closed), len(voice.said))
+    release = 0
+    for i, (line, following) in enumerate(pairwise(voice.lines)):
+        if not line.done or index[following.piece.n] >= closed:
+            break
+        if line.piece.decided:
+            release = i + 1
+    if release == 0:
+        return voice
+    place = place_after(voice.lines[release - 1].piece, voice.said, voice.place)
+    lines = voice.lines[release:]
+    return voice._replace(said=voice.said[index[lines[0].piece.n] :], place=place, lines=lines)

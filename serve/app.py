@@ -1,0 +1,84 @@
+"""The two Serve applications, ready to run: `translation`, which has no HTTP route, and `api`, which has them all."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from fastapi import FastAPI
+from ray import serve as ray_serve
+from ray.serve import Application
+from ray.serve.schema import LoggingConfig
+
+from serve.engines.firefox import FirefoxEngine
+from serve.http.application import create_app
+from serve.options import ApiOptions, TranslationOptions
+from serve.translation import TranslationService
+
+TRANSLATION_APP = "translation"
+API_APP = "api"
+API_ROUTE = "/"
+QUIET = LoggingConfig(enable_access_log=False, log_level="WARNING")
+"""Serve tells of every request otherwise."""
+
+__all__ = [
+    "API_APP",
+    "API_ROUTE",
+    "TRANSLATION_APP",
+    "ApiOptions",
+    "TranslationOptions",
+    "build_api",
+    "build_translation",
+]
+
+
+def build_translation(options: TranslationOptions) -> Application:
+    """The translation application; run it under the name `TRANSLATION_APP`, with no route.
+
+    A handle of it answers `translate.remote(TranslationRequest)` with a `Translation`.
+    """
+    deployment = ray_serve.deployment(
+        name="TranslationService",
+        num_replicas=options.replicas,
+        max_ongoing_requests=options.ongoing,
+        max_queued_requests=options.queued,
+        ray_actor_options={"num_cpus": options.cpus},
+        # Serve's own watchdog would take a quarter of an hour to notice an engine that hangs.
+        health_check_period_s=5,
+        health_check_timeout_s=15,
+        graceful_shutdown_timeout_s=10,
+        logging_config=QUIET,
+    )
+    return deployment(TranslationService).bind(partial(FirefoxEngine, options.models), options.cached)
+
+
+def build_api(options: ApiOptions) -> Application:
+    """The HTTP application; run it under the name `API_APP` at `API_ROUTE`."""
+    deployment = ray_serve.deployment(
+        name="ApiService",
+        num_replicas=options.replicas,
+        max_ongoing_requests=options.ongoing,
+        max_queued_requests=options.queued,
+        ray_actor_options={"num_cpus": options.cpus},
+        health_check_period_s=5,
+        health_check_timeout_s=15,
+        # Streams of live events stay open for as long as a meeting lasts: a replica that stops does not wait for them.
+        graceful_shutdown_timeout_s=5,
+        logging_config=QUIET,
+    )
+    return deployment(ApiService).bind(options)
+
+
+@ray_serve.ingress()
+class ApiService:
+    """The HTTP API in a replica.
+
+    Args:
+        options: how it runs.
+    """
+
+    def __init__(self, options: ApiOptions) -> None:
+        self._options = options
+
+    def __serve_build_asgi_app__(self) -> FastAPI:
+        """Serve asks for the application in the replica, so nothing of it has to be pickled."""
+        return create_app(self._options)

@@ -1,0 +1,34 @@
+"""The HTTP API as one FastAPI application. There is no sign-in yet: it must be reachable from this machine only."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+from serve.http import events, health, live, meetings, metrics, problems, transcripts
+from serve.http.limits import BodyLimit
+from serve.http.services import open_services
+from serve.options import ApiOptions
+
+
+def create_app(options: ApiOptions) -> FastAPI:
+    """The application. It connects to its databases when it is started, not before.
+
+    Args:
+        options: how it runs.
+    """
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
+        async with open_services(options) as services:
+            app.state.services = services
+            yield
+
+    app = FastAPI(title="Parley", lifespan=lifespan)
+    app.add_middleware(BodyLimit, most=options.max_body)
+    problems.install(app)
+    for module in (meetings, events, live, transcripts, health, metrics):
+        app.include_router(module.router)
+    return app

@@ -1,0 +1,139 @@
+"""Events of a meeting from its source: the way into the log over HTTP."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+from uuid import UUID, uuid4
+
+from fastapi import APIRouter
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field, ValidationError
+
+from operators.errors import Refused
+from operators.model import Chunk, ConfigChanged, Ended, Model, Name, Payload
+from serve.http.problems import FieldError, Rejected, field_errors, problem
+from serve.http.services import Use
+from storage.log import Appended, NewEvent
+from storage.records import DEFAULT_TEAM
+
+MAX_EVENTS = 1_000
+"""Events a request may hold."""
+
+REFUSALS = {
+    "ended": Refused("ended", "the meeting is over; start a new one"),
+    "paused": Refused("paused", "the meeting is paused; resume it first"),
+    "no_time": Refused("no_time", "the meeting has a recorded clock; give each event its `at`, in ms"),
+}
+"""Why the log's door may refuse an event, and what to do about it."""
+
+router = APIRouter(prefix="/api/meetings/{meeting_id}/events", tags=["events"])
+
+_PAYLOADS: dict[str, type[Chunk | ConfigChanged | Ended]] = {"chunk": Chunk, "config": ConfigChanged, "ended": Ended}
+
+
+class Batch(Model):
+    """Events in their order. An empty list only says that the source of a recorded meeting is still there."""
+
+    events: Annotated[list[Any], Field(max_length=MAX_EVENTS)]
+
+
+class SourceEvent(Model):
+    """An event as a source sends it.
+
+    `event_id` makes repeats harmless: the same one again is taken once. `at` (ms since the Unix epoch) is when it
+    happened, for recorded clocks. The payload is a chunk, `{"config": {…}}` or `{"reason": …}`.
+    """
+
+    event_id: Name = Field(default_factory=lambda: str(uuid4()))
+    kind: Literal["chunk", "config", "ended"] = "chunk"
+    at: Annotated[int, Field(ge=0)] | None = None
+    payload: dict[str, Any] = Field(default_factory=dict[str, Any])
+
+
+class Result(BaseModel):
+    """What became of an event. `index` is its place in the request, `n` its ordinal in the meeting if accepted."""
+
+    index: int
+    event_id: str
+    outcome: Literal["accepted", "repeated", "refused"]
+    n: int | None
+    reason: str | None
+
+
+class Results(BaseModel):
+    """What became of a batch."""
+
+    results: list[Result]
+    accepted: int
+    repeated: int
+    refused: int
+
+
+# The schema is told apart: events are read one by one, so that a wrong one does not keep the others out.
+@router.post(
+    "",
+    response_model=Results,
+    openapi_extra={
+        "requestBody": {
+            "content": {
+                "application/json": {
+                    "schema": {
+                        "type": "object",
+                        "required": ["events"],
+                        "properties": {
+                            "events": {
+                                "type": "array",
+                                "maxItems": MAX_EVENTS,
+                                "items": SourceEvent.model_json_schema(),
+                            }
+                        },
+                    }
+                }
+            }
+        }
+    },
+)
+async def append(meeting_id: UUID, batch: Batch, services: Use) -> Results | JSONResponse:
+    """Accept events into a meeting's log. Once accepted, an event is not lost.
+
+    Wrong events do not keep the others of the batch out: 422 names each wrong field, and holds the results of the rest.
+    """
+    events: dict[int, NewEvent] = {}
+    errors: list[FieldError] = []
+    for index, raw in enumerate(batch.events):
+        event = _read(index, raw)
+        if isinstance(event, NewEvent):
+            events[index] = event
+        else:
+            errors += event
+    answers = (
+        await services.meetings.append(DEFAULT_TEAM, meeting_id, list(events.values())) if events or not errors else []
+    )
+    results = _results(list(events), answers)
+    if errors:
+        raise Rejected(errors, results.model_dump())
+    if results.refused and results.refused == len(answers):
+        refusal = REFUSALS[results.results[0].reason or "ended"]
+        return problem("refused", 409, refusal.fix, reason=refusal.reason, **results.model_dump())
+    return results
+
+
+def _read(index: int, raw: Any) -> NewEvent | list[FieldError]:
+    try:
+        event = SourceEvent.model_validate(raw)
+    except ValidationError as error:
+        return field_errors(error, "events", index)
+    try:
+        payload: Payload = _PAYLOADS[event.kind].model_validate(event.payload)
+    except ValidationError as error:
+        return field_errors(error, "events", index, "payload")
+    return NewEvent(event.event_id, payload, event.at)
+
+
+def _results(places: list[int], answers: list[Appended]) -> Results:
+    results = [
+        Result(index=index, event_id=answer.event_id, outcome=answer.outcome, n=answer.n, reason=answer.reason)
+        for index, answer in zip(places, answers, strict=True)
+    ]
+    count = [result.outcome for result in results].count
+    return Results(results=results, accepted=count("accepted"), repeated=count("repeated"), refused=count("refused"))

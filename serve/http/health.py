@@ -1,0 +1,97 @@
+"""Whether this process is up, and whether all that it needs is there."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from datetime import UTC, datetime
+from typing import Literal
+
+from fastapi import APIRouter, Response
+from pydantic import BaseModel
+from ray import serve as ray_serve
+from sqlalchemy import text
+
+from serve.http.services import Services, Use
+from storage.placement import list_lanes
+
+router = APIRouter(tags=["health"])
+
+_PATIENCE_S = 3.0
+
+
+class Health(BaseModel):
+    """The process answers."""
+
+    status: Literal["up"] = "up"
+
+
+class Readiness(BaseModel):
+    """Whether meetings can be served; for each part `ok`, or what is wrong with it."""
+
+    ready: bool
+    parts: dict[str, str]
+
+
+@router.get("/health")
+async def health() -> Health:
+    """Whether the process is up. It asks nobody else."""
+    return Health()
+
+
+@router.get("/ready", responses={503: {"model": Readiness}})
+async def ready(response: Response, services: Use) -> Readiness:
+    """Whether meetings can be served: 503 names the parts that are missing."""
+    checks = {"postgres": _postgres(services), "redis": _redis(services), "lanes": _lanes(services)}
+    app = services.options.translation_app
+    if app is not None:
+        checks["translation"] = _application(app)
+    found = await asyncio.gather(*(_within_time(check) for check in checks.values()))
+    parts = dict(zip(checks, found, strict=True))
+    healthy = all(part == "ok" for part in parts.values())
+    if not healthy:
+        response.status_code = 503
+    return Readiness(ready=healthy, parts=parts)
+
+
+async def _within_time(check: Awaitable[str]) -> str:
+    try:
+        return await asyncio.wait_for(check, _PATIENCE_S)
+    except TimeoutError:
+        return f"gave no answer within {_PATIENCE_S:.0f} s"
+    except Exception as error:  # noqa: BLE001 - whatever is wrong with a part is the answer
+        return f"can't be reached: {type(error).__name__}"
+
+
+async def _postgres(services: Services) -> str:
+    async with services.database.connect() as conn:
+        await conn.execute(text("select 1"))
+    return "ok"
+
+
+async def _redis(services: Services) -> str:
+    await services.redis.ping()
+    return "ok"
+
+
+async def _lanes(services: Services) -> str:
+    async with services.database.connect() as conn:
+        lanes = await list_lanes(conn)
+    live = [lane for lane in lanes if lane.kind == "live"]
+    if not live:
+        return "there is no live lane"
+    now = datetime.now(UTC)
+    dead = [
+        lane.id
+        for lane in live
+        if lane.state != "running" or (now - lane.updated_at).total_seconds() > services.options.lane_silence
+    ]
+    return f"not running: {', '.join(dead)}" if dead else "ok"
+
+
+async def _application(name: str) -> str:
+    status = await asyncio.to_thread(ray_serve.status)
+    application = status.applications.get(name)
+    if application is None:
+        return "is not deployed"
+    return "ok" if application.status == "RUNNING" else f"is {application.status.lower()}"

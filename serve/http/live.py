@@ -1,0 +1,135 @@
+"""Live events of a meeting, over WebSocket and as server-sent events: the same events on the same path."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Annotated
+from uuid import UUID
+
+import orjson
+import structlog
+from fastapi import APIRouter, Header, Query, Response, WebSocket, WebSocketDisconnect
+from fastapi.sse import EventSourceResponse, format_sse_event
+
+from operators.errors import Invalid, Unknown
+from operators.model import Language
+from serve.http.follower import HEARTBEAT, Standing, Wish, follow, standing
+from serve.http.hub import Live
+from serve.http.services import Services, Use
+from storage.records import DEFAULT_TEAM
+
+router = APIRouter(prefix="/api/meetings/{meeting_id}/events", tags=["live events"])
+
+_log = structlog.get_logger(__name__)
+
+_AFTER = Query(ge=0, description="The last `seq` you have: the events after it are sent.")
+_INTERIM = Query(description="Whether to send growing text, too.")
+_LANGUAGE = Query(description="The only language to send captions of.")
+
+
+# Not `response_class`: a stream that has nothing more to give answers 204, or browsers would reconnect for ever.
+@router.get("", response_model=None, responses={200: {"content": {"text/event-stream": {}}}, 204: {}})
+async def server_sent_events(
+    meeting_id: UUID,
+    services: Use,
+    after: Annotated[int | None, _AFTER] = None,
+    last_event_id: Annotated[str | None, Header()] = None,
+    interim: Annotated[bool, _INTERIM] = True,
+    language: Annotated[Language | None, _LANGUAGE] = None,
+) -> Response:
+    """Follow a meeting as server-sent events: `event` is the kind, `id` the `seq`, `data` the payload.
+
+    `Last-Event-ID`, which browsers send when they reconnect, goes before `after`. 204 says that the meeting is over and
+    you have all of it.
+    """
+    if last_event_id is not None:
+        if not last_event_id.isdecimal():
+            raise Invalid("Last-Event-ID", "must be the id of an event of this stream")
+        after = int(last_event_id)
+    wish = Wish(DEFAULT_TEAM, meeting_id, after or 0, interim, language)
+    now = await _checked(services, wish)
+    if now.complete and wish.after == now.seq and after is not None:
+        return Response(status_code=204)
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    return EventSourceResponse(_sse(services, wish), headers=headers)
+
+
+@router.websocket("")
+async def web_socket(
+    socket: WebSocket,
+    meeting_id: UUID,
+    services: Use,
+    after: Annotated[int, _AFTER] = 0,
+    interim: Annotated[bool, _INTERIM] = True,
+    language: Annotated[Language | None, _LANGUAGE] = None,
+) -> None:
+    """Follow a meeting over a WebSocket: each message is `{"kind", "seq"?, "payload"}`.
+
+    It closes with 1000 once the meeting is over and you have all of it. 4404: there is no such meeting; 4422: `after`
+    is wrong; 1013: try again later. What you send is not read.
+    """
+    await socket.accept()
+    wish = Wish(DEFAULT_TEAM, meeting_id, after, interim, language)
+    try:
+        await _checked(services, wish)
+    except Unknown as error:
+        await socket.close(4404, str(error))
+        return
+    except Invalid as error:
+        await socket.close(4422, str(error))
+        return
+    sending = asyncio.create_task(_send(socket, services, wish))
+    leaving = asyncio.create_task(_until_left(socket))
+    try:
+        await asyncio.wait({sending, leaving}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        leaving.cancel()
+        sending.cancel()
+        await asyncio.gather(sending, leaving, return_exceptions=True)
+
+
+async def _checked(services: Services, wish: Wish) -> Standing:
+    now = await standing(services, wish.team_id, wish.meeting_id)
+    if wish.after > now.seq:
+        raise Invalid("after", f"must be a seq of this meeting, of which the last is {now.seq}")
+    return now
+
+
+async def _sse(services: Services, wish: Wish) -> AsyncGenerator[bytes]:
+    async with aclosing(follow(services, wish)) as events:
+        async for event in events:
+            if event.kind == HEARTBEAT:
+                yield format_sse_event(comment=HEARTBEAT)
+            else:
+                seq = None if event.seq is None else str(event.seq)
+                yield format_sse_event(event=event.kind, id=seq, data_str=orjson.dumps(event.payload).decode())
+
+
+async def _send(socket: WebSocket, services: Services, wish: Wish) -> None:
+    code = 1000
+    try:
+        async with aclosing(follow(services, wish)) as events:
+            async for event in events:
+                await socket.send_text(_message(event))
+    except WebSocketDisconnect:
+        return
+    except Exception as error:  # noqa: BLE001 - whatever it is, the client is to come back for the rest
+        _log.warning("live.interrupted", error=type(error).__name__)
+        code = 1013
+    with contextlib.suppress(WebSocketDisconnect, RuntimeError):
+        await socket.close(code)
+
+
+def _message(event: Live) -> str:
+    message = {"kind": event.kind, "seq": event.seq, "payload": event.payload}
+    if event.seq is None:
+        del message["seq"]
+    return orjson.dumps(message).decode()
+
+
+async def _until_left(socket: WebSocket) -> None:
+    while (await socket.receive())["type"] != "websocket.disconnect":
+        pass

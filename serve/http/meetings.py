@@ -1,0 +1,203 @@
+"""Meetings: begin, find, change, pause and end them. There is no sign-in yet: all are one team's, on loopback only."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Response
+from pydantic import BaseModel, Field, ValidationError, model_validator
+from uuid6 import uuid7
+
+from operators.errors import Invalid
+from operators.model import Clock, ConfigChanged, Language, MeetingConfig, Model, Name, SourceLanguage, first_invalid
+from serve.http.events import REFUSALS
+from serve.http.services import Services, Use
+from storage import meetings
+from storage.log import NewEvent
+from storage.records import DEFAULT_TEAM, MeetingRecord, MeetingStatus
+
+router = APIRouter(prefix="/api/meetings", tags=["meetings"])
+
+
+class NewMeeting(Model):
+    """A meeting to begin. `began_at` (ms since the Unix epoch) must be given for a recorded clock, and only there."""
+
+    external_id: Name | None = None
+    title: Annotated[str, Field(max_length=500)] = ""
+    clock: Clock = Clock.LIVE
+    began_at: Annotated[int, Field(ge=0)] | None = None
+    config: MeetingConfig = MeetingConfig()
+
+
+class ConfigChange(Model):
+    """The parts of a meeting's config to change; those left out stay."""
+
+    source_language: SourceLanguage | None = None
+    target_languages: tuple[Language, ...] | None = None
+    context_sentences: Annotated[int, Field(ge=0, le=20)] | None = None
+
+    @model_validator(mode="after")
+    def _something(self) -> ConfigChange:
+        if not self.model_fields_set:
+            raise ValueError("must name something to change")
+        return self
+
+
+class Ending(Model):
+    """Why a meeting ends."""
+
+    reason: Name = "ended by request"
+
+
+class Meeting(BaseModel):
+    """A meeting.
+
+    `n` entries are worked off of those `accepted`, as far as that was noted (about once a second); `seq` is the last
+    live event's. `counters` holds what was late, retried or lost.
+    """
+
+    id: UUID
+    external_id: str | None
+    title: str
+    clock: Clock
+    status: MeetingStatus
+    lane_id: str
+    config: MeetingConfig
+    generation: int
+    n: int
+    accepted: int
+    seq: int
+    counters: dict[str, int]
+    began_at: datetime | None
+    ended_at: datetime | None
+    end_reason: str | None
+    created_at: datetime
+
+
+class MeetingNow(Meeting):
+    """A meeting as of this moment: `accepted` is exact, refusals are counted, `owed` captions are still to come."""
+
+    owed: int
+
+
+class MeetingPage(BaseModel):
+    """Meetings, newest first. `before` asks for the next page; null where there is none."""
+
+    meetings: list[Meeting]
+    before: UUID | None
+
+
+class ConfigAccepted(BaseModel):
+    """A change of config that is in the log: it takes effect at entry `n`."""
+
+    n: int | None
+    config: MeetingConfig
+
+
+@router.post("", status_code=201, responses={200: {"model": Meeting, "description": "It was there already."}})
+async def begin(new: NewMeeting, response: Response, services: Use) -> Meeting:
+    """Begin a meeting. The same `external_id` again gives the meeting that has it."""
+    if new.began_at is not None and new.clock is Clock.LIVE:
+        raise Invalid("began_at", "must be left out for a live clock")
+    if new.began_at is None and new.clock is Clock.RECORDED:
+        raise Invalid("began_at", "must be given for a recorded clock, in ms since the Unix epoch")
+    record, created = await services.meetings.open(
+        DEFAULT_TEAM,
+        external_id=new.external_id,
+        title=new.title,
+        clock=new.clock,
+        config=new.config,
+        at=new.began_at,
+    )
+    if not created:
+        response.status_code = 200
+    return _meeting(record)
+
+
+@router.get("")
+async def list_meetings(
+    services: Use,
+    status: Annotated[list[MeetingStatus] | None, Query()] = None,
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    before: UUID | None = None,
+) -> MeetingPage:
+    """The meetings, newest first; only those of the given statuses, if any are."""
+    async with services.database.connect() as conn:
+        records = await meetings.list_meetings(conn, DEFAULT_TEAM, statuses=status, limit=limit, before=before)
+    return MeetingPage(
+        meetings=[_meeting(record) for record in records],
+        before=records[-1].id if len(records) == limit else None,
+    )
+
+
+@router.get("/{meeting_id}")
+async def get_meeting(meeting_id: UUID, services: Use) -> MeetingNow:
+    """A meeting, with how far it is worked off."""
+    return await _now(services, await _record(services, meeting_id))
+
+
+@router.patch("/{meeting_id}/config", status_code=202)
+async def change_config(meeting_id: UUID, change: ConfigChange, services: Use) -> ConfigAccepted:
+    """Change a meeting's config from here on.
+
+    It becomes an entry of the log, so it takes effect at a known point of the stream. What is left out stays as it was
+    when the last change took effect.
+    """
+    record = await _record(services, meeting_id)
+    parts = change.model_dump(exclude_unset=True, exclude_none=True)
+    try:
+        config = MeetingConfig.model_validate(record.config.model_dump() | parts)
+    except ValidationError as error:
+        raise first_invalid(error) from None
+    info = await services.log.info(str(meeting_id))
+    event = NewEvent(f"config-{uuid7()}", ConfigChanged(config=config), info.last_at if info else None)
+    (answer,) = await services.meetings.append(DEFAULT_TEAM, meeting_id, [event])
+    if answer.reason is not None:
+        raise REFUSALS[answer.reason]
+    return ConfigAccepted(n=answer.n, config=config)
+
+
+@router.post("/{meeting_id}/pause")
+async def pause(meeting_id: UUID, services: Use) -> MeetingNow:
+    """Refuse speech until the meeting is resumed."""
+    await services.meetings.pause(DEFAULT_TEAM, meeting_id)
+    return await get_meeting(meeting_id, services)
+
+
+@router.post("/{meeting_id}/resume")
+async def resume(meeting_id: UUID, services: Use) -> MeetingNow:
+    """Take speech again."""
+    await services.meetings.resume(DEFAULT_TEAM, meeting_id)
+    return await get_meeting(meeting_id, services)
+
+
+@router.post("/{meeting_id}/end", status_code=202)
+async def end(meeting_id: UUID, services: Use, ending: Ending | None = None) -> MeetingNow:
+    """End a meeting. What is still owed follows; a meeting that is over stays so."""
+    await services.meetings.end(DEFAULT_TEAM, meeting_id, (ending or Ending()).reason)
+    return await get_meeting(meeting_id, services)
+
+
+async def _record(services: Services, meeting_id: UUID) -> MeetingRecord:
+    async with services.database.connect() as conn:
+        return await meetings.get(conn, DEFAULT_TEAM, meeting_id)
+
+
+async def _now(services: Services, record: MeetingRecord) -> MeetingNow:
+    async with services.database.connect() as conn:
+        owed = await meetings.owed_count(conn, DEFAULT_TEAM, record.id)
+    meeting = _meeting(record)
+    # The door knows what it accepted and refused before Postgres does, and forgets it a day after the last entry.
+    door = await services.log.info(str(record.id))
+    if door is None:
+        return MeetingNow(**meeting.model_dump(), owed=owed)
+    meeting.accepted = max(meeting.accepted, door.n)
+    meeting.counters = dict(Counter(meeting.counters) + Counter(door.counters))
+    return MeetingNow(**meeting.model_dump(), owed=owed)
+
+
+def _meeting(record: MeetingRecord) -> Meeting:
+    return Meeting.model_validate(record, from_attributes=True)

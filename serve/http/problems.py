@@ -1,0 +1,158 @@
+"""Every error as `application/problem+json` (RFC 9457). What a caller sent is never in it: it may be speech."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import ValidationError
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from starlette.exceptions import HTTPException
+
+from operators.errors import Invalid, Refused, Unavailable, Unknown
+
+RETRY_AFTER_S = 2
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class FieldError:
+    """A field that is wrong: its path as the sender wrote it, and what would be accepted."""
+
+    field: str
+    detail: str
+
+
+class Rejected(Exception):
+    """A request with several wrong fields, of which some parts may have been taken all the same.
+
+    Args:
+        errors: the wrong fields.
+        results: what became of the rest.
+    """
+
+    def __init__(self, errors: Sequence[FieldError], results: Mapping[str, Any]) -> None:
+        super().__init__("; ".join(error.field for error in errors))
+        self.errors = errors
+        self.results = results
+
+
+def problem(
+    code: str,
+    status: int,
+    detail: str,
+    *,
+    errors: Sequence[FieldError] = (),
+    headers: Mapping[str, str] | None = None,
+    **members: Any,
+) -> JSONResponse:
+    """A problem as a response.
+
+    Args:
+        code: the end of the problem's type; programs tell problems apart by it.
+        status: the HTTP status.
+        detail: what is wrong and what to do about it.
+        errors: the fields that are wrong.
+        members: further members of the problem.
+    """
+    content: dict[str, Any] = {
+        "type": f"urn:parley:problem:{code}",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+        **members,
+    }
+    if errors:
+        content["errors"] = [{"field": error.field, "detail": error.detail} for error in errors]
+    return JSONResponse(content, status, headers, "application/problem+json")
+
+
+def field_errors(error: ValidationError | RequestValidationError, *prefix: str | int) -> list[FieldError]:
+    """What pydantic found wrong, a field each, without the values.
+
+    Args:
+        prefix: the path from what the sender wrote to what was validated.
+    """
+    return [
+        FieldError(".".join(str(part) for part in (*prefix, *each["loc"])) or "body", _message(each))
+        for each in error.errors()
+    ]
+
+
+def install(app: FastAPI) -> None:
+    """Have an application answer each error of ours, of FastAPI's and of the servers behind it as a problem."""
+    app.exception_handler(Invalid)(_invalid)
+    app.exception_handler(Rejected)(_rejected)
+    app.exception_handler(Unknown)(_unknown)
+    app.exception_handler(Refused)(_refused)
+    for kind in (
+        Unavailable,
+        RedisConnectionError,
+        RedisTimeoutError,
+        OperationalError,
+        InterfaceError,
+        PoolTimeoutError,
+    ):
+        app.exception_handler(kind)(_unavailable)
+    app.exception_handler(RequestValidationError)(_validation)
+    app.exception_handler(HTTPException)(_http)
+    app.exception_handler(Exception)(_unexpected)
+
+
+def _message(error: Mapping[str, Any]) -> str:
+    message = str(error["msg"]).removeprefix("Value error, ")
+    # Messages of our own validators may quote the value.
+    return message.replace(repr(error.get("input")), "this")
+
+
+async def _invalid(_: Request, error: Invalid) -> JSONResponse:
+    return problem("invalid", 422, f"{error.field} is wrong", errors=[FieldError(error.field, error.fix)])
+
+
+async def _rejected(_: Request, error: Rejected) -> JSONResponse:
+    detail = "some events are wrong; the others were taken"
+    return problem("invalid", 422, detail, errors=error.errors, **error.results)
+
+
+async def _unknown(_: Request, error: Exception) -> JSONResponse:
+    return problem("unknown", 404, str(error))
+
+
+async def _refused(_: Request, error: Refused) -> JSONResponse:
+    return problem("refused", 409, error.fix, reason=error.reason)
+
+
+async def _unavailable(_: Request, error: Exception) -> JSONResponse:
+    # Messages of the servers behind us name hosts and users: they stay in the log.
+    if not isinstance(error, Unavailable):
+        _log.warning("http.unavailable", error=type(error).__name__)
+    detail = str(error) if isinstance(error, Unavailable) else "a server behind this one can't be reached; try again"
+    return problem("unavailable", 503, detail, headers={"Retry-After": str(RETRY_AFTER_S)})
+
+
+async def _validation(_: Request, error: RequestValidationError) -> JSONResponse:
+    errors = [
+        # The first part says where in the request it was: in the body, the query or the path.
+        FieldError(each.field.partition(".")[2] or each.field, each.detail)
+        for each in field_errors(error)
+    ]
+    return problem("invalid", 422, "the request is not as it must be", errors=errors)
+
+
+async def _http(_: Request, error: HTTPException) -> JSONResponse:
+    code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "-")
+    return problem(code, error.status_code, error.detail, headers=error.headers)
+
+
+async def _unexpected(_: Request, error: Exception) -> JSONResponse:
+    _log.error("http.failed", error=type(error).__name__)
+    return problem("failed", 500, "something went wrong here; the log says what")

@@ -1,0 +1,77 @@
+"""What was said in a meeting, and how it reads in each language, as it stands now."""
+
+from __future__ import annotations
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel
+
+from operators.model import CaptionStatus, Language
+from serve.http.services import Use
+from storage import meetings, transcripts
+from storage.records import DEFAULT_TEAM
+
+router = APIRouter(prefix="/api/meetings/{meeting_id}", tags=["transcripts"])
+
+
+class Sentence(BaseModel):
+    """A sentence, in its last revision. Times are seconds from the meeting's start."""
+
+    id: str
+    revision: int
+    speaker: str
+    text: str
+    start: float
+    end: float
+    boundary: str
+    language: str | None
+
+
+class Caption(BaseModel):
+    """A sentence in a language. `revision` is the sentence's that it speaks of.
+
+    `text` is null while it is owed, and where there will be none: `reason` says why.
+    """
+
+    sentence_id: str
+    revision: int
+    language: str
+    status: CaptionStatus
+    text: str | None
+    engine: str | None
+    reason: str | None
+    version: int
+
+
+class Sentences(BaseModel):
+    """A meeting's sentences in reading order."""
+
+    sentences: list[Sentence]
+
+
+class Captions(BaseModel):
+    """A meeting's captions in the reading order of their sentences."""
+
+    captions: list[Caption]
+
+
+@router.get("/sentences")
+async def get_sentences(meeting_id: UUID, services: Use) -> Sentences:
+    """The sentences of a meeting."""
+    async with services.database.connect() as conn:
+        await meetings.get(conn, DEFAULT_TEAM, meeting_id)
+        records = await transcripts.sentences(conn, DEFAULT_TEAM, meeting_id)
+    return Sentences(sentences=[Sentence.model_validate(record, from_attributes=True) for record in records])
+
+
+@router.get("/captions")
+async def get_captions(
+    meeting_id: UUID, services: Use, language: Annotated[Language | None, Query()] = None
+) -> Captions:
+    """The captions of a meeting, in all its languages or in one."""
+    async with services.database.connect() as conn:
+        await meetings.get(conn, DEFAULT_TEAM, meeting_id)
+        records = await transcripts.captions(conn, DEFAULT_TEAM, meeting_id, language=language)
+    return Captions(captions=[Caption.model_validate(record, from_attributes=True) for record in records])

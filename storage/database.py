@@ -1,0 +1,66 @@
+"""Connections to Postgres and to Redis, made in one place so that all of them agree on pools, time and text."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import redis
+import redis.asyncio
+from sqlalchemy import URL, Engine, create_engine, make_url
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+_REDIS_CONNECTIONS = 64
+_REDIS_TIMEOUT_S = 15.0
+"""After which a silent connection counts as dead; no read waits as long as this on purpose."""
+
+
+def sync_engine(url: str) -> Engine:
+    """A blocking engine for threads that have no event loop: the lanes, migrations.
+
+    Args:
+        url: `postgresql://user:password@host:port/database`.
+    """
+    return create_engine(_psycopg(url), **_options(size=5, overflow=5))
+
+
+def async_engine(url: str) -> AsyncEngine:
+    """An engine for an event loop: the HTTP API, connectors. Takes the same `url` as `sync_engine`."""
+    return create_async_engine(_psycopg(url), **_options(size=10, overflow=10))
+
+
+def sync_redis(url: str) -> redis.Redis:
+    """A blocking client (`redis://:password@host:port/0`) that reads text as text."""
+    return redis.Redis.from_url(url, decode_responses=True, socket_timeout=_REDIS_TIMEOUT_S, health_check_interval=30)
+
+
+def async_redis(url: str) -> redis.asyncio.Redis:
+    """A client for an event loop. Takes the same `url` as `sync_redis`."""
+    # Callers queue for a connection; redis-py's own pool would fail the hundred-and-first.
+    pool = redis.asyncio.BlockingConnectionPool.from_url(
+        url,
+        max_connections=_REDIS_CONNECTIONS,
+        timeout=_REDIS_TIMEOUT_S,
+        decode_responses=True,
+        socket_timeout=_REDIS_TIMEOUT_S,
+        health_check_interval=30,
+    )
+    return redis.asyncio.Redis.from_pool(pool)
+
+
+def _psycopg(url: str) -> URL:
+    return make_url(url).set(drivername="postgresql+psycopg")
+
+
+def _options(*, size: int, overflow: int) -> dict[str, Any]:
+    return {
+        # A connection that died with a restarted server is noticed before it is used.
+        "pool_pre_ping": True,
+        "pool_size": size,
+        "max_overflow": overflow,
+        "pool_recycle": 1800,
+        "connect_args": {
+            "application_name": "parley",
+            "connect_timeout": 10,
+            "options": "-c timezone=UTC",
+        },
+    }

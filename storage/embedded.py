@@ -1,0 +1,220 @@
+"""Postgres and Valkey of our own, from wheels: all that one machine needs, with nothing to install by hand.
+
+One data directory holds two servers, each with its password and its log. Who owns them, and whether a server runs, is
+said by locks of the operating system, which go when the last process that holds one goes, however it ends:
+
+- `starting.lock` is held while somebody starts or stops, so that two starters take turns;
+- `owner.lock` is held by the starter that has to stop the servers, for as long as it lives;
+- `{server}/running.lock` is inherited by the server and its children, so it is held exactly while any of them runs.
+
+So a second start finds and uses what runs, and servers that a killed owner left behind are adopted.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import secrets
+import socket
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+from operators.errors import SetupFailed
+from storage.process import Account, Server, try_lock, write_private
+from storage.servers import PostgresServer, ValkeyServer
+
+_TURN_S = 180.0
+"""How long to wait for another starter of the same directory: it may be recovering a large database."""
+_ATTEMPTS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class StoreUrls:
+    """Where the servers answer, with their passwords: never to be logged."""
+
+    postgres: str
+    redis: str
+
+
+def default_data_dir() -> Path:
+    """Where the stores live if nobody says: `$XDG_DATA_HOME/parley` for a user, `/var/lib/parley` for root.
+
+    Root's servers run as `nobody`, which can't enter root's home.
+    """
+    if os.geteuid() == 0:
+        return Path("/var/lib/parley")
+    base = Path(os.environ.get("XDG_DATA_HOME", ""))
+    return (base if base.is_absolute() else Path.home() / ".local" / "share") / "parley"
+
+
+class EmbeddedStores:
+    """The two servers of a data directory, on free ports of the loopback interface.
+
+    Args:
+        data_dir: made if it is missing.
+        durable: whether what was acknowledged survives a crash. Only tests turn it off.
+    """
+
+    def __init__(self, data_dir: Path, *, durable: bool = True) -> None:
+        self._dir = data_dir.absolute()
+        self._durable = durable
+        self._owner: int | None = None
+
+    def start(self) -> StoreUrls:
+        """Start both servers, or find them running, and wait until they answer.
+
+        Raises:
+            SetupFailed: says what and what to do, with the end of the server's log.
+        """
+        self._make_directory()
+        try:
+            return self._start()
+        except PermissionError as error:
+            raise SetupFailed(f"{error.filename} belongs to another user: name another data directory") from error
+
+    def _start(self) -> StoreUrls:
+        with self._turn():
+            owner = try_lock(self._dir / "owner.lock")
+            try:
+                postgres, valkey = self._servers()
+                ports = self._ports()
+                for server in (valkey, postgres):
+                    ports[server.name] = self._run(server, ports)
+            except BaseException:
+                if owner is not None:
+                    self._stop_servers()
+                    os.close(owner)
+                raise
+            self._owner = owner if owner is not None else self._owner
+        return StoreUrls(postgres=postgres.url(ports["postgres"]), redis=valkey.url(ports["valkey"]))
+
+    def stop(self) -> None:
+        """Stop both servers cleanly, if this starter launched or adopted them; otherwise leave them to their owner.
+
+        Raises:
+            SetupFailed: a server could not be stopped.
+        """
+        if self._owner is None:
+            return
+        with self._turn():
+            try:
+                self._stop_servers()
+            finally:
+                os.close(self._owner)
+                self._owner = None
+
+    def __enter__(self) -> StoreUrls:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _servers(self) -> tuple[PostgresServer, ValkeyServer]:
+        account = Account.current()
+        return (
+            PostgresServer(self._dir / "postgres", account, self._password("postgres"), durable=self._durable),
+            ValkeyServer(self._dir / "valkey", account, self._password("valkey"), durable=self._durable),
+        )
+
+    def _run(self, server: Server, ports: dict[str, int]) -> int:
+        """Have a server running and answering, and say on which port."""
+        for attempt in range(1, _ATTEMPTS + 1):
+            lock = server.claim()
+            if lock is not None:
+                if attempt > 1 or not _is_free(ports.get(server.name, 0)):
+                    ports = ports | {server.name: _free_port()}
+                # Written first: whoever comes after a crash must know where the server would answer.
+                self._write("ports.json", json.dumps(ports))
+                try:
+                    server.launch(ports[server.name], lock)
+                finally:
+                    os.close(lock)
+            try:
+                server.await_answer(ports.get(server.name, 0))
+                break
+            except SetupFailed:
+                # It has gone: its port was taken in between, or what was found was the rest of a killed server.
+                if attempt == _ATTEMPTS or server.claimed():
+                    raise
+        return ports[server.name]
+
+    def _stop_servers(self) -> None:
+        for server in self._servers():
+            server.stop(self._ports().get(server.name, 0))
+
+    def _make_directory(self) -> None:
+        try:
+            if not self._dir.exists():
+                self._dir.mkdir(parents=True)
+                # Root's servers, which run as somebody else, must get through; nobody else may look around.
+                self._dir.chmod(0o711 if os.geteuid() == 0 else 0o700)
+            usable = os.access(self._dir, os.W_OK | os.X_OK)
+        except OSError:
+            usable = False
+        if not usable:
+            raise SetupFailed(f"the data directory {self._dir} can't be used: name one that you may write to")
+        if not Account.current().enters(self._dir):
+            raise SetupFailed(
+                f"the servers run as 'nobody', which can't enter the data directory {self._dir}: a folder above it is "
+                f"closed to others; name one that is not, such as {default_data_dir()}, or start Parley as another user"
+            )
+
+    def _password(self, name: str) -> str:
+        path = self._dir / f"{name}.password"
+        if not path.exists():
+            self._write(path.name, secrets.token_urlsafe(24))
+        return path.read_text()
+
+    def _ports(self) -> dict[str, int]:
+        try:
+            return {str(name): int(port) for name, port in json.loads((self._dir / "ports.json").read_text()).items()}
+        except (FileNotFoundError, ValueError):
+            return {}
+
+    def _write(self, name: str, text: str) -> None:
+        """Write a file that only this user reads, all or nothing."""
+        fresh = self._dir / f".{name}.new"
+        fresh.unlink(missing_ok=True)
+        write_private(fresh, text)
+        fresh.replace(self._dir / name)
+
+    @contextmanager
+    def _turn(self) -> Generator[None]:
+        deadline = time.monotonic() + _TURN_S
+        while (lock := try_lock(self._dir / "starting.lock")) is None:
+            if time.monotonic() > deadline:
+                raise SetupFailed(
+                    f"somebody else has been starting the stores in {self._dir} for {_TURN_S:.0f} s; end it first"
+                )
+            time.sleep(0.05)
+        try:
+            yield
+        finally:
+            fcntl.flock(lock, fcntl.LOCK_UN)
+            os.close(lock)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _is_free(port: int) -> bool:
+    if port == 0:
+        return False
+    with socket.socket() as probe:
+        # As the servers do: connections that are still closing don't hold a port.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True

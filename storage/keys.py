@@ -1,0 +1,35 @@
+"""Every key Parley keeps in Redis, and what lies under it. No other module spells one out."""
+
+from __future__ import annotations
+
+LANE_PREFIX = "lane:"
+
+
+def lane(lane_id: str) -> str:
+    """A lane's log, a stream: the accepted entries of its meetings, in order of acceptance, trimmed once committed."""
+    return f"{LANE_PREFIX}{lane_id}"
+
+
+def meeting(meeting_id: str) -> str:
+    """What the door knows of a meeting, a hash. It expires a day after the last call that found the meeting open.
+
+    Fields: `team_id`, `meeting_id`, `lane`, `clock`, `status` (`open`, `paused`, `ended`), `n` (the last ordinal),
+    `generation`, `last_at` (ms, arrival of the last entry), `config` (JSON), `started_n` and `started_id` (the first
+    entry), `lease_until` (ms, recorded clocks only), and the counters `repeated` and `refused:{reason}`.
+    """
+    return f"meeting:{meeting_id}"
+
+
+def seen_events(meeting_id: str) -> str:
+    """The event ids a meeting has accepted, a hash of event id to ordinal. It expires with the meeting's own hash."""
+    return f"meeting:{meeting_id}:events"
+
+
+def live(meeting_id: str) -> str:
+    """The channel a meeting's live events are published on (pub/sub; nothing is kept)."""
+    return f"events:{meeting_id}"
+
+
+def published() -> str:
+    """How far live events are published, a hash of meeting id to `seq`. The relay sends what comes after."""
+    return "published"

@@ -1,0 +1,95 @@
+"""The ledger of accepted ordinals: should Redis lose what it accepted, this is how we know, and how much it was.
+
+Each process keeps the last ordinals it saw accepted in mind and notes them in Postgres about once a second.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from uuid import UUID
+
+import structlog
+from sqlalchemy import ARRAY, BigInteger, Uuid, bindparam, text
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+INTERVAL_S = 1.0
+"""How often ordinals are noted: what was accepted since can't be counted if Redis and this process go at once."""
+MAX_KNOWN = 10_000
+"""How many meetings a process keeps in mind."""
+
+_logger = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class Known:
+    """What this process knows of a meeting: whose it is, its last accepted ordinal, and whether Postgres has that."""
+
+    team_id: str
+    accepted: int
+    noted: bool
+
+
+class Ledger:
+    """The meetings this process knows.
+
+    Args:
+        engine: the database.
+    """
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+        self._known: dict[UUID, Known] = {}
+
+    def get(self, meeting_id: UUID) -> Known | None:
+        """What is known of a meeting, if anything."""
+        return self._known.get(meeting_id)
+
+    def note(self, team_id: str, meeting_id: UUID, accepted: int, *, stored: bool = False) -> Known:
+        """Learn that a meeting's entries are accepted up to an ordinal; `stored` if Postgres knows already."""
+        known = self._known.setdefault(meeting_id, Known(team_id, 0, noted=True))
+        if accepted > known.accepted:
+            known.accepted, known.noted = accepted, stored
+        return known
+
+    async def flush(self) -> None:
+        """Note in Postgres what was accepted since the last time. Rows that are locked are left for the next."""
+        fresh = {meeting_id: known.accepted for meeting_id, known in self._known.items() if not known.noted}
+        if fresh:
+            async with self._engine.begin() as conn:
+                written = await note_accepted(conn, fresh)
+            for meeting_id in written & self._known.keys():
+                known = self._known[meeting_id]
+                known.noted = known.accepted == fresh[meeting_id]
+        if len(self._known) > MAX_KNOWN:
+            self._known = {meeting_id: known for meeting_id, known in self._known.items() if not known.noted}
+
+    async def run(self) -> None:
+        """Flush about once a second, until cancelled."""
+        while True:
+            await asyncio.sleep(INTERVAL_S)
+            try:
+                await self.flush()
+            except OperationalError:
+                _logger.warning("ledger.postponed", meetings=len(self._known))
+
+
+async def note_accepted(conn: AsyncConnection, accepted: Mapping[UUID, int]) -> set[UUID]:
+    """Raise the last accepted ordinal of meetings, whosever they are.
+
+    Rows that a lane is writing at this moment are left out: waiting for several of them could deadlock.
+
+    Returns:
+        The meetings that were noted.
+    """
+    statement = text(
+        "with noted as (select m.id, v.n from meetings m"
+        " join unnest(:ids, :ns) as v(id, n) on m.id = v.id order by m.id for update of m skip locked)"
+        " update meetings m set accepted = greatest(m.accepted, noted.n) from noted where m.id = noted.id"
+        " returning m.id"
+    ).bindparams(bindparam("ids", type_=ARRAY(Uuid)), bindparam("ns", type_=ARRAY(BigInteger)))
+    statement = statement.columns(id=Uuid)
+    rows = await conn.execute(statement, {"ids": list(accepted), "ns": list(accepted.values())})
+    return set(rows.scalars())

@@ -1,0 +1,40 @@
+"""Live fan-out: what was committed is published to whoever follows the meeting. Postgres keeps it; Redis only passes it on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import orjson
+import redis
+
+from operators.model import Interim
+from storage import keys
+from storage.records import Event
+
+
+def publish_events(connection: redis.Redis, events: Sequence[Event]) -> None:
+    """Publish committed events, each meeting's in order, and note how far that went.
+
+    Sending an event again does no harm: who follows a meeting drops a `seq` it has.
+    """
+    if not events:
+        return
+    pipe = connection.pipeline(transaction=False)
+    last: dict[str, int] = {}
+    for event in events:
+        message = {"seq": event.seq, "kind": event.kind, "payload": event.payload}
+        pipe.publish(keys.live(event.meeting_id), orjson.dumps(message))
+        last[event.meeting_id] = event.seq
+    pipe.hset(keys.published(), mapping=dict(last))
+    pipe.execute()
+
+
+def publish_interims(connection: redis.Redis, interims: Mapping[tuple[str, str], Interim]) -> None:
+    """Publish growing text, by meeting and speaker. It has no `seq`: what is lost of it, the next one makes good."""
+    if not interims:
+        return
+    pipe = connection.pipeline(transaction=False)
+    for (meeting_id, _), interim in interims.items():
+        payload = {"speaker": interim.speaker, "text": interim.text, "start": interim.start}
+        pipe.publish(keys.live(meeting_id), orjson.dumps({"kind": "interim", "payload": payload}))
+    pipe.execute()

@@ -1,0 +1,303 @@
+"""The log's one door: all that is ever said enters here, through one script, and is accepted once or refused.
+
+What `append` answered "accepted" to is in the lane's stream. Ordinals count a meeting's entries without a gap, and
+arrival times never run backwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, cast
+
+import redis
+import redis.asyncio
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import OutOfMemoryError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from operators.errors import Invalid, ParleyError, Refused, Unavailable, Unknown
+from operators.model import (
+    ENTRY_SCHEMA,
+    Chunk,
+    Clock,
+    ConfigChanged,
+    Ended,
+    MeetingConfig,
+    Moved,
+    Payload,
+    Started,
+)
+from operators.ticks import DELAYS_MS
+from storage import keys, scripts
+
+IDLE_TIMEOUT_MS = DELAYS_MS[-1]
+"""How long after its last entry a quiet meeting times out. What comes later begins its next generation."""
+LEASE_MS = 300_000
+"""How long a recorded meeting stays open without a word from its importer."""
+RETENTION_S = 24 * 3600
+"""How long the door remembers a meeting after the last call that found it open."""
+MAX_BLOCK_MS = 5_000
+"""The longest one read waits for entries: well below the time after which a connection counts as dead."""
+
+_UNREACHABLE = (RedisConnectionError, RedisTimeoutError, OutOfMemoryError)
+
+
+@dataclass(frozen=True, slots=True)
+class NewEvent:
+    """Something to be accepted, already validated. `at` (ms) is a recording's time of it; a live clock ignores it."""
+
+    event_id: str
+    payload: Payload
+    at: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """What became of an event. `n` is its ordinal (of the first time, for a repeat), `log_id` its id in the stream.
+
+    `reason` says why it was refused: `ended`, `paused`, or `no_time` (a recorded meeting's event without `at`).
+    """
+
+    event_id: str
+    outcome: Literal["accepted", "repeated", "refused"]
+    n: int | None = None
+    log_id: str | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LogInfo:
+    """What the door knows of a meeting. Times are ms; `counters` holds `repeated` and `refused:{reason}`."""
+
+    status: Literal["open", "paused", "ended"]
+    n: int
+    lane: str
+    clock: Clock
+    last_at: int
+    lease_until: int | None
+    generation: int
+    counters: dict[str, int]
+
+
+class Behind(ParleyError):
+    """Redis knows fewer entries of a meeting than were accepted: it lost some, and its ordinal must be raised first."""
+
+
+class _Script(Protocol):
+    """As much of redis-py's script as is used here; its own type leaves the answer open."""
+
+    async def __call__(self, keys: Sequence[str], args: Sequence[str | int]) -> Any: ...
+
+
+class Log:
+    """Appends to the lanes' streams.
+
+    Args:
+        redis: a client that decodes its responses.
+    """
+
+    def __init__(self, redis: redis.asyncio.Redis) -> None:
+        self._redis = redis
+        self._open = cast(_Script, redis.register_script(scripts.OPEN))
+        self._append = cast(_Script, redis.register_script(scripts.APPEND))
+        self._switch = cast(_Script, redis.register_script(scripts.SWITCH))
+        self._reseed = cast(_Script, redis.register_script(scripts.RESEED))
+
+    async def open(
+        self,
+        *,
+        team_id: str,
+        meeting_id: str,
+        lane: str,
+        clock: Clock,
+        config: MeetingConfig,
+        at: int | None,
+        n: int = 0,
+        generation: int = 1,
+    ) -> Appended:
+        """Open a meeting's log in a lane with its `started` entry. A meeting that is known is left as it is.
+
+        Args:
+            at: ms; when a recording begins. A live clock takes Redis' own time.
+            n: the last ordinal given out already, where Redis forgot the meeting.
+
+        Raises:
+            Invalid: a recorded meeting without `at`.
+            Unavailable: Redis can't take it at the moment.
+        """
+        if clock is Clock.RECORDED and at is None:
+            raise Invalid("at", "must be given for a recorded clock, in ms since the Unix epoch")
+        start = "" if clock is Clock.LIVE or at is None else str(at)
+        arguments = [team_id, meeting_id, lane, clock.value, config.model_dump_json(), start, n, generation]
+        outcome, ordinal, log_id = await self._run(self._open, meeting_id, arguments)
+        return Appended(f"started-{generation}", outcome, int(ordinal), log_id)
+
+    async def append(self, meeting_id: str, events: Sequence[NewEvent], *, least: int = 0) -> list[Appended]:
+        """Accept events into a meeting's log, in order, as one step. Without events it renews the importer's lease.
+
+        Args:
+            events: chunks, config changes or the end.
+            least: an ordinal known to be given out already.
+
+        Returns:
+            What became of each event.
+
+        Raises:
+            Invalid: an event of a kind that only the door itself writes.
+            Unknown: Redis does not know the meeting.
+            Behind: Redis knows fewer than `least` entries of it; nothing was appended.
+            Unavailable: Redis can't take it at the moment. Repeating the call is safe.
+        """
+        arguments: list[str | int] = [IDLE_TIMEOUT_MS, least]
+        for index, event in enumerate(events):
+            arguments += _event_arguments(index, event)
+        answers = await self._run(self._append, meeting_id, arguments)
+        if answers is None:
+            raise Unknown(f"the log knows no meeting {meeting_id}")
+        if isinstance(answers, int):
+            raise Behind(f"the log holds {answers} entries of meeting {meeting_id}, of {least} accepted")
+        return [
+            Appended(event.event_id, outcome, int(n) or None, log_id or None, reason or None)
+            for event, (outcome, n, log_id, reason) in zip(events, answers, strict=True)
+        ]
+
+    async def pause(self, meeting_id: str) -> None:
+        """Refuse chunks from now on, until `resume`. Pausing twice is fine.
+
+        Raises:
+            Refused: the meeting ended.
+            Unknown, Unavailable: as `append`.
+        """
+        await self._change(meeting_id, "open", "paused")
+
+    async def resume(self, meeting_id: str) -> None:
+        """Take chunks again. Raises as `pause` does."""
+        await self._change(meeting_id, "paused", "open")
+
+    async def info(self, meeting_id: str) -> LogInfo | None:
+        """What the door knows of a meeting, or None.
+
+        Raises:
+            Unavailable: Redis can't answer at the moment.
+        """
+        try:
+            fields = cast(dict[str, str], await self._redis.hgetall(keys.meeting(meeting_id)))
+        except _UNREACHABLE as error:
+            raise _unavailable(error) from error
+        if not fields:
+            return None
+        lease = fields.get("lease_until")
+        return LogInfo(
+            status=cast(Literal["open", "paused", "ended"], fields["status"]),
+            n=int(fields["n"]),
+            lane=fields["lane"],
+            clock=Clock(fields["clock"]),
+            last_at=int(fields["last_at"]),
+            lease_until=int(lease) if lease else None,
+            generation=int(fields["generation"]),
+            counters={
+                name: int(value) for name, value in fields.items() if name == "repeated" or name.startswith("refused:")
+            },
+        )
+
+    async def reseed(self, meeting_id: str, n: int, generation: int = 1) -> int:
+        """Raise a meeting's last ordinal to at least `n`, so that none is given out twice, and its generation likewise.
+
+        Returns:
+            By how much it was raised.
+
+        Raises:
+            Unknown, Unavailable: as `append`.
+        """
+        raised = await self._run(self._reseed, meeting_id, [n, generation], bare=True)
+        if raised is None:
+            raise Unknown(f"the log knows no meeting {meeting_id}")
+        return int(raised)
+
+    async def _change(self, meeting_id: str, before: str, after: str) -> None:
+        found = await self._run(self._switch, meeting_id, [before, after], bare=True)
+        if found is None:
+            raise Unknown(f"the log knows no meeting {meeting_id}")
+        if found == "ended":
+            raise Refused("ended", "the meeting is over; start a new one")
+
+    async def _run(
+        self, script: _Script, meeting_id: str, arguments: Sequence[str | int], *, bare: bool = False
+    ) -> Any:
+        head: list[str | int] = [] if bare else [ENTRY_SCHEMA, keys.LANE_PREFIX, LEASE_MS, RETENTION_S]
+        try:
+            return await script([keys.meeting(meeting_id), keys.seen_events(meeting_id)], [*head, *arguments])
+        except _UNREACHABLE as error:
+            raise _unavailable(error) from error
+
+
+class LogReader:
+    """Reads one lane's stream, for the lane's source. Blocking.
+
+    Args:
+        redis: a client that decodes its responses.
+        lane: the lane's id.
+    """
+
+    def __init__(self, redis: redis.Redis, lane: str) -> None:
+        self._redis = redis
+        self._key = keys.lane(lane)
+
+    def read(self, after: str, count: int, block_ms: int | None = None) -> list[tuple[str, dict[str, str]]]:
+        """The next entries after an id, oldest first, each as its id and its fields.
+
+        Args:
+            after: an id of the stream; `0` reads from its beginning.
+            count: how many at most.
+            block_ms: how long to wait where there is none, at most `MAX_BLOCK_MS`; None does not wait.
+        """
+        block = None if block_ms is None else max(1, min(block_ms, MAX_BLOCK_MS))
+        answer = cast(
+            list[tuple[str, list[tuple[str, dict[str, str]]]]],
+            self._redis.xread({self._key: after}, count=count, block=block),
+        )
+        return [(log_id, fields) for _, entries in answer for log_id, fields in entries]
+
+    def now_ms(self) -> int:
+        """Redis' own time (ms), by which live entries are stamped."""
+        seconds, micros = self._redis.time()
+        return seconds * 1000 + micros // 1000
+
+    def trim(self, min_id: str) -> int:
+        """Drop all entries older than an id, and say how many."""
+        return self._redis.xtrim(self._key, minid=min_id, approximate=False)
+
+    def length(self) -> int:
+        """How many entries the stream holds."""
+        return self._redis.xlen(self._key)
+
+
+def before(log_id: str) -> str:
+    """The id to read after so that `log_id` itself is the first to come.
+
+    >>> before("1700000000000-3"), before("1700000000000-0")
+    ('1700000000000-2', '1699999999999-18446744073709551615')
+    """
+    milliseconds, _, sequence = log_id.partition("-")
+    if int(sequence or 0) > 0:
+        return f"{milliseconds}-{int(sequence) - 1}"
+    return f"{int(milliseconds) - 1}-{2**64 - 1}" if int(milliseconds) > 0 else "0-0"
+
+
+def _event_arguments(index: int, event: NewEvent) -> list[str | int]:
+    payload = event.payload
+    at = "" if event.at is None else event.at
+    match payload:
+        case Chunk():
+            return [event.event_id, "chunk", at, payload.model_dump_json(exclude_none=True), ""]
+        case ConfigChanged():
+            return [event.event_id, "config", at, payload.model_dump_json(), payload.config.model_dump_json()]
+        case Ended():
+            return [event.event_id, "ended", at, payload.model_dump_json(), ""]
+        case Started() | Moved():
+            raise Invalid(f"events.{index}.kind", "must be chunk, config or ended")
+
+
+def _unavailable(error: Exception) -> Unavailable:
+    return Unavailable(f"the log can't be reached at the moment ({type(error).__name__}); try again")

@@ -1,0 +1,372 @@
+"""Meetings: their rows, and the service that sources and the API open, feed and end them with.
+
+A meeting's row in Postgres says what it is and how far it is worked off; the log's door in Redis says what it accepts.
+The service keeps the two in step, so that each of its calls is safe to repeat after a crash at any point.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any, Literal
+from uuid import UUID
+
+import structlog
+from sqlalchemy import RowMapping, func, or_, select, tuple_, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from uuid6 import uuid7
+
+from operators.errors import Invalid, Refused, Unavailable, Unknown
+from operators.model import Clock, Ended, MeetingConfig
+from storage.ledger import Known, Ledger
+from storage.log import Appended, Behind, Log, NewEvent
+from storage.placement import place
+from storage.records import OPEN_STATUSES, MeetingRecord, MeetingStatus
+from storage.tables import captions, meetings, sentences
+
+_logger = structlog.get_logger(__name__)
+_COLUMNS = [column for column in meetings.c if column.name != "state"]
+
+
+async def create(
+    conn: AsyncConnection,
+    *,
+    team_id: str,
+    external_id: str | None,
+    title: str,
+    clock: Clock,
+    config: MeetingConfig,
+    lane_id: str,
+    meeting_id: UUID | None = None,
+) -> tuple[MeetingRecord, bool]:
+    """Add a meeting. One that the team has under that external id (or id) already is left as it is.
+
+    Returns:
+        The meeting, and whether it is new.
+
+    Raises:
+        Invalid: another team's meeting has that id.
+    """
+    wanted = meeting_id or UUID(bytes=uuid7().bytes)
+    statement = (
+        insert(meetings)
+        .values(
+            id=wanted,
+            team_id=team_id,
+            external_id=external_id,
+            title=title,
+            clock=clock.value,
+            config=config.model_dump(mode="json"),
+            lane_id=lane_id,
+        )
+        .on_conflict_do_nothing()
+        .returning(*_COLUMNS)
+    )
+    row = (await conn.execute(statement)).mappings().one_or_none()
+    if row is not None:
+        return _record(row), True
+    same = or_(meetings.c.external_id == external_id, meetings.c.id == wanted)
+    found = (await conn.execute(select(*_COLUMNS).where(meetings.c.team_id == team_id, same))).mappings().first()
+    if found is None:
+        raise Invalid("meeting_id", "is taken; leave it out to be given one")
+    return _record(found), False
+
+
+async def get(conn: AsyncConnection, team_id: str, meeting_id: UUID, *, lock: bool = False) -> MeetingRecord:
+    """A team's meeting; with `lock`, held until the transaction ends.
+
+    Raises:
+        Unknown: the team has no such meeting.
+    """
+    statement = select(*_COLUMNS).where(meetings.c.team_id == team_id, meetings.c.id == meeting_id)
+    row = (await conn.execute(statement.with_for_update() if lock else statement)).mappings().one_or_none()
+    if row is None:
+        raise Unknown(f"there is no meeting {meeting_id}")
+    return _record(row)
+
+
+async def find_external(conn: AsyncConnection, team_id: str, external_id: str) -> MeetingRecord | None:
+    """A team's meeting by its source's own id, or None."""
+    statement = select(*_COLUMNS).where(meetings.c.team_id == team_id, meetings.c.external_id == external_id)
+    row = (await conn.execute(statement)).mappings().one_or_none()
+    return None if row is None else _record(row)
+
+
+async def list_meetings(
+    conn: AsyncConnection,
+    team_id: str,
+    *,
+    statuses: Sequence[MeetingStatus] | None = None,
+    limit: int = 50,
+    before: UUID | None = None,
+) -> list[MeetingRecord]:
+    """A team's meetings, newest first.
+
+    Args:
+        statuses: only these; None means all.
+        before: the last meeting of the page before.
+    """
+    statement = select(*_COLUMNS).where(meetings.c.team_id == team_id)
+    if statuses is not None:
+        statement = statement.where(meetings.c.status.in_(statuses))
+    if before is not None:
+        last = select(meetings.c.created_at, meetings.c.id).where(
+            meetings.c.team_id == team_id, meetings.c.id == before
+        )
+        statement = statement.where(tuple_(meetings.c.created_at, meetings.c.id) < last.scalar_subquery())
+    statement = statement.order_by(meetings.c.created_at.desc(), meetings.c.id.desc()).limit(limit)
+    return [_record(row) for row in (await conn.execute(statement)).mappings()]
+
+
+async def open_meetings(conn: AsyncConnection) -> list[MeetingRecord]:
+    """Every team's meetings that are not over, oldest first."""
+    statement = select(*_COLUMNS).where(meetings.c.status.in_(OPEN_STATUSES)).order_by(meetings.c.id)
+    return [_record(row) for row in (await conn.execute(statement)).mappings()]
+
+
+async def set_status(conn: AsyncConnection, team_id: str, meeting_id: UUID, status: MeetingStatus) -> None:
+    """Say how a team's meeting stands.
+
+    Raises:
+        Unknown: the team has no such meeting.
+    """
+    await _update(conn, team_id, meeting_id, status=status)
+
+
+async def note_started(conn: AsyncConnection, team_id: str, meeting_id: UUID, log_id: str) -> None:
+    """Keep the log's id of a meeting's first entry, unless the lane has come further already."""
+    await _update(conn, team_id, meeting_id, log_id=func.coalesce(meetings.c.log_id, log_id))
+
+
+async def owed_count(conn: AsyncConnection, team_id: str, meeting_id: UUID) -> int:
+    """How many captions of a team's meeting are still owed."""
+    statement = (
+        select(func.count())
+        .select_from(captions.join(sentences))
+        .where(
+            captions.c.team_id == team_id,
+            captions.c.meeting_id == meeting_id,
+            captions.c.status == "owed",
+            ~sentences.c.retracted,
+        )
+    )
+    return (await conn.execute(statement)).scalar_one()
+
+
+class Meetings:
+    """Opens, feeds and ends meetings.
+
+    Args:
+        engine: the database.
+        log: the log's door.
+    """
+
+    def __init__(self, engine: AsyncEngine, log: Log) -> None:
+        self._engine = engine
+        self._log = log
+        self._ledger = Ledger(engine)
+
+    async def open(
+        self,
+        team_id: str,
+        *,
+        external_id: str | None,
+        title: str,
+        clock: Clock,
+        config: MeetingConfig,
+        at: int | None = None,
+    ) -> tuple[MeetingRecord, bool]:
+        """Begin a meeting on the least loaded lane of its kind. Opening the same external id again finds it.
+
+        Args:
+            at: ms; when a recording begins.
+
+        Returns:
+            The meeting, and whether it is new.
+
+        Raises:
+            Invalid: a recorded clock without `at`.
+            Unavailable: there is no lane, or the log can't take it at the moment. Repeating the call is safe.
+        """
+        if clock is Clock.RECORDED and at is None:
+            raise Invalid("at", "must be given for a recorded clock, in ms since the Unix epoch")
+        async with self._engine.begin() as conn:
+            record, new = await create(
+                conn,
+                team_id=team_id,
+                external_id=external_id,
+                title=title,
+                clock=clock,
+                config=config,
+                lane_id=await place(conn, "live" if clock is Clock.LIVE else "batch"),
+            )
+        # Without its first entry's id a meeting was not opened, or a crash came before that was noted: both mend here.
+        if record.log_id is None:
+            await self._restore(team_id, record.id, at)
+        async with self._engine.connect() as conn:
+            return await get(conn, team_id, record.id), new
+
+    async def append(self, team_id: str, meeting_id: UUID, events: Sequence[NewEvent]) -> list[Appended]:
+        """Accept events into a team's meeting. With no events it renews the lease of a recorded one.
+
+        Returns:
+            What became of each, in their order. Those of a meeting that is over are refused.
+
+        Raises:
+            Unknown: the team has no such meeting.
+            Invalid: an event that no source may send, or no `at` where a recorded meeting's log must be opened again.
+            Unavailable: the log can't take it at the moment. Repeating the call is safe.
+        """
+        known = await self._know(team_id, meeting_id)
+        try:
+            answers = await self._log.append(str(meeting_id), events, least=known.accepted)
+        except (Unknown, Behind):
+            # Redis lost the meeting, or forgot it a day after its last entry.
+            at = next((event.at for event in events if event.at is not None), None)
+            if not await self._restore(team_id, meeting_id, at):
+                return [Appended(event.event_id, "refused", reason="ended") for event in events]
+            known = await self._know(team_id, meeting_id)
+            try:
+                answers = await self._log.append(str(meeting_id), events, least=known.accepted)
+            except (Unknown, Behind) as error:
+                raise Unavailable("the log is losing entries at the moment; try again") from error
+        self._ledger.note(team_id, meeting_id, max((answer.n or 0 for answer in answers), default=0))
+        return answers
+
+    async def pause(self, team_id: str, meeting_id: UUID) -> None:
+        """Refuse chunks of a team's meeting until `resume`.
+
+        Raises:
+            Refused: the meeting is over.
+            Unknown: the team has no such meeting.
+            Unavailable: the log can't be reached.
+        """
+        await self._switch(team_id, meeting_id, "live", "paused")
+
+    async def resume(self, team_id: str, meeting_id: UUID) -> None:
+        """Take chunks of a team's meeting again. Raises as `pause` does."""
+        await self._switch(team_id, meeting_id, "paused", "live")
+
+    async def end(self, team_id: str, meeting_id: UUID, reason: str = "ended by request") -> None:
+        """End a team's meeting. One that is over stays so.
+
+        Raises:
+            Unknown: the team has no such meeting.
+            Unavailable: the log can't be reached.
+        """
+        await self._know(team_id, meeting_id)
+        info = await self._log.info(str(meeting_id))
+        # Where nobody knows any more how far a recording had come, now is surely later.
+        at = info.last_at if info is not None else int(time.time() * 1000)
+        await self.append(team_id, meeting_id, [NewEvent(f"ended-{uuid7()}", Ended(reason=reason), at)])
+
+    async def reconcile(self) -> dict[UUID, int]:
+        """Compare every open meeting with the log, and mend what Redis lost. To be called at the start.
+
+        A recorded meeting that Redis forgot is left to its importer's next call: nobody else knows its time.
+
+        Returns:
+            How many accepted entries each meeting lost, where it lost any. They are counted in its `lost`.
+        """
+        lost: dict[UUID, int] = {}
+        async with self._engine.connect() as conn:
+            records = await open_meetings(conn)
+        for record in records:
+            info = await self._log.info(str(record.id))
+            if info is None and record.clock is Clock.RECORDED:
+                continue
+            if info is None or info.n < max(record.n, record.accepted) or info.generation < record.generation:
+                await self._restore(record.team_id, record.id, None)
+                async with self._engine.connect() as conn:
+                    now = await get(conn, record.team_id, record.id)
+                if short := now.counters.get("lost", 0) - record.counters.get("lost", 0):
+                    lost[record.id] = short
+        return lost
+
+    async def run_ledger(self) -> None:
+        """Note accepted ordinals in Postgres about once a second, until cancelled."""
+        await self._ledger.run()
+
+    async def flush(self) -> None:
+        """Note now what was accepted since the last time."""
+        await self._ledger.flush()
+
+    async def _switch(
+        self, team_id: str, meeting_id: UUID, before: MeetingStatus, after: Literal["paused", "live"]
+    ) -> None:
+        await self._know(team_id, meeting_id)
+        switch = self._log.pause if after == "paused" else self._log.resume
+        try:
+            await switch(str(meeting_id))
+        except Unknown:
+            if not await self._restore(team_id, meeting_id, None):
+                raise Refused("ended", "the meeting is over; start a new one") from None
+            await switch(str(meeting_id))
+        async with self._engine.begin() as conn:
+            record = await get(conn, team_id, meeting_id, lock=True)
+            # One that timed out meanwhile stays so, and one that no lane has begun yet becomes live by its lane.
+            if record.status == before:
+                await set_status(conn, team_id, meeting_id, after)
+
+    async def _know(self, team_id: str, meeting_id: UUID) -> Known:
+        known = self._ledger.get(meeting_id)
+        if known is None:
+            async with self._engine.connect() as conn:
+                record = await get(conn, team_id, meeting_id)
+            known = self._ledger.note(team_id, meeting_id, max(record.n, record.accepted), stored=True)
+        if known.team_id != team_id:
+            raise Unknown(f"there is no meeting {meeting_id}")
+        return known
+
+    async def _restore(self, team_id: str, meeting_id: UUID, at: int | None) -> bool:
+        """Open a meeting's log where Redis does not know it, or raise its ordinal to what was accepted. Count the loss.
+
+        Returns:
+            Whether the meeting may go on: not if it has ended.
+        """
+        async with self._engine.begin() as conn:
+            # The row's lock: one at a time, so that nothing is counted twice.
+            record = await get(conn, team_id, meeting_id, lock=True)
+            if record.status == "ended":
+                return False
+            mine = self._ledger.get(meeting_id)
+            accepted = max(record.n, record.accepted, mine.accepted if mine else 0)
+            info = await self._log.info(str(meeting_id))
+            values: dict[str, Any] = {"accepted": accepted}
+            if info is None or record.log_id is None:
+                opened = await self._log.open(
+                    team_id=team_id,
+                    meeting_id=str(meeting_id),
+                    lane=record.lane_id,
+                    clock=record.clock,
+                    config=record.config,
+                    at=info.last_at if info else at,
+                    n=accepted,
+                    generation=record.generation + (1 if accepted else 0),
+                )
+                values["log_id"] = record.log_id or opened.log_id
+            if info is None and record.status == "paused":
+                await self._log.pause(str(meeting_id))
+            if info is not None:
+                await self._log.reseed(str(meeting_id), accepted, record.generation)
+            lost = accepted - max(record.n, info.n if info else 0)
+            if lost > 0:
+                values["counters"] = record.counters | {"lost": record.counters.get("lost", 0) + lost}
+                _logger.error("log.lost", meeting_id=str(meeting_id), entries=lost)
+            await _update(conn, team_id, meeting_id, **values)
+        self._ledger.note(team_id, meeting_id, accepted, stored=True)
+        return True
+
+
+async def _update(conn: AsyncConnection, team_id: str, meeting_id: UUID, **values: Any) -> None:
+    statement = update(meetings).where(meetings.c.team_id == team_id, meetings.c.id == meeting_id).values(**values)
+    if (await conn.execute(statement)).rowcount == 0:
+        raise Unknown(f"there is no meeting {meeting_id}")
+
+
+def _record(row: RowMapping) -> MeetingRecord:
+    values = dict(row)
+    values["clock"] = Clock(values["clock"])
+    values["config"] = MeetingConfig.model_validate(values["config"])
+    return MeetingRecord(**values)

@@ -1,0 +1,50 @@
+"""What is owed: a query, not a queue. Current revisions with no final caption, once whoever was to translate them must
+have given up.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection, text
+
+from operators.model import MeetingConfig, TranslationRequest
+
+_OWED = text(
+    "select c.team_id, c.meeting_id, c.sentence_id, c.revision, c.language, s.text, s.start, s.language as spoken,"
+    " m.config from (select *, row_number() over (partition by meeting_id order by due_at) as turn"
+    " from captions where status = 'owed' and due_at <= now()) c"
+    " join sentences s on s.meeting_id = c.meeting_id and s.id = c.sentence_id and s.revision = c.revision"
+    " and not s.retracted join meetings m on m.id = c.meeting_id"
+    " order by c.turn, c.due_at limit :limit"
+)
+_BEFORE = text(
+    "select speaker, text from sentences where meeting_id = :meeting_id and not retracted and start < :start"
+    " order by start desc, id desc limit :limit"
+)
+
+
+def owed(connection: Connection, limit: int) -> list[TranslationRequest]:
+    """The next requests to pay, over all teams, fair between meetings: each one's oldest debt before any second one.
+
+    Args:
+        limit: how many at most.
+    """
+    requests: list[TranslationRequest] = []
+    for row in connection.execute(_OWED, {"limit": limit}).all():
+        config = MeetingConfig.model_validate(row.config)
+        before = connection.execute(
+            _BEFORE, {"meeting_id": row.meeting_id, "start": row.start, "limit": config.context_sentences}
+        ).all()
+        spoken = row.spoken or config.source_language
+        requests.append(
+            TranslationRequest(
+                team_id=row.team_id,
+                meeting_id=str(row.meeting_id),
+                sentence_id=row.sentence_id,
+                revision=row.revision,
+                language=row.language,
+                source_language=None if spoken == "auto" else spoken,
+                text=row.text,
+                context=tuple(f"{b.speaker}: {b.text}" for b in reversed(before)),
+            )
+        )
+    return requests

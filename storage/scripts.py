@@ -1,0 +1,160 @@
+"""The Lua scripts of the log's one door. Redis runs each as one step: nothing comes between its reads and its writes.
+
+Both are composed of the same function `add`, which stamps an entry and writes it to the lane's stream.
+"""
+
+from __future__ import annotations
+
+_ADD = """
+local key, seen = KEYS[1], KEYS[2]
+local schema, lane_prefix, lease_ms, retention_s = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
+
+local function now_ms()
+  local time = redis.call('TIME')
+  return tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+end
+
+-- Numbers are written with %d: Lua's own way would turn large ones into 1.7e+12.
+local function whole(number)
+  return string.format('%d', number)
+end
+
+local function add(event_id, kind, arrived_at, payload)
+  local known = redis.call('HMGET', key, 'team_id', 'lane', 'meeting_id')
+  local n = redis.call('HINCRBY', key, 'n', 1)
+  local log_id = redis.call('XADD', lane_prefix .. known[2], '*', 'schema', schema, 'team_id', known[1],
+    'meeting_id', known[3], 'n', whole(n), 'event_id', event_id, 'kind', kind, 'arrived_at', whole(arrived_at),
+    'payload', payload)
+  redis.call('HSET', key, 'last_at', whole(arrived_at))
+  return n, log_id
+end
+
+local function started(clock, generation, config)
+  local head = '{"kind":"started","clock":"' .. clock .. '","generation":' .. whole(generation)
+  return head .. ',"config":' .. config .. '}'
+end
+
+-- Both keys go a day after the last call that found the meeting open: one that nobody ends leaves nothing behind.
+local function keep()
+  if redis.call('HGET', key, 'clock') == 'recorded' then
+    redis.call('HSET', key, 'lease_until', whole(now_ms() + lease_ms))
+  end
+  redis.call('EXPIRE', key, retention_s)
+  redis.call('EXPIRE', seen, retention_s)
+end
+"""
+
+# Further arguments: team_id, meeting_id, lane, clock, config, at ('' for Redis' own time), n, generation.
+OPEN = (
+    _ADD
+    + """
+local team_id, meeting_id, lane, clock, config = ARGV[5], ARGV[6], ARGV[7], ARGV[8], ARGV[9]
+local generation = tonumber(ARGV[12])
+if redis.call('EXISTS', key) == 1 then
+  local known = redis.call('HMGET', key, 'started_n', 'started_id')
+  return {'repeated', tonumber(known[1]), known[2]}
+end
+local at = ARGV[10] ~= '' and tonumber(ARGV[10]) or now_ms()
+redis.call('DEL', seen)
+redis.call('HSET', key, 'team_id', team_id, 'meeting_id', meeting_id, 'lane', lane, 'clock', clock, 'status', 'open',
+  'n', ARGV[11], 'generation', whole(generation), 'last_at', whole(at), 'config', config)
+local n, log_id = add('started-' .. whole(generation), 'started', at, started(clock, generation, config))
+redis.call('HSET', key, 'started_n', whole(n), 'started_id', log_id)
+keep()
+return {'accepted', n, log_id}
+"""
+)
+
+# Further arguments: idle_ms, the least ordinal the caller knows, then five for each event:
+# event_id, kind, at ('' where the source has none), payload, config ('' unless it changes).
+# Answers false for an unknown meeting, and the ordinal where it has fallen behind the caller's.
+APPEND = (
+    _ADD
+    + """
+local idle_ms, least = tonumber(ARGV[5]), tonumber(ARGV[6])
+local known = redis.call('HMGET', key, 'status', 'clock', 'n', 'generation', 'last_at', 'config')
+if not known[1] then
+  return false
+end
+local status, clock, generation, last_at, config = known[1], known[2], tonumber(known[4]), tonumber(known[5]), known[6]
+if tonumber(known[3]) < least then
+  return tonumber(known[3])
+end
+
+local function refuse(reason)
+  redis.call('HINCRBY', key, 'refused:' .. reason, 1)
+  return {'refused', 0, '', reason}
+end
+
+local function take(event_id, kind, at, payload, changed)
+  -- Before anything else: what was accepted once stays accepted, whatever has become of the meeting since.
+  local before = redis.call('HGET', seen, event_id)
+  if before then
+    redis.call('HINCRBY', key, 'repeated', 1)
+    return {'repeated', tonumber(before), '', ''}
+  end
+  if status == 'ended' then
+    return refuse('ended')
+  end
+  if status == 'paused' and kind == 'chunk' then
+    return refuse('paused')
+  end
+  if clock == 'recorded' and at == '' then
+    return refuse('no_time')
+  end
+  local arrived_at = math.max(clock == 'recorded' and tonumber(at) or now_ms(), last_at)
+  if arrived_at - last_at >= idle_ms then
+    generation = generation + 1
+    redis.call('HSET', key, 'generation', whole(generation))
+    add('started-' .. whole(generation), 'started', arrived_at, started(clock, generation, config))
+  end
+  local n, log_id = add(event_id, kind, arrived_at, payload)
+  redis.call('HSET', seen, event_id, whole(n))
+  last_at = arrived_at
+  if changed ~= '' then
+    config = changed
+    redis.call('HSET', key, 'config', config)
+  end
+  if kind == 'ended' then
+    status = 'ended'
+    redis.call('HSET', key, 'status', status)
+  end
+  return {'accepted', n, log_id, ''}
+end
+
+local answers = {}
+for i = 7, #ARGV, 5 do
+  answers[#answers + 1] = take(ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4])
+end
+if known[1] ~= 'ended' then
+  keep()
+end
+return answers
+"""
+)
+
+# Arguments: the status to leave, the one to take. Answers the status found, or false.
+SWITCH = """
+local status = redis.call('HGET', KEYS[1], 'status')
+if status == ARGV[1] then
+  redis.call('HSET', KEYS[1], 'status', ARGV[2])
+end
+return status
+"""
+
+# Arguments: the least ordinal and generation. Answers by how much the ordinal was raised, or false.
+RESEED = """
+local n = redis.call('HGET', KEYS[1], 'n')
+if not n then
+  return false
+end
+if tonumber(redis.call('HGET', KEYS[1], 'generation')) < tonumber(ARGV[2]) then
+  redis.call('HSET', KEYS[1], 'generation', ARGV[2])
+end
+local short = tonumber(ARGV[1]) - tonumber(n)
+if short <= 0 then
+  return 0
+end
+redis.call('HSET', KEYS[1], 'n', ARGV[1])
+return short
+"""

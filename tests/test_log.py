@@ -1,0 +1,306 @@
+"""The log's one door, on a real server: accepted once, in order, never back in time, and refused with a reason."""
+
+from __future__ import annotations
+
+import asyncio
+import doctest
+from collections.abc import Sequence
+from itertools import pairwise
+from uuid import uuid4
+
+import pytest
+import redis
+import redis.asyncio
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import storage.log
+from operators.errors import Invalid, Refused, Unavailable, Unknown
+from operators.model import Chunk, Clock, ConfigChanged, Ended, Entry, MeetingConfig, Started, parse_entry
+from storage import keys
+from storage.database import async_redis
+from storage.log import IDLE_TIMEOUT_MS, LEASE_MS, RETENTION_S, Behind, Log, LogReader, NewEvent, before
+
+T0 = 1_700_000_000_000
+CONFIG = MeetingConfig(source_language="en", target_languages=("pt",))
+PORTUGUESE = MeetingConfig(source_language="pt", target_languages=("en", "de"))
+
+
+def said(event_id: str, text: str = 'Olá \u0001 "mundo" \\ 你好', at: int | None = None) -> NewEvent:
+    return NewEvent(event_id, Chunk(chunk_id=event_id, speaker="Ana", text=text, start=0.5, end=1.25), at)
+
+
+@pytest.fixture
+def log(redis_async: redis.asyncio.Redis) -> Log:
+    return Log(redis_async)
+
+
+async def opened(log: Log, clock: Clock = Clock.RECORDED, at: int | None = T0, lane: str = "a") -> str:
+    meeting_id = str(uuid4())
+    answer = await log.open(team_id="t", meeting_id=meeting_id, lane=lane, clock=clock, config=CONFIG, at=at)
+    assert (answer.outcome, answer.n) == ("accepted", 1)
+    return meeting_id
+
+
+def entries(client: redis.Redis, meeting_id: str | None = None, lane: str = "a") -> list[Entry]:
+    read = [parse_entry(fields) for _, fields in LogReader(client, lane).read("0", 10_000)]
+    return [entry for entry in read if meeting_id in (None, entry.meeting_id)]
+
+
+async def test_an_opened_meeting_starts_with_its_config(log: Log, redis_sync: redis.Redis) -> None:
+    meeting_id = await opened(log)
+    (entry,) = entries(redis_sync)
+    assert entry == Entry(
+        "t", meeting_id, 1, "started-1", T0, Started(clock=Clock.RECORDED, generation=1, config=CONFIG)
+    )
+
+
+async def test_opening_again_changes_nothing(log: Log, redis_sync: redis.Redis) -> None:
+    meeting_id = str(uuid4())
+    both = [
+        await log.open(team_id="t", meeting_id=meeting_id, lane=lane, clock=Clock.LIVE, config=CONFIG, at=None)
+        for lane in ("a", "b")
+    ]
+    assert [answer.outcome for answer in both] == ["accepted", "repeated"]
+    assert both[0].log_id == both[1].log_id
+    assert LogReader(redis_sync, "a").length() == 1
+    assert LogReader(redis_sync, "b").length() == 0
+
+
+async def test_a_payload_comes_back_as_it_went_in(log: Log, redis_sync: redis.Redis) -> None:
+    meeting_id = await opened(log)
+    event = said("e")
+    config = NewEvent("c", ConfigChanged(config=PORTUGUESE), T0)
+    answers = await log.append(meeting_id, [event, config, NewEvent("x", Ended(reason="'quoted'"), T0)])
+    assert [(a.outcome, a.n) for a in answers] == [("refused", None), ("accepted", 2), ("accepted", 3)]
+    assert (answers[0].reason, answers[0].log_id) == ("no_time", None)
+    assert [e.payload for e in entries(redis_sync)[1:]] == [config.payload, Ended(reason="'quoted'")]
+
+
+async def test_a_repeat_is_told_from_a_refusal_even_after_the_end(log: Log, redis_sync: redis.Redis) -> None:
+    meeting_id = await opened(log)
+    await log.append(meeting_id, [said("e", at=T0), NewEvent("end", Ended(), T0)])
+    answers = await log.append(meeting_id, [said("e", at=T0), said("f", at=T0), NewEvent("end", Ended(), T0)])
+    assert [(a.outcome, a.n, a.reason) for a in answers] == [
+        ("repeated", 2, None),
+        ("refused", None, "ended"),
+        ("repeated", 3, None),
+    ]
+    info = await log.info(meeting_id)
+    assert info is not None
+    assert (info.status, info.n, info.counters) == ("ended", 3, {"repeated": 2, "refused:ended": 1})
+    assert len(entries(redis_sync)) == 3
+
+
+async def test_what_follows_the_end_in_its_own_batch_is_refused(log: Log) -> None:
+    meeting_id = await opened(log)
+    answers = await log.append(meeting_id, [NewEvent("end", Ended(), T0), said("late", at=T0)])
+    assert [a.outcome for a in answers] == ["accepted", "refused"]
+
+
+async def test_a_paused_meeting_takes_all_but_speech(log: Log) -> None:
+    meeting_id = await opened(log)
+    await log.pause(meeting_id)
+    await log.pause(meeting_id)
+    events = [said("e", at=T0), NewEvent("c", ConfigChanged(config=PORTUGUESE), T0)]
+    answers = await log.append(meeting_id, events)
+    assert [(a.outcome, a.reason) for a in answers] == [("refused", "paused"), ("accepted", None)]
+    await log.resume(meeting_id)
+    assert (await log.append(meeting_id, [said("e", at=T0)]))[0].outcome == "accepted"
+    await log.pause(meeting_id)
+    assert (await log.append(meeting_id, [NewEvent("end", Ended(), T0)]))[0].outcome == "accepted"
+    for change in (log.pause, log.resume):
+        with pytest.raises(Refused, match="ended"):
+            await change(meeting_id)
+
+
+async def test_an_unknown_meeting_is_named_as_such(log: Log) -> None:
+    nobody = str(uuid4())
+    assert await log.info(nobody) is None
+    for call in (log.append(nobody, [said("e")]), log.pause(nobody), log.resume(nobody), log.reseed(nobody, 3)):
+        with pytest.raises(Unknown, match=nobody):
+            await call
+
+
+async def test_only_the_door_writes_starts_and_moves(log: Log) -> None:
+    meeting_id = await opened(log)
+    started = NewEvent("s", Started(clock=Clock.LIVE, generation=2, config=CONFIG))
+    with pytest.raises(Invalid, match=r"events\.1\.kind"):
+        await log.append(meeting_id, [said("e", at=T0), started])
+    info = await log.info(meeting_id)
+    assert info is not None
+    assert info.n == 1, "a batch is taken whole or not at all"
+
+
+async def test_a_recording_needs_its_time(log: Log) -> None:
+    with pytest.raises(Invalid, match="at"):
+        await log.open(team_id="t", meeting_id=str(uuid4()), lane="a", clock=Clock.RECORDED, config=CONFIG, at=None)
+
+
+async def test_a_live_clock_is_redis_own(log: Log, redis_sync: redis.Redis) -> None:
+    reader = LogReader(redis_sync, "a")
+    start = reader.now_ms()
+    meeting_id = await opened(log, Clock.LIVE, None)
+    await log.append(meeting_id, [said("e", at=5), said("f", at=10**15)])
+    times = [entry.arrived_at for entry in entries(redis_sync)]
+    assert times == sorted(times)
+    assert start <= times[0] <= times[-1] <= reader.now_ms()
+    info = await log.info(meeting_id)
+    assert info is not None
+    assert info.lease_until is None
+
+
+@pytest.mark.parametrize(("gap", "reopens"), [(IDLE_TIMEOUT_MS - 1, False), (IDLE_TIMEOUT_MS, True)])
+async def test_speech_after_a_timeout_begins_the_next_generation(
+    log: Log, redis_sync: redis.Redis, gap: int, reopens: bool
+) -> None:
+    meeting_id = await opened(log)
+    await log.append(meeting_id, [NewEvent("c", ConfigChanged(config=PORTUGUESE), T0)])
+    (answer,) = await log.append(meeting_id, [said("e", at=T0 + gap)])
+    assert answer.n == (4 if reopens else 3)
+    again = [e for e in entries(redis_sync)[2:] if isinstance(e.payload, Started)]
+    started = Started(clock=Clock.RECORDED, generation=2, config=PORTUGUESE)
+    assert again == ([Entry("t", meeting_id, 3, "started-2", T0 + gap, started)] if reopens else [])
+
+
+async def test_a_client_may_use_the_doors_own_event_ids(log: Log) -> None:
+    meeting_id = await opened(log)
+    answers = await log.append(meeting_id, [said("started-1", at=T0), said("started-2", at=T0 + IDLE_TIMEOUT_MS)])
+    assert [a.outcome for a in answers] == ["accepted", "accepted"]
+
+
+async def test_an_importers_calls_renew_its_lease(log: Log, redis_sync: redis.Redis) -> None:
+    meeting_id = await opened(log)
+    redis_sync.hset(keys.meeting(meeting_id), "lease_until", "1")
+    now = LogReader(redis_sync, "a").now_ms()
+    assert await log.append(meeting_id, []) == []
+    info = await log.info(meeting_id)
+    assert info is not None
+    assert info.lease_until is not None
+    assert now + LEASE_MS <= info.lease_until <= now + LEASE_MS + 5_000
+
+
+async def test_a_meeting_is_forgotten_a_day_after_its_last_word(log: Log, redis_sync: redis.Redis) -> None:
+    meeting_id = await opened(log)
+    await log.append(meeting_id, [said("e", at=T0), NewEvent("end", Ended(), T0)])
+    both = [keys.meeting(meeting_id), keys.seen_events(meeting_id)]
+    for key in both:
+        assert 0 < redis_sync.ttl(key) <= RETENTION_S
+        redis_sync.expire(key, 100)
+    await log.append(meeting_id, [said("f", at=T0), said("e", at=T0)])
+    assert all(redis_sync.ttl(key) <= 100 for key in both), "calls that come too late don't keep it"
+
+
+async def test_ordinals_are_raised_and_never_lowered(log: Log) -> None:
+    meeting_id = await opened(log)
+    assert await log.reseed(meeting_id, 10, 3) == 9
+    assert await log.reseed(meeting_id, 4, 1) == 0
+    (answer,) = await log.append(meeting_id, [said("e", at=T0 + IDLE_TIMEOUT_MS)])
+    info = await log.info(meeting_id)
+    assert info is not None
+    assert (answer.n, info.generation) == (12, 4)
+
+
+async def test_nothing_is_appended_behind_what_is_known(log: Log, redis_sync: redis.Redis) -> None:
+    meeting_id = await opened(log)
+    with pytest.raises(Behind):
+        await log.append(meeting_id, [said("e", at=T0)], least=2)
+    assert len(entries(redis_sync)) == 1
+    assert (await log.append(meeting_id, [said("e", at=T0)], least=1))[0].n == 2
+
+
+async def test_a_meeting_forgotten_goes_on_from_where_it_was(log: Log) -> None:
+    meeting_id = str(uuid4())
+    answer = await log.open(
+        team_id="t", meeting_id=meeting_id, lane="a", clock=Clock.LIVE, config=CONFIG, at=None, n=41, generation=3
+    )
+    assert (answer.event_id, answer.n) == ("started-3", 42)
+
+
+async def test_a_server_that_does_not_answer_is_unavailable() -> None:
+    async with async_redis("redis://127.0.0.1:1/0") as nowhere:
+        with pytest.raises(Unavailable):
+            await Log(nowhere).append("m", [said("e")])
+
+
+async def test_scripts_survive_a_restart_of_redis(log: Log, redis_sync: redis.Redis) -> None:
+    meeting_id = await opened(log)
+    redis_sync.script_flush()
+    assert (await log.append(meeting_id, [said("e", at=T0)]))[0].outcome == "accepted"
+
+
+async def test_the_lanes_reader(log: Log, redis_sync: redis.Redis) -> None:
+    meeting_id = await opened(log)
+    answers = await log.append(meeting_id, [said(str(i), at=T0) for i in range(5)])
+    reader = LogReader(redis_sync, "a")
+    ids = [log_id for log_id, _ in reader.read("0", 100)]
+    assert ids[1:] == [answer.log_id for answer in answers]
+    assert [log_id for log_id, _ in reader.read(ids[2], 2)] == ids[3:5]
+    assert [log_id for log_id, _ in reader.read(before(ids[0]), 1)] == ids[:1]
+    assert reader.read(ids[-1], 10) == reader.read(ids[-1], 10, 1) == []
+    waiting = asyncio.create_task(asyncio.to_thread(reader.read, ids[-1], 10, 5_000))
+    await asyncio.sleep(0.05)
+    await log.append(meeting_id, [said("more", at=T0)])
+    assert len(await waiting) == 1
+    assert reader.trim(ids[3]) == 3
+    assert reader.length() == 4
+
+
+def test_the_documentations_examples() -> None:
+    assert doctest.testmod(storage.log).failed == 0
+
+
+# --- however events are cut into batches and repeated, the log is the same ---
+
+EVENTS = st.lists(
+    st.tuples(
+        st.integers(0, 12),
+        st.sampled_from(["chunk", "chunk", "chunk", "config"]),
+        st.integers(T0, T0 + 3 * IDLE_TIMEOUT_MS),
+    ),
+    max_size=25,
+)
+
+
+def made(event: tuple[int, str, int]) -> NewEvent:
+    number, kind, at = event
+    if kind == "config":
+        return NewEvent(f"e{number}", ConfigChanged(config=PORTUGUESE), at)
+    return said(f"e{number}", f"word {number}", at)
+
+
+async def write(log: Log, client: redis.Redis, batches: Sequence[Sequence[NewEvent]]) -> list[tuple[object, ...]]:
+    client.flushdb()
+    meeting_id = await opened(log)
+    for batch in batches:
+        answers = await log.append(meeting_id, batch)
+        assert [a.event_id for a in answers] == [e.event_id for e in batch]
+    written = entries(client, meeting_id)
+    assert [e.n for e in written] == list(range(1, len(written) + 1))
+    assert [e.arrived_at for e in written] == sorted(e.arrived_at for e in written)
+    taken = [e.event_id for e in written if not isinstance(e.payload, Started)]
+    assert len(taken) == len(set(taken))
+    assert set(taken) == {e.event_id for batch in batches for e in batch}
+    starts = [e.payload.generation for e in written if isinstance(e.payload, Started)]
+    assert starts == list(range(1, len(starts) + 1))
+    return [(e.n, e.event_id, e.arrived_at, e.payload) for e in written]
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(events=EVENTS, cuts=st.sets(st.integers(1, 24)), repeats=st.sets(st.integers(0, 24)))
+async def test_batching_and_repeating_change_nothing(
+    log: Log, redis_sync: redis.Redis, events: list[tuple[int, str, int]], cuts: set[int], repeats: set[int]
+) -> None:
+    new = [made(event) for event in events]
+    edges = [0, *sorted(cut for cut in cuts if cut < len(new)), len(new)]
+    batches = [new[a:b] for a, b in pairwise(edges)]
+    again = [batch for i, batch in enumerate(batches) for _ in range(2 if i in repeats else 1)]
+    one_by_one = await write(log, redis_sync, [[event] for event in new])
+    assert await write(log, redis_sync, again) == one_by_one
+
+
+async def test_callers_that_come_at_once_share_one_sequence(log: Log, redis_sync: redis.Redis) -> None:
+    meeting_id = await opened(log, Clock.LIVE, None)
+    await asyncio.gather(*(log.append(meeting_id, [said(f"{who % 4}-{i}")]) for i in range(20) for who in range(8)))
+    written = entries(redis_sync, meeting_id)
+    assert [e.n for e in written] == list(range(1, 82)), "80 events, each said twice"

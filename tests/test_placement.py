@@ -1,0 +1,58 @@
+"""Lanes: a meeting goes to the least loaded one of its kind."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import pytest
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from operators.errors import Unavailable
+from operators.model import Clock, MeetingConfig
+from storage.meetings import create, set_status
+from storage.placement import ensure_lane, list_lanes, place
+from storage.records import DEFAULT_TEAM, OPEN_STATUSES, MeetingStatus
+
+
+async def begin(db: AsyncConnection, lane_id: str, status: MeetingStatus = "created") -> None:
+    record, _ = await create(
+        db,
+        team_id=DEFAULT_TEAM,
+        external_id=None,
+        title="",
+        clock=Clock.LIVE,
+        config=MeetingConfig(),
+        lane_id=lane_id,
+    )
+    await set_status(db, DEFAULT_TEAM, record.id, status)
+
+
+async def test_without_a_lane_a_meeting_has_to_wait(db: AsyncConnection) -> None:
+    await ensure_lane(db, "live-1", "live")
+    with pytest.raises(Unavailable, match="batch lane"):
+        await place(db, "batch")
+
+
+async def test_a_lane_is_added_once(db: AsyncConnection) -> None:
+    await ensure_lane(db, "live-1", "live")
+    await begin(db, "live-1")
+    await ensure_lane(db, "live-1", "live")
+    (lane,) = await list_lanes(db)
+    assert (lane.id, lane.kind, lane.epoch, lane.open_meetings) == ("live-1", "live", 0, 1)
+
+
+async def test_meetings_spread_over_the_lanes_of_their_kind(db: AsyncConnection) -> None:
+    for lane_id, kind in (("b", "live"), ("a", "live"), ("c", "live"), ("z", "batch")):
+        await ensure_lane(db, lane_id, "live" if kind == "live" else "batch")
+    for _ in range(6):
+        await begin(db, await place(db, "live"))
+    assert [(lane.id, lane.open_meetings) for lane in await list_lanes(db)] == [("a", 2), ("b", 2), ("c", 2), ("z", 0)]
+    assert await place(db, "batch") == "z"
+
+
+@pytest.mark.parametrize("status", get_args(MeetingStatus))
+async def test_only_open_meetings_weigh(db: AsyncConnection, status: MeetingStatus) -> None:
+    await ensure_lane(db, "a", "live")
+    await ensure_lane(db, "b", "live")
+    await begin(db, "a", status)
+    assert await place(db, "live") == ("b" if status in OPEN_STATUSES else "a")
