@@ -183,7 +183,7 @@ def _targets(words: str) -> tuple[str, ...]:
 
 
 def _summary(results: list[Replayed]) -> Table:
-    table = Table("meeting", "events", "repeated", "sentences", "captions", "asked a sentence", "late", "seconds")
+    table = Table("meeting", "events", "repeated", "sentences", "captions", "asked each", "late", "seconds")
     for result in results:
         statuses = Counter(row["status"] for row in result.captions)
         asked = sum(row["asked"] for row in result.captions) / max(1, len(result.sentences))

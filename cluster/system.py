@@ -13,6 +13,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
@@ -24,14 +25,14 @@ from ray import serve as ray_serve
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import OperationalError
 
-from cluster.logs import LEVEL, configure_logs
+from cluster.logs import LEVEL
 from cluster.settings import Settings
 from cluster.supervisor import Charge, Supervisor
+from cluster.workers import set_up_worker
 from flows.actors import LaneProcess, Steward
 from flows.lane import LaneOptions
 from operators.errors import SetupFailed
-from serve.app import API_APP, API_ROUTE, TRANSLATION_APP, build_api, build_translation
-from serve.loopback import bind_loopback
+from serve.app import API_APP, API_ROUTE, QUIET, TRANSLATION_APP, build_api, build_translation
 from serve.options import ApiOptions, TranslationOptions
 from storage.database import async_engine, async_redis, sync_engine
 from storage.embedded import EmbeddedStores, StoreUrls, default_data_dir
@@ -52,12 +53,6 @@ PATIENCE = 15.0
 
 LaneKind = Literal["live", "batch"]
 log = structlog.get_logger(__name__)
-
-
-def set_up_worker() -> None:
-    """What each of Ray's worker processes does first: listen on this machine only, and log as we do."""
-    bind_loopback()
-    configure_logs()
 
 
 class System:
@@ -109,8 +104,8 @@ class System:
         if lost:
             self._say(f"the log had lost {lost} accepted entries; they are counted with their meetings")
         self._start_ray()
-        self._start_serve(urls)
         self._start_flow(urls)
+        self._start_serve(urls)
         self._say("waiting until everything answers")
         self._await_ready()
 
@@ -200,6 +195,7 @@ class System:
     def _start_ray(self) -> None:
         self._say("starting Ray")
         # Ray puts Unix sockets below its folder: their paths must stay short.
+        settings = self._settings
         folder = Path(tempfile.mkdtemp(prefix="parley-"))
         self._stop.append(lambda: shutil.rmtree(folder, ignore_errors=True))
         os.environ.update(
@@ -208,7 +204,7 @@ class System:
                 "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
                 "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
                 "RAY_DEDUP_LOGS": "0",
-                LEVEL: self._settings.log_level,
+                LEVEL: settings.log_level,
             }
         )
         self._stop.append(ray.shutdown)
@@ -217,7 +213,8 @@ class System:
             num_cpus=max(4, os.cpu_count() or 1),
             include_dashboard=False,
             object_store_memory=OBJECT_STORE,
-            log_to_driver=True,
+            # A command that shows its own progress asks for errors only, and they are its own.
+            log_to_driver=settings.log_level != "error",
             logging_level=logging.ERROR,
             _node_ip_address=HOST,
             _temp_dir=str(folder),
@@ -229,15 +226,25 @@ class System:
 
     def _start_serve(self, urls: StoreUrls) -> None:
         settings = self._settings
-        self._stop.append(ray_serve.shutdown)
-        ray_serve.start(http_options={"host": HOST, "port": settings.port}, logging_config={"log_level": "ERROR"})
+        self._say("starting the HTTP API and loading the translation models")
+        # Serve tells of its own doings at length.
+        logging.getLogger("ray.serve").setLevel(logging.WARNING)
+        ray_serve.start(http_options={"host": HOST, "port": settings.port}, logging_config=QUIET)
+        targets = [
+            ray_serve.RunTarget(
+                build_api(ApiOptions(urls.postgres, urls.redis, translation_app=self._translation_app)),
+                name=API_APP,
+                route_prefix=API_ROUTE,
+            )
+        ]
         if self._translation_app:
-            self._say("loading the translation models")
             options = TranslationOptions(models=settings.models, replicas=settings.translation_replicas)
-            ray_serve.run(build_translation(options), name=TRANSLATION_APP, route_prefix=None)
-        self._say("starting the HTTP API")
-        options = ApiOptions(urls.postgres, urls.redis, translation_app=self._translation_app)
-        ray_serve.run(build_api(options), name=API_APP, route_prefix=API_ROUTE)
+            targets.append(
+                ray_serve.RunTarget(build_translation(options), name=self._translation_app, route_prefix=None)
+            )
+        for target in targets:
+            self._stop.append(partial(ray_serve.delete, target.name))
+        ray_serve.run_many(targets)
 
     @property
     def _translation_app(self) -> str | None:

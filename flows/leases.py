@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from operators.errors import Refused
 from operators.model import Clock
-from storage.log import Log
+from storage.log import LEASE_MS, Log
 from storage.meetings import Meetings, open_meetings
 
 log = structlog.get_logger(__name__)
@@ -27,7 +27,9 @@ async def end_expired(engine: AsyncEngine, door: Log, meetings: Meetings, now_ms
     ended = 0
     for meeting in recorded:
         info = await door.info(str(meeting.id))
-        if info is None or info.status == "ended" or info.lease_until is None or info.lease_until >= now_ms:
+        # Redis may have lost the meeting, and with it the lease: that runs from the meeting's creation then.
+        lease = meeting.created_at.timestamp() * 1000 + LEASE_MS if info is None else info.lease_until
+        if lease is None or lease >= now_ms or (info is not None and info.status == "ended"):
             continue
         try:
             await meetings.end(meeting.team_id, meeting.id, "its importer went silent")

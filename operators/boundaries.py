@@ -82,8 +82,10 @@ _WORDS = {
     "rep",
 }
 # How an answer begins. sentencex knows how written sentences begin.
-_ANSWERS = {"Yeah", "Yes", "Yep", "Yup", "Okay", "Ok", "Right", "Sure", "Um", "Uh", "Mm", "Mm-hmm", "Hmm", "Oh", "Ah"}
-_ANSWERS |= {"Well", "Thanks", "Cool", "Great", "Good", "Fine", "Exactly", "Sorry"}
+_ANSWERS = {
+    *("Yeah", "Yes", "Yep", "Yup", "Okay", "Ok", "Right", "Sure", "Exactly", "Fine", "Good", "Great", "Cool", "Thanks"),
+    *("Um", "Uh", "Mm", "Mm-hmm", "Hmm", "Oh", "Ah", "Well", "Sorry"),
+}
 
 
 class Words(NamedTuple):

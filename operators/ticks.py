@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from operators.model import Tick
 
 DELAYS_MS = (200, 500, 1_000, 1_500, 2_000, 3_000, 4_000, 5_000, 10_000, 30_000, 121_000, 1_800_000)
-"""Delays after the last entry: the first let sentences out, 121 s is past the horizon of revisions, the last times out."""
+"""Delays after the last entry: the first let sentences out, 121 s is past the revision horizon, the last times out."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,6 +70,7 @@ class TranslationService:
         await self._engine.check()
 
     async def __del__(self) -> None:
+        # Serve awaits this when it stops the replica.
         await self._engine.close()
 
     async def _answer(self, request: TranslationRequest) -> Translation:

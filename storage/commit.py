@@ -445,7 +445,9 @@ def _write_meetings(connection: Connection, changes: Sequence[MeetingChange]) ->
     connection.execute(
         text(
             "update meetings set n = :n, log_id = :log_id, accepted = greatest(accepted, :n),"
-            " state = cast(:state as jsonb), status = coalesce(:status, status),"
+            # A meeting may be paused before its lane has seen it begin.
+            " state = cast(:state as jsonb),"
+            " status = case when :status = 'live' and status = 'paused' then status else coalesce(:status, status) end,"
             " generation = coalesce(:generation, generation),"
             " config = coalesce(cast(:config as jsonb), config), began_at = coalesce(began_at, :began_at),"
             " ended_at = case when :status = 'live' then null else coalesce(:ended_at, ended_at) end,"

@@ -25,7 +25,7 @@ def publish_events(connection: redis.Redis, events: Sequence[Event]) -> None:
         message = {"seq": event.seq, "kind": event.kind, "payload": event.payload}
         pipe.publish(keys.live(event.meeting_id), orjson.dumps(message))
         last[event.meeting_id] = event.seq
-    pipe.hset(keys.published(), mapping=dict(last))
+    pipe.hset(keys.published(), mapping={meeting_id: str(seq) for meeting_id, seq in last.items()})
     pipe.execute()
 
 

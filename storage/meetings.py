@@ -276,7 +276,8 @@ class Meetings:
             info = await self._log.info(str(record.id))
             if info is None and record.clock is Clock.RECORDED:
                 continue
-            if info is None or info.n < max(record.n, record.accepted) or info.generation < record.generation:
+            behind = info is None or info.n < max(record.n, record.accepted) or info.generation < record.generation
+            if behind or record.log_id is None:
                 await self._restore(record.team_id, record.id, None)
                 async with self._engine.connect() as conn:
                     now = await get(conn, record.team_id, record.id)

@@ -17,8 +17,10 @@ _OWED = text(
     " order by c.turn, c.due_at limit :limit"
 )
 _BEFORE = text(
-    "select speaker, text from sentences where meeting_id = :meeting_id and not retracted and start < :start"
-    " order by start desc, id desc limit :limit"
+    # Reading order: by start, then by the numbers that an id is made of.
+    "select speaker, text from sentences where meeting_id = :meeting_id and not retracted"
+    " and (start, string_to_array(id, '.')::bigint[]) < (:start, string_to_array(:id, '.')::bigint[])"
+    " order by start desc, string_to_array(id, '.')::bigint[] desc limit :limit"
 )
 
 
@@ -32,7 +34,13 @@ def owed(connection: Connection, limit: int) -> list[TranslationRequest]:
     for row in connection.execute(_OWED, {"limit": limit}).all():
         config = MeetingConfig.model_validate(row.config)
         before = connection.execute(
-            _BEFORE, {"meeting_id": row.meeting_id, "start": row.start, "limit": config.context_sentences}
+            _BEFORE,
+            {
+                "meeting_id": row.meeting_id,
+                "start": row.start,
+                "id": row.sentence_id,
+                "limit": config.context_sentences,
+            },
         ).all()
         spoken = row.spoken or config.source_language
         requests.append(

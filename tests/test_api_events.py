@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.api_server import Stage
+if TYPE_CHECKING:
+    from tests.api_server import Stage
 
 pytest_plugins = ["tests.api_server"]
 

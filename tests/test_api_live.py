@@ -7,7 +7,7 @@ import json
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import httpx
@@ -19,7 +19,9 @@ from operators.model import Interim
 from serve.http.hub import Inbox
 from storage import keys
 from storage.live import publish_interims
-from tests.api_server import Stage
+
+if TYPE_CHECKING:
+    from tests.api_server import Stage
 
 pytest_plugins = ["tests.api_server"]
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from tests.api_server import Stage
+if TYPE_CHECKING:
+    from tests.api_server import Stage
 
 pytest_plugins = ["tests.api_server"]
 

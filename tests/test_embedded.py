@@ -354,12 +354,19 @@ from storage.database import sync_redis
 import psycopg
 used = pathlib.Path(sys.argv[1])
 assert os.geteuid() != 0
-for _ in range(2):
-    with EmbeddedStores(used) as urls:
-        psycopg.connect(urls.postgres).close()
-        with sync_redis(urls.redis) as client:
-            client.incr("starts")
-            print(client.get("starts"))
+for killed in (False, True, False):
+    stores = EmbeddedStores(used)
+    urls = stores.start()
+    with psycopg.connect(urls.postgres) as connection:
+        row = connection.execute("select pg_read_file('postmaster.pid')").fetchone()
+    with sync_redis(urls.redis) as client:
+        client.incr("starts")
+        print(client.get("starts"))
+        pids = [int(row[0].split()[0]), client.info("server")["process_id"]]
+    if killed:
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+    stores.stop()
 assert used.stat().st_mode & 0o777 == 0o700
 """
 

@@ -380,6 +380,14 @@ async def test_a_recording_that_redis_lost_can_be_ended(world: World) -> None:
     assert info.status == "ended"
 
 
+async def test_a_first_entry_that_was_not_noted_is_when_reconciled(world: World) -> None:
+    meeting_id = await world.open(RECORDED)
+    log_id = (await world.record(meeting_id)).log_id
+    await world.commit(meeting_id, 0, log_id=None)
+    assert await world.meetings.reconcile() == {}
+    assert (await world.record(meeting_id)).log_id == log_id is not None
+
+
 async def test_a_meeting_row_without_a_log_is_opened_when_reconciled(world: World) -> None:
     async with world.engine.begin() as conn:
         record, _ = await create(

@@ -17,7 +17,10 @@ router = APIRouter(prefix="/api/meetings/{meeting_id}", tags=["transcripts"])
 
 
 class Sentence(BaseModel):
-    """A sentence, in its last revision. Times are seconds from the meeting's start."""
+    """A sentence, in its last revision. Times are seconds from the meeting's start.
+
+    `first_text` is what was put out first, `first_emitted` seconds from the meeting's start.
+    """
 
     id: str
     revision: int
@@ -27,6 +30,8 @@ class Sentence(BaseModel):
     end: float
     boundary: str
     language: str | None
+    first_emitted: float
+    first_text: str
 
 
 class Caption(BaseModel):
@@ -43,6 +48,7 @@ class Caption(BaseModel):
     engine: str | None
     reason: str | None
     version: int
+    asked: int
 
 
 class Sentences(BaseModel):

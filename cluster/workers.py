@@ -1,0 +1,12 @@
+"""What each of Ray's worker processes does first. Light on purpose: every one of them imports this."""
+
+from __future__ import annotations
+
+from cluster.logs import configure_logs
+from serve.loopback import bind_loopback
+
+
+def set_up_worker() -> None:
+    """Listen on this machine only, and log as we do."""
+    bind_loopback()
+    configure_logs()

@@ -1,0 +1,99 @@
+"""`parley up` as its users run it: a process of its own, on a free port, with embedded stores in a temporary folder."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+
+from storage.embedded import EmbeddedStores, StoreUrls
+
+ROOT = Path(__file__).parent.parent
+READY = 180.0
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def command(*arguments: object) -> list[str]:
+    """A `parley` command of this checkout."""
+    return [sys.executable, "-m", "cluster.cli", *map(str, arguments)]
+
+
+class Up:
+    """A running `parley up`."""
+
+    def __init__(self, folder: Path, **settings: object) -> None:
+        self.data = folder / "data"
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.log = folder / "up.log"
+        self._settings = settings
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> Up:
+        """Start it and wait until it is ready."""
+        environment = os.environ | {f"PARLEY_{name.upper()}": str(value) for name, value in self._settings.items()}
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                command("up", "--data", self.data, "--port", self.port),
+                cwd=ROOT,
+                env=environment,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        end = time.monotonic() + READY
+        while b"Ctrl-C stops it" not in self.log.read_bytes().rpartition(b"starting Postgres")[2]:
+            assert self.process.poll() is None, self.log.read_text()[-4000:]
+            assert time.monotonic() < end, self.log.read_text()[-4000:]
+            time.sleep(0.2)
+        return self
+
+    def stop(self) -> int:
+        """Ctrl-C, and the exit code."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGINT)
+        return self.process.wait(60)
+
+    def kill_everything(self) -> None:
+        """SIGKILL of every process of it, the stores' included."""
+        assert self.process is not None
+        parent = psutil.Process(self.process.pid)
+        processes = [parent, *parent.children(recursive=True)]
+        for process in processes:
+            process.suspend()
+        for process in processes:
+            process.kill()
+        psutil.wait_procs(processes, timeout=20)
+        self.process.wait(20)
+
+    def urls(self) -> StoreUrls:
+        """Where its stores answer."""
+        return EmbeddedStores(self.data).start()
+
+    def get(self, path: str) -> Any:
+        """A JSON answer of its API."""
+        return httpx.get(self.url + path, timeout=30).raise_for_status().json()
+
+    def post(self, path: str, body: dict[str, Any] | None = None) -> httpx.Response:
+        """Post JSON to its API."""
+        return httpx.post(self.url + path, json=body, timeout=30)
+
+
+def parley(*arguments: object, timeout: float = 900) -> subprocess.CompletedProcess[str]:
+    """Run a `parley` command to its end."""
+    return subprocess.run(
+        command(*arguments), cwd=ROOT, capture_output=True, text=True, timeout=timeout, check=False, env=os.environ
+    )

@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from operators.boundaries import WORD_SIZE, ends, ends_after, joined, words
+
+
+def sentences(text: str, language: str | None = None) -> list[str]:
+    """A text, cut after each sentence; what no mark ends comes last."""
+    starts, stops, _ = words(text)
+    cuts = [*ends((), text, None, language), len(starts) - 1]
+    begins = [0, *(cut + 1 for cut in cuts[:-1])]
+    return [text[starts[a] : stops[b]] for a, b in zip(begins, cuts, strict=True) if a <= b]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        # Abbreviations.
+        "Use a colour, e.g. the red one.|Good.",
+        "That is Mr. Smith|",
+        "Ask Dr. Jones.|He knows.",
+        "Pens, paper, etc. are here.|Take some.",
+        "Pens, paper, etc.|And a desk.",
+        "Item No. 5 is here.|No.|Yes.",
+        "No.|Yeah.|no.|no.",
+        "Mm.|Yes.|Mm.|yes.",
+        "Give it to me.|suzanne wants it, too.",
+        "We meet in may.|Suzanne comes.",
+        # Times, numbers, addresses.
+        "Come at 5 p.m. tomorrow.|Fine.",
+        "Come at 5 p.m.|Tomorrow we rest.",
+        "Come at 5 p.m.|Okay.",
+        "It is 3.5 metres.|It costs $3.50.|Good.",
+        "We ship v2.0 today.|And v2.1.|Later.",
+        "There are 5.|We need 6.",
+        "See parley.example.com for it.|Or parley.example.com.|Yes.",
+        # Initials.
+        "The U. S. Army came.|Then it left.",
+        "It was J. R. R. Tolkien who wrote it.|Indeed.",
+        "We ask George W. Bush|",
+        "So do I.|we all do.",
+        "Take plan B.|Yeah.",
+        # Ellipses.
+        "I said... and then I went.|Good.",
+        "Well...|And then.",
+        "Well… and then.|So…|Then.",
+        # What goes with a mark.
+        "¿Cómo estás?|¡Bien!|Bueno, ¿y tú?",
+        "He said “Come in.”|She came.",
+        "He said “Why?” and left.|She stayed.",
+        '"Yes."|"No!"|(He left.)|[Really?]|So.',
+        "Yeah.|'Cause I can.|'Kay.|'Em all.",
+        "Ça va ?|« Oui. »|Bon !",
+        "What?!|Really!!|no?",
+        # Scripts.
+        "你好。|再见！|你叫什么名字？|好",
+        "他说：「走吧。」|然后走了。",
+        "ＯＫ？|价格是３．５元．|好．",
+        "我用Python写。|OK。",
+        "価格です。|次は「はい」です。",
+        "यह है।|वह नहीं है॥|हाँ।",
+        "كيف حالك؟|جيد.|نعم۔",
+        "Բարեւ։|Լավ եմ։",
+        "ሰላም።|ደህና ነህ፧|አዎ",
+        "မင်္ဂလာပါ။|နေကောင်းလား။",
+        "សួស្តី។|បាទ៕",
+        "สวัสดีครับ ผมชื่อ สมชาย",
+        "Τι κάνεις;|Καλά.",
+        # Speech.
+        "so we went to the shop and then we came back",
+        "Yes.",
+        "≪no n≫ um ≪the≫.|The P_G_C_.|Yes.",
+        "Wait ≪no≫.|So.",
+        "Okay.|good morning.",
+    ],
+)
+def test_sentences_end_where_a_reader_would_end_them(text: str) -> None:
+    joint = "" if any(mark in text for mark in "。！？．") else " "
+    expected = [part for part in text.split("|") if part]
+    assert sentences(joint.join(expected)) == expected
+
+
+def test_marks_of_scripts_without_spaces_need_none() -> None:
+    assert sentences("यह है।वह नहीं है।") == ["यह है।", "वह नहीं है।"]
+    assert sentences("好.再见") == ["好.", "再见"]
+
+
+def test_abbreviations_follow_the_language() -> None:
+    assert sentences("Das ist z.B. Papier. Gut.", "de") == ["Das ist z.B. Papier.", "Gut."]
+    assert sentences("Hello. Yes.", "x-unknown") == ["Hello.", "Yes."]
+
+
+@pytest.mark.parametrize(("word", "ended"), [("here.", True), ("p.m.", True), ("Mr.", False), ("e.g.", False), ("so", False)])
+def test_a_mark_that_nothing_follows_yet(word: str, ended: bool) -> None:
+    assert ends_after((), word, None) is ended
+
+
+def test_words_are_cut_at_spaces_and_scripts_without_them_into_characters() -> None:
+    text = "Go, 我用Python写３．５「字」。ก็ดี。 ok ?"
+    starts, stops, sizes = words(text)
+    cut = [text[a:b] for a, b in zip(starts, stops, strict=True)]
+    assert cut == ["Go,", "我", "用", "Python", "写", "３．５", "「字」。", "ก็", "ดี。", "ok ?"]
+    assert [b - a for a, b in zip(sizes, sizes[1:], strict=False)] == [2, 1, 1, 2, 1, 2, 1, 1, 1, 2]
+    assert WORD_SIZE == 2
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "whole"),
+    [("so", "we", "so we"), ("你好", "吗？", "你好吗？"), ("好。", "Yes", "好。 Yes"), ("", "we", "we"), ("안녕", "하세요", "안녕 하세요")],
+)
+def test_texts_are_joined_as_their_script_asks(left: str, right: str, whole: str) -> None:
+    assert joined(left, right) == whole
+
+
+PIECES = st.sampled_from(
+    [*"ab .?!…。？．।」”)'«“¿,", "Mr.", "e.g.", "p.m. ", "U. ", "5", "３", "你好", "さー", "ก็", "ដ្ឋា", "No. ", "≫", ";"]
+)
+TEXT = st.lists(PIECES, min_size=1, max_size=25).map("".join).map(lambda text: " ".join(text.split())).filter(bool)
+
+
+@given(TEXT)
+def test_words_hold_every_character(text: str) -> None:
+    starts, stops, _ = words(text)
+    assert "".join(text[a:b] for a, b in zip(starts, stops, strict=True)).replace(" ", "") == text.replace(" ", "")
+
+
+@given(TEXT, TEXT)
+def test_the_decision_needs_two_words_before_and_one_after(left: str, right: str) -> None:
+    text = f"{left} {right}"
+    starts, stops, _ = words(text)
+    at = range(len(starts))
+    whole = set(ends((), text, None, None))
+    for i in at:
+        before = tuple(text[starts[j] : stops[j]] for j in at[max(i - 2, 0) : i])
+        after = text[starts[i + 1] : stops[i + 1]] if i + 1 < len(starts) else None
+        assert ends_after(before, text[starts[i] : stops[i]], after) is (i in whole)
+
+
+def test_long_texts_of_marks_take_no_long_time() -> None:
+    text = "!" * 10_000 + ")" * 9_000 + "@"
+    assert ends((), text, None, None) == ()
+    assert len(words(". " * 9_999 + ".").stops) == 1

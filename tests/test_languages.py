@@ -1,0 +1,88 @@
+"""serve/languages.py"""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+from serve.languages import LanguageDetector, base, contradicts, written
+
+LIKELY = frozenset({"en", "pt"})
+
+
+@pytest.fixture(scope="module")
+def detector() -> LanguageDetector:
+    return LanguageDetector()
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("pt", "pt-BR", True),
+        ("pt-PT", "pt-BR", True),
+        ("en", "en-GB", True),
+        ("zh", "zh-Hans", True),
+        ("zh-TW", "zh-Hant", True),
+        ("zh", "zh-Hant", False),
+        ("sr", "sr-Latn", False),
+        ("en", "pt", False),
+    ],
+)
+def test_what_reads_the_same_is_the_same(one: str, other: str, same: bool) -> None:
+    assert (written(one) == written(other)) is same
+
+
+def test_a_tag_has_a_base() -> None:
+    assert [base(tag) for tag in ("pt-BR", "en", "zh-Hant-TW")] == ["pt", "en", "zh"]
+
+
+@pytest.mark.parametrize(
+    ("text", "language"),
+    [
+        ("So we need to finish the prototype by Friday.", "en"),
+        ("Precisamos terminar o protótipo até sexta-feira.", "pt"),
+        ("WE NEED TO FINISH THE PROTOTYPE BY FRIDAY", "en"),
+        ("Wir müssen den Prototyp bis Freitag fertig haben.", "de"),
+        ("これは日本語です", "ja"),
+        ("你好，我们开始吧。", "zh"),
+    ],
+)
+def test_text_of_some_length_speaks_for_itself(text: str, language: str, detector: LanguageDetector) -> None:
+    assert detector.detect(text, [], LIKELY) == language
+    other = ["Ana: We should begin now, I think, everybody is here."]
+    assert detector.detect(text, other, LIKELY) == language
+
+
+def test_a_short_utterance_is_read_with_what_was_said_before(detector: LanguageDetector) -> None:
+    assert (
+        detector.detect("Sim.", ["Ana: Vamos começar a reunião de hoje?", "Rui: Com certeza, vamos."], LIKELY) == "pt"
+    )
+    assert detector.detect("Sim.", ["Ana: Shall we begin the meeting?", "Rui: Yes, let us begin."], LIKELY) == "en"
+
+
+@pytest.mark.parametrize("text", ["Yes.", "Mm-hmm.", "Paul", "Nice, eh?"])
+def test_a_short_utterance_alone_is_of_a_likely_language(text: str, detector: LanguageDetector) -> None:
+    assert detector.detect(text, [], LIKELY) in LIKELY
+
+
+@pytest.mark.parametrize("text", ["123", "…", "🙂", ""])
+def test_what_has_no_letters_has_no_language(text: str, detector: LanguageDetector) -> None:
+    assert detector.detect(text, ["Ana: We should begin now, everybody is here."], LIKELY) is None
+
+
+def test_a_declared_language_can_be_impossible() -> None:
+    assert contradicts("日本語です", "en")
+    assert contradicts("Привет всем", "pt-BR")
+    assert not contradicts("Olá, ça va?", "en")
+    assert not contradicts("Việt Nam đẹp lắm", "vi")
+    assert not contradicts("日本語です", "ja")
+    assert not contradicts("123", "en")
+
+
+def test_nothing_is_downloaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise AssertionError("no connection is to be made")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    assert LanguageDetector().detect("We should begin now, everybody is here.", [], LIKELY) == "en"

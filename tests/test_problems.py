@@ -1,0 +1,94 @@
+"""serve/http/problems.py"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI, HTTPException
+from redis.exceptions import ConnectionError as RedisConnectionError
+from sqlalchemy.exc import OperationalError
+
+from operators.errors import Invalid, Refused, Unavailable, Unknown
+from operators.model import Chunk
+from serve.http.problems import FieldError, Rejected, install, problem
+
+
+async def answer(error: Exception | None, method: str = "GET", path: str = "/", **request: Any) -> httpx.Response:
+    """How an application answers where a route fails like this."""
+    app = FastAPI()
+    install(app)
+
+    @app.get("/")
+    async def fail() -> None:
+        assert error is not None
+        raise error
+
+    @app.post("/chunks/{number}")
+    async def take(number: int, chunk: Chunk) -> None:
+        pass
+
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        return await client.request(method, path, **request)
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "code"),
+    [
+        (Invalid("start", "must be a number"), 422, "invalid"),
+        (Rejected([FieldError("events.1.kind", "must be chunk")], {"results": []}), 422, "invalid"),
+        (Unknown("there is no meeting 1"), 404, "unknown"),
+        (Refused("ended", "start a new one"), 409, "refused"),
+        (Unavailable("try again"), 503, "unavailable"),
+        (RedisConnectionError("redis://user:password@host"), 503, "unavailable"),
+        (OperationalError("select 'speech'", {}, Exception("host=db password=x")), 503, "unavailable"),
+        (HTTPException(418, "no coffee"), 418, "i'm-a-teapot"),
+        (ZeroDivisionError("speech"), 500, "failed"),
+    ],
+)
+async def test_every_error_is_a_problem(error: Exception, status: int, code: str) -> None:
+    response = await answer(error)
+    body = response.json()
+    assert response.status_code == body["status"] == status
+    assert response.headers["content-type"] == "application/problem+json"
+    assert body["type"] == f"urn:parley:problem:{code}"
+    assert body["title"]
+    assert body["detail"]
+    assert "speech" not in response.text
+    assert "password" not in response.text
+
+
+async def test_what_is_not_there_is_a_problem_too() -> None:
+    missing = await answer(None, path="/nowhere")
+    wrong_method = await answer(None, "DELETE")
+    assert (missing.status_code, wrong_method.status_code) == (404, 405)
+    assert missing.json()["type"] == "urn:parley:problem:not-found"
+    assert wrong_method.headers["allow"] == "GET"
+
+
+async def test_members_say_more() -> None:
+    assert (await answer(Refused("paused", "resume it"))).json()["reason"] == "paused"
+    assert (await answer(Invalid("a.b", "must be c"))).json()["errors"] == [{"field": "a.b", "detail": "must be c"}]
+    assert (await answer(Unavailable("later"))).headers["retry-after"] == "2"
+
+
+async def test_what_was_sent_is_never_repeated() -> None:
+    chunk = {
+        "chunk_id": "1",
+        "speaker": "A",
+        "text": "Hi",
+        "start": "speech",
+        "end": 2,
+        "language": "speech",
+        "x": "speech",
+    }
+    response = await answer(None, "POST", "/chunks/speech", json=chunk)
+    assert response.status_code == 422
+    assert {error["field"] for error in response.json()["errors"]} == {"number", "start", "language", "x"}
+    assert "speech" not in response.text
+
+
+def test_a_problem_without_fields_names_none() -> None:
+    assert b"errors" not in bytes(problem("x", 404, "gone").body)

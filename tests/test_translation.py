@@ -1,0 +1,184 @@
+"""serve/translation.py, in Serve's local testing mode: as a replica runs it, without a cluster."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from functools import partial
+from uuid import uuid4
+
+import pytest
+from ray import serve as ray_serve
+from ray.serve.handle import DeploymentHandle
+
+from operators.errors import Unavailable
+from operators.model import CaptionStatus, Translation, TranslationRequest
+from serve.engines.engine import Untranslatable
+from serve.engines.firefox import FirefoxEngine
+from serve.translation import TranslationService
+
+REQUEST = TranslationRequest("default", "m", "s1", 1, "pt-BR", "en", "The meeting starts on Monday.")
+
+
+class Scripted:
+    """An engine that answers what it was told to."""
+
+    name = "scripted"
+    version = "1"
+    sources = frozenset({"en", "pt"})
+
+    def __init__(self) -> None:
+        self.asked: list[TranslationRequest] = []
+        self.answer: str | Exception = "Segunda."
+        self.closed = False
+
+    def supports(self, source: str, target: str) -> bool:
+        return source.startswith("en") and target.startswith("pt")
+
+    async def translate(self, request: TranslationRequest, source: str) -> str:
+        self.asked.append(request)
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+    async def check(self) -> None:
+        if isinstance(self.answer, Exception):
+            raise self.answer
+
+    async def close(self) -> None:
+        self.closed = True
+
+
+_engines: dict[str, Scripted] = {}
+
+
+def made(name: str) -> Scripted:
+    """Serve copies what an application is bound to; this is found by its name."""
+    return _engines[name]
+
+
+@pytest.fixture
+def engine(request: pytest.FixtureRequest) -> Scripted:
+    return _engines.setdefault(request.node.nodeid, Scripted())
+
+
+@pytest.fixture
+def service(engine: Scripted, request: pytest.FixtureRequest) -> DeploymentHandle:
+    application = ray_serve.deployment(TranslationService).bind(partial(made, request.node.nodeid), 3)
+    return ray_serve.run(application, name=str(uuid4()), _local_testing_mode=True)
+
+
+def ask(service: DeploymentHandle, **changes: object) -> Translation:
+    return service.translate.remote(replace(REQUEST, **changes)).result(timeout_s=10)
+
+
+def test_a_sentence_is_translated_by_the_real_engine() -> None:
+    application = ray_serve.deployment(TranslationService).bind(FirefoxEngine, 100)
+    handle = ray_serve.run(application, name="real", _local_testing_mode=True)
+    answer = ask(handle, source_language=None)
+    assert answer == Translation(
+        CaptionStatus.TRANSLATED, "A reunião começa na segunda-feira.", f"firefox {FirefoxEngine.version}"
+    )
+    assert ask(handle, language="ja").reason == "no model translates en to ja"
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "text"),
+    [
+        ("pt", "pt-BR", "Olá."),
+        ("en", "en-GB", "Hello."),
+        (None, "pt", "Obrigado pela reunião de hoje."),
+        (None, "pt", "12"),
+    ],
+)
+def test_what_is_in_the_language_already_stays(
+    source: str | None, target: str, text: str, service: DeploymentHandle, engine: Scripted
+) -> None:
+    answer = ask(service, source_language=source, language=target, text=text)
+    assert (answer.status, answer.text, engine.asked) == (CaptionStatus.SAME, text, [])
+
+
+def test_a_pair_without_a_model_is_refused_with_the_reason(service: DeploymentHandle) -> None:
+    answer = ask(service, language="ja")
+    assert (answer.status, answer.text, answer.reason) == (
+        CaptionStatus.UNTRANSLATED,
+        None,
+        "no model translates en to ja",
+    )
+
+
+def test_a_declared_language_that_can_not_be_is_not_believed(service: DeploymentHandle, engine: Scripted) -> None:
+    assert ask(service, text="これは日本語です").reason == "no model translates ja to pt-BR"
+    assert engine.asked == []
+
+
+@pytest.mark.parametrize(
+    ("nonsense", "reason"),
+    [
+        ("", "the engine gave no text"),
+        (" \n", "the engine gave no text"),
+        ("bla " * 200, "the engine's answer was many times as long as the source"),
+        (Untranslatable("the model failed"), "the model failed"),
+    ],
+)
+def test_nonsense_is_never_passed_on(
+    nonsense: str | Exception, reason: str, service: DeploymentHandle, engine: Scripted
+) -> None:
+    engine.answer = nonsense
+    answer = ask(service)
+    assert (answer.status, answer.text, answer.reason) == (CaptionStatus.UNTRANSLATED, None, reason)
+
+
+def test_a_short_word_may_become_a_phrase(service: DeploymentHandle, engine: Scripted) -> None:
+    engine.answer = "Quem quer que seja."
+    assert ask(service, text="W").status is CaptionStatus.TRANSLATED
+
+
+def test_unavailable_goes_to_the_caller(service: DeploymentHandle, engine: Scripted) -> None:
+    engine.answer = Unavailable("later")
+    with pytest.raises(Unavailable, match="later"):
+        ask(service)
+    engine.answer = "Segunda."
+    assert ask(service).status is CaptionStatus.TRANSLATED
+
+
+def test_short_utterances_are_remembered_whatever_was_said_before(service: DeploymentHandle, engine: Scripted) -> None:
+    engine.answer = "Bom dia."
+    assert not ask(service, text="Good morning.").cached
+    again = ask(service, text="Good morning.", context=("Ana: Hello.",))
+    assert (again.text, again.cached, len(engine.asked)) == ("Bom dia.", True, 1)
+    assert not ask(service, text="Good morning.", language="pt-PT").cached
+    ask(service)
+    assert not ask(service).cached
+
+
+def test_only_the_last_short_utterances_are_remembered(service: DeploymentHandle) -> None:
+    for text in ("One.", "Two.", "Three.", "One.", "Four."):
+        ask(service, text=text)
+    assert ask(service, text="One.").cached
+    assert not ask(service, text="Two.").cached
+
+
+def test_nonsense_is_not_remembered(service: DeploymentHandle, engine: Scripted) -> None:
+    engine.answer = ""
+    ask(service, text="Hi.")
+    engine.answer = "Oi."
+    assert ask(service, text="Hi.").text == "Oi."
+
+
+def test_the_health_check_asks_the_engine(service: DeploymentHandle, engine: Scripted) -> None:
+    service.check_health.remote().result()
+    engine.answer = Unavailable("gone")
+    with pytest.raises(Unavailable):
+        service.check_health.remote().result()
+
+
+def test_nothing_that_was_said_is_logged(
+    service: DeploymentHandle, engine: Scripted, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    for answer in ("ein Geheimnis", "", Untranslatable("no")):
+        engine.answer = answer
+        ask(service, text="A secret for your ears alone.", context=("Ana: another secret",), source_language=None)
+    out, err = capfd.readouterr()
+    assert "ecret" not in caplog.text + out + err
