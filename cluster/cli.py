@@ -38,7 +38,8 @@ console = Console(stderr=True)
 
 Port = Annotated[int | None, typer.Option(min=1, max=65535, help="Port on 127.0.0.1 for the HTTP API. [default: 8000]")]
 TranslatorOption = Annotated[
-    Translator | None, typer.Option(help="What translates; `none` leaves every caption untranslated. [default: firefox]")
+    Translator | None,
+    typer.Option(help="What translates; `none` leaves every caption untranslated. [default: firefox]"),
 ]
 
 
@@ -77,18 +78,21 @@ def up(
 @app.command()
 def replay(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", exists=True, dir_okay=False, help="Recordings.")],
-    out: Annotated[Path, typer.Option(file_okay=False, help="Folder for NAME.sentences.jsonl and NAME.captions.jsonl.")],
+    out: Annotated[
+        Path, typer.Option(file_okay=False, help="Folder for NAME.sentences.jsonl and NAME.captions.jsonl.")
+    ],
     speed: Annotated[str, typer.Option(help="Times the recording's own speed, or `max`.")] = "1",
     targets: Annotated[
         str | None, typer.Option(help="Languages to translate into, with commas between. [default: pt]")
     ] = None,
     language: Annotated[str, typer.Option(help="The language spoken, or `auto`.")] = "en",
-    clock: Annotated[Clock, typer.Option(help="`recorded` takes the recording's times, `live` those of acceptance.")] = (
-        Clock.RECORDED
-    ),
+    clock: Annotated[
+        Clock, typer.Option(help="`recorded` takes the recording's times, `live` those of acceptance.")
+    ] = (Clock.RECORDED),
     translator: TranslatorOption = None,
     server: Annotated[
-        str | None, typer.Option(metavar="URL", help="A running system. Without it a private one is started and removed.")
+        str | None,
+        typer.Option(metavar="URL", help="A running system. Without it a private one is started and removed."),
     ] = None,
 ) -> None:
     """Send recorded meetings through Parley, all at once, and write their sentences and captions.
@@ -104,6 +108,10 @@ def replay(
     wanted = targets if targets is not None else ("" if translator == "none" else "pt")
     options = ReplayOptions(_speed(speed), clock, _language(language), _targets(wanted))
     recordings = [read_recording(path) for path in files]
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Invalid("--out", f"{out} can't be made: {error.strerror}") from error
 
     async def go(url: str) -> list[Replayed]:
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
@@ -139,7 +147,9 @@ def _system(server: str | None, translator: Translator | None) -> Generator[str]
 
 
 def _settings(*, port: int | None, translator: Translator | None, private: bool = False) -> Settings:
-    given: dict[str, Any] = {name: value for name, value in (("port", port), ("translator", translator)) if value is not None}
+    given: dict[str, Any] = {
+        name: value for name, value in (("port", port), ("translator", translator)) if value is not None
+    }
     if private:
         # A private system never touches the stores that the environment names.
         given |= {"postgres_url": None, "redis_url": None, "log_level": "error"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +67,7 @@ def read_recording(path: Path) -> Recording:
             events.append(_read_line(f"{path}:{number}", line))
     if not events:
         raise Invalid(str(path), "holds no event")
-    if any(b.at < a.at for a, b in zip(events, events[1:], strict=False)):
+    if any(b.at < a.at for a, b in pairwise(events)):
         raise Invalid(f"{path}: at", "must not run backwards: sort the lines by it")
     return Recording(path.name.split(".", 1)[0], hashlib.sha256(content).hexdigest()[:12], began_at, tuple(events))
 

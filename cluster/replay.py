@@ -69,7 +69,6 @@ async def replay(
         Rejected: the server refused something.
         Unavailable: the server could not be reached.
     """
-    out.mkdir(parents=True, exist_ok=True)
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(_replay(client, r, options, out, progress)) for r in recordings]
     return [task.result() for task in tasks]

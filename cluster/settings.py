@@ -21,7 +21,8 @@ class Settings(BaseSettings):
         description="Where the embedded stores keep their data. Default: the user's data folder; /var/lib/parley as root.",
     )
     postgres_url: SecretStr | None = Field(
-        default=None, description="A Postgres of one's own, `postgresql://user:password@host/database`. Default: embedded."
+        default=None,
+        description="A Postgres of one's own, `postgresql://user:password@host/database`. Default: embedded.",
     )
     redis_url: SecretStr | None = Field(
         default=None, description="A Redis or Valkey of one's own, `redis://:password@host/0`. Default: embedded."
@@ -31,7 +32,8 @@ class Settings(BaseSettings):
         default="firefox", description="What translates: `firefox` (offline, on the CPU) or `none`."
     )
     models: Path | None = Field(
-        default=None, description="A folder of further Firefox translation models, a folder each, beside those installed."
+        default=None,
+        description="A folder of further Firefox translation models, a folder each, beside those installed.",
     )
     translation_replicas: PositiveInt = Field(
         default=1, description="Processes that translate. One does some 40 sentences a second."

@@ -107,6 +107,8 @@ class Supervisor:
         charge.start_at = now + wait
         # Only the kind of error: its message may hold what somebody said.
         cause = getattr(error, "cause", None) or error
-        log.error("process died", process=charge.name, error=type(cause).__name__, again_in=wait, deaths=len(charge.deaths))
+        log.error(
+            "process died", process=charge.name, error=type(cause).__name__, again_in=wait, deaths=len(charge.deaths)
+        )
         if len(charge.deaths) >= LOOP_DEATHS:
             charge.report("crash_loop")

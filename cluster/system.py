@@ -22,6 +22,7 @@ import httpx
 import ray
 import structlog
 from ray import serve as ray_serve
+from ray._private import ray_constants
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import OperationalError
 
@@ -66,7 +67,12 @@ class System:
     """
 
     def __init__(
-        self, settings: Settings, data_dir: Path | None, *, durable: bool = True, say: Callable[[str], None] = lambda _: None
+        self,
+        settings: Settings,
+        data_dir: Path | None,
+        *,
+        durable: bool = True,
+        say: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._settings = settings
         self._data_dir = data_dir or settings.data_dir or default_data_dir()
@@ -112,7 +118,10 @@ class System:
     def stop(self) -> None:
         """Stop everything in the reverse order. What is under way is committed or stays owed; nothing is lost."""
         while self._stop:
-            self._stop.pop()()
+            try:
+                self._stop.pop()()
+            except Exception as error:  # noqa: BLE001 - one part that resists must not keep the others running
+                log.error("did not stop", error=type(error).__name__)
 
     def __enter__(self) -> System:
         self.start()
@@ -177,7 +186,10 @@ class System:
         return stores.start()
 
     def _lanes(self) -> list[tuple[str, LaneKind]]:
-        counts: list[tuple[LaneKind, int]] = [("live", self._settings.live_lanes), ("batch", self._settings.batch_lanes)]
+        counts: list[tuple[LaneKind, int]] = [
+            ("live", self._settings.live_lanes),
+            ("batch", self._settings.batch_lanes),
+        ]
         return [(f"{kind}-{k + 1}", kind) for kind, count in counts for k in range(count)]
 
     async def _prepare(self, urls: StoreUrls) -> int:
@@ -200,6 +212,10 @@ class System:
         self._stop.append(lambda: shutil.rmtree(folder, ignore_errors=True))
         os.environ.update(
             {
+                # Every process of a Ray that is no cluster listens on 127.0.0.1 alone.
+                "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+                # Ray's own default makes way for everything else on the machine; captions can't.
+                "RAY_worker_niceness": "0",
                 "RAY_USAGE_STATS_ENABLED": "0",
                 "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
                 "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
@@ -207,6 +223,8 @@ class System:
                 LEVEL: settings.log_level,
             }
         )
+        # Read from the environment when Ray was imported, which is before this.
+        ray_constants.ENABLE_RAY_CLUSTER = False
         self._stop.append(ray.shutdown)
         ray.init(
             address="local",
@@ -216,7 +234,6 @@ class System:
             # A command that shows its own progress asks for errors only, and they are its own.
             log_to_driver=settings.log_level != "error",
             logging_level=logging.ERROR,
-            _node_ip_address=HOST,
             _temp_dir=str(folder),
             runtime_env={
                 "worker_process_setup_hook": set_up_worker,

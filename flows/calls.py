@@ -176,7 +176,12 @@ class Calls(Generic[Q, R]):
             return self.policy.retryable(error) or (each is not None and isinstance(error, TimeoutError))
 
         async for attempt in stamina.retry_context(
-            on=again, attempts=None, timeout=None, wait_initial=FIRST_RETRY, wait_max=LAST_RETRY, wait_jitter=FIRST_RETRY
+            on=again,
+            attempts=None,
+            timeout=None,
+            wait_initial=FIRST_RETRY,
+            wait_max=LAST_RETRY,
+            wait_jitter=FIRST_RETRY,
         ):
             with attempt:
                 slot.asked += 1

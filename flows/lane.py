@@ -1,7 +1,7 @@
 """A lane: one log, one single-worker dataflow, one owner at a time. From source event to caption, in one picture:
 
-    log ─ dedup ─ sentences ─ context ─┬──────────────────────────▶ commit: Postgres, then Redis
-                                       └─ requests ─ translate ──▶
+log ─ dedup ─ sentences ─ context ─┬──────────────────────────▶ commit: Postgres, then Redis
+                                   └─ requests ─ translate ──▶
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from sqlalchemy.exc import OperationalError
 
 from flows.calls import CallPolicy, Calls, call
 from flows.envelope import Envelope
-from flows.sink import Committer, CommitSink
+from flows.sink import CommitSink, Committer
 from flows.source import LaneReader, LaneSource, read_positions
 from flows.stage import Stage, run_stage
 from operators import context, dedup, sentences
@@ -129,7 +129,9 @@ def build(
         envelopes = run_stage(stage, envelopes)
     requests = op.flat_map("requests", envelopes, lambda keyed: _keyed_requests(keyed[1], calls.policy))
     answers = call("translate", flow, requests, calls, drained)
-    results = op.merge("results", op.map("done", envelopes, lambda kv: kv[1]), op.map("answers", answers, lambda kv: kv[1]))
+    results = op.merge(
+        "results", op.map("done", envelopes, lambda kv: kv[1]), op.map("answers", answers, lambda kv: kv[1])
+    )
     op.output("commit", results, CommitSink(committer))
     return flow
 

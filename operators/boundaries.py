@@ -60,26 +60,8 @@ _INITIAL = re.compile(r"[A-Z]\.$")
 _NEVER_LAST = {"mr", "mrs", "ms", "dr", "prof", "e.g", "i.e", "eg", "ie", "vs", "cf", "approx"}
 # Abbreviations to sentencex, words to a speaker.
 _WORDS = {
-    "arc",
-    "ark",
-    "con",
-    "dc",
-    "fed",
-    "id",
-    "ill",
-    "la",
-    "ma",
-    "may",
-    "me",
-    "miss",
-    "mm",
-    "no",
-    "ok",
-    "ore",
-    "pa",
-    "ps",
-    "re",
-    "rep",
+    *("arc", "ark", "con", "dc", "fed", "id", "ill", "la", "ma", "may", "me", "miss", "mm", "no", "ok", "ore", "pa"),
+    *("ps", "re", "rep"),
 }
 # How an answer begins. sentencex knows how written sentences begin.
 _ANSWERS = {
@@ -114,6 +96,11 @@ def joined(left: str, right: str) -> str:
     if left and right and not (_NEEDS_NO_SPACE.match(left[-1]) and _NEEDS_NO_SPACE.match(right[0])):
         return f"{left} {right}"
     return left + right
+
+
+def bare(text: str) -> str:
+    """A text's letters and digits, without case."""
+    return "".join(filter(str.isalnum, text)).casefold()
 
 
 def ends_after(before: tuple[str, ...], word: str, after: str | None, language: str | None = None) -> bool:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from itertools import takewhile
 from typing import NamedTuple
 
-from operators.boundaries import joined, words
+from operators.boundaries import bare, joined, words
 from operators.lines import Line
 from operators.pieces import Said
 
@@ -96,14 +96,10 @@ def _unsure(said: Sequence[Said], count: int, at: int) -> int:
 
 def _put_out(line: Line) -> int:
     """How many of a line's words its sentence shows already. A correction may have moved the last of them by one."""
-    if line.shown is None or not line.shown.text:
+    if line.shown is None or line.owner is not None:
         return 0
     old, new = _split(line.shown.text), _split(line.piece.text)
     for count in (len(old), len(old) + 1, len(old) - 1):
-        if 0 < count <= len(new) and _bare(new[count - 1]) == _bare(old[-1]):
+        if 0 < count <= len(new) and bare(new[count - 1]) == bare(old[-1]):
             return count
     return min(len(old), len(new))
-
-
-def _bare(word: str) -> str:
-    return "".join(filter(str.isalnum, word)).casefold()

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from operators.boundaries import bare
 from operators.model import Boundary, Sentence
 from operators.pieces import Piece
 
@@ -32,6 +33,8 @@ class Line(NamedTuple):
         touched: since when its times and boundary are what they are (ms).
         revision: the last one put out; 0 if none was.
         shown: the piece as that revision put it out, where it has changed since.
+        owner: who that revision still belongs to, where the piece has gone to another speaker; nobody ("") if it was
+            retracted.
         settled: whether that revision was settled.
         first_emitted: stream seconds at its first revision.
         first_text: the text of that revision.
@@ -42,6 +45,7 @@ class Line(NamedTuple):
     touched: int
     revision: int = 0
     shown: Piece | None = None
+    owner: str | None = None
     settled: bool = False
     first_emitted: float = 0.0
     first_text: str = ""
@@ -49,12 +53,13 @@ class Line(NamedTuple):
     @property
     def current(self) -> bool:
         """Whether what it says is what was put out."""
-        return self.revision > 0 and (self.shown is None or same_words(self.shown, self.piece))
+        same = self.shown is None or same_words(self.shown, self.piece)
+        return self.revision > 0 and self.owner is None and same
 
     @property
     def done(self) -> bool:
         """Whether nothing is left to be put out or settled."""
-        return self.settled and self.shown is None
+        return self.settled and self.shown is None and self.owner is None
 
     def reads(self, piece: Piece, at: int) -> Line:
         """The line once it reads so, at a time (ms)."""
@@ -122,14 +127,23 @@ def put_out(line: Line, followed: bool, moment: Moment) -> Line:
     if line.current:
         quiet = moment.at - line.touched >= OPEN_QUIET_MS
         return line._replace(shown=None) if line.shown is not None and (quiet or moment.over) else line
-    quiet_ms = OPEN_QUIET_MS if line.piece.boundary is Boundary.OPEN else ENDED_QUIET_MS
+    growing = line.piece.boundary is Boundary.OPEN and not _replaced(line)
+    quiet_ms = OPEN_QUIET_MS if growing else ENDED_QUIET_MS
     if not (
         followed or moment.over or moment.at - line.since >= quiet_ms or moment.reach - line.piece.end >= PASSED_SECONDS
     ):
         return line
     if line.revision:
-        return line._replace(revision=line.revision + 1, shown=None, settled=False)
+        return line._replace(revision=line.revision + 1, shown=None, owner=None, settled=False)
     return line._replace(revision=1, first_emitted=moment.stream, first_text=line.piece.text)
+
+
+def _replaced(line: Line) -> bool:
+    """Whether the piece begins otherwise than what was put out: sentences before it merged, and it holds other words now."""
+    if line.shown is None:
+        return False
+    before, now = bare(line.shown.text)[:4], bare(line.piece.text)[:4]
+    return not before.startswith(now) and not now.startswith(before)
 
 
 def settles(line: Line, moment: Moment) -> bool:

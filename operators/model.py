@@ -9,10 +9,10 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
 import langcodes
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from operators.errors import Invalid
 
@@ -67,7 +67,7 @@ class Model(BaseModel):
 class Chunk(Model):
     """A piece of one speaker's speech as its source sees it now. The same `chunk_id` again is a revision of it.
 
-    `start` and `end` are seconds from the meeting's start; `is_final` and `language` are the source's word, if it has one.
+    `start` and `end` are seconds from the meeting's start; `is_final` and `language` are the source's word, if any.
     """
 
     chunk_id: Name
@@ -79,11 +79,12 @@ class Chunk(Model):
     language: Language | None = None
     source: Name = "api"
 
-    @model_validator(mode="after")
-    def _ordered(self) -> Self:
-        if self.end < self.start:
-            raise ValueError("end must not lie before start")
-        return self
+    @field_validator("end")
+    @classmethod
+    def _ordered(cls, end: float, others: ValidationInfo) -> float:
+        if end < others.data.get("start", end):
+            raise ValueError("must not lie before start")
+        return end
 
 
 class MeetingConfig(Model):
@@ -94,11 +95,12 @@ class MeetingConfig(Model):
     context_sentences: int = Field(default=3, ge=0, le=20)
     """How many sentences before the one to translate go along as context."""
 
-    @model_validator(mode="after")
-    def _distinct(self) -> Self:
-        if len(set(self.target_languages)) != len(self.target_languages):
-            raise ValueError("target_languages must not name a language twice")
-        return self
+    @field_validator("target_languages")
+    @classmethod
+    def _distinct(cls, tags: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(tags)) != len(tags):
+            raise ValueError("must not name a language twice")
+        return tags
 
 
 class Clock(StrEnum):
@@ -151,7 +153,7 @@ _PAYLOADS: dict[str, type[Started | Chunk | ConfigChanged | Moved | Ended]] = {
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One accepted entry of a meeting's log. `n` counts the meeting's entries from 1; `arrived_at` is in ms and never runs back."""
+    """One accepted entry of a meeting's log. `n` counts them from 1; `arrived_at` is in ms and never runs back."""
 
     team_id: str
     meeting_id: str
@@ -163,7 +165,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """Time passed and nothing came. `k` counts the ticks since the meeting's last entry; `idle` marks the last: it times out."""
+    """Time passed and nothing came. `k` counts the ticks since the last entry; the last one is `idle`: a timeout."""
 
     meeting_id: str
     at: int
@@ -196,14 +198,14 @@ def first_invalid(error: ValidationError) -> Invalid:
     first = error.errors(include_url=False, include_input=False, include_context=False)[0]
     message = first["msg"].removeprefix("Value error, ")
     field = ".".join(str(part) for part in first["loc"])
-    return Invalid(field or message.split(" ", 1)[0], message)
+    return Invalid(field, message)
 
 
 def parse_entry(fields: Mapping[str, str]) -> Entry:
     """Read an entry of the log from its stream fields.
 
     Args:
-        fields: `schema`, `team_id`, `meeting_id`, `n`, `event_id`, `kind`, `arrived_at` (ms), `payload` (JSON), all strings.
+        fields: `schema`, `team_id`, `meeting_id`, `n`, `event_id`, `kind`, `arrived_at` (ms), `payload` (JSON).
 
     Raises:
         Invalid: names the field and the fix.
@@ -234,7 +236,7 @@ def parse_entry(fields: Mapping[str, str]) -> Entry:
 
 @dataclass(frozen=True, slots=True)
 class Revision:
-    """A chunk as it reads now. `n` is the ordinal of the chunk's first entry, `at` the arrival of this revision (ms)."""
+    """A chunk as it reads now. `n` is the ordinal of its first entry, `at` the arrival of this revision (ms)."""
 
     n: int
     at: int
@@ -272,7 +274,7 @@ class Update:
 
 
 class Boundary(StrEnum):
-    """What ends a sentence: its mark, a pause or the length limit (unpunctuated speech only), the meeting's end, or nothing yet."""
+    """What ends a sentence: a mark; a pause or length limit, in speech without marks; the meeting's end; nothing."""
 
     MARK = "mark"
     PAUSE = "pause"
@@ -287,8 +289,9 @@ class Sentence:
 
     Attributes:
         id: made from the ordinal of the chunk it began in; it never changes.
-        revision: counts what it said (speaker, text, language) from 1, and goes on where a retracted sentence comes back.
-        start, end: speech time, seconds from the meeting's start. They and `boundary` may be put right within a revision.
+        revision: counts what it said (speaker, text, language) from 1; goes on where a retracted sentence comes back.
+        start, end: speech time, seconds from the meeting's start.
+        boundary: what ends it. Like `start` and `end` it may be put right within a revision.
         language: the source's word for it, where it has one.
         first_emitted: when it was first put out, in stream seconds from the meeting's start.
         first_text: what was put out then.
@@ -328,10 +331,10 @@ class Sentences:
     """What one update did to a meeting's sentences.
 
     Attributes:
-        put_out: new sentences and new revisions, and known revisions whose times or boundary were put right, in reading order.
+        put_out: new sentences, new revisions, and revisions whose times or boundary were put right, in reading order.
         retracted: sentences that are gone.
-        settled: sentences (their current revision) stable enough to be translated now; each revision is named once at most,
-            and every revision that stays current is named in the end.
+        settled: sentences (their current revision) stable enough to be translated now; each revision is named once at
+            most, and every revision that stays current is named in the end.
         interims: growing text, a speaker each, only where it changed.
     """
 
@@ -377,7 +380,7 @@ class Translation:
     """The answer to a request.
 
     Attributes:
-        status: `translated`, `same` (it is in that language already) or `untranslated` (it never will be: see `reason`).
+        status: `translated`, `same` (it is in that language already) or `untranslated` (never will be: see `reason`).
         text: the translation; the source text for `same`; None for `untranslated`.
         engine: name and version of what translated it.
         cached: whether it came from the cache of short utterances.

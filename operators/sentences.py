@@ -17,10 +17,7 @@ from typing import NamedTuple
 from operators.interim import Shown, agreed, grow
 from operators.lines import Line, Moment, put_out, settles
 from operators.model import Boundary, Interim, Retracted, Revision, Sentence, Sentences, Update
-from operators.pieces import Piece, Place, Said, place_after, read
-
-_WITHDRAWN = Piece(0, 0, "", 0, 0, Boundary.OPEN, None, 0, 0, 0, False)
-"""What is shown of a sentence that was retracted, or that was somebody else's: nothing that could still be right."""
+from operators.pieces import Place, Said, place_after, read
 
 
 class Voice(NamedTuple):
@@ -40,11 +37,15 @@ class Voice(NamedTuple):
 
 
 class Gone(NamedTuple):
-    """A sentence that was put out and that the text no longer holds. While its chunk is held it may come back."""
+    """A sentence that was put out and that the text no longer holds. While its chunk is held it may come back.
+
+    Attributes:
+        speaker: whose text held it last.
+        line: how it stood; nobody owns it any more once it is retracted.
+    """
 
     speaker: str
     line: Line
-    retracted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,8 +124,7 @@ class _Step:
             language=chunk.language,
             agreed=agreed(before, text),
         )
-        closed = next((i for i, held in enumerate(said) if not held.closed), len(said))
-        position = bisect_right(said, (new.start, new.n), lo=closed, key=lambda held: (held.start, held.n))
+        position = bisect_right(said, (new.start, new.n), lo=_closed(voice.said), key=lambda held: (held.start, held.n))
         self.voices[chunk.speaker] = voice._replace(said=(*said[:position], new, *said[position:]))
         self._read(chunk.speaker, position if index is None else min(position, index))
 
@@ -158,7 +158,9 @@ class _Step:
         gone = self.gone.pop(sentence_id, None)
         if gone is None:
             return None
-        return gone.line._replace(shown=_WITHDRAWN) if gone.retracted or gone.speaker != speaker else gone.line
+        owner = gone.speaker if gone.line.owner is None else gone.line.owner
+        at = self.update.at
+        return gone.line._replace(since=at, touched=at, owner=None if owner == speaker else owner)
 
     def advance(self) -> None:
         """Put out, put right and settle what it is time for."""
@@ -184,9 +186,9 @@ class _Step:
     def retract(self) -> None:
         """Retract what the text no longer holds, once the sentence that holds its words now is put out."""
         for sentence_id, gone in self.gone.items():
-            if not gone.retracted and (self.moment.over or not self._awaited(gone)):
-                line = gone.line._replace(revision=gone.line.revision + 1)
-                self.gone[sentence_id] = Gone(gone.speaker, line, retracted=True)
+            if gone.line.owner != "" and (self.moment.over or not self._awaited(gone)):
+                line = gone.line._replace(revision=gone.line.revision + 1, owner="")
+                self.gone[sentence_id] = Gone(gone.speaker, line)
                 self.retracted.append(Retracted(sentence_id, line.revision))
 
     def _awaited(self, gone: Gone) -> bool:
@@ -223,6 +225,11 @@ def _index(said: Sequence[Said], n: int) -> int | None:
     return next((i for i in range(len(said) - 1, -1, -1) if said[i].n == n), None)
 
 
+def _closed(said: Sequence[Said]) -> int:
+    """How many chunks are closed before the first open one. Nothing new is said before those."""
+    return next((i for i, held in enumerate(said) if not held.closed), len(said))
+
+
 def _without(said: tuple[Said, ...], index: int) -> tuple[Said, ...]:
     return (*said[:index], *said[index + 1 :])
 
@@ -230,7 +237,7 @@ def _without(said: tuple[Said, ...], index: int) -> tuple[Said, ...]:
 def _released(voice: Voice) -> Voice:
     """A speaker without the lines that are done and decided, and the chunks that hold nothing else."""
     index = {held.n: i for i, held in enumerate(voice.said)}
-    closed = next((i for i, held in enumerate(voice.said) if not held.closed), len(voice.said))
+    closed = _closed(voice.said)
     release = 0
     for i, (line, following) in enumerate(pairwise(voice.lines)):
         if not line.done or index[following.piece.n] >= closed:

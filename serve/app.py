@@ -23,6 +23,7 @@ QUIET = LoggingConfig(enable_access_log=False, log_level="WARNING")
 __all__ = [
     "API_APP",
     "API_ROUTE",
+    "QUIET",
     "TRANSLATION_APP",
     "ApiOptions",
     "TranslationOptions",

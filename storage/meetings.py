@@ -23,7 +23,7 @@ from storage.ledger import Known, Ledger
 from storage.log import Appended, Behind, Log, NewEvent
 from storage.placement import place
 from storage.records import OPEN_STATUSES, MeetingRecord, MeetingStatus
-from storage.tables import captions, meetings, sentences
+from storage.tables import captions, meetings, outbox, sentences
 
 _logger = structlog.get_logger(__name__)
 _COLUMNS = [column for column in meetings.c if column.name != "state"]
@@ -242,11 +242,11 @@ class Meetings:
             Unknown: the team has no such meeting.
             Unavailable: the log can't be reached.
         """
-        await self._switch(team_id, meeting_id, "live", "paused")
+        await self._switch(team_id, meeting_id, "paused")
 
     async def resume(self, team_id: str, meeting_id: UUID) -> None:
         """Take chunks of a team's meeting again. Raises as `pause` does."""
-        await self._switch(team_id, meeting_id, "paused", "live")
+        await self._switch(team_id, meeting_id, "live")
 
     async def end(self, team_id: str, meeting_id: UUID, reason: str = "ended by request") -> None:
         """End a team's meeting. One that is over stays so.
@@ -293,9 +293,7 @@ class Meetings:
         """Note now what was accepted since the last time."""
         await self._ledger.flush()
 
-    async def _switch(
-        self, team_id: str, meeting_id: UUID, before: MeetingStatus, after: Literal["paused", "live"]
-    ) -> None:
+    async def _switch(self, team_id: str, meeting_id: UUID, after: Literal["paused", "live"]) -> None:
         await self._know(team_id, meeting_id)
         switch = self._log.pause if after == "paused" else self._log.resume
         try:
@@ -306,9 +304,12 @@ class Meetings:
             await switch(str(meeting_id))
         async with self._engine.begin() as conn:
             record = await get(conn, team_id, meeting_id, lock=True)
-            # One that timed out meanwhile stays so, and one that no lane has begun yet becomes live by its lane.
-            if record.status == before:
-                await set_status(conn, team_id, meeting_id, after)
+            # One that timed out meanwhile stays so.
+            if record.status in (("created", "live") if after == "paused" else ("paused",)):
+                await _update(conn, team_id, meeting_id, status=after, seq=record.seq + 1)
+                # The relay publishes it, as it does whatever no lane has.
+                event = {"seq": record.seq + 1, "kind": "status", "payload": {"status": after}}
+                await conn.execute(insert(outbox).values(team_id=team_id, meeting_id=meeting_id, **event))
 
     async def _know(self, team_id: str, meeting_id: UUID) -> Known:
         known = self._ledger.get(meeting_id)

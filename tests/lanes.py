@@ -84,7 +84,7 @@ def running(
     def run() -> None:
         try:
             lane.run()
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - raised again by the test
             died.append(error)
 
     thread = threading.Thread(target=run)

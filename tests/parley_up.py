@@ -61,6 +61,13 @@ class Up:
             time.sleep(0.2)
         return self
 
+    def __enter__(self) -> Up:
+        return self.start()
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        code = self.stop()
+        assert error is not None or code == 0, self.log.read_text()[-4000:]
+
     def stop(self) -> int:
         """Ctrl-C, and the exit code."""
         assert self.process is not None

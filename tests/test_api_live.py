@@ -200,7 +200,7 @@ async def test_a_wrong_request_is_told_why(stage: Stage) -> None:
             assert socket.close_code == code
     answer = await stage.http.get(f"/api/meetings/{meeting}/events?after=7")
     assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "after")
-    for wrong in ("-1", "x", "²"):
+    for wrong in ("-1", "x", "²", "9" * 30, "9" * 5_000):
         answer = await stage.http.get(f"/api/meetings/{meeting}/events", headers={"Last-Event-ID": wrong.encode()})
         assert answer.status_code == 422
 
@@ -319,6 +319,16 @@ async def test_followers_survive_the_loss_of_their_redis_connection(stage: Stage
         assert [event["payload"]["text"] for event in await read(socket, 3)] == ["one", "two", "three"]
         await asyncio.sleep(1)
         assert stage.redis.pubsub_numsub(keys.live(meeting)) == [(keys.live(meeting), 1)]
+
+
+async def test_what_is_not_understood_does_no_harm(stage: Stage) -> None:
+    meeting = await stage.begin()
+    async with follow(stage, meeting) as socket:
+        await ready(socket)
+        for message in ("", "{", "[]", "{}", '{"kind": "interim", "payload": {}}', '{"kind": "sentence", "seq": "x"}'):
+            stage.redis.publish(keys.live(meeting), message)
+        stage.say(meeting, "one")
+        assert seqs(await read(socket, 1)) == [1]
 
 
 async def test_one_connection_serves_all_who_follow(stage: Stage) -> None:

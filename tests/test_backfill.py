@@ -63,9 +63,7 @@ async def test_what_is_owed_is_paid_and_told(owing: Any, engine: Engine, redis_s
     assert await backfill.round() == 0
 
 
-async def test_a_service_that_is_away_is_asked_again_later(
-    owing: Any, engine: Engine, redis_sync: redis.Redis
-) -> None:
+async def test_a_service_that_is_away_is_asked_again_later(owing: Any, engine: Engine, redis_sync: redis.Redis) -> None:
     async def away(request: TranslationRequest) -> Translation:
         raise Unavailable("away")
 
@@ -84,18 +82,14 @@ async def test_a_sentence_that_breaks_the_service_ends_untranslated_with_the_rea
     backfill = Backfill(engine, redis_sync, breaks_on_yes)
     for _ in range(ATTEMPTS + len(SENTENCES)):
         await backfill.round()
-    found = dict(
-        rows(engine, "select s.text, c.status from captions c join sentences s on s.id = c.sentence_id")
-    )
+    found = dict(rows(engine, "select s.text, c.status from captions c join sentences s on s.id = c.sentence_id"))
     assert found == {w: "untranslated" if w == "Yes." else "translated" for _, w in SENTENCES}
     [(words, reason)] = rows(engine, "select text, reason from captions where status = 'untranslated'")
     assert words is None
     assert reason == f"failed {ATTEMPTS} times: ValueError"
 
 
-async def test_a_debt_that_is_not_due_is_left_to_its_lane(
-    owing: Any, engine: Engine, redis_sync: redis.Redis
-) -> None:
+async def test_a_debt_that_is_not_due_is_left_to_its_lane(owing: Any, engine: Engine, redis_sync: redis.Redis) -> None:
     with engine.begin() as connection:
         connection.execute(text("update captions set due_at = now() + interval '1 minute'"))
     assert await Backfill(engine, redis_sync, shout).round() == 0

@@ -38,13 +38,18 @@ def test_what_is_not_settled_is_not_asked_for() -> None:
 
 def test_the_sentences_before_it_go_along_in_reading_order_whoever_said_them() -> None:
     *_, requests = run(
-        out(sentence(3, "Three.", speaker="B")), out(sentence(1, "One.")), out(sentence(2, "Two.")), out(sentence(4, "Four."))
+        out(sentence(3, "Three.", speaker="B")),
+        out(sentence(1, "One.")),
+        out(sentence(2, "Two.")),
+        out(sentence(4, "Four.")),
     )
     assert requests[0].context == ("A: Two.", "B: Three.")
 
 
 def test_what_comes_after_it_does_not_go_along() -> None:
-    _, requests = run(Sentences(put_out=(sentence(1, "One."), sentence(2, "Two."))), Sentences(settled=(sentence(1, "One."),)))
+    _, requests = run(
+        Sentences(put_out=(sentence(1, "One."), sentence(2, "Two."))), Sentences(settled=(sentence(1, "One."),))
+    )
     assert requests[0].context == ()
 
 
@@ -61,7 +66,10 @@ def test_context_follows_revisions_and_retractions() -> None:
 def test_the_source_language_is_the_sentences_or_the_meetings() -> None:
     asked = out(sentence(1, "Sim.", language="pt"), sentence(2, "Yes."))
     languages = [
-        [request.source_language for request in run(asked, config=CONFIG.model_copy(update={"source_language": source}))[0]]
+        [
+            request.source_language
+            for request in run(asked, config=CONFIG.model_copy(update={"source_language": source}))[0]
+        ]
         for source in ("auto", "en")
     ]
     assert languages == [["pt", "pt", None, None], ["pt", "pt", "en", "en"]]

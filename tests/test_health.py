@@ -64,6 +64,7 @@ async def test_servers_that_are_gone_are_named_and_the_api_starts_without_them()
         parts: dict[str, Any] = answer.json()["parts"]
         assert answer.status_code == 503
         assert set(parts) == {"postgres", "redis", "lanes", "translation"}
+        assert parts.pop("translation") == "Ray is not running"
         assert all("can't be reached" in part for part in parts.values())
         assert "secret" not in answer.text
         for path in ("/metrics", "/api/meetings"):

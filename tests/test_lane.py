@@ -120,6 +120,7 @@ async def test_a_lane_that_is_stopped_anywhere_goes_on_with_nothing_lost_or_doub
                 await until(over_and_paid(engine, pieces), 30)
             elif k % 2:
                 await asyncio.sleep(0.15)
+
     def strip(row: tuple[Any, ...]) -> tuple[Any, ...]:
         return tuple(value for value in row if value not in (whole, pieces))
 
@@ -262,8 +263,11 @@ async def test_a_language_added_live_is_owed_for_what_was_said_before(
     await feed(meetings, meeting_id, [*TALK[:5], change, *TALK[5:]])
     with running(postgres_url, redis_url, "batch-1"):
         await until(lambda: rows(engine, "select status from meetings") == [("ended",)])
-    german = rows(engine, "select s.text, c.status from captions c join sentences s on s.id = c.sentence_id"
-                          " where c.language = 'de' order by s.start")
+    german = rows(
+        engine,
+        "select s.text, c.status from captions c join sentences s on s.id = c.sentence_id"
+        " where c.language = 'de' order by s.start",
+    )
     assert {words for words, _ in german} == {words for _, words in SENTENCES}
     assert ("First the budget.", "translated") in german
     assert ("Good morning everybody.", "owed") in german
@@ -306,4 +310,3 @@ async def test_no_log_line_holds_what_was_said(
     assert rows(engine, "select reason from captions") == [("failed: ValueError",)]
     captured = capfd.readouterr()
     assert "Xylophone" not in captured.out + captured.err
-

@@ -51,6 +51,13 @@ def test_new_words_are_a_new_revision_and_the_first_ones_stay_on_record() -> Non
     assert (out.revision, out.settled, out.first_text) == (2, False, "Yes.")
 
 
+def test_words_that_hold_something_else_now_do_not_stand_for_long() -> None:
+    line = OUT.reads(piece("so we went", Boundary.OPEN), 500)
+    assert put_out(line, False, moment(500 + ENDED_QUIET_MS)).revision == 2
+    grown = OUT.reads(piece("yes so we went", Boundary.OPEN), 500)
+    assert put_out(grown, False, moment(500 + ENDED_QUIET_MS)) is grown
+
+
 def test_words_that_come_back_were_never_gone() -> None:
     line = OUT.reads(piece("Yes, I do."), 500).reads(piece("Yes."), 600)
     assert put_out(line, True, moment(5_000)) is line

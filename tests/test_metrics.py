@@ -40,8 +40,8 @@ async def test_what_happened_is_counted_over_all_meetings(stage: Stage) -> None:
         )
         conn.exec_driver_sql(
             'insert into sentences (team_id, meeting_id, id, revision, speaker, text, start, "end", boundary,'
-            " first_emitted, first_text, retracted) select 'default', %s, v, 1, 'A', 'Hi.', 0, 1, 'mark', 1, 'Hi.', v = 'r'"
-            " from unnest(array['s', 'r']) v",
+            " first_emitted, first_text, retracted)"
+            " select 'default', %s, v, 1, 'A', 'Hi.', 0, 1, 'mark', 1, 'Hi.', v = 'r' from unnest(array['s', 'r']) v",
             (one,),
         )
         conn.exec_driver_sql(

@@ -9,14 +9,29 @@ from operators import pieces
 from operators.model import Boundary
 from operators.pieces import Piece, Place, Said, place_after, read
 
-WORDS = ["so", "we", "yes.", "No.", "Mr.", "p.m.", "U.", "S.", "Okay", "good?", "...", "…", "你好。", "再见吧", "≪o≫", "I."]
+WORDS = [
+    "so",
+    "we",
+    "yes.",
+    "No.",
+    "Mr.",
+    "p.m.",
+    "U.",
+    "S.",
+    "Okay",
+    "good?",
+    "...",
+    "…",
+    "你好。",
+    "再见吧",
+    "≪o≫",
+    "I.",
+]
 
 
 def said(*texts: str, gap: float = 0.1) -> list[Said]:
     """Chunks of a second each, with a gap between them."""
-    return [
-        Said(str(n), n, 0, text, (n - 1) * (1 + gap), (n - 1) * (1 + gap) + 1) for n, text in enumerate(texts, 1)
-    ]
+    return [Said(str(n), n, 0, text, (n - 1) * (1 + gap), (n - 1) * (1 + gap) + 1) for n, text in enumerate(texts, 1)]
 
 
 def cut(*texts: str, gap: float = 0.1) -> list[tuple[str, Boundary]]:
@@ -55,7 +70,7 @@ def test_length_ends_unpunctuated_speech() -> None:
     parts = [piece.split() for piece, _ in cut(whole)]
     assert [len(part) for part in parts] == [30, 30, 10]
     assert cut(whole)[0][1] is Boundary.LENGTH
-    assert sum(parts, []) == whole.split()
+    assert [word for part in parts for word in part] == whole.split()
 
 
 def test_scripts_without_spaces_are_counted_in_characters() -> None:

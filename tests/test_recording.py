@@ -23,7 +23,10 @@ def test_a_recording_is_read(tmp_path: Path) -> None:
     path = write(tmp_path / "m.broadcasts.jsonl", {"at": 1.2, "payload": PAYLOAD}, {"at": 1.2, "payload": second})
     recording = read_recording(path)
     assert recording.name == "m"
-    assert [(e.at, e.chunk.chunk_id, e.chunk.speaker) for e in recording.events] == [(1.2, "1", "Ann"), (1.2, "2", "Ann")]
+    assert [(e.at, e.chunk.chunk_id, e.chunk.speaker) for e in recording.events] == [
+        (1.2, "1", "Ann"),
+        (1.2, "2", "Ann"),
+    ]
     assert recording.began_at == int(path.stat().st_mtime * 1000)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
@@ -21,6 +22,9 @@ from serve.engines.engine import Untranslatable
 from serve.engines.mozilla import Pair, find_models
 from serve.engines.pieces import join, pieces
 from serve.languages import base, written
+
+# Between short pieces the event loop would not get the interpreter's lock: it asks for it after 5 ms, and one takes 3.
+_BREATH_S = 0.0002
 
 _ASIDE = re.compile(r"\s*[(（][^)）]*[)）]?")
 _END_MARK = re.compile(r"[.!?…]+$")
@@ -115,13 +119,16 @@ class FirefoxEngine:
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._translate, text, pair)
 
     def _translate(self, text: str, pair: Pair) -> str:
+        time.sleep(_BREATH_S)
         model = self._models.get(pair) or self._load(pair)
         try:
             return model.translate(text).strip()
         except BaseException as error:  # noqa: BLE001 - the library's panics are no Exceptions
-            # A model is no good after a panic: the next call loads it anew.
-            del self._models[pair]
-            raise Untranslatable(f"the model from {pair[0]} to {pair[1]} failed: {type(error).__name__}") from None
+            failure = type(error).__name__
+        # A model is no good after a panic: the next call loads it anew. Raised out here, and without the model, for what
+        # an error holds on to goes to another thread.
+        del self._models[pair], model
+        raise Untranslatable(f"the model from {pair[0]} to {pair[1]} failed: {failure}")
 
     def _load(self, pair: Pair) -> fxtranslate.Translator:
         files = self._files[pair]

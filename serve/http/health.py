@@ -7,6 +7,7 @@ from collections.abc import Awaitable
 from datetime import UTC, datetime
 from typing import Literal
 
+import ray
 from fastapi import APIRouter, Response
 from pydantic import BaseModel
 from ray import serve as ray_serve
@@ -90,6 +91,9 @@ async def _lanes(services: Services) -> str:
 
 
 async def _application(name: str) -> str:
+    # Asked for Serve's status, a process outside Ray would start a cluster of its own.
+    if not ray.is_initialized():
+        return "Ray is not running"
     status = await asyncio.to_thread(ray_serve.status)
     application = status.applications.get(name)
     if application is None:

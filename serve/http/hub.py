@@ -164,6 +164,11 @@ class Hub:
             for inbox in inboxes:
                 inbox.look()
         elif kind == "message" and inboxes:
-            message = cast(dict[str, Any], orjson.loads(data))
-            for inbox in inboxes:
-                inbox.put(message)
+            try:
+                message = cast(dict[str, Any], orjson.loads(data))
+                for inbox in inboxes:
+                    inbox.put(message)
+            except (ValueError, KeyError, TypeError):
+                _log.warning("hub.not_understood", channel=channel)
+                for inbox in inboxes:
+                    inbox.look()

