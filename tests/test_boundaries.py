@@ -3,7 +3,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from operators.boundaries import WORD_SIZE, ends, ends_after, joined, words
@@ -131,12 +131,14 @@ PIECES = st.sampled_from(
 TEXT = st.lists(PIECES, min_size=1, max_size=25).map("".join).map(lambda text: " ".join(text.split())).filter(bool)
 
 
+@settings(deadline=None)
 @given(TEXT)
 def test_words_hold_every_character(text: str) -> None:
     starts, stops, _ = words(text)
     assert "".join(text[a:b] for a, b in zip(starts, stops, strict=True)).replace(" ", "") == text.replace(" ", "")
 
 
+@settings(deadline=None)
 @given(TEXT, TEXT)
 def test_the_decision_needs_two_words_before_and_one_after(left: str, right: str) -> None:
     text = f"{left} {right}"

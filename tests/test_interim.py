@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from operators.interim import QUIET_MS
@@ -91,6 +91,7 @@ def test_nothing_is_left_after_the_end() -> None:
 WORDS = st.lists(st.sampled_from(["so", "we", "went", "up", "to"]), min_size=1, max_size=12)
 
 
+@settings(deadline=None)
 @given(WORDS, st.lists(st.integers(1, 12), max_size=20))
 def test_text_that_only_grows_never_shrinks_however_its_revisions_arrive(words: list[str], order: list[int]) -> None:
     said = [(i / 10, chunk("a", " ".join(words[:length]))) for i, length in enumerate(order)]

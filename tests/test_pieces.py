@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from unittest.mock import patch
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from operators import pieces
@@ -104,6 +104,7 @@ CHUNKS = st.lists(st.lists(st.sampled_from(WORDS), min_size=1, max_size=6).map("
 GAPS = st.sampled_from([0.1, 0.9])
 
 
+@settings(deadline=None)
 @given(CHUNKS, GAPS)
 def test_no_word_is_lost(texts: list[str], gap: float) -> None:
     with patch.multiple(pieces, PIECE_SIZE=6, RUN_SIZE=14):
@@ -113,6 +114,7 @@ def test_no_word_is_lost(texts: list[str], gap: float) -> None:
     assert len({piece.id for piece in found}) == len(found)
 
 
+@settings(deadline=None)
 @given(CHUNKS, GAPS)
 def test_reading_on_from_a_decided_cut_is_like_reading_all(texts: list[str], gap: float) -> None:
     with patch.multiple(pieces, PIECE_SIZE=6, RUN_SIZE=14):

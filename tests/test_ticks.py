@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
@@ -45,6 +45,7 @@ def test_a_tick_lies_past_the_horizon_of_revisions() -> None:
     assert any(REVISION_HORIZON_MS < delay < DELAYS_MS[-1] for delay in DELAYS_MS)
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 2_000_000), max_size=20))
 def test_asking_more_often_gives_the_same_ticks(asked: list[int]) -> None:
     state = after_entry(TickState(), 0)

@@ -17,7 +17,7 @@ _PAGE = 500
 _OVER: frozenset[MeetingStatus] = frozenset({"ended", "timed_out"})
 
 HEARTBEAT = "ping"
-"""The kind of what is sent when there is nothing to say. Its `seq` is that of the last event before it."""
+"""The kind of what is sent when there is nothing to say. Like growing text it has no `seq`: each of those is sent once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,6 @@ class Wish:
 class Standing:
     """How far a meeting is: its last `seq`, and whether nothing more will come of it."""
 
-    status: MeetingStatus
     seq: int
     complete: bool
 
@@ -55,9 +54,9 @@ async def standing(services: Services, team_id: str, meeting_id: UUID) -> Standi
     async with services.database.connect() as conn:
         record = await meetings.get(conn, team_id, meeting_id)
         if record.status not in _OVER or await meetings.owed_count(conn, team_id, meeting_id):
-            return Standing(record.status, record.seq, complete=False)
+            return Standing(record.seq, complete=False)
         # Asked after the debts: what was owed a moment ago is an event by now.
-        return Standing(record.status, await transcripts.head(conn, team_id, meeting_id), complete=True)
+        return Standing(await transcripts.head(conn, team_id, meeting_id), complete=True)
 
 
 async def follow(services: Services, wish: Wish) -> AsyncGenerator[Live]:
@@ -67,8 +66,7 @@ async def follow(services: Services, wish: Wish) -> AsyncGenerator[Live]:
     only says how far the meeting is. What is missing, for whatever reason, is read from Postgres.
 
     Yields:
-        Stored events after `wish.after` in order of `seq`, growing text, and heartbeats. At the end of a meeting a
-        `status` with `complete`, under the last `seq`.
+        Stored events after `wish.after` in order of `seq`, growing text, and heartbeats.
     """
     clock = asyncio.get_running_loop().time
     last = wish.after
@@ -90,10 +88,9 @@ async def follow(services: Services, wish: Wish) -> AsyncGenerator[Live]:
                 for interim in waiting.interims.values():
                     yield interim
             if now is not None and now.complete and now.seq == last:
-                yield Live("status", {"status": now.status, "complete": True}, last)
                 return
             if now is not None:
-                yield Live(HEARTBEAT, {}, last)
+                yield Live(HEARTBEAT, {})
             waiting = await inbox.take(next_look - clock())
 
 
