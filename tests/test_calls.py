@@ -169,7 +169,8 @@ def test_a_deadline_covers_all_attempts_and_the_wait_for_a_turn() -> None:
     outcomes = run([[Request("k", "a"), Request("k", "b")]], never, in_flight=1, deadline=1.5)
     assert [(o.result, o.reason) for o in outcomes] == [(None, "deadline")] * 2
     assert outcomes[0].asked >= 2
-    assert outcomes[1].asked == 0
+    # Its turn can come in the very instant in which both are given up.
+    assert outcomes[1].asked <= 1
 
 
 def test_errors_that_may_pass_are_tried_again() -> None:

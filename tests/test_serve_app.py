@@ -92,7 +92,7 @@ async def test_live_events_pass_the_proxy_over_a_websocket(served: Stage) -> Non
             if len(kinds) == 1 and event["kind"] == "sentence":
                 served.say(meeting, "two")
                 served.turn(meeting, "ended")
-    assert kinds == ["sentence", "sentence", "status"]
+    assert kinds == ["sentence", "sentence"]
     assert socket.close_code == 1000
 
 

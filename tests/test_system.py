@@ -83,7 +83,7 @@ def test_everything_listens_on_this_machine_only(up: Up) -> None:
     assert up.process is not None
     parent = psutil.Process(up.process.pid)
     listening = {
-        connection.laddr.ip
+        connection.laddr.ip.removeprefix("::ffff:")
         for process in [parent, *parent.children(recursive=True)]
         for connection in process.net_connections("inet")
         if connection.status == psutil.CONN_LISTEN
