@@ -15,7 +15,7 @@ def meeting(meeting_id: str) -> str:
 
     Fields: `team_id`, `meeting_id`, `lane`, `clock`, `status` (`open`, `paused`, `ended`), `n` (the last ordinal),
     `generation`, `last_at` (ms, arrival of the last entry), `config` (JSON), `started_n` and `started_id` (the first
-    entry), `lease_until` (ms, recorded clocks only), and the counters `repeated` and `refused:{reason}`.
+    entry), and `lease_until` (ms, recorded clocks only).
     """
     return f"meeting:{meeting_id}"
 

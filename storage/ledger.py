@@ -1,17 +1,19 @@
-"""The ledger of accepted ordinals: should Redis lose what it accepted, this is how we know, and how much it was.
+"""The ledger: what the door accepted, should Redis lose it, and how often it sent something away.
 
-Each process keeps the last ordinals it saw accepted in mind and notes them in Postgres about once a second.
+Each process keeps the last ordinals it saw accepted and its counts in mind, and notes them in Postgres about once a second.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
 import structlog
 from sqlalchemy import ARRAY, BigInteger, Uuid, bindparam, text
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -42,6 +44,16 @@ class Ledger:
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
         self._known: dict[UUID, Known] = {}
+        self._counts: dict[UUID, Counter[str]] = {}
+
+    def count(self, meeting_id: UUID, names: Iterable[str]) -> None:
+        """Count what was not accepted: each name once."""
+        if counted := Counter(names):
+            self._counts.setdefault(meeting_id, Counter()).update(counted)
+
+    def pending(self, meeting_id: UUID) -> Mapping[str, int]:
+        """What was counted of a meeting and is not noted yet."""
+        return self._counts.get(meeting_id, {})
 
     def get(self, meeting_id: UUID) -> Known | None:
         """What is known of a meeting, if anything."""
@@ -55,7 +67,7 @@ class Ledger:
         return known
 
     async def flush(self) -> None:
-        """Note in Postgres what was accepted since the last time. Rows that are locked are left for the next."""
+        """Note in Postgres what was accepted and counted since the last time. Rows that are locked are left for the next."""
         fresh = {meeting_id: known.accepted for meeting_id, known in self._known.items() if not known.noted}
         if fresh:
             async with self._engine.begin() as conn:
@@ -63,6 +75,12 @@ class Ledger:
             for meeting_id in written & self._known.keys():
                 known = self._known[meeting_id]
                 known.noted = known.accepted == fresh[meeting_id]
+        if self._counts:
+            async with self._engine.begin() as conn:
+                written = await note_counts(conn, self._counts)
+            for meeting_id, counted in written.items():
+                self._counts[meeting_id] -= counted
+            self._counts = {meeting_id: counted for meeting_id, counted in self._counts.items() if counted}
         if len(self._known) > MAX_KNOWN:
             self._known = {meeting_id: known for meeting_id, known in self._known.items() if not known.noted}
 
@@ -93,3 +111,24 @@ async def note_accepted(conn: AsyncConnection, accepted: Mapping[UUID, int]) -> 
     statement = statement.columns(id=Uuid)
     rows = await conn.execute(statement, {"ids": list(accepted), "ns": list(accepted.values())})
     return set(rows.scalars())
+
+
+async def note_counts(conn: AsyncConnection, counts: Mapping[UUID, Mapping[str, int]]) -> dict[UUID, Counter[str]]:
+    """Add to the counters of meetings, whosever they are. Rows that a lane is writing are left out.
+
+    Returns:
+        What was added, by meeting.
+    """
+    statement = text("select id, counters from meetings where id = any(:ids) order by id for update skip locked")
+    statement = statement.bindparams(bindparam("ids", type_=ARRAY(Uuid))).columns(id=Uuid, counters=JSONB)
+    added: dict[UUID, Counter[str]] = {}
+    for row in (await conn.execute(statement, {"ids": list(counts)})).all():
+        added[row.id] = Counter(counts[row.id])
+        values = {"id": row.id, "counters": dict(Counter(row.counters) + added[row.id])}
+        await conn.execute(
+            text("update meetings set counters = :counters where id = :id").bindparams(
+                bindparam("counters", type_=JSONB), bindparam("id", type_=Uuid)
+            ),
+            values,
+        )
+    return added

@@ -68,7 +68,7 @@ class Appended:
 
 @dataclass(frozen=True, slots=True)
 class LogInfo:
-    """What the door knows of a meeting. Times are ms; `counters` holds `repeated` and `refused:{reason}`."""
+    """What the door knows of a meeting. Times are ms; `config` is the newest one accepted."""
 
     status: Literal["open", "paused", "ended"]
     n: int
@@ -77,7 +77,7 @@ class LogInfo:
     last_at: int
     lease_until: int | None
     generation: int
-    counters: dict[str, int]
+    config: MeetingConfig
 
 
 class Behind(ParleyError):
@@ -196,9 +196,7 @@ class Log:
             last_at=int(fields["last_at"]),
             lease_until=int(lease) if lease else None,
             generation=int(fields["generation"]),
-            counters={
-                name: int(value) for name, value in fields.items() if name == "repeated" or name.startswith("refused:")
-            },
+            config=MeetingConfig.model_validate_json(fields["config"]),
         )
 
     async def reseed(self, meeting_id: str, n: int, generation: int = 1) -> int:

@@ -7,7 +7,7 @@ The service keeps the two in step, so that each of its calls is safe to repeat a
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 from uuid import UUID
 
@@ -86,13 +86,6 @@ async def get(conn: AsyncConnection, team_id: str, meeting_id: UUID, *, lock: bo
     return _record(row)
 
 
-async def find_external(conn: AsyncConnection, team_id: str, external_id: str) -> MeetingRecord | None:
-    """A team's meeting by its source's own id, or None."""
-    statement = select(*_COLUMNS).where(meetings.c.team_id == team_id, meetings.c.external_id == external_id)
-    row = (await conn.execute(statement)).mappings().one_or_none()
-    return None if row is None else _record(row)
-
-
 async def list_meetings(
     conn: AsyncConnection,
     team_id: str,
@@ -123,15 +116,6 @@ async def open_meetings(conn: AsyncConnection) -> list[MeetingRecord]:
     """Every team's meetings that are not over, oldest first."""
     statement = select(*_COLUMNS).where(meetings.c.status.in_(OPEN_STATUSES)).order_by(meetings.c.id)
     return [_record(row) for row in (await conn.execute(statement)).mappings()]
-
-
-async def set_status(conn: AsyncConnection, team_id: str, meeting_id: UUID, status: MeetingStatus) -> None:
-    """Say how a team's meeting stands.
-
-    Raises:
-        Unknown: the team has no such meeting.
-    """
-    await _update(conn, team_id, meeting_id, status=status)
 
 
 async def note_started(conn: AsyncConnection, team_id: str, meeting_id: UUID, log_id: str) -> None:
@@ -225,13 +209,32 @@ class Meetings:
             # Redis lost the meeting, or forgot it a day after its last entry.
             at = next((event.at for event in events if event.at is not None), None)
             if not await self._restore(team_id, meeting_id, at):
-                return [Appended(event.event_id, "refused", reason="ended") for event in events]
+                ended = [Appended(event.event_id, "refused", reason="ended") for event in events]
+                return self._counted(meeting_id, ended)
             known = await self._know(team_id, meeting_id)
             try:
                 answers = await self._log.append(str(meeting_id), events, least=known.accepted)
             except (Unknown, Behind) as error:
                 raise Unavailable("the log is losing entries at the moment; try again") from error
         self._ledger.note(team_id, meeting_id, max((answer.n or 0 for answer in answers), default=0))
+        return self._counted(meeting_id, answers)
+
+    async def refuse(self, team_id: str, meeting_id: UUID, reason: str, count: int) -> None:
+        """Count events of a team's meeting that were refused before they came to the door.
+
+        Raises:
+            Unknown: the team has no such meeting.
+        """
+        await self._know(team_id, meeting_id)
+        self._ledger.count(meeting_id, [f"refused:{reason}"] * count)
+
+    def pending(self, meeting_id: UUID) -> Mapping[str, int]:
+        """What was counted of a meeting within the last second, and is not in its row yet."""
+        return self._ledger.pending(meeting_id)
+
+    def _counted(self, meeting_id: UUID, answers: list[Appended]) -> list[Appended]:
+        refused = [f"refused:{answer.reason}" for answer in answers if answer.outcome == "refused"]
+        self._ledger.count(meeting_id, refused + [a.outcome for a in answers if a.outcome == "repeated"])
         return answers
 
     async def pause(self, team_id: str, meeting_id: UUID) -> None:
@@ -286,7 +289,7 @@ class Meetings:
         return lost
 
     async def run_ledger(self) -> None:
-        """Note accepted ordinals in Postgres about once a second, until cancelled."""
+        """Note in Postgres what was accepted and what was refused about once a second, until cancelled."""
         await self._ledger.run()
 
     async def flush(self) -> None:

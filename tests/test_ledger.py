@@ -99,3 +99,30 @@ async def test_it_goes_on_after_postgres_was_away(
             await asyncio.sleep(0.01)
     task.cancel()
     assert away.is_set()
+
+
+async def test_what_was_refused_is_counted_beside_what_a_lane_counts(
+    aengine: AsyncEngine, rows: list[MeetingRecord]
+) -> None:
+    book = Ledger(aengine)
+    first, second = rows[0].id, rows[1].id
+
+    async def counters() -> list[dict[str, int]]:
+        async with aengine.connect() as conn:
+            found = await conn.execute(text("select counters from meetings order by id"))
+            return list(found.scalars())
+
+    async with aengine.begin() as conn:
+        await conn.execute(text("update meetings set counters = '{\"late\": 2}' where id = :id"), {"id": first})
+    book.count(first, ["refused:ended", "repeated", "repeated"])
+    book.count(second, ["repeated"])
+    assert book.pending(first) == {"refused:ended": 1, "repeated": 2}
+    async with aengine.begin() as lane:
+        await lane.execute(text("select 1 from meetings where id = :id for update"), {"id": second})
+        await asyncio.wait_for(book.flush(), 5)
+    assert (await counters())[:2] == [{"late": 2, "refused:ended": 1, "repeated": 2}, {}]
+    assert (book.pending(first), book.pending(second)) == ({}, {"repeated": 1})
+    book.count(first, ["repeated"])
+    await book.flush()
+    await book.flush()
+    assert (await counters())[:2] == [{"late": 2, "refused:ended": 1, "repeated": 3}, {"repeated": 1}]

@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import get_args
 
 import pytest
+from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from operators.errors import Unavailable
 from operators.model import Clock, MeetingConfig
-from storage.meetings import create, set_status
+from storage.meetings import create
 from storage.placement import ensure_lane, list_lanes, place
 from storage.records import DEFAULT_TEAM, OPEN_STATUSES, MeetingStatus
+from storage.tables import meetings
 
 
 async def begin(db: AsyncConnection, lane_id: str, status: MeetingStatus = "created") -> None:
@@ -24,7 +26,7 @@ async def begin(db: AsyncConnection, lane_id: str, status: MeetingStatus = "crea
         config=MeetingConfig(),
         lane_id=lane_id,
     )
-    await set_status(db, DEFAULT_TEAM, record.id, status)
+    await db.execute(update(meetings).where(meetings.c.id == record.id).values(status=status))
 
 
 async def test_without_a_lane_a_meeting_has_to_wait(db: AsyncConnection) -> None:

@@ -106,6 +106,8 @@ async def append(meeting_id: UUID, batch: Batch, services: Use) -> Results | JSO
             events[index] = event
         else:
             errors += event
+    if wrong := len(batch.events) - len(events):
+        await services.meetings.refuse(DEFAULT_TEAM, meeting_id, "invalid", wrong)
     answers = (
         await services.meetings.append(DEFAULT_TEAM, meeting_id, list(events.values())) if events or not errors else []
     )

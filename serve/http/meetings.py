@@ -143,16 +143,17 @@ async def get_meeting(meeting_id: UUID, services: Use) -> MeetingNow:
 async def change_config(meeting_id: UUID, change: ConfigChange, services: Use) -> ConfigAccepted:
     """Change a meeting's config from here on.
 
-    It becomes an entry of the log, so it takes effect at a known point of the stream. What is left out stays as it was
-    when the last change took effect.
+    It becomes an entry of the log, so it takes effect at a known point of the stream. What is left out stays as it is.
     """
     record = await _record(services, meeting_id)
     parts = change.model_dump(exclude_unset=True, exclude_none=True)
+    info = await services.log.info(str(meeting_id))
+    # A change that was accepted a moment ago is not in Postgres yet.
+    before = info.config if info else record.config
     try:
-        config = MeetingConfig.model_validate(record.config.model_dump() | parts)
+        config = MeetingConfig.model_validate(before.model_dump() | parts)
     except ValidationError as error:
         raise first_invalid(error) from None
-    info = await services.log.info(str(meeting_id))
     event = NewEvent(f"config-{uuid7()}", ConfigChanged(config=config), info.last_at if info else None)
     (answer,) = await services.meetings.append(DEFAULT_TEAM, meeting_id, [event])
     if answer.reason is not None:
@@ -190,12 +191,11 @@ async def _now(services: Services, record: MeetingRecord) -> MeetingNow:
     async with services.database.connect() as conn:
         owed = await meetings.owed_count(conn, DEFAULT_TEAM, record.id)
     meeting = _meeting(record)
-    # The door knows what it accepted and refused before Postgres does, and forgets it a day after the last entry.
+    # The door knows what it accepted before Postgres does, and forgets it a day after the last entry.
     door = await services.log.info(str(record.id))
-    if door is None:
-        return MeetingNow(**meeting.model_dump(), owed=owed)
-    meeting.accepted = max(meeting.accepted, door.n)
-    meeting.counters = dict(Counter(meeting.counters) + Counter(door.counters))
+    if door is not None:
+        meeting.accepted = max(meeting.accepted, door.n)
+    meeting.counters = dict(Counter(meeting.counters) + Counter(services.meetings.pending(record.id)))
     return MeetingNow(**meeting.model_dump(), owed=owed)
 
 

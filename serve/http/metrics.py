@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,13 +15,11 @@ from prometheus_client.registry import Collector
 from sqlalchemy import text
 
 from serve.http.services import Services, Use
-from storage.meetings import open_meetings
 from storage.placement import LaneRecord, list_lanes
 
 router = APIRouter(tags=["health"])
 
 # Questions to Redis, each on a connection of its own.
-_AT_ONCE = 50
 
 
 @router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
@@ -60,16 +57,12 @@ async def _count(services: Services) -> _Counts:
             )
         )
         kinds = await conn.execute(
-            text(
-                "select key, sum(value::bigint)::bigint from meetings, jsonb_each(counters)"
-                " where jsonb_typeof(value) = 'number' group by key"
-            )
+            text("select key, sum(value::bigint)::bigint from meetings, jsonb_each(counters) group by key")
         )
         dead_letters = (await conn.execute(text("select count(*) from dead_letters"))).scalar_one()
         events = Counter[str]({row[0]: row[1] for row in kinds})
-        open_now = await open_meetings(conn)
         lanes = await list_lanes(conn)
-        counts = _Counts(
+        return _Counts(
             meetings={row[0]: row[1] for row in statuses},
             entries=(accepted, committed),
             captions={row[0]: row[1] for row in captions},
@@ -77,12 +70,6 @@ async def _count(services: Services) -> _Counts:
             dead_letters=dead_letters,
             lanes=lanes,
         )
-    # What the log's door counts of a meeting lies in Redis.
-    for start in range(0, len(open_now), _AT_ONCE):
-        some = open_now[start : start + _AT_ONCE]
-        for door in await asyncio.gather(*(services.log.info(str(record.id)) for record in some)):
-            events.update(door.counters if door else {})
-    return counts
 
 
 class _Snapshot(Collector):
