@@ -26,7 +26,7 @@ from cluster.recording import read_recording
 from cluster.replay import Replayed, ReplayOptions
 from cluster.replay import replay as run_replay
 from cluster.settings import Settings, Translator
-from operators.errors import Invalid, ParleyError
+from operators.errors import Invalid, ParleyError, Refused
 from operators.model import Clock, first_invalid, language_tag
 
 app = typer.Typer(
@@ -125,6 +125,8 @@ def replay(
         except* ParleyError as group:
             raise group.exceptions[0] from None
     Console().print(_summary(results))
+    if refused := sum(result.sent.refused for result in results):
+        raise Refused("incomplete", f"{refused} events were refused: their meetings had ended or were paused")
 
 
 @contextmanager
@@ -193,7 +195,7 @@ def _targets(words: str) -> tuple[str, ...]:
 
 
 def _summary(results: list[Replayed]) -> Table:
-    table = Table("meeting", "events", "repeated", "sentences", "captions", "asked each", "late", "seconds")
+    table = Table("meeting", "events", "repeated", "refused", "sentences", "captions", "asked each", "late", "seconds")
     for result in results:
         statuses = Counter(row["status"] for row in result.captions)
         asked = sum(row["asked"] for row in result.captions) / max(1, len(result.sentences))
@@ -201,6 +203,7 @@ def _summary(results: list[Replayed]) -> Table:
             result.name,
             str(result.sent.accepted),
             str(result.sent.repeated),
+            str(result.sent.refused),
             str(len(result.sentences)),
             ", ".join(f"{count} {status}" for status, count in sorted(statuses.items())) or "none asked",
             f"{asked:.2f}",

@@ -13,6 +13,7 @@ import stamina
 
 from operators.errors import ParleyError, Unavailable
 
+PROBLEM = "application/problem+json"
 TIMEOUT = 30.0
 """Seconds one request may take."""
 RETRY_FOR = 120.0
@@ -84,6 +85,9 @@ class Client:
                 if response.status_code in (httpx.codes.TOO_MANY_REQUESTS, httpx.codes.SERVICE_UNAVAILABLE):
                     await asyncio.sleep(float(response.headers.get("Retry-After", 0)))
                     raise Unavailable(f"{path}: {response.status_code}")
+                if response.is_error and not response.headers.get("content-type", "").startswith(PROBLEM):
+                    # Not our API's words: it is still starting, or something before it can't reach it.
+                    raise Unavailable(f"{path}: {response.status_code}")
                 if response.is_error:
                     raise Rejected(_explain(response))
                 return response.json()
@@ -92,9 +96,6 @@ class Client:
 
 def _explain(response: httpx.Response) -> str:
     """The server's problem (RFC 9457) in one line."""
-    try:
-        problem = response.json()
-    except ValueError:
-        return f"the server answered {response.status_code}"
+    problem = response.json()
     fields = "; ".join(f"{e['field']}: {e['detail']}" for e in problem.get("errors", []))
     return f"{problem.get('title', response.status_code)}: {fields or problem.get('detail', '')}"

@@ -14,7 +14,6 @@ from rich.progress import Progress, TaskID
 
 from cluster.client import Client, Sent
 from cluster.recording import Recorded, Recording
-from operators.errors import ParleyError
 from operators.model import Clock
 
 BATCH = 200
@@ -24,10 +23,6 @@ RENEW = 60.0
 POLL = 0.3
 """Seconds between two looks at a meeting that is being finished."""
 OVER = ("ended", "timed_out")
-
-
-class ReplayFailed(ParleyError):
-    """A replay could not be finished."""
 
 
 @dataclass(frozen=True)
@@ -163,13 +158,11 @@ def _event(k: int, recorded: Recorded, base: int | None) -> dict[str, Any]:
 async def _finish(client: Client, meeting_id: str, name: str, progress: Progress, bar: TaskID) -> None:
     """Wait until the meeting has ended and nothing is owed."""
     progress.update(bar, description=f"{name}: captions", total=None)
-    most = 0
     while True:
         meeting = await client.meeting(meeting_id)
         owed = meeting["owed"]
         if meeting["status"] in OVER and not owed:
             break
-        most = max(most, owed)
         progress.update(bar, description=f"{name}: {owed} captions to come" if owed else f"{name}: captions")
         await asyncio.sleep(POLL)
     progress.update(bar, description=f"{name}: done", total=1, completed=1)

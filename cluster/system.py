@@ -40,13 +40,13 @@ from storage.embedded import EmbeddedStores, StoreUrls, default_data_dir
 from storage.log import Log
 from storage.meetings import Meetings
 from storage.migrate import upgrade
-from storage.placement import ensure_lane
+from storage.placement import ensure_lane, list_lanes, retire_others
 
 HOST = "127.0.0.1"
 OBJECT_STORE = 100 * 2**20
 """Bytes of Ray's object store: nothing of ours goes through it."""
-BATCH_IDLE = 60.0
-"""Seconds without a recorded meeting after which a batch lane is stopped."""
+IDLE = 60.0
+"""Seconds without a meeting after which a lane that runs when it's needed is stopped."""
 READY = 60.0
 """Seconds everything gets to answer."""
 PATIENCE = 15.0
@@ -82,6 +82,7 @@ class System:
         self._stopping = threading.Event()
         self._supervisor: Supervisor | None = None
         self._supervising: threading.Thread | None = None
+        self._retired: list[tuple[str, LaneKind]] = []
 
     @property
     def url(self) -> str:
@@ -199,6 +200,9 @@ class System:
             async with engine.begin() as transaction:
                 for lane_id, kind in self._lanes():
                     await ensure_lane(transaction, lane_id, kind)
+                # Lanes of an earlier start with more of them: they work off what they have.
+                await retire_others(transaction, [lane_id for lane_id, _ in self._lanes()])
+                self._retired = [(lane.id, lane.kind) for lane in await list_lanes(transaction) if lane.retired]
             return sum((await Meetings(engine, Log(connection)).reconcile()).values())
         finally:
             await engine.dispose()
@@ -260,7 +264,8 @@ class System:
                 ray_serve.RunTarget(build_translation(options), name=self._translation_app, route_prefix=None)
             )
         for target in targets:
-            self._stop.append(partial(ray_serve.delete, target.name))
+            # Stopped after the lanes: what they still ask is answered.
+            self._stop.insert(-1, partial(ray_serve.delete, target.name))
         ray_serve.run_many(targets)
 
     @property
@@ -270,7 +275,8 @@ class System:
     def _start_flow(self, urls: StoreUrls) -> None:
         self._say("starting the lanes")
         engine = sync_engine(urls.postgres)
-        charges = [self._lane(engine, urls, lane_id, kind) for lane_id, kind in self._lanes()]
+        charges = [self._lane(engine, urls, lane_id, kind, kind == "live") for lane_id, kind in self._lanes()]
+        charges += [self._lane(engine, urls, lane_id, kind, always=False) for lane_id, kind in self._retired]
         charges.append(
             Charge(
                 "steward",
@@ -284,7 +290,7 @@ class System:
         self._stop.append(lambda: self._stop_flow(engine))
         self._supervising.start()
 
-    def _lane(self, engine: Engine, urls: StoreUrls, lane_id: str, kind: LaneKind) -> Charge:
+    def _lane(self, engine: Engine, urls: StoreUrls, lane_id: str, kind: LaneKind, always: bool) -> Charge:
         settings = self._settings
         options = LaneOptions(
             lane_id,
@@ -298,7 +304,7 @@ class System:
         return Charge(
             f"lane {lane_id}",
             lambda: _actor(LaneProcess, options, self._translation_app),
-            wanted=(lambda: True) if kind == "live" else _Demand(engine, lane_id),
+            wanted=(lambda: True) if always else _Demand(engine, lane_id),
             report=lambda state: _report(engine, lane_id, state),
         )
 
@@ -320,7 +326,7 @@ class System:
 
 
 class _Demand:
-    """Whether a batch lane has work: some recorded meeting is open, or was a moment ago."""
+    """Whether a lane that runs when it's needed has work: some meeting of it is open, or was a moment ago."""
 
     def __init__(self, engine: Engine, lane_id: str) -> None:
         self._engine, self._lane_id = engine, lane_id
@@ -335,7 +341,7 @@ class _Demand:
                     "select exists (select from meetings where lane_id = :lane and status in ('created', 'live', 'paused'))"
                 )
                 if connection.execute(statement, {"lane": self._lane_id}).scalar_one():
-                    self._until = now + BATCH_IDLE
+                    self._until = now + IDLE
         return now < self._until
 
 

@@ -7,15 +7,15 @@ starts them again.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 import redis
 import structlog
 from ray import serve as ray_serve
 from ray.exceptions import RayActorError
 from ray.serve.exceptions import RayServeException
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import SQLAlchemyError
 
 from flows.backfill import Backfill
 from flows.lane import Lane, LaneOptions
@@ -28,9 +28,7 @@ from storage.log import Log
 from storage.meetings import Meetings
 
 ROUND = 0.5
-"""Seconds between two rounds of the steward."""
-PATIENCE = 2.0
-"""Seconds it rests after a store did not answer."""
+"""Seconds between two looks at what is owed or unpublished, where there was nothing."""
 LEASES = 10.0
 """Seconds between two looks at the leases of recorded meetings."""
 
@@ -84,7 +82,7 @@ class LaneProcess:
 
 
 class Steward:
-    """Relay, backfill and leases, in turns.
+    """Relay, backfill and leases, side by side.
 
     Args:
         app: the translation application, or None.
@@ -99,30 +97,35 @@ class Steward:
         """End after the present round."""
         self._stopping.set()
 
+    async def _go_round(self, task: Callable[[], Awaitable[int]], pause: float) -> None:
+        """Do something again and again, at once while there is something to do."""
+        while not self._stopping.is_set():
+            try:
+                done = await task()
+            except (SQLAlchemyError, redis.RedisError, Unavailable) as error:
+                log.warning("steward waits", error=type(error).__name__)
+                done = 0
+            if not done:
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._stopping.wait(), pause)
+
     async def run(self) -> None:
         """Go round until stopped. A store that does not answer is asked again later."""
         engine, connection = sync_engine(self._postgres_url), sync_redis(self._redis_url)
         async_db, async_kv = async_engine(self._postgres_url), async_redis(self._redis_url)
-        relay = Relay(engine, connection)
-        backfill = Backfill(engine, connection, self._translate)
+        relay, backfill = Relay(engine, connection), Backfill(engine, connection, self._translate)
         door = Log(async_kv)
         meetings = Meetings(async_db, door)
-        looked = 0.0
+
+        async def look_at_leases() -> int:
+            seconds, micros = await async_kv.time()
+            return await end_expired(async_db, door, meetings, seconds * 1000 + micros // 1000)
+
         try:
-            while not self._stopping.is_set():
-                try:
-                    sent = await asyncio.to_thread(relay.round)
-                    paid = await backfill.round()
-                    if time.monotonic() - looked > LEASES:
-                        looked = time.monotonic()
-                        seconds, micros = await async_kv.time()
-                        await end_expired(async_db, door, meetings, seconds * 1000 + micros // 1000)
-                except (OperationalError, redis.RedisError, Unavailable) as error:
-                    log.warning("steward waits", error=type(error).__name__)
-                    await asyncio.sleep(PATIENCE)
-                else:
-                    if not sent and not paid:
-                        await asyncio.sleep(ROUND)
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._go_round(lambda: asyncio.to_thread(relay.round), ROUND))
+                group.create_task(self._go_round(backfill.round, ROUND))
+                group.create_task(self._go_round(look_at_leases, LEASES))
         finally:
             engine.dispose()
             connection.close()

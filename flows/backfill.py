@@ -15,14 +15,18 @@ from operators.errors import Unavailable
 from operators.model import CaptionStatus, Translation, TranslationRequest
 from storage.commit import Answer, pay
 from storage.live import publish_events
-from storage.owed import owed
+from storage.owed import owed, postpone
 
 AT_ONCE = 4
 """Calls at once, and requests taken in one round."""
 ATTEMPTS = 5
 """Errors other than being unavailable, after which a sentence counts as untranslatable."""
-DEADLINE = 60.0
+DEADLINE = 20.0
 """Seconds one call may take."""
+LAST_WAIT = 15.0
+"""Seconds a debt is left alone at most after it could not be paid; the first time it is one second."""
+REMEMBERED = 10_000
+"""Requests whose failures are remembered."""
 
 log = structlog.get_logger(__name__)
 
@@ -53,11 +57,15 @@ class Backfill:
         """
         requests = await asyncio.to_thread(self._owed)
         answers = [a for a in await asyncio.gather(*(self._ask(r) for r in requests)) if a is not None]
-        if answers:
-            await asyncio.to_thread(self._pay, answers)
-        return sum(a.translation is not None for a in answers)
+        paid = [a for a in answers if a.translation is not None]
+        for answer in paid:
+            self._failures.pop(answer.request, None)
+        if requests:
+            await asyncio.to_thread(self._pay, paid, [r for r in requests if r not in {a.request for a in paid}])
+        return len(paid)
 
     async def _ask(self, request: TranslationRequest) -> Answer | None:
+        failures = self._failures[request] = self._failures.get(request, 0) + 1
         try:
             async with asyncio.timeout(DEADLINE):
                 translation = await self._translate(request)
@@ -65,20 +73,22 @@ class Backfill:
             log.info("backfill waits", meeting=request.meeting_id, error=type(error).__name__)
             return None
         except Exception as error:  # noqa: BLE001 - a sentence that breaks the service must not stop the others
-            failures = self._failures[request] = self._failures.get(request, 0) + 1
             reason = f"failed {failures} times: {type(error).__name__}"
             log.warning("backfill failed", meeting=request.meeting_id, sentence=request.sentence_id, reason=reason)
             if failures < ATTEMPTS:
-                return Answer(request, None, 1, reason)
+                return None
             translation = Translation(CaptionStatus.UNTRANSLATED, None, "", reason)
-        self._failures.pop(request, None)
         return Answer(request, translation, 1)
 
     def _owed(self) -> list[TranslationRequest]:
-        with self._engine.connect() as connection:
+        with self._engine.begin() as connection:
             return owed(connection, AT_ONCE)
 
-    def _pay(self, answers: list[Answer]) -> None:
+    def _pay(self, answers: list[Answer], unpaid: list[TranslationRequest]) -> None:
         with self._engine.begin() as connection:
             events = pay(connection, answers)
+            if unpaid:
+                postpone(connection, {r: min(LAST_WAIT, 2.0 ** (self._failures[r] - 1)) for r in unpaid})
         publish_events(self._redis, events)
+        if len(self._failures) > REMEMBERED:
+            self._failures.clear()

@@ -3,7 +3,7 @@
 After Flink's asynchronous I/O (Apache Flink, "Asynchronous I/O for External Data Access", FLIP-12): answers of a key leave
 in the order of its requests, a capacity bounds what is in flight, each call has a deadline. Added to that: a newer request
 for the same thing replaces one that still waits, and a full operator either makes its source wait or leaves the call owed.
-The dataflow is woken by a source that yields the key of each call that ends, so nothing polls.
+The dataflow is woken by a source that yields the key of each call that ends, so no key polls.
 """
 
 from __future__ import annotations
@@ -128,6 +128,7 @@ class Calls(Generic[Q, R]):
             if slot.stage is not _Stage.WAITING:
                 return False
             slot.stage = _Stage.REPLACED
+            self._outstanding -= 1
             return True
 
     def take_ended(self) -> list[str]:
@@ -165,8 +166,8 @@ class Calls(Generic[Q, R]):
             slot.outcome = Outcome(slot.request, None, slot.asked, f"failed: {type(error).__name__}")
         finally:
             with self._lock:
-                self._outstanding -= 1
                 if slot.stage is not _Stage.REPLACED:
+                    self._outstanding -= 1
                     slot.stage = _Stage.DONE
             self._ended.append(self.policy.key(slot.request))
 
@@ -211,7 +212,7 @@ class _Logic(StatefulBatchLogic["Q | _Ended", Outcome[Q, R], None], Generic[Q, R
                 self._accept(value, out)
         while self._slots and self._slots[0].stage in (_Stage.DONE, _Stage.REPLACED):
             slot = self._slots.popleft()
-            if slot.outcome is not None:
+            if slot.stage is _Stage.DONE and slot.outcome is not None:
                 out.append(slot.outcome)
         return out, not self._slots
 

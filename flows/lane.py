@@ -10,7 +10,7 @@ import os
 import socket
 import threading
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import bytewax.operators as op
@@ -21,7 +21,7 @@ from bytewax.errors import BytewaxRuntimeError
 from bytewax.operators import KeyedStream
 from bytewax.testing import run_main
 from sqlalchemy import text
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import SQLAlchemyError
 
 from flows.calls import CallPolicy, Calls, call
 from flows.envelope import Envelope
@@ -31,7 +31,7 @@ from flows.stage import Stage, run_stage
 from operators import context, dedup, sentences
 from operators.errors import Fenced, Unavailable
 from operators.model import Entry, Tick, Translation, TranslationRequest
-from storage.commit import check_epoch, claim_lane
+from storage.commit import claim_lane
 from storage.database import sync_engine, sync_redis
 from storage.log import LogReader
 
@@ -57,8 +57,8 @@ class LaneOptions:
 
     lane_id: str
     kind: Literal["live", "batch"]
-    postgres_url: str
-    redis_url: str
+    postgres_url: str = field(repr=False)
+    redis_url: str = field(repr=False)
     in_flight: int = 16
     capacity: int = 128
     deadline: float = 10.0
@@ -155,6 +155,7 @@ class Lane:
         self._translate = translate
         self._stopping = threading.Event()
         self._given_up = threading.Event()
+        self._replaced: Fenced | None = None
 
     def run(self) -> None:
         """Run until stopped.
@@ -178,6 +179,9 @@ class Lane:
             run_main(build(reader, committer, calls, self._stopping, lambda: self._drained(calls)))
         except BytewaxRuntimeError as error:
             raise _cause(error) from error
+        else:
+            if self._replaced is not None:
+                raise self._replaced
         finally:
             self._stopping.set()
             calls.close()
@@ -200,10 +204,10 @@ class Lane:
         while not self._stopping.wait(SIGN_OF_LIFE):
             try:
                 keep_house(committer, calls.outstanding)
-            except Fenced:
-                log.warning("lane was taken over", lane=committer.lane_id, epoch=committer.epoch)
+            except Fenced as error:
+                self._replaced = error
                 self._stopping.set()
-            except (OperationalError, redis.RedisError) as error:
+            except (SQLAlchemyError, redis.RedisError) as error:
                 # The flow itself meets the same trouble and says so by ending; until then the next sign may get through.
                 log.warning("no sign of life", lane=committer.lane_id, error=type(error).__name__)
 
@@ -226,18 +230,20 @@ def keep_house(committer: Committer, waiting: int) -> None:
     """
     entries = LogReader(committer.redis, committer.lane_id)
     with committer.engine.begin() as transaction:
-        check_epoch(transaction, committer.lane_id, committer.epoch)
-        transaction.execute(
+        noted = transaction.execute(
             text(
                 "update lanes set updated_at = now(), log_id = coalesce(:seen, log_id), waiting = :waiting,"
-                " log_length = :length where id = :lane"
+                " log_length = :length where id = :lane and epoch = :epoch"
             ),
             {
                 "lane": committer.lane_id,
+                "epoch": committer.epoch,
                 "seen": committer.seen,
                 "waiting": waiting,
                 "length": entries.length(),
             },
         )
+        if noted.rowcount == 0:
+            raise Fenced(f"lane {committer.lane_id} has been taken over from epoch {committer.epoch}")
     # What was noted just now bounds the trimming, whatever was committed meanwhile.
     entries.trim(read_positions(committer.engine, committer.lane_id)[1])

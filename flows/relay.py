@@ -12,6 +12,8 @@ from storage import keys
 from storage.live import publish_events
 from storage.records import Event
 
+MINUTES = 5
+"""How far back it looks."""
 AT_ONCE = 500
 """Events sent for one meeting in one round."""
 
@@ -28,7 +30,7 @@ class Relay:
         self._behind: dict[str, int] = {}
 
     def round(self) -> int:
-        """Look once at every meeting that is open or ended within the hour.
+        """Look once at every meeting with events of the last minutes. Who follows an older one asks Postgres as well.
 
         Returns:
             How many events were sent.
@@ -36,14 +38,14 @@ class Relay:
         with self._engine.connect() as connection:
             rows = connection.execute(
                 text(
-                    "select id, seq from meetings where seq > 0 and (status in ('created', 'live', 'paused')"
-                    " or exists (select from outbox o where o.meeting_id = meetings.id and o.seq = meetings.seq"
-                    " and o.created_at > now() - interval '1 hour'))"
-                )
+                    "select meeting_id as id, max(seq) as seq from outbox"
+                    " where created_at > now() - :minutes * interval '1 minute' group by meeting_id"
+                ),
+                {"minutes": MINUTES},
             ).all()
         if not rows:
             return 0
-        marks = cast(list[str | None], self._redis.hmget(keys.published(), [str(row.id) for row in rows]))
+        marks = cast(list[str | None], self._redis.mget([keys.published(str(row.id)) for row in rows]))
         published = {str(row.id): int(mark or 0) for row, mark in zip(rows, marks, strict=True)}
         behind = {str(row.id): published[str(row.id)] for row in rows if row.seq > published[str(row.id)]}
         stuck = [meeting_id for meeting_id, seq in behind.items() if self._behind.get(meeting_id) == seq]

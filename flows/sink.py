@@ -22,7 +22,7 @@ from flows.calls import Outcome
 from flows.envelope import Envelope, Restored
 from flows.source import TICKS
 from flows.stage import Stage
-from operators.model import Ended, Entry, Interim, Started, Tick, Translation, TranslationRequest
+from operators.model import ConfigChanged, Ended, Entry, Interim, Started, Tick, Translation, TranslationRequest
 from operators.ticks import TickState
 from storage.commit import Answer, DeadLetter, MeetingChange, commit
 from storage.live import publish_events, publish_interims
@@ -138,6 +138,8 @@ class Committer:
                     envelope.meeting_id,
                 )
             )
+        if isinstance(item, Entry) and isinstance(item.payload, ConfigChanged):
+            change.config_changed = True
         if isinstance(item, Tick):
             if item.idle:
                 change.end("timed_out", item.at, "nobody spoke for 30 minutes")

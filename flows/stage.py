@@ -85,7 +85,9 @@ class _Logic(StatefulBatchLogic[Envelope, Envelope, None], Generic[S]):
         except Exception as error:  # noqa: BLE001 - one meeting's poison must not stop the others: it is kept and counted
             reason = f"{self._stage.name} failed: {type(error).__name__}"
             log.error("step failed", meeting=envelope.meeting_id, n=envelope.n, reason=reason)
-            letter = DeadLetter(envelope.log_id, reason, _fields(item), envelope.team_id, envelope.meeting_id)
+            # A tick has no entry of its own: its meeting and time tell it from others at the same place of the log.
+            place = envelope.log_id if isinstance(item, Entry) else f"{envelope.log_id} {envelope.meeting_id} {item.at}"
+            letter = DeadLetter(place, reason, _fields(item), envelope.team_id, envelope.meeting_id)
             return replace(envelope, dead=letter)
         self._state = state
         return replace(envelope, states={**envelope.states, self._stage.name: state})

@@ -41,9 +41,7 @@ def _source_language(tag: str) -> str:
 def _present(text: str) -> str:
     if not text.strip():
         raise ValueError("must hold something other than white space")
-    if "\x00" in text:
-        raise ValueError("must not hold the character NUL")
-    return text
+    return _storable(text)
 
 
 def _seconds(value: float) -> float:
@@ -52,10 +50,20 @@ def _seconds(value: float) -> float:
     return value
 
 
+def _storable(text: str) -> str:
+    if "\x00" in text:
+        raise ValueError("must not hold the character NUL")
+    return text
+
+
 Language = Annotated[str, AfterValidator(language_tag)]
 SourceLanguage = Annotated[str, AfterValidator(_source_language)]
 Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_present)]
+Title = Annotated[str, Field(max_length=500), AfterValidator(_storable)]
 Seconds = Annotated[float, AfterValidator(_seconds)]
+MAX_INSTANT = 253_402_300_799_000
+Instant = Annotated[int, Field(ge=0, le=MAX_INSTANT)]
+"""Milliseconds since the Unix epoch, up to the year 9999."""
 
 
 class Model(BaseModel):
@@ -221,6 +229,8 @@ def parse_entry(fields: Mapping[str, str]) -> Entry:
             numbers[name] = int(fields.get(name, ""))
         except ValueError:
             raise Invalid(name, "must be a whole number") from None
+        if not 0 <= numbers[name] <= MAX_INSTANT:
+            raise Invalid(name, f"must lie between 0 and {MAX_INSTANT}")
     return Entry(
         team_id=fields["team_id"],
         meeting_id=fields["meeting_id"],

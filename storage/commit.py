@@ -6,10 +6,11 @@ so the events of a meeting are in commit order and have no gap.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeGuard
 from uuid import UUID
 
 import orjson
@@ -18,6 +19,8 @@ from sqlalchemy import Connection, text
 from operators.errors import Fenced
 from operators.model import CaptionStatus, MeetingConfig, Retracted, Sentence, Translation, TranslationRequest
 from storage.records import Event, EventKind, MeetingStatus
+
+_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,7 @@ class MeetingChange:
         retracted: sentences that are gone at the end of the batch.
         requests: translations asked, the last for each sentence and language.
         counters: how much to add to each of the meeting's counters.
+        config_changed: whether the config changed after the beginning: a new language is owed for what was said before.
     """
 
     team_id: str
@@ -63,6 +67,7 @@ class MeetingChange:
         default_factory=dict[tuple[str, str], TranslationRequest]
     )
     counters: dict[str, int] = field(default_factory=dict[str, int])
+    config_changed: bool = False
     statuses: list[dict[str, str]] = field(default_factory=list[dict[str, str]])
 
     def begin(self, generation: int, at: int) -> None:
@@ -100,17 +105,6 @@ def claim_lane(connection: Connection, lane_id: str, pid: int, node: str) -> int
     return int(connection.execute(statement, {"lane": lane_id, "pid": pid, "node": node}).scalar_one())
 
 
-def check_epoch(connection: Connection, lane_id: str, epoch: int) -> None:
-    """Hold the lane for this transaction.
-
-    Raises:
-        Fenced: another process took it over.
-    """
-    held = connection.execute(text("select epoch from lanes where id = :lane for share"), {"lane": lane_id}).scalar()
-    if held != epoch:
-        raise Fenced(f"lane {lane_id} is at epoch {held}, this process at {epoch}")
-
-
 def commit(
     connection: Connection,
     lane_id: str,
@@ -134,9 +128,12 @@ def commit(
         Fenced: another process has the lane.
     """
     # 1. Only the lane's present owner may write.
-    check_epoch(connection, lane_id, epoch)
+    held = connection.execute(text("select epoch from lanes where id = :lane for share"), {"lane": lane_id}).scalar()
+    if held != epoch:
+        raise Fenced(f"lane {lane_id} is at epoch {held}, this process at {epoch}")
     # 2. Lock the meetings, in one order everywhere.
-    ledger = _Ledger(connection, {c.meeting_id for c in changes} | {a.request.meeting_id for a in answers})
+    meetings = {c.meeting_id for c in changes} | {a.request.meeting_id for a in answers}
+    ledger = _Ledger(connection, meetings | {d.meeting_id for d in dead if _is_id(d.meeting_id)})
     for change in changes:
         for status in change.statuses if change.ended_at is None else change.statuses[:-1]:
             ledger.event(change.meeting_id, "status", status)
@@ -156,7 +153,7 @@ def commit(
     # 5. Answers, after the sentences they speak of.
     _write_answers(connection, answers, ledger)
     # 6. What could not be used.
-    _write_dead(connection, lane_id, dead)
+    _write_dead(connection, lane_id, dead, ledger)
     # 7. The states, with everything they led to.
     for change in changes:
         if change.ended_at is not None:
@@ -196,24 +193,33 @@ class _Ledger:
     def __init__(self, connection: Connection, meeting_ids: Iterable[str]) -> None:
         self._connection = connection
         rows = connection.execute(
-            text("select id, team_id, seq, counters from meetings where id = any(:ids) order by id for update"),
+            text("select id, team_id, status, seq, counters from meetings where id = any(:ids) order by id for update"),
             {"ids": [UUID(m) for m in meeting_ids]},
         )
         self._seq: dict[str, int] = {}
         self._team: dict[str, str] = {}
         self._counters: dict[str, dict[str, int]] = {}
+        self._paused: set[str] = set()
         for row in rows:
+            if row.status == "paused":
+                self._paused.add(str(row.id))
             self._seq[str(row.id)], self._team[str(row.id)] = row.seq, row.team_id
             self._counters[str(row.id)] = row.counters
         self._changed: set[str] = set()
         self._events: list[Event] = []
 
     def event(self, meeting_id: str, kind: EventKind, payload: dict[str, Any]) -> None:
+        if meeting_id in self._paused and payload.get("status") == "live":
+            # It was paused before its lane saw it begin, and stays so.
+            return
         self._seq[meeting_id] += 1
         self._changed.add(meeting_id)
         self._events.append(Event(self._team[meeting_id], meeting_id, self._seq[meeting_id], kind, payload))
 
     def count(self, meeting_id: str, name: str, by: int = 1) -> None:
+        """Count something; what belongs to no meeting has its own rows."""
+        if meeting_id not in self._counters:
+            return
         counters = self._counters[meeting_id]
         counters[name] = counters.get(name, 0) + by
         self._changed.add(meeting_id)
@@ -322,7 +328,7 @@ def _write_requests(connection: Connection, requests: Sequence[TranslationReques
 def _owe_new_languages(connection: Connection, changes: Sequence[MeetingChange]) -> None:
     """A language added while the meeting runs is owed for everything said before, too."""
     for change in changes:
-        if change.config is None or change.status == "live":
+        if change.config is None or not change.config_changed:
             continue
         connection.execute(
             text(
@@ -420,19 +426,35 @@ def _write_answers(connection: Connection, answers: Sequence[Answer], ledger: _L
         ledger.event(meeting_id, "caption", {**row, "version": version})
 
 
-def _write_dead(connection: Connection, lane_id: str, dead: Sequence[DeadLetter]) -> None:
+def _is_id(meeting_id: str | None) -> TypeGuard[str]:
+    return meeting_id is not None and _ID.fullmatch(meeting_id) is not None
+
+
+def _write_dead(connection: Connection, lane_id: str, dead: Sequence[DeadLetter], ledger: _Ledger) -> None:
     if dead:
-        connection.execute(
+        rows = [
+            {
+                "team_id": letter.team_id,
+                "meeting_id": letter.meeting_id if _is_id(letter.meeting_id) else None,
+                "log_id": letter.log_id,
+                "reason": letter.reason,
+                "fields": letter.fields,
+            }
+            for letter in dead
+        ]
+        # Read again after a crash, a letter is neither kept nor counted twice.
+        kept = connection.execute(
             text(
                 "insert into dead_letters (team_id, meeting_id, lane_id, log_id, reason, fields)"
-                " select t.id, case when r.meeting_id ~ '^[0-9a-f-]{36}$' then cast(r.meeting_id as uuid) end,"
-                " :lane, r.log_id, r.reason, r.fields"
+                " select t.id, r.meeting_id, :lane, r.log_id, r.reason, r.fields"
                 " from jsonb_to_recordset(cast(:rows as jsonb))"
-                " as r(team_id text, meeting_id text, log_id text, reason text, fields jsonb)"
-                " left join teams t on t.id = r.team_id on conflict (lane_id, log_id) do nothing"
+                " as r(team_id text, meeting_id uuid, log_id text, reason text, fields jsonb)"
+                " left join teams t on t.id = r.team_id on conflict (lane_id, log_id) do nothing returning meeting_id"
             ),
-            {"lane": lane_id, "rows": orjson.dumps(dead).decode()},
+            {"lane": lane_id, **_rows(rows)},
         )
+        for row in kept:
+            ledger.count(str(row.meeting_id), "dead")
 
 
 def _when(ms: int | None) -> datetime | None:

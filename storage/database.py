@@ -55,6 +55,8 @@ def _options(*, size: int, overflow: int) -> dict[str, Any]:
     return {
         # A connection that died with a restarted server is noticed before it is used.
         "pool_pre_ping": True,
+        # Values are what was said: an error must not quote them.
+        "hide_parameters": True,
         "pool_size": size,
         "max_overflow": overflow,
         "pool_recycle": 1800,

@@ -19,8 +19,8 @@ import secrets
 import socket
 import time
 from collections.abc import Generator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 
@@ -37,8 +37,8 @@ _ATTEMPTS = 3
 class StoreUrls:
     """Where the servers answer, with their passwords: never to be logged."""
 
-    postgres: str
-    redis: str
+    postgres: str = field(repr=False)
+    redis: str = field(repr=False)
 
 
 def default_data_dir() -> Path:
@@ -151,7 +151,7 @@ class EmbeddedStores:
 
     def _make_directory(self) -> None:
         try:
-            if not self._dir.exists():
+            with suppress(FileExistsError):
                 self._dir.mkdir(parents=True)
                 # Root's servers, which run as somebody else, must get through; nobody else may look around.
                 self._dir.chmod(0o711 if os.geteuid() == 0 else 0o700)

@@ -30,6 +30,6 @@ def live(meeting_id: str) -> str:
     return f"events:{meeting_id}"
 
 
-def published() -> str:
-    """How far live events are published, a hash of meeting id to `seq`. The relay sends what comes after."""
-    return "published"
+def published(meeting_id: str) -> str:
+    """How far a meeting's live events are published, a `seq` that expires after a day: the relay sends what comes after."""
+    return f"published:{meeting_id}"

@@ -14,7 +14,7 @@ from uuid import UUID
 import structlog
 from sqlalchemy import ARRAY, BigInteger, Uuid, bindparam, text
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 INTERVAL_S = 1.0
@@ -90,7 +90,7 @@ class Ledger:
             await asyncio.sleep(INTERVAL_S)
             try:
                 await self.flush()
-            except OperationalError:
+            except SQLAlchemyError:
                 _logger.warning("ledger.postponed", meetings=len(self._known))
 
 

@@ -11,6 +11,9 @@ from operators.model import Interim
 from storage import keys
 from storage.records import Event
 
+REMEMBERED_S = 24 * 3600
+"""How long it is remembered how far a meeting is published."""
+
 
 def publish_events(connection: redis.Redis, events: Sequence[Event]) -> None:
     """Publish committed events, each meeting's in order, and note how far that went.
@@ -25,7 +28,8 @@ def publish_events(connection: redis.Redis, events: Sequence[Event]) -> None:
         message = {"seq": event.seq, "kind": event.kind, "payload": event.payload}
         pipe.publish(keys.live(event.meeting_id), orjson.dumps(message))
         last[event.meeting_id] = event.seq
-    pipe.hset(keys.published(), mapping={meeting_id: str(seq) for meeting_id, seq in last.items()})
+    for meeting_id, seq in last.items():
+        pipe.set(keys.published(meeting_id), seq, ex=REMEMBERED_S)
     pipe.execute()
 
 

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from uuid import UUID
 
 import structlog
-from sqlalchemy import RowMapping, func, or_, select, tuple_, update
+from sqlalchemy import RowMapping, func, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from uuid6 import uuid7
@@ -38,21 +38,16 @@ async def create(
     clock: Clock,
     config: MeetingConfig,
     lane_id: str,
-    meeting_id: UUID | None = None,
 ) -> tuple[MeetingRecord, bool]:
-    """Add a meeting. One that the team has under that external id (or id) already is left as it is.
+    """Add a meeting. One that the team has under that external id already is left as it is.
 
     Returns:
         The meeting, and whether it is new.
-
-    Raises:
-        Invalid: another team's meeting has that id.
     """
-    wanted = meeting_id or UUID(bytes=uuid7().bytes)
     statement = (
         insert(meetings)
         .values(
-            id=wanted,
+            id=UUID(bytes=uuid7().bytes),
             team_id=team_id,
             external_id=external_id,
             title=title,
@@ -66,11 +61,8 @@ async def create(
     row = (await conn.execute(statement)).mappings().one_or_none()
     if row is not None:
         return _record(row), True
-    same = or_(meetings.c.external_id == external_id, meetings.c.id == wanted)
-    found = (await conn.execute(select(*_COLUMNS).where(meetings.c.team_id == team_id, same))).mappings().first()
-    if found is None:
-        raise Invalid("meeting_id", "is taken; leave it out to be given one")
-    return _record(found), False
+    known = select(*_COLUMNS).where(meetings.c.team_id == team_id, meetings.c.external_id == external_id)
+    return _record((await conn.execute(known)).mappings().one()), False
 
 
 async def get(conn: AsyncConnection, team_id: str, meeting_id: UUID, *, lock: bool = False) -> MeetingRecord:
@@ -116,11 +108,6 @@ async def open_meetings(conn: AsyncConnection) -> list[MeetingRecord]:
     """Every team's meetings that are not over, oldest first."""
     statement = select(*_COLUMNS).where(meetings.c.status.in_(OPEN_STATUSES)).order_by(meetings.c.id)
     return [_record(row) for row in (await conn.execute(statement)).mappings()]
-
-
-async def note_started(conn: AsyncConnection, team_id: str, meeting_id: UUID, log_id: str) -> None:
-    """Keep the log's id of a meeting's first entry, unless the lane has come further already."""
-    await _update(conn, team_id, meeting_id, log_id=func.coalesce(meetings.c.log_id, log_id))
 
 
 async def owed_count(conn: AsyncConnection, team_id: str, meeting_id: UUID) -> int:

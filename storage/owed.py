@@ -4,10 +4,19 @@ have given up.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from uuid import UUID
+
 from sqlalchemy import Connection, text
 
 from operators.model import MeetingConfig, TranslationRequest
 
+# A debt that is due speaks of the sentence as it reads now: its old text is of no use to anybody.
+_RENEW = text(
+    "update captions c set revision = s.revision from sentences s where s.meeting_id = c.meeting_id"
+    " and s.id = c.sentence_id and s.revision > c.revision and not s.retracted"
+    " and c.status = 'owed' and c.due_at <= now()"
+)
 _OWED = text(
     "select c.team_id, c.meeting_id, c.sentence_id, c.revision, c.language, s.text, s.start, s.language as spoken,"
     " m.config from (select *, row_number() over (partition by meeting_id order by due_at) as turn"
@@ -28,8 +37,10 @@ def owed(connection: Connection, limit: int) -> list[TranslationRequest]:
     """The next requests to pay, over all teams, fair between meetings: each one's oldest debt before any second one.
 
     Args:
+        connection: in a transaction that is committed.
         limit: how many at most.
     """
+    connection.execute(_RENEW)
     requests: list[TranslationRequest] = []
     for row in connection.execute(_OWED, {"limit": limit}).all():
         config = MeetingConfig.model_validate(row.config)
@@ -56,3 +67,27 @@ def owed(connection: Connection, limit: int) -> list[TranslationRequest]:
             )
         )
     return requests
+
+
+def postpone(connection: Connection, requests: Mapping[TranslationRequest, float]) -> None:
+    """Leave debts alone for a while, so that others get their turn.
+
+    Args:
+        requests: seconds to wait, for each.
+    """
+    connection.execute(
+        text(
+            "update captions set due_at = now() + :wait * interval '1 s' where meeting_id = :meeting_id"
+            " and sentence_id = :sentence_id and language = :language and revision = :revision and status = 'owed'"
+        ),
+        [
+            {
+                "meeting_id": UUID(request.meeting_id),
+                "sentence_id": request.sentence_id,
+                "language": request.language,
+                "revision": request.revision,
+                "wait": wait,
+            }
+            for request, wait in requests.items()
+        ],
+    )

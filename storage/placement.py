@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import Select, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -30,6 +31,7 @@ class LaneRecord:
     pid: int | None
     node: str | None
     state: str
+    retired: bool
     log_id: str
     waiting: int
     log_length: int
@@ -38,8 +40,14 @@ class LaneRecord:
 
 
 async def ensure_lane(conn: AsyncConnection, lane_id: str, kind: LaneKind) -> None:
-    """Add a lane. One that is there already is left as it is."""
-    await conn.execute(insert(lanes).values(id=lane_id, kind=kind).on_conflict_do_nothing())
+    """Add a lane, or take one up again that was retired. One that is there already is left as it is."""
+    statement = insert(lanes).values(id=lane_id, kind=kind)
+    await conn.execute(statement.on_conflict_do_update(index_elements=["id"], set_={"retired": False}))
+
+
+async def retire_others(conn: AsyncConnection, kept: Collection[str]) -> None:
+    """Give no new meetings to any lane but these."""
+    await conn.execute(update(lanes).where(lanes.c.id.not_in(kept)).values(retired=True))
 
 
 async def list_lanes(conn: AsyncConnection) -> list[LaneRecord]:
@@ -54,7 +62,9 @@ async def place(conn: AsyncConnection, kind: LaneKind) -> str:
     Raises:
         Unavailable: there is no lane of that kind.
     """
-    statement = _with_load().where(lanes.c.kind == kind).order_by("open_meetings", lanes.c.id).limit(1)
+    statement = (
+        _with_load().where(lanes.c.kind == kind, ~lanes.c.retired).order_by("open_meetings", lanes.c.id).limit(1)
+    )
     row = (await conn.execute(statement)).mappings().one_or_none()
     if row is None:
         raise Unavailable(f"there is no {kind} lane yet: start one, or try again once it is up")

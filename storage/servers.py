@@ -86,6 +86,7 @@ class PostgresServer(Server):
             # Statements hold what was said: their values stay out of the log.
             "log_parameter_max_length_on_error": "0",
             "log_min_error_statement": "panic",
+            "log_error_verbosity": "terse",
             **({} if self.durable else {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}),
         }
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]

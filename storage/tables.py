@@ -58,6 +58,8 @@ lanes = Table(
     Column("pid", Integer),
     Column("node", Text),
     Column("state", Text, nullable=False, server_default="stopped"),
+    # It works its open meetings off and is given no new ones.
+    Column("retired", Boolean, nullable=False, server_default="false"),
     # As of the last sign of life: the log's id up to which all was committed, calls without an answer, entries in the log.
     Column("log_id", Text, nullable=False, server_default="0-0"),
     Column("waiting", Integer, nullable=False, server_default="0"),
@@ -165,6 +167,7 @@ outbox = Table(
     Column("kind", Text, nullable=False),
     Column("payload", JSONB, nullable=False),
     _now("created_at"),
+    Index("ix_outbox_created_at", "created_at"),
 )
 
 dead_letters = Table(

@@ -304,7 +304,7 @@ def test_a_stop_does_not_wait_for_clients(used: Path) -> None:
 def test_a_server_that_cannot_start_says_why_and_takes_the_other_with_it(used: Path) -> None:
     (used / "postgres" / "data" / "PG_VERSION").write_text("12\n")
     stores = EmbeddedStores(used)
-    with pytest.raises(SetupFailed, match="version 12") as failed:
+    with pytest.raises(SetupFailed, match="incompatible") as failed:
         stores.start()
     assert str(used / "postgres") in str(failed.value)
     assert not any((used / name).read_text() in str(failed.value) for name in ("postgres.password", "valkey.password"))
@@ -392,6 +392,8 @@ assert used.stat().st_mode & 0o777 == 0o700
 
 @pytest.mark.skipif(not IS_ROOT, reason="every other test runs as an ordinary user already")
 def test_an_ordinary_user_runs_them_too(folder: Path) -> None:
+    if not Account.current().enters(ROOT):
+        pytest.skip("this checkout lies in a private folder of root's: another user can't run what is installed in it")
     entry = pwd.getpwnam("nobody")
     home = folder.parent / "home"
     home.mkdir()

@@ -22,6 +22,7 @@ def upgrade() -> None:
         sa.Column("pid", sa.Integer()),
         sa.Column("node", sa.Text()),
         sa.Column("state", sa.Text(), server_default="stopped", nullable=False),
+        sa.Column("retired", sa.Boolean(), server_default=sa.text("false"), nullable=False),
         sa.Column("log_id", sa.Text(), server_default="0-0", nullable=False),
         sa.Column("waiting", sa.Integer(), server_default="0", nullable=False),
         sa.Column("log_length", sa.BigInteger(), server_default="0", nullable=False),
@@ -94,6 +95,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["team_id"], ["teams.id"], name=op.f("fk_outbox_team_id")),
         sa.PrimaryKeyConstraint("meeting_id", "seq", name=op.f("pk_outbox")),
     )
+    op.create_index("ix_outbox_created_at", "outbox", ["created_at"])
     op.create_table(
         "participants",
         sa.Column("team_id", sa.Text(), nullable=False),

@@ -140,7 +140,8 @@ class FirefoxEngine:
                 files.shortlist.read_bytes() if files.shortlist else None,
             )
         except (OSError, ValueError) as error:
-            raise Unavailable(f"the model in {files.model.parent} can't be loaded: {error}") from error
+            # Broken files stay broken: to ask again would hold everything else up.
+            raise Untranslatable(f"the model from {pair[0]} to {pair[1]} can't be loaded") from error
         self._models[pair] = model
         return model
 

@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field, ValidationError
 
 from operators.errors import Refused
-from operators.model import Chunk, ConfigChanged, Ended, Model, Name, Payload
+from operators.model import Chunk, ConfigChanged, Ended, Instant, Model, Name, Payload
 from serve.http.problems import FieldError, Rejected, field_errors, problem
 from serve.http.services import Use
 from storage.log import Appended, NewEvent
@@ -19,12 +19,11 @@ from storage.records import DEFAULT_TEAM
 MAX_EVENTS = 1_000
 """Events a request may hold."""
 
-REFUSALS = {
-    "ended": Refused("ended", "the meeting is over; start a new one"),
-    "paused": Refused("paused", "the meeting is paused; resume it first"),
-    "no_time": Refused("no_time", "the meeting has a recorded clock; give each event its `at`, in ms"),
+_FIXES = {
+    "ended": "the meeting is over; start a new one",
+    "paused": "the meeting is paused; resume it first",
+    "no_time": "the meeting has a recorded clock; give each event its `at`, in ms",
 }
-"""Why the log's door may refuse an event, and what to do about it."""
 
 router = APIRouter(prefix="/api/meetings/{meeting_id}/events", tags=["events"])
 
@@ -46,7 +45,7 @@ class SourceEvent(Model):
 
     event_id: Name = Field(default_factory=lambda: str(uuid4()))
     kind: Literal["chunk", "config", "ended"] = "chunk"
-    at: Annotated[int, Field(ge=0)] | None = None
+    at: Instant | None = None
     payload: dict[str, Any] = Field(default_factory=dict[str, Any])
 
 
@@ -115,9 +114,14 @@ async def append(meeting_id: UUID, batch: Batch, services: Use) -> Results | JSO
     if errors:
         raise Rejected(errors, results.model_dump())
     if results.refused and results.refused == len(answers):
-        refusal = REFUSALS[results.results[0].reason or "ended"]
-        return problem("refused", 409, refusal.fix, reason=refusal.reason, **results.model_dump())
+        first = refusal(results.results[0].reason or "ended")
+        return problem("refused", 409, first.fix, reason=first.reason, **results.model_dump())
     return results
+
+
+def refusal(reason: str) -> Refused:
+    """Why the log's door refused an event, and what to do about it."""
+    return Refused(reason, _FIXES[reason])
 
 
 def _read(index: int, raw: Any) -> NewEvent | list[FieldError]:

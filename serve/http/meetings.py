@@ -12,8 +12,19 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 from uuid6 import uuid7
 
 from operators.errors import Invalid
-from operators.model import Clock, ConfigChanged, Language, MeetingConfig, Model, Name, SourceLanguage, first_invalid
-from serve.http.events import REFUSALS
+from operators.model import (
+    Clock,
+    ConfigChanged,
+    Instant,
+    Language,
+    MeetingConfig,
+    Model,
+    Name,
+    SourceLanguage,
+    Title,
+    first_invalid,
+)
+from serve.http.events import refusal
 from serve.http.services import Services, Use
 from storage import meetings
 from storage.log import NewEvent
@@ -26,9 +37,9 @@ class NewMeeting(Model):
     """A meeting to begin. `began_at` (ms since the Unix epoch) must be given for a recorded clock, and only there."""
 
     external_id: Name | None = None
-    title: Annotated[str, Field(max_length=500)] = ""
+    title: Title = ""
     clock: Clock = Clock.LIVE
-    began_at: Annotated[int, Field(ge=0)] | None = None
+    began_at: Instant | None = None
     config: MeetingConfig = MeetingConfig()
 
 
@@ -56,7 +67,7 @@ class Meeting(BaseModel):
     """A meeting.
 
     `n` entries are worked off of those `accepted`, as far as that was noted (about once a second); `seq` is the last
-    live event's. `counters` holds what was late, retried or lost.
+    live event's. `counters` holds what was late, repeated, refused, superseded, dead or lost.
     """
 
     id: UUID
@@ -157,7 +168,7 @@ async def change_config(meeting_id: UUID, change: ConfigChange, services: Use) -
     event = NewEvent(f"config-{uuid7()}", ConfigChanged(config=config), info.last_at if info else None)
     (answer,) = await services.meetings.append(DEFAULT_TEAM, meeting_id, [event])
     if answer.reason is not None:
-        raise REFUSALS[answer.reason]
+        raise refusal(answer.reason)
     return ConfigAccepted(n=answer.n, config=config)
 
 
