@@ -100,3 +100,22 @@ async def test_a_debt_that_is_not_due_is_left_to_its_lane(owing: Any, engine: En
     with engine.begin() as connection:
         connection.execute(text("update captions set due_at = now() + interval '1 minute'"))
     assert await Backfill(engine, redis_sync, shout).round() == 0
+
+
+async def test_a_debt_for_an_older_revision_is_paid_for_the_present_one(
+    owing: Any, engine: Engine, redis_sync: redis.Redis
+) -> None:
+    with engine.begin() as connection:
+        connection.execute(
+            text("update sentences set revision = revision + 1, text = 'Yes indeed.' where text = 'Yes.'")
+        )
+    backfill = Backfill(engine, redis_sync, shout)
+    while await backfill.round():
+        pass
+    paid = rows(
+        engine,
+        "select c.text, c.revision = s.revision from captions c join sentences s on s.id = c.sentence_id"
+        " where s.text = 'Yes indeed.'",
+    )
+    assert paid == [("pt:YES INDEED.", True)]
+    assert rows(engine, "select 1 from captions where status = 'owed'") == []

@@ -226,6 +226,11 @@ def test_a_newer_request_replaces_a_waiting_one_and_joins_the_tail(when_full: Li
     assert [o.result for o in outcomes][-3:] == ["c.0", "b.1", "a.1"]
 
 
-def test_a_key_with_nothing_waiting_is_forgotten() -> None:
-    outcomes = run([[Request(f"key-{i}", "a")] for i in range(200)], answer)
-    assert len(outcomes) == 200
+def test_a_replacement_finds_the_place_that_it_frees() -> None:
+    async def slow(request: Request) -> str:
+        await asyncio.sleep(0.1)
+        return f"{request.about}.{request.version}"
+
+    requests = [Request("k", "a"), Request("k", "b"), Request("k", "b", 1), Request("k", "b", 2)]
+    outcomes = run([requests[:2], requests[2:]], slow, in_flight=1, capacity=2)
+    assert [(o.result, o.reason) for o in outcomes] == [("a.0", None), ("b.2", None)]

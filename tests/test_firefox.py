@@ -159,9 +159,9 @@ async def test_a_model_that_can_not_be_loaded_is_named(tmp_path: Path) -> None:
     (folder / "model.enpt.intgemm.alphas.bin").write_bytes(b"nothing")
     (folder / "vocab.enpt.spm").write_bytes(b"nothing")
     engine = FirefoxEngine(tmp_path)
-    with pytest.raises(Unavailable, match="en-pt can't be loaded"):
+    with pytest.raises(Untranslatable, match="en to pt can't be loaded"):
         await engine.translate(request("Good morning."), "en")
-    with pytest.raises(Unavailable):
+    with pytest.raises(Untranslatable):
         await engine.check()
     await engine.close()
 

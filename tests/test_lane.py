@@ -273,6 +273,23 @@ async def test_a_language_added_live_is_owed_for_what_was_said_before(
     assert ("Good morning everybody.", "owed") in german
 
 
+async def test_a_language_added_in_a_running_meeting_is_owed_too(
+    meetings: Meetings, aengine: AsyncEngine, engine: Engine, redis_sync: redis.Redis, postgres_url: str, redis_url: str
+) -> None:
+    meeting_id = await open_recorded(meetings, aengine)
+    config = MeetingConfig(source_language="en", target_languages=("pt", "de"))
+    later = said(9, "c9", "Bob", "Nothing more from me. Thanks", 9.0, 11.0, 11.5)
+    await feed(meetings, meeting_id, [*TALK[:-1], later, NewEvent("c", ConfigChanged(config=config), BASE + 12_000)])
+    with running(postgres_url, redis_url, "batch-1"):
+        await until(lambda: bool(rows(engine, "select 1 from captions where language = 'de'")))
+    german = rows(
+        engine,
+        "select s.text from captions c join sentences s on s.id = c.sentence_id where c.language = 'de'"
+        " and c.status = 'owed'",
+    )
+    assert {words for (words,) in german} >= {words for _, words in SENTENCES}
+
+
 async def test_the_log_is_trimmed_below_what_open_meetings_need(
     meetings: Meetings, aengine: AsyncEngine, engine: Engine, redis_sync: redis.Redis, postgres_url: str, redis_url: str
 ) -> None:

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from operators.errors import Unavailable
 from operators.model import Clock, MeetingConfig
 from storage.meetings import create
-from storage.placement import ensure_lane, list_lanes, place
+from storage.placement import ensure_lane, list_lanes, place, retire_others
 from storage.records import DEFAULT_TEAM, OPEN_STATUSES, MeetingStatus
 from storage.tables import meetings
 
@@ -58,3 +58,13 @@ async def test_only_open_meetings_weigh(db: AsyncConnection, status: MeetingStat
     await ensure_lane(db, "b", "live")
     await begin(db, "a", status)
     assert await place(db, "live") == ("b" if status in OPEN_STATUSES else "a")
+
+
+async def test_a_lane_that_is_not_wanted_any_more_gets_no_new_meetings(db: AsyncConnection) -> None:
+    await ensure_lane(db, "live-1", "live")
+    await ensure_lane(db, "live-2", "live")
+    await retire_others(db, ["live-2"])
+    assert [(lane.id, lane.retired) for lane in await list_lanes(db)] == [("live-1", True), ("live-2", False)]
+    assert await place(db, "live") == "live-2"
+    await ensure_lane(db, "live-1", "live")
+    assert await place(db, "live") == "live-1"
