@@ -161,7 +161,7 @@ async def test_a_model_that_can_not_be_loaded_is_named(tmp_path: Path) -> None:
     engine = FirefoxEngine(tmp_path)
     with pytest.raises(Untranslatable, match="en to pt can't be loaded"):
         await engine.translate(request("Good morning."), "en")
-    with pytest.raises(Untranslatable):
+    with pytest.raises(Unavailable):
         await engine.check()
     await engine.close()
 
