@@ -2,7 +2,7 @@
 PYTHON ?= $(shell command -v python3.12 >/dev/null 2>&1 && python3.12 -c '' >/dev/null 2>&1 && echo python3.12 || echo python3.11)
 BIN := .venv/bin
 
-.PHONY: setup test check lock clean
+.PHONY: setup example test check lock clean
 
 setup: .venv/.done
 
@@ -12,6 +12,9 @@ setup: .venv/.done
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r locks/parley.lock
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
 	touch $@
+
+example: setup
+	$(BIN)/parley replay examples/monday.broadcasts.jsonl --speed max --targets pt --out out
 
 test: setup
 	$(BIN)/python -m pytest
