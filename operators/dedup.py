@@ -63,7 +63,7 @@ def step(state: State, item: Item) -> tuple[State, Update]:
     """
     at = item.at if isinstance(item, Tick) else item.arrived_at
     if isinstance(item, Entry):
-        began = state.began if state.n else at
+        began = state.began if state.n else _began(item)
         state = replace(state, team_id=item.team_id, meeting_id=item.meeting_id, n=item.n, began=began)
     state, closed = _close(state, at)
     update = Update(state.team_id, state.meeting_id, at=at, n=state.n, began=state.began, closed=closed)
@@ -78,6 +78,12 @@ def step(state: State, item: Item) -> tuple[State, Update]:
             return State(), replace(update, ended=True)
         case Moved():
             return state, update
+
+
+def _began(first: Entry) -> int:
+    """When the meeting began (ms), by its first entry since its state is kept: a later generation says when the first was."""
+    began_at = first.payload.began_at if isinstance(first.payload, Started) else None
+    return first.arrived_at if began_at is None else began_at
 
 
 def _close(state: State, at: int) -> tuple[State, tuple[str, ...]]:

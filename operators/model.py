@@ -125,6 +125,8 @@ class Started(Model):
     clock: Clock
     generation: int = Field(ge=1)
     config: MeetingConfig
+    began_at: Instant | None = None
+    """When the first generation began (ms); None where it is this one."""
 
 
 class ConfigChanged(Model):

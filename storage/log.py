@@ -115,12 +115,14 @@ class Log:
         at: int | None,
         n: int = 0,
         generation: int = 1,
+        began_at: int | None = None,
     ) -> Appended:
         """Open a meeting's log in a lane with its `started` entry. A meeting that is known is left as it is.
 
         Args:
             at: ms; when a recording begins. A live clock takes Redis' own time.
             n: the last ordinal given out already, where Redis forgot the meeting.
+            began_at: ms; when it first began, where that was before.
 
         Raises:
             Invalid: a recorded meeting without `at`.
@@ -129,7 +131,8 @@ class Log:
         if clock is Clock.RECORDED and at is None:
             raise Invalid("at", "must be given for a recorded clock, in ms since the Unix epoch")
         start = "" if clock is Clock.LIVE or at is None else str(at)
-        arguments = [team_id, meeting_id, lane, clock.value, config.model_dump_json(), start, n, generation]
+        began = "" if began_at is None else str(began_at)
+        arguments = [team_id, meeting_id, lane, clock.value, config.model_dump_json(), start, n, generation, began]
         outcome, ordinal, log_id = await self._run(self._open, meeting_id, arguments)
         return Appended(f"started-{generation}", outcome, int(ordinal), log_id)
 

@@ -336,6 +336,7 @@ class Meetings:
                     at=info.last_at if info else at,
                     n=accepted,
                     generation=record.generation + (1 if accepted else 0),
+                    began_at=None if record.began_at is None else round(record.began_at.timestamp() * 1000),
                 )
                 values["log_id"] = record.log_id or opened.log_id
             if info is None and record.status == "paused":

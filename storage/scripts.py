@@ -29,9 +29,9 @@ local function add(event_id, kind, arrived_at, payload)
   return n, log_id
 end
 
-local function started(clock, generation, config)
+local function started(clock, generation, config, began_at)
   local head = '{"kind":"started","clock":"' .. clock .. '","generation":' .. whole(generation)
-  return head .. ',"config":' .. config .. '}'
+  return head .. ',"began_at":' .. whole(began_at) .. ',"config":' .. config .. '}'
 end
 
 -- Both keys go a day after the last call that found the meeting open: one that nobody ends leaves nothing behind.
@@ -44,7 +44,8 @@ local function keep()
 end
 """
 
-# Further arguments: team_id, meeting_id, lane, clock, config, at ('' for Redis' own time), n, generation.
+# Further arguments: team_id, meeting_id, lane, clock, config, at ('' for Redis' own time), n, generation,
+# began_at ('' where it begins now).
 OPEN = (
     _ADD
     + """
@@ -55,10 +56,12 @@ if redis.call('EXISTS', key) == 1 then
   return {'repeated', tonumber(known[1]), known[2]}
 end
 local at = ARGV[10] ~= '' and tonumber(ARGV[10]) or now_ms()
+local began_at = ARGV[13] ~= '' and tonumber(ARGV[13]) or at
 redis.call('DEL', seen)
 redis.call('HSET', key, 'team_id', team_id, 'meeting_id', meeting_id, 'lane', lane, 'clock', clock, 'status', 'open',
-  'n', ARGV[11], 'generation', whole(generation), 'last_at', whole(at), 'config', config)
-local n, log_id = add('started-' .. whole(generation), 'started', at, started(clock, generation, config))
+  'n', ARGV[11], 'generation', whole(generation), 'last_at', whole(at), 'config', config,
+  'began_at', whole(began_at))
+local n, log_id = add('started-' .. whole(generation), 'started', at, started(clock, generation, config, began_at))
 redis.call('HSET', key, 'started_n', whole(n), 'started_id', log_id)
 keep()
 return {'accepted', n, log_id}
@@ -72,7 +75,7 @@ APPEND = (
     _ADD
     + """
 local idle_ms, least = tonumber(ARGV[5]), tonumber(ARGV[6])
-local known = redis.call('HMGET', key, 'status', 'clock', 'n', 'generation', 'last_at', 'config')
+local known = redis.call('HMGET', key, 'status', 'clock', 'n', 'generation', 'last_at', 'config', 'began_at')
 if not known[1] then
   return false
 end
@@ -104,7 +107,8 @@ local function take(event_id, kind, at, payload, changed)
   if arrived_at - last_at >= idle_ms then
     generation = generation + 1
     redis.call('HSET', key, 'generation', whole(generation))
-    add('started-' .. whole(generation), 'started', arrived_at, started(clock, generation, config))
+    local payload = started(clock, generation, config, tonumber(known[7]))
+    add('started-' .. whole(generation), 'started', arrived_at, payload)
   end
   local n, log_id = add(event_id, kind, arrived_at, payload)
   redis.call('HSET', seen, event_id, whole(n))

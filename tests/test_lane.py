@@ -213,6 +213,10 @@ async def test_a_live_meeting_times_out_and_speech_reopens_it(
     assert statuses[-1] == "ended"
     assert rows(engine, "select generation, status from meetings") == [(2, "ended")]
     assert sorted(row[5] for row in stored(engine, meeting_id)) == ["Good morning", "Is anybody here?"]
+    # Stream seconds go on counting from the meeting's first beginning.
+    emitted = dict(rows(engine, "select text, first_emitted from sentences"))
+    assert emitted["Good morning"] < 10
+    assert gap < emitted["Is anybody here?"] < gap + 10
 
 
 async def test_a_live_lane_owes_what_is_too_late_and_never_stops(

@@ -51,7 +51,7 @@ async def test_an_opened_meeting_starts_with_its_config(log: Log, redis_sync: re
     meeting_id = await opened(log)
     (entry,) = entries(redis_sync)
     assert entry == Entry(
-        "t", meeting_id, 1, "started-1", T0, Started(clock=Clock.RECORDED, generation=1, config=CONFIG)
+        "t", meeting_id, 1, "started-1", T0, Started(clock=Clock.RECORDED, generation=1, config=CONFIG, began_at=T0)
     )
 
 
@@ -159,7 +159,8 @@ async def test_speech_after_a_timeout_begins_the_next_generation(
     (answer,) = await log.append(meeting_id, [said("e", at=T0 + gap)])
     assert answer.n == (4 if reopens else 3)
     again = [e for e in entries(redis_sync)[2:] if isinstance(e.payload, Started)]
-    started = Started(clock=Clock.RECORDED, generation=2, config=PORTUGUESE)
+    began = entries(redis_sync)[0].arrived_at
+    started = Started(clock=Clock.RECORDED, generation=2, config=PORTUGUESE, began_at=began)
     assert again == ([Entry("t", meeting_id, 3, "started-2", T0 + gap, started)] if reopens else [])
 
 

@@ -138,7 +138,7 @@ async def test_opening_places_a_meeting_and_starts_its_log(world: World, clock: 
     ((log_id, fields),) = LogReader(world.reader, lane).read("0", 10)
     entry = parse_entry(fields)
     assert (record.lane_id, record.log_id, entry.meeting_id) == (lane, log_id, str(meeting_id))
-    assert entry.payload == Started(clock=clock, generation=1, config=CONFIG)
+    assert entry.payload == Started(clock=clock, generation=1, config=CONFIG, began_at=entry.arrived_at)
     assert (entry.arrived_at == T0) == (clock is RECORDED)
 
 
@@ -330,7 +330,8 @@ async def test_a_meeting_that_timed_out_long_ago_is_reopened(world: World) -> No
     assert await world.meetings.reconcile() == {}
     assert await world.append(meeting_id, said("new")) == ["accepted"]
     started = parse_entry(LogReader(world.reader, "live-1").read("0", 1)[0][1])
-    assert (started.n, started.payload) == (11, Started(clock=LIVE, generation=5, config=CONFIG))
+    expected = Started(clock=LIVE, generation=5, config=CONFIG, began_at=started.arrived_at)
+    assert (started.n, started.payload) == (11, expected)
     assert (await world.record(meeting_id)).counters == {}
 
 
