@@ -13,7 +13,8 @@ from sqlalchemy import Engine
 
 from operators.errors import Unavailable
 from operators.model import CaptionStatus, Translation, TranslationRequest
-from storage.commit import Answer, pay
+from storage.changes import Answer
+from storage.commit import pay
 from storage.live import publish_events
 from storage.owed import owed, postpone
 

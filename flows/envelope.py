@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from operators.model import Item, Sentences, TranslationRequest, Update
-from storage.commit import DeadLetter
+from storage.changes import DeadLetter
 
 
 @dataclass(frozen=True, slots=True)

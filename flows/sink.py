@@ -24,7 +24,8 @@ from flows.source import TICKS
 from flows.stage import Stage
 from operators.model import ConfigChanged, Ended, Entry, Interim, Started, Tick, Translation, TranslationRequest
 from operators.ticks import TickState
-from storage.commit import Answer, DeadLetter, MeetingChange, commit
+from storage.changes import Answer, DeadLetter, MeetingChange
+from storage.commit import commit
 from storage.live import publish_events, publish_interims
 
 QUIET_MS = 5_000

@@ -23,7 +23,7 @@ from flows.envelope import Envelope, Restored
 from operators.errors import Invalid
 from operators.model import Clock, Ended, Entry, Started, parse_entry
 from operators.ticks import TickState, after_entry, due, next_due
-from storage.commit import DeadLetter
+from storage.changes import DeadLetter
 from storage.log import LogReader, before
 
 TICKS = TypeAdapter(TickState)

@@ -15,7 +15,7 @@ from pydantic import TypeAdapter
 from flows.envelope import Envelope, Restored
 from operators.errors import SetupFailed
 from operators.model import Chunk, Entry, Tick
-from storage.commit import DeadLetter
+from storage.changes import DeadLetter
 
 S = TypeVar("S")
 log = structlog.get_logger(__name__)

@@ -1,0 +1,78 @@
+"""What a batch of the stream did, ready to be committed: to meetings, to captions, and what could not be used."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from operators.model import MeetingConfig, Retracted, Sentence, Translation, TranslationRequest
+from storage.records import MeetingStatus
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """An entry that could not be used, kept with the reason. `log_id` and the lane name it, so it is kept once."""
+
+    log_id: str
+    reason: str
+    fields: Mapping[str, str]
+    team_id: str | None = None
+    meeting_id: str | None = None
+
+
+@dataclass(slots=True)
+class MeetingChange:
+    """What a batch did to one meeting. Texts and states are those after its last item.
+
+    Attributes:
+        n, log_id: ordinal of the last entry, and the log's id to read on from.
+        state: the operators' states as JSON; None once the meeting is over.
+        status: what the meeting became, where it did; `statuses` are the events that tell of it.
+        began_at, ended_at: ms since the epoch.
+        sentences: the last revision of each sentence that was put out, in order.
+        retracted: sentences that are gone at the end of the batch.
+        requests: translations asked, the last for each sentence and language.
+        counters: how much to add to each of the meeting's counters.
+        config_changed: whether the config changed after the beginning: a new language is owed for what was said before.
+    """
+
+    team_id: str
+    meeting_id: str
+    n: int
+    log_id: str
+    state: str | None = None
+    status: MeetingStatus | None = None
+    generation: int | None = None
+    config: MeetingConfig | None = None
+    began_at: int | None = None
+    ended_at: int | None = None
+    end_reason: str | None = None
+    sentences: dict[str, Sentence] = field(default_factory=dict[str, Sentence])
+    retracted: dict[str, Retracted] = field(default_factory=dict[str, Retracted])
+    requests: dict[tuple[str, str], TranslationRequest] = field(
+        default_factory=dict[tuple[str, str], TranslationRequest]
+    )
+    counters: dict[str, int] = field(default_factory=dict[str, int])
+    config_changed: bool = False
+    statuses: list[dict[str, str]] = field(default_factory=list[dict[str, str]])
+
+    def begin(self, generation: int, at: int) -> None:
+        """A generation of the meeting begins (`at` in ms)."""
+        self.status, self.generation, self.began_at = "live", generation, at
+        self.ended_at = self.end_reason = None
+        self.statuses.append({"status": "live"})
+
+    def end(self, status: MeetingStatus, at: int, reason: str) -> None:
+        """The meeting is over (`at` in ms), unless it begins again."""
+        self.status, self.ended_at, self.end_reason = status, at, reason
+        self.statuses.append({"status": status, "reason": reason})
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """How a request ended. Without a translation it stays owed, for the reason given; `asked` calls were made for it."""
+
+    request: TranslationRequest
+    translation: Translation | None
+    asked: int
+    reason: str | None = None
