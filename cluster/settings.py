@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-Translator = Literal["firefox", "none"]
+from serve.engines.choice import Translator
 
 
 class Settings(BaseSettings):
@@ -29,7 +29,21 @@ class Settings(BaseSettings):
     )
     port: int = Field(default=8000, ge=1, le=65535, description="The port on 127.0.0.1 where the HTTP API answers.")
     translator: Translator = Field(
-        default="firefox", description="What translates: `firefox` (offline, on the CPU) or `none`."
+        default="auto",
+        description="What translates: `vllm`, `firefox` (offline, on the CPU), `none`, or `auto`: vLLM where there is a GPU"
+        " with room for the model that is named, else Firefox's.",
+    )
+    translation_model: str | None = Field(
+        default=None,
+        description="The model that vLLM translates with: a folder, or a name on the Hugging Face hub.",
+    )
+    vllm_args: dict[str, Any] = Field(
+        default={},
+        description='Arguments of vLLM\'s engine as a JSON object, such as `{"max_model_len": 4096}`.',
+    )
+    hosts: tuple[str, ...] = Field(
+        default=(),
+        description="Host names by which a reverse proxy reaches Parley, as a JSON list, beside this machine's own.",
     )
     models: Path | None = Field(
         default=None,

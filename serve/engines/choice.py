@@ -1,0 +1,68 @@
+"""Which engine translates: as asked for, or (`auto`) as the machine allows. Said in words, so that nobody has to guess."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Literal
+
+from serve.gpus import Gpu
+
+Translator = Literal["auto", "vllm", "firefox", "none"]
+"""What may be asked for."""
+EngineName = Literal["vllm", "firefox", "none"]
+"""What there is."""
+
+_LEAST = 8 * 2**30
+"""Bytes of GPU memory below which no model that translates well has room."""
+_ROOM = 0.7
+"""How much of a GPU's memory a model's weights may take: the rest is for the texts it works on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The engine that translates, and why it is that one, in words for a person."""
+
+    engine: EngineName
+    reason: str
+
+
+def choose(translator: Translator, model: str | None, gpus: Sequence[Gpu], *, vllm: bool | None = None) -> Choice:
+    """Choose what translates.
+
+    Args:
+        translator: what was asked for.
+        model: the model that vLLM is to run, if one is named: a folder, or a name on a hub.
+        gpus: those of this machine.
+        vllm: whether vLLM is installed; looked up where it isn't said.
+    """
+    if translator != "auto":
+        return Choice(translator, "as asked for")
+    if not gpus:
+        return Choice("firefox", "there is no GPU for vLLM")
+    if not (vllm_installed() if vllm is None else vllm):
+        return Choice("firefox", "there is a GPU, but vLLM is not installed: `make vllm` installs it")
+    if model is None:
+        return Choice("firefox", "there is a GPU, but no model for it: name one with PARLEY_TRANSLATION_MODEL")
+    gpu = max(gpus, key=lambda gpu: gpu.memory)
+    needed = max(_LEAST, weights(model) / _ROOM)
+    if gpu.memory < needed:
+        return Choice("firefox", f"{gpu.name} has {_gib(gpu.memory)} of memory, and {model} needs {_gib(needed)}")
+    return Choice("vllm", f"{model} on {gpu.name}")
+
+
+def vllm_installed() -> bool:
+    """Whether vLLM is installed. It is not imported: that takes seconds."""
+    return find_spec("vllm") is not None
+
+
+def weights(model: str) -> int:
+    """Bytes of a model's weights; 0 where it is no folder of this machine, so that nobody can tell."""
+    folder = Path(model)
+    return sum(file.stat().st_size for file in folder.glob("*.safetensors")) if folder.is_dir() else 0
+
+
+def _gib(count: float) -> str:
+    return f"{count / 2**30:.0f} GiB"

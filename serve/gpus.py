@@ -1,0 +1,32 @@
+"""The GPUs of this machine, as NVIDIA's driver tells them."""
+
+from __future__ import annotations
+
+import subprocess
+from dataclasses import dataclass
+
+_PATIENCE_S = 10.0
+_QUERY = ("nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader,nounits")
+
+
+@dataclass(frozen=True, slots=True)
+class Gpu:
+    """A GPU. `memory` is in bytes, all of it, in use or not."""
+
+    name: str
+    memory: int
+
+
+def find_gpus() -> tuple[Gpu, ...]:
+    """The GPUs there are; none where there is no driver, or where it doesn't answer."""
+    try:
+        answer = subprocess.run(_QUERY, capture_output=True, text=True, timeout=_PATIENCE_S, check=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        return ()
+    gpus: list[Gpu] = []
+    for line in answer.splitlines():
+        name, _, mebibytes = line.rpartition(",")
+        # A GPU that is cut into parts, or shares the machine's memory, gives "[N/A]".
+        if mebibytes.strip().isdigit():
+            gpus.append(Gpu(name.strip(), int(mebibytes) * 2**20))
+    return tuple(gpus)
