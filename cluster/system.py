@@ -7,6 +7,7 @@ import fcntl
 import json
 import logging
 import os
+import re
 import shutil
 import socket
 import tempfile
@@ -29,12 +30,13 @@ from sqlalchemy.exc import OperationalError
 from cluster.logs import LEVEL
 from cluster.settings import Settings
 from cluster.supervisor import Charge, Supervisor
+from cluster.translation import plan_translation
 from cluster.workers import set_up_worker
 from flows.actors import LaneProcess, Steward
 from flows.lane import LaneOptions
 from operators.errors import SetupFailed
 from serve.app import API_APP, API_ROUTE, QUIET, TRANSLATION_APP, build_api, build_translation
-from serve.options import ApiOptions, TranslationOptions
+from serve.options import ApiOptions
 from storage.database import async_engine, async_redis, sync_engine
 from storage.embedded import EmbeddedStores, StoreUrls, default_data_dir
 from storage.log import Log
@@ -51,6 +53,18 @@ READY = 60.0
 """Seconds everything gets to answer."""
 PATIENCE = 15.0
 """Seconds lanes get to stop."""
+
+RAY_ENVIRONMENT = {
+    # Every process of a Ray that is no cluster listens on 127.0.0.1 alone.
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+    # Ray's own default makes way for everything else on the machine; captions can't.
+    "RAY_worker_niceness": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_DEDUP_LOGS": "0",
+}
+"""Ray's own settings, for the processes it starts."""
 
 LaneKind = Literal["live", "batch"]
 log = structlog.get_logger(__name__)
@@ -82,6 +96,7 @@ class System:
         self._stopping = threading.Event()
         self._supervisor: Supervisor | None = None
         self._supervising: threading.Thread | None = None
+        self._translation = plan_translation(settings)
         self._retired: list[tuple[str, LaneKind]] = []
 
     @property
@@ -214,19 +229,7 @@ class System:
         settings = self._settings
         folder = Path(tempfile.mkdtemp(prefix="parley-"))
         self._stop.append(lambda: shutil.rmtree(folder, ignore_errors=True))
-        os.environ.update(
-            {
-                # Every process of a Ray that is no cluster listens on 127.0.0.1 alone.
-                "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
-                # Ray's own default makes way for everything else on the machine; captions can't.
-                "RAY_worker_niceness": "0",
-                "RAY_USAGE_STATS_ENABLED": "0",
-                "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
-                "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-                "RAY_DEDUP_LOGS": "0",
-                LEVEL: settings.log_level,
-            }
-        )
+        os.environ.update(RAY_ENVIRONMENT | {LEVEL: settings.log_level})
         # Read from the environment when Ray was imported, which is before this.
         ray_constants.ENABLE_RAY_CLUSTER = False
         self._stop.append(ray.shutdown)
@@ -247,30 +250,33 @@ class System:
 
     def _start_serve(self, urls: StoreUrls) -> None:
         settings = self._settings
-        self._say("starting the HTTP API and loading the translation models")
+        self._say(f"starting the HTTP API; {self._translation.words}")
         # Serve tells of its own doings at length.
         logging.getLogger("ray.serve").setLevel(logging.WARNING)
         ray_serve.start(http_options={"host": HOST, "port": settings.port}, logging_config=QUIET)
         targets = [
             ray_serve.RunTarget(
-                build_api(ApiOptions(urls.postgres, urls.redis, translation_app=self._translation_app)),
+                build_api(
+                    ApiOptions(urls.postgres, urls.redis, translation_app=self._translation_app, hosts=settings.hosts)
+                ),
                 name=API_APP,
                 route_prefix=API_ROUTE,
             )
         ]
-        if self._translation_app:
-            options = TranslationOptions(models=settings.models, replicas=settings.translation_replicas)
-            targets.append(
-                ray_serve.RunTarget(build_translation(options), name=self._translation_app, route_prefix=None)
-            )
+        if self._translation.options:
+            application = build_translation(self._translation.options)
+            targets.append(ray_serve.RunTarget(application, name=TRANSLATION_APP, route_prefix=None))
         for target in targets:
             # Stopped after the lanes: what they still ask is answered.
             self._stop.insert(-1, partial(ray_serve.delete, target.name))
-        ray_serve.run_many(targets)
+        try:
+            ray_serve.run_many(targets)
+        except RuntimeError as error:
+            raise SetupFailed(_why_not_deployed()) from error
 
     @property
     def _translation_app(self) -> str | None:
-        return TRANSLATION_APP if self._settings.translator == "firefox" else None
+        return TRANSLATION_APP if self._translation.options else None
 
     def _start_flow(self, urls: StoreUrls) -> None:
         self._say("starting the lanes")
@@ -343,6 +349,16 @@ class _Demand:
                 if connection.execute(statement, {"lane": self._lane_id}).scalar_one():
                     self._until = now + IDLE
         return now < self._until
+
+
+def _why_not_deployed() -> str:
+    """What Serve says of the application that did not come up: our own error's words, if it was one."""
+    for name, application in ray_serve.status().applications.items():
+        if application.status == "DEPLOY_FAILED":
+            told = [application.message, *(each.message for each in application.deployments.values())]
+            ours = re.findall(rf"{SetupFailed.__module__}\.{SetupFailed.__name__}: (.+)", "\n".join(told))
+            return ours[-1] if ours else f"the {name} application did not start: {told[0].strip().splitlines()[-1]}"
+    return "Serve did not start the applications"
 
 
 def _actor(process: type[Any], *arguments: object) -> Any:

@@ -49,8 +49,15 @@ def translator(app: str | None) -> Translate:
         return _translation_is_off
 
     async def translate(request: TranslationRequest) -> Translation:
+        response = None
         try:
-            return await ray_serve.get_app_handle(app).translate.remote(request)
+            response = ray_serve.get_app_handle(app).translate.remote(request)
+            return await response
+        except asyncio.CancelledError:
+            # Serve goes on otherwise, with an answer that nobody waits for any more.
+            if response is not None:
+                response.cancel()
+            raise
         except (RayActorError, RayServeException) as error:
             raise Unavailable(f"translation: {type(error).__name__}") from error
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 from fastapi import FastAPI
 from ray import serve as ray_serve
-from ray.serve import Application
+from ray.serve import Application, Deployment
 from ray.serve.schema import LoggingConfig
 
+from serve.engines.engine import TranslationEngine
 from serve.engines.firefox import FirefoxEngine
+from serve.engines.prompted import PromptedTranslator
+from serve.engines.vllm import VllmEngine
 from serve.http.application import create_app
 from serve.options import ApiOptions, TranslationOptions
 from serve.translation import TranslationService
@@ -37,19 +42,35 @@ def build_translation(options: TranslationOptions) -> Application:
 
     A handle of it answers `translate.remote(TranslationRequest)` with a `Translation`.
     """
-    deployment = ray_serve.deployment(
+    return _deployment(options)(TranslationService).bind(_engine(options), options.cached)
+
+
+def _deployment(options: TranslationOptions) -> Callable[[type[TranslationService]], Deployment]:
+    """How replicas of the translation service run."""
+    return ray_serve.deployment(
         name="TranslationService",
         num_replicas=options.replicas,
         max_ongoing_requests=options.ongoing,
         max_queued_requests=options.queued,
-        ray_actor_options={"num_cpus": options.cpus},
+        ray_actor_options={"num_cpus": options.cpus, "num_gpus": options.gpus},
         # Serve's own watchdog would take a quarter of an hour to notice an engine that hangs.
         health_check_period_s=5,
         health_check_timeout_s=15,
         graceful_shutdown_timeout_s=10,
         logging_config=QUIET,
     )
-    return deployment(TranslationService).bind(partial(FirefoxEngine, options.models), options.cached)
+
+
+def _engine(options: TranslationOptions) -> Callable[[], TranslationEngine]:
+    """What makes the engine, in the replica."""
+    if options.engine == "firefox":
+        return partial(FirefoxEngine, options.models)
+    assert options.model is not None  # noqa: S101 - the options see to it
+    return partial(_prompted_vllm, options.model, dict(options.arguments))
+
+
+def _prompted_vllm(model: str, arguments: dict[str, Any]) -> TranslationEngine:
+    return PromptedTranslator(VllmEngine(model, arguments))
 
 
 def build_api(options: ApiOptions) -> Application:

@@ -20,11 +20,11 @@ class Gpu:
 def find_gpus() -> tuple[Gpu, ...]:
     """The GPUs there are; none where there is no driver, or where it doesn't answer."""
     try:
-        answer = subprocess.run(_QUERY, capture_output=True, text=True, timeout=_PATIENCE_S, check=True).stdout
+        asked = subprocess.run(_QUERY, capture_output=True, text=True, timeout=_PATIENCE_S, check=True)  # noqa: S603 - words of our own
     except (OSError, subprocess.SubprocessError):
         return ()
     gpus: list[Gpu] = []
-    for line in answer.splitlines():
+    for line in asked.stdout.splitlines():
         name, _, mebibytes = line.rpartition(",")
         # A GPU that is cut into parts, or shares the machine's memory, gives "[N/A]".
         if mebibytes.strip().isdigit():

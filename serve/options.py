@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Literal
+
+from operators.errors import SetupFailed
+from serve.engines.choice import VLLM_MISSING, vllm_installed
 
 
 @dataclass(frozen=True, slots=True)
@@ -11,20 +16,39 @@ class TranslationOptions:
     """How the translation application runs.
 
     Attributes:
-        models: a folder of model folders, beside the models that are installed.
-        replicas: processes. One translates some 40 sentences a second.
+        engine: what translates.
+        models: for Firefox's engine: a folder of model folders, beside the models that are installed.
+        model: for vLLM: a folder that holds one, or a name on the Hugging Face hub.
+        arguments: for vLLM: its engine's own.
+        replicas: processes.
         cpus: of a node, reserved for each replica.
+        gpus: of a node, reserved for each replica.
         ongoing: calls a replica works on at once; more wait at the caller.
         queued: calls that may wait at a caller; more are refused with `BackPressureError`.
         cached: short utterances a replica remembers.
+
+    Raises:
+        SetupFailed: vLLM is to translate, and no model is named or vLLM is not installed.
     """
 
+    engine: Literal["firefox", "vllm"] = "firefox"
     models: Path | None = None
+    model: str | None = None
+    arguments: Mapping[str, Any] = field(default_factory=dict[str, Any])
     replicas: int = 1
     cpus: float = 0.5
+    gpus: float = 0.0
     ongoing: int = 16
     queued: int = 200
     cached: int = 10_000
+
+    def __post_init__(self) -> None:
+        if self.engine == "vllm" and self.model is None:
+            raise SetupFailed(
+                "vLLM needs a model: name a folder or one on the Hugging Face hub with PARLEY_TRANSLATION_MODEL"
+            )
+        if self.engine == "vllm" and not vllm_installed():
+            raise SetupFailed(VLLM_MISSING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +66,7 @@ class ApiOptions:
         heartbeat: seconds between signs of life on a stream of live events.
         lane_silence: seconds after which a running lane that reports nothing counts as dead.
         translation_app: the Serve application that must run for the API to be ready; None where there is none.
+        hosts: names by which a reverse proxy has the server called, beside those of the machine itself.
     """
 
     postgres_url: str = field(repr=False)
@@ -54,3 +79,4 @@ class ApiOptions:
     heartbeat: float = 5.0
     lane_silence: float = 30.0
     translation_app: str | None = None
+    hosts: tuple[str, ...] = ()

@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import aclosing
 
 from ray.serve import metrics
 
 from operators.model import CaptionStatus, Translation, TranslationRequest
-from serve.engines.engine import TranslationEngine, Untranslatable
+from serve.engines.engine import Generation, TranslationEngine, Unanswerable, Utterance
 from serve.languages import LanguageDetector, base, contradicts, written
 
 _SHORT = 4
@@ -67,11 +68,12 @@ class TranslationService:
         Raises:
             Unavailable: the engine does not work.
         """
-        await self._engine.check()
+        await self._engine.check_health()
 
     async def __del__(self) -> None:
-        # Serve awaits this when it stops the replica.
-        await self._engine.close()
+        # Serve awaits this when it stops the replica, even one whose engine could not be made.
+        if hasattr(self, "_engine"):
+            await self._engine.close()
 
     async def _answer(self, request: TranslationRequest) -> Translation:
         source = request.source_language
@@ -93,16 +95,27 @@ class TranslationService:
         if known is not None:
             return Translation(CaptionStatus.TRANSLATED, known, self._label, cached=True)
         try:
-            text = (await self._engine.translate(request, source)).strip()
-        except Untranslatable as error:
+            text = await self._generated(Utterance(request.text, source, request.language, request.context))
+        except Unanswerable as error:
             return self._untranslated(str(error))
         if not text:
             return self._untranslated("the engine gave no text")
-        if len(text) > max(_LENIENT, _ABSURD * len(request.text)):
-            return self._untranslated("the engine's answer was many times as long as the source")
         if len(request.text.split()) <= _SHORT and len(request.text) <= _LENIENT:
             self._short.put(key, text)
         return Translation(CaptionStatus.TRANSLATED, text, self._label)
+
+    async def _generated(self, utterance: Utterance) -> str:
+        """The engine's answer. One that runs away is given up while it comes."""
+        most = max(_LENIENT, _ABSURD * len(utterance.text))
+        length = 0
+        async with aclosing(self._engine.generate(utterance)) as answer:
+            async for piece in answer:
+                if isinstance(piece, Generation):
+                    return piece.text.strip()
+                length += len(piece)
+                if length > most:
+                    raise Unanswerable("the engine's answer was many times as long as the source")
+        raise AssertionError("an answer ends with the whole of it")
 
     def _detect(self, request: TranslationRequest) -> str | None:
         return self._detector.detect(request.text, request.context, self._engine.sources | {base(request.language)})

@@ -14,6 +14,7 @@ import ray
 from ray import serve as ray_serve
 from ray._private import ray_constants
 
+from cluster.system import RAY_ENVIRONMENT
 from serve.loopback import bind_loopback
 
 
@@ -25,12 +26,7 @@ def ray_cluster() -> Iterator[str]:
         port = free.getsockname()[1]
     # Ray puts Unix sockets below its folder: their paths must stay short.
     folder = tempfile.mkdtemp(prefix="ray-", dir="/tmp")
-    os.environ |= {
-        # Every process of a Ray that is no cluster listens on 127.0.0.1 alone.
-        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
-        "RAY_USAGE_STATS_ENABLED": "0",
-        "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
-    }
+    os.environ |= RAY_ENVIRONMENT
     # Read from the environment when Ray was imported, which is before this.
     ray_constants.ENABLE_RAY_CLUSTER = False
     try:

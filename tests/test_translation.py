@@ -13,7 +13,7 @@ from ray.serve.handle import DeploymentHandle
 
 from operators.errors import Unavailable
 from operators.model import CaptionStatus, Translation, TranslationRequest
-from serve.engines.engine import Untranslatable
+from serve.engines.engine import Answer, Generation, Unanswerable, Utterance
 from serve.engines.firefox import FirefoxEngine
 from serve.translation import TranslationService
 
@@ -28,20 +28,24 @@ class Scripted:
     sources = frozenset({"en", "pt"})
 
     def __init__(self) -> None:
-        self.asked: list[TranslationRequest] = []
+        self.asked: list[Utterance] = []
+        self.given = 0
         self.answer: str | Exception = "Segunda."
         self.closed = False
 
     def supports(self, source: str, target: str) -> bool:
         return source.startswith("en") and target.startswith("pt")
 
-    async def translate(self, request: TranslationRequest, source: str) -> str:
-        self.asked.append(request)
+    async def generate(self, question: Utterance) -> Answer:
+        self.asked.append(question)
         if isinstance(self.answer, Exception):
             raise self.answer
-        return self.answer
+        for piece in self.answer.split(" "):
+            self.given += 1
+            yield f"{piece} "
+        yield Generation(self.answer, "scripted", "stop", 0, 0, 0.0, 0.0)
 
-    async def check(self) -> None:
+    async def check_health(self) -> None:
         if isinstance(self.answer, Exception):
             raise self.answer
 
@@ -118,7 +122,7 @@ def test_a_declared_language_that_can_not_be_is_not_believed(service: Deployment
         ("", "the engine gave no text"),
         (" \n", "the engine gave no text"),
         ("bla " * 200, "the engine's answer was many times as long as the source"),
-        (Untranslatable("the model failed"), "the model failed"),
+        (Unanswerable("the model failed"), "the model failed"),
     ],
 )
 def test_nonsense_is_never_passed_on(
@@ -127,6 +131,12 @@ def test_nonsense_is_never_passed_on(
     engine.answer = nonsense
     answer = ask(service)
     assert (answer.status, answer.text, answer.reason) == (CaptionStatus.UNTRANSLATED, None, reason)
+
+
+def test_an_answer_that_runs_away_is_given_up_while_it_comes(service: DeploymentHandle, engine: Scripted) -> None:
+    engine.answer = "bla " * 100_000
+    assert ask(service).status is CaptionStatus.UNTRANSLATED
+    assert engine.given < 1_000
 
 
 def test_a_short_word_may_become_a_phrase(service: DeploymentHandle, engine: Scripted) -> None:
@@ -177,7 +187,7 @@ def test_nothing_that_was_said_is_logged(
     service: DeploymentHandle, engine: Scripted, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    for answer in ("ein Geheimnis", "", Untranslatable("no")):
+    for answer in ("ein Geheimnis", "", Unanswerable("no")):
         engine.answer = answer
         ask(service, text="A secret for your ears alone.", context=("Ana: another secret",), source_language=None)
     out, err = capfd.readouterr()

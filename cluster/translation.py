@@ -1,0 +1,48 @@
+"""What translates on this machine: the engine that the settings and the hardware give, and how its application runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cluster.settings import Settings
+from serve.engines.choice import choose
+from serve.gpus import find_gpus
+from serve.options import TranslationOptions
+
+VLLM_ONGOING = 64
+"""Calls that a replica of vLLM works on at once: it answers them together."""
+
+
+@dataclass(frozen=True, slots=True)
+class TranslationPlan:
+    """How translation runs; `options` is None where it is off. `words` say so to a person."""
+
+    options: TranslationOptions | None
+    words: str
+
+
+def plan_translation(settings: Settings) -> TranslationPlan:
+    """Decide what translates."""
+    gpus = find_gpus()
+    choice = choose(settings.translator, settings.translation_model, gpus)
+    match choice.engine:
+        case "none":
+            return TranslationPlan(None, "translation is off")
+        case "firefox":
+            options = TranslationOptions(models=settings.models, replicas=settings.translation_replicas)
+            return TranslationPlan(options, f"translating with Firefox's models ({choice.reason})")
+        case "vllm":
+            arguments = settings.vllm_args
+            each = arguments.get("tensor_parallel_size", 1) * arguments.get("pipeline_parallel_size", 1)
+            options = TranslationOptions(
+                engine="vllm",
+                model=settings.translation_model,
+                arguments=arguments,
+                replicas=settings.translation_replicas,
+                cpus=1,
+                gpus=each if gpus else 0,
+                ongoing=VLLM_ONGOING,
+            )
+            where = "on the GPU" if gpus else "on the CPU"
+            words = f"translating with vLLM {where}; loading a large model takes minutes, and at first it is downloaded"
+            return TranslationPlan(options, words)

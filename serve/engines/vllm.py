@@ -1,0 +1,125 @@
+"""vLLM in the replica's own process: the same code on GPUs and on the CPU. The engine's core runs in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from operators.errors import SetupFailed, Unavailable
+from serve.engines.choice import VLLM_MISSING
+from serve.engines.engine import Generation, Message, Prompt, Unanswerable, whole
+
+_TOKEN = Prompt((Message("user", "OK?"),), max_tokens=1)
+"""The least that shows that a model answers."""
+
+
+class VllmEngine:
+    """Runs a chat model.
+
+    Args:
+        model: a folder that holds one, or its name on the Hugging Face hub.
+        arguments: vLLM's own (`AsyncEngineArgs`), passed on as they are.
+
+    Raises:
+        SetupFailed: vLLM is not installed, or can't load this.
+    """
+
+    name = "vllm"
+
+    def __init__(self, model: str, arguments: Mapping[str, Any]) -> None:
+        # It would report its use, and log what it is asked.
+        os.environ["VLLM_NO_USAGE_STATS"] = "1"
+        os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
+        try:
+            import vllm
+            from vllm.renderers import ChatParams
+            from vllm.v1.engine.async_llm import AsyncLLM
+        except ImportError as error:
+            raise SetupFailed(VLLM_MISSING) from error
+        try:
+            self._engine = AsyncLLM.from_engine_args(vllm.AsyncEngineArgs(model=model, **arguments))
+        except TypeError as error:
+            raise SetupFailed(f"PARLEY_VLLM_ARGS: {_first_line(error)}") from error
+        except (OSError, RuntimeError, ValueError) as error:
+            raise SetupFailed(f"vLLM can't load {model}: {_first_line(error)}") from error
+        self.version = Path(model).name if Path(model).is_dir() else model
+        # Models that think aloud do without: nobody could wait for it. Others take no notice.
+        self._chat = ChatParams(chat_template_kwargs={"enable_thinking": False, "add_generation_prompt": True})
+        try:
+            self._engine.renderer.render_chat([_conversation(_TOKEN)], self._chat)
+        except (TypeError, ValueError) as error:
+            self._engine.shutdown()
+            raise SetupFailed(
+                f"{model} can't be talked to: it has no chat template; choose an instruction-tuned model"
+            ) from error
+
+    async def generate(self, question: Prompt) -> AsyncGenerator[str | Generation]:
+        """Answer a prompt, in pieces of a few tokens. Cancelled or closed early, vLLM works on it no longer.
+
+        Raises:
+            Unanswerable: the prompt is too long for the model.
+            Unavailable: the engine failed, or has too much to do.
+        """
+        from vllm import SamplingParams
+        from vllm.exceptions import GracefulHTTPError, VLLMClientError, VLLMServerError
+        from vllm.sampling_params import RequestOutputKind
+
+        began = time.monotonic()
+        sampling = SamplingParams(
+            temperature=question.temperature, max_tokens=question.max_tokens, output_kind=RequestOutputKind.DELTA
+        )
+        text, tokens, first = "", 0, 0.0
+        try:
+            _, [rendered] = await self._engine.renderer.render_chat_async([_conversation(question)], self._chat)
+            outputs = self._engine.generate(rendered, sampling, request_id=str(uuid4()))
+            async with aclosing(outputs):
+                async for output in outputs:
+                    [completion] = output.outputs
+                    first = first or time.monotonic() - began
+                    text += completion.text
+                    tokens += len(completion.token_ids)
+                    if completion.text:
+                        yield completion.text
+                    if output.finished:
+                        yield Generation(
+                            text=text,
+                            model=self.version,
+                            finish="length" if completion.finish_reason == "length" else "stop",
+                            prompt_tokens=len(output.prompt_token_ids or ()),
+                            tokens=tokens,
+                            first=first,
+                            seconds=time.monotonic() - began,
+                        )
+        except (VLLMServerError, GracefulHTTPError) as error:
+            raise Unavailable(f"vLLM: {type(error).__name__}") from error
+        except (VLLMClientError, ValueError) as error:
+            # Its messages may quote the prompt.
+            raise Unanswerable(f"the model can't be asked this: {type(error).__name__}") from None
+
+    async def check_health(self) -> None:
+        """Generate a token.
+
+        Raises:
+            Unavailable: the engine is dead or fails.
+        """
+        try:
+            await whole(self.generate(_TOKEN))
+        except Unanswerable as error:
+            raise Unavailable(str(error)) from None
+
+    async def close(self) -> None:
+        """End the engine's processes."""
+        self._engine.shutdown()
+
+
+def _conversation(question: Prompt) -> list[Any]:
+    return [{"role": message.role, "content": message.content} for message in question.messages]
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().partition("\n")[0] or type(error).__name__

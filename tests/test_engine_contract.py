@@ -1,0 +1,197 @@
+"""What every engine keeps to, each with its own models: Firefox's, and a small language model in vLLM on the CPU."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from operators.errors import SetupFailed
+from serve.engines.engine import (
+    Engine,
+    Generation,
+    Message,
+    Prompt,
+    TranslationEngine,
+    Unanswerable,
+    Utterance,
+    whole,
+)
+from serve.engines.firefox import FirefoxEngine
+from serve.engines.prompted import PromptedTranslator
+from serve.engines.vllm import VllmEngine
+from tests.smollm2 import ARGUMENTS, folder, needs_vllm
+
+pytestmark = pytest.mark.timeout(400)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """An engine, and questions that it understands.
+
+    Attributes:
+        short: a few, each with an answer of its own.
+        long: one whose answer takes a while and many pieces.
+        hopeless: one that it can never answer, if there is such.
+    """
+
+    engine: Engine[Any]
+    short: list[Any]
+    long: Any
+    hopeless: Any | None
+
+
+def prompt(text: str, max_tokens: int) -> Prompt:
+    return Prompt((Message("user", text),), max_tokens)
+
+
+@pytest.fixture(scope="module")
+async def firefox() -> AsyncIterator[Subject]:
+    engine = FirefoxEngine()
+    yield Subject(
+        engine,
+        [Utterance(f"We have {n} open points.", "en", "pt") for n in range(2, 10)],
+        Utterance("The meeting starts on Monday at ten in the big room. " * 100, "en", "pt"),
+        None,
+    )
+    await engine.close()
+
+
+@pytest.fixture(scope="module")
+async def vllm() -> AsyncIterator[Subject]:
+    engine = VllmEngine(str(folder()), ARGUMENTS)
+    yield Subject(
+        engine,
+        [prompt(f"Write one short sentence about the number {n}.", 24) for n in range(2, 10)],
+        prompt("Write a very long story about a river.", 900),
+        prompt("a river " * 2_000, 24),
+    )
+    await engine.close()
+
+
+@pytest.fixture(params=["firefox", pytest.param("vllm", marks=needs_vllm)])
+def subject(request: pytest.FixtureRequest) -> Subject:
+    return request.getfixturevalue(request.param)
+
+
+async def test_an_answer_comes_in_pieces_that_make_up_the_whole(subject: Subject) -> None:
+    pieces = [piece async for piece in subject.engine.generate(subject.long)]
+    answer = pieces.pop()
+    assert isinstance(answer, Generation)
+    assert len(pieces) > 10
+    assert "".join(str(piece) for piece in pieces) == answer.text
+    assert 0 < answer.first < answer.seconds
+
+
+async def test_an_answer_says_what_gave_it_and_how_it_ended(subject: Subject) -> None:
+    answer = await whole(subject.engine.generate(subject.short[0]))
+    assert answer.text.strip()
+    assert answer.model
+    assert answer.finish in ("stop", "length")
+
+
+async def test_the_same_question_is_answered_the_same_and_each_caller_gets_its_own_answer(subject: Subject) -> None:
+    alone = [(await whole(subject.engine.generate(question))).text for question in subject.short]
+    together = await asyncio.gather(*(whole(subject.engine.generate(question)) for question in subject.short))
+    assert [answer.text.split()[:3] for answer in together] == [text.split()[:3] for text in alone]
+
+
+async def test_many_are_answered_at_once(subject: Subject) -> None:
+    begun: list[int] = []
+
+    async def ask(k: int) -> None:
+        async with aclosing(subject.engine.generate(subject.long)) as answer:
+            async for _ in answer:
+                begun.append(k)
+                if len(set(begun)) == 2:
+                    return
+
+    async with asyncio.timeout(60):
+        await asyncio.gather(ask(1), ask(2))
+
+
+async def test_a_cancelled_question_is_worked_on_no_longer(subject: Subject) -> None:
+    task = asyncio.create_task(whole(subject.engine.generate(subject.long)))
+    await asyncio.sleep(0.1)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await idle(subject.engine)
+
+
+async def test_a_deadline_ends_the_work(subject: Subject) -> None:
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.1):
+            await whole(subject.engine.generate(subject.long))
+    await idle(subject.engine)
+
+
+async def test_an_answer_may_be_left_in_the_middle(subject: Subject) -> None:
+    async with aclosing(subject.engine.generate(subject.long)) as answer:
+        async for _ in answer:
+            break
+    await idle(subject.engine)
+    assert (await whole(subject.engine.generate(subject.short[0]))).text
+
+
+async def idle(engine: Engine[Any]) -> None:
+    """Wait until nothing is under way in an engine that can tell."""
+    if isinstance(engine, VllmEngine):
+        async with asyncio.timeout(10):
+            while engine._engine.get_num_unfinished_requests():
+                await asyncio.sleep(0.02)
+    else:
+        await engine.check_health()
+
+
+async def test_what_it_can_never_answer_is_told_from_what_it_can_not_now(subject: Subject) -> None:
+    if subject.hopeless is None:
+        pytest.skip("Firefox's models take text of any length")
+    with pytest.raises(Unanswerable) as caught:
+        await whole(subject.engine.generate(subject.hopeless))
+    assert "river" not in str(caught.value)
+
+
+async def test_it_is_healthy(subject: Subject) -> None:
+    await subject.engine.check_health()
+
+
+@needs_vllm
+@pytest.mark.parametrize(
+    ("model", "arguments", "words"),
+    [
+        ("no/where/at-all", {}, "can't load no/where/at-all"),
+        (None, {"no_such_argument": 1}, "PARLEY_VLLM_ARGS: .*no_such_argument"),
+        (None, {"dtype": "float99"}, "can't load .*smollm2"),
+    ],
+)
+def test_a_wrong_configuration_of_vllm_is_named(
+    model: str | None, arguments: dict[str, Any], words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(SetupFailed, match=words):
+        VllmEngine(model or str(folder()), ARGUMENTS | arguments)
+
+
+@needs_vllm
+async def test_a_language_model_translates_by_prompt_and_counts_its_tokens(vllm: Subject) -> None:
+    engine: TranslationEngine = PromptedTranslator(vllm.engine)
+    assert (engine.name, engine.version) == ("vllm", vllm.engine.version)
+    await engine.check_health()
+    outcomes: list[Generation | Unanswerable] = []
+    for said in ("The meeting starts on Monday.", "Yes.", "We have to send the budget before Friday."):
+        try:
+            outcomes.append(await whole(engine.generate(Utterance(said, "en", "fr"))))
+        except Unanswerable as error:
+            outcomes.append(error)
+    # What so small a model answers is seldom a translation. What can't be one is refused with a reason.
+    for outcome in outcomes:
+        if isinstance(outcome, Generation):
+            assert outcome.prompt_tokens > 50
+            assert outcome.tokens > 0
+        else:
+            assert str(outcome).startswith("the model ")
