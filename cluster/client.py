@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from email.message import EmailMessage
 from types import TracebackType
-from typing import Any
+from typing import Any, Literal
 
 import httpx
 import stamina
@@ -18,6 +19,21 @@ TIMEOUT = 30.0
 """Seconds one request may take."""
 RETRY_FOR = 120.0
 """Seconds a request is tried again for, where the server can't be reached or is overloaded."""
+PATIENCE = 5.0
+"""Seconds a server has to say that it is there."""
+
+Answering = Literal["parley", "other", "nobody"]
+
+
+def who_answers(url: str) -> Answering:
+    """Who answers at an address, asked once: Parley, something else (or a Parley that is still starting), or nobody."""
+    try:
+        answer = httpx.get(f"{url}/health", timeout=PATIENCE)
+        return "parley" if answer.is_success and answer.json() == {"status": "up"} else "other"
+    except (httpx.ConnectError, httpx.ConnectTimeout):
+        return "nobody"
+    except (httpx.TransportError, ValueError):
+        return "other"
 
 
 class Rejected(ParleyError):
@@ -31,6 +47,14 @@ class Sent:
     accepted: int
     repeated: int
     refused: int
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """A transcript as a file: the name that the server gives it, if any, and what it holds."""
+
+    name: str | None
+    content: bytes
 
 
 class Client:
@@ -55,6 +79,27 @@ class Client:
         """Open a meeting; one with the same external id is found again."""
         return await self._call("POST", "/api/meetings", body)
 
+    async def meetings(self, statuses: Sequence[str], limit: int) -> list[dict[str, Any]]:
+        """The newest meetings, at most `limit` (up to 200); only those of the given statuses, if any are."""
+        wanted = {"limit": limit, "status": list(statuses)}
+        return (await self._call("GET", "/api/meetings", params=wanted))["meetings"]
+
+    async def end_meeting(self, meeting_id: str, reason: str | None) -> dict[str, Any]:
+        """End a meeting; one that is over stays so."""
+        body = {} if reason is None else {"reason": reason}
+        return await self._call("POST", f"/api/meetings/{meeting_id}/end", body)
+
+    async def export(self, meeting_id: str, wanted: dict[str, str]) -> Export:
+        """A meeting's transcript as a file.
+
+        Args:
+            wanted: its `format`, `text` and `language`; the server chooses what is left out.
+        """
+        response = await self._request("GET", f"/api/meetings/{meeting_id}/export", params=wanted)
+        header = EmailMessage()
+        header["Content-Disposition"] = response.headers.get("content-disposition", "attachment")
+        return Export(header.get_filename(), response.content)
+
     async def meeting(self, meeting_id: str) -> dict[str, Any]:
         """How a meeting stands."""
         return await self._call("GET", f"/api/meetings/{meeting_id}")
@@ -76,12 +121,20 @@ class Client:
         """The meeting's captions in all languages, in reading order."""
         return (await self._call("GET", f"/api/meetings/{meeting_id}/captions"))["captions"]
 
-    async def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-        async for attempt in stamina.retry_context(
-            on=(httpx.TransportError, Unavailable), attempts=None, timeout=RETRY_FOR, wait_max=5.0
-        ):
+    async def _call(
+        self, method: str, path: str, body: dict[str, Any] | None = None, params: dict[str, Any] | None = None
+    ) -> dict[str, Any]:
+        return (await self._request(method, path, body, params)).json()
+
+    async def _request(
+        self, method: str, path: str, body: dict[str, Any] | None = None, params: dict[str, Any] | None = None
+    ) -> httpx.Response:
+        async for attempt in stamina.retry_context(on=Unavailable, attempts=None, timeout=RETRY_FOR, wait_max=5.0):
             with attempt:
-                response = await self._http.request(method, path, json=body)
+                try:
+                    response = await self._http.request(method, path, json=body, params=params)
+                except httpx.TransportError as error:
+                    raise Unavailable(f"{self._http.base_url} can't be reached: {type(error).__name__}") from error
                 if response.status_code in (httpx.codes.TOO_MANY_REQUESTS, httpx.codes.SERVICE_UNAVAILABLE):
                     await asyncio.sleep(float(response.headers.get("Retry-After", 0)))
                     raise Unavailable(f"{path}: {response.status_code}")
@@ -90,7 +143,7 @@ class Client:
                     raise Unavailable(f"{path}: {response.status_code}")
                 if response.is_error:
                     raise Rejected(_explain(response))
-                return response.json()
+                return response
         raise AssertionError("retries end with an answer or an error")
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rich.progress import Progress, TaskID
+from rich.progress import Progress
 
 from cluster.client import Client, Sent
 from cluster.recording import Recorded, Recording
@@ -73,10 +73,8 @@ async def _replay(
     client: Client, recording: Recording, options: ReplayOptions, out: Path, progress: Progress
 ) -> Replayed:
     began = time.monotonic()
-    bar = progress.add_task(f"{recording.name}: sending", total=len(recording.events))
-    meeting = await client.open_meeting(_meeting(recording, options))
-    sent = await _send(client, recording, options, meeting, progress, bar)
-    await _finish(client, meeting["id"], recording.name, progress, bar)
+    meeting = await open_recording(client, recording, options)
+    sent = await play(client, recording, options, meeting["id"], progress)
     done = await client.meeting(meeting["id"])
     scale = options.speed or 1.0 if options.clock is Clock.LIVE else 1.0
     result = Replayed(recording.name, meeting["id"], sent, 0.0, done["counters"])
@@ -88,28 +86,53 @@ async def _replay(
     return result
 
 
-def _meeting(recording: Recording, options: ReplayOptions) -> dict[str, Any]:
+async def open_recording(
+    client: Client, recording: Recording, options: ReplayOptions, title: str | None = None
+) -> dict[str, Any]:
+    """Begin the meeting of a recording, or find it: the same recording in the same way is the same meeting.
+
+    Args:
+        title: the recording's name where it is None.
+    """
     targets = "+".join(options.targets) or "none"
     body: dict[str, Any] = {
-        # The same recording replayed in the same way is the same meeting, so repeating a replay adds nothing.
         "external_id": f"replay-{recording.name}-{recording.digest}-{options.clock}-{options.language}-{targets}",
-        "title": recording.name,
+        "title": recording.name if title is None else title,
         "clock": str(options.clock),
         "config": {"source_language": options.language, "target_languages": list(options.targets)},
     }
     if options.clock is Clock.RECORDED:
         body["began_at"] = recording.began_at
-    return body
+    return await client.open_meeting(body)
 
 
-async def _send(
-    client: Client,
-    recording: Recording,
-    options: ReplayOptions,
-    meeting: dict[str, Any],
-    progress: Progress,
-    bar: TaskID,
+async def play(
+    client: Client, recording: Recording, options: ReplayOptions, meeting_id: str, progress: Progress
 ) -> Sent:
+    """Send a recording into its meeting, end it and wait for its captions, with a bar that shows how far that is."""
+    bar = progress.add_task(f"{recording.name}: sending", total=len(recording.events))
+    sent = await send(client, recording, options, meeting_id, lambda count: progress.update(bar, completed=count))
+    progress.update(bar, description=f"{recording.name}: captions", total=None)
+
+    def show(meeting: dict[str, Any]) -> None:
+        to_come = f"{meeting['owed']} captions to come" if meeting["owed"] else "captions"
+        progress.update(
+            bar, description=f"{recording.name}: {to_come}", completed=meeting["n"], total=meeting["accepted"]
+        )
+
+    await await_captions(client, meeting_id, show)
+    progress.update(bar, description=f"{recording.name}: done", total=1, completed=1)
+    return sent
+
+
+async def send(
+    client: Client, recording: Recording, options: ReplayOptions, meeting_id: str, tell: Callable[[int], None]
+) -> Sent:
+    """Send the events of a recording into its meeting, and end it.
+
+    Args:
+        tell: called with how many events were sent.
+    """
     base = recording.began_at if options.clock is Clock.RECORDED else None
     accepted = repeated = refused = 0
     events = [_event(k, recorded, base) for k, recorded in enumerate(recording.events)]
@@ -121,13 +144,13 @@ async def _send(
     for first, last, due in batches:
         while (wait := started + due - time.monotonic()) > RENEW:
             await asyncio.sleep(RENEW)
-            await client.send(meeting["id"], [])
+            await client.send(meeting_id, [])
         await asyncio.sleep(max(0.0, wait))
-        became = await client.send(meeting["id"], events[first:last])
+        became = await client.send(meeting_id, events[first:last])
         accepted, repeated = accepted + became.accepted, repeated + became.repeated
         refused += became.refused
-        progress.update(bar, completed=last)
-    await client.send(meeting["id"], [end])
+        tell(last)
+    await client.send(meeting_id, [end])
     return Sent(accepted, repeated, refused)
 
 
@@ -155,17 +178,18 @@ def _event(k: int, recorded: Recorded, base: int | None) -> dict[str, Any]:
     return event
 
 
-async def _finish(client: Client, meeting_id: str, name: str, progress: Progress, bar: TaskID) -> None:
-    """Wait until the meeting has ended and nothing is owed."""
-    progress.update(bar, description=f"{name}: captions", total=None)
+async def await_captions(client: Client, meeting_id: str, tell: Callable[[dict[str, Any]], None]) -> None:
+    """Wait until a meeting is over and nothing is owed.
+
+    Args:
+        tell: called with how the meeting stands, again and again.
+    """
     while True:
         meeting = await client.meeting(meeting_id)
-        owed = meeting["owed"]
-        if meeting["status"] in OVER and not owed:
-            break
-        progress.update(bar, description=f"{name}: {owed} captions to come" if owed else f"{name}: captions")
+        tell(meeting)
+        if meeting["status"] in OVER and not meeting["owed"]:
+            return
         await asyncio.sleep(POLL)
-    progress.update(bar, description=f"{name}: done", total=1, completed=1)
 
 
 def _sentence(row: dict[str, Any], scale: float) -> dict[str, Any]:

@@ -57,7 +57,7 @@ async def test_servers_that_are_gone_are_named_and_the_api_starts_without_them()
     transport = httpx.ASGITransport(app)
     async with (
         app.router.lifespan_context(app),
-        httpx.AsyncClient(transport=transport, base_url="http://test") as client,
+        httpx.AsyncClient(transport=transport, base_url="http://localhost") as client,
     ):
         assert (await client.get("/health")).status_code == 200
         answer = await client.get("/ready")

@@ -77,6 +77,19 @@ async def test_it_answers_through_serve(vllm: DeploymentHandle) -> None:
     assert all(answer.text or answer.reason for answer in answers)
 
 
+async def test_what_the_model_says_is_the_caption(vllm: DeploymentHandle) -> None:
+    greetings = {"de": "Guten Morgen.", "es": "Gracias.", "fr": "Bonjour.", "it": "Buongiorno.", "nl": "Goedemorgen."}
+    answers: list[Translation] = await asyncio.gather(
+        *(
+            vllm.translate.remote(replace(REQUEST, text=text, source_language=language, language="en"))
+            for language, text in greetings.items()
+        )
+    )
+    translated = [answer for answer in answers if answer.status is CaptionStatus.TRANSLATED]
+    assert translated, "not a single one, even of these"
+    assert all(answer.text and answer.text == answer.text.strip() for answer in translated)
+
+
 async def test_a_call_past_its_deadline_is_worked_on_no_longer(vllm: DeploymentHandle) -> None:
     ask = translator(TRANSLATION_APP)
     long = replace(REQUEST, text="Tell me about the river and the sea. " * 10)

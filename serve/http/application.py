@@ -6,9 +6,11 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
+from fastapi_offline import FastAPIOffline
 
-from serve.http import events, health, live, meetings, metrics, problems, transcripts
+from serve.http import events, exports, health, live, meetings, metrics, pages, problems, transcripts
 from serve.http.limits import BodyLimit
+from serve.http.origin import SameOrigin
 from serve.http.services import open_services
 from serve.options import ApiOptions
 
@@ -26,9 +28,12 @@ def create_app(options: ApiOptions) -> FastAPI:
             app.state.services = services
             yield
 
-    app = FastAPI(title="Parley", lifespan=lifespan)
+    # Its description at /docs loads nothing from elsewhere, as FastAPI's own would.
+    app = FastAPIOffline(title="Parley", lifespan=lifespan, redoc_url=None)
     app.add_middleware(BodyLimit, most=options.max_body)
+    app.add_middleware(SameOrigin, hosts=options.hosts)
     problems.install(app)
-    for module in (meetings, events, live, transcripts, health, metrics):
+    for module in (meetings, events, live, transcripts, exports, health, metrics):
         app.include_router(module.router)
+    pages.install(app)
     return app

@@ -1,0 +1,60 @@
+"""`parley doctor`: what this machine has for Parley, and what it lacks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import typer
+
+from cluster.commands.options import AsJson, read_settings
+from cluster.commands.terminal import print_json, results
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from cluster.doctor import Finding
+
+EXAMPLES = """
+Examples:
+
+- `parley doctor`
+
+- `PARLEY_POSTGRES_URL=postgresql://me@db/parley PARLEY_REDIS_URL=redis://cache/0 parley doctor`
+
+- `parley doctor --json`
+"""
+STYLES = {"ok": "green", "missing": "dim", "problem": "yellow"}
+
+
+def doctor(as_json: AsJson = False) -> None:
+    """Look at whether `parley up` could run here and with what, and say how to mend what is wrong.
+
+    It starts nothing and writes nothing. It ends with 1 only where `parley up` could not run.
+    """
+    from dataclasses import asdict
+
+    from cluster.doctor import examine
+
+    findings = examine(read_settings())
+    blocked = [finding.about for finding in findings if finding.blocks]
+    if as_json:
+        print_json({"ready": not blocked, "findings": [asdict(finding) for finding in findings]})
+    else:
+        results.print(_table(findings))
+        verdict = f"[red]`parley up` can't run:[/] mend {', '.join(blocked)}." if blocked else "`parley up` can run."
+        results.print(verdict, soft_wrap=True)
+    if blocked:
+        raise typer.Exit(1)
+
+
+def _table(findings: list[Finding]) -> Table:
+    from rich import box
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table("what", "state", "found", "what to do", box=box.SIMPLE, pad_edge=False)
+    for finding in findings:
+        style = "red" if finding.blocks else STYLES[finding.state]
+        row = (finding.about, f"[{style}]{finding.state}[/]", escape(finding.found), escape(finding.advice))
+        table.add_row(*row)
+    return table

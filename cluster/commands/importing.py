@@ -1,0 +1,128 @@
+"""`parley import`: subtitles and recordings into a running system."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cluster.commands.options import Server, Targets, read_language, read_targets, running_server
+from cluster.commands.terminal import console, results
+from operators.errors import Invalid, ParleyError, Refused
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+    from cluster.client import Client
+    from cluster.recording import Recording
+    from cluster.replay import ReplayOptions
+
+EXAMPLES = """
+Examples:
+
+- `parley import talk.vtt`
+
+- `parley import monday.srt tuesday.srt --language en --targets pt,es --no-wait`
+
+- `parley import board.vtt --title "Board, 4 May" --server http://127.0.0.1:8080`
+"""
+
+
+def import_files(
+    files: Annotated[
+        list[Path],
+        typer.Argument(metavar="FILE...", exists=True, dir_okay=False, help="Subtitles (.vtt, .srt) or recordings."),
+    ],
+    targets: Targets = "pt",
+    language: Annotated[str, typer.Option(metavar="TAG", help="The language spoken, or `auto`.")] = "auto",
+    title: Annotated[
+        str | None, typer.Option(show_default="the file's name", help="The meeting's title; for one file only.")
+    ] = None,
+    no_wait: Annotated[bool, typer.Option("--no-wait", help="Don't wait for the captions.")] = False,
+    server: Server = None,
+) -> None:
+    """Take subtitles and recordings into a running system, a meeting each, and wait for their captions.
+
+    Importing the same file in the same way again adds nothing.
+    """
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from cluster.client import Client
+    from cluster.recording import read_recording
+    from cluster.replay import ReplayOptions
+    from operators.model import Clock
+
+    if title is not None and len(files) > 1:
+        raise Invalid("--title", "names one meeting: give one file with it")
+    options = ReplayOptions(None, Clock.RECORDED, read_language(language), read_targets(targets))
+    recordings = [read_recording(path) for path in files]
+    url = running_server(server)
+
+    async def go() -> int:
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        async with Client(url) as client:
+            # Before the bars, which take the terminal over.
+            meetings = [await _open(client, url, recording, options, title) for recording in recordings]
+            with Progress(*columns, console=console) as progress:
+                async with asyncio.TaskGroup() as group:
+                    tasks = [
+                        group.create_task(_send(client, recording, options, meeting, progress, wait=not no_wait))
+                        for recording, meeting in zip(recordings, meetings, strict=True)
+                    ]
+            if not no_wait:
+                for recording, meeting in zip(recordings, meetings, strict=True):
+                    await _tell(client, recording, meeting, options)
+        return sum(task.result() for task in tasks)
+
+    try:
+        refused = asyncio.run(go())
+    except* ParleyError as group:
+        raise group.exceptions[0] from None
+    if refused:
+        raise Refused("incomplete", f"{refused} events were refused: their meetings had ended or were paused")
+
+
+async def _open(
+    client: Client, url: str, recording: Recording, options: ReplayOptions, title: str | None
+) -> dict[str, Any]:
+    from cluster.replay import open_recording
+
+    meeting = await open_recording(client, recording, options, title)
+    before = " (imported before: nothing is added)" if meeting["status"] == "ended" else ""
+    results.out(f"{recording.name}: {meeting['id']} {url}/meetings/{meeting['id']}{before}")
+    return meeting
+
+
+async def _send(
+    client: Client,
+    recording: Recording,
+    options: ReplayOptions,
+    meeting: dict[str, Any],
+    progress: Progress,
+    *,
+    wait: bool,
+) -> int:
+    """Send a recording, unless that was done before. Returns how many of its events were refused."""
+    from cluster.replay import await_captions, play, send
+
+    if meeting["status"] == "ended":
+        if wait:
+            await await_captions(client, meeting["id"], lambda _: None)
+        return 0
+    if wait:
+        return (await play(client, recording, options, meeting["id"], progress)).refused
+    return (await send(client, recording, options, meeting["id"], lambda _: None)).refused
+
+
+async def _tell(client: Client, recording: Recording, meeting: dict[str, Any], options: ReplayOptions) -> None:
+    from cluster.tally import tally
+
+    found = tally(await client.sentences(meeting["id"]), await client.captions(meeting["id"]), options.targets)
+    lacking = f"; sentences without: {found.lacking}: {found.why()}" if found.lacking else ""
+    console.print(
+        f"{recording.name}: sentences: {found.sentences}; captions: {found.captions()}{lacking}",
+        markup=False,
+        soft_wrap=True,
+    )

@@ -1,0 +1,285 @@
+"""`parley meetings`: the meetings of a running system, from the terminal."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+from uuid import UUID
+
+import typer
+from rich.markup import escape
+
+from cluster.commands.options import AsJson, Server, running_server
+from cluster.commands.terminal import console, print_json, results
+from operators.errors import Invalid
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from cluster.client import Client
+    from cluster.tally import Tally
+
+_Answer = TypeVar("_Answer")
+MeetingId = Annotated[UUID, typer.Argument(metavar="ID", help="The meeting's id; `parley meetings list` gives it.")]
+
+
+class Status(StrEnum):
+    """How a meeting stands."""
+
+    CREATED = "created"
+    LIVE = "live"
+    PAUSED = "paused"
+    ENDED = "ended"
+    TIMED_OUT = "timed_out"
+
+
+COUNTERS = {
+    "translated": "translations were made, over all revisions of the sentences",
+    "same": "times a sentence was in the language already",
+    "untranslated": "times a sentence could not be translated",
+    "owed": "translations did not come in time, and became owed",
+    "cached": "translations were those of the same few words before",
+    "superseded": "translations were of no use any more: the sentence had changed",
+    "late": "revisions came after their chunk was closed; they changed nothing",
+    "repeated": "events were sent again; they changed nothing",
+    "refused:ended": "events were refused: the meeting was over",
+    "refused:paused": "events were refused: the meeting was paused",
+    "refused:no_time": "events were refused: those of a recorded meeting must say when they were",
+    "refused:invalid": "events were refused: they were not as they must be",
+    "dead": "entries could not be used; they are kept as dead letters",
+    "lost": "entries were accepted, and then lost by Redis",
+}
+"""What a meeting counts, in words that follow the number."""
+
+app = typer.Typer(no_args_is_help=True, help="Look at the meetings of a running system, export them and end them.")
+
+
+@app.command(
+    "list",
+    epilog="""
+Examples:
+
+- `parley meetings list`
+
+- `parley meetings list --status live --status paused`
+
+- `parley meetings list --limit 200 --json`
+""",
+)
+def list_meetings(
+    status: Annotated[
+        list[Status] | None, typer.Option(show_default="all", help="Only those of this status; may be given again.")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, max=200, help="At most so many, the newest.")] = 20,
+    as_json: AsJson = False,
+    server: Server = None,
+) -> None:
+    """List the meetings, newest first.
+
+    `behind` is how many of the accepted entries are still to be worked off, as noted about once a second.
+    """
+    url = running_server(server)
+    meetings = _ask(url, lambda client: client.meetings([each.value for each in status or []], limit))
+    if as_json:
+        print_json(meetings)
+    elif meetings:
+        results.print(_table(meetings))
+    elif status:
+        results.out(f"There is no meeting that is {' or '.join(status)}.")
+    else:
+        results.out(
+            f"There is no meeting yet. Begin one at {url}, with `parley import FILE`, or as {url}/docs describes."
+        )
+
+
+@app.command(
+    epilog="""
+Examples:
+
+- `parley meetings show 0198c5f0-7d1e-7a2b-8c3d-4e5f60718293`
+"""
+)
+def show(meeting: MeetingId, as_json: AsJson = False, server: Server = None) -> None:
+    """Show all there is to know of a meeting, but for what was said."""
+    url = running_server(server)
+
+    async def look(client: Client) -> tuple[dict[str, Any], Tally]:
+        from cluster.tally import tally
+
+        found = await client.meeting(str(meeting))
+        sentences, captions = await client.sentences(str(meeting)), await client.captions(str(meeting))
+        return found, tally(sentences, captions, found["config"]["target_languages"])
+
+    found, counted = _ask(url, look)
+    if as_json:
+        print_json(found | {"sentences": counted.sentences, "captions": counted.statuses})
+    else:
+        results.print(_details(found, counted, f"{url}/meetings/{meeting}"))
+
+
+@app.command(
+    epilog="""
+Examples:
+
+- `parley meetings export ID --format srt --text target --language pt`
+
+- `parley meetings export ID --format md --text both --language pt --out minutes.md`
+
+- `parley meetings export ID | jq .text`
+"""
+)
+def export(
+    meeting: MeetingId,
+    form: Annotated[
+        Literal["jsonl", "vtt", "srt", "md"],
+        typer.Option("--format", help="Data, subtitles of two kinds, or a page to be read."),
+    ] = "jsonl",
+    text: Annotated[
+        Literal["source", "target", "both"] | None,
+        typer.Option(
+            show_default="both where the meeting is translated", help="What was said, its translation, or both."
+        ),
+    ] = None,
+    language: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TAG",
+            show_default="the only one; in jsonl all",
+            help="The translation's language.",
+        ),
+    ] = None,
+    out: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            show_default="a file named by the system, or standard output where that is no terminal",
+            help="Where it goes; `-` is standard output.",
+        ),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the file if it is there.")] = False,
+    server: Server = None,
+) -> None:
+    """Export a meeting: what was said, its translations, or both."""
+    wanted = {"format": form, "text": text, "language": language}
+    exported = _ask(
+        running_server(server), lambda client: client.export(str(meeting), {k: v for k, v in wanted.items() if v})
+    )
+    if out == "-" or (out is None and not sys.stdout.isatty()):
+        sys.stdout.buffer.write(exported.content)
+        return
+    # Only a name: where it goes is not for a server to say.
+    path = Path(out or Path(exported.name or "").name or f"{meeting}.{form}")
+    try:
+        with path.open("wb" if force else "xb") as file:
+            file.write(exported.content)
+    except FileExistsError:
+        raise Invalid("--out", f"{path} is there already: name another, or overwrite it with --force") from None
+    except OSError as error:
+        raise Invalid("--out", f"{path} can't be written: {error.strerror}") from error
+    console.print(f"Written to {path}.", markup=False, soft_wrap=True)
+
+
+@app.command(
+    epilog="""
+Examples:
+
+- `parley meetings end ID --reason "everybody left"`
+"""
+)
+def end(
+    meeting: MeetingId,
+    reason: Annotated[str | None, typer.Option(show_default="ended by request", help="Why it ends.")] = None,
+    server: Server = None,
+) -> None:
+    """End a meeting. What is still owed follows; a meeting that is over stays so."""
+
+    async def stop(client: Client) -> tuple[str, dict[str, Any]]:
+        before = (await client.meeting(str(meeting)))["status"]
+        return before, await client.end_meeting(str(meeting), reason)
+
+    before, now = _ask(running_server(server), stop)
+    if before == "ended":
+        console.print(f"It had ended before: {now['end_reason']}.", markup=False, soft_wrap=True)
+    else:
+        console.print("The meeting ends." + (f" Captions still to come: {now['owed']}." if now["owed"] else ""))
+
+
+def _ask(url: str, question: Callable[[Client], Awaitable[_Answer]]) -> _Answer:
+    """Ask the system something over one connection."""
+    from cluster.client import Client
+
+    async def ask() -> _Answer:
+        async with Client(url) as client:
+            return await question(client)
+
+    return asyncio.run(ask())
+
+
+def _table(meetings: list[dict[str, Any]]) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE, pad_edge=False)
+    for name in ("id", "status", "began", "languages", "behind"):
+        table.add_column(name, no_wrap=True, justify="right" if name == "behind" else "left")
+    table.add_column("title")
+    for meeting in meetings:
+        table.add_row(
+            meeting["id"],
+            meeting["status"],
+            _when(meeting["began_at"] or meeting["created_at"]),
+            _languages(meeting["config"]),
+            str(meeting["accepted"] - meeting["n"]),
+            escape(meeting["title"]),
+        )
+    return table
+
+
+def _details(meeting: dict[str, Any], counted: Tally, page: str) -> Table:
+    from rich.table import Table
+
+    owed = f" ({meeting['owed']} still to come)" if meeting["owed"] else ""
+    lacking = f"{counted.lacking}: {counted.why()}" if counted.lacking else ""
+    ended = f"{_when(meeting['ended_at'])}: {meeting['end_reason']}" if meeting["ended_at"] else ""
+    behind = meeting["accepted"] - meeting["n"]
+    rows = {
+        "id": meeting["id"],
+        "page": page,
+        "title": meeting["title"],
+        "external id": meeting["external_id"] or "",
+        "status": meeting["status"],
+        "began": _when(meeting["began_at"]),
+        "ended": ended,
+        "clock": meeting["clock"],
+        "languages": _languages(meeting["config"]),
+        "sentences": str(counted.sentences),
+        "captions": f"{counted.captions()}{owed}",
+        "sentences without": lacking,
+        "accepted": f"{meeting['accepted']} entries, {'all' if not behind else meeting['n']} worked off",
+        "lane": f"{meeting['lane_id']}, generation {meeting['generation']}, last event {meeting['seq']}",
+    }
+    rows |= {
+        name: f"{count} {COUNTERS.get(name, '')}".rstrip()
+        for name, count in sorted(meeting["counters"].items())
+        if count
+    }
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="dim", no_wrap=True)
+    grid.add_column(overflow="fold")
+    for name, value in rows.items():
+        if value:
+            grid.add_row(name, escape(value))
+    return grid
+
+
+def _when(instant: str | None) -> str:
+    return datetime.fromisoformat(instant).astimezone().strftime("%Y-%m-%d %H:%M") if instant else ""
+
+
+def _languages(config: dict[str, Any]) -> str:
+    return f"{config['source_language']} > {', '.join(config['target_languages']) or 'none'}"

@@ -1,0 +1,39 @@
+"""A system of a command's own: started for it on stores of its own, and thrown away with all they hold."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+from cluster.commands.options import read_settings
+from cluster.commands.terminal import say
+from cluster.ports import free_port
+from serve.engines.choice import Translator
+
+
+@contextmanager
+def private_system(port: int | None, translator: Translator | None) -> Generator[str]:
+    """Run a system for as long as it's needed.
+
+    Args:
+        port: where its HTTP API answers; any free one if it is None.
+        translator: what translates; None leaves it to the settings.
+
+    Yields:
+        Its URL.
+
+    Raises:
+        SetupFailed: says what could not be started and what to do.
+    """
+    from cluster.system import System
+
+    settings = read_settings(port=port or free_port(), translator=translator, log_level="error")
+    # It never touches the stores that the environment names.
+    settings = settings.model_copy(update={"postgres_url": None, "redis_url": None})
+    with tempfile.TemporaryDirectory(prefix="parley-") as folder:
+        # As root, the embedded Postgres runs as another user, who must be able to pass through here.
+        Path(folder).chmod(0o711)
+        with System(settings, Path(folder) / "data", durable=False, say=say) as system:
+            yield system.url

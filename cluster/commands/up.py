@@ -1,0 +1,50 @@
+"""`parley up`: everything on this machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cluster.commands.options import Port, TranslatorOption, read_settings
+from cluster.commands.terminal import CtrlC, console, say
+
+EXAMPLES = """
+Examples:
+
+- `parley up`
+
+- `parley up --port 8080 --data ~/meetings`
+
+- `PARLEY_POSTGRES_URL=postgresql://me@db/parley PARLEY_REDIS_URL=redis://cache/0 parley up`
+"""
+
+
+def up(
+    port: Port = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            file_okay=False,
+            show_default="PARLEY_DATA_DIR or the user's data folder",
+            help="Where the embedded stores keep their data.",
+        ),
+    ] = None,
+    translator: TranslatorOption = None,
+) -> None:
+    """Run everything on this machine: stores, translation, lanes and the HTTP API, on loopback. Ctrl-C stops it all.
+
+    Stores are embedded unless PARLEY_POSTGRES_URL and PARLEY_REDIS_URL are given. Nothing that was accepted is lost by
+    stopping: the next start goes on where this one ended.
+    """
+    from cluster.system import System
+
+    settings = read_settings(port=port, translator=translator)
+    ctrl_c = CtrlC()
+    with System(settings, data, say=say) as system:
+        stopping = ctrl_c.system_is_up()
+        console.print(f"[green]Parley is up at {system.url}[/] (API description: {system.url}/docs). Ctrl-C stops it.")
+        stopping.wait()
+        console.print("Stopping: what is under way is finished or stays owed.")
+    console.print("Stopped.")

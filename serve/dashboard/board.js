@@ -1,0 +1,105 @@
+// The transcript on the page: takes events in as they come and shows them a frame at a time.
+
+import { Colours } from "./colours.js";
+import { Interims } from "./interims.js";
+import { Rows } from "./rows.js";
+import { Transcript } from "./transcript.js";
+
+const EVENTS_A_FRAME = 500;
+
+export class Board {
+  #list;
+  #lines;
+  #painted;
+  #queue;
+  #painting = false;
+  #transcript;
+  #rows;
+  #interims;
+  #reader = { language: null, expected: false, spoken: "" };
+  /** The `seq` of the last event that is shown. */
+  shown;
+
+  /**
+   * @param list where the sentences go.
+   * @param lines where growing text goes.
+   * @param painted is called after each frame, with how many sentences are new and what `shown` was before.
+   */
+  constructor(list, lines, painted) {
+    this.#list = list;
+    this.#lines = lines;
+    this.#painted = painted;
+    this.clear();
+  }
+
+  /** Begin anew. */
+  clear() {
+    const colours = new Colours();
+    this.#list.replaceChildren();
+    this.#lines.replaceChildren();
+    this.#queue = [];
+    this.shown = 0;
+    this.#transcript = new Transcript();
+    this.#rows = new Rows(this.#list, this.#transcript, colours, this.#reader);
+    this.#interims = new Interims(this.#lines, colours);
+  }
+
+  /** Take in an event. */
+  take(event) {
+    // Of growing text only the last counts. It must not wait in the queue, which grows for as long as the page is hidden.
+    if (event.kind === "interim") this.#transcript.apply(event);
+    else this.#queue.push(event);
+    this.#schedule();
+  }
+
+  /** Forget growing text: what became of it is not known. */
+  forget() {
+    this.#transcript.interims.clear();
+    this.#schedule();
+  }
+
+  /**
+   * Show captions as a reader wants them.
+   *
+   * @param reader `language` of the captions or null; `expected`, whether those that aren't there will come; `spoken`, the
+   *   language of sentences that name none, empty if that isn't known.
+   */
+  readFor(reader) {
+    this.#reader = reader;
+    this.#rows.readFor(reader);
+  }
+
+  /** Mark captions that have become late; to be called every second or so. */
+  age() {
+    this.#rows.age();
+  }
+
+  /** The languages that there are captions in. */
+  get languages() {
+    return this.#transcript.languages;
+  }
+
+  /** Whether there is nothing to show. */
+  get empty() {
+    return !this.#list.firstChild && !this.#lines.firstChild;
+  }
+
+  #schedule() {
+    if (this.#painting) return;
+    this.#painting = true;
+    requestAnimationFrame(() => this.#paint());
+  }
+
+  #paint() {
+    this.#painting = false;
+    const before = this.shown;
+    for (const event of this.#queue.splice(0, EVENTS_A_FRAME)) {
+      this.#transcript.apply(event);
+      this.shown = event.seq;
+    }
+    const added = this.#rows.render(this.#transcript.take());
+    this.#interims.render(this.#transcript.interims, this.#transcript.last?.speaker, this.#reader.spoken);
+    this.#painted(added, before);
+    if (this.#queue.length) this.#schedule();
+  }
+}

@@ -1,0 +1,45 @@
+// One row of the transcript: a sentence, and beside it what it reads like.
+
+import { clock } from "./wording.js";
+
+const template = document.getElementById("row");
+
+export class Row {
+  constructor() {
+    this.element = template.content.firstElementChild.cloneNode(true);
+    [this.speaker, this.at, this.source, this.caption] = this.element.children;
+    [this.text, this.note] = this.caption.children;
+  }
+
+  /** Show a sentence; `voice` is the class of its speaker's colour, `language` its own. */
+  say(sentence, voice, language) {
+    this.element.dataset.id = sentence.id;
+    this.element.dataset.speaker = sentence.speaker;
+    put(this.speaker, sentence.speaker);
+    this.speaker.className = `speaker ${voice}`;
+    this.at.dateTime = `PT${Math.floor(sentence.start)}S`;
+    put(this.at, clock(sentence.start));
+    put(this.source, sentence.text);
+    this.source.lang = language;
+  }
+
+  /** Show how the sentence reads in a language. */
+  read({ state, text, note, earlier }, language) {
+    this.caption.dataset.state = state;
+    this.caption.classList.toggle("earlier", earlier);
+    put(this.text, text ?? "");
+    put(this.note, note ?? "");
+    this.text.lang = language;
+  }
+
+  /** Name the speaker, if the row before is of another one. */
+  introduce() {
+    const before = this.element.previousElementSibling;
+    this.element.classList.toggle("first", before?.dataset.speaker !== this.element.dataset.speaker);
+  }
+}
+
+// What is the same already is left alone, so that it isn't read out again and a selection in it stays.
+function put(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}

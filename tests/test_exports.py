@@ -1,0 +1,257 @@
+"""serve/exports.py: every sentence is in every export, and none is shown as translated that isn't."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from datetime import UTC, datetime
+from itertools import groupby
+from typing import Any, get_args
+from uuid import uuid4
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
+
+from operators.errors import Invalid
+from operators.model import CaptionStatus, Clock, MeetingConfig
+from operators.subtitles import read_srt, read_vtt
+from serve.exports import Format, Text, Transcript, choose, write
+from storage.records import CaptionRecord, MeetingRecord, SentenceRecord
+
+
+def meeting(*targets: str, title: str = "Monday", source: str = "en") -> MeetingRecord:
+    return MeetingRecord(
+        id=uuid4(),
+        team_id="default",
+        external_id=None,
+        title=title,
+        clock=Clock.LIVE,
+        status="ended",
+        lane_id="live-1",
+        config=MeetingConfig(source_language=source, target_languages=targets),
+        generation=1,
+        n=9,
+        log_id=None,
+        accepted=9,
+        counters={},
+        seq=9,
+        began_at=datetime(2026, 5, 4, 9, 0, tzinfo=UTC),
+        ended_at=None,
+        end_reason=None,
+        created_at=datetime(2026, 5, 4, 8, 0, tzinfo=UTC),
+    )
+
+
+def sentence(number: int, text: str, speaker: str = "Ann", revision: int = 1) -> SentenceRecord:
+    return SentenceRecord(
+        id=f"{number}.0",
+        revision=revision,
+        speaker=speaker,
+        text=text,
+        start=number * 60.0,
+        end=number * 60 + 1.5,
+        boundary="mark",
+        language=None,
+        first_emitted=1.0,
+        first_text=text,
+        retracted=False,
+    )
+
+
+def caption(
+    number: int, status: CaptionStatus, text: str | None, revision: int = 1, language: str = "pt"
+) -> CaptionRecord:
+    reason = "too long" if status is CaptionStatus.UNTRANSLATED else None
+    return CaptionRecord(f"{number}.0", revision, language, status, text, "firefox 1", reason, 1, 1)
+
+
+SENTENCES = [
+    sentence(0, "Good morning."),
+    sentence(1, "Bom dia."),
+    sentence(2, "Soon.", "Bob"),
+    sentence(3, "Never.", "Bob"),
+    sentence(4, "Changed.", "Bob", revision=2),
+    sentence(5, "Just said.", "Ann"),
+]
+CAPTIONS = [
+    caption(0, CaptionStatus.TRANSLATED, "Bom dia a todos."),
+    caption(1, CaptionStatus.SAME, "Bom dia."),
+    caption(2, CaptionStatus.OWED, None),
+    caption(3, CaptionStatus.UNTRANSLATED, None),
+    caption(4, CaptionStatus.TRANSLATED, "Mudado."),
+]
+TARGETS = [
+    "Bom dia a todos.",
+    "Bom dia.",
+    "[not yet translated] Soon.",
+    "[untranslated] Never.",
+    "[not yet translated] Changed.",
+    "[untranslated] Just said.",
+]
+MONDAY = Transcript(meeting("pt"), SENTENCES, CAPTIONS)
+
+
+def export(transcript: Transcript, form: Format, text: Text | None = None, language: str | None = None) -> str:
+    return write(transcript, choose(transcript, form, text, language))
+
+
+@pytest.mark.parametrize(("form", "read"), [("vtt", read_vtt), ("srt", read_srt)])
+def test_subtitles_hold_every_sentence_and_say_what_is_not_translated(form: Format, read: Any) -> None:
+    for text in ("source", "both"):
+        assert [(cue.speaker, cue.text, cue.start, cue.end) for cue in read(export(MONDAY, form, text))] == [
+            (one.speaker, one.text, one.start, one.end) for one in SENTENCES
+        ]
+    assert [cue.text for cue in read(export(MONDAY, form, "target"))] == TARGETS
+    mark = "<lang pt>{}</lang></v>" if form == "vtt" else "<i>{}</i>"
+    lines = export(MONDAY, form, "both").split("\n")
+    assert [line for line in lines if line.startswith(mark[:3])] == [mark.format(target) for target in TARGETS]
+
+
+def test_vtt_says_what_it_is() -> None:
+    def about(text: Text) -> str:
+        return export(MONDAY, "vtt", text).split("\n")[2]
+
+    assert about("source") == "NOTE Monday (en)"
+    assert about("target") == "NOTE Monday (pt)"
+    assert about("both") == "NOTE Monday (en, pt)"
+    nameless = Transcript(meeting(title="", source="auto"), SENTENCES, [])
+    assert export(nameless, "vtt").startswith("WEBVTT\n\nNOTE Meeting\n\n")
+
+
+def test_jsonl_holds_each_sentence_with_its_captions() -> None:
+    japanese = caption(0, CaptionStatus.TRANSLATED, "おはよう。", language="ja")
+    transcript = Transcript(meeting("pt", "ja"), SENTENCES, [*CAPTIONS, japanese])
+
+    def rows(text: Text | None = None, language: str | None = None) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in export(transcript, "jsonl", text, language).splitlines()]
+
+    first = {
+        "id": "0.0",
+        "revision": 1,
+        "speaker": "Ann",
+        "text": "Good morning.",
+        "start": 0.0,
+        "end": 1.5,
+        "boundary": "mark",
+        "language": None,
+    }
+    done = {"status": "translated", "text": "Bom dia a todos.", "engine": "firefox 1", "revision": 1, "reason": None}
+    assert rows("source")[0] == first
+    assert rows()[0] == first | {"captions": {"pt": done, "ja": done | {"text": "おはよう。"}}}
+    assert rows(language="pt")[0] == rows("target", "pt")[0] == first | {"captions": {"pt": done}}
+    assert [row["captions"].get("pt", {}).get("status") for row in rows()] == [
+        "translated",
+        "same",
+        "owed",
+        "untranslated",
+        "owed",
+        None,
+    ]
+    assert rows()[3]["captions"]["pt"] == done | {"status": "untranslated", "text": None, "reason": "too long"}
+    assert rows()[4]["captions"]["pt"] == done | {"status": "owed", "text": None, "engine": None}
+
+
+def test_markdown_reads_in_turns() -> None:
+    assert export(MONDAY, "md") == (
+        "# Monday\n\n"
+        "- Date: 2026-05-04 09:00 UTC\n- Duration: 00:05:01\n- Participants: Ann, Bob\n- Spoken: en\n"
+        "- Translated into: pt\n\n"
+        "**Ann** [00:00:00]\n\nGood morning. Bom dia.\n\n> Bom dia a todos. Bom dia.\n\n"
+        "**Bob** [00:02:00]\n\nSoon. Never. Changed.\n\n"
+        "> \\[not yet translated\\] Soon. \\[untranslated\\] Never. \\[not yet translated\\] Changed.\n\n"
+        "**Ann** [00:05:00]\n\nJust said.\n\n> \\[untranslated\\] Just said.\n"
+    )
+    source = export(MONDAY, "md", "source")
+    assert "**Ann** [00:00:00]\n\nGood morning. Bom dia.\n\n**Bob**" in source
+    assert "Translated into" not in source
+    assert "**Ann** [00:00:00]\n\nBom dia a todos. Bom dia.\n\n**Bob**" in export(MONDAY, "md", "target")
+
+
+NASTY = [
+    "# x",
+    "- x",
+    "1. x",
+    "2) x",
+    "+",
+    "---",
+    "===",
+    "> x",
+    "`x`",
+    "**x**",
+    "_x_",
+    "[a](b)",
+    "<b>",
+    "&lt;",
+    "\\",
+    "|a|",
+]
+SAID = st.lists(
+    st.sampled_from(NASTY) | st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=6), min_size=1
+)
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(["A*n*n", "1. Bob", "C#"]), SAID.map(" ".join)), max_size=5), SAID.map(" ".join)
+)
+def test_nothing_that_is_said_is_taken_for_markdown(said: list[tuple[str, str]], title: str) -> None:
+    said = [(speaker, f"{text} ok") for speaker, text in said]
+    sentences = [sentence(i, " ".join(text.split()), speaker) for i, (speaker, text) in enumerate(said)]
+    captions = [caption(i, CaptionStatus.TRANSLATED, one.text) for i, one in enumerate(sentences)]
+    page = export(Transcript(meeting("pt", title=title), sentences, captions), "md")
+    tokens = MarkdownIt("commonmark").enable("table").parse(page)
+    inline = [token for token in tokens if token.type == "inline"]
+    shown = ["".join(child.content for child in token.children or []) for token in inline]
+    turns = [list(turn) for _, turn in groupby(sentences, key=lambda one: one.speaker)]
+    expected: list[str] = []
+    for turn in turns:
+        stamp = f"00:{round(turn[0].start) // 60:02}:00"
+        words = [one.text for one in turn]
+        expected += [f"{turn[0].speaker} [{stamp}]", *[re.sub(r"\s", "", "".join(words))] * 2]
+    assert shown[0] == (" ".join(title.split()) or "Meeting")
+    after = shown[len(shown) - len(expected) :]
+    assert [text if "[00:" in text else re.sub(r"\s", "", text) for text in after] == expected
+    kinds = {child.type for token in inline for child in token.children or []}
+    assert kinds <= {"text", "text_special", "strong_open", "strong_close"}
+    blocks = [token.type for token in tokens if token.nesting == 1 and token.level == 0]
+    assert blocks == [
+        "heading_open",
+        "bullet_list_open",
+        *["paragraph_open", "paragraph_open", "blockquote_open"] * len(turns),
+    ]
+
+
+def test_a_meeting_without_sentences_is_exported_too() -> None:
+    empty = Transcript(replace(meeting("pt"), began_at=None), [], [])
+    assert export(empty, "md") == "# Monday\n\n- Duration: 00:00:00\n- Translated into: pt\n"
+    assert export(empty, "vtt") == "WEBVTT\n\nNOTE Monday (pt)\n"
+    assert export(empty, "srt") == export(empty, "jsonl") == ""
+
+
+def test_what_is_left_out_is_what_one_expects() -> None:
+    plain = Transcript(meeting(), SENTENCES, [])
+    for form in get_args(Format):
+        choice = choose(plain, form, None, None)
+        assert (choice.text, choice.language) == ("source", None)
+        choice = choose(MONDAY, form, None, None)
+        assert (choice.text, choice.language) == ("both", None if form == "jsonl" else "pt")
+        assert choose(MONDAY, form, "source", "ja").language is None
+    dropped = Transcript(meeting(), SENTENCES, CAPTIONS)
+    assert choose(dropped, "srt", None, None).language == "pt"
+
+
+@pytest.mark.parametrize(
+    ("targets", "text", "language", "wrong"),
+    [
+        ((), "both", None, "text: must be source: the meeting is translated into no language"),
+        ((), "target", "pt", "text: must be source: the meeting is translated into no language"),
+        (("pt", "ja"), None, None, "language: must be given: one of pt, ja"),
+        (("pt", "ja"), "target", "de", "language: must be one that the meeting is translated into: pt, ja"),
+    ],
+)
+def test_what_there_is_not_is_refused(targets: tuple[str, ...], text: Text, language: str, wrong: str) -> None:
+    with pytest.raises(Invalid) as caught:
+        choose(Transcript(meeting(*targets), SENTENCES, []), "vtt", text, language)
+    assert str(caught.value) == wrong
