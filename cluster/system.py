@@ -9,7 +9,6 @@ import logging
 import os
 import re
 import shutil
-import socket
 import tempfile
 import threading
 import time
@@ -21,13 +20,15 @@ from typing import Any, Literal
 
 import httpx
 import ray
+import redis
 import structlog
 from ray import serve as ray_serve
 from ray._private import ray_constants
 from sqlalchemy import Engine, text
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from cluster.logs import LEVEL
+from cluster.ports import LOOPBACK, is_free
 from cluster.settings import Settings
 from cluster.supervisor import Charge, Supervisor
 from cluster.translation import plan_translation
@@ -44,7 +45,6 @@ from storage.meetings import Meetings
 from storage.migrate import upgrade
 from storage.placement import ensure_lane, list_lanes, retire_others
 
-HOST = "127.0.0.1"
 OBJECT_STORE = 100 * 2**20
 """Bytes of Ray's object store: nothing of ours goes through it."""
 IDLE = 60.0
@@ -102,7 +102,7 @@ class System:
     @property
     def url(self) -> str:
         """Where the HTTP API answers."""
-        return f"http://{HOST}:{self._settings.port}"
+        return f"http://{LOOPBACK}:{self._settings.port}"
 
     def start(self) -> None:
         """Start everything, or nothing: what was started is stopped again where a later part fails.
@@ -121,8 +121,11 @@ class System:
         self._check_port()
         urls = self._start_stores()
         self._say("bringing the database up to date")
-        upgrade(urls.postgres)
-        lost = asyncio.run(self._prepare(urls))
+        try:
+            upgrade(urls.postgres)
+            lost = asyncio.run(self._prepare(urls))
+        except (DBAPIError, redis.RedisError) as error:
+            raise SetupFailed(_no_store(error)) from error
         if lost:
             self._say(f"the log had lost {lost} accepted entries; they are counted with their meetings")
         self._start_ray()
@@ -150,14 +153,16 @@ class System:
 
     def _await_ready(self) -> None:
         until = time.monotonic() + READY
-        missing: object = "no answer"
+        missing = "no answer"
         while time.monotonic() < until:
             try:
-                answer = httpx.get(f"{self.url}/ready", timeout=5)
+                # Past any proxy that the environment names: it is for the world outside.
+                answer = httpx.get(f"{self.url}/ready", timeout=5, trust_env=False)
                 if answer.is_success:
                     return
-                missing = answer.json().get("detail")
-            except httpx.HTTPError as error:
+                parts = answer.json().get("parts", {})
+                missing = ", ".join(f"{part} {how}" for part, how in parts.items() if how != "ok")
+            except (httpx.HTTPError, ValueError) as error:
                 missing = type(error).__name__
             time.sleep(0.1)
         raise SetupFailed(f"not ready after {READY:.0f} seconds: {missing}")
@@ -181,14 +186,8 @@ class System:
         self._stop.append(lambda: os.close(handle))
 
     def _check_port(self) -> None:
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((HOST, self._settings.port))
-            except OSError as error:
-                raise SetupFailed(
-                    f"port {self._settings.port} is taken: choose another with --port or PARLEY_PORT"
-                ) from error
+        if not is_free(self._settings.port):
+            raise SetupFailed(f"port {self._settings.port} is taken: choose another with --port or PARLEY_PORT")
 
     def _start_stores(self) -> StoreUrls:
         settings = self._settings
@@ -212,6 +211,7 @@ class System:
         """Add the lanes, and reconcile the log with what was accepted. Returns how many entries were lost."""
         engine, connection = async_engine(urls.postgres), async_redis(urls.redis)
         try:
+            await connection.ping()
             async with engine.begin() as transaction:
                 for lane_id, kind in self._lanes():
                     await ensure_lane(transaction, lane_id, kind)
@@ -253,7 +253,7 @@ class System:
         self._say(f"starting the HTTP API; {self._translation.words}")
         # Serve tells of its own doings at length.
         logging.getLogger("ray.serve").setLevel(logging.WARNING)
-        ray_serve.start(http_options={"host": HOST, "port": settings.port}, logging_config=QUIET)
+        ray_serve.start(http_options={"host": LOOPBACK, "port": settings.port}, logging_config=QUIET)
         targets = [
             ray_serve.RunTarget(
                 build_api(
@@ -349,6 +349,12 @@ class _Demand:
                 if connection.execute(statement, {"lane": self._lane_id}).scalar_one():
                     self._until = now + IDLE
         return now < self._until
+
+
+def _no_store(error: Exception) -> str:
+    """Which store could not be used. What the server said is left out: it may name users and passwords."""
+    setting = "PARLEY_REDIS_URL" if isinstance(error, redis.RedisError) else "PARLEY_POSTGRES_URL"
+    return f"the server that {setting} names can't be used ({type(error).__name__}): `parley doctor` says more"
 
 
 def _why_not_deployed() -> str:

@@ -7,6 +7,7 @@ import os
 import pwd
 import signal
 import subprocess
+import tempfile
 import time
 from abc import ABC, abstractmethod
 from contextlib import suppress
@@ -128,12 +129,15 @@ class Server(ABC):
         log = self.home / "server.log"
         if log.exists():
             log.replace(self.home / "server.log.previous")
-        with log.open("wb") as output:
+        # Whole before the process is there: one that read half of it, or nothing, would run as no one asked it to.
+        with tempfile.TemporaryFile() as settings, log.open("wb") as output:
+            settings.write(self._input(port))
+            settings.seek(0)
             try:
                 process = subprocess.Popen(  # noqa: S603 - the wheel's program
                     self._command(port),
                     cwd="/",
-                    stdin=subprocess.PIPE,
+                    stdin=settings,
                     stdout=output,
                     stderr=output,
                     start_new_session=True,
@@ -143,10 +147,6 @@ class Server(ABC):
             except OSError as error:
                 raise self.cannot_run(error) from error
         _children[process.pid] = process
-        if process.stdin is not None:
-            # One that has died already says why in its log.
-            with suppress(BrokenPipeError), process.stdin as to_server:
-                to_server.write(self._input(port))
 
     def await_answer(self, port: int) -> None:
         """Wait until the server answers on a port and is the one of this folder.
@@ -170,17 +170,16 @@ class Server(ABC):
             SetupFailed: it would not go.
         """
         for wait, kind in ((_STOP_S, self._stop_signal()), (5.0, signal.SIGKILL)):
-            if not self.claimed():
-                return
-            pid = self._pid(port)
-            if pid is not None:
-                with suppress(ProcessLookupError):
-                    os.kill(pid, kind)
+            told: int | None = None
             deadline = time.monotonic() + wait
             while time.monotonic() < deadline:
                 _reap()
                 if not self.claimed():
                     return
+                # One that has only just started writes its number a moment later.
+                if told is None and (told := self._pid(port)) is not None:
+                    with suppress(ProcessLookupError):
+                        os.kill(told, kind)
                 time.sleep(0.02)
         raise self._failed("did not stop")
 

@@ -118,7 +118,7 @@ def test_bash_gets_a_script_for_it() -> None:
         (("meetings", "list", "--status", "asleep"), "--status"),
         (("meetings", "export", NOBODY, "--format", "pdf"), "--format"),
         (("import", "nowhere.vtt"), "nowhere.vtt"),
-        (("replay", "examples/monday.broadcasts.jsonl"), "--out"),
+        (("replay", "examples/launch.broadcasts.jsonl"), "--out"),
     ],
 )
 def test_what_is_no_option_is_named_with_the_usage(arguments: tuple[str, ...], words: str) -> None:
@@ -133,7 +133,7 @@ def test_what_is_no_option_is_named_with_the_usage(arguments: tuple[str, ...], w
     ("arguments", "words"),
     [
         (("demo", "--targets", "klingon!"), "--targets: "),
-        (("import", "examples/monday.broadcasts.jsonl", "--language", "??"), "--language: "),
+        (("import", "examples/launch.broadcasts.jsonl", "--language", "??"), "--language: "),
         (("import", "README.md"), "README.md:1: "),
         (("import", "README.md", "LICENSE", "--title", "Both"), "--title: "),
         (("meetings", "list", "--server", "localhost:8000"), "--server: must be a URL"),
@@ -162,8 +162,8 @@ def test_a_wrong_setting_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         ("meetings", "show", NOBODY),
         ("meetings", "export", NOBODY),
         ("meetings", "end", NOBODY),
-        ("import", "examples/monday.broadcasts.jsonl"),
-        ("replay", "examples/monday.broadcasts.jsonl", "--out", "/tmp"),
+        ("import", "examples/launch.broadcasts.jsonl"),
+        ("replay", "examples/launch.broadcasts.jsonl", "--out", "/tmp"),
     ],
 )
 def test_where_nobody_answers_that_is_said_at_once(arguments: tuple[str, ...]) -> None:

@@ -16,7 +16,7 @@ import websockets
 
 from tests.ami import read_rows
 from tests.follow import follow
-from tests.parley_up import Up, parley
+from tests.parley_up import Up, free_port, parley
 
 TALK = [
     # at, chunk, speaker, text, start, end
@@ -235,6 +235,21 @@ def test_a_port_that_is_taken_is_named_with_the_fix(up: Up, tmp_path: Path, open
     done = parley("up", "--data", open_folder / "other", "--port", up.port)
     assert done.returncode == 1
     assert "--port" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("away", ["postgres", "redis"])
+def test_a_store_that_can_not_be_used_is_named_and_its_password_is_not(
+    away: str, postgres_url: str, redis_url: str, open_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    urls = {"postgres": postgres_url, "redis": redis_url}
+    urls[away] = {"postgres": "postgresql://me:secret@127.0.0.1:9/x", "redis": "redis://:secret@127.0.0.1:9/0"}[away]
+    for store, url in urls.items():
+        monkeypatch.setenv(f"PARLEY_{store.upper()}_URL", url)
+    done = parley("up", "--data", open_folder / f"no-{away}", "--port", free_port())
+    assert done.returncode == 1
+    assert f"PARLEY_{away.upper()}_URL" in done.stderr
+    assert "secret" not in done.stderr
     assert "Traceback" not in done.stderr
 
 

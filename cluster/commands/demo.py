@@ -79,7 +79,7 @@ def demo(
     speed, clock = (None, Clock.RECORDED) if leave else (1.0, Clock.LIVE)
     options = ReplayOptions(speed, clock, LANGUAGE, read_targets(targets))
     ctrl_c = CtrlC()
-    with private_system(port or _usual_port(), translator) as url:
+    with private_system(port or _usual_port(), translator, ctrl_c.say) as url:
         stopping = ctrl_c.system_is_up()
         played = asyncio.run(_play(url, recording, options, began, stopping, opens=not (leave or no_browser)))
         if played and not leave:

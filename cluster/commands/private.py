@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,12 +14,13 @@ from serve.engines.choice import Translator
 
 
 @contextmanager
-def private_system(port: int | None, translator: Translator | None) -> Generator[str]:
+def private_system(port: int | None, translator: Translator | None, say: Callable[[str], None] = say) -> Generator[str]:
     """Run a system for as long as it's needed.
 
     Args:
         port: where its HTTP API answers; any free one if it is None.
         translator: what translates; None leaves it to the settings.
+        say: told what is being started.
 
     Yields:
         Its URL.

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 EXAMPLES = """
 Examples:
 
-- `parley replay examples/monday.broadcasts.jsonl --speed max --targets pt --out out`
+- `parley replay examples/launch.broadcasts.jsonl --speed max --targets pt --out out`
 
 - `parley replay *.broadcasts.jsonl --server http://127.0.0.1:8000 --out out`
 """
@@ -59,6 +59,7 @@ def replay(
     """Send recorded meetings through Parley, all at once, and write their sentences and captions.
 
     A recording has one event a line: `{"at": seconds, "payload": {chunk_id, text, speaker_name, start_time, end_time}}`.
+    Subtitles, `.vtt` or `.srt`, are taken as well.
     Replaying the same recording into the same system in the same way again adds nothing and gives the same files.
     """
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn

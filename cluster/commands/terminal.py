@@ -34,6 +34,15 @@ class CtrlC:
         self._up = False
         self._listen()
 
+    def say(self, words: str) -> None:
+        """Tell what is to be done next of the start.
+
+        Raises:
+            KeyboardInterrupt: somebody asked to stop, and what was then being done ignored it, as a fork does.
+        """
+        self._check()
+        say(words)
+
     def system_is_up(self) -> threading.Event:
         """Undo nothing more from now on.
 
@@ -41,14 +50,17 @@ class CtrlC:
             What is set once somebody asks to stop.
 
         Raises:
-            KeyboardInterrupt: somebody asked during the start, and what was then being done ignored it.
+            KeyboardInterrupt: as `say` does.
         """
         self._up = True
         # Ray put a handler of its own in place when it started.
         self._listen()
+        self._check()
+        return self._asked
+
+    def _check(self) -> None:
         if self._asked.is_set():
             raise KeyboardInterrupt
-        return self._asked
 
     def _listen(self) -> None:
         for number in (signal.SIGINT, signal.SIGTERM):

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from cluster.commands.options import Port, TranslatorOption, read_settings
-from cluster.commands.terminal import CtrlC, console, say
+from cluster.commands.terminal import CtrlC, console
 
 EXAMPLES = """
 Examples:
@@ -42,7 +42,7 @@ def up(
 
     settings = read_settings(port=port, translator=translator)
     ctrl_c = CtrlC()
-    with System(settings, data, say=say) as system:
+    with System(settings, data, say=ctrl_c.say) as system:
         stopping = ctrl_c.system_is_up()
         console.print(f"[green]Parley is up at {system.url}[/] (API description: {system.url}/docs). Ctrl-C stops it.")
         stopping.wait()
