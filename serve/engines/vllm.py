@@ -36,13 +36,13 @@ class VllmEngine:
         os.environ["VLLM_NO_USAGE_STATS"] = "1"
         os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
         try:
-            import vllm
-            from vllm.renderers import ChatParams
-            from vllm.v1.engine.async_llm import AsyncLLM
+            from vllm.engine.arg_utils import AsyncEngineArgs  # pyright: ignore[reportMissingImports] - an extra
+            from vllm.renderers import ChatParams  # pyright: ignore[reportMissingImports] - an extra
+            from vllm.v1.engine.async_llm import AsyncLLM  # pyright: ignore[reportMissingImports] - an extra
         except ImportError as error:
             raise SetupFailed(VLLM_MISSING) from error
         try:
-            self._engine = AsyncLLM.from_engine_args(vllm.AsyncEngineArgs(model=model, **arguments))
+            self._engine = AsyncLLM.from_engine_args(AsyncEngineArgs(model=model, **arguments))
         except TypeError as error:
             raise SetupFailed(f"PARLEY_VLLM_ARGS: {_first_line(error)}") from error
         except (OSError, RuntimeError, ValueError) as error:
@@ -65,9 +65,8 @@ class VllmEngine:
             Unanswerable: the prompt is too long for the model.
             Unavailable: the engine failed, or has too much to do.
         """
-        from vllm import SamplingParams
-        from vllm.exceptions import GracefulHTTPError, VLLMClientError, VLLMServerError
-        from vllm.sampling_params import RequestOutputKind
+        from vllm.exceptions import GracefulHTTPError, VLLMClientError, VLLMServerError  # pyright: ignore[reportMissingImports] - an extra
+        from vllm.sampling_params import RequestOutputKind, SamplingParams  # pyright: ignore[reportMissingImports] - an extra
 
         began = time.monotonic()
         sampling = SamplingParams(
