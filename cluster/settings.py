@@ -30,8 +30,8 @@ class Settings(BaseSettings):
     port: int = Field(default=8000, ge=1, le=65535, description="The port on 127.0.0.1 where the HTTP API answers.")
     translator: Translator = Field(
         default="auto",
-        description="What translates: `vllm`, `firefox` (offline, on the CPU), `none`, or `auto`: vLLM where there is a GPU"
-        " with room for the model that is named, else Firefox's.",
+        description="What translates: `vllm`, `firefox` (offline, on the CPU), `none`, or `auto`: vLLM where a model is"
+        " named and there is a GPU of at least 8 GiB for it (one with room for its weights, if it is a folder), else Firefox's.",
     )
     translation_model: str | None = Field(
         default=None,

@@ -6,6 +6,7 @@ import asyncio
 import fcntl
 import json
 import logging
+import math
 import os
 import re
 import shutil
@@ -27,6 +28,7 @@ from ray._private import ray_constants
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 
+from cluster.demand import Demand
 from cluster.logs import LEVEL
 from cluster.ports import LOOPBACK, is_free
 from cluster.settings import Settings
@@ -47,10 +49,10 @@ from storage.placement import ensure_lane, list_lanes, retire_others
 
 OBJECT_STORE = 100 * 2**20
 """Bytes of Ray's object store: nothing of ours goes through it."""
-IDLE = 60.0
-"""Seconds without a meeting after which a lane that runs when it's needed is stopped."""
 READY = 60.0
 """Seconds everything gets to answer."""
+ACTOR_CPUS = 0.25
+"""Of a node, reserved for each lane and for the steward."""
 PATIENCE = 15.0
 """Seconds lanes get to stop."""
 
@@ -129,6 +131,7 @@ class System:
         if lost:
             self._say(f"the log had lost {lost} accepted entries; they are counted with their meetings")
         self._start_ray()
+        self._check_gpus()
         self._start_flow(urls)
         self._start_serve(urls)
         self._say("waiting until everything answers")
@@ -235,7 +238,7 @@ class System:
         self._stop.append(ray.shutdown)
         ray.init(
             address="local",
-            num_cpus=max(4, os.cpu_count() or 1),
+            num_cpus=self._cpus(),
             include_dashboard=False,
             object_store_memory=OBJECT_STORE,
             # A command that shows its own progress asks for errors only, and they are its own.
@@ -247,6 +250,24 @@ class System:
                 "env_vars": {"PYTHONPATH": str(Path(__file__).resolve().parent.parent)},
             },
         )
+
+    def _cpus(self) -> int:
+        """What Ray is told it may hand out: enough for all that is started here, for it would wait for ever for more."""
+        options = self._translation.options
+        translation = options.replicas * options.cpus if options else 0.0
+        # The steward, and the API's replica, which takes as much.
+        others = 2 + len(self._lanes()) + len(self._retired)
+        return max(os.cpu_count() or 1, math.ceil(translation + ACTOR_CPUS * others))
+
+    def _check_gpus(self) -> None:
+        options = self._translation.options
+        needed = options.replicas * options.gpus if options else 0.0
+        found = ray.cluster_resources().get("GPU", 0.0)
+        if needed > found:
+            raise SetupFailed(
+                f"translation needs {needed:.0f} GPUs and Ray finds {found:.0f}: lower PARLEY_TRANSLATION_REPLICAS or"
+                " tensor_parallel_size in PARLEY_VLLM_ARGS, or mend CUDA_VISIBLE_DEVICES"
+            )
 
     def _start_serve(self, urls: StoreUrls) -> None:
         settings = self._settings
@@ -310,7 +331,7 @@ class System:
         return Charge(
             f"lane {lane_id}",
             lambda: _actor(LaneProcess, options, self._translation_app),
-            wanted=(lambda: True) if always else _Demand(engine, lane_id),
+            wanted=(lambda: True) if always else Demand(engine, lane_id),
             report=lambda state: _report(engine, lane_id, state),
         )
 
@@ -331,30 +352,14 @@ class System:
         engine.dispose()
 
 
-class _Demand:
-    """Whether a lane that runs when it's needed has work: some meeting of it is open, or was a moment ago."""
-
-    def __init__(self, engine: Engine, lane_id: str) -> None:
-        self._engine, self._lane_id = engine, lane_id
-        self._asked = self._until = 0.0
-
-    def __call__(self) -> bool:
-        now = time.monotonic()
-        if now - self._asked > 0.5:
-            self._asked = now
-            with self._engine.connect() as connection:
-                statement = text(
-                    "select exists (select from meetings where lane_id = :lane and status in ('created', 'live', 'paused'))"
-                )
-                if connection.execute(statement, {"lane": self._lane_id}).scalar_one():
-                    self._until = now + IDLE
-        return now < self._until
-
-
 def _no_store(error: Exception) -> str:
     """Which store could not be used. What the server said is left out: it may name users and passwords."""
-    setting = "PARLEY_REDIS_URL" if isinstance(error, redis.RedisError) else "PARLEY_POSTGRES_URL"
-    return f"the server that {setting} names can't be used ({type(error).__name__}): `parley doctor` says more"
+    store, setting = (
+        ("Redis", "PARLEY_REDIS_URL") if isinstance(error, redis.RedisError) else ("Postgres", "PARLEY_POSTGRES_URL")
+    )
+    return (
+        f"{store} can't be used ({type(error).__name__}): look at {setting} if you named one; `parley doctor` says more"
+    )
 
 
 def _why_not_deployed() -> str:
@@ -369,7 +374,7 @@ def _why_not_deployed() -> str:
 
 def _actor(process: type[Any], *arguments: object) -> Any:
     # `run` takes a thread for as long as the process lives, `stop` another.
-    return ray.remote(process).options(num_cpus=0.25, max_concurrency=2).remote(*arguments)
+    return ray.remote(process).options(num_cpus=ACTOR_CPUS, max_concurrency=2).remote(*arguments)
 
 
 def _report(engine: Engine, lane_id: str, state: str) -> None:

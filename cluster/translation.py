@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from cluster.settings import Settings
+from operators.errors import SetupFailed
 from serve.engines.choice import choose
 from serve.gpus import find_gpus
 from serve.options import TranslationOptions
@@ -22,7 +25,11 @@ class TranslationPlan:
 
 
 def plan_translation(settings: Settings) -> TranslationPlan:
-    """Decide what translates."""
+    """Decide what translates.
+
+    Raises:
+        SetupFailed: what the settings ask for can't be: no model, no vLLM, or arguments of it that make no sense.
+    """
     gpus = find_gpus()
     choice = choose(settings.translator, settings.translation_model, gpus)
     match choice.engine:
@@ -33,7 +40,7 @@ def plan_translation(settings: Settings) -> TranslationPlan:
             return TranslationPlan(options, f"translating with Firefox's models ({choice.reason})")
         case "vllm":
             arguments = settings.vllm_args
-            each = arguments.get("tensor_parallel_size", 1) * arguments.get("pipeline_parallel_size", 1)
+            each = _size(arguments, "tensor_parallel_size") * _size(arguments, "pipeline_parallel_size")
             options = TranslationOptions(
                 engine="vllm",
                 model=settings.translation_model,
@@ -46,3 +53,10 @@ def plan_translation(settings: Settings) -> TranslationPlan:
             where = "on the GPU" if gpus else "on the CPU"
             words = f"translating with vLLM {where}; loading a large model takes minutes, and at first it is downloaded"
             return TranslationPlan(options, words)
+
+
+def _size(arguments: Mapping[str, Any], name: str) -> int:
+    size = arguments.get(name, 1)
+    if not isinstance(size, int) or size < 1:
+        raise SetupFailed(f"PARLEY_VLLM_ARGS: {name} must be a whole number from 1")
+    return size

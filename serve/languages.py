@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable
 from functools import cache
 
@@ -16,6 +17,28 @@ _CONFIDENT = 0.6
 _ENOUGH_LETTERS = 24
 _ENOUGH_LETTERS_OF_A_RARER_SCRIPT = 4
 _CANDIDATES = 25
+# Beyond doubt, for a text of this many letters, is more than confident: neighbouring languages are told apart only then.
+_SURE = 0.8
+_LETTERS_TO_BE_SURE = 40
+_LETTERS_OF_A_RARER_SCRIPT_TO_BE_SURE = 12
+# How the names of a script's letters begin in Unicode; a script of ISO 15924 that isn't here is not judged.
+_SCRIPTS = {
+    "Latn": ("LATIN",),
+    "Cyrl": ("CYRILLIC",),
+    "Grek": ("GREEK",),
+    "Arab": ("ARABIC",),
+    "Hebr": ("HEBREW",),
+    "Deva": ("DEVANAGARI",),
+    "Beng": ("BENGALI",),
+    "Taml": ("TAMIL",),
+    "Thai": ("THAI",),
+    "Kore": ("HANGUL", "CJK"),
+    "Jpan": ("HIRAGANA", "KATAKANA", "CJK"),
+    "Hans": ("CJK",),
+    "Hant": ("CJK",),
+}
+_ENOUGH_TO_BE_FOREIGN = 12
+"""Letters of a text that is in Latin letters alone, from which on it is none of a language that has others."""
 
 
 @cache
@@ -38,6 +61,21 @@ def contradicts(text: str, tag: str) -> bool:
     """Whether a text can't be in a language: one that is written in Latin letters, while the text is not."""
     letters = [character for character in text if character.isalpha()]
     return written(tag)[1] == "Latn" and _mostly_rarer(letters)
+
+
+def unreadable(text: str, tag: str) -> bool:
+    """Whether who reads a language can't read a text: it is in another script.
+
+    Names and terms in Latin letters are in the texts of every language, so a few of them say nothing.
+    """
+    starts = _SCRIPTS.get(written(tag)[1])
+    letters = [character for character in text if character.isalpha()]
+    if starts is None or not letters:
+        return False
+    own = sum(unicodedata.name(letter, "").startswith(starts) for letter in letters)
+    latin = sum(unicodedata.name(letter, "").startswith("LATIN") for letter in letters)
+    other = len(letters) - own - (0 if starts == _SCRIPTS["Latn"] else latin)
+    return other * 2 > len(letters) or (own == 0 and len(letters) >= _ENOUGH_TO_BE_FOREIGN)
 
 
 def _mostly_rarer(letters: list[str]) -> bool:
@@ -78,6 +116,13 @@ class LanguageDetector:
         if score >= _CONFIDENT and (said or language in likely):
             return language
         return next((language for language, _ in candidates if language in likely), None)
+
+    def sure(self, text: str) -> str | None:
+        """The language of a text, without region, where it is long and clear enough to be beyond doubt; else None."""
+        letters = [character for character in text if character.isalpha()]
+        least = _LETTERS_OF_A_RARER_SCRIPT_TO_BE_SURE if _mostly_rarer(letters) else _LETTERS_TO_BE_SURE
+        language, score = self._candidates(text)[0]
+        return base(language) if len(letters) >= least and score >= _SURE else None
 
     def _candidates(self, text: str) -> list[tuple[str, float]]:
         found = self._detector.detect(text, model="lite", k=_CANDIDATES)

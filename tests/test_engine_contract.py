@@ -6,11 +6,13 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
-from operators.errors import SetupFailed
+from operators.errors import SetupFailed, Unavailable
 from serve.engines.engine import (
     Engine,
     Generation,
@@ -24,6 +26,7 @@ from serve.engines.engine import (
 from serve.engines.firefox import FirefoxEngine
 from serve.engines.prompted import PromptedTranslator
 from serve.engines.vllm import VllmEngine
+from serve.prompts import translation_prompt
 from tests.smollm2 import ARGUMENTS, folder, needs_vllm
 
 pytestmark = pytest.mark.timeout(400)
@@ -37,12 +40,14 @@ class Subject:
         short: a few, each with an answer of its own.
         long: one whose answer takes a while and many pieces.
         hopeless: one that it can never answer, if there is such.
+        core: the process of the engine's own that does the work, if there is one.
     """
 
     engine: Engine[Any]
     short: list[Any]
     long: Any
     hopeless: Any | None
+    core: psutil.Process | None = None
 
 
 def prompt(text: str, max_tokens: int) -> Prompt:
@@ -64,11 +69,13 @@ async def firefox() -> AsyncIterator[Subject]:
 @pytest.fixture(scope="module")
 async def vllm() -> AsyncIterator[Subject]:
     engine = VllmEngine(str(folder()), ARGUMENTS)
+    [core] = [each for each in psutil.Process().children(recursive=True) if "EngineCore" in each.name()]
     yield Subject(
         engine,
         [prompt(f"Write one short sentence about the number {n}.", 24) for n in range(2, 10)],
-        prompt("Write a very long story about a river.", 900),
+        prompt("Write a very long story about a river.", 300),
         prompt("a river " * 2_000, 24),
+        core,
     )
     await engine.close()
 
@@ -91,7 +98,9 @@ async def test_an_answer_says_what_gave_it_and_how_it_ended(subject: Subject) ->
     answer = await whole(subject.engine.generate(subject.short[0]))
     assert answer.text.strip()
     assert answer.model
-    assert answer.finish in ("stop", "length")
+    cut = answer.finish == "length"
+    # What can be cut off at all says so: a language model at the tokens it was given.
+    assert cut == (answer.tokens > 0 and answer.tokens == subject.short[0].max_tokens)
 
 
 async def test_the_same_question_is_answered_the_same_and_each_caller_gets_its_own_answer(subject: Subject) -> None:
@@ -139,13 +148,20 @@ async def test_an_answer_may_be_left_in_the_middle(subject: Subject) -> None:
 
 
 async def idle(engine: Engine[Any]) -> None:
-    """Wait until nothing is under way in an engine that can tell."""
-    if isinstance(engine, VllmEngine):
-        async with asyncio.timeout(10):
-            while engine._engine.get_num_unfinished_requests():
-                await asyncio.sleep(0.02)
-    else:
-        await engine.check_health()
+    """Wait until nothing is under way in an engine, and see to it that it stays so."""
+
+    def at_work() -> int:
+        if isinstance(engine, VllmEngine):
+            return engine._engine.get_num_unfinished_requests()
+        assert isinstance(engine, FirefoxEngine)
+        return engine._thread._work_queue.qsize()
+
+    async with asyncio.timeout(10):
+        while at_work():
+            await asyncio.sleep(0.02)
+    for _ in range(20):
+        await asyncio.sleep(0.01)
+        assert not at_work()
 
 
 async def test_what_it_can_never_answer_is_told_from_what_it_can_not_now(subject: Subject) -> None:
@@ -195,3 +211,53 @@ async def test_a_language_model_translates_by_prompt_and_counts_its_tokens(vllm:
             assert outcome.tokens > 0
         else:
             assert str(outcome).startswith("the model ")
+
+
+@needs_vllm
+def test_a_model_that_knows_no_system_part_is_told_in_the_user_s(tmp_path: Path) -> None:
+    template = (folder() / "chat_template.jinja").read_text()
+    refusing = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system role') }}{% endif %}"
+    asyncio.run(_answers(_with_template(tmp_path, refusing + template)))
+
+
+@needs_vllm
+def test_a_model_without_a_chat_template_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SetupFailed, match="has no chat template: choose an instruction-tuned model"):
+        VllmEngine(str(_with_template(tmp_path, None)), ARGUMENTS)
+
+
+def _with_template(where: Path, template: str | None) -> Path:
+    """The model with another chat template."""
+    for file in folder().iterdir():
+        if file.name != "chat_template.jinja":
+            (where / file.name).symlink_to(file)
+    if template is not None:
+        (where / "chat_template.jinja").write_text(template)
+    return where
+
+
+async def _answers(model: Path) -> None:
+    engine = VllmEngine(str(model), ARGUMENTS)
+    try:
+        answer = await whole(engine.generate(translation_prompt(Utterance("Good morning.", "en", "fr"))))
+        assert answer.prompt_tokens > 50
+        await engine.check_health()
+    finally:
+        await engine.close()
+
+
+# The last one: the engine is dead after it.
+@needs_vllm
+async def test_an_engine_that_is_told_to_stop_gives_no_half_answer(vllm: Subject) -> None:
+    assert vllm.core is not None
+    pieces = 0
+    with pytest.raises(Unavailable):
+        async for _ in vllm.engine.generate(vllm.long):
+            pieces += 1
+            if pieces == 20:
+                vllm.core.terminate()
+    assert pieces < 300
+    async with asyncio.timeout(30):
+        with pytest.raises(Unavailable):
+            while True:
+                await vllm.engine.check_health()

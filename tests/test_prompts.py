@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cluster.recording import read_recording
 from operators.errors import Unavailable
 from serve.engines.engine import Answer, Engine, Generation, Prompt, Unanswerable, Utterance, whole
+from serve.engines.firefox import FirefoxEngine
 from serve.engines.prompted import PromptedTranslator
 from serve.prompts import language_name, translation_prompt
 
@@ -87,6 +91,62 @@ async def test_what_is_no_translation_is_refused_with_the_reason(answer: str, re
     with pytest.raises(Unanswerable, match=reason) as caught:
         await translated(Scripted(answer))
     assert "budget" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "said", "answer", "reason"),
+    [
+        ("en", "pt", "We need more time.", "We need more time.", "repeated what was said"),
+        ("zh", "ja", "我们需要更多时间", "我们需要更多时间", "repeated what was said"),
+        ("zh", "ru", "我们需要更多时间", "我们需要更多时间", "did not answer in Russian"),
+        ("th", "hi", "เราต้องการเวลาเพิ่ม", "เราต้องการเวลาเพิ่ม", "did not answer in Hindi"),
+        ("en", "ja", "We need more time.", "Нам нужно больше времени.", "did not answer in Japanese"),
+        ("en", "ja", "We need more time for it.", "We need more time for this.", "did not answer in Japanese"),
+        (
+            *("en", "pt", "We have to send the budget to the customer before Friday."),
+            "Tenemos que enviar el presupuesto al cliente antes del viernes, por favor.",
+            "answered in Spanish",
+        ),
+        (
+            *("en", "pt", "We have to send the budget to the customer before Friday."),
+            "Nous devons envoyer le budget au client avant vendredi, s'il vous plaît.",
+            "answered in French",
+        ),
+    ],
+)
+async def test_another_language_is_no_translation(
+    source: str, target: str, said: str, answer: str, reason: str
+) -> None:
+    with pytest.raises(Unanswerable, match=reason):
+        await translated(Scripted(answer), Utterance(said, source, target))
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "said", "answer"),
+    [
+        ("en", "pt", "Agnes Miller.", "Agnes Miller."),
+        ("en", "ja", "Zoom or Teams?", "ZoomかTeamsか?"),
+        ("en", "ja", "IBM.", "IBM."),
+        ("ja", "en", "はい", "Yes."),
+        ("en", "pt-BR", "We need more time.", "Translation: Precisamos de mais tempo."),
+        ("en", "ru", "The meeting is over.", "Встреча окончена."),
+        ("en", "zh-Hant", "The meeting is over.", "會議結束了。"),
+        ("en", "ko", "The meeting is over.", "회의가 끝났습니다."),
+    ],
+)
+async def test_a_translation_is_let_through(source: str, target: str, said: str, answer: str) -> None:
+    assert answer.endswith(await translated(Scripted(answer), Utterance(said, source, target)))
+
+
+async def test_real_translations_of_a_whole_meeting_are_let_through() -> None:
+    firefox = FirefoxEngine()
+    recording = read_recording(Path(__file__).parent.parent / "examples" / "launch.broadcasts.jsonl")
+    last = {event.chunk.chunk_id: event.chunk.text for event in recording.events}
+    for said in last.values():
+        utterance = Utterance(said, "en", "pt")
+        answer = (await whole(firefox.generate(utterance))).text
+        assert await translated(Scripted(answer), utterance) == answer
+    await firefox.close()
 
 
 async def test_an_answer_that_was_cut_off_is_no_translation() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ import websockets
 from tests.ami import read_rows
 from tests.follow import follow
 from tests.parley_up import Up, free_port, parley
+from tests.smollm2 import needs_vllm
 
 TALK = [
     # at, chunk, speaker, text, start, end
@@ -250,6 +252,22 @@ def test_a_store_that_can_not_be_used_is_named_and_its_password_is_not(
     assert done.returncode == 1
     assert f"PARLEY_{away.upper()}_URL" in done.stderr
     assert "secret" not in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@needs_vllm
+def test_gpus_that_ray_does_not_find_are_not_waited_for(
+    open_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A driver that tells of a GPU where there is none to be used.
+    driver = tmp_path / "nvidia-smi"
+    driver.write_text("#!/bin/sh\necho NVIDIA H100, 81559\n")
+    driver.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setenv("PARLEY_TRANSLATION_MODEL", "some/model")
+    done = parley("up", "--data", open_folder / "no-gpu", "--port", free_port())
+    assert done.returncode == 1
+    assert "translation needs 1 GPUs and Ray finds 0" in done.stderr
     assert "Traceback" not in done.stderr
 
 

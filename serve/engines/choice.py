@@ -60,6 +60,20 @@ def vllm_installed() -> bool:
     return find_spec("vllm") is not None
 
 
+def model_problem(model: str) -> str | None:
+    """What is wrong with a model that lies on this machine, in words; None if nothing is, or if it is a name on a hub."""
+    folder = Path(model)
+    if not (folder.is_absolute() or model.startswith((".", "~")) or folder.exists()):
+        return None
+    if not folder.is_dir():
+        return f"{model} is no folder"
+    if not (folder / "config.json").is_file():
+        return f"{model} holds no config.json: it is no model as the Hugging Face hub keeps them"
+    if not any(file.suffix in (".safetensors", ".bin") for file in folder.iterdir()):
+        return f"{model} holds no weights"
+    return None
+
+
 def weights(model: str) -> int:
     """Bytes of a model's weights; 0 where it is no folder of this machine, so that nobody can tell."""
     folder = Path(model)

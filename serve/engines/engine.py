@@ -22,9 +22,9 @@ class Unanswerable(ParleyError):
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A turn of a conversation with a language model."""
+    """A part of what a language model is told."""
 
-    role: Literal["system", "user", "assistant"]
+    role: Literal["system", "user"]
     content: str
 
 
@@ -33,14 +33,12 @@ class Prompt:
     """What a language model is asked.
 
     Attributes:
-        messages: the conversation so far, which the model goes on with.
+        messages: what it is told, the system's part first. It gives the most probable answer: the same every time.
         max_tokens: where an answer that does not end is cut off.
-        temperature: 0 gives the same answer every time.
     """
 
     messages: tuple[Message, ...]
     max_tokens: int
-    temperature: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

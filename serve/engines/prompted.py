@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
 
 from serve.engines.engine import Engine, Generation, Prompt, Unanswerable, Utterance
-from serve.languages import LanguageDetector, base, contradicts
+from serve.languages import WRITTEN_TOGETHER, LanguageDetector, base, unreadable
 from serve.prompts import language_name, translation_prompt
 
 # Meetings are mostly held in these. It only matters to short utterances whose language nobody told.
@@ -18,8 +19,10 @@ _LIKELY = frozenset(
     }
 )
 _QUOTES = {'"': '"', "“": "”", "«": "»", "„": "“", "'": "'", "‘": "’", "「": "」"}
-_SAID_ENOUGH = 4
-"""Words of an utterance that no two languages write alike."""
+_LABEL = re.compile(r"^(?:translation|translate)\s*:\s*", re.IGNORECASE)
+"""What models like to put before an answer: a word of the prompt's."""
+_LETTERS_TO_JUDGE = 12
+"""Letters of an answer from which on one can tell whether it is in the language that was spoken."""
 
 
 class PromptedTranslator:
@@ -86,16 +89,32 @@ class PromptedTranslator:
         """The translation in an answer."""
         if answer.finish == "length":
             raise Unanswerable("the model did not come to an end")
-        text = _unquoted(answer.text.strip(), question.text)
-        if contradicts(text, question.target):
+        text = answer.text.strip()
+        if not _LABEL.match(question.text):
+            text = _LABEL.sub("", text)
+        text = _unquoted(text, question.text)
+        wanted, spoken = base(question.target), base(question.source)
+        if wanted == spoken:
+            return text
+        if unreadable(text, question.target):
             raise Unanswerable(f"the model did not answer in {language_name(question.target)}")
-        spoken, wanted = base(question.source), base(question.target)
-        if len(question.text.split()) > _SAID_ENOUGH and spoken != wanted:
-            if text.casefold() == question.text.strip().casefold():
-                raise Unanswerable("the model repeated what was said")
-            if self._detector.detect(text, (), frozenset({spoken, wanted})) == spoken:
-                raise Unanswerable(f"the model answered in {language_name(question.source)}")
+        if _says_something(question.text, spoken) and text.casefold() == question.text.strip().casefold():
+            raise Unanswerable("the model repeated what was said")
+        found = self._detector.sure(text)
+        if found is None and sum(map(str.isalpha, text)) >= _LETTERS_TO_JUDGE:
+            likely = self._detector.detect(text, (), frozenset({spoken, wanted}))
+            found = spoken if likely == spoken else None
+        if found not in (None, wanted):
+            raise Unanswerable(f"the model answered in {language_name(found)}")
         return text
+
+
+def _says_something(text: str, language: str) -> bool:
+    """Whether an utterance is more than a word or a name, which may well be the same in another language."""
+    if language in WRITTEN_TOGETHER:
+        return sum(map(str.isalpha, text)) > 3
+    words = text.split()
+    return len(words) > 1 and any(word[:1].islower() for word in words)
 
 
 def _unquoted(text: str, said: str) -> str:

@@ -7,15 +7,17 @@ import time
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from uuid import uuid4
 
 from operators.errors import SetupFailed, Unavailable
 from serve.engines.choice import VLLM_MISSING
 from serve.engines.engine import Generation, Message, Prompt, Unanswerable, whole
 
-_TOKEN = Prompt((Message("user", "OK?"),), max_tokens=1)
-"""The least that shows that a model answers."""
+_TOKEN = Prompt((Message("system", "Answer in one word."), Message("user", "OK?")), max_tokens=1)
+"""The least that shows that a model answers what it will be asked."""
+_FINISH: dict[str | None, Literal["stop", "length"]] = {"stop": "stop", "length": "length", "repetition": "length"}
+"""How an answer ended that is one. Whatever else vLLM says, it gave the answer up in the middle."""
 
 
 class VllmEngine:
@@ -50,13 +52,13 @@ class VllmEngine:
         self.version = Path(model).name if Path(model).is_dir() else model
         # Models that think aloud do without: nobody could wait for it. Others take no notice.
         self._chat = ChatParams(chat_template_kwargs={"enable_thinking": False, "add_generation_prompt": True})
-        try:
-            self._engine.renderer.render_chat([_conversation(_TOKEN)], self._chat)
-        except (TypeError, ValueError) as error:
-            self._engine.shutdown()
-            raise SetupFailed(
-                f"{model} can't be talked to: it has no chat template; choose an instruction-tuned model"
-            ) from error
+        self._folds = False
+        if not self._can_be_told(_TOKEN):
+            # Some models know no system's part (Gemma's): it goes to the user's.
+            self._folds = True
+            if not self._can_be_told(_TOKEN):
+                self._engine.shutdown()
+                raise SetupFailed(f"{model} has no chat template: choose an instruction-tuned model")
 
     async def generate(self, question: Prompt) -> AsyncGenerator[str | Generation]:
         """Answer a prompt, in pieces of a few tokens. Cancelled or closed early, vLLM works on it no longer.
@@ -69,12 +71,10 @@ class VllmEngine:
         from vllm.sampling_params import RequestOutputKind, SamplingParams  # pyright: ignore[reportMissingImports] - an extra
 
         began = time.monotonic()
-        sampling = SamplingParams(
-            temperature=question.temperature, max_tokens=question.max_tokens, output_kind=RequestOutputKind.DELTA
-        )
+        sampling = SamplingParams(temperature=0.0, max_tokens=question.max_tokens, output_kind=RequestOutputKind.DELTA)
         text, tokens, first = "", 0, 0.0
         try:
-            _, [rendered] = await self._engine.renderer.render_chat_async([_conversation(question)], self._chat)
+            _, [rendered] = await self._engine.renderer.render_chat_async([self._conversation(question)], self._chat)
             outputs = self._engine.generate(rendered, sampling, request_id=str(uuid4()))
             async with aclosing(outputs):
                 async for output in outputs:
@@ -84,20 +84,22 @@ class VllmEngine:
                     tokens += len(completion.token_ids)
                     if completion.text:
                         yield completion.text
+                    if output.finished and completion.finish_reason not in _FINISH:
+                        raise Unavailable(f"vLLM gave an answer up: {completion.finish_reason}")
                     if output.finished:
                         yield Generation(
                             text=text,
                             model=self.version,
-                            finish="length" if completion.finish_reason == "length" else "stop",
+                            finish=_FINISH[completion.finish_reason],
                             prompt_tokens=len(output.prompt_token_ids or ()),
                             tokens=tokens,
                             first=first,
                             seconds=time.monotonic() - began,
                         )
+        # Without their cause: messages of vLLM's may quote the prompt.
         except (VLLMServerError, GracefulHTTPError) as error:
-            raise Unavailable(f"vLLM: {type(error).__name__}") from error
+            raise Unavailable(f"vLLM: {type(error).__name__}") from None
         except (VLLMClientError, ValueError) as error:
-            # Its messages may quote the prompt.
             raise Unanswerable(f"the model can't be asked this: {type(error).__name__}") from None
 
     async def check_health(self) -> None:
@@ -115,9 +117,22 @@ class VllmEngine:
         """End the engine's processes."""
         self._engine.shutdown()
 
+    def _can_be_told(self, question: Prompt) -> bool:
+        """Whether the model's chat template takes this."""
+        from vllm.exceptions import VLLMClientError  # pyright: ignore[reportMissingImports] - an extra
 
-def _conversation(question: Prompt) -> list[Any]:
-    return [{"role": message.role, "content": message.content} for message in question.messages]
+        try:
+            self._engine.renderer.render_chat([self._conversation(question)], self._chat)
+        except (VLLMClientError, TypeError, ValueError):
+            return False
+        return True
+
+    def _conversation(self, question: Prompt) -> list[Any]:
+        messages = [{"role": message.role, "content": message.content} for message in question.messages]
+        if self._folds and messages[0]["role"] == "system":
+            system, user, *rest = messages
+            messages = [{"role": "user", "content": f"{system['content']}\n\n{user['content']}"}, *rest]
+        return messages
 
 
 def _first_line(error: BaseException) -> str:
