@@ -18,7 +18,7 @@ from operators.boundaries import joined
 from operators.errors import Invalid
 from operators.model import CaptionStatus
 from operators.subtitles import Cue, Translated, write_srt, write_vtt
-from storage.records import CaptionRecord, MeetingRecord, SentenceRecord
+from storage.records import OPEN_STATUSES, CaptionRecord, MeetingRecord, SentenceRecord
 
 Format = Literal["jsonl", "vtt", "srt", "md"]
 Text = Literal["source", "target", "both"]
@@ -58,6 +58,13 @@ class Transcript:
         captioned = sorted({caption.language for caption in self.captions})
         return tuple(dict.fromkeys((*self.meeting.config.target_languages, *captioned)))
 
+    @property
+    def expected(self) -> tuple[str, ...]:
+        """The languages in which a sentence without a caption may still get one: none once all is worked off."""
+        meeting = self.meeting
+        going_on = meeting.status in OPEN_STATUSES or meeting.n < meeting.accepted
+        return meeting.config.target_languages if going_on else ()
+
 
 @dataclass(frozen=True, slots=True)
 class Choice:
@@ -76,11 +83,14 @@ def choose(transcript: Transcript, form: Format, text: Text | None, language: st
         language: the translation's; None means the only one there is, or (in JSONL) all of them.
 
     Raises:
-        Invalid: the meeting is not translated (into that language), or into several of which none is named.
+        Invalid: the meeting is not translated (into that language), or into several of which none is named; or a
+            language is named where there is to be no translation.
     """
     targets = transcript.targets
     text = text or ("both" if targets else "source")
     if text == "source":
+        if language is not None:
+            raise Invalid("language", "must be left out where the text is source: it goes with target or both")
         return Choice(form, text, None)
     if not targets:
         raise Invalid("text", "must be source: the meeting is translated into no language")
@@ -111,14 +121,35 @@ def write(transcript: Transcript, choice: Choice) -> str:
 
 
 def _captions(transcript: Transcript) -> _Captions:
-    """The captions by sentence and language. One that speaks of another revision of its sentence is still owed."""
+    """The captions by sentence and language.
+
+    One that speaks of another revision of its sentence is still owed, and so is one that was not asked for yet. What is
+    missing then will not come.
+    """
     revisions = {sentence.id: sentence.revision for sentence in transcript.sentences}
-    found: dict[str, dict[str, CaptionRecord]] = {}
+    found = {
+        sentence.id: {language: _owed(sentence, language) for language in transcript.expected}
+        for sentence in transcript.sentences
+    }
     for caption in transcript.captions:
         if caption.revision != revisions.get(caption.sentence_id):
             caption = replace(caption, status=CaptionStatus.OWED, text=None, engine=None, reason=None)
         found.setdefault(caption.sentence_id, {})[caption.language] = caption
     return found
+
+
+def _owed(sentence: SentenceRecord, language: str) -> CaptionRecord:
+    return CaptionRecord(
+        sentence_id=sentence.id,
+        revision=sentence.revision,
+        language=language,
+        status=CaptionStatus.OWED,
+        text=None,
+        engine=None,
+        reason=None,
+        version=0,
+        asked=0,
+    )
 
 
 def _rows(transcript: Transcript, choice: Choice) -> Iterator[dict[str, Any]]:
@@ -160,7 +191,7 @@ def _target(sentence: SentenceRecord, caption: CaptionRecord | None) -> str:
     """What stands for a sentence in a language."""
     if caption is not None and caption.status is CaptionStatus.OWED:
         return OWED + sentence.text
-    return UNTRANSLATED + sentence.text if caption is None or not caption.text else caption.text
+    return caption.text if caption is not None and caption.text else UNTRANSLATED + sentence.text
 
 
 def _cues(transcript: Transcript, choice: Choice) -> list[Cue]:

@@ -112,17 +112,23 @@ async def open_meetings(conn: AsyncConnection) -> list[MeetingRecord]:
 
 async def owed_count(conn: AsyncConnection, team_id: str, meeting_id: UUID) -> int:
     """How many captions of a team's meeting are still owed."""
+    return (await owed_counts(conn, team_id, [meeting_id])).get(meeting_id, 0)
+
+
+async def owed_counts(conn: AsyncConnection, team_id: str, meeting_ids: Sequence[UUID]) -> dict[UUID, int]:
+    """How many captions are still owed, of each of a team's meetings that owes any."""
     statement = (
-        select(func.count())
+        select(captions.c.meeting_id, func.count())
         .select_from(captions.join(sentences))
         .where(
             captions.c.team_id == team_id,
-            captions.c.meeting_id == meeting_id,
+            captions.c.meeting_id.in_(meeting_ids),
             captions.c.status == "owed",
             ~sentences.c.retracted,
         )
+        .group_by(captions.c.meeting_id)
     )
-    return (await conn.execute(statement)).scalar_one()
+    return dict((await conn.execute(statement)).tuples().all())
 
 
 class Meetings:

@@ -20,7 +20,7 @@ pytest_plugins = ["tests.api_server"]
 
 SAID = ["Ready?", "Yes & no.", "Go.", "Stop."]
 CAPTIONS = [("translated", "Prontos?"), ("owed", None), ("untranslated", None)]
-TARGET = ["Prontos?", "[not yet translated] Yes & no.", "[untranslated] Go.", "[untranslated] Stop."]
+TARGET = ["Prontos?", "[not yet translated] Yes & no.", "[untranslated] Go.", "[not yet translated] Stop."]
 
 
 async def held(stage: Stage, *languages: str, title: str = "Monday", captioned: bool = True) -> str:
@@ -61,13 +61,14 @@ async def test_subtitles(stage: Stage, form: str, media: str) -> None:
     meeting = await held(stage, "pt")
     read = read_vtt if form == "vtt" else read_srt
     for text, shown in (("source", SAID), ("both", SAID), ("target", TARGET)):
-        answer = await export(stage, meeting, f"format={form}&text={text}&language=pt")
+        language = "" if text == "source" else "&language=pt"
+        answer = await export(stage, meeting, f"format={form}&text={text}{language}")
         assert answer.headers["content-type"] == f"{media}; charset=utf-8"
         cues = read(answer.text)
         assert [(cue.speaker, cue.text) for cue in cues] == list(zip(["Ana", "Ana", "Ana", "Bo"], shown, strict=True))
         assert [(cue.start, cue.end) for cue in cues] == [(i, i + 0.5) for i in range(4)]
-        assert answer.text.count("[untranslated]") == (0 if text == "source" else 2)
-        assert answer.text.count("[not yet translated]") == (0 if text == "source" else 1)
+        assert answer.text.count("[untranslated]") == (0 if text == "source" else 1)
+        assert answer.text.count("[not yet translated]") == (0 if text == "source" else 2)
         assert (await export(stage, meeting, f"format={form}")).text == answer.text or text != "both"
 
 
@@ -87,7 +88,8 @@ async def test_jsonl_is_what_comes_without_a_format(stage: Stage) -> None:
         assert [row["text"] for row in rows] == SAID
         assert set(rows[0]["captions"]) == languages
         assert [row["captions"][min(languages)]["status"] for row in rows[:3]] == ["translated", "owed", "untranslated"]
-        assert rows[3]["captions"] == {}
+        owed = {"status": "owed", "text": None, "engine": None, "revision": 1, "reason": None}
+        assert rows[3]["captions"] == dict.fromkeys(languages, owed)
     source = await export(stage, meeting, "text=source")
     assert all("captions" not in json.loads(line) for line in source.text.splitlines())
 
@@ -98,7 +100,7 @@ async def test_markdown(stage: Stage) -> None:
     assert both.headers["content-type"] == "text/markdown; charset=utf-8"
     assert both.text.startswith("# Monday\n\n- Duration: 00:00:03\n- Participants: Ana, Bo\n- Spoken: en\n")
     assert "**Ana** [00:00:00]\n\nReady? Yes \\& no. Go.\n\n> Prontos? \\[not yet" in both.text
-    assert "**Bo** [00:00:03]\n\nStop.\n\n> \\[untranslated\\] Stop.\n" in both.text
+    assert "**Bo** [00:00:03]\n\nStop.\n\n> \\[not yet translated\\] Stop.\n" in both.text
     assert "Prontos?" not in (await export(stage, meeting, "format=md&text=source")).text
     assert "Ready?" not in (await export(stage, meeting, "format=md&text=target")).text
 
@@ -139,6 +141,9 @@ async def test_a_meeting_that_is_not_translated(stage: Stage) -> None:
 async def test_a_meeting_without_captions_yet(stage: Stage) -> None:
     meeting = await held(stage, "pt", captioned=False)
     cues = read_srt((await export(stage, meeting, "format=srt&text=target")).text)
+    assert [cue.text for cue in cues] == [f"[not yet translated] {text}" for text in SAID]
+    stage.turn(meeting, "ended")
+    cues = read_srt((await export(stage, meeting, "format=srt&text=target")).text)
     assert [cue.text for cue in cues] == [f"[untranslated] {text}" for text in SAID]
 
 
@@ -160,5 +165,6 @@ async def test_what_is_not_to_be_had_is_refused(stage: Stage) -> None:
     assert set(await wrong(stage, meeting, "format=pdf")) == {"format"}
     assert set(await wrong(stage, meeting, "text=all")) == {"text"}
     assert set(await wrong(stage, meeting, "language=some words")) == {"language"}
+    assert "target or both" in (await wrong(stage, meeting, "text=source&language=pt"))["language"]
     answer = await stage.http.get(f"/api/meetings/{uuid4()}/export")
     assert (answer.status_code, answer.json()["type"]) == (404, "urn:parley:problem:unknown")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
+from tests.scribe import begin, sentence
+
 if TYPE_CHECKING:
     from tests.api_server import Stage
 
@@ -41,6 +43,21 @@ async def test_meetings_are_listed_by_page_and_status(stage: Stage) -> None:
     assert second["before"] is None
     ended = (await stage.http.get("/api/meetings?status=ended&status=timed_out")).json()
     assert [m["id"] for m in ended["meetings"]] == [ids[0]]
+    assert ended["before"] is None
+    all_of_them = (await stage.http.get("/api/meetings", params={"limit": 5})).json()
+    assert (len(all_of_them["meetings"]), all_of_them["before"]) == (5, None)
+
+
+async def test_each_listed_meeting_tells_what_it_owes(stage: Stage) -> None:
+    two, lane = await begin(stage)
+    lane.say(sentence("1.0", "One.", 1), sentence("2.0", "Two.", 2), sentence("3.0", "Taken back.", 3))
+    lane.retract(sentence("3.0", "Taken back.", 3))
+    one, lane = await begin(stage)
+    lane.say(sentence("1.0", "One.", 1), sentence("2.0", "Two.", 2))
+    lane.caption(sentence("2.0", "Two.", 2), "Dois.")
+    none = await stage.begin()
+    listed = (await stage.http.get("/api/meetings")).json()["meetings"]
+    assert {m["id"]: m["owed"] for m in listed} == {two: 2, one: 1, none: 0}
 
 
 async def test_a_meeting_shows_what_was_accepted_and_refused_at_once(stage: Stage) -> None:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import pytest
@@ -206,10 +207,8 @@ async def test_the_language_is_the_readers_choice(stage: Stage, reader: Reader) 
     await reader.shown("おはようございます。")
     await reader.follow(meeting, "?language=ar")
     await reader.shown("صباح")
-    languages = await reader.page.eval_on_selector(
-        ".row", "(row) => [...row.querySelectorAll('[dir=auto]')].map((text) => [text.lang, text.matches(':dir(rtl)')])"
-    )
-    assert languages == [["en-GB", False], ["ar", True]]
+    await reader.until("document.querySelector('.row .source:lang(en-GB):dir(ltr)')")
+    await reader.until("document.querySelector('.row [dir=auto]:lang(ar):dir(rtl)')")
     assert [o.strip() for o in await reader.page.locator("option").all_inner_texts()] == [
         "Portuguese",
         "Japanese",
@@ -397,3 +396,18 @@ async def test_meetings_that_run_come_first_with_how_far_they_are(
         assert await reader.page.is_visible(".now .card")
         await network.restore()
         await reader.until("document.querySelector('.trouble').hidden")
+
+
+async def test_the_list_says_when_it_shows_only_some(stage: Stage, reader: Reader) -> None:
+    asked: list[str] = []
+    reader.page.on("request", lambda request: asked.append(urlsplit(request.url).path))
+    for _ in range(50):
+        await stage.begin()
+    await reader.open("/")
+    await reader.until("document.querySelectorAll('.now .card').length === 50")
+    assert not await reader.page.is_visible(".more")
+    assert {path for path in asked if path.startswith("/api")} == {"/api/meetings"}
+    await stage.begin(title="One too many")
+    await reader.shown("One too many")
+    assert await reader.page.locator(".now .card").count() == 50
+    assert await reader.page.inner_text(".now .more") == "and more: the API lists them all"

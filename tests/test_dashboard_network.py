@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.async_api import Browser, WebSocketRoute
+from playwright.async_api import Browser, Route, WebSocketRoute
 
 from operators.model import Sentence
 from tests.browser import Reader, as_the_api_has_it, launched, reading
@@ -167,6 +167,26 @@ async def test_what_a_faulty_server_does_is_put_right(stage: Stage, reader: Read
     else:
         assert len(asked) == 2
     assert (await reader.connection()).startswith("Live")
+
+
+async def test_a_closed_stream_is_not_live_while_it_is_found_out_why(stage: Stage, reader: Reader) -> None:
+    meeting, scribe = await begin(stage)
+    asked, answer = asyncio.Event(), asyncio.Event()
+
+    async def hold(route: Route) -> None:
+        asked.set()
+        await answer.wait()
+        await route.continue_()
+
+    await reader.follow(meeting)
+    await reader.page.route(f"**/api/meetings/{meeting}", hold)
+    scribe.say(sentence("1.0", "The last.", 1), languages=())
+    scribe.end()
+    await reader.until("document.querySelector('.connection').dataset.state !== 'live'")
+    assert await reader.connection() == "Closed asking whether it is over"
+    assert asked.is_set()
+    answer.set()
+    await reader.shown("all received")
 
 
 async def test_a_server_with_another_past_is_followed_from_zero(stage: Stage, network: Network, reader: Reader) -> None:

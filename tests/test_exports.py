@@ -19,7 +19,7 @@ from operators.errors import Invalid
 from operators.model import CaptionStatus, Clock, MeetingConfig
 from operators.subtitles import read_srt, read_vtt
 from serve.exports import Format, Text, Transcript, choose, write
-from storage.records import CaptionRecord, MeetingRecord, SentenceRecord
+from storage.records import CaptionRecord, MeetingRecord, MeetingStatus, SentenceRecord
 
 
 def meeting(*targets: str, title: str = "Monday", source: str = "en") -> MeetingRecord:
@@ -151,7 +151,38 @@ def test_jsonl_holds_each_sentence_with_its_captions() -> None:
         None,
     ]
     assert rows()[3]["captions"]["pt"] == done | {"status": "untranslated", "text": None, "reason": "too long"}
-    assert rows()[4]["captions"]["pt"] == done | {"status": "owed", "text": None, "engine": None}
+    owed = done | {"status": "owed", "text": None, "engine": None}
+    assert rows()[4]["captions"]["pt"] == owed
+    transcript = replace(transcript, meeting=replace(transcript.meeting, status="live"))
+    assert rows()[5]["captions"] == {"pt": owed, "ja": owed}
+    assert rows(language="pt")[5]["captions"] == {"pt": owed}
+    assert rows()[0]["captions"] == {"pt": done, "ja": done | {"text": "おはよう。"}}
+
+
+@pytest.mark.parametrize(
+    ("status", "n", "mark"),
+    [
+        ("created", 9, "[not yet translated] "),
+        ("live", 9, "[not yet translated] "),
+        ("paused", 9, "[not yet translated] "),
+        ("ended", 8, "[not yet translated] "),
+        ("ended", 9, "[untranslated] "),
+        ("timed_out", 9, "[untranslated] "),
+    ],
+)
+def test_what_was_not_asked_for_yet_is_still_to_come(status: MeetingStatus, n: int, mark: str) -> None:
+    now = replace(meeting("pt"), status=status, n=n)
+    shown = [cue.text for cue in read_vtt(export(replace(MONDAY, meeting=now), "vtt", "target"))]
+    assert shown == [*TARGETS[:-1], f"{mark}Just said."]
+
+
+def test_nothing_is_to_come_in_a_language_that_was_dropped() -> None:
+    now = replace(meeting("ja"), status="live")
+    shown = [cue.text for cue in read_vtt(export(replace(MONDAY, meeting=now), "vtt", "target", "pt"))]
+    assert shown == TARGETS
+    rows = [json.loads(line) for line in export(replace(MONDAY, meeting=now), "jsonl").splitlines()]
+    assert set(rows[0]["captions"]) == {"ja", "pt"}
+    assert set(rows[5]["captions"]) == {"ja"}
 
 
 def test_markdown_reads_in_turns() -> None:
@@ -237,7 +268,7 @@ def test_what_is_left_out_is_what_one_expects() -> None:
         assert (choice.text, choice.language) == ("source", None)
         choice = choose(MONDAY, form, None, None)
         assert (choice.text, choice.language) == ("both", None if form == "jsonl" else "pt")
-        assert choose(MONDAY, form, "source", "ja").language is None
+        assert choose(MONDAY, form, "source", None).language is None
     dropped = Transcript(meeting(), SENTENCES, CAPTIONS)
     assert choose(dropped, "srt", None, None).language == "pt"
 
@@ -247,6 +278,8 @@ def test_what_is_left_out_is_what_one_expects() -> None:
     [
         ((), "both", None, "text: must be source: the meeting is translated into no language"),
         ((), "target", "pt", "text: must be source: the meeting is translated into no language"),
+        ((), None, "pt", "language: must be left out where the text is source: it goes with target or both"),
+        (("pt",), "source", "pt", "language: must be left out where the text is source: it goes with target or both"),
         (("pt", "ja"), None, None, "language: must be given: one of pt, ja"),
         (("pt", "ja"), "target", "de", "language: must be one that the meeting is translated into: pt, ja"),
     ],

@@ -19,6 +19,8 @@ export function connection(state, meeting) {
       if (state.silent) return { word: "No sign of life", detail: `for ${since}, ${next}` };
       return { word: "Reconnecting", detail: `lost ${since} ago, ${next}` };
     }
+    case "closed":
+      return { word: "Closed", detail: "asking whether it is over" };
     case "over":
       return { word: "Over", detail: "all received" };
     default:

@@ -30,10 +30,8 @@ async function refresh(now, recent) {
   const trouble = part(".trouble");
   try {
     const [open, over] = await Promise.all([get(NOW), get(RECENT)]);
-    // What is owed is only told of a meeting by itself.
-    const [running, ended] = await Promise.all([open, over].map(({ meetings }) => Promise.all(meetings.map(inFull))));
-    now.show(running);
-    recent.show(ended);
+    now.show(open);
+    recent.show(over);
     part(".empty").hidden = open.meetings.length + over.meetings.length > 0;
     trouble.hidden = true;
   } catch (error) {
@@ -42,8 +40,6 @@ async function refresh(now, recent) {
     trouble.hidden = false;
   }
 }
-
-const inFull = ({ id }) => get(`/api/meetings/${id}`);
 
 /** A list of meetings, changed in place: whoever is about to choose one keeps it under their finger. */
 class Cards {
@@ -57,8 +53,10 @@ class Cards {
     this.#list = section.querySelector("ul");
   }
 
-  show(meetings) {
+  /** @param page the API's: its `before` says that there are more. */
+  show({ meetings, before }) {
     this.#section.hidden = meetings.length === 0;
+    this.#section.querySelector(".more").hidden = before === null;
     const ids = new Set(meetings.map(({ id }) => id));
     for (const [id, card] of this.#cards) {
       if (ids.has(id)) continue;

@@ -15,6 +15,7 @@ const AHEAD = 4422;
  * - `live`: connected;
  * - `lost`: not connected: `since` when nothing was heard (ms), `silent` if that was the only sign of it, `next` when it
  *   tries again (null: it is trying);
+ * - `closed`: not connected, by the server: whether the meeting is over is being found out;
  * - `over`: nothing more will come, and all was received;
  * - `unknown`: there is no such meeting.
  */
@@ -86,6 +87,8 @@ export class Stream {
 
   async #closed(code) {
     this.#socket = null;
+    // To find out whether it is over may take seconds, in which it isn't live.
+    if (code === OVER) this.#turn({ kind: "closed" });
     if (code === UNKNOWN) {
       this.#turn({ kind: "unknown" });
     } else if (code === OVER && (await this.#listener.isOver())) {

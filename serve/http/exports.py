@@ -27,7 +27,10 @@ _NAME_SIZE = 150
 """Bytes of a title that go into a file's name: file systems take 255 with all that is put around it."""
 
 _TEXT = Query(description="What was said, its translation, or both: the default where the meeting is translated.")
-_LANGUAGE = Query(description="The translation's; may be left out where there is only one. JSONL holds all without it.")
+_LANGUAGE = Query(
+    description="The translation's; may be left out where there is only one. JSONL holds all without it."
+    " It goes with target or both."
+)
 
 
 @router.get(
@@ -45,7 +48,8 @@ async def export(
     """The meeting as a file to keep, as it stands now.
 
     Every sentence is in it. One without a translation stands there itself, marked `[untranslated]`, or
-    `[not yet translated]` where the translation is owed.
+    `[not yet translated]` where the translation is still to come. In JSONL a caption that is still to come has the
+    status `owed` and no text; one that isn't there will not come.
     """
     async with services.database.connect() as conn:
         # A running meeting goes on between two queries.

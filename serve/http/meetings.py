@@ -88,16 +88,20 @@ class Meeting(BaseModel):
     created_at: datetime
 
 
-class MeetingNow(Meeting):
-    """A meeting as of this moment: `accepted` is exact, refusals are counted, `owed` captions are still to come."""
+class MeetingListed(Meeting):
+    """A meeting of which `owed` captions are still to come."""
 
     owed: int
+
+
+class MeetingNow(MeetingListed):
+    """A meeting as of this moment: `accepted` is exact, and refusals are counted."""
 
 
 class MeetingPage(BaseModel):
     """Meetings, newest first. `before` asks for the next page; null where there is none."""
 
-    meetings: list[Meeting]
+    meetings: list[MeetingListed]
     before: UUID | None
 
 
@@ -137,10 +141,13 @@ async def list_meetings(
 ) -> MeetingPage:
     """The meetings, newest first; only those of the given statuses, if any are."""
     async with services.database.connect() as conn:
-        records = await meetings.list_meetings(conn, DEFAULT_TEAM, statuses=status, limit=limit, before=before)
+        # One more than is shown tells whether there is a next page.
+        found = await meetings.list_meetings(conn, DEFAULT_TEAM, statuses=status, limit=limit + 1, before=before)
+        shown = found[:limit]
+        owed = await meetings.owed_counts(conn, DEFAULT_TEAM, [record.id for record in shown])
     return MeetingPage(
-        meetings=[_meeting(record) for record in records],
-        before=records[-1].id if len(records) == limit else None,
+        meetings=[MeetingListed(**_meeting(record).model_dump(), owed=owed.get(record.id, 0)) for record in shown],
+        before=shown[-1].id if len(found) > limit else None,
     )
 
 
