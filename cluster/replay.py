@@ -106,6 +106,16 @@ async def open_recording(
     return await client.open_meeting(body)
 
 
+def untaken(recording: Recording, meeting: dict[str, Any]) -> int:
+    """How many events of a recording its meeting ended without.
+
+    It is told by their number: a day after its end nobody knows any more which they were.
+    """
+    # Beside them, each generation's start is an entry, and the end is.
+    taken = meeting["n"] - meeting["generation"] - 1
+    return max(0, len(recording.events) - taken)
+
+
 async def play(
     client: Client, recording: Recording, options: ReplayOptions, meeting_id: str, progress: Progress
 ) -> Sent:

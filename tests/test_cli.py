@@ -156,6 +156,18 @@ def test_a_wrong_setting_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "value", "example"),
+    [("HOSTS", "parley.example", '["parley.example"]'), ("VLLM_ARGS", "[1", '{"max_model_len": 4096}')],
+)
+def test_a_setting_that_is_no_json_is_named_with_an_example(
+    name: str, value: str, example: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(f"PARLEY_{name}", value)
+    done = parley("doctor")
+    assert (done.returncode, done.stderr) == (1, f"parley: PARLEY_{name}: must be JSON, such as {example}\n")
+
+
+@pytest.mark.parametrize(
     "arguments",
     [
         ("meetings", "list"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
@@ -14,6 +15,10 @@ from typing import Any
 import pytest
 
 from cluster import doctor
+from cluster.client import Client
+from cluster.recording import read_recording
+from cluster.replay import ReplayOptions, await_captions, open_recording
+from operators.model import Clock
 from tests.parley_up import ROOT, Up, command, parley
 
 VTT = """WEBVTT
@@ -42,9 +47,9 @@ def subtitles(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def run(up: Up, *arguments: object, folder: Path = ROOT) -> subprocess.CompletedProcess[str]:
+def run(up: Up, *arguments: object, folder: Path = ROOT, columns: int = 160) -> subprocess.CompletedProcess[str]:
     """A command that is told where the system is by its port, as on one's own machine."""
-    environment = os.environ | {"PARLEY_PORT": str(up.port), "PYTHONPATH": str(ROOT), "COLUMNS": "160"}
+    environment = os.environ | {"PARLEY_PORT": str(up.port), "PYTHONPATH": str(ROOT), "COLUMNS": str(columns)}
     return subprocess.run(
         command(*arguments), cwd=folder, env=environment, capture_output=True, text=True, timeout=200, check=False
     )
@@ -123,6 +128,43 @@ def test_an_import_that_was_cut_off_goes_on(up: Up, tmp_path: Path) -> None:
     assert "cut: sentences: 3; captions: 3 translated" in again.stderr
 
 
+def test_an_import_whose_meeting_ended_without_the_rest_fails_and_says_what_lacks(up: Up, tmp_path: Path) -> None:
+    path = tmp_path / "half.broadcasts.jsonl"
+    lines = [
+        {
+            "at": 1.0 + k,
+            "payload": {
+                "chunk_id": k,
+                "text": f"This is sentence {k}.",
+                "speaker_name": "Ann",
+                "start_time": k,
+                "end_time": k + 0.9,
+            },
+        }
+        for k in range(3)
+    ]
+    path.write_text("\n".join(map(json.dumps, lines)))
+    asyncio.run(send_half(up, path))
+    done = run(up, "import", path, "--targets", "pt", "--language", "en")
+    assert done.returncode == 1
+    assert "(it ended without 2 of its events)" in done.stdout
+    assert "half: sentences: 1; captions: 1 translated" in done.stderr
+    assert "2 events were refused" in done.stderr
+
+
+async def send_half(up: Up, path: Path) -> None:
+    """The first event of a recording into its meeting, as an importer does, and the end by somebody else."""
+    recording = read_recording(path)
+    options = ReplayOptions(None, Clock.RECORDED, "en", ("pt",))
+    async with Client(up.url) as client:
+        meeting = await open_recording(client, recording, options)
+        chunk = recording.events[0].chunk.model_dump(mode="json", exclude_none=True)
+        event = {"event_id": "line-1", "at": recording.began_at + 1000, "payload": chunk}
+        assert (await client.send(meeting["id"], [event])).accepted == 1
+        await client.end_meeting(meeting["id"], None)
+        await await_captions(client, meeting["id"], lambda _: None)
+
+
 def test_several_files_become_a_meeting_each_and_what_nothing_translates_is_told(up: Up, tmp_path: Path) -> None:
     for name in ("one", "two"):
         (tmp_path / f"{name}.srt").write_text(f"1\n00:00:01,000 --> 00:00:02,000\nThis is file {name} for you.\n")
@@ -150,6 +192,44 @@ def test_meetings_are_listed_newest_first(up: Up, imported: str) -> None:
     assert {meeting["status"] for meeting in ended} == {"ended"}
     none = run(up, "meetings", "list", "--status", "paused", "--status", "timed_out")
     assert none.stdout == "There is no meeting that is paused or timed_out.\n"
+
+
+def test_an_id_is_whole_and_the_title_is_there_in_a_window_and_in_a_pipe(up: Up) -> None:
+    title = "The quarterly review of everything that was planned and what became of it"
+    meeting_id = begin(up, title, ("pt", "es", "fr"))
+    window = on_a_terminal(up, 80, "meetings", "list")
+    assert max(map(len, window)) <= 80
+    row = next(line for line in window if meeting_id in line)
+    assert "The quarterly" in row
+    assert not any("began" in line for line in window)
+    assert any("began" in line and "behind" in line for line in on_a_terminal(up, 130, "meetings", "list"))
+    piped = next(line for line in run(up, "meetings", "list", columns=80).stdout.splitlines() if meeting_id in line)
+    assert all(words in piped for words in ("en > pt, es, fr", title))
+
+
+def test_a_title_does_not_command_the_terminal(up: Up) -> None:
+    meeting_id = begin(up, "\x1b[2JAll \u202eclear\x07")
+    assert any("[2JAll clear" in line for line in run(up, "meetings", "list").stdout.splitlines() if meeting_id in line)
+    shown = run(up, "meetings", "show", meeting_id).stdout
+    assert re.search(r"^title +\[2JAll clear *$", shown, re.MULTILINE)
+    assert not {"\x1b", "\x07", "\u202e"} & set(shown)
+    assert details(up, meeting_id)["title"] == "\x1b[2JAll \u202eclear\x07"
+
+
+def on_a_terminal(up: Up, columns: int, *arguments: object) -> list[str]:
+    """The lines that a command shows in a window of so many columns, without colours."""
+    words = f"stty cols {columns}; " + " ".join(command(*arguments, "--server", up.url))
+    done = subprocess.run(
+        ["script", "--quiet", "--return", "--command", words, "/dev/null"],
+        cwd=ROOT,
+        env={name: value for name, value in os.environ.items() if name != "COLUMNS"} | {"TERM": "xterm"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    return re.sub(r"\x1b\[[\d;]*m", "", done.stdout).splitlines()
 
 
 def test_a_meeting_is_shown_with_what_it_counted_in_plain_words(up: Up) -> None:
@@ -254,4 +334,13 @@ def test_a_meeting_that_nobody_knows_is_named(up: Up, name: str) -> None:
 
 def test_the_doctor_finds_it_on_its_port(up: Up) -> None:
     finding = doctor.port(up.port)
-    assert (finding.state, finding.found) == ("ok", f"Parley runs at {up.url}")
+    assert (finding.state, finding.found) == ("running", f"Parley runs at {up.url}")
+
+
+def test_the_doctor_does_not_say_that_another_can_run_there(up: Up) -> None:
+    done = run(up, "doctor")
+    assert done.returncode == 0, done.stdout
+    assert "Parley is up already." in done.stdout
+    assert "`parley up` can run." not in done.stdout
+    answer = json.loads(run(up, "doctor", "--json").stdout)
+    assert (answer["ready"], answer["running"]) == (False, True)

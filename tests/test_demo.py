@@ -7,8 +7,10 @@ import re
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -43,6 +45,20 @@ def test_captions_that_are_missing_make_it_fail_with_their_reason_on_whatever_po
     last = done.stderr.splitlines()[-1]
     missing = f"{SENTENCES} of {SENTENCES} sentences lack a caption: {SENTENCES} × translation is off"
     assert last == f"parley: incomplete: {missing}"
+
+
+def test_it_does_not_wait_for_ever_for_what_is_owed() -> None:
+    code = "from cluster import cli; from cluster.commands import demo; demo.PATIENCE = 0.0; cli.main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "demo", "--exit"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
+    )
+    assert done.returncode == 1, done.stderr
+    assert "parley: incomplete: not over 0 s after everything was sent; " in done.stderr.splitlines()[-1]
 
 
 @pytest.fixture
@@ -87,6 +103,34 @@ def test_ctrl_c_undoes_the_start(playing: tuple[subprocess.Popen[bytes], Path]) 
     assert process.wait(150) == 130, said.read_text()
     assert "Traceback" not in said.read_text()
     assert not folder.exists()
+
+
+def test_sigterm_undoes_the_start_when_ray_is_up_and_leaves_no_process(open_folder: Path) -> None:
+    said = open_folder / "sigterm-said"
+    with said.open("wb") as output:
+        process = subprocess.Popen(
+            command("up", "--data", open_folder / "sigterm-data"),
+            cwd=ROOT,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+    children: list[psutil.Process] = []
+    try:
+        wait_for(process, said, "starting the HTTP API")
+        children = psutil.Process(process.pid).children(recursive=True)
+        names = {child.name() for child in children}
+        assert {"postgres", "raylet"} <= names, names
+        process.terminate()
+        assert process.wait(150) == 130, said.read_text()
+        assert "Traceback" not in said.read_text()
+        _, left = psutil.wait_procs(children, timeout=20)
+        assert left == []
+    finally:
+        process.kill()
+        for child in children:
+            with suppress(psutil.NoSuchProcess):
+                child.kill()
 
 
 def wait_for(process: subprocess.Popen[bytes], said: Path, words: str) -> re.Match[str]:

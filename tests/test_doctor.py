@@ -153,10 +153,29 @@ def test_what_would_translate_is_said_with_the_reason(
     assert words in finding.found
 
 
-def test_vllm_without_a_model_or_without_itself_blocks() -> None:
+def test_vllm_without_a_model_blocks() -> None:
     finding = doctor.engine(Settings(translator="vllm"), ())
     assert (finding.state, finding.blocks) == ("problem", True)
-    assert "make vllm" in finding.advice or "PARLEY_TRANSLATION_MODEL" in finding.advice
+    assert "PARLEY_TRANSLATION_MODEL" in finding.advice
+
+
+def test_vllm_with_a_model_that_is_not_there_makes_it_fail(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PARLEY_TRANSLATOR", "vllm")
+    monkeypatch.setenv("PARLEY_TRANSLATION_MODEL", str(tmp_path / "nowhere"))
+    done = parley("doctor", "--json")
+    assert done.returncode == 1
+    answer = json.loads(done.stdout)
+    assert answer["ready"] is False
+    (blocking,) = [finding for finding in answer["findings"] if finding["blocks"]]
+    assert blocking["about"] == "Translation"
+    assert blocking["advice"] == f"PARLEY_TRANSLATION_MODEL: {tmp_path / 'nowhere'} is no folder"
+
+
+def test_vllm_that_is_not_installed_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("serve.options.vllm_installed", lambda: False)
+    finding = doctor.engine(Settings(translator="vllm", translation_model="an/llm"), ())
+    assert (finding.state, finding.blocks) == ("problem", True)
+    assert "make vllm" in finding.advice
 
 
 def test_gpus_are_named_with_their_memory() -> None:

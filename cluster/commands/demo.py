@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 SAMPLE = Path(__file__).resolve().parents[2] / "examples" / "launch.broadcasts.jsonl"
 TITLE, LANGUAGE = "The launch of the audio guide", "en"
 """What it is about, and what is spoken in it."""
+PATIENCE = 600.0
+"""Seconds that `--exit` waits for captions after everything was sent."""
 EXAMPLES = """
 Examples:
 
@@ -41,10 +43,16 @@ Examples:
 
 @dataclass(frozen=True, slots=True)
 class _Played:
-    """What came of the meeting. `first` is when its first caption was seen, in seconds from the command's start."""
+    """What came of the meeting.
+
+    Attributes:
+        first: when its first caption was seen, in seconds from the command's start.
+        over: whether nothing is to come any more.
+    """
 
     tally: Tally
     first: float | None
+    over: bool
 
 
 def demo(
@@ -81,7 +89,9 @@ def demo(
     ctrl_c = CtrlC()
     with private_system(port or _usual_port(), translator, ctrl_c.say) as url:
         stopping = ctrl_c.system_is_up()
-        played = asyncio.run(_play(url, recording, options, began, stopping, opens=not (leave or no_browser)))
+        patience = PATIENCE if leave else None
+        opens = not (leave or no_browser)
+        played = asyncio.run(_play(url, recording, options, began, stopping, patience, opens=opens))
         if played and not leave:
             console.print("The meeting is over. Its page stays where it is until Ctrl-C.")
             stopping.wait()
@@ -106,10 +116,18 @@ async def _play(
     options: ReplayOptions,
     began: float,
     stopping: threading.Event,
+    patience: float | None,
     *,
     opens: bool,
 ) -> _Played | None:
-    """Play the recording and tell how far it is. Returns what came of it, or None where it was stopped."""
+    """Play the recording and tell how far it is.
+
+    Args:
+        patience: seconds to wait for captions after everything was sent; for as long as it takes where it is None.
+
+    Returns:
+        What came of it, or None where it was stopped.
+    """
     from rich.progress import BarColumn, Progress, TextColumn
 
     from cluster.client import Client
@@ -122,12 +140,17 @@ async def _play(
         with Progress(TextColumn("{task.description}"), BarColumn(), console=console) as progress:
             bar = progress.add_task("0:00", total=recording.events[-1].at)
 
-            async def to_the_end() -> None:
+            async def to_the_end() -> bool:
                 def tell(count: int) -> None:
                     progress.update(bar, completed=recording.events[count - 1].at)
 
                 await send(client, recording, options, meeting, tell)
-                await await_captions(client, meeting, lambda _: None)
+                try:
+                    async with asyncio.timeout(patience):
+                        await await_captions(client, meeting, lambda _: None)
+                except TimeoutError:
+                    return False
+                return True
 
             playing = asyncio.create_task(to_the_end())
             first: float | None = None
@@ -141,8 +164,7 @@ async def _play(
                     first = time.monotonic() - began
                     progress.console.print(f"The first caption came {first:.1f} s after this command was started.")
                 if over:
-                    await playing
-                    return _Played(now, first)
+                    return _Played(now, first, await playing)
                 await asyncio.wait({playing}, timeout=POLL)
             playing.cancel()
             await asyncio.wait({playing})
@@ -151,7 +173,7 @@ async def _play(
 
 def _show_page(page: str, opens: bool) -> None:
     console.print(f"[green]The meeting is at {page}[/]", soft_wrap=True)
-    desktop = sys.platform == "darwin" or "DISPLAY" in os.environ or "WAYLAND_DISPLAY" in os.environ
+    desktop = "DISPLAY" in os.environ or "WAYLAND_DISPLAY" in os.environ
     if opens and desktop and sys.stdout.isatty():
         webbrowser.open(page)
 
@@ -164,7 +186,7 @@ def _judge(name: str, played: _Played | None, seconds: float) -> None:
     """Say what came of the meeting.
 
     Raises:
-        Refused: not every sentence has its captions.
+        Refused: not every sentence has its captions, or it isn't over.
         typer.Exit: it was stopped.
     """
     from rich.table import Table
@@ -175,6 +197,9 @@ def _judge(name: str, played: _Played | None, seconds: float) -> None:
     first = "none" if played.first is None else f"after {played.first:.1f} s"
     table.add_row(name, str(played.tally.sentences), played.tally.captions(), first, f"{seconds:.1f}")
     results.print(table)
+    lacking = f"{played.tally.lacking} of {played.tally.sentences} sentences lack a caption"
+    if not played.over:
+        why = f": {played.tally.why()}" if played.tally.lacking else ""
+        raise Refused("incomplete", f"not over {PATIENCE:.0f} s after everything was sent; {lacking}{why}")
     if played.tally.lacking or not played.tally.sentences:
-        lacking = f"{played.tally.lacking} of {played.tally.sentences} sentences lack a caption"
         raise Refused("incomplete", f"{lacking}: {played.tally.why()}")

@@ -23,13 +23,14 @@ Examples:
 
 - `parley doctor --json`
 """
-STYLES = {"ok": "green", "missing": "dim", "problem": "yellow"}
+STYLES = {"ok": "green", "running": "green", "missing": "dim", "problem": "yellow"}
 
 
 def doctor(as_json: AsJson = False) -> None:
     """Look at whether `parley up` could run here and with what, and say how to mend what is wrong.
 
-    It starts nothing and writes nothing. It ends with 1 only where `parley up` could not run.
+    It starts nothing and writes nothing. It ends with 1 only where something keeps `parley up` from running, which a
+    Parley that is up already is not.
     """
     from dataclasses import asdict
 
@@ -37,11 +38,23 @@ def doctor(as_json: AsJson = False) -> None:
 
     findings = examine(read_settings())
     blocked = [finding.about for finding in findings if finding.blocks]
+    running = any(finding.state == "running" for finding in findings)
     if as_json:
-        print_json({"ready": not blocked, "findings": [asdict(finding) for finding in findings]})
+        print_json(
+            {
+                "ready": not (blocked or running),
+                "running": running,
+                "findings": [asdict(finding) for finding in findings],
+            }
+        )
     else:
         results.print(_table(findings))
-        verdict = f"[red]`parley up` can't run:[/] mend {', '.join(blocked)}." if blocked else "`parley up` can run."
+        if blocked:
+            verdict = f"[red]`parley up` can't run:[/] mend {', '.join(blocked)}."
+        elif running:
+            verdict = "Parley is up already. `parley up` can run beside it on another port and data folder only."
+        else:
+            verdict = "`parley up` can run."
         results.print(verdict, soft_wrap=True)
     if blocked:
         raise typer.Exit(1)

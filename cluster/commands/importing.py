@@ -87,10 +87,13 @@ def import_files(
 async def _open(
     client: Client, url: str, recording: Recording, options: ReplayOptions, title: str | None
 ) -> dict[str, Any]:
-    from cluster.replay import open_recording
+    from cluster.replay import open_recording, untaken
 
     meeting = await open_recording(client, recording, options, title)
-    before = " (imported before: nothing is added)" if meeting["status"] == "ended" else ""
+    before = ""
+    if meeting["status"] == "ended":
+        missing = untaken(recording, meeting)
+        before = f" (it ended without {missing} of its events)" if missing else " (imported before: nothing is added)"
     results.out(f"{recording.name}: {meeting['id']} {url}/meetings/{meeting['id']}{before}")
     return meeting
 
@@ -104,13 +107,13 @@ async def _send(
     *,
     wait: bool,
 ) -> int:
-    """Send a recording, unless that was done before. Returns how many of its events were refused."""
-    from cluster.replay import await_captions, play, send
+    """Send a recording, unless its meeting is over. Returns how many of its events were refused, then or now."""
+    from cluster.replay import await_captions, play, send, untaken
 
     if meeting["status"] == "ended":
         if wait:
             await await_captions(client, meeting["id"], lambda _: None)
-        return 0
+        return untaken(recording, meeting)
     if wait:
         return (await play(client, recording, options, meeting["id"], progress)).refused
     return (await send(client, recording, options, meeting["id"], lambda _: None)).refused

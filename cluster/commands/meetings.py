@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 from uuid import UUID
 
 import typer
-from rich.markup import escape
 
 from cluster.commands.options import AsJson, Server, running_server
-from cluster.commands.terminal import console, print_json, results
+from cluster.commands.terminal import console, print_json, results, shown
 from operators.errors import Invalid
 
 if TYPE_CHECKING:
@@ -56,6 +55,9 @@ COUNTERS = {
 }
 """What a meeting counts, in words that follow the number."""
 
+WIDE = 110
+"""Columns of a window that has room for all there is to list."""
+
 app = typer.Typer(no_args_is_help=True, help="Look at the meetings of a running system, export them and end them.")
 
 
@@ -82,6 +84,7 @@ def list_meetings(
     """List the meetings, newest first.
 
     `behind` is how many of the accepted entries are still to be worked off, as noted about once a second.
+    A narrow window has no room for it, nor for when a meeting began.
     """
     url = running_server(server)
     meetings = _ask(url, lambda client: client.meetings([each.value for each in status or []], limit))
@@ -204,7 +207,7 @@ def end(
 
     before, now = _ask(running_server(server), stop)
     if before == "ended":
-        console.print(f"It had ended before: {now['end_reason']}.", markup=False, soft_wrap=True)
+        console.print(f"It had ended before: {shown(now['end_reason'])}.", soft_wrap=True)
     else:
         console.print("The meeting ends." + (f" Captions still to come: {now['owed']}." if now["owed"] else ""))
 
@@ -224,19 +227,22 @@ def _table(meetings: list[dict[str, Any]]) -> Table:
     from rich import box
     from rich.table import Table
 
+    wide = results.width >= WIDE
     table = Table(box=box.SIMPLE, pad_edge=False)
-    for name in ("id", "status", "began", "languages", "behind"):
-        table.add_column(name, no_wrap=True, justify="right" if name == "behind" else "left")
-    table.add_column("title")
+    # Whole, so that it can be copied.
+    table.add_column("id", no_wrap=True, min_width=36)
+    table.add_column("status", no_wrap=True)
+    if wide:
+        table.add_column("began", no_wrap=True)
+    table.add_column("languages")
+    if wide:
+        table.add_column("behind", no_wrap=True, justify="right")
+    table.add_column("title", overflow="fold", min_width=10)
     for meeting in meetings:
-        table.add_row(
-            meeting["id"],
-            meeting["status"],
-            _when(meeting["began_at"] or meeting["created_at"]),
-            _languages(meeting["config"]),
-            str(meeting["accepted"] - meeting["n"]),
-            escape(meeting["title"]),
-        )
+        began = [_when(meeting["began_at"] or meeting["created_at"])] if wide else []
+        behind = [str(meeting["accepted"] - meeting["n"])] if wide else []
+        languages = _languages(meeting["config"])
+        table.add_row(meeting["id"], meeting["status"], *began, languages, *behind, shown(meeting["title"]))
     return table
 
 
@@ -273,7 +279,7 @@ def _details(meeting: dict[str, Any], counted: Tally, page: str) -> Table:
     grid.add_column(overflow="fold")
     for name, value in rows.items():
         if value:
-            grid.add_row(name, escape(value))
+            grid.add_row(name, shown(value))
     return grid
 
 

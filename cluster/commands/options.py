@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import urlsplit
 
@@ -33,6 +34,9 @@ Server = Annotated[
 Targets = Annotated[str, typer.Option(metavar="TAGS", help="Languages to translate into, with commas between.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
+_JSON = {"hosts": '["parley.example"]', "vllm_args": '{"max_model_len": 4096}'}
+"""An example of each setting that is written as JSON."""
+
 
 def read_settings(**given: Any) -> Settings:
     """The settings of the environment, but for those given here that are not None. The logs are set up by them, too.
@@ -41,6 +45,7 @@ def read_settings(**given: Any) -> Settings:
         Invalid: names the setting and the fix.
     """
     from pydantic import ValidationError
+    from pydantic_settings import SettingsError
 
     from cluster.logs import configure_logs
     from cluster.settings import Settings
@@ -51,6 +56,10 @@ def read_settings(**given: Any) -> Settings:
     except ValidationError as error:
         invalid = first_invalid(error)
         raise Invalid(f"PARLEY_{invalid.field.upper()}", invalid.fix) from None
+    except SettingsError as error:
+        # It names the field in its words alone.
+        name = next(name for name in _JSON if re.search(rf"\b{name}\b", str(error)))
+        raise Invalid(f"PARLEY_{name.upper()}", f"must be JSON, such as {_JSON[name]}") from None
     configure_logs(settings.log_level)
     return settings
 

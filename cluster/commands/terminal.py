@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import signal
+import sys
 import threading
+import unicodedata
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 
 console = Console(stderr=True, highlight=False)
-results = Console(highlight=False)
+# No window bounds what goes to a file or a program: nothing is cut or wrapped there.
+results = Console(highlight=False, width=None if sys.stdout.isatty() else 10_000)
 
 
 def say(words: str) -> None:
@@ -21,6 +25,11 @@ def say(words: str) -> None:
 def print_json(value: Any) -> None:
     """Give a result to a program."""
     results.out(json.dumps(value, ensure_ascii=False, indent=2))
+
+
+def shown(words: str) -> str:
+    """Somebody else's words as they may be shown in a terminal: none of them commands it, or is markup."""
+    return escape("".join(letter for letter in words if not unicodedata.category(letter).startswith("C")))
 
 
 class CtrlC:
@@ -40,6 +49,7 @@ class CtrlC:
         Raises:
             KeyboardInterrupt: somebody asked to stop, and what was then being done ignored it, as a fork does.
         """
+        self._listen()
         self._check()
         say(words)
 
@@ -53,7 +63,6 @@ class CtrlC:
             KeyboardInterrupt: as `say` does.
         """
         self._up = True
-        # Ray put a handler of its own in place when it started.
         self._listen()
         self._check()
         return self._asked
@@ -63,6 +72,7 @@ class CtrlC:
             raise KeyboardInterrupt
 
     def _listen(self) -> None:
+        # Again and again: Ray puts a handler of SIGTERM of its own in place when it starts.
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda _number, _frame: self._hear())
 
