@@ -15,7 +15,8 @@ import httpx
 import pytest
 from playwright.async_api import Browser, ConsoleMessage, Page, WebSocket, async_playwright
 
-_PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
+from cluster.doctor import BROWSERS
+
 _ARGUMENTS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -31,7 +32,7 @@ _OF_THE_NETWORK = ("Failed to load resource", "WebSocket connection to")
 @asynccontextmanager
 async def launched() -> AsyncIterator[Browser]:
     """The machine's own browser, with nothing of its user's; without one the test is skipped."""
-    program = next(filter(None, map(shutil.which, _PROGRAMS)), None)
+    program = next(filter(None, map(shutil.which, BROWSERS)), None)
     if program is None:
         pytest.skip("there is no browser: install Debian's chromium")
     async with async_playwright() as playwright:

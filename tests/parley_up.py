@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -14,16 +13,11 @@ from typing import Any
 import httpx
 import psutil
 
+from cluster.ports import free_port
 from storage.embedded import EmbeddedStores, StoreUrls
 
 ROOT = Path(__file__).parent.parent
 READY = 180.0
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def command(*arguments: object) -> list[str]:

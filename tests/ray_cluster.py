@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +13,7 @@ import ray
 from ray import serve as ray_serve
 from ray._private import ray_constants
 
+from cluster.ports import free_port
 from cluster.system import RAY_ENVIRONMENT
 from serve.loopback import bind_loopback
 
@@ -21,9 +21,7 @@ from serve.loopback import bind_loopback
 @pytest.fixture(scope="session")
 def ray_cluster() -> Iterator[str]:
     """Ray and Serve for the whole session: the address of Serve's HTTP proxy."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     # Ray puts Unix sockets below its folder: their paths must stay short.
     folder = tempfile.mkdtemp(prefix="ray-", dir="/tmp")
     os.environ |= RAY_ENVIRONMENT

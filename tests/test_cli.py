@@ -15,7 +15,8 @@ import pytest
 from typer.main import get_command
 
 from cluster.cli import app
-from tests.parley_up import ROOT, free_port, parley
+from cluster.ports import free_port
+from tests.parley_up import ROOT, parley
 
 COMMANDS = ("demo", "up", "import", "meetings", "replay", "doctor")
 MEETINGS = ("list", "show", "export", "end")

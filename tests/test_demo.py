@@ -17,7 +17,8 @@ import httpx
 import psutil
 import pytest
 
-from tests.parley_up import ROOT, command, free_port, parley
+from cluster.ports import free_port
+from tests.parley_up import ROOT, command, parley
 
 SENTENCES = 90
 """In the meeting that it plays."""

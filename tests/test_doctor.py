@@ -11,9 +11,10 @@ import redis
 from sqlalchemy import make_url
 
 from cluster import doctor
+from cluster.ports import free_port
 from cluster.settings import Settings
 from serve.gpus import Gpu
-from tests.parley_up import free_port, parley
+from tests.parley_up import parley
 
 SECRET = "open-sesame"
 H100 = Gpu("NVIDIA H100", 80 * 2**30)

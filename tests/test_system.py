@@ -15,9 +15,10 @@ import psutil
 import pytest
 import websockets
 
+from cluster.ports import free_port
 from tests.ami import read_rows
 from tests.follow import follow
-from tests.parley_up import Up, free_port, parley
+from tests.parley_up import Up, parley
 from tests.smollm2 import needs_vllm
 
 TALK = [
