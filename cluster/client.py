@@ -15,10 +15,14 @@ import stamina
 from operators.errors import ParleyError, Unavailable
 
 PROBLEM = "application/problem+json"
+LAG = "urn:parley:problem:lag"
+"""The type of the problem that passes by itself."""
 TIMEOUT = 30.0
 """Seconds one request may take."""
 RETRY_FOR = 120.0
 """Seconds a request is tried again for, where the server can't be reached or is overloaded."""
+CATCH_UP_FOR = 3600.0
+"""Seconds events are sent again for, where their meeting's lane is behind: it works off what it has."""
 PATIENCE = 5.0
 """Seconds a server has to say that it is there."""
 
@@ -112,6 +116,8 @@ class Client:
     async def send(self, meeting_id: str, events: Sequence[dict[str, Any]]) -> Sent:
         """Send events. Each has an `event_id`, so that sending a batch again does not double any.
 
+        Where the meeting's lane is too far behind it waits as it is told to.
+
         Raises:
             Rejected: an event was refused; those before it in the batch may have been accepted.
         """
@@ -126,6 +132,40 @@ class Client:
         """The meeting's captions in all languages, in reading order."""
         return (await self._call("GET", f"/api/meetings/{meeting_id}/captions"))["captions"]
 
+    async def lanes(self) -> list[dict[str, Any]]:
+        """All lanes, and how they do."""
+        return (await self._call("GET", "/api/lanes"))["lanes"]
+
+    async def add_lane(self, kind: str) -> dict[str, Any]:
+        """Add a lane."""
+        return await self._call("POST", "/api/lanes", {"kind": kind})
+
+    async def drain_lane(self, lane_id: str) -> dict[str, Any]:
+        """Have a lane give its meetings to others, and stop."""
+        return await self._call("POST", f"/api/lanes/{lane_id}/drain")
+
+    async def move_meeting(self, meeting_id: str, lane_id: str) -> dict[str, Any]:
+        """Have a meeting go on in another lane."""
+        return await self._call("POST", f"/api/meetings/{meeting_id}/move", {"lane": lane_id})
+
+    async def dead_letters(self, meeting_id: str | None, limit: int, before: int | None = None) -> dict[str, Any]:
+        """A page of dead letters, newest first, at most `limit` (up to 200); only a meeting's, if one is named."""
+        wanted = {"limit": limit, "meeting": meeting_id, "before": before}
+        known = {name: value for name, value in wanted.items() if value is not None}
+        return await self._call("GET", "/api/dead-letters", params=known)
+
+    async def dead_letter(self, letter_id: int) -> dict[str, Any]:
+        """A dead letter, whole."""
+        return await self._call("GET", f"/api/dead-letters/{letter_id}")
+
+    async def resubmit(self, letter_id: int) -> dict[str, Any]:
+        """Put what a dead letter holds in again.
+
+        Raises:
+            Rejected: it can't be.
+        """
+        return await self._call("POST", f"/api/dead-letters/{letter_id}/resubmit")
+
     async def _call(
         self, method: str, path: str, body: dict[str, Any] | None = None, params: dict[str, Any] | None = None
     ) -> dict[str, Any]:
@@ -134,22 +174,36 @@ class Client:
     async def _request(
         self, method: str, path: str, body: dict[str, Any] | None = None, params: dict[str, Any] | None = None
     ) -> httpx.Response:
+        until = asyncio.get_running_loop().time() + CATCH_UP_FOR
+        while True:
+            response = await self._answer(method, path, body, params)
+            if response.is_success:
+                return response
+            if response.json()["type"] != LAG or asyncio.get_running_loop().time() > until:
+                raise Rejected(_explain(response))
+            await asyncio.sleep(_told_to_wait(response))
+
+    async def _answer(
+        self, method: str, path: str, body: dict[str, Any] | None, params: dict[str, Any] | None
+    ) -> httpx.Response:
+        """What the server has to say, be it a problem. One that can't be reached, or can't answer yet, is asked again."""
         async for attempt in stamina.retry_context(on=Unavailable, attempts=None, timeout=RETRY_FOR, wait_max=5.0):
             with attempt:
                 try:
                     response = await self._http.request(method, path, json=body, params=params)
                 except httpx.TransportError as error:
                     raise Unavailable(f"{self._http.base_url} can't be reached: {type(error).__name__}") from error
-                if response.status_code in (httpx.codes.TOO_MANY_REQUESTS, httpx.codes.SERVICE_UNAVAILABLE):
-                    await asyncio.sleep(float(response.headers.get("Retry-After", 0)))
+                ours = response.is_success or response.headers.get("content-type", "").startswith(PROBLEM)
+                if response.status_code == int(httpx.codes.SERVICE_UNAVAILABLE) or not ours:
+                    # Words that aren't our API's: it is still starting, or something before it can't reach it.
+                    await asyncio.sleep(_told_to_wait(response))
                     raise Unavailable(f"{path}: {response.status_code}")
-                if response.is_error and not response.headers.get("content-type", "").startswith(PROBLEM):
-                    # Not our API's words: it is still starting, or something before it can't reach it.
-                    raise Unavailable(f"{path}: {response.status_code}")
-                if response.is_error:
-                    raise Rejected(_explain(response))
                 return response
         raise AssertionError("retries end with an answer or an error")
+
+
+def _told_to_wait(response: httpx.Response) -> float:
+    return float(response.headers.get("Retry-After", 0))
 
 
 def _explain(response: httpx.Response) -> str:

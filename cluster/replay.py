@@ -12,9 +12,10 @@ from typing import Any
 
 from rich.progress import Progress
 
-from cluster.client import Client, Sent
+from cluster.client import Client, Rejected, Sent
 from cluster.recording import Recorded, Recording
 from operators.model import Clock
+from storage.records import OVER_STATUSES
 
 BATCH = 200
 """Events sent at once where nothing has to be on time."""
@@ -22,7 +23,6 @@ RENEW = 60.0
 """Seconds of silence after which an empty batch says that the importer still lives."""
 POLL = 0.3
 """Seconds between two looks at a meeting that is being finished."""
-OVER = ("ended", "timed_out")
 
 
 @dataclass(frozen=True)
@@ -193,11 +193,16 @@ async def await_captions(client: Client, meeting_id: str, tell: Callable[[dict[s
 
     Args:
         tell: called with how the meeting stands, again and again.
+
+    Raises:
+        Rejected: the meeting failed.
     """
     while True:
         meeting = await client.meeting(meeting_id)
         tell(meeting)
-        if meeting["status"] in OVER and not meeting["owed"]:
+        if meeting["status"] == "failed":
+            raise Rejected(f"the meeting {meeting_id} failed: {meeting['end_reason']}")
+        if meeting["status"] in OVER_STATUSES and not meeting["owed"]:
             return
         await asyncio.sleep(POLL)
 

@@ -52,7 +52,14 @@ class Settings(BaseSettings):
     translation_replicas: PositiveInt = Field(
         default=1, description="Processes that translate. One does some 40 sentences a second."
     )
-    live_lanes: PositiveInt = Field(default=1, description="Lanes for live meetings.")
+    live_lanes: PositiveInt = Field(default=1, description="Lanes for live meetings: so many at least.")
+    live_lanes_max: PositiveInt | None = Field(
+        default=None,
+        description="Lanes for live meetings at most: with more of them than the least, their number follows the load.",
+    )
+    meetings_per_lane: PositiveInt = Field(
+        default=40, description="Open meetings that a lane is meant for, where the number of lanes follows the load."
+    )
     batch_lanes: PositiveInt = Field(default=1, description="Lanes for recorded meetings; started when there are any.")
     in_flight: PositiveInt = Field(default=16, description="Translations that a lane has under way at once.")
     capacity: PositiveInt = Field(
@@ -62,4 +69,16 @@ class Settings(BaseSettings):
     deadline: PositiveFloat = Field(
         default=10.0, description="Seconds a translation may take. After that a live caption is owed and paid later."
     )
+    max_live: PositiveInt = Field(
+        default=100, description="Live meetings that may be open at once. Opening one more is refused with 429."
+    )
+    lag_limit: PositiveFloat = Field(
+        default=30.0,
+        description="Seconds that a lane may be behind. Beyond it events for its meetings are refused with 429, to be sent again.",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="What is logged.")
+
+    @property
+    def most_live_lanes(self) -> int:
+        """Lanes for live meetings at most."""
+        return max(self.live_lanes, self.live_lanes_max or 0)

@@ -44,8 +44,12 @@ class Charge:
 class Supervisor:
     """Looks after charges, one `round` at a time."""
 
-    def __init__(self, charges: list[Charge]) -> None:
-        self._charges = charges
+    def __init__(self) -> None:
+        self._charges: list[Charge] = []
+
+    def add(self, charge: Charge) -> None:
+        """Look after one more."""
+        self._charges.append(charge)
 
     def round(self) -> None:
         """Start what should run and does not; take note of what ended."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import fcntl
 import json
 import logging
@@ -11,13 +10,12 @@ import os
 import re
 import shutil
 import tempfile
-import threading
 import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal
+from typing import Literal
 
 import httpx
 import ray
@@ -25,36 +23,26 @@ import redis
 import structlog
 from ray import serve as ray_serve
 from ray._private import ray_constants
-from sqlalchemy import Engine, text
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError
 
-from cluster.demand import Demand
+from cluster.flow import ACTOR_CPUS, Flow
 from cluster.logs import LEVEL
 from cluster.ports import LOOPBACK, is_free
 from cluster.settings import Settings
-from cluster.supervisor import Charge, Supervisor
 from cluster.translation import plan_translation
 from cluster.workers import set_up_worker
-from flows.actors import LaneProcess, Steward
-from flows.lane import LaneOptions
 from operators.errors import SetupFailed
 from serve.app import API_APP, API_ROUTE, QUIET, TRANSLATION_APP, build_api, build_translation
 from serve.options import ApiOptions
-from storage.database import async_engine, async_redis, sync_engine
 from storage.embedded import EmbeddedStores, StoreUrls, default_data_dir
-from storage.log import Log
-from storage.meetings import Meetings
 from storage.migrate import upgrade
-from storage.placement import ensure_lane, list_lanes, retire_others
 
 OBJECT_STORE = 100 * 2**20
 """Bytes of Ray's object store: nothing of ours goes through it."""
 READY = 60.0
 """Seconds everything gets to answer."""
-ACTOR_CPUS = 0.25
-"""Of a node, reserved for each lane and for the steward."""
-PATIENCE = 15.0
-"""Seconds lanes get to stop."""
+SPARE_LANES = 16
+"""Lanes that may be added while it runs, beyond those that the settings know of."""
 
 RAY_ENVIRONMENT = {
     # Every process of a Ray that is no cluster listens on 127.0.0.1 alone.
@@ -95,11 +83,7 @@ class System:
         self._durable = durable
         self._say = say
         self._stop: list[Callable[[], None]] = []
-        self._stopping = threading.Event()
-        self._supervisor: Supervisor | None = None
-        self._supervising: threading.Thread | None = None
         self._translation = plan_translation(settings)
-        self._retired: list[tuple[str, LaneKind]] = []
 
     @property
     def url(self) -> str:
@@ -125,14 +109,20 @@ class System:
         self._say("bringing the database up to date")
         try:
             upgrade(urls.postgres)
-            lost = asyncio.run(self._prepare(urls))
+            flow = Flow(self._settings, urls, self._translation_app)
+            self._stop.append(flow.stop)
+            lost = flow.prepare()
         except (DBAPIError, redis.RedisError) as error:
             raise SetupFailed(_no_store(error)) from error
         if lost:
             self._say(f"the log had lost {lost} accepted entries; they are counted with their meetings")
         self._start_ray()
         self._check_gpus()
-        self._start_flow(urls)
+        self._say("starting the lanes")
+        # Stopped before Ray is, in which it lives.
+        self._stop.remove(flow.stop)
+        self._stop.append(flow.stop)
+        flow.start()
         self._start_serve(urls)
         self._say("waiting until everything answers")
         self._await_ready()
@@ -203,29 +193,6 @@ class System:
         self._stop.append(stores.stop)
         return stores.start()
 
-    def _lanes(self) -> list[tuple[str, LaneKind]]:
-        counts: list[tuple[LaneKind, int]] = [
-            ("live", self._settings.live_lanes),
-            ("batch", self._settings.batch_lanes),
-        ]
-        return [(f"{kind}-{k + 1}", kind) for kind, count in counts for k in range(count)]
-
-    async def _prepare(self, urls: StoreUrls) -> int:
-        """Add the lanes, and reconcile the log with what was accepted. Returns how many entries were lost."""
-        engine, connection = async_engine(urls.postgres), async_redis(urls.redis)
-        try:
-            await connection.ping()
-            async with engine.begin() as transaction:
-                for lane_id, kind in self._lanes():
-                    await ensure_lane(transaction, lane_id, kind)
-                # Lanes of an earlier start with more of them: they work off what they have.
-                await retire_others(transaction, [lane_id for lane_id, _ in self._lanes()])
-                self._retired = [(lane.id, lane.kind) for lane in await list_lanes(transaction) if lane.retired]
-            return sum((await Meetings(engine, Log(connection)).reconcile()).values())
-        finally:
-            await engine.dispose()
-            await connection.aclose()
-
     def _start_ray(self) -> None:
         self._say("starting Ray")
         # Ray puts Unix sockets below its folder: their paths must stay short.
@@ -256,7 +223,7 @@ class System:
         options = self._translation.options
         translation = options.replicas * options.cpus if options else 0.0
         # The steward, and the API's replica, which takes as much.
-        others = 2 + len(self._lanes()) + len(self._retired)
+        others = 2 + self._settings.most_live_lanes + self._settings.batch_lanes + SPARE_LANES
         return max(os.cpu_count() or 1, math.ceil(translation + ACTOR_CPUS * others))
 
     def _check_gpus(self) -> None:
@@ -278,7 +245,14 @@ class System:
         targets = [
             ray_serve.RunTarget(
                 build_api(
-                    ApiOptions(urls.postgres, urls.redis, translation_app=self._translation_app, hosts=settings.hosts)
+                    ApiOptions(
+                        urls.postgres,
+                        urls.redis,
+                        max_live=settings.max_live,
+                        lag_limit=settings.lag_limit,
+                        translation_app=self._translation_app,
+                        hosts=settings.hosts,
+                    )
                 ),
                 name=API_APP,
                 route_prefix=API_ROUTE,
@@ -299,58 +273,6 @@ class System:
     def _translation_app(self) -> str | None:
         return TRANSLATION_APP if self._translation.options else None
 
-    def _start_flow(self, urls: StoreUrls) -> None:
-        self._say("starting the lanes")
-        engine = sync_engine(urls.postgres)
-        charges = [self._lane(engine, urls, lane_id, kind, kind == "live") for lane_id, kind in self._lanes()]
-        charges += [self._lane(engine, urls, lane_id, kind, always=False) for lane_id, kind in self._retired]
-        charges.append(
-            Charge(
-                "steward",
-                lambda: _actor(Steward, urls.postgres, urls.redis, self._translation_app),
-                wanted=lambda: True,
-                report=lambda _: None,
-            )
-        )
-        self._supervisor = Supervisor(charges)
-        self._supervising = threading.Thread(target=self._supervise, name="supervisor", daemon=True)
-        self._stop.append(lambda: self._stop_flow(engine))
-        self._supervising.start()
-
-    def _lane(self, engine: Engine, urls: StoreUrls, lane_id: str, kind: LaneKind, always: bool) -> Charge:
-        settings = self._settings
-        options = LaneOptions(
-            lane_id,
-            kind,
-            urls.postgres,
-            urls.redis,
-            in_flight=settings.in_flight,
-            capacity=settings.capacity,
-            deadline=settings.deadline,
-        )
-        return Charge(
-            f"lane {lane_id}",
-            lambda: _actor(LaneProcess, options, self._translation_app),
-            wanted=(lambda: True) if always else Demand(engine, lane_id),
-            report=lambda state: _report(engine, lane_id, state),
-        )
-
-    def _supervise(self) -> None:
-        assert self._supervisor is not None  # noqa: S101 - started after it was made
-        while not self._stopping.wait(0.1):
-            try:
-                self._supervisor.round()
-            except Exception as error:  # noqa: BLE001 - the supervisor outlives a store or a Ray that is away for a while
-                log.error("supervisor failed", error=type(error).__name__)
-
-    def _stop_flow(self, engine: Engine) -> None:
-        self._stopping.set()
-        if self._supervising is not None:
-            self._supervising.join()
-        if self._supervisor is not None:
-            self._supervisor.stop(PATIENCE)
-        engine.dispose()
-
 
 def _no_store(error: Exception) -> str:
     """Which store could not be used. What the server said is left out: it may name users and passwords."""
@@ -370,19 +292,3 @@ def _why_not_deployed() -> str:
             ours = re.findall(rf"{SetupFailed.__module__}\.{SetupFailed.__name__}: (.+)", "\n".join(told))
             return ours[-1] if ours else f"the {name} application did not start: {told[0].strip().splitlines()[-1]}"
     return "Serve did not start the applications"
-
-
-def _actor(process: type[Any], *arguments: object) -> Any:
-    # `run` takes a thread for as long as the process lives, `stop` another.
-    return ray.remote(process).options(num_cpus=ACTOR_CPUS, max_concurrency=2).remote(*arguments)
-
-
-def _report(engine: Engine, lane_id: str, state: str) -> None:
-    try:
-        with engine.begin() as connection:
-            connection.execute(
-                text("update lanes set state = :state, updated_at = now() where id = :lane"),
-                {"state": state, "lane": lane_id},
-            )
-    except OperationalError as error:
-        log.warning("lane state not noted", lane=lane_id, state=state, error=type(error).__name__)

@@ -7,7 +7,7 @@ starts them again.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 
 import redis
@@ -18,7 +18,9 @@ from ray.serve.exceptions import RayServeException
 from sqlalchemy.exc import SQLAlchemyError
 
 from flows.backfill import Backfill
+from flows.balance import Balance, Bounds
 from flows.lane import Lane, LaneOptions
+from flows.lanes import balance_lanes
 from flows.leases import end_expired
 from flows.relay import Relay
 from operators.errors import Unavailable
@@ -26,11 +28,17 @@ from operators.model import CaptionStatus, Translation, TranslationRequest
 from storage.database import async_engine, async_redis, sync_engine, sync_redis
 from storage.log import Log
 from storage.meetings import Meetings
+from storage.placement import LaneKind
 
 ROUND = 0.5
 """Seconds between two looks at what is owed or unpublished, where there was nothing."""
 LEASES = 10.0
 """Seconds between two looks at the leases of recorded meetings."""
+
+LANES = 1.0
+"""Seconds between two looks at how the lanes are balanced."""
+REDIS = 1.0
+"""Seconds between two looks at whether Redis was started again."""
 
 Translate = Callable[[TranslationRequest], Awaitable[Translation]]
 log = structlog.get_logger(__name__)
@@ -89,15 +97,17 @@ class LaneProcess:
 
 
 class Steward:
-    """Relay, backfill and leases, side by side.
+    """What no lane does, side by side: relay, backfill, leases, the balance of the lanes, a Redis that lost something.
 
     Args:
         app: the translation application, or None.
+        bounds: how many lanes of each kind there may be.
     """
 
-    def __init__(self, postgres_url: str, redis_url: str, app: str | None) -> None:
+    def __init__(self, postgres_url: str, redis_url: str, app: str | None, bounds: Mapping[LaneKind, Bounds]) -> None:
         self._postgres_url, self._redis_url = postgres_url, redis_url
         self._translate = translator(app)
+        self._balance = Balance(bounds)
         self._stopping = asyncio.Event()
 
     async def stop(self) -> None:
@@ -128,11 +138,28 @@ class Steward:
             seconds, micros = await async_kv.time()
             return await end_expired(async_db, door, meetings, seconds * 1000 + micros // 1000)
 
+        async def look_at_lanes() -> int:
+            return await balance_lanes(async_db, async_kv, meetings, self._balance)
+
+        known: str | None = None
+
+        async def look_at_redis() -> int:
+            nonlocal known
+            now = str((await async_kv.info("server"))["run_id"])
+            if known is not None and now != known:
+                # It was started again: what it lost is found out now, not when somebody next speaks.
+                lost = await meetings.reconcile()
+                log.warning("Redis was started again", meetings=len(lost), lost=sum(lost.values()))
+            known = now
+            return 0
+
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._go_round(lambda: asyncio.to_thread(relay.round), ROUND))
                 group.create_task(self._go_round(backfill.round, ROUND))
                 group.create_task(self._go_round(look_at_leases, LEASES))
+                group.create_task(self._go_round(look_at_lanes, LANES))
+                group.create_task(self._go_round(look_at_redis, REDIS))
         finally:
             engine.dispose()
             connection.close()

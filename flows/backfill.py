@@ -1,10 +1,13 @@
 """The backfill pays what is owed: captions that a live lane gave up, that a lane took with it when it died, or that a
-language added later asks for. It has the lowest priority, so it makes few calls at once and none while it is refused.
+language added later asks for. It has the lowest priority: it goes by rounds, between which the service is free for others,
+and makes more calls in the next one only while the service answers all of them promptly.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
+from collections import Counter
 from collections.abc import Awaitable, Callable
 
 import redis
@@ -18,8 +21,11 @@ from storage.commit import pay
 from storage.live import publish_events
 from storage.owed import owed, postpone
 
-AT_ONCE = 4
-"""Calls at once, and requests taken in one round."""
+LEAST, MOST = 4, 32
+"""Calls at once, which is also a round: at first and where the service is busy or away, and what they grow to where it isn't."""
+PROMPT = 1.0
+"""Seconds within which a round must be answered for the next to be larger, else it is smaller. So long a live caption may
+have to wait behind one: a tenth of its own deadline."""
 ATTEMPTS = 5
 """Errors other than being unavailable, after which a sentence counts as untranslatable."""
 DEADLINE = 20.0
@@ -33,7 +39,7 @@ log = structlog.get_logger(__name__)
 
 
 class Backfill:
-    """Pays what is owed, a few at a time, fair between meetings.
+    """Pays what is owed, round by round, fair between meetings.
 
     Args:
         translate: the translation service. It raises `Unavailable` for what may pass.
@@ -48,7 +54,9 @@ class Backfill:
         self._engine = engine
         self._redis = connection
         self._translate = translate
-        self._failures: dict[TranslationRequest, int] = {}
+        self._at_once = LEAST
+        self._tries = Counter[TranslationRequest]()
+        self._errors = Counter[TranslationRequest]()
 
     async def round(self) -> int:
         """Pay the next few.
@@ -57,39 +65,59 @@ class Backfill:
             How many were paid; 0 where nothing is owed, or where the service can't be had.
         """
         requests = await asyncio.to_thread(self._owed)
+        if not requests:
+            return 0
+        began = time.monotonic()
         answers = [a for a in await asyncio.gather(*(self._ask(r) for r in requests)) if a is not None]
-        paid = [a for a in answers if a.translation is not None]
-        for answer in paid:
-            self._failures.pop(answer.request, None)
-        if requests:
-            await asyncio.to_thread(self._pay, paid, [r for r in requests if r not in {a.request for a in paid}])
+        self._adapt(len(requests), len(answers), time.monotonic() - began)
+        paid = {a.request for a in answers}
+        await asyncio.to_thread(self._pay, answers, [r for r in requests if r not in paid])
+        for request in paid:
+            del self._tries[request], self._errors[request]
         return len(paid)
 
+    def _adapt(self, asked: int, answered: int, seconds: float) -> None:
+        """Choose the size of the next round by how this one went."""
+        if answered < asked:
+            self._at_once = LEAST
+        elif seconds > PROMPT:
+            self._at_once = max(LEAST, self._at_once // 2)
+        elif asked == self._at_once:
+            self._at_once = min(MOST, 2 * self._at_once)
+
     async def _ask(self, request: TranslationRequest) -> Answer | None:
-        failures = self._failures[request] = self._failures.get(request, 0) + 1
+        self._tries[request] += 1
         try:
             async with asyncio.timeout(DEADLINE):
                 translation = await self._translate(request)
         except (Unavailable, TimeoutError) as error:
             log.info("backfill waits", meeting=request.meeting_id, error=type(error).__name__)
             return None
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            log.info("backfill waits", meeting=request.meeting_id, error="CancelledError in the service")
+            return None
         except Exception as error:  # noqa: BLE001 - a sentence that breaks the service must not stop the others
-            reason = f"failed {failures} times: {type(error).__name__}"
+            self._errors[request] += 1
+            reason = f"failed {self._errors[request]} times: {type(error).__name__}"
             log.warning("backfill failed", meeting=request.meeting_id, sentence=request.sentence_id, reason=reason)
-            if failures < ATTEMPTS:
+            if self._errors[request] < ATTEMPTS:
                 return None
             translation = Translation(CaptionStatus.UNTRANSLATED, None, "", reason)
         return Answer(request, translation, 1)
 
     def _owed(self) -> list[TranslationRequest]:
         with self._engine.begin() as connection:
-            return owed(connection, AT_ONCE)
+            return owed(connection, self._at_once)
 
     def _pay(self, answers: list[Answer], unpaid: list[TranslationRequest]) -> None:
         with self._engine.begin() as connection:
             events = pay(connection, answers)
             if unpaid:
-                postpone(connection, {r: min(LAST_WAIT, 2.0 ** (self._failures[r] - 1)) for r in unpaid})
+                postpone(connection, {r: min(LAST_WAIT, 2.0 ** min(self._tries[r] - 1, 9)) for r in unpaid})
         publish_events(self._redis, events)
-        if len(self._failures) > REMEMBERED:
-            self._failures.clear()
+        if len(self._tries) > REMEMBERED:
+            self._tries.clear()
+            self._errors.clear()

@@ -12,10 +12,23 @@ from storage.changes import DeadLetter
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """Takes a meeting up where its states were committed. The first item of each open meeting after a lane starts."""
+    """Takes a meeting up where its states were committed: when its lane starts, or when it arrives from another one.
+
+    `states` holds the state of each step, by the step's name.
+    """
 
     meeting_id: str
-    states: Mapping[str, Any]
+    states: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A meeting that can't go on at `at` (ms), and why. `state` is what could not be read, as it was stored."""
+
+    meeting_id: str
+    at: int
+    reason: str
+    state: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +38,8 @@ class Envelope:
     Attributes:
         n: ordinal of the meeting's last entry.
         log_id: the log's id up to which this meeting has seen everything.
-        item: the entry or tick, or what restores a meeting; None for an entry that can't be read.
+        item: the entry or tick, or what restores a meeting or fails it; None for an entry that can't be read, and where
+            the log holds nothing to be done up to this id.
         dead: why the item could not be used, where it couldn't; the steps after that leave it alone.
         states: the immutable state of each step after this item, by the step's name.
     """
@@ -34,7 +48,7 @@ class Envelope:
     meeting_id: str
     n: int
     log_id: str
-    item: Item | Restored | None
+    item: Item | Restored | Failed | None
     dead: DeadLetter | None = None
     update: Update | None = None
     sentences: Sentences = field(default_factory=Sentences)

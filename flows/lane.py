@@ -33,7 +33,7 @@ from operators.errors import Fenced, Unavailable
 from operators.model import Entry, Tick, Translation, TranslationRequest
 from storage.commit import claim_lane
 from storage.database import sync_engine, sync_redis
-from storage.log import LogReader
+from storage.log import LogReader, before, order
 
 SIGN_OF_LIFE = 1.0
 """Seconds between two signs of life; the log is trimmed then, too."""
@@ -100,10 +100,13 @@ def call_policy(options: LaneOptions) -> CallPolicy[TranslationRequest]:
         key=lambda request: f"{request.meeting_id}/{request.language}",
         same=lambda request: request.sentence_id,
         in_flight=options.in_flight,
+        # A lane that serves live meetings keeps turns free for all of them.
+        in_flight_per_key=max(4, options.in_flight // 4) if options.kind == "live" else None,
         capacity=options.capacity,
         deadline=options.deadline,
         when_full="owe" if options.kind == "live" else "wait",
         retryable=lambda error: isinstance(error, Unavailable),
+        retry_after=lambda error: error.wait if isinstance(error, Unavailable) else None,
     )
 
 
@@ -172,8 +175,8 @@ class Lane:
             with engine.begin() as transaction:
                 epoch = claim_lane(transaction, options.lane_id, os.getpid(), socket.gethostname())
             log.info("lane started", lane=options.lane_id, epoch=epoch)
-            committer = Committer(engine, connection, options.lane_id, epoch, STAGES, options.patience)
-            reader = LaneReader(LogReader(connection, options.lane_id), engine, options.lane_id)
+            reader = LaneReader(LogReader(connection, options.lane_id), engine, options.lane_id, STAGES)
+            committer = Committer(engine, connection, options.lane_id, epoch, STAGES, options.patience, reader)
             living = threading.Thread(target=self._live, args=(committer, calls), name="sign-of-life", daemon=True)
             living.start()
             run_main(build(reader, committer, calls, self._stopping, lambda: self._drained(calls)))
@@ -206,7 +209,7 @@ class Lane:
                 keep_house(committer, calls.outstanding)
             except Fenced as error:
                 self._replaced = error
-                self._stopping.set()
+                self.stop()
             except (SQLAlchemyError, redis.RedisError) as error:
                 # The flow itself meets the same trouble and says so by ending; until then the next sign may get through.
                 log.warning("no sign of life", lane=committer.lane_id, error=type(error).__name__)
@@ -229,6 +232,10 @@ def keep_house(committer: Committer, waiting: int) -> None:
         Fenced: another process has the lane.
     """
     entries = LogReader(committer.redis, committer.lane_id)
+    # Asked in this order: what has been seen lies behind a meeting that is on its way here, or that one is here already.
+    seen, floor = committer.seen, committer.reader.floor()
+    if seen is not None and floor is not None:
+        seen = min(seen, before(floor), key=order)
     with committer.engine.begin() as transaction:
         noted = transaction.execute(
             text(
@@ -238,7 +245,7 @@ def keep_house(committer: Committer, waiting: int) -> None:
             {
                 "lane": committer.lane_id,
                 "epoch": committer.epoch,
-                "seen": committer.seen,
+                "seen": seen,
                 "waiting": waiting,
                 "length": entries.length(),
             },

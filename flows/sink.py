@@ -2,15 +2,18 @@
 
 The order, whatever happens in between:
 1. fold the batch into one change a meeting;
-2. one transaction: sentences, what is owed, answers, live events, states (storage.commit);
-3. after the commit: publish the live events and the growing text;
-A crash before 2 ends repeats the batch, a crash after it repeats nothing; what 3 left out, the relay sends.
+2. let go of meetings that move to another lane, once their calls here are answered: so their captions stay in order;
+3. one transaction: sentences, what is owed, answers, live events, states (storage.commit);
+4. after the commit: publish the live events and the growing text;
+A crash before 3 ends repeats the batch, a crash after it repeats nothing; what 4 left out, the relay sends.
 """
 
 from __future__ import annotations
 
+import time
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
@@ -19,17 +22,21 @@ from bytewax.outputs import DynamicSink, StatelessSinkPartition
 from sqlalchemy import Engine
 
 from flows.calls import Outcome
-from flows.envelope import Envelope, Restored
-from flows.source import TICKS
+from flows.envelope import Envelope, Failed, Restored
+from flows.source import TICKS, LaneReader
 from flows.stage import Stage
-from operators.model import ConfigChanged, Ended, Entry, Interim, Started, Tick, Translation, TranslationRequest
+from operators.errors import Fenced
+from operators.model import ConfigChanged, Ended, Entry, Interim, Moved, Started, Tick, Translation, TranslationRequest
 from operators.ticks import TickState
 from storage.changes import Answer, DeadLetter, MeetingChange
-from storage.commit import commit
+from storage.commit import advance, commit
 from storage.live import publish_events, publish_interims
+from storage.log import order
 
 QUIET_MS = 5_000
-"""A tick so long after a meeting's last entry stores where it stands, though it put nothing out."""
+"""A tick so long after a meeting's last entry stores where it stands, though it put nothing out; so does an entry."""
+ADVANCE_S = 5.0
+"""Seconds between two rounds that note of quiet meetings that they need nothing older of the log."""
 
 Result = Envelope | Outcome[TranslationRequest, Translation]
 
@@ -40,6 +47,7 @@ class Committer:
 
     Attributes:
         patience: seconds after which the backfill may pay what a batch asks.
+        reader: the lane's source, which knows what it gave out.
         seen: the log's id up to which everything is committed; None before the first item.
     """
 
@@ -49,13 +57,18 @@ class Committer:
     epoch: int
     stages: tuple[Stage[Any], ...]
     patience: float
+    reader: LaneReader
     seen: str | None = None
+    _under_way: Counter[str] = field(default_factory=Counter[str])
+    _leaving: dict[str, Envelope] = field(default_factory=dict[str, Envelope])
+    _standing: dict[str, _Standing] = field(default_factory=dict[str, "_Standing"])
+    _advance_at: float = 0.0
 
     def write(self, batch: list[Result]) -> None:
         """Commit and publish a batch.
 
         Raises:
-            Fenced: another process has the lane.
+            Fenced: another process has the lane, or another lane one of its meetings.
         """
         changes: dict[str, MeetingChange] = {}
         interims: dict[tuple[str, str], Interim] = {}
@@ -66,14 +79,18 @@ class Committer:
         for result in batch:
             if isinstance(result, Outcome):
                 answers.append(Answer(result.request, result.result, result.asked, result.reason))
-            elif not isinstance(result.item, Restored):
+                self._count(result.request.meeting_id, -1)
+            elif isinstance(result.item, Restored):
+                self._standing[result.meeting_id] = _Standing(result.log_id, result.log_id)
+            else:
                 self._fold(result, changes, interims, dead)
-                seen = result.log_id
-                if result.dead is None:
+                seen = result.log_id if seen is None else max(seen, result.log_id, key=order)
+                if result.item is not None and result.dead is None and result.meeting_id not in self._leaving:
                     last[result.meeting_id] = result
         for meeting_id, change in changes.items():
             if change.ended_at is None:
                 change.state = self._dump(last[meeting_id].states)
+        self._let_go(changes)
         if changes or answers or dead:
             with self.engine.begin() as connection:
                 events = commit(
@@ -88,6 +105,46 @@ class Committer:
             publish_events(self.redis, events)
         self.seen = seen
         publish_interims(self.redis, interims)
+        self._note(last, changes)
+
+    def _count(self, meeting_id: str, by: int) -> None:
+        """Count the calls of a meeting that have no answer yet."""
+        self._under_way[meeting_id] += by
+        if self._under_way[meeting_id] == 0:
+            del self._under_way[meeting_id]
+
+    def _let_go(self, changes: dict[str, MeetingChange]) -> None:
+        """Hand meetings over whose calls are all answered."""
+        for meeting_id, envelope in list(self._leaving.items()):
+            if self._under_way[meeting_id] > 0:
+                continue
+            moved = _moved(envelope)
+            assert moved is not None  # noqa: S101 - nothing else is put there
+            change = changes.setdefault(meeting_id, MeetingChange(envelope.team_id, meeting_id, 0, ""))
+            change.n, change.log_id, change.moved = envelope.n, moved.log_id, (moved.lane, moved.move)
+            # A meeting that had timed out has no state, and none to take along.
+            change.state = self._dump(envelope.states) if "ticks" in envelope.states else None
+            del self._leaving[meeting_id]
+
+    def _note(self, last: Mapping[str, Envelope], changes: Mapping[str, MeetingChange]) -> None:
+        """Remember how far each meeting came and what of that is stored; move on those that need no more of the log."""
+        for meeting_id, envelope in last.items():
+            standing = self._standing.setdefault(meeting_id, _Standing(envelope.log_id, envelope.log_id))
+            standing.came = envelope.log_id
+        for meeting_id, change in changes.items():
+            if change.ended_at is not None or change.moved is not None:
+                self._standing.pop(meeting_id, None)
+            else:
+                self._standing[meeting_id] = _Standing(change.log_id, change.log_id)
+        if time.monotonic() < self._advance_at:
+            return
+        self._advance_at = time.monotonic() + ADVANCE_S
+        # What the source gave out of them is stored: nothing up to where it had read before is needed again.
+        position = self.reader.position
+        done = [m for m, s in self._standing.items() if s.stored == s.came == self.reader.handed(m)]
+        if done:
+            with self.engine.begin() as connection:
+                advance(connection, self.lane_id, self.epoch, done, position)
 
     def _dump(self, states: Mapping[str, object]) -> str:
         dumped: dict[str, object] = {stage.name: stage.dump(states[stage.name]) for stage in self.stages}
@@ -106,12 +163,27 @@ class Committer:
             dead.append(envelope.dead)
         if item is None or isinstance(item, Restored):
             return
+        if envelope.meeting_id in self._leaving:
+            raise Fenced(f"meeting {envelope.meeting_id} came back to lane {self.lane_id} before it had left")
+        if _moved(envelope) is not None:
+            self._leaving[envelope.meeting_id] = envelope
+            return
+        if isinstance(item, Failed):
+            change = changes.setdefault(item.meeting_id, MeetingChange(envelope.team_id, item.meeting_id, 0, ""))
+            change.n, change.log_id = envelope.n, envelope.log_id
+            change.end("failed", item.at, item.reason)
+            place = f"{envelope.log_id} {item.meeting_id} state"
+            state = {"kind": "state", "state": orjson.dumps(item.state).decode()}
+            dead.append(DeadLetter(place, item.reason, state, envelope.team_id, item.meeting_id))
+            return
         over = update is not None and update.ended
         if envelope.dead is not None and not over:
             return
         for interim in envelope.sentences.interims:
             interims[envelope.meeting_id, interim.speaker] = interim
-        if not _puts_out(envelope) and envelope.meeting_id not in changes:
+        for request in envelope.requests:
+            self._count(request.meeting_id, 1)
+        if not self._is_stored(envelope) and envelope.meeting_id not in changes:
             return
         change = changes.get(envelope.meeting_id)
         if change is None:
@@ -148,6 +220,25 @@ class Committer:
             change.begin(item.payload.generation, item.arrived_at)
         elif isinstance(item.payload, Ended):
             change.end("ended", item.arrived_at, item.payload.reason)
+
+    def _is_stored(self, envelope: Envelope) -> bool:
+        """Whether this item did something that must be stored, or the last one that was lies too far back in the log."""
+        standing = self._standing.get(envelope.meeting_id)
+        far = standing is not None and order(envelope.log_id)[0] - order(standing.stored)[0] >= QUIET_MS
+        return far or _puts_out(envelope)
+
+
+@dataclass(slots=True)
+class _Standing:
+    """How far a meeting came, by ids of the log: its last item, and the last one whose state is stored."""
+
+    came: str
+    stored: str
+
+
+def _moved(envelope: Envelope) -> Moved | None:
+    item = envelope.item
+    return item.payload if isinstance(item, Entry) and isinstance(item.payload, Moved) else None
 
 
 def _puts_out(envelope: Envelope) -> bool:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 import bytewax.operators as op
 import structlog
 from bytewax.operators import KeyedStream, StatefulBatchLogic
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
-from flows.envelope import Envelope, Restored
-from operators.errors import SetupFailed
-from operators.model import Chunk, Entry, Tick
+from flows.envelope import Envelope, Failed, Restored
+from operators.errors import Unreadable
+from operators.model import Chunk, Entry, Moved, Tick
 from storage.changes import DeadLetter
 
 S = TypeVar("S")
@@ -27,10 +28,11 @@ class Stage(Generic[S]):
 
     Attributes:
         name: of the step and of its state.
-        schema: version of the state's JSON; a lane refuses a state of another one.
+        schema: version of the state's JSON.
         state: the type of the state.
         initial: a meeting's state before its first item.
         apply: `(state, envelope) -> (state, envelope with what the operator put out)`.
+        upgrades: for each older schema, what makes its JSON that of the next.
     """
 
     name: str
@@ -38,23 +40,32 @@ class Stage(Generic[S]):
     state: type[S]
     initial: Callable[[], S]
     apply: Callable[[S, Envelope], tuple[S, Envelope]]
+    upgrades: Mapping[int, Callable[[Any], Any]] = field(default_factory=dict[int, Callable[[Any], Any]])
 
     def dump(self, state: object) -> dict[str, object]:
-        """The state as JSON values, with its schema version."""
-        return {"schema": self.schema, "state": TypeAdapter(self.state).dump_python(state, mode="json")}  # pyright: ignore[reportArgumentType]
+        """The state as JSON text, with its schema version. Postgres' jsonb would sort the keys, whose order means something."""
+        return {"schema": self.schema, "state": TypeAdapter(self.state).dump_json(state).decode()}  # pyright: ignore[reportArgumentType]
 
-    def load(self, dumped: dict[str, object]) -> S:
-        """Read a state back.
+    def load(self, dumped: Mapping[str, Any]) -> S:
+        """Read a state back, one of an older schema too.
 
         Raises:
-            SetupFailed: it was written by another version of the operator.
+            Unreadable: it was written by a newer version of the operator, or by one too old.
         """
-        if dumped["schema"] != self.schema:
-            raise SetupFailed(
-                f"the state of {self.name} has schema {dumped['schema']}, this version of Parley reads {self.schema}:"
-                " let the open meetings end with the version that wrote it"
-            )
-        return TypeAdapter(self.state).validate_python(dumped["state"])
+        schema, state = dumped["schema"], dumped["state"]
+        if isinstance(state, str):
+            state = json.loads(state)
+        while schema in self.upgrades and schema < self.schema:
+            state = self.upgrades[schema](state)
+            schema += 1
+        if schema != self.schema:
+            raise Unreadable(f"its state of {self.name} has schema {schema}; this version reads {self.schema}")
+        try:
+            return TypeAdapter(self.state).validate_python(state)
+        except ValidationError as error:
+            # The values are what was said: only where they are wrong is told.
+            where = ".".join(str(part) for part in error.errors(include_input=False)[0]["loc"])
+            raise Unreadable(f"its state of {self.name} is not one of schema {schema}: {where}") from None
 
 
 class _Logic(StatefulBatchLogic[Envelope, Envelope, None], Generic[S]):
@@ -66,15 +77,21 @@ class _Logic(StatefulBatchLogic[Envelope, Envelope, None], Generic[S]):
         out: list[Envelope] = []
         over = False
         for envelope in values:
-            if envelope.item is None or envelope.dead is not None:
+            item = envelope.item
+            if item is None or envelope.dead is not None:
                 stepped = envelope
-            elif isinstance(envelope.item, Restored):
-                self._state = self._stage.load(envelope.item.states[self._stage.name])
-                stepped = replace(envelope, states={**envelope.states, self._stage.name: self._state})
+            elif isinstance(item, Restored):
+                self._state = cast(S, item.states[self._stage.name])
+                stepped = self._with_state(envelope)
+            elif isinstance(item, Failed):
+                stepped = envelope
+            elif isinstance(item, Entry) and isinstance(item.payload, Moved):
+                # The operators never learn of it: their states go on where the meeting does.
+                stepped = self._with_state(envelope)
             else:
-                stepped = self._step(envelope, envelope.item)
+                stepped = self._step(envelope, item)
             out.append(stepped)
-            over = stepped.update is not None and stepped.update.ended
+            over = _is_over(stepped)
             if over:
                 self._state = self._stage.initial()
         return out, over
@@ -90,7 +107,10 @@ class _Logic(StatefulBatchLogic[Envelope, Envelope, None], Generic[S]):
             letter = DeadLetter(place, reason, _fields(item), envelope.team_id, envelope.meeting_id)
             return replace(envelope, dead=letter)
         self._state = state
-        return replace(envelope, states={**envelope.states, self._stage.name: state})
+        return self._with_state(envelope)
+
+    def _with_state(self, envelope: Envelope) -> Envelope:
+        return replace(envelope, states={**envelope.states, self._stage.name: self._state})
 
     def on_notify(self) -> tuple[Iterable[Envelope], bool]:
         return (), False
@@ -103,6 +123,13 @@ class _Logic(StatefulBatchLogic[Envelope, Envelope, None], Generic[S]):
 
     def snapshot(self) -> None:
         return None
+
+
+def _is_over(envelope: Envelope) -> bool:
+    """Whether nothing of the meeting is kept here after this."""
+    item, update = envelope.item, envelope.update
+    moved = isinstance(item, Entry) and isinstance(item.payload, Moved)
+    return moved or isinstance(item, Failed) or (update is not None and update.ended)
 
 
 def _fields(item: Entry | Tick) -> dict[str, str]:

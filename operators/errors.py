@@ -43,8 +43,40 @@ class Fenced(ParleyError):
     """This process was replaced: another one owns its lane, so nothing more may be written."""
 
 
+class Unreadable(ParleyError):
+    """Something stored was written by a version that this one can't read."""
+
+
 class Unavailable(ParleyError):
-    """A service can't answer at the moment. Trying again later is right."""
+    """A service can't answer at the moment. Trying again later is right.
+
+    Args:
+        message: what and why.
+        wait: seconds for which it asks to be left alone, where it says so.
+    """
+
+    def __init__(self, message: str = "", wait: float | None = None) -> None:
+        super().__init__(message, wait)
+        self.wait = wait
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class Overloaded(ParleyError):
+    """More was asked than is taken at the moment; nothing of it was. Trying again later is right.
+
+    Args:
+        reason: a short code that programs can read (`lag`, `limit`).
+        fix: what the limit is, and what the sender can do about it.
+        wait: seconds after which to try again.
+    """
+
+    def __init__(self, reason: str, fix: str, wait: int) -> None:
+        super().__init__(f"{reason}: {fix}")
+        self.reason = reason
+        self.fix = fix
+        self.wait = wait
 
 
 class SetupFailed(ParleyError):

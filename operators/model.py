@@ -58,7 +58,9 @@ def _storable(text: str) -> str:
 
 Language = Annotated[str, AfterValidator(language_tag)]
 SourceLanguage = Annotated[str, AfterValidator(_source_language)]
-Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_present)]
+MAX_NAME = 200
+"""Characters an id or a name may have."""
+Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME), AfterValidator(_present)]
 Title = Annotated[str, Field(max_length=500), AfterValidator(_storable)]
 Seconds = Annotated[float, AfterValidator(_seconds)]
 MAX_INSTANT = 253_402_300_799_000
@@ -137,10 +139,16 @@ class ConfigChanged(Model):
 
 
 class Moved(Model):
-    """The meeting goes on in another lane."""
+    """The meeting goes on in another lane.
+
+    It stands in the log of both, under the ordinal of the entry before: nothing was said. `move` counts a meeting's moves
+    from 1. In the log of the lane that is left, `log_id` says where in the other one it goes on; in that it is empty.
+    """
 
     kind: Literal["moved"] = "moved"
     lane: Name
+    move: int
+    log_id: str = ""
 
 
 class Ended(Model):

@@ -60,9 +60,9 @@ class Transcript:
 
     @property
     def expected(self) -> tuple[str, ...]:
-        """The languages in which a sentence without a caption may still get one: none once all is worked off."""
+        """The languages in which a sentence without a caption may still get one: none once all is worked off, or never is."""
         meeting = self.meeting
-        going_on = meeting.status in OPEN_STATUSES or meeting.n < meeting.accepted
+        going_on = meeting.status in OPEN_STATUSES or (meeting.status != "failed" and meeting.n < meeting.accepted)
         return meeting.config.target_languages if going_on else ()
 
 

@@ -68,6 +68,8 @@ class ApiOptions:
         queued: requests that may wait; more are answered 503.
         max_body: bytes a request may hold; more are answered 413.
         heartbeat: seconds between signs of life on a stream of live events.
+        max_live: meetings with a live clock that a team may have at once; opening more is answered 429.
+        lag_limit: seconds that a lane may be behind; what comes for its meetings meanwhile is answered 429.
         lane_silence: seconds after which a running lane that reports nothing counts as dead.
         translation_app: the Serve application that must run for the API to be ready; None where there is none.
         hosts: names by which a reverse proxy has the server called, beside those of the machine itself.
@@ -81,6 +83,8 @@ class ApiOptions:
     queued: int = 200
     max_body: int = 8 * 2**20
     heartbeat: float = 5.0
+    max_live: int = 100
+    lag_limit: float = 30.0
     lane_silence: float = 30.0
     translation_app: str | None = None
     hosts: tuple[str, ...] = ()

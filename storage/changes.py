@@ -27,6 +27,7 @@ class MeetingChange:
     Attributes:
         n, log_id: ordinal of the last entry, and the log's id to read on from.
         state: the operators' states as JSON; None once the meeting is over.
+        moved: the lane that it goes on in, where it moves, and its how manyth move it is; `log_id` is one of that lane's.
         status: what the meeting became, where it did; `statuses` are the events that tell of it.
         began_at, ended_at: ms since the epoch.
         sentences: the last revision of each sentence that was put out, in order.
@@ -41,6 +42,7 @@ class MeetingChange:
     n: int
     log_id: str
     state: str | None = None
+    moved: tuple[str, int] | None = None
     status: MeetingStatus | None = None
     generation: int | None = None
     config: MeetingConfig | None = None

@@ -1,24 +1,21 @@
-"""The lane's transaction: what a batch of the stream did, and the states it led to, all of it or nothing.
-
-Every live event takes the next `seq` of its meeting under the lock of the meeting's row, which is held until the commit:
-so the events of a meeting are in commit order and have no gap.
-"""
+"""The lane's transaction: what a batch of the stream did, and the states it led to, all of it or nothing."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeGuard
 from uuid import UUID
 
-import orjson
 from sqlalchemy import Connection, text
 
 from operators.errors import Fenced
-from operators.model import CaptionStatus, Sentence, TranslationRequest
+from operators.model import Sentence
+from storage.captions import owe_new_languages, write_answers, write_requests
 from storage.changes import Answer, DeadLetter, MeetingChange
-from storage.records import Event, EventKind
+from storage.locked import LockedMeetings, json_rows
+from storage.records import Event
 
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -56,7 +53,7 @@ def commit(
         The live events written, to be published once the transaction is committed.
 
     Raises:
-        Fenced: another process has the lane.
+        Fenced: another process has the lane, or another lane one of its meetings.
     """
     # 1. Only the lane's present owner may write.
     held = connection.execute(text("select epoch from lanes where id = :lane for share"), {"lane": lane_id}).scalar()
@@ -64,33 +61,55 @@ def commit(
         raise Fenced(f"lane {lane_id} is at epoch {held}, this process at {epoch}")
     # 2. Lock the meetings, in one order everywhere.
     meetings = {c.meeting_id for c in changes} | {a.request.meeting_id for a in answers}
-    ledger = _Ledger(connection, meetings | {d.meeting_id for d in dead if _is_id(d.meeting_id)})
+    locked = LockedMeetings(connection, meetings | {d.meeting_id for d in dead if _is_id(d.meeting_id)})
+    for change in changes:
+        locked.check_owner(change.meeting_id, lane_id)
     for change in changes:
         for status in change.statuses if change.ended_at is None else change.statuses[:-1]:
-            ledger.event(change.meeting_id, "status", status)
+            locked.event(change.meeting_id, "status", status)
         for name, by in change.counters.items():
-            ledger.count(change.meeting_id, name, by)
+            locked.count(change.meeting_id, name, by)
+        # One that goes on does not stay timed out: only its counters know that it was.
+        for status in change.statuses:
+            if status["status"] == "timed_out":
+                locked.count(change.meeting_id, "timed_out")
     # 3. Sentences and who spoke them.
     _write_sentences(connection, changes)
     for change in changes:
         for sentence in change.sentences.values():
             if sentence.id not in change.retracted:
-                ledger.event(change.meeting_id, "sentence", sentence_payload(sentence))
+                locked.event(change.meeting_id, "sentence", sentence_payload(sentence))
         for retracted in change.retracted.values():
-            ledger.event(change.meeting_id, "retracted", {"id": retracted.id, "revision": retracted.revision})
+            locked.event(change.meeting_id, "retracted", {"id": retracted.id, "revision": retracted.revision})
     # 4. What is now owed, in every language.
-    _write_requests(connection, [r for c in changes for r in c.requests.values()], patience)
-    _owe_new_languages(connection, changes)
+    write_requests(connection, [r for c in changes for r in c.requests.values()], patience)
+    owe_new_languages(connection, changes)
     # 5. Answers, after the sentences they speak of.
-    _write_answers(connection, answers, ledger)
+    write_answers(connection, answers, locked)
     # 6. What could not be used.
-    _write_dead(connection, lane_id, dead, ledger)
-    # 7. The states, with everything they led to.
+    _write_dead(connection, lane_id, dead, locked)
+    # 7. The states, with everything they led to. The end of a meeting is its last event.
+    locked.tell_counters()
     for change in changes:
         if change.ended_at is not None:
-            ledger.event(change.meeting_id, "status", change.statuses[-1])
+            locked.event(change.meeting_id, "status", change.statuses[-1])
     _write_meetings(connection, changes)
-    return ledger.close()
+    return locked.close()
+
+
+def advance(connection: Connection, lane_id: str, epoch: int, meeting_ids: Sequence[str], log_id: str) -> None:
+    """Note of meetings that they need nothing of the log up to an id, in the caller's transaction.
+
+    Rows that are being written at this moment are left for the next time.
+    """
+    connection.execute(
+        text(
+            "with mine as (select m.id from meetings m join lanes l on l.id = m.lane_id where l.id = :lane"
+            " and l.epoch = :epoch and m.id = any(:ids) and m.state is not null order by m.id for update of m skip locked)"
+            " update meetings m set log_id = :log_id from mine where m.id = mine.id"
+        ),
+        {"lane": lane_id, "epoch": epoch, "ids": [UUID(m) for m in meeting_ids], "log_id": log_id},
+    )
 
 
 def pay(connection: Connection, answers: Sequence[Answer]) -> list[Event]:
@@ -99,9 +118,10 @@ def pay(connection: Connection, answers: Sequence[Answer]) -> list[Event]:
     Returns:
         The live events written, to be published once the transaction is committed.
     """
-    ledger = _Ledger(connection, {a.request.meeting_id for a in answers})
-    _write_answers(connection, answers, ledger)
-    return ledger.close()
+    locked = LockedMeetings(connection, {a.request.meeting_id for a in answers})
+    write_answers(connection, answers, locked)
+    locked.tell_counters()
+    return locked.close()
 
 
 def sentence_payload(sentence: Sentence) -> dict[str, Any]:
@@ -116,68 +136,6 @@ def sentence_payload(sentence: Sentence) -> dict[str, Any]:
         "boundary": str(sentence.boundary),
         "language": sentence.language,
     }
-
-
-class _Ledger:
-    """The locked meetings of a transaction: gives out each one's next seqs and gathers its counters."""
-
-    def __init__(self, connection: Connection, meeting_ids: Iterable[str]) -> None:
-        self._connection = connection
-        rows = connection.execute(
-            text("select id, team_id, status, seq, counters from meetings where id = any(:ids) order by id for update"),
-            {"ids": [UUID(m) for m in meeting_ids]},
-        )
-        self._seq: dict[str, int] = {}
-        self._team: dict[str, str] = {}
-        self._counters: dict[str, dict[str, int]] = {}
-        self._paused: set[str] = set()
-        for row in rows:
-            if row.status == "paused":
-                self._paused.add(str(row.id))
-            self._seq[str(row.id)], self._team[str(row.id)] = row.seq, row.team_id
-            self._counters[str(row.id)] = row.counters
-        self._changed: set[str] = set()
-        self._events: list[Event] = []
-
-    def event(self, meeting_id: str, kind: EventKind, payload: dict[str, Any]) -> None:
-        if meeting_id in self._paused and payload.get("status") == "live":
-            # It was paused before its lane saw it begin, and stays so.
-            return
-        self._seq[meeting_id] += 1
-        self._changed.add(meeting_id)
-        self._events.append(Event(self._team[meeting_id], meeting_id, self._seq[meeting_id], kind, payload))
-
-    def count(self, meeting_id: str, name: str, by: int = 1) -> None:
-        """Count something; what belongs to no meeting has its own rows."""
-        if meeting_id not in self._counters:
-            return
-        counters = self._counters[meeting_id]
-        counters[name] = counters.get(name, 0) + by
-        self._changed.add(meeting_id)
-
-    def close(self) -> list[Event]:
-        if self._changed:
-            self._connection.execute(
-                text("update meetings set seq = :seq, counters = cast(:counters as jsonb) where id = :id"),
-                [
-                    {"id": UUID(m), "seq": self._seq[m], "counters": orjson.dumps(self._counters[m]).decode()}
-                    for m in self._changed
-                ],
-            )
-        if self._events:
-            self._connection.execute(
-                text(
-                    "insert into outbox (team_id, meeting_id, seq, kind, payload)"
-                    " select * from jsonb_to_recordset(cast(:rows as jsonb))"
-                    " as r(team_id text, meeting_id uuid, seq bigint, kind text, payload jsonb)"
-                ),
-                {"rows": orjson.dumps(self._events).decode()},
-            )
-        return self._events
-
-
-def _rows(rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    return {"rows": orjson.dumps(rows).decode()}
 
 
 def _write_sentences(connection: Connection, changes: Sequence[MeetingChange]) -> None:
@@ -205,7 +163,7 @@ def _write_sentences(connection: Connection, changes: Sequence[MeetingChange]) -
                 " boundary = excluded.boundary, language = excluded.language, retracted = false"
                 " where sentences.revision <= excluded.revision"
             ),
-            _rows(rows),
+            json_rows(rows),
         )
         connection.execute(
             text(
@@ -213,7 +171,7 @@ def _write_sentences(connection: Connection, changes: Sequence[MeetingChange]) -
                 " select distinct team_id, meeting_id, speaker from jsonb_to_recordset(cast(:rows as jsonb))"
                 " as r(team_id text, meeting_id uuid, speaker text) on conflict do nothing"
             ),
-            _rows(rows),
+            json_rows(rows),
         )
     gone = [
         {"meeting_id": c.meeting_id, "id": r.id, "revision": r.revision} for c in changes for r in c.retracted.values()
@@ -225,143 +183,15 @@ def _write_sentences(connection: Connection, changes: Sequence[MeetingChange]) -
                 " from jsonb_to_recordset(cast(:rows as jsonb)) as r(meeting_id uuid, id text, revision int)"
                 " where s.meeting_id = r.meeting_id and s.id = r.id and s.revision < r.revision"
             ),
-            _rows(gone),
+            json_rows(gone),
         )
-
-
-def _write_requests(connection: Connection, requests: Sequence[TranslationRequest], patience: float) -> None:
-    if not requests:
-        return
-    rows = [
-        {
-            "team_id": r.team_id,
-            "meeting_id": r.meeting_id,
-            "sentence_id": r.sentence_id,
-            "language": r.language,
-            "revision": r.revision,
-        }
-        for r in requests
-    ]
-    connection.execute(
-        text(
-            "insert into captions (team_id, meeting_id, sentence_id, language, revision, status, due_at)"
-            " select team_id, meeting_id, sentence_id, language, revision, 'owed', now() + :patience * interval '1 s'"
-            " from jsonb_to_recordset(cast(:rows as jsonb))"
-            " as r(team_id text, meeting_id uuid, sentence_id text, language text, revision int)"
-            " on conflict (meeting_id, sentence_id, language) do update set revision = excluded.revision,"
-            " status = 'owed', text = null, engine = null, reason = null, due_at = excluded.due_at"
-            " where captions.revision < excluded.revision"
-        ),
-        {**_rows(rows), "patience": patience},
-    )
-
-
-def _owe_new_languages(connection: Connection, changes: Sequence[MeetingChange]) -> None:
-    """A language added while the meeting runs is owed for everything said before, too."""
-    for change in changes:
-        if change.config is None or not change.config_changed:
-            continue
-        connection.execute(
-            text(
-                "insert into captions (team_id, meeting_id, sentence_id, language, revision, status, due_at)"
-                " select s.team_id, s.meeting_id, s.id, l.language, s.revision, 'owed', now()"
-                " from sentences s cross join unnest(cast(:languages as text[])) as l(language)"
-                " where s.meeting_id = :meeting_id and not s.retracted on conflict do nothing"
-            ),
-            {"meeting_id": UUID(change.meeting_id), "languages": list(change.config.target_languages)},
-        )
-
-
-def _write_answers(connection: Connection, answers: Sequence[Answer], ledger: _Ledger) -> None:
-    if not answers:
-        return
-    rows = [
-        {
-            "k": k,
-            "meeting_id": a.request.meeting_id,
-            "sentence_id": a.request.sentence_id,
-            "language": a.request.language,
-            "revision": a.request.revision,
-            "asked": a.asked,
-        }
-        for k, a in enumerate(answers)
-    ]
-    # Every call counts, even where its answer came too late for the text it speaks of.
-    connection.execute(
-        text(
-            "update captions c set asked = c.asked + r.asked from"
-            " (select meeting_id, sentence_id, language, sum(asked)::int as asked"
-            " from jsonb_to_recordset(cast(:rows as jsonb))"
-            " as r(meeting_id uuid, sentence_id text, language text, asked int) group by 1, 2, 3) r"
-            " where c.meeting_id = r.meeting_id and c.sentence_id = r.sentence_id and c.language = r.language"
-        ),
-        _rows(rows),
-    )
-    # An answer counts only for the revision that is owed, of a sentence that still stands.
-    current = {
-        row.k
-        for row in connection.execute(
-            text(
-                "select r.k from jsonb_to_recordset(cast(:rows as jsonb))"
-                " as r(k int, meeting_id uuid, sentence_id text, language text, revision int)"
-                " join captions c on c.meeting_id = r.meeting_id and c.sentence_id = r.sentence_id"
-                " and c.language = r.language and c.revision = r.revision and c.status = 'owed'"
-                " join sentences s on s.meeting_id = r.meeting_id and s.id = r.sentence_id and not s.retracted"
-                " order by c.meeting_id, c.sentence_id, c.language for update of c"
-            ),
-            _rows(rows),
-        )
-    }
-    written: list[dict[str, Any]] = []
-    for k, answer in enumerate(answers):
-        request, translation = answer.request, answer.translation
-        if k not in current:
-            ledger.count(request.meeting_id, "superseded")
-            continue
-        status = translation.status if translation else CaptionStatus.OWED
-        if translation and translation.cached:
-            ledger.count(request.meeting_id, "cached")
-        ledger.count(request.meeting_id, str(status))
-        written.append(
-            {
-                "meeting_id": request.meeting_id,
-                "sentence_id": request.sentence_id,
-                "language": request.language,
-                "revision": request.revision,
-                "status": str(status),
-                "text": translation.text if translation else None,
-                "engine": translation.engine if translation else None,
-                "reason": translation.reason if translation else answer.reason,
-            }
-        )
-    if not written:
-        return
-    versions = {
-        (str(row.meeting_id), row.sentence_id, row.language): row.version
-        for row in connection.execute(
-            text(
-                "update captions c set status = r.status, text = r.text, engine = r.engine, reason = r.reason,"
-                " version = c.version + (r.status <> 'owed')::int,"
-                " due_at = case when r.status = 'owed' then now() end"
-                " from jsonb_to_recordset(cast(:rows as jsonb)) as r(meeting_id uuid, sentence_id text, language text,"
-                " status text, text text, engine text, reason text)"
-                " where c.meeting_id = r.meeting_id and c.sentence_id = r.sentence_id and c.language = r.language"
-                " returning c.meeting_id, c.sentence_id, c.language, c.version"
-            ),
-            _rows(written),
-        )
-    }
-    for row in written:
-        meeting_id = row.pop("meeting_id")
-        version = versions[meeting_id, row["sentence_id"], row["language"]]
-        ledger.event(meeting_id, "caption", {**row, "version": version})
 
 
 def _is_id(meeting_id: str | None) -> TypeGuard[str]:
     return meeting_id is not None and _ID.fullmatch(meeting_id) is not None
 
 
-def _write_dead(connection: Connection, lane_id: str, dead: Sequence[DeadLetter], ledger: _Ledger) -> None:
+def _write_dead(connection: Connection, lane_id: str, dead: Sequence[DeadLetter], locked: LockedMeetings) -> None:
     if dead:
         rows = [
             {
@@ -382,10 +212,10 @@ def _write_dead(connection: Connection, lane_id: str, dead: Sequence[DeadLetter]
                 " as r(team_id text, meeting_id uuid, log_id text, reason text, fields jsonb)"
                 " left join teams t on t.id = r.team_id on conflict (lane_id, log_id) do nothing returning meeting_id"
             ),
-            {"lane": lane_id, **_rows(rows)},
+            {"lane": lane_id, **json_rows(rows)},
         )
         for row in kept:
-            ledger.count(str(row.meeting_id), "dead")
+            locked.count(str(row.meeting_id), "dead")
 
 
 def _when(ms: int | None) -> datetime | None:
@@ -397,7 +227,9 @@ def _write_meetings(connection: Connection, changes: Sequence[MeetingChange]) ->
         return
     connection.execute(
         text(
-            "update meetings set n = :n, log_id = :log_id, accepted = greatest(accepted, :n),"
+            "update meetings set n = :n, log_id = :log_id, lane_id = coalesce(:lane, lane_id),"
+            " moves = coalesce(:moves, moves),"
+            " accepted = greatest(accepted, :n),"
             # A meeting may be paused before its lane has seen it begin.
             " state = cast(:state as jsonb),"
             " status = case when :status = 'live' and status = 'paused' then status else coalesce(:status, status) end,"
@@ -412,6 +244,8 @@ def _write_meetings(connection: Connection, changes: Sequence[MeetingChange]) ->
                 "id": UUID(c.meeting_id),
                 "n": c.n,
                 "log_id": c.log_id,
+                "lane": c.moved[0] if c.moved else None,
+                "moves": c.moved[1] if c.moved else None,
                 "state": c.state,
                 "status": c.status,
                 "generation": c.generation,

@@ -13,8 +13,8 @@ def lane(lane_id: str) -> str:
 def meeting(meeting_id: str) -> str:
     """What the door knows of a meeting, a hash. It expires a day after the last call that found the meeting open.
 
-    Fields: `team_id`, `meeting_id`, `lane`, `clock`, `status` (`open`, `paused`, `ended`), `n` (the last ordinal),
-    `generation`, `began_at` and `last_at` (ms, arrival of the first and of the last entry), `config` (JSON), `started_n`
+    Fields: `team_id`, `meeting_id`, `lane`, `clock`, `status` (`open`, `paused`, `ended`, `failed`), `n` (the last
+    ordinal), `moves`, `generation`, `began_at` and `last_at` (ms, arrival of the first and of the last entry), `config` (JSON), `started_n`
     and `started_id` (the first entry), and `lease_until` (ms, recorded clocks only).
     """
     return f"meeting:{meeting_id}"
@@ -33,3 +33,13 @@ def live(meeting_id: str) -> str:
 def published(meeting_id: str) -> str:
     """How far a meeting's live events are published, a `seq` that expires after a day: the relay sends what comes after."""
     return f"published:{meeting_id}"
+
+
+def measured() -> str:
+    """The processes that measure themselves, a sorted set of their `snapshot` names by when each was last renewed (ms)."""
+    return "measured"
+
+
+def snapshot(name: str) -> str:
+    """What a process measured, as JSON. It expires half a minute after the process last renewed it."""
+    return f"measured:{name}"

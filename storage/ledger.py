@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from uuid import UUID
 
 import structlog
-from sqlalchemy import ARRAY, BigInteger, Uuid, bindparam, text
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import ARRAY, BigInteger, Uuid, bindparam, insert, select, text, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from storage.tables import meetings, outbox
 
 INTERVAL_S = 1.0
 """How often ordinals are noted: what was accepted since can't be counted if Redis and this process go at once."""
@@ -114,21 +115,37 @@ async def note_accepted(conn: AsyncConnection, accepted: Mapping[UUID, int]) -> 
 
 
 async def note_counts(conn: AsyncConnection, counts: Mapping[UUID, Mapping[str, int]]) -> dict[UUID, Counter[str]]:
-    """Add to the counters of meetings, whosever they are. Rows that a lane is writing are left out.
+    """Add to the counters of meetings, whosever they are, with a live event of each; the relay publishes those.
+
+    Rows that a lane is writing are left out.
 
     Returns:
         What was added, by meeting.
     """
-    statement = text("select id, counters from meetings where id = any(:ids) order by id for update skip locked")
-    statement = statement.bindparams(bindparam("ids", type_=ARRAY(Uuid))).columns(id=Uuid, counters=JSONB)
+    rows = await conn.execute(
+        select(meetings.c.id, meetings.c.counters)
+        .where(meetings.c.id.in_(list(counts)))
+        .order_by(meetings.c.id)
+        .with_for_update(skip_locked=True)
+    )
     added: dict[UUID, Counter[str]] = {}
-    for row in (await conn.execute(statement, {"ids": list(counts)})).all():
+    for row in rows.all():
         added[row.id] = Counter(counts[row.id])
-        values = {"id": row.id, "counters": dict(Counter(row.counters) + added[row.id])}
-        await conn.execute(
-            text("update meetings set counters = :counters where id = :id").bindparams(
-                bindparam("counters", type_=JSONB), bindparam("id", type_=Uuid)
-            ),
-            values,
-        )
+        await set_counters(conn, row.id, dict(Counter(row.counters) + added[row.id]))
     return added
+
+
+async def set_counters(conn: AsyncConnection, meeting_id: UUID, counters: Mapping[str, int]) -> None:
+    """Write what a meeting counts, and a live event that tells of it. The caller holds the lock of the meeting's row."""
+    row = (
+        await conn.execute(
+            update(meetings)
+            .where(meetings.c.id == meeting_id)
+            .values(counters=counters, seq=meetings.c.seq + 1)
+            .returning(meetings.c.team_id, meetings.c.seq, meetings.c.status)
+        )
+    ).one()
+    payload = {"status": row.status, "counters": counters}
+    await conn.execute(
+        insert(outbox).values(team_id=row.team_id, meeting_id=meeting_id, seq=row.seq, kind="status", payload=payload)
+    )

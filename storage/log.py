@@ -36,7 +36,7 @@ IDLE_TIMEOUT_MS = DELAYS_MS[-1]
 LEASE_MS = 300_000
 """How long a recorded meeting stays open without a word from its importer."""
 RETENTION_S = 24 * 3600
-"""How long the door remembers a meeting after the last call that found it open."""
+"""How long the door remembers a meeting after the last call that found it open; an hour, once it has ended."""
 MAX_BLOCK_MS = 5_000
 """The longest one read waits for entries: well below the time after which a connection counts as dead."""
 
@@ -56,7 +56,7 @@ class NewEvent:
 class Appended:
     """What became of an event. `n` is its ordinal (of the first time, for a repeat), `log_id` its id in the stream.
 
-    `reason` says why it was refused: `ended`, `paused`, or `no_time` (a recorded meeting's event without `at`).
+    `reason` says why it was refused: `ended`, `failed`, `paused`, or `no_time` (a recorded meeting's event without `at`).
     """
 
     event_id: str
@@ -70,7 +70,7 @@ class Appended:
 class LogInfo:
     """What the door knows of a meeting. Times are ms; `config` is the newest one accepted."""
 
-    status: Literal["open", "paused", "ended"]
+    status: Literal["open", "paused", "ended", "failed"]
     n: int
     lane: str
     clock: Clock
@@ -103,6 +103,7 @@ class Log:
         self._append = cast(_Script, redis.register_script(scripts.APPEND))
         self._switch = cast(_Script, redis.register_script(scripts.SWITCH))
         self._reseed = cast(_Script, redis.register_script(scripts.RESEED))
+        self._move = cast(_Script, redis.register_script(scripts.MOVE))
 
     async def open(
         self,
@@ -116,6 +117,7 @@ class Log:
         n: int = 0,
         generation: int = 1,
         began_at: int | None = None,
+        moves: int = 0,
     ) -> Appended:
         """Open a meeting's log in a lane with its `started` entry. A meeting that is known is left as it is.
 
@@ -123,6 +125,7 @@ class Log:
             at: ms; when a recording begins. A live clock takes Redis' own time.
             n: the last ordinal given out already, where Redis forgot the meeting.
             began_at: ms; when it first began, where that was before.
+            moves: how often it went on in another lane.
 
         Raises:
             Invalid: a recorded meeting without `at`.
@@ -132,7 +135,18 @@ class Log:
             raise Invalid("at", "must be given for a recorded clock, in ms since the Unix epoch")
         start = "" if clock is Clock.LIVE or at is None else str(at)
         began = "" if began_at is None else str(began_at)
-        arguments = [team_id, meeting_id, lane, clock.value, config.model_dump_json(), start, n, generation, began]
+        arguments = [
+            team_id,
+            meeting_id,
+            lane,
+            clock.value,
+            config.model_dump_json(),
+            start,
+            n,
+            generation,
+            began,
+            moves,
+        ]
         outcome, ordinal, log_id = await self._run(self._open, meeting_id, arguments)
         return Appended(f"started-{generation}", outcome, int(ordinal), log_id)
 
@@ -178,6 +192,23 @@ class Log:
         """Take chunks again. Raises as `pause` does."""
         await self._change(meeting_id, "paused", "open")
 
+    async def move(self, meeting_id: str, lane: str) -> bool:
+        """Let a meeting go on in another lane: what is accepted from now on is in that one's log.
+
+        Returns:
+            Whether it moves; not if it is there already.
+
+        Raises:
+            Refused: the meeting ended.
+            Unknown, Unavailable: as `append`.
+        """
+        found = await self._run(self._move, meeting_id, [lane])
+        if found is None:
+            raise Unknown(f"the log knows no meeting {meeting_id}")
+        if found == "ended":
+            raise Refused("ended", "the meeting is over; there is nothing to move")
+        return found == "moved"
+
     async def info(self, meeting_id: str) -> LogInfo | None:
         """What the door knows of a meeting, or None.
 
@@ -192,7 +223,7 @@ class Log:
             return None
         lease = fields.get("lease_until")
         return LogInfo(
-            status=cast(Literal["open", "paused", "ended"], fields["status"]),
+            status=cast(Literal["open", "paused", "ended", "failed"], fields["status"]),
             n=int(fields["n"]),
             lane=fields["lane"],
             clock=Clock(fields["clock"]),
@@ -202,8 +233,8 @@ class Log:
             config=MeetingConfig.model_validate_json(fields["config"]),
         )
 
-    async def reseed(self, meeting_id: str, n: int, generation: int = 1) -> int:
-        """Raise a meeting's last ordinal to at least `n`, so that none is given out twice, and its generation likewise.
+    async def reseed(self, meeting_id: str, n: int, generation: int = 1, moves: int = 0) -> int:
+        """Raise a meeting's last ordinal to at least `n`, so that none is given out twice; generation and moves likewise.
 
         Returns:
             By how much it was raised.
@@ -211,7 +242,7 @@ class Log:
         Raises:
             Unknown, Unavailable: as `append`.
         """
-        raised = await self._run(self._reseed, meeting_id, [n, generation], bare=True)
+        raised = await self._run(self._reseed, meeting_id, [n, generation, moves], bare=True)
         if raised is None:
             raise Unknown(f"the log knows no meeting {meeting_id}")
         return int(raised)
@@ -220,8 +251,8 @@ class Log:
         found = await self._run(self._switch, meeting_id, [before, after], bare=True)
         if found is None:
             raise Unknown(f"the log knows no meeting {meeting_id}")
-        if found == "ended":
-            raise Refused("ended", "the meeting is over; start a new one")
+        if found in ("ended", "failed"):
+            raise Refused(found, "the meeting is over; start a new one")
 
     async def _run(
         self, script: _Script, meeting_id: str, arguments: Sequence[str | int], *, bare: bool = False
@@ -230,6 +261,11 @@ class Log:
         try:
             return await script([keys.meeting(meeting_id), keys.seen_events(meeting_id)], [*head, *arguments])
         except _UNREACHABLE as error:
+            raise _unavailable(error) from error
+        except redis.ResponseError as error:
+            # Its disk is full or broken: it takes nothing until that is mended.
+            if not str(error).startswith("MISCONF"):
+                raise
             raise _unavailable(error) from error
 
 
@@ -244,6 +280,7 @@ class LogReader:
     def __init__(self, redis: redis.Redis, lane: str) -> None:
         self._redis = redis
         self._key = keys.lane(lane)
+        self._switch = redis.register_script(scripts.SWITCH)
 
     def read(self, after: str, count: int, block_ms: int | None = None) -> list[tuple[str, dict[str, str]]]:
         """The next entries after an id, oldest first, each as its id and its fields.
@@ -260,6 +297,27 @@ class LogReader:
         )
         return [(log_id, fields) for _, entries in answer for log_id, fields in entries]
 
+    def span(self, first: str, last: str, count: int) -> list[tuple[str, dict[str, str]]]:
+        """The entries from an id up to and with another, oldest first.
+
+        Args:
+            first, last: ids of the stream; `(` before one leaves itself out.
+            count: how many at most.
+        """
+        return cast(list[tuple[str, dict[str, str]]], self._redis.xrange(self._key, first, last, count))
+
+    def last_id(self) -> str:
+        """The id of the newest entry that was ever in the stream; `0-0` where there was none."""
+        try:
+            return str(self._redis.xinfo_stream(self._key)["last-generated-id"])
+        except redis.ResponseError:  # There is no such stream.
+            return "0-0"
+
+    def fail(self, meeting_id: str) -> None:
+        """Refuse everything of a meeting from now on: it can't go on."""
+        for status in ("open", "paused"):
+            self._switch([keys.meeting(meeting_id)], [status, "failed"])
+
     def now_ms(self) -> int:
         """Redis' own time (ms), by which live entries are stamped."""
         seconds, micros = self._redis.time()
@@ -272,6 +330,16 @@ class LogReader:
     def length(self) -> int:
         """How many entries the stream holds."""
         return self._redis.xlen(self._key)
+
+
+def order(log_id: str) -> tuple[int, int]:
+    """What ids of a stream are compared by.
+
+    >>> order("1700000000000-3") < order("1700000000000-10")
+    True
+    """
+    milliseconds, _, sequence = log_id.partition("-")
+    return int(milliseconds), int(sequence or 0)
 
 
 def before(log_id: str) -> str:

@@ -12,18 +12,19 @@ from typing import Any, Literal
 from uuid import UUID
 
 import structlog
-from sqlalchemy import RowMapping, func, select, tuple_, update
+from sqlalchemy import RowMapping, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from uuid6 import uuid7
 
-from operators.errors import Invalid, Refused, Unavailable, Unknown
+from operators.errors import Invalid, Overloaded, Refused, Unavailable, Unknown
 from operators.model import Clock, Ended, MeetingConfig
-from storage.ledger import Known, Ledger
+from storage import teams
+from storage.ledger import Known, Ledger, set_counters
 from storage.log import Appended, Behind, Log, NewEvent
-from storage.placement import place
+from storage.placement import check_target, place
 from storage.records import OPEN_STATUSES, MeetingRecord, MeetingStatus
-from storage.tables import captions, meetings, outbox, sentences
+from storage.tables import meetings, outbox
 
 _logger = structlog.get_logger(__name__)
 _COLUMNS = [column for column in meetings.c if column.name != "state"]
@@ -110,27 +111,6 @@ async def open_meetings(conn: AsyncConnection) -> list[MeetingRecord]:
     return [_record(row) for row in (await conn.execute(statement)).mappings()]
 
 
-async def owed_count(conn: AsyncConnection, team_id: str, meeting_id: UUID) -> int:
-    """How many captions of a team's meeting are still owed."""
-    return (await owed_counts(conn, team_id, [meeting_id])).get(meeting_id, 0)
-
-
-async def owed_counts(conn: AsyncConnection, team_id: str, meeting_ids: Sequence[UUID]) -> dict[UUID, int]:
-    """How many captions are still owed, of each of a team's meetings that owes any."""
-    statement = (
-        select(captions.c.meeting_id, func.count())
-        .select_from(captions.join(sentences))
-        .where(
-            captions.c.team_id == team_id,
-            captions.c.meeting_id.in_(meeting_ids),
-            captions.c.status == "owed",
-            ~sentences.c.retracted,
-        )
-        .group_by(captions.c.meeting_id)
-    )
-    return dict((await conn.execute(statement)).tuples().all())
-
-
 class Meetings:
     """Opens, feeds and ends meetings.
 
@@ -153,31 +133,41 @@ class Meetings:
         clock: Clock,
         config: MeetingConfig,
         at: int | None = None,
+        max_live: int | None = None,
     ) -> tuple[MeetingRecord, bool]:
         """Begin a meeting on the least loaded lane of its kind. Opening the same external id again finds it.
 
         Args:
             at: ms; when a recording begins.
+            max_live: how many meetings with a live clock the team may have at once; None for any number.
 
         Returns:
             The meeting, and whether it is new.
 
         Raises:
             Invalid: a recorded clock without `at`.
+            Overloaded: the team has as many live meetings as it may. That is counted.
             Unavailable: there is no lane, or the log can't take it at the moment. Repeating the call is safe.
         """
         if clock is Clock.RECORDED and at is None:
             raise Invalid("at", "must be given for a recorded clock, in ms since the Unix epoch")
-        async with self._engine.begin() as conn:
-            record, new = await create(
-                conn,
-                team_id=team_id,
-                external_id=external_id,
-                title=title,
-                clock=clock,
-                config=config,
-                lane_id=await place(conn, "live" if clock is Clock.LIVE else "batch"),
-            )
+        try:
+            async with self._engine.begin() as conn:
+                if clock is Clock.LIVE and max_live is not None:
+                    await teams.admit(conn, team_id, external_id, max_live)
+                record, new = await create(
+                    conn,
+                    team_id=team_id,
+                    external_id=external_id,
+                    title=title,
+                    clock=clock,
+                    config=config,
+                    lane_id=await place(conn, "live" if clock is Clock.LIVE else "batch"),
+                )
+        except Overloaded as error:
+            async with self._engine.begin() as conn:
+                await teams.count_refusal(conn, team_id, error.reason)
+            raise
         # Without its first entry's id a meeting was not opened, or a crash came before that was noted: both mend here.
         if record.log_id is None:
             await self._restore(team_id, record.id, at)
@@ -201,9 +191,8 @@ class Meetings:
         except (Unknown, Behind):
             # Redis lost the meeting, or forgot it a day after its last entry.
             at = next((event.at for event in events if event.at is not None), None)
-            if not await self._restore(team_id, meeting_id, at):
-                ended = [Appended(event.event_id, "refused", reason="ended") for event in events]
-                return self._counted(meeting_id, ended)
+            if over := await self._restore(team_id, meeting_id, at):
+                return self._counted(meeting_id, [Appended(e.event_id, "refused", reason=over) for e in events])
             known = await self._know(team_id, meeting_id)
             try:
                 answers = await self._log.append(str(meeting_id), events, least=known.accepted)
@@ -257,6 +246,28 @@ class Meetings:
         at = info.last_at if info is not None else int(time.time() * 1000)
         await self.append(team_id, meeting_id, [NewEvent(f"ended-{uuid7()}", Ended(reason=reason), at)])
 
+    async def move(self, team_id: str, meeting_id: UUID, lane_id: str) -> bool:
+        """Let a team's meeting go on in another lane. It loses nothing, and its rows are the same as if it had stayed.
+
+        Returns:
+            Whether it moves; not if it is there already.
+
+        Raises:
+            Unknown: the team has no such meeting, or there is no such lane.
+            Invalid: the lane is of the wrong kind, or takes no meetings.
+            Refused: the meeting is over.
+            Unavailable: the log can't be reached.
+        """
+        async with self._engine.connect() as conn:
+            record = await get(conn, team_id, meeting_id)
+            await check_target(conn, lane_id, "live" if record.clock is Clock.LIVE else "batch")
+        try:
+            return await self._log.move(str(meeting_id), lane_id)
+        except Unknown:
+            if over := await self._restore(team_id, meeting_id, None):
+                raise Refused(over, "the meeting is over; there is nothing to move") from None
+            return await self._log.move(str(meeting_id), lane_id)
+
     async def reconcile(self) -> dict[UUID, int]:
         """Compare every open meeting with the log, and mend what Redis lost. To be called at the start.
 
@@ -295,8 +306,8 @@ class Meetings:
         try:
             await switch(str(meeting_id))
         except Unknown:
-            if not await self._restore(team_id, meeting_id, None):
-                raise Refused("ended", "the meeting is over; start a new one") from None
+            if over := await self._restore(team_id, meeting_id, None):
+                raise Refused(over, "the meeting is over; start a new one") from None
             await switch(str(meeting_id))
         async with self._engine.begin() as conn:
             record = await get(conn, team_id, meeting_id, lock=True)
@@ -317,17 +328,17 @@ class Meetings:
             raise Unknown(f"there is no meeting {meeting_id}")
         return known
 
-    async def _restore(self, team_id: str, meeting_id: UUID, at: int | None) -> bool:
+    async def _restore(self, team_id: str, meeting_id: UUID, at: int | None) -> str | None:
         """Open a meeting's log where Redis does not know it, or raise its ordinal to what was accepted. Count the loss.
 
         Returns:
-            Whether the meeting may go on: not if it has ended.
+            Why the meeting takes nothing more (`ended`, `failed`); None where it goes on.
         """
         async with self._engine.begin() as conn:
             # The row's lock: one at a time, so that nothing is counted twice.
             record = await get(conn, team_id, meeting_id, lock=True)
-            if record.status == "ended":
-                return False
+            if record.status in ("ended", "failed"):
+                return record.status
             mine = self._ledger.get(meeting_id)
             accepted = max(record.n, record.accepted, mine.accepted if mine else 0)
             info = await self._log.info(str(meeting_id))
@@ -343,19 +354,21 @@ class Meetings:
                     n=accepted,
                     generation=record.generation + (1 if accepted else 0),
                     began_at=None if record.began_at is None else round(record.began_at.timestamp() * 1000),
+                    moves=record.moves,
                 )
                 values["log_id"] = record.log_id or opened.log_id
             if info is None and record.status == "paused":
                 await self._log.pause(str(meeting_id))
             if info is not None:
-                await self._log.reseed(str(meeting_id), accepted, record.generation)
+                await self._log.reseed(str(meeting_id), accepted, record.generation, record.moves)
             lost = accepted - max(record.n, info.n if info else 0)
             if lost > 0:
-                values["counters"] = record.counters | {"lost": record.counters.get("lost", 0) + lost}
+                counters = record.counters | {"lost": record.counters.get("lost", 0) + lost}
+                await set_counters(conn, meeting_id, counters)
                 _logger.error("log.lost", meeting_id=str(meeting_id), entries=lost)
             await _update(conn, team_id, meeting_id, **values)
         self._ledger.note(team_id, meeting_id, accepted, stored=True)
-        return True
+        return None
 
 
 async def _update(conn: AsyncConnection, team_id: str, meeting_id: UUID, **values: Any) -> None:

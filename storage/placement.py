@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import count
 from typing import Any, Literal
 
 from sqlalchemy import Select, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from operators.errors import Unavailable
+from operators.errors import Invalid, Refused, Unavailable, Unknown
 from storage.records import OPEN_STATUSES
 from storage.tables import lanes, meetings
 
 LaneKind = Literal["live", "batch"]
+ALWAYS: frozenset[LaneKind] = frozenset({"live"})
+"""The kinds whose lanes run whether there are meetings for them or not: a live one must not wait for its lane."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,54 @@ async def ensure_lane(conn: AsyncConnection, lane_id: str, kind: LaneKind) -> No
 async def retire_others(conn: AsyncConnection, kept: Collection[str]) -> None:
     """Give no new meetings to any lane but these."""
     await conn.execute(update(lanes).where(lanes.c.id.not_in(kept)).values(retired=True))
+
+
+async def add_lane(conn: AsyncConnection, kind: LaneKind) -> str:
+    """Add a lane of a kind: one that was retired last, or a new one. Whoever supervises the lanes starts it.
+
+    Returns:
+        Its id.
+    """
+    # One at a time, so that two never take the same number.
+    await conn.execute(select(func.pg_advisory_xact_lock(func.hashtext("parley.lanes"))))
+    known = {lane.id: lane for lane in await list_lanes(conn) if lane.kind == kind}
+    free = (f"{kind}-{k}" for k in count(1))
+    lane_id = next(one for one in free if one not in known or known[one].retired)
+    await ensure_lane(conn, lane_id, kind)
+    return lane_id
+
+
+async def retire_lane(conn: AsyncConnection, lane_id: str) -> None:
+    """Give no new meetings to a lane; its open ones go on in others.
+
+    Raises:
+        Unknown: there is no such lane.
+        Refused: it is the last of its kind.
+    """
+    await conn.execute(select(func.pg_advisory_xact_lock(func.hashtext("parley.lanes"))))
+    known = {lane.id: lane for lane in await list_lanes(conn)}
+    if lane_id not in known:
+        raise Unknown(f"there is no lane {lane_id}")
+    kind = known[lane_id].kind
+    if not any(lane.kind == kind and not lane.retired for lane in known.values() if lane.id != lane_id):
+        raise Refused("last", f"it is the last {kind} lane: add another first")
+    await conn.execute(update(lanes).where(lanes.c.id == lane_id).values(retired=True))
+
+
+async def check_target(conn: AsyncConnection, lane_id: str, kind: LaneKind) -> None:
+    """Whether a meeting of a kind may move to a lane.
+
+    Raises:
+        Unknown: there is no such lane.
+        Invalid: it is of the other kind, or takes no meetings.
+    """
+    row = (await conn.execute(select(lanes.c.kind, lanes.c.retired).where(lanes.c.id == lane_id))).one_or_none()
+    if row is None:
+        raise Unknown(f"there is no lane {lane_id}")
+    if row.kind != kind:
+        raise Invalid("lane", f"must be a {kind} lane, for that is what the meeting's clock needs")
+    if row.retired:
+        raise Invalid("lane", "must be one that takes meetings: this one is being drained, or has been")
 
 
 async def list_lanes(conn: AsyncConnection) -> list[LaneRecord]:

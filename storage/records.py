@@ -11,14 +11,22 @@ from operators.model import CaptionStatus, Clock, MeetingConfig
 
 DEFAULT_TEAM = "default"
 
-MeetingStatus = Literal["created", "live", "paused", "ended", "timed_out"]
+MeetingStatus = Literal["created", "live", "paused", "ended", "timed_out", "failed"]
 OPEN_STATUSES: tuple[MeetingStatus, ...] = ("created", "live", "paused")
+OVER_STATUSES: tuple[MeetingStatus, ...] = ("ended", "timed_out", "failed")
+"""Of these only `timed_out` may pass: speech begins the meeting's next generation."""
+PLAIN_COUNTERS = frozenset({"translated", "same", "cached", "timed_out"})
+"""What a meeting counts that is as it should be. The rest is trouble, and a live event tells of each change of it."""
 EventKind = Literal["sentence", "retracted", "caption", "status"]
 
 
 @dataclass(frozen=True, slots=True)
 class MeetingRecord:
-    """A meeting. `n` is the last committed ordinal, `accepted` the last one known to be accepted, `seq` the last live event's."""
+    """A meeting.
+
+    `n` is the last committed ordinal, `accepted` the last one known to be accepted, `moves` counts its changes of lane,
+    `seq` is the last live event's.
+    """
 
     id: UUID
     team_id: str
@@ -31,6 +39,7 @@ class MeetingRecord:
     generation: int
     n: int
     log_id: str | None
+    moves: int
     accepted: int
     counters: dict[str, int]
     seq: int

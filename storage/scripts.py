@@ -1,6 +1,6 @@
 """The Lua scripts of the log's one door. Redis runs each as one step: nothing comes between its reads and its writes.
 
-Both are composed of the same function `add`, which stamps an entry and writes it to the lane's stream.
+Those that write entries are composed of the same functions: `write` adds one to a lane's stream, `add` stamps it first.
 """
 
 from __future__ import annotations
@@ -19,12 +19,15 @@ local function whole(number)
   return string.format('%d', number)
 end
 
+local function write(lane, n, event_id, kind, arrived_at, payload)
+  local known = redis.call('HMGET', key, 'team_id', 'meeting_id')
+  return redis.call('XADD', lane_prefix .. lane, '*', 'schema', schema, 'team_id', known[1], 'meeting_id', known[2],
+    'n', whole(n), 'event_id', event_id, 'kind', kind, 'arrived_at', whole(arrived_at), 'payload', payload)
+end
+
 local function add(event_id, kind, arrived_at, payload)
-  local known = redis.call('HMGET', key, 'team_id', 'lane', 'meeting_id')
   local n = redis.call('HINCRBY', key, 'n', 1)
-  local log_id = redis.call('XADD', lane_prefix .. known[2], '*', 'schema', schema, 'team_id', known[1],
-    'meeting_id', known[3], 'n', whole(n), 'event_id', event_id, 'kind', kind, 'arrived_at', whole(arrived_at),
-    'payload', payload)
+  local log_id = write(redis.call('HGET', key, 'lane'), n, event_id, kind, arrived_at, payload)
   redis.call('HSET', key, 'last_at', whole(arrived_at))
   return n, log_id
 end
@@ -34,18 +37,21 @@ local function started(clock, generation, config, began_at)
   return head .. ',"began_at":' .. whole(began_at) .. ',"config":' .. config .. '}'
 end
 
+-- A meeting that is over is remembered for as long as its source may still repeat its last words.
+local ended_s = 3600
+
 -- Both keys go a day after the last call that found the meeting open: one that nobody ends leaves nothing behind.
-local function keep()
+local function keep(seconds)
   if redis.call('HGET', key, 'clock') == 'recorded' then
     redis.call('HSET', key, 'lease_until', whole(now_ms() + lease_ms))
   end
-  redis.call('EXPIRE', key, retention_s)
-  redis.call('EXPIRE', seen, retention_s)
+  redis.call('EXPIRE', key, seconds)
+  redis.call('EXPIRE', seen, seconds)
 end
 """
 
 # Further arguments: team_id, meeting_id, lane, clock, config, at ('' for Redis' own time), n, generation,
-# began_at ('' where it begins now).
+# began_at ('' where it begins now), moves.
 OPEN = (
     _ADD
     + """
@@ -59,11 +65,11 @@ local at = ARGV[10] ~= '' and tonumber(ARGV[10]) or now_ms()
 local began_at = ARGV[13] ~= '' and tonumber(ARGV[13]) or at
 redis.call('DEL', seen)
 redis.call('HSET', key, 'team_id', team_id, 'meeting_id', meeting_id, 'lane', lane, 'clock', clock, 'status', 'open',
-  'n', ARGV[11], 'generation', whole(generation), 'last_at', whole(at), 'config', config,
+  'n', ARGV[11], 'moves', ARGV[14], 'generation', whole(generation), 'last_at', whole(at), 'config', config,
   'began_at', whole(began_at))
 local n, log_id = add('started-' .. whole(generation), 'started', at, started(clock, generation, config, began_at))
 redis.call('HSET', key, 'started_n', whole(n), 'started_id', log_id)
-keep()
+keep(retention_s)
 return {'accepted', n, log_id}
 """
 )
@@ -94,8 +100,8 @@ local function take(event_id, kind, at, payload, changed)
   if before then
     return {'repeated', tonumber(before), '', ''}
   end
-  if status == 'ended' then
-    return refuse('ended')
+  if status == 'ended' or status == 'failed' then
+    return refuse(status)
   end
   if status == 'paused' and kind == 'chunk' then
     return refuse('paused')
@@ -128,10 +134,39 @@ local answers = {}
 for i = 7, #ARGV, 5 do
   answers[#answers + 1] = take(ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4])
 end
-if known[1] ~= 'ended' then
-  keep()
+if known[1] ~= 'ended' and known[1] ~= 'failed' then
+  keep(status == 'ended' and ended_s or retention_s)
 end
 return answers
+"""
+)
+
+# Further argument: the lane to go on in. Answers false for an unknown meeting, `ended`, `there` where it is there already,
+# or `moved`. Nothing is said by it: it has the ordinal and the arrival of the entry before.
+MOVE = (
+    _ADD
+    + """
+local to = ARGV[5]
+local known = redis.call('HMGET', key, 'status', 'lane', 'last_at', 'n')
+if not known[1] then
+  return false
+end
+if known[1] == 'ended' or known[1] == 'failed' then
+  return 'ended'
+end
+if known[2] == to then
+  return 'there'
+end
+local n, last_at = tonumber(known[4]), tonumber(known[3])
+local move = redis.call('HINCRBY', key, 'moves', 1)
+local event_id = 'moved-' .. whole(move)
+local function moved(log_id)
+  return cjson.encode({kind = 'moved', lane = to, move = move, log_id = log_id})
+end
+local arrival = write(to, n, event_id, 'moved', last_at, moved(''))
+write(known[2], n, event_id, 'moved', last_at, moved(arrival))
+redis.call('HSET', key, 'lane', to)
+return 'moved'
 """
 )
 
@@ -144,14 +179,16 @@ end
 return status
 """
 
-# Arguments: the least ordinal and generation. Answers by how much the ordinal was raised, or false.
+# Arguments: the least ordinal, generation and moves. Answers by how much the ordinal was raised, or false.
 RESEED = """
 local n = redis.call('HGET', KEYS[1], 'n')
 if not n then
   return false
 end
-if tonumber(redis.call('HGET', KEYS[1], 'generation')) < tonumber(ARGV[2]) then
-  redis.call('HSET', KEYS[1], 'generation', ARGV[2])
+for k, field in ipairs({'generation', 'moves'}) do
+  if tonumber(redis.call('HGET', KEYS[1], field) or '0') < tonumber(ARGV[k + 1]) then
+    redis.call('HSET', KEYS[1], field, ARGV[k + 1])
+  end
 end
 local short = tonumber(ARGV[1]) - tonumber(n)
 if short <= 0 then

@@ -46,6 +46,8 @@ teams = Table(
     Column("id", Text, primary_key=True),
     Column("name", Text, nullable=False),
     _now("created_at"),
+    # What belongs to none of its meetings: those it was refused.
+    Column("counters", JSONB, nullable=False, server_default="{}"),
 )
 
 lanes = Table(
@@ -78,7 +80,7 @@ meetings = Table(
     Column(
         "status",
         Text,
-        CheckConstraint("status in ('created', 'live', 'paused', 'ended', 'timed_out')", name="status"),
+        CheckConstraint("status in ('created', 'live', 'paused', 'ended', 'timed_out', 'failed')", name="status"),
         nullable=False,
         server_default="created",
     ),
@@ -89,6 +91,8 @@ meetings = Table(
     Column("n", BigInteger, nullable=False, server_default="0"),
     Column("log_id", Text),
     Column("state", JSONB),
+    # How often it went on in another lane, as far as that is committed.
+    Column("moves", Integer, nullable=False, server_default="0"),
     # Ordinal of the last entry accepted at the door, as far as it was noted: more than the log holds after a crash was lost.
     Column("accepted", BigInteger, nullable=False, server_default="0"),
     Column("counters", JSONB, nullable=False, server_default="{}"),
@@ -101,6 +105,7 @@ meetings = Table(
     UniqueConstraint("team_id", "external_id"),
     Index("ix_meetings_team_id_created_at", "team_id", "created_at"),
     Index("ix_meetings_lane_id_status", "lane_id", "status"),
+    Index("ix_meetings_team_id_status", "team_id", "status"),
 )
 
 participants = Table(
@@ -182,5 +187,8 @@ dead_letters = Table(
     Column("reason", Text, nullable=False),
     Column("fields", JSONB, nullable=False),
     _now("created_at"),
+    # When what it holds was put through the door again.
+    Column("resubmitted_at", DateTime(timezone=True)),
     UniqueConstraint("lane_id", "log_id"),
+    Index("ix_dead_letters_team_id_id", "team_id", "id"),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import fields, replace
 from typing import Any
 from uuid import UUID
@@ -52,6 +53,27 @@ async def captions(
         replace(record, status=CaptionStatus(record.status))
         for record in (CaptionRecord(**row) for row in rows.mappings())
     ]
+
+
+async def owed_count(conn: AsyncConnection, team_id: str, meeting_id: UUID) -> int:
+    """How many captions of a team's meeting are still owed."""
+    return (await owed_counts(conn, team_id, [meeting_id])).get(meeting_id, 0)
+
+
+async def owed_counts(conn: AsyncConnection, team_id: str, meeting_ids: Sequence[UUID]) -> dict[UUID, int]:
+    """How many captions are still owed, of each of a team's meetings that owes any."""
+    statement = (
+        select(tables.captions.c.meeting_id, func.count())
+        .select_from(tables.captions.join(tables.sentences))
+        .where(
+            tables.captions.c.team_id == team_id,
+            tables.captions.c.meeting_id.in_(meeting_ids),
+            tables.captions.c.status == "owed",
+            ~tables.sentences.c.retracted,
+        )
+        .group_by(tables.captions.c.meeting_id)
+    )
+    return dict((await conn.execute(statement)).tuples().all())
 
 
 async def events_after(conn: AsyncConnection, team_id: str, meeting_id: UUID, seq: int, limit: int) -> list[Event]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,13 +10,13 @@ from uuid import UUID
 import httpx
 import pytest
 import redis
-import uvicorn
 from sqlalchemy import Engine, text
 
-from serve.http.application import create_app
 from serve.options import ApiOptions
+from storage import keys
 from storage.live import publish_events
 from storage.records import DEFAULT_TEAM, Event
+from tests.serving import serving
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +67,16 @@ class Stage:
         """Publish stored events."""
         publish_events(self.redis, events)
 
+    def fall_behind(self, lane: str = "live-1", seconds: float = 60.0) -> str:
+        """A lane's log has had an entry for so long that isn't committed. Returns its id; must be the first of all."""
+        now, _ = self.redis.time()
+        return str(self.redis.xadd(keys.lane(lane), {"n": "1"}, id=f"{round((now - seconds) * 1000)}-0"))
+
+    def commit_up_to(self, log_id: str, lane: str = "live-1") -> None:
+        """A lane says how far its log is committed."""
+        with self.engine.begin() as conn:
+            conn.execute(text("update lanes set log_id = :log_id where id = :lane"), {"log_id": log_id, "lane": lane})
+
     def turn(self, meeting_id: str, status: str) -> None:
         """The meeting's lane came as far as this status."""
         with self.engine.begin() as conn:
@@ -80,16 +88,10 @@ class Stage:
 
 @pytest.fixture(scope="session")
 def api_address(postgres_url: str, redis_url: str) -> Iterator[str]:
-    """Where the API runs: in a thread with a loop of its own, since tests block theirs."""
-    app = create_app(ApiOptions(postgres_url, redis_url, heartbeat=0.3, max_body=1_000_000))
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning", lifespan="on"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    server.should_exit = True
-    thread.join()
+    """Where the API of the tests runs. It holds nothing back: what a test leaves behind must not reach the next one."""
+    options = ApiOptions(postgres_url, redis_url, heartbeat=0.3, max_body=1_000_000, lag_limit=1e9)
+    with serving(options) as address:
+        yield address
 
 
 @pytest.fixture

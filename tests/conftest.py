@@ -118,6 +118,7 @@ async def clean_database(aengine: AsyncEngine) -> AsyncIterator[None]:
         await connection.execute(text("set local lock_timeout = '20s'"))
         await connection.execute(text(f"truncate {tables} restart identity cascade"))
         await connection.execute(text("delete from teams where id <> 'default'"))
+        await connection.execute(text("update teams set counters = '{}'"))
 
 
 @pytest.fixture

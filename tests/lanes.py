@@ -119,7 +119,12 @@ def over_and_paid(engine: Engine, *meeting_ids: UUID) -> Callable[[], bool]:
     def check() -> bool:
         ids = list(meeting_ids)
         still = rows(engine, "select 1 from meetings where id = any(:ids) and status <> 'ended'", ids=ids)
-        owed = rows(engine, "select 1 from captions where meeting_id = any(:ids) and status = 'owed'", ids=ids)
+        owed = rows(
+            engine,
+            "select 1 from captions c join sentences s on s.meeting_id = c.meeting_id and s.id = c.sentence_id"
+            " where c.meeting_id = any(:ids) and c.status = 'owed' and not s.retracted",
+            ids=ids,
+        )
         return not still and not owed
 
     return check

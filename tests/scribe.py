@@ -68,7 +68,7 @@ class Scribe:
         """Publish growing text."""
         publish_interims(self._stage.redis, {(self._meeting, speaker): Interim(speaker, text, start)})
 
-    def end(self, status: Literal["ended", "timed_out"] = "ended") -> None:
+    def end(self, status: Literal["ended", "timed_out", "failed"] = "ended") -> None:
         """The meeting is over."""
         change = self._change()
         change.end(status, 1_700_000_060_000, "that was all")

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
+import httpx
 import pytest
+
+from serve.options import ApiOptions
+from storage.log import LogReader
+from tests.serving import serving
 
 if TYPE_CHECKING:
     from tests.api_server import Stage
@@ -110,6 +118,86 @@ async def test_a_closed_meeting_refuses(stage: Stage) -> None:
     assert [result["outcome"] for result in mixed.json()["results"]] == ["accepted", "accepted", "refused"]
     closed = await stage.http.post(path, json={"events": [{"payload": chunk(3)}]})
     assert (closed.status_code, closed.json()["reason"], closed.json()["refused"]) == (409, "ended", 1)
+
+
+async def test_a_failed_meeting_refuses(stage: Stage) -> None:
+    meeting = await stage.begin()
+    LogReader(stage.redis, "live-1").fail(meeting)
+    stage.turn(meeting, "failed")
+    answer = await stage.http.post(f"/api/meetings/{meeting}/events", json={"events": [{"payload": chunk()}]})
+    assert (answer.status_code, answer.json()["reason"]) == (409, "failed")
+    assert "end_reason" in answer.json()["detail"]
+
+
+@pytest.fixture
+async def strict(stage: Stage, postgres_url: str, redis_url: str) -> AsyncIterator[Stage]:
+    """The stage by way of an API that holds back what comes for a lane more than 30 s behind, as it does by default."""
+    with serving(ApiOptions(postgres_url, redis_url)) as address:
+        async with httpx.AsyncClient(base_url=address, timeout=20) as client:
+            yield replace(stage, http=client)
+
+
+async def refused_for_lag(strict: Stage, meeting: str, *events: dict[str, Any]) -> httpx.Response:
+    """Send events until they are refused, as they are soon after their lane fell behind."""
+    async with asyncio.timeout(10):
+        while True:
+            answer = await strict.http.post(f"/api/meetings/{meeting}/events", json={"events": list(events)})
+            if answer.status_code == 429:
+                return answer
+            await asyncio.sleep(0.05)
+
+
+async def test_what_comes_for_a_lane_that_is_far_behind_waits_outside(strict: Stage) -> None:
+    strict.fall_behind(seconds=33)
+    meeting, recorded = await strict.begin(), await strict.begin(clock="recorded", began_at=1_700_000_000_000)
+    path = f"/api/meetings/{meeting}/events"
+    same = {"event_id": "a", "payload": chunk()}
+    await refused_for_lag(strict, meeting, same)
+    before = (await strict.http.get(f"/api/meetings/{meeting}")).json()
+    answer = await strict.http.post(path, json={"events": [{"payload": chunk(2)}, {"payload": {}}, {"kind": "ended"}]})
+    problem = answer.json()
+    assert (answer.status_code, problem["type"]) == (429, "urn:parley:problem:lag")
+    assert answer.headers["retry-after"] == str(problem["retry_after"])
+    assert 3 <= problem["retry_after"] <= 13
+    after = (await strict.http.get(f"/api/meetings/{meeting}")).json()
+    assert after["accepted"] == before["accepted"], "all or nothing"
+    assert after["counters"]["refused:lag"] == before["counters"]["refused:lag"] + 3
+    assert "refused:invalid" not in after["counters"]
+    # A meeting of another lane is not held back, and this one may end.
+    elsewhere = {"events": [{"at": 1_700_000_000_000, "payload": chunk()}]}
+    assert (await strict.http.post(f"/api/meetings/{recorded}/events", json=elsewhere)).json()["accepted"] == 1
+    assert (await strict.http.post(path, json={"events": []})).status_code == 200
+    assert (await strict.http.post(path, json={"events": [{"kind": "ended"}]})).json()["accepted"] == 1
+    over = await strict.http.post(path, json={"events": [same | {"event_id": "b"}]})
+    assert (over.status_code, over.json()["reason"]) == (409, "ended")
+    assert (await strict.http.post(f"/api/meetings/{uuid4()}/events", json={"events": [same]})).status_code == 404
+
+
+async def test_it_is_taken_once_the_lane_has_caught_up(strict: Stage) -> None:
+    log_id = strict.fall_behind()
+    meeting = await strict.begin()
+    answer = await refused_for_lag(strict, meeting, {"event_id": "a", "payload": chunk()})
+    assert answer.json()["retry_after"] == 30
+    strict.commit_up_to(log_id)
+    async with asyncio.timeout(10):
+        while True:
+            events = {"events": [{"event_id": "b", "payload": chunk()}]}
+            answer = await strict.http.post(f"/api/meetings/{meeting}/events", json=events)
+            if answer.status_code == 200:
+                break
+            await asyncio.sleep(0.05)
+    assert answer.json()["accepted"] == 1
+
+
+async def test_a_recordings_lease_does_not_run_out_while_it_waits(strict: Stage) -> None:
+    strict.fall_behind("batch-1")
+    meeting = await strict.begin(clock="recorded", began_at=1_700_000_000_000)
+    said = {"at": 1_700_000_000_000, "payload": chunk()}
+    await refused_for_lag(strict, meeting, said)
+    lease = strict.redis.hget(f"meeting:{meeting}", "lease_until")
+    await asyncio.sleep(0.01)
+    await refused_for_lag(strict, meeting, said)
+    assert int(str(strict.redis.hget(f"meeting:{meeting}", "lease_until"))) > int(str(lease))
 
 
 async def test_an_empty_list_renews_a_recordings_lease(stage: Stage) -> None:

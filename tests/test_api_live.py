@@ -155,12 +155,13 @@ async def test_meetings_are_kept_apart(stage: Stage) -> None:
         assert event["payload"]["text"] == "for you"
 
 
-async def test_the_stream_closes_once_all_is_said_and_paid(stage: Stage) -> None:
+@pytest.mark.parametrize("status", ["ended", "timed_out", "failed"])
+async def test_the_stream_closes_once_all_is_said_and_paid(stage: Stage, status: str) -> None:
     meeting = await stage.begin()
     stage.say(meeting, "one")
     async with follow(stage, meeting) as socket:
         await read(socket, 1)
-        stage.turn(meeting, "timed_out")
+        stage.turn(meeting, status)
         with pytest.raises(websockets.ConnectionClosedOK):
             await read(socket, 1)
         assert socket.close_code == 1000

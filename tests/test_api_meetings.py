@@ -5,7 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
+import httpx
+
+from serve.options import ApiOptions
 from tests.scribe import begin, sentence
+from tests.serving import serving
 
 if TYPE_CHECKING:
     from tests.api_server import Stage
@@ -22,6 +26,24 @@ async def test_a_meeting_begins_once_for_an_external_id(stage: Stage) -> None:
     assert first.json()["id"] == again.json()["id"]
     assert first.json()["config"]["target_languages"] == ["pt-BR"]
     assert first.json()["lane_id"] == "live-1"
+
+
+async def test_no_more_live_meetings_than_may_be(stage: Stage, postgres_url: str, redis_url: str) -> None:
+    with serving(ApiOptions(postgres_url, redis_url, max_live=2)) as address:
+        async with httpx.AsyncClient(base_url=address) as client:
+            for name in ("a", "b"):
+                assert (await client.post("/api/meetings", json={"external_id": name})).status_code == 201
+            refused = await client.post("/api/meetings", json={"external_id": "c"})
+            assert (refused.status_code, refused.json()["type"]) == (429, "urn:parley:problem:limit")
+            assert refused.headers["retry-after"] == str(refused.json()["retry_after"])
+            assert "2 live meetings" in refused.json()["detail"]
+            assert (await client.post("/api/meetings", json={"external_id": "a"})).status_code == 200
+            recorded = {"clock": "recorded", "began_at": 1_700_000_000_000}
+            assert (await client.post("/api/meetings", json=recorded)).status_code == 201
+            metrics = (await client.get("/metrics")).text.splitlines()
+    assert 'parley_events_total{kind="refused:limit"} 1.0' in metrics
+    assert 'parley_live_meetings{team="default"} 2.0' in metrics
+    assert 'parley_live_meetings_limit{team="default"} 2.0' in metrics
 
 
 async def test_a_recording_needs_to_say_when_it_began(stage: Stage) -> None:

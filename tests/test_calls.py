@@ -3,210 +3,56 @@
 from __future__ import annotations
 
 import asyncio
+import doctest
+import subprocess
+import sys
 import threading
-import time
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import Literal
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any, Literal
 
-import bytewax.operators as op
 import pytest
-from bytewax.dataflow import Dataflow
-from bytewax.inputs import DynamicSource, StatelessSourcePartition
-from bytewax.testing import TestingSink, run_main
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flows.calls import CallPolicy, Calls, Outcome, call
+import flows.calls
+from tests.calls import Request, Runner, Scripted, answer, hang, run
+
+# Order
 
 
-@dataclass(frozen=True)
-class Request:
-    key: str
-    about: str
-    version: int = 0
-    seconds: float = 0.0
-
-
-class Busy(Exception):
-    pass
-
-
-class _Feed(StatelessSourcePartition[tuple[str, Request]]):
-    """Gives its requests one batch after another, and may be told to wait."""
-
-    def __init__(self, batches: list[list[Request]], wait: Callable[[], bool], done: threading.Event) -> None:
-        self._batches, self._wait, self._done = list(batches), wait, done
-
-    def next_batch(self) -> list[tuple[str, Request]]:
-        if not self._batches:
-            self._done.set()
-            raise StopIteration
-        if self._wait():
-            return []
-        return [(r.key, r) for r in self._batches.pop(0)]
-
-
-class _FeedSource(DynamicSource[tuple[str, Request]]):
-    def __init__(self, *arguments: object) -> None:
-        self._arguments = arguments
-
-    def build(self, step_id: str, worker_index: int, worker_count: int) -> _Feed:
-        return _Feed(*self._arguments)
-
-
-def run(
-    batches: list[list[Request]],
-    service: Callable[[Request], Awaitable[str]],
-    *,
-    in_flight: int = 8,
-    capacity: int = 1000,
-    deadline: float = 5.0,
-    when_full: Literal["owe", "wait"] = "owe",
-) -> list[Outcome[Request, str]]:
-    policy = CallPolicy[Request](
-        key=lambda r: r.key,
-        same=lambda r: r.about,
-        in_flight=in_flight,
-        capacity=capacity,
-        deadline=deadline,
-        when_full=when_full,
-        retryable=lambda error: isinstance(error, Busy),
-    )
-    calls = Calls(service, policy)
-    out: list[tuple[str, Outcome[Request, str]]] = []
-    fed = threading.Event()
-    flow = Dataflow("test")
-    requests = op.input("in", flow, _FeedSource(batches, calls.must_wait, fed))
-    answers = call("call", flow, requests, calls, lambda: fed.is_set() and calls.outstanding == 0)
-    op.output("out", answers, TestingSink(out))
-    try:
-        run_main(flow)
-    finally:
-        calls.close()
-    return [outcome for _, outcome in out]
-
-
-async def answer(request: Request) -> str:
-    await asyncio.sleep(request.seconds)
-    return f"{request.about}.{request.version}"
-
-
-REQUESTS = st.lists(
-    st.builds(
+def some_requests(fails: st.SearchStrategy[tuple[str, ...]]) -> st.SearchStrategy[list[Request]]:
+    one = st.builds(
         Request,
-        key=st.sampled_from("abc"),
-        about=st.uuids().map(str),
+        st.sampled_from("abc"),
+        st.sampled_from("xyz"),
         seconds=st.sampled_from([0.0, 0.001, 0.004]),
-    ),
-    max_size=40,
-)
+        fails=fails,
+    )
+    return st.lists(one, max_size=40).map(
+        lambda made: [Request(r.key, r.about, k, r.seconds, r.fails) for k, r in enumerate(made)]
+    )
 
 
 @settings(max_examples=30, deadline=None)
-@given(requests=REQUESTS, size=st.integers(1, 10), in_flight=st.integers(1, 5))
+@given(requests=some_requests(st.just(())), size=st.integers(1, 10), in_flight=st.integers(1, 5))
 def test_results_of_a_key_leave_in_the_order_of_its_requests(
     requests: list[Request], size: int, in_flight: int
 ) -> None:
     batches = [requests[i : i + size] for i in range(0, len(requests), size)]
-    outcomes = run(batches, answer, in_flight=in_flight)
-    assert all(o.result == f"{o.request.about}.0" and o.asked == 1 for o in outcomes)
+    outcomes = run(batches, answer, in_flight=in_flight, same=None)
+    assert all(o.result == f"{o.request.about}.{o.request.version}" and o.asked == 1 for o in outcomes)
     for key in "abc":
         assert [o.request for o in outcomes if o.request.key == key] == [r for r in requests if r.key == key]
 
 
-def test_no_more_than_the_limit_is_in_flight() -> None:
-    now, most = 0, 0
-
-    async def count(request: Request) -> str:
-        nonlocal now, most
-        now += 1
-        most = max(most, now)
-        await asyncio.sleep(0.005)
-        now -= 1
-        return "x"
-
-    outcomes = run([[Request("k", str(i)) for i in range(40)]], count, in_flight=3)
-    assert len(outcomes) == 40
-    assert most == 3
+def test_unordered_results_leave_as_soon_as_they_are_there() -> None:
+    requests = [Request("k", "slow", seconds=0.3), Request("k", "fast"), Request("k", "faster")]
+    assert {o.request.about for o in run([requests], answer, order="unordered")[:2]} == {"fast", "faster"}
+    assert [o.request.about for o in run([requests], answer, order="ordered")] == ["slow", "fast", "faster"]
 
 
-def test_a_full_operator_owes_at_once_and_lets_the_stream_go_on() -> None:
-    async def slow(request: Request) -> str:
-        await asyncio.sleep(30)
-        return "x"
-
-    batches = [[Request("k", "0"), Request("k", "1")], [Request("k", "2"), Request("j", "3")]]
-    started = time.monotonic()
-    outcomes = run(batches, slow, capacity=2, deadline=0.5)
-    assert {(o.request.about, o.reason, o.asked) for o in outcomes[:2]} == {("2", "capacity", 0), ("3", "capacity", 0)}
-    assert [(o.request.about, o.reason) for o in outcomes[2:]] == [("0", "deadline"), ("1", "deadline")]
-    assert time.monotonic() - started < 4
-
-
-def test_a_full_operator_that_waits_loses_nothing_and_owes_nothing() -> None:
-    most = 0
-    calls_now = 0
-
-    async def watch(request: Request) -> str:
-        nonlocal most, calls_now
-        calls_now += 1
-        most = max(most, calls_now)
-        await asyncio.sleep(0.002)
-        calls_now -= 1
-        return request.about
-
-    batches = [[Request("k", str(i))] for i in range(60)]
-    outcomes = run(batches, watch, in_flight=100, capacity=4, when_full="wait")
-    assert [o.result for o in outcomes] == [str(i) for i in range(60)]
-    assert most <= 4
-
-
-def test_a_deadline_covers_all_attempts_and_the_wait_for_a_turn() -> None:
-    async def never(request: Request) -> str:
-        raise Busy
-
-    outcomes = run([[Request("k", "a"), Request("k", "b")]], never, in_flight=1, deadline=1.5)
-    assert [(o.result, o.reason) for o in outcomes] == [(None, "deadline")] * 2
-    assert outcomes[0].asked >= 2
-    # Its turn can come in the very instant in which both are given up.
-    assert outcomes[1].asked <= 1
-
-
-def test_errors_that_may_pass_are_tried_again() -> None:
-    tries: dict[str, int] = {}
-
-    async def flaky(request: Request) -> str:
-        tries[request.about] = tries.get(request.about, 0) + 1
-        if tries[request.about] < 3:
-            raise Busy
-        return "x"
-
-    outcomes = run([[Request("k", "a"), Request("k", "b")]], flaky)
-    assert [(o.result, o.asked) for o in outcomes] == [("x", 3), ("x", 3)]
-
-
-def test_other_errors_leave_the_request_owed_and_the_flow_alive() -> None:
-    async def broken(request: Request) -> str:
-        if request.about == "bad":
-            raise ValueError("secret words")
-        return "x"
-
-    outcomes = run([[Request("k", "bad"), Request("k", "good")]], broken)
-    assert [(o.result, o.reason) for o in outcomes] == [(None, "failed: ValueError"), ("x", None)]
-
-
-def test_a_call_that_hangs_is_made_anew_where_the_stream_waits() -> None:
-    tries = 0
-
-    async def hang_once(request: Request) -> str:
-        nonlocal tries
-        tries += 1
-        await asyncio.sleep(30 if tries == 1 else 0)
-        return "x"
-
-    outcomes = run([[Request("k", "a")]], hang_once, when_full="wait", deadline=0.1)
-    assert [(o.result, o.asked) for o in outcomes] == [("x", 2)]
+# Replacement
 
 
 @pytest.mark.parametrize("when_full", ["owe", "wait"])
@@ -215,22 +61,186 @@ def test_a_newer_request_replaces_a_waiting_one_and_joins_the_tail(when_full: Li
 
     async def note(request: Request) -> str:
         asked.append((request.about, request.version))
-        await asyncio.sleep(0.05)
+        # All have come before the first is over.
+        while len(asked) == 1 and len(runner.out) < len(expected_replaced):
+            await asyncio.sleep(0.001)
         return f"{request.about}.{request.version}"
 
-    requests = [Request("k", "a"), Request("k", "b"), Request("k", "c"), Request("k", "b", 1), Request("k", "a", 1)]
-    outcomes = run([requests], note, in_flight=1, when_full=when_full)
-    # `a` was under way already: both its versions are answered. `b` still waited: only its newer version is asked.
-    assert sorted(asked) == [("a", 0), ("a", 1), ("b", 1), ("c", 0)] or ("a", 0) not in asked
-    assert ("b", 0) not in asked
-    assert [o.result for o in outcomes][-3:] == ["c.0", "b.1", "a.1"]
+    batches = [
+        [Request("k", "first")],
+        [Request("k", "a"), Request("k", "b"), Request("k", "c"), Request("k", "b", 1), Request("k", "b", 2)],
+        [Request("k", "a", 1), Request("j", "c", 1)],
+    ]
+    expected_replaced = {("b", 0), ("b", 1), ("a", 0)}
+    runner = Runner(batches, note, in_flight=1, when_full=when_full)
+    outcomes = runner.run()
+    replaced = [o for o in outcomes if o.reason is not None]
+    assert {(o.request.about, o.request.version) for o in replaced} == expected_replaced
+    assert {(o.result, o.asked, o.reason) for o in replaced} == {(None, 0, "replaced")}
+    assert len(outcomes) == 8
+    assert not expected_replaced & set(asked)
+    # Another key's request is about something else.
+    assert [o.result for o in outcomes if o.result and o.request.key == "k"] == ["first.0", "c.0", "b.2", "a.1"]
+
+
+def test_what_is_under_way_is_not_replaced() -> None:
+    begun = threading.Event()
+
+    async def note(request: Request) -> str:
+        begun.set()
+        return await answer(request)
+
+    def one_by_one() -> Iterator[list[Request]]:
+        yield [Request("k", "a", seconds=0.1)]
+        begun.wait(5)
+        yield [Request("k", "a", 1)]
+
+    assert [(o.result, o.reason) for o in run(one_by_one(), note)] == [("a.0", None), ("a.1", None)]
 
 
 def test_a_replacement_finds_the_place_that_it_frees() -> None:
-    async def slow(request: Request) -> str:
-        await asyncio.sleep(0.1)
-        return f"{request.about}.{request.version}"
+    batches = [[Request("k", "a", seconds=0.5)], [Request("k", "b"), Request("k", "b", 1), Request("k", "b", 2)]]
+    outcomes = run(batches, answer, in_flight=1, capacity=2)
+    assert [(o.request.about, o.request.version, o.reason) for o in outcomes] == [
+        ("b", 0, "replaced"),
+        ("b", 1, "replaced"),
+        ("a", 0, None),
+        ("b", 2, None),
+    ]
 
-    requests = [Request("k", "a"), Request("k", "b"), Request("k", "b", 1), Request("k", "b", 2)]
-    outcomes = run([requests[:2], requests[2:]], slow, in_flight=1, capacity=2)
-    assert [(o.result, o.reason) for o in outcomes] == [("a.0", None), ("b.2", None)]
+
+def test_without_sameness_nothing_is_replaced() -> None:
+    outcomes = run([[Request("k", "a", i, 0.01) for i in range(5)]], answer, in_flight=1, same=None)
+    assert [o.result for o in outcomes] == [f"a.{i}" for i in range(5)]
+
+
+# The end
+
+
+@pytest.mark.parametrize("batches", [[], [[]], [[Request("k", "a", seconds=0.2), Request("j", "b", seconds=0.1)]]])
+def test_the_flow_ends_by_itself_when_all_is_answered(batches: list[list[Request]]) -> None:
+    requests = {r for batch in batches for r in batch}
+    outcomes = run(batches, answer)
+    assert {o.request for o in outcomes} == requests
+    assert all(o.result for o in outcomes)
+
+
+@pytest.mark.parametrize("slow", ["a", "z"])
+def test_results_leave_as_they_come_after_the_end_of_the_input(slow: str) -> None:
+    requests = [Request(slow, "slow", seconds=0.3), *(Request(key, "fast", seconds=0.05) for key in "mnop")]
+    assert [o.request.about for o in run([requests], answer)] == ["fast"] * 4 + ["slow"]
+
+
+def test_what_comes_in_when_nothing_seemed_worth_waiting_for_is_finished_all_the_same() -> None:
+    runner = Runner([[Request("k", "a", seconds=0.1), Request("k", "b")], [Request("j", "c")]], answer)
+    # True at the very beginning, when nothing is held: what watches the calls ends then.
+    outcomes = runner.run(over=lambda: runner.calls.outstanding == 0)
+    assert sorted(str(o.result) for o in outcomes) == ["a.0", "b.0", "c.0"]
+
+
+def test_a_flow_that_is_stopped_ends_and_cancels_what_is_under_way() -> None:
+    begun, stopping, cancelled = threading.Event(), threading.Event(), threading.Event()
+
+    async def until_cancelled(request: Request) -> str:
+        begun.set()
+        try:
+            return await hang(request)
+        except asyncio.CancelledError:
+            cancelled.set()
+            raise
+
+    def endless() -> Iterator[list[Request]]:
+        yield [Request("k", "a"), Request("k", "b"), Request("j", "c")]
+        begun.wait(5)
+        stopping.set()
+        while True:
+            yield []
+
+    # Whatever is taken for an error that may pass: a cancellation ends a call.
+    policy = {"retryable": lambda _: True, "retry_after": lambda _: None}
+    runner = Runner(endless(), until_cancelled, in_flight=1, when_full="wait", deadline=100.0, **policy)
+    outcomes = runner.run(over=stopping.is_set, stopping=stopping.is_set)
+    assert sorted((o.request.about, o.result, o.reason) for o in outcomes) == [(k, None, "stopped") for k in "abc"]
+    assert sorted(o.asked for o in outcomes) == [0, 0, 1]
+    assert cancelled.is_set()
+    assert runner.calls.outstanding == 0
+
+
+def test_a_call_that_ignores_its_cancellation_is_named_and_does_not_hang(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("flows.calling.CLOSE", 0.2)
+
+    begun = threading.Event()
+
+    async def stubborn(request: Request) -> str:
+        begun.set()
+        while True:
+            try:
+                await asyncio.sleep(0.01)
+            except asyncio.CancelledError:
+                continue
+
+    runner = Runner([[Request("k", "a")]], stubborn)
+    with pytest.raises(TimeoutError, match="1 calls went on after they were cancelled"):
+        runner.run(over=begun.is_set)
+
+
+# All together
+
+FAILS = st.lists(st.sampled_from(["busy", "busy for long", "broken", "cancelled", "hangs"]), max_size=2).map(tuple)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    requests=some_requests(st.one_of(st.just(()), FAILS)),
+    size=st.integers(1, 15),
+    policy=st.fixed_dictionaries(
+        {
+            "in_flight": st.integers(1, 8),
+            "in_flight_per_key": st.one_of(st.none(), st.integers(1, 3)),
+            "capacity": st.one_of(st.none(), st.integers(1, 20)),
+            "capacity_per_key": st.one_of(st.none(), st.integers(1, 8)),
+            "deadline": st.just(0.4),
+            "order": st.sampled_from(["ordered", "unordered"]),
+            "when_full": st.sampled_from(["owe", "wait"]),
+            "retry_after": st.sampled_from([lambda error: error.after and error.after / 36_000, lambda _: None]),
+        }
+    ),
+    workers=st.sampled_from([0, 2]),
+)
+def test_every_request_gives_exactly_one_outcome(
+    requests: list[Request], size: int, policy: dict[str, Any], workers: int
+) -> None:
+    service = Scripted()
+    runner = Runner([requests[i : i + size] for i in range(0, len(requests), size)], service, **policy)
+    outcomes = runner.run(workers=workers)
+    assert Counter(o.request for o in outcomes) == Counter(requests)
+    for o in outcomes:
+        assert (o.result is None) == (o.reason is not None)
+        assert o.asked == service.attempts[o.request]
+        assert o.result in (None, f"{o.request.about}.{o.request.version}")
+    reasons = {o.reason for o in outcomes}
+    assert reasons <= {None, "replaced", "capacity", "deadline", "failed: ValueError", "failed: CancelledError"}
+    if policy["when_full"] == "wait":
+        assert not reasons & {"capacity", "deadline"}
+    if policy["when_full"] == "owe" and policy["capacity"]:
+        assert runner.most <= policy["capacity"]
+    # Two workers feed what they get at the same time: the order of a key's requests is then anybody's guess.
+    if policy["order"] == "ordered" and not workers:
+        for key in "abc":
+            left = [o.request for o in outcomes if o.request.key == key and o.reason not in ("replaced", "capacity")]
+            assert left == sorted(left, key=lambda r: r.version)
+    assert runner.calls.outstanding == 0
+
+
+def test_the_example_in_its_documentation_works() -> None:
+    [example] = doctest.DocTestFinder(recurse=False).find(flows.calls, "flows.calls")
+    said: list[str] = []
+    results = doctest.DocTestRunner().run(example, out=said.append)
+    assert results.attempted >= 10
+    assert results.failed == 0, "".join(said)
+
+
+def test_it_can_be_lifted_out() -> None:
+    listing = "import sys, flows.calls; print(*(m for m in sys.modules if m in sys.argv[1:]))"
+    rooms = ["operators", "storage", "serve", "cluster", "alembic"]
+    assert subprocess.run([sys.executable, "-c", listing, *rooms], check=True, stdout=subprocess.PIPE).stdout == b"\n"

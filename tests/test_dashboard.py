@@ -327,6 +327,29 @@ async def test_a_meeting_that_had_timed_out_and_goes_on_is_followed_on(stage: St
     assert [socket.after for socket in reader.sockets] == [0, reader.sockets[0].seqs[-1]]
 
 
+async def test_trouble_is_told_by_its_event(stage: Stage, reader: Reader) -> None:
+    meeting, _ = await begin(stage)
+    await reader.follow(meeting)
+    # The row does not know of it: nobody who asks is told.
+    stage.publish(stage.write(meeting, ("status", {"status": "live", "counters": {"late": 3}})))
+    await reader.until("!document.querySelector('.counters').hidden")
+    assert "Changes that came too late to count" in str(await reader.page.text_content(".counters"))
+
+
+async def test_a_meeting_that_failed_says_why(stage: Stage, reader: Reader) -> None:
+    meeting, lane = await begin(stage)
+    await reader.follow(meeting)
+    lane.end("failed")
+    await reader.shown("all received")
+    await reader.shown("Failed")
+    await reader.shown(": that was all")
+    with stage.engine.begin() as conn:
+        conn.exec_driver_sql("update meetings set accepted = n + 2")
+    await reader.open("/")
+    await reader.shown("Failed")
+    await reader.shown("2 entries never worked off")
+
+
 async def test_falling_behind_is_told(stage: Stage, reader: Reader) -> None:
     # No lane runs: what is accepted stays where it is.
     meeting = await stage.begin(config=PT)

@@ -35,6 +35,7 @@ def meeting(*targets: str, title: str = "Monday", source: str = "en") -> Meeting
         generation=1,
         n=9,
         log_id=None,
+        moves=0,
         accepted=9,
         counters={},
         seq=9,
@@ -168,6 +169,7 @@ def test_jsonl_holds_each_sentence_with_its_captions() -> None:
         ("ended", 8, "[not yet translated] "),
         ("ended", 9, "[untranslated] "),
         ("timed_out", 9, "[untranslated] "),
+        ("failed", 8, "[untranslated] "),
     ],
 )
 def test_what_was_not_asked_for_yet_is_still_to_come(status: MeetingStatus, n: int, mark: str) -> None:

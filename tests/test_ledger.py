@@ -126,3 +126,20 @@ async def test_what_was_refused_is_counted_beside_what_a_lane_counts(
     await book.flush()
     await book.flush()
     assert (await counters())[:2] == [{"late": 2, "refused:ended": 1, "repeated": 3}, {"repeated": 1}]
+
+
+async def test_each_count_is_told_as_a_live_event(aengine: AsyncEngine, rows: list[MeetingRecord]) -> None:
+    book = Ledger(aengine)
+    async with aengine.begin() as conn:
+        await conn.execute(text("update meetings set seq = 7, status = 'live'"))
+    for names in (["repeated"], ["repeated", "refused:paused"]):
+        book.count(rows[0].id, names)
+        await book.flush()
+    async with aengine.connect() as conn:
+        told = await conn.execute(text("select meeting_id, seq, kind, payload from outbox order by seq"))
+        assert [tuple(row) for row in told] == [
+            (rows[0].id, 8, "status", {"status": "live", "counters": {"repeated": 1}}),
+            (rows[0].id, 9, "status", {"status": "live", "counters": {"repeated": 2, "refused:paused": 1}}),
+        ]
+        seqs = await conn.execute(select(tables.meetings.c.seq).order_by(tables.meetings.c.id))
+        assert list(seqs.scalars()) == [9, 7, 7]

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 import pytest
 import redis
 import redis.asyncio
-from sqlalchemy import insert, text, update
+from sqlalchemy import insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from operators.errors import Invalid, Refused, Unavailable, Unknown
@@ -246,6 +246,20 @@ async def test_a_paused_meeting_goes_on_when_it_is_told_to(world: World) -> None
     assert await world.append(meeting_id, said("a")) == ["accepted"]
 
 
+async def test_a_meeting_that_failed_takes_nothing_more(world: World) -> None:
+    meeting_id = await world.open()
+    LogReader(world.reader, "live-1").fail(str(meeting_id))
+    await world.commit(meeting_id, 1, status="failed")
+    for _ in range(2):
+        assert await world.append(meeting_id, said("later")) == ["failed"]
+        for refused in (world.meetings.pause, world.meetings.resume):
+            with pytest.raises(Refused, match="failed"):
+                await refused(DEFAULT_TEAM, meeting_id)
+        # What Redis forgets, Postgres knows.
+        world.reader.flushdb()
+    assert world.ordinals() == []
+
+
 @pytest.mark.parametrize("status", ["created", "timed_out"])
 async def test_resuming_does_not_revive(world: World, status: MeetingStatus) -> None:
     meeting_id = await world.open()
@@ -292,7 +306,11 @@ async def test_a_meeting_whose_tail_redis_lost_goes_on(world: World, restarted: 
         assert await world.meetings.reconcile() == {meeting_id: 4}
     assert await world.append(meeting_id, said("new")) == ["accepted"]
     assert world.ordinals()[-1] == 11
-    assert (await world.record(meeting_id)).counters == {"lost": 4}
+    record = await world.record(meeting_id)
+    assert record.counters == {"lost": 4}
+    async with world.engine.connect() as conn:
+        told = await conn.execute(select(tables.outbox.c.seq, tables.outbox.c.payload))
+        assert [tuple(row) for row in told] == [(record.seq, {"status": "live", "counters": {"lost": 4}})]
     assert await world.meetings.reconcile() == {}
 
 

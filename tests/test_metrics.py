@@ -5,8 +5,12 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import text
+
+from storage import keys
+from storage.measures import Measures
+from storage.snapshots import published
+from tests.exposition import values
 
 if TYPE_CHECKING:
     from tests.api_server import Stage
@@ -17,8 +21,7 @@ pytest_plugins = ["tests.api_server"]
 async def scrape(stage: Stage) -> dict[tuple[str, ...], float]:
     answer = await stage.http.get("/metrics")
     assert answer.headers["content-type"].startswith("text/plain")
-    families = text_string_to_metric_families(answer.text)
-    return {(sample.name, *sample.labels.values()): sample.value for family in families for sample in family.samples}
+    return values(answer.text)
 
 
 async def test_an_empty_system_counts_nothing(stage: Stage) -> None:
@@ -61,3 +64,36 @@ async def test_what_happened_is_counted_over_all_meetings(stage: Stage) -> None:
     assert found["parley_events_total", "retried"] == 2
     assert found["parley_events_total", "repeated"] == 1
     assert found["parley_lane_open_meetings", "live-1"] == 2
+
+
+async def test_what_living_processes_measured_is_among_it(stage: Stage, redis_url: str) -> None:
+    with published(Measures("lane/live-1"), redis_url), published(lane := Measures("lane/live-2"), redis_url):
+        lane.observe("commit", 0.02)
+        lane.call_ended("deadline", asked=2)
+    found = await scrape(stage)
+    assert found["parley_redis_up",] == 1
+    assert found["parley_snapshots_unread",] == 0
+    assert found["parley_process_start_time_seconds", "lane/live-1"] > 0
+    assert found["parley_process_start_time_seconds", "lane/live-2"] > 0
+    assert found["parley_stage_seconds_bucket", "0.025", "lane/live-2", "commit"] == 1
+    assert found["parley_calls_total", "deadline", "lane/live-2"] == 1
+    assert found["parley_call_retries_total", "lane/live-2"] == 1
+    assert ("parley_stage_seconds_count", "lane/live-1", "commit") not in found
+
+
+async def test_snapshots_that_can_not_be_read_cost_nothing_else(stage: Stage) -> None:
+    mine = b'{"process": "x", "since": 1, "families": [{"name": "parley_meetings", "help": "", "type": "gauge",'
+    for name, dumped in (("broken", b"{"), ("taken", mine + b'"samples": []}]}')):
+        stage.redis.set(keys.snapshot(name), dumped)
+        stage.redis.zadd(keys.measured(), {name: 1})
+    found = await scrape(stage)
+    assert found["parley_snapshots_unread",] == 2
+    assert found["parley_entries_accepted_total",] == 0
+
+
+async def test_without_the_index_of_processes_the_rest_is_answered(stage: Stage) -> None:
+    stage.redis.set(keys.measured(), "not a sorted set")
+    found = await scrape(stage)
+    assert found["parley_redis_up",] == 0
+    assert found["parley_lane_epoch", "live-1"] == 0
+    assert ("parley_lane_lag_seconds", "live-1") in found

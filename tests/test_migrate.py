@@ -11,7 +11,9 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+import uuid6
 from alembic.config import Config
+from pytest_alembic import MigrationContext
 from pytest_alembic.tests import (  # noqa: F401 - pytest runs what is imported here
     test_model_definitions_match_ddl,
     test_single_head_revision,
@@ -103,6 +105,33 @@ def test_a_failed_migration_leaves_nothing(empty_url: str) -> None:
         tables = connection.execute(text("select tablename from pg_tables where schemaname = 'public'")).scalars().all()
     engine.dispose()
     assert tables == ["outbox"]
+
+
+def test_what_was_there_is_kept_through_the_second_version(alembic_runner: MigrationContext, empty_url: str) -> None:
+    engine = sync_engine(empty_url)
+
+    def meetings() -> list[tuple[Any, ...]]:
+        with engine.connect() as connection:
+            return [tuple(row) for row in connection.execute(text("select status, counters from meetings order by id"))]
+
+    alembic_runner.migrate_up_to("0001")
+    with engine.begin() as connection:
+        connection.execute(text("insert into lanes (id, kind) values ('a', 'live')"))
+        for status in ("live", "timed_out", "ended"):
+            connection.execute(
+                text(
+                    "insert into meetings (id, team_id, clock, status, lane_id, config, counters)"
+                    " values (:id, 'default', 'live', :status, 'a', '{}', '{\"late\": 2}')"
+                ),
+                {"id": uuid6.uuid7(), "status": status},
+            )
+    alembic_runner.migrate_up_to("0002")
+    assert meetings() == [("live", {"late": 2}), ("timed_out", {"late": 2, "timed_out": 1}), ("ended", {"late": 2})]
+    with engine.begin() as connection:
+        connection.execute(text("update meetings set status = 'failed' where status = 'ended'"))
+    alembic_runner.migrate_down_to("0001")
+    assert meetings() == [("live", {"late": 2}), ("timed_out", {"late": 2}), ("ended", {"late": 2})]
+    engine.dispose()
 
 
 @pytest.mark.parametrize("folder", [ROOT, ROOT.parent], ids=["in the repository", "elsewhere"])

@@ -53,7 +53,7 @@ def test_what_is_no_language_tag_is_refused(tag: str) -> None:
     [
         ("chunk", CHUNK, Chunk(chunk_id="1", speaker="Ada", text="Yes.", start=1, end=2.5)),
         ("ended", {}, Ended()),
-        ("moved", {"lane": "live-2"}, Moved(lane="live-2")),
+        ("moved", {"lane": "live-2", "move": 1}, Moved(lane="live-2", move=1)),
         (
             "config",
             {"config": {"target_languages": ["pt-br"]}},

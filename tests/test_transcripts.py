@@ -11,10 +11,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from operators.errors import Unknown
 from operators.model import CaptionStatus, Clock, MeetingConfig
 from storage import tables
-from storage.meetings import create, owed_count
+from storage.meetings import create
 from storage.placement import ensure_lane
 from storage.records import DEFAULT_TEAM
-from storage.transcripts import captions, events_after, head, sentences
+from storage.transcripts import captions, events_after, head, owed_count, sentences
 
 STRANGER = "stranger"
 

@@ -81,7 +81,9 @@ def import_files(
     except* ParleyError as group:
         raise group.exceptions[0] from None
     if refused:
-        raise Refused("incomplete", f"{refused} events were refused: their meetings had ended or were paused")
+        raise Refused(
+            "incomplete", f"{refused} events were refused: their meetings had ended or failed, or were paused"
+        )
 
 
 async def _open(
@@ -91,7 +93,9 @@ async def _open(
 
     meeting = await open_recording(client, recording, options, title)
     before = ""
-    if meeting["status"] == "ended":
+    if meeting["status"] == "failed":
+        before = f" (it failed: {meeting['end_reason']})"
+    elif meeting["status"] == "ended":
         missing = untaken(recording, meeting)
         before = f" (it ended without {missing} of its events)" if missing else " (imported before: nothing is added)"
     results.out(f"{recording.name}: {meeting['id']} {url}/meetings/{meeting['id']}{before}")
@@ -110,7 +114,7 @@ async def _send(
     """Send a recording, unless its meeting is over. Returns how many of its events were refused, then or now."""
     from cluster.replay import await_captions, play, send, untaken
 
-    if meeting["status"] == "ended":
+    if meeting["status"] in ("ended", "failed"):
         if wait:
             await await_captions(client, meeting["id"], lambda _: None)
         return untaken(recording, meeting)

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
-from collections.abc import Awaitable, Callable
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 from uuid import UUID
 
 import typer
 
+from cluster.commands.asking import ask
 from cluster.commands.options import AsJson, Server, running_server
 from cluster.commands.terminal import console, print_json, results, shown
 from operators.errors import Invalid
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
     from cluster.client import Client
     from cluster.tally import Tally
 
-_Answer = TypeVar("_Answer")
 MeetingId = Annotated[UUID, typer.Argument(metavar="ID", help="The meeting's id; `parley meetings list` gives it.")]
 
 
@@ -35,6 +33,7 @@ class Status(StrEnum):
     PAUSED = "paused"
     ENDED = "ended"
     TIMED_OUT = "timed_out"
+    FAILED = "failed"
 
 
 COUNTERS = {
@@ -47,11 +46,14 @@ COUNTERS = {
     "late": "revisions came after their chunk was closed; they changed nothing",
     "repeated": "events were sent again; they changed nothing",
     "refused:ended": "events were refused: the meeting was over",
+    "refused:failed": "events were refused: the meeting had failed",
     "refused:paused": "events were refused: the meeting was paused",
     "refused:no_time": "events were refused: those of a recorded meeting must say when they were",
     "refused:invalid": "events were refused: they were not as they must be",
+    "refused:lag": "events were refused for the moment: the meeting's lane was too far behind",
     "dead": "entries could not be used; they are kept as dead letters",
     "lost": "entries were accepted, and then lost by Redis",
+    "timed_out": "times nobody had spoken for 30 minutes",
 }
 """What a meeting counts, in words that follow the number."""
 
@@ -87,7 +89,7 @@ def list_meetings(
     A narrow window has no room for it, nor for when a meeting began.
     """
     url = running_server(server)
-    meetings = _ask(url, lambda client: client.meetings([each.value for each in status or []], limit))
+    meetings = ask(url, lambda client: client.meetings([each.value for each in status or []], limit))
     if as_json:
         print_json(meetings)
     elif meetings:
@@ -118,7 +120,7 @@ def show(meeting: MeetingId, as_json: AsJson = False, server: Server = None) -> 
         sentences, captions = await client.sentences(str(meeting)), await client.captions(str(meeting))
         return found, tally(sentences, captions, found["config"]["target_languages"])
 
-    found, counted = _ask(url, look)
+    found, counted = ask(url, look)
     if as_json:
         print_json(found | {"sentences": counted.sentences, "captions": counted.statuses})
     else:
@@ -169,7 +171,7 @@ def export(
 ) -> None:
     """Export a meeting: what was said, its translations, or both."""
     wanted = {"format": form, "text": text, "language": language}
-    exported = _ask(
+    exported = ask(
         running_server(server), lambda client: client.export(str(meeting), {k: v for k, v in wanted.items() if v})
     )
     if out == "-" or (out is None and not sys.stdout.isatty()):
@@ -205,22 +207,11 @@ def end(
         before = (await client.meeting(str(meeting)))["status"]
         return before, await client.end_meeting(str(meeting), reason)
 
-    before, now = _ask(running_server(server), stop)
-    if before == "ended":
-        console.print(f"It had ended before: {shown(now['end_reason'])}.", soft_wrap=True)
+    before, now = ask(running_server(server), stop)
+    if before in ("ended", "failed"):
+        console.print(f"It had {before} before: {shown(now['end_reason'])}.", soft_wrap=True)
     else:
         console.print("The meeting ends." + (f" Captions still to come: {now['owed']}." if now["owed"] else ""))
-
-
-def _ask(url: str, question: Callable[[Client], Awaitable[_Answer]]) -> _Answer:
-    """Ask the system something over one connection."""
-    from cluster.client import Client
-
-    async def ask() -> _Answer:
-        async with Client(url) as client:
-            return await question(client)
-
-    return asyncio.run(ask())
 
 
 def _table(meetings: list[dict[str, Any]]) -> Table:

@@ -64,7 +64,13 @@ class MeetingPage {
 
   #take(event) {
     this.#board.take(event);
-    if (event.kind === "status" && event.seq > this.#known) this.#ask();
+    if (event.kind === "status" && event.seq > this.#known) this.#told(event.payload);
+  }
+
+  /** An event says how the meeting is, or only what was counted. */
+  #told({ counters }) {
+    if (counters === undefined || !this.#meeting) this.#ask();
+    else this.#about.show(Object.assign(this.#meeting, { counters }));
   }
 
   #painted(added, before) {

@@ -5,7 +5,7 @@ import { facts, standing } from "./standing.js";
 
 const AGAIN_MS = 5_000;
 const NOW = "/api/meetings?status=created&status=live&status=paused&limit=50";
-const RECENT = "/api/meetings?status=ended&status=timed_out&limit=10";
+const RECENT = "/api/meetings?status=ended&status=timed_out&status=failed&limit=10";
 
 const BEGIN = `curl -X POST ${location.host}/api/meetings -H 'content-type: application/json' \\
   -d '{"title": "Monday", "config": {"source_language": "en", "target_languages": ["pt"]}}'

@@ -2,7 +2,14 @@
 
 import { count, languageName, moment } from "./wording.js";
 
-const STATUSES = { created: "Not begun", live: "Live", paused: "Paused", ended: "Ended", timed_out: "Timed out" };
+const STATUSES = {
+  created: "Not begun",
+  live: "Live",
+  paused: "Paused",
+  ended: "Ended",
+  timed_out: "Timed out",
+  failed: "Failed",
+};
 
 /** What was counted, in words; those first that somebody should look at. */
 const COUNTERS = {
@@ -10,7 +17,9 @@ const COUNTERS = {
   dead: "Entries that could not be used",
   late: "Changes that came too late to count",
   "refused:invalid": "Events refused: not as they must be",
+  "refused:lag": "Events refused for the moment: too far behind",
   "refused:ended": "Events refused: the meeting was over",
+  "refused:failed": "Events refused: the meeting had failed",
   "refused:paused": "Events refused: the meeting was paused",
   "refused:no_time": "Events refused: without their time",
   owed: "Captions that were late",
@@ -20,11 +29,12 @@ const COUNTERS = {
   same: "Captions in the language that was spoken",
   translated: "Captions translated",
   cached: "Translations remembered from before",
+  timed_out: "Times nobody had spoken for 30 minutes",
 };
 
 /** Whether a meeting is over; one that timed out may go on. */
 export function isOver({ status }) {
-  return status === "ended" || status === "timed_out";
+  return status === "ended" || status === "timed_out" || status === "failed";
 }
 
 /** What a meeting is, in a line. */
@@ -41,11 +51,12 @@ export function facts(meeting) {
  * @param meeting as it is now; without `owed` where that isn't known.
  * @param before the same some seconds ago, if it was asked then.
  */
-export function standing({ n, accepted, owed }, before) {
+export function standing({ n, accepted, owed, status }, before) {
   const open = accepted - n;
   const behind = before !== undefined && before.accepted > n;
+  const how = status === "failed" ? "never worked off" : behind ? "behind" : "in work";
   const parts = [];
-  if (open > 0) parts.push(`${count(open, "entry", "entries")} ${behind ? "behind" : "in work"}`);
+  if (open > 0) parts.push(`${count(open, "entry", "entries")} ${how}`);
   if (owed) parts.push(`${count(owed, "caption")} owed`);
   return { text: parts.join(", ") || "up to date", behind };
 }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Collection
 from typing import Annotated, Any, Literal
 from uuid import UUID, uuid4
 
@@ -9,18 +11,22 @@ from fastapi import APIRouter
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field, ValidationError
 
-from operators.errors import Refused
+from operators.errors import Overloaded, Refused
 from operators.model import Chunk, ConfigChanged, Ended, Instant, Model, Name, Payload
 from serve.http.problems import FieldError, Rejected, field_errors, problem
-from serve.http.services import Use
+from serve.http.services import Services, Use
 from storage.log import Appended, NewEvent
 from storage.records import DEFAULT_TEAM
 
 MAX_EVENTS = 1_000
 """Events a request may hold."""
 
+MAX_WAIT_S = 30
+"""The longest a sender is told to wait where a lane is behind."""
+
 _FIXES = {
     "ended": "the meeting is over; start a new one",
+    "failed": "the meeting could not go on; its `end_reason` says why. Start a new one",
     "paused": "the meeting is paused; resume it first",
     "no_time": "the meeting has a recorded clock; give each event its `at`, in ms",
 }
@@ -96,6 +102,8 @@ async def append(meeting_id: UUID, batch: Batch, services: Use) -> Results | JSO
     """Accept events into a meeting's log. Once accepted, an event is not lost.
 
     Wrong events do not keep the others of the batch out: 422 names each wrong field, and holds the results of the rest.
+    Where the meeting's lane is too far behind, nothing of the batch is taken: 429, and `Retry-After` says when to send
+    it again. The end of a meeting is taken all the same.
     """
     events: dict[int, NewEvent] = {}
     errors: list[FieldError] = []
@@ -105,6 +113,7 @@ async def append(meeting_id: UUID, batch: Batch, services: Use) -> Results | JSO
             events[index] = event
         else:
             errors += event
+    await hold_back(services, meeting_id, events.values(), len(batch.events))
     if wrong := len(batch.events) - len(events):
         await services.meetings.refuse(DEFAULT_TEAM, meeting_id, "invalid", wrong)
     answers = (
@@ -117,6 +126,30 @@ async def append(meeting_id: UUID, batch: Batch, services: Use) -> Results | JSO
         first = refusal(results.results[0].reason or "ended")
         return problem("refused", 409, first.fix, reason=first.reason, **results.model_dump())
     return results
+
+
+async def hold_back(services: Services, meeting_id: UUID, events: Collection[NewEvent], count: int) -> None:
+    """Refuse events for now if their meeting's lane is too far behind. Its end, and no event at all, are no burden.
+
+    Args:
+        count: how many events are refused then, those included that could not be read.
+
+    Raises:
+        Overloaded: says how long to wait.
+    """
+    limit = services.options.lag_limit
+    if services.lags.worst <= limit or all(isinstance(event.payload, Ended) for event in events):
+        return
+    door = await services.log.info(str(meeting_id))
+    lag = 0.0 if door is None else services.lags.of(door.lane)
+    # A meeting that takes nothing more says so itself.
+    if door is None or door.status != "open" or lag <= limit:
+        return
+    await services.meetings.refuse(DEFAULT_TEAM, meeting_id, "lag", count)
+    # Whoever is told to wait is there: a recording's lease must not run out meanwhile.
+    await services.meetings.append(DEFAULT_TEAM, meeting_id, [])
+    wait = min(max(1, math.ceil(lag - limit)), MAX_WAIT_S)
+    raise Overloaded("lag", f"the meeting's lane is {lag:.0f} s behind; send all of this again in {wait} s", wait)
 
 
 def refusal(reason: str) -> Refused:

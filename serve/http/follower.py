@@ -11,10 +11,9 @@ from uuid import UUID
 from serve.http.hub import Live, Waiting
 from serve.http.services import Services
 from storage import meetings, transcripts
-from storage.records import MeetingStatus
+from storage.records import OVER_STATUSES
 
 _PAGE = 500
-_OVER: frozenset[MeetingStatus] = frozenset({"ended", "timed_out"})
 
 HEARTBEAT = "ping"
 """The kind of what is sent when there is nothing to say. Like growing text it has no `seq`: each of those is sent once."""
@@ -53,7 +52,7 @@ async def standing(services: Services, team_id: str, meeting_id: UUID) -> Standi
     """
     async with services.database.connect() as conn:
         record = await meetings.get(conn, team_id, meeting_id)
-        if record.status not in _OVER or await meetings.owed_count(conn, team_id, meeting_id):
+        if record.status not in OVER_STATUSES or await transcripts.owed_count(conn, team_id, meeting_id):
             return Standing(record.seq, complete=False)
         # Asked after the debts: what was owed a moment ago is an event by now.
         return Standing(await transcripts.head(conn, team_id, meeting_id), complete=True)

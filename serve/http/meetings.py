@@ -26,7 +26,7 @@ from operators.model import (
 )
 from serve.http.events import refusal
 from serve.http.services import Services, Use
-from storage import meetings
+from storage import meetings, transcripts
 from storage.log import NewEvent
 from storage.records import DEFAULT_TEAM, MeetingRecord, MeetingStatus
 
@@ -67,7 +67,8 @@ class Meeting(BaseModel):
     """A meeting.
 
     `n` entries are worked off of those `accepted`, as far as that was noted (about once a second); `seq` is the last
-    live event's. `counters` holds what was late, repeated, refused, superseded, dead or lost.
+    live event's. `counters` holds what was late, repeated, refused, superseded, dead or lost. `end_reason` says why it
+    is over; where it failed, what was wrong.
     """
 
     id: UUID
@@ -114,7 +115,10 @@ class ConfigAccepted(BaseModel):
 
 @router.post("", status_code=201, responses={200: {"model": Meeting, "description": "It was there already."}})
 async def begin(new: NewMeeting, response: Response, services: Use) -> Meeting:
-    """Begin a meeting. The same `external_id` again gives the meeting that has it."""
+    """Begin a meeting. The same `external_id` again gives the meeting that has it.
+
+    429 where as many live meetings are open as may be: `Retry-After` says when to try again.
+    """
     if new.began_at is not None and new.clock is Clock.LIVE:
         raise Invalid("began_at", "must be left out for a live clock")
     if new.began_at is None and new.clock is Clock.RECORDED:
@@ -126,6 +130,7 @@ async def begin(new: NewMeeting, response: Response, services: Use) -> Meeting:
         clock=new.clock,
         config=new.config,
         at=new.began_at,
+        max_live=services.options.max_live,
     )
     if not created:
         response.status_code = 200
@@ -144,7 +149,7 @@ async def list_meetings(
         # One more than is shown tells whether there is a next page.
         found = await meetings.list_meetings(conn, DEFAULT_TEAM, statuses=status, limit=limit + 1, before=before)
         shown = found[:limit]
-        owed = await meetings.owed_counts(conn, DEFAULT_TEAM, [record.id for record in shown])
+        owed = await transcripts.owed_counts(conn, DEFAULT_TEAM, [record.id for record in shown])
     return MeetingPage(
         meetings=[MeetingListed(**_meeting(record).model_dump(), owed=owed.get(record.id, 0)) for record in shown],
         before=shown[-1].id if len(found) > limit else None,
@@ -207,7 +212,7 @@ async def _record(services: Services, meeting_id: UUID) -> MeetingRecord:
 
 async def _now(services: Services, record: MeetingRecord) -> MeetingNow:
     async with services.database.connect() as conn:
-        owed = await meetings.owed_count(conn, DEFAULT_TEAM, record.id)
+        owed = await transcripts.owed_count(conn, DEFAULT_TEAM, record.id)
     meeting = _meeting(record)
     # The door knows what it accepted before Postgres does, and forgets it a day after the last entry.
     door = await services.log.info(str(record.id))

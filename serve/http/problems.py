@@ -18,7 +18,7 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
 
-from operators.errors import Invalid, Refused, Unavailable, Unknown
+from operators.errors import Invalid, Overloaded, Refused, Unavailable, Unknown
 
 RETRY_AFTER_S = 2
 _log = structlog.get_logger(__name__)
@@ -94,6 +94,7 @@ def install(app: FastAPI) -> None:
     app.exception_handler(Rejected)(_rejected)
     app.exception_handler(Unknown)(_unknown)
     app.exception_handler(Refused)(_refused)
+    app.exception_handler(Overloaded)(_overloaded)
     for kind in (
         Unavailable,
         RedisConnectionError,
@@ -129,6 +130,11 @@ async def _unknown(_: Request, error: Exception) -> JSONResponse:
 
 async def _refused(_: Request, error: Refused) -> JSONResponse:
     return problem("refused", 409, error.fix, reason=error.reason)
+
+
+async def _overloaded(_: Request, error: Overloaded) -> JSONResponse:
+    headers = {"Retry-After": str(error.wait)}
+    return problem(error.reason, 429, error.fix, headers=headers, retry_after=error.wait)
 
 
 async def _unavailable(_: Request, error: Exception) -> JSONResponse:

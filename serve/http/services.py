@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from serve.http.hub import Hub
 from serve.options import ApiOptions
 from storage.database import async_engine, async_redis
+from storage.lag import LaneLags
 from storage.log import Log
 from storage.meetings import Meetings
 
@@ -30,6 +31,7 @@ class Services:
     log: Log
     meetings: Meetings
     hub: Hub
+    lags: LaneLags
 
 
 @asynccontextmanager
@@ -40,9 +42,10 @@ async def open_services(options: ApiOptions) -> AsyncGenerator[Services]:
     log = Log(client)
     meetings = Meetings(database, log)
     hub = Hub(client)
-    background = [asyncio.create_task(meetings.run_ledger()), asyncio.create_task(hub.run())]
+    lags = LaneLags(database, client)
+    background = [asyncio.create_task(each) for each in (meetings.run_ledger(), hub.run(), lags.run())]
     try:
-        yield Services(options, database, client, log, meetings, hub)
+        yield Services(options, database, client, log, meetings, hub, lags)
         await meetings.flush()
     finally:
         for task in background:

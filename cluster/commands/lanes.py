@@ -1,0 +1,131 @@
+"""`parley lanes`: how they do, adding, draining, moving meetings between them, and running them on a cluster."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from cluster.commands.asking import ask
+from cluster.commands.options import AsJson, Server, TranslatorOption, read_settings, running_server
+from cluster.commands.terminal import CtrlC, console, print_json, results, say
+
+if TYPE_CHECKING:  # A command that shows its help needs none of it.
+    from cluster.client import Client
+
+EXAMPLES = """
+Examples:
+
+- `parley lanes list`
+
+- `parley lanes add` and, when it's quiet again, `parley lanes drain live-2`
+
+- `ray job submit --working-dir . -- parley lanes run`
+"""
+
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    help="See, add and drain lanes, and move meetings between them.",
+    epilog=EXAMPLES,
+)
+_KINDS = {"live": "live meetings", "batch": "recorded meetings"}
+
+
+@app.command("list")
+def list_lanes(server: Server = None, as_json: AsJson = False) -> None:
+    """List the lanes: their state, how far each is behind, its open meetings, and how many processes have had it."""
+    from rich.table import Table
+
+    lanes = ask(running_server(server), lambda client: client.lanes())
+    if as_json:
+        print_json(lanes)
+        return
+    table = Table("lane", "for", "state", "lag", "meetings", "epoch", "node")
+    for lane in lanes:
+        table.add_row(
+            lane["id"],
+            _KINDS[lane["kind"]],
+            _state(lane),
+            f"{lane['lag']:.1f} s",
+            str(lane["open_meetings"]),
+            str(lane["epoch"]),
+            lane["node"] or "",
+        )
+    results.print(table)
+
+
+@app.command()
+def add(
+    kind: Annotated[
+        Literal["live", "batch"], typer.Argument(help="What it is for: `live` or `batch` (recorded) meetings.")
+    ] = "live",
+    server: Server = None,
+) -> None:
+    """Add a lane. It starts within seconds and takes new meetings; PARLEY_LIVE_LANES has more from the start."""
+    lane = ask(running_server(server), lambda client: client.add_lane(kind))
+    console.print(f"Lane {lane['id']} is added.")
+
+
+@app.command()
+def drain(
+    lane: Annotated[str, typer.Argument(help="The lane's id.")],
+    wait: Annotated[
+        float, typer.Option(min=0, metavar="SECONDS", help="How long to wait until its meetings are elsewhere.")
+    ] = 30.0,
+    server: Server = None,
+) -> None:
+    """Drain a lane: its open meetings go on in others without a break, and it stops."""
+
+    async def drain_and_wait(client: Client) -> int:
+        found = await client.drain_lane(lane)
+        until = asyncio.get_running_loop().time() + wait
+        while found["open_meetings"] and asyncio.get_running_loop().time() < until:
+            await asyncio.sleep(0.5)
+            found = next(each for each in await client.lanes() if each["id"] == lane)
+        return found["open_meetings"]
+
+    left = ask(running_server(server), drain_and_wait)
+    if left:
+        console.print(
+            f"[yellow]Lane {lane} takes no more meetings, and still has {left}: `parley lanes list` says more.[/]"
+        )
+        raise typer.Exit(1)
+    console.print(f"Lane {lane} is drained.")
+
+
+@app.command()
+def move(
+    meeting: Annotated[str, typer.Argument(help="The meeting's id.")],
+    lane: Annotated[str, typer.Argument(help="The lane it is to go on in.")],
+    server: Server = None,
+) -> None:
+    """Have a meeting go on in another lane. Whoever follows it notices nothing."""
+    moving = ask(running_server(server), lambda client: client.move_meeting(meeting, lane))
+    console.print(f"It goes on in {lane}." if moving["moves"] else f"It is in {lane} already.")
+
+
+@app.command()
+def run(translator: TranslatorOption = None) -> None:
+    """Run lanes and steward on the Ray cluster that this is started in, until SIGTERM: then they are drained.
+
+    For a cluster whose Serve applications were deployed by `serve deploy`; on one machine `parley up` does it all. The
+    stores are those of PARLEY_POSTGRES_URL and PARLEY_REDIS_URL.
+    """
+    from cluster.job import run_flow
+
+    settings = read_settings(translator=translator)
+    ctrl_c = CtrlC()
+    with run_flow(settings, say=ctrl_c.say):
+        stopping = ctrl_c.system_is_up()
+        say("The lanes run.")
+        stopping.wait()
+        say("Stopping: what is under way is finished or stays owed.")
+    say("Stopped.")
+
+
+def _state(lane: dict[str, Any]) -> str:
+    if not lane["retired"]:
+        return str(lane["state"])
+    return "draining" if lane["open_meetings"] else "drained"

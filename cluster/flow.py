@@ -1,0 +1,200 @@
+"""The flow on a Ray that runs: lanes and steward as actors, as the database says, each kept running."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import ray
+import redis
+import structlog
+from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
+
+from cluster.demand import Demand
+from cluster.settings import Settings
+from cluster.supervisor import Charge, Supervisor
+from flows.actors import LaneProcess, Steward
+from flows.balance import Bounds
+from flows.lane import LaneOptions
+from operators.errors import SetupFailed
+from storage.database import async_engine, async_redis, sync_engine, sync_redis
+from storage.embedded import StoreUrls
+from storage.log import Log
+from storage.meetings import Meetings
+from storage.placement import LaneKind, ensure_lane, retire_others
+
+ACTOR_CPUS = 0.25
+"""Of a node, reserved for each lane and for the steward."""
+PATIENCE = 15.0
+"""Seconds lanes get to stop."""
+LOOK = 1.0
+"""Seconds between two looks at which lanes there are to be."""
+CLAIM_FOR = 30.0
+"""Seconds to wait for another flow on the same database to end, as one does that was asked to stop a moment ago."""
+
+log = structlog.get_logger(__name__)
+
+
+class Flow:
+    """Lanes and steward, supervised.
+
+    Args:
+        settings: how many lanes, and how they call.
+        urls: the stores.
+        translation_app: the Serve application that translates, or None.
+    """
+
+    def __init__(self, settings: Settings, urls: StoreUrls, translation_app: str | None) -> None:
+        self._settings = settings
+        self._urls = urls
+        self._app = translation_app
+        self._bounds: dict[LaneKind, Bounds] = {
+            "live": Bounds(settings.live_lanes, settings.most_live_lanes, settings.meetings_per_lane),
+            "batch": Bounds(settings.batch_lanes, settings.batch_lanes, settings.meetings_per_lane),
+        }
+        self._stopping = threading.Event()
+        self._engine: Engine | None = None
+        self._redis: redis.Redis | None = None
+        self._claim: Connection | None = None
+        self._thread: threading.Thread | None = None
+        self._supervisor = Supervisor()
+        self._known: set[str] = set()
+
+    def prepare(self) -> int:
+        """Add the lanes, and reconcile the log with what was accepted.
+
+        Returns:
+            How many accepted entries the log lost; they are counted with their meetings.
+
+        Raises:
+            SetupFailed: another flow runs on this database.
+            SQLAlchemyError, RedisError: a store can't be used.
+        """
+        self._engine, self._redis = sync_engine(self._urls.postgres), sync_redis(self._urls.redis)
+        try:
+            self._claim = self._engine.connect()
+            self._take(self._claim)
+            return asyncio.run(self._prepare())
+        except BaseException:
+            # Whoever tries again must not find the database claimed by what failed.
+            self._let_go()
+            raise
+
+    def _take(self, connection: Connection) -> None:
+        """Claim the database for this flow, by a lock that ends with the connection."""
+        until = time.monotonic() + CLAIM_FOR
+        claim = text("select pg_try_advisory_lock(hashtext('parley.flow'))")
+        while not connection.execute(claim).scalar_one():
+            if time.monotonic() > until:
+                raise SetupFailed("another Parley runs its lanes on this database: stop it first")
+            time.sleep(0.5)
+        # The lock is the session's; the transaction that asked for it need not stay open.
+        connection.commit()
+
+    async def _prepare(self) -> int:
+        engine, connection = async_engine(self._urls.postgres), async_redis(self._urls.redis)
+        try:
+            await connection.ping()
+            async with engine.begin() as transaction:
+                lanes = self._least()
+                for lane_id, kind in lanes.items():
+                    await ensure_lane(transaction, lane_id, kind)
+                # Those that there are more give their meetings to these, and end.
+                await retire_others(transaction, list(lanes))
+            return sum((await Meetings(engine, Log(connection)).reconcile()).values())
+        finally:
+            await engine.dispose()
+            await connection.aclose()
+
+    def _least(self) -> Mapping[str, LaneKind]:
+        return {f"{kind}-{k + 1}": kind for kind, bounds in self._bounds.items() for k in range(bounds.least)}
+
+    def start(self) -> None:
+        """Start what is prepared, and supervise it in a thread."""
+        arguments = (self._urls.postgres, self._urls.redis, self._app, self._bounds)
+        self._supervisor.add(
+            Charge("steward", lambda: _actor(Steward, *arguments), wanted=lambda: True, report=lambda _: None)
+        )
+        self._thread = threading.Thread(target=self._supervise, name="supervisor", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Have everything stop: calls under way get a few seconds, what is then unanswered stays owed."""
+        self._stopping.set()
+        if self._thread is not None:
+            self._thread.join()
+            self._supervisor.stop(PATIENCE)
+        self._let_go()
+
+    def _let_go(self) -> None:
+        if self._claim is not None:
+            self._claim.close()
+        if self._engine is not None:
+            self._engine.dispose()
+        if self._redis is not None:
+            self._redis.close()
+
+    def _supervise(self) -> None:
+        look_at = 0.0
+        while not self._stopping.wait(0.1):
+            try:
+                if time.monotonic() >= look_at:
+                    look_at = time.monotonic() + LOOK
+                    self._find_lanes()
+                self._supervisor.round()
+            except Exception as error:  # noqa: BLE001 - the supervisor outlives a store or a Ray that is away for a while
+                log.error("supervisor failed", error=type(error).__name__)
+
+    def _find_lanes(self) -> None:
+        """Take charge of lanes that were added."""
+        assert self._engine is not None  # noqa: S101 - prepared before it was started
+        try:
+            with self._engine.connect() as connection:
+                rows = connection.execute(text("select id, kind from lanes order by id")).all()
+        except SQLAlchemyError as error:
+            log.warning("lanes not looked up", error=type(error).__name__)
+            return
+        for row in rows:
+            if row.id not in self._known:
+                self._known.add(row.id)
+                self._supervisor.add(self._lane(row.id, row.kind))
+
+    def _lane(self, lane_id: str, kind: LaneKind) -> Charge:
+        assert self._engine is not None and self._redis is not None  # noqa: S101, PT018 - as above
+        settings, engine = self._settings, self._engine
+        options = LaneOptions(
+            lane_id,
+            kind,
+            self._urls.postgres,
+            self._urls.redis,
+            in_flight=settings.in_flight,
+            capacity=settings.capacity,
+            deadline=settings.deadline,
+        )
+        return Charge(
+            f"lane {lane_id}",
+            lambda: _actor(LaneProcess, options, self._app),
+            wanted=Demand(engine, self._redis, lane_id),
+            report=lambda state: _report(engine, lane_id, state),
+        )
+
+
+def _actor(process: type[Any], *arguments: object) -> Any:
+    # `run` takes a thread for as long as the process lives, `stop` another. Over the nodes, so that one takes few along.
+    options = {"num_cpus": ACTOR_CPUS, "max_concurrency": 2, "scheduling_strategy": "SPREAD"}
+    return ray.remote(process).options(**options).remote(*arguments)
+
+
+def _report(engine: Engine, lane_id: str, state: str) -> None:
+    try:
+        with engine.begin() as connection:
+            connection.execute(
+                text("update lanes set state = :state, updated_at = now() where id = :lane"),
+                {"state": state, "lane": lane_id},
+            )
+    except OperationalError as error:
+        log.warning("lane state not noted", lane=lane_id, state=state, error=type(error).__name__)

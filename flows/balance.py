@@ -1,0 +1,142 @@
+"""Which lanes there are to be, and which meetings are to go on in another one: what keeps the load even.
+
+A lane that was retired gives its meetings away. A lane that falls behind gives some to one that doesn't. Where the
+number of lanes may vary, it follows the number of meetings, and grows where all lanes are behind.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from storage.placement import LaneKind, LaneRecord
+
+HOT = 5.0
+"""Seconds of lag from which on a lane is to be relieved."""
+COOL = 1.0
+"""Seconds of lag up to which a lane may take meetings of a hot one."""
+RELIEF = 10.0
+"""Seconds between two meetings that a hot lane gives away, and between two lanes that are added: each needs time to help."""
+CALM = 60.0
+"""Seconds for which fewer lanes must have been enough before one is drained."""
+SLACK = 0.7
+"""How full the remaining lanes may be at most after one is drained."""
+AT_ONCE = 10
+"""Meetings that leave a retired lane in one round."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How many lanes of a kind there may be, and how many meetings one is meant for."""
+
+    least: int
+    most: int
+    meetings: int
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """Meetings of one lane, `count` of them, go on in another."""
+
+    lane_id: str
+    to: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Add:
+    """There is to be another lane."""
+
+    kind: LaneKind
+
+
+@dataclass(frozen=True, slots=True)
+class Retire:
+    """A lane is to be drained."""
+
+    lane_id: str
+
+
+@dataclass(slots=True)
+class Balance:
+    """Decides, round after round.
+
+    Attributes:
+        bounds: how many lanes of each kind; a kind that isn't there keeps its number.
+    """
+
+    bounds: Mapping[LaneKind, Bounds] = field(default_factory=dict[LaneKind, Bounds])
+    _relieved: dict[str, float] = field(default_factory=dict[str, float])
+    _added: dict[LaneKind, float] = field(default_factory=dict[LaneKind, float])
+    _calm: dict[LaneKind, float] = field(default_factory=dict[LaneKind, float])
+
+    def plan(self, lanes: Sequence[LaneRecord], lag: Mapping[str, float], now: float) -> list[Move | Add | Retire]:
+        """What is to be done.
+
+        Args:
+            lanes: all lanes.
+            lag: seconds that each is behind.
+            now: seconds of a clock that never runs back.
+        """
+        actions: list[Move | Add | Retire] = []
+        for kind in ("live", "batch"):
+            mine = [lane for lane in lanes if lane.kind == kind]
+            taking = [lane for lane in mine if not lane.retired]
+            if taking:
+                load = Counter({lane.id: lane.open_meetings for lane in taking})
+                actions += self._empty([lane for lane in mine if lane.retired], load)
+                actions += self._relieve(taking, load, lag, now)
+                actions += self._resize(kind, taking, lag, now)
+        return actions
+
+    def _empty(self, retired: Sequence[LaneRecord], load: Counter[str]) -> list[Move | Add | Retire]:
+        moves: Counter[tuple[str, str]] = Counter()
+        for lane in retired:
+            for _ in range(min(AT_ONCE, lane.open_meetings)):
+                to = min(load, key=lambda lane_id: (load[lane_id], lane_id))
+                load[to] += 1
+                moves[lane.id, to] += 1
+        return [Move(lane_id, to, count) for (lane_id, to), count in moves.items()]
+
+    def _relieve(
+        self, taking: Sequence[LaneRecord], load: Counter[str], lag: Mapping[str, float], now: float
+    ) -> list[Move | Add | Retire]:
+        cool = [lane.id for lane in taking if lag.get(lane.id, 0.0) <= COOL]
+        moves: list[Move | Add | Retire] = []
+        for lane in taking:
+            hot = lag.get(lane.id, 0.0) >= HOT and lane.open_meetings > 1
+            if not hot or not cool or now - self._relieved.get(lane.id, -RELIEF) < RELIEF:
+                continue
+            to = min(cool, key=lambda lane_id: (load[lane_id], lane_id))
+            load[to] += 1
+            self._relieved[lane.id] = now
+            moves.append(Move(lane.id, to, 1))
+        return moves
+
+    def _resize(
+        self, kind: LaneKind, taking: Sequence[LaneRecord], lag: Mapping[str, float], now: float
+    ) -> list[Move | Add | Retire]:
+        bounds = self.bounds.get(kind)
+        if bounds is None:
+            return []
+        meetings = sum(lane.open_meetings for lane in taking)
+        behind = all(lag.get(lane.id, 0.0) >= HOT for lane in taking)
+        needed = max(bounds.least, math.ceil(meetings / bounds.meetings), len(taking) + 1 if behind else 0)
+        if len(taking) < min(needed, bounds.most):
+            self._calm.pop(kind, None)
+            if now - self._added.get(kind, -RELIEF) < RELIEF:
+                return []
+            self._added[kind] = now
+            return [Add(kind)]
+        fewer = len(taking) - 1
+        spare = fewer >= bounds.least and meetings <= SLACK * fewer * bounds.meetings
+        if not spare or any(lag.get(lane.id, 0.0) > COOL for lane in taking):
+            self._calm.pop(kind, None)
+            return []
+        if now - self._calm.setdefault(kind, now) < CALM:
+            return []
+        self._calm.pop(kind)
+        # Of several with as few, the one that was added last.
+        return [Retire(min(reversed(taking), key=lambda lane: lane.open_meetings).id)]

@@ -1,0 +1,120 @@
+"""Dead letters: entries that could not be used, to be looked at and put in again."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Path, Query
+from pydantic import BaseModel
+
+from operators.errors import Refused
+from operators.model import Chunk
+from serve.http.events import hold_back, refusal
+from serve.http.services import Use
+from storage import dead
+from storage.records import DEFAULT_TEAM
+
+router = APIRouter(prefix="/api/dead-letters", tags=["dead letters"])
+
+_LARGEST = 2**63 - 1
+LetterId = Annotated[int, Path(ge=1, le=_LARGEST)]
+
+
+class Listed(BaseModel):
+    """A dead letter, but for what was said: `kind` and `n` (its ordinal in the meeting) are null where nobody knows."""
+
+    id: int
+    meeting_id: UUID | None
+    kind: str | None
+    n: int | None
+    reason: str
+    created_at: datetime
+    resubmitted_at: datetime | None
+
+
+class Letter(Listed):
+    """A dead letter with all that it holds, what was said included: `fields` is the entry as it was in the log."""
+
+    lane_id: str
+    log_id: str
+    fields: dict[str, Any]
+
+
+class LetterPage(BaseModel):
+    """Dead letters, newest first. `before` asks for the next page; null where there is none."""
+
+    dead_letters: list[Listed]
+    before: int | None
+
+
+class Resubmitted(BaseModel):
+    """What a letter was put in again as: a chunk of `meeting_id`."""
+
+    id: int
+    meeting_id: UUID
+    event_id: str
+    chunk_id: str
+    resubmitted_at: datetime
+
+
+@router.get("")
+async def list_letters(
+    services: Use,
+    meeting: UUID | None = None,
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    before: Annotated[int | None, Query(ge=1, le=_LARGEST)] = None,
+) -> LetterPage:
+    """The dead letters, newest first; only those of a meeting, if one is named. What was said is not among it."""
+    async with services.database.connect() as conn:
+        # One more than is shown tells whether there is a next page.
+        found = await dead.list_letters(conn, DEFAULT_TEAM, meeting_id=meeting, limit=limit + 1, before=before)
+    shown = found[:limit]
+    return LetterPage(
+        dead_letters=[Listed.model_validate(letter, from_attributes=True) for letter in shown],
+        before=shown[-1].id if len(found) > limit else None,
+    )
+
+
+@router.get("/{letter_id}")
+async def get_letter(letter_id: LetterId, services: Use) -> Letter:
+    """A dead letter, whole."""
+    async with services.database.connect() as conn:
+        return Letter.model_validate(await dead.get(conn, DEFAULT_TEAM, letter_id), from_attributes=True)
+
+
+@router.post("/{letter_id}/resubmit")
+async def resubmit(letter_id: LetterId, services: Use) -> Resubmitted:
+    """Put what a dead letter holds through its meeting's door again. The same letter a second time changes nothing.
+
+    A chunk keeps its id, and is its newest revision then. One that came too late is a chunk of its own,
+    `{chunk_id}~{letter_id}`: the old one takes no more. 409 says why a letter can't be put in again.
+    """
+    async with services.database.connect() as conn:
+        letter = await dead.get(conn, DEFAULT_TEAM, letter_id)
+    event = dead.as_event(letter)
+    if letter.meeting_id is None:
+        raise Refused("no_meeting", "it belongs to no meeting that it could be put in again")
+    if letter.resubmitted_at is None:
+        door = await services.log.info(str(letter.meeting_id))
+        # Where nobody knows any more how far a recording had come, now is surely later.
+        event = replace(event, at=door.last_at if door is not None else int(time.time() * 1000))
+        await hold_back(services, letter.meeting_id, [event], 1)
+        (answer,) = await services.meetings.append(DEFAULT_TEAM, letter.meeting_id, [event])
+        if answer.reason is not None:
+            raise refusal(answer.reason)
+        async with services.database.begin() as conn:
+            letter = await dead.mark_resubmitted(conn, DEFAULT_TEAM, letter_id)
+    assert isinstance(event.payload, Chunk)  # noqa: S101 - for the type checker
+    assert letter.meeting_id is not None  # noqa: S101
+    assert letter.resubmitted_at is not None  # noqa: S101
+    return Resubmitted(
+        id=letter.id,
+        meeting_id=letter.meeting_id,
+        event_id=event.event_id,
+        chunk_id=event.payload.chunk_id,
+        resubmitted_at=letter.resubmitted_at,
+    )

@@ -1,0 +1,148 @@
+"""Captions within a transaction: what is owed, and the answers that pay it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, text
+
+from operators.model import CaptionStatus, TranslationRequest
+from storage.changes import Answer, MeetingChange
+from storage.locked import LockedMeetings, json_rows
+
+
+def write_requests(connection: Connection, requests: Sequence[TranslationRequest], patience: float) -> None:
+    """Note what is owed, in the caller's transaction.
+
+    Args:
+        patience: seconds after which the backfill may pay it.
+    """
+    if not requests:
+        return
+    rows = [
+        {
+            "team_id": r.team_id,
+            "meeting_id": r.meeting_id,
+            "sentence_id": r.sentence_id,
+            "language": r.language,
+            "revision": r.revision,
+        }
+        for r in requests
+    ]
+    connection.execute(
+        text(
+            "insert into captions (team_id, meeting_id, sentence_id, language, revision, status, due_at)"
+            " select team_id, meeting_id, sentence_id, language, revision, 'owed', now() + :patience * interval '1 s'"
+            " from jsonb_to_recordset(cast(:rows as jsonb))"
+            " as r(team_id text, meeting_id uuid, sentence_id text, language text, revision int)"
+            " on conflict (meeting_id, sentence_id, language) do update set revision = excluded.revision,"
+            " status = 'owed', text = null, engine = null, reason = null, due_at = excluded.due_at"
+            " where captions.revision < excluded.revision"
+        ),
+        {**json_rows(rows), "patience": patience},
+    )
+
+
+def owe_new_languages(connection: Connection, changes: Sequence[MeetingChange]) -> None:
+    """A language added while the meeting runs is owed for everything said before, too."""
+    for change in changes:
+        if change.config is None or not change.config_changed:
+            continue
+        connection.execute(
+            text(
+                "insert into captions (team_id, meeting_id, sentence_id, language, revision, status, due_at)"
+                " select s.team_id, s.meeting_id, s.id, l.language, s.revision, 'owed', now()"
+                " from sentences s cross join unnest(cast(:languages as text[])) as l(language)"
+                " where s.meeting_id = :meeting_id and not s.retracted on conflict do nothing"
+            ),
+            {"meeting_id": UUID(change.meeting_id), "languages": list(change.config.target_languages)},
+        )
+
+
+def write_answers(connection: Connection, answers: Sequence[Answer], locked: LockedMeetings) -> None:
+    """Write what became of requests, with a live event for each caption that changed, in the caller's transaction."""
+    if not answers:
+        return
+    rows = [
+        {
+            "k": k,
+            "meeting_id": a.request.meeting_id,
+            "sentence_id": a.request.sentence_id,
+            "language": a.request.language,
+            "revision": a.request.revision,
+            "asked": a.asked,
+        }
+        for k, a in enumerate(answers)
+    ]
+    # Every call counts, even where its answer came too late for the text it speaks of.
+    connection.execute(
+        text(
+            "update captions c set asked = c.asked + r.asked from"
+            " (select meeting_id, sentence_id, language, sum(asked)::int as asked"
+            " from jsonb_to_recordset(cast(:rows as jsonb))"
+            " as r(meeting_id uuid, sentence_id text, language text, asked int) group by 1, 2, 3) r"
+            " where c.meeting_id = r.meeting_id and c.sentence_id = r.sentence_id and c.language = r.language"
+        ),
+        json_rows(rows),
+    )
+    # An answer counts only for the revision that is owed, of a sentence that still stands.
+    current = {
+        row.k
+        for row in connection.execute(
+            text(
+                "select r.k from jsonb_to_recordset(cast(:rows as jsonb))"
+                " as r(k int, meeting_id uuid, sentence_id text, language text, revision int)"
+                " join captions c on c.meeting_id = r.meeting_id and c.sentence_id = r.sentence_id"
+                " and c.language = r.language and c.revision = r.revision and c.status = 'owed'"
+                " join sentences s on s.meeting_id = r.meeting_id and s.id = r.sentence_id and not s.retracted"
+                " order by c.meeting_id, c.sentence_id, c.language for update of c"
+            ),
+            json_rows(rows),
+        )
+    }
+    written: list[dict[str, Any]] = []
+    for k, answer in enumerate(answers):
+        request, translation = answer.request, answer.translation
+        # What was replaced says nothing of what it was replaced by, though that may not be here yet.
+        if k not in current or answer.reason == "replaced":
+            locked.count(request.meeting_id, "superseded")
+            continue
+        status = translation.status if translation else CaptionStatus.OWED
+        if translation and translation.cached:
+            locked.count(request.meeting_id, "cached")
+        locked.count(request.meeting_id, str(status))
+        written.append(
+            {
+                "meeting_id": request.meeting_id,
+                "sentence_id": request.sentence_id,
+                "language": request.language,
+                "revision": request.revision,
+                "status": str(status),
+                "text": translation.text if translation else None,
+                "engine": translation.engine if translation else None,
+                "reason": translation.reason if translation else answer.reason,
+            }
+        )
+    if not written:
+        return
+    versions = {
+        (str(row.meeting_id), row.sentence_id, row.language): row.version
+        for row in connection.execute(
+            text(
+                "update captions c set status = r.status, text = r.text, engine = r.engine, reason = r.reason,"
+                " version = c.version + (r.status <> 'owed')::int,"
+                " due_at = case when r.status = 'owed' then now() end"
+                " from jsonb_to_recordset(cast(:rows as jsonb)) as r(meeting_id uuid, sentence_id text, language text,"
+                " status text, text text, engine text, reason text)"
+                " where c.meeting_id = r.meeting_id and c.sentence_id = r.sentence_id and c.language = r.language"
+                " returning c.meeting_id, c.sentence_id, c.language, c.version"
+            ),
+            json_rows(written),
+        )
+    }
+    for row in written:
+        meeting_id = row.pop("meeting_id")
+        version = versions[meeting_id, row["sentence_id"], row["language"]]
+        locked.event(meeting_id, "caption", {**row, "version": version})

@@ -1,0 +1,98 @@
+"""How far behind the lanes are: the age of the oldest entry of each one's log that is not committed yet."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import cast
+
+import redis.asyncio
+import structlog
+from redis.exceptions import RedisError
+from sqlalchemy import select
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from operators.errors import Unavailable
+from storage import keys
+from storage.tables import lanes
+
+INTERVAL_S = 0.5
+"""How often it is looked. A lane notes how far it is about once a second: what is less than that behind is up to date."""
+
+_logger = structlog.get_logger(__name__)
+
+
+async def lags(client: redis.asyncio.Redis, committed: Mapping[str, str]) -> dict[str, float]:
+    """How far behind lanes are, in seconds by Redis' own time; 0.0 where nothing waits.
+
+    Args:
+        client: one that decodes its responses.
+        committed: for each lane the log's id up to which it is committed (its row's `log_id`).
+
+    Raises:
+        Unavailable: Redis can't answer at the moment.
+    """
+    pipe = client.pipeline(transaction=False)
+    for lane_id, log_id in committed.items():
+        pipe.xrange(keys.lane(lane_id), min=f"({log_id}", count=1)
+    # Last, so that no entry is younger than the time.
+    pipe.time()
+    try:
+        *found, (seconds, micros) = await pipe.execute()
+    except RedisError as error:
+        raise Unavailable(f"the log can't be reached at the moment ({type(error).__name__}); try again") from error
+    now_ms = seconds * 1000 + micros // 1000
+    oldest = zip(committed, cast(list[list[tuple[str, object]]], found), strict=True)
+    return {
+        lane: (now_ms - int(entries[0][0].partition("-")[0])) / 1000 if entries else 0.0 for lane, entries in oldest
+    }
+
+
+class LaneLags:
+    """The lanes' lags as this process last saw them, so that asking costs nothing.
+
+    While Redis can't be reached they stay as they were: nothing is accepted then anyway.
+
+    Args:
+        engine: the database.
+        client: the log's Redis; it decodes its responses.
+    """
+
+    def __init__(self, engine: AsyncEngine, client: redis.asyncio.Redis) -> None:
+        self._engine = engine
+        self._redis = client
+        self._committed: Mapping[str, str] = {}
+        self._lags: Mapping[str, float] = {}
+
+    @property
+    def worst(self) -> float:
+        """Seconds; the largest lag of any lane."""
+        return max(self._lags.values(), default=0.0)
+
+    def of(self, lane_id: str) -> float:
+        """Seconds; the lag of a lane, 0.0 where there is none."""
+        return self._lags.get(lane_id, 0.0)
+
+    async def look(self) -> None:
+        """Look now. Without Postgres no lane commits: what it said last is still so.
+
+        Raises:
+            Unavailable: Redis can't answer at the moment.
+        """
+        try:
+            async with self._engine.connect() as conn:
+                rows = await conn.execute(select(lanes.c.id, lanes.c.log_id))
+                self._committed = dict(rows.tuples().all())
+        except SQLAlchemyError as error:
+            _logger.debug("lag.without_postgres", error=type(error).__name__)
+        self._lags = await lags(self._redis, self._committed)
+
+    async def run(self) -> None:
+        """Look every half second, until cancelled."""
+        while True:
+            try:
+                await self.look()
+            except Unavailable as error:
+                _logger.debug("lag.unknown", error=str(error))
+            await asyncio.sleep(INTERVAL_S)

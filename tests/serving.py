@@ -1,0 +1,29 @@
+"""The real API on a loopback port, run beside a test."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+
+import uvicorn
+
+from serve.http.application import create_app
+from serve.options import ApiOptions
+
+
+@contextmanager
+def serving(options: ApiOptions) -> Generator[str]:
+    """Where an API of these options runs: in a thread with a loop of its own, since tests block theirs."""
+    app = create_app(options)
+    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning", lifespan="on"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    try:
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join()
