@@ -14,8 +14,8 @@ def meeting(meeting_id: str) -> str:
     """What the door knows of a meeting, a hash. It expires a day after the last call that found the meeting open.
 
     Fields: `team_id`, `meeting_id`, `lane`, `clock`, `status` (`open`, `paused`, `ended`, `failed`), `n` (the last
-    ordinal), `moves`, `generation`, `began_at` and `last_at` (ms, arrival of the first and of the last entry), `config` (JSON), `started_n`
-    and `started_id` (the first entry), and `lease_until` (ms, recorded clocks only).
+    ordinal), `moves`, `generation`, `began_at` and `last_at` (ms, arrival of the first and of the last entry), `config`
+    (JSON), `started_n` and `started_id` (the first entry), and `lease_until` (ms, recorded clocks only).
     """
     return f"meeting:{meeting_id}"
 
