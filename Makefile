@@ -2,7 +2,7 @@
 PYTHON ?= $(shell command -v python3.12 >/dev/null 2>&1 && python3.12 -c '' >/dev/null 2>&1 && echo python3.12 || echo python3.11)
 BIN := .venv/bin
 
-.PHONY: setup demo test check vllm vllm-cpu lock clean
+.PHONY: setup demo test chaos check vllm vllm-cpu lock clean
 
 setup: .venv/.done
 
@@ -36,6 +36,10 @@ vllm-cpu: .venv/.vllm-cpu
 
 test: setup
 	$(BIN)/python -m pytest
+
+# The suite that breaks things on purpose, at its full length: it writes its table to chaos.json, too.
+chaos: setup
+	PARLEY_CHAOS=full $(BIN)/python -m pytest tests/chaos
 
 check: setup
 	$(BIN)/ruff format --check .

@@ -16,6 +16,8 @@ def configure_logs(level: str | None = None) -> None:
     """Set the process's logs up. Ray's workers call it without a level, and take it from the environment."""
     # Retries are counted where they are made; a line each would drown the log.
     stamina.instrumentation.set_on_retry_hooks([])
+    # The exporter tells of each try; that it gave up is enough, and what was not sent is counted.
+    logging.getLogger("opentelemetry").setLevel(logging.ERROR)
     threshold = logging.getLevelNamesMapping()[(level or os.environ.get(LEVEL, "info")).upper()]
     structlog.configure(
         processors=[

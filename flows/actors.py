@@ -22,13 +22,17 @@ from flows.balance import Balance, Bounds
 from flows.lane import Lane, LaneOptions
 from flows.lanes import balance_lanes
 from flows.leases import end_expired
+from flows.observer import observed
 from flows.relay import Relay
 from operators.errors import Unavailable
 from operators.model import CaptionStatus, Translation, TranslationRequest
 from storage.database import async_engine, async_redis, sync_engine, sync_redis
 from storage.log import Log
+from storage.measures import Measures
 from storage.meetings import Meetings
 from storage.placement import LaneKind
+from storage.snapshots import published
+from storage.tracing import open_traces
 
 ROUND = 0.5
 """Seconds between two looks at what is owed or unpublished, where there was nothing."""
@@ -101,13 +105,15 @@ class Steward:
 
     Args:
         app: the translation application, or None.
-        bounds: how many lanes of each kind there may be.
+        bounds: how many lanes of each kind there may be; a kind that isn't there keeps its number.
     """
 
-    def __init__(self, postgres_url: str, redis_url: str, app: str | None, bounds: Mapping[LaneKind, Bounds]) -> None:
+    def __init__(
+        self, postgres_url: str, redis_url: str, app: str | None, bounds: Mapping[LaneKind, Bounds] | None = None
+    ) -> None:
         self._postgres_url, self._redis_url = postgres_url, redis_url
-        self._translate = translator(app)
-        self._balance = Balance(bounds)
+        self._app = app
+        self._balance = Balance(bounds or {})
         self._stopping = asyncio.Event()
 
     async def stop(self) -> None:
@@ -130,7 +136,10 @@ class Steward:
         """Go round until stopped. A store that does not answer is asked again later."""
         engine, connection = sync_engine(self._postgres_url), sync_redis(self._redis_url)
         async_db, async_kv = async_engine(self._postgres_url), async_redis(self._redis_url)
-        relay, backfill = Relay(engine, connection), Backfill(engine, connection, self._translate)
+        measures = Measures("steward")
+        traces = open_traces(measures)
+        translate = observed(translator(self._app), measures, traces)
+        relay, backfill = Relay(engine, connection), Backfill(engine, connection, translate)
         door = Log(async_kv)
         meetings = Meetings(async_db, door)
 
@@ -154,13 +163,15 @@ class Steward:
             return 0
 
         try:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self._go_round(lambda: asyncio.to_thread(relay.round), ROUND))
-                group.create_task(self._go_round(backfill.round, ROUND))
-                group.create_task(self._go_round(look_at_leases, LEASES))
-                group.create_task(self._go_round(look_at_lanes, LANES))
-                group.create_task(self._go_round(look_at_redis, REDIS))
+            with published(measures, self._redis_url):
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(self._go_round(lambda: asyncio.to_thread(relay.round), ROUND))
+                    group.create_task(self._go_round(backfill.round, ROUND))
+                    group.create_task(self._go_round(look_at_leases, LEASES))
+                    group.create_task(self._go_round(look_at_lanes, LANES))
+                    group.create_task(self._go_round(look_at_redis, REDIS))
         finally:
+            await asyncio.to_thread(traces.close)
             engine.dispose()
             connection.close()
             await async_db.dispose()

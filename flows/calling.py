@@ -116,15 +116,16 @@ class Calls(Generic[Q, R]):
     Args:
         service: the call. It is cancelled at its deadline, and by `close`.
         policy: how it is made.
-        observe: told of each request that is called, in that thread: `("queue", seconds)` it waited for its first
-            attempt, and `("call", seconds)` from there to the end of the last, pauses included. An error in it ends the flow.
+        observe: told of each request that is called, in that thread: `(request, "queue", seconds)` it waited for its first
+            attempt, and `(request, "call", seconds)` from there to the end of the last, pauses included. An error in it ends
+            the flow.
     """
 
     def __init__(
         self,
         service: Callable[[Q], Awaitable[R]],
         policy: CallPolicy[Q],
-        observe: Callable[[str, float], None] = lambda _what, _seconds: None,
+        observe: Callable[[Q, Literal["queue", "call"], float], None] = lambda _request, _what, _seconds: None,
     ) -> None:
         self.policy = policy
         self._service = service
@@ -260,9 +261,9 @@ class Calls(Generic[Q, R]):
 
     async def _run(self, slot: Slot[Q, R]) -> None:
         began = self._loop.time()
-        self._observe("queue", began - slot.accepted)
+        self._observe(slot.request, "queue", began - slot.accepted)
         result, reason = await self._outcome(slot)
-        self._observe("call", self._loop.time() - began)
+        self._observe(slot.request, "call", self._loop.time() - began)
         self._end(slot, result, reason)
         with self._lock:
             self._turns.done(slot.key)

@@ -42,6 +42,7 @@ class Envelope:
             the log holds nothing to be done up to this id.
         dead: why the item could not be used, where it couldn't; the steps after that leave it alone.
         states: the immutable state of each step after this item, by the step's name.
+        accepted, read: when the door took the meeting's last entry, and when the lane read this (seconds since the epoch).
     """
 
     team_id: str
@@ -54,3 +55,5 @@ class Envelope:
     sentences: Sentences = field(default_factory=Sentences)
     requests: tuple[TranslationRequest, ...] = ()
     states: Mapping[str, object] = field(default_factory=dict[str, object])
+    accepted: float = 0.0
+    read: float = 0.0

@@ -25,6 +25,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from flows.calls import CallPolicy, Calls, call
 from flows.envelope import Envelope
+from flows.observer import LaneObserver
 from flows.sink import CommitSink, Committer
 from flows.source import LaneReader, LaneSource, read_positions
 from flows.stage import Stage, run_stage
@@ -34,6 +35,9 @@ from operators.model import Entry, Tick, Translation, TranslationRequest
 from storage.commit import claim_lane
 from storage.database import sync_engine, sync_redis
 from storage.log import LogReader, before, order
+from storage.measures import Measures
+from storage.snapshots import published
+from storage.tracing import open_traces
 
 SIGN_OF_LIFE = 1.0
 """Seconds between two signs of life; the log is trimmed then, too."""
@@ -113,6 +117,7 @@ def call_policy(options: LaneOptions) -> CallPolicy[TranslationRequest]:
 def build(
     reader: LaneReader,
     committer: Committer,
+    observer: LaneObserver,
     calls: Calls[TranslationRequest, Translation],
     stopping: threading.Event,
     drained: Callable[[], bool],
@@ -122,14 +127,15 @@ def build(
     Args:
         reader: the lane's log.
         committer: writes what it does.
+        observer: measures it.
         calls: the translation service.
         stopping: set to end it.
         drained: true once no call under way is worth waiting for.
     """
     flow = Dataflow("lane")
-    envelopes: KeyedStream[Envelope] = op.input("log", flow, LaneSource(reader, calls.must_wait, stopping))
+    envelopes: KeyedStream[Envelope] = op.input("log", flow, LaneSource(reader, observer, calls.must_wait, stopping))
     for stage in STAGES:
-        envelopes = run_stage(stage, envelopes)
+        envelopes = run_stage(stage, envelopes, observer.measures)
     requests = op.flat_map("requests", envelopes, lambda keyed: _keyed_requests(keyed[1], calls.policy))
     answers = call("translate", flow, requests, calls, drained)
     results = op.merge(
@@ -170,16 +176,22 @@ class Lane:
         options = self._options
         engine = sync_engine(options.postgres_url)
         connection = sync_redis(options.redis_url)
-        calls = Calls(self._translate, call_policy(options))
+        measures = Measures(f"lane/{options.lane_id}")
+        traces = open_traces(measures)
+        observer = LaneObserver(options.lane_id, measures, traces)
+        calls = Calls(self._translate, call_policy(options), observer.called)
         try:
             with engine.begin() as transaction:
                 epoch = claim_lane(transaction, options.lane_id, os.getpid(), socket.gethostname())
             log.info("lane started", lane=options.lane_id, epoch=epoch)
             reader = LaneReader(LogReader(connection, options.lane_id), engine, options.lane_id, STAGES)
-            committer = Committer(engine, connection, options.lane_id, epoch, STAGES, options.patience, reader)
+            committer = Committer(
+                engine, connection, options.lane_id, epoch, STAGES, options.patience, reader, observer
+            )
             living = threading.Thread(target=self._live, args=(committer, calls), name="sign-of-life", daemon=True)
             living.start()
-            run_main(build(reader, committer, calls, self._stopping, lambda: self._drained(calls)))
+            with published(measures, options.redis_url):
+                run_main(build(reader, committer, observer, calls, self._stopping, lambda: self._drained(calls)))
         except BytewaxRuntimeError as error:
             raise _cause(error) from error
         else:
@@ -188,6 +200,7 @@ class Lane:
         finally:
             self._stopping.set()
             calls.close()
+            traces.close()
             connection.close()
             engine.dispose()
         log.info("lane stopped", lane=options.lane_id, epoch=epoch)
@@ -232,8 +245,8 @@ def keep_house(committer: Committer, waiting: int) -> None:
         Fenced: another process has the lane.
     """
     entries = LogReader(committer.redis, committer.lane_id)
-    # Asked in this order: what has been seen lies behind a meeting that is on its way here, or that one is here already.
-    seen, floor = committer.seen, committer.reader.floor()
+    # Asked in this order: what has been seen lies behind a meeting that comes or goes, or that one is here or gone already.
+    seen, floor = committer.seen, committer.floor()
     if seen is not None and floor is not None:
         seen = min(seen, before(floor), key=order)
     with committer.engine.begin() as transaction:

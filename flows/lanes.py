@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from flows.balance import Add, Balance, Move
 from operators.errors import Invalid, Refused, Unknown
 from storage.lag import lags
+from storage.log import Log
 from storage.meetings import Meetings
 from storage.placement import add_lane, list_lanes, retire_lane
 from storage.records import OPEN_STATUSES
@@ -36,7 +37,7 @@ async def balance_lanes(engine: AsyncEngine, redis: Redis, meetings: Meetings, b
     for action in balance.plan(lanes, behind, time.monotonic()):
         match action:
             case Move():
-                done += await _move(engine, meetings, action)
+                done += await _move(engine, Log(redis), meetings, action)
             case Add(kind):
                 async with engine.begin() as connection:
                     lane_id = await add_lane(connection, kind)
@@ -50,8 +51,8 @@ async def balance_lanes(engine: AsyncEngine, redis: Redis, meetings: Meetings, b
     return done
 
 
-async def _move(engine: AsyncEngine, meetings: Meetings, move: Move) -> int:
-    """Move as many meetings as asked, those first that have most waiting."""
+async def _move(engine: AsyncEngine, door: Log, meetings: Meetings, move: Move) -> int:
+    """Move as many meetings as asked, those first that have most waiting, but none that is on its way already."""
     m = meetings_table.c
     async with engine.connect() as connection:
         rows = await connection.execute(
@@ -64,6 +65,9 @@ async def _move(engine: AsyncEngine, meetings: Meetings, move: Move) -> int:
     for team_id, meeting_id in found:
         if moved == move.count:
             break
+        info = await door.info(str(meeting_id))
+        if info is not None and info.lane != move.lane_id:
+            continue
         try:
             moved += await meetings.move(team_id, meeting_id, move.to)
         except (Refused, Unknown, Invalid) as error:

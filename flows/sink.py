@@ -23,6 +23,7 @@ from sqlalchemy import Engine
 
 from flows.calls import Outcome
 from flows.envelope import Envelope, Failed, Restored
+from flows.observer import LaneObserver
 from flows.source import TICKS, LaneReader
 from flows.stage import Stage
 from operators.errors import Fenced
@@ -48,6 +49,7 @@ class Committer:
     Attributes:
         patience: seconds after which the backfill may pay what a batch asks.
         reader: the lane's source, which knows what it gave out.
+        observer: told of each batch that is committed.
         seen: the log's id up to which everything is committed; None before the first item.
     """
 
@@ -58,6 +60,7 @@ class Committer:
     stages: tuple[Stage[Any], ...]
     patience: float
     reader: LaneReader
+    observer: LaneObserver
     seen: str | None = None
     _under_way: Counter[str] = field(default_factory=Counter[str])
     _leaving: dict[str, Envelope] = field(default_factory=dict[str, Envelope])
@@ -90,8 +93,9 @@ class Committer:
         for meeting_id, change in changes.items():
             if change.ended_at is None:
                 change.state = self._dump(last[meeting_id].states)
-        self._let_go(changes)
+        gone = self._let_go(changes)
         if changes or answers or dead:
+            began = time.time()
             with self.engine.begin() as connection:
                 events = commit(
                     connection,
@@ -102,8 +106,13 @@ class Committer:
                     dead,
                     patience=self.patience,
                 )
-            publish_events(self.redis, events)
+            ended = time.time()
+            publish_events(self.redis, events, ended)
+            self.observer.committed(batch, began, ended)
+        for meeting_id in gone:
+            del self._leaving[meeting_id]
         self.seen = seen
+        self.reader.stored([*changes, *(letter.meeting_id for letter in dead if letter.meeting_id)])
         publish_interims(self.redis, interims)
         self._note(last, changes)
 
@@ -113,8 +122,18 @@ class Committer:
         if self._under_way[meeting_id] == 0:
             del self._under_way[meeting_id]
 
-    def _let_go(self, changes: dict[str, MeetingChange]) -> None:
-        """Hand meetings over whose calls are all answered."""
+    def floor(self) -> str | None:
+        """The oldest id of the log that is still needed, though no row of a meeting says so; None where there is none.
+
+        A meeting that has a state and leaves is not among them: its row keeps what the log holds of it.
+        """
+        bare = [one.log_id for one in list(self._leaving.values()) if "ticks" not in one.states]
+        arriving = self.reader.floor()
+        return min(bare if arriving is None else [*bare, arriving], key=order, default=None)
+
+    def _let_go(self, changes: dict[str, MeetingChange]) -> list[str]:
+        """Hand meetings over whose calls are all answered, and say which."""
+        gone: list[str] = []
         for meeting_id, envelope in list(self._leaving.items()):
             if self._under_way[meeting_id] > 0:
                 continue
@@ -124,7 +143,8 @@ class Committer:
             change.n, change.log_id, change.moved = envelope.n, moved.log_id, (moved.lane, moved.move)
             # A meeting that had timed out has no state, and none to take along.
             change.state = self._dump(envelope.states) if "ticks" in envelope.states else None
-            del self._leaving[meeting_id]
+            gone.append(meeting_id)
+        return gone
 
     def _note(self, last: Mapping[str, Envelope], changes: Mapping[str, MeetingChange]) -> None:
         """Remember how far each meeting came and what of that is stored; move on those that need no more of the log."""

@@ -11,7 +11,7 @@ import heapq
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import count
@@ -23,6 +23,7 @@ from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import Engine, Row, text
 
 from flows.envelope import Envelope, Failed, Restored
+from flows.observer import LaneObserver
 from flows.stage import Stage
 from operators.errors import Invalid, Unreadable
 from operators.model import MAX_INSTANT, Clock, Ended, Entry, Moved, Started, parse_entry
@@ -99,6 +100,8 @@ class LaneReader:
         self._turn = count()
         # Meetings on their way here from another lane: where in this log each begins, and by which of its moves.
         self._arriving: dict[str, tuple[str, int]] = {}
+        # Those that came without a state, as after a timeout: no row keeps what they say here until that is committed.
+        self._bare: dict[str, str] = {}
         self._look_at = 0.0
         self._finished: dict[str, tuple[int, int]] = {}
         self._handed: dict[str, str] = {}
@@ -113,8 +116,13 @@ class LaneReader:
 
     def floor(self) -> str | None:
         """The oldest id that a meeting still on its way here will need, if there is one."""
-        begins = [log_id for log_id, _ in list(self._arriving.values())]
+        begins = [log_id for log_id, _ in list(self._arriving.values())] + list(self._bare.values())
         return min(begins, key=order, default=None)
+
+    def stored(self, meeting_ids: Iterable[str]) -> None:
+        """Something of these meetings was committed: from now on their rows keep what the log holds of them."""
+        for meeting_id in meeting_ids:
+            self._bare.pop(meeting_id, None)
 
     def handed(self, meeting_id: str) -> str | None:
         """The id of the last envelope of a meeting that was given out; None while more is sure to follow."""
@@ -257,27 +265,33 @@ class LaneReader:
             row = rows.get(meeting_id)
             if row is not None and row.moves < move:
                 continue
+            mine = row is not None and self._is_mine(row)
+            if not mine:
+                self._bare[meeting_id] = begins
             # First the position that keeps its entries from being trimmed, which is in Postgres by now; then this.
             del self._arriving[meeting_id]
-            if row is not None and self._is_mine(row):
+            if row is not None and mine:
                 restored = self._restore(row)
                 self._handed.pop(meeting_id, None)
                 yield restored
-            yield from self._again(meeting_id, begins)
+            again = list(self._again(meeting_id, begins))
+            if not again:
+                self._bare.pop(meeting_id, None)
+            yield from again
 
     def _again(self, meeting_id: str, begins: str) -> Iterator[Envelope]:
         """Read what came of one meeting from an id up to where everything was read."""
-        first, last = begins, begins
+        first = last = self._place = begins
         while page := self._reader.span(first, self._position, READ):
             for log_id, fields in page:
                 if fields.get("meeting_id") != meeting_id:
                     continue
-                self._place = log_id
                 for envelope in self._take(log_id, fields):
                     last = envelope.log_id
                     # Until all is given out, nobody may think that it was.
                     self._handed.pop(meeting_id, None)
                     yield envelope
+                self._place = log_id
             first = f"({page[-1][0]}"
         self._place = self._position
         if meeting_id in self._meetings:
@@ -335,8 +349,10 @@ def _goes_on(row: Row[Any]) -> bool:
 
 
 class _Partition(StatelessSourcePartition[tuple[str, Envelope]]):
-    def __init__(self, reader: LaneReader, full: Callable[[], bool], stopping: threading.Event) -> None:
-        self._reader, self._full, self._stopping = reader, full, stopping
+    def __init__(
+        self, reader: LaneReader, observer: LaneObserver, full: Callable[[], bool], stopping: threading.Event
+    ) -> None:
+        self._reader, self._observer, self._full, self._stopping = reader, observer, full, stopping
         self._ahead: queue.Queue[Envelope] = queue.Queue(AHEAD)
         self._failed: BaseException | None = None
         self._thread = threading.Thread(target=self._read, name="log-reader", daemon=True)
@@ -353,6 +369,7 @@ class _Partition(StatelessSourcePartition[tuple[str, Envelope]]):
             self._failed = error
 
     def _put(self, envelope: Envelope) -> None:
+        envelope = self._observer.read(envelope)
         while not self._stopping.is_set():
             try:
                 return self._ahead.put(envelope, timeout=0.2)
@@ -387,12 +404,15 @@ class LaneSource(DynamicSource[tuple[str, Envelope]]):
 
     Args:
         reader: what it reads.
+        observer: told of each item.
         full: true while the flow must not be given more (a batch lane that waits for its models).
         stopping: set to end the flow.
     """
 
-    def __init__(self, reader: LaneReader, full: Callable[[], bool], stopping: threading.Event) -> None:
-        self._partition = (reader, full, stopping)
+    def __init__(
+        self, reader: LaneReader, observer: LaneObserver, full: Callable[[], bool], stopping: threading.Event
+    ) -> None:
+        self._partition = (reader, observer, full, stopping)
 
     def build(self, step_id: str, worker_index: int, worker_count: int) -> _Partition:
         """The lane's one partition."""

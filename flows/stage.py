@@ -17,6 +17,7 @@ from flows.envelope import Envelope, Failed, Restored
 from operators.errors import Unreadable
 from operators.model import Chunk, Entry, Moved, Tick
 from storage.changes import DeadLetter
+from storage.measures import Measures, StageName
 
 S = TypeVar("S")
 log = structlog.get_logger(__name__)
@@ -35,7 +36,7 @@ class Stage(Generic[S]):
         upgrades: for each older schema, what makes its JSON that of the next.
     """
 
-    name: str
+    name: StageName
     schema: int
     state: type[S]
     initial: Callable[[], S]
@@ -69,11 +70,15 @@ class Stage(Generic[S]):
 
 
 class _Logic(StatefulBatchLogic[Envelope, Envelope, None], Generic[S]):
-    def __init__(self, stage: Stage[S]) -> None:
-        self._stage = stage
+    def __init__(self, stage: Stage[S], measures: Measures) -> None:
+        self._stage, self._measures = stage, measures
         self._state = stage.initial()
 
     def on_batch(self, values: list[Envelope]) -> tuple[Iterable[Envelope], bool]:
+        with self._measures.time(self._stage.name, steps=len(values)):
+            return self._steps(values)
+
+    def _steps(self, values: list[Envelope]) -> tuple[list[Envelope], bool]:
         out: list[Envelope] = []
         over = False
         for envelope in values:
@@ -144,14 +149,15 @@ def _fields(item: Entry | Tick) -> dict[str, str]:
     }
 
 
-def run_stage(stage: Stage[S], up: KeyedStream[Envelope]) -> KeyedStream[Envelope]:
+def run_stage(stage: Stage[S], up: KeyedStream[Envelope], measures: Measures) -> KeyedStream[Envelope]:
     """Add a stage to the dataflow.
 
     Args:
         stage: the operator.
         up: envelopes keyed by meeting.
+        measures: told how long its steps take.
 
     Returns:
         The envelopes, in order, with the operator's state and what it put out.
     """
-    return op.stateful_batch(stage.name, up, lambda _: _Logic(stage))
+    return op.stateful_batch(stage.name, up, lambda _: _Logic(stage, measures))

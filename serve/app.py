@@ -17,7 +17,7 @@ from serve.engines.prompted import PromptedTranslator
 from serve.engines.vllm import VllmEngine
 from serve.http.application import create_app
 from serve.options import ApiOptions, TranslationOptions
-from serve.translation import TranslationService
+from serve.translation import PATIENCE_S, TranslationService
 
 TRANSLATION_APP = "translation"
 API_APP = "api"
@@ -25,9 +25,17 @@ API_ROUTE = "/"
 QUIET = LoggingConfig(enable_access_log=False, log_level="WARNING")
 """Serve tells of every request otherwise."""
 
+CHECK_PERIOD_S = 3.0
+"""Seconds from one health check to the next. Serve evicts a replica at the third that fails in a row: at the latest
+`ALIVE_S` + 1.1 periods + 3 times the patience after the engine's last token, and that is less than half a minute."""
+CHECK_TIMEOUT_S = PATIENCE_S + 2.0
+"""Seconds after which a replica that can't even say that its engine is silent has failed a check."""
+
 __all__ = [
     "API_APP",
     "API_ROUTE",
+    "CHECK_PERIOD_S",
+    "CHECK_TIMEOUT_S",
     "QUIET",
     "TRANSLATION_APP",
     "ApiOptions",
@@ -54,9 +62,10 @@ def _deployment(options: TranslationOptions) -> Callable[[type[TranslationServic
         max_queued_requests=options.queued,
         ray_actor_options={"num_cpus": options.cpus, "num_gpus": options.gpus},
         # Serve's own watchdog would take a quarter of an hour to notice an engine that hangs.
-        health_check_period_s=5,
-        health_check_timeout_s=15,
-        graceful_shutdown_timeout_s=10,
+        health_check_period_s=CHECK_PERIOD_S,
+        health_check_timeout_s=CHECK_TIMEOUT_S,
+        # Calls of a silent engine end by their deadline, after 10 s; then it is closed, and gives its GPU back.
+        graceful_shutdown_timeout_s=20,
         logging_config=QUIET,
     )
 

@@ -12,6 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 _REDIS_CONNECTIONS = 64
 _REDIS_TIMEOUT_S = 15.0
 """After which a silent connection counts as dead; no read waits as long as this on purpose."""
+_POSTGRES_TIMEOUT_S = 15
+"""After which a vanished server counts as dead, and the server ends a transaction that its client has fallen silent in."""
 
 
 def sync_engine(url: str) -> Engine:
@@ -63,6 +65,12 @@ def _options(*, size: int, overflow: int) -> dict[str, Any]:
         "connect_args": {
             "application_name": "parley",
             "connect_timeout": 10,
-            "options": "-c timezone=UTC",
+            # A process that stands still or has vanished in a transaction would keep its locks, and its successor waiting.
+            "options": f"-c timezone=UTC -c idle_in_transaction_session_timeout={_POSTGRES_TIMEOUT_S}s",
+            # Without these, who waits for an answer of a server that the network has lost waits for hours.
+            "keepalives_idle": _POSTGRES_TIMEOUT_S // 3,
+            "keepalives_interval": _POSTGRES_TIMEOUT_S // 3,
+            "keepalives_count": 2,
+            "tcp_user_timeout": _POSTGRES_TIMEOUT_S * 1000,
         },
     }

@@ -15,17 +15,20 @@ REMEMBERED_S = 24 * 3600
 """How long it is remembered how far a meeting is published."""
 
 
-def publish_events(connection: redis.Redis, events: Sequence[Event]) -> None:
+def publish_events(connection: redis.Redis, events: Sequence[Event], at: float | None = None) -> None:
     """Publish committed events, each meeting's in order, and note how far that went.
 
     Sending an event again does no harm: who follows a meeting drops a `seq` it has.
+
+    Args:
+        at: when they were committed (seconds since the epoch), where that was a moment ago.
     """
     if not events:
         return
     pipe = connection.pipeline(transaction=False)
     last: dict[str, int] = {}
     for event in events:
-        message = {"seq": event.seq, "kind": event.kind, "payload": event.payload}
+        message = {"seq": event.seq, "kind": event.kind, "payload": event.payload, "at": at}
         pipe.publish(keys.live(event.meeting_id), orjson.dumps(message))
         last[event.meeting_id] = event.seq
     for meeting_id, seq in last.items():

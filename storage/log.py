@@ -77,6 +77,7 @@ class LogInfo:
     last_at: int
     lease_until: int | None
     generation: int
+    moves: int
     config: MeetingConfig
 
 
@@ -230,11 +231,15 @@ class Log:
             last_at=int(fields["last_at"]),
             lease_until=int(lease) if lease else None,
             generation=int(fields["generation"]),
+            moves=int(fields.get("moves", "0")),
             config=MeetingConfig.model_validate_json(fields["config"]),
         )
 
-    async def reseed(self, meeting_id: str, n: int, generation: int = 1, moves: int = 0) -> int:
+    async def reseed(self, meeting_id: str, n: int, generation: int = 1, moves: int = 0, lane: str = "") -> int:
         """Raise a meeting's last ordinal to at least `n`, so that none is given out twice; generation and moves likewise.
+
+        Args:
+            lane: where it is after so many moves; it goes on there if Redis has forgotten some of them.
 
         Returns:
             By how much it was raised.
@@ -242,7 +247,7 @@ class Log:
         Raises:
             Unknown, Unavailable: as `append`.
         """
-        raised = await self._run(self._reseed, meeting_id, [n, generation, moves], bare=True)
+        raised = await self._run(self._reseed, meeting_id, [n, generation, moves, lane], bare=True)
         if raised is None:
             raise Unknown(f"the log knows no meeting {meeting_id}")
         return int(raised)

@@ -283,7 +283,8 @@ class Meetings:
             info = await self._log.info(str(record.id))
             if info is None and record.clock is Clock.RECORDED:
                 continue
-            behind = info is None or info.n < max(record.n, record.accepted) or info.generation < record.generation
+            behind = info is None or info.n < max(record.n, record.accepted)
+            behind = behind or info.generation < record.generation or info.moves < record.moves
             if behind or record.log_id is None:
                 await self._restore(record.team_id, record.id, None)
                 async with self._engine.connect() as conn:
@@ -360,7 +361,7 @@ class Meetings:
             if info is None and record.status == "paused":
                 await self._log.pause(str(meeting_id))
             if info is not None:
-                await self._log.reseed(str(meeting_id), accepted, record.generation, record.moves)
+                await self._log.reseed(str(meeting_id), accepted, record.generation, record.moves, record.lane_id)
             lost = accepted - max(record.n, info.n if info else 0)
             if lost > 0:
                 counters = record.counters | {"lost": record.counters.get("lost", 0) + lost}

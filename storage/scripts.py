@@ -179,16 +179,18 @@ end
 return status
 """
 
-# Arguments: the least ordinal, generation and moves. Answers by how much the ordinal was raised, or false.
+# Arguments: the least ordinal, generation and moves, and the lane after so many moves. Answers by how much the ordinal was
+# raised, or false.
 RESEED = """
 local n = redis.call('HGET', KEYS[1], 'n')
 if not n then
   return false
 end
-for k, field in ipairs({'generation', 'moves'}) do
-  if tonumber(redis.call('HGET', KEYS[1], field) or '0') < tonumber(ARGV[k + 1]) then
-    redis.call('HSET', KEYS[1], field, ARGV[k + 1])
-  end
+if tonumber(redis.call('HGET', KEYS[1], 'generation') or '0') < tonumber(ARGV[2]) then
+  redis.call('HSET', KEYS[1], 'generation', ARGV[2])
+end
+if tonumber(redis.call('HGET', KEYS[1], 'moves') or '0') < tonumber(ARGV[3]) then
+  redis.call('HSET', KEYS[1], 'moves', ARGV[3], 'lane', ARGV[4])
 end
 local short = tonumber(ARGV[1]) - tonumber(n)
 if short <= 0 then

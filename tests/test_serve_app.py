@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -20,7 +21,10 @@ from websockets.asyncio.client import connect
 
 from operators.errors import Unavailable
 from operators.model import CaptionStatus, Translation, TranslationRequest
+from serve import app
 from serve.app import API_APP, API_ROUTE, TRANSLATION_APP, ApiOptions, TranslationOptions, build_api, build_translation
+from serve.engines.engine import Answer, Generation, Utterance
+from serve.translation import TranslationService
 from storage import keys
 
 if TYPE_CHECKING:
@@ -128,6 +132,56 @@ def test_unavailable_is_recognised_across_processes(address: str) -> None:
         handle.translate.remote().result()
     assert isinstance(caught.value, RayTaskError)
     ray_serve.delete("broken")
+
+
+class Wedging:
+    """An engine that answers with its process, until it is told to stop: then it takes questions and says nothing."""
+
+    name = "wedging"
+    version = "1"
+    sources = frozenset({"en"})
+
+    def __init__(self) -> None:
+        self.wedged = False
+
+    def supports(self, source: str, target: str) -> bool:
+        return True
+
+    async def generate(self, question: Utterance) -> Answer:
+        self.wedged = self.wedged or question.text == "Please stop."
+        await self.check_health()
+        yield Generation(str(os.getpid()), "wedging", "stop", 0, 0, 0.0, 0.0)
+
+    async def check_health(self) -> None:
+        if self.wedged:
+            await asyncio.Event().wait()
+
+    async def close(self) -> None:
+        pass
+
+
+async def test_a_replica_whose_engine_says_nothing_is_replaced(ray_cluster: str) -> None:
+    deployment = app._deployment(TranslationOptions(cpus=0.1))
+    application = deployment(TranslationService).bind(Wedging, 0)
+    handle = ray_serve.run(application, name="wedging", route_prefix=None)
+
+    async def answered_by(text: str) -> str | None:
+        response = handle.translate.remote(replace(REQUEST, source_language="en", text=text))
+        try:
+            return (await asyncio.wait_for(response, 2)).text
+        except TimeoutError:
+            response.cancel()
+            return None
+
+    first = await answered_by("Hello to all of you.")
+    assert first is not None
+    assert await answered_by("Please stop.") is None
+    # 30 s until it is evicted, and what a new one takes to start.
+    async with asyncio.timeout(90):
+        while (second := await answered_by("Hello to all of you.")) is None:
+            await asyncio.sleep(0.5)
+    assert second != first
+    ray_serve.delete("wedging")
 
 
 def test_nothing_listens_beyond_this_machine(address: str) -> None:

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import time
 from dataclasses import replace
 from functools import partial
 from uuid import uuid4
 
 import pytest
 from ray import serve as ray_serve
+from ray.serve._private.constants import REPLICA_HEALTH_CHECK_UNHEALTHY_THRESHOLD
 from ray.serve.handle import DeploymentHandle
 
 from operators.errors import Unavailable
 from operators.model import CaptionStatus, Translation, TranslationRequest
+from serve import translation
+from serve.app import CHECK_PERIOD_S, CHECK_TIMEOUT_S
 from serve.engines.engine import Answer, Generation, Unanswerable, Utterance
 from serve.engines.firefox import FirefoxEngine
-from serve.translation import TranslationService
+from serve.translation import ALIVE_S, PATIENCE_S, TranslationService
 
 REQUEST = TranslationRequest("default", "m", "s1", 1, "pt-BR", "en", "The meeting starts on Monday.")
 
@@ -31,6 +36,8 @@ class Scripted:
         self.asked: list[Utterance] = []
         self.given = 0
         self.answer: str | Exception = "Segunda."
+        self.checked = 0
+        self.silent = False
         self.closed = False
 
     def supports(self, source: str, target: str) -> bool:
@@ -46,6 +53,9 @@ class Scripted:
         yield Generation(self.answer, "scripted", "stop", 0, 0, 0.0, 0.0)
 
     async def check_health(self) -> None:
+        self.checked += 1
+        if self.silent:
+            await asyncio.Event().wait()
         if isinstance(self.answer, Exception):
             raise self.answer
 
@@ -176,11 +186,76 @@ def test_nonsense_is_not_remembered(service: DeploymentHandle, engine: Scripted)
     assert ask(service, text="Hi.").text == "Oi."
 
 
-def test_the_health_check_asks_the_engine(service: DeploymentHandle, engine: Scripted) -> None:
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody counts as alive for having answered a moment ago, and nobody is waited for."""
+    monkeypatch.setattr(translation, "ALIVE_S", 0.0)
+    monkeypatch.setattr(translation, "PATIENCE_S", 0.3)
+    monkeypatch.setattr(translation, "FIRST_S", 0.3)
+
+
+def test_the_health_check_asks_the_engine(service: DeploymentHandle, engine: Scripted, impatient: None) -> None:
     service.check_health.remote().result()
     engine.answer = Unavailable("gone")
     with pytest.raises(Unavailable):
         service.check_health.remote().result()
+
+
+def test_an_engine_that_takes_questions_and_says_nothing_is_ill(
+    service: DeploymentHandle, engine: Scripted, impatient: None
+) -> None:
+    engine.silent = True
+    for _ in range(2):
+        with pytest.raises(Unavailable, match="the engine gave no token within"):
+            service.check_health.remote().result(timeout_s=20)
+    engine.silent = False
+    service.check_health.remote().result(timeout_s=20)
+
+
+def test_an_engine_that_just_gave_a_token_is_not_asked_for_one(service: DeploymentHandle, engine: Scripted) -> None:
+    engine.silent = True
+    ask(service)
+    service.check_health.remote().result(timeout_s=20)
+    assert engine.checked == 0
+
+
+def test_a_token_of_a_health_check_counts_as_any_other(service: DeploymentHandle, engine: Scripted) -> None:
+    service.check_health.remote().result(timeout_s=20)
+    service.check_health.remote().result(timeout_s=20)
+    assert engine.checked == 1
+
+
+def test_what_a_busy_engine_gives_to_others_keeps_it_alive(
+    service: DeploymentHandle, engine: Scripted, impatient: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(translation, "PATIENCE_S", 3.0)
+    ask(service)
+    engine.silent = True
+    check = service.check_health.remote()
+    while engine.checked == 0:
+        time.sleep(0.01)
+    # The token that was asked for waits behind this.
+    ask(service, text="We have a budget and two open points.")
+    check.result(timeout_s=20)
+
+
+def test_a_new_engine_may_take_its_time_for_its_first_token(
+    service: DeploymentHandle, engine: Scripted, impatient: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(translation, "FIRST_S", 20.0)
+    monkeypatch.setattr(translation, "PATIENCE_S", 0.0)
+    service.check_health.remote().result(timeout_s=20)
+    assert engine.checked == 1
+
+
+def test_a_silent_engine_is_evicted_within_half_a_minute() -> None:
+    """By Serve's own rules, from its last token on; the real thing is in test_serve_app.py."""
+    starts = ALIVE_S + 1.1 * CHECK_PERIOD_S
+    silent, stuck = (starts + REPLICA_HEALTH_CHECK_UNHEALTHY_THRESHOLD * each for each in (PATIENCE_S, CHECK_TIMEOUT_S))
+    assert silent < 27
+    # A replica whose event loop hangs answers no check at all, and is not spared the first one.
+    assert stuck - ALIVE_S < 30
+    assert 1.1 * CHECK_PERIOD_S < PATIENCE_S < CHECK_TIMEOUT_S
 
 
 def test_nothing_that_was_said_is_logged(

@@ -116,9 +116,10 @@ async def append(meeting_id: UUID, batch: Batch, services: Use) -> Results | JSO
     await hold_back(services, meeting_id, events.values(), len(batch.events))
     if wrong := len(batch.events) - len(events):
         await services.meetings.refuse(DEFAULT_TEAM, meeting_id, "invalid", wrong)
-    answers = (
-        await services.meetings.append(DEFAULT_TEAM, meeting_id, list(events.values())) if events or not errors else []
-    )
+    answers: list[Appended] = []
+    if events or not errors:
+        with services.measures.time("arrival"):
+            answers = await services.meetings.append(DEFAULT_TEAM, meeting_id, list(events.values()))
     results = _results(list(events), answers)
     if errors:
         raise Rejected(errors, results.model_dump())

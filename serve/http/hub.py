@@ -31,11 +31,15 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Live:
-    """A live event. Without a `seq` it is not stored: growing text."""
+    """A live event. Without a `seq` it is not stored: growing text.
+
+    `at` says when it was committed (seconds since the epoch), where it is just published.
+    """
 
     kind: str
     payload: dict[str, Any]
     seq: int | None = None
+    at: float | None = None
 
 
 @dataclass(slots=True)
@@ -69,7 +73,7 @@ class Inbox:
         if seq is not None:
             waiting.upto = max(waiting.upto, seq)
             if kind != "poke" and len(waiting.events) < _WAITING_EVENTS:
-                waiting.events.append(Live(kind, message["payload"], seq))
+                waiting.events.append(Live(kind, message["payload"], seq, message.get("at")))
         else:
             speaker = message["payload"]["speaker"]
             if speaker in waiting.interims or len(waiting.interims) < _WAITING_SPEAKERS:

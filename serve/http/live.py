@@ -18,6 +18,7 @@ from operators.errors import Invalid, Unknown
 from operators.model import Language
 from serve.http.follower import HEARTBEAT, Standing, Wish, follow, standing
 from serve.http.hub import Live
+from serve.http.pushes import handed
 from serve.http.services import Services, Use
 from storage.records import DEFAULT_TEAM
 
@@ -104,6 +105,7 @@ async def _sse(services: Services, wish: Wish) -> AsyncGenerator[bytes]:
             else:
                 seq = None if event.seq is None else str(event.seq)
                 yield format_sse_event(event=event.kind, id=seq, data_str=orjson.dumps(event.payload).decode())
+                handed(services, wish.meeting_id, event)
 
 
 async def _send(socket: WebSocket, services: Services, wish: Wish) -> None:
@@ -112,6 +114,7 @@ async def _send(socket: WebSocket, services: Services, wish: Wish) -> None:
         async with aclosing(follow(services, wish)) as events:
             async for event in events:
                 await socket.send_text(_message(event))
+                handed(services, wish.meeting_id, event)
     except WebSocketDisconnect:
         return
     except Exception as error:  # noqa: BLE001 - whatever it is, the client is to come back for the rest

@@ -1,9 +1,13 @@
-"""Metrics for Prometheus, read from the databases at each scrape: any replica gives the same, a restart loses none."""
+"""Metrics for Prometheus, read from the databases at each scrape: any replica gives the same, a restart loses none.
+
+What each process measured of itself is among them, as it stands in Redis: see `storage.snapshots`.
+"""
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -12,21 +16,27 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
+from redis.exceptions import RedisError
 from sqlalchemy import text
 
+from serve.http.load import load
 from serve.http.services import Services, Use
 from storage.placement import LaneRecord, list_lanes
+from storage.snapshots import Merged, merge, read_snapshots
 
 router = APIRouter(tags=["health"])
 
-# Questions to Redis, each on a connection of its own.
+_PATIENCE_S = 2.0
+"""Seconds Redis gets to give the snapshots: a scrape must not wait for it until Prometheus gives up."""
 
 
 @router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
 async def metrics(services: Use) -> Response:
     """What there is to count, over all meetings."""
     registry = CollectorRegistry()
-    registry.register(_Snapshot(await _count(services)))
+    counted = [*_families(await _count(services)), *await load(services)]
+    measured = await _measured(services, {family.name for family in counted})
+    registry.register(_Answer([*counted, *_processes(measured)]))
     return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
 
@@ -57,7 +67,10 @@ async def _count(services: Services) -> _Counts:
             )
         )
         kinds = await conn.execute(
-            text("select key, sum(value::bigint)::bigint from meetings, jsonb_each(counters) group by key")
+            text(
+                "select key, sum(value::bigint)::bigint from (select counters from meetings union all"
+                " select counters from teams) c, jsonb_each(counters) where key <> 'timed_out' group by key"
+            )
         )
         dead_letters = (await conn.execute(text("select count(*) from dead_letters"))).scalar_one()
         events = Counter[str]({row[0]: row[1] for row in kinds})
@@ -72,29 +85,52 @@ async def _count(services: Services) -> _Counts:
         )
 
 
-class _Snapshot(Collector):
-    def __init__(self, counts: _Counts) -> None:
-        self._counts = counts
+async def _measured(services: Services, taken: Collection[str]) -> Merged | None:
+    """What the living processes measured; None where Redis doesn't say."""
+    try:
+        async with asyncio.timeout(_PATIENCE_S):
+            snapshots = await read_snapshots(services.redis)
+    except (RedisError, OSError):
+        return None
+    return merge(snapshots, taken)
 
-    def collect(self) -> Iterator[Metric]:
-        counts, now = self._counts, datetime.now(UTC)
-        yield _gauge("parley_meetings", "Meetings", "status", counts.meetings)
-        accepted, committed = counts.entries
-        yield CounterMetricFamily("parley_entries_accepted", "Entries the log accepted", accepted)
-        yield CounterMetricFamily("parley_entries_committed", "Entries worked off", committed)
-        yield _gauge("parley_captions", "Captions of sentences that stand", "status", counts.captions)
-        events = CounterMetricFamily("parley_events", "What went another way than usual", labels=["kind"])
-        for kind, count in sorted(counts.events.items()):
-            events.add_metric([kind], count)
-        yield events
-        yield CounterMetricFamily("parley_dead_letters", "Entries that could not be used", counts.dead_letters)
-        lanes = counts.lanes
-        yield _gauge("parley_lane_epoch", "Processes that took the lane over", "lane", {i.id: i.epoch for i in lanes})
-        yield _gauge("parley_lane_open_meetings", "Open meetings", "lane", {i.id: i.open_meetings for i in lanes})
-        yield _gauge("parley_lane_waiting", "Calls without an answer", "lane", {i.id: i.waiting for i in lanes})
-        yield _gauge("parley_lane_log_entries", "Entries kept in the log", "lane", {i.id: i.log_length for i in lanes})
-        silence = {i.id: (now - i.updated_at).total_seconds() for i in lanes}
-        yield _gauge("parley_lane_silence_seconds", "Time since its last sign of life", "lane", silence)
+
+class _Answer(Collector):
+    def __init__(self, families: list[Metric]) -> None:
+        self._families = families
+
+    def collect(self) -> list[Metric]:
+        return self._families
+
+
+def _families(counts: _Counts) -> Iterator[Metric]:
+    now = datetime.now(UTC)
+    yield _gauge("parley_meetings", "Meetings", "status", counts.meetings)
+    accepted, committed = counts.entries
+    yield CounterMetricFamily("parley_entries_accepted", "Entries the log accepted", accepted)
+    yield CounterMetricFamily("parley_entries_committed", "Entries worked off", committed)
+    yield _gauge("parley_captions", "Captions of sentences that stand", "status", counts.captions)
+    events = CounterMetricFamily("parley_events", "What went another way than usual", labels=["kind"])
+    for kind, count in sorted(counts.events.items()):
+        events.add_metric([kind], count)
+    yield events
+    yield CounterMetricFamily("parley_dead_letters", "Entries that could not be used", counts.dead_letters)
+    lanes = counts.lanes
+    yield _gauge("parley_lane_epoch", "Processes that took the lane over", "lane", {i.id: i.epoch for i in lanes})
+    yield _gauge("parley_lane_open_meetings", "Open meetings", "lane", {i.id: i.open_meetings for i in lanes})
+    yield _gauge("parley_lane_waiting", "Calls without an answer", "lane", {i.id: i.waiting for i in lanes})
+    yield _gauge("parley_lane_log_entries", "Entries kept in the log", "lane", {i.id: i.log_length for i in lanes})
+    silence = {i.id: (now - i.updated_at).total_seconds() for i in lanes}
+    yield _gauge("parley_lane_silence_seconds", "Time since its last sign of life", "lane", silence)
+
+
+def _processes(measured: Merged | None) -> Iterator[Metric]:
+    yield GaugeMetricFamily("parley_redis_up", "Whether Redis said what processes measured", int(measured is not None))
+    if measured is None:
+        return
+    yield _gauge("parley_process_start_time_seconds", "When each began to run", "process", measured.since)
+    yield GaugeMetricFamily("parley_snapshots_unread", "Processes whose measures can't be read", measured.unread)
+    yield from measured.families.values()
 
 
 def _gauge(name: str, help_text: str, label: str, values: dict[str, int] | dict[str, float]) -> GaugeMetricFamily:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -18,7 +20,10 @@ from serve.options import ApiOptions
 from storage.database import async_engine, async_redis
 from storage.lag import LaneLags
 from storage.log import Log
+from storage.measures import Measures
 from storage.meetings import Meetings
+from storage.snapshots import published
+from storage.tracing import Traces, open_traces
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +37,8 @@ class Services:
     meetings: Meetings
     hub: Hub
     lags: LaneLags
+    measures: Measures
+    traces: Traces
 
 
 @asynccontextmanager
@@ -43,14 +50,18 @@ async def open_services(options: ApiOptions) -> AsyncGenerator[Services]:
     meetings = Meetings(database, log)
     hub = Hub(client)
     lags = LaneLags(database, client)
+    measures = Measures(f"api/{socket.gethostname()}/{os.getpid()}")
+    traces = open_traces(measures)
     background = [asyncio.create_task(each) for each in (meetings.run_ledger(), hub.run(), lags.run())]
     try:
-        yield Services(options, database, client, log, meetings, hub, lags)
+        with published(measures, options.redis_url):
+            yield Services(options, database, client, log, meetings, hub, lags, measures, traces)
         await meetings.flush()
     finally:
         for task in background:
             task.cancel()
         await asyncio.gather(*background, return_exceptions=True)
+        await asyncio.to_thread(traces.close)
         await client.aclose()
         await database.dispose()
 

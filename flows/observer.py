@@ -1,0 +1,152 @@
+"""What a lane measures and traces of its entries, sentences and calls. Nothing here waits or fails."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import replace
+from typing import Literal
+
+from flows.calls import Outcome
+from flows.envelope import Envelope
+from operators.model import CaptionStatus, Ended, Entry, Moved, Tick, Translation, TranslationRequest
+from storage.measures import Ended as CallEnded
+from storage.measures import Measures
+from storage.tracing import ROOT, Traces
+
+Translate = Callable[[TranslationRequest], Awaitable[Translation]]
+REMEMBERED = 10_000
+"""Sentences of which it is remembered when they were committed."""
+
+
+class LaneObserver:
+    """Watches one lane.
+
+    Args:
+        lane_id: the lane.
+        measures: of its process.
+        traces: of its process.
+    """
+
+    def __init__(self, lane_id: str, measures: Measures, traces: Traces) -> None:
+        self._lane_id = lane_id
+        self.measures = measures
+        self._traces = traces
+        self._accepted: dict[str, float] = {}
+        self._committed: OrderedDict[tuple[str, str], tuple[int, float]] = OrderedDict()
+
+    def read(self, envelope: Envelope) -> Envelope:
+        """Take note of what the source read, in its thread.
+
+        Returns:
+            The envelope with its times.
+        """
+        now, item, meeting_id = time.time(), envelope.item, envelope.meeting_id
+        if isinstance(item, Entry):
+            # The log's ids are made of Redis' time, whatever clock the meeting has.
+            accepted = int(envelope.log_id.partition("-")[0]) / 1000
+            self.measures.observe("log", now - accepted)
+            if isinstance(item.payload, Ended | Moved):
+                self._accepted.pop(meeting_id, None)
+            else:
+                self._accepted[meeting_id] = accepted
+        else:
+            over = isinstance(item, Tick) and item.idle
+            accepted = self._accepted.pop(meeting_id, now) if over else self._accepted.get(meeting_id, now)
+        return replace(envelope, accepted=accepted, read=now)
+
+    def called(self, request: TranslationRequest, stage: Literal["queue", "call"], seconds: float) -> None:
+        """Take note that a request has waited for its turn, or that its call is over, after so many seconds."""
+        now = time.time()
+        self.measures.observe(stage, seconds)
+        self._traces.span(
+            stage,
+            request.meeting_id,
+            request.sentence_id,
+            now - seconds,
+            now,
+            lane=self._lane_id,
+            language=request.language,
+            revision=request.revision,
+        )
+
+    def committed(
+        self, batch: Iterable[Envelope | Outcome[TranslationRequest, Translation]], began: float, ended: float
+    ) -> None:
+        """Take note that a batch is committed, in a transaction that `began` and `ended` then (seconds since the epoch)."""
+        self.measures.observe("commit", ended - began)
+        for result in batch:
+            if isinstance(result, Outcome):
+                self._answered(result, began, ended)
+            else:
+                self._put_out(result, began, ended)
+
+    def _put_out(self, envelope: Envelope, began: float, ended: float) -> None:
+        meeting_id, update = envelope.meeting_id, envelope.update
+        for sentence in envelope.sentences.put_out:
+            known = self._committed.get((meeting_id, sentence.id))
+            if known is None or known[0] < sentence.revision:
+                self._committed[meeting_id, sentence.id] = (sentence.revision, ended)
+                if len(self._committed) > REMEMBERED:
+                    self._committed.popitem(last=False)
+            told: dict[str, str | int] = {"lane": self._lane_id, "revision": sentence.revision}
+            # A lane that was started again has forgotten the sentence, but not its stream time.
+            first = update is not None and sentence.first_emitted == (update.at - update.began) / 1000
+            if known is None and first:
+                self.measures.observe("sentence", ended - envelope.accepted)
+                self._traces.span(ROOT, meeting_id, sentence.id, envelope.accepted, ended, **told)
+            self._traces.span("log", meeting_id, sentence.id, envelope.accepted, envelope.read, **told)
+            self._traces.span("operators", meeting_id, sentence.id, envelope.read, began, **told)
+            self._traces.span("commit", meeting_id, sentence.id, began, ended, **told)
+
+    def _answered(self, outcome: Outcome[TranslationRequest, Translation], began: float, ended: float) -> None:
+        request, answer = outcome.request, outcome.result
+        self.measures.call_ended(_how(outcome), outcome.asked)
+        revision, committed = self._committed.get((request.meeting_id, request.sentence_id), (0, 0.0))
+        if answer is not None and revision == request.revision:
+            self.measures.observe("caption", ended - committed)
+        self._traces.span(
+            "commit",
+            request.meeting_id,
+            request.sentence_id,
+            began,
+            ended,
+            lane=self._lane_id,
+            language=request.language,
+            revision=request.revision,
+            status=str(answer.status if answer else CaptionStatus.OWED),
+        )
+
+
+def _how(outcome: Outcome[TranslationRequest, Translation]) -> CallEnded:
+    if outcome.result is not None:
+        return "answered"
+    match outcome.reason:
+        case "deadline" | "capacity" | "replaced" | "stopped":
+            return outcome.reason
+        case _:
+            return "failed"
+
+
+def observed(translate: Translate, measures: Measures, traces: Traces) -> Translate:
+    """The translation service as the backfill asks it, measured and traced."""
+
+    async def ask(request: TranslationRequest) -> Translation:
+        began = time.time()
+        answer = await translate(request)
+        ended = time.time()
+        measures.observe("backfill", ended - began)
+        traces.span(
+            "backfill",
+            request.meeting_id,
+            request.sentence_id,
+            began,
+            ended,
+            language=request.language,
+            revision=request.revision,
+            status=str(answer.status),
+        )
+        return answer
+
+    return ask

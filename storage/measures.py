@@ -1,0 +1,104 @@
+"""What one process measures: how long each stage takes, and what it counts. Every family of them is declared here.
+
+Lanes, the steward and the API's replicas run anywhere and open no port for it: `storage.snapshots` brings their measures
+to whoever is asked for them.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Literal
+
+from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client.core import Metric
+
+BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+"""Upper bounds of the histograms, in seconds."""
+
+StageName = Literal[
+    "arrival",
+    "log",
+    "dedup",
+    "sentences",
+    "context",
+    "queue",
+    "call",
+    "commit",
+    "push",
+    "sentence",
+    "caption",
+    "backfill",
+]
+"""What is timed, in the order of an entry's way.
+
+`arrival`: a request's events, from received to accepted. `log`: accepted to read by the lane. `dedup`, `sentences`,
+`context`: the operator's own step. `queue` and `call`: a translation that waits for its turn, and is asked. `commit`: the
+lane's transaction. `push`: committed to handed to a follower's socket. And over all of it, `sentence`: from the arrival of
+the meeting's last entry to the commit of the sentence that it brought; `caption`: from there to the commit of its caption.
+`backfill`: a translation that was owed, and is asked again.
+"""
+
+Ended = Literal["answered", "deadline", "capacity", "replaced", "stopped", "failed"]
+"""How a call ended: with an answer; given up too late, at once for want of room, for a newer revision, or because the lane
+ended; by an error."""
+
+
+class Measures:
+    """The measures of one process. Any thread may add to them.
+
+    Args:
+        process: names it: `lane/live-1`, `steward`, `api/node/pid`. The part before the first slash is its kind.
+    """
+
+    def __init__(self, process: str) -> None:
+        self.process = process
+        self._registry = CollectorRegistry()
+        self._seconds = Histogram(
+            "parley_stage_seconds", "Time that each stage takes", ["stage"], buckets=BUCKETS, registry=self._registry
+        )
+        # Looked up once each: `labels` costs more than to observe.
+        self._stages: dict[StageName, Histogram] = {}
+        self._calls = Counter("parley_calls", "Translations that ended, by how", ["ended"], registry=self._registry)
+        self._retries = Counter("parley_call_retries", "Translations asked again", registry=self._registry)
+        self._unpublished = Counter(
+            "parley_snapshots_unpublished", "Times these measures could not be published", registry=self._registry
+        )
+        self._spans = Counter("parley_spans", "Spans of traces, made and sent", ["state"], registry=self._registry)
+
+    def observe(self, stage: StageName, seconds: float) -> None:
+        """Note that a stage took so long; less than nothing, as clocks of two machines may say, counts as nothing."""
+        child = self._stages.get(stage)
+        if child is None:
+            child = self._stages[stage] = self._seconds.labels(stage)
+        child.observe(max(0.0, seconds))
+
+    @contextmanager
+    def time(self, stage: StageName, steps: int = 1) -> Generator[None]:
+        """Observe how long the block takes. One that raises is no measure of the stage.
+
+        Args:
+            steps: how many equal steps it does; one step's share of the time is observed.
+        """
+        began = time.perf_counter()
+        yield
+        self.observe(stage, (time.perf_counter() - began) / steps)
+
+    def call_ended(self, how: Ended, asked: int = 1) -> None:
+        """Count a call that ended, and how many times more than once it was `asked`."""
+        self._calls.labels(how).inc()
+        if asked > 1:
+            self._retries.inc(asked - 1)
+
+    def not_published(self) -> None:
+        """Count that these measures could not be published."""
+        self._unpublished.inc()
+
+    def spans(self, state: Literal["made", "sent"], count: int) -> None:
+        """Count spans that were made for a trace, or sent. What was made and is never sent is lost."""
+        self._spans.labels(state).inc(count)
+
+    def collect(self) -> list[Metric]:
+        """Everything, as it stands."""
+        return list(self._registry.collect())

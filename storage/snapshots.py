@@ -1,0 +1,190 @@
+"""Measures on their way to whoever asks for them: each process keeps its own in Redis, where they outlive it by half a minute.
+
+Nobody waits for this: a snapshot that can't be published is skipped and counted, one that can't be read is left out and
+counted.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Collection, Generator, Iterable
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Annotated, Literal, cast
+from uuid import uuid4
+
+import redis
+import redis.asyncio
+from prometheus_client.core import Metric
+from pydantic import Field, TypeAdapter, ValidationError
+from redis.client import NEVER_DECODE
+
+from storage import keys
+from storage.database import sync_redis
+from storage.measures import Measures
+
+INTERVAL_S = 5.0
+"""How often a process publishes its measures, if they changed: each time, some 10 KB go into Redis' append-only file."""
+RENEW_S = 10.0
+"""How often it does so if they didn't."""
+LIFE_S = 30
+"""How long they are kept after that."""
+LISTED_S = 3600.0
+"""How long a process is listed after it was last heard of: long, for the clocks of nodes may differ. Redis' own ends its life."""
+CLOSING_S = 1.0
+"""How long a process that ends waits for its last ones to be published."""
+
+_Name = Annotated[str, Field(pattern="^[a-zA-Z_][a-zA-Z0-9_]*$")]
+_Sample = tuple[_Name, dict[_Name, str], Annotated[float, Field(allow_inf_nan=False)]]
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """One family of metrics, as one process has it. A sample is its name, its labels and its value."""
+
+    name: _Name
+    help: str
+    type: Literal["counter", "gauge", "histogram"]
+    samples: tuple[_Sample, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What a process had measured. `since` is when it began, in seconds since the epoch."""
+
+    process: Annotated[str, Field(min_length=1)]
+    since: Annotated[float, Field(allow_inf_nan=False)]
+    families: tuple[Family, ...]
+
+
+_SNAPSHOT = TypeAdapter(Snapshot)
+
+
+def _snapshot(measures: Measures, since: float) -> bytes:
+    families = tuple(
+        Family(
+            metric.name,
+            metric.documentation,
+            cast(Literal["counter", "gauge", "histogram"], metric.type),
+            # When each series began says nothing here: a process's all began with it.
+            tuple((s.name, s.labels, s.value) for s in metric.samples if not s.name.endswith("_created")),
+        )
+        for metric in measures.collect()
+    )
+    return _SNAPSHOT.dump_json(Snapshot(measures.process, since, families))
+
+
+class _Publisher:
+    def __init__(self, measures: Measures, redis_url: str) -> None:
+        self._measures = measures
+        self._redis_url = redis_url
+        # A process that was replaced may live on for a moment: it does not overwrite what its successor says.
+        self._name = f"{measures.process}/{uuid4().hex[:8]}"
+        self._since = time.time()
+        self._last = b""
+        self._renewed = 0.0
+        self.stopping = threading.Event()
+
+    def run(self) -> None:
+        """Publish until told to stop, and then once more."""
+        with sync_redis(self._redis_url) as connection:
+            while True:
+                last = self.stopping.wait(INTERVAL_S)
+                try:
+                    self._publish(connection)
+                except (redis.RedisError, OSError):
+                    self._measures.not_published()
+                if last:
+                    return
+
+    def _publish(self, connection: redis.Redis) -> None:
+        now = time.time()
+        snapshot = _snapshot(self._measures, self._since)
+        if snapshot == self._last and now - self._renewed < RENEW_S:
+            return
+        pipe = connection.pipeline(transaction=False)
+        pipe.set(keys.snapshot(self._name), snapshot, ex=LIFE_S)
+        pipe.zadd(keys.measured(), {self._name: now * 1000})
+        pipe.zremrangebyscore(keys.measured(), "-inf", (now - LISTED_S) * 1000)
+        pipe.execute()
+        self._last, self._renewed = snapshot, now
+
+
+@contextmanager
+def published(measures: Measures, redis_url: str) -> Generator[None]:
+    """Publish measures for as long as the block, from a thread with a connection of its own."""
+    publisher = _Publisher(measures, redis_url)
+    thread = threading.Thread(target=publisher.run, name="measures", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        publisher.stopping.set()
+        thread.join(CLOSING_S)
+
+
+@dataclass(slots=True)
+class Merged:
+    """What all living processes measured.
+
+    Attributes:
+        since: when each of them began (seconds since the epoch), by its name.
+        unread: snapshots that were left out.
+        families: one of each name; each sample says of which `process` it is.
+    """
+
+    since: dict[str, float] = field(default_factory=dict[str, float])
+    unread: int = 0
+    families: dict[str, Metric] = field(default_factory=dict[str, Metric])
+
+
+async def read_snapshots(connection: redis.asyncio.Redis) -> list[bytes]:
+    """What the living processes published last. This process's own, too: asked of any, the answer never runs back."""
+    names = cast(list[str], await connection.zrange(keys.measured(), 0, -1))
+    if not names:
+        return []
+    # As bytes: one that is no text must not keep the others from being read.
+    found = await connection.execute_command("MGET", *(keys.snapshot(name) for name in names), **{NEVER_DECODE: True})
+    return [snapshot for snapshot in cast(list[bytes | None], found) if snapshot is not None]
+
+
+def merge(snapshots: Iterable[bytes], taken: Collection[str] = ()) -> Merged:
+    """Put snapshots together. Of two of the same process the later one counts.
+
+    Args:
+        taken: names of families that no process may use.
+    """
+    merged = Merged()
+    living: dict[str, Snapshot] = {}
+    for dumped in snapshots:
+        try:
+            snapshot = _SNAPSHOT.validate_json(dumped)
+        except ValidationError:
+            merged.unread += 1
+            continue
+        known = living.get(snapshot.process)
+        if known is None or known.since < snapshot.since:
+            living[snapshot.process] = snapshot
+    for process, snapshot in sorted(living.items()):
+        if not _fits(snapshot, merged, taken):
+            merged.unread += 1
+            continue
+        merged.since[process] = snapshot.since
+        for family in snapshot.families:
+            metric = merged.families.setdefault(family.name, Metric(family.name, family.help, family.type))
+            for name, labels, value in family.samples:
+                metric.add_sample(name, labels | {"process": process}, value)
+    return merged
+
+
+def _fits(snapshot: Snapshot, merged: Merged, taken: Collection[str]) -> bool:
+    """Whether all its series can stand beside those of the others: of one type a family, each only once."""
+    series = [(name, *sorted(labels.items())) for family in snapshot.families for name, labels, _ in family.samples]
+    named = not any("process" in labels for family in snapshot.families for _, labels, _ in family.samples)
+    alike = all(
+        family.name not in taken
+        and (family.name not in merged.families or merged.families[family.name].type == family.type)
+        for family in snapshot.families
+    )
+    return named and alike and len(set(series)) == len(series)

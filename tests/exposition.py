@@ -1,0 +1,49 @@
+"""Reads what `/metrics` answers as strictly as Prometheus' own tools do."""
+
+from __future__ import annotations
+
+from prometheus_client import Metric
+from prometheus_client.parser import text_string_to_metric_families
+
+
+def read_strictly(exposition: str) -> dict[str, Metric]:
+    """The families by name.
+
+    Raises:
+        AssertionError: a family is told of twice or without HELP and TYPE, a series is there twice, or a histogram's
+            buckets are not cumulative, or don't end with all.
+    """
+    lines = exposition.splitlines()
+    for kind in ("HELP", "TYPE"):
+        told = [line.split()[2] for line in lines if line.startswith(f"# {kind} ")]
+        assert len(set(told)) == len(told), (
+            f"{kind} is told twice of {sorted(name for name in told if told.count(name) > 1)}"
+        )
+    families: dict[str, Metric] = {}
+    series: set[tuple[str, ...]] = set()
+    for family in text_string_to_metric_families(exposition):
+        assert family.name not in families, f"{family.name} is in two pieces"
+        assert family.type != "unknown", f"{family.name} has no TYPE"
+        assert family.documentation, f"{family.name} has no HELP"
+        families[family.name] = family
+        buckets: dict[tuple[str, ...], list[tuple[float, float]]] = {}
+        counts: dict[tuple[str, ...], float] = {}
+        for sample in family.samples:
+            labels = [f"{key}={value}" for key, value in sorted(sample.labels.items())]
+            assert (sample.name, *labels) not in series, f"{sample.name}{labels} is there twice"
+            series.add((sample.name, *labels))
+            of = tuple(label for label in labels if not label.startswith("le="))
+            if sample.name.endswith("_bucket"):
+                buckets.setdefault(of, []).append((float(sample.labels["le"]), sample.value))
+            if sample.name.endswith("_count"):
+                counts[of] = sample.value
+        for of, found in buckets.items():
+            assert found == sorted(found), f"{family.name}{of} does not grow"
+            assert found[-1] == (float("inf"), counts[of]), f"{family.name}{of} does not end with all"
+    return families
+
+
+def values(exposition: str) -> dict[tuple[str, ...], float]:
+    """Every sample by its name and the values of its labels."""
+    families = read_strictly(exposition).values()
+    return {(sample.name, *sample.labels.values()): sample.value for family in families for sample in family.samples}

@@ -1,0 +1,85 @@
+"""A server that takes OpenTelemetry's traces over OTLP, for tests."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+    ExportTraceServiceRequest,
+    ExportTraceServiceResponse,
+)
+
+
+@dataclass(frozen=True)
+class Span:
+    """A span as it came. `process` is who sent it; times are nanoseconds."""
+
+    process: str
+    name: str
+    trace: str
+    id: str
+    parent: str
+    began: int
+    ended: int
+    attributes: dict[str, Any]
+
+
+@dataclass
+class Receiver:
+    """What came, and where to send it. While it is not `answering` nothing is answered."""
+
+    url: str
+    spans: list[Span] = field(default_factory=list)
+    bodies: list[bytes] = field(default_factory=list)
+    answering: threading.Event = field(default_factory=threading.Event)
+
+    def take(self, body: bytes) -> None:
+        """Take a request in."""
+        self.bodies.append(body)
+        request = ExportTraceServiceRequest.FromString(body)
+        for of in request.resource_spans:
+            process = {each.key: each.value.string_value for each in of.resource.attributes}["service.instance.id"]
+            for span in (span for scope in of.scope_spans for span in scope.spans):
+                values = {a.key: getattr(a.value, str(a.value.WhichOneof("value"))) for a in span.attributes}
+                ids = span.trace_id.hex(), span.span_id.hex(), span.parent_span_id.hex()
+                times = span.start_time_unix_nano, span.end_time_unix_nano
+                self.spans.append(Span(process, span.name, *ids, *times, values))
+
+
+@contextmanager
+def receiving() -> Iterator[Receiver]:
+    """A receiver on loopback for as long as the block."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["content-length"]))
+            receiver.answering.wait(60)
+            assert self.path == "/v1/traces"
+            receiver.take(body)
+            answer = ExportTraceServiceResponse().SerializeToString()
+            self.send_response(200)
+            self.send_header("content-type", "application/x-protobuf")
+            self.send_header("content-length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    receiver = Receiver(f"http://127.0.0.1:{server.server_address[1]}")
+    receiver.answering.set()
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield receiver
+    finally:
+        receiver.answering.set()
+        server.shutdown()
+        thread.join()
+        server.server_close()

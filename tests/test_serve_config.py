@@ -1,0 +1,313 @@
+"""serve/config.py: what `serve deploy` builds, checked by Serve's own code, and once deployed on a Ray with its door locked."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+import yaml
+from pydantic import ValidationError
+from ray._private.ray_constants import WORKER_PROCESS_SETUP_HOOK_ENV_VAR
+from ray.serve._private.api import call_user_app_builder_with_args_if_necessary as build
+
+from cluster.ports import LOOPBACK, free_port
+from cluster.system import RAY_ENVIRONMENT
+from operators.errors import SetupFailed
+from serve import config
+from serve.config import ApiArguments, TranslationArguments
+from serve.loopback import bind_loopback
+from serve.options import ApiOptions, TranslationOptions
+
+ROOT = Path(__file__).parent.parent
+BIN = Path(sys.executable).parent
+
+
+@pytest.fixture
+def stores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PARLEY_POSTGRES_URL", "postgresql://me:swordfish@db/parley")
+    monkeypatch.setenv("PARLEY_REDIS_URL", "rediss://:swordfish@cache/0")
+
+
+def deployment(application: Any) -> Any:
+    return application._bound_deployment
+
+
+def test_serve_builds_translation_from_arguments() -> None:
+    built = deployment(build(config.translation, {"engine": "firefox", "models": "/models", "cached": 7}))
+    assert built.name == "TranslationService"
+    make_engine, cached = built.init_args
+    assert (make_engine.args, cached) == ((Path("/models"),), 7)
+    assert built.ray_actor_options["num_gpus"] == 0
+
+
+def test_serve_builds_the_api_on_the_stores_that_the_environment_names(stores: None) -> None:
+    built = deployment(build(config.api, {"hosts": ["parley.example.com"]}))
+    [options] = built.init_args
+    assert options == ApiOptions(
+        "postgresql://me:swordfish@db/parley",
+        "rediss://:swordfish@cache/0",
+        translation_app="translation",
+        hosts=("parley.example.com",),
+    )
+
+
+@pytest.mark.parametrize(
+    ("builder", "arguments", "field", "fix"),
+    [
+        ("translation", {"engine": "magic"}, "engine", "should be 'firefox' or 'vllm'"),
+        ("translation", {"engine": "vllm"}, "model", "vLLM needs one: a folder, or a name on the Hugging Face hub"),
+        ("translation", {"engine": "vllm", "model": "/nowhere"}, "model", "/nowhere is no folder"),
+        ("translation", {"cached": -1}, "cached", "greater than or equal to 0"),
+        ("translation", {"arguments": "fast"}, "arguments", "valid dictionary"),
+        ("api", {"max_body": "much"}, "max_body", "valid integer"),
+        ("api", {"heartbeat": 0}, "heartbeat", "greater than 0"),
+        ("api", {"postgres_url": "postgresql://me:swordfish@db/parley"}, "postgres_url", "not permitted"),
+    ],
+)
+def test_a_wrong_argument_is_named_and_not_told(
+    builder: str, arguments: dict[str, Any], field: str, fix: str, stores: None
+) -> None:
+    with pytest.raises(ValidationError) as caught:
+        build(getattr(config, builder), arguments)
+    [error] = caught.value.errors()
+    assert error["loc"] == (field,)
+    assert fix in error["msg"]
+    assert "swordfish" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["PARLEY_POSTGRES_URL", "PARLEY_REDIS_URL"])
+@pytest.mark.parametrize("value", [None, "http://:swordfish@db"])
+def test_a_store_that_the_environment_does_not_name_is_asked_for(
+    name: str, value: str | None, stores: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(name)
+    if value:
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SetupFailed, match=f"{name} must begin with ") as caught:
+        build(config.api, {})
+    assert "swordfish" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "elsewhere"),
+    [
+        (TranslationArguments, TranslationOptions, {"replicas", "cpus", "gpus", "ongoing", "queued"}),
+        (ApiArguments, ApiOptions, {"postgres_url", "redis_url", "replicas", "cpus", "ongoing", "queued"}),
+    ],
+)
+def test_every_option_can_be_set(arguments: Any, options: Any, elsewhere: set[str]) -> None:
+    """What isn't an argument is said in the file's `deployments`, or comes from the environment."""
+    assert set(arguments.model_fields) == {each.name for each in fields(options)} - elsewhere
+    same = {each.name: each.default for each in fields(options) if each.name not in elsewhere | {"arguments"}}
+    same |= {"translation_app": "translation"} if options is ApiOptions else {"arguments": {}}
+    assert arguments().model_dump() == same
+
+
+@dataclass
+class Head:
+    """A Ray head of the test's own, on loopback, that asks for a token."""
+
+    port: int
+    dashboard: str
+    agent: str
+    environment: dict[str, str] = field(repr=False)
+    process: subprocess.Popen[bytes]
+
+    def run(self, *arguments: object, token: bool = True) -> subprocess.CompletedProcess[str]:
+        """A command of the virtual environment that talks to this Ray."""
+        environment = dict(self.environment)
+        if not token:
+            environment |= {"RAY_AUTH_MODE": "disabled"}
+            del environment["RAY_AUTH_TOKEN"]
+        command, *rest = map(str, arguments)
+        return subprocess.run(
+            [BIN / command, *rest], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False
+        )
+
+    def applications(self) -> dict[str, Any]:
+        """What Serve says of its applications."""
+        headers = {"authorization": f"Bearer {self.environment['RAY_AUTH_TOKEN']}"}
+        answer = httpx.get(f"{self.dashboard}/api/serve/applications/", headers=headers, timeout=30, trust_env=False)
+        return answer.raise_for_status().json()["applications"]
+
+    def wait(self, name: str, status: str) -> dict[str, Any]:
+        """Wait until an application has a status."""
+        until = time.monotonic() + 150
+        while True:
+            application = self.applications().get(name, {})
+            if application.get("status") == status:
+                return application
+            assert time.monotonic() < until, application
+            time.sleep(0.5)
+
+
+@pytest.fixture(scope="module")
+def head(postgres_url: str, redis_url: str) -> Iterator[Head]:
+    # Ray puts Unix sockets below its folder: their paths must stay short.
+    folder = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))
+    serve_port, gcs, dashboard, client, agent = (free_port() for _ in range(5))
+    # Without what another Ray of this session, or its user's, is told.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    environment |= RAY_ENVIRONMENT | {
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN": secrets.token_hex(32),
+        # Where `serve` and `ray job` look for it.
+        "RAY_DASHBOARD_ADDRESS": f"http://{LOOPBACK}:{dashboard}",
+        "RAY_API_SERVER_ADDRESS": f"http://{LOOPBACK}:{dashboard}",
+        "PARLEY_POSTGRES_URL": postgres_url,
+        "PARLEY_REDIS_URL": redis_url,
+        # Replicas would listen on every interface, as they must in a cluster.
+        WORKER_PROCESS_SETUP_HOOK_ENV_VAR: f"{bind_loopback.__module__}.{bind_loopback.__name__}",
+    }
+    options = {
+        "node-ip-address": LOOPBACK,
+        "port": gcs,
+        "include-dashboard": "true",
+        "dashboard-host": LOOPBACK,
+        "dashboard-port": dashboard,
+        "dashboard-agent-listen-port": agent,
+        "ray-client-server-port": client,
+        "num-cpus": 4,
+        "object-store-memory": 100_000_000,
+        "temp-dir": folder,
+    }
+    with (folder / "head.log").open("wb") as log:
+        process = subprocess.Popen(
+            [BIN / "ray", "start", "--head", "--block", *(f"--{name}={value}" for name, value in options.items())],
+            cwd=ROOT,
+            env=environment,
+            stdout=log,
+            stderr=log,
+        )
+    try:
+        _await_dashboard(f"http://{LOOPBACK}:{dashboard}", process, folder / "head.log")
+        yield Head(serve_port, f"http://{LOOPBACK}:{dashboard}", f"http://{LOOPBACK}:{agent}", environment, process)
+    finally:
+        parent = psutil.Process(process.pid)
+        processes = [*parent.children(recursive=True), parent]
+        for each in processes:
+            each.kill()
+        process.wait(20)
+        psutil.wait_procs(processes, timeout=20)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _await_dashboard(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    until = time.monotonic() + 90
+    while True:
+        assert process.poll() is None, log.read_text()[-4000:]
+        assert time.monotonic() < until, log.read_text()[-4000:]
+        try:
+            if httpx.get(f"{url}/api/version", timeout=5, trust_env=False).status_code in (200, 401):
+                return
+        except httpx.TransportError:
+            time.sleep(0.2)
+
+
+@pytest.fixture(scope="module")
+def config_file(head: Head, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The project's own, but for Firefox's models in place of a GPU's, and a port of the test's."""
+    content = yaml.safe_load((ROOT / "cluster" / "serve.yaml").read_text())
+    content["http_options"]["port"] = head.port
+    [translation, _] = content["applications"]
+    translation["args"] = {"engine": "firefox"}
+    translation["deployments"][0]["ray_actor_options"] = {"num_cpus": 0.5}
+    path = tmp_path_factory.mktemp("serve") / "serve.yaml"
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+ASK = """
+import ray
+from ray import serve
+from operators.model import TranslationRequest
+
+ray.init(log_to_driver=False)
+request = TranslationRequest("default", "m", "s1", 1, "pt-BR", None, "The meeting starts on Monday.")
+print(serve.get_app_handle("translation").translate.remote(request).result(timeout_s=60).text)
+"""
+
+
+# A head, its dashboard and Serve take half a minute on two cores, and minutes where they are shared.
+@pytest.mark.timeout(600)
+def test_serve_deploy_puts_both_applications_on_a_ray_that_asks_for_a_token(
+    head: Head, config_file: Path, tmp_path: Path
+) -> None:
+    deployed = head.run("serve", "deploy", config_file)
+    assert deployed.returncode == 0, deployed.stderr
+    head.wait("api", "RUNNING")
+    translation = head.wait("translation", "RUNNING")
+    running = translation["deployments"]["TranslationService"]["deployment_config"]
+    assert running["autoscaling_config"]["max_replicas"] == 4
+    assert httpx.get(f"http://{LOOPBACK}:{head.port}/health", trust_env=False).json() == {"status": "up"}
+    question = tmp_path / "ask.py"
+    question.write_text(ASK)
+    asked = head.run("ray", "job", "submit", "--", sys.executable, question)
+    assert "A reunião começa na segunda-feira." in asked.stdout, asked.stderr
+
+    listening = [
+        (process.name(), connection.laddr.ip)
+        for process in psutil.Process(head.process.pid).children(recursive=True)
+        for connection in process.net_connections("inet")
+        if connection.status == psutil.CONN_LISTEN
+    ]
+    assert listening
+    assert [each for each in listening if each[1] not in ("127.0.0.1", "::1", "::ffff:127.0.0.1")] == []
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/api/jobs/"),
+        ("POST", "/api/jobs/"),
+        ("GET", "/api/serve/applications/"),
+        ("PUT", "/api/serve/applications/"),
+    ],
+)
+def test_jobs_and_applications_are_refused_without_the_token(head: Head, method: str, path: str) -> None:
+    body = {"entrypoint": "true", "applications": []}
+    bare = httpx.request(method, head.dashboard + path, json=body, timeout=30, trust_env=False)
+    assert bare.status_code == 401
+    wrong = {"authorization": "Bearer wrong"}
+    forged = httpx.request(method, head.dashboard + path, json=body, headers=wrong, timeout=30, trust_env=False)
+    assert forged.status_code == 403
+
+
+@pytest.mark.timeout(600)
+def test_what_kubernetes_asks_a_node_needs_no_token(head: Head) -> None:
+    """The path of the probes in cluster/kuberay.yaml."""
+    with (ROOT / "cluster" / "kuberay.yaml").open() as file:
+        [path] = set(re.findall(r"httpGet: {path: (\S+),", file.read()))
+    assert httpx.get(head.agent + path, timeout=30, trust_env=False).status_code == 200
+
+
+@pytest.mark.timeout(600)
+def test_ray_s_commands_are_refused_without_the_token(head: Head) -> None:
+    refused = head.run("ray", "job", "submit", "--", "true", token=False)
+    assert refused.returncode != 0
+    assert "authentication" in (refused.stdout + refused.stderr).lower()
+
+
+@pytest.mark.timeout(600)
+def test_a_wrong_argument_fails_the_deployment_by_its_name(head: Head, config_file: Path, tmp_path: Path) -> None:
+    content = yaml.safe_load(config_file.read_text())
+    content["applications"][0]["args"] = {"engine": "magic"}
+    wrong = tmp_path / "wrong.yaml"
+    wrong.write_text(yaml.safe_dump(content))
+    assert head.run("serve", "deploy", wrong).returncode == 0
+    failed = head.wait("translation", "DEPLOY_FAILED")
+    assert "TranslationArguments engine Input should be 'firefox' or 'vllm'" in " ".join(failed["message"].split())
