@@ -102,6 +102,8 @@ class LaneReader:
         self._arriving: dict[str, tuple[str, int]] = {}
         # Those that came without a state, as after a timeout: no row keeps what they say here until that is committed.
         self._bare: dict[str, str] = {}
+        # Those that this process could not restore: that they failed may not be committed yet.
+        self._failed: set[str] = set()
         self._look_at = 0.0
         self._finished: dict[str, tuple[int, int]] = {}
         self._handed: dict[str, str] = {}
@@ -223,10 +225,11 @@ class LaneReader:
                 meeting = meeting or _Meeting(entry.team_id, clock, entry.n - 1, row.moves, TickState(entry.arrived_at))
                 yield from self._known(log_id, entry, meeting)
             case _:
-                reason = "its meeting failed" if row.status == "failed" else "its meeting is not open"
+                failed = row.status == "failed" or entry.meeting_id in self._failed
+                reason = "its meeting failed" if failed else "its meeting is not open"
                 letter = DeadLetter(log_id, reason, fields, entry.team_id, entry.meeting_id)
                 yield Envelope(entry.team_id, entry.meeting_id, entry.n, log_id, None, dead=letter)
-                if row.status == "failed":
+                if failed:
                     self._reader.fail(entry.meeting_id)
 
     def _started(self, row: Row[Any]) -> Iterator[Envelope]:
@@ -247,6 +250,7 @@ class LaneReader:
         except (Unreadable, KeyError, ValidationError) as error:
             why = str(error) if isinstance(error, Unreadable) else "its state is not whole"
             self._reader.fail(meeting_id)
+            self._failed.add(meeting_id)
             failed = Failed(meeting_id, self._reader.now_ms(), why, row.state)
             return Envelope(row.team_id, meeting_id, row.n, row.log_id, failed)
         self._meetings[meeting_id] = meeting = _Meeting(row.team_id, Clock(row.clock), row.n, row.moves, ticks)

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import cache
 from typing import Any, Generic, TypeVar, cast
 
 import bytewax.operators as op
@@ -45,7 +46,7 @@ class Stage(Generic[S]):
 
     def dump(self, state: object) -> dict[str, object]:
         """The state as JSON text, with its schema version. Postgres' jsonb would sort the keys, whose order means something."""
-        return {"schema": self.schema, "state": TypeAdapter(self.state).dump_json(state).decode()}  # pyright: ignore[reportArgumentType]
+        return {"schema": self.schema, "state": _adapter(self.state).dump_json(state).decode()}  # pyright: ignore[reportArgumentType]
 
     def load(self, dumped: Mapping[str, Any]) -> S:
         """Read a state back, one of an older schema too.
@@ -62,17 +63,23 @@ class Stage(Generic[S]):
         if schema != self.schema:
             raise Unreadable(f"its state of {self.name} has schema {schema}; this version reads {self.schema}")
         try:
-            return TypeAdapter(self.state).validate_python(state)
+            return _adapter(self.state).validate_python(state)
         except ValidationError as error:
             # The values are what was said: only where they are wrong is told.
             where = ".".join(str(part) for part in error.errors(include_input=False)[0]["loc"])
             raise Unreadable(f"its state of {self.name} is not one of schema {schema}: {where}") from None
 
 
+@cache
+def _adapter(state: type[S]) -> TypeAdapter[S]:
+    """Kept: to make one takes milliseconds, and every commit of a meeting needs one for each step."""
+    return TypeAdapter(state)
+
+
 class _Logic(StatefulBatchLogic[Envelope, Envelope, None], Generic[S]):
     def __init__(self, stage: Stage[S], measures: Measures) -> None:
         self._stage, self._measures = stage, measures
-        self._state = stage.initial()
+        self._state = self._initial = stage.initial()
 
     def on_batch(self, values: list[Envelope]) -> tuple[Iterable[Envelope], bool]:
         with self._measures.time(self._stage.name, steps=len(values)):
@@ -80,7 +87,6 @@ class _Logic(StatefulBatchLogic[Envelope, Envelope, None], Generic[S]):
 
     def _steps(self, values: list[Envelope]) -> tuple[list[Envelope], bool]:
         out: list[Envelope] = []
-        over = False
         for envelope in values:
             item = envelope.item
             if item is None or envelope.dead is not None:
@@ -96,10 +102,10 @@ class _Logic(StatefulBatchLogic[Envelope, Envelope, None], Generic[S]):
             else:
                 stepped = self._step(envelope, item)
             out.append(stepped)
-            over = _is_over(stepped)
-            if over:
+            if _is_over(stepped):
                 self._state = self._stage.initial()
-        return out, over
+        # Bytewax keeps no key that has nothing to keep: of a meeting that is over, or of which nothing could be used.
+        return out, self._state == self._initial
 
     def _step(self, envelope: Envelope, item: Entry | Tick) -> Envelope:
         try:

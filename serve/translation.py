@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import aclosing
 
 from ray.serve import metrics
+from structlog.contextvars import bound_contextvars
 
 from operators.errors import Unavailable
 from operators.model import CaptionStatus, Translation, TranslationRequest
@@ -77,7 +78,8 @@ class TranslationService:
             Unavailable: not now; trying again later is right.
         """
         began = time.monotonic()
-        answer = await self._answer(request)
+        with bound_contextvars(meeting=request.meeting_id, sentence=request.sentence_id):
+            answer = await self._answer(request)
         self._seconds.observe(time.monotonic() - began, tags={"language": request.language})
         self._answers.inc(
             tags={"status": answer.status.value, "language": request.language, "cached": str(answer.cached).lower()}

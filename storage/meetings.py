@@ -283,8 +283,11 @@ class Meetings:
             info = await self._log.info(str(record.id))
             if info is None and record.clock is Clock.RECORDED:
                 continue
-            behind = info is None or info.n < max(record.n, record.accepted)
-            behind = behind or info.generation < record.generation or info.moves < record.moves
+            behind = info is None or (
+                info.n < max(record.n, record.accepted)
+                or info.generation < record.generation
+                or info.moves < record.moves
+            )
             if behind or record.log_id is None:
                 await self._restore(record.team_id, record.id, None)
                 async with self._engine.connect() as conn:
@@ -366,7 +369,7 @@ class Meetings:
             if lost > 0:
                 counters = record.counters | {"lost": record.counters.get("lost", 0) + lost}
                 await set_counters(conn, meeting_id, counters)
-                _logger.error("log.lost", meeting_id=str(meeting_id), entries=lost)
+                _logger.error("log.lost", meeting=str(meeting_id), entries=lost)
             await _update(conn, team_id, meeting_id, **values)
         self._ledger.note(team_id, meeting_id, accepted, stored=True)
         return None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -9,12 +11,12 @@ import redis
 from sqlalchemy import Engine, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from flows.backfill import ATTEMPTS, Backfill
+from flows.backfill import ATTEMPTS, LEAST, MOST, Backfill
 from operators.errors import Unavailable
 from operators.model import Translation, TranslationRequest
 from storage.log import Log
 from storage.meetings import Meetings
-from tests.lanes import feed, open_recorded, rows, running, shout, until
+from tests.lanes import ending, feed, open_recorded, rows, running, said, shout, until
 from tests.test_lane import SENTENCES, TALK, events
 
 pytestmark = pytest.mark.usefixtures("clean_database")
@@ -119,3 +121,96 @@ async def test_a_debt_for_an_older_revision_is_paid_for_the_present_one(
     )
     assert paid == [("pt:YES INDEED.", True)]
     assert rows(engine, "select 1 from captions where status = 'owed'") == []
+
+
+class Counting:
+    """A service that notes the most calls that were under way at once, and can be away."""
+
+    def __init__(self) -> None:
+        self.now = self.most = 0
+        self.away = False
+
+    async def __call__(self, request: TranslationRequest) -> Translation:
+        if self.away:
+            raise Unavailable("away")
+        self.now += 1
+        self.most = max(self.most, self.now)
+        answer = await shout(request)
+        self.now -= 1
+        return answer
+
+
+@pytest.fixture
+async def much_owed(
+    aengine: AsyncEngine, engine: Engine, redis_async: Any, redis_sync: redis.Redis, postgres_url: str, redis_url: str
+) -> None:
+    """Two hundred captions of a meeting that is over."""
+
+    async def broken(request: TranslationRequest) -> Translation:
+        raise RuntimeError
+
+    meetings = Meetings(aengine, Log(redis_async))
+    meeting_id = await open_recorded(meetings, aengine)
+    lines = [said(k, f"c{k}", "Ann", f"Number {k} is said.", 2.0 * k, 2.0 * k + 1, 2.0 * k + 1) for k in range(1, 201)]
+    await feed(meetings, meeting_id, [*lines, ending(500.0)])
+    given_up = "select count(*) from captions where reason is not null"
+    with running(postgres_url, redis_url, "batch-1", broken):
+        await until(lambda: rows(engine, given_up) == [(len(lines),)])
+
+
+@pytest.mark.usefixtures("much_owed")
+async def test_it_makes_more_calls_at_once_while_it_is_answered_promptly(
+    engine: Engine, redis_sync: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flows.backfill.PROMPT", 60.0)
+    service = Counting()
+    backfill = Backfill(engine, redis_sync, service)
+    most: list[int] = []
+    while await backfill.round():
+        most.append(service.most)
+    assert most[:5] == [LEAST, 2 * LEAST, 4 * LEAST, MOST, MOST]
+    assert service.most == MOST
+    assert rows(engine, "select distinct status from captions") == [("translated",)]
+
+
+@pytest.mark.usefixtures("much_owed")
+async def test_it_makes_fewer_calls_at_once_where_the_service_is_busy_or_away(
+    engine: Engine, redis_sync: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = Counting()
+    backfill = Backfill(engine, redis_sync, service)
+    monkeypatch.setattr("flows.backfill.PROMPT", 60.0)
+    assert [await backfill.round() for _ in range(4)] == [LEAST, 2 * LEAST, 4 * LEAST, MOST]
+    monkeypatch.setattr("flows.backfill.PROMPT", 0.0)
+    assert [await backfill.round() for _ in range(5)] == [MOST, MOST // 2, MOST // 4, LEAST, LEAST]
+    monkeypatch.setattr("flows.backfill.PROMPT", 60.0)
+    assert [await backfill.round() for _ in range(2)] == [LEAST, 2 * LEAST]
+    service.away = True
+    assert await backfill.round() == 0
+    service.away = False
+    assert await backfill.round() == LEAST
+
+
+@pytest.mark.parametrize("passing", [Unavailable("away"), TimeoutError(), asyncio.CancelledError()], ids=repr)
+async def test_a_service_that_was_away_is_no_reason_to_give_a_sentence_up(
+    owing: Any, engine: Engine, redis_sync: redis.Redis, passing: BaseException
+) -> None:
+    error, asked = passing, Counter[str]()
+
+    async def failing(request: TranslationRequest) -> Translation:
+        asked[request.sentence_id] += 1
+        raise error
+
+    backfill = Backfill(engine, redis_sync, failing)
+
+    async def until_each_was_asked(times: int) -> None:
+        while len(asked) < len(SENTENCES) or min(asked.values()) < times:
+            await backfill.round()
+            with engine.begin() as connection:
+                connection.execute(text("update captions set due_at = now() where status = 'owed'"))
+
+    await until_each_was_asked(ATTEMPTS)
+    error = ValueError("once")
+    asked.clear()
+    await until_each_was_asked(1)
+    assert rows(engine, "select distinct status from captions") == [("owed",)]

@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Collection
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Annotated
+from uuid import UUID
 
 import redis.asyncio
 from fastapi import Depends
 from fastapi.requests import HTTPConnection
 from sqlalchemy.ext.asyncio import AsyncEngine
+from structlog.contextvars import bind_contextvars
 
 from serve.http.hub import Hub
 from serve.options import ApiOptions
@@ -58,15 +60,24 @@ async def open_services(options: ApiOptions) -> AsyncGenerator[Services]:
             yield Services(options, database, client, log, meetings, hub, lags, measures, traces)
         await meetings.flush()
     finally:
-        for task in background:
-            task.cancel()
-        await asyncio.gather(*background, return_exceptions=True)
+        await _end(background)
         await asyncio.to_thread(traces.close)
         await client.aclose()
         await database.dispose()
 
 
-def _services(connection: HTTPConnection) -> Services:
+async def _end(tasks: Collection[asyncio.Task[None]]) -> None:
+    # Asked again: a cancellation may get lost in a client that is just connecting.
+    while tasks:
+        for task in tasks:
+            task.cancel()
+        _, tasks = await asyncio.wait(tasks, timeout=1)
+
+
+async def _services(connection: HTTPConnection) -> Services:
+    # What this request logs, in its own context, names its meeting.
+    with suppress(KeyError, ValueError):
+        bind_contextvars(meeting=str(UUID(connection.path_params["meeting_id"])))
     services: Services = connection.app.state.services
     return services
 
