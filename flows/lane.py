@@ -26,8 +26,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from flows.calls import CallPolicy, Calls, call
 from flows.envelope import Envelope
 from flows.observer import LaneObserver
+from flows.reader import LaneReader, read_positions
 from flows.sink import CommitSink, Committer
-from flows.source import LaneReader, LaneSource, read_positions
+from flows.source import LaneSource
 from flows.stage import Stage, run_stage
 from operators import context, dedup, sentences
 from operators.errors import Fenced, Unavailable

@@ -24,7 +24,7 @@ from sqlalchemy import Engine
 from flows.calls import Outcome
 from flows.envelope import Envelope, Failed, Restored
 from flows.observer import LaneObserver
-from flows.source import TICKS, LaneReader
+from flows.reader import TICKS, LaneReader
 from flows.stage import Stage
 from operators.errors import Fenced
 from operators.model import ConfigChanged, Ended, Entry, Interim, Moved, Started, Tick, Translation, TranslationRequest

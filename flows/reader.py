@@ -1,0 +1,341 @@
+"""What a lane reads: each open meeting's state before anything else, then its log, with the ticks that make time data.
+
+Every meeting gets the same items, one for one, live, after a crash, in a replay and on whatever lanes it is: its entries in
+order, each once, and a tick wherever it was quiet for long enough.
+"""
+
+from __future__ import annotations
+
+import heapq
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import count
+from typing import Any
+from uuid import UUID
+
+from pydantic import TypeAdapter, ValidationError
+from sqlalchemy import Engine, Row, text
+
+from flows.envelope import Envelope, Failed, Restored
+from flows.stage import Stage
+from operators.errors import Invalid, Unreadable
+from operators.model import MAX_INSTANT, Clock, Ended, Entry, Moved, Started, parse_entry
+from operators.ticks import TickState, after_entry, due, next_due
+from storage.changes import DeadLetter
+from storage.log import LogReader, before, order
+from storage.records import OPEN_STATUSES
+
+TICKS = TypeAdapter(TickState)
+READ = 500
+"""Entries taken from the log at once."""
+ARRIVALS_S = 0.1
+"""Seconds between two looks at whether meetings that come from other lanes have arrived."""
+FINISHED = 10_000
+"""Meetings of which it is remembered that they have nothing to do here."""
+
+_COLUMNS = "id, team_id, clock, status, lane_id, n, moves, log_id, state"
+
+
+@dataclass(slots=True)
+class _Meeting:
+    """Where the source stands in one open meeting."""
+
+    team_id: str
+    clock: Clock
+    n: int
+    moves: int
+    ticks: TickState
+    awaited: bool = False
+
+
+def read_positions(engine: Engine, lane_id: str) -> tuple[list[Row[Any]], str]:
+    """The lane's open meetings as last committed, and the log's id to read on from (exclusive).
+
+    That is the oldest id that an open meeting's state stands at, or what the lane had seen if that is older:
+    a meeting that had timed out may have begun again since.
+    """
+    with engine.connect() as connection:
+        seen = connection.execute(text("select log_id from lanes where id = :lane"), {"lane": lane_id}).scalar_one()
+        rows = connection.execute(
+            text(
+                f"select {_COLUMNS} from meetings where lane_id = :lane and status = any(:open) order by id"  # noqa: S608
+            ),
+            {"lane": lane_id, "open": list(OPEN_STATUSES)},
+        ).all()
+    if any(row.log_id is None for row in rows):
+        return list(rows), "0-0"
+    ids = [row.log_id if row.state is not None else before(row.log_id) for row in rows]
+    return list(rows), min([seen, *ids], key=order)
+
+
+class LaneReader:
+    """Turns the log of a lane into envelopes: restored states first, then entries and ticks.
+
+    Args:
+        reader: the lane's log.
+        engine: the database that holds the committed states.
+        lane_id: the lane.
+        stages: the steps whose states are restored.
+    """
+
+    def __init__(self, reader: LogReader, engine: Engine, lane_id: str, stages: Sequence[Stage[Any]]) -> None:
+        self._reader = reader
+        self._engine = engine
+        self._lane_id = lane_id
+        self._stages = stages
+        self._meetings: dict[str, _Meeting] = {}
+        self._waiting: list[tuple[int, int, str, _Meeting]] = []
+        self._turn = count()
+        # Meetings on their way here from another lane: where in this log each begins, and by which of its moves.
+        self._arriving: dict[str, tuple[str, int]] = {}
+        # Those that came without a state, as after a timeout: no row keeps what they say here until that is committed.
+        self._bare: dict[str, str] = {}
+        # Those that this process could not restore: that they failed may not be committed yet.
+        self._failed: set[str] = set()
+        self._look_at = 0.0
+        self._finished: dict[str, tuple[int, int]] = {}
+        self._handed: dict[str, str] = {}
+        rows, self._position = read_positions(engine, lane_id)
+        self._place = self._position
+        self._restored = [row for row in rows if row.state is not None]
+
+    @property
+    def position(self) -> str:
+        """The log's id up to which everything was read."""
+        return self._position
+
+    def floor(self) -> str | None:
+        """The oldest id that a meeting still on its way here will need, if there is one."""
+        begins = [log_id for log_id, _ in list(self._arriving.values())] + list(self._bare.values())
+        return min(begins, key=order, default=None)
+
+    def stored(self, meeting_ids: Iterable[str]) -> None:
+        """Something of these meetings was committed: from now on their rows keep what the log holds of them."""
+        for meeting_id in meeting_ids:
+            self._bare.pop(meeting_id, None)
+
+    def handed(self, meeting_id: str) -> str | None:
+        """The id of the last envelope of a meeting that was given out; None while more is sure to follow."""
+        return self._handed.get(meeting_id)
+
+    def restore(self) -> Iterator[Envelope]:
+        """One `Restored` item for each open meeting that has a committed state."""
+        for row in self._restored:
+            yield self._restore(row)
+
+    def read(self, block_ms: int) -> list[Envelope]:
+        """What came since the last call; where nothing came, the ticks that are due in meetings with a live clock.
+
+        Redis' time is taken before the log is read: if the log then proves empty, nothing that was accepted
+        before that time is still to come, so ticks due before it are in their right place.
+        """
+        arrived = list(self._arrivals())
+        now = self._reader.now_ms()
+        entries = self._reader.read(self._position, READ, None) or []
+        if not entries and not arrived:
+            ticks = list(self._drained(now))
+            if ticks or not (entries := self._reader.read(self._position, READ, block_ms)):
+                return ticks
+        envelopes = arrived + [envelope for log_id, fields in entries for envelope in self._read(log_id, fields)]
+        if entries and (not envelopes or envelopes[-1].log_id != self._position):
+            # Nothing here is to be done with what came last: let the lane's own position pass it all the same.
+            envelopes.append(Envelope("", "", 0, self._position, None))
+        return envelopes
+
+    def _read(self, log_id: str, fields: dict[str, str]) -> Iterator[Envelope]:
+        yield from self._take(log_id, fields)
+        self._position = self._place = log_id
+
+    def _take(self, log_id: str, fields: dict[str, str]) -> Iterator[Envelope]:
+        try:
+            entry = parse_entry(fields)
+        except Invalid as error:
+            meeting_id = fields.get("meeting_id") or "?"
+            letter = DeadLetter(log_id, str(error), fields, fields.get("team_id"), meeting_id)
+            yield Envelope(fields.get("team_id") or "?", meeting_id, 0, log_id, None, dead=letter)
+            return
+        if entry.meeting_id in self._arriving:
+            # It is read again once the meeting has arrived.
+            return
+        meeting = self._meetings.get(entry.meeting_id)
+        if meeting is None:
+            yield from self._unknown(log_id, entry, fields)
+        else:
+            yield from self._known(log_id, entry, meeting)
+
+    def _known(self, log_id: str, entry: Entry, meeting: _Meeting) -> Iterator[Envelope]:
+        if _is_done(entry, meeting.n, meeting.moves):
+            return
+        if isinstance(entry.payload, Moved):
+            # The clock of a meeting that moves goes on as if nothing had happened.
+            self._forget(entry.meeting_id)
+            yield self._envelope(log_id, entry, meeting.ticks)
+            return
+        # Ticks due until the entry come before it, in a meeting with any clock.
+        yield from self._ticks(meeting, entry.meeting_id, entry.arrived_at)
+        meeting.n, meeting.ticks = entry.n, after_entry(meeting.ticks, entry.arrived_at)
+        if isinstance(entry.payload, Ended):
+            self._forget(entry.meeting_id)
+        else:
+            self._meetings[entry.meeting_id] = meeting
+            self._handed[entry.meeting_id] = log_id
+            self._await(entry.meeting_id, meeting)
+        yield self._envelope(log_id, entry, meeting.ticks)
+
+    def _envelope(self, log_id: str, entry: Entry, ticks: TickState) -> Envelope:
+        return Envelope(entry.team_id, entry.meeting_id, entry.n, log_id, entry, states={"ticks": ticks})
+
+    def _unknown(self, log_id: str, entry: Entry, fields: dict[str, str]) -> Iterator[Envelope]:
+        """An entry of a meeting that isn't open here, as far as this process knows."""
+        if _is_done(entry, *self._finished.get(entry.meeting_id, (0, 0))):
+            return
+        row = self._look_up([entry.meeting_id]).get(entry.meeting_id)
+        arrival = isinstance(entry.payload, Moved) and entry.payload.lane == self._lane_id
+        if arrival and row is not None and _is_done(entry, row.n, row.moves) and self._is_mine(row):
+            # Its lane let go of it between this one's start and now.
+            yield self._restore(row)
+            return
+        if row is None or _is_done(entry, row.n, row.moves):
+            # A lane that starts again reads past meetings that ended or left meanwhile: theirs is done.
+            if len(self._finished) >= FINISHED:
+                self._finished.clear()
+            self._finished[entry.meeting_id] = (MAX_INSTANT, MAX_INSTANT) if row is None else (row.n, row.moves)
+            return
+        match entry.payload:
+            case Moved(move=move) if arrival:
+                self._arriving[entry.meeting_id] = (log_id, move)
+            case Moved():
+                # It had timed out: there is nothing to take along.
+                yield Envelope(entry.team_id, entry.meeting_id, entry.n, log_id, entry)
+            case Started(clock=clock):
+                yield from self._started(row)
+                meeting = self._meetings.get(entry.meeting_id)
+                meeting = meeting or _Meeting(entry.team_id, clock, entry.n - 1, row.moves, TickState(entry.arrived_at))
+                yield from self._known(log_id, entry, meeting)
+            case _:
+                failed = row.status == "failed" or entry.meeting_id in self._failed
+                reason = "its meeting failed" if failed else "its meeting is not open"
+                letter = DeadLetter(log_id, reason, fields, entry.team_id, entry.meeting_id)
+                yield Envelope(entry.team_id, entry.meeting_id, entry.n, log_id, None, dead=letter)
+                if failed:
+                    self._reader.fail(entry.meeting_id)
+
+    def _started(self, row: Row[Any]) -> Iterator[Envelope]:
+        """Take a meeting over that the door put here, whatever lane had it: what it says there is behind this."""
+        if row.lane_id != self._lane_id:
+            with self._engine.begin() as connection:
+                values = {"lane": self._lane_id, "id": row.id}
+                connection.execute(text("update meetings set lane_id = :lane where id = :id"), values)
+            if _goes_on(row):
+                yield self._restore(row)
+
+    def _restore(self, row: Row[Any]) -> Envelope:
+        """Take a meeting up from its row; fail it where its state can't be read."""
+        meeting_id = str(row.id)
+        try:
+            ticks = TICKS.validate_python(row.state["ticks"])
+            states = {stage.name: stage.load(row.state[stage.name]) for stage in self._stages}
+        except (Unreadable, KeyError, ValidationError) as error:
+            why = str(error) if isinstance(error, Unreadable) else "its state is not whole"
+            self._reader.fail(meeting_id)
+            self._failed.add(meeting_id)
+            failed = Failed(meeting_id, self._reader.now_ms(), why, row.state)
+            return Envelope(row.team_id, meeting_id, row.n, row.log_id, failed)
+        self._meetings[meeting_id] = meeting = _Meeting(row.team_id, Clock(row.clock), row.n, row.moves, ticks)
+        self._handed[meeting_id] = row.log_id
+        self._await(meeting_id, meeting)
+        restored = Restored(meeting_id, states)
+        return Envelope(row.team_id, meeting_id, row.n, row.log_id, restored, states={"ticks": ticks})
+
+    def _arrivals(self) -> Iterator[Envelope]:
+        """Meetings whose lane has let go of them: their state, and what this log holds of them since."""
+        if not self._arriving or time.monotonic() < self._look_at:
+            return
+        self._look_at = time.monotonic() + ARRIVALS_S
+        rows = self._look_up(list(self._arriving))
+        for meeting_id, (begins, move) in list(self._arriving.items()):
+            row = rows.get(meeting_id)
+            if row is not None and row.moves < move:
+                continue
+            mine = row is not None and self._is_mine(row)
+            if not mine:
+                self._bare[meeting_id] = begins
+            # First the position that keeps its entries from being trimmed, which is in Postgres by now; then this.
+            del self._arriving[meeting_id]
+            if row is not None and mine:
+                restored = self._restore(row)
+                self._handed.pop(meeting_id, None)
+                yield restored
+            again = list(self._again(meeting_id, begins))
+            if not again:
+                self._bare.pop(meeting_id, None)
+            yield from again
+
+    def _again(self, meeting_id: str, begins: str) -> Iterator[Envelope]:
+        """Read what came of one meeting from an id up to where everything was read."""
+        first = last = self._place = begins
+        while page := self._reader.span(first, self._position, READ):
+            for log_id, fields in page:
+                if fields.get("meeting_id") != meeting_id:
+                    continue
+                for envelope in self._take(log_id, fields):
+                    last = envelope.log_id
+                    # Until all is given out, nobody may think that it was.
+                    self._handed.pop(meeting_id, None)
+                    yield envelope
+                self._place = log_id
+            first = f"({page[-1][0]}"
+        self._place = self._position
+        if meeting_id in self._meetings:
+            self._handed[meeting_id] = last
+
+    def _is_mine(self, row: Row[Any]) -> bool:
+        return row.lane_id == self._lane_id and _goes_on(row)
+
+    def _look_up(self, meeting_ids: Sequence[str]) -> dict[str, Row[Any]]:
+        with self._engine.connect() as connection:
+            rows = connection.execute(
+                text(f"select {_COLUMNS} from meetings where id = any(:ids)"),  # noqa: S608
+                {"ids": [UUID(meeting_id) for meeting_id in meeting_ids]},
+            )
+            return {str(row.id): row for row in rows}
+
+    def _ticks(self, meeting: _Meeting, meeting_id: str, until: int) -> Iterator[Envelope]:
+        for tick in due(meeting.ticks, meeting_id, until)[1]:
+            meeting.ticks, _ = due(meeting.ticks, meeting_id, tick.at)
+            if tick.idle:
+                self._forget(meeting_id)
+            else:
+                self._handed[meeting_id] = self._place
+            states = {"ticks": meeting.ticks}
+            yield Envelope(meeting.team_id, meeting_id, meeting.n, self._place, tick, states=states)
+
+    def _drained(self, now: int) -> Iterator[Envelope]:
+        while self._waiting and self._waiting[0][0] < now:
+            _, _, meeting_id, meeting = heapq.heappop(self._waiting)
+            if self._meetings.get(meeting_id) is meeting:
+                meeting.awaited = False
+                yield from self._ticks(meeting, meeting_id, now - 1)
+                if meeting_id in self._meetings:
+                    self._await(meeting_id, meeting)
+
+    def _await(self, meeting_id: str, meeting: _Meeting) -> None:
+        """Keep one place a meeting in the queue; it may be early, after entries that put the tick off."""
+        at = next_due(meeting.ticks)
+        if meeting.clock is Clock.LIVE and at is not None and not meeting.awaited:
+            meeting.awaited = True
+            heapq.heappush(self._waiting, (at, next(self._turn), meeting_id, meeting))
+
+    def _forget(self, meeting_id: str) -> None:
+        self._meetings.pop(meeting_id, None)
+        self._handed.pop(meeting_id, None)
+
+
+def _is_done(entry: Entry, n: int, moves: int) -> bool:
+    """Whether a meeting that has come as far as this has the entry."""
+    return entry.payload.move <= moves if isinstance(entry.payload, Moved) else entry.n <= n
+
+
+def _goes_on(row: Row[Any]) -> bool:
+    return row.status in OPEN_STATUSES and row.state is not None
