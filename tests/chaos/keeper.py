@@ -1,0 +1,119 @@
+"""Keeps a lane's process running, as the supervisor does: one that dies is started again a little later."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
+
+import psutil
+
+from flows.lane import LaneOptions
+from tests.chaos.lane_main import run
+
+FIRST_WAIT, LAST_WAIT = 0.05, 2.0
+"""Seconds before a process is started again: at first, and what it doubles to while it dies within a second."""
+LOOK = 0.02
+SAMPLE = 0.25
+"""Seconds between two looks at the memory."""
+
+# A process of its own each time, but one that need not import everything again: two hundred of them are killed.
+_processes = multiprocessing.get_context("forkserver")
+_processes.set_forkserver_preload(["flows.lane", "pytest"])
+
+
+class Keeper:
+    """Runs a lane in a process.
+
+    Args:
+        log: the file that takes what the processes say.
+
+    Attributes:
+        process: the one that is there.
+        deaths: exit statuses of processes that nobody asked to end, oldest first; a signal's is negative.
+        peak: the most memory any process had (MB).
+    """
+
+    def __init__(self, options: LaneOptions, log: Path) -> None:
+        self._options, self._log = options, log
+        self._lock = threading.Lock()
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._keep, name="keeper", daemon=True)
+        self.deaths: list[int] = []
+        self.peak = 0.0
+        self.process = self._start()
+
+    def __enter__(self) -> Keeper:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop the lane as an administrator does."""
+        self._stopping.set()
+        self._thread.join()
+        self.process.terminate()
+        self.process.join(20)
+        stopped = self.process.exitcode is not None
+        self.process.kill()
+        assert stopped, "the lane did not stop"
+
+    def lives(self) -> bool:
+        """Whether there is a process at this moment."""
+        with self._lock:
+            return self.process.exitcode is None
+
+    def kill(self) -> None:
+        """SIGKILL of the process that is there, and wait until it has gone."""
+        with self._lock:
+            self.process.kill()
+            self.process.join()
+
+    def suspend(self) -> None:
+        """SIGSTOP: the process is there, and does nothing."""
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """SIGCONT: it goes on where it stood."""
+        self._signal(signal.SIGCONT)
+
+    def replace(self) -> ForkServerProcess:
+        """Start a successor beside the process that is there, which from now on is the caller's."""
+        with self._lock:
+            before, self.process = self.process, self._start()
+        return before
+
+    def _signal(self, number: signal.Signals) -> None:
+        assert self.process.pid is not None
+        os.kill(self.process.pid, number)
+
+    def _start(self) -> ForkServerProcess:
+        process = _processes.Process(target=run, args=(self._options, self._log), daemon=True)
+        process.start()
+        return process
+
+    def _keep(self) -> None:
+        started, wait, sampled = time.monotonic(), FIRST_WAIT, 0.0
+        while not self._stopping.wait(LOOK):
+            with self._lock:
+                status = self.process.exitcode
+            if status is None:
+                if time.monotonic() - sampled > SAMPLE:
+                    sampled = time.monotonic()
+                    self._sample()
+                continue
+            self.deaths.append(status)
+            wait = FIRST_WAIT if time.monotonic() - started > 1 else min(2 * wait, LAST_WAIT)
+            if self._stopping.wait(wait):
+                return
+            with self._lock:
+                started, self.process = time.monotonic(), self._start()
+
+    def _sample(self) -> None:
+        try:
+            self.peak = max(self.peak, psutil.Process(self.process.pid).memory_info().rss / 1e6)
+        except psutil.NoSuchProcess:
+            return

@@ -1,0 +1,123 @@
+"""What a scenario left in the database, and how it differs from what it should be."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Engine
+
+from tests.chaos.recordings import TARGET
+from tests.lanes import rows
+
+# "id" begins with the ordinal of an entry, so it is the same in every run; the meeting's own id is not.
+SENTENCES = (
+    'select m.title, s.id, s.revision, s.speaker, s.text, s.start, s."end", s.boundary, s.language, s.first_emitted,'
+    " s.first_text, s.retracted from sentences s join meetings m on m.id = s.meeting_id order by 1, 2"
+)
+CAPTIONS = (
+    "select m.title, c.sentence_id, c.revision, c.language, c.status, c.text from captions c"
+    " join meetings m on m.id = c.meeting_id join sentences s on s.meeting_id = c.meeting_id and s.id = c.sentence_id"
+    " where not s.retracted order by 1, 2, 4"
+)
+EVENTS = (
+    "select m.title, o.seq, o.kind, o.payload from outbox o join meetings m on m.id = o.meeting_id order by m.id, o.seq"
+)
+MEETINGS = "select title, n, generation, seq, status, counters from meetings order by title"
+OWED = (
+    "select count(*) from captions c join sentences s on s.meeting_id = c.meeting_id and s.id = c.sentence_id"
+    " where c.status = 'owed' and not s.retracted"
+)
+
+Place = Callable[[str, dict[str, Any]], int]
+
+
+@dataclass(frozen=True)
+class Meeting:
+    """A meeting's row: `starts` entries of its log are the door's own."""
+
+    title: str
+    n: int
+    starts: int
+    seq: int
+    status: str
+    counters: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What is stored of all meetings, and the live events in the order in which clients get them."""
+
+    meetings: dict[str, Meeting]
+    sentences: list[tuple[Any, ...]]
+    captions: list[tuple[Any, ...]]
+    events: dict[str, list[tuple[int, str, dict[str, Any]]]]
+    owed: int
+
+    @property
+    def stored(self) -> int:
+        """Events of clients that the flow has worked off."""
+        return sum(one.n - one.starts for one in self.meetings.values()) - self.lost
+
+    @property
+    def lost(self) -> int:
+        """Entries counted as lost."""
+        return self.count("lost")
+
+    def count(self, name: str) -> int:
+        """A counter, over all meetings."""
+        return sum(one.counters.get(name, 0) for one in self.meetings.values())
+
+    def of(self, titles: Sequence[str]) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]:
+        """The sentences and captions of some meetings."""
+        return [row for row in self.sentences if row[0] in titles], [row for row in self.captions if row[0] in titles]
+
+    def gaps(self) -> int:
+        """Live events that are missing between the first and the last `seq` of a meeting."""
+        return sum(one.seq - len(self.events.get(one.title, [])) for one in self.meetings.values())
+
+    def doubled(self) -> int:
+        """Live events that say again what was said already: the same sentence, retraction or answer."""
+        again = 0
+        for events in self.events.values():
+            said: Counter[str] = Counter()
+            for _, kind, payload in events:
+                if kind == "caption" and payload["status"] != "owed":
+                    said[f"{payload['sentence_id']} {payload['language']} {payload['revision']}"] += 1
+                elif kind in ("sentence", "retracted"):
+                    said[json.dumps([kind, payload], sort_keys=True)] += 1
+            again += said.total() - len(said)
+        return again
+
+    def out_of_order(self, place: Place) -> int:
+        """Captions by the lane that came after one asked later. Debts, which the backfill pays, have no order to keep.
+
+        Args:
+            place: where a caption has its place among those of its meeting.
+        """
+        overtaken = 0
+        for title, events in self.events.items():
+            last = -1
+            for _, kind, payload in events:
+                if kind == "caption" and payload["language"] == TARGET and payload["engine"] == "lane":
+                    mine = place(title, payload)
+                    overtaken += mine < last
+                    last = max(last, mine)
+        return overtaken
+
+
+def read(engine: Engine) -> Outcome:
+    """Read everything that is stored."""
+    events: dict[str, list[tuple[int, str, dict[str, Any]]]] = {}
+    for title, *event in rows(engine, EVENTS):
+        events.setdefault(title, []).append((event[0], event[1], event[2]))
+    return Outcome(
+        {row[0]: Meeting(*row) for row in rows(engine, MEETINGS)},
+        rows(engine, SENTENCES),
+        rows(engine, CAPTIONS),
+        events,
+        rows(engine, OWED)[0][0],
+    )

@@ -1,0 +1,66 @@
+"""The steward's duties for lanes that live without Ray: unpublished events are sent on, and debts are paid."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable
+
+import redis
+from sqlalchemy.exc import SQLAlchemyError
+
+from flows.backfill import Backfill
+from flows.relay import Relay
+from operators.errors import Unavailable
+from operators.model import Translation, TranslationRequest
+from storage.database import sync_engine, sync_redis
+from tests.chaos.lane_main import answer
+
+ROUND = 0.3
+
+
+async def _answer(request: TranslationRequest) -> Translation:
+    return await answer(request, "backfill")
+
+
+class Steward:
+    """Relay and backfill in a thread. A store that does not answer is asked again later, as in production."""
+
+    def __init__(self, postgres_url: str, redis_url: str) -> None:
+        self._urls = postgres_url, redis_url
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), name="steward", daemon=True)
+        self._failed: BaseException | None = None
+
+    def __enter__(self) -> Steward:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopping.set()
+        self._thread.join(60)
+        assert not self._thread.is_alive(), "the steward did not stop"
+        if self._failed is not None:
+            raise self._failed
+
+    async def _run(self) -> None:
+        engine, connection = sync_engine(self._urls[0]), sync_redis(self._urls[1])
+        relay, backfill = Relay(engine, connection), Backfill(engine, connection, _answer)
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._go_round(lambda: asyncio.to_thread(relay.round)))
+                group.create_task(self._go_round(backfill.round))
+        except BaseException as error:  # noqa: BLE001 - raised again by the test's thread
+            self._failed = error
+        finally:
+            engine.dispose()
+            connection.close()
+
+    async def _go_round(self, task: Callable[[], Awaitable[int]]) -> None:
+        while not self._stopping.is_set():
+            try:
+                done = await task()
+            except (SQLAlchemyError, redis.RedisError, Unavailable):
+                done = 0
+            if not done:
+                await asyncio.sleep(ROUND)
