@@ -40,7 +40,7 @@ class Demand:
         """Until when it is needed, as far as can be told now."""
         with self._engine.connect() as connection:
             lane = connection.execute(
-                select(lanes.c.kind, lanes.c.retired, lanes.c.log_id).where(lanes.c.id == self._lane_id)
+                select(lanes.c.kind, lanes.c.retired, lanes.c.log_id, lanes.c.held).where(lanes.c.id == self._lane_id)
             ).one_or_none()
             if lane is None:
                 return now
@@ -48,6 +48,6 @@ class Demand:
             has_meetings = connection.execute(select(open_one)).scalar_one()
         if lane.kind in ALWAYS and not lane.retired:
             return now + IDLE
-        if has_meetings or order(self._reader.last_id()) > order(lane.log_id):
+        if has_meetings or lane.held is not None or order(self._reader.last_id()) > order(lane.log_id):
             return now + IDLE
         return now if lane.retired else self._until

@@ -248,23 +248,21 @@ def keep_house(committer: Committer, waiting: int) -> None:
     entries = LogReader(committer.redis, committer.lane_id)
     # Asked in this order: what has been seen lies behind a meeting that comes or goes, or that one is here or gone already.
     seen, floor = committer.seen, committer.floor()
-    if seen is not None and floor is not None:
-        seen = min(seen, before(floor), key=order)
+    who = {"lane": committer.lane_id, "epoch": committer.epoch}
     with committer.engine.begin() as transaction:
-        noted = transaction.execute(
+        before_this = transaction.execute(
             text(
-                "update lanes set updated_at = now(), log_id = coalesce(:seen, log_id), waiting = :waiting,"
-                " log_length = :length where id = :lane and epoch = :epoch"
+                "update lanes set updated_at = now(), waiting = :waiting, log_length = :length"
+                " where id = :lane and epoch = :epoch returning log_id"
             ),
-            {
-                "lane": committer.lane_id,
-                "epoch": committer.epoch,
-                "seen": seen,
-                "waiting": waiting,
-                "length": entries.length(),
-            },
-        )
-        if noted.rowcount == 0:
+            {**who, "waiting": waiting, "length": entries.length()},
+        ).scalar_one_or_none()
+        if before_this is None:
             raise Fenced(f"lane {committer.lane_id} has been taken over from epoch {committer.epoch}")
+        # A lane that was started again is no further until it is where it was.
+        if seen is not None and order(seen) >= order(before_this):
+            held = None if floor is None else before(floor)
+            noted = text("update lanes set log_id = :seen, held = :held where id = :lane and epoch = :epoch")
+            transaction.execute(noted, {**who, "seen": seen, "held": held})
     # What was noted just now bounds the trimming, whatever was committed meanwhile.
     entries.trim(read_positions(committer.engine, committer.lane_id)[1])

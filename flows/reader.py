@@ -53,10 +53,12 @@ def read_positions(engine: Engine, lane_id: str) -> tuple[list[Row[Any]], str]:
     """The lane's open meetings as last committed, and the log's id to read on from (exclusive).
 
     That is the oldest id that an open meeting's state stands at, or what the lane had seen if that is older:
-    a meeting that had timed out may have begun again since.
+    a meeting that had timed out may have begun again since. What meetings on their way need is held even if it was seen.
     """
     with engine.connect() as connection:
-        seen = connection.execute(text("select log_id from lanes where id = :lane"), {"lane": lane_id}).scalar_one()
+        seen = connection.execute(
+            text("select coalesce(held, log_id) from lanes where id = :lane"), {"lane": lane_id}
+        ).scalar_one()
         rows = connection.execute(
             text(
                 f"select {_COLUMNS} from meetings where lane_id = :lane and status = any(:open) order by id"  # noqa: S608

@@ -25,7 +25,8 @@ ALWAYS: frozenset[LaneKind] = frozenset({"live"})
 class LaneRecord:
     """A lane. `epoch` counts the processes that took it over; `open_meetings` is its load.
 
-    `log_id` is how far its log is committed; `waiting` calls have no answer; `log_length` entries are kept.
+    `log_id` is how far its log is committed, `held` what it needs of it all the same; `waiting` calls have no answer;
+    `log_length` entries are kept.
     """
 
     id: str
@@ -40,6 +41,7 @@ class LaneRecord:
     log_length: int
     updated_at: datetime
     open_meetings: int
+    held: str | None = None
 
 
 async def ensure_lane(conn: AsyncConnection, lane_id: str, kind: LaneKind) -> None:

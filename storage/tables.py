@@ -64,6 +64,8 @@ lanes = Table(
     Column("retired", Boolean, nullable=False, server_default="false"),
     # As of the last sign of life: the log's id up to which all was committed, calls without an answer, entries in the log.
     Column("log_id", Text, nullable=False, server_default="0-0"),
+    # The id up to which the log may go, where meetings that come from other lanes, or leave, need more than that.
+    Column("held", Text),
     Column("waiting", Integer, nullable=False, server_default="0"),
     Column("log_length", BigInteger, nullable=False, server_default="0"),
     _now("updated_at"),

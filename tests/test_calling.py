@@ -207,7 +207,9 @@ def test_a_call_that_hangs_is_made_anew_where_the_stream_waits() -> None:
 def test_what_is_observed_of_each_request_that_is_called() -> None:
     observed: list[tuple[str, float]] = []
     requests = [Request("k", "a", seconds=0.1, fails=("busy",)), Request("k", "b"), Request("k", "b", 1)]
-    outcomes = run([requests], Scripted(), in_flight=1, observe=lambda _, what, seconds: observed.append((what, seconds)))
+    outcomes = run(
+        [requests], Scripted(), in_flight=1, observe=lambda _, what, seconds: observed.append((what, seconds))
+    )
     assert [o.reason for o in outcomes] == ["replaced", None, None]
     assert [what for what, _ in observed] == ["queue", "call", "queue", "call"]
     # Two attempts and the pause between them; the other request waited for all of it.

@@ -136,7 +136,9 @@ def test_a_chunk_may_change_its_speaker() -> None:
 
 def test_config_moves_and_ends() -> None:
     config = MeetingConfig(target_languages=("de",))
-    updates = run(entry(1, 0, ConfigChanged(config=config)), entry(2, 1, Moved(lane="l2", move=1)), entry(3, 2, Ended()))
+    updates = run(
+        entry(1, 0, ConfigChanged(config=config)), entry(2, 1, Moved(lane="l2", move=1)), entry(3, 2, Ended())
+    )
     assert updates == [
         Update("t", "m", 0, 1, 0, config=config),
         Update("t", "m", 1, 2, 0),

@@ -17,7 +17,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from operators.errors import Fenced, Invalid, Refused, Unknown
 from operators.model import CaptionStatus, Chunk, Clock, Ended, Translation, TranslationRequest
 from storage import keys
-from storage.log import Log, NewEvent
+from storage.lag import lags
+from storage.log import Log, LogReader, NewEvent, order
 from storage.meetings import Meetings
 from storage.placement import add_lane, ensure_lane, retire_lane
 from tests.lanes import ending, feed, open_recorded, over_and_paid, rows, running, said, until
@@ -200,6 +201,36 @@ async def test_a_meeting_leaves_only_when_its_calls_are_answered_so_that_caption
         id=meeting_id,
     )
     assert [words for (words,) in captions] == ["slow The first.", "pt:WELL.", "pt:THE SECOND."]
+
+
+async def test_a_lane_does_not_count_as_behind_for_a_meeting_that_another_keeps_from_it(
+    meetings: Meetings,
+    aengine: AsyncEngine,
+    engine: Engine,
+    postgres_url: str,
+    redis_url: str,
+    redis_async: Any,
+    redis_sync: redis.Redis,
+) -> None:
+    await two_lanes(aengine)
+    comes, stays = await open_recorded(meetings, aengine), await open_recorded(meetings, aengine)
+    await meetings.move("default", comes, "batch-2")
+    await feed(meetings, comes, talk(4, 30))
+    await feed(meetings, stays, talk(5, 30))
+    place = "select log_id, held from lanes where id = 'batch-2'"
+    with running(postgres_url, redis_url, "batch-2"):
+        await until(over_and_paid(engine, stays))
+        # Nothing runs that would let go of the other meeting: its entries are kept, and no lag.
+        await until(lambda: rows(engine, place)[0][0] == LogReader(redis_sync, "batch-2").last_id())
+        [(log_id, held)] = rows(engine, place)
+        assert order(held) < order(log_id)
+        assert await lags(redis_async, {"batch-2": log_id}) == {"batch-2": 0.0}
+    # Started again it still has them.
+    with running(postgres_url, redis_url, "batch-1"), running(postgres_url, redis_url, "batch-2"):
+        await until(over_and_paid(engine, comes))
+        await until(lambda: rows(engine, place)[0][1] is None)
+    expected = await undisturbed(meetings, aengine, engine, postgres_url, redis_url, talk(4, 30))
+    assert rows(engine, SENTENCES, id=comes) == expected[0]
 
 
 async def test_a_live_meeting_keeps_its_clock(

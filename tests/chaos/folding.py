@@ -1,0 +1,73 @@
+"""The operators' fold over a meeting's items, without a dataflow: as `flows.stage` does it, item by item."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import orjson
+
+from flows.envelope import Envelope, Restored
+from flows.lane import STAGES
+from operators.model import Entry, Item, Moved, Sentences, TranslationRequest, Update
+
+Step = tuple[Item, Update, Sentences, tuple[TranslationRequest, ...]]
+"""An item of a meeting, and what each operator made of it."""
+
+
+class Fold:
+    """The states of one meeting.
+
+    Attributes:
+        steps: what each item led to.
+    """
+
+    def __init__(self, states: Mapping[str, Any] | None = None) -> None:
+        self._states: dict[str, Any] = dict(states or _initial())
+        self.steps: list[Step] = []
+
+    def take(self, envelope: Envelope) -> Envelope:
+        """Let the operators work an envelope off."""
+        item = envelope.item
+        if isinstance(item, Restored):
+            self._states = dict(item.states)
+        elif item is not None and envelope.dead is None and not _is_move(item):
+            for stage in STAGES:
+                self._states[stage.name], envelope = stage.apply(self._states[stage.name], envelope)
+            assert envelope.update is not None
+            assert not isinstance(item, Restored)
+            self.steps.append((item, envelope.update, envelope.sentences, envelope.requests))  # type: ignore[arg-type]
+        states = {**envelope.states, **self._states}
+        if _is_move(item) or (envelope.update is not None and envelope.update.ended):
+            self._states = _initial()
+        return replace(envelope, states=states)
+
+    def dump(self) -> bytes:
+        """The states as they are stored."""
+        return orjson.dumps({stage.name: stage.dump(self._states[stage.name]) for stage in STAGES})
+
+    @classmethod
+    def load(cls, dumped: bytes) -> Fold:
+        """The fold that goes on from stored states."""
+        found = orjson.loads(dumped)
+        return cls({stage.name: stage.load(found[stage.name]) for stage in STAGES})
+
+
+class Folds:
+    """The folds of many meetings."""
+
+    def __init__(self) -> None:
+        self.of: dict[str, Fold] = {}
+
+    def take(self, envelopes: Iterable[Envelope]) -> list[Envelope]:
+        """Let the operators work envelopes off, each by its meeting's states."""
+        return [self.of.setdefault(one.meeting_id, Fold()).take(one) for one in envelopes]
+
+
+def _initial() -> dict[str, Any]:
+    return {stage.name: stage.initial() for stage in STAGES}
+
+
+def _is_move(item: object) -> bool:
+    return isinstance(item, Entry) and isinstance(item.payload, Moved)

@@ -1,0 +1,216 @@
+"""What may come between the steps of a move: crashes, trimming, timeouts and a Redis that lost the last of them."""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+import pytest
+import redis
+from sqlalchemy import Engine, text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from flows.balance import Balance
+from flows.calls import Outcome
+from flows.envelope import Envelope
+from flows.lane import STAGES, keep_house
+from flows.lanes import balance_lanes
+from flows.observer import LaneObserver
+from flows.reader import LaneReader
+from flows.sink import Committer
+from operators.model import Entry, Started, Tick
+from storage import keys
+from storage.commit import claim_lane
+from storage.log import IDLE_TIMEOUT_MS, Log, LogReader
+from storage.measures import Measures
+from storage.meetings import Meetings
+from storage.placement import ensure_lane, retire_lane
+from storage.tracing import open_traces
+from tests.chaos.folding import Folds
+from tests.lanes import ending, feed, open_recorded, over_and_paid, rows, running, said, until
+
+pytestmark = pytest.mark.usefixtures("clean_database")
+
+
+@pytest.fixture
+def meetings(aengine: AsyncEngine, redis_async: Any) -> Meetings:
+    return Meetings(aengine, Log(redis_async))
+
+
+class Slow:
+    """A lane that is taken step by step: it reads, works off and commits when it is told."""
+
+    def __init__(self, engine: Engine, connection: redis.Redis, lane_id: str) -> None:
+        with engine.begin() as transaction:
+            epoch = claim_lane(transaction, lane_id, os.getpid(), "here")
+        self.reader = LaneReader(LogReader(connection, lane_id), engine, lane_id, STAGES)
+        measures = Measures(f"lane/{lane_id}")
+        observer = LaneObserver(lane_id, measures, open_traces(measures))
+        self.committer = Committer(engine, connection, lane_id, epoch, STAGES, 1.0, self.reader, observer)
+        self._folds = Folds()
+        self.waiting: list[Envelope] = self._folds.take(self.reader.restore())
+
+    def read(self) -> list[Envelope]:
+        """Read what there is, and work it off."""
+        self.reader._look_at = 0.0
+        self.waiting += self._folds.take(self.reader.read(10))
+        return self.waiting
+
+    def time_out(self, meeting_id: UUID) -> None:
+        """Let half an hour pass for a meeting."""
+        meeting = self.reader._meetings[str(meeting_id)]
+        ticks = list(self.reader._ticks(meeting, str(meeting_id), meeting.ticks.last_at + IDLE_TIMEOUT_MS))
+        self.waiting += self._folds.take(ticks)
+
+    def answer_all(self) -> None:
+        """Answer what was asked; as owed, so that the backfill pays it."""
+        asked = [request for fold in self._folds.of.values() for step in fold.steps for request in step[3]]
+        self.committer.write([Outcome(request, None, 1, "deadline") for request in asked])
+
+    def commit(self, count: int | None = None) -> None:
+        """Commit what was read, or the first of it."""
+        count = len(self.waiting) if count is None else count
+        self.committer.write(list(self.waiting[:count]))
+        del self.waiting[:count]
+
+
+async def two_lanes(aengine: AsyncEngine) -> None:
+    async with aengine.begin() as connection:
+        for lane_id in ("batch-1", "batch-2"):
+            await ensure_lane(connection, lane_id, "batch")
+
+
+async def begin(meetings: Meetings, aengine: AsyncEngine, engine: Engine) -> tuple[UUID, str, str]:
+    """A meeting, the lane it is on, and the other one."""
+    await two_lanes(aengine)
+    meeting_id = await open_recorded(meetings, aengine)
+    [(lane,)] = rows(engine, "select lane_id from meetings where id = :id", id=meeting_id)
+    return meeting_id, lane, "batch-2" if lane == "batch-1" else "batch-1"
+
+
+def texts(engine: Engine, meeting_id: UUID) -> list[str]:
+    found = rows(engine, "select text from sentences where meeting_id = :id order by start", id=meeting_id)
+    return [text for (text,) in found]
+
+
+async def test_a_lane_that_dies_between_a_tick_and_the_entry_after_it_reads_that_again(
+    meetings: Meetings, aengine: AsyncEngine, engine: Engine, redis_sync: redis.Redis, postgres_url: str, redis_url: str
+) -> None:
+    meeting_id, lane, other = await begin(meetings, aengine, engine)
+    await feed(meetings, meeting_id, [said(1, "a", "Ann", "So we", 0.0, 1.0, 1.0)])
+    await meetings.move("default", meeting_id, other)
+    await feed(meetings, meeting_id, [said(2, "b", "Ann", "go on.", 9.0, 10.0, 10.0)])
+    # What others say in the meantime is committed there already.
+    another = await open_recorded(meetings, aengine)
+    await meetings.move("default", another, other)
+    giving, taking = Slow(engine, redis_sync, lane), Slow(engine, redis_sync, other)
+    taking.read()
+    taking.commit()
+    giving.read()
+    giving.commit()
+    read = taking.read()
+    ticks = [k for k, one in enumerate(read) if isinstance(one.item, Tick)]
+    assert ticks
+    taking.commit(ticks[-1] + 1)
+    keep_house(taking.committer, 0)
+    again = Slow(engine, redis_sync, other)
+    entries = [one.n for one in again.read() if isinstance(one.item, Entry) and one.meeting_id == str(meeting_id)]
+    assert entries == [3]
+
+
+async def test_a_lane_keeps_what_a_meeting_that_had_timed_out_says_in_it(
+    meetings: Meetings, aengine: AsyncEngine, engine: Engine, redis_sync: redis.Redis, postgres_url: str, redis_url: str
+) -> None:
+    meeting_id, lane, other = await begin(meetings, aengine, engine)
+    await feed(meetings, meeting_id, [said(1, "a", "Ann", "That was all.", 0.0, 1.0, 1.0)])
+    giving, taking = Slow(engine, redis_sync, lane), Slow(engine, redis_sync, other)
+    giving.read()
+    giving.time_out(meeting_id)
+    giving.commit()
+    giving.answer_all()
+    await meetings.move("default", meeting_id, other)
+    await feed(meetings, meeting_id, [said(2, "b", "Ann", "Here again.", 4000.0, 4001.0, 4001.0), ending(4002.0)])
+    # What others say in the meantime is committed there already.
+    await meetings.move("default", await open_recorded(meetings, aengine), other)
+    taking.read()
+    taking.commit()
+    giving.read()
+    giving.commit()
+    assert any(isinstance(one.item, Entry) and isinstance(one.item.payload, Started) for one in taking.read())
+    # It dies before it has committed that; a sign of life came before.
+    keep_house(taking.committer, 0)
+    with running(postgres_url, redis_url, other):
+        await until(partial(over, engine, meeting_id))
+    assert texts(engine, meeting_id) == ["That was all.", "Here again."]
+
+
+async def test_a_lane_that_dies_while_a_meeting_that_had_timed_out_leaves_lets_it_go_later(
+    meetings: Meetings, aengine: AsyncEngine, engine: Engine, redis_sync: redis.Redis, postgres_url: str, redis_url: str
+) -> None:
+    meeting_id, lane, other = await begin(meetings, aengine, engine)
+    await feed(meetings, meeting_id, [said(1, "a", "Ann", "That was all.", 0.0, 1.0, 1.0)])
+    giving = Slow(engine, redis_sync, lane)
+    giving.read()
+    giving.time_out(meeting_id)
+    giving.commit()
+    await meetings.move("default", meeting_id, other)
+    await feed(meetings, meeting_id, [said(2, "b", "Ann", "Here again.", 4000.0, 4001.0, 4001.0), ending(4002.0)])
+    giving.read()
+    giving.commit()
+    # A call of it is not answered yet: so it has not left. A sign of life, then the lane dies.
+    assert rows(engine, "select lane_id, status from meetings where id = :id", id=meeting_id) == [(lane, "timed_out")]
+    keep_house(giving.committer, 1)
+    with running(postgres_url, redis_url, lane), running(postgres_url, redis_url, other):
+        await until(partial(over, engine, meeting_id))
+    assert texts(engine, meeting_id) == ["That was all.", "Here again."]
+
+
+async def test_a_move_that_redis_lost_though_it_is_committed_is_found_out(
+    meetings: Meetings, aengine: AsyncEngine, engine: Engine, redis_sync: redis.Redis, postgres_url: str, redis_url: str
+) -> None:
+    meeting_id, lane, other = await begin(meetings, aengine, engine)
+    await feed(meetings, meeting_id, [said(1, "a", "Ann", "One.", 0.0, 1.0, 1.0)])
+    door = keys.meeting(str(meeting_id))
+    before = redis_sync.hgetall(door)
+    await meetings.move("default", meeting_id, other)
+    with running(postgres_url, redis_url, lane):
+        await until(lambda: rows(engine, "select lane_id from meetings where id = :id", id=meeting_id) == [(other,)])
+    # Redis comes back as it was a second ago.
+    for one in (lane, other):
+        newest = [log_id for log_id, fields in redis_sync.xrange(keys.lane(one)) if fields["kind"] == "moved"]
+        redis_sync.xdel(keys.lane(one), *newest)
+    redis_sync.hset(door, mapping=before)
+    assert await meetings.reconcile() == {}
+    await feed(meetings, meeting_id, [said(2, "b", "Ann", "Two.", 9.0, 10.0, 10.0), ending(20.0)])
+    with running(postgres_url, redis_url, lane), running(postgres_url, redis_url, other):
+        await until(over_and_paid(engine, meeting_id))
+    assert texts(engine, meeting_id) == ["One.", "Two."]
+    assert rows(engine, "select 1 from dead_letters") == []
+
+
+async def test_a_meeting_on_its_way_is_not_sent_elsewhere(
+    meetings: Meetings, aengine: AsyncEngine, engine: Engine, redis_async: Any, redis_sync: redis.Redis
+) -> None:
+    """Its lane may take a while, and the load of others changes in the meantime."""
+    meeting_id, lane, _ = await begin(meetings, aengine, engine)
+    async with aengine.begin() as connection:
+        await ensure_lane(connection, "batch-3", "batch")
+        await retire_lane(connection, lane)
+    balance, door = Balance(), keys.meeting(str(meeting_id))
+    assert await balance_lanes(aengine, redis_async, meetings, balance) == 1
+    to = redis_sync.hget(door, "lane")
+    assert to != lane
+    # Now another lane has less to do.
+    for _ in range(2):
+        another = await open_recorded(meetings, aengine)
+        with engine.begin() as connection:
+            connection.execute(text("update meetings set lane_id = :to where id = :id"), {"to": to, "id": another})
+            connection.execute(text("update lanes set retired = true where id = :lane"), {"lane": lane})
+    assert await balance_lanes(aengine, redis_async, meetings, balance) == 0
+    assert redis_sync.hget(door, "lane") == to
+
+
+def over(engine: Engine, meeting_id: UUID) -> bool:
+    return rows(engine, "select status from meetings where id = :id", id=meeting_id) == [("ended",)]
