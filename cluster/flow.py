@@ -115,7 +115,9 @@ class Flow:
 
     def start(self) -> None:
         """Start what is prepared, and supervise it in a thread."""
-        arguments = (self._urls.postgres, self._urls.redis, self._app, self._bounds)
+        # Where the number of lanes is fixed, what somebody adds or drains by hand stays as it is.
+        varying = {kind: bounds for kind, bounds in self._bounds.items() if bounds.most > bounds.least}
+        arguments = (self._urls.postgres, self._urls.redis, self._app, varying)
         self._supervisor.add(
             Charge("steward", lambda: _actor(Steward, *arguments), wanted=lambda: True, report=lambda _: None)
         )

@@ -15,7 +15,6 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Literal
 
 import httpx
 import ray
@@ -53,10 +52,11 @@ RAY_ENVIRONMENT = {
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_DEDUP_LOGS": "0",
+    # Serve gives its proxy five seconds to come up, and then kills it: too few where everything starts at once.
+    "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "30",
 }
 """Ray's own settings, for the processes it starts."""
 
-LaneKind = Literal["live", "batch"]
 log = structlog.get_logger(__name__)
 
 

@@ -24,7 +24,7 @@ from flows.lanes import balance_lanes
 from flows.leases import end_expired
 from flows.observer import observed
 from flows.relay import Relay
-from operators.errors import Unavailable
+from operators.errors import ParleyError, Unavailable
 from operators.model import CaptionStatus, Translation, TranslationRequest
 from storage.database import async_engine, async_redis, sync_engine, sync_redis
 from storage.log import Log
@@ -121,11 +121,11 @@ class Steward:
         self._stopping.set()
 
     async def _go_round(self, task: Callable[[], Awaitable[int]], pause: float) -> None:
-        """Do something again and again, at once while there is something to do."""
+        """Do something again and again, at once while it says that there is something to do."""
         while not self._stopping.is_set():
             try:
                 done = await task()
-            except (SQLAlchemyError, redis.RedisError, Unavailable) as error:
+            except (SQLAlchemyError, redis.RedisError, ParleyError) as error:
                 log.warning("steward waits", error=type(error).__name__)
                 done = 0
             if not done:
@@ -148,17 +148,20 @@ class Steward:
             return await end_expired(async_db, door, meetings, seconds * 1000 + micros // 1000)
 
         async def look_at_lanes() -> int:
-            return await balance_lanes(async_db, async_kv, meetings, self._balance)
+            await balance_lanes(async_db, async_kv, meetings, self._balance)
+            # Always with a pause: what was decided now must show in the next look.
+            return 0
 
         known: str | None = None
 
         async def look_at_redis() -> int:
             nonlocal known
             now = str((await async_kv.info("server"))["run_id"])
-            if known is not None and now != known:
-                # It was started again: what it lost is found out now, not when somebody next speaks.
+            if now != known:
+                # It was started again, maybe while nobody looked: what it lost is found out now, not when somebody speaks.
                 lost = await meetings.reconcile()
-                log.warning("Redis was started again", meetings=len(lost), lost=sum(lost.values()))
+                if lost or known is not None:
+                    log.warning("Redis was started again", meetings=len(lost), lost=sum(lost.values()))
             known = now
             return 0
 

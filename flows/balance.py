@@ -106,7 +106,8 @@ class Balance:
         cool = [lane.id for lane in taking if lag.get(lane.id, 0.0) <= COOL]
         moves: list[Move | Add | Retire] = []
         for lane in taking:
-            hot = lag.get(lane.id, 0.0) >= HOT and lane.open_meetings > 1
+            # One that doesn't run can let go of nothing: it is to be started again, not relieved.
+            hot = lag.get(lane.id, 0.0) >= HOT and lane.open_meetings > 1 and lane.state == "running"
             if not hot or not cool or now - self._relieved.get(lane.id, -RELIEF) < RELIEF:
                 continue
             to = min(cool, key=lambda lane_id: (load[lane_id], lane_id))
@@ -139,4 +140,5 @@ class Balance:
             return []
         self._calm.pop(kind)
         # Of several with as few, the one that was added last.
-        return [Retire(min(reversed(taking), key=lambda lane: lane.open_meetings).id)]
+        added_last = sorted(taking, key=lambda lane: (len(lane.id), lane.id), reverse=True)
+        return [Retire(min(added_last, key=lambda lane: lane.open_meetings).id)]

@@ -227,7 +227,7 @@ def _write_meetings(connection: Connection, changes: Sequence[MeetingChange]) ->
         return
     connection.execute(
         text(
-            "update meetings set n = :n, log_id = :log_id, lane_id = coalesce(:lane, lane_id),"
+            "update meetings set n = greatest(n, :n), log_id = :log_id, lane_id = coalesce(:lane, lane_id),"
             " moves = coalesce(:moves, moves),"
             " accepted = greatest(accepted, :n),"
             # A meeting may be paused before its lane has seen it begin.

@@ -26,6 +26,11 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     session.config.pluginmanager.unregister(name="pytest-alembic")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that share one Ray come last: it takes its part of the machine from then on."""
+    items.sort(key=lambda item: "ray_cluster" in getattr(item, "fixturenames", ()))
+
+
 def _docker_answers() -> bool:
     try:
         import docker

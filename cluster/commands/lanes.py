@@ -76,7 +76,7 @@ def drain(
     ] = 30.0,
     server: Server = None,
 ) -> None:
-    """Drain a lane: its open meetings go on in others without a break, and it stops."""
+    """Drain a lane: its open meetings go on in others, once their calls are answered, and it stops."""
 
     async def drain_and_wait(client: Client) -> int:
         found = await client.drain_lane(lane)
@@ -101,7 +101,7 @@ def move(
     lane: Annotated[str, typer.Argument(help="The lane it is to go on in.")],
     server: Server = None,
 ) -> None:
-    """Have a meeting go on in another lane. Whoever follows it notices nothing."""
+    """Have a meeting go on in another lane, once its calls are answered. Nothing of it is lost or said twice."""
     moving = ask(running_server(server), lambda client: client.move_meeting(meeting, lane))
     console.print(f"It goes on in {lane}." if moving["moves"] else f"It is in {lane} already.")
 

@@ -15,6 +15,7 @@ from operators.errors import Overloaded, Refused
 from operators.model import Chunk, ConfigChanged, Ended, Instant, Model, Name, Payload
 from serve.http.problems import FieldError, Rejected, field_errors, problem
 from serve.http.services import Services, Use
+from storage import meetings
 from storage.log import Appended, NewEvent
 from storage.records import DEFAULT_TEAM
 
@@ -142,9 +143,14 @@ async def hold_back(services: Services, meeting_id: UUID, events: Collection[New
     if services.lags.worst <= limit or all(isinstance(event.payload, Ended) for event in events):
         return
     door = await services.log.info(str(meeting_id))
-    lag = 0.0 if door is None else services.lags.of(door.lane)
     # A meeting that takes nothing more says so itself.
-    if door is None or door.status != "open" or lag <= limit:
+    if door is None or door.status != "open":
+        return
+    # One that moves waits for the lane that has not let go of it yet.
+    async with services.database.connect() as conn:
+        leaves = (await meetings.get(conn, DEFAULT_TEAM, meeting_id)).lane_id
+    lag = max(services.lags.of(door.lane), services.lags.of(leaves))
+    if lag <= limit:
         return
     await services.meetings.refuse(DEFAULT_TEAM, meeting_id, "lag", count)
     # Whoever is told to wait is there: a recording's lease must not run out meanwhile.

@@ -79,7 +79,7 @@ async def show_lanes(services: Use) -> Lanes:
 
 @router.post("/api/lanes", status_code=201)
 async def add(new: NewLane, services: Use) -> Lane:
-    """Add a lane. It is started within seconds, and until the next start of the whole system it stays."""
+    """Add a lane. It starts within seconds, and stays until the next start of the flow, or while the load asks for it."""
     async with services.database.begin() as conn:
         lane_id = await add_lane(conn, new.kind)
     return await _lane(services, lane_id)
@@ -87,7 +87,7 @@ async def add(new: NewLane, services: Use) -> Lane:
 
 @router.post("/api/lanes/{lane_id}/drain", status_code=202)
 async def drain(lane_id: str, services: Use) -> Lane:
-    """Drain a lane: its open meetings go on in others, without a break, and then it stops."""
+    """Drain a lane: its open meetings go on in others, once their calls are answered, and it stops."""
     async with services.database.begin() as conn:
         await retire_lane(conn, lane_id)
     return await _lane(services, lane_id)
@@ -95,7 +95,7 @@ async def drain(lane_id: str, services: Use) -> Lane:
 
 @router.post("/api/meetings/{meeting_id}/move", status_code=202)
 async def move(meeting_id: UUID, target: Target, services: Use) -> Moving:
-    """Have a meeting go on in another lane. Whoever follows it notices nothing."""
+    """Have a meeting go on in another lane, once its calls are answered. Nothing of it is lost or said twice."""
     moves = await services.meetings.move(DEFAULT_TEAM, meeting_id, target.lane)
     return Moving(lane=target.lane, moves=moves)
 
