@@ -48,7 +48,7 @@ def fetch(engine: Engine, query: str) -> list[tuple[Any, ...]]:
 @pytest.fixture(scope="module")
 def undisturbed(open_folder: Path) -> tuple[Path, list[Any], list[Any]]:
     """What a run that nothing disturbs writes and stores."""
-    folder = open_folder / "undisturbed"
+    folder = open_folder / "whole"
     folder.mkdir(mode=0o755)
     out = folder / "out"
     with Up(folder) as up:
