@@ -22,7 +22,7 @@ from operators.model import Clock, Ended, MeetingConfig
 from storage import teams
 from storage.ledger import Known, Ledger, set_counters
 from storage.log import Appended, Behind, Log, NewEvent
-from storage.placement import check_target, place
+from storage.placement import check_target, kind_for, place
 from storage.records import OPEN_STATUSES, MeetingRecord, MeetingStatus
 from storage.tables import meetings, outbox
 
@@ -162,7 +162,7 @@ class Meetings:
                     title=title,
                     clock=clock,
                     config=config,
-                    lane_id=await place(conn, "live" if clock is Clock.LIVE else "batch"),
+                    lane_id=await place(conn, kind_for(clock)),
                 )
         except Overloaded as error:
             async with self._engine.begin() as conn:
@@ -260,7 +260,7 @@ class Meetings:
         """
         async with self._engine.connect() as conn:
             record = await get(conn, team_id, meeting_id)
-            await check_target(conn, lane_id, "live" if record.clock is Clock.LIVE else "batch")
+            await check_target(conn, lane_id, kind_for(record.clock))
         try:
             return await self._log.move(str(meeting_id), lane_id)
         except Unknown:

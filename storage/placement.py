@@ -13,12 +13,18 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from operators.errors import Invalid, Refused, Unavailable, Unknown
+from operators.model import Clock
 from storage.records import OPEN_STATUSES
 from storage.tables import lanes, meetings
 
 LaneKind = Literal["live", "batch"]
 ALWAYS: frozenset[LaneKind] = frozenset({"live"})
 """The kinds whose lanes run whether there are meetings for them or not: a live one must not wait for its lane."""
+
+
+def kind_for(clock: Clock) -> LaneKind:
+    """The kind of lane that a meeting with this clock is for."""
+    return "live" if clock is Clock.LIVE else "batch"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +67,7 @@ async def add_lane(conn: AsyncConnection, kind: LaneKind) -> str:
     Returns:
         Its id.
     """
-    # One at a time, so that two never take the same number.
-    await conn.execute(select(func.pg_advisory_xact_lock(func.hashtext("parley.lanes"))))
+    await _one_at_a_time(conn)
     known = {lane.id: lane for lane in await list_lanes(conn) if lane.kind == kind}
     free = (f"{kind}-{k}" for k in count(1))
     lane_id = next(one for one in free if one not in known or known[one].retired)
@@ -77,7 +82,7 @@ async def retire_lane(conn: AsyncConnection, lane_id: str) -> None:
         Unknown: there is no such lane.
         Refused: it is the last of its kind.
     """
-    await conn.execute(select(func.pg_advisory_xact_lock(func.hashtext("parley.lanes"))))
+    await _one_at_a_time(conn)
     known = {lane.id: lane for lane in await list_lanes(conn)}
     if lane_id not in known:
         raise Unknown(f"there is no lane {lane_id}")
@@ -122,6 +127,11 @@ async def place(conn: AsyncConnection, kind: LaneKind) -> str:
     if row is None:
         raise Unavailable(f"there is no {kind} lane yet: start one, or try again once it is up")
     return str(row["id"])
+
+
+async def _one_at_a_time(conn: AsyncConnection) -> None:
+    """Wait for others that add or retire lanes: two never take the same number, or the last two lanes."""
+    await conn.execute(select(func.pg_advisory_xact_lock(func.hashtext("parley.lanes"))))
 
 
 def _with_load() -> Select[Any]:
