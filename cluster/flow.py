@@ -185,6 +185,12 @@ class Flow:
         )
 
 
+def unusable(error: Exception) -> str:
+    """Which store can't be used, and the setting to look at. What the server said is left out: it may name users and passwords."""
+    kind = "Redis" if isinstance(error, redis.RedisError) else "Postgres"
+    return f"{kind} can't be used ({type(error).__name__}): look at PARLEY_{kind.upper()}_URL"
+
+
 def _actor(process: type[Any], *arguments: object) -> Any:
     # `run` takes a thread for as long as the process lives, `stop` another. Over the nodes, so that one takes few along.
     options = {"num_cpus": ACTOR_CPUS, "max_concurrency": 2, "scheduling_strategy": "SPREAD"}

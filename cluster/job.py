@@ -11,7 +11,7 @@ import redis
 import stamina
 from sqlalchemy.exc import DBAPIError
 
-from cluster.flow import Flow
+from cluster.flow import Flow, unusable
 from cluster.logs import LEVEL, configure_logs
 from cluster.settings import Settings
 from operators.errors import SetupFailed
@@ -61,11 +61,7 @@ def _prepare(flow: Flow, urls: StoreUrls) -> int:
                 upgrade(urls.postgres)
                 return flow.prepare()
     except (DBAPIError, redis.RedisError) as error:
-        # What the server said may name users and passwords.
-        kind = "Redis" if isinstance(error, redis.RedisError) else "Postgres"
-        raise SetupFailed(
-            f"{kind} can't be used ({type(error).__name__}): look at PARLEY_{kind.upper()}_URL"
-        ) from error
+        raise SetupFailed(unusable(error)) from error
     raise AssertionError("retries end with a result or an error")
 
 

@@ -24,7 +24,7 @@ from ray import serve as ray_serve
 from ray._private import ray_constants
 from sqlalchemy.exc import DBAPIError
 
-from cluster.flow import ACTOR_CPUS, Flow
+from cluster.flow import ACTOR_CPUS, Flow, unusable
 from cluster.logs import LEVEL
 from cluster.ports import LOOPBACK, is_free
 from cluster.settings import Settings
@@ -113,7 +113,7 @@ class System:
             self._stop.append(flow.stop)
             lost = flow.prepare()
         except (DBAPIError, redis.RedisError) as error:
-            raise SetupFailed(_no_store(error)) from error
+            raise SetupFailed(f"{unusable(error)} if you named one; `parley doctor` says more") from error
         if lost:
             self._say(f"the log had lost {lost} accepted entries; they are counted with their meetings")
         self._start_ray()
@@ -272,16 +272,6 @@ class System:
     @property
     def _translation_app(self) -> str | None:
         return TRANSLATION_APP if self._translation.options else None
-
-
-def _no_store(error: Exception) -> str:
-    """Which store could not be used. What the server said is left out: it may name users and passwords."""
-    store, setting = (
-        ("Redis", "PARLEY_REDIS_URL") if isinstance(error, redis.RedisError) else ("Postgres", "PARLEY_POSTGRES_URL")
-    )
-    return (
-        f"{store} can't be used ({type(error).__name__}): look at {setting} if you named one; `parley doctor` says more"
-    )
 
 
 def _why_not_deployed() -> str:
