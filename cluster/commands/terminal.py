@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
 import threading
 import unicodedata
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
+
+if TYPE_CHECKING:
+    from sys import UnraisableHookArgs
+
+AGAIN = 0.05
+"""Seconds after which a request to stop is made again that came where nothing can be undone."""
 
 console = Console(stderr=True, highlight=False)
 # No window bounds what goes to a file or a program: nothing is cut or wrapped there.
@@ -41,6 +48,8 @@ class CtrlC:
     def __init__(self) -> None:
         self._asked = threading.Event()
         self._up = False
+        self._unraisable = sys.unraisablehook
+        sys.unraisablehook = self._lost
         self._listen()
 
     def say(self, words: str) -> None:
@@ -81,3 +90,11 @@ class CtrlC:
         self._asked.set()
         if first and not self._up:
             raise KeyboardInterrupt
+
+    def _lost(self, error: UnraisableHookArgs) -> None:
+        """A request that came within a finalizer, which Python lets raise nothing, comes again."""
+        if not isinstance(error.exc_value, KeyboardInterrupt) or self._up:
+            self._unraisable(error)
+            return
+        self._asked.clear()
+        threading.Timer(AGAIN, os.kill, (os.getpid(), signal.SIGINT)).start()
