@@ -12,7 +12,7 @@ import ray
 import redis
 import structlog
 from sqlalchemy import Connection, Engine, text
-from sqlalchemy.exc import OperationalError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 
 from cluster.demand import Demand
 from cluster.settings import Settings
@@ -30,7 +30,9 @@ from storage.placement import LaneKind, ensure_lane, retire_others
 ACTOR_CPUS = 0.25
 """Of a node, reserved for each lane and for the steward."""
 PATIENCE = 15.0
-"""Seconds lanes get to stop."""
+"""Seconds a process gets to stop."""
+SILENCE = 30.0
+"""Seconds without a sign of life after which a process is ended and started again."""
 LOOK = 1.0
 """Seconds between two looks at which lanes there are to be."""
 CLAIM_FOR = 30.0
@@ -60,8 +62,9 @@ class Flow:
         self._engine: Engine | None = None
         self._redis: redis.Redis | None = None
         self._claim: Connection | None = None
+        self._session: int | None = None
         self._thread: threading.Thread | None = None
-        self._supervisor = Supervisor()
+        self._supervisor = Supervisor(SILENCE, PATIENCE)
         self._known: set[str] = set()
 
     def prepare(self) -> int:
@@ -76,24 +79,49 @@ class Flow:
         """
         self._engine, self._redis = sync_engine(self._urls.postgres), sync_redis(self._urls.redis)
         try:
-            self._claim = self._engine.connect()
-            self._take(self._claim)
+            self._take_claim()
             return asyncio.run(self._prepare())
         except BaseException:
             # Whoever tries again must not find the database claimed by what failed.
             self._let_go()
             raise
 
-    def _take(self, connection: Connection) -> None:
-        """Claim the database for this flow, by a lock that ends with the connection."""
+    def _take_claim(self) -> None:
         until = time.monotonic() + CLAIM_FOR
-        claim = text("select pg_try_advisory_lock(hashtext('parley.flow'))")
-        while not connection.execute(claim).scalar_one():
+        while not self._holds_claim():
             if time.monotonic() > until:
                 raise SetupFailed("another Parley runs its lanes on this database: stop it first")
             time.sleep(0.5)
-        # The lock is the session's; the transaction that asked for it need not stay open.
-        connection.commit()
+
+    def _holds_claim(self) -> bool:
+        """Whether the database is this flow's, by a lock that ends with the connection; where that broke, it is claimed anew."""
+        assert self._engine is not None  # noqa: S101 - the first thing that is prepared
+        if self._claim is not None:
+            try:
+                self._claim.execute(text("select 1"))
+                # The lock is the session's; a transaction need not stay open.
+                self._claim.commit()
+            except SQLAlchemyError:
+                self._claim.invalidate()
+                self._claim.close()
+                self._claim = None
+            else:
+                return True
+        claim = self._engine.connect()
+        # What a network cut off may live on at the server, and hold the lock.
+        claim.execute(
+            text("select pg_terminate_backend(pid, 5000) from pg_locks where locktype = 'advisory' and pid = :former"),
+            {"former": self._session},
+        )
+        taken, session = claim.execute(
+            text("select pg_try_advisory_lock(hashtext('parley.flow')), pg_backend_pid()")
+        ).one()
+        claim.commit()
+        if taken:
+            self._claim, self._session = claim, session
+        else:
+            claim.close()
+        return bool(taken)
 
     async def _prepare(self) -> int:
         engine, connection = async_engine(self._urls.postgres), async_redis(self._urls.redis)
@@ -129,7 +157,7 @@ class Flow:
         self._stopping.set()
         if self._thread is not None:
             self._thread.join()
-            self._supervisor.stop(PATIENCE)
+            self._supervisor.stop()
         self._let_go()
 
     def _let_go(self) -> None:
@@ -146,10 +174,25 @@ class Flow:
             try:
                 if time.monotonic() >= look_at:
                     look_at = time.monotonic() + LOOK
-                    self._find_lanes()
-                self._supervisor.round()
+                    self._look()
+                if self._claim is not None:
+                    self._supervisor.round()
             except Exception as error:  # noqa: BLE001 - the supervisor outlives a store or a Ray that is away for a while
                 log.error("supervisor failed", error=type(error).__name__)
+
+    def _look(self) -> None:
+        """Find out which lanes there are to be, and whether they are still this flow's to run."""
+        try:
+            mine = self._holds_claim()
+        except SQLAlchemyError as error:
+            log.warning("lanes not looked up", error=type(error).__name__)
+            return
+        if mine:
+            self._find_lanes()
+            return
+        # While Postgres was away, somebody started another. That one's lanes fence these off: they only get in its way.
+        log.error("another Parley runs its lanes on this database: these wait until it ends")
+        self._supervisor.stop()
 
     def _find_lanes(self) -> None:
         """Take charge of lanes that were added."""
@@ -204,5 +247,5 @@ def _report(engine: Engine, lane_id: str, state: str) -> None:
                 text("update lanes set state = :state, updated_at = now() where id = :lane"),
                 {"state": state, "lane": lane_id},
             )
-    except OperationalError as error:
+    except SQLAlchemyError as error:
         log.warning("lane state not noted", lane=lane_id, state=state, error=type(error).__name__)

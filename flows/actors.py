@@ -1,7 +1,7 @@
 """The flow's processes on Ray: one actor a lane, and the steward that looks after what no lane does.
 
-Both are run by `run()`, which returns once `stop()` was called and raises where something broke; whoever supervises them
-starts them again.
+Both are run by `run()`, which returns once `stop()` was called and raises where something broke. Whoever supervises them
+starts them again, also when `alive()` is no longer answered.
 """
 
 from __future__ import annotations
@@ -12,9 +12,6 @@ from contextlib import suppress
 
 import redis
 import structlog
-from ray import serve as ray_serve
-from ray.exceptions import RayActorError
-from ray.serve.exceptions import RayServeException
 from sqlalchemy.exc import SQLAlchemyError
 
 from flows.backfill import Backfill
@@ -24,8 +21,8 @@ from flows.lanes import balance_lanes
 from flows.leases import end_expired
 from flows.observer import observed
 from flows.relay import Relay
-from operators.errors import ParleyError, Unavailable
-from operators.model import CaptionStatus, Translation, TranslationRequest
+from flows.translator import translator
+from operators.errors import ParleyError
 from storage.database import async_engine, async_redis, sync_engine, sync_redis
 from storage.log import Log
 from storage.measures import Measures
@@ -44,40 +41,7 @@ LANES = 1.0
 REDIS = 1.0
 """Seconds between two looks at whether Redis was started again."""
 
-Translate = Callable[[TranslationRequest], Awaitable[Translation]]
 log = structlog.get_logger(__name__)
-
-
-def translator(app: str | None) -> Translate:
-    """A call of the translation application.
-
-    Args:
-        app: its name; None where translation is off.
-
-    Returns:
-        A coroutine function. It raises `Unavailable` where a replica is gone, starting or has too much to do.
-    """
-    if app is None:
-        return _translation_is_off
-
-    async def translate(request: TranslationRequest) -> Translation:
-        response = None
-        try:
-            response = ray_serve.get_app_handle(app).translate.remote(request)
-            return await response
-        except asyncio.CancelledError:
-            # Serve goes on otherwise, with an answer that nobody waits for any more.
-            if response is not None:
-                response.cancel()
-            raise
-        except (RayActorError, RayServeException) as error:
-            raise Unavailable(f"translation: {type(error).__name__}") from error
-
-    return translate
-
-
-async def _translation_is_off(request: TranslationRequest) -> Translation:
-    return Translation(CaptionStatus.UNTRANSLATED, None, "none", "translation is off")
 
 
 class LaneProcess:
@@ -99,6 +63,10 @@ class LaneProcess:
         """End the lane: calls under way get a few seconds."""
         self._lane.stop()
 
+    def alive(self) -> bool:
+        """Whether its dataflow goes on."""
+        return self._lane.alive()
+
 
 class Steward:
     """What no lane does, side by side: relay, backfill, leases, the balance of the lanes, a Redis that lost something.
@@ -119,6 +87,10 @@ class Steward:
     async def stop(self) -> None:
         """End after the present round."""
         self._stopping.set()
+
+    async def alive(self) -> bool:
+        """True, if only its event loop gets to say so."""
+        return True
 
     async def _go_round(self, task: Callable[[], Awaitable[int]], pause: float) -> None:
         """Do something again and again, at once while it says that there is something to do."""

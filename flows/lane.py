@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import socket
 import threading
+import time
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -44,6 +45,8 @@ SIGN_OF_LIFE = 1.0
 """Seconds between two signs of life; the log is trimmed then, too."""
 DRAIN = 5.0
 """Seconds a lane that is stopped waits for calls under way."""
+WEDGED = 30.0
+"""Seconds without a turn of its dataflow after which a lane no longer says that it lives."""
 
 Translate = Callable[[TranslationRequest], Awaitable[Translation]]
 log = structlog.get_logger(__name__)
@@ -166,6 +169,7 @@ class Lane:
         self._stopping = threading.Event()
         self._given_up = threading.Event()
         self._replaced: Fenced | None = None
+        self._observer: LaneObserver | None = None
 
     def run(self) -> None:
         """Run until stopped.
@@ -179,7 +183,7 @@ class Lane:
         connection = sync_redis(options.redis_url)
         measures = Measures(f"lane/{options.lane_id}")
         traces = open_traces(measures)
-        observer = LaneObserver(options.lane_id, measures, traces)
+        observer = self._observer = LaneObserver(options.lane_id, measures, traces)
         calls = Calls(self._translate, call_policy(options), observer.called)
         try:
             with engine.begin() as transaction:
@@ -212,6 +216,10 @@ class Lane:
         timer = threading.Timer(DRAIN, self._given_up.set)
         timer.daemon = True
         timer.start()
+
+    def alive(self) -> bool:
+        """Whether the dataflow goes on, or has not begun. Where a store is away it ends, rather than stand still."""
+        return self._observer is None or time.monotonic() - self._observer.turned_at < WEDGED
 
     def _drained(self, calls: Calls[TranslationRequest, Translation]) -> bool:
         return self._stopping.is_set() and (calls.outstanding == 0 or self._given_up.is_set())

@@ -27,14 +27,23 @@ class LaneObserver:
         lane_id: the lane.
         measures: of its process.
         traces: of its process.
+
+    Attributes:
+        measures: as given.
+        turned_at: when the dataflow last asked for more, by the monotonic clock.
     """
 
     def __init__(self, lane_id: str, measures: Measures, traces: Traces) -> None:
         self._lane_id = lane_id
         self.measures = measures
+        self.turned_at = time.monotonic()
         self._traces = traces
         self._accepted: dict[str, float] = {}
         self._committed: OrderedDict[tuple[str, str], tuple[int, float]] = OrderedDict()
+
+    def turned(self) -> None:
+        """Take note that the dataflow goes on."""
+        self.turned_at = time.monotonic()
 
     def read(self, envelope: Envelope) -> Envelope:
         """Take note of what the source read, in its thread.

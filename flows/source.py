@@ -49,6 +49,7 @@ class _Partition(StatelessSourcePartition[tuple[str, Envelope]]):
                 continue
 
     def next_batch(self) -> list[tuple[str, Envelope]]:
+        self._observer.turned()
         if self._failed is not None:
             raise self._failed
         if self._stopping.is_set():

@@ -16,7 +16,7 @@ from ray.serve.handle import DeploymentHandle
 from sqlalchemy import Engine
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from flows.actors import translator
+from flows.translator import translator
 from operators.model import CaptionStatus, Translation, TranslationRequest
 from serve import app
 from serve.app import TRANSLATION_APP

@@ -16,8 +16,9 @@ import stamina
 from sqlalchemy import Engine
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from flows.actors import Steward, translator
+from flows.actors import Steward
 from flows.balance import Bounds
+from flows.translator import translator
 from operators.errors import Unavailable
 from operators.model import Chunk, Clock, Ended, Translation, TranslationRequest
 from storage import keys

@@ -1,0 +1,79 @@
+"""A flow's calls of the translation application of Ray Serve."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from ray import serve as ray_serve
+from ray.exceptions import RayError, RayTaskError
+from ray.serve.exceptions import BackPressureError, RayServeException
+
+from operators.errors import Unavailable
+from operators.model import CaptionStatus, Translation, TranslationRequest
+
+LOOK_UP = 5.0
+"""Seconds that a call waits for Serve's controller to say where the application is."""
+
+Translate = Callable[[TranslationRequest], Awaitable[Translation]]
+
+
+def translator(app: str | None) -> Translate:
+    """A call of the translation application.
+
+    Args:
+        app: its name; None where translation is off.
+
+    Returns:
+        A coroutine function, for one event loop. It raises `Unavailable` where the application can't be reached, has too much
+        to do, or lost the replica that was asked; whatever the application itself raised comes as it is.
+    """
+    return _translation_is_off if app is None else _Application(app).translate
+
+
+async def _translation_is_off(request: TranslationRequest) -> Translation:
+    return Translation(CaptionStatus.UNTRANSLATED, None, "none", "translation is off")
+
+
+class _Application:
+    """Where it is, is asked once: the controller may be away while replicas answer as ever."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._handle: Any = None
+        self._looking: asyncio.Task[Any] | None = None
+
+    async def translate(self, request: TranslationRequest) -> Translation:
+        response = None
+        try:
+            handle = self._handle or await self._look_up()
+            response = handle.translate.remote(request)
+            return await response
+        except asyncio.CancelledError:
+            # Serve goes on otherwise, with an answer that nobody waits for any more.
+            if response is not None:
+                response.cancel()
+            raise
+        except RayTaskError:
+            raise
+        except (RayError, RayServeException) as error:
+            if not isinstance(error, BackPressureError):
+                self._handle = None
+            raise Unavailable(f"translation: {type(error).__name__}") from error
+
+    async def _look_up(self) -> Any:
+        # Ray's own call blocks its thread for as long as the controller is away; the calls that wait for it share it.
+        looking = self._looking = self._looking or asyncio.create_task(
+            asyncio.to_thread(ray_serve.get_app_handle, self._name)
+        )
+        done, _ = await asyncio.wait([looking], timeout=LOOK_UP)
+        if not done:
+            raise Unavailable("translation: Serve's controller does not answer")
+        if self._looking is looking:
+            self._looking = None
+        try:
+            self._handle = looking.result()
+        except (RayError, RayServeException) as error:
+            raise Unavailable(f"translation: {type(error).__name__}") from error
+        return self._handle

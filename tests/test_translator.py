@@ -1,0 +1,109 @@
+"""A flow's calls of the translation application, over a real Serve that is there, away, or slow to say."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Iterator
+
+import psutil
+import pytest
+from ray import serve as ray_serve
+from ray.exceptions import RayTaskError
+
+from flows.translator import Translate, translator
+from operators.errors import Unavailable
+from operators.model import CaptionStatus, Translation, TranslationRequest
+
+pytest_plugins = ["tests.ray_cluster"]
+
+APP = "echo"
+REQUEST = TranslationRequest("default", "m", "s1", 1, "pt-BR", None, "The meeting starts on Monday.")
+
+
+@ray_serve.deployment(ray_actor_options={"num_cpus": 0.1})
+class Echo:
+    """Answers with its process' id, unless the text asks for something else."""
+
+    async def translate(self, request: TranslationRequest) -> Translation:
+        if request.text == "die":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if request.text == "fail":
+            raise ValueError("as asked")
+        return Translation(CaptionStatus.TRANSLATED, str(os.getpid()), "echo")
+
+
+def deploy() -> None:
+    ray_serve.run(Echo.bind(), name=APP)
+
+
+@pytest.fixture
+def application(ray_cluster: str) -> Iterator[Translate]:
+    deploy()
+    yield translator(APP)
+    ray_serve.delete(APP)
+
+
+def asking(text: str) -> TranslationRequest:
+    return TranslationRequest("default", "m", "s1", 1, "pt-BR", None, text)
+
+
+async def answered(translate: Translate) -> str | None:
+    """The next answer, of whatever replica there is then."""
+    until = time.monotonic() + 60
+    while True:
+        try:
+            return (await translate(REQUEST)).text
+        except Unavailable:
+            assert time.monotonic() < until
+            await asyncio.sleep(0.2)
+
+
+async def test_what_the_application_raises_comes_as_it_is(application: Translate) -> None:
+    assert (await application(REQUEST)).status is CaptionStatus.TRANSLATED
+    with pytest.raises(RayTaskError) as raised:
+        await application(asking("fail"))
+    assert isinstance(raised.value, ValueError)
+
+
+async def test_a_replica_that_dies_is_what_may_pass(application: Translate) -> None:
+    before = await answered(application)
+    with pytest.raises(Unavailable):
+        await application(asking("die"))
+    assert await answered(application) != before
+
+
+async def test_an_application_that_is_deleted_and_comes_back_is_found_again(application: Translate) -> None:
+    before = await answered(application)
+    ray_serve.delete(APP)
+    with pytest.raises(Unavailable):
+        await application(REQUEST)
+    deploy()
+    assert await answered(application) not in (None, before)
+
+
+async def test_calls_go_on_while_the_controller_is_away_and_a_new_flow_s_calls_end_in_time(
+    application: Translate,
+) -> None:
+    replica = await answered(application)
+    (controller,) = [
+        process
+        for process in psutil.Process().children(recursive=True)
+        if process.cmdline() and "ServeController" in process.cmdline()[0]
+    ]
+    fresh = translator(APP)
+    controller.send_signal(signal.SIGSTOP)
+    try:
+        assert (await application(REQUEST)).text == replica
+        # Two wait for the same look-up; neither's deadline waits for it, and the loop goes on for all others.
+        began = time.monotonic()
+        late = await asyncio.gather(
+            *(asyncio.wait_for(fresh(REQUEST), 0.5) for _ in range(2)), application(REQUEST), return_exceptions=True
+        )
+        assert [type(each) for each in late] == [TimeoutError, TimeoutError, Translation]
+        assert time.monotonic() - began < 4
+    finally:
+        controller.send_signal(signal.SIGCONT)
+    assert await answered(fresh) == replica
