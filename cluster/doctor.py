@@ -202,13 +202,17 @@ def valkey(settings: Settings) -> Finding:
 def _kept(client: redis.Redis) -> str:
     """What is wrong with how a Redis keeps its data; empty where nothing is."""
     try:
-        set_to = cast(dict[str, str], client.config_get("appendonly", "maxmemory-policy"))
+        set_to = cast(dict[str, str], client.config_get("appendonly", "appendfsync", "maxmemory-policy"))
     except redis.ResponseError:
-        return "whether it keeps what it's given can't be read: see to appendonly yes and maxmemory-policy noeviction"
+        return (
+            "whether it keeps what it's given can't be read: see to appendonly yes, appendfsync always and"
+            " maxmemory-policy noeviction"
+        )
     wrong = [
         f"{name} {needed}, not {set_to.get(name)}: {why}"
         for name, needed, why in (
             ("appendonly", "yes", "a restart loses what was said"),
+            ("appendfsync", "always", "a crash loses what was said in its last seconds"),
             ("maxmemory-policy", "noeviction", "a full memory loses what was said"),
         )
         if set_to.get(name) != needed

@@ -25,6 +25,7 @@ from ray._private import ray_constants
 from sqlalchemy.exc import DBAPIError
 
 from cluster.flow import ACTOR_CPUS, Flow, unusable
+from cluster.keeping import keep_running
 from cluster.logs import LEVEL
 from cluster.ports import LOOPBACK, is_free
 from cluster.settings import Settings
@@ -191,7 +192,9 @@ class System:
         self._say(f"starting Postgres and Valkey in {self._data_dir}")
         stores = EmbeddedStores(self._data_dir, durable=self._durable)
         self._stop.append(stores.stop)
-        return stores.start()
+        urls = stores.start()
+        self._stop.append(keep_running(stores))
+        return urls
 
     def _start_ray(self) -> None:
         self._say("starting Ray")

@@ -108,9 +108,10 @@ def call_policy(options: LaneOptions) -> CallPolicy[TranslationRequest]:
         key=lambda request: f"{request.meeting_id}/{request.language}",
         same=lambda request: request.sentence_id,
         in_flight=options.in_flight,
-        # A lane that serves live meetings keeps turns free for all of them.
+        # A lane that serves live meetings keeps turns and room free for all of them, however much one says at once.
         in_flight_per_key=max(4, options.in_flight // 4) if options.kind == "live" else None,
         capacity=options.capacity,
+        capacity_per_key=max(1, options.capacity // 2) if options.kind == "live" else None,
         deadline=options.deadline,
         when_full="owe" if options.kind == "live" else "wait",
         retryable=lambda error: isinstance(error, Unavailable),
@@ -189,7 +190,7 @@ class Lane:
             with engine.begin() as transaction:
                 epoch = claim_lane(transaction, options.lane_id, os.getpid(), socket.gethostname())
             log.info("lane started", lane=options.lane_id, epoch=epoch)
-            reader = LaneReader(LogReader(connection, options.lane_id), engine, options.lane_id, STAGES)
+            reader = LaneReader(LogReader(connection, options.lane_id), engine, options.lane_id, epoch, STAGES)
             committer = Committer(
                 engine, connection, options.lane_id, epoch, STAGES, options.patience, reader, observer
             )

@@ -10,7 +10,7 @@ import heapq
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import count
+from itertools import count, islice
 from typing import Any
 from uuid import UUID
 
@@ -19,7 +19,7 @@ from sqlalchemy import Engine, Row, text
 
 from flows.envelope import Envelope, Failed, Restored
 from flows.stage import Stage
-from operators.errors import Invalid, Unreadable
+from operators.errors import Fenced, Invalid, Unreadable
 from operators.model import MAX_INSTANT, Clock, Ended, Entry, Moved, Started, parse_entry
 from operators.ticks import TickState, after_entry, due, next_due
 from storage.changes import DeadLetter
@@ -78,13 +78,16 @@ class LaneReader:
         reader: the lane's log.
         engine: the database that holds the committed states.
         lane_id: the lane.
+        epoch: of the process that reads.
         stages: the steps whose states are restored.
     """
 
-    def __init__(self, reader: LogReader, engine: Engine, lane_id: str, stages: Sequence[Stage[Any]]) -> None:
+    def __init__(
+        self, reader: LogReader, engine: Engine, lane_id: str, epoch: int, stages: Sequence[Stage[Any]]
+    ) -> None:
         self._reader = reader
         self._engine = engine
-        self._lane_id = lane_id
+        self._lane_id, self._epoch = lane_id, epoch
         self._stages = stages
         self._meetings: dict[str, _Meeting] = {}
         self._waiting: list[tuple[int, int, str, _Meeting]] = []
@@ -96,6 +99,7 @@ class LaneReader:
         # Those that this process could not restore: that they failed may not be committed yet.
         self._failed: set[str] = set()
         self._look_at = 0.0
+        self._arrived = self._arrivals()
         self._finished: dict[str, tuple[int, int]] = {}
         self._handed: dict[str, str] = {}
         rows, self._position = read_positions(engine, lane_id)
@@ -116,6 +120,7 @@ class LaneReader:
         """Something of these meetings was committed: from now on their rows keep what the log holds of them."""
         for meeting_id in meeting_ids:
             self._bare.pop(meeting_id, None)
+            self._failed.discard(meeting_id)
 
     def handed(self, meeting_id: str) -> str | None:
         """The id of the last envelope of a meeting that was given out; None while more is sure to follow."""
@@ -131,8 +136,15 @@ class LaneReader:
 
         Redis' time is taken before the log is read: if the log then proves empty, nothing that was accepted
         before that time is still to come, so ticks due before it are in their right place.
+
+        Raises:
+            Fenced: another process has the lane.
         """
-        arrived = list(self._arrivals())
+        arrived = list(islice(self._arrived, READ))
+        if len(arrived) == READ:
+            # Nothing new before all is there that the log held of a meeting that arrived.
+            return arrived
+        self._arrived = self._arrivals()
         now = self._reader.now_ms()
         entries = self._reader.read(self._position, READ, None) or []
         if not entries and not arrived:
@@ -227,8 +239,15 @@ class LaneReader:
         """Take a meeting over that the door put here, whatever lane had it: what it says there is behind this."""
         if row.lane_id != self._lane_id:
             with self._engine.begin() as connection:
-                values = {"lane": self._lane_id, "id": row.id}
-                connection.execute(text("update meetings set lane_id = :lane where id = :id"), values)
+                taken = connection.execute(
+                    text(
+                        "update meetings set lane_id = :lane where id = :id"
+                        " and exists (select 1 from lanes where id = :lane and epoch = :epoch)"
+                    ),
+                    {"lane": self._lane_id, "epoch": self._epoch, "id": row.id},
+                )
+            if taken.rowcount == 0:
+                raise Fenced(f"lane {self._lane_id} has been taken over from epoch {self._epoch}")
             if _goes_on(row):
                 yield self._restore(row)
 
@@ -269,10 +288,12 @@ class LaneReader:
                 restored = self._restore(row)
                 self._handed.pop(meeting_id, None)
                 yield restored
-            again = list(self._again(meeting_id, begins))
-            if not again:
+            nothing = True
+            for envelope in self._again(meeting_id, begins):
+                nothing = False
+                yield envelope
+            if nothing:
                 self._bare.pop(meeting_id, None)
-            yield from again
 
     def _again(self, meeting_id: str, begins: str) -> Iterator[Envelope]:
         """Read what came of one meeting from an id up to where everything was read."""

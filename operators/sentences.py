@@ -95,7 +95,9 @@ class _Step:
 
     def sentences(self) -> Sentences:
         """What the step did."""
+        # As they were said, whoever said them: captions are asked for, and come, in this order.
         self.put_out.sort(key=lambda sentence: sentence.start)
+        self.settled.sort(key=lambda sentence: sentence.start)
         return Sentences(tuple(self.put_out), tuple(self.retracted), tuple(self.settled), tuple(self.interims))
 
     def revise(self, revised: Revision) -> None:

@@ -93,6 +93,15 @@ class EmbeddedStores:
             self._owner = owner if owner is not None else self._owner
         return StoreUrls(postgres=postgres.url(ports["postgres"]), redis=valkey.url(ports["valkey"]))
 
+    def running(self) -> bool:
+        """Whether both servers run, or what is left of them does. Where one doesn't, `start` starts it where it was.
+
+        Raises:
+            SetupFailed: somebody else has been starting them for too long.
+        """
+        with self._turn():
+            return all(server.claimed() for server in self._servers())
+
     def stop(self) -> None:
         """Stop both servers cleanly, if this starter launched or adopted them; otherwise leave them to their owner.
 

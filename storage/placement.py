@@ -115,13 +115,16 @@ async def list_lanes(conn: AsyncConnection) -> list[LaneRecord]:
 
 
 async def place(conn: AsyncConnection, kind: LaneKind) -> str:
-    """The lane of a kind with the fewest open meetings. Of several, the first by id.
+    """The lane of a kind with the fewest open meetings. Of several, the first by id; one that keeps dying, last of all.
 
     Raises:
         Unavailable: there is no lane of that kind.
     """
     statement = (
-        _with_load().where(lanes.c.kind == kind, ~lanes.c.retired).order_by("open_meetings", lanes.c.id).limit(1)
+        _with_load()
+        .where(lanes.c.kind == kind, ~lanes.c.retired)
+        .order_by(lanes.c.state == "crash_loop", "open_meetings", lanes.c.id)
+        .limit(1)
     )
     row = (await conn.execute(statement)).mappings().one_or_none()
     if row is None:

@@ -36,7 +36,7 @@ async def admit(conn: AsyncConnection, team_id: str, external_id: str | None, ma
     if (await conn.execute(count)).scalar_one() >= max_live:
         raise Overloaded(
             "limit",
-            f"no more than {max_live} live meetings at once: end one, or raise PARLEY_MAX_LIVE",
+            f"no more than {max_live} live meetings at once: end one, or raise the limit (max_live)",
             FULL_WAIT_S,
         )
 

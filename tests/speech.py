@@ -90,6 +90,8 @@ class Outcome:
                 assert sentence.revision == before.revision + (says != said)
                 assert (sentence.first_emitted, sentence.first_text) == (before.first_emitted, before.first_text)
             self.standing[sentence.id] = sentence
+        starts = [sentence.start for sentence in done.settled]
+        assert starts == sorted(starts)
         for sentence in done.settled:
             assert self.standing[sentence.id] == sentence
             self.settled[sentence.id, sentence.revision] += 1

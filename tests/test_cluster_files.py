@@ -205,7 +205,7 @@ def test_compose_publishes_on_loopback_alone() -> None:
 
 def test_compose_s_redis_loses_and_evicts_nothing() -> None:
     command = " ".join(read("compose.yaml")["services"]["redis"]["command"])
-    assert "--appendonly yes" in command
+    assert "--appendonly yes --appendfsync always" in command
     assert "--maxmemory-policy noeviction" in command
     assert "--requirepass" in command
 

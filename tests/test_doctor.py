@@ -84,14 +84,16 @@ def test_stores_of_ones_own_are_asked(postgres_url: str, redis_url: str) -> None
 
 def test_a_redis_that_may_forget_is_a_problem(redis_sync: redis.Redis, postgres_url: str, redis_url: str) -> None:
     settings = Settings(postgres_url=postgres_url, redis_url=redis_url)
-    before = redis_sync.config_get("appendonly", "maxmemory-policy")
+    before = redis_sync.config_get("appendonly", "appendfsync", "maxmemory-policy")
     try:
-        redis_sync.config_set("appendonly", "yes", "maxmemory-policy", "noeviction")
+        redis_sync.config_set("appendonly", "yes", "appendfsync", "always", "maxmemory-policy", "noeviction")
         assert (doctor.valkey(settings).state, doctor.valkey(settings).advice) == ("ok", "")
         redis_sync.config_set("maxmemory-policy", "allkeys-lru")
         evicting = doctor.valkey(settings)
         assert (evicting.state, evicting.blocks) == ("problem", False)
         assert evicting.advice.startswith("maxmemory-policy noeviction, not allkeys-lru")
+        redis_sync.config_set("appendfsync", "everysec")
+        assert "appendfsync always, not everysec" in doctor.valkey(settings).advice
         redis_sync.config_set("appendonly", "no")
         assert "appendonly yes, not no" in doctor.valkey(settings).advice
     finally:

@@ -145,7 +145,7 @@ def test_servers_are_durable_closed_and_out_of_the_terminals_reach(folder: Path)
         with sync_redis(urls.redis) as client:
             for name, value in (
                 ("appendonly", "yes"),
-                ("appendfsync", "everysec"),
+                ("appendfsync", "always"),
                 ("save", ""),
                 ("maxmemory-policy", "noeviction"),
                 ("bind", "127.0.0.1"),

@@ -237,6 +237,36 @@ async def test_a_live_lane_owes_what_is_too_late_and_never_stops(
     assert [(p["status"], p["text"], p["version"]) for p in owed] == [("owed", None, 0)] * 6
 
 
+async def test_a_meeting_that_says_much_at_once_owes_its_own_captions_and_nobody_elses(
+    meetings: Meetings, aengine: AsyncEngine, engine: Engine, redis_sync: redis.Redis, postgres_url: str, redis_url: str
+) -> None:
+    loud = await open_recorded(meetings, aengine, clock=Clock.LIVE)
+    quiet = await open_recorded(meetings, aengine, clock=Clock.LIVE)
+
+    async def slow_for_the_loud(request: TranslationRequest) -> Translation:
+        await asyncio.sleep(60 if request.meeting_id == str(loud) else 0)
+        return await shout(request)
+
+    def owing() -> int:
+        return len(rows(engine, "select 1 from captions where meeting_id = :id and reason is not null", id=loud))
+
+    with running(
+        postgres_url, redis_url, "live-1", slow_for_the_loud, kind="live", capacity=8, in_flight=8, deadline=20
+    ):
+        await feed(meetings, loud, [said(k, f"c{k}", "Ann", f"This is number {k}.", k, k + 0.9, 0) for k in range(30)])
+        # What is beyond its share of the room is owed at once; the rest still waits.
+        await until(lambda: owing() >= 20)
+        talk = [said(k, f"c{k}", "Bob", f"That is number {k}.", k, k + 0.9, 0) for k in range(3)]
+        await feed(meetings, quiet, [*talk, NewEvent("end", Ended())])
+        await until(lambda: rows(engine, "select 1 from meetings where id = :id and status = 'ended'", id=quiet) != [])
+        await until(
+            lambda: (
+                len(rows(engine, "select 1 from captions where meeting_id = :id and text is not null", id=quiet)) == 3
+            )
+        )
+        assert rows(engine, "select reason from captions where meeting_id = :id and reason is not null", id=quiet) == []
+
+
 async def test_a_batch_lane_waits_for_a_service_that_is_away(
     meetings: Meetings, aengine: AsyncEngine, engine: Engine, redis_sync: redis.Redis, postgres_url: str, redis_url: str
 ) -> None:

@@ -13,7 +13,7 @@ from operators.model import Clock, MeetingConfig
 from storage.meetings import create
 from storage.placement import ensure_lane, list_lanes, place, retire_others
 from storage.records import DEFAULT_TEAM, OPEN_STATUSES, MeetingStatus
-from storage.tables import meetings
+from storage.tables import lanes, meetings
 
 
 async def begin(db: AsyncConnection, lane_id: str, status: MeetingStatus = "created") -> None:
@@ -58,6 +58,15 @@ async def test_only_open_meetings_weigh(db: AsyncConnection, status: MeetingStat
     await ensure_lane(db, "b", "live")
     await begin(db, "a", status)
     assert await place(db, "live") == ("b" if status in OPEN_STATUSES else "a")
+
+
+async def test_a_lane_that_keeps_dying_gets_meetings_only_if_there_is_no_other(db: AsyncConnection) -> None:
+    await ensure_lane(db, "a", "live")
+    await db.execute(update(lanes).where(lanes.c.id == "a").values(state="crash_loop"))
+    assert await place(db, "live") == "a"
+    await ensure_lane(db, "b", "live")
+    await begin(db, "b")
+    assert await place(db, "live") == "b"
 
 
 async def test_a_lane_that_is_not_wanted_any_more_gets_no_new_meetings(db: AsyncConnection) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -80,6 +81,15 @@ def eventually(up: Up, path: str, ready: Any, seconds: float = 30) -> Any:
         assert time.monotonic() < until, found
         time.sleep(0.1)
     return found
+
+
+def persist(up: Up, path: str, body: dict[str, Any] | None = None) -> httpx.Response:
+    """Post as a client does that is told to try again later."""
+    until = time.monotonic() + 60
+    while (answer := up.post(path, body)).status_code == 503:
+        assert time.monotonic() < until
+        time.sleep(0.2)
+    return answer
 
 
 def test_everything_listens_on_this_machine_only(up: Up) -> None:
@@ -219,6 +229,21 @@ def test_a_replay_twice_gives_the_same_files_and_not_one_row_more(
     assert len(up.get("/api/meetings?limit=200")["meetings"]) == meetings
     for name in ("talk.sentences.jsonl", "talk.captions.jsonl"):
         assert (second / name).read_text() == (first / name).read_text()
+
+
+@pytest.mark.parametrize("store", ["valkey", "postgres"])
+def test_a_store_that_dies_comes_back_and_the_meeting_goes_on(up: Up, store: str) -> None:
+    meeting_id = open_meeting(up)
+    assert up.post(f"/api/meetings/{meeting_id}/events", {"events": [chunk("1", "We begin.")]}).json()["accepted"] == 1
+    pid = (up.data / store / ("server.pid" if store == "valkey" else "data/postmaster.pid")).read_text().split()[0]
+    os.kill(int(pid), signal.SIGKILL)
+    more = chunk("2", "We go on.", 2.0, 3.0)
+    assert persist(up, f"/api/meetings/{meeting_id}/events", {"events": [more]}).json()["accepted"] == 1
+    assert persist(up, f"/api/meetings/{meeting_id}/end").is_success
+    done = eventually(up, f"/api/meetings/{meeting_id}", lambda found: found["status"] == "ended", 60)
+    assert done["counters"].get("lost", 0) == 0
+    rows = up.get(f"/api/meetings/{meeting_id}/sentences")["sentences"]
+    assert [row["text"] for row in rows] == ["We begin.", "We go on."]
 
 
 def test_metrics_count_what_happened(up: Up) -> None:

@@ -239,7 +239,7 @@ async def test_a_reader_that_comes_later_gives_the_same_items_as_one_that_was_th
     meetings, chance = Meetings(aengine, Log(redis_async)), random.Random(3)
     ids = [await open_recorded(meetings, aengine, clock=Clock.LIVE) for _ in range(LIVE)]
     stopping = threading.Event()
-    there = LaneReader(LogReader(redis_sync, "live-1"), engine, "live-1", STAGES)
+    there = LaneReader(LogReader(redis_sync, "live-1"), engine, "live-1", 0, STAGES)
     seen: list[Envelope] = []
 
     def read() -> None:
@@ -255,7 +255,7 @@ async def test_a_reader_that_comes_later_gives_the_same_items_as_one_that_was_th
     finally:
         stopping.set()
         thread.join(10)
-    later = LaneReader(LogReader(redis_sync, "live-1"), engine, "live-1", STAGES)
+    later = LaneReader(LogReader(redis_sync, "live-1"), engine, "live-1", 0, STAGES)
     again: list[Envelope] = []
     while found := later.read(1):
         again.extend(found)

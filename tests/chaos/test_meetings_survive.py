@@ -110,7 +110,7 @@ def test_everything_killed_at_once_loses_nothing_that_was_accepted(
         assert running.wait(900) == 0, (folder / "out.log").read_text()[-4000:]
         engine = engine_of(up)
         lost = sum(m["counters"].get("lost", 0) for m in up.get("/api/meetings?limit=50")["meetings"])
-        # A process that is killed has handed its writes to the kernel: only a loss of power costs the last second.
+        # What was accepted was on the disk.
         assert lost == 0
         assert fetch(engine, COMPARED) == undisturbed[1]
         assert fetch(engine, CAPTIONS) == undisturbed[2]

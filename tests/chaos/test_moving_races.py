@@ -45,7 +45,7 @@ class Slow:
     def __init__(self, engine: Engine, connection: redis.Redis, lane_id: str) -> None:
         with engine.begin() as transaction:
             epoch = claim_lane(transaction, lane_id, os.getpid(), "here")
-        self.reader = LaneReader(LogReader(connection, lane_id), engine, lane_id, STAGES)
+        self.reader = LaneReader(LogReader(connection, lane_id), engine, lane_id, epoch, STAGES)
         measures = Measures(f"lane/{lane_id}")
         observer = LaneObserver(lane_id, measures, open_traces(measures))
         self.committer = Committer(engine, connection, lane_id, epoch, STAGES, 1.0, self.reader, observer)

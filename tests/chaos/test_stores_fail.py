@@ -75,16 +75,19 @@ def test_redis_paused(undisturbed: Outcome, open_folder: Path, report: Report) -
     assert meanwhile <= 2 * len(scene.spoken) * 50
 
 
-def test_redis_restarted_with_its_data(undisturbed: Outcome, open_folder: Path, report: Report) -> None:
-    # Stopped, not killed: where the disk is slow, Redis holds its writes back for up to two seconds, and loses those.
-    with Scene(open_folder / "redis-stopped", _speech(), BEFORE + 4) as scene:
+@pytest.mark.parametrize("how", ["stopped", "killed"])
+def test_redis_restarted_with_its_data(undisturbed: Outcome, open_folder: Path, report: Report, how: str) -> None:
+    with Scene(open_folder / f"redis-{how}", _speech(), BEFORE + 4) as scene:
         _sent(scene)
-        scene.server(ValkeyServer).stop(scene.port(ValkeyServer))
+        if how == "stopped":
+            scene.server(ValkeyServer).stop(scene.port(ValkeyServer))
+        else:
+            os.kill(scene.pid(ValkeyServer), signal.SIGKILL)
         time.sleep(1)
         scene.stores.start()
         scene.healed()
         outcome, recovery = scene.finish()
-    report(scene.row("Redis stopped, back with its data", outcome, recovery))
+    report(scene.row(f"Redis {how}, back with its data", outcome, recovery))
     assert_as_undisturbed(scene, outcome, recovery, undisturbed)
 
 
@@ -153,7 +156,7 @@ def test_no_space_for_the_stores(undisturbed: Outcome, small_disk: Path, report:
         time.sleep(LONG)
         refusals = scene.feed.refusals["Unavailable"]
         ballast.unlink()
-        scene.stores.start()  # A server that gave up on its disk is started again, as an administrator would.
+        scene.stores.start()  # A server that gave up on its disk is started again, as `parley up` does.
         scene.healed()
         outcome, recovery = scene.finish()
     report(scene.row("no space for the stores", outcome, recovery, {"refusals": refusals}))

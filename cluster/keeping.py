@@ -1,0 +1,44 @@
+"""Keeps the embedded stores running: one that dies is started again, where it was."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import structlog
+
+from operators.errors import SetupFailed
+from storage.embedded import EmbeddedStores
+
+LOOK = 1.0
+"""Seconds between two looks at whether they run."""
+
+log = structlog.get_logger(__name__)
+
+
+def keep_running(stores: EmbeddedStores) -> Callable[[], None]:
+    """Look after stores that have been started, in a thread.
+
+    Returns:
+        What ends that. To be called before they are stopped.
+    """
+    stopping = threading.Event()
+
+    def look() -> None:
+        while not stopping.wait(LOOK):
+            try:
+                if not stores.running():
+                    log.error("a store died; it is started again")
+                    stores.start()
+            except SetupFailed as error:
+                # As where its disk is full: whoever waits for it sees that, and it is tried again.
+                log.error("a store did not start", error=str(error))
+
+    thread = threading.Thread(target=look, name="stores", daemon=True)
+    thread.start()
+
+    def stop() -> None:
+        stopping.set()
+        thread.join()
+
+    return stop
