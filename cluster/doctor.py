@@ -255,7 +255,7 @@ def engine(settings: Settings, gpus: Sequence[Gpu]) -> Finding:
         return Finding(
             "Translation", "missing", found, "captions stay untranslated: take `auto` with PARLEY_TRANSLATOR"
         )
-    if choice.engine == "vllm":
+    if choice.engine in ("vllm", "openai"):
         try:
             plan_translation(settings)
         except SetupFailed as error:

@@ -30,12 +30,25 @@ class Settings(BaseSettings):
     port: int = Field(default=8000, ge=1, le=65535, description="The port on 127.0.0.1 where the HTTP API answers.")
     translator: Translator = Field(
         default="auto",
-        description="What translates: `vllm`, `firefox` (offline, on the CPU), `none`, or `auto`: vLLM where a model is"
+        description="What translates: `vllm`, `openai` (a model on an OpenAI-style server), `firefox` (offline, on the CPU),"
+        " `none`, or `auto`: vLLM where a model is"
         " named and there is a GPU of at least 8 GiB for it (one with room for its weights, if it is a folder), else Firefox's.",
     )
     translation_model: str | None = Field(
         default=None,
-        description="The model that vLLM translates with: a folder, or a name on the Hugging Face hub.",
+        description="The model that translates. For vLLM a folder, or a name on the Hugging Face hub; for an OpenAI-style"
+        " server the name that it has there.",
+    )
+    translation_url: str | None = Field(
+        default=None,
+        description="Where the API of an OpenAI-style server begins, such as `http://127.0.0.1:11434/v1`. What is said goes there.",
+    )
+    translation_key: SecretStr | None = Field(
+        default=None, description="The key that this server asks for, if it does."
+    )
+    translation_body: dict[str, Any] = Field(
+        default={},
+        description='More of each request to this server as a JSON object, such as `{"reasoning_effort": "none"}`.',
     )
     vllm_args: dict[str, Any] = Field(
         default={},

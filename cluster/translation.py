@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from cluster.settings import Settings
 from operators.errors import SetupFailed
@@ -14,6 +15,10 @@ from serve.options import TranslationOptions
 
 VLLM_ONGOING = 64
 """Calls that a replica of vLLM works on at once: it answers them together."""
+
+
+SERVER_ONGOING = 64
+"""Calls that a replica has under way at a model's server at once: more wait here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +43,19 @@ def plan_translation(settings: Settings) -> TranslationPlan:
         case "firefox":
             options = TranslationOptions(models=settings.models, replicas=settings.translation_replicas)
             return TranslationPlan(options, f"translating with Firefox's models ({choice.reason})")
+        case "openai":
+            key = settings.translation_key
+            options = TranslationOptions(
+                engine="openai",
+                model=settings.translation_model,
+                url=settings.translation_url,
+                key=None if key is None else key.get_secret_value(),
+                body=settings.translation_body,
+                replicas=settings.translation_replicas,
+                ongoing=SERVER_ONGOING,
+            )
+            words = f"translating with {settings.translation_model} on {_host(settings.translation_url)}"
+            return TranslationPlan(options, words)
         case "vllm":
             arguments = settings.vllm_args
             each = _size(arguments, "tensor_parallel_size") * _size(arguments, "pipeline_parallel_size")
@@ -53,6 +71,11 @@ def plan_translation(settings: Settings) -> TranslationPlan:
             where = "on the GPU" if gpus else "on the CPU"
             words = f"translating with vLLM {where}; loading a large model takes minutes, and at first it is downloaded"
             return TranslationPlan(options, words)
+
+
+def _host(url: str | None) -> str:
+    """A server's name: the rest of its address may hold a key."""
+    return urlsplit(url or "").hostname or "no server"
 
 
 def _size(arguments: Mapping[str, Any], name: str) -> int:

@@ -13,6 +13,7 @@ from ray.serve.schema import LoggingConfig
 
 from serve.engines.engine import TranslationEngine
 from serve.engines.firefox import FirefoxEngine
+from serve.engines.openai import OpenAiEngine
 from serve.engines.prompted import PromptedTranslator
 from serve.engines.vllm import VllmEngine
 from serve.http.application import create_app
@@ -75,11 +76,18 @@ def _engine(options: TranslationOptions) -> Callable[[], TranslationEngine]:
     if options.engine == "firefox":
         return partial(FirefoxEngine, options.models)
     assert options.model is not None  # noqa: S101 - the options see to it
+    if options.engine == "openai":
+        assert options.url is not None  # noqa: S101 - likewise
+        return partial(_prompted_server, options.url, options.model, options.key, dict(options.body))
     return partial(_prompted_vllm, options.model, dict(options.arguments))
 
 
 def _prompted_vllm(model: str, arguments: dict[str, Any]) -> TranslationEngine:
     return PromptedTranslator(VllmEngine(model, arguments))
+
+
+def _prompted_server(url: str, model: str, key: str | None, body: dict[str, Any]) -> TranslationEngine:
+    return PromptedTranslator(OpenAiEngine(url, model, key, body))
 
 
 def build_api(options: ApiOptions) -> Application:

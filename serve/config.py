@@ -1,8 +1,9 @@
 """The Serve applications as `serve deploy` and KubeRay build them: by the `args` of a config file, typed and checked.
 
 How many replicas run, where, and how much may wait at them is said in Serve's own words in the file's `deployments`: that
-can be changed without building anew. The stores' addresses hold passwords, and Serve logs arguments and shows them to
-whoever may ask it, so those come from the environment of the process that builds: Ray's on every node.
+can be changed without building anew. The stores' addresses hold passwords, a model's server may want a key, and Serve logs
+arguments and shows them to whoever may ask it, so those come from the environment of the process that builds: Ray's on
+every node.
 """
 
 # Serve looks at the type of a builder's parameter, which postponed annotations would hide from it.
@@ -16,10 +17,11 @@ from ray.serve import Application
 
 from operators.errors import SetupFailed
 from serve.app import TRANSLATION_APP, build_api, build_translation
-from serve.engines.choice import model_problem
+from serve.engines.choice import model_problem, url_problem
 from serve.options import ApiOptions, TranslationOptions
 
 POSTGRES_URL, REDIS_URL = "PARLEY_POSTGRES_URL", "PARLEY_REDIS_URL"
+KEY = "PARLEY_TRANSLATION_KEY"
 _SCHEMES = {POSTGRES_URL: ("postgresql://",), REDIS_URL: ("redis://", "rediss://")}
 
 
@@ -32,15 +34,19 @@ class _Arguments(BaseModel):
 class TranslationArguments(_Arguments):
     """The `args` of the translation application; see `TranslationOptions`."""
 
-    engine: Literal["firefox", "vllm"] = "firefox"
+    engine: Literal["firefox", "vllm", "openai"] = "firefox"
     models: Path | None = None
     model: Annotated[str | None, Field(validate_default=True)] = None
     arguments: dict[str, Any] = {}
+    url: Annotated[str | None, Field(validate_default=True)] = None
+    body: dict[str, Any] = {}
     cached: NonNegativeInt = 10_000
 
     @field_validator("model")
     @classmethod
     def _can_be_loaded(cls, model: str | None, info: ValidationInfo) -> str | None:
+        if info.data.get("engine") == "openai" and model is None:
+            raise ValueError("an OpenAI-style server needs one: its name there")
         if info.data.get("engine") != "vllm":
             return model
         if model is None:
@@ -48,6 +54,15 @@ class TranslationArguments(_Arguments):
         if problem := model_problem(model):
             raise ValueError(problem)
         return model
+
+    @field_validator("url")
+    @classmethod
+    def _is_an_address(cls, url: str | None, info: ValidationInfo) -> str | None:
+        if url is None and info.data.get("engine") == "openai":
+            raise ValueError("an OpenAI-style server needs one: where its API begins, as http://gateway:4000/v1")
+        if url is not None and (problem := url_problem(url)):
+            raise ValueError(problem)
+        return url
 
 
 class ApiArguments(_Arguments):
@@ -69,8 +84,9 @@ def translation(args: TranslationArguments) -> Application:
         SetupFailed: vLLM is to translate, and is not installed.
     """
     on_gpu = args.engine == "vllm"
+    key = os.environ.get(KEY) if args.engine == "openai" else None
     return build_translation(
-        TranslationOptions(**args.model_dump(), cpus=1 if on_gpu else 0.5, gpus=1 if on_gpu else 0)
+        TranslationOptions(**args.model_dump(), key=key, cpus=1 if on_gpu else 0.5, gpus=1 if on_gpu else 0)
     )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from operators.errors import SetupFailed
-from serve.engines.choice import VLLM_MISSING, model_problem, vllm_installed
+from serve.engines.choice import VLLM_MISSING, model_problem, url_problem, vllm_installed
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,8 +18,11 @@ class TranslationOptions:
     Attributes:
         engine: what translates.
         models: for Firefox's engine: a folder of model folders, beside the models that are installed.
-        model: for vLLM: a folder that holds one, or a name on the Hugging Face hub.
+        model: for vLLM: a folder that holds one, or a name on the Hugging Face hub. For an OpenAI-style server: its name there.
         arguments: for vLLM: its engine's own.
+        url: for an OpenAI-style server: where its API begins.
+        key: for it: what it asks for, if it does; hidden from `repr`.
+        body: for it: more of each request's body.
         replicas: processes.
         cpus: of a node, reserved for each replica.
         gpus: of a node, reserved for each replica.
@@ -28,13 +31,17 @@ class TranslationOptions:
         cached: short utterances a replica remembers.
 
     Raises:
-        SetupFailed: vLLM is to translate, and no model is named, it is none, or vLLM is not installed.
+        SetupFailed: vLLM is to translate, and no model is named, it is none, or vLLM is not installed; or a server is, and it
+            or its model is not named.
     """
 
-    engine: Literal["firefox", "vllm"] = "firefox"
+    engine: Literal["firefox", "vllm", "openai"] = "firefox"
     models: Path | None = None
     model: str | None = None
     arguments: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    url: str | None = None
+    key: str | None = field(default=None, repr=False)
+    body: Mapping[str, Any] = field(default_factory=dict[str, Any])
     replicas: int = 1
     cpus: float = 0.5
     gpus: float = 0.0
@@ -43,6 +50,8 @@ class TranslationOptions:
     cached: int = 10_000
 
     def __post_init__(self) -> None:
+        if self.engine == "openai":
+            self._check_server()
         if self.engine != "vllm":
             return
         if self.model is None:
@@ -53,6 +62,15 @@ class TranslationOptions:
             raise SetupFailed(f"PARLEY_TRANSLATION_MODEL: {problem}")
         if not vllm_installed():
             raise SetupFailed(VLLM_MISSING)
+
+    def _check_server(self) -> None:
+        if self.url is None or self.model is None:
+            raise SetupFailed(
+                "an OpenAI-style server needs its address and a model: PARLEY_TRANSLATION_URL, such as"
+                " http://127.0.0.1:11434/v1, and PARLEY_TRANSLATION_MODEL"
+            )
+        if problem := url_problem(self.url):
+            raise SetupFailed(f"PARLEY_TRANSLATION_URL: {problem}")
 
 
 @dataclass(frozen=True, slots=True)

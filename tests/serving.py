@@ -8,6 +8,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 
 import uvicorn
+from fastapi import FastAPI
 
 from serve.http.application import create_app
 from serve.options import ApiOptions
@@ -15,8 +16,14 @@ from serve.options import ApiOptions
 
 @contextmanager
 def serving(options: ApiOptions) -> Generator[str]:
-    """Where an API of these options runs: in a thread with a loop of its own, since tests block theirs."""
-    app = create_app(options)
+    """Where an API of these options runs."""
+    with serving_app(create_app(options)) as url:
+        yield url
+
+
+@contextmanager
+def serving_app(app: FastAPI) -> Generator[str]:
+    """Where an application runs: in a thread with a loop of its own, since tests block theirs."""
     server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning", lifespan="on"))
     thread = threading.Thread(target=server.run)
     thread.start()

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
+from typing import IO
 
+import httpx
 import pytest
 
+from cluster.ports import free_port
 from serve.engines.choice import vllm_installed
 
 needs_vllm = pytest.mark.skipif(
@@ -43,6 +50,58 @@ def folder() -> Path:
         finally:
             shutil.rmtree(making, ignore_errors=True)
     return model
+
+
+@contextmanager
+def serve_smollm2() -> Iterator[str]:
+    """Where vLLM's own OpenAI-style server answers with it, by the name `smollm2`, for as long as the block."""
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    arguments = ["--host", "127.0.0.1", "--port", str(port), "--model", str(folder()), "--served-model-name", "smollm2"]
+    for name, value in ARGUMENTS.items():
+        flag = f"--{name.replace('_', '-')}"
+        arguments += [flag] if value is True else [flag, str(value)]
+    log = tempfile.TemporaryFile()  # noqa: SIM115 - it goes with the process
+    process = subprocess.Popen(
+        [sys.executable, "-m", "vllm.entrypoints.openai.api_server", *arguments],
+        env=os.environ | {"VLLM_NO_USAGE_STATS": "1", "HF_HUB_OFFLINE": "1"},
+        stdout=log,
+        stderr=log,
+        start_new_session=True,
+    )
+    try:
+        until = time.monotonic() + 300
+        while not _answers(f"{url}/health"):
+            assert process.poll() is None, _end(log)
+            assert time.monotonic() < until, _end(log)
+            time.sleep(0.3)
+        yield url
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def running_requests(url: str) -> int:
+    """How many requests that server works on, as it says itself."""
+    text = httpx.get(f"{url}/metrics", timeout=10).raise_for_status().text
+    names = ("vllm:num_requests_running", "vllm:num_requests_waiting{")
+    return int(sum(float(line.rsplit(" ", 1)[1]) for line in text.splitlines() if line.startswith(names)))
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(url, timeout=5).is_success
+    except httpx.HTTPError:
+        return False
+
+
+def _end(log: IO[bytes]) -> str:
+    log.seek(0)
+    return log.read().decode()[-4000:]
 
 
 def _version() -> str:

@@ -1,11 +1,11 @@
-"""What every engine keeps to, each with its own models: Firefox's, and a small language model in vLLM on the CPU."""
+"""What every engine keeps to, each with its own models: Firefox's, a small language model in vLLM, and servers of one."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +24,12 @@ from serve.engines.engine import (
     whole,
 )
 from serve.engines.firefox import FirefoxEngine
+from serve.engines.openai import OpenAiEngine
 from serve.engines.prompted import PromptedTranslator
 from serve.engines.vllm import VllmEngine
 from serve.prompts import translation_prompt
-from tests.smollm2 import ARGUMENTS, folder, needs_vllm
+from tests.openai_server import KEY, LONGEST, MODEL, openai_server
+from tests.smollm2 import ARGUMENTS, folder, needs_vllm, running_requests, serve_smollm2
 
 pytestmark = pytest.mark.timeout(400)
 
@@ -40,6 +42,7 @@ class Subject:
         short: a few, each with an answer of its own.
         long: one whose answer takes a while and many pieces.
         hopeless: one that it can never answer, if there is such.
+        at_work: how many questions are worked on at the moment.
         core: the process of the engine's own that does the work, if there is one.
     """
 
@@ -47,6 +50,7 @@ class Subject:
     short: list[Any]
     long: Any
     hopeless: Any | None
+    at_work: Callable[[], int]
     core: psutil.Process | None = None
 
 
@@ -62,6 +66,7 @@ async def firefox() -> AsyncIterator[Subject]:
         [Utterance(f"We have {n} open points.", "en", "pt") for n in range(2, 10)],
         Utterance("The meeting starts on Monday at ten in the big room. " * 100, "en", "pt"),
         None,
+        engine._thread._work_queue.qsize,
     )
     await engine.close()
 
@@ -75,12 +80,38 @@ async def vllm() -> AsyncIterator[Subject]:
         [prompt(f"Write one short sentence about the number {n}.", 24) for n in range(2, 10)],
         prompt("Write a very long story about a river.", 300),
         prompt("a river " * 2_000, 24),
+        engine._engine.get_num_unfinished_requests,
         core,
     )
     await engine.close()
 
 
-@pytest.fixture(params=["firefox", pytest.param("vllm", marks=needs_vllm)])
+@pytest.fixture(scope="module")
+async def openai() -> AsyncIterator[Subject]:
+    with openai_server() as (url, asked):
+        engine = OpenAiEngine(url, MODEL, KEY)
+        yield Subject(
+            engine,
+            [prompt(f"Number {n} is what I say.", 24) for n in range(2, 10)],
+            prompt("a river that flows " * 100, 300),
+            prompt("a river " * LONGEST, 24),
+            lambda: asked.at_work,
+        )
+        await engine.close()
+
+
+@pytest.fixture(scope="module")
+async def vllm_server(vllm: Subject) -> AsyncIterator[Subject]:
+    """vLLM's own OpenAI-style server."""
+    with serve_smollm2() as url:
+        engine = OpenAiEngine(f"{url}/v1", "smollm2")
+        yield replace(vllm, engine=engine, at_work=lambda: running_requests(url))
+        await engine.close()
+
+
+@pytest.fixture(
+    params=["firefox", "openai", *(pytest.param(name, marks=needs_vllm) for name in ("vllm_server", "vllm"))]
+)
 def subject(request: pytest.FixtureRequest) -> Subject:
     return request.getfixturevalue(request.param)
 
@@ -129,39 +160,32 @@ async def test_a_cancelled_question_is_worked_on_no_longer(subject: Subject) -> 
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    await idle(subject.engine)
+    await idle(subject)
 
 
 async def test_a_deadline_ends_the_work(subject: Subject) -> None:
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.1):
             await whole(subject.engine.generate(subject.long))
-    await idle(subject.engine)
+    await idle(subject)
 
 
 async def test_an_answer_may_be_left_in_the_middle(subject: Subject) -> None:
     async with aclosing(subject.engine.generate(subject.long)) as answer:
         async for _ in answer:
             break
-    await idle(subject.engine)
+    await idle(subject)
     assert (await whole(subject.engine.generate(subject.short[0]))).text
 
 
-async def idle(engine: Engine[Any]) -> None:
-    """Wait until nothing is under way in an engine, and see to it that it stays so."""
-
-    def at_work() -> int:
-        if isinstance(engine, VllmEngine):
-            return engine._engine.get_num_unfinished_requests()
-        assert isinstance(engine, FirefoxEngine)
-        return engine._thread._work_queue.qsize()
-
+async def idle(subject: Subject) -> None:
+    """Wait until an engine works on nothing, and see to it that it stays so."""
     async with asyncio.timeout(10):
-        while at_work():
+        while subject.at_work():
             await asyncio.sleep(0.02)
     for _ in range(20):
         await asyncio.sleep(0.01)
-        assert not at_work()
+        assert not subject.at_work()
 
 
 async def test_what_it_can_never_answer_is_told_from_what_it_can_not_now(subject: Subject) -> None:

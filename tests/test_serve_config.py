@@ -67,7 +67,7 @@ def test_serve_builds_the_api_on_the_stores_that_the_environment_names(stores: N
 @pytest.mark.parametrize(
     ("builder", "arguments", "field", "fix"),
     [
-        ("translation", {"engine": "magic"}, "engine", "should be 'firefox' or 'vllm'"),
+        ("translation", {"engine": "magic"}, "engine", "should be 'firefox', 'vllm' or 'openai'"),
         ("translation", {"engine": "vllm"}, "model", "vLLM needs one: a folder, or a name on the Hugging Face hub"),
         ("translation", {"engine": "vllm", "model": "/nowhere"}, "model", "/nowhere is no folder"),
         ("translation", {"cached": -1}, "cached", "greater than or equal to 0"),
@@ -104,16 +104,25 @@ def test_a_store_that_the_environment_does_not_name_is_asked_for(
 @pytest.mark.parametrize(
     ("arguments", "options", "elsewhere"),
     [
-        (TranslationArguments, TranslationOptions, {"replicas", "cpus", "gpus", "ongoing", "queued"}),
+        (TranslationArguments, TranslationOptions, {"key", "replicas", "cpus", "gpus", "ongoing", "queued"}),
         (ApiArguments, ApiOptions, {"postgres_url", "redis_url", "replicas", "cpus", "ongoing", "queued"}),
     ],
 )
 def test_every_option_can_be_set(arguments: Any, options: Any, elsewhere: set[str]) -> None:
     """What isn't an argument is said in the file's `deployments`, or comes from the environment."""
     assert set(arguments.model_fields) == {each.name for each in fields(options)} - elsewhere
-    same = {each.name: each.default for each in fields(options) if each.name not in elsewhere | {"arguments"}}
-    same |= {"translation_app": "translation"} if options is ApiOptions else {"arguments": {}}
+    same = {each.name: each.default for each in fields(options) if each.name not in elsewhere | {"arguments", "body"}}
+    same |= {"translation_app": "translation"} if options is ApiOptions else {"arguments": {}, "body": {}}
     assert arguments().model_dump() == same
+
+
+def test_the_key_of_a_model_s_server_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PARLEY_TRANSLATION_KEY", "sk-swordfish")
+    built: list[TranslationOptions] = []
+    monkeypatch.setattr(config, "build_translation", built.append)
+    config.translation(TranslationArguments(engine="openai", url="http://gateway:4000/v1", model="m"))
+    config.translation(TranslationArguments())
+    assert [each.key for each in built] == ["sk-swordfish", None]
 
 
 @dataclass
@@ -310,4 +319,6 @@ def test_a_wrong_argument_fails_the_deployment_by_its_name(head: Head, config_fi
     wrong.write_text(yaml.safe_dump(content))
     assert head.run("serve", "deploy", wrong).returncode == 0
     failed = head.wait("translation", "DEPLOY_FAILED")
-    assert "TranslationArguments engine Input should be 'firefox' or 'vllm'" in " ".join(failed["message"].split())
+    assert "TranslationArguments engine Input should be 'firefox', 'vllm' or 'openai'" in " ".join(
+        failed["message"].split()
+    )

@@ -34,7 +34,11 @@ Server = Annotated[
 Targets = Annotated[str, typer.Option(metavar="TAGS", help="Languages to translate into, with commas between.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
-_JSON = {"hosts": '["parley.example"]', "vllm_args": '{"max_model_len": 4096}'}
+_JSON = {
+    "hosts": '["parley.example"]',
+    "vllm_args": '{"max_model_len": 4096}',
+    "translation_body": '{"reasoning_effort": "none"}',
+}
 """An example of each setting that is written as JSON."""
 
 

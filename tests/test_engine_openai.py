@@ -1,0 +1,159 @@
+"""A model on an OpenAI-style server: what it is sent, and what each of its refusals means."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from cluster.ports import free_port
+from cluster.settings import Settings
+from cluster.translation import plan_translation
+from operators.errors import ParleyError, SetupFailed, Unavailable
+from operators.model import CaptionStatus, TranslationRequest
+from serve.app import _engine
+from serve.config import TranslationArguments
+from serve.engines.engine import Generation, Message, Prompt, Unanswerable, whole
+from serve.engines.openai import OpenAiEngine
+from serve.options import TranslationOptions
+from serve.translation import TranslationService
+from tests.openai_server import KEY, MODEL, Asked, openai_server
+
+Server = tuple[str, Asked]
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[Server]:
+    with openai_server() as server:
+        yield server
+
+
+def prompt(text: str, max_tokens: int = 50) -> Prompt:
+    return Prompt((Message("system", "Say it back."), Message("user", text)), max_tokens)
+
+
+async def test_it_is_sent_the_prompt_and_what_is_to_go_along(server: Server) -> None:
+    url, asked = server
+    engine = OpenAiEngine(url, MODEL, KEY, {"reasoning_effort": "none", "temperature": 0.5})
+    answer = await whole(engine.generate(prompt("We begin now.", 2)))
+    assert (answer.text, answer.model, answer.finish) == ("We begin", MODEL, "length")
+    assert (answer.prompt_tokens, answer.tokens) == (3, 2)
+    assert 0 < answer.first <= answer.seconds
+    assert asked.bodies == [
+        {
+            "model": MODEL,
+            "messages": [{"role": "system", "content": "Say it back."}, {"role": "user", "content": "We begin now."}],
+            "max_tokens": 2,
+            "temperature": 0.5,
+            "stream": True,
+            "stream_options": {"include_usage": True},
+            "reasoning_effort": "none",
+        }
+    ]
+    await engine.close()
+
+
+@pytest.mark.parametrize(
+    ("said", "kind", "words", "wait"),
+    [
+        ("status 400", Unanswerable, "refuses this question: 400", None),
+        ("status 422", Unanswerable, "refuses this question: 422", None),
+        ("status 401", Unavailable, "refuses the key: PARLEY_TRANSLATION_KEY", None),
+        ("status 404", Unavailable, "PARLEY_TRANSLATION_URL", None),
+        ("status 429 7", Unavailable, "answers 429", 7.0),
+        ("status 429", Unavailable, "answers 429", None),
+        ("status 503 soon", Unavailable, "answers 503", None),
+        ("status 500", Unavailable, "answers 500", None),
+        ("We break-off here", Unavailable, "broke off", None),
+        ("We fail here", Unavailable, "APIError", None),
+        ("We filter here", Unanswerable, "content_filter", None),
+    ],
+)
+async def test_a_refusal_is_for_good_only_where_the_question_is_at_fault(
+    server: Server, said: str, kind: type[ParleyError], words: str, wait: float | None
+) -> None:
+    engine = OpenAiEngine(server[0], MODEL, KEY)
+    with pytest.raises(kind, match=words) as caught:
+        await whole(engine.generate(prompt(said)))
+    assert "here" not in str(caught.value)
+    assert "as asked" not in str(caught.value)
+    if isinstance(caught.value, Unavailable):
+        assert caught.value.wait == wait
+    # The next one is answered as ever.
+    assert (await whole(engine.generate(prompt("Yes.")))).text == "Yes."
+    await engine.close()
+
+
+async def test_a_wrong_key_and_a_wrong_model_are_found_by_the_health_check(server: Server) -> None:
+    for engine, words in (
+        (OpenAiEngine(server[0], MODEL, "sk-other"), "refuses the key"),
+        (OpenAiEngine(server[0], "other", KEY), "doesn't know the model"),
+    ):
+        with pytest.raises(Unavailable, match=words):
+            await engine.check_health()
+        await engine.close()
+
+
+async def test_a_server_that_is_away_is_asked_again_later() -> None:
+    engine = OpenAiEngine(f"http://127.0.0.1:{free_port()}/v1", MODEL)
+    with pytest.raises(Unavailable, match="APIConnectionError"):
+        await whole(engine.generate(prompt("Yes.")))
+    with pytest.raises(Unavailable):
+        await engine.check_health()
+    await engine.close()
+
+
+async def test_many_at_once_share_no_answers(server: Server) -> None:
+    engine = OpenAiEngine(server[0], MODEL, KEY)
+    answers = await asyncio.gather(*(whole(engine.generate(prompt(f"number {n}"))) for n in range(200)))
+    assert [each.text for each in answers] == [f"number {n}" for n in range(200)]
+    assert all(isinstance(each, Generation) for each in answers)
+    await engine.close()
+
+
+async def test_the_service_translates_by_it_and_refuses_what_is_no_translation(server: Server) -> None:
+    # It says back what it was asked: what was said, in the wrong language, with words of the prompt before it.
+    settings = Settings(translator="openai", translation_url=server[0], translation_key=KEY, translation_model=MODEL)
+    plan = plan_translation(settings)
+    assert plan.options is not None
+    assert KEY not in repr(plan)
+    assert plan.words == "translating with echo-1 on 127.0.0.1"
+    service = TranslationService(_engine(plan.options), 10)
+    said = TranslationRequest("default", "m", "s1", 1, "pt", "en", "The meeting starts on Monday at ten.")
+    answer = await service.translate(said)
+    assert (answer.status, answer.text, answer.engine) == (CaptionStatus.UNTRANSLATED, None, "openai echo-1")
+    await service.check_health()
+    await service.__del__()
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({}, "PARLEY_TRANSLATION_URL, such as"),
+        ({"translation_url": "http://127.0.0.1:1/v1"}, "and PARLEY_TRANSLATION_MODEL"),
+        ({"translation_url": "127.0.0.1:1/v1", "translation_model": "m"}, "must begin with http"),
+    ],
+)
+def test_a_server_that_is_not_named_whole_is_refused(given: dict[str, str], words: str) -> None:
+    with pytest.raises(SetupFailed, match=words):
+        plan_translation(Settings(translator="openai", **given))
+
+
+@pytest.mark.parametrize(
+    ("given", "field"),
+    [
+        ({"engine": "openai", "model": "m"}, "url"),
+        ({"engine": "openai", "url": "http://gateway/v1"}, "model"),
+        ({"engine": "openai", "url": "gateway/v1?key=sk-secret", "model": "m"}, "url"),
+    ],
+)
+def test_so_it_is_in_a_config_file_of_serve_s(given: dict[str, str], field: str) -> None:
+    with pytest.raises(ValueError, match=field) as caught:
+        TranslationArguments(**given)
+    assert "sk-secret" not in str(caught.value)
+
+
+def test_the_key_is_in_no_repr() -> None:
+    options = TranslationOptions(engine="openai", url="http://gateway/v1", model="m", key="sk-secret")
+    assert "sk-secret" not in repr(options)
