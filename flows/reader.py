@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count, islice
 from typing import Any
@@ -47,6 +47,21 @@ class _Meeting:
     moves: int
     ticks: TickState
     awaited: bool = False
+
+
+@dataclass(slots=True)
+class _Come:
+    """A meeting that came from another lane.
+
+    Attributes:
+        begins: the id in this log at which it begins.
+        last: of what the log held of it when it came, the last id that was given out, once all was.
+        committed: how far it is committed.
+    """
+
+    begins: str
+    last: str | None = None
+    committed: str | None = None
 
 
 def read_positions(engine: Engine, lane_id: str) -> tuple[list[Row[Any]], str]:
@@ -94,8 +109,9 @@ class LaneReader:
         self._turn = count()
         # Meetings on their way here from another lane: where in this log each begins, and by which of its moves.
         self._arriving: dict[str, tuple[str, int]] = {}
-        # Those that came without a state, as after a timeout: no row keeps what they say here until that is committed.
-        self._bare: dict[str, str] = {}
+        # Those that have come, until all that this log held of them by then is committed: before that no row is sure to keep
+        # it, for they may have come without a state, or lose it by a timeout in between.
+        self._come: dict[str, _Come] = {}
         # Those that this process could not restore: that they failed may not be committed yet.
         self._failed: set[str] = set()
         self._look_at = 0.0
@@ -112,19 +128,22 @@ class LaneReader:
         return self._position
 
     def floor(self) -> str | None:
-        """The oldest id that a meeting still on its way here will need, if there is one."""
-        begins = [log_id for log_id, _ in list(self._arriving.values())] + list(self._bare.values())
+        """The oldest id that a meeting still needs that comes from another lane, if there is one."""
+        begins = [log_id for log_id, _ in list(self._arriving.values())]
+        begins += [come.begins for come in list(self._come.values())]
         return min(begins, key=order, default=None)
 
-    def stored(self, meeting_ids: Iterable[str]) -> None:
-        """Something of these meetings was committed: from now on their rows keep what the log holds of them."""
-        for meeting_id in meeting_ids:
-            self._bare.pop(meeting_id, None)
-            self._failed.discard(meeting_id)
+    def committed(self, places: Mapping[str, str]) -> None:
+        """Take note how far meetings are committed, by id of the log: what has come whole is kept by its row from now on."""
+        for meeting_id, place in places.items():
+            if (come := self._come.get(meeting_id)) is not None:
+                come.committed = place
+                self._settle(meeting_id, come)
 
     def handed(self, meeting_id: str) -> str | None:
         """The id of the last envelope of a meeting that was given out; None while more is sure to follow."""
-        return self._handed.get(meeting_id)
+        come = self._come.get(meeting_id)
+        return None if come is not None and come.last is None else self._handed.get(meeting_id)
 
     def restore(self) -> Iterator[Envelope]:
         """One `Restored` item for each open meeting that has a committed state."""
@@ -279,21 +298,20 @@ class LaneReader:
             row = rows.get(meeting_id)
             if row is not None and row.moves < move:
                 continue
-            mine = row is not None and self._is_mine(row)
-            if not mine:
-                self._bare[meeting_id] = begins
-            # First the position that keeps its entries from being trimmed, which is in Postgres by now; then this.
+            # One after the other: at no time may its entries be trimmed.
+            come = self._come[meeting_id] = _Come(begins)
             del self._arriving[meeting_id]
-            if row is not None and mine:
-                restored = self._restore(row)
-                self._handed.pop(meeting_id, None)
-                yield restored
-            nothing = True
+            if row is not None and self._is_mine(row):
+                yield self._restore(row)
+            last: str | None = None
             for envelope in self._again(meeting_id, begins):
-                nothing = False
+                last = envelope.log_id
                 yield envelope
-            if nothing:
-                self._bare.pop(meeting_id, None)
+            if last is None:
+                del self._come[meeting_id]
+            else:
+                come.last = last
+                self._settle(meeting_id, come)
 
     def _again(self, meeting_id: str, begins: str) -> Iterator[Envelope]:
         """Read what came of one meeting from an id up to where everything was read."""
@@ -304,14 +322,17 @@ class LaneReader:
                     continue
                 for envelope in self._take(log_id, fields):
                     last = envelope.log_id
-                    # Until all is given out, nobody may think that it was.
-                    self._handed.pop(meeting_id, None)
                     yield envelope
                 self._place = log_id
             first = f"({page[-1][0]}"
         self._place = self._position
         if meeting_id in self._meetings:
             self._handed[meeting_id] = last
+
+    def _settle(self, meeting_id: str, come: _Come) -> None:
+        # Two threads come here, each after it has set what the other may be waiting for.
+        if come.last is not None and come.committed is not None and order(come.committed) >= order(come.last):
+            self._come.pop(meeting_id, None)
 
     def _is_mine(self, row: Row[Any]) -> bool:
         return row.lane_id == self._lane_id and _goes_on(row)

@@ -112,7 +112,8 @@ class Committer:
         for meeting_id in gone:
             del self._leaving[meeting_id]
         self.seen = seen
-        self.reader.stored([*changes, *(letter.meeting_id for letter in dead if letter.meeting_id)])
+        # In the order of each meeting, so the last is the furthest.
+        self.reader.committed({each.meeting_id: each.log_id for each in batch if isinstance(each, Envelope)})
         publish_interims(self.redis, interims)
         self._note(last, changes)
 

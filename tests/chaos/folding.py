@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from flows.envelope import Envelope, Restored
+from flows.envelope import Envelope, Failed, Restored
 from flows.lane import STAGES
 from operators.model import Entry, Item, Moved, Sentences, TranslationRequest, Update
 
@@ -32,6 +32,8 @@ class Fold:
         item = envelope.item
         if isinstance(item, Restored):
             self._states = dict(item.states)
+        elif isinstance(item, Failed):
+            return envelope
         elif item is not None and envelope.dead is None and not _is_move(item):
             for stage in STAGES:
                 self._states[stage.name], envelope = stage.apply(self._states[stage.name], envelope)

@@ -12,6 +12,7 @@ import redis
 from sqlalchemy import Engine, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from flows import reader as reader_module
 from flows.balance import Balance
 from flows.calls import Outcome
 from flows.envelope import Envelope
@@ -188,6 +189,64 @@ async def test_a_move_that_redis_lost_though_it_is_committed_is_found_out(
         await until(over_and_paid(engine, meeting_id))
     assert texts(engine, meeting_id) == ["One.", "Two."]
     assert rows(engine, "select 1 from dead_letters") == []
+
+
+async def test_what_a_meeting_that_can_not_go_on_said_on_its_way_is_kept_whole(
+    meetings: Meetings,
+    aengine: AsyncEngine,
+    engine: Engine,
+    redis_sync: redis.Redis,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(reader_module, "READ", 4)
+    meeting_id, lane, other = await begin(meetings, aengine, engine)
+    await meetings.move("default", meeting_id, other)
+    await feed(meetings, meeting_id, [said(k, f"c{k}", "Ann", f"Number {k}.", k, k + 0.9, k + 1.0) for k in range(20)])
+    giving, taking = Slow(engine, redis_sync, lane), Slow(engine, redis_sync, other)
+    for _ in range(10):
+        taking.read()
+    taking.commit()
+    giving.read()
+    giving.commit()
+    with engine.begin() as connection:
+        connection.execute(text("update meetings set state = '{}' where id = :id"), {"id": meeting_id})
+    # It's given out in parts; each is committed, and the log trimmed, before the next is read.
+    while taking.read():
+        while taking.waiting:
+            taking.commit(1)
+            keep_house(taking.committer, 0)
+    assert rows(engine, "select status from meetings where id = :id", id=meeting_id) == [("failed",)]
+    [(letters,)] = rows(engine, "select count(*) from dead_letters where meeting_id = :id", id=meeting_id)
+    assert letters == 20 + 1
+    # After that it needs nothing of the log.
+    assert taking.committer.floor() is None
+
+
+async def test_a_lane_that_dies_at_the_timeout_within_what_a_meeting_said_on_its_way_reads_the_rest_again(
+    meetings: Meetings,
+    aengine: AsyncEngine,
+    engine: Engine,
+    redis_sync: redis.Redis,
+    postgres_url: str,
+    redis_url: str,
+) -> None:
+    meeting_id, lane, other = await begin(meetings, aengine, engine)
+    await meetings.move("default", meeting_id, other)
+    await feed(meetings, meeting_id, [said(1, "a", "Ann", "That was all.", 0.0, 1.0, 1.0)])
+    await feed(meetings, meeting_id, [said(2, "b", "Ann", "Here again.", 4000.0, 4001.0, 4001.0), ending(4002.0)])
+    giving, taking = Slow(engine, redis_sync, lane), Slow(engine, redis_sync, other)
+    taking.read()
+    taking.commit()
+    giving.read()
+    giving.commit()
+    read = taking.read()
+    [timeout] = [k for k, one in enumerate(read) if isinstance(one.item, Tick) and one.item.idle]
+    taking.commit(timeout + 1)
+    assert rows(engine, "select status from meetings where id = :id", id=meeting_id) == [("timed_out",)]
+    keep_house(taking.committer, 0)
+    with running(postgres_url, redis_url, other):
+        await until(partial(over, engine, meeting_id))
+    assert texts(engine, meeting_id) == ["That was all.", "Here again."]
 
 
 async def test_a_meeting_on_its_way_is_not_sent_elsewhere(
