@@ -6,6 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 import ray
@@ -62,7 +63,8 @@ class Flow:
         self._engine: Engine | None = None
         self._redis: redis.Redis | None = None
         self._claim: Connection | None = None
-        self._session: int | None = None
+        self._session: tuple[int, datetime] | None = None
+        self._replaced = False
         self._thread: threading.Thread | None = None
         self._supervisor = Supervisor(SILENCE, PATIENCE)
         self._known: set[str] = set()
@@ -108,17 +110,19 @@ class Flow:
             else:
                 return True
         claim = self._engine.connect()
-        # What a network cut off may live on at the server, and hold the lock.
-        claim.execute(
-            text("select pg_terminate_backend(pid, 5000) from pg_locks where locktype = 'advisory' and pid = :former"),
-            {"former": self._session},
-        )
-        taken, session = claim.execute(
-            text("select pg_try_advisory_lock(hashtext('parley.flow')), pg_backend_pid()")
+        if self._session is not None:
+            # What a network cut off may live on at the server, and hold the lock. Its number alone may be somebody else's by now.
+            session = "select pg_terminate_backend(pid, 5000) from pg_stat_activity where pid = :pid and backend_start = :since"
+            claim.execute(text(session), dict(zip(("pid", "since"), self._session, strict=True)))
+        taken, *session = claim.execute(
+            text(
+                "select pg_try_advisory_lock(hashtext('parley.flow')), pid, backend_start from pg_stat_activity"
+                " where pid = pg_backend_pid()"
+            )
         ).one()
         claim.commit()
         if taken:
-            self._claim, self._session = claim, session
+            self._claim, self._session = claim, (session[0], session[1])
         else:
             claim.close()
         return bool(taken)
@@ -155,10 +159,12 @@ class Flow:
     def stop(self) -> None:
         """Have everything stop: calls under way get a few seconds, what is then unanswered stays owed."""
         self._stopping.set()
-        if self._thread is not None:
-            self._thread.join()
-            self._supervisor.stop()
-        self._let_go()
+        try:
+            if self._thread is not None:
+                self._thread.join()
+                self._supervisor.stop()
+        finally:
+            self._let_go()
 
     def _let_go(self) -> None:
         if self._claim is not None:
@@ -188,11 +194,13 @@ class Flow:
             log.warning("lanes not looked up", error=type(error).__name__)
             return
         if mine:
+            self._replaced = False
             self._find_lanes()
-            return
-        # While Postgres was away, somebody started another. That one's lanes fence these off: they only get in its way.
-        log.error("another Parley runs its lanes on this database: these wait until it ends")
-        self._supervisor.stop()
+        elif not self._replaced:
+            # While Postgres was away, somebody started another. That one's lanes fence these off: they only get in its way.
+            self._replaced = True
+            log.error("another Parley runs its lanes on this database: these wait until it ends")
+            self._supervisor.stop()
 
     def _find_lanes(self) -> None:
         """Take charge of lanes that were added."""
@@ -224,8 +232,22 @@ class Flow:
             f"lane {lane_id}",
             lambda: _actor(LaneProcess, options, self._app),
             wanted=Demand(engine, self._redis, lane_id),
-            report=lambda state: _report(engine, lane_id, state),
+            report=lambda state: self._report(lane_id, state),
         )
+
+    def _report(self, lane_id: str, state: str) -> None:
+        """Note what became of a lane that can't say so itself, unless it is another flow's by now."""
+        assert self._engine is not None  # noqa: S101 - as above
+        if self._claim is None:
+            return
+        try:
+            with self._engine.begin() as connection:
+                connection.execute(
+                    text("update lanes set state = :state, updated_at = now() where id = :lane"),
+                    {"state": state, "lane": lane_id},
+                )
+        except SQLAlchemyError as error:
+            log.warning("lane state not noted", lane=lane_id, state=state, error=type(error).__name__)
 
 
 def unusable(error: Exception) -> str:
@@ -238,14 +260,3 @@ def _actor(process: type[Any], *arguments: object) -> Any:
     # `run` takes a thread for as long as the process lives, `stop` another. Over the nodes, so that one takes few along.
     options = {"num_cpus": ACTOR_CPUS, "max_concurrency": 2, "scheduling_strategy": "SPREAD"}
     return ray.remote(process).options(**options).remote(*arguments)
-
-
-def _report(engine: Engine, lane_id: str, state: str) -> None:
-    try:
-        with engine.begin() as connection:
-            connection.execute(
-                text("update lanes set state = :state, updated_at = now() where id = :lane"),
-                {"state": state, "lane": lane_id},
-            )
-    except SQLAlchemyError as error:
-        log.warning("lane state not noted", lane=lane_id, state=state, error=type(error).__name__)

@@ -30,9 +30,8 @@ def keep_running(stores: EmbeddedStores) -> Callable[[], None]:
                 if not stores.running():
                     log.error("a store died; it is started again")
                     stores.start()
-            except SetupFailed as error:
-                # As where its disk is full: whoever waits for it sees that, and it is tried again.
-                log.error("a store did not start", error=str(error))
+            except Exception as error:  # noqa: BLE001 - as where the disk is full: whoever waits sees it, and it is tried again
+                log.error("a store did not start", error=str(error) if isinstance(error, SetupFailed) else repr(error))
 
     thread = threading.Thread(target=look, name="stores", daemon=True)
     thread.start()

@@ -74,14 +74,10 @@ class Supervisor:
     def round(self) -> None:
         """Start what should run and does not; take note of what ended, and end what hangs."""
         for charge in self._charges:
-            if charge.running is not None:
-                self._look(charge)
-            elif charge.wanted() and time.monotonic() >= charge.start_at:
-                charge.actor = charge.start()
-                charge.running = charge.actor.run.remote()
-                charge.stop_by, charge.asked, charge.asked_at, charge.answered = None, None, time.monotonic(), False
-            if charge.running is not None and charge.stop_by is None and not charge.wanted():
-                self._ask_to_stop(charge)
+            try:
+                self._look_after(charge)
+            except Exception as error:  # noqa: BLE001 - one whose store is away must not keep the others from being looked after
+                log.warning("not looked after", process=charge.name, error=type(error).__name__)
 
     def stop(self) -> None:
         """Ask everything to stop, and wait for it; what still runs when its patience is over is ended."""
@@ -92,6 +88,16 @@ class Supervisor:
             for charge in self._charges:
                 if charge.running is not None:
                     self._look(charge, wait=0.1)
+
+    def _look_after(self, charge: Charge) -> None:
+        if charge.running is not None:
+            self._look(charge)
+        elif charge.wanted() and time.monotonic() >= charge.start_at:
+            charge.actor = charge.start()
+            charge.running = charge.actor.run.remote()
+            charge.stop_by, charge.asked, charge.asked_at, charge.answered = None, None, time.monotonic(), False
+        if charge.running is not None and charge.stop_by is None and not charge.wanted():
+            self._ask_to_stop(charge)
 
     def _ask_to_stop(self, charge: Charge) -> None:
         assert charge.actor is not None  # noqa: S101 - what runs has an actor
@@ -110,12 +116,12 @@ class Supervisor:
                 ray.get(done[0])
         except Exception as error:  # noqa: BLE001 - whatever it died of, it is started again and the death is counted
             failure = error
+        # First: what hangs still holds its part of a node.
+        ray.kill(actor)
         if failure is not None:
             self._died(charge, failure)
         if failure is None or charge.stop_by is not None:
             charge.report("stopped")
-        if actor is not None:
-            ray.kill(actor)
 
     def _hangs(self, charge: Charge) -> bool:
         """Whether a process that runs shows no life, or goes on though it was to have stopped by now."""
@@ -141,7 +147,9 @@ class Supervisor:
 
     def _died(self, charge: Charge, error: Exception) -> None:
         now = time.monotonic()
-        while charge.deaths and charge.deaths[0] < now - LOOP_SECONDS:
+        # It takes a while to find out that a process hangs: doing so again and again is a crash loop as well.
+        each = self._silence + ASK if isinstance(error, Hung) else 0.0
+        while charge.deaths and charge.deaths[0] < now - LOOP_SECONDS - LOOP_DEATHS * each:
             charge.deaths.popleft()
         charge.deaths.append(now)
         wait = min(LAST_WAIT, FIRST_WAIT * 2 ** (len(charge.deaths) - 1))

@@ -47,13 +47,14 @@ class CallPolicy(Generic[Q]):
     """How calls are made. Bounds are for a process, however many workers it has; None is no bound.
 
     Attributes:
+        group: what shares one part of the capacity; None where that is the key.
         key: the key of a request: what is kept in order, and what takes turns. The step's input must be keyed alike.
         in_flight: calls under way at once. One that pauses before it is made again counts: a service that asked to
             be left alone gets no other calls in its place.
         in_flight_per_key: the same for one key.
         capacity: requests accepted whose outcome has not left yet, whether they wait, are under way, or are done and
             wait for an earlier one of their key.
-        capacity_per_key: the same for one key.
+        capacity_per_group: the same for one group.
         deadline: seconds a request may take: from its acceptance over all attempts where `when_full` is `owe`, each attempt
             where it is `wait`, and then a call that takes longer is made anew.
         when_full: `owe` gives a request beyond capacity up at once and lets the stream go on. `wait` never gives one up: the
@@ -75,7 +76,8 @@ class CallPolicy(Generic[Q]):
     in_flight: int | None
     in_flight_per_key: int | None = None
     capacity: int | None
-    capacity_per_key: int | None = None
+    capacity_per_group: int | None = None
+    group: Callable[[Q], str] | None = None
     deadline: float
     when_full: Literal["owe", "wait"]
     order: Literal["ordered", "unordered"] = "ordered"
@@ -84,7 +86,7 @@ class CallPolicy(Generic[Q]):
     retry_after: Callable[[Exception], float | None] = lambda _: None
 
     def __post_init__(self) -> None:
-        for name in ("in_flight", "in_flight_per_key", "capacity", "capacity_per_key"):
+        for name in ("in_flight", "in_flight_per_key", "capacity", "capacity_per_group"):
             bound = getattr(self, name)
             if bound is not None and bound < 1:
                 raise ValueError(f"{name}: must be 1 or more, or None for no bound")
@@ -133,7 +135,7 @@ class Calls(Generic[Q, R]):
         self._loop = asyncio.new_event_loop()
         self._lock = threading.Lock()
         self._numbers = itertools.count()
-        self._room = Room(policy.capacity, policy.capacity_per_key)
+        self._room = Room(policy.capacity, policy.capacity_per_group)
         self._turns = Turns[Slot[Q, R]](policy.in_flight, policy.in_flight_per_key)
         self._tasks: set[asyncio.Task[None]] = set()
         self._ended: deque[Slot[Q, R]] = deque()
@@ -167,12 +169,13 @@ class Calls(Generic[Q, R]):
     def accept(self, request: Q) -> Slot[Q, R] | None:
         """Take a request in. None where the operator is full and its policy is to owe."""
         now, key, owes = self._loop.time(), self.policy.key(request), self.policy.when_full == "owe"
+        group = self._group(request)
         until = now + self.policy.deadline if owes else None
         with self._lock:
-            if owes and (self._room.full or self._room.key_full(key)):
+            if owes and (self._room.full or self._room.key_full(group)):
                 return None
             slot = Slot[Q, R](next(self._numbers), key, request, now, until)
-            self._room.enter(key)
+            self._room.enter(group)
             self._turns.put(key, slot)
         self._loop.call_soon_threadsafe(self._accepted, slot)
         return slot
@@ -197,7 +200,10 @@ class Calls(Generic[Q, R]):
     def leave(self, slot: Slot[Q, R]) -> None:
         """Free the place of a request whose outcome goes on."""
         with self._lock:
-            self._room.leave(slot.key)
+            self._room.leave(self._group(slot.request))
+
+    def _group(self, request: Q) -> str:
+        return (self.policy.group or self.policy.key)(request)
 
     def take_ended(self) -> list[Slot[Q, R]]:
         """What ended since this was last asked.

@@ -34,7 +34,7 @@ from flows.stage import Stage, run_stage
 from operators import context, dedup, sentences
 from operators.errors import Fenced, Unavailable
 from operators.model import Entry, Tick, Translation, TranslationRequest
-from storage.commit import claim_lane
+from storage.commit import claim_lane, release_lane
 from storage.database import sync_engine, sync_redis
 from storage.log import LogReader, before, order
 from storage.measures import Measures
@@ -111,7 +111,8 @@ def call_policy(options: LaneOptions) -> CallPolicy[TranslationRequest]:
         # A lane that serves live meetings keeps turns and room free for all of them, however much one says at once.
         in_flight_per_key=max(4, options.in_flight // 4) if options.kind == "live" else None,
         capacity=options.capacity,
-        capacity_per_key=max(1, options.capacity // 2) if options.kind == "live" else None,
+        capacity_per_group=max(1, options.capacity // 2) if options.kind == "live" else None,
+        group=lambda request: request.meeting_id,
         deadline=options.deadline,
         when_full="owe" if options.kind == "live" else "wait",
         retryable=lambda error: isinstance(error, Unavailable),
@@ -184,7 +185,7 @@ class Lane:
         connection = sync_redis(options.redis_url)
         measures = Measures(f"lane/{options.lane_id}")
         traces = open_traces(measures)
-        observer = self._observer = LaneObserver(options.lane_id, measures, traces)
+        observer = LaneObserver(options.lane_id, measures, traces)
         calls = Calls(self._translate, call_policy(options), observer.called)
         try:
             with engine.begin() as transaction:
@@ -196,8 +197,13 @@ class Lane:
             )
             living = threading.Thread(target=self._live, args=(committer, calls), name="sign-of-life", daemon=True)
             living.start()
+            observer.turned()
+            self._observer = observer
             with published(measures, options.redis_url):
                 run_main(build(reader, committer, observer, calls, self._stopping, lambda: self._drained(calls)))
+            if self._replaced is None:
+                with engine.begin() as transaction:
+                    release_lane(transaction, options.lane_id, epoch)
         except BytewaxRuntimeError as error:
             raise _cause(error) from error
         else:
@@ -219,7 +225,7 @@ class Lane:
         timer.start()
 
     def alive(self) -> bool:
-        """Whether the dataflow goes on, or has not begun. Where a store is away it ends, rather than stand still."""
+        """Whether the dataflow goes on, or has not begun. A store that is away ends it sooner than this is false."""
         return self._observer is None or time.monotonic() - self._observer.turned_at < WEDGED
 
     def _drained(self, calls: Calls[TranslationRequest, Translation]) -> bool:

@@ -15,6 +15,8 @@ from operators.model import CaptionStatus, Translation, TranslationRequest
 
 LOOK_UP = 5.0
 """Seconds that a call waits for Serve's controller to say where the application is."""
+LOOK_AGAIN = 0.5
+"""The same where it was known, but a call failed: after that the call is tried there all the same."""
 
 Translate = Callable[[TranslationRequest], Awaitable[Translation]]
 
@@ -42,12 +44,13 @@ class _Application:
     def __init__(self, name: str) -> None:
         self._name = name
         self._handle: Any = None
+        self._doubted = False
         self._looking: asyncio.Task[Any] | None = None
 
     async def translate(self, request: TranslationRequest) -> Translation:
         response = None
         try:
-            handle = self._handle or await self._look_up()
+            handle = await self._look_up() if self._handle is None or self._doubted else self._handle
             response = handle.translate.remote(request)
             return await response
         except asyncio.CancelledError:
@@ -58,8 +61,8 @@ class _Application:
         except RayTaskError:
             raise
         except (RayError, RayServeException) as error:
-            if not isinstance(error, BackPressureError):
-                self._handle = None
+            # One of several replicas may be gone, or all of the application: the next call asks.
+            self._doubted = not isinstance(error, BackPressureError)
             raise Unavailable(f"translation: {type(error).__name__}") from error
 
     async def _look_up(self) -> Any:
@@ -67,7 +70,9 @@ class _Application:
         looking = self._looking = self._looking or asyncio.create_task(
             asyncio.to_thread(ray_serve.get_app_handle, self._name)
         )
-        done, _ = await asyncio.wait([looking], timeout=LOOK_UP)
+        done, _ = await asyncio.wait([looking], timeout=LOOK_UP if self._handle is None else LOOK_AGAIN)
+        if not done and self._handle is not None:
+            return self._handle
         if not done:
             raise Unavailable("translation: Serve's controller does not answer")
         if self._looking is looking:
@@ -76,4 +81,5 @@ class _Application:
             self._handle = looking.result()
         except (RayError, RayServeException) as error:
             raise Unavailable(f"translation: {type(error).__name__}") from error
+        self._doubted = False
         return self._handle

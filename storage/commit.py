@@ -33,6 +33,12 @@ def claim_lane(connection: Connection, lane_id: str, pid: int, node: str) -> int
     return int(connection.execute(statement, {"lane": lane_id, "pid": pid, "node": node}).scalar_one())
 
 
+def release_lane(connection: Connection, lane_id: str, epoch: int) -> None:
+    """Say that a lane has stopped, unless another process has it by now."""
+    statement = text("update lanes set state = 'stopped', updated_at = now() where id = :lane and epoch = :epoch")
+    connection.execute(statement, {"lane": lane_id, "epoch": epoch})
+
+
 def commit(
     connection: Connection,
     lane_id: str,

@@ -64,9 +64,11 @@ class EmbeddedStores:
         self._dir = data_dir.absolute()
         self._durable = durable
         self._owner: int | None = None
+        # The ports that somebody was told of: a server that is started again has the same.
+        self._told: dict[str, int] = {}
 
     def start(self) -> StoreUrls:
-        """Start both servers, or find them running, and wait until they answer.
+        """Start both servers, or find them running, and wait until they answer. Called again, it starts those that ended.
 
         Raises:
             SetupFailed: says what and what to do, with the end of the server's log.
@@ -82,7 +84,7 @@ class EmbeddedStores:
             owner = try_lock(self._dir / "owner.lock")
             try:
                 postgres, valkey = self._servers()
-                ports = self._ports()
+                ports = self._ports() | self._told
                 for server in (valkey, postgres):
                     ports[server.name] = self._run(server, ports)
             except BaseException:
@@ -91,6 +93,7 @@ class EmbeddedStores:
                     os.close(owner)
                 raise
             self._owner = owner if owner is not None else self._owner
+            self._told = ports
         return StoreUrls(postgres=postgres.url(ports["postgres"]), redis=valkey.url(ports["valkey"]))
 
     def running(self) -> bool:
@@ -137,7 +140,7 @@ class EmbeddedStores:
         for attempt in range(1, _ATTEMPTS + 1):
             lock = server.claim()
             if lock is not None:
-                if attempt > 1 or not _is_free(ports.get(server.name, 0)):
+                if server.name not in self._told and (attempt > 1 or not _is_free(ports.get(server.name, 0))):
                     ports = ports | {server.name: _free_port()}
                 # Written first: whoever comes after a crash must know where the server would answer.
                 self._write("ports.json", json.dumps(ports))

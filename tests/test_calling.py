@@ -70,12 +70,12 @@ def test_a_full_operator_owes_at_once_and_lets_the_stream_go_on() -> None:
 
 def test_a_key_that_is_full_owes_and_others_go_on() -> None:
     batches = [[Request("k", "0"), Request("k", "1"), Request("j", "2"), Request("k", "3")]]
-    outcomes = run(batches, hang, capacity_per_key=2, deadline=0.3)
+    outcomes = run(batches, hang, capacity_per_group=2, deadline=0.3)
     assert [(o.request.about, o.reason) for o in outcomes[:1]] == [("3", "capacity")]
     assert {(o.request.about, o.reason) for o in outcomes[1:]} == {(about, "deadline") for about in "012"}
 
 
-@pytest.mark.parametrize("bounds", [{"capacity": 4}, {"capacity": None, "capacity_per_key": 4}])
+@pytest.mark.parametrize("bounds", [{"capacity": 4}, {"capacity": None, "capacity_per_group": 4}])
 def test_a_full_operator_that_waits_holds_its_source_back(bounds: dict[str, int | None]) -> None:
     async def first_is_slow(request: Request) -> str:
         # All behind it are done soon, and wait for it: they must count.
@@ -102,7 +102,7 @@ def test_a_full_operator_that_owes_holds_no_more_than_its_capacity_of_a_huge_sou
 
 
 @pytest.mark.parametrize(
-    "bad", [{"in_flight": 0}, {"in_flight_per_key": 0}, {"capacity": 0}, {"capacity_per_key": -1}, {"deadline": 0.0}]
+    "bad", [{"in_flight": 0}, {"in_flight_per_key": 0}, {"capacity": 0}, {"capacity_per_group": -1}, {"deadline": 0.0}]
 )
 def test_a_policy_that_allows_nothing_is_refused(bad: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=f"^{next(iter(bad))}: must be"):

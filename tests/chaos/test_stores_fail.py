@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from cluster.keeping import keep_running
 from storage.servers import PostgresServer, ValkeyServer
 from tests.chaos.checks import assert_as_undisturbed, assert_sound
 from tests.chaos.outcome import Outcome
@@ -149,6 +150,8 @@ def small_disk(open_folder: Path) -> Iterator[Path]:
 def test_no_space_for_the_stores(undisturbed: Outcome, small_disk: Path, report: Report) -> None:
     with Scene(small_disk.parent, _speech(), BEFORE + LONG + 2) as scene:
         _sent(scene)
+        # A server that gives up on its disk is started again, as `parley up` does.
+        stop = keep_running(scene.stores)
         ballast = small_disk / "ballast"
         with ballast.open("wb", buffering=0) as file, suppress(OSError):
             while file.write(bytes(4096)):
@@ -156,9 +159,9 @@ def test_no_space_for_the_stores(undisturbed: Outcome, small_disk: Path, report:
         time.sleep(LONG)
         refusals = scene.feed.refusals["Unavailable"]
         ballast.unlink()
-        scene.stores.start()  # A server that gave up on its disk is started again, as `parley up` does.
         scene.healed()
         outcome, recovery = scene.finish()
+        stop()
     report(scene.row("no space for the stores", outcome, recovery, {"refusals": refusals}))
     assert_as_undisturbed(scene, outcome, recovery, undisturbed)
     assert refusals > 0
