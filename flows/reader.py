@@ -224,19 +224,19 @@ class LaneReader:
         if _is_done(entry, *self._finished.get(entry.meeting_id, (0, 0))):
             return
         row = self._look_up([entry.meeting_id]).get(entry.meeting_id)
-        arrival = isinstance(entry.payload, Moved) and entry.payload.lane == self._lane_id
-        if arrival and row is not None and _is_done(entry, row.n, row.moves) and self._is_mine(row):
-            # Its lane let go of it between this one's start and now.
+        done = row is None or _is_done(entry, row.n, row.moves)
+        if row is not None and done and self._is_mine(row) and entry.meeting_id not in self._failed:
+            # Another lane let go of it between this one's start and now: what led there lies in this log, and was passed.
             yield self._restore(row)
             return
-        if row is None or _is_done(entry, row.n, row.moves):
+        if row is None or done:
             # A lane that starts again reads past meetings that ended or left meanwhile: theirs is done.
             if len(self._finished) >= FINISHED:
                 self._finished.clear()
             self._finished[entry.meeting_id] = (MAX_INSTANT, MAX_INSTANT) if row is None else (row.n, row.moves)
             return
         match entry.payload:
-            case Moved(move=move) if arrival:
+            case Moved(move=move, lane=lane) if lane == self._lane_id:
                 self._arriving[entry.meeting_id] = (log_id, move)
             case Moved():
                 # It had timed out: there is nothing to take along.

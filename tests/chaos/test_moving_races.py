@@ -121,6 +121,34 @@ async def test_a_lane_that_dies_between_a_tick_and_the_entry_after_it_reads_that
     assert entries == [3]
 
 
+async def test_a_lane_that_starts_while_a_meeting_comes_back_takes_it_up_where_it_first_meets_it(
+    meetings: Meetings, aengine: AsyncEngine, engine: Engine, redis_sync: redis.Redis, postgres_url: str, redis_url: str
+) -> None:
+    meeting_id, lane, other = await begin(meetings, aengine, engine)
+    await feed(meetings, meeting_id, [said(1, "a", "Ann", "One.", 0.0, 1.0, 1.0)])
+    await meetings.move("default", meeting_id, other)
+    giving, taking = Slow(engine, redis_sync, lane), Slow(engine, redis_sync, other)
+    giving.read()
+    giving.commit()
+    taking.read()
+    taking.commit()
+    # It starts again where it had seen nothing; the meeting is not its own at that moment.
+    again = Slow(engine, redis_sync, lane)
+    await meetings.move("default", meeting_id, lane)
+    taking.read()
+    taking.commit()
+    await feed(meetings, meeting_id, [said(2, "b", "Ann", "Two.", 9.0, 10.0, 10.0)])
+    # So it first meets it at the entry by which it had left.
+    again.read()
+    again.commit()
+    await meetings.move("default", meeting_id, other)
+    await feed(meetings, meeting_id, [said(3, "c", "Ann", "Three.", 18.0, 19.0, 19.0), ending(30.0)])
+    with running(postgres_url, redis_url, lane), running(postgres_url, redis_url, other):
+        await until(over_and_paid(engine, meeting_id))
+    assert texts(engine, meeting_id) == ["One.", "Two.", "Three."]
+    assert rows(engine, "select 1 from dead_letters") == []
+
+
 async def test_a_lane_keeps_what_a_meeting_that_had_timed_out_says_in_it(
     meetings: Meetings, aengine: AsyncEngine, engine: Engine, redis_sync: redis.Redis, postgres_url: str, redis_url: str
 ) -> None:
