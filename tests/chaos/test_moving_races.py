@@ -144,7 +144,7 @@ async def test_a_lane_that_starts_while_a_meeting_comes_back_takes_it_up_where_i
     await meetings.move("default", meeting_id, other)
     await feed(meetings, meeting_id, [said(3, "c", "Ann", "Three.", 18.0, 19.0, 19.0), ending(30.0)])
     with running(postgres_url, redis_url, lane), running(postgres_url, redis_url, other):
-        await until(over_and_paid(engine, meeting_id))
+        await until(partial(over, engine, meeting_id))
     assert texts(engine, meeting_id) == ["One.", "Two.", "Three."]
     assert rows(engine, "select 1 from dead_letters") == []
 
