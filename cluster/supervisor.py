@@ -147,9 +147,9 @@ class Supervisor:
 
     def _died(self, charge: Charge, error: Exception) -> None:
         now = time.monotonic()
-        # It takes a while to find out that a process hangs: doing so again and again is a crash loop as well.
-        each = self._silence + ASK if isinstance(error, Hung) else 0.0
-        while charge.deaths and charge.deaths[0] < now - LOOP_SECONDS - LOOP_DEATHS * each:
+        # It takes most of a minute to find out that a process hangs: doing so again and again is a crash loop as well.
+        window = LOOP_SECONDS * (LOOP_DEATHS if isinstance(error, Hung) else 1)
+        while charge.deaths and charge.deaths[0] < now - window:
             charge.deaths.popleft()
         charge.deaths.append(now)
         wait = min(LAST_WAIT, FIRST_WAIT * 2 ** (len(charge.deaths) - 1))
