@@ -70,6 +70,8 @@ def commit(
     locked = LockedMeetings(connection, meetings | {d.meeting_id for d in dead if _is_id(d.meeting_id)})
     for change in changes:
         locked.check_owner(change.meeting_id, lane_id)
+        if change.moved and change.state is None and change.ended_at is None:
+            locked.check_over(change.meeting_id)
     for change in changes:
         for status in change.statuses if change.ended_at is None else change.statuses[:-1]:
             locked.event(change.meeting_id, "status", status)

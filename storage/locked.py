@@ -13,7 +13,7 @@ import orjson
 from sqlalchemy import Connection, text
 
 from operators.errors import Fenced
-from storage.records import PLAIN_COUNTERS, Event, EventKind
+from storage.records import OPEN_STATUSES, PLAIN_COUNTERS, Event, EventKind
 
 
 class LockedMeetings:
@@ -57,6 +57,15 @@ class LockedMeetings:
         """
         if self._lane[meeting_id] != lane_id:
             raise Fenced(f"meeting {meeting_id} is on lane {self._lane[meeting_id]}, not on {lane_id}")
+
+    def check_over(self, meeting_id: str) -> None:
+        """Only a meeting that does not go on may move without a state: it would be lost otherwise.
+
+        Raises:
+            Fenced: it goes on. Its lane, which lost sight of it, starts again and takes it up.
+        """
+        if self._status[meeting_id] in OPEN_STATUSES:
+            raise Fenced(f"meeting {meeting_id} goes on, and its lane lost sight of it")
 
     def event(self, meeting_id: str, kind: EventKind, payload: dict[str, Any]) -> None:
         """A live event, which takes the meeting's next `seq`."""

@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+import pytest
+
+from operators.errors import Fenced
 from operators.model import CaptionStatus, Translation, TranslationRequest
 from storage.changes import Answer, DeadLetter, MeetingChange
 from storage.commit import claim_lane, commit, pay
@@ -50,6 +53,18 @@ class Lane:
         letters = [DeadLetter(f"{self.n}-{k}", "late: x", {}, "default", self.meeting) for k in range(dead)]
         with self.stage.engine.begin() as connection:
             return commit(connection, "live-1", self.epoch, changes, answers or [], letters, patience=60)
+
+
+async def test_a_meeting_that_goes_on_does_not_move_without_its_state(stage: Stage) -> None:
+    meeting = await stage.begin()
+    lane = Lane(stage, meeting)
+    change = lane.change()
+    change.moved = ("live-2", 1)
+    with pytest.raises(Fenced, match="lost sight of it"):
+        lane.commit(change)
+    assert rows(stage.engine, "select lane_id, status, n from meetings where id = :id", id=UUID(meeting)) == [
+        ("live-1", "live", 1)
+    ]
 
 
 async def test_trouble_is_told_once_a_transaction(stage: Stage) -> None:
