@@ -112,9 +112,15 @@ class Flow:
         claim = self._engine.connect()
         if self._session is not None:
             # What a network cut off may live on at the server, and hold the lock. Its number alone may be somebody else's by now.
-            session = "select pg_terminate_backend(pid, 5000) from pg_stat_activity where pid = :pid and backend_start = :since"
-            claim.execute(text(session), dict(zip(("pid", "since"), self._session, strict=True)))
-        taken, *session = claim.execute(
+            pid, since = self._session
+            claim.execute(
+                text(
+                    "select pg_terminate_backend(pid, 5000) from pg_stat_activity"
+                    " where pid = :pid and backend_start = :since"
+                ),
+                {"pid": pid, "since": since},
+            )
+        taken, pid, since = claim.execute(
             text(
                 "select pg_try_advisory_lock(hashtext('parley.flow')), pid, backend_start from pg_stat_activity"
                 " where pid = pg_backend_pid()"
@@ -122,7 +128,7 @@ class Flow:
         ).one()
         claim.commit()
         if taken:
-            self._claim, self._session = claim, (session[0], session[1])
+            self._claim, self._session = claim, (pid, since)
         else:
             claim.close()
         return bool(taken)
