@@ -104,6 +104,18 @@ async def test_a_server_that_is_away_is_asked_again_later() -> None:
     await engine.close()
 
 
+async def test_a_server_that_goes_away_later_makes_no_replica_sick() -> None:
+    with openai_server() as (url, asked):
+        engine = OpenAiEngine(url, MODEL, KEY)
+        await engine.check_health()
+        await engine.check_health()
+        assert len(asked.bodies) == 1
+    with pytest.raises(Unavailable):
+        await whole(engine.generate(prompt("Yes.")))
+    await engine.check_health()
+    await engine.close()
+
+
 async def test_many_at_once_share_no_answers(server: Server) -> None:
     engine = OpenAiEngine(server[0], MODEL, KEY)
     answers = await asyncio.gather(*(whole(engine.generate(prompt(f"number {n}"))) for n in range(200)))

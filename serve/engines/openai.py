@@ -34,6 +34,7 @@ class OpenAiEngine:
     def __init__(self, url: str, model: str, key: str | None = None, body: Mapping[str, Any] | None = None) -> None:
         self.version = model
         self._body = dict(body or {})
+        self._answered = False
         # Whoever asks retries, within a deadline that this client doesn't know.
         self._client = AsyncOpenAI(base_url=url, api_key=key or "none", timeout=_TIMEOUT, max_retries=0)
 
@@ -78,17 +79,23 @@ class OpenAiEngine:
             raise Unavailable("the model's server broke off in the middle of an answer")
         if finish not in _FINISH:
             raise Unanswerable(f"the model's server gave the answer up: {finish}")
+        self._answered = True
         seconds = time.monotonic() - began
         yield Generation(
             text, self.version, "stop" if finish == "stop" else "length", *usage, first or seconds, seconds
         )
 
     async def check_health(self) -> None:
-        """Have the server generate a token.
+        """Have the server generate a token, until it has answered once.
+
+        From then on the engine is sound, wherever the server is: another replica would not bring that back, and it may be
+        paid by the token.
 
         Raises:
-            Unavailable: it doesn't.
+            Unavailable: it never did.
         """
+        if self._answered:
+            return
         try:
             await whole(self.generate(_TOKEN))
         except Unanswerable as error:
