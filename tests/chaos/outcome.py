@@ -8,10 +8,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
 from tests.chaos.recordings import TARGET
-from tests.lanes import rows
 
 # "id" begins with the ordinal of an entry, so it is the same in every run; the meeting's own id is not.
 SENTENCES = (
@@ -110,14 +109,13 @@ class Outcome:
 
 
 def read(engine: Engine) -> Outcome:
-    """Read everything that is stored."""
+    """Read everything that is stored, as it is at one moment: what was refused is still being counted."""
+    with engine.connect().execution_options(isolation_level="REPEATABLE READ") as snapshot:
+        meetings, sentences, captions, told, owed = (
+            [tuple(row) for row in snapshot.execute(text(query))]
+            for query in (MEETINGS, SENTENCES, CAPTIONS, EVENTS, OWED)
+        )
     events: dict[str, list[tuple[int, str, dict[str, Any]]]] = {}
-    for title, *event in rows(engine, EVENTS):
+    for title, *event in told:
         events.setdefault(title, []).append((event[0], event[1], event[2]))
-    return Outcome(
-        {row[0]: Meeting(*row) for row in rows(engine, MEETINGS)},
-        rows(engine, SENTENCES),
-        rows(engine, CAPTIONS),
-        events,
-        rows(engine, OWED)[0][0],
-    )
+    return Outcome({row[0]: Meeting(*row) for row in meetings}, sentences, captions, events, owed[0][0])
