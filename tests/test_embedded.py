@@ -132,11 +132,16 @@ def test_a_server_whose_port_is_taken_meanwhile_waits_for_it(kept: StoreUrls) ->
     write(kept, "kept")
     port = urlsplit(kept.redis).port
     assert port is not None
-    ended(pids(kept)[1])
-    with socket.socket() as other:
-        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        other.bind(("127.0.0.1", port))
-        other.listen()
+    other = None
+    while other is None:
+        eventually(lambda: written(kept))
+        ended(pids(kept)[1])
+        try:
+            other = socket.create_server(("127.0.0.1", port))
+        except OSError:
+            # It was started again at that very moment.
+            continue
+    with other:
         # Several tries of it fail.
         time.sleep(4)
     assert eventually(lambda: written(kept)) == ["kept"]
