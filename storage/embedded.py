@@ -140,11 +140,11 @@ class EmbeddedStores:
         for attempt in range(1, _ATTEMPTS + 1):
             lock = server.claim()
             if lock is not None:
-                if server.name not in self._told and (attempt > 1 or not _is_free(ports.get(server.name, 0))):
-                    ports = ports | {server.name: _free_port()}
-                # Written first: whoever comes after a crash must know where the server would answer.
-                self._write("ports.json", json.dumps(ports))
                 try:
+                    if server.name not in self._told and (attempt > 1 or not _is_free(ports.get(server.name, 0))):
+                        ports = ports | {server.name: _free_port()}
+                    # Written first: whoever comes after a crash must know where the server would answer.
+                    self._write("ports.json", json.dumps(ports))
                     server.launch(ports[server.name], lock)
                 finally:
                     os.close(lock)

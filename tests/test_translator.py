@@ -38,7 +38,7 @@ class Echo:
 
 
 def deploy() -> None:
-    ray_serve.run(Echo.bind(), name=APP)
+    ray_serve.run(Echo.bind(), name=APP, route_prefix=None)
 
 
 @pytest.fixture
@@ -116,7 +116,7 @@ async def test_a_replica_that_dies_while_the_controller_is_away_leaves_the_other
     ray_cluster: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(translator_module, "LOOK_UP", 1.0)
-    ray_serve.run(Echo.options(num_replicas=2).bind(), name=APP)
+    ray_serve.run(Echo.options(num_replicas=2).bind(), name=APP, route_prefix=None)
     translate = translator(APP)
     replicas: set[str | None] = set()
     while len(replicas) < 2:

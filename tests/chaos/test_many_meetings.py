@@ -203,7 +203,7 @@ async def test_a_lane_forgets_meetings_that_are_over(
         await until(lambda: len(rows(engine, "select 1 from dead_letters")) == 50)
         await until(lambda: redis_sync.xlen(keys.lane(LANE)) < 50)
         reader, committer = made
-        assert (reader._meetings, reader._waiting, reader._arriving, reader._bare, reader._handed) == (
+        assert (reader._meetings, reader._waiting, reader._arriving, reader._come, reader._handed) == (
             {},
             [],
             {},

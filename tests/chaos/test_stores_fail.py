@@ -8,7 +8,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -148,10 +148,10 @@ def small_disk(open_folder: Path) -> Iterator[Path]:
 
 
 def test_no_space_for_the_stores(undisturbed: Outcome, small_disk: Path, report: Report) -> None:
-    with Scene(small_disk.parent, _speech(), BEFORE + LONG + 2) as scene:
+    with Scene(small_disk.parent, _speech(), BEFORE + LONG + 2) as scene, ExitStack() as stack:
         _sent(scene)
         # A server that gives up on its disk is started again, as `parley up` does.
-        stop = keep_running(scene.stores)
+        stack.callback(keep_running(scene.stores))
         ballast = small_disk / "ballast"
         with ballast.open("wb", buffering=0) as file, suppress(OSError):
             while file.write(bytes(4096)):
@@ -161,7 +161,6 @@ def test_no_space_for_the_stores(undisturbed: Outcome, small_disk: Path, report:
         ballast.unlink()
         scene.healed()
         outcome, recovery = scene.finish()
-        stop()
     report(scene.row("no space for the stores", outcome, recovery, {"refusals": refusals}))
     assert_as_undisturbed(scene, outcome, recovery, undisturbed)
     assert refusals > 0
