@@ -150,7 +150,7 @@ class Scene:
             at, marks = self._healed
             self.until(lambda: self._caught_up(marks))
             recovery = time.monotonic() - at
-        self.until(lambda: self.feed.done)
+        self.until(lambda: self.feed.done, self._seconds + PATIENCE)
         self.until(self._over)
         self.until(self._published)
         return read(self.engine), recovery
