@@ -175,6 +175,7 @@ class Flow:
     def _let_go(self) -> None:
         if self._claim is not None:
             self._claim.close()
+            self._claim = None
         if self._engine is not None:
             self._engine.dispose()
         if self._redis is not None:
@@ -204,9 +205,9 @@ class Flow:
             self._find_lanes()
         elif not self._replaced:
             # While Postgres was away, somebody started another. That one's lanes fence these off: they only get in its way.
-            self._replaced = True
             log.error("another Parley runs its lanes on this database: these wait until it ends")
             self._supervisor.stop()
+            self._replaced = True
 
     def _find_lanes(self) -> None:
         """Take charge of lanes that were added."""

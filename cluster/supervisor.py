@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -117,7 +118,8 @@ class Supervisor:
         except Exception as error:  # noqa: BLE001 - whatever it died of, it is started again and the death is counted
             failure = error
         # First: what hangs still holds its part of a node.
-        ray.kill(actor)
+        with suppress(RayError):
+            ray.kill(actor)
         if failure is not None:
             self._died(charge, failure)
         if failure is None or charge.stop_by is not None:

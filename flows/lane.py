@@ -108,7 +108,8 @@ def call_policy(options: LaneOptions) -> CallPolicy[TranslationRequest]:
         key=lambda request: f"{request.meeting_id}/{request.language}",
         same=lambda request: request.sentence_id,
         in_flight=options.in_flight,
-        # A lane that serves live meetings keeps turns and room free for all of them, however much one says at once.
+        # A lane that serves live meetings keeps turns free for other languages, and room for other meetings, however much
+        # is said at once.
         in_flight_per_key=max(4, options.in_flight // 4) if options.kind == "live" else None,
         capacity=options.capacity,
         capacity_per_group=max(1, options.capacity // 2) if options.kind == "live" else None,

@@ -331,7 +331,9 @@ class LaneReader:
 
     def _settle(self, meeting_id: str, come: _Come) -> None:
         # Two threads come here, each after it has set what the other may be waiting for.
-        if come.last is not None and come.committed is not None and order(come.committed) >= order(come.last):
+        whole = come.last is not None and come.committed is not None and order(come.committed) >= order(come.last)
+        # It may have left and come back meanwhile.
+        if whole and self._come.get(meeting_id) is come:
             self._come.pop(meeting_id, None)
 
     def _is_mine(self, row: Row[Any]) -> bool:

@@ -62,7 +62,7 @@ class _Application:
             raise
         except (RayError, RayServeException) as error:
             # One of several replicas may be gone, or all of the application: the next call asks.
-            self._doubted = not isinstance(error, BackPressureError)
+            self._doubted = self._doubted or not isinstance(error, BackPressureError)
             raise Unavailable(f"translation: {type(error).__name__}") from error
 
     async def _look_up(self) -> Any:

@@ -119,6 +119,7 @@ class EmbeddedStores:
             finally:
                 os.close(self._owner)
                 self._owner = None
+                self._told = {}
 
     def __enter__(self) -> StoreUrls:
         return self.start()

@@ -28,7 +28,7 @@ class LockedMeetings:
         self._connection = connection
         rows = connection.execute(
             text(
-                "select id, team_id, lane_id, status, seq, counters from meetings where id = any(:ids)"
+                "select id, team_id, lane_id, status, seq, counters, state is not null as stands from meetings where id = any(:ids)"
                 " order by id for update"
             ),
             {"ids": [UUID(m) for m in meeting_ids]},
@@ -40,7 +40,10 @@ class LockedMeetings:
         self._status: dict[str, str] = {}
         self._troubled: set[str] = set()
         self._paused: set[str] = set()
+        self._stands: set[str] = set()
         for row in rows:
+            if row.stands:
+                self._stands.add(str(row.id))
             if row.status == "paused":
                 self._paused.add(str(row.id))
             self._status[str(row.id)] = row.status
@@ -62,9 +65,9 @@ class LockedMeetings:
         """Only a meeting that does not go on may move without a state: it would be lost otherwise.
 
         Raises:
-            Fenced: it goes on. Its lane, which lost sight of it, starts again and takes it up.
+            Fenced: it goes on, from the state in its row. Its lane, which lost sight of it, starts again and takes it up.
         """
-        if self._status[meeting_id] in OPEN_STATUSES:
+        if self._status[meeting_id] in OPEN_STATUSES and meeting_id in self._stands:
             raise Fenced(f"meeting {meeting_id} goes on, and its lane lost sight of it")
 
     def event(self, meeting_id: str, kind: EventKind, payload: dict[str, Any]) -> None:

@@ -1,7 +1,7 @@
 """A small server that keeps to OpenAI's Chat Completions contract, streamed, as far as an engine sees it.
 
 It says the words of the last message back, one a piece, unless that begins with `status 429 [seconds]`, or holds `break-off`,
-`fail` or `filter`: there it does so.
+`fail`, `filter` or `send:0`: there it does so.
 """
 
 from __future__ import annotations
@@ -20,6 +20,13 @@ from tests.serving import serving_app
 
 PAUSE = 0.002
 """Seconds that a piece takes."""
+MALFORMED = (
+    'data: {"id": "chatcmpl-1", "choices": [{"index"\n\n',
+    'data: {"choices": [{"index": 0, "delta": {"content": ["no", "text"]}}]}\n\n',
+    "data: null\n\n",
+    'data: "no chunk"\n\n',
+)
+"""What overloaded gateways send in the middle of a stream; for the word `send:` and its number."""
 LONGEST = 4_000
 """Words of a question that are too many for the model."""
 MODEL = "echo-1"
@@ -83,6 +90,9 @@ async def _stream(asked: Asked, body: dict[str, Any], words: list[str]) -> Async
                 return
             if word == "fail":
                 yield f"data: {json.dumps({'error': {'message': 'as asked', 'code': 500}})}\n\n"
+                return
+            if word.startswith("send:"):
+                yield MALFORMED[int(word[5:])]
                 return
             if word == "filter":
                 finish = "content_filter"

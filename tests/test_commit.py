@@ -59,11 +59,14 @@ async def test_a_meeting_that_goes_on_does_not_move_without_its_state(stage: Sta
     meeting = await stage.begin()
     lane = Lane(stage, meeting)
     change = lane.change()
+    change.state = "{}"
+    lane.commit(change)
+    change = lane.change()
     change.moved = ("live-2", 1)
     with pytest.raises(Fenced, match="lost sight of it"):
         lane.commit(change)
     assert rows(stage.engine, "select lane_id, status, n from meetings where id = :id", id=UUID(meeting)) == [
-        ("live-1", "live", 1)
+        ("live-1", "live", 2)
     ]
 
 

@@ -18,7 +18,7 @@ from serve.engines.engine import Generation, Message, Prompt, Unanswerable, whol
 from serve.engines.openai import OpenAiEngine
 from serve.options import TranslationOptions
 from serve.translation import TranslationService
-from tests.openai_server import KEY, MODEL, Asked, openai_server
+from tests.openai_server import KEY, MALFORMED, MODEL, Asked, openai_server
 
 Server = tuple[str, Asked]
 
@@ -57,8 +57,8 @@ async def test_it_is_sent_the_prompt_and_what_is_to_go_along(server: Server) -> 
 @pytest.mark.parametrize(
     ("said", "kind", "words", "wait"),
     [
-        ("status 400", Unanswerable, "refuses this question: 400", None),
-        ("status 422", Unanswerable, "refuses this question: 422", None),
+        ("status 413", Unanswerable, "refuses this question: 413", None),
+        ("status 400", Unavailable, "answers 400", None),
         ("status 401", Unavailable, "refuses the key: PARLEY_TRANSLATION_KEY", None),
         ("status 404", Unavailable, "PARLEY_TRANSLATION_URL", None),
         ("status 429 7", Unavailable, "answers 429", 7.0),
@@ -67,6 +67,7 @@ async def test_it_is_sent_the_prompt_and_what_is_to_go_along(server: Server) -> 
         ("status 500", Unavailable, "answers 500", None),
         ("We break-off here", Unavailable, "broke off", None),
         ("We fail here", Unavailable, "APIError", None),
+        *((f"We send:{k} here", Unavailable, "sent no answer", None) for k in range(len(MALFORMED))),
         ("We filter here", Unanswerable, "content_filter", None),
     ],
 )
@@ -81,6 +82,15 @@ async def test_a_refusal_is_for_good_only_where_the_question_is_at_fault(
     if isinstance(caught.value, Unavailable):
         assert caught.value.wait == wait
     # The next one is answered as ever.
+    assert (await whole(engine.generate(prompt("Yes.")))).text == "Yes."
+    await engine.close()
+
+
+async def test_a_server_here_is_asked_past_the_environment_s_proxy_and_a_key_s_newline_is_none_of_it(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{free_port()}")
+    engine = OpenAiEngine(server[0], MODEL, f"{KEY}\n")
     assert (await whole(engine.generate(prompt("Yes.")))).text == "Yes."
     await engine.close()
 
@@ -144,7 +154,10 @@ async def test_the_service_translates_by_it_and_refuses_what_is_no_translation(s
     [
         ({}, "PARLEY_TRANSLATION_URL, such as"),
         ({"translation_url": "http://127.0.0.1:1/v1"}, "and PARLEY_TRANSLATION_MODEL"),
-        ({"translation_url": "127.0.0.1:1/v1", "translation_model": "m"}, "must begin with http"),
+        *(
+            ({"translation_url": url, "translation_model": "m"}, "must begin with http")
+            for url in ("127.0.0.1:1/v1", "http://[::1/v1", "http://h:99999/v1", "http://a b/v1", "ftp://h/v1")
+        ),
     ],
 )
 def test_a_server_that_is_not_named_whole_is_refused(given: dict[str, str], words: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -77,8 +78,14 @@ def model_problem(model: str) -> str | None:
 
 def url_problem(url: str) -> str | None:
     """What is wrong with the address of a server's API, in words; None if nothing is. It is not in them: it may hold a key."""
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    try:
+        parts = urlsplit(url)
+        whole = (
+            parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0 and not re.search(r"\s", url)
+        )
+    except ValueError:
+        whole = False
+    if not whole:
         return "must begin with http:// or https:// and name a host, as http://127.0.0.1:11434/v1 does"
     return None
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import AsyncGenerator, Mapping
 from typing import Any, cast
+from urllib.parse import urlsplit
 
 import openai
-from openai import AsyncOpenAI, Timeout
+from openai import AsyncOpenAI, DefaultAsyncHttpxClient, Timeout
 from openai.types.chat import ChatCompletionMessageParam
 
 from operators.errors import Unavailable
@@ -17,6 +19,11 @@ _TOKEN = Prompt((Message("user", "OK?"),), max_tokens=1)
 _TIMEOUT = Timeout(connect=5.0, read=30.0, write=10.0, pool=None)
 """Seconds. A server that says nothing for as long as it may be read has lost the question: whoever asks may ask again."""
 _FINISH = {"stop", "length"}
+_HERE = {"127.0.0.1", "localhost", "::1"}
+_FOR_GOOD = re.compile(
+    r"context.?length|context.?window|too long|too large|maximum.{0,20}tokens|content.?(?:filter|policy)", re.I
+)
+"""How servers say that a question is too much for the model, or that they don't answer such: each says 400 to it."""
 
 
 class OpenAiEngine:
@@ -36,7 +43,14 @@ class OpenAiEngine:
         self._body = dict(body or {})
         self._answered = False
         # Whoever asks retries, within a deadline that this client doesn't know.
-        self._client = AsyncOpenAI(base_url=url, api_key=key or "none", timeout=_TIMEOUT, max_retries=0)
+        self._client = AsyncOpenAI(
+            base_url=url,
+            api_key=(key or "").strip() or "none",
+            timeout=_TIMEOUT,
+            max_retries=0,
+            # Past any proxy that the environment names where the server is on this machine: that is for the world outside.
+            http_client=DefaultAsyncHttpxClient(trust_env=urlsplit(url).hostname not in _HERE),
+        )
 
     async def generate(self, question: Prompt) -> AsyncGenerator[str | Generation]:
         """Answer a prompt. Cancelled or closed early, the connection is cut, which servers take for the end of it.
@@ -64,7 +78,7 @@ class OpenAiEngine:
                     if chunk.usage is not None:
                         usage = chunk.usage.prompt_tokens, chunk.usage.completion_tokens
                     # The last one, with the usage, has no choice; some servers begin with one that has none, too.
-                    for choice in chunk.choices:
+                    for choice in chunk.choices or ():
                         finish = choice.finish_reason or finish
                         if piece := choice.delta.content:
                             first = first or time.monotonic() - began
@@ -75,6 +89,9 @@ class OpenAiEngine:
             raise _refused(error) from None
         except openai.APIError as error:
             raise Unavailable(f"the model's server: {type(error).__name__}") from None
+        except (ValueError, TypeError, AttributeError) as error:
+            # It sent something else than the contract says: the client takes all for a part of an answer.
+            raise Unavailable(f"the model's server sent no answer: {type(error).__name__}") from None
         if finish is None:
             raise Unavailable("the model's server broke off in the middle of an answer")
         if finish not in _FINISH:
@@ -109,7 +126,7 @@ class OpenAiEngine:
 def _refused(error: openai.APIStatusError) -> Unanswerable | Unavailable:
     """What a status means for the question: whether it is the question's fault, or one that may be mended."""
     status = error.status_code
-    if status in (400, 413, 422):
+    if status == 413 or (status in (400, 422) and _FOR_GOOD.search(f"{error.code} {error.message}")):
         return Unanswerable(f"the model's server refuses this question: {status}")
     if status in (401, 403):
         return Unavailable("the model's server refuses the key: PARLEY_TRANSLATION_KEY")

@@ -361,12 +361,16 @@ def test_a_flow_whose_redis_comes_later_is_not_in_its_own_way(
     postgres_url: str, redis_url: str, redis_sync: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(flow_module, "CLAIM_FOR", 0.3)
-    nobody = StoreUrls(postgres_url, "redis://127.0.0.1:1/0")
-    failed = Flow(Settings(), nobody, None)
+    flow = Flow(Settings(), StoreUrls(postgres_url, "redis://127.0.0.1:1/0"), None)
     with pytest.raises(RedisConnectionError):
-        failed.prepare()
-    later = Flow(Settings(), StoreUrls(postgres_url, redis_url), None)
+        flow.prepare()
+    flow._urls = StoreUrls(postgres_url, redis_url)
     try:
-        later.prepare()
+        flow.prepare()
     finally:
-        later.stop()
+        flow.stop()
+    other = Flow(Settings(), StoreUrls(postgres_url, redis_url), None)
+    try:
+        other.prepare()
+    finally:
+        other.stop()
