@@ -10,7 +10,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -26,7 +26,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from flows.calls import CallPolicy, Calls, call
 from flows.envelope import Envelope
-from flows.observer import LaneObserver
+from flows.observer import LaneObserver, Translate
 from flows.reader import LaneReader, read_positions
 from flows.sink import CommitSink, Committer
 from flows.source import LaneSource
@@ -48,7 +48,6 @@ DRAIN = 5.0
 WEDGED = 30.0
 """Seconds without a turn of its dataflow after which a lane no longer says that it lives."""
 
-Translate = Callable[[TranslationRequest], Awaitable[Translation]]
 log = structlog.get_logger(__name__)
 
 
@@ -202,9 +201,8 @@ class Lane:
             self._observer = observer
             with published(measures, options.redis_url):
                 run_main(build(reader, committer, observer, calls, self._stopping, lambda: self._drained(calls)))
-            if self._replaced is None:
-                with engine.begin() as transaction:
-                    release_lane(transaction, options.lane_id, epoch)
+            with engine.begin() as transaction:
+                release_lane(transaction, options.lane_id, epoch)
         except BytewaxRuntimeError as error:
             raise _cause(error) from error
         else:

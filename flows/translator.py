@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 from ray import serve as ray_serve
 from ray.exceptions import RayError, RayTaskError
 from ray.serve.exceptions import BackPressureError, RayServeException
 
+from flows.observer import Translate
 from operators.errors import Unavailable
 from operators.model import CaptionStatus, Translation, TranslationRequest
 
@@ -17,8 +17,6 @@ LOOK_UP = 5.0
 """Seconds that a call waits for Serve's controller to say where the application is."""
 LOOK_AGAIN = 0.5
 """The same where it was known, but a call failed: after that the call is tried there all the same."""
-
-Translate = Callable[[TranslationRequest], Awaitable[Translation]]
 
 
 def translator(app: str | None) -> Translate:

@@ -14,7 +14,8 @@ from ray import serve as ray_serve
 from ray.exceptions import RayTaskError
 
 from flows import translator as translator_module
-from flows.translator import Translate, translator
+from flows.observer import Translate
+from flows.translator import translator
 from operators.errors import Unavailable
 from operators.model import CaptionStatus, Translation, TranslationRequest
 
