@@ -15,7 +15,7 @@ import structlog
 from sqlalchemy import Engine
 
 from operators.errors import Unavailable
-from operators.model import CaptionStatus, Translation, TranslationRequest
+from operators.translation import CaptionStatus, Translation, TranslationRequest
 from storage.changes import Answer
 from storage.commit import pay
 from storage.live import publish_events

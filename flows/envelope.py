@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from operators.model import Item, Sentences, TranslationRequest, Update
+from operators.model import Item, Sentences, Update
+from operators.translation import TranslationRequest
 from storage.changes import DeadLetter
 
 

@@ -33,7 +33,8 @@ from flows.source import LaneSource
 from flows.stage import Stage, run_stage
 from operators import context, dedup, sentences
 from operators.errors import Fenced, Unavailable
-from operators.model import Entry, Tick, Translation, TranslationRequest
+from operators.model import Entry, Tick
+from operators.translation import Translation, TranslationRequest
 from storage.commit import claim_lane, release_lane
 from storage.database import sync_engine, sync_redis
 from storage.log import LogReader, before, order

@@ -10,7 +10,8 @@ from typing import Literal
 
 from flows.calls import Outcome
 from flows.envelope import Envelope
-from operators.model import CaptionStatus, Ended, Entry, Moved, Tick, Translation, TranslationRequest
+from operators.model import Ended, Entry, Moved, Tick
+from operators.translation import CaptionStatus, Translation, TranslationRequest
 from storage.measures import Ended as CallEnded
 from storage.measures import Measures
 from storage.tracing import ROOT, Traces

@@ -27,8 +27,9 @@ from flows.observer import LaneObserver
 from flows.reader import TICKS, LaneReader
 from flows.stage import Stage
 from operators.errors import Fenced
-from operators.model import ConfigChanged, Ended, Entry, Interim, Moved, Started, Tick, Translation, TranslationRequest
+from operators.model import ConfigChanged, Ended, Entry, Interim, Moved, Started, Tick
 from operators.ticks import TickState
+from operators.translation import Translation, TranslationRequest
 from storage.changes import Answer, DeadLetter, MeetingChange
 from storage.commit import advance, commit
 from storage.live import publish_events, publish_interims

@@ -11,7 +11,7 @@ from ray.serve.exceptions import BackPressureError, RayServeException
 
 from flows.observer import Translate
 from operators.errors import Unavailable
-from operators.model import CaptionStatus, Translation, TranslationRequest
+from operators.translation import CaptionStatus, Translation, TranslationRequest
 
 LOOK_UP = 5.0
 """Seconds that a call waits for Serve's controller to say where the application is."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from dataclasses import dataclass, field
 
-from operators.model import MeetingConfig, Sentence, Sentences, TranslationRequest, Update
+from operators.model import MeetingConfig, Sentence, Sentences, Update
+from operators.translation import Quoted, TranslationRequest
 
 SLACK = 10
 """Sentences held beyond those a request takes along: so many may begin before an earlier one settles."""
@@ -75,7 +76,7 @@ def _held(sentence: Sentence) -> Held:
     return Held(sentence.start, *_numbers(sentence.id), sentence.speaker, sentence.text)
 
 
-def _before(sentence: Sentence, held: tuple[Held, ...], count: int) -> tuple[str, ...]:
-    """The last sentences before one, as `speaker: text`."""
+def _before(sentence: Sentence, held: tuple[Held, ...], count: int) -> tuple[Quoted, ...]:
+    """The last sentences before one."""
     end = bisect_left(held, _held(sentence))
-    return tuple(f"{one.speaker}: {one.text}" for one in held[max(end - count, 0) : end])
+    return tuple(Quoted(f"{one.n}.{one.k}", one.speaker, one.text) for one in held[max(end - count, 0) : end])

@@ -97,13 +97,32 @@ class Chunk(Model):
         return end
 
 
+class Term(Model):
+    """An entry of a meeting's glossary.
+
+    `translations` says how the term reads in a language; in one that is not there (nor its base: `pt` speaks for `pt-BR`) it
+    stays as it is where `keep` is set, and is left to the model where it isn't.
+    """
+
+    term: Annotated[str, Field(max_length=MAX_NAME), AfterValidator(_present)]
+    translations: dict[Language, Annotated[str, Field(max_length=MAX_NAME), AfterValidator(_present)]] = {}
+    keep: bool = False
+    case: bool = False
+    """Whether it is meant only as it is written: `IT`, not `it`."""
+
+
 class MeetingConfig(Model):
     """What a meeting's stream is to be turned into. A change takes effect at the `config` entry that carries it."""
 
     source_language: SourceLanguage = "auto"
     target_languages: tuple[Language, ...] = ()
     context_sentences: int = Field(default=3, ge=0, le=20)
-    """How many sentences before the one to translate go along as context."""
+    """How many sentences before the one to translate go along as context, whoever said them."""
+    context_of_speaker: int = Field(default=3, ge=0, le=20)
+    """How many of the same speaker's go along, though others spoke in between."""
+    glossary: Annotated[tuple[Term, ...], Field(max_length=2_000)] = ()
+    style: Annotated[str, Field(max_length=MAX_NAME), AfterValidator(_storable)] = ""
+    """How translations should sound, in words: `formal`, `plain words, for engineers`."""
 
     @field_validator("target_languages")
     @classmethod
@@ -362,52 +381,3 @@ class Sentences:
     retracted: tuple[Retracted, ...] = ()
     settled: tuple[Sentence, ...] = ()
     interims: tuple[Interim, ...] = ()
-
-
-# --- what the models are asked and answer ---
-
-
-@dataclass(frozen=True, slots=True)
-class TranslationRequest:
-    """One sentence to be translated into one language.
-
-    Attributes:
-        source_language: a language tag, or None where it is to be detected.
-        context: the sentences before it, oldest first, as `speaker: text`.
-    """
-
-    team_id: str
-    meeting_id: str
-    sentence_id: str
-    revision: int
-    language: str
-    source_language: str | None
-    text: str
-    context: tuple[str, ...] = ()
-
-
-class CaptionStatus(StrEnum):
-    """How a sentence stands in a language. All but `owed` are final."""
-
-    OWED = "owed"
-    TRANSLATED = "translated"
-    SAME = "same"
-    UNTRANSLATED = "untranslated"
-
-
-@dataclass(frozen=True, slots=True)
-class Translation:
-    """The answer to a request.
-
-    Attributes:
-        status: `translated`, `same` (it is in that language already) or `untranslated` (never will be: see `reason`).
-        text: the translation; the source text for `same`; None for `untranslated`.
-        engine: name and version of what translated it.
-        cached: whether it came from the cache of short utterances.
-    """
-
-    status: CaptionStatus
-    text: str | None
-    engine: str
-    reason: str | None = None
-    cached: bool = False

@@ -16,8 +16,8 @@ from typing import Any, Literal, NamedTuple
 
 from operators.boundaries import joined
 from operators.errors import Invalid
-from operators.model import CaptionStatus
 from operators.subtitles import Cue, Translated, write_srt, write_vtt
+from operators.translation import CaptionStatus
 from storage.records import OPEN_STATUSES, CaptionRecord, MeetingRecord, SentenceRecord
 
 Format = Literal["jsonl", "vtt", "srt", "md"]

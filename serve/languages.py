@@ -97,7 +97,7 @@ class LanguageDetector:
 
         Args:
             text: the utterance.
-            context: the sentences before it, each as `speaker: text`.
+            context: the sentences before it.
             likely: languages (without region) to choose from when in doubt.
 
         Returns:
@@ -110,7 +110,7 @@ class LanguageDetector:
             language, score = self._candidates(text)[0]
             if score >= _CONFIDENT:
                 return language
-        said = [line.partition(": ")[2] or line for line in context]
+        said = list(context)
         candidates = self._candidates(" ".join([*said, text]))
         language, score = candidates[0]
         if score >= _CONFIDENT and (said or language in likely):

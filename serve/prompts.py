@@ -23,7 +23,7 @@ def translation_prompt(utterance: Utterance) -> Prompt:
     The system message depends on the two languages alone; then comes what was said before, and last the one utterance.
     """
     system = _TRANSLATE.format(source=language_name(utterance.source), target=language_name(utterance.target))
-    before = "".join(f"{line}\n" for line in utterance.context)
+    before = "".join(f"{one.speaker}: {one.text}\n" for one in utterance.context)
     said = f"Said before, for context only:\n{before}\n" if before else ""
     return Prompt(
         messages=(Message("system", system), Message("user", f"{said}Translate:\n{utterance.text}")),

@@ -12,7 +12,7 @@ from ray.serve import metrics
 from structlog.contextvars import bound_contextvars
 
 from operators.errors import Unavailable
-from operators.model import CaptionStatus, Translation, TranslationRequest
+from operators.translation import CaptionStatus, Translation, TranslationRequest
 from serve.engines.engine import Generation, TranslationEngine, Unanswerable, Utterance
 from serve.languages import LanguageDetector, base, contradicts, written
 
@@ -132,7 +132,7 @@ class TranslationService:
         if known is not None:
             return Translation(CaptionStatus.TRANSLATED, known, self._label, cached=True)
         try:
-            text = await self._generated(Utterance(request.text, source, request.language, request.context))
+            text = await self._generated(_utterance(request, source))
         except Unanswerable as error:
             return self._untranslated(str(error))
         if not text:
@@ -163,13 +163,28 @@ class TranslationService:
                 self._tokens.inc(tokens, tags={"model": answer.model, "part": part})
 
     def _detect(self, request: TranslationRequest) -> str | None:
-        return self._detector.detect(request.text, request.context, self._engine.sources | {base(request.language)})
+        likely = self._engine.sources | {base(request.language)}
+        return self._detector.detect(request.text, [one.text for one in request.context], likely)
 
     def _same(self, request: TranslationRequest) -> Translation:
         return Translation(CaptionStatus.SAME, request.text, self._label)
 
     def _untranslated(self, reason: str) -> Translation:
         return Translation(CaptionStatus.UNTRANSLATED, None, self._label, reason=reason)
+
+
+def _utterance(request: TranslationRequest, source: str) -> Utterance:
+    return Utterance(
+        text=request.text,
+        source=source,
+        target=request.language,
+        context=request.context,
+        glossary=request.glossary,
+        terms=request.terms,
+        style=request.style,
+        previous=request.previous,
+        draft=request.draft,
+    )
 
 
 class _Recent:

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
-from operators.model import CaptionStatus, TranslationRequest
+from operators.translation import CaptionStatus, TranslationRequest
 from storage.changes import Answer, MeetingChange
 from storage.locked import LockedMeetings, json_rows
 

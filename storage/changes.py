@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from operators.model import MeetingConfig, Retracted, Sentence, Translation, TranslationRequest
+from operators.model import MeetingConfig, Retracted, Sentence
+from operators.translation import Translation, TranslationRequest
 from storage.records import MeetingStatus
 
 

@@ -9,7 +9,8 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
-from operators.model import MeetingConfig, TranslationRequest
+from operators.model import MeetingConfig
+from operators.translation import Quoted, TranslationRequest
 
 # A debt that is due speaks of the sentence as it reads now: its old text is of no use to anybody.
 _RENEW = text(
@@ -27,7 +28,7 @@ _OWED = text(
 )
 _BEFORE = text(
     # Reading order: by start, then by the numbers that an id is made of.
-    "select speaker, text from sentences where meeting_id = :meeting_id and not retracted"
+    "select id, speaker, text from sentences where meeting_id = :meeting_id and not retracted"
     " and (start, string_to_array(id, '.')::bigint[]) < (:start, string_to_array(:id, '.')::bigint[])"
     " order by start desc, string_to_array(id, '.')::bigint[] desc limit :limit"
 )
@@ -63,7 +64,7 @@ def owed(connection: Connection, limit: int) -> list[TranslationRequest]:
                 language=row.language,
                 source_language=None if spoken == "auto" else spoken,
                 text=row.text,
-                context=tuple(f"{b.speaker}: {b.text}" for b in reversed(before)),
+                context=tuple(Quoted(b.id, b.speaker, b.text) for b in reversed(before)),
             )
         )
     return requests

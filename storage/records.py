@@ -7,7 +7,8 @@ from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
-from operators.model import CaptionStatus, Clock, MeetingConfig
+from operators.model import Clock, MeetingConfig
+from operators.translation import CaptionStatus
 
 DEFAULT_TEAM = "default"
 

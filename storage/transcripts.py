@@ -11,7 +11,7 @@ from sqlalchemy import ARRAY, BigInteger, ColumnElement, cast, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from operators.errors import Unknown
-from operators.model import CaptionStatus
+from operators.translation import CaptionStatus
 from storage import tables
 from storage.records import CaptionRecord, Event, SentenceRecord
 

@@ -14,7 +14,8 @@ from sqlalchemy import Engine, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from flows.lane import Lane, LaneOptions
-from operators.model import CaptionStatus, Chunk, Clock, Ended, MeetingConfig, Translation, TranslationRequest
+from operators.model import Chunk, Clock, Ended, MeetingConfig
+from operators.translation import CaptionStatus, Translation, TranslationRequest
 from storage.log import Appended, NewEvent
 from storage.meetings import Meetings
 from storage.placement import ensure_lane

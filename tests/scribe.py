@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any, Literal
 
-from operators.model import Boundary, CaptionStatus, Interim, Retracted, Sentence, Translation, TranslationRequest
+from operators.model import Boundary, Interim, Retracted, Sentence
+from operators.translation import CaptionStatus, Translation, TranslationRequest
 from storage.changes import Answer, MeetingChange
 from storage.commit import claim_lane, commit
 from storage.live import publish_interims

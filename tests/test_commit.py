@@ -8,7 +8,7 @@ from uuid import UUID
 import pytest
 
 from operators.errors import Fenced
-from operators.model import CaptionStatus, Translation, TranslationRequest
+from operators.translation import CaptionStatus, Translation, TranslationRequest
 from storage.changes import Answer, DeadLetter, MeetingChange
 from storage.commit import claim_lane, commit, pay
 from storage.records import Event

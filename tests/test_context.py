@@ -3,7 +3,8 @@ from __future__ import annotations
 from pydantic import TypeAdapter
 
 from operators.context import SLACK, State, step
-from operators.model import Boundary, MeetingConfig, Retracted, Sentence, Sentences, TranslationRequest, Update
+from operators.model import Boundary, MeetingConfig, Retracted, Sentence, Sentences, Update
+from operators.translation import Quoted, TranslationRequest
 
 CONFIG = MeetingConfig(target_languages=("pt", "de"), context_sentences=2)
 
@@ -43,7 +44,7 @@ def test_the_sentences_before_it_go_along_in_reading_order_whoever_said_them() -
         out(sentence(2, "Two.")),
         out(sentence(4, "Four.")),
     )
-    assert requests[0].context == ("A: Two.", "B: Three.")
+    assert requests[0].context == (Quoted("2.0", "A", "Two."), Quoted("3.0", "B", "Three."))
 
 
 def test_what_comes_after_it_does_not_go_along() -> None:
@@ -60,7 +61,7 @@ def test_context_follows_revisions_and_retractions() -> None:
         Sentences(retracted=(Retracted("2.0", 2),)),
         Sentences(settled=(sentence(3, "Three."),)),
     )
-    assert requests[0].context == ("A: Won.",)
+    assert requests[0].context == (Quoted("1.0", "A", "Won."),)
 
 
 def test_the_source_language_is_the_sentences_or_the_meetings() -> None:

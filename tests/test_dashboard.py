@@ -12,7 +12,7 @@ from uuid import uuid4
 import pytest
 from playwright.async_api import Browser
 
-from operators.model import CaptionStatus
+from operators.translation import CaptionStatus
 from tests.browser import Reader, as_the_api_has_it, launched, reading
 from tests.lanes import running, shout
 from tests.network import Network

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 import pytest
 from playwright.async_api import Browser
 
-from operators.model import CaptionStatus
+from operators.translation import CaptionStatus
 from tests.browser import Reader, as_the_api_has_it, launched, reading
 from tests.scribe import Scribe, begin, sentence
 

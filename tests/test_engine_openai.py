@@ -11,7 +11,7 @@ from cluster.ports import free_port
 from cluster.settings import Settings
 from cluster.translation import plan_translation
 from operators.errors import ParleyError, SetupFailed, Unavailable
-from operators.model import CaptionStatus, TranslationRequest
+from operators.translation import CaptionStatus, TranslationRequest
 from serve.app import _engine
 from serve.config import TranslationArguments
 from serve.engines.engine import Generation, Message, Prompt, Unanswerable, whole

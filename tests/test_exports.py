@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from operators.errors import Invalid
-from operators.model import CaptionStatus, Clock, MeetingConfig
+from operators.model import Clock, MeetingConfig
 from operators.subtitles import read_srt, read_vtt
+from operators.translation import CaptionStatus
 from serve.exports import Format, Text, Transcript, choose, write
 from storage.records import CaptionRecord, MeetingRecord, MeetingStatus, SentenceRecord
 

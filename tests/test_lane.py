@@ -13,7 +13,8 @@ from sqlalchemy import Engine, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from operators.errors import Fenced, Unavailable
-from operators.model import Clock, ConfigChanged, Ended, MeetingConfig, Translation, TranslationRequest
+from operators.model import Clock, ConfigChanged, Ended, MeetingConfig
+from operators.translation import Translation, TranslationRequest
 from storage import keys
 from storage.log import Log, LogReader, NewEvent
 from storage.meetings import Meetings

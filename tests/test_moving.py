@@ -15,7 +15,8 @@ from sqlalchemy import Engine, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from operators.errors import Fenced, Invalid, Refused, Unknown
-from operators.model import CaptionStatus, Chunk, Clock, Ended, Translation, TranslationRequest
+from operators.model import Chunk, Clock, Ended
+from operators.translation import CaptionStatus, Translation, TranslationRequest
 from storage import keys
 from storage.lag import lags
 from storage.log import Log, LogReader, NewEvent, order

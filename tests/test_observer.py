@@ -16,7 +16,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from flows.actors import Steward
 from flows.observer import observed
 from operators.errors import Unavailable
-from operators.model import CaptionStatus, Clock, Translation, TranslationRequest
+from operators.model import Clock
+from operators.translation import CaptionStatus, Translation, TranslationRequest
 from storage import keys
 from storage.live import publish_events
 from storage.log import Log, NewEvent

@@ -10,12 +10,14 @@ from hypothesis import strategies as st
 
 from cluster.recording import read_recording
 from operators.errors import Unavailable
+from operators.translation import Quoted
 from serve.engines.engine import Answer, Engine, Generation, Prompt, Unanswerable, Utterance, whole
 from serve.engines.firefox import FirefoxEngine
 from serve.engines.prompted import PromptedTranslator
 from serve.prompts import language_name, translation_prompt
 
-SAID = Utterance("We have to send the budget to the customer.", "en", "pt-BR", ("Ann: Good morning.", "Bob: Hello."))
+BEFORE = (Quoted("1.0", "Ann", "Good morning."), Quoted("2.0", "Bob", "Hello."))
+SAID = Utterance("We have to send the budget to the customer.", "en", "pt-BR", BEFORE)
 RIGHT = "Temos que enviar o orçamento ao cliente."
 
 
@@ -56,7 +58,8 @@ def test_the_prompt_names_the_languages_and_ends_with_what_was_said() -> None:
 def test_what_comes_before_the_context_never_changes_so_that_it_is_worked_out_once(
     text: str, context: list[str]
 ) -> None:
-    messages = translation_prompt(Utterance(text, "en", "pt-BR", tuple(context))).messages
+    before = tuple(Quoted(f"{n}.0", "Ann", said) for n, said in enumerate(context))
+    messages = translation_prompt(Utterance(text, "en", "pt-BR", before)).messages
     assert messages[0] == translation_prompt(SAID).messages[0]
     assert len(messages) == 2
 

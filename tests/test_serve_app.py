@@ -20,7 +20,7 @@ from sqlalchemy import Engine, text
 from websockets.asyncio.client import connect
 
 from operators.errors import Unavailable
-from operators.model import CaptionStatus, Translation, TranslationRequest
+from operators.translation import CaptionStatus, Translation, TranslationRequest
 from serve import app
 from serve.app import API_APP, API_ROUTE, TRANSLATION_APP, ApiOptions, TranslationOptions, build_api, build_translation
 from serve.engines.engine import Answer, Generation, Utterance

@@ -242,7 +242,7 @@ def config_file(head: Head, tmp_path_factory: pytest.TempPathFactory) -> Path:
 ASK = """
 import ray
 from ray import serve
-from operators.model import TranslationRequest
+from operators.translation import TranslationRequest
 
 ray.init(log_to_driver=False)
 request = TranslationRequest("default", "m", "s1", 1, "pt-BR", None, "The meeting starts on Monday.")

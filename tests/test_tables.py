@@ -7,7 +7,8 @@ from typing import get_args
 import pytest
 from sqlalchemy import CheckConstraint
 
-from operators.model import CaptionStatus, Clock
+from operators.model import Clock
+from operators.translation import CaptionStatus
 from storage.placement import LaneKind
 from storage.records import MeetingStatus
 from storage.tables import metadata

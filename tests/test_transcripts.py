@@ -9,7 +9,8 @@ from sqlalchemy import insert, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from operators.errors import Unknown
-from operators.model import CaptionStatus, Clock, MeetingConfig
+from operators.model import Clock, MeetingConfig
+from operators.translation import CaptionStatus
 from storage import tables
 from storage.meetings import create
 from storage.placement import ensure_lane

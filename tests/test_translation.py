@@ -15,7 +15,7 @@ from ray.serve._private.constants import REPLICA_HEALTH_CHECK_UNHEALTHY_THRESHOL
 from ray.serve.handle import DeploymentHandle
 
 from operators.errors import Unavailable
-from operators.model import CaptionStatus, Translation, TranslationRequest
+from operators.translation import CaptionStatus, Quoted, Translation, TranslationRequest
 from serve import translation
 from serve.app import CHECK_PERIOD_S, CHECK_TIMEOUT_S
 from serve.engines.engine import Answer, Generation, Unanswerable, Utterance
@@ -165,7 +165,7 @@ def test_unavailable_goes_to_the_caller(service: DeploymentHandle, engine: Scrip
 def test_short_utterances_are_remembered_whatever_was_said_before(service: DeploymentHandle, engine: Scripted) -> None:
     engine.answer = "Bom dia."
     assert not ask(service, text="Good morning.").cached
-    again = ask(service, text="Good morning.", context=("Ana: Hello.",))
+    again = ask(service, text="Good morning.", context=(Quoted("1.0", "Ana", "Hello."),))
     assert (again.text, again.cached, len(engine.asked)) == ("Bom dia.", True, 1)
     assert not ask(service, text="Good morning.", language="pt-PT").cached
     ask(service)
@@ -264,6 +264,11 @@ def test_nothing_that_was_said_is_logged(
     caplog.set_level(logging.DEBUG)
     for answer in ("ein Geheimnis", "", Unanswerable("no")):
         engine.answer = answer
-        ask(service, text="A secret for your ears alone.", context=("Ana: another secret",), source_language=None)
+        ask(
+            service,
+            text="A secret for your ears alone.",
+            context=(Quoted("1.0", "Ana", "another secret"),),
+            source_language=None,
+        )
     out, err = capfd.readouterr()
     assert "ecret" not in caplog.text + out + err

@@ -17,7 +17,7 @@ from flows import translator as translator_module
 from flows.observer import Translate
 from flows.translator import translator
 from operators.errors import Unavailable
-from operators.model import CaptionStatus, Translation, TranslationRequest
+from operators.translation import CaptionStatus, Translation, TranslationRequest
 
 pytest_plugins = ["tests.ray_cluster"]
 

@@ -17,7 +17,7 @@ from sqlalchemy import Engine
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from flows.translator import translator
-from operators.model import CaptionStatus, Translation, TranslationRequest
+from operators.translation import CaptionStatus, Translation, TranslationRequest
 from serve import app
 from serve.app import TRANSLATION_APP
 from serve.options import TranslationOptions

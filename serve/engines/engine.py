@@ -6,12 +6,13 @@ makes a translator of any language model.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Literal, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 from operators.errors import ParleyError
+from operators.translation import Quoted, Wanted
 
 Question = TypeVar("Question", contravariant=True)
 
@@ -24,7 +25,7 @@ class Unanswerable(ParleyError):
 class Message:
     """A part of what a language model is told."""
 
-    role: Literal["system", "user"]
+    role: Literal["system", "user", "assistant"]
     content: str
 
 
@@ -33,12 +34,18 @@ class Prompt:
     """What a language model is asked.
 
     Attributes:
-        messages: what it is told, the system's part first. It gives the most probable answer: the same every time.
+        messages: what it is told, the system's part first.
         max_tokens: where an answer that does not end is cut off.
+        temperature: 0 gives the most probable answer: the same every time.
+        schema: a JSON schema that the answer must fit; None for text.
+        priority: what is lower is worked on first, where the engine knows of that: captions before drafts before notes.
     """
 
     messages: tuple[Message, ...]
     max_tokens: int
+    temperature: float = 0.0
+    schema: Mapping[str, Any] | None = None
+    priority: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +55,18 @@ class Utterance:
     Attributes:
         text: what was said.
         source, target: language tags.
-        context: what was said before, oldest first, as `speaker: text`; a help, never part of the answer.
+        context, glossary, terms, style, previous, draft: as a `TranslationRequest` has them; helps, never part of the answer.
     """
 
     text: str
     source: str
     target: str
-    context: tuple[str, ...] = ()
+    context: tuple[Quoted, ...] = ()
+    glossary: tuple[Wanted, ...] = ()
+    terms: tuple[Wanted, ...] = ()
+    style: str = ""
+    previous: str | None = None
+    draft: bool = False
 
 
 @dataclass(frozen=True, slots=True)

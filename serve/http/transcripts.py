@@ -8,7 +8,8 @@ from uuid import UUID
 from fastapi import APIRouter, Query
 from pydantic import BaseModel
 
-from operators.model import CaptionStatus, Language
+from operators.model import Language
+from operators.translation import CaptionStatus
 from serve.http.services import Use
 from storage import meetings, transcripts
 from storage.records import DEFAULT_TEAM

@@ -10,7 +10,8 @@ import orjson
 
 from flows.envelope import Envelope, Failed, Restored
 from flows.lane import STAGES
-from operators.model import Entry, Item, Moved, Sentences, TranslationRequest, Update
+from operators.model import Entry, Item, Moved, Sentences, Update
+from operators.translation import TranslationRequest
 
 Step = tuple[Item, Update, Sentences, tuple[TranslationRequest, ...]]
 """An item of a meeting, and what each operator made of it."""

@@ -20,7 +20,8 @@ from flows.actors import Steward
 from flows.balance import Bounds
 from flows.translator import translator
 from operators.errors import Unavailable
-from operators.model import Chunk, Clock, Ended, Translation, TranslationRequest
+from operators.model import Chunk, Clock, Ended
+from operators.translation import Translation, TranslationRequest
 from storage import keys
 from storage.embedded import StoreUrls
 from storage.log import NewEvent

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from flows.lane import Lane, LaneOptions
 from operators.errors import Fenced
-from operators.model import CaptionStatus, Translation, TranslationRequest
+from operators.translation import CaptionStatus, Translation, TranslationRequest
 
 FENCED = 7
 """The exit status of a lane that was replaced."""

@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from flows.backfill import Backfill
 from flows.relay import Relay
 from operators.errors import Unavailable
-from operators.model import Translation, TranslationRequest
+from operators.translation import Translation, TranslationRequest
 from storage.database import sync_engine, sync_redis
 from tests.chaos.lane_main import answer
 

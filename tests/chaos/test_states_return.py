@@ -9,7 +9,8 @@ from sqlalchemy import Engine, text
 
 from flows.lane import STAGES
 from operators import context, dedup, sentences
-from operators.model import Item, Sentences, TranslationRequest, Update
+from operators.model import Item, Sentences, Update
+from operators.translation import TranslationRequest
 from tests import speech
 from tests.chaos.recordings import CONFIG, made_up
 
