@@ -20,9 +20,9 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
 from cluster.client import who_answers
+from cluster.models import plan_models
 from cluster.ports import LOOPBACK, is_free
 from cluster.settings import Settings
-from cluster.translation import plan_translation
 from operators.errors import SetupFailed
 from serve.engines.choice import choose, vllm_installed
 from serve.engines.mozilla import find_models
@@ -257,7 +257,7 @@ def engine(settings: Settings, gpus: Sequence[Gpu]) -> Finding:
         )
     if choice.engine in ("vllm", "openai"):
         try:
-            plan_translation(settings)
+            plan_models(settings)
         except SetupFailed as error:
             return Finding("Translation", "problem", found, str(error), blocks=True)
     if choice.engine == "firefox" and _version("fxtranslate") is None:

@@ -48,13 +48,11 @@ class Flow:
     Args:
         settings: how many lanes, and how they call.
         urls: the stores.
-        translation_app: the Serve application that translates, or None.
     """
 
-    def __init__(self, settings: Settings, urls: StoreUrls, translation_app: str | None) -> None:
+    def __init__(self, settings: Settings, urls: StoreUrls) -> None:
         self._settings = settings
         self._urls = urls
-        self._app = translation_app
         self._bounds: dict[LaneKind, Bounds] = {
             "live": Bounds(settings.live_lanes, settings.most_live_lanes, settings.meetings_per_lane),
             "batch": Bounds(settings.batch_lanes, settings.batch_lanes, settings.meetings_per_lane),
@@ -155,7 +153,7 @@ class Flow:
         """Start what is prepared, and supervise it in a thread."""
         # Where the number of lanes is fixed, what somebody adds or drains by hand stays as it is.
         varying = {kind: bounds for kind, bounds in self._bounds.items() if bounds.most > bounds.least}
-        arguments = (self._urls.postgres, self._urls.redis, self._app, varying)
+        arguments = (self._urls.postgres, self._urls.redis, varying)
         self._supervisor.add(
             Charge("steward", lambda: _actor(Steward, *arguments), wanted=lambda: True, report=lambda _: None)
         )
@@ -237,7 +235,7 @@ class Flow:
         )
         return Charge(
             f"lane {lane_id}",
-            lambda: _actor(LaneProcess, options, self._app),
+            lambda: _actor(LaneProcess, options),
             wanted=Demand(engine, self._redis, lane_id),
             report=lambda state: self._report(lane_id, state),
         )

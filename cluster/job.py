@@ -15,7 +15,6 @@ from cluster.flow import Flow, unusable
 from cluster.logs import LEVEL, configure_logs
 from cluster.settings import Settings
 from operators.errors import SetupFailed
-from serve.app import TRANSLATION_APP
 from storage.embedded import StoreUrls
 from storage.migrate import upgrade
 
@@ -39,7 +38,7 @@ def run_flow(settings: Settings, *, say: Callable[[str], None] = lambda _: None)
             "a cluster's lanes need stores that every node reaches: give PARLEY_POSTGRES_URL and PARLEY_REDIS_URL"
         )
     urls = StoreUrls(settings.postgres_url.get_secret_value(), settings.redis_url.get_secret_value())
-    flow = Flow(settings, urls, None if settings.translator == "none" else TRANSLATION_APP)
+    flow = Flow(settings, urls)
     try:
         say("bringing the database up to date")
         lost = _prepare(flow, urls)

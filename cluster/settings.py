@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import Field, PositiveFloat, PositiveInt, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from serve.engines.choice import Translator
+from serve.engines.choice import Translator, Writer
 
 
 class Settings(BaseSettings):
@@ -30,18 +30,20 @@ class Settings(BaseSettings):
     port: int = Field(default=8000, ge=1, le=65535, description="The port on 127.0.0.1 where the HTTP API answers.")
     translator: Translator = Field(
         default="auto",
-        description="What translates: `vllm`, `openai` (a model on an OpenAI-style server), `firefox` (offline, on the CPU),"
-        " `none`, or `auto`: vLLM where a model is"
-        " named and there is a GPU of at least 8 GiB for it (one with room for its weights, if it is a folder), else Firefox's.",
+        description="What translates: `vllm`, `openai` (a model on an OpenAI-style server), `proxy` (a Translation Service V3),"
+        " `triton`, `llamacpp` (a GGUF file, on the CPU), `firefox` (offline, on the CPU), `none`, or `auto`: vLLM where a model"
+        " is named and there is a GPU of at least 8 GiB for it (one with room for its weights, if it is a folder), with Firefox's"
+        " models until it answers; else those alone.",
     )
     translation_model: str | None = Field(
         default=None,
-        description="The model that translates. For vLLM a folder, or a name on the Hugging Face hub; for an OpenAI-style"
-        " server the name that it has there.",
+        description="The model that translates. For vLLM a folder, or a name on the Hugging Face hub; for llama.cpp a GGUF"
+        " file; for a server the name that it has there.",
     )
     translation_url: str | None = Field(
         default=None,
-        description="Where the API of an OpenAI-style server begins, such as `http://127.0.0.1:11434/v1`. What is said goes there.",
+        description="Where a model's server is: for an OpenAI-style one where its API begins, such as"
+        " `http://127.0.0.1:11434/v1`. What is said goes there.",
     )
     translation_key: SecretStr | None = Field(
         default=None, description="The key that this server asks for, if it does."
@@ -50,6 +52,14 @@ class Settings(BaseSettings):
         default={},
         description='More of each request to this server as a JSON object, such as `{"reasoning_effort": "none"}`.',
     )
+    insight: Writer = Field(
+        default="auto",
+        description="What writes notes and answers: as for PARLEY_TRANSLATOR, but for `firefox`. `auto`: where a model is named,"
+        " llama.cpp for a GGUF file, else vLLM on a GPU.",
+    )
+    insight_model: str | None = Field(default=None, description="The model that writes notes and answers.")
+    insight_url: str | None = Field(default=None, description="Where its server is, if it has one.")
+    insight_key: SecretStr | None = Field(default=None, description="The key that this server asks for, if it does.")
     vllm_args: dict[str, Any] = Field(
         default={},
         description='Arguments of vLLM\'s engine as a JSON object, such as `{"max_model_len": 4096}`.',

@@ -7,7 +7,6 @@ import json
 import logging
 import math
 import os
-import re
 import shutil
 import tempfile
 import time
@@ -24,16 +23,20 @@ from ray import serve as ray_serve
 from ray._private import ray_constants
 from sqlalchemy.exc import DBAPIError
 
+from cluster.deploying import Deployer
 from cluster.flow import ACTOR_CPUS, Flow, unusable
 from cluster.keeping import keep_running
 from cluster.logs import LEVEL
+from cluster.models import INSIGHT_KEY, TRANSLATION_KEY, describe, plan_models
 from cluster.ports import LOOPBACK, is_free
 from cluster.settings import Settings
-from cluster.translation import plan_translation
 from cluster.workers import set_up_worker
 from operators.errors import SetupFailed
-from serve.app import API_APP, API_ROUTE, QUIET, TRANSLATION_APP, build_api, build_translation
+from operators.models import ROLES
+from serve.app import API_APP, API_ROUTE, QUIET, build_api
 from serve.options import ApiOptions
+from storage.configs import save_settings
+from storage.database import sync_engine
 from storage.embedded import EmbeddedStores, StoreUrls, default_data_dir
 from storage.migrate import upgrade
 
@@ -41,6 +44,8 @@ OBJECT_STORE = 100 * 2**20
 """Bytes of Ray's object store: nothing of ours goes through it."""
 READY = 60.0
 """Seconds everything gets to answer."""
+SPARE_MODELS = 32
+"""CPUs' worth of models that may be configured while it runs, beyond those of its start."""
 SPARE_LANES = 16
 """Lanes that may be added while it runs, beyond those that the settings know of."""
 
@@ -84,7 +89,7 @@ class System:
         self._durable = durable
         self._say = say
         self._stop: list[Callable[[], None]] = []
-        self._translation = plan_translation(settings)
+        self._models = plan_models(settings)
 
     @property
     def url(self) -> str:
@@ -110,7 +115,8 @@ class System:
         self._say("bringing the database up to date")
         try:
             upgrade(urls.postgres)
-            flow = Flow(self._settings, urls, self._translation_app)
+            self._put_models_in_force(urls)
+            flow = Flow(self._settings, urls)
             self._stop.append(flow.stop)
             lost = flow.prepare()
         except (DBAPIError, redis.RedisError) as error:
@@ -203,6 +209,10 @@ class System:
         folder = Path(tempfile.mkdtemp(prefix="parley-"))
         self._stop.append(lambda: shutil.rmtree(folder, ignore_errors=True))
         os.environ.update(RAY_ENVIRONMENT | {LEVEL: settings.log_level})
+        # Ray's processes have the keys from here: they are in no argument, which Ray would show.
+        for variable, key in ((TRANSLATION_KEY, settings.translation_key), (INSIGHT_KEY, settings.insight_key)):
+            if key is not None:
+                os.environ[variable] = key.get_secret_value()
         # Read from the environment when Ray was imported, which is before this.
         ray_constants.ENABLE_RAY_CLUSTER = False
         self._stop.append(ray.shutdown)
@@ -221,17 +231,27 @@ class System:
             },
         )
 
+    def _put_models_in_force(self, urls: StoreUrls) -> None:
+        """The models that the settings give, unless they gave the same before: then what was set since stays."""
+        database = sync_engine(urls.postgres)
+        try:
+            with database.begin() as connection:
+                version = save_settings(connection, self._models.config)
+        finally:
+            database.dispose()
+        self._config = version.config
+        self._words = self._models.words if version.config == self._models.config else describe(version.config)
+
     def _cpus(self) -> int:
         """What Ray is told it may hand out: enough for all that is started here, for it would wait for ever for more."""
-        options = self._translation.options
-        translation = options.replicas * options.cpus if options else 0.0
+        models = sum(engine.most * engine.cpus for engine in self._config.engines.values())
         # The steward, and the API's replica, which takes as much.
         others = 2 + self._settings.most_live_lanes + self._settings.batch_lanes + SPARE_LANES
-        return max(os.cpu_count() or 1, math.ceil(translation + ACTOR_CPUS * others))
+        return max(os.cpu_count() or 1, math.ceil(len(ROLES) * models + SPARE_MODELS + ACTOR_CPUS * others))
 
     def _check_gpus(self) -> None:
-        options = self._translation.options
-        needed = options.replicas * options.gpus if options else 0.0
+        engines = [self._config.engines[name] for name in self._config.serving("translation")]
+        needed = sum(engine.replicas * engine.gpus for engine in engines)
         found = ray.cluster_resources().get("GPU", 0.0)
         if needed > found:
             raise SetupFailed(
@@ -241,47 +261,24 @@ class System:
 
     def _start_serve(self, urls: StoreUrls) -> None:
         settings = self._settings
-        self._say(f"starting the HTTP API; {self._translation.words}")
+        self._say(f"starting the HTTP API; {self._words}")
         # Serve tells of its own doings at length.
         logging.getLogger("ray.serve").setLevel(logging.WARNING)
         ray_serve.start(http_options={"host": LOOPBACK, "port": settings.port}, logging_config=QUIET)
-        targets = [
-            ray_serve.RunTarget(
-                build_api(
-                    ApiOptions(
-                        urls.postgres,
-                        urls.redis,
-                        max_live=settings.max_live,
-                        lag_limit=settings.lag_limit,
-                        translation_app=self._translation_app,
-                        hosts=settings.hosts,
-                    )
-                ),
-                name=API_APP,
-                route_prefix=API_ROUTE,
-            )
-        ]
-        if self._translation.options:
-            application = build_translation(self._translation.options)
-            targets.append(ray_serve.RunTarget(application, name=TRANSLATION_APP, route_prefix=None))
-        for target in targets:
-            # Stopped after the lanes: what they still ask is answered.
-            self._stop.insert(-1, partial(ray_serve.delete, target.name))
+        api = ApiOptions(
+            urls.postgres,
+            urls.redis,
+            max_live=settings.max_live,
+            lag_limit=settings.lag_limit,
+            hosts=settings.hosts,
+        )
+        deployer = Deployer(urls.postgres, settings.models)
+        # Stopped after the lanes: what they still ask is answered.
+        self._stop.insert(-1, partial(ray_serve.delete, API_APP))
+        self._stop.insert(-1, deployer.stop)
         try:
-            ray_serve.run_many(targets)
+            target = ray_serve.RunTarget(build_api(api), name=API_APP, route_prefix=API_ROUTE)
+            ray_serve.run_many([target], wait_for_applications_running=False)
+            deployer.start(self._say)
         except RuntimeError as error:
-            raise SetupFailed(_why_not_deployed()) from error
-
-    @property
-    def _translation_app(self) -> str | None:
-        return TRANSLATION_APP if self._translation.options else None
-
-
-def _why_not_deployed() -> str:
-    """What Serve says of the application that did not come up: our own error's words, if it was one."""
-    for name, application in ray_serve.status().applications.items():
-        if application.status == "DEPLOY_FAILED":
-            told = [application.message, *(each.message for each in application.deployments.values())]
-            ours = re.findall(rf"{SetupFailed.__module__}\.{SetupFailed.__name__}: (.+)", "\n".join(told))
-            return ours[-1] if ours else f"the {name} application did not start: {told[0].strip().splitlines()[-1]}"
-    return "Serve did not start the applications"
+            raise SetupFailed("Serve did not start the applications") from error

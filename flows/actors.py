@@ -21,8 +21,9 @@ from flows.lanes import balance_lanes
 from flows.leases import end_expired
 from flows.observer import observed
 from flows.relay import Relay
-from flows.translator import translator
+from flows.ways import Ways, ways_of
 from operators.errors import ParleyError
+from storage.configs import Following
 from storage.database import async_engine, async_redis, sync_engine, sync_redis
 from storage.log import Log
 from storage.measures import Measures
@@ -49,15 +50,18 @@ class LaneProcess:
 
     Args:
         options: how the lane runs.
-        app: the translation application, or None.
     """
 
-    def __init__(self, options: LaneOptions, app: str | None) -> None:
-        self._lane = Lane(options, translator(app))
+    def __init__(self, options: LaneOptions) -> None:
+        self._models = Following(options.postgres_url)
+        self._lane = Lane(options, Ways(ways_of(self._models)).translate)
 
     def run(self) -> None:
         """Run the lane until it is stopped."""
-        self._lane.run()
+        try:
+            self._lane.run()
+        finally:
+            self._models.stop()
 
     def stop(self) -> None:
         """End the lane: calls under way get a few seconds."""
@@ -72,15 +76,11 @@ class Steward:
     """What no lane does, side by side: relay, backfill, leases, the balance of the lanes, a Redis that lost something.
 
     Args:
-        app: the translation application, or None.
         bounds: how many lanes of each kind there may be; a kind that isn't there keeps its number.
     """
 
-    def __init__(
-        self, postgres_url: str, redis_url: str, app: str | None, bounds: Mapping[LaneKind, Bounds] | None = None
-    ) -> None:
+    def __init__(self, postgres_url: str, redis_url: str, bounds: Mapping[LaneKind, Bounds] | None = None) -> None:
         self._postgres_url, self._redis_url = postgres_url, redis_url
-        self._app = app
         self._balance = Balance(bounds or {})
         self._stopping = asyncio.Event()
 
@@ -110,7 +110,8 @@ class Steward:
         async_db, async_kv = async_engine(self._postgres_url), async_redis(self._redis_url)
         measures = Measures("steward")
         traces = open_traces(measures)
-        translate = observed(translator(self._app), measures, traces)
+        models = Following(self._postgres_url)
+        translate = observed(Ways(ways_of(models)).translate, measures, traces)
         relay, backfill = Relay(engine, connection), Backfill(engine, connection, translate)
         door = Log(async_kv)
         meetings = Meetings(async_db, door)
@@ -146,6 +147,7 @@ class Steward:
                     group.create_task(self._go_round(look_at_lanes, LANES))
                     group.create_task(self._go_round(look_at_redis, REDIS))
         finally:
+            await asyncio.to_thread(models.stop)
             await asyncio.to_thread(traces.close)
             engine.dispose()
             connection.close()

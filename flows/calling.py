@@ -319,6 +319,7 @@ class Calls(Generic[Q, R]):
     async def _cancel(self) -> int:
         """Cancel the calls; how many went on all the same."""
         self._closing = True
-        for task in self._tasks:
+        # What the service itself began on this loop ends with it.
+        for task in asyncio.all_tasks() - {asyncio.current_task()}:
             task.cancel()
         return len((await asyncio.wait(self._tasks, timeout=CLOSE))[1]) if self._tasks else 0

@@ -9,7 +9,6 @@ from ray import serve as ray_serve
 from ray.exceptions import RayError, RayTaskError
 from ray.serve.exceptions import BackPressureError, RayServeException
 
-from flows.observer import Translate
 from operators.errors import Unavailable
 from operators.translation import CaptionStatus, Translation, TranslationRequest
 
@@ -19,25 +18,18 @@ LOOK_AGAIN = 0.5
 """The same where it was known, but a call failed: after that the call is tried there all the same."""
 
 
-def translator(app: str | None) -> Translate:
-    """A call of the translation application.
-
-    Args:
-        app: its name; None where translation is off.
-
-    Returns:
-        A coroutine function, for one event loop. It raises `Unavailable` where the application can't be reached, has too much
-        to do, or lost the replica that was asked; whatever the application itself raised comes as it is.
-    """
-    return _translation_is_off if app is None else _Application(app).translate
-
-
-async def _translation_is_off(request: TranslationRequest) -> Translation:
+async def translation_is_off(request: TranslationRequest) -> Translation:
+    """What a request is answered where nothing translates."""
     return Translation(CaptionStatus.UNTRANSLATED, None, "none", "translation is off")
 
 
-class _Application:
-    """Where it is, is asked once: the controller may be away while replicas answer as ever."""
+class TranslationApplication:
+    """A translation application of Serve, for one event loop. Where it is, is asked once: the controller may be away while
+    replicas answer as ever.
+
+    Args:
+        name: the application's.
+    """
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -46,10 +38,27 @@ class _Application:
         self._looking: asyncio.Task[Any] | None = None
 
     async def translate(self, request: TranslationRequest) -> Translation:
+        """Ask for a translation.
+
+        Raises:
+            Unavailable: the application can't be reached, has too much to do, or lost the replica that was asked; whatever the
+                application itself raised comes as it is.
+        """
+        return await self._call("translate", request)
+
+    async def check_health(self) -> None:
+        """Have its engine give a token, where it gave none a moment ago. It waits for a replica that starts.
+
+        Raises:
+            Unavailable: it gave none, or as above.
+        """
+        await self._call("check_health")
+
+    async def _call(self, method: str, *arguments: object) -> Any:
         response = None
         try:
             handle = await self._look_up() if self._handle is None or self._doubted else self._handle
-            response = handle.translate.remote(request)
+            response = getattr(handle, method).remote(*arguments)
             return await response
         except asyncio.CancelledError:
             # Serve goes on otherwise, with an answer that nobody waits for any more.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 from fastapi import FastAPI
@@ -11,16 +10,12 @@ from ray import serve as ray_serve
 from ray.serve import Application, Deployment
 from ray.serve.schema import LoggingConfig
 
-from serve.engines.engine import TranslationEngine
-from serve.engines.firefox import FirefoxEngine
-from serve.engines.openai import OpenAiEngine
-from serve.engines.prompted import PromptedTranslator
-from serve.engines.vllm import VllmEngine
+from operators.models import ELSEWHERE, TRANSLATION_APP, Engine
+from serve.engines.making import Maker, check
 from serve.http.application import create_app
 from serve.options import ApiOptions, TranslationOptions
 from serve.translation import PATIENCE_S, TranslationService
 
-TRANSLATION_APP = "translation"
 API_APP = "api"
 API_ROUTE = "/"
 QUIET = LoggingConfig(enable_access_log=False, log_level="WARNING")
@@ -31,6 +26,9 @@ CHECK_PERIOD_S = 3.0
 `ALIVE_S` + 1.1 periods + 3 times the patience after the engine's last token, and that is less than half a minute."""
 CHECK_TIMEOUT_S = PATIENCE_S + 2.0
 """Seconds after which a replica that can't even say that its engine is silent has failed a check."""
+UPSCALE_S, DOWNSCALE_S = 3.0, 120.0
+"""Seconds for which more, or less, must be asked before a replica is added, or ended: to load a model takes longer than to
+keep it."""
 
 __all__ = [
     "API_APP",
@@ -47,21 +45,30 @@ __all__ = [
 
 
 def build_translation(options: TranslationOptions) -> Application:
-    """The translation application; run it under the name `TRANSLATION_APP`, with no route.
+    """A translation application; run it with no route.
 
     A handle of it answers `translate.remote(TranslationRequest)` with a `Translation`.
+
+    Raises:
+        SetupFailed: what its engine needs of this machine is missing; the message says what.
     """
-    return _deployment(options)(TranslationService).bind(_engine(options), options.cached)
+    check(options.engine)
+    maker = Maker(options.engine, options.models)
+    return _deployment("TranslationService", options.engine)(TranslationService).bind(
+        maker.translator, options.cached, maker.change
+    )
 
 
-def _deployment(options: TranslationOptions) -> Callable[[type[TranslationService]], Deployment]:
-    """How replicas of the translation service run."""
+def _deployment(name: str, engine: Engine) -> Callable[[type[Any]], Deployment]:
+    """How replicas of an engine's service run."""
     return ray_serve.deployment(
-        name="TranslationService",
-        num_replicas=options.replicas,
-        max_ongoing_requests=options.ongoing,
-        max_queued_requests=options.queued,
-        ray_actor_options={"num_cpus": options.cpus, "num_gpus": options.gpus},
+        name=name,
+        **replicas(engine),
+        # What runs elsewhere may become another one in the replicas that there are.
+        user_config=engine.model_dump() if isinstance(engine, ELSEWHERE) else None,
+        max_ongoing_requests=engine.ongoing,
+        max_queued_requests=engine.queued,
+        ray_actor_options={"num_cpus": engine.cpus, "num_gpus": engine.gpus},
         # Serve's own watchdog would take a quarter of an hour to notice an engine that hangs.
         health_check_period_s=CHECK_PERIOD_S,
         health_check_timeout_s=CHECK_TIMEOUT_S,
@@ -71,23 +78,20 @@ def _deployment(options: TranslationOptions) -> Callable[[type[TranslationServic
     )
 
 
-def _engine(options: TranslationOptions) -> Callable[[], TranslationEngine]:
-    """What makes the engine, in the replica."""
-    if options.engine == "firefox":
-        return partial(FirefoxEngine, options.models)
-    assert options.model is not None  # noqa: S101 - the options see to it
-    if options.engine == "openai":
-        assert options.url is not None  # noqa: S101 - likewise
-        return partial(_prompted_server, options.url, options.model, options.key, dict(options.body))
-    return partial(_prompted_vllm, options.model, dict(options.arguments))
-
-
-def _prompted_vllm(model: str, arguments: dict[str, Any]) -> TranslationEngine:
-    return PromptedTranslator(VllmEngine(model, arguments))
-
-
-def _prompted_server(url: str, model: str, key: str | None, body: dict[str, Any]) -> TranslationEngine:
-    return PromptedTranslator(OpenAiEngine(url, model, key, body))
+def replicas(engine: Engine) -> dict[str, Any]:
+    """How many replicas of an engine run, in Serve's words."""
+    if engine.most == engine.replicas:
+        return {"num_replicas": engine.replicas}
+    return {
+        "autoscaling_config": {
+            "min_replicas": engine.replicas,
+            "max_replicas": engine.most,
+            # Another one comes before those that there are have as much as they take.
+            "target_ongoing_requests": max(1.0, engine.ongoing / 2),
+            "upscale_delay_s": UPSCALE_S,
+            "downscale_delay_s": DOWNSCALE_S,
+        }
+    }
 
 
 def build_api(options: ApiOptions) -> Application:

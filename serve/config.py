@@ -9,19 +9,16 @@ every node.
 # Serve looks at the type of a builder's parameter, which postponed annotations would hide from it.
 import os
 from pathlib import Path
-from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt, field_validator
-from pydantic_core.core_schema import ValidationInfo
+from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveFloat, PositiveInt
 from ray.serve import Application
 
 from operators.errors import SetupFailed
-from serve.app import TRANSLATION_APP, build_api, build_translation
-from serve.engines.choice import model_problem, url_problem
+from operators.models import Firefox, Spec
+from serve.app import build_api, build_translation
 from serve.options import ApiOptions, TranslationOptions
 
 POSTGRES_URL, REDIS_URL = "PARLEY_POSTGRES_URL", "PARLEY_REDIS_URL"
-KEY = "PARLEY_TRANSLATION_KEY"
 _SCHEMES = {POSTGRES_URL: ("postgresql://",), REDIS_URL: ("redis://", "rediss://")}
 
 
@@ -34,35 +31,9 @@ class _Arguments(BaseModel):
 class TranslationArguments(_Arguments):
     """The `args` of the translation application; see `TranslationOptions`."""
 
-    engine: Literal["firefox", "vllm", "openai"] = "firefox"
+    engine: Spec = Firefox()
     models: Path | None = None
-    model: Annotated[str | None, Field(validate_default=True)] = None
-    arguments: dict[str, Any] = {}
-    url: Annotated[str | None, Field(validate_default=True)] = None
-    body: dict[str, Any] = {}
     cached: NonNegativeInt = 10_000
-
-    @field_validator("model")
-    @classmethod
-    def _can_be_loaded(cls, model: str | None, info: ValidationInfo) -> str | None:
-        if info.data.get("engine") == "openai" and model is None:
-            raise ValueError("an OpenAI-style server needs one: its name there")
-        if info.data.get("engine") != "vllm":
-            return model
-        if model is None:
-            raise ValueError("vLLM needs one: a folder, or a name on the Hugging Face hub")
-        if problem := model_problem(model):
-            raise ValueError(problem)
-        return model
-
-    @field_validator("url")
-    @classmethod
-    def _is_an_address(cls, url: str | None, info: ValidationInfo) -> str | None:
-        if url is None and info.data.get("engine") == "openai":
-            raise ValueError("an OpenAI-style server needs one: where its API begins, as http://gateway:4000/v1")
-        if url is not None and (problem := url_problem(url)):
-            raise ValueError(problem)
-        return url
 
 
 class ApiArguments(_Arguments):
@@ -73,21 +44,16 @@ class ApiArguments(_Arguments):
     max_live: PositiveInt = 100
     lag_limit: PositiveFloat = 30.0
     lane_silence: PositiveFloat = 30.0
-    translation_app: str | None = TRANSLATION_APP
     hosts: tuple[str, ...] = ()
 
 
 def translation(args: TranslationArguments) -> Application:
-    """Build the translation application. A replica of vLLM reserves a GPU; `ray_actor_options` says otherwise.
+    """Build the translation application.
 
     Raises:
-        SetupFailed: vLLM is to translate, and is not installed.
+        SetupFailed: what its engine needs is missing.
     """
-    on_gpu = args.engine == "vllm"
-    key = os.environ.get(KEY) if args.engine == "openai" else None
-    return build_translation(
-        TranslationOptions(**args.model_dump(), key=key, cpus=1 if on_gpu else 0.5, gpus=1 if on_gpu else 0)
-    )
+    return build_translation(TranslationOptions(engine=args.engine, models=args.models, cached=args.cached))
 
 
 def api(args: ApiArguments) -> Application:

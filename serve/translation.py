@@ -7,11 +7,14 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import aclosing
+from typing import Any
 
 from ray.serve import metrics
 from structlog.contextvars import bound_contextvars
 
 from operators.errors import Unavailable
+from operators.models import Engine as Spec
+from operators.models import parse_engine
 from operators.translation import CaptionStatus, Translation, TranslationRequest
 from serve.engines.engine import Generation, TranslationEngine, Unanswerable, Utterance
 from serve.languages import LanguageDetector, base, contradicts, written
@@ -39,11 +42,18 @@ class TranslationService:
     Args:
         make_engine: makes the engine, in the process that is to use it.
         cached: how many short utterances are remembered.
+        change: makes it another engine elsewhere while it is in use, and says whether it is another one; None where it
+            stays what it is.
     """
 
-    def __init__(self, make_engine: Callable[[], TranslationEngine], cached: int) -> None:
+    def __init__(
+        self,
+        make_engine: Callable[[], TranslationEngine],
+        cached: int,
+        change: Callable[[Spec], bool] | None = None,
+    ) -> None:
         self._engine = make_engine()
-        self._label = f"{self._engine.name} {self._engine.version}"
+        self._change = change
         self._detector = LanguageDetector()
         self._short = _Recent(cached)
         self._gave: float | None = None
@@ -67,6 +77,15 @@ class TranslationService:
             "Tokens that engines read and wrote, where they count them",
             tag_keys=("model", "part"),  # pyright: ignore[reportArgumentType] - typed for one key only
         )
+
+    def reconfigure(self, engine: dict[str, Any]) -> None:
+        """Serve tells each replica which engine elsewhere is its own, at its start and when that changes.
+
+        Raises:
+            SetupFailed: it can't be made; the one before stays.
+        """
+        if self._change is not None and self._change(parse_engine(engine)):
+            self._short.clear()
 
     async def translate(self, request: TranslationRequest) -> Translation:
         """Translate a sentence.
@@ -162,6 +181,10 @@ class TranslationService:
             if tokens:
                 self._tokens.inc(tokens, tags={"model": answer.model, "part": part})
 
+    @property
+    def _label(self) -> str:
+        return f"{self._engine.name} {self._engine.version}"
+
     def _detect(self, request: TranslationRequest) -> str | None:
         likely = self._engine.sources | {base(request.language)}
         return self._detector.detect(request.text, [one.text for one in request.context], likely)
@@ -199,6 +222,9 @@ class _Recent:
         if answer is not None:
             self._answers.move_to_end(key)
         return answer
+
+    def clear(self) -> None:
+        self._answers.clear()
 
     def put(self, key: tuple[str, str, str], answer: str) -> None:
         self._answers[key] = answer

@@ -194,3 +194,19 @@ dead_letters = Table(
     UniqueConstraint("lane_id", "log_id"),
     Index("ix_dead_letters_team_id_id", "team_id", "id"),
 )
+
+# Which models do what, for all teams: the newest version is in force.
+model_configs = Table(
+    "model_configs",
+    metadata,
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("config", JSONB, nullable=False),
+    # Whether the settings of a start gave it, somebody asked for it, or an older version is in force again.
+    Column(
+        "origin", Text, CheckConstraint("origin in ('settings', 'request', 'rollback')", name="origin"), nullable=False
+    ),
+    Column("note", Text, nullable=False, server_default=""),
+    # By application: why it could not be started.
+    Column("problems", JSONB, nullable=False, server_default="{}"),
+    _now("created_at"),
+)

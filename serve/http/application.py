@@ -8,7 +8,20 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
-from serve.http import dead, events, exports, health, lanes, live, meetings, metrics, pages, problems, transcripts
+from serve.http import (
+    dead,
+    events,
+    exports,
+    health,
+    lanes,
+    live,
+    meetings,
+    metrics,
+    models,
+    pages,
+    problems,
+    transcripts,
+)
 from serve.http.limits import BodyLimit
 from serve.http.origin import SameOrigin
 from serve.http.services import open_services
@@ -33,7 +46,7 @@ def create_app(options: ApiOptions) -> FastAPI:
     app.add_middleware(BodyLimit, most=options.max_body)
     app.add_middleware(SameOrigin, hosts=options.hosts)
     problems.install(app)
-    for module in (meetings, events, live, transcripts, exports, dead, lanes, health, metrics):
+    for module in (meetings, events, live, transcripts, exports, dead, lanes, models, health, metrics):
         app.include_router(module.router)
     pages.install(app)
     return app

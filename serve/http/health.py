@@ -7,12 +7,11 @@ from collections.abc import Awaitable
 from datetime import UTC, datetime
 from typing import Literal
 
-import ray
 from fastapi import APIRouter, Response
 from pydantic import BaseModel
-from ray import serve as ray_serve
 from sqlalchemy import text
 
+from serve.http.models import translating
 from serve.http.services import Services, Use
 from storage.placement import list_lanes
 
@@ -43,13 +42,15 @@ async def health() -> Health:
 @router.get("/ready", responses={503: {"model": Readiness}})
 async def ready(response: Response, services: Use) -> Readiness:
     """Whether meetings can be served: 503 names the parts that are missing."""
-    checks = {"postgres": _postgres(services), "redis": _redis(services), "lanes": _lanes(services)}
-    app = services.options.translation_app
-    if app is not None:
-        checks["translation"] = _application(app)
+    checks = {
+        "postgres": _postgres(services),
+        "redis": _redis(services),
+        "lanes": _lanes(services),
+        "translation": translating(services),
+    }
     found = await asyncio.gather(*(_within_time(check) for check in checks.values()))
     parts = dict(zip(checks, found, strict=True))
-    healthy = all(part == "ok" for part in parts.values())
+    healthy = all(part.startswith("ok") for part in parts.values())
     if not healthy:
         response.status_code = 503
     return Readiness(ready=healthy, parts=parts)
@@ -88,14 +89,3 @@ async def _lanes(services: Services) -> str:
         if lane.state != "running" or (now - lane.updated_at).total_seconds() > services.options.lane_silence
     ]
     return f"not running: {', '.join(dead)}" if dead else "ok"
-
-
-async def _application(name: str) -> str:
-    # Asked for Serve's status, a process outside Ray would start a cluster of its own.
-    if not ray.is_initialized():
-        return "Ray is not running"
-    status = await asyncio.to_thread(ray_serve.status)
-    application = status.applications.get(name)
-    if application is None:
-        return "is not deployed"
-    return "ok" if application.status == "RUNNING" else f"is {application.status.lower()}"

@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from flows.actors import Steward
 from flows.balance import Bounds
-from flows.translator import translator
+from flows.translator import TranslationApplication
 from operators.errors import Unavailable
 from operators.model import Chunk, Clock, Ended
 from operators.translation import Translation, TranslationRequest
@@ -214,7 +214,7 @@ def flow(urls: StoreUrls, **options: Any) -> Generator[None]:
 
 def _by_lane() -> Translate:
     """The service, its answers marked: the rest are the backfill's."""
-    ask = translator(APP)
+    ask = TranslationApplication(APP).translate
 
     async def translate(request: TranslationRequest) -> Translation:
         return replace(await ask(request), engine="lane")

@@ -344,7 +344,7 @@ def test_one_flow_at_a_time_runs_on_a_database(
 ) -> None:
     monkeypatch.setattr(flow_module, "CLAIM_FOR", 0.3)
     urls = StoreUrls(postgres_url, redis_url)
-    first, second = Flow(Settings(), urls, None), Flow(Settings(), urls, None)
+    first, second = Flow(Settings(), urls), Flow(Settings(), urls)
     try:
         first.prepare()
         with pytest.raises(SetupFailed, match="another Parley runs its lanes on this database"):
@@ -361,7 +361,7 @@ def test_a_flow_whose_redis_comes_later_is_not_in_its_own_way(
     postgres_url: str, redis_url: str, redis_sync: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(flow_module, "CLAIM_FOR", 0.3)
-    flow = Flow(Settings(), StoreUrls(postgres_url, "redis://127.0.0.1:1/0"), None)
+    flow = Flow(Settings(), StoreUrls(postgres_url, "redis://127.0.0.1:1/0"))
     with pytest.raises(RedisConnectionError):
         flow.prepare()
     flow._urls = StoreUrls(postgres_url, redis_url)
@@ -369,7 +369,7 @@ def test_a_flow_whose_redis_comes_later_is_not_in_its_own_way(
         flow.prepare()
     finally:
         flow.stop()
-    other = Flow(Settings(), StoreUrls(postgres_url, redis_url), None)
+    other = Flow(Settings(), StoreUrls(postgres_url, redis_url))
     try:
         other.prepare()
     finally:

@@ -1,0 +1,144 @@
+"""Keeps Serve's applications of models as the configuration in force says: each engine of each role is one."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+from ray import serve as ray_serve
+from ray.exceptions import RayError
+from ray.serve import Application
+from ray.serve.exceptions import RayServeException
+from sqlalchemy.exc import SQLAlchemyError
+
+from operators.errors import SetupFailed
+from operators.models import ROLES, Engine, ModelsConfig, Role, application
+from serve.app import build_translation
+from serve.applications import standing
+from serve.options import TranslationOptions
+from storage.configs import Following, Version, note_problems
+from storage.database import sync_engine
+
+LOOK = 0.1
+"""Seconds between two looks at whether the configuration changed, and at whether an application is there."""
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    role: Role
+    engine: Engine
+
+
+class Deployer:
+    """Deploys what a version names, and deletes what it doesn't name any more.
+
+    Args:
+        postgres_url: the database.
+        models: a folder of further models of Firefox's.
+    """
+
+    def __init__(self, postgres_url: str, models: Path | None) -> None:
+        self._models = models
+        self._database = sync_engine(postgres_url)
+        self._following = Following(postgres_url)
+        self._stopping = threading.Event()
+        self._deployed: dict[str, _Wanted] = {}
+        self._version = 0
+        self._thread = threading.Thread(target=self._follow, name="deployer", daemon=True)
+
+    def start(self, say: Callable[[str], None]) -> None:
+        """Deploy the version in force, wait until something translates, and follow from then on.
+
+        Args:
+            say: told what does not start, where there is another one for it.
+
+        Raises:
+            SetupFailed: nothing will translate; says why.
+        """
+        self._following.wait(30)
+        version = self._following.current
+        if version is None:
+            raise SetupFailed("the models' configuration can't be read: look at PARLEY_POSTGRES_URL")
+        problems = self._deploy(version)
+        names = version.config.applications("translation")
+        for name, problem in problems.items():
+            if name == (names or ("",))[-1]:
+                raise SetupFailed(problem)
+            say(f"{name} does not start: {problem}")
+        if names:
+            _await(names[-1])
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Follow no longer, and delete the applications."""
+        self._stopping.set()
+        self._following.stop()
+        if self._thread.is_alive():
+            self._thread.join()
+        for name in self._deployed:
+            ray_serve.delete(name)
+        self._database.dispose()
+
+    def _follow(self) -> None:
+        while not self._stopping.wait(LOOK):
+            version = self._following.current
+            if version is None or version.version == self._version:
+                continue
+            try:
+                self._deploy(version)
+            except (RayError, RayServeException, SQLAlchemyError, RuntimeError) as error:
+                log.warning("models not deployed", version=version.version, error=type(error).__name__)
+
+    def _deploy(self, version: Version) -> dict[str, str]:
+        """Deploy a version.
+
+        Returns:
+            By application, what keeps it from being started.
+        """
+        wanted, problems = _applications(version.config), dict[str, str]()
+        targets: list[ray_serve.RunTarget] = []
+        for name, each in wanted.items():
+            if each == self._deployed.get(name):
+                continue
+            try:
+                built = self._build(each)
+            except SetupFailed as error:
+                problems[name] = str(error)
+                log.error("an engine can't be started", application=name, reason=str(error))
+                continue
+            targets.append(ray_serve.RunTarget(built, name=name, route_prefix=None))
+        if targets:
+            ray_serve.run_many(targets, wait_for_applications_running=False)
+        self._deployed |= {target.name: wanted[target.name] for target in targets}
+        for name in [each for each in self._deployed if each not in wanted]:
+            # Its replicas end what they have begun; nobody waits for them.
+            ray_serve.delete(name, _blocking=False)
+            del self._deployed[name]
+        with self._database.begin() as connection:
+            note_problems(connection, version.version, problems)
+        self._version = version.version
+        log.info("models deployed", version=version.version, applications=sorted(self._deployed))
+        return problems
+
+    def _build(self, wanted: _Wanted) -> Application:
+        return build_translation(TranslationOptions(engine=wanted.engine, models=self._models))
+
+
+def _applications(config: ModelsConfig) -> dict[str, _Wanted]:
+    """The applications that a configuration asks for, by their names."""
+    return {
+        application(role, name): _Wanted(role, config.engines[name]) for role in ROLES for name in config.serving(role)
+    }
+
+
+def _await(name: str) -> None:
+    while (how := standing().of(name))[0] != "running":
+        if how[0] == "deploy_failed":
+            raise SetupFailed(how[1])
+        time.sleep(LOOK)

@@ -1,0 +1,98 @@
+"""The ways to a translation: the applications of the engines that serve it, the preferred one first.
+
+While a better one starts, or after it died, the next one answers, and its captions say so; the better one takes over again as
+soon as it gives a token.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from ray.serve.exceptions import BackPressureError
+
+from flows.translator import TranslationApplication, translation_is_off
+from operators.errors import Unavailable
+from operators.models import TRANSLATION_APP
+from operators.translation import CaptionStatus, Translation, TranslationRequest
+from storage.configs import Following
+
+PATIENCE = 5.0
+"""Seconds that a better engine gets for an answer where another one could give it: half of a live caption's deadline."""
+PROBE = 30.0
+"""Seconds that an engine that was away gets to show that it answers."""
+AGAIN = 0.5
+"""Seconds before it is asked again, where it said at once that it doesn't."""
+
+
+def ways_of(following: Following) -> Callable[[], Sequence[str] | None]:
+    """The applications that translate, as the configuration says now; None where it isn't known yet."""
+
+    def ways() -> Sequence[str] | None:
+        if not following.known:
+            return None
+        now = following.current
+        return (TRANSLATION_APP,) if now is None else now.config.applications("translation")
+
+    return ways
+
+
+class Ways:
+    """Asks the best application that answers.
+
+    Args:
+        names: the applications, the preferred one first; none where translation is off; None where that isn't known.
+    """
+
+    def __init__(self, names: Callable[[], Sequence[str] | None]) -> None:
+        self._names = names
+        self._applications: dict[str, TranslationApplication] = {}
+        self._answering: set[str] = set()
+        self._probes: dict[str, asyncio.Task[None]] = {}
+
+    async def translate(self, request: TranslationRequest) -> Translation:
+        """Ask for a translation.
+
+        Raises:
+            Unavailable: none answers; or the preferred one is away, and the others can't translate this.
+        """
+        names = self._names()
+        if names is None:
+            raise Unavailable("the models' configuration is not known yet")
+        if not names:
+            return await translation_is_off(request)
+        *better, last = names
+        for name in better:
+            if name not in self._answering:
+                self._probe(name)
+                continue
+            try:
+                async with asyncio.timeout(PATIENCE):
+                    return await self._application(name).translate(request)
+            except (Unavailable, TimeoutError) as error:
+                # One that has much to do is no worse for it; the next one helps out.
+                if not isinstance(error.__cause__, BackPressureError):
+                    self._answering.discard(name)
+        answer = await self._application(last).translate(request)
+        if better and answer.status is CaptionStatus.UNTRANSLATED:
+            # What only the preferred one can translate is owed until it is there.
+            raise Unavailable("the engine that could translate this is away")
+        return answer
+
+    def _application(self, name: str) -> TranslationApplication:
+        return self._applications.setdefault(name, TranslationApplication(name))
+
+    def _probe(self, name: str) -> None:
+        probe = self._probes.get(name)
+        if probe is None or probe.done():
+            self._probes[name] = asyncio.create_task(self._ask_for_a_token(name))
+
+    async def _ask_for_a_token(self, name: str) -> None:
+        try:
+            # A handle waits for a replica that starts.
+            async with asyncio.timeout(PROBE):
+                await self._application(name).check_health()
+        except (Unavailable, TimeoutError):
+            await asyncio.sleep(AGAIN)
+        else:
+            self._answering.add(name)

@@ -1,0 +1,169 @@
+"""Which models do what: the configuration in force, its versions, and how each engine stands."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime
+from typing import Annotated
+
+import ray
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, Field
+
+from operators.errors import Unknown
+from operators.model import Model
+from operators.models import ROLES, ModelsConfig, Role, label
+from serve.applications import Standing, standing
+from serve.http.services import Services, Use
+from storage.configs import Origin, Version, current, history, roll_back, save
+
+router = APIRouter(tags=["models"])
+
+Note = Annotated[str, Field(max_length=500)]
+
+
+class Serving(BaseModel):
+    """How an engine stands in a role.
+
+    Attributes:
+        what: the engine, in words.
+        application: the Serve application in which it runs.
+        state: Serve's word for it: `running`, `deploying`, `deploy_failed`, `unhealthy`; `missing`; `unknown` where Serve
+            can't be asked.
+        problem: what keeps it from running, where something does.
+    """
+
+    role: Role
+    engine: str
+    what: str
+    application: str
+    state: str
+    problem: str = ""
+
+
+class Models(BaseModel):
+    """A version of the configuration.
+
+    Attributes:
+        origin: whether the settings of a start gave it (`settings`), somebody asked for it (`request`), or an older one is in
+            force again (`rollback`).
+        serving: its engines, by role, the preferred one first.
+    """
+
+    version: int
+    origin: Origin
+    note: str
+    created_at: datetime
+    config: ModelsConfig
+    serving: list[Serving] = []
+
+
+class Versions(BaseModel):
+    """The last versions, the newest first."""
+
+    versions: list[Models]
+
+
+class NewModels(Model):
+    """A configuration to put in force. `instead_of` is the version that it was made from: no other one is overwritten."""
+
+    config: ModelsConfig
+    note: Note = ""
+    instead_of: int | None = None
+
+
+class Back(Model):
+    """The version to put in force again; without one, the one before."""
+
+    version: int | None = None
+
+
+@router.get("/api/models")
+async def show(services: Use) -> Models:
+    """The configuration in force, and how its engines stand."""
+    async with services.database.connect() as conn:
+        version = await conn.run_sync(current)
+    if version is None:
+        raise Unknown("no models were configured yet: `serve deploy` gave what translates")
+    return await _standing(version)
+
+
+@router.get("/api/models/versions")
+async def versions(services: Use, limit: Annotated[int, Query(ge=1, le=200)] = 20) -> Versions:
+    """The versions of the configuration, the newest first."""
+    async with services.database.connect() as conn:
+        found = await conn.run_sync(history, limit)
+    return Versions(versions=[_described(version) for version in found])
+
+
+@router.put("/api/models")
+async def change(new: NewModels, services: Use) -> Models:
+    """Put a configuration in force: it reaches every lane and every engine elsewhere within a second."""
+    async with services.database.begin() as conn:
+        version = await conn.run_sync(
+            lambda connection: save(connection, new.config, "request", new.note, instead_of=new.instead_of)
+        )
+    return await _standing(version)
+
+
+@router.post("/api/models/rollback")
+async def go_back(back: Back, services: Use) -> Models:
+    """Put an older version in force again, as a new one."""
+    async with services.database.begin() as conn:
+        version = await conn.run_sync(roll_back, back.version)
+    return await _standing(version)
+
+
+async def translating(services: Services) -> str:
+    """`ok` where something translates, with what is missing of the rest; else what is wrong."""
+    async with services.database.connect() as conn:
+        version = await conn.run_sync(current)
+    found = await _standings()
+    if found is None:
+        return "Ray is not running"
+    if version is None:
+        return found.of_deployed()
+    serving = [each for each in _serving(version, found) if each.role == "translation"]
+    running = [each for each in serving if each.state == "running"]
+    missing = ", ".join(f"{each.engine} {each.state}" for each in serving if each.state != "running")
+    if not serving or (running and not missing):
+        return "ok"
+    return f"ok, but {missing}" if running else missing
+
+
+async def _standing(version: Version) -> Models:
+    found = await _standings()
+    return _described(version).model_copy(update={"serving": _serving(version, found)})
+
+
+async def _standings() -> Standing | None:
+    # Asked for Serve's status, a process outside Ray would start a cluster of its own.
+    return await asyncio.to_thread(standing) if ray.is_initialized() else None
+
+
+def _serving(version: Version, found: Standing | None) -> list[Serving]:
+    serving: list[Serving] = []
+    for role in ROLES:
+        for name, application in zip(version.config.serving(role), version.config.applications(role), strict=True):
+            state, problem = found.of(application) if found else ("unknown", "")
+            serving.append(
+                Serving(
+                    role=role,
+                    engine=name,
+                    what=label(version.config.engines[name]),
+                    application=application,
+                    state=state,
+                    problem=version.problems.get(application, problem),
+                )
+            )
+    return serving
+
+
+def _described(version: Version) -> Models:
+    return Models(
+        version=version.version,
+        origin=version.origin,
+        note=version.note,
+        created_at=version.created_at,
+        config=version.config,
+    )
