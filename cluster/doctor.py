@@ -20,8 +20,8 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
 from cluster.client import who_answers
-from cluster.models import plan_models
 from cluster.ports import LOOPBACK, is_free
+from cluster.roles import plan_models
 from cluster.settings import Settings
 from operators.errors import SetupFailed
 from serve.engines.choice import choose, vllm_installed

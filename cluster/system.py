@@ -27,8 +27,8 @@ from cluster.deploying import Deployer
 from cluster.flow import ACTOR_CPUS, Flow, unusable
 from cluster.keeping import keep_running
 from cluster.logs import LEVEL
-from cluster.models import INSIGHT_KEY, TRANSLATION_KEY, describe, plan_models
 from cluster.ports import LOOPBACK, is_free
+from cluster.roles import INSIGHT_KEY, TRANSLATION_KEY, describe, plan_models
 from cluster.settings import Settings
 from cluster.workers import set_up_worker
 from operators.errors import SetupFailed

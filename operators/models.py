@@ -35,7 +35,8 @@ def _address(url: str) -> str:
     try:
         parts = urlsplit(url)
         whole = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-        bare = not (parts.query or parts.fragment or "@" in parts.netloc or re.search(r"\s", url))
+        whole = whole and not re.search(r"\s", url)
+        bare = not (parts.query or parts.fragment or "@" in parts.netloc)
     except ValueError:
         whole = bare = False
     if not whole:

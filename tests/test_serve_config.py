@@ -46,10 +46,10 @@ def deployment(application: Any) -> Any:
 
 
 def test_serve_builds_translation_from_arguments() -> None:
-    built = deployment(build(config.translation, {"engine": "firefox", "models": "/models", "cached": 7}))
+    built = deployment(build(config.translation, {"engine": {"kind": "firefox"}, "models": "/models", "cached": 7}))
     assert built.name == "TranslationService"
-    make_engine, cached = built.init_args
-    assert (make_engine.args, cached) == ((Path("/models"),), 7)
+    make_engine, cached, _ = built.init_args
+    assert (make_engine.__self__._models, cached) == (Path("/models"), 7)
     assert built.ray_actor_options["num_gpus"] == 0
 
 
@@ -59,7 +59,6 @@ def test_serve_builds_the_api_on_the_stores_that_the_environment_names(stores: N
     assert options == ApiOptions(
         "postgresql://me:swordfish@db/parley",
         "rediss://:swordfish@cache/0",
-        translation_app="translation",
         hosts=("parley.example.com",),
     )
 
@@ -67,11 +66,20 @@ def test_serve_builds_the_api_on_the_stores_that_the_environment_names(stores: N
 @pytest.mark.parametrize(
     ("builder", "arguments", "field", "fix"),
     [
-        ("translation", {"engine": "magic"}, "engine", "should be 'firefox', 'vllm' or 'openai'"),
-        ("translation", {"engine": "vllm"}, "model", "vLLM needs one: a folder, or a name on the Hugging Face hub"),
-        ("translation", {"engine": "vllm", "model": "/nowhere"}, "model", "/nowhere is no folder"),
+        (
+            "translation",
+            {"engine": {"kind": "magic"}},
+            "engine",
+            "'firefox', 'vllm', 'llamacpp', 'openai', 'proxy', 'triton'",
+        ),
+        ("translation", {"engine": {"kind": "vllm"}}, "engine.vllm.model", "Field required"),
         ("translation", {"cached": -1}, "cached", "greater than or equal to 0"),
-        ("translation", {"arguments": "fast"}, "arguments", "valid dictionary"),
+        (
+            "translation",
+            {"engine": {"kind": "vllm", "model": "m", "arguments": "fast"}},
+            "engine.vllm.arguments",
+            "valid dictionary",
+        ),
         ("api", {"max_body": "much"}, "max_body", "valid integer"),
         ("api", {"heartbeat": 0}, "heartbeat", "greater than 0"),
         ("api", {"postgres_url": "postgresql://me:swordfish@db/parley"}, "postgres_url", "not permitted"),
@@ -83,7 +91,7 @@ def test_a_wrong_argument_is_named_and_not_told(
     with pytest.raises(ValidationError) as caught:
         build(getattr(config, builder), arguments)
     [error] = caught.value.errors()
-    assert error["loc"] == (field,)
+    assert ".".join(error["loc"]) == field
     assert fix in error["msg"]
     assert "swordfish" not in str(caught.value)
 
@@ -104,25 +112,20 @@ def test_a_store_that_the_environment_does_not_name_is_asked_for(
 @pytest.mark.parametrize(
     ("arguments", "options", "elsewhere"),
     [
-        (TranslationArguments, TranslationOptions, {"key", "replicas", "cpus", "gpus", "ongoing", "queued"}),
+        (TranslationArguments, TranslationOptions, set()),
         (ApiArguments, ApiOptions, {"postgres_url", "redis_url", "replicas", "cpus", "ongoing", "queued"}),
     ],
 )
 def test_every_option_can_be_set(arguments: Any, options: Any, elsewhere: set[str]) -> None:
     """What isn't an argument is said in the file's `deployments`, or comes from the environment."""
     assert set(arguments.model_fields) == {each.name for each in fields(options)} - elsewhere
-    same = {each.name: each.default for each in fields(options) if each.name not in elsewhere | {"arguments", "body"}}
-    same |= {"translation_app": "translation"} if options is ApiOptions else {"arguments": {}, "body": {}}
-    assert arguments().model_dump() == same
+    same = {each.name: each.default for each in fields(options) if each.name not in elsewhere | {"engine"}}
+    assert arguments().model_dump(exclude={"engine"}) == same
 
 
-def test_the_key_of_a_model_s_server_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PARLEY_TRANSLATION_KEY", "sk-swordfish")
-    built: list[TranslationOptions] = []
-    monkeypatch.setattr(config, "build_translation", built.append)
-    config.translation(TranslationArguments(engine="openai", url="http://gateway:4000/v1", model="m"))
-    config.translation(TranslationArguments())
-    assert [each.key for each in built] == ["sk-swordfish", None]
+def test_a_model_that_is_not_there_is_named_before_anything_starts() -> None:
+    with pytest.raises(SetupFailed, match="/nowhere is no folder"):
+        build(config.translation, {"engine": {"kind": "vllm", "model": "/nowhere"}})
 
 
 @dataclass
@@ -232,7 +235,7 @@ def config_file(head: Head, tmp_path_factory: pytest.TempPathFactory) -> Path:
     content = yaml.safe_load((ROOT / "cluster" / "serve.yaml").read_text())
     content["http_options"]["port"] = head.port
     [translation, _] = content["applications"]
-    translation["args"] = {"engine": "firefox"}
+    translation["args"] = {"engine": {"kind": "firefox"}}
     translation["deployments"][0]["ray_actor_options"] = {"num_cpus": 0.5}
     path = tmp_path_factory.mktemp("serve") / "serve.yaml"
     path.write_text(yaml.safe_dump(content))
@@ -314,11 +317,10 @@ def test_ray_s_commands_are_refused_without_the_token(head: Head) -> None:
 @pytest.mark.timeout(600)
 def test_a_wrong_argument_fails_the_deployment_by_its_name(head: Head, config_file: Path, tmp_path: Path) -> None:
     content = yaml.safe_load(config_file.read_text())
-    content["applications"][0]["args"] = {"engine": "magic"}
+    content["applications"][0]["args"] = {"engine": {"kind": "magic"}}
     wrong = tmp_path / "wrong.yaml"
     wrong.write_text(yaml.safe_dump(content))
     assert head.run("serve", "deploy", wrong).returncode == 0
     failed = head.wait("translation", "DEPLOY_FAILED")
-    assert "TranslationArguments engine Input should be 'firefox', 'vllm' or 'openai'" in " ".join(
-        failed["message"].split()
-    )
+    told = " ".join(failed["message"].split())
+    assert "TranslationArguments engine Input tag 'magic' found using 'kind' does not match any of" in told

@@ -17,10 +17,11 @@ from sqlalchemy import Engine
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from flows.translator import TranslationApplication
+from operators.models import Vllm
 from operators.translation import CaptionStatus, Translation, TranslationRequest
 from serve import app
 from serve.app import TRANSLATION_APP
-from serve.options import TranslationOptions
+from serve.engines.making import Maker
 from serve.translation import TranslationService
 from storage.log import Log
 from storage.meetings import Meetings
@@ -63,9 +64,9 @@ class Watched(TranslationService):
 
 @pytest.fixture(scope="module")
 def vllm(ray_cluster: str) -> Iterator[DeploymentHandle]:
-    options = TranslationOptions(engine="vllm", model=str(folder()), arguments=ARGUMENTS, cpus=1)
+    engine = Vllm(model=str(folder()), arguments=ARGUMENTS, gpus=0)
     # As `build_translation` puts it together, with the look added.
-    application = app._deployment(options)(Watched).bind(app._engine(options), options.cached)
+    application = app._deployment("TranslationService", engine)(Watched).bind(Maker(engine).translator, 10_000)
     yield ray_serve.run(application, name=TRANSLATION_APP, route_prefix=None)
     ray_serve.delete(TRANSLATION_APP)
 

@@ -118,6 +118,8 @@ async def translating(services: Services) -> str:
     """`ok` where something translates, with what is missing of the rest; else what is wrong."""
     async with services.database.connect() as conn:
         version = await conn.run_sync(current)
+    if version is not None and not version.config.translation:
+        return "ok"
     found = await _standings()
     if found is None:
         return "Ray is not running"
@@ -126,7 +128,7 @@ async def translating(services: Services) -> str:
     serving = [each for each in _serving(version, found) if each.role == "translation"]
     running = [each for each in serving if each.state == "running"]
     missing = ", ".join(f"{each.engine} {each.state}" for each in serving if each.state != "running")
-    if not serving or (running and not missing):
+    if running and not missing:
         return "ok"
     return f"ok, but {missing}" if running else missing
 

@@ -12,12 +12,12 @@ import psutil
 from ray import serve as ray_serve
 
 from operators.errors import Unavailable
+from operators.models import TRANSLATION_APP, Firefox
 from serve.app import _deployment  # pyright: ignore[reportPrivateUsage] - as production runs it, but for the engine
 from serve.engines.engine import Answer, Generation, Utterance
-from serve.options import TranslationOptions
 from serve.translation import TranslationService
 
-APP = "scripted"
+APP = TRANSLATION_APP
 
 
 class ScriptedEngine:
@@ -75,10 +75,10 @@ class Service:
     def __init__(self, folder: Path, replicas: int = 1, *, seconds: float = 0.05, at_once: int = 16) -> None:
         self._folder = folder
         self._engine = partial(ScriptedEngine, folder, seconds, at_once)
-        self._options = TranslationOptions(replicas=replicas, cpus=0.1)
+        self._spec = Firefox(replicas=replicas, cpus=0.1)
 
     def __enter__(self) -> Service:
-        application = _deployment(self._options)(TranslationService).bind(self._engine, self._options.cached)
+        application = _deployment("TranslationService", self._spec)(TranslationService).bind(self._engine, 10_000)
         ray_serve.run(application, name=APP, route_prefix=None)
         return self
 

@@ -201,7 +201,7 @@ async def open_hall(engine: Engine, aengine: AsyncEngine, door: Meetings, count:
 def flow(urls: StoreUrls, **options: Any) -> Generator[None]:
     """The lane of live meetings in a thread of this process, and the steward in an actor as production runs it."""
     steward: Any = ray.remote(Steward).options(num_cpus=0.1, max_concurrency=2)
-    actor = steward.remote(urls.postgres, urls.redis, APP, _BOUNDS)
+    actor = steward.remote(urls.postgres, urls.redis, _BOUNDS)
     done = actor.run.remote()
     try:
         with running(urls.postgres, urls.redis, "live-1", _by_lane(), "live", **{"deadline": DEADLINE, **options}):

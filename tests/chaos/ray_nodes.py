@@ -23,6 +23,7 @@ from ray._private.ray_constants import PROCESS_TYPE_RAYLET
 from ray.cluster_utils import Cluster
 
 from cluster.ports import LOOPBACK
+from operators.models import Firefox
 from serve.app import QUIET, TRANSLATION_APP, build_translation
 from serve.options import TranslationOptions
 from tests.chaos.ray_head import GaveUp, loopback_environment, ray_folder, start_patiently
@@ -112,7 +113,9 @@ def main() -> None:
 
     ray.init(address=cluster.address, log_to_driver=False)
     ray_serve.start(proxy_location="Disabled", logging_config=QUIET)
-    ray_serve.run(build_translation(TranslationOptions(replicas=REPLICAS)), name=TRANSLATION_APP, route_prefix=None)
+    ray_serve.run(
+        build_translation(TranslationOptions(Firefox(replicas=REPLICAS))), name=TRANSLATION_APP, route_prefix=None
+    )
     answer({"address": cluster.address, "workers": list(workers)})
     for line in sys.stdin:
         command, *arguments = line.split()
