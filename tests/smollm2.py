@@ -38,6 +38,14 @@ ARGUMENTS = {
     "max_num_seqs": 16,
 }
 """vLLM's, so that it starts fast and stays small."""
+LLAMACPP_ARGUMENTS = {
+    "n_ctx": 4 * 1024,
+    "endpoint_metrics": True,
+    # Its threads wait for each other spinning: on a busy machine, two are many times slower than one.
+    "cpuparams.n_threads": 1,
+    "cpuparams_batch.n_threads": 1,
+}
+"""llama.cpp's, likewise."""
 
 
 def gguf() -> Path:

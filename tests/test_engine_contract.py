@@ -37,6 +37,7 @@ from tests.openai_server import KEY, LONGEST, MODEL, openai_server
 from tests.proxy_server import proxy_server
 from tests.smollm2 import (
     ARGUMENTS,
+    LLAMACPP_ARGUMENTS,
     folder,
     gguf,
     needs_gguf,
@@ -145,7 +146,7 @@ async def triton(openai: Subject) -> AsyncIterator[Subject]:
 
 @pytest.fixture(scope="module")
 async def llamacpp() -> AsyncIterator[Subject]:
-    engine = LlamaCppEngine(gguf(), {"n_ctx": 4 * 1024, "endpoint_metrics": True})
+    engine = LlamaCppEngine(gguf(), LLAMACPP_ARGUMENTS)
     yield Subject(
         engine,
         [prompt(f"Write one short sentence about the number {n}.", 24) for n in range(2, 10)],

@@ -16,14 +16,12 @@ import pytest
 from operators.errors import SetupFailed, Unavailable
 from serve.engines.engine import Generation, Message, Prompt, Unanswerable, whole
 from serve.engines.llamacpp import LlamaCppEngine
-from tests.smollm2 import gguf, needs_gguf, running_here
-
-SMALL = {"n_ctx": 4 * 1024, "endpoint_metrics": True}
+from tests.smollm2 import LLAMACPP_ARGUMENTS, gguf, needs_gguf, running_here
 
 
 @pytest.fixture(scope="module")
 async def engine() -> AsyncIterator[LlamaCppEngine]:
-    engine = LlamaCppEngine(gguf(), SMALL)
+    engine = LlamaCppEngine(gguf(), LLAMACPP_ARGUMENTS)
     yield engine
     await engine.close()
 
@@ -101,7 +99,7 @@ async def test_nobody_else_can_ask_it(engine: LlamaCppEngine) -> None:
 
 @needs_gguf
 async def test_to_close_it_gives_up_what_is_under_way() -> None:
-    engine = LlamaCppEngine(gguf(), SMALL)
+    engine = LlamaCppEngine(gguf(), LLAMACPP_ARGUMENTS)
     answer = engine.generate(prompt("Write a very long story about a river.", 900))
     assert isinstance(await anext(answer), str)
     await engine.close()
