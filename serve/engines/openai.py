@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import AsyncGenerator, Mapping
 from typing import Any, cast
-from urllib.parse import urlsplit
 
 import openai
-from openai import AsyncOpenAI, DefaultAsyncHttpxClient, Timeout
+from openai import AsyncOpenAI, DefaultAsyncHttpxClient, Omit, Timeout, omit
 from openai.types.chat import ChatCompletionMessageParam
+from openai.types.shared_params import ResponseFormatJSONSchema
 
 from operators.errors import Unavailable
-from serve.engines.engine import Generation, Message, Prompt, Unanswerable, whole
+from serve.engines.engine import Generation, Prompt, Unanswerable
+from serve.engines.remote import is_here, prove, refused
 
-_TOKEN = Prompt((Message("user", "OK?"),), max_tokens=1)
 _TIMEOUT = Timeout(connect=5.0, read=30.0, write=10.0, pool=None)
 """Seconds. A server that says nothing for as long as it may be read has lost the question: whoever asks may ask again."""
 _FINISH = {"stop", "length"}
-_HERE = {"127.0.0.1", "localhost", "::1"}
-_FOR_GOOD = re.compile(
-    r"context.?length|context.?window|too long|too large|maximum.{0,20}tokens|content.?(?:filter|policy)", re.I
-)
-"""How servers say that a question is too much for the model, or that they don't answer such: each says 400 to it."""
 
 
 class OpenAiEngine:
@@ -48,8 +42,7 @@ class OpenAiEngine:
             api_key=(key or "").strip() or "none",
             timeout=_TIMEOUT,
             max_retries=0,
-            # Past any proxy that the environment names where the server is on this machine: that is for the world outside.
-            http_client=DefaultAsyncHttpxClient(trust_env=urlsplit(url).hostname not in _HERE),
+            http_client=DefaultAsyncHttpxClient(trust_env=not is_here(url)),
         )
 
     async def generate(self, question: Prompt) -> AsyncGenerator[str | Generation]:
@@ -60,7 +53,7 @@ class OpenAiEngine:
             Unavailable: the server can't be reached, refuses the key or the model, has too much to do, or broke off.
         """
         began = time.monotonic()
-        text, first, finish, usage = "", 0.0, None, (0, 0)
+        text, first, finish, usage = "", 0.0, None, (0, 0, 0)
         try:
             async with await self._client.chat.completions.create(
                 model=self.version,
@@ -69,14 +62,17 @@ class OpenAiEngine:
                     for message in question.messages
                 ],
                 max_tokens=question.max_tokens,
-                temperature=0.0,
+                temperature=question.temperature,
+                response_format=_format(question.schema),
                 stream=True,
                 stream_options={"include_usage": True},
                 extra_body=self._body,
             ) as chunks:
                 async for chunk in chunks:
                     if chunk.usage is not None:
-                        usage = chunk.usage.prompt_tokens, chunk.usage.completion_tokens
+                        details = chunk.usage.prompt_tokens_details
+                        cached = details.cached_tokens if details is not None else 0
+                        usage = chunk.usage.prompt_tokens, chunk.usage.completion_tokens, cached or 0
                     # The last one, with the usage, has no choice; some servers begin with one that has none, too.
                     for choice in chunk.choices or ():
                         finish = choice.finish_reason or finish
@@ -86,7 +82,8 @@ class OpenAiEngine:
                             yield piece
         # Without their cause: a server's message may quote the prompt.
         except openai.APIStatusError as error:
-            raise _refused(error) from None
+            retry_after = error.response.headers.get("retry-after")
+            raise refused(error.status_code, f"{error.code} {error.message}", retry_after) from None
         except openai.APIError as error:
             raise Unavailable(f"the model's server: {type(error).__name__}") from None
         except (ValueError, TypeError, AttributeError) as error:
@@ -97,9 +94,17 @@ class OpenAiEngine:
         if finish not in _FINISH:
             raise Unanswerable(f"the model's server gave the answer up: {finish}")
         self._answered = True
+        asked, tokens, cached = usage
         seconds = time.monotonic() - began
         yield Generation(
-            text, self.version, "stop" if finish == "stop" else "length", *usage, first or seconds, seconds
+            text,
+            self.version,
+            "stop" if finish == "stop" else "length",
+            asked,
+            tokens,
+            first or seconds,
+            seconds,
+            cached_tokens=cached,
         )
 
     async def check_health(self) -> None:
@@ -111,33 +116,16 @@ class OpenAiEngine:
         Raises:
             Unavailable: it never did.
         """
-        if self._answered:
-            return
-        try:
-            await whole(self.generate(_TOKEN))
-        except Unanswerable as error:
-            raise Unavailable(str(error)) from None
+        if not self._answered:
+            await prove(self)
 
     async def close(self) -> None:
         """Close the connections."""
         await self._client.close()
 
 
-def _refused(error: openai.APIStatusError) -> Unanswerable | Unavailable:
-    """What a status means for the question: whether it is the question's fault, or one that may be mended."""
-    status = error.status_code
-    if status == 413 or (status in (400, 422) and _FOR_GOOD.search(f"{error.code} {error.message}")):
-        return Unanswerable(f"the model's server refuses this question: {status}")
-    if status in (401, 403):
-        return Unavailable("the model's server refuses the key: PARLEY_TRANSLATION_KEY")
-    if status == 404:
-        return Unavailable("the model's server doesn't know the model, or has no such API: PARLEY_TRANSLATION_URL")
-    return Unavailable(f"the model's server answers {status}", _retry_after(error))
-
-
-def _retry_after(error: openai.APIStatusError) -> float | None:
-    """The seconds for which a server asks to be left alone, if it says so in seconds."""
-    try:
-        return max(0.0, float(error.response.headers.get("retry-after", "")))
-    except ValueError:
-        return None
+def _format(schema: Mapping[str, Any] | None) -> ResponseFormatJSONSchema | Omit:
+    """The form of an answer that must fit a schema. Where it is not asked for, nothing is said: not every server knows it."""
+    if schema is None:
+        return omit
+    return {"type": "json_schema", "json_schema": {"name": "answer", "schema": dict(schema), "strict": True}}

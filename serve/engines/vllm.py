@@ -18,6 +18,7 @@ _TOKEN = Prompt((Message("system", "Answer in one word."), Message("user", "OK?"
 """The least that shows that a model answers what it will be asked."""
 _FINISH: dict[str | None, Literal["stop", "length"]] = {"stop": "stop", "length": "length", "repetition": "length"}
 """How an answer ended that is one. Whatever else vLLM says, it gave the answer up in the middle."""
+_DEFAULTS: Mapping[str, Any] = {"scheduling_policy": "priority"}
 
 
 class VllmEngine:
@@ -25,7 +26,8 @@ class VllmEngine:
 
     Args:
         model: a folder that holds one, or its name on the Hugging Face hub.
-        arguments: vLLM's own (`AsyncEngineArgs`), passed on as they are.
+        arguments: vLLM's own (`AsyncEngineArgs`), passed on as they are. Questions are worked on by their priority unless
+            `scheduling_policy` says otherwise.
 
     Raises:
         SetupFailed: vLLM is not installed, or can't load this.
@@ -44,7 +46,7 @@ class VllmEngine:
         except ImportError as error:
             raise SetupFailed(VLLM_MISSING) from error
         try:
-            self._engine = AsyncLLM.from_engine_args(AsyncEngineArgs(model=model, **arguments))
+            self._engine = AsyncLLM.from_engine_args(AsyncEngineArgs(model=model, **{**_DEFAULTS, **arguments}))
         except TypeError as error:
             raise SetupFailed(f"PARLEY_VLLM_ARGS: {_first_line(error)}") from error
         except (OSError, RuntimeError, ValueError) as error:
@@ -64,18 +66,23 @@ class VllmEngine:
         """Answer a prompt, in pieces of a few tokens. Cancelled or closed early, vLLM works on it no longer.
 
         Raises:
-            Unanswerable: the prompt is too long for the model.
+            Unanswerable: the prompt is too long for the model, or its schema is none.
             Unavailable: the engine failed, or has too much to do.
         """
         from vllm.exceptions import GracefulHTTPError, VLLMClientError, VLLMServerError  # pyright: ignore[reportMissingImports] - an extra
-        from vllm.sampling_params import RequestOutputKind, SamplingParams  # pyright: ignore[reportMissingImports] - an extra
+        from vllm.sampling_params import RequestOutputKind, SamplingParams, StructuredOutputsParams  # pyright: ignore[reportMissingImports] - an extra
 
         began = time.monotonic()
-        sampling = SamplingParams(temperature=0.0, max_tokens=question.max_tokens, output_kind=RequestOutputKind.DELTA)
         text, tokens, first = "", 0, 0.0
         try:
+            sampling = SamplingParams(
+                temperature=question.temperature,
+                max_tokens=question.max_tokens,
+                output_kind=RequestOutputKind.DELTA,
+                structured_outputs=StructuredOutputsParams(json=dict(question.schema)) if question.schema else None,
+            )
             _, [rendered] = await self._engine.renderer.render_chat_async([self._conversation(question)], self._chat)
-            outputs = self._engine.generate(rendered, sampling, request_id=str(uuid4()))
+            outputs = self._engine.generate(rendered, sampling, request_id=str(uuid4()), priority=question.priority)
             async with aclosing(outputs):
                 async for output in outputs:
                     [completion] = output.outputs
@@ -95,6 +102,7 @@ class VllmEngine:
                             tokens=tokens,
                             first=first,
                             seconds=time.monotonic() - began,
+                            cached_tokens=output.num_cached_tokens or 0,
                         )
         # Without their cause: messages of vLLM's may quote the prompt.
         except (VLLMServerError, GracefulHTTPError) as error:

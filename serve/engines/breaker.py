@@ -1,0 +1,144 @@
+"""A circuit breaker before a server elsewhere: one that is down is left alone for a while, and who asks is told so at once.
+
+The states are purgatory's: closed, open after failures in a row, half open once its time is over, until an answer shows how
+the server is. Its context manager would take a cancelled question for a good answer, so its state machine is asked directly.
+What counts:
+
+- `Unavailable` is a failure. `Unanswerable` is none: the server answered.
+- An answer that nobody waited for says nothing either way. A deadline tells more of whoever set it.
+- Half open, one question at a time is let through: a server that just came back is not run over.
+- A server that says for how long it wants to be left alone (`Unavailable.wait`) is left alone for that long.
+
+Health checks go past it. If they counted, a server that is away while nobody asks anything would find it open when the first
+caption is asked for; if they were refused, Serve would replace a replica that is sound, since another one would not
+bring the server back. Engines of servers elsewhere ask for a token only until they got the first one, so nobody is
+flooded by it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Generic
+
+from purgatory.domain.model import CLOSED, HALF_OPENED, OPENED, Context, OpenedState
+from ray.serve import metrics
+
+from operators.errors import Unavailable
+from serve.engines.engine import Engine, Generation, Question, Unanswerable
+
+FAILURES = 5
+"""In a row, that open it."""
+OPEN_S = 30.0
+"""Seconds for which it is open."""
+_LONGEST_S = 600.0
+"""Seconds for which a server is left alone at most, whatever it says: nothing else would find out that it is back."""
+_NUMBERS = {CLOSED: 0, HALF_OPENED: 1, OPENED: 2}
+
+
+class Guarded(Generic[Question]):
+    """An engine behind a circuit breaker, which is its own: each replica finds out for itself.
+
+    Args:
+        engine: the one that asks a server elsewhere. It is closed with this.
+    """
+
+    def __init__(self, engine: Engine[Question]) -> None:
+        self._engine = engine
+        self._circuit = Context(engine.name, FAILURES, OPEN_S)
+        self._left_alone = 0.0
+        """Until when, by the monotonic clock, the server asked for it."""
+        self._trying = False
+        """Whether a question is under way that is to show how the server is."""
+        tags = {"engine": engine.name, "model": engine.version}
+        self._state = metrics.Gauge(
+            "parley_engine_breaker",
+            "State of an engine's circuit breaker: 0 closed, 1 half open, 2 open until its time is over and it is asked again",
+            tag_keys=("engine", "model"),  # pyright: ignore[reportArgumentType] - typed for one key only
+        )
+        self._state.set_default_tags(tags)
+        self._refused = metrics.Counter(
+            "parley_engine_refused",
+            "Questions that an engine's circuit breaker refused",
+            tag_keys=("engine", "model"),  # pyright: ignore[reportArgumentType] - typed for one key only
+        )
+        self._refused.set_default_tags(tags)
+        self._tell()
+
+    @property
+    def name(self) -> str:
+        """The engine's."""
+        return self._engine.name
+
+    @property
+    def version(self) -> str:
+        """The engine's."""
+        return self._engine.version
+
+    async def generate(self, question: Question) -> AsyncGenerator[str | Generation]:
+        """Answer a question as the engine does.
+
+        Raises:
+            Unanswerable: as the engine does.
+            Unavailable: as the engine does; or at once, with the seconds to wait, while the server is left alone.
+        """
+        self._let_through()
+        trying = self._trying = self._circuit.state == HALF_OPENED
+        try:
+            async with aclosing(self._engine.generate(question)) as answer:
+                async for piece in answer:
+                    if isinstance(piece, Generation):
+                        self._circuit.handle_end_request()
+                    yield piece
+        except Unanswerable:
+            self._circuit.handle_end_request()
+            raise
+        except Unavailable as error:
+            self._circuit.handle_exception(error)
+            self._left_alone = max(self._left_alone, time.monotonic() + min(error.wait or 0.0, _LONGEST_S))
+            raise
+        finally:
+            if trying:
+                self._trying = False
+            self._tell()
+
+    async def check_health(self) -> None:
+        """As the engine does, past the breaker.
+
+        Raises:
+            Unavailable: as the engine does.
+        """
+        await self._engine.check_health()
+
+    async def close(self) -> None:
+        """Close the engine."""
+        await self._engine.close()
+
+    def _let_through(self) -> None:
+        """Refuse a question while the server is left alone.
+
+        Raises:
+            Unavailable: it is, for so many seconds; or another question is just finding out how it is.
+        """
+        wait = self._left_alone - time.monotonic()
+        if wait <= 0:
+            try:
+                self._circuit.handle_new_request()
+            except OpenedState as opened:
+                wait = max(0.001, opened.opened_at + OPEN_S - time.time())
+                # It is one object for as long as it is open, and would hold on to every question that was refused.
+                opened.with_traceback(None)
+        self._tell()
+        if wait > 0 or self._trying:
+            self._refused.inc()
+            raise Unavailable(
+                "the model's server is left alone for a while: it failed too often, or asked for it",
+                wait if wait > 0 else None,
+            )
+
+    def _tell(self) -> None:
+        # Its events are for whoever keeps the states elsewhere.
+        self._circuit.messages.clear()
+        alone = time.monotonic() < self._left_alone
+        self._state.set(_NUMBERS[OPENED if alone else self._circuit.state])
