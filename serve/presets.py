@@ -1,0 +1,212 @@
+"""Models that Parley proposes: what they are, their licence, and how much memory they take. docs/models.md has the table.
+
+The dimensions are those of each model's own `config.json` (or of a copy of it, or of its GGUF's header), and what they add
+up to is counted here, not copied: weights and the KV cache, in bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Role = Literal["translation", "insight", "chat"]
+
+HALF = 2
+"""Bytes of a number in bfloat16, as the weights and the KV cache are kept."""
+KV_TOKENS = 32_768
+"""Tokens that the memory is reckoned for: eight texts of 4,096 tokens at once, or some 96 sentences of 340 with their prompts."""
+
+# fmt: off
+_EURO = (
+    "bg", "hr", "cs", "da", "nl", "en", "et", "fi", "fr", "de", "el", "hu", "ga", "it", "lv", "lt", "mt", "pl",
+    "pt", "ro", "sk", "sl", "es", "sv", "ar", "ca", "zh", "gl", "hi", "ja", "ko", "no", "ru", "tr", "uk",
+)
+# fmt: on
+"""The languages on EuroLLM's model cards."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dimensions:
+    """A dense decoder as Llama and Qwen3 are built, by the names of `config.json`.
+
+    Attributes:
+        tied: whether the output layer is the embedding.
+        normed: whether queries and keys have a norm of their own (Qwen3's have).
+    """
+
+    layers: int
+    hidden: int
+    heads: int
+    kv_heads: int
+    head: int
+    intermediate: int
+    vocabulary: int
+    tied: bool
+    normed: bool
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers the weights are."""
+        attention = self.hidden * self.head * (2 * self.heads + 2 * self.kv_heads) + (
+            2 * self.head if self.normed else 0
+        )
+        layer = attention + 3 * self.hidden * self.intermediate + 2 * self.hidden
+        embedding = self.vocabulary * self.hidden
+        return self.layers * layer + embedding * (1 if self.tied else 2) + self.hidden
+
+    def kv_cache(self, tokens: int) -> int:
+        """Bytes of KV cache that so many tokens take: a key and a value for each layer and KV head."""
+        return 2 * self.layers * self.kv_heads * self.head * HALF * tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Preset:
+    """A model by a short name.
+
+    Attributes:
+        name: what `parley models pull` takes.
+        roles: what it is proposed for.
+        engine: what runs it.
+        model: its name on the Hugging Face hub.
+        licence: of the weights, by its SPDX name.
+        context: tokens it was made for.
+        languages: how many its makers claim.
+        tags: the claimed languages where they list them; empty where they only count them.
+        dimensions: what it is built of.
+        file: for llama.cpp: the one file to pull.
+        file_bytes: of that file, as the hub's page rounds it.
+        gated: whether the hub asks for an account that accepted its conditions.
+        arguments: for vLLM: its engine's own.
+        default_for: the roles it is the first choice of.
+    """
+
+    name: str
+    roles: tuple[Role, ...]
+    engine: Literal["vllm", "llamacpp"]
+    model: str
+    licence: str
+    context: int
+    languages: int
+    dimensions: Dimensions
+    tags: tuple[str, ...] = ()
+    file: str | None = None
+    file_bytes: int = 0
+    gated: bool = False
+    arguments: Mapping[str, Any] = field(default_factory=lambda: {"max_model_len": 4096})
+    default_for: tuple[Role, ...] = ()
+
+    @property
+    def weights(self) -> int:
+        """Bytes of the weights."""
+        return self.file_bytes or self.dimensions.parameters * HALF
+
+    @property
+    def memory(self) -> int:
+        """Bytes of memory for the weights and a KV cache of `KV_TOKENS`. What the engine takes for itself comes on top."""
+        return self.weights + self.dimensions.kv_cache(KV_TOKENS)
+
+
+_QWEN_2B = Dimensions(28, 2048, 16, 8, 128, 6144, 151_936, tied=True, normed=True)
+_QWEN_4B = Dimensions(36, 2560, 32, 8, 128, 9728, 151_936, tied=True, normed=True)
+_QWEN_8B = Dimensions(36, 4096, 32, 8, 128, 12_288, 151_936, tied=False, normed=True)
+_EURO_2B = Dimensions(24, 2048, 16, 8, 128, 5632, 128_000, tied=False, normed=False)
+_EURO_9B = Dimensions(42, 4096, 32, 8, 128, 12_288, 128_000, tied=False, normed=False)
+
+PRESETS = (
+    Preset(
+        "translation-small",
+        ("translation",),
+        "vllm",
+        "utter-project/EuroLLM-1.7B-Instruct",
+        "Apache-2.0",
+        4096,
+        35,
+        _EURO_2B,
+        _EURO,
+    ),
+    Preset(
+        "qwen3-4b",
+        ("translation", "insight", "chat"),
+        "vllm",
+        "Qwen/Qwen3-4B-Instruct-2507",
+        "Apache-2.0",
+        262_144,
+        119,
+        _QWEN_4B,
+        default_for=("translation", "insight", "chat"),
+    ),
+    Preset(
+        "translation-large",
+        ("translation",),
+        "vllm",
+        "utter-project/EuroLLM-9B-Instruct",
+        "Apache-2.0",
+        4096,
+        35,
+        _EURO_9B,
+        _EURO,
+        gated=True,
+    ),
+    Preset("insight-small", ("insight", "chat"), "vllm", "Qwen/Qwen3-1.7B", "Apache-2.0", 32_768, 119, _QWEN_2B),
+    Preset(
+        "qwen3-8b", ("translation", "insight", "chat"), "vllm", "Qwen/Qwen3-8B", "Apache-2.0", 32_768, 119, _QWEN_8B
+    ),
+    Preset(
+        "insight-cpu-small",
+        ("insight", "chat"),
+        "llamacpp",
+        "bartowski/Qwen_Qwen3-1.7B-GGUF",
+        "Apache-2.0",
+        32_768,
+        119,
+        _QWEN_2B,
+        file="Qwen_Qwen3-1.7B-Q6_K.gguf",
+        file_bytes=1_670_000_000,
+        arguments={},
+    ),
+    Preset(
+        "insight-cpu",
+        ("insight", "chat"),
+        "llamacpp",
+        "bartowski/Qwen_Qwen3-4B-GGUF",
+        "Apache-2.0",
+        32_768,
+        119,
+        _QWEN_4B,
+        file="Qwen_Qwen3-4B-Q4_K_M.gguf",
+        file_bytes=2_500_000_000,
+        arguments={},
+    ),
+)
+"""All there are, by size within each engine's. The 119 languages of Qwen3 are its makers' count, dialects among them."""
+
+
+def preset(name: str) -> Preset | None:
+    """The preset of a name, or None."""
+    return next((each for each in PRESETS if each.name == name), None)
+
+
+def default(role: Role) -> Preset:
+    """The preset that is the first choice for a role that a GPU serves."""
+    return next(each for each in PRESETS if role in each.default_for)
+
+
+def table() -> str:
+    """The presets as the Markdown table of docs/models.md."""
+    rows = [
+        "| preset | for | engine | model | parameters | weights | memory¹ | context | languages | licence |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for each in PRESETS:
+        roles = ", ".join(f"**{role}**" if role in each.default_for else role for role in each.roles)
+        model = f"`{each.model}`" + (f" `{each.file}`" if each.file else "") + (" (gated)" if each.gated else "")
+        rows.append(
+            f"| `{each.name}` | {roles} | {each.engine} | {model} | {each.dimensions.parameters / 1e9:.2f} B |"
+            f" {_gb(each.weights)} | {_gb(each.memory)} | {each.context:,} | {each.languages} | {each.licence} |"
+        )
+    return "\n".join(rows)
+
+
+def _gb(count: int) -> str:
+    return f"{count / 1e9:.1f} GB"

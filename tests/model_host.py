@@ -1,0 +1,126 @@
+"""A hub and a Remote Settings server on loopback, which speak as the public ones are documented to, and can be cut off."""
+
+from __future__ import annotations
+
+import hashlib
+import http.server
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+
+def zstd(content: bytes) -> bytes:
+    """A Zstandard frame (RFC 8878) of raw blocks, with the size of the content in its header."""
+    frame = b"\x28\xb5\x2f\xfd" + bytes([0b10100000]) + len(content).to_bytes(4, "little")
+    pieces = [content[at : at + 100_000] for at in range(0, len(content), 100_000)] or [b""]
+    for at, piece in enumerate(pieces):
+        frame += (len(piece) << 3 | (at == len(pieces) - 1)).to_bytes(3, "little") + piece
+    return frame
+
+
+def sha256(content: bytes) -> str:
+    """The hash as records give it."""
+    return hashlib.sha256(content).hexdigest()
+
+
+@dataclass
+class Host:
+    """What the server has, and what it was asked.
+
+    Attributes:
+        pages: what is answered, by path.
+        cuts: how many more answers of each path break off in the middle.
+        refuses: paths that are answered 403 unless they are asked with this token.
+        asked: the path and the range of each request.
+    """
+
+    url: str = ""
+    pages: dict[str, bytes] = field(default_factory=dict[str, bytes])
+    cuts: dict[str, int] = field(default_factory=dict[str, int])
+    refuses: dict[str, str] = field(default_factory=dict[str, str])
+    asked: list[tuple[str, str | None]] = field(default_factory=list[tuple[str, str | None]])
+
+    def add_model(self, name: str, files: dict[str, bytes]) -> None:
+        """Publish a model as the hub does: large files by their hash."""
+        tree: list[dict[str, Any]] = [{"type": "directory", "path": "onnx", "size": 0}]
+        for path, content in files.items():
+            entry: dict[str, Any] = {"type": "file", "path": path, "size": len(content), "oid": "0" * 40}
+            if path.endswith((".safetensors", ".gguf")):
+                entry["lfs"] = {"oid": sha256(content), "size": len(content), "pointerSize": 134}
+            tree.append(entry)
+            self.pages[f"/{name}/resolve/main/{path}"] = content
+        self.pages[f"/api/models/{name}/tree/main"] = json.dumps(tree).encode()
+
+    def add_pairs(self, *records: dict[str, Any]) -> None:
+        """Publish translation models as Remote Settings does."""
+        self.pages["/v1/"] = json.dumps({"capabilities": {"attachments": {"base_url": f"{self.url}/cdn/"}}}).encode()
+        path = "/v1/buckets/main/collections/translations-models-v2/records"
+        self.pages[path] = json.dumps({"data": records}).encode()
+
+    def record(self, name: str, kind: str, content: bytes, version: str = "3.0", pair: str = "enpt") -> dict[str, Any]:
+        """A record of a file, whose attachment is published with it."""
+        packed = zstd(content)
+        location = f"main/{version}-{name}.zst"
+        self.pages[f"/cdn/{location}"] = packed
+        return {
+            "name": name,
+            "fileType": kind,
+            "sourceLanguage": pair[:2],
+            "targetLanguage": pair[2:],
+            "version": version,
+            "architecture": "tiny",
+            "decompressedHash": sha256(content),
+            "decompressedSize": len(content),
+            "attachment": {
+                "filename": f"{name}.zst",
+                "location": location,
+                "hash": sha256(packed),
+                "size": len(packed),
+                "mimetype": "application/zstd",
+            },
+        }
+
+
+@contextmanager
+def model_host() -> Iterator[Host]:
+    """A running server."""
+    host = Host()
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            path, asked = self.path.partition("?")[0], self.headers.get("range")
+            host.asked.append((path, asked))
+            if path not in host.pages:
+                self.send_error(404)
+                return
+            if path in host.refuses and self.headers.get("authorization") != f"Bearer {host.refuses[path]}":
+                self.send_error(403)
+                return
+            content = host.pages[path]
+            begin = int(asked.removeprefix("bytes=").rstrip("-")) if asked else 0
+            self.send_response(206 if asked else 200)
+            self.send_header("content-length", str(len(content) - begin))
+            self.end_headers()
+            if host.cuts.get(path, 0):
+                host.cuts[path] -= 1
+                self.wfile.write(content[begin : begin + (len(content) - begin) // 2])
+                self.close_connection = True
+                return
+            self.wfile.write(content[begin:])
+
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    host.url = f"http://127.0.0.1:{server.server_port}"
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield host
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
