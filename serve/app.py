@@ -17,8 +17,9 @@ from serve.engines.openai import OpenAiEngine
 from serve.engines.prompted import PromptedTranslator
 from serve.engines.vllm import VllmEngine
 from serve.http.application import create_app
+from serve.liveness import PATIENCE_S
 from serve.options import ApiOptions, TranslationOptions
-from serve.translation import PATIENCE_S, TranslationService
+from serve.translation import TranslationService
 
 TRANSLATION_APP = "translation"
 API_APP = "api"
