@@ -69,10 +69,15 @@ class VllmEngine:
             Unavailable: the engine failed, or has too much to do.
         """
         from vllm.exceptions import GracefulHTTPError, VLLMClientError, VLLMServerError  # pyright: ignore[reportMissingImports] - an extra
-        from vllm.sampling_params import RequestOutputKind, SamplingParams  # pyright: ignore[reportMissingImports] - an extra
+        from vllm.sampling_params import RequestOutputKind, SamplingParams, StructuredOutputsParams  # pyright: ignore[reportMissingImports] - an extra
 
         began = time.monotonic()
-        sampling = SamplingParams(temperature=0.0, max_tokens=question.max_tokens, output_kind=RequestOutputKind.DELTA)
+        sampling = SamplingParams(
+            temperature=question.temperature,
+            max_tokens=question.max_tokens,
+            output_kind=RequestOutputKind.DELTA,
+            structured_outputs=None if question.schema is None else StructuredOutputsParams(json=dict(question.schema)),
+        )
         text, tokens, first = "", 0, 0.0
         try:
             _, [rendered] = await self._engine.renderer.render_chat_async([self._conversation(question)], self._chat)
