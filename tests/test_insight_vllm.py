@@ -64,7 +64,6 @@ async def test_json_fits_its_schema(service: InsightService) -> None:
     assert answer.finish == "stop"
     assert all(item["who"] is not None and item["what"] is not None for item in answer.data["items"])
     assert len(answer.data["items"]) <= 3
-    print(answer.text, answer.engine)
 
 
 async def test_a_summary_is_streamed(service: InsightService) -> None:
