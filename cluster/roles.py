@@ -91,7 +91,7 @@ def _translation(settings: Settings, choice: Choice, gpus: Sequence[Gpu], shared
             }
             if choice.engine == "openai":
                 given["body"] = settings.translation_body
-            if choice.engine != "triton" and settings.translation_key is not None:
+            if settings.translation_key is not None:
                 given["key"] = TRANSLATION_KEY
             return _engine("translation", **given)
 
@@ -105,7 +105,7 @@ def _insight(settings: Settings, choice: Choice, gpus: Sequence[Gpu], shared: bo
             return _engine("insight", kind="llamacpp", model=settings.insight_model, replicas=0, most_replicas=1)
         case "openai" | "proxy" | "triton":
             given = {"kind": choice.engine, "url": settings.insight_url, "model": settings.insight_model}
-            if choice.engine != "triton" and settings.insight_key is not None:
+            if settings.insight_key is not None:
                 given["key"] = INSIGHT_KEY
             return _engine("insight", **given)
         case _:

@@ -131,6 +131,7 @@ class Triton(_Engine):
     kind: Literal["triton"] = "triton"
     url: Address
     model: Name
+    key: Variable | None = None
 
 
 Engine = Firefox | Vllm | LlamaCpp | OpenAi | Proxy | Triton

@@ -13,8 +13,9 @@ from ray.serve.schema import LoggingConfig
 from operators.models import ELSEWHERE, TRANSLATION_APP, Engine
 from serve.engines.making import Maker, check
 from serve.http.application import create_app
+from serve.liveness import PATIENCE_S
 from serve.options import ApiOptions, TranslationOptions
-from serve.translation import PATIENCE_S, TranslationService
+from serve.translation import TranslationService
 
 API_APP = "api"
 API_ROUTE = "/"

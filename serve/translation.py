@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -12,12 +11,12 @@ from typing import Any
 from ray.serve import metrics
 from structlog.contextvars import bound_contextvars
 
-from operators.errors import Unavailable
 from operators.models import Engine as Spec
 from operators.models import parse_engine
 from operators.translation import CaptionStatus, Translation, TranslationRequest
 from serve.engines.engine import Generation, TranslationEngine, Unanswerable, Utterance
 from serve.languages import LanguageDetector, base, contradicts, written
+from serve.liveness import Liveness
 
 _SHORT = 4
 """Words of an utterance that is translated the same whatever was said before it."""
@@ -25,13 +24,6 @@ _ABSURD = 10
 """How many times as long as the source an answer is nonsense. Every language pair stays far below."""
 _LENIENT = 40
 """Characters that any answer may have: a short word may well become a long phrase."""
-
-ALIVE_S = 4.0
-"""Seconds for which an engine that gave a token counts as alive without being asked."""
-PATIENCE_S = 6.0
-"""Seconds in which an engine that is asked for a token must give one, to whomever."""
-FIRST_S = 60.0
-"""The same for its very first: models are loaded and compiled for it."""
 
 _SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0]
 
@@ -56,8 +48,7 @@ class TranslationService:
         self._change = change
         self._detector = LanguageDetector()
         self._short = _Recent(cached)
-        self._gave: float | None = None
-        """When the engine last gave something, by the monotonic clock."""
+        self._liveness = Liveness(self._engine.check_health)
         self._answers = metrics.Counter(
             "parley_translations",
             "Requests answered, by how",
@@ -108,23 +99,10 @@ class TranslationService:
     async def check_health(self) -> None:
         """Serve replaces a replica whose engine gives no token, three times in a row.
 
-        An engine that is only busy may keep the token it is asked for waiting. What it gives to others tells that it works.
-
         Raises:
-            Unavailable: the engine does not work, or gave nothing to anybody for `PATIENCE_S`.
+            Unavailable: the engine does not work, or is silent; see `serve.liveness`.
         """
-        asked, gave = time.monotonic(), self._gave
-        if gave is not None and asked - gave < ALIVE_S:
-            return
-        patience = FIRST_S if gave is None else PATIENCE_S
-        try:
-            async with asyncio.timeout(patience):
-                await self._engine.check_health()
-        except TimeoutError:
-            if self._gave == gave:
-                raise Unavailable(f"the engine gave no token within {patience:.0f} s") from None
-        else:
-            self._gave = time.monotonic()
+        await self._liveness.check()
 
     async def __del__(self) -> None:
         # Serve awaits this when it stops the replica, even one whose engine could not be made.
@@ -166,7 +144,7 @@ class TranslationService:
         length = 0
         async with aclosing(self._engine.generate(utterance)) as answer:
             async for piece in answer:
-                self._gave = time.monotonic()
+                self._liveness.gave()
                 if isinstance(piece, Generation):
                     self._count(piece)
                     return piece.text.strip()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from dataclasses import replace
 from functools import partial
 from uuid import uuid4
@@ -16,11 +15,12 @@ from ray.serve.handle import DeploymentHandle
 
 from operators.errors import Unavailable
 from operators.translation import CaptionStatus, Quoted, Translation, TranslationRequest
-from serve import translation
+from serve import liveness
 from serve.app import CHECK_PERIOD_S, CHECK_TIMEOUT_S
 from serve.engines.engine import Answer, Generation, Unanswerable, Utterance
 from serve.engines.firefox import FirefoxEngine
-from serve.translation import ALIVE_S, PATIENCE_S, TranslationService
+from serve.liveness import ALIVE_S, PATIENCE_S
+from serve.translation import TranslationService
 
 REQUEST = TranslationRequest("default", "m", "s1", 1, "pt-BR", "en", "The meeting starts on Monday.")
 
@@ -188,10 +188,8 @@ def test_nonsense_is_not_remembered(service: DeploymentHandle, engine: Scripted)
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody counts as alive for having answered a moment ago, and nobody is waited for."""
-    monkeypatch.setattr(translation, "ALIVE_S", 0.0)
-    monkeypatch.setattr(translation, "PATIENCE_S", 0.3)
-    monkeypatch.setattr(translation, "FIRST_S", 0.3)
+    """Nobody counts as alive for having answered a moment ago."""
+    monkeypatch.setattr(liveness, "ALIVE_S", 0.0)
 
 
 def test_the_health_check_asks_the_engine(service: DeploymentHandle, engine: Scripted, impatient: None) -> None:
@@ -201,51 +199,11 @@ def test_the_health_check_asks_the_engine(service: DeploymentHandle, engine: Scr
         service.check_health.remote().result()
 
 
-def test_an_engine_that_takes_questions_and_says_nothing_is_ill(
-    service: DeploymentHandle, engine: Scripted, impatient: None
-) -> None:
-    engine.silent = True
-    for _ in range(2):
-        with pytest.raises(Unavailable, match="the engine gave no token within"):
-            service.check_health.remote().result(timeout_s=20)
-    engine.silent = False
-    service.check_health.remote().result(timeout_s=20)
-
-
 def test_an_engine_that_just_gave_a_token_is_not_asked_for_one(service: DeploymentHandle, engine: Scripted) -> None:
     engine.silent = True
     ask(service)
     service.check_health.remote().result(timeout_s=20)
     assert engine.checked == 0
-
-
-def test_a_token_of_a_health_check_counts_as_any_other(service: DeploymentHandle, engine: Scripted) -> None:
-    service.check_health.remote().result(timeout_s=20)
-    service.check_health.remote().result(timeout_s=20)
-    assert engine.checked == 1
-
-
-def test_what_a_busy_engine_gives_to_others_keeps_it_alive(
-    service: DeploymentHandle, engine: Scripted, impatient: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(translation, "PATIENCE_S", 3.0)
-    ask(service)
-    engine.silent = True
-    check = service.check_health.remote()
-    while engine.checked == 0:
-        time.sleep(0.01)
-    # The token that was asked for waits behind this.
-    ask(service, text="We have a budget and two open points.")
-    check.result(timeout_s=20)
-
-
-def test_a_new_engine_may_take_its_time_for_its_first_token(
-    service: DeploymentHandle, engine: Scripted, impatient: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(translation, "FIRST_S", 20.0)
-    monkeypatch.setattr(translation, "PATIENCE_S", 0.0)
-    service.check_health.remote().result(timeout_s=20)
-    assert engine.checked == 1
 
 
 def test_a_silent_engine_is_evicted_within_half_a_minute() -> None:

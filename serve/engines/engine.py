@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
 
 from operators.errors import ParleyError
 from operators.translation import Quoted, Wanted
@@ -128,6 +128,20 @@ class Engine(Protocol[Question]):
 
     async def close(self) -> None:
         """Give back what it holds. No call may follow."""
+        ...
+
+
+@runtime_checkable
+class Counts(Protocol):
+    """What an engine of a language model can do beside, where it has the model's tokenizer."""
+
+    @property
+    def window(self) -> int:
+        """Tokens that a question and its answer may have together."""
+        ...
+
+    async def count(self, prompt: Prompt) -> int:
+        """The tokens of a question as the model gets it, however many they are."""
         ...
 
 

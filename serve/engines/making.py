@@ -8,6 +8,7 @@ from pathlib import Path
 from operators.errors import SetupFailed
 from operators.models import ELSEWHERE, Engine, Firefox, LlamaCpp, OpenAi, Proxy, Triton, Vllm
 from serve.engines import engine as protocol
+from serve.engines.breaker import Guarded
 from serve.engines.changing import Changing
 from serve.engines.choice import VLLM_MISSING, model_problem, vllm_installed
 from serve.engines.engine import Prompt, TranslationEngine
@@ -74,9 +75,22 @@ def _language_model(spec: Engine) -> protocol.Engine[Prompt]:
         case OpenAi():
             from serve.engines.openai import OpenAiEngine
 
-            return OpenAiEngine(spec.url, spec.model, _key(spec.key), spec.body)
-        case LlamaCpp() | Proxy() | Triton():
-            raise NotImplementedError
+            return Guarded(OpenAiEngine(spec.url, spec.model, _key(spec.key), spec.body))
+        case Proxy():
+            from serve.engines.proxy import ProxyEngine
+
+            return Guarded(ProxyEngine(spec.url, _key(spec.key), spec.model))
+        case Triton():
+            from serve.engines.triton import TritonEngine
+
+            return Guarded(TritonEngine(spec.url, spec.model, _key(spec.key)))
+        case LlamaCpp():
+            from serve.engines.llamacpp import LlamaCppEngine
+
+            # Its threads spin: more of them than the replica has cores for would starve each other.
+            threads = max(1, int(spec.cpus))
+            own = {"cpuparams.n_threads": threads, "cpuparams_batch.n_threads": threads}
+            return LlamaCppEngine(Path(spec.model), own | spec.arguments)
         case Firefox():
             raise SetupFailed("Firefox's models translate and do nothing else")
 
@@ -95,7 +109,7 @@ def check(spec: Engine, model: str = "model") -> None:
             raise SetupFailed(f"{model}: {problem}")
         if not vllm_installed():
             raise SetupFailed(VLLM_MISSING)
-    if isinstance(spec, OpenAi | Proxy):
+    if isinstance(spec, ELSEWHERE):
         _key(spec.key)
 
 

@@ -6,8 +6,9 @@ import os
 import time
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 from uuid import uuid4
 
 from operators.errors import SetupFailed, Unavailable
@@ -109,6 +110,19 @@ class VllmEngine:
             raise Unavailable(f"vLLM: {type(error).__name__}") from None
         except (VLLMClientError, ValueError) as error:
             raise Unanswerable(f"the model can't be asked this: {type(error).__name__}") from None
+
+    @property
+    def window(self) -> int:
+        """vLLM's `max_model_len`."""
+        return self._engine.model_config.max_model_len
+
+    async def count(self, prompt: Prompt) -> int:
+        """The tokens of a prompt within the model's chat template, by its own tokenizer."""
+        anything = replace(self._engine.renderer.default_chat_tok_params, max_total_tokens=None)
+        _, [rendered] = await self._engine.renderer.render_chat_async(
+            [self._conversation(prompt)], self._chat, anything
+        )
+        return len(cast(Any, rendered)["prompt_token_ids"])
 
     async def check_health(self) -> None:
         """Generate a token.

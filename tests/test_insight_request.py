@@ -1,0 +1,46 @@
+"""operators/insight.py: what a task about a meeting may be."""
+
+from __future__ import annotations
+
+import pickle
+from dataclasses import FrozenInstanceError, fields, replace
+
+import pytest
+
+from operators.errors import Invalid
+from operators.insight import Insight, InsightRequest, Role
+
+REQUEST = InsightRequest("default", "m", Role.INSIGHT, "", ("Ann: Good morning.",), "Sum it up.", "en")
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "fix"),
+    [
+        ("task", " \n", "say what is asked"),
+        ("language", "klingon!", "language tag"),
+        ("max_tokens", 0, "1 or more"),
+        ("temperature", -0.1, "0 to 2"),
+        ("temperature", 2.1, "0 to 2"),
+        ("temperature", float("nan"), "0 to 2"),
+        ("schema", {"type": "strnig"}, "JSON schema; see its \\$.type"),
+        ("schema", {"properties": []}, "JSON schema; see its \\$.properties"),
+    ],
+)
+def test_what_can_not_be_meant_is_refused_by_its_field(field: str, value: object, fix: str) -> None:
+    with pytest.raises(Invalid, match=fix) as caught:
+        replace(REQUEST, **{field: value})
+    assert caught.value.field == field
+
+
+def test_both_travel_small_and_whole_and_never_change() -> None:
+    request = replace(REQUEST, schema={"type": "object"}, role=Role.CHAT)
+    insight = Insight("{}", {}, "vllm m", 10, 2, 1, "stop")
+    for thing in (request, insight):
+        assert pickle.loads(pickle.dumps(thing)) == thing
+        assert len(pickle.dumps(thing)) < 400
+        with pytest.raises(FrozenInstanceError):
+            thing.__setattr__(fields(thing)[0].name, "other")
+
+
+def test_a_meeting_in_which_nothing_was_said_yet_may_be_asked_about() -> None:
+    assert replace(REQUEST, material=()).material == ()

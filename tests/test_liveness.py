@@ -1,0 +1,97 @@
+"""serve/liveness.py: who is silent is ill, who is busy is not."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from operators.errors import Unavailable
+from serve import liveness
+from serve.liveness import Liveness
+
+
+class Asked:
+    """An engine's `check_health`, silent while it is told to be."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.silent = False
+
+    async def __call__(self) -> None:
+        self.count += 1
+        if self.silent:
+            await asyncio.Event().wait()
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody counts as alive for having answered a moment ago, and nobody is waited for."""
+    monkeypatch.setattr(liveness, "ALIVE_S", 0.0)
+    monkeypatch.setattr(liveness, "PATIENCE_S", 0.3)
+    monkeypatch.setattr(liveness, "FIRST_S", 0.3)
+
+
+async def test_an_engine_that_takes_questions_and_says_nothing_is_ill(impatient: None) -> None:
+    ask = Asked()
+    alive = Liveness(ask)
+    ask.silent = True
+    for _ in range(2):
+        with pytest.raises(Unavailable, match="the engine gave no token within"):
+            await alive.check()
+    ask.silent = False
+    await alive.check()
+
+
+async def test_an_engine_that_just_gave_a_token_is_not_asked_for_one() -> None:
+    ask = Asked()
+    alive = Liveness(ask)
+    alive.gave()
+    await alive.check()
+    assert ask.count == 0
+
+
+async def test_a_token_of_a_health_check_counts_as_any_other() -> None:
+    ask = Asked()
+    alive = Liveness(ask)
+    await alive.check()
+    await alive.check()
+    assert ask.count == 1
+
+
+async def test_what_a_busy_engine_gives_to_others_keeps_it_alive(
+    impatient: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(liveness, "PATIENCE_S", 3.0)
+    ask = Asked()
+    alive = Liveness(ask)
+    alive.gave()
+    ask.silent = True
+    check = asyncio.create_task(alive.check())
+    while ask.count == 0:
+        await asyncio.sleep(0)
+    # The token that was asked for waits behind this.
+    alive.gave()
+    await check
+
+
+async def test_a_new_engine_may_take_its_time_for_its_first_token(
+    impatient: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(liveness, "FIRST_S", 20.0)
+    monkeypatch.setattr(liveness, "PATIENCE_S", 0.0)
+    ask = Asked()
+    alive = Liveness(ask)
+    await alive.check()
+    assert ask.count == 1
+    with pytest.raises(Unavailable):
+        ask.silent = True
+        await alive.check()
+
+
+async def test_what_the_engine_says_is_wrong_with_it_is_passed_on() -> None:
+    async def ask() -> None:
+        raise Unavailable("gone")
+
+    with pytest.raises(Unavailable, match="gone"):
+        await Liveness(ask).check()
