@@ -136,6 +136,22 @@ class Client:
         """All lanes, and how they do."""
         return (await self._call("GET", "/api/lanes"))["lanes"]
 
+    async def models(self) -> dict[str, Any]:
+        """The models' configuration in force, and how its engines stand."""
+        return await self._call("GET", "/api/models")
+
+    async def model_versions(self, limit: int) -> list[dict[str, Any]]:
+        """The last versions of it, the newest first."""
+        return (await self._call("GET", "/api/models/versions", params={"limit": limit}))["versions"]
+
+    async def change_models(self, config: dict[str, Any], note: str, instead_of: int | None) -> dict[str, Any]:
+        """Put a configuration in force, unless another one than `instead_of` is, where that is given."""
+        return await self._call("PUT", "/api/models", {"config": config, "note": note, "instead_of": instead_of})
+
+    async def roll_back_models(self, version: int | None) -> dict[str, Any]:
+        """Put an older version in force again; the one before, where none is named."""
+        return await self._call("POST", "/api/models/rollback", {"version": version})
+
     async def add_lane(self, kind: str) -> dict[str, Any]:
         """Add a lane."""
         return await self._call("POST", "/api/lanes", {"kind": kind})

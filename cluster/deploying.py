@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -19,6 +20,8 @@ from operators.errors import SetupFailed
 from operators.models import ROLES, Engine, ModelsConfig, Role, application
 from serve.app import build_translation
 from serve.applications import standing
+from serve.engines.making import check, make_language_model
+from serve.insight_app import InsightOptions, build_insight
 from serve.options import TranslationOptions
 from storage.configs import Following, Version, note_problems
 from storage.database import sync_engine
@@ -92,6 +95,7 @@ class Deployer:
                 continue
             try:
                 self._deploy(version)
+                log.info("models deployed", version=version.version, applications=sorted(self._deployed))
             except (RayError, RayServeException, SQLAlchemyError, RuntimeError) as error:
                 log.warning("models not deployed", version=version.version, error=type(error).__name__)
 
@@ -123,11 +127,22 @@ class Deployer:
         with self._database.begin() as connection:
             note_problems(connection, version.version, problems)
         self._version = version.version
-        log.info("models deployed", version=version.version, applications=sorted(self._deployed))
         return problems
 
     def _build(self, wanted: _Wanted) -> Application:
-        return build_translation(TranslationOptions(engine=wanted.engine, models=self._models))
+        engine = wanted.engine
+        if wanted.role == "translation":
+            return build_translation(TranslationOptions(engine=engine, models=self._models))
+        check(engine)
+        options = InsightOptions(
+            least=engine.replicas,
+            most=engine.most,
+            cpus=engine.cpus,
+            gpus=engine.gpus,
+            ongoing=engine.ongoing,
+            queued=engine.queued,
+        )
+        return build_insight(partial(make_language_model, engine), options)
 
 
 def _applications(config: ModelsConfig) -> dict[str, _Wanted]:

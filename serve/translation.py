@@ -69,7 +69,7 @@ class TranslationService:
             tag_keys=("model", "part"),  # pyright: ignore[reportArgumentType] - typed for one key only
         )
 
-    def reconfigure(self, engine: dict[str, Any]) -> None:
+    async def reconfigure(self, engine: dict[str, Any]) -> None:
         """Serve tells each replica which engine elsewhere is its own, at its start and when that changes.
 
         Raises:

@@ -150,7 +150,7 @@ async def test_the_service_translates_by_it_and_refuses_what_is_no_translation(
     service = TranslationService(maker.translator, 10, maker.change)
     with pytest.raises(Unavailable, match="was not told yet"):
         await service.check_health()
-    service.reconfigure(engine.model_dump())
+    await service.reconfigure(engine.model_dump())
     said = TranslationRequest("default", "m", "s1", 1, "pt", "en", "The meeting starts on Monday at ten.")
     answer = await service.translate(said)
     assert (answer.status, answer.text, answer.engine) == (CaptionStatus.UNTRANSLATED, None, "openai echo-1")

@@ -57,13 +57,14 @@ class Guarded(Generic[Question]):
             "State of an engine's circuit breaker: 0 closed, 1 half open, 2 open until its time is over and it is asked again",
             tag_keys=("engine", "model"),  # pyright: ignore[reportArgumentType] - typed for one key only
         )
-        self._state.set_default_tags(tags)
+        # Serve adds tags of its own to what it is given.
+        self._state.set_default_tags(dict(tags))
         self._refused = metrics.Counter(
             "parley_engine_refused",
             "Questions that an engine's circuit breaker refused",
             tag_keys=("engine", "model"),  # pyright: ignore[reportArgumentType] - typed for one key only
         )
-        self._refused.set_default_tags(tags)
+        self._refused.set_default_tags(dict(tags))
         self._tell()
 
     @property

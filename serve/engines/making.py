@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 from operators.errors import SetupFailed
 from operators.models import ELSEWHERE, Engine, Firefox, LlamaCpp, OpenAi, Proxy, Triton, Vllm
@@ -31,6 +32,10 @@ class Maker:
         self._models = models
         self._changing: Changing | None = None
 
+    def __getstate__(self) -> dict[str, Any]:
+        # Serve pickles what a replica was made with again once it runs, to look through it: not the engine that is in use.
+        return {"_spec": self._spec, "_models": self._models, "_changing": None}
+
     def translator(self) -> TranslationEngine:
         """Make the engine that translates.
 
@@ -50,8 +55,8 @@ class Maker:
             SetupFailed: it can't be made here; the message says what is missing.
         """
         if self._spec is not None:
-            return _language_model(self._spec)
-        self._changing = Changing(_language_model)
+            return make_language_model(self._spec)
+        self._changing = Changing(make_language_model)
         return self._changing
 
     def change(self, spec: Engine) -> bool:
@@ -66,7 +71,12 @@ class Maker:
         return self._changing is not None and self._changing.change(spec)
 
 
-def _language_model(spec: Engine) -> protocol.Engine[Prompt]:
+def make_language_model(spec: Engine) -> protocol.Engine[Prompt]:
+    """Make an engine that answers prompts.
+
+    Raises:
+        SetupFailed: it can't be made here; the message says what is missing.
+    """
     match spec:
         case Vllm():
             from serve.engines.vllm import VllmEngine

@@ -1,0 +1,81 @@
+"""operators/models.py: what a configuration of models may say, and how what it can't say is refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from operators.errors import Invalid
+from operators.models import Firefox, ModelsConfig, OpenAi, Vllm, label, parse_engine, parse_models
+
+SERVER = {"kind": "openai", "url": "http://gateway:4000/v1", "model": "m"}
+BOTH = {"engines": {"big": {"kind": "vllm", "model": "a/b"}, "small": {"kind": "firefox"}}}
+
+
+def test_the_preferred_one_comes_first_in_an_application_of_its_own() -> None:
+    config = parse_models(BOTH | {"translation": ["big", "small"], "insight": ["big"]})
+    assert config.serving("translation") == ("big", "small")
+    assert config.applications("translation") == ("translation-big", "translation-small")
+    assert config.applications("insight") == ("insight-big",)
+    assert config.applications("chat") == ()
+
+
+@pytest.mark.parametrize(
+    ("change", "field", "fix"),
+    [
+        ({"translation": ["huge"]}, "the configuration", "translation names huge, which is not among the engines"),
+        ({"translation": ["big", "big"]}, "the configuration", "translation must not name an engine twice"),
+        ({"insight": ["small"]}, "the configuration", "insight can't be served by small"),
+        ({"engines": {"Big One": {"kind": "firefox"}}}, "engines.Big One.[key]", "pattern"),
+        ({"engines": {"a": {"kind": "magic"}}}, "engines.a", "'firefox', 'vllm'"),
+        ({"engines": {"a": {"kind": "vllm"}}}, "engines.a.vllm.model", "Field required"),
+        (
+            {"engines": {"a": {"kind": "firefox", "replicas": 3, "most_replicas": 2}}},
+            "engines.a.firefox",
+            "not be less",
+        ),
+        ({"engines": {"a": SERVER | {"url": "gateway"}}}, "engines.a.openai.url", "must begin with http"),
+        (
+            {"engines": {"a": SERVER | {"url": "http://me:swordfish@h/"}}},
+            "engines.a.openai.url",
+            "a key is named by `key`",
+        ),
+        (
+            {"engines": {"a": SERVER | {"url": "http://h/?key=swordfish"}}},
+            "engines.a.openai.url",
+            "a key is named by `key`",
+        ),
+        ({"engines": {"a": SERVER | {"key": "swordfish"}}}, "engines.a.openai.key", "PARLEY_"),
+        ({"magic": 1}, "magic", "not permitted"),
+    ],
+)
+def test_what_makes_no_sense_is_named_and_not_told(change: dict[str, Any], field: str, fix: str) -> None:
+    with pytest.raises(Invalid) as caught:
+        parse_models(BOTH | change)
+    assert caught.value.field == field
+    assert fix in caught.value.fix
+    assert "swordfish" not in str(caught.value)
+
+
+def test_json_that_is_none_is_refused() -> None:
+    with pytest.raises(Invalid, match="Invalid JSON"):
+        parse_models("{")
+
+
+@given(st.integers(0, 50), st.integers(1, 50) | st.none(), st.floats(0, 8), st.integers(1, 512))
+def test_an_engine_survives_json(replicas: int, more: int | None, gpus: float, ongoing: int) -> None:
+    most = None if more is None else max(replicas, 1) + more
+    engine = Vllm(model="a/b", replicas=replicas, most_replicas=most, gpus=gpus, ongoing=ongoing)
+    assert engine.most >= max(1, engine.replicas)
+    config = ModelsConfig(engines={"big": engine}, translation=("big",))
+    assert parse_models(config.model_dump_json()) == config
+    assert parse_engine(engine.model_dump()) == engine
+
+
+def test_an_engine_is_called_what_it_is_and_its_server_by_its_name_alone() -> None:
+    assert label(Firefox()) == "Firefox's models"
+    assert label(Vllm(model="/models/Qwen3-4B")) == "Qwen3-4B in vLLM"
+    assert label(OpenAi(url="https://gateway.example:4000/v1/team", model="m")) == "m on gateway.example"
