@@ -70,7 +70,8 @@ class Settings(BaseSettings):
     )
     models: Path | None = Field(
         default=None,
-        description="A folder of models, where `parley models pull` puts them: Firefox's, a folder each, are used beside those installed.",
+        description="A folder of models, where `parley models pull` puts them: Firefox's, a folder each, are used"
+        " beside those installed.",
     )
     translation_replicas: PositiveInt = Field(
         default=1, description="Processes that translate. One does some 40 sentences a second."
