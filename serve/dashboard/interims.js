@@ -36,7 +36,8 @@ export class Interims {
   }
 
   #begin(speaker) {
-    const line = template.content.firstElementChild.cloneNode(true);
+    // Imported, not cloned: Chromium doesn't follow the direction of what is cloned from another document (dir=auto).
+    const line = document.importNode(template.content.firstElementChild, true);
     line.dataset.speaker = speaker;
     line.firstElementChild.textContent = speaker;
     line.firstElementChild.classList.add(this.#colours.of(speaker));
