@@ -16,8 +16,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from flows.calls import Outcome
 from flows.drafts import Drafted, Drafts
+from flows.envelope import Envelope, Restored
+from operators import context, sentences
 from operators.drafts import Question
-from operators.model import Chunk, Clock, ConfigChanged, Ended, Interim, MeetingConfig
+from operators.interim import Shown
+from operators.model import Chunk, Clock, ConfigChanged, Ended, Interim, MeetingConfig, Sentences
 from operators.translation import CaptionStatus, Translation, TranslationRequest
 from storage import keys
 from storage.log import Log, NewEvent
@@ -384,6 +387,32 @@ def test_an_answer_in_the_batch_that_puts_its_sentence_out_is_too_late() -> None
     assert (shown.interim.text, shown.drafts) == ("", {})
     assert drafts.show({}, [drafted("1.0/0", "a b c", "um dois três")]) == {}
     assert counts(measures) == {"unchanged": 1, "late": 2}
+
+
+def test_an_answer_for_the_sentence_before_is_too_late_though_the_speaker_goes_on() -> None:
+    measures = Measures("lane/live-1")
+    drafts = Drafts(measures)
+    drafts.show(growing("a b c"), [drafted("1.0/0", "a b", "um dois")])
+    drafts.show(growing("d e", "1.0/1"), [drafted("1.0/0", "a b c", "um dois três")])
+    assert drafts.show({}, [drafted("1.0/1", "d", "quatro")]) == {}
+    assert counts(measures) == {"unchanged": 2, "late": 1}
+
+
+def test_what_a_meeting_is_restored_with_was_asked_where_it_was_before() -> None:
+    config = context.State(MeetingConfig(target_languages=("pt",)))
+    voices = {"Ann": sentences.Voice(shown=Shown("1.0/0", first(7), 0.0))}
+    restored = Restored("m", {"sentences": sentences.State(voices), "context": config})
+    drafts = Drafts(Measures("lane/live-1"))
+    drafts.begin("5-0")
+    drafts.ask([("m", Envelope("t", "m", 4, "4-0", restored))])
+
+    def asked(text: str) -> list[str]:
+        done = Sentences(interims=(Interim("Ann", text, 0.0, "1.0/0"),))
+        envelope = Envelope("t", "m", 5, "6-0", None, sentences=done, states={"context": config})
+        return [question.request.text for question in drafts.ask([("m", envelope)])]
+
+    assert asked(f"{first(6)} x") == []
+    assert asked(first(11)) == [first(10)]
 
 
 def test_what_has_left_shows_nothing_more() -> None:
