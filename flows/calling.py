@@ -149,6 +149,12 @@ class Calls(Generic[Q, R]):
         """Requests accepted whose outcome has not left yet."""
         return self._room.held
 
+    @property
+    def waiting(self) -> bool:
+        """Whether a request waits for its turn."""
+        with self._lock:
+            return self._turns.waiting
+
     def must_wait(self) -> bool:
         """Whether the source must hold back: a bound of the capacity is reached, and the policy is to wait."""
         return self.policy.when_full == "wait" and self._room.crowded

@@ -1,7 +1,8 @@
 """A lane: one log, one single-worker dataflow, one owner at a time. From source event to caption, in one picture:
 
 log ─ dedup ─ sentences ─ context ─┬──────────────────────────▶ commit: Postgres, then Redis
-                                   └─ requests ─ translate ──▶
+                                   ├─ requests ─ translate ──▶
+                                   └─ drafts ─ translate, where no caption waits (live lanes) ──▶
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from flows.calls import CallPolicy, Calls, call
+from flows.drafts import Drafts, Reply
 from flows.envelope import Envelope
 from flows.observer import LaneObserver, Translate
 from flows.reader import LaneReader, read_positions
@@ -32,6 +34,7 @@ from flows.sink import CommitSink, Committer
 from flows.source import LaneSource
 from flows.stage import Stage, run_stage
 from operators import context, dedup, sentences
+from operators.drafts import Question
 from operators.errors import Fenced, Unavailable
 from operators.model import Entry, Tick
 from operators.translation import Translation, TranslationRequest
@@ -126,6 +129,7 @@ def build(
     committer: Committer,
     observer: LaneObserver,
     calls: Calls[TranslationRequest, Translation],
+    draft_calls: Calls[Question, Reply] | None,
     stopping: threading.Event,
     drained: Callable[[], bool],
 ) -> Dataflow:
@@ -136,6 +140,7 @@ def build(
         committer: writes what it does.
         observer: measures it.
         calls: the translation service.
+        draft_calls: the same for drafts; None where there are to be none.
         stopping: set to end it.
         drained: true once no call under way is worth waiting for.
     """
@@ -148,6 +153,14 @@ def build(
     results = op.merge(
         "results", op.map("done", envelopes, lambda kv: kv[1]), op.map("answers", answers, lambda kv: kv[1])
     )
+    if draft_calls is not None:
+        # One worker alone: a step without a key sees all of the lane.
+        questions = op.key_on(
+            "by_text", op.flat_map_batch("drafts", envelopes, committer.drafts.ask), draft_calls.policy.key
+        )
+        # Nobody waits for the drafts of a lane that ends.
+        drafted = call("draft", flow, questions, draft_calls, stopping.is_set)
+        results = op.merge("all", results, op.map("drafted", drafted, lambda kv: kv[1]))
     op.output("commit", results, CommitSink(committer))
     return flow
 
@@ -188,20 +201,26 @@ class Lane:
         traces = open_traces(measures)
         observer = LaneObserver(options.lane_id, measures, traces)
         calls = Calls(self._translate, call_policy(options), observer.called)
+        drafts = Drafts(measures)
+        draft_calls = drafts.calls(self._translate, calls, options.in_flight) if options.kind == "live" else None
         try:
             with engine.begin() as transaction:
                 epoch = claim_lane(transaction, options.lane_id, os.getpid(), socket.gethostname())
             log.info("lane started", lane=options.lane_id, epoch=epoch)
-            reader = LaneReader(LogReader(connection, options.lane_id), engine, options.lane_id, epoch, STAGES)
+            entries = LogReader(connection, options.lane_id)
+            drafts.begin(entries.last_id())
+            reader = LaneReader(entries, engine, options.lane_id, epoch, STAGES)
             committer = Committer(
-                engine, connection, options.lane_id, epoch, STAGES, options.patience, reader, observer
+                engine, connection, options.lane_id, epoch, STAGES, options.patience, reader, observer, drafts
             )
             living = threading.Thread(target=self._live, args=(committer, calls), name="sign-of-life", daemon=True)
             living.start()
             observer.turned()
             self._observer = observer
             with published(measures, options.redis_url):
-                run_main(build(reader, committer, observer, calls, self._stopping, lambda: self._drained(calls)))
+                run_main(
+                    build(reader, committer, observer, calls, draft_calls, self._stopping, lambda: self._drained(calls))
+                )
             with engine.begin() as transaction:
                 release_lane(transaction, options.lane_id, epoch)
         except BytewaxRuntimeError as error:
@@ -212,6 +231,8 @@ class Lane:
         finally:
             self._stopping.set()
             calls.close()
+            if draft_calls is not None:
+                draft_calls.close()
             traces.close()
             connection.close()
             engine.dispose()

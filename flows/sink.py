@@ -4,7 +4,7 @@ The order, whatever happens in between:
 1. fold the batch into one change a meeting;
 2. let go of meetings that move to another lane, once their calls here are answered: so their captions stay in order;
 3. one transaction: sentences, what is owed, answers, live events, states (storage.commit);
-4. after the commit: publish the live events and the growing text;
+4. after the commit: publish the live events, and the growing text with its drafts;
 A crash before 3 ends repeats the batch, a crash after it repeats nothing; what 4 left out, the relay sends.
 """
 
@@ -14,7 +14,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import orjson
 import redis
@@ -22,10 +22,12 @@ from bytewax.outputs import DynamicSink, StatelessSinkPartition
 from sqlalchemy import Engine
 
 from flows.calls import Outcome
+from flows.drafts import Drafted, Drafts
 from flows.envelope import Envelope, Failed, Restored
 from flows.observer import LaneObserver
 from flows.reader import TICKS, LaneReader
 from flows.stage import Stage
+from operators.drafts import Question
 from operators.errors import Fenced
 from operators.model import ConfigChanged, Ended, Entry, Interim, Moved, Started, Tick
 from operators.ticks import TickState
@@ -41,6 +43,7 @@ ADVANCE_S = 5.0
 """Seconds between two rounds that note of quiet meetings that they need nothing older of the log."""
 
 Result = Envelope | Outcome[TranslationRequest, Translation]
+"""What a batch has to commit. Beside that it holds drafts that ended, of which nothing is stored."""
 
 
 @dataclass
@@ -51,6 +54,7 @@ class Committer:
         patience: seconds after which the backfill may pay what a batch asks.
         reader: the lane's source, which knows what it gave out.
         observer: told of each batch that is committed.
+        drafts: what is shown with growing text.
         seen: the log's id up to which everything is committed; None before the first item.
     """
 
@@ -62,18 +66,20 @@ class Committer:
     patience: float
     reader: LaneReader
     observer: LaneObserver
+    drafts: Drafts
     seen: str | None = None
     _under_way: Counter[str] = field(default_factory=Counter[str])
     _leaving: dict[str, Envelope] = field(default_factory=dict[str, Envelope])
     _standing: dict[str, _Standing] = field(default_factory=dict[str, "_Standing"])
     _advance_at: float = 0.0
 
-    def write(self, batch: list[Result]) -> None:
+    def write(self, items: list[Result | Drafted]) -> None:
         """Commit and publish a batch.
 
         Raises:
             Fenced: another process has the lane, or another lane one of its meetings.
         """
+        batch, drafted = _apart(items)
         changes: dict[str, MeetingChange] = {}
         interims: dict[tuple[str, str], Interim] = {}
         dead: list[DeadLetter] = []
@@ -112,10 +118,12 @@ class Committer:
             self.observer.committed(batch, began, ended)
         for meeting_id in gone:
             del self._leaving[meeting_id]
+            self.drafts.forget(meeting_id)
         self.seen = seen
         # In the order of each meeting, so the last is the furthest.
         self.reader.committed({each.meeting_id: each.log_id for each in batch if isinstance(each, Envelope)})
-        publish_interims(self.redis, interims)
+        # After all that the batch put out: a draft whose sentence is among that comes too late.
+        publish_interims(self.redis, self.drafts.show(interims, drafted))
         self._note(last, changes)
 
     def _count(self, meeting_id: str, by: int) -> None:
@@ -258,6 +266,18 @@ class _Standing:
     stored: str
 
 
+def _apart(items: list[Result | Drafted]) -> tuple[list[Result], list[Drafted]]:
+    """A batch without its drafts, and those."""
+    batch: list[Result] = []
+    drafted: list[Drafted] = []
+    for item in items:
+        if isinstance(item, Outcome) and isinstance(item.request, Question):
+            drafted.append(cast(Drafted, item))
+        else:
+            batch.append(cast(Result, item))
+    return batch, drafted
+
+
 def _moved(envelope: Envelope) -> Moved | None:
     item = envelope.item
     return item.payload if isinstance(item, Entry) and isinstance(item.payload, Moved) else None
@@ -282,16 +302,16 @@ def _last_at(envelope: Envelope) -> int:
     return ticks.last_at
 
 
-class _Partition(StatelessSinkPartition[Result]):
+class _Partition(StatelessSinkPartition[Result | Drafted]):
     def __init__(self, committer: Committer) -> None:
         self._committer = committer
 
-    def write_batch(self, items: list[Result]) -> None:
+    def write_batch(self, items: list[Result | Drafted]) -> None:
         self._committer.write(items)
 
 
-class CommitSink(DynamicSink[Result]):
-    """Commits envelopes and answers through a `Committer`."""
+class CommitSink(DynamicSink[Result | Drafted]):
+    """Commits envelopes and answers through a `Committer`, which shows drafts, too."""
 
     def __init__(self, committer: Committer) -> None:
         self._committer = committer

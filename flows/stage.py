@@ -102,7 +102,7 @@ class _Logic(StatefulBatchLogic[Envelope, Envelope, None], Generic[S]):
             else:
                 stepped = self._step(envelope, item)
             out.append(stepped)
-            if _is_over(stepped):
+            if is_over(stepped):
                 self._state = self._stage.initial()
         # Bytewax keeps no key that has nothing to keep: of a meeting that is over, or of which nothing could be used.
         return out, self._state == self._initial
@@ -136,7 +136,7 @@ class _Logic(StatefulBatchLogic[Envelope, Envelope, None], Generic[S]):
         return None
 
 
-def _is_over(envelope: Envelope) -> bool:
+def is_over(envelope: Envelope) -> bool:
     """Whether nothing of the meeting is kept here after this."""
     item, update = envelope.item, envelope.update
     moved = isinstance(item, Entry) and isinstance(item.payload, Moved)

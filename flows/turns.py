@@ -67,6 +67,11 @@ class Turns(Generic[T]):
         self._round: OrderedDict[str, None] = OrderedDict()
         """Keys that have something waiting and are below their own bound; the next first."""
 
+    @property
+    def waiting(self) -> bool:
+        """Whether anything waits."""
+        return bool(self._waiting)
+
     def put(self, key: str, item: T) -> None:
         """Let an item wait behind those of its key."""
         self._waiting.setdefault(key, OrderedDict())[item] = None

@@ -27,6 +27,10 @@ class Shown(NamedTuple):
     text: str = ""
     start: float = 0.0
 
+    def goes_on(self, line: Line) -> bool:
+        """Whether it goes on from this line."""
+        return self.base == _base(line)
+
 
 def agreed(before: Said | None, text: str) -> int:
     """How many words of a chunk's new text its last revision agrees on.
@@ -73,12 +77,16 @@ def grow(shown: Shown, said: Sequence[Said], lines: Sequence[Line], at: int) -> 
         if begin < stop:
             text = joined(text, whole[starts[begin] : stops[stop - 1]])
         room -= stop
-    base = f"{pending[0].piece.id}/{pending[0].revision}"
+    base = _base(pending[0])
     so_far = _split(shown.text) if shown.base == base else []
     now = _split(text)
     if shown.base == base and so_far[: len(now)] == now:
         return shown
     return Shown(base, text, pending[0].shown.end if pending[0].shown else pending[0].piece.start)
+
+
+def _base(line: Line) -> str:
+    return f"{line.piece.id}/{line.revision}"
 
 
 def _unsure(said: Sequence[Said], count: int, at: int) -> int:

@@ -123,6 +123,8 @@ class MeetingConfig(Model):
     glossary: Annotated[tuple[Term, ...], Field(max_length=2_000)] = ()
     style: Annotated[str, Field(max_length=MAX_NAME), AfterValidator(_storable)] = ""
     """How translations should sound, in words: `formal`, `plain words, for engineers`."""
+    drafts: bool = True
+    """Whether long sentences are translated while they are still being said, for as long as the meeting is live."""
 
     @field_validator("target_languages")
     @classmethod
@@ -358,11 +360,19 @@ class Retracted:
 
 @dataclass(frozen=True, slots=True)
 class Interim:
-    """What a speaker is saying and no sentence holds yet. An empty text takes it away."""
+    """What a speaker is saying and no sentence holds yet. An empty text takes it away.
+
+    Attributes:
+        base: the sentence that it will be part of and how it was last put out, `id/revision`. The text only grows, or is
+            put right, for as long as this stays.
+        language: as in `Sentence`.
+    """
 
     speaker: str
     text: str
     start: float
+    base: str = ""
+    language: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -207,8 +207,9 @@ class _Step:
         """Show what grows."""
         for speaker, voice in self.voices.items():
             shown = grow(voice.shown, voice.said, voice.lines, self.moment.at)
-            if shown.text != voice.shown.text:
-                self.interims.append(Interim(speaker, shown.text, shown.start))
+            if shown.text != voice.shown.text or (shown.text and shown.base != voice.shown.base):
+                language = next((line.piece.language for line in voice.lines if shown.goes_on(line)), None)
+                self.interims.append(Interim(speaker, shown.text, shown.start, shown.base, language))
             if shown != voice.shown:
                 self.voices[speaker] = voice._replace(shown=shown)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import orjson
 import redis
@@ -36,12 +37,29 @@ def publish_events(connection: redis.Redis, events: Sequence[Event], at: float |
     pipe.execute()
 
 
-def publish_interims(connection: redis.Redis, interims: Mapping[tuple[str, str], Interim]) -> None:
-    """Publish growing text, by meeting and speaker. It has no `seq`: what is lost of it, the next one makes good."""
+@dataclass(frozen=True, slots=True)
+class Growing:
+    """Growing text, and how it reads in other languages, by language, as far as that is known."""
+
+    interim: Interim
+    drafts: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+def publish_interims(connection: redis.Redis, interims: Mapping[tuple[str, str], Growing]) -> None:
+    """Publish growing text with its drafts, by meeting and speaker.
+
+    Each tells all there is of a speaker. It has no `seq`: what is lost of it, the next one makes good.
+    """
     if not interims:
         return
     pipe = connection.pipeline(transaction=False)
-    for (meeting_id, _), interim in interims.items():
-        payload = {"speaker": interim.speaker, "text": interim.text, "start": interim.start}
+    for (meeting_id, _), growing in interims.items():
+        interim = growing.interim
+        payload = {
+            "speaker": interim.speaker,
+            "text": interim.text,
+            "start": interim.start,
+            "drafts": dict(growing.drafts),
+        }
         pipe.publish(keys.live(meeting_id), orjson.dumps({"kind": "interim", "payload": payload}))
     pipe.execute()

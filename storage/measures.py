@@ -29,6 +29,7 @@ StageName = Literal[
     "push",
     "sentence",
     "caption",
+    "draft",
     "backfill",
 ]
 """What is timed, in the order of an entry's way.
@@ -37,12 +38,28 @@ StageName = Literal[
 `context`: the operator's own step. `queue` and `call`: a translation that waits for its turn, and is asked. `commit`: the
 lane's transaction. `push`: committed to handed to a follower's socket. And over all of it, `sentence`: from the arrival of
 the meeting's last entry to the commit of the sentence that it brought; `caption`: from there to the commit of its caption.
-`backfill`: a translation that was owed, and is asked again.
+`draft`: a draft of a sentence that is still being said, asked and answered. `backfill`: a translation that was owed, and is
+asked again.
 """
 
 Ended = Literal["answered", "deadline", "capacity", "replaced", "stopped", "failed"]
 """How a call ended: with an answer; given up too late, at once for want of room, for a newer revision, or because the lane
 ended; by an error."""
+
+DraftEnded = Literal[
+    "shown",
+    "unchanged",
+    "untranslated",
+    "late",
+    "behind",
+    "replaced",
+    "capacity",
+    "deadline",
+    "stopped",
+    "failed",
+]
+"""How a draft ended. With an answer: more of it or other words are shown, or nothing else is; there was none in that language;
+its sentence had been put out. Not asked: captions waited, a newer one took its place, for want of room. Or as a call ends."""
 
 
 class Measures:
@@ -61,6 +78,7 @@ class Measures:
         # Looked up once each: `labels` costs more than to observe.
         self._stages: dict[StageName, Histogram] = {}
         self._calls = Counter("parley_calls", "Translations that ended, by how", ["ended"], registry=self._registry)
+        self._drafts = Counter("parley_drafts", "Drafts that ended, by how", ["ended"], registry=self._registry)
         self._retries = Counter("parley_call_retries", "Translations asked again", registry=self._registry)
         self._unpublished = Counter(
             "parley_snapshots_unpublished", "Times these measures could not be published", registry=self._registry
@@ -90,6 +108,10 @@ class Measures:
         self._calls.labels(how).inc()
         if asked > 1:
             self._retries.inc(asked - 1)
+
+    def draft_ended(self, how: DraftEnded) -> None:
+        """Count a draft that ended."""
+        self._drafts.labels(how).inc()
 
     def not_published(self) -> None:
         """Count that these measures could not be published."""

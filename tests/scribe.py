@@ -9,7 +9,7 @@ from operators.model import Boundary, Interim, Retracted, Sentence
 from operators.translation import CaptionStatus, Translation, TranslationRequest
 from storage.changes import Answer, MeetingChange
 from storage.commit import claim_lane, commit
-from storage.live import publish_interims
+from storage.live import Growing, publish_interims
 
 if TYPE_CHECKING:
     from tests.api_server import Stage
@@ -65,9 +65,10 @@ class Scribe:
             ]
         )
 
-    def grow(self, speaker: str, text: str, start: float = 0.0) -> None:
-        """Publish growing text."""
-        publish_interims(self._stage.redis, {(self._meeting, speaker): Interim(speaker, text, start)})
+    def grow(self, speaker: str, text: str, start: float = 0.0, **drafts: str) -> None:
+        """Publish growing text, and its drafts by language."""
+        growing = Growing(Interim(speaker, text, start), drafts)
+        publish_interims(self._stage.redis, {(self._meeting, speaker): growing})
 
     def end(self, status: Literal["ended", "timed_out", "failed"] = "ended") -> None:
         """The meeting is over."""

@@ -18,7 +18,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from operators.model import Interim
 from serve.http.hub import Inbox
 from storage import keys
-from storage.live import publish_interims
+from storage.live import Growing, publish_interims
 
 if TYPE_CHECKING:
     from tests.api_server import Stage
@@ -129,9 +129,9 @@ async def test_growing_text_is_passed_on_without_a_seq(stage: Stage) -> None:
     async with follow(stage, meeting) as socket, follow(stage, meeting, "?interim=false") as calm:
         await ready(socket)
         await ready(calm)
-        publish_interims(stage.redis, {(meeting, "Ana"): Interim("Ana", "Hel", 1.5)})
+        publish_interims(stage.redis, {(meeting, "Ana"): Growing(Interim("Ana", "Hel", 1.5))})
         assert await read(socket, 1) == [
-            {"kind": "interim", "payload": {"speaker": "Ana", "text": "Hel", "start": 1.5}},
+            {"kind": "interim", "payload": {"speaker": "Ana", "text": "Hel", "start": 1.5, "drafts": {}}},
         ]
         stage.say(meeting, "Hello.")
         assert [event["kind"] for event in await read(calm, 1)] == ["sentence"]
@@ -143,6 +143,30 @@ async def test_captions_can_be_of_one_language_only(stage: Stage) -> None:
     stage.publish(stage.write(meeting, *events, ("sentence", {"id": "s"})))
     async with follow(stage, meeting, "?language=pt-br") as socket:
         assert seqs(await read(socket, 3)) == [1, 3, 4]
+
+
+async def test_drafts_come_with_growing_text_in_the_language_that_is_followed(stage: Stage) -> None:
+    meeting = await stage.begin()
+    drafts = {"pt-BR": "Bom dia a todos", "ja": "みなさん"}
+    async with (
+        follow(stage, meeting) as everything,
+        follow(stage, meeting, "?language=pt-br") as one,
+        sse(stage, meeting, "?language=de&after=0") as none,
+    ):
+        await ready(everything)
+        await ready(one)
+        assert await anext(none) == {"": "ping"}
+        publish_interims(stage.redis, {(meeting, "Ana"): Growing(Interim("Ana", "Good morning all", 1.5), drafts)})
+        (event,) = await read(everything, 1)
+        assert event == {
+            "kind": "interim",
+            "payload": {"speaker": "Ana", "text": "Good morning all", "start": 1.5, "drafts": drafts},
+        }
+        (event,) = await read(one, 1)
+        assert event["payload"]["drafts"] == {"pt-BR": "Bom dia a todos"}
+        event = await anext(none)
+        assert (event["event"], json.loads(event["data"])["drafts"]) == ("interim", {})
+        assert "id" not in event
 
 
 async def test_meetings_are_kept_apart(stage: Stage) -> None:
@@ -282,7 +306,7 @@ async def test_a_slow_client_misses_no_stored_event(stage: Stage) -> None:
     async with follow(stage, meeting, max_queue=1, compression=None) as socket:
         await ready(socket)
         for burst in range(40):
-            publish_interims(stage.redis, {(meeting, "Ana"): Interim("Ana", big, burst)})
+            publish_interims(stage.redis, {(meeting, "Ana"): Growing(Interim("Ana", big, burst))})
             stage.say(meeting, *[big] * 25)
             await asyncio.sleep(0.005)
         got: list[int] = []

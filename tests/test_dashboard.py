@@ -191,6 +191,49 @@ async def test_growing_text_grows_in_its_line_and_goes(stage: Stage, reader: Rea
     assert await reader.page.inner_text(".interim .source") == "Well"
 
 
+async def test_a_draft_stands_beside_growing_text_in_the_readers_language_until_the_caption_comes(
+    stage: Stage, reader: Reader
+) -> None:
+    config = {"source_language": "en", "target_languages": ["pt", "ar"]}
+    meeting, lane = await begin(stage, config=config)
+    await reader.follow(meeting)
+    lane.grow("Ann", "So we went home and")
+    await reader.shown("So we went home and")
+    draft = reader.page.locator(".interim .text")
+    assert not await draft.is_visible()
+    lane.grow("Ann", "So we went home and then", pt="Então fomos", ar="ثم ذهبنا")
+    await reader.shown("Então fomos")
+    source, shown = [await reader.page.locator(f".interim {part}").bounding_box() for part in (".source", ".text")]
+    assert source is not None
+    assert shown is not None
+    assert shown["x"] >= source["x"] + source["width"]
+    styles = [
+        await reader.page.locator(f".interim {part}").evaluate(
+            "(one) => [getComputedStyle(one).color, getComputedStyle(one).fontStyle]"
+        )
+        for part in (".source", ".text")
+    ]
+    assert styles[0] == styles[1]
+    assert await draft.evaluate("(one) => one.closest('[aria-live]').ariaLive") == "off"
+    await reader.until("document.querySelector('.interim .text:lang(pt):dir(ltr)')")
+    # Whoever changes the language reads its draft at once.
+    await reader.page.select_option("select", "ar")
+    await reader.until("document.querySelector('.interim .text:lang(ar):dir(rtl)')")
+    assert await draft.inner_text() == "ثم ذهبنا"
+    await reader.page.select_option("select", "pt")
+    one = sentence("1.0", "So we went home and then slept.", 1)
+    lane.say(one, languages=("pt", "ar"))
+    lane.grow("Ann", "")
+    lane.caption(one, "Então fomos para casa.")
+    await reader.shown("Então fomos para casa.")
+    await reader.until("document.querySelectorAll('.interim').length === 0")
+    (row,) = await as_the_api_has_it(reader, stage.http, meeting)
+    assert row["text"] == "Então fomos para casa."
+    lane.caption(one, "ثم ذهبنا إلى البيت.", language="ar")
+    await reader.page.select_option("select", "ar")
+    await reader.until("document.querySelector('.row .text:lang(ar):dir(rtl)')")
+
+
 async def test_the_language_is_the_readers_choice(stage: Stage, reader: Reader) -> None:
     config = {"source_language": "en", "target_languages": ["pt", "ja", "ar"]}
     meeting, lane = await begin(stage, config=config)

@@ -64,7 +64,7 @@ async def with_everything(stage: Stage) -> tuple[str, Scribe]:
 
 
 async def grown(reader: Reader, scribe: Scribe) -> None:
-    scribe.grow("Maya", "The food should be better than")
+    scribe.grow("Maya", "The food should be better than", pt="A comida devia ser melhor")
     scribe.grow("Leo", "Last year it was")
     await reader.until("document.querySelectorAll('.interim').length === 2")
 

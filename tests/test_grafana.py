@@ -66,6 +66,7 @@ async def of_the_api(stage: Stage, redis_url: str) -> dict[str, set[str]]:
     with published(lane := Measures("lane/live-1"), redis_url):
         lane.observe("commit", 0.1)
         lane.call_ended("answered")
+        lane.draft_ended("shown")
         lane.spans("made", 1)
     families = read_strictly((await stage.http.get("/metrics")).text).values()
     return {

@@ -66,7 +66,7 @@ def test_an_open_sentence_that_was_put_out_shows_only_what_it_gained() -> None:
     ]
     outcome = run(log([(at, one) for at, one in said], end=False))
     assert outcome.texts() == ["so we went"]
-    assert outcome.interims["A"] == Interim("A", "to the shop and", 1.0)
+    assert outcome.interims["A"] == Interim("A", "to the shop and", 1.0, base="2.0/1")
 
 
 def test_a_corrected_word_is_not_shown_twice() -> None:

@@ -60,6 +60,15 @@ def test_calls_are_counted_by_how_they_ended_and_retries_beside_them() -> None:
     assert found["parley_call_retries_total",] == 2
 
 
+def test_drafts_are_counted_by_how_they_ended() -> None:
+    measures = Measures("lane/live-1")
+    measures.draft_ended("shown")
+    measures.draft_ended("late")
+    measures.draft_ended("late")
+    found = values(measures)
+    assert (found["parley_drafts_total", "shown"], found["parley_drafts_total", "late"]) == (1, 2)
+
+
 def test_threads_lose_nothing() -> None:
     measures = Measures("lane/live-1")
 

@@ -100,6 +100,19 @@ def test_a_key_with_one_item_waits_for_one_turn_of_a_key_with_a_thousand() -> No
     assert went == ["busy 0", "quiet", "busy 1"]
 
 
+def test_what_is_under_way_waits_no_more() -> None:
+    turns = Turns[str](1, None)
+    assert not turns.waiting
+    turns.put("k", "one")
+    assert turns.waiting
+    turns.take()
+    assert not turns.waiting
+    turns.put("k", "two")
+    assert turns.waiting
+    turns.remove("k", "two")
+    assert not turns.waiting
+
+
 @given(most=BOUNDS, per_key=BOUNDS, steps=st.lists(st.tuples(KEYS, st.booleans()), max_size=60))
 def test_room_says_which_bounds_are_reached(
     most: int | None, per_key: int | None, steps: list[tuple[str, bool]]

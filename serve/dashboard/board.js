@@ -67,6 +67,8 @@ export class Board {
   readFor(reader) {
     this.#reader = reader;
     this.#rows.readFor(reader);
+    // Growing text is read, too.
+    this.#schedule();
   }
 
   /** Mark captions that have become late; to be called every second or so. */
@@ -98,7 +100,7 @@ export class Board {
       this.shown = event.seq;
     }
     const added = this.#rows.render(this.#transcript.take());
-    this.#interims.render(this.#transcript.interims, this.#transcript.last?.speaker, this.#reader.spoken);
+    this.#interims.render(this.#transcript.interims, this.#transcript.last?.speaker, this.#reader);
     this.#painted(added, before);
     if (this.#queue.length) this.#schedule();
   }

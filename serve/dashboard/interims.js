@@ -12,18 +12,22 @@ export class Interims {
     this.#colours = colours;
   }
 
-  /** Show growing text by speaker; `last` is the speaker of the sentence above, `language` what is spoken. */
-  render(interims, last, language) {
+  /**
+   * Show growing text by speaker, and how it reads so far.
+   *
+   * @param last the speaker of the sentence above.
+   * @param reader as `Board.readFor` has it.
+   */
+  render(interims, last, { language, spoken }) {
     for (const [speaker, line] of this.#lines) {
       if (interims.has(speaker)) continue;
       line.remove();
       this.#lines.delete(speaker);
     }
-    for (const { speaker, text } of interims.values()) {
+    for (const { speaker, text, drafts } of interims.values()) {
       const line = this.#lines.get(speaker) ?? this.#begin(speaker);
-      const source = line.lastElementChild;
-      if (source.textContent !== text) source.textContent = text;
-      source.lang = language;
+      put(line.querySelector(".source"), text, spoken);
+      put(line.querySelector(".text"), drafts[language] ?? "", language ?? "");
     }
     for (const line of this.#list.children) {
       // Named as its sentence will be, so that nothing moves when that comes.
@@ -32,7 +36,8 @@ export class Interims {
   }
 
   #begin(speaker) {
-    const line = template.content.firstElementChild.cloneNode(true);
+    // Imported, not cloned: Chromium doesn't follow the direction of what is cloned from another document (dir=auto).
+    const line = document.importNode(template.content.firstElementChild, true);
     line.dataset.speaker = speaker;
     line.firstElementChild.textContent = speaker;
     line.firstElementChild.classList.add(this.#colours.of(speaker));
@@ -40,4 +45,10 @@ export class Interims {
     this.#lines.set(speaker, line);
     return line;
   }
+}
+
+// What is the same already is left alone, so that a selection in it stays.
+function put(element, text, language) {
+  if (element.textContent !== text) element.textContent = text;
+  element.lang = language;
 }

@@ -6,7 +6,8 @@ const template = document.getElementById("row");
 
 export class Row {
   constructor() {
-    this.element = template.content.firstElementChild.cloneNode(true);
+    // Imported, not cloned: Chromium doesn't follow the direction of what is cloned from another document (dir=auto).
+    this.element = document.importNode(template.content.firstElementChild, true);
     [this.speaker, this.at, this.source, this.caption] = this.element.children;
     [this.text, this.note] = this.caption.children;
   }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 from serve.http.hub import Live, Waiting
@@ -26,7 +26,7 @@ class Wish:
     Attributes:
         after: the last `seq` it has; 0 for all.
         interim: whether it wants growing text.
-        language: the only language it wants captions of; None for all.
+        language: the only language it wants captions and drafts of; None for all.
     """
 
     team_id: str
@@ -85,7 +85,7 @@ async def follow(services: Services, wish: Wish) -> AsyncGenerator[Live]:
                         yield event
             if wish.interim:
                 for interim in waiting.interims.values():
-                    yield interim
+                    yield _worded(interim, wish)
             if now is not None and now.complete and now.seq == last:
                 return
             if now is not None:
@@ -109,6 +109,14 @@ async def _stored(services: Services, wish: Wish, last: int, waiting: Waiting) -
         if not page:
             # The channel ran ahead of what this connection can see; the next look will find it.
             return
+
+
+def _worded(interim: Live, wish: Wish) -> Live:
+    """Growing text with the drafts that a client wants."""
+    if wish.language is None:
+        return interim
+    drafts = {language: text for language, text in interim.payload["drafts"].items() if language == wish.language}
+    return replace(interim, payload={**interim.payload, "drafts": drafts})
 
 
 def _wanted(event: Live, wish: Wish) -> bool:

@@ -27,8 +27,8 @@ router = APIRouter(prefix="/api/meetings/{meeting_id}/events", tags=["live event
 _log = structlog.get_logger(__name__)
 
 _AFTER = Query(ge=0, description="The last `seq` you have: the events after it are sent.")
-_INTERIM = Query(description="Whether to send growing text, too.")
-_LANGUAGE = Query(description="The only language to send captions of.")
+_INTERIM = Query(description="Whether to send growing text and its drafts, too.")
+_LANGUAGE = Query(description="The only language to send captions and drafts of.")
 
 
 # Not `response_class`: a stream that has nothing more to give answers 204, or browsers would reconnect for ever.
@@ -42,6 +42,10 @@ async def server_sent_events(
     language: Annotated[Language | None, _LANGUAGE] = None,
 ) -> Response:
     """Follow a meeting as server-sent events: `event` is the kind, `id` the `seq`, `data` the payload.
+
+    Growing text has no `id`. It is an `interim`, `{"speaker", "text", "start", "drafts": {language: text}}`: what somebody
+    is saying and no sentence holds yet, and how that reads so far. Each takes the place of the speaker's last one; an empty
+    text takes it away.
 
     `Last-Event-ID`, which browsers send when they reconnect, goes before `after`. 204 says that the meeting is over and
     you have all of it.
@@ -65,7 +69,7 @@ async def web_socket(
     interim: Annotated[bool, _INTERIM] = True,
     language: Annotated[Language | None, _LANGUAGE] = None,
 ) -> None:
-    """Follow a meeting over a WebSocket: each message is `{"kind", "seq"?, "payload"}`.
+    """Follow a meeting over a WebSocket: each message is `{"kind", "seq"?, "payload"}`, as among the server-sent events.
 
     It closes with 1000 once the meeting is over and you have all of it. 4404: there is no such meeting; 4422: `after`
     is wrong; 1013: try again later. What you send is not read.

@@ -49,6 +49,7 @@ class ConfigChange(Model):
     source_language: SourceLanguage | None = None
     target_languages: tuple[Language, ...] | None = None
     context_sentences: Annotated[int, Field(ge=0, le=20)] | None = None
+    drafts: bool | None = None
 
     @model_validator(mode="after")
     def _something(self) -> ConfigChange:

@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from flows import reader as reader_module
 from flows.balance import Balance
 from flows.calls import Outcome
+from flows.drafts import Drafts
 from flows.envelope import Envelope
 from flows.lane import STAGES, keep_house
 from flows.lanes import balance_lanes
@@ -49,7 +50,9 @@ class Slow:
         self.reader = LaneReader(LogReader(connection, lane_id), engine, lane_id, epoch, STAGES)
         measures = Measures(f"lane/{lane_id}")
         observer = LaneObserver(lane_id, measures, open_traces(measures))
-        self.committer = Committer(engine, connection, lane_id, epoch, STAGES, 1.0, self.reader, observer)
+        self.committer = Committer(
+            engine, connection, lane_id, epoch, STAGES, 1.0, self.reader, observer, Drafts(measures)
+        )
         self._folds = Folds()
         self.waiting: list[Envelope] = self._folds.take(self.reader.restore())
 
