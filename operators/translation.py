@@ -8,20 +8,11 @@ from enum import StrEnum
 
 @dataclass(frozen=True, slots=True)
 class Quoted:
-    """A sentence said before the one to translate. `translation` is what it was shown as, where that is known."""
+    """A sentence said before the one to translate."""
 
     sentence_id: str
     speaker: str
     text: str
-    translation: str | None = None
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Wanted:
-    """A term of the glossary, and how the meeting wants it in the language that is asked for."""
-
-    source: str
-    target: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +22,6 @@ class TranslationRequest:
     Attributes:
         source_language: a language tag, or None where it is to be detected.
         context: sentences before it, in reading order.
-        glossary: the meeting's terms in this language, sorted, whether they are said here or not: the same for every
-            sentence. Empty where there are too many of them to be told each time.
-        terms: those that are said in this sentence.
-        style: how the meeting wants its translations to sound, in words.
         previous: how an earlier revision of the sentence was translated: the new one changes no more of it than it must.
         draft: the sentence is not at its end, and the answer is shown until it is.
     """
@@ -47,9 +34,6 @@ class TranslationRequest:
     source_language: str | None
     text: str
     context: tuple[Quoted, ...] = ()
-    glossary: tuple[Wanted, ...] = ()
-    terms: tuple[Wanted, ...] = ()
-    style: str = ""
     previous: str | None = None
     draft: bool = False
 

@@ -25,9 +25,13 @@ def translation_prompt(utterance: Utterance) -> Prompt:
     system = _TRANSLATE.format(source=language_name(utterance.source), target=language_name(utterance.target))
     before = "".join(f"{one.speaker}: {one.text}\n" for one in utterance.context)
     said = f"Said before, for context only:\n{before}\n" if before else ""
+    shown = utterance.previous
+    so_far = f"Shown so far; keep its words as far as they are still right:\n{shown}\n\n" if shown else ""
     return Prompt(
-        messages=(Message("system", system), Message("user", f"{said}Translate:\n{utterance.text}")),
+        messages=(Message("system", system), Message("user", f"{said}{so_far}Translate:\n{utterance.text}")),
         max_tokens=_TOKENS_AT_LEAST + _TOKENS_A_CHARACTER * len(utterance.text),
+        # Captions come before drafts.
+        priority=1 if utterance.draft else 0,
     )
 
 

@@ -69,7 +69,7 @@ def test_two_characters_of_a_script_without_spaces_count_as_a_word() -> None:
 
 
 def test_a_question_tells_what_is_known() -> None:
-    config = MeetingConfig(source_language="en", target_languages=("pt",), context_sentences=2, style="formal")
+    config = MeetingConfig(source_language="en", target_languages=("pt",), context_sentences=2)
     held = tuple(context.Held(float(n), n, 0, "B", f"Sentence {n}.") for n in range(1, 4))
     state = context.State(config, held)
     interim = Interim("A", first(7), 3.0, "4.1/2")
@@ -80,7 +80,7 @@ def test_a_question_tells_what_is_known() -> None:
     assert (request.team_id, request.meeting_id, request.sentence_id, request.revision) == ("t", "m", "4.1", 2)
     assert (request.language, request.source_language, request.text) == ("pt", "en", first(6))
     assert [(q.sentence_id, q.text) for q in request.context] == [("2.0", "Sentence 2."), ("3.0", "Sentence 3.")]
-    assert (request.style, request.previous, request.draft) == ("formal", "um dois", True)
+    assert (request.previous, request.draft) == ("um dois", True)
     alone = context.State(MeetingConfig(context_sentences=0), held)
     foreign = Interim("A", first(7), 3.0, "4.1/0", "de")
     request = question("t", "m", foreign, asked, alone, "pt", "").request
