@@ -59,10 +59,10 @@ class Deployer:
         """Deploy the version in force, wait until something translates, and follow from then on.
 
         Args:
-            say: told what does not start, where there is another one for it.
+            say: told what does not start, where there is another one for it, or where it can be changed while all else runs.
 
         Raises:
-            SetupFailed: nothing will translate; says why.
+            SetupFailed: nothing of what the settings ask for will translate; says why.
         """
         self._following.wait(30)
         version = self._following.current
@@ -70,12 +70,13 @@ class Deployer:
             raise SetupFailed("the models' configuration can't be read: look at PARLEY_POSTGRES_URL")
         problems = self._deploy(version)
         names = version.config.applications("translation")
+        last = names[-1] if names else None
+        if last is not None and last not in problems and (problem := _await(last)):
+            problems[last] = problem
+        if last in problems and version.origin == "settings":
+            raise SetupFailed(problems[last])
         for name, problem in problems.items():
-            if name == (names or ("",))[-1]:
-                raise SetupFailed(problem)
-            say(f"{name} does not start: {problem}")
-        if names:
-            _await(names[-1])
+            say(f"{name} does not start: {problem}; `parley config` changes that")
         self._thread.start()
 
     def stop(self) -> None:
@@ -152,8 +153,10 @@ def _applications(config: ModelsConfig) -> dict[str, _Wanted]:
     }
 
 
-def _await(name: str) -> None:
+def _await(name: str) -> str:
+    """Wait until an application runs; what keeps it from it, where it never will."""
     while (how := standing().of(name))[0] != "running":
         if how[0] == "deploy_failed":
-            raise SetupFailed(how[1])
+            return how[1]
         time.sleep(LOOK)
+    return ""

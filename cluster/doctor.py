@@ -255,7 +255,7 @@ def engine(settings: Settings, gpus: Sequence[Gpu]) -> Finding:
         return Finding(
             "Translation", "missing", found, "captions stay untranslated: take `auto` with PARLEY_TRANSLATOR"
         )
-    if choice.engine in ("vllm", "openai"):
+    if choice.engine not in ("firefox", "none"):
         try:
             plan_models(settings)
         except SetupFailed as error:

@@ -19,6 +19,8 @@ from storage.database import sync_engine
 Origin = Literal["settings", "request", "rollback"]
 LOOK = 0.25
 """Seconds between two looks at whether there is a newer version."""
+LEAVE = 2.0
+"""Seconds that the last look gets to end."""
 
 log = structlog.get_logger(__name__)
 
@@ -156,7 +158,8 @@ class Following:
     def stop(self) -> None:
         """Look no longer."""
         self._stopping.set()
-        self._thread.join()
+        # A database that has vanished is not waited for: what stops has no use of it.
+        self._thread.join(LEAVE)
         self._engine.dispose()
 
     def _follow(self) -> None:

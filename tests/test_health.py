@@ -8,8 +8,10 @@ import httpx
 import pytest
 from sqlalchemy import text
 
+from operators.models import ModelsConfig
 from serve.http.application import create_app
 from serve.options import ApiOptions
+from storage.configs import save_settings
 
 if TYPE_CHECKING:
     from tests.api_server import Stage
@@ -28,7 +30,8 @@ async def test_a_process_that_answers_is_up(stage: Stage) -> None:
 
 async def test_it_is_ready_when_all_parts_are(stage: Stage) -> None:
     # Nothing translates, as was asked for.
-    assert (await stage.http.put("/api/models", json={"config": {}})).status_code == 200
+    with stage.engine.begin() as conn:
+        save_settings(conn, ModelsConfig())
     answer = await stage.http.get("/ready")
     assert (answer.status_code, answer.json()) == (
         200,

@@ -81,11 +81,7 @@ class Back(Model):
 @router.get("/api/models")
 async def show(services: Use) -> Models:
     """The configuration in force, and how its engines stand."""
-    async with services.database.connect() as conn:
-        version = await conn.run_sync(current)
-    if version is None:
-        raise Unknown("no models were configured yet: `serve deploy` gave what translates")
-    return await _standing(version)
+    return await _standing(await _in_force(services))
 
 
 @router.get("/api/models/versions")
@@ -99,6 +95,7 @@ async def versions(services: Use, limit: Annotated[int, Query(ge=1, le=200)] = 2
 @router.put("/api/models")
 async def change(new: NewModels, services: Use) -> Models:
     """Put a configuration in force: it reaches every lane and every engine elsewhere within a second."""
+    await _in_force(services)
     async with services.database.begin() as conn:
         version = await conn.run_sync(
             lambda connection: save(connection, new.config, "request", new.note, instead_of=new.instead_of)
@@ -112,6 +109,15 @@ async def go_back(back: Back, services: Use) -> Models:
     async with services.database.begin() as conn:
         version = await conn.run_sync(roll_back, back.version)
     return await _standing(version)
+
+
+async def _in_force(services: Services) -> Version:
+    async with services.database.connect() as conn:
+        version = await conn.run_sync(current)
+    if version is None:
+        # Lanes would look for applications that nobody deploys.
+        raise Unknown("no models were configured here: `serve deploy` gave what translates, and its file changes it")
+    return version
 
 
 async def translating(services: Services) -> str:
