@@ -124,7 +124,8 @@ class System:
         if lost:
             self._say(f"the log had lost {lost} accepted entries; they are counted with their meetings")
         self._start_ray()
-        self._check_gpus()
+        if self._config == self._models.config:
+            self._check_gpus()
         self._say("starting the lanes")
         # Stopped before Ray is, in which it lives.
         self._stop.remove(flow.stop)

@@ -39,6 +39,7 @@ class Up:
     def start(self) -> Up:
         """Start it and wait until it is ready."""
         environment = os.environ | {f"PARLEY_{name.upper()}": str(value) for name, value in self._settings.items()}
+        before = self.log.stat().st_size if self.log.exists() else 0
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 command("up", "--data", self.data, "--port", self.port),
@@ -49,7 +50,7 @@ class Up:
                 start_new_session=True,
             )
         end = time.monotonic() + READY
-        while b"Ctrl-C stops it" not in self.log.read_bytes().rpartition(b"starting Postgres")[2]:
+        while b"Ctrl-C stops it" not in self.log.read_bytes()[before:]:
             assert self.process.poll() is None, self.log.read_text()[-4000:]
             assert time.monotonic() < end, self.log.read_text()[-4000:]
             time.sleep(0.2)

@@ -167,3 +167,13 @@ def test_what_was_made_from_another_version_is_refused(up: Up, tmp_path: Path) -
     assert config(up, "set", file, "--check").stderr.strip() == "It can be taken."
     assert config(up, "rollback", 999).returncode == 1
     assert config(up, "set", tmp_path / "nowhere.json").returncode == 1
+
+
+def test_a_system_starts_with_what_was_set_even_if_that_does_not_start(up: Up, n: list[int]) -> None:
+    put(up, {"huge": {"kind": "vllm", "model": "/no/where"}}, "huge")
+    assert up.stop() == 0
+    up.start()
+    assert "translation-huge does not start" in up.log.read_text()
+    assert "is no folder" in config(up, "show").stdout
+    assert config(up, "rollback", 1).returncode == 0
+    comes_to_be_by(up, n, "firefox")

@@ -290,7 +290,7 @@ def deploy_translation(head: Head, folder: Path) -> None:
     """`serve deploy` of the project's own application, with Firefox's models and no HTTP."""
     content = yaml.safe_load((ROOT / "cluster" / "serve.yaml").read_text())
     [translation, _] = content["applications"]
-    translation["args"] = {"engine": "firefox"}
+    translation["args"] = {"engine": {"kind": "firefox"}}
     translation["deployments"] = [{"name": "TranslationService", "num_replicas": 1}]
     path = folder / "serve.yaml"
     path.write_text(yaml.safe_dump({"proxy_location": "Disabled", "applications": [translation]}))
