@@ -162,7 +162,11 @@ class System:
                 if answer.is_success:
                     return
                 parts = answer.json().get("parts", {})
-                missing = ", ".join(f"{part} {how}" for part, how in parts.items() if how != "ok")
+                wrong = {part: how for part, how in parts.items() if not how.startswith("ok")}
+                if set(wrong) == {"translation"} and self._config != self._models.config:
+                    # It was told what does not start of what was set, and that is changed while all else runs.
+                    return
+                missing = ", ".join(f"{part} {how}" for part, how in wrong.items())
             except (httpx.HTTPError, ValueError) as error:
                 missing = type(error).__name__
             time.sleep(0.1)
