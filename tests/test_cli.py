@@ -18,7 +18,7 @@ from cluster.cli import app
 from cluster.ports import free_port
 from tests.parley_up import ROOT, parley
 
-COMMANDS = ("demo", "up", "import", "meetings", "lanes", "replay", "doctor", "dead")
+COMMANDS = ("demo", "up", "import", "meetings", "config", "lanes", "models", "replay", "doctor", "dead")
 MEETINGS = ("list", "show", "export", "end")
 DEAD = ("list", "show", "retry")
 SCRIPT = Path(sys.executable).parent / "parley"

@@ -7,7 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cluster.recording import read_recording
@@ -140,6 +140,7 @@ WORDS = st.sampled_from(["a", "b", "B", "b,", "c.", "की", "का", "今日"
 TEXTS = st.lists(WORDS, max_size=8).map(" ".join)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(WORDS, TEXTS), min_size=1))
 def test_a_word_that_is_shown_never_changes_while_speech_only_grows(steps: list[tuple[str, str]]) -> None:
     draft, source = Draft(), ""
@@ -149,6 +150,7 @@ def test_a_word_that_is_shown_never_changes_while_speech_only_grows(steps: list[
         assert plain(draft.shown)[: len(plain(before.shown))] == plain(before.shown)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(TEXTS, TEXTS), min_size=1))
 def test_whatever_happens_only_what_two_answers_agreed_on_is_shown(steps: list[tuple[str, str]]) -> None:
     draft, agreed = Draft(), {()}
@@ -166,6 +168,7 @@ def test_whatever_happens_only_what_two_answers_agreed_on_is_shown(steps: list[t
             assert plain(source)[: len(plain(before.source))] != plain(before.source)
 
 
+@settings(deadline=None)
 @given(st.lists(TEXTS))
 def test_each_question_holds_enough_that_is_new(texts: list[str]) -> None:
     found = asked_of(*texts)
