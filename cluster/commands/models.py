@@ -17,9 +17,21 @@ if TYPE_CHECKING:
     from cluster.settings import Settings
     from serve.presets import Preset
 
+EXAMPLES = """
+Examples:
+
+- `parley models list`
+
+- `parley models pull en-de`
+
+- `parley models pull qwen3-4b`
+"""
+
 app = typer.Typer(
     no_args_is_help=True,
+    rich_markup_mode="markdown",
     help="List the models of this machine, and pull more from their makers. docs/models.md tells which.",
+    epilog=EXAMPLES,
 )
 
 
