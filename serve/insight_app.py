@@ -14,8 +14,6 @@ from serve.app import CHECK_PERIOD_S, CHECK_TIMEOUT_S, QUIET
 from serve.engines.engine import Engine, Prompt
 from serve.insight import InsightService
 
-INSIGHT_APP = "insight"
-
 
 @dataclass(frozen=True, slots=True)
 class InsightOptions:
@@ -50,7 +48,7 @@ class InsightOptions:
 
 
 def build_insight(make_engine: Callable[[], Engine[Prompt]], options: InsightOptions) -> Application:
-    """The insight application; run it under the name `INSIGHT_APP`, with no route.
+    """An insight application; run it with no route.
 
     A handle of it answers `answer.remote(InsightRequest)` with an `Insight`, and, with `options(stream=True)`,
     `stream.remote(InsightRequest)` with pieces of its text and last the `Insight`. A task is given up by cancelling that.
