@@ -94,6 +94,7 @@ def question(
         source_language=interim.language or (None if config.source_language == "auto" else config.source_language),
         text=asked.text,
         context=tuple(Quoted(f"{one.n}.{one.k}", one.speaker, one.text) for one in before),
+        style=config.style,
         previous=shown or None,
         draft=True,
     )

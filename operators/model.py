@@ -97,13 +97,32 @@ class Chunk(Model):
         return end
 
 
+class Term(Model):
+    """An entry of a meeting's glossary.
+
+    `translations` says how the term reads in a language; in one that is not there (nor its base: `pt` speaks for `pt-BR`) it
+    stays as it is where `keep` is set, and is left to the model where it isn't.
+    """
+
+    term: Annotated[str, Field(max_length=MAX_NAME), AfterValidator(_present)]
+    translations: dict[Language, Annotated[str, Field(max_length=MAX_NAME), AfterValidator(_present)]] = {}
+    keep: bool = False
+    case: bool = False
+    """Whether it is meant only as it is written: `IT`, not `it`."""
+
+
 class MeetingConfig(Model):
     """What a meeting's stream is to be turned into. A change takes effect at the `config` entry that carries it."""
 
     source_language: SourceLanguage = "auto"
     target_languages: tuple[Language, ...] = ()
     context_sentences: int = Field(default=3, ge=0, le=20)
-    """How many sentences before the one to translate go along as context."""
+    """How many sentences before the one to translate go along as context, whoever said them."""
+    context_of_speaker: int = Field(default=2, ge=0, le=20)
+    """How many of the same speaker's go along, though others spoke in between."""
+    glossary: Annotated[tuple[Term, ...], Field(max_length=2_000)] = ()
+    style: Annotated[str, Field(max_length=MAX_NAME), AfterValidator(_storable)] = ""
+    """How translations should sound, in words: `formal`, `plain words, for engineers`."""
     drafts: bool = True
     """Whether long sentences are translated while they are still being said, for as long as the meeting is live."""
 

@@ -8,11 +8,20 @@ from enum import StrEnum
 
 @dataclass(frozen=True, slots=True)
 class Quoted:
-    """A sentence said before the one to translate."""
+    """A sentence said before the one to translate. `translation` is what it was shown as, where that is known."""
 
     sentence_id: str
     speaker: str
     text: str
+    translation: str | None = None
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Wanted:
+    """A term of the glossary, and how the meeting wants it in the language that is asked for."""
+
+    source: str
+    target: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +31,10 @@ class TranslationRequest:
     Attributes:
         source_language: a language tag, or None where it is to be detected.
         context: sentences before it, in reading order.
+        glossary: the meeting's terms in this language, sorted, whether they are said here or not: the same for every
+            sentence. Empty where there are too many of them to be told each time.
+        terms: those that are said in this sentence.
+        style: how the meeting wants its translations to sound, in words.
         previous: how an earlier revision of the sentence was translated: the new one changes no more of it than it must.
         draft: the sentence is not at its end, and the answer is shown until it is.
     """
@@ -34,6 +47,9 @@ class TranslationRequest:
     source_language: str | None
     text: str
     context: tuple[Quoted, ...] = ()
+    glossary: tuple[Wanted, ...] = ()
+    terms: tuple[Wanted, ...] = ()
+    style: str = ""
     previous: str | None = None
     draft: bool = False
 
@@ -56,6 +72,7 @@ class Translation:
         text: the translation; the source text for `same`; None for `untranslated`.
         engine: name and version of what translated it.
         cached: whether it came from the cache of short utterances.
+        doubts: what of the sentence the translation may not have kept, in words for whoever reads it: a term, a number.
     """
 
     status: CaptionStatus
@@ -63,3 +80,4 @@ class Translation:
     engine: str
     reason: str | None = None
     cached: bool = False
+    doubts: tuple[str, ...] = ()

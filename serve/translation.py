@@ -180,6 +180,9 @@ def _utterance(request: TranslationRequest, source: str) -> Utterance:
         source=source,
         target=request.language,
         context=request.context,
+        glossary=request.glossary,
+        terms=request.terms,
+        style=request.style,
         previous=request.previous,
         draft=request.draft,
     )

@@ -103,6 +103,9 @@ async def test_a_change_of_config_is_an_entry_and_keeps_the_rest(stage: Stage) -
         "source_language": "en",
         "target_languages": ["pt-BR"],
         "context_sentences": 5,
+        "context_of_speaker": 2,
+        "glossary": [],
+        "style": "",
         "drafts": True,
     }
     empty = await stage.http.patch(f"/api/meetings/{meeting}/config", json={})

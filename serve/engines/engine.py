@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
 
 from operators.errors import ParleyError
-from operators.translation import Quoted
+from operators.translation import Quoted, Wanted
 
 Question = TypeVar("Question", contravariant=True)
 
@@ -55,13 +55,16 @@ class Utterance:
     Attributes:
         text: what was said.
         source, target: language tags.
-        context, previous, draft: as a `TranslationRequest` has them; helps, never part of the answer.
+        context, glossary, terms, style, previous, draft: as a `TranslationRequest` has them; helps, never part of the answer.
     """
 
     text: str
     source: str
     target: str
     context: tuple[Quoted, ...] = ()
+    glossary: tuple[Wanted, ...] = ()
+    terms: tuple[Wanted, ...] = ()
+    style: str = ""
     previous: str | None = None
     draft: bool = False
 
