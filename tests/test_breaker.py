@@ -190,13 +190,27 @@ async def test_health_checks_go_past_it(engine: Scripted) -> None:
     for _ in range(2 * FAILURES):
         with pytest.raises(Unavailable, match="down"):
             await guarded.check_health()
-    engine.will = "Yes."
-    assert (await whole(guarded.generate(QUESTION))).text == "Yes."
-    engine.will = DOWN
+    assert engine.asked == 2 * FAILURES
+    # It is closed as ever: the first question gets through.
     await fail(guarded, FAILURES)
+    assert engine.asked == 3 * FAILURES
     engine.will = "Yes."
     await guarded.check_health()
     assert (await fail(guarded)).wait is not None
+
+
+@pytest.mark.parametrize("by", ["a question", "a check"])
+async def test_an_engine_that_answered_once_is_sound_from_then_on(engine: Scripted, by: str) -> None:
+    guarded = Guarded(engine)
+    if by == "a question":
+        await whole(guarded.generate(QUESTION))
+    await guarded.check_health()
+    assert engine.asked == 1
+    engine.will = DOWN
+    await guarded.check_health()
+    await fail(guarded)
+    await guarded.check_health()
+    assert engine.asked == 2
 
 
 @pytest.mark.usefixtures("short")

@@ -96,21 +96,15 @@ async def test_a_server_here_is_asked_past_the_environment_s_proxy_and_a_key_s_n
     await engine.close()
 
 
-async def test_a_wrong_key_is_found_by_the_health_check_and_a_server_that_goes_away_later_makes_no_replica_sick() -> (
-    None
-):
-    with proxy_server() as (url, asked):
-        wrong = ProxyEngine(url, "sk-other")
+async def test_a_wrong_key_and_a_server_that_is_away_are_found_by_the_health_check() -> None:
+    with proxy_server() as (url, _):
+        wrong, engine = ProxyEngine(url, "sk-other"), ProxyEngine(url, KEY)
         with pytest.raises(Unavailable, match="refuses the key"):
             await wrong.check_health()
         await wrong.close()
-        engine = ProxyEngine(url, KEY)
         await engine.check_health()
-        await engine.check_health()
-        assert len(asked.bodies) == 2
     with pytest.raises(Unavailable, match="ConnectError"):
-        await whole(engine.generate(prompt("Yes.")))
-    await engine.check_health()
+        await engine.check_health()
     await engine.close()
 
 

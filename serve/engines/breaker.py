@@ -11,8 +11,7 @@ What counts:
 
 Health checks go past it. If they counted, a server that is away while nobody asks anything would find it open when the first
 caption is asked for; if they were refused, Serve would replace a replica that is sound, since another one would not
-bring the server back. Engines of servers elsewhere ask for a token only until they got the first one, so nobody is
-flooded by it.
+bring the server back. They ask for a token only until the first one came, so nobody is flooded by it.
 """
 
 from __future__ import annotations
@@ -49,6 +48,7 @@ class Guarded(Generic[Question]):
         self._circuit = Context(engine.name, FAILURES, OPEN_S)
         self._left_alone = 0.0
         """Until when, by the monotonic clock, the server asked for it."""
+        self._answered = False
         self._trying = False
         """Whether a question is under way that is to show how the server is."""
         tags = {"engine": engine.name, "model": engine.version}
@@ -90,6 +90,7 @@ class Guarded(Generic[Question]):
             async with aclosing(self._engine.generate(question)) as answer:
                 async for piece in answer:
                     if isinstance(piece, Generation):
+                        self._answered = True
                         self._circuit.handle_end_request()
                     yield piece
         except Unanswerable:
@@ -105,12 +106,17 @@ class Guarded(Generic[Question]):
             self._tell()
 
     async def check_health(self) -> None:
-        """As the engine does, past the breaker.
+        """Have the engine answer a token, past the breaker, until it has answered once.
+
+        From then on it is sound, wherever its server is: another replica would not bring that back, and it may be paid by
+        the token.
 
         Raises:
-            Unavailable: as the engine does.
+            Unavailable: it never did.
         """
-        await self._engine.check_health()
+        if not self._answered:
+            await self._engine.check_health()
+            self._answered = True
 
     async def close(self) -> None:
         """Close the engine."""

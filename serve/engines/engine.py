@@ -6,12 +6,13 @@ makes a translator of any language model.
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
 
-from operators.errors import ParleyError
+from operators.errors import ParleyError, Unavailable
 from operators.translation import Quoted, Wanted
 
 Question = TypeVar("Question", contravariant=True)
@@ -92,6 +93,42 @@ class Generation:
     cached_tokens: int = 0
 
 
+class Written:
+    """An answer while it is being written: what there is of it, and since when."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+        self._first = 0.0
+        self._text = ""
+
+    def add(self, piece: str) -> str:
+        """Take the next piece, and give it back."""
+        self._first = self._first or time.monotonic() - self._began
+        self._text += piece
+        return piece
+
+    def whole(
+        self,
+        model: str,
+        finish: Literal["stop", "length"],
+        prompt_tokens: int = 0,
+        tokens: int = 0,
+        cached_tokens: int = 0,
+    ) -> Generation:
+        """The whole answer, now that it is at its end."""
+        seconds = time.monotonic() - self._began
+        return Generation(
+            text=self._text,
+            model=model,
+            finish=finish,
+            prompt_tokens=prompt_tokens,
+            tokens=tokens,
+            first=self._first or seconds,
+            seconds=seconds,
+            cached_tokens=cached_tokens,
+        )
+
+
 Answer = AsyncGenerator[str | Generation]
 """Pieces of an answer as they come, and last the whole. To close it early gives the answer up."""
 
@@ -165,3 +202,19 @@ async def whole(answer: Answer) -> Generation:
             if isinstance(piece, Generation):
                 return piece
     raise AssertionError("an answer ends with the whole of it")
+
+
+TOKEN = Prompt((Message("system", "Answer in one word."), Message("user", "OK?")), max_tokens=1)
+"""The least that shows that a model answers what it will be asked."""
+
+
+async def prove(engine: Engine[Prompt]) -> None:
+    """Have a language model answer a token.
+
+    Raises:
+        Unavailable: it doesn't.
+    """
+    try:
+        await whole(engine.generate(TOKEN))
+    except Unanswerable as error:
+        raise Unavailable(str(error)) from None

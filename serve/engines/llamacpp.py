@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import secrets
 import threading
-import time
 from collections.abc import AsyncGenerator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -18,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from operators.errors import SetupFailed, Unavailable
-from serve.engines.engine import Generation, Prompt, Unanswerable
-from serve.engines.remote import prove, refused
+from serve.engines.engine import Generation, Prompt, Unanswerable, Written, prove
+from serve.engines.remote import refused
 
 LLAMACPP_MISSING = "llama.cpp is not installed: `make setup` installs it (the package xllamacpp)"
 _DEFAULTS: Mapping[str, Any] = {
@@ -76,8 +75,7 @@ class LlamaCppEngine:
             Unanswerable: the prompt is too long for the model, or its schema is none.
             Unavailable: llama.cpp failed.
         """
-        began = time.monotonic()
-        text, first, finish, usage = "", 0.0, None, (0, 0, 0)
+        written, finish, usage = Written(), None, (0, 0, 0)
         chunks: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
         given_up = threading.Event()
         loop = asyncio.get_running_loop()
@@ -94,9 +92,7 @@ class LlamaCppEngine:
                 for choice in chunk["choices"]:
                     finish = choice["finish_reason"] or finish
                     if piece := choice["delta"].get("content"):
-                        first = first or time.monotonic() - began
-                        text += piece
-                        yield piece
+                        yield written.add(piece)
             await work
         # Without their cause: a message of llama.cpp's may quote the prompt.
         except ValueError as error:
@@ -108,18 +104,7 @@ class LlamaCppEngine:
             work.cancel()
         if finish not in _FINISH:
             raise Unavailable(f"llama.cpp gave an answer up: {finish}")
-        asked, tokens, cached = usage
-        seconds = time.monotonic() - began
-        yield Generation(
-            text,
-            self.version,
-            "stop" if finish == "stop" else "length",
-            asked,
-            tokens,
-            first or seconds,
-            seconds,
-            cached_tokens=cached,
-        )
+        yield written.whole(self.version, "stop" if finish == "stop" else "length", *usage)
 
     async def check_health(self) -> None:
         """Generate a token.

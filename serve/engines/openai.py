@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import AsyncGenerator, Mapping
 from typing import Any, cast
 
@@ -12,8 +11,8 @@ from openai.types.chat import ChatCompletionMessageParam
 from openai.types.shared_params import ResponseFormatJSONSchema
 
 from operators.errors import Unavailable
-from serve.engines.engine import Generation, Prompt, Unanswerable
-from serve.engines.remote import is_here, prove, refused
+from serve.engines.engine import Generation, Prompt, Unanswerable, Written, prove
+from serve.engines.remote import is_here, refused
 
 _TIMEOUT = Timeout(connect=5.0, read=30.0, write=10.0, pool=None)
 """Seconds. A server that says nothing for as long as it may be read has lost the question: whoever asks may ask again."""
@@ -35,7 +34,6 @@ class OpenAiEngine:
     def __init__(self, url: str, model: str, key: str | None = None, body: Mapping[str, Any] | None = None) -> None:
         self.version = model
         self._body = dict(body or {})
-        self._answered = False
         # Whoever asks retries, within a deadline that this client doesn't know.
         self._client = AsyncOpenAI(
             base_url=url,
@@ -52,8 +50,7 @@ class OpenAiEngine:
             Unanswerable: the server refuses this question, or its answer.
             Unavailable: the server can't be reached, refuses the key or the model, has too much to do, or broke off.
         """
-        began = time.monotonic()
-        text, first, finish, usage = "", 0.0, None, (0, 0, 0)
+        written, finish, usage = Written(), None, (0, 0, 0)
         try:
             async with await self._client.chat.completions.create(
                 model=self.version,
@@ -77,9 +74,7 @@ class OpenAiEngine:
                     for choice in chunk.choices or ():
                         finish = choice.finish_reason or finish
                         if piece := choice.delta.content:
-                            first = first or time.monotonic() - began
-                            text += piece
-                            yield piece
+                            yield written.add(piece)
         # Without their cause: a server's message may quote the prompt.
         except openai.APIStatusError as error:
             retry_after = error.response.headers.get("retry-after")
@@ -93,31 +88,15 @@ class OpenAiEngine:
             raise Unavailable("the model's server broke off in the middle of an answer")
         if finish not in _FINISH:
             raise Unanswerable(f"the model's server gave the answer up: {finish}")
-        self._answered = True
-        asked, tokens, cached = usage
-        seconds = time.monotonic() - began
-        yield Generation(
-            text,
-            self.version,
-            "stop" if finish == "stop" else "length",
-            asked,
-            tokens,
-            first or seconds,
-            seconds,
-            cached_tokens=cached,
-        )
+        yield written.whole(self.version, "stop" if finish == "stop" else "length", *usage)
 
     async def check_health(self) -> None:
-        """Have the server generate a token, until it has answered once.
-
-        From then on the engine is sound, wherever the server is: another replica would not bring that back, and it may be
-        paid by the token.
+        """Have the server generate a token.
 
         Raises:
-            Unavailable: it never did.
+            Unavailable: it doesn't.
         """
-        if not self._answered:
-            await prove(self)
+        await prove(self)
 
     async def close(self) -> None:
         """Close the connections."""

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import AsyncGenerator
 from typing import Any, cast
 
 import httpx
 
 from operators.errors import Unavailable
-from serve.engines.engine import Generation, Prompt, Unanswerable
-from serve.engines.remote import is_here, prove, refused
+from serve.engines.engine import Generation, Prompt, Unanswerable, Written, prove
+from serve.engines.remote import is_here, refused
 
 _PATH = "/api/v3/translate"
 _TIMEOUT = httpx.Timeout(connect=5.0, read=60.0, write=10.0, pool=None)
@@ -36,7 +35,6 @@ class ProxyEngine:
     def __init__(self, url: str, key: str | None = None, model: str | None = None) -> None:
         self.version = model or "v3"
         self._named = {"model": model} if model else {}
-        self._answered = False
         key = (key or "").strip()
         self._client = httpx.AsyncClient(
             base_url=url,
@@ -56,7 +54,7 @@ class ProxyEngine:
         """
         if question.schema is not None:
             raise Unanswerable("the translation service knows no schemas: choose another engine for this")
-        began = time.monotonic()
+        written = Written()
         body = {
             "prompt": "\n\n".join(message.content for message in question.messages),
             "max_tokens": question.max_tokens,
@@ -73,21 +71,17 @@ class ProxyEngine:
         text = _first(answer, _TEXT)
         if text is None:
             raise Unavailable(f"the model's server sent no answer: it has neither {' nor '.join(_TEXT)}")
-        self._answered = True
-        first = time.monotonic() - began
         if text:
-            yield text
-        model = _first(answer, _MODEL) or self.version
-        yield Generation(text, model, "stop", 0, 0, first, time.monotonic() - began)
+            yield written.add(text)
+        yield written.whole(_first(answer, _MODEL) or self.version, "stop")
 
     async def check_health(self) -> None:
-        """Have the server answer, until it has once; see `OpenAiEngine.check_health`.
+        """Have the server answer.
 
         Raises:
-            Unavailable: it never did.
+            Unavailable: it doesn't.
         """
-        if not self._answered:
-            await prove(self)
+        await prove(self)
 
     async def close(self) -> None:
         """Close the connections."""

@@ -7,9 +7,8 @@ import re
 from urllib.parse import urlsplit
 
 from operators.errors import Unavailable
-from serve.engines.engine import Engine, Message, Prompt, Unanswerable, whole
+from serve.engines.engine import Unanswerable
 
-_TOKEN = Prompt((Message("user", "OK?"),), max_tokens=1)
 _HERE = {"127.0.0.1", "localhost", "::1"}
 _FOR_GOOD = re.compile(
     r"context.?(?:length|window|size)|maximum model length|too long|too large|maximum.{0,20}tokens"
@@ -39,22 +38,12 @@ def refused(status: int | str, said: str, retry_after: str | None = None) -> Una
     if status == 413 or (status in _AT_FAULT and _FOR_GOOD.search(said)):
         return Unanswerable(f"the model's server refuses this question: {status}")
     if status in _KEY:
-        return Unavailable("the model's server refuses the key: PARLEY_TRANSLATION_KEY")
+        return Unavailable("the model's server refuses the key: look at the engine's `key`")
     if status in _MISSING:
-        return Unavailable("the model's server doesn't know the model, or has no such API: PARLEY_TRANSLATION_URL")
+        return Unavailable(
+            "the model's server doesn't know the model, or has no such API: look at the engine's `url` and `model`"
+        )
     return Unavailable(f"the model's server answers {status}", _seconds(retry_after))
-
-
-async def prove(engine: Engine[Prompt]) -> None:
-    """Have an engine answer a token.
-
-    Raises:
-        Unavailable: it doesn't.
-    """
-    try:
-        await whole(engine.generate(_TOKEN))
-    except Unanswerable as error:
-        raise Unavailable(str(error)) from None
 
 
 def _seconds(retry_after: str | None) -> float | None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -22,8 +21,8 @@ from tritonclient.grpc.aio import InferenceServerClient, InferInput, InferReques
 from tritonclient.utils import InferenceServerException
 
 from operators.errors import SetupFailed, Unavailable
-from serve.engines.engine import Generation, Prompt
-from serve.engines.remote import is_here, prove, refused
+from serve.engines.engine import Generation, Prompt, Written, prove
+from serve.engines.remote import is_here, refused
 
 CHATML = "<|im_start|>{role}\n{content}<|im_end|>\n"
 """How most open models have a conversation written: Qwen's, SmolLM's, Yi's, and many that are tuned from others."""
@@ -63,7 +62,6 @@ class TritonEngine:
         self.version = model
         self._url = url
         self._template = template
-        self._answered = False
         key = (key or "").strip()
         # Without the first, errors in a stream come without their status.
         self._headers = {"triton_grpc_error": "true"} | ({"authorization": f"Bearer {key}"} if key else {})
@@ -88,8 +86,7 @@ class TritonEngine:
             Unanswerable: the server refuses this question.
             Unavailable: the server can't be reached, refuses the key or the model, has too much to do, or broke off.
         """
-        began = time.monotonic()
-        text, first, tokens, asked = "", 0.0, 0, 0
+        written, tokens, asked = Written(), 0, 0
         finish = _NOT_YET
         parts: Any = self._client.stream_infer(_once(self._request(question)), headers=self._headers)
         try:
@@ -97,9 +94,7 @@ class TritonEngine:
                 piece, finish, asked, more = part
                 tokens += more
                 if piece:
-                    first = first or time.monotonic() - began
-                    text += piece
-                    yield piece
+                    yield written.add(piece)
         # Without their cause: a server's message may quote the prompt.
         except grpc.aio.AioRpcError as error:
             raise refused(error.code().name, error.details() or "") from None
@@ -111,20 +106,14 @@ class TritonEngine:
             parts.cancel()
         if finish not in _FINISH:
             raise Unavailable(f"the model's server broke off in the middle of an answer: {finish}")
-        self._answered = True
-        seconds = time.monotonic() - began
-        yield Generation(text, self.version, _FINISH[finish], asked, tokens, first or seconds, seconds)
+        yield written.whole(self.version, _FINISH[finish], asked, tokens)
 
     async def check_health(self) -> None:
-        """See whether the model is ready, and have it generate a token, until it has answered once.
-
-        As `OpenAiEngine.check_health`: another replica would not bring back a server elsewhere.
+        """See whether the model is ready, and have it generate a token.
 
         Raises:
-            Unavailable: it never did.
+            Unavailable: it isn't, or doesn't.
         """
-        if self._answered:
-            return
         try:
             ready = await self._client.is_model_ready(self.version, headers=self._headers, client_timeout=_SILENCE_S)
         except InferenceServerException as error:

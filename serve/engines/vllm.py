@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import replace
@@ -13,10 +12,8 @@ from uuid import uuid4
 
 from operators.errors import SetupFailed, Unavailable
 from serve.engines.choice import VLLM_MISSING
-from serve.engines.engine import Generation, Message, Prompt, Unanswerable, whole
+from serve.engines.engine import TOKEN, Generation, Prompt, Unanswerable, Written, prove
 
-_TOKEN = Prompt((Message("system", "Answer in one word."), Message("user", "OK?")), max_tokens=1)
-"""The least that shows that a model answers what it will be asked."""
 _FINISH: dict[str | None, Literal["stop", "length"]] = {"stop": "stop", "length": "length", "repetition": "length"}
 """How an answer ended that is one. Whatever else vLLM says, it gave the answer up in the middle."""
 _DEFAULTS: Mapping[str, Any] = {"scheduling_policy": "priority"}
@@ -56,10 +53,10 @@ class VllmEngine:
         # Models that think aloud do without: nobody could wait for it. Others take no notice.
         self._chat = ChatParams(chat_template_kwargs={"enable_thinking": False, "add_generation_prompt": True})
         self._folds = False
-        if not self._can_be_told(_TOKEN):
+        if not self._can_be_told(TOKEN):
             # Some models know no system's part (Gemma's): it goes to the user's.
             self._folds = True
-            if not self._can_be_told(_TOKEN):
+            if not self._can_be_told(TOKEN):
                 self._engine.shutdown()
                 raise SetupFailed(f"{model} has no chat template: choose an instruction-tuned model")
 
@@ -73,8 +70,7 @@ class VllmEngine:
         from vllm.exceptions import GracefulHTTPError, VLLMClientError, VLLMServerError  # pyright: ignore[reportMissingImports] - an extra
         from vllm.sampling_params import RequestOutputKind, SamplingParams, StructuredOutputsParams  # pyright: ignore[reportMissingImports] - an extra
 
-        began = time.monotonic()
-        text, tokens, first = "", 0, 0.0
+        written, tokens = Written(), 0
         try:
             sampling = SamplingParams(
                 temperature=question.temperature,
@@ -87,23 +83,18 @@ class VllmEngine:
             async with aclosing(outputs):
                 async for output in outputs:
                     [completion] = output.outputs
-                    first = first or time.monotonic() - began
-                    text += completion.text
                     tokens += len(completion.token_ids)
                     if completion.text:
-                        yield completion.text
+                        yield written.add(completion.text)
                     if output.finished and completion.finish_reason not in _FINISH:
                         raise Unavailable(f"vLLM gave an answer up: {completion.finish_reason}")
                     if output.finished:
-                        yield Generation(
-                            text=text,
-                            model=self.version,
-                            finish=_FINISH[completion.finish_reason],
-                            prompt_tokens=len(output.prompt_token_ids or ()),
-                            tokens=tokens,
-                            first=first,
-                            seconds=time.monotonic() - began,
-                            cached_tokens=output.num_cached_tokens or 0,
+                        yield written.whole(
+                            self.version,
+                            _FINISH[completion.finish_reason],
+                            len(output.prompt_token_ids or ()),
+                            tokens,
+                            output.num_cached_tokens or 0,
                         )
         # Without their cause: messages of vLLM's may quote the prompt.
         except (VLLMServerError, GracefulHTTPError) as error:
@@ -130,10 +121,7 @@ class VllmEngine:
         Raises:
             Unavailable: the engine is dead or fails.
         """
-        try:
-            await whole(self.generate(_TOKEN))
-        except Unanswerable as error:
-            raise Unavailable(str(error)) from None
+        await prove(self)
 
     async def close(self) -> None:
         """End the engine's processes."""
