@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import structlog
@@ -18,10 +17,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from operators.errors import SetupFailed
 from operators.models import ROLES, Engine, ModelsConfig, Role, application
-from serve.app import build_translation
+from serve.app import build_insight, build_translation
 from serve.applications import standing
-from serve.engines.making import check, make_language_model
-from serve.insight_app import InsightOptions, build_insight
 from serve.options import TranslationOptions
 from storage.configs import Following, Version, note_problems
 from storage.database import sync_engine
@@ -134,16 +131,7 @@ class Deployer:
         engine = wanted.engine
         if wanted.role == "translation":
             return build_translation(TranslationOptions(engine=engine, models=self._models))
-        check(engine)
-        options = InsightOptions(
-            least=engine.replicas,
-            most=engine.most,
-            cpus=engine.cpus,
-            gpus=engine.gpus,
-            ongoing=engine.ongoing,
-            queued=engine.queued,
-        )
-        return build_insight(partial(make_language_model, engine), options)
+        return build_insight(engine)
 
 
 def _applications(config: ModelsConfig) -> dict[str, _Wanted]:

@@ -1,46 +1,37 @@
-"""The two Serve applications, ready to run: `translation`, which has no HTTP route, and `api`, which has them all."""
+"""The Serve applications, ready to run: translation and insight, which have no HTTP route, and `api`, which has them all."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 from fastapi import FastAPI
 from ray import serve as ray_serve
-from ray.serve import Application, Deployment
-from ray.serve.schema import LoggingConfig
+from ray.serve import Application
 
-from operators.models import ELSEWHERE, TRANSLATION_APP, Engine
+from operators.models import TRANSLATION_APP, Engine
 from serve.engines.making import Maker, check
 from serve.http.application import create_app
-from serve.liveness import PATIENCE_S
+from serve.insight import InsightService
 from serve.options import ApiOptions, TranslationOptions
+from serve.replicas import QUIET, deployment
 from serve.translation import TranslationService
 
 API_APP = "api"
 API_ROUTE = "/"
-QUIET = LoggingConfig(enable_access_log=False, log_level="WARNING")
-"""Serve tells of every request otherwise."""
-
-CHECK_PERIOD_S = 3.0
-"""Seconds from one health check to the next. Serve evicts a replica at the third that fails in a row: at the latest
-`ALIVE_S` + 1.1 periods + 3 times the patience after the engine's last token, and that is less than half a minute."""
-CHECK_TIMEOUT_S = PATIENCE_S + 2.0
-"""Seconds after which a replica that can't even say that its engine is silent has failed a check."""
-UPSCALE_S, DOWNSCALE_S = 3.0, 120.0
-"""Seconds for which more, or less, must be asked before a replica is added, or ended: to load a model takes longer than to
-keep it."""
+IDLE_S, INSIGHT_IDLE_S = 120.0, 300.0
+"""Seconds with less to do after which a replica goes."""
+GRACE_S = 20.0
+"""Seconds. Calls of a silent engine end by their deadline, after 10 s; then it is closed, and gives its GPU back."""
+INSIGHT_GRACE_S = 60.0
+"""Seconds. An answer that is being written may come to its end."""
 
 __all__ = [
     "API_APP",
     "API_ROUTE",
-    "CHECK_PERIOD_S",
-    "CHECK_TIMEOUT_S",
     "QUIET",
     "TRANSLATION_APP",
     "ApiOptions",
     "TranslationOptions",
     "build_api",
+    "build_insight",
     "build_translation",
 ]
 
@@ -55,49 +46,30 @@ def build_translation(options: TranslationOptions) -> Application:
     """
     check(options.engine)
     maker = Maker(options.engine, options.models)
-    return _deployment("TranslationService", options.engine)(TranslationService).bind(
+    return deployment("TranslationService", options.engine, idle=IDLE_S, grace=GRACE_S)(TranslationService).bind(
         maker.translator, options.cached, maker.change
     )
 
 
-def _deployment(name: str, engine: Engine) -> Callable[[type[Any]], Deployment]:
-    """How replicas of an engine's service run."""
-    return ray_serve.deployment(
-        name=name,
-        **replicas(engine),
-        # What runs elsewhere may become another one in the replicas that there are.
-        user_config=engine.model_dump() if isinstance(engine, ELSEWHERE) else None,
-        max_ongoing_requests=engine.ongoing,
-        max_queued_requests=engine.queued,
-        ray_actor_options={"num_cpus": engine.cpus, "num_gpus": engine.gpus},
-        # Serve's own watchdog would take a quarter of an hour to notice an engine that hangs.
-        health_check_period_s=CHECK_PERIOD_S,
-        health_check_timeout_s=CHECK_TIMEOUT_S,
-        # Calls of a silent engine end by their deadline, after 10 s; then it is closed, and gives its GPU back.
-        graceful_shutdown_timeout_s=20,
-        logging_config=QUIET,
+def build_insight(engine: Engine) -> Application:
+    """An insight application; run it with no route.
+
+    A handle of it answers `answer.remote(InsightRequest)` with an `Insight`, and, with `options(stream=True)`,
+    `stream.remote(InsightRequest)` with pieces of its text and last the `Insight`. A task is given up by cancelling that.
+
+    Raises:
+        SetupFailed: what its engine needs of this machine is missing; the message says what.
+    """
+    check(engine)
+    maker = Maker(engine)
+    return deployment("InsightService", engine, idle=INSIGHT_IDLE_S, grace=INSIGHT_GRACE_S)(InsightService).bind(
+        maker.language_model, change=maker.change
     )
-
-
-def replicas(engine: Engine) -> dict[str, Any]:
-    """How many replicas of an engine run, in Serve's words."""
-    if engine.most == engine.replicas:
-        return {"num_replicas": engine.replicas}
-    return {
-        "autoscaling_config": {
-            "min_replicas": engine.replicas,
-            "max_replicas": engine.most,
-            # Another one comes before those that there are have as much as they take.
-            "target_ongoing_requests": max(1.0, engine.ongoing / 2),
-            "upscale_delay_s": UPSCALE_S,
-            "downscale_delay_s": DOWNSCALE_S,
-        }
-    }
 
 
 def build_api(options: ApiOptions) -> Application:
     """The HTTP application; run it under the name `API_APP` at `API_ROUTE`."""
-    deployment = ray_serve.deployment(
+    served = ray_serve.deployment(
         name="ApiService",
         num_replicas=options.replicas,
         max_ongoing_requests=options.ongoing,
@@ -109,7 +81,7 @@ def build_api(options: ApiOptions) -> Application:
         graceful_shutdown_timeout_s=5,
         logging_config=QUIET,
     )
-    return deployment(ApiService).bind(options)
+    return served(ApiService).bind(options)
 
 
 @ray_serve.ingress()

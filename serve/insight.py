@@ -11,6 +11,8 @@ from ray.serve import metrics
 
 from operators.errors import Unavailable
 from operators.insight import Insight, InsightRequest
+from operators.models import Engine as Spec
+from operators.models import parse_engine
 from serve.budget import Budget
 from serve.digest import Digest, digest
 from serve.engines.engine import Engine, Generation, Prompt, Unanswerable, whole
@@ -27,11 +29,17 @@ class InsightService:
     Args:
         make_engine: makes the engine, in the process that is to use it.
         window: tokens that the model takes, where its engine can't tell; see `serve.budget.Budget`.
+        change: makes it another engine elsewhere while it is in use; None where it stays what it is.
     """
 
-    def __init__(self, make_engine: Callable[[], Engine[Prompt]], window: int) -> None:
+    def __init__(
+        self,
+        make_engine: Callable[[], Engine[Prompt]],
+        window: int = 8192,
+        change: Callable[[Spec], bool] | None = None,
+    ) -> None:
         self._engine = make_engine()
-        self._label = f"{self._engine.name} {self._engine.version}"
+        self._change = change
         self._budget = Budget(self._engine, window)
         self._liveness = Liveness(self._engine.check_health)
         self._answers = metrics.Counter(
@@ -47,6 +55,15 @@ class InsightService:
             "Tokens that engines read and wrote, where they count them",
             tag_keys=("model", "part"),  # pyright: ignore[reportArgumentType] - typed for one key only
         )
+
+    async def reconfigure(self, engine: dict[str, Any]) -> None:
+        """Serve tells each replica which engine elsewhere is its own, at its start and when that changes.
+
+        Raises:
+            SetupFailed: it can't be made; the one before stays.
+        """
+        if self._change is not None:
+            self._change(parse_engine(engine))
 
     async def answer(self, request: InsightRequest) -> Insight:
         """Do a task.
@@ -129,7 +146,7 @@ class InsightService:
         return Insight(
             text=last.text,
             data=data,
-            engine=self._label,
+            engine=f"{self._engine.name} {self._engine.version}",
             prompt_tokens=sum(each.prompt_tokens for each in work),
             tokens=sum(each.tokens for each in work),
             parts=asked.parts,

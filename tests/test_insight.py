@@ -12,9 +12,12 @@ import pytest
 
 from operators.errors import Unavailable
 from operators.insight import Insight, InsightRequest, Role
+from operators.models import OpenAi
 from serve import liveness
 from serve.engines.engine import Prompt, Unanswerable
+from serve.engines.making import Maker
 from serve.insight import InsightService
+from tests.openai_server import KEY, MODEL, openai_server
 from tests.scripted_model import Said, ScriptedModel
 
 SCHEMA: dict[str, Any] = {
@@ -168,6 +171,22 @@ async def test_the_health_check_asks_the_engine_unless_it_just_gave_something(mo
     monkeypatch.setattr(liveness, "ALIVE_S", 0.0)
     with pytest.raises(Unavailable, match="gone"):
         await running.check_health()
+
+
+async def test_an_engine_elsewhere_becomes_another_one_while_it_is_in_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PARLEY_INSIGHT_KEY", KEY)
+    with openai_server() as (url, _):
+        maker = Maker(OpenAi(url=url, model="other"))
+        running = InsightService(maker.language_model, change=maker.change)
+        with pytest.raises(Unavailable, match="was not told yet"):
+            await running.answer(REQUEST)
+        spec = OpenAi(url=url, model=MODEL, key="PARLEY_INSIGHT_KEY")
+        await running.reconfigure(spec.model_dump())
+        assert (await running.answer(REQUEST)).engine == f"openai {MODEL}"
+        await running.reconfigure(spec.model_copy(update={"model": "other"}).model_dump())
+        with pytest.raises(Unavailable, match="doesn't know the model"):
+            await running.answer(REQUEST)
+        await running.__del__()
 
 
 async def test_the_engine_is_closed_with_the_replica() -> None:

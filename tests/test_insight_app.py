@@ -1,4 +1,4 @@
-"""serve/insight_app.py: the insight application on a real Ray, as in production."""
+"""serve/app.py: the insight application on a real Ray, as in production."""
 
 from __future__ import annotations
 
@@ -14,10 +14,13 @@ from ray import serve as ray_serve
 from ray.exceptions import RayTaskError
 from ray.serve.handle import DeploymentHandle
 
-from operators.errors import SetupFailed, Unavailable
+from operators.errors import Unavailable
 from operators.insight import Insight, InsightRequest, Role
+from operators.models import LlamaCpp
+from serve.app import INSIGHT_GRACE_S
 from serve.engines.engine import Prompt, Unanswerable
-from serve.insight_app import InsightOptions, build_insight
+from serve.insight import InsightService
+from serve.replicas import deployment
 from tests.scripted_model import Said, ScriptedModel
 
 pytest_plugins = ["tests.ray_cluster"]
@@ -67,7 +70,8 @@ def handle(ray_cluster: str, folder: Path) -> Iterator[DeploymentHandle]:
     def make() -> Noting:
         return Noting(where)
 
-    application = build_insight(make, InsightOptions(idle=2.0, cpus=0.1))
+    engine = LlamaCpp(model="scripted", replicas=0, cpus=0.1)
+    application = deployment("InsightService", engine, idle=2.0, grace=INSIGHT_GRACE_S)(InsightService).bind(make)
     yield ray_serve.run(application, name=APP, route_prefix=None)
     ray_serve.delete(APP)
 
@@ -146,9 +150,3 @@ async def _taken(answer: Any) -> None:
         await answer
     except Exception:  # noqa: BLE001 - it is cancelled; how that looks to the caller is Serve's
         return
-
-
-@pytest.mark.parametrize(("least", "most"), [(-1, 1), (0, 0), (3, 2)])
-def test_replicas_that_can_not_be_are_refused(least: int, most: int) -> None:
-    with pytest.raises(SetupFailed, match="room for one replica"):
-        InsightOptions(least=least, most=most)

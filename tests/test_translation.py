@@ -16,10 +16,10 @@ from ray.serve.handle import DeploymentHandle
 from operators.errors import Unavailable
 from operators.translation import CaptionStatus, Quoted, Translation, TranslationRequest
 from serve import liveness
-from serve.app import CHECK_PERIOD_S, CHECK_TIMEOUT_S
 from serve.engines.engine import Answer, Generation, Unanswerable, Utterance
 from serve.engines.firefox import FirefoxEngine
 from serve.liveness import ALIVE_S, PATIENCE_S
+from serve.replicas import CHECK_PERIOD_S, CHECK_TIMEOUT_S
 from serve.translation import TranslationService
 
 REQUEST = TranslationRequest("default", "m", "s1", 1, "pt-BR", "en", "The meeting starts on Monday.")

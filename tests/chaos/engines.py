@@ -13,8 +13,9 @@ from ray import serve as ray_serve
 
 from operators.errors import Unavailable
 from operators.models import TRANSLATION_APP, Firefox
-from serve.app import _deployment  # pyright: ignore[reportPrivateUsage] - as production runs it, but for the engine
+from serve.app import GRACE_S, IDLE_S
 from serve.engines.engine import Answer, Generation, Utterance
+from serve.replicas import deployment
 from serve.translation import TranslationService
 
 APP = TRANSLATION_APP
@@ -78,7 +79,9 @@ class Service:
         self._spec = Firefox(replicas=replicas, cpus=0.1)
 
     def __enter__(self) -> Service:
-        application = _deployment("TranslationService", self._spec)(TranslationService).bind(self._engine, 10_000)
+        # As production runs it, but for the engine.
+        deployed = deployment("TranslationService", self._spec, IDLE_S, GRACE_S)
+        application = deployed(TranslationService).bind(self._engine, 10_000)
         ray_serve.run(application, name=APP, route_prefix=None)
         return self
 
