@@ -12,7 +12,7 @@ from flows.translator import TranslationApplication
 from operators.errors import Unavailable
 from operators.models import Firefox
 from operators.translation import CaptionStatus, TranslationRequest
-from serve import app
+from serve import app, replicas
 from serve.app import build_translation
 from serve.options import TranslationOptions
 
@@ -40,8 +40,8 @@ def asking(n: int) -> TranslationRequest:
 
 
 async def test_replicas_come_with_the_load_and_go_with_it(ray_cluster: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(app, "UPSCALE_S", 0.5)
-    monkeypatch.setattr(app, "DOWNSCALE_S", 2.0)
+    monkeypatch.setattr(replicas, "UPSCALE_S", 0.5)
+    monkeypatch.setattr(app, "IDLE_S", 2.0)
     engine = Firefox(replicas=1, most_replicas=3, ongoing=4, cpus=0.1)
     ray_serve.run(build_translation(TranslationOptions(engine)), name=APP, route_prefix=None)
     translate = TranslationApplication(APP).translate

@@ -22,9 +22,19 @@ from websockets.asyncio.client import connect
 from operators.errors import Unavailable
 from operators.models import Firefox
 from operators.translation import CaptionStatus, Translation, TranslationRequest
-from serve import app
-from serve.app import API_APP, API_ROUTE, TRANSLATION_APP, ApiOptions, TranslationOptions, build_api, build_translation
+from serve.app import (
+    API_APP,
+    API_ROUTE,
+    GRACE_S,
+    IDLE_S,
+    TRANSLATION_APP,
+    ApiOptions,
+    TranslationOptions,
+    build_api,
+    build_translation,
+)
 from serve.engines.engine import Answer, Generation, Utterance
+from serve.replicas import deployment
 from serve.translation import TranslationService
 from storage import keys
 
@@ -162,8 +172,8 @@ class Wedging:
 
 
 async def test_a_replica_whose_engine_says_nothing_is_replaced(ray_cluster: str) -> None:
-    deployment = app._deployment("TranslationService", Firefox(cpus=0.1))
-    application = deployment(TranslationService).bind(Wedging, 0)
+    deployed = deployment("TranslationService", Firefox(cpus=0.1), IDLE_S, GRACE_S)
+    application = deployed(TranslationService).bind(Wedging, 0)
     handle = ray_serve.run(application, name="wedging", route_prefix=None)
 
     async def answered_by(text: str) -> str | None:
