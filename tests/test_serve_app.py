@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 import httpx
 import psutil
 import pytest
+import ray
 import redis
+from prometheus_client.parser import text_string_to_metric_families
 from ray import serve as ray_serve
 from ray.exceptions import RayTaskError
 from ray.serve.handle import DeploymentHandle
@@ -20,7 +22,7 @@ from sqlalchemy import Engine, text
 from websockets.asyncio.client import connect
 
 from operators.errors import Unavailable
-from operators.models import Firefox
+from operators.models import Firefox, OpenAi
 from operators.translation import CaptionStatus, Translation, TranslationRequest
 from serve.app import (
     API_APP,
@@ -33,10 +35,12 @@ from serve.app import (
     build_api,
     build_translation,
 )
+from serve.engines.breaker import FAILURES
 from serve.engines.engine import Answer, Generation, Utterance
 from serve.replicas import deployment
 from serve.translation import TranslationService
 from storage import keys
+from tests import openai_server
 
 if TYPE_CHECKING:
     from tests.api_server import Stage
@@ -193,6 +197,40 @@ async def test_a_replica_whose_engine_says_nothing_is_replaced(ray_cluster: str)
             await asyncio.sleep(0.5)
     assert second != first
     ray_serve.delete("wedging")
+
+
+async def test_the_state_of_a_circuit_breaker_is_among_the_metrics_of_the_cluster(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    metrics_url = f"http://127.0.0.1:{ray.nodes()[0]['MetricsExportPort']}/metrics"
+
+    async def told(name: str) -> list[float]:
+        async with httpx.AsyncClient(trust_env=False) as client:
+            families = text_string_to_metric_families((await client.get(metrics_url)).text)
+        samples = [sample for family in families for sample in family.samples]
+        of = {"engine": "openai", "model": openai_server.MODEL}
+        return [each.value for each in samples if each.name == name and of.items() <= each.labels.items()]
+
+    async def until(name: str, value: float) -> None:
+        # Ray's processes tell of their metrics every few seconds.
+        async with asyncio.timeout(60):
+            while await told(name) != [value]:
+                await asyncio.sleep(0.5)
+
+    question = replace(REQUEST, source_language="en")
+    with openai_server.openai_server() as (url, _):
+        engine = OpenAi(url=url, model=openai_server.MODEL, cpus=0.1)
+        monkeypatch.setattr(openai_server, "KEY", "none")
+        built = build_translation(TranslationOptions(engine))
+        handle = ray_serve.run(built, name="guarded", route_prefix=None)
+        assert (await handle.translate.remote(question)).status is CaptionStatus.UNTRANSLATED
+        await until("ray_parley_engine_breaker", 0)
+    for _ in range(FAILURES + 2):
+        with pytest.raises(Unavailable):
+            await handle.translate.remote(question)
+    await until("ray_parley_engine_breaker", 2)
+    assert await told("ray_parley_engine_refused_total") == [2]
+    ray_serve.delete("guarded")
 
 
 def test_nothing_listens_beyond_this_machine(address: str) -> None:
