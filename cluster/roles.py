@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from cluster.settings import Settings
@@ -37,7 +37,8 @@ def plan_models(settings: Settings) -> ModelsPlan:
     insight = choose_insight(settings.insight, settings.insight_model, gpus)
     shared = len(gpus) == 1 and translation.engine == insight.engine == "vllm"
     engines: dict[str, Engine] = {}
-    translates = _translation(settings, translation, gpus, shared)
+    for_translation, for_insight = _given(settings)
+    translates = _planned(for_translation, translation, gpus, shared)
     if translates is not None:
         engines[translation.engine] = translates
     serving = tuple(engines)
@@ -45,7 +46,7 @@ def plan_models(settings: Settings) -> ModelsPlan:
         # While the better one starts, or is away, there are captions all the same.
         engines["firefox"] = Firefox(replicas=settings.translation_replicas)
         serving = (*serving, "firefox")
-    writes = _insight(settings, insight, gpus, shared)
+    writes = _planned(for_insight, insight, gpus, shared)
     name = insight.engine if writes == engines.get(insight.engine) else f"{insight.engine}-insight"
     if writes is not None:
         engines[name] = writes
@@ -69,57 +70,68 @@ def _words(config: ModelsConfig, choice: Choice) -> str:
     return f"{describe(config)}{reason}{loading}"
 
 
-def _translation(settings: Settings, choice: Choice, gpus: Sequence[Gpu], shared: bool) -> Engine | None:
-    replicas = settings.translation_replicas
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """What the settings say of the engine of a role. `key` names the variable that has it, where one is set."""
+
+    role: str
+    model: str | None
+    url: str | None
+    key: str | None
+    replicas: int
+    body: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    arguments: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+
+def _given(settings: Settings) -> tuple[_Given, _Given]:
+    """Of translation, and of insight."""
+    return _Given(
+        role="translation",
+        model=settings.translation_model,
+        url=settings.translation_url,
+        key=None if settings.translation_key is None else TRANSLATION_KEY,
+        replicas=settings.translation_replicas,
+        body=settings.translation_body,
+        arguments=settings.vllm_args,
+    ), _Given(
+        role="insight",
+        model=settings.insight_model,
+        url=settings.insight_url,
+        key=None if settings.insight_key is None else INSIGHT_KEY,
+        # Notes are asked now and then: nothing of them runs, or holds memory, until somebody asks.
+        replicas=0,
+    )
+
+
+def _planned(given: _Given, choice: Choice, gpus: Sequence[Gpu], shared: bool) -> Engine | None:
+    common = {
+        "kind": choice.engine,
+        "model": given.model,
+        "replicas": given.replicas,
+        "most_replicas": None if given.replicas else 1,
+    }
     match choice.engine:
         case "none":
             return None
         case "firefox":
-            return Firefox(replicas=replicas)
+            return Firefox(replicas=given.replicas)
         case "vllm":
-            arguments = dict(settings.vllm_args)
-            each = _size(arguments, "tensor_parallel_size") * _size(arguments, "pipeline_parallel_size")
-            return _vllm("translation", settings.translation_model, arguments, replicas, each if gpus else 0, shared)
+            return _engine(given.role, **common, **_on_gpus(given, len(gpus), shared))
         case "llamacpp":
-            return _engine("translation", kind="llamacpp", model=settings.translation_model, replicas=replicas)
+            return _engine(given.role, **common)
         case "openai" | "proxy" | "triton":
-            given: dict[str, Any] = {
-                "kind": choice.engine,
-                "url": settings.translation_url,
-                "model": settings.translation_model,
-                "replicas": replicas,
-            }
-            if choice.engine == "openai":
-                given["body"] = settings.translation_body
-            if settings.translation_key is not None:
-                given["key"] = TRANSLATION_KEY
-            return _engine("translation", **given)
+            body = {"body": given.body} if choice.engine == "openai" else {}
+            return _engine(given.role, **common, url=given.url, key=given.key, **body)
 
 
-def _insight(settings: Settings, choice: Choice, gpus: Sequence[Gpu], shared: bool) -> Engine | None:
-    # Notes are asked now and then: nothing of them runs, or holds memory, until somebody asks.
-    match choice.engine:
-        case "vllm":
-            return _vllm("insight", settings.insight_model, {}, 0, 1 if gpus else 0, shared)
-        case "llamacpp":
-            return _engine("insight", kind="llamacpp", model=settings.insight_model, replicas=0, most_replicas=1)
-        case "openai" | "proxy" | "triton":
-            given = {"kind": choice.engine, "url": settings.insight_url, "model": settings.insight_model}
-            if settings.insight_key is not None:
-                given["key"] = INSIGHT_KEY
-            return _engine("insight", **given)
-        case _:
-            return None
-
-
-def _vllm(role: str, model: str | None, arguments: dict[str, Any], replicas: int, gpus: int, shared: bool) -> Engine:
-    reserved: float = gpus
-    if shared and gpus == 1:
-        reserved, memory = _SHARE[role]
+def _on_gpus(given: _Given, gpus: int, shared: bool) -> dict[str, Any]:
+    """vLLM's arguments, and the GPUs that each replica reserves."""
+    arguments = dict(given.arguments)
+    reserved: float = _size(arguments, "tensor_parallel_size") * _size(arguments, "pipeline_parallel_size")
+    if shared and reserved == 1:
+        reserved, memory = _SHARE[given.role]
         arguments.setdefault("gpu_memory_utilization", memory)
-    most = None if replicas else 1
-    fields = {"model": model, "arguments": arguments, "replicas": replicas, "most_replicas": most, "gpus": reserved}
-    return _engine(role, kind="vllm", **fields)
+    return {"arguments": arguments, "gpus": reserved if gpus else 0}
 
 
 def _engine(role: str, **fields: Any) -> Engine:
