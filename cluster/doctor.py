@@ -24,7 +24,8 @@ from cluster.ports import LOOPBACK, is_free
 from cluster.roles import plan_models
 from cluster.settings import Settings
 from operators.errors import SetupFailed
-from serve.engines.choice import choose, vllm_installed
+from operators.models import LlamaCpp, label
+from serve.engines.choice import choose, choose_insight, vllm_installed
 from serve.engines.mozilla import find_models
 from serve.gpus import Gpu, find_gpus
 from serve.languages import LanguageDetector
@@ -78,6 +79,7 @@ def examine(settings: Settings) -> list[Finding]:
         lambda: graphics(gpus),
         lambda: vllm(gpus),
         lambda: engine(settings, gpus),
+        lambda: insight(settings, gpus),
         lambda: firefox_models(settings),
         language_detector,
         docker,
@@ -105,9 +107,7 @@ def cores() -> Finding:
 
 def memory() -> Finding:
     """How much memory is free."""
-    lines = Path("/proc/meminfo").read_text().splitlines()
-    kib = {name: int(amount.split()[0]) for name, _, amount in (line.partition(":") for line in lines)}
-    free, total = kib["MemAvailable"] * 1024, kib["MemTotal"] * 1024
+    free, total = _memory()
     found = f"{_gib(free)} free of {_gib(total)}"
     if free >= LEAST_MEMORY:
         return Finding("Memory", "ok", found)
@@ -257,13 +257,41 @@ def engine(settings: Settings, gpus: Sequence[Gpu]) -> Finding:
         )
     if choice.engine not in ("firefox", "none"):
         try:
-            plan_models(settings)
+            plan_models(settings.model_copy(update={"insight": "none"}))
         except SetupFailed as error:
             return Finding("Translation", "problem", found, str(error), blocks=True)
     if choice.engine == "firefox" and _version("fxtranslate") is None:
         advice = "the package fxtranslate is not installed: `make setup` installs it"
         return Finding("Translation", "problem", found, advice, blocks=True)
     return Finding("Translation", "ok", found)
+
+
+def insight(settings: Settings, gpus: Sequence[Gpu]) -> Finding:
+    """What would write notes and answers, why, and whether it has room here."""
+    choice = choose_insight(settings.insight, settings.insight_model, gpus)
+    found = f"{choice.engine}: {choice.reason}"
+    if choice.engine == "none":
+        # A model that was named, and can't run here, isn't merely missing.
+        in_vain = settings.insight == "auto" and settings.insight_model is not None
+        advice = "no notes, no answers: name a model with PARLEY_INSIGHT_MODEL, and take `auto` with PARLEY_INSIGHT"
+        return Finding("Insight", "problem" if in_vain else "missing", found, advice)
+    try:
+        config = plan_models(settings.model_copy(update={"translator": "none"})).config
+    except SetupFailed as error:
+        return Finding("Insight", "problem", found, str(error), blocks=True)
+    writer = config.engines[config.insight[0]]
+    found = f"{label(writer)}: {choice.reason}"
+    if isinstance(writer, LlamaCpp) and (unfit := _unfit(Path(writer.model))):
+        return Finding("Insight", "problem", found, f"PARLEY_INSIGHT_MODEL: {unfit}")
+    return Finding("Insight", "ok", found)
+
+
+def _unfit(file: Path) -> str:
+    """What keeps a GGUF file from being run here; empty where nothing does."""
+    if not file.is_file():
+        return f"{file} is no file"
+    needed, (free, _) = file.stat().st_size, _memory()
+    return f"it needs {_gib(needed)} of memory, and {_gib(free)} are free" if needed > free else ""
 
 
 def firefox_models(settings: Settings) -> Finding:
@@ -306,6 +334,13 @@ def chromium() -> Finding:
     if found is None:
         return Finding("Chromium", "missing", "not found", "only for the tests of the page")
     return Finding("Chromium", "ok", f"{found}, only for the tests of the page")
+
+
+def _memory() -> tuple[int, int]:
+    """Bytes of memory that are free, and of all there is."""
+    lines = Path("/proc/meminfo").read_text().splitlines()
+    kib = {name: int(amount.split()[0]) for name, _, amount in (line.partition(":") for line in lines)}
+    return kib["MemAvailable"] * 1024, kib["MemTotal"] * 1024
 
 
 def _version(package: str) -> str | None:

@@ -1,7 +1,8 @@
 """Exports: a meeting as subtitles (VTT, SRT), as data (JSONL) or to be read (Markdown); as said, translated, or both.
 
 No sentence is ever left out, and none is shown as translated that isn't: where its translation is missing, the sentence
-itself stands there, and says so.
+itself stands there, and says so. What a translation may not have kept is said in data and in what is read at leisure; subtitles
+have no room for it.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ OWED = "[not yet translated] "
 """Before a sentence that stands for its translation, which is to come."""
 UNTRANSLATED = "[untranslated] "
 """Before a sentence that stands for its translation, which there is none of."""
+
+_OF_CAPTIONS = ("status", "text", "engine", "revision", "reason", "doubts")
 
 _Captions = Mapping[str, Mapping[str, CaptionRecord]]
 
@@ -133,7 +136,7 @@ def _captions(transcript: Transcript) -> _Captions:
     }
     for caption in transcript.captions:
         if caption.revision != revisions.get(caption.sentence_id):
-            caption = replace(caption, status=CaptionStatus.OWED, text=None, engine=None, reason=None)
+            caption = replace(caption, status=CaptionStatus.OWED, text=None, engine=None, reason=None, doubts=())
         found.setdefault(caption.sentence_id, {})[caption.language] = caption
     return found
 
@@ -147,6 +150,7 @@ def _owed(sentence: SentenceRecord, language: str) -> CaptionRecord:
         text=None,
         engine=None,
         reason=None,
+        doubts=(),
         version=0,
         asked=0,
     )
@@ -159,7 +163,7 @@ def _rows(transcript: Transcript, choice: Choice) -> Iterator[dict[str, Any]]:
         row = {name: getattr(sentence, name) for name in names}
         if choice.text != "source":
             row["captions"] = {
-                language: {name: getattr(caption, name) for name in ("status", "text", "engine", "revision", "reason")}
+                language: {name: getattr(caption, name) for name in _OF_CAPTIONS}
                 for language, caption in captions.get(sentence.id, {}).items()
                 if choice.language in (None, language)
             }
@@ -183,7 +187,10 @@ def _lines(transcript: Transcript, choice: Choice) -> Iterator[_Line]:
         if choice.language is None:
             yield _Line(sentence, sentence.text, None)
             continue
-        target = _target(sentence, captions.get(sentence.id, {}).get(choice.language))
+        caption = captions.get(sentence.id, {}).get(choice.language)
+        target = _target(sentence, caption)
+        if choice.format == "md" and caption is not None and caption.doubts:
+            target += f" [may not have kept {'; '.join(caption.doubts)}]"
         yield _Line(sentence, target, None) if choice.text == "target" else _Line(sentence, sentence.text, target)
 
 

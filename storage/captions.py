@@ -38,7 +38,7 @@ def write_requests(connection: Connection, requests: Sequence[TranslationRequest
             " from jsonb_to_recordset(cast(:rows as jsonb))"
             " as r(team_id text, meeting_id uuid, sentence_id text, language text, revision int)"
             " on conflict (meeting_id, sentence_id, language) do update set revision = excluded.revision,"
-            " status = 'owed', text = null, engine = null, reason = null, due_at = excluded.due_at"
+            " status = 'owed', text = null, engine = null, reason = null, doubts = default, due_at = excluded.due_at"
             " where captions.revision < excluded.revision"
         ),
         {**json_rows(rows), "patience": patience},
@@ -112,6 +112,8 @@ def write_answers(connection: Connection, answers: Sequence[Answer], locked: Loc
         status = translation.status if translation else CaptionStatus.OWED
         if translation and translation.cached:
             locked.count(request.meeting_id, "cached")
+        if translation and translation.doubts:
+            locked.count(request.meeting_id, "in_doubt")
         locked.count(request.meeting_id, str(status))
         written.append(
             {
@@ -123,6 +125,7 @@ def write_answers(connection: Connection, answers: Sequence[Answer], locked: Loc
                 "text": translation.text if translation else None,
                 "engine": translation.engine if translation else None,
                 "reason": translation.reason if translation else answer.reason,
+                "doubts": translation.doubts if translation else (),
             }
         )
     if not written:
@@ -132,10 +135,10 @@ def write_answers(connection: Connection, answers: Sequence[Answer], locked: Loc
         for row in connection.execute(
             text(
                 "update captions c set status = r.status, text = r.text, engine = r.engine, reason = r.reason,"
-                " version = c.version + (r.status <> 'owed')::int,"
+                " doubts = r.doubts, version = c.version + (r.status <> 'owed')::int,"
                 " due_at = case when r.status = 'owed' then now() end"
                 " from jsonb_to_recordset(cast(:rows as jsonb)) as r(meeting_id uuid, sentence_id text, language text,"
-                " status text, text text, engine text, reason text)"
+                " status text, text text, engine text, reason text, doubts text[])"
                 " where c.meeting_id = r.meeting_id and c.sentence_id = r.sentence_id and c.language = r.language"
                 " returning c.meeting_id, c.sentence_id, c.language, c.version"
             ),

@@ -69,7 +69,11 @@ class SentenceRecord:
 
 @dataclass(frozen=True, slots=True)
 class CaptionRecord:
-    """A sentence in a language. `revision` is the sentence's revision it speaks of; `asked` counts requests over all revisions."""
+    """A sentence in a language.
+
+    `revision` is the sentence's revision it speaks of, `doubts` is what of that it may not have kept; `asked` counts requests
+    over all revisions.
+    """
 
     sentence_id: str
     revision: int
@@ -78,6 +82,7 @@ class CaptionRecord:
     text: str | None
     engine: str | None
     reason: str | None
+    doubts: tuple[str, ...]
     version: int
     asked: int
 

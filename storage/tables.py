@@ -23,7 +23,7 @@ from sqlalchemy import (
     Uuid,
     func,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 metadata = MetaData(
     naming_convention={
@@ -155,6 +155,8 @@ captions = Table(
     Column("text", Text),
     Column("engine", Text),
     Column("reason", Text),
+    # What of the sentence the text may not have kept.
+    Column("doubts", ARRAY(Text, as_tuple=True), nullable=False, server_default="{}"),
     # Raised by each final answer; 0 while the first is owed.
     Column("version", Integer, nullable=False, server_default="0"),
     # Requests made for this sentence, over all revisions.

@@ -85,6 +85,7 @@ class Reader:
                 note: row.querySelector(".note").textContent,
                 state: row.querySelector(".caption").dataset.state,
                 earlier: row.querySelector(".caption").classList.contains("earlier"),
+                doubtful: row.querySelector(".caption").classList.contains("doubtful"),
             }))"""
         )
 

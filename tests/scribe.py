@@ -49,9 +49,10 @@ class Scribe:
         status: CaptionStatus = CaptionStatus.TRANSLATED,
         reason: str | None = None,
         language: str = "pt",
+        doubts: tuple[str, ...] = (),
     ) -> None:
         """Answer for a caption."""
-        answer = None if status is CaptionStatus.OWED else Translation(status, text, "test 1", reason)
+        answer = None if status is CaptionStatus.OWED else Translation(status, text, "test 1", reason, doubts=doubts)
         self._commit(answers=[Answer(self._request(sentence, language), answer, 1, reason)])
 
     def captions(self, sentences: list[Sentence], language: str = "pt") -> None:

@@ -88,7 +88,7 @@ async def test_jsonl_is_what_comes_without_a_format(stage: Stage) -> None:
         assert [row["text"] for row in rows] == SAID
         assert set(rows[0]["captions"]) == languages
         assert [row["captions"][min(languages)]["status"] for row in rows[:3]] == ["translated", "owed", "untranslated"]
-        owed = {"status": "owed", "text": None, "engine": None, "revision": 1, "reason": None}
+        owed = {"status": "owed", "text": None, "engine": None, "revision": 1, "reason": None, "doubts": []}
         assert rows[3]["captions"] == dict.fromkeys(languages, owed)
     source = await export(stage, meeting, "text=source")
     assert all("captions" not in json.loads(line) for line in source.text.splitlines())

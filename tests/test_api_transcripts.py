@@ -21,9 +21,9 @@ async def test_sentences_and_captions_come_in_reading_order(stage: Stage) -> Non
             )
             for language, status, translated in (("pt", "translated", "Sim."), ("ja", "owed", None)):
                 conn.exec_driver_sql(
-                    "insert into captions (team_id, meeting_id, sentence_id, language, revision, status, text, engine)"
-                    " values ('default', %s, %s, %s, 1, %s, %s, 'firefox 1')",
-                    (meeting, sentence, language, status, translated),
+                    "insert into captions (team_id, meeting_id, sentence_id, language, revision, status, text, engine, doubts)"
+                    " values ('default', %s, %s, %s, 1, %s, %s, 'firefox 1', %s)",
+                    (meeting, sentence, language, status, translated, ["name: Ana"] if translated else []),
                 )
     found = (await stage.http.get(f"/api/meetings/{meeting}/sentences")).json()["sentences"]
     assert [sentence["text"] for sentence in found] == ["Ready?", "Yes."]
@@ -46,6 +46,7 @@ async def test_sentences_and_captions_come_in_reading_order(stage: Stage) -> Non
         ("s2", "ja", "owed"),
         ("s2", "pt", "translated"),
     ]
+    assert [caption["doubts"] for caption in captions] == [[], ["name: Ana"]] * 2
     one = (await stage.http.get(f"/api/meetings/{meeting}/captions?language=PT")).json()["captions"]
     assert [caption["text"] for caption in one] == ["Sim.", "Sim."]
 

@@ -98,6 +98,44 @@ async def test_what_the_backfill_can_not_pay_is_told_too(stage: Stage) -> None:
     assert events[-1].payload == {"status": "live", "counters": {"untranslated": 1}}
 
 
+DOUBTFUL = Translation(CaptionStatus.TRANSLATED, "Um.", "test 1", doubts=("number: 1", "name: {One}"))
+
+
+async def test_doubts_are_stored_told_and_counted_until_the_caption_is_owed_again(stage: Stage) -> None:
+    lane = Lane(stage, await stage.begin())
+
+    def stored() -> list[Any]:
+        return rows(stage.engine, "select status, doubts from captions")
+
+    assert stored() == [("owed", [])]
+    caption, status = lane.commit(lane.change(), answers=[Answer(lane.asked, DOUBTFUL, 1)])
+    assert (caption.kind, caption.payload["doubts"]) == ("caption", ("number: 1", "name: {One}"))
+    assert status.payload == {"status": "live", "counters": {"translated": 1, "in_doubt": 1}}
+    told_later = rows(stage.engine, "select payload -> 'doubts' from outbox where kind = 'caption'")
+    assert told_later == [(["number: 1", "name: {One}"],)]
+    assert stored() == [("translated", ["number: 1", "name: {One}"])]
+    change = lane.change()
+    change.sentences = {"1.0": sentence("1.0", "Won.", 1, revision=2)}
+    again = TranslationRequest("default", lane.meeting, "1.0", 2, "pt", "en", "Won.")
+    change.requests = {("1.0", "pt"): again}
+    lane.commit(change)
+    assert stored() == [("owed", [])]
+    sure = Translation(CaptionStatus.TRANSLATED, "Ganhou.", "test 1")
+    (caption,) = lane.commit(lane.change(), answers=[Answer(again, sure, 1)])
+    assert caption.payload["doubts"] == ()
+    assert counters(stage, lane.meeting) == {"translated": 2, "in_doubt": 1}
+
+
+async def test_what_the_backfill_pays_in_doubt_is_told_too(stage: Stage) -> None:
+    lane = Lane(stage, await stage.begin())
+    lane.commit(lane.change(), answers=[Answer(lane.asked, None, 1, "deadline")])
+    with stage.engine.begin() as connection:
+        caption, status = pay(connection, [Answer(lane.asked, DOUBTFUL, 1)])
+    assert caption.payload["doubts"] == ("number: 1", "name: {One}")
+    assert status.payload["counters"] == {"owed": 1, "translated": 1, "in_doubt": 1}
+    assert rows(stage.engine, "select doubts from captions") == [(["number: 1", "name: {One}"],)]
+
+
 async def test_the_end_is_the_last_event(stage: Stage) -> None:
     lane = Lane(stage, await stage.begin())
     change = lane.change(late=1)

@@ -99,6 +99,46 @@ async def test_a_caption_is_awaited_then_stands_beside_its_sentence(stage: Stage
     assert (await as_the_api_has_it(reader, stage.http, meeting))[0]["note"] == ""
 
 
+async def test_a_caption_in_doubt_says_what_it_may_not_have_kept(stage: Stage, reader: Reader) -> None:
+    meeting, lane = await begin(stage)
+    one, two = sentence("1.0", "The budget is 42.", 1), sentence("2.0", "Good.", 2)
+    lane.say(one, two)
+    await reader.follow(meeting)
+    lane.caption(one, "A verba é 24.", doubts=("number: 42", "term: <b>budget</b> → orçamento"))
+    lane.caption(two, "Boa.")
+    await reader.shown("Boa.")
+    rows = await as_the_api_has_it(reader, stage.http, meeting)
+    assert [(row["state"], row["note"], row["doubtful"]) for row in rows] == [
+        ("translated", "may not have kept number: 42; term: <b>budget</b> → orçamento", True),
+        ("translated", "", False),
+    ]
+    # It is read out with the caption it speaks of.
+    assert "may not have kept number: 42" in await reader.page.locator(".row").first.aria_snapshot()
+    assert await reader.page.eval_on_selector(".row .note", "(one) => one.closest('[aria-live]').ariaLive") == "polite"
+    await reader.page.click("summary")
+    await reader.shown("Captions that may not have kept a number, a name or a term")
+    # Until it is put right it is of an earlier wording, and nothing else is said of that.
+    better = sentence("1.0", "The budget is 43.", 1, revision=2)
+    lane.say(better)
+    await reader.shown("of an earlier wording; translating…")
+    assert [row["doubtful"] for row in await reader.rows()] == [False, False]
+    lane.caption(better, "O orçamento é 43.")
+    await reader.shown("O orçamento é 43.")
+    assert [(row["note"], row["doubtful"]) for row in await reader.rows()] == [("", False), ("", False)]
+
+
+async def test_events_of_before_captions_had_doubts_are_read(stage: Stage, reader: Reader) -> None:
+    meeting, lane = await begin(stage)
+    one = sentence("1.0", "One.", 1)
+    lane.say(one)
+    lane.caption(one, "Um.")
+    with stage.engine.begin() as connection:
+        connection.exec_driver_sql("update outbox set payload = payload - 'doubts'")
+    await reader.follow(meeting)
+    await reader.shown("Um.")
+    assert (await as_the_api_has_it(reader, stage.http, meeting))[0]["note"] == ""
+
+
 async def test_what_is_given_up_for_now_is_late_at_once(stage: Stage, reader: Reader) -> None:
     meeting, lane = await begin(stage)
     one = sentence("1.0", "One.", 1)

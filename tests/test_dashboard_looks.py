@@ -30,7 +30,7 @@ async def browser() -> AsyncIterator[Browser]:
 
 
 async def with_everything(stage: Stage) -> tuple[str, Scribe]:
-    """A meeting in which a caption is in each state, with nine speakers and two who are speaking."""
+    """A meeting in which a caption is in each state, or in doubt, with nine speakers and two who are speaking."""
     meeting, scribe = await begin(
         stage,
         title="Monday planning, with a title that is longer than a telephone is wide",
@@ -56,7 +56,9 @@ async def with_everything(stage: Stage) -> tuple[str, Scribe]:
     scribe.say(*sentences)
     for one, (_, _, text) in zip(sentences, said, strict=True):
         if text is not None:
-            scribe.caption(one, text, CaptionStatus.SAME if text == one.text else CaptionStatus.TRANSLATED)
+            doubts = ("number: 3.5", "term: budget → orçamento") if "3.5" in one.text else ()
+            status = CaptionStatus.SAME if text == one.text else CaptionStatus.TRANSLATED
+            scribe.caption(one, text, status, doubts=doubts)
     scribe.caption(sentences[-3], None, CaptionStatus.UNTRANSLATED, "the model made up an answer")
     scribe.caption(sentences[-2], None, CaptionStatus.OWED, "deadline")
     scribe.say(sentence("13.0", "Let us talk about the summer party, then.", 52.0, "Maya", revision=2))

@@ -49,6 +49,7 @@ def test_programs_get_every_finding() -> None:
         "GPU",
         "vLLM",
         "Translation",
+        "Insight",
         "Firefox models",
         "Language detector",
         "Docker",
@@ -179,6 +180,53 @@ def test_vllm_that_is_not_installed_blocks(monkeypatch: pytest.MonkeyPatch) -> N
     finding = doctor.engine(Settings(translator="vllm", translation_model="an/llm"), ())
     assert (finding.state, finding.blocks) == ("problem", True)
     assert "make vllm" in finding.advice
+
+
+LLAMA = {"insight": "openai", "insight_url": "http://gateway:4000/v1", "insight_model": "llama"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "gpus", "state", "found"),
+    [
+        (Settings(), (), "missing", "none: no model is named for it"),
+        (Settings(insight="none"), (), "missing", "none: as asked for"),
+        (Settings(insight_model="an/llm"), (), "problem", "none: there is no GPU for vLLM"),
+        (Settings.model_validate(LLAMA), (), "ok", "llama on gateway: as asked for"),
+    ],
+)
+def test_what_would_write_notes_is_said_with_the_reason(
+    settings: Settings, gpus: tuple[Gpu, ...], state: str, found: str
+) -> None:
+    finding = doctor.insight(settings, gpus)
+    assert (finding.state, finding.blocks) == (state, False)
+    assert finding.found.startswith(found)
+    assert ("PARLEY_INSIGHT" in finding.advice) == (state != "ok")
+
+
+def test_a_gguf_file_must_be_there_and_have_room(tmp_path: Path) -> None:
+    file = tmp_path / "small.gguf"
+    settings = Settings(insight_model=str(file))
+    finding = doctor.insight(settings, ())
+    assert (finding.state, finding.blocks) == ("problem", False)
+    assert finding.advice == f"PARLEY_INSIGHT_MODEL: {file} is no file"
+    file.touch()
+    finding = doctor.insight(settings, ())
+    assert (finding.state, finding.found) == ("ok", "small.gguf in llama.cpp: small.gguf on the CPU")
+    with file.open("wb") as large:
+        large.truncate(2**42)
+    finding = doctor.insight(settings, ())
+    assert (finding.state, finding.blocks) == ("problem", False)
+    assert "it needs 4096.0 GiB of memory, and " in finding.advice
+
+
+def test_each_role_is_told_of_its_own_mistakes() -> None:
+    settings = Settings(translator="openai", insight="openai", insight_model="llama", translation_model="llama")
+    translation, insight = doctor.engine(settings, ()), doctor.insight(settings, ())
+    assert translation.blocks
+    assert insight.blocks
+    assert "PARLEY_TRANSLATION_URL" in translation.advice
+    assert "PARLEY_INSIGHT_URL" in insight.advice
+    assert doctor.insight(settings.model_copy(update=LLAMA), ()).state == "ok"
 
 
 def test_gpus_are_named_with_their_memory() -> None:

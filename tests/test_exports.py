@@ -64,10 +64,15 @@ def sentence(number: int, text: str, speaker: str = "Ann", revision: int = 1) ->
 
 
 def caption(
-    number: int, status: CaptionStatus, text: str | None, revision: int = 1, language: str = "pt"
+    number: int,
+    status: CaptionStatus,
+    text: str | None,
+    revision: int = 1,
+    language: str = "pt",
+    doubts: tuple[str, ...] = (),
 ) -> CaptionRecord:
     reason = "too long" if status is CaptionStatus.UNTRANSLATED else None
-    return CaptionRecord(f"{number}.0", revision, language, status, text, "firefox 1", reason, 1, 1)
+    return CaptionRecord(f"{number}.0", revision, language, status, text, "firefox 1", reason, doubts, 1, 1)
 
 
 SENTENCES = [
@@ -140,7 +145,8 @@ def test_jsonl_holds_each_sentence_with_its_captions() -> None:
         "boundary": "mark",
         "language": None,
     }
-    done = {"status": "translated", "text": "Bom dia a todos.", "engine": "firefox 1", "revision": 1, "reason": None}
+    done = {"status": "translated", "text": "Bom dia a todos.", "engine": "firefox 1", "revision": 1}
+    done |= {"reason": None, "doubts": []}
     assert rows("source")[0] == first
     assert rows()[0] == first | {"captions": {"pt": done, "ja": done | {"text": "おはよう。"}}}
     assert rows(language="pt")[0] == rows("target", "pt")[0] == first | {"captions": {"pt": done}}
@@ -202,6 +208,24 @@ def test_markdown_reads_in_turns() -> None:
     assert "**Ann** [00:00:00]\n\nGood morning. Bom dia.\n\n**Bob**" in source
     assert "Translated into" not in source
     assert "**Ann** [00:00:00]\n\nBom dia a todos. Bom dia.\n\n**Bob**" in export(MONDAY, "md", "target")
+
+
+def test_what_a_translation_may_not_have_kept_is_said_where_it_is_read_and_in_data() -> None:
+    doubts = ("number: 42", "term: *budget* → orçamento")
+    doubtful = caption(0, CaptionStatus.TRANSLATED, "Bom dia.", doubts=doubts)
+    changed = caption(4, CaptionStatus.TRANSLATED, "Mudado.", doubts=doubts)
+    transcript = replace(MONDAY, captions=[doubtful, *CAPTIONS[1:4], changed])
+    mark = "Bom dia. \\[may not have kept number: 42; term: \\*budget\\* → orçamento\\] Bom dia.\n"
+    for text in ("target", "both"):
+        page = export(transcript, "md", text)
+        assert mark in page
+        assert page.count("may not have kept") == 1
+    assert "may not" not in export(transcript, "md", "source")
+    rows = [json.loads(line) for line in export(transcript, "jsonl").splitlines()]
+    assert [row["captions"].get("pt", {}).get("doubts") for row in rows] == [list(doubts), [], [], [], [], None]
+    for form, read in (("vtt", read_vtt), ("srt", read_srt)):
+        shown: Any = read(export(transcript, form, "target"))
+        assert [cue.text for cue in shown] == ["Bom dia.", *TARGETS[1:]]
 
 
 NASTY = [

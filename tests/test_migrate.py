@@ -134,6 +134,43 @@ def test_what_was_there_is_kept_through_the_second_version(alembic_runner: Migra
     engine.dispose()
 
 
+def test_captions_from_before_are_in_no_doubt(alembic_runner: MigrationContext, empty_url: str) -> None:
+    engine = sync_engine(empty_url)
+    meeting = uuid6.uuid7()
+    alembic_runner.migrate_up_to("0003")
+    with engine.begin() as connection:
+        connection.execute(text("insert into lanes (id, kind) values ('a', 'live')"))
+        connection.execute(
+            text(
+                "insert into meetings (id, team_id, clock, lane_id, config) values (:id, 'default', 'live', 'a', '{}')"
+            ),
+            {"id": meeting},
+        )
+        connection.execute(
+            text(
+                'insert into sentences (team_id, meeting_id, id, revision, speaker, text, start, "end", boundary,'
+                " first_emitted, first_text) values ('default', :id, '1.0', 1, 'A', 'Hi.', 0, 1, 'mark', 1, 'Hi.')"
+            ),
+            {"id": meeting},
+        )
+        connection.execute(
+            text(
+                "insert into captions (team_id, meeting_id, sentence_id, language, revision, status, text)"
+                " values ('default', :id, '1.0', 'pt', 1, 'translated', 'Oi.')"
+            ),
+            {"id": meeting},
+        )
+    alembic_runner.migrate_up_to("0004")
+    with engine.begin() as connection:
+        assert connection.execute(text("select text, doubts from captions")).all() == [("Oi.", [])]
+        connection.execute(text('update meetings set counters = \'{"late": 2, "in_doubt": 1}\''))
+    alembic_runner.migrate_down_to("0003")
+    with engine.connect() as connection:
+        assert connection.execute(text("select text from captions")).scalars().all() == ["Oi."]
+        assert connection.execute(text("select counters from meetings")).scalars().all() == [{"late": 2}]
+    engine.dispose()
+
+
 @pytest.mark.parametrize("folder", [ROOT, ROOT.parent], ids=["in the repository", "elsewhere"])
 def test_importing_alembic_finds_the_library(folder: Path) -> None:
     code = "import sys; sys.path.append(sys.argv[1]); import storage.migrate, alembic; print(alembic.__version__)"

@@ -60,6 +60,7 @@ async def meeting(db: AsyncConnection) -> UUID:
                     language=language,
                     revision=1,
                     status="owed" if language == "pt" else "same",
+                    doubts=[] if language == "pt" else [f"name: {sentence_id}"],
                 )
             )
     return record.id
@@ -79,6 +80,7 @@ async def test_captions_follow_the_sentences_that_stand(db: AsyncConnection, mee
     assert {c.status for c in portuguese} == {CaptionStatus.OWED}
     every = await captions(db, DEFAULT_TEAM, meeting)
     assert [c.language for c in every] == ["de", "pt"] * 5
+    assert [c.doubts for c in every[:4]] == [("name: 30.0",), (), ("name: 9.2",), ()]
     assert await owed_count(db, DEFAULT_TEAM, meeting) == 5
 
 

@@ -5,12 +5,17 @@
  * @param caption what was last told of it in that language, if anything.
  * @param expected whether a caption will come if it isn't there.
  * @param late whether it should have come by now.
- * @returns `state` (a CSS class), `text` and `note`; `earlier` where the text is of an earlier wording.
+ * @returns `state` (a CSS class), `text` and `note`; `earlier` where the text is of an earlier wording, `doubtful` where it may
+ *     not have kept all of the sentence.
  */
 export function reading(sentence, caption, expected, late) {
   const settled = caption !== undefined && caption.status !== "owed";
   if (settled && caption.revision >= sentence.revision) {
     if (caption.status === "untranslated") return say("untranslated", null, `not translated: ${caption.reason}`);
+    // Events of before captions had doubts have none.
+    if (caption.doubts?.length) {
+      return { ...say(caption.status, caption.text, `may not have kept ${caption.doubts.join("; ")}`), doubtful: true };
+    }
     return say(caption.status, caption.text, caption.status === "same" ? "same language" : null);
   }
   const text = settled ? caption.text : null;
@@ -21,5 +26,5 @@ export function reading(sentence, caption, expected, late) {
 }
 
 function say(state, text, note, earlier = false) {
-  return { state, text, note, earlier };
+  return { state, text, note, earlier, doubtful: false };
 }

@@ -25,9 +25,10 @@ export class Row {
   }
 
   /** Show how the sentence reads in a language. */
-  read({ state, text, note, earlier }, language) {
+  read({ state, text, note, earlier, doubtful }, language) {
     this.caption.dataset.state = state;
     this.caption.classList.toggle("earlier", earlier);
+    this.caption.classList.toggle("doubtful", doubtful);
     put(this.text, text ?? "");
     put(this.note, note ?? "");
     this.text.lang = language;

@@ -68,8 +68,8 @@ class Meeting(BaseModel):
     """A meeting.
 
     `n` entries are worked off of those `accepted`, as far as that was noted (about once a second); `seq` is the last
-    live event's. `counters` holds what was late, repeated, refused, superseded, dead or lost. `end_reason` says why it
-    is over; where it failed, what was wrong.
+    live event's. `counters` holds what was late, repeated, refused, superseded, in doubt, dead or lost. `end_reason`
+    says why it is over; where it failed, what was wrong.
     """
 
     id: UUID

@@ -38,7 +38,8 @@ class Sentence(BaseModel):
 class Caption(BaseModel):
     """A sentence in a language. `revision` is the sentence's that it speaks of.
 
-    `text` is null while it is owed, and where there will be none: `reason` says why.
+    `text` is null while it is owed, and where there will be none: `reason` says why. `doubts` is what of the
+    sentence the translation may not have kept, in words: a number, a name, a term.
     """
 
     sentence_id: str
@@ -48,6 +49,7 @@ class Caption(BaseModel):
     text: str | None
     engine: str | None
     reason: str | None
+    doubts: list[str]
     version: int
     asked: int
 
