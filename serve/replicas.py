@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+from uuid import uuid4
 
 from ray import serve as ray_serve
 from ray.serve import Deployment
@@ -22,6 +23,9 @@ CHECK_TIMEOUT_S = PATIENCE_S + 2.0
 UPSCALE_S = 3.0
 """Seconds for which more must be asked than the replicas take before one is added."""
 
+_MAKING = uuid4().hex
+"""Stands for the code of this process."""
+
 
 def deployment(name: str, engine: Engine, idle: float, grace: float) -> Callable[[type[Any]], Deployment]:
     """Make a deployment of a service's class.
@@ -32,7 +36,7 @@ def deployment(name: str, engine: Engine, idle: float, grace: float) -> Callable
         idle: seconds for which less must be asked before a replica ends; to load a model takes longer than to keep it.
         grace: seconds that a replica which ends has for what it has begun.
     """
-    return ray_serve.deployment(
+    options = ray_serve.deployment(
         name=name,
         **_replicas(engine, idle),
         # What runs elsewhere may become another one in the replicas that there are.
@@ -46,6 +50,14 @@ def deployment(name: str, engine: Engine, idle: float, grace: float) -> Callable
         graceful_shutdown_timeout_s=grace,
         logging_config=QUIET,
     )
+
+    def made(service: type[Any]) -> Deployment:
+        deployed = options(service)
+        # Serve takes whatever is run again for something new, and its replicas for out of date, unless a version says that it
+        # is of the same making. Only its own config files may say so openly (2.60).
+        return deployed.options(version=_MAKING, _internal=True) if isinstance(engine, ELSEWHERE) else deployed
+
+    return made
 
 
 def _replicas(engine: Engine, idle: float) -> dict[str, Any]:

@@ -1,0 +1,44 @@
+"""serve/replicas.py: what runs elsewhere becomes another one in the replicas that there are."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import psutil
+import pytest
+from ray import serve as ray_serve
+
+from operators.models import OpenAi
+from operators.translation import TranslationRequest
+from serve.app import build_translation
+from serve.options import TranslationOptions
+from tests.openai_server import MODEL, openai_server
+
+pytest_plugins = ["tests.ray_cluster"]
+
+REQUEST = TranslationRequest("default", "m", "s1", 1, "pt", "en", "The meeting starts on Monday at ten.")
+
+
+def processes(app: str) -> list[int]:
+    """Those of an application's replicas."""
+    children = psutil.Process().children(recursive=True)
+    return sorted(each.pid for each in children if any(f"ServeReplica:{app}:" in part for part in each.cmdline()))
+
+
+@pytest.mark.usefixtures("ray_cluster")
+async def test_a_server_elsewhere_becomes_another_one_in_the_same_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    app = "elsewhere"
+    with openai_server() as (first, asked_first), openai_server() as (second, asked_second):
+        for url, asked in ((first, asked_first), (second, asked_second), (first, asked_first)):
+            engine = OpenAi(url=url, model=MODEL, cpus=0.1)
+            monkeypatch.setattr("tests.openai_server.KEY", "none")
+            before = processes(app), len(asked.bodies)
+            built = build_translation(TranslationOptions(engine))
+            handle = ray_serve.run(built, name=app, route_prefix=None)
+            async with asyncio.timeout(30):
+                while len(asked.bodies) == before[1]:
+                    await handle.translate.remote(replace(REQUEST, text=f"{REQUEST.text} {len(asked.bodies)}"))
+            assert processes(app) == (before[0] or processes(app))
+            assert len(processes(app)) == 1
+    ray_serve.delete(app)
