@@ -8,7 +8,7 @@ from typing import Any
 
 from cluster.settings import Settings
 from operators.errors import Invalid, SetupFailed
-from operators.models import Engine, Firefox, ModelsConfig, Vllm, label, parse_engine
+from operators.models import Engine, Firefox, ModelsConfig, Vllm, describe, parse_engine
 from serve.engines.choice import Choice, choose, choose_insight
 from serve.engines.making import check
 from serve.gpus import Gpu, find_gpus
@@ -53,15 +53,6 @@ def plan_models(settings: Settings) -> ModelsPlan:
     named = (name,) if writes is not None else ()
     config = ModelsConfig(engines=engines, translation=serving, insight=named, chat=named)
     return ModelsPlan(config, _words(config, translation))
-
-
-def describe(config: ModelsConfig) -> str:
-    """What translates, in words for a person."""
-    if not config.translation:
-        return "translation is off"
-    first, *others = (label(config.engines[name]) for name in config.translation)
-    meanwhile = f"; until it answers: {', '.join(others)}" if others else ""
-    return f"translating with {first}{meanwhile}"
 
 
 def _words(config: ModelsConfig, choice: Choice) -> str:

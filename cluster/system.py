@@ -28,11 +28,11 @@ from cluster.flow import ACTOR_CPUS, Flow, unusable
 from cluster.keeping import keep_running
 from cluster.logs import LEVEL
 from cluster.ports import LOOPBACK, is_free
-from cluster.roles import INSIGHT_KEY, TRANSLATION_KEY, describe, plan_models
+from cluster.roles import INSIGHT_KEY, TRANSLATION_KEY, plan_models
 from cluster.settings import Settings
 from cluster.workers import set_up_worker
 from operators.errors import SetupFailed
-from operators.models import ROLES
+from operators.models import ROLES, describe
 from serve.app import API_APP, API_ROUTE, QUIET, build_api
 from serve.options import ApiOptions
 from storage.configs import save_settings

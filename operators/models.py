@@ -227,3 +227,12 @@ def label(engine: Engine) -> str:
             return f"a translation service on {urlsplit(engine.url).hostname}"
         case OpenAi() | Triton():
             return f"{engine.model} on {urlsplit(engine.url).hostname}"
+
+
+def describe(config: ModelsConfig) -> str:
+    """What translates, in words for a person."""
+    if not config.translation:
+        return "translation is off"
+    first, *others = (label(config.engines[name]) for name in config.translation)
+    meanwhile = f"; until it answers: {', '.join(others)}" if others else ""
+    return f"translating with {first}{meanwhile}"

@@ -12,8 +12,10 @@ from sqlalchemy import Connection, text
 
 from operators.errors import Fenced
 from operators.model import Sentence
+from operators.models import describe
 from storage.captions import owe_new_languages, write_answers, write_requests
 from storage.changes import Answer, DeadLetter, MeetingChange
+from storage.configs import current
 from storage.locked import LockedMeetings, json_rows
 from storage.records import Event
 
@@ -72,9 +74,11 @@ def commit(
         locked.check_owner(change.meeting_id, lane_id)
         if change.moved and change.state is None and change.ended_at is None:
             locked.check_over(change.meeting_id)
+    models = _models(connection) if any(change.generation is not None for change in changes) else {}
     for change in changes:
         for status in change.statuses if change.ended_at is None else change.statuses[:-1]:
-            locked.event(change.meeting_id, "status", status)
+            told = status | models if status["status"] == "live" else status
+            locked.event(change.meeting_id, "status", told)
         for name, by in change.counters.items():
             locked.count(change.meeting_id, name, by)
         # One that goes on does not stay timed out: only its counters know that it was.
@@ -103,6 +107,12 @@ def commit(
             locked.event(change.meeting_id, "status", change.statuses[-1])
     _write_meetings(connection, changes)
     return locked.close()
+
+
+def _models(connection: Connection) -> dict[str, str]:
+    """What a meeting that begins tells of the models, where a configuration says so."""
+    version = current(connection)
+    return {} if version is None else {"models": describe(version.config)}
 
 
 def advance(connection: Connection, lane_id: str, epoch: int, meeting_ids: Sequence[str], log_id: str) -> None:

@@ -13,8 +13,9 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from operators.errors import Invalid, Refused, Unknown
-from operators.models import ModelsConfig, parse_models
+from operators.models import ModelsConfig, describe, parse_models
 from storage.database import sync_engine
+from storage.locked import LockedMeetings
 
 Origin = Literal["settings", "request", "rollback"]
 LOOK = 0.25
@@ -80,7 +81,18 @@ def save(
     )
     saved = current(connection)
     assert saved is not None  # noqa: S101 - for the type checker
+    _tell_meetings(connection, config)
     return saved
+
+
+def _tell_meetings(connection: Connection, config: ModelsConfig) -> None:
+    """A live event for each meeting that goes on: who follows it is told what translates from now on."""
+    going_on = text("select id from meetings where status = any(:statuses)")
+    ids = [str(each) for each in connection.execute(going_on, {"statuses": ["live", "paused"]}).scalars()]
+    locked = LockedMeetings(connection, ids)
+    for meeting_id in ids:
+        locked.tell(meeting_id, models=describe(config))
+    locked.close()
 
 
 def roll_back(connection: Connection, to: int | None = None) -> Version:

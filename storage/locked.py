@@ -81,6 +81,10 @@ class LockedMeetings:
         self._changed.add(meeting_id)
         self._events.append(Event(self._team[meeting_id], meeting_id, self._seq[meeting_id], kind, payload))
 
+    def tell(self, meeting_id: str, **more: Any) -> None:
+        """A live event of how the meeting stands, and of something beside that."""
+        self.event(meeting_id, "status", {"status": self._status[meeting_id], **more})
+
     def count(self, meeting_id: str, name: str, by: int = 1) -> None:
         """Count something; what belongs to no meeting has its own rows."""
         if meeting_id not in self._counters:
@@ -94,8 +98,7 @@ class LockedMeetings:
     def tell_counters(self) -> None:
         """A live event for each meeting of which something was counted that is not as it should be."""
         for meeting_id in sorted(self._troubled):
-            told = {"status": self._status[meeting_id], "counters": self._counters[meeting_id]}
-            self.event(meeting_id, "status", told)
+            self.tell(meeting_id, counters=self._counters[meeting_id])
 
     def close(self) -> list[Event]:
         """Write the counters and the live events, and give the events."""

@@ -8,9 +8,11 @@ from uuid import UUID
 import pytest
 
 from operators.errors import Fenced
+from operators.models import Firefox, ModelsConfig
 from operators.translation import CaptionStatus, Translation, TranslationRequest
 from storage.changes import Answer, DeadLetter, MeetingChange
 from storage.commit import claim_lane, commit, pay
+from storage.configs import save
 from storage.records import Event
 from tests.lanes import rows
 from tests.scribe import sentence
@@ -43,7 +45,8 @@ class Lane:
         change.sentences = {"1.0": sentence("1.0", "One.", 1)}
         self.asked = TranslationRequest("default", meeting, "1.0", 1, "pt", "en", "One.")
         change.requests = {("1.0", "pt"): self.asked}
-        assert told(self.commit(change)) == [("status", {"status": "live"})]
+        self.began = told(self.commit(change))
+        assert [kind for kind, _ in self.began] == ["status"]
 
     def change(self, **counted: int) -> MeetingChange:
         self.n += 1
@@ -53,6 +56,29 @@ class Lane:
         letters = [DeadLetter(f"{self.n}-{k}", "late: x", {}, "default", self.meeting) for k in range(dead)]
         with self.stage.engine.begin() as connection:
             return commit(connection, "live-1", self.epoch, changes, answers or [], letters, patience=60)
+
+
+async def test_who_follows_is_told_what_translates_at_the_beginning_and_when_that_changes(stage: Stage) -> None:
+    firefox = ModelsConfig(engines={"firefox": Firefox()}, translation=("firefox",))
+    assert Lane(stage, await stage.begin()).began == [("status", {"status": "live"})]
+    meeting = await stage.begin()
+    with stage.engine.begin() as connection:
+        save(connection, firefox, "settings")
+    assert Lane(stage, meeting).began == [("status", {"status": "live", "models": "translating with Firefox's models"})]
+    stage.turn(meeting, "paused")
+    over = await stage.begin()
+    Lane(stage, over)
+    stage.turn(over, "ended")
+    with stage.engine.begin() as connection:
+        save(connection, ModelsConfig(), "request")
+    query = "select seq, payload from outbox where meeting_id = :id order by seq desc limit 1"
+    assert rows(stage.engine, query, id=UUID(meeting)) == [
+        (
+            rows(stage.engine, "select seq from meetings where id = :id", id=UUID(meeting))[0][0],
+            {"status": "paused", "models": "translation is off"},
+        )
+    ]
+    assert "models" not in rows(stage.engine, query, id=UUID(over))[0][1]
 
 
 async def test_a_meeting_that_goes_on_does_not_move_without_its_state(stage: Stage) -> None:
