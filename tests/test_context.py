@@ -6,7 +6,7 @@ from operators.context import SLACK, State, step
 from operators.model import Boundary, MeetingConfig, Retracted, Sentence, Sentences, Update
 from operators.translation import Quoted, TranslationRequest
 
-CONFIG = MeetingConfig(target_languages=("pt", "de"), context_sentences=2)
+CONFIG = MeetingConfig(target_languages=("pt", "de"), context_sentences=2, context_of_speaker=0)
 
 
 def sentence(n: int, text: str, *, revision: int = 1, speaker: str = "A", language: str | None = None) -> Sentence:
@@ -78,7 +78,7 @@ def test_the_source_language_is_the_sentences_or_the_meetings() -> None:
 
 def test_a_change_of_config_counts_from_where_it_comes() -> None:
     state, before = step(State(), Update("t", "m", 0, 1, 0, config=CONFIG), out(sentence(1, "One.")))
-    changed = MeetingConfig(target_languages=("ja",), context_sentences=0)
+    changed = MeetingConfig(target_languages=("ja",), context_sentences=0, context_of_speaker=0)
     state, after = step(state, Update("t", "m", 1, 2, 0, config=changed), out(sentence(2, "Two.")))
     assert [request.language for request in (*before, *after)] == ["pt", "de", "ja"]
     assert after[0].context == ()
