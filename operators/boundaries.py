@@ -24,7 +24,7 @@ _STOPS = (
     "\ufe12\ufe15\ufe16\ufe52\ufe56\ufe57\uff01\uff0e\uff1f\uff61"
 )
 # Scripts without spaces: Thai, Lao, Tibetan, Burmese, Khmer, kana and Han. Not their digits: a number is a word.
-_DENSE = (
+DENSE = (
     "\u0e01-\u0e4e\u0e81-\u0ecf\u0f00\u0f40-\u0fbc\u1000-\u103f\u104c-\u108f\u1780-\u17d3"
     "\u3005-\u3007\u3031-\u3035\u3041-\u30fa\u30fc-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
     "\uff66-\uff9f\U00020000-\U0003ffff"
@@ -42,15 +42,15 @@ _QUOTES = "\"'"
 _CLOSED = f"{_CLOSERS}{_QUOTES}"
 _TOKEN = re.compile(
     rf"(?:[{_OPENERS}]*(?:"
-    rf"[{_DENSE}](?:{_STACKED}|[{_ATTACHED}{_STOPS}{_CLOSED}.!?…,;:、，；：・～])*"
-    rf"|(?:(?<=[0-9０-９])．(?=[0-9０-９])|[^\s{_DENSE}{_STOPS}{_WIDE_OPENERS}])+(?:[{_STOPS}]+[{_CLOSED}]*)*"
+    rf"[{DENSE}](?:{_STACKED}|[{_ATTACHED}{_STOPS}{_CLOSED}.!?…,;:、，；：・～])*"
+    rf"|(?:(?<=[0-9０-９])．(?=[0-9０-９])|[^\s{DENSE}{_STOPS}{_WIDE_OPENERS}])+(?:[{_STOPS}]+[{_CLOSED}]*)*"
     rf"|[{_STOPS}]+[{_CLOSED}]*)"
     rf"|[{_OPENERS}]+)"
     # "Ça va ?", "« Bonjour. »": marks and closers that stand alone belong to the word before them.
     rf"(?:\s+[{_STOPS}{_CLOSERS}.!?…]+(?=\s|$))*"
 )
-_DENSE_WORD = re.compile(rf"[{_OPENERS}]*[{_DENSE}]")
-_NEEDS_NO_SPACE = re.compile(rf"[{_DENSE}{_STOPS}、，；：・～{_WIDE_OPENERS}」』）】〉》〕]")
+_DENSE_WORD = re.compile(rf"[{_OPENERS}]*[{DENSE}]")
+_NEEDS_NO_SPACE = re.compile(rf"[{DENSE}{_STOPS}、，；：・～{_WIDE_OPENERS}」』）】〉》〕]")
 _MARKS = f"{_STOPS}.!?…; "
 _CLOSING = f"{_CLOSED} ".replace("\\", "")
 _AROUND = f"{_OPENERS}{_CLOSED}".replace("\\", "")

@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import unicodedata
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from operators.occurrence import holds, places, whole
+
+WORD = st.text("abcßéİſﬁΣçñдж1", min_size=1, max_size=6)
+ANYTHING = st.text("aASsßſİi\u0307e\u0301é \t\n'-.漢字か0", max_size=10)
+
+
+@pytest.mark.parametrize(
+    ("text", "term"),
+    [
+        ("We ask Ana.", "ana"),
+        ("Ana's turn", "Ana"),
+        ("re-use it", "use"),
+        ("die STRASSE", "Straße"),
+        ("die Straße", "STRASSE"),
+        ("so to İzmir", "İZMir"),
+        ("the  road\nmap is", "road map"),
+        ("東京都に行く", "京都"),
+        ("使用API网关", "api"),
+        ("C++11", "C++"),
+        ("we use .NET here", ".net"),
+        ("cafe\u0301 au lait", "café"),
+        ("ไปกรุงเทพกัน", "กรุงเทพ"),
+        ("서버를 껐다", "서버"),
+        ("В Москве", "москве"),
+    ],
+)
+def test_a_text_holds_a_term_as_whole_words(text: str, term: str) -> None:
+    assert holds(text, term)
+
+
+@pytest.mark.parametrize(
+    ("text", "term"),
+    [
+        ("Banana", "ana"),
+        ("Anabel", "ana"),
+        ("cafe\u0301", "cafe"),
+        ("café", "cafe"),
+        ("Straße", "Stras"),
+        ("v10", "v1"),
+        ("roadmap", "road map"),
+        ("웹서버", "서버"),
+        ("anything", ""),
+        ("any thing", " "),
+        ("", "a"),
+    ],
+)
+def test_what_is_only_part_of_a_word_is_not_the_term(text: str, term: str) -> None:
+    assert not holds(text, term)
+
+
+def test_case_counts_where_it_is_asked_for() -> None:
+    assert not holds("it is IT's", "It", case=True)
+    assert holds("ask IT  support", "IT support", case=True)
+    assert list(places("it is IT", "IT", case=True)) == [(6, 8)]
+
+
+def test_places_are_those_of_the_text_as_it_was() -> None:
+    text = "ßß İİ  Straße x"
+    assert [text[start:end] for start, end in places(text, "strasse")] == ["Straße"]
+
+
+@settings(deadline=None)
+@given(ANYTHING, st.lists(WORD, min_size=1, max_size=3), ANYTHING, st.sampled_from([" ", "\t\n", "  "]))
+def test_words_that_stand_alone_are_found_however_they_are_spaced(
+    before: str, words: list[str], after: str, gap: str
+) -> None:
+    assert holds(f"{before} {gap.join(words)}, {after}", " ".join(words))
+
+
+@settings(deadline=None)
+@given(WORD, st.sampled_from("xyz7ж"), st.sampled_from("xyz7ж"))
+def test_what_words_go_on_around_is_not_found(word: str, before: str, after: str) -> None:
+    assert not holds(f"{before}{word}", word)
+    assert not holds(f"{word}{after}", word)
+
+
+@settings(deadline=None)
+@given(st.text("漢字東京かなไทย", min_size=1), st.data())
+def test_scripts_without_spaces_have_no_edges(text: str, data: st.DataObject) -> None:
+    start = data.draw(st.integers(0, len(text) - 1))
+    assert holds(text, text[start : data.draw(st.integers(start + 1, len(text)))])
+
+
+@settings(deadline=None, max_examples=500)
+@given(ANYTHING, ANYTHING)
+def test_it_finds_what_comparing_every_piece_finds(text: str, term: str) -> None:
+    def plain(one: str) -> str:
+        return unicodedata.normalize("NFD", " ".join(one.split()).casefold())
+
+    expected = any(
+        plain(text[start:end]) == plain(term) and not text[start].isspace() and not text[end - 1].isspace()
+        for start in range(len(text))
+        for end in range(start + 1, len(text) + 1)
+        if whole(text, start, end)
+    )
+    assert holds(text, term) == expected
