@@ -27,7 +27,8 @@ class Doubt:
     wanted: str
 
     def __str__(self) -> str:
-        return f"{self.kind}: {self.said}" + (f" → {self.wanted}" if self.kind == "term" else "")
+        said = f"{self.said} → {self.wanted}" if self.kind == "term" else self.said
+        return f"{self.kind}: {' '.join(said.split())}"
 
 
 def doubts(utterance: Utterance, text: str) -> tuple[Doubt, ...]:

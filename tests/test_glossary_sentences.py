@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 
 import pytest
 
-from operators.translation import CaptionStatus, Translation, TranslationRequest
-from serve.engines.engine import Engine, Prompt, TranslationEngine
+from operators.translation import CaptionStatus, Translation, TranslationRequest, Wanted
+from serve.engines.engine import Answer, Engine, Generation, Prompt, TranslationEngine
 from serve.engines.prompted import PromptedTranslator
 from serve.engines.vllm import VllmEngine
 from serve.translation import TranslationService
@@ -39,7 +40,7 @@ class Script:
     async def caption(self, spoken: Spoken, first: str, second: str | None = None) -> Translation:
         """What becomes of a sentence."""
         self.answers = (first, first if second is None else second)
-        return await asked(self.service, spoken)
+        return await asked(self.service, spoken, GLOSSARIES[spoken.target])
 
 
 @pytest.fixture(scope="module")
@@ -47,8 +48,13 @@ def script() -> Script:
     return Script()
 
 
-async def asked(service: TranslationService, spoken: Spoken) -> Translation:
-    glossary = tuple(sorted({term for each in SENTENCES if each.target == spoken.target for term in each.terms}))
+GLOSSARIES = {
+    target: tuple(sorted({term for each in SENTENCES if each.target == target for term in each.terms}))
+    for target in ("pt-BR", "de", "ja")
+}
+
+
+async def asked(service: TranslationService, spoken: Spoken, glossary: tuple[Wanted, ...]) -> Translation:
     request = TranslationRequest(
         "default", "m", "1.0", 1, spoken.target, "en", spoken.said, glossary=glossary, terms=spoken.terms
     )
@@ -105,10 +111,37 @@ async def test_one_that_has_them_at_the_second_try_is_not(spoken: Spoken, script
     assert (answer.text, answer.doubts) == (spoken.right, ())
 
 
+class FirstLine:
+    """A small model, of whose answers only the first line is taken: it seldom comes to an end by itself."""
+
+    name = "first line"
+    version = "1"
+
+    def __init__(self, engine: Engine[Prompt]) -> None:
+        self._engine = engine
+
+    async def generate(self, question: Prompt) -> Answer:
+        text = ""
+        async with aclosing(self._engine.generate(question)) as answer:
+            async for piece in answer:
+                text = piece.text if isinstance(piece, Generation) else text + piece
+                line, newline, _ = text.lstrip().partition("\n")
+                if newline:
+                    yield Generation(line, self.version, "stop", 0, 0, 0.0, 0.0)
+                    return
+                yield piece
+
+    async def check_health(self) -> None:
+        await self._engine.check_health()
+
+    async def close(self) -> None:
+        await self._engine.close()
+
+
 @pytest.fixture(scope="module")
 async def smollm2() -> AsyncIterator[Engine[Prompt]]:
-    engine = VllmEngine(str(folder()), ARGUMENTS | {"max_model_len": 4096})
-    yield engine
+    engine = VllmEngine(str(folder()), ARGUMENTS)
+    yield FirstLine(engine)
     await engine.close()
 
 
@@ -116,18 +149,18 @@ async def smollm2() -> AsyncIterator[Engine[Prompt]]:
 async def test_a_real_model_is_never_silently_wrong(smollm2: Engine[Prompt]) -> None:
     """It translates badly: most of what it says is refused, or marked."""
     service = staying(PromptedTranslator(smollm2))
-    answers = await asyncio.gather(*(asked(service, spoken) for spoken in SENTENCES))
-    for spoken, answer in zip(SENTENCES, answers, strict=True):
+    some = SENTENCES[::2]
+    answers = await asyncio.gather(*(asked(service, spoken, spoken.terms) for spoken in some))
+    for spoken, answer in zip(some, answers, strict=True):
         if answer.status is CaptionStatus.UNTRANSLATED:
             assert answer.reason
             continue
         assert answer.text
+        said = answer.text.casefold()
         for term in spoken.terms:
             # In some form, for a long one.
-            stem = (
-                term.target.casefold()[:-2]
-                if len(term.target) > 4 and spoken.target != "ja"
-                else term.target.casefold()
-            )
-            kept = all(word in answer.text.casefold() for word in stem.split())
+            words = term.target.casefold().split()
+            long = spoken.target != "ja"
+            kept = all((word[:-2] if long and len(word) > 4 else word) in said for word in words)
             assert kept or f"term: {term.source} → {term.target}" in answer.doubts, spoken.said
+    assert any(answer.doubts for answer in answers)
