@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from contextlib import aclosing
 from typing import Any
 
 from ray.serve import metrics
@@ -13,19 +12,18 @@ from structlog.contextvars import bound_contextvars
 
 from operators.models import Engine as Spec
 from operators.models import parse_engine
-from operators.translation import CaptionStatus, Translation, TranslationRequest
-from serve.engines.engine import Generation, TranslationEngine, Unanswerable, Utterance
+from operators.translation import CaptionStatus, Translation, TranslationRequest, Wanted
+from serve.asking import SECONDS, Asking
+from serve.engines.engine import TranslationEngine, Unanswerable, Utterance
 from serve.languages import LanguageDetector, base, contradicts, written
 from serve.liveness import Liveness
 
-_SHORT = 4
-"""Words of an utterance that is translated the same whatever was said before it."""
-_ABSURD = 10
-"""How many times as long as the source an answer is nonsense. Every language pair stays far below."""
-_LENIENT = 40
-"""Characters that any answer may have: a short word may well become a long phrase."""
+_SHORT_WORDS = 4
+_SHORT_CHARACTERS = 40
+"""What an utterance has at most that is translated the same whatever was said before it."""
 
-_SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0]
+Key = tuple[str, str, str, tuple[Wanted, ...], tuple[Wanted, ...], str]
+"""Of an answer: source language, target language, text, glossary, terms, style."""
 
 
 class TranslationService:
@@ -49,24 +47,14 @@ class TranslationService:
         self._detector = LanguageDetector()
         self._short = _Recent(cached)
         self._liveness = Liveness(self._engine.check_health)
+        self._asking = Asking(self._engine, self._liveness.gave)
         self._answers = metrics.Counter(
             "parley_translations",
             "Requests answered, by how",
             tag_keys=("status", "language", "cached"),  # pyright: ignore[reportArgumentType] - typed for one key only
         )
         self._seconds = metrics.Histogram(
-            "parley_translation_seconds", "Time to answer a request", boundaries=_SECONDS, tag_keys=("language",)
-        )
-        self._first = metrics.Histogram(
-            "parley_translation_first_seconds",
-            "Time to the first piece of an engine's answer",
-            boundaries=_SECONDS,
-            tag_keys=("model",),
-        )
-        self._tokens = metrics.Counter(
-            "parley_translation_tokens",
-            "Tokens that engines read and wrote, where they count them",
-            tag_keys=("model", "part"),  # pyright: ignore[reportArgumentType] - typed for one key only
+            "parley_translation_seconds", "Time to answer a request", boundaries=SECONDS, tag_keys=("language",)
         )
 
     async def reconfigure(self, engine: dict[str, Any]) -> None:
@@ -124,40 +112,20 @@ class TranslationService:
         return await self._translated(request, source)
 
     async def _translated(self, request: TranslationRequest, source: str) -> Translation:
-        key = (source, request.language, request.text)
+        utterance = _utterance(request, source)
+        # What a meeting asks of all its translations is a part of the question.
+        key = (source, request.language, request.text, request.glossary, request.terms, request.style)
         known = self._short.get(key)
         if known is not None:
             return Translation(CaptionStatus.TRANSLATED, known, self._label, cached=True)
         try:
-            text = await self._generated(_utterance(request, source))
+            answer = await self._asking.ask(utterance)
         except Unanswerable as error:
             return self._untranslated(str(error))
-        if not text:
-            return self._untranslated("the engine gave no text")
-        if len(request.text.split()) <= _SHORT and len(request.text) <= _LENIENT:
-            self._short.put(key, text)
-        return Translation(CaptionStatus.TRANSLATED, text, self._label)
-
-    async def _generated(self, utterance: Utterance) -> str:
-        """The engine's answer. One that runs away is given up while it comes."""
-        most = max(_LENIENT, _ABSURD * len(utterance.text))
-        length = 0
-        async with aclosing(self._engine.generate(utterance)) as answer:
-            async for piece in answer:
-                self._liveness.gave()
-                if isinstance(piece, Generation):
-                    self._count(piece)
-                    return piece.text.strip()
-                length += len(piece)
-                if length > most:
-                    raise Unanswerable("the engine's answer was many times as long as the source")
-        raise AssertionError("an answer ends with the whole of it")
-
-    def _count(self, answer: Generation) -> None:
-        self._first.observe(answer.first, tags={"model": answer.model})
-        for part, tokens in (("prompt", answer.prompt_tokens), ("answer", answer.tokens)):
-            if tokens:
-                self._tokens.inc(tokens, tags={"model": answer.model, "part": part})
+        short = len(request.text.split()) <= _SHORT_WORDS and len(request.text) <= _SHORT_CHARACTERS
+        if short and not answer.doubts:
+            self._short.put(key, answer.text)
+        return Translation(CaptionStatus.TRANSLATED, answer.text, self._label, doubts=tuple(map(str, answer.doubts)))
 
     @property
     def _label(self) -> str:
@@ -189,13 +157,13 @@ def _utterance(request: TranslationRequest, source: str) -> Utterance:
 
 
 class _Recent:
-    """The answers used last, by source language, target language and text."""
+    """The answers used last."""
 
     def __init__(self, size: int) -> None:
         self._size = size
-        self._answers: OrderedDict[tuple[str, str, str], str] = OrderedDict()
+        self._answers: OrderedDict[Key, str] = OrderedDict()
 
-    def get(self, key: tuple[str, str, str]) -> str | None:
+    def get(self, key: Key) -> str | None:
         answer = self._answers.get(key)
         if answer is not None:
             self._answers.move_to_end(key)
@@ -204,7 +172,7 @@ class _Recent:
     def clear(self) -> None:
         self._answers.clear()
 
-    def put(self, key: tuple[str, str, str], answer: str) -> None:
+    def put(self, key: Key, answer: str) -> None:
         self._answers[key] = answer
         self._answers.move_to_end(key)
         if len(self._answers) > self._size:

@@ -34,7 +34,7 @@ def queries() -> list[str]:
 
 def of_serve() -> dict[str, set[str]]:
     """The metrics of the translation service as Ray exports them, with their labels."""
-    source = (ROOT / "serve" / "translation.py").read_text()
+    source = "".join((ROOT / "serve" / name).read_text() for name in ("translation.py", "asking.py"))
     found: dict[str, set[str]] = {}
     for kind, name, keys in re.findall(
         r'metrics\.(Counter|Histogram)\(\s*"(\w+)",.*?tag_keys=\(([^)]*)\)', source, re.DOTALL

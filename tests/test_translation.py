@@ -14,7 +14,7 @@ from ray.serve._private.constants import REPLICA_HEALTH_CHECK_UNHEALTHY_THRESHOL
 from ray.serve.handle import DeploymentHandle
 
 from operators.errors import Unavailable
-from operators.translation import CaptionStatus, Quoted, Translation, TranslationRequest
+from operators.translation import CaptionStatus, Quoted, Translation, TranslationRequest, Wanted
 from serve import liveness
 from serve.engines.engine import Answer, Generation, Unanswerable, Utterance
 from serve.engines.firefox import FirefoxEngine
@@ -184,6 +184,41 @@ def test_nonsense_is_not_remembered(service: DeploymentHandle, engine: Scripted)
     ask(service, text="Hi.")
     engine.answer = "Oi."
     assert ask(service, text="Hi.").text == "Oi."
+
+
+BUDGET = (Wanted("budget", "orçamento"),)
+
+
+def test_what_a_translation_leaves_in_doubt_goes_along_with_it(service: DeploymentHandle, engine: Scripted) -> None:
+    engine.answer = "A verba é de 43 euros."
+    answer = ask(service, text="The budget is 42 euros.", terms=BUDGET)
+    assert (answer.status, answer.text) == (CaptionStatus.TRANSLATED, "A verba é de 43 euros.")
+    assert answer.doubts == ("term: budget → orçamento", "number: 42")
+    assert len(engine.asked) == 1
+    engine.answer = "O orçamento é de 42 euros."
+    assert ask(service, text="The budget is 42 euros.", terms=BUDGET).doubts == ()
+
+
+def test_what_is_in_doubt_is_not_remembered(service: DeploymentHandle, engine: Scripted) -> None:
+    engine.answer = "A verba."
+    assert ask(service, text="The budget.", terms=BUDGET).doubts
+    engine.answer = "O orçamento."
+    assert ask(service, text="The budget.", terms=BUDGET).text == "O orçamento."
+    assert ask(service, text="The budget.", terms=BUDGET).cached
+
+
+def test_meetings_that_want_it_otherwise_do_not_share_an_answer(service: DeploymentHandle, engine: Scripted) -> None:
+    engine.answer = "O orçamento."
+    ask(service, text="The budget.", terms=BUDGET)
+    for changes in ({}, {"terms": (Wanted("budget", "verba"),)}, {"terms": BUDGET, "style": "formal"}):
+        assert not ask(service, text="The budget.", **changes).cached
+    assert not ask(service, text="The budget.", terms=BUDGET, glossary=BUDGET).cached
+
+
+def test_the_engine_is_told_what_the_meeting_wants(service: DeploymentHandle, engine: Scripted) -> None:
+    ask(service, glossary=BUDGET, terms=BUDGET, style="formal")
+    [asked] = engine.asked
+    assert (asked.glossary, asked.terms, asked.style) == (BUDGET, BUDGET, "formal")
 
 
 @pytest.fixture

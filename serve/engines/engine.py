@@ -22,6 +22,26 @@ class Unanswerable(ParleyError):
     """This engine will never answer this, however often it is asked. The message, free of speech, says why."""
 
 
+Flaw = Literal["language", "echo", "refusal", "beyond", "endless", "empty"]
+"""Why an answer can't be a translation: it is in another language, repeats what it was told, declines, goes on after the
+translation, does not come to its end, holds nothing."""
+
+
+class Refused(Unanswerable):
+    """An engine's answer that can't be a translation.
+
+    Args:
+        message: why, free of speech.
+        flaw: the same for machines.
+        answer: the answer, as far as it came.
+    """
+
+    def __init__(self, message: str, flaw: Flaw, answer: str) -> None:
+        super().__init__(message)
+        self.flaw: Flaw = flaw
+        self.answer = answer
+
+
 @dataclass(frozen=True, slots=True)
 class Message:
     """A part of what a language model is told."""
@@ -68,6 +88,21 @@ class Utterance:
     style: str = ""
     previous: str | None = None
     draft: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """An answer that is to be done better.
+
+    Attributes:
+        text: the answer, as far as it came.
+        flaw: why it is no translation; None where it is one.
+        missing: what a translation must hold, word for word, and this one doesn't.
+    """
+
+    text: str
+    flaw: Flaw | None = None
+    missing: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +227,19 @@ class TranslationEngine(Engine[Utterance], Protocol):
 
     def supports(self, source: str, target: str) -> bool:
         """Whether it translates between two languages, given as tags."""
+        ...
+
+
+@runtime_checkable
+class Corrects(Protocol):
+    """What an engine that translates can do beside, where it can be told what is wrong with an answer."""
+
+    def again(self, question: Utterance, rejected: Rejected) -> Answer:
+        """Answer a question once more, better than before.
+
+        Raises:
+            Unanswerable, Unavailable: as `generate` does.
+        """
         ...
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
 
-from serve.engines.engine import Engine, Generation, Prompt, Unanswerable, Utterance
+from serve.engines.engine import Engine, Generation, Prompt, Refused, Rejected, Utterance
+from serve.engines.unwrapping import repeats_the_prompt, unwrapped
 from serve.languages import WRITTEN_TOGETHER, LanguageDetector, base, unreadable
-from serve.prompts import language_name, translation_prompt
+from serve.prompts import language_name, repair_prompt, translation_prompt
+from serve.refusals import declines
 
 # Meetings are mostly held in these. It only matters to short utterances whose language nobody told.
 _LIKELY = frozenset(
@@ -18,9 +19,6 @@ _LIKELY = frozenset(
         *("ja", "ko", "nl", "no", "pl", "pt", "ro", "ru", "sv", "ta", "th", "tr", "uk", "ur", "vi", "zh"),
     }
 )
-_QUOTES = {'"': '"', "“": "”", "«": "»", "„": "“", "'": "'", "‘": "’", "「": "」"}
-_LABEL = re.compile(r"^(?:translation|translate)\s*:\s*", re.IGNORECASE)
-"""What models like to put before an answer: a word of the prompt's."""
 _LETTERS_TO_JUDGE = 12
 """Letters of an answer from which on one can tell whether it is in the language that was spoken."""
 
@@ -59,19 +57,23 @@ class PromptedTranslator:
         """Translate an utterance. The whole is put right, and refused if it can't be the translation.
 
         Raises:
-            Unanswerable: the model gave something else than a translation.
-            Unavailable: as the engine does.
+            Refused: the model gave something else than a translation.
+            Unanswerable, Unavailable: as the engine does.
         """
-        text = ""
-        async with aclosing(self._engine.generate(translation_prompt(question))) as answer:
+        async with aclosing(self._translated(question, translation_prompt(question))) as answer:
             async for piece in answer:
-                if isinstance(piece, Generation):
-                    yield replace(piece, text=self._checked(piece, question))
-                else:
-                    text += piece
-                    if "\n" in text.strip() and "\n" not in question.text:
-                        raise Unanswerable("the model gave more than a translation")
-                    yield piece
+                yield piece
+
+    async def again(self, question: Utterance, rejected: Rejected) -> AsyncGenerator[str | Generation]:
+        """Translate an utterance once more. The model is told what was wrong with its answer.
+
+        Raises:
+            Refused: it is no translation, either.
+            Unanswerable, Unavailable: as the engine does.
+        """
+        async with aclosing(self._translated(question, repair_prompt(question, rejected))) as answer:
+            async for piece in answer:
+                yield piece
 
     async def check_health(self) -> None:
         """Have the model answer a token.
@@ -85,27 +87,40 @@ class PromptedTranslator:
         """Close the engine."""
         await self._engine.close()
 
+    async def _translated(self, question: Utterance, prompt: Prompt) -> AsyncGenerator[str | Generation]:
+        text = ""
+        async with aclosing(self._engine.generate(prompt)) as answer:
+            async for piece in answer:
+                if isinstance(piece, Generation):
+                    yield replace(piece, text=self._checked(piece, question))
+                else:
+                    text += piece
+                    if "\n" in text.strip() and "\n" not in question.text:
+                        raise Refused("the model gave more than a translation", "beyond", text)
+                    yield piece
+
     def _checked(self, answer: Generation, question: Utterance) -> str:
         """The translation in an answer."""
         if answer.finish == "length":
-            raise Unanswerable("the model did not come to an end")
-        text = answer.text.strip()
-        if not _LABEL.match(question.text):
-            text = _LABEL.sub("", text)
-        text = _unquoted(text, question.text)
+            raise Refused("the model did not come to an end", "endless", answer.text)
+        text = unwrapped(answer.text, question)
+        if repeats_the_prompt(text, question):
+            raise Refused("the model repeated what it was told", "echo", text)
+        if declines(text, question.text, question.source):
+            raise Refused("the model declined to translate", "refusal", text)
         wanted, spoken = base(question.target), base(question.source)
         if wanted == spoken:
             return text
         if unreadable(text, question.target):
-            raise Unanswerable(f"the model did not answer in {language_name(question.target)}")
+            raise Refused(f"the model did not answer in {language_name(question.target)}", "language", text)
         if _says_something(question.text, spoken) and text.casefold() == question.text.strip().casefold():
-            raise Unanswerable("the model repeated what was said")
+            raise Refused("the model repeated what was said", "echo", text)
         found = self._detector.sure(text)
         if found is None and sum(map(str.isalpha, text)) >= _LETTERS_TO_JUDGE:
             likely = self._detector.detect(text, (), frozenset({spoken, wanted}))
             found = spoken if likely == spoken else None
         if found not in (None, wanted):
-            raise Unanswerable(f"the model answered in {language_name(found)}")
+            raise Refused(f"the model answered in {language_name(found)}", "language", text)
         return text
 
 
@@ -115,11 +130,3 @@ def _says_something(text: str, language: str) -> bool:
         return sum(map(str.isalpha, text)) > 3
     words = text.split()
     return len(words) > 1 and any(word[:1].islower() for word in words)
-
-
-def _unquoted(text: str, said: str) -> str:
-    """An answer without the quotation marks that the model put around all of it."""
-    closing, inner = _QUOTES.get(text[:1]), text[1:-1]
-    if closing is None or len(text) < 2 or text[-1] != closing or said.strip()[:1] in _QUOTES:
-        return text
-    return text if closing in inner or text[0] in inner else inner.strip()

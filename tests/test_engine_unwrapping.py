@@ -1,0 +1,74 @@
+"""serve/engines/unwrapping.py"""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from operators.translation import Quoted, Wanted
+from serve.engines.engine import Utterance
+from serve.engines.unwrapping import repeats_the_prompt, unwrapped
+
+SAID = Utterance(
+    "We have to send the budget.",
+    "en",
+    "pt",
+    (Quoted("1.0", "Ann Lee", "Hello."),),
+    glossary=(Wanted("budget", "orçamento"),),
+    terms=(Wanted("plan", "plano"),),
+)
+RIGHT = "Temos que enviar o orçamento."
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        RIGHT,
+        f"  {RIGHT}\n",
+        f'"{RIGHT}"',
+        f"“{RIGHT}”",
+        f"Translation: {RIGHT}",
+        f"Translate:\n> {RIGHT}",
+        f"> {RIGHT}",
+        f"= {RIGHT}",
+        f">{RIGHT}",
+        f"Ann Lee: {RIGHT}",
+        f"> ann lee: “{RIGHT}”",
+    ],
+)
+def test_what_the_model_put_around_a_translation_goes(answer: str) -> None:
+    assert unwrapped(answer, SAID) == RIGHT
+
+
+@pytest.mark.parametrize(
+    ("said", "answer"),
+    [
+        ("> is greater.", "> é maior."),
+        ("Translation: the first step.", "Translation: o primeiro passo."),
+        ('"Go" he said.', '"Vai" ele disse.'),
+        ("Ann Lee: she is here.", "Ann Lee: ela está aqui."),
+        ("One more thing.", "Mais uma coisa: é isto."),
+    ],
+)
+def test_what_was_said_stays(said: str, answer: str) -> None:
+    assert unwrapped(answer, Utterance(said, "en", "pt", SAID.context)) == answer
+
+
+def test_each_line_of_several_loses_its_mark() -> None:
+    assert unwrapped("> Um.\n> Dois.", Utterance("One.\nTwo.", "en", "pt")) == "Um.\nDois."
+
+
+def test_lines_of_the_glossary_are_no_translation() -> None:
+    assert repeats_the_prompt("budget = orçamento", SAID)
+    assert repeats_the_prompt(f"{RIGHT} Plan =  plano", SAID)
+    assert not repeats_the_prompt("orçamento = tudo", SAID)
+    assert not repeats_the_prompt(RIGHT, SAID)
+    assert not repeats_the_prompt(
+        "budget = orçamento", Utterance("budget = budget", "en", "pt", glossary=SAID.glossary)
+    )
+
+
+@given(st.text(alphabet=st.characters(categories=["L", "N"]), min_size=1, max_size=40), st.text(max_size=40))
+def test_plain_words_are_left_as_they_are(answer: str, said: str) -> None:
+    assert unwrapped(f" {answer} ", Utterance(said, "en", "pt", SAID.context)) == answer

@@ -1,0 +1,82 @@
+"""serve/names.py"""
+
+from __future__ import annotations
+
+import doctest
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from serve import names
+from serve.names import missing_names
+
+PEOPLE = ("Rosa Silva", "A", "speaker 2")
+
+
+def test_examples() -> None:
+    failed, tried = doctest.testmod(names)
+    assert (failed, tried) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("said", "answer", "target"),
+    [
+        ("GPT4 is fast.", "O GPT-4 é rápido.", "pt"),
+        ("GPT-4 is fast.", "ＧＰＴ４は速い。", "ja"),
+        ("Take v2.1.", "Use a v2.1.", "pt"),
+        ("The iPhones are here.", "Os iPhone chegaram.", "pt"),
+        ("The H100s are here.", "As H100 chegaram.", "pt"),
+        ("It is on GitHub.", "Está no GitHub.", "pt"),
+        ("It is on PowerPoint.", "パワーポイントにあります。", "ja"),
+        ("Write to ann@example.org.", "Escreva para ann@example.org.", "pt"),
+        ("See https://example.org/plan.", "https://example.org/planをご覧ください。", "ja"),
+        ("See example.com/plan, please.", "Veja example.com/plan, por favor.", "pt"),
+        ("Q3 and H1 of FY2025 in mid-2024", "terceiro trimestre", "pt"),
+        ("The PhD student knows the USA, TVs and X-rays.", "O doutorando conhece os EUA.", "pt"),
+        ("We met in Edinburgh on Monday.", "Encontramo-nos em Edimburgo na segunda-feira.", "pt"),
+        ("I asked Rosa.", "Perguntei à Rosa.", "pt"),
+        ("Roses are red, I said.", "Rosas são vermelhas.", "pt"),
+        ("Rosa knows.", "Ela sabe.", "pt"),
+        ("I asked. Rosa knows.", "Ela sabe.", "pt"),
+        ("I asked Rosa.", "Я спросил Розу.", "ru"),
+        ("I asked Rosa.", "Es paprasiau jos.", "lt"),
+    ],
+)
+def test_what_may_read_otherwise_is_not_missed(said: str, answer: str, target: str) -> None:
+    assert missing_names(said, answer, "en", target, PEOPLE) == []
+
+
+@pytest.mark.parametrize(
+    ("said", "answer", "target", "missed"),
+    [
+        ("GPT4 is fast.", "O modelo é rápido.", "pt", ["GPT4"]),
+        ("GPT4 is fast.", "モデルは速い。", "ja", ["GPT4"]),
+        ("Take v2.1.", "Use a v2.2.", "pt", ["v2.1"]),
+        ("The iPhone is here.", "電話が来ました。", "ja", ["iPhone"]),
+        ("It is on GitHub.", "Está lá.", "pt", ["GitHub"]),
+        ("Write to ann@example.org.", "Escreva para ana@example.org.", "pt", ["ann@example.org"]),
+        ("See https://example.org/plan, please.", "Veja o plano.", "pt", ["https://example.org/plan"]),
+        ("I asked Rosa about it.", "Perguntei a ela.", "pt", ["Rosa"]),
+        ("GPT4 and GPT4", "nada", "pt", ["GPT4"]),
+    ],
+)
+def test_a_name_that_is_not_there_is_missing(said: str, answer: str, target: str, missed: list[str]) -> None:
+    assert missing_names(said, answer, "en", target, PEOPLE) == missed
+
+
+def test_german_writes_words_like_names() -> None:
+    assert missing_names("Wir sahen Koch dort.", "We saw the cook there.", "de", "en", ["Eva Koch"]) == []
+
+
+@given(st.text(max_size=80), st.sampled_from(["pt", "ja", "ru"]))
+def test_what_says_the_same_misses_nothing(text: str, target: str) -> None:
+    assert missing_names(text, text, "en", target, PEOPLE) == []
+
+
+@given(st.from_regex(r"[a-z]{1,6}[0-9]{1,3}", fullmatch=True), st.text(alphabet="abc .,", max_size=30))
+def test_a_name_with_figures_is_kept_or_missed(name: str, around: str) -> None:
+    said = f"we take {name} now"
+    assert missing_names(said, f"{around} {name} {around}", "en", "pt") == []
+    if not names._PERIOD.fullmatch(name):
+        assert missing_names(said, around, "en", "pt") == [name]
