@@ -129,7 +129,8 @@ def _each_once(glossary: tuple[Term, ...]) -> tuple[Term, ...]:
     return glossary
 
 
-Glossary = Annotated[tuple[Term, ...], Field(max_length=2_000), AfterValidator(_each_once)]
+Glossary = Annotated[tuple[Term, ...], Field(max_length=500), AfterValidator(_each_once)]
+"""It is part of the state that is written at each commit of the meeting, so it is bounded."""
 Style = Annotated[str, Field(max_length=MAX_NAME), AfterValidator(_storable)]
 
 

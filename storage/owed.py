@@ -36,7 +36,7 @@ _BEFORE = text(
     " where meeting_id = :meeting_id and not retracted) one"
     " where (start, numbers) < (:start, string_to_array(:id, '.')::bigint[])) s"
     " left join captions c on c.meeting_id = s.meeting_id and c.sentence_id = s.id and c.revision = s.revision"
-    " and c.language = :language and c.status = 'translated'"
+    " and c.language = :language and c.status = 'translated' and c.doubts = '{}'"
     " where s.age <= :recent or (s.speaker = :speaker and s.own <= :of_speaker)"
     " order by s.start, s.numbers"
 )

@@ -143,3 +143,9 @@ async def test_the_backfill_asks_the_very_same_and_quotes_what_is_stored(
     last = recorder.about(words)
     assert quoted(last) == [(one.text, f"pt-BR:{one.text.upper()}") for one in lanes[last.sentence_id].context]
     assert {replace(one, context=()) for one in recorder.asked} == {replace(one, context=()) for one in asked}
+    # What was in doubt is nothing to go on with.
+    with engine.begin() as connection:
+        connection.execute(text("update captions set doubts = '{number: 10}' where text like '%10%'"))
+        connection.execute(text(f"{owe_again} and s.text = :words"), {"words": words})
+    assert await backfill.round() == 1
+    assert ("Number 10 is on the road map.", None) in quoted(recorder.about(words))
