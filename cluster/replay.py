@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -14,7 +15,7 @@ from rich.progress import Progress
 
 from cluster.client import Client, Rejected, Sent
 from cluster.recording import Recorded, Recording
-from operators.model import Clock
+from operators.model import Clock, MeetingConfig, Term
 from storage.records import OVER_STATUSES
 
 BATCH = 200
@@ -34,12 +35,29 @@ class ReplayOptions:
         clock: `recorded` orders the meeting by the recording's times, `live` by the time of acceptance.
         language: what is spoken.
         targets: what it is translated into.
+        glossary: how terms are to be translated.
+        style: how translations should sound.
     """
 
     speed: float | None
     clock: Clock
     language: str
     targets: tuple[str, ...]
+    glossary: tuple[Term, ...] = ()
+    style: str = ""
+
+    def config(self) -> MeetingConfig:
+        """What the meetings are to be turned into."""
+        return MeetingConfig(
+            source_language=self.language, target_languages=self.targets, glossary=self.glossary, style=self.style
+        )
+
+    def way(self) -> str:
+        """What tells this way of replaying a recording from others."""
+        targets = "+".join(self.targets) or "none"
+        asked = "".join(term.model_dump_json() for term in self.glossary) + self.style
+        wishes = f"-{hashlib.sha256(asked.encode()).hexdigest()[:12]}" if asked else ""
+        return f"{self.clock}-{self.language}-{targets}{wishes}"
 
 
 @dataclass
@@ -94,12 +112,11 @@ async def open_recording(
     Args:
         title: the recording's name where it is None.
     """
-    targets = "+".join(options.targets) or "none"
     body: dict[str, Any] = {
-        "external_id": f"replay-{recording.name}-{recording.digest}-{options.clock}-{options.language}-{targets}",
+        "external_id": f"replay-{recording.name}-{recording.digest}-{options.way()}",
         "title": recording.name if title is None else title,
         "clock": str(options.clock),
-        "config": {"source_language": options.language, "target_languages": list(options.targets)},
+        "config": options.config().model_dump(mode="json", exclude_unset=True),
     }
     if options.clock is Clock.RECORDED:
         body["began_at"] = recording.began_at

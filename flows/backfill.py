@@ -33,9 +33,16 @@ DEADLINE = 20.0
 LAST_WAIT = 15.0
 """Seconds a debt is left alone at most after it could not be paid; the first time it is one second."""
 REMEMBERED = 10_000
-"""Requests whose failures are remembered."""
+"""Debts whose failures are remembered."""
 
 log = structlog.get_logger(__name__)
+
+_Debt = tuple[str, str, str, int]
+
+
+def _debt(request: TranslationRequest) -> _Debt:
+    """What a request is to pay, however much of its context is translated by now."""
+    return request.meeting_id, request.sentence_id, request.language, request.revision
 
 
 class Backfill:
@@ -55,8 +62,8 @@ class Backfill:
         self._redis = connection
         self._translate = translate
         self._at_once = LEAST
-        self._tries = Counter[TranslationRequest]()
-        self._errors = Counter[TranslationRequest]()
+        self._tries = Counter[_Debt]()
+        self._errors = Counter[_Debt]()
 
     async def round(self) -> int:
         """Pay the next few.
@@ -73,7 +80,7 @@ class Backfill:
         paid = {a.request for a in answers}
         await asyncio.to_thread(self._pay, answers, [r for r in requests if r not in paid])
         for request in paid:
-            del self._tries[request], self._errors[request]
+            del self._tries[_debt(request)], self._errors[_debt(request)]
         return len(paid)
 
     def _adapt(self, asked: int, answered: int, seconds: float) -> None:
@@ -86,7 +93,7 @@ class Backfill:
             self._at_once = min(MOST, 2 * self._at_once)
 
     async def _ask(self, request: TranslationRequest) -> Answer | None:
-        self._tries[request] += 1
+        self._tries[_debt(request)] += 1
         try:
             async with asyncio.timeout(DEADLINE):
                 translation = await self._translate(request)
@@ -100,10 +107,11 @@ class Backfill:
             log.info("backfill waits", meeting=request.meeting_id, error="CancelledError in the service")
             return None
         except Exception as error:  # noqa: BLE001 - a sentence that breaks the service must not stop the others
-            self._errors[request] += 1
-            reason = f"failed {self._errors[request]} times: {type(error).__name__}"
+            self._errors[_debt(request)] += 1
+            errors = self._errors[_debt(request)]
+            reason = f"failed {errors} times: {type(error).__name__}"
             log.warning("backfill failed", meeting=request.meeting_id, sentence=request.sentence_id, reason=reason)
-            if self._errors[request] < ATTEMPTS:
+            if errors < ATTEMPTS:
                 return None
             translation = Translation(CaptionStatus.UNTRANSLATED, None, "", reason)
         return Answer(request, translation, 1)
@@ -116,7 +124,7 @@ class Backfill:
         with self._engine.begin() as connection:
             events = pay(connection, answers)
             if unpaid:
-                postpone(connection, {r: min(LAST_WAIT, 2.0 ** min(self._tries[r] - 1, 9)) for r in unpaid})
+                postpone(connection, {r: min(LAST_WAIT, 2.0 ** min(self._tries[_debt(r)] - 1, 9)) for r in unpaid})
         publish_events(self._redis, events)
         if len(self._tries) > REMEMBERED:
             self._tries.clear()

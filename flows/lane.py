@@ -25,6 +25,7 @@ from bytewax.testing import run_main
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
+from flows.accepted import Accepted
 from flows.calls import CallPolicy, Calls, call
 from flows.drafts import Drafts, Reply
 from flows.envelope import Envelope
@@ -101,7 +102,8 @@ def _context(state: context.State, envelope: Envelope) -> tuple[context.State, E
 STAGES: tuple[Stage[Any], ...] = (
     Stage("dedup", 1, dedup.State, dedup.State, _dedup),
     Stage("sentences", 1, sentences.State, sentences.State, _sentences),
-    Stage("context", 1, context.State, context.State, _context),
+    # Version 1 held the last sentences alone: those of who spoke last gather as the meeting goes on.
+    Stage("context", 2, context.State, context.State, _context, upgrades={1: lambda state: state}),
 )
 
 
@@ -200,9 +202,10 @@ class Lane:
         measures = Measures(f"lane/{options.lane_id}")
         traces = open_traces(measures)
         observer = LaneObserver(options.lane_id, measures, traces)
-        calls = Calls(self._translate, call_policy(options), observer.called)
+        translate = Accepted(self._translate)
+        calls = Calls(translate, call_policy(options), observer.called)
         drafts = Drafts(measures)
-        draft_calls = drafts.calls(self._translate, calls, options.in_flight) if options.kind == "live" else None
+        draft_calls = drafts.calls(translate, calls, options.in_flight) if options.kind == "live" else None
         try:
             with engine.begin() as transaction:
                 epoch = claim_lane(transaction, options.lane_id, os.getpid(), socket.gethostname())

@@ -1,15 +1,22 @@
-"""The rolling context window: which translations to ask for, each with the sentences before it."""
+"""Which translations to ask for, each with what helps it: two rolling windows of the sentences before it, the last ones whoever
+said them and the last ones of its speaker, and the meeting's glossary and style.
+"""
 
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
+from operators.glossary import found, told
 from operators.model import MeetingConfig, Sentence, Sentences, Update
 from operators.translation import Quoted, TranslationRequest
 
 SLACK = 10
 """Sentences held beyond those a request takes along: so many may begin before an earlier one settles."""
+SPEAKERS = 16
+"""Speakers whose sentences are held for their own sake: those who spoke last."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -25,7 +32,7 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """The meeting's config, and its last sentences in reading order."""
+    """The meeting's config, and in reading order its last sentences and those of who spoke last."""
 
     config: MeetingConfig = field(default_factory=MeetingConfig)
     held: tuple[Held, ...] = ()
@@ -49,17 +56,21 @@ def step(state: State, update: Update, sentences: Sentences) -> tuple[State, tup
         window = [one for one in held if (one.n, one.k) not in changed]
         for sentence in sentences.put_out:
             insort(window, _held(sentence))
-        held = tuple(window[-(config.context_sentences + SLACK) :])
+        held = _needed(window, config)
     requests = tuple(
-        TranslationRequest(
-            team_id=update.team_id,
-            meeting_id=update.meeting_id,
-            sentence_id=sentence.id,
-            revision=sentence.revision,
-            language=language,
-            source_language=sentence.language or (None if config.source_language == "auto" else config.source_language),
-            text=sentence.text,
-            context=_before(sentence, held, config.context_sentences),
+        complete(
+            TranslationRequest(
+                team_id=update.team_id,
+                meeting_id=update.meeting_id,
+                sentence_id=sentence.id,
+                revision=sentence.revision,
+                language=language,
+                source_language=sentence.language,
+                text=sentence.text,
+            ),
+            sentence.speaker,
+            held[: bisect_left(held, _held(sentence))],
+            config,
         )
         for sentence in sentences.settled
         for language in config.target_languages
@@ -76,7 +87,44 @@ def _held(sentence: Sentence) -> Held:
     return Held(sentence.start, *_numbers(sentence.id), sentence.speaker, sentence.text)
 
 
-def _before(sentence: Sentence, held: tuple[Held, ...], count: int) -> tuple[Quoted, ...]:
-    """The last sentences before one."""
-    end = bisect_left(held, _held(sentence))
-    return tuple(Quoted(f"{one.n}.{one.k}", one.speaker, one.text) for one in held[max(end - count, 0) : end])
+def _needed(window: Sequence[Held], config: MeetingConfig) -> tuple[Held, ...]:
+    """What a request may still take along."""
+    own = Counter[str]()
+    kept: list[Held] = []
+    for age, one in enumerate(reversed(window)):
+        if one.speaker in own or len(own) < SPEAKERS:
+            own[one.speaker] += 1
+        of_speaker = config.context_of_speaker and 0 < own[one.speaker] <= config.context_of_speaker + SLACK
+        if age < config.context_sentences + SLACK or of_speaker:
+            kept.append(one)
+    return tuple(reversed(kept))
+
+
+def complete(
+    request: TranslationRequest, speaker: str, before: Sequence[Held], config: MeetingConfig
+) -> TranslationRequest:
+    """Add to a request what the meeting's config has go along with it.
+
+    Args:
+        request: who asks for what; its source language is the sentence's own, if that is known.
+        speaker: of its sentence.
+        before: the sentences before it, in reading order: at least those it is to take along.
+        config: the meeting's.
+    """
+    recent = before[max(len(before) - config.context_sentences, 0) :]
+    own = [one for one in before if one.speaker == speaker]
+    own = own[max(len(own) - config.context_of_speaker, 0) :]
+    return replace(
+        request,
+        source_language=request.source_language
+        or (None if config.source_language == "auto" else config.source_language),
+        context=tuple(Quoted(f"{one.n}.{one.k}", one.speaker, one.text) for one in sorted({*recent, *own})),
+        glossary=told(config.glossary, request.language),
+        terms=found(config.glossary, request.text, request.language),
+        style=config.style,
+    )
+
+
+def quote(request: TranslationRequest, translations: Mapping[Quoted, str]) -> TranslationRequest:
+    """Add to the context of a request how its sentences were translated, where that is known."""
+    return replace(request, context=tuple(replace(one, translation=translations.get(one)) for one in request.context))

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from operators import context
 from operators.boundaries import WORD_SIZE, words
 from operators.model import Interim
-from operators.translation import Quoted, TranslationRequest
+from operators.translation import TranslationRequest
 
 FIRST = 6 * WORD_SIZE
 """The size of speech from which on a draft is asked for: six words, or twelve characters of a script without spaces."""
@@ -83,21 +83,18 @@ def question(
         shown: what is shown of the draft until now: the answer is to go on from there.
     """
     sentence_id, _, revision = interim.base.partition("/")
-    config = state.config
-    before = state.held[max(len(state.held) - config.context_sentences, 0) :]
     request = TranslationRequest(
         team_id=team_id,
         meeting_id=meeting_id,
         sentence_id=sentence_id,
         revision=int(revision),
         language=language,
-        source_language=interim.language or (None if config.source_language == "auto" else config.source_language),
+        source_language=interim.language,
         text=asked.text,
-        context=tuple(Quoted(f"{one.n}.{one.k}", one.speaker, one.text) for one in before),
-        style=config.style,
         previous=shown or None,
         draft=True,
     )
+    request = context.complete(request, interim.speaker, state.held, state.config)
     return Question(interim.speaker, interim.base, request)
 
 

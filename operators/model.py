@@ -110,6 +110,28 @@ class Term(Model):
     case: bool = False
     """Whether it is meant only as it is written: `IT`, not `it`."""
 
+    def __hash__(self) -> int:
+        """Of the term alone: a dictionary has none. What is made of a glossary is kept by it."""
+        return hash(self.term)
+
+    def key(self) -> tuple[str, bool]:
+        """What tells it from other terms: how it reads, without case where that doesn't count, and whether it does."""
+        words = " ".join(self.term.split())
+        return (words if self.case else words.casefold()), self.case
+
+
+def _each_once(glossary: tuple[Term, ...]) -> tuple[Term, ...]:
+    known: dict[tuple[str, bool], int] = {}
+    for number, one in enumerate(glossary, 1):
+        before = known.setdefault(one.key(), number)
+        if before != number:
+            raise ValueError(f"must not hold a term twice: number {number} is number {before} again")
+    return glossary
+
+
+Glossary = Annotated[tuple[Term, ...], Field(max_length=2_000), AfterValidator(_each_once)]
+Style = Annotated[str, Field(max_length=MAX_NAME), AfterValidator(_storable)]
+
 
 class MeetingConfig(Model):
     """What a meeting's stream is to be turned into. A change takes effect at the `config` entry that carries it."""
@@ -120,8 +142,8 @@ class MeetingConfig(Model):
     """How many sentences before the one to translate go along as context, whoever said them."""
     context_of_speaker: int = Field(default=2, ge=0, le=20)
     """How many of the same speaker's go along, though others spoke in between."""
-    glossary: Annotated[tuple[Term, ...], Field(max_length=2_000)] = ()
-    style: Annotated[str, Field(max_length=MAX_NAME), AfterValidator(_storable)] = ""
+    glossary: Glossary = ()
+    style: Style = ""
     """How translations should sound, in words: `formal`, `plain words, for engineers`."""
     drafts: bool = True
     """Whether long sentences are translated while they are still being said, for as long as the meeting is live."""

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
+from operators.context import Held, complete, quote
 from operators.model import MeetingConfig
 from operators.translation import Quoted, TranslationRequest
 
@@ -19,7 +20,7 @@ _RENEW = text(
     " and c.status = 'owed' and c.due_at <= now()"
 )
 _OWED = text(
-    "select c.team_id, c.meeting_id, c.sentence_id, c.revision, c.language, s.text, s.start, s.language as spoken,"
+    "select c.team_id, c.meeting_id, c.sentence_id, c.revision, c.language, s.speaker, s.text, s.start, s.language as spoken,"
     " m.config from (select *, row_number() over (partition by meeting_id order by due_at) as turn"
     " from captions where status = 'owed' and due_at <= now()) c"
     " join sentences s on s.meeting_id = c.meeting_id and s.id = c.sentence_id and s.revision = c.revision"
@@ -28,9 +29,16 @@ _OWED = text(
 )
 _BEFORE = text(
     # Reading order: by start, then by the numbers that an id is made of.
-    "select id, speaker, text from sentences where meeting_id = :meeting_id and not retracted"
-    " and (start, string_to_array(id, '.')::bigint[]) < (:start, string_to_array(:id, '.')::bigint[])"
-    " order by start desc, string_to_array(id, '.')::bigint[] desc limit :limit"
+    "select s.start, s.numbers[1] as n, s.numbers[2] as k, s.speaker, s.text, c.text as shown from (select *,"
+    " row_number() over (order by start desc, numbers desc) as age,"
+    " row_number() over (partition by speaker order by start desc, numbers desc) as own"
+    " from (select *, string_to_array(id, '.')::bigint[] as numbers from sentences"
+    " where meeting_id = :meeting_id and not retracted) one"
+    " where (start, numbers) < (:start, string_to_array(:id, '.')::bigint[])) s"
+    " left join captions c on c.meeting_id = s.meeting_id and c.sentence_id = s.id and c.revision = s.revision"
+    " and c.language = :language and c.status = 'translated'"
+    " where s.age <= :recent or (s.speaker = :speaker and s.own <= :of_speaker)"
+    " order by s.start, s.numbers"
 )
 
 
@@ -45,28 +53,30 @@ def owed(connection: Connection, limit: int) -> list[TranslationRequest]:
     requests: list[TranslationRequest] = []
     for row in connection.execute(_OWED, {"limit": limit}).all():
         config = MeetingConfig.model_validate(row.config)
+        request = TranslationRequest(
+            team_id=row.team_id,
+            meeting_id=str(row.meeting_id),
+            sentence_id=row.sentence_id,
+            revision=row.revision,
+            language=row.language,
+            source_language=row.spoken,
+            text=row.text,
+        )
         before = connection.execute(
             _BEFORE,
             {
                 "meeting_id": row.meeting_id,
                 "start": row.start,
                 "id": row.sentence_id,
-                "limit": config.context_sentences,
+                "speaker": row.speaker,
+                "language": row.language,
+                "recent": config.context_sentences,
+                "of_speaker": config.context_of_speaker,
             },
         ).all()
-        spoken = row.spoken or config.source_language
-        requests.append(
-            TranslationRequest(
-                team_id=row.team_id,
-                meeting_id=str(row.meeting_id),
-                sentence_id=row.sentence_id,
-                revision=row.revision,
-                language=row.language,
-                source_language=None if spoken == "auto" else spoken,
-                text=row.text,
-                context=tuple(Quoted(b.id, b.speaker, b.text) for b in reversed(before)),
-            )
-        )
+        request = complete(request, row.speaker, [Held(*b[:5]) for b in before], config)
+        shown = {Quoted(f"{b.n}.{b.k}", b.speaker, b.text): b.shown for b in before if b.shown is not None}
+        requests.append(quote(request, shown))
     return requests
 
 

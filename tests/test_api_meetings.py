@@ -114,6 +114,21 @@ async def test_a_change_of_config_is_an_entry_and_keeps_the_rest(stage: Stage) -
     assert twice.status_code == 422
 
 
+async def test_terms_and_style_are_taken_at_the_beginning_and_later(stage: Stage) -> None:
+    term = {"term": "road map", "translations": {"pt": "roteiro"}, "keep": False, "case": False}
+    meeting = await stage.begin(config=CONFIG | {"glossary": [term], "style": "formal"})
+    path = f"/api/meetings/{meeting}/config"
+    kept = (await stage.http.patch(path, json={"context_of_speaker": 4})).json()["config"]
+    assert (kept["glossary"], kept["style"], kept["context_of_speaker"]) == ([term], "formal", 4)
+    other = term | {"term": "IT", "translations": {}, "keep": True, "case": True}
+    changed = (await stage.http.patch(path, json={"glossary": [other], "style": ""})).json()["config"]
+    assert (changed["glossary"], changed["style"], changed["context_of_speaker"]) == ([other], "", 4)
+    twice = await stage.http.patch(path, json={"glossary": [term, term | {"term": "Road  Map"}]})
+    assert twice.status_code == 422
+    assert "number 2 is number 1 again" in twice.text
+    assert "glossary" in twice.text
+
+
 async def test_a_recording_takes_a_change_of_config_too(stage: Stage) -> None:
     meeting = await stage.begin(clock="recorded", began_at=1_700_000_000_000)
     answer = await stage.http.patch(f"/api/meetings/{meeting}/config", json={"target_languages": ["pt"]})

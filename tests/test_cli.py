@@ -142,6 +142,8 @@ def test_what_is_no_option_is_named_with_the_usage(arguments: tuple[str, ...], w
         (("demo", "--targets", "klingon!"), "--targets: "),
         (("import", "examples/launch.broadcasts.jsonl", "--language", "??"), "--language: "),
         (("import", "README.md"), "README.md:1: "),
+        (("import", "examples/launch.broadcasts.jsonl", "--glossary", "LICENSE"), "LICENSE:1, column 1: "),
+        (("replay", "examples/launch.broadcasts.jsonl", "--out", ".", "--style", "x" * 201), "--style: "),
         (("import", "README.md", "LICENSE", "--title", "Both"), "--title: "),
         (("meetings", "list", "--server", "localhost:8000"), "--server: must be a URL"),
         (("meetings", "list", "--server", "http://["), "--server: must be a URL"),

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from operators.context import SLACK, State, step
-from operators.model import Boundary, MeetingConfig, Retracted, Sentence, Sentences, Update
-from operators.translation import Quoted, TranslationRequest
+from flows.lane import STAGES
+from operators.context import SLACK, SPEAKERS, Held, State, quote, step
+from operators.model import Boundary, MeetingConfig, Retracted, Sentence, Sentences, Term, Update
+from operators.translation import Quoted, TranslationRequest, Wanted
 
-CONFIG = MeetingConfig(target_languages=("pt", "de"), context_sentences=2)
+CONFIG = MeetingConfig(target_languages=("pt", "de"), context_sentences=2, context_of_speaker=0)
 
 
 def sentence(n: int, text: str, *, revision: int = 1, speaker: str = "A", language: str | None = None) -> Sentence:
@@ -78,7 +81,7 @@ def test_the_source_language_is_the_sentences_or_the_meetings() -> None:
 
 def test_a_change_of_config_counts_from_where_it_comes() -> None:
     state, before = step(State(), Update("t", "m", 0, 1, 0, config=CONFIG), out(sentence(1, "One.")))
-    changed = MeetingConfig(target_languages=("ja",), context_sentences=0)
+    changed = MeetingConfig(target_languages=("ja",), context_sentences=0, context_of_speaker=0)
     state, after = step(state, Update("t", "m", 1, 2, 0, config=changed), out(sentence(2, "Two.")))
     assert [request.language for request in (*before, *after)] == ["pt", "de", "ja"]
     assert after[0].context == ()
@@ -93,3 +96,72 @@ def test_the_state_forgets_what_no_request_needs_and_all_at_the_end() -> None:
     state, requests = step(state, Update("t", "m", 100, 100, 0, ended=True), out(sentence(100, "End.")))
     assert len(requests) == 2
     assert state == State()
+
+
+def test_the_speakers_own_sentences_go_along_though_others_spoke_in_between() -> None:
+    config = CONFIG.model_copy(update={"context_of_speaker": 2})
+    others = [out(sentence(n, f"B{n}.", speaker="B")) for n in range(4, 30)]
+    *_, requests = run(
+        *(out(sentence(n, f"A{n}.")) for n in (1, 2, 3)), *others, out(sentence(30, "A30.")), config=config
+    )
+    assert [one.text for one in requests[0].context] == ["A2.", "A3.", "B28.", "B29."]
+
+
+def test_a_sentence_in_both_windows_goes_along_once() -> None:
+    config = CONFIG.model_copy(update={"context_of_speaker": 3})
+    *_, requests = run(*(out(sentence(n, f"{n}.")) for n in range(6)), config=config)
+    assert [one.text for one in requests[0].context] == ["2.", "3.", "4."]
+
+
+def test_speakers_who_left_are_forgotten() -> None:
+    config = CONFIG.model_copy(update={"context_of_speaker": 2})
+    state, _ = step(State(), Update("t", "m", 0, 1, 0, config=config), Sentences())
+    for n in range(1000):
+        state, _ = step(state, Update("t", "m", n, n, 0), out(sentence(n, "Yes.", speaker=f"S{n // 50}")))
+    assert {one.speaker for one in state.held} == {f"S{n}" for n in range(20 - SPEAKERS, 20)}
+    assert len(state.held) == SPEAKERS * (2 + SLACK)
+
+
+@settings(deadline=None)
+@given(st.lists(st.sampled_from("ABC"), max_size=60), st.integers(0, 4), st.integers(0, 4))
+def test_a_request_takes_along_what_it_would_of_all_that_was_said(speakers: list[str], recent: int, own: int) -> None:
+    config = MeetingConfig(target_languages=("pt",), context_sentences=recent, context_of_speaker=own)
+    state, said = State(config), list[Sentence]()
+    for n, speaker in enumerate(speakers):
+        now = sentence(n, f"{n}.", speaker=speaker)
+        state, (request,) = step(state, Update("t", "m", n, n, 0), out(now))
+        mine = [one for one in said if one.speaker == speaker]
+        wanted = {*said[max(len(said) - recent, 0) :], *mine[max(len(mine) - own, 0) :]}
+        assert [one.text for one in request.context] == [one.text for one in said if one in wanted]
+        said.append(now)
+
+
+def test_terms_and_style_go_along() -> None:
+    glossary = (Term(term="road map", translations={"pt": "roteiro"}), Term(term="Ana", keep=True))
+    config = CONFIG.model_copy(update={"glossary": glossary, "style": "formal"})
+    (requests,) = run(out(sentence(1, "The road map.")), config=config)
+    portuguese, german = requests
+    assert portuguese.glossary == (Wanted("Ana", "Ana"), Wanted("road map", "roteiro"))
+    assert portuguese.terms == (Wanted("road map", "roteiro"),)
+    assert (german.glossary, german.terms) == ((Wanted("Ana", "Ana"),), ())
+    assert {request.style for request in requests} == {"formal"}
+
+
+def test_what_was_shown_is_quoted_of_the_very_same_words() -> None:
+    context = (Quoted("1.0", "A", "Yes."), Quoted("2.0", "B", "No."))
+    request = TranslationRequest("t", "m", "3.0", 1, "pt", None, "Well.", context)
+    told = quote(request, {Quoted("1.0", "A", "Yes."): "Sim.", Quoted("2.0", "B", "Not."): "Não."})
+    assert [one.translation for one in told.context] == ["Sim.", None]
+
+
+def test_a_state_of_the_version_before_is_still_read() -> None:
+    (stage,) = (stage for stage in STAGES if stage.name == "context")
+    config = '{"source_language": "en", "target_languages": ["pt"], "context_sentences": 2, "drafts": true}'
+    held = '[{"start": 1.5, "n": 3, "k": 0, "speaker": "A", "text": "Yes."}]'
+    state = stage.load({"schema": 1, "state": f'{{"config": {config}, "held": {held}}}'})
+    assert state == State(
+        MeetingConfig(source_language="en", target_languages=("pt",), context_sentences=2),
+        (Held(1.5, 3, 0, "A", "Yes."),),
+    )
+    assert stage.load(stage.dump(state)) == state
+    assert stage.dump(state)["schema"] == 2

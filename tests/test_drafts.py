@@ -14,7 +14,8 @@ from cluster.recording import read_recording
 from operators import context
 from operators.boundaries import words
 from operators.drafts import FIRST, MORE, Asked, Draft, agree, grow, plain, question
-from operators.model import Interim, MeetingConfig
+from operators.model import Interim, MeetingConfig, Term
+from operators.translation import Wanted
 from tests import speech
 from tests.ami import RECORDINGS, needs_ami
 
@@ -87,6 +88,19 @@ def test_a_question_tells_what_is_known() -> None:
     assert (request.source_language, request.context, request.previous) == ("de", (), None)
     unknown = question("t", "m", interim, asked, alone, "pt", "").request
     assert unknown.source_language is None
+
+
+def test_a_question_carries_terms_style_and_what_its_speaker_said() -> None:
+    said = first(1)
+    glossary = (Term(term=said, translations={"pt": "um"}), Term(term="Parley", keep=True))
+    config = MeetingConfig(context_sentences=1, context_of_speaker=1, glossary=glossary, style="formal")
+    held = tuple(context.Held(float(n), n, 0, "AB"[n > 1], f"Sentence {n}.") for n in range(1, 4))
+    interim = Interim("A", first(7), 3.0, "4.1/2")
+    asked, _ = grow(Asked(), interim)
+    request = question("t", "m", interim, asked, context.State(config, held), "pt", "").request
+    assert [q.sentence_id for q in request.context] == ["1.0", "3.0"]
+    assert request.glossary == (Wanted("Parley", "Parley"), Wanted(said, "um"))
+    assert (request.terms, request.style) == ((Wanted(said, "um"),), "formal")
 
 
 # --- what is shown ---

@@ -14,7 +14,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cluster.commands.options import Targets, TranslatorOption, read_settings, read_targets
+from cluster.commands.options import (
+    GlossaryFile,
+    StyleOption,
+    Targets,
+    TranslatorOption,
+    read_settings,
+    read_targets,
+    read_wishes,
+)
 from cluster.commands.private import private_system
 from cluster.commands.terminal import CtrlC, console, results, say
 from cluster.ports import free_port, is_free
@@ -57,6 +65,8 @@ class _Played:
 
 def demo(
     targets: Targets = "pt",
+    glossary: GlossaryFile = None,
+    style: StyleOption = "",
     port: Annotated[
         int | None,
         typer.Option(
@@ -85,7 +95,7 @@ def demo(
 
     recording = read_recording(SAMPLE)
     speed, clock = (None, Clock.RECORDED) if leave else (1.0, Clock.LIVE)
-    options = ReplayOptions(speed, clock, LANGUAGE, read_targets(targets))
+    options = ReplayOptions(speed, clock, LANGUAGE, read_targets(targets), *read_wishes(glossary, style))
     ctrl_c = CtrlC()
     with private_system(port or _usual_port(), translator, ctrl_c.say) as url:
         stopping = ctrl_c.system_is_up()

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cluster.commands.options import Server, Targets, read_language, read_targets, running_server
+from cluster.commands.options import (
+    GlossaryFile,
+    Server,
+    StyleOption,
+    Targets,
+    read_language,
+    read_targets,
+    read_wishes,
+    running_server,
+)
 from cluster.commands.terminal import console, results
 from operators.errors import Invalid, ParleyError, Refused
 
@@ -26,6 +35,8 @@ Examples:
 
 - `parley import monday.srt tuesday.srt --language en --targets pt,es --no-wait`
 
+- `parley import talk.vtt --targets pt --glossary terms.csv --style "formal"`
+
 - `parley import board.vtt --title "Board, 4 May" --server http://127.0.0.1:8080`
 """
 
@@ -40,6 +51,8 @@ def import_files(
     title: Annotated[
         str | None, typer.Option(show_default="the file's name", help="The meeting's title; for one file only.")
     ] = None,
+    glossary: GlossaryFile = None,
+    style: StyleOption = "",
     no_wait: Annotated[bool, typer.Option("--no-wait", help="Don't wait for the captions.")] = False,
     server: Server = None,
 ) -> None:
@@ -56,7 +69,8 @@ def import_files(
 
     if title is not None and len(files) > 1:
         raise Invalid("--title", "names one meeting: give one file with it")
-    options = ReplayOptions(None, Clock.RECORDED, read_language(language), read_targets(targets))
+    wishes = read_wishes(glossary, style)
+    options = ReplayOptions(None, Clock.RECORDED, read_language(language), read_targets(targets), *wishes)
     recordings = [read_recording(path) for path in files]
     url = running_server(server)
 

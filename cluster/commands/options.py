@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import urlsplit
 
@@ -13,6 +14,7 @@ from serve.engines.choice import Translator
 
 if TYPE_CHECKING:  # A command that shows its help needs none of it.
     from cluster.settings import Settings
+    from operators.model import Term
 
 Port = Annotated[
     int | None,
@@ -32,6 +34,15 @@ Server = Annotated[
     typer.Option(metavar="URL", show_default="http://127.0.0.1:PARLEY_PORT", help="The running system."),
 ]
 Targets = Annotated[str, typer.Option(metavar="TAGS", help="Languages to translate into, with commas between.")]
+GlossaryFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--glossary", metavar="FILE", exists=True, dir_okay=False, help="How terms are to be translated: a CSV file."
+    ),
+]
+StyleOption = Annotated[
+    str, typer.Option("--style", metavar="TEXT", help='How translations should sound, such as "formal".')
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
 _JSON = {
@@ -127,3 +138,22 @@ def read_targets(words: str) -> tuple[str, ...]:
         return tuple(dict.fromkeys(language_tag(word.strip()) for word in words.split(",") if word.strip()))
     except ValueError as error:
         raise Invalid("--targets", str(error)) from None
+
+
+def read_wishes(glossary: Path | None, style: str) -> tuple[tuple[Term, ...], str]:
+    """The terms of a glossary file, if there is one, and the style.
+
+    Raises:
+        Invalid: names the option, and the place in the file.
+    """
+    from pydantic import ValidationError
+
+    from cluster.glossary_file import read_glossary
+    from operators.model import MeetingConfig, first_invalid
+
+    terms = () if glossary is None else read_glossary(glossary)
+    try:
+        MeetingConfig(style=style)
+    except ValidationError as error:
+        raise Invalid("--style", first_invalid(error).fix) from None
+    return terms, style

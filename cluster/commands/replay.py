@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from cluster.commands.options import TranslatorOption, read_language, read_targets, running_server
+from cluster.commands.options import (
+    GlossaryFile,
+    StyleOption,
+    TranslatorOption,
+    read_language,
+    read_targets,
+    read_wishes,
+    running_server,
+)
 from cluster.commands.private import private_system
 from cluster.commands.terminal import console, results
 from operators.errors import Invalid, ParleyError, Refused
@@ -50,6 +58,8 @@ def replay(
         Literal["recorded", "live"],
         typer.Option(help="`recorded` takes the recording's times, `live` those of acceptance."),
     ] = "recorded",
+    glossary: GlossaryFile = None,
+    style: StyleOption = "",
     translator: TranslatorOption = None,
     server: Annotated[
         str | None,
@@ -76,7 +86,8 @@ def replay(
     if server is not None and translator is not None:
         raise Invalid("--translator", "is the running system's to choose: leave it out with --server")
     wanted = targets if targets is not None else ("" if translator == "none" else "pt")
-    options = ReplayOptions(_speed(speed), Clock(clock), read_language(language), read_targets(wanted))
+    wishes = read_wishes(glossary, style)
+    options = ReplayOptions(_speed(speed), Clock(clock), read_language(language), read_targets(wanted), *wishes)
     recordings = [read_recording(path) for path in files]
     try:
         out.mkdir(parents=True, exist_ok=True)

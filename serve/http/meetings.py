@@ -15,12 +15,14 @@ from operators.errors import Invalid
 from operators.model import (
     Clock,
     ConfigChanged,
+    Glossary,
     Instant,
     Language,
     MeetingConfig,
     Model,
     Name,
     SourceLanguage,
+    Style,
     Title,
     first_invalid,
 )
@@ -49,6 +51,9 @@ class ConfigChange(Model):
     source_language: SourceLanguage | None = None
     target_languages: tuple[Language, ...] | None = None
     context_sentences: Annotated[int, Field(ge=0, le=20)] | None = None
+    context_of_speaker: Annotated[int, Field(ge=0, le=20)] | None = None
+    glossary: Glossary | None = None
+    style: Style | None = None
     drafts: bool | None = None
 
     @model_validator(mode="after")

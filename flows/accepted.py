@@ -1,0 +1,76 @@
+"""What was shown of a lane's translations: it goes along with later requests, so that answers go on as they began."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from dataclasses import replace
+from typing import NamedTuple
+
+from flows.observer import Translate
+from operators.context import quote
+from operators.translation import CaptionStatus, Translation, TranslationRequest
+
+REMEMBERED = 10_000
+"""Translations a lane remembers."""
+
+
+class _Shown(NamedTuple):
+    revision: int
+    source: str
+    translation: str
+
+
+class Accepted:
+    """A translation service that is told with each request how the sentences before it were translated, and an earlier revision.
+
+    It is only remembered, for as long as the lane lives: what is forgotten isn't quoted. Captions and drafts ask from threads
+    of their own.
+
+    Args:
+        translate: the translation service.
+    """
+
+    def __init__(self, translate: Translate) -> None:
+        self._translate = translate
+        self._shown: OrderedDict[tuple[str, str, str], _Shown] = OrderedDict()
+        self._lock = threading.Lock()
+
+    async def __call__(self, request: TranslationRequest) -> Translation:
+        """Ask for a translation, and remember it unless it is a draft's or leaves something in doubt."""
+        with self._lock:
+            asked = self._told(request)
+        answer = await self._translate(asked)
+        shown = answer.status is CaptionStatus.TRANSLATED and not answer.doubts
+        if shown and answer.text is not None and not request.draft:
+            with self._lock:
+                self._remember(request, answer.text)
+        return answer
+
+    def _told(self, request: TranslationRequest) -> TranslationRequest:
+        known = {one: self._get(request, one.sentence_id) for one in request.context}
+        # A translation of what the sentence said once is none of what it says now.
+        asked = quote(
+            request,
+            {one: shown.translation for one, shown in known.items() if shown is not None and shown.source == one.text},
+        )
+        earlier = self._get(request, request.sentence_id)
+        if request.draft or earlier is None or earlier.revision >= request.revision:
+            return asked
+        return replace(asked, previous=earlier.translation)
+
+    def _get(self, request: TranslationRequest, sentence_id: str) -> _Shown | None:
+        key = (request.meeting_id, request.language, sentence_id)
+        if key not in self._shown:
+            return None
+        self._shown.move_to_end(key)
+        return self._shown[key]
+
+    def _remember(self, request: TranslationRequest, translation: str) -> None:
+        known = self._get(request, request.sentence_id)
+        if known is not None and known.revision > request.revision:
+            return
+        key = (request.meeting_id, request.language, request.sentence_id)
+        self._shown[key] = _Shown(request.revision, request.text, translation)
+        if len(self._shown) > REMEMBERED:
+            self._shown.popitem(last=False)

@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from operators.glossary import TOLD, found, told
+from operators.model import MeetingConfig, Term
+from operators.occurrence import holds
+from operators.translation import Wanted
+
+GLOSSARY = (
+    Term(term="road map", translations={"pt": "roteiro", "pt-PT": "guião"}),
+    Term(term="map", translations={"pt": "mapa"}),
+    Term(term="IT", translations={"pt": "TI"}, case=True),
+    Term(term="Parley", keep=True),
+    Term(term="straße", translations={"pt": "rua"}),
+    Term(term="机器学习", translations={"en": "machine learning", "pt": "aprendizagem automática"}),
+)
+
+
+def names(text: str, language: str = "pt") -> list[str]:
+    return [wanted.source for wanted in found(GLOSSARY, text, language)]
+
+
+def test_terms_are_told_sorted_in_the_language_or_what_it_is_a_variety_of() -> None:
+    assert told(GLOSSARY, "pt-BR") == (
+        Wanted("IT", "TI"),
+        Wanted("Parley", "Parley"),
+        Wanted("map", "mapa"),
+        Wanted("road map", "roteiro"),
+        Wanted("straße", "rua"),
+        Wanted("机器学习", "aprendizagem automática"),
+    )
+    assert Wanted("road map", "guião") in told(GLOSSARY, "pt-PT")
+
+
+def test_a_term_without_a_translation_is_kept_or_left_to_the_model() -> None:
+    assert told(GLOSSARY, "ja") == (Wanted("Parley", "Parley"),)
+    assert names("Parley has a road map", "ja") == ["Parley"]
+    assert told((), "ja") == found((), "Parley", "ja") == ()
+
+
+def test_too_many_terms_are_not_told_but_found() -> None:
+    many = tuple(Term(term=f"term {number}", keep=True) for number in range(TOLD + 1))
+    assert len(told(many[1:], "pt")) == TOLD
+    assert told(many, "pt") == ()
+    assert found(many, "Now term 7 and term 70.", "pt") == (Wanted("term 7", "term 7"), Wanted("term 70", "term 70"))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("The ROAD  MAP, the map", ["road map", "map"]),
+        ("A roadmap, some maps", []),
+        ("ask IT about it", ["IT"]),
+        ("is it parley's?", ["Parley"]),
+        ("ßß in der STRASSE 5", ["straße"]),
+        ("我们做机器学习。", ["机器学习"]),
+        ("map map map", ["map"]),
+        ("", []),
+    ],
+)
+def test_terms_are_found_as_whole_words(text: str, said: list[str]) -> None:
+    assert names(text) == said
+
+
+def test_of_terms_that_overlap_the_longest_counts() -> None:
+    terms = tuple(Term(term=one, keep=True) for one in ("new york", "york city council", "city", "council"))
+    assert [one.source for one in found(terms, "new york city council", "pt")] == ["york city council"]
+    cased = (Term(term="us", translations={"pt": "nos"}), Term(term="US", translations={"pt": "EUA"}, case=True))
+    assert [one.target for one in found(cased, "the US joined us", "pt")] == ["EUA", "nos"]
+
+
+@settings(deadline=None)
+@given(st.permutations(GLOSSARY), st.sampled_from(["pt", "pt-BR", "en", "ja"]))
+def test_the_order_they_are_given_in_does_not_matter(glossary: list[Term], language: str) -> None:
+    assert told(tuple(glossary), language) == told(GLOSSARY, language)
+    text = "IT at Parley has a road map for 机器学习"
+    assert found(tuple(glossary), text, language) == found(GLOSSARY, text, language)
+
+
+WORDS = st.text("aAbß 字e\u0301", min_size=1, max_size=4).filter(str.strip)
+
+
+@settings(deadline=None)
+@given(st.lists(WORDS, max_size=5), st.text("aAbßS 字e\u0301,", max_size=20), st.booleans())
+def test_what_is_found_is_held_and_what_is_held_is_found_or_overlapped(terms: list[str], text: str, case: bool) -> None:
+    unique = {term.key(): term for term in (Term(term=one, keep=True, case=case) for one in terms)}
+    glossary = MeetingConfig(glossary=tuple(unique.values())).glossary
+    said = {one.source for one in found(glossary, text, "pt")}
+    held = {term.term for term in glossary if holds(text, term.term, case=case)}
+    assert said <= held
+    assert bool(said) == bool(held)
