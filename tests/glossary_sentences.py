@@ -291,24 +291,9 @@ JAPANESE = _all(
         "取引先に予算案を送らなければなりません。",
         "お客様に見積もりを送らなければなりません。",
     ),
-    (
-        "The budget is 1.5 million euros.",
-        "budget=予算案",
-        "予算案は150万ユーロです。",
-        "費用は150万ユーロです。",
-    ),
-    (
-        "The stand-up starts at 9:15.",
-        "stand-up=朝会",
-        "朝会は9時15分に始まります。",
-        "会議は9時15分に始まります。",
-    ),
-    (
-        "I will write the minutes today.",
-        "minutes=議事録",
-        "今日、議事録を書きます。",
-        "今日、記録を書きます。",
-    ),
+    ("The budget is 1.5 million euros.", "budget=予算案", "予算案は150万ユーロです。", "費用は150万ユーロです。"),
+    ("The stand-up starts at 9:15.", "stand-up=朝会", "朝会は9時15分に始まります。", "会議は9時15分に始まります。"),
+    ("I will write the minutes today.", "minutes=議事録", "今日、議事録を書きます。", "今日、記録を書きます。"),
     (
         "Is this a bug or a feature?",
         "bug=不具合; feature=機能",
@@ -399,12 +384,7 @@ JAPANESE = _all(
         "契約書は20ライセンスを対象としています。",
         "合意は20席を対象としています。",
     ),
-    (
-        "The battery lasts for 48 hours.",
-        "battery=電池",
-        "電池は48時間持ちます。",
-        "バッテリーは48時間持ちます。",
-    ),
+    ("The battery lasts for 48 hours.", "battery=電池", "電池は48時間持ちます。", "バッテリーは48時間持ちます。"),
 )
 
 SENTENCES = (*PORTUGUESE, *GERMAN, *JAPANESE)
