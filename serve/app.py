@@ -55,12 +55,12 @@ def build_translation(options: TranslationOptions) -> Application:
     """
     check(options.engine)
     maker = Maker(options.engine, options.models)
-    return _deployment("TranslationService", options.engine)(TranslationService).bind(
+    return engine_deployment("TranslationService", options.engine)(TranslationService).bind(
         maker.translator, options.cached, maker.change
     )
 
 
-def _deployment(name: str, engine: Engine) -> Callable[[type[Any]], Deployment]:
+def engine_deployment(name: str, engine: Engine) -> Callable[[type[Any]], Deployment]:
     """How replicas of an engine's service run."""
     return ray_serve.deployment(
         name=name,

@@ -129,7 +129,7 @@ class TranslationService:
         if known is not None:
             return Translation(CaptionStatus.TRANSLATED, known, self._label, cached=True)
         try:
-            text = await self._generated(_utterance(request, source))
+            text = await self._generated(utterance(request, source))
         except Unanswerable as error:
             return self._untranslated(str(error))
         if not text:
@@ -174,7 +174,8 @@ class TranslationService:
         return Translation(CaptionStatus.UNTRANSLATED, None, self._label, reason=reason)
 
 
-def _utterance(request: TranslationRequest, source: str) -> Utterance:
+def utterance(request: TranslationRequest, source: str) -> Utterance:
+    """What an engine is asked for a request, whose source language is known."""
     return Utterance(
         text=request.text,
         source=source,

@@ -162,7 +162,7 @@ class Wedging:
 
 
 async def test_a_replica_whose_engine_says_nothing_is_replaced(ray_cluster: str) -> None:
-    deployment = app._deployment("TranslationService", Firefox(cpus=0.1))
+    deployment = app.engine_deployment("TranslationService", Firefox(cpus=0.1))
     application = deployment(TranslationService).bind(Wedging, 0)
     handle = ray_serve.run(application, name="wedging", route_prefix=None)
 

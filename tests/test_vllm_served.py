@@ -66,7 +66,7 @@ class Watched(TranslationService):
 def vllm(ray_cluster: str) -> Iterator[DeploymentHandle]:
     engine = Vllm(model=str(folder()), arguments=ARGUMENTS, gpus=0)
     # As `build_translation` puts it together, with the look added.
-    application = app._deployment("TranslationService", engine)(Watched).bind(Maker(engine).translator, 10_000)
+    application = app.engine_deployment("TranslationService", engine)(Watched).bind(Maker(engine).translator, 10_000)
     yield ray_serve.run(application, name=TRANSLATION_APP, route_prefix=None)
     ray_serve.delete(TRANSLATION_APP)
 

@@ -13,7 +13,7 @@ from ray import serve as ray_serve
 
 from operators.errors import Unavailable
 from operators.models import TRANSLATION_APP, Firefox
-from serve.app import _deployment  # pyright: ignore[reportPrivateUsage] - as production runs it, but for the engine
+from serve.app import engine_deployment
 from serve.engines.engine import Answer, Generation, Utterance
 from serve.translation import TranslationService
 
@@ -78,7 +78,7 @@ class Service:
         self._spec = Firefox(replicas=replicas, cpus=0.1)
 
     def __enter__(self) -> Service:
-        application = _deployment("TranslationService", self._spec)(TranslationService).bind(self._engine, 10_000)
+        application = engine_deployment("TranslationService", self._spec)(TranslationService).bind(self._engine, 10_000)
         ray_serve.run(application, name=APP, route_prefix=None)
         return self
 
