@@ -23,7 +23,7 @@ pytestmark = [needs_ami, needs_vllm]
 BLOCK = 32
 """Tokens that are kept together: as few as vLLM takes on the CPU."""
 TARGETS = ("pt", "de")
-SENTENCES = 20
+SENTENCES = 12
 
 
 def requests() -> Iterator[TranslationRequest]:
