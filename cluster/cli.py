@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from cluster.commands import config, dead, demo, doctor, importing, lanes, meetings, models, replay, up
+from cluster.commands import bench, config, dead, demo, doctor, importing, lanes, meetings, models, replay, up
 from cluster.commands.terminal import console, results
 from operators.errors import ParleyError
 
@@ -29,6 +29,7 @@ app.add_typer(lanes.app, rich_help_panel=RUN, name="lanes")
 app.add_typer(models.app, rich_help_panel=RUN, name="models")
 app.command(rich_help_panel=USE, epilog=replay.EXAMPLES)(replay.replay)
 app.command(rich_help_panel=CHECK, epilog=doctor.EXAMPLES)(doctor.doctor)
+app.add_typer(bench.app, rich_help_panel=CHECK, name="bench")
 app.add_typer(dead.app, rich_help_panel=CHECK, name="dead")
 
 

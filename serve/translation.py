@@ -112,14 +112,13 @@ class TranslationService:
         return await self._translated(request, source)
 
     async def _translated(self, request: TranslationRequest, source: str) -> Translation:
-        utterance = _utterance(request, source)
         # What a meeting asks of all its translations is a part of the question.
         key = (source, request.language, request.text, request.glossary, request.terms, request.style)
         known = self._short.get(key)
         if known is not None:
             return Translation(CaptionStatus.TRANSLATED, known, self._label, cached=True)
         try:
-            answer = await self._asking.ask(utterance)
+            answer = await self._asking.ask(utterance(request, source))
         except Unanswerable as error:
             return self._untranslated(str(error))
         short = len(request.text.split()) <= _SHORT_WORDS and len(request.text) <= _SHORT_CHARACTERS
@@ -142,7 +141,8 @@ class TranslationService:
         return Translation(CaptionStatus.UNTRANSLATED, None, self._label, reason=reason)
 
 
-def _utterance(request: TranslationRequest, source: str) -> Utterance:
+def utterance(request: TranslationRequest, source: str) -> Utterance:
+    """What an engine is asked for a request, whose source language is known."""
     return Utterance(
         text=request.text,
         source=source,

@@ -18,9 +18,10 @@ from cluster.cli import app
 from cluster.ports import free_port
 from tests.parley_up import ROOT, parley
 
-COMMANDS = ("demo", "up", "import", "meetings", "config", "lanes", "models", "replay", "doctor", "dead")
+COMMANDS = ("demo", "up", "import", "meetings", "config", "lanes", "models", "replay", "doctor", "bench", "dead")
 MEETINGS = ("list", "show", "export", "end")
 DEAD = ("list", "show", "retry")
+BENCH = ("models",)
 SCRIPT = Path(sys.executable).parent / "parley"
 NOBODY = "01890000-0000-7000-8000-000000000000"
 
@@ -48,20 +49,26 @@ def test_help_shows_the_commands_in_groups() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", [*COMMANDS, *(f"meetings {name}" for name in MEETINGS), *(f"dead {name}" for name in DEAD)]
+    "name",
+    [
+        *COMMANDS,
+        *(f"meetings {name}" for name in MEETINGS),
+        *(f"dead {name}" for name in DEAD),
+        *(f"bench {name}" for name in BENCH),
+    ],
 )
 def test_every_command_says_what_it_does_with_examples(name: str) -> None:
     done = parley(*name.split(), "--help")
     assert done.returncode == 0
     assert f"Usage: parley {name}" in done.stdout
-    if name not in ("meetings", "dead"):
+    if name not in ("meetings", "dead", "bench"):
         assert "Examples:" in done.stdout
         assert f"• parley {name}" in done.stdout or f"parley {name}\n" in done.stdout
 
 
 def test_every_option_is_described() -> None:
     command = get_command(app)
-    groups = [command.commands[name].commands.values() for name in ("meetings", "dead")]  # type: ignore[attr-defined]
+    groups = [command.commands[name].commands.values() for name in ("meetings", "dead", "bench")]  # type: ignore[attr-defined]
     commands = [*command.commands.values(), *(each for group in groups for each in group)]  # type: ignore[attr-defined]
     missing = [f"{each.name} {parameter.name}" for each in commands for parameter in each.params if not parameter.help]
     assert missing == []

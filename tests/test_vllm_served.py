@@ -19,9 +19,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from flows.translator import TranslationApplication
 from operators.models import Vllm
 from operators.translation import CaptionStatus, Translation, TranslationRequest
-from serve import app
-from serve.app import TRANSLATION_APP
+from serve.app import GRACE_S, IDLE_S, TRANSLATION_APP
 from serve.engines.making import Maker
+from serve.replicas import deployment
 from serve.translation import TranslationService
 from storage.log import Log
 from storage.meetings import Meetings
@@ -66,7 +66,9 @@ class Watched(TranslationService):
 def vllm(ray_cluster: str) -> Iterator[DeploymentHandle]:
     engine = Vllm(model=str(folder()), arguments=ARGUMENTS, gpus=0)
     # As `build_translation` puts it together, with the look added.
-    application = app._deployment("TranslationService", engine)(Watched).bind(Maker(engine).translator, 10_000)
+    application = deployment("TranslationService", engine, IDLE_S, GRACE_S)(Watched).bind(
+        Maker(engine).translator, 10_000
+    )
     yield ray_serve.run(application, name=TRANSLATION_APP, route_prefix=None)
     ray_serve.delete(TRANSLATION_APP)
 

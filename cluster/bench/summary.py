@@ -1,0 +1,110 @@
+"""What measurements come to: quantiles, medians over rounds, and the largest load that keeps a bound."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One measurement of one layer.
+
+    Attributes:
+        seconds: from the first sentence to the last answer.
+        latencies: seconds of each sentence that was answered.
+        errors: sentences that were not.
+        tokens: of all answers, as the engine counted them; 0 where it doesn't count.
+        firsts: seconds to the first token of each answer, at the engine.
+    """
+
+    seconds: float
+    latencies: tuple[float, ...]
+    errors: int
+    tokens: int = 0
+    firsts: tuple[float, ...] = ()
+
+    @property
+    def sentences_a_second(self) -> float:
+        """Of those that were answered."""
+        return len(self.latencies) / self.seconds
+
+    @property
+    def tokens_a_second(self) -> float:
+        """Of answers."""
+        return self.tokens / self.seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """A layer's rounds with so many sentences in flight. Rates are medians over them, quantiles are of all sentences."""
+
+    layer: str
+    in_flight: int
+    answered: int
+    errors: int
+    sentences_a_second: float
+    tokens_a_second: float
+    first_p50: float | None
+    p50: float | None
+    p95: float | None
+    p99: float | None
+    ratio: float | None
+
+
+def summarize(layer: str, in_flight: int, rounds: Sequence[Round], bare: Sequence[Round]) -> Summary:
+    """Sum a layer up.
+
+    Args:
+        rounds: its own, at least one.
+        bare: the bare engine's rounds, each measured beside the layer's round of the same place. The ratio is the median of
+            the rounds' ratios, of tokens a second where the engine counts them, and of sentences a second where not.
+    """
+    latencies = [each for one in rounds for each in one.latencies]
+    firsts = [each for one in rounds for each in one.firsts]
+    return Summary(
+        layer,
+        in_flight,
+        answered=len(latencies),
+        errors=sum(one.errors for one in rounds),
+        sentences_a_second=statistics.median(one.sentences_a_second for one in rounds),
+        tokens_a_second=statistics.median(one.tokens_a_second for one in rounds),
+        first_p50=quantile(firsts, 0.5),
+        p50=quantile(latencies, 0.5),
+        p95=quantile(latencies, 0.95),
+        p99=quantile(latencies, 0.99),
+        ratio=_ratio(rounds, bare),
+    )
+
+
+def quantile(values: Sequence[float], share: float) -> float | None:
+    """The least of the values that so large a share of them does not exceed; None of none."""
+    if not values:
+        return None
+    return sorted(values)[max(0, math.ceil(share * len(values)) - 1)]
+
+
+async def largest(holds: Callable[[int], Awaitable[bool]], most: int) -> int:
+    """The largest number up to `most` that holds, where all below one that holds do: doubled first, then halved between."""
+    good, bad = 0, most + 1
+    probe = 1
+    while good + 1 < bad:
+        if await holds(probe):
+            good = probe
+        else:
+            bad = probe
+        probe = min(2 * good, most) if bad == most + 1 else (good + bad) // 2
+    return good
+
+
+def _ratio(rounds: Sequence[Round], bare: Sequence[Round]) -> float | None:
+    rates = [
+        (one.tokens_a_second, other.tokens_a_second)
+        if one.tokens and other.tokens
+        else (one.sentences_a_second, other.sentences_a_second)
+        for one, other in zip(rounds, bare, strict=True)
+    ]
+    ratios = [rate / other for rate, other in rates if other]
+    return statistics.median(ratios) if ratios else None
