@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import text
 
-from cluster.bench.load import BASE, CONFIG, lengths, meeting
+from cluster.bench.load import BASE, CONFIG, asked_once, lengths, meeting
 from cluster.bench.summary import Round
 from flows.lane import Lane, LaneOptions
 from flows.translator import TranslationApplication
@@ -38,16 +38,17 @@ _FINAL = text(
 
 
 async def captions(urls: StoreUrls, application: str, sentences: int, in_flight: int) -> Round:
-    """Feed meetings with so many sentences, and wait until each has its caption.
+    """Have a lane work off meetings with so many sentences, until each has its caption.
 
-    A sentence's time runs from when the lane asks for it until its caption is seen in Postgres.
+    The time begins with the lane's first question, as that of the other layers does; a sentence's runs from when the lane
+    asks for it until its caption is seen in Postgres.
     """
     asked: dict[str, float] = {}
     translate = TranslationApplication(application).translate
 
     async def timed(request: TranslationRequest) -> Translation:
         asked.setdefault(f"{request.meeting_id}/{request.sentence_id}", time.monotonic())
-        return await translate(request)
+        return await translate(asked_once(request))
 
     engine = async_engine(urls.postgres)
     options = LaneOptions(
@@ -58,17 +59,16 @@ async def captions(urls: StoreUrls, application: str, sentences: int, in_flight:
             await ensure_lane(connection, LANE, "batch")
         async with async_redis(urls.redis) as redis:
             meetings = Meetings(engine, Log(redis))
+            ids: list[Any] = []
+            for length in lengths(sentences):
+                record, _ = await meetings.open(
+                    "default", external_id=None, title="bench", clock=Clock.RECORDED, config=CONFIG, at=BASE
+                )
+                await meetings.append("default", record.id, meeting(length))
+                ids.append(record.id)
             with _running(Lane(options, timed)) as died:
-                began = time.monotonic()
-                ids: list[Any] = []
-                for length in lengths(sentences):
-                    record, _ = await meetings.open(
-                        "default", external_id=None, title="bench", clock=Clock.RECORDED, config=CONFIG, at=BASE
-                    )
-                    await meetings.append("default", record.id, meeting(length))
-                    ids.append(record.id)
                 seen: dict[str, float] = {}
-                last = began
+                last = time.monotonic()
                 while len(seen) < sentences and time.monotonic() - last < SILENCE and not died:
                     await asyncio.sleep(LOOK)
                     async with engine.connect() as connection:
@@ -80,7 +80,8 @@ async def captions(urls: StoreUrls, application: str, sentences: int, in_flight:
     finally:
         await engine.dispose()
     latencies = tuple(at - asked[key] for key, at in seen.items() if key in asked)
-    return Round(last - began, latencies, sentences - len(latencies))
+    began = min(asked.values(), default=last)
+    return Round(max(last - began, LOOK), latencies, sentences - len(latencies))
 
 
 @contextmanager

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
 from uuid import uuid4
 
 from cluster.bench.summary import Round
 from operators import context, dedup, sentences
 from operators.errors import ParleyError
-from operators.model import Chunk, Clock, Ended, Entry, MeetingConfig, Started
+from operators.model import Chunk, Clock, Ended, Entry, MeetingConfig, Started, Term
 from operators.translation import TranslationRequest
 from storage.log import NewEvent
 
@@ -21,9 +22,27 @@ EVERY = 4.0
 """Seconds from one sentence of a meeting to the next."""
 LENGTH = 15
 """Sentences of a meeting: a minute's."""
-CONFIG = MeetingConfig(source_language="en", target_languages=("pt",))
+_TERMS = (
+    ("backlog", "lista de pendências"),
+    ("board", "conselho"),
+    ("deadline", "prazo"),
+    ("invoice", "fatura"),
+    ("milestone", "marco"),
+    ("road map", "roteiro"),
+    ("stakeholder", "parte interessada"),
+)
+CONFIG = MeetingConfig(
+    source_language="en",
+    target_languages=("pt",),
+    context_sentences=2,
+    context_of_speaker=1,
+    glossary=tuple(Term(term=term, translations={"pt": translation}) for term, translation in _TERMS),
+    style="plain words",
+)
+"""So that a prompt has 300 tokens or so, of which 200 are the same for all."""
 
 Ask = Callable[[TranslationRequest], Awaitable[object]]
+"""Asks a translation service, or an engine."""
 
 
 def meeting(length: int) -> list[NewEvent]:
@@ -35,7 +54,15 @@ def meeting(length: int) -> list[NewEvent]:
 
 def requests(count: int) -> list[TranslationRequest]:
     """What lanes would ask for such meetings: by the same operators, with the same context."""
-    return list(islice(_requests(count), count))
+    return [asked_once(request) for request in islice(_requests(count), count)]
+
+
+def asked_once(request: TranslationRequest) -> TranslationRequest:
+    """The same, as it is asked where an answer counts whatever is in it: drafts are never asked for once more.
+
+    How often a model is asked again says something of the model, and nothing of the path to it.
+    """
+    return replace(request, draft=True)
 
 
 def lengths(count: int) -> list[int]:
