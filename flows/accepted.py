@@ -41,10 +41,10 @@ class Accepted:
         with self._lock:
             asked = self._told(request)
         answer = await self._translate(asked)
-        shown = answer.status is CaptionStatus.TRANSLATED and not answer.doubts
-        if shown and answer.text is not None and not request.draft:
+        if not request.draft:
+            shown = answer.status is CaptionStatus.TRANSLATED and not answer.doubts
             with self._lock:
-                self._remember(request, answer.text)
+                self._remember(request, answer.text if shown else None)
         return answer
 
     def _told(self, request: TranslationRequest) -> TranslationRequest:
@@ -66,11 +66,15 @@ class Accepted:
         self._shown.move_to_end(key)
         return self._shown[key]
 
-    def _remember(self, request: TranslationRequest, translation: str) -> None:
+    def _remember(self, request: TranslationRequest, translation: str | None) -> None:
+        """Note what is shown now. Where that is nothing to go on with, neither is what was shown before."""
         known = self._get(request, request.sentence_id)
         if known is not None and known.revision > request.revision:
             return
         key = (request.meeting_id, request.language, request.sentence_id)
+        if translation is None:
+            self._shown.pop(key, None)
+            return
         self._shown[key] = _Shown(request.revision, request.text, translation)
         if len(self._shown) > REMEMBERED:
             self._shown.popitem(last=False)

@@ -71,6 +71,8 @@ def step(state: State, update: Update, sentences: Sentences) -> tuple[State, tup
             sentence.speaker,
             held[: bisect_left(held, _held(sentence))],
             config,
+            # Before these some are missing: they are held for their speakers' sake.
+            whole_from=max(len(held) - config.context_sentences - SLACK, 0),
         )
         for sentence in sentences.settled
         for language in config.target_languages
@@ -101,7 +103,7 @@ def _needed(window: Sequence[Held], config: MeetingConfig) -> tuple[Held, ...]:
 
 
 def complete(
-    request: TranslationRequest, speaker: str, before: Sequence[Held], config: MeetingConfig
+    request: TranslationRequest, speaker: str, before: Sequence[Held], config: MeetingConfig, whole_from: int = 0
 ) -> TranslationRequest:
     """Add to a request what the meeting's config has go along with it.
 
@@ -110,8 +112,9 @@ def complete(
         speaker: of its sentence.
         before: the sentences before it, in reading order: at least those it is to take along.
         config: the meeting's.
+        whole_from: the place in `before` from which on none is missing: what lies further back was not said just before.
     """
-    recent = before[max(len(before) - config.context_sentences, 0) :]
+    recent = before[max(len(before) - config.context_sentences, whole_from) :]
     own = [one for one in before if one.speaker == speaker]
     own = own[max(len(own) - config.context_of_speaker, 0) :]
     return replace(

@@ -6,6 +6,7 @@ Times of arrival are whole milliseconds since the Unix epoch. Times of speech ar
 from __future__ import annotations
 
 import math
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -97,6 +98,10 @@ class Chunk(Model):
         return end
 
 
+MAX_GLOSSARY = 64_000
+"""Characters of a glossary: it is part of the state that is written at each commit of its meeting."""
+
+
 class Term(Model):
     """An entry of a meeting's glossary.
 
@@ -105,7 +110,9 @@ class Term(Model):
     """
 
     term: Annotated[str, Field(max_length=MAX_NAME), AfterValidator(_present)]
-    translations: dict[Language, Annotated[str, Field(max_length=MAX_NAME), AfterValidator(_present)]] = {}
+    translations: Annotated[
+        dict[Language, Annotated[str, Field(max_length=MAX_NAME), AfterValidator(_present)]], Field(max_length=50)
+    ] = {}
     keep: bool = False
     case: bool = False
     """Whether it is meant only as it is written: `IT`, not `it`."""
@@ -116,7 +123,7 @@ class Term(Model):
 
     def key(self) -> tuple[str, bool]:
         """What tells it from other terms: how it reads, without case where that doesn't count, and whether it does."""
-        words = " ".join(self.term.split())
+        words = unicodedata.normalize("NFD", " ".join(self.term.split()))
         return (words if self.case else words.casefold()), self.case
 
 
@@ -126,11 +133,13 @@ def _each_once(glossary: tuple[Term, ...]) -> tuple[Term, ...]:
         before = known.setdefault(one.key(), number)
         if before != number:
             raise ValueError(f"must not hold a term twice: number {number} is number {before} again")
+    size = sum(len(one.term) + sum(map(len, one.translations.values())) for one in glossary)
+    if size > MAX_GLOSSARY:
+        raise ValueError(f"must have no more than {MAX_GLOSSARY} characters in all; it has {size}")
     return glossary
 
 
 Glossary = Annotated[tuple[Term, ...], Field(max_length=500), AfterValidator(_each_once)]
-"""It is part of the state that is written at each commit of the meeting, so it is bounded."""
 Style = Annotated[str, Field(max_length=MAX_NAME), AfterValidator(_storable)]
 
 

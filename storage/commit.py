@@ -8,9 +8,10 @@ from datetime import UTC, datetime
 from typing import Any, TypeGuard
 from uuid import UUID
 
+import structlog
 from sqlalchemy import Connection, text
 
-from operators.errors import Fenced
+from operators.errors import Fenced, Invalid
 from operators.model import Sentence
 from operators.models import describe
 from storage.captions import owe_new_languages, write_answers, write_requests
@@ -18,6 +19,8 @@ from storage.changes import Answer, DeadLetter, MeetingChange
 from storage.configs import current
 from storage.locked import LockedMeetings, json_rows
 from storage.records import Event
+
+log = structlog.get_logger(__name__)
 
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -77,8 +80,9 @@ def commit(
     models = _models(connection) if any(change.generation is not None for change in changes) else {}
     for change in changes:
         for status in change.statuses if change.ended_at is None else change.statuses[:-1]:
-            told = status | models if status["status"] == "live" else status
-            locked.event(change.meeting_id, "status", told)
+            locked.event(change.meeting_id, "status", status)
+        if models and change.generation is not None and change.ended_at is None:
+            locked.tell(change.meeting_id, **models)
         for name, by in change.counters.items():
             locked.count(change.meeting_id, name, by)
         # One that goes on does not stay timed out: only its counters know that it was.
@@ -111,7 +115,12 @@ def commit(
 
 def _models(connection: Connection) -> dict[str, str]:
     """What a meeting that begins tells of the models, where a configuration says so."""
-    version = current(connection)
+    try:
+        version = current(connection)
+    except Invalid as error:
+        # A newer release wrote it. What is said goes on all the same.
+        log.warning("the models' configuration can't be read", field=error.field)
+        return {}
     return {} if version is None else {"models": describe(version.config)}
 
 

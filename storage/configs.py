@@ -16,6 +16,7 @@ from operators.errors import Invalid, Refused, Unknown
 from operators.models import ModelsConfig, describe, parse_models
 from storage.database import sync_engine
 from storage.locked import LockedMeetings
+from storage.records import OPEN_STATUSES
 
 Origin = Literal["settings", "request", "rollback"]
 LOOK = 0.25
@@ -81,16 +82,17 @@ def save(
     )
     saved = current(connection)
     assert saved is not None  # noqa: S101 - for the type checker
-    _tell_meetings(connection, config)
+    if before is None or describe(config) != describe(before.config):
+        _tell_meetings(connection, config)
     return saved
 
 
 def _tell_meetings(connection: Connection, config: ModelsConfig) -> None:
     """A live event for each meeting that goes on: who follows it is told what translates from now on."""
-    going_on = text("select id from meetings where status = any(:statuses)")
-    ids = [str(each) for each in connection.execute(going_on, {"statuses": ["live", "paused"]}).scalars()]
+    open_ones = text("select id from meetings where status = any(:statuses)")
+    ids = [str(each) for each in connection.execute(open_ones, {"statuses": list(OPEN_STATUSES)}).scalars()]
     locked = LockedMeetings(connection, ids)
-    for meeting_id in ids:
+    for meeting_id in locked.going_on():
         locked.tell(meeting_id, models=describe(config))
     locked.close()
 

@@ -52,6 +52,10 @@ class LockedMeetings:
         self._changed: set[str] = set()
         self._events: list[Event] = []
 
+    def going_on(self) -> list[str]:
+        """Those that have begun and aren't over, now that nobody else can change that."""
+        return [meeting_id for meeting_id, status in self._status.items() if status in ("live", "paused")]
+
     def check_owner(self, meeting_id: str, lane_id: str) -> None:
         """Only the lane that a meeting is on may say how it goes on.
 

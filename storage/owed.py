@@ -28,17 +28,16 @@ _OWED = text(
     " order by c.turn, c.due_at limit :limit"
 )
 _BEFORE = text(
-    # Reading order: by start, then by the numbers that an id is made of.
-    "select s.start, s.numbers[1] as n, s.numbers[2] as k, s.speaker, s.text, c.text as shown from (select *,"
-    " row_number() over (order by start desc, numbers desc) as age,"
-    " row_number() over (partition by speaker order by start desc, numbers desc) as own"
-    " from (select *, string_to_array(id, '.')::bigint[] as numbers from sentences"
-    " where meeting_id = :meeting_id and not retracted) one"
-    " where (start, numbers) < (:start, string_to_array(:id, '.')::bigint[])) s"
-    " left join captions c on c.meeting_id = s.meeting_id and c.sentence_id = s.id and c.revision = s.revision"
-    " and c.language = :language and c.status = 'translated' and c.doubts = '{}'"
-    " where s.age <= :recent or (s.speaker = :speaker and s.own <= :of_speaker)"
-    " order by s.start, s.numbers"
+    # Reading order: by start, then by the numbers that an id is made of. The union leaves out what both parts have.
+    "with before as (select *, string_to_array(id, '.')::bigint[] as numbers from sentences"
+    " where meeting_id = :meeting_id and not retracted and start <= :start"
+    " and (start, string_to_array(id, '.')::bigint[]) < (:start, string_to_array(:id, '.')::bigint[])),"
+    " wanted as ((select * from before order by start desc, numbers desc limit :recent)"
+    " union (select * from before where speaker = :speaker order by start desc, numbers desc limit :of_speaker))"
+    " select w.start, w.numbers[1] as n, w.numbers[2] as k, w.speaker, w.text, c.text as shown from wanted w"
+    " left join captions c on c.team_id = w.team_id and c.meeting_id = w.meeting_id and c.sentence_id = w.id"
+    " and c.revision = w.revision and c.language = :language and c.status = 'translated' and c.doubts = '{}'"
+    " order by w.start, w.numbers"
 )
 
 

@@ -96,6 +96,16 @@ async def test_a_revision_goes_on_from_the_one_before() -> None:
     assert await quoted(service, accepted, after(text="Yes, yes.")) == "Sim, sim."
 
 
+async def test_a_revision_does_not_go_on_from_one_that_is_shown_no_more() -> None:
+    service = Service()
+    accepted = Accepted(service)
+    await accepted(ASKED)
+    service.answer = replace(service.answer, doubts=("number: 2",))
+    await accepted(replace(ASKED, revision=2, text="Yes, 2."))
+    await accepted(replace(ASKED, revision=3, text="Yes, 3."))
+    assert [request.previous for request in service.asked] == [None, "Sim.", None]
+
+
 async def test_it_remembers_what_was_used_last(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(accepted, "REMEMBERED", 2)
     service = Service()

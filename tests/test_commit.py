@@ -46,7 +46,7 @@ class Lane:
         self.asked = TranslationRequest("default", meeting, "1.0", 1, "pt", "en", "One.")
         change.requests = {("1.0", "pt"): self.asked}
         self.began = told(self.commit(change))
-        assert [kind for kind, _ in self.began] == ["status"]
+        assert {kind for kind, _ in self.began} == {"status"}
 
     def change(self, **counted: int) -> MeetingChange:
         self.n += 1
@@ -64,12 +64,17 @@ async def test_who_follows_is_told_what_translates_at_the_beginning_and_when_tha
     meeting = await stage.begin()
     with stage.engine.begin() as connection:
         save(connection, firefox, "settings")
-    assert Lane(stage, meeting).began == [("status", {"status": "live", "models": "translating with Firefox's models"})]
+    told_live = {"status": "live", "models": "translating with Firefox's models"}
+    assert Lane(stage, meeting).began == [("status", {"status": "live"}), ("status", told_live)]
+    paused = await stage.begin()
+    stage.turn(paused, "paused")
+    assert Lane(stage, paused).began == [("status", told_live | {"status": "paused"})]
     stage.turn(meeting, "paused")
     over = await stage.begin()
     Lane(stage, over)
     stage.turn(over, "ended")
     with stage.engine.begin() as connection:
+        save(connection, firefox, "request", "nothing that any meeting sees")
         save(connection, ModelsConfig(), "request")
     query = "select seq, payload from outbox where meeting_id = :id order by seq desc limit 1"
     assert rows(stage.engine, query, id=UUID(meeting)) == [
@@ -79,6 +84,15 @@ async def test_who_follows_is_told_what_translates_at_the_beginning_and_when_tha
         )
     ]
     assert "models" not in rows(stage.engine, query, id=UUID(over))[0][1]
+
+
+async def test_a_configuration_of_a_newer_release_stops_no_meeting(stage: Stage) -> None:
+    with stage.engine.begin() as connection:
+        connection.exec_driver_sql(
+            "insert into model_configs (version, config, origin, note)"
+            """ values (1, '{"engines": {"x": {"kind": "newer"}}}', 'request', '')"""
+        )
+    assert Lane(stage, await stage.begin()).began == [("status", {"status": "live"})]
 
 
 async def test_a_meeting_that_goes_on_does_not_move_without_its_state(stage: Stage) -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
@@ -134,6 +136,20 @@ def test_a_request_takes_along_what_it_would_of_all_that_was_said(speakers: list
         wanted = {*said[max(len(said) - recent, 0) :], *mine[max(len(mine) - own, 0) :]}
         assert [one.text for one in request.context] == [one.text for one in said if one in wanted]
         said.append(now)
+
+
+def test_a_late_revision_takes_nothing_along_that_was_said_long_before() -> None:
+    config = CONFIG.model_copy(update={"context_of_speaker": 2})
+    state, _ = step(State(), Update("t", "m", 0, 1, 0, config=config), Sentences())
+    said = [sentence(n, f"{n}.", speaker="Bob" if n < 12 else "Ann") for n in range(42)]
+    for one in said:
+        state, _ = step(state, Update("t", "m", one.start, 1, 0), out(one))
+    late = replace(said[42 - 20], revision=2, text="What I said.")
+    _, (request, _) = step(state, Update("t", "m", 43, 1, 0), out(late))
+    assert {one.speaker for one in request.context} <= {"Ann"}
+    newer = replace(said[42 - 3], revision=2, text="What I said.")
+    _, (request, _) = step(state, Update("t", "m", 43, 1, 0), out(newer))
+    assert [one.text for one in request.context] == ["37.", "38."]
 
 
 def test_terms_and_style_go_along() -> None:

@@ -112,6 +112,10 @@ def test_an_unknown_kind_is_refused() -> None:
     [
         {"target_languages": ["pt", "PT"]},
         {"context_sentences": 21},
+        {"glossary": [{"term": str(n)} for n in range(501)]},
+        {"glossary": [{"term": str(n), "translations": {"pt": "x" * 200}} for n in range(400)]},
+        {"glossary": [{"term": "t", "translations": {f"x-a{n}": "x" for n in range(51)}}]},
+        {"glossary": [{"term": "caf\u00e9"}, {"term": "cafe\u0301"}]},
         {"context_sentences": -1},
         {"source_language": "?"},
     ],
