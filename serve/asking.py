@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -23,7 +24,9 @@ from serve.engines.engine import (
 
 _ABSURD = 10
 """How many times as long as the source an answer is nonsense. Every language pair stays far below."""
-_LENIENT = 40
+_SECOND_S = 2.0
+"""Seconds that a translation in doubt may get better in: whoever asked waits for it."""
+_LENIENT = 80
 """Characters that any answer may have: a short word may well become a long phrase."""
 
 SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0]
@@ -116,9 +119,10 @@ class Asking:
 
     async def _repaired(self, engine: Corrects, first: Attempt, utterance: Utterance) -> Attempt:
         try:
-            second = await self._attempt(engine.again(utterance, first.rejected), utterance)
-        except Unanswerable:
-            # Both together were too much for the model.
+            async with asyncio.timeout(_SECOND_S if first.refused is None else None):
+                second = await self._attempt(engine.again(utterance, first.rejected), utterance)
+        except (Unanswerable, TimeoutError):
+            # Both together were too much for the model, or a translation was there that nobody should wait longer for.
             second = first
         except Unavailable:
             # What is there already is better than to have all of it asked again later.

@@ -34,7 +34,7 @@ _WRONG: dict[Flaw, str] = {
     "endless": "it does not come to an end",
     "empty": "it is empty",
 }
-_TOKEN = re.compile(r"<(?=[^<>\s]+>)|\[(?=/?INST\])")
+_TOKEN = re.compile(r"<(?=[^<>\s]+>)|\[(?=/?[A-Z_]+\])")
 """How the marks begin by which chat templates tell who speaks (`<|im_end|>`): some tokenizers read them out of any text."""
 
 _TOKENS_AT_LEAST = 64
@@ -75,9 +75,12 @@ def repair_prompt(utterance: Utterance, rejected: Rejected) -> Prompt:
         wrong = f"That can't be used: {_WRONG[rejected.flaw].format(target=language_name(utterance.target))}."
     else:
         missing = "\n".join(line for each in rejected.missing for line in _quoted(SHOWN, each))
-        wrong = f"That lacks what a right translation has. It must hold each of these as it is written here:\n{missing}"
+        wrong = (
+            "That lacks what a right translation has. It must hold each of these, in whatever form the sentence needs:\n"
+            f"{missing}"
+        )
     # Chat templates want a word from each side in turn.
-    answer = rejected.text[: _REJECTED + 2 * len(utterance.text)].strip() or "…"
+    answer = _TOKEN.sub(_apart, rejected.text[: _REJECTED + 2 * len(utterance.text)].strip()) or "…"
     user = f"{wrong}\nAnswer with the whole translation of the last utterance, and with nothing else."
     return replace(prompt, messages=(*prompt.messages, Message("assistant", answer), Message("user", user)))
 

@@ -15,15 +15,16 @@ from operators.models import parse_engine
 from operators.translation import CaptionStatus, Translation, TranslationRequest, Wanted
 from serve.asking import SECONDS, Asking
 from serve.engines.engine import TranslationEngine, Unanswerable, Utterance
-from serve.languages import LanguageDetector, base, contradicts, written
+from serve.languages import WRITTEN_TOGETHER, LanguageDetector, base, contradicts, written
 from serve.liveness import Liveness
 
 _SHORT_WORDS = 4
 _SHORT_CHARACTERS = 40
-"""What an utterance has at most that is translated the same whatever was said before it."""
+_SHORT_TOGETHER = 8
+"""What an utterance has at most that is translated the same whatever was said before it; the last in scripts without spaces."""
 
-Key = tuple[str, str, str, tuple[Wanted, ...], tuple[Wanted, ...], str]
-"""Of an answer: source language, target language, text, glossary, terms, style."""
+Key = tuple[str, str, str, str, tuple[Wanted, ...], tuple[Wanted, ...], str]
+"""Of an answer: team, source language, target language, text, glossary, terms, style."""
 
 
 class TranslationService:
@@ -113,18 +114,20 @@ class TranslationService:
 
     async def _translated(self, request: TranslationRequest, source: str) -> Translation:
         # What a meeting asks of all its translations is a part of the question.
-        key = (source, request.language, request.text, request.glossary, request.terms, request.style)
+        asked = (request.text, request.glossary, request.terms, request.style)
+        key = (request.team_id, source, request.language, *asked)
         known = self._short.get(key)
         if known is not None:
             return Translation(CaptionStatus.TRANSLATED, known, self._label, cached=True)
+        # The engine may become another one while it works on this.
+        label = self._label
         try:
             answer = await self._asking.ask(utterance(request, source))
         except Unanswerable as error:
-            return self._untranslated(str(error))
-        short = len(request.text.split()) <= _SHORT_WORDS and len(request.text) <= _SHORT_CHARACTERS
-        if short and not answer.doubts:
+            return Translation(CaptionStatus.UNTRANSLATED, None, label, reason=str(error))
+        if not request.draft and not answer.doubts and label == self._label and _is_short(request.text, source):
             self._short.put(key, answer.text)
-        return Translation(CaptionStatus.TRANSLATED, answer.text, self._label, doubts=tuple(map(str, answer.doubts)))
+        return Translation(CaptionStatus.TRANSLATED, answer.text, label, doubts=tuple(map(str, answer.doubts)))
 
     @property
     def _label(self) -> str:
@@ -139,6 +142,12 @@ class TranslationService:
 
     def _untranslated(self, reason: str) -> Translation:
         return Translation(CaptionStatus.UNTRANSLATED, None, self._label, reason=reason)
+
+
+def _is_short(text: str, language: str) -> bool:
+    """Whether a text is translated the same whatever was said before it."""
+    most = _SHORT_TOGETHER if base(language) in WRITTEN_TOGETHER else _SHORT_CHARACTERS
+    return len(text.split()) <= _SHORT_WORDS and len(text) <= most
 
 
 def utterance(request: TranslationRequest, source: str) -> Utterance:

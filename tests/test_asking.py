@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from contextlib import suppress
 from dataclasses import replace
@@ -126,6 +127,19 @@ async def test_an_answer_that_runs_away_is_given_up_while_it_comes() -> None:
     with pytest.raises(Unanswerable):
         await of(engine).ask(ASKED)
     assert engine.given == 2
+
+
+async def test_a_translation_in_doubt_does_not_wait_long_for_a_better_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(asking, "_SECOND_S", 0.05)
+
+    class Slow(PromptedTranslator):
+        async def again(self, question: Utterance, rejected: Rejected) -> Answer:
+            await asyncio.sleep(20)
+            async for piece in super().again(question, rejected):
+                yield piece
+
+    best = await Asking(Slow(model(OTHER_WORD)), lambda: None).ask(ASKED)
+    assert (best.text, [str(doubt) for doubt in best.doubts]) == (OTHER_WORD, ["term: budget → orçamento"])
 
 
 async def test_drafts_are_asked_once() -> None:

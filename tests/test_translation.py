@@ -41,7 +41,7 @@ class Scripted:
         self.closed = False
 
     def supports(self, source: str, target: str) -> bool:
-        return source.startswith("en") and target.startswith("pt")
+        return source[:2] in ("en", "ja") and target.startswith("pt")
 
     async def generate(self, question: Utterance) -> Answer:
         self.asked.append(question)
@@ -170,6 +170,18 @@ def test_short_utterances_are_remembered_whatever_was_said_before(service: Deplo
     assert not ask(service, text="Good morning.", language="pt-PT").cached
     ask(service)
     assert not ask(service).cached
+
+
+def test_another_teams_a_drafts_and_a_whole_sentence_without_spaces_are_not_remembered(
+    service: DeploymentHandle, engine: Scripted
+) -> None:
+    ask(service, text="Good morning.", draft=True)
+    assert not ask(service, text="Good morning.").cached
+    assert not ask(service, text="Good morning.", team_id="another").cached
+    assert ask(service, text="Good morning.").cached
+    for text, cached in (("もう送ったと言っていたので確認してください。", False), ("おはよう。", True)):
+        ask(service, text=text, source_language="ja")
+        assert ask(service, text=text, source_language="ja").cached is cached
 
 
 def test_only_the_last_short_utterances_are_remembered(service: DeploymentHandle) -> None:

@@ -27,7 +27,7 @@ from storage.placement import ensure_lane
 LANE = "batch-1"
 DEADLINE = 120.0
 """Seconds a translation may take here: a slow one is measured, and not asked again."""
-LOOK = 0.02
+LOOK = 0.1
 """Seconds between two looks for new captions."""
 SILENCE = 300.0
 """Seconds without a new caption after which those that are missing are errors."""
