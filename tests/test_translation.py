@@ -41,7 +41,7 @@ class Scripted:
         self.closed = False
 
     def supports(self, source: str, target: str) -> bool:
-        return source[:2] in ("en", "ja") and target.startswith("pt")
+        return source[:2] in ("en", "zh") and target.startswith("pt")
 
     async def generate(self, question: Utterance) -> Answer:
         self.asked.append(question)
@@ -179,9 +179,9 @@ def test_another_teams_a_drafts_and_a_whole_sentence_without_spaces_are_not_reme
     assert not ask(service, text="Good morning.").cached
     assert not ask(service, text="Good morning.", team_id="another").cached
     assert ask(service, text="Good morning.").cached
-    for text, cached in (("もう送ったと言っていたので確認してください。", False), ("おはよう。", True)):
-        ask(service, text=text, source_language="ja")
-        assert ask(service, text=text, source_language="ja").cached is cached
+    for text, cached in (("他说已经发出去了，所以请大家再确认一下。", False), ("早上好。", True)):
+        ask(service, text=text, source_language="zh")
+        assert ask(service, text=text, source_language="zh").cached is cached
 
 
 def test_only_the_last_short_utterances_are_remembered(service: DeploymentHandle) -> None:
