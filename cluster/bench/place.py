@@ -56,5 +56,4 @@ def bench_place() -> Generator[StoreUrls]:
         )
         logging.getLogger("ray.serve").setLevel(logging.WARNING)
         ray_serve.start(http_options={"host": LOOPBACK, "port": free_port()}, logging_config=QUIET)
-        stack.callback(ray_serve.shutdown)
         yield urls
