@@ -24,7 +24,7 @@ from cluster.ports import LOOPBACK, is_free
 from cluster.roles import plan_models
 from cluster.settings import Settings
 from operators.errors import SetupFailed
-from operators.models import LlamaCpp, label
+from operators.models import Firefox, LlamaCpp, label
 from serve.engines.choice import choose, choose_insight, vllm_installed
 from serve.engines.mozilla import find_models
 from serve.gpus import Gpu, find_gpus
@@ -255,14 +255,19 @@ def engine(settings: Settings, gpus: Sequence[Gpu]) -> Finding:
         return Finding(
             "Translation", "missing", found, "captions stay untranslated: take `auto` with PARLEY_TRANSLATOR"
         )
-    if choice.engine not in ("firefox", "none"):
-        try:
-            plan_models(settings.model_copy(update={"insight": "none"}))
-        except SetupFailed as error:
-            return Finding("Translation", "problem", found, str(error), blocks=True)
-    if choice.engine == "firefox" and _version("fxtranslate") is None:
+    try:
+        config = plan_models(settings.model_copy(update={"insight": "none"})).config
+    except SetupFailed as error:
+        return Finding("Translation", "problem", found, str(error), blocks=True)
+    translator = config.engines[config.translation[0]]
+    found = f"{label(translator)}: {choice.reason}"
+    if isinstance(translator, Firefox) and _version("fxtranslate") is None:
         advice = "the package fxtranslate is not installed: `make setup` installs it"
         return Finding("Translation", "problem", found, advice, blocks=True)
+    if isinstance(translator, LlamaCpp) and (unfit := _unfit(file := Path(translator.model))):
+        # Unlike insight's it is loaded at the start, which fails without it.
+        advice = f"PARLEY_TRANSLATION_MODEL: {unfit}"
+        return Finding("Translation", "problem", found, advice, blocks=not file.is_file())
     return Finding("Translation", "ok", found)
 
 

@@ -6,6 +6,7 @@ The first row names the columns: `term`, then, as far as they are needed, `keep`
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -42,7 +43,8 @@ def parse_glossary(text: str, name: str) -> tuple[Term, ...]:
     Raises:
         Invalid: names the file, line and column, and the fix.
     """
-    rows = csv.reader(text.splitlines(keepends=True), strict=True)
+    # Lines end as CSV's do: str.splitlines cuts cells, too, at what else ends a line somewhere.
+    rows = csv.reader(io.StringIO(text, newline=""), strict=True)
     columns: list[str] = []
     lines: dict[tuple[str, bool], int] = {}
     terms: list[Term] = []
@@ -104,7 +106,7 @@ def _term(cells: Mapping[str, str], where: str) -> Term:
         flags[flag] = answer
     translations = {column: cell for column, cell in cells.items() if cell and column not in ("term", *_FLAGS)}
     try:
-        return Term(term=cells["term"], translations=translations, **flags)
+        return Term(term=cells.get("term", ""), translations=translations, **flags)
     except ValidationError as error:
         invalid = first_invalid(error)
         raise Invalid(f"{where}, column {invalid.field.removeprefix('translations.')}", invalid.fix) from None

@@ -143,8 +143,8 @@ Glossary = Annotated[tuple[Term, ...], Field(max_length=500), AfterValidator(_ea
 Style = Annotated[str, Field(max_length=MAX_NAME), AfterValidator(_storable)]
 
 
-class MeetingConfig(Model):
-    """What a meeting's stream is to be turned into. A change takes effect at the `config` entry that carries it."""
+class ConfigListed(Model):
+    """A meeting's config as it is listed: without the glossary, which may have hundreds of terms."""
 
     source_language: SourceLanguage = "auto"
     target_languages: tuple[Language, ...] = ()
@@ -152,7 +152,6 @@ class MeetingConfig(Model):
     """How many sentences before the one to translate go along as context, whoever said them."""
     context_of_speaker: int = Field(default=2, ge=0, le=20)
     """How many of the same speaker's go along, though others spoke in between."""
-    glossary: Glossary = ()
     style: Style = ""
     """How translations should sound, in words: `formal`, `plain words, for engineers`."""
     drafts: bool = True
@@ -164,6 +163,12 @@ class MeetingConfig(Model):
         if len(set(tags)) != len(tags):
             raise ValueError("must not name a language twice")
         return tags
+
+
+class MeetingConfig(ConfigListed):
+    """What a meeting's stream is to be turned into. A change takes effect at the `config` entry that carries it."""
+
+    glossary: Glossary = ()
 
 
 class Clock(StrEnum):

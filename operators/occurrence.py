@@ -2,7 +2,7 @@
 
 A word's edge is where a letter, digit or mark meets something else. An apostrophe or a hyphen is something else: "Ana's" holds
 "Ana", and "re-use" holds "use". Scripts without spaces have no edges, and Korean none after a word: its particles are written
-onto it.
+onto it. Katakana has them where it meets any other script: "コンテスト" doesn't hold "テスト", and "テストの" does.
 """
 
 from __future__ import annotations
@@ -16,6 +16,9 @@ from typing import NamedTuple
 from operators.boundaries import DENSE
 
 _EDGELESS = re.compile(f"[{DENSE}]")
+_KATAKANA = re.compile("[\u30a1-\u30fa\u30fd-\u30ff\u31f0-\u31ff\uff66-\uff9f]")
+_MARKS = "\u30fc\u3099\u309a"
+"""Of length and of sound: hiragana has them too."""
 _HANGUL = re.compile("[\u1100-\u11ff\u3130-\u318f\uac00-\ud7a3]")
 
 
@@ -61,15 +64,27 @@ def _character(one: str, case: bool) -> str:
 
 def whole(text: str, start: int, end: int) -> bool:
     """Whether a piece of a text begins and ends where words do."""
-    begins = start == 0 or not (_in_word(text[start - 1]) and _in_word(text[start]))
-    if not begins or end == len(text):
-        return begins
-    last, after = text[end - 1], text[end]
-    return not (_in_word(last) and _in_word(after)) or bool(_HANGUL.match(last) and _HANGUL.match(after))
+    if start > 0 and _goes_on(text, start):
+        return False
+    return (
+        end == len(text) or not _goes_on(text, end) or bool(_HANGUL.match(text[end - 1]) and _HANGUL.match(text[end]))
+    )
+
+
+def _goes_on(text: str, at: int) -> bool:
+    """Whether a word goes on from the character before a place to the one after it."""
+    if _in_word(text[at - 1]) and _in_word(text[at]):
+        return True
+    return _is_katakana(text, at - 1) and _is_katakana(text, at)
 
 
 def _in_word(one: str) -> bool:
     return unicodedata.category(one)[0] in "LMN" and not _EDGELESS.match(one)
+
+
+def _is_katakana(text: str, at: int) -> bool:
+    """Whether a character is katakana. A mark is what it is written after: the one of "えー" is hiragana."""
+    return bool(_KATAKANA.match(text[: at + 1].rstrip(_MARKS)[-1:]))
 
 
 def places(text: str, term: str, *, case: bool = False) -> Iterator[tuple[int, int]]:

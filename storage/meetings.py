@@ -12,8 +12,8 @@ from typing import Any, Literal
 from uuid import UUID
 
 import structlog
-from sqlalchemy import RowMapping, select, tuple_, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import RowMapping, Text, literal, select, tuple_, update
+from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from uuid6 import uuid7
 
@@ -28,6 +28,10 @@ from storage.tables import meetings, outbox
 
 _logger = structlog.get_logger(__name__)
 _COLUMNS = [column for column in meetings.c if column.name != "state"]
+_LISTED = [
+    *(column for column in _COLUMNS if column.name != "config"),
+    meetings.c.config.op("-", return_type=JSONB())(literal("glossary", Text)).label("config"),
+]
 
 
 async def create(
@@ -87,13 +91,13 @@ async def list_meetings(
     limit: int = 50,
     before: UUID | None = None,
 ) -> list[MeetingRecord]:
-    """A team's meetings, newest first.
+    """A team's meetings, newest first. Their configs come without the glossaries, which may be long.
 
     Args:
         statuses: only these; None means all.
         before: the last meeting of the page before.
     """
-    statement = select(*_COLUMNS).where(meetings.c.team_id == team_id)
+    statement = select(*_LISTED).where(meetings.c.team_id == team_id)
     if statuses is not None:
         statement = statement.where(meetings.c.status.in_(statuses))
     if before is not None:

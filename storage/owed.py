@@ -50,8 +50,12 @@ def owed(connection: Connection, limit: int) -> list[TranslationRequest]:
     """
     connection.execute(_RENEW)
     requests: list[TranslationRequest] = []
+    configs: dict[UUID, MeetingConfig] = {}
     for row in connection.execute(_OWED, {"limit": limit}).all():
-        config = MeetingConfig.model_validate(row.config)
+        # Once for each meeting: a long glossary takes a while to read.
+        if row.meeting_id not in configs:
+            configs[row.meeting_id] = MeetingConfig.model_validate(row.config)
+        config = configs[row.meeting_id]
         request = TranslationRequest(
             team_id=row.team_id,
             meeting_id=str(row.meeting_id),

@@ -82,6 +82,15 @@ async def test_each_listed_meeting_tells_what_it_owes(stage: Stage) -> None:
     assert {m["id"]: m["owed"] for m in listed} == {two: 2, one: 1, none: 0}
 
 
+async def test_a_glossary_is_shown_with_its_meeting_and_not_in_the_list(stage: Stage) -> None:
+    term = {"term": "road map", "translations": {"pt": "roteiro"}, "keep": False, "case": False}
+    meeting = await stage.begin(config=CONFIG | {"glossary": [term], "style": "formal"})
+    shown = (await stage.http.get(f"/api/meetings/{meeting}")).json()["config"]
+    assert shown["glossary"] == [term]
+    (listed,) = (await stage.http.get("/api/meetings")).json()["meetings"]
+    assert listed["config"] == {name: value for name, value in shown.items() if name != "glossary"}
+
+
 async def test_a_meeting_shows_what_was_accepted_and_refused_at_once(stage: Stage) -> None:
     meeting = await stage.begin()
     stage.turn(meeting, "live")

@@ -13,9 +13,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from flows.backfill import ATTEMPTS, LEAST, MOST, Backfill
 from operators.errors import Unavailable
+from operators.model import MeetingConfig
 from operators.translation import Translation, TranslationRequest
 from storage.log import Log
 from storage.meetings import Meetings
+from storage.owed import owed
 from tests.lanes import ending, feed, open_recorded, rows, running, said, shout, until
 from tests.test_lane import SENTENCES, TALK, events
 
@@ -121,6 +123,21 @@ async def test_a_debt_for_an_older_revision_is_paid_for_the_present_one(
     )
     assert paid == [("pt:YES INDEED.", True)]
     assert rows(engine, "select 1 from captions where status = 'owed'") == []
+
+
+async def test_a_meetings_config_is_read_once_a_round_whatever_it_owes(
+    owing: Any, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[MeetingConfig] = []
+
+    class Noted(MeetingConfig):
+        def model_post_init(self, context: object) -> None:
+            read.append(self)
+
+    monkeypatch.setattr("storage.owed.MeetingConfig", Noted)
+    with engine.begin() as connection:
+        assert len(owed(connection, 100)) == len(SENTENCES) > 1
+    assert len(read) == 1
 
 
 class Counting:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -143,10 +144,10 @@ def test_a_data_folder_without_room_is_a_problem(open_folder: Path, monkeypatch:
 @pytest.mark.parametrize(
     ("settings", "gpus", "state", "words"),
     [
-        (Settings(translator="firefox"), (), "ok", "firefox: as asked for"),
+        (Settings(translator="firefox"), (), "ok", "Firefox's models: as asked for"),
         (Settings(translator="none"), (), "missing", "none: as asked for"),
         (Settings(translator="auto"), (), "ok", "there is no GPU"),
-        (Settings(translator="auto"), (H100,), "ok", "firefox: there is a GPU, but"),
+        (Settings(translator="auto"), (H100,), "ok", "Firefox's models: there is a GPU, but"),
     ],
 )
 def test_what_would_translate_is_said_with_the_reason(
@@ -203,18 +204,32 @@ def test_what_would_write_notes_is_said_with_the_reason(
     assert ("PARLEY_INSIGHT" in finding.advice) == (state != "ok")
 
 
-def test_a_gguf_file_must_be_there_and_have_room(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("look", "asked", "setting", "reason", "needed"),
+    [
+        (doctor.insight, {}, "insight_model", "small.gguf on the CPU", False),
+        (doctor.engine, {"translator": "llamacpp"}, "translation_model", "as asked for", True),
+    ],
+)
+def test_a_gguf_file_must_be_there_and_have_room(
+    tmp_path: Path,
+    look: Callable[[Settings, Sequence[Gpu]], doctor.Finding],
+    asked: dict[str, str],
+    setting: str,
+    reason: str,
+    needed: bool,
+) -> None:
     file = tmp_path / "small.gguf"
-    settings = Settings(insight_model=str(file))
-    finding = doctor.insight(settings, ())
-    assert (finding.state, finding.blocks) == ("problem", False)
-    assert finding.advice == f"PARLEY_INSIGHT_MODEL: {file} is no file"
+    settings = Settings.model_validate(asked | {setting: str(file)})
+    finding = look(settings, ())
+    assert (finding.state, finding.blocks) == ("problem", needed)
+    assert finding.advice == f"PARLEY_{setting.upper()}: {file} is no file"
     file.touch()
-    finding = doctor.insight(settings, ())
-    assert (finding.state, finding.found) == ("ok", "small.gguf in llama.cpp: small.gguf on the CPU")
+    finding = look(settings, ())
+    assert (finding.state, finding.found) == ("ok", f"small.gguf in llama.cpp: {reason}")
     with file.open("wb") as large:
         large.truncate(2**42)
-    finding = doctor.insight(settings, ())
+    finding = look(settings, ())
     assert (finding.state, finding.blocks) == ("problem", False)
     assert "it needs 4096.0 GiB of memory, and " in finding.advice
 

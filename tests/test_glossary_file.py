@@ -25,6 +25,15 @@ def test_what_is_not_needed_may_be_left_out() -> None:
     assert parse_glossary("term", "t") == ()
 
 
+@pytest.mark.parametrize("mark", ["\x0b", "\x0c", "\x1c", "\x85", "\u2028", "\u2029"], ids=ascii)
+def test_a_line_ends_as_those_of_csv_do(mark: str) -> None:
+    text = f"term,pt\r\nroad{mark}map,rot{mark}eiro\rAna,\n"
+    assert parse_glossary(text, "t") == (
+        Term(term=f"road{mark}map", translations={"pt": f"rot{mark}eiro"}),
+        Term(term="Ana"),
+    )
+
+
 def test_a_file_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
     path = tmp_path / "terms.csv"
     path.write_bytes("\ufeffterm,keep\r\nAna,yes\r\n".encode())
@@ -45,6 +54,7 @@ def test_a_file_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
         ("term,keep\nAna,maybe", "t.csv:2, column keep: must be yes or no"),
         ("term,pt\n\nAna,a,b", "t.csv:3: must have 2 cells as the first row has, not 3: quote commas"),
         ("term,pt\n,a", "t.csv:2, column term: must hold something"),
+        ("pt,term\nfoo", "t.csv:2, column term: must hold something"),
         (f"term,pt\nAna,{'x' * 201}", "t.csv:2, column pt: "),
         ("term\nAna\nBo\nana", "t.csv:4, column term: must not name a term twice: line 2 has it"),
         ('term\n"Ana', "t.csv:2: must be CSV: "),

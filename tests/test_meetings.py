@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from uuid import UUID, uuid4
 
 import pytest
@@ -12,7 +13,7 @@ from sqlalchemy import insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from operators.errors import Invalid, Refused, Unavailable, Unknown
-from operators.model import Chunk, Clock, Ended, MeetingConfig, Started, parse_entry
+from operators.model import Chunk, Clock, Ended, MeetingConfig, Started, Term, parse_entry
 from storage import keys, tables
 from storage.database import async_redis
 from storage.log import Log, LogReader, NewEvent
@@ -38,10 +39,15 @@ def said(event_id: str, at: int | None = None) -> NewEvent:
 # --- the rows ---
 
 
-async def row(db: AsyncConnection, external_id: str | None = None, team_id: str = DEFAULT_TEAM) -> MeetingRecord:
+async def row(
+    db: AsyncConnection,
+    external_id: str | None = None,
+    team_id: str = DEFAULT_TEAM,
+    config: MeetingConfig = CONFIG,
+) -> MeetingRecord:
     await ensure_lane(db, "a", "live")
     record, _ = await create(
-        db, team_id=team_id, external_id=external_id, title="Weekly", clock=LIVE, config=CONFIG, lane_id="a"
+        db, team_id=team_id, external_id=external_id, title="Weekly", clock=LIVE, config=config, lane_id="a"
     )
     return record
 
@@ -80,6 +86,14 @@ async def test_meetings_are_listed_newest_first_in_pages(db: AsyncConnection) ->
     assert pages == made[::-1]
     assert [m.id for m in await list_meetings(db, DEFAULT_TEAM, statuses=["ended"])] == [made[1]]
     assert [m.id for m in await open_meetings(db)] == [made[0], *made[2:]]
+
+
+async def test_meetings_are_listed_without_their_glossaries(db: AsyncConnection) -> None:
+    config = MeetingConfig(target_languages=("pt",), glossary=(Term(term="Parley", keep=True),), style="formal")
+    record = await row(db, config=config)
+    assert (await get(db, DEFAULT_TEAM, record.id)).config == config
+    (listed,) = await list_meetings(db, DEFAULT_TEAM)
+    assert listed == replace(record, config=config.model_copy(update={"glossary": ()}))
 
 
 # --- the service ---

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from operators.occurrence import holds, places, whole
 
 WORD = st.text("abcßéİſﬁΣçñдж1", min_size=1, max_size=6)
-ANYTHING = st.text("aASsßſİi\u0307e\u0301é \t\n'-.漢字か0", max_size=10)
+ANYTHING = st.text("aASsßſİi\u0307e\u0301é \t\n'-.漢字かカー0", max_size=10)
 
 
 @pytest.mark.parametrize(
@@ -29,6 +29,14 @@ ANYTHING = st.text("aASsßſİi\u0307e\u0301é \t\n'-.漢字か0", max_size=10)
         ("cafe\u0301 au lait", "café"),
         ("ไปกรุงเทพกัน", "กรุงเทพ"),
         ("서버를 껐다", "서버"),
+        ("このテストを見る", "テスト"),
+        ("本番テスト用", "テスト"),
+        ("ＯＳテスト・ケース", "テスト"),
+        ("えーテストです", "テスト"),
+        ("えーテストです", "えー"),
+        ("か\u3099テスト", "テスト"),
+        ("サーバーが落ちた", "サーバー"),
+        ("ﾃｽﾄ中", "ﾃｽﾄ"),
         ("В Москве", "москве"),
     ],
 )
@@ -47,6 +55,14 @@ def test_a_text_holds_a_term_as_whole_words(text: str, term: str) -> None:
         ("v10", "v1"),
         ("roadmap", "road map"),
         ("웹서버", "서버"),
+        ("コンテスト", "テスト"),
+        ("コンテスト環境", "テスト環境"),
+        ("アイスランド", "アイス"),
+        ("サーバー", "サーバ"),
+        ("スーパーテスト", "テスト"),
+        ("ホ\u309aスト", "ホ"),
+        ("ホ\u309aスト", "スト"),
+        ("ｺﾝﾃｽﾄ", "ﾃｽﾄ"),
         ("anything", ""),
         ("any thing", " "),
         ("", "a"),
@@ -87,6 +103,19 @@ def test_what_words_go_on_around_is_not_found(word: str, before: str, after: str
 def test_scripts_without_spaces_have_no_edges(text: str, data: st.DataObject) -> None:
     start = data.draw(st.integers(0, len(text) - 1))
     assert holds(text, text[start : data.draw(st.integers(start + 1, len(text)))])
+
+
+@settings(deadline=None)
+@given(
+    st.text("アイスンヴヽㇰﾃ", min_size=1, max_size=6),
+    st.sampled_from("テンー\u3099ｰ"),
+    st.sampled_from("漢かxん、 "),
+    st.sampled_from("漢かxん、 "),
+)
+def test_katakana_has_edges_where_it_meets_anything_else(word: str, more: str, before: str, after: str) -> None:
+    assert holds(f"{before}{word}{after}", word)
+    assert not holds(f"{before}ア{more}{word}{after}", word)
+    assert not holds(f"{before}{word}{more}{after}", word)
 
 
 @settings(deadline=None, max_examples=500)

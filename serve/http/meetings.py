@@ -15,6 +15,7 @@ from operators.errors import Invalid
 from operators.model import (
     Clock,
     ConfigChanged,
+    ConfigListed,
     Glossary,
     Instant,
     Language,
@@ -69,8 +70,8 @@ class Ending(Model):
     reason: Name = "ended by request"
 
 
-class Meeting(BaseModel):
-    """A meeting.
+class MeetingState(BaseModel):
+    """A meeting, but for its config.
 
     `n` entries are worked off of those `accepted`, as far as that was noted (about once a second); `seq` is the last
     live event's. `counters` holds what was late, repeated, refused, superseded, in doubt, dead or lost. `end_reason`
@@ -83,7 +84,6 @@ class Meeting(BaseModel):
     clock: Clock
     status: MeetingStatus
     lane_id: str
-    config: MeetingConfig
     generation: int
     n: int
     accepted: int
@@ -95,14 +95,23 @@ class Meeting(BaseModel):
     created_at: datetime
 
 
-class MeetingListed(Meeting):
-    """A meeting of which `owed` captions are still to come."""
+class Meeting(MeetingState):
+    """A meeting."""
 
+    config: MeetingConfig
+
+
+class MeetingListed(MeetingState):
+    """A meeting of which `owed` captions are still to come. Its glossary isn't listed: the meeting by itself has it."""
+
+    config: ConfigListed
     owed: int
 
 
-class MeetingNow(MeetingListed):
-    """A meeting as of this moment: `accepted` is exact, and refusals are counted."""
+class MeetingNow(Meeting):
+    """A meeting as of this moment: `owed` captions are still to come, `accepted` is exact, and refusals are counted."""
+
+    owed: int
 
 
 class MeetingPage(BaseModel):
@@ -157,7 +166,7 @@ async def list_meetings(
         shown = found[:limit]
         owed = await transcripts.owed_counts(conn, DEFAULT_TEAM, [record.id for record in shown])
     return MeetingPage(
-        meetings=[MeetingListed(**_meeting(record).model_dump(), owed=owed.get(record.id, 0)) for record in shown],
+        meetings=[_listed(record, owed.get(record.id, 0)) for record in shown],
         before=shown[-1].id if len(found) > limit else None,
     )
 
@@ -225,8 +234,13 @@ async def _now(services: Services, record: MeetingRecord) -> MeetingNow:
     if door is not None:
         meeting.accepted = max(meeting.accepted, door.n)
     meeting.counters = dict(Counter(meeting.counters) + Counter(services.meetings.pending(record.id)))
-    return MeetingNow(**meeting.model_dump(), owed=owed)
+    return MeetingNow(**dict(meeting), owed=owed)
 
 
 def _meeting(record: MeetingRecord) -> Meeting:
     return Meeting.model_validate(record, from_attributes=True)
+
+
+def _listed(record: MeetingRecord, owed: int) -> MeetingListed:
+    state = MeetingState.model_validate(record, from_attributes=True)
+    return MeetingListed(**dict(state), config=record.config, owed=owed)
