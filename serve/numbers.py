@@ -25,7 +25,7 @@ _PERIOD = re.compile(r"(?:^|\W)(?:Q|H|FY)$")
 """Before figures that count quarters, halves and years: `Q3`."""
 _SHORT_YEAR = re.compile(r"(?:FY|(?<![\w])['’])$")
 """Before the last two figures of a year."""
-_DECADE = re.compile(r"['’]?s\b|년?대|(?:年)?代")
+_DECADE = re.compile(r"['’]?s\b|년?대|年?代|世[纪紀]\d+年代")
 """After figures that count decades (`the 90s`): languages say them in too many ways."""
 _MONTH = re.compile(r"\s?[月월折割]")
 """After figures that other languages have a name for, or count otherwise: of months, and tenths."""
@@ -34,12 +34,15 @@ _BUDDHIST = 543
 """Years by which Thai years are ahead."""
 _DATE = re.compile(
     r"(?<![\d./-])(?:(?:19|20)\d\d[-./]\d{1,2}[-./]\d{1,2}|\d{1,2}[-./]\d{1,2}[-./](?:19|20)\d\d)(?![\d/-]|\.\d)"
+    # Without its year, in a sentence that goes on.
+    r"|(?<![\d.,])(?:[0-2]?\d|3[01])\.(?:0?\d|1[0-2])\.(?=\s?[a-zäöüа-яčšžřł])"
 )
 _AFTER_A_STROKE, _BEFORE_A_STROKE = re.compile(r"\d/$"), re.compile(r"/\d")
 """Around figures of dates (`3/15`) and shares (`50/50`)."""
-_HALF_OF_THE_DAY = re.compile(r"\s?[ap]\.?\s?m\b", re.IGNORECASE)
+_OF_A_HUNDRED = re.compile(r"\s?[%％]")
+_HALF_OF_THE_DAY = re.compile(rf"\s?[ap]\.?\s?m(?![{LETTERS}])", re.IGNORECASE)
 _AFTERNOON = re.compile(r"(?:午前|午後|上午|下午|晚上|早上|오전|오후)\s?$")
-_SHORT_MAGNITUDE = re.compile(r"\s?(?:k|mi?|mm|mn|bi?|bn|tn|tri|mio|mrd|mld|md|tsd)\b", re.IGNORECASE)
+_SHORT_MAGNITUDE = re.compile(rf"\s?(?:k|mi?|mm|mn|bi?|bn|tn|tri|mio|mrd|mld|md|tsd)(?![{LETTERS}])", re.IGNORECASE)
 """Words that may say that a number is to be taken a thousand, a million … times, or be units."""
 _MAGNITUDES = tuple(
     (re.compile(rf"[\s-]?(?:{words})", re.IGNORECASE), tuple(Decimal(10) ** power for power in powers))
@@ -86,7 +89,7 @@ _COMPOSITE = re.compile(
 _PART_OF_A_COMPOSITE = re.compile(rf"({_FIGURES})((?:{_SIGN})*)")
 _FIGURE = re.compile(rf"(?P<composite>{_COMPOSITE.pattern})|{_NUMBER.pattern}")
 _HALF = re.compile(
-    r"\b(?:hal[fvb]|anderthalb|mei[oa]|medi[oa]|demi|mezz|puol|fél|pół|p[uů]l|jum[aă]t|пол|півтор|μισ|buçuk|yarım|rưỡi"
+    r"\b(?:hal[fvb]|anderthalb|mei[oa]|medi[oa]|demi|mezz|puol|fél|w?pół|p[uů]l|jum[aă]t|пол|півтор|μισ|buçuk|yarım|rưỡi"
     r"|setengah|quarter|quart|cuart|kwart|viertel|dreiviertel|четверт|fifteen|quinz|quince|quindici|fünfzehn|vijftien|thirty"
     r"|trint|treint|trent|dreißig|dertig|forty-five|quarant|cuarent|quarent|fünfundvierzig|vijfenveertig)"
     r"|半|刻|반|نصف|ربع|חצי|आध|साढ|डेढ|ढाई|ครึ่ง|ήμισ"
@@ -301,13 +304,15 @@ def _number(text: str, match: re.Match[str], *, sure: bool) -> _Figure:
 
 
 def _in_other_ways(number: Decimal, written: str, before: str, after: str) -> frozenset[Value]:
-    """What a number may mean besides: an hour of the other half of the day, a year."""
+    """What a number may mean besides: an hour of the other half of the day, a year, a half."""
     if (_HALF_OF_THE_DAY.match(after) or _AFTERNOON.search(before)) and number <= 24:
         return _hours(int(number))
     if len(written) == 2 and _SHORT_YEAR.search(before):
         return frozenset({2000 + number, 1900 + number})
     if 2400 <= number < 2600:
         return frozenset({number - _BUDDHIST})
+    if number == 50 and _OF_A_HUNDRED.match(after):
+        return frozenset({number / 100})
     return frozenset()
 
 

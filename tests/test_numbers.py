@@ -100,6 +100,11 @@ def test_examples() -> None:
         ("5 m", "5 metros", "pt"),
         ("7 people", "sette persone", "it"),
         ("10 people", "dez pessoas", "pt"),
+        ("50% of it", "その半分", "ja"),
+        ("20世纪90年代", "in the 1990s", "en"),
+        ("Wir sehen uns am 12.5. um 3.", "See you on May 12 at three.", "en"),
+        ("$5M", "500万ドル", "ja"),
+        ("午後3時半です。", "It is 3:30 pm.", "en"),
     ],
 )
 def test_a_number_is_kept_however_it_is_written(said: str, answer: str, target: str) -> None:
