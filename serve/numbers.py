@@ -209,11 +209,9 @@ class _Answer:
             return True
         if figure.taken & self._bare or (not figure.taken and figure.values & self._taken):
             return True
-        if (
-            len(figure.parts) > 1
-            and (len(figure.parts) > 2 or " " in figure.written)
-            and self._parts.issuperset(figure.parts)
-        ):
+        # A space may be between two numbers; what has more than two parts is a version, a date, …
+        several = len(figure.parts) > (1 if " " in figure.written else 2)
+        if several and self._parts.issuperset(figure.parts):
             return True
         return any(isinstance(value, Decimal) and self._says(value) for value in figure.values | figure.taken)
 

@@ -47,8 +47,8 @@ _FEMININE, _FEMININE_WITHIN = "ة", "ت"
 def has_term(text: str, term: str, language: str) -> bool:
     """Whether a text has a term.
 
-    A term is there as whole words, whatever their case and accents; long words may end otherwise. In scripts without spaces,
-    and in languages that write words together, it may be a part of one.
+    A term is there as whole words, whatever their case and accents; they may have the endings of the language. In scripts
+    without spaces, and in languages that write words together, it may be a part of one.
 
     Args:
         text: a translation.
