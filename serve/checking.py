@@ -8,7 +8,7 @@ from typing import Literal
 
 from operators.occurrence import places
 from serve.engines.engine import Utterance
-from serve.names import addresses, missing_names
+from serve.names import missing_names, without_addresses
 from serve.numbers import missing_numbers
 from serve.terms import has_term
 
@@ -44,7 +44,7 @@ def doubts(utterance: Utterance, text: str) -> tuple[Doubt, ...]:
     said = _without(utterance.text, [term.source for term in utterance.terms])
     speakers = [one.speaker for one in utterance.context]
     names = missing_names(said, text, utterance.source, utterance.target, speakers)
-    numbers = missing_numbers(_without(said, addresses(said)), text, utterance.target)
+    numbers = missing_numbers(without_addresses(said), text, utterance.target)
     return (
         *(Doubt("term", term.source, term.target) for term in lost),
         *(Doubt("number", number, number) for number in numbers),

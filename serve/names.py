@@ -12,30 +12,47 @@ from collections.abc import Iterable, Iterator
 from serve.languages import base, written
 from serve.terms import has_term
 
+LETTERS = "A-Za-z\u00c0-\u024f\u0370-\u03ff\u0400-\u052f\u1e00-\u1eff"
+"""Of Latin, Greek and Cyrillic: those next to which other letters are of the same word."""
 _ADDRESS = re.compile(
-    r"(?:https?://|www\.)[^\s<>\"“”«»]+|[\w.+-]+@[\w-]+(?:\.[\w-]+)+|\b(?:[a-z\d-]+\.)+(?:com|org|net|io|dev)\b(?:/[^\s<>\"]*)?",
-    re.IGNORECASE,
+    r"(?:https?://|www\.)[!#-;=?-~]+"
+    r"|(?<![\w.+-])[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63})+"
+    r"|(?<![\w.-])(?:[a-z\d-]{1,63}\.){1,9}(?:com|org|net|io|dev)\b(?:/[!#-;=?-~]*)?",
+    # Of ASCII letters only: those of scripts without spaces may stand next to an address.
+    re.IGNORECASE | re.ASCII,
 )
-_AFTER_AN_ADDRESS = ".,;:!?)]}'’…"
-_WORD = re.compile(r"(?<![\w@.-])[A-Za-z][A-Za-z\d]*(?:[.-][A-Za-z\d]+)*(?![\w@])")
+_AFTER_AN_ADDRESS = ".,;:!?)]}'"
+_WORD = re.compile(rf"(?<![{LETTERS}\d_@.-])[A-Za-z][A-Za-z\d]*(?:[.-][A-Za-z\d]+)*(?![{LETTERS}\d_@])")
 _CODED = re.compile(r"[A-Za-z]\d|[A-Z]-\d")
 """In a name that has figures: `GPT4`, `v2.1`, `F-16`; not `mid-2024`."""
-_PERIOD = re.compile(r"(?:Q|H|FY)\d+", re.IGNORECASE)
-"""A quarter, half or year. Languages have their own letters for them."""
-_CAMEL = re.compile(r"[a-z][A-Z]")
-_DEGREES = frozenset({"PhD", "PhDs"})
+_PERIOD = re.compile(r"(?:Q|H|FY|T|S|KW|CW|W)\d+|[ckm]?m[23]", re.IGNORECASE)
+"""A quarter, half, year or week, or a unit. Languages have their own letters for them."""
+_PRODUCT = re.compile(r"(?!e[A-Z])(?=[A-Za-z]{5,}$)[A-Za-z]*[a-z][A-Z][A-Za-z]*")
+"""A name with a capital within: `iPhone`; not `mRNA`, `PoC`, `eCommerce`, which languages have words for."""
 _ENDING = re.compile(r"(?<=[A-Za-z\d]{2})s$")
 """Of several. The name is there without it, too."""
 _CLOSE = re.compile(r"[\s\-\u2010-\u2015]+")
-_BEGINS = re.compile(r"(?:^|[.!?…:]\s|[\"“«(\n])\s*$")
+_BEGINS = frozenset('.!?…:"“«(')
 """What stands before the first word of a sentence, whose capital says nothing."""
-_OTHER_SPELLING = frozenset({"az", "lt", "lv"})
-"""Languages that write foreign names their own way."""
+_MONTHS = frozenset({"April", "May", "June", "August"})
+_OTHER_SPELLING = frozenset(
+    {
+        *("az", "lt", "lv", "cs", "sk", "pl", "hr", "bs", "sr", "sl", "ru", "uk", "be", "bg", "mk", "el"),
+        *("hu", "fi", "et", "sq", "ro", "la"),
+    }
+)
+"""Languages that write foreign names their own way, or with endings."""
 
 
 def addresses(text: str) -> list[str]:
     """The addresses in a text, of pages and of mail."""
-    return [match[0].rstrip(_AFTER_AN_ADDRESS) for match in _ADDRESS.finditer(text)]
+    found = [match[0].rstrip(_AFTER_AN_ADDRESS) for match in _ADDRESS.finditer(text)]
+    return list(dict.fromkeys(found))
+
+
+def without_addresses(text: str) -> str:
+    """A text with a space for each of its addresses."""
+    return _ADDRESS.sub(" ", text)
 
 
 def missing_names(said: str, answer: str, source: str, target: str, speakers: Iterable[str] = ()) -> list[str]:
@@ -50,12 +67,14 @@ def missing_names(said: str, answer: str, source: str, target: str, speakers: It
     >>> missing_names("Send the iPhone 15 notes to ann@example.org, Bob.", "Envie as notas.", "en", "pt", ["Bob"])
     ['ann@example.org', 'iPhone', 'Bob']
     """
-    alike = written(source)[1] == written(target)[1]
+    script = written(target)[1]
     close = _closed(answer)
     missed = [name for name in addresses(said) if _closed(name) not in close]
-    words = [name for name in _identifiers(_ADDRESS.sub(" ", said)) if alike or not _may_be_transcribed(name)]
+    words = [
+        name for name in _identifiers(without_addresses(said)) if script == "Latn" or not _may_be_transcribed(name)
+    ]
     missed += [name for name in words if _closed(_ENDING.sub("", name)) not in close]
-    if alike and base(source) != "de" and base(target) not in _OTHER_SPELLING:
+    if script == written(source)[1] and base(source) != "de" and base(target) not in _OTHER_SPELLING:
         missed += [name for name in _spoken_of(said, speakers) if not has_term(answer, name, target)]
     return list(dict.fromkeys(missed))
 
@@ -64,8 +83,7 @@ def _identifiers(text: str) -> Iterator[str]:
     for match in _WORD.finditer(text):
         word = match[0]
         coded = _CODED.search(word) is not None and not _PERIOD.fullmatch(word)
-        camel = any(map(_CAMEL.search, word.split("-"))) and word not in _DEGREES
-        if coded or camel:
+        if coded or any(_PRODUCT.fullmatch(_ENDING.sub("", part)) for part in word.split("-")):
             yield word
 
 
@@ -77,10 +95,16 @@ def _may_be_transcribed(name: str) -> bool:
 def _spoken_of(text: str, speakers: Iterable[str]) -> Iterator[str]:
     """The names of people that stand within a sentence with a capital."""
     for name in dict.fromkeys(word for speaker in speakers for word in speaker.split()):
-        if len(name) < 3 or not name.istitle() or not name.isalpha():
+        if len(name) < 3 or not name.istitle() or not name.isalpha() or name in _MONTHS:
             continue
-        if any(not _BEGINS.search(text[: match.start()]) for match in re.finditer(rf"\b{re.escape(name)}\b", text)):
+        if any(not _begins(text, match.start()) for match in re.finditer(rf"\b{re.escape(name)}\b", text)):
             yield name
+
+
+def _begins(text: str, at: int) -> bool:
+    """Whether a sentence begins at a place."""
+    before = text[:at].rstrip()
+    return not before or before[-1] in _BEGINS or "\n" in text[len(before) : at]
 
 
 def _closed(text: str) -> str:

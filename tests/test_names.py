@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from serve import names
 from serve.names import missing_names
 
-PEOPLE = ("Rosa Silva", "A", "speaker 2")
+PEOPLE = ("Rosa Silva", "May", "A", "speaker 2")
 
 
 def test_examples() -> None:
@@ -41,6 +41,11 @@ def test_examples() -> None:
         ("I asked. Rosa knows.", "Ela sabe.", "pt"),
         ("I asked Rosa.", "Я спросил Розу.", "ru"),
         ("I asked Rosa.", "Es paprasiau jos.", "lt"),
+        ("I asked Rosa.", "Zapytałem Róży.", "pl"),
+        ("We meet in May.", "Encontramo-nos em maio.", "pt"),
+        ("The mRNA is a PoC of 5 kWh.", "O ARNm é uma prova de conceito.", "pt"),
+        ("The eCommerce team", "El equipo de comercio electrónico", "es"),
+        ("It is 5 m2 in T3.", "É isso.", "pt"),
     ],
 )
 def test_what_may_read_otherwise_is_not_missed(said: str, answer: str, target: str) -> None:
@@ -63,6 +68,36 @@ def test_what_may_read_otherwise_is_not_missed(said: str, answer: str, target: s
 )
 def test_a_name_that_is_not_there_is_missing(said: str, answer: str, target: str, missed: list[str]) -> None:
     assert missing_names(said, answer, "en", target, PEOPLE) == missed
+
+
+@pytest.mark.parametrize(
+    ("said", "answer", "missed"),
+    [
+        ("詳細はhttps://example.com/docsを見てください。", "See https://example.com/docs for details.", []),
+        ("请发到ann@example.com给我。", "Send it to ann@example.com.", []),
+        ("请发到ann@example.com给我。", "Send it.", ["ann@example.com"]),
+        ("このGPT4を使います。", "We use GPT-4.", []),
+        ("このGPT4を使います。", "We use it.", ["GPT4"]),
+        ("我们用GitHub。", "We use it.", ["GitHub"]),
+    ],
+)
+def test_names_are_found_in_scripts_without_spaces(said: str, answer: str, missed: list[str]) -> None:
+    assert missing_names(said, answer, "ja", "en") == missed
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize(
+    "piece", ["1", "a.", "a-", "1,", "１万", "@a.", "a@a.a ", "aA", "a1 ", "Rosa ", "a Rosa", " ", "www."]
+)
+def test_a_text_of_any_length_comes_to_an_end(piece: str) -> None:
+    text = piece * (20_000 // len(piece))
+    missing_names(text, text, "en", "pt", PEOPLE)
+    missing_names(text, "nada", "en", "pt", PEOPLE)
+
+
+@given(st.text(), st.text(), st.sampled_from(["pt", "ja", "ar"]))
+def test_no_text_is_an_error(said: str, answer: str, target: str) -> None:
+    missing_names(said, answer, "en", target, PEOPLE)
 
 
 def test_german_writes_words_like_names() -> None:

@@ -58,6 +58,53 @@ def test_examples() -> None:
         ("GPT4 and F-16", "nada", "pt"),
         ("Room 12 150 people", "Sala 12, 150 pessoas", "pt"),
         ("No numbers here.", "Não há 5 números aqui.", "pt"),
+        ("2025.4.13万博で会います。", "See you at the Expo on April 13, 2025.", "en"),
+        ("am 12.05.2024", "em 12 de maio de 2024", "pt"),
+        ("on 2024-05-12", "em 12 de maio de 2024", "pt"),
+        ("Um 10.20 Uhr.", "10時20分です。", "ja"),
+        ("Um 15.30 Uhr.", "At 3:30 pm.", "en"),
+        ("我们有42个客户。", "We have 42 customers.", "en"),
+        ("3月15日に会います。", "We meet on March 15.", "en"),
+        ("令和6年です。", "It is 2024.", "en"),
+        ("ปี 2567", "In 2024.", "en"),
+        ("このGPT4を使います。", "We use it.", "en"),
+        ("At 3:30.", "三点半。", "zh"),
+        ("At 3:30.", "3時半です。", "ja"),
+        ("At 2:30.", "Um halb drei.", "de"),
+        ("At 2:30.", "Às duas e meia.", "pt"),
+        ("Um 2:30.", "At half past two.", "en"),
+        ("At 2:15.", "Às duas e quinze.", "pt"),
+        ("At 12:00.", "Ao meio-dia.", "pt"),
+        ("It takes 1.5 hours.", "Leva uma hora e meia.", "pt"),
+        ("It takes 1.5 hours.", "Es dauert anderthalb Stunden.", "de"),
+        ("It takes 1.5 hours.", "1時間半かかります。", "ja"),
+        ("35,000 people", "3만 5천명", "ko"),
+        ("3만 5천명", "35,000 people", "en"),
+        ("3만 5000명", "35,000 people", "en"),
+        ("1만 2만", "ten or twenty thousand", "en"),
+        ("In FY25.", "Em 2025.", "pt"),
+        ("Back in '23.", "Em 2023.", "pt"),
+        ("the 21st century", "le XXIe siècle", "fr"),
+        ("the 5th century", "le Ve siècle", "fr"),
+        ("It is 50/50.", "É meio a meio.", "pt"),
+        ("100,000 rupees", "1 लाख रुपये", "hi"),
+        ("第2千葉ビル", "the second Chiba building", "en"),
+        ("1000 people", "mil pessoas", "pt"),
+        ("5 billion", "5 bilhões", "pt"),
+        ("5 billion", "5 mil milhões", "pt-PT"),
+        ("5 billion", "5 mil millones", "es"),
+        ("5 billion", "5 Milliarden", "de"),
+        ("5 million", "5 miljoonaa", "fi"),
+        ("5 miljoonaa", "5 million", "en"),
+        ("5 mm", "5 millimètres", "fr"),
+        ("5 m", "5 metros", "pt"),
+        ("7 people", "sette persone", "it"),
+        ("10 people", "dez pessoas", "pt"),
+        ("50% of it", "その半分", "ja"),
+        ("20世纪90年代", "in the 1990s", "en"),
+        ("Wir sehen uns am 12.5. um 3.", "See you on May 12 at three.", "en"),
+        ("$5M", "500万ドル", "ja"),
+        ("午後3時半です。", "It is 3:30 pm.", "en"),
     ],
 )
 def test_a_number_is_kept_however_it_is_written(said: str, answer: str, target: str) -> None:
@@ -84,6 +131,17 @@ def test_a_number_is_kept_however_it_is_written(said: str, answer: str, target: 
         ("42 people", "四十三个人", "zh", ["42"]),
         ("Version 2.1.3 is out.", "A versão 2.1 saiu.", "pt", ["2.1.3"]),
         ("the 21st century", "o século XX", "pt", ["21"]),
+        ("我们有42个客户。", "We have customers.", "en", ["42"]),
+        ("มี42คน", "There are people.", "en", ["42"]),
+        ("42人です", "43 people", "en", ["42"]),
+        ("We grew 3.5%.", "Crescemos 5,3%.", "pt", ["3.5"]),
+        ("5 billion", "5 milhões", "pt", ["5"]),
+        ("5 million", "5 mil", "pt", ["5"]),
+        ("5 million", "5 Milliarden", "de", ["5"]),
+        ("2 people", "para as pessoas", "pt", ["2"]),
+        ("3 people", "as pessoas do trimestre", "pt", ["3"]),
+        ("10 people", "as pessoas em dezembro", "pt", ["10"]),
+        ("7 people", "le persone della settimana", "it", ["7"]),
     ],
 )
 def test_a_number_that_is_not_there_is_missing(said: str, answer: str, target: str, missed: list[str]) -> None:
@@ -92,6 +150,29 @@ def test_a_number_that_is_not_there_is_missing(said: str, answer: str, target: s
 
 def test_the_words_for_small_numbers_are_in_order() -> None:
     assert {len(words) for words in numbers._WORDS.values()} == {numbers._SMALL - 1}
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize(
+    "piece", ["1", "a.", "a-", "1,", "１万", "@a.", "1万 ", "1만 ", "1 ", "1:30 ", "111 ", "十", "2 two "]
+)
+def test_a_text_of_any_length_comes_to_an_end(piece: str) -> None:
+    text = piece * (20_000 // len(piece))
+    missing_numbers(text, text, "pt")
+    missing_numbers(text, "nada", "pt")
+
+
+@given(st.text(), st.text(), st.sampled_from(["pt", "ja", "ar", "fi"]))
+def test_no_text_is_an_error(said: str, answer: str, target: str) -> None:
+    missing_numbers(said, answer, target)
+
+
+@given(
+    st.text(alphabet="0123456789.,:/h '’-x%万億千十만천 年月半kFY", max_size=90),
+    st.text(alphabet="0123456789.,万만 ", max_size=90),
+)
+def test_no_figures_are_an_error(said: str, answer: str) -> None:
+    missing_numbers(said, answer, "pt")
 
 
 def grouped(number: int, separator: str) -> str:
