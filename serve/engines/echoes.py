@@ -7,6 +7,7 @@ nothing is made of it.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import get_args
 
 from serve.engines.engine import Flaw, Rejected, Utterance
@@ -33,8 +34,10 @@ _TOLD_IN_ENGLISH = 5
 
 def own_words(text: str, question: Utterance) -> list[str]:
     """The words of a text without what may stay as it is: terms, figures, and names, which have capitals within a sentence."""
+    plain = text.casefold()
     for term in (*question.glossary, *question.terms):
-        for known in filter(str.strip, (term.source, term.target)):
+        # A glossary has hundreds: seldom more than a few of them are in a text.
+        for known in (each for each in (term.source, term.target) if each.strip() and each.casefold() in plain):
             text = re.sub(rf"(?<!\w){re.escape(known)}(?!\w)", " ", text, flags=re.IGNORECASE)
     words: list[str] = []
     begins = True
@@ -78,6 +81,8 @@ def repeats_the_prompt(answer: str, question: Utterance) -> bool:
 
 def _told(question: Utterance) -> list[str]:
     """The sentences of the prompt that are not of what was said, and of those by which it is asked once more."""
+    # One term stands for all: their lines are left out.
+    question = replace(question, text="", context=(), glossary=question.glossary[:1], terms=question.terms[:1])
     asked = [message.content for message in translation_prompt(question).messages]
     rejected = (Rejected("", flaw) for flaw in (*get_args(Flaw), None))
     again = [repair_prompt(question, each).messages[-1].content for each in rejected]
