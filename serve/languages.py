@@ -45,7 +45,10 @@ _ENOUGH_TO_BE_FOREIGN = 12
 _SAME = {"nb": "no"}
 """What is another name of the same."""
 _KIN = {
-    **{"da": "no", "nn": "no"},
+    **{"da": "no", "nn": "no", "sv": "no"},
+    **{"sk": "cs"},
+    **{"af": "nl"},
+    **{"gl": "pt"},
     **{"ms": "id"},
     **{"bs": "hr", "sr": "hr"},
     **{"wuu": "zh", "yue": "zh"},

@@ -340,6 +340,11 @@ async def test_another_language_is_no_translation(
             *("en", "bs", "Tomorrow morning we will talk about the budget for next year with the team."),
             "Sutra ujutro ćemo razgovarati o budžetu za sljedeću godinu sa timom.",
         ),
+        ("sv", "nb", "Vi kan ta det på måndag.", "Vi kan ta det på mandag."),
+        (
+            *("en", "af", "We have to send the budget to the customer before Friday."),
+            "Ons moet die begroting voor Vrydag aan die kliënt stuur asseblief.",
+        ),
         # Names alone.
         ("en", "ja", "Amazon Web Services.", "Amazon Web Services."),
         ("en", "zh", "GitHub Actions.", "GitHub Actions."),

@@ -132,6 +132,9 @@ class PromptedTranslator:
         """The language of a text that is beyond doubt in another than it should be, names or not, and whatever it borrows."""
         wanted, words = kin(question.target), own_words(text, question)
         found = self._detector.sure(text)
+        # Rarer languages are taken for their neighbours.
+        if wanted not in _LIKELY and found != kin(question.source):
+            return None
         if found in (None, wanted) or found != self._detector.sure(" ".join(words)):
             return None
         said = set(own_words(question.text, question))
