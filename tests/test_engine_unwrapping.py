@@ -6,17 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from operators.translation import Quoted, Wanted
+from operators.translation import Quoted
 from serve.engines.engine import Utterance
-from serve.engines.unwrapping import repeats_the_prompt, unwrapped
+from serve.engines.unwrapping import unwrapped
 
 SAID = Utterance(
     "We have to send the budget.",
     "en",
     "pt",
     (Quoted("1.0", "Ann Lee", "Hello."),),
-    glossary=(Wanted("budget", "orçamento"),),
-    terms=(Wanted("plan", "plano"),),
 )
 RIGHT = "Temos que enviar o orçamento."
 
@@ -30,6 +28,15 @@ RIGHT = "Temos que enviar o orçamento."
         f"“{RIGHT}”",
         f"Translation: {RIGHT}",
         f"Translate:\n> {RIGHT}",
+        f"„{RIGHT}”",
+        f"„{RIGHT}“",
+        f"Tradução: {RIGHT}",
+        f"翻訳：{RIGHT}",
+        f"Sure! Here is the translation: {RIGHT}",
+        f"Here's the translation into Portuguese: {RIGHT}",
+        f"{RIGHT} (Note: I kept it formal.)",
+        f"{RIGHT} (Nota: formal.)",
+        f'Sure! Here is the translation: "{RIGHT}" [Note: formal]',
         f"> {RIGHT}",
         f"= {RIGHT}",
         f">{RIGHT}",
@@ -48,6 +55,10 @@ def test_what_the_model_put_around_a_translation_goes(answer: str) -> None:
         ("Translation: the first step.", "Translation: o primeiro passo."),
         ('"Go" he said.', '"Vai" ele disse.'),
         ("Ann Lee: she is here.", "Ann Lee: ela está aqui."),
+        ("Tradução: pronta até sexta.", "Translation: ready by Friday."),
+        ("译文：明天完成。", "Translation: ready tomorrow."),
+        ("The plan (note: it is new) is good.", "O plano é bom (nota: é novo)"),
+        ("The plan is good (I think).", "O plano é bom (acho)."),
         ("One more thing.", "Mais uma coisa: é isto."),
     ],
 )
@@ -57,16 +68,6 @@ def test_what_was_said_stays(said: str, answer: str) -> None:
 
 def test_each_line_of_several_loses_its_mark() -> None:
     assert unwrapped("> Um.\n> Dois.", Utterance("One.\nTwo.", "en", "pt")) == "Um.\nDois."
-
-
-def test_lines_of_the_glossary_are_no_translation() -> None:
-    assert repeats_the_prompt("budget = orçamento", SAID)
-    assert repeats_the_prompt(f"{RIGHT} Plan =  plano", SAID)
-    assert not repeats_the_prompt("orçamento = tudo", SAID)
-    assert not repeats_the_prompt(RIGHT, SAID)
-    assert not repeats_the_prompt(
-        "budget = orçamento", Utterance("budget = budget", "en", "pt", glossary=SAID.glossary)
-    )
 
 
 @given(st.text(alphabet=st.characters(categories=["L", "N"]), min_size=1, max_size=40), st.text(max_size=40))

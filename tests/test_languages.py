@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from serve.languages import LanguageDetector, base, contradicts, written
+from serve.languages import LanguageDetector, base, contradicts, in_latin_letters, kin, written
 
 LIKELY = frozenset({"en", "pt"})
 
@@ -27,6 +27,9 @@ def detector() -> LanguageDetector:
         ("zh", "zh-Hant", False),
         ("sr", "sr-Latn", False),
         ("en", "pt", False),
+        ("nb", "no", True),
+        ("nb-NO", "no", True),
+        ("nn", "no", False),
     ],
 )
 def test_what_reads_the_same_is_the_same(one: str, other: str, same: bool) -> None:
@@ -35,6 +38,30 @@ def test_what_reads_the_same_is_the_same(one: str, other: str, same: bool) -> No
 
 def test_a_tag_has_a_base() -> None:
     assert [base(tag) for tag in ("pt-BR", "en", "zh-Hant-TW")] == ["pt", "en", "zh"]
+
+
+def test_languages_that_are_hardly_told_apart_are_kin() -> None:
+    for kindred in (
+        ("nb", "nn", "no", "da", "sv"),
+        ("cs", "sk"),
+        ("id", "ms"),
+        ("hr", "sr-Latn", "bs"),
+        ("zh-Hant", "yue"),
+    ):
+        assert len({kin(tag) for tag in kindred}) == 1
+    assert len({kin(tag) for tag in ("de", "no", "en", "pt-BR", "es", "cs", "pl")}) == 7
+
+
+def test_scores_of_kindred_languages_are_one(detector: LanguageDetector) -> None:
+    text = "Esok pagi kita akan membincangkan belanjawan untuk tahun hadapan bersama pasukan."
+    assert detector.scores(text)["id"] > 0.95
+    assert detector.sure(text) == "id"
+    assert detector.sure("Bom dia a todos.") is None
+
+
+def test_letters_are_latin_or_not() -> None:
+    assert in_latin_letters("GitHub Actions, é 1.")
+    assert not in_latin_letters("GitHub の")
 
 
 @pytest.mark.parametrize(

@@ -251,10 +251,20 @@ async def test_what_is_no_translation_is_refused_with_the_reason(answer: str, re
     ("source", "target", "said", "answer", "reason"),
     [
         ("en", "pt", "We need more time.", "We need more time.", "repeated what was said"),
-        ("zh", "ja", "我们需要更多时间", "我们需要更多时间", "repeated what was said"),
+        ("zh", "ja", "我们需要更多时间来完成这个项目", "我们需要更多时间来完成这个项目", "repeated what was said"),
         ("zh", "ru", "我们需要更多时间", "我们需要更多时间", "did not answer in Russian"),
         ("th", "hi", "เราต้องการเวลาเพิ่ม", "เราต้องการเวลาเพิ่ม", "did not answer in Hindi"),
         ("en", "ja", "We need more time.", "Нам нужно больше времени.", "did not answer in Japanese"),
+        ("en", "ja", "We need more time for it.", "We need more time for it.", "repeated what was said"),
+        ("en", "nb", "We need more time for it.", "We need more time for it.", "repeated what was said"),
+        ("en", "pt", "We need more time now.", "we need more time now", "repeated what was said"),
+        (
+            "de",
+            "nl",
+            "Wir müssen dem Kunden das Budget schicken.",
+            "Wir müssen dem Kunden das Budget schicken.",
+            "echo|said",
+        ),
         ("en", "ja", "We need more time for it.", "We need more time for this.", "did not answer in Japanese"),
         (
             *("en", "pt", "We have to send the budget to the customer before Friday."),
@@ -286,10 +296,89 @@ async def test_another_language_is_no_translation(
         ("en", "ru", "The meeting is over.", "Встреча окончена."),
         ("en", "zh-Hant", "The meeting is over.", "會議結束了。"),
         ("en", "ko", "The meeting is over.", "회의가 끝났습니다."),
+        # The same in both languages.
+        ("es", "en", "No, no.", "No, no."),
+        ("de", "en", "Okay, okay.", "Okay, okay."),
+        ("pt", "en", "Ha ha ha.", "Ha ha ha."),
+        ("pt", "es", "De nada.", "De nada."),
+        ("pt", "es", "Por favor.", "Por favor."),
+        ("de", "nl", "Ja, ja.", "Ja, ja."),
+        ("en", "pt", "10 km.", "10 km."),
+        ("en", "pt", "10 km, 5 kg, 3 m, 20 cm, 4 MB.", "10 km, 5 kg, 3 m, 20 cm, 4 MB."),
+        ("en", "pt", "git push origin main.", "git push origin main."),
+        ("en", "fr", "Communication, marketing, finance.", "Communication, marketing, finance."),
+        ("da", "nb", "Det er en god idé.", "Det er en god idé."),
+        # Short ones, of which a detector thinks that they are in the source language.
+        ("es", "en", "Buenos días, María José.", "Good morning, María José."),
+        ("en", "pt", "Marketing feedback.", "Feedback do marketing."),
+        ("en", "pt", "Merge the pull request.", "Faça merge do pull request."),
+        ("en", "pt", "Docker, Kubernetes and Jenkins.", "Docker, Kubernetes e Jenkins."),
+        ("en", "pt", "docker, kubernetes and jenkins.", "docker, kubernetes e jenkins."),
+        ("en", "nl", "The meeting is done.", "De meeting is klaar."),
+        ("en", "fr", "Important question.", "Question importante."),
+        ("sv", "no", "Vi ses imorgon.", "Vi sees i morgen."),
+        ("es", "pt", "Buenos días a todos.", "Bom dia a todos."),
+        (
+            *("en", "pt", "Amazon Web Services, Google Cloud Platform and Microsoft Azure Kubernetes Service."),
+            "Amazon Web Services, Google Cloud Platform e Microsoft Azure Kubernetes Service.",
+        ),
+        (
+            *(
+                "en",
+                "pt",
+                "Deploy the backend, code review of the frontend, pull request and merge into the main branch.",
+            ),
+            "Deploy do backend, code review do frontend, pull request e merge na branch main.",
+        ),
+        # Languages that are hardly told apart.
+        (
+            *("en", "nb", "Early tomorrow we will talk about the budget for next year."),
+            "I morgen tidlig skal vi snakke om budsjettet for neste år.",
+        ),
+        (
+            *("en", "nn", "Early tomorrow we will talk about the budget for next year."),
+            "I morgon tidleg skal vi snakke om budsjettet for neste år.",
+        ),
+        (
+            *("en", "ms", "Tomorrow morning we will discuss the budget for next year with the team."),
+            "Esok pagi kita akan membincangkan belanjawan untuk tahun hadapan bersama pasukan.",
+        ),
+        (
+            *("en", "bs", "Tomorrow morning we will talk about the budget for next year with the team."),
+            "Sutra ujutro ćemo razgovarati o budžetu za sljedeću godinu sa timom.",
+        ),
+        ("sv", "nb", "Vi kan ta det på måndag.", "Vi kan ta det på mandag."),
+        (
+            *("en", "af", "We have to send the budget to the customer before Friday."),
+            "Ons moet die begroting voor Vrydag aan die kliënt stuur asseblief.",
+        ),
+        # Names alone.
+        ("en", "ja", "Amazon Web Services.", "Amazon Web Services."),
+        ("en", "zh", "GitHub Actions.", "GitHub Actions."),
+        ("en", "ar", "Visual Studio Code.", "Visual Studio Code."),
+        ("ja", "ru", "GitHub Actionsです。", "GitHub Actions."),
     ],
 )
 async def test_a_translation_is_let_through(source: str, target: str, said: str, answer: str) -> None:
     assert answer.endswith(await translated(Scripted(answer), Utterance(said, source, target)))
+
+
+async def test_terms_that_are_kept_are_no_echo() -> None:
+    terms = (Wanted("sprint backlog", "sprint backlog"), Wanted("definition of done", "definition of done"))
+    said = Utterance("Sprint backlog, definition of done.", "en", "pt", terms=terms)
+    assert await translated(Scripted(said.text), said) == said.text
+    japanese = Utterance(
+        "スプリントバックログ", "ja", "ko", terms=(Wanted("スプリントバックログ", "Sprint Backlog List"),)
+    )
+    assert await translated(Scripted("Sprint Backlog List"), japanese) == "Sprint Backlog List"
+
+
+@pytest.mark.parametrize("answer", ["…", "...", "-", '""'])
+async def test_an_answer_without_words_is_empty(answer: str) -> None:
+    with pytest.raises(Refused) as caught:
+        await translated(Scripted(answer))
+    assert caught.value.flaw == "empty"
+    assert await translated(Scripted("…"), replace(SAID, text="…")) == "…"
 
 
 async def test_real_translations_of_a_whole_meeting_are_let_through() -> None:

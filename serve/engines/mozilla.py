@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from operators.errors import SetupFailed
+from serve.languages import base
 
 _FOLDER = re.compile(r"^([a-z]{2,3})-([a-z]{2,3})$")
 _MODEL = re.compile(r"^model\.([a-z]{2})([a-z]{2})\.")
@@ -65,7 +66,7 @@ def _packaged() -> Path | None:
 
 def _pair(folder: str, model: str) -> Pair | None:
     match = _FOLDER.match(folder) or _MODEL.match(model)
-    return (match[1], match[2]) if match else None
+    return (base(match[1]), base(match[2])) if match else None
 
 
 def _files(folder: Path, model: Path) -> ModelFiles | None:

@@ -6,9 +6,10 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
 
+from serve.engines.echoes import only_names, own_words, repeats, repeats_the_prompt
 from serve.engines.engine import Engine, Generation, Prompt, Refused, Rejected, Utterance
-from serve.engines.unwrapping import repeats_the_prompt, unwrapped
-from serve.languages import WRITTEN_TOGETHER, LanguageDetector, base, unreadable
+from serve.engines.unwrapping import unwrapped
+from serve.languages import CONFIDENT, SURE, LanguageDetector, kin, unreadable
 from serve.prompts import language_name, repair_prompt, translation_prompt
 from serve.refusals import declines
 
@@ -19,8 +20,8 @@ _LIKELY = frozenset(
         *("ja", "ko", "nl", "no", "pl", "pt", "ro", "ru", "sv", "ta", "th", "tr", "uk", "ur", "vi", "zh"),
     }
 )
-_LETTERS_TO_JUDGE = 12
-"""Letters of an answer from which on one can tell whether it is in the language that was spoken."""
+_LONG = 5
+"""Words that were said, in an answer, for which the detector need not be sure: confident is enough."""
 
 
 class PromptedTranslator:
@@ -104,29 +105,42 @@ class PromptedTranslator:
         if answer.finish == "length":
             raise Refused("the model did not come to an end", "endless", answer.text)
         text = unwrapped(answer.text, question)
+        if _speaks(question.text) and not _speaks(text):
+            raise Refused("the model gave no text", "empty", text)
         if repeats_the_prompt(text, question):
             raise Refused("the model repeated what it was told", "echo", text)
         if declines(text, question.text, question.source):
             raise Refused("the model declined to translate", "refusal", text)
-        wanted, spoken = base(question.target), base(question.source)
-        if wanted == spoken:
+        # The detector can't tell such languages apart, and many of their sentences are the same.
+        if kin(question.target) == kin(question.source):
             return text
-        if unreadable(text, question.target):
+        if unreadable(text, question.target) and not only_names(text, question):
             raise Refused(f"the model did not answer in {language_name(question.target)}", "language", text)
-        if _says_something(question.text, spoken) and text.casefold() == question.text.strip().casefold():
+        if repeats(text, question) and self._is_in(text, question.source, question):
             raise Refused("the model repeated what was said", "echo", text)
-        found = self._detector.sure(text)
-        if found is None and sum(map(str.isalpha, text)) >= _LETTERS_TO_JUDGE:
-            likely = self._detector.detect(text, (), frozenset({spoken, wanted}))
-            found = spoken if likely == spoken else None
-        if found not in (None, wanted):
+        found = self._other_language(text, question)
+        if found is not None:
             raise Refused(f"the model answered in {language_name(found)}", "language", text)
         return text
 
+    def _is_in(self, text: str, language: str, question: Utterance) -> bool:
+        words = own_words(text, question)
+        score = self._detector.scores(" ".join(words))[kin(language)]
+        return score >= (CONFIDENT if len(set(words)) >= _LONG else SURE)
 
-def _says_something(text: str, language: str) -> bool:
-    """Whether an utterance is more than a word or a name, which may well be the same in another language."""
-    if language in WRITTEN_TOGETHER:
-        return sum(map(str.isalpha, text)) > 3
-    words = text.split()
-    return len(words) > 1 and any(word[:1].islower() for word in words)
+    def _other_language(self, text: str, question: Utterance) -> str | None:
+        """The language of a text that is beyond doubt in another than it should be, names or not, and whatever it borrows."""
+        wanted, words = kin(question.target), own_words(text, question)
+        found = self._detector.sure(text)
+        # Rarer languages are taken for their neighbours.
+        if wanted not in _LIKELY and found != kin(question.source):
+            return None
+        if found in (None, wanted) or found != self._detector.sure(" ".join(words)):
+            return None
+        said = set(own_words(question.text, question))
+        scores = self._detector.scores(" ".join(word for word in words if word not in said))
+        return found if scores[found] > scores[wanted] else None
+
+
+def _speaks(text: str) -> bool:
+    return any(map(str.isalnum, text))

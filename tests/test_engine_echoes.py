@@ -1,0 +1,114 @@
+"""serve/engines/echoes.py"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from operators.translation import Quoted, Wanted
+from serve.engines.echoes import only_names, own_words, repeats, repeats_the_prompt
+from serve.engines.engine import Rejected, Utterance
+from serve.prompts import repair_prompt, translation_prompt
+
+SAID = Utterance(
+    "We have to send the budget.",
+    "en",
+    "pt",
+    (Quoted("1.0", "Ann Lee", "Hello to all of you here."),),
+    glossary=(Wanted("budget", "orçamento"),),
+    terms=(Wanted("plan", "plano"),),
+    style="plain words that an engineer understands",
+)
+RIGHT = "Temos que enviar o orçamento."
+
+
+def test_lines_of_the_glossary_are_no_translation() -> None:
+    assert repeats_the_prompt("budget = orçamento", SAID)
+    assert repeats_the_prompt(f"{RIGHT} Plan =  plano", SAID)
+    assert not repeats_the_prompt("orçamento = tudo", SAID)
+    assert not repeats_the_prompt(RIGHT, SAID)
+    assert not repeats_the_prompt("budget = orçamento", replace(SAID, text="budget = budget"))
+
+
+@pytest.mark.parametrize("target", ["pt-BR", "en"])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "You are the interpreter of a live meeting.",
+        "Answer with the translation of the last utterance and with nothing else",
+        "Answer with the whole translation of the last utterance, and with nothing else.",
+        "How the meeting wants its translations to sound: plain words that an engineer understands",
+        "Shown so far; keep its words as far as they are still right:",
+    ],
+)
+def test_what_the_model_was_told_is_no_translation(answer: str, target: str) -> None:
+    said = replace(SAID, source="es", target=target, previous="Temos")
+    assert repeats_the_prompt(answer, said)
+    assert repeats_the_prompt(f"{RIGHT} {answer}", said)
+    assert not repeats_the_prompt(answer, replace(said, text=f"{answer} {answer}"))
+
+
+def test_all_that_the_model_is_told_is_known() -> None:
+    assert repeats_the_prompt(translation_prompt(SAID).messages[0].content, SAID)
+    for each in (Rejected("", "empty"), Rejected("", "echo"), Rejected("")):
+        assert repeats_the_prompt(repair_prompt(SAID, each).messages[-1].content, SAID)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "It is not in English.",
+        "It does not come to an end.",
+        "Keep names, numbers and technical terms.",
+        "It is speech.",
+    ],
+)
+def test_what_somebody_may_say_in_the_words_of_the_prompt_is_a_translation(answer: str) -> None:
+    assert not repeats_the_prompt(answer, replace(SAID, source="pt", target="en", text="Isto é outra coisa."))
+
+
+def test_what_was_said_before_is_none_of_the_prompt() -> None:
+    assert not repeats_the_prompt("Hello to all of you here.", replace(SAID, source="pt", target="en"))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("We use Amazon Web Services, I think.", ["we", "use", "i", "think"]),
+        ("It costs 10 km or 5,000 MB a day.", ["it", "costs", "or", "day"]),
+        ("The budget and the iPhone. Then GPT4 ends.", ["the", "and", "the", "then", "ends"]),
+        ("O orçamento é o Plano.", ["o", "é", "o"]),
+    ],
+)
+def test_names_figures_and_terms_may_stay(text: str, words: list[str]) -> None:
+    assert [word for word in own_words(text, SAID) if word != "a"] == words
+
+
+def test_enough_of_what_was_said_is_an_echo() -> None:
+    assert repeats("we have to send the budget", SAID)
+    assert repeats("We have to send the plan.", replace(SAID, glossary=(), terms=()))
+    assert not repeats(RIGHT, SAID)
+    assert not repeats("We have to.", replace(SAID, text="We have to."))
+    assert not repeats("no no no no no", replace(SAID, text="No, no, no, no, no."))
+    listed = "sprint planning, code review, daily standup"
+    assert not repeats(listed, replace(SAID, text=listed))
+    long = Utterance("我们需要更多时间来完成这个项目", "zh", "ja")
+    assert repeats(long.text, long)
+    assert not repeats("東京駅", Utterance("東京駅", "ja", "zh"))
+
+
+def test_names_stand_in_what_was_said_or_in_the_terms() -> None:
+    said = Utterance("GitHub Actionsを使います", "ja", "ru", terms=(Wanted("計画", "Master Plan"),))
+    assert only_names("GitHub Actions, Master Plan.", said)
+    assert not only_names("We use GitHub Actions.", said)
+    assert not only_names("使います", said)
+
+
+@given(st.text(max_size=60), st.text(max_size=20))
+def test_a_text_that_repeats_itself_has_enough_of_its_own(text: str, term: str) -> None:
+    said = Utterance(text, "en", "pt", terms=(Wanted(term, term),))
+    assert repeats(text, said) <= (len(set(own_words(text, said))) >= 4)
+    assert not repeats_the_prompt(text, said)
