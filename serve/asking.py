@@ -138,6 +138,8 @@ class Asking:
         try:
             text = await self._taken(answer, utterance)
         except Refused as error:
+            if error.whole is not None:
+                self._count(error.whole)
             self._refusals.inc(tags={"flaw": error.flaw})
             return Attempt(error.answer, refused=error)
         return Attempt(text, doubts(utterance, text))

@@ -228,7 +228,7 @@ async def test_what_was_mended_refused_and_kept_is_told(monkeypatch: pytest.Monk
     assert values["parley_translation_tokens", "1", "prompt"] > values["parley_translation_tokens", "1", "answer"] == 8
     assert await told(OTHER_WORD, RIGHT) == {first: 2, (repairs, "mended"): 1, (terms, "true"): 1}
     assert await told(OTHER_WORD) == {first: 2, (repairs, "in_doubt"): 1, (terms, "false"): 1}
-    assert await told(DECLINED) == {(repairs, "failed"): 1, (refusals, "refusal"): 2}
+    assert await told(DECLINED) == {first: 2, (repairs, "failed"): 1, (refusals, "refusal"): 2}
     assert await told(ENGLISH, RIGHT) == {
-        **{first: 1, (repairs, "mended"): 1, (refusals, "language"): 1, (terms, "true"): 1}
+        **{first: 2, (repairs, "mended"): 1, (refusals, "language"): 1, (terms, "true"): 1}
     }

@@ -34,12 +34,16 @@ class Refused(Unanswerable):
         message: why, free of speech.
         flaw: the same for machines.
         answer: the answer, as far as it came.
+
+    Attributes:
+        whole: the answer with what it took, where it came to its end.
     """
 
     def __init__(self, message: str, flaw: Flaw, answer: str) -> None:
         super().__init__(message)
         self.flaw: Flaw = flaw
         self.answer = answer
+        self.whole: Generation | None = None
 
 
 @dataclass(frozen=True, slots=True)

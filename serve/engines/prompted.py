@@ -93,7 +93,12 @@ class PromptedTranslator:
         async with aclosing(self._engine.generate(prompt)) as answer:
             async for piece in answer:
                 if isinstance(piece, Generation):
-                    yield replace(piece, text=self._checked(piece, question))
+                    try:
+                        checked = self._checked(piece, question)
+                    except Refused as error:
+                        error.whole = piece
+                        raise
+                    yield replace(piece, text=checked)
                 else:
                     text += piece
                     if "\n" in text.strip() and "\n" not in question.text:
