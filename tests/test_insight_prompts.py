@@ -6,6 +6,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -66,8 +67,12 @@ def shown(prompt: Prompt) -> str:
     return "\n".join(f"[{message.role}]\n{message.content}" for message in prompt.messages)
 
 
-def test_the_docs_show_the_prompt_as_it_is() -> None:
-    prompt = answer_prompt(EXAMPLE, "".join(f"{line}\n" for line in EXAMPLE.material))
+CHAT = replace(EXAMPLE, role=Role.CHAT, instructions="", task="When will the customer have the budget?", schema=None)
+
+
+@pytest.mark.parametrize("request_shown", [EXAMPLE, CHAT])
+def test_the_docs_show_the_prompt_as_it_is(request_shown: InsightRequest) -> None:
+    prompt = answer_prompt(request_shown, "".join(f"{line}\n" for line in request_shown.material))
     indented = re.sub(r"^(?=.)", "    ", shown(prompt), flags=re.MULTILINE)
     assert indented in PAGE.read_text()
 
