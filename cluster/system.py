@@ -66,6 +66,32 @@ RAY_ENVIRONMENT = {
 log = structlog.get_logger(__name__)
 
 
+def start_ray(folder: Path, cpus: int, *, log_to_driver: bool) -> None:
+    """Start a Ray of this process' own, on this machine alone. `ray.shutdown` ends it.
+
+    Args:
+        folder: for its files. It puts Unix sockets there: its path must be short.
+        cpus: what Ray may hand out; it waits for ever for more.
+        log_to_driver: whether what its processes print is shown here.
+    """
+    os.environ.update(RAY_ENVIRONMENT)
+    # Read from the environment when Ray was imported, which is before this.
+    ray_constants.ENABLE_RAY_CLUSTER = False
+    ray.init(
+        address="local",
+        num_cpus=cpus,
+        include_dashboard=False,
+        object_store_memory=OBJECT_STORE,
+        log_to_driver=log_to_driver,
+        logging_level=logging.ERROR,
+        _temp_dir=str(folder),
+        runtime_env={
+            "worker_process_setup_hook": set_up_worker,
+            "env_vars": {"PYTHONPATH": str(Path(__file__).resolve().parent.parent)},
+        },
+    )
+
+
 class System:
     """Parley on one machine.
 
@@ -213,28 +239,14 @@ class System:
         settings = self._settings
         folder = Path(tempfile.mkdtemp(prefix="parley-"))
         self._stop.append(lambda: shutil.rmtree(folder, ignore_errors=True))
-        os.environ.update(RAY_ENVIRONMENT | {LEVEL: settings.log_level})
+        os.environ[LEVEL] = settings.log_level
         # Ray's processes have the keys from here: they are in no argument, which Ray would show.
         for variable, key in ((TRANSLATION_KEY, settings.translation_key), (INSIGHT_KEY, settings.insight_key)):
             if key is not None:
                 os.environ[variable] = key.get_secret_value()
-        # Read from the environment when Ray was imported, which is before this.
-        ray_constants.ENABLE_RAY_CLUSTER = False
         self._stop.append(ray.shutdown)
-        ray.init(
-            address="local",
-            num_cpus=self._cpus(),
-            include_dashboard=False,
-            object_store_memory=OBJECT_STORE,
-            # A command that shows its own progress asks for errors only, and they are its own.
-            log_to_driver=settings.log_level != "error",
-            logging_level=logging.ERROR,
-            _temp_dir=str(folder),
-            runtime_env={
-                "worker_process_setup_hook": set_up_worker,
-                "env_vars": {"PYTHONPATH": str(Path(__file__).resolve().parent.parent)},
-            },
-        )
+        # A command that shows its own progress asks for errors only, and they are its own.
+        start_ray(folder, self._cpus(), log_to_driver=settings.log_level != "error")
 
     def _put_models_in_force(self, urls: StoreUrls) -> None:
         """The models that the settings give, unless they gave the same before: then what was set since stays."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import tempfile
 from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
@@ -11,11 +10,9 @@ from pathlib import Path
 
 import ray
 from ray import serve as ray_serve
-from ray._private import ray_constants
 
 from cluster.ports import LOOPBACK, free_port
-from cluster.system import OBJECT_STORE, RAY_ENVIRONMENT
-from cluster.workers import set_up_worker
+from cluster.system import start_ray
 from serve.app import QUIET
 from storage.embedded import EmbeddedStores, StoreUrls
 from storage.migrate import upgrade
@@ -37,23 +34,8 @@ def bench_place() -> Generator[StoreUrls]:
         folder.chmod(0o711)
         urls = stack.enter_context(EmbeddedStores(folder / "data", durable=False))
         upgrade(urls.postgres)
-        os.environ.update(RAY_ENVIRONMENT)
-        # Read from the environment when Ray was imported, which is before this.
-        ray_constants.ENABLE_RAY_CLUSTER = False
         stack.callback(ray.shutdown)
-        ray.init(
-            address="local",
-            num_cpus=CPUS,
-            include_dashboard=False,
-            object_store_memory=OBJECT_STORE,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            _temp_dir=str(folder / "ray"),
-            runtime_env={
-                "worker_process_setup_hook": set_up_worker,
-                "env_vars": {"PYTHONPATH": str(Path(__file__).resolve().parents[2])},
-            },
-        )
+        start_ray(folder / "ray", CPUS, log_to_driver=False)
         logging.getLogger("ray.serve").setLevel(logging.WARNING)
         ray_serve.start(http_options={"host": LOOPBACK, "port": free_port()}, logging_config=QUIET)
         yield urls
