@@ -6,7 +6,6 @@ import asyncio
 import socket
 import struct
 import threading
-from contextlib import suppress
 
 
 class Proxy:
@@ -61,10 +60,13 @@ class Proxy:
     async def _close(self) -> None:
         self._server.close()
         await self._reset(self._links)
-        for task in asyncio.all_tasks() - {asyncio.current_task()}:
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in tasks:
             task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+        for ended in await asyncio.gather(*tasks, return_exceptions=True):
+            # One that the reset reached first ends by it, and not by being cancelled.
+            if not isinstance(ended, asyncio.CancelledError | OSError | None):
+                raise ended
 
     async def _reset(self, links: set[_Link]) -> int:
         broken = list(links)
