@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Iterable, Set
 from dataclasses import replace
 from typing import NamedTuple
 
 from flows.observer import Translate
 from operators.context import quote
 from operators.translation import CaptionStatus, Translation, TranslationRequest
+from storage.captions import Shown
 
 REMEMBERED = 10_000
 """Translations a lane remembers."""
@@ -17,15 +19,14 @@ REMEMBERED = 10_000
 
 class _Shown(NamedTuple):
     revision: int
-    source: str
+    source: str | None
     translation: str
 
 
 class Accepted:
     """A translation service that is told with each request how the sentences before it were translated, and an earlier revision.
 
-    It is only remembered, for as long as the lane lives: what is forgotten isn't quoted. Captions and drafts ask from threads
-    of their own.
+    It is only remembered: what is forgotten isn't quoted. Captions and drafts ask from threads of their own.
 
     Args:
         translate: the translation service.
@@ -46,6 +47,15 @@ class Accepted:
             with self._lock:
                 self._remember(request, answer.text if shown else None)
         return answer
+
+    def recall(self, meeting_ids: Set[str], shown: Iterable[Shown]) -> None:
+        """Take what is stored of meetings in the place of what is remembered of them: another process went on with them."""
+        with self._lock:
+            for key in [key for key in self._shown if key[0] in meeting_ids]:
+                del self._shown[key]
+            for one in shown:
+                key = one.meeting_id, one.language, one.sentence_id
+                self._put(key, _Shown(one.revision, one.source, one.translation))
 
     def _told(self, request: TranslationRequest) -> TranslationRequest:
         known = {one: self._get(request, one.sentence_id) for one in request.context}
@@ -75,6 +85,9 @@ class Accepted:
         if translation is None:
             self._shown.pop(key, None)
             return
-        self._shown[key] = _Shown(request.revision, request.text, translation)
+        self._put(key, _Shown(request.revision, request.text, translation))
+
+    def _put(self, key: tuple[str, str, str], shown: _Shown) -> None:
+        self._shown[key] = shown
         if len(self._shown) > REMEMBERED:
             self._shown.popitem(last=False)

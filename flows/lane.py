@@ -11,9 +11,9 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import bytewax.operators as op
 import redis
@@ -22,13 +22,13 @@ from bytewax.dataflow import Dataflow
 from bytewax.errors import BytewaxRuntimeError
 from bytewax.operators import KeyedStream
 from bytewax.testing import run_main
-from sqlalchemy import text
+from sqlalchemy import Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from flows.accepted import Accepted
 from flows.calls import CallPolicy, Calls, call
 from flows.drafts import Drafts, Reply
-from flows.envelope import Envelope
+from flows.envelope import Envelope, Restored
 from flows.observer import LaneObserver, Translate
 from flows.reader import LaneReader, read_positions
 from flows.sink import CommitSink, Committer
@@ -39,6 +39,7 @@ from operators.drafts import Question
 from operators.errors import Fenced, Unavailable
 from operators.model import Entry, Tick
 from operators.translation import Translation, TranslationRequest
+from storage.captions import shown
 from storage.commit import claim_lane, release_lane
 from storage.database import sync_engine, sync_redis
 from storage.log import LogReader, before, order
@@ -132,6 +133,7 @@ def build(
     observer: LaneObserver,
     calls: Calls[TranslationRequest, Translation],
     draft_calls: Calls[Question, Reply] | None,
+    recall: Callable[[Sequence[Restored]], None],
     stopping: threading.Event,
     drained: Callable[[], bool],
 ) -> Dataflow:
@@ -143,6 +145,7 @@ def build(
         observer: measures it.
         calls: the translation service.
         draft_calls: the same for drafts; None where there are to be none.
+        recall: told of meetings that are taken up here, before anything is asked for them.
         stopping: set to end it.
         drained: true once no call under way is worth waiting for.
     """
@@ -150,7 +153,7 @@ def build(
     envelopes: KeyedStream[Envelope] = op.input("log", flow, LaneSource(reader, observer, calls.must_wait, stopping))
     for stage in STAGES:
         envelopes = run_stage(stage, envelopes, observer.measures)
-    requests = op.flat_map("requests", envelopes, lambda keyed: _keyed_requests(keyed[1], calls.policy))
+    requests = op.flat_map_batch("requests", envelopes, lambda batch: _keyed_requests(batch, recall, calls.policy))
     answers = call("translate", flow, requests, calls, drained)
     results = op.merge(
         "results", op.map("done", envelopes, lambda kv: kv[1]), op.map("answers", answers, lambda kv: kv[1])
@@ -168,9 +171,13 @@ def build(
 
 
 def _keyed_requests(
-    envelope: Envelope, policy: CallPolicy[TranslationRequest]
-) -> Iterable[tuple[str, TranslationRequest]]:
-    return [(policy.key(request), request) for request in envelope.requests]
+    batch: list[tuple[str, Envelope]],
+    recall: Callable[[Sequence[Restored]], None],
+    policy: CallPolicy[TranslationRequest],
+) -> list[tuple[str, TranslationRequest]]:
+    if restored := [envelope.item for _, envelope in batch if isinstance(envelope.item, Restored)]:
+        recall(restored)
+    return [(policy.key(request), request) for _, envelope in batch for request in envelope.requests]
 
 
 class Lane:
@@ -202,10 +209,10 @@ class Lane:
         measures = Measures(f"lane/{options.lane_id}")
         traces = open_traces(measures)
         observer = LaneObserver(options.lane_id, measures, traces)
-        translate = Accepted(self._translate)
-        calls = Calls(translate, call_policy(options), observer.called)
+        accepted = Accepted(self._translate)
+        calls = Calls(accepted, call_policy(options), observer.called)
         drafts = Drafts(measures)
-        draft_calls = drafts.calls(translate, calls, options.in_flight) if options.kind == "live" else None
+        draft_calls = drafts.calls(accepted, calls, options.in_flight) if options.kind == "live" else None
         try:
             with engine.begin() as transaction:
                 epoch = claim_lane(transaction, options.lane_id, os.getpid(), socket.gethostname())
@@ -222,7 +229,16 @@ class Lane:
             self._observer = observer
             with published(measures, options.redis_url):
                 run_main(
-                    build(reader, committer, observer, calls, draft_calls, self._stopping, lambda: self._drained(calls))
+                    build(
+                        reader,
+                        committer,
+                        observer,
+                        calls,
+                        draft_calls,
+                        lambda restored: _recall(engine, accepted, restored),
+                        self._stopping,
+                        lambda: self._drained(calls),
+                    )
                 )
             with engine.begin() as transaction:
                 release_lane(transaction, options.lane_id, epoch)
@@ -266,6 +282,15 @@ class Lane:
             except (SQLAlchemyError, redis.RedisError) as error:
                 # The flow itself meets the same trouble and says so by ending; until then the next sign may get through.
                 log.warning("no sign of life", lane=committer.lane_id, error=type(error).__name__)
+
+
+def _recall(engine: Engine, accepted: Accepted, restored: Sequence[Restored]) -> None:
+    """Have it remember how the sentences are translated that requests of these meetings may quote."""
+    sentences = [
+        (one.meeting_id, held.id) for one in restored for held in cast(context.State, one.states["context"]).held
+    ]
+    with engine.connect() as connection:
+        accepted.recall({one.meeting_id for one in restored}, shown(connection, sentences))
 
 
 def _cause(error: BaseException) -> BaseException:

@@ -29,6 +29,11 @@ class Held:
     speaker: str
     text: str
 
+    @property
+    def id(self) -> str:
+        """Its sentence's."""
+        return f"{self.n}.{self.k}"
+
 
 @dataclass(frozen=True, slots=True)
 class State:
@@ -121,7 +126,7 @@ def complete(
         request,
         source_language=request.source_language
         or (None if config.source_language == "auto" else config.source_language),
-        context=tuple(Quoted(f"{one.n}.{one.k}", one.speaker, one.text) for one in sorted({*recent, *own})),
+        context=tuple(Quoted(one.id, one.speaker, one.text) for one in sorted({*recent, *own})),
         glossary=told(config.glossary, request.language),
         terms=found(config.glossary, request.text, request.language),
         style=config.style,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import Connection, text
@@ -11,6 +11,42 @@ from sqlalchemy import Connection, text
 from operators.translation import CaptionStatus, TranslationRequest
 from storage.changes import Answer, MeetingChange
 from storage.locked import LockedMeetings, json_rows
+
+
+class Shown(NamedTuple):
+    """A translation that later ones may go on from: nothing in it is in doubt.
+
+    Attributes:
+        revision: of the sentence, as it was translated, or a later one that was never translated.
+        source: what was translated; None where the sentence reads differently by now.
+    """
+
+    meeting_id: str
+    sentence_id: str
+    language: str
+    revision: int
+    source: str | None
+    translation: str
+
+
+def shown(connection: Connection, sentences: Sequence[tuple[str, str]]) -> list[Shown]:
+    """How sentences are translated, or were before they were revised, in every language.
+
+    Args:
+        sentences: the meeting's id and the sentence's, of each.
+    """
+    statement = text(
+        "select c.meeting_id::text, c.sentence_id, c.language, c.revision - (c.status = 'owed')::int,"
+        " case when s.revision = c.revision and c.status <> 'owed' then s.text end,"
+        " case when c.status = 'owed' then c.shown else c.text end"
+        " from unnest(cast(:meetings as uuid[]), cast(:ids as text[])) as wanted(meeting_id, id)"
+        " join captions c on c.meeting_id = wanted.meeting_id and c.sentence_id = wanted.id"
+        " join sentences s on s.meeting_id = c.meeting_id and s.id = c.sentence_id and not s.retracted"
+        " where (c.status = 'translated' and c.doubts = '{}') or (c.status = 'owed' and c.shown is not null)"
+        " order by s.start, c.language"
+    )
+    meetings, ids = [UUID(meeting) for meeting, _ in sentences], [sentence for _, sentence in sentences]
+    return [Shown(*row) for row in connection.execute(statement, {"meetings": meetings, "ids": ids})]
 
 
 def write_requests(connection: Connection, requests: Sequence[TranslationRequest], patience: float) -> None:
@@ -33,13 +69,15 @@ def write_requests(connection: Connection, requests: Sequence[TranslationRequest
     ]
     connection.execute(
         text(
-            "insert into captions (team_id, meeting_id, sentence_id, language, revision, status, due_at)"
+            "insert into captions as c (team_id, meeting_id, sentence_id, language, revision, status, due_at)"
             " select team_id, meeting_id, sentence_id, language, revision, 'owed', now() + :patience * interval '1 s'"
             " from jsonb_to_recordset(cast(:rows as jsonb))"
             " as r(team_id text, meeting_id uuid, sentence_id text, language text, revision int)"
             " on conflict (meeting_id, sentence_id, language) do update set revision = excluded.revision,"
+            " shown = case when c.status = 'owed' then c.shown"
+            " when c.status = 'translated' and c.doubts = '{}' then c.text end,"
             " status = 'owed', text = null, engine = null, reason = null, doubts = default, due_at = excluded.due_at"
-            " where captions.revision < excluded.revision"
+            " where c.revision < excluded.revision"
         ),
         {**json_rows(rows), "patience": patience},
     )
@@ -136,6 +174,7 @@ def write_answers(connection: Connection, answers: Sequence[Answer], locked: Loc
             text(
                 "update captions c set status = r.status, text = r.text, engine = r.engine, reason = r.reason,"
                 " doubts = r.doubts, version = c.version + (r.status <> 'owed')::int,"
+                " shown = case when r.status = 'owed' then c.shown end,"
                 " due_at = case when r.status = 'owed' then now() end"
                 " from jsonb_to_recordset(cast(:rows as jsonb)) as r(meeting_id uuid, sentence_id text, language text,"
                 " status text, text text, engine text, reason text, doubts text[])"

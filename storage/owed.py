@@ -20,8 +20,8 @@ _RENEW = text(
     " and c.status = 'owed' and c.due_at <= now()"
 )
 _OWED = text(
-    "select c.team_id, c.meeting_id, c.sentence_id, c.revision, c.language, s.speaker, s.text, s.start, s.language as spoken,"
-    " m.config from (select *, row_number() over (partition by meeting_id order by due_at) as turn"
+    "select c.team_id, c.meeting_id, c.sentence_id, c.revision, c.language, c.shown, s.speaker, s.text, s.start,"
+    " s.language as spoken, m.config from (select *, row_number() over (partition by meeting_id order by due_at) as turn"
     " from captions where status = 'owed' and due_at <= now()) c"
     " join sentences s on s.meeting_id = c.meeting_id and s.id = c.sentence_id and s.revision = c.revision"
     " and not s.retracted join meetings m on m.id = c.meeting_id"
@@ -64,6 +64,7 @@ def owed(connection: Connection, limit: int) -> list[TranslationRequest]:
             language=row.language,
             source_language=row.spoken,
             text=row.text,
+            previous=row.shown,
         )
         before = connection.execute(
             _BEFORE,

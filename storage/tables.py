@@ -157,6 +157,8 @@ captions = Table(
     Column("reason", Text),
     # What of the sentence the text may not have kept.
     Column("doubts", ARRAY(Text, as_tuple=True), nullable=False, server_default="{}"),
+    # While it is owed: how an earlier revision was translated, which the new translation goes on from.
+    Column("shown", Text),
     # Raised by each final answer; 0 while the first is owed.
     Column("version", Integer, nullable=False, server_default="0"),
     # Requests made for this sentence, over all revisions.

@@ -7,6 +7,7 @@ import pytest
 from flows import accepted
 from flows.accepted import Accepted
 from operators.translation import CaptionStatus, Quoted, Translation, TranslationRequest
+from storage.captions import Shown
 
 ASKED = TranslationRequest("t", "m", "1.0", 1, "pt", "en", "Yes.")
 
@@ -116,3 +117,28 @@ async def test_it_remembers_what_was_used_last(monkeypatch: pytest.MonkeyPatch) 
     assert await quoted(service, lane, after()) == "Sim."
     other = replace(after(), context=(Quoted("3.0", "A", "Yes."),))
     assert await quoted(service, lane, other) is None
+
+
+async def test_what_is_stored_takes_the_place_of_what_was_remembered() -> None:
+    service = Service()
+    lane = Accepted(service)
+    await lane(ASKED)
+    await lane(replace(ASKED, meeting_id="n"))
+    # Another lane had the meeting meanwhile: there it was not translated without a doubt.
+    lane.recall({"m"}, [])
+    assert await quoted(service, lane, after()) is None
+    assert await quoted(service, lane, replace(after(), meeting_id="n")) == "Sim."
+    lane.recall({"m"}, [Shown("m", "1.0", "pt", 1, "Yes.", "Pois.")])
+    assert await quoted(service, lane, after()) == "Pois."
+    assert await quoted(service, lane, replace(after(), language="de")) is None
+    await lane(replace(ASKED, revision=2, text="Yes, yes."))
+    assert service.asked[-1].previous == "Pois."
+
+
+async def test_what_was_shown_for_other_words_is_gone_on_from_and_not_quoted() -> None:
+    service = Service()
+    lane = Accepted(service)
+    lane.recall({"m"}, [Shown("m", "1.0", "pt", 1, None, "Pois.")])
+    assert await quoted(service, lane, after()) is None
+    await lane(replace(ASKED, revision=2, text="Yes, yes."))
+    assert service.asked[-1].previous == "Pois."

@@ -44,7 +44,11 @@ LATER = [
     said(5, "d", "Ann", "Parley is nearly ready.", 12.0, 13.0, 20.0),
     said(6, "e", "Bob", "Good.", 26.0, 27.0, 27.0),
 ]
-AFTER = [said(7, "f", "Ann", "And it is fast.", 32.0, 33.0, 33.0), ending(50.0)]
+AFTER = [
+    said(7, "d", "Ann", "Parley is very nearly ready.", 12.0, 13.0, 28.0),
+    said(8, "f", "Ann", "And it is fast.", 32.0, 33.0, 33.0),
+    ending(50.0),
+]
 
 
 class Recorder:
@@ -89,14 +93,17 @@ async def test_requests_carry_what_the_meeting_wants_and_what_was_shown(
     ]
     assert ready.previous is None
     assert first.about("Parley is nearly ready.").previous == "pt-BR:PARLEY IS READY."
-    # Another process remembers nothing of it, and asks the same for the rest.
+    # Another process asks the same for the rest: what was shown is stored.
     with running(postgres_url, redis_url, "batch-1", second):
         await feed(meetings, meeting_id, AFTER)
         await until(over_and_paid(engine, meeting_id))
     fast = second.about("And it is fast.")
     assert (fast.glossary, fast.style, fast.previous) == (TOLD, "formal", None)
+    ready = second.about("Parley is very nearly ready.")
+    assert ready.previous == "pt-BR:PARLEY IS NEARLY READY."
+    assert quoted(ready) == quoted(first.about("Parley is nearly ready."))
     mine, good = quoted(fast)
-    assert mine == ("Parley is nearly ready.", None)
+    assert mine[0] == "Parley is very nearly ready."
     assert good[0] == "Good."
 
 
