@@ -82,6 +82,7 @@ class Reader:
                 at: row.querySelector(".at").textContent,
                 source: row.querySelector(".source").textContent,
                 text: row.querySelector(".text").textContent,
+                by: row.querySelector(".text").title,
                 note: row.querySelector(".note").textContent,
                 state: row.querySelector(".caption").dataset.state,
                 earlier: row.querySelector(".caption").classList.contains("earlier"),

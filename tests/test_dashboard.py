@@ -12,7 +12,9 @@ from uuid import uuid4
 import pytest
 from playwright.async_api import Browser
 
+from operators.models import Firefox, ModelsConfig
 from operators.translation import CaptionStatus
+from storage.configs import save
 from tests.browser import Reader, as_the_api_has_it, launched, reading
 from tests.lanes import running, shout
 from tests.network import Network
@@ -97,6 +99,28 @@ async def test_a_caption_is_awaited_then_stands_beside_its_sentence(stage: Stage
     await reader.shown("Frase 1.")
     await reader.shown("up to date")
     assert (await as_the_api_has_it(reader, stage.http, meeting))[0]["note"] == ""
+
+
+async def test_what_translates_and_what_translated_each_caption_is_told(stage: Stage, reader: Reader) -> None:
+    with stage.engine.begin() as connection:
+        save(connection, ModelsConfig(engines={"firefox": Firefox()}, translation=("firefox",)), "settings")
+    meeting, lane = await begin(stage)
+    one, two, three = (sentence(f"{n}.0", f"Sentence {n}.", n) for n in range(1, 4))
+    lane.say(one, two, three)
+    lane.caption(one, "Frase 1.")
+    lane.caption(two, "Sentence 2.", CaptionStatus.SAME)
+    await reader.follow(meeting)
+    await reader.shown("translating with Firefox's models")
+    await reader.shown("Frase 1.")
+    assert [row["by"] for row in await reader.rows()] == ["translated by test 1", "", ""]
+    lane.say(sentence("1.0", "Sentence one.", 1, revision=2))
+    await reader.shown("of an earlier wording")
+    assert [row["by"] for row in await reader.rows()] == ["translated by test 1", "", ""], "it is still shown"
+    with stage.engine.begin() as connection:
+        save(connection, ModelsConfig(), "request")
+    await reader.follow(meeting)
+    await reader.shown("translation is off")
+    assert await reader.page.locator(".models").all_inner_texts() == ["translation is off"]
 
 
 async def test_a_caption_in_doubt_says_what_it_may_not_have_kept(stage: Stage, reader: Reader) -> None:

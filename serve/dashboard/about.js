@@ -21,6 +21,12 @@ export class About {
     );
   }
 
+  /** Tell what translates, as an event said last. */
+  translates(models) {
+    this.#part(".models").textContent = models;
+    this.#part(".models").hidden = false;
+  }
+
   /** Offer what was said for download, with its captions in a language if there is one. */
   offer(path, language) {
     const links = Object.entries(FORMATS).map(([format, name]) => {

@@ -64,7 +64,9 @@ class MeetingPage {
 
   #take(event) {
     this.#board.take(event);
-    if (event.kind === "status" && event.seq > this.#known) this.#told(event.payload);
+    if (event.kind !== "status") return;
+    if (event.payload.models) this.#about.translates(event.payload.models);
+    if (event.seq > this.#known) this.#told(event.payload);
   }
 
   /** An event says how the meeting is, or only what was counted. */

@@ -6,9 +6,14 @@
  * @param expected whether a caption will come if it isn't there.
  * @param late whether it should have come by now.
  * @returns `state` (a CSS class), `text` and `note`; `earlier` where the text is of an earlier wording, `doubtful` where it may
- *     not have kept all of the sentence.
+ *     not have kept all of the sentence; `engine`, what translated it, if anything did.
  */
 export function reading(sentence, caption, expected, late) {
+  const engine = caption?.status === "translated" ? caption.engine : null;
+  return { ...beside(sentence, caption, expected, late), engine };
+}
+
+function beside(sentence, caption, expected, late) {
   const settled = caption !== undefined && caption.status !== "owed";
   if (settled && caption.revision >= sentence.revision) {
     if (caption.status === "untranslated") return say("untranslated", null, `not translated: ${caption.reason}`);

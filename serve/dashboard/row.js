@@ -25,11 +25,13 @@ export class Row {
   }
 
   /** Show how the sentence reads in a language. */
-  read({ state, text, note, earlier, doubtful }, language) {
+  read({ state, text, note, earlier, doubtful, engine }, language) {
     this.caption.dataset.state = state;
     this.caption.classList.toggle("earlier", earlier);
     this.caption.classList.toggle("doubtful", doubtful);
     put(this.text, text ?? "");
+    // Another engine may have stood in for the one that is wanted.
+    this.text.title = engine ? `translated by ${engine}` : "";
     put(this.note, note ?? "");
     this.text.lang = language;
   }
