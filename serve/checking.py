@@ -44,7 +44,7 @@ def doubts(utterance: Utterance, text: str) -> tuple[Doubt, ...]:
     said = _without(utterance.text, [term.source for term in utterance.terms])
     speakers = [one.speaker for one in utterance.context]
     names = missing_names(said, text, utterance.source, utterance.target, speakers)
-    numbers = missing_numbers(without_addresses(said), text, utterance.target)
+    numbers = missing_numbers(without_addresses(said), text, utterance.source, utterance.target)
     return (
         *(Doubt("term", term.source, term.target) for term in lost),
         *(Doubt("number", number, number) for number in numbers),

@@ -54,10 +54,10 @@ _MAGNITUDES = tuple(
         ),
         ("bilh", (9,)),
         ("bill[oó]n", (12,)),
-        ("bill?i[oóõã]", (9, 12)),
+        ("bil(?:l?i|j)[oóõã]", (9, 12)),
         ("trilh", (12,)),
         ("trill[oó]n", (18,)),
-        ("trill?i[oóõã]", (12, 18)),
+        ("tril(?:l?i|j)[oóõã]", (12, 18)),
         ("crore|करोड", (7,)),
         ("lakh|लाख|แสน", (5,)),
         ("หมื่น", (4,)),
@@ -68,7 +68,16 @@ _MAGNITUDES = tuple(
         ("nghìn|ngàn|พัน", (3,)),
     )
 )
-"""Words that do, with the powers of ten that they mean in one language or another (`billion`)."""
+"""Words that do, with the powers of ten that they mean: on the short scale, and on the long one where that is another."""
+_SHORT_SCALE = frozenset({"en", "ms"})
+"""Languages in which a billion has nine zeros."""
+_LONG_SCALE = frozenset(
+    {
+        *("af", "ca", "cs", "da", "de", "es", "et", "eu", "fi", "fr", "gl", "hu"),
+        *("it", "nb", "nl", "nn", "no", "pl", "pt", "ro", "sk", "sl", "sv"),
+    }
+)
+"""Languages in which what is spelled so has twelve: nine zeros have another word there (`Milliarde`, `bilhão`)."""
 _TIMES = tuple(Decimal(10) ** power for power in (3, 6, 9, 12))
 _MYRIADS = {
     **{"十": 10, "百": 100, "千": 1000, "万": 10**4, "萬": 10**4, "億": 10**8, "亿": 10**8, "兆": 10**12},
@@ -187,7 +196,7 @@ class _Answer:
     """What a translation has of numbers."""
 
     def __init__(self, text: str, target: str) -> None:
-        figures = list(_figures(text))
+        figures = list(_figures(text, target))
         plain = text.casefold()
         self._values: set[Value] = {*_written_out(text), *(value for figure in figures for value in figure.values)}
         self._taken: set[Value] = {value for figure in figures for value in figure.taken}
@@ -232,32 +241,32 @@ class _Answer:
         return self._half and minutes in _MINUTES_IN_WORDS
 
 
-def missing_numbers(said: str, answer: str, target: str) -> list[str]:
+def missing_numbers(said: str, answer: str, source: str, target: str) -> list[str]:
     """The numbers said in figures that a translation hasn't, as they were said.
 
     Args:
         said: what was said.
         answer: the translation.
-        target: its language's tag.
+        source, target: the tags of their languages.
 
-    >>> missing_numbers("It costs 1,234.5 euros, 20 % of 42.", "Custa 1.234,5 euros, 20% do total.", "pt")
+    >>> missing_numbers("It costs 1,234.5 euros, 20 % of 42.", "Custa 1.234,5 euros, 20% do total.", "en", "pt")
     ['42']
     """
     kept = _Answer(answer, target)
     missed = [
         figure.written
-        for figure in _figures(said)
+        for figure in _figures(said, source)
         if figure.sure and not kept.has(figure) and not (figure.minutes is not None and kept.may_say(figure.minutes))
     ]
     return list(dict.fromkeys(missed))
 
 
-def _figures(text: str) -> Iterator[_Figure]:
+def _figures(text: str, language: str) -> Iterator[_Figure]:
     plain = "".join(str(unicodedata.decimal(each)) if each.isdecimal() else each for each in text)
     plain = _DATE.sub(lambda date: re.sub("[-.]", "/", date[0]), plain)
     at = 0
     for time in _TIME.finditer(plain):
-        yield from _numbers(plain, at, time.start())
+        yield from _numbers(plain, at, time.start(), language)
         hour, minutes = int(time[1]), Decimal(time[2])
         hours = _hours(hour)
         whole: frozenset[Value] = frozenset(f"{each}:{time[2]}" for each in hours)
@@ -265,27 +274,26 @@ def _figures(text: str) -> Iterator[_Figure]:
         # Full hours are told without their minutes.
         yield _Figure(time[0], frozenset({minutes}), (minutes,), sure=minutes > 0, anywhere=True, minutes=minutes)
         at = time.end()
-    yield from _numbers(plain, at, len(plain))
+    yield from _numbers(plain, at, len(plain), language)
 
 
-def _numbers(text: str, start: int, end: int) -> Iterator[_Figure]:
+def _numbers(text: str, start: int, end: int, language: str) -> Iterator[_Figure]:
     for match in _FIGURE.finditer(text, start, end):
         if match["composite"] is None:
-            yield _number(text, match, sure=True)
+            yield _number(text, match, language, sure=True)
             continue
         yield _composite(match[0])
         for inside in _NUMBER.finditer(text, match.start(), match.end()):
-            yield _number(text, inside, sure=False)
+            yield _number(text, inside, language, sure=False)
 
 
-def _number(text: str, match: re.Match[str], *, sure: bool) -> _Figure:
+def _number(text: str, match: re.Match[str], language: str, *, sure: bool) -> _Figure:
     written = match[0]
     before, after = text[max(0, match.start() - 4) : match.start()], text[match.end() : match.end() + 20]
     parts = tuple(Decimal(part) for part in _SEPARATOR.split(written))
     values, taken = _readings(written), frozenset[Value]()
     numbers = [value for value in values if isinstance(value, Decimal)]
-    powers = next((powers for word, powers in _MAGNITUDES if word.match(after)), ())
-    if powers:
+    if powers := _powers(after, language):
         values, taken = frozenset(value * power for value in numbers for power in powers), values
     elif _SHORT_MAGNITUDE.match(after):
         values |= {value * times for value in numbers for times in _TIMES}
@@ -299,6 +307,14 @@ def _number(text: str, match: re.Match[str], *, sure: bool) -> _Figure:
         or ((_AFTER_A_STROKE.search(before) or _BEFORE_A_STROKE.match(after)) and parts[0] < 1000)
     )
     return _Figure(written, values, parts, sure, taken=taken)
+
+
+def _powers(after: str, language: str) -> tuple[Decimal, ...]:
+    """What a number is to be taken times, by the word after it, as far as its language tells; nothing where there is none."""
+    powers = next((powers for word, powers in _MAGNITUDES if word.match(after)), ())
+    if base(language) in _SHORT_SCALE:
+        return powers[:1]
+    return powers[-1:] if base(language) in _LONG_SCALE else powers
 
 
 def _in_other_ways(number: Decimal, written: str, before: str, after: str) -> frozenset[Value]:

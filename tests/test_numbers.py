@@ -108,7 +108,7 @@ def test_examples() -> None:
     ],
 )
 def test_a_number_is_kept_however_it_is_written(said: str, answer: str, target: str) -> None:
-    assert missing_numbers(said, answer, target) == []
+    assert missing_numbers(said, answer, "en", target) == []
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,36 @@ def test_a_number_is_kept_however_it_is_written(said: str, answer: str, target: 
     ],
 )
 def test_a_number_that_is_not_there_is_missing(said: str, answer: str, target: str, missed: list[str]) -> None:
-    assert missing_numbers(said, answer, target) == missed
+    assert missing_numbers(said, answer, "en", target) == missed
+
+
+@pytest.mark.parametrize(
+    ("said", "source", "answer", "target", "missed"),
+    [
+        ("5 billion", "en", "5 Milliarden", "de", []),
+        ("5 billion", "en-GB", "5 Billionen", "de-CH", ["5"]),
+        ("5 billion", "en", "5 billions", "fr", ["5"]),
+        ("5 billion", "en", "5 biliões", "pt-PT", ["5"]),
+        ("5 billion", "en", "5 bilhões", "pt-BR", []),
+        ("5 billion", "en", "5 biljoen", "nl", ["5"]),
+        ("5 billion", "en", "5 bilion", "ms", []),
+        ("5 billion", "id", "5 Billionen", "de", []),
+        ("5 billion", "en", "5 билионов", "ru", []),
+        ("2 trillion", "en", "2 Billionen", "de", []),
+        ("2 trillion", "en", "2 billones", "es", []),
+        ("2 trillion", "en", "2 Trillionen", "de", ["2"]),
+        ("2 trillion", "en", "2 biljoonaa", "fi", []),
+        ("5 Billionen Euro", "de", "5 billion euros", "en", ["5"]),
+        ("5 Billionen Euro", "de", "5 trillion euros", "en", []),
+        ("5 Milliarden Euro", "de", "5 billion euros", "en", []),
+        ("5 biljoner", "sv", "5 trillion", "en", []),
+        ("5 billions", "fr", "5 Billionen", "de", []),
+    ],
+)
+def test_a_billion_is_not_the_same_everywhere(
+    said: str, source: str, answer: str, target: str, missed: list[str]
+) -> None:
+    assert missing_numbers(said, answer, source, target) == missed
 
 
 def test_the_words_for_small_numbers_are_in_order() -> None:
@@ -158,13 +187,13 @@ def test_the_words_for_small_numbers_are_in_order() -> None:
 )
 def test_a_text_of_any_length_comes_to_an_end(piece: str) -> None:
     text = piece * (20_000 // len(piece))
-    missing_numbers(text, text, "pt")
-    missing_numbers(text, "nada", "pt")
+    missing_numbers(text, text, "en", "pt")
+    missing_numbers(text, "nada", "en", "pt")
 
 
 @given(st.text(), st.text(), st.sampled_from(["pt", "ja", "ar", "fi"]))
 def test_no_text_is_an_error(said: str, answer: str, target: str) -> None:
-    missing_numbers(said, answer, target)
+    missing_numbers(said, answer, "en", target)
 
 
 @given(
@@ -172,7 +201,7 @@ def test_no_text_is_an_error(said: str, answer: str, target: str) -> None:
     st.text(alphabet="0123456789.,万만 ", max_size=90),
 )
 def test_no_figures_are_an_error(said: str, answer: str) -> None:
-    missing_numbers(said, answer, "pt")
+    missing_numbers(said, answer, "en", "pt")
 
 
 def grouped(number: int, separator: str) -> str:
@@ -187,20 +216,20 @@ def grouped(number: int, separator: str) -> str:
 def test_whole_numbers_are_found_whatever_groups_them(said: list[int], here: str, there: str) -> None:
     text = " and then ".join(grouped(number, here) for number in said)
     answer = " e depois ".join(grouped(number, there) for number in said)
-    assert missing_numbers(text, answer, "pt") == []
+    assert missing_numbers(text, answer, "en", "pt") == []
 
 
 @given(st.integers(13, 10**9), st.integers(13, 10**9))
 def test_another_number_is_not_the_one_that_was_said(said: int, other: int) -> None:
-    assert missing_numbers(f"It is {said}.", f"É {other}.", "pt") == ([] if said == other else [str(said)])
+    assert missing_numbers(f"It is {said}.", f"É {other}.", "en", "pt") == ([] if said == other else [str(said)])
 
 
 @given(st.text(max_size=60), st.sampled_from(["pt", "ja", "ar"]))
 def test_what_says_the_same_misses_nothing(text: str, target: str) -> None:
-    assert missing_numbers(text, text, target) == []
+    assert missing_numbers(text, text, target, target) == []
 
 
 @given(st.text(alphabet="0123456789.,:h '’x%/一十万億〇mkp-", max_size=30), st.text(max_size=30))
 def test_whatever_is_missing_was_said(said: str, answer: str) -> None:
-    assert all(number in said for number in missing_numbers(said, answer, "pt"))
-    assert missing_numbers(said, said, "pt") == []
+    assert all(number in said for number in missing_numbers(said, answer, "en", "pt"))
+    assert missing_numbers(said, said, "pt", "pt") == []
