@@ -6,21 +6,14 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Set
 from dataclasses import replace
-from typing import NamedTuple
 
 from flows.observer import Translate
 from operators.context import quote
 from operators.translation import CaptionStatus, Translation, TranslationRequest
 from storage.captions import Shown
 
-REMEMBERED = 10_000
+REMEMBERED = 20_000
 """Translations a lane remembers."""
-
-
-class _Shown(NamedTuple):
-    revision: int
-    source: str | None
-    translation: str
 
 
 class Accepted:
@@ -34,7 +27,7 @@ class Accepted:
 
     def __init__(self, translate: Translate) -> None:
         self._translate = translate
-        self._shown: OrderedDict[tuple[str, str, str], _Shown] = OrderedDict()
+        self._shown: OrderedDict[tuple[str, str, str], Shown] = OrderedDict()
         self._lock = threading.Lock()
 
     async def __call__(self, request: TranslationRequest) -> Translation:
@@ -54,8 +47,7 @@ class Accepted:
             for key in [key for key in self._shown if key[0] in meeting_ids]:
                 del self._shown[key]
             for one in shown:
-                key = one.meeting_id, one.language, one.sentence_id
-                self._put(key, _Shown(one.revision, one.source, one.translation))
+                self._put(one)
 
     def _told(self, request: TranslationRequest) -> TranslationRequest:
         known = {one: self._get(request, one.sentence_id) for one in request.context}
@@ -69,7 +61,7 @@ class Accepted:
             return asked
         return replace(asked, previous=earlier.translation)
 
-    def _get(self, request: TranslationRequest, sentence_id: str) -> _Shown | None:
+    def _get(self, request: TranslationRequest, sentence_id: str) -> Shown | None:
         key = (request.meeting_id, request.language, sentence_id)
         if key not in self._shown:
             return None
@@ -81,13 +73,13 @@ class Accepted:
         known = self._get(request, request.sentence_id)
         if known is not None and known.revision > request.revision:
             return
-        key = (request.meeting_id, request.language, request.sentence_id)
         if translation is None:
-            self._shown.pop(key, None)
+            self._shown.pop((request.meeting_id, request.language, request.sentence_id), None)
             return
-        self._put(key, _Shown(request.revision, request.text, translation))
+        asked = request.meeting_id, request.sentence_id, request.language, request.revision, request.text
+        self._put(Shown(*asked, translation))
 
-    def _put(self, key: tuple[str, str, str], shown: _Shown) -> None:
-        self._shown[key] = shown
+    def _put(self, shown: Shown) -> None:
+        self._shown[shown.meeting_id, shown.language, shown.sentence_id] = shown
         if len(self._shown) > REMEMBERED:
             self._shown.popitem(last=False)

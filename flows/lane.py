@@ -145,7 +145,7 @@ def build(
         observer: measures it.
         calls: the translation service.
         draft_calls: the same for drafts; None where there are to be none.
-        recall: told of meetings that are taken up here, before anything is asked for them.
+        recall: told of meetings that are taken up here, before any caption of theirs is asked for.
         stopping: set to end it.
         drained: true once no call under way is worth waiting for.
     """
@@ -285,12 +285,16 @@ class Lane:
 
 
 def _recall(engine: Engine, accepted: Accepted, restored: Sequence[Restored]) -> None:
-    """Have it remember how the sentences are translated that requests of these meetings may quote."""
-    sentences = [
-        (one.meeting_id, held.id) for one in restored for held in cast(context.State, one.states["context"]).held
+    """Have it remember how the sentences are translated that the next requests of these meetings may speak of."""
+    states = {one.meeting_id: cast(context.State, one.states["context"]) for one in restored}
+    wanted = [
+        (meeting_id, held.id, language)
+        for meeting_id, state in states.items()
+        for held in context.quotable(state)
+        for language in state.config.target_languages
     ]
     with engine.connect() as connection:
-        accepted.recall({one.meeting_id for one in restored}, shown(connection, sentences))
+        accepted.recall(states.keys(), shown(connection, wanted))
 
 
 def _cause(error: BaseException) -> BaseException:

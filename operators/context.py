@@ -61,7 +61,7 @@ def step(state: State, update: Update, sentences: Sentences) -> tuple[State, tup
         window = [one for one in held if (one.n, one.k) not in changed]
         for sentence in sentences.put_out:
             insort(window, _held(sentence))
-        held = _needed(window, config)
+        held = _needed(window, config, config.context_of_speaker and config.context_of_speaker + SLACK)
     requests = tuple(
         complete(
             TranslationRequest(
@@ -94,15 +94,19 @@ def _held(sentence: Sentence) -> Held:
     return Held(sentence.start, *_numbers(sentence.id), sentence.speaker, sentence.text)
 
 
-def _needed(window: Sequence[Held], config: MeetingConfig) -> tuple[Held, ...]:
-    """What a request may still take along."""
+def quotable(state: State) -> tuple[Held, ...]:
+    """What the next requests may take along, or be about once more, as far as that is held."""
+    return _needed(state.held, state.config, state.config.context_of_speaker)
+
+
+def _needed(window: Sequence[Held], config: MeetingConfig, of_speaker: int) -> tuple[Held, ...]:
+    """What a request may still take along: with so many of each speaker."""
     own = Counter[str]()
     kept: list[Held] = []
     for age, one in enumerate(reversed(window)):
         if one.speaker in own or len(own) < SPEAKERS:
             own[one.speaker] += 1
-        of_speaker = config.context_of_speaker and 0 < own[one.speaker] <= config.context_of_speaker + SLACK
-        if age < config.context_sentences + SLACK or of_speaker:
+        if age < config.context_sentences + SLACK or 0 < own[one.speaker] <= of_speaker:
             kept.append(one)
     return tuple(reversed(kept))
 

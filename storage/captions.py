@@ -17,7 +17,7 @@ class Shown(NamedTuple):
     """A translation that later ones may go on from: nothing in it is in doubt.
 
     Attributes:
-        revision: of the sentence, as it was translated, or a later one that was never translated.
+        revision: of the sentence, as it was translated.
         source: what was translated; None where the sentence reads differently by now.
     """
 
@@ -29,24 +29,32 @@ class Shown(NamedTuple):
     translation: str
 
 
-def shown(connection: Connection, sentences: Sequence[tuple[str, str]]) -> list[Shown]:
-    """How sentences are translated, or were before they were revised, in every language.
+def shown(connection: Connection, wanted: Sequence[tuple[str, str, str]]) -> list[Shown]:
+    """How sentences are translated. What is owed at present is left out: the backfill may pay it at any time.
 
     Args:
-        sentences: the meeting's id and the sentence's, of each.
+        wanted: the meeting's id, the sentence's and the language, of each.
+
+    Returns:
+        What there is of these; of each meeting, its last sentence comes last, those of all meetings side by side.
     """
-    statement = text(
-        "select c.meeting_id::text, c.sentence_id, c.language, c.revision - (c.status = 'owed')::int,"
-        " case when s.revision = c.revision and c.status <> 'owed' then s.text end,"
-        " case when c.status = 'owed' then c.shown else c.text end"
-        " from unnest(cast(:meetings as uuid[]), cast(:ids as text[])) as wanted(meeting_id, id)"
-        " join captions c on c.meeting_id = wanted.meeting_id and c.sentence_id = wanted.id"
-        " join sentences s on s.meeting_id = c.meeting_id and s.id = c.sentence_id and not s.retracted"
-        " where (c.status = 'translated' and c.doubts = '{}') or (c.status = 'owed' and c.shown is not null)"
-        " order by s.start, c.language"
+    meetings, sentences, languages = (
+        [UUID(one[0]) for one in wanted],
+        [one[1] for one in wanted],
+        [one[2] for one in wanted],
     )
-    meetings, ids = [UUID(meeting) for meeting, _ in sentences], [sentence for _, sentence in sentences]
-    return [Shown(*row) for row in connection.execute(statement, {"meetings": meetings, "ids": ids})]
+    statement = text(
+        "select c.meeting_id::text, c.sentence_id, c.language, c.revision,"
+        " case when s.revision = c.revision then s.text end, c.text"
+        " from unnest(cast(:meetings as uuid[]), cast(:sentences as text[]), cast(:languages as text[]))"
+        " as wanted(meeting_id, sentence_id, language)"
+        " join captions c using (meeting_id, sentence_id, language)"
+        " join sentences s on s.meeting_id = c.meeting_id and s.id = c.sentence_id and not s.retracted"
+        " where c.status = 'translated' and c.doubts = '{}'"
+        " order by row_number() over (partition by c.meeting_id, c.language order by s.start desc) desc"
+    )
+    rows = connection.execute(statement, {"meetings": meetings, "sentences": sentences, "languages": languages})
+    return [Shown(*row) for row in rows]
 
 
 def write_requests(connection: Connection, requests: Sequence[TranslationRequest], patience: float) -> None:

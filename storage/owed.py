@@ -34,7 +34,7 @@ _BEFORE = text(
     " and (start, string_to_array(id, '.')::bigint[]) < (:start, string_to_array(:id, '.')::bigint[])),"
     " wanted as ((select * from before order by start desc, numbers desc limit :recent)"
     " union (select * from before where speaker = :speaker order by start desc, numbers desc limit :of_speaker))"
-    " select w.start, w.numbers[1] as n, w.numbers[2] as k, w.speaker, w.text, c.text as shown from wanted w"
+    " select w.start, w.numbers[1] as n, w.numbers[2] as k, w.speaker, w.text, c.text as translation from wanted w"
     " left join captions c on c.team_id = w.team_id and c.meeting_id = w.meeting_id and c.sentence_id = w.id"
     " and c.revision = w.revision and c.language = :language and c.status = 'translated' and c.doubts = '{}'"
     " order by w.start, w.numbers"
@@ -79,8 +79,10 @@ def owed(connection: Connection, limit: int) -> list[TranslationRequest]:
             },
         ).all()
         request = complete(request, row.speaker, [Held(*b[:5]) for b in before], config)
-        shown = {Quoted(f"{b.n}.{b.k}", b.speaker, b.text): b.shown for b in before if b.shown is not None}
-        requests.append(quote(request, shown))
+        translations = {
+            Quoted(f"{b.n}.{b.k}", b.speaker, b.text): b.translation for b in before if b.translation is not None
+        }
+        requests.append(quote(request, translations))
     return requests
 
 

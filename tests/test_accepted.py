@@ -135,6 +135,16 @@ async def test_what_is_stored_takes_the_place_of_what_was_remembered() -> None:
     assert service.asked[-1].previous == "Pois."
 
 
+async def test_of_more_than_it_remembers_the_last_of_each_meeting_is_recalled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(accepted, "REMEMBERED", 3)
+    service = Service()
+    lane = Accepted(service)
+    await lane(replace(ASKED, meeting_id="busy"))
+    lane.recall({"m", "n"}, [Shown(meeting, f"{k}.0", "pt", 1, "Yes.", "Sim.") for k in (0, 1) for meeting in "mn"])
+    assert await quoted(service, lane, after()) == "Sim."
+    assert await quoted(service, lane, replace(after(), meeting_id="n")) == "Sim."
+
+
 async def test_what_was_shown_for_other_words_is_gone_on_from_and_not_quoted() -> None:
     service = Service()
     lane = Accepted(service)

@@ -16,6 +16,7 @@ from operators.translation import Translation, TranslationRequest, Wanted
 from storage.log import Log, NewEvent
 from storage.meetings import Meetings
 from storage.owed import owed
+from storage.placement import ensure_lane
 from tests.lanes import BASE, ending, feed, open_recorded, over_and_paid, rows, running, said, shout, until
 
 pytestmark = pytest.mark.usefixtures("clean_database")
@@ -105,6 +106,33 @@ async def test_requests_carry_what_the_meeting_wants_and_what_was_shown(
     mine, good = quoted(fast)
     assert mine[0] == "Parley is very nearly ready."
     assert good[0] == "Good."
+
+
+async def test_a_meeting_that_comes_from_another_lane_is_asked_for_as_if_it_had_stayed(
+    aengine: AsyncEngine, engine: Engine, redis_async: Any, postgres_url: str, redis_url: str
+) -> None:
+    meetings = Meetings(aengine, Log(redis_async))
+    meeting_id = await open_recorded(meetings, aengine)
+    async with aengine.begin() as connection:
+        await ensure_lane(connection, "batch-2", "batch")
+    first, second = Recorder(), Recorder()
+    with (
+        running(postgres_url, redis_url, "batch-1", first),
+        running(postgres_url, redis_url, "batch-2", second),
+    ):
+        await feed(meetings, meeting_id, [*OPENING, *LATER[:2]])
+        await until(lambda: len(first.asked) >= len(OPENING))
+        assert await meetings.move("default", meeting_id, "batch-2")
+        await feed(meetings, meeting_id, LATER[2:])
+        await until(lambda: len(second.asked) > 0)
+        await feed(meetings, meeting_id, [ending(50.0)])
+        await until(over_and_paid(engine, meeting_id))
+    ready = second.about("Parley is nearly ready.")
+    assert ready.previous == "pt-BR:PARLEY IS READY."
+    assert quoted(ready) == [
+        ("Here is the road map.", "pt-BR:HERE IS THE ROAD MAP."),
+        ("They know.", "pt-BR:THEY KNOW."),
+    ]
 
 
 async def test_the_backfill_asks_the_very_same_and_quotes_what_is_stored(

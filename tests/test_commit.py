@@ -38,8 +38,7 @@ class Lane:
 
     def __init__(self, stage: Stage, meeting: str) -> None:
         self.stage, self.meeting, self.n = stage, meeting, 0
-        with stage.engine.begin() as connection:
-            self.epoch = claim_lane(connection, "live-1", 1, "here")
+        self.claim()
         change = self.change()
         change.begin(1, AT)
         change.sentences = {"1.0": sentence("1.0", "One.", 1)}
@@ -47,6 +46,10 @@ class Lane:
         change.requests = {("1.0", "pt"): self.asked}
         self.began = told(self.commit(change))
         assert {kind for kind, _ in self.began} == {"status"}
+
+    def claim(self) -> None:
+        with self.stage.engine.begin() as connection:
+            self.epoch = claim_lane(connection, "live-1", 1, "here")
 
     def change(self, **counted: int) -> MeetingChange:
         self.n += 1

@@ -118,9 +118,14 @@ async def test_what_translates_and_what_translated_each_caption_is_told(stage: S
     assert [row["by"] for row in await reader.rows()] == ["translated by test 1", "", ""], "it is still shown"
     with stage.engine.begin() as connection:
         save(connection, ModelsConfig(), "request")
-    await reader.follow(meeting)
+    # What it told is sent with the next that comes, where the relay doesn't do so before.
+    lane.caption(three, "Frase 3.")
     await reader.shown("translation is off")
     assert await reader.page.locator(".models").all_inner_texts() == ["translation is off"]
+    # It is nothing to tell of a meeting that is over.
+    lane.end()
+    await reader.shown("over since")
+    assert not await reader.page.locator(".models").is_visible()
 
 
 async def test_a_caption_in_doubt_says_what_it_may_not_have_kept(stage: Stage, reader: Reader) -> None:

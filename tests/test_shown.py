@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import pytest
 from sqlalchemy import text
@@ -32,9 +32,9 @@ class Sentence:
     def __init__(self, lane: Lane) -> None:
         self.lane, self.asked = lane, lane.asked
 
-    def known(self) -> list[Shown]:
+    def known(self, sentence_id: str = "1.0", language: str = "pt") -> list[Shown]:
         with self.lane.stage.engine.connect() as connection:
-            return shown(connection, [(self.lane.meeting, "1.0"), (self.lane.meeting, "9.0"), (str(uuid4()), "1.0")])
+            return shown(connection, [(self.lane.meeting, sentence_id, language)])
 
     def answer(self, answer: Translation | None, reason: str | None = None) -> None:
         self.lane.commit(self.lane.change(), answers=[Answer(self.asked, answer, 1, reason)])
@@ -62,21 +62,48 @@ async def test_a_translation_is_known_with_what_it_translates(one: Sentence) -> 
     assert (one.known(), one.owed()) == ([], [None])
     one.answer(translated("Um."))
     assert one.known() == [Shown(one.lane.meeting, "1.0", "pt", 1, "One.", "Um.")]
-    assert one.owed() == []
+    assert one.known("2.0") == one.known(language="de") == one.owed() == []
 
 
-async def test_it_is_known_until_the_revision_is_translated(one: Sentence) -> None:
+async def test_the_backfill_goes_on_from_it_until_the_revision_is_translated(one: Sentence) -> None:
     one.answer(translated("Um."))
-    before = Shown(one.lane.meeting, "1.0", "pt", 1, None, "Um.")
     one.revise("One, two.")
-    assert (one.known(), one.owed()) == ([before], ["Um."])
+    assert (one.known(), one.owed()) == ([], ["Um."])
     one.answer(None, "deadline")
-    assert (one.known(), one.owed()) == ([before], ["Um."])
+    assert (one.known(), one.owed()) == ([], ["Um."])
     one.revise("One, two, three.")
-    assert (one.known(), one.owed()) == ([before._replace(revision=2)], ["Um."])
+    assert (one.known(), one.owed()) == ([], ["Um."])
     one.answer(translated("Um, dois, três."))
     assert one.known() == [Shown(one.lane.meeting, "1.0", "pt", 3, "One, two, three.", "Um, dois, três.")]
     assert rows(one.lane.stage.engine, "select shown from captions") == [(None,)]
+
+
+async def test_of_each_meeting_the_last_sentence_comes_last(stage: Stage) -> None:
+    lanes = [Lane(stage, await stage.begin()) for _ in range(2)]
+    for lane, first in zip(lanes, (1, 5000), strict=True):
+        change = lane.change()
+        said = [sentence(f"{k}.0", f"Number {k}.", first + k) for k in range(2, 5)]
+        asked = [
+            TranslationRequest("default", lane.meeting, one.id, 1, language, "en", one.text)
+            for one in said
+            for language in ("pt", "de")
+        ]
+        change.sentences = {one.id: one for one in said}
+        change.requests = {(one.sentence_id, one.language): one for one in asked}
+        # One lane's process after the other.
+        lane.claim()
+        lane.commit(change)
+        lane.commit(lane.change(), answers=[Answer(one, translated(one.text.upper()), 1) for one in asked])
+    wanted = [
+        (lane.meeting, f"{k}.0", language)
+        for lane, languages in zip(lanes, (("pt",), ("de", "pt")), strict=True)
+        for language in languages
+        for k in (4, 2, 3)
+    ]
+    with stage.engine.connect() as connection:
+        found = shown(connection, wanted)
+    assert {(one.meeting_id, one.sentence_id, one.language) for one in found} == set(wanted)
+    assert [one.sentence_id for one in found] == ["2.0"] * 3 + ["3.0"] * 3 + ["4.0"] * 3
 
 
 async def test_what_reads_differently_by_now_is_quoted_for_no_words(one: Sentence) -> None:

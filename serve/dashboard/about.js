@@ -1,6 +1,6 @@
 // What is told about a meeting beside its transcript: what it is, what was counted, and its exports.
 
-import { counted, facts } from "./standing.js";
+import { counted, facts, isOver } from "./standing.js";
 
 const FORMATS = { vtt: "WebVTT", srt: "SRT", md: "Markdown", jsonl: "JSON Lines" };
 
@@ -11,20 +11,16 @@ export class About {
     this.#section = section;
   }
 
-  /** Show what a meeting is, and what of it went another way than usual. */
-  show(meeting) {
+  /** Show what a meeting is, and what of it went another way than usual; while it goes on, what translates. */
+  show(meeting, models) {
     this.#part(".facts").textContent = facts(meeting);
+    this.#part(".models").textContent = models;
+    this.#part(".models").hidden = !models || isOver(meeting);
     const counters = counted(meeting);
     this.#part(".counters").hidden = counters.length === 0;
     this.#part("dl").replaceChildren(
       ...counters.flatMap(([meaning, number]) => [make("dt", meaning), make("dd", number.toLocaleString("en"))]),
     );
-  }
-
-  /** Tell what translates, as an event said last. */
-  translates(models) {
-    this.#part(".models").textContent = models;
-    this.#part(".models").hidden = false;
   }
 
   /** Offer what was said for download, with its captions in a language if there is one. */

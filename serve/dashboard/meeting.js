@@ -28,6 +28,7 @@ class MeetingPage {
   #meeting; // As the server last told it.
   #before; // As it had told it a poll earlier.
   #known = 0; // The last event there was when the page was opened: those after it are news.
+  #models = ""; // What translates, as an event said last.
   #answered = false; // Whether it told it the last time it was asked.
   #arrangement;
 
@@ -65,14 +66,21 @@ class MeetingPage {
   #take(event) {
     this.#board.take(event);
     if (event.kind !== "status") return;
-    if (event.payload.models) this.#about.translates(event.payload.models);
+    if (event.payload.models) {
+      this.#models = event.payload.models;
+      this.#tell();
+    }
     if (event.seq > this.#known) this.#told(event.payload);
   }
 
   /** An event says how the meeting is, or only what was counted. */
   #told({ counters }) {
-    if (counters === undefined || !this.#meeting) this.#ask();
-    else this.#about.show(Object.assign(this.#meeting, { counters }));
+    if (counters === undefined || !this.#meeting) {
+      this.#ask();
+      return;
+    }
+    this.#meeting.counters = counters;
+    this.#tell();
   }
 
   #painted(added, before) {
@@ -128,8 +136,12 @@ class MeetingPage {
     const title = this.#meeting.title || "Untitled meeting";
     document.title = `${title} · Parley`;
     part("h1").textContent = title;
-    this.#about.show(this.#meeting);
+    this.#tell();
     this.#arrange();
+  }
+
+  #tell() {
+    if (this.#meeting) this.#about.show(this.#meeting, this.#models);
   }
 
   async #poll() {
