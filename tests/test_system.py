@@ -287,6 +287,18 @@ def test_a_store_that_can_not_be_used_is_named_and_its_password_is_not(
     assert "Traceback" not in done.stderr
 
 
+def test_a_ray_that_does_not_start_says_why(open_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Its sockets' paths are too long.
+    folder = open_folder / ("x" * 80)
+    folder.mkdir(mode=0o755)
+    monkeypatch.setenv("TMPDIR", str(folder))
+    done = parley("up", "--data", open_folder / "no-ray", "--port", free_port())
+    assert done.returncode == 1
+    assert "Ray did not start" in done.stderr
+    assert "TMPDIR" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 @needs_vllm
 def test_gpus_that_ray_does_not_find_are_not_waited_for(
     open_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
