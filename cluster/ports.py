@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import random
 import socket
 
 LOOPBACK = "127.0.0.1"
+_PORTS = range(20_000, 32_768)
+"""Ports that Ray's workers don't take, and that no system gives a connection that asks for any."""
 
 
 def free_port() -> int:
-    """A port on 127.0.0.1 that nobody has."""
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        return probe.getsockname()[1]
+    """A port on 127.0.0.1 that nobody has. It may be a while until a server listens there: nobody gets it by chance."""
+    return next(port for port in random.sample(_PORTS, len(_PORTS)) if is_free(port))
 
 
 def is_free(port: int) -> bool:

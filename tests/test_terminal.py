@@ -14,11 +14,11 @@ class Gone:
         os.kill(os.getpid(), signal.SIGINT)
         time.sleep(0.01)
 
-ctrl_c = CtrlC()
 try:
-    gone = Gone()
-    del gone
-    time.sleep(30)
+    with CtrlC():
+        gone = Gone()
+        del gone
+        time.sleep(30)
 except KeyboardInterrupt:
     print("undone")
 """
@@ -29,9 +29,19 @@ class Gone:
     def __del__(self):
         raise ValueError("seen")
 
-ctrl_c = CtrlC()
-gone = Gone()
-del gone
+with CtrlC():
+    gone = Gone()
+    del gone
+"""
+OVER = """
+import os, signal
+from cluster.commands.terminal import CtrlC
+
+with CtrlC():
+    pass
+for number in (signal.SIGINT, signal.SIGTERM):
+    os.kill(os.getpid(), number)
+print("at its end")
 """
 
 
@@ -46,3 +56,7 @@ def test_a_request_to_stop_within_a_finalizer_still_stops_and_shows_no_traceback
 
 def test_any_other_error_in_a_finalizer_is_shown() -> None:
     assert "ValueError: seen" in run(OTHER).stderr
+
+
+def test_what_is_asked_once_all_is_undone_disturbs_nothing() -> None:
+    assert run(OVER).stdout == "at its end\n"

@@ -87,15 +87,17 @@ def models(
     plan = Plan(_numbers(in_flight), sentences, rounds, meetings_for)
     chosen = [_engine("--engine", engine)] + ([_engine("--against", against)] if against else [])
     found: list[Measured] = []
-    ctrl_c = CtrlC()
-    ctrl_c.say("starting Postgres, Valkey and Ray")
-    with bench_place() as urls, Progress(console=console) as progress:
-        # Ray has put a handler of its own in place.
-        ctrl_c.say("starting the model")
-        for n, each in enumerate(chosen):
-            task = progress.add_task(each.kind, total=plan.steps)
-            done = measure(urls, each, settings.models, f"bench-{n}", plan, lambda task=task: progress.advance(task))
-            found.append(asyncio.run(done))
+    with CtrlC() as ctrl_c:
+        ctrl_c.say("starting Postgres, Valkey and Ray")
+        with bench_place() as urls, Progress(console=console) as progress:
+            # Ray has put a handler of its own in place.
+            ctrl_c.say("starting the model")
+            for n, each in enumerate(chosen):
+                task = progress.add_task(each.kind, total=plan.steps)
+                done = measure(
+                    urls, each, settings.models, f"bench-{n}", plan, lambda task=task: progress.advance(task)
+                )
+                found.append(asyncio.run(done))
     for each, measured in zip(chosen, found, strict=True):
         results.print(_table(each, measured, found[0]))
         if measured.meetings is not None:

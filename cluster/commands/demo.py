@@ -96,8 +96,7 @@ def demo(
     recording = read_recording(SAMPLE)
     speed, clock = (None, Clock.RECORDED) if leave else (1.0, Clock.LIVE)
     options = ReplayOptions(speed, clock, LANGUAGE, read_targets(targets), *read_wishes(glossary, style))
-    ctrl_c = CtrlC()
-    with private_system(port or _usual_port(), translator, ctrl_c.say) as url:
+    with CtrlC() as ctrl_c, private_system(port or _usual_port(), translator, ctrl_c.say) as url:
         stopping = ctrl_c.system_is_up()
         patience = PATIENCE if leave else None
         opens = not (leave or no_browser)

@@ -116,8 +116,7 @@ def run() -> None:
     from cluster.job import run_flow
 
     settings = read_settings()
-    ctrl_c = CtrlC()
-    with run_flow(settings, say=ctrl_c.say):
+    with CtrlC() as ctrl_c, run_flow(settings, say=ctrl_c.say):
         stopping = ctrl_c.system_is_up()
         say("The lanes run.")
         stopping.wait()

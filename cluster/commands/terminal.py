@@ -16,6 +16,7 @@ from rich.markup import escape
 if TYPE_CHECKING:
     from sys import UnraisableHookArgs
 
+_REQUESTS = (signal.SIGINT, signal.SIGTERM)
 AGAIN = 0.05
 """Seconds after which a request to stop is made again that came where nothing can be undone."""
 
@@ -40,17 +41,28 @@ def shown(words: str) -> str:
 
 
 class CtrlC:
-    """Ctrl-C, and SIGTERM, from when this is made: they undo a system's start, and once it's up they ask it to stop.
+    """Ctrl-C, and SIGTERM, for as long as the block: they undo a system's start, and once it's up they ask it to stop.
 
-    Only the first counts, so that an impatient second one doesn't keep the rest from being stopped.
+    Only the first counts, so that an impatient second one doesn't keep the rest from being stopped. After the block none does:
+    all is undone, and the command ends by itself.
     """
 
     def __init__(self) -> None:
         self._asked = threading.Event()
-        self._up = False
+        self._up = self._over = False
+        self._raised: KeyboardInterrupt | None = None
         self._unraisable = sys.unraisablehook
         sys.unraisablehook = self._lost
         self._listen()
+
+    def __enter__(self) -> CtrlC:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over = True
+        # As Python ends it would give up our handlers, and then die of what still comes.
+        for number in _REQUESTS:
+            signal.signal(number, signal.SIG_IGN)
 
     def say(self, words: str) -> None:
         """Tell what is to be done next of the start.
@@ -82,19 +94,21 @@ class CtrlC:
 
     def _listen(self) -> None:
         # Again and again: Ray puts a handler of SIGTERM of its own in place when it starts.
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in _REQUESTS:
             signal.signal(number, lambda _number, _frame: self._hear())
 
     def _hear(self) -> None:
         first = not self._asked.is_set()
         self._asked.set()
         if first and not self._up:
-            raise KeyboardInterrupt
+            self._raised = KeyboardInterrupt()
+            raise self._raised
 
     def _lost(self, error: UnraisableHookArgs) -> None:
         """A request that came within a finalizer, which Python lets raise nothing, comes again."""
-        if not isinstance(error.exc_value, KeyboardInterrupt) or self._up:
+        if error.exc_value is None or error.exc_value is not self._raised:
             self._unraisable(error)
-            return
-        self._asked.clear()
-        threading.Timer(AGAIN, os.kill, (os.getpid(), signal.SIGINT)).start()
+        elif not self._over:
+            self._raised = None
+            self._asked.clear()
+            threading.Timer(AGAIN, os.kill, (os.getpid(), signal.SIGINT)).start()

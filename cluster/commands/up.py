@@ -41,8 +41,7 @@ def up(
     from cluster.system import System
 
     settings = read_settings(port=port, translator=translator)
-    ctrl_c = CtrlC()
-    with System(settings, data, say=ctrl_c.say) as system:
+    with CtrlC() as ctrl_c, System(settings, data, say=ctrl_c.say) as system:
         stopping = ctrl_c.system_is_up()
         console.print(f"[green]Parley is up at {system.url}[/] (API description: {system.url}/docs). Ctrl-C stops it.")
         stopping.wait()
