@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Literal, cast
 
 import bytewax.operators as op
@@ -235,7 +236,7 @@ class Lane:
                         observer,
                         calls,
                         draft_calls,
-                        lambda restored: _recall(engine, accepted, restored),
+                        partial(_recall, engine, accepted),
                         self._stopping,
                         lambda: self._drained(calls),
                     )

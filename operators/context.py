@@ -34,6 +34,11 @@ class Held:
         """Its sentence's."""
         return f"{self.n}.{self.k}"
 
+    @property
+    def quoted(self) -> Quoted:
+        """As a request quotes it, without its translation."""
+        return Quoted(self.id, self.speaker, self.text)
+
 
 @dataclass(frozen=True, slots=True)
 class State:
@@ -130,7 +135,7 @@ def complete(
         request,
         source_language=request.source_language
         or (None if config.source_language == "auto" else config.source_language),
-        context=tuple(Quoted(one.id, one.speaker, one.text) for one in sorted({*recent, *own})),
+        context=tuple(one.quoted for one in sorted({*recent, *own})),
         glossary=told(config.glossary, request.language),
         terms=found(config.glossary, request.text, request.language),
         style=config.style,

@@ -38,23 +38,20 @@ def shown(connection: Connection, wanted: Sequence[tuple[str, str, str]]) -> lis
     Returns:
         What there is of these; of each meeting, its last sentence comes last, those of all meetings side by side.
     """
-    meetings, sentences, languages = (
-        [UUID(one[0]) for one in wanted],
-        [one[1] for one in wanted],
-        [one[2] for one in wanted],
-    )
+    rows = [
+        {"meeting_id": meeting_id, "sentence_id": sentence_id, "language": language}
+        for meeting_id, sentence_id, language in wanted
+    ]
     statement = text(
         "select c.meeting_id::text, c.sentence_id, c.language, c.revision,"
         " case when s.revision = c.revision then s.text end, c.text"
-        " from unnest(cast(:meetings as uuid[]), cast(:sentences as text[]), cast(:languages as text[]))"
-        " as wanted(meeting_id, sentence_id, language)"
+        " from jsonb_to_recordset(cast(:rows as jsonb)) as wanted(meeting_id uuid, sentence_id text, language text)"
         " join captions c using (meeting_id, sentence_id, language)"
         " join sentences s on s.meeting_id = c.meeting_id and s.id = c.sentence_id and not s.retracted"
         " where c.status = 'translated' and c.doubts = '{}'"
         " order by row_number() over (partition by c.meeting_id, c.language order by s.start desc) desc"
     )
-    rows = connection.execute(statement, {"meetings": meetings, "sentences": sentences, "languages": languages})
-    return [Shown(*row) for row in rows]
+    return [Shown(*row) for row in connection.execute(statement, json_rows(rows))]
 
 
 def write_requests(connection: Connection, requests: Sequence[TranslationRequest], patience: float) -> None:

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, text
 
 from operators.context import Held, complete, quote
 from operators.model import MeetingConfig
-from operators.translation import Quoted, TranslationRequest
+from operators.translation import TranslationRequest
 
 # A debt that is due speaks of the sentence as it reads now: its old text is of no use to anybody.
 _RENEW = text(
@@ -78,11 +78,9 @@ def owed(connection: Connection, limit: int) -> list[TranslationRequest]:
                 "of_speaker": config.context_of_speaker,
             },
         ).all()
-        request = complete(request, row.speaker, [Held(*b[:5]) for b in before], config)
-        translations = {
-            Quoted(f"{b.n}.{b.k}", b.speaker, b.text): b.translation for b in before if b.translation is not None
-        }
-        requests.append(quote(request, translations))
+        held = [Held(*b[:5]) for b in before]
+        translations = {h.quoted: b.translation for h, b in zip(held, before, strict=True) if b.translation is not None}
+        requests.append(quote(complete(request, row.speaker, held, config), translations))
     return requests
 
 

@@ -104,8 +104,10 @@ async def test_requests_carry_what_the_meeting_wants_and_what_was_shown(
     assert ready.previous == "pt-BR:PARLEY IS NEARLY READY."
     assert quoted(ready) == quoted(first.about("Parley is nearly ready."))
     mine, good = quoted(fast)
+    # Where these are translated by then, it is as they read now.
     assert mine[0] == "Parley is very nearly ready."
-    assert good[0] == "Good."
+    assert mine[1] in (None, "pt-BR:PARLEY IS VERY NEARLY READY.")
+    assert good in (("Good.", None), ("Good.", "pt-BR:GOOD."))
 
 
 async def test_a_meeting_that_comes_from_another_lane_is_asked_for_as_if_it_had_stayed(
