@@ -220,7 +220,8 @@ async def test_a_draft_that_comes_after_its_sentence_is_not_shown(
     assert follower.drafts() == []
     ended = await counted(redis_async)
     assert (ended["replaced"], sum(ended.values())) == (1, 3)
-    assert ended.keys() <= {"replaced", "late", "deadline"}
+    # The sentence's own caption may still wait as the last draft's turn comes: it gives way to that one, too.
+    assert ended.keys() <= {"replaced", "late", "deadline", "behind"}
 
 
 async def test_no_draft_is_asked_while_a_caption_waits(
