@@ -50,9 +50,10 @@ class Scribe:
         reason: str | None = None,
         language: str = "pt",
         doubts: tuple[str, ...] = (),
+        engine: str = "test 1",
     ) -> None:
         """Answer for a caption."""
-        answer = None if status is CaptionStatus.OWED else Translation(status, text, "test 1", reason, doubts=doubts)
+        answer = None if status is CaptionStatus.OWED else Translation(status, text, engine, reason, doubts=doubts)
         self._commit(answers=[Answer(self._request(sentence, language), answer, 1, reason)])
 
     def captions(self, sentences: list[Sentence], language: str = "pt") -> None:

@@ -105,23 +105,30 @@ async def test_what_translates_and_what_translated_each_caption_is_told(stage: S
     with stage.engine.begin() as connection:
         save(connection, ModelsConfig(engines={"firefox": Firefox()}, translation=("firefox",)), "settings")
     meeting, lane = await begin(stage)
-    one, two, three = (sentence(f"{n}.0", f"Sentence {n}.", n) for n in range(1, 4))
-    lane.say(one, two, three)
+    one, two, three, four = (sentence(f"{n}.0", f"Sentence {n}.", n) for n in range(1, 5))
+    lane.say(one, two, three, four)
     lane.caption(one, "Frase 1.")
     lane.caption(two, "Sentence 2.", CaptionStatus.SAME)
     await reader.follow(meeting)
     await reader.shown("translating with Firefox's models")
     await reader.shown("Frase 1.")
-    assert [row["by"] for row in await reader.rows()] == ["translated by test 1", "", ""]
+    assert [row["by"] for row in await reader.rows()] == ["translated by test 1", "", "", ""]
+    await reader.shown("translating with Firefox's models; the last caption was translated by test 1")
+    # Another one stands in.
+    lane.caption(three, "Frase 3.", engine="test 2")
+    await reader.shown("translating with Firefox's models; the last caption was translated by test 2")
     lane.say(sentence("1.0", "Sentence one.", 1, revision=2))
     await reader.shown("of an earlier wording")
-    assert [row["by"] for row in await reader.rows()] == ["translated by test 1", "", ""], "it is still shown"
+    by = [row["by"] for row in await reader.rows()]
+    assert by == ["translated by test 1", "", "translated by test 2", ""], "it is still shown"
     with stage.engine.begin() as connection:
         save(connection, ModelsConfig(), "request")
     # What it told is sent with the next that comes, where the relay doesn't do so before.
-    lane.caption(three, "Frase 3.")
+    lane.caption(four, "Frase 4.")
     await reader.shown("translation is off")
-    assert await reader.page.locator(".models").all_inner_texts() == ["translation is off"]
+    told = "translation is off; the last caption was translated by test 1"
+    await reader.shown(told)
+    assert await reader.page.locator(".models").all_inner_texts() == [told]
     # It is nothing to tell of a meeting that is over.
     lane.end()
     await reader.shown("over since")

@@ -11,11 +11,17 @@ export class About {
     this.#section = section;
   }
 
-  /** Show what a meeting is, and what of it went another way than usual; while it goes on, what translates. */
-  show(meeting, models) {
+  /**
+   * Show what a meeting is, and what of it went another way than usual.
+   *
+   * @param models what should translate it, in words. Told while it goes on, as the next is.
+   * @param engine what translated its last caption: another one may stand in for the one that should.
+   */
+  show(meeting, models, engine) {
     this.#part(".facts").textContent = facts(meeting);
-    this.#part(".models").textContent = models;
-    this.#part(".models").hidden = !models || isOver(meeting);
+    const translating = [models, engine && `the last caption was translated by ${engine}`].filter(Boolean).join("; ");
+    this.#part(".models").textContent = translating;
+    this.#part(".models").hidden = !translating || isOver(meeting);
     const counters = counted(meeting);
     this.#part(".counters").hidden = counters.length === 0;
     this.#part("dl").replaceChildren(

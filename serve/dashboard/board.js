@@ -81,6 +81,11 @@ export class Board {
     return this.#transcript.languages;
   }
 
+  /** What translated the last caption in the reader's language, if anything did. */
+  get engine() {
+    return this.#transcript.engines.get(this.#reader.language);
+  }
+
   /** Whether there is nothing to show. */
   get empty() {
     return !this.#list.firstChild && !this.#lines.firstChild;

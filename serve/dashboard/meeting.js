@@ -29,6 +29,7 @@ class MeetingPage {
   #before; // As it had told it a poll earlier.
   #known = 0; // The last event there was when the page was opened: those after it are news.
   #models = ""; // What translates, as an event said last.
+  #engine; // What translated the last caption, as it is shown.
   #answered = false; // Whether it told it the last time it was asked.
   #arrangement;
 
@@ -88,6 +89,7 @@ class MeetingPage {
     this.#end.added(before < this.#known ? 0 : added);
     this.#arrange();
     this.#hush();
+    if (this.#board.engine !== this.#engine) this.#tell();
   }
 
   #turned({ kind }) {
@@ -141,7 +143,9 @@ class MeetingPage {
   }
 
   #tell() {
-    if (this.#meeting) this.#about.show(this.#meeting, this.#models);
+    if (!this.#meeting) return;
+    this.#engine = this.#board.engine;
+    this.#about.show(this.#meeting, this.#models, this.#engine);
   }
 
   async #poll() {

@@ -12,6 +12,8 @@ export class Transcript {
   interims = new Map();
   /** The languages that there are captions in. */
   languages = new Set();
+  /** What translated the last caption in a language. */
+  engines = new Map();
 
   /** Take in an event: one with a `seq`, or growing text. */
   apply({ kind, payload }) {
@@ -73,6 +75,7 @@ export class Transcript {
     const owed = caption.status === "owed";
     captions.set(language, owed ? { ...caption, ...captions.get(language), late: true } : { ...caption, late: false });
     this.languages.add(language);
+    if (caption.status === "translated") this.engines.set(language, caption.engine);
     if (this.#sentences.has(id)) this.#changed.add(id);
   }
 
