@@ -38,6 +38,8 @@ def nobody_falls_quiet(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("operators.lines.OPEN_QUIET_MS", 3_600_000)
     monkeypatch.setattr("operators.interim.QUIET_MS", 3_600_000)
     monkeypatch.setattr("flows.drafts.DEADLINE", 60.0)
+    # Where a meeting stands is stored with what is put out of it, never for the quiet alone.
+    monkeypatch.setattr("flows.sink.QUIET_MS", 3_600_000)
 
 
 @pytest.fixture
