@@ -23,7 +23,7 @@ Every request gives exactly one `Outcome`, and the flow ends only when all have 
 ...     in_flight=100,
 ...     in_flight_per_key=4,
 ...     capacity=1000,
-...     deadline=2.0,
+...     deadline=10.0,
 ...     when_full="owe",
 ...     retryable=lambda error: isinstance(error, ConnectionError),
 ... )
@@ -37,8 +37,8 @@ Every request gives exactly one `Outcome`, and the flow ends only when all have 
 ...     run_main(flow)
 ... finally:
 ...     calls.close()
->>> [(key, outcome.result) for key, outcome in answered]
-[('bob', 'YES'), ('ann', 'WELL'), ('ann', 'HM')]
+>>> {speaker: [outcome.result for key, outcome in answered if key == speaker] for speaker in ("ann", "bob")}
+{'ann': ['WELL', 'HM'], 'bob': ['YES']}
 
 No key polls: a second input of the flow yields what has ended. Nothing is kept for Bytewax's recovery: after a crash, what
 had no outcome is for the source to give again.

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import redis
 import redis.asyncio
+from hypothesis import HealthCheck, settings
 from sqlalchemy import Engine, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -18,6 +19,10 @@ from storage.database import async_engine, async_redis, sync_engine, sync_redis
 from storage.embedded import EmbeddedStores, StoreUrls
 from storage.migrate import upgrade
 from storage.tables import metadata
+
+# How long an example takes says something of the machine, and nothing of the code.
+settings.register_profile("parley", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("parley")
 
 
 @pytest.hookimpl(trylast=True)
@@ -120,10 +125,18 @@ async def clean_database(aengine: AsyncEngine) -> AsyncIterator[None]:
     tables = ", ".join(f'"{table.name}"' for table in metadata.sorted_tables if table.name != "teams")
     # Asynchronous, so that what the test left running on the loop can finish; what never does is told, not waited for.
     async with aengine.begin() as connection:
-        await connection.execute(text("set local lock_timeout = '20s'"))
+        await connection.execute(text("set local lock_timeout = '60s'"))
         await connection.execute(text(f"truncate {tables} restart identity cascade"))
         await connection.execute(text("delete from teams where id <> 'default'"))
         await connection.execute(text("update teams set counters = '{}'"))
+
+
+@pytest.fixture
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What ends waits for its calls, its measures and its spans for as long as they need, not only a moment."""
+    monkeypatch.setattr("flows.lane.DRAIN", 60.0)
+    monkeypatch.setattr("storage.snapshots.CLOSING_S", 60.0)
+    monkeypatch.setattr("storage.otlp.CLOSING_S", 60.0)
 
 
 @pytest.fixture

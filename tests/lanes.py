@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal
-from uuid import UUID
+from uuid import UUID, uuid4
 
+import redis
 from sqlalchemy import Engine, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from flows.lane import Lane, LaneOptions
 from operators.model import Chunk, Clock, Ended, MeetingConfig
 from operators.translation import CaptionStatus, Translation, TranslationRequest
+from storage import keys
 from storage.log import Appended, NewEvent
 from storage.meetings import Meetings
 from storage.placement import ensure_lane
@@ -69,6 +72,20 @@ async def feed(meetings: Meetings, meeting_id: UUID, events: Sequence[NewEvent],
     return out
 
 
+class Running(Lane):
+    """A lane in a thread of its own. `over` is set once it has ended, whatever it ended of."""
+
+    def __init__(self, options: LaneOptions, translate: Translate) -> None:
+        super().__init__(options, translate)
+        self.over = threading.Event()
+
+    def run(self) -> None:
+        try:
+            super().run()
+        finally:
+            self.over.set()
+
+
 @contextmanager
 def running(
     postgres_url: str,
@@ -77,9 +94,9 @@ def running(
     translate: Translate = shout,
     kind: Literal["live", "batch"] = "batch",
     **options: Any,
-) -> Iterator[Lane]:
+) -> Iterator[Running]:
     """A lane that runs for as long as the block; what it died of is raised at its end."""
-    lane = Lane(LaneOptions(lane_id, kind, postgres_url, redis_url, **options), translate)
+    lane = Running(LaneOptions(lane_id, kind, postgres_url, redis_url, **options), translate)
     died: list[BaseException] = []
 
     def run() -> None:
@@ -94,18 +111,44 @@ def running(
         yield lane
     finally:
         lane.stop()
-        thread.join(20)
+        thread.join(120)
     assert not thread.is_alive(), "the lane did not stop"
     if died:
         raise died[0]
 
 
-async def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
+async def until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
     """Wait for something to become true."""
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it did not come true in time"
         await asyncio.sleep(0.02)
+
+
+class Listener:
+    """Hears what is published of a meeting from now on."""
+
+    def __init__(self, connection: redis.Redis, meeting_id: UUID) -> None:
+        self._connection, self._name = connection, keys.live(str(meeting_id))
+        self._channel: Any = connection.pubsub()
+        self._channel.subscribe(self._name)
+        assert self._next()["type"] == "subscribe"
+
+    def heard(self) -> list[dict[str, Any]]:
+        """What was published since this was asked last."""
+        mark, found = uuid4().hex, list[dict[str, Any]]()
+        # It comes after all that was published before it.
+        self._connection.publish(self._name, mark)
+        while (data := self._next()["data"]) != mark:
+            found.append(json.loads(data))
+        return found
+
+    def _next(self) -> dict[str, Any]:
+        end = time.monotonic() + 60
+        # Nothing comes of a look at whether the connection is sound, too.
+        while (message := self._channel.get_message(timeout=1)) is None:
+            assert time.monotonic() < end, "nothing came in time"
+        return message
 
 
 def rows(engine: Engine, query: str, **values: object) -> list[tuple[Any, ...]]:

@@ -19,7 +19,7 @@ from storage.owed import owed
 from storage.placement import ensure_lane
 from tests.lanes import BASE, ending, feed, open_recorded, over_and_paid, rows, running, said, shout, until
 
-pytestmark = pytest.mark.usefixtures("clean_database")
+pytestmark = pytest.mark.usefixtures("clean_database", "unhurried")
 
 CONFIG = MeetingConfig(
     source_language="en",

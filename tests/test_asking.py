@@ -38,6 +38,12 @@ MORE = f"{RIGHT}\nNote: this is formal."
 GONE = Unavailable("the server is away")
 
 
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second answer is waited for, though the machine may stand still meanwhile."""
+    monkeypatch.setattr(asking, "_SECOND_S", 60.0)
+
+
 def model(*answers: Said) -> ScriptedModel:
     """A model that gives these answers, and the last of them again and again."""
     return ScriptedModel(lambda prompt, k: answers[min(k, len(answers) - 1)])

@@ -101,14 +101,14 @@ def following(postgres_url: str) -> Iterator[Following]:
 
 
 def seen(following: Following, version: int) -> None:
-    until = time.monotonic() + 20
+    until = time.monotonic() + 60
     while following.current is None or following.current.version != version:
         assert time.monotonic() < until
         time.sleep(0.01)
 
 
 def test_who_follows_knows_each_version_and_that_there_is_none(engine: Engine, following: Following) -> None:
-    assert following.wait(20)
+    assert following.wait(60)
     assert following.known
     assert following.current is None
     put(engine, ONE)

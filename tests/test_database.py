@@ -32,7 +32,7 @@ def test_a_connection_that_died_is_replaced(postgres_url: str, engine: Engine) -
     with other.connect() as connection:
         pid = connection.execute(text("select pg_backend_pid()")).scalar_one()
     with engine.connect() as connection:
-        connection.execute(text("select pg_terminate_backend(:pid, 5000)"), {"pid": pid})
+        connection.execute(text("select pg_terminate_backend(:pid, 60000)"), {"pid": pid})
     with other.connect() as connection:
         assert connection.execute(text("select pg_backend_pid()")).scalar_one() != pid
     other.dispose()

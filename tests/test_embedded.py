@@ -103,8 +103,13 @@ def written(urls: StoreUrls) -> list[str]:
 
 def ended(pid: int) -> None:
     os.kill(pid, signal.SIGKILL)
-    end = time.monotonic() + 20
-    while alive(pid):
+    gone(pid)
+
+
+def gone(*pids: int) -> None:
+    """Wait until processes are gone: one that has let go of all it had open is for a moment still there."""
+    end = time.monotonic() + 60
+    while any(alive(pid) for pid in pids):
         assert time.monotonic() < end
         time.sleep(0.01)
 
@@ -178,7 +183,7 @@ def test_what_was_written_outlives_a_stop(used: Path) -> None:
     with stores as urls:
         write(urls, "one")
         both = pids(urls)
-    assert not any(alive(pid) for pid in both)
+    gone(*both)
     with stores as again:
         assert again == urls, "the ports are remembered"
         assert written(again) == ["one"]
@@ -247,7 +252,7 @@ def test_a_second_start_finds_the_servers_and_leaves_them_running(used: Path) ->
     assert pids(urls) == both
     first.stop()
     first.stop()
-    assert not any(alive(pid) for pid in both)
+    gone(*both)
 
 
 def test_starts_at_once_share_one_pair(folder: Path) -> None:
@@ -274,7 +279,7 @@ def test_servers_of_a_living_owner_are_used_and_those_of_a_killed_one_adopted(us
     assert pids(urls) == both, "the same servers go on"
     assert written(urls) == ["one"]
     heir.stop()
-    assert not any(alive(pid) for pid in both)
+    gone(*both)
 
 
 def test_nothing_acknowledged_is_lost_when_everything_is_killed(used: Path) -> None:
@@ -320,7 +325,7 @@ def test_a_server_that_died_is_started_again_beside_the_other(used: Path, victim
     now = pids(again)
     assert (now[victim] != both[victim], now[1 - victim] == both[1 - victim]) == (True, True)
     first.stop()
-    assert not any(alive(pid) for pid in now)
+    gone(*now)
 
 
 def test_a_port_taken_in_the_meantime_is_given_up(used: Path) -> None:
@@ -336,13 +341,20 @@ def test_a_port_taken_in_the_meantime_is_given_up(used: Path) -> None:
 
 
 def test_a_database_that_was_half_made_is_made_anew(folder: Path) -> None:
-    process = subprocess.Popen([sys.executable, "-c", OWNER, str(folder)], cwd=ROOT, stdout=subprocess.DEVNULL)
-    deadline = time.monotonic() + 30
-    while not list(folder.glob("postgres/data.new/*")) and time.monotonic() < deadline:
-        time.sleep(0.001)
-    process.kill()
-    process.wait()
-    assert not (folder / "postgres" / "data").exists()
+    whole = folder / "postgres" / "data"
+    while True:
+        process = subprocess.Popen([sys.executable, "-c", OWNER, str(folder)], cwd=ROOT, stdout=subprocess.DEVNULL)
+        while not list(folder.glob("postgres/data.new/*")) and not whole.exists():
+            assert process.poll() is None
+            time.sleep(0.001)
+        process.kill()
+        process.wait()
+        if not whole.exists():
+            break
+        # It was whole before the kill came: once more from the beginning.
+        with EmbeddedStores(folder):
+            pass
+        shutil.rmtree(folder)
     with EmbeddedStores(folder) as urls:
         write(urls, "one")
         assert written(urls) == ["one"]
@@ -353,10 +365,9 @@ def test_a_stop_does_not_wait_for_clients(used: Path) -> None:
     urls = stores.start()
     with psycopg.connect(urls.postgres) as connection:
         connection.execute("select 1")
-        began = time.monotonic()
         stores.stop()
-        assert time.monotonic() - began < 10
-        with pytest.raises(psycopg.OperationalError):
+        # So it was ended: a server that had waited for it in vain would have been killed.
+        with pytest.raises(psycopg.errors.AdminShutdown, match="administrator command"):
             connection.execute("select 1")
 
 

@@ -34,12 +34,14 @@ def write(client: redis.Redis, lane: str, *ages: float) -> list[str]:
 async def test_the_oldest_entry_that_is_not_committed_counts(
     redis_sync: redis.Redis, redis_async: redis.asyncio.Redis
 ) -> None:
+    began = now_ms(redis_sync)
     ids = write(redis_sync, "some", 90, 60, 20)
     write(redis_sync, "none", 50)
     for committed, age in (("0-0", 90), (ids[0], 60), (ids[1], 20)):
         found = await lags(redis_async, {"some": committed, "none": "0-0"})
-        assert age <= found["some"] < age + 5
-        assert 50 <= found["none"] < 55
+        later = (now_ms(redis_sync) - began) / 1000
+        assert age <= found["some"] <= age + later
+        assert 50 <= found["none"] <= 50 + later
     assert (await lags(redis_async, {"some": ids[2]}))["some"] == 0.0
 
 
@@ -65,7 +67,7 @@ async def test_a_process_keeps_looking(
     assert (watched.worst, watched.of("behind")) == (0.0, 0.0), "before the first look nothing is known"
     task = asyncio.create_task(watched.run())
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while watched.worst == 0.0:
                 await asyncio.sleep(0.02)
             assert watched.of("behind") == watched.worst >= 40
@@ -108,7 +110,7 @@ async def test_a_lane_that_has_worked_all_off_is_up_to_date(
     await watched.look()
     assert watched.of("batch-1") > 0.0
     with running(postgres_url, redis_url, "batch-1"):
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while watched.of("batch-1"):
                 await asyncio.sleep(0.1)
                 await watched.look()
@@ -117,7 +119,7 @@ async def test_a_lane_that_has_worked_all_off_is_up_to_date(
         await conn.execute(text("update lanes set log_id = '0-0'"))
     await feed(meetings, await open_recorded(meetings, aengine), [ending(0)])
     with running(postgres_url, redis_url, "batch-1"):
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await watched.look()
             while watched.of("batch-1"):
                 await asyncio.sleep(0.1)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from typing import Any
 from uuid import UUID
 
@@ -18,7 +17,7 @@ from operators.translation import Translation, TranslationRequest
 from storage import keys
 from storage.log import Log, LogReader, NewEvent
 from storage.meetings import Meetings
-from tests.lanes import BASE, ending, feed, open_recorded, over_and_paid, rows, running, said, shout, until
+from tests.lanes import BASE, Listener, ending, feed, open_recorded, over_and_paid, rows, running, said, shout, until
 
 pytestmark = pytest.mark.usefixtures("clean_database")
 
@@ -56,8 +55,7 @@ async def test_a_meeting_becomes_sentences_captions_and_events(
     meetings: Meetings, aengine: AsyncEngine, engine: Engine, redis_sync: redis.Redis, postgres_url: str, redis_url: str
 ) -> None:
     meeting_id = await open_recorded(meetings, aengine, targets=("pt", "de"))
-    channel = redis_sync.pubsub()
-    channel.subscribe(keys.live(str(meeting_id)))
+    listener = Listener(redis_sync, meeting_id)
     await feed(meetings, meeting_id, TALK)
     with running(postgres_url, redis_url, "batch-1"):
         await until(over_and_paid(engine, meeting_id))
@@ -91,21 +89,14 @@ async def test_a_meeting_becomes_sentences_captions_and_events(
         if kind == "caption":
             assert seen[payload["sentence_id"]] >= payload["revision"]
     # The same events were published, in order; the growing text beside them.
-    heard = [json.loads(m["data"]) for m in _messages(channel)]
+    heard = listener.heard()
     assert [m["seq"] for m in heard if "seq" in m] == [seq for seq, _, _ in log]
     assert {m["kind"] for m in heard if "seq" not in m} <= {"interim"}
     # The meeting is over: no state is left.
     assert rows(engine, "select state, status, n from meetings where id = :id", id=meeting_id) == [(None, "ended", 8)]
 
 
-def _messages(channel: Any) -> list[dict[str, Any]]:
-    out: list[dict[str, Any]] = []
-    while (message := channel.get_message(timeout=0.3)) is not None:
-        if message["type"] == "message":
-            out.append(message)
-    return out
-
-
+@pytest.mark.usefixtures("unhurried")
 async def test_a_lane_that_is_stopped_anywhere_goes_on_with_nothing_lost_or_doubled(
     meetings: Meetings, aengine: AsyncEngine, engine: Engine, redis_sync: redis.Redis, postgres_url: str, redis_url: str
 ) -> None:
@@ -118,7 +109,7 @@ async def test_a_lane_that_is_stopped_anywhere_goes_on_with_nothing_lost_or_doub
         await feed(meetings, pieces, [event])
         with running(postgres_url, redis_url, "batch-1"):
             if event is TALK[-1]:
-                await until(over_and_paid(engine, pieces), 30)
+                await until(over_and_paid(engine, pieces))
             elif k % 2:
                 await asyncio.sleep(0.15)
 
@@ -134,13 +125,13 @@ async def test_a_process_that_was_replaced_cannot_write(
     meetings: Meetings, aengine: AsyncEngine, engine: Engine, redis_sync: redis.Redis, postgres_url: str, redis_url: str
 ) -> None:
     meeting_id = await open_recorded(meetings, aengine)
-    with pytest.raises(Fenced), running(postgres_url, redis_url, "batch-1"):
+    with pytest.raises(Fenced), running(postgres_url, redis_url, "batch-1") as lane:
         await until(lambda: rows(engine, "select epoch from lanes where id = 'batch-1'") == [(1,)])
-        # Its first sign of life is a second away: the write meets the fence first.
+        # Mostly its first sign of life is a second away, and the write meets the fence first.
         with engine.begin() as connection:
             connection.execute(text("update lanes set epoch = 2 where id = 'batch-1'"))
         await feed(meetings, meeting_id, TALK)
-        await asyncio.sleep(0.7)
+        await until(lane.over.is_set)
     assert stored(engine, meeting_id) == []
     with running(postgres_url, redis_url, "batch-1"):
         await until(over_and_paid(engine, meeting_id))
@@ -196,7 +187,7 @@ async def test_a_live_meeting_falls_quiet_and_its_last_words_come_out(
     meeting_id = await open_recorded(meetings, aengine, clock=Clock.LIVE)
     with running(postgres_url, redis_url, "live-1", kind="live"):
         await feed(meetings, meeting_id, [said(1, "c1", "Ann", "We are done here.", 0.0, 2.0, 0)])
-        await until(lambda: bool(rows(engine, "select 1 from captions where status = 'translated'")), 10)
+        await until(lambda: bool(rows(engine, "select 1 from captions where status = 'translated'")))
     assert rows(engine, "select text, status from meetings, sentences") == [("We are done here.", "live")]
 
 
@@ -296,16 +287,16 @@ async def test_a_language_added_live_is_owed_for_what_was_said_before(
     config = MeetingConfig(source_language="en", target_languages=("pt", "de"))
     change = NewEvent("config", ConfigChanged(config=config), BASE + 6_000)
     await feed(meetings, meeting_id, [*TALK[:5], change, *TALK[5:]])
+
+    def german() -> dict[str, str]:
+        query = "select s.text, c.status from captions c join sentences s on s.id = c.sentence_id"
+        return dict(rows(engine, f"{query} where c.language = 'de'"))
+
     with running(postgres_url, redis_url, "batch-1"):
         await until(lambda: rows(engine, "select status from meetings") == [("ended",)])
-    german = rows(
-        engine,
-        "select s.text, c.status from captions c join sentences s on s.id = c.sentence_id"
-        " where c.language = 'de' order by s.start",
-    )
-    assert {words for words, _ in german} == {words for _, words in SENTENCES}
-    assert ("First the budget.", "translated") in german
-    assert ("Good morning everybody.", "owed") in german
+        await until(lambda: german()["First the budget."] == "translated")
+    assert german().keys() == {words for _, words in SENTENCES}
+    assert german()["Good morning everybody."] == "owed"
 
 
 async def test_a_language_added_in_a_running_meeting_is_owed_too(

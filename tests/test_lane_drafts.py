@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import UUID
@@ -22,16 +21,25 @@ from operators.drafts import Question
 from operators.interim import Shown
 from operators.model import Chunk, Clock, ConfigChanged, Ended, Interim, MeetingConfig, Sentences
 from operators.translation import CaptionStatus, Translation, TranslationRequest
-from storage import keys
 from storage.log import Log, NewEvent
 from storage.measures import Measures
 from storage.meetings import Meetings
 from storage.snapshots import merge, read_snapshots
-from tests.lanes import ending, feed, open_recorded, over_and_paid, rows, running, said, shout, until
+from tests.lanes import Listener, ending, feed, open_recorded, over_and_paid, rows, running, said, shout, until
 
-pytestmark = pytest.mark.usefixtures("clean_database")
+pytestmark = pytest.mark.usefixtures("clean_database", "unhurried")
 
 WORDS = [f"w{k}" for k in range(1, 25)]
+
+
+@pytest.fixture(autouse=True)
+def nobody_falls_quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who has begun a sentence goes on with it, and a draft gets its time, though the machine may stand still meanwhile."""
+    monkeypatch.setattr("operators.lines.OPEN_QUIET_MS", 3_600_000)
+    monkeypatch.setattr("operators.interim.QUIET_MS", 3_600_000)
+    monkeypatch.setattr("flows.drafts.DEADLINE", 60.0)
+    # Where a meeting stands is stored with what is put out of it, never for the quiet alone.
+    monkeypatch.setattr("flows.sink.QUIET_MS", 3_600_000)
 
 
 @pytest.fixture
@@ -68,14 +76,9 @@ class Speech:
         await self.says(f"{text} x{self._sent}")
 
     async def shows_until(self, text: str, condition: Callable[[], bool]) -> None:
-        """Have the text shown, and its last word change until something becomes true: what falls quiet is put out."""
+        """Have the text shown, and wait until something becomes true."""
         await self.shows(text)
-        for _ in range(100):
-            if condition():
-                return
-            await asyncio.sleep(0.1)
-            await self.says(f"{text} x{self._sent}")
-        raise AssertionError("it did not come true in time")
+        await until(condition)
 
 
 class Translator:
@@ -103,18 +106,12 @@ class Follower:
     """What is published of a meeting."""
 
     def __init__(self, connection: redis.Redis, meeting_id: UUID) -> None:
-        self._channel: Any = connection.pubsub()
-        self._channel.subscribe(keys.live(str(meeting_id)))
-        self.heard: list[dict[str, Any]] = []
-
-    def listen(self) -> list[dict[str, Any]]:
-        while (message := self._channel.get_message(timeout=0.05)) is not None:
-            if message["type"] == "message":
-                self.heard.append(json.loads(message["data"]))
-        return self.heard
+        self._listener = Listener(connection, meeting_id)
+        self._heard: list[dict[str, Any]] = []
 
     def interims(self) -> list[dict[str, Any]]:
-        return [message["payload"] for message in self.listen() if message["kind"] == "interim"]
+        self._heard += self._listener.heard()
+        return [message["payload"] for message in self._heard if message["kind"] == "interim"]
 
     def last(self) -> str | None:
         """The text that grew last."""
@@ -248,17 +245,14 @@ async def test_no_draft_is_asked_while_a_caption_waits(
         await bob.says("Yes. Of course")
         await until(lambda: len(translator.asked) == 1)
         await speech.shows(first(7))
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while (await counted(redis_async)).get("behind") != 2:
                 await asyncio.sleep(0.1)
         assert len(translator.asked) == 1
         go_on.set()
-        for k in range(50):
-            await Speech(meetings, meeting_id, f"d{k}", f"Cleo {k}").shows(first(7))
-            await asyncio.sleep(0.2)
-            if translator.drafts:
-                break
-    assert translator.drafts
+        # Its turn has come, and nothing waits any more.
+        await until(lambda: len(translator.asked) == 2)
+        await Speech(meetings, meeting_id, "c3", "Cleo").shows_until(first(7), lambda: bool(translator.drafts))
     order = [(request.draft, request.text) for request in translator.asked]
     assert order.index((True, first(6))) > order.index((False, "Yes."), 1)
 
@@ -270,7 +264,9 @@ async def test_a_draft_that_hangs_holds_no_caption_up_and_ends_at_its_deadline(
     redis_async: redis.asyncio.Redis,
     postgres_url: str,
     redis_url: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("flows.drafts.DEADLINE", 3.0)
     meeting_id = await open_recorded(meetings, aengine, clock=Clock.LIVE)
 
     async def hold(request: TranslationRequest) -> None:
@@ -285,7 +281,7 @@ async def test_a_draft_that_hangs_holds_no_caption_up_and_ends_at_its_deadline(
         await bob.says("Yes. Of")
         await bob.says("Yes. Of course")
         await until(lambda: bool(rows(engine, "select 1 from captions where text = 'pt:YES.'")))
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while "deadline" not in await counted(redis_async):
                 await asyncio.sleep(0.1)
     assert await counted(redis_async) == {"deadline": 1}

@@ -59,7 +59,7 @@ async def test_a_row_that_a_lane_holds_is_noted_later(aengine: AsyncEngine, rows
         book.note(DEFAULT_TEAM, record.id, k + 1)
     async with aengine.begin() as lane:
         await lane.execute(text("select 1 from meetings where id = :id for update"), {"id": rows[1].id})
-        await asyncio.wait_for(book.flush(), 5)
+        await asyncio.wait_for(book.flush(), 60)
         assert await accepted(aengine) == [1, 0, 3]
     await book.flush()
     assert await accepted(aengine) == [1, 2, 3]
@@ -94,7 +94,7 @@ async def test_it_goes_on_after_postgres_was_away(
     book = Ledger(aengine)
     book.note(DEFAULT_TEAM, rows[0].id, 4)
     task = asyncio.create_task(book.run())
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while await accepted(aengine) != [4, 0, 0]:
             await asyncio.sleep(0.01)
     task.cancel()
@@ -119,7 +119,7 @@ async def test_what_was_refused_is_counted_beside_what_a_lane_counts(
     assert book.pending(first) == {"refused:ended": 1, "repeated": 2}
     async with aengine.begin() as lane:
         await lane.execute(text("select 1 from meetings where id = :id for update"), {"id": second})
-        await asyncio.wait_for(book.flush(), 5)
+        await asyncio.wait_for(book.flush(), 60)
     assert (await counters())[:2] == [{"late": 2, "refused:ended": 1, "repeated": 2}, {}]
     assert (book.pending(first), book.pending(second)) == ({}, {"repeated": 1})
     book.count(first, ["repeated"])

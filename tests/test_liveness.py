@@ -43,7 +43,13 @@ async def test_an_engine_that_takes_questions_and_says_nothing_is_ill(impatient:
     await alive.check()
 
 
-async def test_an_engine_that_just_gave_a_token_is_not_asked_for_one() -> None:
+@pytest.fixture
+def a_moment_ago(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever an engine gave it gave a moment ago."""
+    monkeypatch.setattr(liveness, "ALIVE_S", 600.0)
+
+
+async def test_an_engine_that_just_gave_a_token_is_not_asked_for_one(a_moment_ago: None) -> None:
     ask = Asked()
     alive = Liveness(ask)
     alive.gave()
@@ -51,7 +57,7 @@ async def test_an_engine_that_just_gave_a_token_is_not_asked_for_one() -> None:
     assert ask.count == 0
 
 
-async def test_a_token_of_a_health_check_counts_as_any_other() -> None:
+async def test_a_token_of_a_health_check_counts_as_any_other(a_moment_ago: None) -> None:
     ask = Asked()
     alive = Liveness(ask)
     await alive.check()
@@ -59,20 +65,15 @@ async def test_a_token_of_a_health_check_counts_as_any_other() -> None:
     assert ask.count == 1
 
 
-async def test_what_a_busy_engine_gives_to_others_keeps_it_alive(
-    impatient: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(liveness, "PATIENCE_S", 3.0)
-    ask = Asked()
+async def test_what_a_busy_engine_gives_to_others_keeps_it_alive(impatient: None) -> None:
+    async def ask() -> None:
+        # The token that was asked for waits behind this.
+        alive.gave()
+        await asyncio.Event().wait()
+
     alive = Liveness(ask)
     alive.gave()
-    ask.silent = True
-    check = asyncio.create_task(alive.check())
-    while ask.count == 0:
-        await asyncio.sleep(0)
-    # The token that was asked for waits behind this.
-    alive.gave()
-    await check
+    await alive.check()
 
 
 async def test_a_new_engine_may_take_its_time_for_its_first_token(

@@ -178,7 +178,7 @@ async def test_an_importers_calls_renew_its_lease(log: Log, redis_sync: redis.Re
     info = await log.info(meeting_id)
     assert info is not None
     assert info.lease_until is not None
-    assert now + LEASE_MS <= info.lease_until <= now + LEASE_MS + 5_000
+    assert now + LEASE_MS <= info.lease_until <= LogReader(redis_sync, "a").now_ms() + LEASE_MS
 
 
 async def test_a_meeting_is_forgotten_a_day_after_its_last_word(log: Log, redis_sync: redis.Redis) -> None:
@@ -239,7 +239,7 @@ async def test_the_lanes_reader(log: Log, redis_sync: redis.Redis) -> None:
     assert [log_id for log_id, _ in reader.read(ids[2], 2)] == ids[3:5]
     assert [log_id for log_id, _ in reader.read(before(ids[0]), 1)] == ids[:1]
     assert reader.read(ids[-1], 10) == reader.read(ids[-1], 10, 1) == []
-    waiting = asyncio.create_task(asyncio.to_thread(reader.read, ids[-1], 10, 5_000))
+    waiting = asyncio.create_task(asyncio.to_thread(reader.read, ids[-1], 10, 10_000))
     await asyncio.sleep(0.05)
     await log.append(meeting_id, [said("more", at=T0)])
     assert len(await waiting) == 1
@@ -287,7 +287,7 @@ async def write(log: Log, client: redis.Redis, batches: Sequence[Sequence[NewEve
     return [(e.n, e.event_id, e.arrived_at, e.payload) for e in written]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(events=EVENTS, cuts=st.sets(st.integers(1, 24)), repeats=st.sets(st.integers(0, 24)))
 async def test_batching_and_repeating_change_nothing(
     log: Log, redis_sync: redis.Redis, events: list[tuple[int, str, int]], cuts: set[int], repeats: set[int]

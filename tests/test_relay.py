@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
@@ -14,7 +13,7 @@ from flows.relay import Relay
 from storage import keys
 from storage.log import Log
 from storage.meetings import Meetings
-from tests.lanes import feed, open_recorded, over_and_paid, running, until
+from tests.lanes import Listener, feed, open_recorded, over_and_paid, running, until
 from tests.test_lane import TALK, events
 
 pytestmark = pytest.mark.usefixtures("clean_database")
@@ -33,13 +32,8 @@ async def test_events_that_a_crash_left_behind_are_published_in_order(
 
     committed = len(events(engine, meeting_id))
     redis_sync.set(keys.published(str(meeting_id)), 3)
-    channel = redis_sync.pubsub()
-    channel.subscribe(keys.live(str(meeting_id)))
+    listener = Listener(redis_sync, meeting_id)
     assert relay.round() == 0, "the lane gets a round to publish by itself"
     assert relay.round() == committed - 3
     assert relay.round() + relay.round() == 0
-    heard: list[int] = []
-    while (message := channel.get_message(timeout=0.3)) is not None:
-        if message["type"] == "message":
-            heard.append(json.loads(message["data"])["seq"])
-    assert heard == list(range(4, committed + 1))
+    assert [message["seq"] for message in listener.heard()] == list(range(4, committed + 1))

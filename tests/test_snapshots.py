@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
 import redis
 import redis.asyncio
 from prometheus_client import CollectorRegistry, Metric, generate_latest
@@ -37,6 +38,7 @@ def exposed(merged: Merged) -> dict[tuple[str, ...], float]:
     return values(generate_latest(registry).decode())
 
 
+@pytest.mark.usefixtures("unhurried")
 async def test_what_a_process_measures_is_kept_in_redis_for_half_a_minute(
     redis_sync: redis.Redis, redis_async: redis.asyncio.Redis, redis_url: str
 ) -> None:
@@ -59,6 +61,7 @@ async def test_what_a_process_measures_is_kept_in_redis_for_half_a_minute(
     assert not {"lane/live-1", "steward"} & set(merge(await read_snapshots(redis_async)).since)
 
 
+@pytest.mark.usefixtures("unhurried")
 async def test_a_process_that_was_replaced_says_nothing_beside_its_successor(
     redis_sync: redis.Redis, redis_async: redis.asyncio.Redis, redis_url: str
 ) -> None:
@@ -86,7 +89,7 @@ async def test_a_redis_that_is_away_disturbs_nobody_and_is_counted() -> None:
 
     with published(measures, f"redis://127.0.0.1:{free_port()}/0"):
         measures.observe("commit", 0.1)
-    await until(lambda: unpublished() == 1)
+    await until(lambda: unpublished() >= 1)
 
 
 async def test_one_that_can_not_be_read_is_left_out_and_counted(

@@ -63,7 +63,7 @@ def test_a_state_that_no_upgrade_leads_from_is_refused_without_its_values() -> N
     assert "secret" not in str(refused.value)
 
 
-@pytest.mark.usefixtures("clean_database")
+@pytest.mark.usefixtures("clean_database", "unhurried")
 async def test_a_meeting_whose_state_cannot_be_read_fails_alone_and_its_state_is_kept(
     aengine: AsyncEngine, engine: Engine, redis_async: Any, redis_sync: redis.Redis, postgres_url: str, redis_url: str
 ) -> None:

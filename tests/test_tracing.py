@@ -18,8 +18,10 @@ from tests.otlp_receiver import Receiver, receiving
 ROOT = Path(__file__).parent.parent
 
 OTHER_PROCESS = """
+import storage.otlp
 from storage.measures import Measures
 from storage.tracing import open_traces
+storage.otlp.CLOSING_S = 60
 traces = open_traces(Measures("api/other/1"))
 for k in range({sentences}):
     traces.span("push", "m", f"{{k}}.0", 102.0, 103.0, kind="caption")
@@ -28,7 +30,7 @@ traces.close()
 
 
 @pytest.fixture
-def receiver(monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
+def receiver(monkeypatch: pytest.MonkeyPatch, unhurried: None) -> Iterator[Receiver]:
     with receiving() as receiver:
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", receiver.url)
         yield receiver
@@ -36,7 +38,7 @@ def receiver(monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
 
 def in_another_process(sentences: int) -> None:
     script = OTHER_PROCESS.format(sentences=sentences)
-    subprocess.run([sys.executable, "-c", script], check=True, cwd=ROOT, env=dict(os.environ), timeout=60)
+    subprocess.run([sys.executable, "-c", script], check=True, cwd=ROOT, env=dict(os.environ), timeout=240)
 
 
 def spans(measures: Measures) -> dict[str, float]:
@@ -105,7 +107,8 @@ def test_a_clock_that_lags_behind_gives_no_negative_span(receiver: Receiver) -> 
     assert [(span.began, span.ended) for span in receiver.spans] == [(100_000_000_000, 100_000_000_000)]
 
 
-def test_an_endpoint_that_gives_no_answer_holds_nobody_up(receiver: Receiver) -> None:
+def test_an_endpoint_that_gives_no_answer_holds_nobody_up(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("storage.otlp.CLOSING_S", 2.0)
     receiver.answering.clear()
     measures = Measures("lane/live-1")
     traces = open_traces(measures)
@@ -141,4 +144,4 @@ def test_without_an_endpoint_nothing_is_even_imported() -> None:
         "assert not [name for name in sys.modules if name.startswith('opentelemetry')]\n"
     )
     without = {name: value for name, value in os.environ.items() if name not in ENDPOINTS}
-    subprocess.run([sys.executable, "-c", script], check=True, cwd=ROOT, env=without, timeout=60)
+    subprocess.run([sys.executable, "-c", script], check=True, cwd=ROOT, env=without, timeout=240)

@@ -83,7 +83,7 @@ def service(engine: Scripted, request: pytest.FixtureRequest) -> DeploymentHandl
 
 
 def ask(service: DeploymentHandle, **changes: object) -> Translation:
-    return service.translate.remote(replace(REQUEST, **changes)).result(timeout_s=10)
+    return service.translate.remote(replace(REQUEST, **changes)).result(timeout_s=60)
 
 
 def test_a_sentence_is_translated_by_the_real_engine() -> None:
@@ -246,10 +246,13 @@ def test_the_health_check_asks_the_engine(service: DeploymentHandle, engine: Scr
         service.check_health.remote().result()
 
 
-def test_an_engine_that_just_gave_a_token_is_not_asked_for_one(service: DeploymentHandle, engine: Scripted) -> None:
+def test_an_engine_that_just_gave_a_token_is_not_asked_for_one(
+    service: DeploymentHandle, engine: Scripted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(liveness, "ALIVE_S", 600.0)
     engine.silent = True
     ask(service)
-    service.check_health.remote().result(timeout_s=20)
+    service.check_health.remote().result(timeout_s=60)
     assert engine.checked == 0
 
 
