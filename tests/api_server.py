@@ -12,6 +12,7 @@ import pytest
 import redis
 from sqlalchemy import Engine, text
 
+from serve.http import hub
 from serve.options import ApiOptions
 from storage import keys
 from storage.live import publish_events
@@ -90,7 +91,9 @@ class Stage:
 def api_address(postgres_url: str, redis_url: str) -> Iterator[str]:
     """Where the API of the tests runs. It holds nothing back: what a test leaves behind must not reach the next one."""
     options = ApiOptions(postgres_url, redis_url, heartbeat=0.3, max_body=1_000_000, lag_limit=1e9)
-    with serving(options) as address:
+    with pytest.MonkeyPatch.context() as patch, serving(options) as address:
+        # Growing text is published once: the first sign of life on a stream is to say that it listens, however long that took.
+        patch.setattr(hub, "_PATIENCE_S", 60.0)
         yield address
 
 
@@ -106,5 +109,5 @@ async def stage(
                 " values ('live-1', 'live', 'running'), ('batch-1', 'batch', 'stopped')"
             )
         )
-    async with httpx.AsyncClient(base_url=api_address, timeout=20) as client:
+    async with httpx.AsyncClient(base_url=api_address, timeout=60) as client:
         yield Stage(client, engine, redis_sync)

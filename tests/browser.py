@@ -90,7 +90,7 @@ class Reader:
             }))"""
         )
 
-    async def until(self, condition: str, seconds: float = 20.0) -> None:
+    async def until(self, condition: str, seconds: float = 60.0) -> None:
         """Wait for a JavaScript expression to become true."""
         end = asyncio.get_running_loop().time() + seconds
         while not await self.page.evaluate(f"() => Boolean({condition})"):
@@ -99,7 +99,7 @@ class Reader:
             )
             await asyncio.sleep(0.02)
 
-    async def shown(self, text: str, seconds: float = 20.0) -> None:
+    async def shown(self, text: str, seconds: float = 60.0) -> None:
         """Wait for words to be on the page."""
         await self.until(f"document.body.innerText.includes({json.dumps(text)})", seconds)
 
@@ -132,6 +132,7 @@ async def reading(browser: Browser, base: str, *, cut: bool = False, **options: 
         cut: whether complaints about the network are no surprise.
     """
     context = await browser.new_context(**options)
+    context.set_default_timeout(60_000)
     reader = Reader(await context.new_page(), base)
     reader.page.on("console", reader._console)  # pyright: ignore[reportPrivateUsage]
     reader.page.on("pageerror", lambda error: reader.complaints.append(str(error)))
@@ -147,16 +148,22 @@ async def reading(browser: Browser, base: str, *, cut: bool = False, **options: 
 async def as_the_api_has_it(
     reader: Reader, api: httpx.AsyncClient, meeting: str, language: str = "pt"
 ) -> list[dict[str, Any]]:
-    """The rows that are shown, which are to hold what the API tells, in its order."""
+    """The rows that are shown, once they hold what the API tells, in its order: the page shows what it has by the frame."""
     sentences = (await api.get(f"/api/meetings/{meeting}/sentences")).json()["sentences"]
     captions = (await api.get(f"/api/meetings/{meeting}/captions?language={language}")).json()["captions"]
-    rows = await reader.rows()
-    assert [(row["id"], row["speaker"], row["source"]) for row in rows] == [
-        (sentence["id"], sentence["speaker"], sentence["text"]) for sentence in sentences
-    ]
-    assert [(row["id"], row["state"], row["text"]) for row in rows if row["state"] not in ("waiting", "late")] == [
+    said = [(sentence["id"], sentence["speaker"], sentence["text"]) for sentence in sentences]
+    read = [
         (caption["sentence_id"], caption["status"], caption["text"] or "")
         for caption in captions
         if caption["status"] != "owed"
     ]
-    return rows
+    end = asyncio.get_running_loop().time() + 60
+    while True:
+        rows = await reader.rows()
+        shown = [(row["id"], row["speaker"], row["source"]) for row in rows]
+        settled = [(row["id"], row["state"], row["text"]) for row in rows if row["state"] not in ("waiting", "late")]
+        if (shown, settled) == (said, read):
+            return rows
+        if asyncio.get_running_loop().time() > end:
+            assert (shown, settled) == (said, read)
+        await asyncio.sleep(0.02)

@@ -6,6 +6,8 @@ import asyncio
 from contextlib import suppress
 from typing import Literal
 
+from cluster.ports import free_port
+
 
 class Network:
     """What lies between a browser and the server: passes on, refuses, or swallows everything without a word.
@@ -20,7 +22,7 @@ class Network:
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
-        self.port = 0
+        self.port = free_port()
 
     async def __aenter__(self) -> Network:
         await self.restore()
@@ -48,11 +50,15 @@ class Network:
         self._swallows = False
         if self._server is None:
             self._server = await asyncio.start_server(self._connected, "127.0.0.1", self.port)
-            self.port = self._server.sockets[0].getsockname()[1]
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         away, back = await asyncio.open_connection("127.0.0.1", self._port)
         ends = {writer, back}
+        if self._server is None:
+            # It was cut before this one stood.
+            for end in ends:
+                end.transport.abort()
+            return
         self._writers |= ends
         dead = False
 

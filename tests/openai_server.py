@@ -20,6 +20,8 @@ from tests.serving import serving_app
 
 PAUSE = 0.002
 """Seconds that a piece takes."""
+SLOWLY, A_WHILE = "slowly", 0.5
+"""A word, and how long it takes: an answer of such comes to no end while a test lasts."""
 MALFORMED = (
     'data: {"id": "chatcmpl-1", "choices": [{"index"\n\n',
     'data: {"choices": [{"index": 0, "delta": {"content": ["no", "text"]}}]}\n\n',
@@ -88,7 +90,7 @@ async def _stream(asked: Asked, body: dict[str, Any], words: list[str]) -> Async
         yield _event({"choices": [], "usage": None})
         yield _event(_choice({"role": "assistant", "content": ""}))
         for k, word in enumerate(words[:limit]):
-            await asyncio.sleep(PAUSE)
+            await asyncio.sleep(A_WHILE if word == SLOWLY else PAUSE)
             if word == "break-off":
                 return
             if word == "fail":

@@ -15,6 +15,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 
+from tests.openai_server import A_WHILE, SLOWLY
 from tests.serving import serving_app
 
 PAUSE = 0.002
@@ -33,11 +34,13 @@ class Asked:
         bodies: of the requests, oldest first.
         at_work: answers under way.
         older: whether it has the older names for what it answers.
+        holds: whether answers under way wait until it is taken back.
     """
 
     bodies: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     at_work: int = 0
     older: bool = False
+    holds: bool = False
 
 
 @contextmanager
@@ -68,8 +71,10 @@ def _app(asked: Asked) -> FastAPI:
         said = words[: body["max_tokens"]]
         asked.at_work += 1
         try:
-            for _ in said:
-                await asyncio.sleep(PAUSE)
+            for word in said:
+                await asyncio.sleep(A_WHILE if word == SLOWLY else PAUSE)
+                while asked.holds:
+                    await asyncio.sleep(PAUSE)
                 if await request.is_disconnected():
                     return Response()
         finally:

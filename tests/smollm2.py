@@ -108,7 +108,7 @@ def serve_smollm2() -> Iterator[str]:
 
 def running_requests(url: str) -> int:
     """How many requests that server works on, as it says itself."""
-    text = httpx.get(f"{url}/metrics", timeout=10).raise_for_status().text
+    text = httpx.get(f"{url}/metrics", timeout=60).raise_for_status().text
     names = ("vllm:num_requests_running", "vllm:num_requests_waiting{")
     return int(sum(float(line.rsplit(" ", 1)[1]) for line in text.splitlines() if line.startswith(names)))
 

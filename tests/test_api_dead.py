@@ -148,7 +148,7 @@ async def test_it_waits_where_its_lane_is_far_behind(stage: Stage, postgres_url:
     letter = write(stage, meeting)
     config = {"events": [{"kind": "config", "payload": {"config": {}}}]}
     with serving(ApiOptions(postgres_url, redis_url)) as address:
-        async with httpx.AsyncClient(base_url=address) as client, asyncio.timeout(20):
+        async with httpx.AsyncClient(base_url=address, timeout=60) as client, asyncio.timeout(60):
             # The API looks from time to time.
             while (await client.post(f"/api/meetings/{meeting}/events", json=config)).status_code != 429:
                 await asyncio.sleep(0.05)

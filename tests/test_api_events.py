@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -133,13 +134,13 @@ async def test_a_failed_meeting_refuses(stage: Stage) -> None:
 async def strict(stage: Stage, postgres_url: str, redis_url: str) -> AsyncIterator[Stage]:
     """The stage by way of an API that holds back what comes for a lane more than 30 s behind, as it does by default."""
     with serving(ApiOptions(postgres_url, redis_url)) as address:
-        async with httpx.AsyncClient(base_url=address, timeout=20) as client:
+        async with httpx.AsyncClient(base_url=address, timeout=60) as client:
             yield replace(stage, http=client)
 
 
 async def refused_for_lag(strict: Stage, meeting: str, *events: dict[str, Any]) -> httpx.Response:
     """Send events until they are refused, as they are soon after their lane fell behind."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while True:
             answer = await strict.http.post(f"/api/meetings/{meeting}/events", json={"events": list(events)})
             if answer.status_code == 429:
@@ -148,6 +149,8 @@ async def refused_for_lag(strict: Stage, meeting: str, *events: dict[str, Any]) 
 
 
 async def test_what_comes_for_a_lane_that_is_far_behind_waits_outside(strict: Stage) -> None:
+    clock = asyncio.get_running_loop().time
+    began = clock()
     strict.fall_behind(seconds=33)
     meeting, recorded = await strict.begin(), await strict.begin(clock="recorded", began_at=1_700_000_000_000)
     path = f"/api/meetings/{meeting}/events"
@@ -158,10 +161,13 @@ async def test_what_comes_for_a_lane_that_is_far_behind_waits_outside(strict: St
     problem = answer.json()
     assert (answer.status_code, problem["type"]) == (429, "urn:parley:problem:lag")
     assert answer.headers["retry-after"] == str(problem["retry_after"])
-    assert 3 <= problem["retry_after"] <= 13
-    after = (await strict.http.get(f"/api/meetings/{meeting}")).json()
+    # It is behind since a moment in the second of that beginning, and for no longer than until now.
+    assert 3 <= problem["retry_after"] <= 3 + math.ceil(clock() - began) + 1
+    async with asyncio.timeout(60):
+        # It may just be being noted: one event before, and three of this batch.
+        while (after := (await strict.http.get(f"/api/meetings/{meeting}")).json())["counters"].get("refused:lag") != 4:
+            await asyncio.sleep(0.05)
     assert after["accepted"] == before["accepted"], "all or nothing"
-    assert after["counters"]["refused:lag"] == before["counters"]["refused:lag"] + 3
     assert "refused:invalid" not in after["counters"]
     # A meeting of another lane is not held back, and this one may end.
     elsewhere = {"events": [{"at": 1_700_000_000_000, "payload": chunk()}]}
@@ -179,7 +185,7 @@ async def test_it_is_taken_once_the_lane_has_caught_up(strict: Stage) -> None:
     answer = await refused_for_lag(strict, meeting, {"event_id": "a", "payload": chunk()})
     assert answer.json()["retry_after"] == 30
     strict.commit_up_to(log_id)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while True:
             events = {"events": [{"event_id": "b", "payload": chunk()}]}
             answer = await strict.http.post(f"/api/meetings/{meeting}/events", json=events)

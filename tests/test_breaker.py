@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any, ClassVar
 
 import pytest
+from purgatory.domain import model
 
 from operators.errors import Unavailable
 from serve.engines import breaker
-from serve.engines.breaker import FAILURES, Guarded
+from serve.engines.breaker import FAILURES, OPEN_S, Guarded
 from serve.engines.engine import Generation, Message, Prompt, Unanswerable, whole
 from serve.engines.openai import OpenAiEngine
 from tests.openai_server import KEY, MODEL, openai_server
@@ -72,10 +74,24 @@ def engine() -> Scripted:
     return Scripted()
 
 
+class Clock:
+    """The breaker's time, which passes when the test says so."""
+
+    def __init__(self) -> None:
+        self.now = time.time()
+
+    def time(self) -> float:
+        return self.now
+
+    monotonic = time
+
+
 @pytest.fixture
-def short(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is open for a moment only."""
-    monkeypatch.setattr(breaker, "OPEN_S", 0.3)
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    for module in (breaker, model):
+        monkeypatch.setattr(module, "time", clock)
+    return clock
 
 
 async def fail(guarded: Guarded[Prompt], times: int = 1) -> Unavailable:
@@ -85,16 +101,19 @@ async def fail(guarded: Guarded[Prompt], times: int = 1) -> Unavailable:
     return caught.value
 
 
-async def test_failures_in_a_row_open_it_and_it_refuses_at_once_with_the_seconds_left(engine: Scripted) -> None:
+async def test_failures_in_a_row_open_it_and_it_refuses_at_once_with_the_seconds_left(
+    engine: Scripted, clock: Clock
+) -> None:
     guarded = Guarded(engine)
     engine.will = DOWN
     assert (await fail(guarded, FAILURES)).wait is None
     engine.will = "Yes."
-    refusals = [await fail(guarded) for _ in range(3)]
+    for passed in range(3):
+        refusal = await fail(guarded)
+        assert refusal.wait == pytest.approx(OPEN_S - passed)
+        assert "left alone" in str(refusal)
+        clock.now += 1
     assert engine.asked == FAILURES
-    waits = [refusal.wait or 0 for refusal in refusals]
-    assert 29 < waits[2] < waits[0] <= 30
-    assert "left alone" in str(refusals[0])
     # What it holds on to does not grow with what is refused.
     assert guarded._circuit._state.__traceback__ is None
 
@@ -137,12 +156,11 @@ async def test_what_nobody_waits_for_any_more_says_nothing_either_way(engine: Sc
     assert (await fail(guarded)).wait is not None
 
 
-@pytest.mark.usefixtures("short")
-async def test_once_its_time_is_over_one_question_finds_out(engine: Scripted) -> None:
+async def test_once_its_time_is_over_one_question_finds_out(engine: Scripted, clock: Clock) -> None:
     guarded = Guarded(engine)
     engine.will = DOWN
     await fail(guarded, FAILURES)
-    await asyncio.sleep(0.35)
+    clock.now += OPEN_S + 1
     # Still down: one question is enough.
     engine.go.clear()
     trying = asyncio.create_task(whole(guarded.generate(QUESTION)))
@@ -153,7 +171,7 @@ async def test_once_its_time_is_over_one_question_finds_out(engine: Scripted) ->
     with pytest.raises(Unavailable, match="down"):
         await trying
     assert (await fail(guarded)).wait is not None
-    await asyncio.sleep(0.35)
+    clock.now += OPEN_S + 1
     # Cancelled, the one that was to find out has not: the next one does.
     engine.go.clear()
     with pytest.raises(TimeoutError):
@@ -169,19 +187,19 @@ async def test_once_its_time_is_over_one_question_finds_out(engine: Scripted) ->
     await whole(guarded.generate(QUESTION))
 
 
-async def test_a_server_that_asks_to_be_left_alone_is(engine: Scripted, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_server_that_asks_to_be_left_alone_is(engine: Scripted, clock: Clock) -> None:
     guarded = Guarded(engine)
-    engine.will = Unavailable("busy", 0.3)
+    engine.will = Unavailable("busy", 7.0)
     await fail(guarded)
     engine.will = "Yes."
-    assert 0 < ((await fail(guarded)).wait or 0) <= 0.3
+    assert (await fail(guarded)).wait == pytest.approx(7.0)
     assert engine.asked == 1
-    await asyncio.sleep(0.35)
+    clock.now += 8
     assert (await whole(guarded.generate(QUESTION))).text == "Yes."
     # But not for ever.
     engine.will = Unavailable("busy", 1e9)
     await fail(guarded)
-    assert ((await fail(guarded)).wait or 0) <= 600
+    assert (await fail(guarded)).wait == pytest.approx(600)
 
 
 async def test_health_checks_go_past_it(engine: Scripted) -> None:
@@ -213,8 +231,9 @@ async def test_an_engine_that_answered_once_is_sound_from_then_on(engine: Script
     assert engine.asked == 2
 
 
-@pytest.mark.usefixtures("short")
-async def test_its_state_and_what_it_refused_are_told(engine: Scripted, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_its_state_and_what_it_refused_are_told(
+    engine: Scripted, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
     values: dict[Any, float] = {}
     monkeypatch.setattr(Metric, "values", values)
     for name in ("Gauge", "Counter"):
@@ -227,7 +246,7 @@ async def test_its_state_and_what_it_refused_are_told(engine: Scripted, monkeypa
     assert values[state] == 2
     await fail(guarded, 3)
     assert values == {state: 2, refused: 3}
-    await asyncio.sleep(0.35)
+    clock.now += OPEN_S + 1
     engine.go.clear()
     trying = asyncio.create_task(whole(guarded.generate(QUESTION)))
     await asyncio.sleep(0)
@@ -248,7 +267,6 @@ async def test_it_is_the_engine_to_whoever_asks(engine: Scripted) -> None:
     assert engine.asked == -1
 
 
-@pytest.mark.usefixtures("short")
 async def test_a_real_server_that_goes_away_is_left_alone() -> None:
     with openai_server() as (url, _):
         engine = OpenAiEngine(url, MODEL, KEY)

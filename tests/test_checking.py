@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cluster.recording import read_recording
@@ -88,18 +88,20 @@ async def test_nor_of_the_meeting_that_comes_along() -> None:
     assert await doubted([(chunk.speaker, chunk.text) for chunk in last.values()]) == []
 
 
+@settings(deadline=None)
 @given(st.text(max_size=80), st.lists(st.text(min_size=1, max_size=10), max_size=3))
 def test_a_text_that_says_the_same_is_not_doubted(text: str, speakers: list[str]) -> None:
     context = tuple(Quoted("1.0", speaker, "x") for speaker in speakers)
     assert told(Utterance(text, "en", "pt", context), text) == []
 
 
-@pytest.mark.timeout(20)
+@pytest.mark.timeout(60)
 @pytest.mark.parametrize("piece", ["1", "a.", "a-", "1,", "１万", "@a.", "a@a.a "])
 def test_a_text_of_any_length_comes_to_an_end(piece: str) -> None:
     told(Utterance(piece * (20_000 // len(piece)), "en", "pt"), "nada")
 
 
+@settings(deadline=None)
 @given(st.text(), st.text())
 def test_no_text_is_an_error(said: str, answer: str) -> None:
     told(Utterance(said, "en", "pt", SAID.context), answer)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from cluster import client as client_module
 from cluster.client import Client, Rejected, Sent, who_answers
 from cluster.replay import await_captions
 from serve.options import ApiOptions
@@ -23,6 +24,7 @@ async def test_a_server_on_this_machine_is_reached_past_any_proxy(
     stage: Stage, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(name, "http://127.0.0.1:9")
+    monkeypatch.setattr(client_module, "PATIENCE", 60.0)
     assert who_answers(f"http://{stage.address}") == "parley"
     async with Client(f"http://{stage.address}") as client:
         opened = await client.open_meeting({"title": "Here"})
@@ -47,7 +49,7 @@ async def test_where_the_lane_is_behind_it_waits_as_it_is_told_to(
 
             # Each under its own id, so that the first that waits is noticed.
             sending: list[asyncio.Task[Sent]] = []
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(120):
                 while not await refused():
                     event = {"event_id": f"e{len(sending)}", "payload": said}
                     sending.append(asyncio.create_task(client.send(meeting, [event])))
@@ -69,6 +71,6 @@ async def test_who_waits_for_the_captions_of_a_meeting_that_failed_is_told(stage
     meeting = await stage.begin()
     with stage.engine.begin() as conn:
         conn.exec_driver_sql("update meetings set status = 'failed', end_reason = 'its state can not be read'")
-    async with Client(f"http://{stage.address}") as client, asyncio.timeout(10):
+    async with Client(f"http://{stage.address}") as client, asyncio.timeout(60):
         with pytest.raises(Rejected, match=f"{meeting} failed: its state can not be read"):
             await await_captions(client, meeting, lambda _: None)

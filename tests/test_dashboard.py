@@ -54,19 +54,27 @@ async def test_a_real_meeting_from_growing_text_to_its_last_caption(
         ("2", "Bob", ["Yes", "Yes, please", "Yes, please."], 2.5),
         ("3", "Ann", ["The budget for this", "The budget for this year is", "The budget for this year is small."], 4.0),
     ]
-    grown: set[str] = set()
     with running(postgres_url, redis_url, "live-1", shout, "live"):
         await reader.follow(meeting)
+        await reader.page.evaluate(
+            """() => {
+                window.grown = [];
+                const note = () => document.querySelectorAll(".interim .source").forEach((one) => grown.push(one.textContent));
+                const watched = { subtree: true, childList: true, characterData: true };
+                new MutationObserver(note).observe(document.querySelector(".interims"), watched);
+            }"""
+        )
         for chunk, speaker, texts, start in talk:
             for text in texts:
                 payload = {"chunk_id": chunk, "speaker": speaker, "text": text, "start": start, "end": start + 1}
                 assert (await stage.http.post(path, json={"events": [{"payload": payload}]})).is_success
-                await asyncio.sleep(0.3)
-                grown |= set(await reader.page.locator(".interim .source").all_inner_texts())
+                await reader.shown(text)
         await stage.http.post(f"/api/meetings/{meeting}/end")
         await reader.shown("all received")
-    assert any(text.startswith("Good morning") for text in grown), grown
-    assert await reader.page.locator(".interim").count() == 0
+    grown: list[str] = await reader.page.evaluate("() => grown")
+    assert grown
+    assert set(grown) <= {text for _, _, texts, _ in talk for text in texts}
+    await reader.until("document.querySelector('.interim') === null")
     rows = await as_the_api_has_it(reader, stage.http, meeting)
     assert [row["source"] for row in rows] == [texts[-1] for _, _, texts, _ in talk]
     assert [row["text"] for row in rows] == [f"pt:{texts[-1].upper()}" for _, _, texts, _ in talk]
@@ -76,6 +84,8 @@ async def test_a_real_meeting_from_growing_text_to_its_last_caption(
 
 async def test_a_caption_is_awaited_then_stands_beside_its_sentence(stage: Stage, reader: Reader) -> None:
     meeting, lane = await begin(stage)
+    # The page's time stands still until the test says so: nothing is late before.
+    await reader.page.clock.set_fixed_time(1_700_000_000)
     await reader.follow(meeting)
     await reader.shown("Nothing has been said yet.")
     one, two, three, four = (sentence(f"{n}.0", f"Sentence {n}.", n) for n in range(1, 5))
@@ -94,6 +104,7 @@ async def test_a_caption_is_awaited_then_stands_beside_its_sentence(stage: Stage
         ("untranslated", "", "not translated: there is no model from en to pt"),
     ]
     await reader.shown("1 caption owed")
+    await reader.page.clock.set_fixed_time(1_700_000_009)
     await reader.shown("late, still to come")
     lane.caption(one, "Frase 1.")
     await reader.shown("Frase 1.")
@@ -180,8 +191,10 @@ async def test_what_is_given_up_for_now_is_late_at_once(stage: Stage, reader: Re
     one = sentence("1.0", "One.", 1)
     lane.say(one)
     lane.caption(one, None, CaptionStatus.OWED, "full")
+    # No time passes on the page in which it could become late by itself.
+    await reader.page.clock.set_fixed_time(1_700_000_000)
     await reader.follow(meeting)
-    await reader.shown("late, still to come", 3)
+    await reader.shown("late, still to come")
 
 
 async def test_a_revision_changes_its_row_in_place(stage: Stage, reader: Reader) -> None:
@@ -372,7 +385,9 @@ async def test_the_policy_keeps_foreign_scripts_out(browser: Browser, stage: Sta
             "() => { const s = document.createElement('script'); s.textContent = 'window.run = 1'; document.body.append(s) }"
         )
         assert await reader.page.evaluate("() => window.run") is None
-        assert any("Content Security Policy" in complaint for complaint in reader.complaints)
+        async with asyncio.timeout(60):
+            while not any("Content Security Policy" in complaint for complaint in reader.complaints):
+                await asyncio.sleep(0.02)
         reader.complaints.clear()
 
 
@@ -415,10 +430,12 @@ async def test_the_end_is_followed_until_the_reader_scrolls_up(stage: Stage, rea
     await reader.until(at_end)
     lane.say(sentence("60.0", "Sentence 60.", 60))
     await reader.shown("Sentence 60.")
-    assert await reader.page.evaluate(f"() => {at_end}")
+    await reader.until(at_end)
     assert not await reader.page.is_visible(".latest")
+    await reader.page.evaluate("() => addEventListener('scrollend', () => { window.still = true }, { once: true })")
     await reader.page.mouse.move(400, 300)
     await reader.page.mouse.wheel(0, -600)
+    await reader.until("window.still")
     await reader.until("!document.querySelector('.latest').hidden")
     place = await reader.page.evaluate("() => scrollY")
     lane.say(sentence("61.0", "Sentence 61.", 61), sentence("62.0", "Sentence 62.", 62))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from operators.translation import Quoted, Wanted
@@ -107,6 +107,7 @@ def test_names_stand_in_what_was_said_or_in_the_terms() -> None:
     assert not only_names("使います", said)
 
 
+@settings(deadline=None)
 @given(st.text(max_size=60), st.text(max_size=20))
 def test_a_text_that_repeats_itself_has_enough_of_its_own(text: str, term: str) -> None:
     said = Utterance(text, "en", "pt", terms=(Wanted(term, term),))

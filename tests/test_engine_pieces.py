@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from serve.engines.pieces import join, pieces
@@ -31,6 +31,7 @@ def test_pieces_are_joined_as_the_language_writes() -> None:
     assert join(["你好。", "好吗？"], "zh") == "你好。好吗？"
 
 
+@settings(deadline=None)
 @given(st.text(max_size=3_000), st.sampled_from(["en", "pt", "ja", "ar"]))
 def test_nothing_but_white_space_is_lost(text: str, language: str) -> None:
     assert "".join("".join(pieces(text, language)).split()) == "".join(text.split())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from operators.translation import Quoted
@@ -70,6 +70,7 @@ def test_each_line_of_several_loses_its_mark() -> None:
     assert unwrapped("> Um.\n> Dois.", Utterance("One.\nTwo.", "en", "pt")) == "Um.\nDois."
 
 
+@settings(deadline=None)
 @given(st.text(alphabet=st.characters(categories=["L", "N"]), min_size=1, max_size=40), st.text(max_size=40))
 def test_plain_words_are_left_as_they_are(answer: str, said: str) -> None:
     assert unwrapped(f" {answer} ", Utterance(said, "en", "pt", SAID.context)) == answer

@@ -163,6 +163,7 @@ async def test_the_health_check_asks_the_engine_unless_it_just_gave_something(mo
         async def check_health(self) -> None:
             raise Unavailable("gone")
 
+    monkeypatch.setattr(liveness, "ALIVE_S", 600.0)
     running = service(Silent(lambda prompt, k: "Well."))
     with pytest.raises(Unavailable, match="gone"):
         await running.check_health()

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -53,7 +54,7 @@ REQUEST = TranslationRequest("default", "m", "s1", 1, "pt-BR", None, "The meetin
 @pytest.fixture(scope="module")
 def address(ray_cluster: str, postgres_url: str, redis_url: str) -> str:
     """Both applications, and where the API is."""
-    options = ApiOptions(postgres_url, redis_url, heartbeat=0.3)
+    options = ApiOptions(postgres_url, redis_url, heartbeat=0.3, lane_silence=600)
     ray_serve.run(build_translation(TranslationOptions()), name=TRANSLATION_APP, route_prefix=None)
     ray_serve.run(build_api(options), name=API_APP, route_prefix=API_ROUTE)
     return ray_cluster
@@ -65,7 +66,7 @@ async def served(address: str, engine: Engine, redis_sync: redis.Redis, clean_da
 
     with engine.begin() as conn:
         conn.execute(text("insert into lanes (id, kind, state) values ('live-1', 'live', 'running')"))
-    async with httpx.AsyncClient(base_url=address, timeout=20) as client:
+    async with httpx.AsyncClient(base_url=address, timeout=60) as client:
         yield Stage(client, engine, redis_sync)
 
 
@@ -85,10 +86,11 @@ async def test_the_translation_application_answers_by_its_handle(translation: De
 
 
 async def test_the_api_serves_meetings_and_knows_that_all_is_there(served: Stage) -> None:
-    assert (await served.http.get("/ready")).json() == {
-        "ready": True,
-        "parts": {"postgres": "ok", "redis": "ok", "lanes": "ok", "translation": "ok"},
-    }
+    async with asyncio.timeout(60):
+        # A part that answers late counts as missing.
+        while not (told := (await served.http.get("/ready")).json())["ready"]:
+            await asyncio.sleep(0.2)
+    assert told["parts"] == {"postgres": "ok", "redis": "ok", "lanes": "ok", "translation": "ok"}
     meeting = await served.begin(title="Over Serve")
     chunk = {"chunk_id": "1", "speaker": "A", "text": "Hi.", "start": 0, "end": 1}
     answer = await served.http.post(f"/api/meetings/{meeting}/events", json={"events": [{"payload": chunk}]})
@@ -103,7 +105,8 @@ async def test_live_events_pass_the_proxy_over_a_websocket(served: Stage) -> Non
     meeting = await served.begin()
     served.say(meeting, "one")
     kinds: list[str] = []
-    async with asyncio.timeout(20), connect(f"ws://{served.address}/api/meetings/{meeting}/events") as socket:
+    follow = connect(f"ws://{served.address}/api/meetings/{meeting}/events", open_timeout=60)
+    async with asyncio.timeout(60), follow as socket:
         async for message in socket:
             event = json.loads(message)
             if event["kind"] != "ping":
@@ -119,7 +122,7 @@ async def test_live_events_pass_the_proxy_as_server_sent_events(served: Stage) -
     meeting = await served.begin()
     served.say(meeting, "one", "two")
     path = f"/api/meetings/{meeting}/events"
-    async with asyncio.timeout(20), served.http.stream("GET", path) as answer:
+    async with asyncio.timeout(60), served.http.stream("GET", path) as answer:
         ids: list[str] = []
         async for line in answer.aiter_lines():
             if line.startswith("id: "):
@@ -130,7 +133,7 @@ async def test_live_events_pass_the_proxy_as_server_sent_events(served: Stage) -
                 break
     assert ids == ["id: 1", "id: 2", "id: 3"]
     # The replica notices that the client is gone.
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while served.redis.pubsub_numsub(keys.live(meeting)) != [(keys.live(meeting), 0)]:
             await asyncio.sleep(0.1)
     served.turn(meeting, "ended")
@@ -180,19 +183,19 @@ async def test_a_replica_whose_engine_says_nothing_is_replaced(ray_cluster: str)
     application = deployed(TranslationService).bind(Wedging, 0)
     handle = ray_serve.run(application, name="wedging", route_prefix=None)
 
-    async def answered_by(text: str) -> str | None:
+    async def answered_by(text: str, patience: float = 2) -> str | None:
         response = handle.translate.remote(replace(REQUEST, source_language="en", text=text))
         try:
-            return (await asyncio.wait_for(response, 2)).text
+            return (await asyncio.wait_for(response, patience)).text
         except TimeoutError:
             response.cancel()
             return None
 
-    first = await answered_by("Hello to all of you.")
+    first = await answered_by("Hello to all of you.", 60)
     assert first is not None
     assert await answered_by("Please stop.") is None
     # 30 s until it is evicted, and what a new one takes to start.
-    async with asyncio.timeout(90):
+    async with asyncio.timeout(180):
         while (second := await answered_by("Hello to all of you.")) is None:
             await asyncio.sleep(0.5)
     assert second != first
@@ -205,7 +208,7 @@ async def test_the_state_of_a_circuit_breaker_is_among_the_metrics_of_the_cluste
     metrics_url = f"http://127.0.0.1:{ray.nodes()[0]['MetricsExportPort']}/metrics"
 
     async def told(name: str) -> list[float]:
-        async with httpx.AsyncClient(trust_env=False) as client:
+        async with httpx.AsyncClient(trust_env=False, timeout=60) as client:
             families = text_string_to_metric_families((await client.get(metrics_url)).text)
         samples = [sample for family in families for sample in family.samples]
         of = {"engine": "openai", "model": openai_server.MODEL}
@@ -229,16 +232,16 @@ async def test_the_state_of_a_circuit_breaker_is_among_the_metrics_of_the_cluste
         with pytest.raises(Unavailable):
             await handle.translate.remote(question)
     await until("ray_parley_engine_breaker", 2)
-    assert await told("ray_parley_engine_refused_total") == [2]
+    await until("ray_parley_engine_refused_total", 2)
     ray_serve.delete("guarded")
 
 
 def test_nothing_listens_beyond_this_machine(address: str) -> None:
-    listening = [
-        (process.name(), connection.laddr.ip)
-        for process in psutil.Process().children(recursive=True)
-        for connection in process.net_connections("inet")
-        if connection.status == psutil.CONN_LISTEN
-    ]
+    listening: list[tuple[str, str]] = []
+    for process in psutil.Process().children(recursive=True):
+        # Some of Ray's come and go.
+        with suppress(psutil.NoSuchProcess):
+            connections = process.net_connections("inet")
+            listening += [(process.name(), each.laddr.ip) for each in connections if each.status == psutil.CONN_LISTEN]
     assert listening
     assert [each for each in listening if each[1] not in ("127.0.0.1", "::1", "::ffff:127.0.0.1")] == []

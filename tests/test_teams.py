@@ -99,7 +99,7 @@ async def test_who_waits_for_a_lane_does_not_wait_for_an_opening(meetings: Meeti
     opened = await begin(meetings)
     async with aengine.begin() as opening:
         await admit(opening, DEFAULT_TEAM, None, 100)
-        async with asyncio.timeout(5), aengine.begin() as lane:
+        async with asyncio.timeout(60), aengine.begin() as lane:
             await lane.execute(
                 text(
                     "insert into outbox (team_id, meeting_id, seq, kind, payload)"

@@ -97,13 +97,14 @@ async def test_a_call_past_its_deadline_is_worked_on_no_longer(vllm: DeploymentH
     ask = TranslationApplication(TRANSLATION_APP).translate
     long = replace(REQUEST, text="Tell me about the river and the sea. " * 10)
     begun = asyncio.create_task(ask(long))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while await vllm.under_way.remote() == 0:
             assert not begun.done()
     begun.cancel()
     await asyncio.gather(begun, return_exceptions=True)
-    async with asyncio.timeout(30):
-        while await vllm.under_way.remote() > 0:
+    async with asyncio.timeout(60):
+        # vLLM forgets it before the service has heard that it ended.
+        while await vllm.under_way.remote() > 0 or await vllm.given_up.remote() == 0:
             await asyncio.sleep(0.02)
     assert await vllm.given_up.remote() == 1
 
@@ -146,5 +147,5 @@ async def test_a_replica_that_is_killed_is_replaced_and_every_caption_arrives(
     assert {status for _, _, status, _ in captions} <= {status.value for status in FINAL}
     assert all(name.startswith("vllm ") for _, _, _, name in captions)
     assert await vllm.process.remote() != before
-    _, alive = psutil.wait_procs(helpers, timeout=20)
+    _, alive = psutil.wait_procs(helpers, timeout=60)
     assert alive == [], "what the killed replica had started lives on, with its memory"

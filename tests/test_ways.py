@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 import pytest
 from ray import serve as ray_serve
 
+from flows import translator as translator_module
 from flows import ways as ways_module
 from flows.ways import Ways
 from operators.errors import Unavailable
@@ -46,7 +47,10 @@ def deploy(name: str) -> None:
 
 
 @pytest.fixture
-def applications(ray_cluster: str) -> Iterator[None]:
+def applications(ray_cluster: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    # One that is slow is neither away nor silent, unless the test says so.
+    monkeypatch.setattr(translator_module, "LOOK_UP", 60.0)
+    monkeypatch.setattr(ways_module, "PATIENCE", 60.0)
     deploy(PLAIN)
     deploy(BETTER)
     yield
@@ -60,7 +64,7 @@ def asking(text: str) -> TranslationRequest:
 
 async def by(ways: Ways, engine: str) -> None:
     """Wait until an engine answers."""
-    until = time.monotonic() + 60
+    until = time.monotonic() + 120
     while True:
         try:
             if (await ways.translate(asking("hello"))).engine == engine:

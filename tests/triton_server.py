@@ -22,6 +22,8 @@ from tritonclient.grpc import service_pb2 as pb
 from tritonclient.grpc.service_pb2_grpc import GRPCInferenceServiceServicer, add_GRPCInferenceServiceServicer_to_server
 from tritonclient.utils import deserialize_bytes_tensor, serialize_byte_tensor
 
+from tests.openai_server import A_WHILE, SLOWLY
+
 PAUSE = 0.002
 """Seconds that a piece takes."""
 LONGEST = 4_000
@@ -127,7 +129,7 @@ class _Service(GRPCInferenceServiceServicer):
     def _pieces(self, words: list[str], limit: int, context: grpc.ServicerContext) -> Iterator[Any]:
         said = words[:limit]
         for k, word in enumerate(said):
-            time.sleep(PAUSE)
+            time.sleep(A_WHILE if word == SLOWLY else PAUSE)
             if not context.is_active() or word == "break-off":
                 return
             last = k == len(said) - 1

@@ -127,7 +127,7 @@ class Hub:
         finally:
             self._inboxes[channel].discard(inbox)
             if not self._inboxes[channel]:
-                del self._inboxes[channel], self._listening[channel]
+                del self._inboxes[channel]
                 await self._ring()
 
     async def run(self) -> None:
@@ -150,6 +150,9 @@ class Hub:
             subscribed: set[str] = set()
             while True:
                 wanted = {self._bell, *self._inboxes}
+                # Not before: whoever comes back while it is still subscribed need not wait for what was said long ago.
+                for channel in self._listening.keys() - wanted:
+                    del self._listening[channel]
                 if wanted - subscribed:
                     await pubsub.subscribe(*(wanted - subscribed))
                 if subscribed - wanted:
