@@ -47,7 +47,7 @@ async def test_where_the_lane_is_behind_it_waits_as_it_is_told_to(
 
             # Each under its own id, so that the first that waits is noticed.
             sending: list[asyncio.Task[Sent]] = []
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(150):
                 while not await refused():
                     event = {"event_id": f"e{len(sending)}", "payload": said}
                     sending.append(asyncio.create_task(client.send(meeting, [event])))
@@ -69,6 +69,6 @@ async def test_who_waits_for_the_captions_of_a_meeting_that_failed_is_told(stage
     meeting = await stage.begin()
     with stage.engine.begin() as conn:
         conn.exec_driver_sql("update meetings set status = 'failed', end_reason = 'its state can not be read'")
-    async with Client(f"http://{stage.address}") as client, asyncio.timeout(10):
+    async with Client(f"http://{stage.address}") as client, asyncio.timeout(60):
         with pytest.raises(Rejected, match=f"{meeting} failed: its state can not be read"):
             await await_captions(client, meeting, lambda _: None)
