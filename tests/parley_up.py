@@ -19,7 +19,7 @@ from cluster.ports import free_port
 from storage.embedded import EmbeddedStores, StoreUrls
 
 ROOT = Path(__file__).parent.parent
-READY = 180.0
+READY = 240.0
 STOPPED = 150.0
 """Seconds that starting and stopping may take, on a machine that has much else to do."""
 
