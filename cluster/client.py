@@ -23,8 +23,8 @@ RETRY_FOR = 120.0
 """Seconds a request is tried again for, where the server can't be reached or is overloaded."""
 CATCH_UP_FOR = 3600.0
 """Seconds events are sent again for, where their meeting's lane is behind: it works off what it has."""
-PATIENCE = 5.0
-"""Seconds a server has to say that it is there."""
+PATIENCE = 15.0
+"""Seconds a server has to say that it is there: on a machine that has much else to do, a Parley may take some."""
 
 Answering = Literal["parley", "other", "nobody"]
 

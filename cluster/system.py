@@ -42,7 +42,7 @@ from storage.migrate import upgrade
 
 OBJECT_STORE = 100 * 2**20
 """Bytes of Ray's object store: nothing of ours goes through it."""
-READY = 60.0
+READY = 120.0
 """Seconds everything gets to answer."""
 SPARE_MODELS = 32
 """CPUs' worth of models that may be configured while it runs, beyond those of its start."""

@@ -7,6 +7,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,9 @@ from cluster.ports import free_port
 from storage.embedded import EmbeddedStores, StoreUrls
 
 ROOT = Path(__file__).parent.parent
-READY = 180.0
+READY = 240.0
+STOPPED = 150.0
+"""Seconds that starting and stopping may take, on a machine that has much else to do."""
 
 
 def command(*arguments: object) -> list[str]:
@@ -52,7 +56,9 @@ class Up:
         end = time.monotonic() + READY
         while b"Ctrl-C stops it" not in self.log.read_bytes()[before:]:
             assert self.process.poll() is None, self.log.read_text()[-4000:]
-            assert time.monotonic() < end, self.log.read_text()[-4000:]
+            if time.monotonic() > end:
+                self.kill_everything()
+                raise AssertionError(self.log.read_text()[-4000:])
             time.sleep(0.2)
         return self
 
@@ -67,19 +73,24 @@ class Up:
         """Ctrl-C, and the exit code."""
         assert self.process is not None
         self.process.send_signal(signal.SIGINT)
-        return self.process.wait(60)
+        try:
+            return self.process.wait(STOPPED)
+        except subprocess.TimeoutExpired:
+            self.kill_everything()
+            raise
 
     def kill_everything(self) -> None:
         """SIGKILL of every process of it, the stores' included."""
         assert self.process is not None
         parent = psutil.Process(self.process.pid)
         processes = [parent, *parent.children(recursive=True)]
-        for process in processes:
-            process.suspend()
-        for process in processes:
-            process.kill()
-        psutil.wait_procs(processes, timeout=20)
-        self.process.wait(20)
+        for do in (psutil.Process.suspend, psutil.Process.kill):
+            for process in processes:
+                # Some of the stores' come and go.
+                with suppress(psutil.NoSuchProcess):
+                    do(process)
+        psutil.wait_procs(processes, timeout=60)
+        self.process.wait(60)
 
     def urls(self) -> StoreUrls:
         """Where its stores answer."""
@@ -92,6 +103,17 @@ class Up:
     def post(self, path: str, body: dict[str, Any] | None = None) -> httpx.Response:
         """Post JSON to its API."""
         return httpx.post(self.url + path, json=body, timeout=30)
+
+
+def listening(processes: Iterable[psutil.Process]) -> set[tuple[str, str]]:
+    """The names of processes that listen, and on which addresses."""
+    found: set[tuple[str, str]] = set()
+    for process in processes:
+        # Some come and go.
+        with suppress(psutil.NoSuchProcess):
+            open_ports = [one for one in process.net_connections("inet") if one.status == psutil.CONN_LISTEN]
+            found |= {(process.name(), one.laddr.ip.removeprefix("::ffff:")) for one in open_ports}
+    return found
 
 
 def parley(*arguments: object, timeout: float = 900) -> subprocess.CompletedProcess[str]:

@@ -49,7 +49,7 @@ async def test_where_the_lane_is_behind_it_waits_as_it_is_told_to(
 
             # Each under its own id, so that the first that waits is noticed.
             sending: list[asyncio.Task[Sent]] = []
-            async with asyncio.timeout(120):
+            async with asyncio.timeout(150):
                 while not await refused():
                     event = {"event_id": f"e{len(sending)}", "payload": said}
                     sending.append(asyncio.create_task(client.send(meeting, [event])))

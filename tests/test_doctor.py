@@ -25,6 +25,7 @@ H100 = Gpu("NVIDIA H100", 80 * 2**30)
 def _this_machine(monkeypatch: pytest.MonkeyPatch, open_folder: Path) -> None:
     monkeypatch.setenv("PARLEY_PORT", str(free_port()))
     monkeypatch.setenv("PARLEY_DATA_DIR", str(open_folder / "nothing" / "yet"))
+    monkeypatch.setattr(doctor, "PATIENCE_S", 60)
 
 
 def test_a_machine_that_can_run_it_is_told_so() -> None:

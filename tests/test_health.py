@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from operators.models import ModelsConfig
+from serve.http import health
 from serve.http.application import create_app
 from serve.options import ApiOptions
 from storage.configs import save_settings
@@ -17,6 +18,12 @@ if TYPE_CHECKING:
     from tests.api_server import Stage
 
 pytest_plugins = ["tests.api_server"]
+
+
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is there is there, however slow the machine: the API of the tests is in this process."""
+    monkeypatch.setattr(health, "_PATIENCE_S", 60.0)
 
 
 def lanes(stage: Stage, statement: str) -> None:

@@ -27,6 +27,6 @@ for module in (tls, replica):
 
 def test_what_would_listen_everywhere_listens_here_only() -> None:
     # In a process of its own: the hook changes the process for good.
-    done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=180, check=True)
     # As the kernel writes 127.0.0.1, in a socket of IPv6.
     assert done.stdout.splitlines() == ["['0000000000000000FFFF00000100007F']"] * 2

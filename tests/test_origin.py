@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 import time
 from collections.abc import Iterator
@@ -48,7 +47,7 @@ def port() -> Iterator[int]:
 
 def ask(port: int, method: str = "GET", **headers: str) -> httpx.Response:
     named = {name.capitalize(): value.replace("PORT", str(port)) for name, value in headers.items()}
-    return httpx.request(method, f"http://127.0.0.1:{port}/", headers=named)
+    return httpx.request(method, f"http://127.0.0.1:{port}/", headers=named, timeout=60)
 
 
 OURS = ["127.0.0.1:PORT", "localhost:PORT", "LOCALHOST:PORT", "[::1]:PORT", "localhost", "127.0.0.1:1", "[::1]"]
@@ -109,7 +108,7 @@ async def opened(port: int, **headers: str) -> bool:
     # The client writes a Host of its own, from the address: it is told where to connect beside it.
     address = f"ws://{named.pop('Host', f'127.0.0.1:{port}')}/"
     try:
-        async with connect(address, host="127.0.0.1", port=port, additional_headers=named):
+        async with connect(address, host="127.0.0.1", port=port, additional_headers=named, open_timeout=60):
             return True
     except websockets.InvalidStatus as refusal:
         if refusal.response.status_code != 403:
@@ -135,4 +134,4 @@ async def test_the_api_is_protected(stage: Stage) -> None:
     assert (await stage.http.get("/api/meetings")).json() == {"meetings": [], "before": None}
     meeting = await stage.begin()
     with pytest.raises(websockets.InvalidStatus):
-        await asyncio.wait_for(connect(f"ws://{stage.address}/api/meetings/{meeting}/events", origin=evil["Origin"]), 5)  # type: ignore[arg-type]
+        await connect(f"ws://{stage.address}/api/meetings/{meeting}/events", origin=evil["Origin"], open_timeout=60)  # type: ignore[arg-type]

@@ -60,7 +60,7 @@ class Feed:
 
     def __enter__(self) -> Feed:
         self._thread.start()
-        self._opened.wait(60)
+        self._opened.wait(120)
         self.check()
         assert self._opened.is_set(), "no meeting could be opened"
         return self

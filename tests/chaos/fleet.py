@@ -60,19 +60,14 @@ class Patient(Feed):
 
 
 class Fleet(Scene):
-    """A scene whose lanes come and go, with meetings that stay open. The first lane stays for as long as the scene.
-
-    Args:
-        balanced: whether the lanes are balanced once a second, as the steward does.
-        others: see `Scene`.
-    """
+    """A scene whose lanes come and go, with meetings that stay open. The first lane stays for as long as the scene."""
 
     client = Patient
     feed: Patient
 
-    def __init__(self, folder: Path, spoken: Sequence[Spoken], seconds: float, *, balanced: bool) -> None:
+    def __init__(self, folder: Path, spoken: Sequence[Spoken], seconds: float) -> None:
         super().__init__(folder, spoken, seconds)
-        self._balanced = balanced
+        self._balancing: Future[None] | None = None
         self._keepers: dict[str, Keeper] = {}
         self._all: list[Keeper] = []
         self._lock = threading.Lock()
@@ -94,7 +89,6 @@ class Fleet(Scene):
         self._database: AsyncEngine = async_engine(self.urls.postgres)
         self._redis = async_redis(self.urls.redis)
         self._meetings = Meetings(self._database, Log(self._redis))
-        self._balancing = self._begin(self._balance()) if self._balanced else None
         return self
 
     def __exit__(
@@ -123,6 +117,10 @@ class Fleet(Scene):
         self.feed.may_end.set()
         return super().finish()
 
+    def balance(self) -> None:
+        """Have the lanes balanced from now on, once a second, as the steward does."""
+        self._balancing = self._begin(self._balance())
+
     def add(self) -> str:
         """Add a lane, as `parley lanes add` does."""
 
@@ -147,10 +145,10 @@ class Fleet(Scene):
         self.moves += moved
         return moved
 
-    def open_on(self, lane_id: str) -> set[str]:
-        """The titles of a lane's open meetings."""
-        query = "select title from meetings where lane_id = :lane and status <> 'ended'"
-        return {title for (title,) in rows(self.engine, query, lane=lane_id)}
+    def open_on(self, *lane_ids: str) -> set[str]:
+        """The titles of the open meetings of these lanes, at one moment."""
+        query = "select title from meetings where lane_id = any(:lanes) and status <> 'ended'"
+        return {title for (title,) in rows(self.engine, query, lanes=list(lane_ids))}
 
     def running(self) -> list[str]:
         """The lanes that have a process at this moment."""

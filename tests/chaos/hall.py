@@ -35,7 +35,7 @@ from tests.lanes import Translate, rows, running, until
 
 DEADLINE = 3.0
 """Seconds a caption may take."""
-PATIENCE = 120.0
+PATIENCE = 300.0
 """Seconds after which a scenario has hung."""
 LINES = 10_000
 """More than anybody says."""

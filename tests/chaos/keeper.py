@@ -56,7 +56,7 @@ class Keeper:
         self._stopping.set()
         self._thread.join()
         self.process.terminate()
-        self.process.join(20)
+        self.process.join(60)
         stopped = self.process.exitcode is not None
         self.process.kill()
         assert stopped, "the lane did not stop"

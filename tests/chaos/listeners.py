@@ -54,12 +54,12 @@ class Listeners:
 
     def __exit__(self, *_: object) -> None:
         self._server.should_exit = True
-        self._thread.join(20)
+        self._thread.join(60)
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def heard(self) -> dict[str, list[int]]:
         """The `seq` of everything each follower received, in the order of receipt, once their meetings are over."""
-        return {title: [event["seq"] for event in future.result(60)] for title, future in self._following.items()}
+        return {title: [event["seq"] for event in future.result(180)] for title, future in self._following.items()}
 
     @staticmethod
     def _follow(url: str, meeting_id: str, seed: int) -> list[dict[str, Any]]:

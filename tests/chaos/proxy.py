@@ -31,18 +31,18 @@ class Proxy:
 
     def __enter__(self) -> Proxy:
         self._thread.start()
-        asyncio.run_coroutine_threadsafe(self._open(), self._loop).result(10)
+        asyncio.run_coroutine_threadsafe(self._open(), self._loop).result(60)
         return self
 
     def __exit__(self, *_: object) -> None:
-        asyncio.run_coroutine_threadsafe(self._close(), self._loop).result(10)
+        asyncio.run_coroutine_threadsafe(self._close(), self._loop).result(60)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
 
     def reset(self) -> int:
         """Break off every connection there is. Returns how many."""
-        return asyncio.run_coroutine_threadsafe(self._reset(self._links), self._loop).result(10)
+        return asyncio.run_coroutine_threadsafe(self._reset(self._links), self._loop).result(60)
 
     def silence(self) -> None:
         """Swallow whatever comes, on old connections and on new ones, without a word to either side."""
@@ -52,7 +52,7 @@ class Proxy:
         """Pass on again. What was swallowed is gone: connections that lost something are broken off."""
         self._silent = False
         lossy = {link for link in self._links if link.lossy}
-        asyncio.run_coroutine_threadsafe(self._reset(lossy), self._loop).result(10)
+        asyncio.run_coroutine_threadsafe(self._reset(lossy), self._loop).result(60)
 
     async def _open(self) -> None:
         self._server = await asyncio.start_server(self._connected, sock=self._socket)

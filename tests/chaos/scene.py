@@ -33,10 +33,8 @@ from tests.lanes import rows
 LANE = "batch-1"
 DEADLINE = 1.0
 """Seconds a translation may take: short, so that what a killed lane took with it is soon paid (`LaneOptions.patience`)."""
-PATIENCE = 120.0
+PATIENCE = 300.0
 """Seconds after which a scenario has hung."""
-RECOVERY = 60.0
-"""Seconds within which what was accepted during a fault must be stored and paid: whether it lives, not how fast it is."""
 MEMORY = 600.0
 """MB that a lane's process may take, whatever waits for it."""
 

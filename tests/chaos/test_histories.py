@@ -60,7 +60,7 @@ MOVED = 60 if FULL else 10
 """Live meetings that move between two lanes."""
 MOVES_EACH = 12 if FULL else 5
 
-pytestmark = pytest.mark.timeout(3600 if FULL else 300)
+pytestmark = pytest.mark.timeout(3600 if FULL else 600)
 
 
 # --- simulated ---
@@ -239,7 +239,8 @@ async def test_a_reader_that_comes_later_gives_the_same_items_as_one_that_was_th
     meetings, chance = Meetings(aengine, Log(redis_async)), random.Random(3)
     ids = [await open_recorded(meetings, aengine, clock=Clock.LIVE) for _ in range(LIVE)]
     stopping = threading.Event()
-    there = LaneReader(LogReader(redis_sync, "live-1"), engine, "live-1", 0, STAGES)
+    log = LogReader(redis_sync, "live-1")
+    there = LaneReader(log, engine, "live-1", 0, STAGES)
     seen: list[Envelope] = []
 
     def read() -> None:
@@ -252,9 +253,10 @@ async def test_a_reader_that_comes_later_gives_the_same_items_as_one_that_was_th
         await asyncio.gather(*(_talk(meetings, meeting_id, chance, k % 3 > 0) for k, meeting_id in enumerate(ids)))
         # Those that nobody ended fall quiet; the ticks after their last entry are only the live reader's to give.
         await asyncio.sleep(1.0)
+        await until(lambda: there.position == log.last_id(), 120)
     finally:
         stopping.set()
-        thread.join(10)
+        thread.join()
     later = LaneReader(LogReader(redis_sync, "live-1"), engine, "live-1", 0, STAGES)
     again: list[Envelope] = []
     while found := later.read(1):
@@ -349,7 +351,7 @@ async def test_live_meetings_that_move_between_lanes_that_die_have_the_rows_of_t
         await until(over_and_paid(engine, *ids), 120)
         deaths = {status for keeper in keepers for status in keeper.deaths}
     stopping.set()
-    copying.join(10)
+    copying.join()
     accepted = sum(map(len, log.values()))
     found = rows(
         engine,

@@ -25,7 +25,7 @@ SILENCE = 10.0
 BEFORE = 2.0
 """Seconds of undisturbed work before the fault."""
 
-pytestmark = pytest.mark.timeout(900 if FULL else 240)
+pytestmark = pytest.mark.timeout(900 if FULL else 600)
 Report = Callable[[Row], None]
 
 

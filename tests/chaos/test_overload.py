@@ -35,7 +35,7 @@ from tests.lanes import feed, open_recorded, rows, running, until
 from tests.serving import serving
 
 pytest_plugins = ["tests.ray_cluster"]
-pytestmark = pytest.mark.timeout(900 if FULL else 400)
+pytestmark = pytest.mark.timeout(900)
 
 LONG = 60.0 if FULL else 5.0
 """Seconds for which three times as much is offered as there is capacity for; what must wait comes after them."""
@@ -51,8 +51,8 @@ CAPACITY = 32
 BEHIND = 30.0
 """Seconds: whether the lag is bounded at all. How far it came, the row says: it is to be near the limit."""
 
-SPEECH, DEBTS = (60.0, 3000) if FULL else (15.0, 900)
-"""Seconds of live speech, and captions that are owed meanwhile."""
+DEBTS = 3000 if FULL else 900
+"""Captions that are owed while somebody speaks, until half of them are paid."""
 
 Report = Callable[[Row], None]
 
@@ -149,13 +149,12 @@ async def test_ingest_at_three_times_capacity(open_folder: Path, report: Report)
 async def _flood(engine: Engine, address: str, report: Report) -> None:
     hall = Hall(engine, {}, {})
     async with Client(address) as client, httpx.AsyncClient(base_url=address, timeout=30) as http:
-        for title in ("warming", "hurried", *(f"patient-{k}" for k in range(1, CLIENTS + 1))):
+        warming = [f"warming-{k}" for k in range(1, 4)]
+        for title in (*warming, "hurried", *(f"patient-{k}" for k in range(1, CLIENTS + 1))):
             opened = await client.open_meeting({"title": title, "config": CONFIG.model_dump(mode="json")})
             hall.ids[title], hall.taken[title] = opened["id"], 1
-        began = time.monotonic()
-        await _send(client, hall, "warming", 10 * WARMING, 0.1)
-        await until(lambda: hall.stored({"warming": hall.taken["warming"]}), PATIENCE)
-        capacity = WARMING / (time.monotonic() - began)
+        # What it can do is the best of several: a machine that stands still for a while would let it seem too little.
+        capacity = max([await _measured(client, hall, title) for title in warming])
         watch, over = _Watch(http), asyncio.Event()
         async with watch.watching():
             began = time.monotonic()
@@ -167,7 +166,12 @@ async def _flood(engine: Engine, address: str, report: Report) -> None:
             refusals = await hurry
             recovery = await hall.recovered()
         outcome = await hall.outcome()
-        await watch.look()
+        # What was refused is noted of its meeting up to a second later.
+        async with asyncio.timeout(PATIENCE):
+            while not outcome.count("refused:lag") == watch.refused >= len(refusals):
+                await asyncio.sleep(0.2)
+                outcome = await hall.outcome()
+                await watch.look()
     report(
         hall.row(
             "ingest at 3 times capacity",
@@ -189,9 +193,16 @@ async def _flood(engine: Engine, address: str, report: Report) -> None:
     for response in refusals:
         assert (response.status_code, response.json()["type"]) == (429, LAG)
         assert 1 <= int(response.headers["Retry-After"]) <= 30
-    assert outcome.count("refused:lag") == watch.refused >= len(refusals)
     assert watch.lag < LIMIT + BEHIND
     assert watch.waiting <= CAPACITY
+
+
+async def _measured(client: Client, hall: Hall, title: str) -> float:
+    """How many events a second the lane works off, by a meeting that is said as fast as it goes."""
+    began = time.monotonic()
+    await _send(client, hall, title, 10 * WARMING, 0.1)
+    await until(lambda: hall.stored({title: hall.taken[title]}), PATIENCE)
+    return WARMING / (time.monotonic() - began)
 
 
 @pytest.fixture
@@ -221,7 +232,7 @@ async def test_captions_come_before_what_is_owed(
     with Service(tmp_path, seconds=0.1, at_once=4), flow(urls, deadline=10.0):
         async with hall.talking(meetings, 1.0):
             await hall.translated()
-            await asyncio.sleep(SPEECH)
+            await until(lambda: hall.debts() < DEBTS / 2, PATIENCE)
             left = hall.debts()
         recovery = await hall.recovered()
         outcome = await hall.outcome()
@@ -230,7 +241,6 @@ async def test_captions_come_before_what_is_owed(
     hall.assert_sound(outcome)
     assert [title for title, _ in tell(outcome, "owed") if title in hall.ids] == []
     assert left > 0, "the service was not busy all the time"
-    assert paid > 0, "the backfill did nothing meanwhile"
 
 
 async def _owe(urls: StoreUrls, engine: Engine, aengine: AsyncEngine, meetings: Meetings) -> None:
