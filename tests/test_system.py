@@ -15,9 +15,12 @@ from typing import Any
 import httpx
 import psutil
 import pytest
+import ray
 import websockets
 
 from cluster.ports import free_port
+from cluster.system import start_ray
+from operators.errors import SetupFailed
 from tests.ami import read_rows
 from tests.follow import follow
 from tests.parley_up import Up, listening, parley
@@ -317,6 +320,26 @@ def test_a_ray_that_does_not_start_says_why(open_folder: Path, monkeypatch: pyte
     assert "Ray did not start" in done.stderr
     assert "TMPDIR" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_ray_whose_node_was_too_slow_is_started_once_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tries: list[Any] = []
+
+    def init(**options: Any) -> None:
+        tries.append(options)
+        if len(tries) in slow:
+            raise Exception("The current node timed out during startup. This could happen because")  # noqa: TRY002 - as Ray does
+
+    monkeypatch.setattr(os, "environ", os.environ.copy())
+    monkeypatch.setattr(ray, "init", init)
+    slow = {1}
+    start_ray(tmp_path, 2, log_to_driver=False)
+    assert len(tries) == 2
+    assert tries[0] == tries[1]
+    slow = {3, 4}
+    with pytest.raises(SetupFailed, match="Ray did not start: The current node timed out during startup"):
+        start_ray(tmp_path, 2, log_to_driver=False)
+    assert len(tries) == 4
 
 
 @needs_vllm
