@@ -124,10 +124,10 @@ async def test_what_translates_and_what_translated_each_caption_is_told(stage: S
     await reader.shown("translating with Firefox's models")
     await reader.shown("Frase 1.")
     assert [row["by"] for row in await reader.rows()] == ["translated by test 1", "", "", ""]
-    await reader.shown("translating with Firefox's models; the last caption was translated by test 1")
+    await reader.shown("translating with Firefox's models; last translated by test 1")
     # Another one stands in.
     lane.caption(three, "Frase 3.", engine="test 2")
-    await reader.shown("translating with Firefox's models; the last caption was translated by test 2")
+    await reader.shown("translating with Firefox's models; last translated by test 2")
     lane.say(sentence("1.0", "Sentence one.", 1, revision=2))
     await reader.shown("of an earlier wording")
     by = [row["by"] for row in await reader.rows()]
@@ -137,7 +137,7 @@ async def test_what_translates_and_what_translated_each_caption_is_told(stage: S
     # What it told is sent with the next that comes, where the relay doesn't do so before.
     lane.caption(four, "Frase 4.")
     await reader.shown("translation is off")
-    told = "translation is off; the last caption was translated by test 1"
+    told = "translation is off; last translated by test 1"
     await reader.shown(told)
     assert await reader.page.locator(".models").all_inner_texts() == [told]
     # It is nothing to tell of a meeting that is over.

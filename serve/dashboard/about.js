@@ -15,11 +15,11 @@ export class About {
    * Show what a meeting is, and what of it went another way than usual.
    *
    * @param models what should translate it, in words. Told while it goes on, as the next is.
-   * @param engine what translated its last caption: another one may stand in for the one that should.
+   * @param engine what translated last: another one may stand in for the one that should.
    */
   show(meeting, models, engine) {
     this.#part(".facts").textContent = facts(meeting);
-    const translating = [models, engine && `the last caption was translated by ${engine}`].filter(Boolean).join("; ");
+    const translating = [models, engine && `last translated by ${engine}`].filter(Boolean).join("; ");
     this.#part(".models").textContent = translating;
     this.#part(".models").hidden = !translating || isOver(meeting);
     const counters = counted(meeting);

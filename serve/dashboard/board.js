@@ -81,7 +81,7 @@ export class Board {
     return this.#transcript.languages;
   }
 
-  /** What translated the last caption in the reader's language, if anything did. */
+  /** What translated last into the reader's language, if anything did. */
   get engine() {
     return this.#transcript.engines.get(this.#reader.language);
   }

@@ -29,7 +29,7 @@ class MeetingPage {
   #before; // As it had told it a poll earlier.
   #known = 0; // The last event there was when the page was opened: those after it are news.
   #models = ""; // What translates, as an event said last.
-  #engine; // What translated the last caption, as it is shown.
+  #engine; // What translated last, as it is shown.
   #answered = false; // Whether it told it the last time it was asked.
   #arrangement;
 

@@ -12,7 +12,7 @@ export class Transcript {
   interims = new Map();
   /** The languages that there are captions in. */
   languages = new Set();
-  /** What translated the last caption in a language. */
+  /** What translated last into a language. */
   engines = new Map();
 
   /** Take in an event: one with a `seq`, or growing text. */
