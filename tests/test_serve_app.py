@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 from collections.abc import AsyncIterator
-from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -42,6 +41,7 @@ from serve.replicas import deployment
 from serve.translation import TranslationService
 from storage import keys
 from tests import openai_server
+from tests.parley_up import listening
 
 if TYPE_CHECKING:
     from tests.api_server import Stage
@@ -237,11 +237,6 @@ async def test_the_state_of_a_circuit_breaker_is_among_the_metrics_of_the_cluste
 
 
 def test_nothing_listens_beyond_this_machine(address: str) -> None:
-    listening: list[tuple[str, str]] = []
-    for process in psutil.Process().children(recursive=True):
-        # Some of Ray's come and go.
-        with suppress(psutil.NoSuchProcess):
-            connections = process.net_connections("inet")
-            listening += [(process.name(), each.laddr.ip) for each in connections if each.status == psutil.CONN_LISTEN]
-    assert listening
-    assert [each for each in listening if each[1] not in ("127.0.0.1", "::1", "::ffff:127.0.0.1")] == []
+    found = listening(psutil.Process().children(recursive=True))
+    assert found
+    assert [each for each in found if each[1] not in ("127.0.0.1", "::1")] == []
