@@ -315,16 +315,18 @@ def keep_house(committer: Committer, waiting: int) -> None:
         Fenced: another process has the lane.
     """
     entries = LogReader(committer.redis, committer.lane_id)
+    due_at = committer.first_due()
     # Asked in this order: what has been seen lies behind a meeting that comes or goes, or that one is here or gone already.
     seen, floor = committer.seen, committer.floor()
     who = {"lane": committer.lane_id, "epoch": committer.epoch}
     with committer.engine.begin() as transaction:
         before_this = transaction.execute(
             text(
-                "update lanes set updated_at = now(), waiting = :waiting, log_length = :length"
+                "update lanes set updated_at = now(), waiting = :waiting, log_length = :length,"
+                " due_at = case when kind = 'live' then cast(:due_at as bigint) end"
                 " where id = :lane and epoch = :epoch returning log_id"
             ),
-            {**who, "waiting": waiting, "length": entries.length()},
+            {**who, "waiting": waiting, "length": entries.length(), "due_at": due_at},
         ).scalar_one_or_none()
         if before_this is None:
             raise Fenced(f"lane {committer.lane_id} has been taken over from epoch {committer.epoch}")

@@ -32,7 +32,7 @@ async def balance_lanes(engine: AsyncEngine, redis: Redis, meetings: Meetings, b
     """
     async with engine.connect() as connection:
         lanes = await list_lanes(connection)
-    behind = await lags(redis, {lane.id: lane.log_id for lane in lanes})
+    behind = await lags(redis, {lane.id: lane.progress for lane in lanes})
     done = 0
     for action in balance.plan(lanes, behind, time.monotonic()):
         match action:

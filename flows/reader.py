@@ -6,17 +6,17 @@ order, each once, and a tick wherever it was quiet for long enough.
 
 from __future__ import annotations
 
-import heapq
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import count, islice
+from itertools import islice
 from typing import Any
 from uuid import UUID
 
 from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import Engine, Row, text
 
+from flows.due_queue import DueQueue
 from flows.envelope import Envelope, Failed, Restored
 from flows.stage import Stage
 from operators.errors import Fenced, Invalid, Unreadable
@@ -46,7 +46,6 @@ class _Meeting:
     n: int
     moves: int
     ticks: TickState
-    awaited: bool = False
 
 
 @dataclass(slots=True)
@@ -105,8 +104,8 @@ class LaneReader:
         self._lane_id, self._epoch = lane_id, epoch
         self._stages = stages
         self._meetings: dict[str, _Meeting] = {}
-        self._waiting: list[tuple[int, int, str, _Meeting]] = []
-        self._turn = count()
+        # Meetings with a live clock, by when the next tick of each is due.
+        self._ticks_due = DueQueue()
         # Meetings on their way here from another lane: where in this log each begins, and by which of its moves.
         self._arriving: dict[str, tuple[str, int]] = {}
         # Those that have come, until all that this log held of them by then is committed: before that no row is sure to keep
@@ -151,10 +150,14 @@ class LaneReader:
             yield self._restore(row)
 
     def read(self, block_ms: int) -> list[Envelope]:
-        """What came since the last call; where nothing came, the ticks that are due in meetings with a live clock.
+        """What came since the last call, and then the ticks that are due in meetings with a live clock.
 
-        Redis' time is taken before the log is read: if the log then proves empty, nothing that was accepted
-        before that time is still to come, so ticks due before it are in their right place.
+        Redis' time is taken before the log is read. If the read reaches the log's end, nothing that was accepted before
+        that time is still to come, so ticks due before it are in their right place. If it doesn't, the same holds for
+        the time of the last entry that was read: ids of the log are in order of time.
+
+        Args:
+            block_ms: how long to wait where nothing came and nothing is due.
 
         Raises:
             Fenced: another process has the lane.
@@ -165,16 +168,15 @@ class LaneReader:
             return arrived
         self._arrived = self._arrivals()
         now = self._reader.now_ms()
-        entries = self._reader.read(self._position, READ, None) or []
-        if not entries and not arrived:
-            ticks = list(self._drained(now))
-            if ticks or not (entries := self._reader.read(self._position, READ, block_ms)):
-                return ticks
+        entries = self._reader.read(self._position, READ, None)
+        if not entries and not arrived and not self._ticks_due.has_due(now):
+            entries = self._reader.read(self._position, READ, block_ms)
         envelopes = arrived + [envelope for log_id, fields in entries for envelope in self._read(log_id, fields)]
         if entries and (not envelopes or envelopes[-1].log_id != self._position):
             # Nothing here is to be done with what came last: let the lane's own position pass it all the same.
             envelopes.append(Envelope("", "", 0, self._position, None))
-        return envelopes
+        watermark = now if len(entries) < READ else order(self._position)[0]
+        return envelopes + list(self._due_ticks(watermark))
 
     def _read(self, log_id: str, fields: dict[str, str]) -> Iterator[Envelope]:
         yield from self._take(log_id, fields)
@@ -213,7 +215,7 @@ class LaneReader:
         else:
             self._meetings[entry.meeting_id] = meeting
             self._handed[entry.meeting_id] = log_id
-            self._await(entry.meeting_id, meeting)
+            self._schedule_tick(entry.meeting_id, meeting)
         yield self._envelope(log_id, entry, meeting.ticks)
 
     def _envelope(self, log_id: str, entry: Entry, ticks: TickState) -> Envelope:
@@ -284,7 +286,7 @@ class LaneReader:
             return Envelope(row.team_id, meeting_id, row.n, row.log_id, failed)
         self._meetings[meeting_id] = meeting = _Meeting(row.team_id, Clock(row.clock), row.n, row.moves, ticks)
         self._handed[meeting_id] = row.log_id
-        self._await(meeting_id, meeting)
+        self._schedule_tick(meeting_id, meeting)
         restored = Restored(meeting_id, states)
         return Envelope(row.team_id, meeting_id, row.n, row.log_id, restored, states={"ticks": ticks})
 
@@ -357,24 +359,22 @@ class LaneReader:
             states = {"ticks": meeting.ticks}
             yield Envelope(meeting.team_id, meeting_id, meeting.n, self._place, tick, states=states)
 
-    def _drained(self, now: int) -> Iterator[Envelope]:
-        while self._waiting and self._waiting[0][0] < now:
-            _, _, meeting_id, meeting = heapq.heappop(self._waiting)
-            if self._meetings.get(meeting_id) is meeting:
-                meeting.awaited = False
-                yield from self._ticks(meeting, meeting_id, now - 1)
-                if meeting_id in self._meetings:
-                    self._await(meeting_id, meeting)
+    def _due_ticks(self, watermark: int) -> Iterator[Envelope]:
+        """The ticks of all meetings that are due before a time (ms) up to which every entry was read."""
+        for meeting_id in self._ticks_due.pop(watermark):
+            meeting = self._meetings[meeting_id]
+            yield from self._ticks(meeting, meeting_id, watermark - 1)
+            if meeting_id in self._meetings:
+                self._schedule_tick(meeting_id, meeting)
 
-    def _await(self, meeting_id: str, meeting: _Meeting) -> None:
-        """Keep one place a meeting in the queue; it may be early, after entries that put the tick off."""
+    def _schedule_tick(self, meeting_id: str, meeting: _Meeting) -> None:
         at = next_due(meeting.ticks)
-        if meeting.clock is Clock.LIVE and at is not None and not meeting.awaited:
-            meeting.awaited = True
-            heapq.heappush(self._waiting, (at, next(self._turn), meeting_id, meeting))
+        if meeting.clock is Clock.LIVE and at is not None:
+            self._ticks_due.put(meeting_id, at)
 
     def _forget(self, meeting_id: str) -> None:
         self._meetings.pop(meeting_id, None)
+        self._ticks_due.remove(meeting_id)
         self._handed.pop(meeting_id, None)
 
 

@@ -30,7 +30,7 @@ from flows.stage import Stage
 from operators.drafts import Question
 from operators.errors import Fenced
 from operators.model import ConfigChanged, Ended, Entry, Interim, Moved, Started, Tick
-from operators.ticks import TickState
+from operators.ticks import TickState, next_due
 from operators.translation import Translation, TranslationRequest
 from storage.changes import Answer, DeadLetter, MeetingChange
 from storage.commit import advance, commit
@@ -71,6 +71,8 @@ class Committer:
     _under_way: Counter[str] = field(default_factory=Counter[str])
     _leaving: dict[str, Envelope] = field(default_factory=dict[str, Envelope])
     _standing: dict[str, _Standing] = field(default_factory=dict[str, "_Standing"])
+    # When the first tick of each meeting is due that is not committed (ms).
+    _due: dict[str, int] = field(default_factory=dict[str, int])
     _advance_at: float = 0.0
 
     def write(self, items: list[Result | Drafted]) -> None:
@@ -92,6 +94,7 @@ class Committer:
                 self._count(result.request.meeting_id, -1)
             elif isinstance(result.item, Restored):
                 self._standing[result.meeting_id] = _Standing(result.log_id, result.log_id)
+                self._note_due(result)
             else:
                 self._fold(result, changes, interims, dead)
                 seen = result.log_id if seen is None else max(seen, result.log_id, key=order)
@@ -141,6 +144,10 @@ class Committer:
         arriving = self.reader.floor()
         return min(bare if arriving is None else [*bare, arriving], key=order, default=None)
 
+    def first_due(self) -> int | None:
+        """When the first tick of all meetings is due that is not committed (ms by their clocks); None where none is."""
+        return min(list(self._due.values()), default=None)
+
     def _let_go(self, changes: dict[str, MeetingChange]) -> list[str]:
         """Hand meetings over whose calls are all answered, and say which."""
         gone: list[str] = []
@@ -159,11 +166,13 @@ class Committer:
     def _note(self, last: Mapping[str, Envelope], changes: Mapping[str, MeetingChange]) -> None:
         """Remember how far each meeting came and what of that is stored; move on those that need no more of the log."""
         for meeting_id, envelope in last.items():
+            self._note_due(envelope)
             standing = self._standing.setdefault(meeting_id, _Standing(envelope.log_id, envelope.log_id))
             standing.came = envelope.log_id
         for meeting_id, change in changes.items():
             if change.ended_at is not None or change.moved is not None:
                 self._standing.pop(meeting_id, None)
+                self._due.pop(meeting_id, None)
             else:
                 self._standing[meeting_id] = _Standing(change.log_id, change.log_id)
         if time.monotonic() < self._advance_at:
@@ -175,6 +184,14 @@ class Committer:
         if done:
             with self.engine.begin() as connection:
                 advance(connection, self.lane_id, self.epoch, done, position)
+
+    def _note_due(self, envelope: Envelope) -> None:
+        # A meeting that failed has no state.
+        at = next_due(_ticks(envelope)) if "ticks" in envelope.states else None
+        if at is None:
+            self._due.pop(envelope.meeting_id, None)
+        else:
+            self._due[envelope.meeting_id] = at
 
     def _dump(self, states: Mapping[str, object]) -> str:
         dumped: dict[str, object] = {stage.name: stage.dump(states[stage.name]) for stage in self.stages}
@@ -290,16 +307,16 @@ def _puts_out(envelope: Envelope) -> bool:
         done.put_out
         or done.retracted
         or envelope.requests
-        or (isinstance(item, Tick) and item.at - _last_at(envelope) >= QUIET_MS)
+        or (isinstance(item, Tick) and item.at - _ticks(envelope).last_at >= QUIET_MS)
         or (isinstance(item, Entry) and isinstance(item.payload, Started))
         or (update and (update.ended or update.late or update.config))
     )
 
 
-def _last_at(envelope: Envelope) -> int:
+def _ticks(envelope: Envelope) -> TickState:
     ticks = envelope.states["ticks"]
     assert isinstance(ticks, TickState)  # noqa: S101 - for the type checker
-    return ticks.last_at
+    return ticks
 
 
 class _Partition(StatelessSinkPartition[Result | Drafted]):

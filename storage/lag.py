@@ -1,4 +1,7 @@
-"""How far behind the lanes are: the age of the oldest entry of each one's log that is not committed yet."""
+"""How far behind the lanes are: the age of the oldest thing of each that is not committed yet.
+
+That is an entry of its log, or a tick: once a meeting is quiet, what was said last is shown at a tick.
+"""
 
 from __future__ import annotations
 
@@ -9,33 +12,34 @@ from typing import cast
 import redis.asyncio
 import structlog
 from redis.exceptions import RedisError
-from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from operators.errors import Unavailable
 from storage import keys
-from storage.tables import lanes
+from storage.placement import LaneProgress, list_lanes
 
 INTERVAL_S = 0.5
 """How often it is looked. A lane notes how far it is about once a second: what is less than that behind is up to date."""
+_NOTED_MS = 2_000
+"""A tick is late once it is overdue by more than this: a lane may have done it since it noted when it is due."""
 
 _logger = structlog.get_logger(__name__)
 
 
-async def lags(client: redis.asyncio.Redis, committed: Mapping[str, str]) -> dict[str, float]:
+async def lags(client: redis.asyncio.Redis, lanes: Mapping[str, LaneProgress]) -> dict[str, float]:
     """How far behind lanes are, in seconds by Redis' own time; 0.0 where nothing waits.
 
     Args:
         client: one that decodes its responses.
-        committed: for each lane the log's id up to which it is committed (its row's `log_id`).
+        lanes: how far each is, by id.
 
     Raises:
         Unavailable: Redis can't answer at the moment.
     """
     pipe = client.pipeline(transaction=False)
-    for lane_id, log_id in committed.items():
-        pipe.xrange(keys.lane(lane_id), min=f"({log_id}", count=1)
+    for lane_id, progress in lanes.items():
+        pipe.xrange(keys.lane(lane_id), min=f"({progress.log_id}", count=1)
     # Last, so that no entry is younger than the time.
     pipe.time()
     try:
@@ -43,10 +47,13 @@ async def lags(client: redis.asyncio.Redis, committed: Mapping[str, str]) -> dic
     except RedisError as error:
         raise Unavailable(f"the log can't be reached at the moment ({type(error).__name__}); try again") from error
     now_ms = seconds * 1000 + micros // 1000
-    oldest = zip(committed, cast(list[list[tuple[str, object]]], found), strict=True)
-    return {
-        lane: (now_ms - int(entries[0][0].partition("-")[0])) / 1000 if entries else 0.0 for lane, entries in oldest
-    }
+    behind: dict[str, float] = {}
+    for (lane_id, progress), entries in zip(lanes.items(), cast(list[list[tuple[str, object]]], found), strict=True):
+        waiting = [int(entries[0][0].partition("-")[0])] if entries else []
+        if progress.due_at is not None and now_ms - progress.due_at > _NOTED_MS:
+            waiting.append(progress.due_at)
+        behind[lane_id] = max(0, now_ms - min(waiting, default=now_ms)) / 1000
+    return behind
 
 
 class LaneLags:
@@ -62,7 +69,7 @@ class LaneLags:
     def __init__(self, engine: AsyncEngine, client: redis.asyncio.Redis) -> None:
         self._engine = engine
         self._redis = client
-        self._committed: Mapping[str, str] = {}
+        self._progress: Mapping[str, LaneProgress] = {}
         self._lags: Mapping[str, float] = {}
 
     @property
@@ -82,11 +89,10 @@ class LaneLags:
         """
         try:
             async with self._engine.connect() as conn:
-                rows = await conn.execute(select(lanes.c.id, lanes.c.log_id))
-                self._committed = dict(rows.tuples().all())
+                self._progress = {lane.id: lane.progress for lane in await list_lanes(conn)}
         except SQLAlchemyError as error:
             _logger.debug("lag.without_postgres", error=type(error).__name__)
-        self._lags = await lags(self._redis, self._committed)
+        self._lags = await lags(self._redis, self._progress)
 
     async def run(self) -> None:
         """Look every half second, until cancelled."""

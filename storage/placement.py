@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import count
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from sqlalchemy import Select, func, select, update
 from sqlalchemy.dialects.postgresql import insert
@@ -27,12 +27,24 @@ def kind_for(clock: Clock) -> LaneKind:
     return "live" if clock is Clock.LIVE else "batch"
 
 
+class LaneProgress(NamedTuple):
+    """How far a lane is.
+
+    Attributes:
+        log_id: the log's id up to which it is committed.
+        due_at: when its first tick is due that is not committed (ms, by Redis' time); None where none is.
+    """
+
+    log_id: str
+    due_at: int | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class LaneRecord:
     """A lane. `epoch` counts the processes that took it over; `open_meetings` is its load.
 
     `log_id` is how far its log is committed, `held` what it needs of it all the same; `waiting` calls have no answer;
-    `log_length` entries are kept.
+    `log_length` entries are kept. `due_at` is when its first tick is due that is not committed (ms).
     """
 
     id: str
@@ -48,6 +60,12 @@ class LaneRecord:
     updated_at: datetime
     open_meetings: int
     held: str | None = None
+    due_at: int | None = None
+
+    @property
+    def progress(self) -> LaneProgress:
+        """How far it is. A tick is due in open meetings only: what was noted of others, which moved or ended, is old."""
+        return LaneProgress(self.log_id, self.due_at if self.open_meetings else None)
 
 
 async def ensure_lane(conn: AsyncConnection, lane_id: str, kind: LaneKind) -> None:

@@ -68,6 +68,8 @@ lanes = Table(
     Column("held", Text),
     Column("waiting", Integer, nullable=False, server_default="0"),
     Column("log_length", BigInteger, nullable=False, server_default="0"),
+    # Likewise, of a live lane: when the first tick is due that is not committed (ms, by Redis' time); null where none is.
+    Column("due_at", BigInteger),
     _now("updated_at"),
 )
 
@@ -163,6 +165,8 @@ captions = Table(
     Column("version", Integer, nullable=False, server_default="0"),
     # Requests made for this sentence, over all revisions.
     Column("asked", Integer, nullable=False, server_default="0"),
+    # Attempts of the backfill at this revision that failed for a reason of its own, such as an error of the engine.
+    Column("failures", Integer, nullable=False, server_default="0"),
     # When the backfill may pay what is owed: at once, or once the lane must have given up.
     Column("due_at", DateTime(timezone=True)),
     ForeignKeyConstraint(["meeting_id", "sentence_id"], ["sentences.meeting_id", "sentences.id"], ondelete="CASCADE"),

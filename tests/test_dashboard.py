@@ -502,6 +502,17 @@ async def test_falling_behind_is_told(stage: Stage, reader: Reader) -> None:
     await reader.shown("2 entries behind")
 
 
+async def test_a_sentence_that_is_due_and_not_shown_counts_as_behind(stage: Stage, reader: Reader) -> None:
+    meeting, _ = await begin(stage)
+    with stage.engine.begin() as conn:
+        # All entries are committed, and a tick is due for 20 s.
+        conn.exec_driver_sql("update meetings set accepted = n")
+        seconds, _ = stage.redis.time()
+        conn.exec_driver_sql(f"update lanes set due_at = {(seconds - 20) * 1000} where id = 'live-1'")
+    await reader.follow(meeting)
+    await reader.until("/2\\d s behind/.test(document.querySelector('.connection').textContent)")
+
+
 async def test_what_was_counted_is_told(stage: Stage, reader: Reader) -> None:
     meeting, lane = await begin(stage)
     one = sentence("1.0", "One.", 1)

@@ -1,8 +1,9 @@
-"""Lag: the age of the oldest entry of a lane's log that is not committed, by Redis' own time."""
+"""Lag: the age of the oldest entry of a lane's log, or overdue tick, that is not committed, by Redis' own time."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 import pytest
 import redis
@@ -11,12 +12,13 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from operators.errors import Unavailable
+from operators.model import Clock
 from storage import keys
 from storage.database import async_engine, async_redis
 from storage.lag import LaneLags, lags
-from storage.log import Log
+from storage.log import Log, NewEvent
 from storage.meetings import Meetings
-from storage.placement import ensure_lane
+from storage.placement import LaneProgress, ensure_lane
 from tests.lanes import ending, feed, open_recorded, running, said
 
 
@@ -38,22 +40,70 @@ async def test_the_oldest_entry_that_is_not_committed_counts(
     ids = write(redis_sync, "some", 90, 60, 20)
     write(redis_sync, "none", 50)
     for committed, age in (("0-0", 90), (ids[0], 60), (ids[1], 20)):
-        found = await lags(redis_async, {"some": committed, "none": "0-0"})
+        found = await lags(redis_async, {"some": LaneProgress(committed), "none": LaneProgress("0-0")})
         later = (now_ms(redis_sync) - began) / 1000
         assert age <= found["some"] <= age + later
         assert 50 <= found["none"] <= 50 + later
-    assert (await lags(redis_async, {"some": ids[2]}))["some"] == 0.0
+    assert (await lags(redis_async, {"some": LaneProgress(ids[2])}))["some"] == 0.0
+
+
+async def test_a_tick_that_is_overdue_counts(redis_sync: redis.Redis, redis_async: redis.asyncio.Redis) -> None:
+    ids = write(redis_sync, "some", 5)
+    now = now_ms(redis_sync)
+
+    async def lag(due_at: int, log_id: str = ids[0]) -> float:
+        return (await lags(redis_async, {"some": LaneProgress(log_id, due_at)}))["some"]
+
+    assert await lag(now + 60_000) == 0.0, "it is not due yet"
+    assert await lag(now - 90_000) >= 90
+    assert await lag(now - 90_000, "0-0") >= 90, "what has waited longest counts"
+    assert 5 <= await lag(now + 60_000, "0-0") < 90
+
+
+async def test_a_lane_that_stops_with_a_tick_due_falls_behind(
+    aengine: AsyncEngine,
+    redis_async: redis.asyncio.Redis,
+    clean_database: None,
+    postgres_url: str,
+    redis_url: str,
+) -> None:
+    meetings = Meetings(aengine, Log(redis_async))
+    live = await open_recorded(meetings, aengine, clock=Clock.LIVE)
+    watched = LaneLags(aengine, redis_async)
+
+    async def look_until(condition: Callable[[], bool]) -> None:
+        async with asyncio.timeout(60):
+            while not condition():
+                await asyncio.sleep(0.1)
+                await watched.look()
+
+    with running(postgres_url, redis_url, "live-1", kind="live"):
+        await meetings.append("default", live, [NewEvent("1", said(1, "1", "Ann", "Good morning.", 0, 1, 1).payload)])
+        async with asyncio.timeout(60):
+            while (await due_at(aengine)) is None:
+                await asyncio.sleep(0.1)
+        await look_until(lambda: watched.of("live-1") == 0.0)
+    # Nobody is there for the meeting's next ticks, though all entries are committed.
+    await look_until(lambda: watched.of("live-1") > 0.0)
+    async with aengine.begin() as conn:
+        await conn.execute(text("update meetings set status = 'ended'"))
+    await look_until(lambda: watched.of("live-1") == 0.0)
+
+
+async def due_at(aengine: AsyncEngine) -> int | None:
+    async with aengine.connect() as conn:
+        return (await conn.execute(text("select due_at from lanes where id = 'live-1'"))).scalar_one()
 
 
 async def test_a_lane_without_a_log_is_up_to_date(redis_async: redis.asyncio.Redis) -> None:
-    assert await lags(redis_async, {"new": "0-0"}) == {"new": 0.0}
+    assert await lags(redis_async, {"new": LaneProgress("0-0")}) == {"new": 0.0}
     assert await lags(redis_async, {}) == {}
 
 
 async def test_without_redis_it_can_not_be_told() -> None:
     async with async_redis("redis://127.0.0.1:9/0") as away:
         with pytest.raises(Unavailable, match="the log"):
-            await lags(away, {"live-1": "0-0"})
+            await lags(away, {"live-1": LaneProgress("0-0")})
 
 
 async def test_a_process_keeps_looking(

@@ -21,7 +21,7 @@ from storage import keys
 from storage.lag import lags
 from storage.log import Log, LogReader, NewEvent, order
 from storage.meetings import Meetings
-from storage.placement import add_lane, ensure_lane, retire_lane
+from storage.placement import LaneProgress, add_lane, ensure_lane, retire_lane
 from tests.lanes import ending, feed, open_recorded, over_and_paid, rows, running, said, until
 
 pytestmark = pytest.mark.usefixtures("clean_database", "unhurried")
@@ -225,7 +225,7 @@ async def test_a_lane_does_not_count_as_behind_for_a_meeting_that_another_keeps_
         await until(lambda: rows(engine, place)[0][0] == LogReader(redis_sync, "batch-2").last_id())
         [(log_id, held)] = rows(engine, place)
         assert order(held) < order(log_id)
-        assert await lags(redis_async, {"batch-2": log_id}) == {"batch-2": 0.0}
+        assert await lags(redis_async, {"batch-2": LaneProgress(log_id)}) == {"batch-2": 0.0}
     # Started again it still has them.
     with running(postgres_url, redis_url, "batch-1"), running(postgres_url, redis_url, "batch-2"):
         await until(over_and_paid(engine, comes))

@@ -46,18 +46,23 @@ export function facts(meeting) {
   return [...parts, languages(meeting.config)].join(" · ");
 }
 
+/** Seconds from which on a live meeting is shown to be behind: two polls of the page. */
+const BEHIND_S = 3;
+
 /**
  * How far a meeting is worked off. Entries of the last few seconds are in work; it is behind once some are older.
  *
- * @param meeting as it is now; without `owed` where that isn't known.
+ * @param meeting as it is now; without `owed` or `lag` where that isn't known.
  * @param before the same some seconds ago, if it was asked then.
  */
-export function standing({ n, accepted, owed, status }, before) {
+export function standing({ n, accepted, owed, lag, clock, status }, before) {
   const open = accepted - n;
-  const behind = before !== undefined && before.accepted > n;
+  const late = clock === "live" && (status === "live" || status === "paused") && lag >= BEHIND_S;
+  const behind = late || (before !== undefined && before.accepted > n);
   const how = status === "failed" ? "never worked off" : behind ? "behind" : "in work";
   const parts = [];
   if (open > 0) parts.push(`${count(open, "entry", "entries")} ${how}`);
+  if (late) parts.push(`${Math.round(lag)} s behind`);
   if (owed) parts.push(`${count(owed, "caption")} owed`);
   return { text: parts.join(", ") || "up to date", behind };
 }

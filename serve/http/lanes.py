@@ -25,7 +25,7 @@ class Lane(BaseModel):
         state: `running`, `stopped` (it is not needed now), or `crash_loop`.
         retired: it takes no new meetings, and its open ones go on in others.
         epoch: how many processes have had it.
-        lag: seconds that the oldest entry which is not worked off has waited.
+        lag: seconds that the oldest entry or due tick has waited which is not committed.
         waiting: calls without an answer; entries: kept in its log.
         seen_at: its last sign of life.
     """
@@ -109,7 +109,7 @@ async def _lane(services: Services, lane_id: str) -> Lane:
 
 
 async def _described(services: Services, lanes: list[LaneRecord]) -> list[Lane]:
-    behind = await lags(services.redis, {lane.id: lane.log_id for lane in lanes})
+    behind = await lags(services.redis, {lane.id: lane.progress for lane in lanes})
     return [
         Lane(
             id=lane.id,

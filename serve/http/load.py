@@ -48,7 +48,9 @@ async def load(services: Services) -> list[Metric]:
         _filled(GaugeMetricFamily("parley_live_meetings", "Live meetings that are open", labels=["team"]), live),
         _filled(GaugeMetricFamily("parley_live_meetings_limit", "Those that may be at once", labels=["team"]), limits),
         _filled(
-            GaugeMetricFamily("parley_lane_lag_seconds", "Age of its oldest entry not committed", labels=["lane"]),
+            GaugeMetricFamily(
+                "parley_lane_lag_seconds", "Age of its oldest entry or due tick that is not committed", labels=["lane"]
+            ),
             await _lags(services, lanes),
         ),
         states,
@@ -58,7 +60,7 @@ async def load(services: Services) -> list[Metric]:
 async def _lags(services: Services, lanes: Sequence[LaneRecord]) -> Mapping[str, float]:
     try:
         async with asyncio.timeout(_PATIENCE_S):
-            return await lags(services.redis, {lane.id: lane.log_id for lane in lanes})
+            return await lags(services.redis, {lane.id: lane.progress for lane in lanes})
     except (Unavailable, TimeoutError):
         # What Postgres knows is told all the same.
         return {}

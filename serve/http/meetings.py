@@ -109,9 +109,13 @@ class MeetingListed(MeetingState):
 
 
 class MeetingNow(Meeting):
-    """A meeting as of this moment: `owed` captions are still to come, `accepted` is exact, and refusals are counted."""
+    """A meeting as of this moment: `owed` captions are still to come, `accepted` is exact, and refusals are counted.
+
+    Its lane is `lag` seconds behind, as of the last second.
+    """
 
     owed: int
+    lag: float
 
 
 class MeetingPage(BaseModel):
@@ -234,7 +238,7 @@ async def _now(services: Services, record: MeetingRecord) -> MeetingNow:
     if door is not None:
         meeting.accepted = max(meeting.accepted, door.n)
     meeting.counters = dict(Counter(meeting.counters) + Counter(services.meetings.pending(record.id)))
-    return MeetingNow(**dict(meeting), owed=owed)
+    return MeetingNow(**dict(meeting), owed=owed, lag=services.lags.of(record.lane_id))
 
 
 def _meeting(record: MeetingRecord) -> Meeting:
