@@ -1,6 +1,10 @@
 """The backfill pays what is owed: captions that a live lane gave up, that a lane took with it when it died, or that a
 language added later asks for. It has the lowest priority: it goes by rounds, between which the service is free for others,
 and makes more calls in the next one only while the service answers all of them promptly.
+
+While the service is away, a caption is asked for again without end: nothing is given up for an outage. An attempt that
+fails for a reason of its own (an error, a broken answer, none in time while others get theirs) is counted with the caption.
+After `ATTEMPTS` of them, with growing pauses, it is `untranslated`, with the reason. What can't be stored fails alone.
 """
 
 from __future__ import annotations
@@ -8,18 +12,22 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
 
 import redis
 import structlog
 from sqlalchemy import Engine
 
-from operators.errors import Unavailable
+from operators.errors import Malformed, Unavailable
 from operators.translation import CaptionStatus, Translation, TranslationRequest
-from storage.changes import Answer
+from storage.changes import Answer, DeadLetter, unstorable
 from storage.commit import pay
 from storage.live import publish_events
-from storage.owed import owed, postpone
+from storage.locked import LockedMeetings
+from storage.owed import note_failures, owed, postpone
+from storage.records import Event
+from storage.refused_content import write_parts
 
 LEAST, MOST = 4, 32
 """Calls at once, which is also a round: at first and where the service is busy or away, and what they grow to where it isn't."""
@@ -27,13 +35,15 @@ PROMPT = 1.0
 """Seconds within which a round must be answered for the next to be larger, else it is smaller. So long a live caption may
 have to wait behind one: a tenth of its own deadline."""
 ATTEMPTS = 5
-"""Errors other than being unavailable, after which a sentence counts as untranslatable."""
+"""Attempts that failed for a reason of their own, after which a sentence counts as untranslatable."""
+FIRST_PAUSE, FACTOR = 1.0, 4.0
+"""Seconds before the second attempt, and how many times as long the pause is before each further one: 85 s in all."""
 DEADLINE = 20.0
 """Seconds one call may take."""
 LAST_WAIT = 15.0
-"""Seconds a debt is left alone at most after it could not be paid; the first time it is one second."""
+"""Seconds a caption is left alone at most while the service is away; the first time it is one second."""
 REMEMBERED = 10_000
-"""Debts whose failures are remembered."""
+"""Captions of which it is remembered how often the service was away."""
 
 log = structlog.get_logger(__name__)
 
@@ -43,6 +53,17 @@ _Debt = tuple[str, str, str, int]
 def _debt(request: TranslationRequest) -> _Debt:
     """What a request is to pay, however much of its context is translated by now."""
     return request.meeting_id, request.sentence_id, request.language, request.revision
+
+
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    """How an attempt ended: with a translation, or with the reason why it failed, or the service was away (neither)."""
+
+    request: TranslationRequest
+    translation: Translation | None = None
+    failure: str | None = None
+    timed_out: bool = False
+    dead: DeadLetter | None = None
 
 
 class Backfill:
@@ -63,25 +84,25 @@ class Backfill:
         self._translate = translate
         self._at_once = LEAST
         self._tries = Counter[_Debt]()
-        self._errors = Counter[_Debt]()
 
     async def round(self) -> int:
         """Pay the next few.
 
         Returns:
-            How many were paid; 0 where nothing is owed, or where the service can't be had.
+            How many were answered; 0 where nothing is owed, or where the service can't be had.
         """
         requests = await asyncio.to_thread(self._owed)
         if not requests:
             return 0
         began = time.monotonic()
-        answers = [a for a in await asyncio.gather(*(self._ask(r) for r in requests)) if a is not None]
-        self._adapt(len(requests), len(answers), time.monotonic() - began)
-        paid = {a.request for a in answers}
-        await asyncio.to_thread(self._pay, answers, [r for r in requests if r not in paid])
-        for request in paid:
-            del self._tries[_debt(request)], self._errors[_debt(request)]
-        return len(paid)
+        attempts = await asyncio.gather(*(self._ask(request) for request in requests))
+        answered = sum(attempt.translation is not None for attempt in attempts)
+        self._adapt(len(requests), answered, time.monotonic() - began)
+        if answered:
+            # The service was there: it is this caption that it gave no answer to.
+            attempts = [replace(one, failure="no answer in time") if one.timed_out else one for one in attempts]
+        await asyncio.to_thread(self._write, attempts)
+        return answered
 
     def _adapt(self, asked: int, answered: int, seconds: float) -> None:
         """Choose the size of the next round by how this one went."""
@@ -92,40 +113,73 @@ class Backfill:
         elif asked == self._at_once:
             self._at_once = min(MOST, 2 * self._at_once)
 
-    async def _ask(self, request: TranslationRequest) -> Answer | None:
-        self._tries[_debt(request)] += 1
+    async def _ask(self, request: TranslationRequest) -> _Attempt:
         try:
             async with asyncio.timeout(DEADLINE):
-                translation = await self._translate(request)
+                return _Attempt(request, await self._translate(request))
+        except Malformed as error:
+            return self._failed(request, error)
         except (Unavailable, TimeoutError) as error:
             log.info("backfill waits", meeting=request.meeting_id, error=type(error).__name__)
-            return None
+            return _Attempt(request, timed_out=isinstance(error, TimeoutError))
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if task is None or task.cancelling():
                 raise
             log.info("backfill waits", meeting=request.meeting_id, error="CancelledError in the service")
-            return None
+            return _Attempt(request)
         except Exception as error:  # noqa: BLE001 - a sentence that breaks the service must not stop the others
-            self._errors[_debt(request)] += 1
-            errors = self._errors[_debt(request)]
-            reason = f"failed {errors} times: {type(error).__name__}"
-            log.warning("backfill failed", meeting=request.meeting_id, sentence=request.sentence_id, reason=reason)
-            if errors < ATTEMPTS:
-                return None
-            translation = Translation(CaptionStatus.UNTRANSLATED, None, "", reason)
-        return Answer(request, translation, 1)
+            return self._failed(request, error)
+
+    def _failed(self, request: TranslationRequest, error: Exception) -> _Attempt:
+        failure = type(error).__name__
+        log.warning("backfill failed", meeting=request.meeting_id, sentence=request.sentence_id, error=failure)
+        return _Attempt(request, failure=failure)
 
     def _owed(self) -> list[TranslationRequest]:
         with self._engine.begin() as connection:
             return owed(connection, self._at_once)
 
-    def _pay(self, answers: list[Answer], unpaid: list[TranslationRequest]) -> None:
+    def _write(self, attempts: Sequence[_Attempt]) -> None:
+        """Write how attempts ended, those of a meeting together, and publish what came of it."""
+        meetings: dict[str, list[_Attempt]] = {}
+        for attempt in attempts:
+            meetings.setdefault(attempt.request.meeting_id, []).append(attempt)
+        publish_events(self._redis, write_parts(list(meetings.values()), self._commit, self._refuse))
+
+    def _commit(self, parts: Sequence[Sequence[_Attempt]]) -> list[Event]:
+        attempts = [attempt for part in parts for attempt in part]
+        answers = [Answer(one.request, one.translation, 1) for one in attempts if one.translation is not None]
+        failed = [one for one in attempts if one.failure is not None]
+        away = [one.request for one in attempts if one.translation is None and one.failure is None]
         with self._engine.begin() as connection:
-            events = pay(connection, answers)
-            if unpaid:
-                postpone(connection, {r: min(LAST_WAIT, 2.0 ** min(self._tries[_debt(r)] - 1, 9)) for r in unpaid})
-        publish_events(self._redis, events)
+            locked = LockedMeetings(connection, {one.request.meeting_id for one in attempts})
+            counts = note_failures(connection, [one.request for one in failed], FIRST_PAUSE, FACTOR)
+            for one, count in zip(failed, counts, strict=True):
+                if count >= ATTEMPTS:
+                    reason = f"failed {count} times: {one.failure}"
+                    answers.append(Answer(one.request, Translation(CaptionStatus.UNTRANSLATED, None, "", reason), 1))
+            events = pay(connection, locked, answers, [one.dead for one in attempts if one.dead is not None])
+            if away:
+                postpone(connection, {request: self._pause(request) for request in away})
+        for answer in answers:
+            self._tries.pop(_debt(answer.request), None)
+        return events
+
+    def _pause(self, request: TranslationRequest) -> float:
+        """Seconds for which a caption is left alone after the service was away once more."""
         if len(self._tries) > REMEMBERED:
             self._tries.clear()
-            self._errors.clear()
+        self._tries[_debt(request)] += 1
+        return min(LAST_WAIT, 2.0 ** min(self._tries[_debt(request)] - 1, 9))
+
+    def _refuse(self, part: Sequence[_Attempt], error: Exception) -> list[Event]:
+        """Write a meeting's part one by one; of one answer that can't be stored, write that."""
+        if len(part) > 1:
+            return write_parts([[attempt] for attempt in part], self._commit, self._refuse)
+        [attempt] = part
+        if attempt.translation is None or attempt.dead is not None:
+            raise error
+        log.error("an answer can't be stored", meeting=attempt.request.meeting_id, error=type(error).__name__)
+        translation, dead = unstorable(attempt.request, attempt.translation)
+        return self._commit([[replace(attempt, translation=translation, dead=dead)]])

@@ -37,7 +37,7 @@ from flows.source import LaneSource
 from flows.stage import Stage, run_stage
 from operators import context, dedup, sentences
 from operators.drafts import Question
-from operators.errors import Fenced, Unavailable
+from operators.errors import Fenced, Malformed, Unavailable
 from operators.model import Entry, Tick
 from operators.translation import Translation, TranslationRequest
 from storage.captions import shown
@@ -123,7 +123,8 @@ def call_policy(options: LaneOptions) -> CallPolicy[TranslationRequest]:
         group=lambda request: request.meeting_id,
         deadline=options.deadline,
         when_full="owe" if options.kind == "live" else "wait",
-        retryable=lambda error: isinstance(error, Unavailable),
+        # The backfill asks again where an answer was malformed: it bounds the attempts.
+        retryable=lambda error: isinstance(error, Unavailable) and not isinstance(error, Malformed),
         retry_after=lambda error: error.wait if isinstance(error, Unavailable) else None,
     )
 

@@ -298,7 +298,8 @@ class LaneReader:
         rows = self._look_up(list(self._arriving))
         for meeting_id, (begins, move) in list(self._arriving.items()):
             row = rows.get(meeting_id)
-            if row is not None and row.moves < move:
+            # A meeting that failed is never let go of: what the log holds of it is kept as dead letters here.
+            if row is not None and row.moves < move and row.status != "failed":
                 continue
             # One after the other: at no time may its entries be trimmed.
             come = self._come[meeting_id] = _Come(begins)

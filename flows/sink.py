@@ -5,7 +5,8 @@ The order, whatever happens in between:
 2. let go of meetings that move to another lane, once their calls here are answered: so their captions stay in order;
 3. one transaction: sentences, what is owed, answers, live events, states (storage.commit);
 4. after the commit: publish the live events, and the growing text with its drafts;
-A crash before 3 ends repeats the batch, a crash after it repeats nothing; what 4 left out, the relay sends.
+A crash before 3 ends repeats the batch, a crash after it repeats nothing; what 4 left out, the relay sends. Where the content
+of a caption or of a meeting is refused in 3, that fails alone (`flows.batch`).
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import orjson
@@ -21,6 +22,7 @@ import redis
 from bytewax.outputs import DynamicSink, StatelessSinkPartition
 from sqlalchemy import Engine
 
+from flows.batch import BatchWriter, entries_after_failure
 from flows.calls import Outcome
 from flows.drafts import Drafted, Drafts
 from flows.envelope import Envelope, Failed, Restored
@@ -33,7 +35,7 @@ from operators.model import ConfigChanged, Ended, Entry, Interim, Moved, Started
 from operators.ticks import TickState, next_due
 from operators.translation import Translation, TranslationRequest
 from storage.changes import Answer, DeadLetter, MeetingChange
-from storage.commit import advance, commit
+from storage.commit import advance
 from storage.live import publish_events, publish_interims
 from storage.log import order
 
@@ -75,6 +77,9 @@ class Committer:
     _due: dict[str, int] = field(default_factory=dict[str, int])
     _advance_at: float = 0.0
 
+    def __post_init__(self) -> None:
+        self._batches = BatchWriter(self.engine, self.redis, self.lane_id, self.epoch, self.patience)
+
     def write(self, items: list[Result | Drafted]) -> None:
         """Commit and publish a batch.
 
@@ -96,6 +101,9 @@ class Committer:
                 self._standing[result.meeting_id] = _Standing(result.log_id, result.log_id)
                 self._note_due(result)
             else:
+                if result.meeting_id in self._batches.failed:
+                    dead += entries_after_failure(result)
+                    result = replace(result, item=None, dead=None)
                 self._fold(result, changes, interims, dead)
                 seen = result.log_id if seen is None else max(seen, result.log_id, key=order)
                 if result.item is not None and result.dead is None and result.meeting_id not in self._leaving:
@@ -106,16 +114,7 @@ class Committer:
         gone = self._let_go(changes)
         if changes or answers or dead:
             began = time.time()
-            with self.engine.begin() as connection:
-                events = commit(
-                    connection,
-                    self.lane_id,
-                    self.epoch,
-                    list(changes.values()),
-                    answers,
-                    dead,
-                    patience=self.patience,
-                )
+            events = self._batches.write(list(changes.values()), answers, dead)
             ended = time.time()
             publish_events(self.redis, events, ended)
             self.observer.committed(batch, began, ended)
@@ -131,6 +130,8 @@ class Committer:
 
     def _count(self, meeting_id: str, by: int) -> None:
         """Count the calls of a meeting that have no answer yet."""
+        if meeting_id in self._batches.failed:
+            return
         self._under_way[meeting_id] += by
         if self._under_way[meeting_id] == 0:
             del self._under_way[meeting_id]
@@ -170,7 +171,7 @@ class Committer:
             standing = self._standing.setdefault(meeting_id, _Standing(envelope.log_id, envelope.log_id))
             standing.came = envelope.log_id
         for meeting_id, change in changes.items():
-            if change.ended_at is not None or change.moved is not None:
+            if change.ended_at is not None or change.moved is not None or meeting_id in self._batches.failed:
                 self._standing.pop(meeting_id, None)
                 self._due.pop(meeting_id, None)
             else:

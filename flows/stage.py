@@ -115,7 +115,7 @@ class _Logic(StatefulBatchLogic[Envelope, Envelope, None], Generic[S]):
             log.error("step failed", meeting=envelope.meeting_id, n=envelope.n, reason=reason)
             # A tick has no entry of its own: its meeting and time tell it from others at the same place of the log.
             place = envelope.log_id if isinstance(item, Entry) else f"{envelope.log_id} {envelope.meeting_id} {item.at}"
-            letter = DeadLetter(place, reason, _fields(item), envelope.team_id, envelope.meeting_id)
+            letter = DeadLetter(place, reason, entry_fields(item), envelope.team_id, envelope.meeting_id)
             return replace(envelope, dead=letter)
         self._state = state
         return self._with_state(envelope)
@@ -143,7 +143,8 @@ def is_over(envelope: Envelope) -> bool:
     return moved or isinstance(item, Failed) or (update is not None and update.ended)
 
 
-def _fields(item: Entry | Tick) -> dict[str, str]:
+def entry_fields(item: Entry | Tick) -> dict[str, str]:
+    """What a dead letter keeps of an item."""
     if isinstance(item, Tick):
         return {"kind": "tick", "at": str(item.at)}
     return {

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from ray.serve.exceptions import BackPressureError
 
 from flows.translator import TranslationApplication, translation_is_off
-from operators.errors import Unavailable
+from operators.errors import Malformed, Unavailable
 from operators.models import TRANSLATION_APP
 from operators.translation import CaptionStatus, Translation, TranslationRequest
 from storage.configs import Following
@@ -70,8 +70,8 @@ class Ways:
                 async with asyncio.timeout(PATIENCE):
                     return await self._application(name).translate(request)
             except (Unavailable, TimeoutError) as error:
-                # One that has much to do is no worse for it; the next one helps out.
-                if not isinstance(error.__cause__, BackPressureError):
+                # One that has much to do is no worse for it, nor one that gave a broken answer to this; the next one helps out.
+                if not isinstance(error, Malformed) and not isinstance(error.__cause__, BackPressureError):
                     self._answering.discard(name)
         answer = await self._application(last).translate(request)
         if better and answer.status is CaptionStatus.UNTRANSLATED:

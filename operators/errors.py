@@ -63,6 +63,10 @@ class Unavailable(ParleyError):
         return str(self.args[0])
 
 
+class Malformed(Unavailable):
+    """A service is there, and what it sent is no answer. The next attempt may get the same, so attempts are bounded."""
+
+
 class Overloaded(ParleyError):
     """More was asked than is taken at the moment; nothing of it was. Trying again later is right.
 

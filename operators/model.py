@@ -54,6 +54,10 @@ def _seconds(value: float) -> float:
 def _storable(text: str) -> str:
     if "\x00" in text:
         raise ValueError("must not hold the character NUL")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError("must not hold half a character (a lone surrogate)") from None
     return text
 
 

@@ -49,14 +49,14 @@ class Attempt:
 
     @property
     def good(self) -> bool:
-        """Whether it can be passed on as it is."""
-        return self.refused is None and not self.doubts
+        """Whether it can be passed on as it is: to ask for it once more would not make it better."""
+        return self.refused is None and all(doubt.wanted is None for doubt in self.doubts)
 
     @property
     def rejected(self) -> Rejected:
         """What the engine is told about it."""
         flaw = None if self.refused is None else self.refused.flaw
-        return Rejected(self.text, flaw, tuple(doubt.wanted for doubt in self.doubts))
+        return Rejected(self.text, flaw, tuple(doubt.wanted for doubt in self.doubts if doubt.wanted is not None))
 
 
 class Asking:
@@ -80,6 +80,11 @@ class Asking:
             "parley_translation_tokens",
             "Tokens that engines read and wrote, where they count them; cached: of the prompt's, those that were still known",
             tag_keys=("model", "part"),  # pyright: ignore[reportArgumentType] - typed for one key only
+        )
+        self._replaced = metrics.Counter(
+            "parley_translation_replaced_characters",
+            "Characters of answers that were no text, and were replaced",
+            tag_keys=("model",),
         )
         self._refusals = metrics.Counter(
             "parley_translation_refusals", "Answers that could not be a translation, by why", tag_keys=("flaw",)
@@ -163,6 +168,8 @@ class Asking:
 
     def _count(self, answer: Generation) -> None:
         self._first.observe(answer.first, tags={"model": answer.model})
+        if answer.replaced:
+            self._replaced.inc(answer.replaced, tags={"model": answer.model})
         parts = (("prompt", answer.prompt_tokens), ("cached", answer.cached_tokens), ("answer", answer.tokens))
         for part, tokens in parts:
             if tokens:

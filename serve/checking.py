@@ -8,6 +8,7 @@ from typing import Literal
 
 from operators.occurrence import places
 from serve.engines.engine import Utterance
+from serve.engines.sanitizer import REPLACEMENT
 from serve.names import missing_names, without_addresses
 from serve.numbers import missing_numbers
 from serve.terms import has_term
@@ -19,12 +20,12 @@ class Doubt:
 
     Attributes:
         said: as it was said.
-        wanted: as it should read.
+        wanted: as it should read; None where that can't be told.
     """
 
-    kind: Literal["term", "number", "name"]
+    kind: Literal["term", "number", "name", "character"]
     said: str
-    wanted: str
+    wanted: str | None
 
     def __str__(self) -> str:
         said = f"{self.said} → {self.wanted}" if self.kind == "term" else self.said
@@ -32,7 +33,7 @@ class Doubt:
 
 
 def doubts(utterance: Utterance, text: str) -> tuple[Doubt, ...]:
-    """What a translation leaves in doubt.
+    """What a translation leaves in doubt: what it lacks, and whether a character of it was no text.
 
     A term that stays as it is counts as a term, not as a name; a number or a name within a term is the term's.
 
@@ -49,7 +50,12 @@ def doubts(utterance: Utterance, text: str) -> tuple[Doubt, ...]:
         *(Doubt("term", term.source, term.target) for term in lost),
         *(Doubt("number", number, number) for number in numbers),
         *(Doubt("name", name, name) for name in names),
+        *([Doubt("character", "one that could not be read", None)] if _is_damaged(utterance, text) else []),
     )
+
+
+def _is_damaged(utterance: Utterance, text: str) -> bool:
+    return REPLACEMENT in text and REPLACEMENT not in utterance.text
 
 
 def _without(text: str, parts: Iterable[str]) -> str:

@@ -55,6 +55,11 @@ class InsightService:
             "Tokens that engines read and wrote, where they count them",
             tag_keys=("model", "part"),  # pyright: ignore[reportArgumentType] - typed for one key only
         )
+        self._replaced = metrics.Counter(
+            "parley_insight_replaced_characters",
+            "Characters of answers that were no text, and were replaced",
+            tag_keys=("model",),
+        )
 
     async def reconfigure(self, engine: dict[str, Any]) -> None:
         """Serve tells each replica which engine elsewhere is its own, at its start and when that changes.
@@ -161,6 +166,8 @@ class InsightService:
             async for piece in answer:
                 self._liveness.gave()
                 if isinstance(piece, Generation):
+                    if piece.replaced:
+                        self._replaced.inc(piece.replaced, tags={"model": piece.model})
                     for part, tokens in (("prompt", piece.prompt_tokens), ("answer", piece.tokens)):
                         if tokens:
                             self._tokens.inc(tokens, tags={"model": piece.model, "part": part})

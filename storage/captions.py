@@ -81,7 +81,8 @@ def write_requests(connection: Connection, requests: Sequence[TranslationRequest
             " on conflict (meeting_id, sentence_id, language) do update set revision = excluded.revision,"
             " shown = case when c.status = 'owed' then c.shown"
             " when c.status = 'translated' and c.doubts = '{}' then c.text end,"
-            " status = 'owed', text = null, engine = null, reason = null, doubts = default, due_at = excluded.due_at"
+            " status = 'owed', text = null, engine = null, reason = null, doubts = default, failures = 0,"
+            " due_at = excluded.due_at"
             " where c.revision < excluded.revision"
         ),
         {**json_rows(rows), "patience": patience},

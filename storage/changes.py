@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 from operators.model import MeetingConfig, Retracted, Sentence
-from operators.translation import Translation, TranslationRequest
+from operators.translation import CaptionStatus, Translation, TranslationRequest
 from storage.records import MeetingStatus
 
 
@@ -79,3 +80,16 @@ class Answer:
     translation: Translation | None
     asked: int
     reason: str | None = None
+
+
+def unstorable(request: TranslationRequest, translation: Translation) -> tuple[Translation, DeadLetter]:
+    """What is stored in the place of an answer that Postgres or a codec refuses: that there is none, and the answer apart.
+
+    Returns:
+        An `untranslated` answer, and a dead letter that holds what was refused, in JSON's escapes.
+    """
+    reason = "its translation can't be stored: it holds what is no text"
+    place = f"caption {request.meeting_id} {request.sentence_id} {request.language} {request.revision}"
+    fields = {"kind": "caption", "language": request.language, "answer": json.dumps(asdict(translation))}
+    letter = DeadLetter(place, reason, fields, request.team_id, request.meeting_id)
+    return Translation(CaptionStatus.UNTRANSLATED, None, "", reason), letter

@@ -19,9 +19,12 @@ from storage.changes import Answer, DeadLetter, MeetingChange
 from storage.configs import current
 from storage.locked import LockedMeetings, json_rows
 from storage.records import Event
+from storage.refused_content import escaped
 
 log = structlog.get_logger(__name__)
 
+BACKFILL = "backfill"
+"""Stands for a lane in dead letters of the backfill's."""
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
@@ -139,14 +142,20 @@ def advance(connection: Connection, lane_id: str, epoch: int, meeting_ids: Seque
     )
 
 
-def pay(connection: Connection, answers: Sequence[Answer]) -> list[Event]:
+def pay(
+    connection: Connection, locked: LockedMeetings, answers: Sequence[Answer], dead: Sequence[DeadLetter] = ()
+) -> list[Event]:
     """Write answers that no lane waits for (the backfill's), in the caller's transaction.
+
+    Args:
+        locked: the meetings they belong to, locked in this transaction.
+        dead: what of them could not be used.
 
     Returns:
         The live events written, to be published once the transaction is committed.
     """
-    locked = LockedMeetings(connection, {a.request.meeting_id for a in answers})
     write_answers(connection, answers, locked)
+    _write_dead(connection, BACKFILL, dead, locked)
     locked.tell_counters()
     return locked.close()
 
@@ -225,8 +234,8 @@ def _write_dead(connection: Connection, lane_id: str, dead: Sequence[DeadLetter]
                 "team_id": letter.team_id,
                 "meeting_id": letter.meeting_id if _is_id(letter.meeting_id) else None,
                 "log_id": letter.log_id,
-                "reason": letter.reason,
-                "fields": letter.fields,
+                "reason": escaped(letter.reason),
+                "fields": {escaped(name): escaped(value) for name, value in letter.fields.items()},
             }
             for letter in dead
         ]

@@ -7,10 +7,13 @@ from dataclasses import dataclass, field
 
 import orjson
 import redis
+import structlog
 
 from operators.model import Interim
 from storage import keys
 from storage.records import Event
+
+_logger = structlog.get_logger(__name__)
 
 REMEMBERED_S = 24 * 3600
 """How long it is remembered how far a meeting is published."""
@@ -48,7 +51,8 @@ class Growing:
 def publish_interims(connection: redis.Redis, interims: Mapping[tuple[str, str], Growing]) -> None:
     """Publish growing text with its drafts, by meeting and speaker.
 
-    Each tells all there is of a speaker. It has no `seq`: what is lost of it, the next one makes good.
+    Each tells all there is of a speaker. It has no `seq`: what is lost of it, the next one makes good. One that can't be
+    encoded is left out.
     """
     if not interims:
         return
@@ -61,5 +65,10 @@ def publish_interims(connection: redis.Redis, interims: Mapping[tuple[str, str],
             "start": interim.start,
             "drafts": dict(growing.drafts),
         }
-        pipe.publish(keys.live(meeting_id), orjson.dumps({"kind": "interim", "payload": payload}))
+        try:
+            message = orjson.dumps({"kind": "interim", "payload": payload})
+        except orjson.JSONEncodeError:
+            _logger.warning("an interim can't be encoded", meeting=meeting_id)
+            continue
+        pipe.publish(keys.live(meeting_id), message)
     pipe.execute()

@@ -4,9 +4,12 @@ have given up.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 from uuid import UUID
 
+import structlog
+from pydantic import ValidationError
 from sqlalchemy import Connection, text
 
 from operators.context import Held, complete, quote
@@ -15,7 +18,7 @@ from operators.translation import TranslationRequest
 
 # A debt that is due speaks of the sentence as it reads now: its old text is of no use to anybody.
 _RENEW = text(
-    "update captions c set revision = s.revision from sentences s where s.meeting_id = c.meeting_id"
+    "update captions c set revision = s.revision, failures = 0 from sentences s where s.meeting_id = c.meeting_id"
     " and s.id = c.sentence_id and s.revision > c.revision and not s.retracted"
     " and c.status = 'owed' and c.due_at <= now()"
 )
@@ -41,6 +44,22 @@ _BEFORE = text(
 )
 
 
+_FAILED = text(
+    "update captions set failures = failures + 1,"
+    " due_at = now() + cast(:first as float8) * power(cast(:factor as float8), failures) * interval '1 s'"
+    " where meeting_id = :meeting_id and sentence_id = :sentence_id and language = :language and revision = :revision"
+    " and status = 'owed' returning failures"
+)
+_LEAVE_ALONE = text(
+    "update captions set due_at = now() + :wait * interval '1 s'"
+    " where meeting_id = :meeting_id and status = 'owed' and due_at <= now()"
+)
+UNREADABLE_S = 60.0
+"""Seconds for which captions are left alone whose meeting's config can't be read."""
+
+log = structlog.get_logger(__name__)
+
+
 def owed(connection: Connection, limit: int) -> list[TranslationRequest]:
     """The next requests to pay, over all teams, fair between meetings: each one's oldest debt before any second one.
 
@@ -50,12 +69,14 @@ def owed(connection: Connection, limit: int) -> list[TranslationRequest]:
     """
     connection.execute(_RENEW)
     requests: list[TranslationRequest] = []
-    configs: dict[UUID, MeetingConfig] = {}
+    configs: dict[UUID, MeetingConfig | None] = {}
     for row in connection.execute(_OWED, {"limit": limit}).all():
         # Once for each meeting: a long glossary takes a while to read.
         if row.meeting_id not in configs:
-            configs[row.meeting_id] = MeetingConfig.model_validate(row.config)
+            configs[row.meeting_id] = _config(connection, row.meeting_id, row.config)
         config = configs[row.meeting_id]
+        if config is None:
+            continue
         request = TranslationRequest(
             team_id=row.team_id,
             meeting_id=str(row.meeting_id),
@@ -82,6 +103,47 @@ def owed(connection: Connection, limit: int) -> list[TranslationRequest]:
         translations = {h.quoted: b.translation for h, b in zip(held, before, strict=True) if b.translation is not None}
         requests.append(quote(complete(request, row.speaker, held, config), translations))
     return requests
+
+
+def _config(connection: Connection, meeting_id: UUID, config: Any) -> MeetingConfig | None:
+    """A meeting's config; None where it can't be read. Its captions are then left alone for a while."""
+    try:
+        return MeetingConfig.model_validate(config)
+    except ValidationError:
+        # A newer release wrote it. Its captions wait for that one, and hold up no others.
+        log.warning("a meeting's config can't be read", meeting=str(meeting_id))
+        connection.execute(_LEAVE_ALONE, {"meeting_id": meeting_id, "wait": UNREADABLE_S})
+        return None
+
+
+def note_failures(
+    connection: Connection, requests: Sequence[TranslationRequest], first: float, factor: float
+) -> list[int]:
+    """Count an attempt that failed of each request, and leave its caption alone for a while.
+
+    Args:
+        connection: in a transaction that has locked the meetings, as all have that write captions and meetings.
+        first: seconds after the first failure.
+        factor: how many times as long after each further one.
+
+    Returns:
+        How many attempts have failed by now, of each; 0 where its caption is not owed any more.
+    """
+    return [
+        connection.execute(
+            _FAILED,
+            {
+                "meeting_id": UUID(request.meeting_id),
+                "sentence_id": request.sentence_id,
+                "language": request.language,
+                "revision": request.revision,
+                "first": first,
+                "factor": factor,
+            },
+        ).scalar_one_or_none()
+        or 0
+        for request in requests
+    ]
 
 
 def postpone(connection: Connection, requests: Mapping[TranslationRequest, float]) -> None:

@@ -13,6 +13,7 @@ from operators.translation import CaptionStatus, Translation, TranslationRequest
 from storage.changes import Answer, DeadLetter, MeetingChange
 from storage.commit import claim_lane, commit, pay
 from storage.configs import save
+from storage.locked import LockedMeetings
 from storage.records import Event
 from tests.lanes import rows
 from tests.scribe import sentence
@@ -136,7 +137,7 @@ async def test_what_the_backfill_can_not_pay_is_told_too(stage: Stage) -> None:
     lane = Lane(stage, await stage.begin())
     with stage.engine.begin() as connection:
         never = Translation(CaptionStatus.UNTRANSLATED, None, "test 1", "it repeats the source")
-        events = pay(connection, [Answer(lane.asked, never, 1)])
+        events = pay(connection, LockedMeetings(connection, {lane.asked.meeting_id}), [Answer(lane.asked, never, 1)])
     assert [event.kind for event in events] == ["caption", "status"]
     assert events[-1].payload == {"status": "live", "counters": {"untranslated": 1}}
 
@@ -173,7 +174,9 @@ async def test_what_the_backfill_pays_in_doubt_is_told_too(stage: Stage) -> None
     lane = Lane(stage, await stage.begin())
     lane.commit(lane.change(), answers=[Answer(lane.asked, None, 1, "deadline")])
     with stage.engine.begin() as connection:
-        caption, status = pay(connection, [Answer(lane.asked, DOUBTFUL, 1)])
+        caption, status = pay(
+            connection, LockedMeetings(connection, {lane.asked.meeting_id}), [Answer(lane.asked, DOUBTFUL, 1)]
+        )
     assert caption.payload["doubts"] == ("number: 1", "name: {One}")
     assert status.payload["counters"] == {"owed": 1, "translated": 1, "in_doubt": 1}
     assert rows(stage.engine, "select doubts from captions") == [(["number: 1", "name: {One}"],)]

@@ -5,7 +5,8 @@ the server is. Its context manager would take a cancelled question for a good an
 What counts:
 
 - `Unavailable` is a failure. `Unanswerable` is none: the server answered.
-- An answer that nobody waited for says nothing either way. A deadline tells more of whoever set it.
+- An answer that nobody waited for says nothing either way. A deadline tells more of whoever set it. Neither does one that
+  is `Malformed`: broken answers to one meeting's questions must not stop the others'.
 - Half open, one question at a time is let through: a server that just came back is not run over.
 - A server that says for how long it wants to be left alone (`Unavailable.wait`) is left alone for that long.
 
@@ -24,7 +25,7 @@ from typing import Generic
 from purgatory.domain.model import CLOSED, HALF_OPENED, OPENED, Context, OpenedState
 from ray.serve import metrics
 
-from operators.errors import Unavailable
+from operators.errors import Malformed, Unavailable
 from serve.engines.engine import Engine, Generation, Question, Unanswerable
 
 FAILURES = 5
@@ -95,6 +96,8 @@ class Guarded(Generic[Question]):
                     yield piece
         except Unanswerable:
             self._circuit.handle_end_request()
+            raise
+        except Malformed:
             raise
         except Unavailable as error:
             self._circuit.handle_exception(error)

@@ -14,6 +14,7 @@ from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
 
 from operators.errors import ParleyError, Unavailable
 from operators.translation import Quoted, Wanted
+from serve.engines.sanitizer import Sanitizer, sanitized
 
 Question = TypeVar("Question", contravariant=True)
 
@@ -120,6 +121,7 @@ class Generation:
         first, seconds: from the question to the first piece of the answer, and to its end.
         cached_tokens: of the question's tokens, those that the engine still knew from questions before (its prefix cache); 0
             where it does not say.
+        replaced: characters that were no text, and were replaced.
     """
 
     text: str
@@ -130,19 +132,25 @@ class Generation:
     first: float
     seconds: float
     cached_tokens: int = 0
+    replaced: int = 0
 
 
 class Written:
-    """An answer while it is being written: what there is of it, and since when."""
+    """An answer while it is being written: what there is of it, and since when.
+
+    All engines pass their answers through it, so it is where they are made valid text.
+    """
 
     def __init__(self) -> None:
         self._began = time.monotonic()
         self._first = 0.0
         self._text = ""
+        self._sanitizer = Sanitizer()
 
     def add(self, piece: str) -> str:
-        """Take the next piece, and give it back."""
+        """Take the next piece, and give it as valid text, which may be empty."""
         self._first = self._first or time.monotonic() - self._began
+        piece = self._sanitizer.add(piece)
         self._text += piece
         return piece
 
@@ -156,15 +164,17 @@ class Written:
     ) -> Generation:
         """The whole answer, now that it is at its end."""
         seconds = time.monotonic() - self._began
+        self._sanitizer.end()
         return Generation(
             text=self._text,
-            model=model,
+            model=sanitized(model),
             finish=finish,
             prompt_tokens=prompt_tokens,
             tokens=tokens,
             first=self._first or seconds,
             seconds=seconds,
             cached_tokens=cached_tokens,
+            replaced=self._sanitizer.replaced,
         )
 
 

@@ -18,7 +18,7 @@ import fxtranslate
 
 from operators.errors import Unavailable
 from serve.engines import utterances
-from serve.engines.engine import Generation, Unanswerable, Utterance
+from serve.engines.engine import Generation, Unanswerable, Utterance, Written
 from serve.engines.mozilla import Pair, find_models
 from serve.engines.pieces import join, pieces
 from serve.languages import base, written
@@ -66,19 +66,15 @@ class FirefoxEngine:
         Raises:
             Unanswerable: the model can't cope with this text, or can't be loaded.
         """
-        began = time.monotonic()
-        first = None
+        answer_so_far = Written()
         pair = (base(question.source), base(question.target))
         text = ""
         for piece in pieces(question.text, pair[0]):
             answer = await self._whole(piece, pair)
             longer = join([text, answer], pair[1])
-            if first is None:
-                first = time.monotonic() - began
-            yield longer[len(text) :]
+            yield answer_so_far.add(longer[len(text) :])
             text = longer
-        seconds = time.monotonic() - began
-        yield Generation(text, "-".join(pair), "stop", 0, 0, seconds if first is None else first, seconds)
+        yield answer_so_far.whole("-".join(pair), "stop")
 
     async def check_health(self) -> None:
         """Translate a word with a model that is in use, or with the first there is.

@@ -10,7 +10,7 @@ from openai import AsyncOpenAI, DefaultAsyncHttpxClient, Omit, Timeout, omit
 from openai.types.chat import ChatCompletionMessageParam
 from openai.types.shared_params import ResponseFormatJSONSchema
 
-from operators.errors import Unavailable
+from operators.errors import Malformed, Unavailable
 from serve.engines.engine import Generation, Prompt, Unanswerable, Written, prove
 from serve.engines.remote import is_here, refused
 
@@ -48,7 +48,8 @@ class OpenAiEngine:
 
         Raises:
             Unanswerable: the server refuses this question, or its answer.
-            Unavailable: the server can't be reached, refuses the key or the model, has too much to do, or broke off.
+            Unavailable: the server can't be reached, refuses the key or the model, or has too much to do.
+            Malformed: it sent something else than an answer, or broke off.
         """
         written, finish, usage = Written(), None, (0, 0, 0)
         try:
@@ -83,9 +84,9 @@ class OpenAiEngine:
             raise Unavailable(f"the model's server: {type(error).__name__}") from None
         except (ValueError, TypeError, AttributeError) as error:
             # It sent something else than the contract says: the client takes all for a part of an answer.
-            raise Unavailable(f"the model's server sent no answer: {type(error).__name__}") from None
+            raise Malformed(f"the model's server sent no answer: {type(error).__name__}") from None
         if finish is None:
-            raise Unavailable("the model's server broke off in the middle of an answer")
+            raise Malformed("the model's server broke off in the middle of an answer")
         if finish not in _FINISH:
             raise Unanswerable(f"the model's server gave the answer up: {finish}")
         yield written.whole(self.version, "stop" if finish == "stop" else "length", *usage)

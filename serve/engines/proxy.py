@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import httpx
 
-from operators.errors import Unavailable
+from operators.errors import Malformed, Unavailable
 from serve.engines.engine import Generation, Prompt, Unanswerable, Written, prove
 from serve.engines.remote import is_here, refused
 
@@ -50,7 +50,8 @@ class ProxyEngine:
 
         Raises:
             Unanswerable: the server refuses this question, or a schema is asked for.
-            Unavailable: the server can't be reached, refuses the key, has too much to do, or sent no answer.
+            Unavailable: the server can't be reached, refuses the key, or has too much to do.
+            Malformed: it sent something else than an answer.
         """
         if question.schema is not None:
             raise Unanswerable("the translation service knows no schemas: choose another engine for this")
@@ -70,7 +71,7 @@ class ProxyEngine:
         answer = _read(response)
         text = _first(answer, _TEXT)
         if text is None:
-            raise Unavailable(f"the model's server sent no answer: it has neither {' nor '.join(_TEXT)}")
+            raise Malformed(f"the model's server sent no answer: it has neither {' nor '.join(_TEXT)}")
         if text:
             yield written.add(text)
         yield written.whole(_first(answer, _MODEL) or self.version, "stop")
@@ -92,7 +93,7 @@ def _read(response: httpx.Response) -> dict[str, Any]:
     try:
         answer = response.json()
     except ValueError:
-        raise Unavailable("the model's server sent no answer: it is no JSON") from None
+        raise Malformed("the model's server sent no answer: it is no JSON") from None
     return cast(dict[str, Any], answer) if isinstance(answer, dict) else {}
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+from codecs import getincrementaldecoder
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -20,7 +21,7 @@ import numpy as np
 from tritonclient.grpc.aio import InferenceServerClient, InferInput, InferRequestedOutput
 from tritonclient.utils import InferenceServerException
 
-from operators.errors import SetupFailed, Unavailable
+from operators.errors import Malformed, SetupFailed, Unavailable
 from serve.engines.engine import Generation, Prompt, Written, prove
 from serve.engines.remote import is_here, refused
 
@@ -84,17 +85,20 @@ class TritonEngine:
 
         Raises:
             Unanswerable: the server refuses this question.
-            Unavailable: the server can't be reached, refuses the key or the model, has too much to do, or broke off.
+            Unavailable: the server can't be reached, refuses the key or the model, or has too much to do.
+            Malformed: it sent something else than an answer, or broke off.
         """
         written, tokens, asked = Written(), 0, 0
+        # A character's bytes may come in two pieces.
+        decoder = getincrementaldecoder("utf-8")("replace")
         finish = _NOT_YET
         parts: Any = self._client.stream_infer(_once(self._request(question)), headers=self._headers)
         try:
             while finish == _NOT_YET and (part := await _next(parts)) is not None:
                 piece, finish, asked, more = part
                 tokens += more
-                if piece:
-                    yield written.add(piece)
+                if text := decoder.decode(piece):
+                    yield written.add(text)
         # Without their cause: a server's message may quote the prompt.
         except grpc.aio.AioRpcError as error:
             raise refused(error.code().name, error.details() or "") from None
@@ -105,7 +109,7 @@ class TritonEngine:
         finally:
             parts.cancel()
         if finish not in _FINISH:
-            raise Unavailable(f"the model's server broke off in the middle of an answer: {finish}")
+            raise Malformed(f"the model's server broke off in the middle of an answer: {finish}")
         yield written.whole(self.version, _FINISH[finish], asked, tokens)
 
     async def check_health(self) -> None:
@@ -158,7 +162,7 @@ async def _once(request: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
     yield request
 
 
-async def _next(parts: Any) -> tuple[str, str, int, int] | None:
+async def _next(parts: Any) -> tuple[bytes, str, int, int] | None:
     """The next piece of an answer, why it ends with that if it does, tokens of the question, and of the piece."""
     async with asyncio.timeout(_SILENCE_S):
         part = await anext(parts, None)
@@ -169,9 +173,9 @@ async def _next(parts: Any) -> tuple[str, str, int, int] | None:
         raise error
     try:
         piece, finish, asked, tokens = (result.as_numpy(name).flat[0] for name in _OUTPUTS)
-        return piece.decode(), finish.decode(), int(asked), int(tokens)
+        return bytes(piece), finish.decode(), int(asked), int(tokens)
     except (AttributeError, IndexError, ValueError) as failure:
-        raise Unavailable(f"the model's server sent no answer: {type(failure).__name__}") from None
+        raise Malformed(f"the model's server sent no answer: {type(failure).__name__}") from None
 
 
 def _input(name: str, value: str | bool) -> InferInput:
