@@ -1,24 +1,11 @@
-"""Real servers for every test: those the environment names, else containers, else our own embedded ones."""
+"""What all tests share: how pytest and hypothesis are set up. Fixtures of servers are in tests/harness."""
 
 from __future__ import annotations
 
-import os
-import tempfile
-from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack
-from pathlib import Path
-
 import pytest
-import redis
-import redis.asyncio
 from hypothesis import HealthCheck, settings
-from sqlalchemy import Engine, text
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from storage.database import async_engine, async_redis, sync_engine, sync_redis
-from storage.embedded import EmbeddedStores, StoreUrls
-from storage.migrate import upgrade
-from storage.tables import metadata
+pytest_plugins = ["tests.harness.stores"]
 
 # How long an example takes says something of the machine, and nothing of the code.
 settings.register_profile("parley", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -34,122 +21,3 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests that share one Ray come last: it takes its part of the machine from then on."""
     items.sort(key=lambda item: "ray_cluster" in getattr(item, "fixturenames", ()))
-
-
-def _docker_answers() -> bool:
-    try:
-        import docker
-
-        docker.from_env(timeout=5).ping()
-    except Exception:  # noqa: BLE001 - whatever the reason, there is none to use
-        return False
-    return True
-
-
-def _in_containers(stack: ExitStack) -> StoreUrls:
-    from testcontainers.postgres import PostgresContainer
-    from testcontainers.redis import RedisContainer
-
-    postgres = stack.enter_context(PostgresContainer("pgvector/pgvector:pg18", driver=None))
-    valkey = stack.enter_context(RedisContainer("valkey/valkey:9"))
-    address = f"{valkey.get_container_host_ip()}:{valkey.get_exposed_port(6379)}"
-    return StoreUrls(postgres=postgres.get_connection_url(), redis=f"redis://{address}/0")
-
-
-@pytest.fixture(scope="session")
-def open_folder() -> Iterator[Path]:
-    """A temporary folder that servers running as `nobody` can enter, which pytest's own is not."""
-    with tempfile.TemporaryDirectory(prefix="parley-") as name:
-        Path(name).chmod(0o755)
-        yield Path(name)
-
-
-@pytest.fixture(scope="session")
-def _stores(open_folder: Path) -> Iterator[StoreUrls]:
-    """The databases named by PARLEY_TEST_POSTGRES_URL and PARLEY_TEST_REDIS_URL are emptied by tests."""
-    postgres, redis_url = os.environ.get("PARLEY_TEST_POSTGRES_URL"), os.environ.get("PARLEY_TEST_REDIS_URL")
-    with ExitStack() as stack:
-        if postgres and redis_url:
-            urls = StoreUrls(postgres, redis_url)
-        elif _docker_answers():
-            urls = _in_containers(stack)
-        else:
-            urls = stack.enter_context(EmbeddedStores(open_folder / "stores", durable=False))
-        yield StoreUrls(postgres or urls.postgres, redis_url or urls.redis)
-
-
-@pytest.fixture(scope="session")
-def postgres_url(_stores: StoreUrls) -> str:
-    """A database at the newest schema."""
-    upgrade(_stores.postgres)
-    return _stores.postgres
-
-
-@pytest.fixture(scope="session")
-def redis_url(_stores: StoreUrls) -> str:
-    """A Redis of the tests' own."""
-    return _stores.redis
-
-
-@pytest.fixture(scope="session")
-def engine(postgres_url: str) -> Iterator[Engine]:
-    """A blocking engine. What tests commit through it stays: use `clean_database` beside it."""
-    engine = sync_engine(postgres_url)
-    yield engine
-    engine.dispose()
-
-
-@pytest.fixture(scope="session")
-async def aengine(postgres_url: str) -> AsyncIterator[AsyncEngine]:
-    """An asynchronous engine. What tests commit through it stays: use `clean_database` beside it."""
-    engine = async_engine(postgres_url)
-    yield engine
-    await engine.dispose()
-
-
-@pytest.fixture
-async def db(aengine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
-    """A connection within a transaction that is taken back afterwards. Commit in it with `begin_nested`."""
-    async with aengine.connect() as connection:
-        transaction = await connection.begin()
-        try:
-            yield connection
-        finally:
-            await transaction.rollback()
-
-
-@pytest.fixture
-async def clean_database(aengine: AsyncEngine) -> AsyncIterator[None]:
-    """Empties every table after the test, but for the default team."""
-    yield
-    tables = ", ".join(f'"{table.name}"' for table in metadata.sorted_tables if table.name != "teams")
-    # Asynchronous, so that what the test left running on the loop can finish; what never does is told, not waited for.
-    async with aengine.begin() as connection:
-        await connection.execute(text("set local lock_timeout = '60s'"))
-        await connection.execute(text(f"truncate {tables} restart identity cascade"))
-        await connection.execute(text("delete from teams where id <> 'default'"))
-        await connection.execute(text("update teams set counters = '{}'"))
-
-
-@pytest.fixture
-def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What ends waits for its calls, its measures and its spans for as long as they need, not only a moment."""
-    monkeypatch.setattr("flows.lane.DRAIN", 60.0)
-    monkeypatch.setattr("storage.snapshots.CLOSING_S", 60.0)
-    monkeypatch.setattr("storage.otlp.CLOSING_S", 60.0)
-
-
-@pytest.fixture
-def redis_sync(redis_url: str) -> Iterator[redis.Redis]:
-    """A blocking client of an empty Redis."""
-    with sync_redis(redis_url) as client:
-        client.flushdb()
-        yield client
-
-
-@pytest.fixture
-async def redis_async(redis_url: str) -> AsyncIterator[redis.asyncio.Redis]:
-    """A client of an empty Redis."""
-    async with async_redis(redis_url) as client:
-        await client.flushdb()
-        yield client

@@ -19,7 +19,7 @@ from storage.database import async_engine, async_redis
 from storage.log import Appended, Log, NewEvent
 from storage.meetings import Meetings
 from tests.chaos.recordings import CONFIG, Spoken
-from tests.lanes import BASE
+from tests.harness.lanes import BASE
 
 BATCH = 50
 PAUSE = 0.1

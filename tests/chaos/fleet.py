@@ -32,7 +32,7 @@ from tests.chaos.outcome import Outcome
 from tests.chaos.recordings import Spoken, place
 from tests.chaos.report import Row
 from tests.chaos.scene import DEADLINE, LANE, Scene
-from tests.lanes import rows
+from tests.harness.lanes import rows
 
 T = TypeVar("T")
 LOOK = 0.2

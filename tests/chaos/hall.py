@@ -31,7 +31,7 @@ from tests.chaos.engines import APP
 from tests.chaos.outcome import Outcome, read
 from tests.chaos.recordings import CONFIG, number, numbered
 from tests.chaos.report import Row
-from tests.lanes import Translate, rows, running, until
+from tests.harness.lanes import Translate, rows, running, until
 
 DEADLINE = 3.0
 """Seconds a caption may take."""

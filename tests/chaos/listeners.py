@@ -15,7 +15,7 @@ import uvicorn
 from serve.http.application import create_app
 from serve.options import ApiOptions
 from storage.embedded import StoreUrls
-from tests.follow import follow
+from tests.harness.follow import follow
 
 CUT_EVERY = 3.0
 """Seconds, on average."""

@@ -23,7 +23,7 @@ from ray._private.ray_constants import WORKER_PROCESS_SETUP_HOOK_ENV_VAR
 from cluster.ports import LOOPBACK, free_port
 from cluster.system import RAY_ENVIRONMENT
 from serve.loopback import bind_loopback
-from tests.parley_up import ROOT
+from tests.harness.parley_up import ROOT
 
 BIN = Path(sys.executable).parent
 TRIES = 3

@@ -27,7 +27,7 @@ from operators.models import Firefox
 from serve.app import QUIET, TRANSLATION_APP, build_translation
 from serve.options import TranslationOptions
 from tests.chaos.ray_head import GaveUp, loopback_environment, ray_folder, start_patiently
-from tests.parley_up import ROOT
+from tests.harness.parley_up import ROOT
 
 REPLICAS = 2
 

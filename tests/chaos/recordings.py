@@ -13,9 +13,9 @@ from cluster.recording import read_recording
 from operators import context, dedup, sentences
 from operators.model import Chunk, MeetingConfig
 from storage.log import NewEvent
-from tests import speech
-from tests.ami import RECORDINGS
-from tests.lanes import BASE, ending
+from tests.harness import speech
+from tests.harness.ami import RECORDINGS
+from tests.harness.lanes import BASE, ending
 
 TARGET = "pt"
 CONFIG = MeetingConfig(source_language="en", target_languages=(TARGET,))

@@ -28,7 +28,7 @@ from tests.chaos.outcome import OWED, Outcome, Place, read
 from tests.chaos.recordings import Spoken, place
 from tests.chaos.report import Row
 from tests.chaos.steward import Steward
-from tests.lanes import rows
+from tests.harness.lanes import rows
 
 LANE = "batch-1"
 DEADLINE = 1.0

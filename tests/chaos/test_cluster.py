@@ -36,8 +36,8 @@ from tests.chaos.ray_nodes import REPLICAS, Actor, Nodes, three_nodes
 from tests.chaos.recordings import Spoken, all_speech, asked, events_in, made_up
 from tests.chaos.report import FULL, Row
 from tests.chaos.scene import Scene
-from tests.lanes import rows
-from tests.parley_up import ROOT, command
+from tests.harness.lanes import rows
+from tests.harness.parley_up import ROOT, command
 
 SPEECH = all_speech()[:3] if FULL else tuple(made_up(f"made-up-{seed}", seed, 120) for seed in range(11, 14))
 SECONDS = 180.0 if FULL else 30.0

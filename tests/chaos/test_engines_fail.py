@@ -19,9 +19,9 @@ from storage.meetings import Meetings
 from tests.chaos.engines import Service
 from tests.chaos.hall import PATIENCE, flow, open_hall, tell
 from tests.chaos.report import FULL, Row
-from tests.lanes import until
+from tests.harness.lanes import until
 
-pytest_plugins = ["tests.ray_cluster"]
+pytest_plugins = ["tests.harness.ray_cluster"]
 pytestmark = [
     pytest.mark.timeout(900),
     pytest.mark.usefixtures("ray_cluster", "clean_database"),

@@ -47,9 +47,9 @@ from tests.chaos.folding import Fold, Step
 from tests.chaos.keeper import Keeper
 from tests.chaos.report import FULL, Row
 from tests.chaos.steward import Steward
-from tests.lanes import open_recorded, over_and_paid, rows, until
-from tests.speech import START
-from tests.test_sentences import arrivals, chunks, over_hours
+from tests.harness.lanes import open_recorded, over_and_paid, rows, until
+from tests.harness.speech import START
+from tests.unit.operators.test_sentences import arrivals, chunks, over_hours
 
 Report = Callable[[Row], None]
 

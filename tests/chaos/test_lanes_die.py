@@ -20,7 +20,7 @@ from tests.chaos.outcome import Outcome
 from tests.chaos.recordings import all_speech, events_in
 from tests.chaos.report import FULL, Row
 from tests.chaos.scene import Scene
-from tests.lanes import rows
+from tests.harness.lanes import rows
 
 KILLS = 200 if FULL else 20
 STOPS = 20 if FULL else 2

@@ -15,7 +15,7 @@ from tests.chaos.outcome import Outcome
 from tests.chaos.recordings import Spoken, all_speech, events_in
 from tests.chaos.report import FULL, Row
 from tests.chaos.scene import LANE
-from tests.lanes import rows
+from tests.harness.lanes import rows
 
 Report = Callable[[Row], None]
 

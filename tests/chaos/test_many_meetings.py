@@ -30,7 +30,7 @@ from storage.placement import ensure_lane
 from tests.chaos.keeper import Keeper
 from tests.chaos.recordings import CONFIG, number
 from tests.chaos.report import FULL, Row
-from tests.lanes import BASE, ending, rows, running, said, until
+from tests.harness.lanes import BASE, ending, rows, running, said, until
 
 Report = Callable[[Row], None]
 

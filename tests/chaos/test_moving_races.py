@@ -31,7 +31,7 @@ from storage.meetings import Meetings
 from storage.placement import ensure_lane, retire_lane
 from storage.tracing import open_traces
 from tests.chaos.folding import Folds
-from tests.lanes import ending, feed, open_recorded, over_and_paid, rows, running, said, until
+from tests.harness.lanes import ending, feed, open_recorded, over_and_paid, rows, running, said, until
 
 pytestmark = pytest.mark.usefixtures("clean_database")
 

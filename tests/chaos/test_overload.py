@@ -30,11 +30,11 @@ from tests.chaos.recordings import CONFIG, numbered
 from tests.chaos.report import FULL, Row
 from tests.chaos.scene import through
 from tests.chaos.steward import Steward
-from tests.exposition import values
-from tests.lanes import feed, open_recorded, rows, running, until
-from tests.serving import serving
+from tests.harness.exposition import values
+from tests.harness.lanes import feed, open_recorded, rows, running, until
+from tests.harness.serving import serving
 
-pytest_plugins = ["tests.ray_cluster"]
+pytest_plugins = ["tests.harness.ray_cluster"]
 pytestmark = pytest.mark.timeout(900)
 
 LONG = 60.0 if FULL else 5.0

@@ -11,8 +11,8 @@ from flows.lane import STAGES
 from operators import context, dedup, sentences
 from operators.model import Item, Sentences, Update
 from operators.translation import TranslationRequest
-from tests import speech
 from tests.chaos.recordings import CONFIG, made_up
+from tests.harness import speech
 
 Step = tuple[Update, Sentences, tuple[TranslationRequest, ...]]
 

@@ -1,0 +1,60 @@
+"""A real Ray on this machine, on loopback, for tests that need Serve as it runs in production."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import ray
+from ray import serve as ray_serve
+from ray._private import ray_constants
+
+from cluster.ports import free_port
+from cluster.system import RAY_ENVIRONMENT
+from serve.loopback import bind_loopback
+
+
+@pytest.fixture(scope="session")
+def ray_cluster() -> Iterator[str]:
+    """Ray and Serve for the whole session: the address of Serve's HTTP proxy."""
+    port = free_port()
+    # Ray puts Unix sockets below its folder: their paths must stay short.
+    folder = tempfile.mkdtemp(prefix="ray-", dir="/tmp")
+    os.environ |= RAY_ENVIRONMENT
+    # Read from the environment when Ray was imported, which is before this.
+    ray_constants.ENABLE_RAY_CLUSTER = False
+    try:
+        _start(folder)
+        ray_serve.start(http_options={"host": "127.0.0.1", "port": port})
+        yield f"http://127.0.0.1:{port}"
+        ray_serve.shutdown()
+    finally:
+        ray.shutdown()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _start(folder: str) -> None:
+    """Start Ray, and once more where it gave up: it leaves its node half a minute, whatever else the machine has to do."""
+    for tries_left in (2, 1, 0):
+        try:
+            ray.init(
+                address="local",
+                num_cpus=4,
+                include_dashboard=False,
+                object_store_memory=150_000_000,
+                log_to_driver=False,
+                _temp_dir=folder,
+                runtime_env={
+                    "worker_process_setup_hook": bind_loopback,
+                    "env_vars": {"PYTHONPATH": str(Path(__file__).resolve().parents[2])},
+                },
+            )
+        except Exception as error:  # Ray raises bare ones
+            if not tries_left or "timed out during startup" not in str(error):
+                raise
+        else:
+            return

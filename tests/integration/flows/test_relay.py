@@ -1,0 +1,39 @@
+"""The relay sends what was committed and never published."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import redis
+from sqlalchemy import Engine
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from flows.relay import Relay
+from storage import keys
+from storage.log import Log
+from storage.meetings import Meetings
+from tests.harness.lanes import Listener, feed, open_recorded, over_and_paid, running, until
+from tests.integration.flows.test_lane import TALK, events
+
+pytestmark = pytest.mark.usefixtures("clean_database")
+
+
+async def test_events_that_a_crash_left_behind_are_published_in_order(
+    aengine: AsyncEngine, engine: Engine, redis_async: Any, redis_sync: redis.Redis, postgres_url: str, redis_url: str
+) -> None:
+    meetings = Meetings(aengine, Log(redis_async))
+    meeting_id = await open_recorded(meetings, aengine)
+    await feed(meetings, meeting_id, TALK)
+    with running(postgres_url, redis_url, "batch-1"):
+        await until(over_and_paid(engine, meeting_id))
+    relay = Relay(engine, redis_sync)
+    assert relay.round() + relay.round() == 0, "everything was published by the lane"
+
+    committed = len(events(engine, meeting_id))
+    redis_sync.set(keys.published(str(meeting_id)), 3)
+    listener = Listener(redis_sync, meeting_id)
+    assert relay.round() == 0, "the lane gets a round to publish by itself"
+    assert relay.round() == committed - 3
+    assert relay.round() + relay.round() == 0
+    assert [message["seq"] for message in listener.heard()] == list(range(4, committed + 1))

@@ -1,0 +1,98 @@
+"""The lanes over HTTP and by `parley lanes`."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from sqlalchemy import text
+from typer.testing import CliRunner, Result
+
+from cluster.cli import app
+
+if TYPE_CHECKING:
+    from tests.harness.api_server import Stage
+
+pytest_plugins = ["tests.harness.api_server"]
+
+
+def lanes(*arguments: str) -> Result:
+    return CliRunner().invoke(app, ["lanes", *arguments])
+
+
+async def test_lanes_are_listed_with_how_they_do(stage: Stage) -> None:
+    await stage.begin(title="Monday")
+    with stage.engine.begin() as connection:
+        connection.execute(text("update lanes set epoch = 3, pid = 7, node = 'n1', waiting = 2 where id = 'live-1'"))
+    found = (await stage.http.get("/api/lanes")).json()["lanes"]
+    assert [lane["id"] for lane in found] == ["batch-1", "live-1"]
+    live = found[1]
+    # Nobody reads its log: what opened the meeting waits.
+    assert live.pop("lag") > 0
+    assert live.pop("seen_at")
+    assert live == {
+        "id": "live-1",
+        "kind": "live",
+        "state": "running",
+        "retired": False,
+        "epoch": 3,
+        "open_meetings": 1,
+        "waiting": 2,
+        "entries": 0,
+        "node": "n1",
+        "pid": 7,
+    }
+
+
+async def test_a_lane_is_added_and_drained_and_the_last_is_kept(stage: Stage) -> None:
+    added = await stage.http.post("/api/lanes", json={"kind": "live"})
+    assert (added.status_code, added.json()["id"]) == (201, "live-2")
+    drained = await stage.http.post("/api/lanes/live-1/drain")
+    assert (drained.status_code, drained.json()["retired"]) == (202, True)
+    last = await stage.http.post("/api/lanes/live-2/drain")
+    assert (last.status_code, last.json()["reason"]) == (409, "last")
+    assert (await stage.http.post("/api/lanes/live-9/drain")).status_code == 404
+    wrong = await stage.http.post("/api/lanes", json={"kind": "fast"})
+    assert (wrong.status_code, wrong.json()["errors"][0]["field"]) == (422, "kind")
+
+
+async def test_a_meeting_is_moved(stage: Stage) -> None:
+    await stage.http.post("/api/lanes", json={"kind": "live"})
+    meeting = await stage.begin(title="Monday")
+    moved = await stage.http.post(f"/api/meetings/{meeting}/move", json={"lane": "live-2"})
+    assert (moved.status_code, moved.json()) == (202, {"lane": "live-2", "moves": True})
+    again = await stage.http.post(f"/api/meetings/{meeting}/move", json={"lane": "live-2"})
+    assert again.json()["moves"] is False
+    wrong = await stage.http.post(f"/api/meetings/{meeting}/move", json={"lane": "batch-1"})
+    assert (wrong.status_code, wrong.json()["errors"][0]["field"]) == (422, "lane")
+    assert (await stage.http.post(f"/api/meetings/{meeting}/move", json={"lane": "live-7"})).status_code == 404
+
+
+@pytest.fixture
+def server(stage: Stage) -> str:
+    return str(stage.http.base_url)
+
+
+async def test_the_command_lists_adds_drains_and_moves(stage: Stage, server: str) -> None:
+    async def run(*arguments: str) -> Any:
+        return await asyncio.to_thread(lanes, *arguments, "--server", server)
+
+    meeting = await stage.begin(title="Monday")
+    added = await run("add")
+    assert added.exit_code == 0
+    assert "live-2 is added" in added.output
+    listed = await run("list")
+    assert listed.exit_code == 0
+    assert all(word in listed.output for word in ("live-1", "live-2", "batch-1", "recorded meetings", "running"))
+    moved = await run("move", meeting, "live-2")
+    assert (moved.exit_code, "It goes on in live-2" in moved.output) == (0, True)
+    drained = await run("drain", "live-2")
+    assert (drained.exit_code, "is drained" in drained.output) == (0, True)
+    # Nothing runs here that would move the meeting of this one: it says so.
+    await run("add")
+    busy = await run("drain", "live-1", "--wait", "0")
+    assert (busy.exit_code, "still has 1" in busy.output) == (1, True)
+    refused = await run("move", meeting, "live-9")
+    assert refused.exit_code != 0
+    assert "no lane live-9" in str(refused.exception)

@@ -1,0 +1,401 @@
+"""serve/http/live.py, serve/http/follower.py and serve/http/hub.py"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import httpx
+import pytest
+import redis.asyncio
+import websockets
+from websockets.asyncio.client import ClientConnection, connect
+
+from operators.model import Interim
+from serve.http import hub
+from storage import keys
+from storage.live import Growing, publish_interims
+
+if TYPE_CHECKING:
+    from tests.harness.api_server import Stage
+
+pytest_plugins = ["tests.harness.api_server"]
+
+
+def follow(stage: Stage, meeting: str, query: str = "", **options: Any) -> Any:
+    # A client that leaves with unread messages does not read the server's goodbye behind them.
+    address = f"ws://{stage.address}/api/meetings/{meeting}/events{query}"
+    return connect(address, open_timeout=60, close_timeout=0.1, **options)
+
+
+async def read(socket: ClientConnection, count: int, *, pings: bool = False) -> list[dict[str, Any]]:
+    """The next so many events."""
+    found: list[dict[str, Any]] = []
+    async with asyncio.timeout(60):
+        while len(found) < count:
+            event = json.loads(await socket.recv())
+            if pings or event["kind"] != "ping":
+                found.append(event)
+    return found
+
+
+async def ready(socket: ClientConnection) -> None:
+    """The first sign of life: the client listens from here on."""
+    assert (await read(socket, 1, pings=True))[0]["kind"] == "ping"
+
+
+async def until_followed(stage: Stage, meeting: str, times: int) -> None:
+    """Wait until so many connections listen to a meeting's channel."""
+    async with asyncio.timeout(60):
+        while stage.redis.pubsub_numsub(keys.live(meeting)) != [(keys.live(meeting), times)]:
+            await asyncio.sleep(0.02)
+
+
+def seqs(events: list[dict[str, Any]]) -> list[int]:
+    return [event["seq"] for event in events]
+
+
+@asynccontextmanager
+async def sse(
+    stage: Stage, meeting: str, query: str = "", **headers: str
+) -> AsyncIterator[AsyncIterator[dict[str, str]]]:
+    async def events(answer: httpx.Response) -> AsyncIterator[dict[str, str]]:
+        fields: dict[str, str] = {}
+        async for line in answer.aiter_lines():
+            name, _, value = line.partition(":")
+            if line:
+                fields[name] = value.removeprefix(" ")
+            else:
+                yield fields
+                fields = {}
+
+    async with stage.http.stream("GET", f"/api/meetings/{meeting}/events{query}", headers=headers) as answer:
+        assert answer.status_code == 200
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        yield events(answer)
+
+
+async def test_the_backlog_comes_first_and_what_follows_after_it(stage: Stage) -> None:
+    meeting = await stage.begin()
+    stage.say(meeting, "one", "two")
+    async with follow(stage, meeting) as socket:
+        assert seqs(await read(socket, 2)) == [1, 2]
+        stage.say(meeting, "three")
+        (event,) = await read(socket, 1)
+        assert event == {"kind": "sentence", "seq": 3, "payload": {"id": "three", "text": "three"}}
+
+
+async def test_a_client_resumes_after_its_last_seq(stage: Stage) -> None:
+    meeting = await stage.begin()
+    stage.say(meeting, *map(str, range(1_200)))
+    async with follow(stage, meeting, "?after=5") as socket:
+        assert seqs(await read(socket, 1_195)) == list(range(6, 1_201))
+
+
+async def test_what_was_published_twice_is_sent_once(stage: Stage) -> None:
+    meeting = await stage.begin()
+    async with follow(stage, meeting) as socket:
+        await ready(socket)
+        events = stage.say(meeting, "one", "two")
+        stage.publish(events)
+        stage.publish(events[:1])
+        stage.say(meeting, "three")
+        assert seqs(await read(socket, 3)) == [1, 2, 3]
+
+
+async def test_a_gap_is_filled_from_the_database(stage: Stage) -> None:
+    meeting = await stage.begin()
+    async with follow(stage, meeting) as socket:
+        await ready(socket)
+        stage.publish(stage.write(meeting, *[("sentence", {"id": str(n)}) for n in range(6)])[4:])
+        assert [event["payload"]["id"] for event in await read(socket, 6)] == list("012345")
+
+
+async def test_a_lost_publish_is_found_at_the_next_heartbeat(stage: Stage) -> None:
+    meeting = await stage.begin()
+    async with follow(stage, meeting) as socket:
+        await ready(socket)
+        stage.write(meeting, ("sentence", {"id": "lost"}))
+        assert seqs(await read(socket, 1)) == [1]
+
+
+async def test_a_poke_has_the_database_read(stage: Stage) -> None:
+    meeting = await stage.begin()
+    async with follow(stage, meeting) as socket:
+        await ready(socket)
+        stage.write(meeting, ("sentence", {"id": "one"}))
+        stage.redis.publish(keys.live(meeting), json.dumps({"kind": "poke", "seq": 1}))
+        assert seqs(await read(socket, 1)) == [1]
+
+
+async def test_growing_text_is_passed_on_without_a_seq(stage: Stage) -> None:
+    meeting = await stage.begin()
+    async with follow(stage, meeting) as socket, follow(stage, meeting, "?interim=false") as calm:
+        await ready(socket)
+        await ready(calm)
+        publish_interims(stage.redis, {(meeting, "Ana"): Growing(Interim("Ana", "Hel", 1.5))})
+        assert await read(socket, 1) == [
+            {"kind": "interim", "payload": {"speaker": "Ana", "text": "Hel", "start": 1.5, "drafts": {}}},
+        ]
+        stage.say(meeting, "Hello.")
+        assert [event["kind"] for event in await read(calm, 1)] == ["sentence"]
+
+
+async def test_captions_can_be_of_one_language_only(stage: Stage) -> None:
+    meeting = await stage.begin()
+    events = [("caption", {"language": language, "text": "…"}) for language in ("pt-BR", "ja", "pt-BR")]
+    stage.publish(stage.write(meeting, *events, ("sentence", {"id": "s"})))
+    async with follow(stage, meeting, "?language=pt-br") as socket:
+        assert seqs(await read(socket, 3)) == [1, 3, 4]
+
+
+async def test_drafts_come_with_growing_text_in_the_language_that_is_followed(stage: Stage) -> None:
+    meeting = await stage.begin()
+    drafts = {"pt-BR": "Bom dia a todos", "ja": "みなさん"}
+    async with (
+        follow(stage, meeting) as everything,
+        follow(stage, meeting, "?language=pt-br") as one,
+        sse(stage, meeting, "?language=de&after=0") as none,
+    ):
+        await ready(everything)
+        await ready(one)
+        assert await anext(none) == {"": "ping"}
+        publish_interims(stage.redis, {(meeting, "Ana"): Growing(Interim("Ana", "Good morning all", 1.5), drafts)})
+        (event,) = await read(everything, 1)
+        assert event == {
+            "kind": "interim",
+            "payload": {"speaker": "Ana", "text": "Good morning all", "start": 1.5, "drafts": drafts},
+        }
+        (event,) = await read(one, 1)
+        assert event["payload"]["drafts"] == {"pt-BR": "Bom dia a todos"}
+        # It may have been a while: then it is told once more that the stream lives.
+        event = await anext(event async for event in none if event != {"": "ping"})
+        assert (event["event"], json.loads(event["data"])["drafts"]) == ("interim", {})
+        assert "id" not in event
+
+
+async def test_meetings_are_kept_apart(stage: Stage) -> None:
+    mine, other = await stage.begin(), await stage.begin()
+    async with follow(stage, mine) as socket:
+        await ready(socket)
+        stage.say(other, "not for you")
+        stage.say(mine, "for you")
+        (event,) = await read(socket, 1)
+        assert event["payload"]["text"] == "for you"
+
+
+@pytest.mark.parametrize("status", ["ended", "timed_out", "failed"])
+async def test_the_stream_closes_once_all_is_said_and_paid(stage: Stage, status: str) -> None:
+    meeting = await stage.begin()
+    stage.say(meeting, "one")
+    async with follow(stage, meeting) as socket:
+        await read(socket, 1)
+        stage.turn(meeting, status)
+        with pytest.raises(websockets.ConnectionClosedOK):
+            await read(socket, 1)
+        assert socket.close_code == 1000
+
+
+async def test_the_stream_stays_open_while_captions_are_owed(stage: Stage) -> None:
+    meeting = await stage.begin()
+    with stage.engine.begin() as conn:
+        conn.exec_driver_sql(
+            'insert into sentences (team_id, meeting_id, id, revision, speaker, text, start, "end", boundary,'
+            " first_emitted, first_text) values ('default', %s, 's', 1, 'Ana', 'Hi.', 0, 1, 'mark', 1, 'Hi.')",
+            (meeting,),
+        )
+        conn.exec_driver_sql(
+            "insert into captions (team_id, meeting_id, sentence_id, language, revision, status)"
+            " values ('default', %s, 's', 'pt', 1, 'owed')",
+            (meeting,),
+        )
+    stage.turn(meeting, "ended")
+    async with follow(stage, meeting) as socket:
+        assert {event["kind"] for event in await read(socket, 3, pings=True)} == {"ping"}
+        # The event first, where a lane does both at once: a meeting whose debts are paid is over at its last event.
+        written = stage.write(meeting, ("caption", {"text": "Oi."}))
+        with stage.engine.begin() as conn:
+            conn.exec_driver_sql("update captions set status = 'translated', text = 'Oi.'")
+        stage.publish(written)
+        assert [event["kind"] for event in await read(socket, 1)] == ["caption"]
+        with pytest.raises(websockets.ConnectionClosedOK):
+            await read(socket, 1)
+
+
+async def test_a_wrong_request_is_told_why(stage: Stage) -> None:
+    meeting = await stage.begin()
+    for path, code in [(f"{uuid4()}", 4404), (f"{meeting}", 4422)]:
+        async with follow(stage, path, "?after=7") as socket:
+            with pytest.raises(websockets.ConnectionClosedError):
+                await socket.recv()
+            assert socket.close_code == code
+    answer = await stage.http.get(f"/api/meetings/{meeting}/events?after=7")
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "after")
+    for wrong in ("-1", "x", "²", "9" * 30, "9" * 5_000):
+        answer = await stage.http.get(f"/api/meetings/{meeting}/events", headers={"Last-Event-ID": wrong.encode()})
+        assert answer.status_code == 422
+
+
+async def test_server_sent_events_carry_ids_and_resume(stage: Stage) -> None:
+    meeting = await stage.begin()
+    stage.say(meeting, "one\ntwo", "three")
+    async with sse(stage, meeting) as events:
+        first = await anext(events)
+        assert (first["event"], first["id"], json.loads(first["data"])["text"]) == ("sentence", "1", "one\ntwo")
+        assert (await anext(events))["id"] == "2"
+    async with sse(stage, meeting, "?after=0", **{"Last-Event-ID": "1"}) as events:
+        assert (await anext(events))["id"] == "2"
+        assert await anext(events) == {"": "ping"}
+
+
+async def test_server_sent_events_end_and_are_not_asked_for_again(stage: Stage) -> None:
+    meeting = await stage.begin()
+    stage.say(meeting, "one")
+    stage.turn(meeting, "ended")
+    async with sse(stage, meeting) as events:
+        found = [event async for event in events]
+    assert [event["event"] for event in found] == ["sentence"]
+    answer = await stage.http.get(f"/api/meetings/{meeting}/events", headers={"Last-Event-ID": found[-1]["id"]})
+    assert answer.status_code == 204
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_no_gap_and_no_repeat_whatever_breaks(stage: Stage, seed: int) -> None:
+    """Clients that come and go while publishes are lost, late or doubled get every event once and in order."""
+    chance = random.Random(seed)
+    meeting = await stage.begin()
+    total = 300
+    done = asyncio.Event()
+
+    async def lane() -> None:
+        late: list[Any] = []
+        while (written := stage.write(meeting, *[("sentence", {})] * chance.randint(1, 8)))[-1].seq < total:
+            match chance.choice(["at once", "lost", "late", "doubled"]):
+                case "at once":
+                    stage.publish(written)
+                case "doubled":
+                    stage.publish([*written, *written])
+                case "late":
+                    late += written
+                case _:
+                    pass
+            if chance.random() < 0.2:
+                stage.publish(late)
+                late = []
+            await asyncio.sleep(chance.random() * 0.01)
+        stage.turn(meeting, "ended")
+        done.set()
+
+    async def client(patience: float) -> list[int]:
+        got: list[int] = []
+        while True:
+            async with follow(stage, meeting, f"?after={got[-1] if got else 0}") as socket:
+                try:
+                    async with asyncio.timeout(None if done.is_set() else chance.random() * patience):
+                        async for message in socket:
+                            event = json.loads(message)
+                            if event["kind"] == "sentence":
+                                got.append(event["seq"])
+                        return got
+                except TimeoutError:
+                    pass
+
+    async with asyncio.timeout(120):
+        _, *clients = await asyncio.gather(lane(), *(client(patience) for patience in (0.02, 0.1, 0.3)))
+    for got in clients:
+        assert got == list(range(1, len(got) + 1))
+        assert len(got) >= total
+
+
+async def test_a_slow_client_misses_no_stored_event(stage: Stage) -> None:
+    meeting = await stage.begin()
+    big = "x" * 20_000
+    async with follow(stage, meeting, max_queue=1, compression=None) as socket:
+        await ready(socket)
+        for burst in range(40):
+            publish_interims(stage.redis, {(meeting, "Ana"): Growing(Interim("Ana", big, burst))})
+            stage.say(meeting, *[big] * 25)
+            await asyncio.sleep(0.005)
+        got: list[int] = []
+        interims = 0
+        async with asyncio.timeout(60):
+            while len(got) < 1_000:
+                event = json.loads(await socket.recv())
+                interims += event["kind"] == "interim"
+                got += [event["seq"]] if event["kind"] == "sentence" else []
+    assert got == list(range(1, 1_001))
+    assert interims < 40
+
+
+async def test_a_full_inbox_drops_growing_text_and_remembers_how_far_the_meeting_is() -> None:
+    inbox = hub.Inbox()
+    for seq in range(1, 1_001):
+        inbox.put({"kind": "sentence", "payload": {}, "seq": seq})
+    for number in range(1_000):
+        inbox.put({"kind": "interim", "payload": {"speaker": str(number), "text": "", "start": 0}})
+    waiting = await inbox.take(0)
+    assert (len(waiting.events), waiting.upto, len(waiting.interims)) == (256, 1_000, 64)
+    assert (await inbox.take(0)).events == []
+
+
+async def test_followers_survive_the_loss_of_their_redis_connection(stage: Stage) -> None:
+    meeting = await stage.begin()
+    async with follow(stage, meeting) as socket:
+        await ready(socket)
+        for text in ("one", "two", "three"):
+            stage.redis.client_kill_filter(_type="pubsub")
+            stage.say(meeting, text)
+            await asyncio.sleep(0.05)
+        assert [event["payload"]["text"] for event in await read(socket, 3)] == ["one", "two", "three"]
+        await until_followed(stage, meeting, 1)
+        # What is published only comes again, too.
+        publish_interims(stage.redis, {(meeting, "Ana"): Growing(Interim("Ana", "Hel", 1.5))})
+        assert [event["kind"] for event in await read(socket, 1)] == ["interim"]
+
+
+async def test_who_comes_back_before_the_channel_was_left_does_not_wait_for_it(
+    redis_async: redis.asyncio.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub, "_PATIENCE_S", 3_600.0)
+    listening = hub.Hub(redis_async)
+    running = asyncio.create_task(listening.run())
+
+    async def come_back() -> None:
+        async with listening.follow("m"):
+            pass
+
+    try:
+        async with asyncio.timeout(60):
+            first = listening.follow("m")
+            await first.__aenter__()
+            await asyncio.gather(first.__aexit__(None, None, None), come_back())
+    finally:
+        # Asked again: a cancellation may get lost in a client that is just connecting.
+        while not running.done():
+            running.cancel()
+            await asyncio.wait([running], timeout=1)
+
+
+async def test_what_is_not_understood_does_no_harm(stage: Stage) -> None:
+    meeting = await stage.begin()
+    async with follow(stage, meeting) as socket:
+        await ready(socket)
+        for message in ("", "{", "[]", "{}", '{"kind": "interim", "payload": {}}', '{"kind": "sentence", "seq": "x"}'):
+            stage.redis.publish(keys.live(meeting), message)
+        stage.say(meeting, "one")
+        assert seqs(await read(socket, 1)) == [1]
+
+
+async def test_one_connection_serves_all_who_follow(stage: Stage) -> None:
+    meeting, other = await stage.begin(), await stage.begin()
+    async with follow(stage, meeting) as first, follow(stage, meeting) as second, follow(stage, other) as third:
+        for socket in (first, second, third):
+            await ready(socket)
+        await until_followed(stage, meeting, 1)
+        assert len(list(stage.redis.client_list(_type="pubsub"))) == 1
+    await until_followed(stage, meeting, 0)

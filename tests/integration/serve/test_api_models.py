@@ -1,0 +1,78 @@
+"""serve/http/models.py: what needs no engine that runs. tests/test_cli_config.py has the rest, on a whole system."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from operators.models import Firefox, ModelsConfig
+from storage.configs import save_settings
+
+if TYPE_CHECKING:
+    from tests.harness.api_server import Stage
+
+pytest_plugins = ["tests.harness.api_server"]
+
+ONE = ModelsConfig(engines={"firefox": Firefox()}, translation=("firefox",))
+
+
+def start(stage: Stage) -> None:
+    with stage.engine.begin() as conn:
+        save_settings(conn, ONE)
+
+
+async def put(stage: Stage, **body: Any) -> Any:
+    return await stage.http.put("/api/models", json=body)
+
+
+async def test_where_serve_deploy_gave_what_translates_its_file_is_named(stage: Stage) -> None:
+    for answer in (await stage.http.get("/api/models"), await put(stage, config={})):
+        assert answer.status_code == 404
+        assert "serve deploy" in answer.text
+    assert (await stage.http.get("/api/models/versions")).json() == {"versions": []}
+    assert (await stage.http.post("/api/models/rollback", json={})).status_code == 404
+
+
+async def test_a_version_is_shown_with_its_engines_and_how_they_stand(stage: Stage) -> None:
+    start(stage)
+    shown = (await stage.http.get("/api/models")).json()
+    assert (shown["version"], shown["origin"], shown["config"]["translation"]) == (1, "settings", ["firefox"])
+    [serving] = shown["serving"]
+    assert (serving["application"], serving["what"]) == ("translation-firefox", "Firefox's models")
+    # Serve isn't asked where there is no Ray.
+    assert serving["state"] == "unknown"
+
+
+async def test_a_change_is_a_new_version_unless_another_one_is_in_force(stage: Stage) -> None:
+    start(stage)
+    changed = await put(stage, config={}, note="quiet", instead_of=1)
+    assert (changed.status_code, changed.json()["version"], changed.json()["note"]) == (200, 2, "quiet")
+    stale = await put(stage, config=ONE.model_dump(mode="json"), instead_of=1)
+    assert stale.status_code == 409
+    assert "version 2 is in force" in stale.text
+    back = await stage.http.post("/api/models/rollback", json={})
+    assert (back.json()["version"], back.json()["origin"], back.json()["config"]["translation"]) == (
+        3,
+        "rollback",
+        ["firefox"],
+    )
+    versions = (await stage.http.get("/api/models/versions", params={"limit": 2})).json()["versions"]
+    assert [each["version"] for each in versions] == [3, 2]
+
+
+@pytest.mark.parametrize(
+    ("config", "field"),
+    [
+        ({"translation": ["huge"]}, "huge"),
+        ({"engines": {"a": {"kind": "openai", "url": "http://me:swordfish@h/", "model": "m"}}}, "url"),
+        ({"engines": {"a": {"kind": "firefox", "replicas": -1}}}, "replicas"),
+    ],
+)
+async def test_what_can_not_be_taken_is_refused_and_not_told(stage: Stage, config: Any, field: str) -> None:
+    start(stage)
+    answer = await put(stage, config=config)
+    assert answer.status_code == 422
+    assert field in answer.text
+    assert "swordfish" not in answer.text
+    assert (await stage.http.get("/api/models")).json()["version"] == 1

@@ -1,0 +1,242 @@
+"""serve/app.py: both applications on a real Ray, as in production."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import httpx
+import psutil
+import pytest
+import ray
+import redis
+from prometheus_client.parser import text_string_to_metric_families
+from ray import serve as ray_serve
+from ray.exceptions import RayTaskError
+from ray.serve.handle import DeploymentHandle
+from sqlalchemy import Engine, text
+from websockets.asyncio.client import connect
+
+from operators.errors import Unavailable
+from operators.models import Firefox, OpenAi
+from operators.translation import CaptionStatus, Translation, TranslationRequest
+from serve.app import (
+    API_APP,
+    API_ROUTE,
+    GRACE_S,
+    IDLE_S,
+    TRANSLATION_APP,
+    ApiOptions,
+    TranslationOptions,
+    build_api,
+    build_translation,
+)
+from serve.engines.breaker import FAILURES
+from serve.engines.engine import Answer, Generation, Utterance
+from serve.replicas import deployment
+from serve.translation import TranslationService
+from storage import keys
+from tests.harness import openai_server
+from tests.harness.parley_up import listening
+
+if TYPE_CHECKING:
+    from tests.harness.api_server import Stage
+
+pytest_plugins = ["tests.harness.api_server", "tests.harness.ray_cluster"]
+
+REQUEST = TranslationRequest("default", "m", "s1", 1, "pt-BR", None, "The meeting starts on Monday.")
+
+
+@pytest.fixture(scope="module")
+def address(ray_cluster: str, postgres_url: str, redis_url: str) -> str:
+    """Both applications, and where the API is."""
+    options = ApiOptions(postgres_url, redis_url, heartbeat=0.3, lane_silence=600)
+    ray_serve.run(build_translation(TranslationOptions()), name=TRANSLATION_APP, route_prefix=None)
+    ray_serve.run(build_api(options), name=API_APP, route_prefix=API_ROUTE)
+    return ray_cluster
+
+
+@pytest.fixture
+async def served(address: str, engine: Engine, redis_sync: redis.Redis, clean_database: None) -> AsyncIterator[Stage]:
+    from tests.harness.api_server import Stage
+
+    with engine.begin() as conn:
+        conn.execute(text("insert into lanes (id, kind, state) values ('live-1', 'live', 'running')"))
+    async with httpx.AsyncClient(base_url=address, timeout=60) as client:
+        yield Stage(client, engine, redis_sync)
+
+
+@pytest.fixture
+def translation(address: str) -> DeploymentHandle:
+    return ray_serve.get_app_handle(TRANSLATION_APP)
+
+
+async def test_the_translation_application_answers_by_its_handle(translation: DeploymentHandle) -> None:
+    answer = await translation.translate.remote(REQUEST)
+    assert answer == Translation(CaptionStatus.TRANSLATED, "A reunião começa na segunda-feira.", answer.engine)
+    numbers = range(20)
+    answers = await asyncio.gather(
+        *(translation.translate.remote(replace(REQUEST, text=f"We have {n} open points.")) for n in numbers)
+    )
+    assert all(each.status is CaptionStatus.TRANSLATED for each in answers)
+
+
+async def test_the_api_serves_meetings_and_knows_that_all_is_there(served: Stage) -> None:
+    async with asyncio.timeout(60):
+        # A part that answers late counts as missing.
+        while not (told := (await served.http.get("/ready")).json())["ready"]:
+            await asyncio.sleep(0.2)
+    assert told["parts"] == {"postgres": "ok", "redis": "ok", "lanes": "ok", "translation": "ok"}
+    meeting = await served.begin(title="Over Serve")
+    chunk = {"chunk_id": "1", "speaker": "A", "text": "Hi.", "start": 0, "end": 1}
+    answer = await served.http.post(f"/api/meetings/{meeting}/events", json={"events": [{"payload": chunk}]})
+    assert answer.json()["accepted"] == 1
+    wrong = await served.http.post(f"/api/meetings/{meeting}/events", json={"events": [{"payload": {}}]})
+    assert (wrong.status_code, wrong.headers["content-type"]) == (422, "application/problem+json")
+    assert "parley_meetings" in (await served.http.get("/metrics")).text
+    assert (await served.http.get("/nowhere")).status_code == 404
+
+
+async def test_live_events_pass_the_proxy_over_a_websocket(served: Stage) -> None:
+    meeting = await served.begin()
+    served.say(meeting, "one")
+    kinds: list[str] = []
+    follow = connect(f"ws://{served.address}/api/meetings/{meeting}/events", open_timeout=60)
+    async with asyncio.timeout(60), follow as socket:
+        async for message in socket:
+            event = json.loads(message)
+            if event["kind"] != "ping":
+                kinds.append(event["kind"])
+            if len(kinds) == 1 and event["kind"] == "sentence":
+                served.say(meeting, "two")
+                served.turn(meeting, "ended")
+    assert kinds == ["sentence", "sentence"]
+    assert socket.close_code == 1000
+
+
+async def test_live_events_pass_the_proxy_as_server_sent_events(served: Stage) -> None:
+    meeting = await served.begin()
+    served.say(meeting, "one", "two")
+    path = f"/api/meetings/{meeting}/events"
+    async with asyncio.timeout(60), served.http.stream("GET", path) as answer:
+        ids: list[str] = []
+        async for line in answer.aiter_lines():
+            if line.startswith("id: "):
+                ids.append(line)
+            if line == "id: 2":
+                served.say(meeting, "three")
+            if line == "id: 3":
+                break
+    assert ids == ["id: 1", "id: 2", "id: 3"]
+    # The replica notices that the client is gone.
+    async with asyncio.timeout(60):
+        while served.redis.pubsub_numsub(keys.live(meeting)) != [(keys.live(meeting), 0)]:
+            await asyncio.sleep(0.1)
+    served.turn(meeting, "ended")
+    assert (await served.http.get(path, headers={"Last-Event-ID": "3"})).status_code == 204
+
+
+def test_unavailable_is_recognised_across_processes(address: str) -> None:
+    class Broken:
+        async def translate(self) -> None:
+            raise Unavailable("later")
+
+    handle = ray_serve.run(ray_serve.deployment(Broken).bind(), name="broken", route_prefix=None)
+    with pytest.raises(Unavailable, match="later") as caught:
+        handle.translate.remote().result()
+    assert isinstance(caught.value, RayTaskError)
+    ray_serve.delete("broken")
+
+
+class Wedging:
+    """An engine that answers with its process, until it is told to stop: then it takes questions and says nothing."""
+
+    name = "wedging"
+    version = "1"
+    sources = frozenset({"en"})
+
+    def __init__(self) -> None:
+        self.wedged = False
+
+    def supports(self, source: str, target: str) -> bool:
+        return True
+
+    async def generate(self, question: Utterance) -> Answer:
+        self.wedged = self.wedged or question.text == "Please stop."
+        await self.check_health()
+        yield Generation(str(os.getpid()), "wedging", "stop", 0, 0, 0.0, 0.0)
+
+    async def check_health(self) -> None:
+        if self.wedged:
+            await asyncio.Event().wait()
+
+    async def close(self) -> None:
+        pass
+
+
+async def test_a_replica_whose_engine_says_nothing_is_replaced(ray_cluster: str) -> None:
+    deployed = deployment("TranslationService", Firefox(cpus=0.1), IDLE_S, GRACE_S)
+    application = deployed(TranslationService).bind(Wedging, 0)
+    handle = ray_serve.run(application, name="wedging", route_prefix=None)
+
+    async def answered_by(text: str, patience: float = 2) -> str | None:
+        response = handle.translate.remote(replace(REQUEST, source_language="en", text=text))
+        try:
+            return (await asyncio.wait_for(response, patience)).text
+        except TimeoutError:
+            response.cancel()
+            return None
+
+    first = await answered_by("Hello to all of you.", 60)
+    assert first is not None
+    assert await answered_by("Please stop.") is None
+    # 30 s until it is evicted, and what a new one takes to start.
+    async with asyncio.timeout(180):
+        while (second := await answered_by("Hello to all of you.")) is None:
+            await asyncio.sleep(0.5)
+    assert second != first
+    ray_serve.delete("wedging")
+
+
+async def test_the_state_of_a_circuit_breaker_is_among_the_metrics_of_the_cluster(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    metrics_url = f"http://127.0.0.1:{ray.nodes()[0]['MetricsExportPort']}/metrics"
+
+    async def told(name: str) -> list[float]:
+        async with httpx.AsyncClient(trust_env=False, timeout=60) as client:
+            families = text_string_to_metric_families((await client.get(metrics_url)).text)
+        samples = [sample for family in families for sample in family.samples]
+        of = {"engine": "openai", "model": openai_server.MODEL}
+        return [each.value for each in samples if each.name == name and of.items() <= each.labels.items()]
+
+    async def until(name: str, value: float) -> None:
+        # Ray's processes tell of their metrics every few seconds.
+        async with asyncio.timeout(60):
+            while await told(name) != [value]:
+                await asyncio.sleep(0.5)
+
+    question = replace(REQUEST, source_language="en")
+    with openai_server.openai_server() as (url, _):
+        engine = OpenAi(url=url, model=openai_server.MODEL, cpus=0.1)
+        monkeypatch.setattr(openai_server, "KEY", "none")
+        built = build_translation(TranslationOptions(engine))
+        handle = ray_serve.run(built, name="guarded", route_prefix=None)
+        assert (await handle.translate.remote(question)).status is CaptionStatus.UNTRANSLATED
+        await until("ray_parley_engine_breaker", 0)
+    for _ in range(FAILURES + 2):
+        with pytest.raises(Unavailable):
+            await handle.translate.remote(question)
+    await until("ray_parley_engine_breaker", 2)
+    await until("ray_parley_engine_refused_total", 2)
+    ray_serve.delete("guarded")
+
+
+def test_nothing_listens_beyond_this_machine(address: str) -> None:
+    found = listening(psutil.Process().children(recursive=True))
+    assert found
+    assert [each for each in found if each[1] not in ("127.0.0.1", "::1")] == []

@@ -1,0 +1,184 @@
+"""`parley config` against a running system: a change reaches its captions, what is away is stood in for, and one can go back."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from cluster.ports import free_port
+from tests.harness.openai_server import KEY, MODEL, openai_server
+from tests.harness.parley_up import Up, parley
+
+pytestmark = pytest.mark.timeout(600)
+
+FIREFOX = {"kind": "firefox"}
+
+
+@pytest.fixture(scope="module")
+def up(open_folder: Path) -> Iterator[Up]:
+    folder = open_folder / "config"
+    folder.mkdir(mode=0o755)
+    with Up(folder, translator="firefox", translation_key=KEY) as up:
+        yield up
+
+
+def config(up: Up, *arguments: object) -> Any:
+    return parley("config", *arguments, "--server", up.url)
+
+
+def server_at(url: str) -> dict[str, Any]:
+    return {"kind": "openai", "url": url, "model": MODEL, "key": "PARLEY_TRANSLATION_KEY"}
+
+
+def put(up: Up, engines: dict[str, Any], *translation: str) -> dict[str, Any]:
+    body = {"config": {"engines": engines, "translation": translation}}
+    answer = httpx.put(f"{up.url}/api/models", json=body, timeout=30)
+    assert answer.is_success, answer.text
+    return answer.json()
+
+
+def caption(up: Up, n: list[int]) -> dict[str, Any]:
+    """What becomes of a sentence that nobody said before."""
+    n[0] += 1
+    created = up.post("/api/meetings", {"config": {"source_language": "en", "target_languages": ["pt"]}})
+    meeting = created.raise_for_status().json()["id"]
+    said = f"The meeting number {n[0]} starts on Monday in the large room."
+    payload = {"chunk_id": "c", "speaker": "Ann", "text": said, "start": 0, "end": 4}
+    event = {"event_id": f"e{n[0]}", "kind": "chunk", "payload": payload}
+    up.post(f"/api/meetings/{meeting}/events", {"events": [event]}).raise_for_status()
+    up.post(f"/api/meetings/{meeting}/end").raise_for_status()
+    until = time.monotonic() + 180
+    while True:
+        captions = up.get(f"/api/meetings/{meeting}/captions")["captions"]
+        if captions and captions[0]["status"] != "owed":
+            return captions[0]
+        assert time.monotonic() < until, captions
+        time.sleep(0.1)
+
+
+def comes_to_be_by(up: Up, n: list[int], engine: str) -> dict[str, Any]:
+    """The first caption by an engine."""
+    until = time.monotonic() + 180
+    while not (found := caption(up, n))["engine"].startswith(engine):
+        assert time.monotonic() < until, found
+    return found
+
+
+@pytest.fixture(scope="module")
+def n() -> list[int]:
+    return [0]
+
+
+def test_the_settings_of_the_start_are_the_first_version(up: Up) -> None:
+    shown = config(up, "show")
+    assert shown.returncode == 0, shown.stderr
+    assert "Version 1, from the settings" in shown.stdout
+    assert "Firefox's models" in shown.stdout
+    assert "running" in shown.stdout
+    found = json.loads(config(up, "show", "--json").stdout)
+    assert found["config"]["translation"] == ["firefox"]
+
+
+def test_a_change_reaches_the_captions_and_one_can_go_back(up: Up, n: list[int], tmp_path: Path) -> None:
+    assert caption(up, n)["engine"].startswith("firefox ")
+    with openai_server() as (url, asked):
+        server = server_at(url)
+        file = tmp_path / "models.json"
+        file.write_text(json.dumps({"engines": {"server": server}, "translation": ["server"]}))
+        done = config(up, "set", file, "--note", "a try", "--instead-of", 1)
+        assert done.returncode == 0, done.stderr
+        assert "Version 2, by request: a try" in done.stdout
+        # It says the prompt back, which is no translation: that is refused, by name.
+        refused = comes_to_be_by(up, n, "openai echo-1")
+        assert refused["status"] == "untranslated"
+        # It is to be asked another way: the replica that runs is told so.
+        put(up, {"server": server | {"body": {"seed": 7}}}, "server")
+        until = time.monotonic() + 180
+        while asked.bodies[-1].get("seed") != 7:
+            assert time.monotonic() < until
+            caption(up, n)
+    back = config(up, "rollback", 1)
+    assert back.returncode == 0, back.stderr
+    assert "Version 4, rolled back: version 1 again" in back.stdout
+    comes_to_be_by(up, n, "firefox")
+    listed = json.loads(config(up, "history", "--json").stdout)
+    assert [each["version"] for each in listed] == [4, 3, 2, 1]
+
+
+def test_while_the_preferred_one_is_away_the_other_one_serves_and_its_captions_say_so(up: Up, n: list[int]) -> None:
+    nobody = server_at(f"http://127.0.0.1:{free_port()}/v1")
+    put(up, {"server": nobody, "firefox": FIREFOX}, "server", "firefox")
+    for _ in range(3):
+        found = caption(up, n)
+        assert (found["status"], found["engine"].split()[0]) == ("translated", "firefox")
+    # Comes back, and takes over by itself.
+    with openai_server() as (url, _):
+        put(up, {"server": nobody | {"url": url}, "firefox": FIREFOX}, "server", "firefox")
+        comes_to_be_by(up, n, "openai echo-1")
+
+
+def test_an_engine_that_can_not_start_is_told_and_the_other_one_serves(up: Up, n: list[int]) -> None:
+    put(up, {"huge": {"kind": "vllm", "model": "/no/where"}, "firefox": FIREFOX}, "huge", "firefox")
+    until = time.monotonic() + 180
+    while "is no folder" not in config(up, "show").stdout:
+        assert time.monotonic() < until
+    assert caption(up, n)["engine"].startswith("firefox ")
+    until = time.monotonic() + 180
+    # While a part is slow to answer, all is told with 503.
+    while not (told := httpx.get(f"{up.url}/ready", timeout=30).json())["parts"]["translation"].startswith(
+        "ok, but huge "
+    ):
+        assert time.monotonic() < until, told
+
+
+def test_translation_can_be_off(up: Up, n: list[int]) -> None:
+    put(up, {"firefox": FIREFOX})
+    until = time.monotonic() + 180
+    while (found := caption(up, n))["reason"] != "translation is off":
+        assert time.monotonic() < until, found
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("{", "Invalid JSON"),
+        ('{"translation": ["huge"]}', "translation names huge, which is not among the engines"),
+        ('{"engines": {"a": {"kind": "magic"}}}', "engines.a: "),
+    ],
+)
+def test_what_can_not_be_taken_is_refused_with_the_field(up: Up, tmp_path: Path, content: str, words: str) -> None:
+    file = tmp_path / "models.json"
+    file.write_text(content)
+    version = up.get("/api/models")["version"]
+    for more in ([], ["--check"]):
+        done = config(up, "set", file, *more)
+        assert done.returncode == 1
+        assert words in " ".join(done.stderr.split())
+    assert up.get("/api/models")["version"] == version
+
+
+def test_what_was_made_from_another_version_is_refused(up: Up, tmp_path: Path) -> None:
+    file = tmp_path / "models.json"
+    file.write_text("{}")
+    done = config(up, "set", file, "--instead-of", 1)
+    assert done.returncode == 1
+    assert "is in force" in " ".join(done.stderr.split())
+    assert config(up, "set", file, "--check").stderr.strip() == "It can be taken."
+    assert config(up, "rollback", 999).returncode == 1
+    assert config(up, "set", tmp_path / "nowhere.json").returncode == 1
+
+
+def test_a_system_starts_with_what_was_set_even_if_that_does_not_start(up: Up, n: list[int]) -> None:
+    put(up, {"huge": {"kind": "vllm", "model": "/no/where"}}, "huge")
+    assert up.stop() == 0
+    up.start()
+    assert "translation-huge does not start" in up.log.read_text()
+    assert "is no folder" in config(up, "show").stdout
+    assert config(up, "rollback", 1).returncode == 0
+    comes_to_be_by(up, n, "firefox")

@@ -1,0 +1,150 @@
+"""`parley demo`: from nothing to captions with one command, and nothing left of it afterwards."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from cluster.ports import free_port
+from tests.harness.parley_up import ROOT, STOPPED, command, parley
+
+pytestmark = pytest.mark.timeout(600)
+
+SENTENCES = 90
+"""In the meeting that it plays."""
+
+
+@pytest.fixture(autouse=True)
+def _usual_port(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PARLEY_PORT", str(free_port()))
+
+
+def test_it_plays_the_meeting_and_says_what_came_of_it() -> None:
+    done = parley("demo", "--exit", timeout=580)
+    assert done.returncode == 0, done.stderr
+    assert re.search(rf"launch +│ {SENTENCES} +│ {SENTENCES} translated +│ after \d+\.\d s", done.stdout), done.stdout
+    assert f"http://127.0.0.1:{os.environ['PARLEY_PORT']}/meetings/" in done.stderr
+    assert re.search(r"The first caption came \d+\.\d s after this command was started\.", done.stderr)
+
+
+def test_captions_that_are_missing_make_it_fail_with_their_reason_on_whatever_port_is_free() -> None:
+    with socket.create_server(("127.0.0.1", int(os.environ["PARLEY_PORT"]))):
+        done = parley("demo", "--exit", "--translator", "none", timeout=580)
+    assert done.returncode == 1
+    assert f"{SENTENCES} untranslated" in done.stdout
+    assert f"port {os.environ['PARLEY_PORT']} is taken" in done.stderr
+    last = done.stderr.splitlines()[-1]
+    missing = f"{SENTENCES} of {SENTENCES} sentences lack a caption: {SENTENCES} × translation is off"
+    assert last == f"parley: incomplete: {missing}"
+
+
+def test_it_does_not_wait_for_ever_for_what_is_owed() -> None:
+    code = "from cluster import cli; from cluster.commands import demo; demo.PATIENCE = 0.0; cli.main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "demo", "--exit"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=580,
+        check=False,
+    )
+    assert done.returncode == 1, done.stderr
+    assert "parley: incomplete: not over 0 s after everything was sent; " in done.stderr.splitlines()[-1]
+
+
+@pytest.fixture
+def playing(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
+    """A demo that plays at the speed the meeting was spoken, and what it says."""
+    said = tmp_path / "said"
+    with said.open("wb") as output:
+        process = subprocess.Popen(
+            command("demo", "--no-browser"), cwd=ROOT, stdout=output, stderr=output, start_new_session=True
+        )
+        try:
+            yield process, said
+        finally:
+            left = [] if process.poll() is not None else psutil.Process(process.pid).children(recursive=True)
+            process.kill()
+            for each in left:
+                with suppress(psutil.NoSuchProcess):
+                    each.kill()
+
+
+def test_it_is_a_live_meeting_until_ctrl_c_and_leaves_nothing(playing: tuple[subprocess.Popen[bytes], Path]) -> None:
+    process, said = playing
+    page = wait_for(process, said, r"The meeting is at (\S+)")[1]
+    answer = httpx.get(page, timeout=30)
+    assert answer.status_code == 200
+    assert answer.headers["content-type"].startswith("text/html")
+    meeting = httpx.get(page.replace("/meetings/", "/api/meetings/"), timeout=30).raise_for_status().json()
+    assert (meeting["clock"], meeting["config"]["target_languages"]) == ("live", ["pt"])
+    wait_for(process, said, r"The first caption came \d+\.\d s")
+    folder = Path(wait_for(process, said, r"Postgres and Valkey in (\S+)")[1]).parent
+    assert folder.is_dir()
+    os.killpg(process.pid, signal.SIGINT)  # As a terminal does: everything that is of the command's group gets it.
+    assert process.wait(STOPPED) == 0, said.read_text()
+    assert said.read_text().endswith("Stopped: nothing of it is kept.\n")
+    assert not folder.exists()
+
+
+def test_ctrl_c_undoes_the_start(playing: tuple[subprocess.Popen[bytes], Path]) -> None:
+    process, said = playing
+    wait_for(process, said, "starting Ray")
+    folder = Path(wait_for(process, said, r"Postgres and Valkey in (\S+)")[1]).parent
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.wait(STOPPED) == 130, said.read_text()
+    assert "Traceback" not in said.read_text()
+    assert not folder.exists()
+
+
+def test_sigterm_undoes_the_start_when_ray_is_up_and_leaves_no_process(open_folder: Path) -> None:
+    said = open_folder / "sigterm-said"
+    with said.open("wb") as output:
+        process = subprocess.Popen(
+            command("up", "--data", open_folder / "sigterm-data"),
+            cwd=ROOT,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+    children: list[psutil.Process] = []
+    try:
+        wait_for(process, said, "starting the HTTP API")
+        children = psutil.Process(process.pid).children(recursive=True)
+        names: set[str] = set()
+        for child in children:
+            # Some come and go.
+            with suppress(psutil.NoSuchProcess):
+                names.add(child.name())
+        assert {"postgres", "raylet"} <= names, names
+        process.terminate()
+        assert process.wait(STOPPED) == 130, said.read_text()
+        assert "Traceback" not in said.read_text()
+        _, left = psutil.wait_procs(children, timeout=120)
+        assert left == []
+    finally:
+        process.kill()
+        for child in children:
+            with suppress(psutil.NoSuchProcess):
+                child.kill()
+
+
+def wait_for(process: subprocess.Popen[bytes], said: Path, words: str) -> re.Match[str]:
+    until = time.monotonic() + 200
+    while not (found := re.search(words, said.read_text())):
+        assert process.poll() is None, said.read_text()
+        assert time.monotonic() < until, said.read_text()
+        time.sleep(0.1)
+    return found

@@ -1,0 +1,583 @@
+"""serve/dashboard, as somebody reads it in a browser."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import pytest
+from playwright.async_api import Browser
+
+from operators.models import Firefox, ModelsConfig
+from operators.translation import CaptionStatus
+from storage.configs import save
+from tests.harness.browser import Reader, as_the_api_has_it, launched, reading
+from tests.harness.lanes import running, shout
+from tests.harness.network import Network
+from tests.harness.scribe import begin, sentence
+
+if TYPE_CHECKING:
+    from tests.harness.api_server import Stage
+
+pytest_plugins = ["tests.harness.api_server"]
+
+PT = {"source_language": "en", "target_languages": ["pt"]}
+
+
+@pytest.fixture(scope="module")
+async def browser() -> AsyncIterator[Browser]:
+    async with launched() as browser:
+        yield browser
+
+
+@pytest.fixture
+async def reader(browser: Browser, stage: Stage) -> AsyncIterator[Reader]:
+    """Somebody whose connection holds."""
+    async with reading(browser, str(stage.http.base_url)) as reader:
+        yield reader
+
+
+# --- a meeting ---
+
+
+async def test_a_real_meeting_from_growing_text_to_its_last_caption(
+    stage: Stage, reader: Reader, postgres_url: str, redis_url: str
+) -> None:
+    meeting = await stage.begin(title="Monday", config=PT)
+    path = f"/api/meetings/{meeting}/events"
+    talk = [
+        ("1", "Ann", ["Good morning", "Good morning everybody", "Good morning everybody, shall we begin?"], 0.2),
+        ("2", "Bob", ["Yes", "Yes, please", "Yes, please."], 2.5),
+        ("3", "Ann", ["The budget for this", "The budget for this year is", "The budget for this year is small."], 4.0),
+    ]
+    with running(postgres_url, redis_url, "live-1", shout, "live"):
+        await reader.follow(meeting)
+        await reader.page.evaluate(
+            """() => {
+                window.grown = [];
+                const note = () => document.querySelectorAll(".interim .source").forEach((one) => grown.push(one.textContent));
+                const watched = { subtree: true, childList: true, characterData: true };
+                new MutationObserver(note).observe(document.querySelector(".interims"), watched);
+            }"""
+        )
+        for chunk, speaker, texts, start in talk:
+            for text in texts:
+                payload = {"chunk_id": chunk, "speaker": speaker, "text": text, "start": start, "end": start + 1}
+                assert (await stage.http.post(path, json={"events": [{"payload": payload}]})).is_success
+                await reader.shown(text)
+        await stage.http.post(f"/api/meetings/{meeting}/end")
+        await reader.shown("all received")
+    grown: list[str] = await reader.page.evaluate("() => grown")
+    assert grown
+    assert set(grown) <= {text for _, _, texts, _ in talk for text in texts}
+    await reader.until("document.querySelector('.interim') === null")
+    rows = await as_the_api_has_it(reader, stage.http, meeting)
+    assert [row["source"] for row in rows] == [texts[-1] for _, _, texts, _ in talk]
+    assert [row["text"] for row in rows] == [f"pt:{texts[-1].upper()}" for _, _, texts, _ in talk]
+    assert await reader.page.title() == "Monday · Parley"
+    assert await reader.connection() == "Over all received"
+
+
+async def test_a_caption_is_awaited_then_stands_beside_its_sentence(stage: Stage, reader: Reader) -> None:
+    meeting, lane = await begin(stage)
+    # The page's time stands still until the test says so: nothing is late before.
+    await reader.page.clock.set_fixed_time(1_700_000_000)
+    await reader.follow(meeting)
+    await reader.shown("Nothing has been said yet.")
+    one, two, three, four = (sentence(f"{n}.0", f"Sentence {n}.", n) for n in range(1, 5))
+    lane.say(one, two, three, four)
+    await reader.until("document.querySelectorAll('.row').length === 4")
+    assert {(row["state"], row["note"]) for row in await reader.rows()} == {("waiting", "translating…")}
+    lane.caption(two, "Frase 2.")
+    lane.caption(three, "Sentence 3.", CaptionStatus.SAME)
+    lane.caption(four, None, CaptionStatus.UNTRANSLATED, "there is no model from en to pt")
+    await reader.shown("there is no model")
+    rows = await as_the_api_has_it(reader, stage.http, meeting)
+    assert [(row["state"], row["text"], row["note"]) for row in rows] == [
+        ("waiting", "", "translating…"),
+        ("translated", "Frase 2.", ""),
+        ("same", "Sentence 3.", "same language"),
+        ("untranslated", "", "not translated: there is no model from en to pt"),
+    ]
+    await reader.shown("1 caption owed")
+    await reader.page.clock.set_fixed_time(1_700_000_009)
+    await reader.shown("late, still to come")
+    lane.caption(one, "Frase 1.")
+    await reader.shown("Frase 1.")
+    await reader.shown("up to date")
+    assert (await as_the_api_has_it(reader, stage.http, meeting))[0]["note"] == ""
+
+
+async def test_what_translates_and_what_translated_each_caption_is_told(stage: Stage, reader: Reader) -> None:
+    with stage.engine.begin() as connection:
+        save(connection, ModelsConfig(engines={"firefox": Firefox()}, translation=("firefox",)), "settings")
+    meeting, lane = await begin(stage)
+    one, two, three, four = (sentence(f"{n}.0", f"Sentence {n}.", n) for n in range(1, 5))
+    lane.say(one, two, three, four)
+    lane.caption(one, "Frase 1.")
+    lane.caption(two, "Sentence 2.", CaptionStatus.SAME)
+    await reader.follow(meeting)
+    await reader.shown("translating with Firefox's models")
+    await reader.shown("Frase 1.")
+    assert [row["by"] for row in await reader.rows()] == ["translated by test 1", "", "", ""]
+    await reader.shown("translating with Firefox's models; last translated by test 1")
+    # Another one stands in.
+    lane.caption(three, "Frase 3.", engine="test 2")
+    await reader.shown("translating with Firefox's models; last translated by test 2")
+    lane.say(sentence("1.0", "Sentence one.", 1, revision=2))
+    await reader.shown("of an earlier wording")
+    by = [row["by"] for row in await reader.rows()]
+    assert by == ["translated by test 1", "", "translated by test 2", ""], "it is still shown"
+    with stage.engine.begin() as connection:
+        save(connection, ModelsConfig(), "request")
+    # What it told is sent with the next that comes, where the relay doesn't do so before.
+    lane.caption(four, "Frase 4.")
+    await reader.shown("translation is off")
+    told = "translation is off; last translated by test 1"
+    await reader.shown(told)
+    assert await reader.page.locator(".models").all_inner_texts() == [told]
+    # It is nothing to tell of a meeting that is over.
+    lane.end()
+    await reader.shown("over since")
+    assert not await reader.page.locator(".models").is_visible()
+
+
+async def test_a_caption_in_doubt_says_what_it_may_not_have_kept(stage: Stage, reader: Reader) -> None:
+    meeting, lane = await begin(stage)
+    one, two = sentence("1.0", "The budget is 42.", 1), sentence("2.0", "Good.", 2)
+    lane.say(one, two)
+    await reader.follow(meeting)
+    lane.caption(one, "A verba é 24.", doubts=("number: 42", "term: <b>budget</b> → orçamento"))
+    lane.caption(two, "Boa.")
+    await reader.shown("Boa.")
+    rows = await as_the_api_has_it(reader, stage.http, meeting)
+    assert [(row["state"], row["note"], row["doubtful"]) for row in rows] == [
+        ("translated", "may not have kept number: 42; term: <b>budget</b> → orçamento", True),
+        ("translated", "", False),
+    ]
+    # It is read out with the caption it speaks of.
+    assert "may not have kept number: 42" in await reader.page.locator(".row").first.aria_snapshot()
+    assert await reader.page.eval_on_selector(".row .note", "(one) => one.closest('[aria-live]').ariaLive") == "polite"
+    await reader.page.click("summary")
+    await reader.shown("Captions that may not have kept a number, a name or a term")
+    # Until it is put right it is of an earlier wording, and nothing else is said of that.
+    better = sentence("1.0", "The budget is 43.", 1, revision=2)
+    lane.say(better)
+    await reader.shown("of an earlier wording; translating…")
+    assert [row["doubtful"] for row in await reader.rows()] == [False, False]
+    lane.caption(better, "O orçamento é 43.")
+    await reader.shown("O orçamento é 43.")
+    assert [(row["note"], row["doubtful"]) for row in await reader.rows()] == [("", False), ("", False)]
+
+
+async def test_events_of_before_captions_had_doubts_are_read(stage: Stage, reader: Reader) -> None:
+    meeting, lane = await begin(stage)
+    one = sentence("1.0", "One.", 1)
+    lane.say(one)
+    lane.caption(one, "Um.")
+    with stage.engine.begin() as connection:
+        connection.exec_driver_sql("update outbox set payload = payload - 'doubts'")
+    await reader.follow(meeting)
+    await reader.shown("Um.")
+    assert (await as_the_api_has_it(reader, stage.http, meeting))[0]["note"] == ""
+
+
+async def test_what_is_given_up_for_now_is_late_at_once(stage: Stage, reader: Reader) -> None:
+    meeting, lane = await begin(stage)
+    one = sentence("1.0", "One.", 1)
+    lane.say(one)
+    lane.caption(one, None, CaptionStatus.OWED, "full")
+    # No time passes on the page in which it could become late by itself.
+    await reader.page.clock.set_fixed_time(1_700_000_000)
+    await reader.follow(meeting)
+    await reader.shown("late, still to come")
+
+
+async def test_a_revision_changes_its_row_in_place(stage: Stage, reader: Reader) -> None:
+    meeting, lane = await begin(stage)
+    one, two = sentence("1.0", "We need tree thinks.", 1), sentence("2.0", "Yes.", 2, "Bob")
+    lane.say(one, two)
+    lane.caption(one, "Precisamos de árvore pensa.")
+    await reader.follow(meeting)
+    await reader.shown("árvore")
+    row = await reader.page.query_selector(".row")
+    better = sentence("1.0", "We need three things.", 1, revision=2)
+    lane.say(better)
+    await reader.shown("three things")
+    first = (await reader.rows())[0]
+    assert (first["earlier"], first["text"]) == (True, "Precisamos de árvore pensa.")
+    assert first["note"] == "of an earlier wording; translating…"
+    lane.caption(better, "Precisamos de três coisas.")
+    await reader.shown("três coisas")
+    rows = await as_the_api_has_it(reader, stage.http, meeting)
+    assert (rows[0]["earlier"], rows[0]["note"]) == (False, "")
+    assert row is not None
+    assert "três coisas" in await row.inner_text()
+
+
+async def test_a_sentence_that_is_taken_back_goes_and_may_come_again(stage: Stage, reader: Reader) -> None:
+    meeting, lane = await begin(stage)
+    one, two, three = (sentence(f"{n}.0", f"Sentence {n}.", n, speaker) for n, speaker in enumerate("ABA"))
+    lane.say(one, two, three)
+    await reader.follow(meeting)
+    await reader.until("document.querySelectorAll('.row').length === 3")
+    assert [row["named"] for row in await reader.rows()] == [True, True, True]
+    lane.retract(two)
+    await reader.until("document.querySelectorAll('.row').length === 2")
+    assert [row["named"] for row in await as_the_api_has_it(reader, stage.http, meeting)] == [True, False]
+    lane.say(sentence("1.0", "Again.", 1, "B", revision=3))
+    await reader.shown("Again.")
+    assert [row["named"] for row in await as_the_api_has_it(reader, stage.http, meeting)] == [True, True, True]
+
+
+async def test_rows_are_in_reading_order_however_they_come(stage: Stage, reader: Reader) -> None:
+    meeting, lane = await begin(stage)
+    await reader.follow(meeting)
+    comes = [("10.0", 5.0), ("9.0", 5.0), ("9.2", 5.0), ("2.0", 7.0), ("12.1", 1.0), ("12.0", 1.0), ("3.0", 6.5)]
+    for id, start in comes:
+        lane.say(sentence(id, f"Sentence {id}", start, "Ann" if start > 5 else "Bob"))
+    await reader.shown("Sentence 3.0")
+    rows = await as_the_api_has_it(reader, stage.http, meeting)
+    assert [row["id"] for row in rows] == ["12.0", "12.1", "9.0", "9.2", "10.0", "3.0", "2.0"]
+    assert [row["named"] for row in rows] == [True, False, False, False, False, True, False]
+    # Its time is put right within the revision.
+    lane.say(sentence("12.0", "Sentence 12.0", 6.0, "Bob"))
+    await reader.until("document.querySelector('.row').dataset.id === '12.1'")
+    rows = await as_the_api_has_it(reader, stage.http, meeting)
+    assert [row["id"] for row in rows] == ["12.1", "9.0", "9.2", "10.0", "12.0", "3.0", "2.0"]
+    assert [row["at"] for row in rows] == ["0:01", "0:05", "0:05", "0:05", "0:06", "0:06", "0:07"]
+    await reader.page.reload()
+    await reader.shown("Sentence 3.0")
+    assert await as_the_api_has_it(reader, stage.http, meeting) == rows
+
+
+async def test_growing_text_grows_in_its_line_and_goes(stage: Stage, reader: Reader) -> None:
+    meeting, lane = await begin(stage)
+    lane.say(sentence("1.0", "Good morning.", 0.5))
+    await reader.follow(meeting)
+    lane.grow("Ann", "So we", 2)
+    await reader.shown("So we")
+    line = await reader.page.query_selector(".interim")
+    assert line is not None
+    lane.grow("Bob", "Well", 2)
+    lane.grow("Ann", "So we went", 2)
+    await reader.shown("So we went")
+    assert (await line.inner_text()).endswith("So we went")
+    lines = await reader.page.locator(".interim").evaluate_all(
+        "lines => lines.map((line) => [line.dataset.speaker, line.classList.contains('first')])"
+    )
+    assert lines == [["Ann", False], ["Bob", True]]
+    live = await reader.page.eval_on_selector(".interims", "(list) => list.ariaLive")
+    assert live == "off"
+    lane.say(sentence("2.0", "So we went home.", 2))
+    lane.grow("Ann", "")
+    await reader.shown("So we went home.")
+    await reader.until("document.querySelectorAll('.interim').length === 1")
+    assert await reader.page.inner_text(".interim .source") == "Well"
+
+
+async def test_a_draft_stands_beside_growing_text_in_the_readers_language_until_the_caption_comes(
+    stage: Stage, reader: Reader
+) -> None:
+    config = {"source_language": "en", "target_languages": ["pt", "ar"]}
+    meeting, lane = await begin(stage, config=config)
+    await reader.follow(meeting)
+    lane.grow("Ann", "So we went home and")
+    await reader.shown("So we went home and")
+    draft = reader.page.locator(".interim .text")
+    assert not await draft.is_visible()
+    lane.grow("Ann", "So we went home and then", pt="Então fomos", ar="ثم ذهبنا")
+    await reader.shown("Então fomos")
+    source, shown = [await reader.page.locator(f".interim {part}").bounding_box() for part in (".source", ".text")]
+    assert source is not None
+    assert shown is not None
+    assert shown["x"] >= source["x"] + source["width"]
+    styles = [
+        await reader.page.locator(f".interim {part}").evaluate(
+            "(one) => [getComputedStyle(one).color, getComputedStyle(one).fontStyle]"
+        )
+        for part in (".source", ".text")
+    ]
+    assert styles[0] == styles[1]
+    assert await draft.evaluate("(one) => one.closest('[aria-live]').ariaLive") == "off"
+    await reader.until("document.querySelector('.interim .text:lang(pt):dir(ltr)')")
+    # Whoever changes the language reads its draft at once.
+    await reader.page.select_option("select", "ar")
+    await reader.until("document.querySelector('.interim .text:lang(ar):dir(rtl)')")
+    assert await draft.inner_text() == "ثم ذهبنا"
+    await reader.page.select_option("select", "pt")
+    one = sentence("1.0", "So we went home and then slept.", 1)
+    lane.say(one, languages=("pt", "ar"))
+    lane.grow("Ann", "")
+    lane.caption(one, "Então fomos para casa.")
+    await reader.shown("Então fomos para casa.")
+    await reader.until("document.querySelectorAll('.interim').length === 0")
+    (row,) = await as_the_api_has_it(reader, stage.http, meeting)
+    assert row["text"] == "Então fomos para casa."
+    lane.caption(one, "ثم ذهبنا إلى البيت.", language="ar")
+    await reader.page.select_option("select", "ar")
+    await reader.until("document.querySelector('.row .text:lang(ar):dir(rtl)')")
+
+
+async def test_the_language_is_the_readers_choice(stage: Stage, reader: Reader) -> None:
+    config = {"source_language": "en", "target_languages": ["pt", "ja", "ar"]}
+    meeting, lane = await begin(stage, config=config)
+    one = sentence("1.0", "Good morning.", 1, language="en-GB")
+    lane.say(one, languages=("pt", "ja", "ar"))
+    for language, text in (("pt", "Bom dia."), ("ja", "おはようございます。"), ("ar", "صباح الخير.")):
+        lane.caption(one, text, language=language)
+    await reader.follow(meeting)
+    await reader.shown("Bom dia.")
+    await reader.page.select_option("select", "ja")
+    await reader.shown("おはようございます。")
+    assert reader.page.url.endswith("?language=ja")
+    await reader.page.reload()
+    await reader.shown("おはようございます。")
+    await reader.follow(meeting, "?language=ar")
+    await reader.shown("صباح")
+    await reader.until("document.querySelector('.row .source:lang(en-GB):dir(ltr)')")
+    await reader.until("document.querySelector('.row [dir=auto]:lang(ar):dir(rtl)')")
+    assert [o.strip() for o in await reader.page.locator("option").all_inner_texts()] == [
+        "Portuguese",
+        "Japanese",
+        "Arabic",
+    ]
+    await as_the_api_has_it(reader, stage.http, meeting, "ar")
+
+
+async def test_a_meeting_without_translation_has_one_column(stage: Stage, reader: Reader) -> None:
+    meeting, lane = await begin(stage, config={"source_language": "auto"})
+    lane.say(sentence("1.0", "Good morning.", 1), languages=())
+    await reader.follow(meeting)
+    await reader.shown("Good morning.")
+    await reader.shown("Not translated: the meeting names no other language")
+    assert not await reader.page.is_visible(".caption")
+
+
+async def test_text_is_text(stage: Stage, reader: Reader) -> None:
+    evil = "<img src=x onerror=alert(1)><script>alert(2)</script>&amp;"
+    meeting, lane = await begin(stage, title=evil)
+    one = sentence("1.0", evil, 1, evil)
+    lane.say(one)
+    lane.caption(one, evil)
+    await reader.follow(meeting)
+    await reader.until("document.querySelector('.text')?.textContent")
+    lane.grow(evil, evil)
+    await reader.until("document.querySelector('.interim')")
+    (row,) = await reader.rows()
+    assert (row["speaker"], row["source"], row["text"]) == (evil, evil, evil)
+    assert await reader.page.title() == f"{evil} · Parley"
+    assert await reader.page.inner_text("h1") == evil
+    assert await reader.page.locator("body img, main script").count() == 0
+    await reader.open("/")
+    await reader.until("document.querySelector('.card a')?.textContent")
+    assert await reader.page.inner_text(".card a") == evil
+
+
+async def test_the_policy_keeps_foreign_scripts_out(browser: Browser, stage: Stage) -> None:
+    async with reading(browser, str(stage.http.base_url)) as reader:
+        await reader.open("/")
+        await reader.page.evaluate(
+            "() => { const s = document.createElement('script'); s.textContent = 'window.run = 1'; document.body.append(s) }"
+        )
+        assert await reader.page.evaluate("() => window.run") is None
+        async with asyncio.timeout(60):
+            while not any("Content Security Policy" in complaint for complaint in reader.complaints):
+                await asyncio.sleep(0.02)
+        reader.complaints.clear()
+
+
+async def test_no_such_meeting(browser: Browser, stage: Stage) -> None:
+    for id in (uuid4(), "no-id"):
+        async with reading(browser, str(stage.http.base_url), cut=True) as reader:
+            await reader.open(f"/meetings/{id}")
+            await reader.shown("There is no such meeting")
+            assert reader.sockets == []
+            assert not await reader.page.is_visible(".transcript")
+
+
+async def test_a_meeting_that_is_over_is_read_from_its_beginning_and_kept(stage: Stage, reader: Reader) -> None:
+    meeting, lane = await begin(stage)
+    said = [sentence(f"{n}.0", f"Sentence {n}.", n) for n in range(40)]
+    lane.say(*said)
+    for one in said:
+        lane.caption(one, one.text.upper())
+    lane.end()
+    await reader.open(f"/meetings/{meeting}")
+    await reader.shown("all received")
+    await as_the_api_has_it(reader, stage.http, meeting)
+    assert await reader.page.evaluate("() => scrollY") == 0
+    assert await reader.page.inner_text(".latest") == "Jump to latest"
+    links = await reader.page.locator(".exports a").evaluate_all("(links) => links.map((link) => link.href)")
+    assert len(links) == 4
+    for link in links:
+        answer = await stage.http.get(link)
+        assert answer.status_code == 200, answer.text
+        assert "Sentence 39." in answer.text
+        assert "SENTENCE 39." in answer.text
+
+
+async def test_the_end_is_followed_until_the_reader_scrolls_up(stage: Stage, reader: Reader) -> None:
+    meeting, lane = await begin(stage)
+    lane.say(*(sentence(f"{n}.0", f"Sentence {n}.", n) for n in range(60)))
+    await reader.follow(meeting)
+    await reader.shown("Sentence 59.")
+    at_end = "Math.abs(document.documentElement.scrollHeight - innerHeight - scrollY) < 2"
+    await reader.until(at_end)
+    lane.say(sentence("60.0", "Sentence 60.", 60))
+    await reader.shown("Sentence 60.")
+    await reader.until(at_end)
+    assert not await reader.page.is_visible(".latest")
+    await reader.page.evaluate("() => addEventListener('scrollend', () => { window.still = true }, { once: true })")
+    await reader.page.mouse.move(400, 300)
+    await reader.page.mouse.wheel(0, -600)
+    await reader.until("window.still")
+    await reader.until("!document.querySelector('.latest').hidden")
+    place = await reader.page.evaluate("() => scrollY")
+    lane.say(sentence("61.0", "Sentence 61.", 61), sentence("62.0", "Sentence 62.", 62))
+    await reader.shown("Jump to latest · 2 new sentences")
+    assert await reader.page.evaluate("() => scrollY") == place
+    await reader.page.focus(".latest")
+    await reader.page.keyboard.press("Enter")
+    await reader.until(at_end)
+    assert not await reader.page.is_visible(".latest")
+    await reader.page.reload()
+    await reader.shown("Sentence 62.")
+    await reader.until(at_end)
+
+
+async def test_a_meeting_that_had_timed_out_and_goes_on_is_followed_on(stage: Stage, reader: Reader) -> None:
+    meeting, lane = await begin(stage)
+    lane.say(sentence("1.0", "Good night.", 1), languages=())
+    lane.end("timed_out")
+    await reader.open(f"/meetings/{meeting}")
+    await reader.shown("all received")
+    lane.go_on()
+    lane.say(sentence("2.0", "Good morning.", 60), languages=())
+    await reader.shown("Good morning.")
+    await reader.shown("Live")
+    assert [socket.after for socket in reader.sockets] == [0, reader.sockets[0].seqs[-1]]
+
+
+async def test_trouble_is_told_by_its_event(stage: Stage, reader: Reader) -> None:
+    meeting, _ = await begin(stage)
+    await reader.follow(meeting)
+    # The row does not know of it: nobody who asks is told.
+    stage.publish(stage.write(meeting, ("status", {"status": "live", "counters": {"late": 3}})))
+    await reader.until("!document.querySelector('.counters').hidden")
+    assert "Changes that came too late to count" in str(await reader.page.text_content(".counters"))
+
+
+async def test_a_meeting_that_failed_says_why(stage: Stage, reader: Reader) -> None:
+    meeting, lane = await begin(stage)
+    await reader.follow(meeting)
+    lane.end("failed")
+    await reader.shown("all received")
+    await reader.shown("Failed")
+    await reader.shown(": that was all")
+    with stage.engine.begin() as conn:
+        conn.exec_driver_sql("update meetings set accepted = n + 2")
+    await reader.open("/")
+    await reader.shown("Failed")
+    await reader.shown("2 entries never worked off")
+
+
+async def test_falling_behind_is_told(stage: Stage, reader: Reader) -> None:
+    # No lane runs: what is accepted stays where it is.
+    meeting = await stage.begin(config=PT)
+    payload = {"chunk_id": "1", "speaker": "Ann", "text": "Good morning.", "start": 0, "end": 1}
+    assert (
+        await stage.http.post(f"/api/meetings/{meeting}/events", json={"events": [{"payload": payload}]})
+    ).is_success
+    await reader.follow(meeting)
+    # Its beginning is an entry, too.
+    await reader.shown("2 entries in work")
+    await reader.shown("2 entries behind")
+    await reader.open("/")
+    await reader.shown("2 entries in work")
+    await reader.shown("2 entries behind")
+
+
+async def test_a_sentence_that_is_due_and_not_shown_counts_as_behind(stage: Stage, reader: Reader) -> None:
+    meeting, _ = await begin(stage)
+    with stage.engine.begin() as conn:
+        # All entries are committed, and a tick is due for 20 s.
+        conn.exec_driver_sql("update meetings set accepted = n")
+        seconds, _ = stage.redis.time()
+        conn.exec_driver_sql(f"update lanes set due_at = {(seconds - 20) * 1000} where id = 'live-1'")
+    await reader.follow(meeting)
+    await reader.until("/2\\d s behind/.test(document.querySelector('.connection').textContent)")
+
+
+async def test_what_was_counted_is_told(stage: Stage, reader: Reader) -> None:
+    meeting, lane = await begin(stage)
+    one = sentence("1.0", "One.", 1)
+    lane.say(one)
+    lane.caption(one, None, CaptionStatus.UNTRANSLATED, "no model")
+    await stage.http.post(f"/api/meetings/{meeting}/events", json={"events": [{"payload": {}}]})
+    await reader.follow(meeting)
+    await reader.page.click("summary")
+    await reader.shown("Captions that could not be made")
+    await reader.shown("Events refused: not as they must be")
+
+
+# --- the list ---
+
+
+async def test_without_meetings_the_page_says_how_to_begin(stage: Stage, reader: Reader, tmp_path: Path) -> None:
+    await reader.open("/")
+    await reader.shown("No meeting yet")
+    await reader.shown("parley demo")
+    await reader.page.screenshot(path=tmp_path / "empty.png")
+    meeting, _ = await begin(stage)
+    await reader.until("document.querySelector('.card')")
+    assert not await reader.page.is_visible(".empty")
+    await reader.page.click(".card a")
+    await reader.page.wait_for_url(f"**/meetings/{meeting}")
+
+
+async def test_meetings_that_run_come_first_with_how_far_they_are(
+    browser: Browser, stage: Stage, tmp_path: Path
+) -> None:
+    _, over = await begin(stage, title="Last week")
+    over.end()
+    _, lane = await begin(stage, title="Now", config=PT | {"target_languages": ["pt", "ja"]})
+    lane.say(sentence("1.0", "One.", 1), sentence("2.0", "Two.", 2), languages=("pt",))
+    async with (
+        Network(stage.http.base_url.port or 0) as network,
+        reading(browser, f"http://127.0.0.1:{network.port}", cut=True) as reader,
+    ):
+        await reader.open("/")
+        await reader.shown("Last week")
+        now, recent = reader.page.locator(".now .card"), reader.page.locator(".recent .card")
+        assert await now.locator("h3").all_inner_texts() == ["Now"]
+        assert await recent.locator("h3").all_inner_texts() == ["Last week"]
+        text = await now.inner_text()
+        assert "English → Portuguese, Japanese" in text
+        assert "2 captions owed" in text.lower()
+        assert "over since" in await recent.inner_text()
+        await reader.page.screenshot(path=tmp_path / "list.png")
+        await network.cut("refuse")
+        await reader.shown("can't be reached")
+        assert await reader.page.is_visible(".now .card")
+        await network.restore()
+        await reader.until("document.querySelector('.trouble').hidden")
+
+
+async def test_the_list_says_when_it_shows_only_some(stage: Stage, reader: Reader) -> None:
+    asked: list[str] = []
+    reader.page.on("request", lambda request: asked.append(urlsplit(request.url).path))
+    for _ in range(50):
+        await stage.begin()
+    await reader.open("/")
+    await reader.until("document.querySelectorAll('.now .card').length === 50")
+    assert not await reader.page.is_visible(".more")
+    assert {path for path in asked if path.startswith("/api")} == {"/api/meetings"}
+    await stage.begin(title="One too many")
+    await reader.shown("One too many")
+    assert await reader.page.locator(".now .card").count() == 50
+    assert await reader.page.inner_text(".now .more") == "and more: the API lists them all"

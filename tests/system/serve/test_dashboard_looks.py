@@ -1,0 +1,201 @@
+"""serve/dashboard: whether it can be read by everybody, on any screen, however long the meeting."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import pytest
+from playwright.async_api import Browser
+
+from operators.translation import CaptionStatus
+from tests.harness.browser import Reader, as_the_api_has_it, launched, reading
+from tests.harness.scribe import Scribe, begin, sentence
+
+if TYPE_CHECKING:
+    from tests.harness.api_server import Stage
+
+pytest_plugins = ["tests.harness.api_server"]
+
+LONG = "https://example.org/" + "a-very-long-word" * 20
+
+
+@pytest.fixture(scope="module")
+async def browser() -> AsyncIterator[Browser]:
+    async with launched() as browser:
+        yield browser
+
+
+async def with_everything(stage: Stage) -> tuple[str, Scribe]:
+    """A meeting in which a caption is in each state, or in doubt, with nine speakers and two who are speaking."""
+    meeting, scribe = await begin(
+        stage,
+        title="Monday planning, with a title that is longer than a telephone is wide",
+        config={"source_language": "en", "target_languages": ["pt", "ar"]},
+    )
+    said = [
+        ("Maya", "Good morning everybody, and thank you for coming.", "Bom dia a todos, e obrigada por terem vindo."),
+        ("Maya", "We have three things to talk about today.", "Temos três coisas para falar hoje."),
+        ("Leo", "Can we begin with the budget? I have to leave at half past ten.", "Podemos começar com o orçamento?"),
+        (
+            "Ngozi",
+            "Well, we spent 3.5 percent less than we planned.",
+            "Bem, gastámos 3,5 por cento menos do que planeado.",
+        ),
+        ("Bob", f"It is all in {LONG}", "Está tudo lá."),
+        *((f"Speaker {n}", "I agree.", "Concordo.") for n in range(5)),
+        ("Leo", "Pois é.", "Pois é."),
+        ("Maya", "Then it is settled.", None),
+        ("Ngozi", "What about the party?", None),
+        ("Maya", "Let us talk about the party, then.", "Falemos da festa."),
+    ]
+    sentences = [sentence(f"{n}.0", text, n * 4.0, who) for n, (who, text, _) in enumerate(said)]
+    scribe.say(*sentences)
+    for one, (_, _, text) in zip(sentences, said, strict=True):
+        if text is not None:
+            doubts = ("number: 3.5", "term: budget → orçamento") if "3.5" in one.text else ()
+            status = CaptionStatus.SAME if text == one.text else CaptionStatus.TRANSLATED
+            scribe.caption(one, text, status, doubts=doubts)
+    scribe.caption(sentences[-3], None, CaptionStatus.UNTRANSLATED, "the model made up an answer")
+    scribe.caption(sentences[-2], None, CaptionStatus.OWED, "deadline")
+    scribe.say(sentence("13.0", "Let us talk about the summer party, then.", 52.0, "Maya", revision=2))
+    return meeting, scribe
+
+
+async def grown(reader: Reader, scribe: Scribe) -> None:
+    scribe.grow("Maya", "The food should be better than", pt="A comida devia ser melhor")
+    scribe.grow("Leo", "Last year it was")
+    await reader.until("document.querySelectorAll('.interim').length === 2")
+
+
+@pytest.mark.parametrize("width", [360, 768, 1280, 1600])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_everything_fits_and_has_enough_contrast(
+    stage: Stage, browser: Browser, tmp_path: Path, scheme: Literal["light", "dark"], width: int
+) -> None:
+    meeting, scribe = await with_everything(stage)
+    screen = {"width": width, "height": 800}
+    async with reading(browser, str(stage.http.base_url), viewport=screen, color_scheme=scheme) as reader:
+        await reader.follow(meeting)
+        await reader.shown("late, still to come")
+        await grown(reader, scribe)
+        await asyncio.sleep(0.5)
+        await reader.page.screenshot(path=tmp_path / f"{scheme}-{width}.png")
+        assert await reader.page.evaluate("() => document.documentElement.scrollWidth") <= width
+        faint = {name: ratio for name, ratio in (await contrasts(reader)).items() if ratio < 4.5}
+        assert faint == {}
+        await reader.page.evaluate("() => scrollTo(0, 0)")
+        await reader.page.click("summary")
+        await reader.until("!document.querySelector('.latest').hidden")
+        await reader.page.screenshot(path=tmp_path / f"{scheme}-{width}-top.png")
+        # Beside each other, or below each other where there is no room.
+        source, caption = [await reader.page.locator(part).first.bounding_box() for part in (".source", ".caption")]
+        assert source is not None
+        assert caption is not None
+        beside = caption["x"] >= source["x"] + source["width"]
+        below = caption["y"] >= source["y"] + source["height"]
+        assert (beside, below) == ((False, True) if width == 360 else (True, False))
+        await reader.open("/")
+        await reader.until("document.querySelector('.card a')")
+        await reader.page.screenshot(path=tmp_path / f"{scheme}-{width}-list.png")
+        assert await reader.page.evaluate("() => document.documentElement.scrollWidth") <= width
+        assert {name: ratio for name, ratio in (await contrasts(reader)).items() if ratio < 4.5} == {}
+
+
+async def contrasts(reader: Reader) -> dict[str, float]:
+    """The contrast of each kind of text that is on the page with what it stands on, as WCAG 2 has it."""
+    found: list[tuple[str, str, str]] = await reader.page.evaluate(
+        """() => [...document.querySelectorAll("body *")]
+            .filter((one) => [...one.childNodes].some((child) => child.nodeType === 3 && child.data.trim()))
+            .filter((one) => one.checkVisibility())
+            .map((one) => {
+                let under = one;
+                while (getComputedStyle(under).backgroundColor === "rgba(0, 0, 0, 0)") under = under.parentElement;
+                const name = `${one.tagName}.${one.className}`;
+                return [name, getComputedStyle(one).color, getComputedStyle(under).backgroundColor];
+            })"""
+    )
+    assert len(found) > 5
+    return {
+        name: (lambda a, b: (max(a, b) + 0.05) / (min(a, b) + 0.05))(light(ink), light(paper))
+        for name, ink, paper in found
+    }
+
+
+def light(colour: str) -> float:
+    """A colour's relative luminance."""
+    red, green, blue = (int(part) / 255 for part in re.findall(r"\d+", colour)[:3])
+    parts = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in (red, green, blue)]
+    return 0.2126 * parts[0] + 0.7152 * parts[1] + 0.0722 * parts[2]
+
+
+async def test_it_can_be_used_by_ear_and_by_keyboard(stage: Stage, browser: Browser) -> None:
+    meeting, _ = await with_everything(stage)
+    async with reading(browser, str(stage.http.base_url)) as reader:
+        await reader.follow(meeting)
+        await reader.shown("late, still to come")
+        tree = await reader.page.locator("body").aria_snapshot()
+        for part in ("banner", "main", 'heading "Monday planning', "[level=1]", 'navigation "Export"', "status"):
+            assert part in tree, tree
+        # Captions are read out as they come; what is said is not, least of all while it grows.
+        live = await reader.page.evaluate(
+            """() => Object.fromEntries([".caption .text", ".source", ".at", ".row .speaker", ".interims"].map((part) => [
+                part, document.querySelector(part).closest("[aria-live]").ariaLive]))"""
+        )
+        assert live.pop(".caption .text") == "polite"
+        assert set(live.values()) == {"off"}
+        await reader.page.evaluate("() => scrollTo(0, 0)")
+        await reader.until("!document.querySelector('.latest').hidden")
+        reached: list[str] = []
+        for _ in range(8):
+            await reader.page.keyboard.press("Tab")
+            reached.append(
+                await reader.page.evaluate("() => document.activeElement.textContent.trim().split('\\n')[0]")
+            )
+            ring = await reader.page.evaluate("() => getComputedStyle(document.activeElement).outlineStyle")
+            assert ring == "solid"
+        assert reached[:6] == ["Parley", "WebVTT", "SRT", "Markdown", "JSON Lines", "Counted on the way"]
+        assert reached[6].startswith("Portuguese")
+        assert reached[7].startswith("Jump to latest")
+
+
+async def test_three_hours_are_shown_within_seconds(stage: Stage, browser: Browser) -> None:
+    meeting, scribe = await begin(stage)
+    for k in range(0, 3_000, 100):
+        for revision in (1, 2):
+            said = [
+                sentence(
+                    f"{n}.0",
+                    f"Sentence {n}, said for the {revision}. time.",
+                    n * 3.6,
+                    f"Speaker {n // 5 % 4}",
+                    revision,
+                )
+                for n in range(k, k + (100 if revision == 1 else 66))
+            ]
+            scribe.say(*said)
+            scribe.captions(said)
+    seq = (await stage.http.get(f"/api/meetings/{meeting}")).json()["seq"]
+    assert seq > 9_900
+    async with reading(browser, str(stage.http.base_url)) as reader:
+        # Nothing becomes late, which would change rows by itself.
+        await reader.page.clock.set_fixed_time(1_700_000_000)
+        await reader.open(f"/meetings/{meeting}")
+        await reader.until("document.querySelector('.rows')?.ariaBusy === 'false'", 90)
+        rows = await as_the_api_has_it(reader, stage.http, meeting)
+        assert len(rows) == 3_000
+        # What comes then costs as little as at the beginning.
+        await reader.page.evaluate(
+            """() => {
+                window.touched = 0;
+                const watch = new MutationObserver((records) => { window.touched += records.length });
+                watch.observe(document.querySelector(".rows"), { subtree: true, childList: true, attributes: true });
+            }"""
+        )
+        scribe.say(sentence("3000.0", "And one more.", 11_000), sentence("7.0", "Corrected.", 7 * 3.6, revision=3))
+        await reader.until("document.querySelectorAll('.row .source')[7].textContent === 'Corrected.'")
+        await reader.until("document.querySelector('.row:last-child .source').textContent === 'And one more.'")
+        assert 0 < await reader.page.evaluate("() => window.touched") < 30

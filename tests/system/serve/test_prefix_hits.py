@@ -1,0 +1,99 @@
+"""What all prompts of a meeting begin with is worked out once: the model's cache has it from then on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import islice, takewhile
+from typing import Any
+
+from operators import context
+from operators.model import Chunk, MeetingConfig, Term
+from operators.translation import TranslationRequest
+from serve.engines.engine import Generation, Prompt, whole
+from serve.engines.vllm import VllmEngine
+from serve.prompts import translation_prompt
+from serve.translation import utterance
+from tests.harness.ami import RECORDINGS, needs_ami, read_rows
+from tests.harness.smollm2 import ARGUMENTS, folder, needs_vllm
+from tests.harness.speech import log, run
+
+pytestmark = [needs_ami, needs_vllm]
+
+BLOCK = 32
+"""Tokens that are kept together: as few as vLLM takes on the CPU."""
+TARGETS = ("pt", "de")
+SENTENCES = 12
+
+GLOSSARY = tuple(
+    Term(term=term, translations={"pt": pt, "de": de})
+    for term, pt, de in (
+        ("remote control", "controle remoto", "Fernbedienung"),
+        ("user interface", "interface do usuário", "Benutzeroberfläche"),
+        ("project manager", "gerente de projeto", "Projektleiterin"),
+        ("market research", "pesquisa de mercado", "Marktforschung"),
+        ("budget", "orçamento", "Budget"),
+    )
+)
+
+
+def requests() -> Iterator[TranslationRequest]:
+    """What a lane asks for a real meeting."""
+    chunks: list[tuple[float, Any]] = []
+    for row in read_rows(RECORDINGS[0]):
+        said = row["payload"]
+        fields = {"chunk_id": said["chunk_id"], "speaker": said["speaker_name"], "text": said["text"]}
+        span = {"start": said["start_time"], "end": said["end_time"]}
+        chunks.append((row["at"], Chunk.model_validate(fields | span)))
+    config = MeetingConfig(source_language="en", target_languages=TARGETS, glossary=GLOSSARY, style="plain words")
+    state = context.State()
+    for update, done in run(log(chunks, config=config)).steps:
+        state, asked = context.step(state, update, done)
+        yield from asked
+
+
+def prompt(request: TranslationRequest) -> Prompt:
+    """How the model is asked for it. One token of an answer is enough here."""
+    return replace(translation_prompt(utterance(request, "en")), max_tokens=1)
+
+
+def fixed_tokens(asked: Prompt) -> int:
+    """The tokens up to the end of the system message, as the model's own template has them."""
+    from transformers import AutoTokenizer  # pyright: ignore[reportMissingImports] - an extra
+
+    tokenizer: Any = AutoTokenizer.from_pretrained(folder())
+    system = {"role": "system", "content": asked.messages[0].content}
+    one, other = (
+        tokenizer.encode(
+            tokenizer.apply_chat_template([system, {"role": "user", "content": words}], tokenize=False),
+            add_special_tokens=False,
+        )
+        for words in ("Yes", "12")
+    )
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
+
+
+async def test_the_fixed_part_of_a_meetings_prompts_is_a_cache_hit() -> None:
+    prompts: dict[str, list[Prompt]] = {target: [] for target in TARGETS}
+    for request in islice(requests(), SENTENCES * len(TARGETS)):
+        prompts[request.language].append(prompt(request))
+    engine = VllmEngine(str(folder()), ARGUMENTS | {"block_size": BLOCK})
+
+    async def ask(some: Sequence[Prompt]) -> list[Generation]:
+        return await asyncio.gather(*(whole(engine.generate(one)) for one in some))
+
+    try:
+        # The first question of each pair of languages is the one that fills the cache: it can't be a hit.
+        await ask([asked[0] for asked in prompts.values()])
+        hits = blocks = 0
+        for asked in prompts.values():
+            assert len(asked) == SENTENCES
+            whole_blocks = fixed_tokens(asked[0]) // BLOCK
+            assert whole_blocks >= 5
+            for answer in await ask(asked[1:]):
+                blocks += whole_blocks
+                hits += min(answer.cached_tokens // BLOCK, whole_blocks)
+    finally:
+        await engine.close()
+    assert hits >= 0.95 * blocks, f"{hits} of {blocks}"

@@ -1,0 +1,151 @@
+"""vLLM in Serve's replicas, as in production: it answers, gives up what nobody waits for, and comes back when it is killed."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Iterator
+from dataclasses import replace
+
+import psutil
+import pytest
+import redis.asyncio
+from ray import serve as ray_serve
+from ray.serve.handle import DeploymentHandle
+from sqlalchemy import Engine
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from flows.translator import TranslationApplication
+from operators.models import Vllm
+from operators.translation import CaptionStatus, Translation, TranslationRequest
+from serve.app import GRACE_S, IDLE_S, TRANSLATION_APP
+from serve.engines.making import Maker
+from serve.replicas import deployment
+from serve.translation import TranslationService
+from storage.log import Log
+from storage.meetings import Meetings
+from tests.harness.lanes import ending, feed, open_recorded, over_and_paid, rows, running, said, until
+from tests.harness.smollm2 import ARGUMENTS, folder, needs_vllm
+
+pytest_plugins = ["tests.harness.ray_cluster"]
+pytestmark = [needs_vllm, pytest.mark.timeout(600)]
+
+REQUEST = TranslationRequest("default", "m", "s1", 1, "fr", "en", "The meeting starts on Monday.")
+FINAL = (CaptionStatus.TRANSLATED, CaptionStatus.UNTRANSLATED)
+"""So small a model seldom translates; what it says instead is refused."""
+
+
+class Watched(TranslationService):
+    """The service, and a look at what goes on in it."""
+
+    cancelled = 0
+
+    async def translate(self, request: TranslationRequest) -> Translation:
+        """As the service does; counts the questions that were given up."""
+        try:
+            return await super().translate(request)
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
+
+    async def given_up(self) -> int:
+        """Questions that were given up while they were worked on."""
+        return self.cancelled
+
+    async def process(self) -> int:
+        """The replica's process."""
+        return os.getpid()
+
+    async def under_way(self) -> int:
+        """Questions that vLLM works on."""
+        return self._engine._engine._engine.get_num_unfinished_requests()  # type: ignore[attr-defined]
+
+
+@pytest.fixture(scope="module")
+def vllm(ray_cluster: str) -> Iterator[DeploymentHandle]:
+    engine = Vllm(model=str(folder()), arguments=ARGUMENTS, gpus=0)
+    # As `build_translation` puts it together, with the look added.
+    application = deployment("TranslationService", engine, IDLE_S, GRACE_S)(Watched).bind(
+        Maker(engine).translator, 10_000
+    )
+    yield ray_serve.run(application, name=TRANSLATION_APP, route_prefix=None)
+    ray_serve.delete(TRANSLATION_APP)
+
+
+async def test_it_answers_through_serve(vllm: DeploymentHandle) -> None:
+    requests = [replace(REQUEST, text=f"We have {n} open points and a budget.") for n in range(8)]
+    answers: list[Translation] = await asyncio.gather(*(vllm.translate.remote(request) for request in requests))
+    assert all(answer.status in FINAL and answer.engine.startswith("vllm smollm2-") for answer in answers)
+    assert all(answer.text or answer.reason for answer in answers)
+
+
+async def test_what_the_model_says_is_the_caption(vllm: DeploymentHandle) -> None:
+    greetings = {"de": "Guten Morgen.", "es": "Gracias.", "fr": "Bonjour.", "it": "Buongiorno.", "nl": "Goedemorgen."}
+    answers: list[Translation] = await asyncio.gather(
+        *(
+            vllm.translate.remote(replace(REQUEST, text=text, source_language=language, language="en"))
+            for language, text in greetings.items()
+        )
+    )
+    translated = [answer for answer in answers if answer.status is CaptionStatus.TRANSLATED]
+    assert translated, "not a single one, even of these"
+    assert all(answer.text and answer.text == answer.text.strip() for answer in translated)
+
+
+async def test_a_call_past_its_deadline_is_worked_on_no_longer(vllm: DeploymentHandle) -> None:
+    ask = TranslationApplication(TRANSLATION_APP).translate
+    long = replace(REQUEST, text="Tell me about the river and the sea. " * 10)
+    begun = asyncio.create_task(ask(long))
+    async with asyncio.timeout(60):
+        while await vllm.under_way.remote() == 0:
+            assert not begun.done()
+    begun.cancel()
+    await asyncio.gather(begun, return_exceptions=True)
+    async with asyncio.timeout(60):
+        # vLLM forgets it before the service has heard that it ended.
+        while await vllm.under_way.remote() > 0 or await vllm.given_up.remote() == 0:
+            await asyncio.sleep(0.02)
+    assert await vllm.given_up.remote() == 1
+
+
+async def test_a_replica_that_is_killed_is_replaced_and_every_caption_arrives(
+    vllm: DeploymentHandle,
+    engine: Engine,
+    aengine: AsyncEngine,
+    redis_async: redis.asyncio.Redis,
+    postgres_url: str,
+    redis_url: str,
+    clean_database: None,
+) -> None:
+    meetings = Meetings(aengine, Log(redis_async))
+    meeting_id = await open_recorded(meetings, aengine, targets=("fr", "de"))
+    events = [
+        said(
+            k,
+            str(k),
+            "Ann" if k % 2 else "Bob",
+            f"We have {k} open points in the plan.",
+            4.0 * k,
+            4.0 * k + 3,
+            4 * k + 3,
+        )
+        for k in range(12)
+    ]
+    before = await vllm.process.remote()
+    helpers = psutil.Process(before).children(recursive=True)
+    assert helpers, "vLLM's core runs in a process of its own"
+    translate = TranslationApplication(TRANSLATION_APP).translate
+    with running(postgres_url, redis_url, "batch-1", translate, deadline=120.0, in_flight=4):
+        await feed(meetings, meeting_id, events)
+        await until(lambda: len(rows(engine, "select 1 from captions where status <> 'owed'")) > 3, 120)
+        os.kill(before, signal.SIGKILL)
+        await feed(meetings, meeting_id, [ending(60.0)])
+        await until(over_and_paid(engine, meeting_id), 240)
+    captions = rows(engine, "select sentence_id, language, status, engine from captions")
+    assert len(captions) == 24
+    assert {status for _, _, status, _ in captions} <= {status.value for status in FINAL}
+    assert all(name.startswith("vllm ") for _, _, _, name in captions)
+    assert await vllm.process.remote() != before
+    _, alive = psutil.wait_procs(helpers, timeout=60)
+    assert alive == [], "what the killed replica had started lives on, with its memory"

@@ -1,0 +1,273 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from unittest.mock import patch
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import TypeAdapter
+
+from operators import context, dedup, pieces, sentences
+from operators.model import Boundary, Chunk, MeetingConfig, Payload, Retracted
+from tests.harness.speech import START, Outcome, chunk, expected, log, run
+
+
+def last_put_out(outcome: Outcome) -> list[tuple[float, str, int, str]]:
+    """What was put out, with its time: seconds, id, revision, text."""
+    return [
+        ((update.at - START) / 1000, one.id, one.revision, one.text)
+        for update, done in outcome.steps
+        for one in done.put_out
+    ]
+
+
+# --- what the sentences are ---
+
+
+def test_somebody_else_speaking_cuts_no_sentence() -> None:
+    said = [(0.0, chunk("a", "So I", 0)), (1.0, chunk("b", "Yes.", 1, speaker="B")), (2.0, chunk("c", "think so.", 2))]
+    assert run(log(said)).texts("A") == ["So I think so."]
+
+
+def test_yes_alone_is_a_sentence() -> None:
+    assert run(log([(0.0, chunk("a", "Yes."))])).told() == [("A", "Yes.", 0.0, 1.0, Boundary.MARK)]
+
+
+def test_the_end_flushes_what_has_no_end() -> None:
+    outcome = run(log([(0.0, chunk("a", "Yes. So I"))]))
+    assert [(s.text, s.boundary) for s in outcome.standing.values()] == [
+        ("Yes.", Boundary.MARK),
+        ("So I", Boundary.END),
+    ]
+    assert len(outcome.settled) == 2
+
+
+def test_a_timeout_ends_like_an_end() -> None:
+    outcome = run(log([(0.0, chunk("a", "So I")), (2_000.0, chunk("b", "Yes.", 2_000))]))
+    assert outcome.texts() == ["So I", "Yes."]
+    assert [update.at - START for update, _ in outcome.steps if update.ended] == [1_800_000, 2_000_000]
+
+
+def test_chunks_are_read_in_order_of_speech() -> None:
+    said = [(0.0, chunk("b", "think so.", 5)), (0.1, chunk("a", "I", 1))]
+    assert run(log(said)).texts() == ["I think so."]
+
+
+def test_a_chunk_may_move_to_another_speaker_and_takes_its_sentence_along() -> None:
+    said = [(0.0, chunk("a", "Yes.")), (5.0, chunk("a", "Yes.", speaker="B"))]
+    outcome = run(log(said))
+    assert [(s.speaker, s.id, s.revision) for s in outcome.standing.values()] == [("B", "2.0", 2)]
+
+
+def test_a_chunk_may_move_in_time() -> None:
+    said = [(0.0, chunk("a", "One.", 1)), (0.1, chunk("b", "Two.", 2)), (5.0, chunk("a", "One.", 3))]
+    assert run(log(said)).texts() == ["Two.", "One."]
+
+
+# --- when they are put out ---
+
+
+def test_a_sentence_is_put_out_as_soon_as_the_next_word_follows() -> None:
+    outcome = run(log([(0.0, chunk("a", "Okay")), (0.1, chunk("a", "Okay. Um"))], end=False))
+    assert last_put_out(outcome) == [(0.1, "2.0", 1, "Okay.")]
+
+
+def test_an_open_sentence_is_put_out_after_quiet_and_again_once_it_has_its_end() -> None:
+    said = [(0.0, chunk("a", "So we")), (6.0, chunk("a", "So we went.", end=3)), (60.0, chunk("b", "x", 60))]
+    outcome = run(log(said, end=False))
+    assert last_put_out(outcome)[:2] == [(2.0, "2.0", 1, "So we"), (6.2, "2.0", 2, "So we went.")]
+    assert outcome.standing["2.0"].first_text == "So we"
+    assert outcome.settled == {("2.0", 1): 1, ("2.0", 2): 1}
+
+
+def test_a_growing_sentence_is_not_put_out_at_each_word() -> None:
+    said = [(i / 2, chunk("a", " ".join(["word"] * (i + 1)), end=i / 2)) for i in range(20)]
+    assert last_put_out(run(log(said, end=False))) == []
+
+
+def test_at_any_speed_of_replay_speech_that_moved_on_lets_sentences_out() -> None:
+    said = [(0.0, chunk("a", "So we")), (0.0, chunk("b", "Right.", 20, speaker="B"))]
+    assert [text for _, _, _, text in last_put_out(run(log(said, end=False)))] == ["So we"]
+
+
+def test_a_merged_sentence_is_retracted_when_its_words_are_put_out_again() -> None:
+    said = [
+        (0.0, chunk("a", "Okay. Good morning.")),
+        (3.0, chunk("a", "Okay good")),
+        (3.1, chunk("a", "Okay good morning.")),
+    ]
+    outcome = run(log([*said, (4.0, chunk("b", "x", 9))], end=False))
+    merged = [done for _, done in outcome.steps if done.retracted]
+    assert [(one.retracted, [(s.id, s.revision, s.text) for s in one.put_out]) for one in merged] == [
+        ((Retracted("2.1", 2),), [("2.0", 2, "Okay good morning.")])
+    ]
+
+
+def test_after_a_merge_no_words_stand_twice_while_the_speaker_goes_on() -> None:
+    texts = ["Okay. Good morning. So", "Okay, good morning. So we", "Okay, good morning. So we went"]
+    said = [(at, chunk("a", text)) for at, text in zip([0.0, 4.0, 4.4], texts, strict=True)]
+    assert run(log(said, end=False)).texts() == ["Okay, good morning.", "So we"]
+
+
+def test_a_retracted_sentence_that_comes_back_goes_on() -> None:
+    texts = ["Okay. So I", "Okay so I went", "Okay. So I"]
+    outcome = run(log([(i * 5.0, chunk("a", text)) for i, text in enumerate(texts)] + [(15.0, chunk("b", "x", 9))]))
+    revisions = [revision for _, sentence_id, revision, _ in last_put_out(outcome) if sentence_id == "2.1"]
+    assert [one for _, done in outcome.steps for one in done.retracted] == [Retracted("2.1", 2)]
+    assert revisions[:2] == [1, 3]
+
+
+def test_a_sentence_is_not_retracted_twice() -> None:
+    texts = ["Okay. So I", "Okay so I went", "Okay. So I", "Okay so I went"]
+    said = [(at, chunk("a", text)) for at, text in zip([0.0, 5.0, 10.0, 10.1], texts, strict=True)]
+    outcome = run(log(said))
+    assert [one for _, done in outcome.steps for one in done.retracted] == [Retracted("2.1", 2)]
+    assert outcome.texts() == ["Okay so I went"]
+
+
+def test_a_boundary_that_flaps_is_not_seen() -> None:
+    texts = ["Yes. I am", "Yes I am", "Yes. I am"]
+    outcome = run(log([(i / 10, chunk("a", text)) for i, text in enumerate(texts)], end=False))
+    assert [text for _, _, _, text in last_put_out(outcome)] == ["Yes."]
+
+
+def test_known_sentences_keep_their_ids_when_the_chunk_before_gets_or_loses_its_mark() -> None:
+    texts = ["my name is", "my name is.", "my name is"]
+    said: list[tuple[float, Payload]] = [(0.0, chunk("a", texts[0], 0)), (0.1, chunk("b", "Alima. Um I", 1))]
+    said += [(3.0 * i, chunk("a", text, 0)) for i, text in enumerate(texts[1:], 1)]
+    outcome = run(log(said))
+    assert {s.text: s.id for s in outcome.standing.values()} == {"my name is Alima.": "2.0", "Um I": "3.1"}
+
+
+# --- what holds whatever happens ---
+
+WORDS = ["so", "we", "Okay", "Okay.", "yes.", "No.", "Mr.", "p.m.", "U.", "good?", "...", "你好。", "再见", "≪o≫", "."]
+TEXTS = st.lists(st.sampled_from(WORDS), min_size=1, max_size=6).map(" ".join)
+
+
+@st.composite
+def chunks(draw: st.DrawFn) -> list[list[Chunk]]:
+    """Chunks, each with its revisions; no two start together."""
+    starts = draw(st.lists(st.integers(0, 40), min_size=1, max_size=7, unique=True))
+    histories: list[list[Chunk]] = []
+    for i, start in enumerate(starts):
+        texts = draw(st.lists(TEXTS, min_size=1, max_size=4))
+        history: list[Chunk] = []
+        for text in texts:
+            begin = start + draw(st.sampled_from([0, 0, 0, 0.5]))
+            end = begin + draw(st.sampled_from([0.2, 0.5, 1, 3]))
+            history.append(chunk(str(i), text, begin, end, draw(st.sampled_from("AAB"))))
+        histories.append(history)
+    return histories
+
+
+@st.composite
+def arrivals(draw: st.DrawFn, histories: Sequence[list[Chunk]]) -> list[tuple[float, Payload]]:
+    """One way for chunks to arrive: interleaved and repeated, within the horizon."""
+    order = draw(st.permutations([i for i, history in enumerate(histories) for _ in history]))
+    told = [0] * len(histories)
+    said: list[tuple[float, Payload]] = []
+    at = 0.0
+    for i in order:
+        at += draw(st.sampled_from([0.0, 0.1, 0.3, 1.2, 4.0]))
+        said += [(at, histories[i][told[i]])] * draw(st.sampled_from([1, 1, 1, 2]))
+        told[i] += 1
+    return said
+
+
+@st.composite
+def over_hours(draw: st.DrawFn, histories: Sequence[list[Chunk]]) -> list[tuple[float, Payload]]:
+    """Chunks that arrive in order of speech, slowly enough for most to close before the last one comes."""
+    said: list[tuple[float, Payload]] = []
+    at = 0.0
+    for history in sorted(histories, key=lambda history: history[0].start):
+        at += draw(st.sampled_from([1, 50, 119, 130, 500]))
+        later = at
+        for one in history:
+            said.append((later, one))
+            later += draw(st.sampled_from([0.2, 1.2, 40, 110]))
+    return sorted(said, key=lambda timed: timed[0])
+
+
+def _check(outcome: Outcome, final: list[Chunk]) -> None:
+    assert outcome.told() == expected(final)
+    assert set(outcome.settled) >= {(one.id, one.revision) for one in outcome.standing.values()}
+    assert set(outcome.settled.values()) == {1}
+    assert outcome.interims == {}
+    for speaker in {one.speaker for one in final}:
+        mine = sorted((one for one in final if one.speaker == speaker), key=lambda one: one.start)
+        words = sorted(" ".join(one.text for one in mine).replace(" ", ""))
+        assert sorted("".join(outcome.texts(speaker)).replace(" ", "")) == words
+
+
+@settings(deadline=None, max_examples=80)
+@given(st.data())
+def test_any_history_of_the_same_chunks_ends_in_the_same_sentences(data: st.DataObject) -> None:
+    histories = data.draw(chunks())
+    with patch.multiple(pieces, PIECE_SIZE=6, RUN_SIZE=14):
+        _check(run(log(data.draw(arrivals(histories)))), [history[-1] for history in histories])
+
+
+@settings(deadline=None, max_examples=80)
+@given(st.data())
+def test_closing_and_forgetting_changes_nothing(data: st.DataObject) -> None:
+    histories = data.draw(chunks())
+    for history in histories:  # What closed stays where it is.
+        history[:] = [
+            one.model_copy(update={"speaker": history[0].speaker, "start": history[0].start}) for one in history
+        ]
+    with patch.multiple(pieces, PIECE_SIZE=6, RUN_SIZE=14):
+        outcome = run(log(data.draw(over_hours(histories))))
+        last: dict[str, Chunk] = {}
+        for update, _ in outcome.steps:
+            if update.revised is not None:
+                last[update.revised.chunk.chunk_id] = update.revised.chunk
+        if all(update.late is None for update, _ in outcome.steps):
+            _check(outcome, list(last.values()))
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.data())
+def test_each_state_goes_through_json(data: st.DataObject) -> None:
+    said = data.draw(over_hours(data.draw(chunks())))
+    items = log(said, config=MeetingConfig(target_languages=("pt",)))
+    adapters = [TypeAdapter(dedup.State), TypeAdapter(sentences.State), TypeAdapter(context.State)]
+
+    def results(*, stored: bool) -> list[object]:
+        first, second, third = dedup.State(), sentences.State(), context.State()
+        found: list[object] = []
+        for item in items:
+            first, update = dedup.step(first, item)
+            second, done = sentences.step(second, update)
+            third, requests = context.step(third, update, done)
+            found.append((update, done, requests))
+            if stored:
+                states = [first, second, third]
+                first, second, third = (a.validate_json(a.dump_json(s)) for a, s in zip(adapters, states, strict=True))
+                assert [first, second, third] == states
+        return found
+
+    assert results(stored=True) == results(stored=False)
+
+
+def test_a_long_meeting_keeps_a_small_state() -> None:
+    said: list[tuple[float, Payload]] = []
+    for i in range(300):
+        text = "So we went there and came back, and then we went again. Yes." if i % 7 else "so and then"
+        said += [(i * 6.0, chunk(str(i), text[:20], i * 6.0)), (i * 6.0 + 1, chunk(str(i), text, i * 6.0, i * 6.0 + 5))]
+    dedup_state, state = dedup.State(), sentences.State()
+    for item in log(said, end=False)[:-1]:
+        dedup_state, update = dedup.step(dedup_state, item)
+        state, _ = sentences.step(state, update)
+        assert not state.voices or len(state.voices["A"].said) <= 25
+    assert not state.gone
+    assert len(TypeAdapter(sentences.State).dump_json(state)) < 15_000
+
+
+def test_unpunctuated_speech_of_an_hour_keeps_a_small_state() -> None:
+    said: list[tuple[float, Payload]] = [(i * 5.0, chunk(str(i), "so we went and then", i * 5.0)) for i in range(700)]
+    dedup_state, state = dedup.State(), sentences.State()
+    for item in log(said, end=False):
+        dedup_state, update = dedup.step(dedup_state, item)
+        state, _ = sentences.step(state, update)
+    assert len(state.voices["A"].said) <= 60

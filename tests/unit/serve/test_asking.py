@@ -1,0 +1,240 @@
+"""serve/asking.py: each way in which a model may answer ends as it should."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from operators.errors import Unavailable
+from operators.translation import Quoted, Wanted
+from serve import asking
+from serve.asking import Asking
+from serve.engines.engine import Answer, Engine, Generation, Prompt, Rejected, Unanswerable, Utterance
+from serve.engines.prompted import PromptedTranslator
+from serve.prompts import repair_prompt
+from tests.harness.scripted_model import Said, ScriptedModel
+
+ASKED = Utterance(
+    "We send the 42 pages of the budget to the customer.",
+    "en",
+    "pt-BR",
+    (Quoted("1.0", "Ann", "Hello."),),
+    terms=(Wanted("budget", "orçamento"),),
+)
+RIGHT = "Enviamos as 42 páginas do orçamento ao cliente."
+OTHER_WORD = "Enviamos as 42 páginas da verba ao cliente."
+MANGLED = "Enviamos as 42 páginas do orsamentinho ao cliente."
+OTHER_NUMBER = "Enviamos as 43 páginas do orçamento ao cliente."
+NEITHER = "Enviamos as páginas da verba ao cliente."
+DECLINED = "Desculpe, mas não posso ajudar com isso."
+ENGLISH = "We send the customer all of the pages that there are of it."
+ENDLESS = "sim " * 1_000
+MORE = f"{RIGHT}\nNote: this is formal."
+GONE = Unavailable("the server is away")
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second answer is waited for, though the machine may stand still meanwhile."""
+    monkeypatch.setattr(asking, "_SECOND_S", 60.0)
+
+
+def model(*answers: Said) -> ScriptedModel:
+    """A model that gives these answers, and the last of them again and again."""
+    return ScriptedModel(lambda prompt, k: answers[min(k, len(answers) - 1)])
+
+
+def of(engine: Engine[Prompt]) -> Asking:
+    return Asking(PromptedTranslator(engine), lambda: None)
+
+
+@pytest.mark.parametrize(
+    ("answers", "text", "doubts", "asked"),
+    [
+        pytest.param([RIGHT], RIGHT, (), 1, id="it obeys"),
+        pytest.param([OTHER_WORD, RIGHT], RIGHT, (), 2, id="it obeys at the second try"),
+        pytest.param([OTHER_NUMBER, RIGHT], RIGHT, (), 2, id="it counts right at the second try"),
+        pytest.param([OTHER_WORD], OTHER_WORD, ("term: budget → orçamento",), 2, id="it ignores the term"),
+        pytest.param([MANGLED], MANGLED, ("term: budget → orçamento",), 2, id="it mangles the term"),
+        pytest.param([OTHER_NUMBER], OTHER_NUMBER, ("number: 42",), 2, id="it counts wrong"),
+        pytest.param([NEITHER], NEITHER, ("term: budget → orçamento", "number: 42"), 2, id="it keeps nothing"),
+        pytest.param([NEITHER, OTHER_NUMBER], OTHER_NUMBER, ("number: 42",), 2, id="it does better"),
+        pytest.param([OTHER_NUMBER, NEITHER], OTHER_NUMBER, ("number: 42",), 2, id="it does worse"),
+        pytest.param([DECLINED, RIGHT], RIGHT, (), 2, id="it declines at first"),
+        pytest.param([ENGLISH, RIGHT], RIGHT, (), 2, id="it forgets the language at first"),
+        pytest.param([ENDLESS, RIGHT], RIGHT, (), 2, id="it runs away at first"),
+        pytest.param([MORE, RIGHT], RIGHT, (), 2, id="it explains itself at first"),
+        pytest.param(["", RIGHT], RIGHT, (), 2, id="it says nothing at first"),
+        pytest.param([ASKED.text, RIGHT], RIGHT, (), 2, id="it repeats what was said at first"),
+        pytest.param([DECLINED, OTHER_WORD], OTHER_WORD, ("term: budget → orçamento",), 2, id="in doubt is better"),
+        pytest.param([OTHER_WORD, DECLINED], OTHER_WORD, ("term: budget → orçamento",), 2, id="it declines then"),
+        pytest.param([OTHER_WORD, GONE], OTHER_WORD, ("term: budget → orçamento",), 2, id="it is gone then"),
+        pytest.param(
+            [OTHER_WORD, Unanswerable("too long")],
+            OTHER_WORD,
+            ("term: budget → orçamento",),
+            2,
+            id="no room to ask again",
+        ),
+    ],
+)
+async def test_a_translation_is_given_with_what_it_leaves_in_doubt(
+    answers: list[Said], text: str, doubts: tuple[str, ...], asked: int
+) -> None:
+    engine = model(*answers)
+    best = await of(engine).ask(ASKED)
+    assert (best.text, tuple(map(str, best.doubts)), len(engine.asked)) == (text, doubts, asked)
+
+
+@pytest.mark.parametrize(
+    ("answers", "reason", "asked"),
+    [
+        ([DECLINED], "declined", 2),
+        ([DECLINED, ENGLISH], "declined", 2),
+        ([ENGLISH], "answered in English", 2),
+        ([ENDLESS], "many times as long", 2),
+        ([MORE], "more than a translation", 2),
+        (["", " "], "gave no text", 2),
+        ([ASKED.text], "repeated what was said", 2),
+        (["budget = orçamento"], "repeated what it was told", 2),
+        ([DECLINED, Unanswerable("too long")], "declined", 2),
+        ([Unanswerable("too long"), RIGHT], "too long", 1),
+    ],
+)
+async def test_what_is_no_translation_is_never_given(answers: list[Said], reason: str, asked: int) -> None:
+    engine = model(*answers)
+    with pytest.raises(Unanswerable, match=reason) as caught:
+        await of(engine).ask(ASKED)
+    assert len(engine.asked) == asked
+    assert "cliente" not in str(caught.value)
+
+
+async def test_a_server_that_goes_away_before_there_is_a_translation_is_asked_later() -> None:
+    for answers in ([GONE], [DECLINED, GONE]):
+        with pytest.raises(Unavailable):
+            await of(model(*answers)).ask(ASKED)
+
+
+async def test_the_second_question_goes_on_from_the_first() -> None:
+    engine = model(OTHER_WORD, RIGHT)
+    await of(engine).ask(ASKED)
+    first, second = engine.asked
+    assert second == repair_prompt(ASKED, Rejected(OTHER_WORD, missing=("orçamento",)))
+    assert second.messages[: len(first.messages)] == first.messages
+
+
+async def test_an_answer_that_runs_away_is_given_up_while_it_comes() -> None:
+    engine = model("x" * 2_000 + " sim" * 50)
+    with pytest.raises(Unanswerable):
+        await of(engine).ask(ASKED)
+    assert engine.given == 2
+
+
+async def test_a_translation_in_doubt_does_not_wait_long_for_a_better_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(asking, "_SECOND_S", 0.05)
+
+    class Slow(PromptedTranslator):
+        async def again(self, question: Utterance, rejected: Rejected) -> Answer:
+            await asyncio.sleep(20)
+            async for piece in super().again(question, rejected):
+                yield piece
+
+    best = await Asking(Slow(model(OTHER_WORD)), lambda: None).ask(ASKED)
+    assert (best.text, [str(doubt) for doubt in best.doubts]) == (OTHER_WORD, ["term: budget → orçamento"])
+
+
+async def test_drafts_are_asked_once() -> None:
+    engine = model(OTHER_WORD, RIGHT)
+    assert (await of(engine).ask(replace(ASKED, draft=True))).text == OTHER_WORD
+    engine = model(DECLINED, RIGHT)
+    with pytest.raises(Unanswerable):
+        await of(engine).ask(replace(ASKED, draft=True))
+    assert len(engine.asked) == 1
+
+
+class Fixed:
+    """An engine that can't be told anything."""
+
+    name = "fixed"
+    version = "1"
+    sources = frozenset({"en"})
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def supports(self, source: str, target: str) -> bool:
+        return True
+
+    async def generate(self, question: Utterance) -> Answer:
+        self.asked += 1
+        yield Generation(NEITHER, "fixed", "stop", 0, 0, 0.0, 0.0)
+
+    async def check_health(self) -> None:
+        pass
+
+    async def close(self) -> None:
+        pass
+
+
+async def test_other_engines_are_looked_at_and_asked_once() -> None:
+    engine = Fixed()
+    best = await Asking(engine, lambda: None).ask(ASKED)
+    assert [str(doubt) for doubt in best.doubts] == ["term: budget → orçamento", "number: 42"]
+    assert engine.asked == 1
+
+
+class Metric:
+    """Stands in for Ray's, which can be read in a running cluster only. It checks tags as strictly."""
+
+    values: Counter[tuple[str, ...]]
+
+    def __init__(self, name: str, description: str, tag_keys: tuple[str, ...], boundaries: Any = None) -> None:
+        assert description
+        self._name, self._keys = name, tag_keys
+
+    def observe(self, value: float, tags: dict[str, str]) -> None:
+        self.inc(1, tags)
+
+    def inc(self, value: float = 1.0, tags: dict[str, str] | None = None) -> None:
+        assert tags is not None
+        assert tuple(tags) == self._keys
+        self.values[self._name, *tags.values()] += int(value)
+
+
+class Counting(ScriptedModel):
+    """A model that still knew two tokens of each question."""
+
+    async def generate(self, question: Prompt) -> Answer:
+        async for piece in super().generate(question):
+            yield replace(piece, cached_tokens=2) if isinstance(piece, Generation) else piece
+
+
+async def test_what_was_mended_refused_and_kept_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    values: Counter[tuple[str, ...]] = Counter()
+    monkeypatch.setattr(Metric, "values", values, raising=False)
+    for name in ("Histogram", "Counter"):
+        monkeypatch.setattr(asking.metrics, name, Metric)
+
+    async def told(*answers: Said) -> dict[tuple[str, ...], int]:
+        values.clear()
+        engine = Counting(lambda prompt, k: answers[min(k, len(answers) - 1)])
+        with suppress(Unanswerable):
+            await of(engine).ask(ASKED)
+        return {key: count for key, count in values.items() if not key[0].startswith("parley_translation_t")}
+
+    first = ("parley_translation_first_seconds", "1")
+    repairs, refusals, terms = "parley_translation_repairs", "parley_translation_refusals", "parley_glossary_terms"
+    assert await told(RIGHT) == {first: 1, (terms, "true"): 1}
+    assert values["parley_translation_tokens", "1", "cached"] == 2
+    assert values["parley_translation_tokens", "1", "prompt"] > values["parley_translation_tokens", "1", "answer"] == 8
+    assert await told(OTHER_WORD, RIGHT) == {first: 2, (repairs, "mended"): 1, (terms, "true"): 1}
+    assert await told(OTHER_WORD) == {first: 2, (repairs, "in_doubt"): 1, (terms, "false"): 1}
+    assert await told(DECLINED) == {first: 2, (repairs, "failed"): 1, (refusals, "refusal"): 2}
+    assert await told(ENGLISH, RIGHT) == {
+        **{first: 2, (repairs, "mended"): 1, (refusals, "language"): 1, (terms, "true"): 1}
+    }
