@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from serve.options import ApiOptions, TranslationOptions
 
 ROOT = Path(__file__).parents[3]
 CLUSTER = ROOT / "cluster"
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 FILES = sorted([*CLUSTER.glob("*.yaml"), CLUSTER / "Dockerfile"])
 
 
@@ -229,10 +231,17 @@ def test_the_image_is_locked_and_is_nobody_s_root() -> None:
         assert (ROOT / "locks" / f"{lock}.lock").exists()
 
 
+@pytest.mark.parametrize("lock", ["parley", "vllm", "vllm-cpu"])
+def test_what_is_only_worked_on_the_project_with_is_in_no_lock_but_its_own(lock: str) -> None:
+    tools = {re.split(r"[\[>=<]", wanted)[0] for wanted in PROJECT["dependency-groups"]["dev"]}
+    # Ray needs it, too.
+    tools.remove("pyyaml")
+    assert "pytest" in tools
+    assert not tools & set(re.findall(r"^([\w.-]+)==", (ROOT / "locks" / f"{lock}.lock").read_text(), re.MULTILINE))
+
+
 def test_the_image_holds_the_packages_and_what_lies_beside_them() -> None:
     let_in = set(re.findall(r"^!(\S+)$", (ROOT / ".dockerignore").read_text(), re.MULTILINE))
-    packages = re.search(r"^packages = \[(.+?)\]$", (ROOT / "pyproject.toml").read_text(), re.MULTILINE | re.DOTALL)
-    assert packages
-    rooms = {name.partition(".")[0] for name in re.findall(r'"([\w.]+)"', packages[1])}
+    rooms = {name.removesuffix("*") for name in PROJECT["tool"]["setuptools"]["packages"]["find"]["include"]}
     assert rooms | {"alembic", "examples", "pyproject.toml", "README.md", "LICENSE", "locks/*.lock"} == let_in
     assert (ROOT / ".dockerignore").read_text().splitlines().count("*") == 1
