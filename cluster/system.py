@@ -58,6 +58,8 @@ RAY_ENVIRONMENT = {
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_DEDUP_LOGS": "0",
+    # A worker is started for whoever needs one: those that Ray starts beforehand do nothing here.
+    "RAY_prestart_worker_first_driver": "0",
     # Serve gives its proxy five seconds to come up, and then kills it: too few where everything starts at once.
     "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "30",
 }
@@ -78,6 +80,11 @@ def start_ray(folder: Path, cpus: int, *, log_to_driver: bool) -> None:
         SetupFailed: it did not start.
     """
     os.environ.update(RAY_ENVIRONMENT)
+    # Not by a runtime environment: Ray would start each worker through another process, which imports Ray once more.
+    os.environ[ray_constants.WORKER_PROCESS_SETUP_HOOK_ENV_VAR] = f"{set_up_worker.__module__}.{set_up_worker.__name__}"
+    root = str(Path(__file__).resolve().parent.parent)
+    paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    os.environ["PYTHONPATH"] = os.pathsep.join([root, *(path for path in paths if path not in ("", root))])
     # Read from the environment when Ray was imported, which is before this.
     ray_constants.ENABLE_RAY_CLUSTER = False
     for last in (False, True):
@@ -90,10 +97,6 @@ def start_ray(folder: Path, cpus: int, *, log_to_driver: bool) -> None:
                 log_to_driver=log_to_driver,
                 logging_level=logging.ERROR,
                 _temp_dir=str(folder),
-                runtime_env={
-                    "worker_process_setup_hook": set_up_worker,
-                    "env_vars": {"PYTHONPATH": str(Path(__file__).resolve().parent.parent)},
-                },
             )
         except Exception as error:  # Ray raises bare ones
             # It gives its node 30 s, whatever else the machine has to do: what was read from disk is there the second time.

@@ -74,6 +74,14 @@ def damaged(chance: random.Random) -> bytes:
     return bytes(body)
 
 
+HEADERS = [b"connection: close\r\n"] * 5 + [
+    b"content-encoding: gzip\r\nconnection: close\r\n",
+    b"transfer-encoding: chunked\r\n",
+    b"content-length: 5000\r\nconnection: close\r\n",
+    b"content-type: text/html\r\nconnection: close\r\n",
+]
+"""What else a server sends first; some of it doesn't fit what follows."""
+
 BODIES: list[Body] = [any_text, any_text, any_types, any_bytes, any_events, damaged]
 
 
@@ -87,8 +95,8 @@ async def hostile_server() -> AsyncIterator[str]:
             length = int(head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0])
             question = json.loads(await reader.readexactly(length))
             chance = random.Random(int(question["messages"][0]["content"]))
-            body = chance.choice(BODIES)(chance)
-            writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n" + body)
+            header, body = chance.choice(HEADERS), chance.choice(BODIES)(chance)
+            writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n" + header + b"\r\n" + body)
             await writer.drain()
         finally:
             writer.close()
