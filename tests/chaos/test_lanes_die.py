@@ -30,6 +30,7 @@ Report = Callable[[Row], None]
 pytestmark = pytest.mark.timeout(1800 if FULL else 600)
 
 
+@pytest.mark.main_path
 def test_a_lane_killed_at_random_points_changes_nothing(
     undisturbed: Outcome, open_folder: Path, report: Report
 ) -> None:

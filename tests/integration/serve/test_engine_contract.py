@@ -40,7 +40,6 @@ from tests.harness.smollm2 import (
     LLAMACPP_ARGUMENTS,
     folder,
     gguf,
-    needs_gguf,
     needs_vllm,
     running_here,
     running_requests,
@@ -184,8 +183,9 @@ async def vllm_server(vllm: Subject) -> AsyncIterator[Subject]:
 @pytest.fixture(
     params=[
         *("firefox", "openai", "guarded", "proxy", "triton"),
-        pytest.param("llamacpp", marks=needs_gguf),
-        *(pytest.param(name, marks=needs_vllm) for name in ("vllm_server", "vllm")),
+        pytest.param("llamacpp", marks=needs_vllm),
+        pytest.param("vllm_server", marks=needs_vllm),
+        pytest.param("vllm", marks=(needs_vllm, pytest.mark.main_path)),
     ]
 )
 def subject(request: pytest.FixtureRequest) -> Subject:

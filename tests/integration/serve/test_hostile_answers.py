@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import random
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import orjson
+from hypothesis import settings
 from sqlalchemy import Engine, text
 
 from operators.errors import Malformed, Unavailable
 from serve.engines.engine import Generation, Message, Prompt, Unanswerable, whole
 from serve.engines.openai import OpenAiEngine
 
-ANSWERS = int(os.environ.get("PARLEY_TEST_ANSWERS", "1000"))
-"""How many answers are generated."""
+AN_EXAMPLE = 50
+"""Answers that are generated for each example that a property gets: 10,000 with the long profile."""
 AT_ONCE = 16
 WORDS = [
     "Bom dia",
@@ -109,6 +109,7 @@ async def hostile_server() -> AsyncIterator[str]:
 
 
 async def test_any_answer_is_text_that_can_be_stored_or_an_error_of_its_question(engine: Engine) -> None:
+    answers = AN_EXAMPLE * settings().max_examples
     outcomes = Counter[str]()
     texts: list[str] = []
     limit = asyncio.Semaphore(AT_ONCE)
@@ -126,10 +127,10 @@ async def test_any_answer_is_text_that_can_be_stored_or_an_error_of_its_question
 
     async with hostile_server() as url:
         model = OpenAiEngine(url, "hostile")
-        await asyncio.gather(*(ask(model, k) for k in range(ANSWERS)))
+        await asyncio.gather(*(ask(model, k) for k in range(answers)))
         await model.close()
     print(dict(outcomes))
-    assert sum(outcomes.values()) == ANSWERS
+    assert sum(outcomes.values()) == answers
     assert {"answered", "replaced", Malformed.__name__} <= outcomes.keys()
     rows = orjson.dumps([{"k": k, "text": each} for k, each in enumerate(texts)]).decode()
     with engine.connect() as connection:

@@ -287,7 +287,7 @@ async def write(log: Log, client: redis.Redis, batches: Sequence[Sequence[NewEve
     return [(e.n, e.event_id, e.arrived_at, e.payload) for e in written]
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(events=EVENTS, cuts=st.sets(st.integers(1, 24)), repeats=st.sets(st.integers(0, 24)))
 async def test_batching_and_repeating_change_nothing(
     log: Log, redis_sync: redis.Redis, events: list[tuple[int, str, int]], cuts: set[int], repeats: set[int]

@@ -31,6 +31,7 @@ def _usual_port(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PARLEY_PORT", str(free_port()))
 
 
+@pytest.mark.main_path
 def test_it_plays_the_meeting_and_says_what_came_of_it() -> None:
     done = parley("demo", "--exit", timeout=580)
     assert done.returncode == 0, done.stderr

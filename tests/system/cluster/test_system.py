@@ -23,7 +23,7 @@ from tests.harness.follow import follow
 from tests.harness.parley_up import Up, listening, parley
 from tests.harness.smollm2 import needs_vllm
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.main_path, pytest.mark.timeout(600)]
 
 TALK = [
     # at, chunk, speaker, text, start, end

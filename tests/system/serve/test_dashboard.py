@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from tests.harness.api_server import Stage
 
 pytest_plugins = ["tests.harness.api_server"]
+pytestmark = pytest.mark.main_path
 
 PT = {"source_language": "en", "target_languages": ["pt"]}
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tests.harness.api_server import Stage
 
 pytest_plugins = ["tests.harness.api_server"]
+pytestmark = pytest.mark.main_path
 
 LONG = "https://example.org/" + "a-very-long-word" * 20
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from tests.harness.api_server import Stage
 
 pytest_plugins = ["tests.harness.api_server"]
+pytestmark = pytest.mark.main_path
 
 
 @pytest.fixture(scope="module")

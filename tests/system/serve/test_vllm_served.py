@@ -29,7 +29,7 @@ from tests.harness.lanes import ending, feed, open_recorded, over_and_paid, rows
 from tests.harness.smollm2 import ARGUMENTS, folder, needs_vllm
 
 pytest_plugins = ["tests.harness.ray_cluster"]
-pytestmark = [needs_vllm, pytest.mark.timeout(600)]
+pytestmark = [needs_vllm, pytest.mark.main_path, pytest.mark.timeout(600)]
 
 REQUEST = TranslationRequest("default", "m", "s1", 1, "fr", "en", "The meeting starts on Monday.")
 FINAL = (CaptionStatus.TRANSLATED, CaptionStatus.UNTRANSLATED)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any, Literal
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import flows.calls
@@ -32,7 +32,6 @@ def some_requests(fails: st.SearchStrategy[tuple[str, ...]]) -> st.SearchStrateg
     )
 
 
-@settings(max_examples=30, deadline=None)
 @given(requests=some_requests(st.just(())), size=st.integers(1, 10), in_flight=st.integers(1, 5))
 def test_results_of_a_key_leave_in_the_order_of_its_requests(
     requests: list[Request], size: int, in_flight: int
@@ -214,7 +213,6 @@ def test_a_call_that_ignores_its_cancellation_is_named_and_does_not_hang(monkeyp
 FAILS = st.lists(st.sampled_from(["busy", "busy for long", "broken", "cancelled", "hangs"]), max_size=2).map(tuple)
 
 
-@settings(max_examples=30, deadline=None)
 @given(
     requests=some_requests(st.one_of(st.just(()), FAILS)),
     size=st.integers(1, 15),

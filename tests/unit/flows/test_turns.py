@@ -14,7 +14,7 @@ BOUNDS = st.one_of(st.none(), st.integers(1, 4))
 KEYS = st.sampled_from("abcd")
 
 
-@settings(max_examples=100, stateful_step_count=60)
+@settings(stateful_step_count=60)
 class TurnsKeepTheirPromises(RuleBasedStateMachine):
     """`waiting` and `under_way` say what should be so; `passed` counts, for each key that may go on, who went before it."""
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from unittest.mock import patch
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
@@ -200,7 +200,6 @@ def _check(outcome: Outcome, final: list[Chunk]) -> None:
         assert sorted("".join(outcome.texts(speaker)).replace(" ", "")) == words
 
 
-@settings(deadline=None, max_examples=80)
 @given(st.data())
 def test_any_history_of_the_same_chunks_ends_in_the_same_sentences(data: st.DataObject) -> None:
     histories = data.draw(chunks())
@@ -208,7 +207,6 @@ def test_any_history_of_the_same_chunks_ends_in_the_same_sentences(data: st.Data
         _check(run(log(data.draw(arrivals(histories)))), [history[-1] for history in histories])
 
 
-@settings(deadline=None, max_examples=80)
 @given(st.data())
 def test_closing_and_forgetting_changes_nothing(data: st.DataObject) -> None:
     histories = data.draw(chunks())
@@ -226,7 +224,6 @@ def test_closing_and_forgetting_changes_nothing(data: st.DataObject) -> None:
             _check(outcome, list(last.values()))
 
 
-@settings(deadline=None, max_examples=25)
 @given(st.data())
 def test_each_state_goes_through_json(data: st.DataObject) -> None:
     said = data.draw(over_hours(data.draw(chunks())))

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from operators.errors import Unavailable
@@ -86,7 +86,6 @@ async def test_notes_stay_in_the_order_of_the_meeting_whichever_comes_first() ->
     assert firsts[0] == 0
 
 
-@settings(deadline=None, max_examples=40)
 @given(st.lists(st.text(alphabet="ab. \n<>/é。", max_size=300), max_size=60), st.integers(300, 900))
 async def test_every_part_of_the_transcript_is_read_once_and_in_order(lines: list[str], window: int) -> None:
     engine = model(window=window)
