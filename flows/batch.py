@@ -97,10 +97,11 @@ class BatchWriter:
         return self._commit([replacement])
 
     def _untranslated(self, answer: Answer) -> _Part:
-        log.error("an answer can't be stored", lane=self._lane_id, meeting=answer.request.meeting_id)
+        request = answer.request
+        log.error("an answer can't be stored", lane=self._lane_id, meeting=request.meeting_id)
         if answer.translation is None:
             return _Part(answers=(replace(answer, reason="failed"),), replaced=True)
-        translation, letter = unstorable(answer.request, answer.translation)
+        translation, letter = unstorable(request, answer.translation)
         return _Part(answers=(replace(answer, translation=translation),), dead=(letter,), replaced=True)
 
     def _failure(self, part: _Part, error: Exception) -> _Part:
