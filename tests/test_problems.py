@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import FastAPI, HTTPException
+from redis.exceptions import MasterDownError, ReadOnlyError
 from redis.exceptions import ConnectionError as RedisConnectionError
 from sqlalchemy.exc import OperationalError
 
@@ -43,6 +44,8 @@ async def answer(error: Exception | None, method: str = "GET", path: str = "/", 
         (Refused("ended", "start a new one"), 409, "refused"),
         (Unavailable("try again"), 503, "unavailable"),
         (RedisConnectionError("redis://user:password@host"), 503, "unavailable"),
+        (ReadOnlyError("password"), 503, "unavailable"),
+        (MasterDownError("password"), 503, "unavailable"),
         (OperationalError("select 'speech'", {}, Exception("host=db password=x")), 503, "unavailable"),
         (HTTPException(418, "no coffee"), 418, "i'm-a-teapot"),
         (ZeroDivisionError("speech"), 500, "failed"),

@@ -12,6 +12,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import ValidationError
+from redis.exceptions import MasterDownError, ReadOnlyError
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from sqlalchemy.exc import InterfaceError, OperationalError
@@ -99,6 +100,8 @@ def install(app: FastAPI) -> None:
         Unavailable,
         RedisConnectionError,
         RedisTimeoutError,
+        ReadOnlyError,
+        MasterDownError,
         OperationalError,
         InterfaceError,
         PoolTimeoutError,
