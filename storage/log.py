@@ -377,4 +377,6 @@ def _event_arguments(index: int, event: NewEvent) -> list[str | int]:
 
 
 def _unavailable(error: Exception) -> Unavailable:
+    if isinstance(error, redis.BusyLoadingError):
+        return Unavailable("the log is loading its data; try again")
     return Unavailable(f"the log can't be reached at the moment ({type(error).__name__}); try again")
