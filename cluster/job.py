@@ -17,6 +17,7 @@ from cluster.settings import Settings
 from operators.errors import SetupFailed
 from storage.embedded import StoreUrls
 from storage.migrate import upgrade
+from storage.readiness import await_ready
 
 REACH_FOR = 60.0
 """Seconds that stores and Ray get to answer: a cluster's parts start in any order."""
@@ -41,7 +42,7 @@ def run_flow(settings: Settings, *, say: Callable[[str], None] = lambda _: None)
     flow = Flow(settings, urls)
     try:
         say("bringing the database up to date")
-        lost = _prepare(flow, urls)
+        lost = _prepare(flow, urls, say)
         if lost:
             say(f"the log had lost {lost} accepted entries; they are counted with their meetings")
         say("connecting to Ray")
@@ -53,10 +54,11 @@ def run_flow(settings: Settings, *, say: Callable[[str], None] = lambda _: None)
         ray.shutdown()
 
 
-def _prepare(flow: Flow, urls: StoreUrls) -> int:
+def _prepare(flow: Flow, urls: StoreUrls, say: Callable[[str], None]) -> int:
     try:
         for attempt in stamina.retry_context(on=(DBAPIError, redis.RedisError), attempts=None, timeout=REACH_FOR):
             with attempt:
+                await_ready(urls.postgres, urls.redis, say)
                 upgrade(urls.postgres)
                 return flow.prepare()
     except (DBAPIError, redis.RedisError) as error:

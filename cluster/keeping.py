@@ -29,8 +29,10 @@ def keep_running(stores: EmbeddedStores) -> Callable[[], None]:
             try:
                 if not stores.running():
                     log.error("a store died; it is started again")
-                    stores.start()
+                    stores.start(lambda doing: log.warning("a store is not ready", state=doing), stopping)
             except Exception as error:  # noqa: BLE001 - as where the disk is full: whoever waits sees it, and it is tried again
+                if stopping.is_set():
+                    return
                 log.error("a store did not start", error=str(error) if isinstance(error, SetupFailed) else repr(error))
 
     thread = threading.Thread(target=look, name="stores", daemon=True)

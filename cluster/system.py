@@ -39,6 +39,7 @@ from storage.configs import save_settings
 from storage.database import sync_engine
 from storage.embedded import EmbeddedStores, StoreUrls, default_data_dir
 from storage.migrate import upgrade
+from storage.readiness import await_ready
 
 OBJECT_STORE = 100 * 2**20
 """Bytes of Ray's object store: nothing of ours goes through it."""
@@ -156,8 +157,9 @@ class System:
         self._claim()
         self._check_port()
         urls = self._start_stores()
-        self._say("bringing the database up to date")
         try:
+            await_ready(urls.postgres, urls.redis, self._say)
+            self._say("bringing the database up to date")
             upgrade(urls.postgres)
             self._put_models_in_force(urls)
             flow = Flow(self._settings, urls)
@@ -247,7 +249,7 @@ class System:
         self._say(f"starting Postgres and Valkey in {self._data_dir}")
         stores = EmbeddedStores(self._data_dir, durable=self._durable)
         self._stop.append(stores.stop)
-        urls = stores.start()
+        urls = stores.start(self._say)
         self._stop.append(keep_running(stores))
         return urls
 

@@ -17,8 +17,9 @@ import json
 import os
 import secrets
 import socket
+import threading
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,7 +30,7 @@ from storage.process import Account, Server, try_lock, write_private
 from storage.servers import PostgresServer, ValkeyServer
 
 _TURN_S = 180.0
-"""How long to wait for another starter of the same directory: it may be recovering a large database."""
+"""How long to wait for another starter of the same directory that reports no progress."""
 _ATTEMPTS = 3
 
 
@@ -67,26 +68,37 @@ class EmbeddedStores:
         # The ports that somebody was told of: a server that is started again has the same.
         self._told: dict[str, int] = {}
 
-    def start(self) -> StoreUrls:
-        """Start both servers, or find them running, and wait until they answer. Called again, it starts those that ended.
+    def start(self, say: Callable[[str], None] = lambda _: None, stopping: threading.Event | None = None) -> StoreUrls:
+        """Start both servers, or find them running, and wait until they are ready. Called again, it starts those that ended.
+
+        A server that loads or recovers its data is waited for as long as it makes progress.
+
+        Args:
+            say: told what a server is doing that is not ready, in words for a person.
+            stopping: set to end the wait.
 
         Raises:
             SetupFailed: says what and what to do, with the end of the server's log.
         """
         self._make_directory()
         try:
-            return self._start()
+            return self._start(say, stopping)
         except PermissionError as error:
             raise SetupFailed(f"{error.filename} belongs to another user: name another data directory") from error
 
-    def _start(self) -> StoreUrls:
+    def _start(self, say: Callable[[str], None], stopping: threading.Event | None) -> StoreUrls:
+        def report(words: str) -> None:
+            # Whoever waits for this turn sees by its time that the start goes on.
+            os.utime(self._dir / "starting.lock")
+            say(words)
+
         with self._turn():
             owner = try_lock(self._dir / "owner.lock")
             try:
                 postgres, valkey = self._servers()
                 ports = self._ports() | self._told
                 for server in (valkey, postgres):
-                    ports[server.name] = self._run(server, ports)
+                    ports[server.name] = self._run(server, ports, report, stopping)
             except BaseException:
                 if owner is not None:
                     self._stop_servers()
@@ -94,6 +106,14 @@ class EmbeddedStores:
                 raise
             self._owner = owner if owner is not None else self._owner
             self._told = ports
+        return StoreUrls(postgres=postgres.url(ports["postgres"]), redis=valkey.url(ports["valkey"]))
+
+    def last_urls(self) -> StoreUrls | None:
+        """Where the servers answer, or did when they last ran; None where they never did. It writes nothing."""
+        ports = self._ports()
+        if not {"postgres", "valkey"} <= ports.keys():
+            return None
+        postgres, valkey = self._servers()
         return StoreUrls(postgres=postgres.url(ports["postgres"]), redis=valkey.url(ports["valkey"]))
 
     def running(self) -> bool:
@@ -136,8 +156,10 @@ class EmbeddedStores:
             ValkeyServer(self._dir / "valkey", account, self._password("valkey"), durable=self._durable),
         )
 
-    def _run(self, server: Server, ports: dict[str, int]) -> int:
-        """Have a server running and answering, and say on which port."""
+    def _run(
+        self, server: Server, ports: dict[str, int], say: Callable[[str], None], stopping: threading.Event | None
+    ) -> int:
+        """Have a server running and ready, and say on which port."""
         for attempt in range(1, _ATTEMPTS + 1):
             lock = server.claim()
             if lock is not None:
@@ -150,7 +172,7 @@ class EmbeddedStores:
                 finally:
                     os.close(lock)
             try:
-                server.await_answer(ports.get(server.name, 0))
+                server.await_ready(ports.get(server.name, 0), say, stopping)
                 break
             except SetupFailed:
                 # It has gone: its port was taken in between, or what was found was the rest of a killed server.
@@ -200,11 +222,12 @@ class EmbeddedStores:
 
     @contextmanager
     def _turn(self) -> Generator[None]:
-        deadline = time.monotonic() + _TURN_S
+        began = time.time()
         while (lock := try_lock(self._dir / "starting.lock")) is None:
-            if time.monotonic() > deadline:
+            if time.time() > max(began, (self._dir / "starting.lock").stat().st_mtime) + _TURN_S:
                 raise SetupFailed(
-                    f"somebody else has been starting the stores in {self._dir} for {_TURN_S:.0f} s; end it first"
+                    f"somebody else has been starting the stores in {self._dir} for {_TURN_S:.0f} s without progress; "
+                    f"end it first"
                 )
             time.sleep(0.05)
         try:

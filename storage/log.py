@@ -13,7 +13,7 @@ from typing import Any, Literal, Protocol, cast
 import redis
 import redis.asyncio
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import OutOfMemoryError
+from redis.exceptions import MasterDownError, OutOfMemoryError, ReadOnlyError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from operators.errors import Invalid, ParleyError, Refused, Unavailable, Unknown
@@ -40,7 +40,8 @@ RETENTION_S = 24 * 3600
 MAX_BLOCK_MS = 5_000
 """The longest one read waits for entries: well below the time after which a connection counts as dead."""
 
-_UNREACHABLE = (RedisConnectionError, RedisTimeoutError, OutOfMemoryError)
+_UNREACHABLE = (RedisConnectionError, RedisTimeoutError, OutOfMemoryError, ReadOnlyError, MasterDownError)
+"""A replica answers with the last two while another server takes its master's place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,7 +316,9 @@ class LogReader:
         """The id of the newest entry that was ever in the stream; `0-0` where there was none."""
         try:
             return str(self._redis.xinfo_stream(self._key)["last-generated-id"])
-        except redis.ResponseError:  # There is no such stream.
+        except redis.ResponseError as error:
+            if "no such key" not in str(error):
+                raise
             return "0-0"
 
     def fail(self, meeting_id: str) -> None:
@@ -374,4 +377,6 @@ def _event_arguments(index: int, event: NewEvent) -> list[str | int]:
 
 
 def _unavailable(error: Exception) -> Unavailable:
+    if isinstance(error, redis.BusyLoadingError):
+        return Unavailable("the log is loading its data; try again")
     return Unavailable(f"the log can't be reached at the moment ({type(error).__name__}); try again")

@@ -8,17 +8,20 @@ import pwd
 import signal
 import subprocess
 import tempfile
+import threading
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict
 
 from operators.errors import SetupFailed
+from storage.readiness import NO_ANSWER, POLL_S, NotReady, Patience
 
-_ANSWER_S = 120.0
-"""How long a server may take to answer: it may have a crash to recover from."""
+_STALLED_S = 120.0
+"""Seconds a server may make no progress in getting ready: it may have a crash to recover from."""
 _STOP_S = 30.0
 LOG_TAIL = 1500
 """How much of a log an error shows (characters)."""
@@ -92,7 +95,7 @@ class Server(ABC):
     """One server of a data directory.
 
     Args:
-        home: the server's own folder, made if it is missing.
+        home: the server's own folder. The first claim makes it.
         account: whom it runs as.
         password: of its one user.
         durable: whether what was acknowledged survives a crash.
@@ -105,11 +108,11 @@ class Server(ABC):
         self.account = account
         self.password = password
         self.durable = durable
-        home.mkdir(mode=0o700, exist_ok=True)
-        account.own(home)
 
     def claim(self) -> int | None:
         """The lock that says this server runs, for a new one to inherit; None while one runs."""
+        self.home.mkdir(mode=0o700, exist_ok=True)
+        self.account.own(self.home)
         return try_lock(self.home / "running.lock")
 
     def claimed(self) -> bool:
@@ -148,20 +151,33 @@ class Server(ABC):
                 raise self.cannot_run(error) from error
         _children[process.pid] = process
 
-    def await_answer(self, port: int) -> None:
-        """Wait until the server answers on a port and is the one of this folder.
+    def await_ready(
+        self,
+        port: int,
+        say: Callable[[str], None] = lambda _: None,
+        stopping: threading.Event | None = None,
+    ) -> None:
+        """Wait until the server of this folder answers on a port and has its data, for as long as it makes progress.
+
+        Args:
+            say: told what it is doing, in words for a person.
+            stopping: set to end the wait.
 
         Raises:
-            SetupFailed: it died, or does not answer.
+            SetupFailed: it died, makes no progress, or the wait was ended.
         """
-        deadline = time.monotonic() + _ANSWER_S
-        while not self._answers(port):
+        stopping = stopping or threading.Event()
+        patience = Patience(self.name.capitalize(), _STALLED_S, say)
+        while (state := self._state(port)) is not None:
             _reap()
             if not self.claimed():
-                raise self._failed("did not start")
-            if time.monotonic() > deadline:
-                raise self._failed(f"runs but has not answered on port {port} for {_ANSWER_S:.0f} s")
-            time.sleep(0.02)
+                raise self._failed(f"ended while {patience.doing}" if patience.doing else "did not start")
+            if patience.is_over(state):
+                stalled = f"made no progress for {_STALLED_S:.0f} s while {patience.doing}"
+                silent = f"runs but has not answered on port {port} for {_STALLED_S:.0f} s"
+                raise self._failed(stalled if patience.doing else silent)
+            if stopping.wait(0.02 if state is NO_ANSWER else POLL_S):
+                raise SetupFailed(f"the embedded {self.name} is not ready yet, and was to be stopped: start again")
 
     def stop(self, port: int) -> None:
         """Stop the server cleanly and wait until all its processes are gone. One that does not run is fine.
@@ -199,8 +215,8 @@ class Server(ABC):
         """What it reads from its standard input: nothing secret is ever on a command line."""
 
     @abstractmethod
-    def _answers(self, port: int) -> bool:
-        """Whether the server of this folder answers there."""
+    def _state(self, port: int) -> NotReady | None:
+        """Whether the server of this folder answers there and has its data; None once it is ready."""
 
     @abstractmethod
     def _pid(self, port: int) -> int | None: ...

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import signal
 import subprocess
@@ -15,6 +16,7 @@ from psycopg import sql
 from operators.errors import SetupFailed
 from storage.process import LOG_TAIL, Server, write_private
 from storage.programs import postgres_program, valkey_program
+from storage.readiness import NO_ANSWER, NotReady, redis_loading, rejects
 
 
 class PostgresServer(Server):
@@ -95,17 +97,28 @@ class PostgresServer(Server):
     def _input(self, port: int) -> bytes:
         return b""
 
-    def _answers(self, port: int) -> bool:
+    def _state(self, port: int) -> NotReady | None:
         try:
             with psycopg.connect(self.url(port, "postgres"), connect_timeout=5, autocommit=True) as connection:
                 row = connection.execute("show data_directory").fetchone()
                 if row is None or Path(row[0]) != self._data:
-                    return False
+                    return NO_ANSWER
                 if connection.execute("select 1 from pg_database where datname = 'parley'").fetchone() is None:
                     connection.execute(sql.SQL("create database {}").format(sql.Identifier("parley")))
-        except psycopg.OperationalError:
-            return False
-        return True
+        except psycopg.OperationalError as error:
+            return self._recovery() if rejects(error, self.url(port, "postgres")) else NO_ANSWER
+        return None
+
+    def _recovery(self) -> NotReady:
+        """What a Postgres that takes no connections yet is doing, by its log: it reports progress every ten seconds."""
+        log = (self.home / "server.log").read_text(errors="replace")
+        # Each connection that it refuses is a line, too.
+        progress = log.count("LOG:  ")
+        if "interrupted" not in log:
+            return NotReady("starting up", progress)
+        replayed = re.findall(r"in progress, elapsed time: (\d+)", log)
+        since = f", for {replayed[-1]} s so far" if replayed else ""
+        return NotReady(f"recovering from a crash{since}", progress)
 
     def _pid(self, port: int) -> int | None:
         try:
@@ -150,13 +163,14 @@ class ValkeyServer(Server):
         }
         return "".join(f"{name} {value}\n" for name, value in settings.items()).encode()
 
-    def _answers(self, port: int) -> bool:
+    def _state(self, port: int) -> NotReady | None:
         try:
             with self._client(port) as client:
+                # Answered while it loads, too.
                 where = cast(dict[str, str], client.config_get("dir"))
+                return redis_loading(client) if Path(where["dir"]) == self.home.resolve() else NO_ANSWER
         except redis.RedisError:
-            return False
-        return Path(where["dir"]) == self.home.resolve()
+            return NO_ANSWER
 
     def _pid(self, port: int) -> int | None:
         try:

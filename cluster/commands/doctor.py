@@ -23,7 +23,7 @@ Examples:
 
 - `parley doctor --json`
 """
-STYLES = {"ok": "green", "running": "green", "missing": "dim", "problem": "yellow"}
+STYLES = {"ok": "green", "running": "green", "loading": "yellow", "missing": "dim", "problem": "yellow"}
 
 
 def doctor(as_json: AsJson = False) -> None:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Literal
 
 from fastapi import APIRouter, Response
 from pydantic import BaseModel
+from redis.exceptions import ResponseError
 from sqlalchemy import text
 
 from serve.http.models import translating
 from serve.http.services import Services, Use
 from storage.placement import list_lanes
+from storage.readiness import loading
 
 router = APIRouter(tags=["health"])
 
@@ -72,6 +75,10 @@ async def _postgres(services: Services) -> str:
 
 
 async def _redis(services: Services) -> str:
+    # Where its user may not ask for that, the ping says it in its own words.
+    with suppress(ResponseError):
+        if (state := loading(await services.redis.info("persistence"))) is not None:
+            return f"is {state.doing}"
     await services.redis.ping()
     return "ok"
 

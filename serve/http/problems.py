@@ -12,6 +12,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import ValidationError
+from redis.exceptions import BusyLoadingError, MasterDownError, ReadOnlyError
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from sqlalchemy.exc import InterfaceError, OperationalError
@@ -99,6 +100,8 @@ def install(app: FastAPI) -> None:
         Unavailable,
         RedisConnectionError,
         RedisTimeoutError,
+        ReadOnlyError,
+        MasterDownError,
         OperationalError,
         InterfaceError,
         PoolTimeoutError,
@@ -141,7 +144,13 @@ async def _unavailable(_: Request, error: Exception) -> JSONResponse:
     # Messages of the servers behind us name hosts and users: they stay in the log.
     if not isinstance(error, Unavailable):
         _log.warning("http.unavailable", error=type(error).__name__)
-    detail = str(error) if isinstance(error, Unavailable) else "a server behind this one can't be reached; try again"
+    match error:
+        case Unavailable():
+            detail = str(error)
+        case BusyLoadingError():
+            detail = "a server behind this one is loading its data; try again"
+        case _:
+            detail = "a server behind this one can't be reached; try again"
     return problem("unavailable", 503, detail, headers={"Retry-After": str(RETRY_AFTER_S)})
 
 

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +24,7 @@ from tests.chaos.outcome import Outcome
 from tests.chaos.recordings import Spoken, all_speech, number, numbered
 from tests.chaos.report import FULL, Row
 from tests.chaos.scene import Scene
+from tests.harness.unready_stores import ENTRIES, entries, fill, slow_down, until_loading
 
 LONG = 30.0 if FULL else 8.0
 """Seconds a fault lasts."""
@@ -91,6 +93,24 @@ def test_redis_restarted_with_its_data(undisturbed: Outcome, open_folder: Path, 
         scene.healed()
         outcome, recovery = scene.finish()
     report(scene.row(f"Redis {how}, back with its data", outcome, recovery))
+    assert_as_undisturbed(scene, outcome, recovery, undisturbed)
+
+
+def test_redis_killed_while_it_loads(undisturbed: Outcome, open_folder: Path, report: Report) -> None:
+    with Scene(open_folder / "redis-loading", _speech(), BEFORE + 20) as scene:
+        fill(scene.urls)
+        _sent(scene)
+        os.kill(scene.pid(ValkeyServer), signal.SIGKILL)
+        scene.until(lambda: not scene.server(ValkeyServer).claimed())
+        slow_down(scene.home)
+        with ThreadPoolExecutor(1) as pool:
+            starting = pool.submit(scene.stores.start)
+            os.kill(until_loading(scene.home), signal.SIGKILL)
+            starting.result()
+        scene.healed(2)
+        outcome, recovery = scene.finish()
+        assert entries(scene.urls) == ENTRIES
+    report(scene.row("Redis killed while it loads its data", outcome, recovery))
     assert_as_undisturbed(scene, outcome, recovery, undisturbed)
 
 

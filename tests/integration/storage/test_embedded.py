@@ -163,13 +163,13 @@ def eventually(ask: Callable[[], list[str]]) -> list[str]:
             time.sleep(0.1)
 
 
-def owner(folder: Path) -> subprocess.Popen[str]:
-    """Another process that has started the stores of a folder."""
+def owner(folder: Path, *, wait: bool = True) -> subprocess.Popen[str]:
+    """Another process that starts the stores of a folder; it has started them where it is waited for."""
     process = subprocess.Popen(
         [sys.executable, "-c", OWNER, str(folder)], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     assert process.stdout is not None
-    assert process.stdout.readline() == "up\n", process.communicate()[1]
+    assert not wait or process.stdout.readline() == "up\n", process.communicate()[1]
     return process
 
 

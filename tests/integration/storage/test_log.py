@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import doctest
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from uuid import uuid4
 
@@ -222,6 +222,27 @@ async def test_a_server_that_does_not_answer_is_unavailable() -> None:
     async with async_redis("redis://127.0.0.1:1/0") as nowhere:
         with pytest.raises(Unavailable):
             await Log(nowhere).append("m", [said("e")])
+
+
+@pytest.fixture
+def replica(redis_sync: redis.Redis) -> Iterator[redis.Redis]:
+    """A server that has become the replica of one that is away, as in a failover."""
+    redis_sync.replicaof("127.0.0.1", "9")
+    yield redis_sync
+    redis_sync.config_set("replica-serve-stale-data", "yes")
+    redis_sync.replicaof("NO", "ONE")
+
+
+@pytest.mark.parametrize("stale", ["yes", "no"])
+async def test_a_replica_without_its_master_is_unavailable(log: Log, replica: redis.Redis, stale: str) -> None:
+    replica.config_set("replica-serve-stale-data", stale)
+    with pytest.raises(Unavailable):
+        await opened(log)
+    if stale == "no":
+        with pytest.raises(Unavailable):
+            await log.info("m")
+        with pytest.raises(redis.ResponseError, match="Link with MASTER is down"):
+            LogReader(replica, "a").last_id()
 
 
 async def test_scripts_survive_a_restart_of_redis(log: Log, redis_sync: redis.Redis) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import signal
+import subprocess
 import time
 from collections.abc import Iterator
 from itertools import groupby
@@ -18,10 +19,12 @@ import pytest
 import websockets
 
 from cluster.ports import free_port
+from storage.embedded import EmbeddedStores
 from tests.harness.ami import read_rows
 from tests.harness.follow import follow
-from tests.harness.parley_up import Up, listening, parley
+from tests.harness.parley_up import ROOT, Up, command, listening, parley
 from tests.harness.smollm2 import needs_vllm
+from tests.harness.unready_stores import ENTRIES, entries, fill, launch, slow_down, speed_up
 
 pytestmark = [pytest.mark.main_path, pytest.mark.timeout(600)]
 
@@ -307,10 +310,43 @@ def test_a_store_that_can_not_be_used_is_named_and_its_password_is_not(
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("own", [False, True], ids=["embedded", "one's own"])
+def test_stores_that_are_not_ready_yet_are_waited_for(
+    open_folder: Path, monkeypatch: pytest.MonkeyPatch, own: bool
+) -> None:
+    # Ray does not start: what comes before it is what is to be seen.
+    deep = open_folder / ("x" * 80)
+    deep.mkdir(mode=0o755, exist_ok=True)
+    data = open_folder / f"not-ready-{own}"
+    with EmbeddedStores(data) as urls:
+        fill(urls)
+    slow_down(data, 2000)
+    monkeypatch.setenv("TMPDIR", str(deep))
+    if own:
+        launch(data)
+        monkeypatch.setenv("PARLEY_POSTGRES_URL", urls.postgres)
+        monkeypatch.setenv("PARLEY_REDIS_URL", urls.redis)
+    starting = subprocess.Popen(
+        command("up", "--data", open_folder / "unused" if own else data, "--port", free_port()),
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert starting.stderr is not None
+    told = f"waiting for {'Redis' if own else 'Valkey'}: it is loading its data ("
+    while told not in (line := starting.stderr.readline()):
+        assert line, f"it ended with {starting.wait()}"
+    speed_up(urls)
+    _, rest = starting.communicate(timeout=240)
+    assert "Ray did not start" in rest
+    with EmbeddedStores(data) as urls:
+        assert entries(urls) == ENTRIES
+
+
 def test_a_ray_that_does_not_start_says_why(open_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Its sockets' paths are too long.
     folder = open_folder / ("x" * 80)
-    folder.mkdir(mode=0o755)
+    folder.mkdir(mode=0o755, exist_ok=True)
     monkeypatch.setenv("TMPDIR", str(folder))
     done = parley("up", "--data", open_folder / "no-ray", "--port", free_port())
     assert done.returncode == 1

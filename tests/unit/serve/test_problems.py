@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import FastAPI, HTTPException
+from redis.exceptions import BusyLoadingError, MasterDownError, ReadOnlyError
 from redis.exceptions import ConnectionError as RedisConnectionError
 from sqlalchemy.exc import OperationalError
 
@@ -43,6 +44,9 @@ async def answer(error: Exception | None, method: str = "GET", path: str = "/", 
         (Refused("ended", "start a new one"), 409, "refused"),
         (Unavailable("try again"), 503, "unavailable"),
         (RedisConnectionError("redis://user:password@host"), 503, "unavailable"),
+        (BusyLoadingError("password"), 503, "unavailable"),
+        (ReadOnlyError("password"), 503, "unavailable"),
+        (MasterDownError("password"), 503, "unavailable"),
         (OperationalError("select 'speech'", {}, Exception("host=db password=x")), 503, "unavailable"),
         (HTTPException(418, "no coffee"), 418, "i'm-a-teapot"),
         (ZeroDivisionError("speech"), 500, "failed"),
@@ -72,6 +76,10 @@ async def test_members_say_more() -> None:
     assert (await answer(Refused("paused", "resume it"))).json()["reason"] == "paused"
     assert (await answer(Invalid("a.b", "must be c"))).json()["errors"] == [{"field": "a.b", "detail": "must be c"}]
     assert (await answer(Unavailable("later"))).headers["retry-after"] == "2"
+
+
+async def test_a_store_that_loads_is_not_said_to_be_away() -> None:
+    assert "is loading its data" in (await answer(BusyLoadingError())).json()["detail"]
 
 
 async def test_what_was_sent_is_never_repeated() -> None:

@@ -1,0 +1,287 @@
+"""Stores that answer before they have their data are waited for, whatever happens meanwhile, and nothing is lost."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import psycopg
+import pytest
+import redis
+
+from cluster import doctor
+from cluster.keeping import keep_running
+from cluster.settings import Settings
+from operators.errors import SetupFailed
+from serve.options import ApiOptions
+from storage import embedded, process, readiness
+from storage.embedded import EmbeddedStores, StoreUrls
+from storage.migrate import upgrade
+from storage.readiness import NO_ANSWER, NotReady, Patience, await_ready
+from tests.harness.serving import serving
+from tests.harness.unready_stores import (
+    ENTRIES,
+    entries,
+    fill,
+    is_loading,
+    launch,
+    pid,
+    recover_slowly,
+    slow_down,
+    until_loading,
+)
+from tests.integration.storage.test_embedded import end, ended, eventually, owner
+
+pytestmark = pytest.mark.timeout(300)
+
+
+@pytest.fixture(scope="module")
+def template(open_folder: Path) -> Path:
+    """A data folder with a log of 25 MB, to be copied."""
+    folder = open_folder / "large"
+    with EmbeddedStores(folder) as urls:
+        upgrade(urls.postgres)
+        fill(urls)
+    assert sum(file.stat().st_size for file in folder.glob("valkey/appendonlydir/*")) > 24e6
+    return folder
+
+
+@pytest.fixture
+def data(template: Path, open_folder: Path) -> Iterator[Path]:
+    """A copy of that data folder. Whatever a test leaves running there is stopped."""
+    base = Path(tempfile.mkdtemp(dir=open_folder))
+    base.chmod(0o755)
+    subprocess.run(["cp", "-a", template, base / "data"], check=True)
+    yield base / "data"
+    stores = EmbeddedStores(base / "data")
+    for server in stores._servers():
+        server.stop(0)
+    shutil.rmtree(base)
+
+
+def test_a_start_waits_until_valkey_has_loaded_its_data_and_reports_its_progress(data: Path) -> None:
+    slow_down(data)
+    stores, said = EmbeddedStores(data), list[str]()
+    urls = stores.start(said.append)
+    assert entries(urls) == ENTRIES
+    stores.stop()
+    assert said
+    assert all(line.startswith("waiting for Valkey: it is loading its data (") for line in said)
+    assert "MB, about" in said[0]
+
+
+def test_a_valkey_that_is_killed_while_it_loads_is_started_again(data: Path) -> None:
+    slow_down(data)
+    stores = EmbeddedStores(data)
+    with ThreadPoolExecutor(1) as pool:
+        starting = pool.submit(stores.start)
+        first = until_loading(data)
+        os.kill(first, signal.SIGKILL)
+        urls = starting.result()
+    assert entries(urls) == ENTRIES
+    with redis.Redis.from_url(urls.redis) as client:
+        assert client.info("server")["process_id"] != first
+    stores.stop()
+
+
+def test_a_valkey_whose_starter_was_killed_while_it_loads_is_adopted(data: Path) -> None:
+    slow_down(data)
+    process = owner(data, wait=False)
+    first = until_loading(data)
+    end(process)
+    assert is_loading(data)
+    with EmbeddedStores(data) as urls:
+        assert entries(urls) == ENTRIES
+        with redis.Redis.from_url(urls.redis) as client:
+            assert client.info("server")["process_id"] == first
+
+
+def test_a_valkey_that_hangs_while_it_loads_is_given_up_and_loses_nothing(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "_STALLED_S", 1.0)
+    monkeypatch.setattr(process, "_STOP_S", 1.0)
+    slow_down(data)
+    seen = threading.Event()
+    with ThreadPoolExecutor(1) as pool:
+        starting = pool.submit(EmbeddedStores(data).start, lambda _: seen.set())
+        assert seen.wait(60)
+        os.kill(pid(data, "valkey"), signal.SIGSTOP)
+        with pytest.raises(SetupFailed, match=r"no progress for 1 s while loading its data \(.* start again"):
+            starting.result()
+    monkeypatch.undo()
+    with EmbeddedStores(data) as urls:
+        assert entries(urls) == ENTRIES
+
+
+def test_a_valkey_that_ends_while_it_loads_says_why(data: Path) -> None:
+    slow_down(data)
+    (log,) = (data / "valkey" / "appendonlydir").glob("*.incr.aof")
+    whole = log.read_bytes()
+    at = whole.index(b"\r\n*5\r\n", len(whole) // 4) + 2
+    log.write_bytes(whole[:at] + b"?" + whole[at + 1 :])
+    with pytest.raises(SetupFailed, match=r"(?s)ended while loading its data .*start again.*Bad file format"):
+        EmbeddedStores(data).start()
+    log.write_bytes(whole)
+    with EmbeddedStores(data) as urls:
+        assert entries(urls) == ENTRIES
+
+
+def test_another_starter_waits_for_one_that_makes_progress(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    slow_down(data)
+    monkeypatch.setattr(readiness, "SAY_EVERY_S", 0.1)
+    # Far less than it takes, and far more than there is between two reports.
+    monkeypatch.setattr(embedded, "_TURN_S", 3.0)
+    several = [EmbeddedStores(data) for _ in range(2)]
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(EmbeddedStores.start, several)
+    assert first == second
+    assert entries(first) == ENTRIES
+    for stores in several:
+        stores.stop()
+
+
+@pytest.mark.parametrize(("killed", "doing"), [(False, "starting up"), (True, "recovering from a crash")])
+def test_a_start_waits_until_postgres_has_recovered(data: Path, killed: bool, doing: str) -> None:
+    stores, said = EmbeddedStores(data), list[str]()
+    urls = stores.start()
+    with psycopg.connect(urls.postgres) as connection:
+        connection.execute("create table words as select 'one' as word")
+    if killed:
+        with psycopg.connect(urls.postgres) as connection:
+            row = connection.execute("select pg_read_file('postmaster.pid')").fetchone()
+        assert row is not None
+        os.kill(int(row[0].split()[0]), signal.SIGKILL)
+    else:
+        stores.stop()
+    recover_slowly(data)
+    urls = stores.start(said.append)
+    with psycopg.connect(urls.postgres) as connection:
+        assert connection.execute("select word, pg_is_in_recovery() from words").fetchall() == [("one", False)]
+    stores.stop()
+    assert [line for line in said if "Postgres" in line] == [f"waiting for Postgres: it is {doing}"]
+
+
+@contextmanager
+def killed_and_kept(data: Path, microseconds: int = 100) -> Iterator[StoreUrls]:
+    """Stores that are kept running, whose Valkey was killed and loads its log again."""
+    stores = EmbeddedStores(data)
+    urls = stores.start()
+    ended(pid(data, "valkey"))
+    slow_down(data, microseconds)
+    stop = keep_running(stores)
+    try:
+        until_loading(data)
+        yield urls
+    finally:
+        stop()
+        stores.stop()
+
+
+def test_a_valkey_that_is_killed_while_it_loads_is_kept_running(data: Path) -> None:
+    with killed_and_kept(data) as urls:
+        ended(pid(data, "valkey"))
+        assert eventually(lambda: [str(entries(urls))]) == [str(ENTRIES)]
+
+
+def test_a_stop_does_not_wait_for_a_store_that_loads(data: Path) -> None:
+    stores = EmbeddedStores(data)
+    stores.start()
+    ended(pid(data, "valkey"))
+    slow_down(data)
+    stop = keep_running(stores)
+    until_loading(data)
+    stop()
+    assert is_loading(data)
+    stores.stop()
+    with EmbeddedStores(data) as urls:
+        assert entries(urls) == ENTRIES
+
+
+def test_while_a_store_loads_the_api_says_try_again_and_then_takes_it(data: Path) -> None:
+    with EmbeddedStores(data) as urls, psycopg.connect(urls.postgres) as connection:
+        connection.execute("insert into lanes (id, kind, state) values ('live-1', 'live', 'running')")
+    with killed_and_kept(data, 300) as urls, serving(ApiOptions(urls.postgres, urls.redis)) as address:
+        client = httpx.Client(base_url=address, timeout=60)
+        ready = client.get("/ready")
+        answer = client.post("/api/meetings", json={"external_id": "one"})
+        assert is_loading(data), "too fast for this test"
+        assert (answer.status_code, answer.json()["type"]) == (503, "urn:parley:problem:unavailable")
+        assert int(answer.headers["Retry-After"]) > 0
+        assert "loading" in answer.json()["detail"]
+        assert (ready.status_code, ready.json()["parts"]["redis"][:19]) == (503, "is loading its data")
+        assert client.get("/metrics").status_code == 200
+        while (answer := client.post("/api/meetings", json={"external_id": "one"})).status_code == 503:
+            pass
+        assert answer.is_success
+        assert entries(urls) == ENTRIES
+
+
+def test_doctor_says_that_embedded_stores_are_loading(data: Path) -> None:
+    settings = Settings(data_dir=data)
+    with EmbeddedStores(data):
+        assert [doctor.valkey(settings).state, doctor.postgres(settings).state] == ["ok", "ok"]
+    assert [doctor.valkey(settings).state, doctor.postgres(settings).state] == ["ok", "ok"]
+    recover_slowly(data, 3)
+    slow_down(data)
+    launch(data)
+    until_loading(data)
+    valkey, postgres = doctor.valkey(settings), doctor.postgres(settings)
+    assert (valkey.state, valkey.blocks, postgres.state, postgres.blocks) == ("loading", False, "loading", False)
+    assert "loading its data (" in valkey.found
+    assert "starting up" in postgres.found
+    assert "waits" in valkey.advice
+
+
+def test_stores_of_ones_own_that_are_not_ready_are_waited_for(data: Path) -> None:
+    with EmbeddedStores(data):
+        pass
+    recover_slowly(data)
+    slow_down(data, 300)
+    urls, said = launch(data), list[str]()
+    settings = Settings(postgres_url=urls.postgres, redis_url=urls.redis)
+    until_loading(data)
+    assert [doctor.valkey(settings).state, doctor.postgres(settings).state] == ["loading", "loading"]
+    await_ready(urls.postgres, urls.redis, said.append)
+    assert entries(urls) == ENTRIES
+    with psycopg.connect(urls.postgres) as connection:
+        assert connection.execute("select 1").fetchone() == (1,)
+    assert said[0] == "waiting for Postgres: it is starting up"
+    assert [doctor.valkey(settings).blocks, doctor.postgres(settings).blocks] == [False, False]
+
+
+def test_a_store_of_ones_own_that_makes_no_progress_is_given_up(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with EmbeddedStores(data):
+        pass
+    recover_slowly(data, 60)
+    urls = launch(data)
+    monkeypatch.setattr(readiness, "STALLED_S", 1.0)
+    with pytest.raises(SetupFailed, match="Postgres made no progress for 1 s; it is starting up: wait until"):
+        await_ready(urls.postgres, urls.redis, lambda _: None)
+
+
+def test_patience_lasts_as_long_as_there_is_progress() -> None:
+    patience = Patience("Valkey", 0.0, lambda _: None)
+    assert not any(patience.is_over(NotReady("loading its data", k)) for k in range(5))
+    assert patience.is_over(NotReady("loading its data", 4))
+    assert patience.is_over(NO_ANSWER)
+    assert patience.doing == "loading its data"
+
+
+def test_what_has_not_changed_is_reported_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(readiness, "SAY_AFTER_S", 0.0)
+    monkeypatch.setattr(readiness, "SAY_EVERY_S", 0.0)
+    said: list[str] = []
+    patience = Patience("Valkey", 60.0, said.append)
+    for state in (NO_ANSWER, NotReady("starting up"), NotReady("starting up"), NO_ANSWER, NotReady("loading its data")):
+        patience.is_over(state)
+    assert said == ["waiting for Valkey: it is starting up", "waiting for Valkey: it is loading its data"]
