@@ -23,6 +23,8 @@ RETRY_FOR = 120.0
 """Seconds a request is tried again for, where the server can't be reached or is overloaded."""
 CATCH_UP_FOR = 3600.0
 """Seconds events are sent again for, where their meeting's lane is behind: it works off what it has."""
+LONGEST_WAIT = 60.0
+"""Seconds waited at most where an answer asks for it: what stands before the server may say anything."""
 PATIENCE = 15.0
 """Seconds a server has to say that it is there: on a machine that has much else to do, a Parley may take some."""
 
@@ -219,7 +221,12 @@ class Client:
 
 
 def _told_to_wait(response: httpx.Response) -> float:
-    return float(response.headers.get("Retry-After", 0))
+    """Seconds for which an answer asks to wait. A date counts as none: a retry pauses by itself."""
+    try:
+        seconds = float(response.headers.get("Retry-After", 0))
+    except ValueError:
+        return 0.0
+    return min(seconds, LONGEST_WAIT) if seconds > 0 else 0.0
 
 
 def _explain(response: httpx.Response) -> str:

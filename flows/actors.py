@@ -18,7 +18,7 @@ from flows.backfill import Backfill
 from flows.balance import Balance, Bounds
 from flows.lane import Lane, LaneOptions
 from flows.lanes import balance_lanes
-from flows.leases import end_expired
+from flows.leases import Leases
 from flows.observer import observed
 from flows.relay import Relay
 from flows.ways import Ways, ways_of
@@ -116,9 +116,11 @@ class Steward:
         door = Log(async_kv)
         meetings = Meetings(async_db, door)
 
+        leases = Leases(async_db, door, meetings)
+
         async def look_at_leases() -> int:
             seconds, micros = await async_kv.time()
-            return await end_expired(async_db, door, meetings, seconds * 1000 + micros // 1000)
+            return await leases.round(seconds * 1000 + micros // 1000)
 
         async def look_at_lanes() -> int:
             await balance_lanes(async_db, async_kv, meetings, self._balance)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 
+import structlog
 from ray.serve.exceptions import BackPressureError
 
 from flows.translator import TranslationApplication, translation_is_off
@@ -23,6 +24,10 @@ PROBE = 30.0
 """Seconds that an engine that was away gets to show that it answers."""
 AGAIN = 0.5
 """Seconds before it is asked again, where it said at once that it doesn't."""
+LONGEST = 30.0
+"""Seconds to wait at most for the last engine, whatever it asks for: a better one may be back sooner."""
+
+log = structlog.get_logger(__name__)
 
 
 def ways_of(following: Following) -> Callable[[], Sequence[str] | None]:
@@ -38,7 +43,7 @@ def ways_of(following: Following) -> Callable[[], Sequence[str] | None]:
 
 
 class Ways:
-    """Asks the best application that answers.
+    """Asks the best application that answers. Calls may come from several event loops, each in a thread of its own.
 
     Args:
         names: the applications, the preferred one first; none where translation is off; None where that isn't known.
@@ -46,7 +51,7 @@ class Ways:
 
     def __init__(self, names: Callable[[], Sequence[str] | None]) -> None:
         self._names = names
-        self._applications: dict[str, TranslationApplication] = {}
+        self._applications: dict[tuple[asyncio.AbstractEventLoop, str], TranslationApplication] = {}
         self._answering: set[str] = set()
         self._probes: dict[str, asyncio.Task[None]] = {}
 
@@ -73,14 +78,20 @@ class Ways:
                 # One that has much to do is no worse for it, nor one that gave a broken answer to this; the next one helps out.
                 if not isinstance(error, Malformed) and not isinstance(error.__cause__, BackPressureError):
                     self._answering.discard(name)
-        answer = await self._application(last).translate(request)
+        try:
+            answer = await self._application(last).translate(request)
+        except Unavailable as error:
+            if better and error.wait is not None and error.wait > LONGEST:
+                raise Unavailable("the last engine asks to be left alone", LONGEST) from error
+            raise
         if better and answer.status is CaptionStatus.UNTRANSLATED:
             # What only the preferred one can translate is owed until it is there.
             raise Unavailable("the engine that could translate this is away")
         return answer
 
     def _application(self, name: str) -> TranslationApplication:
-        return self._applications.setdefault(name, TranslationApplication(name))
+        # An application is for one loop: a task of one that another one waits for would not wake it.
+        return self._applications.setdefault((asyncio.get_running_loop(), name), TranslationApplication(name))
 
     def _probe(self, name: str) -> None:
         probe = self._probes.get(name)
@@ -92,7 +103,9 @@ class Ways:
             # A handle waits for a replica that starts.
             async with asyncio.timeout(PROBE):
                 await self._application(name).check_health()
-        except (Unavailable, TimeoutError):
+        except Exception as error:  # noqa: BLE001 - whatever it raised, it gave no token, and is asked again after a pause
+            if not isinstance(error, Unavailable | TimeoutError):
+                log.warning("an engine's health can't be checked", application=name, error=type(error).__name__)
             await asyncio.sleep(AGAIN)
         else:
             self._answering.add(name)

@@ -99,16 +99,17 @@ class _Publisher:
                     return
 
     def _publish(self, connection: redis.Redis) -> None:
-        now = time.time()
+        # A wall clock that is set back must not put the renewal off: in Redis they would come to an end.
+        now, at = time.time(), time.monotonic()
         snapshot = _snapshot(self._measures, self._since)
-        if snapshot == self._last and now - self._renewed < RENEW_S:
+        if snapshot == self._last and at - self._renewed < RENEW_S:
             return
         pipe = connection.pipeline(transaction=False)
         pipe.set(keys.snapshot(self._name), snapshot, ex=LIFE_S)
         pipe.zadd(keys.measured(), {self._name: now * 1000})
         pipe.zremrangebyscore(keys.measured(), "-inf", (now - LISTED_S) * 1000)
         pipe.execute()
-        self._last, self._renewed = snapshot, now
+        self._last, self._renewed = snapshot, at
 
 
 @contextmanager

@@ -101,7 +101,10 @@ class Guarded(Generic[Question]):
             raise
         except Unavailable as error:
             self._circuit.handle_exception(error)
-            self._left_alone = max(self._left_alone, time.monotonic() + min(error.wait or 0.0, _LONGEST_S))
+            if error.wait is not None:
+                # Whoever asks again after that wait is held to the bound as well.
+                error.wait = min(error.wait, _LONGEST_S)
+                self._left_alone = max(self._left_alone, time.monotonic() + error.wait)
             raise
         finally:
             if trying:
@@ -136,6 +139,8 @@ class Guarded(Generic[Question]):
             try:
                 self._circuit.handle_new_request()
             except OpenedState as opened:
+                # It goes by the wall clock: one that was set back must not keep it open for longer.
+                opened.opened_at = min(opened.opened_at, time.time())
                 wait = max(0.001, opened.opened_at + OPEN_S - time.time())
                 # It is one object for as long as it is open, and would hold on to every question that was refused.
                 opened.with_traceback(None)

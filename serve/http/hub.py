@@ -13,6 +13,7 @@ from uuid import uuid4
 import orjson
 import redis.asyncio
 import structlog
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
 from storage import keys
@@ -22,9 +23,10 @@ _WAITING_EVENTS = 256
 _WAITING_SPEAKERS = 64
 """Speakers whose growing text is kept for a client: the last of each."""
 _PATIENCE_S = 2.0
-"""Seconds a new follower waits for the channel; then it does without until Redis is back."""
+"""Seconds a new follower waits for Redis; then it does without until Redis is back."""
 _RETRY_S = 0.5
 _POLL_S = 5.0
+"""Seconds without a message after which Redis is pinged. A connection that is as long silent after that is made anew."""
 
 _log = structlog.get_logger(__name__)
 
@@ -120,15 +122,19 @@ class Hub:
         self._inboxes.setdefault(channel, set()).add(inbox)
         listening = self._listening.setdefault(channel, asyncio.Event())
         try:
-            await self._ring()
+            # A Redis that doesn't answer must not keep a follower from what is in Postgres.
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(listening.wait(), _PATIENCE_S)
+                async with asyncio.timeout(_PATIENCE_S):
+                    await self._ring()
+                    await listening.wait()
             yield inbox
         finally:
             self._inboxes[channel].discard(inbox)
             if not self._inboxes[channel]:
                 del self._inboxes[channel]
-                await self._ring()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_PATIENCE_S):
+                        await self._ring()
 
     async def run(self) -> None:
         """Listen, until cancelled."""
@@ -148,6 +154,7 @@ class Hub:
     async def _listen(self) -> None:
         async with self._redis.pubsub() as pubsub:
             subscribed: set[str] = set()
+            pinged = False
             while True:
                 wanted = {self._bell, *self._inboxes}
                 # Not before: whoever comes back while it is still subscribed need not wait for what was said long ago.
@@ -160,7 +167,14 @@ class Hub:
                 subscribed = wanted
                 message = cast(dict[str, Any] | None, await pubsub.get_message(timeout=_POLL_S))
                 if message is not None:
+                    pinged = False
                     self._pass_on(message["type"], message["channel"], message["data"])
+                elif pinged:
+                    raise RedisConnectionError("no answer to a ping")
+                else:
+                    # A network that lost the connection gives no sign of it, and redis-py doesn't wait for its own pings.
+                    await pubsub.ping()
+                    pinged = True
 
     def _pass_on(self, kind: str, channel: str, data: Any) -> None:
         inboxes = self._inboxes.get(channel, ())

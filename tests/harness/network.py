@@ -14,6 +14,9 @@ class Network:
 
     Args:
         port: the server's, on loopback.
+
+    Attributes:
+        accepted: connections that clients made so far.
     """
 
     def __init__(self, port: int) -> None:
@@ -23,6 +26,7 @@ class Network:
         self._writers: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self.port = free_port()
+        self.accepted = 0
 
     async def __aenter__(self) -> Network:
         await self.restore()
@@ -52,6 +56,7 @@ class Network:
             self._server = await asyncio.start_server(self._connected, "127.0.0.1", self.port)
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.accepted += 1
         away, back = await asyncio.open_connection("127.0.0.1", self._port)
         ends = {writer, back}
         if self._server is None:

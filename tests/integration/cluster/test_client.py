@@ -6,12 +6,14 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
+from fastapi import FastAPI
+from fastapi.responses import JSONResponse, Response
 
 from cluster import client as client_module
 from cluster.client import Client, Rejected, Sent, who_answers
 from cluster.replay import await_captions
 from serve.options import ApiOptions
-from tests.harness.serving import serving
+from tests.harness.serving import serving, serving_app
 
 if TYPE_CHECKING:
     from tests.harness.api_server import Stage
@@ -57,6 +59,23 @@ async def test_where_the_lane_is_behind_it_waits_as_it_is_told_to(
                 assert not all(task.done() for task in sending)
                 stage.commit_up_to(log_id)
                 assert {(await task).accepted for task in sending} == {1}
+
+
+@pytest.mark.parametrize("wait", ["86400", "inf", "nan", "-5", "Wed, 21 Oct 2026 07:28:00 GMT"])
+async def test_what_stands_before_the_server_may_ask_for_any_wait(wait: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client_module, "LONGEST_WAIT", 0.1)
+    app, asked = FastAPI(), list[str]()
+
+    @app.get("/api/lanes")
+    async def lanes() -> Response:  # pyright: ignore[reportUnusedFunction]
+        asked.append("lanes")
+        if len(asked) == 1:
+            return Response("try later", 503, {"Retry-After": wait})
+        return JSONResponse({"lanes": []})
+
+    with serving_app(app) as address:
+        async with Client(address) as client, asyncio.timeout(60):
+            assert await client.lanes() == []
 
 
 async def test_what_does_not_pass_by_itself_is_told_at_once(stage: Stage, postgres_url: str, redis_url: str) -> None:

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 import redis
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from flows.leases import end_expired
+from flows.leases import Leases
 from operators.model import Clock
 from storage.log import LEASE_MS, Log, LogReader
 from storage.meetings import Meetings
@@ -28,8 +28,9 @@ async def test_an_importer_that_died_leaves_a_meeting_that_ends(
     live_id = await open_recorded(meetings, aengine, clock=Clock.LIVE)
     await feed(meetings, meeting_id, TALK[:-1])
     now = LogReader(redis_sync, "batch-1").now_ms()
-    assert await end_expired(aengine, door, meetings, now) == 0
-    assert await end_expired(aengine, door, meetings, now + LEASE_MS + 5_000) == 1
+    leases = Leases(aengine, door, meetings)
+    assert await leases.round(now) == 0
+    assert await leases.round(now + LEASE_MS + 5_000) == 1
     with running(postgres_url, redis_url, "batch-1"):
         await until(over_and_paid(engine, meeting_id))
     stored = rows(engine, "select speaker, text from sentences where not retracted")
@@ -38,3 +39,39 @@ async def test_an_importer_that_died_leaves_a_meeting_that_ends(
         ("its importer went silent",)
     ]
     assert rows(engine, "select status from meetings where id = :id", id=live_id) == [("created",)]
+
+
+async def test_an_importer_whose_lease_redis_lost_gets_a_whole_one(
+    aengine: AsyncEngine, engine: Engine, redis_async: Any, redis_sync: redis.Redis
+) -> None:
+    door = Log(redis_async)
+    meetings = Meetings(aengine, door)
+    meeting_id = await open_recorded(meetings, aengine)
+    await feed(meetings, meeting_id, TALK[:4])
+    with engine.begin() as connection:
+        connection.execute(text("update meetings set created_at = created_at - interval '1 hour'"))
+    leases, now = Leases(aengine, door, meetings), LogReader(redis_sync, "batch-1").now_ms()
+    redis_sync.flushdb()
+    assert await leases.round(now) == 0
+    assert await leases.round(now + LEASE_MS) == 0
+    # It lives, and goes on; that renews its lease, whatever was lost before.
+    await feed(meetings, meeting_id, TALK[4:6])
+    assert await leases.round(now + LEASE_MS + 1) == 0
+    redis_sync.flushdb()
+    later = now + LEASE_MS + 2
+    assert await leases.round(later) == 0
+    assert await leases.round(later + LEASE_MS + 1) == 1
+
+
+async def test_a_meeting_that_failed_at_the_door_is_not_ended_again_and_again(
+    aengine: AsyncEngine, redis_async: Any, redis_sync: redis.Redis
+) -> None:
+    door = Log(redis_async)
+    meetings = Meetings(aengine, door)
+    meeting_id = await open_recorded(meetings, aengine)
+    log = LogReader(redis_sync, "batch-1")
+    # Its lane has not said so in Postgres yet.
+    log.fail(str(meeting_id))
+    leases = Leases(aengine, door, meetings)
+    assert await leases.round(log.now_ms() + LEASE_MS + 5_000) == 0
+    assert not meetings.pending(meeting_id)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import threading
 import time
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import pytest
 from ray import serve as ray_serve
@@ -16,6 +18,7 @@ from flows import ways as ways_module
 from flows.ways import Ways
 from operators.errors import Unavailable
 from operators.translation import CaptionStatus, Translation, TranslationRequest
+from tests.test_translator import controllers
 
 pytest_plugins = ["tests.harness.ray_cluster"]
 
@@ -24,10 +27,15 @@ BETTER, PLAIN = "ways-better", "ways-plain"
 
 @ray_serve.deployment(ray_actor_options={"num_cpus": 0.1}, health_check_period_s=1)
 class Says:
-    """Answers with its name. What the text asks for beside that: `die`, `slow`; the plain one can't do `hard`."""
+    """Answers with its name. What the text asks for beside that: `die`, `slow`; the plain one can't do `hard`, nor `busy`.
 
-    def __init__(self, name: str) -> None:
-        self._name = name
+    Args:
+        name: what it says.
+        checks: a folder. Each health check adds a line to its file `log`, and fails while there is a file `fail`.
+    """
+
+    def __init__(self, name: str, checks: Path | None = None) -> None:
+        self._name, self._checks = name, checks
 
     async def translate(self, request: TranslationRequest) -> Translation:
         if self._name == BETTER and request.text == "die":
@@ -36,10 +44,16 @@ class Says:
             await asyncio.sleep(30)
         if self._name == PLAIN and request.text == "hard":
             return Translation(CaptionStatus.UNTRANSLATED, None, self._name, "no model")
+        if self._name == PLAIN and request.text == "busy":
+            raise Unavailable("busy", 3_600)
         return Translation(CaptionStatus.TRANSLATED, request.text, self._name)
 
     async def check_health(self) -> None:
-        pass
+        if self._checks is not None:
+            with (self._checks / "log").open("a") as file:
+                file.write("checked\n")
+            if (self._checks / "fail").exists():
+                raise ValueError("as asked")
 
 
 def deploy(name: str) -> None:
@@ -121,3 +135,78 @@ async def test_a_change_of_the_ways_is_followed_at_once(applications: None) -> N
     assert (await ways.translate(asking("hello"))).engine == BETTER
     names.append(())
     assert (await ways.translate(asking("hello"))).reason == "translation is off"
+
+
+async def test_a_health_check_that_fails_in_any_way_is_made_again_after_a_pause(
+    applications: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken, log, fail = "ways-broken", tmp_path / "log", tmp_path / "fail"
+    ray_serve.run(Says.options(health_check_period_s=3_600).bind(broken, tmp_path), name=broken, route_prefix=None)
+
+    async def checked(times: int, ways: Ways | None = None) -> None:
+        until = time.monotonic() + 120
+        while len(log.read_text().splitlines()) < times:
+            assert ways is None or (await ways.translate(asking("hello"))).engine == PLAIN
+            assert time.monotonic() < until
+            await asyncio.sleep(0.02)
+
+    try:
+        # Serve checks it itself as it starts and once it runs.
+        await checked(2)
+        fail.touch()
+        ways = Ways(lambda: (broken, PLAIN))
+        with monkeypatch.context() as patch:
+            patch.setattr(ways_module, "AGAIN", 3_600.0)
+            await checked(3, ways)
+            for _ in range(20):
+                assert (await ways.translate(asking("hello"))).engine == PLAIN
+            assert len(log.read_text().splitlines()) == 3
+        fail.unlink()
+        await by(Ways(lambda: (broken, PLAIN)), broken)
+    finally:
+        ray_serve.delete(broken)
+
+
+async def test_two_event_loops_that_look_an_application_up_are_both_answered(
+    applications: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Nothing else must wake a loop that waits.
+    monkeypatch.setattr(translator_module, "LOOK_UP", 3_600.0)
+    ways = Ways(lambda: (PLAIN,))
+    answers: list[str] = []
+
+    def ask(waits: threading.Event) -> None:
+        async def once() -> None:
+            asked = asyncio.create_task(ways.translate(asking("hello")))
+            # It runs until it waits for Serve's controller.
+            await asyncio.sleep(0)
+            waits.set()
+            answers.append((await asked).engine)
+
+        asyncio.run(once())
+
+    [controller] = controllers()
+    controller.send_signal(signal.SIGSTOP)
+    threads: list[threading.Thread] = []
+    try:
+        for _ in range(2):
+            waits = threading.Event()
+            threads.append(threading.Thread(target=ask, args=(waits,), daemon=True))
+            threads[-1].start()
+            assert waits.wait(60)
+    finally:
+        controller.send_signal(signal.SIGCONT)
+    for thread in threads:
+        await asyncio.to_thread(thread.join, 120)
+    assert answers == [PLAIN, PLAIN]
+
+
+async def test_a_last_engine_that_wants_to_be_left_alone_does_not_keep_a_better_one_from_being_asked(
+    applications: None,
+) -> None:
+    with pytest.raises(Unavailable) as alone:
+        await Ways(lambda: (PLAIN,)).translate(asking("busy"))
+    assert alone.value.wait == 3_600
+    with pytest.raises(Unavailable) as beside:
+        await Ways(lambda: ("ways-nowhere", PLAIN)).translate(asking("busy"))
+    assert beside.value.wait == ways_module.LONGEST

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from prometheus_client import CollectorRegistry, Metric, generate_latest
 from prometheus_client.registry import Collector
 
 from cluster.ports import free_port
-from storage import keys
+from storage import keys, snapshots
 from storage.measures import Measures
 from storage.snapshots import LIFE_S, Merged, merge, published, read_snapshots
 from tests.harness.exposition import values
@@ -22,6 +23,16 @@ from tests.harness.lanes import until
 def snapshot(process: str = "steward", since: float = 1.0, *samples: Any, kind: str = "counter", **other: Any) -> bytes:
     family = {"name": "parley_things", "help": "Things", "type": kind, "samples": samples}
     return json.dumps({"process": process, "since": since, "families": [family], **other}).encode()
+
+
+class SetBack:
+    """A machine's time after its wall clock was set back by an hour."""
+
+    monotonic = time.monotonic
+
+    @staticmethod
+    def time() -> float:
+        return time.time() - 3_600
 
 
 def things(value: float, **labels: str) -> list[Any]:
@@ -74,6 +85,26 @@ async def test_a_process_that_was_replaced_says_nothing_beside_its_successor(
     names = [name for name in redis_sync.zrange(keys.measured(), 0, -1) if name.startswith("lane/live-1/")]
     assert len(names) == 2
     assert exposed(merge(await read_snapshots(redis_async)))["parley_calls_total", "answered", "lane/live-1"] == 1
+
+
+async def test_measures_are_renewed_though_the_clock_is_set_back(
+    redis_sync: redis.Redis, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(snapshots, "INTERVAL_S", 0.02)
+    monkeypatch.setattr(snapshots, "RENEW_S", 0.1)
+
+    def names() -> list[str]:
+        return [name for name in redis_sync.zrange(keys.measured(), 0, -1) if name.startswith("lane/set-back/")]
+
+    def there() -> bool:
+        return any(redis_sync.exists(keys.snapshot(name)) for name in names())
+
+    with published(Measures("lane/set-back"), redis_url):
+        await until(there)
+        monkeypatch.setattr(snapshots, "time", SetBack)
+        # What is kept comes to its end.
+        redis_sync.delete(keys.snapshot(names()[0]))
+        await until(there)
 
 
 async def test_a_redis_that_is_away_disturbs_nobody_and_is_counted() -> None:

@@ -73,15 +73,17 @@ def engine() -> Scripted:
 
 
 class Clock:
-    """The breaker's time, which passes when the test says so."""
+    """The breaker's time, which passes when the test says so. The wall clock may be set back beside it."""
 
     def __init__(self) -> None:
         self.now = time.time()
+        self.set_back = 0.0
 
     def time(self) -> float:
-        return self.now
+        return self.now - self.set_back
 
-    monotonic = time
+    def monotonic(self) -> float:
+        return self.now
 
 
 @pytest.fixture
@@ -194,10 +196,21 @@ async def test_a_server_that_asks_to_be_left_alone_is(engine: Scripted, clock: C
     assert engine.asked == 1
     clock.now += 8
     assert (await whole(guarded.generate(QUESTION))).text == "Yes."
-    # But not for ever.
+    # But not for ever, and nobody is told to wait for longer.
     engine.will = Unavailable("busy", 1e9)
-    await fail(guarded)
     assert (await fail(guarded)).wait == pytest.approx(600)
+    assert (await fail(guarded)).wait == pytest.approx(600)
+
+
+async def test_a_clock_that_is_set_back_does_not_keep_it_open_for_longer(engine: Scripted, clock: Clock) -> None:
+    guarded = Guarded(engine)
+    engine.will = DOWN
+    await fail(guarded, FAILURES)
+    engine.will = "Yes."
+    clock.set_back = 3_600
+    assert (await fail(guarded)).wait == pytest.approx(OPEN_S)
+    clock.now += OPEN_S + 1
+    assert (await whole(guarded.generate(QUESTION))).text == "Yes."
 
 
 async def test_health_checks_go_past_it(engine: Scripted) -> None:

@@ -1,0 +1,110 @@
+"""serve/http/hub.py behind a network that swallows everything without a sign."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Any, cast
+from urllib.parse import urlsplit
+
+import pytest
+import redis
+import redis.asyncio
+
+from serve.http import hub
+from storage import keys
+from tests.harness.network import Network
+
+CHANNEL = keys.live("m")
+
+
+@asynccontextmanager
+async def listening(redis_url: str, timeout: float | None) -> AsyncGenerator[tuple[hub.Hub, Network]]:
+    """A hub that listens through a network of its own.
+
+    Args:
+        timeout: seconds after which its client takes a silent answer for none; None for never.
+    """
+    address = urlsplit(redis_url)
+    assert address.port is not None
+    async with Network(address.port) as network:
+        url = address._replace(netloc=address.netloc.replace(f":{address.port}", f":{network.port}")).geturl()
+        async with redis.asyncio.Redis.from_url(url, decode_responses=True, socket_timeout=timeout) as client:
+            made = hub.Hub(client)
+            running = asyncio.create_task(made.run())
+            try:
+                yield made, network
+            finally:
+                # Asked again: a cancellation may get lost in a client that is just connecting.
+                while not running.done():
+                    running.cancel()
+                    await asyncio.wait([running], timeout=1)
+
+
+def publish(client: redis.Redis, seq: int) -> None:
+    client.publish(CHANNEL, json.dumps({"kind": "sentence", "seq": seq, "payload": {}}))
+
+
+def pinged(client: redis.Redis) -> int:
+    """How many pings Redis has answered."""
+    stats = cast(dict[str, dict[str, int]], client.info("commandstats"))
+    return stats.get("cmdstat_ping", {}).get("calls", 0)
+
+
+async def subscribed(client: redis.Redis, times: int) -> None:
+    """Wait until so many connections listen to the channel, as Redis sees it."""
+    async with asyncio.timeout(60):
+        while cast(Any, client.pubsub_numsub(CHANNEL)) != [(CHANNEL, times)]:
+            await asyncio.sleep(0.02)
+
+
+async def test_a_connection_that_was_lost_without_a_sign_is_made_anew(
+    redis_url: str, redis_sync: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub, "_POLL_S", 0.2)
+    async with listening(redis_url, timeout=1) as (made, network), made.follow("m") as inbox:
+        await subscribed(redis_sync, 1)
+        before = network.accepted
+        await network.cut("swallow")
+        publish(redis_sync, 1)
+        async with asyncio.timeout(60):
+            while network.accepted == before:
+                await asyncio.sleep(0.02)
+        await network.restore()
+        # Redis still takes the lost connection for one that listens.
+        await subscribed(redis_sync, 2)
+        publish(redis_sync, 2)
+        async with asyncio.timeout(60):
+            while not (waiting := await inbox.take(60)).events:
+                pass
+        assert [event.seq for event in waiting.events] == [2]
+
+
+async def test_a_connection_that_is_only_quiet_is_kept(
+    redis_url: str, redis_sync: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub, "_POLL_S", 0.2)
+    async with listening(redis_url, timeout=None) as (made, network), made.follow("m"):
+        await subscribed(redis_sync, 1)
+        accepted, pings = network.accepted, pinged(redis_sync)
+        # On a machine with much else to do an answer may take too long now and then.
+        async with asyncio.timeout(60):
+            while pinged(redis_sync) < pings + 3:
+                if network.accepted != accepted:
+                    accepted, pings = network.accepted, pinged(redis_sync)
+                await asyncio.sleep(0.02)
+
+
+async def test_who_begins_to_follow_does_not_wait_for_a_redis_that_does_not_answer(
+    redis_url: str, redis_sync: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub, "_PATIENCE_S", 0.2)
+    # The client itself would wait for ever.
+    async with listening(redis_url, timeout=None) as (made, network):
+        async with made.follow("n"):
+            pass
+        await network.cut("swallow")
+        async with asyncio.timeout(60), made.follow("m"):
+            pass
