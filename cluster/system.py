@@ -20,7 +20,6 @@ import ray
 import redis
 import structlog
 from ray import serve as ray_serve
-from ray._private import ray_constants
 from sqlalchemy.exc import DBAPIError
 
 from cluster.deploying import Deployer
@@ -28,9 +27,9 @@ from cluster.flow import ACTOR_CPUS, Flow, unusable
 from cluster.keeping import keep_running
 from cluster.logs import LEVEL
 from cluster.ports import LOOPBACK, is_free
+from cluster.ray_node import start_ray
 from cluster.roles import INSIGHT_KEY, TRANSLATION_KEY, plan_models
 from cluster.settings import Settings
-from cluster.workers import set_up_worker
 from operators.errors import SetupFailed
 from operators.models import ROLES, describe
 from serve.app import API_APP, API_ROUTE, QUIET, build_api
@@ -41,8 +40,6 @@ from storage.embedded import EmbeddedStores, StoreUrls, default_data_dir
 from storage.migrate import upgrade
 from storage.readiness import await_ready
 
-OBJECT_STORE = 100 * 2**20
-"""Bytes of Ray's object store: nothing of ours goes through it."""
 READY = 120.0
 """Seconds everything gets to answer."""
 SPARE_MODELS = 32
@@ -50,65 +47,7 @@ SPARE_MODELS = 32
 SPARE_LANES = 16
 """Lanes that may be added while it runs, beyond those that the settings know of."""
 
-RAY_ENVIRONMENT = {
-    # Every process of a Ray that is no cluster listens on 127.0.0.1 alone.
-    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
-    # Ray's own default makes way for everything else on the machine; captions can't.
-    "RAY_worker_niceness": "0",
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    "RAY_DEDUP_LOGS": "0",
-    # A worker is started for whoever needs one: those that Ray starts beforehand do nothing here.
-    "RAY_prestart_worker_first_driver": "0",
-    # Serve gives its proxy five seconds to come up, and then kills it: too few where everything starts at once.
-    "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "30",
-}
-"""Ray's own settings, for the processes it starts."""
-
 log = structlog.get_logger(__name__)
-
-
-def start_ray(folder: Path, cpus: int, *, log_to_driver: bool) -> None:
-    """Start a Ray of this process' own, on this machine alone. `ray.shutdown` ends it.
-
-    Args:
-        folder: for its files. It puts Unix sockets there: its path must be short.
-        cpus: what Ray may hand out; it waits for ever for more.
-        log_to_driver: whether what its processes print is shown here.
-
-    Raises:
-        SetupFailed: it did not start.
-    """
-    os.environ.update(RAY_ENVIRONMENT)
-    # Not by a runtime environment: Ray would start each worker through another process, which imports Ray once more.
-    os.environ[ray_constants.WORKER_PROCESS_SETUP_HOOK_ENV_VAR] = f"{set_up_worker.__module__}.{set_up_worker.__name__}"
-    root = str(Path(__file__).resolve().parent.parent)
-    paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
-    os.environ["PYTHONPATH"] = os.pathsep.join([root, *(path for path in paths if path not in ("", root))])
-    # Read from the environment when Ray was imported, which is before this.
-    ray_constants.ENABLE_RAY_CLUSTER = False
-    for last in (False, True):
-        try:
-            ray.init(
-                address="local",
-                num_cpus=cpus,
-                include_dashboard=False,
-                object_store_memory=OBJECT_STORE,
-                log_to_driver=log_to_driver,
-                logging_level=logging.ERROR,
-                _temp_dir=str(folder),
-            )
-        except Exception as error:  # Ray raises bare ones
-            # It gives its node 30 s, whatever else the machine has to do: what was read from disk is there the second time.
-            if "timed out during startup" in str(error) and not last:
-                continue
-            why = str(error).partition("\n")[0].rstrip(".") or type(error).__name__
-            raise SetupFailed(
-                f"Ray did not start: {why}. It wants a short TMPDIR, and to be up within 30 s."
-            ) from error
-        else:
-            return
 
 
 class System:

@@ -21,7 +21,7 @@ import psutil
 from ray._private.ray_constants import WORKER_PROCESS_SETUP_HOOK_ENV_VAR
 
 from cluster.ports import LOOPBACK, free_port
-from cluster.system import RAY_ENVIRONMENT
+from cluster.ray_node import RAY_ENVIRONMENT
 from serve.loopback import bind_loopback
 from tests.harness.parley_up import ROOT
 

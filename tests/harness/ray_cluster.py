@@ -14,7 +14,7 @@ from ray import serve as ray_serve
 from ray._private import ray_constants
 
 from cluster.ports import free_port
-from cluster.system import RAY_ENVIRONMENT
+from cluster.ray_node import RAY_ENVIRONMENT
 from serve.loopback import bind_loopback
 
 

@@ -20,7 +20,7 @@ import yaml
 from ray._private.ray_constants import WORKER_PROCESS_SETUP_HOOK_ENV_VAR
 
 from cluster.ports import LOOPBACK, free_port
-from cluster.system import RAY_ENVIRONMENT
+from cluster.ray_node import RAY_ENVIRONMENT
 from serve.loopback import bind_loopback
 from tests.chaos.ray_head import GaveUp, ray_folder, start_patiently
 from tests.harness.parley_up import listening

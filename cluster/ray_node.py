@@ -1,0 +1,97 @@
+"""Starts a Ray of this process' own: one node, on this machine alone."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray._private import ray_constants, services
+
+from cluster.workers import set_up_worker
+from operators.errors import SetupFailed
+
+OBJECT_STORE = 100 * 2**20
+"""Bytes of Ray's object store: nothing of ours goes through it."""
+NODE_S = 120.0
+"""Seconds that its node gets to start."""
+
+RAY_ENVIRONMENT = {
+    # Every process of a Ray that is no cluster listens on 127.0.0.1 alone.
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+    # Ray's own default makes way for everything else on the machine; captions can't.
+    "RAY_worker_niceness": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_DEDUP_LOGS": "0",
+    # A worker is started for whoever needs one: those that Ray starts beforehand do nothing here.
+    "RAY_prestart_worker_first_driver": "0",
+    # Serve gives its proxy five seconds to come up, and then kills it: too few where everything starts at once.
+    "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "30",
+}
+"""Ray's own settings, for the processes it starts."""
+
+
+def start_ray(folder: Path, cpus: int, *, log_to_driver: bool) -> None:
+    """Start a Ray of this process' own, on this machine alone. `ray.shutdown` ends it.
+
+    Args:
+        folder: for its files. It puts Unix sockets there: its path must be short.
+        cpus: what Ray may hand out; it waits for ever for more.
+        log_to_driver: whether what its processes print is shown here.
+
+    Raises:
+        SetupFailed: it did not start.
+    """
+    os.environ.update(RAY_ENVIRONMENT)
+    # Not by a runtime environment: Ray would start each worker through another process, which imports Ray once more.
+    os.environ[ray_constants.WORKER_PROCESS_SETUP_HOOK_ENV_VAR] = f"{set_up_worker.__module__}.{set_up_worker.__name__}"
+    root = str(Path(__file__).resolve().parent.parent)
+    paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    os.environ["PYTHONPATH"] = os.pathsep.join([root, *(path for path in paths if path not in ("", root))])
+    # Read from the environment when Ray was imported, which is before this.
+    ray_constants.ENABLE_RAY_CLUSTER = False
+    try:
+        with _time_for_the_node():
+            ray.init(
+                address="local",
+                num_cpus=cpus,
+                include_dashboard=False,
+                object_store_memory=OBJECT_STORE,
+                log_to_driver=log_to_driver,
+                logging_level=logging.ERROR,
+                _temp_dir=str(folder),
+            )
+    except Exception as error:  # Ray raises bare ones
+        why = str(error).partition("\n")[0].rstrip(".") or type(error).__name__
+        raise SetupFailed(
+            f"Ray did not start: {why}. It wants a short TMPDIR, and to be up within {NODE_S:.0f} s."
+        ) from error
+
+
+@contextmanager
+def _time_for_the_node() -> Generator[None]:
+    """Give Ray's node `NODE_S` to start. Ray itself gives it 30 s (2.60, `ray._private.node`), however busy the machine is."""
+    get_node = services.get_node
+
+    def await_node(gcs_address: str, node_id: str) -> Any:
+        until = time.monotonic() + NODE_S
+        while True:
+            try:
+                return get_node(gcs_address, node_id)
+            except RuntimeError:
+                if time.monotonic() > until:
+                    raise
+                time.sleep(0.1)
+
+    services.get_node = await_node
+    try:
+        yield
+    finally:
+        services.get_node = get_node

@@ -1,0 +1,46 @@
+"""cluster/ray_node.py: the start of Ray."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import ray
+from ray._private import services
+
+from cluster import ray_node
+from cluster.ray_node import start_ray
+from operators.errors import SetupFailed
+
+
+@pytest.fixture
+def looks(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What Ray asks for its node, which is there after the third look."""
+    found: list[str] = []
+
+    def get_node(gcs_address: str, node_id: str) -> dict[str, str]:
+        found.append(node_id)
+        if len(found) < 3:
+            raise RuntimeError("no such node")
+        return {"node_id": node_id}
+
+    monkeypatch.setattr(os, "environ", os.environ.copy())
+    monkeypatch.setattr(services, "get_node", get_node)
+    # As Ray does, which takes the first error for the end after 30 s.
+    monkeypatch.setattr(ray, "init", lambda **options: services.get_node("127.0.0.1:1", "node"))
+    return found
+
+
+def test_a_node_that_takes_long_is_waited_for(looks: list[str], tmp_path: Path) -> None:
+    before: Any = services.get_node
+    start_ray(tmp_path, 2, log_to_driver=False)
+    assert looks == ["node"] * 3
+    assert services.get_node is before
+
+
+def test_a_node_that_does_not_start_is_told(looks: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ray_node, "NODE_S", 0.0)
+    with pytest.raises(SetupFailed, match=r"Ray did not start: no such node\. It wants a short TMPDIR"):
+        start_ray(tmp_path, 2, log_to_driver=False)
