@@ -48,6 +48,8 @@ def _start(folder: str) -> None:
                 object_store_memory=150_000_000,
                 log_to_driver=False,
                 _temp_dir=folder,
+                # Ray's own is ten seconds, for which a test of a metric would wait.
+                _system_config={"metrics_report_interval_ms": 1000},
                 runtime_env={
                     "worker_process_setup_hook": bind_loopback,
                     "env_vars": {"PYTHONPATH": str(Path(__file__).resolve().parents[2])},

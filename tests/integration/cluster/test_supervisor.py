@@ -113,13 +113,14 @@ def test_a_process_that_says_it_is_stuck_is_ended_and_another_started(watched: W
 def test_a_process_that_keeps_dying_is_started_ever_later_and_reported(
     watched: Watched, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Wherever a machine is that slow to start processes, five deaths are five deaths.
+    # Wherever a machine is that slow to start processes, three deaths are three deaths.
     monkeypatch.setattr(supervisor_module, "LOOP_SECONDS", 600.0)
+    monkeypatch.setattr(supervisor_module, "LOOP_DEATHS", 3)
     (watched.folder / "die").touch()
     watched.begin()
     watched.until(lambda: "crash_loop" in watched.reports)
-    # Five deaths: 0.2, 0.4, 0.8 and 1.6 s lie between them at least.
-    assert watched.charge.deaths[-1] - watched.charge.deaths[0] > 3.0
+    # Three deaths: 0.2 and 0.4 s lie between them at least.
+    assert watched.charge.deaths[-1] - watched.charge.deaths[0] > 0.6
     (watched.folder / "die").unlink()
     count = len(watched.pids())
     assert psutil.pid_exists(watched.up(count + 1))
@@ -143,7 +144,8 @@ def test_what_is_no_longer_wanted_is_stopped_and_reported_even_if_it_does_not_li
     watched.until(lambda: not psutil.pid_exists(second))
 
 
-def test_one_that_hangs_again_and_again_is_reported(watched: Watched) -> None:
+def test_one_that_hangs_again_and_again_is_reported(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervisor_module, "LOOP_DEATHS", 3)
     (watched.folder / "wedged").touch()
     watched.begin()
     watched.until(lambda: "crash_loop" in watched.reports, 300)
