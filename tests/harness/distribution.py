@@ -6,7 +6,7 @@ from functools import cache
 
 from xdist.scheduler import LoadScopeScheduling
 
-SHARED = ("tests.harness.ray_cluster",)
+SHARED = ("tests.harness.running_up", "tests.harness.ray_cluster")
 """Plugins whose fixtures take half a minute to start. All files that name one of them share a process."""
 
 

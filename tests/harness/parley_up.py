@@ -116,8 +116,8 @@ def listening(processes: Iterable[psutil.Process]) -> set[tuple[str, str]]:
     return found
 
 
-def parley(*arguments: object, timeout: float = 900) -> subprocess.CompletedProcess[str]:
-    """Run a `parley` command to its end."""
+def parley_process(*arguments: object, timeout: float = 900) -> subprocess.CompletedProcess[str]:
+    """Run a `parley` command to its end, in a process of its own."""
     return subprocess.run(
         command(*arguments), cwd=ROOT, capture_output=True, text=True, timeout=timeout, check=False, env=os.environ
     )

@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 import ray
@@ -39,20 +40,25 @@ def ray_cluster() -> Iterator[str]:
 
 def _start(folder: str) -> None:
     """Start Ray, and once more where it gave up: it leaves its node half a minute, whatever else the machine has to do."""
+    # Its workers take these over. As a `runtime_env`, they would have each worker import Ray twice.
+    inherited = {
+        "PYTHONPATH": str(Path(__file__).resolve().parents[2]),
+        "RAY_prestart_worker_first_driver": "0",
+        ray_constants.WORKER_PROCESS_SETUP_HOOK_ENV_VAR: f"{bind_loopback.__module__}.{bind_loopback.__name__}",
+    }
     for tries_left in (2, 1, 0):
         try:
-            ray.init(
-                address="local",
-                num_cpus=4,
-                include_dashboard=False,
-                object_store_memory=150_000_000,
-                log_to_driver=False,
-                _temp_dir=folder,
-                runtime_env={
-                    "worker_process_setup_hook": bind_loopback,
-                    "env_vars": {"PYTHONPATH": str(Path(__file__).resolve().parents[2])},
-                },
-            )
+            with patch.dict(os.environ, inherited):
+                ray.init(
+                    address="local",
+                    num_cpus=4,
+                    include_dashboard=False,
+                    object_store_memory=150_000_000,
+                    log_to_driver=False,
+                    _temp_dir=folder,
+                    # Ray's own is ten seconds, for which a test of a metric would wait.
+                    _system_config={"metrics_report_interval_ms": 1000},
+                )
         except Exception as error:  # Ray raises bare ones
             if not tries_left or "timed out during startup" not in str(error):
                 raise

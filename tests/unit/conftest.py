@@ -6,6 +6,7 @@ import sys
 from collections.abc import Generator
 
 import pytest
+import urllib3.util.connection  # noqa: F401 - it binds a socket when it is imported
 
 FORBIDDEN = {
     *("socket.bind", "socket.connect", "socket.sendto"),

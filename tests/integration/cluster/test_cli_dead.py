@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 from typing import TYPE_CHECKING
 
-from tests.harness.parley_up import ROOT, command
+from tests.harness.command_line import parley
 from tests.integration.serve.test_api_dead import appended, write
 
 if TYPE_CHECKING:
@@ -19,15 +18,7 @@ NOBODY = "01890000-0000-7000-8000-000000000000"
 
 
 def dead(stage: Stage, *arguments: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command("dead", *arguments, "--server", f"http://{stage.address}"),
-        cwd=ROOT,
-        env=os.environ | {"COLUMNS": "160"},
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=False,
-    )
+    return parley("dead", *arguments, "--server", f"http://{stage.address}", COLUMNS="160")
 
 
 async def test_letters_are_listed_and_shown(stage: Stage) -> None:

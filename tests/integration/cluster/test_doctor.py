@@ -15,7 +15,7 @@ from cluster import doctor
 from cluster.ports import free_port
 from cluster.settings import Settings
 from serve.gpus import Gpu
-from tests.harness.parley_up import parley
+from tests.harness.command_line import parley
 
 SECRET = "open-sesame"
 H100 = Gpu("NVIDIA H100", 80 * 2**30)
@@ -64,6 +64,7 @@ def test_programs_get_every_finding() -> None:
 
 
 def test_what_keeps_it_from_running_makes_it_fail(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cluster.client.PATIENCE", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         number = taken.getsockname()[1]
         monkeypatch.setenv("PARLEY_PORT", str(number))

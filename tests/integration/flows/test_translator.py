@@ -26,7 +26,7 @@ APP = "echo"
 REQUEST = TranslationRequest("default", "m", "s1", 1, "pt-BR", None, "The meeting starts on Monday.")
 
 
-@ray_serve.deployment(ray_actor_options={"num_cpus": 0.1})
+@ray_serve.deployment(ray_actor_options={"num_cpus": 0.1}, graceful_shutdown_wait_loop_s=0.1)
 class Echo:
     """Answers with its process' id, unless the text asks for something else."""
 
@@ -43,13 +43,19 @@ def deploy() -> None:
     ray_serve.run(Echo.bind(), name=APP, route_prefix=None)
 
 
+@pytest.fixture(scope="module")
+def deployed(ray_cluster: str) -> Iterator[None]:
+    """The application. A test that ends its replica, or the application, waits until it is back."""
+    deploy()
+    yield
+    ray_serve.delete(APP)
+
+
 @pytest.fixture
-def application(ray_cluster: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Translate]:
+def application(deployed: None, monkeypatch: pytest.MonkeyPatch) -> Translate:
     # A controller that is slow to say where it is doesn't count as away.
     monkeypatch.setattr(translator_module, "LOOK_UP", 60.0)
-    deploy()
-    yield TranslationApplication(APP).translate
-    ray_serve.delete(APP)
+    return TranslationApplication(APP).translate
 
 
 def asking(text: str) -> TranslationRequest:
@@ -121,7 +127,7 @@ async def test_calls_go_on_while_the_controller_is_away_and_a_new_flow_s_calls_e
 
 
 async def test_a_replica_that_dies_while_the_controller_is_away_leaves_the_others(
-    ray_cluster: str, monkeypatch: pytest.MonkeyPatch
+    deployed: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(translator_module, "LOOK_UP", 1.0)
     ray_serve.run(Echo.options(num_replicas=2).bind(), name=APP, route_prefix=None)
@@ -142,4 +148,3 @@ async def test_a_replica_that_dies_while_the_controller_is_away_leaves_the_other
             await TranslationApplication(APP).translate(REQUEST)
     finally:
         controller.send_signal(signal.SIGCONT)
-        ray_serve.delete(APP)

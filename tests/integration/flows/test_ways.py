@@ -25,7 +25,7 @@ pytest_plugins = ["tests.harness.ray_cluster"]
 BETTER, PLAIN = "ways-better", "ways-plain"
 
 
-@ray_serve.deployment(ray_actor_options={"num_cpus": 0.1}, health_check_period_s=1)
+@ray_serve.deployment(ray_actor_options={"num_cpus": 0.1}, health_check_period_s=1, graceful_shutdown_wait_loop_s=0.1)
 class Says:
     """Answers with its name. What the text asks for beside that: `die`, `slow`; the plain one can't do `hard`, nor `busy`.
 
@@ -56,20 +56,24 @@ class Says:
                 raise ValueError("as asked")
 
 
-def deploy(name: str) -> None:
-    ray_serve.run(Says.bind(name), name=name, route_prefix=None)
+@pytest.fixture(scope="module")
+def deployed(ray_cluster: str) -> Iterator[None]:
+    """Both applications. A test that ends one waits until it is back."""
+    names = (PLAIN, BETTER)
+    ray_serve.run_many(
+        [ray_serve.RunTarget(Says.bind(name), name=name, route_prefix=None) for name in names],
+        wait_for_applications_running=True,
+    )
+    yield
+    for name in names:
+        ray_serve.delete(name)
 
 
 @pytest.fixture
-def applications(ray_cluster: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def applications(deployed: None, monkeypatch: pytest.MonkeyPatch) -> None:
     # One that is slow is neither away nor silent, unless the test says so.
     monkeypatch.setattr(translator_module, "LOOK_UP", 60.0)
     monkeypatch.setattr(ways_module, "PATIENCE", 60.0)
-    deploy(PLAIN)
-    deploy(BETTER)
-    yield
-    for name in (BETTER, PLAIN):
-        ray_serve.delete(name)
 
 
 def asking(text: str) -> TranslationRequest:

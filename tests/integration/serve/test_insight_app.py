@@ -89,6 +89,7 @@ async def until(condition: Callable[[], bool], seconds: float) -> None:
             await asyncio.sleep(0.1)
 
 
+@pytest.mark.slow
 async def test_it_comes_from_nothing_when_asked_and_goes_when_nothing_is(
     handle: DeploymentHandle, folder: Path
 ) -> None:

@@ -17,7 +17,7 @@ from serve.app import build_translation
 from serve.options import TranslationOptions
 
 pytest_plugins = ["tests.harness.ray_cluster"]
-pytestmark = pytest.mark.timeout(400)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 APP = "translation-scaling"
 

@@ -24,6 +24,7 @@ from websockets.asyncio.client import connect
 from operators.errors import Unavailable
 from operators.models import Firefox, OpenAi
 from operators.translation import CaptionStatus, Translation, TranslationRequest
+from serve import liveness, replicas
 from serve.app import (
     API_APP,
     API_ROUTE,
@@ -161,6 +162,8 @@ class Wedging:
 
     def __init__(self) -> None:
         self.wedged = False
+        # In the replica's process: how soon it is found out is the test's to say.
+        liveness.ALIVE_S, liveness.PATIENCE_S = 0.2, 1.0
 
     def supports(self, source: str, target: str) -> bool:
         return True
@@ -178,7 +181,10 @@ class Wedging:
         pass
 
 
-async def test_a_replica_whose_engine_says_nothing_is_replaced(ray_cluster: str) -> None:
+async def test_a_replica_whose_engine_says_nothing_is_replaced(
+    ray_cluster: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replicas, "CHECK_PERIOD_S", 0.5)
     deployed = deployment("TranslationService", Firefox(cpus=0.1), IDLE_S, GRACE_S)
     application = deployed(TranslationService).bind(Wedging, 0)
     handle = ray_serve.run(application, name="wedging", route_prefix=None)
@@ -194,7 +200,7 @@ async def test_a_replica_whose_engine_says_nothing_is_replaced(ray_cluster: str)
     first = await answered_by("Hello to all of you.", 60)
     assert first is not None
     assert await answered_by("Please stop.") is None
-    # 30 s until it is evicted, and what a new one takes to start.
+    # It is evicted, and a new one starts.
     async with asyncio.timeout(180):
         while (second := await answered_by("Hello to all of you.")) is None:
             await asyncio.sleep(0.5)

@@ -1,4 +1,4 @@
-"""The `parley` command before it does anything: its help, its completion, and what it says to what it can't take."""
+"""The `parley` command as the shell and other programs meet it."""
 
 from __future__ import annotations
 
@@ -11,19 +11,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from typer.main import get_command
 
-from cluster.cli import app
-from cluster.client import RETRY_FOR
+from cluster import client
 from cluster.ports import free_port
-from tests.harness.parley_up import ROOT, parley
+from tests.harness.command_line import ROOT, parley
 
 COMMANDS = ("demo", "up", "import", "meetings", "config", "lanes", "models", "replay", "doctor", "bench", "dead")
 MEETINGS = ("list", "show", "export", "end")
-DEAD = ("list", "show", "retry")
-BENCH = ("models",)
 SCRIPT = Path(sys.executable).parent / "parley"
 NOBODY = "01890000-0000-7000-8000-000000000000"
+
+pytestmark = pytest.mark.main_path
 
 
 def complete(words: str) -> list[str]:
@@ -37,68 +35,10 @@ def complete(words: str) -> list[str]:
     return done.stdout.split()
 
 
-def test_help_shows_the_commands_in_groups() -> None:
-    done = parley("--help")
-    assert done.returncode == 0
-    assert "Usage: parley" in done.stdout
-    places = [
-        done.stdout.index(words) for words in ("Run it", "│ up ", "Use it", "│ meetings ", "Check it", "│ doctor ")
-    ]
-    assert places == sorted(places)
-    assert all(f" {name} " in done.stdout for name in COMMANDS)
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        *COMMANDS,
-        *(f"meetings {name}" for name in MEETINGS),
-        *(f"dead {name}" for name in DEAD),
-        *(f"bench {name}" for name in BENCH),
-    ],
-)
-def test_every_command_says_what_it_does_with_examples(name: str) -> None:
-    done = parley(*name.split(), "--help")
-    assert done.returncode == 0
-    assert f"Usage: parley {name}" in done.stdout
-    if name not in ("meetings", "dead", "bench"):
-        assert "Examples:" in done.stdout
-        assert f"• parley {name}" in done.stdout or f"parley {name}\n" in done.stdout
-
-
-def test_every_option_is_described() -> None:
-    command = get_command(app)
-    groups = [command.commands[name].commands.values() for name in ("meetings", "dead", "bench")]  # type: ignore[attr-defined]
-    commands = [*command.commands.values(), *(each for group in groups for each in group)]  # type: ignore[attr-defined]
-    missing = [f"{each.name} {parameter.name}" for each in commands for parameter in each.params if not parameter.help]
-    assert missing == []
-
-
-@pytest.mark.parametrize(
-    ("name", "defaults"),
-    [
-        ("up", ["PARLEY_PORT or 8000", "PARLEY_TRANSLATOR or auto", "PARLEY_DATA_DIR"]),
-        ("demo", ["[default: pt]", "PARLEY_PORT or 8000"]),
-        ("replay", ["[default: 1]", "[default: en]", "[default: recorded]"]),
-        ("import", ["[default: pt]", "[default: auto]", "http://127.0.0.1:PARLEY_PORT"]),
-    ],
-)
-def test_defaults_are_shown(name: str, defaults: list[str]) -> None:
-    done = subprocess.run(
-        [SCRIPT, name, "--help"], env=os.environ | {"COLUMNS": "200"}, capture_output=True, text=True, check=True
-    )
-    assert [default for default in defaults if default not in done.stdout] == []
-
-
 def test_help_needs_nothing_heavy() -> None:
     code = "import sys, cluster.cli; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert {"ray", "sqlalchemy", "httpx", "pydantic", "structlog"} & set(done.stdout.split()) == set()
-
-
-def test_the_version_is_printed() -> None:
-    done = parley("--version")
-    assert (done.returncode, done.stdout) == (0, "parley 0.1.0\n")
 
 
 def test_bash_completes_commands_options_and_choices() -> None:
@@ -122,68 +62,6 @@ def test_bash_gets_a_script_for_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        (("up", "--port", "0"), "--port"),
-        (("up", "--prot", "8000"), "--prot"),
-        (("upp",), "upp"),
-        (("demo", "--translator", "magic"), "--translator"),
-        (("meetings", "show", "the-last"), "valid UUID"),
-        (("meetings", "list", "--status", "asleep"), "--status"),
-        (("meetings", "export", NOBODY, "--format", "pdf"), "--format"),
-        (("import", "nowhere.vtt"), "nowhere.vtt"),
-        (("replay", "examples/launch.broadcasts.jsonl"), "--out"),
-    ],
-)
-def test_what_is_no_option_is_named_with_the_usage(arguments: tuple[str, ...], words: str) -> None:
-    done = parley(*arguments)
-    assert done.returncode == 2
-    assert words in done.stderr
-    assert "Usage: parley" in done.stderr
-    assert "Traceback" not in done.stderr
-
-
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        (("demo", "--targets", "klingon!"), "--targets: "),
-        (("import", "examples/launch.broadcasts.jsonl", "--language", "??"), "--language: "),
-        (("import", "README.md"), "README.md:1: "),
-        (("import", "examples/launch.broadcasts.jsonl", "--glossary", "LICENSE"), "LICENSE:1, column 1: "),
-        (("replay", "examples/launch.broadcasts.jsonl", "--out", ".", "--style", "x" * 201), "--style: "),
-        (("import", "README.md", "LICENSE", "--title", "Both"), "--title: "),
-        (("meetings", "list", "--server", "localhost:8000"), "--server: must be a URL"),
-        (("meetings", "list", "--server", "http://["), "--server: must be a URL"),
-        (("meetings", "list", "--server", "http://127.0.0.1:99999"), "--server: must be a URL"),
-    ],
-)
-def test_what_makes_no_sense_is_one_line_with_the_fix(arguments: tuple[str, ...], words: str) -> None:
-    done = parley(*arguments)
-    assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.startswith(f"parley: {words}")
-    assert len(done.stderr.splitlines()) == 1
-
-
-def test_a_wrong_setting_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PARLEY_PORT", "many")
-    done = parley("meetings", "list")
-    assert done.returncode == 1
-    assert done.stderr.startswith("parley: PARLEY_PORT: ")
-
-
-@pytest.mark.parametrize(
-    ("name", "value", "example"),
-    [("HOSTS", "parley.example", '["parley.example"]'), ("VLLM_ARGS", "[1", '{"max_model_len": 4096}')],
-)
-def test_a_setting_that_is_no_json_is_named_with_an_example(
-    name: str, value: str, example: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv(f"PARLEY_{name}", value)
-    done = parley("doctor")
-    assert (done.returncode, done.stderr) == (1, f"parley: PARLEY_{name}: must be JSON, such as {example}\n")
-
-
-@pytest.mark.parametrize(
     "arguments",
     [
         ("meetings", "list"),
@@ -194,10 +72,11 @@ def test_a_setting_that_is_no_json_is_named_with_an_example(
         ("replay", "examples/launch.broadcasts.jsonl", "--out", "/tmp"),
     ],
 )
-def test_where_nobody_answers_that_is_said_at_once(arguments: tuple[str, ...]) -> None:
+def test_where_nobody_answers_that_is_said_at_once(arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     url = f"http://127.0.0.1:{free_port()}"
-    # Where it tried again, as it does once it has begun, it would take longer.
-    done = parley(*arguments, "--server", url, timeout=RETRY_FOR - 10)
+    # A command that tried again, as it does once it has begun, would not come to an end.
+    monkeypatch.setattr(client, "RETRY_FOR", 3600.0)
+    done = parley(*arguments, "--server", url)
     assert (done.returncode, done.stdout) == (1, "")
     expected = f"parley: no Parley answers at {url}: start one with `parley up`, or name another with `--server`\n"
     assert done.stderr == expected

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.harness.command_line import parley
 from tests.harness.parley_up import ROOT, command
 from tests.harness.smollm2 import ARGUMENTS, folder, needs_vllm
 
@@ -67,7 +68,7 @@ def test_each_layer_of_a_language_model_is_measured_by_its_tokens(tmp_path: Path
     ],
 )
 def test_what_can_not_be_measured_is_said_at_once(arguments: tuple[str, ...], words: str) -> None:
-    done = bench(*arguments)
+    done = parley("bench", "models", *arguments)
     assert (done.returncode, done.stdout) == (1, "")
     assert words in done.stderr
     assert "Traceback" not in done.stderr

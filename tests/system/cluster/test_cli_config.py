@@ -12,20 +12,22 @@ import httpx
 import pytest
 
 from cluster.ports import free_port
-from tests.harness.openai_server import KEY, MODEL, openai_server
-from tests.harness.parley_up import Up, parley
+from tests.harness.command_line import parley
+from tests.harness.openai_server import MODEL, openai_server
+from tests.harness.parley_up import Up
 
+pytest_plugins = ["tests.harness.running_up"]
 pytestmark = pytest.mark.timeout(600)
 
 FIREFOX = {"kind": "firefox"}
 
 
-@pytest.fixture(scope="module")
-def up(open_folder: Path) -> Iterator[Up]:
-    folder = open_folder / "config"
-    folder.mkdir(mode=0o755)
-    with Up(folder, translator="firefox", translation_key=KEY) as up:
-        yield up
+@pytest.fixture(scope="module", autouse=True)
+def as_it_was(up: Up, n: list[int]) -> Iterator[None]:
+    """Put the models of the start back: other tests use the same system."""
+    yield
+    assert config(up, "rollback", 1).returncode == 0
+    comes_to_be_by(up, n, "firefox")
 
 
 def config(up: Up, *arguments: object) -> Any:

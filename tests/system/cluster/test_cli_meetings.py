@@ -8,7 +8,6 @@ import os
 import re
 import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,8 @@ from cluster.client import Client
 from cluster.recording import read_recording
 from cluster.replay import ReplayOptions, await_captions, open_recording
 from operators.model import Clock
-from tests.harness.parley_up import ROOT, Up, command, parley
+from tests.harness.command_line import parley
+from tests.harness.parley_up import ROOT, Up, command
 
 VTT = """WEBVTT
 
@@ -31,15 +31,8 @@ VTT = """WEBVTT
 """
 NOBODY = "01890000-0000-7000-8000-000000000000"
 
-pytestmark = pytest.mark.timeout(600)
-
-
-@pytest.fixture(scope="module")
-def up(open_folder: Path) -> Iterator[Up]:
-    folder = open_folder / "cli-meetings"
-    folder.mkdir(mode=0o755)
-    with Up(folder) as system:
-        yield system
+pytest_plugins = ["tests.harness.running_up"]
+pytestmark = [pytest.mark.main_path, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")
@@ -51,10 +44,7 @@ def subtitles(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(up: Up, *arguments: object, folder: Path = ROOT, columns: int = 160) -> subprocess.CompletedProcess[str]:
     """A command that is told where the system is by its port, as on one's own machine."""
-    environment = os.environ | {"PARLEY_PORT": str(up.port), "PYTHONPATH": str(ROOT), "COLUMNS": str(columns)}
-    return subprocess.run(
-        command(*arguments), cwd=folder, env=environment, capture_output=True, text=True, timeout=500, check=False
-    )
+    return parley(*arguments, folder=folder, PARLEY_PORT=str(up.port), COLUMNS=str(columns))
 
 
 def begin(up: Up, title: str, targets: tuple[str, ...] = ()) -> str:
@@ -73,15 +63,6 @@ def imported(up: Up, subtitles: Path) -> str:
     assert (name, page) == ("talk:", f"{up.url}/meetings/{meeting_id}")
     assert "talk: sentences: 2; captions: 2 translated" in done.stderr
     return meeting_id
-
-
-def test_where_there_is_no_meeting_it_is_said_how_to_begin_one(up: Up) -> None:
-    # The first test of this module: nobody has begun one yet.
-    done = run(up, "meetings", "list")
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.startswith("There is no meeting yet. Begin one")
-    assert "parley import" in done.stdout
-    assert json.loads(run(up, "meetings", "list", "--json").stdout) == []
 
 
 def test_an_import_becomes_a_meeting_with_its_captions(up: Up, imported: str) -> None:

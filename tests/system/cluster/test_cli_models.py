@@ -3,27 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 from pathlib import Path
 
 from cluster.ports import free_port
 from serve.presets import PRESETS, preset
+from tests.harness.command_line import parley
 from tests.harness.model_host import model_host
-from tests.harness.parley_up import ROOT, command
 
 
-def parley(folder: Path, *arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+def models(folder: Path, *arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
     settings = {"PARLEY_MODELS": str(folder), "HF_HUB_CACHE": str(folder / "none"), "COLUMNS": "160"}
-    return subprocess.run(
-        command("models", *arguments),
-        cwd=ROOT,
-        env=os.environ | settings | environment,
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=False,
-    )
+    return parley("models", *arguments, **settings | environment)
 
 
 def test_presets_are_listed_with_whether_they_are_here(tmp_path: Path) -> None:
@@ -32,21 +23,21 @@ def test_presets_are_listed_with_whether_they_are_here(tmp_path: Path) -> None:
     assert small.file is not None
     with model_host() as host:
         host.add_model(small.model, {small.file: b"gguf" * 100})
-        pulled = parley(tmp_path, "pull", small.name, HF_ENDPOINT=host.url)
+        pulled = models(tmp_path, "pull", small.name, HF_ENDPOINT=host.url)
     path = tmp_path / small.model.replace("/", "--") / small.file
     assert (pulled.returncode, pulled.stdout) == (0, f"{path}\n"), pulled.stderr
-    listed = json.loads(parley(tmp_path, "list", "--json").stdout)
+    listed = json.loads(models(tmp_path, "list", "--json").stdout)
     here = {each["name"]: each["path"] for each in listed["presets"]}
     assert here == {each.name: str(path) if each.name == small.name else None for each in PRESETS}
     assert {"en-pt", f"{small.model}:{small.file}"} <= {each["name"] for each in listed["models"]}
-    shown = parley(tmp_path, "list")
+    shown = models(tmp_path, "list")
     assert shown.returncode == 0
     assert "insight-cpu-small" in shown.stdout
     assert "Apache-2.0" in shown.stdout
 
 
 def test_without_a_network_it_says_what_to_do(tmp_path: Path) -> None:
-    ended = parley(tmp_path, "pull", "qwen3-4b", HF_ENDPOINT=f"http://127.0.0.1:{free_port()}")
+    ended = models(tmp_path, "pull", "qwen3-4b", HF_ENDPOINT=f"http://127.0.0.1:{free_port()}")
     assert (ended.returncode, ended.stdout) == (1, "")
     assert "can't be reached" in ended.stderr
     assert "copy the models folder" in ended.stderr
@@ -56,6 +47,6 @@ def test_without_a_network_it_says_what_to_do(tmp_path: Path) -> None:
 def test_a_pull_into_another_folder_says_how_it_is_found(tmp_path: Path) -> None:
     with model_host() as host:
         host.add_model("org/quant", {"a.gguf": b"gguf"})
-        pulled = parley(tmp_path, "pull", "org/quant:a.gguf", "--to", tmp_path / "else", HF_ENDPOINT=host.url)
+        pulled = models(tmp_path, "pull", "org/quant:a.gguf", "--to", tmp_path / "else", HF_ENDPOINT=host.url)
     assert pulled.returncode == 0
     assert f"PARLEY_MODELS={tmp_path / 'else'}" in pulled.stderr.replace("\n", "")

@@ -18,7 +18,7 @@ import psutil
 import pytest
 
 from cluster.ports import free_port
-from tests.harness.parley_up import ROOT, STOPPED, command, parley
+from tests.harness.parley_up import ROOT, STOPPED, command, parley_process
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -33,7 +33,7 @@ def _usual_port(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.main_path
 def test_it_plays_the_meeting_and_says_what_came_of_it() -> None:
-    done = parley("demo", "--exit", timeout=580)
+    done = parley_process("demo", "--exit", timeout=580)
     assert done.returncode == 0, done.stderr
     assert re.search(rf"launch +│ {SENTENCES} +│ {SENTENCES} translated +│ after \d+\.\d s", done.stdout), done.stdout
     assert f"http://127.0.0.1:{os.environ['PARLEY_PORT']}/meetings/" in done.stderr
@@ -42,7 +42,7 @@ def test_it_plays_the_meeting_and_says_what_came_of_it() -> None:
 
 def test_captions_that_are_missing_make_it_fail_with_their_reason_on_whatever_port_is_free() -> None:
     with socket.create_server(("127.0.0.1", int(os.environ["PARLEY_PORT"]))):
-        done = parley("demo", "--exit", "--translator", "none", timeout=580)
+        done = parley_process("demo", "--exit", "--translator", "none", timeout=580)
     assert done.returncode == 1
     assert f"{SENTENCES} untranslated" in done.stdout
     assert f"port {os.environ['PARLEY_PORT']} is taken" in done.stderr

@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -21,11 +20,13 @@ import websockets
 from cluster.ports import free_port
 from storage.embedded import EmbeddedStores
 from tests.harness.ami import read_rows
+from tests.harness.command_line import parley
 from tests.harness.follow import follow
-from tests.harness.parley_up import ROOT, Up, command, listening, parley
+from tests.harness.parley_up import ROOT, Up, command, listening, parley_process
 from tests.harness.smollm2 import needs_vllm
 from tests.harness.unready_stores import ENTRIES, entries, fill, launch, slow_down, speed_up
 
+pytest_plugins = ["tests.harness.running_up"]
 pytestmark = [pytest.mark.main_path, pytest.mark.timeout(600)]
 
 TALK = [
@@ -46,14 +47,6 @@ SENTENCES = [
     ("Ann", "The budget for this year is too small."),
     ("Ann", "We need more time."),
 ]
-
-
-@pytest.fixture(scope="module")
-def up(open_folder: Path) -> Iterator[Up]:
-    folder = open_folder / "system"
-    folder.mkdir(mode=0o755)
-    with Up(folder) as system:
-        yield system
 
 
 @pytest.fixture
@@ -218,8 +211,9 @@ def test_every_language_is_answered_and_one_that_nothing_translates_says_why(up:
     assert "ja" in by_language["ja"]["reason"]
 
 
+@pytest.mark.slow
 def test_a_private_replay_without_translation_leaves_nothing_behind(recording: Path, tmp_path: Path) -> None:
-    done = parley("replay", recording, "--speed", "max", "--translator", "none", "--out", tmp_path / "out")
+    done = parley_process("replay", recording, "--speed", "max", "--translator", "none", "--out", tmp_path / "out")
     assert done.returncode == 0, done.stderr
     sentences = read_rows(tmp_path / "out" / "talk.sentences.jsonl")
     assert [(s["speaker"], s["text"]) for s in sentences] == SENTENCES
@@ -283,13 +277,13 @@ def test_metrics_count_what_happened(up: Up) -> None:
 
 
 def test_a_second_up_on_the_same_data_says_where_the_first_is(up: Up) -> None:
-    done = parley("up", "--data", up.data, "--port", 1 + up.port)
+    done = parley_process("up", "--data", up.data, "--port", 1 + up.port)
     assert done.returncode == 1
     assert up.url in done.stderr
 
 
 def test_a_port_that_is_taken_is_named_with_the_fix(up: Up, tmp_path: Path, open_folder: Path) -> None:
-    done = parley("up", "--data", open_folder / "other", "--port", up.port)
+    done = parley_process("up", "--data", open_folder / "other", "--port", up.port)
     assert done.returncode == 1
     assert "--port" in done.stderr
     assert "Traceback" not in done.stderr
@@ -303,7 +297,7 @@ def test_a_store_that_can_not_be_used_is_named_and_its_password_is_not(
     urls[away] = {"postgres": "postgresql://me:secret@127.0.0.1:9/x", "redis": "redis://:secret@127.0.0.1:9/0"}[away]
     for store, url in urls.items():
         monkeypatch.setenv(f"PARLEY_{store.upper()}_URL", url)
-    done = parley("up", "--data", open_folder / f"no-{away}", "--port", free_port())
+    done = parley_process("up", "--data", open_folder / f"no-{away}", "--port", free_port())
     assert done.returncode == 1
     assert f"PARLEY_{away.upper()}_URL" in done.stderr
     assert "secret" not in done.stderr
@@ -348,7 +342,7 @@ def test_a_ray_that_does_not_start_says_why(open_folder: Path, monkeypatch: pyte
     folder = open_folder / ("x" * 80)
     folder.mkdir(mode=0o755, exist_ok=True)
     monkeypatch.setenv("TMPDIR", str(folder))
-    done = parley("up", "--data", open_folder / "no-ray", "--port", free_port())
+    done = parley_process("up", "--data", open_folder / "no-ray", "--port", free_port())
     assert done.returncode == 1
     assert "Ray did not start" in done.stderr
     assert "TMPDIR" in done.stderr
@@ -365,7 +359,7 @@ def test_gpus_that_ray_does_not_find_are_not_waited_for(
     driver.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     monkeypatch.setenv("PARLEY_TRANSLATION_MODEL", "some/model")
-    done = parley("up", "--data", open_folder / "no-gpu", "--port", free_port())
+    done = parley_process("up", "--data", open_folder / "no-gpu", "--port", free_port())
     assert done.returncode == 1
     assert "translation needs 1 GPUs and Ray finds 0" in done.stderr
     assert "Traceback" not in done.stderr
@@ -385,10 +379,3 @@ def test_wrong_options_are_named(recording: Path, tmp_path: Path, arguments: tup
     assert done.returncode == 1
     assert words in done.stderr
     assert "Traceback" not in done.stderr
-
-
-def test_help_names_every_command() -> None:
-    done = parley("--help")
-    assert done.returncode == 0
-    assert "up" in done.stdout
-    assert "replay" in done.stdout

@@ -1,0 +1,22 @@
+"""`parley meetings` against an API that knows no meeting."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from tests.harness.command_line import parley
+
+if TYPE_CHECKING:
+    from tests.harness.api_server import Stage
+
+pytest_plugins = ["tests.harness.api_server"]
+
+
+async def test_where_there_is_no_meeting_it_is_said_how_to_begin_one(stage: Stage) -> None:
+    server = f"http://{stage.address}"
+    done = parley("meetings", "list", "--server", server)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("There is no meeting yet. Begin one")
+    assert "parley import" in done.stdout
+    assert json.loads(parley("meetings", "list", "--json", "--server", server).stdout) == []
