@@ -10,10 +10,7 @@ from pathlib import Path
 
 import structlog
 from ray import serve as ray_serve
-from ray.exceptions import RayError
 from ray.serve import Application
-from ray.serve.exceptions import RayServeException
-from sqlalchemy.exc import SQLAlchemyError
 
 from operators.errors import SetupFailed
 from operators.models import ROLES, Engine, ModelsConfig, Role, application
@@ -25,6 +22,8 @@ from storage.database import sync_engine
 
 LOOK = 0.1
 """Seconds between two looks at whether the configuration changed, and at whether an application is there."""
+FIRST_RETRY, LAST_RETRY = 10.0, 300.0
+"""Seconds before what did not start is deployed again: at first, and what that doubles to."""
 
 log = structlog.get_logger(__name__)
 
@@ -36,7 +35,7 @@ class _Wanted:
 
 
 class Deployer:
-    """Deploys what a version names, and deletes what it doesn't name any more.
+    """Deploys what a version names, and deletes what it doesn't name any more. What does not start is tried again.
 
     Args:
         postgres_url: the database.
@@ -49,8 +48,7 @@ class Deployer:
         self._following = Following(postgres_url)
         self._stopping = threading.Event()
         self._deployed: dict[str, _Wanted] = {}
-        self._version = 0
-        self._thread = threading.Thread(target=self._follow, name="deployer", daemon=True)
+        self._thread: threading.Thread | None = None
 
     def start(self, say: Callable[[str], None]) -> None:
         """Deploy the version in force, wait until something translates, and follow from then on.
@@ -74,49 +72,65 @@ class Deployer:
             raise SetupFailed(problems[last])
         for name, problem in problems.items():
             say(f"{name} does not start: {problem}; `parley config` changes that")
+        self._thread = threading.Thread(target=self._follow, args=(version.version,), name="deployer", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
         """Follow no longer, and delete the applications."""
         self._stopping.set()
         self._following.stop()
-        if self._thread.is_alive():
+        if self._thread is not None:
             self._thread.join()
         for name in self._deployed:
             ray_serve.delete(name)
         self._database.dispose()
 
-    def _follow(self) -> None:
+    def _follow(self, tried: int) -> None:
+        """Deploy each new version at once, and what does not start again and again.
+
+        Args:
+            tried: the version that was deployed last.
+        """
+        wait, retry_at = FIRST_RETRY, time.monotonic() + FIRST_RETRY
         while not self._stopping.wait(LOOK):
             version = self._following.current
-            if version is None or version.version == self._version:
+            if version is None or (version.version == tried and time.monotonic() < retry_at):
                 continue
+            if version.version != tried:
+                tried, wait = version.version, FIRST_RETRY
             try:
                 self._deploy(version)
-                log.info("models deployed", version=version.version, applications=sorted(self._deployed))
-            except (RayError, RayServeException, SQLAlchemyError, RuntimeError) as error:
+            except Exception as error:  # noqa: BLE001 - whatever it is: it is tried again, and a newer version may do
                 log.warning("models not deployed", version=version.version, error=type(error).__name__)
+            retry_at, wait = time.monotonic() + wait, min(LAST_RETRY, 2 * wait)
 
     def _deploy(self, version: Version) -> dict[str, str]:
-        """Deploy a version.
+        """Deploy what of a version isn't deployed yet, or was given up.
 
         Returns:
             By application, what keeps it from being started.
         """
         wanted, problems = _applications(version.config), dict[str, str]()
+        if self._deployed:
+            now = standing()
+            for name in [each for each in self._deployed if now.gave_up(each)]:
+                # Serve tries it again only where it is another one, or is new.
+                ray_serve.delete(name, _blocking=False)
+                del self._deployed[name]
         targets: list[ray_serve.RunTarget] = []
         for name, each in wanted.items():
             if each == self._deployed.get(name):
                 continue
             try:
                 built = self._build(each)
-            except SetupFailed as error:
+            except (SetupFailed, OSError) as error:
                 problems[name] = str(error)
                 log.error("an engine can't be started", application=name, reason=str(error))
                 continue
             targets.append(ray_serve.RunTarget(built, name=name, route_prefix=None))
         if targets:
             ray_serve.run_many(targets, wait_for_applications_running=False)
+            log.info("models deployed", version=version.version, applications=[target.name for target in targets])
         self._deployed |= {target.name: wanted[target.name] for target in targets}
         for name in [each for each in self._deployed if each not in wanted]:
             # Its replicas end what they have begun; nobody waits for them.
@@ -124,7 +138,6 @@ class Deployer:
             del self._deployed[name]
         with self._database.begin() as connection:
             note_problems(connection, version.version, problems)
-        self._version = version.version
         return problems
 
     def _build(self, wanted: _Wanted) -> Application:

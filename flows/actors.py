@@ -7,8 +7,9 @@ starts them again, also when `alive()` is no longer answered.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
+from typing import Any
 
 import redis
 import structlog
@@ -41,6 +42,8 @@ LANES = 1.0
 """Seconds between two looks at how the lanes are balanced."""
 REDIS = 1.0
 """Seconds between two looks at whether Redis was started again."""
+FAILED = 5.0
+"""Seconds before a task that failed for no reason that is known to pass is begun again."""
 
 log = structlog.get_logger(__name__)
 
@@ -92,17 +95,20 @@ class Steward:
         """True, if only its event loop gets to say so."""
         return True
 
-    async def _go_round(self, task: Callable[[], Awaitable[int]], pause: float) -> None:
+    async def _go_round(self, task: Callable[[], Coroutine[Any, Any, int]], pause: float) -> None:
         """Do something again and again, at once while it says that there is something to do."""
         while not self._stopping.is_set():
+            wait = pause
             try:
-                done = await task()
+                if await task():
+                    continue
             except (SQLAlchemyError, redis.RedisError, ParleyError) as error:
                 log.warning("steward waits", error=type(error).__name__)
-                done = 0
-            if not done:
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(self._stopping.wait(), pause)
+            except Exception as error:  # noqa: BLE001 - a row that one task can't read must not keep the others from their work
+                log.error("steward failed", task=task.__qualname__, error=type(error).__name__)
+                wait = max(pause, FAILED)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), wait)
 
     async def run(self) -> None:
         """Go round until stopped. A store that does not answer is asked again later."""
@@ -117,6 +123,9 @@ class Steward:
         meetings = Meetings(async_db, door)
 
         leases = Leases(async_db, door, meetings)
+
+        async def send_unpublished() -> int:
+            return await asyncio.to_thread(relay.round)
 
         async def look_at_leases() -> int:
             seconds, micros = await async_kv.time()
@@ -143,7 +152,7 @@ class Steward:
         try:
             with published(measures, self._redis_url):
                 async with asyncio.TaskGroup() as group:
-                    group.create_task(self._go_round(lambda: asyncio.to_thread(relay.round), ROUND))
+                    group.create_task(self._go_round(send_unpublished, ROUND))
                     group.create_task(self._go_round(backfill.round, ROUND))
                     group.create_task(self._go_round(look_at_leases, LEASES))
                     group.create_task(self._go_round(look_at_lanes, LANES))

@@ -30,6 +30,13 @@ class Standing:
             return "missing", ""
         return found.status.lower(), _why(found) if found.status in _WRONG else ""
 
+    def gave_up(self, name: str) -> bool:
+        """Whether Serve gave an application up: it failed to start several times, is not tried again, and nothing of it runs."""
+        found = self.applications.get(name)
+        if found is None or found.status != "DEPLOY_FAILED":
+            return False
+        return not any(state == "RUNNING" for each in found.deployments.values() for state in each.replica_states)
+
     def of_deployed(self) -> str:
         """`ok` where the application that `serve deploy` gives translates; else what is wrong with it."""
         state = self.of(TRANSLATION_APP)[0]

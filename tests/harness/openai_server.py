@@ -49,10 +49,10 @@ class Asked:
 
 
 @contextmanager
-def openai_server() -> Iterator[tuple[str, Asked]]:
-    """Where its API begins, and what it is asked, for as long as the block."""
+def openai_server(port: int = 0) -> Iterator[tuple[str, Asked]]:
+    """Where its API begins, and what it is asked, for as long as the block. Port 0 is any free one."""
     asked = Asked()
-    with serving_app(_app(asked)) as url:
+    with serving_app(_app(asked), port) as url:
         yield f"{url}/v1", asked
 
 

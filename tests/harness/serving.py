@@ -22,9 +22,9 @@ def serving(options: ApiOptions) -> Generator[str]:
 
 
 @contextmanager
-def serving_app(app: FastAPI) -> Generator[str]:
-    """Where an application runs: in a thread with a loop of its own, since tests block theirs."""
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning", lifespan="on"))
+def serving_app(app: FastAPI, port: int = 0) -> Generator[str]:
+    """Where an application runs: in a thread with a loop of its own, since tests block theirs. Port 0 is any free one."""
+    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="warning", lifespan="on"))
     thread = threading.Thread(target=server.run)
     thread.start()
     while not server.started:

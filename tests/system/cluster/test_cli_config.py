@@ -125,6 +125,29 @@ def test_while_the_preferred_one_is_away_the_other_one_serves_and_its_captions_s
         comes_to_be_by(up, n, "openai echo-1")
 
 
+def test_an_engine_that_did_not_start_is_tried_again(up: Up, n: list[int]) -> None:
+    port = free_port()
+    server = server_at(f"http://127.0.0.1:{port}/v1")
+    put(up, {"server": server, "firefox": FIREFOX}, "server", "firefox")
+    # Serve tries three times while its server is not there yet, and then gives it up.
+    until = time.monotonic() + 180
+    while up.get("/api/models")["serving"][0]["state"] != "deploy_failed":
+        assert time.monotonic() < until
+        time.sleep(0.1)
+    with openai_server(port):
+        comes_to_be_by(up, n, "openai echo-1")
+
+
+def test_a_model_that_can_not_be_looked_at_keeps_no_later_version_from_being_deployed(up: Up, n: list[int]) -> None:
+    put(up, {"odd": {"kind": "vllm", "model": "/" + 150 * "é"}, "firefox": FIREFOX}, "odd", "firefox")
+    until = time.monotonic() + 180
+    while "too long" not in config(up, "show").stdout:
+        assert time.monotonic() < until
+    with openai_server() as (url, _):
+        put(up, {"server": server_at(url)}, "server")
+        comes_to_be_by(up, n, "openai echo-1")
+
+
 def test_an_engine_that_can_not_start_is_told_and_the_other_one_serves(up: Up, n: list[int]) -> None:
     put(up, {"huge": {"kind": "vllm", "model": "/no/where"}, "firefox": FIREFOX}, "huge", "firefox")
     until = time.monotonic() + 180

@@ -1,0 +1,45 @@
+"""flows/actors.py: what the steward does side by side."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+import redis
+from sqlalchemy import Engine, text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from flows.actors import Steward
+from operators.model import Clock
+from storage import keys
+from storage.log import Log
+from storage.meetings import Meetings
+from tests.lanes import open_recorded, until
+
+pytestmark = pytest.mark.usefixtures("clean_database")
+
+
+async def test_a_row_that_one_task_can_not_read_keeps_no_other_from_its_work(
+    aengine: AsyncEngine, engine: Engine, redis_async: Any, redis_sync: redis.Redis, postgres_url: str, redis_url: str
+) -> None:
+    meetings = Meetings(aengine, Log(redis_async))
+    unreadable, other = [await open_recorded(meetings, aengine, clock=Clock.LIVE) for _ in range(2)]
+    with engine.begin() as connection:
+        # As a release may have left it that knew more than this one.
+        connection.execute(text("""update meetings set config = '{"unheard": 1}' where id = :id"""), {"id": unreadable})
+        connection.execute(
+            text(
+                "insert into outbox (team_id, meeting_id, seq, kind, payload)"
+                " values ('default', :id, 1, 'status', '{}')"
+            ),
+            {"id": other},
+        )
+    steward = Steward(postgres_url, redis_url)
+    running = asyncio.create_task(steward.run())
+    try:
+        await until(lambda: running.done() or redis_sync.get(keys.published(str(other))) == "1")
+        assert not running.done()
+    finally:
+        await steward.stop()
+        await asyncio.wait([running])
