@@ -15,7 +15,7 @@ from operators.model import Clock
 from storage import keys
 from storage.log import Log
 from storage.meetings import Meetings
-from tests.lanes import open_recorded, until
+from tests.harness.lanes import open_recorded, until
 
 pytestmark = pytest.mark.usefixtures("clean_database")
 
