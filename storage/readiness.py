@@ -24,8 +24,10 @@ POLL_S = 0.1
 """Seconds between two looks at a store that is not ready."""
 PING_S = 2
 """How long a Postgres gets to say whether it takes connections (seconds)."""
-SAY_AFTER_S, SAY_EVERY_S = 0.5, 5.0
-"""Seconds of waiting before its progress is reported, and between two reports."""
+SAY_AFTER_S = 0.5
+"""Seconds of waiting before its progress is reported."""
+SAY_EVERY_S = (5.0, 60.0)
+"""Least and most seconds between two reports: the longer it takes, the fewer there are."""
 STALLED_S = 300.0
 """Seconds without progress after which a server of the user's own is given up. Its Postgres reports no progress."""
 
@@ -65,8 +67,8 @@ class Patience:
         self._name, self._say = name, say
         self._progress: object = None
         self._said = ""
-        now = time.monotonic()
-        self._until, self._say_at = now + seconds, now + SAY_AFTER_S
+        self._began = time.monotonic()
+        self._until, self._say_at = self._began + seconds, self._began + SAY_AFTER_S
 
     def is_over(self, state: NotReady) -> bool:
         """Take note of a store that is not ready. Returns whether it made no progress for too long."""
@@ -75,7 +77,8 @@ class Patience:
             self._progress, self._until = state.progress, now + self.seconds
         self.doing = state.doing or self.doing
         if now >= self._say_at and state.doing and state.doing != self._said:
-            self._said, self._say_at = state.doing, now + SAY_EVERY_S
+            least, most = SAY_EVERY_S
+            self._said, self._say_at = state.doing, now + min(max(least, now - self._began), most)
             self._say(f"waiting for {self._name}: it is {state.doing}")
         return now > self._until
 

@@ -77,6 +77,12 @@ def server(data: Path, name: str) -> Server:
     return next(server for server in EmbeddedStores(data)._servers() if server.name == name)
 
 
+def stop(data: Path) -> None:
+    """Stop what runs of a data folder's servers, whoever started it."""
+    for server in EmbeddedStores(data)._servers():
+        server.stop(0)
+
+
 def pid(data: Path, name: str) -> int:
     """The process of a server that runs."""
     end = time.monotonic() + 60

@@ -18,7 +18,7 @@ from flows import ways as ways_module
 from flows.ways import Ways
 from operators.errors import Unavailable
 from operators.translation import CaptionStatus, Translation, TranslationRequest
-from tests.test_translator import controllers
+from tests.integration.flows.test_translator import controllers
 
 pytest_plugins = ["tests.harness.ray_cluster"]
 

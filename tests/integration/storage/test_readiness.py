@@ -37,6 +37,7 @@ from tests.harness.unready_stores import (
     pid,
     recover_slowly,
     slow_down,
+    stop,
     until_loading,
 )
 from tests.integration.storage.test_embedded import end, ended, eventually, owner
@@ -62,9 +63,7 @@ def data(template: Path, open_folder: Path) -> Iterator[Path]:
     base.chmod(0o755)
     subprocess.run(["cp", "-a", template, base / "data"], check=True)
     yield base / "data"
-    stores = EmbeddedStores(base / "data")
-    for server in stores._servers():
-        server.stop(0)
+    stop(base / "data")
     shutil.rmtree(base)
 
 
@@ -138,7 +137,7 @@ def test_a_valkey_that_ends_while_it_loads_says_why(data: Path) -> None:
 
 def test_another_starter_waits_for_one_that_makes_progress(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     slow_down(data)
-    monkeypatch.setattr(readiness, "SAY_EVERY_S", 0.1)
+    monkeypatch.setattr(readiness, "SAY_EVERY_S", (0.1, 0.5))
     # Far less than it takes, and far more than there is between two reports.
     monkeypatch.setattr(embedded, "_TURN_S", 3.0)
     several = [EmbeddedStores(data) for _ in range(2)]
@@ -178,12 +177,12 @@ def killed_and_kept(data: Path, microseconds: int = 100) -> Iterator[StoreUrls]:
     urls = stores.start()
     ended(pid(data, "valkey"))
     slow_down(data, microseconds)
-    stop = keep_running(stores)
+    end_keeping = keep_running(stores)
     try:
         until_loading(data)
         yield urls
     finally:
-        stop()
+        end_keeping()
         stores.stop()
 
 
@@ -198,9 +197,9 @@ def test_a_stop_does_not_wait_for_a_store_that_loads(data: Path) -> None:
     stores.start()
     ended(pid(data, "valkey"))
     slow_down(data)
-    stop = keep_running(stores)
+    end_keeping = keep_running(stores)
     until_loading(data)
-    stop()
+    end_keeping()
     assert is_loading(data)
     stores.stop()
     with EmbeddedStores(data) as urls:
@@ -279,7 +278,7 @@ def test_patience_lasts_as_long_as_there_is_progress() -> None:
 
 def test_what_has_not_changed_is_reported_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(readiness, "SAY_AFTER_S", 0.0)
-    monkeypatch.setattr(readiness, "SAY_EVERY_S", 0.0)
+    monkeypatch.setattr(readiness, "SAY_EVERY_S", (0.0, 0.0))
     said: list[str] = []
     patience = Patience("Valkey", 60.0, said.append)
     for state in (NO_ANSWER, NotReady("starting up"), NotReady("starting up"), NO_ANSWER, NotReady("loading its data")):

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import time
+tests/system/cluster/test_system.py
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -19,12 +20,20 @@ import websockets
 
 from cluster.ports import free_port
 from storage.embedded import EmbeddedStores
+<<<<<<< HEAD:tests/system/cluster/test_system.py
 from tests.harness.ami import read_rows
 from tests.harness.command_line import parley
 from tests.harness.follow import follow
 from tests.harness.parley_up import ROOT, Up, command, listening, parley_process
 from tests.harness.smollm2 import needs_vllm
 from tests.harness.unready_stores import ENTRIES, entries, fill, launch, slow_down, speed_up
+=======
+from tests.ami import read_rows
+from tests.follow import follow
+from tests.parley_up import ROOT, Up, command, listening, parley
+from tests.smollm2 import needs_vllm
+from tests.unready_stores import ENTRIES, entries, fill, launch, slow_down, speed_up, stop
+>>>>>>> stores:tests/test_system.py
 
 pytest_plugins = ["tests.harness.running_up"]
 pytestmark = [pytest.mark.main_path, pytest.mark.timeout(600)]
@@ -316,23 +325,26 @@ def test_stores_that_are_not_ready_yet_are_waited_for(
         fill(urls)
     slow_down(data, 2000)
     monkeypatch.setenv("TMPDIR", str(deep))
-    if own:
-        launch(data)
-        monkeypatch.setenv("PARLEY_POSTGRES_URL", urls.postgres)
-        monkeypatch.setenv("PARLEY_REDIS_URL", urls.redis)
-    starting = subprocess.Popen(
-        command("up", "--data", open_folder / "unused" if own else data, "--port", free_port()),
-        cwd=ROOT,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert starting.stderr is not None
-    told = f"waiting for {'Redis' if own else 'Valkey'}: it is loading its data ("
-    while told not in (line := starting.stderr.readline()):
-        assert line, f"it ended with {starting.wait()}"
-    speed_up(urls)
-    _, rest = starting.communicate(timeout=240)
-    assert "Ray did not start" in rest
+    with ExitStack() as stack:
+        stack.callback(stop, data)
+        if own:
+            launch(data)
+            monkeypatch.setenv("PARLEY_POSTGRES_URL", urls.postgres)
+            monkeypatch.setenv("PARLEY_REDIS_URL", urls.redis)
+        starting = subprocess.Popen(
+            command("up", "--data", open_folder / "unused" if own else data, "--port", free_port()),
+            cwd=ROOT,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        stack.callback(starting.kill)
+        assert starting.stderr is not None
+        told = f"waiting for {'Redis' if own else 'Valkey'}: it is loading its data ("
+        while told not in (line := starting.stderr.readline()):
+            assert line, f"it ended with {starting.wait()}"
+        speed_up(urls)
+        _, rest = starting.communicate(timeout=240)
+        assert "Ray did not start" in rest
     with EmbeddedStores(data) as urls:
         assert entries(urls) == ENTRIES
 
