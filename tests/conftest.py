@@ -10,7 +10,10 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from serve.engines.choice import vllm_installed
-from tests.harness.distribution import SHARED, Distribution, shared
+
+pytest.register_assert_rewrite("tests.harness")
+
+from tests.harness.distribution import SHARED, Distribution, shared  # noqa: E402 - rewritten as said above
 
 pytest_plugins = ["tests.harness.stores"]
 

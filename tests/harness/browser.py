@@ -29,8 +29,8 @@ _ARGUMENTS = [
 _OF_THE_NETWORK = ("Failed to load resource", "WebSocket connection to")
 
 
-@asynccontextmanager
-async def launched() -> AsyncIterator[Browser]:
+@pytest.fixture(scope="session")
+async def browser() -> AsyncIterator[Browser]:
     """The machine's own browser, with nothing of its user's; without one the test is skipped."""
     program = next(filter(None, map(shutil.which, BROWSERS)), None)
     if program is None:

@@ -15,7 +15,7 @@ from playwright.async_api import Browser
 from operators.models import Firefox, ModelsConfig
 from operators.translation import CaptionStatus
 from storage.configs import save
-from tests.harness.browser import Reader, as_the_api_has_it, launched, reading
+from tests.harness.browser import Reader, as_the_api_has_it, reading
 from tests.harness.lanes import running, shout
 from tests.harness.network import Network
 from tests.harness.scribe import begin, sentence
@@ -23,16 +23,10 @@ from tests.harness.scribe import begin, sentence
 if TYPE_CHECKING:
     from tests.harness.api_server import Stage
 
-pytest_plugins = ["tests.harness.api_server"]
+pytest_plugins = ["tests.harness.api_server", "tests.harness.browser"]
 pytestmark = pytest.mark.main_path
 
 PT = {"source_language": "en", "target_languages": ["pt"]}
-
-
-@pytest.fixture(scope="module")
-async def browser() -> AsyncIterator[Browser]:
-    async with launched() as browser:
-        yield browser
 
 
 @pytest.fixture

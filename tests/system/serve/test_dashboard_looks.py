@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -12,22 +11,16 @@ import pytest
 from playwright.async_api import Browser
 
 from operators.translation import CaptionStatus
-from tests.harness.browser import Reader, as_the_api_has_it, launched, reading
+from tests.harness.browser import Reader, as_the_api_has_it, reading
 from tests.harness.scribe import Scribe, begin, sentence
 
 if TYPE_CHECKING:
     from tests.harness.api_server import Stage
 
-pytest_plugins = ["tests.harness.api_server"]
+pytest_plugins = ["tests.harness.api_server", "tests.harness.browser"]
 pytestmark = pytest.mark.main_path
 
 LONG = "https://example.org/" + "a-very-long-word" * 20
-
-
-@pytest.fixture(scope="module")
-async def browser() -> AsyncIterator[Browser]:
-    async with launched() as browser:
-        yield browser
 
 
 async def with_everything(stage: Stage) -> tuple[str, Scribe]:
@@ -72,8 +65,18 @@ async def grown(reader: Reader, scribe: Scribe) -> None:
     await reader.until("document.querySelectorAll('.interim').length === 2")
 
 
-@pytest.mark.parametrize("width", [360, 768, 1280, 1600])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(
+    ("scheme", "width"),
+    [
+        ("light", 1280),
+        ("dark", 360),
+        *(
+            pytest.param(scheme, width, marks=pytest.mark.slow)
+            for scheme, widths in (("light", (360, 768, 1600)), ("dark", (768, 1280, 1600)))
+            for width in widths
+        ),
+    ],
+)
 async def test_everything_fits_and_has_enough_contrast(
     stage: Stage, browser: Browser, tmp_path: Path, scheme: Literal["light", "dark"], width: int
 ) -> None:
@@ -163,6 +166,7 @@ async def test_it_can_be_used_by_ear_and_by_keyboard(stage: Stage, browser: Brow
         assert reached[7].startswith("Jump to latest")
 
 
+@pytest.mark.slow
 async def test_three_hours_are_shown_within_seconds(stage: Stage, browser: Browser) -> None:
     meeting, scribe = await begin(stage)
     for k in range(0, 3_000, 100):

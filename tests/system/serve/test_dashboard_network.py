@@ -15,21 +15,15 @@ import pytest
 from playwright.async_api import Browser, Route, WebSocketRoute
 
 from operators.model import Sentence
-from tests.harness.browser import Reader, as_the_api_has_it, launched, reading
+from tests.harness.browser import Reader, as_the_api_has_it, reading
 from tests.harness.network import Network
 from tests.harness.scribe import Scribe, begin, sentence
 
 if TYPE_CHECKING:
     from tests.harness.api_server import Stage
 
-pytest_plugins = ["tests.harness.api_server"]
+pytest_plugins = ["tests.harness.api_server", "tests.harness.browser"]
 pytestmark = pytest.mark.main_path
-
-
-@pytest.fixture(scope="module")
-async def browser() -> AsyncIterator[Browser]:
-    async with launched() as browser:
-        yield browser
 
 
 @pytest.fixture
@@ -75,7 +69,8 @@ async def talk(scribe: Scribe, over: asyncio.Event) -> None:
 
 # The watchdog waits for 12 s: a cut that gives no sign has to last longer to be seen.
 @pytest.mark.parametrize(
-    ("how", "seconds", "words"), [("refuse", 10, "Reconnecting"), ("swallow", 15, "No sign of life")]
+    ("how", "seconds", "words"),
+    [("refuse", 3, "Reconnecting"), pytest.param("swallow", 15, "No sign of life", marks=pytest.mark.slow)],
 )
 async def test_after_a_cut_there_is_no_gap_and_no_repeat(
     stage: Stage,
