@@ -63,6 +63,10 @@ class Unavailable(ParleyError):
         return str(self.args[0])
 
 
+class Deferred(ParleyError):
+    """Nothing that answers can do this, and what could has been away for a while: it is to be asked later, not again now."""
+
+
 class Overloaded(ParleyError):
     """More was asked than is taken at the moment; nothing of it was. Trying again later is right.
 
