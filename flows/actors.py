@@ -57,7 +57,7 @@ class LaneProcess:
 
     def __init__(self, options: LaneOptions) -> None:
         self._models = Following(options.postgres_url)
-        self._lane = Lane(options, Ways(ways_of(self._models)).translate)
+        self._lane = Lane(options, Ways(ways_of(self._models), defer=True).translate)
 
     def run(self) -> None:
         """Run the lane until it is stopped."""

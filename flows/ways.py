@@ -7,13 +7,14 @@ soon as it gives a token.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 
 import structlog
 from ray.serve.exceptions import BackPressureError
 
 from flows.translator import TranslationApplication, translation_is_off
-from operators.errors import Malformed, Unavailable
+from operators.errors import Deferred, Malformed, Unavailable
 from operators.models import TRANSLATION_APP
 from operators.translation import CaptionStatus, Translation, TranslationRequest
 from storage.configs import Following
@@ -24,6 +25,8 @@ PROBE = 30.0
 """Seconds that an engine that was away gets to show that it answers."""
 AGAIN = 0.5
 """Seconds before it is asked again, where it said at once that it doesn't."""
+AWAY = 10.0
+"""Seconds for which what only an engine that is away can do is tried again: a live caption's deadline."""
 LONGEST = 30.0
 """Seconds to wait at most for the last engine, whatever it asks for: a better one may be back sooner."""
 
@@ -47,12 +50,16 @@ class Ways:
 
     Args:
         names: the applications, the preferred one first; none where translation is off; None where that isn't known.
+        defer: whether to give up what only an engine can do that has been away for `AWAY`. A lane does: such calls would
+            keep their turns, and others that the last engine can answer would wait.
     """
 
-    def __init__(self, names: Callable[[], Sequence[str] | None]) -> None:
-        self._names = names
+    def __init__(self, names: Callable[[], Sequence[str] | None], *, defer: bool = False) -> None:
+        self._names, self._defer = names, defer
         self._applications: dict[tuple[asyncio.AbstractEventLoop, str], TranslationApplication] = {}
         self._answering: set[str] = set()
+        self._away: dict[str, float] = {}
+        """Since when an application doesn't answer."""
         self._probes: dict[str, asyncio.Task[None]] = {}
 
     async def translate(self, request: TranslationRequest) -> Translation:
@@ -60,6 +67,7 @@ class Ways:
 
         Raises:
             Unavailable: none answers; or the preferred one is away, and the others can't translate this.
+            Deferred: the same, where it has been away for a while.
         """
         names = self._names()
         if names is None:
@@ -86,6 +94,8 @@ class Ways:
             raise
         if better and answer.status is CaptionStatus.UNTRANSLATED:
             # What only the preferred one can translate is owed until it is there.
+            if self._defer and all(map(self._is_long_away, better)):
+                raise Deferred("the engine that could translate this has been away for a while")
             raise Unavailable("the engine that could translate this is away")
         return answer
 
@@ -93,7 +103,12 @@ class Ways:
         # An application is for one loop: a task of one that another one waits for would not wake it.
         return self._applications.setdefault((asyncio.get_running_loop(), name), TranslationApplication(name))
 
+    def _is_long_away(self, name: str) -> bool:
+        now = time.monotonic()
+        return now - self._away.get(name, now) > AWAY
+
     def _probe(self, name: str) -> None:
+        self._away.setdefault(name, time.monotonic())
         probe = self._probes.get(name)
         if probe is None or probe.done():
             self._probes[name] = asyncio.create_task(self._ask_for_a_token(name))
@@ -109,3 +124,4 @@ class Ways:
             await asyncio.sleep(AGAIN)
         else:
             self._answering.add(name)
+            self._away.pop(name, None)

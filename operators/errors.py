@@ -67,6 +67,10 @@ class Malformed(Unavailable):
     """A service is there, and what it sent is no answer. The next attempt may get the same, so attempts are bounded."""
 
 
+class Deferred(ParleyError):
+    """Nothing that answers can do this, and what could has been away for a while: it is to be asked later, not again now."""
+
+
 class Overloaded(ParleyError):
     """More was asked than is taken at the moment; nothing of it was. Trying again later is right.
 

@@ -9,15 +9,22 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
+from uuid import UUID
 
 import pytest
 from ray import serve as ray_serve
+from sqlalchemy import Engine
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from flows import translator as translator_module
 from flows import ways as ways_module
 from flows.ways import Ways
-from operators.errors import Unavailable
+from operators.errors import Deferred, Unavailable
 from operators.translation import CaptionStatus, Translation, TranslationRequest
+from storage.log import Log
+from storage.meetings import Meetings
+from tests.harness.lanes import ending, feed, open_recorded, rows, running, said, until
 from tests.integration.flows.test_translator import controllers
 
 pytest_plugins = ["tests.harness.ray_cluster"]
@@ -27,7 +34,9 @@ BETTER, PLAIN = "ways-better", "ways-plain"
 
 @ray_serve.deployment(ray_actor_options={"num_cpus": 0.1}, health_check_period_s=1, graceful_shutdown_wait_loop_s=0.1)
 class Says:
-    """Answers with its name. What the text asks for beside that: `die`, `slow`; the plain one can't do `hard`, nor `busy`.
+    """Answers with its name. What the text asks for beside that: `die`, `slow`.
+
+    The plain one can't do `hard`, nor `busy`, nor German.
 
     Args:
         name: what it says.
@@ -42,7 +51,7 @@ class Says:
             os.kill(os.getpid(), signal.SIGKILL)
         if self._name == BETTER and request.text == "slow":
             await asyncio.sleep(30)
-        if self._name == PLAIN and request.text == "hard":
+        if self._name == PLAIN and (request.text == "hard" or request.language == "de"):
             return Translation(CaptionStatus.UNTRANSLATED, None, self._name, "no model")
         if self._name == PLAIN and request.text == "busy":
             raise Unavailable("busy", 3_600)
@@ -214,3 +223,47 @@ async def test_a_last_engine_that_wants_to_be_left_alone_does_not_keep_a_better_
     with pytest.raises(Unavailable) as beside:
         await Ways(lambda: ("ways-nowhere", PLAIN)).translate(asking("busy"))
     assert beside.value.wait == ways_module.LONGEST
+
+
+async def test_what_only_an_engine_can_that_is_long_away_is_given_up(
+    applications: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ways = Ways(lambda: ("ways-nowhere", PLAIN), defer=True)
+    with pytest.raises(Unavailable, match="is away"):
+        await ways.translate(asking("hard"))
+    monkeypatch.setattr(ways_module, "AWAY", 0.0)
+    with pytest.raises(Deferred):
+        await ways.translate(asking("hard"))
+    # The backfill, which pays it, goes on asking.
+    with pytest.raises(Unavailable, match="is away"):
+        await Ways(lambda: ("ways-nowhere", PLAIN)).translate(asking("hard"))
+
+
+@pytest.mark.usefixtures("clean_database", "unhurried")
+async def test_a_meeting_that_waits_for_an_engine_that_is_away_holds_up_no_other_one(
+    applications: None,
+    aengine: AsyncEngine,
+    engine: Engine,
+    redis_async: Any,
+    postgres_url: str,
+    redis_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ways_module, "AWAY", 0.5)
+    meetings = Meetings(aengine, Log(redis_async))
+    held, other = [await open_recorded(meetings, aengine, targets=[target]) for target in ("de", "pt")]
+
+    async def talk(meeting_id: UUID, sentences: int) -> None:
+        talk = [
+            said(k, f"c{k}", "Ann", f"Sentence number {k}.", 2.0 * k, 2.0 * k + 1, 2.0 * k) for k in range(sentences)
+        ]
+        await feed(meetings, meeting_id, [*talk, ending(2.0 * sentences)])
+
+    ways = Ways(lambda: ("ways-nowhere", PLAIN), defer=True)
+    with running(postgres_url, redis_url, "batch-1", ways.translate, in_flight=4, capacity=8):
+        # More than the lane has turns for, or room.
+        await talk(held, 20)
+        await talk(other, 2)
+        captions = "select status from captions where meeting_id = :id"
+        await until(lambda: rows(engine, captions, id=other) == [("translated",)] * 2, 120)
+        await until(lambda: rows(engine, captions, id=held) == [("owed",)] * 20, 120)

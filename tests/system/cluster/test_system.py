@@ -8,7 +8,8 @@ import os
 import signal
 import subprocess
 import time
-tests/system/cluster/test_system.py
+
+tests / system / cluster / test_system.py
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -20,20 +21,12 @@ import websockets
 
 from cluster.ports import free_port
 from storage.embedded import EmbeddedStores
-<<<<<<< HEAD:tests/system/cluster/test_system.py
 from tests.harness.ami import read_rows
 from tests.harness.command_line import parley
 from tests.harness.follow import follow
 from tests.harness.parley_up import ROOT, Up, command, listening, parley_process
 from tests.harness.smollm2 import needs_vllm
-from tests.harness.unready_stores import ENTRIES, entries, fill, launch, slow_down, speed_up
-=======
-from tests.ami import read_rows
-from tests.follow import follow
-from tests.parley_up import ROOT, Up, command, listening, parley
-from tests.smollm2 import needs_vllm
-from tests.unready_stores import ENTRIES, entries, fill, launch, slow_down, speed_up, stop
->>>>>>> stores:tests/test_system.py
+from tests.harness.unready_stores import ENTRIES, entries, fill, launch, slow_down, speed_up, stop
 
 pytest_plugins = ["tests.harness.running_up"]
 pytestmark = [pytest.mark.main_path, pytest.mark.timeout(600)]
