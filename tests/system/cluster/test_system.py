@@ -8,8 +8,7 @@ import os
 import signal
 import subprocess
 import time
-
-tests / system / cluster / test_system.py
+from contextlib import ExitStack
 from itertools import groupby
 from pathlib import Path
 from typing import Any
