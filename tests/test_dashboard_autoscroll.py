@@ -408,6 +408,31 @@ async def test_the_place_that_is_read_is_kept(stage: Stage, reader: Reader) -> N
     assert await at_rest(reader) == place
 
 
+async def test_what_is_read_stays_where_it_is_while_sentences_above_change(stage: Stage, reader: Reader) -> None:
+    lane = await long_meeting(stage, reader)
+    await wheel(-1_000)(reader)
+    await at_rest(reader)
+    top = "() => document.querySelector('[data-id=\"60.0\"]').getBoundingClientRect().top"
+    before = await reader.page.evaluate(top)
+    assert 100 < before < 600
+    changes = {
+        "a late sentence": sentence("5.5", "Late.", 5.5, "Max"),
+        "another speaker": sentence("6.0", "Sentence 6.", 6, "Max", revision=2),
+        "a longer text": sentence("7.0", LONG, 7, "Eve", revision=2),
+        "the speaker of the sentences around it": sentence("5.5", "Late.", 5.5, "Bob", revision=2),
+    }
+    for what, changed in changes.items():
+        lane.say(changed)
+        await reader.until(
+            f"""(() => {{
+                const row = document.querySelector('[data-id="{changed.id}"]');
+                return row?.dataset.speaker === {changed.speaker!r} && row.textContent.includes({changed.text!r});
+            }})()"""
+        )
+        await at_rest(reader)
+        assert await reader.page.evaluate(top) == pytest.approx(before, abs=2), what
+
+
 @pytest.mark.parametrize("how", ["live", "over"])
 async def test_where_there_is_nothing_to_scroll_nothing_is_offered(
     stage: Stage, reader: Reader, how: Literal["live", "over"]
