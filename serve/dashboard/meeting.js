@@ -2,9 +2,9 @@
 
 import { About } from "./about.js";
 import { get } from "./api.js";
+import { Autoscroll } from "./autoscroll.js";
 import { Board } from "./board.js";
 import { connection } from "./connection.js";
-import { End } from "./end.js";
 import { Heads } from "./heads.js";
 import { isOver, standing } from "./standing.js";
 import { Stream } from "./stream.js";
@@ -23,7 +23,7 @@ class MeetingPage {
   #about = new About(part(".about"));
   #heads = new Heads(part(".heads"), () => this.#arrange());
   #board = new Board(part(".rows"), part(".interims"), (added, before) => this.#painted(added, before));
-  #end;
+  #autoscroll;
   #stream;
   #meeting; // As the server last told it.
   #before; // As it had told it a poll earlier.
@@ -44,7 +44,7 @@ class MeetingPage {
       return;
     }
     this.#known = this.#meeting?.seq ?? 0;
-    this.#end = new End(part(".latest"), !this.#over);
+    this.#autoscroll = new Autoscroll(part(".latest"), !this.#over);
     this.#stream = new Stream(`${location.origin.replace("http", "ws")}${this.#path}/events`, {
       event: (event) => this.#take(event),
       connected: () => this.#board.forget(),
@@ -86,7 +86,7 @@ class MeetingPage {
 
   #painted(added, before) {
     part(".rows").ariaBusy = String(this.#board.shown < this.#known);
-    this.#end.added(before < this.#known ? 0 : added);
+    this.#autoscroll.added(before < this.#known ? 0 : added);
     this.#arrange();
     this.#hush();
     if (this.#board.engine !== this.#engine) this.#tell();

@@ -416,35 +416,6 @@ async def test_a_meeting_that_is_over_is_read_from_its_beginning_and_kept(stage:
         assert "SENTENCE 39." in answer.text
 
 
-async def test_the_end_is_followed_until_the_reader_scrolls_up(stage: Stage, reader: Reader) -> None:
-    meeting, lane = await begin(stage)
-    lane.say(*(sentence(f"{n}.0", f"Sentence {n}.", n) for n in range(60)))
-    await reader.follow(meeting)
-    await reader.shown("Sentence 59.")
-    at_end = "Math.abs(document.documentElement.scrollHeight - innerHeight - scrollY) < 2"
-    await reader.until(at_end)
-    lane.say(sentence("60.0", "Sentence 60.", 60))
-    await reader.shown("Sentence 60.")
-    await reader.until(at_end)
-    assert not await reader.page.is_visible(".latest")
-    await reader.page.evaluate("() => addEventListener('scrollend', () => { window.still = true }, { once: true })")
-    await reader.page.mouse.move(400, 300)
-    await reader.page.mouse.wheel(0, -600)
-    await reader.until("window.still")
-    await reader.until("!document.querySelector('.latest').hidden")
-    place = await reader.page.evaluate("() => scrollY")
-    lane.say(sentence("61.0", "Sentence 61.", 61), sentence("62.0", "Sentence 62.", 62))
-    await reader.shown("Jump to latest · 2 new sentences")
-    assert await reader.page.evaluate("() => scrollY") == place
-    await reader.page.focus(".latest")
-    await reader.page.keyboard.press("Enter")
-    await reader.until(at_end)
-    assert not await reader.page.is_visible(".latest")
-    await reader.page.reload()
-    await reader.shown("Sentence 62.")
-    await reader.until(at_end)
-
-
 async def test_a_meeting_that_had_timed_out_and_goes_on_is_followed_on(stage: Stage, reader: Reader) -> None:
     meeting, lane = await begin(stage)
     lane.say(sentence("1.0", "Good night.", 1), languages=())

@@ -204,3 +204,34 @@ async def test_three_hours_are_shown_within_seconds(stage: Stage, browser: Brows
         await reader.until("document.querySelectorAll('.row .source')[7].textContent === 'Corrected.'")
         await reader.until("document.querySelector('.row:last-child .source').textContent === 'And one more.'")
         assert 0 < await reader.page.evaluate("() => window.touched") < 30
+
+
+@pytest.mark.parametrize(("width", "height"), [(320, 200), (740, 340), (375, 667), (1280, 800)])
+async def test_the_end_of_the_text_is_seen_on_any_screen(
+    stage: Stage, browser: Browser, tmp_path: Path, width: int, height: int
+) -> None:
+    """320 by 200 is what a window of 1280 by 800 has at a zoom of 400 %."""
+    meeting, scribe = await with_everything(stage)
+    screen = {"width": width, "height": height}
+    async with reading(browser, str(stage.http.base_url), viewport=screen) as reader:
+        await reader.follow(meeting)
+        await grown(reader, scribe)
+        await reader.until("scrollY > 0 && document.documentElement.scrollHeight - innerHeight - scrollY === 0")
+        await reader.page.screenshot(path=tmp_path / "end.png")
+        covered = await reader.page.evaluate(
+            "() => Math.max(...[...document.querySelectorAll('.bar, .heads')].map((one) => one.getBoundingClientRect().bottom))"
+        )
+        text = await reader.page.locator(".interim .source").last.bounding_box()
+        assert text is not None
+        below = height - text["y"] - text["height"]
+        # Most of the window is text, down to its last line.
+        assert max(covered, 0) + below < height / 2
+        assert below >= 0
+        await reader.page.evaluate("() => scrollBy(0, -60)")
+        await reader.until("!document.querySelector('.latest').hidden")
+        await reader.page.screenshot(path=tmp_path / "up.png")
+        button = await reader.page.locator(".latest").bounding_box()
+        assert button is not None
+        assert button["y"] + button["height"] <= height
+        # Where it can't stand beside the text it covers no part of a line: it is a line.
+        assert (button["width"] == width) == (width < 1280)
