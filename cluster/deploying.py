@@ -102,7 +102,9 @@ class Deployer:
                 self._deploy(version)
             except Exception as error:  # noqa: BLE001 - whatever it is: it is tried again, and a newer version may do
                 log.warning("models not deployed", version=version.version, error=type(error).__name__)
-            retry_at, wait = time.monotonic() + wait, min(LAST_RETRY, 2 * wait)
+                retry_at = time.monotonic() + FIRST_RETRY
+            else:
+                retry_at, wait = time.monotonic() + wait, min(LAST_RETRY, 2 * wait)
 
     def _deploy(self, version: Version) -> dict[str, str]:
         """Deploy what of a version isn't deployed yet, or was given up.

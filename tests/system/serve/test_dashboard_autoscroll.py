@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Literal
 import pytest
 from playwright.async_api import Browser
 
-from tests.browser import Reader, launched, reading
-from tests.scribe import Scribe, begin, sentence
+from tests.harness.browser import Reader, reading
+from tests.harness.scribe import Scribe, begin, sentence
 
 if TYPE_CHECKING:
-    from tests.api_server import Stage
+    from tests.harness.api_server import Stage
 
-pytest_plugins = ["tests.api_server"]
+pytest_plugins = ["tests.harness.api_server", "tests.harness.browser"]
+pytestmark = pytest.mark.main_path
 
 SCREEN = {"width": 1280, "height": 600}
 LONG = "It wraps, at every width of the window that a test of this file gives the page. " * 4
@@ -22,12 +23,6 @@ LONG = "It wraps, at every width of the window that a test of this file gives th
 FINGER_PX = 45
 
 Scroll = Callable[[Reader], Awaitable[None]]
-
-
-@pytest.fixture(scope="module")
-async def browser() -> AsyncIterator[Browser]:
-    async with launched() as browser:
-        yield browser
 
 
 @pytest.fixture
