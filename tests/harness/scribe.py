@@ -10,6 +10,7 @@ from operators.translation import CaptionStatus, Translation, TranslationRequest
 from storage.changes import Answer, MeetingChange
 from storage.commit import claim_lane, commit
 from storage.live import Growing, publish_interims
+from storage.log import LogReader
 
 if TYPE_CHECKING:
     from tests.harness.api_server import Stage
@@ -97,6 +98,8 @@ class Scribe:
         with self._stage.engine.begin() as connection:
             events = commit(connection, "live-1", self._epoch, changes, answers or [], patience=60)
         self._stage.publish(events)
+        # As a lane does that has come to the end of its log.
+        self._stage.commit_up_to(LogReader(self._stage.redis, "live-1").last_id())
 
 
 def sentence(
