@@ -23,7 +23,7 @@ settings.register_profile("long", settings.get_profile("short"), max_examples=20
 settings.load_profile("short")
 
 TESTS = Path(__file__).parent
-TIERS = ("chaos", "system", "integration", "unit")
+ORDER = ("chaos", "integration", "system", "unit")
 
 
 @pytest.hookimpl(trylast=True)
@@ -34,10 +34,10 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark each test with its tier. What takes longest begins first."""
+    """Mark each test with its tier. What takes longest begins first, but no two starts of a system at once."""
     for item in items:
         item.add_marker(_tier(item))
-    items.sort(key=lambda item: (TIERS.index(_tier(item)), shared(str(item.path)) not in SHARED))
+    items.sort(key=lambda item: (shared(str(item.path)) not in SHARED, ORDER.index(_tier(item))))
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -40,8 +40,10 @@ async def reader(browser: Browser, stage: Stage) -> AsyncIterator[Reader]:
 
 
 async def test_a_real_meeting_from_growing_text_to_its_last_caption(
-    stage: Stage, reader: Reader, postgres_url: str, redis_url: str
+    stage: Stage, reader: Reader, postgres_url: str, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # By a live clock, a pause ends a sentence. Here it is only the machine that may pause.
+    monkeypatch.setattr("operators.lines.OPEN_QUIET_MS", 3_600_000)
     meeting = await stage.begin(title="Monday", config=PT)
     path = f"/api/meetings/{meeting}/events"
     talk = [

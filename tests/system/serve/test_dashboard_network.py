@@ -113,7 +113,8 @@ async def test_after_a_cut_there_is_no_gap_and_no_repeat(
     last = (await stage.http.get(f"/api/meetings/{meeting}")).json()["seq"]
     received = [seq for socket in reader.sockets for seq in socket.seqs]
     assert received == list(range(1, last + 1))
-    assert len([socket for socket in reader.sockets if socket.seqs]) == 2
+    # A page that is slow to be served may take that for another cut.
+    assert len([socket for socket in reader.sockets if socket.seqs]) >= 2
     for former, latter in pairwise(reader.sockets):
         assert latter.after == (former.seqs[-1] if former.seqs else former.after)
 
