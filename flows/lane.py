@@ -17,14 +17,12 @@ from functools import partial
 from typing import Any, Literal, cast
 
 import bytewax.operators as op
-import redis
 import structlog
 from bytewax.dataflow import Dataflow
 from bytewax.errors import BytewaxRuntimeError
 from bytewax.operators import KeyedStream
 from bytewax.testing import run_main
 from sqlalchemy import Engine, text
-from sqlalchemy.exc import SQLAlchemyError
 
 from flows.accepted import Accepted
 from flows.calls import CallPolicy, Calls, call
@@ -281,8 +279,8 @@ class Lane:
             except Fenced as error:
                 self._replaced = error
                 self.stop()
-            except (SQLAlchemyError, redis.RedisError) as error:
-                # The flow itself meets the same trouble and says so by ending; until then the next sign may get through.
+            except Exception as error:  # noqa: BLE001 - whatever it is: the next sign may get through
+                # Where a store is away, the flow itself meets the same trouble and says so by ending.
                 log.warning("no sign of life", lane=committer.lane_id, error=type(error).__name__)
 
 

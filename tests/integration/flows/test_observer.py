@@ -200,6 +200,8 @@ async def stored(socket: websockets.ClientConnection) -> int:
     return seq
 
 
+# Another API of an earlier test may be counted in, and end meanwhile.
+@pytest.mark.slow
 async def test_the_api_measures_what_it_takes_and_what_it_hands_on(stage: Stage) -> None:
     meeting_id = await stage.begin()
     before = await counted(stage)

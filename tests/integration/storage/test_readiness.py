@@ -135,6 +135,8 @@ def test_a_valkey_that_ends_while_it_loads_says_why(data: Path) -> None:
         assert entries(urls) == ENTRIES
 
 
+# How long a start makes no progress depends on how fast the machine is.
+@pytest.mark.slow
 def test_another_starter_waits_for_one_that_makes_progress(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     slow_down(data)
     monkeypatch.setattr(readiness, "SAY_EVERY_S", (0.1, 0.5))
@@ -225,6 +227,8 @@ def test_while_a_store_loads_the_api_says_try_again_and_then_takes_it(data: Path
         assert entries(urls) == ENTRIES
 
 
+# Postgres recovers for a fixed time, whatever the machine does meanwhile.
+@pytest.mark.slow
 def test_doctor_says_that_embedded_stores_are_loading(data: Path) -> None:
     settings = Settings(data_dir=data)
     with EmbeddedStores(data):
@@ -241,6 +245,8 @@ def test_doctor_says_that_embedded_stores_are_loading(data: Path) -> None:
     assert "waits" in valkey.advice
 
 
+# Postgres recovers for a fixed time, whatever the machine does meanwhile.
+@pytest.mark.slow
 def test_stores_of_ones_own_that_are_not_ready_are_waited_for(data: Path) -> None:
     with EmbeddedStores(data):
         pass
@@ -258,6 +264,8 @@ def test_stores_of_ones_own_that_are_not_ready_are_waited_for(data: Path) -> Non
     assert [doctor.valkey(settings).blocks, doctor.postgres(settings).blocks] == [False, False]
 
 
+# Postgres recovers for a fixed time, whatever the machine does meanwhile.
+@pytest.mark.slow
 def test_a_store_of_ones_own_that_makes_no_progress_is_given_up(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with EmbeddedStores(data):
         pass
