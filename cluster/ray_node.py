@@ -30,7 +30,7 @@ RAY_ENVIRONMENT = {
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_DEDUP_LOGS": "0",
-    # A worker is started for whoever needs one: those that Ray starts beforehand do nothing here.
+    # A worker is started when an actor needs one: those that Ray starts beforehand do nothing here.
     "RAY_prestart_worker_first_driver": "0",
     # Serve gives its proxy five seconds to come up, and then kills it: too few where everything starts at once.
     "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "30",

@@ -114,7 +114,7 @@ class BatchWriter:
         )
         self.failed.add(change.meeting_id)
         self._log.fail(change.meeting_id)
-        reason = "what was said in it can't be stored"
+        reason = "its content can't be stored"
         failure = MeetingChange(change.team_id, change.meeting_id, change.n, change.log_id)
         failure.end("failed", self._log.now_ms(), reason)
         fields = {

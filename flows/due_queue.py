@@ -9,8 +9,8 @@ from collections.abc import Iterator
 class DueQueue:
     """Keys by the time at which each is due next.
 
-    A key has one due time. A later one never replaces an earlier one, so a key may be popped early: whoever pops it looks
-    what is due, and puts it in again. Heap entries that were replaced stay until their time, and are skipped then.
+    A key has one due time. A later one never replaces an earlier one, so a key may be popped early: the caller looks what is
+    due, and puts it in again. Heap entries that were replaced stay until their time, and are skipped then.
     """
 
     def __init__(self) -> None:

@@ -1,6 +1,6 @@
 """How far behind the lanes are: the age of the oldest thing of each that is not committed yet.
 
-That is an entry of its log, or a tick: once a meeting is quiet, what was said last is shown at a tick.
+That is an entry of its log, or a tick: once a meeting is quiet, its last sentence is emitted at a tick.
 """
 
 from __future__ import annotations

@@ -198,7 +198,7 @@ async def test_a_meeting_that_can_not_be_stored_fails_alone(
     [(reason, kept)] = rows(
         engine, "select reason, fields ->> 'sentences' from dead_letters where meeting_id = :id", id=bad
     )
-    assert reason == "what was said in it can't be stored"
+    assert reason == "its content can't be stored"
     stored = {words for (words,) in rows(engine, "select text from sentences where meeting_id = :id", id=bad)}
     assert "Number 2." in stored or "Number 2." in kept, "nothing that was said is lost"
     assert redis_sync.hget(keys.meeting(str(bad)), "status") == "failed"
