@@ -57,7 +57,7 @@ class Flow:
             "live": Bounds(settings.live_lanes, settings.most_live_lanes, settings.meetings_per_lane),
             "batch": Bounds(settings.batch_lanes, settings.batch_lanes, settings.meetings_per_lane),
         }
-        self._stopping = threading.Event()
+        self._stopping, self._steward_wanted = threading.Event(), threading.Event()
         self._engine: Engine | None = None
         self._redis: redis.Redis | None = None
         self._claim: Connection | None = None
@@ -150,15 +150,24 @@ class Flow:
         return {f"{kind}-{k + 1}": kind for kind, bounds in self._bounds.items() for k in range(bounds.least)}
 
     def start(self) -> None:
-        """Start what is prepared, and supervise it in a thread."""
+        """Start the lanes that are prepared, and supervise them in a thread. `start_steward` completes the flow."""
         # Where the number of lanes is fixed, what somebody adds or drains by hand stays as it is.
         varying = {kind: bounds for kind, bounds in self._bounds.items() if bounds.most > bounds.least}
         arguments = (self._urls.postgres, self._urls.redis, varying)
         self._supervisor.add(
-            Charge("steward", lambda: _actor(Steward, *arguments), wanted=lambda: True, report=lambda _: None)
+            Charge(
+                "steward",
+                lambda: _actor(Steward, *arguments),
+                wanted=self._steward_wanted.is_set,
+                report=lambda _: None,
+            )
         )
         self._thread = threading.Thread(target=self._supervise, name="supervisor", daemon=True)
         self._thread.start()
+
+    def start_steward(self) -> None:
+        """Start what no lane does. No caption waits for it: where all starts on one machine, it comes last."""
+        self._steward_wanted.set()
 
     def stop(self) -> None:
         """Have everything stop: calls under way get a few seconds, what is then unanswered stays owed."""

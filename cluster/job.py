@@ -48,6 +48,7 @@ def run_flow(settings: Settings, *, say: Callable[[str], None] = lambda _: None)
         say("connecting to Ray")
         _connect(settings)
         flow.start()
+        flow.start_steward()
         yield
     finally:
         flow.stop()

@@ -12,6 +12,7 @@ from typing import Any
 
 import ray
 from ray._private import ray_constants, services
+from ray._private.node import Node
 
 from cluster.workers import set_up_worker
 from operators.errors import SetupFailed
@@ -58,7 +59,7 @@ def start_ray(folder: Path, cpus: int, *, log_to_driver: bool) -> None:
     # Read from the environment when Ray was imported, which is before this.
     ray_constants.ENABLE_RAY_CLUSTER = False
     try:
-        with _time_for_the_node():
+        with lone_node(log_monitor=log_to_driver):
             ray.init(
                 address="local",
                 num_cpus=cpus,
@@ -76,8 +77,17 @@ def start_ray(folder: Path, cpus: int, *, log_to_driver: bool) -> None:
 
 
 @contextmanager
-def _time_for_the_node() -> Generator[None]:
-    """Give Ray's node `NODE_S` to start. Ray itself gives it 30 s (2.60, `ray._private.node`), however busy the machine is."""
+def lone_node(*, log_monitor: bool) -> Generator[None]:
+    """Have Ray start with what a node needs that stays alone, and wait `NODE_S` for it.
+
+    Ray (2.60, `ray._private.node`) starts an autoscaler and the server of its dashboard and jobs as well. Each of them takes
+    over a second of processor time. Ray waits 30 s for its node, however busy the machine is.
+
+    Args:
+        log_monitor: whether what Ray's processes print is to be shown here.
+    """
+    unused = ["start_monitor", "start_api_server"] + ([] if log_monitor else ["start_log_monitor"])
+    before = {name: getattr(Node, name) for name in unused}
     get_node = services.get_node
 
     def await_node(gcs_address: str, node_id: str) -> Any:
@@ -91,7 +101,15 @@ def _time_for_the_node() -> Generator[None]:
                 time.sleep(0.1)
 
     services.get_node = await_node
+    for name in unused:
+        setattr(Node, name, _start_nothing)
     try:
         yield
     finally:
         services.get_node = get_node
+        for name, method in before.items():
+            setattr(Node, name, method)
+
+
+def _start_nothing(node: Node, **options: object) -> None:
+    """Takes the place of a method of Ray's that starts a process."""

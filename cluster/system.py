@@ -119,6 +119,7 @@ class System:
         self._start_serve(urls)
         self._say("waiting until everything answers")
         self._await_ready()
+        flow.start_steward()
 
     def stop(self) -> None:
         """Stop everything in the reverse order. What is under way is committed or stays owed; nothing is lost."""

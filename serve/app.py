@@ -8,7 +8,6 @@ from ray.serve import Application
 
 from operators.models import TRANSLATION_APP, Engine
 from serve.engines.making import Maker, check
-from serve.http.application import create_app
 from serve.insight import InsightService
 from serve.options import ApiOptions, TranslationOptions
 from serve.replicas import QUIET, deployment
@@ -97,4 +96,7 @@ class ApiService:
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         """Serve asks for the application in the replica, so nothing of it has to be pickled."""
+        # Takes a second to load, and only the replica needs it.
+        from serve.http.application import create_app
+
         return create_app(self._options)

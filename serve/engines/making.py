@@ -9,7 +9,6 @@ from typing import Any
 from operators.errors import SetupFailed
 from operators.models import ELSEWHERE, Engine, Firefox, LlamaCpp, OpenAi, Proxy, Triton, Vllm
 from serve.engines import engine as protocol
-from serve.engines.breaker import Guarded
 from serve.engines.changing import Changing
 from serve.engines.choice import VLLM_MISSING, model_problem, vllm_installed
 from serve.engines.engine import Prompt, TranslationEngine
@@ -83,14 +82,17 @@ def make_language_model(spec: Engine) -> protocol.Engine[Prompt]:
 
             return VllmEngine(spec.model, spec.arguments)
         case OpenAi():
+            from serve.engines.breaker import Guarded
             from serve.engines.openai import OpenAiEngine
 
             return Guarded(OpenAiEngine(spec.url, spec.model, _key(spec.key), spec.body))
         case Proxy():
+            from serve.engines.breaker import Guarded
             from serve.engines.proxy import ProxyEngine
 
             return Guarded(ProxyEngine(spec.url, _key(spec.key), spec.model))
         case Triton():
+            from serve.engines.breaker import Guarded
             from serve.engines.triton import TritonEngine
 
             return Guarded(TritonEngine(spec.url, spec.model, _key(spec.key)))

@@ -5,24 +5,18 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 from unittest.mock import patch
 
 import pytest
 import ray
 from ray import serve as ray_serve
-from ray._private import ray_constants, services
-from ray._private.services import get_node
+from ray._private import ray_constants
 
 from cluster.ports import free_port
-from cluster.ray_node import RAY_ENVIRONMENT
+from cluster.ray_node import RAY_ENVIRONMENT, lone_node
 from serve.loopback import bind_loopback
-
-NODE_S = 200.0
-"""Seconds in which Ray's node must be there."""
 
 
 @pytest.fixture(scope="session")
@@ -45,14 +39,13 @@ def ray_cluster() -> Iterator[str]:
 
 
 def _start(folder: str) -> None:
-    """Start Ray. By itself it gives up on its node after half a minute, whatever else the machine has to do."""
     # Its workers take these over. As a `runtime_env`, they would have each worker import Ray twice.
     inherited = {
         "PYTHONPATH": str(Path(__file__).resolve().parents[2]),
         "RAY_prestart_worker_first_driver": "0",
         ray_constants.WORKER_PROCESS_SETUP_HOOK_ENV_VAR: f"{bind_loopback.__module__}.{bind_loopback.__name__}",
     }
-    with patch.dict(os.environ, inherited), patch.object(services, "get_node", _await_node):
+    with patch.dict(os.environ, inherited), lone_node(log_monitor=False):
         ray.init(
             address="local",
             num_cpus=4,
@@ -63,15 +56,3 @@ def _start(folder: str) -> None:
             # Ray's own is ten seconds, for which a test of a metric would wait.
             _system_config={"metrics_report_interval_ms": 1000},
         )
-
-
-def _await_node(gcs_address: str, node_id: str) -> Any:
-    """Wait until a node is registered. Ray takes a `RuntimeError` for one that isn't yet (`ray/_private/node.py`)."""
-    until = time.monotonic() + NODE_S
-    while True:
-        try:
-            return get_node(gcs_address, node_id)
-        except RuntimeError:
-            if time.monotonic() > until:
-                raise
-            time.sleep(0.2)
