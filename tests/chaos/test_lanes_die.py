@@ -6,7 +6,7 @@ import os
 import random
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import psutil
@@ -17,7 +17,7 @@ from tests.chaos.checks import assert_as_undisturbed
 from tests.chaos.lane_main import FENCED
 from tests.chaos.listeners import Listeners
 from tests.chaos.outcome import Outcome
-from tests.chaos.recordings import all_speech, events_in
+from tests.chaos.recordings import Spoken, all_speech, events_in
 from tests.chaos.report import FULL, Row
 from tests.chaos.scene import Scene
 from tests.harness.lanes import rows
@@ -31,14 +31,24 @@ pytestmark = pytest.mark.timeout(1800 if FULL else 600)
 
 
 @pytest.mark.main_path
+def test_a_lane_killed_within_one_meeting_changes_nothing(open_folder: Path, report: Report) -> None:
+    spoken = all_speech()[:1]
+    with Scene(open_folder / "one-undisturbed", spoken, 0) as scene:
+        undisturbed, _ = scene.finish()
+    _kill(open_folder / "one-killed-lane", spoken, 5, undisturbed, report)
+
+
 def test_a_lane_killed_at_random_points_changes_nothing(
     undisturbed: Outcome, open_folder: Path, report: Report
 ) -> None:
+    _kill(open_folder / "killed-lane", all_speech(), KILLS, undisturbed, report)
+
+
+def _kill(folder: Path, spoken: Sequence[Spoken], kills: int, undisturbed: Outcome, report: Report) -> None:
     chance = random.Random(7)
-    spoken = all_speech()
-    points = sorted(chance.sample(range(1, events_in(spoken)), KILLS))
+    points = sorted(chance.sample(range(1, events_in(spoken)), kills))
     with (
-        Scene(open_folder / "killed-lane", spoken, 0) as scene,
+        Scene(folder, spoken, 0) as scene,
         Listeners(scene.urls, scene.feed.ids) as listeners,
     ):
         for point in points:
@@ -50,7 +60,7 @@ def test_a_lane_killed_at_random_points_changes_nothing(
         heard = listeners.heard()
     report(scene.row("lane killed", outcome, recovery))
     assert_as_undisturbed(scene, outcome, recovery, undisturbed)
-    assert scene.lane.deaths == [-signal.SIGKILL] * KILLS
+    assert scene.lane.deaths == [-signal.SIGKILL] * kills
     assert heard == {title: list(range(1, one.seq + 1)) for title, one in outcome.meetings.items()}
 
 

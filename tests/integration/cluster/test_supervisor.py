@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ import psutil
 import pytest
 import ray
 import redis
+from ray import cloudpickle
 from sqlalchemy import Engine, text
 
 from cluster import flow as flow_module
@@ -26,6 +28,8 @@ from operators.errors import SetupFailed
 from storage.embedded import StoreUrls
 
 pytest_plugins = ["tests.harness.ray_cluster"]
+# Its classes go to Ray's processes by value: none of them has to import this module, and pytest with it.
+cloudpickle.register_pickle_by_value(sys.modules[__name__])
 pytestmark = pytest.mark.timeout(600)
 
 

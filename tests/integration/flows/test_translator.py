@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
 
 import psutil
 import pytest
+from ray import cloudpickle
 from ray import serve as ray_serve
 from ray.exceptions import RayTaskError
 
@@ -21,6 +23,8 @@ from operators.errors import Unavailable
 from operators.translation import CaptionStatus, Translation, TranslationRequest
 
 pytest_plugins = ["tests.harness.ray_cluster"]
+# Its classes go to Ray's processes by value: none of them has to import this module, and pytest with it.
+cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
 APP = "echo"
 REQUEST = TranslationRequest("default", "m", "s1", 1, "pt-BR", None, "The meeting starts on Monday.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -13,6 +14,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from ray import cloudpickle
 from ray import serve as ray_serve
 from sqlalchemy import Engine
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -28,6 +30,8 @@ from tests.harness.lanes import ending, feed, open_recorded, rows, running, said
 from tests.integration.flows.test_translator import controllers
 
 pytest_plugins = ["tests.harness.ray_cluster"]
+# Its classes go to Ray's processes by value: none of them has to import this module, and pytest with it.
+cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
 BETTER, PLAIN = "ways-better", "ways-plain"
 

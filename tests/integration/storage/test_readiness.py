@@ -104,6 +104,7 @@ def test_a_valkey_whose_starter_was_killed_while_it_loads_is_adopted(data: Path)
             assert client.info("server")["process_id"] == first
 
 
+@pytest.mark.slow
 def test_a_valkey_that_hangs_while_it_loads_is_given_up_and_loses_nothing(
     data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -188,12 +189,14 @@ def killed_and_kept(data: Path, microseconds: int = 100) -> Iterator[StoreUrls]:
         stores.stop()
 
 
+@pytest.mark.slow
 def test_a_valkey_that_is_killed_while_it_loads_is_kept_running(data: Path) -> None:
     with killed_and_kept(data) as urls:
         ended(pid(data, "valkey"))
         assert eventually(lambda: [str(entries(urls))]) == [str(ENTRIES)]
 
 
+@pytest.mark.slow
 def test_a_stop_does_not_wait_for_a_store_that_loads(data: Path) -> None:
     stores = EmbeddedStores(data)
     stores.start()

@@ -305,6 +305,7 @@ def test_a_store_that_can_not_be_used_is_named_and_its_password_is_not(
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("own", [False, True], ids=["embedded", "one's own"])
 def test_stores_that_are_not_ready_yet_are_waited_for(
     open_folder: Path, monkeypatch: pytest.MonkeyPatch, own: bool

@@ -16,7 +16,7 @@ from cluster.recording import Recording, read_recording
 from operators.errors import Invalid
 from operators.model import Chunk, Sentence
 from operators.subtitles import Cue, Translated, write_srt, write_vtt
-from tests.harness.ami import RECORDINGS, needs_ami
+from tests.harness.ami import RECORDINGS, needs_ami, parameter
 from tests.harness.speech import Outcome, log, run
 
 PAYLOAD = {"chunk_id": "1", "text": "Hello.", "speaker_name": "Ann", "start_time": 0.5, "end_time": 1.0}
@@ -136,7 +136,7 @@ def test_no_cue_is_lost_however_they_lie(tmp_path: Path, said: list[tuple[str, s
 
 EXAMPLES = sorted((Path(__file__).parents[3] / "examples").glob("*.broadcasts.jsonl"))
 MEETINGS = [
-    *(pytest.param(path, id=path.name.split(".", 1)[0]) for path in (*EXAMPLES, *RECORDINGS)),
+    *map(parameter, (*EXAMPLES, *RECORDINGS)),
     *([] if RECORDINGS else [pytest.param(None, id="ami", marks=needs_ami)]),
 ]
 

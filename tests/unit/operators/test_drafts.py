@@ -17,7 +17,7 @@ from operators.drafts import FIRST, MORE, Asked, Draft, agree, grow, plain, ques
 from operators.model import Interim, MeetingConfig, Term
 from operators.translation import Wanted
 from tests.harness import speech
-from tests.harness.ami import RECORDINGS, needs_ami
+from tests.harness.ami import RECORDINGS, needs_ami, parameter
 
 TEXT = "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen"
 
@@ -202,7 +202,7 @@ def wavering(source: str) -> str:
 
 
 @needs_ami
-@pytest.mark.parametrize("path", RECORDINGS, ids=lambda path: path.name.split(".", 1)[0])
+@pytest.mark.parametrize("path", map(parameter, RECORDINGS))
 def test_in_a_real_meeting_shown_words_change_no_oftener_than_what_was_said_of_them(path: Path) -> None:
     recording = read_recording(path)
     asked: dict[str, Asked] = {}

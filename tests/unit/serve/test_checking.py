@@ -14,7 +14,7 @@ from operators.translation import Quoted, Wanted
 from serve.checking import doubts
 from serve.engines.engine import Utterance, whole
 from serve.engines.firefox import FirefoxEngine
-from tests.harness.ami import FOLDER, NAMES, needs_ami
+from tests.harness.ami import FOLDER, NAMES, needs_ami, parameter
 
 SAID = Utterance(
     "Ask Rosa for the budget of 42 euros, the GPT4 plan and the page at https://example.org/2024.",
@@ -76,7 +76,7 @@ async def doubted(said: list[tuple[str, str]]) -> list[str]:
 
 
 @needs_ami
-@pytest.mark.parametrize("name", NAMES[-2:])
+@pytest.mark.parametrize("name", map(parameter, NAMES[-2:]))
 async def test_nothing_of_a_real_meeting_is_doubted_that_a_sound_model_translated(name: str) -> None:
     sentences = json.loads((FOLDER / f"{name}.reference.json").read_text())["sentences"]
     assert await doubted([(each["speaker"], each["text"]) for each in sentences]) == []
