@@ -49,10 +49,6 @@ def test_the_readme_names_the_commands_that_matter() -> None:
     assert named >= {"demo", "up", "import", "meetings", "doctor"}
 
 
-def test_two_commands_are_all_that_a_newcomer_needs() -> None:
-    assert re.findall(r"^    make ([\w-]+)$", README, re.MULTILINE) == ["demo", "test"]
-
-
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_targets_that_are_named_exist(page: Path) -> None:
     makefile = (ROOT / "Makefile").read_text()

@@ -148,7 +148,7 @@ UP = {
 }
 
 
-@pytest.mark.parametrize("over", [False, True], ids=["live", "over"])
+@pytest.mark.parametrize("over", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["live", "over"])
 async def test_the_reader_scrolls_up_from_the_end_as_from_anywhere(stage: Stage, reader: Reader, over: bool) -> None:
     lane = await long_meeting(stage, reader, over=over)
     moved: dict[str, float] = {}

@@ -1,13 +1,12 @@
-"""The meeting that `parley demo` plays holds all that a live source does, and comes out as it was written."""
+"""The meeting that `parley demo` plays comes out as it was written."""
 
 from __future__ import annotations
 
-from itertools import combinations, pairwise
 from pathlib import Path
 
 import pytest
 
-from cluster.recording import Recorded, Recording, read_recording
+from cluster.recording import Recording, read_recording
 from operators.model import Boundary, Chunk
 from tests.harness.speech import Outcome, log, run
 
@@ -35,76 +34,6 @@ def _by_chunk(recording: Recording) -> dict[str, list[Chunk]]:
 
 def _last_revisions(recording: Recording) -> list[Chunk]:
     return sorted((revisions[-1] for revisions in _by_chunk(recording).values()), key=lambda chunk: chunk.start)
-
-
-def test_it_is_a_short_meeting_of_several_people(recording: Recording) -> None:
-    assert recording.name == "launch"
-    assert 180 <= recording.events[-1].at <= 300
-    assert {event.chunk.speaker for event in recording.events} == SPEAKERS
-    assert PATH.stat().st_size < 200_000
-
-
-def test_every_event_comes_soon_after_its_words(recording: Recording) -> None:
-    late = [event.at - event.chunk.end for event in recording.events]
-    assert min(late) >= 0.3
-    assert max(late) <= 5
-    assert sum(seconds <= 1 for seconds in late) >= 0.9 * len(late)
-
-
-def test_chunks_grow_and_are_revised(recording: Recording) -> None:
-    chunks = _by_chunk(recording)
-    assert len(chunks) == 100
-    assert len(recording.events) == 850
-    for revisions in chunks.values():
-        assert 2 <= len(revisions) <= 30
-        assert len({(one.speaker, one.start) for one in revisions}) == 1
-        assert all(a.end <= b.end for a, b in pairwise(revisions))
-        assert revisions[0].text != revisions[-1].text
-    grown = [(a.text, b.text) for revisions in chunks.values() for a, b in pairwise(revisions)]
-    # Wrong guesses, marks and capitals are put right: the text doesn't merely go on.
-    assert sum(not b.startswith(a) for a, b in grown) >= 70
-    # Half words become whole ones.
-    assert sum(b.startswith(a) and b[len(a) :][:1].isalpha() for a, b in grown) >= 70
-
-
-def test_about_a_tenth_of_the_events_are_repeats(recording: Recording, outcome: Outcome) -> None:
-    repeats = sum(a.chunk == b.chunk for a, b in pairwise(recording.events))
-    assert 0.08 <= repeats / len(recording.events) <= 0.12
-    assert sum(update.repeated for update, _ in outcome.steps) == repeats
-
-
-def test_many_chunks_are_revised_after_a_newer_one_began(recording: Recording) -> None:
-    newest = 0
-    last: dict[int, Recorded] = {}
-    late: set[int] = set()
-    for event in recording.events:
-        n = int(event.chunk.chunk_id)
-        if n < newest and event.chunk != last[n].chunk:
-            late.add(n)
-        newest = max(newest, n)
-        last[n] = event
-    assert 1 / 3 <= len(late) / len(last) <= 1 / 2
-
-
-def test_people_talk_over_each_other(recording: Recording) -> None:
-    overlaps = [
-        (a, b)
-        for a, b in combinations(_last_revisions(recording), 2)
-        if a.speaker != b.speaker and b.start < a.end - 0.1
-    ]
-    assert len(overlaps) >= 12
-
-
-def test_many_sentences_run_over_two_chunks_and_some_chunks_hold_several(recording: Recording) -> None:
-    last = _last_revisions(recording)
-    before: dict[str, str] = {}
-    continued = several = 0
-    for chunk in last:
-        continued += before.get(chunk.speaker, ".")[-1] not in ".?!"
-        before[chunk.speaker] = chunk.text
-        several += any(mark in chunk.text for mark in (". ", "? ", "! "))
-    assert continued / len(last) >= 0.3
-    assert several >= 10
 
 
 def test_its_sentences_are_those_that_were_written(outcome: Outcome) -> None:

@@ -5,10 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from serve.presets import KV_TOKENS, PRESETS, Dimensions, default, preset, table
+from serve.presets import KV_TOKENS, PRESETS, default, preset, table
 
 DOCS = Path(__file__).parents[3] / "docs" / "models.md"
 
@@ -55,9 +53,3 @@ def test_names_are_told_apart_and_files_belong_to_llamacpp() -> None:
         assert not each.tags or len(set(each.tags)) == each.languages
         assert each.arguments.get("max_model_len", 0) <= each.context
     assert preset("nothing") is None
-
-
-@given(st.integers(1, 10_000), st.integers(1, 10_000))
-def test_the_kv_cache_grows_with_the_tokens(one: int, other: int) -> None:
-    size = Dimensions(2, 64, 4, 2, 16, 128, 1000, tied=True, normed=False)
-    assert size.kv_cache(one) + size.kv_cache(other) == size.kv_cache(one + other) > 0
