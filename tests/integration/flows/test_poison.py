@@ -13,6 +13,7 @@ import redis
 from sqlalchemy import Engine, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from flows import backfill as backfill_module
 from flows.backfill import ATTEMPTS, Backfill
 from operators.errors import Malformed
 from operators.model import ENTRY_SCHEMA, Chunk, Clock
@@ -108,7 +109,11 @@ async def test_a_pending_caption_that_is_poison_keeps_no_other_from_being_paid(
     redis_sync: redis.Redis,
     postgres_url: str,
     redis_url: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    # No pause is over before this test ends it.
+    monkeypatch.setattr(backfill_module, "FIRST_PAUSE", 3_600.0)
+
     async def broken(request: TranslationRequest) -> Translation:
         raise RuntimeError
 

@@ -22,6 +22,7 @@ from cluster import doctor
 from cluster.keeping import keep_running
 from cluster.settings import Settings
 from operators.errors import SetupFailed
+from serve.http import health
 from serve.options import ApiOptions
 from storage import embedded, process, readiness
 from storage.embedded import EmbeddedStores, StoreUrls
@@ -211,7 +212,11 @@ def test_a_stop_does_not_wait_for_a_store_that_loads(data: Path) -> None:
         assert entries(urls) == ENTRIES
 
 
-def test_while_a_store_loads_the_api_says_try_again_and_then_takes_it(data: Path) -> None:
+def test_while_a_store_loads_the_api_says_try_again_and_then_takes_it(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A Valkey that loads answers now and then only, on a machine that has much else to do.
+    monkeypatch.setattr(health, "_PATIENCE_S", 60.0)
     with EmbeddedStores(data) as urls, psycopg.connect(urls.postgres) as connection:
         connection.execute("insert into lanes (id, kind, state) values ('live-1', 'live', 'running')")
     with killed_and_kept(data, 300) as urls, serving(ApiOptions(urls.postgres, urls.redis)) as address:
