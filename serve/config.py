@@ -39,6 +39,7 @@ class TranslationArguments(_Arguments):
 class ApiArguments(_Arguments):
     """The `args` of the HTTP application; see `ApiOptions`."""
 
+    streams: PositiveInt = 1_000
     max_body: PositiveInt = 8 * 2**20
     heartbeat: PositiveFloat = 5.0
     max_live: PositiveInt = 100

@@ -32,7 +32,8 @@ class ApiOptions:
         redis_url: the log and the live channels; hidden likewise.
         replicas: processes.
         cpus: of a node, reserved for each replica.
-        ongoing: requests and open streams of live events that a replica serves at once.
+        streams: live streams that a replica serves at once; the next is refused with 503 or 1013.
+        ongoing: requests and live streams that a replica serves at once: more than `streams`, for the rest needs room.
         queued: requests that may wait; more are answered 503.
         max_body: bytes a request may hold; more are answered 413.
         heartbeat: seconds between signs of life on a stream of live events.
@@ -46,7 +47,8 @@ class ApiOptions:
     redis_url: str = field(repr=False)
     replicas: int = 1
     cpus: float = 0.25
-    ongoing: int = 1_000
+    streams: int = 1_000
+    ongoing: int = 1_200
     queued: int = 200
     max_body: int = 8 * 2**20
     heartbeat: float = 5.0

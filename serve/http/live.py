@@ -14,7 +14,7 @@ import structlog
 from fastapi import APIRouter, Header, Query, Response, WebSocket, WebSocketDisconnect
 from fastapi.sse import EventSourceResponse, format_sse_event
 
-from operators.errors import Invalid, Unknown
+from operators.errors import Invalid, Unavailable, Unknown
 from operators.model import Language
 from serve.http.follower import HEARTBEAT, Standing, Wish, follow, standing
 from serve.http.hub import Live
@@ -32,7 +32,7 @@ _LANGUAGE = Query(description="The only language to send captions and drafts of.
 
 
 # Not `response_class`: a stream that has nothing more to give answers 204, or browsers would reconnect for ever.
-@router.get("", response_model=None, responses={200: {"content": {"text/event-stream": {}}}, 204: {}})
+@router.get("", response_model=None, responses={200: {"content": {"text/event-stream": {}}}, 204: {}, 503: {}})
 async def server_sent_events(
     meeting_id: UUID,
     services: Use,
@@ -48,10 +48,11 @@ async def server_sent_events(
     text takes it away.
 
     `Last-Event-ID`, which browsers send when they reconnect, goes before `after`. 204 says that the meeting is over and
-    you have all of it.
+    you have all of it. 503 says that the server has all the live streams that it serves: `Retry-After` says when to try again.
     """
     if last_event_id is not None:
         after = last_event_id
+    services.streams.check()
     wish = Wish(DEFAULT_TEAM, meeting_id, after or 0, interim, language)
     now = await _checked(services, wish)
     if now.complete and wish.after == now.seq and after is not None:
@@ -72,26 +73,32 @@ async def web_socket(
     """Follow a meeting over a WebSocket: each message is `{"kind", "seq"?, "payload"}`, as among the server-sent events.
 
     It closes with 1000 once the meeting is over and you have all of it. 4404: there is no such meeting; 4422: `after`
-    is wrong; 1013: try again later. What you send is not read.
+    is wrong; 1013: the server has all the live streams that it serves, or lost a store: try again later. What you send is
+    not read.
     """
     await socket.accept()
     wish = Wish(DEFAULT_TEAM, meeting_id, after, interim, language)
     try:
+        services.streams.check()
         await _checked(services, wish)
+    except Unavailable as error:
+        await socket.close(1013, str(error))
+        return
     except Unknown as error:
         await socket.close(4404, str(error))
         return
     except Invalid as error:
         await socket.close(4422, str(error))
         return
-    sending = asyncio.create_task(_send(socket, services, wish))
-    leaving = asyncio.create_task(_until_left(socket))
-    try:
-        await asyncio.wait({sending, leaving}, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        leaving.cancel()
-        sending.cancel()
-        await asyncio.gather(sending, leaving, return_exceptions=True)
+    with services.streams.counted():
+        sending = asyncio.create_task(_send(socket, services, wish))
+        leaving = asyncio.create_task(_until_left(socket))
+        try:
+            await asyncio.wait({sending, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            leaving.cancel()
+            sending.cancel()
+            await asyncio.gather(sending, leaving, return_exceptions=True)
 
 
 async def _checked(services: Services, wish: Wish) -> Standing:
@@ -102,14 +109,16 @@ async def _checked(services: Services, wish: Wish) -> Standing:
 
 
 async def _sse(services: Services, wish: Wish) -> AsyncGenerator[bytes]:
-    async with aclosing(follow(services, wish)) as events:
-        async for event in events:
-            if event.kind == HEARTBEAT:
-                yield format_sse_event(comment=HEARTBEAT)
-            else:
-                seq = None if event.seq is None else str(event.seq)
-                yield format_sse_event(event=event.kind, id=seq, data_str=orjson.dumps(event.payload).decode())
-                handed(services, wish.meeting_id, event)
+    # Counted once it is sent: a client may be gone before, and then this never runs.
+    with services.streams.counted():
+        async with aclosing(follow(services, wish)) as events:
+            async for event in events:
+                if event.kind == HEARTBEAT:
+                    yield format_sse_event(comment=HEARTBEAT)
+                else:
+                    seq = None if event.seq is None else str(event.seq)
+                    yield format_sse_event(event=event.kind, id=seq, data_str=orjson.dumps(event.payload).decode())
+                    handed(services, wish.meeting_id, event)
 
 
 async def _send(socket: WebSocket, services: Services, wish: Wish) -> None:

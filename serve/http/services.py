@@ -18,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from structlog.contextvars import bind_contextvars
 
 from serve.http.hub import Hub
+from serve.http.stream_limit import StreamLimit
 from serve.options import ApiOptions
 from storage.database import async_engine, async_redis
 from storage.lag import LaneLags
@@ -38,6 +39,7 @@ class Services:
     log: Log
     meetings: Meetings
     hub: Hub
+    streams: StreamLimit
     lags: LaneLags
     measures: Measures
     traces: Traces
@@ -57,7 +59,8 @@ async def open_services(options: ApiOptions) -> AsyncGenerator[Services]:
     background = [asyncio.create_task(each) for each in (meetings.run_ledger(), hub.run(), lags.run())]
     try:
         with published(measures, options.redis_url):
-            yield Services(options, database, client, log, meetings, hub, lags, measures, traces)
+            streams = StreamLimit(options.streams)
+            yield Services(options, database, client, log, meetings, hub, streams, lags, measures, traces)
         await meetings.flush()
     finally:
         await _end(background)

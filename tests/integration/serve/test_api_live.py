@@ -18,8 +18,10 @@ from websockets.asyncio.client import ClientConnection, connect
 
 from operators.model import Interim
 from serve.http import hub
+from serve.options import ApiOptions
 from storage import keys
 from storage.live import Growing, publish_interims
+from tests.harness.serving import serving
 
 if TYPE_CHECKING:
     from tests.harness.api_server import Stage
@@ -401,3 +403,36 @@ async def test_one_connection_serves_all_who_follow(stage: Stage) -> None:
         # Both meetings' channels and the hub's own. A connection that another test gave up may be there for a while.
         assert max(int(client["sub"]) for client in stage.redis.client_list(_type="pubsub")) == 3
     await until_followed(stage, meeting, 0)
+
+
+async def test_a_stream_beyond_the_limit_is_refused_and_requests_still_find_room(
+    stage: Stage, postgres_url: str, redis_url: str
+) -> None:
+    meeting = await stage.begin()
+    with serving(ApiOptions(postgres_url, redis_url, heartbeat=0.3, streams=2)) as address:
+        async with httpx.AsyncClient(base_url=address, timeout=60) as http:
+            path = f"/api/meetings/{meeting}/events"
+            live = f"{address.replace('http', 'ws')}{path}"
+            async with connect(live) as first, http.stream("GET", path) as second:
+                await ready(first)
+                lines = second.aiter_lines()
+                assert await anext(lines) == ": ping"
+                async with connect(live) as third:
+                    with pytest.raises(websockets.ConnectionClosedError) as closed:
+                        await third.recv()
+                assert closed.value.rcvd is not None
+                assert closed.value.rcvd.code == 1013
+                assert closed.value.rcvd.reason == "this server has 2 live streams open, its limit; try again later"
+                refused = await http.get(path)
+                assert (refused.status_code, refused.json()["detail"]) == (503, closed.value.rcvd.reason)
+                assert int(refused.headers["Retry-After"]) > 0
+                chunk = {"chunk_id": "c", "speaker": "Ann", "text": "Good morning.", "start": 0, "end": 1}
+                event = {"event_id": "e", "kind": "chunk", "payload": chunk}
+                assert (await http.post(path, json={"events": [event]})).is_success
+                assert (await http.get("/health")).is_success
+            # Both have left. The server finds that out when it next sends something, or a moment later.
+            async with asyncio.timeout(60):
+                while (await http.get(f"{path}?after=99")).status_code == 503:
+                    await asyncio.sleep(0.02)
+            async with connect(live) as fourth:
+                await ready(fourth)
