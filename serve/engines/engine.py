@@ -147,6 +147,11 @@ class Written:
         self._text = ""
         self._sanitizer = Sanitizer()
 
+    @property
+    def text(self) -> str:
+        """What there is of it."""
+        return self._text
+
     def add(self, piece: str) -> str:
         """Take the next piece, and give it as valid text, which may be empty."""
         self._first = self._first or time.monotonic() - self._began

@@ -11,12 +11,12 @@ from openai.types.chat import ChatCompletionMessageParam
 from openai.types.shared_params import ResponseFormatJSONSchema
 
 from operators.errors import Malformed, Unavailable
-from serve.engines.engine import Generation, Prompt, Unanswerable, Written, prove
+from serve.engines.engine import Generation, Prompt, Written, prove
+from serve.engines.finish_reasons import finish_of
 from serve.engines.remote import is_here, refused
 
 _TIMEOUT = Timeout(connect=5.0, read=30.0, write=10.0, pool=None)
 """Seconds. A server that says nothing for as long as it may be read has lost the question: whoever asks may ask again."""
-_FINISH = {"stop", "length"}
 
 
 class OpenAiEngine:
@@ -73,8 +73,10 @@ class OpenAiEngine:
                         usage = chunk.usage.prompt_tokens, chunk.usage.completion_tokens, cached or 0
                     # The last one, with the usage, has no choice; some servers begin with one that has none, too.
                     for choice in chunk.choices or ():
-                        finish = choice.finish_reason or finish
-                        if piece := choice.delta.content:
+                        piece, reason = choice.delta.content, choice.finish_reason
+                        # Some servers end with an empty reason; others say one with each piece.
+                        finish = reason or finish or (reason if not piece else None)
+                        if piece:
                             yield written.add(piece)
         # Without their cause: a server's message may quote the prompt.
         except openai.APIStatusError as error:
@@ -87,9 +89,7 @@ class OpenAiEngine:
             raise Malformed(f"the model's server sent no answer: {type(error).__name__}") from None
         if finish is None:
             raise Malformed("the model's server broke off in the middle of an answer")
-        if finish not in _FINISH:
-            raise Unanswerable(f"the model's server gave the answer up: {finish}")
-        yield written.whole(self.version, "stop" if finish == "stop" else "length", *usage)
+        yield written.whole(self.version, finish_of(finish, written.text), *usage)
 
     async def check_health(self) -> None:
         """Have the server generate a token.

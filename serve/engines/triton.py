@@ -13,7 +13,7 @@ import json
 import re
 from codecs import getincrementaldecoder
 from collections.abc import AsyncGenerator, AsyncIterator
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import urlsplit
 
 import grpc
@@ -23,6 +23,7 @@ from tritonclient.utils import InferenceServerException
 
 from operators.errors import Malformed, SetupFailed, Unavailable
 from serve.engines.engine import Generation, Prompt, Written, prove
+from serve.engines.finish_reasons import finish_of
 from serve.engines.remote import is_here, refused
 
 CHATML = "<|im_start|>{role}\n{content}<|im_end|>\n"
@@ -33,7 +34,6 @@ _SILENCE_S = 30.0
 """Seconds. A server that says nothing for so long has lost the question: whoever asks may ask again."""
 _UNBOUNDED = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)]
 _OUTPUTS = ("text_output", "finish_reason", "num_input_tokens", "num_output_tokens")
-_FINISH: dict[str, Literal["stop", "length"]] = {"stop": "stop", "length": "length"}
 _NOT_YET = "None"
 """What the backend has for a reason before the end: Python's, as a text."""
 
@@ -108,9 +108,9 @@ class TritonEngine:
             raise Unavailable(f"the model's server said nothing for {_SILENCE_S:.0f} s") from None
         finally:
             parts.cancel()
-        if finish not in _FINISH:
-            raise Malformed(f"the model's server broke off in the middle of an answer: {finish}")
-        yield written.whole(self.version, _FINISH[finish], asked, tokens)
+        if finish == _NOT_YET:
+            raise Malformed("the model's server broke off in the middle of an answer")
+        yield written.whole(self.version, finish_of(finish, written.text), asked, tokens)
 
     async def check_health(self) -> None:
         """See whether the model is ready, and have it generate a token.

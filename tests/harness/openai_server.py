@@ -1,7 +1,7 @@
 """A small server that keeps to OpenAI's Chat Completions contract, streamed, as far as an engine sees it.
 
 It says the words of the last message back, one a piece, unless that begins with `status 429 [seconds]`, or holds `break-off`,
-`fail`, `filter` or `send:0`: there it does so.
+`fail`, `send:0` or `finish:` with a reason: there it does so, or ends the answer with that reason.
 """
 
 from __future__ import annotations
@@ -99,8 +99,8 @@ async def _stream(asked: Asked, body: dict[str, Any], words: list[str]) -> Async
             if word.startswith("send:"):
                 yield MALFORMED[int(word[5:])]
                 return
-            if word == "filter":
-                finish = "content_filter"
+            if word.startswith("finish:"):
+                finish = word.removeprefix("finish:")
                 break
             yield _event(_choice({"content": word if k == 0 else f" {word}"}))
         if len(words) > limit:

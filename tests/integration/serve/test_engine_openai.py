@@ -70,7 +70,10 @@ async def test_it_is_sent_the_prompt_and_what_is_to_go_along(server: Server) -> 
         ("We break-off here", Unavailable, "broke off", None),
         ("We fail here", Unavailable, "APIError", None),
         *((f"We send:{k} here", Unavailable, "sent no answer", None) for k in range(len(MALFORMED))),
-        ("We filter here", Unanswerable, "content_filter", None),
+        ("We finish:content_filter here", Unanswerable, "content_filter", None),
+        ("We finish:insufficient_system_resource here", Unavailable, "insufficient_system_resource", None),
+        ("We finish:network_error here", Unavailable, "broke off .*network_error", None),
+        ("finish:eos here", Unavailable, "broke off", None),
     ],
 )
 async def test_a_refusal_is_for_good_only_where_the_question_is_at_fault(
@@ -85,6 +88,24 @@ async def test_a_refusal_is_for_good_only_where_the_question_is_at_fault(
         assert caught.value.wait == wait
     # The next one is answered as ever.
     assert (await whole(engine.generate(prompt("Yes.")))).text == "Yes."
+    await engine.close()
+
+
+@pytest.mark.parametrize(
+    "reason", ["stop", "eos", "eos_token", "STOP", "end_turn", "tool_calls", "日本", "", "stop_sequence"]
+)
+async def test_an_answer_with_text_is_whole_whatever_word_its_end_has(server: Server, reason: str) -> None:
+    engine = OpenAiEngine(server[0], MODEL, KEY)
+    answer = await whole(engine.generate(prompt(f"We begin. finish:{reason}")))
+    assert (answer.text, answer.finish) == ("We begin.", "stop")
+    await engine.close()
+
+
+@pytest.mark.parametrize("reason", ["length", "MAX_TOKENS", "model_length"])
+async def test_an_answer_that_was_cut_off_is_so_whatever_word_its_end_has(server: Server, reason: str) -> None:
+    engine = OpenAiEngine(server[0], MODEL, KEY)
+    answer = await whole(engine.generate(prompt(f"We begin. finish:{reason}")))
+    assert (answer.text, answer.finish) == ("We begin.", "length")
     await engine.close()
 
 
