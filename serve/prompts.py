@@ -33,6 +33,7 @@ _WRONG: dict[Flaw, str] = {
     "beyond": "it holds more than the translation",
     "endless": "it does not come to an end",
     "empty": "it is empty",
+    "error": "it is an error message and no translation",
 }
 _TOKEN = re.compile(r"<(?=[^<>\s]+>)|\[(?=/?[A-Z_]+\])")
 """How the marks begin by which chat templates tell who speaks (`<|im_end|>`): some tokenizers read them out of any text."""

@@ -23,9 +23,15 @@ class Unanswerable(ParleyError):
     """This engine will never answer this, however often it is asked. The message, free of speech, says why."""
 
 
-Flaw = Literal["language", "echo", "refusal", "beyond", "endless", "empty"]
+Flaw = Literal["language", "echo", "refusal", "beyond", "endless", "empty", "error"]
 """Why an answer can't be a translation: it is in another language, repeats what it was told, declines, goes on after the
-translation, does not come to its end, holds nothing."""
+translation, does not come to its end, holds nothing, is an error message."""
+
+THOUGHT_ONLY = (
+    "the model thought and gave no answer: turn its thinking off in PARLEY_TRANSLATION_BODY or the engine's `body`, "
+    'as {"reasoning_effort": "none"} does, or {"chat_template_kwargs": {"enable_thinking": false}}'
+)
+"""Why there is no answer where there is nothing but reasoning."""
 
 
 class Refused(Unanswerable):

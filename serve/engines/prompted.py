@@ -6,9 +6,11 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
 
+from serve.engines.degenerate import is_error, is_nothing, loops
 from serve.engines.echoes import only_names, own_words, repeats, repeats_the_prompt
-from serve.engines.engine import Engine, Generation, Prompt, Refused, Rejected, Utterance
-from serve.engines.unwrapping import unwrapped
+from serve.engines.engine import THOUGHT_ONLY, Engine, Generation, Prompt, Refused, Rejected, Utterance
+from serve.engines.template_marks import is_reasoning, without_reasoning
+from serve.engines.unwrapping import is_wrapped, unwrapped
 from serve.languages import CONFIDENT, SURE, LanguageDetector, kin, unreadable
 from serve.prompts import language_name, repair_prompt, translation_prompt
 from serve.refusals import declines
@@ -22,6 +24,9 @@ _LIKELY = frozenset(
 )
 _LONG = 5
 """Words that were said, in an answer, for which the detector need not be sure: confident is enough."""
+
+_WRAPPERS, _WRAPPED = 160, 3
+"""Characters that a translation may have around it, and how many times as long as what was said it may be with them."""
 
 
 class PromptedTranslator:
@@ -101,15 +106,26 @@ class PromptedTranslator:
                     yield replace(piece, text=checked)
                 else:
                     text += piece
-                    if "\n" in text.strip() and "\n" not in question.text:
+                    if _goes_on(text, question.text):
                         raise Refused("the model gave more than a translation", "beyond", text)
-                    yield piece
+                    # Reasoning shows that the model works, and says nothing of how long its answer is.
+                    yield "" if is_reasoning(text) else piece
 
     def _checked(self, answer: Generation, question: Utterance) -> str:
         """The translation in an answer."""
+        if answer.text.strip() and not without_reasoning(answer.text, question.text).strip():
+            raise Refused(THOUGHT_ONLY, "endless", "")
         if answer.finish == "length":
             raise Refused("the model did not come to an end", "endless", answer.text)
         text = unwrapped(answer.text, question)
+        if is_wrapped(text, question):
+            raise Refused("the model gave more than a translation", "beyond", text)
+        if loops(text, question.text):
+            raise Refused("the model repeated itself", "endless", text)
+        if is_error(text, question.text):
+            raise Refused("the model's server sent an error message as an answer", "error", text)
+        if is_nothing(answer.text, question.text) or is_nothing(text, question.text):
+            raise Refused("the model gave no text", "empty", text)
         if _speaks(question.text) and not _speaks(text):
             raise Refused("the model gave no text", "empty", text)
         if repeats_the_prompt(text, question):
@@ -145,6 +161,15 @@ class PromptedTranslator:
         said = set(own_words(question.text, question))
         scores = self._detector.scores(" ".join(word for word in words if word not in said))
         return found if scores[found] > scores[wanted] else None
+
+
+def _goes_on(text: str, said: str) -> bool:
+    """Whether an answer, as far as it came, has more lines than what was said, and is too long to be wrapped only."""
+    most = _WRAPPERS + _WRAPPED * len(said)
+    if len(text) <= most or "\n" not in text or "\n" in said or is_reasoning(text):
+        return False
+    visible = without_reasoning(text, said).strip()
+    return len(visible) > most and "\n" in visible
 
 
 def _speaks(text: str) -> bool:

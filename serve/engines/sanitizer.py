@@ -7,8 +7,8 @@ import re
 REPLACEMENT = "\ufffd"
 """Stands where a character was that is no text (Unicode, "Replacement Character")."""
 
-_CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
-"""Control characters but tab, line feed and carriage return. Postgres can't store NUL; none of them belongs in a caption."""
+_CONTROLS = re.compile("[\x01-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+"""Control characters but tab, line feed and carriage return. None of them belongs in a caption, and Postgres can't store NUL."""
 _SURROGATES = re.compile("[\ud800-\udfff]")
 """Halves of a character in UTF-16. JSON may escape each by itself, and a server may send them in two pieces."""
 _FIRST_HALVES = ("\ud800", "\udbff")
@@ -17,8 +17,8 @@ _FIRST_HALVES = ("\ud800", "\udbff")
 class Sanitizer:
     """Makes valid text of an answer, piece by piece.
 
-    Two halves of a character are joined, in two pieces too. A half alone, and a control character, is replaced; a first
-    half at the end of the answer is left out, for there the answer was cut.
+    Two halves of a character are joined, in two pieces too. A half alone, and a control character, is replaced. NUL is left
+    out, for it stands for nothing; so is a first half at the end of the answer, for there the answer was cut.
 
     Attributes:
         replaced: how many characters were replaced or left out so far.
@@ -44,7 +44,8 @@ class Sanitizer:
         if _SURROGATES.search(text):
             text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
             text = self._replaced(_SURROGATES, text)
-        return self._replaced(_CONTROLS, text)
+        self.replaced += text.count("\x00")
+        return self._replaced(_CONTROLS, text.replace("\x00", ""))
 
     def _replaced(self, pattern: re.Pattern[str], text: str) -> str:
         text, count = pattern.subn(REPLACEMENT, text)

@@ -34,7 +34,7 @@ NEITHER = "Enviamos as páginas da verba ao cliente."
 DECLINED = "Desculpe, mas não posso ajudar com isso."
 ENGLISH = "We send the customer all of the pages that there are of it."
 ENDLESS = "sim " * 1_000
-MORE = f"{RIGHT}\nNote: this is formal."
+MORE = f"{RIGHT}\nDepois vamos todos almoçar."
 GONE = Unavailable("the server is away")
 
 

@@ -238,7 +238,7 @@ async def test_quotation_marks_that_were_said_stay() -> None:
         ("We have to send the budget to the customer.", "repeated what was said"),
         ("The budget has to be sent to the customers by all of us.", "answered in English"),
         ("Мы должны отправить бюджет клиенту.", "did not answer in Portuguese"),
-        (f"{RIGHT}\n\nNote: I kept it formal.", "more than a translation"),
+        (f"{RIGHT}\n\nDepois vamos todos almoçar.", "more than a translation"),
     ],
 )
 async def test_what_is_no_translation_is_refused_with_the_reason(answer: str, reason: str) -> None:
@@ -416,7 +416,7 @@ async def test_an_answer_that_goes_on_after_the_translation_is_not_waited_for() 
     model = Scripted(f"{RIGHT}\n\nAnd then" + " on" * 10_000)
     with pytest.raises(Unanswerable):
         await translated(model)
-    assert model.given < 100
+    assert model.given < 500
 
 
 async def test_a_short_word_may_be_the_same_in_both_languages() -> None:
