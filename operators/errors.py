@@ -63,6 +63,10 @@ class Unavailable(ParleyError):
         return str(self.args[0])
 
 
+class Misconfigured(Unavailable):
+    """A service refuses everything it is asked, for its key, model, account or a parameter. Somebody has to change that."""
+
+
 class Malformed(Unavailable):
     """A service is there, and what it sent is no answer. The next attempt may get the same, so attempts are bounded."""
 

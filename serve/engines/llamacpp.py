@@ -85,7 +85,7 @@ class LlamaCppEngine:
         try:
             while (chunk := await chunks.get()) is not None:
                 if error := chunk.get("error"):
-                    raise refused(error["code"], f"{error['type']} {error['message']}")
+                    raise refused(error["code"], error, question)
                 if told := chunk.get("usage"):
                     cached = told["prompt_tokens_details"]["cached_tokens"]
                     usage = told["prompt_tokens"], told["completion_tokens"], cached

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Mapping
 from typing import Any, cast
 
+import httpx2
 import openai
 from openai import AsyncOpenAI, DefaultAsyncHttpxClient, Omit, Timeout, omit
 from openai.types.chat import ChatCompletionMessageParam
 from openai.types.shared_params import ResponseFormatJSONSchema
 
 from operators.errors import Malformed, Unavailable
-from serve.engines.engine import Generation, Prompt, Written, prove
+from serve.engines.completions import read
+from serve.engines.engine import THOUGHT_ONLY, Generation, Prompt, Unanswerable, Written, prove
 from serve.engines.finish_reasons import finish_of
 from serve.engines.remote import is_here, refused
 
@@ -51,9 +53,9 @@ class OpenAiEngine:
             Unavailable: the server can't be reached, refuses the key or the model, or has too much to do.
             Malformed: it sent something else than an answer, or broke off.
         """
-        written, finish, usage = Written(), None, (0, 0, 0)
+        written, finish, usage, thought = Written(), "", (0, 0, 0), False
         try:
-            async with await self._client.chat.completions.create(
+            async with self._client.chat.completions.with_streaming_response.create(
                 model=self.version,
                 messages=[
                     cast(ChatCompletionMessageParam, {"role": message.role, "content": message.content})
@@ -65,31 +67,27 @@ class OpenAiEngine:
                 stream=True,
                 stream_options={"include_usage": True},
                 extra_body=self._body,
-            ) as chunks:
-                async for chunk in chunks:
-                    if chunk.usage is not None:
-                        details = chunk.usage.prompt_tokens_details
-                        cached = details.cached_tokens if details is not None else 0
-                        usage = chunk.usage.prompt_tokens, chunk.usage.completion_tokens, cached or 0
-                    # The last one, with the usage, has no choice; some servers begin with one that has none, too.
-                    for choice in chunk.choices or ():
-                        piece, reason = choice.delta.content, choice.finish_reason
-                        # Some servers end with an empty reason; others say one with each piece.
-                        finish = reason or finish or (reason if not piece else None)
-                        if piece:
-                            yield written.add(piece)
+            ) as response:
+                async for part in read(response.iter_bytes(), question):
+                    finish, usage, thought = part.finish or finish, part.usage or usage, thought or part.thought
+                    if part.text:
+                        yield written.add(part.text)
+                    elif part.thought:
+                        # Who asks learns that the model works.
+                        yield ""
         # Without their cause: a server's message may quote the prompt.
         except openai.APIStatusError as error:
             retry_after = error.response.headers.get("retry-after")
-            raise refused(error.status_code, f"{error.code} {error.message}", retry_after) from None
-        except openai.APIError as error:
+            raise refused(error.status_code, error.body, question, retry_after) from None
+        except (openai.APIError, httpx2.HTTPError) as error:
             raise Unavailable(f"the model's server: {type(error).__name__}") from None
         except (ValueError, TypeError, AttributeError) as error:
-            # It sent something else than the contract says: the client takes all for a part of an answer.
+            # It sent something else than the contract says.
             raise Malformed(f"the model's server sent no answer: {type(error).__name__}") from None
-        if finish is None:
-            raise Malformed("the model's server broke off in the middle of an answer")
-        yield written.whole(self.version, finish_of(finish, written.text), *usage)
+        ended = finish_of(finish, written.text or ("…" if thought else ""))
+        if thought and not written.text.strip():
+            raise Unanswerable(THOUGHT_ONLY)
+        yield written.whole(self.version, ended, *usage)
 
     async def check_health(self) -> None:
         """Have the server generate a token.

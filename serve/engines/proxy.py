@@ -67,7 +67,7 @@ class ProxyEngine:
         except httpx.HTTPError as error:
             raise Unavailable(f"the model's server: {type(error).__name__}") from None
         if not response.is_success:
-            raise refused(response.status_code, response.text, response.headers.get("retry-after"))
+            raise refused(response.status_code, _said(response), question, response.headers.get("retry-after"))
         answer = _read(response)
         text = _first(answer, _TEXT)
         if text is None:
@@ -87,6 +87,13 @@ class ProxyEngine:
     async def close(self) -> None:
         """Close the connections."""
         await self._client.aclose()
+
+
+def _said(response: httpx.Response) -> object:
+    try:
+        return response.json()
+    except ValueError:
+        return response.text
 
 
 def _read(response: httpx.Response) -> dict[str, Any]:

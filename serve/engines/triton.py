@@ -22,7 +22,7 @@ from tritonclient.grpc.aio import InferenceServerClient, InferInput, InferReques
 from tritonclient.utils import InferenceServerException
 
 from operators.errors import Malformed, SetupFailed, Unavailable
-from serve.engines.engine import Generation, Prompt, Written, prove
+from serve.engines.engine import TOKEN, Generation, Prompt, Written, prove
 from serve.engines.finish_reasons import finish_of
 from serve.engines.remote import is_here, refused
 
@@ -101,9 +101,9 @@ class TritonEngine:
                     yield written.add(text)
         # Without their cause: a server's message may quote the prompt.
         except grpc.aio.AioRpcError as error:
-            raise refused(error.code().name, error.details() or "") from None
+            raise refused(error.code().name, error.details() or "", question) from None
         except InferenceServerException as error:
-            raise refused(_status(error), error.message() or "") from None
+            raise refused(_status(error), error.message() or "", question) from None
         except TimeoutError:
             raise Unavailable(f"the model's server said nothing for {_SILENCE_S:.0f} s") from None
         finally:
@@ -121,7 +121,7 @@ class TritonEngine:
         try:
             ready = await self._client.is_model_ready(self.version, headers=self._headers, client_timeout=_SILENCE_S)
         except InferenceServerException as error:
-            raise Unavailable(str(refused(_status(error), ""))) from None
+            raise Unavailable(str(refused(_status(error), "", TOKEN))) from None
         if not ready:
             raise Unavailable("the model's server doesn't know the model, or has it not ready yet")
         await prove(self)

@@ -1,16 +1,26 @@
 """A small server that keeps to OpenAI's Chat Completions contract, streamed, as far as an engine sees it.
 
 It says the words of the last message back, one a piece, unless that begins with `status 429 [seconds]`, or holds `break-off`,
-`fail`, `send:0` or `finish:` with a reason: there it does so, or ends the answer with that reason.
+`fail`, `send:0` or `finish:` with a reason: there it does so, or ends the answer with that reason. Words that begin with `as:`
+say how it is to answer, and are not said back:
+
+- `as:whole`: one completion instead of a stream; `as:parts`: content as a list of parts; `as:null-delta`: deltas that are null;
+- `as:thinking`: thoughts before the answer; `as:thinking-only`: thoughts and no answer; `as:no-reason`: it ends without one;
+- `as:error` with a code: an error with the status 200, in place of an answer; `as:error-within`: the same in a stream;
+- `as:moderated`: a refusal of this question, which it quotes.
+
+`Asked.refuses` has it refuse every question, and `Asked.unsupported` each that has a parameter.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from email.utils import formatdate
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -37,15 +47,19 @@ KEY = "sk-test"
 
 @dataclass
 class Asked:
-    """What it was asked.
+    """What it was asked, and how it stands.
 
     Attributes:
         bodies: of the requests, oldest first.
         at_work: answers under way.
+        refuses: the status with which it refuses every question; None where it answers.
+        unsupported: the parameter that it does not know.
     """
 
     bodies: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     at_work: int = 0
+    refuses: int | None = None
+    unsupported: str | None = None
 
 
 @contextmanager
@@ -68,18 +82,32 @@ def _app(asked: Asked) -> FastAPI:
         if body["model"] != MODEL:
             return _error(404, f"The model {body['model']} does not exist")
         words = body["messages"][-1]["content"].split()
+        if asked.refuses is not None:
+            return _error(asked.refuses, "as it stands")
+        if asked.unsupported in body:
+            message = f"Unsupported parameter: '{asked.unsupported}' is not supported with this model."
+            return _error(400, message, code="unsupported_parameter")
+        how = [word.removeprefix("as:") for word in words if word.startswith("as:")]
+        words = [word for word in words if not word.startswith("as:")]
+        if "moderated" in how:
+            message = f"Input data may contain inappropriate content: {' '.join(words)}"
+            return _error(400, message, code="data_inspection_failed")
+        if code := next((word.partition(":")[2] for word in how if word.startswith("error:")), None):
+            return JSONResponse({"error": {"message": "as asked", "code": code}})
+        if "whole" in how:
+            return JSONResponse(_completion(words, how))
         if len(words) > LONGEST:
             return _error(
                 400, f"This model's maximum context length is {LONGEST} tokens; you said: {' '.join(words[:3])}"
             )
         if words[:1] == ["status"]:
-            return _error(int(words[1]), "as asked", {"Retry-After": words[2]} if len(words) > 2 else {})
-        return StreamingResponse(_stream(asked, body, words), media_type="text/event-stream")
+            return _error(int(words[1]), "as asked", {"Retry-After": _retry_after(words[2])} if len(words) > 2 else {})
+        return StreamingResponse(_stream(asked, body, words, how), media_type="text/event-stream")
 
     return app
 
 
-async def _stream(asked: Asked, body: dict[str, Any], words: list[str]) -> AsyncIterator[str]:
+async def _stream(asked: Asked, body: dict[str, Any], words: list[str], how: list[str]) -> AsyncIterator[str]:
     if "response_format" in body:
         assert body["response_format"]["type"] == "json_schema"
         words = ['{"said":', json.dumps(" ".join(words)) + "}"]
@@ -89,7 +117,14 @@ async def _stream(asked: Asked, body: dict[str, Any], words: list[str]) -> Async
         # Azure's begins with one of no choice.
         yield _event({"choices": [], "usage": None})
         yield _event(_choice({"role": "assistant", "content": ""}))
-        for k, word in enumerate(words[:limit]):
+        if "null-delta" in how:
+            yield _event({"choices": [{"index": 0, "delta": None, "finish_reason": None}]})
+        if "thinking" in how or "thinking-only" in how:
+            yield _event(_choice({"reasoning_content": "I think."}))
+        if "error-within" in how:
+            yield f"data: {json.dumps({'error': {'message': 'overloaded', 'code': None}})}\n\n"
+            return
+        for k, word in enumerate([] if "thinking-only" in how else words[:limit]):
             await asyncio.sleep(A_WHILE if word == SLOWLY else PAUSE)
             if word == "break-off":
                 return
@@ -102,10 +137,13 @@ async def _stream(asked: Asked, body: dict[str, Any], words: list[str]) -> Async
             if word.startswith("finish:"):
                 finish = word.removeprefix("finish:")
                 break
-            yield _event(_choice({"content": word if k == 0 else f" {word}"}))
+            yield _event(_choice({"content": _content(word if k == 0 else f" {word}", how)}))
         if len(words) > limit:
             finish = "length"
-        yield _event(_choice({}, finish))
+        if "null-delta" in how:
+            yield _event({"choices": [{"index": 0, "delta": None, "finish_reason": finish}]})
+        elif "no-reason" not in how:
+            yield _event(_choice({}, finish))
         if body.get("stream_options", {}).get("include_usage"):
             usage = {"prompt_tokens": len(words), "completion_tokens": min(len(words), limit), "total_tokens": 0}
             # Some servers don't say it.
@@ -117,6 +155,27 @@ async def _stream(asked: Asked, body: dict[str, Any], words: list[str]) -> Async
         asked.at_work -= 1
 
 
+def _completion(words: list[str], how: list[str]) -> dict[str, Any]:
+    message = {"role": "assistant", "content": _content(" ".join(words), how)}
+    if "thinking-only" in how:
+        message = {"role": "assistant", "content": None, "reasoning": "I think."}
+    usage = {"prompt_tokens": len(words), "completion_tokens": len(words), "total_tokens": 0}
+    choice = {"index": 0, "message": message, "finish_reason": "stop"}
+    return {"id": "chatcmpl-1", "object": "chat.completion", "model": MODEL, "choices": [choice], "usage": usage}
+
+
+def _content(text: str, how: list[str]) -> Any:
+    if "parts" not in how:
+        return text
+    return [{"type": "thinking", "thinking": "I think."}, {"type": "text", "text": text}]
+
+
+def _retry_after(when: str) -> str:
+    """Seconds, or with `date:` before them the date that is so far from now."""
+    seconds = when.removeprefix("date:")
+    return when if seconds == when else formatdate(time.time() + float(seconds), usegmt=True)
+
+
 def _choice(delta: dict[str, Any], finish: str | None = None) -> dict[str, Any]:
     return {"choices": [{"index": 0, "delta": delta, "finish_reason": finish}]}
 
@@ -126,5 +185,5 @@ def _event(part: dict[str, Any]) -> str:
     return f"data: {json.dumps(whole)}\n\n"
 
 
-def _error(status: int, message: str, headers: dict[str, str] | None = None) -> Response:
-    return JSONResponse({"error": {"message": message, "type": "error"}}, status, headers=headers)
+def _error(status: int, message: str, headers: dict[str, str] | None = None, code: str | None = None) -> Response:
+    return JSONResponse({"error": {"message": message, "type": "error", "code": code}}, status, headers=headers)

@@ -114,7 +114,7 @@ class _Service(GRPCInferenceServiceServicer):
                 f" You said: {words[:3]}"
             )
         if words[:1] == ["status"]:
-            raise _Fault(grpc.StatusCode[words[1]], "as asked here")
+            raise _Fault(grpc.StatusCode[words[1]], "as asked")
         if "structured_outputs" in sampling:
             assert list(json.loads(sampling["structured_outputs"])) == ["json"]
             words = ['{"said":', json.dumps(" ".join(words)) + "}"]

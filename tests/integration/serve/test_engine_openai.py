@@ -10,7 +10,7 @@ import pytest
 from cluster.ports import free_port
 from cluster.roles import plan_models
 from cluster.settings import Settings
-from operators.errors import ParleyError, SetupFailed, Unavailable
+from operators.errors import Malformed, Misconfigured, ParleyError, SetupFailed, Unavailable
 from operators.models import OpenAi
 from operators.translation import CaptionStatus, TranslationRequest
 from serve.app import build_translation
@@ -60,15 +60,31 @@ async def test_it_is_sent_the_prompt_and_what_is_to_go_along(server: Server) -> 
     ("said", "kind", "words", "wait"),
     [
         ("status 413", Unanswerable, "refuses this question: 413", None),
-        ("status 400", Unavailable, "answers 400", None),
-        ("status 401", Unavailable, "refuses the key", None),
-        ("status 404", Unavailable, "has no such API", None),
+        ("status 400", Unanswerable, "refuses this question: 400", None),
+        ("status 403", Unanswerable, "refuses this question: 403", None),
+        ("as:moderated We begin here", Unanswerable, "400 data_inspection_failed .*inappropriate content", None),
+        ("status 402", Misconfigured, "account", None),
+        ("status 401", Misconfigured, "refuses the key", None),
+        ("status 404", Misconfigured, "has no such API", None),
+        ("status 408", Unavailable, "answers 408", None),
+        ("status 409", Unavailable, "answers 409", None),
+        ("status 425", Unavailable, "answers 425", None),
         ("status 429 7", Unavailable, "answers 429", 7.0),
         ("status 429", Unavailable, "answers 429", None),
         ("status 503 soon", Unavailable, "answers 503", None),
         ("status 500", Unavailable, "answers 500", None),
         ("We break-off here", Unavailable, "broke off", None),
-        ("We fail here", Unavailable, "APIError", None),
+        ("We fail here", Unavailable, "answers 500", None),
+        ("as:error-within We here", Unavailable, "answers 503", None),
+        ("as:error:429 here", Unavailable, "answers 429", None),
+        ("as:error:503 here", Unavailable, "answers 503", None),
+        ("as:error:rate_limit_exceeded here", Unavailable, "answers 503", None),
+        ("as:error:invalid_api_key here", Misconfigured, "refuses the key", None),
+        ("as:error:model_not_found here", Misconfigured, "doesn't know the model", None),
+        ("as:error:content_filter here", Unanswerable, "refuses this question: 400", None),
+        ("as:error:odd here", Malformed, "an error in place of an answer", None),
+        ("as:thinking-only here", Unanswerable, "PARLEY_TRANSLATION_BODY", None),
+        ("as:whole as:thinking-only here", Unanswerable, "PARLEY_TRANSLATION_BODY", None),
         *((f"We send:{k} here", Unavailable, "sent no answer", None) for k in range(len(MALFORMED))),
         ("We finish:content_filter here", Unanswerable, "content_filter", None),
         ("We finish:insufficient_system_resource here", Unavailable, "insufficient_system_resource", None),
@@ -83,7 +99,6 @@ async def test_a_refusal_is_for_good_only_where_the_question_is_at_fault(
     with pytest.raises(kind, match=words) as caught:
         await whole(engine.generate(prompt(said)))
     assert "here" not in str(caught.value)
-    assert "as asked" not in str(caught.value)
     if isinstance(caught.value, Unavailable):
         assert caught.value.wait == wait
     # The next one is answered as ever.

@@ -75,7 +75,7 @@ async def test_nobody_can_say_the_end_of_a_message(server: Server) -> None:
 @pytest.mark.parametrize(
     ("said", "kind", "words"),
     [
-        ("status INVALID_ARGUMENT", Unavailable, "answers INVALID_ARGUMENT"),
+        ("status INVALID_ARGUMENT", Unanswerable, "refuses this question: INVALID_ARGUMENT"),
         ("status PERMISSION_DENIED", Unavailable, "refuses the key"),
         ("status RESOURCE_EXHAUSTED", Unavailable, "answers RESOURCE_EXHAUSTED"),
         ("status UNAVAILABLE", Unavailable, "answers UNAVAILABLE"),
@@ -94,7 +94,7 @@ async def test_a_refusal_is_for_good_only_where_the_question_is_at_fault(
     server[1].old = old
     if old and said.startswith("status"):
         # An old server doesn't say which.
-        words = "answers INTERNAL"
+        kind, words = Unavailable, "answers INTERNAL"
     engine = TritonEngine(server[0], MODEL, KEY)
     with pytest.raises(kind, match=words) as caught:
         await whole(engine.generate(prompt(said)))
