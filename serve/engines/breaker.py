@@ -5,6 +5,9 @@ the server is. Its context manager would take a cancelled question for a good an
 What counts:
 
 - `Unavailable` is a failure. `Unanswerable` is none: the server answered.
+- A refusal that may be about every question (`RefusedByServer`) is about this one where the server answered another one a
+  moment ago, or answers a control question. Else the server is misconfigured.
+- A server that is misconfigured (`Misconfigured`) is left alone at once, for longer each time. The log tells it once.
 - An answer that nobody waited for says nothing either way. A deadline tells more of whoever set it. Neither does one that
   is `Malformed`: broken answers to one meeting's questions must not stop the others'.
 - Half open, one question at a time is let through: a server that just came back is not run over.
@@ -17,16 +20,22 @@ bring the server back. They ask for a token only until the first one came, so no
 
 from __future__ import annotations
 
+import asyncio
+import math
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import Generic
+from dataclasses import replace
 
+import structlog
 from purgatory.domain.model import CLOSED, HALF_OPENED, OPENED, Context, OpenedState
 from ray.serve import metrics
 
-from operators.errors import Malformed, Unavailable
-from serve.engines.engine import Engine, Generation, Question, Unanswerable
+from operators.errors import Malformed, Misconfigured, Unavailable
+from serve.engines.engine import TOKEN, Engine, Generation, Prompt, Unanswerable, whole
+from serve.engines.remote import RefusedByServer
+
+log = structlog.get_logger(__name__)
 
 FAILURES = 5
 """In a row, that open it."""
@@ -34,17 +43,23 @@ OPEN_S = 30.0
 """Seconds for which it is open."""
 _LONGEST_S = 600.0
 """Seconds for which a server is left alone at most, whatever it says: nothing else would find out that it is back."""
+ANSWERED_S = 10.0
+"""Seconds for which an answer shows that a server answers other questions than the one that it refuses."""
+_FIRST_PROBE_S, _LAST_PROBE_S = 2.0, 60.0
+"""Seconds for which a server that is misconfigured is left alone: at first, and what that doubles up to."""
+CONTROL = replace(TOKEN, max_tokens=64)
+"""A question that no server has a reason to refuse, with room for an answer as translations have it."""
 _NUMBERS = {CLOSED: 0, HALF_OPENED: 1, OPENED: 2}
 
 
-class Guarded(Generic[Question]):
+class Guarded:
     """An engine behind a circuit breaker, which is its own: each replica finds out for itself.
 
     Args:
         engine: the one that asks a server elsewhere. It is closed with this.
     """
 
-    def __init__(self, engine: Engine[Question]) -> None:
+    def __init__(self, engine: Engine[Prompt]) -> None:
         self._engine = engine
         self._circuit = Context(engine.name, FAILURES, OPEN_S)
         self._left_alone = 0.0
@@ -52,6 +67,12 @@ class Guarded(Generic[Question]):
         self._answered = False
         self._trying = False
         """Whether a question is under way that is to show how the server is."""
+        self._answered_at = -math.inf
+        """When the server last answered, by the monotonic clock."""
+        self._control: asyncio.Task[None] | None = None
+        self._problem: str | None = None
+        """Why the server refuses every question; None where it doesn't."""
+        self._probe_s = _FIRST_PROBE_S
         tags = {"engine": engine.name, "model": engine.version}
         self._state = metrics.Gauge(
             "parley_engine_breaker",
@@ -78,7 +99,7 @@ class Guarded(Generic[Question]):
         """The engine's."""
         return self._engine.version
 
-    async def generate(self, question: Question) -> AsyncGenerator[str | Generation]:
+    async def generate(self, question: Prompt) -> AsyncGenerator[str | Generation]:
         """Answer a question as the engine does.
 
         Raises:
@@ -91,20 +112,19 @@ class Guarded(Generic[Question]):
             async with aclosing(self._engine.generate(question)) as answer:
                 async for piece in answer:
                     if isinstance(piece, Generation):
-                        self._answered = True
-                        self._circuit.handle_end_request()
+                        self._note_answer()
                     yield piece
-        except Unanswerable:
+        except RefusedByServer:
+            await self._ask_control()
             self._circuit.handle_end_request()
+            raise
+        except Unanswerable:
+            self._note_answer()
             raise
         except Malformed:
             raise
         except Unavailable as error:
-            self._circuit.handle_exception(error)
-            if error.wait is not None:
-                # Whoever asks again after that wait is held to the bound as well.
-                error.wait = min(error.wait, _LONGEST_S)
-                self._left_alone = max(self._left_alone, time.monotonic() + error.wait)
+            self._note_failure(error)
             raise
         finally:
             if trying:
@@ -126,7 +146,67 @@ class Guarded(Generic[Question]):
 
     async def close(self) -> None:
         """Close the engine."""
+        if self._control is not None:
+            self._control.cancel()
         await self._engine.close()
+
+    async def _ask_control(self) -> None:
+        """Find out whether a server that refuses a question answers others.
+
+        Raises:
+            Unavailable: it doesn't, either for now or because it is misconfigured.
+        """
+        if time.monotonic() - self._answered_at < ANSWERED_S:
+            return
+        # Questions that are refused at the same time share it, and none of them ends it for the others.
+        if self._control is None or self._control.done():
+            self._control = asyncio.create_task(self._asked_control())
+            self._control.add_done_callback(_taken)
+        await asyncio.shield(self._control)
+
+    async def _asked_control(self) -> None:
+        try:
+            await whole(self._engine.generate(CONTROL))
+        except RefusedByServer as error:
+            # It quotes nothing but the control question.
+            problem = Misconfigured(f"the model's server refuses every question: {error.words}")
+            self._note_failure(problem)
+            raise problem from None
+        except Unanswerable:
+            self._note_answer()
+        except Malformed:
+            raise
+        except Unavailable as error:
+            self._note_failure(error)
+            raise
+        else:
+            self._note_answer()
+
+    def _note_answer(self) -> None:
+        self._answered = True
+        self._answered_at = time.monotonic()
+        self._circuit.handle_end_request()
+        if self._problem is not None:
+            log.info("the model's server answers again", engine=self.name, model=self.version)
+            self._problem, self._probe_s = None, _FIRST_PROBE_S
+
+    def _note_failure(self, error: Unavailable) -> None:
+        if isinstance(error, Misconfigured):
+            error.wait, self._probe_s = self._probe_s, min(2 * self._probe_s, _LAST_PROBE_S)
+            if str(error) != self._problem:
+                self._problem = str(error)
+                log.error(
+                    "the model's server refuses every question",
+                    engine=self.name,
+                    model=self.version,
+                    problem=self._problem,
+                )
+        else:
+            self._circuit.handle_exception(error)
+        if error.wait is not None:
+            # Whoever asks again after that wait is held to the bound as well.
+            error.wait = min(error.wait, _LONGEST_S)
+            self._left_alone = max(self._left_alone, time.monotonic() + error.wait)
 
     def _let_through(self) -> None:
         """Refuse a question while the server is left alone.
@@ -147,13 +227,17 @@ class Guarded(Generic[Question]):
         self._tell()
         if wait > 0 or self._trying:
             self._refused.inc()
-            raise Unavailable(
-                "the model's server is left alone for a while: it failed too often, or asked for it",
-                wait if wait > 0 else None,
-            )
+            reason = self._problem or "it failed too often, or asked for it"
+            raise Unavailable(f"the model's server is left alone for a while: {reason}", wait if wait > 0 else None)
 
     def _tell(self) -> None:
         # Its events are for whoever keeps the states elsewhere.
         self._circuit.messages.clear()
         alone = time.monotonic() < self._left_alone
         self._state.set(_NUMBERS[OPENED if alone else self._circuit.state])
+
+
+def _taken(control: asyncio.Task[None]) -> None:
+    # Whoever waited for it may be gone.
+    if not control.cancelled():
+        control.exception()

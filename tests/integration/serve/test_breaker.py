@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from operators.errors import Unavailable
+from operators.errors import Misconfigured, Unavailable
 from serve.engines.breaker import FAILURES, Guarded
-from serve.engines.engine import Message, Prompt, whole
+from serve.engines.engine import Message, Prompt, Unanswerable, whole
 from serve.engines.openai import OpenAiEngine
 from tests.harness.openai_server import KEY, MODEL, openai_server
 
 QUESTION = Prompt((Message("user", "Yes."),), 5)
 
 
-async def refusal(guarded: Guarded[Prompt]) -> str:
+async def refusal(guarded: Guarded) -> str:
     with pytest.raises(Unavailable) as caught:
         await whole(guarded.generate(QUESTION))
     return str(caught.value)
@@ -30,3 +30,44 @@ async def test_a_real_server_that_goes_away_is_left_alone() -> None:
     # Its replica is sound all the same.
     await guarded.check_health()
     await guarded.close()
+
+
+def asked(text: str) -> Prompt:
+    return Prompt((Message("user", text),), 50)
+
+
+async def test_a_sentence_that_a_real_server_refuses_stops_no_other() -> None:
+    with openai_server() as (url, _):
+        guarded = Guarded(OpenAiEngine(url, MODEL, KEY))
+        for _ in range(2 * FAILURES):
+            with pytest.raises(Unanswerable, match=r"data_inspection_failed .*inappropriate") as caught:
+                await whole(guarded.generate(asked("as:moderated Kowalska earns more.")))
+            assert "Kowalska" not in str(caught.value)
+            assert (await whole(guarded.generate(QUESTION))).text == "Yes."
+        await guarded.close()
+
+
+@pytest.mark.parametrize(
+    ("refuses", "unsupported", "words"),
+    [
+        (403, None, "refuses every question: .*403 as it stands"),
+        (402, None, "account"),
+        (404, None, "doesn't know the model"),
+        (None, "max_tokens", "Unsupported parameter: 'max_tokens'"),
+        (None, "stream_options", "Unsupported parameter: 'stream_options'"),
+    ],
+)
+async def test_a_real_server_that_refuses_every_question_is_left_alone_with_its_own_words(
+    refuses: int | None, unsupported: str | None, words: str
+) -> None:
+    with openai_server() as (url, server):
+        guarded = Guarded(OpenAiEngine(url, MODEL, KEY))
+        server.refuses, server.unsupported = refuses, unsupported
+        with pytest.raises(Misconfigured, match=words):
+            await whole(guarded.generate(asked("as:moderated Kowalska earns more.")))
+        before = len(server.bodies)
+        with pytest.raises(Unavailable, match=f"left alone .*{words}") as caught:
+            await whole(guarded.generate(QUESTION))
+        assert caught.value.wait
+        assert len(server.bodies) == before
+        await guarded.close()

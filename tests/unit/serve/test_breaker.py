@@ -9,36 +9,41 @@ from contextlib import aclosing
 from typing import Any, ClassVar
 
 import pytest
+import structlog
 from purgatory.domain import model
 
-from operators.errors import Unavailable
+from operators.errors import Malformed, Misconfigured, Unavailable
 from serve.engines import breaker
-from serve.engines.breaker import FAILURES, OPEN_S, Guarded
+from serve.engines.breaker import ANSWERED_S, CONTROL, FAILURES, OPEN_S, Guarded
 from serve.engines.engine import Generation, Message, Prompt, Unanswerable, whole
+from serve.engines.remote import RefusedByServer
 
 QUESTION = Prompt((Message("user", "Yes."),), 5)
 DOWN = Unavailable("down")
 
 
 class Scripted:
-    """An engine that does as `will` says: raises it, or answers, and waits for `go` first."""
+    """An engine that does as `will` says, or `control` for a control question: raises it, or answers, and waits for `go` first."""
 
     name = "scripted"
     version = "1"
 
     def __init__(self) -> None:
         self.will: Exception | str = "Yes."
-        self.asked = 0
+        self.control: Exception | str = "OK."
+        self.asked = self.controls = 0
         self.go = asyncio.Event()
         self.go.set()
 
     async def generate(self, question: Prompt) -> AsyncGenerator[str | Generation]:
         self.asked += 1
+        self.controls += question == CONTROL
         await self.go.wait()
-        if isinstance(self.will, Exception):
-            raise self.will
-        yield self.will
-        yield Generation(self.will, "1", "stop", 0, 0, 0.1, 0.1)
+        will = self.control if question == CONTROL else self.will
+        if isinstance(will, Exception):
+            raise will
+        yield will
+        yield Generation(will, "1", "stop", 0, 0, 0.1, 0.1)
 
     async def check_health(self) -> None:
         await whole(self.generate(QUESTION))
@@ -94,7 +99,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
-async def fail(guarded: Guarded[Prompt], times: int = 1) -> Unavailable:
+async def fail(guarded: Guarded, times: int = 1) -> Unavailable:
     for _ in range(times):
         with pytest.raises(Unavailable) as caught:
             await whole(guarded.generate(QUESTION))
@@ -276,3 +281,84 @@ async def test_it_is_the_engine_to_whoever_asks(engine: Scripted) -> None:
     assert (guarded.name, guarded.version) == ("scripted", "1")
     await guarded.close()
     assert engine.asked == -1
+
+
+MODERATED = RefusedByServer("400 data_inspection_failed")
+PARAMETER = RefusedByServer("400 Unsupported parameter: 'max_tokens'")
+NO_KEY = Misconfigured("the model's server refuses the key: look at the engine's `key`")
+
+
+async def test_a_question_that_a_server_refuses_is_no_outage(engine: Scripted, clock: Clock) -> None:
+    guarded = Guarded(engine)
+    engine.will = MODERATED
+    for _ in range(3 * FAILURES):
+        with pytest.raises(RefusedByServer, match="data_inspection_failed"):
+            await whole(guarded.generate(QUESTION))
+    # The first one is told from an outage by a control question; its answer counts for a while.
+    assert engine.controls == 1
+    clock.now += ANSWERED_S
+    with pytest.raises(RefusedByServer):
+        await whole(guarded.generate(QUESTION))
+    assert engine.controls == 2
+    engine.will = "Yes."
+    assert (await whole(guarded.generate(QUESTION))).text == "Yes."
+    engine.will = MODERATED
+    with pytest.raises(RefusedByServer):
+        await whole(guarded.generate(QUESTION))
+    assert engine.controls == 2
+
+
+async def test_questions_refused_at_the_same_time_share_a_control_question(engine: Scripted) -> None:
+    guarded = Guarded(engine)
+    engine.will = MODERATED
+    engine.go.clear()
+    asked = [asyncio.create_task(whole(guarded.generate(QUESTION))) for _ in range(10)]
+    while engine.asked < len(asked):
+        await asyncio.sleep(0)
+    engine.go.set()
+    results = await asyncio.gather(*asked, return_exceptions=True)
+    assert [type(each) for each in results] == [RefusedByServer] * 10
+    assert engine.controls == 1
+
+
+@pytest.mark.parametrize(
+    ("control", "kind", "words"),
+    [
+        (PARAMETER, Misconfigured, "every question: .*max_tokens"),
+        (NO_KEY, Misconfigured, "refuses the key"),
+        (DOWN, Unavailable, "down"),
+        (Malformed("no answer"), Malformed, "no answer"),
+    ],
+)
+async def test_a_refusal_is_not_about_the_question_where_a_control_question_fails_too(
+    engine: Scripted, control: Exception, kind: type[Exception], words: str
+) -> None:
+    guarded = Guarded(engine)
+    engine.will, engine.control = MODERATED, control
+    with pytest.raises(kind, match=words):
+        await whole(guarded.generate(QUESTION))
+
+
+async def test_a_server_that_is_misconfigured_is_told_once_and_asked_ever_more_seldom(
+    engine: Scripted, clock: Clock
+) -> None:
+    guarded = Guarded(engine)
+    engine.will = NO_KEY
+    waits: list[float] = []
+    with structlog.testing.capture_logs() as logs:
+        for _ in range(8):
+            waits.append((await fail(guarded)).wait or 0.0)
+            assert "refuses the key" in str(await fail(guarded))
+            clock.now += waits[-1]
+        engine.will = "Yes."
+        assert (await whole(guarded.generate(QUESTION))).text == "Yes."
+        engine.will = NO_KEY
+        assert (await fail(guarded)).wait == waits[0]
+    assert waits == [2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0, 60.0]
+    assert [(each["log_level"], each.get("problem")) for each in logs] == [
+        ("error", str(NO_KEY)),
+        ("info", None),
+        ("error", str(NO_KEY)),
+    ]
+    # Nothing was asked while it was left alone.
+    assert engine.asked == len(waits) + 2
