@@ -1,20 +1,25 @@
 """Where a sentence ends: the words of a text, and after which of them a mark ends a sentence.
 
 The decision looks at two words before and one after and at nothing else, so that it can be made anew from any place in
-a text. Abbreviations are sentencex's knowledge, asked about that small window; the rules around it are for speech, and
-for the scripts whose marks need no such care.
+a text. What a full stop means besides is in `operators.full_stops`. Marks, closing quotes and emoji that stand alone, in a
+chunk of their own too, belong to the word before them.
 """
 
 from __future__ import annotations
 
 import re
+import unicodedata
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
-from sentencex import segment  # pyright: ignore[reportAttributeAccessIssue]
+from operators.full_stops import full_stop_ends
 
 WORD_SIZE = 2
 """The size of a word. A character of a script without spaces has size 1: two of them count as much as a word."""
+MAX_WORD = 200
+"""Characters of the longest word, such as an address. A longer one is cut into parts of `PART`, each of a word's size."""
+PART = 20
 
 # Unicode's Sentence_Terminal marks of the living scripts, and Tibetan's: each ends a sentence, with or without a space.
 _STOPS = (
@@ -38,8 +43,13 @@ _STACKED = "[\u17d2\u1039][\u1000-\u1021\u1780-\u17a2]"
 _CLOSERS = "”’»›)\\]}」』）】〉》〕≫"
 _WIDE_OPENERS = "「『（【〈《〔"
 _OPENERS = f"“‘«‹(\\[{{≪¿¡„‚{_WIDE_OPENERS}"
-_QUOTES = "\"'"
-_CLOSED = f"{_CLOSERS}{_QUOTES}"
+_QUOTES = "\"'״"
+# Characters of Unicode's category Cf that may stand after a mark or alone, such as U+200B and the marks of direction.
+FORMAT = "\u00ad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff\U000e0001\U000e0020-\U000e007f"
+# Without notes and ornamental brackets, which open as well as close.
+_EMOJI = "\u2600-\u2668\u2670-\u275a\u2761-\u2767\u2776-\u27bf\u2b00-\u2bff\ufe0f\u20e3\U0001f000-\U0001faff"
+_CLOSED = f"{_CLOSERS}{_QUOTES}{_EMOJI}{FORMAT}"
+_ALONE = f"{_STOPS}{_CLOSERS}{_EMOJI}{FORMAT}.!?…,;:、，；：・"
 _TOKEN = re.compile(
     rf"(?:[{_OPENERS}]*(?:"
     rf"[{DENSE}](?:{_STACKED}|[{_ATTACHED}{_STOPS}{_CLOSED}.!?…,;:、，；：・～])*"
@@ -47,27 +57,21 @@ _TOKEN = re.compile(
     rf"|[{_STOPS}]+[{_CLOSED}]*)"
     rf"|[{_OPENERS}]+)"
     # "Ça va ?", "« Bonjour. »": marks and closers that stand alone belong to the word before them.
-    rf"(?:\s+[{_STOPS}{_CLOSERS}.!?…]+(?=\s|$))*"
+    rf"(?:\s+[{_ALONE}]+(?=\s|$))*"
 )
 _DENSE_WORD = re.compile(rf"[{_OPENERS}]*[{DENSE}]")
+_DENSE_CHARACTER = re.compile(f"[{DENSE}]")
+_COMMAS = ",;:、，；："
 _NEEDS_NO_SPACE = re.compile(rf"[{DENSE}{_STOPS}、，；：・～{_WIDE_OPENERS}」』）】〉》〕]")
 _MARKS = f"{_STOPS}.!?…; "
-_CLOSING = f"{_CLOSED} ".replace("\\", "")
-_AROUND = f"{_OPENERS}{_CLOSED}".replace("\\", "")
-_INITIAL = re.compile(r"[A-Z]\.$")
-
-# After these more is always to come.
-_NEVER_LAST = {"mr", "mrs", "ms", "dr", "prof", "e.g", "i.e", "eg", "ie", "vs", "cf", "approx"}
-# Abbreviations to sentencex, words to a speaker.
-_WORDS = {
-    *("arc", "ark", "con", "dc", "fed", "id", "ill", "la", "ma", "may", "me", "miss", "mm", "no", "ok", "ore", "pa"),
-    *("ps", "re", "rep"),
-}
-# How an answer begins. sentencex knows how written sentences begin.
-_ANSWERS = {
-    *("Yeah", "Yes", "Yep", "Yup", "Okay", "Ok", "Right", "Sure", "Exactly", "Fine", "Good", "Great", "Cool", "Thanks"),
-    *("Um", "Uh", "Mm", "Mm-hmm", "Hmm", "Oh", "Ah", "Well", "Sorry"),
-}
+# At the end of a word these close, whatever they open elsewhere: „…“, ‚…‘, »…«.
+_ENDS_CLOSED = f"{_CLOSERS}{_QUOTES}“‘«‹".replace("\\", "")
+_AROUND = f"{_OPENERS}{_CLOSERS}{_QUOTES}".replace("\\", "")
+_AFTER_MARK = re.compile(rf"[\s{_EMOJI}{re.escape(_ENDS_CLOSED)}]+\Z")
+_FORMAT = re.compile(f"[{FORMAT}]+")
+_ATTACHED_ALONE = re.compile(rf"[\s{_ALONE}]+\Z")
+_TIGHT = re.compile(rf"[{_STOPS}{_CLOSERS}.!?…,;:、，；：]+(?:\s|\Z)")
+"""Marks at the beginning of a text that belong to the one before it, without a space."""
 
 
 class Words(NamedTuple):
@@ -85,15 +89,52 @@ def words(text: str) -> Words:
     stops: list[int] = []
     sizes = [0]
     for match in _TOKEN.finditer(text):
-        starts.append(match.start())
-        stops.append(match.end())
-        sizes.append(sizes[-1] + (1 if _DENSE_WORD.match(match[0]) else WORD_SIZE))
+        size = 1 if _DENSE_WORD.match(match[0]) else WORD_SIZE
+        for start, stop in _parts(text, match.start(), match.end()):
+            starts.append(start)
+            stops.append(stop)
+            sizes.append(sizes[-1] + size)
     return Words(tuple(starts), tuple(stops), tuple(sizes))
 
 
+def _parts(text: str, start: int, stop: int) -> Iterator[tuple[int, int]]:
+    """The parts of a word that is too long for one; they part no character from the signs upon it."""
+    end = next((i for i in range(start, stop) if text[i].isspace()), stop)
+    while end - start > MAX_WORD:
+        part = start + PART
+        while part < end and (
+            unicodedata.category(text[part])[0] in "MC" or unicodedata.category(text[part - 1]) == "Cf"
+        ):
+            part += 1
+        yield start, part
+        start = part
+    if start < stop:
+        yield start, stop
+
+
+def attaches(word: str) -> bool:
+    """Whether a word is but marks, closing quotes or emoji, which belong to the word before it."""
+    return _ATTACHED_ALONE.match(word) is not None
+
+
+def pauses(text: str, stop: int) -> bool:
+    """Whether speech in a script without spaces pauses at a place in a text: at a space or after a comma."""
+    if text[stop - 1] in _COMMAS:
+        stop -= 1
+    elif not text[stop : stop + 1].isspace():
+        return False
+    return stop > 0 and _DENSE_CHARACTER.match(text, stop - 1) is not None
+
+
+def says_nothing(text: str) -> bool:
+    """Whether a text holds nothing but white space and format characters."""
+    return not _FORMAT.sub("", text).strip()
+
+
 def joined(left: str, right: str) -> str:
-    """Put two texts together, with a space unless their script needs none."""
-    if left and right and not (_NEEDS_NO_SPACE.match(left[-1]) and _NEEDS_NO_SPACE.match(right[0])):
+    """Put two texts together, with a space unless their script, or a mark that begins the second, needs none."""
+    tight = _TIGHT.match(right) or (_NEEDS_NO_SPACE.match(left[-1:]) and _NEEDS_NO_SPACE.match(right[:1]))
+    if left and right and not tight:
         return f"{left} {right}"
     return left + right
 
@@ -110,46 +151,32 @@ def ends_after(before: tuple[str, ...], word: str, after: str | None, language: 
         before: the words before it, two at most.
         word: the word, with its marks.
         after: the word that follows; None if nothing does yet.
-        language: its tag, for its abbreviations; English where there is none.
+        language: its tag, for its abbreviations and ordinals; where there is none, as in `operators.full_stops`.
     """
-    marked = word.rstrip(_CLOSING)
+    if after is not None and attaches(after):
+        return False  # It is decided after what belongs to the word.
+    while before and attaches(word):
+        before, word = before[:-1], before[-1] + word
+    word = _FORMAT.sub("", word)
+    marked = _AFTER_MARK.sub("", word)
     core = marked.rstrip(_MARKS)
     mark = marked[len(core) :].strip()
     if not mark:
         return False
-    closed = len(marked) < len(word)
+    closed = any(one in _ENDS_CLOSED for one in word[len(marked) :])
     core = core.strip(_AROUND)
     if any(one in _STOPS for one in mark):
         return True
     if ";" in mark:  # Greek asks with it.
         return core != "" and "\u0370" <= core[-1] <= "\u03ff"
-    following = "" if after is None else after.lstrip(_AROUND)
+    following = "" if after is None else _FORMAT.sub("", after).lstrip(_AROUND)
     if "…" in mark or ".." in mark:
         return after is None or following[:1].isupper()
     if closed and following[:1].islower():  # “Why?” she said
         return False
-    if mark != "." or (core and _NEEDS_NO_SPACE.match(core[-1])):
+    if mark != "." or not core or _NEEDS_NO_SPACE.match(core[-1]):
         return True
-    if after is None:
-        return core.lower() not in _NEVER_LAST
-    return _full_stop_ends(before, core, following, language)
-
-
-def _full_stop_ends(before: tuple[str, ...], core: str, following: str, language: str | None) -> bool:
-    """Whether the full stop between two words ends a sentence: the one mark that abbreviates as well."""
-    folded = core.lower()
-    beside_initial = _INITIAL.match(following) or (before and _INITIAL.match(before[-1]))
-    if (folded in _WORDS or (core == "I" and not beside_initial)) and not (folded == "no" and following[:1].isdigit()):
-        return True
-    if following.rstrip(".,!?") in _ANSWERS and folded not in _NEVER_LAST:
-        return True
-    window = " ".join([*(word.strip(_AROUND) for word in before), f"{core}. "])
-    position = 0
-    for sentence in segment(language or "en", window + following):
-        position += len(sentence)
-        if position >= len(window):
-            return position == len(window)
-    return False
+    return full_stop_ends(before, core, None if after is None else following, language)
 
 
 @lru_cache(maxsize=2048)
@@ -165,7 +192,7 @@ def ends(before: tuple[str, ...], text: str, after: str | None, language: str | 
     starts, stops, _ = words(text)
     found: list[int] = []
     for i, stop in enumerate(stops):
-        if text[stop - 1].isalnum():
+        if text[stop - 1].isalnum() or _is_part(text, starts, stops, i):
             continue
         lead = slice(max(i - 2, 0), i)
         around = (*before, *(text[a:b] for a, b in zip(starts[lead], stops[lead], strict=True)))
@@ -173,3 +200,16 @@ def ends(before: tuple[str, ...], text: str, after: str | None, language: str | 
         if ends_after(around[-2:], text[starts[i] : stop], following, language):
             found.append(i)
     return tuple(found)
+
+
+def _is_part(text: str, starts: tuple[int, ...], stops: tuple[int, ...], i: int) -> bool:
+    """Whether a word is a part of one that is too long, and not the last."""
+    return (
+        stops[i] - starts[i] >= PART
+        and stops[i : i + 1] == starts[i + 1 : i + 2]
+        and not (
+            _DENSE_WORD.match(text, starts[i])
+            or _NEEDS_NO_SPACE.match(text, stops[i] - 1)
+            or _DENSE_WORD.match(text, stops[i])
+        )
+    )

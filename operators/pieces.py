@@ -11,13 +11,15 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from operators.boundaries import WORD_SIZE, Words, ends, joined, words
+from operators.boundaries import WORD_SIZE, Words, attaches, ends, joined, pauses, words
 from operators.model import Boundary
 
 PAUSE_SECONDS = 0.8
 """The pause between two chunks that ends a piece of unpunctuated speech."""
 PIECE_SIZE = 30 * WORD_SIZE
 """The longest piece of unpunctuated speech."""
+SOFT_SIZE = 20 * WORD_SIZE
+"""From this size on a piece of a script without spaces ends where there is one, or a comma."""
 RUN_SIZE = 120 * WORD_SIZE
 """A longer run without a mark is unpunctuated speech, whoever says it."""
 
@@ -196,14 +198,43 @@ class _Reading:
     def _cut(self, last: tuple[int, int]) -> tuple[tuple[int, int], Boundary] | None:
         """The next cut before `last`: the word that it follows, and why."""
         first, word = self.at
-        limit = self.sizes[first] + self.words[first].sizes[word] + PIECE_SIZE
+        begun = self.sizes[first] + self.words[first].sizes[word]
         for i in range(first, last[0] + 1):
-            if i > first and self.said[i].start - self.said[i - 1].end >= PAUSE_SECONDS:
+            if i > first and self._pauses_before(i):
                 return (i - 1, len(self.words[i - 1].stops) - 1), Boundary.PAUSE
-            fits = bisect_right(self.words[i].sizes, limit - self.sizes[i]) - 1  # so many words of this chunk
-            if fits <= (last[1] if i == last[0] else len(self.words[i].stops) - 1):
-                return (i, fits - 1) if fits else (i - 1, len(self.words[i - 1].stops) - 1), Boundary.LENGTH
+            if (cut := self._longest(i, begun - self.sizes[i])) and (cut := self._with_marks(cut)) < last:
+                return cut, Boundary.LENGTH
         return None
+
+    def _pauses_before(self, i: int) -> bool:
+        """Whether a chunk comes after a pause. Marks that come by themselves belong to what was said before it."""
+        return self.said[i].start - self.said[i - 1].end >= PAUSE_SECONDS and not attaches(self._word(i, 0))
+
+    def _longest(self, i: int, begun: int) -> tuple[int, int] | None:
+        """The word of a chunk with which a piece is as long as it may be.
+
+        Args:
+            begun: the size of all words before the piece, less that of the chunks before this one.
+        """
+        _, stops, sizes = self.words[i]
+        fits = bisect_right(sizes, begun + PIECE_SIZE) - 1  # so many words of this chunk
+        soft = max(bisect_left(sizes, begun + SOFT_SIZE), 1)
+        for j in range(soft - 1, min(fits, len(stops))):
+            if sizes[j + 1] > begun and pauses(self.said[i].text, stops[j]):
+                return i, j
+        if fits >= len(stops):
+            return None
+        return (i, fits - 1) if fits else (i - 1, len(self.words[i - 1].stops) - 1)
+
+    def _with_marks(self, cut: tuple[int, int]) -> tuple[int, int]:
+        """A cut, moved behind the marks that belong to its word."""
+        while (following := self._next(*cut))[0] < len(self.said) and attaches(self._word(*following)):
+            cut = following
+        return cut
+
+    def _word(self, i: int, j: int) -> str:
+        starts, stops, _ = self.words[i]
+        return self.said[i].text[starts[j] : stops[j]]
 
     def _piece(self, last: tuple[int, int], boundary: Boundary) -> Piece:
         """The piece from here to `last`; what follows it is here next."""

@@ -26,6 +26,13 @@ WORDS = [
     "再见吧",
     "≪o≫",
     "I.",
+    ".",
+    ",",
+    "”",
+    "1.",
+    "😀",
+    "\u200b",
+    "ก็ดี",
 ]
 
 
@@ -77,6 +84,35 @@ def test_scripts_without_spaces_are_counted_in_characters() -> None:
     assert [len(piece) for piece, _ in cut("我" * 70, "们" * 70)] == [60, 60, 20]
 
 
+def test_scripts_without_spaces_are_cut_where_they_have_one_or_a_comma() -> None:
+    assert [len(piece) for piece, _ in cut("ก" * 30 + " " + "ก" * 15 + " " + "ก" * 20)] == [46, 20]
+    assert [len(piece) for piece, _ in cut("我" * 45 + "，" + "们" * 20)] == [46, 20]
+
+
+def test_a_word_of_endless_length_is_cut() -> None:
+    assert max(len(piece) for piece, _ in cut("ha" * 5_000)) == 600
+    assert "".join(piece for piece, _ in cut("ha" * 5_000)) == "ha" * 5_000
+    address = f"https://example.com/{'a.b' * 50}"
+    assert cut(f"Open {address} now.") == [(f"Open {address} now.", Boundary.MARK)]
+
+
+def test_a_word_of_endless_length_is_not_cut_at_the_full_stops_in_it() -> None:
+    assert cut("a." * 5_000 + "a", "b")[0][1] is Boundary.LENGTH
+
+
+def test_marks_that_come_by_themselves_belong_to_the_word_before() -> None:
+    assert cut("Hello everyone", ".", "Are you well", "?", "I think so", ", but not now.") == [
+        ("Hello everyone.", Boundary.MARK),
+        ("Are you well?", Boundary.MARK),
+        ("I think so, but not now.", Boundary.MARK),
+    ]
+    assert cut("Mr", ".", "Smith said “Yes.", "”", "Wait", ".", ".", ".", "then") == [
+        ("Mr. Smith said “Yes.”", Boundary.MARK),
+        ("Wait... then", Boundary.OPEN),
+    ]
+    assert cut("so we went", ".", gap=5) == [("so we went.", Boundary.MARK)]
+
+
 def test_punctuated_speech_may_be_long_but_not_endless() -> None:
     long = " ".join(["word"] * 119)
     assert [len(text.split()) for text, _ in cut(f"Yes. {long} end.")] == [1, 120]
@@ -107,7 +143,7 @@ GAPS = st.sampled_from([0.1, 0.9])
 @settings(deadline=None)
 @given(CHUNKS, GAPS)
 def test_no_word_is_lost(texts: list[str], gap: float) -> None:
-    with patch.multiple(pieces, PIECE_SIZE=6, RUN_SIZE=14):
+    with patch.multiple(pieces, PIECE_SIZE=6, SOFT_SIZE=4, RUN_SIZE=14):
         found = list(read(said(*texts, gap=gap), Place()))
     assert "".join(piece.text for piece in found).replace(" ", "") == "".join(texts).replace(" ", "")
     assert all(piece.end >= piece.start for piece in found)
@@ -117,7 +153,7 @@ def test_no_word_is_lost(texts: list[str], gap: float) -> None:
 @settings(deadline=None)
 @given(CHUNKS, GAPS)
 def test_reading_on_from_a_decided_cut_is_like_reading_all(texts: list[str], gap: float) -> None:
-    with patch.multiple(pieces, PIECE_SIZE=6, RUN_SIZE=14):
+    with patch.multiple(pieces, PIECE_SIZE=6, SOFT_SIZE=4, RUN_SIZE=14):
         chunks = said(*texts, gap=gap)
         whole = list(read(chunks, Place()))
         for i, piece in enumerate(whole[:-1]):

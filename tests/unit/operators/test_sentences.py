@@ -141,7 +141,27 @@ def test_known_sentences_keep_their_ids_when_the_chunk_before_gets_or_loses_its_
 
 # --- what holds whatever happens ---
 
-WORDS = ["so", "we", "Okay", "Okay.", "yes.", "No.", "Mr.", "p.m.", "U.", "good?", "...", "你好。", "再见", "≪o≫", "."]
+WORDS = [
+    "so",
+    "we",
+    "Okay",
+    "Okay.",
+    "yes.",
+    "No.",
+    "Mr.",
+    "p.m.",
+    "U.",
+    "good?",
+    "...",
+    "你好。",
+    "再见",
+    "≪o≫",
+    ".",
+    ",",
+    "”",
+    "1.",
+    "😀",
+]
 TEXTS = st.lists(st.sampled_from(WORDS), min_size=1, max_size=6).map(" ".join)
 
 
@@ -203,7 +223,7 @@ def _check(outcome: Outcome, final: list[Chunk]) -> None:
 @given(st.data())
 def test_any_history_of_the_same_chunks_ends_in_the_same_sentences(data: st.DataObject) -> None:
     histories = data.draw(chunks())
-    with patch.multiple(pieces, PIECE_SIZE=6, RUN_SIZE=14):
+    with patch.multiple(pieces, PIECE_SIZE=6, SOFT_SIZE=4, RUN_SIZE=14):
         _check(run(log(data.draw(arrivals(histories)))), [history[-1] for history in histories])
 
 
@@ -214,7 +234,7 @@ def test_closing_and_forgetting_changes_nothing(data: st.DataObject) -> None:
         history[:] = [
             one.model_copy(update={"speaker": history[0].speaker, "start": history[0].start}) for one in history
         ]
-    with patch.multiple(pieces, PIECE_SIZE=6, RUN_SIZE=14):
+    with patch.multiple(pieces, PIECE_SIZE=6, SOFT_SIZE=4, RUN_SIZE=14):
         outcome = run(log(data.draw(over_hours(histories))))
         last: dict[str, Chunk] = {}
         for update, _ in outcome.steps:

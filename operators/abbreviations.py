@@ -1,0 +1,379 @@
+"""Abbreviations, sentence openers and ordinals by language: what a full stop may stand for besides the end of a sentence.
+
+They are chosen for speech: a word that people say is no abbreviation here, unless a number tells it apart.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import NamedTuple
+
+
+class Language(NamedTuple):
+    """What is known of a language. Words are in lower case, without their last full stop.
+
+    Attributes:
+        never_last: abbreviations that something always follows: titles, `approx.`, `z.B.`
+        last: abbreviations that end a sentence where a capital follows: `etc.`, `p.m.`
+        inner: other abbreviations. They end a sentence only before one of its `openers`.
+        words: words that people say. They are abbreviations only beside a number: `no. 5`, `5 min. later`.
+        openers: words that open sentences.
+        ordinals: words before an ordinal, where the language writes ordinals with a full stop; None where it doesn't.
+    """
+
+    never_last: frozenset[str] = frozenset()
+    last: frozenset[str] = frozenset()
+    inner: frozenset[str] = frozenset()
+    words: frozenset[str] = frozenset()
+    openers: frozenset[str] = frozenset()
+    ordinals: frozenset[str] | None = None
+
+
+# Titles that are said in every language.
+_TITLES = "mr mrs ms dr prof"
+
+
+def _language(
+    never_last: str, last: str, inner: str, words: str, openers: str, ordinals: str | None = None
+) -> Language:
+    known_words, known_inner = frozenset(words.split()), frozenset(inner.split())
+    return Language(
+        frozenset(f"{_TITLES} {never_last}".split()) - known_words - known_inner,
+        frozenset(last.split()),
+        known_inner,
+        known_words,
+        frozenset(openers.split()),
+        None if ordinals is None else frozenset(ordinals.split()),
+    )
+
+
+ENGLISH = _language(
+    "messrs e.g i.e eg ie vs cf viz approx incl mt ft nos figs",
+    "etc a.m p.m am pm",
+    "inc ltd co corp jr sr st ave blvd jan feb apr jun jul aug sep sept oct nov dec p pp ch gen col gov sen rep rev hon",
+    "ad ala app ark art arc cal cap col con dc dist doc ed esp est ex fed fig gal gen gov hon id ill in ind info intro la lab"
+    " ma mar max may me med mic min miss mm mo no ok op ore pa ph pic pop ps pub rad re ref reg rep rev sat sec sic sing spec"
+    " stat sun temp tex tel ton ver vet vol wash wed win",
+    "the a an i i'm i'll i've we we're we'll you he she it it's they this that that's these those there here and but so then"
+    " what who where when why how which do does did is are was can could will would let let's please if now yes no well my our"
+    " your his her their not in on at for with after before maybe thank",
+)
+
+_LANGUAGES = {
+    "de": _language(
+        "z.b d.h d.i i.d.r i.a m.e u.u ca bzw vgl evtl ggf gegebenenf inkl exkl zzgl bspw beispielsw insb insbes sog nr nrn"
+        " abb tab ziff hr hrn fr frl ing dipl mag st mio mrd tsd bd hrsg mind dt engl franz kath ev geb gest tel bes allg"
+        " chr zw sr jr hl phil ass kfm techn",
+        "usw etc o.ä u.ä u.a.m u.s.w ff uhr",
+        "u.a s.o s.u e.v a.d i.r max str co gmbh jun sen std jh jhdt art.nr aug sept okt nov dez jan feb",
+        "art min sek abs kap fig ref gen med mar tag pos rel alt bot mai sa so mo di do",
+        "das der die es ich wir ihr sie er du man und aber dann also danach dort da hier jetzt heute wenn weil wie was wer wo"
+        " warum wann welche welcher welches ja nein doch so nun mein unser dieser diese dieses kein keine ist sind hat haben"
+        " kann können bitte danke noch auch nur vielleicht natürlich genau gut okay deshalb trotzdem außerdem leider",
+        "der die das den dem des im am vom zum zur beim ins ans fürs ein eine einen einem einer jeder jede jedes jeden jedem"
+        " ihr ihre ihrem sein seine seinem seiner mein meine meinem unser unsere unserem dieser diese diesem diesen seit",
+    ),
+    "fr": _language(
+        "m mm mme mmes mlle mlles me pr mgr st ste p pp cf c.-à-d p.ex env fig chap av bd boul réf vs dép éd n no",
+        "etc s.a",
+        "prof tél hab apr janv févr juil sept oct nov déc bât",
+        "art sec min max sup ex app pop fin prof vol col dim inf lib",
+        "le la les il elle ils elles on nous vous je tu c'est ce cela ça ces et mais puis ensuite après alors donc oui non bon"
+        " qui que quoi quand où comment pourquoi est-ce si voilà voici merci d'accord j'ai ici maintenant peut-être",
+    ),
+    "es": _language(
+        "sr sra srta sres sras dra d dª dña profa ing lic arq sto sta av avda avd pág págs pag núm núms num art cap fig figs"
+        " p.ej ej aprox gral cnel tte gob vol tel cía depto dto pbro mons excmo",
+        "etc a.m p.m s.a a.c d.c",
+        "prof ud uds vd vds ee uu ee.uu ff.cc s.l",
+        "min max sec seg ex mar sol",
+        "el la los las yo tú él ella ellos ellas nosotros ustedes y pero entonces después luego sí no qué cómo dónde cuándo"
+        " este esta esto eso ese hay si también ahora hoy bueno pues gracias por para es son aquí ya se nos",
+    ),
+    "pt": _language(
+        "sr sra srs sras srta dra d profa profs eng engª arq exmo exma ilmo av pág págs pag núm art cap fig figs p.ex aprox"
+        " sto sta cel tel vol lg fls tv",
+        "etc a.m p.m s.a ltda",
+        "prof v.exa v.ex.ª",
+        "min max seg ex gen mar",
+        "o a os as eu tu você ele ela nós vocês eles elas e mas então depois sim não que como onde quando porquê porque por"
+        " para é são este esta isso isto há se também agora hoje bem pois obrigado obrigada aqui já",
+    ),
+    "it": _language(
+        "sig sigg sig.ra sig.na dott dott.ssa prof.ssa ing avv arch geom rag on mons pag pagg n nr num art artt fig figg cap"
+        " cfr cf p.es tel ca all gent egr spett vol v",
+        "ecc etc s.p.a s.r.l a.c d.c",
+        "gen. feb apr giu lug ago sett ott nov dic",
+        "min max sec ex es mar gen op",
+        "il lo la i gli le io tu lui lei noi voi loro e ma poi dopo allora quindi sì no che come dove quando perché chi cosa è"
+        " ho questo questa quello ci c'è se anche ora oggi bene grazie non abbiamo",
+    ),
+    "nl": _language(
+        "dhr mevr mw drs ir ing hr blz pag nr nrs art fig afb bijv bv d.w.z dwz i.p.v o.a m.a.w m.b.t n.a.v t.a.v i.v.m incl"
+        " excl ca ong evt resp st ds vgl zgn nl ed vnl mgr",
+        "enz etc e.d e.a",
+        "prof b.v n.v jr sr tel max jan feb apr aug sept okt nov dec",
+        "sec min ex red app",
+        "de het een ik je jij u hij zij ze wij we jullie en maar dan toen dus daarna ja nee wat wie waar wanneer waarom hoe dit"
+        " dat die deze er als nu vandaag ook goed bedankt dank misschien",
+    ),
+    "da": _language(
+        "hr fr frk ing nr s kap fig afd kl ca f.eks bl.a dvs d.v.s inkl ekskl maks mio mia mrd pct p.g.a pga vedr evt jf ift"
+        " ang tlf adr skt sml pkt stk",
+        "osv m.v mv m.m etc o.l",
+        "a/s jan feb apr aug sept okt nov dec hhv cand kr jr",
+        "sek min max st tv",
+        "det den de jeg du han hun vi man og men så derefter bagefter ja nej hvad hvem hvor hvornår hvorfor hvordan der her nu"
+        " hvis også godt tak måske dette",
+        "den det de til hver dens hans hendes min vores",
+    ),
+    "nb": _language(
+        "hr fr frk ing nr s kap fig avd kl ca f.eks bl.a dvs d.v.s inkl ekskl maks mill mrd pst pga p.g.a vedr ev evt jf ift"
+        " ang tlf adr st sml pkt stk siv",
+        "osv mv m.v m.m etc o.l",
+        "jan feb apr aug sept okt nov des hhv kr jr",
+        "sek min max",
+        "det den de jeg du han hun vi man og men så deretter etterpå ja nei hva hvem hvor når hvorfor hvordan der her nå hvis"
+        " også bra takk kanskje dette",
+        "den det de til hver hans hennes min vår",
+    ),
+    "sv": _language(
+        "hr fr doc kl s nr t.ex tex bl.a d.v.s dvs p.g.a pga milj mkr mdr inkl exkl ca resp ev jfr jmf kap fig avd s.k f.d"
+        " t.o.m fr.o.m m.a.o ung tel st",
+        "osv o.s.v m.m m.fl etc o.d",
+        "prof max jan feb aug sept okt nov dec jr kr ab",
+        "sek min",
+        "det den de jag du han hon vi ni man och men så sedan sen därefter ja nej vad vem var när varför hur här där nu idag"
+        " om också bra tack kanske detta",
+    ),
+    "fi": _language(
+        "esim ks klo nro nr s n ts ns nk tri toht p puh milj mrd maks vrt os",
+        "jne ym yms tms",
+        "mm em ed prof",
+        "min sek",
+        "se ne hän he minä sinä me te ja mutta sitten joten niin kyllä ei mitä mikä kuka missä milloin miksi miten tämä nämä"
+        " tuo nyt tänään jos myös hyvä kiitos ehkä siellä täällä",
+        "",
+    ),
+    "et": _language(
+        "nt lk nr hr pr prl tn mln mld vrd s.t nn nim",
+        "jne jt jms vms",
+        "u so st jaan veebr apr sept okt nov dets",
+        "min sek",
+        "see need ta tema nad mina ma sina sa me meie te ja aga siis pärast jah ei mis kes kus millal miks kuidas siin seal nüüd"
+        " täna kui ka hea aitäh",
+        "",
+    ),
+    "lv": _language(
+        "piem t.i nr lpp prof tūkst milj mljrd att tab sk sal",
+        "utt u.c u.tml u.t.t",
+        "ap plkst",
+        "min sek",
+        "tas tā tie es tu viņš viņa mēs jūs viņi un bet tad pēc jā nē kas kur kad kāpēc kā šeit tur tagad šodien ja arī labi"
+        " paldies",
+        "",
+    ),
+    "lt": _language(
+        "pvz t.y pan nr psl prof doc pav lent žr mln mlrd tūkst vad d g a",
+        "ir.kt kt t.t pan",
+        "val gerb",
+        "min sek",
+        "tai tas ta jie aš tu jis ji mes jūs ir bet tada po taip ne kas kur kada kodėl kaip čia ten dabar šiandien jei taip pat"
+        " gerai ačiū",
+    ),
+    "cs": _language(
+        "ing mgr bc mudr judr phdr rndr paeddr mvdr doc p sl str s č čís ul nám tř např tj tzn tzv resp popř příp cca mil mld"
+        " tis viz obr tab kap odst čl sv st pí vč vs kupř srov",
+        "atd apod aj etc",
+        "hod max kč s.r.o a.s o.p.s led ún břez dub květ červ srp září říj list pros jr",
+        "min sek",
+        "to ten ta ti já ty on ona my vy oni a ale pak potom takže ano ne co kdo kde kdy proč jak tady tam teď dnes když jestli"
+        " také dobře děkuji je jsme máme byl bylo",
+        "",
+    ),
+    "sk": _language(
+        "ing mgr bc mudr judr phdr rndr doc p sl str s č čís ul nám napr tj tzn tzv resp príp cca mil mld tis obr tab kap ods čl"
+        " sv vr vs por",
+        "atď apod etc",
+        "hod max s.r.o a.s",
+        "min sek",
+        "to ten tá tí ja ty on ona my vy oni a ale potom takže áno nie čo kto kde kedy prečo ako tu tam teraz dnes keď ak tiež"
+        " dobre ďakujem je sme máme bol bolo",
+        "",
+    ),
+    "pl": _language(
+        "mgr inż hab lek p ks św abp bp płk gen mjr kpt str s nr art ust pkt rys tab zob godz ul al pl np tj tzn tzw ca maks"
+        " mln mld tys ur zm doc red m.in sp tel woj wyd zł pt",
+        "itd itp etc ok",
+        "im por os r w z.o.o o.o s.a jr",
+        "min sek sec",
+        "to ten ta te ja ty on ona my wy oni i a ale potem więc tak nie co kto gdzie kiedy dlaczego jak tu tam teraz dziś jeśli"
+        " też dobrze dziękuję czy jest mam mamy był było",
+        "",
+    ),
+    "sl": _language(
+        "ga g dr mag npr tj tzv oz sv str št ul čl prim ing inž cca",
+        "itd ipd itn etc",
+        "d.o.o d.d ur",
+        "min sek",
+        "to ta ti jaz ti on ona mi vi oni in a ampak potem torej da ne kaj kdo kje kdaj zakaj kako tukaj tam zdaj danes če tudi"
+        " dobro hvala je smo",
+        "",
+    ),
+    "hr": _language(
+        "gđa g gosp mr mag npr tj tzv odn sv str br čl ul trg ing inž cca prim mil mlrd tis",
+        "itd itsl i.sl etc",
+        "d.o.o d.d god st",
+        "min sek",
+        "to ta taj ti ja on ona mi vi oni i a ali onda zatim potom dakle da ne što šta ko tko gdje kada zašto kako ovdje tamo sada"
+        " danas ako također dobro hvala je smo",
+        "",
+    ),
+    "sr": _language(
+        "г гђа мр маг нпр тј тзв одн св стр бр чл ул инж мил млрд проф др доц",
+        "итд итсл",
+        "год",
+        "мин сек",
+        "то та тај ти ја он она ми ви они и а али онда затим потом дакле да не шта ко где када зашто како овде тамо сада данас ако"
+        " такође добро хвала је смо",
+        "",
+    ),
+    "hu": _language(
+        "id ifj özv br kb pl ill ún u sz tel vö vmint ui uo ti gr stbi hj krt mgr",
+        "stb",
+        "kft bt zrt nyrt max évf old jan febr márc ápr jún júl aug szept okt nov dec",
+        "min sec",
+        "ez az én te ő mi ti ők és de aztán utána igen nem ki hol mikor miért hogyan itt ott most ma ha is jó köszönöm akkor van"
+        " tehát",
+        "a az és egy",
+    ),
+    "ro": _language(
+        "dl dna d-na d-l ing nr str bd bul pag art fig cap aprox lt col gen sf sft",
+        "etc ș.a.m.d ș.a",
+        "s.r.l s.a tel ian feb apr aug sept oct noi dec",
+        "min sec ex",
+        "el ea ei ele eu tu noi voi și dar apoi deci da nu ce cine unde când cum aici acolo acum azi dacă este sunt acest această"
+        " bine mulțumesc asta",
+    ),
+    "ca": _language(
+        "sr sra srs sta st pl av pàg núm art fig p.ex aprox dra c",
+        "etc s.a",
+        "tel",
+        "min max sec",
+        "el la els les jo tu ell ella nosaltres i però després llavors sí no què qui on quan com aquí ara avui si també bé gràcies"
+        " això és hi",
+    ),
+    "ru": _language(
+        "проф акад доц г-н г-жа д-р ул просп пл кв стр рис табл гл ст п пп см ср напр т.е т.к т.н т.о млн млрд трлн ок тов"
+        " св инж ред сост тел д с м канд пос обл",
+        "т.д т.п др пр и.т.д",
+        "г гг в вв ч тыс руб коп им мм км кг р",
+        "сек мин макс",
+        "это эта этот эти я ты он она оно мы вы они и а но потом затем да нет что кто где когда почему как здесь там сейчас сегодня"
+        " если тоже хорошо спасибо так вот у в на может конечно",
+    ),
+    "uk": _language(
+        "проф акад доц вул просп пл буд кв стор рис табл гл ст п пп див напр т.зв т.е млн млрд св інж ред тел д с м обл",
+        "т.д т.п ін",
+        "р рр ст тис грн ім хв",
+        "сек хв макс",
+        "це цей ця я ти він вона воно ми ви вони і й а але потім так ні що хто де коли чому як тут там зараз сьогодні якщо теж"
+        " добре дякую у в на може",
+    ),
+    "bg": _language(
+        "проф акад доц инж д-р г-н г-жа ул бул пл стр рис табл гл чл напр т.е т.нар млн млрд вж св с",
+        "др т.н",
+        "г гр хил лв ст",
+        "сек мин",
+        "това тази този аз ти той тя то ние вие те и а но после тогава да не какво кой къде кога защо как тук там сега днес ако"
+        " също добре благодаря в на",
+    ),
+    "el": _language(
+        "κ κα κος κ.κ δρ καθ π.χ δηλ αρ σελ βλ πρβλ τηλ εικ χιλ εκ",
+        "κλπ κ.λπ κ.ά κ.α κ.λ.π π.μ μ.μ",
+        "αι οδ λεωφ μ.χ π.χρ α.ε",
+        "",
+        "ο η το οι τα εγώ εσύ αυτός αυτή αυτό εμείς εσείς αυτοί και αλλά μετά τότε ναι όχι τι ποιος πού πότε γιατί πώς εδώ εκεί"
+        " τώρα σήμερα αν επίσης καλά ευχαριστώ είναι",
+    ),
+    "tr": _language(
+        "doç yrd av sn alb müh uzm hz bkz örn s sf arş öğr gör ord op tel mah ecz alm ing",
+        "vb vs vd",
+        "cad sok apt maks yy çev a.ş ltd şti m.ö m.s",
+        "no dk sa min",
+        "bu şu o ben sen biz siz onlar ve ama sonra evet hayır ne kim nerede neden nasıl burada orada şimdi bugün eğer iyi"
+        " teşekkürler tamam peki çünkü yani var",
+        "",
+    ),
+    "id": _language(
+        "bpk jl no hlm tgl kpt sdr a.n u.p yth drs ir",
+        "dll dsb dst",
+        "pt cv tbk tel",
+        "",
+        "ini itu saya aku kamu anda dia kami kita mereka dan tapi tetapi lalu kemudian ya tidak apa siapa mana kapan mengapa"
+        " bagaimana di sini sekarang hari jika juga baik terima",
+    ),
+    "vi": _language(
+        "ts ths pgs gs bs tp ks ls q p ô",
+        "v.v",
+        "",
+        "",
+        "tôi bạn anh chị ông bà chúng họ đây đó này và nhưng rồi vâng không gì ai đâu khi nào sao bây hôm nếu cũng cảm",
+    ),
+    "is": _language(
+        "hr fr dr nr bls kl t.d þ.e ca u.þ.b m.a skv sbr f.h e.h",
+        "o.s.frv o.fl",
+        "jan feb apr ágú sept okt nóv des",
+        "mín sek",
+        "það þetta sá sú ég þú hann hún við þið þeir þær og en svo síðan já nei hvað hver hvar hvenær hvers hvernig hér þar nú"
+        " ef líka gott takk",
+        "",
+    ),
+    "eu": _language(
+        "jn and zk or dr adib", "etab", "", "", "hau hori ni zu hura gu eta baina gero bai ez zer nor non", ""
+    ),
+    "hi": _language("डॉ श्री प्रो कु सुश्री मो", "", "", "", ""),
+    # Languages whose abbreviations take no full stop, or hardly any.
+    "he": Language(),
+    "ar": Language(),
+    "fa": Language(),
+}
+_SAME = {
+    "no": "nb",
+    "nn": "nb",
+    "bs": "hr",
+    "sh": "hr",
+    "cnr": "hr",
+    "iw": "he",
+    "in": "id",
+    "ms": "id",
+    "fo": "is",
+    "lb": "de",
+    "hsb": "cs",
+    "dsb": "cs",
+}
+# Languages that sentencex knows better than we do; of all others it takes their words for English abbreviations.
+SENTENCEX = ("en", "am", "bn", "gu", "hi", "hy", "ja", "kk", "kn", "ml", "mr", "my", "pa", "ta", "te")
+_OTHER = _language("", "", "", "", "")
+
+
+@lru_cache(maxsize=256)
+def known(language: str) -> Language:
+    """What is known of a language.
+
+    Args:
+        language: its primary subtag, `en`.
+    """
+    if language == "en":
+        return ENGLISH
+    return _LANGUAGES.get(language, _OTHER)
+
+
+@lru_cache(maxsize=256)
+def primary(language: str) -> str:
+    """The primary subtag under which a tag's language is known: `de` of `de-AT`, `nb` of `no`."""
+    tag = language.lower()
+    if tag.startswith("sr-latn"):
+        return "hr"
+    tag = tag.split("-", 1)[0]
+    return _SAME.get(tag, tag)

@@ -1,0 +1,111 @@
+"""What full stops mean in each language: sentences by hand, and the fewest boundaries found right."""
+
+from __future__ import annotations
+
+from itertools import accumulate
+from pathlib import Path
+
+import pytest
+
+from operators.boundaries import ends, words
+from operators.pieces import Place, Said, read
+
+CASES = sorted((Path(__file__).parents[2] / "cases" / "boundaries").glob("*.txt"))
+
+
+def cut(text: str, language: str | None = None) -> list[str]:
+    """A text's sentences."""
+    return [piece.text for piece in read([Said("1", 1, 0, text, 0, 10, language)], Place())]
+
+
+def f1(sentences: list[str], language: str) -> float:
+    """F1 of the boundaries found in sentences that are joined with spaces."""
+    text = " ".join(sentences)
+    wanted = set(accumulate(len(sentence) + 1 for sentence in sentences[:-1]))
+    starts, _, _ = words(text)
+    found = {starts[i + 1] for i in ends((), text, None, language) if i + 1 < len(starts)}
+    return 2 * len(wanted & found) / (len(wanted) + len(found))
+
+
+@pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
+def test_sentences_by_hand_are_found(path: Path) -> None:
+    sentences = path.read_text(encoding="utf-8").splitlines()
+    assert len(sentences) == 40
+    assert f1(sentences, path.stem) >= 0.98
+
+
+def test_there_are_sentences_in_enough_languages() -> None:
+    assert len(CASES) >= 12
+
+
+@pytest.mark.parametrize(
+    ("language", "text"),
+    [
+        # What something always follows, in whatever language the title is.
+        ("fr", "M. Dupont est là.|M. le maire aussi."),
+        ("fr", "Mr. Lee arrive.|Regarde p. ex. ça."),
+        ("en", "Take approx. ten.|Good."),
+        ("en", "Take approx. Ten."),
+        ("ru", "Prof. Lee говорит.|Он живёт в г. Москве.|Она нет."),
+        ("uk", "Він живе в м. Києві.|Вона ні."),
+        ("el", "Ο κ. Παπαδόπουλος ήρθε.|Η κα. Μαρία όχι."),
+        ("hi", "डॉ. शर्मा यहाँ हैं।|नमस्ते।"),
+        ("vi", "TS. Nguyễn nói.|TP. Hà Nội đẹp."),
+        # Ordinals.
+        ("de-AT", "Am 1. Januar geht es los.|Das kostet 5 Mio. Euro."),
+        ("de", "Er ist Fan vom 1. FC Köln, und du?"),
+        ("de", "Heute ist der 8.|Das ist gut."),
+        ("nb", "Vi feirer den 17. mai.|Det er gøy."),
+        ("no", "Den 2. Verdenskrig var lang."),
+        ("cs", "Dnes je 5. května.|Zítra je 6. května."),
+        ("sk", "Dnes je 5. mája.|Zajtra je voľno."),
+        ("sl", "Danes je 5. maja.|Jutri je prosto."),
+        ("hr", "Danas je 5. svibnja.|Sutra je slobodno."),
+        ("sr-Latn", "Danas je 5. maj.|Sutra je slobodno."),
+        ("sr", "Данас је 5. мај.|Сутра је слободно."),
+        ("hu", "A XX. század hosszú volt.|IV. Béla király volt."),
+        ("et", "Täna on 5. mai.|Homme on vaba."),
+        ("lv", "Šodien ir 5. maijs.|Rīt ir brīvs."),
+        ("is", "Í dag er 5. maí.|Á morgun er frí."),
+        ("en", "There are 5.|We need 6."),
+        # Numbers of a list, and abbreviations before a number or a sign.
+        ("en", "1. Open it.|2. Close it."),
+        ("en", "How many?|5.|We need 6."),
+        ("en", "Go to Com. & Adm. through Ft. Knox."),
+        ("en", "Ch. 3 is out.|See Vol. 2."),
+        ("de", "Laut Art. 5 GG.|Siehe S. 12."),
+        ("sv", "Vi ses kl. 9.|Ta med kaffe."),
+        # Words that people say.
+        ("en", "Give me a sec.|I will check."),
+        ("en", "Use the app.|Bob does."),
+        ("en", "It takes 5 min. or so.|Wait a min.|Bob is here."),
+        ("de", "Das ist meine Art.|Ich mag das."),
+        ("it", "Non lo so.|È stato lui."),
+        ("sv", "Hon skrev det.|Bra."),
+        # Quotes.
+        ("de", "Er sagte: „Komm.“|Dann ging er."),
+        ("cs", "Křikla: ‚Stůj!‘|Pak utíkala."),
+        ("da", "Han sagde: »Kom.«|Så gik han."),
+        ("he", 'ד"ר כהן כאן.|מנכ"ל החברה דיבר.|היא אמרה ״לא.״|תודה.'),
+        # Emoji and format characters.
+        ("en", "Great. 😀|Thanks."),
+        ("en", "Great!😀 👍🏽|Thanks."),
+        ("en", "I ❤️ you.|Me too."),
+        ("en", "Hello.\u200b|\u200fYes.\u200f|Good. \u2060|No."),
+    ],
+)
+def test_full_stops_are_read_as_their_language_means_them(language: str, text: str) -> None:
+    wanted = text.split("|")
+    assert cut(" ".join(wanted), language) == wanted
+
+
+def test_without_a_language_the_script_tells_it() -> None:
+    assert cut("Это т.е. так. Хорошо.") == ["Это т.е. так.", "Хорошо."]
+
+
+@pytest.mark.parametrize(
+    ("language", "word", "ended"),
+    [("de", "1.", False), ("en", "1.", False), ("fr", "M.", False), ("de", "2019.", True)],
+)
+def test_a_number_or_title_waits_for_what_follows(language: str, word: str, ended: bool) -> None:
+    assert (ends((), word, None, language) == (0,)) is ended

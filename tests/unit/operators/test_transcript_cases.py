@@ -1,0 +1,51 @@
+"""Transcripts as people have them, with their sentences: our own copies, and those beside the checkout where there are some."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from operators.model import Chunk, MeetingConfig
+from tests.harness.speech import chunk, log, run
+
+ROOT = Path(__file__).parents[3]
+FOLDERS = (
+    ROOT / "tests" / "cases" / "transcripts",
+    Path(os.environ.get("PARLEY_CASES", ROOT.parent / "shared" / "data" / "cases")) / "transcripts",
+)
+
+
+def _cases() -> Iterator[Any]:
+    for path in (path for folder in FOLDERS for path in sorted(folder.glob("*.json"))):
+        content = json.loads(path.read_text(encoding="utf-8"))
+        for number, case in enumerate(content if isinstance(content, list) else [content]):
+            # Other files hold texts for other tests.
+            if "events" in case or "language" in case or "config" in case:
+                yield pytest.param(case, id=f"{path.parent.parent.name}/{path.stem}-{number}")
+
+
+@pytest.mark.parametrize("case", _cases())
+def test_a_transcript_has_the_wanted_sentences(case: dict[str, Any]) -> None:
+    config = MeetingConfig.model_validate(case.get("config", {}))
+    if "events" in case:
+        said = [Chunk.model_validate(event["payload"]) for event in case["events"]]
+    else:
+        said = [chunk("1", case["text"]).model_copy(update={"language": case.get("language")})]
+    outcome = run(log([(max(i, one.end), one) for i, one in enumerate(said)], config=config))
+    standing = sorted(outcome.standing.values(), key=lambda sentence: (sentence.start, sentence.end))
+    assert [sentence.text for sentence in standing] == case.get("want", [case.get("text")])
+
+
+def test_speech_in_a_script_without_spaces_is_cut_at_those_it_has() -> None:
+    text = (FOLDERS[0] / "t24_thai_spaces.txt").read_text(encoding="utf-8").strip()
+    said = chunk("1", text, end=60).model_copy(update={"language": "th"})
+    outcome = run(log([(60.0, said)]))
+    pieces = outcome.texts()
+    assert len(pieces) > 1
+    assert " ".join(pieces) == text
+    assert max(map(len, pieces)) < 100
