@@ -99,8 +99,13 @@ def _context(state: context.State, envelope: Envelope) -> tuple[context.State, E
     return state, replace(envelope, requests=requests)
 
 
+def _without_finals(state: dict[str, Any]) -> dict[str, Any]:
+    return {**state, "open": {chunk_id: [*chunk, False] for chunk_id, chunk in state["open"].items()}}
+
+
 STAGES: tuple[Stage[Any], ...] = (
-    Stage("dedup", 1, dedup.State, dedup.State, _dedup),
+    # Version 1 did not know of finals: those of its open chunks are as good as interims.
+    Stage("dedup", 2, dedup.State, dedup.State, _dedup, upgrades={1: _without_finals}),
     Stage("sentences", 1, sentences.State, sentences.State, _sentences),
     # Version 1 held the last sentences alone: those of who spoke last gather as the meeting goes on.
     Stage("context", 2, context.State, context.State, _context, upgrades={1: lambda state: state}),

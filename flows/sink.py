@@ -28,7 +28,7 @@ from flows.drafts import Drafted, Drafts
 from flows.envelope import Envelope, Failed, Restored
 from flows.observer import LaneObserver
 from flows.reader import TICKS, LaneReader
-from flows.stage import Stage
+from flows.stage import Stage, entry_fields
 from operators.drafts import Question
 from operators.errors import Fenced
 from operators.model import ConfigChanged, Ended, Entry, Interim, Moved, Started, Tick
@@ -248,13 +248,15 @@ class Committer:
             return
         if update.config is not None:
             change.config = update.config
+        if update.outdated:
+            change.counters["outdated"] = change.counters.get("outdated", 0) + 1
         if update.late is not None:
             change.counters["late"] = change.counters.get("late", 0) + 1
             dead.append(
                 DeadLetter(
                     envelope.log_id,
                     "late: its chunk takes no more revisions",
-                    {"kind": "chunk", "n": str(envelope.n), "payload": update.late.model_dump_json()},
+                    entry_fields(item),
                     envelope.team_id,
                     envelope.meeting_id,
                 )
@@ -310,7 +312,7 @@ def _puts_out(envelope: Envelope) -> bool:
         or envelope.requests
         or (isinstance(item, Tick) and item.at - _ticks(envelope).last_at >= QUIET_MS)
         or (isinstance(item, Entry) and isinstance(item.payload, Started))
-        or (update and (update.ended or update.late or update.config))
+        or (update and (update.ended or update.late or update.outdated or update.config))
     )
 
 

@@ -147,13 +147,14 @@ def entry_fields(item: Entry | Tick) -> dict[str, str]:
     """What a dead letter keeps of an item."""
     if isinstance(item, Tick):
         return {"kind": "tick", "at": str(item.at)}
-    return {
+    fields = {
         "n": str(item.n),
         "event_id": item.event_id,
         "kind": "chunk" if isinstance(item.payload, Chunk) else item.payload.kind,
         "arrived_at": str(item.arrived_at),
         "payload": item.payload.model_dump_json(),
     }
+    return {**fields, "first": str(item.first)} if item.first else fields
 
 
 def run_stage(stage: Stage[S], up: KeyedStream[Envelope], measures: Measures) -> KeyedStream[Envelope]:

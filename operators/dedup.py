@@ -1,7 +1,7 @@
 """Repeats and revisions: what each item of a meeting's log means once what was known already is taken out.
 
-The last arrival of a chunk wins. A chunk takes revisions for a fixed time after its last entry; then it closes, and
-what falls behind it is late.
+The last arrival of a chunk wins, except that no interim replaces the chunk's final. A chunk takes revisions for a fixed time
+after its last entry; then it closes, and what falls behind it is late. Its id tells what is a revision, closed or not.
 """
 
 from __future__ import annotations
@@ -17,13 +17,17 @@ REVISION_HORIZON_MS = 120_000
 
 
 class Open(NamedTuple):
-    """A chunk that takes revisions: ordinal of its first entry, time of its last one (ms), and what that one said."""
+    """A chunk that takes revisions: ordinal of its first entry, time of its last one (ms), and what that one said.
+
+    `final` is whether its source has said that its text stays.
+    """
 
     n: int
     at: int
     digest: str
     speaker: str
     start: float
+    final: bool = False
 
 
 class Mark(NamedTuple):
@@ -71,7 +75,7 @@ def step(state: State, item: Item) -> tuple[State, Update]:
         return (State() if item.idle else state), replace(update, ended=item.idle)
     match item.payload:
         case Chunk() as chunk:
-            return _take(state, update, chunk)
+            return _take(state, update, chunk, item.first)
         case Started(config=config) | ConfigChanged(config=config):
             return state, replace(update, config=config)
         case Ended():
@@ -107,9 +111,13 @@ def _close(state: State, at: int) -> tuple[State, tuple[str, ...]]:
     return replace(state, open=still_open, marks=marks), tuple(closed)
 
 
-def _take(state: State, update: Update, chunk: Chunk) -> tuple[State, Update]:
+def _take(state: State, update: Update, chunk: Chunk, first: int) -> tuple[State, Update]:
     known = state.open.get(chunk.chunk_id)
     digest = _digest(chunk)
+    if known is not None and known.final and chunk.is_final is False:
+        return state, replace(update, outdated=True)
+    if known is None and 0 < first < update.n:
+        return state, replace(update, late=chunk)
     if known is None or (chunk.speaker, chunk.start) != (known.speaker, known.start):
         mark = state.marks.get(chunk.speaker)
         if mark and (chunk.start < mark.start or (chunk.start == mark.start and chunk.chunk_id in mark.chunk_ids)):
@@ -117,7 +125,7 @@ def _take(state: State, update: Update, chunk: Chunk) -> tuple[State, Update]:
     n = update.n if known is None else known.n
     still_open = dict(state.open)
     still_open.pop(chunk.chunk_id, None)  # The order is that of the last entry.
-    still_open[chunk.chunk_id] = Open(n, update.at, digest, chunk.speaker, chunk.start)
+    still_open[chunk.chunk_id] = Open(n, update.at, digest, chunk.speaker, chunk.start, chunk.is_final is True)
     state = replace(state, open=still_open)
     if known is not None and known.digest == digest:
         return state, replace(update, repeated=True)

@@ -233,7 +233,10 @@ _PAYLOADS: dict[str, type[Started | Chunk | ConfigChanged | Moved | Ended]] = {
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One accepted entry of a meeting's log. `n` counts them from 1; `arrived_at` is in ms and never runs back."""
+    """One accepted entry of a meeting's log. `n` counts them from 1; `arrived_at` is in ms and never runs back.
+
+    `first` is the ordinal of the first entry with the same chunk id; 0 where the log does not tell.
+    """
 
     team_id: str
     meeting_id: str
@@ -241,6 +244,7 @@ class Entry:
     event_id: str
     arrived_at: int
     payload: Payload
+    first: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,7 +289,8 @@ def parse_entry(fields: Mapping[str, str]) -> Entry:
     """Read an entry of the log from its stream fields.
 
     Args:
-        fields: `schema`, `team_id`, `meeting_id`, `n`, `event_id`, `kind`, `arrived_at` (ms), `payload` (JSON).
+        fields: `schema`, `team_id`, `meeting_id`, `n`, `event_id`, `kind`, `arrived_at` (ms), `payload` (JSON), and of a
+            chunk `first`.
 
     Raises:
         Invalid: names the field and the fix.
@@ -296,9 +301,9 @@ def parse_entry(fields: Mapping[str, str]) -> Entry:
         if not fields.get(name):
             raise Invalid(name, "must be present")
     numbers: dict[str, int] = {}
-    for name in ("n", "arrived_at"):
+    for name, default in (("n", ""), ("arrived_at", ""), ("first", "0")):
         try:
-            numbers[name] = int(fields.get(name, ""))
+            numbers[name] = int(fields.get(name, default))
         except ValueError:
             raise Invalid(name, "must be a whole number") from None
         if not 0 <= numbers[name] <= MAX_INSTANT:
@@ -310,6 +315,7 @@ def parse_entry(fields: Mapping[str, str]) -> Entry:
         event_id=fields["event_id"],
         arrived_at=numbers["arrived_at"],
         payload=parse_payload(fields["kind"], fields["payload"]),
+        first=numbers["first"],
     )
 
 
@@ -336,6 +342,7 @@ class Update:
         began: when the meeting's first entry arrived (ms); stream seconds count from it.
         revised: a new chunk or a changed one.
         repeated: an entry that said again what its chunk says already; it changes nothing.
+        outdated: an interim that came after the final of its chunk; it changes nothing.
         closed: ids of chunks that take no more revisions.
         late: a revision that came after its chunk was closed; it changes nothing.
         config: the config from here on, if it changed.
@@ -349,6 +356,7 @@ class Update:
     began: int
     revised: Revision | None = None
     repeated: bool = False
+    outdated: bool = False
     closed: tuple[str, ...] = ()
     late: Chunk | None = None
     config: MeetingConfig | None = None

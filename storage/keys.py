@@ -25,6 +25,11 @@ def seen_events(meeting_id: str) -> str:
     return f"meeting:{meeting_id}:events"
 
 
+def chunks(meeting_id: str) -> str:
+    """The chunks of a meeting, a hash of chunk id to the ordinal of its first entry. It expires with the meeting's own hash."""
+    return f"meeting:{meeting_id}:chunks"
+
+
 def live(meeting_id: str) -> str:
     """The channel a meeting's live events are published on (pub/sub; nothing is kept)."""
     return f"events:{meeting_id}"

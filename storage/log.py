@@ -265,7 +265,8 @@ class Log:
     ) -> Any:
         head: list[str | int] = [] if bare else [ENTRY_SCHEMA, keys.LANE_PREFIX, LEASE_MS, RETENTION_S]
         try:
-            return await script([keys.meeting(meeting_id), keys.seen_events(meeting_id)], [*head, *arguments])
+            names = [keys.meeting(meeting_id), keys.seen_events(meeting_id), keys.chunks(meeting_id)]
+            return await script(names, [*head, *arguments])
         except _UNREACHABLE as error:
             raise _unavailable(error) from error
         except redis.ResponseError as error:
@@ -367,11 +368,11 @@ def _event_arguments(index: int, event: NewEvent) -> list[str | int]:
     at = "" if event.at is None else event.at
     match payload:
         case Chunk():
-            return [event.event_id, "chunk", at, payload.model_dump_json(exclude_none=True), ""]
+            return [event.event_id, "chunk", at, payload.model_dump_json(exclude_none=True), "", payload.chunk_id]
         case ConfigChanged():
-            return [event.event_id, "config", at, payload.model_dump_json(), payload.config.model_dump_json()]
+            return [event.event_id, "config", at, payload.model_dump_json(), payload.config.model_dump_json(), ""]
         case Ended():
-            return [event.event_id, "ended", at, payload.model_dump_json(), ""]
+            return [event.event_id, "ended", at, payload.model_dump_json(), "", ""]
         case Started() | Moved():
             raise Invalid(f"events.{index}.kind", "must be chunk, config or ended")
 

@@ -6,7 +6,7 @@ Those that write entries are composed of the same functions: `write` adds one to
 from __future__ import annotations
 
 _ADD = """
-local key, seen = KEYS[1], KEYS[2]
+local key, seen, chunks = KEYS[1], KEYS[2], KEYS[3]
 local schema, lane_prefix, lease_ms, retention_s = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 
 local function now_ms()
@@ -19,15 +19,27 @@ local function whole(number)
   return string.format('%d', number)
 end
 
-local function write(lane, n, event_id, kind, arrived_at, payload)
+local function write(lane, n, event_id, kind, arrived_at, payload, ...)
   local known = redis.call('HMGET', key, 'team_id', 'meeting_id')
   return redis.call('XADD', lane_prefix .. lane, '*', 'schema', schema, 'team_id', known[1], 'meeting_id', known[2],
-    'n', whole(n), 'event_id', event_id, 'kind', kind, 'arrived_at', whole(arrived_at), 'payload', payload)
+    'n', whole(n), 'event_id', event_id, 'kind', kind, 'arrived_at', whole(arrived_at), 'payload', payload, ...)
 end
 
-local function add(event_id, kind, arrived_at, payload)
+-- The ordinal of a chunk's first entry tells its revisions, also once the operators have forgotten the chunk.
+local function first(chunk_id, n)
+  redis.call('HSETNX', chunks, chunk_id, whole(n))
+  return redis.call('HGET', chunks, chunk_id)
+end
+
+local function add(event_id, kind, arrived_at, payload, chunk_id)
   local n = redis.call('HINCRBY', key, 'n', 1)
-  local log_id = write(redis.call('HGET', key, 'lane'), n, event_id, kind, arrived_at, payload)
+  local lane = redis.call('HGET', key, 'lane')
+  local log_id
+  if kind == 'chunk' then
+    log_id = write(lane, n, event_id, kind, arrived_at, payload, 'first', first(chunk_id, n))
+  else
+    log_id = write(lane, n, event_id, kind, arrived_at, payload)
+  end
   redis.call('HSET', key, 'last_at', whole(arrived_at))
   return n, log_id
 end
@@ -47,6 +59,7 @@ local function keep(seconds)
   end
   redis.call('EXPIRE', key, seconds)
   redis.call('EXPIRE', seen, seconds)
+  redis.call('EXPIRE', chunks, seconds)
 end
 """
 
@@ -63,7 +76,7 @@ if redis.call('EXISTS', key) == 1 then
 end
 local at = ARGV[10] ~= '' and tonumber(ARGV[10]) or now_ms()
 local began_at = ARGV[13] ~= '' and tonumber(ARGV[13]) or at
-redis.call('DEL', seen)
+redis.call('DEL', seen, chunks)
 redis.call('HSET', key, 'team_id', team_id, 'meeting_id', meeting_id, 'lane', lane, 'clock', clock, 'status', 'open',
   'n', ARGV[11], 'moves', ARGV[14], 'generation', whole(generation), 'last_at', whole(at), 'config', config,
   'began_at', whole(began_at))
@@ -74,8 +87,8 @@ return {'accepted', n, log_id}
 """
 )
 
-# Further arguments: idle_ms, the least ordinal the caller knows, then five for each event:
-# event_id, kind, at ('' where the source has none), payload, config ('' unless it changes).
+# Further arguments: idle_ms, the least ordinal the caller knows, then six for each event:
+# event_id, kind, at ('' where the source has none), payload, config ('' unless it changes), chunk_id ('' unless it is one).
 # Answers false for an unknown meeting, and the ordinal where it has fallen behind the caller's.
 APPEND = (
     _ADD
@@ -94,7 +107,7 @@ local function refuse(reason)
   return {'refused', 0, '', reason}
 end
 
-local function take(event_id, kind, at, payload, changed)
+local function take(event_id, kind, at, payload, changed, chunk_id)
   -- Before anything else: what was accepted once stays accepted, whatever has become of the meeting since.
   local before = redis.call('HGET', seen, event_id)
   if before then
@@ -116,7 +129,7 @@ local function take(event_id, kind, at, payload, changed)
     local payload = started(clock, generation, config, tonumber(known[7]))
     add('started-' .. whole(generation), 'started', arrived_at, payload)
   end
-  local n, log_id = add(event_id, kind, arrived_at, payload)
+  local n, log_id = add(event_id, kind, arrived_at, payload, chunk_id)
   redis.call('HSET', seen, event_id, whole(n))
   last_at = arrived_at
   if changed ~= '' then
@@ -131,8 +144,8 @@ local function take(event_id, kind, at, payload, changed)
 end
 
 local answers = {}
-for i = 7, #ARGV, 5 do
-  answers[#answers + 1] = take(ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4])
+for i = 7, #ARGV, 6 do
+  answers[#answers + 1] = take(ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4], ARGV[i + 5])
 end
 if known[1] ~= 'ended' and known[1] ~= 'failed' then
   keep(status == 'ended' and ended_s or retention_s)

@@ -45,6 +45,7 @@ COUNTERS = {
     "cached": "translations were those of the same few words before",
     "superseded": "translations were of no use any more: the sentence had changed",
     "late": "revisions came after their chunk was closed; they changed nothing",
+    "outdated": "interims came after the final of their chunk; they changed nothing",
     "repeated": "events were sent again; they changed nothing",
     "refused:ended": "events were refused: the meeting was over",
     "refused:failed": "events were refused: the meeting had failed",

@@ -44,10 +44,12 @@ def log(said: Iterable[tuple[float, Payload]], *, config: MeetingConfig | None =
         timed.append((timed[-1][0], Ended()))
     items: list[Item] = []
     ticks = TickState()
+    firsts: dict[str, int] = {}
     for n, (at, payload) in enumerate(timed, 1):
         arrived_at = START + round(at * 1000)
         ticks, before = due(ticks, "m", arrived_at)
-        items += [*before, Entry("t", "m", n, str(n), arrived_at, payload)]
+        first = firsts.setdefault(payload.chunk_id, n) if isinstance(payload, Chunk) else 0
+        items += [*before, Entry("t", "m", n, str(n), arrived_at, payload, first)]
         ticks = after_entry(ticks, arrived_at)
     return items
 

@@ -181,7 +181,7 @@ async def test_a_revision_after_the_horizon_is_counted_and_kept(
     meetings: Meetings, aengine: AsyncEngine, engine: Engine, redis_sync: redis.Redis, postgres_url: str, redis_url: str
 ) -> None:
     meeting_id = await open_recorded(meetings, aengine)
-    late = said(8, "c1", "Ann", "Something else.", 0.0, 2.0, 140.0)
+    late = said(8, "c1", "Eve", "Something else.", 0.003, 2.0, 140.0)
     await feed(meetings, meeting_id, [*TALK[:-1], said(7, "c9", "Bob", "Still here.", 130.0, 131.0, 132.0), late])
     await feed(meetings, meeting_id, [ending(150.0)])
     with running(postgres_url, redis_url, "batch-1"):

@@ -181,10 +181,22 @@ async def test_an_importers_calls_renew_its_lease(log: Log, redis_sync: redis.Re
     assert now + LEASE_MS <= info.lease_until <= LogReader(redis_sync, "a").now_ms() + LEASE_MS
 
 
+async def test_a_chunk_is_known_by_its_first_entry_in_later_generations_too(log: Log, redis_sync: redis.Redis) -> None:
+    meeting_id = await opened(log)
+
+    def revision(event_id: str, chunk_id: str, at: int) -> NewEvent:
+        return NewEvent(event_id, Chunk(chunk_id=chunk_id, speaker=event_id, text="so", start=0, end=1), at)
+
+    events = [revision("e", "a", T0), revision("f", "b", T0 + 1), revision("g", "a", T0 + 2)]
+    await log.append(meeting_id, [*events, revision("h", "a", T0 + 2 + IDLE_TIMEOUT_MS)])
+    found = [(entry.n, entry.first) for entry in entries(redis_sync, meeting_id) if isinstance(entry.payload, Chunk)]
+    assert found == [(2, 2), (3, 3), (4, 2), (6, 2)]
+
+
 async def test_a_meeting_is_forgotten_a_day_after_its_last_word(log: Log, redis_sync: redis.Redis) -> None:
     meeting_id = await opened(log)
     await log.append(meeting_id, [said("e", at=T0), NewEvent("end", Ended(), T0)])
-    both = [keys.meeting(meeting_id), keys.seen_events(meeting_id)]
+    both = [keys.meeting(meeting_id), keys.seen_events(meeting_id), keys.chunks(meeting_id)]
     for key in both:
         assert 0 < redis_sync.ttl(key) <= RETENTION_S
         redis_sync.expire(key, 100)

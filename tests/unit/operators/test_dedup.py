@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 from pydantic import TypeAdapter
 
 from operators.dedup import REVISION_HORIZON_MS, State, step
@@ -40,8 +42,12 @@ def run(*items: Item) -> list[Update]:
 
 
 def said(*chunks: tuple[int, Chunk]) -> list[Update]:
-    """The updates of chunks at their times."""
-    return run(*(entry(n, at, payload) for n, (at, payload) in enumerate(chunks, 1)))
+    """The updates of chunks at their times, from a log that tells the first entry of each."""
+    firsts: dict[str, int] = {}
+    entries = [entry(n, at, payload) for n, (at, payload) in enumerate(chunks, 1)]
+    return run(
+        *(replace(one, first=firsts.setdefault(c.chunk_id, one.n)) for one, (_, c) in zip(entries, chunks, strict=True))
+    )
 
 
 def test_a_start_sets_the_time_that_stream_seconds_count_from() -> None:
@@ -94,6 +100,38 @@ def test_a_revision_of_a_closed_chunk_is_late() -> None:
     updates = said((0, chunk("a", "Yes.")), (LATER, late), (LATER + 1, late))
     assert updates[1].closed == ("a",)
     assert [(u.late, u.revised, u.repeated) for u in updates[1:]] == [(late, None, False)] * 2
+
+
+def test_a_revision_of_a_closed_chunk_is_late_whatever_it_changes() -> None:
+    renamed, moved, later = chunk("a", "Yes.", speaker="B"), chunk("a", "Yes.", 0.003), chunk("a", "Yes.", 500)
+    updates = said((0, chunk("a", "Yes.")), (LATER, renamed), (LATER + 1, moved), (LATER + 2, later))
+    assert [(u.late, u.revised) for u in updates[1:]] == [(renamed, None), (moved, None), (later, None)]
+
+
+def test_a_log_that_does_not_tell_first_entries_takes_a_renamed_chunk_for_new_speech() -> None:
+    renamed = chunk("a", "Yes.", speaker="B")
+    _, update = run(entry(1, 0, chunk("a", "Yes.")), entry(2, LATER, renamed))
+    assert update.revised == Revision(2, LATER, renamed)
+
+
+def final(text: str, is_final: bool | None) -> Chunk:
+    return chunk("a", text).model_copy(update={"is_final": is_final})
+
+
+def test_an_interim_after_its_final_is_outdated() -> None:
+    updates = said((0, final("We will not sell.", True)), (1, final("We will", False)), (2, final("We will.", True)))
+    assert (updates[1].outdated, updates[1].revised) == (True, None)
+    assert updates[2].revised == Revision(1, 2, final("We will.", True))
+
+
+def test_a_revision_of_unknown_state_replaces_a_final() -> None:
+    updates = said((0, final("We will not sell.", True)), (1, final("We will.", None)))
+    assert updates[1].revised == Revision(1, 1, final("We will.", None))
+
+
+def test_an_outdated_interim_keeps_no_chunk_open() -> None:
+    updates = said((0, final("Yes.", True)), (100_000, final("Ye", False)), (LATER, chunk("b", "No.", 2)))
+    assert updates[2].closed == ("a",)
 
 
 def test_a_new_chunk_behind_closed_speech_is_late_and_only_for_its_speaker() -> None:

@@ -11,7 +11,14 @@ from storage import keys
 def test_no_two_things_share_a_key() -> None:
     one = "018f0000-0000-7000-8000-000000000000"
     names = [
-        *(keys.lane(one), keys.meeting(one), keys.seen_events(one), keys.live(one), keys.published(one)),
+        *(
+            keys.lane(one),
+            keys.meeting(one),
+            keys.seen_events(one),
+            keys.chunks(one),
+            keys.live(one),
+            keys.published(one),
+        ),
         *(keys.measured(), keys.snapshot(one)),
     ]
     assert len(set(names)) == len(names)
