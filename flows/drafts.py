@@ -17,6 +17,7 @@ from operators import context, sentences
 from operators.drafts import Asked, Draft, Question, agree, grow, question
 from operators.model import Interim
 from operators.translation import CaptionStatus, Translation, TranslationRequest
+from operators.voices import person, voice
 from storage.live import Growing
 from storage.log import order
 from storage.measures import DraftEnded, Measures
@@ -41,7 +42,7 @@ def draft_policy(in_flight: int) -> CallPolicy[Question]:
     """
     at_once = max(1, in_flight // SHARE)
     return CallPolicy(
-        key=lambda asked: f"{asked.request.meeting_id}/{asked.request.language}/{asked.speaker}",
+        key=lambda asked: f"{asked.request.meeting_id}/{asked.request.language}/{asked.voice}",
         same=lambda _: True,
         in_flight=at_once,
         in_flight_per_key=1,
@@ -91,7 +92,7 @@ class Drafts:
             if captions.waiting:
                 return "behind"
             # Read from another thread: as it is now, or was a moment ago.
-            if self._asked.get((asked.request.meeting_id, asked.speaker), Asked()).base != asked.base:
+            if self._asked.get((asked.request.meeting_id, asked.voice), Asked()).base != asked.base:
                 return "late"
             with self._measures.time("draft"):
                 return await translate(asked.request)
@@ -109,7 +110,7 @@ class Drafts:
             if isinstance(envelope.item, Restored):
                 self._restore(meeting_id, envelope.item)
             for interim in envelope.sentences.interims if envelope.dead is None else ():
-                grown[meeting_id, interim.speaker] = envelope, interim
+                grown[meeting_id, voice(interim.speaker, interim.speaker_id)] = envelope, interim
             if is_over(envelope):
                 for key in [key for key in {**grown, **self._asked} if key[0] == meeting_id]:
                     grown.pop(key, None)
@@ -129,15 +130,17 @@ class Drafts:
     def _restore(self, meeting_id: str, restored: Restored) -> None:
         """Take what another process has shown for asked, so that nothing is asked twice."""
         state = cast(sentences.State, restored.states["sentences"])
-        for speaker, voice in state.voices.items():
-            base, text, start = voice.shown
+        for key, held in state.voices.items():
+            base, text, start = held.shown
             if text:
-                self._asked[meeting_id, speaker], _ = grow(Asked(), Interim(speaker, text, start, base))
+                speaker, speaker_id = person(key)
+                interim = Interim(speaker, text, start, base, speaker_id=speaker_id)
+                self._asked[meeting_id, voice(speaker, speaker_id)], _ = grow(Asked(), interim)
 
     def _questions(
         self, envelope: Envelope, interim: Interim, asked: Asked, state: context.State
     ) -> Iterable[Question]:
-        shown = self._shown.get((envelope.meeting_id, interim.speaker))
+        shown = self._shown.get((envelope.meeting_id, voice(interim.speaker, interim.speaker_id)))
         drafts = shown.drafts if shown is not None and shown.interim.base == interim.base else {}
         for language in state.config.target_languages:
             before = drafts.get(language, Draft()).shown
@@ -146,10 +149,10 @@ class Drafts:
     def show(
         self, interims: Mapping[tuple[str, str], Interim], drafted: Iterable[Drafted]
     ) -> dict[tuple[str, str], Growing]:
-        """What to publish, by meeting and speaker: growing text that changed, and that of which a draft did.
+        """What to publish, by meeting and voice: growing text that changed, and that of which a draft did.
 
         Args:
-            interims: growing text that changed, by meeting and speaker.
+            interims: growing text that changed, by meeting and voice.
             drafted: drafts that ended since.
         """
         changed: dict[tuple[str, str], Growing] = {}
@@ -162,7 +165,7 @@ class Drafts:
                 self._shown[key] = shown
             changed[key] = shown.growing()
         for outcome in drafted:
-            key = outcome.request.request.meeting_id, outcome.request.speaker
+            key = outcome.request.request.meeting_id, outcome.request.voice
             how = self._agreed(self._shown.get(key), outcome)
             self._measures.draft_ended(how)
             if how == "shown":

@@ -106,7 +106,15 @@ def _without_finals(state: dict[str, Any]) -> dict[str, Any]:
 STAGES: tuple[Stage[Any], ...] = (
     # Version 1 did not know of finals: those of its open chunks are as good as interims.
     Stage("dedup", 2, dedup.State, dedup.State, _dedup, upgrades={1: _without_finals}),
-    Stage("sentences", 1, sentences.State, sentences.State, _sentences),
+    # Version 1 knew no empty chunk.
+    Stage(
+        "sentences",
+        2,
+        sentences.State,
+        sentences.State,
+        _sentences,
+        upgrades={1: lambda state: {**state, "taken_back": {}}},
+    ),
     # Version 1 held the last sentences alone: those of who spoke last gather as the meeting goes on.
     Stage("context", 2, context.State, context.State, _context, upgrades={1: lambda state: state}),
 )

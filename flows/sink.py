@@ -34,6 +34,7 @@ from operators.errors import Fenced
 from operators.model import ConfigChanged, Ended, Entry, Interim, Moved, Started, Tick
 from operators.ticks import TickState, next_due
 from operators.translation import Translation, TranslationRequest
+from operators.voices import voice
 from storage.changes import Answer, DeadLetter, MeetingChange
 from storage.commit import advance
 from storage.live import publish_events, publish_interims
@@ -228,7 +229,7 @@ class Committer:
         if envelope.dead is not None and not over:
             return
         for interim in envelope.sentences.interims:
-            interims[envelope.meeting_id, interim.speaker] = interim
+            interims[envelope.meeting_id, voice(interim.speaker, interim.speaker_id)] = interim
         for request in envelope.requests:
             self._count(request.meeting_id, 1)
         if not self._is_stored(envelope) and envelope.meeting_id not in changes:

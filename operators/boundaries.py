@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
+from operators.characters import FORMAT, without_format
 from operators.full_stops import full_stop_ends
 
 WORD_SIZE = 2
@@ -44,8 +45,6 @@ _CLOSERS = "”’»›)\\]}」』）】〉》〕≫"
 _WIDE_OPENERS = "「『（【〈《〔"
 _OPENERS = f"“‘«‹(\\[{{≪¿¡„‚{_WIDE_OPENERS}"
 _QUOTES = "\"'״"
-# Characters of Unicode's category Cf that may stand after a mark or alone, such as U+200B and the marks of direction.
-FORMAT = "\u00ad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff\U000e0001\U000e0020-\U000e007f"
 # Without notes and ornamental brackets, which open as well as close.
 _EMOJI = "\u2600-\u2668\u2670-\u275a\u2761-\u2767\u2776-\u27bf\u2b00-\u2bff\ufe0f\u20e3\U0001f000-\U0001faff"
 _CLOSED = f"{_CLOSERS}{_QUOTES}{_EMOJI}{FORMAT}"
@@ -68,7 +67,6 @@ _MARKS = f"{_STOPS}.!?…; "
 _ENDS_CLOSED = f"{_CLOSERS}{_QUOTES}“‘«‹".replace("\\", "")
 _AROUND = f"{_OPENERS}{_CLOSERS}{_QUOTES}".replace("\\", "")
 _AFTER_MARK = re.compile(rf"[\s{_EMOJI}{re.escape(_ENDS_CLOSED)}]+\Z")
-_FORMAT = re.compile(f"[{FORMAT}]+")
 _ATTACHED_ALONE = re.compile(rf"[\s{_ALONE}]+\Z")
 _TIGHT = re.compile(rf"[{_STOPS}{_CLOSERS}.!?…,;:、，；：]+(?:\s|\Z)")
 """Marks at the beginning of a text that belong to the one before it, without a space."""
@@ -126,11 +124,6 @@ def pauses(text: str, stop: int) -> bool:
     return stop > 0 and _DENSE_CHARACTER.match(text, stop - 1) is not None
 
 
-def says_nothing(text: str) -> bool:
-    """Whether a text holds nothing but white space and format characters."""
-    return not _FORMAT.sub("", text).strip()
-
-
 def joined(left: str, right: str) -> str:
     """Put two texts together, with a space unless their script, or a mark that begins the second, needs none."""
     tight = _TIGHT.match(right) or (_NEEDS_NO_SPACE.match(left[-1:]) and _NEEDS_NO_SPACE.match(right[:1]))
@@ -157,7 +150,7 @@ def ends_after(before: tuple[str, ...], word: str, after: str | None, language: 
         return False  # It is decided after what belongs to the word.
     while before and attaches(word):
         before, word = before[:-1], before[-1] + word
-    word = _FORMAT.sub("", word)
+    word = without_format(word)
     marked = _AFTER_MARK.sub("", word)
     core = marked.rstrip(_MARKS)
     mark = marked[len(core) :].strip()
@@ -169,7 +162,7 @@ def ends_after(before: tuple[str, ...], word: str, after: str | None, language: 
         return True
     if ";" in mark:  # Greek asks with it.
         return core != "" and "\u0370" <= core[-1] <= "\u03ff"
-    following = "" if after is None else _FORMAT.sub("", after).lstrip(_AROUND)
+    following = "" if after is None else without_format(after).lstrip(_AROUND)
     if "…" in mark or ".." in mark:
         return after is None or following[:1].isupper()
     if closed and following[:1].islower():  # “Why?” she said

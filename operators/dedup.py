@@ -11,13 +11,14 @@ from hashlib import blake2b
 from typing import NamedTuple
 
 from operators.model import Chunk, ConfigChanged, Ended, Entry, Item, Moved, Revision, Started, Tick, Update
+from operators.voices import voice_of
 
 REVISION_HORIZON_MS = 120_000
 """A chunk takes revisions up to this long after its last entry, the limit included."""
 
 
 class Open(NamedTuple):
-    """A chunk that takes revisions: ordinal of its first entry, time of its last one (ms), and what that one said.
+    """A chunk that takes revisions: ordinal of its first entry, time of its last one (ms), and what that one said in which voice.
 
     `final` is whether its source has said that its text stays.
     """
@@ -25,13 +26,13 @@ class Open(NamedTuple):
     n: int
     at: int
     digest: str
-    speaker: str
+    voice: str
     start: float
     final: bool = False
 
 
 class Mark(NamedTuple):
-    """How far a speaker's speech is closed: the latest start of a closed chunk (s), and the chunks that have it."""
+    """How far a voice's speech is closed: the latest start of a closed chunk (s), and the chunks that have it."""
 
     start: float
     chunk_ids: tuple[str, ...]
@@ -39,7 +40,7 @@ class Mark(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """A meeting's open chunks, those quiet longest first, and each speaker's mark.
+    """A meeting's open chunks, those quiet longest first, and each voice's mark.
 
     Attributes:
         team_id, meeting_id: empty before the first entry.
@@ -102,11 +103,11 @@ def _close(state: State, at: int) -> tuple[State, tuple[str, ...]]:
     marks = dict(state.marks)
     for chunk_id in closed:
         chunk = state.open[chunk_id]
-        mark = marks.get(chunk.speaker)
+        mark = marks.get(chunk.voice)
         if mark is None or chunk.start > mark.start:
-            marks[chunk.speaker] = Mark(chunk.start, (chunk_id,))
+            marks[chunk.voice] = Mark(chunk.start, (chunk_id,))
         elif chunk.start == mark.start:
-            marks[chunk.speaker] = Mark(mark.start, (*mark.chunk_ids, chunk_id))
+            marks[chunk.voice] = Mark(mark.start, (*mark.chunk_ids, chunk_id))
     still_open = {chunk_id: chunk for chunk_id, chunk in state.open.items() if chunk_id not in closed}
     return replace(state, open=still_open, marks=marks), tuple(closed)
 
@@ -118,14 +119,15 @@ def _take(state: State, update: Update, chunk: Chunk, first: int) -> tuple[State
         return state, replace(update, outdated=True)
     if known is None and 0 < first < update.n:
         return state, replace(update, late=chunk)
-    if known is None or (chunk.speaker, chunk.start) != (known.speaker, known.start):
-        mark = state.marks.get(chunk.speaker)
+    voice = voice_of(chunk)
+    if known is None or (voice, chunk.start) != (known.voice, known.start):
+        mark = state.marks.get(voice)
         if mark and (chunk.start < mark.start or (chunk.start == mark.start and chunk.chunk_id in mark.chunk_ids)):
             return state, replace(update, late=chunk)
     n = update.n if known is None else known.n
     still_open = dict(state.open)
     still_open.pop(chunk.chunk_id, None)  # The order is that of the last entry.
-    still_open[chunk.chunk_id] = Open(n, update.at, digest, chunk.speaker, chunk.start, chunk.is_final is True)
+    still_open[chunk.chunk_id] = Open(n, update.at, digest, voice, chunk.start, chunk.is_final is True)
     state = replace(state, open=still_open)
     if known is not None and known.digest == digest:
         return state, replace(update, repeated=True)
@@ -134,4 +136,5 @@ def _take(state: State, update: Update, chunk: Chunk, first: int) -> tuple[State
 
 def _digest(chunk: Chunk) -> str:
     content = repr((chunk.text, chunk.start, chunk.end, chunk.speaker, chunk.language, chunk.is_final))
+    content += chunk.speaker_id or ""
     return blake2b(content.encode(), digest_size=8).hexdigest()

@@ -17,6 +17,7 @@ from operators import context
 from operators.boundaries import WORD_SIZE, words
 from operators.model import Interim
 from operators.translation import TranslationRequest
+from operators.voices import voice
 
 FIRST = 6 * WORD_SIZE
 """The size of speech from which on a draft is asked for: six words, or twelve characters of a script without spaces."""
@@ -29,10 +30,11 @@ class Question:
     """A draft that is asked for.
 
     Attributes:
-        base: of the growing text, as in `Interim`: once the speaker's has another one, the answer is too late.
+        voice: who is speaking (`operators.voices`).
+        base: of the growing text, as in `Interim`: once the voice's has another one, the answer is too late.
     """
 
-    speaker: str
+    voice: str
     base: str
     request: TranslationRequest
 
@@ -95,7 +97,7 @@ def question(
         draft=True,
     )
     request = context.complete(request, interim.speaker, state.held, state.config)
-    return Question(interim.speaker, interim.base, request)
+    return Question(voice(interim.speaker, interim.speaker_id), interim.base, request)
 
 
 class Draft(NamedTuple):

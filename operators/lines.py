@@ -13,6 +13,7 @@ from typing import NamedTuple
 from operators.boundaries import bare
 from operators.model import Boundary, Sentence
 from operators.pieces import Piece
+from operators.voices import person
 
 ENDED_QUIET_MS = 200
 """A sentence that has its end is put out after this much quiet, an open one after the next."""
@@ -33,7 +34,7 @@ class Line(NamedTuple):
         touched: since when its times and boundary are what they are (ms).
         revision: the last one put out; 0 if none was.
         shown: the piece as that revision put it out, where it has changed since.
-        owner: who that revision still belongs to, where the piece has gone to another speaker; nobody ("") if it was
+        owner: the voice that revision still belongs to, where the piece has gone to another one; none ("") if it was
             retracted.
         settled: whether that revision was settled.
         first_emitted: stream seconds at its first revision.
@@ -72,8 +73,9 @@ class Line(NamedTuple):
         touched = self.touched if _same(self.piece, piece) else at
         return self._replace(piece=piece, shown=shown, since=since, touched=touched)
 
-    def sentence(self, speaker: str) -> Sentence:
+    def sentence(self, voice: str) -> Sentence:
         """The sentence as it was put out last."""
+        speaker, speaker_id = person(voice)
         piece = self.shown or self.piece
         return Sentence(
             id=self.piece.id,
@@ -86,6 +88,7 @@ class Line(NamedTuple):
             language=piece.language,
             first_emitted=self.first_emitted,
             first_text=self.first_text,
+            speaker_id=speaker_id,
         )
 
 

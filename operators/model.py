@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 import langcodes
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
+from operators.characters import normalized_name, says_nothing
 from operators.errors import Invalid
 
 ENTRY_SCHEMA = 1
@@ -45,6 +46,13 @@ def _present(text: str) -> str:
     return _storable(text)
 
 
+def _person(text: str) -> str:
+    _present(text)
+    if says_nothing(text):
+        raise ValueError("must hold something that can be seen")
+    return normalized_name(text)
+
+
 def _seconds(value: float) -> float:
     if not math.isfinite(value) or not 0 <= value <= MAX_SECONDS:
         raise ValueError("must be seconds from the meeting's start, from 0 to a week")
@@ -66,6 +74,8 @@ SourceLanguage = Annotated[str, AfterValidator(_source_language)]
 MAX_NAME = 200
 """Characters an id or a name may have."""
 Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME), AfterValidator(_present)]
+Person = Annotated[str, Field(min_length=1, max_length=MAX_NAME), AfterValidator(_person)]
+"""A speaker's name or id: trimmed, with single spaces, in NFC, so that it is one however it is encoded."""
 Title = Annotated[str, Field(max_length=500), AfterValidator(_storable)]
 Seconds = Annotated[float, AfterValidator(_seconds)]
 MAX_INSTANT = 253_402_300_799_000
@@ -82,17 +92,21 @@ class Model(BaseModel):
 class Chunk(Model):
     """A piece of one speaker's speech as its source sees it now. The same `chunk_id` again is a revision of it.
 
-    `start` and `end` are seconds from the meeting's start; `is_final` and `language` are the source's word, if any.
+    `start` and `end` are seconds from the meeting's start; `is_final` and `language` are the source's word, if any. An empty
+    text takes the chunk back. `speaker_id` tells two people of one name apart. `resubmitted` is set where a dead letter holds
+    it: speech after it is closed, and it is read by itself.
     """
 
     chunk_id: Name
-    speaker: Name
-    text: Annotated[str, Field(max_length=MAX_TEXT), AfterValidator(_present)]
+    speaker: Person
+    speaker_id: Person | None = None
+    text: Annotated[str, Field(max_length=MAX_TEXT), AfterValidator(_storable)]
     start: Seconds
     end: Seconds
     is_final: bool | None = None
     language: Language | None = None
     source: Name = "api"
+    resubmitted: Literal[True] | None = None
 
     @field_validator("end")
     @classmethod
@@ -379,12 +393,13 @@ class Sentence:
 
     Attributes:
         id: made from the ordinal of the chunk it began in; it never changes.
-        revision: counts what it said (speaker, text, language) from 1; goes on where a retracted sentence comes back.
+        revision: counts what it said (who, text, language) from 1; goes on where a retracted sentence comes back.
         start, end: speech time, seconds from the meeting's start.
         boundary: what ends it. Like `start` and `end` it may be put right within a revision.
         language: the source's word for it, where it has one.
         first_emitted: when it was first put out, in stream seconds from the meeting's start.
         first_text: what was put out then.
+        speaker_id: tells two speakers of one name apart, where the source does.
     """
 
     id: str
@@ -397,6 +412,7 @@ class Sentence:
     language: str | None
     first_emitted: float
     first_text: str
+    speaker_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -414,7 +430,7 @@ class Interim:
     Attributes:
         base: the sentence that it will be part of and how it was last put out, `id/revision`. The text only grows, or is
             put right, for as long as this stays.
-        language: as in `Sentence`.
+        language, speaker_id: as in `Sentence`.
     """
 
     speaker: str
@@ -422,6 +438,7 @@ class Interim:
     start: float
     base: str = ""
     language: str | None = None
+    speaker_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

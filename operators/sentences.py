@@ -14,14 +14,16 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import NamedTuple
 
+from operators.characters import says_nothing
 from operators.interim import Shown, agreed, grow
 from operators.lines import Line, Moment, put_out, settles
 from operators.model import Boundary, Interim, Retracted, Revision, Sentence, Sentences, Update
 from operators.pieces import Place, Said, place_after, read
+from operators.voices import person, voice_of
 
 
 class Voice(NamedTuple):
-    """A speaker.
+    """A speaker, or one of several who have the same name.
 
     Attributes:
         said: chunks in order of speech, from the one that `place` lies in.
@@ -37,10 +39,10 @@ class Voice(NamedTuple):
 
 
 class Gone(NamedTuple):
-    """A sentence that was put out and that the text no longer holds. While its chunk is held it may come back.
+    """A sentence that was put out and that the text no longer holds. While its chunk is open or held it may come back.
 
     Attributes:
-        speaker: whose text held it last.
+        speaker: the voice whose text held it last.
         line: how it stood; nobody owns it any more once it is retracted.
     """
 
@@ -50,11 +52,15 @@ class Gone(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """A meeting's speech that may still change, and the latest speech time heard of (s)."""
+    """A meeting's speech that may still change, by voice (`operators.voices`), and the latest speech time heard of (s).
+
+    `taken_back` has the chunks that say nothing any more, as their ids and ordinals, until they close.
+    """
 
     voices: dict[str, Voice] = field(default_factory=dict[str, Voice])
     gone: dict[str, Gone] = field(default_factory=dict[str, Gone])
     reach: float = 0.0
+    taken_back: dict[str, int] = field(default_factory=dict[str, int])
 
 
 def step(state: State, update: Update) -> tuple[State, Sentences]:
@@ -75,7 +81,7 @@ def step(state: State, update: Update) -> tuple[State, Sentences]:
     work.grow()
     if update.closed:
         work.close()
-    return (State() if update.ended else State(work.voices, work.gone, work.reach)), work.sentences()
+    return (State() if update.ended else State(work.voices, work.gone, work.reach, work.taken_back)), work.sentences()
 
 
 class _Step:
@@ -84,7 +90,10 @@ class _Step:
     def __init__(self, state: State, update: Update) -> None:
         self.voices = dict(state.voices)
         self.gone = dict(state.gone)
-        self.reach = state.reach if update.revised is None else max(state.reach, update.revised.chunk.end)
+        self.taken_back = dict(state.taken_back)
+        self.reach = state.reach
+        if update.revised is not None and not says_nothing(update.revised.chunk.text):
+            self.reach = max(self.reach, update.revised.chunk.end)
         self.update = update
         stream = (update.at - update.began) / 1000
         self.moment = Moment(update.at, stream, self.reach, update.ended)
@@ -101,20 +110,15 @@ class _Step:
         return Sentences(tuple(self.put_out), tuple(self.retracted), tuple(self.settled), tuple(self.interims))
 
     def revise(self, revised: Revision) -> None:
-        """Take a new chunk or a changed one, and read its speaker anew; the one it was taken from too, if it moved."""
-        chunk = revised.chunk
-        voice = self.voices.get(chunk.speaker, Voice())
-        said, index, before = voice.said, _index(voice.said, revised.n), None
-        if index is not None:
-            before = said[index]
-            said = _without(said, index)
-        else:
-            for speaker, other in self.voices.items():
-                if (place := _index(other.said, revised.n)) is not None:
-                    before = other.said[place]
-                    self.voices[speaker] = other._replace(said=_without(other.said, place))
-                    self._read(speaker, place)
-                    break
+        """Take a new chunk or a changed one, and read its voice anew; the one it was taken from too, if it moved."""
+        chunk, speaker = revised.chunk, voice_of(revised.chunk)
+        before, index = self._take_out(revised.n, speaker)
+        if says_nothing(chunk.text):
+            self.taken_back[chunk.chunk_id] = revised.n
+            if index is not None:
+                self._read(speaker, index)
+            return
+        self.taken_back.pop(chunk.chunk_id, None)
         text = " ".join(chunk.text.split())
         new = Said(
             chunk_id=chunk.chunk_id,
@@ -126,9 +130,27 @@ class _Step:
             language=chunk.language,
             agreed=agreed(before, text),
         )
-        position = bisect_right(said, (new.start, new.n), lo=_closed(voice.said), key=lambda held: (held.start, held.n))
-        self.voices[chunk.speaker] = voice._replace(said=(*said[:position], new, *said[position:]))
-        self._read(chunk.speaker, position if index is None else min(position, index))
+        voice = self.voices.get(speaker, Voice())
+        said = voice.said
+        position = bisect_right(said, (new.start, new.n), lo=_closed(said), key=lambda held: (held.start, held.n))
+        self.voices[speaker] = voice._replace(said=(*said[:position], new, *said[position:]))
+        self._read(speaker, position if index is None else min(position, index))
+
+    def _take_out(self, n: int, speaker: str) -> tuple[Said | None, int | None]:
+        """Take out what a chunk said until now, and read the voice anew if that is another one than this.
+
+        Returns:
+            What it said, and its index if it was said in this voice.
+        """
+        for other, voice in self.voices.items():
+            if (index := _index(voice.said, n)) is None:
+                continue
+            self.voices[other] = voice._replace(said=_without(voice.said, index))
+            if other == speaker:
+                return voice.said[index], index
+            self._read(other, index)
+            return voice.said[index], None
+        return None, None
 
     def _read(self, speaker: str, changed: int) -> None:
         """Read a speaker anew, from the last cut that the chunk at index `changed` can't have moved."""
@@ -209,13 +231,16 @@ class _Step:
             shown = grow(voice.shown, voice.said, voice.lines, self.moment.at)
             if shown.text != voice.shown.text or (shown.text and shown.base != voice.shown.base):
                 language = next((line.piece.language for line in voice.lines if shown.goes_on(line)), None)
-                self.interims.append(Interim(speaker, shown.text, shown.start, shown.base, language))
+                name, speaker_id = person(speaker)
+                self.interims.append(Interim(name, shown.text, shown.start, shown.base, language, speaker_id))
             if shown != voice.shown:
                 self.voices[speaker] = voice._replace(shown=shown)
 
     def close(self) -> None:
         """Forget the sentences that can't change any more."""
-        held: set[int] = set()
+        for chunk_id in self.update.closed:
+            self.taken_back.pop(chunk_id, None)
+        held = set(self.taken_back.values())
         for speaker, voice in self.voices.items():
             closed = self.update.closed
             said = tuple(one._replace(closed=True) if one.chunk_id in closed else one for one in voice.said)

@@ -159,7 +159,7 @@ def _owed(sentence: SentenceRecord, language: str) -> CaptionRecord:
 def _rows(transcript: Transcript, choice: Choice) -> Iterator[dict[str, Any]]:
     captions = _captions(transcript)
     for sentence in transcript.sentences:
-        names = ("id", "revision", "speaker", "text", "start", "end", "boundary", "language")
+        names = ("id", "revision", "speaker", "speaker_id", "text", "start", "end", "boundary", "language")
         row = {name: getattr(sentence, name) for name in names}
         if choice.text != "source":
             row["captions"] = {
@@ -225,12 +225,16 @@ def _blocks(transcript: Transcript, choice: Choice) -> Iterator[str]:
     yield f"# {_literal(transcript.title)}"
     if facts := [f"- {name}: {value}" for name, value in _facts(transcript, choice) if value]:
         yield "\n".join(facts)
-    for speaker, turn in groupby(_lines(transcript, choice), key=lambda line: line.sentence.speaker):
+    for (speaker, _), turn in groupby(_lines(transcript, choice), key=_who):
         lines = list(turn)
         yield f"**{_literal(speaker)}** [{_clock(lines[0].sentence.start)}]"
         yield _paragraph(line.text for line in lines)
         if translations := [line.translation for line in lines if line.translation]:
             yield f"> {_paragraph(translations)}"
+
+
+def _who(line: _Line) -> tuple[str, str | None]:
+    return line.sentence.speaker, line.sentence.speaker_id
 
 
 def _facts(transcript: Transcript, choice: Choice) -> Iterator[tuple[str, str]]:

@@ -166,6 +166,7 @@ def sentence_payload(sentence: Sentence) -> dict[str, Any]:
         "id": sentence.id,
         "revision": sentence.revision,
         "speaker": sentence.speaker,
+        "speaker_id": sentence.speaker_id,
         "text": sentence.text,
         "start": sentence.start,
         "end": sentence.end,
@@ -189,13 +190,13 @@ def _write_sentences(connection: Connection, changes: Sequence[MeetingChange]) -
     if rows:
         connection.execute(
             text(
-                'insert into sentences (team_id, meeting_id, id, revision, speaker, text, start, "end", boundary,'
-                " language, first_emitted, first_text)"
+                'insert into sentences (team_id, meeting_id, id, revision, speaker, speaker_id, text, start, "end",'
+                " boundary, language, first_emitted, first_text)"
                 " select * from jsonb_to_recordset(cast(:rows as jsonb))"
-                " as r(team_id text, meeting_id uuid, id text, revision int, speaker text, text text, start float8,"
-                ' "end" float8, boundary text, language text, first_emitted float8, first_text text)'
+                " as r(team_id text, meeting_id uuid, id text, revision int, speaker text, speaker_id text, text text,"
+                ' start float8, "end" float8, boundary text, language text, first_emitted float8, first_text text)'
                 " on conflict (meeting_id, id) do update set revision = excluded.revision, speaker = excluded.speaker,"
-                ' text = excluded.text, start = excluded.start, "end" = excluded."end",'
+                ' speaker_id = excluded.speaker_id, text = excluded.text, start = excluded.start, "end" = excluded."end",'
                 " boundary = excluded.boundary, language = excluded.language, retracted = false"
                 " where sentences.revision <= excluded.revision"
             ),

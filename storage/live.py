@@ -49,7 +49,7 @@ class Growing:
 
 
 def publish_interims(connection: redis.Redis, interims: Mapping[tuple[str, str], Growing]) -> None:
-    """Publish growing text with its drafts, by meeting and speaker.
+    """Publish growing text with its drafts, by meeting and voice.
 
     Each tells all there is of a speaker. It has no `seq`: what is lost of it, the next one makes good. One that can't be
     encoded is left out.
@@ -61,6 +61,7 @@ def publish_interims(connection: redis.Redis, interims: Mapping[tuple[str, str],
         interim = growing.interim
         payload = {
             "speaker": interim.speaker,
+            "speaker_id": interim.speaker_id,
             "text": interim.text,
             "start": interim.start,
             "drafts": dict(growing.drafts),

@@ -57,6 +57,7 @@ class SentenceRecord:
     id: str
     revision: int
     speaker: str
+    speaker_id: str | None
     text: str
     start: float
     end: float

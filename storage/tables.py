@@ -128,6 +128,8 @@ sentences = Table(
     Column("id", Text, primary_key=True),
     Column("revision", Integer, nullable=False),
     Column("speaker", Text, nullable=False),
+    # Tells two people of one name apart, where the source does.
+    Column("speaker_id", Text),
     Column("text", Text, nullable=False),
     Column("start", Double, nullable=False),
     Column("end", Double, nullable=False),

@@ -105,7 +105,7 @@ export class Board {
       this.shown = event.seq;
     }
     const added = this.#rows.render(this.#transcript.take());
-    this.#interims.render(this.#transcript.interims, this.#transcript.last?.speaker, this.#reader);
+    this.#interims.render(this.#transcript.interims, this.#transcript.last, this.#reader);
     this.#painted(added, before);
     if (this.#queue.length) this.#schedule();
   }

@@ -1,4 +1,4 @@
-// A colour for each speaker, given out in the order of their appearance.
+// A colour for each voice, given out in the order of their appearance.
 
 const COLOURS = 8;
 
@@ -6,8 +6,8 @@ export class Colours {
   #given = new Map();
 
   /** The CSS class of a speaker's colour. After the last one they begin again: names tell speakers apart, too. */
-  of(speaker) {
-    if (!this.#given.has(speaker)) this.#given.set(speaker, `voice-${this.#given.size % COLOURS}`);
-    return this.#given.get(speaker);
+  of(voice) {
+    if (!this.#given.has(voice)) this.#given.set(voice, `voice-${this.#given.size % COLOURS}`);
+    return this.#given.get(voice);
   }
 }

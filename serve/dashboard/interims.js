@@ -1,5 +1,7 @@
 // What is being said and no sentence holds yet: a line for each speaker, which grows until its sentence takes its place.
 
+import { voiceOf } from "./transcript.js";
+
 const template = document.getElementById("interim");
 
 export class Interims {
@@ -13,36 +15,38 @@ export class Interims {
   }
 
   /**
-   * Show growing text by speaker, and how it reads so far.
+   * Show growing text by voice, and how it reads so far.
    *
-   * @param last the speaker of the sentence above.
+   * @param last the sentence above.
    * @param reader as `Board.readFor` has it.
    */
   render(interims, last, { language, spoken }) {
-    for (const [speaker, line] of this.#lines) {
-      if (interims.has(speaker)) continue;
+    for (const [voice, line] of this.#lines) {
+      if (interims.has(voice)) continue;
       line.remove();
-      this.#lines.delete(speaker);
+      this.#lines.delete(voice);
     }
-    for (const { speaker, text, drafts } of interims.values()) {
-      const line = this.#lines.get(speaker) ?? this.#begin(speaker);
-      put(line.querySelector(".source"), text, spoken);
-      put(line.querySelector(".text"), drafts[language] ?? "", language ?? "");
+    for (const [voice, interim] of interims) {
+      const line = this.#lines.get(voice) ?? this.#begin(voice, interim.speaker);
+      put(line.querySelector(".source"), interim.text, spoken);
+      put(line.querySelector(".text"), interim.drafts[language] ?? "", language ?? "");
     }
+    const above = last && voiceOf(last);
     for (const line of this.#list.children) {
       // Named as its sentence will be, so that nothing moves when that comes.
-      line.classList.toggle("first", line !== this.#list.firstElementChild || line.dataset.speaker !== last);
+      line.classList.toggle("first", line !== this.#list.firstElementChild || line.dataset.voice !== above);
     }
   }
 
-  #begin(speaker) {
+  #begin(voice, speaker) {
     // Imported, not cloned: Chromium doesn't follow the direction of what is cloned from another document (dir=auto).
     const line = document.importNode(template.content.firstElementChild, true);
+    line.dataset.voice = voice;
     line.dataset.speaker = speaker;
     line.firstElementChild.textContent = speaker;
-    line.firstElementChild.classList.add(this.#colours.of(speaker));
+    line.firstElementChild.classList.add(this.#colours.of(voice));
     this.#list.append(line);
-    this.#lines.set(speaker, line);
+    this.#lines.set(voice, line);
     return line;
   }
 }

@@ -1,5 +1,6 @@
 // One row of the transcript: a sentence, and beside it what it reads like.
 
+import { voiceOf } from "./transcript.js";
 import { clock } from "./wording.js";
 
 const template = document.getElementById("row");
@@ -16,6 +17,7 @@ export class Row {
   say(sentence, voice, language) {
     this.element.dataset.id = sentence.id;
     this.element.dataset.speaker = sentence.speaker;
+    this.element.dataset.voice = voiceOf(sentence);
     put(this.speaker, sentence.speaker);
     this.speaker.className = `speaker ${voice}`;
     this.at.dateTime = `PT${Math.floor(sentence.start)}S`;
@@ -39,7 +41,7 @@ export class Row {
   /** Name the speaker, if the row before is of another one. */
   introduce() {
     const before = this.element.previousElementSibling;
-    this.element.classList.toggle("first", before?.dataset.speaker !== this.element.dataset.speaker);
+    this.element.classList.toggle("first", before?.dataset.voice !== this.element.dataset.voice);
   }
 }
 

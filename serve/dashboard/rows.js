@@ -2,6 +2,7 @@
 
 import { reading } from "./reading.js";
 import { Row } from "./row.js";
+import { voiceOf } from "./transcript.js";
 
 const LATE_MS = 8_000;
 
@@ -25,7 +26,7 @@ export class Rows {
   render({ gone, changed }) {
     for (const id of gone) this.#remove(id);
     const before = this.#rows.size;
-    for (const { speaker } of changed) this.#colours.of(speaker);
+    for (const sentence of changed) this.#colours.of(voiceOf(sentence));
     // From the last to the first: so the row that each one is put before is in its place already.
     for (const sentence of changed.toReversed()) this.#place(sentence);
     for (const row of this.#followers) row.introduce();
@@ -78,7 +79,7 @@ export class Rows {
     const { id } = sentence;
     const { language, expected, spoken } = this.#reader;
     const row = this.#rows.get(id);
-    row.say(sentence, this.#colours.of(sentence.speaker), sentence.language ?? spoken);
+    row.say(sentence, this.#colours.of(voiceOf(sentence)), sentence.language ?? spoken);
     if (language === null) return;
     const since = this.#waiting.get(id);
     const late = since !== undefined && Date.now() - since >= LATE_MS;

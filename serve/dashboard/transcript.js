@@ -2,13 +2,16 @@
 
 import { ReadingOrder } from "./order.js";
 
+/** Who speaks: the name, and the id that tells two people of one name apart, where there is one. */
+export const voiceOf = ({ speaker, speaker_id: id }) => (id == null ? speaker : `${speaker}\u001f${id}`);
+
 export class Transcript {
   #sentences = new Map();
   #captions = new Map();
   #order = new ReadingOrder();
   #changed = new Set();
 
-  /** Growing text, by speaker. */
+  /** Growing text, by voice. */
   interims = new Map();
   /** The languages that there are captions in. */
   languages = new Set();
@@ -80,7 +83,7 @@ export class Transcript {
   }
 
   #grow(interim) {
-    if (interim.text) this.interims.set(interim.speaker, interim);
-    else this.interims.delete(interim.speaker);
+    if (interim.text) this.interims.set(voiceOf(interim), interim);
+    else this.interims.delete(voiceOf(interim));
   }
 }

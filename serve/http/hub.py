@@ -57,7 +57,7 @@ class Waiting:
 
     events: list[Live] = field(default_factory=list[Live])
     upto: int = 0
-    interims: dict[str, Live] = field(default_factory=dict[str, Live])
+    interims: dict[tuple[str, str | None], Live] = field(default_factory=dict[tuple[str, str | None], Live])
     look: bool = False
 
 
@@ -77,7 +77,7 @@ class Inbox:
             if kind != "poke" and len(waiting.events) < _WAITING_EVENTS:
                 waiting.events.append(Live(kind, message["payload"], seq, message.get("at")))
         else:
-            speaker = message["payload"]["speaker"]
+            speaker = message["payload"]["speaker"], message["payload"].get("speaker_id")
             if speaker in waiting.interims or len(waiting.interims) < _WAITING_SPEAKERS:
                 # Taken out first, so that the texts stay in the order in which they last grew.
                 waiting.interims.pop(speaker, None)

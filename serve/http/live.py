@@ -43,9 +43,9 @@ async def server_sent_events(
 ) -> Response:
     """Follow a meeting as server-sent events: `event` is the kind, `id` the `seq`, `data` the payload.
 
-    Growing text has no `id`. It is an `interim`, `{"speaker", "text", "start", "drafts": {language: text}}`: what somebody
-    is saying and no sentence holds yet, and how that reads so far. Each takes the place of the speaker's last one; an empty
-    text takes it away.
+    Growing text has no `id`. It is an `interim`, `{"speaker", "speaker_id", "text", "start", "drafts": {language: text}}`:
+    what somebody is saying and no sentence holds yet, and how that reads so far. Each takes the place of the speaker's last
+    one; an empty text takes it away. `speaker_id` is null unless the source gives one.
 
     `Last-Event-ID`, which browsers send when they reconnect, goes before `after`. 204 says that the meeting is over and
     you have all of it. 503 says that the server has all the live streams that it serves: `Retry-After` says when to try again.

@@ -20,12 +20,15 @@ router = APIRouter(prefix="/api/meetings/{meeting_id}", tags=["transcripts"])
 class Sentence(BaseModel):
     """A sentence, in its last revision. Times are seconds from the meeting's start.
 
+    `speaker_id` tells two speakers of one name apart, where the source gave one.
+
     `first_text` is what was put out first, `first_emitted` seconds from the meeting's start.
     """
 
     id: str
     revision: int
     speaker: str
+    speaker_id: str | None
     text: str
     start: float
     end: float

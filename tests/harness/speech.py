@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from operators import dedup, sentences
+from operators.characters import says_nothing
 from operators.model import (
     Boundary,
     Chunk,
@@ -24,6 +25,7 @@ from operators.model import (
 )
 from operators.pieces import Place, Said, read
 from operators.ticks import TickState, after_entry, due
+from operators.voices import person, voice, voice_of
 
 START = 1_700_000_000_000
 Told = tuple[str, str, float, float, Boundary]
@@ -62,7 +64,7 @@ class Outcome:
         steps: what each item did.
         standing: the sentences that stand, by id.
         settled: how often each revision was settled, by id and revision.
-        interims: what is shown of each speaker, and was not taken away.
+        interims: what is shown of each voice, and was not taken away.
     """
 
     steps: list[tuple[Update, Sentences]] = field(default_factory=list)
@@ -88,7 +90,7 @@ class Outcome:
             before = self.standing.get(sentence.id)
             if before is not None:
                 assert sentence != before
-                says, said = [(s.speaker, s.text, s.language) for s in (sentence, before)]
+                says, said = [(s.speaker, s.speaker_id, s.text, s.language) for s in (sentence, before)]
                 assert sentence.revision == before.revision + (says != said)
                 assert (sentence.first_emitted, sentence.first_text) == (before.first_emitted, before.first_text)
             self.standing[sentence.id] = sentence
@@ -98,9 +100,10 @@ class Outcome:
             assert self.standing[sentence.id] == sentence
             self.settled[sentence.id, sentence.revision] += 1
         for interim in done.interims:
-            self.interims[interim.speaker] = interim
+            spoken = voice(interim.speaker, interim.speaker_id)
+            self.interims[spoken] = interim
             if not interim.text:
-                del self.interims[interim.speaker]
+                del self.interims[spoken]
 
 
 def run(items: Iterable[Item]) -> Outcome:
@@ -117,13 +120,14 @@ def run(items: Iterable[Item]) -> Outcome:
 def expected(chunks: Sequence[Chunk]) -> list[Told]:
     """The sentences of the chunks' final text, read in one go."""
     told: list[Told] = []
-    for speaker in {one.speaker for one in chunks}:
-        mine = sorted((one for one in chunks if one.speaker == speaker), key=lambda one: one.start)
+    for spoken in {voice_of(one) for one in chunks}:
+        mine = [one for one in chunks if voice_of(one) == spoken and not says_nothing(one.text)]
+        mine.sort(key=lambda one: one.start)
         said = [
             Said(one.chunk_id, n, 0, " ".join(one.text.split()), one.start, one.end, one.language)
             for n, one in enumerate(mine, 1)
         ]
         for piece in read(said, Place()):
             boundary = Boundary.END if piece.boundary is Boundary.OPEN else piece.boundary
-            told.append((speaker, piece.text, piece.start, piece.end, boundary))
+            told.append((person(spoken)[0], piece.text, piece.start, piece.end, boundary))
     return sorted(told)

@@ -168,7 +168,7 @@ async def test_a_long_sentence_is_read_while_it_is_said_and_nothing_of_that_is_s
     assert shown[-1] in (shown[0], f"pt:{first(9).upper()}")
     # Every event tells all of a speaker: growing text keeps its drafts, and takes them along when it goes.
     interims = follower.interims()
-    assert interims[-1] == {"speaker": "Ann", "text": "", "start": 0.0, "drafts": {}}
+    assert interims[-1] == {"speaker": "Ann", "speaker_id": None, "text": "", "start": 0.0, "drafts": {}}
     began = next(i for i, payload in enumerate(interims) if payload["drafts"])
     assert all(payload["drafts"] for payload in interims[began:-1])
     # The sentence alone has captions.

@@ -31,6 +31,7 @@ async def test_sentences_and_captions_come_in_reading_order(stage: Stage) -> Non
         "id": "s1",
         "revision": 1,
         "speaker": "Ana",
+        "speaker_id": None,
         "text": "Ready?",
         "start": 1.0,
         "end": 2.0,

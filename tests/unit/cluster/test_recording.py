@@ -43,7 +43,6 @@ def test_a_recording_is_read(tmp_path: Path) -> None:
     ("change", "field"),
     [
         ({"text": None}, "payload.text"),
-        ({"text": " "}, "text"),
         ({"text": "x" * 20_001}, "text"),
         ({"end_time": 0.1}, "end"),
         ({"start_time": -1.0}, "start"),
@@ -181,3 +180,8 @@ def test_subtitles_of_a_real_meeting_come_in_again_as_the_same_sentences(
         again = read(replayed(read_recording(path)))
         assert [(s.speaker, s.text) for s in again] == [(s.speaker, s.text) for s in said]
         assert [(s.start, s.end) for s in again] == [pytest.approx((s.start, s.end), rel=0, abs=0.0011) for s in said]
+
+
+def test_an_empty_text_takes_a_chunk_back(tmp_path: Path) -> None:
+    lines = [{"at": 1, "payload": PAYLOAD}, {"at": 2, "payload": PAYLOAD | {"text": ""}}]
+    assert [event.chunk.text for event in read_recording(write(tmp_path / "m.jsonl", *lines)).events][1] == ""

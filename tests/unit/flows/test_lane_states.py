@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from flows.lane import STAGES
-from operators import dedup
+from operators import dedup, sentences
 
 
 def load(name: str, stored: dict[str, Any]) -> Any:
@@ -16,3 +16,8 @@ def test_open_chunks_of_version_1_have_no_final() -> None:
     state = {"team_id": "t", "meeting_id": "m", "n": 2, "began": 5, "open": {"a": [2, 7, "d", "Ann", 0.5]}, "marks": {}}
     chunk = dedup.Open(2, 7, "d", "Ann", 0.5, final=False)
     assert load("dedup", {"schema": 1, "state": state}) == dedup.State("t", "m", 2, 5, {"a": chunk})
+
+
+def test_speech_of_version_1_has_nothing_taken_back() -> None:
+    state = {"voices": {"Ann": [[], [0, 0, 0, [], 0, False], [], ["", "", 0]]}, "gone": {}, "reach": 2.5}
+    assert load("sentences", {"schema": 1, "state": state}) == sentences.State({"Ann": sentences.Voice()}, {}, 2.5)

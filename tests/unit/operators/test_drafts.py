@@ -76,7 +76,7 @@ def test_a_question_tells_what_is_known() -> None:
     interim = Interim("A", first(7), 3.0, "4.1/2")
     asked, _ = grow(Asked(), interim)
     one = question("t", "m", interim, asked, state, "pt", "um dois")
-    assert (one.speaker, one.base) == ("A", "4.1/2")
+    assert (one.voice, one.base) == ("A", "4.1/2")
     request = one.request
     assert (request.team_id, request.meeting_id, request.sentence_id, request.revision) == ("t", "m", "4.1", 2)
     assert (request.language, request.source_language, request.text) == ("pt", "en", first(6))

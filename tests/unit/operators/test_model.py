@@ -76,7 +76,7 @@ def test_a_payload_is_read_by_its_kind_and_written_as_it_is_read(
 @pytest.mark.parametrize(
     ("change", "field"),
     [
-        ({"text": " \n"}, "text"),
+        ({"speaker": " \u200b"}, "speaker"),
         ({"text": "a\x00b"}, "text"),
         ({"text": "a" * (MAX_TEXT + 1)}, "text"),
         ({"speaker": ""}, "speaker"),
@@ -151,3 +151,19 @@ def test_an_entry_that_can_not_be_read_names_its_field(change: dict[str, str], f
     with pytest.raises(Invalid) as refused:
         parse_entry({**FIELDS, **change})
     assert refused.value.field == field
+
+
+@pytest.mark.parametrize("name", ["Ann ", "\u200eAnn\u200b", " Ann\t"])
+def test_names_are_trimmed(name: str) -> None:
+    assert parse_chunk(name).speaker == "Ann"
+
+
+def test_names_are_the_same_however_they_are_encoded() -> None:
+    assert parse_chunk("Jose\u0301  Luis").speaker == parse_chunk("Jos\u00e9 Luis").speaker == "Jos\u00e9 Luis"
+
+
+def parse_chunk(speaker: str) -> Chunk:
+    payload = {"chunk_id": "1", "speaker": speaker, "text": "", "start": 0, "end": 1, "speaker_id": f" {speaker}"}
+    chunk = Chunk.model_validate(payload)
+    assert chunk.speaker_id == chunk.speaker
+    return chunk

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from operators import context, dedup, pieces, sentences
+from operators.characters import without_format
 from operators.model import Boundary, Chunk, MeetingConfig, Payload, Retracted
 from tests.harness.speech import START, Outcome, chunk, expected, log, run
 
@@ -57,6 +58,45 @@ def test_a_chunk_may_move_to_another_speaker_and_takes_its_sentence_along() -> N
     said = [(0.0, chunk("a", "Yes.")), (5.0, chunk("a", "Yes.", speaker="B"))]
     outcome = run(log(said))
     assert [(s.speaker, s.id, s.revision) for s in outcome.standing.values()] == [("B", "2.0", 2)]
+
+
+def test_an_empty_text_takes_a_chunk_back() -> None:
+    said = [(0.0, chunk("a", "Thank you.")), (3.0, chunk("a", "")), (30.0, chunk("b", "Good morning.", 30))]
+    outcome = run(log(said))
+    assert outcome.texts() == ["Good morning."]
+    assert [one for _, done in outcome.steps for one in done.retracted] == [Retracted("2.0", 2)]
+    assert outcome.interims == {}
+
+
+def test_a_chunk_that_is_taken_back_may_come_again() -> None:
+    texts = ["Thank you.", " ", "Thank you all."]
+    said = [(i * 3.0, chunk("a", text)) for i, text in enumerate(texts)]
+    # Another chunk closes meanwhile.
+    early = [(-115.0 + i, chunk("x", "Yes.", speaker="B")) for i in range(1)]
+    outcome = run(log([(at + 116, one) for at, one in [*early, *said]]))
+    assert [(one.id, one.revision, one.text) for one in outcome.standing.values() if one.speaker == "A"] == [
+        ("3.0", 3, "Thank you all.")
+    ]
+
+
+def test_a_chunk_that_says_nothing_begins_no_sentence() -> None:
+    outcome = run(log([(0.0, chunk("a", "")), (1.0, chunk("b", "\u200b", 1)), (2.0, chunk("a", "Yes."))]))
+    assert [(s.id, s.text) for s in outcome.standing.values()] == [("2.0", "Yes.")]
+
+
+def test_two_people_of_one_name_are_told_apart_by_their_ids() -> None:
+    ann, other = (chunk("1", "So we").model_copy(update={"speaker_id": one}) for one in ("1", "2"))
+    said = [
+        (0.0, ann),
+        (0.5, other.model_copy(update={"chunk_id": "2", "text": "No, I", "start": 0.5})),
+        (1.0, ann.model_copy(update={"chunk_id": "3", "text": "agree.", "start": 1.0})),
+        (1.5, other.model_copy(update={"chunk_id": "4", "text": "don't.", "start": 1.5, "end": 2.0})),
+    ]
+    outcome = run(log(said))
+    assert [(s.speaker, s.speaker_id, s.text) for s in outcome.standing.values()] == [
+        ("A", "1", "So we agree."),
+        ("A", "2", "No, I don't."),
+    ]
 
 
 def test_a_chunk_may_move_in_time() -> None:
@@ -162,7 +202,9 @@ WORDS = [
     "1.",
     "😀",
 ]
-TEXTS = st.lists(st.sampled_from(WORDS), min_size=1, max_size=6).map(" ".join)
+TEXTS = st.one_of(
+    st.lists(st.sampled_from(WORDS), min_size=1, max_size=6).map(" ".join), st.sampled_from(["", "\u200b"])
+)
 
 
 @st.composite
@@ -176,7 +218,8 @@ def chunks(draw: st.DrawFn) -> list[list[Chunk]]:
         for text in texts:
             begin = start + draw(st.sampled_from([0, 0, 0, 0.5]))
             end = begin + draw(st.sampled_from([0.2, 0.5, 1, 3]))
-            history.append(chunk(str(i), text, begin, end, draw(st.sampled_from("AAB"))))
+            one = chunk(str(i), text, begin, end, draw(st.sampled_from("AAB")))
+            history.append(one.model_copy(update={"speaker_id": draw(st.sampled_from([None, None, "2"]))}))
         histories.append(history)
     return histories
 
@@ -212,11 +255,11 @@ def over_hours(draw: st.DrawFn, histories: Sequence[list[Chunk]]) -> list[tuple[
 def _check(outcome: Outcome, final: list[Chunk]) -> None:
     assert outcome.told() == expected(final)
     assert set(outcome.settled) >= {(one.id, one.revision) for one in outcome.standing.values()}
-    assert set(outcome.settled.values()) == {1}
+    assert set(outcome.settled.values()) <= {1}
     assert outcome.interims == {}
     for speaker in {one.speaker for one in final}:
         mine = sorted((one for one in final if one.speaker == speaker), key=lambda one: one.start)
-        words = sorted(" ".join(one.text for one in mine).replace(" ", ""))
+        words = sorted(without_format(" ".join(one.text for one in mine)).replace(" ", ""))
         assert sorted("".join(outcome.texts(speaker)).replace(" ", "")) == words
 
 
@@ -232,7 +275,8 @@ def test_closing_and_forgetting_changes_nothing(data: st.DataObject) -> None:
     histories = data.draw(chunks())
     for history in histories:  # What closed stays where it is.
         history[:] = [
-            one.model_copy(update={"speaker": history[0].speaker, "start": history[0].start}) for one in history
+            one.model_copy(update={name: getattr(history[0], name) for name in ("speaker", "speaker_id", "start")})
+            for one in history
         ]
     with patch.multiple(pieces, PIECE_SIZE=6, SOFT_SIZE=4, RUN_SIZE=14):
         outcome = run(log(data.draw(over_hours(histories))))

@@ -1,0 +1,20 @@
+"""Sentences know the id that tells two speakers of one name apart."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from alembic import op
+
+revision = "0007"
+down_revision = "0006"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.add_column("sentences", sa.Column("speaker_id", sa.Text()))
+
+
+def downgrade() -> None:
+    op.drop_column("sentences", "speaker_id")

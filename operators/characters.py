@@ -1,0 +1,26 @@
+"""Characters that show nothing, and names as they are compared."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+# Unicode's category Cf, as far as it may stand after a mark or alone, such as U+200B and the marks of direction.
+FORMAT = "\u00ad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff\U000e0001\U000e0020-\U000e007f"
+_FORMAT = re.compile(f"[{FORMAT}]+")
+_AROUND = re.compile(rf"\A[\s{FORMAT}]+|[\s{FORMAT}]+\Z")
+
+
+def without_format(text: str) -> str:
+    """A text without its format characters."""
+    return _FORMAT.sub("", text)
+
+
+def says_nothing(text: str) -> bool:
+    """Whether a text holds nothing but white space and format characters."""
+    return not without_format(text).strip()
+
+
+def normalized_name(text: str) -> str:
+    """A person's name as it is compared: NFC, single spaces, nothing invisible around it."""
+    return " ".join(_AROUND.sub("", unicodedata.normalize("NFC", text)).split())
