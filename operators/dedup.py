@@ -11,7 +11,7 @@ from hashlib import blake2b
 from typing import NamedTuple
 
 from operators.model import Chunk, ConfigChanged, Ended, Entry, Item, Moved, Revision, Started, Tick, Update
-from operators.voices import voice_of
+from operators.voices import is_apart, voice_of
 
 REVISION_HORIZON_MS = 120_000
 """A chunk takes revisions up to this long after its last entry, the limit included."""
@@ -114,20 +114,23 @@ def _close(state: State, at: int) -> tuple[State, tuple[str, ...]]:
 
 def _take(state: State, update: Update, chunk: Chunk, first: int) -> tuple[State, Update]:
     known = state.open.get(chunk.chunk_id)
+    if chunk.resubmitted and known is not None and not is_apart(known.voice):
+        chunk = chunk.model_copy(update={"resubmitted": None})  # Its chunk still takes revisions.
     digest = _digest(chunk)
     if known is not None and known.final and chunk.is_final is False:
         return state, replace(update, outdated=True)
-    if known is None and 0 < first < update.n:
+    if known is None and 0 < first < update.n and not chunk.resubmitted:
         return state, replace(update, late=chunk)
-    voice = voice_of(chunk)
-    if known is None or (voice, chunk.start) != (known.voice, known.start):
-        mark = state.marks.get(voice)
+    spoken = voice_of(chunk)
+    moved = known is None or (spoken, chunk.start) != (known.voice, known.start)
+    if moved and not chunk.resubmitted:
+        mark = state.marks.get(spoken)
         if mark and (chunk.start < mark.start or (chunk.start == mark.start and chunk.chunk_id in mark.chunk_ids)):
             return state, replace(update, late=chunk)
     n = update.n if known is None else known.n
     still_open = dict(state.open)
     still_open.pop(chunk.chunk_id, None)  # The order is that of the last entry.
-    still_open[chunk.chunk_id] = Open(n, update.at, digest, voice, chunk.start, chunk.is_final is True)
+    still_open[chunk.chunk_id] = Open(n, update.at, digest, spoken, chunk.start, chunk.is_final is True)
     state = replace(state, open=still_open)
     if known is not None and known.digest == digest:
         return state, replace(update, repeated=True)

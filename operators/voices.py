@@ -1,7 +1,7 @@
 """Voices: whose chunks are read as one person's speech.
 
-A voice is a speaker's name, with the id that tells two people of one name apart where there is one. A dead letter that was
-resubmitted is a voice of its own, because speech after it is closed.
+A voice is a speaker's name, with the id that tells two people of one name apart where there is one. A chunk that was
+resubmitted from a dead letter is a voice of its own, because speech after it is closed.
 """
 
 from __future__ import annotations
@@ -21,6 +21,11 @@ def voice_of(chunk: Chunk) -> str:
     if chunk.resubmitted:
         return _SEPARATOR.join((chunk.speaker, chunk.speaker_id or "", chunk.chunk_id))
     return voice(chunk.speaker, chunk.speaker_id)
+
+
+def is_apart(one: str) -> bool:
+    """Whether a voice is that of a chunk that was resubmitted."""
+    return one.count(_SEPARATOR) > 1
 
 
 def person(one: str) -> tuple[str, str | None]:

@@ -12,8 +12,9 @@ from pydantic import ValidationError
 from sqlalchemy import ColumnElement, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from operators.characters import says_nothing
 from operators.errors import Refused, Unknown
-from operators.model import MAX_NAME, Chunk
+from operators.model import Chunk
 from storage.log import NewEvent
 from storage.records import DEFAULT_TEAM
 from storage.tables import dead_letters
@@ -100,14 +101,13 @@ async def mark_resubmitted(conn: AsyncConnection, team_id: str, letter_id: int) 
 
 
 def as_event(letter: DeadLetterRecord) -> NewEvent:
-    """What a letter holds, as an event to be put through the door again. The same letter makes the same event.
+    """What a letter holds, as an event to be resubmitted. The same letter makes the same event.
 
-    A chunk keeps its id, and becomes the newest revision of it. Not so one that came late: its chunk takes no more
-    revisions, and what was put out of it stands. Whoever puts such a one in again wants what it says to be read, so it
-    comes as a chunk of its own, whole and with its old times of speech, beside what its chunk had said before.
+    A chunk keeps its id, and becomes the newest revision of it. One whose chunk is closed is read by itself, with its old times
+    of speech, beside what its chunk had said before.
 
     Raises:
-        Refused: it holds no chunk, or one that can't be read.
+        Refused: it holds no chunk, one that can't be read, or a late one that says nothing.
     """
     if letter.kind not in ("chunk", None):
         raise Refused("no_chunk", f"only what was said can be put in again, and this is a {letter.kind}")
@@ -115,9 +115,9 @@ def as_event(letter: DeadLetterRecord) -> NewEvent:
         chunk = Chunk.model_validate_json(str(letter.fields.get("payload", "")))
     except ValidationError:
         raise Refused("unreadable", "what it holds can't be read as a chunk; its fields show it as it came") from None
-    if letter.reason.startswith(LATE):
-        mark = f"~{letter.id}"
-        chunk = chunk.model_copy(update={"chunk_id": chunk.chunk_id[: MAX_NAME - len(mark)] + mark})
+    if letter.reason.startswith(LATE) and says_nothing(chunk.text):
+        raise Refused("closed", "it would take its chunk back, which is closed; the chunk's sentences stay as they are")
+    chunk = chunk.model_copy(update={"resubmitted": True})
     return NewEvent(f"dead-{letter.id}", chunk)
 
 

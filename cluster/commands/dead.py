@@ -95,7 +95,7 @@ def retry(
 ) -> None:
     """Put what dead letters hold in again, the oldest first. The same letter twice changes nothing.
 
-    A chunk becomes the newest revision of what it was. One that came too late is added as a chunk of its own, beside what
+    A chunk becomes the newest revision of what it was. One that came too late becomes sentences of its own, beside what
     was put out of it before. A meeting that is over takes none. The exit code is 1 if any could not be put in.
     """
     if bool(letters) == everything:

@@ -90,8 +90,8 @@ async def get_letter(letter_id: LetterId, services: Use) -> Letter:
 async def resubmit(letter_id: LetterId, services: Use) -> Resubmitted:
     """Put what a dead letter holds through its meeting's door again. The same letter a second time changes nothing.
 
-    A chunk keeps its id, and is its newest revision then. One that came too late is a chunk of its own,
-    `{chunk_id}~{letter_id}`: the old one takes no more. 409 says why a letter can't be put in again.
+    A chunk keeps its id, and is its newest revision then. Where the chunk is closed, what it says becomes sentences of their
+    own, beside those that the chunk has already. 409 says why a letter can't be put in again.
     """
     async with services.database.connect() as conn:
         letter = await dead.get(conn, DEFAULT_TEAM, letter_id)

@@ -173,6 +173,10 @@ def _read(index: int, raw: Any) -> NewEvent | list[FieldError]:
         payload: Payload = _PAYLOADS[event.kind].model_validate(event.payload)
     except ValidationError as error:
         return field_errors(error, "events", index, "payload")
+    if isinstance(payload, Chunk) and payload.resubmitted:
+        return [
+            FieldError(f"events.{index}.payload.resubmitted", "must be left out: only dead letters are resubmitted")
+        ]
     return NewEvent(event.event_id, payload, event.at)
 
 

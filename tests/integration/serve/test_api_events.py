@@ -51,13 +51,14 @@ async def test_wrong_events_do_not_keep_the_good_ones_out(stage: Stage) -> None:
     path = f"/api/meetings/{await stage.begin()}/events"
     events = [
         {"event_id": "a", "payload": chunk(1)},
-        {"payload": chunk(2, text="  ", speaker="")},
+        {"payload": chunk(2, text=None, speaker="")},
         {"kind": "started", "payload": {}},
         {"kind": "moved", "payload": {"lane": "live-2"}},
         {"event_id": "b", "payload": chunk(3)},
         {"payload": chunk(4, text="secret words " * 2_000)},
         "secret words",
         {"payload": chunk(5, language="secret words")},
+        {"payload": chunk(6, resubmitted=True)},
     ]
     answer = await stage.http.post(path, json={"events": events})
     assert answer.status_code == 422
@@ -73,6 +74,7 @@ async def test_wrong_events_do_not_keep_the_good_ones_out(stage: Stage) -> None:
         "events.5.payload.text",
         "events.6",
         "events.7.payload.language",
+        "events.8.payload.resubmitted",
     }
     assert "20000" in fields["events.5.payload.text"]
     assert "secret" not in answer.text

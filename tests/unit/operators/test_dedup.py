@@ -134,6 +134,26 @@ def test_an_outdated_interim_keeps_no_chunk_open() -> None:
     assert updates[2].closed == ("a",)
 
 
+def again(one: Chunk) -> Chunk:
+    return one.model_copy(update={"resubmitted": True})
+
+
+def test_a_late_chunk_is_not_late_again_when_it_is_resubmitted() -> None:
+    late, other = chunk("a", "Yes!"), chunk("a", "Yes, yes!")
+    updates = said(
+        *((0, chunk("a", "Yes.")), (1, chunk("b", "So.", 2)), (LATER + 1, late)),
+        *((LATER + 2, again(late)), (LATER + 3, again(other)), (2 * LATER + 4, again(late))),
+    )
+    assert updates[2].late == late
+    revised = [(u.late, u.revised and (u.revised.n, u.revised.chunk)) for u in updates[3:]]
+    assert revised == [(None, (4, again(late))), (None, (4, again(other))), (None, (6, again(late)))]
+
+
+def test_a_resubmitted_chunk_that_still_takes_revisions_is_one() -> None:
+    updates = said((0, chunk("a", "Yes.")), (1, again(chunk("a", "Yes!", speaker="B"))))
+    assert updates[1].revised == Revision(1, 1, chunk("a", "Yes!", speaker="B"))
+
+
 def test_a_new_chunk_behind_closed_speech_is_late_and_only_for_its_speaker() -> None:
     updates = said(
         (0, chunk("a", "Yes.", 10)),

@@ -99,6 +99,19 @@ def test_two_people_of_one_name_are_told_apart_by_their_ids() -> None:
     ]
 
 
+def test_a_resubmitted_chunk_is_read_by_itself_at_its_old_time() -> None:
+    late = chunk("late", "in between", 1.5).model_copy(update={"resubmitted": True})
+    said = [
+        (0.0, chunk("a", "So we", 0)),
+        (1.0, chunk("b", "agree.", 2)),
+        (130.0, chunk("c", "Right?", 130)),
+        (131.0, late),
+    ]
+    outcome = run(log(said))
+    assert [(s.id, s.speaker) for s in outcome.standing.values() if s.text == "in between"] == [("5.0", "A")]
+    assert outcome.texts() == ["So we agree.", "in between", "Right?"]
+
+
 def test_a_chunk_may_move_in_time() -> None:
     said = [(0.0, chunk("a", "One.", 1)), (0.1, chunk("b", "Two.", 2)), (5.0, chunk("a", "One.", 3))]
     assert run(log(said)).texts() == ["Two.", "One."]

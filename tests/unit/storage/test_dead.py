@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
@@ -10,7 +9,7 @@ from uuid import uuid4
 import pytest
 
 from operators.errors import Refused
-from operators.model import MAX_NAME, Chunk
+from operators.model import Chunk
 from storage.dead import DeadLetterRecord, as_event
 from storage.records import DEFAULT_TEAM
 
@@ -33,23 +32,20 @@ def letter(**given: Any) -> DeadLetterRecord:
     return DeadLetterRecord(**values | given)
 
 
-def test_a_chunk_keeps_its_id() -> None:
-    event = as_event(letter())
-    assert (event.event_id, event.payload) == ("dead-3", CHUNK)
-    assert as_event(letter()) == event
+LATE = "late: its chunk takes no more revisions"
 
 
-@pytest.mark.parametrize("chunk_id", ["7", "x" * MAX_NAME])
-def test_a_late_one_is_a_chunk_of_its_own(chunk_id: str) -> None:
-    payload = CHUNK.model_copy(update={"chunk_id": chunk_id})
-    late = letter(
-        reason="late: its chunk takes no more revisions", fields={**FIELDS, "payload": payload.model_dump_json()}
-    )
-    again = as_event(late).payload
-    assert isinstance(again, Chunk)
-    assert again.chunk_id.endswith("~3")
-    assert Chunk.model_validate(again.model_dump()).text == CHUNK.text
-    assert as_event(replace(late, id=4)).payload != again
+@pytest.mark.parametrize("reason", ["sentences failed: ValueError", LATE])
+def test_a_chunk_keeps_its_id(reason: str) -> None:
+    event = as_event(letter(reason=reason))
+    assert (event.event_id, event.payload) == ("dead-3", CHUNK.model_copy(update={"resubmitted": True}))
+    assert as_event(letter(reason=reason)) == event
+
+
+def test_a_late_one_that_says_nothing_can_not_be_put_in_again() -> None:
+    fields = {**FIELDS, "payload": CHUNK.model_copy(update={"text": " "}).model_dump_json()}
+    with pytest.raises(Refused, match="the chunk's sentences stay as they are"):
+        as_event(letter(reason=LATE, fields=fields))
 
 
 @pytest.mark.parametrize(
