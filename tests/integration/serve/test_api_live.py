@@ -142,7 +142,10 @@ async def test_growing_text_is_passed_on_without_a_seq(stage: Stage) -> None:
         await ready(calm)
         publish_interims(stage.redis, {(meeting, "Ana"): Growing(Interim("Ana", "Hel", 1.5))})
         assert await read(socket, 1) == [
-            {"kind": "interim", "payload": {"speaker": "Ana", "text": "Hel", "start": 1.5, "drafts": {}}},
+            {
+                "kind": "interim",
+                "payload": {"speaker": "Ana", "speaker_id": None, "text": "Hel", "start": 1.5, "drafts": {}},
+            },
         ]
         stage.say(meeting, "Hello.")
         assert [event["kind"] for event in await read(calm, 1)] == ["sentence"]
@@ -171,7 +174,13 @@ async def test_drafts_come_with_growing_text_in_the_language_that_is_followed(st
         (event,) = await read(everything, 1)
         assert event == {
             "kind": "interim",
-            "payload": {"speaker": "Ana", "text": "Good morning all", "start": 1.5, "drafts": drafts},
+            "payload": {
+                "speaker": "Ana",
+                "speaker_id": None,
+                "text": "Good morning all",
+                "start": 1.5,
+                "drafts": drafts,
+            },
         }
         (event,) = await read(one, 1)
         assert event["payload"]["drafts"] == {"pt-BR": "Bom dia a todos"}
