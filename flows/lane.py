@@ -106,14 +106,14 @@ def _without_finals(state: dict[str, Any]) -> dict[str, Any]:
 STAGES: tuple[Stage[Any], ...] = (
     # Version 1 did not know of finals: those of its open chunks are as good as interims.
     Stage("dedup", 2, dedup.State, dedup.State, _dedup, upgrades={1: _without_finals}),
-    # Version 1 knew no empty chunk.
+    # Version 1 knew no empty chunk and no language: that of a meeting under way comes with its next config.
     Stage(
         "sentences",
         2,
         sentences.State,
         sentences.State,
         _sentences,
-        upgrades={1: lambda state: {**state, "taken_back": {}}},
+        upgrades={1: lambda state: {**state, "taken_back": {}, "language": None}},
     ),
     # Version 1 held the last sentences alone: those of who spoke last gather as the meeting goes on.
     Stage("context", 2, context.State, context.State, _context, upgrades={1: lambda state: state}),

@@ -127,22 +127,24 @@ def _first_word(said: Sequence[Said], place: Place) -> int:
     return bisect_left(words(said[0].text).starts, place.offset) if said[0].n == place.n else 0
 
 
-def read(said: Sequence[Said], place: Place) -> Iterator[Piece]:
+def read(said: Sequence[Said], place: Place, language: str | None = None) -> Iterator[Piece]:
     """Cut chunks into pieces. The last one is `OPEN` unless a mark ends it.
 
     Args:
         said: a speaker's chunks in order of speech, from the one that `place` lies in.
         place: where to begin.
+        language: what is spoken in chunks that name no language.
     """
     if said:
-        yield from _Reading(said, place).pieces()
+        yield from _Reading(said, place, language).pieces()
 
 
 class _Reading:
     """One reading. A position is a pair: a chunk's index and the index of a word in it."""
 
-    def __init__(self, said: Sequence[Said], place: Place) -> None:
+    def __init__(self, said: Sequence[Said], place: Place, language: str | None) -> None:
         self.said = said
+        self.language = language
         self.words: list[Words] = [words(chunk.text) for chunk in said]
         self.sizes = [0]  # of all chunks before the i-th
         for chunk in self.words:
@@ -184,7 +186,7 @@ class _Reading:
             if i + 1 < len(self.said):
                 following = self.words[i + 1]
                 after = self.said[i + 1].text[following.starts[0] : following.stops[0]]
-            for j in ends(before, chunk.text, after, chunk.language):
+            for j in ends(before, chunk.text, after, chunk.language or self.language):
                 if i > 0 or j >= first:
                     yield i, j
             starts, stops, _ = self.words[i]

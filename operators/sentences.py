@@ -17,7 +17,7 @@ from typing import NamedTuple
 from operators.characters import says_nothing
 from operators.interim import Shown, agreed, grow
 from operators.lines import Line, Moment, put_out, settles
-from operators.model import Boundary, Interim, Retracted, Revision, Sentence, Sentences, Update
+from operators.model import Boundary, Interim, MeetingConfig, Retracted, Revision, Sentence, Sentences, Update
 from operators.pieces import Place, Said, place_after, read
 from operators.voices import person, voice_of
 
@@ -54,13 +54,15 @@ class Gone(NamedTuple):
 class State:
     """A meeting's speech that may still change, by voice (`operators.voices`), and the latest speech time heard of (s).
 
-    `taken_back` has the chunks that say nothing any more, as their ids and ordinals, until they close.
+    `taken_back` has the chunks that say nothing any more, as their ids and ordinals, until they close. `language` is what the
+    meeting's config says is spoken; None where it leaves that open.
     """
 
     voices: dict[str, Voice] = field(default_factory=dict[str, Voice])
     gone: dict[str, Gone] = field(default_factory=dict[str, Gone])
     reach: float = 0.0
     taken_back: dict[str, int] = field(default_factory=dict[str, int])
+    language: str | None = None
 
 
 def step(state: State, update: Update) -> tuple[State, Sentences]:
@@ -74,6 +76,8 @@ def step(state: State, update: Update) -> tuple[State, Sentences]:
         The state after it, and what it did to the meeting's sentences.
     """
     work = _Step(state, update)
+    if update.config is not None:
+        work.configure(update.config)
     if update.revised is not None:
         work.revise(update.revised)
     work.advance()
@@ -81,7 +85,7 @@ def step(state: State, update: Update) -> tuple[State, Sentences]:
     work.grow()
     if update.closed:
         work.close()
-    return (State() if update.ended else State(work.voices, work.gone, work.reach, work.taken_back)), work.sentences()
+    return (State() if update.ended else work.state()), work.sentences()
 
 
 class _Step:
@@ -91,6 +95,7 @@ class _Step:
         self.voices = dict(state.voices)
         self.gone = dict(state.gone)
         self.taken_back = dict(state.taken_back)
+        self.language = state.language
         self.reach = state.reach
         if update.revised is not None and not says_nothing(update.revised.chunk.text):
             self.reach = max(self.reach, update.revised.chunk.end)
@@ -102,12 +107,24 @@ class _Step:
         self.retracted: list[Retracted] = []
         self.interims: list[Interim] = []
 
+    def state(self) -> State:
+        """The state after the step."""
+        return State(self.voices, self.gone, self.reach, self.taken_back, self.language)
+
     def sentences(self) -> Sentences:
         """What the step did."""
         # As they were said, whoever said them: captions are asked for, and come, in this order.
         self.put_out.sort(key=lambda sentence: sentence.start)
         self.settled.sort(key=lambda sentence: sentence.start)
         return Sentences(tuple(self.put_out), tuple(self.retracted), tuple(self.settled), tuple(self.interims))
+
+    def configure(self, config: MeetingConfig) -> None:
+        """Take a config, and read what may still change anew if another language is spoken."""
+        language = None if config.source_language == "auto" else config.source_language
+        if language != self.language:
+            self.language = language
+            for speaker in self.voices:
+                self._read(speaker, 0)
 
     def revise(self, revised: Revision) -> None:
         """Take a new chunk or a changed one, and read its voice anew; the one it was taken from too, if it moved."""
@@ -169,7 +186,7 @@ class _Step:
             kept -= 1
         old = {line.piece.id: line for line in voice.lines[kept:]}
         lines = list(voice.lines[:kept])
-        for piece in read(voice.said[index.get(place.n, 0) :], place):
+        for piece in read(voice.said[index.get(place.n, 0) :], place, self.language):
             line = old.pop(piece.id, None) or self._comes_back(piece.id, speaker)
             at = self.update.at
             lines.append(Line(piece, at, at) if line is None else line.reads(piece, at))

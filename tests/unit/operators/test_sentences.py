@@ -9,7 +9,7 @@ from pydantic import TypeAdapter
 
 from operators import context, dedup, pieces, sentences
 from operators.characters import without_format
-from operators.model import Boundary, Chunk, MeetingConfig, Payload, Retracted
+from operators.model import Boundary, Chunk, ConfigChanged, MeetingConfig, Payload, Retracted
 from tests.harness.speech import START, Outcome, chunk, expected, log, run
 
 
@@ -110,6 +110,29 @@ def test_a_resubmitted_chunk_is_read_by_itself_at_its_old_time() -> None:
     outcome = run(log(said))
     assert [(s.id, s.speaker) for s in outcome.standing.values() if s.text == "in between"] == [("5.0", "A")]
     assert outcome.texts() == ["So we agree.", "in between", "Right?"]
+
+
+def config(language: str) -> ConfigChanged:
+    return ConfigChanged(config=MeetingConfig(source_language=language))
+
+
+GERMAN = "Am 1. Januar geht es los. Das war im 19. Jahrhundert. Und"
+
+
+def test_the_meetings_language_tells_where_sentences_end() -> None:
+    said = [(0.0, chunk("a", GERMAN))]
+    german = run(log(said, config=MeetingConfig(source_language="de")))
+    assert german.texts() == ["Am 1. Januar geht es los.", "Das war im 19. Jahrhundert.", "Und"]
+    assert {one.language for one in german.standing.values()} == {None}
+    named = chunk("a", "Give me a sec. Bob.").model_copy(update={"language": "en"})
+    english = run(log([(0.0, named)], config=MeetingConfig(source_language="de")))
+    assert english.texts() == ["Give me a sec.", "Bob."]
+
+
+def test_another_language_of_the_meeting_cuts_anew_what_may_still_change() -> None:
+    said: list[tuple[float, Payload]] = [(0.0, chunk("a", GERMAN)), (5.0, config("de"))]
+    assert run(log(said)).texts() == ["Am 1. Januar geht es los.", "Das war im 19. Jahrhundert.", "Und"]
+    assert len(run(log([*said, (9.0, config("auto"))])).texts()) == 5
 
 
 def test_a_chunk_may_move_in_time() -> None:
