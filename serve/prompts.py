@@ -38,6 +38,8 @@ _WRONG: dict[Flaw, str] = {
 _TOKEN = re.compile(r"<(?=[^<>\s]+>)|\[(?=/?[A-Z_]+\])")
 """How the marks begin by which chat templates tell who speaks (`<|im_end|>`): some tokenizers read them out of any text."""
 
+_CHINESE = frozenset({"zh", "cmn", "yue"})
+
 _TOKENS_AT_LEAST = 64
 _TOKENS_A_CHARACTER = 2
 """More than any language takes for what one character says in another."""
@@ -87,8 +89,12 @@ def repair_prompt(utterance: Utterance, rejected: Rejected) -> Prompt:
 
 
 def language_name(tag: str) -> str:
-    """A language's name in English (`pt-BR`: `Portuguese (Brazil)`)."""
-    return langcodes.Language.get(tag).display_name()
+    """A language's name in English (`pt-BR`: `Portuguese (Brazil)`), for Chinese with the form of its signs."""
+    language = langcodes.Language.get(tag)
+    if language.language in _CHINESE and language.territory:
+        # Models tell the form by its name rather than by the region.
+        language = language.update_dict({"script": language.maximize().script})
+    return language.display_name()
 
 
 def _system(utterance: Utterance, glossary: list[str]) -> str:

@@ -15,7 +15,7 @@ from operators.models import parse_engine
 from operators.translation import CaptionStatus, Translation, TranslationRequest, Wanted
 from serve.asking import SECONDS, Asking
 from serve.engines.engine import TranslationEngine, Unanswerable, Utterance
-from serve.languages import WRITTEN_TOGETHER, LanguageDetector, base, contradicts, written
+from serve.languages import WRITTEN_TOGETHER, LanguageDetector, base, contradicts, refined, written
 from serve.liveness import Liveness
 
 _SHORT_WORDS = 4
@@ -106,8 +106,12 @@ class TranslationService:
             return self._same(request)
         if source is None:
             return self._untranslated("its language could not be told")
-        if written(source) == written(request.language):
+        heard = refined(source, request.text)
+        if written(heard) == written(request.language):
             return self._same(request)
+        # A model of both forms of Chinese may know them by one name.
+        if self._engine.supports(heard, request.language) or written(source) == written(request.language):
+            source = heard
         if not self._engine.supports(source, request.language):
             return self._untranslated(f"no model translates {source} to {request.language}")
         return await self._translated(request, source)

@@ -11,8 +11,9 @@ from dataclasses import replace
 from typing import get_args
 
 from serve.engines.engine import Flaw, Rejected, Utterance
-from serve.languages import WRITTEN_TOGETHER, base, in_latin_letters
+from serve.languages import WRITTEN_TOGETHER, base
 from serve.prompts import SAID, SHOWN, repair_prompt, translation_prompt
+from serve.scripts import is_latin
 
 _WORDS = 4
 """Different words, of which no comma makes a list, that are seldom all the same in two languages."""
@@ -63,7 +64,7 @@ def only_names(answer: str, question: Utterance) -> bool:
     """Whether an answer is in Latin letters and all of its words stand in what was said or in the terms: names, mostly."""
     terms = [term.target for term in (*question.glossary, *question.terms)]
     known = " ".join([question.text, *terms]).casefold()
-    return in_latin_letters(answer) and all(word in known for word in _WORD.findall(answer.casefold()))
+    return is_latin(answer) and all(word in known for word in _WORD.findall(answer.casefold()))
 
 
 def repeats_the_prompt(answer: str, question: Utterance) -> bool:

@@ -11,9 +11,10 @@ from serve.engines.echoes import only_names, own_words, repeats, repeats_the_pro
 from serve.engines.engine import THOUGHT_ONLY, Engine, Generation, Prompt, Refused, Rejected, Utterance
 from serve.engines.template_marks import is_reasoning, without_reasoning
 from serve.engines.unwrapping import is_wrapped, unwrapped
-from serve.languages import CONFIDENT, SURE, LanguageDetector, kin, unreadable
+from serve.languages import CONFIDENT, SURE, LanguageDetector, kin
 from serve.prompts import language_name, repair_prompt, translation_prompt
 from serve.refusals import declines
+from serve.scripts import unreadable
 
 # Meetings are mostly held in these. It only matters to short utterances whose language nobody told.
 _LIKELY = frozenset(
@@ -132,11 +133,11 @@ class PromptedTranslator:
             raise Refused("the model repeated what it was told", "echo", text)
         if declines(text, question.text, question.source):
             raise Refused("the model declined to translate", "refusal", text)
+        if unreadable(text, question.target) and not only_names(text, question):
+            raise Refused(f"the model did not answer in {language_name(question.target)}", "language", text)
         # The detector can't tell such languages apart, and many of their sentences are the same.
         if kin(question.target) == kin(question.source):
             return text
-        if unreadable(text, question.target) and not only_names(text, question):
-            raise Refused(f"the model did not answer in {language_name(question.target)}", "language", text)
         if repeats(text, question) and self._is_in(text, question.source, question):
             raise Refused("the model repeated what was said", "echo", text)
         found = self._other_language(text, question)

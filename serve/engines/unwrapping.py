@@ -21,6 +21,7 @@ from serve.engines.markup import (
     without_invisible,
     without_tags,
 )
+from serve.engines.romanisation import without_romanisation
 from serve.engines.template_marks import has_marks, without_marks, without_reasoning, without_role
 from serve.prompts import SAID, SHOWN
 
@@ -59,7 +60,15 @@ def unwrapped(answer: str, question: Utterance) -> str:
         before = text
         for rule in (
             *(without_fence, from_json, without_tags, without_emphasis, decoded, _without_role, without_label),
-            *(_without_what_was_said, without_note, _without_lines, _without_speaker, _unquoted, _without_brackets),
+            *(
+                _without_what_was_said,
+                without_note,
+                without_romanisation,
+                _without_lines,
+                _without_speaker,
+                _unquoted,
+                _without_brackets,
+            ),
         ):
             # What would leave nothing was no wrapper.
             text = without_invisible(rule(text, question), said) or text

@@ -430,3 +430,77 @@ async def test_each_case_becomes_what_is_wanted(case: dict[str, str], piece: int
 async def test_what_is_no_translation_is_refused_with_its_reason(answer: str, reason: str) -> None:
     with pytest.raises(Refused, match=reason):
         await answered(answer, Utterance(SAID, "en", "pt"))
+
+
+@pytest.mark.parametrize(
+    ("target", "right", "romanised"),
+    [
+        ("zh", "大家早上好，我们开始今天的会议吧。", "Dàjiā zǎoshang hǎo, wǒmen kāishǐ jīntiān de huìyì ba."),
+        ("ja", "皆さん、今日の会議を始めましょう。", "Minasan, kyō no kaigi o hajimemashō."),
+        ("ko", "여러분, 오늘 회의를 시작하겠습니다.", "Yeoreobun, oneul hoeuireul sijakhagetseumnida."),
+        ("ru", "Доброе утро всем, давайте начнём совещание.", "Dobroye utro vsem, davayte nachnyom soveshchaniye."),
+        ("ar", "صباح الخير جميعًا، لنبدأ اجتماع اليوم.", "Sabah al-khayr jamian, linabda ijtima alyawm."),
+        ("hi", "सभी को सुप्रभात, आज की बैठक शुरू करें।", "Sabhi ko suprabhat, aaj ki baithak shuru karen."),
+    ],
+)
+@pytest.mark.parametrize(
+    "form",
+    [
+        "{t} ({r})",
+        "{t}({r})",
+        "{t}（{r}）",
+        "{t} [{r}]",
+        "{t}\n{r}",
+        "{t}\n\n({r})",
+        "{t} {r}",
+        "{t} / {r}",
+        "{t}\nPinyin: {r}",
+    ],
+)
+async def test_a_romanisation_behind_a_translation_goes(target: str, right: str, romanised: str, form: str) -> None:
+    answer = await answered(form.format(t=right, r=romanised), Utterance(SAID, "en", target))
+    assert answer.text == right
+
+
+@pytest.mark.parametrize(
+    ("said", "target", "right"),
+    [
+        ("We use Google Cloud Platform now.", "zh", "我们现在使用 Google Cloud Platform"),
+        ("We use GCP now.", "zh", "我们现在使用 Google Cloud Platform"),
+        ("We use a new tool (Kubernetes).", "ja", "新しいツール (Kubernetes) を使います。"),
+        ("Run git push force.", "zh", "运行。git push force"),
+        ("Hello, Bob Ray.", "ru", "Привет. Bob Ray"),
+    ],
+)
+async def test_latin_words_that_belong_to_a_translation_stay(said: str, target: str, right: str) -> None:
+    assert (await answered(right, Utterance(said, "en", target))).text == right
+
+
+@pytest.mark.parametrize(
+    ("source", "said", "target", "answer"),
+    [
+        ("zh-Hans", "我们现在开始今天的会议吧。", "zh-Hant", "我们现在开始今天的会议吧。"),
+        ("zh-Hant", "我們現在開始今天的會議吧。", "zh-CN", "我們現在開始今天的會議吧。"),
+        ("en", SAID, "zh-TW", "大家早上好，我们开始今天的会议吧。"),
+        ("en", SAID, "zh-HK", "大家早上好，我们开始今天的会议吧。"),
+        ("en", SAID, "yue", "大家早上好，我们开始今天的会议吧。"),
+        ("en", SAID, "zh", "大家早安，我們開始今天的會議吧。"),
+        ("en", SAID, "sr-Cyrl", "Dobro jutro svima, počnimo današnji sastanak."),
+    ],
+)
+async def test_an_answer_in_the_other_script_is_refused(source: str, said: str, target: str, answer: str) -> None:
+    with pytest.raises(Refused, match="did not answer in"):
+        await answered(answer, Utterance(said, source, target))
+
+
+@pytest.mark.parametrize(
+    ("target", "answer"),
+    [
+        ("sr", "Dobro jutro svima, počnimo današnji sastanak."),
+        ("sr", "Добро јутро свима, почнимо данашњи састанак."),
+        ("uz", "Ҳаммага хайрли тонг, бугунги йиғилишни бошлаймиз."),
+        ("kk", "Barlyǵyńyzǵa qaıyrly tań, búgingi jınalysty bastaıyq."),
+    ],
+)
+async def test_a_tag_that_leaves_the_script_open_takes_each(target: str, answer: str) -> None:
+    assert (await answered(answer, Utterance(SAID, "en", target))).text == answer

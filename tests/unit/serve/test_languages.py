@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from serve.languages import LanguageDetector, base, contradicts, in_latin_letters, kin, written
+from serve.languages import LanguageDetector, base, contradicts, kin, written
 
 LIKELY = frozenset({"en", "pt"})
 
@@ -57,11 +57,6 @@ def test_scores_of_kindred_languages_are_one(detector: LanguageDetector) -> None
     assert detector.scores(text)["id"] > 0.95
     assert detector.sure(text) == "id"
     assert detector.sure("Bom dia a todos.") is None
-
-
-def test_letters_are_latin_or_not() -> None:
-    assert in_latin_letters("GitHub Actions, é 1.")
-    assert not in_latin_letters("GitHub の")
 
 
 @pytest.mark.parametrize(

@@ -97,6 +97,23 @@ def test_a_sentence_is_translated_by_the_real_engine() -> None:
 
 
 @pytest.mark.parametrize(
+    ("source", "target", "text", "status"),
+    [
+        ("zh", "zh-TW", "我們現在開始今天的會議吧。", CaptionStatus.SAME),
+        (None, "zh-TW", "我們現在開始今天的會議吧。", CaptionStatus.SAME),
+        ("zh-Hant", "zh", "我们现在开始今天的会议吧。", CaptionStatus.SAME),
+        (None, "zh-HK", "我们现在开始今天的会议吧。", CaptionStatus.UNTRANSLATED),
+        (None, "zh", "我們現在開始今天的會議吧。", CaptionStatus.UNTRANSLATED),
+    ],
+)
+def test_the_form_of_chinese_signs_decides_what_is_the_same(
+    service: DeploymentHandle, source: str | None, target: str, text: str, status: CaptionStatus
+) -> None:
+    # This engine translates into Portuguese only.
+    assert ask(service, source_language=source, language=target, text=text).status is status
+
+
+@pytest.mark.parametrize(
     ("source", "target", "text"),
     [
         ("pt", "pt-BR", "Olá."),

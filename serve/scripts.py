@@ -1,0 +1,116 @@
+"""Which script a text is in, and which ones who reads a language can read."""
+
+from __future__ import annotations
+
+import unicodedata
+from functools import cache
+
+import langcodes
+
+# How the names of a script's letters begin in Unicode; a script of ISO 15924 that isn't here is not judged.
+_LETTERS = {
+    "Latn": ("LATIN",),
+    "Cyrl": ("CYRILLIC",),
+    "Grek": ("GREEK",),
+    "Arab": ("ARABIC",),
+    "Hebr": ("HEBREW",),
+    "Deva": ("DEVANAGARI",),
+    "Beng": ("BENGALI",),
+    "Guru": ("GURMUKHI",),
+    "Gujr": ("GUJARATI",),
+    "Orya": ("ORIYA",),
+    "Taml": ("TAMIL",),
+    "Telu": ("TELUGU",),
+    "Knda": ("KANNADA",),
+    "Mlym": ("MALAYALAM",),
+    "Sinh": ("SINHALA",),
+    "Thai": ("THAI",),
+    "Laoo": ("LAO",),
+    "Khmr": ("KHMER",),
+    "Mymr": ("MYANMAR",),
+    "Geor": ("GEORGIAN",),
+    "Armn": ("ARMENIAN",),
+    "Ethi": ("ETHIOPIC",),
+    "Mong": ("MONGOLIAN",),
+    "Kore": ("HANGUL", "CJK"),
+    "Jpan": ("HIRAGANA", "KATAKANA", "CJK"),
+    "Hans": ("CJK",),
+    "Hant": ("CJK",),
+}
+_OPEN = {
+    **dict.fromkeys(("sr", "sh", "cnr", "uz", "az", "bs", "tk", "tt", "crh"), ("Latn", "Cyrl")),
+    **{"kk": ("Cyrl", "Latn", "Arab"), "ky": ("Cyrl", "Latn", "Arab"), "ug": ("Arab", "Latn", "Cyrl")},
+    **{
+        "ku": ("Latn", "Arab"),
+        "ms": ("Latn", "Arab"),
+        "ha": ("Latn", "Arab"),
+        "pa": ("Guru", "Arab"),
+        "sd": ("Arab", "Deva"),
+    },
+    **{"ks": ("Arab", "Deva"), "mn": ("Cyrl", "Mong"), "tg": ("Cyrl", "Arab", "Latn")},
+}
+"""Languages that are written in several scripts: one is meant only where the tag names it."""
+_ENOUGH_TO_BE_FOREIGN = 12
+"""Letters of a text that is in Latin letters alone, from which on it is none of a language that has others."""
+_BOTH = frozenset("着")
+"""A sign that Hong Kong writes, though Big5 lacks it."""
+_TRADITIONAL_AT_LEAST = 2
+"""Traditional signs that tell. Big5 has rare signs of names beside the traditional forms."""
+
+
+@cache
+def scripts(tag: str) -> frozenset[str]:
+    """The scripts that a language tag leaves open: the one that it names, else those that the language is written in."""
+    language = langcodes.Language.get(tag)
+    full = language.prefer_macrolanguage().maximize()
+    known = frozenset({full.script} if full.script else ())
+    return known if language.script else known.union(_OPEN.get(full.language or "", ()))
+
+
+def unreadable(text: str, tag: str) -> bool:
+    """Whether who reads a language can't read a text: it is in another script, or in the other form of Chinese signs.
+
+    Names and terms in Latin letters are in the texts of every language, so a few of them say nothing.
+    """
+    known = scripts(tag)
+    letters = [character for character in text if character.isalpha()]
+    if not known or not letters or not known <= _LETTERS.keys():
+        return False
+    starts = tuple(start for script in known for start in _LETTERS[script])
+    own = sum(unicodedata.name(letter, "").startswith(starts) for letter in letters)
+    latin = sum(unicodedata.name(letter, "").startswith("LATIN") for letter in letters)
+    other = len(letters) - own - (0 if "Latn" in known else latin)
+    if other * 2 > len(letters) or (own == 0 and len(letters) >= _ENOUGH_TO_BE_FOREIGN):
+        return True
+    form = han_form(text)
+    return form is not None and known <= {"Hans", "Hant"} and form not in known
+
+
+def han_form(text: str) -> str | None:
+    """The form of the Chinese signs in a text: `Hans` (simplified) or `Hant` (traditional); None where it has too few signs
+    that tell."""
+    signs = [sign for sign in text if "\u4e00" <= sign <= "\u9fff"]
+    simplified = sum(_is_of_one(sign, "gb2312", "big5") for sign in signs)
+    traditional = sum(_is_of_one(sign, "big5", "gb2312") for sign in signs)
+    if simplified > traditional:
+        return "Hans"
+    return "Hant" if traditional > simplified and traditional >= _TRADITIONAL_AT_LEAST else None
+
+
+def is_latin(text: str) -> bool:
+    """Whether all letters of a text are Latin."""
+    return all(unicodedata.name(letter, "").startswith("LATIN") for letter in text if letter.isalpha())
+
+
+@cache
+def _is_of_one(sign: str, one: str, other: str) -> bool:
+    """Whether a sign is in one character set and not in the other: GB 2312 has the simplified forms, Big5 the traditional."""
+    return sign not in _BOTH and _is_in(sign, one) and not _is_in(sign, other)
+
+
+def _is_in(sign: str, charset: str) -> bool:
+    try:
+        sign.encode(charset)
+    except UnicodeEncodeError:
+        return False
+    return True
