@@ -21,6 +21,7 @@ from serve.engines.engine import (
     Unanswerable,
     Utterance,
 )
+from serve.metric_tags import metric_tag
 
 _ABSURD = 10
 """How many times as long as the source an answer is nonsense. Every language pair stays far below."""
@@ -167,10 +168,11 @@ class Asking:
         raise AssertionError("an answer ends with the whole of it")
 
     def _count(self, answer: Generation) -> None:
-        self._first.observe(answer.first, tags={"model": answer.model})
+        model = metric_tag(answer.model)
+        self._first.observe(answer.first, tags={"model": model})
         if answer.replaced:
-            self._replaced.inc(answer.replaced, tags={"model": answer.model})
+            self._replaced.inc(answer.replaced, tags={"model": model})
         parts = (("prompt", answer.prompt_tokens), ("cached", answer.cached_tokens), ("answer", answer.tokens))
         for part, tokens in parts:
             if tokens:
-                self._tokens.inc(tokens, tags={"model": answer.model, "part": part})
+                self._tokens.inc(tokens, tags={"model": model, "part": part})

@@ -18,6 +18,7 @@ from serve.digest import Digest, digest
 from serve.engines.engine import Engine, Generation, Prompt, Unanswerable, whole
 from serve.insight_prompts import again
 from serve.liveness import Liveness
+from serve.metric_tags import metric_tag
 from serve.structured import structured
 
 _SECONDS = [0.5, 1.0, 2.5, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0]
@@ -167,8 +168,8 @@ class InsightService:
                 self._liveness.gave()
                 if isinstance(piece, Generation):
                     if piece.replaced:
-                        self._replaced.inc(piece.replaced, tags={"model": piece.model})
+                        self._replaced.inc(piece.replaced, tags={"model": metric_tag(piece.model)})
                     for part, tokens in (("prompt", piece.prompt_tokens), ("answer", piece.tokens)):
                         if tokens:
-                            self._tokens.inc(tokens, tags={"model": piece.model, "part": part})
+                            self._tokens.inc(tokens, tags={"model": metric_tag(piece.model), "part": part})
                 yield piece

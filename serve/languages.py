@@ -61,7 +61,7 @@ def kin(tag: str) -> str:
 def contradicts(text: str, tag: str) -> bool:
     """Whether a text can't be in a language: one that is written in Latin letters, while the text is not."""
     letters = [character for character in text if character.isalpha()]
-    return scripts(tag) == {"Latn"} and _mostly_rarer(letters)
+    return scripts(tag) == frozenset({"Latn"}) and _mostly_rarer(letters)
 
 
 def refined(tag: str, text: str) -> str:

@@ -14,14 +14,27 @@ from serve.terms import has_term
 
 LETTERS = "A-Za-z\u00c0-\u024f\u0370-\u03ff\u0400-\u052f\u1e00-\u1eff"
 """Of Latin, Greek and Cyrillic: those next to which other letters are of the same word."""
+_FILE = (
+    r"(?:pdf|docx?|xlsx?|pptx?|csv|tsv|txt|json|ya?ml|xml|py|js|ts|go|rs|java|cpp|sh|sql|md|html?|css|png|jpe?g|gif|svg|zip|tar"
+    r"|gz|exe|dll|log|ini|cfg|conf|toml|mp[34]|wav|ipynb|gguf)"
+)
 _ADDRESS = re.compile(
     r"(?:https?://|www\.)[!#-;=?-~]+"
     r"|(?<![\w.+-])[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63})+"
-    r"|(?<![\w.-])(?:[a-z\d-]{1,63}\.){1,9}(?:com|org|net|io|dev)\b(?:/[!#-;=?-~]*)?",
+    r"|(?<![\w.-])(?:[a-z\d-]{1,63}\.){1,9}(?:com|org|net|io|dev|edu|gov|app)\b(?:/[!#-;=?-~]*)?"
+    # A handle; a path from a root, a drive or a folder; a file; a name as programs have them.
+    r"|(?<![\w@./-])@[a-z_][\w.-]{1,63}"
+    r"|(?<![\w/\\.~-])(?:~|\.{1,2}|[a-z]:)?[/\\][\w.-]{1,99}(?:[/\\][\w.-]{1,99}){1,20}[/\\]?"
+    r"|(?<![\w/\\.~-])(?:~|\.{1,2}|[a-z]:)[/\\][\w.-]{1,99}[/\\]?"
+    rf"|(?<![\w/\\.-])(?:[\w.-]{{1,99}}[/\\]){{0,20}}[\w-]{{1,99}}(?:\.[\w-]{{1,20}}){{0,3}}\.{_FILE}\b"
+    r"|(?<![\w@./-])_{0,2}[a-z][a-z\d]{0,40}(?:_+[a-z\d]{1,40}){1,10}_{0,2}(?![\w-])",
     # Of ASCII letters only: those of scripts without spaces may stand next to an address.
     re.IGNORECASE | re.ASCII,
 )
-_AFTER_AN_ADDRESS = ".,;:!?)]}'"
+"""What is the same in every language, letter for letter."""
+_AFTER_AN_ADDRESS = ".,;:!?)]}'\""
+_OWN_ENDING = re.compile(r"[:'’]\w{1,6}$")
+"""What Turkish, Finnish and others put behind a name."""
 _WORD = re.compile(rf"(?<![{LETTERS}\d_@.-])[A-Za-z][A-Za-z\d]*(?:[.-][A-Za-z\d]+)*(?![{LETTERS}\d_@])")
 _CODED = re.compile(r"[A-Za-z]\d|[A-Z]-\d")
 """In a name that has figures: `GPT4`, `v2.1`, `F-16`; not `mid-2024`."""
@@ -45,7 +58,7 @@ _OTHER_SPELLING = frozenset(
 
 
 def addresses(text: str) -> list[str]:
-    """The addresses in a text, of pages and of mail."""
+    """The addresses in a text: of pages and of mail, handles, paths, files, names as programs have them."""
     found = [match[0].rstrip(_AFTER_AN_ADDRESS) for match in _ADDRESS.finditer(text)]
     return list(dict.fromkeys(found))
 
@@ -69,7 +82,9 @@ def missing_names(said: str, answer: str, source: str, target: str, speakers: It
     """
     script = written(target)[1]
     close = _closed(answer)
-    missed = [name for name in addresses(said) if _closed(name) not in close]
+    kept = set(addresses(unicodedata.normalize("NFKC", answer)))
+    kept |= {_OWN_ENDING.sub("", address) for address in kept}
+    missed = [address for address in addresses(said) if not _is_kept(address, kept)]
     words = [
         name for name in _identifiers(without_addresses(said)) if script == "Latn" or not _may_be_transcribed(name)
     ]
@@ -77,6 +92,13 @@ def missing_names(said: str, answer: str, source: str, target: str, speakers: It
     if script == written(source)[1] and base(source) != "de" and base(target) not in _OTHER_SPELLING:
         missed += [name for name in _spoken_of(said, speakers) if not has_term(answer, name, target)]
     return list(dict.fromkeys(missed))
+
+
+def _is_kept(address: str, kept: set[str]) -> bool:
+    """Whether an answer has an address, and not a longer one. Case counts within a path only."""
+    if "/" in address or "\\" in address:
+        return address in kept or address.rstrip("/") in {each.rstrip("/") for each in kept}
+    return address.casefold() in {each.casefold() for each in kept}
 
 
 def _identifiers(text: str) -> Iterator[str]:

@@ -34,6 +34,7 @@ from ray.serve import metrics
 from operators.errors import Malformed, Misconfigured, Unavailable
 from serve.engines.engine import TOKEN, Engine, Generation, Prompt, Unanswerable, whole
 from serve.engines.remote import RefusedByServer
+from serve.metric_tags import metric_tag
 
 log = structlog.get_logger(__name__)
 
@@ -73,7 +74,7 @@ class Guarded:
         self._problem: str | None = None
         """Why the server refuses every question; None where it doesn't."""
         self._probe_s = _FIRST_PROBE_S
-        tags = {"engine": engine.name, "model": engine.version}
+        tags = {"engine": engine.name, "model": metric_tag(engine.version)}
         self._state = metrics.Gauge(
             "parley_engine_breaker",
             "State of an engine's circuit breaker: 0 closed, 1 half open, 2 open until its time is over and it is asked again",

@@ -188,6 +188,13 @@ async def test_other_engines_are_looked_at_and_asked_once() -> None:
     assert engine.asked == 1
 
 
+async def test_a_model_s_name_may_have_any_letters() -> None:
+    engine = model(RIGHT)
+    engine.version = "模型-7B é"
+    # Ray's metrics are the real ones here.
+    assert (await of(engine).ask(ASKED)).text == RIGHT
+
+
 class Metric:
     """Stands in for Ray's, which can be read in a running cluster only. It checks tags as strictly."""
 

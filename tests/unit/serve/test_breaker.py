@@ -362,3 +362,9 @@ async def test_a_server_that_is_misconfigured_is_told_once_and_asked_ever_more_s
     ]
     # Nothing was asked while it was left alone.
     assert engine.asked == len(waits) + 2
+
+
+async def test_a_model_s_name_may_have_any_letters(engine: Scripted) -> None:
+    engine.version = "模型-7B é"
+    # Ray's metrics are the real ones here.
+    assert (await whole(Guarded(engine).generate(QUESTION))).text == "Yes."

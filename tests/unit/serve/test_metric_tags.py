@@ -1,0 +1,27 @@
+"""serve/metric_tags.py"""
+
+from __future__ import annotations
+
+import doctest
+from urllib.parse import unquote
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from serve import metric_tags
+from serve.metric_tags import metric_tag
+
+
+def test_examples() -> None:
+    assert doctest.testmod(metric_tags) == (0, 2)
+
+
+@given(st.text(max_size=60))
+def test_a_tag_is_printable_ascii(text: str) -> None:
+    assert metric_tag(text).isascii()
+    assert metric_tag(text).isprintable()
+
+
+@given(st.text(alphabet=st.characters(exclude_characters="%", exclude_categories=["Cs"]), max_size=60))
+def test_different_names_have_different_tags(text: str) -> None:
+    assert unquote(metric_tag(text)) == text
