@@ -15,13 +15,17 @@ from rich.progress import Progress
 
 from cluster.client import Client, Rejected, Sent
 from cluster.recording import Recorded, Recording
-from operators.model import Clock, MeetingConfig, Term
+from operators.model import MAX_NAME, MAX_TITLE, Clock, MeetingConfig, Term
 from storage.records import OVER_STATUSES
 
 BATCH = 200
 """Events sent at once where nothing has to be on time."""
 RENEW = 60.0
 """Seconds of silence after which an empty batch says that the importer still lives."""
+MAX_FILE_NAME = 255
+"""Bytes that a file's name may have."""
+RESULTS = ".sentences.jsonl"
+"""The longer one of the endings of the files that are written."""
 POLL = 0.3
 """Seconds between two looks at a meeting that is being finished."""
 
@@ -98,8 +102,8 @@ async def _replay(
     result = Replayed(recording.name, meeting["id"], sent, 0.0, done["counters"])
     result.sentences = [_sentence(row, scale) for row in await client.sentences(meeting["id"])]
     result.captions = [_caption(row) for row in await client.captions(meeting["id"])]
-    _write(out / f"{recording.name}.sentences.jsonl", result.sentences)
-    _write(out / f"{recording.name}.captions.jsonl", result.captions)
+    _write(out / f"{file_name(recording.name)}.sentences.jsonl", result.sentences)
+    _write(out / f"{file_name(recording.name)}.captions.jsonl", result.captions)
     result.seconds = time.monotonic() - began
     return result
 
@@ -112,15 +116,33 @@ async def open_recording(
     Args:
         title: the recording's name where it is None.
     """
+    return await client.open_meeting(opening_body(recording, options, title))
+
+
+def opening_body(recording: Recording, options: ReplayOptions, title: str | None = None) -> dict[str, Any]:
+    """What the meeting of a recording is opened with; `title` as for `open_recording`."""
     body: dict[str, Any] = {
-        "external_id": f"replay-{recording.name}-{recording.digest}-{options.way()}",
-        "title": recording.name if title is None else title,
+        "external_id": _external_id(recording, options),
+        "title": recording.name[:MAX_TITLE] if title is None else title,
         "clock": str(options.clock),
         "config": options.config().model_dump(mode="json", exclude_unset=True),
     }
     if options.clock is Clock.RECORDED:
         body["began_at"] = recording.began_at
-    return await client.open_meeting(body)
+    return body
+
+
+def _external_id(recording: Recording, options: ReplayOptions) -> str:
+    """What tells a recording that is replayed in one way from all others, within what the API takes."""
+    way, room = options.way(), MAX_NAME - len(f"replay--{recording.digest}-")
+    if len(way) > room // 2:
+        way = hashlib.sha256(way.encode()).hexdigest()
+    return f"replay-{recording.name[: room - len(way)]}-{recording.digest}-{way}"
+
+
+def file_name(name: str) -> str:
+    """The beginning of a recording's name that leaves room for the ending of a file of results."""
+    return name.encode()[: MAX_FILE_NAME - len(RESULTS)].decode(errors="ignore")
 
 
 def untaken(recording: Recording, meeting: dict[str, Any]) -> int:

@@ -76,7 +76,9 @@ MAX_NAME = 200
 Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME), AfterValidator(_present)]
 Person = Annotated[str, Field(min_length=1, max_length=MAX_NAME), AfterValidator(_person)]
 """A speaker's name or id: trimmed, with single spaces, in NFC, so that it is one however it is encoded."""
-Title = Annotated[str, Field(max_length=500), AfterValidator(_storable)]
+MAX_TITLE = 500
+"""Characters a meeting's title may have."""
+Title = Annotated[str, Field(max_length=MAX_TITLE), AfterValidator(_storable)]
 Seconds = Annotated[float, AfterValidator(_seconds)]
 MAX_INSTANT = 253_402_300_799_000
 Instant = Annotated[int, Field(ge=0, le=MAX_INSTANT)]

@@ -18,6 +18,7 @@ from cluster.commands.options import (
     read_wishes,
     running_server,
 )
+from cluster.commands.reading import reading_summary, report_reading
 from cluster.commands.terminal import console, results
 from operators.errors import Invalid, ParleyError, Refused
 
@@ -37,6 +38,8 @@ Examples:
 
 - `parley import talk.vtt --targets pt --glossary terms.csv --style "formal"`
 
+- `parley import talk.vtt --strict`
+
 - `parley import board.vtt --title "Board, 4 May" --server http://127.0.0.1:8080`
 """
 
@@ -53,10 +56,16 @@ def import_files(
     ] = None,
     glossary: GlossaryFile = None,
     style: StyleOption = "",
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Refuse subtitles of which something would be left out.")
+    ] = False,
     no_wait: Annotated[bool, typer.Option("--no-wait", help="Don't wait for the captions.")] = False,
     server: Server = None,
 ) -> None:
     """Take subtitles and recordings into a running system, a meeting each, and wait for their captions.
+
+    What of a subtitle file can't be read is left out and listed, with its line; so is what was mended. Where the file doesn't
+    say who speaks in each cue, and a rule of thumb decided it, the summary has `speakers: guessed`.
 
     Importing the same file in the same way again adds nothing.
     """
@@ -71,7 +80,9 @@ def import_files(
         raise Invalid("--title", "names one meeting: give one file with it")
     wishes = read_wishes(glossary, style)
     options = ReplayOptions(None, Clock.RECORDED, read_language(language), read_targets(targets), *wishes)
-    recordings = [read_recording(path) for path in files]
+    recordings = [read_recording(path, options.language, strict=strict) for path in files]
+    for recording in recordings:
+        report_reading(recording)
     url = running_server(server)
 
     async def go() -> int:
@@ -142,8 +153,9 @@ async def _tell(client: Client, recording: Recording, meeting: dict[str, Any], o
 
     found = tally(await client.sentences(meeting["id"]), await client.captions(meeting["id"]), options.targets)
     lacking = f"; sentences without: {found.lacking}: {found.why()}" if found.lacking else ""
+    read = f"; {summary}" if (summary := reading_summary(recording)) else ""
     console.print(
-        f"{recording.name}: sentences: {found.sentences}; captions: {found.captions()}{lacking}",
+        f"{recording.name}: sentences: {found.sentences}; captions: {found.captions()}{lacking}{read}",
         markup=False,
         soft_wrap=True,
     )

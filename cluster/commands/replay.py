@@ -21,6 +21,7 @@ from cluster.commands.options import (
     running_server,
 )
 from cluster.commands.private import private_system
+from cluster.commands.reading import report_reading
 from cluster.commands.terminal import console, results
 from operators.errors import Invalid, ParleyError, Refused
 from serve.engines.choice import Translator
@@ -75,12 +76,12 @@ def replay(
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     from cluster.client import Client
-    from cluster.recording import read_recording
-    from cluster.replay import ReplayOptions
+    from cluster.recording import read_recording, recording_name
+    from cluster.replay import ReplayOptions, file_name
     from cluster.replay import replay as run_replay
     from operators.model import Clock
 
-    names = [path.name.split(".", 1)[0] for path in files]
+    names = [file_name(recording_name(path)) for path in files]
     if twice := [name for name, count in Counter(names).items() if count > 1]:
         raise Invalid("FILE", f"{twice[0]} is named twice: their results would overwrite each other")
     if server is not None and translator is not None:
@@ -88,7 +89,9 @@ def replay(
     wanted = targets if targets is not None else ("" if translator == "none" else "pt")
     wishes = read_wishes(glossary, style)
     options = ReplayOptions(_speed(speed), Clock(clock), read_language(language), read_targets(wanted), *wishes)
-    recordings = [read_recording(path) for path in files]
+    recordings = [read_recording(path, options.language) for path in files]
+    for recording in recordings:
+        report_reading(recording)
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:

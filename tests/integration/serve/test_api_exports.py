@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 from webvtt import WebVTT
 
-from operators.subtitles import read_srt, read_vtt
+from operators.subtitles import read_subtitles
 
 if TYPE_CHECKING:
     import httpx
@@ -59,12 +59,11 @@ async def wrong(stage: Stage, meeting: str, query: str) -> dict[str, str]:
 @pytest.mark.parametrize(("form", "media"), [("vtt", "text/vtt"), ("srt", "application/x-subrip")])
 async def test_subtitles(stage: Stage, form: str, media: str) -> None:
     meeting = await held(stage, "pt")
-    read = read_vtt if form == "vtt" else read_srt
     for text, shown in (("source", SAID), ("both", SAID), ("target", TARGET)):
         language = "" if text == "source" else "&language=pt"
         answer = await export(stage, meeting, f"format={form}&text={text}{language}")
         assert answer.headers["content-type"] == f"{media}; charset=utf-8"
-        cues = read(answer.text)
+        cues = read_subtitles(answer.text).cues
         assert [(cue.speaker, cue.text) for cue in cues] == list(zip(["Ana", "Ana", "Ana", "Bo"], shown, strict=True))
         assert [(cue.start, cue.end) for cue in cues] == [(i, i + 0.5) for i in range(4)]
         assert answer.text.count("[untranslated]") == (0 if text == "source" else 1)
@@ -140,10 +139,10 @@ async def test_a_meeting_that_is_not_translated(stage: Stage) -> None:
 
 async def test_a_meeting_without_captions_yet(stage: Stage) -> None:
     meeting = await held(stage, "pt", captioned=False)
-    cues = read_srt((await export(stage, meeting, "format=srt&text=target")).text)
+    cues = read_subtitles((await export(stage, meeting, "format=srt&text=target")).text).cues
     assert [cue.text for cue in cues] == [f"[not yet translated] {text}" for text in SAID]
     stage.turn(meeting, "ended")
-    cues = read_srt((await export(stage, meeting, "format=srt&text=target")).text)
+    cues = read_subtitles((await export(stage, meeting, "format=srt&text=target")).text).cues
     assert [cue.text for cue in cues] == [f"[untranslated] {text}" for text in SAID]
 
 

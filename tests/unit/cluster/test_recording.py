@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cluster.recording import Recording, read_recording
+from cluster.replay import ReplayOptions, file_name, opening_body
 from operators.errors import Invalid
-from operators.model import Chunk, Sentence
-from operators.subtitles import Cue, Translated, write_srt, write_vtt
+from operators.model import Chunk, Clock, Sentence
+from operators.subtitles import Attribution, Cue, Remark, Translated, write_srt, write_vtt
+from serve.http.meetings import NewMeeting
 from tests.harness.ami import RECORDINGS, needs_ami, parameter
 from tests.harness.speech import Outcome, log, run
 
@@ -81,8 +86,9 @@ CUES = [Cue("Ann", "So we agree.", 0.5, 9.0), Cue("Bob", "Yes.", 0.5, 1.0), Cue(
 def test_subtitles_are_read_as_a_recording(tmp_path: Path, name: str) -> None:
     (path := tmp_path / name).write_text(write_srt(CUES) if name.endswith("srt") else write_vtt(CUES, "m"))
     recording = read_recording(path)
-    assert recording.name == "m"
+    assert recording.name == name[:-4]
     assert recording.began_at == int(path.stat().st_mtime * 1000)
+    assert (recording.remarks, recording.speakers) == ((), Attribution.NAMED)
     # Bob's arrives no sooner than Ann's, which stands above it.
     assert [(event.at, event.chunk) for event in recording.events] == [
         (9.0, Chunk(chunk_id="1", speaker="Ann", text="So we agree.", start=0.5, end=9.0, source="import")),
@@ -91,28 +97,145 @@ def test_subtitles_are_read_as_a_recording(tmp_path: Path, name: str) -> None:
     ]
 
 
+@pytest.mark.parametrize("name", ["m.vtt", "m.srt", "m.txt", "m"])
+@pytest.mark.parametrize("write_as", [write_srt, lambda cues: write_vtt(cues, "m")], ids=["srt", "vtt"])
+def test_the_content_tells_what_a_file_is(tmp_path: Path, name: str, write_as: Callable[[Sequence[Cue]], str]) -> None:
+    (path := tmp_path / name).write_text(write_as(CUES))
+    assert [event.chunk.text for event in read_recording(path).events] == [cue.text for cue in CUES]
+    path.write_text(json.dumps({"at": 1.2, "payload": PAYLOAD}))
+    assert [event.chunk.text for event in read_recording(path).events] == ["Hello."]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
+def test_encodings(tmp_path: Path, encoding: str) -> None:
+    mark = "\ufeff" if encoding in ("utf-16-le", "utf-16-be") else ""
+    (path := tmp_path / "m.srt").write_bytes(f"{mark}1\n00:00:01,000 --> 00:00:02,000\nJosé 日本 😀".encode(encoding))
+    assert [event.chunk.text for event in read_recording(path).events] == ["José 日本 😀"]
+    (path := tmp_path / "m.jsonl").write_bytes((mark + json.dumps({"at": 1, "payload": PAYLOAD})).encode(encoding))
+    assert [event.chunk.text for event in read_recording(path).events] == ["Hello."]
+
+
+CUE = "1\n00:00:01,000 --> 00:00:02,000\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        (f"{CUE}José".encode("latin-1"), 3),
+        (f"{CUE}日本".encode("shift-jis"), 3),
+        (f"{CUE}Hi".encode("utf-16-le"), 1),
+        (f"{CUE}Hi".encode("utf-16-be"), 1),
+        (f"{CUE}Hi".encode("utf-32"), 1),
+        (f"{CUE}Hi".encode("utf-16")[:-1], 3),
+    ],
+)
+@pytest.mark.parametrize("name", ["m.srt", "m.vtt", "m.jsonl"])
+def test_other_encodings_are_refused_with_the_line_and_the_fix(
+    tmp_path: Path, name: str, content: bytes, line: int
+) -> None:
+    (path := tmp_path / name).write_bytes(content)
+    with pytest.raises(Invalid, match="must be text in UTF-8, or in UTF-16 with a byte order mark") as caught:
+        read_recording(path)
+    assert caught.value.field == f"{path}: line {line}"
+
+
+def test_a_cue_that_no_meeting_can_take_is_left_out(tmp_path: Path) -> None:
+    (path := tmp_path / "m.vtt").write_text(
+        f"WEBVTT\n\n00:01.000 --> 00:02.000\nHi.\n\n999:00:00.000 --> 999:00:01.000\nx\n\n00:03.000 --> 00:04.000\n{'y' * 20_001}"
+    )
+    recording = read_recording(path)
+    assert [event.chunk.text for event in recording.events] == ["Hi."]
+    assert recording.remarks == (
+        Remark(6, "the cue is left out: its start must be seconds from the meeting's start, from 0 to a week"),
+        Remark(9, "the cue is left out: its text String should have at most 20000 characters"),
+    )
+    assert recording.left_out == 2
+    with pytest.raises(Invalid, match=r"line 6: the cue is left out: .* a week; and 1 more"):
+        read_recording(path, strict=True)
+
+
 @pytest.mark.parametrize(
     ("name", "content", "place", "fix"),
     [
-        ("m.vtt", b"", "line 1", "must begin with WEBVTT"),
-        ("m.srt", b"", "cues", "the file holds none with text"),
-        ("m.srt", b"1\n00:00:01,000 --> 00:00:02,000\nJos\xe9", "line 3", "must be text in UTF-8"),
-        (
-            "m.srt",
-            b"1\n00:00:01,000 --> 00:00:02,000\nA\0B",
-            "the cue at 1.0 s: text",
-            "must not hold the character NUL",
-        ),
-        ("m.vtt", b"WEBVTT\n\n999:00:00.000 --> 999:00:01.000\nHi", "the cue at 3596400.0 s: start", "to a week"),
+        ("m.vtt", "", "cues", "the file holds none with text"),
+        ("m.srt", "Dear all", "line 1", "it belongs to no cue"),
+        ("m.vtt", "WEBVTT\n\n999:00:00.000 --> 999:00:01.000\nHi", "line 3", "to a week"),
     ],
 )
-def test_subtitles_that_can_not_be_taken_are_refused_with_the_place(
-    tmp_path: Path, name: str, content: bytes, place: str, fix: str
+def test_subtitles_without_a_cue_that_can_be_taken_are_refused(
+    tmp_path: Path, name: str, content: str, place: str, fix: str
 ) -> None:
-    (path := tmp_path / name).write_bytes(content)
+    (path := tmp_path / name).write_text(content)
     with pytest.raises(Invalid, match=fix) as caught:
         read_recording(path)
     assert caught.value.field == f"{path}: {place}"
+
+
+def test_the_language_spoken_decides_which_of_two_languages_is_read(tmp_path: Path) -> None:
+    (path := tmp_path / "m.srt").write_text(
+        f"{CUE}We start with the budget.\nComeçamos com o orçamento.\n\n"
+        "2\n00:00:03,000 --> 00:00:04,000\nThen we go on.\nDepois continuamos."
+    )
+    english, portuguese = (
+        ["We start with the budget.", "Then we go on."],
+        ["Começamos com o orçamento.", "Depois continuamos."],
+    )
+    for language, expected in (("auto", english), ("en", english), ("de", english), ("pt-BR", portuguese)):
+        assert [event.chunk.text for event in read_recording(path, language).events] == expected
+
+
+# --- names ---
+
+
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [
+        ("talk.vtt", "talk"),
+        ("Board 4.5.2026.srt", "Board 4.5.2026"),
+        ("Dr. Lee: plans v1.2.VTT", "Dr. Lee: plans v1.2"),
+        ("launch.broadcasts.jsonl", "launch"),
+        ("m.2026-05-04.jsonl", "m.2026-05-04"),
+        ("talk.en.vtt", "talk.en"),
+        ("talk.2026", "talk.2026"),
+        (".vtt", ".vtt"),
+        (b"caf\xe9.vtt", "caf\ufffd"),
+    ],
+)
+def test_a_recording_has_its_files_whole_name_but_the_ending(tmp_path: Path, file: str | bytes, name: str) -> None:
+    path = tmp_path / os.fsdecode(file)
+    path.write_text(write_vtt(CUES, "m"))
+    recording = read_recording(path)
+    assert recording.name == name
+    body = opening(recording)
+    assert body["title"] == name
+    NewMeeting.model_validate(body)
+
+
+@pytest.mark.parametrize("letter", ["x", "é", "日", "😀"])
+@pytest.mark.parametrize("targets", [("pt",), ("de", "es", "fr", "it", "ja", "ko", "nl", "pl", "pt-BR", "zh-Hans") * 4])
+def test_a_long_name_is_cut_to_what_is_taken(tmp_path: Path, letter: str, targets: tuple[str, ...]) -> None:
+    """The API takes what is opened, and the file system the files of results; another file is another meeting."""
+    stem = letter * (251 // len(letter.encode()))
+    (path := tmp_path / f"{stem}.vtt").write_text(write_vtt(CUES, "m"))
+    recording = read_recording(path)
+    assert recording.name == stem
+    options = ReplayOptions(None, Clock.RECORDED, "auto", tuple(dict.fromkeys(targets)))
+    body = opening_body(recording, options)
+    new = NewMeeting.model_validate(body)
+    assert new.title == stem
+    assert new.external_id is not None
+    assert recording.digest in new.external_id
+    others = {
+        opening_body(replace(recording, digest="0" * 12), options)["external_id"],
+        opening_body(recording, replace(options, language="de"))["external_id"],
+        new.external_id,
+    }
+    assert len(others) == 3
+    (tmp_path / f"{file_name(recording.name)}.sentences.jsonl").touch()
+
+
+def opening(recording: Recording) -> dict[str, Any]:
+    return opening_body(recording, ReplayOptions(None, Clock.RECORDED, "auto", ("pt",)))
 
 
 TIMES = st.floats(0, 2000).map(lambda seconds: round(seconds, 3))

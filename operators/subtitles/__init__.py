@@ -1,0 +1,41 @@
+"""Subtitles: what was said, and how it reads translated, as WebVTT and SubRip files; and what such files say.
+
+Both formats are written and read here side by side, so that what Parley writes reads back as it was:
+
+- The speaker is a voice in VTT, `<v Name>text</v>`, and a prefix in SRT, `Name: text`.
+- A translation is the second line of its cue: `<lang pt>…</lang>` in VTT, `<i>…</i>` in SRT. All cues of a file have
+  one, or none has. So a file in which every cue is made like that is read without its translations, and anywhere else
+  these tags are only tags.
+- Text and names are one line with single spaces, so that neither a blank line nor a line break ends a cue.
+- Times are whole milliseconds. Players drop a cue without length, so each lasts a millisecond at least.
+
+Files by others are read as far as they can be, and each line that is left out is reported.
+
+| module | does |
+|---|---|
+| `cue.py` | a cue, and what a file says |
+| `writing.py` | writes VTT and SRT |
+| `reading.py` | reads a file: all of the following in turn |
+| `blocks.py` | finds the cues, their times and their lines |
+| `translations.py` | leaves translations out |
+| `markup.py` | reads tags, voices and escapes |
+| `rolling.py` | gives words once that rolling captions show again |
+| `names.py` | tells a speaker's name from other words before a colon |
+| `speakers.py` | decides who speaks |
+"""
+
+from operators.subtitles.cue import NOBODY, Attribution, Cue, Remark, Subtitles, Translated
+from operators.subtitles.reading import read_subtitles
+from operators.subtitles.writing import write_srt, write_vtt
+
+__all__ = [
+    "NOBODY",
+    "Attribution",
+    "Cue",
+    "Remark",
+    "Subtitles",
+    "Translated",
+    "read_subtitles",
+    "write_srt",
+    "write_vtt",
+]

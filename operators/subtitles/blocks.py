@@ -1,0 +1,203 @@
+"""Finds the cues of a subtitle file: their times and their lines, whatever lacks or is too much around them.
+
+No library does it: webvtt-py leaves out the cues that it can't make out, and srt takes them for text of the cue before.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from operators.subtitles.cue import Remark
+
+_TIME = r"(?:(\d{1,6}):)?(\d{1,2}):(\d{1,2})(?:[.,](\d{1,9}))?"
+_ARROW = r"\s*(?:-+\s?>|[–—]+>?|→)\s*"
+_TIMING = re.compile(rf"\s*{_TIME}{_ARROW}{_TIME}(?:\s.*)?")
+# Within a cue only this is a timing line: `00:01,000 --> 00:02,000 Ann: Hi` would be a speaker's words in SRT.
+_TIMING_ALONE = re.compile(rf"\s*{_TIME}{_ARROW}{_TIME}(?:\s+\w+:\S+)*\s*")
+_MEANT_AS_TIMING = re.compile(rf"\s*[-+]?\d.*{_ARROW}")
+_NUMBER = re.compile(r"[^\w\s]{0,2}(\d{1,9})[^\w\s]{0,2}")
+_HEADER = re.compile(r"WEBVTT(?:\s|$)")
+_ASIDE = re.compile(r"NOTE(?:\s|$)|(?:STYLE|REGION)\s*$")
+_WEBEX = re.compile(r'\d+\s+"(.+)"(?:\s+\(\d+\))?\s*')
+"""How Webex names the speaker: in the identifier, `12 "Ann Lee" (123456)`."""
+
+
+@dataclass(slots=True)
+class Block:
+    """A cue as it stands in a file.
+
+    Attributes:
+        line: the number of its timing line, from 1.
+        start: seconds.
+        end: seconds.
+        speaker: who speaks by its identifier; empty where that names nobody.
+        lines: what is below its timing line.
+    """
+
+    line: int
+    start: float
+    end: float
+    speaker: str = ""
+    lines: list[str] = field(default_factory=list[str])
+
+    @property
+    def payload(self) -> str:
+        """Its lines in one text."""
+        return "\n".join(self.lines)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The cues of a file.
+
+    Attributes:
+        blocks: the cues, in the file's order.
+        remarks: what belongs to no cue, and cues that can't be read.
+        vtt: whether its markup is that of VTT, by the header or by how it writes times.
+        headless: whether it lacks VTT's header.
+    """
+
+    blocks: list[Block]
+    remarks: list[Remark]
+    vtt: bool
+    headless: bool
+
+
+def find_blocks(text: str) -> Found:
+    """Find the cues of a VTT or SRT file. Which of the two it is, its content tells.
+
+    A cue goes on to the next one, over blank lines, too.
+    """
+    lines = re.sub(r"\r+\n|\r", "\n", text.removeprefix("\ufeff")).split("\n")
+    first = next((k for k, line in enumerate(lines) if line.strip()), 0)
+    header = _HEADER.match(lines[first].lstrip()) is not None
+    dots = next((line for line in lines if _TIMING.fullmatch(line)), "").partition("-")[0]
+    finder = _Finder(lines, header=header, begin=_after_header(lines, first) if header else first)
+    finder.find()
+    return Found(finder.blocks, sorted(finder.remarks), header or "." in dots, not header)
+
+
+def _after_header(lines: Sequence[str], first: int) -> int:
+    """Where the lines of the header end: at a blank line, or at a cue."""
+    for k in range(first + 1, len(lines)):
+        if not lines[k].strip() or _TIMING.fullmatch(lines[k]):
+            return k
+    return len(lines)
+
+
+class _Finder:
+    """Goes through the lines of a file once. `begin` is the index of the first one that may belong to a cue."""
+
+    def __init__(self, lines: Sequence[str], *, header: bool, begin: int) -> None:
+        self._lines, self._header, self._begin = lines, header, begin
+        self._number: int | None = None
+        self.blocks: list[Block] = []
+        self.remarks: list[Remark] = []
+
+    def find(self) -> None:
+        """Fill `blocks` and `remarks`."""
+        heads = list(self._heads())
+        begins = [head for head, *_ in heads] + [len(self._lines)]
+        self._outside(self._begin, begins[0], None)
+        for (_, timing, problem, speaker), end in zip(heads, begins[1:], strict=True):
+            found = _TIMING.match(self._lines[timing])
+            if problem or found is None:
+                self.remarks.append(Remark(timing + 1, f"the cue is left out: {problem}"))
+                continue
+            block = Block(timing + 1, *_seconds(found), speaker)
+            if block.end < block.start:
+                self.remarks.append(Remark(timing + 1, "ends before it starts: its start is taken for its end", False))
+                block.end = block.start
+            self.blocks.append(block)
+            self._outside(timing + 1, end, block)
+
+    def _heads(self) -> Iterator[tuple[int, int, str, str]]:
+        """Where each cue begins, its timing line, what is wrong with it, and who speaks by its identifier."""
+        timing = -2
+        for k in range(self._begin, len(self._lines)):
+            line = self._lines[k]
+            # The line right below a timing line is what was said, even where it looks like another.
+            if not line.strip() or k == timing + 1:
+                continue
+            head, identifier = self._identifier(k, timing)
+            at_head = identifier is not None
+            if (_TIMING if at_head else _TIMING_ALONE).fullmatch(line):
+                timing = k
+                problem = "it is commented out" if self._header and identifier == "NOTE" else ""
+                named = _WEBEX.fullmatch(identifier) if identifier and self._header else None
+                yield head, k, problem, named[1].strip() if named else ""
+            elif at_head and (_MEANT_AS_TIMING.match(line) or (self._header and "-->" in line)):
+                timing = k
+                yield head, k, "its times can't be read; write 00:00:01.000 --> 00:00:02.500", ""
+            elif self._lacks_times(k):
+                timing = k
+                yield k, k, "it has no times; write 00:00:01.000 --> 00:00:02.500 below its number", ""
+
+    def _identifier(self, k: int, timing: int) -> tuple[int, str | None]:
+        """Where the cue begins whose timing line may be at `k`, and its identifier.
+
+        The identifier is empty where it has none, and None where no cue can begin here but for a timing line alone.
+        """
+        above = self._line(k - 1, timing)
+        if not above:
+            # In a file with a blank line after every line, the number is two lines above.
+            number = None if self._header else _NUMBER.fullmatch(self._line(k - 2, timing))
+            if number and not self._line(k - 3, timing) and int(number[1]) == (self._number or 0) + 1:
+                self._number = int(number[1])
+                return k - 2, number[1]
+            return k, ""
+        if number := _NUMBER.fullmatch(above):
+            self._number = int(number[1])
+            return k - 1, above
+        below_blank = k - 1 == self._begin or (k - 2 > timing and not self._lines[k - 2].strip())
+        return (k - 1, above) if self._header and below_blank else (k, None)
+
+    def _line(self, k: int, timing: int) -> str:
+        """A line without white space at its ends; empty where it is none that may belong to the next cue."""
+        return self._lines[k].strip() if k > timing and k >= self._begin else ""
+
+    def _lacks_times(self, k: int) -> bool:
+        """Whether an SRT cue begins here that has a number, and no timing line."""
+        number = _NUMBER.fullmatch(self._lines[k].strip())
+        after = self._lines[k + 1 : k + 3]
+        if self._header or number is None or not self._number or int(number[1]) != self._number + 1:
+            return False
+        if self._lines[k - 1].strip() or not after or not after[0].strip() or _MEANT_AS_TIMING.match(after[0]):
+            return False
+        self._number += 1
+        return True
+
+    def _outside(self, begin: int, end: int, block: Block | None) -> None:
+        """Take the lines below a timing line, or those above the first cue, where `block` is None."""
+        aside = blank = told = False
+        for k in range(begin, end):
+            line = self._lines[k]
+            # By the standard, white space doesn't end a cue of VTT.
+            if not (line if self._header else line.strip()):
+                aside, blank, told = False, True, False
+            elif aside or (self._header and (blank or block is None) and _ASIDE.match(line)):
+                aside = True
+            elif not line.strip():
+                continue
+            elif block is None:
+                if not told:
+                    self.remarks.append(Remark(k + 1, "is left out: it belongs to no cue"))
+                told = True
+            else:
+                if self._header and blank and any(each.strip() for each in block.lines):
+                    self.remarks.append(Remark(k + 1, "below a blank line: it is read as part of the cue above", False))
+                block.lines.append(line)
+                blank = False
+
+
+def _seconds(timing: re.Match[str]) -> tuple[float, float]:
+    """When a cue starts and ends."""
+    groups = timing.groups()
+    return _instant(*groups[:4]), _instant(*groups[4:8])
+
+
+def _instant(hours: str | None, minutes: str, seconds: str, fraction: str | None) -> float:
+    whole = (int(hours or 0) * 60 + int(minutes)) * 60 + int(seconds)
+    return (whole * 1000 + int(f"{fraction or 0:0<3}"[:3])) / 1000

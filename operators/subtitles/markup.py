@@ -1,0 +1,78 @@
+"""The markup of cues: tags, voices and character references."""
+
+from __future__ import annotations
+
+import html
+import re
+import unicodedata
+from collections.abc import Iterator
+from typing import NamedTuple
+
+_VOICE = re.compile(r"<v(?:\.[^\s>]*)?(?:\s([^>]*))?>|(</v>)")
+_VTT_TAG = re.compile(r"<rt[^>]*>.*?</rt>|</?[a-zA-Z][^<>]*>|<[\d:.]+>")
+_SRT_TAGS = "b|i|u|s|font|c|v|lang|br"
+_SRT_TAG = re.compile(rf"</?(?:{_SRT_TAGS})\b[^<>]*>|\{{\\[^{{}}]*\}}", re.IGNORECASE)
+_BREAK = re.compile(r"<br\s*/?>", re.IGNORECASE)
+_BRACES = re.compile(r"\{\\[^{}]*\}")
+_REFERENCE = re.compile(r"&(?:#\d+|#[xX][\da-fA-F]+|\w+);")
+# SRT has no escapes, and few players read any: only what would be taken for a tag or a reference is written as one.
+_SRT_ESCAPED = re.compile(rf"<(?=/?(?:{_SRT_TAGS})\b)|\{{(?=\\)|(?={_REFERENCE.pattern})&", re.IGNORECASE)
+
+
+class Line(NamedTuple):
+    """A line of a cue as it is shown.
+
+    `voice` is whose it is by its tag: empty where the tag names nobody, None where there is no tag.
+    """
+
+    voice: str | None
+    text: str
+
+
+def shown_lines(payload: str, *, vtt: bool, headless: bool) -> list[Line]:
+    """Read the markup of a cue. Lines that show nothing are left out.
+
+    Args:
+        payload: its lines as they stand in the file.
+        vtt: whether its tags are those of VTT; else those that SRT has.
+        headless: whether the file lacks a header, so that tags of SRT may be in it as well.
+    """
+    lines: list[Line] = []
+    for voice, text in _voices(payload):
+        bare = (_VTT_TAG if vtt else _SRT_TAG).sub("", _BREAK.sub("\n", text))
+        if headless:
+            bare = _BRACES.sub("", bare)
+        lines += [Line(voice, line) for each in bare.split("\n") if is_shown(line := _plain(each))]
+    return lines
+
+
+def is_shown(text: str) -> bool:
+    """Whether a text holds anything to see: more than white space and format characters."""
+    return any(not letter.isspace() and unicodedata.category(letter) not in ("Cf", "Cc") for letter in text)
+
+
+def one_line(text: str) -> str:
+    """A text on one line, with single spaces."""
+    return " ".join(text.split())
+
+
+def srt_escaped(line: str) -> str:
+    """A line as it may stand in SRT: nothing in it is taken for a tag or a character reference."""
+    return _SRT_ESCAPED.sub(lambda found: f"&#{ord(found[0])};", line)
+
+
+def _voices(payload: str) -> Iterator[tuple[str | None, str]]:
+    """What each voice says, in the cue's order."""
+    voice, at = None, 0
+    for tag in _VOICE.finditer(payload):
+        yield voice, payload[at : tag.start()]
+        voice, at = (None if tag[2] else _plain(tag[1] or "")), tag.end()
+        if voice is not None and not is_shown(voice):
+            voice = ""
+    yield voice, payload[at:]
+
+
+def _plain(text: str) -> str:
+    """Text without character references, on one line."""
+    # Only those that are closed: `R&notes` isn't `R¬es`.
+    return one_line(_REFERENCE.sub(lambda found: html.unescape(found[0]), text))

@@ -1,0 +1,145 @@
+"""What may be the name of a speaker at the beginning of a line: `Ann: Hi`, `[ANN] Hi`, `田中：はい`."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_CHANGE = r"\s*(?P<change>[-–—‐]\s*|(?:>>+|＞＞)\s*)?"
+_COLON = re.compile(_CHANGE + r"(?P<name>[^:：]{1,60}?)\s*(?::(?:\s+|$)|：\s*)(?P<rest>.*)")
+_BRACKET = re.compile(
+    _CHANGE + r"[\[(【（［〔](?P<name>[^\[\]()【】（）［］〔〕…♪♫]{1,60})[\])】）］〕]\s*(?:[:：]\s*)?(?P<rest>.*)"
+)
+_SOUND = re.compile(r"[\W\d_]*[\[(【（［〔][^\[\]()【】（）［］〔〕]*[\])】）］〕][\W\d_]*|\s*[♪♫#*](?:.*[♪♫#*])?\s*")
+_ENDED = re.compile(r"[.!?…。！？؟।](?:[\W_]*)$")
+
+MOST_WORDS, MOST_DENSE = 5, 12
+"""Words of a name, and letters of one in a script that has no capitals and no spaces."""
+_CASELESS_WORDS = 3
+_PUNCTUATION = re.compile(r"[!?…;\"“”„«»。、，！？؛،]|\.\.|(?<!\w)['’]|\d:\d")
+_ABBREVIATED = re.compile(r"(?:[^\W\d_]{1,4}\.)+|[^\W\d_]+\.?")
+_NUMBERED = re.compile(
+    r"(?:speaker|spk|person|participant|user|guest|host|voice|man|woman|unknown|sprecher(?:in)?|orador|locuteur)"
+    r"[ _-]?\w{1,3}",
+    re.IGNORECASE,
+)
+_PARTICLES = _words(
+    "al and bin d da das de del della den der des di do dos du e el et ibn la las le los of och og st ten ter the to und v van"
+    " von vd y zu"
+)
+# What begins a clause, and no name: `My mother told me: be brave.`
+_OPENERS = _words(
+    "a an and are as at because but for from he her his how i if in is it its my no not of on or our she so that the their"
+    " then there these they this those to was we were what when where which who why with yes you your"
+    " der die das ein eine ich du er sie es wir ihr mein meine und aber wenn dann"
+    " le la les un une je tu il elle nous vous ils elles mon ma mes et mais si el los las una yo mi mis y pero o os as um"
+    " uma eu meu minha mas se"
+)
+_SAYS = re.compile(r"(?:说|說|道|问|問|答|想|言う|言った|曰く)$")
+# Common words that lead to a sentence. Whoever has one of these as a name is known by speaking twice.
+LEADS = _words(
+    "action actions agenda also answer attention background because bonus bottom caption captions caution conclusion context"
+    " correction decision decisions details disclaimer edit editor example examples fact finally first footnote goal hint idea"
+    " important info information key language last lesson listen location look meaning meanwhile message music narration"
+    " nb next note notes now okay ok one option options point problem producer ps purpose question questions quote reason"
+    " remember reminder result results rule scene second solution source speakers spoiler status step story subject subtitles"
+    " summary synced task term third time tip title todo topic transcript transcription translation translator two update"
+    " warning well"
+    " achtung antwort aufgabe beispiel fazit frage hinweis lösung problem thema übersetzung untertitel wichtig"
+    " attention conseil conclusion exemple important question raison remarque réponse résultat sujet traduction"
+    " atención conclusión consejo ejemplo importante nota pregunta problema respuesta resultado solución subtítulos tema"
+    " atenção conclusão dica exemplo legendas pergunta resposta resultado solução"
+    " attenzione conclusione domanda esempio risposta risultato soluzione sottotitoli"
+    " 注意 注 备注 備註 例如 例 问题 問題 字幕 答案 结论 結論 翻译 翻譯 第一 第二"
+)
+_SOUNDS = _words(
+    "applause applauding background bell bells bleep breathes breathing buzzing cheering cheers chuckle chuckles clapping"
+    " coughing coughs crosstalk crying footsteps gasps groans inaudible indistinct laugh laughing laughs laughter music"
+    " musical noise pause phone ringing rings sigh sighing sighs silence singing sings sobbing sobs static thunder"
+    " unintelligible whispering whispers"
+    " applaus beifall gelächter lachen lacht musik stille unverständlich applaudissements inaudible musique rires rire silence"
+    " aplausos inaudible música risas ruido silencio suspira aplauso risos risadas ruído applausi musica risate silenzio"
+    " 拍手 掌声 掌聲 笑 笑声 笑聲 音乐 音樂 音楽 静音 沈黙"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Prefix:
+    """What stands before what is said in a line.
+
+    Attributes:
+        name: it, without what is around it.
+        rest: what is said; may be empty.
+        bracketed: whether the name stands in brackets.
+        announced: whether the arrows of live captioning tell that somebody else speaks: `>> Ann: Hi`.
+    """
+
+    name: str
+    rest: str
+    bracketed: bool
+    announced: bool
+
+
+def prefix_of(line: str) -> Prefix | None:
+    """What may be a name before a line, in brackets or before a colon."""
+    bracketed = _BRACKET.fullmatch(line)
+    found = bracketed or _COLON.fullmatch(line)
+    if found is None or not (name := found["name"].strip()):
+        return None
+    announced = (found["change"] or "").startswith((">", "＞"))
+    return Prefix(name, found["rest"].strip(), bracketed is not None, announced)
+
+
+def is_sound(line: str) -> bool:
+    """Whether a line only describes a sound, or is sung: `[Music]`, `♪ We are one ♪`."""
+    return _SOUND.fullmatch(line) is not None
+
+
+def changes_speaker(line: str) -> bool:
+    """Whether a line begins with the dash or the arrows of somebody else who speaks."""
+    found = re.match(_CHANGE, line)
+    return found is not None and found["change"] is not None
+
+
+def ends_sentence(line: str) -> bool:
+    """Whether a line ends with the mark of a sentence's end."""
+    return _ENDED.search(line) is not None
+
+
+def like_a_name(words: str, *, bracketed: bool = False) -> bool:
+    """Whether words are written as a name is: few, each with a capital where its script has them, and no clause."""
+    if bracketed and any(word.casefold().strip(",.") in _SOUNDS for word in words.split()):
+        return False
+    if _NUMBERED.fullmatch(words):
+        return True
+    # What a name has in brackets may be anything: `Ann Lee (Guest)`, `ANN [on the phone]`.
+    bare = re.sub(r"\s*[\[(（].*[\])）]\s*$", "", words)
+    each = bare.replace(",", " ").split()
+    if not each or len(each) > MOST_WORDS or _PUNCTUATION.search(bare) or _SAYS.search(bare):
+        return False
+    if any("." in word and not _ABBREVIATED.fullmatch(word) for word in each) or (
+        each[-1][-1:] == "." and len(each[-1]) > 4
+    ):
+        return False
+    if not words.isupper() and each[0].casefold() in _OPENERS:
+        return False
+    letters = [letter for letter in bare if letter.isalpha()]
+    if letters and all(letter.lower() == letter.upper() for letter in letters):
+        return len(each) <= _CASELESS_WORDS and len(max(each, key=len)) <= MOST_DENSE
+    return any(_capital(word) for word in each) and all(_capital(word) or word in _PARTICLES for word in each)
+
+
+def few_words(words: str) -> bool:
+    """Whether words may be a name that is written in small letters."""
+    return len(words.split()) < MOST_WORDS - 1 and not _PUNCTUATION.search(words)
+
+
+def _capital(word: str) -> bool:
+    first = next((letter for letter in word if letter.isalnum()), "")
+    # An apostrophe may come before the capital: d'Arc, O'Neill.
+    return bool(first) and (first.upper() == first or bool(re.match(r"[a-z]{1,2}['’][A-Z]", word)))

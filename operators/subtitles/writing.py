@@ -1,0 +1,85 @@
+"""Writes cues as WebVTT and SubRip."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+from datetime import timedelta
+
+import srt
+from webvtt import WebVTT
+from webvtt.models import Caption, Timestamp
+
+from operators.errors import Invalid
+from operators.subtitles.cue import Cue
+from operators.subtitles.markup import one_line, srt_escaped
+
+
+def write_vtt(cues: Sequence[Cue], about: str) -> str:
+    """Write cues as WebVTT.
+
+    Args:
+        cues: in order of their start.
+        about: what the file is, for its first comment. The format has no place for a language any more.
+
+    Raises:
+        Invalid: some cues have a translation and others don't.
+    """
+    _check_translations(cues)
+    captions: list[Caption] = []
+    for cue in cues:
+        spoken = f"<v {_escaped(cue.speaker)}>{_escaped(cue.text)}"
+        if cue.translation is None:
+            caption = Caption(text=[f"{spoken}</v>"])
+        else:
+            language, text = cue.translation
+            caption = Caption(text=[spoken, f"<lang {language}>{_escaped(text)}</lang></v>"])
+        # Set as numbers: as text webvtt-py takes no hours past the 99th.
+        caption.start_time, caption.end_time = (_timestamp(ms) for ms in _milliseconds(cue))
+        captions.append(caption)
+    return WebVTT(captions=captions, header_comments=[one_line(about).replace("-->", "-- >")]).content
+
+
+def write_srt(cues: Sequence[Cue]) -> str:
+    """Write cues as SubRip.
+
+    A speaker's name ends at the first `: `, so one that holds it reads back with a comma there: `Ann: Sales` is written
+    `Ann, Sales`. All else reads back as it was.
+
+    Args:
+        cues: in the order they are to have.
+
+    Raises:
+        Invalid: some cues have a translation and others don't.
+    """
+    _check_translations(cues)
+    subtitles: list[srt.Subtitle] = []
+    for number, cue in enumerate(cues, 1):
+        start, end = (timedelta(milliseconds=ms) for ms in _milliseconds(cue))
+        content = srt_escaped(f"{one_line(cue.speaker).replace(': ', ', ')}: {one_line(cue.text)}")
+        if cue.translation is not None:
+            content += f"\n<i>{srt_escaped(one_line(cue.translation.text))}</i>"
+        subtitles.append(srt.Subtitle(number, start, end, content))
+    # Its own numbering would sort them anew.
+    return srt.compose(subtitles, reindex=False)
+
+
+def _check_translations(cues: Sequence[Cue]) -> None:
+    if len({cue.translation is None for cue in cues}) > 1:
+        raise Invalid("translation", "must be there for every cue or for none")
+
+
+def _milliseconds(cue: Cue) -> tuple[int, int]:
+    """When a cue starts and ends, with a length that players show."""
+    start = round(cue.start * 1000)
+    return start, max(round(cue.end * 1000), start + 1)
+
+
+def _timestamp(ms: int) -> Timestamp:
+    seconds, ms = divmod(ms, 1000)
+    minutes, seconds = divmod(seconds, 60)
+    return Timestamp(*divmod(minutes, 60), seconds, ms)
+
+
+def _escaped(text: str) -> str:
+    return html.escape(one_line(text), quote=False)

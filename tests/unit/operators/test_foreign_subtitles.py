@@ -1,0 +1,469 @@
+"""Subtitle files by others are read as far as they can be: what is left out is told with its line, and no name is made up."""
+
+from __future__ import annotations
+
+import pytest
+
+from operators.errors import Invalid
+from operators.subtitles import NOBODY, Attribution, Cue, Remark, Subtitles, read_subtitles
+
+NAMED, GUESSED, UNKNOWN = Attribution.NAMED, Attribution.GUESSED, Attribution.UNKNOWN
+
+
+def said(text: str) -> list[tuple[str, str]]:
+    return [(cue.speaker, cue.text) for cue in read_subtitles(text).cues]
+
+
+def texts(text: str) -> list[str]:
+    return [cue.text for cue in read_subtitles(text).cues]
+
+
+def remarks(text: str) -> list[tuple[int, str, bool]]:
+    return [tuple(remark) for remark in read_subtitles(text).remarks]
+
+
+def times(text: str) -> list[tuple[float, float]]:
+    return [(cue.start, cue.end) for cue in read_subtitles(text).cues]
+
+
+def vtt(*payloads: str) -> str:
+    cues = (f"00:0{i}.000 --> 00:0{i}.900\n{payload}" for i, payload in enumerate(payloads))
+    return "\n\n".join(["WEBVTT", *cues])
+
+
+def subrip(*payloads: str) -> str:
+    return "\n\n".join(f"{i}\n00:00:0{i},000 --> 00:00:0{i},900\n{payload}" for i, payload in enumerate(payloads, 1))
+
+
+# --- what a file holds ---
+
+
+def test_vtt_with_all_that_may_be_in_it() -> None:
+    text = "\r\n".join(
+        [
+            *("\ufeffWEBVTT - Weekly", "Kind: captions", "Language: en", ""),
+            *("STYLE", "::cue { color: red }", "", "REGION", "id:fred", "", "NOTE a", "remark", ""),
+            *("1", "00:01.500 --> 01:00:02.000 align:start position:0%", "<v.loud Ann Lee>So <b>we</b>"),
+            *("  agree.</v>", ""),
+            *(
+                "00:03.000 --> 00:04.000",
+                "<v Bob><c.x>R&amp;D&nbsp;is</c> <00:03.500><ruby>fun<rt>not said</rt></ruby>",
+            ),
+            *("", "NOTE in between", "", "00:05,000 --> 00:05,000", "<i>Goes</i> on &lt;here&gt;.", ""),
+            *("00:06.000 --> 00:07.000", "<v Ann Lee>Yes?</v>", "<v Bob>No: ok", "", "00:08.000 --> 00:09.000", "", ""),
+        ]
+    )
+    read = read_subtitles(text)
+    assert list(read.cues) == [
+        Cue("Ann Lee", "So we agree.", 1.5, 3602.0),
+        Cue("Bob", "R&D is fun", 3.0, 4.0),
+        Cue("Bob", "Goes on <here>.", 5.0, 5.0),
+        # The time of a cue is shared by those who speak in it, so that they keep their order.
+        Cue("Ann Lee", "Yes?", 6.0, 6.4),
+        Cue("Bob", "No: ok", 6.4, 7.0),
+    ]
+    assert [cue.line for cue in read.cues] == [15, 19, 24, 27, 27]
+    assert (read.remarks, read.speakers) == ((), GUESSED)
+
+
+def test_srt_with_all_that_may_be_in_it() -> None:
+    text = (
+        "\ufeff1\r\n00:00:01,500 --> 00:00:02,000 X1:40\r\n{\\an8}<font color=#fff>Ann:</font> So <b>we</b>\r\n"
+        "agree.\r\n\r\n2\r\n00:00:03.000 --> 00:00:04.000\r\n<i>R&amp;D\r\n\r\nis fun.</i>\r\n\r\n"
+        "3\r\n00:00:05,000 --> 00:00:06,000\r\n<i></i>\r\n\r\n4\r\n00:00:07,000 --> 00:00:08,000\r\nAnn: Bye."
+    )
+    assert list(read_subtitles(text).cues) == [
+        Cue("Ann", "So we agree.", 1.5, 2.0),
+        Cue("Ann", "R&D is fun.", 3.0, 4.0),
+        Cue("Ann", "Bye.", 7.0, 8.0),
+    ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "WEBVTT\n\n00:00:01.000 --> 00:00:02.000\nOne.\n\n00:00:03.000 --> 00:00:04.000\nTwo.",
+        # No blank line where one belongs: below the header, between cues, with numbers and without.
+        "WEBVTT\n00:01.000 --> 00:02.000\nOne.\n00:03.000 --> 00:04.000\nTwo.",
+        "1\n00:00:01,000 --> 00:00:02,000\nOne.\n2\n00:00:03,000 --> 00:00:04,000\nTwo.",
+        # Blank lines where none belong: Teams' below the times, and a file in which each line has one below it.
+        "00:00:01.000 --> 00:00:02.000\n\nOne.\n\n00:00:03.000 --> 00:00:04.000\n\nTwo.",
+        "1\r\r\n00:00:01,000 --> 00:00:02,000\r\r\nOne.\r\r\n\r\r\n2\r\r\n00:00:03,000 --> 00:00:04,000\r\r\nTwo.",
+        "1\n\n00:00:01,000 --> 00:00:02,000\n\nOne.\n\n\n2\n\n00:00:03,000 --> 00:00:04,000\n\nTwo.",
+        # No numbers, wrong numbers, times with fewer digits, without hours, with another arrow, with spaces around.
+        "00:00:01,000 --> 00:00:02,000\nOne.\n\n00:00:03,000 --> 00:00:04,000\nTwo.",
+        "7\n00:00:01,000 --> 00:00:02,000\nOne.\n\n7\n00:00:03,000 --> 00:00:04,000\nTwo.",
+        "1\n0:0:1,0 --> 0:0:2\nOne.\n\n2\n00:03 --> 00:04\nTwo.",
+        "1\n00:00:01,000 -> 00:00:02,000\nOne.\n\n2\n00:00:03,000 –> 00:00:04,000\nTwo.",
+        "\n 1 \n 00:00:01,000-->00:00:02,000 \nOne.\n \n#2\n00:00:03,000  -->  00:00:04,000\t\nTwo.\n\n",
+        # Tags of the other format.
+        "1\n00:00:01,000 --> 00:00:02,000\n<c.white>One.</c>\n\n2\n00:00:03,000 --> 00:00:04,000\n<v >Two.",
+        "1\n00:00:01.000 --> 00:00:02.000\n{\\an8}One.\n\n2\n00:00:03.000 --> 00:00:04.000\n<font color=red>Two.</font>",
+    ],
+)
+def test_whatever_is_around_the_cues_they_are_read(text: str) -> None:
+    read = read_subtitles(text)
+    assert [(cue.text, cue.start, cue.end) for cue in read.cues] == [("One.", 1.0, 2.0), ("Two.", 3.0, 4.0)]
+    assert (read.remarks, read.speakers) == ((), UNKNOWN)
+
+
+@pytest.mark.parametrize("line", [" ", "\t", "\u3000"])
+def test_a_line_of_white_space_does_not_end_a_cue_of_vtt(line: str) -> None:
+    text = (
+        f"WEBVTT\n\n00:01.000 --> 00:02.000\n<v Ann>First\n{line}\nNOTE this.\n\n00:03.000 --> 00:04.000\n<v Bob>Two."
+    )
+    assert said(text) == [("Ann", "First NOTE this."), ("Bob", "Two.")]
+    assert remarks(text) == []
+
+
+@pytest.mark.parametrize("name", ["NOTE-1", "NOTE to self", "NOTES", "STYLE", "STYLE guide", "REGION", "WEBVTT"])
+def test_an_identifier_may_be_any_words(name: str) -> None:
+    text = f"WEBVTT\n\n{name}\n00:01.000 --> 00:02.000\n<v Ann>One.\n\n{name}\n00:03.000 --> 00:04.000\n<v Bob>Two."
+    assert said(text) == [("Ann", "One."), ("Bob", "Two.")]
+    assert remarks(text) == []
+
+
+def test_an_identifier_of_webex_names_the_speaker() -> None:
+    text = 'WEBVTT\n\n1 "Ann Lee" (123)\n00:01.000 --> 00:02.000\nOne.\n\n2 "" (0)\n00:03.000 --> 00:04.000\nTwo.'
+    assert said(text) == [("Ann Lee", "One."), ("Ann Lee", "Two.")]
+    assert read_subtitles(text).speakers is GUESSED
+
+
+def test_nul_is_read_as_the_standard_says() -> None:
+    assert texts(subrip("A\0B")) == ["A\ufffdB"]
+
+
+@pytest.mark.parametrize("nothing", ["", " ", "\u200b", "<v Ann>\u200b", "<i> </i>", "&nbsp;", "\u2060\ufeff\u200e"])
+def test_a_cue_that_shows_nothing_is_none(nothing: str) -> None:
+    text = vtt(nothing, "<v Bob>Two.", nothing)
+    assert said(text) == [("Bob", "Two.")]
+    assert remarks(text) == []
+    with pytest.raises(Invalid, match="cues: the file holds none with text"):
+        read_subtitles(vtt(nothing))
+
+
+# --- what is left out ---
+
+NO_TIMES = "its times can't be read; write 00:00:01.000 --> 00:00:02.500"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (vtt("Hi", "x", "Bye").replace("00:01.000", "0:soon"), (6, f"the cue is left out: {NO_TIMES}")),
+        (subrip("Hi", "x", "Bye").replace("00:00:02,000", "0:soon"), (6, f"the cue is left out: {NO_TIMES}")),
+        (
+            subrip("Hi", "x", "Bye").replace("00:00:02,900", f"{'9' * 12}:00:00,0"),
+            (6, f"the cue is left out: {NO_TIMES}"),
+        ),
+        (
+            subrip("Hi", "x", "Bye").replace("00:00:02,000 --> 00:00:02,900\n", ""),
+            (5, "the cue is left out: it has no times; write 00:00:01.000 --> 00:00:02.500 below its number"),
+        ),
+        (vtt("Hi", "x", "Bye").replace("\n00:01", "\nNOTE\n00:01"), (7, "the cue is left out: it is commented out")),
+        ("Dear all,\nx\n\n" + subrip("Hi", "Bye"), (1, "is left out: it belongs to no cue")),
+        (vtt("Hi", "Bye").replace("WEBVTT", "WEBVTTX"), (1, "is left out: it belongs to no cue")),
+        (vtt("Hi", "Bye").replace("WEBVTT\n", "WEBVTT\n\nx\n"), (3, "is left out: it belongs to no cue")),
+    ],
+)
+def test_what_is_left_out_is_told_with_its_line_and_the_rest_is_read(text: str, expected: tuple[int, str]) -> None:
+    assert texts(text) == ["Hi", "Bye"]
+    assert remarks(text) == [(*expected, True)]
+
+
+def test_a_cue_that_ends_before_it_starts_keeps_its_words() -> None:
+    text = vtt("One.", "Two.", "Three.").replace("00:01.900", "00:00.500")
+    assert texts(text) == ["One.", "Two.", "Three."]
+    assert times(text) == [(0.0, 0.9), (1.0, 1.0), (2.0, 2.9)]
+    assert remarks(text) == [(6, "ends before it starts: its start is taken for its end", False)]
+
+
+def test_text_below_a_blank_line_is_read_and_told() -> None:
+    text = vtt("<v Ann>One", "<v Bob>Two.").replace("One", "One\n\nmore.")
+    assert said(text) == [("Ann", "One more."), ("Bob", "Two.")]
+    assert remarks(text) == [(6, "below a blank line: it is read as part of the cue above", False)]
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "fix"),
+    [
+        ("", "cues", "the file holds none with text"),
+        ("WEBVTT\n\nNOTE nothing\n", "cues", "the file holds none with text"),
+        ("Dear all,\n\nhello", "line 1", "it belongs to no cue; the file holds no cue with text that can be read"),
+        (vtt("Hi").replace("00:00.000", "now"), "line 3", "is left out"),
+        (subrip("Hi").replace("00:00:01,000", "0:soon"), "line 2", "its times can't be read"),
+    ],
+)
+def test_a_file_without_a_cue_is_refused_with_the_place(text: str, place: str, fix: str) -> None:
+    with pytest.raises(Invalid, match=fix) as caught:
+        read_subtitles(text)
+    assert caught.value.field == place
+
+
+# --- markup ---
+
+
+def test_tags_of_a_translation_are_only_tags_where_not_every_cue_has_one() -> None:
+    french = vtt("<v Ann>He said\n<lang fr>bonjour</lang></v>", "<v Ann>and <lang fr>adieu</lang></v>")
+    assert said(french) == [("Ann", "He said bonjour"), ("Ann", "and adieu")]
+    italics = subrip("He said\n<i>a thing.</i>", "<i>All of it\nis in italics.</i>")
+    assert texts(italics) == ["He said a thing.", "All of it is in italics."]
+
+
+def test_lines_of_a_script_without_spaces_are_joined_without_one() -> None:
+    assert said(subrip("今日は\n天気です。")) == [(NOBODY, "今日は天気です。")]
+
+
+def test_only_closed_references_are_read() -> None:
+    assert texts(subrip("R&notes, AT&T; &lt;ok&gt; &#x1F600; &copy;")) == ["R&notes, AT&T; <ok> 😀 ©"]
+
+
+# --- two languages ---
+
+
+def languages(text: str) -> str | None:
+    """Tells English from Portuguese, as far as these tests need it."""
+    return "pt" if "ç" in text or "Depois" in text else "en" if text.isascii() else None
+
+
+ENGLISH, PORTUGUESE = ["We start now.", "Then we go on."], ["Começamos agora.", "Depois continuamos."]
+
+
+@pytest.mark.parametrize(("spoken", "expected"), [(None, ENGLISH), ("en", ENGLISH), ("pt", PORTUGUESE)])
+def test_of_each_cue_in_two_languages_one_is_read(spoken: str | None, expected: list[str]) -> None:
+    pairs = list(zip(ENGLISH, PORTUGUESE, strict=True))
+    for text in (
+        subrip(*map("\n".join, pairs)),
+        # As two cues of the same time.
+        "\n\n".join(f"00:00:0{i},000 --> 00:00:0{i},900\n{one}" for i, pair in enumerate(pairs) for one in pair),
+    ):
+        read = read_subtitles(text, languages, spoken)
+        assert [cue.text for cue in read.cues] == expected
+        (remark,) = read.remarks
+        assert remark.left_out
+        assert "2 lines are left out" in remark.text
+
+
+def test_two_scripts_are_two_languages_without_any_doubt() -> None:
+    text = subrip("我们开始吧。\nLet us\nbegin.", "[Music]", "然后继续。\nThen go on.", "好。\nGood.", "对。\nYes.")
+    read = read_subtitles(text)
+    assert [cue.text for cue in read.cues] == ["我们开始吧。", "[Music]", "然后继续。", "好。", "对。"]
+    assert read.remarks == (Remark(2, "each cue is there in LATIN as well: 5 lines are left out"),)
+
+
+def test_cues_of_two_lines_are_not_two_languages() -> None:
+    text = subrip("We start with\nthe budget.", "Then we go\non to the rest.")
+    assert read_subtitles(text, languages).remarks == ()
+    assert texts(text) == ["We start with the budget.", "Then we go on to the rest."]
+
+
+# --- rolling captions ---
+
+
+def rolling(*cues: tuple[float, float, str]) -> Subtitles:
+    return read_subtitles(
+        "\n\n".join(
+            f"{i}\n00:00:{start:06.3f} --> 00:00:{end:06.3f}\n{text}".replace(".", ",", 2)
+            for i, (start, end, text) in enumerate(cues, 1)
+        )
+    )
+
+
+A, B, C = "good morning all today", "we look at costs", "and then at plans"
+YOUTUBE = [(0.8, 2.86, A), (2.86, 2.87, A), (2.87, 4.07, f"{A}\n{B}"), (4.07, 4.08, B), (4.08, 6.0, f"{B}\n{C}")]
+
+
+@pytest.mark.parametrize(
+    ("cues", "expected"),
+    [
+        (YOUTUBE, [A, B, C]),
+        # The same line said twice.
+        ([*YOUTUBE[:-1], (4.08, 6.0, f"{B}\n{B}"), (6.0, 6.01, B), (6.01, 7.0, f"{B}\n{C}")], [A, B, B, C]),
+        # A line that grows word by word.
+        ([(1, 2, "good"), (2, 3, "good morning"), (3, 4, A), (4, 5, f"{A}\nwe look"), (5, 6, f"{A}\n{B}")], [A, B]),
+        # Three lines that scroll.
+        (
+            [
+                (1, 2, A),
+                (2, 3, f"{A}\n{B}"),
+                (3, 4, f"{A}\n{B}\n{C}"),
+                (4, 5, f"{B}\n{C}\nso"),
+                (5, 6, f"{C}\nso\nyes"),
+            ],
+            [A, B, C, "so", "yes"],
+        ),
+    ],
+)
+def test_rolling_captions_give_each_word_once(cues: list[tuple[float, float, str]], expected: list[str]) -> None:
+    read = rolling(*cues)
+    assert " ".join(cue.text for cue in read.cues) == " ".join(expected)
+    assert [remark.left_out for remark in read.remarks] == [False]
+
+
+def test_rolling_captions_keep_the_times_of_their_words() -> None:
+    read = rolling(*YOUTUBE)
+    assert list(read.cues) == [Cue(NOBODY, A, 0.8, 2.86), Cue(NOBODY, B, 2.87, 4.07), Cue(NOBODY, C, 4.08, 6.0)]
+    assert read.remarks == (
+        Remark(6, "rolling captions: words shown again are taken once; 2 cues held no others", left_out=False),
+    )
+
+
+def test_rolling_captions_as_youtube_sends_them() -> None:
+    text = (
+        "WEBVTT\nKind: captions\nLanguage: en\n\n00:00:00.800 --> 00:00:02.860 align:start position:0%\n \n"
+        "good<00:00:01.100><c> morning</c>\n\n00:00:02.860 --> 00:00:02.870 align:start position:0%\ngood morning\n \n\n"
+        "00:00:02.870 --> 00:00:04.070 align:start position:0%\ngood morning\nwe<00:00:03.100><c> look</c>\n\n"
+        "00:00:04.070 --> 00:00:04.080 align:start position:0%\nwe look\n \n"
+    )
+    assert texts(text) == ["good morning", "we look"]
+
+
+@pytest.mark.parametrize(
+    "cues",
+    [
+        ["No.", "No.", "No.", "No."],
+        ["Yes.", "Yes. I know.", "Good.", "Fine."],
+        ["♪ na na ♪", "♪ na na ♪", "Bye."],
+        # Each with its speaker: nobody's captions roll like that.
+        ["Ann: So", "Ann: So we", "Ann: So we agree."],
+    ],
+)
+def test_words_that_were_said_again_are_kept(cues: list[str]) -> None:
+    assert texts(subrip(*cues)) == [cue.removeprefix("Ann: ") for cue in cues]
+
+
+# --- speakers ---
+
+
+@pytest.mark.parametrize("form", [vtt, subrip])
+@pytest.mark.parametrize(
+    ("payloads", "expected", "speakers"),
+    [
+        (["Ann Lee: Hi.", "Bob: Hi: you."], [("Ann Lee", "Hi."), ("Bob", "Hi: you.")], NAMED),
+        (["Ann:\nHi.", "Bob: Yes."], [("Ann", "Hi."), ("Bob", "Yes.")], NAMED),
+        # A cue in which nobody speaks, or a sound, says nothing about the others.
+        (["Ann: Hi.", "Ann: ", "Bob: No."], [("Ann", "Hi."), ("Bob", "No.")], NAMED),
+        (["Ann: Hi.", "[Music]", "Bob: No."], [("Ann", "Hi."), (NOBODY, "[Music]"), ("Bob", "No.")], NAMED),
+        (["Ann: Hi.", "♪ la la ♪", "Bob: No."], [("Ann", "Hi."), (NOBODY, "♪ la la ♪"), ("Bob", "No.")], NAMED),
+        # Names where the speaker changes.
+        (
+            ["Speaker 1: Good day.", "The first point.", "Speaker 2: When?", "Speaker 1: Later."],
+            [("Speaker 1", "Good day."), ("Speaker 1", "The first point."), ("Speaker 2", "When?"), ("Speaker 1", "Later.")],
+            GUESSED,
+        ),
+        (
+            ["Ann: Hi.", "and", "Ann: bye", "Note: this matters."],
+            [("Ann", "Hi."), ("Ann", "and"), ("Ann", "bye"), ("Ann", "Note: this matters.")],
+            GUESSED,
+        ),
+        # Who speaks first is not told.
+        (["Well.", "Ann: Hi.", "Ann: Bye."], [(NOBODY, "Well."), ("Ann", "Hi."), ("Ann", "Bye.")], NAMED),
+        # Words before a colon that are no name.
+        (["So", "Note: this matters.", "At 10:30."], [(NOBODY, "So"), (NOBODY, "Note: this matters."), (NOBODY, "At 10:30.")],
+         UNKNOWN),
+        (
+            ["My mother told me: be brave.", "My father said nothing.", "My mother told me: be kind.", "That is all."],
+            [(NOBODY, "My mother told me: be brave."), (NOBODY, "My father said nothing."),
+             (NOBODY, "My mother told me: be kind."), (NOBODY, "That is all.")],
+            UNKNOWN,
+        ),
+        (
+            ["Mein Vater sagte: geh.", "Dann ging ich.", "Mein Vater sagte: bleib.", "Das ist alles."],
+            [(NOBODY, "Mein Vater sagte: geh."), (NOBODY, "Dann ging ich."), (NOBODY, "Mein Vater sagte: bleib."),
+             (NOBODY, "Das ist alles.")],
+            UNKNOWN,
+        ),
+        # Two speakers in a cue, on lines of their own.
+        (
+            ["MAN 1: Got it? Now!\nMAN 2: Yeah.", "MAN 2: Where to?", "Go left.\nMAN 1: No, right."],
+            [("MAN 1", "Got it? Now!"), ("MAN 2", "Yeah."), ("MAN 2", "Where to?"), ("MAN 2", "Go left."),
+             ("MAN 1", "No, right.")],
+            GUESSED,
+        ),
+        (["- ANN: Ready?\n- BOB: Yes.", "ANN: Go."], [("ANN", "Ready?"), ("BOB", "Yes."), ("ANN", "Go.")], NAMED),
+        (["ANN: Ready to\ngo?\nBOB: Yes.", "BOB: Go."], [("ANN", "Ready to go?"), ("BOB", "Yes."), ("BOB", "Go.")], NAMED),
+        (["-ANN: Ready?\n-BOB: Yes.", "It is late."], [("ANN", "Ready?"), ("BOB", "Yes."), ("BOB", "It is late.")], GUESSED),
+        (["ANN: Ready? BOB: Yes.", "Go.", "BOB: So."], [("ANN", "Ready?"), ("BOB", "Yes."), ("BOB", "Go."), ("BOB", "So.")],
+         GUESSED),
+        # The arrows of live captioning.
+        (["&gt;&gt; Ann: One.", "two.", "&gt;&gt; Bob: Three.", "&gt;&gt; Four.", "five."],
+         [("Ann", "One."), ("Ann", "two."), ("Bob", "Three."), (NOBODY, ">> Four."), (NOBODY, "five.")], GUESSED),
+        (["&gt;&gt; Ann: One.", "&gt;&gt; Bob: Two."], [("Ann", "One."), ("Bob", "Two.")], NAMED),
+        # Names in small letters.
+        (["ann: one", "bob: two", "ann: three\nmore"], [("ann", "one"), ("bob", "two"), ("ann", "three more")], GUESSED),
+        (["Anne : Oui.", "Paul\u00a0: Non."], [("Anne", "Oui."), ("Paul", "Non.")], NAMED),
+        (["<b>Ann:</b><br>Hi.", "<b>Bob:</b> Yes."], [("Ann", "Hi."), ("Bob", "Yes.")], NAMED),
+        # A line break within a sentence is no name's place.
+        (
+            ["ANN: I told him of\nParis: it is fine.", "BOB: Yes.", "ANN: So?"],
+            [("ANN", "I told him of Paris: it is fine."), ("BOB", "Yes."), ("ANN", "So?")],
+            GUESSED,
+        ),
+        # Another speaker, whose name is not told.
+        (["ANN: Ready?", "- Yes.", "ANN: Go."], [("ANN", "Ready?"), (NOBODY, "- Yes."), ("ANN", "Go.")], NAMED),
+        (["[ANN] One.", "(Bob) Two.", "[ANN] Three."], [("ANN", "One."), ("Bob", "Two."), ("ANN", "Three.")], GUESSED),
+        (["【田中】はい。", "【佐藤】いいえ。"], [("田中", "はい。"), ("佐藤", "いいえ。")], GUESSED),
+        (["田中：はい。", "佐藤：いいえ。"], [("田中", "はい。"), ("佐藤", "いいえ。")], NAMED),
+        (["他说：好。", "我们走吧。", "他说：走。"],
+         [(NOBODY, "他说：好。"), (NOBODY, "我们走吧。"), (NOBODY, "他说：走。")], UNKNOWN),
+        (["[laughs] I know.", "[Sighs] Yes.", "[Laughs] No."],
+         [(NOBODY, "[laughs] I know."), (NOBODY, "[Sighs] Yes."), (NOBODY, "[Laughs] No.")], UNKNOWN),
+    ],
+)  # fmt: skip
+def test_who_speaks_where_no_voice_tells(
+    form: object, payloads: list[str], expected: list[tuple[str, str]], speakers: Attribution
+) -> None:
+    read = read_subtitles((vtt if form is vtt else subrip)(*payloads))
+    assert [(cue.speaker, cue.text) for cue in read.cues] == expected
+    assert read.speakers is speakers
+
+
+def test_a_film_is_not_given_to_one_who_speaks_in_it() -> None:
+    """Names for those off screen only: what has none goes on with one only within a sentence."""
+    lines = ["It is late."] * 20 + [
+        "JOHN: Where are",
+        "you going?",
+        "I don't know.",
+        "Look: a car.",
+        "MARY: Out.",
+        "JOHN: So?",
+    ]
+    read = read_subtitles(
+        "\n\n".join(
+            f"{i}\n00:0{i // 6}:{i % 6}0,000 --> 00:0{i // 6}:{i % 6}5,000\n{line}" for i, line in enumerate(lines)
+        )
+    )
+    assert [(cue.speaker, cue.text) for cue in read.cues[20:]] == [
+        ("JOHN", "Where are"),
+        ("JOHN", "you going?"),
+        (NOBODY, "I don't know."),
+        (NOBODY, "Look: a car."),
+        ("MARY", "Out."),
+        ("JOHN", "So?"),
+    ]
+    assert {cue.speaker for cue in read.cues[:20]} == {NOBODY}
+    assert read.speakers is GUESSED
+
+
+@pytest.mark.parametrize(
+    ("payloads", "expected", "speakers"),
+    [
+        (["<v Ann>Note: one", "<v Bob>Note: two"], [("Ann", "Note: one"), ("Bob", "Note: two")], NAMED),
+        # A voice that is not named is not the last one's.
+        (["<v Ann>One.", "<v >Two.", "Three.", "<v Ann>Four."],
+         [("Ann", "One."), (NOBODY, "Two."), (NOBODY, "Three."), ("Ann", "Four.")], NAMED),
+        (["<v Ann>One.", "two", "<v>Three."], [("Ann", "One."), ("Ann", "two"), (NOBODY, "Three.")], GUESSED),
+        (["<v Ann>One.", "[Music]", "<v Bob>Two."], [("Ann", "One."), (NOBODY, "[Music]"), ("Bob", "Two.")], NAMED),
+        (["<v >Ann: One.", "<v >Bob: Two."], [("Ann", "One."), ("Bob", "Two.")], NAMED),
+        (["<v >One.", "<v >Two."], [(NOBODY, "One."), (NOBODY, "Two.")], UNKNOWN),
+    ],
+)  # fmt: skip
+def test_who_speaks_by_voices(payloads: list[str], expected: list[tuple[str, str]], speakers: Attribution) -> None:
+    read = read_subtitles(vtt(*payloads))
+    assert [(cue.speaker, cue.text) for cue in read.cues] == expected
+    assert read.speakers is speakers
+
+
+def test_a_long_name_is_cut() -> None:
+    ((name, text),) = said(vtt(f"<v {'x' * 300}>Hi."))
+    assert (name, text) == ("x" * 200, "Hi.")
