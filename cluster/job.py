@@ -18,6 +18,7 @@ from operators.errors import SetupFailed
 from storage.embedded import StoreUrls
 from storage.migrate import upgrade
 from storage.readiness import await_ready
+from storage.urls import checked_stores
 
 REACH_FOR = 60.0
 """Seconds that stores and Ray get to answer: a cluster's parts start in any order."""
@@ -32,13 +33,14 @@ def run_flow(settings: Settings, *, say: Callable[[str], None] = lambda _: None)
         say: told what is being started, in words for a person.
 
     Raises:
-        SetupFailed: says what could not be reached and what to do.
+        SetupFailed: says what could not be reached or used, and what to do.
+        Invalid: the address of a store is wrong.
     """
     if not settings.postgres_url or not settings.redis_url:
         raise SetupFailed(
             "a cluster's lanes need stores that every node reaches: give PARLEY_POSTGRES_URL and PARLEY_REDIS_URL"
         )
-    urls = StoreUrls(settings.postgres_url.get_secret_value(), settings.redis_url.get_secret_value())
+    urls = checked_stores(settings.postgres_url.get_secret_value(), settings.redis_url.get_secret_value())
     flow = Flow(settings, urls)
     try:
         say("bringing the database up to date")

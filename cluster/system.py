@@ -39,6 +39,7 @@ from storage.database import sync_engine
 from storage.embedded import EmbeddedStores, StoreUrls, default_data_dir
 from storage.migrate import upgrade
 from storage.readiness import await_ready
+from storage.urls import checked_stores
 
 READY = 120.0
 """Seconds everything gets to answer."""
@@ -183,7 +184,7 @@ class System:
     def _start_stores(self) -> StoreUrls:
         settings = self._settings
         if settings.postgres_url and settings.redis_url:
-            return StoreUrls(settings.postgres_url.get_secret_value(), settings.redis_url.get_secret_value())
+            return checked_stores(settings.postgres_url.get_secret_value(), settings.redis_url.get_secret_value())
         if settings.postgres_url or settings.redis_url:
             raise SetupFailed("give both PARLEY_POSTGRES_URL and PARLEY_REDIS_URL, or neither")
         self._say(f"starting Postgres and Valkey in {self._data_dir}")

@@ -13,13 +13,13 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveFloat, PositiveInt
 from ray.serve import Application
 
-from operators.errors import SetupFailed
+from operators.errors import Invalid, SetupFailed
 from operators.models import Firefox, Spec
 from serve.app import build_api, build_translation
 from serve.options import ApiOptions, TranslationOptions
+from storage.urls import POSTGRES_URL, REDIS_URL, check_postgres_url, check_redis_url
 
-POSTGRES_URL, REDIS_URL = "PARLEY_POSTGRES_URL", "PARLEY_REDIS_URL"
-_SCHEMES = {POSTGRES_URL: ("postgresql://",), REDIS_URL: ("redis://", "rediss://")}
+_CHECKS = {POSTGRES_URL: check_postgres_url, REDIS_URL: check_redis_url}
 
 
 class _Arguments(BaseModel):
@@ -61,7 +61,7 @@ def api(args: ApiArguments) -> Application:
     """Build the HTTP application, on the stores that the environment names.
 
     Raises:
-        SetupFailed: it doesn't name them.
+        SetupFailed: it doesn't name them, or wrongly.
     """
     return build_api(ApiOptions(_store(POSTGRES_URL), _store(REDIS_URL), **args.model_dump()))
 
@@ -69,9 +69,11 @@ def api(args: ApiArguments) -> Application:
 def _store(name: str) -> str:
     """A store's address. It is in no message."""
     url = os.environ.get(name, "")
-    if not url.startswith(_SCHEMES[name]):
+    try:
+        _CHECKS[name](url)
+    except Invalid as error:
         raise SetupFailed(
-            f"{name} must begin with {_SCHEMES[name][0]} and be in the environment of Ray on every node: set it for"
-            " `ray start`, or from a Kubernetes secret"
-        )
+            f"{name} {error.fix}, in the environment of Ray on every node: set it for `ray start`, or from a Kubernetes"
+            " secret"
+        ) from None
     return url

@@ -65,6 +65,8 @@ def _options(*, size: int, overflow: int) -> dict[str, Any]:
         "connect_args": {
             "application_name": "parley",
             "connect_timeout": 10,
+            # Whatever the environment and the database say: text is text, and never bytes.
+            "client_encoding": "utf8",
             # A process that stands still or has vanished in a transaction would keep its locks, and its successor waiting.
             "options": f"-c timezone=UTC -c idle_in_transaction_session_timeout={_POSTGRES_TIMEOUT_S}s",
             # Without these, who waits for an answer of a server that the network has lost waits for hours.

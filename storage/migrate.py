@@ -1,26 +1,22 @@
-"""Brings the database's schema up to date, by code: no ini file, no command line."""
+"""Brings the database's schema up to date, or back, by code: no ini file, no command line."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Generator
+from contextlib import contextmanager
 
+import psycopg
 from alembic.config import Config
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from alembic import command
+from operators.errors import Invalid, SetupFailed
+from storage.compatibility import check_database, known_schemas
 from storage.database import sync_engine
+from storage.schema import alembic_config
 
-SCRIPTS = Path(__file__).resolve().parents[1] / "alembic"
 # Any number will do that nothing else in this database locks.
 _LOCK = 7_301_001
-
-
-def alembic_config() -> Config:
-    """Alembic's settings for our migrations. `attributes["connection"]` says where they run."""
-    config = Config()
-    config.set_main_option("script_location", str(SCRIPTS).replace("%", "%%"))
-    config.set_main_option("path_separator", "os")
-    return config
 
 
 def upgrade(url: str) -> None:
@@ -30,14 +26,47 @@ def upgrade(url: str) -> None:
         url: `postgresql://…`, of a user that may create tables.
 
     Raises:
+        SetupFailed: Parley can't use this database; the message says why and what to do.
         sqlalchemy.exc.OperationalError: the database can't be reached.
     """
+    with _migrating(url) as (config, _):
+        command.upgrade(config, "head")
+
+
+def downgrade(url: str, schema: str) -> None:
+    """Bring a database back to the schema of an older version, in one transaction. What that has no place for is lost.
+
+    Args:
+        url: as for `upgrade`.
+        schema: an older schema, such as `0005`.
+
+    Raises:
+        Invalid: there is no such older schema.
+        SetupFailed: lanes run on the database, or Parley can't use it.
+        sqlalchemy.exc.OperationalError: the database can't be reached.
+    """
+    known = known_schemas()
+    if schema not in known:
+        raise Invalid("SCHEMA", f"must be one of {', '.join(reversed(known))}")
+    with _migrating(url) as (config, connection):
+        # The lock that the supervisor of lanes holds.
+        if not connection.execute(text("select pg_try_advisory_xact_lock(hashtext('parley.flow'))")).scalar_one():
+            raise SetupFailed("lanes run on this database: stop them first, and the HTTP API as well")
+        command.downgrade(config, schema)
+
+
+@contextmanager
+def _migrating(url: str) -> Generator[tuple[Config, Connection]]:
+    """A database that was found fit, locked against others that change its schema."""
     engine = sync_engine(url)
     try:
         with engine.begin() as connection:
             connection.execute(text("select pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+            driver = connection.connection.driver_connection
+            assert isinstance(driver, psycopg.Connection)  # noqa: S101 - the driver that is named in database.py
+            check_database(driver)
             config = alembic_config()
             config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+            yield config, connection
     finally:
         engine.dispose()

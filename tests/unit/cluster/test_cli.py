@@ -8,10 +8,24 @@ from typer.main import get_command
 from cluster.cli import app
 from tests.harness.command_line import parley
 
-COMMANDS = ("demo", "up", "import", "meetings", "config", "lanes", "models", "replay", "doctor", "bench", "dead")
+COMMANDS = (
+    "demo",
+    "up",
+    "import",
+    "meetings",
+    "config",
+    "lanes",
+    "models",
+    "replay",
+    "doctor",
+    "bench",
+    "dead",
+    "database",
+)
 MEETINGS = ("list", "show", "export", "end")
 DEAD = ("list", "show", "retry")
 BENCH = ("models",)
+DATABASE = ("downgrade",)
 NOBODY = "01890000-0000-7000-8000-000000000000"
 
 
@@ -33,20 +47,21 @@ def test_help_shows_the_commands_in_groups() -> None:
         *(f"meetings {name}" for name in MEETINGS),
         *(f"dead {name}" for name in DEAD),
         *(f"bench {name}" for name in BENCH),
+        *(f"database {name}" for name in DATABASE),
     ],
 )
 def test_every_command_says_what_it_does_with_examples(name: str) -> None:
     done = parley(*name.split(), "--help")
     assert done.returncode == 0
     assert f"Usage: parley {name}" in done.stdout
-    if name not in ("meetings", "dead", "bench"):
+    if name not in ("meetings", "dead", "bench", "database"):
         assert "Examples:" in done.stdout
         assert f"• parley {name}" in done.stdout or f"parley {name}\n" in done.stdout
 
 
 def test_every_option_is_described() -> None:
     command = get_command(app)
-    groups = [command.commands[name].commands.values() for name in ("meetings", "dead", "bench")]  # type: ignore[attr-defined]
+    groups = [command.commands[name].commands.values() for name in ("meetings", "dead", "bench", "database")]  # type: ignore[attr-defined]
     commands = [*command.commands.values(), *(each for group in groups for each in group)]  # type: ignore[attr-defined]
     missing = [f"{each.name} {parameter.name}" for each in commands for parameter in each.params if not parameter.help]
     assert missing == []

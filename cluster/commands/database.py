@@ -1,0 +1,75 @@
+"""`parley database`: bringing the database back to the schema of an older version."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cluster.commands.options import read_settings
+from cluster.commands.terminal import console, say
+from operators.errors import SetupFailed
+
+if TYPE_CHECKING:  # A command that shows its help needs none of it.
+    from cluster.settings import Settings
+
+EXAMPLES = """
+Examples:
+
+- `parley database downgrade 0005`
+"""
+
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    help="Bring the database back to an older version's schema.",
+    epilog=EXAMPLES,
+)
+
+
+@app.callback()
+def database() -> None:
+    """Bring the database back to an older version's schema."""
+
+
+@app.command(epilog=EXAMPLES)
+def downgrade(
+    schema: Annotated[str, typer.Argument(metavar="SCHEMA", help="The schema that the older version knows.")],
+) -> None:
+    """Bring the database back to the schema of an older Parley, before that one is started.
+
+    Run it with the newer version, once that has stopped. What the older one has no place for is lost; back the database up
+    first. It is the one of PARLEY_POSTGRES_URL, or the embedded one.
+    """
+    from sqlalchemy.exc import DBAPIError
+
+    from storage.migrate import downgrade as migrate
+
+    try:
+        with _postgres(read_settings()) as url:
+            migrate(url, schema)
+    except DBAPIError as error:
+        raise SetupFailed(f"Postgres can't be used ({type(error).__name__}): look at PARLEY_POSTGRES_URL") from error
+    console.print(f"The database has schema {schema} now. Start the older version.")
+
+
+@contextmanager
+def _postgres(settings: Settings) -> Generator[str]:
+    """The address of the database. The embedded one runs for as long as it's needed."""
+    from storage.embedded import EmbeddedStores, default_data_dir
+    from storage.urls import check_postgres_url
+
+    if settings.postgres_url:
+        url = settings.postgres_url.get_secret_value()
+        check_postgres_url(url)
+        yield url
+        return
+    stores = EmbeddedStores(settings.data_dir or default_data_dir())
+    if stores.last_urls() is None:
+        raise SetupFailed("there is no embedded database yet: name the data folder with PARLEY_DATA_DIR")
+    try:
+        yield stores.start(say).postgres
+    finally:
+        stores.stop()

@@ -1,0 +1,58 @@
+"""The addresses of a Postgres and a Redis of one's own, checked before anything connects. An error never repeats one."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+import redis
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
+
+from operators.errors import Invalid
+from storage.embedded import StoreUrls
+
+POSTGRES_URL, REDIS_URL = "PARLEY_POSTGRES_URL", "PARLEY_REDIS_URL"
+"""The settings that name them."""
+_POSTGRES_FIX = "must begin with postgresql:// and be such as postgresql://user:password@host/database"
+_REDIS_FIX = "must begin with redis:// or rediss:// and be such as redis://:password@host/0"
+
+
+def check_postgres_url(url: str) -> None:
+    """Check the address of a Postgres.
+
+    Raises:
+        Invalid: names the setting and the fix.
+    """
+    try:
+        scheme = make_url(url).get_backend_name()
+    except (ArgumentError, ValueError):
+        raise Invalid(POSTGRES_URL, _POSTGRES_FIX) from None
+    if scheme not in ("postgresql", "postgres"):
+        raise Invalid(POSTGRES_URL, _POSTGRES_FIX)
+
+
+def check_redis_url(url: str) -> None:
+    """Check the address of a Redis or Valkey.
+
+    Raises:
+        Invalid: names the setting and the fix.
+    """
+    try:
+        # It refuses other schemes, and ports that are none.
+        redis.ConnectionPool.from_url(url)
+        # It takes a number that is none for 0.
+        if url.startswith("redis"):
+            int(urlsplit(url).path.strip("/") or 0)
+    except ValueError:
+        raise Invalid(REDIS_URL, _REDIS_FIX) from None
+
+
+def checked_stores(postgres_url: str, redis_url: str) -> StoreUrls:
+    """Both addresses.
+
+    Raises:
+        Invalid: one is wrong; it names the setting and the fix.
+    """
+    check_postgres_url(postgres_url)
+    check_redis_url(redis_url)
+    return StoreUrls(postgres_url, redis_url)
