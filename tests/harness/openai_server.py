@@ -9,7 +9,8 @@ say how it is to answer, and are not said back:
 - `as:error` with a code: an error with the status 200, in place of an answer; `as:error-within`: the same in a stream;
 - `as:moderated`: a refusal of this question, which it quotes.
 
-`Asked.refuses` has it refuse every question, and `Asked.unsupported` each that has a parameter.
+They count in the last line of the last message: in a prompt of Parley's, that is the sentence to translate. `Asked.says` has it say
+something else than the words. `Asked.refuses` has it refuse every question, and `Asked.unsupported` each that has a parameter.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email.utils import formatdate
@@ -54,12 +55,14 @@ class Asked:
         at_work: answers under way.
         refuses: the status with which it refuses every question; None where it answers.
         unsupported: the parameter that it does not know.
+        says: what it says of the last line; None where it says the words back.
     """
 
     bodies: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     at_work: int = 0
     refuses: int | None = None
     unsupported: str | None = None
+    says: Callable[[str], str] | None = None
 
 
 @contextmanager
@@ -87,8 +90,11 @@ def _app(asked: Asked) -> FastAPI:
         if asked.unsupported in body:
             message = f"Unsupported parameter: '{asked.unsupported}' is not supported with this model."
             return _error(400, message, code="unsupported_parameter")
-        how = [word.removeprefix("as:") for word in words if word.startswith("as:")]
+        line = body["messages"][-1]["content"].rpartition("\n")[2]
+        how = [word.removeprefix("as:") for word in line.split() if word.startswith("as:")]
         words = [word for word in words if not word.startswith("as:")]
+        if asked.says is not None:
+            words = asked.says(line).split(" ")
         if "moderated" in how:
             message = f"Input data may contain inappropriate content: {' '.join(words)}"
             return _error(400, message, code="data_inspection_failed")

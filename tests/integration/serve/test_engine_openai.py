@@ -182,6 +182,47 @@ async def test_the_service_translates_by_it_and_refuses_what_is_no_translation(
     await service.__del__()
 
 
+RIGHT = "A reunião começa na segunda-feira às dez."
+
+
+@pytest.mark.parametrize(
+    ("how", "said", "reason"),
+    [
+        ("", RIGHT, None),
+        ("as:whole", RIGHT, None),
+        ("as:parts", RIGHT, None),
+        ("as:null-delta", RIGHT, None),
+        ("as:thinking", RIGHT, None),
+        ("as:no-reason", RIGHT, None),
+        ("", f"{RIGHT} finish:eos", None),
+        ("", f"{RIGHT} finish:", None),
+        ("", f"<think>\n\n</think>\n\n{RIGHT}", None),
+        ("as:whole", f'```json\n{{"translation": "{RIGHT}"}}\n```', None),
+        ("as:moderated", RIGHT, "400 data_inspection_failed Input data may contain inappropriate content"),
+        ("as:thinking-only", RIGHT, "PARLEY_TRANSLATION_BODY"),
+        ("", "Error: model not found", "error message"),
+    ],
+)
+async def test_a_sentence_ends_as_it_should_in_each_form_of_answer(
+    server: Server, how: str, said: str, reason: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PARLEY_TRANSLATION_KEY", KEY)
+    url, asked = server
+    asked.says = lambda line: said
+    maker = Maker(OpenAi(url=url, model=MODEL))
+    service = TranslationService(maker.translator, 10, maker.change)
+    await service.reconfigure({"kind": "openai", "url": url, "model": MODEL, "key": "PARLEY_TRANSLATION_KEY"})
+    text = f"The meeting starts on Monday at ten. {how}".strip()
+    answer = await service.translate(TranslationRequest("default", "m", "s1", 1, "pt", "en", text))
+    if reason is None:
+        assert (answer.status, answer.text) == (CaptionStatus.TRANSLATED, RIGHT)
+    else:
+        assert answer.status is CaptionStatus.UNTRANSLATED
+        assert reason in str(answer.reason)
+        assert "Monday" not in str(answer.reason)
+    await service.__del__()
+
+
 @pytest.mark.parametrize(
     ("given", "words"),
     [
