@@ -48,9 +48,10 @@ def _language(
 
 
 ENGLISH = _language(
-    "messrs e.g i.e eg ie vs cf viz approx incl mt ft nos figs",
+    "messrs sgt maj e.g i.e eg ie vs cf viz approx incl mt ft nos figs",
     "etc a.m p.m am pm",
-    "inc ltd co corp jr sr st ave blvd jan feb apr jun jul aug sep sept oct nov dec p pp ch gen col gov sen rep rev hon",
+    "fri thu tue mon kg lb lbs oz km cm inc ltd co corp jr sr st ave blvd jan feb apr jun jul aug sep sept oct nov dec p pp ch"
+    " gen col gov sen rep rev hon",
     "ad ala app ark art arc cal cap col con dc dist doc ed esp est ex fed fig gal gen gov hon id ill in ind info intro la lab"
     " ma mar max may me med mic min miss mm mo no ok op ore pa ph pic pop ps pub rad re ref reg rep rev sat sec sic sing spec"
     " stat sun temp tex tel ton ver vet vol wash wed win",
@@ -63,10 +64,10 @@ _LANGUAGES = {
     "de": _language(
         "z.b d.h d.i i.d.r i.a m.e u.u ca bzw vgl evtl ggf gegebenenf inkl exkl zzgl bspw beispielsw insb insbes sog nr nrn"
         " abb tab ziff hr hrn fr frl ing dipl mag st mio mrd tsd bd hrsg mind dt engl franz kath ev geb gest tel bes allg"
-        " chr zw sr jr hl phil ass kfm techn",
+        " chr zw sr jr hl phil med jur ass kfm techn abschn gen kap zit",
         "usw etc o.ä u.ä u.a.m u.s.w ff uhr",
-        "u.a s.o s.u e.v a.d i.r max str co gmbh jun sen std jh jhdt art.nr aug sept okt nov dez jan feb",
-        "art min sek abs kap fig ref gen med mar tag pos rel alt bot mai sa so mo di do",
+        "u u.a s.o s.u e.v a.d i.r max str co gmbh jun sen std jh jhdt art.nr aug sept okt nov dez jan feb",
+        "art min sek abs fig ref mar tag pos rel alt bot mai sa so mo di do",
         "das der die es ich wir ihr sie er du man und aber dann also danach dort da hier jetzt heute wenn weil wie was wer wo"
         " warum wann welche welcher welches ja nein doch so nun mein unser dieser diese dieses kein keine ist sind hat haben"
         " kann können bitte danke noch auch nur vielleicht natürlich genau gut okay deshalb trotzdem außerdem leider",
@@ -74,16 +75,17 @@ _LANGUAGES = {
         " ihr ihre ihrem sein seine seinem seiner mein meine meinem unser unsere unserem dieser diese diesem diesen seit",
     ),
     "fr": _language(
-        "m mm mme mmes mlle mlles me pr mgr st ste p pp cf c.-à-d p.ex env fig chap av bd boul réf vs dép éd n no",
+        "m mm mme mmes mlle mlles me pr mgr st ste p pp cf c.-à-d p.ex env fig chap gén cap cpt cdt lt col amb"
+        " av bd boul réf vs dép éd n no",
         "etc s.a",
         "prof tél hab apr janv févr juil sept oct nov déc bât",
-        "art sec min max sup ex app pop fin prof vol col dim inf lib",
+        "art sec min max sup ex app pop fin vol dim inf lib",
         "le la les il elle ils elles on nous vous je tu c'est ce cela ça ces et mais puis ensuite après alors donc oui non bon"
         " qui que quoi quand où comment pourquoi est-ce si voilà voici merci d'accord j'ai ici maintenant peut-être",
     ),
     "es": _language(
         "sr sra srta sres sras dra d dª dña profa ing lic arq sto sta av avda avd pág págs pag núm núms num art cap fig figs"
-        " p.ej ej aprox gral cnel tte gob vol tel cía depto dto pbro mons excmo",
+        " p.ej ej aprox gral cnel cap cmdte tte lic gob vol tel cía depto dto pbro mons excmo",
         "etc a.m p.m s.a a.c d.c",
         "prof ud uds vd vds ee uu ee.uu ff.cc s.l",
         "min max sec seg ex mar sol",
@@ -101,16 +103,16 @@ _LANGUAGES = {
     ),
     "it": _language(
         "sig sigg sig.ra sig.na dott dott.ssa prof.ssa ing avv arch geom rag on mons pag pagg n nr num art artt fig figg cap"
-        " cfr cf p.es tel ca all gent egr spett vol v",
+        " cfr cf p.es tel ca gen col magg cav comm p.zza v.le all gent egr spett vol v",
         "ecc etc s.p.a s.r.l a.c d.c",
-        "gen. feb apr giu lug ago sett ott nov dic",
-        "min max sec ex es mar gen op",
+        "feb apr giu lug ago sett ott nov dic",
+        "min max sec ex es mar op",
         "il lo la i gli le io tu lui lei noi voi loro e ma poi dopo allora quindi sì no che come dove quando perché chi cosa è"
         " ho questo questa quello ci c'è se anche ora oggi bene grazie non abbiamo",
     ),
     "nl": _language(
         "dhr mevr mw drs ir ing hr blz pag nr nrs art fig afb bijv bv d.w.z dwz i.p.v o.a m.a.w m.b.t n.a.v t.a.v i.v.m incl"
-        " excl ca ong evt resp st ds vgl zgn nl ed vnl mgr",
+        " excl ca ong evt resp st ds vgl zgn nl ed vnl mgr gen kol kap hfst par",
         "enz etc e.d e.a",
         "prof b.v n.v jr sr tel max jan feb apr aug sept okt nov dec",
         "sec min ex red app",
@@ -119,7 +121,7 @@ _LANGUAGES = {
     ),
     "da": _language(
         "hr fr frk ing nr s kap fig afd kl ca f.eks bl.a dvs d.v.s inkl ekskl maks mio mia mrd pct p.g.a pga vedr evt jf ift"
-        " ang tlf adr skt sml pkt stk",
+        " ang tlf adr chr cand mag gen skt sml pkt stk",
         "osv m.v mv m.m etc o.l",
         "a/s jan feb apr aug sept okt nov dec hhv cand kr jr",
         "sek min max st tv",
@@ -202,7 +204,7 @@ _LANGUAGES = {
         "",
     ),
     "pl": _language(
-        "mgr inż hab lek p ks św abp bp płk gen mjr kpt str s nr art ust pkt rys tab zob godz ul al pl np tj tzn tzw ca maks"
+        "mgr inż hab lek p ks św abp bp płk gen mjr kpt str s nr art ust pkt rys tab rozdz zob godz ul al pl np tj tzn tzw ca maks"
         " mln mld tys ur zm doc red m.in sp tel woj wyd zł pt",
         "itd itp etc ok",
         "im por os r w z.o.o o.o s.a jr",
@@ -264,7 +266,8 @@ _LANGUAGES = {
         " això és hi",
     ),
     "ru": _language(
-        "проф акад доц г-н г-жа д-р ул просп пл кв стр рис табл гл ст п пп см ср напр т.е т.к т.н т.о млн млрд трлн ок тов"
+        "проф акад доц ген кап полк г-н г-жа д-р ул просп пл кв стр рис табл гл ст п пп см ср напр т.е т.к т.н т.о млн млрд"
+        " трлн ок тов"
         " св инж ред сост тел д с м канд пос обл",
         "т.д т.п др пр и.т.д",
         "г гг в вв ч тыс руб коп им мм км кг р",
@@ -297,7 +300,7 @@ _LANGUAGES = {
         " τώρα σήμερα αν επίσης καλά ευχαριστώ είναι",
     ),
     "tr": _language(
-        "doç yrd av sn alb müh uzm hz bkz örn s sf arş öğr gör ord op tel mah ecz alm ing",
+        "böl org korg tuğg yzb doç yrd av sn alb müh uzm hz bkz örn s sf arş öğr gör ord op tel mah ecz alm ing",
         "vb vs vd",
         "cad sok apt maks yy çev a.ş ltd şti m.ö m.s",
         "no dk sa min",

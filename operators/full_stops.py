@@ -15,7 +15,7 @@ _SCRIPTS = (
     (re.compile(r"[\u0370-\u03ff]"), "el"),
     (re.compile(r"[\u0590-\u05ff]"), "he"),
 )
-_VOWELS = frozenset("aeiouyàáâãäåæèéêëìíîïòóôõöøùúûüýœаеёиоуыэюяіїєαεηιουω")
+_VOWELS = frozenset("aeiouyàáâãäåæèéêëěìíîïıòóôõöøőùúûüýůűœąęāēīūășėįųаеёиоуыэюяіїєαεηιουω")
 _PARTICLES = frozenset(
     (
         "de",
@@ -111,6 +111,8 @@ class _FullStop:
             return False
         if self.name in SENTENCEX:
             return self._sentencex()
+        if _unspeakable(core) and not self.upper:
+            return False
         if inner or (self.name == "de" and key.endswith("str")) or _dotted(core):
             return self.upper and (self.opens or self._after_number())
         if len(core) == 1 and core.isalpha():
@@ -221,6 +223,17 @@ def _core(word: str, marks: str = ".,!?;:…") -> str:
 def _last_part(key: str) -> str:
     """The last part of a word: `ing` of `dipl.-ing` and of `l'ing`."""
     return re.split(r"[-'’]", key)[-1]
+
+
+def _unspeakable(core: str) -> bool:
+    """Whether a word of small letters has no vowel, as `hfst` and `kg`."""
+    return (
+        len(core) > 1
+        and core[1:].islower()
+        and core.isalpha()
+        and core[0] < "\u0530"
+        and _VOWELS.isdisjoint(core.lower())
+    )
 
 
 def _dotted(core: str) -> bool:

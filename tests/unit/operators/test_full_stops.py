@@ -51,6 +51,10 @@ def test_there_are_sentences_in_enough_languages() -> None:
         ("el", "Ο κ. Παπαδόπουλος ήρθε.|Η κα. Μαρία όχι."),
         ("hi", "डॉ. शर्मा यहाँ हैं।|नमस्ते।"),
         ("vi", "TS. Nguyễn nói.|TP. Hà Nội đẹp."),
+        ("fr", "Le gén. Leclerc et le prof. Durand parlent.|Voir le chap. 4."),
+        ("ru", "Ген. Попов и кап. Орлов здесь.|Он родился в 1950 г. в Туле."),
+        ("nl", "Zie hfst. 4.|Het weegt 5 kg. of meer."),
+        ("pl", "Zob. rozdz. 4.|Dr hab. Mazur jest tu."),
         # Ordinals.
         ("de-AT", "Am 1. Januar geht es los.|Das kostet 5 Mio. Euro."),
         ("de", "Er ist Fan vom 1. FC Köln, und du?"),
