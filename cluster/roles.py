@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from cluster.settings import Settings
 from operators.errors import Invalid, SetupFailed
-from operators.models import Engine, Firefox, ModelsConfig, Vllm, describe, parse_engine
+from operators.models import Engine, Firefox, LlamaCpp, ModelsConfig, Vllm, describe, parse_engine
 from serve.engines.choice import Choice, choose, choose_insight
 from serve.engines.making import check
 from serve.gpus import Gpu, find_gpus
@@ -141,6 +142,9 @@ def _engine(role: str, **fields: Any) -> Engine:
         raise SetupFailed(f"{variable}: {error.fix}") from None
     if isinstance(engine, Vllm):
         check(engine, f"{prefix}_MODEL")
+    # What translates is loaded at the start; what writes notes is loaded when somebody asks.
+    if role == "translation" and isinstance(engine, LlamaCpp) and not Path(engine.model).is_file():
+        raise SetupFailed(f"{prefix}_MODEL: {engine.model} is no file")
     return engine
 
 

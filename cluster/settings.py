@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, PositiveFloat, PositiveInt, SecretStr, ValidationInfo, field_validator
+from pydantic_settings import BaseSettings, DotEnvSettingsSource, SettingsConfigDict
 
 from serve.engines.choice import Translator, Writer
+
+LIKENESS = 0.75
+"""How alike a name must be to a setting's to be taken for it, misspelt: 1 is the same."""
 
 
 class Settings(BaseSettings):
@@ -102,7 +107,32 @@ class Settings(BaseSettings):
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="What is logged.")
 
+    @field_validator("live_lanes_max")
+    @classmethod
+    def _no_fewer_than_the_least(cls, most: int | None, others: ValidationInfo) -> int | None:
+        if most is not None and most < (least := others.data.get("live_lanes", most)):
+            raise ValueError(f"must be PARLEY_LIVE_LANES ({least}) at least")
+        return most
+
     @property
     def most_live_lanes(self) -> int:
         """Lanes for live meetings at most."""
         return max(self.live_lanes, self.live_lanes_max or 0)
+
+
+def misspelt_settings() -> dict[str, str]:
+    """Variables of the environment, or of the `.env` file, that are no settings, each with the setting that it resembles.
+
+    Others that begin alike may hold keys, or belong to another program.
+    """
+    settings = {name.upper() for name in Settings.model_fields}
+    in_file = DotEnvSettingsSource(Settings, env_ignore_empty=False).env_vars
+    found: dict[str, str] = {}
+    for name in sorted({name.upper() for name in (*os.environ, *in_file)}):
+        prefix, _, word = name.partition("_")
+        # Those of the tests begin with a word of their own.
+        if prefix != "PARLEY" or word in settings or word.startswith("TEST_"):
+            continue
+        if alike := get_close_matches(word, settings, 1, LIKENESS):
+            found[name] = f"PARLEY_{alike[0]}"
+    return found

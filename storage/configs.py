@@ -113,6 +113,8 @@ def roll_back(connection: Connection, to: int | None = None) -> Version:
         text("select * from model_configs where version = :version"), {"version": number}
     ).one_or_none()
     if row is None:
+        if to is None and now is not None:
+            raise Unknown(f"version {now.version} of the models' configuration is the first: there is none before it")
         raise Unknown(f"there is no version {number} of the models' configuration")
     return save(connection, _version(row).config, "rollback", f"version {number} again")
 

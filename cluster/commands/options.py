@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import typer
 
+from cluster.commands.terminal import console, shown
 from operators.errors import Invalid, Unavailable
 from serve.engines.choice import Translator
 
@@ -63,7 +64,7 @@ def read_settings(**given: Any) -> Settings:
     from pydantic_settings import SettingsError
 
     from cluster.logs import configure_logs
-    from cluster.settings import Settings
+    from cluster.settings import Settings, misspelt_settings
     from operators.model import first_invalid
 
     try:
@@ -76,6 +77,8 @@ def read_settings(**given: Any) -> Settings:
         name = next(name for name in _JSON if re.search(rf"\b{name}\b", str(error)))
         raise Invalid(f"PARLEY_{name.upper()}", f"must be JSON, such as {_JSON[name]}") from None
     configure_logs(settings.log_level)
+    for name, meant in misspelt_settings().items():
+        console.print(f"[yellow]{shown(name)} is no setting:[/] did you mean {meant}?", soft_wrap=True)
     return settings
 
 
@@ -91,16 +94,18 @@ def running_server(url: str | None) -> str:
     address = f"http://127.0.0.1:{read_settings().port}" if url is None else url.rstrip("/")
     if not _is_url(address):
         raise Invalid("--server", "must be a URL such as http://127.0.0.1:8000")
+    # What is asked may hold a password, and what is said must not.
+    place = urlsplit(address)._replace(netloc=urlsplit(address).netloc.rpartition("@")[2]).geturl()
     match who_answers(address):
         case "parley":
             return address
         case "other":
             raise Unavailable(
-                f"what answers at {address} is no Parley, or one that is still starting: name another with `--server`"
+                f"what answers at {place} is no Parley, or one that is still starting: name another with `--server`"
             )
         case "nobody":
             raise Unavailable(
-                f"no Parley answers at {address}: start one with `parley up`, or name another with `--server`"
+                f"no Parley answers at {place}: start one with `parley up`, or name another with `--server`"
             )
 
 

@@ -36,12 +36,14 @@ class Readiness(BaseModel):
     parts: dict[str, str]
 
 
+@router.head("/health", include_in_schema=False)
 @router.get("/health")
 async def health() -> Health:
     """Whether the process is up. It asks nobody else."""
     return Health()
 
 
+@router.head("/ready", include_in_schema=False)
 @router.get("/ready", responses={503: {"model": Readiness}})
 async def ready(response: Response, services: Use) -> Readiness:
     """Whether meetings can be served: 503 names the parts that are missing."""

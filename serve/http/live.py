@@ -72,9 +72,9 @@ async def web_socket(
 ) -> None:
     """Follow a meeting over a WebSocket: each message is `{"kind", "seq"?, "payload"}`, as among the server-sent events.
 
-    It closes with 1000 once the meeting is over and you have all of it. 4404: there is no such meeting; 4422: `after`
-    is wrong; 1013: the server has all the live streams that it serves, or lost a store: try again later. What you send is
-    not read.
+    It closes with 1000 once the meeting is over and you have all of it. 4404: there is no such meeting; 4422: the
+    address or `after` is wrong; 1013: the server has all the live streams that it serves, or lost a store: try again later.
+    What you send is not read.
     """
     await socket.accept()
     wish = Wish(DEFAULT_TEAM, meeting_id, after, interim, language)

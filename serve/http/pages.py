@@ -11,6 +11,7 @@ from starlette.responses import Response
 from starlette.types import Scope
 
 _FOLDER = Path(__file__).parent.parent / "dashboard"
+_READ = ["GET", "HEAD"]
 _HEADERS = {
     "Content-Security-Policy": "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
@@ -30,9 +31,9 @@ class _Assets(StaticFiles):
 def install(app: FastAPI) -> None:
     """Have an application serve the pages at `/` and `/meetings/…`, and what they are made of at `/static`."""
     app.mount("/static", _Assets(directory=_FOLDER))
-    app.get("/", include_in_schema=False)(_page)
+    app.api_route("/", methods=_READ, include_in_schema=False)(_page)
     # The script finds out whether there is such a meeting: the page can say so better than a problem.
-    app.get("/meetings/{meeting_id}", include_in_schema=False)(_page)
+    app.api_route("/meetings/{meeting_id}", methods=_READ, include_in_schema=False)(_page)
 
 
 async def _page() -> FileResponse:

@@ -8,10 +8,10 @@ from http import HTTPStatus
 from typing import Any
 
 import structlog
-from fastapi import FastAPI, Request
-from fastapi.exceptions import RequestValidationError
+from fastapi import FastAPI, Request, WebSocket
+from fastapi.exceptions import RequestValidationError, WebSocketRequestValidationError
 from fastapi.responses import JSONResponse
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from redis.exceptions import BusyLoadingError, MasterDownError, ReadOnlyError
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
@@ -22,6 +22,10 @@ from starlette.exceptions import HTTPException
 from operators.errors import Invalid, Overloaded, Refused, Unavailable, Unknown
 
 RETRY_AFTER_S = 2
+MOST_REASON = 123
+"""Bytes of a reason for which a WebSocket is closed."""
+_CODES = {413: "too-large"}
+"""Ends of types of problems that aren't made of HTTP's own phrase."""
 _log = structlog.get_logger(__name__)
 
 
@@ -31,6 +35,23 @@ class FieldError:
 
     field: str
     detail: str
+
+
+class Problem(BaseModel):
+    """What is wrong, and what to do about it (RFC 9457). `type` tells problems apart; some have further members."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    errors: list[FieldError] = []
+    """The fields that are wrong."""
+
+
+def described(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """How problems of these statuses look, for the description of the API."""
+    content = {"application/problem+json": {"schema": Problem.model_json_schema()}}
+    return {status: {"description": HTTPStatus(status).phrase, "content": content} for status in statuses}
 
 
 class Rejected(Exception):
@@ -108,6 +129,7 @@ def install(app: FastAPI) -> None:
     ):
         app.exception_handler(kind)(_unavailable)
     app.exception_handler(RequestValidationError)(_validation)
+    app.exception_handler(WebSocketRequestValidationError)(_wrong_address)
     app.exception_handler(HTTPException)(_http)
     app.exception_handler(Exception)(_unexpected)
 
@@ -154,7 +176,13 @@ async def _unavailable(_: Request, error: Exception) -> JSONResponse:
     return problem("unavailable", 503, detail, headers={"Retry-After": str(RETRY_AFTER_S)})
 
 
-async def _validation(_: Request, error: RequestValidationError) -> JSONResponse:
+async def _validation(request: Request, error: RequestValidationError) -> JSONResponse:
+    # Else the body is text to FastAPI, of which every field is missing.
+    if all(each["loc"] == ("body",) for each in error.errors()) and not _is_json(
+        request.headers.get("content-type", "")
+    ):
+        wrong = FieldError("content-type", "must be application/json")
+        return problem("invalid", 422, "the body was not sent as JSON", errors=[wrong])
     errors = [
         # The first part says where in the request it was: in the body, the query or the path.
         FieldError(each.field.partition(".")[2] or each.field, each.detail)
@@ -163,8 +191,20 @@ async def _validation(_: Request, error: RequestValidationError) -> JSONResponse
     return problem("invalid", 422, "the request is not as it must be", errors=errors)
 
 
+def _is_json(media: str) -> bool:
+    kind = media.partition(";")[0].strip().lower()
+    return kind == "application/json" or kind.endswith("+json")
+
+
+async def _wrong_address(socket: WebSocket, error: WebSocketRequestValidationError) -> None:
+    """A WebSocket is accepted before it is refused: of another one, browsers learn no reason."""
+    first = error.errors()[0]
+    await socket.accept()
+    await socket.close(4422, f"{first['loc'][-1]}: {_message(first)}".encode()[:MOST_REASON].decode(errors="ignore"))
+
+
 async def _http(_: Request, error: HTTPException) -> JSONResponse:
-    code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "-")
+    code = _CODES.get(error.status_code) or HTTPStatus(error.status_code).phrase.lower().replace(" ", "-")
     return problem(code, error.status_code, error.detail, headers=error.headers)
 
 

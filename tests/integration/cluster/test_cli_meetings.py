@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from cluster.ports import free_port
 from tests.harness.command_line import parley
 
 if TYPE_CHECKING:
@@ -20,3 +21,10 @@ async def test_where_there_is_no_meeting_it_is_said_how_to_begin_one(stage: Stag
     assert done.stdout.startswith("There is no meeting yet. Begin one")
     assert "parley import" in done.stdout
     assert json.loads(parley("meetings", "list", "--json", "--server", server).stdout) == []
+
+
+def test_a_password_in_an_address_is_not_repeated() -> None:
+    done = parley("meetings", "list", "--server", f"http://me:open-sesame@127.0.0.1:{(port := free_port())}")
+    assert done.returncode == 1
+    assert f"no Parley answers at http://127.0.0.1:{port}:" in done.stderr
+    assert "open-sesame" not in done.stdout + done.stderr

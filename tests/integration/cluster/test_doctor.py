@@ -13,7 +13,10 @@ from sqlalchemy import make_url
 
 from cluster import doctor
 from cluster.ports import free_port
+from cluster.roles import plan_models
 from cluster.settings import Settings
+from cluster.system import System
+from operators.errors import SetupFailed
 from serve.gpus import Gpu
 from tests.harness.command_line import parley
 
@@ -226,6 +229,16 @@ def test_a_gguf_file_must_be_there_and_have_room(
     finding = look(settings, ())
     assert (finding.state, finding.blocks) == ("problem", False)
     assert "it needs 4096.0 GiB of memory, and " in finding.advice
+
+
+def test_a_start_looks_for_its_gguf_file_before_all_else(tmp_path: Path) -> None:
+    file = tmp_path / "small.gguf"
+    settings = Settings(translator="llamacpp", translation_model=str(file))
+    with pytest.raises(SetupFailed, match=f"PARLEY_TRANSLATION_MODEL: {file} is no file"):
+        System(settings, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    file.touch()
+    assert plan_models(settings).config.translation == ("llamacpp",)
 
 
 def test_each_role_is_told_of_its_own_mistakes() -> None:

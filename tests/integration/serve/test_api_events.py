@@ -236,3 +236,4 @@ async def test_a_body_that_is_too_large_is_refused(stage: Stage) -> None:
     for answer in (announced, streamed):
         assert answer.status_code == 413
         assert answer.headers["content-type"] == "application/problem+json"
+        assert answer.json()["type"] == "urn:parley:problem:too-large"

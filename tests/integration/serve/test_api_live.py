@@ -245,6 +245,18 @@ async def test_a_wrong_request_is_told_why(stage: Stage) -> None:
             with pytest.raises(websockets.ConnectionClosedError):
                 await socket.recv()
             assert socket.close_code == code
+    for path, query, field in [
+        (meeting, "?after=x", "after"),
+        (meeting, "?after=-1", "after"),
+        (meeting, "?interim=perhaps", "interim"),
+        (meeting, "?language=speech%20speech", "language"),
+        ("not-an-id", "", "meeting_id"),
+    ]:
+        async with follow(stage, path, query) as socket:
+            with pytest.raises(websockets.ConnectionClosedError):
+                await socket.recv()
+            assert (socket.close_code, (socket.close_reason or "").partition(":")[0]) == (4422, field)
+            assert "speech" not in (socket.close_reason or "")
     answer = await stage.http.get(f"/api/meetings/{meeting}/events?after=7")
     assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "after")
     for wrong in ("-1", "x", "²", "9" * 30, "9" * 5_000):

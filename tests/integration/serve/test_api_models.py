@@ -38,6 +38,9 @@ async def test_a_version_is_shown_with_its_engines_and_how_they_stand(stage: Sta
     start(stage)
     shown = (await stage.http.get("/api/models")).json()
     assert (shown["version"], shown["origin"], shown["config"]["translation"]) == (1, "settings", ["firefox"])
+    nothing_before = await stage.http.post("/api/models/rollback", json={})
+    assert nothing_before.status_code == 404
+    assert "version 1 of the models' configuration is the first" in nothing_before.json()["detail"]
     [serving] = shown["serving"]
     assert (serving["application"], serving["what"]) == ("translation-firefox", "Firefox's models")
     # Serve isn't asked where there is no Ray.

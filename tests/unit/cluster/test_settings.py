@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from cluster.settings import Settings
+from cluster.settings import Settings, misspelt_settings
+from tests.harness.command_line import parley
 
 DOCS = Path(__file__).parents[3] / "docs" / "settings.md"
 
@@ -29,7 +30,45 @@ def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "secret" not in repr(settings)
 
 
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("PARLEY_LIVE_LANE", "PARLEY_LIVE_LANES"),
+        ("PARLEY_POSTGRESS_URL", "PARLEY_POSTGRES_URL"),
+        ("PARLEY_TRANSLATION_MODELS", "PARLEY_TRANSLATION_MODEL"),
+        ("PARLEY_PROT", "PARLEY_PORT"),
+        # A key that an engine's configuration names, and what tests are told.
+        ("PARLEY_OTHER_KEY", None),
+        ("PARLEY_TEST_POSTGRES_URL", None),
+        ("PARLEY_PORT", None),
+        ("PORTT", None),
+    ],
+)
+def test_a_misspelt_setting_is_told(
+    name: str, meant: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = {name: meant} if meant else {}
+    monkeypatch.chdir(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setenv(name, "8123")
+        assert misspelt_settings() == expected
+    assert misspelt_settings() == {}
+    (tmp_path / ".env").write_text(f"{name}=8123\n")
+    assert misspelt_settings() == expected
+
+
+def test_commands_tell_of_a_misspelt_setting() -> None:
+    done = parley("database", "downgrade", "0005", PARLEY_POSTGRES_URL="nonsense", PARLEY_LIVE_LANE="2")
+    assert done.stderr.startswith("PARLEY_LIVE_LANE is no setting: did you mean PARLEY_LIVE_LANES?\nparley: ")
+
+
 @pytest.mark.parametrize(("name", "value"), [("port", 0), ("live_lanes", 0), ("deadline", -1), ("translator", "magic")])
 def test_nonsense_is_refused(name: str, value: object) -> None:
     with pytest.raises(ValidationError, match=name):
         Settings(**{name: value})
+
+
+def test_no_fewer_lanes_at_most_than_at_least() -> None:
+    assert Settings(live_lanes=2, live_lanes_max=2).most_live_lanes == 2
+    with pytest.raises(ValidationError, match=r"must be PARLEY_LIVE_LANES \(3\) at least"):
+        Settings(live_lanes=3, live_lanes_max=2)

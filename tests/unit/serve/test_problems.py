@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import httpx
@@ -70,6 +71,20 @@ async def test_what_is_not_there_is_a_problem_too() -> None:
     assert (missing.status_code, wrong_method.status_code) == (404, 405)
     assert missing.json()["type"] == "urn:parley:problem:not-found"
     assert wrong_method.headers["allow"] == "GET"
+
+
+@pytest.mark.parametrize("media", [None, "text/plain", "application/x-www-form-urlencoded"])
+async def test_json_that_is_not_sent_as_such_is_told(media: str | None) -> None:
+    chunk = {"chunk_id": "1", "speaker": "A", "text": "speech", "start": 1, "end": 2}
+    headers = {} if media is None else {"content-type": media}
+    response = await answer(None, "POST", "/chunks/1", content=json.dumps(chunk), headers=headers)
+    assert response.status_code == 422
+    assert response.json()["errors"] == [{"field": "content-type", "detail": "must be application/json"}]
+    assert "speech" not in response.text
+    headers = {"content-type": "application/json; charset=utf-8"}
+    assert (await answer(None, "POST", "/chunks/1", content=json.dumps(chunk), headers=headers)).status_code == 200
+    response = await answer(None, "POST", "/chunks/1", content="[]", headers=headers)
+    assert response.json()["errors"][0]["field"] == "body"
 
 
 async def test_members_say_more() -> None:
