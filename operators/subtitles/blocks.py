@@ -16,7 +16,7 @@ _ARROW = r"\s*(?:-+\s?>|[–—]+>?|→)\s*"
 _TIMING = re.compile(rf"\s*{_TIME}{_ARROW}{_TIME}(?:\s.*)?")
 # Within a cue only this is a timing line: `00:01,000 --> 00:02,000 Ann: Hi` would be a speaker's words in SRT.
 _TIMING_ALONE = re.compile(rf"\s*{_TIME}{_ARROW}{_TIME}(?:\s+\w+:\S+)*\s*")
-_MEANT_AS_TIMING = re.compile(rf"\s*[-+]?\d.*{_ARROW}")
+_MEANT_AS_TIMING = re.compile(r"\s*[-+]?\d.*(?:-\s?>|[–—→])")
 _NUMBER = re.compile(r"[^\w\s]{0,2}(\d{1,9})[^\w\s]{0,2}")
 _HEADER = re.compile(r"WEBVTT(?:\s|$)")
 _ASIDE = re.compile(r"NOTE(?:\s|$)|(?:STYLE|REGION)\s*$")

@@ -8,7 +8,7 @@ import unicodedata
 from collections.abc import Iterator
 from typing import NamedTuple
 
-_VOICE = re.compile(r"<v(?:\.[^\s>]*)?(?:\s([^>]*))?>|(</v>)")
+_VOICE = re.compile(r"<v(?:\.[^\s>]*)?(?:\s([^<>]*))?>|(</v>)")
 _VTT_TAG = re.compile(r"<rt[^>]*>.*?</rt>|</?[a-zA-Z][^<>]*>|<[\d:.]+>")
 _SRT_TAGS = "b|i|u|s|font|c|v|lang|br"
 _SRT_TAG = re.compile(rf"</?(?:{_SRT_TAGS})\b[^<>]*>|\{{\\[^{{}}]*\}}", re.IGNORECASE)

@@ -129,7 +129,9 @@ def like_a_name(words: str, *, bracketed: bool = False) -> bool:
     if not words.isupper() and each[0].casefold() in _OPENERS:
         return False
     letters = [letter for letter in bare if letter.isalpha()]
-    if letters and all(letter.lower() == letter.upper() for letter in letters):
+    if not letters:
+        return False
+    if all(letter.lower() == letter.upper() for letter in letters):
         return len(each) <= _CASELESS_WORDS and len(max(each, key=len)) <= MOST_DENSE
     return any(_capital(word) for word in each) and all(_capital(word) or word in _PARTICLES for word in each)
 

@@ -42,6 +42,10 @@ def unrolled(blocks: Sequence[Block], cues: Sequence[list[Line]]) -> list[list[L
     adding = sum(again[k] < sum(map(len, words[k])) for k in repeating)
     if len(again) < _LEAST_PAIRS or len(repeating) * 2 <= len(again) or adding * _ADDING < len(again):
         return None
+    # After a pause the last line may still stand above a new one.
+    for before, after in pairwise(shown):
+        if after not in again and len(words[after]) > 1 and words[after][:-1] == words[before][1 - len(words[after]) :]:
+            again[after] = sum(map(len, words[after][:-1]))
     return [_without(cue, again.get(k, 0)) for k, cue in enumerate(cues)]
 
 

@@ -14,7 +14,7 @@ LanguageOf = Callable[[str], str | None]
 
 _VTT_TRANSLATED = re.compile(r"(.+)\n<lang [^>]*>.*</lang>(?:</v>)?")
 _SRT_TRANSLATED = re.compile(r"(.+)\n<i>.*</i>")
-_LEAST, _MOST = 2, 0.8
+_LEAST, _MOST = 2, 0.66
 """Cues that a file in two languages has at least, and the share of them that has both."""
 
 

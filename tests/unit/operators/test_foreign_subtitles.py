@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from operators.errors import Invalid
 from operators.subtitles import NOBODY, Attribution, Cue, Remark, Subtitles, read_subtitles
+from operators.subtitles.markup import is_shown
 
 NAMED, GUESSED, UNKNOWN = Attribution.NAMED, Attribution.GUESSED, Attribution.UNKNOWN
 
@@ -279,6 +284,10 @@ YOUTUBE = [(0.8, 2.86, A), (2.86, 2.87, A), (2.87, 4.07, f"{A}\n{B}"), (4.07, 4.
         (YOUTUBE, [A, B, C]),
         # The same line said twice.
         ([*YOUTUBE[:-1], (4.08, 6.0, f"{B}\n{B}"), (6.0, 6.01, B), (6.01, 7.0, f"{B}\n{C}")], [A, B, B, C]),
+        # A pause, after which the last line still stands there.
+        ([*YOUTUBE[:-1], (14.0, 16.0, f"{B}\n{C}"), (16.0, 16.01, C)], [A, B, C]),
+        # A pause, after which the last line is said again.
+        ([*YOUTUBE, (6.0, 6.01, C), (16.0, 17.0, C)], [A, B, C, C]),
         # A line that grows word by word.
         ([(1, 2, "good"), (2, 3, "good morning"), (3, 4, A), (4, 5, f"{A}\nwe look"), (5, 6, f"{A}\n{B}")], [A, B]),
         # Three lines that scroll.
@@ -389,6 +398,7 @@ def test_words_that_were_said_again_are_kept(cues: list[str]) -> None:
         (["&gt;&gt; Ann: One.", "two.", "&gt;&gt; Bob: Three.", "&gt;&gt; Four.", "five."],
          [("Ann", "One."), ("Ann", "two."), ("Bob", "Three."), (NOBODY, ">> Four."), (NOBODY, "five.")], GUESSED),
         (["&gt;&gt; Ann: One.", "&gt;&gt; Bob: Two."], [("Ann", "One."), ("Bob", "Two.")], NAMED),
+        (["1: first", "2: second"], [("1", "first"), ("2", "second")], GUESSED),
         # Names in small letters.
         (["ann: one", "bob: two", "ann: three\nmore"], [("ann", "one"), ("bob", "two"), ("ann", "three more")], GUESSED),
         (["Anne : Oui.", "Paul\u00a0: Non."], [("Anne", "Oui."), ("Paul", "Non.")], NAMED),
@@ -467,3 +477,55 @@ def test_who_speaks_by_voices(payloads: list[str], expected: list[tuple[str, str
 def test_a_long_name_is_cut() -> None:
     ((name, text),) = said(vtt(f"<v {'x' * 300}>Hi."))
     assert (name, text) == ("x" * 200, "Hi.")
+
+
+# --- whatever comes ---
+
+PARTS = [
+    *(
+        "WEBVTT",
+        "NOTE",
+        "NOTE x",
+        "STYLE",
+        "1",
+        "2",
+        "3",
+        "",
+        "",
+        " ",
+        "\u200b",
+        "Ann: Hi.",
+        "Bob:",
+        "[ANN] Yes.",
+        "[Music]",
+    ),
+    *("00:00:01,000 --> 00:00:02,000", "00:03.000 --> 00:02.000", "0:soon --> 1", "-->", "<v Ann>Hi", "</v>", "<v >x"),
+    *(
+        "♪",
+        ">> Ann: Hi",
+        "- Yes.",
+        "我们开始。",
+        "We start.",
+        "{\\an8}",
+        "&gt;",
+        "<i>x</i>",
+        "<lang pt>x</lang>",
+        "Hi.",
+        "\0",
+    ),
+]
+
+
+@given(st.lists(st.sampled_from(PARTS) | st.text(max_size=12), max_size=40).map("\n".join))
+def test_any_text_is_read_or_refused(text: str) -> None:
+    try:
+        read = read_subtitles(text, languages)
+    except Invalid:
+        return
+    lines = len(re.split(r"\r+\n|\r|\n", text))
+    for cue in read.cues:
+        assert cue.end >= cue.start
+        assert is_shown(cue.text)
+        assert is_shown(cue.speaker)
+    assert all(1 <= remark.line <= lines for remark in read.remarks)
+    assert list(read.remarks) == sorted(read.remarks)
