@@ -64,7 +64,7 @@ async def test_a_meeting_whose_state_cannot_be_read_fails_alone_and_its_state_is
         answers = await meetings.append("default", lost, [said(3, "b", "Ann", "Is anybody there?", 4, 5, 5)])
     assert [(a.outcome, a.reason) for a in answers] == [("refused", "failed")]
     [(_, reason, state)] = rows(engine, failed, id=lost)
-    assert (reason, state) == ("its state of sentences has schema 99; this version reads 1", None)
+    assert (reason, state) == ("its state of sentences has schema 99; this version reads 2", None)
     letters = rows(engine, "select reason, fields ->> 'kind', fields ->> 'state' from dead_letters order by id")
     assert [(why, kind) for why, kind, _ in letters] == [(reason, "state"), ("its meeting failed", "chunk")]
     kept = next(state for _, kind, state in letters if kind == "state")

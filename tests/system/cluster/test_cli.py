@@ -16,7 +16,10 @@ from cluster import client
 from cluster.ports import free_port
 from tests.harness.command_line import ROOT, parley
 
-COMMANDS = ("demo", "up", "import", "meetings", "config", "lanes", "models", "replay", "doctor", "bench", "dead")
+COMMANDS = (
+    *("demo", "up", "import", "meetings", "config", "lanes", "models", "replay", "doctor", "bench", "dead"),
+    "database",
+)
 MEETINGS = ("list", "show", "export", "end")
 SCRIPT = Path(sys.executable).parent / "parley"
 NOBODY = "01890000-0000-7000-8000-000000000000"
