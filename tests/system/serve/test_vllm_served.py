@@ -109,6 +109,8 @@ async def test_a_call_past_its_deadline_is_worked_on_no_longer(vllm: DeploymentH
     assert await vllm.given_up.remote() == 1
 
 
+# How long it takes depends on how much so small a model has to say.
+@pytest.mark.slow
 async def test_a_replica_that_is_killed_is_replaced_and_every_caption_arrives(
     vllm: DeploymentHandle,
     engine: Engine,
