@@ -34,8 +34,9 @@ def check_database(connection: psycopg.Connection) -> None:
         return
     if not tables.issuperset(_MARKS) or len(versions) > 1:
         raise SetupFailed(f"the database has a table `alembic_version` that is not Parley's: {_OWN}")
-    version, newest = versions[0], newest_schema()
-    if version not in known_schemas():
+    version, known = versions[0], known_schemas()
+    if version not in known:
+        newest = known[0]
         if not (version.isdigit() and len(version) == len(newest) and version > newest):
             raise SetupFailed(f"the database has a table `alembic_version` that is not Parley's: {_OWN}")
         raise SetupFailed(
@@ -47,11 +48,6 @@ def check_database(connection: psycopg.Connection) -> None:
 def known_schemas() -> list[str]:
     """The schemas that this version knows, the newest one first."""
     return [script.revision for script in ScriptDirectory.from_config(alembic_config()).walk_revisions()]
-
-
-def newest_schema() -> str:
-    """The schema that this version brings a database to."""
-    return known_schemas()[0]
 
 
 def _tables(connection: psycopg.Connection) -> set[str]:

@@ -51,7 +51,9 @@ def downgrade(
         with _postgres(read_settings()) as url:
             migrate(url, schema)
     except DBAPIError as error:
-        raise SetupFailed(f"Postgres can't be used ({type(error).__name__}): look at PARLEY_POSTGRES_URL") from error
+        from cluster.flow import unusable
+
+        raise SetupFailed(unusable(error)) from error
     console.print(f"The database has schema {schema} now. Start the older version.")
 
 

@@ -42,7 +42,6 @@ def _start(folder: str) -> None:
     # Its workers take these over. As a `runtime_env`, they would have each worker import Ray twice.
     inherited = {
         "PYTHONPATH": str(Path(__file__).resolve().parents[2]),
-        "RAY_prestart_worker_first_driver": "0",
         ray_constants.WORKER_PROCESS_SETUP_HOOK_ENV_VAR: f"{bind_loopback.__module__}.{bind_loopback.__name__}",
     }
     with patch.dict(os.environ, inherited), lone_node(log_monitor=False):
