@@ -209,7 +209,7 @@ class _Reading:
         return None
 
     def _pauses_before(self, i: int) -> bool:
-        """Whether a chunk comes after a pause. Marks that come by themselves belong to what was said before it."""
+        """Whether a chunk comes after a pause. Marks that come by themselves belong to the speech before them."""
         return self.said[i].start - self.said[i - 1].end >= PAUSE_SECONDS and not attaches(self._word(i, 0))
 
     def _longest(self, i: int, begun: int) -> tuple[int, int] | None:

@@ -39,7 +39,7 @@ class Voice(NamedTuple):
 
 
 class Gone(NamedTuple):
-    """A sentence that was put out and that the text no longer holds. While its chunk is open or held it may come back.
+    """An emitted sentence that the text no longer holds. While its chunk is open or held it may come back.
 
     Attributes:
         speaker: the voice whose text held it last.

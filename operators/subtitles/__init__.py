@@ -1,4 +1,4 @@
-"""Subtitles: what was said, and how it reads translated, as WebVTT and SubRip files; and what such files say.
+"""Subtitles: speech and its translation as WebVTT and SubRip files; and what such files say.
 
 Both formats are written and read here side by side, so that what Parley writes reads back as it was:
 

@@ -118,7 +118,7 @@ class _Finder:
         timing = -2
         for k in range(self._begin, len(self._lines)):
             line = self._lines[k]
-            # The line right below a timing line is what was said, even where it looks like another.
+            # The line right below a timing line is speech, even where it looks like another.
             if not line.strip() or k == timing + 1:
                 continue
             head, identifier = self._identifier(k, timing)

@@ -1,7 +1,7 @@
 """Rolling captions, as live captioning and YouTube make them: each cue shows the words before it again.
 
 A cue repeats the last lines of the cue before and adds a line, or adds words to its last line; between two such cues
-YouTube puts one of ten milliseconds that adds nothing. The words that a cue adds are what was said in it.
+YouTube puts one of ten milliseconds that adds nothing. The words that a cue adds are its speech.
 """
 
 from __future__ import annotations

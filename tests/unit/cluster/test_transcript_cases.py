@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 import pytest
 
 from cluster.recording import read_recording
 from operators.errors import Invalid
 from operators.subtitles import NOBODY, Attribution
-
-CASES = Path(__file__).parents[2] / "cases" / "transcripts"
-SHARED = Path(os.environ.get("PARLEY_CASES", Path(__file__).parents[4] / "shared" / "data" / "cases")) / "transcripts"
+from tests.harness.cases import BESIDE, OWN
 
 WANTED = {
     "s12_two_names_in_cue.srt": (
@@ -73,19 +68,19 @@ WANTED = {
 
 
 def test_each_case_is_wanted() -> None:
-    assert {path.name for path in CASES.iterdir() if path.suffix in {".srt", ".vtt"}} == WANTED.keys()
+    assert {path.name for path in OWN.iterdir() if path.suffix in {".srt", ".vtt"}} == WANTED.keys()
 
 
 @pytest.mark.parametrize("name", WANTED)
 def test_a_case_is_read_as_it_is_wanted(name: str) -> None:
-    recording = read_recording(CASES / name)
+    recording = read_recording(OWN / name)
     cues, speakers = WANTED[name]
     assert [(event.chunk.speaker, event.chunk.text) for event in recording.events] == cues
     assert recording.speakers is speakers
 
 
 def test_what_is_left_out_and_mended_is_told_with_its_line() -> None:
-    told = {name: read_recording(CASES / name).remarks for name in WANTED}
+    told = {name: read_recording(OWN / name).remarks for name in WANTED}
     assert {name: [(r.line, r.left_out) for r in remarks] for name, remarks in told.items() if remarks} == {
         "s40_bilingual_lines.srt": [(2, True)],
         "v03_rolling.srt": [(6, False)],
@@ -95,17 +90,17 @@ def test_what_is_left_out_and_mended_is_told_with_its_line() -> None:
 
 def test_strict_refuses_what_leaves_something_out_and_nothing_else() -> None:
     for name in WANTED.keys() - {"s40_bilingual_lines.srt"}:
-        assert read_recording(CASES / name, strict=True) == read_recording(CASES / name)
-    path = CASES / "s40_bilingual_lines.srt"
+        assert read_recording(OWN / name, strict=True) == read_recording(OWN / name)
+    path = OWN / "s40_bilingual_lines.srt"
     with pytest.raises(Invalid, match="each cue is there in pt as well: 2 lines are left out") as caught:
         read_recording(path, strict=True)
     assert caught.value.field == f"{path}: line 2"
 
 
-SUBTITLES = sorted(path for path in SHARED.glob("*") if path.suffix in (".srt", ".vtt"))
+SUBTITLES = sorted(path for path in BESIDE.glob("*") if path.suffix in (".srt", ".vtt"))
 
 
-@pytest.mark.skipif(not SUBTITLES, reason=f"no transcripts are at {SHARED} (set PARLEY_CASES)")
+@pytest.mark.skipif(not SUBTITLES, reason=f"no transcripts are at {BESIDE} (set PARLEY_CASES)")
 def test_every_case_at_hand_is_read() -> None:
     """None of them is refused, and none loses all that was said."""
     assert all(read_recording(path).events for path in SUBTITLES)

@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from operators.model import Chunk, MeetingConfig
+from tests.harness.cases import BESIDE, OWN
 from tests.harness.speech import chunk, log, run
 
-ROOT = Path(__file__).parents[3]
-FOLDERS = (
-    ROOT / "tests" / "cases" / "transcripts",
-    Path(os.environ.get("PARLEY_CASES", ROOT.parent / "shared" / "data" / "cases")) / "transcripts",
-)
+FOLDERS = (OWN, BESIDE)
 
 
 def _cases() -> Iterator[Any]:

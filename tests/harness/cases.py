@@ -1,0 +1,12 @@
+"""Small transcripts on which Parley failed once, each with the right result."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+_TESTS = Path(__file__).parents[1]
+OWN = _TESTS / "cases" / "transcripts"
+"""Those that belong to the project."""
+BESIDE = Path(os.environ.get("PARLEY_CASES", _TESTS.parents[1] / "shared" / "data" / "cases")) / "transcripts"
+"""More of them, beside the checkout, where they are at hand."""
