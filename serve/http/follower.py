@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from uuid import UUID
 
 from serve.http.hub import Live, Waiting
+from serve.http.progress import NOW
 from serve.http.services import Services
-from storage import meetings, transcripts
-from storage.records import OVER_STATUSES
+from storage import transcripts
 
 _PAGE = 500
 
@@ -36,28 +36,6 @@ class Wish:
     language: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """How far a meeting is: its last `seq`, and whether nothing more will come of it."""
-
-    seq: int
-    complete: bool
-
-
-async def standing(services: Services, team_id: str, meeting_id: UUID) -> Standing:
-    """How far a team's meeting is.
-
-    Raises:
-        Unknown: the team has no such meeting.
-    """
-    async with services.database.connect() as conn:
-        record = await meetings.get(conn, team_id, meeting_id)
-        if record.status not in OVER_STATUSES or await transcripts.owed_count(conn, team_id, meeting_id):
-            return Standing(record.seq, complete=False)
-        # Asked after the debts: what was owed a moment ago is an event by now.
-        return Standing(await transcripts.head(conn, team_id, meeting_id), complete=True)
-
-
 async def follow(services: Services, wish: Wish) -> AsyncGenerator[Live]:
     """What a client is to be sent, until nothing more will come.
 
@@ -75,7 +53,8 @@ async def follow(services: Services, wish: Wish) -> AsyncGenerator[Live]:
         while True:
             now = None
             if waiting.look or clock() >= next_look:
-                now = await standing(services, wish.team_id, wish.meeting_id)
+                max_age = NOW if waiting.look else services.options.heartbeat / 4
+                now = await services.progress.read(wish.team_id, wish.meeting_id, max_age)
                 waiting.upto = max(waiting.upto, now.seq)
                 next_look = clock() + services.options.heartbeat
             async with aclosing(_stored(services, wish, last, waiting)) as events:

@@ -11,13 +11,14 @@ from uuid import UUID
 
 import orjson
 import structlog
-from fastapi import APIRouter, Header, Query, Response, WebSocket, WebSocketDisconnect
+from fastapi import APIRouter, Depends, Header, Query, Response, WebSocket, WebSocketDisconnect
 from fastapi.sse import EventSourceResponse, format_sse_event
 
 from operators.errors import Invalid, Unavailable, Unknown
 from operators.model import Language
-from serve.http.follower import HEARTBEAT, Standing, Wish, follow, standing
+from serve.http.follower import HEARTBEAT, Wish, follow
 from serve.http.hub import Live
+from serve.http.progress import Progress
 from serve.http.pushes import handed
 from serve.http.services import Services, Use
 from storage.records import DEFAULT_TEAM
@@ -31,8 +32,19 @@ _INTERIM = Query(description="Whether to send growing text and its drafts, too."
 _LANGUAGE = Query(description="The only language to send captions and drafts of.")
 
 
+async def _counted(services: Use) -> AsyncGenerator[None]:
+    # A dependency ends after the response, however that ended.
+    with services.streams.counted():
+        yield
+
+
 # Not `response_class`: a stream that has nothing more to give answers 204, or browsers would reconnect for ever.
-@router.get("", response_model=None, responses={200: {"content": {"text/event-stream": {}}}, 204: {}, 503: {}})
+@router.get(
+    "",
+    response_model=None,
+    responses={200: {"content": {"text/event-stream": {}}}, 204: {}, 503: {}},
+    dependencies=[Depends(_counted)],
+)
 async def server_sent_events(
     meeting_id: UUID,
     services: Use,
@@ -52,7 +64,6 @@ async def server_sent_events(
     """
     if last_event_id is not None:
         after = last_event_id
-    services.streams.check()
     wish = Wish(DEFAULT_TEAM, meeting_id, after or 0, interim, language)
     now = await _checked(services, wish)
     if now.complete and wish.after == now.seq and after is not None:
@@ -79,46 +90,44 @@ async def web_socket(
     await socket.accept()
     wish = Wish(DEFAULT_TEAM, meeting_id, after, interim, language)
     try:
-        services.streams.check()
-        await _checked(services, wish)
+        with services.streams.counted():
+            await _checked(services, wish)
+            await _serve(socket, services, wish)
     except Unavailable as error:
         await socket.close(1013, str(error))
-        return
     except Unknown as error:
         await socket.close(4404, str(error))
-        return
     except Invalid as error:
         await socket.close(4422, str(error))
-        return
-    with services.streams.counted():
-        sending = asyncio.create_task(_send(socket, services, wish))
-        leaving = asyncio.create_task(_until_left(socket))
-        try:
-            await asyncio.wait({sending, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            leaving.cancel()
-            sending.cancel()
-            await asyncio.gather(sending, leaving, return_exceptions=True)
 
 
-async def _checked(services: Services, wish: Wish) -> Standing:
-    now = await standing(services, wish.team_id, wish.meeting_id)
+async def _serve(socket: WebSocket, services: Services, wish: Wish) -> None:
+    sending = asyncio.create_task(_send(socket, services, wish))
+    leaving = asyncio.create_task(_until_left(socket))
+    try:
+        await asyncio.wait({sending, leaving}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        leaving.cancel()
+        sending.cancel()
+        await asyncio.gather(sending, leaving, return_exceptions=True)
+
+
+async def _checked(services: Services, wish: Wish) -> Progress:
+    now = await services.progress.read(wish.team_id, wish.meeting_id)
     if wish.after > now.seq:
         raise Invalid("after", f"must be a seq of this meeting, of which the last is {now.seq}")
     return now
 
 
 async def _sse(services: Services, wish: Wish) -> AsyncGenerator[bytes]:
-    # Counted once it is sent: a client may be gone before, and then this never runs.
-    with services.streams.counted():
-        async with aclosing(follow(services, wish)) as events:
-            async for event in events:
-                if event.kind == HEARTBEAT:
-                    yield format_sse_event(comment=HEARTBEAT)
-                else:
-                    seq = None if event.seq is None else str(event.seq)
-                    yield format_sse_event(event=event.kind, id=seq, data_str=orjson.dumps(event.payload).decode())
-                    handed(services, wish.meeting_id, event)
+    async with aclosing(follow(services, wish)) as events:
+        async for event in events:
+            if event.kind == HEARTBEAT:
+                yield format_sse_event(comment=HEARTBEAT)
+            else:
+                seq = None if event.seq is None else str(event.seq)
+                yield format_sse_event(event=event.kind, id=seq, data_str=orjson.dumps(event.payload).decode())
+                handed(services, wish.meeting_id, event)
 
 
 async def _send(socket: WebSocket, services: Services, wish: Wish) -> None:

@@ -18,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from structlog.contextvars import bind_contextvars
 
 from serve.http.hub import Hub
+from serve.http.progress import ProgressReader
 from serve.http.stream_limit import StreamLimit
 from serve.options import ApiOptions
 from storage.database import async_engine, async_redis
@@ -39,6 +40,7 @@ class Services:
     log: Log
     meetings: Meetings
     hub: Hub
+    progress: ProgressReader
     streams: StreamLimit
     lags: LaneLags
     measures: Measures
@@ -59,8 +61,8 @@ async def open_services(options: ApiOptions) -> AsyncGenerator[Services]:
     background = [asyncio.create_task(each) for each in (meetings.run_ledger(), hub.run(), lags.run())]
     try:
         with published(measures, options.redis_url):
-            streams = StreamLimit(options.streams)
-            yield Services(options, database, client, log, meetings, hub, streams, lags, measures, traces)
+            progress, streams = ProgressReader(database), StreamLimit(options.streams)
+            yield Services(options, database, client, log, meetings, hub, progress, streams, lags, measures, traces)
         await meetings.flush()
     finally:
         await _end(background)

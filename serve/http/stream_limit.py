@@ -19,18 +19,15 @@ class StreamLimit:
         self._most = most
         self._open = 0
 
-    def check(self) -> None:
-        """Refuse a stream beyond the limit, before anything of it is sent.
+    @contextmanager
+    def counted(self) -> Generator[None]:
+        """Count a stream for as long as the context lasts.
 
         Raises:
             Unavailable: as many are open as may be.
         """
         if self._open >= self._most:
             raise Unavailable(f"this server has {self._open} live streams open, its limit; try again later")
-
-    @contextmanager
-    def counted(self) -> Generator[None]:
-        """Count a stream for as long as the context lasts."""
         self._open += 1
         try:
             yield

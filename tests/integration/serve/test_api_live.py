@@ -457,3 +457,28 @@ async def test_a_stream_beyond_the_limit_is_refused_and_requests_still_find_room
                     await asyncio.sleep(0.02)
             async with connect(live) as fourth:
                 await ready(fourth)
+
+
+async def test_streams_that_open_at_the_same_time_keep_to_the_limit(
+    stage: Stage, postgres_url: str, redis_url: str
+) -> None:
+    meeting = await stage.begin()
+    with serving(ApiOptions(postgres_url, redis_url, heartbeat=0.3, streams=2)) as address:
+        live = f"{address.replace('http', 'ws')}/api/meetings/{meeting}/events"
+
+        async def first_sign(_: int) -> str | int:
+            async with connect(live) as socket:
+                try:
+                    return json.loads(await socket.recv())["kind"]
+                except websockets.ConnectionClosedError as closed:
+                    return closed.rcvd.code if closed.rcvd else 0
+                finally:
+                    here.append(socket)
+                    if len(here) == 6:
+                        all_here.set()
+                    await all_here.wait()
+
+        here: list[ClientConnection] = []
+        all_here = asyncio.Event()
+        found = await asyncio.gather(*map(first_sign, range(6)))
+        assert sorted(map(str, found)) == ["1013"] * 4 + ["ping"] * 2
