@@ -102,6 +102,23 @@ async def test_hostile_answers_to_one_meeting_cost_the_others_nothing(
     assert [seq for (seq,) in log] == list(range(1, len(log) + 1))
 
 
+async def test_a_lane_asks_once_where_the_answer_is_malformed(
+    meetings: Meetings, aengine: AsyncEngine, engine: Engine, postgres_url: str, redis_url: str
+) -> None:
+    meeting_id = await open_recorded(meetings, aengine)
+    asked: list[str] = []
+
+    async def malformed(request: TranslationRequest) -> Translation:
+        asked.append(request.text)
+        raise Malformed("no answer")
+
+    await feed(meetings, meeting_id, talk(8))
+    with running(postgres_url, redis_url, "batch-1", malformed):
+        await until(lambda: rows(engine, "select count(*) from captions where reason is not null") == [(7,)])
+    assert statuses(engine, meeting_id) == {"owed"}
+    assert len(asked) == len(set(asked)) == 7
+
+
 async def test_a_pending_caption_that_is_poison_keeps_no_other_from_being_paid(
     meetings: Meetings,
     aengine: AsyncEngine,
