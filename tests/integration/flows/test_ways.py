@@ -38,23 +38,25 @@ BETTER, PLAIN = "ways-better", "ways-plain"
 
 @ray_serve.deployment(ray_actor_options={"num_cpus": 0.1}, health_check_period_s=1, graceful_shutdown_wait_loop_s=0.1)
 class Says:
-    """Answers with its name. What the text asks for beside that: `die`, `slow`.
+    """Answers with its name. What the text asks for beside that: `die`, `slow`, `hold` until there is a file `go`.
 
     The plain one can't do `hard`, nor `busy`, nor German.
 
     Args:
         name: what it says.
-        checks: a folder. Each health check adds a line to its file `log`, and fails while there is a file `fail`.
+        folder: each health check adds a line to its file `log`, and fails while there is a file `fail`.
     """
 
-    def __init__(self, name: str, checks: Path | None = None) -> None:
-        self._name, self._checks = name, checks
+    def __init__(self, name: str, folder: Path | None = None) -> None:
+        self._name, self._folder = name, folder
 
     async def translate(self, request: TranslationRequest) -> Translation:
         if self._name == BETTER and request.text == "die":
             os.kill(os.getpid(), signal.SIGKILL)
         if self._name == BETTER and request.text == "slow":
             await asyncio.sleep(30)
+        while self._folder is not None and request.text == "hold" and not (self._folder / "go").exists():
+            await asyncio.sleep(0.02)
         if self._name == PLAIN and (request.text == "hard" or request.language == "de"):
             return Translation(CaptionStatus.UNTRANSLATED, None, self._name, "no model")
         if self._name == PLAIN and request.text == "busy":
@@ -62,10 +64,10 @@ class Says:
         return Translation(CaptionStatus.TRANSLATED, request.text, self._name)
 
     async def check_health(self) -> None:
-        if self._checks is not None:
-            with (self._checks / "log").open("a") as file:
+        if self._folder is not None:
+            with (self._folder / "log").open("a") as file:
                 file.write("checked\n")
-            if (self._checks / "fail").exists():
+            if (self._folder / "fail").exists():
                 raise ValueError("as asked")
 
 
@@ -139,6 +141,23 @@ async def test_one_that_falls_silent_is_left_for_the_other(applications: None, m
     ways = Ways(lambda: (BETTER, PLAIN))
     await by(ways, BETTER)
     assert (await ways.translate(asking("slow"))).engine == PLAIN
+
+
+async def test_one_that_is_full_is_helped_out_and_stays_the_first(applications: None, tmp_path: Path) -> None:
+    full = "ways-full"
+    small = Says.options(max_ongoing_requests=1, max_queued_requests=1)
+    ray_serve.run(small.bind(full, tmp_path), name=full, route_prefix=None)
+    try:
+        ways = Ways(lambda: (full, PLAIN))
+        await by(ways, full)
+        asked = [asyncio.create_task(ways.translate(asking("hold"))) for _ in range(4)]
+        [refused, *_], _ = await asyncio.wait(asked, timeout=60, return_when=asyncio.FIRST_COMPLETED)
+        assert refused.result().engine == PLAIN
+        (tmp_path / "go").touch()
+        assert {answer.engine for answer in await asyncio.gather(*asked)} == {full, PLAIN}
+        assert (await ways.translate(asking("hello"))).engine == full
+    finally:
+        ray_serve.delete(full)
 
 
 async def test_a_change_of_the_ways_is_followed_at_once(applications: None) -> None:
