@@ -99,6 +99,18 @@ async def test_a_configuration_of_a_newer_release_stops_no_meeting(stage: Stage)
     assert Lane(stage, await stage.begin()).began == [("status", {"status": "live"})]
 
 
+async def test_a_process_whose_lane_was_claimed_by_another_writes_nothing(stage: Stage) -> None:
+    lane = Lane(stage, await stage.begin())
+    before = rows(stage.engine, "select id, n, seq from meetings")
+    with stage.engine.begin() as connection:
+        claim_lane(connection, "live-1", 2, "elsewhere")
+    with pytest.raises(Fenced, match="is at epoch 2, this process at 1"):
+        lane.commit(lane.change(late=1), answers=[Answer(lane.asked, None, 1, "too late")])
+    assert rows(stage.engine, "select id, n, seq from meetings") == before
+    lane.claim()
+    lane.commit(lane.change(late=1))
+
+
 async def test_a_meeting_that_goes_on_does_not_move_without_its_state(stage: Stage) -> None:
     meeting = await stage.begin()
     lane = Lane(stage, meeting)
