@@ -111,6 +111,17 @@ async def test_a_process_whose_lane_was_claimed_by_another_writes_nothing(stage:
     lane.commit(lane.change(late=1))
 
 
+async def test_an_older_revision_of_a_sentence_changes_nothing(stage: Stage) -> None:
+    meeting = await stage.begin()
+    lane = Lane(stage, meeting)
+    for revision, words in ((3, "Three."), (2, "Two.")):
+        change = lane.change()
+        change.sentences = {"1.0": sentence("1.0", words, 1, revision=revision)}
+        lane.commit(change)
+    query = "select revision, text from sentences where meeting_id = :id"
+    assert rows(stage.engine, query, id=UUID(meeting)) == [(3, "Three.")]
+
+
 async def test_a_meeting_that_goes_on_does_not_move_without_its_state(stage: Stage) -> None:
     meeting = await stage.begin()
     lane = Lane(stage, meeting)
