@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
+import subprocess
 import time
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -78,17 +80,24 @@ def start_ray(folder: Path, cpus: int, *, log_to_driver: bool) -> None:
 
 @contextmanager
 def lone_node(*, log_monitor: bool) -> Generator[None]:
-    """Have Ray start with what a node needs that stays alone, and wait `NODE_S` for it.
+    """Have Ray start with what a node needs that stays alone, and wait `NODE_S` for it. Where that fails, nothing stays.
 
     Ray (2.60, `ray._private.node`) starts an autoscaler and the server of its dashboard and jobs as well. Each of them takes
-    over a second of processor time. Ray waits 30 s for its node, however busy the machine is.
+    over a second of processor time. Ray waits 30 s for its node, however busy the machine is. It starts its processes in this
+    process' group: a signal to the group would end them before what runs in them has been stopped.
 
     Args:
         log_monitor: whether what Ray's processes print is to be shown here.
     """
     unused = ["start_monitor", "start_api_server"] + ([] if log_monitor else ["start_log_monitor"])
     before = {name: getattr(Node, name) for name in unused}
-    get_node = services.get_node
+    get_node, popen = services.get_node, services.ConsolePopen
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(*arguments: Any, **options: Any) -> subprocess.Popen[bytes]:
+        process = popen(*arguments, **options, start_new_session=True)
+        started.append(process)
+        return process
 
     def await_node(gcs_address: str, node_id: str) -> Any:
         until = time.monotonic() + NODE_S
@@ -100,13 +109,21 @@ def lone_node(*, log_monitor: bool) -> Generator[None]:
                     raise
                 time.sleep(0.1)
 
-    services.get_node = await_node
+    services.get_node, services.ConsolePopen = await_node, start
     for name in unused:
         setattr(Node, name, _start_nothing)
     try:
         yield
+    except BaseException:
+        ray.shutdown()
+        for process in started:
+            # Ray forgets those of a node that it couldn't start. Each leads the group of what it has started itself.
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        raise
     finally:
-        services.get_node = get_node
+        services.get_node, services.ConsolePopen = get_node, popen
         for name, method in before.items():
             setattr(Node, name, method)
 

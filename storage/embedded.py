@@ -7,7 +7,8 @@ said by locks of the operating system, which go when the last process that holds
 - `owner.lock` is held by the starter that has to stop the servers, for as long as it lives;
 - `{server}/running.lock` is inherited by the server and its children, so it is held exactly while any of them runs.
 
-So a second start finds and uses what runs, and servers that a killed owner left behind are adopted.
+So a second start finds and uses what runs. An owner that is killed leaves a watcher behind, which stops the servers; where
+that was killed as well, the next starter adopts them.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from types import TracebackType
 from operators.errors import SetupFailed
 from storage.process import Account, Server, try_lock, write_private
 from storage.servers import PostgresServer, ValkeyServer
+from storage.watcher import Watcher
 
 _TURN_S = 180.0
 """How long to wait for another starter of the same directory that reports no progress."""
@@ -64,7 +66,7 @@ class EmbeddedStores:
     def __init__(self, data_dir: Path, *, durable: bool = True) -> None:
         self._dir = data_dir.absolute()
         self._durable = durable
-        self._owner: int | None = None
+        self._watcher: Watcher | None = None
         # The ports that somebody was told of: a server that is started again has the same.
         self._told: dict[str, int] = {}
 
@@ -93,18 +95,16 @@ class EmbeddedStores:
             say(words)
 
         with self._turn():
-            owner = try_lock(self._dir / "owner.lock")
+            new = self._own()
             try:
                 postgres, valkey = self._servers()
                 ports = self._ports() | self._told
                 for server in (valkey, postgres):
                     ports[server.name] = self._run(server, ports, report, stopping)
             except BaseException:
-                if owner is not None:
-                    self._stop_servers()
-                    os.close(owner)
+                if new is not None:
+                    self._stop_owned(new)
                 raise
-            self._owner = owner if owner is not None else self._owner
             self._told = ports
         return StoreUrls(postgres=postgres.url(ports["postgres"]), redis=valkey.url(ports["valkey"]))
 
@@ -131,15 +131,27 @@ class EmbeddedStores:
         Raises:
             SetupFailed: a server could not be stopped.
         """
-        if self._owner is None:
+        if self._watcher is None:
             return
         with self._turn():
+            self._stop_owned(self._watcher)
+
+    def stop_unowned(self) -> None:
+        """Stop both servers cleanly if their owner has ended and no other starter has adopted them.
+
+        Raises:
+            SetupFailed: a server could not be stopped.
+        """
+        if not self._dir.exists():
+            return
+        with self._turn():
+            owner = try_lock(self._dir / "owner.lock")
+            if owner is None:
+                return
             try:
                 self._stop_servers()
             finally:
-                os.close(self._owner)
-                self._owner = None
-                self._told = {}
+                os.close(owner)
 
     def __enter__(self) -> StoreUrls:
         return self.start()
@@ -179,6 +191,27 @@ class EmbeddedStores:
                 if attempt == _ATTEMPTS or server.claimed():
                     raise
         return ports[server.name]
+
+    def _own(self) -> Watcher | None:
+        """Become the owner if nobody is. Returns the watcher of one that has just become it."""
+        lock = try_lock(self._dir / "owner.lock")
+        if lock is None:
+            return None
+        try:
+            self._watcher = Watcher(self._dir, lock)
+        except BaseException:
+            os.close(lock)
+            raise
+        return self._watcher
+
+    def _stop_owned(self, watcher: Watcher) -> None:
+        """Stop the servers, and own them no more."""
+        try:
+            self._stop_servers()
+        finally:
+            watcher.end()
+            self._watcher = None
+            self._told = {}
 
     def _stop_servers(self) -> None:
         for server in self._servers():

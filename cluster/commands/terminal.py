@@ -41,7 +41,7 @@ def shown(words: str) -> str:
 
 
 class CtrlC:
-    """Ctrl-C, and SIGTERM, for as long as the block: they undo a system's start, and once it's up they ask it to stop.
+    """Ctrl-C, SIGTERM and SIGHUP, for as long as the block: they undo a system's start, and once it's up ask it to stop.
 
     Only the first counts, so that an impatient second one doesn't keep the rest from being stopped. After the block none does:
     all is undone, and the command ends by itself.
@@ -53,6 +53,10 @@ class CtrlC:
         self._raised: KeyboardInterrupt | None = None
         self._unraisable = sys.unraisablehook
         sys.unraisablehook = self._lost
+        # SIGHUP comes when the terminal is closed. `nohup` has it ignored.
+        hang_up = () if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else (signal.SIGHUP,)
+        self._requests = (*_REQUESTS, *hang_up)
+        self._terminals = [number for number in (1, 2) if os.isatty(number)]
         self._listen()
 
     def __enter__(self) -> CtrlC:
@@ -61,7 +65,7 @@ class CtrlC:
     def __exit__(self, *_: object) -> None:
         self._over = True
         # As Python ends it would give up our handlers, and then die of what still comes.
-        for number in _REQUESTS:
+        for number in self._requests:
             signal.signal(number, signal.SIG_IGN)
 
     def say(self, words: str) -> None:
@@ -94,15 +98,25 @@ class CtrlC:
 
     def _listen(self) -> None:
         # Again and again: Ray puts a handler of SIGTERM of its own in place when it starts.
-        for number in _REQUESTS:
-            signal.signal(number, lambda _number, _frame: self._hear())
+        for number in self._requests:
+            signal.signal(number, lambda number, _frame: self._hear(number))
 
-    def _hear(self) -> None:
+    def _hear(self, number: int) -> None:
+        if number == signal.SIGHUP:
+            self._leave_terminal()
         first = not self._asked.is_set()
         self._asked.set()
         if first and not self._up:
             self._raised = KeyboardInterrupt()
             raise self._raised
+
+    def _leave_terminal(self) -> None:
+        """Write to no terminal any more: where it is closed, each write would fail, in the middle of stopping."""
+        if self._terminals:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            for number in self._terminals:
+                os.dup2(nowhere, number)
+            os.close(nowhere)
 
     def _lost(self, error: UnraisableHookArgs) -> None:
         """A request that came within a finalizer, which Python lets raise nothing, comes again."""

@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import psutil
 import psycopg
 import pytest
 import redis
@@ -174,8 +175,16 @@ def owner(folder: Path, *, wait: bool = True) -> subprocess.Popen[str]:
 
 
 def end(process: subprocess.Popen[str]) -> None:
+    """Kill an owner and its watcher: nobody is left who stops its servers."""
+    for child in watchers(process.pid):
+        child.kill()
     process.kill()
     process.communicate()
+
+
+def watchers(owner: int) -> list[psutil.Process]:
+    """The watcher of an owner."""
+    return [child for child in psutil.Process(owner).children() if "storage.watcher" in child.cmdline()]
 
 
 def test_what_was_written_outlives_a_stop(used: Path) -> None:
@@ -265,7 +274,7 @@ def test_starts_at_once_share_one_pair(folder: Path) -> None:
     assert not any(server.claimed() for server in several[0]._servers())
 
 
-def test_servers_of_a_living_owner_are_used_and_those_of_a_killed_one_adopted(used: Path) -> None:
+def test_servers_of_a_living_owner_are_used_and_those_that_nobody_stops_adopted(used: Path) -> None:
     process = owner(used)
     guest = EmbeddedStores(used)
     urls = guest.start()
@@ -280,6 +289,17 @@ def test_servers_of_a_living_owner_are_used_and_those_of_a_killed_one_adopted(us
     assert written(urls) == ["one"]
     heir.stop()
     gone(*both)
+
+
+def test_a_start_right_after_the_owner_was_killed_has_servers_that_stay(used: Path) -> None:
+    process = owner(used)
+    write(EmbeddedStores(used).start(), "one")
+    (watcher,) = watchers(process.pid)
+    process.kill()
+    with EmbeddedStores(used) as urls:
+        gone(watcher.pid)
+        assert written(urls) == ["one"]
+    process.communicate()
 
 
 def test_nothing_acknowledged_is_lost_when_everything_is_killed(used: Path) -> None:

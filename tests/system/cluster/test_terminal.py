@@ -39,9 +39,19 @@ from cluster.commands.terminal import CtrlC
 
 with CtrlC():
     pass
-for number in (signal.SIGINT, signal.SIGTERM):
+for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
     os.kill(os.getpid(), number)
 print("at its end")
+"""
+HANG_UP = """
+import os, signal, sys
+from cluster.commands.terminal import CtrlC
+
+signal.signal(signal.SIGHUP, signal.{before})
+with CtrlC() as ctrl_c:
+    stopping = ctrl_c.system_is_up()
+    os.kill(os.getpid(), signal.SIGHUP)
+    print(stopping.is_set())
 """
 
 
@@ -60,3 +70,8 @@ def test_any_other_error_in_a_finalizer_is_shown() -> None:
 
 def test_what_is_asked_once_all_is_undone_disturbs_nothing() -> None:
     assert run(OVER).stdout == "at its end\n"
+
+
+def test_a_closed_terminal_stops_a_command_unless_nohup_started_it() -> None:
+    assert run(HANG_UP.format(before="SIG_DFL")).stdout == "True\n"
+    assert run(HANG_UP.format(before="SIG_IGN")).stdout == "False\n"

@@ -1,0 +1,55 @@
+"""Whatever ends `parley up`, nothing of it stays: neither its stores nor Ray's processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.harness.parley_up import Up
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+ENDED = 240.0
+"""Seconds for all to end. Ray's agents look for its killed server for one minute before they give up."""
+
+
+def kill(process: subprocess.Popen[bytes]) -> None:
+    process.kill()
+
+
+def terminate_group(process: subprocess.Popen[bytes]) -> None:
+    os.killpg(process.pid, signal.SIGTERM)
+
+
+def hang_up(process: subprocess.Popen[bytes]) -> None:
+    os.killpg(process.pid, signal.SIGHUP)
+
+
+def kill_gcs(process: subprocess.Popen[bytes]) -> None:
+    """End Ray's own server, whereupon Ray ends the command by itself."""
+    (server,) = [one for one in psutil.Process(process.pid).children() if "gcs_server" in one.name()]
+    server.kill()
+
+
+@pytest.mark.parametrize(
+    ("end", "code"), [(terminate_group, 0), (hang_up, 0), (kill, -signal.SIGKILL), (kill_gcs, None)]
+)
+def test_nothing_of_a_system_outlives_it(
+    end: Callable[[subprocess.Popen[bytes]], None], code: int | None, open_folder: Path
+) -> None:
+    folder = open_folder / end.__name__
+    folder.mkdir(mode=0o755)
+    up = Up(folder, translator="none").start()
+    assert up.process is not None
+    processes = psutil.Process(up.process.pid).children(recursive=True)
+    end(up.process)
+    ended = up.process.wait(ENDED)
+    assert code is None or ended == code, up.log.read_text()[-4000:]
+    assert psutil.wait_procs(processes, timeout=ENDED)[1] == []
+    assert "database system is shut down" in (up.data / "postgres" / "server.log").read_text()
