@@ -42,14 +42,14 @@ def create_app(options: ApiOptions) -> FastAPI:
             yield
 
     # Its description at /docs loads nothing from elsewhere, as FastAPI's own would.
-    responses = problems.described(400, 403, 413, 422, 503)
-    app = FastAPIOffline(title="Parley", lifespan=lifespan, redoc_url=None, responses=responses)
+    app = FastAPIOffline(title="Parley", lifespan=lifespan, redoc_url=None, responses=problems.described(403))
     app.add_middleware(BodyLimit, most=options.max_body)
     app.add_middleware(SameOrigin, hosts=options.hosts)
     problems.install(app)
     for module in (meetings, events, live, transcripts, exports, dead, lanes, models):
-        app.include_router(module.router, responses=problems.described(404, 409, 429))
+        app.include_router(module.router, responses=problems.described(503))
     for module in (health, metrics):
         app.include_router(module.router)
+    problems.describe(app)
     pages.install(app)
     return app

@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from operators.errors import Refused
 from operators.model import Chunk
 from serve.http.events import hold_back, refusal
+from serve.http.problems import described
 from serve.http.services import Use
 from storage import dead
 from storage.records import DEFAULT_TEAM
@@ -79,14 +80,14 @@ async def list_letters(
     )
 
 
-@router.get("/{letter_id}")
+@router.get("/{letter_id}", responses=described(404))
 async def get_letter(letter_id: LetterId, services: Use) -> Letter:
     """A dead letter, whole."""
     async with services.database.connect() as conn:
         return Letter.model_validate(await dead.get(conn, DEFAULT_TEAM, letter_id), from_attributes=True)
 
 
-@router.post("/{letter_id}/resubmit")
+@router.post("/{letter_id}/resubmit", responses=described(404, 409, 429))
 async def resubmit(letter_id: LetterId, services: Use) -> Resubmitted:
     """Put what a dead letter holds through its meeting's door again. The same letter a second time changes nothing.
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from operators.errors import Overloaded, Refused
 from operators.model import Chunk, ConfigChanged, Ended, Instant, Model, Name, Payload
-from serve.http.problems import FieldError, Rejected, field_errors, problem
+from serve.http.problems import FieldError, Rejected, described, field_errors, problem
 from serve.http.services import Services, Use
 from storage import meetings
 from storage.log import Appended, NewEvent
@@ -79,6 +79,7 @@ class Results(BaseModel):
 @router.post(
     "",
     response_model=Results,
+    responses=described(404, 409, 429),
     openapi_extra={
         "requestBody": {
             "content": {

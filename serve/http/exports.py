@@ -11,6 +11,7 @@ from fastapi import APIRouter, Query, Response
 
 from operators.model import Language
 from serve.exports import Choice, Format, Text, Transcript, choose, write
+from serve.http.problems import described
 from serve.http.services import Use
 from storage import meetings, transcripts
 from storage.records import DEFAULT_TEAM
@@ -36,7 +37,8 @@ _LANGUAGE = Query(
 @router.get(
     "/export",
     response_class=Response,
-    responses={200: {"description": "The file.", "content": {media: {} for media in _MEDIA_TYPES.values()}}},
+    responses={200: {"description": "The file.", "content": {media: {} for media in _MEDIA_TYPES.values()}}}
+    | described(404),
 )
 async def export(
     meeting_id: UUID,

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from operators.errors import Unknown
 from operators.model import Model, Name
+from serve.http.problems import described
 from serve.http.services import Services, Use
 from storage.lag import lags
 from storage.placement import LaneKind, LaneRecord, add_lane, list_lanes, retire_lane
@@ -85,15 +86,15 @@ async def add(new: NewLane, services: Use) -> Lane:
     return await _lane(services, lane_id)
 
 
-@router.post("/api/lanes/{lane_id}/drain", status_code=202)
-async def drain(lane_id: str, services: Use) -> Lane:
+@router.post("/api/lanes/{lane_id}/drain", status_code=202, responses=described(404, 409))
+async def drain(lane_id: Name, services: Use) -> Lane:
     """Drain a lane: its open meetings go on in others, once their calls are answered, and it stops."""
     async with services.database.begin() as conn:
         await retire_lane(conn, lane_id)
     return await _lane(services, lane_id)
 
 
-@router.post("/api/meetings/{meeting_id}/move", status_code=202)
+@router.post("/api/meetings/{meeting_id}/move", status_code=202, responses=described(404, 409))
 async def move(meeting_id: UUID, target: Target, services: Use) -> Moving:
     """Have a meeting go on in another lane, once its calls are answered. Nothing of it is lost or said twice."""
     moves = await services.meetings.move(DEFAULT_TEAM, meeting_id, target.lane)

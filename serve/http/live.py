@@ -18,6 +18,7 @@ from operators.errors import Invalid, Unavailable, Unknown
 from operators.model import Language
 from serve.http.follower import HEARTBEAT, Wish, follow
 from serve.http.hub import Live
+from serve.http.problems import described
 from serve.http.progress import Progress
 from serve.http.pushes import handed
 from serve.http.services import Services, Use
@@ -42,7 +43,7 @@ async def _counted(services: Use) -> AsyncGenerator[None]:
 @router.get(
     "",
     response_model=None,
-    responses={200: {"content": {"text/event-stream": {}}}, 204: {}, 503: {}},
+    responses={200: {"content": {"text/event-stream": {}}}, 204: {}} | described(404),
     dependencies=[Depends(_counted)],
 )
 async def server_sent_events(

@@ -28,6 +28,7 @@ from operators.model import (
     first_invalid,
 )
 from serve.http.events import refusal
+from serve.http.problems import described
 from serve.http.services import Services, Use
 from storage import meetings, transcripts
 from storage.log import NewEvent
@@ -132,7 +133,11 @@ class ConfigAccepted(BaseModel):
     config: MeetingConfig
 
 
-@router.post("", status_code=201, responses={200: {"model": Meeting, "description": "It was there already."}})
+@router.post(
+    "",
+    status_code=201,
+    responses={200: {"model": Meeting, "description": "It was there already."}} | described(429),
+)
 async def begin(new: NewMeeting, response: Response, services: Use) -> Meeting:
     """Begin a meeting. The same `external_id` again gives the meeting that has it.
 
@@ -175,13 +180,13 @@ async def list_meetings(
     )
 
 
-@router.get("/{meeting_id}")
+@router.get("/{meeting_id}", responses=described(404))
 async def get_meeting(meeting_id: UUID, services: Use) -> MeetingNow:
     """A meeting, with how far it is worked off."""
     return await _now(services, await _record(services, meeting_id))
 
 
-@router.patch("/{meeting_id}/config", status_code=202)
+@router.patch("/{meeting_id}/config", status_code=202, responses=described(404, 409))
 async def change_config(meeting_id: UUID, change: ConfigChange, services: Use) -> ConfigAccepted:
     """Change a meeting's config from here on.
 
@@ -203,21 +208,21 @@ async def change_config(meeting_id: UUID, change: ConfigChange, services: Use) -
     return ConfigAccepted(n=answer.n, config=config)
 
 
-@router.post("/{meeting_id}/pause")
+@router.post("/{meeting_id}/pause", responses=described(404, 409))
 async def pause(meeting_id: UUID, services: Use) -> MeetingNow:
     """Refuse speech until the meeting is resumed."""
     await services.meetings.pause(DEFAULT_TEAM, meeting_id)
     return await get_meeting(meeting_id, services)
 
 
-@router.post("/{meeting_id}/resume")
+@router.post("/{meeting_id}/resume", responses=described(404, 409))
 async def resume(meeting_id: UUID, services: Use) -> MeetingNow:
     """Take speech again."""
     await services.meetings.resume(DEFAULT_TEAM, meeting_id)
     return await get_meeting(meeting_id, services)
 
 
-@router.post("/{meeting_id}/end", status_code=202)
+@router.post("/{meeting_id}/end", status_code=202, responses=described(404))
 async def end(meeting_id: UUID, services: Use, ending: Ending | None = None) -> MeetingNow:
     """End a meeting. What is still owed follows; a meeting that is over stays so."""
     await services.meetings.end(DEFAULT_TEAM, meeting_id, (ending or Ending()).reason)

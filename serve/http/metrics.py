@@ -20,6 +20,7 @@ from redis.exceptions import RedisError
 from sqlalchemy import text
 
 from serve.http.load import load
+from serve.http.problems import described
 from serve.http.services import Services, Use
 from storage.placement import LaneRecord, list_lanes
 from storage.snapshots import Merged, merge, read_snapshots
@@ -30,7 +31,7 @@ _PATIENCE_S = 2.0
 """Seconds Redis gets to give the snapshots: a scrape must not wait for it until Prometheus gives up."""
 
 
-@router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
+@router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}} | described(503))
 async def metrics(services: Use) -> Response:
     """What there is to count, over all meetings."""
     registry = CollectorRegistry()

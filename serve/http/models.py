@@ -14,6 +14,7 @@ from operators.errors import Unknown
 from operators.model import Model
 from operators.models import ROLES, ModelsConfig, Role, label
 from serve.applications import Standing, standing
+from serve.http.problems import described
 from serve.http.services import Services, Use
 from storage.configs import Origin, Version, current, history, roll_back, save
 
@@ -78,7 +79,7 @@ class Back(Model):
     version: int | None = None
 
 
-@router.get("/api/models")
+@router.get("/api/models", responses=described(404))
 async def show(services: Use) -> Models:
     """The configuration in force, and how its engines stand."""
     return await _standing(await _in_force(services))
@@ -92,7 +93,7 @@ async def versions(services: Use, limit: Annotated[int, Query(ge=1, le=200)] = 2
     return Versions(versions=[_described(version) for version in found])
 
 
-@router.put("/api/models")
+@router.put("/api/models", responses=described(404, 409))
 async def change(new: NewModels, services: Use) -> Models:
     """Put a configuration in force: it reaches every lane and every engine elsewhere within a second."""
     await _in_force(services)
@@ -103,7 +104,7 @@ async def change(new: NewModels, services: Use) -> Models:
     return await _standing(version)
 
 
-@router.post("/api/models/rollback")
+@router.post("/api/models/rollback", responses=described(404))
 async def go_back(back: Back, services: Use) -> Models:
     """Put an older version in force again, as a new one."""
     async with services.database.begin() as conn:

@@ -24,6 +24,8 @@ from operators.errors import Invalid, Overloaded, Refused, Unavailable, Unknown
 RETRY_AFTER_S = 2
 MOST_REASON = 123
 """Bytes of a reason for which a WebSocket is closed."""
+_SCHEMAS = "#/components/schemas/{model}"
+"""Where the description of the API has its schemas."""
 _CODES = {413: "too-large"}
 """Ends of types of problems that aren't made of HTTP's own phrase."""
 _log = structlog.get_logger(__name__)
@@ -49,9 +51,51 @@ class Problem(BaseModel):
 
 
 def described(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """How problems of these statuses look, for the description of the API."""
-    content = {"application/problem+json": {"schema": Problem.model_json_schema()}}
-    return {status: {"description": HTTPStatus(status).phrase, "content": content} for status in statuses}
+    """How a route answers with problems of these statuses, for the description of the API."""
+    content = {"application/problem+json": {"schema": {"$ref": _SCHEMAS.format(model="Problem")}}}
+    found: dict[int | str, dict[str, Any]] = {}
+    for status in statuses:
+        found[status] = {"description": HTTPStatus(status).phrase, "content": content}
+        if status in (429, 503):
+            wait = {"description": "Seconds after which to try again.", "schema": {"type": "integer"}}
+            found[status]["headers"] = {"Retry-After": wait}
+    return found
+
+
+def describe(app: FastAPI) -> None:
+    """Complete an application's description with the problems that follow from what a route takes.
+
+    A body may be unreadable (400) or too large (413); a body and parameters may be wrong (422, which FastAPI describes as its own
+    error and not as a problem). A body that a route has no use for is too large as well.
+    """
+    generate = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            description = generate()
+            for path in description["paths"].values():
+                for method, operation in path.items():
+                    operation["responses"] = _responses(method, operation)
+            schemas = description["components"]["schemas"]
+            for of_fastapi in ("HTTPValidationError", "ValidationError"):
+                schemas.pop(of_fastapi, None)
+            schema = Problem.model_json_schema(ref_template=_SCHEMAS)
+            schemas |= schema.pop("$defs") | {"Problem": schema}
+            app.openapi_schema = description
+        return app.openapi_schema
+
+    app.openapi = openapi
+
+
+def _responses(method: str, operation: Mapping[str, Any]) -> dict[str, Any]:
+    body = "requestBody" in operation
+    statuses = [
+        status
+        for status, given in ((400, body), (413, method != "get"), (422, body or operation.get("parameters")))
+        if given
+    ]
+    added = {str(status): response for status, response in described(*statuses).items()}
+    return dict(sorted((operation["responses"] | added).items()))
 
 
 class Rejected(Exception):

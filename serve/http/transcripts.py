@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from operators.model import Language
 from operators.translation import CaptionStatus
+from serve.http.problems import described
 from serve.http.services import Use
 from storage import meetings, transcripts
 from storage.records import DEFAULT_TEAM
@@ -69,7 +70,7 @@ class Captions(BaseModel):
     captions: list[Caption]
 
 
-@router.get("/sentences")
+@router.get("/sentences", responses=described(404))
 async def get_sentences(meeting_id: UUID, services: Use) -> Sentences:
     """The sentences of a meeting."""
     async with services.database.connect() as conn:
@@ -78,7 +79,7 @@ async def get_sentences(meeting_id: UUID, services: Use) -> Sentences:
     return Sentences(sentences=[Sentence.model_validate(record, from_attributes=True) for record in records])
 
 
-@router.get("/captions")
+@router.get("/captions", responses=described(404))
 async def get_captions(
     meeting_id: UUID, services: Use, language: Annotated[Language | None, Query()] = None
 ) -> Captions:

@@ -8,21 +8,24 @@ from collections.abc import Generator
 from contextlib import contextmanager
 
 import uvicorn
-from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from serve.http.application import create_app
 from serve.options import ApiOptions
+from tests.harness.documented import Documented
 
 
 @contextmanager
 def serving(options: ApiOptions) -> Generator[str]:
-    """Where an API of these options runs."""
-    with serving_app(create_app(options)) as url:
+    """Where an API of these options runs. Each of its answers must be one that its description has."""
+    app = Documented(create_app(options))
+    with serving_app(app) as url:
         yield url
+    assert not app.undocumented
 
 
 @contextmanager
-def serving_app(app: FastAPI, port: int = 0) -> Generator[str]:
+def serving_app(app: ASGIApp, port: int = 0) -> Generator[str]:
     """Where an application runs: in a thread with a loop of its own, since tests block theirs. Port 0 is any free one."""
     server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="warning", lifespan="on"))
     thread = threading.Thread(target=server.run)

@@ -1,0 +1,45 @@
+"""Holds each answer of the API to the API's own description."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+from starlette.datastructures import Headers
+from starlette.routing import Match
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+
+class Documented:
+    """ASGI middleware that notes each answer whose status or media type the description does not have.
+
+    Args:
+        app: the application that answers, and describes itself.
+
+    Attributes:
+        undocumented: the answers, in words.
+    """
+
+    def __init__(self, app: FastAPI) -> None:
+        self._app: ASGIApp = app
+        self._routes = [route for route in app.routes if isinstance(route, APIRoute) and route.include_in_schema]
+        self._paths: dict[str, Any] = app.openapi()["paths"]
+        self.undocumented: set[str] = set()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, and look at its answer."""
+        route = next((each for each in self._routes if each.matches(scope)[0] is Match.FULL), None)
+
+        async def look(message: Message) -> None:
+            if route is not None and message["type"] == "http.response.start":
+                self._look(scope["method"], route.path, message["status"], Headers(raw=message["headers"]))
+            await send(message)
+
+        await self._app(scope, receive, look)
+
+    def _look(self, method: str, path: str, status: int, headers: Headers) -> None:
+        documented = self._paths[path][method.lower()]["responses"].get(str(status))
+        media = headers.get("content-type", "").partition(";")[0]
+        if documented is None or media not in documented.get("content", {"": None}):
+            self.undocumented.add(f"{method} {path}: {status} {media}")
