@@ -15,6 +15,7 @@ POSTGRES_URL, REDIS_URL = "PARLEY_POSTGRES_URL", "PARLEY_REDIS_URL"
 """The settings that name them."""
 _POSTGRES_FIX = "must begin with postgresql:// and be such as postgresql://user:password@host/database"
 _REDIS_FIX = "must begin with redis:// or rediss:// and be such as redis://:password@host/0"
+_ENCODE = "must have the marks in its user and password percent-encoded, such as %40 for @"
 
 
 def check_postgres_url(url: str) -> None:
@@ -24,11 +25,14 @@ def check_postgres_url(url: str) -> None:
         Invalid: names the setting and the fix.
     """
     try:
-        scheme = make_url(url).get_backend_name()
+        parts = make_url(url)
     except (ArgumentError, ValueError):
         raise Invalid(POSTGRES_URL, _POSTGRES_FIX) from None
-    if scheme not in ("postgresql", "postgres"):
+    if parts.get_backend_name() not in ("postgresql", "postgres"):
         raise Invalid(POSTGRES_URL, _POSTGRES_FIX)
+    # Else a part of the password counts as the host or the database, and errors would show it.
+    if "@" in f"{parts.host}{parts.database}":
+        raise Invalid(POSTGRES_URL, _ENCODE)
 
 
 def check_redis_url(url: str) -> None:
@@ -45,6 +49,10 @@ def check_redis_url(url: str) -> None:
             int(urlsplit(url).path.strip("/") or 0)
     except ValueError:
         raise Invalid(REDIS_URL, _REDIS_FIX) from None
+    parts = urlsplit(url)
+    # Else the password's beginning counts as the host, and errors would show it.
+    if "@" in f"{parts.path}{parts.query}{parts.fragment}":
+        raise Invalid(REDIS_URL, _ENCODE)
 
 
 def checked_stores(postgres_url: str, redis_url: str) -> StoreUrls:

@@ -125,6 +125,23 @@ def test_stores_that_cannot_be_used_block_and_no_password_is_shown(postgres_url:
     assert SECRET not in str(findings)
 
 
+@pytest.mark.parametrize(
+    "url", [f"postgresql://me:x@{SECRET}@127.0.0.1:9/parley", f"postgresql://{SECRET}/x@127.0.0.1/p"]
+)
+def test_a_password_of_postgres_with_marks_is_not_taken_for_the_host(url: str) -> None:
+    finding = doctor.postgres(Settings(postgres_url=url, redis_url="redis://127.0.0.1:9"))
+    assert "%40" in finding.advice
+    assert SECRET not in str(finding)
+
+
+@pytest.mark.parametrize("mark", ["#", "?", "/"])
+def test_a_password_of_redis_with_marks_is_not_taken_for_the_host(mark: str) -> None:
+    url = f"redis://{SECRET}{mark}x@127.0.0.1:9/0"
+    finding = doctor.valkey(Settings(postgres_url="postgresql://127.0.0.1:9/parley", redis_url=url))
+    assert finding.blocks
+    assert SECRET not in str(finding)
+
+
 def test_one_store_of_ones_own_is_one_too_few(postgres_url: str) -> None:
     finding = doctor.valkey(Settings(postgres_url=postgres_url))
     assert (finding.state, finding.blocks) == ("problem", True)
