@@ -76,7 +76,7 @@ def examine(settings: Settings) -> list[Finding]:
         python,
         cores,
         memory,
-        lambda: data_folder(settings.data_dir or default_data_dir()),
+        lambda: data_folder(settings.data_dir),
         lambda: port(settings.port),
         lambda: postgres(settings),
         lambda: valkey(settings),
@@ -118,17 +118,21 @@ def memory() -> Finding:
     return Finding("Memory", "problem", found, f"{_gib(LEAST_MEMORY)} free or more: end something else first")
 
 
-def data_folder(folder: Path) -> Finding:
+def data_folder(named: Path | None) -> Finding:
     """Whether the stores' data has a place, and room.
 
     Args:
-        folder: made by the first start where it isn't there.
+        named: the folder that the settings name, if they do; made by the first start where it isn't there.
     """
+    try:
+        account, folder = Account.current(), named or default_data_dir()
+    except SetupFailed as error:
+        return Finding("Data folder", "problem", "can't be told", str(error), blocks=True)
     place = next(path for path in (folder.absolute(), *folder.absolute().parents) if os.access(path, os.F_OK))
     if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
         advice = "name one that you may write to with PARLEY_DATA_DIR or --data"
         return Finding("Data folder", "problem", f"{folder} can't be written", advice, blocks=True)
-    if not Account.current().enters(place):
+    if not account.enters(place):
         advice = "root's servers run as 'nobody': name another with PARLEY_DATA_DIR or --data"
         return Finding("Data folder", "problem", f"{folder} is closed to 'nobody'", advice, blocks=True)
     free = shutil.disk_usage(place).free
@@ -241,9 +245,13 @@ def _embedded(
         return Finding(about, "problem", f"the package {package} is not installed", advice, blocks=True)
     found = f"embedded, {package} {installed}"
     try:
+        Account.current().check_name()
+    except SetupFailed as error:
+        return Finding(about, "problem", found, str(error), blocks=True)
+    try:
         urls = EmbeddedStores(settings.data_dir or default_data_dir()).last_urls()
         state = look(urls) if urls is not None else None
-    except (OSError, OperationalError, redis.RedisError):
+    except (OSError, OperationalError, redis.RedisError, SetupFailed):
         # It does not run, or belongs to somebody else: then the data folder is the problem, and named as such.
         state = None
     return Finding(about, "ok", found) if state is None else _waited_for(about, f"{found}: {state.doing}")

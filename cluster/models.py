@@ -240,8 +240,12 @@ def _cache() -> Path:
     """The hub's own cache, where its tools and vLLM put what they fetch."""
     if cache := os.environ.get("HF_HUB_CACHE"):
         return Path(cache)
-    home = os.environ.get("HF_HOME")
-    return (Path(home) if home else Path.home() / ".cache" / "huggingface") / "hub"
+    if home := os.environ.get("HF_HOME"):
+        return Path(home) / "hub"
+    try:
+        return Path.home() / ".cache" / "huggingface" / "hub"
+    except RuntimeError:
+        raise SetupFailed("this user has no home directory for models: name a folder with HF_HOME") from None
 
 
 def _some(names: Any) -> str:

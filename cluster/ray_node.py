@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
@@ -24,6 +26,9 @@ OBJECT_STORE = 100 * 2**20
 NODE_S = 120.0
 """Seconds that its node gets to start."""
 
+LONGEST_FOLDER = 43
+"""Bytes that the path of Ray's folder may have: a socket's path may have 107, and Ray adds up to 64."""
+
 RAY_ENVIRONMENT = {
     # Every process of a Ray that is no cluster listens on 127.0.0.1 alone.
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
@@ -41,11 +46,23 @@ RAY_ENVIRONMENT = {
 """Ray's own settings, for the processes it starts."""
 
 
+def make_folder() -> Path:
+    """Make a folder for the files of a Ray, to be removed with all that it holds.
+
+    Ray puts Unix sockets there. Where TMPDIR is too long for their paths, the folder lies in /tmp.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="parley-"))
+    if len(os.fsencode(folder)) <= LONGEST_FOLDER:
+        return folder
+    folder.rmdir()
+    return Path(tempfile.mkdtemp(prefix="parley-", dir="/tmp"))
+
+
 def start_ray(folder: Path, cpus: int, *, log_to_driver: bool) -> None:
     """Start a Ray of this process' own, on this machine alone. `ray.shutdown` ends it.
 
     Args:
-        folder: for its files. It puts Unix sockets there: its path must be short.
+        folder: for its files, as `make_folder` makes it.
         cpus: what Ray may hand out; it waits for ever for more.
         log_to_driver: whether what its processes print is shown here.
 
@@ -53,6 +70,9 @@ def start_ray(folder: Path, cpus: int, *, log_to_driver: bool) -> None:
         SetupFailed: it did not start.
     """
     os.environ.update(RAY_ENVIRONMENT)
+    # Ray would keep a token in the home directory, which a service's user may not have.
+    if not os.environ.keys() & {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"}:
+        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
     # Not by a runtime environment: Ray would start each worker through another process, which imports Ray once more.
     os.environ[ray_constants.WORKER_PROCESS_SETUP_HOOK_ENV_VAR] = f"{set_up_worker.__module__}.{set_up_worker.__name__}"
     root = str(Path(__file__).resolve().parent.parent)
@@ -73,9 +93,7 @@ def start_ray(folder: Path, cpus: int, *, log_to_driver: bool) -> None:
             )
     except Exception as error:  # Ray raises bare ones
         why = str(error).partition("\n")[0].rstrip(".") or type(error).__name__
-        raise SetupFailed(
-            f"Ray did not start: {why}. It wants a short TMPDIR, and to be up within {NODE_S:.0f} s."
-        ) from error
+        raise SetupFailed(f"Ray did not start, for which it gets {NODE_S:.0f} s: {why}") from error
 
 
 @contextmanager

@@ -8,7 +8,6 @@ import logging
 import math
 import os
 import shutil
-import tempfile
 import time
 from collections.abc import Callable
 from functools import partial
@@ -27,7 +26,7 @@ from cluster.flow import ACTOR_CPUS, Flow, unusable
 from cluster.keeping import keep_running
 from cluster.logs import LEVEL
 from cluster.ports import LOOPBACK, is_free
-from cluster.ray_node import start_ray
+from cluster.ray_node import make_folder, start_ray
 from cluster.roles import INSIGHT_KEY, TRANSLATION_KEY, plan_models
 from cluster.settings import Settings
 from operators.errors import SetupFailed
@@ -165,7 +164,9 @@ class System:
             self._data_dir.mkdir(parents=True, exist_ok=True)
             handle = os.open(self._data_dir / "parley.lock", os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
-            raise SetupFailed(f"the data folder {self._data_dir} can't be used: {error.strerror}") from error
+            raise SetupFailed(
+                f"the data folder {self._data_dir} can't be used ({error.strerror}): name another with PARLEY_DATA_DIR or --data"
+            ) from error
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -196,9 +197,8 @@ class System:
 
     def _start_ray(self) -> None:
         self._say("starting Ray")
-        # Ray puts Unix sockets below its folder: their paths must stay short.
         settings = self._settings
-        folder = Path(tempfile.mkdtemp(prefix="parley-"))
+        folder = make_folder()
         self._stop.append(lambda: shutil.rmtree(folder, ignore_errors=True))
         os.environ[LEVEL] = settings.log_level
         # Ray's processes have the keys from here: they are in no argument, which Ray would show.

@@ -48,11 +48,21 @@ def default_data_dir() -> Path:
     """Where the stores live if nobody says: `$XDG_DATA_HOME/parley` for a user, `/var/lib/parley` for root.
 
     Root's servers run as `nobody`, which can't enter root's home.
+
+    Raises:
+        SetupFailed: this user has no home directory.
     """
     if os.geteuid() == 0:
         return Path("/var/lib/parley")
     base = Path(os.environ.get("XDG_DATA_HOME", ""))
-    return (base if base.is_absolute() else Path.home() / ".local" / "share") / "parley"
+    if base.is_absolute():
+        return base / "parley"
+    try:
+        return Path.home() / ".local" / "share" / "parley"
+    except RuntimeError:
+        raise SetupFailed(
+            "this user has no home directory for the data: name a data folder with PARLEY_DATA_DIR or --data"
+        ) from None
 
 
 class EmbeddedStores:
@@ -82,6 +92,7 @@ class EmbeddedStores:
         Raises:
             SetupFailed: says what and what to do, with the end of the server's log.
         """
+        Account.current().check_name()
         self._make_directory()
         try:
             return self._start(say, stopping)

@@ -62,11 +62,34 @@ class Account:
 
     @classmethod
     def current(cls) -> Account:
-        """The account for servers that this process starts."""
+        """The account for servers that this process starts.
+
+        Raises:
+            SetupFailed: this is root, and there is no `nobody`.
+        """
         if os.geteuid() != 0:
             return cls(os.geteuid(), os.getegid(), other=False)
-        entry = pwd.getpwnam("nobody")
+        try:
+            entry = pwd.getpwnam("nobody")
+        except KeyError:
+            raise SetupFailed(
+                "root's servers run as 'nobody', and there is no such user: add it, or run Parley as another user"
+            ) from None
         return cls(entry.pw_uid, entry.pw_gid, other=True)
+
+    def check_name(self) -> None:
+        """Check that the account has a name: Postgres can't make a database without one.
+
+        Raises:
+            SetupFailed: it has none.
+        """
+        try:
+            pwd.getpwuid(self.uid)
+        except KeyError:
+            raise SetupFailed(
+                f"Postgres can't run as user ID {self.uid}, which has no name: add the user to /etc/passwd, or name"
+                " servers of your own with PARLEY_POSTGRES_URL and PARLEY_REDIS_URL"
+            ) from None
 
     def options(self) -> _RunAs:
         """What makes `subprocess` run something as this account."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import tempfile
 from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
@@ -12,7 +13,7 @@ import ray
 from ray import serve as ray_serve
 
 from cluster.ports import LOOPBACK, free_port
-from cluster.system import start_ray
+from cluster.ray_node import make_folder, start_ray
 from serve.app import QUIET
 from storage.embedded import EmbeddedStores, StoreUrls
 from storage.migrate import upgrade
@@ -34,8 +35,10 @@ def bench_place() -> Generator[StoreUrls]:
         folder.chmod(0o711)
         urls = stack.enter_context(EmbeddedStores(folder / "data", durable=False))
         upgrade(urls.postgres)
+        ray_folder = make_folder()
+        stack.callback(shutil.rmtree, ray_folder, ignore_errors=True)
         stack.callback(ray.shutdown)
-        start_ray(folder / "ray", CPUS, log_to_driver=False)
+        start_ray(ray_folder, CPUS, log_to_driver=False)
         logging.getLogger("ray.serve").setLevel(logging.WARNING)
         ray_serve.start(http_options={"host": LOOPBACK, "port": free_port()}, logging_config=QUIET)
         yield urls

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import socket
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,6 +20,7 @@ from cluster.settings import Settings
 from cluster.system import System
 from operators.errors import SetupFailed
 from serve.gpus import Gpu
+from storage.embedded import EmbeddedStores
 from tests.harness.command_line import parley
 
 SECRET = "open-sesame"
@@ -140,6 +143,42 @@ def test_a_password_of_redis_with_marks_is_not_taken_for_the_host(mark: str) -> 
     finding = doctor.valkey(Settings(postgres_url="postgresql://127.0.0.1:9/parley", redis_url=url))
     assert finding.blocks
     assert SECRET not in str(finding)
+
+
+@pytest.fixture
+def unnamed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A user as a service may have: without a home directory, and not in /etc/passwd."""
+    monkeypatch.setattr(os, "getuid", lambda: 987_654)
+    monkeypatch.setattr(os, "geteuid", lambda: 987_654)
+    for name in ("HOME", "XDG_DATA_HOME", "PARLEY_DATA_DIR"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.mark.usefixtures("unnamed")
+def test_a_user_without_a_home_is_asked_for_a_data_folder_by_doctor_and_up_alike() -> None:
+    finding = doctor.data_folder(None)
+    assert finding.blocks
+    assert "PARLEY_DATA_DIR" in finding.advice
+    with pytest.raises(SetupFailed, match=re.escape(finding.advice)):
+        System(Settings(translator="none"), None)
+
+
+@pytest.mark.usefixtures("unnamed")
+def test_a_user_without_a_name_can_not_run_postgres_say_doctor_and_up_alike(open_folder: Path) -> None:
+    finding = doctor.postgres(Settings(data_dir=open_folder / "unnamed"))
+    assert finding.blocks
+    assert "PARLEY_POSTGRES_URL" in finding.advice
+    with pytest.raises(SetupFailed, match=re.escape(finding.advice)):
+        EmbeddedStores(open_folder / "unnamed").start()
+    assert not (open_folder / "unnamed").exists()
+
+
+def test_a_data_folder_that_can_not_be_made_is_named_with_its_setting_by_doctor_and_up_alike(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    folder = tmp_path / "file" / "data"
+    assert "PARLEY_DATA_DIR" in doctor.data_folder(folder).advice
+    with pytest.raises(SetupFailed, match=r"file/data can't be used.*PARLEY_DATA_DIR"):
+        System(Settings(translator="none"), folder).start()
 
 
 def test_one_store_of_ones_own_is_one_too_few(postgres_url: str) -> None:

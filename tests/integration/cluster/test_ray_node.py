@@ -1,11 +1,17 @@
-"""cluster/ray_node.py: a Ray that does not start leaves nothing behind."""
+"""cluster/ray_node.py: Ray starts without a home directory, and leaves nothing behind where it does not start."""
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
-import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cluster.ray_node import make_folder
 
 FAILED_START = """
 import pathlib, sys
@@ -27,13 +33,38 @@ except SetupFailed as error:
     print(error)
 print(len(started) >= 2, psutil.wait_procs(started, timeout=60)[1])
 """
+WITHOUT_HOME = """
+import pathlib, sys
+import ray
+from cluster.ray_node import start_ray
+
+start_ray(pathlib.Path(sys.argv[1]), 1, log_to_driver=False)
+print(ray.is_initialized())
+ray.shutdown()
+"""
 
 
-def test_the_processes_of_a_ray_that_does_not_start_are_ended() -> None:
-    # Ray puts Unix sockets there: the path must be short.
-    folder = tempfile.mkdtemp(prefix="ray-", dir="/tmp")
-    done = subprocess.run([sys.executable, "-c", FAILED_START, folder], capture_output=True, text=True, check=True)
-    shutil.rmtree(folder)
-    why, found = done.stdout.splitlines()
-    assert why.startswith("Ray did not start: no such node.")
+@pytest.fixture
+def ray_folder() -> Iterator[Path]:
+    """A folder for Ray's files."""
+    made = make_folder()
+    yield made
+    shutil.rmtree(made)
+
+
+def run(program: str, folder: Path, **environment: str) -> list[str]:
+    """Run a program with the folder. Returns the lines that it prints."""
+    command = [sys.executable, "-c", program, str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=os.environ | environment)
+    return done.stdout.splitlines()
+
+
+def test_a_service_without_a_home_directory_has_a_ray(ray_folder: Path) -> None:
+    assert run(WITHOUT_HOME, ray_folder, HOME="/proc/none") == ["True"]
+
+
+def test_the_processes_of_a_ray_that_does_not_start_are_ended(ray_folder: Path) -> None:
+    why, found = run(FAILED_START, ray_folder)
+    assert why.startswith("Ray did not start,")
+    assert why.endswith(": no such node")
     assert found == "True []"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import ray
 from ray._private import services
 
 from cluster import ray_node
-from cluster.ray_node import start_ray
+from cluster.ray_node import make_folder, start_ray
 from operators.errors import SetupFailed
 
 
@@ -40,7 +41,17 @@ def test_a_node_that_takes_long_is_waited_for(looks: list[str], tmp_path: Path) 
     assert services.get_node is before
 
 
+@pytest.mark.parametrize("depth", [1, 40])
+def test_rays_folder_has_room_for_the_paths_of_sockets(
+    depth: int, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path_factory.mktemp("x" * depth)))
+    folder = make_folder()
+    assert len(str(folder)) + len("/session_2026-11-30_00-25-06_123456_1234567/sockets/plasma_store") <= 107
+    folder.rmdir()
+
+
 def test_a_node_that_does_not_start_is_told(looks: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ray_node, "NODE_S", 0.0)
-    with pytest.raises(SetupFailed, match=r"Ray did not start: no such node\. It wants a short TMPDIR"):
+    with pytest.raises(SetupFailed, match=r"Ray did not start, for which it gets 0 s: no such node"):
         start_ray(tmp_path, 2, log_to_driver=False)
