@@ -1,4 +1,4 @@
-"""Characters that show nothing, and names as they are compared."""
+"""Characters that show nothing, names as they are compared, and texts that can be stored."""
 
 from __future__ import annotations
 
@@ -24,3 +24,18 @@ def says_nothing(text: str) -> bool:
 def normalized_name(text: str) -> str:
     """A person's name as it is compared: NFC, single spaces, nothing invisible around it."""
     return " ".join(_AROUND.sub("", unicodedata.normalize("NFC", text)).split())
+
+
+def storable(text: str) -> str:
+    """A text that UTF-8 and Postgres can hold, as it is.
+
+    Raises:
+        ValueError: it holds NUL or half a character.
+    """
+    if "\x00" in text:
+        raise ValueError("must not hold the character NUL")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError("must not hold half a character (a lone surrogate)") from None
+    return text

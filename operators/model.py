@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Any, Literal
@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 import langcodes
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
-from operators.characters import normalized_name, says_nothing
+from operators.characters import normalized_name, says_nothing, storable
 from operators.errors import Invalid
 
 ENTRY_SCHEMA = 1
@@ -25,15 +25,24 @@ MAX_SECONDS = 7 * 24 * 3600.0
 """The latest time of speech: a week after the meeting's start."""
 
 
+MAX_TAG = 60
+"""Characters a language tag may have: RFC 5646 (4.4.1) asks for 35."""
+
+
 def language_tag(tag: str) -> str:
     """Check and normalise a BCP 47 language tag (`pt-br` becomes `pt-BR`).
 
     Raises:
         ValueError: the tag is not one.
     """
+    if len(tag) > MAX_TAG:
+        raise ValueError(f"must be a language tag of at most {MAX_TAG} characters, such as 'en', 'pt' or 'zh-Hant'")
     if not langcodes.tag_is_valid(tag):
         raise ValueError(f"{tag!r} is not a language tag; write one such as 'en', 'pt' or 'zh-Hant'")
-    return langcodes.standardize_tag(tag)
+    # A region may be replaced first, and the language with it next. What is stored must read back as it is.
+    while (standard := langcodes.standardize_tag(tag)) != tag:
+        tag = standard
+    return tag
 
 
 def _source_language(tag: str) -> str:
@@ -43,30 +52,24 @@ def _source_language(tag: str) -> str:
 def _present(text: str) -> str:
     if not text.strip():
         raise ValueError("must hold something other than white space")
-    return _storable(text)
+    return storable(text)
 
 
 def _person(text: str) -> str:
     _present(text)
     if says_nothing(text):
         raise ValueError("must hold something that can be seen")
-    return normalized_name(text)
+    name = normalized_name(text)
+    # Some characters become three in NFC.
+    if len(name) > MAX_NAME:
+        raise ValueError(f"must have no more than {MAX_NAME} characters in Unicode's form NFC")
+    return name
 
 
 def _seconds(value: float) -> float:
     if not math.isfinite(value) or not 0 <= value <= MAX_SECONDS:
         raise ValueError("must be seconds from the meeting's start, from 0 to a week")
     return value
-
-
-def _storable(text: str) -> str:
-    if "\x00" in text:
-        raise ValueError("must not hold the character NUL")
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise ValueError("must not hold half a character (a lone surrogate)") from None
-    return text
 
 
 Language = Annotated[str, AfterValidator(language_tag)]
@@ -76,9 +79,11 @@ MAX_NAME = 200
 Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME), AfterValidator(_present)]
 Person = Annotated[str, Field(min_length=1, max_length=MAX_NAME), AfterValidator(_person)]
 """A speaker's name or id: trimmed, with single spaces, in NFC, so that it is one however it is encoded."""
+MAX_KEY = 60
+"""Characters of a field's name that an error repeats."""
 MAX_TITLE = 500
 """Characters a meeting's title may have."""
-Title = Annotated[str, Field(max_length=MAX_TITLE), AfterValidator(_storable)]
+Title = Annotated[str, Field(max_length=MAX_TITLE), AfterValidator(storable)]
 Seconds = Annotated[float, AfterValidator(_seconds)]
 MAX_INSTANT = 253_402_300_799_000
 Instant = Annotated[int, Field(ge=0, le=MAX_INSTANT)]
@@ -102,7 +107,7 @@ class Chunk(Model):
     chunk_id: Name
     speaker: Person
     speaker_id: Person | None = None
-    text: Annotated[str, Field(max_length=MAX_TEXT), AfterValidator(_storable)]
+    text: Annotated[str, Field(max_length=MAX_TEXT), AfterValidator(storable)]
     start: Seconds
     end: Seconds
     is_final: bool | None = None
@@ -160,14 +165,19 @@ def _each_once(glossary: tuple[Term, ...]) -> tuple[Term, ...]:
 
 
 Glossary = Annotated[tuple[Term, ...], Field(max_length=500), AfterValidator(_each_once)]
-Style = Annotated[str, Field(max_length=MAX_NAME), AfterValidator(_storable)]
+Style = Annotated[str, Field(max_length=MAX_NAME), AfterValidator(storable)]
+
+
+MAX_TARGETS = 50
+"""Languages a meeting may be translated into: each sentence is asked for in every one of them."""
+Targets = Annotated[tuple[Language, ...], Field(max_length=MAX_TARGETS)]
 
 
 class ConfigListed(Model):
     """A meeting's config as it is listed: without the glossary, which may have hundreds of terms."""
 
     source_language: SourceLanguage = "auto"
-    target_languages: tuple[Language, ...] = ()
+    target_languages: Targets = ()
     context_sentences: int = Field(default=3, ge=0, le=20)
     """How many sentences before the one to translate go along as context, whoever said them."""
     context_of_speaker: int = Field(default=2, ge=0, le=20)
@@ -297,8 +307,12 @@ def first_invalid(error: ValidationError) -> Invalid:
     """The first thing pydantic found wrong, as our own error. The value itself is left out: it may be speech."""
     first = error.errors(include_url=False, include_input=False, include_context=False)[0]
     message = first["msg"].removeprefix("Value error, ")
-    field = ".".join(str(part) for part in first["loc"])
-    return Invalid(field, message)
+    return Invalid(field_path(first["loc"]), message)
+
+
+def field_path(parts: Iterable[str | int]) -> str:
+    """The path of a field as its sender wrote it. A key that nobody knows may be anything: long ones are shortened."""
+    return ".".join(str(part)[:MAX_KEY].encode("utf-8", "backslashreplace").decode() for part in parts)
 
 
 def parse_entry(fields: Mapping[str, str]) -> Entry:

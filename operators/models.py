@@ -15,16 +15,15 @@ from urllib.parse import urlsplit
 from pydantic import (
     AfterValidator,
     Field,
-    NonNegativeFloat,
-    NonNegativeInt,
-    PositiveInt,
     TypeAdapter,
     ValidationError,
     model_validator,
 )
 from pydantic.types import StringConstraints
 
+from operators.characters import storable
 from operators.errors import Invalid
+from operators.json_values import JsonObject
 from operators.model import Model, Name, first_invalid
 
 Role = Literal["translation", "insight", "chat"]
@@ -43,12 +42,17 @@ def _address(url: str) -> str:
         raise ValueError("must begin with http:// or https:// and name a host, as http://127.0.0.1:11434/v1 does")
     if not bare:
         raise ValueError("must hold no name, password or query: a key is named by `key`")
-    return url
+    return storable(url)
 
 
-Address = Annotated[str, AfterValidator(_address)]
+Address = Annotated[str, Field(max_length=2_000), AfterValidator(_address)]
 Variable = Annotated[str, StringConstraints(pattern=r"^PARLEY_[A-Z0-9_]{1,60}$")]
 """The name of an environment variable that holds a secret, on every machine that needs it."""
+MOST = 100_000
+"""The most of anything that an engine is given: infinity and numbers beyond 64 bits could not be stored."""
+Number = Annotated[int, Field(ge=0, le=MOST)]
+Positive = Annotated[int, Field(ge=1, le=MOST)]
+Share = Annotated[float, Field(ge=0, le=MOST, allow_inf_nan=False)]
 EngineName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")]
 
 
@@ -60,12 +64,12 @@ class _Engine(Model):
     `cpus` and `gpus` of a node: several may share a GPU by parts of it.
     """
 
-    replicas: NonNegativeInt = 1
-    most_replicas: PositiveInt | None = None
-    ongoing: PositiveInt = 64
-    queued: NonNegativeInt = 200
-    cpus: NonNegativeFloat = 0.5
-    gpus: NonNegativeFloat = 0
+    replicas: Number = 1
+    most_replicas: Positive | None = None
+    ongoing: Positive = 64
+    queued: Number = 200
+    cpus: Share = 0.5
+    gpus: Share = 0
 
     @model_validator(mode="after")
     def _ordered(self) -> _Engine:
@@ -83,7 +87,7 @@ class Firefox(_Engine):
     """Firefox's translation models, on the CPU. They translate and do nothing else."""
 
     kind: Literal["firefox"] = "firefox"
-    ongoing: PositiveInt = 16
+    ongoing: Positive = 16
 
 
 class Vllm(_Engine):
@@ -91,9 +95,9 @@ class Vllm(_Engine):
 
     kind: Literal["vllm"] = "vllm"
     model: Name
-    arguments: dict[str, Any] = Field(default_factory=dict[str, Any])
-    cpus: NonNegativeFloat = 1
-    gpus: NonNegativeFloat = 1
+    arguments: JsonObject = Field(default_factory=dict[str, Any])
+    cpus: Share = 1
+    gpus: Share = 1
 
 
 class LlamaCpp(_Engine):
@@ -101,9 +105,9 @@ class LlamaCpp(_Engine):
 
     kind: Literal["llamacpp"] = "llamacpp"
     model: Name
-    arguments: dict[str, Any] = Field(default_factory=dict[str, Any])
-    ongoing: PositiveInt = 8
-    cpus: NonNegativeFloat = 1
+    arguments: JsonObject = Field(default_factory=dict[str, Any])
+    ongoing: Positive = 8
+    cpus: Share = 1
 
 
 class OpenAi(_Engine):
@@ -113,7 +117,7 @@ class OpenAi(_Engine):
     url: Address
     model: Name
     key: Variable | None = None
-    body: dict[str, Any] = Field(default_factory=dict[str, Any])
+    body: JsonObject = Field(default_factory=dict[str, Any])
 
 
 class Proxy(_Engine):

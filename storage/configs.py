@@ -69,8 +69,7 @@ def save(
     """
     # Two who save at once are told apart: the second one sees the first one's.
     connection.execute(text("lock table model_configs in share row exclusive mode"))
-    before = current(connection)
-    number = 0 if before is None else before.version
+    number, before = _number(connection), _told(connection)
     if instead_of is not None and instead_of != number:
         raise Refused("stale", f"version {number} is in force, and this was made from {instead_of}: look at it first")
     connection.execute(
@@ -82,9 +81,28 @@ def save(
     )
     saved = current(connection)
     assert saved is not None  # noqa: S101 - for the type checker
-    if before is None or describe(config) != describe(before.config):
+    if describe(config) != before:
         _tell_meetings(connection, config)
     return saved
+
+
+def _number(connection: Connection) -> int:
+    """The number of the version in force; 0 before the first."""
+    return int(connection.execute(text("select coalesce(max(version), 0) from model_configs")).scalar_one())
+
+
+def _readable(connection: Connection) -> Version | None:
+    """The version in force; None where there is none, or one that this release can't read: it is to be replaced."""
+    try:
+        return current(connection)
+    except Invalid:
+        return None
+
+
+def _told(connection: Connection) -> str | None:
+    """What meetings were told of the version in force."""
+    version = _readable(connection)
+    return None if version is None else describe(version.config)
 
 
 def _tell_meetings(connection: Connection, config: ModelsConfig) -> None:
@@ -107,27 +125,37 @@ def roll_back(connection: Connection, to: int | None = None) -> Version:
         Unknown: there is none.
         Invalid: this release doesn't know what it names.
     """
-    now = current(connection)
-    number = to if to is not None else (now.version - 1 if now else 0)
+    now = _number(connection)
+    number = to if to is not None else now - 1
     row = connection.execute(
         text("select * from model_configs where version = :version"), {"version": number}
     ).one_or_none()
     if row is None:
-        if to is None and now is not None:
-            raise Unknown(f"version {now.version} of the models' configuration is the first: there is none before it")
+        if to is None and now:
+            raise Unknown(f"version {now} of the models' configuration is the first: there is none before it")
         raise Unknown(f"there is no version {number} of the models' configuration")
     return save(connection, _version(row).config, "rollback", f"version {number} again")
 
 
 def save_settings(connection: Connection, config: ModelsConfig) -> Version:
-    """Put what the settings say in force, unless they said the same at the last start: then whatever came since stays."""
+    """Put what the settings say in force, unless they said the same at the last start: then whatever came since stays.
+
+    What came since doesn't stay where this release can't read it: nothing would translate.
+    """
     row = connection.execute(
         text("select * from model_configs where origin = 'settings' order by version desc limit 1")
     ).one_or_none()
-    now = current(connection)
-    if row is not None and now is not None and parse_models(row.config) == config:
+    now = _readable(connection)
+    if row is not None and now is not None and _is(row.config, config):
         return now
     return save(connection, config, "settings")
+
+
+def _is(stored: Any, config: ModelsConfig) -> bool:
+    try:
+        return parse_models(stored) == config
+    except Invalid:
+        return False
 
 
 def note_problems(connection: Connection, version: int, problems: dict[str, str]) -> None:

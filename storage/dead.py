@@ -50,7 +50,8 @@ class DeadLetterRecord:
     def n(self) -> int | None:
         """The ordinal that the entry had in its meeting; None where it had none that can be read."""
         n = str(self.fields.get("n", ""))
-        return int(n) if n.isascii() and n.isdigit() else None
+        # Python refuses to read a number of thousands of digits.
+        return int(n) if n.isascii() and n.isdigit() and len(n) < 19 else None
 
 
 _COLUMNS = [dead_letters.c[field.name] for field in fields(DeadLetterRecord)]

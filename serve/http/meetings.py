@@ -18,12 +18,12 @@ from operators.model import (
     ConfigListed,
     Glossary,
     Instant,
-    Language,
     MeetingConfig,
     Model,
     Name,
     SourceLanguage,
     Style,
+    Targets,
     Title,
     first_invalid,
 )
@@ -51,7 +51,7 @@ class ConfigChange(Model):
     """The parts of a meeting's config to change; those left out stay."""
 
     source_language: SourceLanguage | None = None
-    target_languages: tuple[Language, ...] | None = None
+    target_languages: Targets | None = None
     context_sentences: Annotated[int, Field(ge=0, le=20)] | None = None
     context_of_speaker: Annotated[int, Field(ge=0, le=20)] | None = None
     glossary: Glossary | None = None

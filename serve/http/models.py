@@ -8,8 +8,9 @@ from typing import Annotated
 
 import ray
 from fastapi import APIRouter, Query
-from pydantic import BaseModel, Field
+from pydantic import AfterValidator, BaseModel, Field
 
+from operators.characters import storable
 from operators.errors import Unknown
 from operators.model import Model
 from operators.models import ROLES, ModelsConfig, Role, label
@@ -20,7 +21,7 @@ from storage.configs import Origin, Version, current, history, roll_back, save
 
 router = APIRouter(tags=["models"])
 
-Note = Annotated[str, Field(max_length=500)]
+Note = Annotated[str, Field(max_length=500), AfterValidator(storable)]
 
 
 class Serving(BaseModel):

@@ -20,6 +20,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
 
 from operators.errors import Invalid, Overloaded, Refused, Unavailable, Unknown
+from operators.model import field_path
 
 RETRY_AFTER_S = 2
 MOST_REASON = 123
@@ -148,10 +149,7 @@ def field_errors(error: ValidationError | RequestValidationError, *prefix: str |
     Args:
         prefix: the path from what the sender wrote to what was validated.
     """
-    return [
-        FieldError(".".join(str(part) for part in (*prefix, *each["loc"])) or "body", _message(each))
-        for each in error.errors()
-    ]
+    return [FieldError(field_path((*prefix, *each["loc"])) or "body", _message(each)) for each in error.errors()]
 
 
 def install(app: FastAPI) -> None:
@@ -244,7 +242,9 @@ async def _wrong_address(socket: WebSocket, error: WebSocketRequestValidationErr
     """A WebSocket is accepted before it is refused: of another one, browsers learn no reason."""
     first = error.errors()[0]
     await socket.accept()
-    await socket.close(4422, f"{first['loc'][-1]}: {_message(first)}".encode()[:MOST_REASON].decode(errors="ignore"))
+    await socket.close(
+        4422, f"{field_path(first['loc'][-1:])}: {_message(first)}".encode()[:MOST_REASON].decode(errors="ignore")
+    )
 
 
 async def _http(_: Request, error: HTTPException) -> JSONResponse:

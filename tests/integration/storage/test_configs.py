@@ -69,6 +69,28 @@ def test_going_back_makes_a_new_version_of_an_older_one(engine: Engine) -> None:
     assert now(engine) == TWO
 
 
+def test_a_version_that_this_release_can_not_read_is_replaced(engine: Engine) -> None:
+    put(engine, ONE)
+
+    def unreadable(version: int) -> None:
+        with engine.begin() as connection:
+            connection.execute(
+                text("insert into model_configs (version, config, origin) values (:version, :config, 'request')"),
+                {"version": version, "config": '{"engines": {"a": {"kind": "of_tomorrow"}}}'},
+            )
+
+    unreadable(2)
+    with engine.begin() as connection:
+        back = roll_back(connection)
+    assert (back.version, back.config) == (3, ONE)
+    unreadable(4)
+    with engine.begin() as connection:
+        assert save_settings(connection, ONE).version == 5
+    unreadable(6)
+    assert put(engine, TWO, instead_of=6) == 7
+    assert now(engine) == TWO
+
+
 def test_there_is_nothing_to_go_back_to_before_the_first(engine: Engine) -> None:
     with engine.begin() as connection, pytest.raises(Unknown):
         roll_back(connection)

@@ -1,0 +1,224 @@
+"""Whatever a client sends is refused by the name of its field, or is a value that can be stored and reads back the same."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections import Counter
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import settings
+from pydantic import BaseModel, ValidationError
+
+from cluster.glossary_file import parse_glossary
+from operators.errors import Invalid
+from operators.model import (
+    MAX_NAME,
+    Chunk,
+    Clock,
+    Ended,
+    Entry,
+    MeetingConfig,
+    Started,
+    Term,
+    field_path,
+    language_tag,
+    parse_entry,
+)
+from operators.models import ModelsConfig, parse_models
+from serve.http.events import SourceEvent
+from serve.http.lanes import Target
+from serve.http.meetings import ConfigChange, NewMeeting
+from serve.http.models import Back, NewModels
+from storage.dead import DeadLetterRecord
+from tests.harness import hostile
+
+EACH = 50 * settings().max_examples if settings().max_examples >= 200 else 250
+"""Values at each entrance: 10,000 with the long profile."""
+CHUNK = {"chunk_id": "1", "speaker": "Ann", "text": "Hello.", "start": 1.0, "end": 2.0}
+ENGINE = {"kind": "openai", "url": "http://h/v1", "model": "m"}
+TAGS = (
+    ["en", "zh", "zh-cmn", "zh-min", "root", "und", "i-klingon", "sgn", "sr", "no", "iw", "x-a", "art-lojban", "q"],
+    ["", "Latn", "Hant", "cyrl", "Zyyy"],
+    ["", "US", "840", "UK", "DD", "001", "YU"],
+    ["", "1901", "hepburn-heploc", "arevela", "oxendict"],
+    ["", "u-co-phonebk", "x-secret", "a-aaa", "a-" + "-".join(["abc"] * 900)],
+)
+
+
+def fields(good: dict[str, Any], *names: str) -> Callable[[random.Random], dict[str, Any]]:
+    return lambda chance: hostile.changed(chance, good, list(names))
+
+
+def models(chance: random.Random) -> dict[str, Any]:
+    engine = hostile.changed(chance, ENGINE, ["url", "model", "replicas", "ongoing", "cpus", "gpus", "key", "kind"])
+    if chance.random() < 0.5:
+        engine = ENGINE | {"body": {hostile.text(chance, 100): hostile.value(chance)}}
+    if chance.random() < 0.2:
+        engine = ENGINE | {"url": "http://h/" + hostile.text(chance)}
+    return {"config": {"engines": {"a": engine}}, "note": hostile.text(chance, 600) if chance.random() < 0.3 else ""}
+
+
+def config(chance: random.Random) -> dict[str, Any]:
+    terms = [
+        {"term": hostile.text(chance, 300), "translations": {tag(chance): hostile.text(chance, 300)}}
+        for _ in range(chance.randint(1, 4))
+    ]
+    return {"glossary": terms, "target_languages": [tag(chance) for _ in range(chance.choice([1, 2, 3, 60]))]}
+
+
+def tag(chance: random.Random) -> str:
+    return "-".join(part for parts in TAGS if (part := chance.choice(parts)))
+
+
+ENTRANCES: list[tuple[type[BaseModel], Callable[[random.Random], dict[str, Any]]]] = [
+    (
+        Chunk,
+        fields(CHUNK, "chunk_id", "speaker", "speaker_id", "text", "start", "end", "is_final", "language", "source"),
+    ),
+    (Chunk, lambda chance: CHUNK | {"language": tag(chance), "speaker": hostile.text(chance, 300)}),
+    (Term, fields({"term": "a", "translations": {}}, "term", "translations", "keep", "case")),
+    (MeetingConfig, config),
+    (
+        ConfigChange,
+        fields({}, "source_language", "target_languages", "context_sentences", "style", "drafts", "glossary"),
+    ),
+    (Ended, fields({"reason": "over"}, "reason")),
+    (NewMeeting, fields({"title": "Monday"}, "external_id", "title", "clock", "began_at", "config")),
+    (SourceEvent, fields({"event_id": "1"}, "event_id", "kind", "at", "payload")),
+    (Target, fields({"lane": "live-1"}, "lane")),
+    (Back, fields({"version": 1}, "version")),
+    (NewModels, models),
+]
+
+
+@pytest.mark.parametrize(("model", "made"), ENTRANCES, ids=lambda each: getattr(each, "__name__", None))
+def test_a_value_is_refused_by_its_field_or_can_be_stored_and_read_back(
+    model: type[BaseModel], made: Callable[[random.Random], dict[str, Any]]
+) -> None:
+    chance = random.Random(model.__name__)
+    outcomes = Counter[str]()
+    for _ in range(EACH):
+        sent = made(chance)
+        try:
+            taken = model.model_validate(sent)
+        except ValidationError as error:
+            outcomes["refused"] += 1
+            check_refusal(error)
+            continue
+        outcomes["taken"] += 1
+        stored = taken.model_dump_json()
+        assert not has_nul(json.loads(stored, parse_constant=pytest.fail))
+        assert model.model_validate_json(stored).model_dump() == taken.model_dump()
+    assert {"refused", "taken"} <= outcomes.keys()
+
+
+def check_refusal(error: ValidationError) -> None:
+    paths = [field_path(each["loc"]) for each in error.errors()]
+    # Without a field: what concerns the whole, and a key that is no text.
+    assert all(paths) or {each["type"] for each in error.errors()} & {"value_error", "string_unicode"}
+    assert all(len(path) < 400 for path in paths)
+    json.dumps(paths, ensure_ascii=False).encode()
+
+
+def check_invalid(error: Invalid, field: str = "") -> None:
+    assert error.field
+    assert error.field.startswith(field)
+    str(error).encode()
+
+
+def has_nul(value: Any) -> bool:
+    match value:
+        case str():
+            return "\x00" in value
+        case list():
+            return any(map(has_nul, value))  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+        case dict():
+            return any(has_nul(k) or has_nul(v) for k, v in value.items())  # pyright: ignore[reportUnknownVariableType]
+        case _:
+            return False
+
+
+def test_an_entry_of_the_log_is_read_or_refused_by_its_field() -> None:
+    good = {
+        "schema": "1",
+        "team_id": "default",
+        "meeting_id": "m",
+        "n": "1",
+        "event_id": "e",
+        "kind": "chunk",
+        "arrived_at": "1",
+        "payload": Chunk.model_validate(CHUNK).model_dump_json(),
+    }
+    chance = random.Random(1)
+    for _ in range(EACH):
+        entry = {**good, chance.choice(list(good)): str(hostile.value(chance))}
+        try:
+            assert isinstance(parse_entry(entry), Entry)
+        except Invalid as error:
+            check_invalid(error)
+
+
+def test_a_glossary_file_is_read_or_refused_by_its_line() -> None:
+    chance = random.Random(2)
+    for _ in range(EACH):
+        rows = ["term,keep,pt", "Ann,yes,Ana", ",".join(hostile.text(chance, 300) for _ in range(3))]
+        chance.shuffle(rows)
+        try:
+            MeetingConfig(glossary=parse_glossary("\n".join(rows), "terms.csv")).model_dump_json()
+        except Invalid as error:
+            check_invalid(error, "terms.csv")
+
+
+def test_a_models_file_is_read_or_refused_by_its_field() -> None:
+    chance = random.Random(3)
+    for _ in range(EACH):
+        sent = json.dumps(models(chance)["config"]) if chance.random() < 0.7 else hostile.text(chance)
+        try:
+            assert isinstance(parse_models(sent), ModelsConfig)
+        except Invalid as error:
+            check_invalid(error)
+
+
+def test_a_name_that_grows_when_it_is_normalised_is_refused_where_it_comes_in() -> None:
+    longest = "\U0001d160" * (MAX_NAME // 3)
+    read = Chunk.model_validate_json(Chunk.model_validate(CHUNK | {"speaker": longest}).model_dump_json())
+    assert len(read.speaker) == 3 * len(longest)
+    with pytest.raises(ValidationError, match="NFC"):
+        Chunk.model_validate(CHUNK | {"speaker": longest + "\U0001d160"})
+
+
+def test_a_language_tag_is_normalised_to_one_that_stays() -> None:
+    assert language_tag("zh-cmn-840") == language_tag("zh-US") == "zh-US"
+    with pytest.raises(ValidationError, match="twice"):
+        MeetingConfig.model_validate({"target_languages": ["zh-cmn-840", "zh-US"]})
+    started = Started(clock=Clock.LIVE, generation=1, config=MeetingConfig(target_languages=("zh-cmn-840", "zh")))
+    assert Started.model_validate_json(started.model_dump_json()) == started
+
+
+@pytest.mark.parametrize("number", [float("inf"), float("nan"), 10**30, -1, "1e999"])
+def test_an_engine_takes_no_number_that_can_not_be_stored(number: object) -> None:
+    for field in ("replicas", "cpus"):
+        with pytest.raises(Invalid, match=field):
+            parse_models({"engines": {"a": ENGINE | {field: number}}})
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["\x00", "\ud800", float("inf"), 2**63, hostile.nested(40), [0] * 20_000],
+    ids=lambda each: ascii(each)[:20],
+)
+def test_an_engine_takes_no_argument_that_can_not_be_stored(value: object) -> None:
+    for body in ({"a": value}, {"a": [{"b": value}]}):
+        with pytest.raises(Invalid, match=r"engines\.a\.openai\.body"):
+            parse_models({"engines": {"a": ENGINE | {"body": body}}})
+
+
+def test_a_dead_letter_with_an_ordinal_of_any_length_can_be_listed() -> None:
+    for n, read in (("12", 12), ("9" * 5_000, None), ("-1", None), ("\u0661", None)):
+        fields = {"kind": "chunk", "n": n}
+        letter = DeadLetterRecord(1, "default", None, "live-1", "0-1", "n: wrong", fields, datetime.now(UTC), None)
+        assert letter.n == read
