@@ -20,7 +20,7 @@ from flows.actors import Steward
 from flows.balance import Bounds
 from flows.translator import TranslationApplication
 from operators.errors import Unavailable
-from operators.model import Chunk, Clock, Ended
+from operators.model import Chunk, Clock, Ended, MeetingConfig
 from operators.translation import Translation, TranslationRequest
 from storage import keys
 from storage.embedded import StoreUrls
@@ -94,8 +94,9 @@ class Hall:
 
     async def translated(self) -> None:
         """Wait until a caption of each meeting is translated."""
-        some = "select count(distinct meeting_id) from captions where status = 'translated'"
-        await until(lambda: rows(self.engine, some) == [(len(self.ids),)], PATIENCE)
+        some = "select count(distinct meeting_id) from captions where status = 'translated' and meeting_id = any(:ids)"
+        ids = list(self.ids.values())
+        await until(lambda: rows(self.engine, some, ids=ids) == [(len(ids),)], PATIENCE)
 
     async def recovered(self) -> float:
         """Wait until all that has been taken by now is stored and paid. Returns how many seconds that took."""
@@ -115,7 +116,7 @@ class Hall:
             "select m.title, split_part(c.sentence_id, '.', 1)::bigint from captions c"
             " join meetings m on m.id = c.meeting_id where c.status = 'owed'",
         )
-        return sum(marks is None or n <= marks[title] for title, n in owed)
+        return sum(marks is None or n <= marks.get(title, 0) for title, n in owed)
 
     def read_aloud(self, connection: redis.Redis) -> dict[str, int]:
         """The number of the last sentence of each meeting that its followers were sent."""
@@ -184,15 +185,22 @@ def tell(outcome: Outcome, status: str) -> list[tuple[str, dict[str, Any]]]:
     ]
 
 
-async def open_hall(engine: Engine, aengine: AsyncEngine, door: Meetings, count: int) -> Hall:
+async def open_hall(
+    engine: Engine,
+    aengine: AsyncEngine,
+    door: Meetings,
+    count: int,
+    prefix: str = "live",
+    config: MeetingConfig = CONFIG,
+) -> Hall:
     """A hall with so many live meetings, and the lanes there must be."""
     async with aengine.begin() as connection:
         await ensure_lane(connection, "live-1", "live")
         await ensure_lane(connection, "batch-1", "batch")
     ids: dict[str, UUID] = {}
     for k in range(1, count + 1):
-        title = f"live-{k}"
-        record, _ = await door.open("default", external_id=None, title=title, clock=Clock.LIVE, config=CONFIG)
+        title = f"{prefix}-{k}"
+        record, _ = await door.open("default", external_id=None, title=title, clock=Clock.LIVE, config=config)
         ids[title] = record.id
     return Hall(engine, ids, dict.fromkeys(ids, 1))
 

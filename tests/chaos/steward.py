@@ -15,6 +15,7 @@ from operators.errors import Unavailable
 from operators.translation import Translation, TranslationRequest
 from storage.database import sync_engine, sync_redis
 from tests.chaos.lane_main import answer
+from tests.harness.lanes import Translate
 
 ROUND = 0.3
 
@@ -24,10 +25,14 @@ async def _answer(request: TranslationRequest) -> Translation:
 
 
 class Steward:
-    """Relay and backfill in a thread. A store that does not answer is asked again later, as in production."""
+    """Relay and backfill in a thread. A store that does not answer is asked again later, as in production.
 
-    def __init__(self, postgres_url: str, redis_url: str) -> None:
-        self._urls = postgres_url, redis_url
+    Args:
+        translate: what the backfill asks.
+    """
+
+    def __init__(self, postgres_url: str, redis_url: str, translate: Translate = _answer) -> None:
+        self._urls, self._translate = (postgres_url, redis_url), translate
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), name="steward", daemon=True)
         self._failed: BaseException | None = None
@@ -45,7 +50,7 @@ class Steward:
 
     async def _run(self) -> None:
         engine, connection = sync_engine(self._urls[0]), sync_redis(self._urls[1])
-        relay, backfill = Relay(engine, connection), Backfill(engine, connection, _answer)
+        relay, backfill = Relay(engine, connection), Backfill(engine, connection, self._translate)
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._go_round(lambda: asyncio.to_thread(relay.round)))

@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 
 _TESTS = Path(__file__).parents[1]
+ANSWERS = _TESTS / "cases" / "answers" / "pt.json"
+"""What a model answered, and what may become of it."""
 OWN = _TESTS / "cases" / "transcripts"
 """Those that belong to the project."""
 BESIDE = Path(os.environ.get("PARLEY_CASES", _TESTS.parents[1] / "shared" / "data" / "cases")) / "transcripts"
