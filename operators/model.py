@@ -300,7 +300,8 @@ def parse_payload(kind: str, payload: Mapping[str, Any] | str | bytes) -> Payloa
             return model.model_validate_json(payload)
         return model.model_validate(payload)
     except ValidationError as error:
-        raise first_invalid(error) from None
+        invalid = first_invalid(error)
+        raise Invalid(invalid.field or "payload", invalid.fix) from None
 
 
 def first_invalid(error: ValidationError) -> Invalid:

@@ -143,7 +143,7 @@ def test_an_entry_is_read_from_its_fields() -> None:
         ({"n": "two"}, "n"),
         ({"arrived_at": ""}, "arrived_at"),
         ({"kind": "sung"}, "kind"),
-        ({"payload": "{"}, ""),
+        ({"payload": "{"}, "payload"),
         ({"payload": "{}"}, "chunk_id"),
     ],
 )
