@@ -8,6 +8,8 @@ What counts:
 - A refusal that may be about every question (`RefusedByServer`) is about this one where the server answered another one a
   moment ago, or answers a control question. Else the server is misconfigured.
 - A server that is misconfigured (`Misconfigured`) is left alone at once, for longer each time. The log tells it once.
+- A failure at a question (`FailedAtServer`) that would open it is about that question alone where the server answers a control
+  question: one meeting must not shut a server for the others.
 - An answer that nobody waited for says nothing either way. A deadline tells more of whoever set it. Neither does one that
   is `Malformed`: broken answers to one meeting's questions must not stop the others'.
 - Half open, one question at a time is let through: a server that just came back is not run over.
@@ -33,7 +35,7 @@ from ray.serve import metrics
 
 from operators.errors import Malformed, Misconfigured, Unavailable
 from serve.engines.engine import TOKEN, Engine, Generation, Prompt, Unanswerable, whole
-from serve.engines.remote import RefusedByServer
+from serve.engines.remote import FailedAtServer, RefusedByServer
 from serve.metric_tags import metric_tag
 
 log = structlog.get_logger(__name__)
@@ -66,6 +68,8 @@ class Guarded:
         self._left_alone = 0.0
         """Until when, by the monotonic clock, the server asked for it."""
         self._answered = False
+        self._failures = 0
+        """In a row."""
         self._trying = False
         """Whether a question is under way that is to show how the server is."""
         self._answered_at = -math.inf
@@ -116,8 +120,14 @@ class Guarded:
                         self._note_answer()
                     yield piece
         except RefusedByServer:
-            await self._ask_control()
-            self._circuit.handle_end_request()
+            if time.monotonic() - self._answered_at >= ANSWERED_S:
+                await self._ask_control()
+            self._note_sound()
+            raise
+        except FailedAtServer as error:
+            if (trying or self._failures + 1 >= FAILURES) and await self._answers_control():
+                raise Malformed("the model's server fails at this question, and answers another one") from error
+            self._note_failure(error)
             raise
         except Unanswerable:
             self._note_answer()
@@ -152,18 +162,23 @@ class Guarded:
         await self._engine.close()
 
     async def _ask_control(self) -> None:
-        """Find out whether a server that refuses a question answers others.
+        """Find out whether a server that refuses a question, or fails at it, answers another one.
 
         Raises:
             Unavailable: it doesn't, either for now or because it is misconfigured.
         """
-        if time.monotonic() - self._answered_at < ANSWERED_S:
-            return
         # Questions that are refused at the same time share it, and none of them ends it for the others.
         if self._control is None or self._control.done():
             self._control = asyncio.create_task(self._asked_control())
             self._control.add_done_callback(_taken)
         await asyncio.shield(self._control)
+
+    async def _answers_control(self) -> bool:
+        try:
+            await self._ask_control()
+        except Unavailable:
+            return False
+        return True
 
     async def _asked_control(self) -> None:
         try:
@@ -186,10 +201,14 @@ class Guarded:
     def _note_answer(self) -> None:
         self._answered = True
         self._answered_at = time.monotonic()
-        self._circuit.handle_end_request()
+        self._note_sound()
         if self._problem is not None:
             log.info("the model's server answers again", engine=self.name, model=self.version)
             self._problem, self._probe_s = None, _FIRST_PROBE_S
+
+    def _note_sound(self) -> None:
+        self._failures = 0
+        self._circuit.handle_end_request()
 
     def _note_failure(self, error: Unavailable) -> None:
         if isinstance(error, Misconfigured):
@@ -203,6 +222,7 @@ class Guarded:
                     problem=self._problem,
                 )
         else:
+            self._failures += 1
             self._circuit.handle_exception(error)
         if error.wait is not None:
             # Whoever asks again after that wait is held to the bound as well.

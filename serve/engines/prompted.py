@@ -9,6 +9,7 @@ from dataclasses import replace
 from serve.engines.degenerate import is_error, is_nothing, loops
 from serve.engines.echoes import only_names, own_words, repeats, repeats_the_prompt
 from serve.engines.engine import THOUGHT_ONLY, Engine, Generation, Prompt, Refused, Rejected, Utterance
+from serve.engines.sanitizer import sanitized
 from serve.engines.template_marks import is_reasoning, without_reasoning
 from serve.engines.unwrapping import is_wrapped, unwrapped
 from serve.languages import CONFIDENT, SURE, LanguageDetector, kin
@@ -118,7 +119,8 @@ class PromptedTranslator:
             raise Refused(THOUGHT_ONLY, "endless", "")
         if answer.finish == "length":
             raise Refused("the model did not come to an end", "endless", answer.text)
-        text = unwrapped(answer.text, question)
+        # Escapes that were undone may stand for characters that are no text.
+        text = sanitized(unwrapped(answer.text, question))
         if is_wrapped(text, question):
             raise Refused("the model gave more than a translation", "beyond", text)
         if loops(text, question.text):

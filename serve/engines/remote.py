@@ -54,6 +54,10 @@ class RefusedByServer(Unanswerable):
         self.words = words
 
 
+class FailedAtServer(Unavailable):
+    """A server failed at a question, and may fail at every other one. A control question tells which."""
+
+
 def is_here(url: str) -> bool:
     """Whether a server is on this machine. The proxies that the environment names are for the world outside."""
     return urlsplit(url).hostname in _HERE
@@ -88,7 +92,10 @@ def refused(
         return Unanswerable(f"the model's server refuses this question: {words}")
     if by_number or status in _OF_THE_QUESTION:
         return RefusedByServer(words)
-    return Unavailable(f"the model's server answers {status}", _seconds(retry_after))
+    wait = _seconds(retry_after)
+    # Where it asks to be left alone, it is not the question.
+    kind = FailedAtServer if isinstance(status, int) and status >= 500 and wait is None else Unavailable
+    return kind(f"the model's server answers {status}", wait)
 
 
 def refused_within(error: object, question: Prompt) -> Unanswerable | Unavailable:

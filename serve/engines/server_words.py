@@ -6,6 +6,7 @@ import re
 from typing import Any, cast
 
 from serve.engines.engine import Prompt
+from serve.engines.sanitizer import sanitized
 
 _LONGEST = 160
 """Characters of a server's words that are repeated."""
@@ -60,7 +61,7 @@ def shortened(said: str, question: Prompt) -> str:
         word = match[0].casefold()
         return match[0] if word in _GENERIC or not _is_asked(word, words) else "…"
 
-    plain = _SECRET.sub("…", said[: 8 * _LONGEST])
+    plain = _SECRET.sub("…", sanitized(said[: 8 * _LONGEST]))
     plain = _UNSPACED.sub(lambda match: "…" if _shares(match[0], asked) else match[0], plain)
     plain = re.sub(r"(?:…[\s\"'“”.,;:!?()\[\]{}-]*){2,}", "… ", _WORD.sub(kept, plain)).strip()
     return plain if len(plain) <= _LONGEST else plain[: _LONGEST - 1].rstrip() + "…"

@@ -20,6 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from operators.model import Chunk, ConfigChanged, Ended, MeetingConfig
 from operators.models import OpenAi
 from operators.translation import Translation, TranslationRequest
+from serve.engines.breaker import CONTROL
 from serve.engines.making import Maker
 from serve.prompts import SAID
 from serve.translation import TranslationService
@@ -115,6 +116,8 @@ def answers(chance: random.Random) -> Callable[[str], str]:
 
     def say(line: str) -> str:
         line = line.removeprefix(SAID)
+        if line == CONTROL.messages[-1].content:
+            return "OK"
         if line.startswith("Number ") and line.endswith(" is what we say here."):
             return f"O número {number(line)} é o que dizemos aqui."
         if line == CASES[0]["source"] or line.startswith("Answer with the whole translation"):

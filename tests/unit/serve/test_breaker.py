@@ -16,7 +16,7 @@ from operators.errors import Malformed, Misconfigured, Unavailable
 from serve.engines import breaker
 from serve.engines.breaker import ANSWERED_S, CONTROL, FAILURES, OPEN_S, Guarded
 from serve.engines.engine import Generation, Message, Prompt, Unanswerable, whole
-from serve.engines.remote import RefusedByServer
+from serve.engines.remote import FailedAtServer, RefusedByServer
 
 QUESTION = Prompt((Message("user", "Yes."),), 5)
 DOWN = Unavailable("down")
@@ -368,3 +368,28 @@ async def test_a_model_s_name_may_have_any_letters(engine: Scripted) -> None:
     engine.version = "模型-7B é"
     # Ray's metrics are the real ones here.
     assert (await whole(Guarded(engine).generate(QUESTION))).text == "Yes."
+
+
+async def test_a_question_at_which_a_server_fails_opens_it_for_no_other_one(engine: Scripted, clock: Clock) -> None:
+    guarded = Guarded(engine)
+    engine.will = FailedAtServer("the model's server answers 500")
+    for round_ in range(1, 4):
+        # An outage at first; the last one in a row is told from it by a control question.
+        assert not isinstance(await fail(guarded, FAILURES - 1), Malformed)
+        assert isinstance(await fail(guarded), Malformed)
+        assert engine.controls == round_
+    engine.will = "Yes."
+    assert (await whole(guarded.generate(QUESTION))).text == "Yes."
+
+
+async def test_a_server_that_fails_at_a_control_question_too_is_left_alone(engine: Scripted, clock: Clock) -> None:
+    guarded = Guarded(engine)
+    engine.will = engine.control = FailedAtServer("the model's server answers 500")
+    assert not isinstance(await fail(guarded, FAILURES), Malformed)
+    assert "left alone" in str(await fail(guarded))
+    # Half open, a question at which it fails alone opens it no more.
+    clock.now += OPEN_S + 1
+    engine.control = "OK."
+    assert isinstance(await fail(guarded), Malformed)
+    engine.will = "Yes."
+    assert (await whole(guarded.generate(QUESTION))).text == "Yes."
