@@ -124,6 +124,11 @@ def pauses(text: str, stop: int) -> bool:
     return stop > 0 and _DENSE_CHARACTER.match(text, stop - 1) is not None
 
 
+def parts_dense(text: str, stop: int) -> bool:
+    """Whether a cut at a place in a text lies between two characters of a script without spaces."""
+    return bool(_DENSE_CHARACTER.match(text, stop - 1) and _DENSE_CHARACTER.match(text, stop))
+
+
 def joined(left: str, right: str) -> str:
     """Put two texts together, with a space unless their script, or a mark that begins the second, needs none."""
     tight = _TIGHT.match(right) or (_NEEDS_NO_SPACE.match(left[-1:]) and _NEEDS_NO_SPACE.match(right[:1]))

@@ -11,8 +11,9 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from operators.boundaries import WORD_SIZE, Words, attaches, ends, joined, pauses, words
+from operators.boundaries import WORD_SIZE, Words, attaches, ends, joined, parts_dense, pauses, words
 from operators.model import Boundary
+from operators.word_breaks import word_ends
 
 PAUSE_SECONDS = 0.8
 """The pause between two chunks that ends a piece of unpunctuated speech."""
@@ -226,7 +227,22 @@ class _Reading:
                 return i, j
         if fits >= len(stops):
             return None
-        return (i, fits - 1) if fits else (i - 1, len(self.words[i - 1].stops) - 1)
+        return (i, self._whole_word(i, fits, begun) - 1) if fits else (i - 1, len(self.words[i - 1].stops) - 1)
+
+    def _whole_word(self, i: int, fits: int, begun: int) -> int:
+        """How many words of a chunk a piece takes, so that it parts none of a script without spaces.
+
+        Args:
+            fits: the most it may take; each character of such a script counts as one.
+        """
+        text, (starts, stops, sizes) = self.said[i].text, self.words[i]
+        if not parts_dense(text, stops[fits - 1]):
+            return fits
+        # Of the piece and one character more: so it is cut in the same place whatever comes later.
+        begin = starts[bisect_left(sizes, begun)]
+        ends = {begin + end for end in word_ends(text[begin : stops[fits]])}
+        soft = max(bisect_left(sizes, begun + SOFT_SIZE), 1)
+        return next((count for count in range(fits, soft - 1, -1) if stops[count - 1] in ends), fits)
 
     def _with_marks(self, cut: tuple[int, int]) -> tuple[int, int]:
         """A cut, moved behind the marks that belong to its word."""
