@@ -64,7 +64,7 @@ _LANGUAGES = {
     "de": _language(
         "z.b d.h d.i i.d.r i.a m.e u.u ca bzw vgl evtl ggf gegebenenf inkl exkl zzgl bspw beispielsw insb insbes sog nr nrn"
         " abb tab ziff hr hrn fr frl ing dipl mag st mio mrd tsd bd hrsg mind dt engl franz kath ev geb gest tel bes allg"
-        " chr zw sr jr hl phil med jur ass kfm techn abschn gen kap zit",
+        " lt chr zw sr jr hl phil med jur ass kfm techn abschn gen kap zit",
         "usw etc o.ä u.ä u.a.m u.s.w ff uhr",
         "u u.a s.o s.u e.v a.d i.r max str co gmbh jun sen std jh jhdt art.nr aug sept okt nov dez jan feb",
         "art min sek abs fig ref mar tag pos rel alt bot mai sa so mo di do",
@@ -76,7 +76,7 @@ _LANGUAGES = {
     ),
     "fr": _language(
         "m mm mme mmes mlle mlles me pr mgr st ste p pp cf c.-à-d p.ex env fig chap gén cap cpt cdt lt col amb"
-        " av bd boul réf vs dép éd n no",
+        " av bd boul réf vs dép éd n no ét bât",
         "etc s.a",
         "prof tél hab apr janv févr juil sept oct nov déc bât",
         "art sec min max sup ex app pop fin vol dim inf lib",
@@ -112,7 +112,7 @@ _LANGUAGES = {
     ),
     "nl": _language(
         "dhr mevr mw drs ir ing hr blz pag nr nrs art fig afb bijv bv d.w.z dwz i.p.v o.a m.a.w m.b.t n.a.v t.a.v i.v.m incl"
-        " excl ca ong evt resp st ds vgl zgn nl ed vnl mgr gen kol kap hfst par",
+        " excl ca ong evt resp st ds vgl zgn nl ed vnl mgr gen kol kap hfst par mev mej mnr",
         "enz etc e.d e.a",
         "prof b.v n.v jr sr tel max jan feb apr aug sept okt nov dec",
         "sec min ex red app",
@@ -182,6 +182,7 @@ _LANGUAGES = {
         "min sek",
         "tai tas ta jie aš tu jis ji mes jūs ir bet tada po taip ne kas kur kada kodėl kaip čia ten dabar šiandien jei taip pat"
         " gerai ačiū",
+        "",
     ),
     "cs": _language(
         "ing mgr bc mudr judr phdr rndr paeddr mvdr doc p sl str s č čís ul nám tř např tj tzn tzv resp popř příp cca mil mld"
@@ -243,7 +244,7 @@ _LANGUAGES = {
     "hu": _language(
         "id ifj özv br kb pl ill ún u sz tel vö vmint ui uo ti gr stbi hj krt mgr",
         "stb",
-        "kft bt zrt nyrt max évf old jan febr márc ápr jún júl aug szept okt nov dec",
+        "de du kft bt zrt nyrt max évf old jan febr márc ápr jún júl aug szept okt nov dec",
         "min sec",
         "ez az én te ő mi ti ők és de aztán utána igen nem ki hol mikor miért hogyan itt ott most ma ha is jó köszönöm akkor van"
         " tehát",
@@ -252,8 +253,8 @@ _LANGUAGES = {
     "ro": _language(
         "dl dna d-na d-l ing nr str bd bul pag art fig cap aprox lt col gen sf sft",
         "etc ș.a.m.d ș.a",
-        "s.r.l s.a tel ian feb apr aug sept oct noi dec",
-        "min sec ex",
+        "ex s.r.l s.a tel ian feb apr aug sept oct noi dec",
+        "min sec",
         "el ea ei ele eu tu noi voi și dar apoi deci da nu ce cine unde când cum aici acolo acum azi dacă este sunt acest această"
         " bine mulțumesc asta",
     ),
@@ -278,7 +279,7 @@ _LANGUAGES = {
     "uk": _language(
         "проф акад доц вул просп пл буд кв стор рис табл гл ст п пп див напр т.зв т.е млн млрд св інж ред тел д с м обл",
         "т.д т.п ін",
-        "р рр ст тис грн ім хв",
+        "р рр ст тис грн ім хв год сек",
         "сек хв макс",
         "це цей ця я ти він вона воно ми ви вони і й а але потім так ні що хто де коли чому як тут там зараз сьогодні якщо теж"
         " добре дякую у в на може",
@@ -352,12 +353,16 @@ _SAME = {
     "ms": "id",
     "fo": "is",
     "lb": "de",
+    "af": "nl",
+    "gl": "es",
+    "ast": "es",
     "hsb": "cs",
     "dsb": "cs",
 }
 # Languages that sentencex knows better than we do; of all others it takes their words for English abbreviations.
 SENTENCEX = ("en", "am", "bn", "gu", "hi", "hy", "ja", "kk", "kn", "ml", "mr", "my", "pa", "ta", "te")
-_OTHER = _language("", "", "", "", "")
+# Most languages that write ordinals with a full stop are known; of others it is safer to keep a sentence whole.
+OTHER = _language("", "", "", "", "", "")
 
 
 @lru_cache(maxsize=256)
@@ -369,7 +374,7 @@ def known(language: str) -> Language:
     """
     if language == "en":
         return ENGLISH
-    return _LANGUAGES.get(language, _OTHER)
+    return _LANGUAGES.get(language, OTHER)
 
 
 @lru_cache(maxsize=256)

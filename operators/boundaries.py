@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from operators.characters import FORMAT, without_format
-from operators.full_stops import full_stop_ends
+from operators.full_stops import begins_small, full_stop_ends
 
 WORD_SIZE = 2
 """The size of a word. A character of a script without spaces has size 1: two of them count as much as a word."""
@@ -66,7 +66,10 @@ _MARKS = f"{_STOPS}.!?…; "
 # At the end of a word these close, whatever they open elsewhere: „…“, ‚…‘, »…«.
 _ENDS_CLOSED = f"{_CLOSERS}{_QUOTES}“‘«‹".replace("\\", "")
 _AROUND = f"{_OPENERS}{_CLOSERS}{_QUOTES}".replace("\\", "")
-_AFTER_MARK = re.compile(rf"[\s{_EMOJI}{re.escape(_ENDS_CLOSED)}]+\Z")
+# What refers to a footnote, and a dash that breaks off.
+_NOTED = "*†‡§¹²³⁰⁴-⁹–—"
+_AFTER_MARK = re.compile(rf"(?:\[\d{{1,3}}\]|[\s{_EMOJI}{_NOTED}{re.escape(_ENDS_CLOSED)}])+\Z")
+_SONG = re.compile("[♩-♯]+")
 _ATTACHED_ALONE = re.compile(rf"[\s{_ALONE}]+\Z")
 _TIGHT = re.compile(rf"[{_STOPS}{_CLOSERS}.!?…,;:、，；：]+(?:\s|\Z)")
 """Marks at the beginning of a text that belong to the one before it, without a space."""
@@ -170,7 +173,7 @@ def ends_after(before: tuple[str, ...], word: str, after: str | None, language: 
     following = "" if after is None else without_format(after).lstrip(_AROUND)
     if "…" in mark or ".." in mark:
         return after is None or following[:1].isupper()
-    if closed and following[:1].islower():  # “Why?” she said
+    if closed and begins_small(following):  # “Why?” she said
         return False
     if mark != "." or not core or _NEEDS_NO_SPACE.match(core[-1]):
         return True
@@ -189,13 +192,19 @@ def ends(before: tuple[str, ...], text: str, after: str | None, language: str | 
     """
     starts, stops, _ = words(text)
     found: list[int] = []
+    last = len(stops) - 1
+    song = last > 0 and _SONG.fullmatch(text, starts[last], stops[last])
     for i, stop in enumerate(stops):
-        if text[stop - 1].isalnum() or _is_part(text, starts, stops, i):
+        if (text[stop - 1].isalnum() and text[stop - 1] not in _NOTED) or _is_part(text, starts, stops, i):
             continue
-        lead = slice(max(i - 2, 0), i)
+        if song and i == last - 1:
+            continue
+        # The note that closes a song belongs to it.
+        word = i - 1 if song and i == last else i
+        lead = slice(max(word - 2, 0), word)
         around = (*before, *(text[a:b] for a, b in zip(starts[lead], stops[lead], strict=True)))
-        following = text[starts[i + 1] : stops[i + 1]] if i + 1 < len(stops) else after
-        if ends_after(around[-2:], text[starts[i] : stop], following, language):
+        following = text[starts[i + 1] : stops[i + 1]] if i < last else after
+        if ends_after(around[-2:], text[starts[word] : stops[word]], following, language):
             found.append(i)
     return tuple(found)
 

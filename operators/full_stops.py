@@ -6,7 +6,7 @@ import re
 
 from sentencex import segment  # pyright: ignore[reportAttributeAccessIssue]
 
-from operators.abbreviations import SENTENCEX, Language, known, primary
+from operators.abbreviations import OTHER, SENTENCEX, Language, known, primary
 
 _INITIAL = re.compile(r"[^\W\d_]\.$")
 _ROMAN = re.compile(r"[IVX]+$")
@@ -41,6 +41,8 @@ _PARTICLES = frozenset(
     )
 )
 """What stands in small letters between an initial and a name."""
+_MURMURS = frozenset(("hm", "hmm", "mm", "mmm", "mhm", "shh", "psst", "pst", "brr", "pff", "tss", "tsk"))
+"""Words without a vowel that people do say."""
 _SENTENCE_MARKS = (".", "!", "…", ":", "。")
 # How an answer begins. sentencex knows how written sentences begin.
 _ANSWERS = {
@@ -63,6 +65,11 @@ def full_stop_ends(before: tuple[str, ...], core: str, following: str | None, la
     return _FullStop(before, core, following, name).ends()
 
 
+def begins_small(word: str) -> bool:
+    """Whether a word begins with a small letter. Georgian has no others, as it is written."""
+    return word[:1].islower() and not "\u10d0" <= word[:1] <= "\u10ff"
+
+
 def _by_script(core: str) -> str:
     return next((name for script, name in _SCRIPTS if script.search(core)), "en")
 
@@ -80,7 +87,7 @@ class _FullStop:
         self.word = self.following.rstrip(".,!?;:…")
         self.name = name
         self.known: Language = known(name)
-        self.lower = self.following[:1].islower()
+        self.lower = begins_small(self.following)
         self.upper = self.following[:1].isupper()
         self.opens = self.upper and self.word.lower() in self.known.openers
 
@@ -111,13 +118,16 @@ class _FullStop:
             return False
         if self.name in SENTENCEX:
             return self._sentencex()
-        if _unspeakable(core) and not self.upper:
+        # With a capital before a name it is a title: `Mnr. Botha`.
+        titled = core[:1].isupper() and len(core) <= 4 and self.folded not in _MURMURS
+        if _unspeakable(core) and (titled or not self.upper):
             return False
         if inner or (self.name == "de" and key.endswith("str")) or _dotted(core):
             return self.upper and (self.opens or self._after_number())
         if len(core) == 1 and core.isalpha():
             return self._letter_ends()
-        return True
+        # Where no abbreviation is known, a small letter tells that the sentence goes on.
+        return not (known is OTHER and self.lower)
 
     def _number_ends(self) -> bool:
         """A number: an ordinal, the number of an item in a list, or the last word of a sentence."""

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from cluster.recording import read_recording
 from operators.errors import Invalid
+from operators.model import MeetingConfig
 from operators.subtitles import NOBODY, Attribution
+from serve.names import missing_names
 from tests.harness.cases import BESIDE, OWN
+from tests.harness.speech import chunk, log, run
 
 WANTED = {
     "s12_two_names_in_cue.srt": (
@@ -44,6 +49,21 @@ WANTED = {
         Attribution.GUESSED,
     ),
     "s29_vtt_in_srt.srt": ([("Ann", "One here.")], Attribution.NAMED),
+    "s33_lrm_en.srt": (
+        [(NOBODY, "Hello all.\u200e"), (NOBODY, "We start now.\ufeff"), (NOBODY, "Good.\u2060 Then go.\u200b Bye.")],
+        Attribution.UNKNOWN,
+    ),
+    "s35_music_end.srt": (
+        [
+            (NOBODY, "We did it. 🎉"),
+            (NOBODY, "Great job!👏👏"),
+            (NOBODY, "Thank you.*"),
+            (NOBODY, "♪ We are one. ♪"),
+            (NOBODY, "See you.[1]"),
+            (NOBODY, "Bye.—"),
+        ],
+        Attribution.UNKNOWN,
+    ),
     "s36_zoom_empty_cue.vtt": (
         [("Ann Lee", "Good morning."), ("Bob Ray", "I vote no."), ("Ann Lee", "Thank you, Bob.")],
         Attribution.NAMED,
@@ -95,6 +115,47 @@ def test_strict_refuses_what_leaves_something_out_and_nothing_else() -> None:
     with pytest.raises(Invalid, match="each cue is there in pt as well: 2 lines are left out") as caught:
         read_recording(path, strict=True)
     assert caught.value.field == f"{path}: line 2"
+
+
+SENTENCES = {
+    "s33_lrm_en.srt": ["Hello all.\u200e", "We start now.\ufeff", "Good.\u2060", "Then go.\u200b", "Bye."],
+    "s35_music_end.srt": ["We did it. 🎉", "Great job!👏👏", "Thank you.*", "♪ We are one. ♪", "See you.[1]", "Bye.—"],
+    # What was said of a closed chunk under another name, or later, is late and changes nothing.
+    "q12_rename_after_horizon.jsonl": ["We should ship it.", "I agree with that.", "On Friday then."],
+    "q12c_late_same_start.jsonl": ["We should ship it.", "On Friday then."],
+    # Words that two chunks share are kept: nothing tells them from words that were said twice.
+    "q02_overlap_words.jsonl": [
+        "The quick brown fox jumps over fox jumps over the lazy dog.",
+        "That is what kept me me going.",
+    ],
+}
+LATE = {"q12_rename_after_horizon.jsonl": 2, "q12c_late_same_start.jsonl": 1}
+
+
+@pytest.mark.parametrize("name", SENTENCES)
+def test_a_recording_has_its_sentences(name: str) -> None:
+    events = read_recording(OWN / name).events
+    outcome = run(log([(event.at, event.chunk) for event in events], config=MeetingConfig(source_language="en")))
+    standing = sorted(outcome.standing.values(), key=lambda sentence: (sentence.start, sentence.end))
+    assert [sentence.text for sentence in standing] == SENTENCES[name]
+    assert sum(update.late is not None for update, _ in outcome.steps) == LATE.get(name, 0)
+
+
+def test_an_address_that_was_changed_is_doubted() -> None:
+    texts = json.loads((OWN / "a20_addresses.json").read_text(encoding="utf-8"))["texts"]
+    changes = [("aaa now", "aaaa now"), ("@bob_ray", "-bob_ray"), ("plan_v2.docx", "plan_v3.docx")]
+    for said, change in zip(texts, changes, strict=True):
+        assert change[0] in said
+        assert missing_names(said, said, "en", "pt") == []
+        assert missing_names(said, said.replace(*change), "en", "pt") != []
+
+
+def test_one_endless_word_is_cut() -> None:
+    case = json.loads((OWN / "a22_one_word.json").read_text(encoding="utf-8"))
+    assert case["want"] == "pieces of bounded length"
+    pieces = run(log([(60.0, chunk("1", "ha" * 5_000, end=60))])).texts()
+    assert "".join(pieces) == "ha" * 5_000
+    assert max(map(len, pieces)) <= 600
 
 
 SUBTITLES = sorted(path for path in BESIDE.glob("*") if path.suffix in (".srt", ".vtt"))
