@@ -13,10 +13,12 @@ _VTT_TAG = re.compile(r"<rt[^>]*>.*?</rt>|</?[a-zA-Z][^<>]*>|<[\d:.]+>")
 _SRT_TAGS = "b|i|u|s|font|c|v|lang|br"
 _SRT_TAG = re.compile(rf"</?(?:{_SRT_TAGS})\b[^<>]*>|\{{\\[^{{}}]*\}}", re.IGNORECASE)
 _BREAK = re.compile(r"<br\s*/?>", re.IGNORECASE)
+# The line break of ASS, in subtitles that were made from it; no part of a path.
+_ASS_BREAK = re.compile(r"(?<![:\\])\\N(?!\w*\\)")
 _BRACES = re.compile(r"\{\\[^{}]*\}")
 _REFERENCE = re.compile(r"&(?:#\d+|#[xX][\da-fA-F]+|\w+);")
 # SRT has no escapes, and few players read any: only what would be taken for a tag or a reference is written as one.
-_SRT_ESCAPED = re.compile(rf"<(?=/?(?:{_SRT_TAGS})\b)|\{{(?=\\)|(?={_REFERENCE.pattern})&", re.IGNORECASE)
+_SRT_ESCAPED = re.compile(rf"<(?=/?(?:{_SRT_TAGS})\b)|\{{(?=\\)|\\(?=N)|(?={_REFERENCE.pattern})&", re.IGNORECASE)
 
 
 class Line(NamedTuple):
@@ -39,7 +41,8 @@ def shown_lines(payload: str, *, vtt: bool, headless: bool) -> list[Line]:
     """
     lines: list[Line] = []
     for voice, text in _voices(payload):
-        bare = (_VTT_TAG if vtt else _SRT_TAG).sub("", _BREAK.sub("\n", text))
+        broken = _BREAK.sub("\n", text if vtt else _ASS_BREAK.sub("\n", text))
+        bare = (_VTT_TAG if vtt else _SRT_TAG).sub("", broken)
         if headless:
             bare = _BRACES.sub("", bare)
         lines += [Line(voice, line) for each in bare.split("\n") if is_shown(line := _plain(each))]

@@ -11,7 +11,9 @@ def _words(text: str) -> frozenset[str]:
 
 
 _CHANGE = r"\s*(?P<change>[-–—‐]\s*|(?:>>+|＞＞)\s*)?"
-_COLON = re.compile(_CHANGE + r"(?P<name>[^:：]{1,60}?)\s*(?::(?:\s+|$)|：\s*)(?P<rest>.*)")
+_TIME = r"\s*[(\[（]\d{1,2}:\d{2}(?::\d{2})?[)\]）]"
+"""When somebody spoke, as some files have it behind each name: `Ann (00:05): Hi`."""
+_COLON = re.compile(_CHANGE + rf"(?P<name>[^:：]{{1,60}}?)(?:{_TIME})?" + r"\s*(?::(?:\s+|$)|：\s*)(?P<rest>.*)")
 _BRACKET = re.compile(
     _CHANGE + r"[\[(【（［〔](?P<name>[^\[\]()【】（）［］〔〕…♪♫]{1,60})[\])】）］〕]\s*(?:[:：]\s*)?(?P<rest>.*)"
 )
@@ -55,6 +57,12 @@ LEADS = _words(
     " atención conclusión consejo ejemplo importante nota pregunta problema respuesta resultado solución subtítulos tema"
     " atenção conclusão dica exemplo legendas pergunta resposta resultado solução"
     " attenzione conclusione domanda esempio risposta risultato soluzione sottotitoli"
+    " vraag antwoord samenvatting voorbeeld conclusie waarschuwing onderwerp besluit actie"
+    " pytanie odpowiedź uwaga przykład wniosek temat podsumowanie decyzja otázka odpověď odpoveď pozor příklad príklad závěr"
+    " вопрос ответ внимание пример вывод тема итог решение примечание питання відповідь увага приклад висновок"
+    " fråga svar exempel slutsats obs spørgsmål spørsmål eksempel konklusjon kysymys vastaus huom esimerkki"
+    " soru cevap dikkat örnek sonuç not kérdés válasz figyelem példa întrebare răspuns atenție exemplu concluzie"
+    " ερώτηση απάντηση προσοχή سؤال جواب ملاحظة مثال שאלה תשובה הערה प्रश्न उत्तर 질문 답변 주의 câu hỏi trả lời pertanyaan jawaban"
     " 注意 注 备注 備註 例如 例 问题 問題 字幕 答案 结论 結論 翻译 翻譯 第一 第二"
 )
 _SOUNDS = _words(
@@ -64,7 +72,11 @@ _SOUNDS = _words(
     " unintelligible whispering whispers"
     " applaus beifall gelächter lachen lacht musik stille unverständlich applaudissements inaudible musique rires rire silence"
     " aplausos inaudible música risas ruido silencio suspira aplauso risos risadas ruído applausi musica risate silenzio"
-    " 拍手 掌声 掌聲 笑 笑声 笑聲 音乐 音樂 音楽 静音 沈黙"
+    " 拍手 掌声 掌聲 笑 笑声 笑聲 音乐 音樂 音楽 静音 沈黙 음악 박수 웃음 침묵"
+    " музыка смех аплодисменты тишина неразборчиво музика сміх оплески тиша muzyka śmiech oklaski brawa cisza hudba smích smiech"
+    " potlesk ticho müzik alkış kahkaha gülüşmeler sessizlik muziek gelach applaus stilte musik skratt skratter applåder latter"
+    " bifald applaus musikk naurua musiikkia zene nevetés taps muzică râsete aplauze glazba smijeh pljesak μουσική γέλια"
+    " χειροκροτήματα موسيقى ضحك تصفيق موسیقی خنده מוזיקה צחוק संगीत हँसी तालियाँ เพลง เสียงหัวเราะ âm nhạc cười musik tertawa"
 )
 
 

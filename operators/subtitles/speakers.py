@@ -25,7 +25,7 @@ from operators.subtitles.names import (
     prefix_of,
 )
 
-_WHOLE = re.compile(r"(.{1,200}?): (.+)")
+_WHOLE = re.compile(r"(.{1,200}?)(?:\s[(\[]\d{1,2}:\d{2}(?::\d{2})?[)\]])?: (.+)")
 """As Parley writes a cue of SRT, whatever the name."""
 
 
@@ -94,7 +94,8 @@ def _by_whole_prefixes(cues: Sequence[Sequence[str]]) -> tuple[list[list[Turn]],
     names = {match[1].strip() for each in found for match in each}
     if not _are_whole(cues) or all(name.startswith(">>") for name in names):
         return None
-    how = Attribution.NAMED if all(map(like_a_name, names)) else Attribution.GUESSED
+    sure = all(like_a_name(name) and name.casefold() not in LEADS for name in names)
+    how = Attribution.NAMED if sure else Attribution.GUESSED
     return [[Turn(match[1].strip(), [match[2]]) for match in each] for each in found], how
 
 
