@@ -214,10 +214,16 @@ _PLEASANTRY = re.compile(
 )
 _OFFER = re.compile(
     r"(?:^|(?<=[.!?。！？…।؟\"”’)\n]))\s*(?:please )?(?:let me know (?:if|whether)|(?:i )?hope (?:this|that) helps"
-    r"|is there anything else|if you (?:need|have any|would like|want)|feel free to|would you like me|do you want me)\b.*$",
+    r"|is there anything else|if you (?:need|have any|would like|want)|feel free to|would you like me|do you want me"
+    r"|espero que (?:esto|te|le|isto|isso|ajude)|av[ií]s[ae]me si|me avise se|avise-me se|se precisar de mais"
+    r"|j'espère que (?:cela|ça)|n'hésite(?:z)? pas à|faites-moi savoir|spero che (?:questo|ti|sia)|fammi sapere|mi faccia sapere"
+    r"|ich hoffe,? (?:das|dies) hilft|lass(?:en sie)? (?:mich|es mich) wissen|laat (?:het )?me weten|ik hoop dat dit"
+    r"|låt mig veta|hoppas det(?:ta)? hjälper|gi meg beskjed|lad mig vide|kerro,? jos|daj(?:cie)? mi znać|mam nadzieję,? że to"
+    r"|dejte mi vědět|doufám,? že to|дайте (?:мне )?знать|надеюсь,? это помо|дайте мені знати|başka bir şey|umarım yardımcı"
+    r"|beri tahu saya|semoga membantu|hãy cho tôi biết|anunțați-mă|sper că (?:vă|te) ajută|remélem,? hogy segít)\b.*$",
     re.IGNORECASE | re.DOTALL,
 )
-"""What an assistant says before and behind its answer, in English."""
+"""What an assistant says before and behind its answer, in English and in the language it answers in."""
 _LAST_BRACKET = re.compile(r"\s*[(\[（【]([^()\[\]（）【】]{2,40})[)\]）】]$")
 _IN_BRACKETS = re.compile(r"[(（][^()（）]*[)）]")
 _BRACKETS = re.compile(r"[()\[\]（）【】]")

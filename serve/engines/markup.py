@@ -15,8 +15,10 @@ from serve.engines.engine import Utterance
 
 _FENCE = re.compile(r"^(`{3,}|~{3,})[ \t]*(?:[\w+-]*[ \t]*\r?\n)?\s*(.*?)\s*\1$", re.DOTALL)
 _CODE = re.compile(r"^`([^`]+)`$")
-_BOXED = re.compile(r"^\$*\\boxed\{(?:\\text\{)?([^{}]+)\}*\$*$")
+_BOXED = re.compile(r"^\$*\\(?:boxed|text)\{(?:\\text\{)?([^{}]+)\}*\$*$|^\$\$([^$]+)\$\$$")
 """How models that do sums mark a result."""
+_CELL = re.compile(r"^\|\s*([^|\n]+?)\s*\|$")
+"""A row of a table with one cell."""
 _OBJECT = re.compile(r"^\s*[{\[]")
 _KEYS = (
     *("translation", "translated_text", "translatedtext", "translated", "target_text", "target", "output", "answer"),
@@ -35,6 +37,7 @@ _EMPHASIS = re.compile(r"^(\*{1,3}|_{1,3}|~~|==)(?=\S)(.+?)(?<=\S)\1$", re.DOTAL
 _BOLD = re.compile(r"(\*\*|__)(?=\S)(.+?)(?<=\S)\1")
 _HEADING = re.compile(r"^#{1,6}\s+")
 _BULLET = re.compile(r"^[-*•·]\s+")
+_NUMBERED = re.compile(r"^1[.)]\s+(?=\D)")
 _ESCAPE = re.compile(r"(?:\\u[0-9a-fA-F]{4})+|\\(?:[ntr\"'/]|U[0-9a-fA-F]{8})")
 _CONTROL = {"\\n": "\n", "\\t": " ", "\\r": ""}
 _ENTITY = re.compile(r"&(?:[A-Za-z]{2,8}|#\d{1,7}|#[xX][0-9a-fA-F]{1,6});")
@@ -58,9 +61,10 @@ def without_fence(text: str, question: Utterance) -> str:
     found = _FENCE.match(text)
     if found:
         return found[2]
-    if (found := _CODE.match(text)) or (found := _BOXED.match(text)):
-        return found[1]
-    return text
+    if found := _CODE.match(text) or _BOXED.match(text):
+        return found[found.lastindex or 0]
+    found = None if "|" in question.text else _CELL.match(text)
+    return found[1] if found else text
 
 
 def from_json(text: str, question: Utterance) -> str:
@@ -103,6 +107,8 @@ def without_emphasis(text: str, question: Utterance) -> str:
         text = _BOLD.sub(r"\2", text)
     if "#" not in said:
         text = _HEADING.sub("", text)
+    if not re.search(r"\d", said):
+        text = _NUMBERED.sub("", text)
     return text if _BULLET.match(said.strip()) else _BULLET.sub("", text)
 
 

@@ -16,6 +16,7 @@ _BLOCKS = (
     ("<|START_THINKING|>", "<|END_THINKING|>"),
     ("<|inner_prefix|>", "<|inner_suffix|>"),
     ("<|channel>thought", "<channel|>"),
+    ("<unused94>thought", "<unused95>"),
 )
 """What reasoning stands between, as DeepSeek, Qwen, Seed, Magistral, Kimi, Cohere, Apertus and Gemma have it."""
 _FINAL = re.compile(r"^.*<\|channel\|>\s*final\b[^<]*<\|message\|>", re.DOTALL)
@@ -26,7 +27,7 @@ _STEPS = re.compile(r"^.*<\|begin_of_solution\|>|^.*<\|START_RESPONSE\|>", re.DO
 
 _SPECIAL = (
     r"<\|[^<>|\s]{1,40}\|>|<｜[^<>｜]{1,40}｜>|<\|[a-z_]{1,20}>|<[a-z_]{1,20}\|>|</?s>|<</?SYS>>|\[/?INST\]"
-    r"|\[(?:BOS|EOS|EOT|END|PAD|CLS|SEP|UNK|gMASK)\]|<(?:END|EOT|STOP)>|<(?:bos|eos|pad|unk|sep|cls|mask|sop|eop)>|<(?:start|end)_of_turn>|<2[a-z]{2,3}>"
+    r"|\[(?:BOS|EOS|EOT|EOM|END|FIN|STOP|DONE|PAD|CLS|SEP|UNK|gMASK)\]|<(?:END|EOT|STOP)>|<(?:bos|eos|pad|unk|sep|cls|mask|sop|eop)>|<(?:start|end)_of_turn>|<2[a-z]{2,3}>"
     r"|<extra_id_\d+>|<unused\d+>|>>[a-z]{2,3}<<"
 )
 """Special tokens, by the forms they have in the vocabularies of most models."""
