@@ -1,4 +1,4 @@
-"""What of an utterance a translation may not have kept: terms that were asked for, numbers, names."""
+"""What of an utterance a translation may not have kept: terms that were asked for, numbers, names, emoji."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from serve.engines.engine import Utterance
 from serve.engines.sanitizer import REPLACEMENT
 from serve.names import missing_names, without_addresses
 from serve.numbers import missing_numbers
+from serve.rare_characters import has_new_dashes, missing_emoji, missing_foreign_words
 from serve.terms import has_term
 
 
@@ -23,7 +24,7 @@ class Doubt:
         wanted: as it should read; None where that can't be told.
     """
 
-    kind: Literal["term", "number", "name", "character"]
+    kind: Literal["term", "number", "name", "emoji", "character"]
     said: str
     wanted: str | None
 
@@ -45,17 +46,21 @@ def doubts(utterance: Utterance, text: str) -> tuple[Doubt, ...]:
     said = _without(utterance.text, [term.source for term in utterance.terms])
     speakers = [one.speaker for one in utterance.context]
     names = missing_names(said, text, utterance.source, utterance.target, speakers)
+    foreign = missing_foreign_words(without_addresses(said), text, utterance.source, utterance.target)
     numbers = missing_numbers(without_addresses(said), text, utterance.source, utterance.target)
     return (
         *(Doubt("term", term.source, term.target) for term in lost),
         *(Doubt("number", number, number) for number in numbers),
         *(Doubt("name", name, name) for name in names),
+        # A name may well be written in the translation's own script, so nobody is asked for it.
+        *(Doubt("name", word, None) for word in foreign if word not in names),
+        *(Doubt("emoji", emoji, emoji) for emoji in missing_emoji(said, text)),
         *([Doubt("character", "one that could not be read", None)] if _is_damaged(utterance, text) else []),
     )
 
 
 def _is_damaged(utterance: Utterance, text: str) -> bool:
-    return REPLACEMENT in text and REPLACEMENT not in utterance.text
+    return (REPLACEMENT in text and REPLACEMENT not in utterance.text) or has_new_dashes(utterance.text, text)
 
 
 def _without(text: str, parts: Iterable[str]) -> str:

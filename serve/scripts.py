@@ -86,6 +86,20 @@ def unreadable(text: str, tag: str) -> bool:
     return form is not None and known <= {"Hans", "Hant"} and form not in known
 
 
+def in_scripts(word: str, known: frozenset[str]) -> bool | None:
+    """Whether all letters of a word are of these scripts; None where it has none, or one of the scripts isn't judged here.
+
+    Args:
+        word: of letters of one script.
+        known: codes of ISO 15924.
+    """
+    if not known <= _LETTERS.keys():
+        return None
+    starts = tuple(start for script in known for start in _LETTERS[script])
+    names = [unicodedata.name(letter, "") for letter in word if letter.isalpha()]
+    return all(name.startswith(starts) for name in names) if names else None
+
+
 def han_form(text: str) -> str | None:
     """The form of the Chinese signs in a text: `Hans` (simplified) or `Hant` (traditional); None where it has too few signs
     that tell."""

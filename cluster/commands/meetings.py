@@ -41,7 +41,7 @@ COUNTERS = {
     "same": "times a sentence was in the language already",
     "untranslated": "times a sentence could not be translated",
     "owed": "translations did not come in time, and became owed",
-    "in_doubt": "translations may not have kept a number, a name or a term",
+    "in_doubt": "translations may not have kept a number, a name, a term or an emoji",
     "cached": "translations were those of the same few words before",
     "superseded": "translations were of no use any more: the sentence had changed",
     "late": "revisions came after their chunk was closed; they changed nothing",

@@ -24,7 +24,7 @@ const COUNTERS = {
   "refused:no_time": "Events refused: without their time",
   owed: "Captions that were late",
   untranslated: "Captions that could not be made",
-  in_doubt: "Captions that may not have kept a number, a name or a term",
+  in_doubt: "Captions that may not have kept a number, a name, a term or an emoji",
   superseded: "Translations that a newer wording overtook",
   repeated: "Events sent again, taken once",
   same: "Captions in the language that was spoken",

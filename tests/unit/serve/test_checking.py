@@ -75,6 +75,39 @@ async def doubted(said: list[tuple[str, str]]) -> list[str]:
     return found
 
 
+@pytest.mark.parametrize(
+    ("said", "answer", "expected"),
+    [
+        # As Firefox's model answered.
+        (
+            "😀👩‍👩‍👧‍👦 Emoji 🇵🇹 and 日本語 and العربية together, ok?",
+            "Emoji - e - - - - e - e - e - - e - - -.",
+            [
+                *("name: 日本語", "name: العربية", "emoji: 😀", "emoji: 👩‍👩‍👧‍👦", "emoji: 🇵🇹"),
+                "character: one that could not be read",
+            ],
+        ),
+        ("We met 田中 and محمد.", 'Nós nos conhecemos e ".', ["name: 田中", "name: محمد"]),
+        ("Иван and Мария agreed.", "Acordo. - e o acordo.", ["name: Иван", "name: Мария"]),
+        ("Great work 🎉 everyone!", "Grande trabalho - todos!", ["emoji: 🎉"]),
+        ("I ❤️ this plan 👍🏽.", "Eu ❤ este plano 👍.", []),
+        ("Please call Müller & Søren.", "Por favor, ligue para M-ller & S'ren.", ["name: Müller", "name: Søren"]),
+        ("Müller lives in Zürich.", "Müller mora em Zurique.", []),
+        ("She – well – said α is 5 and “no” ✓ → go.", "Ela – bem – disse que α é 5 e «não» ✓ → vá.", []),
+        ("We met 田中 yesterday.", "Encontramos 田中 ontem.", []),
+        ("Well - - yes.", "Bem - - sim.", []),
+    ],
+)
+def test_characters_that_a_model_does_not_know_are_missed(said: str, answer: str, expected: list[str]) -> None:
+    assert told(Utterance(said, "en", "pt"), answer) == expected
+
+
+def test_names_in_the_script_of_either_language_may_be_written_otherwise() -> None:
+    assert told(Utterance("We met 田中 today.", "en", "zh"), "今天我们见了田中先生。") == []
+    assert told(Utterance("Мы встретили Ивана.", "ru", "pt"), "Encontrámos o Ivan.") == []
+    assert told(Utterance("We met Иван.", "en", "uk"), "Ми зустріли Івана.") == []
+
+
 @needs_ami
 @pytest.mark.parametrize("name", map(parameter, NAMES[-2:]))
 async def test_nothing_of_a_real_meeting_is_doubted_that_a_sound_model_translated(name: str) -> None:
