@@ -13,11 +13,11 @@ export function connection(state, meeting) {
       if (meeting && isOver(meeting)) return { word: "Over" };
       return { word: meeting?.status === "paused" ? "Paused" : "Live" };
     case "lost": {
-      const since = `${Math.round((Date.now() - state.since) / 1000)} s`;
-      const wait = Math.max(1, Math.ceil((state.next - Date.now()) / 1000));
+      const since = `${Math.round((performance.now() - state.since) / 1000)} s`;
+      const wait = Math.max(1, Math.ceil((state.next - performance.now()) / 1000));
       const next = state.next === null ? "trying now" : `next try in ${wait} s`;
-      if (state.silent) return { word: "No sign of life", detail: `for ${since}, ${next}` };
-      return { word: "Reconnecting", detail: `lost ${since} ago, ${next}` };
+      if (state.sign === "silence") return { word: "No sign of life", detail: `for ${since}, ${next}` };
+      return { word: state.sign === "offline" ? "Offline" : "Reconnecting", detail: `lost ${since} ago, ${next}` };
     }
     case "closed":
       return { word: "Closed", detail: "asking whether it is over" };

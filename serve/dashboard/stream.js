@@ -1,4 +1,5 @@
 // The live events of a meeting, over a WebSocket that may break: each stored event is handed on once and in order. No DOM.
+// Times are those of `performance.now()`: a clock that is set changes nothing.
 
 const SILENCE_MS = 12_000; // The server says something about every 5 s; a cut network gives no other sign.
 const FIRST_WAIT_MS = 500;
@@ -13,8 +14,8 @@ const AHEAD = 4422;
  * Follows a meeting for as long as the page is open. Its `state.kind` is one of
  * - `connecting`: for the first time;
  * - `live`: connected;
- * - `lost`: not connected: `since` when nothing was heard (ms), `silent` if that was the only sign of it, `next` when it
- *   tries again (null: it is trying);
+ * - `lost`: not connected: `since` when nothing was heard (ms), by which `sign` that was noticed (`closed`, `silence`,
+ *   `offline`), `next` when it tries again (null: it is trying);
  * - `closed`: not connected, by the server: whether the meeting is over is being found out;
  * - `over`: nothing more will come, and all was received;
  * - `unknown`: there is no such meeting.
@@ -26,7 +27,7 @@ export class Stream {
   #url;
   #listener;
   #socket = null;
-  #heard = Date.now();
+  #heard = performance.now();
   #tries = 0;
   #retry;
 
@@ -40,7 +41,8 @@ export class Stream {
     this.#listener = listener;
     this.#connect();
     setInterval(() => this.#watch(), 1_000);
-    addEventListener("online", () => this.state.kind === "lost" && this.#connect());
+    addEventListener("offline", () => this.#wentOffline());
+    addEventListener("online", () => this.#cameOnline());
   }
 
   /** Follow a meeting on that was over. */
@@ -52,7 +54,7 @@ export class Stream {
     clearTimeout(this.#retry);
     this.#drop();
     if (this.state.kind === "lost") this.#turn({ ...this.state, next: null });
-    this.#heard = Date.now();
+    this.#heard = performance.now();
     this.#socket = new WebSocket(`${this.#url}?after=${this.last}&interim=true`);
     this.#socket.onmessage = (message) => this.#receive(JSON.parse(message.data));
     this.#socket.onclose = (close) => this.#closed(close.code);
@@ -67,7 +69,7 @@ export class Stream {
   }
 
   #receive(event) {
-    this.#heard = Date.now();
+    this.#heard = performance.now();
     if (this.state.kind !== "live") {
       this.#tries = 0;
       this.#listener.connected();
@@ -103,15 +105,27 @@ export class Stream {
     }
   }
 
-  #watch() {
-    if (this.#socket && Date.now() - this.#heard > SILENCE_MS) this.#lose(true);
+  /** A connection may stay open without a network, and a server on this machine needs none: a new connection tells. */
+  #wentOffline() {
+    if (this.state.kind === "lost") this.#turn({ ...this.state, sign: "offline" });
+    else if (this.#socket) this.#lose("offline");
   }
 
-  #lose(silent = false) {
+  #cameOnline() {
+    if (this.state.kind !== "lost") return;
+    if (this.state.sign === "offline") this.#turn({ ...this.state, sign: "closed" });
+    this.#connect();
+  }
+
+  #watch() {
+    if (this.#socket && performance.now() - this.#heard > SILENCE_MS) this.#lose("silence");
+  }
+
+  #lose(sign = "closed") {
     this.#drop();
     const wait = Math.min(FIRST_WAIT_MS * 2 ** this.#tries++, LAST_WAIT_MS) * (0.5 + Math.random() / 2);
-    const before = this.state.kind === "lost" ? this.state : { since: this.#heard, silent };
-    this.#turn({ kind: "lost", since: before.since, silent: before.silent, next: Date.now() + wait });
+    const before = this.state.kind === "lost" ? this.state : { since: this.#heard, sign };
+    this.#turn({ kind: "lost", since: before.since, sign: before.sign, next: performance.now() + wait });
     this.#retry = setTimeout(() => this.#connect(), wait);
   }
 

@@ -63,6 +63,14 @@ class Reader:
     sockets: list[Socket] = field(default_factory=list[Socket])
     complaints: list[str] = field(default_factory=list[str])
 
+    async def hold_time(self) -> None:
+        """Let no time pass on the pages that are opened from now on, until `pass_time`. What waits goes on as ever."""
+        await self.page.add_init_script("window.held = 0; performance.now = () => held")
+
+    async def pass_time(self, seconds: float) -> None:
+        """Let time pass where it was held."""
+        await self.page.evaluate(f"() => {{ held += {seconds * 1000} }}")
+
     async def open(self, path: str) -> None:
         """Go to a page."""
         await self.page.goto(self.base + path)

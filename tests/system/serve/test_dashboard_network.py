@@ -132,6 +132,32 @@ async def test_a_network_that_is_back_is_tried_at_once(stage: Stage, network: Ne
     await reader.shown("Said meanwhile.")
 
 
+async def test_a_network_that_is_gone_is_told_at_once(stage: Stage, reader: Reader) -> None:
+    meeting, scribe = await begin(stage)
+    await reader.follow(meeting)
+    # By itself it would notice nothing, nor try again.
+    await reader.page.evaluate("() => { window.setTimeout = () => 0 }")
+    await reader.page.context.set_offline(True)
+    await reader.shown("Offline", 5)
+    assert "lost" in await reader.connection()
+    scribe.say(sentence("1.0", "Said meanwhile.", 1))
+    await reader.page.context.set_offline(False)
+    await reader.shown("Said meanwhile.")
+    assert (await reader.connection()).startswith("Live")
+
+
+async def test_silence_is_told_whatever_the_clock_says(stage: Stage, network: Network, reader: Reader) -> None:
+    meeting, _ = await begin(stage)
+    await reader.hold_time()
+    await reader.follow(meeting)
+    await network.cut("swallow")
+    # Somebody sets the clock back, and time passes.
+    await reader.page.evaluate("() => { const now = Date.now; Date.now = () => now() - 3_600_000 }")
+    await reader.pass_time(13)
+    await reader.shown("No sign of life")
+    await reader.shown("for 13 s")
+
+
 @pytest.mark.parametrize("fault", ["gap", "repeat", "end"])
 async def test_what_a_faulty_server_does_is_put_right(stage: Stage, reader: Reader, fault: str) -> None:
     """It leaves an event out, sends each twice, or says that the meeting is over where it isn't; until asked again."""
