@@ -5,6 +5,7 @@ import { showMeetings } from "./meetings.js";
 
 const [, id] = location.pathname.match(/^\/meetings\/([^/]+)/) ?? [];
 const page = document.getElementById(id ? "meeting-page" : "meetings-page");
-document.body.append(page.content.cloneNode(true));
+// Imported, not cloned: Chromium doesn't follow the direction of what is cloned from another document (dir=auto).
+document.body.append(document.importNode(page.content, true));
 if (id) showMeeting(id);
 else showMeetings();

@@ -8,6 +8,8 @@ const DOWN_KEYS = new Set(["ArrowDown", "PageDown", " "]);
 
 export class Autoscroll {
   #button;
+  #anchor;
+  #sizes = new ResizeObserver(() => this.#resized());
   #following;
   #top; // `scrollY` when it was last looked at: less is up.
   #height; // The page's height then.
@@ -16,9 +18,11 @@ export class Autoscroll {
   /**
    * @param button scrolls to the end; shown while the page is not following and there is something to scroll.
    * @param following whether the page follows its end from the start.
+   * @param anchor keeps the place that is read while the page doesn't follow.
    */
-  constructor(button, following) {
+  constructor(button, following, anchor) {
     this.#button = button;
+    this.#anchor = anchor;
     if (following) history.scrollRestoration = "manual";
     this.#follow(following);
     this.#look();
@@ -26,12 +30,20 @@ export class Autoscroll {
     addEventListener("wheel", (event) => this.#wheeled(event), { passive: true });
     addEventListener("keydown", (event) => this.#pressed(event));
     addEventListener("resize", () => this.#resized());
-    new ResizeObserver(() => this.#resized()).observe(document.body);
+    this.#sizes.observe(document.body);
     button.addEventListener("click", () => this.#jump());
   }
 
-  /** Count new sentences. */
-  added(number) {
+  /** The text has changed, by so many new sentences. */
+  changed(number) {
+    this.#count(number);
+    if (this.#following) return;
+    // The page may be as high as before, and what is read may have moved all the same: an observer that begins is called.
+    this.#sizes.unobserve(document.body);
+    this.#sizes.observe(document.body);
+  }
+
+  #count(number) {
     this.#unread = this.#following ? 0 : this.#unread + number;
     const news = this.#unread ? ` · ${count(this.#unread, "new sentence")}` : "";
     this.#button.textContent = `Jump to latest${news}`;
@@ -45,6 +57,7 @@ export class Autoscroll {
     // One that changes above the reader may be moved down by the browser, so that what they read stays where it is.
     else if (scrollY > this.#top && distance < END_PX && pageHeight() === this.#height) this.#follow(true);
     this.#look();
+    if (!this.#following) this.#anchor.note();
   }
 
   #wheeled({ deltaY, ctrlKey }) {
@@ -66,6 +79,7 @@ export class Autoscroll {
   /** The page or the window has another size. */
   #resized() {
     if (this.#following) scrollToEnd();
+    else this.#anchor.restore();
     this.#look();
     this.#show();
   }
@@ -80,7 +94,7 @@ export class Autoscroll {
     this.#following = following;
     // While it follows, the browser must not keep another place than the end.
     document.body.style.overflowAnchor = following ? "none" : "";
-    this.added(0);
+    this.#count(0);
     this.#show();
   }
 

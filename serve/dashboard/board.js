@@ -1,5 +1,6 @@
 // The transcript on the page: takes events in as they come and shows them a frame at a time.
 
+import { Announcer } from "./announcer.js";
 import { Colours } from "./colours.js";
 import { Interims } from "./interims.js";
 import { Rows } from "./rows.js";
@@ -10,6 +11,7 @@ const EVENTS_A_FRAME = 500;
 export class Board {
   #list;
   #lines;
+  #log;
   #painted;
   #queue;
   #painting = false;
@@ -17,17 +19,22 @@ export class Board {
   #rows;
   #interims;
   #reader = { language: null, expected: false, spoken: "" };
+  #announcer;
   /** The `seq` of the last event that is shown. */
   shown;
+  /** The `seq` of the last event that is no news: those up to it are shown in frames of their own, and not read out. */
+  known = 0;
 
   /**
    * @param list where the sentences go.
    * @param lines where growing text goes.
+   * @param log where sentences are read out.
    * @param painted is called after each frame, with how many sentences are new and what `shown` was before.
    */
-  constructor(list, lines, painted) {
+  constructor(list, lines, log, painted) {
     this.#list = list;
     this.#lines = lines;
+    this.#log = log;
     this.#painted = painted;
     this.clear();
   }
@@ -42,6 +49,7 @@ export class Board {
     this.#transcript = new Transcript();
     this.#rows = new Rows(this.#list, this.#transcript, colours, this.#reader);
     this.#interims = new Interims(this.#lines, colours);
+    this.#announcer = new Announcer(this.#log, this.#transcript);
   }
 
   /** Take in an event. */
@@ -100,11 +108,14 @@ export class Board {
   #paint() {
     this.#painting = false;
     const before = this.shown;
-    for (const event of this.#queue.splice(0, EVENTS_A_FRAME)) {
+    const rest = this.known > before ? this.known - before : Infinity;
+    for (const event of this.#queue.splice(0, Math.min(EVENTS_A_FRAME, rest))) {
       this.#transcript.apply(event);
       this.shown = event.seq;
     }
-    const added = this.#rows.render(this.#transcript.take());
+    const changes = this.#transcript.take();
+    const added = this.#rows.render(changes);
+    this.#announcer.take(changes.changed, this.#reader, before >= this.known);
     this.#interims.render(this.#transcript.interims, this.#transcript.last, this.#reader);
     this.#painted(added, before);
     if (this.#queue.length) this.#schedule();

@@ -1,6 +1,7 @@
 // The page of one meeting: brings its stream, its transcript and what is told about it together.
 
 import { About } from "./about.js";
+import { Anchor } from "./anchor.js";
 import { get } from "./api.js";
 import { Autoscroll } from "./autoscroll.js";
 import { Board } from "./board.js";
@@ -22,12 +23,12 @@ class MeetingPage {
   #path;
   #about = new About(part(".about"));
   #heads = new Heads(part(".heads"), () => this.#arrange());
-  #board = new Board(part(".rows"), part(".interims"), (added, before) => this.#painted(added, before));
+  #board = new Board(part(".rows"), part(".interims"), part(".log"), (added, before) => this.#painted(added, before));
+  #silence = part(".silence"); // Behind the rows, which a search from the page's beginning would pass each time.
   #autoscroll;
   #stream;
   #meeting; // As the server last told it.
   #before; // As it had told it a poll earlier.
-  #known = 0; // The last event there was when the page was opened: those after it are news.
   #models = ""; // What translates, as an event said last.
   #engine; // What translated last, as it is shown.
   #answered = false; // Whether it told it the last time it was asked.
@@ -43,8 +44,11 @@ class MeetingPage {
       this.#deny();
       return;
     }
-    this.#known = this.#meeting?.seq ?? 0;
-    this.#autoscroll = new Autoscroll(part(".latest"), !this.#over);
+    this.#board.known = this.#meeting?.seq ?? 0;
+    const bar = part(".bar");
+    new ResizeObserver(() => document.body.style.setProperty("--bar", `${bar.offsetHeight}px`)).observe(bar);
+    const anchor = new Anchor(part(".rows"), [bar, part(".heads")]);
+    this.#autoscroll = new Autoscroll(part(".latest"), !this.#over, anchor);
     this.#stream = new Stream(`${location.origin.replace("http", "ws")}${this.#path}/events`, {
       event: (event) => this.#take(event),
       connected: () => this.#board.forget(),
@@ -71,7 +75,7 @@ class MeetingPage {
       this.#models = event.payload.models;
       this.#tell();
     }
-    if (event.seq > this.#known) this.#told(event.payload);
+    if (event.seq > this.#board.known) this.#told(event.payload);
   }
 
   /** An event says how the meeting is, or only what was counted. */
@@ -85,8 +89,8 @@ class MeetingPage {
   }
 
   #painted(added, before) {
-    part(".rows").ariaBusy = String(this.#board.shown < this.#known);
-    this.#autoscroll.added(before < this.#known ? 0 : added);
+    part(".rows").ariaBusy = String(this.#board.shown < this.#board.known);
+    this.#autoscroll.changed(before < this.#board.known ? 0 : added);
     this.#arrange();
     this.#hush();
     if (this.#board.engine !== this.#engine) this.#tell();
@@ -102,9 +106,9 @@ class MeetingPage {
 
   #hush() {
     const { kind } = this.#stream.state;
-    const all = (kind === "live" || kind === "over") && this.#board.shown >= this.#known;
-    part(".silence").hidden = !(all && this.#board.empty);
-    part(".silence").textContent = kind === "over" ? "Nothing was said." : "Nothing has been said yet.";
+    const all = (kind === "live" || kind === "over") && this.#board.shown >= this.#board.known;
+    this.#silence.hidden = !(all && this.#board.empty);
+    this.#silence.textContent = kind === "over" ? "Nothing was said." : "Nothing has been said yet.";
   }
 
   #tick() {

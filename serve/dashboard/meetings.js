@@ -74,7 +74,8 @@ class Cards {
 }
 
 function make({ id }) {
-  const card = part("#card").content.firstElementChild.cloneNode(true);
+  // Imported, not cloned: Chromium doesn't follow the direction of what is cloned from another document (dir=auto).
+  const card = document.importNode(part("#card").content.firstElementChild, true);
   card.querySelector("a").href = `/meetings/${id}`;
   return card;
 }

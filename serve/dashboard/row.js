@@ -1,5 +1,6 @@
 // One row of the transcript: a sentence, and beside it what it reads like.
 
+import { Blocks } from "./blocks.js";
 import { voiceOf } from "./transcript.js";
 import { clock } from "./wording.js";
 
@@ -40,12 +41,12 @@ export class Row {
 
   /** Name the speaker, if the row before is of another one. */
   introduce() {
-    const before = this.element.previousElementSibling;
+    const before = Blocks.before(this.element);
     this.element.classList.toggle("first", before?.dataset.voice !== this.element.dataset.voice);
   }
 }
 
-// What is the same already is left alone, so that it isn't read out again and a selection in it stays.
+// What is the same already is left alone, so that a selection in it stays.
 function put(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }

@@ -1,5 +1,6 @@
 // The transcript's rows in reading order, changed in place. What an event costs does not grow with the meeting.
 
+import { Blocks } from "./blocks.js";
 import { reading } from "./reading.js";
 import { Row } from "./row.js";
 import { voiceOf } from "./transcript.js";
@@ -7,7 +8,7 @@ import { voiceOf } from "./transcript.js";
 const LATE_MS = 8_000;
 
 export class Rows {
-  #list;
+  #blocks;
   #transcript;
   #colours;
   #reader;
@@ -16,7 +17,7 @@ export class Rows {
   #followers = new Set(); // Rows that have another one before them than they had.
 
   constructor(list, transcript, colours, reader) {
-    this.#list = list;
+    this.#blocks = new Blocks(list);
     this.#transcript = transcript;
     this.#colours = colours;
     this.#reader = reader;
@@ -44,7 +45,7 @@ export class Rows {
   /** Mark captions that have become late; to be called every second or so. */
   age() {
     for (const [id, since] of this.#waiting) {
-      if (Date.now() - since < LATE_MS) break;
+      if (performance.now() - since < LATE_MS) break;
       this.#show(this.#transcript.sentence(id));
     }
   }
@@ -56,22 +57,22 @@ export class Rows {
     const next = this.#rows.get(this.#transcript.after(sentence));
     this.#followers.add(row);
     if (next) this.#followers.add(next);
-    if (row.element.isConnected && row.element.nextElementSibling === (next?.element ?? null)) return;
+    if (row.element.isConnected && Blocks.after(row.element) === next?.element) return;
     this.#leave(row);
-    this.#list.insertBefore(row.element, next?.element ?? null);
+    this.#blocks.insert(row.element, next?.element);
   }
 
   #remove(id) {
     const row = this.#rows.get(id);
     if (!row) return;
     this.#leave(row);
-    row.element.remove();
+    this.#blocks.remove(row.element);
     this.#rows.delete(id);
     this.#waiting.delete(id);
   }
 
   #leave(row) {
-    const next = this.#rows.get(row.element.nextElementSibling?.dataset.id);
+    const next = this.#rows.get(Blocks.after(row.element)?.dataset.id);
     if (next) this.#followers.add(next);
   }
 
@@ -82,10 +83,10 @@ export class Rows {
     row.say(sentence, this.#colours.of(voiceOf(sentence)), sentence.language ?? spoken);
     if (language === null) return;
     const since = this.#waiting.get(id);
-    const late = since !== undefined && Date.now() - since >= LATE_MS;
+    const late = since !== undefined && performance.now() - since >= LATE_MS;
     const how = reading(sentence, this.#transcript.caption(id, language), expected, late);
     row.read(how, language);
     if (how.state !== "waiting") this.#waiting.delete(id);
-    else if (since === undefined) this.#waiting.set(id, Date.now());
+    else if (since === undefined) this.#waiting.set(id, performance.now());
   }
 }

@@ -30,7 +30,7 @@ async def reader(browser: Browser, stage: Stage) -> AsyncIterator[Reader]:
     """Somebody with a mouse, a keyboard and a touch screen."""
     async with reading(browser, str(stage.http.base_url), viewport=SCREEN, has_touch=True) as reader:
         # Nothing is late before a test says so.
-        await reader.page.clock.set_fixed_time(1_700_000_000)
+        await reader.hold_time()
         yield reader
 
 
@@ -86,7 +86,9 @@ async def following(reader: Reader) -> bool:
 async def say_more(reader: Reader, lane: Scribe, n: int) -> None:
     """Say sentence `n` and wait until it is drawn."""
     lane.say(sentence(f"{n}.0", f"Sentence {n}.", n))
-    await reader.until(f"document.querySelector('.row:last-child .source').textContent === 'Sentence {n}.'")
+    await reader.until(
+        f"document.querySelector('.block:last-child .row:last-child .source').textContent === 'Sentence {n}.'"
+    )
     await frame(reader)
 
 
@@ -235,7 +237,7 @@ async def test_the_reader_scrolls_up_while_the_page_grows_in_each_frame(
     lane = await long_meeting(stage, reader)
     await reader.page.evaluate(
         """() => {
-            const text = document.querySelector(".row:last-child .source");
+            const text = document.querySelector(".block:last-child .row:last-child .source");
             const grow = () => {
                 text.append(" And it goes on.".repeat(8));
                 if (document.querySelector(".latest").hidden) requestAnimationFrame(grow);
@@ -406,27 +408,42 @@ async def test_the_place_that_is_read_is_kept(stage: Stage, reader: Reader) -> N
 
 async def test_what_is_read_stays_where_it_is_while_sentences_above_change(stage: Stage, reader: Reader) -> None:
     lane = await long_meeting(stage, reader)
-    await wheel(-1_000)(reader)
-    await at_rest(reader)
-    top = "() => document.querySelector('[data-id=\"60.0\"]').getBoundingClientRect().top"
-    before = await reader.page.evaluate(top)
-    assert 100 < before < 600
-    changes = {
-        "a late sentence": sentence("5.5", "Late.", 5.5, "Max"),
-        "another speaker": sentence("6.0", "Sentence 6.", 6, "Max", revision=2),
-        "a longer text": sentence("7.0", LONG, 7, "Eve", revision=2),
-        "the speaker of the sentences around it": sentence("5.5", "Late.", 5.5, "Bob", revision=2),
-    }
-    for what, changed in changes.items():
-        lane.say(changed)
-        await reader.until(
-            f"""(() => {{
-                const row = document.querySelector('[data-id="{changed.id}"]');
-                return row?.dataset.speaker === {changed.speaker!r} && row.textContent.includes({changed.text!r});
-            }})()"""
-        )
+    await wheel(-600)(reader)
+    read = """() => {
+        const covered = document.querySelector(".heads").getBoundingClientRect().bottom;
+        const texts = [...document.querySelectorAll(".row .source")];
+        return texts.find((text) => text.getBoundingClientRect().top >= covered).closest(".row").dataset.id;
+    }"""
+    for anchoring in ("auto", "none"):
+        # Some browsers keep no place by themselves.
+        await reader.page.evaluate(f"() => {{ document.documentElement.style.overflowAnchor = '{anchoring}' }}")
+        await wheel(-300)(reader)
         await at_rest(reader)
-        assert await reader.page.evaluate(top) == pytest.approx(before, abs=2), what
+        id = await reader.page.evaluate(read)
+        first = int(float(id))
+        assert 30 < first < 70
+        place = f"() => document.querySelector('[data-id=\"{id}\"] .source').getBoundingClientRect().top"
+        before = await reader.page.evaluate(place)
+        n = 5 if anchoring == "auto" else 15
+        changes = {
+            "a late sentence": sentence(f"{n}.5", "Late.", n + 0.5, "Max"),
+            "another speaker": sentence(f"{n + 1}.0", "Another one.", n + 1, "Max", revision=2),
+            "a longer text": sentence(f"{n + 2}.0", LONG, n + 2, "Eve", revision=2),
+            "the speaker of the sentences around it": sentence(f"{n}.5", "Late.", n + 0.5, "Bob", revision=2),
+            "a late sentence just above": sentence(f"{first - 1}.{n}", "Late.", first - 0.5, "Max"),
+            "the speaker of the one just above": sentence(f"{first - 1}.{n}", "Late.", first - 0.5, "Eve", revision=2),
+            "one that moves away": sentence(f"{first + 1}.0", "Sentence.", n, "Eve", revision=n),
+        }
+        for what, changed in changes.items():
+            lane.say(changed)
+            await reader.until(
+                f"""(() => {{
+                    const row = document.querySelector('[data-id="{changed.id}"]');
+                    return row?.dataset.speaker === {changed.speaker!r} && row.textContent.includes({changed.text!r});
+                }})()"""
+            )
+            await at_rest(reader)
+            assert await reader.page.evaluate(place) == pytest.approx(before, abs=2), (anchoring, what)
 
 
 @pytest.mark.parametrize("how", ["live", "over"])
