@@ -7,12 +7,14 @@ const KEPT = 20; // What was read out is in the transcript, too.
 export class Announcer {
   #log;
   #transcript;
+  #voices;
   #announced = new Set();
 
   /** @param log a live region. */
-  constructor(log, transcript) {
+  constructor(log, transcript, voices) {
     this.#log = log;
     this.#transcript = transcript;
+    this.#voices = voices;
   }
 
   /**
@@ -31,7 +33,7 @@ export class Announcer {
       if (!news) continue;
       const line = document.createElement("p");
       const source = sentence.language ?? reader.spoken;
-      line.append(`${sentence.speaker}: `, phrase(text ?? sentence.text, text === null ? source : reader.language));
+      line.append(`${this.#voices.of(sentence).name}: `, phrase(text ?? sentence.text, text === null ? source : reader.language));
       if (doubtful || state === "untranslated") line.append(` (${note})`);
       this.#log.append(line);
     }

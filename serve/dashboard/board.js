@@ -1,10 +1,10 @@
 // The transcript on the page: takes events in as they come and shows them a frame at a time.
 
 import { Announcer } from "./announcer.js";
-import { Colours } from "./colours.js";
 import { Interims } from "./interims.js";
 import { Rows } from "./rows.js";
 import { Transcript } from "./transcript.js";
+import { Voices } from "./voices.js";
 
 const EVENTS_A_FRAME = 500;
 
@@ -41,15 +41,15 @@ export class Board {
 
   /** Begin anew. */
   clear() {
-    const colours = new Colours();
+    const voices = new Voices();
     this.#list.replaceChildren();
     this.#lines.replaceChildren();
     this.#queue = [];
     this.shown = 0;
     this.#transcript = new Transcript();
-    this.#rows = new Rows(this.#list, this.#transcript, colours, this.#reader);
-    this.#interims = new Interims(this.#lines, colours);
-    this.#announcer = new Announcer(this.#log, this.#transcript);
+    this.#rows = new Rows(this.#list, this.#transcript, voices, this.#reader);
+    this.#interims = new Interims(this.#lines, voices);
+    this.#announcer = new Announcer(this.#log, this.#transcript, voices);
   }
 
   /** Take in an event. */

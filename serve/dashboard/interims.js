@@ -6,12 +6,12 @@ const template = document.getElementById("interim");
 
 export class Interims {
   #list;
-  #colours;
+  #voices;
   #lines = new Map();
 
-  constructor(list, colours) {
+  constructor(list, voices) {
     this.#list = list;
-    this.#colours = colours;
+    this.#voices = voices;
   }
 
   /**
@@ -27,7 +27,7 @@ export class Interims {
       this.#lines.delete(voice);
     }
     for (const [voice, interim] of interims) {
-      const line = this.#lines.get(voice) ?? this.#begin(voice, interim.speaker);
+      const line = this.#lines.get(voice) ?? this.#begin(voice, interim);
       put(line.querySelector(".source"), interim.text, spoken);
       put(line.querySelector(".text"), interim.drafts[language] ?? "", language ?? "");
     }
@@ -38,13 +38,14 @@ export class Interims {
     }
   }
 
-  #begin(voice, speaker) {
+  #begin(voice, interim) {
     // Imported, not cloned: Chromium doesn't follow the direction of what is cloned from another document (dir=auto).
     const line = document.importNode(template.content.firstElementChild, true);
     line.dataset.voice = voice;
-    line.dataset.speaker = speaker;
-    line.firstElementChild.textContent = speaker;
-    line.firstElementChild.classList.add(this.#colours.of(voice));
+    line.dataset.speaker = interim.speaker;
+    const { name, colour } = this.#voices.of(interim);
+    line.firstElementChild.textContent = name;
+    line.firstElementChild.classList.add(colour);
     this.#list.append(line);
     this.#lines.set(voice, line);
     return line;

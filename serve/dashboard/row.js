@@ -14,13 +14,13 @@ export class Row {
     [this.text, this.note] = this.caption.children;
   }
 
-  /** Show a sentence; `voice` is the class of its speaker's colour, `language` its own. */
-  say(sentence, voice, language) {
+  /** Show a sentence, whose speaker is shown by a `name` and a `colour`; `language` is its own. */
+  say(sentence, { name, colour }, language) {
     this.element.dataset.id = sentence.id;
     this.element.dataset.speaker = sentence.speaker;
     this.element.dataset.voice = voiceOf(sentence);
-    put(this.speaker, sentence.speaker);
-    this.speaker.className = `speaker ${voice}`;
+    put(this.speaker, name);
+    this.speaker.className = `speaker ${colour}`;
     this.at.dateTime = `PT${Math.floor(sentence.start)}S`;
     put(this.at, clock(sentence.start));
     put(this.source, sentence.text);

@@ -3,23 +3,22 @@
 import { Blocks } from "./blocks.js";
 import { reading } from "./reading.js";
 import { Row } from "./row.js";
-import { voiceOf } from "./transcript.js";
 
 const LATE_MS = 8_000;
 
 export class Rows {
   #blocks;
   #transcript;
-  #colours;
+  #voices;
   #reader;
   #rows = new Map();
   #waiting = new Map(); // Since when (ms) a sentence has stood without its caption, the longest first.
   #followers = new Set(); // Rows that have another one before them than they had.
 
-  constructor(list, transcript, colours, reader) {
+  constructor(list, transcript, voices, reader) {
     this.#blocks = new Blocks(list);
     this.#transcript = transcript;
-    this.#colours = colours;
+    this.#voices = voices;
     this.#reader = reader;
   }
 
@@ -27,7 +26,7 @@ export class Rows {
   render({ gone, changed }) {
     for (const id of gone) this.#remove(id);
     const before = this.#rows.size;
-    for (const sentence of changed) this.#colours.of(voiceOf(sentence));
+    for (const sentence of changed) this.#voices.of(sentence);
     // From the last to the first: so the row that each one is put before is in its place already.
     for (const sentence of changed.toReversed()) this.#place(sentence);
     for (const row of this.#followers) row.introduce();
@@ -80,7 +79,7 @@ export class Rows {
     const { id } = sentence;
     const { language, expected, spoken } = this.#reader;
     const row = this.#rows.get(id);
-    row.say(sentence, this.#colours.of(voiceOf(sentence)), sentence.language ?? spoken);
+    row.say(sentence, this.#voices.of(sentence), sentence.language ?? spoken);
     if (language === null) return;
     const since = this.#waiting.get(id);
     const late = since !== undefined && performance.now() - since >= LATE_MS;

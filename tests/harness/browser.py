@@ -64,8 +64,8 @@ class Reader:
     complaints: list[str] = field(default_factory=list[str])
 
     async def hold_time(self) -> None:
-        """Let no time pass on the pages that are opened from now on, until `pass_time`. What waits goes on as ever."""
-        await self.page.add_init_script("window.held = 0; performance.now = () => held")
+        """Let no time pass on the page that is open, but for `pass_time`. Its timers go on."""
+        await self.page.evaluate("() => { window.held = performance.now(); performance.now = () => held }")
 
     async def pass_time(self, seconds: float) -> None:
         """Let time pass where it was held."""
@@ -129,6 +129,17 @@ class Reader:
                 opened.seqs.append(event["seq"])
 
         socket.on("framereceived", received)
+
+
+@asynccontextmanager
+async def next_reader(reader: Reader) -> AsyncIterator[Reader]:
+    """A reader whose page another test had before, as a new one: with complaints and sockets of their own."""
+    reader.sockets.clear()
+    reader.complaints.clear()
+    yield reader
+    complaints = list(reader.complaints)
+    await reader.page.goto("about:blank")
+    assert complaints == []
 
 
 @asynccontextmanager

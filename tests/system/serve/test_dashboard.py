@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -15,7 +16,7 @@ from playwright.async_api import Browser
 from operators.models import Firefox, ModelsConfig
 from operators.translation import CaptionStatus
 from storage.configs import save
-from tests.harness.browser import Reader, as_the_api_has_it, reading
+from tests.harness.browser import Reader, as_the_api_has_it, next_reader, reading
 from tests.harness.lanes import running, shout
 from tests.harness.network import Network
 from tests.harness.scribe import begin, sentence
@@ -29,10 +30,17 @@ pytestmark = pytest.mark.main_path
 PT = {"source_language": "en", "target_languages": ["pt"]}
 
 
+@pytest.fixture(scope="module")
+async def window(browser: Browser, api_address: str) -> AsyncIterator[Reader]:
+    """A browser's window, which all tests share: a new one takes seconds."""
+    async with reading(browser, api_address) as reader:
+        yield reader
+
+
 @pytest.fixture
-async def reader(browser: Browser, stage: Stage) -> AsyncIterator[Reader]:
+async def reader(window: Reader, stage: Stage) -> AsyncIterator[Reader]:
     """Somebody whose connection holds."""
-    async with reading(browser, str(stage.http.base_url)) as reader:
+    async with next_reader(window) as reader:
         yield reader
 
 
@@ -81,10 +89,10 @@ async def test_a_real_meeting_from_growing_text_to_its_last_caption(
 
 async def test_a_caption_is_awaited_then_stands_beside_its_sentence(stage: Stage, reader: Reader) -> None:
     meeting, lane = await begin(stage)
-    # Nothing is late before the test says so.
-    await reader.hold_time()
     await reader.follow(meeting)
     await reader.shown("Nothing has been said yet.")
+    # Nothing is late before the test says so.
+    await reader.hold_time()
     one, two, three, four = (sentence(f"{n}.0", f"Sentence {n}.", n) for n in range(1, 5))
     lane.say(one, two, three, four)
     await reader.until("document.querySelectorAll('.row').length === 4")
@@ -169,6 +177,7 @@ async def test_a_caption_in_doubt_says_what_it_may_not_have_kept(stage: Stage, r
     assert [(row["note"], row["doubtful"]) for row in await reader.rows()] == [("", False), ("", False)]
 
 
+@pytest.mark.slow
 async def test_events_of_before_captions_had_doubts_are_read(stage: Stage, reader: Reader) -> None:
     meeting, lane = await begin(stage)
     one = sentence("1.0", "One.", 1)
@@ -183,12 +192,12 @@ async def test_events_of_before_captions_had_doubts_are_read(stage: Stage, reade
 
 async def test_what_is_given_up_for_now_is_late_at_once(stage: Stage, reader: Reader) -> None:
     meeting, lane = await begin(stage)
+    await reader.follow(meeting)
+    # No time passes on the page in which it could become late by itself.
+    await reader.hold_time()
     one = sentence("1.0", "One.", 1)
     lane.say(one)
     lane.caption(one, None, CaptionStatus.OWED, "full")
-    # No time passes on the page in which it could become late by itself.
-    await reader.hold_time()
-    await reader.follow(meeting)
     await reader.shown("late, still to come")
 
 
@@ -227,6 +236,24 @@ async def test_a_sentence_that_is_taken_back_goes_and_may_come_again(stage: Stag
     lane.say(sentence("1.0", "Again.", 1, "B", revision=3))
     await reader.shown("Again.")
     assert [row["named"] for row in await as_the_api_has_it(reader, stage.http, meeting)] == [True, True, True]
+
+
+async def test_two_people_of_one_name_are_told_apart(stage: Stage, reader: Reader) -> None:
+    meeting, lane = await begin(stage)
+    said = [replace(sentence(f"{n}.0", f"Sentence {n}.", n), speaker_id=id) for n, id in enumerate("xyyx")]
+    lane.say(*said)
+    await reader.follow(meeting)
+    await reader.until("document.querySelectorAll('.row').length === 4")
+    rows = await reader.rows()
+    assert [(row["speaker"], row["named"]) for row in rows] == [
+        ("Ann", True),
+        ("Ann (2)", True),
+        ("Ann (2)", False),
+        ("Ann", True),
+    ]
+    colours = "(names) => names.map((name) => getComputedStyle(name).color)"
+    first, second, same, again = await reader.page.locator(".speaker").evaluate_all(colours)
+    assert (first == again, second == same, first == second) == (True, True, False)
 
 
 async def test_rows_are_in_reading_order_however_they_come(stage: Stage, reader: Reader) -> None:
@@ -370,22 +397,21 @@ async def test_text_is_text(stage: Stage, reader: Reader) -> None:
     assert await reader.page.inner_text(".card a") == evil
 
 
-async def test_the_policy_keeps_foreign_scripts_out(browser: Browser, stage: Stage) -> None:
-    async with reading(browser, str(stage.http.base_url)) as reader:
-        await reader.open("/")
-        await reader.page.evaluate(
-            "() => { const s = document.createElement('script'); s.textContent = 'window.run = 1'; document.body.append(s) }"
-        )
-        assert await reader.page.evaluate("() => window.run") is None
-        async with asyncio.timeout(60):
-            while not any("Content Security Policy" in complaint for complaint in reader.complaints):
-                await asyncio.sleep(0.02)
-        reader.complaints.clear()
+async def test_the_policy_keeps_foreign_scripts_out(reader: Reader) -> None:
+    await reader.open("/")
+    await reader.page.evaluate(
+        "() => { const s = document.createElement('script'); s.textContent = 'window.run = 1'; document.body.append(s) }"
+    )
+    assert await reader.page.evaluate("() => window.run") is None
+    async with asyncio.timeout(60):
+        while not any("Content Security Policy" in complaint for complaint in reader.complaints):
+            await asyncio.sleep(0.02)
+    reader.complaints.clear()
 
 
 async def test_no_such_meeting(browser: Browser, stage: Stage) -> None:
-    for id in (uuid4(), "no-id"):
-        async with reading(browser, str(stage.http.base_url), cut=True) as reader:
+    async with reading(browser, str(stage.http.base_url), cut=True) as reader:
+        for id in (uuid4(), "no-id"):
             await reader.open(f"/meetings/{id}")
             await reader.shown("There is no such meeting")
             assert reader.sockets == []
@@ -413,6 +439,7 @@ async def test_a_meeting_that_is_over_is_read_from_its_beginning_and_kept(stage:
         assert "SENTENCE 39." in answer.text
 
 
+@pytest.mark.slow
 async def test_a_meeting_that_had_timed_out_and_goes_on_is_followed_on(stage: Stage, reader: Reader) -> None:
     meeting, lane = await begin(stage)
     lane.say(sentence("1.0", "Good night.", 1), languages=())
@@ -426,6 +453,7 @@ async def test_a_meeting_that_had_timed_out_and_goes_on_is_followed_on(stage: St
     assert [socket.after for socket in reader.sockets] == [0, reader.sockets[0].seqs[-1]]
 
 
+@pytest.mark.slow
 async def test_trouble_is_told_by_its_event(stage: Stage, reader: Reader) -> None:
     meeting, _ = await begin(stage)
     await reader.follow(meeting)
@@ -435,6 +463,7 @@ async def test_trouble_is_told_by_its_event(stage: Stage, reader: Reader) -> Non
     assert "Changes that came too late to count" in str(await reader.page.text_content(".counters"))
 
 
+@pytest.mark.slow
 async def test_a_meeting_that_failed_says_why(stage: Stage, reader: Reader) -> None:
     meeting, lane = await begin(stage)
     await reader.follow(meeting)
@@ -460,6 +489,15 @@ async def test_falling_behind_is_told(stage: Stage, reader: Reader) -> None:
     # Its beginning is an entry, too.
     await reader.shown("2 entries in work")
     await reader.shown("2 entries behind")
+
+
+@pytest.mark.slow
+async def test_falling_behind_is_told_in_the_list(stage: Stage, reader: Reader) -> None:
+    meeting = await stage.begin(config=PT)
+    payload = {"chunk_id": "1", "speaker": "Ann", "text": "Good morning.", "start": 0, "end": 1}
+    assert (
+        await stage.http.post(f"/api/meetings/{meeting}/events", json={"events": [{"payload": payload}]})
+    ).is_success
     await reader.open("/")
     await reader.shown("2 entries in work")
     await reader.shown("2 entries behind")
@@ -503,27 +541,32 @@ async def test_without_meetings_the_page_says_how_to_begin(stage: Stage, reader:
     await reader.page.wait_for_url(f"**/meetings/{meeting}")
 
 
-async def test_meetings_that_run_come_first_with_how_far_they_are(
-    browser: Browser, stage: Stage, tmp_path: Path
-) -> None:
+async def test_meetings_that_run_come_first_with_how_far_they_are(stage: Stage, reader: Reader, tmp_path: Path) -> None:
     _, over = await begin(stage, title="Last week")
     over.end()
     _, lane = await begin(stage, title="Now", config=PT | {"target_languages": ["pt", "ja"]})
     lane.say(sentence("1.0", "One.", 1), sentence("2.0", "Two.", 2), languages=("pt",))
+    await reader.open("/")
+    await reader.shown("Last week")
+    now, recent = reader.page.locator(".now .card"), reader.page.locator(".recent .card")
+    assert await now.locator("h3").all_inner_texts() == ["Now"]
+    assert await recent.locator("h3").all_inner_texts() == ["Last week"]
+    text = await now.inner_text()
+    assert "English → Portuguese, Japanese" in text
+    assert "2 captions owed" in text.lower()
+    assert "over since" in await recent.inner_text()
+    await reader.page.screenshot(path=tmp_path / "list.png")
+
+
+@pytest.mark.slow
+async def test_the_list_stays_while_the_server_is_away(browser: Browser, stage: Stage) -> None:
+    await begin(stage)
     async with (
         Network(stage.http.base_url.port or 0) as network,
         reading(browser, f"http://127.0.0.1:{network.port}", cut=True) as reader,
     ):
         await reader.open("/")
-        await reader.shown("Last week")
-        now, recent = reader.page.locator(".now .card"), reader.page.locator(".recent .card")
-        assert await now.locator("h3").all_inner_texts() == ["Now"]
-        assert await recent.locator("h3").all_inner_texts() == ["Last week"]
-        text = await now.inner_text()
-        assert "English → Portuguese, Japanese" in text
-        assert "2 captions owed" in text.lower()
-        assert "over since" in await recent.inner_text()
-        await reader.page.screenshot(path=tmp_path / "list.png")
+        await reader.until("document.querySelector('.card a')?.textContent")
         await network.cut("refuse")
         await reader.shown("can't be reached")
         assert await reader.page.is_visible(".now .card")
@@ -531,6 +574,7 @@ async def test_meetings_that_run_come_first_with_how_far_they_are(
         await reader.until("document.querySelector('.trouble').hidden")
 
 
+@pytest.mark.slow
 async def test_the_list_says_when_it_shows_only_some(stage: Stage, reader: Reader) -> None:
     asked: list[str] = []
     reader.page.on("request", lambda request: asked.append(urlsplit(request.url).path))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import pytest
 from playwright.async_api import Browser
 
-from tests.harness.browser import Reader, reading
+from tests.harness.browser import Reader, next_reader, reading
 from tests.harness.scribe import Scribe, begin, sentence
 
 if TYPE_CHECKING:
@@ -25,12 +25,18 @@ FINGER_PX = 45
 Scroll = Callable[[Reader], Awaitable[None]]
 
 
+@pytest.fixture(scope="module")
+async def window(browser: Browser, api_address: str) -> AsyncIterator[Reader]:
+    """A window with a mouse, a keyboard and a touch screen, which all tests share: a new one takes seconds."""
+    async with reading(browser, api_address, viewport=SCREEN, has_touch=True) as reader:
+        yield reader
+
+
 @pytest.fixture
-async def reader(browser: Browser, stage: Stage) -> AsyncIterator[Reader]:
-    """Somebody with a mouse, a keyboard and a touch screen."""
-    async with reading(browser, str(stage.http.base_url), viewport=SCREEN, has_touch=True) as reader:
-        # Nothing is late before a test says so.
-        await reader.hold_time()
+async def reader(window: Reader, stage: Stage) -> AsyncIterator[Reader]:
+    """Somebody who has just sat down at it."""
+    await window.page.set_viewport_size({"width": SCREEN["width"], "height": SCREEN["height"]})
+    async with next_reader(window) as reader:
         yield reader
 
 
@@ -46,6 +52,8 @@ async def long_meeting(stage: Stage, reader: Reader, *, over: bool = False) -> S
         await reader.shown("all received")
     else:
         await reader.follow(meeting)
+    # Nothing becomes late by itself.
+    await reader.hold_time()
     await reader.shown("SENTENCE 79.")
     await reader.page.keyboard.press("End")
     await at_rest(reader)
@@ -59,14 +67,14 @@ async def frame(reader: Reader) -> None:
 
 
 async def at_rest(reader: Reader) -> float:
-    """The scroll position, once it was the same for 20 frames."""
+    """The scroll position, once it was the same for 8 frames: a smooth scroll changes it in each."""
     return await reader.page.evaluate(
         """() => new Promise((resolve) => {
             let last = scrollY, same = 0;
             const look = () => {
                 same = scrollY === last ? same + 1 : 0;
                 last = scrollY;
-                if (same === 20) resolve(last); else requestAnimationFrame(look);
+                if (same === 8) resolve(last); else requestAnimationFrame(look);
             };
             requestAnimationFrame(look);
         })"""
@@ -150,12 +158,26 @@ UP = {
 }
 
 
-@pytest.mark.parametrize("over", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["live", "over"])
-async def test_the_reader_scrolls_up_from_the_end_as_from_anywhere(stage: Stage, reader: Reader, over: bool) -> None:
+MOST = ("wheel, 10 px", "ArrowUp", "PageUp", "finger, 15 px")
+"""What most readers scroll up with."""
+
+
+@pytest.mark.parametrize(
+    ("over", "ways"),
+    [
+        pytest.param(False, MOST, id="live"),
+        pytest.param(False, tuple(way for way in UP if way not in MOST), id="live, other ways", marks=pytest.mark.slow),
+        pytest.param(True, tuple(UP), id="over", marks=pytest.mark.slow),
+    ],
+)
+async def test_the_reader_scrolls_up_from_the_end_as_from_anywhere(
+    stage: Stage, reader: Reader, over: bool, ways: tuple[str, ...]
+) -> None:
     lane = await long_meeting(stage, reader, over=over)
     moved: dict[str, float] = {}
     elsewhere: dict[str, float] = {}
-    for n, (way, scroll) in enumerate(UP.items(), 80):
+    for n, way in enumerate(ways, 80):
+        scroll = UP[way]
         # Where nothing is followed.
         await reader.page.evaluate("() => scrollTo(0, 1300)")
         start = await at_rest(reader)
@@ -171,35 +193,37 @@ async def test_the_reader_scrolls_up_from_the_end_as_from_anywhere(stage: Stage,
             await say_more(reader, lane, n)
             assert await at_rest(reader) == place, way
             assert await reader.page.inner_text(".latest") == "Jump to latest · 1 new sentence", way
-    fingers = {way for way in UP if "finger" in way}
+    fingers = {way for way in ways if "finger" in way}
     # On a busy machine a key that is pressed again may end the scroll of the time before.
     keys_in_a_row = {"ArrowUp"}
-    exact = set(UP) - fingers - keys_in_a_row
+    exact = set(ways) - fingers - keys_in_a_row
     assert {way: moved[way] for way in exact} == {way: elsewhere[way] for way in exact}
     for way in fingers:
         assert moved[way] == pytest.approx(elsewhere[way], abs=FINGER_PX), way
-    assert min(min(moved[way], elsewhere[way]) for way in UP) > 48, "nothing holds the reader at the end"
+    assert min(min(moved[way], elsewhere[way]) for way in ways) > 48, "nothing holds the reader at the end"
 
 
-async def test_ten_of_ten_new_sentences_are_followed(stage: Stage, reader: Reader) -> None:
+BACK: dict[str, Scroll] = {
+    "wheel": wheel(10, 4),
+    "the button": lambda reader: reader.page.click(".latest"),
+    "the button by its key": lambda reader: reader.page.press(".latest", "Enter"),
+    **{key: keys(key) for key in ("End", "Control+End", "PageDown", "ArrowDown", "Space")},
+}
+
+
+@pytest.mark.parametrize(
+    "ways",
+    [
+        pytest.param(("wheel", "the button", "End"), id="most"),
+        pytest.param(tuple(BACK)[2:], id="others", marks=pytest.mark.slow),
+    ],
+)
+async def test_the_end_is_followed_again_once_the_reader_is_back(
+    stage: Stage, reader: Reader, ways: tuple[str, ...]
+) -> None:
     lane = await long_meeting(stage, reader)
-    distances: list[float] = []
-    for n in range(80, 90):
-        await say_more(reader, lane, n)
-        distances.append(await distance_to_end(reader))
-    assert distances == [0] * 10
-    assert await following(reader)
-
-
-async def test_the_end_is_followed_again_once_the_reader_is_back(stage: Stage, reader: Reader) -> None:
-    lane = await long_meeting(stage, reader)
-    ways: dict[str, Scroll] = {
-        "wheel": wheel(10, 4),
-        "the button": lambda reader: reader.page.click(".latest"),
-        "the button by its key": lambda reader: reader.page.press(".latest", "Enter"),
-        **{key: keys(key) for key in ("End", "Control+End", "PageDown", "ArrowDown", "Space")},
-    }
-    for n, (way, back) in enumerate(ways.items(), 80):
+    for n, way in enumerate(ways, 80):
+        back = BACK[way]
         await wheel(-40)(reader)
         await at_rest(reader)
         assert not await following(reader), way
@@ -218,19 +242,29 @@ async def test_the_end_is_followed_again_once_the_reader_is_back(stage: Stage, r
     assert (await following(reader), await distance_to_end(reader)) == (True, 0)
 
 
-async def test_a_reader_who_went_down_but_not_to_the_end_is_left_alone(stage: Stage, reader: Reader) -> None:
+async def test_new_sentences_are_followed_until_the_reader_goes_up_and_not_quite_back(
+    stage: Stage, reader: Reader
+) -> None:
     lane = await long_meeting(stage, reader)
+    distances: list[float] = []
+    for n in range(70, 80):
+        await say_more(reader, lane, n + 10)
+        distances.append(await distance_to_end(reader))
+    assert distances == [0] * 10
+    assert await following(reader)
     await wheel(-300)(reader)
     await at_rest(reader)
     await wheel(290)(reader)
     place = await at_rest(reader)
     assert await distance_to_end(reader) == 10
-    await say_more(reader, lane, 80)
+    await say_more(reader, lane, 90)
     assert await at_rest(reader) == place
     assert not await following(reader)
 
 
-@pytest.mark.parametrize("up", [keys("ArrowUp"), wheel(-10)], ids=["ArrowUp", "wheel"])
+@pytest.mark.parametrize(
+    "up", [pytest.param(keys("ArrowUp"), id="ArrowUp"), pytest.param(wheel(-10), id="wheel", marks=pytest.mark.slow)]
+)
 async def test_the_reader_scrolls_up_while_the_page_grows_in_each_frame(
     stage: Stage, reader: Reader, up: Scroll
 ) -> None:
@@ -325,13 +359,7 @@ async def magnify(reader: Reader, lane: Scribe) -> None:
     await reader.page.evaluate("() => { document.documentElement.style.zoom = '' }")
 
 
-CHANGES = [rewrap, raise_and_lower, shorten, retract, grow_and_drop, swap_lines, magnify]
-
-
-@pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
-async def test_a_change_of_layout_is_no_scroll_up(
-    stage: Stage, reader: Reader, change: Callable[[Reader, Scribe], Awaitable[None]]
-) -> None:
+async def test_a_change_of_layout_is_no_scroll_up(stage: Stage, reader: Reader) -> None:
     lane = await long_meeting(stage, reader)
     await reader.page.evaluate(
         """() => {
@@ -340,10 +368,12 @@ async def test_a_change_of_layout_is_no_scroll_up(
                 .observe(document.querySelector(".latest"), { attributes: true });
         }"""
     )
-    await change(reader, lane)
-    assert await reader.page.evaluate("() => window.offered") == 0
-    await say_more(reader, lane, 80)
-    assert await distance_to_end(reader) == 0
+    changes = (rewrap, raise_and_lower, magnify, swap_lines, shorten, grow_and_drop, retract)
+    for n, change in enumerate(changes, 80):
+        await change(reader, lane)
+        assert await reader.page.evaluate("() => window.offered") == 0, change
+        await say_more(reader, lane, n)
+        assert await distance_to_end(reader) == 0, change
 
 
 async def test_another_language_is_followed_on(stage: Stage, reader: Reader) -> None:
@@ -446,7 +476,7 @@ async def test_what_is_read_stays_where_it_is_while_sentences_above_change(stage
             assert await reader.page.evaluate(place) == pytest.approx(before, abs=2), (anchoring, what)
 
 
-@pytest.mark.parametrize("how", ["live", "over"])
+@pytest.mark.parametrize("how", ["live", pytest.param("over", marks=pytest.mark.slow)])
 async def test_where_there_is_nothing_to_scroll_nothing_is_offered(
     stage: Stage, reader: Reader, how: Literal["live", "over"]
 ) -> None:
@@ -461,7 +491,8 @@ async def test_where_there_is_nothing_to_scroll_nothing_is_offered(
         assert await following(reader)
     if how == "over":
         return
-    for n in range(1, 40):
+    lane.say(*(sentence(f"{n}.0", f"Sentence {n}.", n) for n in range(1, 8)))
+    for n in range(8, 24):
         await say_more(reader, lane, n)
         assert await distance_to_end(reader) == 0
     assert await at_rest(reader) > 0

@@ -254,8 +254,8 @@ async def test_a_long_meeting_is_laid_out_in_blocks(stage: Stage, browser: Brows
     meeting, scribe = await begin(stage)
     scribe.say(*(sentence(f"{n}.0", f"Sentence {n}.", n, ["Ann", "Bob"][n // 3 % 2]) for n in range(450)))
     async with reading(browser, str(stage.http.base_url)) as reader:
-        await reader.hold_time()
         await reader.follow(meeting)
+        await reader.hold_time()
         await reader.until("document.querySelectorAll('.row').length === 450")
         skips = """[...document.querySelectorAll('.block')].map((block) =>
             !block.firstElementChild.checkVisibility({ contentVisibilityAuto: true }))"""
@@ -312,8 +312,8 @@ async def test_three_hours_are_shown_within_seconds(stage: Stage, browser: Brows
     assert seq > 9_900
     async with reading(browser, str(stage.http.base_url)) as reader:
         # Nothing becomes late, which would change rows by itself.
-        await reader.hold_time()
         await reader.open(f"/meetings/{meeting}")
+        await reader.hold_time()
         await reader.until("document.querySelector('.rows')?.ariaBusy === 'false'", 90)
         rows = await as_the_api_has_it(reader, stage.http, meeting)
         assert len(rows) == 3_000

@@ -148,8 +148,8 @@ async def test_a_network_that_is_gone_is_told_at_once(stage: Stage, reader: Read
 
 async def test_silence_is_told_whatever_the_clock_says(stage: Stage, network: Network, reader: Reader) -> None:
     meeting, _ = await begin(stage)
-    await reader.hold_time()
     await reader.follow(meeting)
+    await reader.hold_time()
     await network.cut("swallow")
     # Somebody sets the clock back, and time passes.
     await reader.page.evaluate("() => { const now = Date.now; Date.now = () => now() - 3_600_000 }")
