@@ -22,8 +22,18 @@ export async function showMeetings() {
   const recent = new Cards(part(".recent"));
   for (;;) {
     if (!document.hidden) await refresh(now, recent);
-    await new Promise((done) => setTimeout(done, AGAIN_MS));
+    await pause();
   }
+}
+
+/** Wait for some seconds, or until the browser's network goes or comes. */
+async function pause() {
+  const over = new AbortController();
+  await new Promise((done) => {
+    setTimeout(done, AGAIN_MS);
+    for (const change of ["offline", "online"]) addEventListener(change, done, { signal: over.signal });
+  });
+  over.abort();
 }
 
 async function refresh(now, recent) {

@@ -146,6 +146,18 @@ async def test_a_network_that_is_gone_is_told_at_once(stage: Stage, reader: Read
     assert (await reader.connection()).startswith("Live")
 
 
+async def test_the_list_tells_at_once_that_the_network_is_gone(stage: Stage, reader: Reader) -> None:
+    await begin(stage)
+    await reader.open("/")
+    await reader.until("document.querySelector('.card a')?.textContent")
+    # By itself it would not ask again.
+    await reader.page.evaluate("() => { window.setTimeout = () => 0 }")
+    await reader.page.context.set_offline(True)
+    await reader.shown("can't be reached")
+    await reader.page.context.set_offline(False)
+    await reader.until("document.querySelector('.trouble').hidden")
+
+
 async def test_silence_is_told_whatever_the_clock_says(stage: Stage, network: Network, reader: Reader) -> None:
     meeting, _ = await begin(stage)
     await reader.follow(meeting)
