@@ -21,10 +21,10 @@ from sqlalchemy.exc import OperationalError
 
 from cluster.client import who_answers
 from cluster.ports import LOOPBACK, is_free
-from cluster.roles import plan_models
+from cluster.roles import INSIGHT_KEY, TRANSLATION_KEY, ask_servers, plan_models
 from cluster.settings import Settings
 from operators.errors import Invalid, SetupFailed
-from operators.models import Firefox, LlamaCpp, label
+from operators.models import ELSEWHERE, Firefox, LlamaCpp, ModelsConfig, label
 from serve.engines.choice import choose, choose_insight, vllm_installed
 from serve.engines.mozilla import find_models
 from serve.gpus import Gpu, find_gpus
@@ -307,6 +307,8 @@ def engine(settings: Settings, gpus: Sequence[Gpu]) -> Finding:
         # Unlike insight's it is loaded at the start, which fails without it.
         advice = f"PARLEY_TRANSLATION_MODEL: {unfit}"
         return Finding("Translation", "problem", found, advice, blocks=not file.is_file())
+    if isinstance(translator, ELSEWHERE):
+        return _server("Translation", config, settings, found)
     return Finding("Translation", "ok", found)
 
 
@@ -327,7 +329,23 @@ def insight(settings: Settings, gpus: Sequence[Gpu]) -> Finding:
     found = f"{label(writer)}: {choice.reason}"
     if isinstance(writer, LlamaCpp) and (unfit := _unfit(Path(writer.model))):
         return Finding("Insight", "problem", found, f"PARLEY_INSIGHT_MODEL: {unfit}")
+    if isinstance(writer, ELSEWHERE):
+        return _server("Insight", config, settings, found)
     return Finding("Insight", "ok", found)
+
+
+def _server(about: Literal["Translation", "Insight"], config: ModelsConfig, settings: Settings, found: str) -> Finding:
+    """What the server of a role's model says to a token. Only what translates keeps `parley up` from running."""
+    keys = ((TRANSLATION_KEY, settings.translation_key), (INSIGHT_KEY, settings.insight_key))
+    given = {variable: key.get_secret_value() for variable, key in keys if key is not None}
+    [(_, answer)] = ask_servers(config, given).values()
+    match answer.state:
+        case "ok":
+            return Finding(about, "ok", f"{found}; {answer.words}" if answer.words else found)
+        case "loading":
+            return Finding(about, "loading", found, f"{answer.words}; `parley up` waits for it")
+        case "problem":
+            return Finding(about, "problem", found, answer.words, blocks=about == "Translation")
 
 
 def _unfit(file: Path) -> str:

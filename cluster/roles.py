@@ -5,14 +5,29 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cluster.settings import Settings
 from operators.errors import Invalid, SetupFailed
-from operators.models import Engine, Firefox, LlamaCpp, ModelsConfig, Vllm, describe, parse_engine
+from operators.models import (
+    ELSEWHERE,
+    ROLES,
+    Engine,
+    EngineName,
+    Firefox,
+    LlamaCpp,
+    ModelsConfig,
+    Remote,
+    Vllm,
+    describe,
+    parse_engine,
+)
 from serve.engines.choice import Choice, choose, choose_insight
 from serve.engines.making import check
 from serve.gpus import Gpu, find_gpus
+
+if TYPE_CHECKING:
+    from serve.engines.first_token import FirstToken
 
 TRANSLATION_KEY, INSIGHT_KEY = "PARLEY_TRANSLATION_KEY", "PARLEY_INSIGHT_KEY"
 _SHARE = {"translation": (0.5, 0.45), "insight": (0.5, 0.35)}
@@ -54,6 +69,28 @@ def plan_models(settings: Settings) -> ModelsPlan:
     named = (name,) if writes is not None else ()
     config = ModelsConfig(engines=engines, translation=serving, insight=named, chat=named)
     return ModelsPlan(config, _words(config, translation))
+
+
+def ask_servers(config: ModelsConfig, environment: Mapping[str, str]) -> dict[EngineName, tuple[Remote, FirstToken]]:
+    """Have each server that serves a role answer a token, all at the same time.
+
+    Args:
+        config: the models.
+        environment: has the keys. A server whose key it lacks is not asked.
+
+    Returns:
+        By the engine's name what it is, and what its server said.
+    """
+    # Takes a second to load, and most machines have no need of it.
+    from serve.engines.first_token import first_tokens
+
+    servers: dict[EngineName, tuple[Remote, str | None]] = {}
+    for name in {name for role in ROLES for name in config.serving(role)}:
+        spec = config.engines[name]
+        if isinstance(spec, ELSEWHERE) and (spec.key is None or environment.get(spec.key)):
+            servers[name] = (spec, environment[spec.key] if spec.key else None)
+    answers = first_tokens(servers) if servers else {}
+    return {name: (servers[name][0], answer) for name, answer in answers.items()}
 
 
 def _words(config: ModelsConfig, choice: Choice) -> str:

@@ -27,10 +27,10 @@ from cluster.keeping import keep_running
 from cluster.logs import LEVEL
 from cluster.ports import LOOPBACK, is_free
 from cluster.ray_node import make_folder, start_ray
-from cluster.roles import INSIGHT_KEY, TRANSLATION_KEY, plan_models
+from cluster.roles import INSIGHT_KEY, TRANSLATION_KEY, ask_servers, plan_models
 from cluster.settings import Settings
 from operators.errors import SetupFailed
-from operators.models import ROLES, describe
+from operators.models import ROLES, describe, label
 from serve.app import API_APP, API_ROUTE, QUIET, build_api
 from serve.options import ApiOptions
 from storage.configs import save_settings
@@ -101,6 +101,7 @@ class System:
             self._say("bringing the database up to date")
             upgrade(urls.postgres)
             self._put_models_in_force(urls)
+            self._ask_servers()
             flow = Flow(self._settings, urls)
             self._stop.append(flow.stop)
             lost = flow.prepare()
@@ -201,10 +202,6 @@ class System:
         folder = make_folder()
         self._stop.append(lambda: shutil.rmtree(folder, ignore_errors=True))
         os.environ[LEVEL] = settings.log_level
-        # Ray's processes have the keys from here: they are in no argument, which Ray would show.
-        for variable, key in ((TRANSLATION_KEY, settings.translation_key), (INSIGHT_KEY, settings.insight_key)):
-            if key is not None:
-                os.environ[variable] = key.get_secret_value()
         self._stop.append(ray.shutdown)
         # A command that shows its own progress asks for errors only, and they are its own.
         start_ray(folder, self._cpus(), log_to_driver=settings.log_level != "error")
@@ -219,6 +216,24 @@ class System:
             database.dispose()
         self._config = version.config
         self._words = self._models.words if version.config == self._models.config else describe(version.config)
+
+    def _ask_servers(self) -> None:
+        """Have the models' servers answer a token: what is wrong with them is told before Ray starts.
+
+        Raises:
+            SetupFailed: nothing of what the settings ask for will translate.
+        """
+        settings = self._settings
+        # Ray's processes have the keys from here: they are in no argument, which Ray would show.
+        for variable, key in ((TRANSLATION_KEY, settings.translation_key), (INSIGHT_KEY, settings.insight_key)):
+            if key is not None:
+                os.environ[variable] = key.get_secret_value()
+        last = self._config.translation[-1:]
+        for name, (spec, answer) in ask_servers(self._config, os.environ).items():
+            if answer.state == "problem" and (name,) == last and self._config == self._models.config:
+                raise SetupFailed(f"{label(spec)} does not translate: {answer.words}")
+            if answer.words:
+                self._say(f"{label(spec)}: {answer.words}")
 
     def _cpus(self) -> int:
         """What Ray is told it may hand out: enough for all that is started here, for it would wait for ever for more."""

@@ -67,6 +67,14 @@ class Misconfigured(Unavailable):
     """A service refuses everything it is asked, for its key, model, account or a parameter. Somebody has to change that."""
 
 
+class Unreachable(Unavailable):
+    """Nobody answers at a service's address: the service is off, or the address is wrong."""
+
+
+class Loading(Unavailable):
+    """A service loads its model. It answers once that is done."""
+
+
 class Malformed(Unavailable):
     """A service is there, and what it sent is no answer. The next attempt may get the same, so attempts are bounded."""
 

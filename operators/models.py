@@ -138,7 +138,8 @@ class Triton(_Engine):
     key: Variable | None = None
 
 
-Engine = Firefox | Vllm | LlamaCpp | OpenAi | Proxy | Triton
+Remote = OpenAi | Proxy | Triton
+Engine = Firefox | Vllm | LlamaCpp | Remote
 Spec = Annotated[Engine, Field(discriminator="kind")]
 ELSEWHERE = (OpenAi, Proxy, Triton)
 """Engines that are servers of somebody's: a replica changes to another one at once."""

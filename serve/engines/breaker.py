@@ -27,14 +27,13 @@ import math
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import replace
 
 import structlog
 from purgatory.domain.model import CLOSED, HALF_OPENED, OPENED, Context, OpenedState
 from ray.serve import metrics
 
 from operators.errors import Malformed, Misconfigured, Unavailable
-from serve.engines.engine import TOKEN, Engine, Generation, Prompt, Unanswerable, whole
+from serve.engines.engine import CONTROL, Engine, Generation, Prompt, Unanswerable, whole
 from serve.engines.remote import FailedAtServer, RefusedByServer
 from serve.metric_tags import metric_tag
 
@@ -50,8 +49,6 @@ ANSWERED_S = 10.0
 """Seconds for which an answer shows that a server answers other questions than the one that it refuses."""
 _FIRST_PROBE_S, _LAST_PROBE_S = 2.0, 60.0
 """Seconds for which a server that is misconfigured is left alone: at first, and what that doubles up to."""
-CONTROL = replace(TOKEN, max_tokens=64)
-"""A question that no server has a reason to refuse, with room for an answer as translations have it."""
 _NUMBERS = {CLOSED: 0, HALF_OPENED: 1, OPENED: 2}
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
 
 from operators.errors import ParleyError, Unavailable
@@ -32,6 +32,13 @@ THOUGHT_ONLY = (
     'as {"reasoning_effort": "none"} does, or {"chat_template_kwargs": {"enable_thinking": false}}'
 )
 """Why there is no answer where there is nothing but reasoning."""
+
+
+class ThoughtOnly(Unanswerable):
+    """A model gave nothing but reasoning."""
+
+    def __init__(self, message: str = THOUGHT_ONLY) -> None:
+        super().__init__(message)
 
 
 class Refused(Unanswerable):
@@ -279,6 +286,21 @@ async def whole(answer: Answer) -> Generation:
 
 TOKEN = Prompt((Message("system", "Answer in one word."), Message("user", "OK?")), max_tokens=1)
 """The least that shows that a model answers what it will be asked."""
+CONTROL = replace(TOKEN, max_tokens=64)
+"""A question that no server has a reason to refuse, with room for an answer as translations have it."""
+
+
+async def answer_token(engine: Engine[Prompt]) -> None:
+    """Have a language model answer a token. Some models refuse a question that leaves room for one only: they get more.
+
+    Raises:
+        Unanswerable: it refuses even that. `ThoughtOnly`: it works, and gave no text.
+        Unavailable: it doesn't answer.
+    """
+    try:
+        await whole(engine.generate(TOKEN))
+    except Unanswerable:
+        await whole(engine.generate(CONTROL))
 
 
 async def prove(engine: Engine[Prompt]) -> None:
@@ -288,6 +310,9 @@ async def prove(engine: Engine[Prompt]) -> None:
         Unavailable: it doesn't.
     """
     try:
-        await whole(engine.generate(TOKEN))
+        await answer_token(engine)
+    except ThoughtOnly:
+        # It works, and each caption tells the setting.
+        return
     except Unanswerable as error:
         raise Unavailable(str(error)) from None

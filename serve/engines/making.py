@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from operators.errors import SetupFailed
-from operators.models import ELSEWHERE, Engine, Firefox, LlamaCpp, OpenAi, Proxy, Triton, Vllm
+from operators.models import ELSEWHERE, Engine, Firefox, LlamaCpp, OpenAi, Proxy, Remote, Triton, Vllm
 from serve.engines import engine as protocol
 from serve.engines.changing import Changing
 from serve.engines.choice import VLLM_MISSING, model_problem, vllm_installed
@@ -81,21 +81,10 @@ def make_language_model(spec: Engine) -> protocol.Engine[Prompt]:
             from serve.engines.vllm import VllmEngine
 
             return VllmEngine(spec.model, spec.arguments)
-        case OpenAi():
+        case OpenAi() | Proxy() | Triton():
             from serve.engines.breaker import Guarded
-            from serve.engines.openai import OpenAiEngine
 
-            return Guarded(OpenAiEngine(spec.url, spec.model, _key(spec.key), spec.body))
-        case Proxy():
-            from serve.engines.breaker import Guarded
-            from serve.engines.proxy import ProxyEngine
-
-            return Guarded(ProxyEngine(spec.url, _key(spec.key), spec.model))
-        case Triton():
-            from serve.engines.breaker import Guarded
-            from serve.engines.triton import TritonEngine
-
-            return Guarded(TritonEngine(spec.url, spec.model, _key(spec.key)))
+            return Guarded(make_remote(spec, key_of(spec.key)))
         case LlamaCpp():
             from serve.engines.llamacpp import LlamaCppEngine
 
@@ -105,6 +94,28 @@ def make_language_model(spec: Engine) -> protocol.Engine[Prompt]:
             return LlamaCppEngine(Path(spec.model), own | spec.arguments)
         case Firefox():
             raise SetupFailed("Firefox's models translate and do nothing else")
+
+
+def make_remote(spec: Remote, key: str | None) -> protocol.Engine[Prompt]:
+    """Make an engine elsewhere, without a circuit breaker.
+
+    Args:
+        spec: what the configuration says of it.
+        key: what its server asks for.
+    """
+    match spec:
+        case OpenAi():
+            from serve.engines.openai import OpenAiEngine
+
+            return OpenAiEngine(spec.url, spec.model, key, spec.body)
+        case Proxy():
+            from serve.engines.proxy import ProxyEngine
+
+            return ProxyEngine(spec.url, key, spec.model)
+        case Triton():
+            from serve.engines.triton import TritonEngine
+
+            return TritonEngine(spec.url, spec.model, key)
 
 
 def check(spec: Engine, model: str = "model") -> None:
@@ -122,10 +133,15 @@ def check(spec: Engine, model: str = "model") -> None:
         if not vllm_installed():
             raise SetupFailed(VLLM_MISSING)
     if isinstance(spec, ELSEWHERE):
-        _key(spec.key)
+        key_of(spec.key)
 
 
-def _key(variable: str | None) -> str | None:
+def key_of(variable: str | None) -> str | None:
+    """The key that a variable of the environment holds; None where none is named.
+
+    Raises:
+        SetupFailed: it holds none.
+    """
     if variable is None:
         return None
     key = os.environ.get(variable, "").strip()

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import httpx
 
-from operators.errors import Malformed, Unavailable
+from operators.errors import Malformed, Unavailable, Unreachable
 from serve.engines.engine import Generation, Prompt, Unanswerable, Written, prove
 from serve.engines.remote import is_here, refused
 
@@ -64,6 +64,8 @@ class ProxyEngine:
         }
         try:
             response = await self._client.post(_PATH, json=body)
+        except (httpx.ConnectError, httpx.ConnectTimeout):
+            raise Unreachable("nobody answers at the address of the model's server") from None
         except httpx.HTTPError as error:
             raise Unavailable(f"the model's server: {type(error).__name__}") from None
         if not response.is_success:

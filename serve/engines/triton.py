@@ -21,8 +21,8 @@ import numpy as np
 from tritonclient.grpc.aio import InferenceServerClient, InferInput, InferRequestedOutput
 from tritonclient.utils import InferenceServerException
 
-from operators.errors import Malformed, SetupFailed, Unavailable
-from serve.engines.engine import TOKEN, Generation, Prompt, Written, prove
+from operators.errors import Malformed, SetupFailed, Unavailable, Unreachable
+from serve.engines.engine import TOKEN, Generation, Prompt, Unanswerable, Written, prove
 from serve.engines.finish_reasons import finish_of
 from serve.engines.remote import is_here, refused
 
@@ -101,9 +101,9 @@ class TritonEngine:
                     yield written.add(text)
         # Without their cause: a server's message may quote the prompt.
         except grpc.aio.AioRpcError as error:
-            raise refused(error.code().name, error.details() or "", question) from None
+            raise _refused(error.code().name, error.details() or "", question) from None
         except InferenceServerException as error:
-            raise refused(_status(error), error.message() or "", question) from None
+            raise _refused(_status(error), error.message() or "", question) from None
         except TimeoutError:
             raise Unavailable(f"the model's server said nothing for {_SILENCE_S:.0f} s") from None
         finally:
@@ -185,6 +185,12 @@ def _input(name: str, value: str | bool) -> InferInput:
         np.array([value.encode()], dtype=np.object_) if isinstance(value, str) else np.array([value], dtype=bool)
     )
     return tensor
+
+
+def _refused(status: str, details: str, question: Prompt) -> Unanswerable | Unavailable:
+    if status == "UNAVAILABLE" and "failed to connect" in details:
+        return Unreachable("nobody answers at the address of the model's server")
+    return refused(status, details, question)
 
 
 def _status(error: InferenceServerException) -> str:

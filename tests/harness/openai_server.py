@@ -10,7 +10,8 @@ say how it is to answer, and are not said back:
 - `as:moderated`: a refusal of this question, which it quotes.
 
 They count in the last line of the last message: in a prompt of Parley's, that is the sentence to translate. `Asked.says` has it say
-something else than the words. `Asked.refuses` has it refuse every question, and `Asked.unsupported` each that has a parameter.
+something else than the words. `Asked.refuses` has it refuse every question, and `Asked.unsupported` each that has
+one of these parameters.
 """
 
 from __future__ import annotations
@@ -54,14 +55,16 @@ class Asked:
         bodies: of the requests, oldest first.
         at_work: answers under way.
         refuses: the status with which it refuses every question; None where it answers.
-        unsupported: the parameter that it does not know.
+        unsupported: the parameters that it refuses, as OpenAI does; `system` stands for messages of that role.
+        loads: seconds that it takes to load its model; a question that is given up meanwhile lets it begin anew.
         says: what it says of the last line; None where it says the words back.
     """
 
     bodies: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     at_work: int = 0
     refuses: int | None = None
-    unsupported: str | None = None
+    unsupported: tuple[str, ...] = ()
+    loads: float = 0.0
     says: Callable[[str], str] | None = None
 
 
@@ -87,9 +90,19 @@ def _app(asked: Asked) -> FastAPI:
         words = body["messages"][-1]["content"].split()
         if asked.refuses is not None:
             return _error(asked.refuses, "as it stands")
-        if asked.unsupported in body:
-            message = f"Unsupported parameter: '{asked.unsupported}' is not supported with this model."
+        if "system" in asked.unsupported and any(message["role"] == "system" for message in body["messages"]):
+            return _error(400, "System role not supported")
+        if name := next((name for name in asked.unsupported if name in body), None):
+            message = f"Unsupported parameter: '{name}' is not supported with this model."
             return _error(400, message, code="unsupported_parameter")
+        if asked.loads:
+            # Starlette does not cancel who waits here.
+            until = time.monotonic() + asked.loads
+            while time.monotonic() < until:
+                if await request.is_disconnected():
+                    return Response(status_code=499)
+                await asyncio.sleep(PAUSE)
+            asked.loads = 0.0
         line = body["messages"][-1]["content"].rpartition("\n")[2]
         how = [word.removeprefix("as:") for word in line.split() if word.startswith("as:")]
         words = [word for word in words if not word.startswith("as:")]
@@ -119,7 +132,7 @@ async def _stream(asked: Asked, body: dict[str, Any], words: list[str], how: lis
         words = ['{"said":', json.dumps(" ".join(words)) + "}"]
     asked.at_work += 1
     try:
-        limit, finish = body["max_tokens"], "stop"
+        limit, finish = body.get("max_tokens", body.get("max_completion_tokens", LONGEST)), "stop"
         # Azure's begins with one of no choice.
         yield _event({"choices": [], "usage": None})
         yield _event(_choice({"role": "assistant", "content": ""}))

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
+import structlog
 
 from cluster.ports import free_port
 from cluster.roles import plan_models
@@ -145,7 +146,7 @@ async def test_a_wrong_key_and_a_wrong_model_are_found_by_the_health_check(serve
 
 async def test_a_server_that_is_away_is_asked_again_later() -> None:
     engine = OpenAiEngine(f"http://127.0.0.1:{free_port()}/v1", MODEL)
-    with pytest.raises(Unavailable, match="APIConnectionError"):
+    with pytest.raises(Unavailable, match="nobody answers"):
         await whole(engine.generate(prompt("Yes.")))
     with pytest.raises(Unavailable):
         await engine.check_health()
@@ -257,3 +258,59 @@ def test_so_it_is_in_a_config_file_of_serve_s(given: dict[str, str], field: str)
 def test_a_key_that_the_environment_does_not_have_is_asked_for() -> None:
     with pytest.raises(SetupFailed, match="PARLEY_NOWHERE_KEY holds no key"):
         build_translation(TranslationOptions(OpenAi(url="http://gateway/v1", model="m", key="PARLEY_NOWHERE_KEY")))
+
+
+@pytest.mark.parametrize(
+    "unsupported",
+    [
+        ("max_tokens",),
+        ("max_tokens", "max_completion_tokens"),
+        ("temperature",),
+        ("stream_options",),
+        ("system",),
+        ("max_tokens", "temperature", "stream_options", "system"),
+    ],
+)
+async def test_a_parameter_that_the_server_does_not_take_is_left_out_and_told_of_once(
+    server: Server, unsupported: tuple[str, ...]
+) -> None:
+    url, asked = server
+    asked.unsupported = unsupported
+    asked.says = lambda line: line
+    engine = OpenAiEngine(url, MODEL, KEY)
+    with structlog.testing.capture_logs() as logs:
+        assert (await whole(engine.generate(prompt("We begin now.")))).text == "We begin now."
+        first = len(asked.bodies)
+        assert first == 1 + len(unsupported)
+        # From then on each question is sent once.
+        assert [(await whole(engine.generate(prompt("Yes.")))).text for _ in range(3)] == ["Yes."] * 3
+    assert len(asked.bodies) == first + 3
+    [line] = logs
+    assert line["parameters"] == list(engine.omitted)
+    assert len(engine.omitted) == len(unsupported)
+    body = asked.bodies[-1]
+    assert not set(unsupported) & set(body)
+    assert ("max_completion_tokens" in body) == ("max_tokens" in unsupported and len(unsupported) != 2)
+    told = [message["content"] for message in body["messages"]]
+    assert told == (["Say it back.\n\nYes."] if "system" in unsupported else ["Say it back.", "Yes."])
+    await engine.close()
+
+
+async def test_a_parameter_that_the_operator_asks_for_is_not_left_out(server: Server) -> None:
+    url, asked = server
+    asked.unsupported = ("temperature",)
+    engine = OpenAiEngine(url, MODEL, KEY, {"temperature": 0.5})
+    with pytest.raises(Unanswerable, match="'temperature'"):
+        await whole(engine.generate(prompt("Yes.")))
+    assert (len(asked.bodies), engine.omitted) == (1, ())
+    await engine.close()
+
+
+async def test_a_refusal_that_only_quotes_a_parameter_changes_nothing(server: Server) -> None:
+    engine = OpenAiEngine(server[0], MODEL, KEY)
+    with pytest.raises(Unanswerable, match="data_inspection_failed"):
+        await whole(engine.generate(prompt("as:moderated The temperature is not supported.")))
+    assert engine.omitted == ()
+    assert (await whole(engine.generate(prompt("Yes.")))).text == "Yes."
+    assert "temperature" in server[1].bodies[-1]
+    await engine.close()

@@ -14,8 +14,8 @@ from purgatory.domain import model
 
 from operators.errors import Malformed, Misconfigured, Unavailable
 from serve.engines import breaker
-from serve.engines.breaker import ANSWERED_S, CONTROL, FAILURES, OPEN_S, Guarded
-from serve.engines.engine import Generation, Message, Prompt, Unanswerable, whole
+from serve.engines.breaker import ANSWERED_S, FAILURES, OPEN_S, Guarded
+from serve.engines.engine import CONTROL, Generation, Message, Prompt, Unanswerable, whole
 from serve.engines.remote import FailedAtServer, RefusedByServer
 
 QUESTION = Prompt((Message("user", "Yes."),), 5)
