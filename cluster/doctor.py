@@ -343,7 +343,7 @@ def _server(about: Literal["Translation", "Insight"], config: ModelsConfig, sett
         case "ok":
             return Finding(about, "ok", f"{found}; {answer.words}" if answer.words else found)
         case "loading":
-            return Finding(about, "loading", found, f"{answer.words}; `parley up` waits for it")
+            return Finding(about, "loading", found, f"{answer.words}; captions wait for it")
         case "problem":
             return Finding(about, "problem", found, answer.words, blocks=about == "Translation")
 

@@ -108,7 +108,7 @@ class _Given:
     url: str | None
     key: str | None
     replicas: int
-    body: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    openai: Mapping[str, Any] = field(default_factory=dict[str, Any])
     arguments: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
@@ -120,7 +120,11 @@ def _given(settings: Settings) -> tuple[_Given, _Given]:
         url=settings.translation_url,
         key=None if settings.translation_key is None else TRANSLATION_KEY,
         replicas=settings.translation_replicas,
-        body=settings.translation_body,
+        openai={
+            "body": settings.translation_body,
+            "load_seconds": settings.translation_load_seconds,
+            "keep_warm_seconds": settings.translation_keep_warm_seconds,
+        },
         arguments=settings.vllm_args,
     ), _Given(
         role="insight",
@@ -149,8 +153,8 @@ def _planned(given: _Given, choice: Choice, gpus: Sequence[Gpu], shared: bool) -
         case "llamacpp":
             return _engine(given.role, **common)
         case "openai" | "proxy" | "triton":
-            body = {"body": given.body} if choice.engine == "openai" else {}
-            return _engine(given.role, **common, url=given.url, key=given.key, **body)
+            more = given.openai if choice.engine == "openai" else {}
+            return _engine(given.role, **common, url=given.url, key=given.key, **more)
 
 
 def _on_gpus(given: _Given, gpus: int, shared: bool) -> dict[str, Any]:

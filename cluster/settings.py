@@ -57,6 +57,15 @@ class Settings(BaseSettings):
         default={},
         description='More of each request to this server as a JSON object, such as `{"reasoning_effort": "none"}`.',
     )
+    translation_load_seconds: PositiveFloat = Field(
+        default=300.0,
+        description="Seconds that an OpenAI-style server may take to load the model when it is asked. Captions wait meanwhile.",
+    )
+    translation_keep_warm_seconds: PositiveFloat | None = Field(
+        default=None,
+        description="Seconds without a question after which an OpenAI-style server is asked for one token, so that it keeps its"
+        " model loaded. Default: never.",
+    )
     insight: Writer = Field(
         default="auto",
         description="What writes notes and answers: as for PARLEY_TRANSLATOR, but for `firefox`. `auto`: where a model is named,"

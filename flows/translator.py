@@ -46,13 +46,13 @@ class TranslationApplication:
         """
         return await self._call("translate", request)
 
-    async def check_health(self) -> None:
+    async def check_ready(self) -> None:
         """Have its engine give a token, where it gave none a moment ago. It waits for a replica that starts.
 
         Raises:
-            Unavailable: it gave none, or as above.
+            Unavailable: it gave none, its server refuses every question or loads its model, or as above.
         """
-        await self._call("check_health")
+        await self._call("check_ready")
 
     async def _call(self, method: str, *arguments: object) -> Any:
         response = None

@@ -117,7 +117,7 @@ class Ways:
         try:
             # A handle waits for a replica that starts.
             async with asyncio.timeout(PROBE):
-                await self._application(name).check_health()
+                await self._application(name).check_ready()
         except Exception as error:  # noqa: BLE001 - whatever it raised, it gave no token, and is asked again after a pause
             if not isinstance(error, Unavailable | TimeoutError):
                 log.warning("an engine's health can't be checked", application=name, error=type(error).__name__)

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from pydantic import (
     AfterValidator,
     Field,
+    PositiveFloat,
     TypeAdapter,
     ValidationError,
     model_validator,
@@ -111,13 +112,19 @@ class LlamaCpp(_Engine):
 
 
 class OpenAi(_Engine):
-    """A model on an OpenAI-style server, by its name there. `body` is more of each request."""
+    """A model on an OpenAI-style server, by its name there. `body` is more of each request.
+
+    The server may take `load_seconds` to load the model. With `keep_warm_seconds` it is asked for a token whenever it was asked
+    nothing for so long.
+    """
 
     kind: Literal["openai"] = "openai"
     url: Address
     model: Name
     key: Variable | None = None
     body: JsonObject = Field(default_factory=dict[str, Any])
+    load_seconds: PositiveFloat = 300
+    keep_warm_seconds: PositiveFloat | None = None
 
 
 class Proxy(_Engine):

@@ -33,9 +33,13 @@ class Standing:
     def gave_up(self, name: str) -> bool:
         """Whether Serve gave an application up: it failed to start several times, is not tried again, and nothing of it runs."""
         found = self.applications.get(name)
-        if found is None or found.status != "DEPLOY_FAILED":
-            return False
-        return not any(state == "RUNNING" for each in found.deployments.values() for state in each.replica_states)
+        return found is not None and found.status == "DEPLOY_FAILED" and not self.replicas(name)
+
+    def replicas(self, name: str) -> int:
+        """The replicas of an application that run."""
+        found = self.applications.get(name)
+        deployments = [] if found is None else found.deployments.values()
+        return sum(count for each in deployments for state, count in each.replica_states.items() if state == "RUNNING")
 
     def of_deployed(self) -> str:
         """`ok` where the application that `serve deploy` gives translates; else what is wrong with it."""

@@ -15,7 +15,7 @@ from operators.models import Engine as Spec
 from operators.models import parse_engine
 from serve.budget import Budget
 from serve.digest import Digest, digest
-from serve.engines.engine import Engine, Generation, Prompt, Unanswerable, whole
+from serve.engines.engine import Engine, Generation, Prompt, Unanswerable, problem_of, whole
 from serve.insight_prompts import again
 from serve.liveness import Liveness
 from serve.metric_tags import metric_tag
@@ -116,6 +116,10 @@ class InsightService:
             Unavailable: the engine does not work, or is silent; see `serve.liveness`.
         """
         await self._liveness.check()
+
+    async def problem(self) -> str:
+        """Why the engine answers nothing at the moment, in words; empty where nothing is known against it."""
+        return problem_of(self._engine) or ""
 
     async def __del__(self) -> None:
         # Serve awaits this when it stops the replica, even one whose engine could not be made.

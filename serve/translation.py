@@ -10,11 +10,12 @@ from typing import Any
 from ray.serve import metrics
 from structlog.contextvars import bound_contextvars
 
+from operators.errors import Unavailable
 from operators.models import Engine as Spec
 from operators.models import parse_engine
 from operators.translation import CaptionStatus, Translation, TranslationRequest, Wanted
 from serve.asking import SECONDS, Asking
-from serve.engines.engine import TranslationEngine, Unanswerable, Utterance
+from serve.engines.engine import TranslationEngine, Unanswerable, Utterance, problem_of
 from serve.languages import WRITTEN_TOGETHER, LanguageDetector, base, contradicts, refined, written
 from serve.liveness import Liveness
 
@@ -92,6 +93,20 @@ class TranslationService:
             Unavailable: the engine does not work, or is silent; see `serve.liveness`.
         """
         await self._liveness.check()
+
+    async def check_ready(self) -> None:
+        """Tell whether a question would be answered now.
+
+        Raises:
+            Unavailable: the server refuses every question or loads its model, or as `check_health` does.
+        """
+        if problem := await self.problem():
+            raise Unavailable(problem)
+        await self.check_health()
+
+    async def problem(self) -> str:
+        """Why the engine answers nothing at the moment, in words; empty where nothing is known against it."""
+        return problem_of(self._engine) or ""
 
     async def __del__(self) -> None:
         # Serve awaits this when it stops the replica, even one whose engine could not be made.

@@ -1,11 +1,19 @@
 // What is told about a meeting beside its transcript: what it is, what was counted, and its exports.
 
+import { get } from "./api.js";
 import { counted, facts, isOver } from "./standing.js";
 
 const FORMATS = { vtt: "WebVTT", srt: "SRT", md: "Markdown", jsonl: "JSON Lines" };
 
+/** Milliseconds for which captions are owed before the page asks why, and from one question to the next. */
+const LATE_MS = 4_000;
+const ASK_MS = 4_500;
+
 export class About {
   #section;
+  #problems = ""; // What keeps engines from translating, as the server last said.
+  #owedSince;
+  #askedAt = -Infinity;
 
   constructor(section) {
     this.#section = section;
@@ -19,7 +27,9 @@ export class About {
    */
   show(meeting, models, engine) {
     this.#part(".facts").textContent = facts(meeting);
-    const translating = [models, engine && `last translated by ${engine}`].filter(Boolean).join("; ");
+    if (this.#mayAsk(meeting)) this.#ask().then(() => this.show(meeting, models, engine));
+    const last = engine && `last translated by ${engine}`;
+    const translating = [models, last, this.#problems].filter(Boolean).join("; ");
     this.#part(".models").textContent = translating;
     this.#part(".models").hidden = !translating || isOver(meeting);
     const counters = counted(meeting);
@@ -27,6 +37,27 @@ export class About {
     this.#part("dl").replaceChildren(
       ...counters.flatMap(([meaning, number]) => [make("dt", meaning), make("dd", number.toLocaleString("en"))]),
     );
+  }
+
+  /** Whether captions are late, or a problem may be over. */
+  #mayAsk(meeting) {
+    const now = performance.now();
+    this.#owedSince = meeting.owed ? (this.#owedSince ?? now) : undefined;
+    const late = now - this.#owedSince >= LATE_MS;
+    return !isOver(meeting) && (late || this.#problems !== "") && now - this.#askedAt >= ASK_MS;
+  }
+
+  /** Ask what keeps engines from translating. */
+  async #ask() {
+    this.#askedAt = performance.now();
+    try {
+      const { serving } = await get("/api/models");
+      const wrong = serving.filter(({ role, problem }) => role === "translation" && problem);
+      this.#problems = wrong.map(({ what, problem }) => `${what}: ${problem}`).join("; ");
+    } catch {
+      // Where the server can't say it, the connection's line tells more.
+      this.#problems = "";
+    }
   }
 
   /** Offer what was said for download, with its captions in a language if there is one. */

@@ -7,9 +7,11 @@ What counts:
 - `Unavailable` is a failure. `Unanswerable` is none: the server answered.
 - A refusal that may be about every question (`RefusedByServer`) is about this one where the server answered another one a
   moment ago, or answers a control question. Else the server is misconfigured.
-- A server that is misconfigured (`Misconfigured`) is left alone at once, for longer each time. The log tells it once.
+- A server that is misconfigured (`Misconfigured`) is left alone at once, for longer each time. The log tells it once. After
+  each pause it is asked a control question, until it answers.
 - A failure at a question (`FailedAtServer`) that would open it is about that question alone where the server answers a control
   question: one meeting must not shut a server for the others.
+- A server that loads its model (`Loading`) is no failure: it answers once that is done.
 - An answer that nobody waited for says nothing either way. A deadline tells more of whoever set it. Neither does one that
   is `Malformed`: broken answers to one meeting's questions must not stop the others'.
 - Half open, one question at a time is let through: a server that just came back is not run over.
@@ -26,14 +28,14 @@ import asyncio
 import math
 import time
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 
 import structlog
 from purgatory.domain.model import CLOSED, HALF_OPENED, OPENED, Context, OpenedState
 from ray.serve import metrics
 
-from operators.errors import Malformed, Misconfigured, Unavailable
-from serve.engines.engine import CONTROL, Engine, Generation, Prompt, Unanswerable, whole
+from operators.errors import Loading, Malformed, Misconfigured, Unavailable
+from serve.engines.engine import CONTROL, Engine, Generation, Prompt, Unanswerable, problem_of, whole
 from serve.engines.remote import FailedAtServer, RefusedByServer
 from serve.metric_tags import metric_tag
 
@@ -49,6 +51,8 @@ ANSWERED_S = 10.0
 """Seconds for which an answer shows that a server answers other questions than the one that it refuses."""
 _FIRST_PROBE_S, _LAST_PROBE_S = 2.0, 60.0
 """Seconds for which a server that is misconfigured is left alone: at first, and what that doubles up to."""
+_LEAST_PAUSE_S = 0.5
+"""Seconds between two of these questions at least, whatever the server did in between."""
 _NUMBERS = {CLOSED: 0, HALF_OPENED: 1, OPENED: 2}
 
 
@@ -75,6 +79,7 @@ class Guarded:
         self._problem: str | None = None
         """Why the server refuses every question; None where it doesn't."""
         self._probe_s = _FIRST_PROBE_S
+        self._probing: asyncio.Task[None] | None = None
         tags = {"engine": engine.name, "model": metric_tag(engine.version)}
         self._state = metrics.Gauge(
             "parley_engine_breaker",
@@ -100,6 +105,11 @@ class Guarded:
     def version(self) -> str:
         """The engine's."""
         return self._engine.version
+
+    @property
+    def problem(self) -> str | None:
+        """Why the server refuses every question, or why the engine answers nothing; None where nothing is known."""
+        return self._problem or problem_of(self._engine)
 
     async def generate(self, question: Prompt) -> AsyncGenerator[str | Generation]:
         """Answer a question as the engine does.
@@ -129,7 +139,7 @@ class Guarded:
         except Unanswerable:
             self._note_answer()
             raise
-        except Malformed:
+        except (Malformed, Loading):
             raise
         except Unavailable as error:
             self._note_failure(error)
@@ -154,8 +164,9 @@ class Guarded:
 
     async def close(self) -> None:
         """Close the engine."""
-        if self._control is not None:
-            self._control.cancel()
+        for task in (self._control, self._probing):
+            if task is not None:
+                task.cancel()
         await self._engine.close()
 
     async def _ask_control(self) -> None:
@@ -187,7 +198,7 @@ class Guarded:
             raise problem from None
         except Unanswerable:
             self._note_answer()
-        except Malformed:
+        except (Malformed, Loading):
             raise
         except Unavailable as error:
             self._note_failure(error)
@@ -208,7 +219,11 @@ class Guarded:
         self._circuit.handle_end_request()
 
     def _note_failure(self, error: Unavailable) -> None:
-        if isinstance(error, Misconfigured):
+        left = self._left_alone - time.monotonic()
+        if isinstance(error, Misconfigured) and self._problem is not None and left > 0:
+            # Another question was refused at the same time.
+            error.wait = left
+        elif isinstance(error, Misconfigured):
             error.wait, self._probe_s = self._probe_s, min(2 * self._probe_s, _LAST_PROBE_S)
             if str(error) != self._problem:
                 self._problem = str(error)
@@ -218,6 +233,8 @@ class Guarded:
                     model=self.version,
                     problem=self._problem,
                 )
+            if self._probing is None or self._probing.done():
+                self._probing = asyncio.create_task(self._probe())
         else:
             self._failures += 1
             self._circuit.handle_exception(error)
@@ -225,6 +242,18 @@ class Guarded:
             # Whoever asks again after that wait is held to the bound as well.
             error.wait = min(error.wait, _LONGEST_S)
             self._left_alone = max(self._left_alone, time.monotonic() + error.wait)
+
+    async def _probe(self) -> None:
+        """Ask a server that refuses every question until it answers, after ever longer pauses."""
+        while True:
+            await asyncio.sleep(max(_LEAST_PAUSE_S, self._left_alone - time.monotonic()))
+            if self._problem is None:
+                return
+            if time.monotonic() < self._left_alone:
+                continue
+            with suppress(Unanswerable, Unavailable):
+                # What it raises was noted.
+                await whole(self.generate(CONTROL))
 
     def _let_through(self) -> None:
         """Refuse a question while the server is left alone.

@@ -9,7 +9,7 @@ from contextlib import aclosing
 
 from operators.errors import Unavailable
 from operators.models import Engine as Spec
-from serve.engines.engine import Engine, Generation, Prompt
+from serve.engines.engine import Engine, Generation, Prompt, problem_of
 
 
 class Changing:
@@ -36,6 +36,11 @@ class Changing:
     def version(self) -> str:
         """The engine's."""
         return self._now().version
+
+    @property
+    def problem(self) -> str | None:
+        """The engine's."""
+        return problem_of(self._engine)
 
     def change(self, spec: Spec) -> bool:
         """Answer by another engine from now on; the one before is closed once it is asked nothing more.

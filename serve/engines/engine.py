@@ -7,7 +7,7 @@ makes a translator of any language model.
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
@@ -249,6 +249,21 @@ class Counts(Protocol):
         ...
 
 
+@runtime_checkable
+class Reports(Protocol):
+    """What an engine can do beside, where it knows what keeps it from answering."""
+
+    @property
+    def problem(self) -> str | None:
+        """Why it answers nothing at the moment, in words and free of secrets; None where nothing is known against it."""
+        ...
+
+
+def problem_of(engine: object) -> str | None:
+    """Why an engine answers nothing at the moment; None where nothing is known against it."""
+    return engine.problem if isinstance(engine, Reports) else None
+
+
 class TranslationEngine(Engine[Utterance], Protocol):
     """An engine that translates."""
 
@@ -290,17 +305,20 @@ CONTROL = replace(TOKEN, max_tokens=64)
 """A question that no server has a reason to refuse, with room for an answer as translations have it."""
 
 
-async def answer_token(engine: Engine[Prompt]) -> None:
+async def answer_token(generate: Callable[[Prompt], Answer]) -> None:
     """Have a language model answer a token. Some models refuse a question that leaves room for one only: they get more.
+
+    Args:
+        generate: answers a prompt, as an engine does.
 
     Raises:
         Unanswerable: it refuses even that. `ThoughtOnly`: it works, and gave no text.
         Unavailable: it doesn't answer.
     """
     try:
-        await whole(engine.generate(TOKEN))
+        await whole(generate(TOKEN))
     except Unanswerable:
-        await whole(engine.generate(CONTROL))
+        await whole(generate(CONTROL))
 
 
 async def prove(engine: Engine[Prompt]) -> None:
@@ -310,7 +328,7 @@ async def prove(engine: Engine[Prompt]) -> None:
         Unavailable: it doesn't.
     """
     try:
-        await answer_token(engine)
+        await answer_token(engine.generate)
     except ThoughtOnly:
         # It works, and each caption tells the setting.
         return

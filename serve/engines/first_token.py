@@ -58,7 +58,7 @@ async def first_token(spec: Remote, key: str | None) -> FirstToken:
     engine = make_remote(spec, key)
     try:
         async with asyncio.timeout(PATIENCE_S):
-            await answer_token(engine)
+            await answer_token(engine.generate)
     except (TimeoutError, Loading):
         return FirstToken(
             "loading", f"{_where(spec)} gave no token within {PATIENCE_S:.0f} s: it may be loading its model"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from operators.errors import SetupFailed
 from operators.models import ELSEWHERE, Engine, Firefox, LlamaCpp, OpenAi, Proxy, Remote, Triton, Vllm
@@ -13,6 +13,9 @@ from serve.engines.changing import Changing
 from serve.engines.choice import VLLM_MISSING, model_problem, vllm_installed
 from serve.engines.engine import Prompt, TranslationEngine
 from serve.engines.prompted import PromptedTranslator
+
+if TYPE_CHECKING:
+    from serve.engines.openai import OpenAiEngine
 
 # Each engine's module is imported where it is used: some take seconds to load, and no replica needs two of them.
 
@@ -81,7 +84,12 @@ def make_language_model(spec: Engine) -> protocol.Engine[Prompt]:
             from serve.engines.vllm import VllmEngine
 
             return VllmEngine(spec.model, spec.arguments)
-        case OpenAi() | Proxy() | Triton():
+        case OpenAi():
+            from serve.engines.breaker import Guarded
+            from serve.engines.warming import Warming
+
+            return Guarded(Warming(_openai(spec, key_of(spec.key)), spec.load_seconds, spec.keep_warm_seconds))
+        case Proxy() | Triton():
             from serve.engines.breaker import Guarded
 
             return Guarded(make_remote(spec, key_of(spec.key)))
@@ -105,9 +113,7 @@ def make_remote(spec: Remote, key: str | None) -> protocol.Engine[Prompt]:
     """
     match spec:
         case OpenAi():
-            from serve.engines.openai import OpenAiEngine
-
-            return OpenAiEngine(spec.url, spec.model, key, spec.body)
+            return _openai(spec, key)
         case Proxy():
             from serve.engines.proxy import ProxyEngine
 
@@ -116,6 +122,12 @@ def make_remote(spec: Remote, key: str | None) -> protocol.Engine[Prompt]:
             from serve.engines.triton import TritonEngine
 
             return TritonEngine(spec.url, spec.model, key)
+
+
+def _openai(spec: OpenAi, key: str | None) -> OpenAiEngine:
+    from serve.engines.openai import OpenAiEngine
+
+    return OpenAiEngine(spec.url, spec.model, key, spec.body)
 
 
 def check(spec: Engine, model: str = "model") -> None:

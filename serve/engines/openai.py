@@ -15,14 +15,15 @@ from openai.types.shared_params import ResponseFormatJSONSchema
 
 from operators.errors import Malformed, Unavailable, Unreachable
 from serve.engines.completions import Part, read
-from serve.engines.engine import Generation, Prompt, ThoughtOnly, Written, prove
+from serve.engines.engine import Generation, Prompt, ThoughtOnly, Written, answer_token, prove
 from serve.engines.finish_reasons import finish_of
 from serve.engines.parameters import Parameter, parameters, unsupported_parameter, without_system_role
 from serve.engines.remote import is_here, refused
 
 log = structlog.get_logger(__name__)
 
-_TIMEOUT = Timeout(connect=5.0, read=30.0, write=10.0, pool=None)
+_CONNECT_S, _WRITE_S = 5.0, 10.0
+_TIMEOUT = Timeout(connect=_CONNECT_S, read=30.0, write=_WRITE_S, pool=None)
 """Seconds. A server that says nothing for as long as it may be read has lost the question: whoever asks may ask again."""
 
 
@@ -53,7 +54,7 @@ class OpenAiEngine:
             http_client=DefaultAsyncHttpxClient(trust_env=not is_here(url)),
         )
 
-    async def generate(self, question: Prompt) -> AsyncGenerator[str | Generation]:
+    def generate(self, question: Prompt) -> AsyncGenerator[str | Generation]:
         """Answer a prompt. Cancelled or closed early, the connection is cut, which servers take for the end of it.
 
         Raises:
@@ -61,9 +62,43 @@ class OpenAiEngine:
             Unavailable: the server can't be reached, refuses the key or the model, or has too much to do.
             Malformed: it sent something else than an answer, or broke off.
         """
+        return self._generated(question, _TIMEOUT)
+
+    @property
+    def omitted(self) -> tuple[Parameter, ...]:
+        """The parameters that the server does not take, by name."""
+        return tuple(sorted(self._omitted))
+
+    async def load(self, seconds: float) -> None:
+        """Have the server generate a token, however long it loads its model for that.
+
+        Args:
+            seconds: that it may be silent.
+
+        Raises:
+            Unanswerable: it refuses even a control question. `ThoughtOnly`: it works, and gave no text.
+            Loading: it says that it loads its model.
+            Unavailable: it does not answer.
+        """
+        patience = Timeout(connect=_CONNECT_S, read=seconds, write=_WRITE_S, pool=None)
+        await answer_token(lambda question: self._generated(question, patience))
+
+    async def check_health(self) -> None:
+        """Have the server generate a token.
+
+        Raises:
+            Unavailable: it doesn't.
+        """
+        await prove(self)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.close()
+
+    async def _generated(self, question: Prompt, patience: Timeout) -> AsyncGenerator[str | Generation]:
         written, finish, usage, thought = Written(), "", (0, 0, 0), False
         try:
-            async with aclosing(self._parts(question)) as parts:
+            async with aclosing(self._parts(question, patience)) as parts:
                 async for part in parts:
                     finish, usage, thought = part.finish or finish, part.usage or usage, thought or part.thought
                     if part.text:
@@ -87,29 +122,12 @@ class OpenAiEngine:
             raise ThoughtOnly
         yield written.whole(self.version, ended, *usage)
 
-    @property
-    def omitted(self) -> tuple[Parameter, ...]:
-        """The parameters that the server does not take, by name."""
-        return tuple(sorted(self._omitted))
-
-    async def check_health(self) -> None:
-        """Have the server generate a token.
-
-        Raises:
-            Unavailable: it doesn't.
-        """
-        await prove(self)
-
-    async def close(self) -> None:
-        """Close the connections."""
-        await self._client.close()
-
-    async def _parts(self, question: Prompt) -> AsyncGenerator[Part]:
+    async def _parts(self, question: Prompt, patience: Timeout) -> AsyncGenerator[Part]:
         """The parts of an answer. A parameter that the server refuses is left out, and the question is sent again."""
         omitted: frozenset[Parameter] = self._omitted
         while True:
             try:
-                async with self._sent(question, omitted) as response:
+                async with self._sent(question, omitted, patience) as response:
                     if omitted - self._omitted:
                         self._learn(omitted)
                     async for part in read(response.iter_bytes(), question):
@@ -124,7 +142,7 @@ class OpenAiEngine:
                     raise
                 omitted = frozenset[Parameter]((*omitted, refused_one))
 
-    def _sent(self, question: Prompt, omitted: frozenset[Parameter]) -> Any:
+    def _sent(self, question: Prompt, omitted: frozenset[Parameter], patience: Timeout) -> Any:
         messages = without_system_role(question.messages) if "system role" in omitted else question.messages
         return self._client.chat.completions.with_streaming_response.create(
             model=self.version,
@@ -136,6 +154,7 @@ class OpenAiEngine:
             response_format=_format(question.schema),
             stream=True,
             extra_body=self._body,
+            timeout=patience,
         )
 
     def _learn(self, omitted: frozenset[Parameter]) -> None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from serve.engines.degenerate import is_error, is_nothing, loops
 from serve.engines.echoes import only_names, own_words, repeats, repeats_the_prompt
-from serve.engines.engine import THOUGHT_ONLY, Engine, Generation, Prompt, Refused, Rejected, Utterance
+from serve.engines.engine import THOUGHT_ONLY, Engine, Generation, Prompt, Refused, Rejected, Utterance, problem_of
 from serve.engines.sanitizer import sanitized
 from serve.engines.template_marks import is_reasoning, without_reasoning
 from serve.engines.unwrapping import is_wrapped, unwrapped
@@ -51,6 +51,11 @@ class PromptedTranslator:
     def version(self) -> str:
         """The engine's."""
         return self._engine.version
+
+    @property
+    def problem(self) -> str | None:
+        """The engine's."""
+        return problem_of(self._engine)
 
     @property
     def sources(self) -> frozenset[str]:

@@ -9,7 +9,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any, cast
 from urllib.parse import urlsplit
 
-from operators.errors import Malformed, Misconfigured, Unavailable
+from operators.errors import Loading, Malformed, Misconfigured, Unavailable
 from serve.engines.engine import Prompt, Unanswerable
 from serve.engines.server_words import server_words, shortened
 
@@ -20,6 +20,11 @@ _FOR_GOOD = re.compile(
     re.I,
 )
 """How servers say that a question is too much for the model, that they don't answer such, or can't keep to its schema."""
+_LOADING = re.compile(
+    r"(?:loading|warming up|starting)\b.{0,40}\bmodel|\bmodel\b.{0,80}\b(?:loading|warming up|not (?:yet )?(?:loaded|ready))",
+    re.I,
+)
+"""How servers say that they are not ready yet."""
 _KEY = {401, "UNAUTHENTICATED", "PERMISSION_DENIED"}
 _ACCOUNT = 402
 _MISSING = {404, "NOT_FOUND", "UNIMPLEMENTED"}
@@ -93,6 +98,8 @@ def refused(
     if by_number or status in _OF_THE_QUESTION:
         return RefusedByServer(words)
     wait = _seconds(retry_after)
+    if _LOADING.search(said):
+        return Loading("the model's server loads its model", wait)
     # Where it asks to be left alone, it is not the question.
     kind = FailedAtServer if isinstance(status, int) and status >= 500 and wait is None else Unavailable
     return kind(f"the model's server answers {status}", wait)

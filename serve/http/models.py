@@ -32,7 +32,8 @@ class Serving(BaseModel):
         application: the Serve application in which it runs.
         state: Serve's word for it: `running`, `deploying`, `deploy_failed`, `unhealthy`; `missing`; `unknown` where Serve
             can't be asked.
-        problem: what keeps it from running, where something does.
+        problem: what keeps it from running, or from answering, where something does: its server refuses every question, or
+            loads its model.
     """
 
     role: Role
@@ -83,7 +84,7 @@ class Back(Model):
 @router.get("/api/models", responses=described(404))
 async def show(services: Use) -> Models:
     """The configuration in force, and how its engines stand."""
-    return await _standing(await _in_force(services))
+    return await _standing(await _in_force(services), services)
 
 
 @router.get("/api/models/versions")
@@ -102,7 +103,7 @@ async def change(new: NewModels, services: Use) -> Models:
         version = await conn.run_sync(
             lambda connection: save(connection, new.config, "request", new.note, instead_of=new.instead_of)
         )
-    return await _standing(version)
+    return await _standing(version, services)
 
 
 @router.post("/api/models/rollback", responses=described(404))
@@ -110,7 +111,7 @@ async def go_back(back: Back, services: Use) -> Models:
     """Put an older version in force again, as a new one."""
     async with services.database.begin() as conn:
         version = await conn.run_sync(roll_back, back.version)
-    return await _standing(version)
+    return await _standing(version, services)
 
 
 async def _in_force(services: Services) -> Version:
@@ -133,17 +134,19 @@ async def translating(services: Services) -> str:
         return "Ray is not running"
     if version is None:
         return found.of_deployed()
-    serving = [each for each in _serving(version, found) if each.role == "translation"]
+    serving = [each for each in await _serving(version, found, services) if each.role == "translation"]
     running = [each for each in serving if each.state == "running"]
-    missing = ", ".join(f"{each.engine} {each.state}" for each in serving if each.state != "running")
-    if running and not missing:
-        return "ok"
-    return f"ok, but {missing}" if running else missing
+    wrong = [f"{each.engine} {each.state}" for each in serving if each.state != "running"]
+    wrong += [f"{each.engine}: {each.problem}" for each in running if each.problem]
+    if not running:
+        return ", ".join(wrong)
+    # Speech is taken all the same, and its captions are owed.
+    return f"ok, but {', '.join(wrong)}" if wrong else "ok"
 
 
-async def _standing(version: Version) -> Models:
+async def _standing(version: Version, services: Services) -> Models:
     found = await _standings()
-    return _described(version).model_copy(update={"serving": _serving(version, found)})
+    return _described(version).model_copy(update={"serving": await _serving(version, found, services)})
 
 
 async def _standings() -> Standing | None:
@@ -151,7 +154,9 @@ async def _standings() -> Standing | None:
     return await asyncio.to_thread(standing) if ray.is_initialized() else None
 
 
-def _serving(version: Version, found: Standing | None) -> list[Serving]:
+async def _serving(version: Version, found: Standing | None, services: Services) -> list[Serving]:
+    names = [name for role in ROLES for name in version.config.applications(role)]
+    said = await services.problems.of(names, found) if found else {}
     serving: list[Serving] = []
     for role in ROLES:
         for name, application in zip(version.config.serving(role), version.config.applications(role), strict=True):
@@ -163,7 +168,7 @@ def _serving(version: Version, found: Standing | None) -> list[Serving]:
                     what=label(version.config.engines[name]),
                     application=application,
                     state=state,
-                    problem=version.problems.get(application, problem),
+                    problem=version.problems.get(application, problem or said.get(application, "")),
                 )
             )
     return serving

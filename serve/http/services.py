@@ -17,6 +17,7 @@ from fastapi.requests import HTTPConnection
 from sqlalchemy.ext.asyncio import AsyncEngine
 from structlog.contextvars import bind_contextvars
 
+from serve.http.engine_problems import EngineProblems
 from serve.http.hub import Hub
 from serve.http.progress import ProgressReader
 from serve.http.stream_limit import StreamLimit
@@ -45,6 +46,7 @@ class Services:
     lags: LaneLags
     measures: Measures
     traces: Traces
+    problems: EngineProblems
 
 
 @asynccontextmanager
@@ -62,7 +64,10 @@ async def open_services(options: ApiOptions) -> AsyncGenerator[Services]:
     try:
         with published(measures, options.redis_url):
             progress, streams = ProgressReader(database), StreamLimit(options.streams)
-            yield Services(options, database, client, log, meetings, hub, progress, streams, lags, measures, traces)
+            problems = EngineProblems()
+            yield Services(
+                options, database, client, log, meetings, hub, progress, streams, lags, measures, traces, problems
+            )
         await meetings.flush()
     finally:
         await _end(background)

@@ -57,6 +57,7 @@ class Asked:
         refuses: the status with which it refuses every question; None where it answers.
         unsupported: the parameters that it refuses, as OpenAI does; `system` stands for messages of that role.
         loads: seconds that it takes to load its model; a question that is given up meanwhile lets it begin anew.
+        loading_answers: questions to which it says that it loads its model.
         says: what it says of the last line; None where it says the words back.
     """
 
@@ -65,6 +66,7 @@ class Asked:
     refuses: int | None = None
     unsupported: tuple[str, ...] = ()
     loads: float = 0.0
+    loading_answers: int = 0
     says: Callable[[str], str] | None = None
 
 
@@ -95,6 +97,9 @@ def _app(asked: Asked) -> FastAPI:
         if name := next((name for name in asked.unsupported if name in body), None):
             message = f"Unsupported parameter: '{name}' is not supported with this model."
             return _error(400, message, code="unsupported_parameter")
+        if asked.loading_answers:
+            asked.loading_answers -= 1
+            return _error(503, "Loading model")
         if asked.loads:
             # Starlette does not cancel who waits here.
             until = time.monotonic() + asked.loads

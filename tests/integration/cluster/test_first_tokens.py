@@ -112,7 +112,7 @@ def test_a_server_that_loads_its_model_is_waited_for(server: Server, monkeypatch
     server[1].loads = 60.0
     finding = doctor.engine(settings(server[0]), ())
     assert (finding.state, finding.blocks) == ("loading", False)
-    assert "may be loading its model; `parley up` waits for it" in finding.advice
+    assert "may be loading its model; captions wait for it" in finding.advice
 
 
 def test_a_server_that_writes_notes_blocks_nothing() -> None:

@@ -63,7 +63,7 @@ class Says:
             raise Unavailable("busy", 3_600)
         return Translation(CaptionStatus.TRANSLATED, request.text, self._name)
 
-    async def check_health(self) -> None:
+    async def check_ready(self) -> None:
         if self._folder is not None:
             with (self._folder / "log").open("a") as file:
                 file.write("checked\n")

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
+import structlog
 
 from operators.errors import Misconfigured, Unavailable
+from serve.engines import breaker
 from serve.engines.breaker import FAILURES, Guarded
 from serve.engines.engine import Message, Prompt, Unanswerable, whole
 from serve.engines.openai import OpenAiEngine
+from serve.engines.prompted import PromptedTranslator
 from tests.harness.openai_server import KEY, MODEL, openai_server
 
 QUESTION = Prompt((Message("user", "Yes."),), 5)
@@ -70,3 +75,34 @@ async def test_a_real_server_that_refuses_every_question_is_left_alone_with_its_
         assert caught.value.wait
         assert len(server.bodies) == before
         await guarded.close()
+
+
+async def test_what_concerns_every_question_is_told_until_the_server_answers_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(breaker, "_FIRST_PROBE_S", 0.05)
+    monkeypatch.setattr(breaker, "_LAST_PROBE_S", 0.2)
+    monkeypatch.setattr(breaker, "_LEAST_PAUSE_S", 0.01)
+    with openai_server() as (url, server), structlog.testing.capture_logs() as logs:
+        guarded = Guarded(OpenAiEngine(url, MODEL, KEY))
+        translator = PromptedTranslator(guarded)
+        assert translator.problem is None
+        server.refuses = 402
+        # Questions that are refused at the same time are one refusal.
+        results = await asyncio.gather(*(refusal(guarded) for _ in range(20)))
+        assert all("account" in each for each in results)
+        assert "wants the account to be paid: 402" in str(translator.problem)
+        async with asyncio.timeout(30):
+            while len(server.bodies) < 24:
+                await asyncio.sleep(0.01)
+        # Nobody asks anything: it is found out all the same.
+        server.refuses = None
+        async with asyncio.timeout(30):
+            while translator.problem is not None:
+                await asyncio.sleep(0.01)
+        assert (await whole(guarded.generate(QUESTION))).text == "Yes."
+        await guarded.close()
+    assert [each["event"] for each in logs] == [
+        "the model's server refuses every question",
+        "the model's server answers again",
+    ]

@@ -22,7 +22,7 @@ from sqlalchemy import Engine, text
 from websockets.asyncio.client import connect
 
 from operators.errors import Unavailable
-from operators.models import Firefox, OpenAi
+from operators.models import Firefox, ModelsConfig, OpenAi
 from operators.translation import CaptionStatus, Translation, TranslationRequest
 from serve import liveness, replicas
 from serve.app import (
@@ -41,6 +41,7 @@ from serve.engines.engine import Answer, Generation, Utterance
 from serve.replicas import deployment
 from serve.translation import TranslationService
 from storage import keys
+from storage.configs import save_settings
 from tests.harness import openai_server
 from tests.harness.parley_up import listening
 
@@ -240,6 +241,47 @@ async def test_the_state_of_a_circuit_breaker_is_among_the_metrics_of_the_cluste
     await until("ray_parley_engine_breaker", 2)
     await until("ray_parley_engine_refused_total", 2)
     ray_serve.delete("guarded")
+
+
+async def test_what_keeps_an_engine_from_answering_is_told_until_it_answers_again(
+    served: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    question = replace(REQUEST, source_language="en")
+
+    async def told() -> tuple[str, str]:
+        [serving] = (await served.http.get("/api/models")).json()["serving"]
+        ready = (await served.http.get("/ready")).json()
+        assert (serving["state"], ready["ready"]) == ("running", True)
+        return serving["problem"], ready["parts"]["translation"]
+
+    with openai_server.openai_server() as (url, asked):
+        monkeypatch.setattr(openai_server, "KEY", "none")
+        engine = OpenAi(url=url, model=openai_server.MODEL, cpus=0.1)
+        config = ModelsConfig(engines={"gateway": engine}, translation=("gateway",))
+        with served.engine.begin() as connection:
+            save_settings(connection, config)
+        built = build_translation(TranslationOptions(engine))
+        handle = ray_serve.run(built, name="translation-gateway", route_prefix=None)
+        assert (await handle.translate.remote(question)).status is CaptionStatus.UNTRANSLATED
+        await handle.check_ready.remote()
+        assert await told() == ("", "ok")
+        asked.refuses = 402
+        with pytest.raises(Unavailable):
+            await handle.translate.remote(question)
+        with pytest.raises(Unavailable, match="account"):
+            await handle.check_ready.remote()
+        async with asyncio.timeout(60):
+            while not (words := await told())[0]:
+                await asyncio.sleep(0.2)
+        problem, part = words
+        assert problem == "the model's server wants the account to be paid: 402 as it stands"
+        assert part == f"ok, but gateway: {problem}"
+        # Nobody asks anything: it is found out all the same.
+        asked.refuses = None
+        async with asyncio.timeout(60):
+            while (await told()) != ("", "ok"):
+                await asyncio.sleep(0.2)
+    ray_serve.delete("translation-gateway")
 
 
 def test_nothing_listens_beyond_this_machine(address: str) -> None:

@@ -1,0 +1,57 @@
+"""Asks the replicas of models what keeps them from answering: a server that refuses every question, or loads its model."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable
+
+from ray import serve as ray_serve
+from ray.exceptions import RayError
+from ray.serve.exceptions import RayServeException
+
+from serve.applications import Standing
+
+_PATIENCE_S = 1.0
+"""Seconds that a replica has to say it. One that has too much to do to say it does answer."""
+_FRESH_S = 2.0
+"""Seconds for which an answer is used again: every page of a meeting asks."""
+_MOST = 4
+"""Replicas of an application that are asked at most. Each finds out for itself."""
+
+
+class EngineProblems:
+    """What the engines of applications said, for a moment."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[float, str]] = {}
+
+    async def of(self, names: Iterable[str], standing: Standing) -> dict[str, str]:
+        """By application, why its engine answers nothing at the moment; those of which nothing is known are left out.
+
+        Args:
+            names: the applications. One without a replica is not asked: that would start one.
+            standing: how they stand.
+        """
+        running = {name: count for name in names if (count := standing.replicas(name))}
+        said = await asyncio.gather(*(self._problem(name, min(count, _MOST)) for name, count in running.items()))
+        return {name: problem for name, problem in zip(running, said, strict=True) if problem}
+
+    async def _problem(self, name: str, replicas: int) -> str:
+        until, problem = self._known.get(name, (0.0, ""))
+        if time.monotonic() < until:
+            return problem
+        said = await asyncio.gather(*(_asked(name) for _ in range(replicas)))
+        problem = next(filter(None, said), "")
+        self._known[name] = (time.monotonic() + _FRESH_S, problem)
+        return problem
+
+
+async def _asked(name: str) -> str:
+    try:
+        async with asyncio.timeout(_PATIENCE_S):
+            handle = await asyncio.to_thread(ray_serve.get_app_handle, name)
+            return await handle.problem.remote()
+    except (TimeoutError, RayError, RayServeException):
+        # How the application stands tells of one that is gone.
+        return ""

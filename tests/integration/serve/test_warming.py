@@ -1,0 +1,146 @@
+"""A real server that loads its model when it is asked, as Ollama, LM Studio and llama-swap do."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+
+import pytest
+
+from operators.errors import Loading, Misconfigured, Unavailable
+from serve.engines import warming
+from serve.engines.breaker import FAILURES, Guarded
+from serve.engines.engine import Message, Prompt, whole
+from serve.engines.openai import OpenAiEngine
+from serve.engines.warming import Warming
+from tests.harness.openai_server import KEY, MODEL, SLOWLY, Asked, openai_server
+
+Server = tuple[str, Asked]
+QUESTION = Prompt((Message("user", "We begin."),), 5)
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with openai_server() as server:
+        yield server
+
+
+@pytest.fixture
+async def make(server: Server) -> AsyncIterator[Callable[..., Guarded]]:
+    made: list[Guarded] = []
+
+    def guarded(patience: float = 60.0, keep_warm: float | None = None, key: str = KEY) -> Guarded:
+        made.append(Guarded(Warming(OpenAiEngine(server[0], MODEL, key), patience, keep_warm)))
+        return made[-1]
+
+    yield guarded
+    for each in made:
+        await each.close()
+
+
+@pytest.fixture(autouse=True)
+def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(warming, "WAIT_S", 0.1)
+    monkeypatch.setattr(warming, "AGAIN_S", 0.05)
+
+
+async def answered(guarded: Guarded) -> int:
+    """Ask until there is an answer. Returns how often it was told that the model is being loaded."""
+    told = 0
+    while True:
+        try:
+            assert (await whole(guarded.generate(QUESTION))).text == "We begin."
+        except Loading:
+            told += 1
+        else:
+            return told
+
+
+async def test_a_model_is_loaded_for_a_question_of_its_own_that_nobody_gives_up(
+    server: Server, make: Callable[..., Guarded]
+) -> None:
+    server[1].loads = 2.0
+    guarded = make()
+    # Each of these would make the server begin anew.
+    for _ in range(3):
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.02):
+                await whole(guarded.generate(QUESTION))
+    told = await asyncio.gather(*(answered(guarded) for _ in range(20)))
+    # It is no failure, however often it is told.
+    assert all(times > 0 for times in told)
+    assert sum(told) > FAILURES
+    tokens = [body["max_tokens"] for body in server[1].bodies]
+    assert tokens == [1] + [5] * 20
+
+
+async def test_that_it_is_loaded_is_told_and_a_replica_is_sound_meanwhile(
+    server: Server, make: Callable[..., Guarded]
+) -> None:
+    server[1].loads = 1.0
+    guarded = make()
+    assert guarded.problem is None
+    with pytest.raises(Loading) as caught:
+        await whole(guarded.generate(QUESTION))
+    assert caught.value.wait
+    await guarded.check_health()
+    assert guarded.problem == "the model's server loads its model"
+    await answered(guarded)
+    assert guarded.problem is None
+
+
+async def test_a_server_that_says_that_it_loads_is_asked_until_it_has(
+    server: Server, make: Callable[..., Guarded]
+) -> None:
+    server[1].loading_answers = 5
+    assert await answered(make()) > 0
+    assert len(server[1].bodies) == 7
+
+
+async def test_a_model_that_is_not_loaded_in_time_is_told(server: Server, make: Callable[..., Guarded]) -> None:
+    server[1].loads = 60.0
+    guarded = make(patience=0.3)
+    with pytest.raises(Unavailable, match="did not load its model within 0 s"):
+        await answered(guarded)
+
+
+async def test_a_server_that_was_not_asked_for_a_while_is_asked_for_a_token_first(
+    server: Server, make: Callable[..., Guarded], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    guarded = make()
+    await answered(guarded)
+    await answered(guarded)
+    assert [body["max_tokens"] for body in server[1].bodies] == [1, 5, 5]
+    monkeypatch.setattr(warming, "IDLE_S", 0.0)
+    await answered(guarded)
+    assert [body["max_tokens"] for body in server[1].bodies] == [1, 5, 5, 1, 5]
+
+
+async def test_a_server_that_says_nothing_to_a_question_may_load_its_model(
+    server: Server, make: Callable[..., Guarded], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    guarded = make()
+    await answered(guarded)
+    monkeypatch.setattr(warming, "SILENT_S", 0.05)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.1):
+            await whole(guarded.generate(Prompt((Message("user", SLOWLY),), 5)))
+    await answered(guarded)
+    assert [body["max_tokens"] for body in server[1].bodies] == [1, 5, 5, 1, 5]
+
+
+async def test_a_server_is_kept_warm_where_that_is_asked_for(server: Server, make: Callable[..., Guarded]) -> None:
+    guarded = make(keep_warm=0.05)
+    await answered(guarded)
+    async with asyncio.timeout(30):
+        while len(server[1].bodies) < 5:
+            await asyncio.sleep(0.01)
+    assert [body["max_tokens"] for body in server[1].bodies[2:5]] == [1, 1, 1]
+
+
+async def test_what_concerns_every_question_is_found_at_once(server: Server, make: Callable[..., Guarded]) -> None:
+    with pytest.raises(Misconfigured, match="refuses the key"):
+        await whole(make(key="sk-other").generate(QUESTION))
+    server[1].refuses = 403
+    with pytest.raises(Misconfigured, match="refuses every question: 403"):
+        await whole(make().generate(QUESTION))
