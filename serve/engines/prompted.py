@@ -9,10 +9,11 @@ from dataclasses import replace
 from serve.engines.degenerate import is_error, is_nothing, loops
 from serve.engines.echoes import only_names, own_words, repeats, repeats_the_prompt
 from serve.engines.engine import THOUGHT_ONLY, Engine, Generation, Prompt, Refused, Rejected, Utterance, problem_of
+from serve.engines.labels import is_label, is_note
 from serve.engines.sanitizer import sanitized
 from serve.engines.template_marks import is_reasoning, without_reasoning
-from serve.engines.unwrapping import is_wrapped, unwrapped
-from serve.languages import CONFIDENT, SURE, LanguageDetector, kin
+from serve.engines.unwrapping import is_half, is_wrapped, unwrapped
+from serve.languages import CONFIDENT, SURE, LanguageDetector, base, kin
 from serve.prompts import language_name, repair_prompt, translation_prompt
 from serve.refusals import declines
 from serve.scripts import unreadable
@@ -113,10 +114,30 @@ class PromptedTranslator:
                     yield replace(piece, text=checked)
                 else:
                     text += piece
-                    if _goes_on(text, question.text):
+                    if _goes_on(text, question.text) or ("\n" in piece and self._rambles(text, question)):
                         raise Refused("the model gave more than a translation", "beyond", text)
                     # Reasoning shows that the model works, and says nothing of how long its answer is.
                     yield "" if is_reasoning(text) else piece
+
+    def _rambles(self, text: str, question: Utterance) -> bool:
+        """Whether the first line of an answer, as far as it came, is the whole translation, and the next is none of it.
+
+        Models write prefaces in English, or end them with a colon.
+        """
+        said = question.text
+        if "\n" in said or is_reasoning(text) or base(question.target) == "en":
+            return False
+        complete = without_reasoning(text, said).strip(" ").rpartition("\n")[0]
+        first, *others = [line.strip() for line in complete.split("\n") if line.strip()] or [""]
+        if not others or first[-1:] in ":：" or not is_half(first, said) or unwrapped(first, question) != first:
+            return False
+        if is_label(first, question) or is_note(first) or "\n" not in unwrapped("\n".join([first, *others]), question):
+            return False
+        try:
+            self._checked(Generation(first, self.version, "stop", 0, 0, 0.0, 0.0), question)
+        except Refused:
+            return False
+        return self._is_in(first, question.target, question)
 
     def _checked(self, answer: Generation, question: Utterance) -> str:
         """The translation in an answer."""

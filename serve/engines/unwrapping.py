@@ -95,9 +95,9 @@ def _without_what_was_said(text: str, question: Utterance) -> str:
     if letters < _A_WORD:
         return text
     before, behind = _around(question.text, letters >= _SENTENCE)
-    if (found := before.match(text)) and _is_half(text[found.end() :], question.text):
+    if (found := before.match(text)) and is_half(text[found.end() :], question.text):
         return text[found.end() :]
-    if (found := behind.search(text)) and _is_half(text[: found.start()], question.text):
+    if (found := behind.search(text)) and is_half(text[: found.start()], question.text):
         return text[: found.start()]
     return text
 
@@ -115,8 +115,8 @@ def _around(said: str, is_sentence: bool) -> tuple[re.Pattern[str], re.Pattern[s
     return re.compile(before, re.IGNORECASE), re.compile(behind, re.IGNORECASE)
 
 
-def _is_half(text: str, said: str) -> bool:
-    """Whether the rest of an answer is long enough to say the same."""
+def is_half(text: str, said: str) -> bool:
+    """Whether a part of an answer is long enough to say the same as was said."""
     return 5 * sum(map(str.isalpha, text)) >= max(5, sum(map(str.isalpha, said)))
 
 

@@ -432,6 +432,45 @@ async def test_what_is_no_translation_is_refused_with_its_reason(answer: str, re
         await answered(answer, Utterance(SAID, "en", "pt"))
 
 
+RAMBLING = "\n".join(f"E também, como sempre, falamos do ponto número {n} da lista." for n in range(1, 9))
+
+
+@pytest.mark.parametrize(
+    ("answer", "given"),
+    [
+        (f"{LANGUAGES['pt-BR'][0]}\n\n{RAMBLING}\n", 150),
+        (f"<think>Easy.\nReally.</think>\n{LANGUAGES['pt-BR'][0]}\n{RAMBLING}\n", 180),
+        (f"1. {LANGUAGES['pt-BR'][0]}\n2. Bom dia a todos, comecemos a reunião.\n{RAMBLING}", 130),
+    ],
+)
+async def test_an_answer_is_given_up_where_its_first_line_is_all_of_it(answer: str, given: int) -> None:
+    question, came = Utterance(SAID, "en", "pt"), ""
+    MODEL.answer, MODEL.size = answer, 3
+    with pytest.raises(Refused, match="more than a translation"):
+        async for piece in TRANSLATOR.generate(question):
+            came += str(piece)
+    # The first line and the next, and not yet as much as any wrapper may have.
+    assert len(came) < given
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "{t}\nNota: o tom foi mantido.\nE mais nada.\n\nE também isto.\nE isto.",
+        "{t}\n\n---\nNote: x\nAnd y.\nAnd z.",
+        "{t}\nUser: what next?\nAssistant: nothing.\nUser: OK.",
+        "The user greets all.\nIt is a meeting.\nTradução:\n{t}",
+        "Aqui está a tradução:\n\n{t}\n\nNota: formal.\nE mais.",
+        "{s}\n\n{t}\n\nNote: formal.\nMore.",
+    ],
+)
+async def test_notes_of_many_lines_cost_no_right_answer(answer: str) -> None:
+    right = LANGUAGES["pt-BR"][0]
+    for piece in (1, 5, 1_000):
+        attempt = await answered(answer.format(t=right, s=SAID), Utterance(SAID, "en", "pt"), piece)
+        assert attempt.text == right
+
+
 @pytest.mark.parametrize(
     ("target", "right", "romanised"),
     [
