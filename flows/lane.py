@@ -17,6 +17,7 @@ from functools import partial
 from typing import Any, Literal, cast
 
 import bytewax.operators as op
+import stamina
 import structlog
 from bytewax.dataflow import Dataflow
 from bytewax.errors import BytewaxRuntimeError
@@ -216,6 +217,8 @@ class Lane:
             Fenced: another process took the lane over.
             Exception: whatever stopped the flow; a new start takes it up where the last commit left it.
         """
+        # The engine logs an outage once. A line for each retry of each sentence would bury it; captions count their calls.
+        stamina.instrumentation.set_on_retry_hooks(())
         options = self._options
         engine = sync_engine(options.postgres_url)
         connection = sync_redis(options.redis_url)

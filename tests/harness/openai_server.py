@@ -58,6 +58,7 @@ class Asked:
         unsupported: the parameters that it refuses, as OpenAI does; `system` stands for messages of that role.
         loads: seconds that it takes to load its model; a question that is given up meanwhile lets it begin anew.
         loading_answers: questions to which it says that it loads its model.
+        busy: questions to which it says that it has too much to do, with a date until which to wait.
         says: what it says of the last line; None where it says the words back.
     """
 
@@ -67,6 +68,7 @@ class Asked:
     unsupported: tuple[str, ...] = ()
     loads: float = 0.0
     loading_answers: int = 0
+    busy: int = 0
     says: Callable[[str], str] | None = None
 
 
@@ -97,6 +99,9 @@ def _app(asked: Asked) -> FastAPI:
         if name := next((name for name in asked.unsupported if name in body), None):
             message = f"Unsupported parameter: '{name}' is not supported with this model."
             return _error(400, message, code="unsupported_parameter")
+        if asked.busy:
+            asked.busy -= 1
+            return _error(429, "Too many requests", {"Retry-After": _retry_after("date:1")})
         if asked.loading_answers:
             asked.loading_answers -= 1
             return _error(503, "Loading model")
