@@ -211,7 +211,7 @@ async def test_a_lane_forgets_meetings_that_are_over(
 
 def remembered(reader: LaneReader, committer: Committer) -> list[Sized]:
     """What a lane keeps of meetings."""
-    read = [reader._meetings, reader._waiting, reader._arriving, reader._come, reader._handed]
+    read = [reader._meetings, reader._ticks_due._due, reader._arriving, reader._come, reader._handed]
     return [*read, committer._under_way, committer._leaving, committer._standing]
 
 
