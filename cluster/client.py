@@ -142,9 +142,9 @@ class Client:
         """The models' configuration in force, and how its engines stand."""
         return await self._call("GET", "/api/models")
 
-    async def model_versions(self, limit: int) -> list[dict[str, Any]]:
-        """The last versions of it, the newest first."""
-        return (await self._call("GET", "/api/models/versions", params={"limit": limit}))["versions"]
+    async def model_versions(self, limit: int) -> dict[str, Any]:
+        """The last `versions` of it, the newest first, and the numbers of those that are `unreadable` there."""
+        return await self._call("GET", "/api/models/versions", params={"limit": limit})
 
     async def change_models(self, config: dict[str, Any], note: str, instead_of: int | None) -> dict[str, Any]:
         """Put a configuration in force, unless another one than `instead_of` is, where that is given."""

@@ -50,10 +50,21 @@ def current(connection: Connection) -> Version | None:
     return None if row is None else _version(row)
 
 
-def history(connection: Connection, limit: int) -> list[Version]:
-    """The last versions, the newest first."""
+def history(connection: Connection, limit: int) -> tuple[list[Version], list[int]]:
+    """The last versions, the newest first.
+
+    Returns:
+        The versions, and the numbers of those among the last that this release can't read.
+    """
     rows = connection.execute(text("select * from model_configs order by version desc limit :limit"), {"limit": limit})
-    return [_version(row) for row in rows]
+    versions: list[Version] = []
+    unreadable: list[int] = []
+    for row in rows:
+        try:
+            versions.append(_version(row))
+        except Invalid:
+            unreadable.append(row.version)
+    return versions, unreadable
 
 
 def save(
@@ -69,7 +80,7 @@ def save(
     """
     # Two who save at once are told apart: the second one sees the first one's.
     connection.execute(text("lock table model_configs in share row exclusive mode"))
-    number, before = _number(connection), _told(connection)
+    number, before = number_in_force(connection), _told(connection)
     if instead_of is not None and instead_of != number:
         raise Refused("stale", f"version {number} is in force, and this was made from {instead_of}: look at it first")
     connection.execute(
@@ -86,7 +97,7 @@ def save(
     return saved
 
 
-def _number(connection: Connection) -> int:
+def number_in_force(connection: Connection) -> int:
     """The number of the version in force; 0 before the first."""
     return int(connection.execute(text("select coalesce(max(version), 0) from model_configs")).scalar_one())
 
@@ -125,7 +136,7 @@ def roll_back(connection: Connection, to: int | None = None) -> Version:
         Unknown: there is none.
         Invalid: this release doesn't know what it names.
     """
-    now = _number(connection)
+    now = number_in_force(connection)
     number = to if to is not None else now - 1
     row = connection.execute(
         text("select * from model_configs where version = :version"), {"version": number}

@@ -51,12 +51,12 @@ def history(
     """List the versions, the newest first."""
     from rich.table import Table
 
-    versions = ask(running_server(server), lambda client: client.model_versions(limit))
+    found = ask(running_server(server), lambda client: client.model_versions(limit))
     if as_json:
-        print_json(versions)
+        print_json(found)
         return
     table = Table("version", "since", "came", "translation", "insight", "chat", "note")
-    for each in versions:
+    for each in found["versions"]:
         roles = [", ".join(each["config"][role]) or "off" for role in ("translation", "insight", "chat")]
         table.add_row(
             str(each["version"]),
@@ -66,6 +66,10 @@ def history(
             each["note"],
         )
     results.print(table)
+    if found["unreadable"]:
+        results.print(
+            f"Of a newer release, and not readable here: {', '.join(map(str, found['unreadable']))}", markup=False
+        )
 
 
 @app.command("set")

@@ -11,15 +11,17 @@ from fastapi import APIRouter, Query
 from pydantic import AfterValidator, BaseModel, Field
 
 from operators.characters import storable
-from operators.errors import Unknown
+from operators.errors import Invalid, Unavailable, Unknown
 from operators.model import Model
 from operators.models import ROLES, ModelsConfig, Role, label
 from serve.applications import Standing, standing
 from serve.http.problems import described
 from serve.http.services import Services, Use
-from storage.configs import Origin, Version, current, history, roll_back, save
+from storage.configs import Origin, Version, current, history, number_in_force, roll_back, save
 
 router = APIRouter(tags=["models"])
+
+UNREADABLE = "this release can't read the models' configuration in force"
 
 Note = Annotated[str, Field(max_length=500), AfterValidator(storable)]
 
@@ -62,9 +64,10 @@ class Models(BaseModel):
 
 
 class Versions(BaseModel):
-    """The last versions, the newest first."""
+    """The last versions, the newest first. A newer release wrote those that are `unreadable` here."""
 
     versions: list[Models]
+    unreadable: list[int] = []
 
 
 class NewModels(Model):
@@ -91,15 +94,16 @@ async def show(services: Use) -> Models:
 async def versions(services: Use, limit: Annotated[int, Query(ge=1, le=200)] = 20) -> Versions:
     """The versions of the configuration, the newest first."""
     async with services.database.connect() as conn:
-        found = await conn.run_sync(history, limit)
-    return Versions(versions=[_described(version) for version in found])
+        found, unreadable = await conn.run_sync(history, limit)
+    return Versions(versions=[_described(version) for version in found], unreadable=unreadable)
 
 
 @router.put("/api/models", responses=described(404, 409))
 async def change(new: NewModels, services: Use) -> Models:
     """Put a configuration in force: it reaches every lane and every engine elsewhere within a second."""
-    await _in_force(services)
     async with services.database.begin() as conn:
+        if not await conn.run_sync(number_in_force):
+            raise _nothing_configured()
         version = await conn.run_sync(
             lambda connection: save(connection, new.config, "request", new.note, instead_of=new.instead_of)
         )
@@ -115,18 +119,28 @@ async def go_back(back: Back, services: Use) -> Models:
 
 
 async def _in_force(services: Services) -> Version:
-    async with services.database.connect() as conn:
-        version = await conn.run_sync(current)
+    try:
+        async with services.database.connect() as conn:
+            version = await conn.run_sync(current)
+    except Invalid:
+        raise Unavailable(f"{UNREADABLE}: put another one in force, or go back to an older one") from None
     if version is None:
-        # Lanes would look for applications that nobody deploys.
-        raise Unknown("no models were configured here: `serve deploy` gave what translates, and its file changes it")
+        raise _nothing_configured()
     return version
+
+
+def _nothing_configured() -> Unknown:
+    # Lanes would look for applications that nobody deploys.
+    return Unknown("no models were configured here: `serve deploy` gave what translates, and its file changes it")
 
 
 async def translating(services: Services) -> str:
     """`ok` where something translates, with what is missing of the rest; else what is wrong."""
-    async with services.database.connect() as conn:
-        version = await conn.run_sync(current)
+    try:
+        async with services.database.connect() as conn:
+            version = await conn.run_sync(current)
+    except Invalid:
+        return UNREADABLE
     if version is not None and not version.config.translation:
         return "ok"
     found = await _standings()

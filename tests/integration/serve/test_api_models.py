@@ -30,7 +30,7 @@ async def test_where_serve_deploy_gave_what_translates_its_file_is_named(stage: 
     for answer in (await stage.http.get("/api/models"), await put(stage, config={})):
         assert answer.status_code == 404
         assert "serve deploy" in answer.text
-    assert (await stage.http.get("/api/models/versions")).json() == {"versions": []}
+    assert (await stage.http.get("/api/models/versions")).json() == {"versions": [], "unreadable": []}
     assert (await stage.http.post("/api/models/rollback", json={})).status_code == 404
 
 
@@ -45,6 +45,22 @@ async def test_a_version_is_shown_with_its_engines_and_how_they_stand(stage: Sta
     assert (serving["application"], serving["what"]) == ("translation-firefox", "Firefox's models")
     # Serve isn't asked where there is no Ray.
     assert serving["state"] == "unknown"
+
+
+async def test_a_version_of_a_newer_release_is_told_and_replaced(stage: Stage) -> None:
+    start(stage)
+    with stage.engine.begin() as conn:
+        conn.exec_driver_sql(
+            "insert into model_configs (version, config, origin, note)"
+            """ values (2, '{"engines": {"x": {"kind": "newer"}}}', 'request', '')"""
+        )
+    shown = await stage.http.get("/api/models")
+    assert (shown.status_code, "this release can't read" in shown.json()["detail"]) == (503, True)
+    assert "this release can't read" in (await stage.http.get("/ready")).text
+    listed = (await stage.http.get("/api/models/versions")).json()
+    assert ([each["version"] for each in listed["versions"]], listed["unreadable"]) == ([1], [2])
+    assert (await put(stage, config={}, instead_of=2)).json()["version"] == 3
+    assert (await stage.http.get("/api/models")).json()["version"] == 3
 
 
 async def test_a_change_is_a_new_version_unless_another_one_is_in_force(stage: Stage) -> None:
