@@ -27,7 +27,8 @@ export class About {
    */
   show(meeting, models, engine) {
     this.#part(".facts").textContent = facts(meeting);
-    if (this.#mayAsk(meeting)) this.#ask().then(() => this.show(meeting, models, engine));
+    // Without `models` no configuration is in force, and there is nothing to ask.
+    if (models && this.#mayAsk(meeting)) this.#ask().then(() => this.show(meeting, models, engine));
     const last = engine && `last translated by ${engine}`;
     const translating = [models, last, this.#problems].filter(Boolean).join("; ");
     this.#part(".models").textContent = translating;

@@ -311,13 +311,11 @@ def test_stores_that_are_not_ready_yet_are_waited_for(
     open_folder: Path, monkeypatch: pytest.MonkeyPatch, own: bool
 ) -> None:
     # Ray does not start: what comes before it is what is to be seen.
-    deep = open_folder / ("x" * 80)
-    deep.mkdir(mode=0o755, exist_ok=True)
     data = open_folder / f"not-ready-{own}"
     with EmbeddedStores(data) as urls:
         fill(urls)
     slow_down(data, 2000)
-    monkeypatch.setenv("TMPDIR", str(deep))
+    monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(open_folder / "no-token"))
     with ExitStack() as stack:
         stack.callback(stop, data)
         if own:
@@ -343,14 +341,11 @@ def test_stores_that_are_not_ready_yet_are_waited_for(
 
 
 def test_a_ray_that_does_not_start_says_why(open_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # Its sockets' paths are too long.
-    folder = open_folder / ("x" * 80)
-    folder.mkdir(mode=0o755, exist_ok=True)
-    monkeypatch.setenv("TMPDIR", str(folder))
+    monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(open_folder / "no-token"))
     done = parley_process("up", "--data", open_folder / "no-ray", "--port", free_port())
     assert done.returncode == 1
     assert "Ray did not start" in done.stderr
-    assert "TMPDIR" in done.stderr
+    assert "RAY_AUTH_TOKEN_PATH is set but" in done.stderr
     assert "Traceback" not in done.stderr
 
 
