@@ -164,7 +164,7 @@ class Warming:
                         break
                     except Loading as error:
                         if not told:
-                            log.info(_LOADS, engine=self.name, model=self.version)
+                            log.info("the model's server loads its model", engine=self.name, model=self.version)
                         told = True
                         await asyncio.sleep(error.wait or AGAIN_S)
                     else:

@@ -33,6 +33,14 @@ SLOW = pytest.mark.slow
 DEAF = f"import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n{OWNER}"
 
 
+@pytest.fixture(autouse=True)
+def heard() -> Iterator[None]:
+    """SIGHUP ends what is started here, also where the tests themselves were started by `nohup`."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 @pytest.fixture(scope="module")
 def used(open_folder: Path) -> Iterator[Path]:
     """A data directory for one test after the other."""

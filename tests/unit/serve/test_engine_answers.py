@@ -440,7 +440,6 @@ RAMBLING = "\n".join(f"E também, como sempre, falamos do ponto número {n} da l
     [
         (f"{LANGUAGES['pt-BR'][0]}\n\n{RAMBLING}\n", 150),
         (f"<think>Easy.\nReally.</think>\n{LANGUAGES['pt-BR'][0]}\n{RAMBLING}\n", 180),
-        (f"1. {LANGUAGES['pt-BR'][0]}\n2. Bom dia a todos, comecemos a reunião.\n{RAMBLING}", 130),
     ],
 )
 async def test_an_answer_is_given_up_where_its_first_line_is_all_of_it(answer: str, given: int) -> None:
