@@ -18,9 +18,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from cluster.demand import Demand
 from cluster.settings import Settings
 from cluster.supervisor import Charge, Supervisor
-from flows.actors import LaneProcess, Steward
-from flows.balance import Bounds
-from flows.lane import LaneOptions
+from flows.actors import LaneActor, MaintenanceActor
+from flows.jobs.autoscaler import LaneBounds
+from flows.lane.options import LaneOptions
 from operators.errors import SetupFailed
 from storage.database import async_engine, async_redis, sync_engine, sync_redis
 from storage.embedded import StoreUrls
@@ -53,9 +53,9 @@ class Flow:
     def __init__(self, settings: Settings, urls: StoreUrls) -> None:
         self._settings = settings
         self._urls = urls
-        self._bounds: dict[LaneKind, Bounds] = {
-            "live": Bounds(settings.live_lanes, settings.most_live_lanes, settings.meetings_per_lane),
-            "batch": Bounds(settings.batch_lanes, settings.batch_lanes, settings.meetings_per_lane),
+        self._bounds: dict[LaneKind, LaneBounds] = {
+            "live": LaneBounds(settings.live_lanes, settings.most_live_lanes, settings.meetings_per_lane),
+            "batch": LaneBounds(settings.batch_lanes, settings.batch_lanes, settings.meetings_per_lane),
         }
         self._stopping, self._steward_wanted = threading.Event(), threading.Event()
         self._engine: Engine | None = None
@@ -147,17 +147,17 @@ class Flow:
             await connection.aclose()
 
     def _least(self) -> Mapping[str, LaneKind]:
-        return {f"{kind}-{k + 1}": kind for kind, bounds in self._bounds.items() for k in range(bounds.least)}
+        return {f"{kind}-{k + 1}": kind for kind, bounds in self._bounds.items() for k in range(bounds.min_lanes)}
 
     def start(self) -> None:
         """Start the lanes that are prepared, and supervise them in a thread. `start_steward` completes the flow."""
         # Where the number of lanes is fixed, what somebody adds or drains by hand stays as it is.
-        varying = {kind: bounds for kind, bounds in self._bounds.items() if bounds.most > bounds.least}
+        varying = {kind: bounds for kind, bounds in self._bounds.items() if bounds.max_lanes > bounds.min_lanes}
         arguments = (self._urls.postgres, self._urls.redis, varying)
         self._supervisor.add(
             Charge(
                 "steward",
-                lambda: _actor(Steward, *arguments),
+                lambda: _actor(MaintenanceActor, *arguments),
                 wanted=self._steward_wanted.is_set,
                 report=lambda _: None,
             )
@@ -244,7 +244,7 @@ class Flow:
         )
         return Charge(
             f"lane {lane_id}",
-            lambda: _actor(LaneProcess, options),
+            lambda: _actor(LaneActor, options),
             wanted=Demand(engine, self._redis, lane_id),
             report=lambda state: self._report(lane_id, state),
         )

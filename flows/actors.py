@@ -15,14 +15,14 @@ import redis
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from flows.backfill import Backfill
-from flows.balance import Balance, Bounds
-from flows.lane import Lane, LaneOptions
-from flows.lanes import balance_lanes
-from flows.leases import Leases
-from flows.observer import observed
-from flows.relay import Relay
-from flows.ways import Ways, ways_of
+from flows.jobs.autoscaler import LaneAutoscaler, LaneBounds
+from flows.jobs.backfill import Backfill, with_telemetry
+from flows.jobs.leases import LeaseExpiry
+from flows.jobs.outbox_relay import OutboxRelay
+from flows.jobs.rebalance import rebalance_lanes
+from flows.lane.options import LaneOptions
+from flows.lane.runner import Lane
+from flows.translation.failover import EngineFailover, configured_applications
 from operators.errors import ParleyError
 from storage.configs import Following
 from storage.database import async_engine, async_redis, sync_engine, sync_redis
@@ -33,22 +33,22 @@ from storage.placement import LaneKind
 from storage.snapshots import published
 from storage.tracing import open_traces
 
-ROUND = 0.5
+POLL_S = 0.5
 """Seconds between two looks at what is owed or unpublished, where there was nothing."""
-LEASES = 10.0
+LEASES_POLL_S = 10.0
 """Seconds between two looks at the leases of recorded meetings."""
 
-LANES = 1.0
+LANES_POLL_S = 1.0
 """Seconds between two looks at how the lanes are balanced."""
-REDIS = 1.0
+REDIS_POLL_S = 1.0
 """Seconds between two looks at whether Redis was started again."""
-FAILED = 5.0
+FAILURE_PAUSE_S = 5.0
 """Seconds before a task that failed for no reason that is known to pass is begun again."""
 
 log = structlog.get_logger(__name__)
 
 
-class LaneProcess:
+class LaneActor:
     """A lane in a process of its own.
 
     Args:
@@ -57,7 +57,7 @@ class LaneProcess:
 
     def __init__(self, options: LaneOptions) -> None:
         self._models = Following(options.postgres_url)
-        self._lane = Lane(options, Ways(ways_of(self._models), defer=True).translate)
+        self._lane = Lane(options, EngineFailover(configured_applications(self._models), defer=True).translate)
 
     def run(self) -> None:
         """Run the lane until it is stopped."""
@@ -75,16 +75,16 @@ class LaneProcess:
         return self._lane.alive()
 
 
-class Steward:
+class MaintenanceActor:
     """What no lane does, side by side: relay, backfill, leases, the balance of the lanes, a Redis that lost something.
 
     Args:
         bounds: how many lanes of each kind there may be; a kind that isn't there keeps its number.
     """
 
-    def __init__(self, postgres_url: str, redis_url: str, bounds: Mapping[LaneKind, Bounds] | None = None) -> None:
+    def __init__(self, postgres_url: str, redis_url: str, bounds: Mapping[LaneKind, LaneBounds] | None = None) -> None:
         self._postgres_url, self._redis_url = postgres_url, redis_url
-        self._balance = Balance(bounds or {})
+        self._autoscaler = LaneAutoscaler(bounds or {})
         self._stopping = asyncio.Event()
 
     async def stop(self) -> None:
@@ -95,7 +95,7 @@ class Steward:
         """True, if only its event loop gets to say so."""
         return True
 
-    async def _go_round(self, task: Callable[[], Coroutine[Any, Any, int]], pause: float) -> None:
+    async def _run_periodically(self, task: Callable[[], Coroutine[Any, Any, int]], pause: float) -> None:
         """Do something again and again, at once while it says that there is something to do."""
         while not self._stopping.is_set():
             wait = pause
@@ -106,7 +106,7 @@ class Steward:
                 log.warning("steward waits", error=type(error).__name__)
             except Exception as error:  # noqa: BLE001 - a row that one task can't read must not keep the others from their work
                 log.error("steward failed", task=task.__qualname__, error=type(error).__name__)
-                wait = max(pause, FAILED)
+                wait = max(pause, FAILURE_PAUSE_S)
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), wait)
 
@@ -117,28 +117,28 @@ class Steward:
         measures = Measures("steward")
         traces = open_traces(measures)
         models = Following(self._postgres_url)
-        translate = observed(Ways(ways_of(models)).translate, measures, traces)
-        relay, backfill = Relay(engine, connection), Backfill(engine, connection, translate)
+        translate = with_telemetry(EngineFailover(configured_applications(models)).translate, measures, traces)
+        relay, backfill = OutboxRelay(engine, connection), Backfill(engine, connection, translate)
         door = Log(async_kv)
         meetings = Meetings(async_db, door)
 
-        leases = Leases(async_db, door, meetings)
+        leases = LeaseExpiry(async_db, door, meetings)
 
-        async def send_unpublished() -> int:
-            return await asyncio.to_thread(relay.round)
+        async def publish_outbox() -> int:
+            return await asyncio.to_thread(relay.run_once)
 
-        async def look_at_leases() -> int:
+        async def check_leases() -> int:
             seconds, micros = await async_kv.time()
-            return await leases.round(seconds * 1000 + micros // 1000)
+            return await leases.run_once(seconds * 1000 + micros // 1000)
 
-        async def look_at_lanes() -> int:
-            await balance_lanes(async_db, async_kv, meetings, self._balance)
+        async def check_lanes() -> int:
+            await rebalance_lanes(async_db, async_kv, meetings, self._autoscaler)
             # Always with a pause: what was decided now must show in the next look.
             return 0
 
         known: str | None = None
 
-        async def look_at_redis() -> int:
+        async def check_redis() -> int:
             nonlocal known
             now = str((await async_kv.info("server"))["run_id"])
             if now != known:
@@ -152,11 +152,11 @@ class Steward:
         try:
             with published(measures, self._redis_url):
                 async with asyncio.TaskGroup() as group:
-                    group.create_task(self._go_round(send_unpublished, ROUND))
-                    group.create_task(self._go_round(backfill.round, ROUND))
-                    group.create_task(self._go_round(look_at_leases, LEASES))
-                    group.create_task(self._go_round(look_at_lanes, LANES))
-                    group.create_task(self._go_round(look_at_redis, REDIS))
+                    group.create_task(self._run_periodically(publish_outbox, POLL_S))
+                    group.create_task(self._run_periodically(backfill.run_once, POLL_S))
+                    group.create_task(self._run_periodically(check_leases, LEASES_POLL_S))
+                    group.create_task(self._run_periodically(check_lanes, LANES_POLL_S))
+                    group.create_task(self._run_periodically(check_redis, REDIS_POLL_S))
         finally:
             await asyncio.to_thread(models.stop)
             await asyncio.to_thread(traces.close)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -81,3 +82,7 @@ class Translation:
     reason: str | None = None
     cached: bool = False
     doubts: tuple[str, ...] = ()
+
+
+Translate = Callable[[TranslationRequest], Awaitable[Translation]]
+"""The translation service, as its callers see it. It raises `Unavailable` for what may pass."""

@@ -13,8 +13,9 @@ from sqlalchemy import text
 
 from cluster.bench.load import BASE, CONFIG, asked_once, lengths, meeting
 from cluster.bench.summary import Round
-from flows.lane import Lane, LaneOptions
-from flows.translator import TranslationApplication
+from flows.lane.options import LaneOptions
+from flows.lane.runner import Lane
+from flows.translation.serve_client import TranslationClient
 from operators.errors import Unavailable
 from operators.model import Clock
 from operators.translation import Translation, TranslationRequest
@@ -44,7 +45,7 @@ async def captions(urls: StoreUrls, application: str, sentences: int, in_flight:
     asks for it until its caption is seen in Postgres.
     """
     asked: dict[str, float] = {}
-    translate = TranslationApplication(application).translate
+    translate = TranslationClient(application).translate
 
     async def timed(request: TranslationRequest) -> Translation:
         asked.setdefault(f"{request.meeting_id}/{request.sentence_id}", time.monotonic())

@@ -13,7 +13,7 @@ from cluster.bench.captions import captions
 from cluster.bench.load import EVERY, closed_loop, open_loop, requests
 from cluster.bench.measured import MeasuredService, Taken
 from cluster.bench.summary import Round, Summary, largest, quantile, summarize
-from flows.translator import TranslationApplication
+from flows.translation.serve_client import TranslationClient
 from operators.errors import SetupFailed
 from operators.models import Engine
 from serve.app import GRACE_S, IDLE_S
@@ -108,7 +108,7 @@ class _Bench:
         if layer == "engine":
             measured: Round = await self._handle.alone.remote(requests(sentences), in_flight)
         elif layer == "service":
-            ask = TranslationApplication(self._application).translate
+            ask = TranslationClient(self._application).translate
             measured = await closed_loop(ask, requests(sentences), in_flight)
         else:
             measured = await captions(self._urls, self._application, sentences, in_flight)
@@ -117,7 +117,7 @@ class _Bench:
         return replace(measured, tokens=taken.tokens, firsts=taken.firsts)
 
     async def most_meetings(self, seconds: float) -> int:
-        ask = TranslationApplication(self._application).translate
+        ask = TranslationClient(self._application).translate
 
         async def holds(meetings: int) -> bool:
             # No fewer sentences than can tell a twentieth of them.

@@ -17,9 +17,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from cluster.demand import Demand
-from flows.balance import Balance
-from flows.lane import LaneOptions
-from flows.lanes import balance_lanes
+from flows.jobs.autoscaler import LaneAutoscaler
+from flows.jobs.rebalance import rebalance_lanes
+from flows.lane.options import LaneOptions
 from operators.errors import Unavailable
 from operators.model import Ended
 from storage.database import async_engine, async_redis, sync_redis
@@ -185,9 +185,9 @@ class Fleet(Scene):
         await self._redis.aclose()
 
     async def _balance(self) -> None:
-        balance = Balance()
+        balance = LaneAutoscaler()
         while not self._stopping.is_set():
-            await _while_it_passes(lambda: balance_lanes(self._database, self._redis, self._meetings, balance))
+            await _while_it_passes(lambda: rebalance_lanes(self._database, self._redis, self._meetings, balance))
             await asyncio.sleep(ROUND)
 
     def _keep(self) -> None:

@@ -1,4 +1,4 @@
-"""The operators' fold over a meeting's items, without a dataflow: as `flows.stage` does it, item by item."""
+"""The operators' fold over a meeting's items, without a dataflow: as `flows.lane.stateful_step` does it, item by item."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 
 import orjson
 
-from flows.envelope import Envelope, Failed, Restored
-from flows.lane import STAGES
+from flows.lane.envelope import Envelope, Failed, Restored
+from flows.lane.pipeline import STEPS
 from operators.model import Entry, Item, Moved, Sentences, Update
 from operators.translation import TranslationRequest
 
@@ -35,8 +35,8 @@ class Fold:
             self._states = dict(item.states)
         elif isinstance(item, Failed):
             return envelope
-        elif item is not None and envelope.dead is None and not _is_move(item):
-            for stage in STAGES:
+        elif item is not None and envelope.dead_letter is None and not _is_move(item):
+            for stage in STEPS:
                 self._states[stage.name], envelope = stage.apply(self._states[stage.name], envelope)
             assert envelope.update is not None
             assert not isinstance(item, Restored)
@@ -48,13 +48,13 @@ class Fold:
 
     def dump(self) -> bytes:
         """The states as they are stored."""
-        return orjson.dumps({stage.name: stage.dump(self._states[stage.name]) for stage in STAGES})
+        return orjson.dumps({stage.name: stage.dump(self._states[stage.name]) for stage in STEPS})
 
     @classmethod
     def load(cls, dumped: bytes) -> Fold:
         """The fold that goes on from stored states."""
         found = orjson.loads(dumped)
-        return cls({stage.name: stage.load(found[stage.name]) for stage in STAGES})
+        return cls({stage.name: stage.load(found[stage.name]) for stage in STEPS})
 
 
 class Folds:
@@ -69,7 +69,7 @@ class Folds:
 
 
 def _initial() -> dict[str, Any]:
-    return {stage.name: stage.initial() for stage in STAGES}
+    return {stage.name: stage.initial() for stage in STEPS}
 
 
 def _is_move(item: object) -> bool:

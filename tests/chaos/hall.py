@@ -16,9 +16,9 @@ import stamina
 from sqlalchemy import Engine
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from flows.actors import Steward
-from flows.balance import Bounds
-from flows.translator import TranslationApplication
+from flows.actors import MaintenanceActor
+from flows.jobs.autoscaler import LaneBounds
+from flows.translation.serve_client import TranslationClient
 from operators.errors import Unavailable
 from operators.model import Chunk, Clock, Ended, MeetingConfig
 from operators.translation import Translation, TranslationRequest
@@ -39,7 +39,7 @@ PATIENCE = 300.0
 """Seconds after which a scenario has hung."""
 LINES = 10_000
 """More than anybody says."""
-_BOUNDS: Mapping[LaneKind, Bounds] = {"live": Bounds(1, 1, 100), "batch": Bounds(1, 1, 100)}
+_BOUNDS: Mapping[LaneKind, LaneBounds] = {"live": LaneBounds(1, 1, 100), "batch": LaneBounds(1, 1, 100)}
 
 
 @dataclass
@@ -208,7 +208,7 @@ async def open_hall(
 @contextmanager
 def flow(urls: StoreUrls, **options: Any) -> Generator[None]:
     """The lane of live meetings in a thread of this process, and the steward in an actor as production runs it."""
-    steward: Any = ray.remote(Steward).options(num_cpus=0.1, max_concurrency=2)
+    steward: Any = ray.remote(MaintenanceActor).options(num_cpus=0.1, max_concurrency=2)
     actor = steward.remote(urls.postgres, urls.redis, _BOUNDS)
     done = actor.run.remote()
     try:
@@ -222,7 +222,7 @@ def flow(urls: StoreUrls, **options: Any) -> Generator[None]:
 
 def _by_lane() -> Translate:
     """The service, its answers marked: the rest are the backfill's."""
-    ask = TranslationApplication(APP).translate
+    ask = TranslationClient(APP).translate
 
     async def translate(request: TranslationRequest) -> Translation:
         return replace(await ask(request), engine="lane")

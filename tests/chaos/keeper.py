@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 
-from flows.lane import LaneOptions
+from flows.lane.options import LaneOptions
 from tests.chaos.lane_main import run
 
 FIRST_WAIT, LAST_WAIT = 0.05, 2.0
@@ -23,7 +23,7 @@ SAMPLE = 0.25
 
 # A process of its own each time, but one that need not import everything again: two hundred of them are killed.
 _processes = multiprocessing.get_context("forkserver")
-_processes.set_forkserver_preload(["flows.lane", "pytest"])
+_processes.set_forkserver_preload(["flows.lane.runner", "pytest"])
 
 
 class Keeper:

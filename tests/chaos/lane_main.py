@@ -8,7 +8,8 @@ import signal
 import sys
 from pathlib import Path
 
-from flows.lane import Lane, LaneOptions
+from flows.lane.options import LaneOptions
+from flows.lane.runner import Lane
 from operators.errors import Fenced
 from operators.translation import CaptionStatus, Translation, TranslationRequest
 

@@ -15,7 +15,7 @@ import redis
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from flows.lane import LaneOptions
+from flows.lane.options import LaneOptions
 from storage import keys
 from storage.database import sync_engine, sync_redis
 from storage.embedded import EmbeddedStores, StoreUrls

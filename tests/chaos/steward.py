@@ -9,8 +9,8 @@ from collections.abc import Awaitable, Callable
 import redis
 from sqlalchemy.exc import SQLAlchemyError
 
-from flows.backfill import Backfill
-from flows.relay import Relay
+from flows.jobs.backfill import Backfill
+from flows.jobs.outbox_relay import OutboxRelay
 from operators.errors import Unavailable
 from operators.translation import Translation, TranslationRequest
 from storage.database import sync_engine, sync_redis
@@ -50,11 +50,11 @@ class Steward:
 
     async def _run(self) -> None:
         engine, connection = sync_engine(self._urls[0]), sync_redis(self._urls[1])
-        relay, backfill = Relay(engine, connection), Backfill(engine, connection, self._translate)
+        relay, backfill = OutboxRelay(engine, connection), Backfill(engine, connection, self._translate)
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._go_round(lambda: asyncio.to_thread(relay.round)))
-                group.create_task(self._go_round(backfill.round))
+                group.create_task(self._go_round(lambda: asyncio.to_thread(relay.run_once)))
+                group.create_task(self._go_round(backfill.run_once))
         except BaseException as error:  # noqa: BLE001 - raised again by the test's thread
             self._failed = error
         finally:

@@ -212,7 +212,7 @@ def running_lanes(stage: Stage, environment: Mapping[str, str]) -> Generator[Non
 
 def lanes_on(nodes: Nodes, stage: Stage) -> dict[str, str]:
     """The node of each lane for recordings, by lane; of those that run."""
-    by_pid = {actor.pid: actor.node for actor in nodes.actors() if actor.name == "LaneProcess"}
+    by_pid = {actor.pid: actor.node for actor in nodes.actors() if actor.name == "LaneActor"}
     return {
         lane_id: by_pid[lane["pid"]]
         for lane_id, lane in stage.lanes().items()

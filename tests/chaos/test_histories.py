@@ -20,9 +20,10 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from flows.envelope import Envelope
-from flows.lane import STAGES, LaneOptions
-from flows.reader import LaneReader
+from flows.lane.envelope import Envelope
+from flows.lane.log_reader import LaneReader
+from flows.lane.options import LaneOptions
+from flows.lane.pipeline import STEPS
 from operators.model import (
     Chunk,
     Clock,
@@ -240,7 +241,7 @@ async def test_a_reader_that_comes_later_gives_the_same_items_as_one_that_was_th
     ids = [await open_recorded(meetings, aengine, clock=Clock.LIVE) for _ in range(LIVE)]
     stopping = threading.Event()
     log = LogReader(redis_sync, "live-1")
-    there = LaneReader(log, engine, "live-1", 0, STAGES)
+    there = LaneReader(log, engine, "live-1", 0, STEPS)
     seen: list[Envelope] = []
 
     def read() -> None:
@@ -257,7 +258,7 @@ async def test_a_reader_that_comes_later_gives_the_same_items_as_one_that_was_th
     finally:
         stopping.set()
         thread.join()
-    later = LaneReader(LogReader(redis_sync, "live-1"), engine, "live-1", 0, STAGES)
+    later = LaneReader(LogReader(redis_sync, "live-1"), engine, "live-1", 0, STEPS)
     again: list[Envelope] = []
     while found := later.read(1):
         again.extend(found)

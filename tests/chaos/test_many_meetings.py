@@ -17,11 +17,11 @@ import redis
 from sqlalchemy import Engine
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-import flows.calls
-import flows.stage
-from flows.lane import LaneOptions
-from flows.reader import LaneReader
-from flows.sink import Committer
+import flows.async_calls.operator
+import flows.lane.stateful_step
+from flows.lane.committer import Committer
+from flows.lane.log_reader import LaneReader
+from flows.lane.options import LaneOptions
 from operators.model import Clock
 from storage import keys
 from storage.log import Log, NewEvent
@@ -190,7 +190,7 @@ async def test_a_lane_forgets_meetings_that_are_over(
 ) -> None:
     made: list[Any] = []
     for kind in (LaneReader, Committer):
-        monkeypatch.setattr(f"flows.lane.{kind.__name__}", _noted(kind, made))
+        monkeypatch.setattr(f"flows.lane.runner.{kind.__name__}", _noted(kind, made))
     async with aengine.begin() as connection:
         await ensure_lane(connection, LANE, "batch")
     with running(postgres_url, redis_url, LANE):
@@ -211,14 +211,18 @@ async def test_a_lane_forgets_meetings_that_are_over(
 
 def remembered(reader: LaneReader, committer: Committer) -> list[Sized]:
     """What a lane keeps of meetings."""
-    read = [reader._meetings, reader._ticks_due._due, reader._arriving, reader._come, reader._handed]
-    return [*read, committer._under_way, committer._leaving, committer._standing]
+    read = [reader._meetings, reader._ticks_due._due, reader._arriving, reader._arrived_meetings, reader._last_delivered]
+    return [*read, committer._calls_in_flight, committer._leaving, committer._positions]
 
 
 def logics() -> list[object]:
     """The logic of every key that a dataflow of this process keeps."""
     gc.collect()
-    return [one for one in gc.get_objects() if type(one) in (flows.stage._Logic, flows.calls._Logic)]
+    return [
+        one
+        for one in gc.get_objects()
+        if type(one) in (flows.lane.stateful_step._Logic, flows.async_calls.operator._Logic)
+    ]
 
 
 def _noted(kind: type[Any], made: list[Any]) -> Callable[..., Any]:

@@ -12,16 +12,17 @@ import redis
 from sqlalchemy import Engine, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from flows import reader as reader_module
-from flows.balance import Balance
-from flows.calls import Outcome
-from flows.drafts import Drafts
-from flows.envelope import Envelope
-from flows.lane import STAGES, keep_house
-from flows.lanes import balance_lanes
-from flows.observer import LaneObserver
-from flows.reader import LaneReader
-from flows.sink import Committer
+from flows.async_calls.operator import CallResult
+from flows.jobs.autoscaler import LaneAutoscaler
+from flows.jobs.rebalance import rebalance_lanes
+from flows.lane import log_reader as reader_module
+from flows.lane.committer import Committer
+from flows.lane.draft_calls import DraftCalls
+from flows.lane.envelope import Envelope
+from flows.lane.heartbeat import beat
+from flows.lane.log_reader import LaneReader
+from flows.lane.pipeline import STEPS
+from flows.lane.telemetry import LaneTelemetry
 from operators.model import Entry, Started, Tick
 from storage import keys
 from storage.commit import claim_lane
@@ -47,18 +48,18 @@ class Slow:
     def __init__(self, engine: Engine, connection: redis.Redis, lane_id: str) -> None:
         with engine.begin() as transaction:
             epoch = claim_lane(transaction, lane_id, os.getpid(), "here")
-        self.reader = LaneReader(LogReader(connection, lane_id), engine, lane_id, epoch, STAGES)
+        self.reader = LaneReader(LogReader(connection, lane_id), engine, lane_id, epoch, STEPS)
         measures = Measures(f"lane/{lane_id}")
-        observer = LaneObserver(lane_id, measures, open_traces(measures))
+        observer = LaneTelemetry(lane_id, measures, open_traces(measures))
         self.committer = Committer(
-            engine, connection, lane_id, epoch, STAGES, 1.0, self.reader, observer, Drafts(measures)
+            engine, connection, lane_id, epoch, STEPS, 1.0, self.reader, observer, DraftCalls(measures)
         )
         self._folds = Folds()
-        self.waiting: list[Envelope] = self._folds.take(self.reader.restore())
+        self.waiting: list[Envelope] = self._folds.take(self.reader.restored_states())
 
     def read(self) -> list[Envelope]:
         """Read what there is, and work it off."""
-        self.reader._look_at = 0.0
+        self.reader._next_arrivals_poll = 0.0
         self.waiting += self._folds.take(self.reader.read(10))
         return self.waiting
 
@@ -71,7 +72,7 @@ class Slow:
     def answer_all(self) -> None:
         """Answer what was asked; as owed, so that the backfill pays it."""
         asked = [request for fold in self._folds.of.values() for step in fold.steps for request in step[3]]
-        self.committer.write([Outcome(request, None, 1, "deadline") for request in asked])
+        self.committer.write([CallResult(request, None, 1, "deadline") for request in asked])
 
     def commit(self, count: int | None = None) -> None:
         """Commit what was read, or the first of it."""
@@ -118,7 +119,7 @@ async def test_a_lane_that_dies_between_a_tick_and_the_entry_after_it_reads_that
     ticks = [k for k, one in enumerate(read) if isinstance(one.item, Tick)]
     assert ticks
     taking.commit(ticks[-1] + 1)
-    keep_house(taking.committer, 0)
+    beat(taking.committer, 0)
     again = Slow(engine, redis_sync, other)
     entries = [one.n for one in again.read() if isinstance(one.item, Entry) and one.meeting_id == str(meeting_id)]
     assert entries == [3]
@@ -172,7 +173,7 @@ async def test_a_lane_keeps_what_a_meeting_that_had_timed_out_says_in_it(
     giving.commit()
     assert any(isinstance(one.item, Entry) and isinstance(one.item.payload, Started) for one in taking.read())
     # It dies before it has committed that; a sign of life came before.
-    keep_house(taking.committer, 0)
+    beat(taking.committer, 0)
     with running(postgres_url, redis_url, other):
         await until(partial(over, engine, meeting_id))
     assert texts(engine, meeting_id) == ["That was all.", "Here again."]
@@ -193,7 +194,7 @@ async def test_a_lane_that_dies_while_a_meeting_that_had_timed_out_leaves_lets_i
     giving.commit()
     # A call of it is not answered yet: so it has not left. A sign of life, then the lane dies.
     assert rows(engine, "select lane_id, status from meetings where id = :id", id=meeting_id) == [(lane, "timed_out")]
-    keep_house(giving.committer, 1)
+    beat(giving.committer, 1)
     with running(postgres_url, redis_url, lane), running(postgres_url, redis_url, other):
         await until(partial(over, engine, meeting_id))
     assert texts(engine, meeting_id) == ["That was all.", "Here again."]
@@ -229,7 +230,7 @@ async def test_what_a_meeting_that_can_not_go_on_said_on_its_way_is_kept_whole(
     redis_sync: redis.Redis,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(reader_module, "READ", 4)
+    monkeypatch.setattr(reader_module, "READ_COUNT", 4)
     meeting_id, lane, other = await begin(meetings, aengine, engine)
     await meetings.move("default", meeting_id, other)
     await feed(meetings, meeting_id, [said(k, f"c{k}", "Ann", f"Number {k}.", k, k + 0.9, k + 1.0) for k in range(20)])
@@ -245,12 +246,12 @@ async def test_what_a_meeting_that_can_not_go_on_said_on_its_way_is_kept_whole(
     while taking.read():
         while taking.waiting:
             taking.commit(1)
-            keep_house(taking.committer, 0)
+            beat(taking.committer, 0)
     assert rows(engine, "select status from meetings where id = :id", id=meeting_id) == [("failed",)]
     [(letters,)] = rows(engine, "select count(*) from dead_letters where meeting_id = :id", id=meeting_id)
     assert letters == 20 + 1
     # After that it needs nothing of the log.
-    assert taking.committer.floor() is None
+    assert taking.committer.oldest_needed() is None
 
 
 async def test_a_lane_that_dies_at_the_timeout_within_what_a_meeting_said_on_its_way_reads_the_rest_again(
@@ -274,7 +275,7 @@ async def test_a_lane_that_dies_at_the_timeout_within_what_a_meeting_said_on_its
     [timeout] = [k for k, one in enumerate(read) if isinstance(one.item, Tick) and one.item.idle]
     taking.commit(timeout + 1)
     assert rows(engine, "select status from meetings where id = :id", id=meeting_id) == [("timed_out",)]
-    keep_house(taking.committer, 0)
+    beat(taking.committer, 0)
     with running(postgres_url, redis_url, other):
         await until(partial(over, engine, meeting_id))
     assert texts(engine, meeting_id) == ["That was all.", "Here again."]
@@ -288,8 +289,8 @@ async def test_a_meeting_on_its_way_is_not_sent_elsewhere(
     async with aengine.begin() as connection:
         await ensure_lane(connection, "batch-3", "batch")
         await retire_lane(connection, lane)
-    balance, door = Balance(), keys.meeting(str(meeting_id))
-    assert await balance_lanes(aengine, redis_async, meetings, balance) == 1
+    balance, door = LaneAutoscaler(), keys.meeting(str(meeting_id))
+    assert await rebalance_lanes(aengine, redis_async, meetings, balance) == 1
     to = redis_sync.hget(door, "lane")
     assert to != lane
     # Now another lane has less to do.
@@ -298,7 +299,7 @@ async def test_a_meeting_on_its_way_is_not_sent_elsewhere(
         with engine.begin() as connection:
             connection.execute(text("update meetings set lane_id = :to where id = :id"), {"to": to, "id": another})
             connection.execute(text("update lanes set retired = true where id = :lane"), {"lane": lane})
-    assert await balance_lanes(aengine, redis_async, meetings, balance) == 0
+    assert await rebalance_lanes(aengine, redis_async, meetings, balance) == 0
     assert redis_sync.hget(door, "lane") == to
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 from sqlalchemy import Engine, text
 
-from flows.lane import STAGES
+from flows.lane.pipeline import STEPS
 from operators import context, dedup, sentences
 from operators.model import Item, Sentences, Update
 from operators.translation import TranslationRequest
@@ -19,7 +19,7 @@ Step = tuple[Update, Sentences, tuple[TranslationRequest, ...]]
 
 def _run(items: list[Item], engine: Engine, every: int | None) -> list[Step]:
     """What the operators do, their states stored and restored after every so many items."""
-    states: list[Any] = [stage.initial() for stage in STAGES]
+    states: list[Any] = [stage.initial() for stage in STEPS]
     steps: list[Step] = []
     with engine.connect() as connection:
         for k, item in enumerate(items, 1):
@@ -28,10 +28,10 @@ def _run(items: list[Item], engine: Engine, every: int | None) -> list[Step]:
             states[2], requests = context.step(states[2], update, done)
             steps.append((update, done, requests))
             if every is not None and k % every == 0:
-                dumped = orjson.dumps([stage.dump(state) for stage, state in zip(STAGES, states, strict=True)])
-                # As storage/commit.py and flows/reader.py do with a meeting's row.
+                dumped = orjson.dumps([stage.dump(state) for stage, state in zip(STEPS, states, strict=True)])
+                # As storage/commit.py and flows/lane/log_reader.py do with a meeting's row.
                 back = connection.execute(text("select cast(:state as jsonb)"), {"state": dumped.decode()}).scalar_one()
-                states = [stage.load(each) for stage, each in zip(STAGES, back, strict=True)]
+                states = [stage.load(each) for stage, each in zip(STEPS, back, strict=True)]
     return steps
 
 

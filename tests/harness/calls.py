@@ -13,7 +13,7 @@ from bytewax.dataflow import Dataflow
 from bytewax.inputs import DynamicSource, StatelessSourcePartition
 from bytewax.testing import TestingSink, cluster_main, run_main
 
-from flows.calls import CallPolicy, Calls, Outcome, call
+from flows.async_calls.operator import CallExecutor, CallPolicy, CallResult, call
 
 
 @dataclass(frozen=True)
@@ -56,18 +56,20 @@ class Runner:
             "capacity": 1000,
             # Ample: a test that is about deadlines has one of its own.
             "deadline": 60.0,
-            "when_full": "owe",
+            "on_full": "reject",
             "retryable": lambda error: isinstance(error, Busy),
             "retry_after": lambda error: error.after,
         }
-        self.calls = Calls(service, CallPolicy[Request](**{**options, **policy}), *([observe] if observe else []))
+        self.calls = CallExecutor(
+            service, CallPolicy[Request](**{**options, **policy}), *([observe] if observe else [])
+        )
         self.batches = iter(batches)
         self.most = self.taken = 0
-        self.out: list[tuple[str, Outcome[Request, str]]] = []
+        self.out: list[tuple[str, CallResult[Request, str]]] = []
 
     def run(
         self, over: Callable[[], bool] | None = None, stopping: Callable[[], bool] = lambda: False, workers: int = 0
-    ) -> list[Outcome[Request, str]]:
+    ) -> list[CallResult[Request, str]]:
         """Run the flow to its end."""
         flow = Dataflow("test")
         requests = op.input("in", flow, _FeedSource(self, stopping))
@@ -93,7 +95,7 @@ class _Feed(StatelessSourcePartition[tuple[str, Request]]):
         runner.most = max(runner.most, runner.calls.outstanding)
         if self._stopping():
             raise StopIteration
-        if runner.calls.must_wait():
+        if runner.calls.must_block():
             return []
         batch = [(r.key, r) for r in next(runner.batches)]
         runner.taken += len(batch)
@@ -110,7 +112,7 @@ class _FeedSource(DynamicSource[tuple[str, Request]]):
 
 def run(
     batches: Iterable[list[Request]], service: Callable[[Request], Awaitable[str]], **policy: Any
-) -> list[Outcome[Request, str]]:
+) -> list[CallResult[Request, str]]:
     return Runner(batches, service, **policy).run()
 
 

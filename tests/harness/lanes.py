@@ -6,7 +6,7 @@ import asyncio
 import json
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal
 from uuid import UUID, uuid4
@@ -15,9 +15,10 @@ import redis
 from sqlalchemy import Engine, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from flows.lane import Lane, LaneOptions
+from flows.lane.options import LaneOptions
+from flows.lane.runner import Lane
 from operators.model import Chunk, Clock, Ended, MeetingConfig
-from operators.translation import CaptionStatus, Translation, TranslationRequest
+from operators.translation import CaptionStatus, Translate, Translation, TranslationRequest
 from storage import keys
 from storage.log import Appended, NewEvent
 from storage.meetings import Meetings
@@ -25,8 +26,6 @@ from storage.placement import ensure_lane
 
 BASE = 1_700_000_000_000
 """When recorded meetings of these tests began (ms)."""
-
-Translate = Callable[[TranslationRequest], Awaitable[Translation]]
 
 
 async def shout(request: TranslationRequest) -> Translation:

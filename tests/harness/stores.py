@@ -139,7 +139,7 @@ async def clean_database(aengine: AsyncEngine) -> AsyncIterator[None]:
 @pytest.fixture
 def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """What ends waits for its calls, its measures and its spans for as long as they need, not only a moment."""
-    monkeypatch.setattr("flows.lane.DRAIN", 60.0)
+    monkeypatch.setattr("flows.lane.runner.DRAIN_TIMEOUT_S", 60.0)
     monkeypatch.setattr("storage.snapshots.CLOSING_S", 60.0)
     monkeypatch.setattr("storage.otlp.CLOSING_S", 60.0)
 

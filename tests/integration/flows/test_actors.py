@@ -10,7 +10,7 @@ import redis
 from sqlalchemy import Engine, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from flows.actors import Steward
+from flows.actors import MaintenanceActor
 from operators.model import Clock
 from storage import keys
 from storage.log import Log
@@ -35,7 +35,7 @@ async def test_a_row_that_one_task_can_not_read_keeps_no_other_from_its_work(
             ),
             {"id": other},
         )
-    steward = Steward(postgres_url, redis_url)
+    steward = MaintenanceActor(postgres_url, redis_url)
     running = asyncio.create_task(steward.run())
     try:
         await until(lambda: running.done() or redis_sync.get(keys.published(str(other))) == "1")

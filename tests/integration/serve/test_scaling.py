@@ -8,7 +8,7 @@ import time
 import pytest
 from ray import serve as ray_serve
 
-from flows.translator import TranslationApplication
+from flows.translation.serve_client import TranslationClient
 from operators.errors import Unavailable
 from operators.models import Firefox
 from operators.translation import CaptionStatus, TranslationRequest
@@ -44,7 +44,7 @@ async def test_replicas_come_with_the_load_and_go_with_it(ray_cluster: str, monk
     monkeypatch.setattr(app, "IDLE_S", 2.0)
     engine = Firefox(replicas=1, most_replicas=3, ongoing=4, cpus=0.1)
     ray_serve.run(build_translation(TranslationOptions(engine)), name=APP, route_prefix=None)
-    translate = TranslationApplication(APP).translate
+    translate = TranslationClient(APP).translate
     statuses: list[CaptionStatus] = []
     enough = asyncio.Event()
 

@@ -16,7 +16,7 @@ from ray.serve.handle import DeploymentHandle
 from sqlalchemy import Engine
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from flows.translator import TranslationApplication
+from flows.translation.serve_client import TranslationClient
 from operators.models import Vllm
 from operators.translation import CaptionStatus, Translation, TranslationRequest
 from serve.app import GRACE_S, IDLE_S, TRANSLATION_APP
@@ -94,7 +94,7 @@ async def test_what_the_model_says_is_the_caption(vllm: DeploymentHandle) -> Non
 
 
 async def test_a_call_past_its_deadline_is_worked_on_no_longer(vllm: DeploymentHandle) -> None:
-    ask = TranslationApplication(TRANSLATION_APP).translate
+    ask = TranslationClient(TRANSLATION_APP).translate
     long = replace(REQUEST, text="Tell me about the river and the sea. " * 10)
     begun = asyncio.create_task(ask(long))
     async with asyncio.timeout(60):
@@ -137,7 +137,7 @@ async def test_a_replica_that_is_killed_is_replaced_and_every_caption_arrives(
     before = await vllm.process.remote()
     helpers = psutil.Process(before).children(recursive=True)
     assert helpers, "vLLM's core runs in a process of its own"
-    translate = TranslationApplication(TRANSLATION_APP).translate
+    translate = TranslationClient(TRANSLATION_APP).translate
     with running(postgres_url, redis_url, "batch-1", translate, deadline=120.0, in_flight=4):
         await feed(meetings, meeting_id, events)
         await until(lambda: len(rows(engine, "select 1 from captions where status <> 'owed'")) > 3, 120)

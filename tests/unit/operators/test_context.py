@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from flows.lane import STAGES
+from flows.lane.pipeline import STEPS
 from operators.context import SLACK, SPEAKERS, Held, State, quote, step
 from operators.model import Boundary, MeetingConfig, Retracted, Sentence, Sentences, Term, Update
 from operators.translation import Quoted, TranslationRequest, Wanted
@@ -171,7 +171,7 @@ def test_what_was_shown_is_quoted_of_the_very_same_words() -> None:
 
 
 def test_a_state_of_the_version_before_is_still_read() -> None:
-    (stage,) = (stage for stage in STAGES if stage.name == "context")
+    (stage,) = (stage for stage in STEPS if stage.name == "context")
     config = '{"source_language": "en", "target_languages": ["pt"], "context_sentences": 2, "drafts": true}'
     held = '[{"start": 1.5, "n": 3, "k": 0, "speaker": "A", "text": "Yes."}]'
     state = stage.load({"schema": 1, "state": f'{{"config": {config}, "held": {held}}}'})

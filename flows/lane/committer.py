@@ -1,0 +1,342 @@
+"""The lane's sink: one Postgres transaction for all a batch did, then the live events.
+
+The order, whatever happens in between:
+1. fold the batch into one change a meeting;
+2. let go of meetings that move to another lane, once their calls here are answered: so their captions stay in order;
+3. one transaction: sentences, what is owed, answers, live events, states (storage.commit);
+4. after the commit: publish the live events, and the growing text with its drafts;
+A crash before 3 ends repeats the batch, a crash after it repeats nothing; what 4 left out, the relay sends. Where the content
+of a caption or of a meeting is refused in 3, that fails alone (`flows.lane.batch_writer`).
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, cast
+
+import orjson
+import redis
+from bytewax.outputs import DynamicSink, StatelessSinkPartition
+from sqlalchemy import Engine
+
+from flows.async_calls.operator import CallResult
+from flows.lane.batch_writer import BatchWriter, entries_after_failure
+from flows.lane.draft_calls import DraftCalls, DraftResult
+from flows.lane.envelope import Envelope, Failed, Restored
+from flows.lane.log_reader import TICKS, LaneReader
+from flows.lane.stateful_step import StatefulStep, entry_fields
+from flows.lane.telemetry import LaneTelemetry
+from operators.drafts import Question
+from operators.errors import Fenced
+from operators.model import ConfigChanged, Ended, Entry, Interim, Moved, Started, Tick
+from operators.ticks import TickState, next_due
+from operators.translation import Translation, TranslationRequest
+from operators.voices import voice
+from storage.changes import Answer, DeadLetter, MeetingChange
+from storage.commit import advance
+from storage.live import publish_events, publish_interims
+from storage.log import order
+
+STORE_INTERVAL_MS = 5_000
+"""A tick so long after a meeting's last entry stores where it stands, though it put nothing out; so does an entry."""
+ADVANCE_INTERVAL_S = 5.0
+"""Seconds between two rounds that note of quiet meetings that they need nothing older of the log."""
+
+Result = Envelope | CallResult[TranslationRequest, Translation]
+"""What a batch has to commit. Beside that it holds drafts that ended, of which nothing is stored."""
+
+
+@dataclass
+class Committer:
+    """Commits batches for one lane, as long as it owns it.
+
+    Attributes:
+        patience: seconds after which the backfill may pay what a batch asks.
+        reader: the lane's source, which knows what it gave out.
+        observer: told of each batch that is committed.
+        drafts: what is shown with growing text.
+        seen: the log's id up to which everything is committed; None before the first item.
+    """
+
+    engine: Engine
+    redis: redis.Redis
+    lane_id: str
+    epoch: int
+    stages: tuple[StatefulStep[Any], ...]
+    backfill_after: float
+    reader: LaneReader
+    telemetry: LaneTelemetry
+    drafts: DraftCalls
+    committed_log_id: str | None = None
+    _calls_in_flight: Counter[str] = field(default_factory=Counter[str])
+    _leaving: dict[str, Envelope] = field(default_factory=dict[str, Envelope])
+    _positions: dict[str, _MeetingPosition] = field(default_factory=dict[str, "_MeetingPosition"])
+    # When the first tick of each meeting is due that is not committed (ms).
+    _due_ticks: dict[str, int] = field(default_factory=dict[str, int])
+    _advance_at: float = 0.0
+
+    def __post_init__(self) -> None:
+        self._batches = BatchWriter(self.engine, self.redis, self.lane_id, self.epoch, self.backfill_after)
+
+    def write(self, items: list[Result | DraftResult]) -> None:
+        """Commit and publish a batch.
+
+        Raises:
+            Fenced: another process has the lane, or another lane one of its meetings.
+        """
+        batch, drafted = _split_drafts(items)
+        changes: dict[str, MeetingChange] = {}
+        interims: dict[tuple[str, str], Interim] = {}
+        dead: list[DeadLetter] = []
+        answers: list[Answer] = []
+        last: dict[str, Envelope] = {}
+        seen = self.committed_log_id
+        for result in batch:
+            if isinstance(result, CallResult):
+                answers.append(Answer(result.request, result.result, result.attempts, result.reason))
+                self._count_calls(result.request.meeting_id, -1)
+            elif isinstance(result.item, Restored):
+                self._positions[result.meeting_id] = _MeetingPosition(result.log_id, result.log_id)
+                self._update_due_tick(result)
+            else:
+                if result.meeting_id in self._batches.failed:
+                    dead += entries_after_failure(result)
+                    result = replace(result, item=None, dead=None)
+                self._accumulate(result, changes, interims, dead)
+                seen = result.log_id if seen is None else max(seen, result.log_id, key=order)
+                if result.item is not None and result.dead_letter is None and result.meeting_id not in self._leaving:
+                    last[result.meeting_id] = result
+        for meeting_id, change in changes.items():
+            if change.ended_at is None:
+                change.state = self._dump(last[meeting_id].states)
+        gone = self._finish_handovers(changes)
+        if changes or answers or dead:
+            began = time.time()
+            events = self._batches.write(list(changes.values()), answers, dead)
+            ended = time.time()
+            publish_events(self.redis, events, ended)
+            self.telemetry.on_committed(batch, began, ended)
+        for meeting_id in gone:
+            del self._leaving[meeting_id]
+            self.drafts.forget(meeting_id)
+        self.committed_log_id = seen
+        # In the order of each meeting, so the last is the furthest.
+        self.reader.on_committed({each.meeting_id: each.log_id for each in batch if isinstance(each, Envelope)})
+        # After all that the batch put out: a draft whose sentence is among that comes too late.
+        publish_interims(self.redis, self.drafts.changed_interims(interims, drafted))
+        self._advance_positions(last, changes)
+
+    def _count_calls(self, meeting_id: str, by: int) -> None:
+        """Count the calls of a meeting that have no answer yet."""
+        if meeting_id in self._batches.failed:
+            return
+        self._calls_in_flight[meeting_id] += by
+        if self._calls_in_flight[meeting_id] == 0:
+            del self._calls_in_flight[meeting_id]
+
+    def oldest_needed(self) -> str | None:
+        """The oldest id of the log that is still needed, though no row of a meeting says so; None where there is none.
+
+        A meeting that has a state and leaves is not among them: its row keeps what the log holds of it.
+        """
+        bare = [one.log_id for one in list(self._leaving.values()) if "ticks" not in one.states]
+        arriving = self.reader.oldest_needed()
+        return min(bare if arriving is None else [*bare, arriving], key=order, default=None)
+
+    def first_due_tick(self) -> int | None:
+        """When the first tick of all meetings is due that is not committed (ms by their clocks); None where none is."""
+        return min(list(self._due_ticks.values()), default=None)
+
+    def _finish_handovers(self, changes: dict[str, MeetingChange]) -> list[str]:
+        """Hand meetings over whose calls are all answered, and say which."""
+        gone: list[str] = []
+        for meeting_id, envelope in list(self._leaving.items()):
+            if self._calls_in_flight[meeting_id] > 0:
+                continue
+            moved = _moved(envelope)
+            assert moved is not None  # noqa: S101 - nothing else is put there
+            change = changes.setdefault(meeting_id, MeetingChange(envelope.team_id, meeting_id, 0, ""))
+            change.n, change.log_id, change.moved = envelope.n, moved.log_id, (moved.lane, moved.move)
+            # A meeting that had timed out has no state, and none to take along.
+            change.state = self._dump(envelope.states) if "ticks" in envelope.states else None
+            gone.append(meeting_id)
+        return gone
+
+    def _advance_positions(self, last: Mapping[str, Envelope], changes: Mapping[str, MeetingChange]) -> None:
+        """Remember how far each meeting came and what of that is stored; move on those that need no more of the log."""
+        for meeting_id, envelope in last.items():
+            self._update_due_tick(envelope)
+            standing = self._positions.setdefault(meeting_id, _MeetingPosition(envelope.log_id, envelope.log_id))
+            standing.last_seen = envelope.log_id
+        for meeting_id, change in changes.items():
+            if change.ended_at is not None or change.moved is not None or meeting_id in self._batches.failed:
+                self._positions.pop(meeting_id, None)
+                self._due_ticks.pop(meeting_id, None)
+            else:
+                self._positions[meeting_id] = _MeetingPosition(change.log_id, change.log_id)
+        if time.monotonic() < self._advance_at:
+            return
+        self._advance_at = time.monotonic() + ADVANCE_INTERVAL_S
+        # What the source gave out of them is stored: nothing up to where it had read before is needed again.
+        position = self.reader.position
+        done = [m for m, s in self._positions.items() if s.stored == s.last_seen == self.reader.last_delivered(m)]
+        if done:
+            with self.engine.begin() as connection:
+                advance(connection, self.lane_id, self.epoch, done, position)
+
+    def _update_due_tick(self, envelope: Envelope) -> None:
+        # A meeting that failed has no state.
+        at = next_due(_ticks(envelope)) if "ticks" in envelope.states else None
+        if at is None:
+            self._due_ticks.pop(envelope.meeting_id, None)
+        else:
+            self._due_ticks[envelope.meeting_id] = at
+
+    def _dump(self, states: Mapping[str, object]) -> str:
+        dumped: dict[str, object] = {stage.name: stage.dump(states[stage.name]) for stage in self.stages}
+        dumped["ticks"] = TICKS.dump_python(states["ticks"], mode="json")  # pyright: ignore[reportArgumentType]
+        return orjson.dumps(dumped).decode()
+
+    def _accumulate(
+        self,
+        envelope: Envelope,
+        changes: dict[str, MeetingChange],
+        interims: dict[tuple[str, str], Interim],
+        dead: list[DeadLetter],
+    ) -> None:
+        item, update = envelope.item, envelope.update
+        if envelope.dead_letter is not None:
+            dead.append(envelope.dead_letter)
+        if item is None or isinstance(item, Restored):
+            return
+        if envelope.meeting_id in self._leaving:
+            raise Fenced(f"meeting {envelope.meeting_id} came back to lane {self.lane_id} before it had left")
+        if _moved(envelope) is not None:
+            self._leaving[envelope.meeting_id] = envelope
+            return
+        if isinstance(item, Failed):
+            change = changes.setdefault(item.meeting_id, MeetingChange(envelope.team_id, item.meeting_id, 0, ""))
+            change.n, change.log_id = envelope.n, envelope.log_id
+            change.end("failed", item.at, item.reason)
+            place = f"{envelope.log_id} {item.meeting_id} state"
+            state = {"kind": "state", "state": orjson.dumps(item.state).decode()}
+            dead.append(DeadLetter(place, item.reason, state, envelope.team_id, item.meeting_id))
+            return
+        over = update is not None and update.ended
+        if envelope.dead_letter is not None and not over:
+            return
+        for interim in envelope.sentences.interims:
+            interims[envelope.meeting_id, voice(interim.speaker, interim.speaker_id)] = interim
+        for request in envelope.requests:
+            self._count_calls(request.meeting_id, 1)
+        if not self._must_store(envelope) and envelope.meeting_id not in changes:
+            return
+        change = changes.get(envelope.meeting_id)
+        if change is None:
+            change = changes[envelope.meeting_id] = MeetingChange(envelope.team_id, envelope.meeting_id, 0, "")
+        change.n, change.log_id = envelope.n, envelope.log_id
+        for sentence in envelope.sentences.put_out:
+            change.sentences[sentence.id] = sentence
+            change.retracted.pop(sentence.id, None)
+        for retracted in envelope.sentences.retracted:
+            change.retracted[retracted.id] = retracted
+        for request in envelope.requests:
+            change.requests[request.sentence_id, request.language] = request
+        if update is None:
+            return
+        if update.config is not None:
+            change.config = update.config
+        if update.outdated:
+            change.counters["outdated"] = change.counters.get("outdated", 0) + 1
+        if update.late is not None:
+            change.counters["late"] = change.counters.get("late", 0) + 1
+            dead.append(
+                DeadLetter(
+                    envelope.log_id,
+                    "late: its chunk takes no more revisions",
+                    entry_fields(item),
+                    envelope.team_id,
+                    envelope.meeting_id,
+                )
+            )
+        if isinstance(item, Entry) and isinstance(item.payload, ConfigChanged):
+            change.config_changed = True
+        if isinstance(item, Tick):
+            if item.idle:
+                change.end("timed_out", item.at, "nobody spoke for 30 minutes")
+        elif isinstance(item.payload, Started):
+            change.begin(item.payload.generation, item.arrived_at)
+        elif isinstance(item.payload, Ended):
+            change.end("ended", item.arrived_at, item.payload.reason)
+
+    def _must_store(self, envelope: Envelope) -> bool:
+        """Whether this item did something that must be stored, or the last one that was lies too far back in the log."""
+        standing = self._positions.get(envelope.meeting_id)
+        far = standing is not None and order(envelope.log_id)[0] - order(standing.stored)[0] >= STORE_INTERVAL_MS
+        return far or _has_effects(envelope)
+
+
+@dataclass(slots=True)
+class _MeetingPosition:
+    """How far a meeting came, by ids of the log: its last item, and the last one whose state is stored."""
+
+    last_seen: str
+    stored: str
+
+
+def _split_drafts(items: list[Result | DraftResult]) -> tuple[list[Result], list[DraftResult]]:
+    """A batch without its drafts, and those."""
+    batch: list[Result] = []
+    drafted: list[DraftResult] = []
+    for item in items:
+        if isinstance(item, CallResult) and isinstance(item.request, Question):
+            drafted.append(cast(DraftResult, item))
+        else:
+            batch.append(cast(Result, item))
+    return batch, drafted
+
+
+def _moved(envelope: Envelope) -> Moved | None:
+    item = envelope.item
+    return item.payload if isinstance(item, Entry) and isinstance(item.payload, Moved) else None
+
+
+def _has_effects(envelope: Envelope) -> bool:
+    """Whether this item did something that must be stored."""
+    done, update, item = envelope.sentences, envelope.update, envelope.item
+    return bool(
+        done.put_out
+        or done.retracted
+        or envelope.requests
+        or (isinstance(item, Tick) and item.at - _ticks(envelope).last_at >= STORE_INTERVAL_MS)
+        or (isinstance(item, Entry) and isinstance(item.payload, Started))
+        or (update and (update.ended or update.late or update.outdated or update.config))
+    )
+
+
+def _ticks(envelope: Envelope) -> TickState:
+    ticks = envelope.states["ticks"]
+    assert isinstance(ticks, TickState)  # noqa: S101 - for the type checker
+    return ticks
+
+
+class _Partition(StatelessSinkPartition[Result | DraftResult]):
+    def __init__(self, committer: Committer) -> None:
+        self._committer = committer
+
+    def write_batch(self, items: list[Result | DraftResult]) -> None:
+        self._committer.write(items)
+
+
+class CommitSink(DynamicSink[Result | DraftResult]):
+    """Commits envelopes and answers through a `Committer`, which shows drafts, too."""
+
+    def __init__(self, committer: Committer) -> None:
+        self._committer = committer
+
+    def build(self, step_id: str, worker_index: int, worker_count: int) -> _Partition:
+        """The lane's one partition."""
+        return _Partition(self._committer)

@@ -1,0 +1,175 @@
+"""Runs a lane: claims it, builds its dataflow, and gives it back at the end."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+from collections.abc import Sequence
+from functools import partial
+from typing import cast
+
+import stamina
+import structlog
+from bytewax.errors import BytewaxRuntimeError
+from bytewax.testing import run_main
+from sqlalchemy import Engine
+
+from flows.async_calls.operator import CallExecutor
+from flows.lane.committer import Committer
+from flows.lane.draft_calls import DraftCalls
+from flows.lane.envelope import Restored
+from flows.lane.heartbeat import beat
+from flows.lane.log_reader import LaneReader
+from flows.lane.options import LaneOptions
+from flows.lane.pipeline import STEPS, build_dataflow, call_policy
+from flows.lane.telemetry import LaneTelemetry
+from flows.lane.translation_memory import TranslationMemory
+from operators import context
+from operators.errors import Fenced
+from operators.translation import Translate, Translation, TranslationRequest
+from storage.captions import shown
+from storage.commit import claim_lane, release_lane
+from storage.database import sync_engine, sync_redis
+from storage.log import LogReader
+from storage.measures import Measures
+from storage.snapshots import published
+from storage.tracing import open_traces
+
+HEARTBEAT_S = 1.0
+"""Seconds between two signs of life; the log is trimmed then, too."""
+DRAIN_TIMEOUT_S = 5.0
+"""Seconds a lane that is stopped waits for calls under way."""
+HANG_TIMEOUT_S = 30.0
+"""Seconds without a turn of its dataflow after which a lane no longer says that it lives."""
+
+log = structlog.get_logger(__name__)
+
+
+class Lane:
+    """Owns a lane and runs its dataflow in the calling thread.
+
+    Args:
+        options: how it runs.
+        translate: the translation service. It raises `Unavailable` for what may pass.
+    """
+
+    def __init__(self, options: LaneOptions, translate: Translate) -> None:
+        self._options = options
+        self._translate = translate
+        self._stopping = threading.Event()
+        self._drain_timed_out = threading.Event()
+        self._replaced: Fenced | None = None
+        self._telemetry: LaneTelemetry | None = None
+
+    def run(self) -> None:
+        """Run until stopped.
+
+        Raises:
+            Fenced: another process took the lane over.
+            Exception: whatever stopped the flow; a new start takes it up where the last commit left it.
+        """
+        # The engine logs an outage once. A line for each retry of each sentence would bury it; captions count their calls.
+        stamina.instrumentation.set_on_retry_hooks(())
+        options = self._options
+        engine = sync_engine(options.postgres_url)
+        connection = sync_redis(options.redis_url)
+        measures = Measures(f"lane/{options.lane_id}")
+        traces = open_traces(measures)
+        observer = LaneTelemetry(options.lane_id, measures, traces)
+        accepted = TranslationMemory(self._translate)
+        calls = CallExecutor(accepted, call_policy(options), observer.on_call_timing)
+        drafts = DraftCalls(measures)
+        draft_calls = drafts.executor(accepted, calls, options.in_flight) if options.kind == "live" else None
+        try:
+            with engine.begin() as transaction:
+                epoch = claim_lane(transaction, options.lane_id, os.getpid(), socket.gethostname())
+            log.info("lane started", lane=options.lane_id, epoch=epoch)
+            entries = LogReader(connection, options.lane_id)
+            drafts.start_after(entries.last_id())
+            reader = LaneReader(entries, engine, options.lane_id, epoch, STEPS)
+            committer = Committer(
+                engine, connection, options.lane_id, epoch, STEPS, options.backfill_after, reader, observer, drafts
+            )
+            living = threading.Thread(
+                target=self._heartbeat_loop, args=(committer, calls), name="sign-of-life", daemon=True
+            )
+            living.start()
+            observer.progressed()
+            self._telemetry = observer
+            with published(measures, options.redis_url):
+                run_main(
+                    build_dataflow(
+                        reader,
+                        committer,
+                        observer,
+                        calls,
+                        draft_calls,
+                        partial(_restore_history, engine, accepted),
+                        self._stopping,
+                        lambda: self._calls_finished(calls),
+                    )
+                )
+            with engine.begin() as transaction:
+                release_lane(transaction, options.lane_id, epoch)
+        except BytewaxRuntimeError as error:
+            raise _root_cause(error) from error
+        else:
+            if self._replaced is not None:
+                raise self._replaced
+        finally:
+            self._stopping.set()
+            calls.close()
+            if draft_calls is not None:
+                draft_calls.close()
+            traces.close()
+            connection.close()
+            engine.dispose()
+        log.info("lane stopped", lane=options.lane_id, epoch=epoch)
+
+    def stop(self) -> None:
+        """End the flow: nothing more is read, calls under way get a few seconds, the rest stays owed."""
+        self._stopping.set()
+        timer = threading.Timer(DRAIN_TIMEOUT_S, self._drain_timed_out.set)
+        timer.daemon = True
+        timer.start()
+
+    def alive(self) -> bool:
+        """Whether the dataflow goes on, or has not begun. A store that is away ends it sooner than this is false."""
+        return self._telemetry is None or time.monotonic() - self._telemetry.progressed_at < HANG_TIMEOUT_S
+
+    def _calls_finished(self, calls: CallExecutor[TranslationRequest, Translation]) -> bool:
+        return self._stopping.is_set() and (calls.outstanding == 0 or self._drain_timed_out.is_set())
+
+    def _heartbeat_loop(self, committer: Committer, calls: CallExecutor[TranslationRequest, Translation]) -> None:
+        """Leave signs of life and trim the log, until the lane stops or is replaced."""
+        while not self._stopping.wait(HEARTBEAT_S):
+            try:
+                beat(committer, calls.outstanding)
+            except Fenced as error:
+                self._replaced = error
+                self.stop()
+            except Exception as error:  # noqa: BLE001 - whatever it is: the next sign may get through
+                # Where a store is away, the flow itself meets the same trouble and says so by ending.
+                log.warning("no sign of life", lane=committer.lane_id, error=type(error).__name__)
+
+
+def _restore_history(engine: Engine, accepted: TranslationMemory, restored: Sequence[Restored]) -> None:
+    """Have it remember how the sentences are translated that the next requests of these meetings may speak of."""
+    states = {one.meeting_id: cast(context.State, one.states["context"]) for one in restored}
+    wanted = [
+        (meeting_id, held.id, language)
+        for meeting_id, state in states.items()
+        for held in context.quotable(state)
+        for language in state.config.target_languages
+    ]
+    with engine.connect() as connection:
+        accepted.restore(states.keys(), shown(connection, wanted))
+
+
+def _root_cause(error: BaseException) -> BaseException:
+    """What Bytewax wrapped: the error that stopped the flow."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return error

@@ -1,0 +1,92 @@
+"""The lane's log as a Bytewax source. A thread reads it, so that the dataflow never waits for Redis."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable
+from datetime import datetime
+
+from bytewax.inputs import DynamicSource, StatelessSourcePartition
+
+from flows.lane.envelope import Envelope
+from flows.lane.log_reader import LaneReader
+from flows.lane.telemetry import LaneTelemetry
+
+AHEAD = 2_000
+"""Items read ahead of the dataflow: bounds what a slow flow holds in memory."""
+HAND = 100
+"""Items handed to the dataflow at once: what one transaction commits, and what a pause of a batch lane can overshoot."""
+POLL_MS = 100
+
+
+class _Partition(StatelessSourcePartition[tuple[str, Envelope]]):
+    def __init__(
+        self, reader: LaneReader, observer: LaneTelemetry, full: Callable[[], bool], stopping: threading.Event
+    ) -> None:
+        self._reader, self._observer, self._full, self._stopping = reader, observer, full, stopping
+        self._ahead: queue.Queue[Envelope] = queue.Queue(AHEAD)
+        self._failed: BaseException | None = None
+        self._thread = threading.Thread(target=self._read, name="log-reader", daemon=True)
+        self._thread.start()
+
+    def _read(self) -> None:
+        try:
+            for envelope in self._reader.restored_states():
+                self._put(envelope)
+            while not self._stopping.is_set():
+                for envelope in self._reader.read(POLL_MS):
+                    self._put(envelope)
+        except BaseException as error:  # noqa: BLE001 - raised in the dataflow's thread by next_batch
+            self._failed = error
+
+    def _put(self, envelope: Envelope) -> None:
+        envelope = self._observer.stamp_read(envelope)
+        while not self._stopping.is_set():
+            try:
+                return self._ahead.put(envelope, timeout=0.2)
+            except queue.Full:
+                continue
+
+    def next_batch(self) -> list[tuple[str, Envelope]]:
+        self._observer.progressed()
+        if self._failed is not None:
+            raise self._failed
+        if self._stopping.is_set():
+            raise StopIteration
+        batch: list[tuple[str, Envelope]] = []
+        if not self._full():
+            while len(batch) < HAND:
+                try:
+                    envelope = self._ahead.get_nowait()
+                except queue.Empty:
+                    break
+                batch.append((envelope.meeting_id, envelope))
+        return batch
+
+    def next_awake(self) -> datetime | None:
+        return None
+
+    def close(self) -> None:
+        self._stopping.set()
+        self._thread.join(5)
+
+
+class LaneSource(DynamicSource[tuple[str, Envelope]]):
+    """The lane's log as a Bytewax source of `(meeting_id, Envelope)`.
+
+    Args:
+        reader: what it reads.
+        observer: told of each item.
+        full: true while the flow must not be given more (a batch lane that waits for its models).
+        stopping: set to end the flow.
+    """
+
+    def __init__(
+        self, reader: LaneReader, observer: LaneTelemetry, full: Callable[[], bool], stopping: threading.Event
+    ) -> None:
+        self._partition = (reader, observer, full, stopping)
+
+    def build(self, step_id: str, worker_index: int, worker_count: int) -> _Partition:
+        """The lane's one partition."""
+        return _Partition(*self._partition)

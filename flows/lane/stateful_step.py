@@ -1,0 +1,171 @@
+"""Runs a pure operator as a step of the dataflow: its state lives with the meeting and rides along in each envelope."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from functools import cache
+from typing import Any, Generic, TypeVar, cast
+
+import bytewax.operators as op
+import structlog
+from bytewax.operators import KeyedStream, StatefulBatchLogic
+from pydantic import TypeAdapter, ValidationError
+
+from flows.lane.envelope import Envelope, Failed, Restored
+from operators.errors import Unreadable
+from operators.model import Chunk, Entry, Moved, Tick
+from storage.changes import DeadLetter
+from storage.measures import Measures, StageName
+
+S = TypeVar("S")
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class StatefulStep(Generic[S]):
+    """A pure operator and how it meets the envelope.
+
+    Attributes:
+        name: of the step and of its state.
+        schema: version of the state's JSON.
+        state: the type of the state.
+        initial: a meeting's state before its first item.
+        apply: `(state, envelope) -> (state, envelope with what the operator put out)`.
+        upgrades: for each older schema, what makes its JSON that of the next.
+    """
+
+    name: StageName
+    schema: int
+    state: type[S]
+    initial: Callable[[], S]
+    apply: Callable[[S, Envelope], tuple[S, Envelope]]
+    upgrades: Mapping[int, Callable[[Any], Any]] = field(default_factory=dict[int, Callable[[Any], Any]])
+
+    def dump(self, state: object) -> dict[str, object]:
+        """The state as JSON text, with its schema version. Postgres' jsonb would sort the keys, whose order means something."""
+        return {"schema": self.schema, "state": _adapter(self.state).dump_json(state).decode()}  # pyright: ignore[reportArgumentType]
+
+    def load(self, dumped: Mapping[str, Any]) -> S:
+        """Read a state back, one of an older schema too.
+
+        Raises:
+            Unreadable: it was written by a newer version of the operator, or by one too old.
+        """
+        schema, state = dumped["schema"], dumped["state"]
+        if isinstance(state, str):
+            state = json.loads(state)
+        while schema in self.upgrades and schema < self.schema:
+            state = self.upgrades[schema](state)
+            schema += 1
+        if schema != self.schema:
+            raise Unreadable(f"its state of {self.name} has schema {schema}; this version reads {self.schema}")
+        try:
+            return _adapter(self.state).validate_python(state)
+        except ValidationError as error:
+            # The values are what was said: only where they are wrong is told.
+            where = ".".join(str(part) for part in error.errors(include_input=False)[0]["loc"])
+            raise Unreadable(f"its state of {self.name} is not one of schema {schema}: {where}") from None
+
+
+@cache
+def _adapter(state: type[S]) -> TypeAdapter[S]:
+    """Kept: to make one takes milliseconds, and every commit of a meeting needs one for each step."""
+    return TypeAdapter(state)
+
+
+class _Logic(StatefulBatchLogic[Envelope, Envelope, None], Generic[S]):
+    def __init__(self, stage: StatefulStep[S], measures: Measures) -> None:
+        self._operator, self._measures = stage, measures
+        self._state = self._initial = stage.initial()
+
+    def on_batch(self, values: list[Envelope]) -> tuple[Iterable[Envelope], bool]:
+        with self._measures.time(self._operator.name, steps=len(values)):
+            return self._steps(values)
+
+    def _steps(self, values: list[Envelope]) -> tuple[list[Envelope], bool]:
+        out: list[Envelope] = []
+        for envelope in values:
+            item = envelope.item
+            if item is None or envelope.dead_letter is not None:
+                stepped = envelope
+            elif isinstance(item, Restored):
+                self._state = cast(S, item.states[self._operator.name])
+                stepped = self._with_state(envelope)
+            elif isinstance(item, Failed):
+                stepped = envelope
+            elif isinstance(item, Entry) and isinstance(item.payload, Moved):
+                # The operators never learn of it: their states go on where the meeting does.
+                stepped = self._with_state(envelope)
+            else:
+                stepped = self._step(envelope, item)
+            out.append(stepped)
+            if ends_meeting(stepped):
+                self._state = self._operator.initial()
+        # Bytewax keeps no key that has nothing to keep: of a meeting that is over, or of which nothing could be used.
+        return out, self._state == self._initial
+
+    def _step(self, envelope: Envelope, item: Entry | Tick) -> Envelope:
+        try:
+            state, envelope = self._operator.apply(self._state, envelope)
+        except Exception as error:  # noqa: BLE001 - one meeting's poison must not stop the others: it is kept and counted
+            reason = f"{self._operator.name} failed: {type(error).__name__}"
+            log.error("step failed", meeting=envelope.meeting_id, n=envelope.n, reason=reason)
+            # A tick has no entry of its own: its meeting and time tell it from others at the same place of the log.
+            place = envelope.log_id if isinstance(item, Entry) else f"{envelope.log_id} {envelope.meeting_id} {item.at}"
+            letter = DeadLetter(place, reason, entry_fields(item), envelope.team_id, envelope.meeting_id)
+            return replace(envelope, dead=letter)
+        self._state = state
+        return self._with_state(envelope)
+
+    def _with_state(self, envelope: Envelope) -> Envelope:
+        return replace(envelope, states={**envelope.states, self._operator.name: self._state})
+
+    def on_notify(self) -> tuple[Iterable[Envelope], bool]:
+        return (), False
+
+    def on_eof(self) -> tuple[Iterable[Envelope], bool]:
+        return (), False
+
+    def notify_at(self) -> datetime | None:
+        return None
+
+    def snapshot(self) -> None:
+        return None
+
+
+def ends_meeting(envelope: Envelope) -> bool:
+    """Whether nothing of the meeting is kept here after this."""
+    item, update = envelope.item, envelope.update
+    moved = isinstance(item, Entry) and isinstance(item.payload, Moved)
+    return moved or isinstance(item, Failed) or (update is not None and update.ended)
+
+
+def entry_fields(item: Entry | Tick) -> dict[str, str]:
+    """What a dead letter keeps of an item."""
+    if isinstance(item, Tick):
+        return {"kind": "tick", "at": str(item.at)}
+    fields = {
+        "n": str(item.n),
+        "event_id": item.event_id,
+        "kind": "chunk" if isinstance(item.payload, Chunk) else item.payload.kind,
+        "arrived_at": str(item.arrived_at),
+        "payload": item.payload.model_dump_json(),
+    }
+    return {**fields, "first": str(item.first)} if item.first else fields
+
+
+def run_step(stage: StatefulStep[S], up: KeyedStream[Envelope], measures: Measures) -> KeyedStream[Envelope]:
+    """Add a stage to the dataflow.
+
+    Args:
+        stage: the operator.
+        up: envelopes keyed by meeting.
+        measures: told how long its steps take.
+
+    Returns:
+        The envelopes, in order, with the operator's state and what it put out.
+    """
+    return op.stateful_batch(stage.name, up, lambda _: _Logic(stage, measures))

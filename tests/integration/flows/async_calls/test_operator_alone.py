@@ -1,0 +1,12 @@
+"""flows/async_calls/operator.py can be used without the rest of Parley."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+
+def test_it_can_be_lifted_out() -> None:
+    listing = "import sys, flows.async_calls.operator; print(*(m for m in sys.modules if m in sys.argv[1:]))"
+    rooms = ["operators", "storage", "serve", "cluster", "alembic"]
+    assert subprocess.run([sys.executable, "-c", listing, *rooms], check=True, stdout=subprocess.PIPE).stdout == b"\n"

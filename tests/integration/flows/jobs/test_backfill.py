@@ -1,0 +1,239 @@
+"""The backfill pays what is owed, whatever left it so."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from typing import Any
+
+import pytest
+import redis
+from sqlalchemy import Engine, text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from flows.jobs.backfill import MAX_ATTEMPTS, MAX_CALLS, MIN_CALLS, Backfill
+from operators.errors import Unavailable
+from operators.model import MeetingConfig
+from operators.translation import Translation, TranslationRequest
+from storage.log import Log
+from storage.meetings import Meetings
+from storage.owed import owed
+from tests.harness.lanes import ending, feed, open_recorded, rows, running, said, shout, until
+from tests.integration.flows.lane.test_lane import SENTENCES, TALK, events
+
+pytestmark = pytest.mark.usefixtures("clean_database")
+
+
+@pytest.fixture
+async def owing(
+    aengine: AsyncEngine,
+    engine: Engine,
+    redis_async: Any,
+    redis_sync: redis.Redis,
+    postgres_url: str,
+    redis_url: str,
+) -> Any:
+    """A meeting that has ended, with all of its captions owed: its lane died with the calls it had made."""
+
+    async def broken(request: TranslationRequest) -> Translation:
+        raise RuntimeError
+
+    meetings = Meetings(aengine, Log(redis_async))
+    meeting_id = await open_recorded(meetings, aengine)
+    await feed(meetings, meeting_id, TALK)
+    with running(postgres_url, redis_url, "batch-1", broken):
+        await until(lambda: len(rows(engine, "select 1 from captions where reason is not null")) >= len(SENTENCES))
+    return meeting_id
+
+
+async def test_what_is_owed_is_paid_and_told(owing: Any, engine: Engine, redis_sync: redis.Redis) -> None:
+    asked: list[TranslationRequest] = []
+
+    async def note(request: TranslationRequest) -> Translation:
+        asked.append(request)
+        return await shout(request)
+
+    backfill = Backfill(engine, redis_sync, note)
+    while await backfill.run_once():
+        pass
+    assert {status for (status,) in rows(engine, "select status from captions")} == {"translated"}
+    assert {r.text for r in asked} == {words for _, words in SENTENCES}
+    assert all(r.source_language == "en" for r in asked)
+    budget = next(r for r in asked if r.text == "First the budget.")
+    assert budget.context[-1].text in ("Yes.", "Shall we begin?")
+    log = events(engine, owing)
+    assert [seq for seq, _, _ in log] == list(range(1, len(log) + 1))
+    assert len([p for _, kind, p in log if kind == "caption" and p["status"] == "translated"]) == len(SENTENCES)
+    assert await backfill.run_once() == 0
+
+
+async def test_a_service_that_is_away_is_asked_again_later(owing: Any, engine: Engine, redis_sync: redis.Redis) -> None:
+    async def away(request: TranslationRequest) -> Translation:
+        raise Unavailable("away")
+
+    backfill = Backfill(engine, redis_sync, away)
+    [(asked,)] = rows(engine, "select now()")
+    assert await backfill.run_once() == 0
+    later = "select count(*) from captions where status = 'owed' and due_at >= :asked + interval '1 second'"
+    assert rows(engine, later, asked=asked) == [(len(SENTENCES),)], "others get their turn meanwhile"
+    assert {status for (status,) in rows(engine, "select status from captions")} == {"owed"}
+
+
+async def test_a_sentence_that_breaks_the_service_ends_untranslated_with_the_reason(
+    owing: Any, engine: Engine, redis_sync: redis.Redis
+) -> None:
+    async def breaks_on_yes(request: TranslationRequest) -> Translation:
+        if request.text == "Yes.":
+            raise ValueError(request.text)
+        return await shout(request)
+
+    backfill = Backfill(engine, redis_sync, breaks_on_yes)
+    for _ in range(MAX_ATTEMPTS + len(SENTENCES)):
+        await backfill.run_once()
+        # What could not be paid is left alone for a while; this test has no time for that.
+        with engine.begin() as connection:
+            connection.execute(text("update captions set due_at = now() where status = 'owed'"))
+    found = dict(rows(engine, "select s.text, c.status from captions c join sentences s on s.id = c.sentence_id"))
+    assert found == {w: "untranslated" if w == "Yes." else "translated" for _, w in SENTENCES}
+    [(words, reason)] = rows(engine, "select text, reason from captions where status = 'untranslated'")
+    assert words is None
+    assert reason == f"failed {MAX_ATTEMPTS} times: ValueError"
+
+
+async def test_a_debt_that_is_not_due_is_left_to_its_lane(owing: Any, engine: Engine, redis_sync: redis.Redis) -> None:
+    with engine.begin() as connection:
+        connection.execute(text("update captions set due_at = now() + interval '1 minute'"))
+    assert await Backfill(engine, redis_sync, shout).run_once() == 0
+
+
+async def test_a_debt_for_an_older_revision_is_paid_for_the_present_one(
+    owing: Any, engine: Engine, redis_sync: redis.Redis
+) -> None:
+    with engine.begin() as connection:
+        connection.execute(
+            text("update sentences set revision = revision + 1, text = 'Yes indeed.' where text = 'Yes.'")
+        )
+    backfill = Backfill(engine, redis_sync, shout)
+    while await backfill.run_once():
+        pass
+    paid = rows(
+        engine,
+        "select c.text, c.revision = s.revision from captions c join sentences s on s.id = c.sentence_id"
+        " where s.text = 'Yes indeed.'",
+    )
+    assert paid == [("pt:YES INDEED.", True)]
+    assert rows(engine, "select 1 from captions where status = 'owed'") == []
+
+
+async def test_a_meetings_config_is_read_once_a_round_whatever_it_owes(
+    owing: Any, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[MeetingConfig] = []
+
+    class Noted(MeetingConfig):
+        def model_post_init(self, context: object) -> None:
+            read.append(self)
+
+    monkeypatch.setattr("storage.owed.MeetingConfig", Noted)
+    with engine.begin() as connection:
+        assert len(owed(connection, 100)) == len(SENTENCES) > 1
+    assert len(read) == 1
+
+
+class Counting:
+    """A service that notes the most calls that were under way at once, and can be away."""
+
+    def __init__(self) -> None:
+        self.now = self.most = 0
+        self.away = False
+
+    async def __call__(self, request: TranslationRequest) -> Translation:
+        if self.away:
+            raise Unavailable("away")
+        self.now += 1
+        self.most = max(self.most, self.now)
+        answer = await shout(request)
+        self.now -= 1
+        return answer
+
+
+@pytest.fixture
+async def much_owed(
+    aengine: AsyncEngine, engine: Engine, redis_async: Any, redis_sync: redis.Redis, postgres_url: str, redis_url: str
+) -> None:
+    """Two hundred captions of a meeting that is over."""
+
+    async def broken(request: TranslationRequest) -> Translation:
+        raise RuntimeError
+
+    meetings = Meetings(aengine, Log(redis_async))
+    meeting_id = await open_recorded(meetings, aengine)
+    lines = [said(k, f"c{k}", "Ann", f"Number {k} is said.", 2.0 * k, 2.0 * k + 1, 2.0 * k + 1) for k in range(1, 201)]
+    await feed(meetings, meeting_id, [*lines, ending(500.0)])
+    given_up = "select count(*) from captions where reason is not null"
+    with running(postgres_url, redis_url, "batch-1", broken):
+        await until(lambda: rows(engine, given_up) == [(len(lines),)])
+
+
+@pytest.mark.usefixtures("much_owed")
+async def test_it_makes_more_calls_at_once_while_it_is_answered_promptly(
+    engine: Engine, redis_sync: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flows.jobs.backfill.PROMPT_S", 60.0)
+    service = Counting()
+    backfill = Backfill(engine, redis_sync, service)
+    most: list[int] = []
+    while await backfill.run_once():
+        most.append(service.most)
+    assert most[:5] == [MIN_CALLS, 2 * MIN_CALLS, 4 * MIN_CALLS, MAX_CALLS, MAX_CALLS]
+    assert service.most == MAX_CALLS
+    assert rows(engine, "select distinct status from captions") == [("translated",)]
+
+
+@pytest.mark.usefixtures("much_owed")
+async def test_it_makes_fewer_calls_at_once_where_the_service_is_busy_or_away(
+    engine: Engine, redis_sync: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = Counting()
+    backfill = Backfill(engine, redis_sync, service)
+    monkeypatch.setattr("flows.jobs.backfill.PROMPT_S", 60.0)
+    assert [await backfill.run_once() for _ in range(4)] == [MIN_CALLS, 2 * MIN_CALLS, 4 * MIN_CALLS, MAX_CALLS]
+    monkeypatch.setattr("flows.jobs.backfill.PROMPT_S", 0.0)
+    assert [await backfill.run_once() for _ in range(5)] == [
+        MAX_CALLS,
+        MAX_CALLS // 2,
+        MAX_CALLS // 4,
+        MIN_CALLS,
+        MIN_CALLS,
+    ]
+    monkeypatch.setattr("flows.jobs.backfill.PROMPT_S", 60.0)
+    assert [await backfill.run_once() for _ in range(2)] == [MIN_CALLS, 2 * MIN_CALLS]
+    service.away = True
+    assert await backfill.run_once() == 0
+    service.away = False
+    assert await backfill.run_once() == MIN_CALLS
+
+
+@pytest.mark.parametrize("passing", [Unavailable("away"), TimeoutError(), asyncio.CancelledError()], ids=repr)
+async def test_a_service_that_was_away_is_no_reason_to_give_a_sentence_up(
+    owing: Any, engine: Engine, redis_sync: redis.Redis, passing: BaseException
+) -> None:
+    error, asked = passing, Counter[str]()
+
+    async def failing(request: TranslationRequest) -> Translation:
+        asked[request.sentence_id] += 1
+        raise error
+
+    backfill = Backfill(engine, redis_sync, failing)
+
+    async def until_each_was_asked(times: int) -> None:
+        while len(asked) < len(SENTENCES) or min(asked.values()) < times:
+            await backfill.run_once()
+            with engine.begin() as connection:
+                connection.execute(text("update captions set due_at = now() where status = 'owed'"))
+
+    await until_each_was_asked(MAX_ATTEMPTS)
+    error = ValueError("once")
+    asked.clear()
+    await until_each_was_asked(1)
+    assert rows(engine, "select distinct status from captions") == [("owed",)]

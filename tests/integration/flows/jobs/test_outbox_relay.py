@@ -1,0 +1,39 @@
+"""The relay sends what was committed and never published."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import redis
+from sqlalchemy import Engine
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from flows.jobs.outbox_relay import OutboxRelay
+from storage import keys
+from storage.log import Log
+from storage.meetings import Meetings
+from tests.harness.lanes import Listener, feed, open_recorded, over_and_paid, running, until
+from tests.integration.flows.lane.test_lane import TALK, events
+
+pytestmark = pytest.mark.usefixtures("clean_database")
+
+
+async def test_events_that_a_crash_left_behind_are_published_in_order(
+    aengine: AsyncEngine, engine: Engine, redis_async: Any, redis_sync: redis.Redis, postgres_url: str, redis_url: str
+) -> None:
+    meetings = Meetings(aengine, Log(redis_async))
+    meeting_id = await open_recorded(meetings, aengine)
+    await feed(meetings, meeting_id, TALK)
+    with running(postgres_url, redis_url, "batch-1"):
+        await until(over_and_paid(engine, meeting_id))
+    relay = OutboxRelay(engine, redis_sync)
+    assert relay.run_once() + relay.run_once() == 0, "everything was published by the lane"
+
+    committed = len(events(engine, meeting_id))
+    redis_sync.set(keys.published(str(meeting_id)), 3)
+    listener = Listener(redis_sync, meeting_id)
+    assert relay.run_once() == 0, "the lane gets a round to publish by itself"
+    assert relay.run_once() == committed - 3
+    assert relay.run_once() + relay.run_once() == 0
+    assert [message["seq"] for message in listener.heard()] == list(range(4, committed + 1))

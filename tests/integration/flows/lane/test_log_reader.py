@@ -1,0 +1,227 @@
+"""The lane's reader on a simulated clock: live gives what a replay gives, and nothing later than it is due."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+import redis
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import Engine, text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from flows.lane import log_reader as reader_module
+from flows.lane.envelope import Envelope
+from flows.lane.log_reader import LaneReader
+from flows.lane.pipeline import STEPS
+from operators.model import ENTRY_SCHEMA, Chunk, Clock, Entry, Item, MeetingConfig, Started, Tick
+from operators.ticks import DELAYS_MS, TickState, after_entry, due
+from storage import keys
+from storage.log import LogReader
+from storage.placement import ensure_lane
+
+pytestmark = pytest.mark.usefixtures("clean_database")
+
+BEGAN = 1_700_000_000_000
+POLL_MS = 100
+"""How often the source reads a quiet log (`flows.lane.source.POLL_MS`)."""
+LATE_MS = 500
+IDLE_MS = DELAYS_MS[-1]
+
+SILENCES = st.one_of(
+    st.integers(0, 2_000),
+    st.sampled_from([3_000, 14_000, 35_000, 40_000, 130_000, 600_000, IDLE_MS - 1, IDLE_MS, IDLE_MS + 60_000]),
+    st.sampled_from(DELAYS_MS).flatmap(lambda delay: st.integers(delay - 1, delay + 1)),
+    st.integers(0, 2 * IDLE_MS),
+)
+"""Milliseconds between two entries of a meeting."""
+
+
+class SimulatedLog(LogReader):
+    """The lane's log in Redis, at whose time a test sets the clock."""
+
+    now = BEGAN
+
+    def now_ms(self) -> int:
+        return self.now
+
+    def read(self, after: str, count: int, block_ms: int | None = None) -> list[tuple[str, dict[str, str]]]:
+        # Real time must not pass: nothing comes of waiting.
+        return super().read(after, count, None)
+
+
+@dataclass
+class History:
+    """The entries of a lane's meetings, by arrival, written to the log when their time comes."""
+
+    client: redis.Redis
+    entries: list[tuple[int, str, dict[str, str]]]
+    written: int = 0
+
+    @classmethod
+    def of(cls, client: redis.Redis, meetings: dict[str, list[int]]) -> History:
+        """Meetings by id, each with the silences (ms) before its chunks."""
+        entries: list[tuple[int, str, dict[str, str]]] = []
+        for meeting_id, silences in meetings.items():
+            at, n, generation = BEGAN, 0, 0
+            config = MeetingConfig(source_language="en", target_languages=("pt",))
+            for k, silence in enumerate([0, *silences]):
+                at += silence
+                payloads: list[Any] = []
+                if k == 0 or silence >= IDLE_MS:
+                    generation += 1
+                    payloads.append(Started(clock=Clock.LIVE, generation=generation, config=config, began_at=BEGAN))
+                if k > 0:
+                    start = (at - BEGAN) / 1000
+                    payloads.append(
+                        Chunk(chunk_id=f"c{k}", speaker="Ann", text=f"Sentence {k}.", start=start, end=start)
+                    )
+                for payload in payloads:
+                    n += 1
+                    fields = {
+                        "schema": str(ENTRY_SCHEMA),
+                        "team_id": "default",
+                        "meeting_id": meeting_id,
+                        "n": str(n),
+                        "event_id": str(n),
+                        "kind": "chunk" if isinstance(payload, Chunk) else "started",
+                        "arrived_at": str(at),
+                        "payload": payload.model_dump_json(exclude_none=True),
+                    }
+                    entries.append((at, meeting_id, fields))
+        return cls(client, sorted(entries, key=lambda entry: entry[0]))
+
+    def write(self, until: int) -> None:
+        """Append what arrives up to and with a time (ms), under ids of that time."""
+        pipe = self.client.pipeline(transaction=False)
+        while self.written < len(self.entries) and self.entries[self.written][0] <= until:
+            at, _, fields = self.entries[self.written]
+            pipe.xadd(keys.lane("live-1"), fields, id=f"{at}-{self.written + 1}")
+            self.written += 1
+        pipe.execute()
+
+    def due_items(self, until: int) -> dict[str, list[tuple[int, str]]]:
+        """What the reader must have given of each meeting by a time (ms): entries up to it, ticks that are older."""
+        given: dict[str, list[tuple[int, str]]] = {}
+        ticks: dict[str, TickState] = {}
+        for at, meeting_id, fields in self.entries[: self.written]:
+            state = ticks.get(meeting_id, TickState())
+            state, passed = due(state, meeting_id, at)
+            given.setdefault(meeting_id, []).extend(map(_named, passed))
+            given[meeting_id].append((at, f"entry {fields['n']}"))
+            ticks[meeting_id] = after_entry(state, at)
+        for meeting_id, state in ticks.items():
+            given[meeting_id].extend(map(_named, due(state, meeting_id, until - 1)[1]))
+        return given
+
+
+def _named(item: Item) -> tuple[int, str]:
+    return (item.at, f"tick {item.k}") if isinstance(item, Tick) else (item.arrived_at, f"entry {item.n}")
+
+
+@dataclass
+class Taken:
+    """What a reader gave, folded through the lane's steps: its items, and its sentences by when they were seen (ms)."""
+
+    items: dict[str, list[tuple[int, str]]] = field(default_factory=dict[str, list[tuple[int, str]]])
+    sentences: dict[tuple[str, str, int], tuple[int, int]] = field(
+        default_factory=dict[tuple[str, str, int], tuple[int, int]]
+    )
+    _states: dict[tuple[str, str], Any] = field(default_factory=dict[tuple[str, str], Any])
+
+    def take(self, envelopes: list[Envelope], now: int) -> None:
+        for envelope in envelopes:
+            if not isinstance(envelope.item, Entry | Tick):
+                continue
+            self.items.setdefault(envelope.meeting_id, []).append(_named(envelope.item))
+            for stage in STEPS:
+                place = (envelope.meeting_id, stage.name)
+                state, envelope = stage.apply(self._states.get(place) or stage.initial(), envelope)
+                self._states[place] = state
+            for sentence in envelope.sentences.put_out:
+                due_at = _named(envelope.item)[0]  # pyright: ignore[reportArgumentType]
+                self.sentences.setdefault((envelope.meeting_id, sentence.id, sentence.revision), (due_at, now))
+
+
+@pytest.fixture
+async def lane(aengine: AsyncEngine) -> None:
+    async with aengine.begin() as connection:
+        await ensure_lane(connection, "live-1", "live")
+
+
+def a_reader(engine: Engine, client: redis.Redis) -> tuple[SimulatedLog, LaneReader]:
+    log = SimulatedLog(client, "live-1")
+    return log, LaneReader(log, engine, "live-1", 1, STEPS)
+
+
+def open_meetings(engine: Engine, count: int) -> list[str]:
+    ids = [str(uuid4()) for _ in range(count)]
+    with engine.begin() as connection:
+        connection.execute(
+            text(
+                "insert into meetings (id, team_id, clock, lane_id, config)"
+                " values (:id, 'default', 'live', 'live-1', cast(:config as jsonb))"
+            ),
+            [{"id": UUID(one), "config": json.dumps({"target_languages": ["pt"]})} for one in ids],
+        )
+    return ids
+
+
+def polls(history: History, until: int, phase: int) -> Iterator[int]:
+    """When the source reads: soon after anything arrives or is due, at most `POLL_MS` later, and at the end."""
+    instants = {at for at, *_ in history.entries}
+    for at, *_ in history.entries:
+        instants |= {at + delay for delay in DELAYS_MS if at + delay <= until}
+    yield from sorted({instant + 1 + phase for instant in instants} | {until})
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@example(silences=[[0, 14_000]], phase=0)
+@example(silences=[[0, 130_000, 40_000], [14_000, 3_000]], phase=99)
+@given(
+    silences=st.lists(st.lists(SILENCES, max_size=6), min_size=1, max_size=3),
+    phase=st.integers(0, POLL_MS - 1),
+)
+def test_live_gives_what_a_replay_gives_when_it_is_due(
+    silences: list[list[int]], phase: int, engine: Engine, redis_sync: redis.Redis, lane: None
+) -> None:
+    redis_sync.delete(keys.lane("live-1"))
+    history = History.of(redis_sync, dict(zip(open_meetings(engine, len(silences)), silences, strict=True)))
+    until = history.entries[-1][0] + 2 * IDLE_MS
+    log, reader = a_reader(engine, redis_sync)
+    live = Taken()
+    for log.now in polls(history, until, phase):
+        history.write(log.now)
+        live.take(reader.read(1), log.now)
+        # So nothing is later than the pause between two reads.
+        assert live.items == history.due_items(log.now)
+    log, reader = a_reader(engine, redis_sync)
+    log.now = until
+    replay = Taken()
+    replay.take(reader.read(1), until)
+    assert replay.items == live.items
+    assert replay.sentences.keys() == live.sentences.keys()
+    assert all(seen - due_at <= LATE_MS for due_at, seen in live.sentences.values())
+
+
+@pytest.mark.parametrize("most", [500, 4], ids=["a log that is read to its end", "a log that is never read to its end"])
+def test_a_quiet_meeting_gets_its_ticks_while_another_one_never_pauses(
+    most: int, engine: Engine, redis_sync: redis.Redis, lane: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reader_module, "READ_COUNT", most)
+    quiet, busy = open_meetings(engine, 2)
+    # Each poll finds as many entries as one read takes at most, in the second case.
+    history = History.of(redis_sync, {quiet: [0], busy: [POLL_MS // 4] * 400})
+    log, reader = a_reader(engine, redis_sync)
+    live = Taken()
+    for log.now in range(BEGAN, BEGAN + 8_000, POLL_MS):
+        history.write(log.now)
+        live.take(reader.read(1), log.now)
+        expected = [at for at, name in history.due_items(log.now)[quiet] if name.startswith("tick")]
+        given = [at for at, name in live.items.get(quiet, []) if name.startswith("tick")]
+        assert [at for at in expected if at not in given and log.now - at > LATE_MS] == []

@@ -1,0 +1,230 @@
+"""flows/lane/telemetry.py and serve/http/pushes.py: what a real lane and a real API measure and trace of a meeting."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+import redis.asyncio
+import websockets
+from sqlalchemy import Engine
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from flows.actors import MaintenanceActor
+from flows.jobs.backfill import with_telemetry
+from operators.errors import Unavailable
+from operators.model import Clock
+from operators.translation import CaptionStatus, Translation, TranslationRequest
+from storage import keys
+from storage.live import publish_events
+from storage.log import Log, NewEvent
+from storage.measures import Measures
+from storage.meetings import Meetings
+from storage.records import Event
+from storage.snapshots import merge, read_snapshots
+from storage.tracing import open_traces, root_id, trace_id
+from tests.harness.exposition import values
+from tests.harness.lanes import ending, feed, open_recorded, over_and_paid, rows, running, said, shout, until
+from tests.harness.otlp_receiver import receiving
+
+if TYPE_CHECKING:
+    from tests.harness.api_server import Stage
+
+pytest_plugins = ["tests.harness.api_server"]
+pytestmark = pytest.mark.usefixtures("clean_database", "unhurried")
+
+SECRET = "Xylophone quarrel."
+TALK = [
+    said(1, "c1", "Zebedee", SECRET, 0.0, 1.0, 1.2),
+    said(2, "c2", "Zebedee", "Shall we begin?", 2.0, 3.0, 3.2),
+    said(3, "c2", "Zebedee", "Shall we begin at once?", 2.0, 3.4, 9.0),
+    ending(12.0),
+]
+
+
+@pytest.fixture
+def meetings(aengine: AsyncEngine, redis_async: redis.asyncio.Redis) -> Meetings:
+    return Meetings(aengine, Log(redis_async))
+
+
+async def lane_values(connection: redis.asyncio.Redis, process: str) -> dict[tuple[str, ...], float]:
+    """What a process published last, by name and the labels' values but its own."""
+    families = merge(await read_snapshots(connection)).families.values()
+    return {
+        (s.name, *(value for key, value in sorted(s.labels.items()) if key != "process")): s.value
+        for family in families
+        for s in family.samples
+        if s.labels["process"] == process
+    }
+
+
+async def test_a_meeting_is_measured_at_every_stage(
+    meetings: Meetings,
+    aengine: AsyncEngine,
+    engine: Engine,
+    redis_async: redis.asyncio.Redis,
+    postgres_url: str,
+    redis_url: str,
+) -> None:
+    away = 2
+
+    async def away_at_first(request: TranslationRequest) -> Translation:
+        nonlocal away
+        if away:
+            away -= 1
+            raise Unavailable("away")
+        return await shout(request)
+
+    meeting_id = await open_recorded(meetings, aengine)
+    await feed(meetings, meeting_id, TALK)
+    with running(postgres_url, redis_url, "batch-1", away_at_first, in_flight=1):
+        await until(over_and_paid(engine, meeting_id))
+    found = await lane_values(redis_async, "lane/batch-1")
+    (asked,) = rows(engine, "select sum(asked), count(*) from captions")
+    # The entry that opened the meeting is the first of the log.
+    assert found["parley_stage_seconds_count", "log"] == len(TALK) + 1
+    assert found["parley_stage_seconds_count", "sentence"] == 2
+    assert found["parley_stage_seconds_count", "caption"] >= 2
+    for stage in ("dedup", "sentences", "context", "queue", "call", "commit"):
+        assert found["parley_stage_seconds_count", stage] > 0, stage
+    assert found["parley_call_retries_total",] == 2
+    assert found["parley_calls_total", "answered"] == asked[0] - 2
+    # Accepted a moment ago by Redis' clock, though the recording is years old.
+    assert found["parley_stage_seconds_sum", "sentence"] < 60
+
+
+async def test_calls_are_counted_by_how_they_ended(
+    meetings: Meetings,
+    aengine: AsyncEngine,
+    engine: Engine,
+    redis_async: redis.asyncio.Redis,
+    postgres_url: str,
+    redis_url: str,
+) -> None:
+    async def never(request: TranslationRequest) -> Translation:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    meeting_id = await open_recorded(meetings, aengine, clock=Clock.LIVE)
+    talk = [NewEvent(f"e{k}", event.payload) for k, event in enumerate(TALK)]
+    await feed(meetings, meeting_id, talk)
+    with running(postgres_url, redis_url, "live-1", never, kind="live", capacity=1, deadline=3):
+        await until(lambda: len(rows(engine, "select 1 from captions where reason is not null")) == 2)
+    found = await lane_values(redis_async, "lane/live-1")
+    assert found["parley_calls_total", "deadline"] == 1
+    assert found["parley_calls_total", "capacity"] == 1
+    assert ("parley_stage_seconds_count", "caption") not in found
+
+
+async def test_a_sentence_is_one_trace_that_holds_nothing_said(
+    meetings: Meetings,
+    aengine: AsyncEngine,
+    engine: Engine,
+    redis_async: redis.asyncio.Redis,
+    postgres_url: str,
+    redis_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with receiving() as receiver:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", receiver.url)
+        meeting_id = await open_recorded(meetings, aengine)
+        await feed(meetings, meeting_id, TALK)
+        with running(postgres_url, redis_url, "batch-1"):
+            await until(over_and_paid(engine, meeting_id))
+    sentences = rows(engine, "select id, revision from sentences")
+    assert len(sentences) == 2
+    assert {span.trace for span in receiver.spans} == {f"{trace_id(str(meeting_id), one):032x}" for one, _ in sentences}
+    for sentence_id, revision in sentences:
+        spans = [span for span in receiver.spans if span.attributes["parley.sentence"] == sentence_id]
+        (root,) = (span for span in spans if span.name == "sentence")
+        assert root.id == f"{root_id(str(meeting_id), sentence_id):016x}"
+        children = [span for span in spans if span is not root]
+        assert {span.parent for span in children} == {root.id}
+        assert {span.name for span in children} == {"log", "operators", "queue", "call", "commit"}
+        assert {span.attributes["parley.revision"] for span in children if span.name == "log"} >= {revision}
+        assert [s.attributes["parley.language"] for s in spans if s.attributes.get("parley.status") == "translated"]
+        assert all(span.began >= root.began for span in children)
+    everything = b"".join(receiver.bodies).lower()
+    for word in (b"xylophone", b"zebedee", b"begin"):
+        assert word not in everything
+
+
+async def test_the_backfill_is_measured_and_traced(monkeypatch: pytest.MonkeyPatch) -> None:
+    measures = Measures("steward")
+    request = TranslationRequest("default", "m", "1.0", 3, "pt", "en", SECRET)
+    with receiving() as receiver:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", receiver.url)
+        traces = open_traces(measures)
+        answer = await with_telemetry(shout, measures, traces)(request)
+        traces.close()
+    assert answer.status is CaptionStatus.TRANSLATED
+    (span,) = receiver.spans
+    assert (span.name, span.parent) == ("backfill", f"{root_id('m', '1.0'):016x}")
+    assert span.attributes["parley.status"] == "translated"
+    assert "parley_stage_seconds_count" in {s.name for metric in measures.collect() for s in metric.samples}
+
+
+async def test_the_steward_says_that_it_lives(
+    redis_async: redis.asyncio.Redis, postgres_url: str, redis_url: str
+) -> None:
+    steward = MaintenanceActor(postgres_url, redis_url, {})
+    running_steward = asyncio.create_task(steward.run())
+    await asyncio.sleep(0)
+    await steward.stop()
+    await running_steward
+    assert "steward" in merge(await read_snapshots(redis_async)).since
+
+
+async def counted(stage: Stage) -> dict[str, float]:
+    """How often the API measured each stage until now."""
+    # What it published before is taken away: the next says all.
+    for name in stage.redis.zrange(keys.measured(), 0, -1):
+        stage.redis.delete(keys.snapshot(name))
+    async with asyncio.timeout(60):
+        while True:
+            found = values((await stage.http.get("/metrics")).text)
+            if any(key[0] == "parley_process_start_time_seconds" for key in found):
+                break
+            await asyncio.sleep(0.1)
+    counts = {"arrival": 0.0, "push": 0.0}
+    return counts | {key[2]: count for key, count in found.items() if key[0] == "parley_stage_seconds_count"}
+
+
+async def stored(socket: websockets.ClientConnection) -> int:
+    """The `seq` of the next stored event."""
+    while (seq := json.loads(await socket.recv()).get("seq")) is None:
+        pass
+    return seq
+
+
+# Another API of an earlier test may be counted in, and end meanwhile.
+@pytest.mark.slow
+async def test_the_api_measures_what_it_takes_and_what_it_hands_on(stage: Stage) -> None:
+    meeting_id = await stage.begin()
+    before = await counted(stage)
+    chunk = {"chunk_id": "1", "speaker": "A", "text": "Hi.", "start": 0, "end": 1}
+    await stage.http.post(f"/api/meetings/{meeting_id}/events", json={"events": [{"payload": chunk}]})
+    url = f"ws://{stage.address}/api/meetings/{meeting_id}/events"
+    async with websockets.connect(url) as socket:
+        # The first sign of life says that it listens.
+        await socket.recv()
+        told = ("sentence", {"id": "1.0", "text": "Hi."}), ("status", {"status": "live"})
+        events = [Event("default", meeting_id, seq, kind, payload) for seq, (kind, payload) in enumerate(told, 1)]
+        # Before they are in Postgres: a server that looks there between a commit and what is published of it has them from there.
+        publish_events(stage.redis, events, time.time())
+        assert [await stored(socket), await stored(socket)] == [1, 2]
+        assert stage.write(meeting_id, *told) == events
+        # What the relay sends is published again, and was committed long ago.
+        publish_events(stage.redis, stage.write(meeting_id, ("status", {"status": "live"})))
+        assert await stored(socket) == 3
+    # Nor is pushed what one reads from Postgres who comes later.
+    async with websockets.connect(f"{url}?after=1") as socket:
+        assert await stored(socket) == 2
+    # The last of them is measured a moment after it was handed on.
+    async with asyncio.timeout(120):
+        while (after := await counted(stage))["push"] < before["push"] + 2:
+            pass
+    assert (after["arrival"] - before["arrival"], after["push"] - before["push"]) == (1, 2)

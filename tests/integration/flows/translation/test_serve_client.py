@@ -1,0 +1,153 @@
+"""A flow's calls of the translation application, over a real Serve that is there, away, or slow to say."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+
+import psutil
+import pytest
+from ray import cloudpickle
+from ray import serve as ray_serve
+from ray.exceptions import RayTaskError
+
+from flows.translation import serve_client as translator_module
+from flows.translation.serve_client import TranslationClient
+from operators.errors import Unavailable
+from operators.translation import CaptionStatus, Translate, Translation, TranslationRequest
+
+pytest_plugins = ["tests.harness.ray_cluster"]
+# Its classes go to Ray's processes by value: none of them has to import this module, and pytest with it.
+cloudpickle.register_pickle_by_value(sys.modules[__name__])
+
+APP = "echo"
+REQUEST = TranslationRequest("default", "m", "s1", 1, "pt-BR", None, "The meeting starts on Monday.")
+
+
+@ray_serve.deployment(ray_actor_options={"num_cpus": 0.1}, graceful_shutdown_wait_loop_s=0.1)
+class Echo:
+    """Answers with its process' id, unless the text asks for something else."""
+
+    async def translate(self, request: TranslationRequest) -> Translation:
+        await asyncio.sleep(0.05)
+        if request.text == "die":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if request.text == "fail":
+            raise ValueError("as asked")
+        return Translation(CaptionStatus.TRANSLATED, str(os.getpid()), "echo")
+
+
+def deploy() -> None:
+    ray_serve.run(Echo.bind(), name=APP, route_prefix=None)
+
+
+@pytest.fixture(scope="module")
+def deployed(ray_cluster: str) -> Iterator[None]:
+    """The application. A test that ends its replica, or the application, waits until it is back."""
+    deploy()
+    yield
+    ray_serve.delete(APP)
+
+
+@pytest.fixture
+def application(deployed: None, monkeypatch: pytest.MonkeyPatch) -> Translate:
+    # A controller that is slow to say where it is doesn't count as away.
+    monkeypatch.setattr(translator_module, "LOOKUP_TIMEOUT_S", 60.0)
+    return TranslationClient(APP).translate
+
+
+def asking(text: str) -> TranslationRequest:
+    return TranslationRequest("default", "m", "s1", 1, "pt-BR", None, text)
+
+
+def controllers() -> list[psutil.Process]:
+    found: list[psutil.Process] = []
+    for each in psutil.Process().children(recursive=True):
+        # Others of Ray's come and go.
+        with suppress(psutil.NoSuchProcess):
+            if "ServeController" in " ".join(each.cmdline()[:1]):
+                found.append(each)
+    return found
+
+
+async def answered(translate: Translate) -> str | None:
+    """The next answer, of whatever replica there is then."""
+    until = time.monotonic() + 120
+    while True:
+        try:
+            return (await translate(REQUEST)).text
+        except Unavailable:
+            assert time.monotonic() < until
+            await asyncio.sleep(0.2)
+
+
+async def test_what_the_application_raises_comes_as_it_is(application: Translate) -> None:
+    assert (await application(REQUEST)).status is CaptionStatus.TRANSLATED
+    with pytest.raises(RayTaskError) as raised:
+        await application(asking("fail"))
+    assert isinstance(raised.value, ValueError)
+
+
+async def test_a_replica_that_dies_is_what_may_pass(application: Translate) -> None:
+    before = await answered(application)
+    with pytest.raises(Unavailable):
+        await application(asking("die"))
+    assert await answered(application) != before
+
+
+async def test_an_application_that_is_deleted_and_comes_back_is_found_again(application: Translate) -> None:
+    before = await answered(application)
+    ray_serve.delete(APP)
+    with pytest.raises(Unavailable):
+        await application(REQUEST)
+    deploy()
+    assert await answered(application) not in (None, before)
+
+
+async def test_calls_go_on_while_the_controller_is_away_and_a_new_flow_s_calls_end_in_time(
+    application: Translate,
+) -> None:
+    replica = await answered(application)
+    [controller] = controllers()
+    fresh = TranslationClient(APP).translate
+    controller.send_signal(signal.SIGSTOP)
+    try:
+        assert (await application(REQUEST)).text == replica
+        # Two wait for the same look-up; neither's deadline waits for it, and the loop goes on for all others. The controller
+        # stands still until they are done.
+        late = await asyncio.gather(
+            *(asyncio.wait_for(fresh(REQUEST), 0.5) for _ in range(2)), application(REQUEST), return_exceptions=True
+        )
+        assert [type(each) for each in late] == [TimeoutError, TimeoutError, Translation]
+    finally:
+        controller.send_signal(signal.SIGCONT)
+    assert await answered(fresh) == replica
+
+
+async def test_a_replica_that_dies_while_the_controller_is_away_leaves_the_others(
+    deployed: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(translator_module, "LOOKUP_TIMEOUT_S", 1.0)
+    ray_serve.run(Echo.options(num_replicas=2).bind(), name=APP, route_prefix=None)
+    translate = TranslationClient(APP).translate
+    replicas: set[str | None] = set()
+    while len(replicas) < 2:
+        replicas |= set(await asyncio.gather(*(answered(translate) for _ in range(8))))
+    [controller] = controllers()
+    controller.send_signal(signal.SIGSTOP)
+    try:
+        with pytest.raises(Unavailable):
+            await translate(asking("die"))
+        left = {await answered(translate) for _ in range(4)}
+        assert len(left) == 1
+        assert left < replicas
+        # Who never knew where it is can't ask anybody.
+        with pytest.raises(Unavailable, match="controller does not answer"):
+            await TranslationClient(APP).translate(REQUEST)
+    finally:
+        controller.send_signal(signal.SIGCONT)

@@ -1,0 +1,258 @@
+"""How calls are made: within bounds, in turns, until their deadline, again where that may help. In real dataflows."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from bytewax.errors import BytewaxRuntimeError
+
+from tests.harness.calls import Busy, Concurrency, Request, Runner, Scripted, answer, hang, run
+
+# Bounds and turns
+
+
+def test_no_more_than_the_limit_is_in_flight_and_the_limit_is_used() -> None:
+    service = Concurrency()
+    outcomes = run([[Request("k", str(i)) for i in range(40)]], service, in_flight=3)
+    assert len(outcomes) == 40
+    assert service.most == 3
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_no_more_of_a_key_than_its_limit_is_in_flight(workers: int) -> None:
+    service = Concurrency()
+    requests = [Request(key, str(i)) for i in range(20) for key in "abc"]
+    outcomes = Runner([requests], service, in_flight=5, in_flight_per_key=2).run(workers=workers)
+    assert len(outcomes) == 60
+    assert (service.most, service.most_of_a_key) == (5, 2)
+
+
+def test_without_limits_everything_is_in_flight() -> None:
+    begun = 0
+
+    async def wait_for_all(request: Request) -> str:
+        nonlocal begun
+        begun += 1
+        while begun < 300:
+            await asyncio.sleep(0.001)
+        return "x"
+
+    outcomes = run([[Request("k", str(i)) for i in range(300)]], wait_for_all, in_flight=None, capacity=None)
+    assert [o.result for o in outcomes] == ["x"] * 300
+
+
+def test_a_key_with_a_thousand_waiting_requests_does_not_delay_another_beyond_a_turn() -> None:
+    asked: list[str] = []
+
+    async def note(request: Request) -> str:
+        asked.append(request.key)
+        while runner.calls.outstanding < 1001 and len(asked) == 1:
+            await asyncio.sleep(0.001)
+        return "x"
+
+    batches = [[Request("busy", str(i)) for i in range(1000)], [Request("quiet", "0")]]
+    runner = Runner(batches, note, in_flight=1, capacity=None, deadline=60.0)
+    assert len(runner.run()) == 1001
+    # The first of `busy` was under way when `quiet` came, and the second one's turn had been there before it.
+    assert asked.index("quiet") <= 2
+
+
+def test_a_full_operator_owes_at_once_and_lets_the_stream_go_on() -> None:
+    async def until_two_are_owed(request: Request) -> str:
+        while len(runner.out) < 2:
+            await asyncio.sleep(0.001)
+        return "x"
+
+    batches = [[Request("k", "0"), Request("k", "1")], [Request("k", "2"), Request("j", "3")]]
+    runner = Runner(batches, until_two_are_owed, capacity=2)
+    outcomes = runner.run()
+    assert {(o.request.about, o.reason, o.attempts) for o in outcomes[:2]} == {
+        ("2", "capacity", 0),
+        ("3", "capacity", 0),
+    }
+    assert [(o.request.about, o.result) for o in outcomes[2:]] == [("0", "x"), ("1", "x")]
+
+
+def test_a_key_that_is_full_owes_and_others_go_on() -> None:
+    batches = [[Request("k", "0"), Request("k", "1"), Request("j", "2"), Request("k", "3")]]
+    outcomes = run(batches, hang, capacity_per_group=2, deadline=0.3)
+    assert [(o.request.about, o.reason) for o in outcomes[:1]] == [("3", "capacity")]
+    assert {(o.request.about, o.reason) for o in outcomes[1:]} == {(about, "deadline") for about in "012"}
+
+
+@pytest.mark.parametrize("bounds", [{"capacity": 4}, {"capacity": None, "capacity_per_group": 4}])
+def test_a_full_operator_that_waits_holds_its_source_back(bounds: dict[str, int | None]) -> None:
+    async def first_is_slow(request: Request) -> str:
+        # All behind it are done soon, and wait for it: they must count.
+        if request.about == "0":
+            await asyncio.sleep(0.3)
+            read_while_slow.append(runner.taken)
+        return request.about
+
+    read_while_slow: list[int] = []
+    batches = ([Request("k", str(2 * i)), Request("k", str(2 * i + 1))] for i in range(1_000))
+    runner = Runner(batches, first_is_slow, in_flight=100, on_full="block", **bounds)
+    assert [o.result for o in runner.run()] == [str(i) for i in range(2_000)]
+    assert runner.most <= 4 + 2
+    assert read_while_slow[0] <= 4 + 2
+
+
+def test_a_full_operator_that_owes_holds_no_more_than_its_capacity_of_a_huge_source() -> None:
+    batches = ([Request(str(k % 5), f"{i}.{k}", seconds=0.001) for k in range(100)] for i in range(100))
+    runner = Runner(batches, answer, in_flight=2, capacity=50)
+    outcomes = runner.run()
+    assert len(outcomes) == 10_000
+    assert runner.most <= 50
+    assert {o.reason for o in outcomes} == {None, "capacity"}
+
+
+@pytest.mark.parametrize(
+    "bad", [{"in_flight": 0}, {"in_flight_per_key": 0}, {"capacity": 0}, {"capacity_per_group": -1}, {"deadline": 0.0}]
+)
+def test_a_policy_that_allows_nothing_is_refused(bad: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=f"^{next(iter(bad))}: must be"):
+        Runner([], answer, **bad)
+
+
+# Deadlines and retries
+
+
+def test_a_deadline_covers_the_wait_for_a_turn() -> None:
+    outcomes = run([[Request("k", "a"), Request("k", "b")]], hang, in_flight=1, deadline=0.3)
+    assert [(o.result, o.reason) for o in outcomes] == [(None, "deadline")] * 2
+    assert outcomes[0].attempts == 1
+    # Its turn can come in the very instant in which both are given up.
+    assert outcomes[1].attempts <= 1
+
+
+def test_what_waits_is_given_up_at_its_deadline_while_another_has_the_turn() -> None:
+    all_there = False
+
+    async def quick_but_for_the_other_key(request: Request) -> str:
+        nonlocal all_there
+        while not all_there:
+            await asyncio.sleep(0.001)
+            all_there = runner.calls.outstanding == 4
+        return await hang(request) if request.key == "other" else "x"
+
+    def in_two() -> Iterator[list[Request]]:
+        yield [Request("k", "0"), Request("k", "1"), Request("k", "2")]
+        time.sleep(0.4)
+        yield [Request("other", "3")]
+
+    # When the first is over, turns go to `1`, and then to `3`, which came later than `2` and is given up later.
+    runner = Runner(in_two(), quick_but_for_the_other_key, in_flight=1, deadline=5.0)
+    outcomes = runner.run()
+    assert [(o.request.about, o.attempts, o.reason) for o in outcomes] == [
+        ("0", 1, None),
+        ("1", 1, None),
+        ("2", 0, "deadline"),
+        ("3", 1, "deadline"),
+    ]
+
+
+def test_a_deadline_ends_a_call_whatever_error_may_pass() -> None:
+    [outcome] = run([[Request("k", "a")]], hang, deadline=0.3, retryable=lambda _: True, retry_after=lambda _: None)
+    assert (outcome.attempts, outcome.reason) == (1, "deadline")
+
+
+def test_a_deadline_covers_all_attempts_together() -> None:
+    service = Scripted()
+    # Each attempt alone is well within the deadline; the three are not.
+    late = Request("k", "a", seconds=0.3, fails=("busy", "busy"))
+    [outcome] = run([[late]], service, deadline=0.9)
+    assert (outcome.result, outcome.reason) == (None, "deadline")
+    assert 1 <= outcome.attempts == service.attempts[late] <= 2
+
+
+def test_errors_that_may_pass_are_tried_again() -> None:
+    requests = [Request("k", "a", fails=("busy", "busy")), Request("k", "b", fails=("busy",))]
+    assert [(o.result, o.attempts) for o in run([requests], Scripted())] == [("a.0", 3), ("b.0", 2)]
+
+
+def test_other_errors_leave_the_request_without_a_result_and_the_flow_alive() -> None:
+    requests = [Request("k", "bad", fails=("broken",)), Request("k", "good")]
+    outcomes = run([requests], Scripted())
+    assert [(o.result, o.attempts, o.reason) for o in outcomes] == [
+        (None, 1, "failed: ValueError"),
+        ("good.0", 1, None),
+    ]
+
+
+def test_a_cancellation_or_timeout_of_the_services_own_is_an_error_of_the_service() -> None:
+    async def give_up(request: Request) -> str:
+        raise asyncio.CancelledError if request.about == "a" else TimeoutError
+
+    outcomes = run([[Request("k", "a"), Request("k", "b")]], give_up)
+    assert [(o.attempts, o.reason) for o in outcomes] == [(1, "failed: CancelledError"), (1, "failed: TimeoutError")]
+
+
+def test_an_error_that_says_when_to_come_back_is_heeded() -> None:
+    begun: list[float] = []
+
+    async def busy_once(request: Request) -> str:
+        begun.append(time.monotonic())
+        if len(begun) == 1:
+            raise Busy(0.6)
+        return "x"
+
+    [outcome] = run([[Request("k", "a")]], busy_once)
+    assert (outcome.result, outcome.attempts) == ("x", 2)
+    # Without it, the second attempt comes 0.2 s later at the latest.
+    assert begun[1] - begun[0] >= 0.6
+
+
+def test_what_could_only_be_tried_after_the_deadline_is_given_up_at_once() -> None:
+    # Were it waited for, this test would take an hour.
+    outcomes = run([[Request("k", "a", fails=("busy for long",)), Request("k", "b")]], Scripted(), deadline=3500.0)
+    assert [(o.attempts, o.reason) for o in outcomes] == [(1, "deadline"), (1, None)]
+
+
+def test_a_call_that_hangs_is_made_anew_where_the_stream_waits() -> None:
+    [outcome] = run([[Request("k", "a", fails=("hangs", "busy"))]], Scripted(), on_full="block", deadline=0.1)
+    assert outcome.result == "a.0"
+    # Once more where the machine stood still in one of them.
+    assert outcome.attempts >= 3
+
+
+# What can be observed
+
+
+def test_what_is_observed_of_each_request_that_is_called() -> None:
+    observed: list[tuple[str, float]] = []
+    scripted = Scripted()
+
+    async def once_one_is_replaced(request: Request) -> str:
+        while not runner.out:
+            await asyncio.sleep(0.001)
+        return await scripted(request)
+
+    requests = [Request("k", "a", seconds=0.1, fails=("busy",)), Request("k", "b"), Request("k", "b", 1)]
+    runner = Runner(
+        [requests],
+        once_one_is_replaced,
+        in_flight=1,
+        observe=lambda _, what, seconds: observed.append((what, seconds)),
+    )
+    outcomes = runner.run()
+    assert [o.reason for o in outcomes] == ["replaced", None, None]
+    assert [what for what, _ in observed] == ["queue", "call", "queue", "call"]
+    # Two attempts and the pause between them; the other request waited for all of it.
+    assert observed[1][1] >= 0.3
+    assert observed[2][1] >= 0.3
+
+
+def test_an_error_of_the_observer_ends_the_flow() -> None:
+    def broken(request: Request, what: str, seconds: float) -> None:
+        raise KeyError(what)
+
+    with pytest.raises(BytewaxRuntimeError) as caught:
+        Runner([[Request("k", "a")]], answer, observe=broken).run()
+    cause: BaseException | None = caught.value
+    while cause is not None and not isinstance(cause, KeyError):
+        cause = cause.__cause__
+    assert cause is not None
