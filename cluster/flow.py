@@ -20,7 +20,7 @@ from cluster.settings import Settings
 from cluster.supervisor import Charge, Supervisor
 from flows.actors import LaneActor, MaintenanceActor
 from flows.jobs.autoscaler import LaneBounds
-from flows.lane.options import LaneOptions
+from flows.lane import LaneOptions
 from operators.errors import SetupFailed
 from storage.database import async_engine, async_redis, sync_engine, sync_redis
 from storage.embedded import StoreUrls

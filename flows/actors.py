@@ -20,8 +20,7 @@ from flows.jobs.backfill import Backfill, with_telemetry
 from flows.jobs.leases import LeaseExpiry
 from flows.jobs.outbox_relay import OutboxRelay
 from flows.jobs.rebalance import rebalance_lanes
-from flows.lane.options import LaneOptions
-from flows.lane.runner import Lane
+from flows.lane import Lane, LaneOptions
 from flows.translation.failover import EngineFailover, configured_applications
 from operators.errors import ParleyError
 from storage.configs import Following

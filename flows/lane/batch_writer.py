@@ -1,4 +1,4 @@
-"""Writes a lane's batch to Postgres. Where content is refused, the caption or the meeting that holds it fails alone."""
+"""Writes a lane's batch to Postgres. Content that Postgres refuses fails its own caption or meeting alone."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """What a batch did to one meeting."""
+    """A batch's changes to one meeting, the results of its calls, and its dead letters."""
 
     change: MeetingChange | None = None
     answers: tuple[Answer, ...] = ()
     dead: tuple[DeadLetter, ...] = ()
     is_replacement: bool = False
-    """Whether this stands for something that was refused: where it is refused, too, the lane can't help itself."""
+    """Whether this is written in place of refused content. If it is refused as well, the error ends the lane."""
 
 
 class BatchWriter:
@@ -41,25 +41,30 @@ class BatchWriter:
         client: the log's Redis.
         lane_id: the lane.
         epoch: of the process that writes.
-        patience: seconds after which the backfill may pay what a batch asks.
+        backfill_after: seconds after which the backfill may complete a pending caption.
 
     Attributes:
-        failed: meetings whose changes can't be stored. Nothing more of them may be written.
+        failed: ids of meetings whose changes can't be stored. No later change of them may be written.
     """
 
-    def __init__(self, engine: Engine, client: redis.Redis, lane_id: str, epoch: int, patience: float) -> None:
+    def __init__(self, engine: Engine, client: redis.Redis, lane_id: str, epoch: int, backfill_after: float) -> None:
         self.failed: set[str] = set()
         self._engine = engine
         self._log = LogReader(client, lane_id)
-        self._lane_id, self._epoch, self._patience = lane_id, epoch, patience
+        self._lane_id, self._epoch, self._backfill_after = lane_id, epoch, backfill_after
 
     def write(
         self, changes: Sequence[MeetingChange], answers: Sequence[Answer], dead: Sequence[DeadLetter]
     ) -> list[Event]:
-        """Write what a batch did, in one transaction unless content is refused.
+        """Write a batch, in one transaction unless content is refused.
+
+        Args:
+            changes: at most one a meeting.
+            answers: the results of calls.
+            dead: the items that could not be processed.
 
         Returns:
-            The live events that were written.
+            The live events written, to be published.
 
         Raises:
             Fenced: another process has the lane, or another lane one of its meetings.
@@ -82,38 +87,39 @@ class BatchWriter:
                 [part.change for part in parts if part.change is not None],
                 [answer for part in parts for answer in part.answers],
                 [letter for part in parts for letter in part.dead],
-                patience=self._patience,
+                patience=self._backfill_after,
             )
 
     def _write_without_refused(self, part: _Part, error: Exception) -> list[Event]:
-        """Write a meeting's part without the content that is refused."""
+        """Write a meeting's part without its refused content."""
         if part.is_replacement:
             raise error
         if part.answers and (part.change is not None or part.dead or len(part.answers) > 1):
-            # The change first: the answers speak of its sentences.
-            rest = [replace(part, answers=())] if part.change is not None or part.dead else []
+            # The change comes first: the answers refer to its sentences.
+            without_answers = [replace(part, answers=())] if part.change is not None or part.dead else []
             return write_parts(
-                [*rest, *(_Part(answers=(one,)) for one in part.answers)], self._commit, self._write_without_refused
+                [*without_answers, *(_Part(answers=(answer,)) for answer in part.answers)],
+                self._commit,
+                self._write_without_refused,
             )
         replacement = self._untranslated(part.answers[0]) if part.answers else self._failure(part, error)
         return self._commit([replacement])
 
     def _untranslated(self, answer: Answer) -> _Part:
+        """Replace a refused answer: its caption is stored without a translation."""
         request = answer.request
-        log.error("an answer can't be stored", lane=self._lane_id, meeting=request.meeting_id)
+        log.error("translation can't be stored", lane=self._lane_id, meeting=request.meeting_id)
         if answer.translation is None:
             return _Part(answers=(replace(answer, reason="failed"),), is_replacement=True)
         translation, letter = unstorable(request, answer.translation)
         return _Part(answers=(replace(answer, translation=translation),), dead=(letter,), is_replacement=True)
 
     def _failure(self, part: _Part, error: Exception) -> _Part:
-        """The end of a meeting whose change can't be stored; what it said is kept in a dead letter."""
+        """Replace a refused change: the meeting fails, and a dead letter keeps its state and sentences."""
         change = part.change
         if change is None:
             raise error
-        log.error(
-            "a meeting can't be stored", lane=self._lane_id, meeting=change.meeting_id, error=type(error).__name__
-        )
+        log.error("meeting can't be stored", lane=self._lane_id, meeting=change.meeting_id, error=type(error).__name__)
         self.failed.add(change.meeting_id)
         self._log.fail(change.meeting_id)
         reason = "its content can't be stored"
@@ -124,13 +130,13 @@ class BatchWriter:
             "state": change.state or "",
             "sentences": json.dumps([asdict(sentence) for sentence in change.sentences.values()]),
         }
-        place = f"{change.log_id} {change.meeting_id} state"
-        letter = DeadLetter(place, reason, fields, change.team_id, change.meeting_id)
+        letter_id = f"{change.log_id} {change.meeting_id} state"
+        letter = DeadLetter(letter_id, reason, fields, change.team_id, change.meeting_id)
         return _Part(failure, dead=(*part.dead, letter), is_replacement=True)
 
 
 def entries_after_failure(envelope: Envelope) -> list[DeadLetter]:
-    """What is kept of an item whose meeting failed before it came."""
+    """Return the dead letter of an entry whose meeting failed before it; none for a tick or another item."""
     item = envelope.item
     if not isinstance(item, Entry):
         return []

@@ -1,12 +1,13 @@
-"""The lane's sink: one Postgres transaction for all a batch did, then the live events.
+"""The lane's sink: one Postgres transaction for each batch, then the live events.
 
-The order, whatever happens in between:
-1. fold the batch into one change a meeting;
-2. let go of meetings that move to another lane, once their calls here are answered: so their captions stay in order;
-3. one transaction: sentences, what is owed, answers, live events, states (storage.commit);
-4. after the commit: publish the live events, and the growing text with its drafts;
-A crash before 3 ends repeats the batch, a crash after it repeats nothing; what 4 left out, the relay sends. Where the content
-of a caption or of a meeting is refused in 3, that fails alone (`flows.lane.batch_writer`).
+The order is always the same:
+1. accumulate the batch into one change a meeting;
+2. hand over the meetings that move to another lane, once their calls here have results: so their captions stay in order;
+3. write one transaction: sentences, pending captions, results of calls, live events, states (`storage.commit`);
+4. publish the live events, and the interim texts with their drafts.
+
+After a crash before the end of 3 the batch is processed again; after a later crash nothing is. The outbox relay sends events
+that 4 did not publish. Content that is refused in 3 fails its own caption or meeting alone (`flows.lane.batch_writer`).
 """
 
 from __future__ import annotations
@@ -41,24 +42,32 @@ from storage.live import publish_events, publish_interims
 from storage.log import order
 
 STORE_INTERVAL_MS = 5_000
-"""A tick so long after a meeting's last entry stores where it stands, though it put nothing out; so does an entry."""
+"""Milliseconds after which a meeting's state is stored though nothing was emitted.
+
+They count from the last entry for a tick, and from the last stored position for any item.
+"""
 ADVANCE_INTERVAL_S = 5.0
-"""Seconds between two rounds that note of quiet meetings that they need nothing older of the log."""
+"""Seconds between two updates of the stored log positions of idle meetings."""
 
 Result = Envelope | CallResult[TranslationRequest, Translation]
-"""What a batch has to commit. Beside that it holds drafts that ended, of which nothing is stored."""
+"""An item of a batch that is committed. A batch also holds results of drafts, which are not stored."""
 
 
 @dataclass
 class Committer:
-    """Commits batches for one lane, as long as it owns it.
+    """Commits batches for one lane, as long as its process owns the lane.
 
     Attributes:
-        patience: seconds after which the backfill may pay what a batch asks.
-        reader: the lane's source, which knows what it gave out.
-        observer: told of each batch that is committed.
-        drafts: what is shown with growing text.
-        seen: the log's id up to which everything is committed; None before the first item.
+        engine: the database.
+        redis: the server of the log and of the live events.
+        lane_id: the lane.
+        epoch: of the process that commits.
+        stages: the steps whose states are stored.
+        backfill_after: seconds after which the backfill may complete a pending caption.
+        reader: reads the lane's log, and knows what it has delivered.
+        telemetry: measures each committed batch.
+        drafts: the drafts that are published with interim texts.
+        committed_log_id: the log's id up to which everything is committed; None before the first item.
     """
 
     engine: Engine
@@ -74,7 +83,7 @@ class Committer:
     _calls_in_flight: Counter[str] = field(default_factory=Counter[str])
     _leaving: dict[str, Envelope] = field(default_factory=dict[str, Envelope])
     _positions: dict[str, _MeetingPosition] = field(default_factory=dict[str, "_MeetingPosition"])
-    # When the first tick of each meeting is due that is not committed (ms).
+    # When the first uncommitted tick of each meeting is due (ms).
     _due_ticks: dict[str, int] = field(default_factory=dict[str, int])
     _advance_at: float = 0.0
 
@@ -87,13 +96,13 @@ class Committer:
         Raises:
             Fenced: another process has the lane, or another lane one of its meetings.
         """
-        batch, drafted = _split_drafts(items)
+        batch, draft_results = _split_drafts(items)
         changes: dict[str, MeetingChange] = {}
         interims: dict[tuple[str, str], Interim] = {}
         dead: list[DeadLetter] = []
         answers: list[Answer] = []
         last: dict[str, Envelope] = {}
-        seen = self.committed_log_id
+        committed = self.committed_log_id
         for result in batch:
             if isinstance(result, CallResult):
                 answers.append(Answer(result.request, result.result, result.attempts, result.reason))
@@ -104,33 +113,33 @@ class Committer:
             else:
                 if result.meeting_id in self._batches.failed:
                     dead += entries_after_failure(result)
-                    result = replace(result, item=None, dead=None)
+                    result = replace(result, item=None, dead_letter=None)
                 self._accumulate(result, changes, interims, dead)
-                seen = result.log_id if seen is None else max(seen, result.log_id, key=order)
+                committed = result.log_id if committed is None else max(committed, result.log_id, key=order)
                 if result.item is not None and result.dead_letter is None and result.meeting_id not in self._leaving:
                     last[result.meeting_id] = result
         for meeting_id, change in changes.items():
             if change.ended_at is None:
                 change.state = self._dump(last[meeting_id].states)
-        gone = self._finish_handovers(changes)
+        handed_over = self._finish_handovers(changes)
         if changes or answers or dead:
             began = time.time()
             events = self._batches.write(list(changes.values()), answers, dead)
             ended = time.time()
             publish_events(self.redis, events, ended)
             self.telemetry.on_committed(batch, began, ended)
-        for meeting_id in gone:
+        for meeting_id in handed_over:
             del self._leaving[meeting_id]
             self.drafts.forget(meeting_id)
-        self.committed_log_id = seen
-        # In the order of each meeting, so the last is the furthest.
-        self.reader.on_committed({each.meeting_id: each.log_id for each in batch if isinstance(each, Envelope)})
-        # After all that the batch put out: a draft whose sentence is among that comes too late.
-        publish_interims(self.redis, self.drafts.changed_interims(interims, drafted))
+        self.committed_log_id = committed
+        # A meeting's envelopes are in order, so its last one has its furthest position.
+        self.reader.on_committed({result.meeting_id: result.log_id for result in batch if isinstance(result, Envelope)})
+        # Last: a draft is stale if the batch emitted its sentence.
+        publish_interims(self.redis, self.drafts.changed_interims(interims, draft_results))
         self._advance_positions(last, changes)
 
     def _count_calls(self, meeting_id: str, by: int) -> None:
-        """Count the calls of a meeting that have no answer yet."""
+        """Change the number of a meeting's calls without a result."""
         if meeting_id in self._batches.failed:
             return
         self._calls_in_flight[meeting_id] += by
@@ -138,39 +147,40 @@ class Committer:
             del self._calls_in_flight[meeting_id]
 
     def oldest_needed(self) -> str | None:
-        """The oldest id of the log that is still needed, though no row of a meeting says so; None where there is none.
+        """The oldest log id that a handover still needs and no meeting's row retains; None if there is none.
 
-        A meeting that has a state and leaves is not among them: its row keeps what the log holds of it.
+        A leaving meeting with a state is not counted: its row retains its part of the log.
         """
-        bare = [one.log_id for one in list(self._leaving.values()) if "ticks" not in one.states]
+        leaving = list(self._leaving.values())
+        needed = [envelope.log_id for envelope in leaving if "ticks" not in envelope.states]
         arriving = self.reader.oldest_needed()
-        return min(bare if arriving is None else [*bare, arriving], key=order, default=None)
+        return min(needed if arriving is None else [*needed, arriving], key=order, default=None)
 
     def first_due_tick(self) -> int | None:
-        """When the first tick of all meetings is due that is not committed (ms by their clocks); None where none is."""
+        """When the first uncommitted tick of any meeting is due (ms, by the meeting's clock); None if none is."""
         return min(list(self._due_ticks.values()), default=None)
 
     def _finish_handovers(self, changes: dict[str, MeetingChange]) -> list[str]:
-        """Hand meetings over whose calls are all answered, and say which."""
-        gone: list[str] = []
+        """Complete the handover of leaving meetings whose calls all have results, and return their ids."""
+        handed_over: list[str] = []
         for meeting_id, envelope in list(self._leaving.items()):
             if self._calls_in_flight[meeting_id] > 0:
                 continue
             moved = _moved(envelope)
-            assert moved is not None  # noqa: S101 - nothing else is put there
+            assert moved is not None  # noqa: S101 - only envelopes of moves are leaving
             change = changes.setdefault(meeting_id, MeetingChange(envelope.team_id, meeting_id, 0, ""))
             change.n, change.log_id, change.moved = envelope.n, moved.log_id, (moved.lane, moved.move)
-            # A meeting that had timed out has no state, and none to take along.
+            # A meeting that had timed out has no state to hand over.
             change.state = self._dump(envelope.states) if "ticks" in envelope.states else None
-            gone.append(meeting_id)
-        return gone
+            handed_over.append(meeting_id)
+        return handed_over
 
     def _advance_positions(self, last: Mapping[str, Envelope], changes: Mapping[str, MeetingChange]) -> None:
-        """Remember how far each meeting came and what of that is stored; move on those that need no more of the log."""
+        """Update each meeting's position and stored position, and advance the stored ones of idle meetings."""
         for meeting_id, envelope in last.items():
             self._update_due_tick(envelope)
-            standing = self._positions.setdefault(meeting_id, _MeetingPosition(envelope.log_id, envelope.log_id))
-            standing.last_seen = envelope.log_id
+            position = self._positions.setdefault(meeting_id, _MeetingPosition(envelope.log_id, envelope.log_id))
+            position.last_seen = envelope.log_id
         for meeting_id, change in changes.items():
             if change.ended_at is not None or change.moved is not None or meeting_id in self._batches.failed:
                 self._positions.pop(meeting_id, None)
@@ -180,20 +190,25 @@ class Committer:
         if time.monotonic() < self._advance_at:
             return
         self._advance_at = time.monotonic() + ADVANCE_INTERVAL_S
-        # What the source gave out of them is stored: nothing up to where it had read before is needed again.
-        position = self.reader.position
-        done = [m for m, s in self._positions.items() if s.stored == s.last_seen == self.reader.last_delivered(m)]
-        if done:
+        # All that the reader has delivered of an idle meeting is stored: it needs nothing up to the reader's position. That
+        # is read first, so that an entry delivered in between lies after it.
+        read_up_to = self.reader.position
+        idle = [
+            meeting_id
+            for meeting_id, position in self._positions.items()
+            if position.stored == position.last_seen == self.reader.last_delivered(meeting_id)
+        ]
+        if idle:
             with self.engine.begin() as connection:
-                advance(connection, self.lane_id, self.epoch, done, position)
+                advance(connection, self.lane_id, self.epoch, idle, read_up_to)
 
     def _update_due_tick(self, envelope: Envelope) -> None:
         # A meeting that failed has no state.
-        at = next_due(_ticks(envelope)) if "ticks" in envelope.states else None
-        if at is None:
+        due_at = next_due(_ticks(envelope)) if "ticks" in envelope.states else None
+        if due_at is None:
             self._due_ticks.pop(envelope.meeting_id, None)
         else:
-            self._due_ticks[envelope.meeting_id] = at
+            self._due_ticks[envelope.meeting_id] = due_at
 
     def _dump(self, states: Mapping[str, object]) -> str:
         dumped: dict[str, object] = {stage.name: stage.dump(states[stage.name]) for stage in self.stages}
@@ -207,6 +222,7 @@ class Committer:
         interims: dict[tuple[str, str], Interim],
         dead: list[DeadLetter],
     ) -> None:
+        """Add an envelope to its meeting's change, and to the interims and dead letters of the batch."""
         item, update = envelope.item, envelope.update
         if envelope.dead_letter is not None:
             dead.append(envelope.dead_letter)
@@ -221,12 +237,12 @@ class Committer:
             change = changes.setdefault(item.meeting_id, MeetingChange(envelope.team_id, item.meeting_id, 0, ""))
             change.n, change.log_id = envelope.n, envelope.log_id
             change.end("failed", item.at, item.reason)
-            place = f"{envelope.log_id} {item.meeting_id} state"
+            letter_id = f"{envelope.log_id} {item.meeting_id} state"
             state = {"kind": "state", "state": orjson.dumps(item.state).decode()}
-            dead.append(DeadLetter(place, item.reason, state, envelope.team_id, item.meeting_id))
+            dead.append(DeadLetter(letter_id, item.reason, state, envelope.team_id, item.meeting_id))
             return
-        over = update is not None and update.ended
-        if envelope.dead_letter is not None and not over:
+        is_over = update is not None and update.ended
+        if envelope.dead_letter is not None and not is_over:
             return
         for interim in envelope.sentences.interims:
             interims[envelope.meeting_id, voice(interim.speaker, interim.speaker_id)] = interim
@@ -273,30 +289,35 @@ class Committer:
             change.end("ended", item.arrived_at, item.payload.reason)
 
     def _must_store(self, envelope: Envelope) -> bool:
-        """Whether this item did something that must be stored, or the last one that was lies too far back in the log."""
-        standing = self._positions.get(envelope.meeting_id)
-        far = standing is not None and order(envelope.log_id)[0] - order(standing.stored)[0] >= STORE_INTERVAL_MS
-        return far or _has_effects(envelope)
+        """Whether this item has effects that must be stored, or the stored position lies too far back in the log."""
+        position = self._positions.get(envelope.meeting_id)
+        is_stale = position is not None and order(envelope.log_id)[0] - order(position.stored)[0] >= STORE_INTERVAL_MS
+        return is_stale or _has_effects(envelope)
 
 
 @dataclass(slots=True)
 class _MeetingPosition:
-    """How far a meeting came, by ids of the log: its last item, and the last one whose state is stored."""
+    """A meeting's position in the log.
+
+    Attributes:
+        last_seen: the log id of its last item.
+        stored: the log id of the last item whose state is stored.
+    """
 
     last_seen: str
     stored: str
 
 
 def _split_drafts(items: list[Result | DraftResult]) -> tuple[list[Result], list[DraftResult]]:
-    """A batch without its drafts, and those."""
+    """Split a batch into the items to commit and the results of drafts."""
     batch: list[Result] = []
-    drafted: list[DraftResult] = []
+    draft_results: list[DraftResult] = []
     for item in items:
         if isinstance(item, CallResult) and isinstance(item.request, Question):
-            drafted.append(cast(DraftResult, item))
+            draft_results.append(cast(DraftResult, item))
         else:
             batch.append(cast(Result, item))
-    return batch, drafted
+    return batch, draft_results
 
 
 def _moved(envelope: Envelope) -> Moved | None:
@@ -305,11 +326,11 @@ def _moved(envelope: Envelope) -> Moved | None:
 
 
 def _has_effects(envelope: Envelope) -> bool:
-    """Whether this item did something that must be stored."""
-    done, update, item = envelope.sentences, envelope.update, envelope.item
+    """Whether this item has effects that must be stored."""
+    sentences, update, item = envelope.sentences, envelope.update, envelope.item
     return bool(
-        done.put_out
-        or done.retracted
+        sentences.put_out
+        or sentences.retracted
         or envelope.requests
         or (isinstance(item, Tick) and item.at - _ticks(envelope).last_at >= STORE_INTERVAL_MS)
         or (isinstance(item, Entry) and isinstance(item.payload, Started))
@@ -332,11 +353,11 @@ class _Partition(StatelessSinkPartition[Result | DraftResult]):
 
 
 class CommitSink(DynamicSink[Result | DraftResult]):
-    """Commits envelopes and answers through a `Committer`, which shows drafts, too."""
+    """Commits envelopes and results of calls through a `Committer`, which also publishes drafts."""
 
     def __init__(self, committer: Committer) -> None:
         self._committer = committer
 
     def build(self, step_id: str, worker_index: int, worker_count: int) -> _Partition:
-        """The lane's one partition."""
+        """Build the lane's one partition."""
         return _Partition(self._committer)

@@ -1,6 +1,6 @@
-"""Drafts in a lane: which are asked for, in what order after captions, and what is shown of the answers.
+"""Draft translations of interim texts: which are requested, after which captions, and what is published of the replies.
 
-Nothing of it is stored: what is lost, the next words make good. How each draft ended is counted.
+Drafts are not stored: the speaker's next words bring a new one for any that is lost. The outcome of each draft is counted.
 """
 
 from __future__ import annotations
@@ -22,30 +22,30 @@ from storage.log import order
 from storage.measures import DraftEnded, Measures
 
 DRAFT_DEADLINE_S = 3.0
-"""Seconds a draft may take. By then its speaker has said more."""
+"""Seconds a draft may take. A later one is stale: its speaker has said more by then."""
 CAPTIONS_PER_DRAFT = 4
-"""A lane has so many times as many captions under way as drafts."""
+"""Captions that a lane may have under way for each draft under way."""
 QUEUED_PER_DRAFT = 4
-"""So many times as many drafts are held as are under way."""
+"""Drafts that a lane holds, under way or queued, for each draft that may be under way."""
 
 DraftReply = Translation | Literal["behind", "late"]
-"""The service's answer; or why it was not asked: captions wait, or nobody is saying that any more."""
+"""The service's translation, or why it was not called: `behind` (captions wait) or `late` (the interim text is outdated)."""
 DraftResult = CallResult[Question, DraftReply]
 
 
 def draft_policy(in_flight: int) -> CallPolicy[Question]:
-    """How drafts are asked for: each once, one at a time of what a speaker says in a language, and the newest of those that wait.
+    """Return the policy for draft calls: one at a time for each speaker and language, the newest request only, no retry.
 
     Args:
-        in_flight: captions that the lane may have under way.
+        in_flight: caption calls that the lane may have under way.
     """
-    at_once = max(1, in_flight // CAPTIONS_PER_DRAFT)
+    drafts_in_flight = max(1, in_flight // CAPTIONS_PER_DRAFT)
     return CallPolicy(
-        key=lambda asked: f"{asked.request.meeting_id}/{asked.request.language}/{asked.voice}",
+        key=lambda draft: f"{draft.request.meeting_id}/{draft.request.language}/{draft.voice}",
         dedupe_key=lambda _: True,
-        in_flight=at_once,
+        in_flight=drafts_in_flight,
         in_flight_per_key=1,
-        capacity=at_once * QUEUED_PER_DRAFT,
+        capacity=drafts_in_flight * QUEUED_PER_DRAFT,
         deadline=DRAFT_DEADLINE_S,
         on_full="reject",
         retryable=lambda _: False,
@@ -54,20 +54,21 @@ def draft_policy(in_flight: int) -> CallPolicy[Question]:
 
 @dataclass(slots=True)
 class _PublishedInterim:
-    """A speaker's growing text as it was published last, and its drafts by language."""
+    """A speaker's interim text as last published, and its drafts by language."""
 
     interim: Interim
     drafts: dict[str, Draft] = field(default_factory=dict[str, Draft])
 
     def growing(self) -> Growing:
-        return Growing(self.interim, {language: one.shown for language, one in self.drafts.items() if one.shown})
+        drafts = {language: draft.shown for language, draft in self.drafts.items() if draft.shown}
+        return Growing(self.interim, drafts)
 
 
 class DraftCalls:
-    """The drafts of a lane. One thread, the dataflow's, asks and shows them.
+    """The drafts of a lane. All methods run in the dataflow's thread.
 
     Args:
-        measures: told how each ends.
+        measures: counts the outcome of each draft.
     """
 
     def __init__(self, measures: Measures) -> None:
@@ -79,119 +80,120 @@ class DraftCalls:
     def executor(
         self, translate: Translate, captions: CallExecutor[TranslationRequest, Translation], in_flight: int
     ) -> CallExecutor[Question, DraftReply]:
-        """How drafts are asked for, with a thread of their own.
+        """Build the executor of draft calls, which has a thread of its own.
 
         Args:
             translate: the translation service.
-            captions: the lane's calls for captions: no draft is asked for while one of those waits.
-            in_flight: how many of those may be under way.
+            captions: the executor of the lane's caption calls: no draft is translated while one of those waits.
+            in_flight: caption calls that may be under way.
         """
 
-        async def ask(asked: Question) -> DraftReply:
+        async def translate_draft(draft: Question) -> DraftReply:
             if captions.waiting:
                 return "behind"
-            # Read from another thread: as it is now, or was a moment ago.
-            if self._last_requests.get((asked.request.meeting_id, asked.voice), Asked()).base != asked.base:
+            # Read in the executor's thread, so it may be a moment old.
+            last_request = self._last_requests.get((draft.request.meeting_id, draft.voice), Asked())
+            if last_request.base != draft.base:
                 return "late"
             with self._measures.time("draft"):
-                return await translate(asked.request)
+                return await translate(draft.request)
 
-        return CallExecutor(ask, draft_policy(in_flight))
+        return CallExecutor(translate_draft, draft_policy(in_flight))
 
-    def start_after(self, last: str) -> None:
-        """Take note of the log's last id as this process begins: what came before may have been asked already."""
-        self._started_at = order(last)
+    def start_after(self, last_id: str) -> None:
+        """Request drafts only for entries after this log id. Another process may have requested those before."""
+        self._started_at = order(last_id)
 
     def requests(self, batch: Sequence[tuple[str, Envelope]]) -> list[Question]:
-        """What to ask after a batch: of each speaker's growing text as it is at the end of it."""
-        grown: dict[tuple[str, str], tuple[Envelope, Interim]] = {}
+        """Return the draft requests after a batch, for the interim text that each speaker has at its end."""
+        newest: dict[tuple[str, str], tuple[Envelope, Interim]] = {}
         for meeting_id, envelope in batch:
             if isinstance(envelope.item, Restored):
                 self._restore(meeting_id, envelope.item)
             for interim in envelope.sentences.interims if envelope.dead_letter is None else ():
-                grown[meeting_id, voice(interim.speaker, interim.speaker_id)] = envelope, interim
+                newest[meeting_id, voice(interim.speaker, interim.speaker_id)] = envelope, interim
             if ends_meeting(envelope):
-                for key in [key for key in {**grown, **self._last_requests} if key[0] == meeting_id]:
-                    grown.pop(key, None)
+                for key in [key for key in {**newest, **self._last_requests} if key[0] == meeting_id]:
+                    newest.pop(key, None)
                     self._last_requests.pop(key, None)
-        questions: list[Question] = []
-        for key, (envelope, interim) in grown.items():
+        requests: list[Question] = []
+        for key, (envelope, interim) in newest.items():
             if not interim.text:
                 self._last_requests.pop(key, None)
                 continue
             state = cast(context.State, envelope.states["context"])
-            asked, now = grow(self._last_requests.get(key, Asked()), interim)
-            self._last_requests[key] = asked
-            if now and state.config.drafts and order(envelope.log_id) > self._started_at:
-                questions += self._requests_by_language(envelope, interim, asked, state)
-        return questions
+            last_request, is_due = grow(self._last_requests.get(key, Asked()), interim)
+            self._last_requests[key] = last_request
+            if is_due and state.config.drafts and order(envelope.log_id) > self._started_at:
+                requests += self._requests_by_language(envelope, interim, last_request, state)
+        return requests
 
     def _restore(self, meeting_id: str, restored: Restored) -> None:
-        """Take what another process has shown for asked, so that nothing is asked twice."""
+        """Treat the interim texts of a restored meeting as requested, so that no draft is requested twice."""
         state = cast(sentences.State, restored.states["sentences"])
-        for key, held in state.voices.items():
-            base, text, start = held.shown
+        for key, voice_state in state.voices.items():
+            base, text, start = voice_state.shown
             if text:
                 speaker, speaker_id = person(key)
                 interim = Interim(speaker, text, start, base, speaker_id=speaker_id)
                 self._last_requests[meeting_id, voice(speaker, speaker_id)], _ = grow(Asked(), interim)
 
     def _requests_by_language(
-        self, envelope: Envelope, interim: Interim, asked: Asked, state: context.State
+        self, envelope: Envelope, interim: Interim, last_request: Asked, state: context.State
     ) -> Iterable[Question]:
-        shown = self._published.get((envelope.meeting_id, voice(interim.speaker, interim.speaker_id)))
-        drafts = shown.drafts if shown is not None and shown.interim.base == interim.base else {}
+        published = self._published.get((envelope.meeting_id, voice(interim.speaker, interim.speaker_id)))
+        drafts = published.drafts if published is not None and published.interim.base == interim.base else {}
         for language in state.config.target_languages:
-            before = drafts.get(language, Draft()).shown
-            yield question(envelope.team_id, envelope.meeting_id, interim, asked, state, language, before)
+            draft_text = drafts.get(language, Draft()).shown
+            yield question(envelope.team_id, envelope.meeting_id, interim, last_request, state, language, draft_text)
 
     def changed_interims(
-        self, interims: Mapping[tuple[str, str], Interim], drafted: Iterable[DraftResult]
+        self, interims: Mapping[tuple[str, str], Interim], draft_results: Iterable[DraftResult]
     ) -> dict[tuple[str, str], Growing]:
-        """What to publish, by meeting and voice: growing text that changed, and that of which a draft did.
+        """Return what to publish, by meeting and voice: interim texts that changed, or whose drafts changed.
 
         Args:
-            interims: growing text that changed, by meeting and voice.
-            drafted: drafts that ended since.
+            interims: the interim texts that changed, by meeting and voice.
+            draft_results: the drafts that ended since the last call.
         """
         changed: dict[tuple[str, str], Growing] = {}
         for key, interim in interims.items():
-            before = self._published.pop(key, None)
-            shown = _PublishedInterim(interim)
+            previous = self._published.pop(key, None)
+            published = _PublishedInterim(interim)
             if interim.text:
-                if before is not None and before.interim.base == interim.base:
-                    shown.drafts = before.drafts
-                self._published[key] = shown
-            changed[key] = shown.growing()
-        for outcome in drafted:
-            key = outcome.request.request.meeting_id, outcome.request.voice
-            how = self._take_reply(self._published.get(key), outcome)
-            self._measures.draft_ended(how)
-            if how == "shown":
+                if previous is not None and previous.interim.base == interim.base:
+                    published.drafts = previous.drafts
+                self._published[key] = published
+            changed[key] = published.growing()
+        for result in draft_results:
+            key = result.request.request.meeting_id, result.request.voice
+            outcome = self._take_reply(self._published.get(key), result)
+            self._measures.draft_ended(outcome)
+            if outcome == "shown":
                 changed[key] = self._published[key].growing()
         return changed
 
-    def _take_reply(self, shown: _PublishedInterim | None, outcome: DraftResult) -> DraftEnded:
-        """Take an answer, and say how that draft ended."""
-        asked, answer = outcome.request, outcome.result
-        if answer is None:
-            match outcome.reason:
+    def _take_reply(self, published: _PublishedInterim | None, result: DraftResult) -> DraftEnded:
+        """Update a published interim by a draft's reply, and return the outcome of the draft."""
+        draft, reply = result.request, result.result
+        if reply is None:
+            match result.reason:
                 case "deadline" | "capacity" | "replaced" | "stopped":
-                    return outcome.reason
+                    return result.reason
                 case _:
                     return "failed"
-        if not isinstance(answer, Translation):
-            return answer
-        if shown is None or shown.interim.base != asked.base:
+        if not isinstance(reply, Translation):
+            return reply
+        if published is None or published.interim.base != draft.base:
             return "late"
-        if answer.status is not CaptionStatus.TRANSLATED or answer.text is None:
+        if reply.status is not CaptionStatus.TRANSLATED or reply.text is None:
             return "untranslated"
-        language = asked.request.language
-        before = shown.drafts.get(language, Draft())
-        now = shown.drafts[language] = agree(before, asked.request.text, answer.text)
-        return "shown" if now.shown != before.shown else "unchanged"
+        language = draft.request.language
+        previous = published.drafts.get(language, Draft())
+        current = published.drafts[language] = agree(previous, draft.request.text, reply.text)
+        return "shown" if current.shown != previous.shown else "unchanged"
 
     def forget(self, meeting_id: str) -> None:
-        """Show nothing more of a meeting that has left."""
+        """Remove the interim texts of a meeting that was handed over to another lane."""
         for key in [key for key in self._published if key[0] == meeting_id]:
             del self._published[key]

@@ -1,4 +1,4 @@
-"""What flows through a lane: an item of one meeting's log, and what each step made of it."""
+"""The envelope: one item of a meeting's log on its way through a lane, with the result of each step."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from storage.changes import DeadLetter
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """Takes a meeting up where its states were committed: when its lane starts, or when it arrives from another one.
+    """Restores a meeting from its committed states, at the start of its lane or after a handover from another lane.
 
     `states` holds the state of each step, by the step's name.
     """
@@ -24,7 +24,13 @@ class Restored:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """A meeting that can't go on at `at` (ms), and why. `state` is what could not be read, as it was stored."""
+    """Ends a meeting whose stored state can't be read.
+
+    Attributes:
+        at: when it failed (ms).
+        reason: which part can't be read, and why.
+        state: the unreadable state, as it is stored.
+    """
 
     meeting_id: str
     at: int
@@ -37,13 +43,19 @@ class Envelope:
     """One item on its way from the log to the sink.
 
     Attributes:
+        team_id, meeting_id: whose item it is; `?` where an unreadable entry does not say, empty where only the lane's
+            position advances.
         n: ordinal of the meeting's last entry.
-        log_id: the log's id up to which this meeting has seen everything.
-        item: the entry or tick, or what restores a meeting or fails it; None for an entry that can't be read, and where
-            the log holds nothing to be done up to this id.
-        dead: why the item could not be used, where it couldn't; the steps after that leave it alone.
-        states: the immutable state of each step after this item, by the step's name.
-        accepted, read: when the door took the meeting's last entry, and when the lane read this (seconds since the epoch).
+        log_id: the log's id up to which everything of this meeting is processed.
+        item: the entry or tick, or what restores or fails a meeting. None where the source keeps an entry as a dead letter,
+            and where only the lane's position advances.
+        dead_letter: the entry and the reason why it could not be processed, if so; the later steps skip it.
+        update: what the item means once repeats are gone, from the step `dedup`.
+        sentences: what was emitted and retracted, and the interim texts, from the step `sentences`.
+        requests: the translations that are requested, from the step `context`.
+        states: the immutable state of each step after this item, by the step's name, and that of the ticks as `ticks`.
+        accepted_at: when the ingest API accepted the meeting's last entry (seconds since the epoch).
+        read_at: when the lane read this item (seconds since the epoch).
     """
 
     team_id: str

@@ -11,34 +11,35 @@ from storage.log import LogReader, before, order
 
 
 def beat(committer: Committer, pending_calls: int) -> None:
-    """Trim the log below what any open meeting needs, and leave a sign of life.
+    """Record a heartbeat and the lane's position, and trim the log below what open meetings need.
 
     Args:
-        waiting: calls without an answer.
+        committer: the lane's sink.
+        pending_calls: calls without a result.
 
     Raises:
         Fenced: another process has the lane.
     """
     entries = LogReader(committer.redis, committer.lane_id)
     due_at = committer.first_due_tick()
-    # Asked in this order: what has been seen lies behind a meeting that comes or goes, or that one is here or gone already.
-    seen, floor = committer.committed_log_id, committer.oldest_needed()
-    who = {"lane": committer.lane_id, "epoch": committer.epoch}
+    # The order matters: `oldest_needed` then covers each handover that the committed id has passed, unless it is over.
+    committed, oldest_needed = committer.committed_log_id, committer.oldest_needed()
+    ownership = {"lane": committer.lane_id, "epoch": committer.epoch}
     with committer.engine.begin() as transaction:
-        before_this = transaction.execute(
+        stored_position = transaction.execute(
             text(
                 "update lanes set updated_at = now(), waiting = :waiting, log_length = :length,"
                 " due_at = case when kind = 'live' then cast(:due_at as bigint) end"
                 " where id = :lane and epoch = :epoch returning log_id"
             ),
-            {**who, "waiting": pending_calls, "length": entries.length(), "due_at": due_at},
+            {**ownership, "waiting": pending_calls, "length": entries.length(), "due_at": due_at},
         ).scalar_one_or_none()
-        if before_this is None:
+        if stored_position is None:
             raise Fenced(f"lane {committer.lane_id} has been taken over from epoch {committer.epoch}")
-        # A lane that was started again is no further until it is where it was.
-        if seen is not None and order(seen) >= order(before_this):
-            held = None if floor is None else before(floor)
-            noted = text("update lanes set log_id = :seen, held = :held where id = :lane and epoch = :epoch")
-            transaction.execute(noted, {**who, "seen": seen, "held": held})
-    # What was noted just now bounds the trimming, whatever was committed meanwhile.
+        # A restarted lane reads older entries again: it stores no position before it has caught up with the stored one.
+        if committed is not None and order(committed) >= order(stored_position):
+            held = None if oldest_needed is None else before(oldest_needed)
+            statement = text("update lanes set log_id = :seen, held = :held where id = :lane and epoch = :epoch")
+            transaction.execute(statement, {**ownership, "seen": committed, "held": held})
+    # The position stored above bounds the trimming, whatever was committed since.
     entries.trim(read_positions(committer.engine, committer.lane_id)[1])

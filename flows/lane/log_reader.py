@@ -1,7 +1,7 @@
-"""What a lane reads: each open meeting's state before anything else, then its log, with the ticks that make time data.
+"""Reads a lane's log: the states of open meetings first, then entries, and ticks that turn the passing of time into items.
 
-Every meeting gets the same items, one for one, live, after a crash, in a replay and on whatever lanes it is: its entries in
-order, each once, and a tick wherever it was quiet for long enough.
+A meeting yields the same items in a live run, after a crash, in a replay and in any lane. They are its entries in order, each
+once, and a tick wherever the meeting was quiet for long enough.
 """
 
 from __future__ import annotations
@@ -28,18 +28,24 @@ from storage.records import OPEN_STATUSES
 
 TICKS = TypeAdapter(TickState)
 READ_COUNT = 500
-"""Entries taken from the log at once."""
+"""Entries read from the log at once."""
 ARRIVALS_POLL_S = 0.1
-"""Seconds between two looks at whether meetings that come from other lanes have arrived."""
+"""Seconds between two checks for completed handovers from other lanes."""
 MAX_FINISHED = 10_000
-"""Meetings of which it is remembered that they have nothing to do here."""
+"""Meetings remembered as processed already, so that their entries need no query."""
 
 _COLUMNS = "id, team_id, clock, status, lane_id, n, moves, log_id, state"
 
 
 @dataclass(slots=True)
 class _OpenMeeting:
-    """Where the source stands in one open meeting."""
+    """The reader's position in one open meeting.
+
+    Attributes:
+        n: ordinal of its last entry.
+        moves: number of its last completed move.
+        ticks: its schedule of ticks after that entry.
+    """
 
     team_id: str
     clock: Clock
@@ -50,12 +56,12 @@ class _OpenMeeting:
 
 @dataclass(slots=True)
 class _ArrivedMeeting:
-    """A meeting that came from another lane.
+    """A meeting that was handed over by another lane, and is replayed from this log.
 
     Attributes:
         begins: the id in this log at which it begins.
-        last: of what the log held of it when it came, the last id that was given out, once all was.
-        committed: how far it is committed.
+        last: the last log id of its replay, once that is complete.
+        committed: the log id up to which it is committed.
     """
 
     begins: str
@@ -64,13 +70,16 @@ class _ArrivedMeeting:
 
 
 def read_positions(engine: Engine, lane_id: str) -> tuple[list[Row[Any]], str]:
-    """The lane's open meetings as last committed, and the log's id to read on from (exclusive).
+    """Read the lane's open meetings as last committed, and the log id to continue after.
 
-    That is the oldest id that an open meeting's state stands at, or what the lane had seen if that is older:
-    a meeting that had timed out may have begun again since. What meetings on their way need is held even if it was seen.
+    That is the oldest position of an open meeting, or the lane's own if it is older: a meeting that had timed out may have
+    begun again since. While a handover needs older entries, `held` stands in for the lane's own position.
+
+    Returns:
+        The rows of the open meetings, and the log id (exclusive).
     """
     with engine.connect() as connection:
-        seen = connection.execute(
+        lane_position = connection.execute(
             text("select coalesce(held, log_id) from lanes where id = :lane"), {"lane": lane_id}
         ).scalar_one()
         rows = connection.execute(
@@ -82,15 +91,15 @@ def read_positions(engine: Engine, lane_id: str) -> tuple[list[Row[Any]], str]:
     if any(row.log_id is None for row in rows):
         return list(rows), "0-0"
     ids = [row.log_id if row.state is not None else before(row.log_id) for row in rows]
-    return list(rows), min([seen, *ids], key=order)
+    return list(rows), min([lane_position, *ids], key=order)
 
 
 class LaneReader:
-    """Turns the log of a lane into envelopes: restored states first, then entries and ticks.
+    """Turns a lane's log into envelopes: restored states first, then entries and ticks.
 
     Args:
-        reader: the lane's log.
-        engine: the database that holds the committed states.
+        reader: reads the lane's stream.
+        engine: the database with the committed states.
         lane_id: the lane.
         epoch: of the process that reads.
         stages: the steps whose states are restored.
@@ -104,14 +113,14 @@ class LaneReader:
         self._lane_id, self._epoch = lane_id, epoch
         self._stages = stages
         self._meetings: dict[str, _OpenMeeting] = {}
-        # Meetings with a live clock, by when the next tick of each is due.
+        # Meetings with a live clock, by the time of their next tick.
         self._ticks_due = DueQueue()
-        # Meetings on their way here from another lane: where in this log each begins, and by which of its moves.
+        # Meetings whose handover to this lane is not complete: where each begins in this log, and the number of the move.
         self._arriving: dict[str, tuple[str, int]] = {}
-        # Those that have come, until all that this log held of them by then is committed: before that no row is sure to keep
-        # it, for they may have come without a state, or lose it by a timeout in between.
+        # Meetings whose handover is complete, until their whole replay is committed. Before that no row is sure to retain
+        # their entries: they may have arrived without a state, or lose it by a timeout.
         self._arrived_meetings: dict[str, _ArrivedMeeting] = {}
-        # Those that this process could not restore: that they failed may not be committed yet.
+        # Meetings that this process could not restore. Their failure may not be committed yet.
         self._failed: set[str] = set()
         self._next_arrivals_poll = 0.0
         self._arrivals_iterator = self._arrivals()
@@ -123,57 +132,57 @@ class LaneReader:
 
     @property
     def position(self) -> str:
-        """The log's id up to which everything was read."""
+        """The log id up to which everything was read."""
         return self._position
 
     def oldest_needed(self) -> str | None:
-        """The oldest id that a meeting still needs that comes from another lane, if there is one."""
+        """The oldest log id that a meeting from another lane still needs; None if there is none."""
         begins = [log_id for log_id, _ in list(self._arriving.values())]
-        begins += [come.begins for come in list(self._arrived_meetings.values())]
+        begins += [arrived.begins for arrived in list(self._arrived_meetings.values())]
         return min(begins, key=order, default=None)
 
-    def on_committed(self, places: Mapping[str, str]) -> None:
-        """Take note how far meetings are committed, by id of the log: what has come whole is kept by its row from now on."""
-        for meeting_id, place in places.items():
-            if (come := self._arrived_meetings.get(meeting_id)) is not None:
-                come.committed = place
-                self._release_if_committed(meeting_id, come)
+    def on_committed(self, positions: Mapping[str, str]) -> None:
+        """Record the log ids up to which meetings are committed. A committed replay is retained by the meeting's row."""
+        for meeting_id, log_id in positions.items():
+            if (arrived := self._arrived_meetings.get(meeting_id)) is not None:
+                arrived.committed = log_id
+                self._release_if_committed(meeting_id, arrived)
 
     def last_delivered(self, meeting_id: str) -> str | None:
-        """The id of the last envelope of a meeting that was given out; None while more is sure to follow."""
-        come = self._arrived_meetings.get(meeting_id)
-        return None if come is not None and come.last is None else self._last_delivered.get(meeting_id)
+        """The log id of a meeting's last delivered envelope; None while it is replayed, and if it isn't open here."""
+        arrived = self._arrived_meetings.get(meeting_id)
+        return None if arrived is not None and arrived.last is None else self._last_delivered.get(meeting_id)
 
     def restored_states(self) -> Iterator[Envelope]:
-        """One `Restored` item for each open meeting that has a committed state."""
+        """Yield each open meeting with a committed state: `Restored`, or `Failed` if the state can't be read."""
         for row in self._restored:
             yield self._restore(row)
 
     def read(self, block_ms: int) -> list[Envelope]:
-        """What came since the last call, and then the ticks that are due in meetings with a live clock.
+        """Read the entries since the last call, then the ticks that are due in meetings with a live clock.
 
-        Redis' time is taken before the log is read. If the read reaches the log's end, nothing that was accepted before
-        that time is still to come, so ticks due before it are in their right place. If it doesn't, the same holds for
-        the time of the last entry that was read: ids of the log are in order of time.
+        Ticks are due before the watermark, a time before which every accepted entry was read. If the read reaches the
+        log's end, that is Redis' time, taken before the read. Otherwise it is the time of the last entry that was read:
+        log ids are in order of time.
 
         Args:
-            block_ms: how long to wait where nothing came and nothing is due.
+            block_ms: how long to wait if there is no entry and no due tick.
 
         Raises:
             Fenced: another process has the lane.
         """
-        arrived = list(islice(self._arrivals_iterator, READ_COUNT))
-        if len(arrived) == READ_COUNT:
-            # Nothing new before all is there that the log held of a meeting that arrived.
-            return arrived
+        replayed = list(islice(self._arrivals_iterator, READ_COUNT))
+        if len(replayed) == READ_COUNT:
+            # The replay of an arrived meeting is finished before new entries are read.
+            return replayed
         self._arrivals_iterator = self._arrivals()
         now = self._reader.now_ms()
         entries = self._reader.read(self._position, READ_COUNT, None)
-        if not entries and not arrived and not self._ticks_due.has_due(now):
+        if not entries and not replayed and not self._ticks_due.has_due(now):
             entries = self._reader.read(self._position, READ_COUNT, block_ms)
-        envelopes = arrived + [envelope for log_id, fields in entries for envelope in self._read(log_id, fields)]
+        envelopes = replayed + [envelope for log_id, fields in entries for envelope in self._read(log_id, fields)]
         if entries and (not envelopes or envelopes[-1].log_id != self._position):
-            # Nothing here is to be done with what came last: let the lane's own position pass it all the same.
+            # The last entry yields no envelope: this one advances the lane's position past it.
             envelopes.append(Envelope("", "", 0, self._position, None))
         watermark = now if len(entries) < READ_COUNT else order(self._position)[0]
         return envelopes + list(self._due_ticks(watermark))
@@ -191,7 +200,7 @@ class LaneReader:
             yield Envelope(fields.get("team_id") or "?", meeting_id, 0, log_id, None, dead_letter=letter)
             return
         if entry.meeting_id in self._arriving:
-            # It is read again once the meeting has arrived.
+            # The entry is replayed once the handover is complete.
             return
         meeting = self._meetings.get(entry.meeting_id)
         if meeting is None:
@@ -203,11 +212,11 @@ class LaneReader:
         if _already_committed(entry, meeting.n, meeting.moves):
             return
         if isinstance(entry.payload, Moved):
-            # The clock of a meeting that moves goes on as if nothing had happened.
+            # A move does not touch the meeting's clock: its ticks continue in the other lane.
             self._close_meeting(entry.meeting_id)
             yield self._envelope(log_id, entry, meeting.ticks)
             return
-        # Ticks due until the entry come before it, in a meeting with any clock.
+        # Ticks that are due by the time of the entry precede it, whatever clock the meeting has.
         yield from self._ticks(meeting, entry.meeting_id, entry.arrived_at)
         meeting.n, meeting.ticks = entry.n, after_entry(meeting.ticks, entry.arrived_at)
         if isinstance(entry.payload, Ended):
@@ -222,17 +231,17 @@ class LaneReader:
         return Envelope(entry.team_id, entry.meeting_id, entry.n, log_id, entry, states={"ticks": ticks})
 
     def _entry_of_unlisted(self, log_id: str, entry: Entry, fields: dict[str, str]) -> Iterator[Envelope]:
-        """An entry of a meeting that isn't open here, as far as this process knows."""
+        """Process an entry of a meeting that this process does not list as open."""
         if _already_committed(entry, *self._finished.get(entry.meeting_id, (0, 0))):
             return
         row = self._meeting_rows([entry.meeting_id]).get(entry.meeting_id)
-        done = row is None or _already_committed(entry, row.n, row.moves)
-        if row is not None and done and self._is_mine(row) and entry.meeting_id not in self._failed:
-            # Another lane let go of it between this one's start and now: what led there lies in this log, and was passed.
+        is_committed = row is None or _already_committed(entry, row.n, row.moves)
+        if row is not None and is_committed and self._is_mine(row) and entry.meeting_id not in self._failed:
+            # Another lane completed its handover after this one had read its open meetings. The row's state covers the entry.
             yield self._restore(row)
             return
-        if row is None or done:
-            # A lane that starts again reads past meetings that ended or left meanwhile: theirs is done.
+        if row is None or is_committed:
+            # A restarted lane reads entries of meetings that have ended or left: they are committed already.
             if len(self._finished) >= MAX_FINISHED:
                 self._finished.clear()
             self._finished[entry.meeting_id] = (MAX_INSTANT, MAX_INSTANT) if row is None else (row.n, row.moves)
@@ -241,7 +250,7 @@ class LaneReader:
             case Moved(move=move, lane=lane) if lane == self._lane_id:
                 self._arriving[entry.meeting_id] = (log_id, move)
             case Moved():
-                # It had timed out: there is nothing to take along.
+                # It had timed out: there is no state to hand over.
                 yield Envelope(entry.team_id, entry.meeting_id, entry.n, log_id, entry)
             case Started(clock=clock):
                 yield from self._adopt_started(row)
@@ -259,32 +268,32 @@ class LaneReader:
                     self._reader.fail(entry.meeting_id)
 
     def _adopt_started(self, row: Row[Any]) -> Iterator[Envelope]:
-        """Take a meeting over that the door put here, whatever lane had it: what it says there is behind this."""
+        """Take over a meeting that the ingest API opened in this log. If its row names another lane, the row is outdated."""
         if row.lane_id != self._lane_id:
             with self._engine.begin() as connection:
-                taken = connection.execute(
+                updated = connection.execute(
                     text(
                         "update meetings set lane_id = :lane where id = :id"
                         " and exists (select 1 from lanes where id = :lane and epoch = :epoch)"
                     ),
                     {"lane": self._lane_id, "epoch": self._epoch, "id": row.id},
                 )
-            if taken.rowcount == 0:
+            if updated.rowcount == 0:
                 raise Fenced(f"lane {self._lane_id} has been taken over from epoch {self._epoch}")
             if _is_resumable(row):
                 yield self._restore(row)
 
     def _restore(self, row: Row[Any]) -> Envelope:
-        """Take a meeting up from its row; fail it where its state can't be read."""
+        """Restore a meeting from its row, or fail it if its state can't be read."""
         meeting_id = str(row.id)
         try:
             ticks = TICKS.validate_python(row.state["ticks"])
             states = {stage.name: stage.load(row.state[stage.name]) for stage in self._stages}
         except (Unreadable, KeyError, ValidationError) as error:
-            why = str(error) if isinstance(error, Unreadable) else "its state is not whole"
+            reason = str(error) if isinstance(error, Unreadable) else "its state is not whole"
             self._reader.fail(meeting_id)
             self._failed.add(meeting_id)
-            failed = Failed(meeting_id, self._reader.now_ms(), why, row.state)
+            failed = Failed(meeting_id, self._reader.now_ms(), reason, row.state)
             return Envelope(row.team_id, meeting_id, row.n, row.log_id, failed)
         self._meetings[meeting_id] = meeting = _OpenMeeting(row.team_id, Clock(row.clock), row.n, row.moves, ticks)
         self._last_delivered[meeting_id] = row.log_id
@@ -293,18 +302,18 @@ class LaneReader:
         return Envelope(row.team_id, meeting_id, row.n, row.log_id, restored, states={"ticks": ticks})
 
     def _arrivals(self) -> Iterator[Envelope]:
-        """Meetings whose lane has let go of them: their state, and what this log holds of them since."""
+        """Restore the meetings whose handover is complete, and replay what this log holds of them."""
         if not self._arriving or time.monotonic() < self._next_arrivals_poll:
             return
         self._next_arrivals_poll = time.monotonic() + ARRIVALS_POLL_S
         rows = self._meeting_rows(list(self._arriving))
         for meeting_id, (begins, move) in list(self._arriving.items()):
             row = rows.get(meeting_id)
-            # A meeting that failed is never let go of: what the log holds of it is kept as dead letters here.
+            # A failed meeting is never handed over: its entries in this log become dead letters here.
             if row is not None and row.moves < move and row.status != "failed":
                 continue
-            # One after the other: at no time may its entries be trimmed.
-            come = self._arrived_meetings[meeting_id] = _ArrivedMeeting(begins)
+            # Added to one before it is removed from the other: `oldest_needed` must always retain its entries.
+            arrived = self._arrived_meetings[meeting_id] = _ArrivedMeeting(begins)
             del self._arriving[meeting_id]
             if row is not None and self._is_mine(row):
                 yield self._restore(row)
@@ -315,11 +324,11 @@ class LaneReader:
             if last is None:
                 del self._arrived_meetings[meeting_id]
             else:
-                come.last = last
-                self._release_if_committed(meeting_id, come)
+                arrived.last = last
+                self._release_if_committed(meeting_id, arrived)
 
     def _replay_meeting(self, meeting_id: str, begins: str) -> Iterator[Envelope]:
-        """Read what came of one meeting from an id up to where everything was read."""
+        """Replay one meeting's entries, from a log id up to the position that was read."""
         first = last = self._delivery_position = begins
         while page := self._reader.span(first, self._position, READ_COUNT):
             for log_id, fields in page:
@@ -334,11 +343,12 @@ class LaneReader:
         if meeting_id in self._meetings:
             self._last_delivered[meeting_id] = last
 
-    def _release_if_committed(self, meeting_id: str, come: _ArrivedMeeting) -> None:
-        # Two threads come here, each after it has set what the other may be waiting for.
-        whole = come.last is not None and come.committed is not None and order(come.committed) >= order(come.last)
-        # It may have left and come back meanwhile.
-        if whole and self._arrived_meetings.get(meeting_id) is come:
+    def _release_if_committed(self, meeting_id: str, arrived: _ArrivedMeeting) -> None:
+        # Two threads call this, each after it has set the field that the other may be waiting for.
+        last, committed = arrived.last, arrived.committed
+        is_committed = last is not None and committed is not None and order(committed) >= order(last)
+        # The meeting may have left and arrived again meanwhile.
+        if is_committed and self._arrived_meetings.get(meeting_id) is arrived:
             self._arrived_meetings.pop(meeting_id, None)
 
     def _is_mine(self, row: Row[Any]) -> bool:
@@ -363,7 +373,7 @@ class LaneReader:
             yield Envelope(meeting.team_id, meeting_id, meeting.n, self._delivery_position, tick, states=states)
 
     def _due_ticks(self, watermark: int) -> Iterator[Envelope]:
-        """The ticks of all meetings that are due before a time (ms) up to which every entry was read."""
+        """Yield the ticks that are due before the watermark (ms), in all meetings with a live clock."""
         for meeting_id in self._ticks_due.pop_due(watermark):
             meeting = self._meetings[meeting_id]
             yield from self._ticks(meeting, meeting_id, watermark - 1)
@@ -382,7 +392,7 @@ class LaneReader:
 
 
 def _already_committed(entry: Entry, n: int, moves: int) -> bool:
-    """Whether a meeting that has come as far as this has the entry."""
+    """Whether a meeting at ordinal `n` and after this many moves has the entry already."""
     return entry.payload.move <= moves if isinstance(entry.payload, Moved) else entry.n <= n
 
 

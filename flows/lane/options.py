@@ -1,4 +1,4 @@
-"""How a lane runs."""
+"""The options of a lane."""
 
 from __future__ import annotations
 
@@ -8,13 +8,17 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class LaneOptions:
-    """How a lane runs.
+    """The identity of a lane, its stores, and the bounds of its translation calls.
 
     Attributes:
-        kind: a `live` lane never waits: what is too late stays owed. A `batch` lane waits for its models.
-        in_flight: translations under way at once.
-        capacity: translations asked and not yet answered.
-        deadline: seconds a translation may take.
+        lane_id: the lane.
+        kind: a `live` lane never blocks: a translation that is late leaves its caption pending (status `owed`). A `batch`
+            lane blocks its source until the models have caught up.
+        postgres_url: the database.
+        redis_url: the server of the log.
+        in_flight: translation calls under way at once, at most.
+        capacity: requests that are accepted and have no emitted result yet, at most.
+        deadline: seconds a request may take over all its attempts in a live lane, and one attempt in a batch lane.
     """
 
     lane_id: str
@@ -27,5 +31,5 @@ class LaneOptions:
 
     @property
     def backfill_after(self) -> float:
-        """Seconds after which whatever is owed was forgotten by a lane that died: the backfill pays it."""
+        """Seconds after which the backfill completes a caption that is still pending: its lane must have died."""
         return self.deadline * (1.5 if self.kind == "live" else 6)

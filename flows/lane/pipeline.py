@@ -1,8 +1,8 @@
-"""A lane: one log, one single-worker dataflow, one owner at a time. From source event to caption, in one picture:
+"""The dataflow of a lane: one log, one worker, one owner at a time. From log entry to caption, in one picture:
 
 log ─ dedup ─ sentences ─ context ─┬──────────────────────────▶ commit: Postgres, then Redis
                                    ├─ requests ─ translate ──▶
-                                   └─ drafts ─ translate, where no caption waits (live lanes) ──▶
+                                   └─ drafts ─ translate, unless a caption waits (live lanes) ──▶
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ def _dedup(state: dedup.State, envelope: Envelope) -> tuple[dedup.State, Envelop
 
 def _sentences(state: sentences.State, envelope: Envelope) -> tuple[sentences.State, Envelope]:
     assert envelope.update is not None  # noqa: S101 - for the type checker
-    state, done = sentences.step(state, envelope.update)
-    return state, replace(envelope, sentences=done)
+    state, result = sentences.step(state, envelope.update)
+    return state, replace(envelope, sentences=result)
 
 
 def _context(state: context.State, envelope: Envelope) -> tuple[context.State, Envelope]:
@@ -51,13 +51,14 @@ def _context(state: context.State, envelope: Envelope) -> tuple[context.State, E
 
 
 def _add_finals(state: dict[str, Any]) -> dict[str, Any]:
+    """Mark each open chunk of a version 1 state as interim."""
     return {**state, "open": {chunk_id: [*chunk, False] for chunk_id, chunk in state["open"].items()}}
 
 
 STEPS: tuple[StatefulStep[Any], ...] = (
-    # Version 1 did not know of finals: those of its open chunks are as good as interims.
+    # Version 1 did not tell finals from interims: its open chunks count as interims.
     StatefulStep("dedup", 2, dedup.State, dedup.State, _dedup, upgrades={1: _add_finals}),
-    # Version 1 knew no empty chunk and no language: that of a meeting under way comes with its next config.
+    # Version 1 had no empty chunks and no language: an open meeting gets its language with the next config.
     StatefulStep(
         "sentences",
         2,
@@ -66,26 +67,25 @@ STEPS: tuple[StatefulStep[Any], ...] = (
         _sentences,
         upgrades={1: lambda state: {**state, "taken_back": {}, "language": None}},
     ),
-    # Version 1 held the last sentences alone: those of who spoke last gather as the meeting goes on.
+    # Version 1 held only the last sentences: those of each recent speaker gather as the meeting continues.
     StatefulStep("context", 2, context.State, context.State, _context, upgrades={1: lambda state: state}),
 )
 
 
 def call_policy(options: LaneOptions) -> CallPolicy[TranslationRequest]:
-    """How this lane calls the translation service."""
+    """Return the policy for a lane's calls of the translation service."""
     return CallPolicy(
         key=lambda request: f"{request.meeting_id}/{request.language}",
         dedupe_key=lambda request: request.sentence_id,
         in_flight=options.in_flight,
-        # A lane that serves live meetings keeps turns free for other languages, and room for other meetings, however much
-        # is said at once.
+        # Bounds for each key and meeting keep calls free for other languages and meetings, however busy one of them is.
         in_flight_per_key=max(4, options.in_flight // 4) if options.kind == "live" else None,
         capacity=options.capacity,
         capacity_per_group=max(1, options.capacity // 2) if options.kind == "live" else None,
         group=lambda request: request.meeting_id,
         deadline=options.deadline,
         on_full="reject" if options.kind == "live" else "block",
-        # The backfill asks again where an answer was malformed: it bounds the attempts.
+        # A malformed reply is not retried here: the backfill does, and bounds the attempts.
         retryable=lambda error: isinstance(error, Unavailable) and not isinstance(error, Malformed),
         retry_after=lambda error: error.wait if isinstance(error, Unavailable) else None,
     )
@@ -94,55 +94,57 @@ def call_policy(options: LaneOptions) -> CallPolicy[TranslationRequest]:
 def build_dataflow(
     reader: LaneReader,
     committer: Committer,
-    observer: LaneTelemetry,
+    telemetry: LaneTelemetry,
     caption_calls: CallExecutor[TranslationRequest, Translation],
     draft_calls: CallExecutor[Question, DraftReply] | None,
     restore_history: Callable[[Sequence[Restored]], None],
     stopping: threading.Event,
     is_finished: Callable[[], bool],
 ) -> Dataflow:
-    """The dataflow of a lane.
+    """Build the dataflow of a lane.
 
     Args:
-        reader: the lane's log.
-        committer: writes what it does.
-        observer: measures it.
-        calls: the translation service.
-        draft_calls: the same for drafts; None where there are to be none.
-        recall: told of meetings that are taken up here, before any caption of theirs is asked for.
-        stopping: set to end it.
-        drained: true once no call under way is worth waiting for.
+        reader: reads the lane's log.
+        committer: commits the results.
+        telemetry: measures the items.
+        caption_calls: calls the translation service for captions.
+        draft_calls: calls it for drafts; None for a lane without drafts.
+        restore_history: called with each batch's restored meetings, before any of their captions is requested.
+        stopping: set to end the dataflow.
+        is_finished: true once the dataflow waits for no more calls.
     """
     flow = Dataflow("lane")
     envelopes: KeyedStream[Envelope] = op.input(
-        "log", flow, LaneSource(reader, observer, caption_calls.must_block, stopping)
+        "log", flow, LaneSource(reader, telemetry, caption_calls.must_block, stopping)
     )
     for stage in STEPS:
-        envelopes = run_step(stage, envelopes, observer.measures)
+        envelopes = run_step(stage, envelopes, telemetry.measures)
     requests = op.flat_map_batch(
         "requests", envelopes, lambda batch: _keyed_requests(batch, restore_history, caption_calls.policy)
     )
-    answers = call("translate", flow, requests, caption_calls, is_finished)
+    caption_results = call("translate", flow, requests, caption_calls, is_finished)
     results = op.merge(
-        "results", op.map("done", envelopes, lambda kv: kv[1]), op.map("answers", answers, lambda kv: kv[1])
+        "results",
+        op.map("done", envelopes, lambda keyed: keyed[1]),
+        op.map("answers", caption_results, lambda keyed: keyed[1]),
     )
     if draft_calls is not None:
-        # One worker alone: a step without a key sees all of the lane.
-        questions = op.key_on(
+        # The dataflow has one worker, so this step without a key sees the whole lane.
+        draft_requests = op.key_on(
             "by_text", op.flat_map_batch("drafts", envelopes, committer.drafts.requests), draft_calls.policy.key
         )
-        # Nobody waits for the drafts of a lane that ends.
-        drafted = call("draft", flow, questions, draft_calls, stopping.is_set)
-        results = op.merge("all", results, op.map("drafted", drafted, lambda kv: kv[1]))
+        # A lane that stops does not wait for its drafts.
+        draft_results = call("draft", flow, draft_requests, draft_calls, stopping.is_set)
+        results = op.merge("all", results, op.map("drafted", draft_results, lambda keyed: keyed[1]))
     op.output("commit", results, CommitSink(committer))
     return flow
 
 
 def _keyed_requests(
     batch: list[tuple[str, Envelope]],
-    recall: Callable[[Sequence[Restored]], None],
+    restore_history: Callable[[Sequence[Restored]], None],
     policy: CallPolicy[TranslationRequest],
 ) -> list[tuple[str, TranslationRequest]]:
     if restored := [envelope.item for _, envelope in batch if isinstance(envelope.item, Restored)]:
-        recall(restored)
+        restore_history(restored)
     return [(policy.key(request), request) for _, envelope in batch for request in envelope.requests]

@@ -1,4 +1,4 @@
-"""Runs a lane: claims it, builds its dataflow, and gives it back at the end."""
+"""Runs a lane: claims it, runs its dataflow, and releases it at the end."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ from storage.snapshots import published
 from storage.tracing import open_traces
 
 HEARTBEAT_S = 1.0
-"""Seconds between two signs of life; the log is trimmed then, too."""
+"""Seconds between two heartbeats, each of which trims the log, too."""
 DRAIN_TIMEOUT_S = 5.0
-"""Seconds a lane that is stopped waits for calls under way."""
+"""Seconds a stopping lane waits for calls under way."""
 HANG_TIMEOUT_S = 30.0
-"""Seconds without a turn of its dataflow after which a lane no longer says that it lives."""
+"""Seconds without progress of its dataflow after which a lane no longer counts as alive."""
 
 log = structlog.get_logger(__name__)
 
@@ -51,8 +51,8 @@ class Lane:
     """Owns a lane and runs its dataflow in the calling thread.
 
     Args:
-        options: how it runs.
-        translate: the translation service. It raises `Unavailable` for what may pass.
+        options: the lane's identity, stores and bounds.
+        translate: the translation service. It raises `Unavailable` for an error that a retry may solve.
     """
 
     def __init__(self, options: LaneOptions, translate: Translate) -> None:
@@ -68,20 +68,20 @@ class Lane:
 
         Raises:
             Fenced: another process took the lane over.
-            Exception: whatever stopped the flow; a new start takes it up where the last commit left it.
+            Exception: the error that ended the dataflow. A restarted lane continues from the last commit.
         """
-        # The engine logs an outage once. A line for each retry of each sentence would bury it; captions count their calls.
+        # The engine logs an outage once. A line for each retry would bury it, and captions count their attempts anyway.
         stamina.instrumentation.set_on_retry_hooks(())
         options = self._options
         engine = sync_engine(options.postgres_url)
         connection = sync_redis(options.redis_url)
         measures = Measures(f"lane/{options.lane_id}")
         traces = open_traces(measures)
-        observer = LaneTelemetry(options.lane_id, measures, traces)
-        accepted = TranslationMemory(self._translate)
-        calls = CallExecutor(accepted, call_policy(options), observer.on_call_timing)
+        telemetry = LaneTelemetry(options.lane_id, measures, traces)
+        memory = TranslationMemory(self._translate)
+        caption_calls = CallExecutor(memory, call_policy(options), telemetry.on_call_timing)
         drafts = DraftCalls(measures)
-        draft_calls = drafts.executor(accepted, calls, options.in_flight) if options.kind == "live" else None
+        draft_calls = drafts.executor(memory, caption_calls, options.in_flight) if options.kind == "live" else None
         try:
             with engine.begin() as transaction:
                 epoch = claim_lane(transaction, options.lane_id, os.getpid(), socket.gethostname())
@@ -90,25 +90,25 @@ class Lane:
             drafts.start_after(entries.last_id())
             reader = LaneReader(entries, engine, options.lane_id, epoch, STEPS)
             committer = Committer(
-                engine, connection, options.lane_id, epoch, STEPS, options.backfill_after, reader, observer, drafts
+                engine, connection, options.lane_id, epoch, STEPS, options.backfill_after, reader, telemetry, drafts
             )
-            living = threading.Thread(
-                target=self._heartbeat_loop, args=(committer, calls), name="sign-of-life", daemon=True
+            heartbeat = threading.Thread(
+                target=self._heartbeat_loop, args=(committer, caption_calls), name="lane-heartbeat", daemon=True
             )
-            living.start()
-            observer.progressed()
-            self._telemetry = observer
+            heartbeat.start()
+            telemetry.progressed()
+            self._telemetry = telemetry
             with published(measures, options.redis_url):
                 run_main(
                     build_dataflow(
                         reader,
                         committer,
-                        observer,
-                        calls,
+                        telemetry,
+                        caption_calls,
                         draft_calls,
-                        partial(_restore_history, engine, accepted),
+                        partial(_restore_history, engine, memory),
                         self._stopping,
-                        lambda: self._calls_finished(calls),
+                        lambda: self._calls_finished(caption_calls),
                     )
                 )
             with engine.begin() as transaction:
@@ -120,7 +120,7 @@ class Lane:
                 raise self._replaced
         finally:
             self._stopping.set()
-            calls.close()
+            caption_calls.close()
             if draft_calls is not None:
                 draft_calls.close()
             traces.close()
@@ -129,47 +129,47 @@ class Lane:
         log.info("lane stopped", lane=options.lane_id, epoch=epoch)
 
     def stop(self) -> None:
-        """End the flow: nothing more is read, calls under way get a few seconds, the rest stays owed."""
+        """Stop reading, give calls under way `DRAIN_TIMEOUT_S`, and end. Captions without a translation stay pending."""
         self._stopping.set()
         timer = threading.Timer(DRAIN_TIMEOUT_S, self._drain_timed_out.set)
         timer.daemon = True
         timer.start()
 
     def alive(self) -> bool:
-        """Whether the dataflow goes on, or has not begun. A store that is away ends it sooner than this is false."""
+        """Whether the dataflow makes progress or has not begun. An outage of a store ends it before this turns false."""
         return self._telemetry is None or time.monotonic() - self._telemetry.progressed_at < HANG_TIMEOUT_S
 
     def _calls_finished(self, calls: CallExecutor[TranslationRequest, Translation]) -> bool:
         return self._stopping.is_set() and (calls.outstanding == 0 or self._drain_timed_out.is_set())
 
     def _heartbeat_loop(self, committer: Committer, calls: CallExecutor[TranslationRequest, Translation]) -> None:
-        """Leave signs of life and trim the log, until the lane stops or is replaced."""
+        """Record heartbeats and trim the log, until the lane stops or another process takes it over."""
         while not self._stopping.wait(HEARTBEAT_S):
             try:
                 beat(committer, calls.outstanding)
             except Fenced as error:
                 self._replaced = error
                 self.stop()
-            except Exception as error:  # noqa: BLE001 - whatever it is: the next sign may get through
-                # Where a store is away, the flow itself meets the same trouble and says so by ending.
-                log.warning("no sign of life", lane=committer.lane_id, error=type(error).__name__)
+            except Exception as error:  # noqa: BLE001 - whatever it is: the next heartbeat may succeed
+                # In an outage of a store the dataflow meets the same error, and ends with it.
+                log.warning("lane heartbeat failed", lane=committer.lane_id, error=type(error).__name__)
 
 
-def _restore_history(engine: Engine, accepted: TranslationMemory, restored: Sequence[Restored]) -> None:
-    """Have it remember how the sentences are translated that the next requests of these meetings may speak of."""
-    states = {one.meeting_id: cast(context.State, one.states["context"]) for one in restored}
+def _restore_history(engine: Engine, memory: TranslationMemory, restored: Sequence[Restored]) -> None:
+    """Load the stored translations that later requests of restored meetings may need as context."""
+    states = {meeting.meeting_id: cast(context.State, meeting.states["context"]) for meeting in restored}
     wanted = [
-        (meeting_id, held.id, language)
+        (meeting_id, sentence.id, language)
         for meeting_id, state in states.items()
-        for held in context.quotable(state)
+        for sentence in context.quotable(state)
         for language in state.config.target_languages
     ]
     with engine.connect() as connection:
-        accepted.restore(states.keys(), shown(connection, wanted))
+        memory.restore(states.keys(), shown(connection, wanted))
 
 
 def _root_cause(error: BaseException) -> BaseException:
-    """What Bytewax wrapped: the error that stopped the flow."""
+    """Return the error that ended the dataflow, which Bytewax wraps."""
     while error.__cause__ is not None:
         error = error.__cause__
     return error

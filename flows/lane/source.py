@@ -1,4 +1,4 @@
-"""The lane's log as a Bytewax source. A thread reads it, so that the dataflow never waits for Redis."""
+"""The lane's log as a Bytewax source. A thread reads the log, so that the dataflow never blocks on Redis."""
 
 from __future__ import annotations
 
@@ -14,17 +14,18 @@ from flows.lane.log_reader import LaneReader
 from flows.lane.telemetry import LaneTelemetry
 
 AHEAD = 2_000
-"""Items read ahead of the dataflow: bounds what a slow flow holds in memory."""
+"""Items read ahead of the dataflow, at most: bounds the memory that a slow dataflow holds."""
 HAND = 100
-"""Items handed to the dataflow at once: what one transaction commits, and what a pause of a batch lane can overshoot."""
+"""Items passed to the dataflow at once: the most that one transaction commits, and that a blocked batch lane overshoots."""
 POLL_MS = 100
+"""Milliseconds that one read of an idle log waits for entries."""
 
 
 class _Partition(StatelessSourcePartition[tuple[str, Envelope]]):
     def __init__(
-        self, reader: LaneReader, observer: LaneTelemetry, full: Callable[[], bool], stopping: threading.Event
+        self, reader: LaneReader, telemetry: LaneTelemetry, must_block: Callable[[], bool], stopping: threading.Event
     ) -> None:
-        self._reader, self._observer, self._full, self._stopping = reader, observer, full, stopping
+        self._reader, self._telemetry, self._must_block, self._stopping = reader, telemetry, must_block, stopping
         self._ahead: queue.Queue[Envelope] = queue.Queue(AHEAD)
         self._failed: BaseException | None = None
         self._thread = threading.Thread(target=self._read, name="log-reader", daemon=True)
@@ -41,7 +42,7 @@ class _Partition(StatelessSourcePartition[tuple[str, Envelope]]):
             self._failed = error
 
     def _put(self, envelope: Envelope) -> None:
-        envelope = self._observer.stamp_read(envelope)
+        envelope = self._telemetry.stamp_read(envelope)
         while not self._stopping.is_set():
             try:
                 return self._ahead.put(envelope, timeout=0.2)
@@ -49,13 +50,13 @@ class _Partition(StatelessSourcePartition[tuple[str, Envelope]]):
                 continue
 
     def next_batch(self) -> list[tuple[str, Envelope]]:
-        self._observer.progressed()
+        self._telemetry.progressed()
         if self._failed is not None:
             raise self._failed
         if self._stopping.is_set():
             raise StopIteration
         batch: list[tuple[str, Envelope]] = []
-        if not self._full():
+        if not self._must_block():
             while len(batch) < HAND:
                 try:
                     envelope = self._ahead.get_nowait()
@@ -76,17 +77,17 @@ class LaneSource(DynamicSource[tuple[str, Envelope]]):
     """The lane's log as a Bytewax source of `(meeting_id, Envelope)`.
 
     Args:
-        reader: what it reads.
-        observer: told of each item.
-        full: true while the flow must not be given more (a batch lane that waits for its models).
-        stopping: set to end the flow.
+        reader: reads the log.
+        telemetry: measures each item as it is read.
+        must_block: true while the dataflow must get no items (a batch lane that waits for its models).
+        stopping: set to end the dataflow.
     """
 
     def __init__(
-        self, reader: LaneReader, observer: LaneTelemetry, full: Callable[[], bool], stopping: threading.Event
+        self, reader: LaneReader, telemetry: LaneTelemetry, must_block: Callable[[], bool], stopping: threading.Event
     ) -> None:
-        self._partition = (reader, observer, full, stopping)
+        self._partition = (reader, telemetry, must_block, stopping)
 
     def build(self, step_id: str, worker_index: int, worker_count: int) -> _Partition:
-        """The lane's one partition."""
+        """Build the lane's one partition."""
         return _Partition(*self._partition)

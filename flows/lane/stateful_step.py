@@ -1,4 +1,4 @@
-"""Runs a pure operator as a step of the dataflow: its state lives with the meeting and rides along in each envelope."""
+"""Runs a pure operator as a step of the dataflow. Each envelope carries the operator's state after its item."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class StatefulStep(Generic[S]):
-    """A pure operator and how it meets the envelope.
+    """A pure operator, and how it reads and extends an envelope.
 
     Attributes:
-        name: of the step and of its state.
-        schema: version of the state's JSON.
+        name: the name of the step and of its state.
+        schema: the version of the state's JSON.
         state: the type of the state.
         initial: a meeting's state before its first item.
-        apply: `(state, envelope) -> (state, envelope with what the operator put out)`.
-        upgrades: for each older schema, what makes its JSON that of the next.
+        apply: `(state, envelope) -> (next state, envelope with the operator's result)`.
+        upgrades: for each older schema, a function from its JSON to that of the next schema.
     """
 
     name: StageName
@@ -45,14 +45,17 @@ class StatefulStep(Generic[S]):
     upgrades: Mapping[int, Callable[[Any], Any]] = field(default_factory=dict[int, Callable[[Any], Any]])
 
     def dump(self, state: object) -> dict[str, object]:
-        """The state as JSON text, with its schema version. Postgres' jsonb would sort the keys, whose order means something."""
+        """Return the state as JSON text, with its schema version.
+
+        Postgres' jsonb would sort the keys, and their order matters.
+        """
         return {"schema": self.schema, "state": _adapter(self.state).dump_json(state).decode()}  # pyright: ignore[reportArgumentType]
 
     def load(self, dumped: Mapping[str, Any]) -> S:
-        """Read a state back, one of an older schema too.
+        """Read a stored state, upgrading one of an older schema.
 
         Raises:
-            Unreadable: it was written by a newer version of the operator, or by one too old.
+            Unreadable: the schema is newer than this version, or too old, or the values don't fit it.
         """
         schema, state = dumped["schema"], dumped["state"]
         if isinstance(state, str):
@@ -65,14 +68,14 @@ class StatefulStep(Generic[S]):
         try:
             return _adapter(self.state).validate_python(state)
         except ValidationError as error:
-            # The values are what was said: only where they are wrong is told.
-            where = ".".join(str(part) for part in error.errors(include_input=False)[0]["loc"])
-            raise Unreadable(f"its state of {self.name} is not one of schema {schema}: {where}") from None
+            # The values hold transcript text: the message names only the field.
+            field_path = ".".join(str(part) for part in error.errors(include_input=False)[0]["loc"])
+            raise Unreadable(f"its state of {self.name} is not one of schema {schema}: {field_path}") from None
 
 
 @cache
 def _adapter(state: type[S]) -> TypeAdapter[S]:
-    """Kept: to make one takes milliseconds, and every commit of a meeting needs one for each step."""
+    """Cached: to build one takes milliseconds, and each commit of a meeting needs one for every step."""
     return TypeAdapter(state)
 
 
@@ -90,33 +93,35 @@ class _Logic(StatefulBatchLogic[Envelope, Envelope, None], Generic[S]):
         for envelope in values:
             item = envelope.item
             if item is None or envelope.dead_letter is not None:
-                stepped = envelope
+                result = envelope
             elif isinstance(item, Restored):
                 self._state = cast(S, item.states[self._operator.name])
-                stepped = self._with_state(envelope)
+                result = self._with_state(envelope)
             elif isinstance(item, Failed):
-                stepped = envelope
+                result = envelope
             elif isinstance(item, Entry) and isinstance(item.payload, Moved):
-                # The operators never learn of it: their states go on where the meeting does.
-                stepped = self._with_state(envelope)
+                # Operators never see a move: their states are handed over as they are.
+                result = self._with_state(envelope)
             else:
-                stepped = self._step(envelope, item)
-            out.append(stepped)
-            if ends_meeting(stepped):
+                result = self._step(envelope, item)
+            out.append(result)
+            if ends_meeting(result):
                 self._state = self._operator.initial()
-        # Bytewax keeps no key that has nothing to keep: of a meeting that is over, or of which nothing could be used.
+        # Bytewax drops a key without state: a meeting that is over, or of which no item could be processed.
         return out, self._state == self._initial
 
     def _step(self, envelope: Envelope, item: Entry | Tick) -> Envelope:
         try:
             state, envelope = self._operator.apply(self._state, envelope)
-        except Exception as error:  # noqa: BLE001 - one meeting's poison must not stop the others: it is kept and counted
+        except Exception as error:  # noqa: BLE001 - one meeting's error must not stop the others: a dead letter keeps and counts it
             reason = f"{self._operator.name} failed: {type(error).__name__}"
             log.error("step failed", meeting=envelope.meeting_id, n=envelope.n, reason=reason)
-            # A tick has no entry of its own: its meeting and time tell it from others at the same place of the log.
-            place = envelope.log_id if isinstance(item, Entry) else f"{envelope.log_id} {envelope.meeting_id} {item.at}"
-            letter = DeadLetter(place, reason, entry_fields(item), envelope.team_id, envelope.meeting_id)
-            return replace(envelope, dead=letter)
+            # A tick has no log id of its own: its meeting and time tell it from others at the same log id.
+            letter_id = (
+                envelope.log_id if isinstance(item, Entry) else f"{envelope.log_id} {envelope.meeting_id} {item.at}"
+            )
+            letter = DeadLetter(letter_id, reason, entry_fields(item), envelope.team_id, envelope.meeting_id)
+            return replace(envelope, dead_letter=letter)
         self._state = state
         return self._with_state(envelope)
 
@@ -137,14 +142,14 @@ class _Logic(StatefulBatchLogic[Envelope, Envelope, None], Generic[S]):
 
 
 def ends_meeting(envelope: Envelope) -> bool:
-    """Whether nothing of the meeting is kept here after this."""
+    """Whether this lane keeps no state of the meeting after this item: it ended, timed out, failed or moved."""
     item, update = envelope.item, envelope.update
     moved = isinstance(item, Entry) and isinstance(item.payload, Moved)
     return moved or isinstance(item, Failed) or (update is not None and update.ended)
 
 
 def entry_fields(item: Entry | Tick) -> dict[str, str]:
-    """What a dead letter keeps of an item."""
+    """Return the fields of an entry or tick that its dead letter keeps."""
     if isinstance(item, Tick):
         return {"kind": "tick", "at": str(item.at)}
     fields = {
@@ -158,14 +163,14 @@ def entry_fields(item: Entry | Tick) -> dict[str, str]:
 
 
 def run_step(stage: StatefulStep[S], up: KeyedStream[Envelope], measures: Measures) -> KeyedStream[Envelope]:
-    """Add a stage to the dataflow.
+    """Add a step to the dataflow.
 
     Args:
-        stage: the operator.
+        stage: the step.
         up: envelopes keyed by meeting.
-        measures: told how long its steps take.
+        measures: records how long the step takes.
 
     Returns:
-        The envelopes, in order, with the operator's state and what it put out.
+        The envelopes, in order, with the operator's state and result.
     """
     return op.stateful_batch(stage.name, up, lambda _: _Logic(stage, measures))

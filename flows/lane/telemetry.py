@@ -1,4 +1,4 @@
-"""What a lane measures and traces of its entries, sentences and calls. Nothing here waits or fails."""
+"""Metrics and traces of a lane's entries, sentences and calls. Nothing here blocks or fails."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from storage.measures import Measures
 from storage.tracing import ROOT, Traces
 
 MAX_SENTENCES = 10_000
-"""Sentences of which it is remembered when they were committed."""
+"""Sentences whose commit time is remembered."""
 
 
 class LaneTelemetry:
-    """Watches one lane.
+    """Metrics and traces of one lane.
 
     Args:
         lane_id: the lane.
-        measures: of its process.
-        traces: of its process.
+        measures: the metrics of its process.
+        traces: the traces of its process.
 
     Attributes:
-        measures: as given.
-        turned_at: when the dataflow last asked for more, by the monotonic clock.
+        measures: the metrics of its process.
+        progressed_at: when the dataflow last requested items (seconds, by the monotonic clock).
     """
 
     def __init__(self, lane_id: str, measures: Measures, traces: Traces) -> None:
@@ -42,18 +42,18 @@ class LaneTelemetry:
         self._committed: OrderedDict[tuple[str, str], tuple[int, float]] = OrderedDict()
 
     def progressed(self) -> None:
-        """Take note that the dataflow goes on."""
+        """Record that the dataflow makes progress."""
         self.progressed_at = time.monotonic()
 
     def stamp_read(self, envelope: Envelope) -> Envelope:
-        """Take note of what the source read, in its thread.
+        """Measure an item as the source reads it. Runs in the source's thread.
 
         Returns:
-            The envelope with its times.
+            The envelope with `accepted_at` and `read_at`.
         """
         now, item, meeting_id = time.time(), envelope.item, envelope.meeting_id
         if isinstance(item, Entry):
-            # The log's ids are made of Redis' time, whatever clock the meeting has.
+            # Log ids begin with Redis' time, whatever clock the meeting has.
             accepted = int(envelope.log_id.partition("-")[0]) / 1000
             self.measures.observe("log", now - accepted)
             if isinstance(item.payload, Ended | Moved):
@@ -61,12 +61,12 @@ class LaneTelemetry:
             else:
                 self._accepted[meeting_id] = accepted
         else:
-            over = isinstance(item, Tick) and item.idle
-            accepted = self._accepted.pop(meeting_id, now) if over else self._accepted.get(meeting_id, now)
-        return replace(envelope, accepted=accepted, read=now)
+            timed_out = isinstance(item, Tick) and item.idle
+            accepted = self._accepted.pop(meeting_id, now) if timed_out else self._accepted.get(meeting_id, now)
+        return replace(envelope, accepted_at=accepted, read_at=now)
 
     def on_call_timing(self, request: TranslationRequest, stage: Literal["queue", "call"], seconds: float) -> None:
-        """Take note that a request has waited for its turn, or that its call is over, after so many seconds."""
+        """Record how long a request waited in the queue, or how long its call took (seconds)."""
         now = time.time()
         self.measures.observe(stage, seconds)
         self._traces.span(
@@ -83,7 +83,7 @@ class LaneTelemetry:
     def on_committed(
         self, batch: Iterable[Envelope | CallResult[TranslationRequest, Translation]], began: float, ended: float
     ) -> None:
-        """Take note that a batch is committed, in a transaction that `began` and `ended` then (seconds since the epoch)."""
+        """Record a committed batch, whose transaction `began` and `ended` at these times (seconds since the epoch)."""
         self.measures.observe("commit", ended - began)
         for result in batch:
             if isinstance(result, CallResult):
@@ -99,21 +99,23 @@ class LaneTelemetry:
                 self._committed[meeting_id, sentence.id] = (sentence.revision, ended)
                 if len(self._committed) > MAX_SENTENCES:
                     self._committed.popitem(last=False)
-            told: dict[str, str | int] = {"lane": self._lane_id, "revision": sentence.revision}
-            # A lane that was started again has forgotten the sentence, but not its stream time.
-            first = update is not None and sentence.first_emitted == (update.at - update.began) / 1000
-            if known is None and first:
+            labels: dict[str, str | int] = {"lane": self._lane_id, "revision": sentence.revision}
+            # A restarted lane has forgotten the sentence. So a first emission is recognised by its stream time as well.
+            is_first = update is not None and sentence.first_emitted == (update.at - update.began) / 1000
+            if known is None and is_first:
                 self.measures.observe("sentence", ended - envelope.accepted_at)
-                self._traces.span(ROOT, meeting_id, sentence.id, envelope.accepted_at, ended, **told)
-            self._traces.span("log", meeting_id, sentence.id, envelope.accepted_at, envelope.read_at, **told)
-            self._traces.span("operators", meeting_id, sentence.id, envelope.read_at, began, **told)
-            self._traces.span("commit", meeting_id, sentence.id, began, ended, **told)
+                self._traces.span(ROOT, meeting_id, sentence.id, envelope.accepted_at, ended, **labels)
+            self._traces.span("log", meeting_id, sentence.id, envelope.accepted_at, envelope.read_at, **labels)
+            self._traces.span("operators", meeting_id, sentence.id, envelope.read_at, began, **labels)
+            self._traces.span("commit", meeting_id, sentence.id, began, ended, **labels)
 
-    def _on_call_result(self, outcome: CallResult[TranslationRequest, Translation], began: float, ended: float) -> None:
-        request, answer = outcome.request, outcome.result
-        self.measures.call_ended(_outcome_label(outcome), outcome.attempts)
+    def _on_call_result(
+        self, call_result: CallResult[TranslationRequest, Translation], began: float, ended: float
+    ) -> None:
+        request, translation = call_result.request, call_result.result
+        self.measures.call_ended(_outcome_label(call_result), call_result.attempts)
         revision, committed = self._committed.get((request.meeting_id, request.sentence_id), (0, 0.0))
-        if answer is not None and revision == request.revision:
+        if translation is not None and revision == request.revision:
             self.measures.observe("caption", ended - committed)
         self._traces.span(
             "commit",
@@ -124,15 +126,15 @@ class LaneTelemetry:
             lane=self._lane_id,
             language=request.language,
             revision=request.revision,
-            status=str(answer.status if answer else CaptionStatus.OWED),
+            status=str(translation.status if translation else CaptionStatus.OWED),
         )
 
 
-def _outcome_label(outcome: CallResult[TranslationRequest, Translation]) -> CallEnded:
-    if outcome.result is not None:
+def _outcome_label(call_result: CallResult[TranslationRequest, Translation]) -> CallEnded:
+    if call_result.result is not None:
         return "answered"
-    match outcome.reason:
+    match call_result.reason:
         case "deadline" | "capacity" | "replaced" | "stopped":
-            return outcome.reason
+            return call_result.reason
         case _:
             return "failed"

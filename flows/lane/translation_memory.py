@@ -1,4 +1,4 @@
-"""What was shown of a lane's translations: it goes along with later requests, so that answers go on as they began."""
+"""Recent translations of a lane, attached to later requests as context, so that wording stays consistent."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ MAX_TRANSLATIONS = 20_000
 
 
 class TranslationMemory:
-    """A translation service that is told with each request how the sentences before it were translated, and an earlier revision.
+    """A translation service that adds earlier translations to each request: of the sentences before, and of the last revision.
 
-    It is only remembered: what is forgotten isn't quoted. Captions and drafts ask from threads of their own.
+    The memory is not stored: a forgotten translation is simply not added. Captions and drafts call from different threads.
 
     Args:
         translate: the translation service.
@@ -30,35 +30,39 @@ class TranslationMemory:
         self._lock = threading.Lock()
 
     async def __call__(self, request: TranslationRequest) -> Translation:
-        """Ask for a translation, and remember it unless it is a draft's or leaves something in doubt."""
+        """Translate, and remember the translation unless it is a draft or has quality warnings (`doubts`)."""
         with self._lock:
-            asked = self._with_history(request)
-        answer = await self._translate(asked)
+            extended = self._with_history(request)
+        translation = await self._translate(extended)
         if not request.draft:
-            shown = answer.status is CaptionStatus.TRANSLATED and not answer.doubts
+            reusable = translation.status is CaptionStatus.TRANSLATED and not translation.doubts
             with self._lock:
-                self._remember(request, answer.text if shown else None)
-        return answer
+                self._remember(request, translation.text if reusable else None)
+        return translation
 
     def restore(self, meeting_ids: Set[str], shown: Iterable[Shown]) -> None:
-        """Take what is stored of meetings in the place of what is remembered of them: another process went on with them."""
+        """Replace what is remembered of meetings by their stored translations: another process may have added some."""
         with self._lock:
             for key in [key for key in self._shown if key[0] in meeting_ids]:
                 del self._shown[key]
-            for one in shown:
-                self._put(one)
+            for stored in shown:
+                self._put(stored)
 
     def _with_history(self, request: TranslationRequest) -> TranslationRequest:
-        known = {one: self._get(request, one.sentence_id) for one in request.context}
-        # A translation of what the sentence said once is none of what it says now.
-        asked = quote(
+        known = {sentence: self._get(request, sentence.sentence_id) for sentence in request.context}
+        # The translation of an older revision does not fit the sentence's present text.
+        extended = quote(
             request,
-            {one: shown.translation for one, shown in known.items() if shown is not None and shown.source == one.text},
+            {
+                sentence: shown.translation
+                for sentence, shown in known.items()
+                if shown is not None and shown.source == sentence.text
+            },
         )
         earlier = self._get(request, request.sentence_id)
         if request.draft or earlier is None or earlier.revision >= request.revision:
-            return asked
-        return replace(asked, previous=earlier.translation)
+            return extended
+        return replace(extended, previous=earlier.translation)
 
     def _get(self, request: TranslationRequest, sentence_id: str) -> Shown | None:
         key = (request.meeting_id, request.language, sentence_id)
@@ -68,15 +72,15 @@ class TranslationMemory:
         return self._shown[key]
 
     def _remember(self, request: TranslationRequest, translation: str | None) -> None:
-        """Note what is shown now. Where that is nothing to go on with, neither is what was shown before."""
+        """Remember a translation. None removes that of an older revision, which must not be reused either."""
         known = self._get(request, request.sentence_id)
         if known is not None and known.revision > request.revision:
             return
         if translation is None:
             self._shown.pop((request.meeting_id, request.language, request.sentence_id), None)
             return
-        asked = request.meeting_id, request.sentence_id, request.language, request.revision, request.text
-        self._put(Shown(*asked, translation))
+        source = request.meeting_id, request.sentence_id, request.language, request.revision, request.text
+        self._put(Shown(*source, translation))
 
     def _put(self, shown: Shown) -> None:
         self._shown[shown.meeting_id, shown.language, shown.sentence_id] = shown
