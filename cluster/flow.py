@@ -19,7 +19,7 @@ from cluster.demand import Demand
 from cluster.settings import Settings
 from cluster.supervisor import Charge, Supervisor
 from flows.actors import LaneActor, MaintenanceActor
-from flows.jobs.autoscaler import LaneBounds
+from flows.jobs import LaneBounds
 from flows.lane import LaneOptions
 from operators.errors import SetupFailed
 from storage.database import async_engine, async_redis, sync_engine, sync_redis

@@ -1,7 +1,7 @@
-"""The flow's processes on Ray: one actor a lane, and the steward that looks after what no lane does.
+"""The Ray actors of the dataflows: one for each lane, and the maintenance actor for the background jobs.
 
-Both are run by `run()`, which returns once `stop()` was called and raises where something broke. Whoever supervises them
-starts them again, also when `alive()` is no longer answered.
+`run()` returns after `stop()`, and raises if the actor fails. The supervisor restarts an actor that failed, or whose
+`alive()` no longer responds.
 """
 
 from __future__ import annotations
@@ -15,13 +15,17 @@ import redis
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from flows.jobs.autoscaler import LaneAutoscaler, LaneBounds
-from flows.jobs.backfill import Backfill, with_telemetry
-from flows.jobs.leases import LeaseExpiry
-from flows.jobs.outbox_relay import OutboxRelay
-from flows.jobs.rebalance import rebalance_lanes
+from flows.jobs import (
+    Backfill,
+    LaneAutoscaler,
+    LaneBounds,
+    LeaseExpiry,
+    OutboxRelay,
+    rebalance_lanes,
+    with_telemetry,
+)
 from flows.lane import Lane, LaneOptions
-from flows.translation.failover import EngineFailover, configured_applications
+from flows.translation import EngineFailover, configured_applications
 from operators.errors import ParleyError
 from storage.configs import Following
 from storage.database import async_engine, async_redis, sync_engine, sync_redis
@@ -33,25 +37,24 @@ from storage.snapshots import published
 from storage.tracing import open_traces
 
 POLL_S = 0.5
-"""Seconds between two looks at what is owed or unpublished, where there was nothing."""
+"""Seconds between two polls for pending captions, or for unpublished events, after a poll found none."""
 LEASES_POLL_S = 10.0
-"""Seconds between two looks at the leases of recorded meetings."""
-
+"""Seconds between two checks of the leases of recorded meetings."""
 LANES_POLL_S = 1.0
-"""Seconds between two looks at how the lanes are balanced."""
+"""Seconds between two checks of the lanes' load."""
 REDIS_POLL_S = 1.0
-"""Seconds between two looks at whether Redis was started again."""
+"""Seconds between two checks whether Redis was restarted."""
 FAILURE_PAUSE_S = 5.0
-"""Seconds before a task that failed for no reason that is known to pass is begun again."""
+"""Seconds before a job is retried whose error is not known to be transient."""
 
 log = structlog.get_logger(__name__)
 
 
 class LaneActor:
-    """A lane in a process of its own.
+    """Runs a lane in its own process.
 
     Args:
-        options: how the lane runs.
+        options: the lane's options.
     """
 
     def __init__(self, options: LaneOptions) -> None:
@@ -66,19 +69,23 @@ class LaneActor:
             self._models.stop()
 
     def stop(self) -> None:
-        """End the lane: calls under way get a few seconds."""
+        """Stop the lane. Calls in flight get a few seconds to end."""
         self._lane.stop()
 
     def alive(self) -> bool:
-        """Whether its dataflow goes on."""
+        """Whether the lane's dataflow makes progress, or has not started yet."""
         return self._lane.alive()
 
 
 class MaintenanceActor:
-    """What no lane does, side by side: relay, backfill, leases, the balance of the lanes, a Redis that lost something.
+    """Runs the background jobs concurrently.
+
+    The jobs are the outbox relay, the backfill, lease expiry, lane autoscaling, and reconciliation after a restart of Redis.
 
     Args:
-        bounds: how many lanes of each kind there may be; a kind that isn't there keeps its number.
+        postgres_url: the database.
+        redis_url: the log's Redis.
+        bounds: number of lanes to keep, by kind. The number of lanes of a kind without bounds does not change.
     """
 
     def __init__(self, postgres_url: str, redis_url: str, bounds: Mapping[LaneKind, LaneBounds] | None = None) -> None:
@@ -87,30 +94,30 @@ class MaintenanceActor:
         self._stopping = asyncio.Event()
 
     async def stop(self) -> None:
-        """End after the present round."""
+        """Stop each job after its current run."""
         self._stopping.set()
 
     async def alive(self) -> bool:
-        """True, if only its event loop gets to say so."""
+        """True. A blocked event loop can't respond, which shows that the actor hangs."""
         return True
 
-    async def _run_periodically(self, task: Callable[[], Coroutine[Any, Any, int]], pause: float) -> None:
-        """Do something again and again, at once while it says that there is something to do."""
+    async def _run_periodically(self, job: Callable[[], Coroutine[Any, Any, int]], pause: float) -> None:
+        """Run a job until stopped, with a pause of so many seconds after each run that returned 0."""
         while not self._stopping.is_set():
             wait = pause
             try:
-                if await task():
+                if await job():
                     continue
             except (SQLAlchemyError, redis.RedisError, ParleyError) as error:
-                log.warning("steward waits", error=type(error).__name__)
-            except Exception as error:  # noqa: BLE001 - a row that one task can't read must not keep the others from their work
-                log.error("steward failed", task=task.__qualname__, error=type(error).__name__)
+                log.warning("background job postponed", error=type(error).__name__)
+            except Exception as error:  # noqa: BLE001 - an unreadable row in one job must not stop the other jobs
+                log.error("background job failed", job=job.__qualname__, error=type(error).__name__)
                 wait = max(pause, FAILURE_PAUSE_S)
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), wait)
 
     async def run(self) -> None:
-        """Go round until stopped. A store that does not answer is asked again later."""
+        """Run the jobs until stopped. A job is retried if a store does not respond."""
         engine, connection = sync_engine(self._postgres_url), sync_redis(self._redis_url)
         async_db, async_kv = async_engine(self._postgres_url), async_redis(self._redis_url)
         measures = Measures("steward")
@@ -118,10 +125,9 @@ class MaintenanceActor:
         models = Following(self._postgres_url)
         translate = with_telemetry(EngineFailover(configured_applications(models)).translate, measures, traces)
         relay, backfill = OutboxRelay(engine, connection), Backfill(engine, connection, translate)
-        door = Log(async_kv)
-        meetings = Meetings(async_db, door)
-
-        leases = LeaseExpiry(async_db, door, meetings)
+        log_writer = Log(async_kv)
+        meetings = Meetings(async_db, log_writer)
+        leases = LeaseExpiry(async_db, log_writer, meetings)
 
         async def publish_outbox() -> int:
             return await asyncio.to_thread(relay.run_once)
@@ -132,20 +138,20 @@ class MaintenanceActor:
 
         async def check_lanes() -> int:
             await rebalance_lanes(async_db, async_kv, meetings, self._autoscaler)
-            # Always with a pause: what was decided now must show in the next look.
+            # Always pause: the next plan must see the effect of this one.
             return 0
 
-        known: str | None = None
+        known_run_id: str | None = None
 
         async def check_redis() -> int:
-            nonlocal known
-            now = str((await async_kv.info("server"))["run_id"])
-            if now != known:
-                # It was started again, maybe while nobody looked: what it lost is found out now, not when somebody speaks.
+            nonlocal known_run_id
+            run_id = str((await async_kv.info("server"))["run_id"])
+            if run_id != known_run_id:
+                # Redis was restarted, perhaps before this actor started. Lost entries are found now, not at the next event.
                 lost = await meetings.reconcile()
-                if lost or known is not None:
-                    log.warning("Redis was started again", meetings=len(lost), lost=sum(lost.values()))
-            known = now
+                if lost or known_run_id is not None:
+                    log.warning("Redis was restarted", meetings=len(lost), lost=sum(lost.values()))
+            known_run_id = run_id
             return 0
 
         try:

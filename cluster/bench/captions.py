@@ -14,7 +14,7 @@ from sqlalchemy import text
 from cluster.bench.load import BASE, CONFIG, asked_once, lengths, meeting
 from cluster.bench.summary import Round
 from flows.lane import Lane, LaneOptions
-from flows.translation.serve_client import TranslationClient
+from flows.translation import TranslationClient
 from operators.errors import Unavailable
 from operators.model import Clock
 from operators.translation import Translation, TranslationRequest

@@ -13,7 +13,7 @@ from cluster.bench.captions import captions
 from cluster.bench.load import EVERY, closed_loop, open_loop, requests
 from cluster.bench.measured import MeasuredService, Taken
 from cluster.bench.summary import Round, Summary, largest, quantile, summarize
-from flows.translation.serve_client import TranslationClient
+from flows.translation import TranslationClient
 from operators.errors import SetupFailed
 from operators.models import Engine
 from serve.app import GRACE_S, IDLE_S

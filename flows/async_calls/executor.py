@@ -1,4 +1,7 @@
-"""How calls are made beside a dataflow: on an event loop of their own, within bounds, in turns, with retries and deadlines."""
+"""Executes asynchronous calls for a dataflow, on an event loop in a separate thread.
+
+The executor bounds concurrency and capacity, queues fairly between keys, retries with backoff, and enforces deadlines.
+"""
 
 from __future__ import annotations
 
@@ -19,21 +22,22 @@ Q = TypeVar("Q")
 R = TypeVar("R")
 
 FIRST_RETRY_S, LAST_RETRY_S = 0.1, 2.5
-"""Seconds between attempts: the least after the first, and what that doubles up to. Chance adds up to as much again."""
+"""Seconds of exponential backoff between attempts: the first pause and the longest. Random jitter can double each pause."""
 CLOSE_TIMEOUT_S = 5.0
-"""Seconds that calls get to end once they are cancelled."""
+"""Seconds that `close` waits for cancelled calls to end."""
 
 
 @dataclass(frozen=True)
 class CallResult(Generic[Q, R]):
-    """How a request ended.
+    """The outcome of one request.
 
     Attributes:
-        request: what was asked.
-        result: what the service answered; None where it gave none.
-        asked: calls that were made.
-        reason: why there is no result, else None: `capacity` (the operator was full), `deadline`, `replaced` (by a newer
-            request), `stopped` (the flow ended first), or `failed:` and the error's type.
+        request: the request.
+        result: the service's result; None if there is none.
+        attempts: number of calls made to the service.
+        reason: why there is no result; None if there is one. `capacity`: rejected, because the executor was full.
+            `deadline`: the deadline passed. `replaced`: a newer request superseded this one. `stopped`: the flow ended
+            first. `failed:` and an error type: the service raised that error.
     """
 
     request: Q
@@ -44,32 +48,35 @@ class CallResult(Generic[Q, R]):
 
 @dataclass(frozen=True, kw_only=True)
 class CallPolicy(Generic[Q]):
-    """How calls are made. Bounds are for a process, however many workers it has; None is no bound.
+    """Limits, ordering, deadline and retries of the calls of one executor.
+
+    Limits apply to the process, whatever its number of workers. None means no limit.
 
     Attributes:
-        group: what shares one part of the capacity; None where that is the key.
-        key: the key of a request: what is kept in order, and what takes turns. The step's input must be keyed alike.
-        in_flight: calls under way at once. One that pauses before it is made again counts: a service that asked to
-            be left alone gets no other calls in its place.
-        in_flight_per_key: the same for one key.
-        capacity: requests accepted whose outcome has not left yet, whether they wait, are under way, or are done and
-            wait for an earlier one of their key.
-        capacity_per_group: the same for one group.
-        deadline: seconds a request may take: from its acceptance over all attempts where `on_full` is `reject`, each attempt
-            where it is `block`, and then a call that takes longer is made anew.
-        on_full: `reject` gives a request beyond capacity up at once and lets the stream go on. `block` never gives one up: the
-            source asks `Calls.must_wait` before each batch and holds back while it is true, so that no more is held than
-            the capacity and what was on its way when it was reached: about what one batch of the source asks.
-        order: `ordered` lets the results of a key leave in the order of its requests, `unordered` each as soon as it is there.
-            Requests that were replaced or beyond capacity leave at once either way: they have no result to keep in order.
-        same: two requests of a key with the same value are about the same thing: the newer replaces one that still waits,
-            and joins the tail. None where nothing is ever replaced.
-        retryable: whether an error may pass if the call is made again.
-        retry_after: seconds for which a retryable error asks to leave the service alone (HTTP's Retry-After): the least
-            pause before the next attempt. None where it says nothing.
+        key: maps a request to its key. Results are ordered per key, and keys take turns. The step's input must have the
+            same keys.
+        in_flight: maximum number of calls in flight. A call that pauses before a retry counts, so an overloaded service
+            gets no other calls in its place.
+        in_flight_per_key: maximum number of calls in flight per key.
+        capacity: maximum number of outstanding requests. A request is outstanding from `submit` until its result is
+            emitted: while it is queued, in flight, or completed behind an earlier request of its key.
+        capacity_per_group: maximum number of outstanding requests per group.
+        group: maps a request to the group that `capacity_per_group` limits. None uses the key.
+        deadline: seconds a request may take. With `on_full="reject"` it covers everything from submission, all attempts
+            included. With `on_full="block"` it covers one attempt, and an attempt that exceeds it is retried.
+        on_full: what happens at capacity. `reject` ends the request at once with the reason `capacity`. `block` rejects
+            none: the source checks `CallExecutor.must_block` before each batch, and reads nothing while it is true.
+            Capacity can then be exceeded by the batches already on their way, usually one.
+        order: `ordered` emits the results of a key in the order of its requests. `unordered` emits each as soon as it
+            completes. Superseded and rejected requests end at once either way.
+        dedupe_key: maps a request to what it is about. A newer request of the same key and `dedupe_key` supersedes a
+            queued one, and is queued last. None supersedes nothing.
+        retryable: whether an error is transient, so that a retry may succeed.
+        retry_after: minimum seconds before the next attempt, taken from a retryable error (as HTTP's Retry-After). None
+            sets no minimum.
 
     Raises:
-        ValueError: a bound or the deadline allows nothing.
+        ValueError: a limit is below 1, or the deadline is not positive.
     """
 
     key: Callable[[Q], str]
@@ -87,16 +94,27 @@ class CallPolicy(Generic[Q]):
 
     def __post_init__(self) -> None:
         for name in ("in_flight", "in_flight_per_key", "capacity", "capacity_per_group"):
-            bound = getattr(self, name)
-            if bound is not None and bound < 1:
-                raise ValueError(f"{name}: must be 1 or more, or None for no bound")
+            limit = getattr(self, name)
+            if limit is not None and limit < 1:
+                raise ValueError(f"{name}: must be 1 or more, or None for no limit")
         if not self.deadline > 0:
             raise ValueError("deadline: must be more than 0 seconds")
 
 
 @dataclass(slots=True, eq=False)
 class PendingCall(Generic[Q, R]):
-    """A request and its place, in the time of the event loop. `until` is when it is given up."""
+    """A submitted request and its state. Times are those of the event loop's clock.
+
+    Attributes:
+        number: identifies the call within its executor.
+        key: the request's key.
+        request: the request.
+        submitted_at: when it was submitted.
+        deadline_at: when it expires; None if only each attempt has a deadline.
+        attempts: calls made to the service so far.
+        expiry: the timer that expires the call while it is queued.
+        outcome: how it ended; None until then.
+    """
 
     number: int
     key: str
@@ -109,25 +127,25 @@ class PendingCall(Generic[Q, R]):
 
 
 class _DeadlineExceeded(Exception):
-    """The next attempt would begin after the deadline."""
+    """The next attempt would start after the deadline."""
 
 
 class CallExecutor(Generic[Q, R]):
-    """Makes the calls of one step, on an event loop in a thread of its own.
+    """Executes the calls of one dataflow step, on an event loop in its own thread.
 
     Args:
-        service: the call. It is cancelled at its deadline, and by `close`.
-        policy: how it is made.
-        observe: told of each request that is called, in that thread: `(request, "queue", seconds)` it waited for its first
-            attempt, and `(request, "call", seconds)` from there to the end of the last, pauses included. An error in it ends
-            the flow.
+        service: makes one call. It is cancelled at the deadline, and by `close`.
+        policy: the limits, ordering, deadline and retries.
+        observe: receives the timings of each request that is called, in the executor's thread: `(request, phase, seconds)`.
+            Phase `queue` is the wait for the first attempt. Phase `call` is from there to the end of the last attempt,
+            pauses included. An error in it ends the flow.
     """
 
     def __init__(
         self,
         service: Callable[[Q], Awaitable[R]],
         policy: CallPolicy[Q],
-        observe: Callable[[Q, Literal["queue", "call"], float], None] = lambda _request, _what, _seconds: None,
+        observe: Callable[[Q, Literal["queue", "call"], float], None] = lambda _request, _phase, _seconds: None,
     ) -> None:
         self.policy = policy
         self._service = service
@@ -146,117 +164,121 @@ class CallExecutor(Generic[Q, R]):
 
     @property
     def outstanding(self) -> int:
-        """Requests accepted whose outcome has not left yet."""
+        """Number of submitted requests whose result is not released yet."""
         return self._capacity.held
 
     @property
     def waiting(self) -> bool:
-        """Whether a request waits for its turn."""
+        """Whether any request is queued."""
         with self._lock:
             return self._queue.waiting
 
     def must_block(self) -> bool:
-        """Whether the source must hold back: a bound of the capacity is reached, and the policy is to wait."""
+        """Whether the source must stop reading (backpressure): a capacity limit is reached, and the policy is `block`."""
         return self.policy.on_full == "block" and self._capacity.saturated
 
     def close(self) -> None:
-        """Cancel what is under way and end the thread.
+        """Cancel the calls in flight and end the thread.
 
         Raises:
-            TimeoutError: a call did not end within `CLOSE` seconds of its cancellation.
+            TimeoutError: a call did not end within `CLOSE_TIMEOUT_S` seconds of its cancellation.
         """
-        still = asyncio.run_coroutine_threadsafe(self._cancel(), self._loop).result(2 * CLOSE_TIMEOUT_S)
+        still_running = asyncio.run_coroutine_threadsafe(self._cancel(), self._loop).result(2 * CLOSE_TIMEOUT_S)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
-        if still:
-            raise TimeoutError(f"{still} calls went on after they were cancelled")
+        if still_running:
+            raise TimeoutError(f"{still_running} calls are still running after their cancellation")
 
     def submit(self, request: Q) -> PendingCall[Q, R] | None:
-        """Take a request in. None where the operator is full and its policy is to owe."""
-        now, key, owes = self._loop.time(), self.policy.key(request), self.policy.on_full == "reject"
-        group = self._group(request)
-        until = now + self.policy.deadline if owes else None
-        with self._lock:
-            if owes and (self._capacity.full or self._capacity.key_saturated(group)):
-                return None
-            slot = PendingCall[Q, R](next(self._numbers), key, request, now, until)
-            self._capacity.acquire(group)
-            self._queue.enqueue(key, slot)
-        self._loop.call_soon_threadsafe(self._submitted, slot)
-        return slot
+        """Queue a request.
 
-    def supersede(self, slot: PendingCall[Q, R]) -> bool:
-        """End a request that still waits. False where its call is under way or over."""
+        Returns:
+            The pending call; None if the executor is full and its policy is `reject`.
+        """
+        now, key, rejects = self._loop.time(), self.policy.key(request), self.policy.on_full == "reject"
+        group = self._group(request)
+        deadline_at = now + self.policy.deadline if rejects else None
         with self._lock:
-            if slot.outcome is not None or not self._queue.cancel(slot.key, slot):
+            if rejects and (self._capacity.full or self._capacity.key_saturated(group)):
+                return None
+            call = PendingCall[Q, R](next(self._numbers), key, request, now, deadline_at)
+            self._capacity.acquire(group)
+            self._queue.enqueue(key, call)
+        self._loop.call_soon_threadsafe(self._submitted, call)
+        return call
+
+    def supersede(self, call: PendingCall[Q, R]) -> bool:
+        """End a queued request with the reason `replaced`. False if it is in flight or has ended."""
+        with self._lock:
+            if call.outcome is not None or not self._queue.cancel(call.key, call):
                 return False
-            slot.outcome = CallResult(slot.request, None, 0, "replaced")
-        if slot.expiry is not None:
-            self._loop.call_soon_threadsafe(slot.expiry.cancel)
+            call.outcome = CallResult(call.request, None, 0, "replaced")
+        if call.expiry is not None:
+            self._loop.call_soon_threadsafe(call.expiry.cancel)
         return True
 
-    def abandon(self, slot: PendingCall[Q, R]) -> None:
-        """End a request that nobody waits for any more, unless it has ended."""
+    def abandon(self, call: PendingCall[Q, R]) -> None:
+        """End a request with the reason `stopped`, unless it has ended already."""
         with self._lock:
-            self._queue.cancel(slot.key, slot)
-            if slot.outcome is None:
-                slot.outcome = CallResult(slot.request, None, slot.attempts, "stopped")
+            self._queue.cancel(call.key, call)
+            if call.outcome is None:
+                call.outcome = CallResult(call.request, None, call.attempts, "stopped")
 
-    def release(self, slot: PendingCall[Q, R]) -> None:
-        """Free the place of a request whose outcome goes on."""
+    def release(self, call: PendingCall[Q, R]) -> None:
+        """Free the capacity of a request whose result is emitted."""
         with self._lock:
-            self._capacity.release(self._group(slot.request))
+            self._capacity.release(self._group(call.request))
 
     def _group(self, request: Q) -> str:
         return (self.policy.group or self.policy.key)(request)
 
     def take_completed(self) -> list[PendingCall[Q, R]]:
-        """What ended since this was last asked.
+        """Take the calls that completed since the last time.
 
         Raises:
-            Exception: as `check`.
+            Exception: as `raise_if_broken`.
         """
         self.raise_if_broken()
-        ended: list[PendingCall[Q, R]] = []
+        completed: list[PendingCall[Q, R]] = []
         while self._completed:
-            ended.append(self._completed.popleft())
-        return ended
+            completed.append(self._completed.popleft())
+        return completed
 
     def raise_if_broken(self) -> None:
-        """Raise in the dataflow what can't be an outcome.
+        """Raise the error that broke the executor, in the dataflow's thread.
 
         Raises:
-            Exception: what `observe` raised.
+            Exception: the error that `observe` raised.
         """
         if self._broken is not None:
             raise self._broken
 
-    # All below runs in the calls' own thread.
+    # Everything below runs in the executor's thread.
 
-    def _submitted(self, slot: PendingCall[Q, R]) -> None:
+    def _submitted(self, call: PendingCall[Q, R]) -> None:
         with self._lock:
-            # Replaced in the meantime? Then there must be no timer: nobody would cancel it.
-            if slot.deadline_at is not None and slot.outcome is None:
-                slot.expiry = self._loop.call_at(slot.deadline_at, self._expire, slot)
+            # A call that was superseded meanwhile gets no timer: nothing would cancel it.
+            if call.deadline_at is not None and call.outcome is None:
+                call.expiry = self._loop.call_at(call.deadline_at, self._expire, call)
         self._start()
 
-    def _expire(self, slot: PendingCall[Q, R]) -> None:
+    def _expire(self, call: PendingCall[Q, R]) -> None:
         with self._lock:
-            waited = self._queue.cancel(slot.key, slot)
-        if waited:
-            self._complete(slot, None, "deadline")
+            was_queued = self._queue.cancel(call.key, call)
+        if was_queued:
+            self._complete(call, None, "deadline")
 
     def _start(self) -> None:
-        """Make all calls whose turn it is."""
+        """Start all queued calls that the limits allow."""
         while not self._closing:
             with self._lock:
-                slot = self._queue.dequeue()
-            if slot is None:
+                call = self._queue.dequeue()
+            if call is None:
                 return
-            if slot.expiry is not None:
-                slot.expiry.cancel()
-            task = self._loop.create_task(self._run(slot))
+            if call.expiry is not None:
+                call.expiry.cancel()
+            task = self._loop.create_task(self._run(call))
             self._tasks.add(task)
             task.add_done_callback(self._task_done)
 
@@ -265,51 +287,52 @@ class CallExecutor(Generic[Q, R]):
         if not task.cancelled() and task.exception() is not None:
             self._broken = task.exception()
 
-    def _complete(self, slot: PendingCall[Q, R], result: R | None, reason: str | None) -> None:
+    def _complete(self, call: PendingCall[Q, R], result: R | None, reason: str | None) -> None:
         with self._lock:
-            if slot.outcome is None:
-                slot.outcome = CallResult(slot.request, result, slot.attempts, reason)
-                self._completed.append(slot)
+            if call.outcome is None:
+                call.outcome = CallResult(call.request, result, call.attempts, reason)
+                self._completed.append(call)
 
-    async def _run(self, slot: PendingCall[Q, R]) -> None:
-        began = self._loop.time()
-        self._observe(slot.request, "queue", began - slot.submitted_at)
-        result, reason = await self._result_of(slot)
-        self._observe(slot.request, "call", self._loop.time() - began)
-        self._complete(slot, result, reason)
+    async def _run(self, call: PendingCall[Q, R]) -> None:
+        started_at = self._loop.time()
+        self._observe(call.request, "queue", started_at - call.submitted_at)
+        result, reason = await self._result_of(call)
+        self._observe(call.request, "call", self._loop.time() - started_at)
+        self._complete(call, result, reason)
         with self._lock:
-            self._queue.finish(slot.key)
+            self._queue.finish(call.key)
         self._start()
 
-    async def _result_of(self, slot: PendingCall[Q, R]) -> tuple[R | None, str | None]:
-        until = asyncio.timeout_at(slot.deadline_at)
+    async def _result_of(self, call: PendingCall[Q, R]) -> tuple[R | None, str | None]:
+        timeout = asyncio.timeout_at(call.deadline_at)
         try:
-            async with until:
-                return await self._attempts(slot), None
+            async with timeout:
+                return await self._attempts(call), None
         except _DeadlineExceeded:
             return None, "deadline"
         except asyncio.CancelledError as error:
             if self._closing:
                 raise
-            # Not ours: the service's own work was cancelled.
+            # The service cancelled work of its own: that is one of its errors.
             return None, f"failed: {type(error).__name__}"
-        except Exception as error:  # noqa: BLE001 - whatever the service raised: there is no result, and the reason says why
-            return None, "deadline" if until.expired() else f"failed: {type(error).__name__}"
+        except Exception as error:  # noqa: BLE001 - any error of the service becomes the reason
+            return None, "deadline" if timeout.expired() else f"failed: {type(error).__name__}"
 
-    async def _attempts(self, slot: PendingCall[Q, R]) -> R:
+    async def _attempts(self, call: PendingCall[Q, R]) -> R:
         policy = self.policy
-        limit = policy.deadline if slot.deadline_at is None else None
+        attempt_deadline = policy.deadline if call.deadline_at is None else None
 
         def should_retry(error: BaseException) -> bool | float:
-            # stamina asks about a cancellation, too: it must go on out.
+            # stamina also asks about cancellations, which must propagate.
             if not isinstance(error, Exception):
                 return False
-            hung = each.expired()
-            if not hung and not policy.retryable(error):
+            timed_out = attempt_timeout.expired()
+            if not timed_out and not policy.retryable(error):
                 return False
-            least = None if hung else policy.retry_after(error)
-            pause = max(attempt.next_wait, least or 0.0) + random.uniform(0, attempt.next_wait)  # noqa: S311
-            if slot.deadline_at is not None and self._loop.time() + pause >= slot.deadline_at:
+            retry_after = None if timed_out else policy.retry_after(error)
+            jitter = random.uniform(0, attempt.next_wait)  # noqa: S311
+            pause = max(attempt.next_wait, retry_after or 0.0) + jitter
+            if call.deadline_at is not None and self._loop.time() + pause >= call.deadline_at:
                 raise _DeadlineExceeded
             return pause
 
@@ -322,15 +345,19 @@ class CallExecutor(Generic[Q, R]):
             wait_jitter=0,
         ):
             with attempt:
-                slot.attempts += 1
-                async with asyncio.timeout(limit) as each:
-                    return await self._service(slot.request)
-        raise AssertionError("retries without limit end with a result or an error")
+                call.attempts += 1
+                async with asyncio.timeout(attempt_deadline) as attempt_timeout:
+                    return await self._service(call.request)
+        raise AssertionError("unlimited retries end with a result or an error")
 
     async def _cancel(self) -> int:
-        """Cancel the calls; how many went on all the same."""
+        """Cancel the calls.
+
+        Returns:
+            How many did not end in time.
+        """
         self._closing = True
-        # What the service itself began on this loop ends with it.
+        # This includes tasks that the service started on this loop.
         for task in asyncio.all_tasks() - {asyncio.current_task()}:
             task.cancel()
         return len((await asyncio.wait(self._tasks, timeout=CLOSE_TIMEOUT_S))[1]) if self._tasks else 0

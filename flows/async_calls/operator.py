@@ -1,22 +1,24 @@
-"""Asynchronous calls in a Bytewax dataflow: a stream never waits for a model, a service, a database.
+"""Asynchronous calls as a Bytewax step: a slow service, model or database never blocks the stream.
 
-After Flink's asynchronous I/O (Apache Flink, "Asynchronous I/O for External Data Access", FLIP-12): results of a key leave
-in the order of its requests (or each as soon as it is there), bounds hold what waits and what is under way, each request
-has a deadline over all its attempts. Added to that: keys take turns, so that a busy one never starves the others; a newer
-request for the same thing replaces one that still waits; a full operator makes its source wait, or gives a request up at once.
+The step follows Flink's asynchronous I/O (Apache Flink, "Asynchronous I/O for External Data Access", FLIP-12). Results of
+a key are emitted in the order of its requests, or each as soon as it completes. Limits bound the requests that are queued
+and in flight. Each request has a deadline over all its attempts.
 
-Every request gives exactly one `Outcome`, and the flow ends only when all have left. A complete flow:
+Three things are added. Keys take turns, so a busy key never starves the others. A newer request for the same thing
+supersedes a queued one. A full executor blocks its source, or rejects requests at once.
+
+Every request yields exactly one `CallResult`, and the flow ends only when all are emitted. A complete flow:
 
 >>> import asyncio
 >>> import bytewax.operators as op
 >>> from bytewax.dataflow import Dataflow
 >>> from bytewax.testing import TestingSink, TestingSource, run_main
->>> from flows.async_calls.operator import CallPolicy, Calls, call
+>>> from flows.async_calls import CallExecutor, CallPolicy, call
 >>>
 >>> async def shout(request):
-...     speaker, words = request
-...     await asyncio.sleep(0.05 if words == "well" else 0)
-...     return words.upper()
+...     speaker, text = request
+...     await asyncio.sleep(0.05 if text == "well" else 0)
+...     return text.upper()
 >>>
 >>> policy = CallPolicy(
 ...     key=lambda request: request[0],
@@ -27,21 +29,21 @@ Every request gives exactly one `Outcome`, and the flow ends only when all have 
 ...     on_full="reject",
 ...     retryable=lambda error: isinstance(error, ConnectionError),
 ... )
->>> calls = Calls(shout, policy)
+>>> executor = CallExecutor(shout, policy)
 >>> flow = Dataflow("shouting")
->>> said = op.input("said", flow, TestingSource([("ann", "well"), ("bob", "yes"), ("ann", "hm")]))
->>> answers = call("shout", flow, op.key_on("by_speaker", said, policy.key), calls)
->>> answered = []
->>> op.output("out", answers, TestingSink(answered))
+>>> requests = op.input("requests", flow, TestingSource([("ann", "well"), ("bob", "yes"), ("ann", "hm")]))
+>>> results = call("shout", flow, op.key_on("by_speaker", requests, policy.key), executor)
+>>> collected = []
+>>> op.output("out", results, TestingSink(collected))
 >>> try:
 ...     run_main(flow)
 ... finally:
-...     calls.close()
->>> {speaker: [outcome.result for key, outcome in answered if key == speaker] for speaker in ("ann", "bob")}
+...     executor.close()
+>>> {speaker: [result.result for key, result in collected if key == speaker] for speaker in ("ann", "bob")}
 {'ann': ['WELL', 'HM'], 'bob': ['YES']}
 
-No key polls: a second input of the flow yields what has ended. Nothing is kept for Bytewax's recovery: after a crash, what
-had no outcome is for the source to give again.
+Keys do not poll for results: a second input of the flow yields the calls that completed. Nothing is kept for Bytewax's
+recovery: after a crash, the source must emit the requests without a result again.
 """
 
 from __future__ import annotations
@@ -70,19 +72,19 @@ R = TypeVar("R")
 
 @dataclass(frozen=True, slots=True)
 class _Completion:
-    """Says to a key that one of its requests ended."""
+    """Notifies a key that one of its calls completed."""
 
     number: int
 
 
 class _Logic(StatefulBatchLogic["Q | _Completion", CallResult[Q, R], None], Generic[Q, R]):
-    """The requests of one key, in order."""
+    """The pending calls of one key, in order."""
 
-    def __init__(self, calls: CallExecutor[Q, R], over: Callable[[], bool]) -> None:
-        self._executor, self._is_finished = calls, over
+    def __init__(self, executor: CallExecutor[Q, R], is_finished: Callable[[], bool]) -> None:
+        self._executor, self._is_finished = executor, is_finished
         self._pending: OrderedDict[int, PendingCall[Q, R]] = OrderedDict()
         self._newest: dict[Hashable, PendingCall[Q, R]] = {}
-        """The newest request about each thing."""
+        """The newest pending call for each `dedupe_key`."""
 
     def on_batch(self, values: list[Q | _Completion]) -> tuple[Iterable[CallResult[Q, R]], bool]:
         out: list[CallResult[Q, R]] = []
@@ -99,38 +101,38 @@ class _Logic(StatefulBatchLogic["Q | _Completion", CallResult[Q, R], None], Gene
         return out, not self._pending
 
     def _submit(self, request: Q, out: list[CallResult[Q, R]]) -> None:
-        same = self._executor.policy.dedupe_key
-        older = self._newest.get(same(request)) if same else None
-        # First: the newer one may need the place of the older.
+        dedupe_key = self._executor.policy.dedupe_key
+        older = self._newest.get(dedupe_key(request)) if dedupe_key else None
+        # The older one is released first: the newer one may need its capacity.
         if older is not None and self._executor.supersede(older):
             self._release(older, out)
-        slot = self._executor.submit(request)
-        if slot is None:
+        pending = self._executor.submit(request)
+        if pending is None:
             out.append(CallResult(request, None, 0, "capacity"))
             return
-        self._pending[slot.number] = slot
-        if same:
-            self._newest[same(request)] = slot
+        self._pending[pending.number] = pending
+        if dedupe_key:
+            self._newest[dedupe_key(request)] = pending
 
-    def _release(self, slot: PendingCall[Q, R], out: list[CallResult[Q, R]]) -> None:
-        assert slot.outcome is not None  # noqa: S101 - for the type checker
-        out.append(slot.outcome)
-        del self._pending[slot.number]
-        same = self._executor.policy.dedupe_key
-        if same and self._newest.get(same(slot.request)) is slot:
-            del self._newest[same(slot.request)]
-        self._executor.release(slot)
+    def _release(self, pending: PendingCall[Q, R], out: list[CallResult[Q, R]]) -> None:
+        assert pending.outcome is not None  # noqa: S101 - for the type checker
+        out.append(pending.outcome)
+        del self._pending[pending.number]
+        dedupe_key = self._executor.policy.dedupe_key
+        if dedupe_key and self._newest.get(dedupe_key(pending.request)) is pending:
+            del self._newest[dedupe_key(pending.request)]
+        self._executor.release(pending)
 
     def on_eof(self) -> tuple[Iterable[CallResult[Q, R]], bool]:
-        # Mostly nothing is left here but what the end of the flow gave up. A request can come in at the very end, though,
-        # when what watches the calls has ended: nothing else is left to do in this flow, so it is waited for.
-        while not self._is_finished() and any(slot.outcome is None for slot in self._pending.values()):
+        # Usually the only calls left are those that a stopped flow gives up. A request can still arrive after the
+        # completion source has ended. Waiting here is safe then: the flow has nothing else to do.
+        while not self._is_finished() and any(pending.outcome is None for pending in self._pending.values()):
             self._executor.raise_if_broken()
             time.sleep(0.01)
         out: list[CallResult[Q, R]] = []
-        for slot in list(self._pending.values()):
-            self._executor.abandon(slot)
-            self._release(slot, out)
+        for pending in list(self._pending.values()):
+            self._executor.abandon(pending)
+            self._release(pending, out)
         return out, True
 
     def on_notify(self) -> tuple[Iterable[CallResult[Q, R]], bool]:
@@ -144,46 +146,50 @@ class _Logic(StatefulBatchLogic["Q | _Completion", CallResult[Q, R], None], Gene
 
 
 class _CompletionPartition(StatelessSourcePartition[tuple[str, _Completion]]):
-    def __init__(self, calls: CallExecutor[object, object], over: Callable[[], bool], no_more: threading.Event) -> None:
-        self._executor, self._is_finished, self._input_ended = calls, over, no_more
+    def __init__(
+        self, executor: CallExecutor[object, object], is_finished: Callable[[], bool], input_ended: threading.Event
+    ) -> None:
+        self._executor, self._is_finished, self._input_ended = executor, is_finished, input_ended
 
     def next_batch(self) -> list[tuple[str, _Completion]]:
-        # Asked first: a call that ends in between is still handed on by the next batch.
-        over = self._is_finished() or (self._input_ended.is_set() and self._executor.outstanding == 0)
-        ended = self._executor.take_completed()
-        if over and not ended:
+        # This check comes first: a call that completes after it is taken below, or by the next batch.
+        finished = self._is_finished() or (self._input_ended.is_set() and self._executor.outstanding == 0)
+        completed = self._executor.take_completed()
+        if finished and not completed:
             raise StopIteration
-        return [(slot.key, _Completion(slot.number)) for slot in ended]
+        return [(pending.key, _Completion(pending.number)) for pending in completed]
 
     def next_awake(self) -> datetime | None:
-        # Bytewax then looks every millisecond. Its worker wakes up as often whatever is said here, so less saves nothing.
+        # Bytewax then polls every millisecond. Its worker wakes up that often anyway, so a longer pause saves nothing.
         return None
 
 
 class _CompletionSource(DynamicSource[tuple[str, _Completion]]):
-    def __init__(self, calls: CallExecutor[object, object], over: Callable[[], bool], no_more: threading.Event) -> None:
-        self._partition = (calls, over, no_more)
+    def __init__(
+        self, executor: CallExecutor[object, object], is_finished: Callable[[], bool], input_ended: threading.Event
+    ) -> None:
+        self._partition = (executor, is_finished, input_ended)
 
     def build(self, step_id: str, worker_index: int, worker_count: int) -> _CompletionPartition:
         return _CompletionPartition(*self._partition)
 
 
 class _InputEndedPartition(StatelessSinkPartition[object]):
-    def __init__(self, no_more: threading.Event) -> None:
-        self._input_ended = no_more
+    def __init__(self, input_ended: threading.Event) -> None:
+        self._input_ended = input_ended
 
     def write_batch(self, items: list[object]) -> None:
-        """Only the end matters here."""
+        """Ignore the items: only the end of the stream matters."""
 
     def close(self) -> None:
         self._input_ended.set()
 
 
 class _InputEndedSink(DynamicSink[object]):
-    """Sets an event at the end of a stream: Bytewax tells that to sinks, even to one that never got an item."""
+    """Sets an event at the end of a stream. Bytewax closes every sink then, even one that never got an item."""
 
-    def __init__(self, no_more: threading.Event) -> None:
-        self._input_ended = no_more
+    def __init__(self, input_ended: threading.Event) -> None:
+        self._input_ended = input_ended
 
     def build(self, step_id: str, worker_index: int, worker_count: int) -> _InputEndedPartition:
         return _InputEndedPartition(self._input_ended)
@@ -196,23 +202,24 @@ def call(
     executor: CallExecutor[Q, R],
     is_finished: Callable[[], bool] = lambda: False,
 ) -> KeyedStream[CallResult[Q, R]]:
-    """Make an asynchronous call for each request.
+    """Make an asynchronous call for each request of a stream.
 
-    The step ends when its input has ended and all outcomes have left, or when `over` says so: what is left then leaves as
-    `stopped`, and `Calls.close` cancels it.
+    The step ends when its input has ended and all results are emitted, or when `is_finished` returns true. In the second
+    case the remaining requests end as `stopped`, and `CallExecutor.close` cancels their calls.
 
     Args:
         step_id: name of the step.
         flow: the dataflow.
-        up: requests, keyed as `calls.policy.key` says.
-        calls: makes them, for this step alone. Close it when the flow has ended.
-        over: true once no more calls are worth waiting for. It ends a flow that is stopped; its input must end, too.
+        up: the stream of requests, keyed by `executor.policy.key`.
+        executor: makes the calls of this step only. Close it after the flow has ended.
+        is_finished: returns true once the step must not wait for its calls any longer, because the flow is being stopped.
+            The input must end, too.
 
     Returns:
-        One outcome for each request, keyed alike.
+        A stream with one result for each request, with the same keys.
     """
     input_ended = threading.Event()
     op.output(f"{step_id}_end", up, _InputEndedSink(input_ended))
-    ended = op.input(f"{step_id}_ended", flow, _CompletionSource(executor, is_finished, input_ended))  # pyright: ignore[reportArgumentType]
-    merged = op.merge(f"{step_id}_merge", up, ended)
+    completions = op.input(f"{step_id}_ended", flow, _CompletionSource(executor, is_finished, input_ended))  # pyright: ignore[reportArgumentType]
+    merged = op.merge(f"{step_id}_merge", up, completions)
     return op.stateful_batch(step_id, merged, lambda _: _Logic(executor, is_finished))  # pyright: ignore[reportArgumentType, reportReturnType]

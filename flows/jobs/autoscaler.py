@@ -1,7 +1,7 @@
-"""Which lanes there are to be, and which meetings are to go on in another one: what keeps the load even.
+"""Plans the lanes: how many there are, and which meetings move to another lane.
 
-A lane that was retired gives its meetings away. A lane that falls behind gives some to one that doesn't. Where the
-number of lanes may vary, it follows the number of meetings, and grows where all lanes are behind.
+A retired lane is drained: all its meetings move away. A lane that lags gives meetings to a lane that doesn't. If the number
+of lanes may vary, it follows the number of meetings, and it grows if all lanes lag.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ from dataclasses import dataclass, field
 from storage.placement import LaneKind, LaneRecord
 
 HOT_LAG_S = 5.0
-"""Seconds of lag from which on a lane is to be relieved."""
+"""Lag in seconds from which a lane is hot: meetings move away from it."""
 COOL_LAG_S = 1.0
-"""Seconds of lag up to which a lane may take meetings of a hot one."""
+"""Lag in seconds up to which a lane is cool: it may take meetings from a hot one."""
 RELIEF_PAUSE_S = 10.0
-"""Seconds between two meetings that a hot lane gives away, and between two lanes that are added: each needs time to help."""
+"""Seconds between two moves from a hot lane, and between two added lanes: each needs time to take effect."""
 DRAIN_AFTER_S = 60.0
-"""Seconds for which fewer lanes must have been enough before one is drained."""
+"""Seconds for which one lane fewer must have sufficed before a lane is drained."""
 MAX_FILL = 0.7
-"""How full the remaining lanes may be at most after one is drained."""
+"""Maximum load of the remaining lanes after one is drained, as a fraction of `meetings_per_lane`."""
 MAX_MOVES = 10
-"""Meetings that leave a retired lane in one round."""
+"""Maximum number of meetings that leave a retired lane in one plan."""
 
 
 @dataclass(frozen=True, slots=True)
 class LaneBounds:
-    """How many lanes of a kind there may be, and how many meetings one is meant for."""
+    """Limits for the number of lanes of a kind, and the number of meetings one lane is meant for."""
 
     min_lanes: int
     max_lanes: int
@@ -38,7 +38,7 @@ class LaneBounds:
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """Meetings of one lane, `count` of them, go on in another."""
+    """Move `count` meetings from one lane to another."""
 
     lane_id: str
     to: str
@@ -47,24 +47,24 @@ class Move:
 
 @dataclass(frozen=True, slots=True)
 class Add:
-    """There is to be another lane."""
+    """Add a lane."""
 
     kind: LaneKind
 
 
 @dataclass(frozen=True, slots=True)
 class Retire:
-    """A lane is to be drained."""
+    """Drain a lane: it takes no more meetings."""
 
     lane_id: str
 
 
 @dataclass(slots=True)
 class LaneAutoscaler:
-    """Decides, round after round.
+    """Plans moves, additions and drains from the lanes' load and lag. It remembers its recent plans.
 
     Attributes:
-        bounds: how many lanes of each kind; a kind that isn't there keeps its number.
+        bounds: limits by kind of lane. The number of lanes of a kind without bounds does not change.
     """
 
     bounds: Mapping[LaneKind, LaneBounds] = field(default_factory=dict[LaneKind, LaneBounds])
@@ -73,22 +73,25 @@ class LaneAutoscaler:
     _spare_since: dict[LaneKind, float] = field(default_factory=dict[LaneKind, float])
 
     def plan(self, lanes: Sequence[LaneRecord], lag: Mapping[str, float], now: float) -> list[Move | Add | Retire]:
-        """What is to be done.
+        """Plan what to change now.
 
         Args:
             lanes: all lanes.
-            lag: seconds that each is behind.
-            now: seconds of a clock that never runs back.
+            lag: lag by lane, in seconds.
+            now: seconds of a monotonic clock.
+
+        Returns:
+            The actions to carry out.
         """
         actions: list[Move | Add | Retire] = []
         for kind in ("live", "batch"):
-            mine = [lane for lane in lanes if lane.kind == kind]
-            taking = [lane for lane in mine if not lane.retired]
-            if taking:
-                load = Counter({lane.id: lane.open_meetings for lane in taking})
-                actions += self._empty_retired([lane for lane in mine if lane.retired], load)
-                actions += self._relieve(taking, load, lag, now)
-                actions += self._resize(kind, taking, lag, now)
+            of_kind = [lane for lane in lanes if lane.kind == kind]
+            active = [lane for lane in of_kind if not lane.retired]
+            if active:
+                load = Counter({lane.id: lane.open_meetings for lane in active})
+                actions += self._empty_retired([lane for lane in of_kind if lane.retired], load)
+                actions += self._relieve(active, load, lag, now)
+                actions += self._resize(kind, active, lag, now)
         return actions
 
     def _empty_retired(self, retired: Sequence[LaneRecord], load: Counter[str]) -> list[Move | Add | Retire]:
@@ -101,12 +104,12 @@ class LaneAutoscaler:
         return [Move(lane_id, to, count) for (lane_id, to), count in moves.items()]
 
     def _relieve(
-        self, taking: Sequence[LaneRecord], load: Counter[str], lag: Mapping[str, float], now: float
+        self, active: Sequence[LaneRecord], load: Counter[str], lag: Mapping[str, float], now: float
     ) -> list[Move | Add | Retire]:
-        cool = [lane.id for lane in taking if lag.get(lane.id, 0.0) <= COOL_LAG_S]
+        cool = [lane.id for lane in active if lag.get(lane.id, 0.0) <= COOL_LAG_S]
         moves: list[Move | Add | Retire] = []
-        for lane in taking:
-            # One that doesn't run can let go of nothing: it is to be started again, not relieved.
+        for lane in active:
+            # A lane that doesn't run can't hand meetings over: it must be restarted instead.
             hot = lag.get(lane.id, 0.0) >= HOT_LAG_S and lane.open_meetings > 1 and lane.state == "running"
             if not hot or not cool or now - self._relieved.get(lane.id, -RELIEF_PAUSE_S) < RELIEF_PAUSE_S:
                 continue
@@ -117,28 +120,30 @@ class LaneAutoscaler:
         return moves
 
     def _resize(
-        self, kind: LaneKind, taking: Sequence[LaneRecord], lag: Mapping[str, float], now: float
+        self, kind: LaneKind, active: Sequence[LaneRecord], lag: Mapping[str, float], now: float
     ) -> list[Move | Add | Retire]:
         bounds = self.bounds.get(kind)
         if bounds is None:
             return []
-        meetings = sum(lane.open_meetings for lane in taking)
-        behind = all(lag.get(lane.id, 0.0) >= HOT_LAG_S for lane in taking)
-        needed = max(bounds.min_lanes, math.ceil(meetings / bounds.meetings_per_lane), len(taking) + 1 if behind else 0)
-        if len(taking) < min(needed, bounds.max_lanes):
+        meetings = sum(lane.open_meetings for lane in active)
+        all_hot = all(lag.get(lane.id, 0.0) >= HOT_LAG_S for lane in active)
+        needed = max(
+            bounds.min_lanes, math.ceil(meetings / bounds.meetings_per_lane), len(active) + 1 if all_hot else 0
+        )
+        if len(active) < min(needed, bounds.max_lanes):
             self._spare_since.pop(kind, None)
             if now - self._added.get(kind, -RELIEF_PAUSE_S) < RELIEF_PAUSE_S:
                 return []
             self._added[kind] = now
             return [Add(kind)]
-        fewer = len(taking) - 1
+        fewer = len(active) - 1
         spare = fewer >= bounds.min_lanes and meetings <= MAX_FILL * fewer * bounds.meetings_per_lane
-        if not spare or any(lag.get(lane.id, 0.0) > COOL_LAG_S for lane in taking):
+        if not spare or any(lag.get(lane.id, 0.0) > COOL_LAG_S for lane in active):
             self._spare_since.pop(kind, None)
             return []
         if now - self._spare_since.setdefault(kind, now) < DRAIN_AFTER_S:
             return []
         self._spare_since.pop(kind)
-        # Of several with as few, the one that was added last.
-        added_last = sorted(taking, key=lambda lane: (len(lane.id), lane.id), reverse=True)
-        return [Retire(min(added_last, key=lambda lane: lane.open_meetings).id)]
+        # Of several lanes with the fewest meetings, the one added last is drained.
+        newest_first = sorted(active, key=lambda lane: (len(lane.id), lane.id), reverse=True)
+        return [Retire(min(newest_first, key=lambda lane: lane.open_meetings).id)]

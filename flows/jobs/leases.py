@@ -1,4 +1,7 @@
-"""Recorded meetings end by their importer's word. One that died says nothing: its lease runs out, and its meeting ends."""
+"""Lease expiry: ends recorded meetings whose importer died.
+
+An importer ends its meeting itself, and each of its calls renews the meeting's lease. The lease of a dead importer expires.
+"""
 
 from __future__ import annotations
 
@@ -16,27 +19,27 @@ log = structlog.get_logger(__name__)
 
 
 class LeaseExpiry:
-    """Ends recorded meetings whose lease has run out.
+    """Ends recorded meetings whose lease has expired.
 
     Args:
         engine: the database.
-        door: the log's door, which renews the leases.
+        log: the ingest API of the log, which renews the leases.
         meetings: the service that ends meetings.
     """
 
     def __init__(self, engine: AsyncEngine, log: Log, meetings: Meetings) -> None:
         self._engine, self._log, self._meetings = engine, log, meetings
         self._lost: dict[UUID, int] = {}
-        """When it was first seen that Redis had lost a meeting, and its lease (ms)."""
+        """When each meeting was first found lost in Redis, together with its lease (ms)."""
 
     async def run_once(self, now_ms: int) -> int:
-        """Look once at every open recorded meeting.
+        """Check every open recorded meeting once.
 
         Args:
-            now_ms: Redis' own time.
+            now_ms: Redis' time, in milliseconds.
 
         Returns:
-            How many were ended.
+            The number of meetings ended.
 
         Raises:
             Unavailable: the log can't be reached.
@@ -49,18 +52,18 @@ class LeaseExpiry:
         for meeting in recorded:
             info = await self._log.info(str(meeting.id))
             if info is None:
-                # An importer that lives opens the meeting again with its next call: it gets a whole lease for that.
-                lease = self._lost.setdefault(meeting.id, now_ms) + LEASE_MS
+                # A live importer's next call opens the meeting again. It gets a full lease to make that call.
+                lease_until = self._lost.setdefault(meeting.id, now_ms) + LEASE_MS
             else:
                 self._lost.pop(meeting.id, None)
-                # One that takes nothing more is over as soon as its lane has come that far.
-                lease = info.lease_until if info.status in ("open", "paused") else None
-            if lease is None or lease >= now_ms:
+                # A meeting that accepts no more entries ends as soon as its lane has processed the last one.
+                lease_until = info.lease_until if info.status in ("open", "paused") else None
+            if lease_until is None or lease_until >= now_ms:
                 continue
             try:
                 await self._meetings.end(meeting.team_id, meeting.id, "its importer went silent")
             except Refused:
                 continue
             ended += 1
-            log.warning("lease ran out", meeting=str(meeting.id))
+            log.warning("lease expired", meeting=str(meeting.id))
         return ended

@@ -1,4 +1,7 @@
-"""The relay: live events that were committed but, after a crash, never published. Their readers wait for them."""
+"""The outbox relay: publishes live events that were committed but, after a crash, never published.
+
+Subscribers wait for these events, because sequence numbers have no gaps.
+"""
 
 from __future__ import annotations
 
@@ -13,27 +16,33 @@ from storage.live import publish_events
 from storage.records import Event
 
 LOOK_BACK_MINUTES = 5
-"""How far back it looks."""
+"""Age of the oldest events that are checked, in minutes."""
 MAX_EVENTS = 500
-"""Events sent for one meeting in one round."""
+"""Maximum number of events published for one meeting in one run."""
 
 
 class OutboxRelay:
-    """Compares what is committed with what is published, and sends the rest.
+    """Compares the committed events with the published ones, and publishes the rest.
 
-    A meeting that is behind is given one round to catch up by itself: its lane may be publishing at this moment.
+    A meeting that lags gets one run to catch up, because its lane may be publishing at this moment.
+
+    Args:
+        engine: the database.
+        connection: Redis, where the events are published.
     """
 
     def __init__(self, engine: Engine, connection: redis.Redis) -> None:
         self._engine = engine
         self._redis = connection
-        self._behind: dict[str, int] = {}
+        self._lagging: dict[str, int] = {}
 
     def run_once(self) -> int:
-        """Look once at every meeting with events of the last minutes. Who follows an older one asks Postgres as well.
+        """Check every meeting with events of the last `LOOK_BACK_MINUTES` once.
+
+        Subscribers of an older meeting read its events from Postgres as well.
 
         Returns:
-            How many events were sent.
+            The number of events published.
         """
         with self._engine.connect() as connection:
             rows = connection.execute(
@@ -45,14 +54,14 @@ class OutboxRelay:
             ).all()
         if not rows:
             return 0
-        marks = cast(list[str | None], self._redis.mget([keys.published(str(row.id)) for row in rows]))
-        published = {str(row.id): int(mark or 0) for row, mark in zip(rows, marks, strict=True)}
-        behind = {str(row.id): published[str(row.id)] for row in rows if row.seq > published[str(row.id)]}
-        stuck = [meeting_id for meeting_id, seq in behind.items() if self._behind.get(meeting_id) == seq]
-        self._behind = behind
-        return sum(self._send(meeting_id, behind[meeting_id]) for meeting_id in stuck)
+        published_seqs = cast(list[str | None], self._redis.mget([keys.published(str(row.id)) for row in rows]))
+        published = {str(row.id): int(seq or 0) for row, seq in zip(rows, published_seqs, strict=True)}
+        lagging = {str(row.id): published[str(row.id)] for row in rows if row.seq > published[str(row.id)]}
+        stuck = [meeting_id for meeting_id, seq in lagging.items() if self._lagging.get(meeting_id) == seq]
+        self._lagging = lagging
+        return sum(self._publish(meeting_id, lagging[meeting_id]) for meeting_id in stuck)
 
-    def _send(self, meeting_id: str, after: int) -> int:
+    def _publish(self, meeting_id: str, after: int) -> int:
         with self._engine.connect() as connection:
             rows = connection.execute(
                 text(

@@ -1,4 +1,4 @@
-"""Keeps the lanes balanced: looks at them, decides by `flows.jobs.autoscaler`, and has it done."""
+"""Carries out the plan of `flows.jobs.autoscaler`: moves meetings, and adds or drains lanes."""
 
 from __future__ import annotations
 
@@ -21,38 +21,44 @@ from storage.tables import meetings as meetings_table
 log = structlog.get_logger(__name__)
 
 
-async def rebalance_lanes(engine: AsyncEngine, redis: Redis, meetings: Meetings, balance: LaneAutoscaler) -> int:
-    """One round.
+async def rebalance_lanes(engine: AsyncEngine, redis: Redis, meetings: Meetings, autoscaler: LaneAutoscaler) -> int:
+    """Plan once from the lanes' present load and lag, and carry the plan out.
 
     Returns:
-        How many meetings moved, and lanes were added or retired.
+        The number of meetings moved plus the number of lanes added or retired.
 
     Raises:
         Unavailable: Redis can't be reached.
     """
     async with engine.connect() as connection:
         lanes = await list_lanes(connection)
-    behind = await lags(redis, {lane.id: lane.progress for lane in lanes})
-    done = 0
-    for action in balance.plan(lanes, behind, time.monotonic()):
+    lag_by_lane = await lags(redis, {lane.id: lane.progress for lane in lanes})
+    changes = 0
+    for action in autoscaler.plan(lanes, lag_by_lane, time.monotonic()):
         match action:
             case Move():
-                done += await _move(engine, Log(redis), meetings, action)
+                changes += await _move(engine, Log(redis), meetings, action)
             case Add(kind):
                 async with engine.begin() as connection:
                     lane_id = await add_lane(connection, kind)
                 log.info("lane added", lane=lane_id)
-                done += 1
+                changes += 1
             case _:
                 async with engine.begin() as connection:
                     await retire_lane(connection, action.lane_id)
-                log.info("lane is being drained", lane=action.lane_id)
-                done += 1
-    return done
+                log.info("lane draining", lane=action.lane_id)
+                changes += 1
+    return changes
 
 
 async def _move(engine: AsyncEngine, log_writer: Log, meetings: Meetings, move: Move) -> int:
-    """Move as many meetings as asked, those first that have most waiting, but none that is on its way already."""
+    """Move up to `move.count` meetings, those with the largest backlog first.
+
+    Meetings that are being moved already are skipped.
+
+    Returns:
+        The number of meetings moved.
+    """
     m = meetings_table.c
     async with engine.connect() as connection:
         rows = await connection.execute(
@@ -60,9 +66,9 @@ async def _move(engine: AsyncEngine, log_writer: Log, meetings: Meetings, move: 
             .where(m.lane_id == move.lane_id, m.status.in_(OPEN_STATUSES))
             .order_by((m.accepted - m.n).desc(), m.id)
         )
-        found = rows.tuples().all()
+        open_meetings = rows.tuples().all()
     moved = 0
-    for team_id, meeting_id in found:
+    for team_id, meeting_id in open_meetings:
         if moved == move.count:
             break
         info = await log_writer.info(str(meeting_id))
@@ -71,9 +77,10 @@ async def _move(engine: AsyncEngine, log_writer: Log, meetings: Meetings, move: 
         try:
             moved += await meetings.move(team_id, meeting_id, move.to)
         except (Refused, Unknown, Invalid) as error:
-            # It ended meanwhile, or the lane went; or Redis forgot a recording, which its importer must open again.
-            log.info("meeting stays", meeting=str(meeting_id), lane=move.lane_id, error=type(error).__name__)
+            # The meeting ended meanwhile, or the target lane is gone. Or Redis lost a recorded meeting, until its importer
+            # reopens it.
+            log.info("meeting not moved", meeting=str(meeting_id), lane=move.lane_id, error=type(error).__name__)
             continue
     if moved:
-        log.info("meetings move", lane=move.lane_id, to=move.to, count=moved)
+        log.info("moving meetings", lane=move.lane_id, to=move.to, count=moved)
     return moved

@@ -1,7 +1,7 @@
-"""The ways to a translation: the applications of the engines that serve it, the preferred one first.
+"""Failover between the translation engines: each is a Serve application, and the preferred one comes first.
 
-While a better one starts, or after it died, the next one answers, and its captions say so; the better one takes over again as
-soon as it gives a token.
+While a preferred engine starts, or after it died, the next engine translates, and its captions name it. The preferred
+engine takes over again as soon as a health probe succeeds: it must produce one token.
 """
 
 from __future__ import annotations
@@ -20,62 +20,68 @@ from operators.translation import CaptionStatus, Translation, TranslationRequest
 from storage.configs import Following
 
 PREFERRED_TIMEOUT_S = 5.0
-"""Seconds that a better engine gets for an answer where another one could give it: half of a live caption's deadline."""
+"""Seconds before a call fails over to the next engine: half of a live caption's deadline."""
 PROBE_TIMEOUT_S = 30.0
-"""Seconds that an engine that was away gets to show that it answers."""
+"""Seconds that a health probe may take."""
 PROBE_PAUSE_S = 0.5
-"""Seconds before it is asked again, where it said at once that it doesn't."""
+"""Seconds after a failed probe before the next one can start."""
 DEFER_AFTER_S = 10.0
-"""Seconds for which what only an engine that is away can do is tried again: a live caption's deadline."""
+"""Seconds to retry requests that only an unavailable engine can translate, before they are deferred: a live caption's
+deadline."""
 MAX_RETRY_AFTER_S = 30.0
-"""Seconds to wait at most for the last engine, whatever it asks for: a better one may be back sooner."""
+"""Longest `Unavailable.wait` to pass on from the last engine: a preferred one may be back sooner."""
 
 log = structlog.get_logger(__name__)
 
 
 def configured_applications(following: Following) -> Callable[[], Sequence[str] | None]:
-    """The applications that translate, as the configuration says now; None where it isn't known yet."""
+    """Return a function that reads the translation applications from the configuration in force.
 
-    def ways() -> Sequence[str] | None:
+    The function returns None while the configuration is not known yet, and no names while translation is off.
+    """
+
+    def names() -> Sequence[str] | None:
         if not following.known:
             return None
-        now = following.current
-        return (TRANSLATION_APP,) if now is None else now.config.applications("translation")
+        version = following.current
+        return (TRANSLATION_APP,) if version is None else version.config.applications("translation")
 
-    return ways
+    return names
 
 
 class EngineFailover:
-    """Asks the best application that answers. Calls may come from several event loops, each in a thread of its own.
+    """Calls the most preferred engine that is healthy. Several event loops may use it, each in its own thread.
 
     Args:
-        names: the applications, the preferred one first; none where translation is off; None where that isn't known.
-        defer: whether to give up what only an engine can do that has been away for `AWAY`. A lane does: such calls would
-            keep their turns, and others that the last engine can answer would wait.
+        names: returns the application names, the preferred one first. It returns none if translation is off, and None if
+            the configuration is not known yet.
+        defer: whether to raise `Deferred` for a request that only an unavailable engine can translate. It is raised once
+            the engine has been unavailable for `DEFER_AFTER_S`. A lane needs this: retries of such requests would occupy
+            its calls in flight, and requests that the last engine can translate would wait.
     """
 
     def __init__(self, names: Callable[[], Sequence[str] | None], *, defer: bool = False) -> None:
         self._names, self._defer = names, defer
         self._applications: dict[tuple[asyncio.AbstractEventLoop, str], TranslationClient] = {}
         self._healthy: set[str] = set()
-        self._away_since: dict[str, float] = {}
-        """Since when an application doesn't answer."""
+        self._unavailable_since: dict[str, float] = {}
+        """When each unavailable application was first found so, on the monotonic clock."""
         self._probes: dict[str, asyncio.Task[None]] = {}
 
     async def translate(self, request: TranslationRequest) -> Translation:
-        """Ask for a translation.
+        """Translate with the most preferred engine that is healthy.
 
         Raises:
-            Unavailable: none answers; or the preferred one is away, and the others can't translate this.
-            Deferred: the same, where it has been away for a while.
+            Unavailable: no engine answers; or an unavailable engine is preferred, and the last one can't translate this.
+            Deferred: the second case, once all preferred engines have been unavailable for `DEFER_AFTER_S`.
         """
         names = self._names()
         if names is None:
             raise Unavailable("the models' configuration is not known yet")
         if not names:
             return await translation_is_off(request)
-        *better, last = names
-        for name in better:
+        *preferred, last = names
+        for name in preferred:
             if name not in self._healthy:
                 self._start_probe(name)
                 continue
@@ -83,45 +89,45 @@ class EngineFailover:
                 async with asyncio.timeout(PREFERRED_TIMEOUT_S):
                     return await self._application(name).translate(request)
             except (Unavailable, TimeoutError) as error:
-                # One that has much to do is no worse for it, nor one that gave a broken answer to this; the next one helps out.
+                # A malformed answer or backpressure fails over for this request only: the engine stays healthy.
                 if not isinstance(error, Malformed) and not isinstance(error.__cause__, BackPressureError):
                     self._healthy.discard(name)
         try:
-            answer = await self._application(last).translate(request)
+            translation = await self._application(last).translate(request)
         except Unavailable as error:
-            if better and error.wait is not None and error.wait > MAX_RETRY_AFTER_S:
-                raise Unavailable("the last engine asks to be left alone", MAX_RETRY_AFTER_S) from error
+            if preferred and error.wait is not None and error.wait > MAX_RETRY_AFTER_S:
+                raise Unavailable("the last engine asks for a longer pause", MAX_RETRY_AFTER_S) from error
             raise
-        if better and answer.status is CaptionStatus.UNTRANSLATED:
-            # What only the preferred one can translate is owed until it is there.
-            if self._defer and all(map(self._is_long_away, better)):
-                raise Deferred("the engine that could translate this has been away for a while")
-            raise Unavailable("the engine that could translate this is away")
-        return answer
+        if preferred and translation.status is CaptionStatus.UNTRANSLATED:
+            # A caption that only a preferred engine can translate stays pending until that engine is back.
+            if self._defer and all(map(self._is_long_unavailable, preferred)):
+                raise Deferred("the engine that could translate this has been unavailable for a while")
+            raise Unavailable("the engine that could translate this is unavailable")
+        return translation
 
     def _application(self, name: str) -> TranslationClient:
-        # An application is for one loop: a task of one that another one waits for would not wake it.
+        # Clients are per event loop: a task of one loop can't wake a waiter in another loop.
         return self._applications.setdefault((asyncio.get_running_loop(), name), TranslationClient(name))
 
-    def _is_long_away(self, name: str) -> bool:
+    def _is_long_unavailable(self, name: str) -> bool:
         now = time.monotonic()
-        return now - self._away_since.get(name, now) > DEFER_AFTER_S
+        return now - self._unavailable_since.get(name, now) > DEFER_AFTER_S
 
     def _start_probe(self, name: str) -> None:
-        self._away_since.setdefault(name, time.monotonic())
+        self._unavailable_since.setdefault(name, time.monotonic())
         probe = self._probes.get(name)
         if probe is None or probe.done():
             self._probes[name] = asyncio.create_task(self._probe(name))
 
     async def _probe(self, name: str) -> None:
         try:
-            # A handle waits for a replica that starts.
+            # The handle waits for a replica that is starting, so a probe needs a timeout.
             async with asyncio.timeout(PROBE_TIMEOUT_S):
                 await self._application(name).check_ready()
-        except Exception as error:  # noqa: BLE001 - whatever it raised, it gave no token, and is asked again after a pause
+        except Exception as error:  # noqa: BLE001 - any error means that the probe failed: it is repeated after a pause
             if not isinstance(error, Unavailable | TimeoutError):
-                log.warning("an engine's health can't be checked", application=name, error=type(error).__name__)
+                log.warning("health probe failed unexpectedly", application=name, error=type(error).__name__)
             await asyncio.sleep(PROBE_PAUSE_S)
         else:
             self._healthy.add(name)
-            self._away_since.pop(name, None)
+            self._unavailable_since.pop(name, None)

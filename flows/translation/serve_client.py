@@ -1,4 +1,4 @@
-"""A flow's calls of the translation application of Ray Serve."""
+"""Client of one translation application on Ray Serve."""
 
 from __future__ import annotations
 
@@ -13,22 +13,24 @@ from operators.errors import Unavailable
 from operators.translation import CaptionStatus, Translation, TranslationRequest
 
 LOOKUP_TIMEOUT_S = 5.0
-"""Seconds that a call waits for Serve's controller to say where the application is."""
+"""Seconds that a call waits for Serve's controller to look the application up."""
 REFRESH_TIMEOUT_S = 0.5
-"""The same where it was known, but a call failed: after that the call is tried there all the same."""
+"""Seconds to wait for a new lookup after a failed call. The known handle is used if that times out."""
 
 
 async def translation_is_off(request: TranslationRequest) -> Translation:
-    """What a request is answered where nothing translates."""
+    """Answer a request while translation is off: it is untranslated, with the reason."""
     return Translation(CaptionStatus.UNTRANSLATED, None, "none", "translation is off")
 
 
 class TranslationClient:
-    """A translation application of Serve, for one event loop. Where it is, is asked once: the controller may be away while
-    replicas answer as ever.
+    """Calls a translation application of Serve, from one event loop.
+
+    The application is looked up once, and again after a failed call. So calls succeed while Serve's controller is
+    unavailable, as long as the replicas run.
 
     Args:
-        name: the application's.
+        name: the application's name.
     """
 
     def __init__(self, name: str) -> None:
@@ -38,19 +40,22 @@ class TranslationClient:
         self._lookup: asyncio.Task[Any] | None = None
 
     async def translate(self, request: TranslationRequest) -> Translation:
-        """Ask for a translation.
+        """Translate a request.
 
         Raises:
-            Unavailable: the application can't be reached, has too much to do, or lost the replica that was asked; whatever the
-                application itself raised comes as it is.
+            Unavailable: the application can't be reached, rejects the call (backpressure), or lost the replica it used.
+            RayTaskError: the application raised an error. It is an instance of that error's type as well.
         """
         return await self._call("translate", request)
 
     async def check_ready(self) -> None:
-        """Have its engine give a token, where it gave none a moment ago. It waits for a replica that starts.
+        """Check that the application's engine produces a token, unless it did a moment ago.
+
+        The check waits for a replica that is starting.
 
         Raises:
-            Unavailable: it gave none, its server refuses every question or loads its model, or as above.
+            Unavailable: the engine produced no token, its server refuses every request or still loads its model, or as
+                for `translate`.
         """
         await self._call("check_ready")
 
@@ -61,31 +66,31 @@ class TranslationClient:
             response = getattr(handle, method).remote(*arguments)
             return await response
         except asyncio.CancelledError:
-            # Serve goes on otherwise, with an answer that nobody waits for any more.
+            # Otherwise the replica would go on working on a result that is no longer needed.
             if response is not None:
                 response.cancel()
             raise
         except RayTaskError:
             raise
         except (RayError, RayServeException) as error:
-            # One of several replicas may be gone, or all of the application: the next call asks.
+            # A replica or the whole application may be gone: the next call looks it up again.
             self._stale = self._stale or not isinstance(error, BackPressureError)
             raise Unavailable(f"translation: {type(error).__name__}") from error
 
     async def _look_up(self) -> Any:
-        # Ray's own call blocks its thread for as long as the controller is away; the calls that wait for it share it.
-        looking = self._lookup = self._lookup or asyncio.create_task(
+        # Ray's lookup blocks its thread while the controller is unavailable, so concurrent calls share one lookup.
+        lookup = self._lookup = self._lookup or asyncio.create_task(
             asyncio.to_thread(ray_serve.get_app_handle, self._name)
         )
-        done, _ = await asyncio.wait([looking], timeout=LOOKUP_TIMEOUT_S if self._handle is None else REFRESH_TIMEOUT_S)
+        done, _ = await asyncio.wait([lookup], timeout=LOOKUP_TIMEOUT_S if self._handle is None else REFRESH_TIMEOUT_S)
         if not done and self._handle is not None:
             return self._handle
         if not done:
             raise Unavailable("translation: Serve's controller does not answer")
-        if self._lookup is looking:
+        if self._lookup is lookup:
             self._lookup = None
         try:
-            self._handle = looking.result()
+            self._handle = lookup.result()
         except (RayError, RayServeException) as error:
             raise Unavailable(f"translation: {type(error).__name__}") from error
         self._stale = False

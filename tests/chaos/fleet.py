@@ -17,8 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from cluster.demand import Demand
-from flows.jobs.autoscaler import LaneAutoscaler
-from flows.jobs.rebalance import rebalance_lanes
+from flows.jobs import LaneAutoscaler, rebalance_lanes
 from flows.lane.options import LaneOptions
 from operators.errors import Unavailable
 from operators.model import Ended

@@ -17,8 +17,8 @@ from sqlalchemy import Engine
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from flows.actors import MaintenanceActor
-from flows.jobs.autoscaler import LaneBounds
-from flows.translation.serve_client import TranslationClient
+from flows.jobs import LaneBounds
+from flows.translation import TranslationClient
 from operators.errors import Unavailable
 from operators.model import Chunk, Clock, Ended, MeetingConfig
 from operators.translation import Translation, TranslationRequest

@@ -9,8 +9,7 @@ from collections.abc import Awaitable, Callable
 import redis
 from sqlalchemy.exc import SQLAlchemyError
 
-from flows.jobs.backfill import Backfill
-from flows.jobs.outbox_relay import OutboxRelay
+from flows.jobs import Backfill, OutboxRelay
 from operators.errors import Unavailable
 from operators.translation import Translation, TranslationRequest
 from storage.database import sync_engine, sync_redis

@@ -211,7 +211,13 @@ async def test_a_lane_forgets_meetings_that_are_over(
 
 def remembered(reader: LaneReader, committer: Committer) -> list[Sized]:
     """What a lane keeps of meetings."""
-    read = [reader._meetings, reader._ticks_due._due, reader._arriving, reader._arrived_meetings, reader._last_delivered]
+    read = [
+        reader._meetings,
+        reader._ticks_due._due,
+        reader._arriving,
+        reader._arrived_meetings,
+        reader._last_delivered,
+    ]
     return [*read, committer._calls_in_flight, committer._leaving, committer._positions]
 
 

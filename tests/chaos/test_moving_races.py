@@ -12,9 +12,8 @@ import redis
 from sqlalchemy import Engine, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from flows.async_calls.operator import CallResult
-from flows.jobs.autoscaler import LaneAutoscaler
-from flows.jobs.rebalance import rebalance_lanes
+from flows.async_calls import CallResult
+from flows.jobs import LaneAutoscaler, rebalance_lanes
 from flows.lane import log_reader as reader_module
 from flows.lane.committer import Committer
 from flows.lane.draft_calls import DraftCalls

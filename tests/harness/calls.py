@@ -1,4 +1,4 @@
-"""Helpers for tests of asynchronous calls: flows around the operator, and services that fail as they are told."""
+"""Helpers for tests of asynchronous calls: flows around the operator, and services that fail as their requests say."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import bytewax.operators as op
 from bytewax.dataflow import Dataflow
 from bytewax.inputs import DynamicSource, StatelessSourcePartition
 from bytewax.testing import TestingSink, cluster_main, run_main
 
-from flows.async_calls.operator import CallExecutor, CallPolicy, CallResult, call
+from flows.async_calls import CallExecutor, CallPolicy, CallResult, call
 
 
 @dataclass(frozen=True)
@@ -23,11 +23,11 @@ class Request:
     version: int = 0
     seconds: float = 0.0
     fails: tuple[str, ...] = ()
-    """What becomes of its attempts, one after the other; then it is answered."""
+    """How its attempts end, one after the other; the attempt after these succeeds."""
 
 
 class Busy(Exception):
-    """Passes. `after` is for how long it asks to be left alone."""
+    """A transient error. `after` is the least pause in seconds that it asks for (Retry-After)."""
 
     def __init__(self, after: float | None = None) -> None:
         self.after = after
@@ -37,8 +37,8 @@ class Runner:
     """Runs a dataflow around the operator, fed by one batch after another.
 
     Attributes:
-        most: the most requests that were held when the feed was asked for a batch.
-        taken: requests that were fed so far.
+        most: the highest number of outstanding requests when a batch was requested from the feed.
+        taken: number of requests fed so far.
     """
 
     def __init__(
@@ -46,12 +46,12 @@ class Runner:
         batches: Iterable[list[Request]],
         service: Callable[[Request], Awaitable[str]],
         *,
-        observe: Callable[[str, float], None] | None = None,
+        observe: Callable[[Request, Literal["queue", "call"], float], None] | None = None,
         **policy: Any,
     ) -> None:
         options: dict[str, Any] = {
             "key": lambda r: r.key,
-            "same": lambda r: r.about,
+            "dedupe_key": lambda r: r.about,
             "in_flight": 8,
             "capacity": 1000,
             # Ample: a test that is about deadlines has one of its own.
@@ -60,7 +60,7 @@ class Runner:
             "retryable": lambda error: isinstance(error, Busy),
             "retry_after": lambda error: error.after,
         }
-        self.calls = CallExecutor(
+        self.executor = CallExecutor(
             service, CallPolicy[Request](**{**options, **policy}), *([observe] if observe else [])
         )
         self.batches = iter(batches)
@@ -68,20 +68,23 @@ class Runner:
         self.out: list[tuple[str, CallResult[Request, str]]] = []
 
     def run(
-        self, over: Callable[[], bool] | None = None, stopping: Callable[[], bool] = lambda: False, workers: int = 0
+        self,
+        is_finished: Callable[[], bool] | None = None,
+        stopping: Callable[[], bool] = lambda: False,
+        workers: int = 0,
     ) -> list[CallResult[Request, str]]:
         """Run the flow to its end."""
         flow = Dataflow("test")
         requests = op.input("in", flow, _FeedSource(self, stopping))
-        answers = call("call", flow, requests, self.calls, *([over] if over else []))
-        op.output("out", answers, TestingSink(self.out))
+        results = call("call", flow, requests, self.executor, *([is_finished] if is_finished else []))
+        op.output("out", results, TestingSink(self.out))
         try:
             if workers:
                 cluster_main(flow, [], 0, worker_count_per_proc=workers)
             else:
                 run_main(flow)
         finally:
-            self.calls.close()
+            self.executor.close()
         assert all(key == outcome.request.key for key, outcome in self.out)
         return [outcome for _, outcome in self.out]
 
@@ -92,10 +95,10 @@ class _Feed(StatelessSourcePartition[tuple[str, Request]]):
 
     def next_batch(self) -> list[tuple[str, Request]]:
         runner = self._runner
-        runner.most = max(runner.most, runner.calls.outstanding)
+        runner.most = max(runner.most, runner.executor.outstanding)
         if self._stopping():
             raise StopIteration
-        if runner.calls.must_block():
+        if runner.executor.must_block():
             return []
         batch = [(r.key, r) for r in next(runner.batches)]
         runner.taken += len(batch)
@@ -117,7 +120,7 @@ def run(
 
 
 class Concurrency:
-    """A service that notes the most calls that were under way at once, in all and of a key."""
+    """A service that records the highest number of calls in flight, in total and per key."""
 
     def __init__(self) -> None:
         self.now: Counter[str] = Counter()

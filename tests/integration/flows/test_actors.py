@@ -1,4 +1,4 @@
-"""flows/actors.py: what the steward does side by side."""
+"""flows/actors.py: the maintenance actor runs its jobs concurrently."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.harness.lanes import open_recorded, until
 pytestmark = pytest.mark.usefixtures("clean_database")
 
 
-async def test_a_row_that_one_task_can_not_read_keeps_no_other_from_its_work(
+async def test_a_row_that_one_job_can_not_read_stops_no_other_job(
     aengine: AsyncEngine, engine: Engine, redis_async: Any, redis_sync: redis.Redis, postgres_url: str, redis_url: str
 ) -> None:
     meetings = Meetings(aengine, Log(redis_async))
@@ -35,11 +35,11 @@ async def test_a_row_that_one_task_can_not_read_keeps_no_other_from_its_work(
             ),
             {"id": other},
         )
-    steward = MaintenanceActor(postgres_url, redis_url)
-    running = asyncio.create_task(steward.run())
+    actor = MaintenanceActor(postgres_url, redis_url)
+    running = asyncio.create_task(actor.run())
     try:
         await until(lambda: running.done() or redis_sync.get(keys.published(str(other))) == "1")
         assert not running.done()
     finally:
-        await steward.stop()
+        await actor.stop()
         await asyncio.wait([running])

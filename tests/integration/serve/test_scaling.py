@@ -8,7 +8,7 @@ import time
 import pytest
 from ray import serve as ray_serve
 
-from flows.translation.serve_client import TranslationClient
+from flows.translation import TranslationClient
 from operators.errors import Unavailable
 from operators.models import Firefox
 from operators.translation import CaptionStatus, TranslationRequest

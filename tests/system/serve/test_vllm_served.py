@@ -16,7 +16,7 @@ from ray.serve.handle import DeploymentHandle
 from sqlalchemy import Engine
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from flows.translation.serve_client import TranslationClient
+from flows.translation import TranslationClient
 from operators.models import Vllm
 from operators.translation import CaptionStatus, Translation, TranslationRequest
 from serve.app import GRACE_S, IDLE_S, TRANSLATION_APP

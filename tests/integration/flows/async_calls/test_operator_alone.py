@@ -1,4 +1,4 @@
-"""flows/async_calls/operator.py can be used without the rest of Parley."""
+"""flows/async_calls/operator.py imports nothing else of Parley."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 
-def test_it_can_be_lifted_out() -> None:
+def test_it_imports_no_other_package_of_parley() -> None:
     listing = "import sys, flows.async_calls.operator; print(*(m for m in sys.modules if m in sys.argv[1:]))"
     rooms = ["operators", "storage", "serve", "cluster", "alembic"]
     assert subprocess.run([sys.executable, "-c", listing, *rooms], check=True, stdout=subprocess.PIPE).stdout == b"\n"

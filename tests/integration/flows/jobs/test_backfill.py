@@ -1,4 +1,4 @@
-"""The backfill pays what is owed, whatever left it so."""
+"""The backfill translates pending captions, whatever left them pending."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import redis
 from sqlalchemy import Engine, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from flows.jobs.backfill import MAX_ATTEMPTS, MAX_CALLS, MIN_CALLS, Backfill
+from flows.jobs import Backfill
+from flows.jobs.backfill import MAX_ATTEMPTS, MAX_CALLS, MIN_CALLS
 from operators.errors import Unavailable
 from operators.model import MeetingConfig
 from operators.translation import Translation, TranslationRequest
@@ -25,7 +26,7 @@ pytestmark = pytest.mark.usefixtures("clean_database")
 
 
 @pytest.fixture
-async def owing(
+async def pending(
     aengine: AsyncEngine,
     engine: Engine,
     redis_async: Any,
@@ -33,7 +34,7 @@ async def owing(
     postgres_url: str,
     redis_url: str,
 ) -> Any:
-    """A meeting that has ended, with all of its captions owed: its lane died with the calls it had made."""
+    """A meeting that has ended, with all of its captions pending: its lane got no translation."""
 
     async def broken(request: TranslationRequest) -> Translation:
         raise RuntimeError
@@ -46,41 +47,45 @@ async def owing(
     return meeting_id
 
 
-async def test_what_is_owed_is_paid_and_told(owing: Any, engine: Engine, redis_sync: redis.Redis) -> None:
-    asked: list[TranslationRequest] = []
+async def test_pending_captions_are_translated_and_published(
+    pending: Any, engine: Engine, redis_sync: redis.Redis
+) -> None:
+    requests: list[TranslationRequest] = []
 
     async def note(request: TranslationRequest) -> Translation:
-        asked.append(request)
+        requests.append(request)
         return await shout(request)
 
     backfill = Backfill(engine, redis_sync, note)
     while await backfill.run_once():
         pass
     assert {status for (status,) in rows(engine, "select status from captions")} == {"translated"}
-    assert {r.text for r in asked} == {words for _, words in SENTENCES}
-    assert all(r.source_language == "en" for r in asked)
-    budget = next(r for r in asked if r.text == "First the budget.")
+    assert {r.text for r in requests} == {words for _, words in SENTENCES}
+    assert all(r.source_language == "en" for r in requests)
+    budget = next(r for r in requests if r.text == "First the budget.")
     assert budget.context[-1].text in ("Yes.", "Shall we begin?")
-    log = events(engine, owing)
+    log = events(engine, pending)
     assert [seq for seq, _, _ in log] == list(range(1, len(log) + 1))
     assert len([p for _, kind, p in log if kind == "caption" and p["status"] == "translated"]) == len(SENTENCES)
     assert await backfill.run_once() == 0
 
 
-async def test_a_service_that_is_away_is_asked_again_later(owing: Any, engine: Engine, redis_sync: redis.Redis) -> None:
+async def test_calls_are_retried_later_during_an_outage(pending: Any, engine: Engine, redis_sync: redis.Redis) -> None:
     async def away(request: TranslationRequest) -> Translation:
         raise Unavailable("away")
 
     backfill = Backfill(engine, redis_sync, away)
-    [(asked,)] = rows(engine, "select now()")
+    [(attempted_at,)] = rows(engine, "select now()")
     assert await backfill.run_once() == 0
-    later = "select count(*) from captions where status = 'owed' and due_at >= :asked + interval '1 second'"
-    assert rows(engine, later, asked=asked) == [(len(SENTENCES),)], "others get their turn meanwhile"
+    later = "select count(*) from captions where status = 'owed' and due_at >= :attempted_at + interval '1 second'"
+    assert rows(engine, later, attempted_at=attempted_at) == [(len(SENTENCES),)], (
+        "other captions get their turn meanwhile"
+    )
     assert {status for (status,) in rows(engine, "select status from captions")} == {"owed"}
 
 
 async def test_a_sentence_that_breaks_the_service_ends_untranslated_with_the_reason(
-    owing: Any, engine: Engine, redis_sync: redis.Redis
+    pending: Any, engine: Engine, redis_sync: redis.Redis
 ) -> None:
     async def breaks_on_yes(request: TranslationRequest) -> Translation:
         if request.text == "Yes.":
@@ -90,7 +95,7 @@ async def test_a_sentence_that_breaks_the_service_ends_untranslated_with_the_rea
     backfill = Backfill(engine, redis_sync, breaks_on_yes)
     for _ in range(MAX_ATTEMPTS + len(SENTENCES)):
         await backfill.run_once()
-        # What could not be paid is left alone for a while; this test has no time for that.
+        # A failed caption is retried after a pause; this test has no time for that.
         with engine.begin() as connection:
             connection.execute(text("update captions set due_at = now() where status = 'owed'"))
     found = dict(rows(engine, "select s.text, c.status from captions c join sentences s on s.id = c.sentence_id"))
@@ -100,14 +105,16 @@ async def test_a_sentence_that_breaks_the_service_ends_untranslated_with_the_rea
     assert reason == f"failed {MAX_ATTEMPTS} times: ValueError"
 
 
-async def test_a_debt_that_is_not_due_is_left_to_its_lane(owing: Any, engine: Engine, redis_sync: redis.Redis) -> None:
+async def test_a_pending_caption_that_is_not_due_is_left_to_its_lane(
+    pending: Any, engine: Engine, redis_sync: redis.Redis
+) -> None:
     with engine.begin() as connection:
         connection.execute(text("update captions set due_at = now() + interval '1 minute'"))
     assert await Backfill(engine, redis_sync, shout).run_once() == 0
 
 
-async def test_a_debt_for_an_older_revision_is_paid_for_the_present_one(
-    owing: Any, engine: Engine, redis_sync: redis.Redis
+async def test_a_pending_caption_of_an_older_revision_is_translated_for_the_current_one(
+    pending: Any, engine: Engine, redis_sync: redis.Redis
 ) -> None:
     with engine.begin() as connection:
         connection.execute(
@@ -116,17 +123,17 @@ async def test_a_debt_for_an_older_revision_is_paid_for_the_present_one(
     backfill = Backfill(engine, redis_sync, shout)
     while await backfill.run_once():
         pass
-    paid = rows(
+    translated = rows(
         engine,
         "select c.text, c.revision = s.revision from captions c join sentences s on s.id = c.sentence_id"
         " where s.text = 'Yes indeed.'",
     )
-    assert paid == [("pt:YES INDEED.", True)]
+    assert translated == [("pt:YES INDEED.", True)]
     assert rows(engine, "select 1 from captions where status = 'owed'") == []
 
 
-async def test_a_meetings_config_is_read_once_a_round_whatever_it_owes(
-    owing: Any, engine: Engine, monkeypatch: pytest.MonkeyPatch
+async def test_a_meetings_config_is_read_once_a_batch_whatever_is_pending(
+    pending: Any, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read: list[MeetingConfig] = []
 
@@ -141,7 +148,7 @@ async def test_a_meetings_config_is_read_once_a_round_whatever_it_owes(
 
 
 class Counting:
-    """A service that notes the most calls that were under way at once, and can be away."""
+    """A service that records the highest number of calls in flight, and can have an outage."""
 
     def __init__(self) -> None:
         self.now = self.most = 0
@@ -158,7 +165,7 @@ class Counting:
 
 
 @pytest.fixture
-async def much_owed(
+async def many_pending(
     aengine: AsyncEngine, engine: Engine, redis_async: Any, redis_sync: redis.Redis, postgres_url: str, redis_url: str
 ) -> None:
     """Two hundred captions of a meeting that is over."""
@@ -175,8 +182,8 @@ async def much_owed(
         await until(lambda: rows(engine, given_up) == [(len(lines),)])
 
 
-@pytest.mark.usefixtures("much_owed")
-async def test_it_makes_more_calls_at_once_while_it_is_answered_promptly(
+@pytest.mark.usefixtures("many_pending")
+async def test_batches_grow_while_the_service_answers_promptly(
     engine: Engine, redis_sync: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("flows.jobs.backfill.PROMPT_S", 60.0)
@@ -190,8 +197,8 @@ async def test_it_makes_more_calls_at_once_while_it_is_answered_promptly(
     assert rows(engine, "select distinct status from captions") == [("translated",)]
 
 
-@pytest.mark.usefixtures("much_owed")
-async def test_it_makes_fewer_calls_at_once_where_the_service_is_busy_or_away(
+@pytest.mark.usefixtures("many_pending")
+async def test_batches_shrink_where_the_service_is_slow_or_unavailable(
     engine: Engine, redis_sync: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     service = Counting()
@@ -214,26 +221,26 @@ async def test_it_makes_fewer_calls_at_once_where_the_service_is_busy_or_away(
     assert await backfill.run_once() == MIN_CALLS
 
 
-@pytest.mark.parametrize("passing", [Unavailable("away"), TimeoutError(), asyncio.CancelledError()], ids=repr)
-async def test_a_service_that_was_away_is_no_reason_to_give_a_sentence_up(
-    owing: Any, engine: Engine, redis_sync: redis.Redis, passing: BaseException
+@pytest.mark.parametrize("transient", [Unavailable("away"), TimeoutError(), asyncio.CancelledError()], ids=repr)
+async def test_outages_do_not_count_as_failed_attempts(
+    pending: Any, engine: Engine, redis_sync: redis.Redis, transient: BaseException
 ) -> None:
-    error, asked = passing, Counter[str]()
+    error, attempts = transient, Counter[str]()
 
     async def failing(request: TranslationRequest) -> Translation:
-        asked[request.sentence_id] += 1
+        attempts[request.sentence_id] += 1
         raise error
 
     backfill = Backfill(engine, redis_sync, failing)
 
-    async def until_each_was_asked(times: int) -> None:
-        while len(asked) < len(SENTENCES) or min(asked.values()) < times:
+    async def until_each_was_attempted(times: int) -> None:
+        while len(attempts) < len(SENTENCES) or min(attempts.values()) < times:
             await backfill.run_once()
             with engine.begin() as connection:
                 connection.execute(text("update captions set due_at = now() where status = 'owed'"))
 
-    await until_each_was_asked(MAX_ATTEMPTS)
+    await until_each_was_attempted(MAX_ATTEMPTS)
     error = ValueError("once")
-    asked.clear()
-    await until_each_was_asked(1)
+    attempts.clear()
+    await until_each_was_attempted(1)
     assert rows(engine, "select distinct status from captions") == [("owed",)]

@@ -1,4 +1,4 @@
-"""A recorded meeting whose importer died ends when its lease runs out."""
+"""A recorded meeting whose importer died ends when its lease expires."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import redis
 from sqlalchemy import Engine, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from flows.jobs.leases import LeaseExpiry
+from flows.jobs import LeaseExpiry
 from operators.model import Clock
 from storage.log import LEASE_MS, Log, LogReader
 from storage.meetings import Meetings
@@ -19,16 +19,16 @@ from tests.integration.flows.lane.test_lane import SENTENCES, TALK
 pytestmark = pytest.mark.usefixtures("clean_database")
 
 
-async def test_an_importer_that_died_leaves_a_meeting_that_ends(
+async def test_the_meeting_of_a_dead_importer_ends(
     aengine: AsyncEngine, engine: Engine, redis_async: Any, redis_sync: redis.Redis, postgres_url: str, redis_url: str
 ) -> None:
-    door = Log(redis_async)
-    meetings = Meetings(aengine, door)
+    log_writer = Log(redis_async)
+    meetings = Meetings(aengine, log_writer)
     meeting_id = await open_recorded(meetings, aengine)
     live_id = await open_recorded(meetings, aengine, clock=Clock.LIVE)
     await feed(meetings, meeting_id, TALK[:-1])
     now = LogReader(redis_sync, "batch-1").now_ms()
-    leases = LeaseExpiry(aengine, door, meetings)
+    leases = LeaseExpiry(aengine, log_writer, meetings)
     assert await leases.run_once(now) == 0
     assert await leases.run_once(now + LEASE_MS + 5_000) == 1
     with running(postgres_url, redis_url, "batch-1"):
@@ -41,20 +41,20 @@ async def test_an_importer_that_died_leaves_a_meeting_that_ends(
     assert rows(engine, "select status from meetings where id = :id", id=live_id) == [("created",)]
 
 
-async def test_an_importer_whose_lease_redis_lost_gets_a_whole_one(
+async def test_an_importer_whose_lease_redis_lost_gets_a_full_one(
     aengine: AsyncEngine, engine: Engine, redis_async: Any, redis_sync: redis.Redis
 ) -> None:
-    door = Log(redis_async)
-    meetings = Meetings(aengine, door)
+    log_writer = Log(redis_async)
+    meetings = Meetings(aengine, log_writer)
     meeting_id = await open_recorded(meetings, aengine)
     await feed(meetings, meeting_id, TALK[:4])
     with engine.begin() as connection:
         connection.execute(text("update meetings set created_at = created_at - interval '1 hour'"))
-    leases, now = LeaseExpiry(aengine, door, meetings), LogReader(redis_sync, "batch-1").now_ms()
+    leases, now = LeaseExpiry(aengine, log_writer, meetings), LogReader(redis_sync, "batch-1").now_ms()
     redis_sync.flushdb()
     assert await leases.run_once(now) == 0
     assert await leases.run_once(now + LEASE_MS) == 0
-    # It lives, and goes on; that renews its lease, whatever was lost before.
+    # The importer continues, and that renews its lease, whatever was lost before.
     await feed(meetings, meeting_id, TALK[4:6])
     assert await leases.run_once(now + LEASE_MS + 1) == 0
     redis_sync.flushdb()
@@ -63,15 +63,15 @@ async def test_an_importer_whose_lease_redis_lost_gets_a_whole_one(
     assert await leases.run_once(later + LEASE_MS + 1) == 1
 
 
-async def test_a_meeting_that_failed_at_the_door_is_not_ended_again_and_again(
+async def test_a_meeting_that_failed_in_the_log_is_not_ended_again(
     aengine: AsyncEngine, redis_async: Any, redis_sync: redis.Redis
 ) -> None:
-    door = Log(redis_async)
-    meetings = Meetings(aengine, door)
+    log_writer = Log(redis_async)
+    meetings = Meetings(aengine, log_writer)
     meeting_id = await open_recorded(meetings, aengine)
-    log = LogReader(redis_sync, "batch-1")
-    # Its lane has not said so in Postgres yet.
-    log.fail(str(meeting_id))
-    leases = LeaseExpiry(aengine, door, meetings)
-    assert await leases.run_once(log.now_ms() + LEASE_MS + 5_000) == 0
+    log_reader = LogReader(redis_sync, "batch-1")
+    # Its lane has not stored that in Postgres yet.
+    log_reader.fail(str(meeting_id))
+    leases = LeaseExpiry(aengine, log_writer, meetings)
+    assert await leases.run_once(log_reader.now_ms() + LEASE_MS + 5_000) == 0
     assert not meetings.pending(meeting_id)

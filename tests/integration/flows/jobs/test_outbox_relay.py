@@ -1,4 +1,4 @@
-"""The relay sends what was committed and never published."""
+"""The outbox relay publishes events that were committed and never published."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import redis
 from sqlalchemy import Engine
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from flows.jobs.outbox_relay import OutboxRelay
+from flows.jobs import OutboxRelay
 from storage import keys
 from storage.log import Log
 from storage.meetings import Meetings
@@ -33,7 +33,7 @@ async def test_events_that_a_crash_left_behind_are_published_in_order(
     committed = len(events(engine, meeting_id))
     redis_sync.set(keys.published(str(meeting_id)), 3)
     listener = Listener(redis_sync, meeting_id)
-    assert relay.run_once() == 0, "the lane gets a round to publish by itself"
+    assert relay.run_once() == 0, "the lane gets one run to publish by itself"
     assert relay.run_once() == committed - 3
     assert relay.run_once() + relay.run_once() == 0
     assert [message["seq"] for message in listener.heard()] == list(range(4, committed + 1))

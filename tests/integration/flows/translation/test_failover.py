@@ -1,4 +1,4 @@
-"""flows/translation/failover.py over a real Serve: who answers while the preferred engine starts, dies, is slow or is full."""
+"""flows/translation/failover.py on a real Serve: the preferred engine starts, dies, is slow, or is full."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from ray import serve as ray_serve
 from sqlalchemy import Engine
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from flows.translation import failover as ways_module
-from flows.translation import serve_client as translator_module
-from flows.translation.failover import EngineFailover
+from flows.translation import EngineFailover
+from flows.translation import failover as failover_module
+from flows.translation import serve_client as serve_client_module
 from operators.errors import Deferred, Unavailable
 from operators.translation import CaptionStatus, Translation, TranslationRequest
 from storage.log import Log
@@ -33,17 +33,19 @@ pytest_plugins = ["tests.harness.ray_cluster"]
 # Its classes go to Ray's processes by value: none of them has to import this module, and pytest with it.
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
-BETTER, PLAIN = "ways-better", "ways-plain"
+PREFERRED, LAST = "failover-preferred", "failover-last"
+MISSING = "failover-missing"
+"""An application that is not deployed."""
 
 
 @ray_serve.deployment(ray_actor_options={"num_cpus": 0.1}, health_check_period_s=1, graceful_shutdown_wait_loop_s=0.1)
-class Says:
-    """Answers with its name. What the text asks for beside that: `die`, `slow`, `hold` until there is a file `go`.
+class NamedEngine:
+    """Answers with its name. A text can request a fault: `die`, `slow`, or `hold` until there is a file `go`.
 
-    The plain one can't do `hard`, nor `busy`, nor German.
+    The last engine can't translate `hard`, `busy`, or into German.
 
     Args:
-        name: what it says.
+        name: the engine's name.
         folder: each health check adds a line to its file `log`, and fails while there is a file `fail`.
     """
 
@@ -51,15 +53,15 @@ class Says:
         self._name, self._folder = name, folder
 
     async def translate(self, request: TranslationRequest) -> Translation:
-        if self._name == BETTER and request.text == "die":
+        if self._name == PREFERRED and request.text == "die":
             os.kill(os.getpid(), signal.SIGKILL)
-        if self._name == BETTER and request.text == "slow":
+        if self._name == PREFERRED and request.text == "slow":
             await asyncio.sleep(30)
         while self._folder is not None and request.text == "hold" and not (self._folder / "go").exists():
             await asyncio.sleep(0.02)
-        if self._name == PLAIN and (request.text == "hard" or request.language == "de"):
+        if self._name == LAST and (request.text == "hard" or request.language == "de"):
             return Translation(CaptionStatus.UNTRANSLATED, None, self._name, "no model")
-        if self._name == PLAIN and request.text == "busy":
+        if self._name == LAST and request.text == "busy":
             raise Unavailable("busy", 3_600)
         return Translation(CaptionStatus.TRANSLATED, request.text, self._name)
 
@@ -73,10 +75,10 @@ class Says:
 
 @pytest.fixture(scope="module")
 def deployed(ray_cluster: str) -> Iterator[None]:
-    """Both applications. A test that ends one waits until it is back."""
-    names = (PLAIN, BETTER)
+    """The preferred and the last engine's application. A test that ends one waits until it is back."""
+    names = (LAST, PREFERRED)
     ray_serve.run_many(
-        [ray_serve.RunTarget(Says.bind(name), name=name, route_prefix=None) for name in names],
+        [ray_serve.RunTarget(NamedEngine.bind(name), name=name, route_prefix=None) for name in names],
         wait_for_applications_running=True,
     )
     yield
@@ -86,137 +88,139 @@ def deployed(ray_cluster: str) -> Iterator[None]:
 
 @pytest.fixture
 def applications(deployed: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    # One that is slow is neither away nor silent, unless the test says so.
-    monkeypatch.setattr(translator_module, "LOOKUP_TIMEOUT_S", 60.0)
-    monkeypatch.setattr(ways_module, "PREFERRED_TIMEOUT_S", 60.0)
+    # A slow engine counts neither as unavailable nor as unresponsive, unless the test says so.
+    monkeypatch.setattr(serve_client_module, "LOOKUP_TIMEOUT_S", 60.0)
+    monkeypatch.setattr(failover_module, "PREFERRED_TIMEOUT_S", 60.0)
 
 
-def asking(text: str) -> TranslationRequest:
+def request_for(text: str) -> TranslationRequest:
     return TranslationRequest("default", "m", "s1", 1, "pt", "en", text)
 
 
-async def by(ways: EngineFailover, engine: str) -> None:
+async def until_translated_by(failover: EngineFailover, engine: str) -> None:
     """Wait until an engine answers."""
-    until = time.monotonic() + 120
+    deadline = time.monotonic() + 120
     while True:
         try:
-            if (await ways.translate(asking("hello"))).engine == engine:
+            if (await failover.translate(request_for("hello"))).engine == engine:
                 return
         except Unavailable:
             pass
-        assert time.monotonic() < until
+        assert time.monotonic() < deadline
         await asyncio.sleep(0.1)
 
 
-async def test_the_better_one_takes_over_when_it_answers_and_again_after_it_died(applications: None) -> None:
-    ways = EngineFailover(lambda: (BETTER, PLAIN))
-    # Whether the better one answers isn't known yet, and nobody waits for it.
-    assert (await ways.translate(asking("hello"))).engine == PLAIN
-    await by(ways, BETTER)
-    # It dies of this question: the other one answers it, and what comes until it is back.
-    assert (await ways.translate(asking("die"))).engine == PLAIN
-    await by(ways, BETTER)
+async def test_the_preferred_engine_takes_over_once_healthy_and_again_after_it_died(applications: None) -> None:
+    failover = EngineFailover(lambda: (PREFERRED, LAST))
+    # The preferred engine is not probed yet, and the call doesn't wait for it.
+    assert (await failover.translate(request_for("hello"))).engine == LAST
+    await until_translated_by(failover, PREFERRED)
+    # It dies of this request: the last engine answers this and later ones until it is back.
+    assert (await failover.translate(request_for("die"))).engine == LAST
+    await until_translated_by(failover, PREFERRED)
 
 
-async def test_one_that_does_not_start_is_not_waited_for(applications: None) -> None:
-    ways = EngineFailover(lambda: ("ways-nowhere", PLAIN))
+async def test_an_engine_that_does_not_start_is_not_waited_for(applications: None) -> None:
+    failover = EngineFailover(lambda: (MISSING, LAST))
     for _ in range(5):
-        assert (await ways.translate(asking("hello"))).engine == PLAIN
+        assert (await failover.translate(request_for("hello"))).engine == LAST
         await asyncio.sleep(0.2)
 
 
-async def test_what_only_the_better_one_can_is_owed_until_it_is_there(applications: None) -> None:
-    ways = EngineFailover(lambda: ("ways-nowhere", PLAIN))
-    with pytest.raises(Unavailable, match="is away"):
-        await ways.translate(asking("hard"))
-    alone = EngineFailover(lambda: (PLAIN,))
-    assert (await alone.translate(asking("hard"))).status is CaptionStatus.UNTRANSLATED
-    both = EngineFailover(lambda: (BETTER, PLAIN))
-    await by(both, BETTER)
-    assert (await both.translate(asking("hard"))).engine == BETTER
+async def test_what_only_the_preferred_engine_can_translate_is_unavailable_until_it_is_healthy(
+    applications: None,
+) -> None:
+    failover = EngineFailover(lambda: (MISSING, LAST))
+    with pytest.raises(Unavailable, match="is unavailable"):
+        await failover.translate(request_for("hard"))
+    alone = EngineFailover(lambda: (LAST,))
+    assert (await alone.translate(request_for("hard"))).status is CaptionStatus.UNTRANSLATED
+    both = EngineFailover(lambda: (PREFERRED, LAST))
+    await until_translated_by(both, PREFERRED)
+    assert (await both.translate(request_for("hard"))).engine == PREFERRED
 
 
-async def test_one_that_falls_silent_is_left_for_the_other(applications: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ways_module, "PREFERRED_TIMEOUT_S", 0.5)
-    ways = EngineFailover(lambda: (BETTER, PLAIN))
-    await by(ways, BETTER)
-    assert (await ways.translate(asking("slow"))).engine == PLAIN
+async def test_an_unresponsive_engine_fails_over(applications: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(failover_module, "PREFERRED_TIMEOUT_S", 0.5)
+    failover = EngineFailover(lambda: (PREFERRED, LAST))
+    await until_translated_by(failover, PREFERRED)
+    assert (await failover.translate(request_for("slow"))).engine == LAST
 
 
-async def test_one_that_is_full_is_helped_out_and_stays_the_first(applications: None, tmp_path: Path) -> None:
-    full = "ways-full"
-    small = Says.options(max_ongoing_requests=1, max_queued_requests=1)
+async def test_a_full_engine_fails_over_per_call_and_stays_preferred(applications: None, tmp_path: Path) -> None:
+    full = "failover-full"
+    small = NamedEngine.options(max_ongoing_requests=1, max_queued_requests=1)
     ray_serve.run(small.bind(full, tmp_path), name=full, route_prefix=None)
     try:
-        ways = EngineFailover(lambda: (full, PLAIN))
-        await by(ways, full)
-        asked = [asyncio.create_task(ways.translate(asking("hold"))) for _ in range(4)]
-        [refused, *_], _ = await asyncio.wait(asked, timeout=60, return_when=asyncio.FIRST_COMPLETED)
-        assert refused.result().engine == PLAIN
+        failover = EngineFailover(lambda: (full, LAST))
+        await until_translated_by(failover, full)
+        calls = [asyncio.create_task(failover.translate(request_for("hold"))) for _ in range(4)]
+        [rejected, *_], _ = await asyncio.wait(calls, timeout=60, return_when=asyncio.FIRST_COMPLETED)
+        assert rejected.result().engine == LAST
         (tmp_path / "go").touch()
-        assert {answer.engine for answer in await asyncio.gather(*asked)} == {full, PLAIN}
-        assert (await ways.translate(asking("hello"))).engine == full
+        assert {answer.engine for answer in await asyncio.gather(*calls)} == {full, LAST}
+        assert (await failover.translate(request_for("hello"))).engine == full
     finally:
         ray_serve.delete(full)
 
 
-async def test_a_change_of_the_ways_is_followed_at_once(applications: None) -> None:
+async def test_a_change_of_the_engines_applies_at_once(applications: None) -> None:
     names: list[Sequence[str] | None] = [None]
-    ways = EngineFailover(lambda: names[-1])
+    failover = EngineFailover(lambda: names[-1])
     with pytest.raises(Unavailable, match="not known yet"):
-        await ways.translate(asking("hello"))
-    names.append((PLAIN,))
-    assert (await ways.translate(asking("hello"))).engine == PLAIN
-    names.append((BETTER,))
-    assert (await ways.translate(asking("hello"))).engine == BETTER
+        await failover.translate(request_for("hello"))
+    names.append((LAST,))
+    assert (await failover.translate(request_for("hello"))).engine == LAST
+    names.append((PREFERRED,))
+    assert (await failover.translate(request_for("hello"))).engine == PREFERRED
     names.append(())
-    assert (await ways.translate(asking("hello"))).reason == "translation is off"
+    assert (await failover.translate(request_for("hello"))).reason == "translation is off"
 
 
-async def test_a_health_check_that_fails_in_any_way_is_made_again_after_a_pause(
+async def test_a_failed_probe_is_repeated_after_a_pause(
     applications: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    broken, log, fail = "ways-broken", tmp_path / "log", tmp_path / "fail"
+    broken, log, fail = "failover-broken", tmp_path / "log", tmp_path / "fail"
     log.touch()
-    ray_serve.run(Says.bind(broken, tmp_path), name=broken, route_prefix=None)
+    ray_serve.run(NamedEngine.bind(broken, tmp_path), name=broken, route_prefix=None)
 
-    async def checked(ways: EngineFailover) -> None:
-        until = time.monotonic() + 120
+    async def until_probed(failover: EngineFailover) -> None:
+        deadline = time.monotonic() + 120
         while not log.read_text():
-            assert (await ways.translate(asking("hello"))).engine == PLAIN
-            assert time.monotonic() < until
+            assert (await failover.translate(request_for("hello"))).engine == LAST
+            assert time.monotonic() < deadline
             await asyncio.sleep(0.02)
 
     try:
         fail.touch()
-        ways = EngineFailover(lambda: (broken, PLAIN))
+        failover = EngineFailover(lambda: (broken, LAST))
         with monkeypatch.context() as patch:
-            patch.setattr(ways_module, "PROBE_PAUSE_S", 3_600.0)
-            await checked(ways)
+            patch.setattr(failover_module, "PROBE_PAUSE_S", 3_600.0)
+            await until_probed(failover)
             for _ in range(20):
-                assert (await ways.translate(asking("hello"))).engine == PLAIN
+                assert (await failover.translate(request_for("hello"))).engine == LAST
             assert log.read_text().splitlines() == ["checked"]
         fail.unlink()
-        await by(EngineFailover(lambda: (broken, PLAIN)), broken)
+        await until_translated_by(EngineFailover(lambda: (broken, LAST)), broken)
     finally:
         ray_serve.delete(broken)
 
 
-async def test_two_event_loops_that_look_an_application_up_are_both_answered(
+async def test_two_event_loops_can_look_an_application_up_at_the_same_time(
     applications: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Nothing else must wake a loop that waits.
-    monkeypatch.setattr(translator_module, "LOOKUP_TIMEOUT_S", 3_600.0)
-    ways = EngineFailover(lambda: (PLAIN,))
+    # Nothing else may wake a waiting loop.
+    monkeypatch.setattr(serve_client_module, "LOOKUP_TIMEOUT_S", 3_600.0)
+    failover = EngineFailover(lambda: (LAST,))
     answers: list[str] = []
 
-    def ask(waits: threading.Event) -> None:
+    def translate_in_a_loop(waits: threading.Event) -> None:
         async def once() -> None:
-            asked = asyncio.create_task(ways.translate(asking("hello")))
+            call = asyncio.create_task(failover.translate(request_for("hello")))
             # It runs until it waits for Serve's controller.
             await asyncio.sleep(0)
             waits.set()
-            answers.append((await asked).engine)
+            answers.append((await call).engine)
 
         asyncio.run(once())
 
@@ -226,43 +230,43 @@ async def test_two_event_loops_that_look_an_application_up_are_both_answered(
     try:
         for _ in range(2):
             waits = threading.Event()
-            threads.append(threading.Thread(target=ask, args=(waits,), daemon=True))
+            threads.append(threading.Thread(target=translate_in_a_loop, args=(waits,), daemon=True))
             threads[-1].start()
             assert waits.wait(60)
     finally:
         controller.send_signal(signal.SIGCONT)
     for thread in threads:
         await asyncio.to_thread(thread.join, 120)
-    assert answers == [PLAIN, PLAIN]
+    assert answers == [LAST, LAST]
 
 
-async def test_a_last_engine_that_wants_to_be_left_alone_does_not_keep_a_better_one_from_being_asked(
+async def test_a_long_retry_after_of_the_last_engine_is_capped_while_another_is_preferred(
     applications: None,
 ) -> None:
-    with pytest.raises(Unavailable) as alone:
-        await EngineFailover(lambda: (PLAIN,)).translate(asking("busy"))
-    assert alone.value.wait == 3_600
-    with pytest.raises(Unavailable) as beside:
-        await EngineFailover(lambda: ("ways-nowhere", PLAIN)).translate(asking("busy"))
-    assert beside.value.wait == ways_module.MAX_RETRY_AFTER_S
+    with pytest.raises(Unavailable) as single:
+        await EngineFailover(lambda: (LAST,)).translate(request_for("busy"))
+    assert single.value.wait == 3_600
+    with pytest.raises(Unavailable) as capped:
+        await EngineFailover(lambda: (MISSING, LAST)).translate(request_for("busy"))
+    assert capped.value.wait == failover_module.MAX_RETRY_AFTER_S
 
 
-async def test_what_only_an_engine_can_that_is_long_away_is_given_up(
+async def test_what_only_a_long_unavailable_engine_can_translate_is_deferred(
     applications: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ways = EngineFailover(lambda: ("ways-nowhere", PLAIN), defer=True)
-    with pytest.raises(Unavailable, match="is away"):
-        await ways.translate(asking("hard"))
-    monkeypatch.setattr(ways_module, "DEFER_AFTER_S", 0.0)
+    failover = EngineFailover(lambda: (MISSING, LAST), defer=True)
+    with pytest.raises(Unavailable, match="is unavailable"):
+        await failover.translate(request_for("hard"))
+    monkeypatch.setattr(failover_module, "DEFER_AFTER_S", 0.0)
     with pytest.raises(Deferred):
-        await ways.translate(asking("hard"))
-    # The backfill, which pays it, goes on asking.
-    with pytest.raises(Unavailable, match="is away"):
-        await EngineFailover(lambda: ("ways-nowhere", PLAIN)).translate(asking("hard"))
+        await failover.translate(request_for("hard"))
+    # The backfill, which completes such captions, keeps retrying.
+    with pytest.raises(Unavailable, match="is unavailable"):
+        await EngineFailover(lambda: (MISSING, LAST)).translate(request_for("hard"))
 
 
 @pytest.mark.usefixtures("clean_database", "unhurried")
-async def test_a_meeting_that_waits_for_an_engine_that_is_away_holds_up_no_other_one(
+async def test_a_meeting_that_waits_for_an_unavailable_engine_blocks_no_other_meeting(
     applications: None,
     aengine: AsyncEngine,
     engine: Engine,
@@ -271,7 +275,7 @@ async def test_a_meeting_that_waits_for_an_engine_that_is_away_holds_up_no_other
     redis_url: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(ways_module, "DEFER_AFTER_S", 0.5)
+    monkeypatch.setattr(failover_module, "DEFER_AFTER_S", 0.5)
     meetings = Meetings(aengine, Log(redis_async))
     held, other = [await open_recorded(meetings, aengine, targets=[target]) for target in ("de", "pt")]
 
@@ -281,9 +285,9 @@ async def test_a_meeting_that_waits_for_an_engine_that_is_away_holds_up_no_other
         ]
         await feed(meetings, meeting_id, [*talk, ending(2.0 * sentences)])
 
-    ways = EngineFailover(lambda: ("ways-nowhere", PLAIN), defer=True)
-    with running(postgres_url, redis_url, "batch-1", ways.translate, in_flight=4, capacity=8):
-        # More than the lane has turns for, or room.
+    failover = EngineFailover(lambda: (MISSING, LAST), defer=True)
+    with running(postgres_url, redis_url, "batch-1", failover.translate, in_flight=4, capacity=8):
+        # More than the lane's limits for calls in flight and capacity.
         await talk(held, 20)
         await talk(other, 2)
         captions = "select status from captions where meeting_id = :id"

@@ -1,4 +1,4 @@
-"""A flow's calls of the translation application, over a real Serve that is there, away, or slow to say."""
+"""The translation client on a real Serve, with the application or the controller available, unavailable or slow."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from ray import cloudpickle
 from ray import serve as ray_serve
 from ray.exceptions import RayTaskError
 
-from flows.translation import serve_client as translator_module
-from flows.translation.serve_client import TranslationClient
+from flows.translation import TranslationClient
+from flows.translation import serve_client as serve_client_module
 from operators.errors import Unavailable
 from operators.translation import CaptionStatus, Translate, Translation, TranslationRequest
 
@@ -56,47 +56,47 @@ def deployed(ray_cluster: str) -> Iterator[None]:
 
 @pytest.fixture
 def application(deployed: None, monkeypatch: pytest.MonkeyPatch) -> Translate:
-    # A controller that is slow to say where it is doesn't count as away.
-    monkeypatch.setattr(translator_module, "LOOKUP_TIMEOUT_S", 60.0)
+    # A controller that is only slow doesn't count as unavailable.
+    monkeypatch.setattr(serve_client_module, "LOOKUP_TIMEOUT_S", 60.0)
     return TranslationClient(APP).translate
 
 
-def asking(text: str) -> TranslationRequest:
+def request_for(text: str) -> TranslationRequest:
     return TranslationRequest("default", "m", "s1", 1, "pt-BR", None, text)
 
 
 def controllers() -> list[psutil.Process]:
     found: list[psutil.Process] = []
-    for each in psutil.Process().children(recursive=True):
-        # Others of Ray's come and go.
+    for process in psutil.Process().children(recursive=True):
+        # Other processes of Ray's may end at any time.
         with suppress(psutil.NoSuchProcess):
-            if "ServeController" in " ".join(each.cmdline()[:1]):
-                found.append(each)
+            if "ServeController" in " ".join(process.cmdline()[:1]):
+                found.append(process)
     return found
 
 
 async def answered(translate: Translate) -> str | None:
-    """The next answer, of whatever replica there is then."""
-    until = time.monotonic() + 120
+    """Retry until a replica answers, and return its answer."""
+    deadline = time.monotonic() + 120
     while True:
         try:
             return (await translate(REQUEST)).text
         except Unavailable:
-            assert time.monotonic() < until
+            assert time.monotonic() < deadline
             await asyncio.sleep(0.2)
 
 
-async def test_what_the_application_raises_comes_as_it_is(application: Translate) -> None:
+async def test_an_error_of_the_application_is_raised_unchanged(application: Translate) -> None:
     assert (await application(REQUEST)).status is CaptionStatus.TRANSLATED
     with pytest.raises(RayTaskError) as raised:
-        await application(asking("fail"))
+        await application(request_for("fail"))
     assert isinstance(raised.value, ValueError)
 
 
-async def test_a_replica_that_dies_is_what_may_pass(application: Translate) -> None:
+async def test_a_dead_replica_is_a_transient_error(application: Translate) -> None:
     before = await answered(application)
     with pytest.raises(Unavailable):
-        await application(asking("die"))
+        await application(request_for("die"))
     assert await answered(application) != before
 
 
@@ -109,7 +109,7 @@ async def test_an_application_that_is_deleted_and_comes_back_is_found_again(appl
     assert await answered(application) not in (None, before)
 
 
-async def test_calls_go_on_while_the_controller_is_away_and_a_new_flow_s_calls_end_in_time(
+async def test_calls_succeed_without_the_controller_and_a_new_client_s_calls_time_out(
     application: Translate,
 ) -> None:
     replica = await answered(application)
@@ -120,19 +120,19 @@ async def test_calls_go_on_while_the_controller_is_away_and_a_new_flow_s_calls_e
         assert (await application(REQUEST)).text == replica
         # Two wait for the same look-up; neither's deadline waits for it, and the loop goes on for all others. The controller
         # stands still until they are done.
-        late = await asyncio.gather(
+        results = await asyncio.gather(
             *(asyncio.wait_for(fresh(REQUEST), 0.5) for _ in range(2)), application(REQUEST), return_exceptions=True
         )
-        assert [type(each) for each in late] == [TimeoutError, TimeoutError, Translation]
+        assert [type(result) for result in results] == [TimeoutError, TimeoutError, Translation]
     finally:
         controller.send_signal(signal.SIGCONT)
     assert await answered(fresh) == replica
 
 
-async def test_a_replica_that_dies_while_the_controller_is_away_leaves_the_others(
+async def test_other_replicas_answer_if_one_dies_while_the_controller_is_unavailable(
     deployed: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(translator_module, "LOOKUP_TIMEOUT_S", 1.0)
+    monkeypatch.setattr(serve_client_module, "LOOKUP_TIMEOUT_S", 1.0)
     ray_serve.run(Echo.options(num_replicas=2).bind(), name=APP, route_prefix=None)
     translate = TranslationClient(APP).translate
     replicas: set[str | None] = set()
@@ -142,11 +142,11 @@ async def test_a_replica_that_dies_while_the_controller_is_away_leaves_the_other
     controller.send_signal(signal.SIGSTOP)
     try:
         with pytest.raises(Unavailable):
-            await translate(asking("die"))
+            await translate(request_for("die"))
         left = {await answered(translate) for _ in range(4)}
         assert len(left) == 1
         assert left < replicas
-        # Who never knew where it is can't ask anybody.
+        # A client without a handle can't call any replica.
         with pytest.raises(Unavailable, match="controller does not answer"):
             await TranslationClient(APP).translate(REQUEST)
     finally:

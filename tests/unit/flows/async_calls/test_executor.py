@@ -1,4 +1,4 @@
-"""How calls are made: within bounds, in turns, until their deadline, again where that may help. In real dataflows."""
+"""The executor's limits, fair queueing, deadlines and retries, in real dataflows."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bytewax.errors import BytewaxRuntimeError
 
 from tests.harness.calls import Busy, Concurrency, Request, Runner, Scripted, answer, hang, run
 
-# Bounds and turns
+# Limits and fairness
 
 
 def test_no_more_than_the_limit_is_in_flight_and_the_limit_is_used() -> None:
@@ -45,30 +45,30 @@ def test_without_limits_everything_is_in_flight() -> None:
     assert [o.result for o in outcomes] == ["x"] * 300
 
 
-def test_a_key_with_a_thousand_waiting_requests_does_not_delay_another_beyond_a_turn() -> None:
-    asked: list[str] = []
+def test_a_key_with_a_thousand_queued_requests_delays_another_by_one_turn_at_most() -> None:
+    called: list[str] = []
 
     async def note(request: Request) -> str:
-        asked.append(request.key)
-        while runner.calls.outstanding < 1001 and len(asked) == 1:
+        called.append(request.key)
+        while runner.executor.outstanding < 1001 and len(called) == 1:
             await asyncio.sleep(0.001)
         return "x"
 
     batches = [[Request("busy", str(i)) for i in range(1000)], [Request("quiet", "0")]]
     runner = Runner(batches, note, in_flight=1, capacity=None, deadline=60.0)
     assert len(runner.run()) == 1001
-    # The first of `busy` was under way when `quiet` came, and the second one's turn had been there before it.
-    assert asked.index("quiet") <= 2
+    # The first of `busy` was in flight when `quiet` arrived, and the second one was next already.
+    assert called.index("quiet") <= 2
 
 
-def test_a_full_operator_owes_at_once_and_lets_the_stream_go_on() -> None:
-    async def until_two_are_owed(request: Request) -> str:
+def test_a_full_executor_rejects_at_once_and_the_stream_continues() -> None:
+    async def until_two_are_rejected(request: Request) -> str:
         while len(runner.out) < 2:
             await asyncio.sleep(0.001)
         return "x"
 
     batches = [[Request("k", "0"), Request("k", "1")], [Request("k", "2"), Request("j", "3")]]
-    runner = Runner(batches, until_two_are_owed, capacity=2)
+    runner = Runner(batches, until_two_are_rejected, capacity=2)
     outcomes = runner.run()
     assert {(o.request.about, o.reason, o.attempts) for o in outcomes[:2]} == {
         ("2", "capacity", 0),
@@ -77,7 +77,7 @@ def test_a_full_operator_owes_at_once_and_lets_the_stream_go_on() -> None:
     assert [(o.request.about, o.result) for o in outcomes[2:]] == [("0", "x"), ("1", "x")]
 
 
-def test_a_key_that_is_full_owes_and_others_go_on() -> None:
+def test_a_full_key_is_rejected_and_others_continue() -> None:
     batches = [[Request("k", "0"), Request("k", "1"), Request("j", "2"), Request("k", "3")]]
     outcomes = run(batches, hang, capacity_per_group=2, deadline=0.3)
     assert [(o.request.about, o.reason) for o in outcomes[:1]] == [("3", "capacity")]
@@ -85,9 +85,9 @@ def test_a_key_that_is_full_owes_and_others_go_on() -> None:
 
 
 @pytest.mark.parametrize("bounds", [{"capacity": 4}, {"capacity": None, "capacity_per_group": 4}])
-def test_a_full_operator_that_waits_holds_its_source_back(bounds: dict[str, int | None]) -> None:
+def test_a_full_executor_that_blocks_puts_backpressure_on_its_source(bounds: dict[str, int | None]) -> None:
     async def first_is_slow(request: Request) -> str:
-        # All behind it are done soon, and wait for it: they must count.
+        # Later ones complete soon and wait for it: they count as outstanding.
         if request.about == "0":
             await asyncio.sleep(0.3)
             read_while_slow.append(runner.taken)
@@ -101,7 +101,7 @@ def test_a_full_operator_that_waits_holds_its_source_back(bounds: dict[str, int 
     assert read_while_slow[0] <= 4 + 2
 
 
-def test_a_full_operator_that_owes_holds_no_more_than_its_capacity_of_a_huge_source() -> None:
+def test_a_full_executor_that_rejects_keeps_to_its_capacity_with_a_huge_source() -> None:
     batches = ([Request(str(k % 5), f"{i}.{k}", seconds=0.001) for k in range(100)] for i in range(100))
     runner = Runner(batches, answer, in_flight=2, capacity=50)
     outcomes = runner.run()
@@ -121,22 +121,22 @@ def test_a_policy_that_allows_nothing_is_refused(bad: dict[str, Any]) -> None:
 # Deadlines and retries
 
 
-def test_a_deadline_covers_the_wait_for_a_turn() -> None:
+def test_a_deadline_covers_the_time_in_the_queue() -> None:
     outcomes = run([[Request("k", "a"), Request("k", "b")]], hang, in_flight=1, deadline=0.3)
     assert [(o.result, o.reason) for o in outcomes] == [(None, "deadline")] * 2
     assert outcomes[0].attempts == 1
-    # Its turn can come in the very instant in which both are given up.
+    # It can be dequeued in the very instant in which both expire.
     assert outcomes[1].attempts <= 1
 
 
-def test_what_waits_is_given_up_at_its_deadline_while_another_has_the_turn() -> None:
+def test_a_queued_request_expires_while_another_is_in_flight() -> None:
     all_there = False
 
     async def quick_but_for_the_other_key(request: Request) -> str:
         nonlocal all_there
         while not all_there:
             await asyncio.sleep(0.001)
-            all_there = runner.calls.outstanding == 4
+            all_there = runner.executor.outstanding == 4
         return await hang(request) if request.key == "other" else "x"
 
     def in_two() -> Iterator[list[Request]]:
@@ -144,7 +144,7 @@ def test_what_waits_is_given_up_at_its_deadline_while_another_has_the_turn() -> 
         time.sleep(0.4)
         yield [Request("other", "3")]
 
-    # When the first is over, turns go to `1`, and then to `3`, which came later than `2` and is given up later.
+    # After the first, `1` is called, and then `3`, which arrived later than `2` and expires later.
     runner = Runner(in_two(), quick_but_for_the_other_key, in_flight=1, deadline=5.0)
     outcomes = runner.run()
     assert [(o.request.about, o.attempts, o.reason) for o in outcomes] == [
@@ -155,7 +155,7 @@ def test_what_waits_is_given_up_at_its_deadline_while_another_has_the_turn() -> 
     ]
 
 
-def test_a_deadline_ends_a_call_whatever_error_may_pass() -> None:
+def test_a_deadline_ends_a_call_even_if_every_error_is_retryable() -> None:
     [outcome] = run([[Request("k", "a")]], hang, deadline=0.3, retryable=lambda _: True, retry_after=lambda _: None)
     assert (outcome.attempts, outcome.reason) == (1, "deadline")
 
@@ -169,7 +169,7 @@ def test_a_deadline_covers_all_attempts_together() -> None:
     assert 1 <= outcome.attempts == service.attempts[late] <= 2
 
 
-def test_errors_that_may_pass_are_tried_again() -> None:
+def test_transient_errors_are_retried() -> None:
     requests = [Request("k", "a", fails=("busy", "busy")), Request("k", "b", fails=("busy",))]
     assert [(o.result, o.attempts) for o in run([requests], Scripted())] == [("a.0", 3), ("b.0", 2)]
 
@@ -191,42 +191,42 @@ def test_a_cancellation_or_timeout_of_the_services_own_is_an_error_of_the_servic
     assert [(o.attempts, o.reason) for o in outcomes] == [(1, "failed: CancelledError"), (1, "failed: TimeoutError")]
 
 
-def test_an_error_that_says_when_to_come_back_is_heeded() -> None:
-    begun: list[float] = []
+def test_retry_after_is_respected() -> None:
+    started_at: list[float] = []
 
     async def busy_once(request: Request) -> str:
-        begun.append(time.monotonic())
-        if len(begun) == 1:
+        started_at.append(time.monotonic())
+        if len(started_at) == 1:
             raise Busy(0.6)
         return "x"
 
     [outcome] = run([[Request("k", "a")]], busy_once)
     assert (outcome.result, outcome.attempts) == ("x", 2)
     # Without it, the second attempt comes 0.2 s later at the latest.
-    assert begun[1] - begun[0] >= 0.6
+    assert started_at[1] - started_at[0] >= 0.6
 
 
-def test_what_could_only_be_tried_after_the_deadline_is_given_up_at_once() -> None:
+def test_a_request_whose_retry_would_start_after_the_deadline_ends_at_once() -> None:
     # Were it waited for, this test would take an hour.
     outcomes = run([[Request("k", "a", fails=("busy for long",)), Request("k", "b")]], Scripted(), deadline=3500.0)
     assert [(o.attempts, o.reason) for o in outcomes] == [(1, "deadline"), (1, None)]
 
 
-def test_a_call_that_hangs_is_made_anew_where_the_stream_waits() -> None:
+def test_a_call_that_hangs_is_retried_where_the_stream_blocks() -> None:
     [outcome] = run([[Request("k", "a", fails=("hangs", "busy"))]], Scripted(), on_full="block", deadline=0.1)
     assert outcome.result == "a.0"
-    # Once more where the machine stood still in one of them.
+    # One more if the machine stood still during one of them.
     assert outcome.attempts >= 3
 
 
-# What can be observed
+# Observation
 
 
-def test_what_is_observed_of_each_request_that_is_called() -> None:
+def test_timings_are_observed_for_each_request_that_is_called() -> None:
     observed: list[tuple[str, float]] = []
     scripted = Scripted()
 
-    async def once_one_is_replaced(request: Request) -> str:
+    async def once_one_is_superseded(request: Request) -> str:
         while not runner.out:
             await asyncio.sleep(0.001)
         return await scripted(request)
@@ -234,21 +234,21 @@ def test_what_is_observed_of_each_request_that_is_called() -> None:
     requests = [Request("k", "a", seconds=0.1, fails=("busy",)), Request("k", "b"), Request("k", "b", 1)]
     runner = Runner(
         [requests],
-        once_one_is_replaced,
+        once_one_is_superseded,
         in_flight=1,
-        observe=lambda _, what, seconds: observed.append((what, seconds)),
+        observe=lambda _, phase, seconds: observed.append((phase, seconds)),
     )
     outcomes = runner.run()
     assert [o.reason for o in outcomes] == ["replaced", None, None]
-    assert [what for what, _ in observed] == ["queue", "call", "queue", "call"]
+    assert [phase for phase, _ in observed] == ["queue", "call", "queue", "call"]
     # Two attempts and the pause between them; the other request waited for all of it.
     assert observed[1][1] >= 0.3
     assert observed[2][1] >= 0.3
 
 
 def test_an_error_of_the_observer_ends_the_flow() -> None:
-    def broken(request: Request, what: str, seconds: float) -> None:
-        raise KeyError(what)
+    def broken(request: Request, phase: str, seconds: float) -> None:
+        raise KeyError(phase)
 
     with pytest.raises(BytewaxRuntimeError) as caught:
         Runner([[Request("k", "a")]], answer, observe=broken).run()

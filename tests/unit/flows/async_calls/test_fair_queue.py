@@ -1,4 +1,4 @@
-"""Bounds and turns, checked against what they promise after any sequence of steps."""
+"""Capacity limits and the fair queue, checked against their contract after any sequence of steps."""
 
 from __future__ import annotations
 
@@ -10,123 +10,123 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from flows.async_calls.fair_queue import CapacityCounter, FairQueue
 
-BOUNDS = st.one_of(st.none(), st.integers(1, 4))
+LIMITS = st.one_of(st.none(), st.integers(1, 4))
 KEYS = st.sampled_from("abcd")
 
 
 @settings(stateful_step_count=60)
-class TurnsKeepTheirPromises(RuleBasedStateMachine):
-    """`waiting` and `under_way` say what should be so; `passed` counts, for each key that may go on, who went before it."""
+class FairQueueMachine(RuleBasedStateMachine):
+    """Models the queue. `served_before` counts, for each ready key, the keys that were served before it."""
 
-    @initialize(at_once=BOUNDS, per_key=BOUNDS)
-    def begin(self, at_once: int | None, per_key: int | None) -> None:
-        self.turns = FairQueue[int](at_once, per_key)
-        self.at_once, self.per_key = at_once, per_key
-        self.waiting: list[tuple[str, int]] = []
-        self.under_way: Counter[str] = Counter()
-        self.passed: dict[str, Counter[str]] = {}
+    @initialize(max_in_flight=LIMITS, per_key=LIMITS)
+    def begin(self, max_in_flight: int | None, per_key: int | None) -> None:
+        self.queue = FairQueue[int](max_in_flight, per_key)
+        self.max_in_flight, self.per_key = max_in_flight, per_key
+        self.queued: list[tuple[str, int]] = []
+        self.in_flight: Counter[str] = Counter()
+        self.served_before: dict[str, Counter[str]] = {}
         self.next = 0
 
-    def _may_go_on(self) -> set[str]:
-        return {key for key, _ in self.waiting if self.per_key is None or self.under_way[key] < self.per_key}
+    def _ready_keys(self) -> set[str]:
+        return {key for key, _ in self.queued if self.per_key is None or self.in_flight[key] < self.per_key}
 
-    def _line_up(self) -> None:
-        self.passed = {key: self.passed.get(key, Counter()) for key in self._may_go_on()}
+    def _requeue(self) -> None:
+        self.served_before = {key: self.served_before.get(key, Counter()) for key in self._ready_keys()}
 
     @rule(key=KEYS, count=st.integers(1, 6))
-    def put(self, key: str, count: int) -> None:
+    def enqueue(self, key: str, count: int) -> None:
         for _ in range(count):
-            self.turns.enqueue(key, self.next)
-            self.waiting.append((key, self.next))
+            self.queue.enqueue(key, self.next)
+            self.queued.append((key, self.next))
             self.next += 1
-        self._line_up()
+        self._requeue()
 
     @rule()
-    def take(self) -> None:
-        item = self.turns.dequeue()
-        full = self.at_once is not None and self.under_way.total() >= self.at_once
-        if full or not self._may_go_on():
+    def dequeue(self) -> None:
+        item = self.queue.dequeue()
+        full = self.max_in_flight is not None and self.in_flight.total() >= self.max_in_flight
+        if full or not self._ready_keys():
             assert item is None
             return
-        assert item is not None, "something may go on, and nothing does"
-        [key] = [key for key, waits in self.waiting if waits == item]
-        assert item == min(waits for other, waits in self.waiting if other == key), "a key's order was broken"
-        self.waiting.remove((key, item))
-        self.under_way[key] += 1
-        self.passed.pop(key, None)
-        for before in self.passed.values():
+        assert item is not None, "a key is ready, and nothing was dequeued"
+        [key] = [key for key, queued in self.queued if queued == item]
+        assert item == min(queued for other, queued in self.queued if other == key), "a key's order was broken"
+        self.queued.remove((key, item))
+        self.in_flight[key] += 1
+        self.served_before.pop(key, None)
+        for before in self.served_before.values():
             before[key] += 1
-        self._line_up()
+        self._requeue()
 
-    @precondition(lambda self: self.under_way.total())
+    @precondition(lambda self: self.in_flight.total())
     @rule(data=st.data())
-    def done(self, data: st.DataObject) -> None:
-        key = data.draw(st.sampled_from(sorted(self.under_way.elements())))
-        self.turns.finish(key)
-        self.under_way[key] -= 1
-        self._line_up()
+    def finish(self, data: st.DataObject) -> None:
+        key = data.draw(st.sampled_from(sorted(self.in_flight.elements())))
+        self.queue.finish(key)
+        self.in_flight[key] -= 1
+        self._requeue()
 
-    @precondition(lambda self: self.waiting)
+    @precondition(lambda self: self.queued)
     @rule(data=st.data())
-    def remove(self, data: st.DataObject) -> None:
-        key, item = data.draw(st.sampled_from(self.waiting))
-        assert self.turns.cancel(key, item)
-        assert not self.turns.cancel(key, item)
-        self.waiting.remove((key, item))
-        self._line_up()
+    def cancel(self, data: st.DataObject) -> None:
+        key, item = data.draw(st.sampled_from(self.queued))
+        assert self.queue.cancel(key, item)
+        assert not self.queue.cancel(key, item)
+        self.queued.remove((key, item))
+        self._requeue()
 
     @invariant()
-    def nobody_goes_twice_before_a_key_that_waits(self) -> None:
-        assert all(times <= 1 for before in self.passed.values() for times in before.values())
+    def no_key_is_served_twice_before_a_ready_key(self) -> None:
+        assert all(times <= 1 for before in self.served_before.values() for times in before.values())
 
     @invariant()
-    def bounds_hold(self) -> None:
-        assert self.at_once is None or self.under_way.total() <= self.at_once
-        assert self.per_key is None or all(count <= self.per_key for count in self.under_way.values())
+    def limits_hold(self) -> None:
+        assert self.max_in_flight is None or self.in_flight.total() <= self.max_in_flight
+        assert self.per_key is None or all(count <= self.per_key for count in self.in_flight.values())
 
 
-TestTurns = TurnsKeepTheirPromises.TestCase
+TestFairQueue = FairQueueMachine.TestCase
 
 
 def test_a_key_with_one_item_waits_for_one_turn_of_a_key_with_a_thousand() -> None:
-    turns = FairQueue[str](1, None)
+    queue = FairQueue[str](1, None)
     for k in range(1000):
-        turns.enqueue("busy", f"busy {k}")
-    turns.enqueue("quiet", "quiet")
-    went: list[str | None] = []
+        queue.enqueue("busy", f"busy {k}")
+    queue.enqueue("quiet", "quiet")
+    dequeued: list[str | None] = []
     for key in ("busy", "quiet", "busy"):
-        went.append(turns.dequeue())
-        turns.finish(key)
-    assert went == ["busy 0", "quiet", "busy 1"]
+        dequeued.append(queue.dequeue())
+        queue.finish(key)
+    assert dequeued == ["busy 0", "quiet", "busy 1"]
 
 
-def test_what_is_under_way_waits_no_more() -> None:
-    turns = FairQueue[str](1, None)
-    assert not turns.waiting
-    turns.enqueue("k", "one")
-    assert turns.waiting
-    turns.dequeue()
-    assert not turns.waiting
-    turns.enqueue("k", "two")
-    assert turns.waiting
-    turns.cancel("k", "two")
-    assert not turns.waiting
+def test_an_item_in_flight_is_no_longer_queued() -> None:
+    queue = FairQueue[str](1, None)
+    assert not queue.waiting
+    queue.enqueue("k", "one")
+    assert queue.waiting
+    queue.dequeue()
+    assert not queue.waiting
+    queue.enqueue("k", "two")
+    assert queue.waiting
+    queue.cancel("k", "two")
+    assert not queue.waiting
 
 
-@given(most=BOUNDS, per_key=BOUNDS, steps=st.lists(st.tuples(KEYS, st.booleans()), max_size=60))
-def test_room_says_which_bounds_are_reached(
-    most: int | None, per_key: int | None, steps: list[tuple[str, bool]]
+@given(limit=LIMITS, per_key=LIMITS, steps=st.lists(st.tuples(KEYS, st.booleans()), max_size=60))
+def test_the_counter_reports_which_limits_are_reached(
+    limit: int | None, per_key: int | None, steps: list[tuple[str, bool]]
 ) -> None:
-    room, held = CapacityCounter(most, per_key), Counter[str]()
-    for key, enters in steps:
-        if enters:
-            room.acquire(key)
+    counter, held = CapacityCounter(limit, per_key), Counter[str]()
+    for key, acquires in steps:
+        if acquires:
+            counter.acquire(key)
             held[key] += 1
         elif held[key]:
-            room.release(key)
+            counter.release(key)
             held[key] -= 1
-        assert room.held == held.total()
-        assert room.full == (most is not None and held.total() >= most)
+        assert counter.held == held.total()
+        assert counter.full == (limit is not None and held.total() >= limit)
         full_keys = {k for k in "abcd" if per_key is not None and held[k] >= per_key}
-        assert {k for k in "abcd" if room.key_saturated(k)} == full_keys
-        assert room.saturated == (room.full or bool(full_keys))
+        assert {k for k in "abcd" if counter.key_saturated(k)} == full_keys
+        assert counter.saturated == (counter.full or bool(full_keys))

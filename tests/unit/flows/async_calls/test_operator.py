@@ -20,30 +20,30 @@ from tests.harness.calls import Request, Runner, Scripted, answer, hang, run
 
 
 def some_requests(fails: st.SearchStrategy[tuple[str, ...]]) -> st.SearchStrategy[list[Request]]:
-    one = st.builds(
+    request = st.builds(
         Request,
         st.sampled_from("abc"),
         st.sampled_from("xyz"),
         seconds=st.sampled_from([0.0, 0.001, 0.004]),
         fails=fails,
     )
-    return st.lists(one, max_size=40).map(
-        lambda made: [Request(r.key, r.about, k, r.seconds, r.fails) for k, r in enumerate(made)]
+    return st.lists(request, max_size=40).map(
+        lambda drawn: [Request(r.key, r.about, k, r.seconds, r.fails) for k, r in enumerate(drawn)]
     )
 
 
 @given(requests=some_requests(st.just(())), size=st.integers(1, 10), in_flight=st.integers(1, 5))
-def test_results_of_a_key_leave_in_the_order_of_its_requests(
+def test_results_of_a_key_are_emitted_in_the_order_of_its_requests(
     requests: list[Request], size: int, in_flight: int
 ) -> None:
     batches = [requests[i : i + size] for i in range(0, len(requests), size)]
-    outcomes = run(batches, answer, in_flight=in_flight, same=None)
+    outcomes = run(batches, answer, in_flight=in_flight, dedupe_key=None)
     assert all(o.result == f"{o.request.about}.{o.request.version}" and o.attempts == 1 for o in outcomes)
     for key in "abc":
         assert [o.request for o in outcomes if o.request.key == key] == [r for r in requests if r.key == key]
 
 
-def test_unordered_results_leave_as_soon_as_they_are_there() -> None:
+def test_unordered_results_are_emitted_as_soon_as_they_complete() -> None:
     async def slow_waits_for_the_others(request: Request) -> str:
         while request.about == "slow" and len(runner.out) < 2:
             await asyncio.sleep(0.001)
@@ -58,22 +58,22 @@ def test_unordered_results_leave_as_soon_as_they_are_there() -> None:
     assert [outcome.request.about for _, outcome in runner.out][2] == "slow"
 
 
-def test_ordered_results_wait_for_those_before_them() -> None:
+def test_ordered_results_wait_for_earlier_ones() -> None:
     requests = [Request("k", "slow", seconds=0.3), Request("k", "fast"), Request("k", "faster")]
     assert [o.request.about for o in run([requests], answer, order="ordered")] == ["slow", "fast", "faster"]
 
 
-# Replacement
+# Superseded requests
 
 
 @pytest.mark.parametrize("on_full", ["reject", "block"])
-def test_a_newer_request_replaces_a_waiting_one_and_joins_the_tail(on_full: Literal["reject", "block"]) -> None:
-    asked: list[tuple[str, int]] = []
+def test_a_newer_request_supersedes_a_queued_one_and_is_queued_last(on_full: Literal["reject", "block"]) -> None:
+    called: list[tuple[str, int]] = []
 
     async def note(request: Request) -> str:
-        asked.append((request.about, request.version))
-        # All have come before the first is over.
-        while len(asked) == 1 and len(runner.out) < len(expected_replaced):
+        called.append((request.about, request.version))
+        # All are submitted before the first completes.
+        while len(called) == 1 and len(runner.out) < len(expected_replaced):
             await asyncio.sleep(0.001)
         return f"{request.about}.{request.version}"
 
@@ -89,12 +89,12 @@ def test_a_newer_request_replaces_a_waiting_one_and_joins_the_tail(on_full: Lite
     assert {(o.request.about, o.request.version) for o in replaced} == expected_replaced
     assert {(o.result, o.attempts, o.reason) for o in replaced} == {(None, 0, "replaced")}
     assert len(outcomes) == 8
-    assert not expected_replaced & set(asked)
+    assert not expected_replaced & set(called)
     # Another key's request is about something else.
     assert [o.result for o in outcomes if o.result and o.request.key == "k"] == ["first.0", "c.0", "b.2", "a.1"]
 
 
-def test_what_is_under_way_is_not_replaced() -> None:
+def test_a_call_in_flight_is_not_superseded() -> None:
     begun = threading.Event()
 
     async def note(request: Request) -> str:
@@ -109,14 +109,14 @@ def test_what_is_under_way_is_not_replaced() -> None:
     assert [(o.result, o.reason) for o in run(one_by_one(), note)] == [("a.0", None), ("a.1", None)]
 
 
-def test_a_replacement_finds_the_place_that_it_frees() -> None:
-    async def until_two_are_replaced(request: Request) -> str:
+def test_a_newer_request_uses_the_capacity_of_the_one_it_supersedes() -> None:
+    async def until_two_are_superseded(request: Request) -> str:
         while len(runner.out) < 2:
             await asyncio.sleep(0.001)
         return "x"
 
     batches = [[Request("k", "a")], [Request("k", "b"), Request("k", "b", 1), Request("k", "b", 2)]]
-    runner = Runner(batches, until_two_are_replaced, in_flight=1, capacity=2)
+    runner = Runner(batches, until_two_are_superseded, in_flight=1, capacity=2)
     outcomes = runner.run()
     assert [(o.request.about, o.request.version, o.reason) for o in outcomes] == [
         ("b", 0, "replaced"),
@@ -126,8 +126,8 @@ def test_a_replacement_finds_the_place_that_it_frees() -> None:
     ]
 
 
-def test_without_sameness_nothing_is_replaced() -> None:
-    outcomes = run([[Request("k", "a", i, 0.01) for i in range(5)]], answer, in_flight=1, same=None)
+def test_without_a_dedupe_key_nothing_is_superseded() -> None:
+    outcomes = run([[Request("k", "a", i, 0.01) for i in range(5)]], answer, in_flight=1, dedupe_key=None)
     assert [o.result for o in outcomes] == [f"a.{i}" for i in range(5)]
 
 
@@ -135,7 +135,7 @@ def test_without_sameness_nothing_is_replaced() -> None:
 
 
 @pytest.mark.parametrize("batches", [[], [[]], [[Request("k", "a", seconds=0.2), Request("j", "b", seconds=0.1)]]])
-def test_the_flow_ends_by_itself_when_all_is_answered(batches: list[list[Request]]) -> None:
+def test_the_flow_ends_when_all_results_are_emitted(batches: list[list[Request]]) -> None:
     requests = {r for batch in batches for r in batch}
     outcomes = run(batches, answer)
     assert {o.request for o in outcomes} == requests
@@ -143,7 +143,7 @@ def test_the_flow_ends_by_itself_when_all_is_answered(batches: list[list[Request
 
 
 @pytest.mark.parametrize("slow", ["a", "z"])
-def test_results_leave_as_they_come_after_the_end_of_the_input(slow: str) -> None:
+def test_results_are_emitted_as_they_complete_after_the_end_of_the_input(slow: str) -> None:
     async def slow_waits_for_the_others(request: Request) -> str:
         while request.about == "slow" and len(runner.out) < 4:
             await asyncio.sleep(0.001)
@@ -155,14 +155,14 @@ def test_results_leave_as_they_come_after_the_end_of_the_input(slow: str) -> Non
     assert [(o.request.about, o.result) for o in runner.run()] == [("fast", "x")] * 4 + [("slow", "x")]
 
 
-def test_what_comes_in_when_nothing_seemed_worth_waiting_for_is_finished_all_the_same() -> None:
+def test_requests_that_arrive_after_the_completion_source_ended_are_completed() -> None:
     runner = Runner([[Request("k", "a", seconds=0.1), Request("k", "b")], [Request("j", "c")]], answer)
-    # True at the very beginning, when nothing is held: what watches the calls ends then.
-    outcomes = runner.run(over=lambda: runner.calls.outstanding == 0)
+    # True at the very beginning, when nothing is outstanding: the completion source ends then.
+    outcomes = runner.run(is_finished=lambda: runner.executor.outstanding == 0)
     assert sorted(str(o.result) for o in outcomes) == ["a.0", "b.0", "c.0"]
 
 
-def test_a_flow_that_is_stopped_ends_and_cancels_what_is_under_way() -> None:
+def test_a_stopped_flow_ends_and_cancels_the_calls_in_flight() -> None:
     begun, stopping, cancelled = threading.Event(), threading.Event(), threading.Event()
 
     async def until_cancelled(request: Request) -> str:
@@ -180,14 +180,14 @@ def test_a_flow_that_is_stopped_ends_and_cancels_what_is_under_way() -> None:
         while True:
             yield []
 
-    # Whatever is taken for an error that may pass: a cancellation ends a call.
+    # Even if every error counts as transient, a cancellation ends a call.
     policy = {"retryable": lambda _: True, "retry_after": lambda _: None}
     runner = Runner(endless(), until_cancelled, in_flight=1, on_full="block", deadline=100.0, **policy)
-    outcomes = runner.run(over=stopping.is_set, stopping=stopping.is_set)
+    outcomes = runner.run(is_finished=stopping.is_set, stopping=stopping.is_set)
     assert sorted((o.request.about, o.result, o.reason) for o in outcomes) == [(k, None, "stopped") for k in "abc"]
     assert sorted(o.attempts for o in outcomes) == [0, 0, 1]
     assert cancelled.is_set()
-    assert runner.calls.outstanding == 0
+    assert runner.executor.outstanding == 0
 
 
 def test_a_call_that_ignores_its_cancellation_is_named_and_does_not_hang(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -204,8 +204,8 @@ def test_a_call_that_ignores_its_cancellation_is_named_and_does_not_hang(monkeyp
                 continue
 
     runner = Runner([[Request("k", "a")]], stubborn)
-    with pytest.raises(TimeoutError, match="1 calls went on after they were cancelled"):
-        runner.run(over=begun.is_set)
+    with pytest.raises(TimeoutError, match="1 calls are still running after their cancellation"):
+        runner.run(is_finished=begun.is_set)
 
 
 # All together
@@ -230,7 +230,7 @@ FAILS = st.lists(st.sampled_from(["busy", "busy for long", "broken", "cancelled"
     ),
     workers=st.sampled_from([0, 2]),
 )
-def test_every_request_gives_exactly_one_outcome(
+def test_every_request_yields_exactly_one_result(
     requests: list[Request], size: int, policy: dict[str, Any], workers: int
 ) -> None:
     service = Scripted()
@@ -247,17 +247,17 @@ def test_every_request_gives_exactly_one_outcome(
         assert not reasons & {"capacity", "deadline"}
     if policy["on_full"] == "reject" and policy["capacity"]:
         assert runner.most <= policy["capacity"]
-    # Two workers feed what they get at the same time: the order of a key's requests is then anybody's guess.
+    # Two workers feed the step at the same time: the order of a key's requests is then undefined.
     if policy["order"] == "ordered" and not workers:
         for key in "abc":
             left = [o.request for o in outcomes if o.request.key == key and o.reason not in ("replaced", "capacity")]
             assert left == sorted(left, key=lambda r: r.version)
-    assert runner.calls.outstanding == 0
+    assert runner.executor.outstanding == 0
 
 
 def test_the_example_in_its_documentation_works() -> None:
     [example] = doctest.DocTestFinder(recurse=False).find(flows.async_calls.operator, "flows.async_calls.operator")
-    said: list[str] = []
-    results = doctest.DocTestRunner().run(example, out=said.append)
+    failures: list[str] = []
+    results = doctest.DocTestRunner().run(example, out=failures.append)
     assert results.attempted >= 10
-    assert results.failed == 0, "".join(said)
+    assert results.failed == 0, "".join(failures)

@@ -1,4 +1,4 @@
-"""What is decided about lanes: retired ones empty, hot ones are relieved, and their number follows the load."""
+"""The autoscaler's plans: retired lanes drain, hot lanes are relieved, and the number of lanes follows the load."""
 
 from __future__ import annotations
 
@@ -27,41 +27,41 @@ def lane(lane_id: str, meetings: int, *, kind: LaneKind = "live", retired: bool 
     return LaneRecord(lane_id, kind, 1, None, None, "running", retired, "0-0", 0, 0, now, meetings)
 
 
-def test_a_retired_lane_gives_its_meetings_to_the_least_loaded() -> None:
+def test_a_retired_lane_drains_to_the_least_loaded_lanes() -> None:
     lanes = [lane("live-1", 4), lane("live-2", 1), lane("live-3", 5, retired=True), lane("batch-1", 0, kind="batch")]
     moves = LaneAutoscaler().plan(lanes, {}, 0.0)
     assert {(m.to, m.count) for m in moves if isinstance(m, Move)} == {("live-2", 4), ("live-1", 1)}
     assert all(isinstance(m, Move) and m.lane_id == "live-3" for m in moves)
 
 
-def test_a_hot_lane_gives_one_meeting_away_and_then_waits_whether_that_helps() -> None:
-    balance, lanes = LaneAutoscaler(), [lane("live-1", 3), lane("live-2", 3), lane("live-3", 1)]
+def test_a_hot_lane_moves_one_meeting_and_waits_for_the_effect() -> None:
+    autoscaler, lanes = LaneAutoscaler(), [lane("live-1", 3), lane("live-2", 3), lane("live-3", 1)]
     lag = {"live-1": HOT_LAG_S + 1, "live-2": 2.0}
-    assert balance.plan(lanes, lag, 0.0) == [Move("live-1", "live-3", 1)]
-    assert balance.plan(lanes, lag, RELIEF_PAUSE_S / 2) == []
-    assert balance.plan(lanes, lag, RELIEF_PAUSE_S) == [Move("live-1", "live-3", 1)]
-    # Its only meeting would be as slow elsewhere, and a lane that is behind itself is no help.
+    assert autoscaler.plan(lanes, lag, 0.0) == [Move("live-1", "live-3", 1)]
+    assert autoscaler.plan(lanes, lag, RELIEF_PAUSE_S / 2) == []
+    assert autoscaler.plan(lanes, lag, RELIEF_PAUSE_S) == [Move("live-1", "live-3", 1)]
+    # Moving its only meeting wouldn't help, and neither would a target lane that lags itself.
     assert LaneAutoscaler().plan([lane("live-1", 1), lane("live-2", 0)], lag | {"live-2": 0.0}, 0.0) == []
     assert LaneAutoscaler().plan(lanes[:2], lag, 0.0) == []
 
 
-def test_lanes_are_added_as_meetings_come_and_drained_when_few_have_been_enough_for_a_while() -> None:
-    balance = LaneAutoscaler({"live": LaneBounds(1, 3, 10)})
-    assert balance.plan([lane("live-1", 10)], {}, 0.0) == []
-    assert balance.plan([lane("live-1", 11)], {}, 1.0) == [Add("live")]
-    assert balance.plan([lane("live-1", 31)], {}, 2.0) == []  # The one that was added is not there yet.
+def test_lanes_are_added_under_load_and_drained_after_a_while_with_spare_capacity() -> None:
+    autoscaler = LaneAutoscaler({"live": LaneBounds(1, 3, 10)})
+    assert autoscaler.plan([lane("live-1", 10)], {}, 0.0) == []
+    assert autoscaler.plan([lane("live-1", 11)], {}, 1.0) == [Add("live")]
+    assert autoscaler.plan([lane("live-1", 31)], {}, 2.0) == []  # The added lane has not started yet.
     two = [lane("live-1", 11), lane("live-2", 10)]
-    assert balance.plan(two, {}, 2 + RELIEF_PAUSE_S) == [Add("live")]
+    assert autoscaler.plan(two, {}, 2 + RELIEF_PAUSE_S) == [Add("live")]
     three = [lane("live-1", 20), lane("live-2", 20), lane("live-3", 20)]
-    assert balance.plan(three, {}, 4 + 2 * RELIEF_PAUSE_S) == []  # No more than three.
+    assert autoscaler.plan(three, {}, 4 + 2 * RELIEF_PAUSE_S) == []  # No more than three.
     few = [lane("live-1", 3), lane("live-2", 2), lane("live-3", 2)]
-    assert balance.plan(few, {}, 100.0) == []
-    assert balance.plan(few, {}, 100.0 + DRAIN_AFTER_S / 2) == []
-    assert balance.plan(few, {}, 100.0 + DRAIN_AFTER_S) == [Retire("live-3")]
+    assert autoscaler.plan(few, {}, 100.0) == []
+    assert autoscaler.plan(few, {}, 100.0 + DRAIN_AFTER_S / 2) == []
+    assert autoscaler.plan(few, {}, 100.0 + DRAIN_AFTER_S) == [Retire("live-3")]
     assert LaneAutoscaler({"live": LaneBounds(3, 3, 10)}).plan(few, {}, 0.0) == []
 
 
-def test_a_lane_is_added_when_all_are_behind() -> None:
+def test_a_lane_is_added_when_all_lanes_are_hot() -> None:
     lanes = [lane("live-1", 1), lane("live-2", 1)]
     assert LaneAutoscaler({"live": LaneBounds(1, 3, 10)}).plan(
         lanes, {"live-1": HOT_LAG_S, "live-2": HOT_LAG_S}, 0.0
@@ -77,17 +77,17 @@ def test_a_lane_is_added_when_all_are_behind() -> None:
     st.integers(1, 4),
     st.integers(0, 3),
 )
-def test_round_after_round_retired_lanes_empty_and_no_meeting_is_made_up(
+def test_plan_after_plan_retired_lanes_drain_and_the_number_of_meetings_stays(
     drawn: list[tuple[int, bool, float]], least: int, more: int
 ) -> None:
-    balance = LaneAutoscaler({"live": LaneBounds(least, least + more, 10)})
+    autoscaler = LaneAutoscaler({"live": LaneBounds(least, least + more, 10)})
     load = Counter({f"live-{k}": meetings for k, (meetings, _, _) in enumerate(drawn)})
     retired = {f"live-{k}" for k, (_, gone, _) in enumerate(drawn) if gone}
     lag = {f"live-{k}": behind for k, (_, _, behind) in enumerate(drawn)}
-    before, taking = load.total(), len(load) - len(retired)
+    before, active = load.total(), len(load) - len(retired)
     for turn in range(30):
-        lanes = [lane(one, load[one], retired=one in retired) for one in sorted({*load, *retired})]
-        for action in balance.plan(lanes, lag, turn * RELIEF_PAUSE_S):
+        lanes = [lane(lane_id, load[lane_id], retired=lane_id in retired) for lane_id in sorted({*load, *retired})]
+        for action in autoscaler.plan(lanes, lag, turn * RELIEF_PAUSE_S):
             match action:
                 case Move():
                     assert action.to not in retired
@@ -99,6 +99,6 @@ def test_round_after_round_retired_lanes_empty_and_no_meeting_is_made_up(
                 case Retire():
                     retired.add(action.lane_id)
     assert load.total() == before
-    if taking:
-        assert all(load[one] == 0 for one in retired if retired != set(load))
-        assert len(load) - len(retired) >= min(taking, least)
+    if active:
+        assert all(load[lane_id] == 0 for lane_id in retired if retired != set(load))
+        assert len(load) - len(retired) >= min(active, least)
