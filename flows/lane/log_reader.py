@@ -73,15 +73,13 @@ def read_positions(engine: Engine, lane_id: str) -> tuple[list[Row[Any]], str]:
     """Read the lane's open meetings as last committed, and the log id to continue after.
 
     That is the oldest position of an open meeting, or the lane's own if it is older: a meeting that had timed out may have
-    begun again since. While a handover needs older entries, `held` stands in for the lane's own position.
+    begun again since. While a handover needs entries that are older still, `held` stands in for the lane's own position.
 
     Returns:
         The rows of the open meetings, and the log id (exclusive).
     """
     with engine.connect() as connection:
-        lane_position = connection.execute(
-            text("select coalesce(held, log_id) from lanes where id = :lane"), {"lane": lane_id}
-        ).scalar_one()
+        lane = connection.execute(text("select held, log_id from lanes where id = :lane"), {"lane": lane_id}).one()
         rows = connection.execute(
             text(
                 f"select {_COLUMNS} from meetings where lane_id = :lane and status = any(:open) order by id"  # noqa: S608
@@ -91,7 +89,9 @@ def read_positions(engine: Engine, lane_id: str) -> tuple[list[Row[Any]], str]:
     if any(row.log_id is None for row in rows):
         return list(rows), "0-0"
     ids = [row.log_id if row.state is not None else before(row.log_id) for row in rows]
-    return list(rows), min([lane_position, *ids], key=order)
+    # A handover may begin beyond what is committed.
+    ids += [log_id for log_id in (lane.held, lane.log_id) if log_id is not None]
+    return list(rows), min(ids, key=order)
 
 
 class LaneReader:

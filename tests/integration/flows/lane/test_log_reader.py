@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from flows.lane import log_reader as reader_module
 from flows.lane.envelope import Envelope
-from flows.lane.log_reader import LaneReader
+from flows.lane.log_reader import LaneReader, read_positions
 from flows.lane.pipeline import STEPS
 from operators.model import ENTRY_SCHEMA, Chunk, Clock, Entry, Item, MeetingConfig, Started, Tick
 from operators.ticks import DELAYS_MS, TickState, after_entry, due
@@ -225,3 +225,16 @@ def test_a_quiet_meeting_gets_its_ticks_while_another_one_never_pauses(
         expected = [at for at, name in history.due_items(log.now)[quiet] if name.startswith("tick")]
         given = [at for at, name in live.items.get(quiet, []) if name.startswith("tick")]
         assert [at for at in expected if at not in given and log.now - at > LATE_MS] == []
+
+
+@pytest.mark.parametrize(
+    ("held", "position"), [(None, "20-0"), ("9-5", "9-5"), ("30-0", "20-0")], ids=["none", "older", "newer"]
+)
+def test_what_a_handover_needs_never_hides_what_is_not_committed(
+    engine: Engine, held: str | None, position: str
+) -> None:
+    with engine.begin() as connection:
+        connection.execute(
+            text("insert into lanes (id, kind, log_id, held) values ('live-1', 'live', '20-0', :held)"), {"held": held}
+        )
+    assert read_positions(engine, "live-1") == ([], position)
