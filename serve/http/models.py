@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Annotated
 
 import ray
+import structlog
 from fastapi import APIRouter, Query
 from pydantic import AfterValidator, BaseModel, Field
 
@@ -20,7 +21,10 @@ from serve.http.services import Services, Use
 from storage.configs import Origin, Version, current, history, number_in_force, roll_back, save
 
 router = APIRouter(tags=["models"])
+log = structlog.get_logger(__name__)
 
+STATUS_S = 5.0
+"""Seconds that Serve's controller has to say how its applications stand."""
 UNREADABLE = "this release can't read the models' configuration in force"
 
 Note = Annotated[str, Field(max_length=500), AfterValidator(storable)]
@@ -145,7 +149,7 @@ async def translating(services: Services) -> str:
         return "ok"
     found = await _standings()
     if found is None:
-        return "Ray is not running"
+        return "Serve can't be asked"
     if version is None:
         return found.of_deployed()
     serving = [each for each in await _serving(version, found, services) if each.role == "translation"]
@@ -164,8 +168,16 @@ async def _standing(version: Version, services: Services) -> Models:
 
 
 async def _standings() -> Standing | None:
+    """How the applications stand; None where Serve can't be asked."""
     # Asked for Serve's status, a process outside Ray would start a cluster of its own.
-    return await asyncio.to_thread(standing) if ray.is_initialized() else None
+    if not ray.is_initialized():
+        return None
+    try:
+        async with asyncio.timeout(STATUS_S):
+            return await asyncio.to_thread(standing)
+    except Exception as error:  # noqa: BLE001 - of a controller that is gone, Ray raises a bare one
+        log.warning("Serve can't be asked for its applications", error=type(error).__name__)
+        return None
 
 
 async def _serving(version: Version, found: Standing | None, services: Services) -> list[Serving]:

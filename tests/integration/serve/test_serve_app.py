@@ -44,6 +44,7 @@ from storage import keys
 from storage.configs import save_settings
 from tests.harness import openai_server
 from tests.harness.parley_up import listening
+from tests.integration.flows.translation.test_serve_client import controllers
 
 if TYPE_CHECKING:
     from tests.harness.api_server import Stage
@@ -288,3 +289,16 @@ def test_nothing_listens_beyond_this_machine(address: str) -> None:
     found = listening(psutil.Process().children(recursive=True))
     assert found
     assert [each for each in found if each[1] not in ("127.0.0.1", "::1")] == []
+
+
+async def test_a_controller_that_says_nothing_leaves_states_unknown(served: Stage) -> None:
+    with served.engine.begin() as conn:
+        save_settings(conn, ModelsConfig(engines={"firefox": Firefox()}, translation=("firefox",)))
+    [controller] = controllers()
+    controller.suspend()
+    try:
+        answer = await served.http.get("/api/models")
+    finally:
+        controller.resume()
+    assert answer.status_code == 200
+    assert [each["state"] for each in answer.json()["serving"]] == ["unknown"]
