@@ -41,7 +41,7 @@ def missing_foreign_words(said: str, answer: str, source: str, target: str) -> l
     """The words said that a translation hasn't, of those in a script of neither language, or with a gap in the answer.
 
     Args:
-        said: what was said.
+        said: the source text.
         answer: the translation.
         source, target: their languages' tags.
 

@@ -1,4 +1,4 @@
-"""The addresses of a Postgres and a Redis of one's own, checked before anything connects. An error never repeats one."""
+"""Checks the URLs of an operator's own Postgres and Redis before anything connects. An error never repeats one."""
 
 from __future__ import annotations
 

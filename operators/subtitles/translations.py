@@ -32,7 +32,7 @@ def in_one_language(
     """Which lines of each cue are in the language that was said, in a file that repeats each cue in another one.
 
     A file is in two languages where most cues change the script once, or have two lines each, of which all the first are
-    in one language and all the second in another. What stands first is taken for what was said, unless that is known.
+    in one language and all the second in another. The first is taken for the source text, unless that is known.
 
     Args:
         cues: their lines.

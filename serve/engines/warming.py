@@ -29,7 +29,7 @@ SILENT_S = 5.0
 WAIT_S = 2.0
 """Seconds that a question waits for the model."""
 AGAIN_S = 1.0
-"""Seconds after which whoever was told that the model is being loaded may ask again."""
+"""Seconds before the next attempt of a request that was refused while the model loads."""
 
 
 class LoadsOnDemand(Engine[Prompt], Protocol):
@@ -143,7 +143,7 @@ class Warming:
         if self._load is None or self._load.done():
             self._load_began = time.monotonic()
             self._load = asyncio.create_task(self._loaded())
-        # Whoever gives up, the load goes on.
+        # A request that is cancelled doesn't cancel the load.
         done, _ = await asyncio.wait([self._load], timeout=WAIT_S)
         if not done:
             raise Loading(_LOADS, AGAIN_S)

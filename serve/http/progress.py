@@ -46,8 +46,8 @@ class _Read:
 class ProgressReader:
     """Reads how far meetings are. Each meeting has at most one read under way and one that waits for it.
 
-    A thousand clients follow a meeting as cheaply as one: whoever asks during a read shares the next one, which begins
-    after the question and so can't miss what was stored before it.
+    A thousand clients follow a meeting as cheaply as one: a request during a read shares the next one, which begins
+    after that request and so can't miss what was stored before it.
 
     Args:
         database: where the meetings are.

@@ -238,7 +238,7 @@ async def test_poison_in_one_meeting_costs_nine_others_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv(KEY_VARIABLE, KEY)
-    # What is asked is to be what was said, and nothing is to be asked twice.
+    # Each request must carry the transcript's text, and none may be made twice.
     plain = CONFIG.model_copy(update={"drafts": False, "context_sentences": 0, "context_of_speaker": 0})
     calm = await open_hall(engine, aengine, meetings, 10, "calm", plain)
     with openai_server() as (url, asked), flow(urls, url):
