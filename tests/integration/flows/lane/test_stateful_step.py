@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -12,31 +11,9 @@ import redis
 from sqlalchemy import Engine, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from flows.lane.envelope import Envelope
-from flows.lane.stateful_step import StatefulStep
 from storage.log import Log
 from storage.meetings import Meetings
 from tests.harness.lanes import ending, feed, open_recorded, over_and_paid, rows, running, said, until
-
-
-@dataclass(frozen=True)
-class Count:
-    words: int
-    letters: int = 0
-
-
-def same(state: Count, envelope: Envelope) -> tuple[Count, Envelope]:
-    return state, envelope
-
-
-STAGE = StatefulStep(
-    "count",
-    3,
-    Count,
-    lambda: Count(0),
-    same,
-    upgrades={1: lambda words: {"words": words}, 2: lambda state: {**state, "letters": 5 * state["words"]}},
-)
 
 
 @pytest.mark.usefixtures("clean_database", "unhurried")

@@ -2,35 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import orjson
 import pytest
 
-from flows.lane.envelope import Envelope
-from flows.lane.stateful_step import StatefulStep
 from operators.errors import Unreadable
-
-
-@dataclass(frozen=True)
-class Count:
-    words: int
-    letters: int = 0
-
-
-def same(state: Count, envelope: Envelope) -> tuple[Count, Envelope]:
-    return state, envelope
-
-
-STAGE = StatefulStep(
-    "count",
-    3,
-    Count,
-    lambda: Count(0),
-    same,
-    upgrades={1: lambda words: {"words": words}, 2: lambda state: {**state, "letters": 5 * state["words"]}},
-)
+from tests.harness.counting_step import STAGE, Count
 
 
 @pytest.mark.parametrize(
