@@ -59,6 +59,7 @@ def run(program: str, folder: Path, **environment: str) -> list[str]:
     return done.stdout.splitlines()
 
 
+@pytest.mark.slow
 def test_a_service_without_a_home_directory_has_a_ray(ray_folder: Path) -> None:
     assert run(WITHOUT_HOME, ray_folder, HOME="/proc/none") == ["True"]
 

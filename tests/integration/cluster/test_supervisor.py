@@ -116,6 +116,7 @@ def test_a_process_that_says_it_is_stuck_is_ended_and_another_started(watched: W
     watched.until(lambda: not psutil.pid_exists(first))
 
 
+@pytest.mark.slow
 def test_a_process_that_keeps_dying_is_started_ever_later_and_reported(
     watched: Watched, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -150,6 +151,7 @@ def test_what_is_no_longer_wanted_is_stopped_and_reported_even_if_it_does_not_li
     watched.until(lambda: not psutil.pid_exists(second))
 
 
+@pytest.mark.slow
 def test_one_that_hangs_again_and_again_is_reported(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(supervisor_module, "LOOP_DEATHS", 3)
     (watched.folder / "wedged").touch()

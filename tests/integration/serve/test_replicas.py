@@ -32,6 +32,7 @@ def processes(app: str) -> list[int]:
     return sorted(found)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("ray_cluster")
 async def test_a_server_elsewhere_becomes_another_one_in_the_same_process(monkeypatch: pytest.MonkeyPatch) -> None:
     app = "elsewhere"

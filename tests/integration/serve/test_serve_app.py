@@ -210,6 +210,7 @@ async def test_a_replica_whose_engine_says_nothing_is_replaced(
     ray_serve.delete("wedging")
 
 
+@pytest.mark.slow
 async def test_the_state_of_a_circuit_breaker_is_among_the_metrics_of_the_cluster(
     address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -244,6 +245,7 @@ async def test_the_state_of_a_circuit_breaker_is_among_the_metrics_of_the_cluste
     ray_serve.delete("guarded")
 
 
+@pytest.mark.slow
 async def test_what_keeps_an_engine_from_answering_is_told_until_it_answers_again(
     served: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -79,6 +79,7 @@ def test_a_start_waits_until_valkey_has_loaded_its_data_and_reports_its_progress
     assert "MB, about" in said[0]
 
 
+@pytest.mark.slow
 def test_a_valkey_that_is_killed_while_it_loads_is_started_again(data: Path) -> None:
     slow_down(data)
     stores = EmbeddedStores(data)
@@ -93,6 +94,7 @@ def test_a_valkey_that_is_killed_while_it_loads_is_started_again(data: Path) -> 
     stores.stop()
 
 
+@pytest.mark.slow
 def test_a_valkey_whose_starter_was_killed_while_it_loads_is_adopted(data: Path) -> None:
     slow_down(data)
     process = owner(data, wait=False)
@@ -124,6 +126,7 @@ def test_a_valkey_that_hangs_while_it_loads_is_given_up_and_loses_nothing(
         assert entries(urls) == ENTRIES
 
 
+@pytest.mark.slow
 def test_a_valkey_that_ends_while_it_loads_says_why(data: Path) -> None:
     slow_down(data)
     (log,) = (data / "valkey" / "appendonlydir").glob("*.incr.aof")
@@ -212,6 +215,7 @@ def test_a_stop_does_not_wait_for_a_store_that_loads(data: Path) -> None:
         assert entries(urls) == ENTRIES
 
 
+@pytest.mark.slow
 def test_while_a_store_loads_the_api_says_try_again_and_then_takes_it(
     data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

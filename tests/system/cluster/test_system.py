@@ -277,6 +277,7 @@ def test_metrics_count_what_happened(up: Up) -> None:
     assert any('kind="translated"' in line for line in counted), counted
 
 
+@pytest.mark.slow
 def test_a_second_up_on_the_same_data_says_where_the_first_is(up: Up) -> None:
     done = parley_process("up", "--data", up.data, "--port", 1 + up.port)
     assert done.returncode == 1
@@ -290,6 +291,7 @@ def test_a_port_that_is_taken_is_named_with_the_fix(up: Up, tmp_path: Path, open
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("away", ["postgres", "redis"])
 def test_a_store_that_can_not_be_used_is_named_and_its_password_is_not(
     away: str, postgres_url: str, redis_url: str, open_folder: Path, monkeypatch: pytest.MonkeyPatch
@@ -340,6 +342,7 @@ def test_stores_that_are_not_ready_yet_are_waited_for(
         assert entries(urls) == ENTRIES
 
 
+@pytest.mark.slow
 def test_a_ray_that_does_not_start_says_why(open_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(open_folder / "no-token"))
     done = parley_process("up", "--data", open_folder / "no-ray", "--port", free_port())

@@ -359,6 +359,7 @@ async def magnify(reader: Reader, lane: Scribe) -> None:
     await reader.page.evaluate("() => { document.documentElement.style.zoom = '' }")
 
 
+@pytest.mark.slow
 async def test_a_change_of_layout_is_no_scroll_up(stage: Stage, reader: Reader) -> None:
     lane = await long_meeting(stage, reader)
     await reader.page.evaluate(

@@ -73,6 +73,7 @@ async def undisturbed(
     return rows(engine, SENTENCES, id=meeting_id), rows(engine, CAPTIONS, id=meeting_id)
 
 
+@pytest.mark.slow
 async def test_a_meeting_moved_back_and_forth_fifty_times_has_the_same_rows(
     meetings: Meetings, aengine: AsyncEngine, engine: Engine, redis_sync: redis.Redis, postgres_url: str, redis_url: str
 ) -> None:

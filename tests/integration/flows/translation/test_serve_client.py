@@ -129,6 +129,7 @@ async def test_calls_succeed_without_the_controller_and_a_new_client_s_calls_tim
     assert await answered(fresh) == replica
 
 
+@pytest.mark.slow
 async def test_other_replicas_answer_if_one_dies_while_the_controller_is_unavailable(
     deployed: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
