@@ -31,6 +31,8 @@ def looks(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(services, "get_node", get_node)
     # As Ray does, which takes the first error for the end after 30 s.
     monkeypatch.setattr(ray, "init", lambda **options: services.get_node("127.0.0.1:1", "node"))
+    # Other tests of this process may have a Ray.
+    monkeypatch.setattr(ray, "shutdown", lambda: None)
     return found
 
 
