@@ -31,7 +31,7 @@ app.add_typer(models.app, rich_help_panel=RUN, name="models")
 app.command(rich_help_panel=USE, epilog=replay.EXAMPLES)(replay.replay)
 app.command(rich_help_panel=CHECK, epilog=doctor.EXAMPLES)(doctor.doctor)
 app.add_typer(bench.app, rich_help_panel=CHECK, name="bench")
-app.add_typer(dead.app, rich_help_panel=CHECK, name="dead")
+app.add_typer(dead.app, rich_help_panel=CHECK, name="dead-letters")
 
 
 def _print_version(wanted: bool) -> None:

@@ -146,9 +146,11 @@ class Client:
         """The last `versions` of it, the newest first, and the numbers of those that are `unreadable` there."""
         return await self._call("GET", "/api/models/versions", params={"limit": limit})
 
-    async def change_models(self, config: dict[str, Any], note: str, instead_of: int | None) -> dict[str, Any]:
-        """Put a configuration in force, unless another one than `instead_of` is, where that is given."""
-        return await self._call("PUT", "/api/models", {"config": config, "note": note, "instead_of": instead_of})
+    async def change_models(self, config: dict[str, Any], note: str, expected_version: int | None) -> dict[str, Any]:
+        """Put a configuration in force, unless another one than `expected_version` is, where that is given."""
+        return await self._call(
+            "PUT", "/api/models", {"config": config, "note": note, "expected_version": expected_version}
+        )
 
     async def roll_back_models(self, version: int | None) -> dict[str, Any]:
         """Put an older version in force again; the one before, where none is named."""

@@ -40,14 +40,16 @@ class Demand:
         """Until when it is needed, as far as can be told now."""
         with self._engine.connect() as connection:
             lane = connection.execute(
-                select(lanes.c.kind, lanes.c.retired, lanes.c.log_id, lanes.c.held).where(lanes.c.id == self._lane_id)
+                select(lanes.c.kind, lanes.c.draining, lanes.c.log_id, lanes.c.retain_after).where(
+                    lanes.c.id == self._lane_id
+                )
             ).one_or_none()
             if lane is None:
                 return now
             open_one = exists().where(meetings.c.lane_id == self._lane_id, meetings.c.status.in_(OPEN_STATUSES))
             has_meetings = connection.execute(select(open_one)).scalar_one()
-        if lane.kind in ALWAYS and not lane.retired:
+        if lane.kind in ALWAYS and not lane.draining:
             return now + IDLE
-        if has_meetings or lane.held is not None or order(self._reader.last_id()) > order(lane.log_id):
+        if has_meetings or lane.retain_after is not None or order(self._reader.last_id()) > order(lane.log_id):
             return now + IDLE
-        return now if lane.retired else self._until
+        return now if lane.draining else self._until

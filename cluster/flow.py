@@ -1,4 +1,4 @@
-"""The flow on a Ray that runs: lanes and steward as actors, as the database says, each kept running."""
+"""The flow on a Ray that runs: lanes and the maintenance actor as actors, as the database says, each kept running."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from storage.meetings import Meetings
 from storage.placement import LaneKind, ensure_lane, retire_others
 
 ACTOR_CPUS = 0.25
-"""Of a node, reserved for each lane and for the steward."""
+"""Of a node, reserved for each lane and for the maintenance actor."""
 PATIENCE = 15.0
 """Seconds a process gets to stop."""
 SILENCE = 30.0
@@ -43,7 +43,7 @@ log = structlog.get_logger(__name__)
 
 
 class Flow:
-    """Lanes and steward, supervised.
+    """Lanes and the maintenance actor, supervised.
 
     Args:
         settings: how many lanes, and how they call.
@@ -57,7 +57,7 @@ class Flow:
             "live": LaneBounds(settings.live_lanes, settings.most_live_lanes, settings.meetings_per_lane),
             "batch": LaneBounds(settings.batch_lanes, settings.batch_lanes, settings.meetings_per_lane),
         }
-        self._stopping, self._steward_wanted = threading.Event(), threading.Event()
+        self._stopping, self._maintenance_wanted = threading.Event(), threading.Event()
         self._engine: Engine | None = None
         self._redis: redis.Redis | None = None
         self._claim: Connection | None = None
@@ -150,27 +150,27 @@ class Flow:
         return {f"{kind}-{k + 1}": kind for kind, bounds in self._bounds.items() for k in range(bounds.min_lanes)}
 
     def start(self) -> None:
-        """Start the lanes that are prepared, and supervise them in a thread. `start_steward` completes the flow."""
+        """Start the lanes that are prepared, and supervise them in a thread. `start_maintenance` completes the flow."""
         # Where the number of lanes is fixed, what somebody adds or drains by hand stays as it is.
         varying = {kind: bounds for kind, bounds in self._bounds.items() if bounds.max_lanes > bounds.min_lanes}
         arguments = (self._urls.postgres, self._urls.redis, varying)
         self._supervisor.add(
             Charge(
-                "steward",
+                "maintenance",
                 lambda: _actor(MaintenanceActor, *arguments),
-                wanted=self._steward_wanted.is_set,
+                wanted=self._maintenance_wanted.is_set,
                 report=lambda _: None,
             )
         )
         self._thread = threading.Thread(target=self._supervise, name="supervisor", daemon=True)
         self._thread.start()
 
-    def start_steward(self) -> None:
+    def start_maintenance(self) -> None:
         """Start what no lane does. No caption waits for it: where all starts on one machine, it comes last."""
-        self._steward_wanted.set()
+        self._maintenance_wanted.set()
 
     def stop(self) -> None:
-        """Have everything stop: calls under way get a few seconds, what is then unanswered stays owed."""
+        """Have everything stop: calls under way get a few seconds, what is then unanswered stays pending."""
         self._stopping.set()
         try:
             if self._thread is not None:

@@ -1,6 +1,7 @@
 """Reads a glossary from a CSV file: a row a term, a column a language.
 
-The first row names the columns: `term`, then, as far as they are needed, `keep` and `case` (yes or no) and language tags.
+The first row names the columns: `term`, then, as far as they are needed, `do_not_translate` and `case_sensitive` (yes or no)
+and language tags.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from pydantic import ValidationError
 from operators.errors import Invalid
 from operators.model import MeetingConfig, Term, first_invalid, language_tag
 
-_FLAGS = ("keep", "case")
+_FLAGS = ("do_not_translate", "case_sensitive")
 _ANSWERS = {"": False, "no": False, "false": False, "0": False, "yes": True, "true": True, "1": True}
 
 
@@ -71,7 +72,9 @@ def parse_glossary(text: str, name: str) -> tuple[Term, ...]:
     except csv.Error as error:
         raise Invalid(f"{name}:{rows.line_num}", f"must be CSV: {error}") from None
     if not columns:
-        raise Invalid(name, "must begin with a row that names the columns, such as term,keep,case,pt")
+        raise Invalid(
+            name, "must begin with a row that names the columns, such as term,do_not_translate,case_sensitive,pt"
+        )
     try:
         return MeetingConfig(glossary=tuple(terms)).glossary
     except ValidationError as error:
@@ -87,7 +90,7 @@ def _columns(cells: list[str], where: str) -> list[str]:
             try:
                 word = language_tag(cell)
             except ValueError:
-                fix = "must be term, keep, case or a language tag such as pt, with commas between columns"
+                fix = "must be term, do_not_translate, case_sensitive or a language tag such as pt, with commas between columns"
                 raise Invalid(here, fix) from None
         if word in columns:
             raise Invalid(here, f"must not name {word} again")

@@ -26,7 +26,7 @@ REACH_FOR = 60.0
 
 @contextmanager
 def run_flow(settings: Settings, *, say: Callable[[str], None] = lambda _: None) -> Generator[None]:
-    """Lanes and steward on the Ray cluster around, for as long as the block.
+    """Lanes and the maintenance actor on the Ray cluster around, for as long as the block.
 
     Args:
         settings: the stores, how many lanes, how they call.
@@ -50,7 +50,7 @@ def run_flow(settings: Settings, *, say: Callable[[str], None] = lambda _: None)
         say("connecting to Ray")
         _connect(settings)
         flow.start()
-        flow.start_steward()
+        flow.start_maintenance()
         yield
     finally:
         flow.stop()

@@ -151,7 +151,7 @@ def untaken(recording: Recording, meeting: dict[str, Any]) -> int:
     It is told by their number: a day after its end nobody knows any more which they were.
     """
     # Beside them, each generation's start is an entry, and the end is.
-    taken = meeting["n"] - meeting["generation"] - 1
+    taken = meeting["last_committed"] - meeting["generation"] - 1
     return max(0, len(recording.events) - taken)
 
 
@@ -164,9 +164,12 @@ async def play(
     progress.update(bar, description=f"{recording.name}: captions", total=None)
 
     def show(meeting: dict[str, Any]) -> None:
-        to_come = f"{meeting['owed']} captions to come" if meeting["owed"] else "captions"
+        to_come = f"{meeting['pending_captions']} captions to come" if meeting["pending_captions"] else "captions"
         progress.update(
-            bar, description=f"{recording.name}: {to_come}", completed=meeting["n"], total=meeting["accepted"]
+            bar,
+            description=f"{recording.name}: {to_come}",
+            completed=meeting["last_committed"],
+            total=meeting["last_accepted"],
         )
 
     await await_captions(client, meeting_id, show)
@@ -228,7 +231,7 @@ def _event(k: int, recorded: Recorded, base: int | None) -> dict[str, Any]:
 
 
 async def await_captions(client: Client, meeting_id: str, tell: Callable[[dict[str, Any]], None]) -> None:
-    """Wait until a meeting is over and nothing is owed.
+    """Wait until a meeting is over and no caption is pending.
 
     Args:
         tell: called with how the meeting stands, again and again.
@@ -241,7 +244,7 @@ async def await_captions(client: Client, meeting_id: str, tell: Callable[[dict[s
         tell(meeting)
         if meeting["status"] == "failed":
             raise Rejected(f"the meeting {meeting_id} failed: {meeting['end_reason']}")
-        if meeting["status"] in OVER_STATUSES and not meeting["owed"]:
+        if meeting["status"] in OVER_STATUSES and not meeting["pending_captions"]:
             return
         await asyncio.sleep(POLL)
 
@@ -253,7 +256,7 @@ def _sentence(row: dict[str, Any], scale: float) -> dict[str, Any]:
 
 
 def _caption(row: dict[str, Any]) -> dict[str, Any]:
-    names = ("sentence_id", "revision", "language", "text", "status", "engine", "version", "asked")
+    names = ("sentence_id", "revision", "language", "text", "status", "engine", "version", "attempts")
     return {name: row[name] for name in names}
 
 

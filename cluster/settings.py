@@ -102,10 +102,11 @@ class Settings(BaseSettings):
     in_flight: PositiveInt = Field(default=16, description="Translations that a lane has under way at once.")
     capacity: PositiveInt = Field(
         default=128,
-        description="Translations asked and not yet answered in a lane. Beyond it a live caption is owed, a batch lane waits.",
+        description="Translation requests in flight in a lane. Beyond them a live caption becomes pending and a batch lane waits.",
     )
     deadline: PositiveFloat = Field(
-        default=10.0, description="Seconds a translation may take. After that a live caption is owed and paid later."
+        default=10.0,
+        description="Seconds a translation may take. After that a live caption becomes pending and the backfill translates it.",
     )
     max_live: PositiveInt = Field(
         default=100, description="Live meetings that may be open at once. Opening one more is refused with 429."

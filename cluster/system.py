@@ -1,4 +1,4 @@
-"""All of Parley on this machine: stores, Ray, the Serve applications, lanes and steward, started and stopped in order."""
+"""All of Parley on this machine, started and stopped in order: stores, Ray, the Serve applications, the actors."""
 
 from __future__ import annotations
 
@@ -120,10 +120,10 @@ class System:
         self._start_serve(urls)
         self._say("waiting until everything answers")
         self._await_ready()
-        flow.start_steward()
+        flow.start_maintenance()
 
     def stop(self) -> None:
-        """Stop everything in the reverse order. What is under way is committed or stays owed; nothing is lost."""
+        """Stop everything in the reverse order. What is under way is committed or stays pending; nothing is lost."""
         while self._stop:
             try:
                 self._stop.pop()()
@@ -238,7 +238,7 @@ class System:
     def _cpus(self) -> int:
         """What Ray is told it may hand out: enough for all that is started here, for it would wait for ever for more."""
         models = sum(engine.most * engine.cpus for engine in self._config.engines.values())
-        # The steward, and the API's replica, which takes as much.
+        # The maintenance actor, and the API's replica, which takes as much.
         others = 2 + self._settings.most_live_lanes + self._settings.batch_lanes + SPARE_LANES
         return max(os.cpu_count() or 1, math.ceil(len(ROLES) * models + SPARE_MODELS + ACTOR_CPUS * others))
 

@@ -120,7 +120,7 @@ class MaintenanceActor:
         """Run the jobs until stopped. A job is retried if a store does not respond."""
         engine, connection = sync_engine(self._postgres_url), sync_redis(self._redis_url)
         async_db, async_kv = async_engine(self._postgres_url), async_redis(self._redis_url)
-        measures = Measures("steward")
+        measures = Measures("maintenance")
         traces = open_traces(measures)
         models = Following(self._postgres_url)
         translate = with_telemetry(EngineFailover(configured_applications(models)).translate, measures, traces)

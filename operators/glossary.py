@@ -68,7 +68,7 @@ def _lexicon(glossary: tuple[Term, ...], language: str) -> _Lexicon:
     wanted = sorted(Wanted(term.term, target) for term, target in named)
     terms: list[_Terms] = []
     for case in (False, True):
-        here = [(term, target) for term, target in named if term.case == case]
+        here = [(term, target) for term, target in named if term.case_sensitive == case]
         if here:
             search = AhoCorasick([folded(term.term.strip(), case=case).text for term, _ in here])
             terms.append(_Terms(tuple(Wanted(term.term, target) for term, target in here), search, case))
@@ -81,4 +81,4 @@ def _target(term: Term, language: str) -> str | None:
     for count in range(len(subtags), 0, -1):
         if (target := term.translations.get("-".join(subtags[:count]))) is not None:
             return target
-    return term.term if term.keep else None
+    return term.term if term.do_not_translate else None

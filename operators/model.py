@@ -10,10 +10,19 @@ import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 import langcodes
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from operators.characters import normalized_name, says_nothing, storable
 from operators.errors import Invalid
@@ -131,16 +140,25 @@ class Term(Model):
     """An entry of a meeting's glossary.
 
     `translations` says how the term reads in a language; in one that is not there (nor its base: `pt` speaks for `pt-BR`) it
-    stays as it is where `keep` is set, and is left to the model where it isn't.
+    stays as it is if `do_not_translate` is set, and is left to the model otherwise.
     """
 
     term: Annotated[str, Field(max_length=MAX_NAME), AfterValidator(_present)]
     translations: Annotated[
         dict[Language, Annotated[str, Field(max_length=MAX_NAME), AfterValidator(_present)]], Field(max_length=50)
     ] = {}
-    keep: bool = False
-    case: bool = False
+    do_not_translate: bool = False
+    case_sensitive: bool = False
     """Whether it is meant only as it is written: `IT`, not `it`."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _accept_old_names(cls, value: Any) -> Any:
+        # Glossaries stored by earlier releases, in the log and in states too, have the old names.
+        if not isinstance(value, dict):
+            return value
+        names = {"keep": "do_not_translate", "case": "case_sensitive"}
+        return {names.get(name, name): content for name, content in cast("dict[Any, Any]", value).items()}
 
     def __hash__(self) -> int:
         """Of the term alone: a dictionary has none. What is made of a glossary is kept by it."""
@@ -149,7 +167,7 @@ class Term(Model):
     def key(self) -> tuple[str, bool]:
         """What tells it from other terms: how it reads, without case where that doesn't count, and whether it does."""
         words = unicodedata.normalize("NFD", " ".join(self.term.split()))
-        return (words if self.case else words.casefold()), self.case
+        return (words if self.case_sensitive else words.casefold()), self.case_sensitive
 
 
 def _each_once(glossary: tuple[Term, ...]) -> tuple[Term, ...]:

@@ -56,9 +56,9 @@ class TranslationRequest:
 
 
 class CaptionStatus(StrEnum):
-    """How a sentence stands in a language. All but `owed` are final."""
+    """How a sentence stands in a language. All but `pending` are final."""
 
-    OWED = "owed"
+    PENDING = "pending"
     TRANSLATED = "translated"
     SAME = "same"
     UNTRANSLATED = "untranslated"
@@ -81,7 +81,7 @@ class Translation:
     engine: str
     reason: str | None = None
     cached: bool = False
-    doubts: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 Translate = Callable[[TranslationRequest], Awaitable[Translation]]

@@ -136,7 +136,7 @@ class Asking:
                 raise
             second = first
         best = min(first, second, key=lambda attempt: (attempt.refused is not None, len(attempt.doubts)))
-        outcome = "mended" if best.good else "in_doubt" if best.refused is None else "failed"
+        outcome = "repaired" if best.good else "warned" if best.refused is None else "failed"
         self._repairs.inc(tags={"outcome": outcome})
         return best
 

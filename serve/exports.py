@@ -29,7 +29,7 @@ OWED = "[not yet translated] "
 UNTRANSLATED = "[untranslated] "
 """Before a sentence that stands for its translation, which there is none of."""
 
-_OF_CAPTIONS = ("status", "text", "engine", "revision", "reason", "doubts")
+_OF_CAPTIONS = ("status", "text", "engine", "revision", "reason", "warnings")
 
 _Captions = Mapping[str, Mapping[str, CaptionRecord]]
 
@@ -65,7 +65,9 @@ class Transcript:
     def expected(self) -> tuple[str, ...]:
         """The languages in which a sentence without a caption may still get one: none once all is worked off, or never is."""
         meeting = self.meeting
-        going_on = meeting.status in OPEN_STATUSES or (meeting.status != "failed" and meeting.n < meeting.accepted)
+        going_on = meeting.status in OPEN_STATUSES or (
+            meeting.status != "failed" and meeting.last_committed < meeting.last_accepted
+        )
         return meeting.config.target_languages if going_on else ()
 
 
@@ -126,7 +128,7 @@ def write(transcript: Transcript, choice: Choice) -> str:
 def _captions(transcript: Transcript) -> _Captions:
     """The captions by sentence and language.
 
-    One that speaks of another revision of its sentence is still owed, and so is one that was not asked for yet. What is
+    One of another revision of its sentence is still pending, and so is one that was not requested yet. What is
     missing then will not come.
     """
     revisions = {sentence.id: sentence.revision for sentence in transcript.sentences}
@@ -136,7 +138,7 @@ def _captions(transcript: Transcript) -> _Captions:
     }
     for caption in transcript.captions:
         if caption.revision != revisions.get(caption.sentence_id):
-            caption = replace(caption, status=CaptionStatus.OWED, text=None, engine=None, reason=None, doubts=())
+            caption = replace(caption, status=CaptionStatus.PENDING, text=None, engine=None, reason=None, warnings=())
         found.setdefault(caption.sentence_id, {})[caption.language] = caption
     return found
 
@@ -146,13 +148,13 @@ def _owed(sentence: SentenceRecord, language: str) -> CaptionRecord:
         sentence_id=sentence.id,
         revision=sentence.revision,
         language=language,
-        status=CaptionStatus.OWED,
+        status=CaptionStatus.PENDING,
         text=None,
         engine=None,
         reason=None,
-        doubts=(),
+        warnings=(),
         version=0,
-        asked=0,
+        attempts=0,
     )
 
 
@@ -189,14 +191,14 @@ def _lines(transcript: Transcript, choice: Choice) -> Iterator[_Line]:
             continue
         caption = captions.get(sentence.id, {}).get(choice.language)
         target = _target(sentence, caption)
-        if choice.format == "md" and caption is not None and caption.doubts:
-            target += f" [may not have kept {'; '.join(caption.doubts)}]"
+        if choice.format == "md" and caption is not None and caption.warnings:
+            target += f" [may not have kept {'; '.join(caption.warnings)}]"
         yield _Line(sentence, target, None) if choice.text == "target" else _Line(sentence, sentence.text, target)
 
 
 def _target(sentence: SentenceRecord, caption: CaptionRecord | None) -> str:
     """What stands for a sentence in a language."""
-    if caption is not None and caption.status is CaptionStatus.OWED:
+    if caption is not None and caption.status is CaptionStatus.PENDING:
         return OWED + sentence.text
     return caption.text if caption is not None and caption.text else UNTRANSLATED + sentence.text
 

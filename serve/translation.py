@@ -146,7 +146,7 @@ class TranslationService:
             return Translation(CaptionStatus.UNTRANSLATED, None, label, reason=str(error))
         if not request.draft and not answer.doubts and label == self._label and _is_short(request.text, source):
             self._short.put(key, answer.text)
-        return Translation(CaptionStatus.TRANSLATED, answer.text, label, doubts=tuple(map(str, answer.doubts)))
+        return Translation(CaptionStatus.TRANSLATED, answer.text, label, warnings=tuple(map(str, answer.doubts)))
 
     @property
     def _label(self) -> str:

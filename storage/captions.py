@@ -1,4 +1,4 @@
-"""Captions within a transaction: what is owed, and the answers that pay it."""
+"""Captions within a transaction: pending ones, and the results that complete them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Shown(NamedTuple):
 
 
 def shown(connection: Connection, wanted: Sequence[tuple[str, str, str]]) -> list[Shown]:
-    """How sentences are translated. What is owed at present is left out: the backfill may pay it at any time.
+    """How sentences are translated. Pending captions are left out: the backfill may complete them at any time.
 
     Args:
         wanted: the meeting's id, the sentence's and the language, of each.
@@ -48,14 +48,14 @@ def shown(connection: Connection, wanted: Sequence[tuple[str, str, str]]) -> lis
         " from jsonb_to_recordset(cast(:rows as jsonb)) as wanted(meeting_id uuid, sentence_id text, language text)"
         " join captions c using (meeting_id, sentence_id, language)"
         " join sentences s on s.meeting_id = c.meeting_id and s.id = c.sentence_id and not s.retracted"
-        " where c.status = 'translated' and c.doubts = '{}'"
+        " where c.status = 'translated' and c.warnings = '{}'"
         " order by row_number() over (partition by c.meeting_id, c.language order by s.start desc) desc"
     )
     return [Shown(*row) for row in connection.execute(statement, json_rows(rows))]
 
 
 def write_requests(connection: Connection, requests: Sequence[TranslationRequest], patience: float) -> None:
-    """Note what is owed, in the caller's transaction.
+    """Mark captions as pending, in the caller's transaction.
 
     Args:
         patience: seconds after which the backfill may pay it.
@@ -75,13 +75,13 @@ def write_requests(connection: Connection, requests: Sequence[TranslationRequest
     connection.execute(
         text(
             "insert into captions as c (team_id, meeting_id, sentence_id, language, revision, status, due_at)"
-            " select team_id, meeting_id, sentence_id, language, revision, 'owed', now() + :patience * interval '1 s'"
+            " select team_id, meeting_id, sentence_id, language, revision, 'pending', now() + :patience * interval '1 s'"
             " from jsonb_to_recordset(cast(:rows as jsonb))"
             " as r(team_id text, meeting_id uuid, sentence_id text, language text, revision int)"
             " on conflict (meeting_id, sentence_id, language) do update set revision = excluded.revision,"
-            " shown = case when c.status = 'owed' then c.shown"
-            " when c.status = 'translated' and c.doubts = '{}' then c.text end,"
-            " status = 'owed', text = null, engine = null, reason = null, doubts = default, failures = 0,"
+            " previous_text = case when c.status = 'pending' then c.previous_text"
+            " when c.status = 'translated' and c.warnings = '{}' then c.text end,"
+            " status = 'pending', text = null, engine = null, reason = null, warnings = default, failures = 0,"
             " due_at = excluded.due_at"
             " where c.revision < excluded.revision"
         ),
@@ -90,14 +90,14 @@ def write_requests(connection: Connection, requests: Sequence[TranslationRequest
 
 
 def owe_new_languages(connection: Connection, changes: Sequence[MeetingChange]) -> None:
-    """A language added while the meeting runs is owed for everything said before, too."""
+    """Mark captions of a language that was added while the meeting runs as pending, for all earlier sentences, too."""
     for change in changes:
         if change.config is None or not change.config_changed:
             continue
         connection.execute(
             text(
                 "insert into captions (team_id, meeting_id, sentence_id, language, revision, status, due_at)"
-                " select s.team_id, s.meeting_id, s.id, l.language, s.revision, 'owed', now()"
+                " select s.team_id, s.meeting_id, s.id, l.language, s.revision, 'pending', now()"
                 " from sentences s cross join unnest(cast(:languages as text[])) as l(language)"
                 " where s.meeting_id = :meeting_id and not s.retracted on conflict do nothing"
             ),
@@ -116,22 +116,22 @@ def write_answers(connection: Connection, answers: Sequence[Answer], locked: Loc
             "sentence_id": a.request.sentence_id,
             "language": a.request.language,
             "revision": a.request.revision,
-            "asked": a.asked,
+            "attempts": a.attempts,
         }
         for k, a in enumerate(answers)
     ]
     # Every call counts, even where its answer came too late for the text it speaks of.
     connection.execute(
         text(
-            "update captions c set asked = c.asked + r.asked from"
-            " (select meeting_id, sentence_id, language, sum(asked)::int as asked"
+            "update captions c set attempts = c.attempts + r.attempts from"
+            " (select meeting_id, sentence_id, language, sum(attempts)::int as attempts"
             " from jsonb_to_recordset(cast(:rows as jsonb))"
-            " as r(meeting_id uuid, sentence_id text, language text, asked int) group by 1, 2, 3) r"
+            " as r(meeting_id uuid, sentence_id text, language text, attempts int) group by 1, 2, 3) r"
             " where c.meeting_id = r.meeting_id and c.sentence_id = r.sentence_id and c.language = r.language"
         ),
         json_rows(rows),
     )
-    # An answer counts only for the revision that is owed, of a sentence that still stands.
+    # A result counts only for the revision that is pending, of a sentence that was not retracted.
     current = {
         row.k
         for row in connection.execute(
@@ -139,7 +139,7 @@ def write_answers(connection: Connection, answers: Sequence[Answer], locked: Loc
                 "select r.k from jsonb_to_recordset(cast(:rows as jsonb))"
                 " as r(k int, meeting_id uuid, sentence_id text, language text, revision int)"
                 " join captions c on c.meeting_id = r.meeting_id and c.sentence_id = r.sentence_id"
-                " and c.language = r.language and c.revision = r.revision and c.status = 'owed'"
+                " and c.language = r.language and c.revision = r.revision and c.status = 'pending'"
                 " join sentences s on s.meeting_id = r.meeting_id and s.id = r.sentence_id and not s.retracted"
                 " order by c.meeting_id, c.sentence_id, c.language for update of c"
             ),
@@ -153,11 +153,11 @@ def write_answers(connection: Connection, answers: Sequence[Answer], locked: Loc
         if k not in current or answer.reason == "replaced":
             locked.count(request.meeting_id, "superseded")
             continue
-        status = translation.status if translation else CaptionStatus.OWED
+        status = translation.status if translation else CaptionStatus.PENDING
         if translation and translation.cached:
             locked.count(request.meeting_id, "cached")
-        if translation and translation.doubts:
-            locked.count(request.meeting_id, "in_doubt")
+        if translation and translation.warnings:
+            locked.count(request.meeting_id, "warned")
         locked.count(request.meeting_id, str(status))
         written.append(
             {
@@ -169,7 +169,7 @@ def write_answers(connection: Connection, answers: Sequence[Answer], locked: Loc
                 "text": translation.text if translation else None,
                 "engine": translation.engine if translation else None,
                 "reason": translation.reason if translation else answer.reason,
-                "doubts": translation.doubts if translation else (),
+                "warnings": translation.warnings if translation else (),
             }
         )
     if not written:
@@ -179,11 +179,11 @@ def write_answers(connection: Connection, answers: Sequence[Answer], locked: Loc
         for row in connection.execute(
             text(
                 "update captions c set status = r.status, text = r.text, engine = r.engine, reason = r.reason,"
-                " doubts = r.doubts, version = c.version + (r.status <> 'owed')::int,"
-                " shown = case when r.status = 'owed' then c.shown end,"
-                " due_at = case when r.status = 'owed' then now() end"
+                " warnings = r.warnings, version = c.version + (r.status <> 'pending')::int,"
+                " previous_text = case when r.status = 'pending' then c.previous_text end,"
+                " due_at = case when r.status = 'pending' then now() end"
                 " from jsonb_to_recordset(cast(:rows as jsonb)) as r(meeting_id uuid, sentence_id text, language text,"
-                " status text, text text, engine text, reason text, doubts text[])"
+                " status text, text text, engine text, reason text, warnings text[])"
                 " where c.meeting_id = r.meeting_id and c.sentence_id = r.sentence_id and c.language = r.language"
                 " returning c.meeting_id, c.sentence_id, c.language, c.version"
             ),

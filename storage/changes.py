@@ -36,7 +36,7 @@ class MeetingChange:
         retracted: sentences that are gone at the end of the batch.
         requests: translations asked, the last for each sentence and language.
         counters: how much to add to each of the meeting's counters.
-        config_changed: whether the config changed after the beginning: a new language is owed for what was said before.
+        config_changed: whether the config changed after the beginning: a new language makes captions of earlier sentences pending.
     """
 
     team_id: str
@@ -74,11 +74,11 @@ class MeetingChange:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """How a request ended. Without a translation it stays owed, for the reason given; `asked` calls were made for it."""
+    """How a request ended. Without a translation it stays pending, for the reason given; `attempts` calls were made for it."""
 
     request: TranslationRequest
     translation: Translation | None
-    asked: int
+    attempts: int
     reason: str | None = None
 
 

@@ -100,7 +100,7 @@ def commit(
                 locked.event(change.meeting_id, "sentence", sentence_payload(sentence))
         for retracted in change.retracted.values():
             locked.event(change.meeting_id, "retracted", {"id": retracted.id, "revision": retracted.revision})
-    # 4. What is now owed, in every language.
+    # 4. Captions that are now pending, in every language.
     write_requests(connection, [r for c in changes for r in c.requests.values()], patience)
     owe_new_languages(connection, changes)
     # 5. Answers, after the sentences they speak of.
@@ -202,14 +202,6 @@ def _write_sentences(connection: Connection, changes: Sequence[MeetingChange]) -
             ),
             json_rows(rows),
         )
-        connection.execute(
-            text(
-                "insert into participants (team_id, meeting_id, name)"
-                " select distinct team_id, meeting_id, speaker from jsonb_to_recordset(cast(:rows as jsonb))"
-                " as r(team_id text, meeting_id uuid, speaker text) on conflict do nothing"
-            ),
-            json_rows(rows),
-        )
     gone = [
         {"meeting_id": c.meeting_id, "id": r.id, "revision": r.revision} for c in changes for r in c.retracted.values()
     ]
@@ -264,9 +256,10 @@ def _write_meetings(connection: Connection, changes: Sequence[MeetingChange]) ->
         return
     connection.execute(
         text(
-            "update meetings set n = greatest(n, :n), log_id = :log_id, lane_id = coalesce(:lane, lane_id),"
+            "update meetings set last_committed = greatest(last_committed, :n), log_id = :log_id,"
+            " lane_id = coalesce(:lane, lane_id),"
             " moves = coalesce(:moves, moves),"
-            " accepted = greatest(accepted, :n),"
+            " last_accepted = greatest(last_accepted, :n),"
             # A meeting may be paused before its lane has seen it begin.
             " state = cast(:state as jsonb),"
             " status = case when :status = 'live' and status = 'paused' then status else coalesce(:status, status) end,"

@@ -68,12 +68,12 @@ def history(connection: Connection, limit: int) -> tuple[list[Version], list[int
 
 
 def save(
-    connection: Connection, config: ModelsConfig, origin: Origin, note: str = "", *, instead_of: int | None = None
+    connection: Connection, config: ModelsConfig, origin: Origin, note: str = "", *, expected_version: int | None = None
 ) -> Version:
     """Put a configuration in force, in the caller's transaction.
 
     Args:
-        instead_of: the version that it was made from; another one in force since is not overwritten.
+        expected_version: the version that it was made from; another one in force since is not overwritten.
 
     Raises:
         Refused: another version is in force.
@@ -81,8 +81,10 @@ def save(
     # Two who save at once are told apart: the second one sees the first one's.
     connection.execute(text("lock table model_configs in share row exclusive mode"))
     number, before = number_in_force(connection), _told(connection)
-    if instead_of is not None and instead_of != number:
-        raise Refused("stale", f"version {number} is in force, and this was made from {instead_of}: look at it first")
+    if expected_version is not None and expected_version != number:
+        raise Refused(
+            "stale", f"version {number} is in force, and this was made from {expected_version}: look at it first"
+        )
     connection.execute(
         text(
             "insert into model_configs (version, config, origin, note)"

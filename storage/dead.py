@@ -47,7 +47,7 @@ class DeadLetterRecord:
         return kind if kind in ("started", "chunk", "config", "moved", "ended", "tick") else None
 
     @property
-    def n(self) -> int | None:
+    def ordinal(self) -> int | None:
         """The ordinal that the entry had in its meeting; None where it had none that can be read."""
         n = str(self.fields.get("n", ""))
         # Python refuses to read a number of thousands of digits.

@@ -106,7 +106,7 @@ async def note_accepted(conn: AsyncConnection, accepted: Mapping[UUID, int]) -> 
     statement = text(
         "with noted as (select m.id, v.n from meetings m"
         " join unnest(:ids, :ns) as v(id, n) on m.id = v.id order by m.id for update of m skip locked)"
-        " update meetings m set accepted = greatest(m.accepted, noted.n) from noted where m.id = noted.id"
+        " update meetings m set last_accepted = greatest(m.last_accepted, noted.n) from noted where m.id = noted.id"
         " returning m.id"
     ).bindparams(bindparam("ids", type_=ARRAY(Uuid)), bindparam("ns", type_=ARRAY(BigInteger)))
     statement = statement.columns(id=Uuid)

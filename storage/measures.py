@@ -1,6 +1,6 @@
 """What one process measures: how long each stage takes, and what it counts. Every family of them is declared here.
 
-Lanes, the steward and the API's replicas run anywhere and open no port for it: `storage.snapshots` brings their measures
+Lanes, the maintenance actor and the API's replicas run anywhere and open no port for it: `storage.snapshots` brings their measures
 to whoever is asked for them.
 """
 
@@ -38,7 +38,7 @@ StageName = Literal[
 `context`: the operator's own step. `queue` and `call`: a translation that waits for its turn, and is asked. `commit`: the
 lane's transaction. `push`: committed to handed to a follower's socket. And over all of it, `sentence`: from the arrival of
 the meeting's last entry to the commit of the sentence that it brought; `caption`: from there to the commit of its caption.
-`draft`: a draft of a sentence that is still being said, asked and answered. `backfill`: a translation that was owed, and is
+`draft`: a draft of a sentence that is still being said, asked and answered. `backfill`: a translation that was pending, and is
 asked again.
 """
 
@@ -47,11 +47,11 @@ Ended = Literal["answered", "deadline", "capacity", "replaced", "stopped", "fail
 ended; by an error."""
 
 DraftEnded = Literal[
-    "shown",
+    "published",
     "unchanged",
     "untranslated",
-    "late",
-    "behind",
+    "stale",
+    "captions_waiting",
     "replaced",
     "capacity",
     "deadline",
@@ -66,7 +66,7 @@ class Measures:
     """The measures of one process. Any thread may add to them.
 
     Args:
-        process: names it: `lane/live-1`, `steward`, `api/node/pid`. The part before the first slash is its kind.
+        process: names it: `lane/live-1`, `maintenance`, `api/node/pid`. The part before the first slash is its kind.
     """
 
     def __init__(self, process: str) -> None:

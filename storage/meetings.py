@@ -288,7 +288,7 @@ class Meetings:
             if info is None and record.clock is Clock.RECORDED:
                 continue
             behind = info is None or (
-                info.n < max(record.n, record.accepted)
+                info.n < max(record.last_committed, record.last_accepted)
                 or info.generation < record.generation
                 or info.moves < record.moves
             )
@@ -331,7 +331,9 @@ class Meetings:
         if known is None:
             async with self._engine.connect() as conn:
                 record = await get(conn, team_id, meeting_id)
-            known = self._ledger.note(team_id, meeting_id, max(record.n, record.accepted), stored=True)
+            known = self._ledger.note(
+                team_id, meeting_id, max(record.last_committed, record.last_accepted), stored=True
+            )
         if known.team_id != team_id:
             raise Unknown(f"there is no meeting {meeting_id}")
         return known
@@ -348,9 +350,9 @@ class Meetings:
             if record.status in ("ended", "failed"):
                 return record.status
             mine = self._ledger.get(meeting_id)
-            accepted = max(record.n, record.accepted, mine.accepted if mine else 0)
+            accepted = max(record.last_committed, record.last_accepted, mine.accepted if mine else 0)
             info = await self._log.info(str(meeting_id))
-            values: dict[str, Any] = {"accepted": accepted}
+            values: dict[str, Any] = {"last_accepted": accepted}
             if info is None or record.log_id is None:
                 opened = await self._log.open(
                     team_id=team_id,
@@ -369,7 +371,7 @@ class Meetings:
                 await self._log.pause(str(meeting_id))
             if info is not None:
                 await self._log.reseed(str(meeting_id), accepted, record.generation, record.moves, record.lane_id)
-            lost = accepted - max(record.n, info.n if info else 0)
+            lost = accepted - max(record.last_committed, info.n if info else 0)
             if lost > 0:
                 counters = record.counters | {"lost": record.counters.get("lost", 0) + lost}
                 await set_counters(conn, meeting_id, counters)

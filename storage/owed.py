@@ -1,4 +1,4 @@
-"""What is owed: a query, not a queue. Current revisions with no final caption, once whoever was to translate them must
+"""Pending captions: a query, not a queue. Current revisions with no final caption, once whoever was to translate them must
 have given up.
 """
 
@@ -20,12 +20,12 @@ from operators.translation import TranslationRequest
 _RENEW = text(
     "update captions c set revision = s.revision, failures = 0 from sentences s where s.meeting_id = c.meeting_id"
     " and s.id = c.sentence_id and s.revision > c.revision and not s.retracted"
-    " and c.status = 'owed' and c.due_at <= now()"
+    " and c.status = 'pending' and c.due_at <= now()"
 )
 _OWED = text(
-    "select c.team_id, c.meeting_id, c.sentence_id, c.revision, c.language, c.shown, s.speaker, s.text, s.start,"
+    "select c.team_id, c.meeting_id, c.sentence_id, c.revision, c.language, c.previous_text, s.speaker, s.text, s.start,"
     " s.language as spoken, m.config from (select *, row_number() over (partition by meeting_id order by due_at) as turn"
-    " from captions where status = 'owed' and due_at <= now()) c"
+    " from captions where status = 'pending' and due_at <= now()) c"
     " join sentences s on s.meeting_id = c.meeting_id and s.id = c.sentence_id and s.revision = c.revision"
     " and not s.retracted join meetings m on m.id = c.meeting_id"
     " order by c.turn, c.due_at limit :limit"
@@ -39,7 +39,7 @@ _BEFORE = text(
     " union (select * from before where speaker = :speaker order by start desc, numbers desc limit :of_speaker))"
     " select w.start, w.numbers[1] as n, w.numbers[2] as k, w.speaker, w.text, c.text as translation from wanted w"
     " left join captions c on c.team_id = w.team_id and c.meeting_id = w.meeting_id and c.sentence_id = w.id"
-    " and c.revision = w.revision and c.language = :language and c.status = 'translated' and c.doubts = '{}'"
+    " and c.revision = w.revision and c.language = :language and c.status = 'translated' and c.warnings = '{}'"
     " order by w.start, w.numbers"
 )
 
@@ -48,11 +48,11 @@ _FAILED = text(
     "update captions set failures = failures + 1,"
     " due_at = now() + cast(:first as float8) * power(cast(:factor as float8), failures) * interval '1 s'"
     " where meeting_id = :meeting_id and sentence_id = :sentence_id and language = :language and revision = :revision"
-    " and status = 'owed' returning failures"
+    " and status = 'pending' returning failures"
 )
 _LEAVE_ALONE = text(
     "update captions set due_at = now() + :wait * interval '1 s'"
-    " where meeting_id = :meeting_id and status = 'owed' and due_at <= now()"
+    " where meeting_id = :meeting_id and status = 'pending' and due_at <= now()"
 )
 UNREADABLE_S = 60.0
 """Seconds for which captions are left alone whose meeting's config can't be read."""
@@ -85,7 +85,7 @@ def owed(connection: Connection, limit: int) -> list[TranslationRequest]:
             language=row.language,
             source_language=row.spoken,
             text=row.text,
-            previous=row.shown,
+            previous=row.previous_text,
         )
         before = connection.execute(
             _BEFORE,
@@ -127,7 +127,7 @@ def note_failures(
         factor: how many times as long after each further one.
 
     Returns:
-        How many attempts have failed by now, of each; 0 where its caption is not owed any more.
+        How many attempts have failed by now, of each; 0 where its caption is not pending any more.
     """
     return [
         connection.execute(
@@ -155,7 +155,7 @@ def postpone(connection: Connection, requests: Mapping[TranslationRequest, float
     connection.execute(
         text(
             "update captions set due_at = now() + :wait * interval '1 s' where meeting_id = :meeting_id"
-            " and sentence_id = :sentence_id and language = :language and revision = :revision and status = 'owed'"
+            " and sentence_id = :sentence_id and language = :language and revision = :revision and status = 'pending'"
         ),
         [
             {

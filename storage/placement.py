@@ -43,7 +43,7 @@ class LaneProgress(NamedTuple):
 class LaneRecord:
     """A lane. `epoch` counts the processes that took it over; `open_meetings` is its load.
 
-    `log_id` is how far its log is committed, `held` what it needs of it all the same; `waiting` calls have no answer;
+    `log_id` is how far its log is committed, `retain_after` what it needs of it all the same; `pending_calls` have no answer;
     `log_length` entries are kept. `due_at` is when its first tick is due that is not committed (ms).
     """
 
@@ -53,13 +53,13 @@ class LaneRecord:
     pid: int | None
     node: str | None
     state: str
-    retired: bool
+    draining: bool
     log_id: str
-    waiting: int
+    pending_calls: int
     log_length: int
     updated_at: datetime
     open_meetings: int
-    held: str | None = None
+    retain_after: str | None = None
     due_at: int | None = None
 
     @property
@@ -71,12 +71,12 @@ class LaneRecord:
 async def ensure_lane(conn: AsyncConnection, lane_id: str, kind: LaneKind) -> None:
     """Add a lane, or take one up again that was retired. One that is there already is left as it is."""
     statement = insert(lanes).values(id=lane_id, kind=kind)
-    await conn.execute(statement.on_conflict_do_update(index_elements=["id"], set_={"retired": False}))
+    await conn.execute(statement.on_conflict_do_update(index_elements=["id"], set_={"draining": False}))
 
 
 async def retire_others(conn: AsyncConnection, kept: Collection[str]) -> None:
     """Give no new meetings to any lane but these."""
-    await conn.execute(update(lanes).where(lanes.c.id.not_in(kept)).values(retired=True))
+    await conn.execute(update(lanes).where(lanes.c.id.not_in(kept)).values(draining=True))
 
 
 async def add_lane(conn: AsyncConnection, kind: LaneKind) -> str:
@@ -88,7 +88,7 @@ async def add_lane(conn: AsyncConnection, kind: LaneKind) -> str:
     await _one_at_a_time(conn)
     known = {lane.id: lane for lane in await list_lanes(conn) if lane.kind == kind}
     free = (f"{kind}-{k}" for k in count(1))
-    lane_id = next(one for one in free if one not in known or known[one].retired)
+    lane_id = next(one for one in free if one not in known or known[one].draining)
     await ensure_lane(conn, lane_id, kind)
     return lane_id
 
@@ -105,9 +105,9 @@ async def retire_lane(conn: AsyncConnection, lane_id: str) -> None:
     if lane_id not in known:
         raise Unknown(f"there is no lane {lane_id}")
     kind = known[lane_id].kind
-    if not any(lane.kind == kind and not lane.retired for lane in known.values() if lane.id != lane_id):
+    if not any(lane.kind == kind and not lane.draining for lane in known.values() if lane.id != lane_id):
         raise Refused("last", f"it is the last {kind} lane: add another first")
-    await conn.execute(update(lanes).where(lanes.c.id == lane_id).values(retired=True))
+    await conn.execute(update(lanes).where(lanes.c.id == lane_id).values(draining=True))
 
 
 async def check_target(conn: AsyncConnection, lane_id: str, kind: LaneKind) -> None:
@@ -117,12 +117,12 @@ async def check_target(conn: AsyncConnection, lane_id: str, kind: LaneKind) -> N
         Unknown: there is no such lane.
         Invalid: it is of the other kind, or takes no meetings.
     """
-    row = (await conn.execute(select(lanes.c.kind, lanes.c.retired).where(lanes.c.id == lane_id))).one_or_none()
+    row = (await conn.execute(select(lanes.c.kind, lanes.c.draining).where(lanes.c.id == lane_id))).one_or_none()
     if row is None:
         raise Unknown(f"there is no lane {lane_id}")
     if row.kind != kind:
         raise Invalid("lane", f"must be a {kind} lane, for that is what the meeting's clock needs")
-    if row.retired:
+    if row.draining:
         raise Invalid("lane", "must be one that takes meetings: this one is being drained, or has been")
 
 
@@ -140,7 +140,7 @@ async def place(conn: AsyncConnection, kind: LaneKind) -> str:
     """
     statement = (
         _with_load()
-        .where(lanes.c.kind == kind, ~lanes.c.retired)
+        .where(lanes.c.kind == kind, ~lanes.c.draining)
         .order_by(lanes.c.state == "crash_loop", "open_meetings", lanes.c.id)
         .limit(1)
     )

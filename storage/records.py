@@ -25,8 +25,8 @@ EventKind = Literal["sentence", "retracted", "caption", "status"]
 class MeetingRecord:
     """A meeting.
 
-    `n` is the last committed ordinal, `accepted` the last one known to be accepted, `moves` counts its changes of lane,
-    `seq` is the last live event's.
+    `last_committed` is the last committed ordinal, `last_accepted` the last one known to be accepted, `moves` counts its
+    changes of lane, `seq` is the last live event's.
     """
 
     id: UUID
@@ -38,10 +38,10 @@ class MeetingRecord:
     lane_id: str
     config: MeetingConfig
     generation: int
-    n: int
+    last_committed: int
     log_id: str | None
     moves: int
-    accepted: int
+    last_accepted: int
     counters: dict[str, int]
     seq: int
     began_at: datetime | None
@@ -72,8 +72,8 @@ class SentenceRecord:
 class CaptionRecord:
     """A sentence in a language.
 
-    `revision` is the sentence's revision it speaks of, `doubts` is what of that it may not have kept; `asked` counts requests
-    over all revisions.
+    `revision` is the sentence's revision that it translates, `warnings` names what of that it may lack; `attempts` counts
+    requests over all revisions.
     """
 
     sentence_id: str
@@ -83,9 +83,9 @@ class CaptionRecord:
     text: str | None
     engine: str | None
     reason: str | None
-    doubts: tuple[str, ...]
+    warnings: tuple[str, ...]
     version: int
-    asked: int
+    attempts: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,13 +60,13 @@ lanes = Table(
     Column("pid", Integer),
     Column("node", Text),
     Column("state", Text, nullable=False, server_default="stopped"),
-    # It works its open meetings off and is given no new ones.
-    Column("retired", Boolean, nullable=False, server_default="false"),
+    # It gets no new meetings, and its open ones move to other lanes.
+    Column("draining", Boolean, nullable=False, server_default="false"),
     # As of the last sign of life: the log's id up to which all was committed, calls without an answer, entries in the log.
     Column("log_id", Text, nullable=False, server_default="0-0"),
-    # The id up to which the log may go, where meetings that come from other lanes, or leave, need more than that.
-    Column("held", Text),
-    Column("waiting", Integer, nullable=False, server_default="0"),
+    # The log is retained after this id, where meetings that arrive from other lanes, or leave, need more than that.
+    Column("retain_after", Text),
+    Column("pending_calls", Integer, nullable=False, server_default="0"),
     Column("log_length", BigInteger, nullable=False, server_default="0"),
     # Likewise, of a live lane: when the first tick is due that is not committed (ms, by Redis' time); null where none is.
     Column("due_at", BigInteger),
@@ -92,13 +92,13 @@ meetings = Table(
     Column("config", JSONB, nullable=False),
     Column("generation", Integer, nullable=False, server_default="1"),
     # Ordinal of the last entry that is committed, the log's id to read on from, and the operators' states at that point.
-    Column("n", BigInteger, nullable=False, server_default="0"),
+    Column("last_committed", BigInteger, nullable=False, server_default="0"),
     Column("log_id", Text),
     Column("state", JSONB),
     # How often it went on in another lane, as far as that is committed.
     Column("moves", Integer, nullable=False, server_default="0"),
-    # Ordinal of the last entry accepted at the door, as far as it was noted: more than the log holds after a crash was lost.
-    Column("accepted", BigInteger, nullable=False, server_default="0"),
+    # Ordinal of the last entry that the log accepted, as far as it was recorded. The log holds fewer if a crash lost entries.
+    Column("last_accepted", BigInteger, nullable=False, server_default="0"),
     Column("counters", JSONB, nullable=False, server_default="{}"),
     # Of the last live event; taken in the transaction that writes the row.
     Column("seq", BigInteger, nullable=False, server_default="0"),
@@ -110,14 +110,6 @@ meetings = Table(
     Index("ix_meetings_team_id_created_at", "team_id", "created_at"),
     Index("ix_meetings_lane_id_status", "lane_id", "status"),
     Index("ix_meetings_team_id_status", "team_id", "status"),
-)
-
-participants = Table(
-    "participants",
-    metadata,
-    Column("team_id", ForeignKey("teams.id"), nullable=False),
-    Column("meeting_id", ForeignKey("meetings.id", ondelete="CASCADE"), primary_key=True),
-    Column("name", Text, primary_key=True),
 )
 
 sentences = Table(
@@ -153,26 +145,26 @@ captions = Table(
     Column(
         "status",
         Text,
-        CheckConstraint("status in ('owed', 'translated', 'same', 'untranslated')", name="status"),
+        CheckConstraint("status in ('pending', 'translated', 'same', 'untranslated')", name="status"),
         nullable=False,
     ),
     Column("text", Text),
     Column("engine", Text),
     Column("reason", Text),
-    # What of the sentence the text may not have kept.
-    Column("doubts", ARRAY(Text, as_tuple=True), nullable=False, server_default="{}"),
-    # While it is owed: how an earlier revision was translated, which the new translation goes on from.
-    Column("shown", Text),
-    # Raised by each final answer; 0 while the first is owed.
+    # Quality warnings: what of the sentence the translation may lack.
+    Column("warnings", ARRAY(Text, as_tuple=True), nullable=False, server_default="{}"),
+    # While it is pending: the translation of an earlier revision, from which the new translation continues.
+    Column("previous_text", Text),
+    # Raised by each final result; 0 while the first is pending.
     Column("version", Integer, nullable=False, server_default="0"),
     # Requests made for this sentence, over all revisions.
-    Column("asked", Integer, nullable=False, server_default="0"),
+    Column("attempts", Integer, nullable=False, server_default="0"),
     # Attempts of the backfill at this revision that failed for a reason of its own, such as an error of the engine.
     Column("failures", Integer, nullable=False, server_default="0"),
-    # When the backfill may pay what is owed: at once, or once the lane must have given up.
+    # When the backfill may translate a pending caption: at once, or once the lane must have given up.
     Column("due_at", DateTime(timezone=True)),
     ForeignKeyConstraint(["meeting_id", "sentence_id"], ["sentences.meeting_id", "sentences.id"], ondelete="CASCADE"),
-    Index("ix_captions_owed", "due_at", postgresql_where="status = 'owed'"),
+    Index("ix_captions_pending", "due_at", postgresql_where="status = 'pending'"),
 )
 
 outbox = Table(

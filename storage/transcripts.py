@@ -55,20 +55,20 @@ async def captions(
     ]
 
 
-async def owed_count(conn: AsyncConnection, team_id: str, meeting_id: UUID) -> int:
-    """How many captions of a team's meeting are still owed."""
-    return (await owed_counts(conn, team_id, [meeting_id])).get(meeting_id, 0)
+async def count_pending(conn: AsyncConnection, team_id: str, meeting_id: UUID) -> int:
+    """Count the pending captions of a team's meeting."""
+    return (await count_pending_by_meeting(conn, team_id, [meeting_id])).get(meeting_id, 0)
 
 
-async def owed_counts(conn: AsyncConnection, team_id: str, meeting_ids: Sequence[UUID]) -> dict[UUID, int]:
-    """How many captions are still owed, of each of a team's meetings that owes any."""
+async def count_pending_by_meeting(conn: AsyncConnection, team_id: str, meeting_ids: Sequence[UUID]) -> dict[UUID, int]:
+    """Count the pending captions of each of a team's meetings that has any."""
     statement = (
         select(tables.captions.c.meeting_id, func.count())
         .select_from(tables.captions.join(tables.sentences))
         .where(
             tables.captions.c.team_id == team_id,
             tables.captions.c.meeting_id.in_(meeting_ids),
-            tables.captions.c.status == "owed",
+            tables.captions.c.status == "pending",
             ~tables.sentences.c.retracted,
         )
         .group_by(tables.captions.c.meeting_id)

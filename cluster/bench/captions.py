@@ -33,7 +33,7 @@ SILENCE = 300.0
 """Seconds without a new caption after which those that are missing are errors."""
 _FINAL = text(
     "select c.meeting_id::text || '/' || c.sentence_id from captions c"
-    " where c.meeting_id = any(:meetings) and c.status <> 'owed'"
+    " where c.meeting_id = any(:meetings) and c.status <> 'pending'"
 )
 
 

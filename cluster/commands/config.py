@@ -76,7 +76,7 @@ def history(
 def set_models(
     file: Annotated[Path, typer.Argument(help="The configuration as JSON; `-` reads standard input.")],
     note: Annotated[str, typer.Option(help="Why, for the history.")] = "",
-    instead_of: Annotated[
+    expected_version: Annotated[
         int | None, typer.Option(metavar="VERSION", help="Only if this version is still in force.")
     ] = None,
     check: Annotated[bool, typer.Option("--check", help="Only say whether it could be taken.")] = False,
@@ -89,7 +89,7 @@ def set_models(
     if check:
         console.print("It can be taken.")
         return
-    _print(ask(running_server(server), lambda client: client.change_models(config, note, instead_of)))
+    _print(ask(running_server(server), lambda client: client.change_models(config, note, expected_version)))
 
 
 @app.command()
@@ -116,13 +116,13 @@ def _print(models: dict[str, Any]) -> None:
     note = f": {models['note']}" if models["note"] else ""
     results.print(f"Version {models['version']}, {_ORIGINS[models['origin']]}{note}", markup=False)
     table = Table("role", "engine", "what", "state", "problem")
-    for each in models["serving"]:
-        table.add_row(each["role"], each["engine"], each["what"], each["state"], each["problem"])
+    for each in models["engines"]:
+        table.add_row(each["role"], each["engine"], each["description"], each["state"], each["problem"])
     for role in ("translation", "insight", "chat"):
         if not models["config"][role]:
             table.add_row(role, "", "off", "", "")
     results.print(table)
-    unused = set(models["config"]["engines"]) - {each["engine"] for each in models["serving"]}
+    unused = set(models["config"]["engines"]) - {each["engine"] for each in models["engines"]}
     if unused:
         results.print(f"Not in use: {', '.join(sorted(unused))}", markup=False)
     results.print(json.dumps(models["config"], indent=2), markup=False, soft_wrap=True)

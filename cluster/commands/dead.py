@@ -1,4 +1,4 @@
-"""`parley dead`: the entries that could not be used, to be looked at and put in again."""
+"""`parley dead-letters`: the entries that could not be used, to be looked at and put in again."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ app = typer.Typer(
     epilog="""
 Examples:
 
-- `parley dead list`
+- `parley dead-letters list`
 
-- `parley dead list --meeting 0198c5f0-7d1e-7a2b-8c3d-4e5f60718293 --json`
+- `parley dead-letters list --meeting 0198c5f0-7d1e-7a2b-8c3d-4e5f60718293 --json`
 """,
 )
 def list_letters(
@@ -60,11 +60,13 @@ def list_letters(
     epilog="""
 Examples:
 
-- `parley dead show 17`
+- `parley dead-letters show 17`
 """
 )
 def show(
-    letter: Annotated[int, typer.Argument(min=1, metavar="ID", help="The letter's id; `parley dead list` gives it.")],
+    letter: Annotated[
+        int, typer.Argument(min=1, metavar="ID", help="The letter's id; `parley dead-letters list` gives it.")
+    ],
     as_json: AsJson = False,
     server: Server = None,
 ) -> None:
@@ -80,9 +82,9 @@ def show(
     epilog="""
 Examples:
 
-- `parley dead retry 17 18`
+- `parley dead-letters retry 17 18`
 
-- `parley dead retry --all --meeting 0198c5f0-7d1e-7a2b-8c3d-4e5f60718293`
+- `parley dead-letters retry --all --meeting 0198c5f0-7d1e-7a2b-8c3d-4e5f60718293`
 """
 )
 def retry(
@@ -150,7 +152,7 @@ def _table(letters: list[dict[str, Any]]) -> Table:
     # Whole, so that it can be copied.
     table.add_column("meeting", no_wrap=True, min_width=36)
     table.add_column("kind", no_wrap=True)
-    table.add_column("n", no_wrap=True, justify="right")
+    table.add_column("ordinal", no_wrap=True, justify="right")
     table.add_column("why", overflow="fold", min_width=10)
     for letter in letters:
         again = " (put in again)" if letter["resubmitted_at"] else ""
@@ -159,7 +161,7 @@ def _table(letters: list[dict[str, Any]]) -> Table:
             _when(letter["created_at"]),
             letter["meeting_id"] or "",
             letter["kind"] or "",
-            "" if letter["n"] is None else str(letter["n"]),
+            "" if letter["ordinal"] is None else str(letter["ordinal"]),
             shown(letter["reason"]) + again,
         )
     return table

@@ -103,12 +103,12 @@ def move(
 ) -> None:
     """Have a meeting go on in another lane, once its calls are answered. Nothing of it is lost or said twice."""
     moving = ask(running_server(server), lambda client: client.move_meeting(meeting, lane))
-    console.print(f"It goes on in {lane}." if moving["moves"] else f"It is in {lane} already.")
+    console.print(f"It goes on in {lane}." if moving["moved"] else f"It is in {lane} already.")
 
 
 @app.command()
 def run() -> None:
-    """Run lanes and steward on the Ray cluster that this is started in, until SIGTERM: then they are drained.
+    """Run lanes and the maintenance actor on the Ray cluster that this is started in, until SIGTERM: then they are drained.
 
     For a cluster whose Serve applications were deployed by `serve deploy`; on one machine `parley up` does it all. The
     stores are those of PARLEY_POSTGRES_URL and PARLEY_REDIS_URL.
@@ -120,11 +120,11 @@ def run() -> None:
         stopping = ctrl_c.system_is_up()
         say("The lanes run.")
         stopping.wait()
-        say("Stopping: what is under way is finished or stays owed.")
+        say("Stopping: what is under way is finished or stays pending.")
     say("Stopped.")
 
 
 def _state(lane: dict[str, Any]) -> str:
-    if not lane["retired"]:
+    if not lane["draining"]:
         return str(lane["state"])
     return "draining" if lane["open_meetings"] else "drained"

@@ -40,8 +40,8 @@ COUNTERS = {
     "translated": "translations were made, over all revisions of the sentences",
     "same": "times a sentence was in the language already",
     "untranslated": "times a sentence could not be translated",
-    "owed": "translations did not come in time, and became owed",
-    "in_doubt": "translations may not have kept a number, a name, a term or an emoji",
+    "pending": "translations did not come in time: their captions became pending",
+    "warned": "translations may not have kept a number, a name, a term or an emoji",
     "cached": "translations were those of the same few words before",
     "superseded": "translations were of no use any more: the sentence had changed",
     "late": "revisions came after their chunk was closed; they changed nothing",
@@ -203,7 +203,7 @@ def end(
     reason: Annotated[str | None, typer.Option(show_default="ended by request", help="Why it ends.")] = None,
     server: Server = None,
 ) -> None:
-    """End a meeting. What is still owed follows; a meeting that is over stays so."""
+    """End a meeting. Pending captions follow; a meeting that is over stays so."""
 
     async def stop(client: Client) -> tuple[str, dict[str, Any]]:
         before = (await client.meeting(str(meeting)))["status"]
@@ -213,7 +213,9 @@ def end(
     if before in ("ended", "failed"):
         console.print(f"It had {before} before: {shown(now['end_reason'])}.", soft_wrap=True)
     else:
-        console.print("The meeting ends." + (f" Captions still to come: {now['owed']}." if now["owed"] else ""))
+        console.print(
+            "The meeting ends." + (f" Captions pending: {now['pending_captions']}." if now["pending_captions"] else "")
+        )
 
 
 def _table(meetings: list[dict[str, Any]]) -> Table:
@@ -233,7 +235,7 @@ def _table(meetings: list[dict[str, Any]]) -> Table:
     table.add_column("title", overflow="fold", min_width=10)
     for meeting in meetings:
         began = [_when(meeting["began_at"] or meeting["created_at"])] if wide else []
-        behind = [str(meeting["accepted"] - meeting["n"])] if wide else []
+        behind = [str(meeting["last_accepted"] - meeting["last_committed"])] if wide else []
         languages = _languages(meeting["config"])
         table.add_row(meeting["id"], meeting["status"], *began, languages, *behind, shown(meeting["title"]))
     return table
@@ -242,10 +244,10 @@ def _table(meetings: list[dict[str, Any]]) -> Table:
 def _details(meeting: dict[str, Any], counted: Tally, page: str) -> Table:
     from rich.table import Table
 
-    owed = f" ({meeting['owed']} still to come)" if meeting["owed"] else ""
+    pending = f" ({meeting['pending_captions']} pending)" if meeting["pending_captions"] else ""
     lacking = f"{counted.lacking}: {counted.why()}" if counted.lacking else ""
     ended = f"{_when(meeting['ended_at'])}: {meeting['end_reason']}" if meeting["ended_at"] else ""
-    behind = meeting["accepted"] - meeting["n"]
+    behind = meeting["last_accepted"] - meeting["last_committed"]
     rows = {
         "id": meeting["id"],
         "page": page,
@@ -257,9 +259,9 @@ def _details(meeting: dict[str, Any], counted: Tally, page: str) -> Table:
         "clock": meeting["clock"],
         "languages": _languages(meeting["config"]),
         "sentences": str(counted.sentences),
-        "captions": f"{counted.captions()}{owed}",
+        "captions": f"{counted.captions()}{pending}",
         "sentences without": lacking,
-        "accepted": f"{meeting['accepted']} entries, {'all' if not behind else meeting['n']} worked off",
+        "accepted": f"{meeting['last_accepted']} entries, {'all' if not behind else meeting['last_committed']} processed",
         "lane": f"{meeting['lane_id']}, generation {meeting['generation']}, last event {meeting['seq']}",
     }
     rows |= {

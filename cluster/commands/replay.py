@@ -138,10 +138,12 @@ def _speed(word: str) -> float | None:
 def _summary(replayed: list[Replayed]) -> Table:
     from rich.table import Table
 
-    table = Table("meeting", "events", "repeated", "refused", "sentences", "captions", "asked each", "late", "seconds")
+    table = Table(
+        "meeting", "events", "repeated", "refused", "sentences", "captions", "attempts each", "late", "seconds"
+    )
     for result in replayed:
         statuses = Counter(row["status"] for row in result.captions)
-        asked = sum(row["asked"] for row in result.captions) / max(1, len(result.sentences))
+        attempts = sum(row["attempts"] for row in result.captions) / max(1, len(result.sentences))
         table.add_row(
             result.name,
             str(result.sent.accepted),
@@ -149,7 +151,7 @@ def _summary(replayed: list[Replayed]) -> Table:
             str(result.sent.refused),
             str(len(result.sentences)),
             ", ".join(f"{count} {status}" for status, count in sorted(statuses.items())) or "none asked",
-            f"{asked:.2f}",
+            f"{attempts:.2f}",
             str(result.counters.get("late", 0)),
             f"{result.seconds:.1f}",
         )

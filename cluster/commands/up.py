@@ -45,5 +45,5 @@ def up(
         stopping = ctrl_c.system_is_up()
         console.print(f"[green]Parley is up at {system.url}[/] (API description: {system.url}/docs). Ctrl-C stops it.")
         stopping.wait()
-        console.print("Stopping: what is under way is finished or stays owed.")
+        console.print("Stopping: what is under way is finished or stays pending.")
     console.print("Stopped.")

@@ -86,10 +86,10 @@ class LaneAutoscaler:
         actions: list[Move | Add | Retire] = []
         for kind in ("live", "batch"):
             of_kind = [lane for lane in lanes if lane.kind == kind]
-            active = [lane for lane in of_kind if not lane.retired]
+            active = [lane for lane in of_kind if not lane.draining]
             if active:
                 load = Counter({lane.id: lane.open_meetings for lane in active})
-                actions += self._empty_retired([lane for lane in of_kind if lane.retired], load)
+                actions += self._empty_retired([lane for lane in of_kind if lane.draining], load)
                 actions += self._relieve(active, load, lag, now)
                 actions += self._resize(kind, active, lag, now)
         return actions

@@ -64,7 +64,7 @@ async def _move(engine: AsyncEngine, log_writer: Log, meetings: Meetings, move: 
         rows = await connection.execute(
             select(m.team_id, m.id)
             .where(m.lane_id == move.lane_id, m.status.in_(OPEN_STATUSES))
-            .order_by((m.accepted - m.n).desc(), m.id)
+            .order_by((m.last_accepted - m.last_committed).desc(), m.id)
         )
         open_meetings = rows.tuples().all()
     moved = 0

@@ -28,7 +28,7 @@ CAPTIONS_PER_DRAFT = 4
 QUEUED_PER_DRAFT = 4
 """Drafts that a lane holds, under way or queued, for each draft that may be under way."""
 
-DraftReply = Translation | Literal["behind", "late"]
+DraftReply = Translation | Literal["captions_waiting", "stale"]
 """The service's translation, or why it was not called: `behind` (captions wait) or `late` (the interim text is outdated)."""
 DraftResult = CallResult[Question, DraftReply]
 
@@ -90,11 +90,11 @@ class DraftCalls:
 
         async def translate_draft(draft: Question) -> DraftReply:
             if captions.waiting:
-                return "behind"
+                return "captions_waiting"
             # Read in the executor's thread, so it may be a moment old.
             last_request = self._last_requests.get((draft.request.meeting_id, draft.voice), Asked())
             if last_request.base != draft.base:
-                return "late"
+                return "stale"
             with self._measures.time("draft"):
                 return await translate(draft.request)
 
@@ -169,7 +169,7 @@ class DraftCalls:
             key = result.request.request.meeting_id, result.request.voice
             outcome = self._take_reply(self._published.get(key), result)
             self._measures.draft_ended(outcome)
-            if outcome == "shown":
+            if outcome == "published":
                 changed[key] = self._published[key].growing()
         return changed
 
@@ -185,13 +185,13 @@ class DraftCalls:
         if not isinstance(reply, Translation):
             return reply
         if published is None or published.interim.base != draft.base:
-            return "late"
+            return "stale"
         if reply.status is not CaptionStatus.TRANSLATED or reply.text is None:
             return "untranslated"
         language = draft.request.language
         previous = published.drafts.get(language, Draft())
         current = published.drafts[language] = agree(previous, draft.request.text, reply.text)
-        return "shown" if current.shown != previous.shown else "unchanged"
+        return "published" if current.shown != previous.shown else "unchanged"
 
     def forget(self, meeting_id: str) -> None:
         """Remove the interim texts of a meeting that was handed over to another lane."""

@@ -28,18 +28,20 @@ def beat(committer: Committer, pending_calls: int) -> None:
     with committer.engine.begin() as transaction:
         stored_position = transaction.execute(
             text(
-                "update lanes set updated_at = now(), waiting = :waiting, log_length = :length,"
+                "update lanes set updated_at = now(), pending_calls = :pending_calls, log_length = :length,"
                 " due_at = case when kind = 'live' then cast(:due_at as bigint) end"
                 " where id = :lane and epoch = :epoch returning log_id"
             ),
-            {**ownership, "waiting": pending_calls, "length": entries.length(), "due_at": due_at},
+            {**ownership, "pending_calls": pending_calls, "length": entries.length(), "due_at": due_at},
         ).scalar_one_or_none()
         if stored_position is None:
             raise Fenced(f"lane {committer.lane_id} has been taken over from epoch {committer.epoch}")
         # A restarted lane reads older entries again: it stores no position before it has caught up with the stored one.
         if committed is not None and order(committed) >= order(stored_position):
-            held = None if oldest_needed is None else before(oldest_needed)
-            statement = text("update lanes set log_id = :seen, held = :held where id = :lane and epoch = :epoch")
-            transaction.execute(statement, {**ownership, "seen": committed, "held": held})
+            retain_after = None if oldest_needed is None else before(oldest_needed)
+            statement = text(
+                "update lanes set log_id = :committed, retain_after = :retain_after where id = :lane and epoch = :epoch"
+            )
+            transaction.execute(statement, {**ownership, "committed": committed, "retain_after": retain_after})
     # The position stored above bounds the trimming, whatever was committed since.
     entries.trim(read_positions(committer.engine, committer.lane_id)[1])

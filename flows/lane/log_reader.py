@@ -34,7 +34,7 @@ ARRIVALS_POLL_S = 0.1
 MAX_FINISHED = 10_000
 """Meetings remembered as processed already, so that their entries need no query."""
 
-_COLUMNS = "id, team_id, clock, status, lane_id, n, moves, log_id, state"
+_COLUMNS = "id, team_id, clock, status, lane_id, last_committed, moves, log_id, state"
 
 
 @dataclass(slots=True)
@@ -73,13 +73,15 @@ def read_positions(engine: Engine, lane_id: str) -> tuple[list[Row[Any]], str]:
     """Read the lane's open meetings as last committed, and the log id to continue after.
 
     That is the oldest position of an open meeting, or the lane's own if it is older: a meeting that had timed out may have
-    begun again since. While a handover needs entries that are older still, `held` stands in for the lane's own position.
+    begun again since. While a handover needs entries that are older still, `retain_after` stands in for the lane's own position.
 
     Returns:
         The rows of the open meetings, and the log id (exclusive).
     """
     with engine.connect() as connection:
-        lane = connection.execute(text("select held, log_id from lanes where id = :lane"), {"lane": lane_id}).one()
+        lane = connection.execute(
+            text("select retain_after, log_id from lanes where id = :lane"), {"lane": lane_id}
+        ).one()
         rows = connection.execute(
             text(
                 f"select {_COLUMNS} from meetings where lane_id = :lane and status = any(:open) order by id"  # noqa: S608
@@ -90,7 +92,7 @@ def read_positions(engine: Engine, lane_id: str) -> tuple[list[Row[Any]], str]:
         return list(rows), "0-0"
     ids = [row.log_id if row.state is not None else before(row.log_id) for row in rows]
     # A handover may begin beyond what is committed.
-    ids += [log_id for log_id in (lane.held, lane.log_id) if log_id is not None]
+    ids += [log_id for log_id in (lane.retain_after, lane.log_id) if log_id is not None]
     return list(rows), min(ids, key=order)
 
 
@@ -235,7 +237,7 @@ class LaneReader:
         if _already_committed(entry, *self._finished.get(entry.meeting_id, (0, 0))):
             return
         row = self._meeting_rows([entry.meeting_id]).get(entry.meeting_id)
-        is_committed = row is None or _already_committed(entry, row.n, row.moves)
+        is_committed = row is None or _already_committed(entry, row.last_committed, row.moves)
         if row is not None and is_committed and self._is_mine(row) and entry.meeting_id not in self._failed:
             # Another lane completed its handover after this one had read its open meetings. The row's state covers the entry.
             yield self._restore(row)
@@ -244,7 +246,9 @@ class LaneReader:
             # A restarted lane reads entries of meetings that have ended or left: they are committed already.
             if len(self._finished) >= MAX_FINISHED:
                 self._finished.clear()
-            self._finished[entry.meeting_id] = (MAX_INSTANT, MAX_INSTANT) if row is None else (row.n, row.moves)
+            self._finished[entry.meeting_id] = (
+                (MAX_INSTANT, MAX_INSTANT) if row is None else (row.last_committed, row.moves)
+            )
             return
         match entry.payload:
             case Moved(move=move, lane=lane) if lane == self._lane_id:
@@ -294,12 +298,14 @@ class LaneReader:
             self._reader.fail(meeting_id)
             self._failed.add(meeting_id)
             failed = Failed(meeting_id, self._reader.now_ms(), reason, row.state)
-            return Envelope(row.team_id, meeting_id, row.n, row.log_id, failed)
-        self._meetings[meeting_id] = meeting = _OpenMeeting(row.team_id, Clock(row.clock), row.n, row.moves, ticks)
+            return Envelope(row.team_id, meeting_id, row.last_committed, row.log_id, failed)
+        self._meetings[meeting_id] = meeting = _OpenMeeting(
+            row.team_id, Clock(row.clock), row.last_committed, row.moves, ticks
+        )
         self._last_delivered[meeting_id] = row.log_id
         self._schedule_tick(meeting_id, meeting)
         restored = Restored(meeting_id, states)
-        return Envelope(row.team_id, meeting_id, row.n, row.log_id, restored, states={"ticks": ticks})
+        return Envelope(row.team_id, meeting_id, row.last_committed, row.log_id, restored, states={"ticks": ticks})
 
     def _arrivals(self) -> Iterator[Envelope]:
         """Restore the meetings whose handover is complete, and replay what this log holds of them."""

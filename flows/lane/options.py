@@ -12,7 +12,7 @@ class LaneOptions:
 
     Attributes:
         lane_id: the lane.
-        kind: a `live` lane never blocks: a translation that is late leaves its caption pending (status `owed`). A `batch`
+        kind: a `live` lane never blocks: a translation that is late leaves its caption pending (status `pending`). A `batch`
             lane blocks its source until the models have caught up.
         postgres_url: the database.
         redis_url: the server of the log.

@@ -126,7 +126,7 @@ class LaneTelemetry:
             lane=self._lane_id,
             language=request.language,
             revision=request.revision,
-            status=str(translation.status if translation else CaptionStatus.OWED),
+            status=str(translation.status if translation else CaptionStatus.PENDING),
         )
 
 

@@ -30,12 +30,12 @@ class TranslationMemory:
         self._lock = threading.Lock()
 
     async def __call__(self, request: TranslationRequest) -> Translation:
-        """Translate, and remember the translation unless it is a draft or has quality warnings (`doubts`)."""
+        """Translate, and remember the translation unless it is a draft or has quality warnings (`warnings`)."""
         with self._lock:
             extended = self._with_history(request)
         translation = await self._translate(extended)
         if not request.draft:
-            reusable = translation.status is CaptionStatus.TRANSLATED and not translation.doubts
+            reusable = translation.status is CaptionStatus.TRANSLATED and not translation.warnings
             with self._lock:
                 self._remember(request, translation.text if reusable else None)
         return translation

@@ -5,14 +5,14 @@ import { counted, facts, isOver } from "./standing.js";
 
 const FORMATS = { vtt: "WebVTT", srt: "SRT", md: "Markdown", jsonl: "JSON Lines" };
 
-/** Milliseconds for which captions are owed before the page asks why, and from one question to the next. */
+/** Milliseconds for which captions are pending before the page asks why, and from one question to the next. */
 const LATE_MS = 4_000;
 const ASK_MS = 4_500;
 
 export class About {
   #section;
   #problems = ""; // What keeps engines from translating, as the server last said.
-  #owedSince;
+  #pendingSince;
   #askedAt = -Infinity;
 
   constructor(section) {
@@ -43,8 +43,8 @@ export class About {
   /** Whether captions are late, or a problem may be over. */
   #mayAsk(meeting) {
     const now = performance.now();
-    this.#owedSince = meeting.owed ? (this.#owedSince ?? now) : undefined;
-    const late = now - this.#owedSince >= LATE_MS;
+    this.#pendingSince = meeting.pending_captions ? (this.#pendingSince ?? now) : undefined;
+    const late = now - this.#pendingSince >= LATE_MS;
     return !isOver(meeting) && (late || this.#problems !== "") && now - this.#askedAt >= ASK_MS;
   }
 
@@ -52,8 +52,8 @@ export class About {
   async #ask() {
     this.#askedAt = performance.now();
     try {
-      const { serving } = await get("/api/models");
-      const wrong = serving.filter(({ role, problem }) => role === "translation" && problem);
+      const { engines } = await get("/api/models");
+      const wrong = engines.filter(({ role, problem }) => role === "translation" && problem);
       this.#problems = wrong.map(({ what, problem }) => `${what}: ${problem}`).join("; ");
     } catch {
       // Where the server can't say it, the connection's line tells more.

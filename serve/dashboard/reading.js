@@ -14,12 +14,12 @@ export function reading(sentence, caption, expected, late) {
 }
 
 function beside(sentence, caption, expected, late) {
-  const settled = caption !== undefined && caption.status !== "owed";
+  const settled = caption !== undefined && caption.status !== "pending";
   if (settled && caption.revision >= sentence.revision) {
     if (caption.status === "untranslated") return say("untranslated", null, `not translated: ${caption.reason}`);
-    // Events of before captions had doubts have none.
-    if (caption.doubts?.length) {
-      return { ...say(caption.status, caption.text, `may not have kept ${caption.doubts.join("; ")}`), doubtful: true };
+    // Events of releases without quality warnings have none.
+    if (caption.warnings?.length) {
+      return { ...say(caption.status, caption.text, `may not have kept ${caption.warnings.join("; ")}`), doubtful: true };
     }
     return say(caption.status, caption.text, caption.status === "same" ? "same language" : null);
   }

@@ -22,9 +22,9 @@ const COUNTERS = {
   "refused:failed": "Events refused: the meeting had failed",
   "refused:paused": "Events refused: the meeting was paused",
   "refused:no_time": "Events refused: without their time",
-  owed: "Captions that were late",
+  pending: "Captions that were late",
   untranslated: "Captions that could not be made",
-  in_doubt: "Captions that may not have kept a number, a name, a term or an emoji",
+  warned: "Captions that may not have kept a number, a name, a term or an emoji",
   superseded: "Translations that a newer wording overtook",
   repeated: "Events sent again, taken once",
   same: "Captions in the language that was spoken",
@@ -52,18 +52,19 @@ const BEHIND_S = 3;
 /**
  * How far a meeting is worked off. Entries of the last few seconds are in work; it is behind once some are older.
  *
- * @param meeting as it is now; without `owed` or `lag` where that isn't known.
+ * @param meeting as it is now; without `pending_captions` or `lag` where that isn't known.
  * @param before the same some seconds ago, if it was asked then.
  */
-export function standing({ n, accepted, owed, lag, clock, status }, before) {
-  const open = accepted - n;
+export function standing(meeting, before) {
+  const { last_committed: committed, last_accepted: accepted, pending_captions: pending, lag, clock, status } = meeting;
+  const open = accepted - committed;
   const late = clock === "live" && (status === "live" || status === "paused") && lag >= BEHIND_S;
-  const behind = late || (before !== undefined && before.accepted > n);
+  const behind = late || (before !== undefined && before.last_accepted > committed);
   const how = status === "failed" ? "never worked off" : behind ? "behind" : "in work";
   const parts = [];
   if (open > 0) parts.push(`${count(open, "entry", "entries")} ${how}`);
   if (late) parts.push(`${Math.round(lag)} s behind`);
-  if (owed) parts.push(`${count(owed, "caption")} owed`);
+  if (pending) parts.push(`${count(pending, "caption")} pending`);
   return { text: parts.join(", ") || "up to date", behind };
 }
 

@@ -74,9 +74,9 @@ export class Transcript {
     const { sentence_id: id, language } = caption;
     if (!this.#captions.has(id)) this.#captions.set(id, new Map());
     const captions = this.#captions.get(id);
-    // What is owed has no text yet: one of an earlier wording stays until it has.
-    const owed = caption.status === "owed";
-    captions.set(language, owed ? { ...caption, ...captions.get(language), late: true } : { ...caption, late: false });
+    // A pending caption has no text yet: one of an earlier wording stays until it has.
+    const pending = caption.status === "pending";
+    captions.set(language, pending ? { ...caption, ...captions.get(language), late: true } : { ...caption, late: false });
     this.languages.add(language);
     if (caption.status === "translated") this.engines.set(language, caption.engine);
     if (this.#sentences.has(id)) this.#changed.add(id);

@@ -25,19 +25,19 @@ _LARGEST = 2**63 - 1
 LetterId = Annotated[int, Path(ge=1, le=_LARGEST)]
 
 
-class Listed(BaseModel):
-    """A dead letter, but for what was said: `kind` and `n` (its ordinal in the meeting) are null where nobody knows."""
+class DeadLetterSummary(BaseModel):
+    """A dead letter, but for what was said: `kind` and `ordinal` (its place in the meeting) are null where they are unknown."""
 
     id: int
     meeting_id: UUID | None
     kind: str | None
-    n: int | None
+    ordinal: int | None
     reason: str
     created_at: datetime
     resubmitted_at: datetime | None
 
 
-class Letter(Listed):
+class DeadLetterDetail(DeadLetterSummary):
     """A dead letter with all that it holds, what was said included: `fields` is the entry as it was in the log."""
 
     lane_id: str
@@ -45,14 +45,14 @@ class Letter(Listed):
     fields: dict[str, Any]
 
 
-class LetterPage(BaseModel):
+class DeadLetterPage(BaseModel):
     """Dead letters, newest first. `before` asks for the next page; null where there is none."""
 
-    dead_letters: list[Listed]
+    dead_letters: list[DeadLetterSummary]
     before: int | None
 
 
-class Resubmitted(BaseModel):
+class ResubmitResult(BaseModel):
     """What a letter was put in again as: a chunk of `meeting_id`."""
 
     id: int
@@ -68,27 +68,27 @@ async def list_letters(
     meeting: UUID | None = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
     before: Annotated[int | None, Query(ge=1, le=_LARGEST)] = None,
-) -> LetterPage:
+) -> DeadLetterPage:
     """The dead letters, newest first; only those of a meeting, if one is named. What was said is not among it."""
     async with services.database.connect() as conn:
         # One more than is shown tells whether there is a next page.
         found = await dead.list_letters(conn, DEFAULT_TEAM, meeting_id=meeting, limit=limit + 1, before=before)
     shown = found[:limit]
-    return LetterPage(
-        dead_letters=[Listed.model_validate(letter, from_attributes=True) for letter in shown],
+    return DeadLetterPage(
+        dead_letters=[DeadLetterSummary.model_validate(letter, from_attributes=True) for letter in shown],
         before=shown[-1].id if len(found) > limit else None,
     )
 
 
 @router.get("/{letter_id}", responses=described(404))
-async def get_letter(letter_id: LetterId, services: Use) -> Letter:
+async def get_letter(letter_id: LetterId, services: Use) -> DeadLetterDetail:
     """A dead letter, whole."""
     async with services.database.connect() as conn:
-        return Letter.model_validate(await dead.get(conn, DEFAULT_TEAM, letter_id), from_attributes=True)
+        return DeadLetterDetail.model_validate(await dead.get(conn, DEFAULT_TEAM, letter_id), from_attributes=True)
 
 
 @router.post("/{letter_id}/resubmit", responses=described(404, 409, 429))
-async def resubmit(letter_id: LetterId, services: Use) -> Resubmitted:
+async def resubmit(letter_id: LetterId, services: Use) -> ResubmitResult:
     """Put what a dead letter holds through its meeting's door again. The same letter a second time changes nothing.
 
     A chunk keeps its id, and is its newest revision then. Where the chunk is closed, what it says becomes sentences of their
@@ -112,7 +112,7 @@ async def resubmit(letter_id: LetterId, services: Use) -> Resubmitted:
     assert isinstance(event.payload, Chunk)  # noqa: S101 - for the type checker
     assert letter.meeting_id is not None  # noqa: S101
     assert letter.resubmitted_at is not None  # noqa: S101
-    return Resubmitted(
+    return ResubmitResult(
         id=letter.id,
         meeting_id=letter.meeting_id,
         event_id=event.event_id,

@@ -37,7 +37,7 @@ router = APIRouter(prefix="/api/meetings/{meeting_id}/events", tags=["events"])
 _PAYLOADS: dict[str, type[Chunk | ConfigChanged | Ended]] = {"chunk": Chunk, "config": ConfigChanged, "ended": Ended}
 
 
-class Batch(Model):
+class EventBatch(Model):
     """Events in their order. An empty list only says that the source of a recorded meeting is still there."""
 
     events: Annotated[list[Any], Field(max_length=MAX_EVENTS)]
@@ -56,20 +56,20 @@ class SourceEvent(Model):
     payload: dict[str, Any] = Field(default_factory=dict[str, Any])
 
 
-class Result(BaseModel):
-    """What became of an event. `index` is its place in the request, `n` its ordinal in the meeting if accepted."""
+class EventResult(BaseModel):
+    """What became of an event. `index` is its place in the request, `ordinal` its place in the meeting if accepted."""
 
     index: int
     event_id: str
     outcome: Literal["accepted", "repeated", "refused"]
-    n: int | None
+    ordinal: int | None
     reason: str | None
 
 
-class Results(BaseModel):
+class EventBatchResult(BaseModel):
     """What became of a batch."""
 
-    results: list[Result]
+    results: list[EventResult]
     accepted: int
     repeated: int
     refused: int
@@ -78,7 +78,7 @@ class Results(BaseModel):
 # The schema is told apart: events are read one by one, so that a wrong one does not keep the others out.
 @router.post(
     "",
-    response_model=Results,
+    response_model=EventBatchResult,
     responses=described(404, 409, 429),
     openapi_extra={
         "requestBody": {
@@ -100,7 +100,7 @@ class Results(BaseModel):
         }
     },
 )
-async def append(meeting_id: UUID, batch: Batch, services: Use) -> Results | JSONResponse:
+async def append(meeting_id: UUID, batch: EventBatch, services: Use) -> EventBatchResult | JSONResponse:
     """Accept events into a meeting's log. Once accepted, an event is not lost.
 
     Wrong events do not keep the others of the batch out: 422 names each wrong field, and holds the results of the rest.
@@ -181,10 +181,14 @@ def _read(index: int, raw: Any) -> NewEvent | list[FieldError]:
     return NewEvent(event.event_id, payload, event.at)
 
 
-def _results(places: list[int], answers: list[Appended]) -> Results:
+def _results(places: list[int], answers: list[Appended]) -> EventBatchResult:
     results = [
-        Result(index=index, event_id=answer.event_id, outcome=answer.outcome, n=answer.n, reason=answer.reason)
+        EventResult(
+            index=index, event_id=answer.event_id, outcome=answer.outcome, ordinal=answer.n, reason=answer.reason
+        )
         for index, answer in zip(places, answers, strict=True)
     ]
     count = [result.outcome for result in results].count
-    return Results(results=results, accepted=count("accepted"), repeated=count("repeated"), refused=count("refused"))
+    return EventBatchResult(
+        results=results, accepted=count("accepted"), repeated=count("repeated"), refused=count("refused")
+    )

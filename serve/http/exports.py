@@ -51,8 +51,8 @@ async def export(
 
     Every sentence is in it. One without a translation stands there itself, marked `[untranslated]`, or
     `[not yet translated]` where the translation is still to come. In JSONL a caption that is still to come has the
-    status `owed` and no text; one that isn't there will not come. What a translation may not have kept stands behind it in
-    Markdown, and in JSONL in its `doubts`; subtitles don't say it.
+    status `pending` and no text; one that isn't there will not come. What a translation may not have kept stands behind it in
+    Markdown, and in JSONL in its `warnings`; subtitles don't say it.
     """
     async with services.database.connect() as conn:
         # A running meeting goes on between two queries.

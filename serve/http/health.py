@@ -88,7 +88,7 @@ async def _redis(services: Services) -> str:
 async def _lanes(services: Services) -> str:
     async with services.database.connect() as conn:
         lanes = await list_lanes(conn)
-    live = [lane for lane in lanes if lane.kind == "live" and not lane.retired]
+    live = [lane for lane in lanes if lane.kind == "live" and not lane.draining]
     if not live:
         return "there is no live lane"
     now = datetime.now(UTC)

@@ -19,67 +19,67 @@ from storage.records import DEFAULT_TEAM
 router = APIRouter(tags=["lanes"])
 
 
-class Lane(BaseModel):
+class LaneStatus(BaseModel):
     """A lane.
 
     Attributes:
         state: `running`, `stopped` (it is not needed now), or `crash_loop`.
-        retired: it takes no new meetings, and its open ones go on in others.
+        draining: it gets no new meetings, and its open ones move to others.
         epoch: how many processes have had it.
         lag: seconds that the oldest entry or due tick has waited which is not committed.
-        waiting: calls without an answer; entries: kept in its log.
-        seen_at: its last sign of life.
+        pending_calls: calls without an answer; entries: kept in its log.
+        last_heartbeat_at: when its process last reported.
     """
 
     id: str
     kind: LaneKind
     state: str
-    retired: bool
+    draining: bool
     epoch: int
     lag: float
     open_meetings: int
-    waiting: int
+    pending_calls: int
     entries: int
     node: str | None
     pid: int | None
-    seen_at: datetime
+    last_heartbeat_at: datetime
 
 
-class Lanes(BaseModel):
+class LaneList(BaseModel):
     """All lanes, by id."""
 
-    lanes: list[Lane]
+    lanes: list[LaneStatus]
 
 
-class NewLane(Model):
+class AddLaneRequest(Model):
     """A lane to add."""
 
     kind: LaneKind = "live"
 
 
-class Target(Model):
+class MoveRequest(Model):
     """The lane that a meeting is to go on in."""
 
     lane: Name
 
 
-class Moving(BaseModel):
+class MoveResult(BaseModel):
     """Whether a meeting moves; not if it is there already."""
 
     lane: str
-    moves: bool
+    moved: bool
 
 
 @router.get("/api/lanes")
-async def show_lanes(services: Use) -> Lanes:
+async def show_lanes(services: Use) -> LaneList:
     """All lanes, and how they do."""
     async with services.database.connect() as conn:
         lanes = await list_lanes(conn)
-    return Lanes(lanes=await _described(services, lanes))
+    return LaneList(lanes=await _described(services, lanes))
 
 
 @router.post("/api/lanes", status_code=201)
-async def add(new: NewLane, services: Use) -> Lane:
+async def add(new: AddLaneRequest, services: Use) -> LaneStatus:
     """Add a lane. It starts within seconds, and stays until the next start of the flow, or while the load asks for it."""
     async with services.database.begin() as conn:
         lane_id = await add_lane(conn, new.kind)
@@ -87,7 +87,7 @@ async def add(new: NewLane, services: Use) -> Lane:
 
 
 @router.post("/api/lanes/{lane_id}/drain", status_code=202, responses=described(404, 409))
-async def drain(lane_id: Name, services: Use) -> Lane:
+async def drain(lane_id: Name, services: Use) -> LaneStatus:
     """Drain a lane: its open meetings go on in others, once their calls are answered, and it stops."""
     async with services.database.begin() as conn:
         await retire_lane(conn, lane_id)
@@ -95,13 +95,13 @@ async def drain(lane_id: Name, services: Use) -> Lane:
 
 
 @router.post("/api/meetings/{meeting_id}/move", status_code=202, responses=described(404, 409))
-async def move(meeting_id: UUID, target: Target, services: Use) -> Moving:
+async def move(meeting_id: UUID, target: MoveRequest, services: Use) -> MoveResult:
     """Have a meeting go on in another lane, once its calls are answered. Nothing of it is lost or said twice."""
     moves = await services.meetings.move(DEFAULT_TEAM, meeting_id, target.lane)
-    return Moving(lane=target.lane, moves=moves)
+    return MoveResult(lane=target.lane, moved=moves)
 
 
-async def _lane(services: Services, lane_id: str) -> Lane:
+async def _lane(services: Services, lane_id: str) -> LaneStatus:
     async with services.database.connect() as conn:
         lanes = [lane for lane in await list_lanes(conn) if lane.id == lane_id]
     if not lanes:
@@ -109,22 +109,22 @@ async def _lane(services: Services, lane_id: str) -> Lane:
     return (await _described(services, lanes))[0]
 
 
-async def _described(services: Services, lanes: list[LaneRecord]) -> list[Lane]:
+async def _described(services: Services, lanes: list[LaneRecord]) -> list[LaneStatus]:
     behind = await lags(services.redis, {lane.id: lane.progress for lane in lanes})
     return [
-        Lane(
+        LaneStatus(
             id=lane.id,
             kind=lane.kind,
             state=lane.state,
-            retired=lane.retired,
+            draining=lane.draining,
             epoch=lane.epoch,
             lag=behind[lane.id],
             open_meetings=lane.open_meetings,
-            waiting=lane.waiting,
+            pending_calls=lane.pending_calls,
             entries=lane.log_length,
             node=lane.node,
             pid=lane.pid,
-            seen_at=lane.updated_at,
+            last_heartbeat_at=lane.updated_at,
         )
         for lane in lanes
     ]

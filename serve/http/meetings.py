@@ -37,7 +37,7 @@ from storage.records import DEFAULT_TEAM, MeetingRecord, MeetingStatus
 router = APIRouter(prefix="/api/meetings", tags=["meetings"])
 
 
-class NewMeeting(Model):
+class CreateMeetingRequest(Model):
     """A meeting to begin. `began_at` (ms since the Unix epoch) must be given for a recorded clock, and only there."""
 
     external_id: Name | None = None
@@ -47,7 +47,7 @@ class NewMeeting(Model):
     config: MeetingConfig = MeetingConfig()
 
 
-class ConfigChange(Model):
+class ChangeConfigRequest(Model):
     """The parts of a meeting's config to change; those left out stay."""
 
     source_language: SourceLanguage | None = None
@@ -59,13 +59,13 @@ class ConfigChange(Model):
     drafts: bool | None = None
 
     @model_validator(mode="after")
-    def _something(self) -> ConfigChange:
+    def _something(self) -> ChangeConfigRequest:
         if not self.model_fields_set:
             raise ValueError("must name something to change")
         return self
 
 
-class Ending(Model):
+class EndRequest(Model):
     """Why a meeting ends."""
 
     reason: Name = "ended by request"
@@ -74,9 +74,9 @@ class Ending(Model):
 class MeetingState(BaseModel):
     """A meeting, but for its config.
 
-    `n` entries are worked off of those `accepted`, as far as that was noted (about once a second); `seq` is the last
-    live event's. `counters` holds what was late, repeated, refused, superseded, in doubt, dead or lost. `end_reason`
-    says why it is over; where it failed, what was wrong.
+    `last_accepted` and `last_committed` are the ordinals of the last entry accepted and processed, recorded about once a
+    second; `seq` is the last live event's. `counters` counts what was late, repeated, refused, superseded, warned, dead or
+    lost. `end_reason` says why it is over; where it failed, what was wrong.
     """
 
     id: UUID
@@ -86,8 +86,8 @@ class MeetingState(BaseModel):
     status: MeetingStatus
     lane_id: str
     generation: int
-    n: int
-    accepted: int
+    last_committed: int
+    last_accepted: int
     seq: int
     counters: dict[str, int]
     began_at: datetime | None
@@ -102,34 +102,34 @@ class Meeting(MeetingState):
     config: MeetingConfig
 
 
-class MeetingListed(MeetingState):
-    """A meeting of which `owed` captions are still to come. Its glossary isn't listed: the meeting by itself has it."""
+class MeetingSummary(MeetingState):
+    """A meeting without its glossary. `pending_captions` are still to come."""
 
     config: ConfigListed
-    owed: int
+    pending_captions: int
 
 
-class MeetingNow(Meeting):
-    """A meeting as of this moment: `owed` captions are still to come, `accepted` is exact, and refusals are counted.
+class MeetingDetail(Meeting):
+    """A meeting as of this moment: `last_accepted` is exact, refusals are counted, `pending_captions` are still to come.
 
     Its lane is `lag` seconds behind, as of the last second.
     """
 
-    owed: int
+    pending_captions: int
     lag: float
 
 
 class MeetingPage(BaseModel):
     """Meetings, newest first. `before` asks for the next page; null where there is none."""
 
-    meetings: list[MeetingListed]
+    meetings: list[MeetingSummary]
     before: UUID | None
 
 
-class ConfigAccepted(BaseModel):
-    """A change of config that is in the log: it takes effect at entry `n`."""
+class ConfigChangeResult(BaseModel):
+    """A change of config that is in the log: it takes effect at the entry of this `ordinal`."""
 
-    n: int | None
+    ordinal: int | None
     config: MeetingConfig
 
 
@@ -138,7 +138,7 @@ class ConfigAccepted(BaseModel):
     status_code=201,
     responses={200: {"model": Meeting, "description": "It was there already."}} | described(429),
 )
-async def begin(new: NewMeeting, response: Response, services: Use) -> Meeting:
+async def begin(new: CreateMeetingRequest, response: Response, services: Use) -> Meeting:
     """Begin a meeting. The same `external_id` again gives the meeting that has it.
 
     429 where as many live meetings are open as may be: `Retry-After` says when to try again.
@@ -173,21 +173,21 @@ async def list_meetings(
         # One more than is shown tells whether there is a next page.
         found = await meetings.list_meetings(conn, DEFAULT_TEAM, statuses=status, limit=limit + 1, before=before)
         shown = found[:limit]
-        owed = await transcripts.owed_counts(conn, DEFAULT_TEAM, [record.id for record in shown])
+        pending = await transcripts.count_pending_by_meeting(conn, DEFAULT_TEAM, [record.id for record in shown])
     return MeetingPage(
-        meetings=[_listed(record, owed.get(record.id, 0)) for record in shown],
+        meetings=[_listed(record, pending.get(record.id, 0)) for record in shown],
         before=shown[-1].id if len(found) > limit else None,
     )
 
 
 @router.get("/{meeting_id}", responses=described(404))
-async def get_meeting(meeting_id: UUID, services: Use) -> MeetingNow:
+async def get_meeting(meeting_id: UUID, services: Use) -> MeetingDetail:
     """A meeting, with how far it is worked off."""
     return await _now(services, await _record(services, meeting_id))
 
 
 @router.patch("/{meeting_id}/config", status_code=202, responses=described(404, 409))
-async def change_config(meeting_id: UUID, change: ConfigChange, services: Use) -> ConfigAccepted:
+async def change_config(meeting_id: UUID, change: ChangeConfigRequest, services: Use) -> ConfigChangeResult:
     """Change a meeting's config from here on.
 
     It becomes an entry of the log, so it takes effect at a known point of the stream. What is left out stays as it is.
@@ -205,27 +205,27 @@ async def change_config(meeting_id: UUID, change: ConfigChange, services: Use) -
     (answer,) = await services.meetings.append(DEFAULT_TEAM, meeting_id, [event])
     if answer.reason is not None:
         raise refusal(answer.reason)
-    return ConfigAccepted(n=answer.n, config=config)
+    return ConfigChangeResult(ordinal=answer.n, config=config)
 
 
 @router.post("/{meeting_id}/pause", responses=described(404, 409))
-async def pause(meeting_id: UUID, services: Use) -> MeetingNow:
+async def pause(meeting_id: UUID, services: Use) -> MeetingDetail:
     """Refuse speech until the meeting is resumed."""
     await services.meetings.pause(DEFAULT_TEAM, meeting_id)
     return await get_meeting(meeting_id, services)
 
 
 @router.post("/{meeting_id}/resume", responses=described(404, 409))
-async def resume(meeting_id: UUID, services: Use) -> MeetingNow:
+async def resume(meeting_id: UUID, services: Use) -> MeetingDetail:
     """Take speech again."""
     await services.meetings.resume(DEFAULT_TEAM, meeting_id)
     return await get_meeting(meeting_id, services)
 
 
 @router.post("/{meeting_id}/end", status_code=202, responses=described(404))
-async def end(meeting_id: UUID, services: Use, ending: Ending | None = None) -> MeetingNow:
-    """End a meeting. What is still owed follows; a meeting that is over stays so."""
-    await services.meetings.end(DEFAULT_TEAM, meeting_id, (ending or Ending()).reason)
+async def end(meeting_id: UUID, services: Use, ending: EndRequest | None = None) -> MeetingDetail:
+    """End a meeting. Pending captions follow; a meeting that is over stays so."""
+    await services.meetings.end(DEFAULT_TEAM, meeting_id, (ending or EndRequest()).reason)
     return await get_meeting(meeting_id, services)
 
 
@@ -234,22 +234,22 @@ async def _record(services: Services, meeting_id: UUID) -> MeetingRecord:
         return await meetings.get(conn, DEFAULT_TEAM, meeting_id)
 
 
-async def _now(services: Services, record: MeetingRecord) -> MeetingNow:
+async def _now(services: Services, record: MeetingRecord) -> MeetingDetail:
     async with services.database.connect() as conn:
-        owed = await transcripts.owed_count(conn, DEFAULT_TEAM, record.id)
+        pending = await transcripts.count_pending(conn, DEFAULT_TEAM, record.id)
     meeting = _meeting(record)
     # The door knows what it accepted before Postgres does, and forgets it a day after the last entry.
     door = await services.log.info(str(record.id))
     if door is not None:
-        meeting.accepted = max(meeting.accepted, door.n)
+        meeting.last_accepted = max(meeting.last_accepted, door.n)
     meeting.counters = dict(Counter(meeting.counters) + Counter(services.meetings.pending(record.id)))
-    return MeetingNow(**dict(meeting), owed=owed, lag=services.lags.of(record.lane_id))
+    return MeetingDetail(**dict(meeting), pending_captions=pending, lag=services.lags.of(record.lane_id))
 
 
 def _meeting(record: MeetingRecord) -> Meeting:
     return Meeting.model_validate(record, from_attributes=True)
 
 
-def _listed(record: MeetingRecord, owed: int) -> MeetingListed:
+def _listed(record: MeetingRecord, pending: int) -> MeetingSummary:
     state = MeetingState.model_validate(record, from_attributes=True)
-    return MeetingListed(**dict(state), config=record.config, owed=owed)
+    return MeetingSummary(**dict(state), config=record.config, pending_captions=pending)

@@ -57,7 +57,8 @@ async def _count(services: Services) -> _Counts:
         accepted, committed = (
             await conn.execute(
                 text(
-                    "select coalesce(sum(greatest(accepted, n)), 0)::bigint, coalesce(sum(n), 0)::bigint from meetings"
+                    "select coalesce(sum(greatest(last_accepted, last_committed)), 0)::bigint,"
+                    " coalesce(sum(last_committed), 0)::bigint from meetings"
                 )
             )
         ).one()
@@ -119,7 +120,7 @@ def _families(counts: _Counts) -> Iterator[Metric]:
     lanes = counts.lanes
     yield _gauge("parley_lane_epoch", "Processes that took the lane over", "lane", {i.id: i.epoch for i in lanes})
     yield _gauge("parley_lane_open_meetings", "Open meetings", "lane", {i.id: i.open_meetings for i in lanes})
-    yield _gauge("parley_lane_waiting", "Calls without an answer", "lane", {i.id: i.waiting for i in lanes})
+    yield _gauge("parley_lane_waiting", "Calls without an answer", "lane", {i.id: i.pending_calls for i in lanes})
     yield _gauge("parley_lane_log_entries", "Entries kept in the log", "lane", {i.id: i.log_length for i in lanes})
     silence = {i.id: (now - i.updated_at).total_seconds() for i in lanes}
     yield _gauge("parley_lane_silence_seconds", "Time since its last sign of life", "lane", silence)

@@ -30,11 +30,11 @@ UNREADABLE = "this release can't read the models' configuration in force"
 Note = Annotated[str, Field(max_length=500), AfterValidator(storable)]
 
 
-class Serving(BaseModel):
+class EngineStatus(BaseModel):
     """How an engine stands in a role.
 
     Attributes:
-        what: the engine, in words.
+        description: the engine, in words.
         application: the Serve application in which it runs.
         state: Serve's word for it: `running`, `deploying`, `deploy_failed`, `unhealthy`; `missing`; `unknown` where Serve
             can't be asked.
@@ -44,19 +44,19 @@ class Serving(BaseModel):
 
     role: Role
     engine: str
-    what: str
+    description: str
     application: str
     state: str
     problem: str = ""
 
 
-class Models(BaseModel):
+class EngineConfigVersion(BaseModel):
     """A version of the configuration.
 
     Attributes:
         origin: whether the settings of a start gave it (`settings`), somebody asked for it (`request`), or an older one is in
             force again (`rollback`).
-        serving: its engines, by role, the preferred one first.
+        engines: its engines, by role, the preferred one first.
     """
 
     version: int
@@ -64,58 +64,58 @@ class Models(BaseModel):
     note: str
     created_at: datetime
     config: ModelsConfig
-    serving: list[Serving] = []
+    engines: list[EngineStatus] = []
 
 
-class Versions(BaseModel):
+class EngineConfigVersions(BaseModel):
     """The last versions, the newest first. A newer release wrote those that are `unreadable` here."""
 
-    versions: list[Models]
+    versions: list[EngineConfigVersion]
     unreadable: list[int] = []
 
 
-class NewModels(Model):
-    """A configuration to put in force. `instead_of` is the version that it was made from: no other one is overwritten."""
+class EngineConfigRequest(Model):
+    """A configuration to put in force. `expected_version` is the version that it was made from: no other one is overwritten."""
 
     config: ModelsConfig
     note: Note = ""
-    instead_of: int | None = None
+    expected_version: int | None = None
 
 
-class Back(Model):
+class RollbackRequest(Model):
     """The version to put in force again; without one, the one before."""
 
     version: int | None = None
 
 
 @router.get("/api/models", responses=described(404))
-async def show(services: Use) -> Models:
+async def show(services: Use) -> EngineConfigVersion:
     """The configuration in force, and how its engines stand."""
     return await _standing(await _in_force(services), services)
 
 
 @router.get("/api/models/versions")
-async def versions(services: Use, limit: Annotated[int, Query(ge=1, le=200)] = 20) -> Versions:
+async def versions(services: Use, limit: Annotated[int, Query(ge=1, le=200)] = 20) -> EngineConfigVersions:
     """The versions of the configuration, the newest first."""
     async with services.database.connect() as conn:
         found, unreadable = await conn.run_sync(history, limit)
-    return Versions(versions=[_described(version) for version in found], unreadable=unreadable)
+    return EngineConfigVersions(versions=[_described(version) for version in found], unreadable=unreadable)
 
 
 @router.put("/api/models", responses=described(404, 409))
-async def change(new: NewModels, services: Use) -> Models:
+async def change(new: EngineConfigRequest, services: Use) -> EngineConfigVersion:
     """Put a configuration in force: it reaches every lane and every engine elsewhere within a second."""
     async with services.database.begin() as conn:
         if not await conn.run_sync(number_in_force):
             raise _nothing_configured()
         version = await conn.run_sync(
-            lambda connection: save(connection, new.config, "request", new.note, instead_of=new.instead_of)
+            lambda connection: save(connection, new.config, "request", new.note, expected_version=new.expected_version)
         )
     return await _standing(version, services)
 
 
 @router.post("/api/models/rollback", responses=described(404))
-async def go_back(back: Back, services: Use) -> Models:
+async def go_back(back: RollbackRequest, services: Use) -> EngineConfigVersion:
     """Put an older version in force again, as a new one."""
     async with services.database.begin() as conn:
         version = await conn.run_sync(roll_back, back.version)
@@ -158,13 +158,13 @@ async def translating(services: Services) -> str:
     wrong += [f"{each.engine}: {each.problem}" for each in running if each.problem]
     if not running:
         return ", ".join(wrong)
-    # Speech is taken all the same, and its captions are owed.
+    # Speech is accepted all the same, and its captions stay pending.
     return f"ok, but {', '.join(wrong)}" if wrong else "ok"
 
 
-async def _standing(version: Version, services: Services) -> Models:
+async def _standing(version: Version, services: Services) -> EngineConfigVersion:
     found = await _standings()
-    return _described(version).model_copy(update={"serving": await _serving(version, found, services)})
+    return _described(version).model_copy(update={"engines": await _serving(version, found, services)})
 
 
 async def _standings() -> Standing | None:
@@ -180,18 +180,18 @@ async def _standings() -> Standing | None:
         return None
 
 
-async def _serving(version: Version, found: Standing | None, services: Services) -> list[Serving]:
+async def _serving(version: Version, found: Standing | None, services: Services) -> list[EngineStatus]:
     names = [name for role in ROLES for name in version.config.applications(role)]
     said = await services.problems.of(names, found) if found else {}
-    serving: list[Serving] = []
+    serving: list[EngineStatus] = []
     for role in ROLES:
         for name, application in zip(version.config.serving(role), version.config.applications(role), strict=True):
             state, problem = found.of(application) if found else ("unknown", "")
             serving.append(
-                Serving(
+                EngineStatus(
                     role=role,
                     engine=name,
-                    what=label(version.config.engines[name]),
+                    description=label(version.config.engines[name]),
                     application=application,
                     state=state,
                     problem=version.problems.get(application, problem or said.get(application, "")),
@@ -200,8 +200,8 @@ async def _serving(version: Version, found: Standing | None, services: Services)
     return serving
 
 
-def _described(version: Version) -> Models:
-    return Models(
+def _described(version: Version) -> EngineConfigVersion:
+    return EngineConfigVersion(
         version=version.version,
         origin=version.origin,
         note=version.note,

@@ -94,7 +94,7 @@ class ProgressReader:
     async def _query(self, team_id: str, meeting_id: UUID) -> Progress:
         async with self._database.connect() as conn:
             record = await meetings.get(conn, team_id, meeting_id)
-            if record.status not in OVER_STATUSES or await transcripts.owed_count(conn, team_id, meeting_id):
+            if record.status not in OVER_STATUSES or await transcripts.count_pending(conn, team_id, meeting_id):
                 return Progress(record.seq, complete=False)
             # Read after the pending captions: what was pending a moment ago is an event by now.
             return Progress(await transcripts.head(conn, team_id, meeting_id), complete=True)

@@ -42,8 +42,8 @@ class Sentence(BaseModel):
 class Caption(BaseModel):
     """A sentence in a language. `revision` is the sentence's that it speaks of.
 
-    `text` is null while it is owed, and where there will be none: `reason` says why. `doubts` is what of the
-    sentence the translation may not have kept, in words: a number, a name, a term.
+    `text` is null while it is pending, and where there will be none: `reason` says why. `warnings` names what the
+    translation may lack, in words: a number, a name, a term. `attempts` counts requests over all revisions.
     """
 
     sentence_id: str
@@ -53,9 +53,9 @@ class Caption(BaseModel):
     text: str | None
     engine: str | None
     reason: str | None
-    doubts: list[str]
+    warnings: list[str]
     version: int
-    asked: int
+    attempts: int
 
 
 class Sentences(BaseModel):

@@ -106,7 +106,7 @@ class Hall:
 
     def stored(self, marks: Mapping[str, int]) -> bool:
         """Whether every meeting is stored as far as that."""
-        n = dict(rows(self.engine, "select title, n from meetings"))
+        n = dict(rows(self.engine, "select title, last_committed from meetings"))
         return all(n[title] >= mark for title, mark in marks.items())
 
     def debts(self, marks: Mapping[str, int] | None = None) -> int:
@@ -114,7 +114,7 @@ class Hall:
         owed = rows(
             self.engine,
             "select m.title, split_part(c.sentence_id, '.', 1)::bigint from captions c"
-            " join meetings m on m.id = c.meeting_id where c.status = 'owed'",
+            " join meetings m on m.id = c.meeting_id where c.status = 'pending'",
         )
         return sum(marks is None or n <= marks.get(title, 0) for title, n in owed)
 

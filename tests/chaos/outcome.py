@@ -25,10 +25,10 @@ CAPTIONS = (
 EVENTS = (
     "select m.title, o.seq, o.kind, o.payload from outbox o join meetings m on m.id = o.meeting_id order by m.id, o.seq"
 )
-MEETINGS = "select title, n, generation, seq, status, counters from meetings order by title"
+MEETINGS = "select title, last_committed, generation, seq, status, counters from meetings order by title"
 OWED = (
     "select count(*) from captions c join sentences s on s.meeting_id = c.meeting_id and s.id = c.sentence_id"
-    " where c.status = 'owed' and not s.retracted"
+    " where c.status = 'pending' and not s.retracted"
 )
 
 Place = Callable[[str, dict[str, Any]], int]
@@ -84,7 +84,7 @@ class Outcome:
         for events in self.events.values():
             said: Counter[str] = Counter()
             for _, kind, payload in events:
-                if kind == "caption" and payload["status"] != "owed":
+                if kind == "caption" and payload["status"] != "pending":
                     said[f"{payload['sentence_id']} {payload['language']} {payload['revision']}"] += 1
                 elif kind in ("sentence", "retracted"):
                     said[json.dumps([kind, payload], sort_keys=True)] += 1

@@ -112,7 +112,7 @@ class Scene:
 
     def committed(self) -> int:
         """How many entries are committed, over all meetings."""
-        return int(rows(self.engine, "select coalesce(sum(n), 0) from meetings")[0][0])
+        return int(rows(self.engine, "select coalesce(sum(last_committed), 0) from meetings")[0][0])
 
     def until(self, condition: Callable[[], bool], seconds: float = PATIENCE) -> float:
         """Wait for something to become true. A store that does not answer leaves it open.
@@ -179,9 +179,9 @@ class Scene:
         behind = rows(
             self.engine,
             "select 1 from unnest(cast(:ids as uuid[]), cast(:marks as bigint[])) as r(id, mark)"
-            " join meetings m on m.id = r.id where m.n < r.mark"
+            " join meetings m on m.id = r.id where m.last_committed < r.mark"
             " union all select 1 from unnest(cast(:ids as uuid[]), cast(:marks as bigint[])) as r(id, mark)"
-            " join captions c on c.meeting_id = r.id and c.status = 'owed'"
+            " join captions c on c.meeting_id = r.id and c.status = 'pending'"
             " and split_part(c.sentence_id, '.', 1)::bigint <= r.mark"
             " join sentences s on s.meeting_id = r.id and s.id = c.sentence_id and not s.retracted limit 1",
             ids=list(marks),

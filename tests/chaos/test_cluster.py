@@ -146,10 +146,10 @@ class Stage(Scene):
         captions = rows(
             self.engine,
             "select m.title, o.payload->>'sentence_id', (o.payload->>'revision')::int from outbox o"
-            " join meetings m on m.id = o.meeting_id where o.kind = 'caption' and o.payload->>'status' <> 'owed'"
+            " join meetings m on m.id = o.meeting_id where o.kind = 'caption' and o.payload->>'status' <> 'pending'"
             # Until it is due the backfill leaves it alone; a lane that stops makes its debts due at once, and says so.
             " and not exists (select 1 from outbox b where b.meeting_id = o.meeting_id and b.kind = 'caption'"
-            " and b.payload->>'sentence_id' = o.payload->>'sentence_id' and b.payload->>'status' = 'owed')"
+            " and b.payload->>'sentence_id' = o.payload->>'sentence_id' and b.payload->>'status' = 'pending')"
             " and exists (select 1 from outbox b where b.meeting_id = o.meeting_id and b.kind = 'sentence'"
             " and b.payload->>'id' = o.payload->>'sentence_id' and b.payload->>'revision' = o.payload->>'revision'"
             " and o.created_at < b.created_at + :patience * interval '1 s') order by o.meeting_id, o.seq",
@@ -164,7 +164,7 @@ class Stage(Scene):
         return overtaken
 
     def _committed(self) -> list[int]:
-        return [n for (n,) in rows(self.engine, "select n from meetings")]
+        return [n for (n,) in rows(self.engine, "select last_committed from meetings")]
 
 
 @pytest.fixture(scope="module")
@@ -297,7 +297,7 @@ def test_a_job_is_stopped_and_submitted_again(open_folder: Path, report: Report,
 
 UNSAID = (
     "select 1 from captions c join sentences s on s.meeting_id = c.meeting_id and s.id = c.sentence_id"
-    " where c.status = 'owed' and not s.retracted and c.due_at > now() + interval '1 s'"
+    " where c.status = 'pending' and not s.retracted and c.due_at > now() + interval '1 s'"
 )
 """Debts that the backfill would still wait for: of a lane that may yet answer."""
 

@@ -61,7 +61,7 @@ async def test_replicas_killed_under_load(
                 await asyncio.sleep(KILL_EVERY)
             recovery = await hall.recovered()
         outcome = await hall.outcome()
-    owed = len(tell(outcome, "owed"))
+    owed = len(tell(outcome, "pending"))
     report(hall.row("Serve replica killed", KILLS, outcome, recovery, **{"owed meanwhile": owed}))
     hall.assert_sound(outcome)
 
@@ -79,7 +79,7 @@ async def test_an_engine_that_falls_silent(
             evicted = time.monotonic() - began
             recovery = await hall.recovered()
         outcome = await hall.outcome()
-    owed = [caption for _, caption in tell(outcome, "owed")]
+    owed = [caption for _, caption in tell(outcome, "pending")]
     report(hall.row("engine silent", 1, outcome, recovery, **{"evicted s": evicted, "owed meanwhile": len(owed)}))
     hall.assert_sound(outcome)
     assert {caption["reason"] for caption in owed} == {"deadline"}

@@ -241,9 +241,7 @@ def _noted(kind: type[Any], made: list[Any]) -> Callable[..., Any]:
 
 def all_over(engine: Engine) -> bool:
     """Whether every meeting is over and nothing is owed."""
-    left = (
-        "select 1 from meetings where status <> 'ended' union all select 1 from captions where status = 'owed' limit 1"
-    )
+    left = "select 1 from meetings where status <> 'ended' union all select 1 from captions where status = 'pending' limit 1"
     return rows(engine, left) == []
 
 
@@ -251,7 +249,8 @@ def counted(engine: Engine) -> tuple[int, int, int, int, int, int]:
     """Events of clients accepted and stored, those lost, and captions doubled, out of order and owed."""
     accepted, stored, lost = rows(
         engine,
-        "select sum(accepted - generation), sum(n - generation), coalesce(sum((counters ->> 'lost')::int), 0) from meetings",
+        "select sum(last_accepted - generation), sum(last_committed - generation),"
+        " coalesce(sum((counters ->> 'lost')::int), 0) from meetings",
     )[0]
     doubled = disordered = 0
     captions = rows(
@@ -266,7 +265,7 @@ def counted(engine: Engine) -> tuple[int, int, int, int, int, int]:
     sentences = rows(engine, "select count(*) from sentences where not retracted")[0][0]
     assert len(captions) == len(rows(engine, "select 1 from meetings"))
     assert sentences == 3 * len(captions)
-    owed = rows(engine, "select count(*) from captions where status = 'owed'")[0][0]
+    owed = rows(engine, "select count(*) from captions where status = 'pending'")[0][0]
     return int(accepted), int(stored), int(lost), doubled, disordered, int(owed)
 
 

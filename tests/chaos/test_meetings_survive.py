@@ -79,7 +79,7 @@ def test_a_real_meeting_is_whole_in_order_early_and_translated(
     assert figures["first_held"] >= 0.8
     assert all(captions[s["id"]]["revision"] == s["revision"] for s in sentences)
     assert {row["status"] for row in captions.values()} == {"translated"}
-    assert sum(row["asked"] for row in captions.values()) / len(sentences) <= 1.5
+    assert sum(row["attempts"] for row in captions.values()) / len(sentences) <= 1.5
     longer = [captions[s["id"]]["text"] for s in sentences if len(s["text"].split()) > 4]
     portuguese = [words for words in longer if _language(words) == "pt"]
     assert len(portuguese) / len(longer) >= 0.9
@@ -101,7 +101,7 @@ def test_everything_killed_at_once_loses_nothing_that_was_accepted(
     folder.mkdir(mode=0o755)
     with Up(folder) as up:
         running = replay(up.url, folder / "out")
-        while not any(m["n"] > 500 for m in up.get("/api/meetings?limit=50")["meetings"]):
+        while not any(m["last_committed"] > 500 for m in up.get("/api/meetings?limit=50")["meetings"]):
             time.sleep(0.1)
             assert running.poll() is None
         up.kill_everything()

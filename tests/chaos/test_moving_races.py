@@ -297,7 +297,7 @@ async def test_a_meeting_on_its_way_is_not_sent_elsewhere(
         another = await open_recorded(meetings, aengine)
         with engine.begin() as connection:
             connection.execute(text("update meetings set lane_id = :to where id = :id"), {"to": to, "id": another})
-            connection.execute(text("update lanes set retired = true where id = :lane"), {"lane": lane})
+            connection.execute(text("update lanes set draining = true where id = :lane"), {"lane": lane})
     assert await rebalance_lanes(aengine, redis_async, meetings, balance) == 0
     assert redis_sync.hget(door, "lane") == to
 

@@ -69,7 +69,7 @@ TIMES = (
     "create table poison_times (meeting_id uuid, asked timestamptz, answered timestamptz,"
     " sentence_id text, language text, revision int, primary key (meeting_id, sentence_id, language, revision));"
     "create function poison_times() returns trigger language plpgsql as $$ begin"
-    " if new.status = 'owed' then insert into poison_times values (new.meeting_id, clock_timestamp(), null,"
+    " if new.status = 'pending' then insert into poison_times values (new.meeting_id, clock_timestamp(), null,"
     "  new.sentence_id, new.language, new.revision) on conflict do nothing;"
     " else update poison_times set answered = clock_timestamp() where meeting_id = new.meeting_id"
     "  and sentence_id = new.sentence_id and language = new.language and revision = new.revision; end if;"
@@ -216,7 +216,7 @@ async def finished(engine: Engine, hall: Hall) -> Outcome:
     ids = list(hall.ids.values())
     still = (
         "select 1 from meetings where id = any(:ids) and status <> 'ended' union all"
-        " select 1 from captions where meeting_id = any(:ids) and status = 'owed' limit 1"
+        " select 1 from captions where meeting_id = any(:ids) and status = 'pending' limit 1"
     )
     await until(lambda: not rows(engine, still, ids=ids), PATIENCE)
     whole = read(engine)
@@ -265,7 +265,7 @@ async def test_poison_in_one_meeting_costs_nine_others_nothing(
         )
 
     disturbed = p99(engine, list(hall.ids.values()))
-    owed = [caption for _, caption in tell(outcome, "owed")]
+    owed = [caption for _, caption in tell(outcome, "pending")]
     report(
         hall.row(
             "one meeting of ten poisoned",

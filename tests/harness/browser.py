@@ -174,7 +174,7 @@ async def as_the_api_has_it(
     read = [
         (caption["sentence_id"], caption["status"], caption["text"] or "")
         for caption in captions
-        if caption["status"] != "owed"
+        if caption["status"] != "pending"
     ]
     end = asyncio.get_running_loop().time() + 60
     while True:

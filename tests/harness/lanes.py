@@ -165,7 +165,7 @@ def over_and_paid(engine: Engine, *meeting_ids: UUID) -> Callable[[], bool]:
         owed = rows(
             engine,
             "select 1 from captions c join sentences s on s.meeting_id = c.meeting_id and s.id = c.sentence_id"
-            " where c.meeting_id = any(:ids) and c.status = 'owed' and not s.retracted",
+            " where c.meeting_id = any(:ids) and c.status = 'pending' and not s.retracted",
             ids=ids,
         )
         return not still and not owed

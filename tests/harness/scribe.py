@@ -50,11 +50,13 @@ class Scribe:
         status: CaptionStatus = CaptionStatus.TRANSLATED,
         reason: str | None = None,
         language: str = "pt",
-        doubts: tuple[str, ...] = (),
+        warnings: tuple[str, ...] = (),
         engine: str = "test 1",
     ) -> None:
         """Answer for a caption."""
-        answer = None if status is CaptionStatus.OWED else Translation(status, text, engine, reason, doubts=doubts)
+        answer = (
+            None if status is CaptionStatus.PENDING else Translation(status, text, engine, reason, warnings=warnings)
+        )
         self._commit(answers=[Answer(self._request(sentence, language), answer, 1, reason)])
 
     def captions(self, sentences: list[Sentence], language: str = "pt") -> None:

@@ -33,7 +33,7 @@ def test_files_that_are_named_exist(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_commands_and_options_that_are_named_exist(page: Path) -> None:
-    for words, rest in re.findall(r"(?:`|/bin/|    )parley ((?:[a-z]+ ?)+)([^\n`]*)", page.read_text()):
+    for words, rest in re.findall(r"(?:`|/bin/|    )parley ((?:[a-z][a-z-]* ?)+)([^\n`]*)", page.read_text()):
         command = get_command(app)
         for word in words.split():
             if not isinstance(command, TyperGroup):
@@ -45,7 +45,7 @@ def test_commands_and_options_that_are_named_exist(page: Path) -> None:
 
 
 def test_the_readme_names_the_commands_that_matter() -> None:
-    named = set(re.findall(r"\bparley ([a-z]+)", README))
+    named = set(re.findall(r"\bparley ([a-z-]+)", README))
     assert named >= {"demo", "up", "import", "meetings", "doctor"}
 
 

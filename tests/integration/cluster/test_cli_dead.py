@@ -1,4 +1,4 @@
-"""`parley dead` against a running API."""
+"""`parley dead-letters` against a running API."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NOBODY = "01890000-0000-7000-8000-000000000000"
 
 
 def dead(stage: Stage, *arguments: object) -> subprocess.CompletedProcess[str]:
-    return parley("dead", *arguments, "--server", f"http://{stage.address}", COLUMNS="160")
+    return parley("dead-letters", *arguments, "--server", f"http://{stage.address}", COLUMNS="160")
 
 
 async def test_letters_are_listed_and_shown(stage: Stage) -> None:

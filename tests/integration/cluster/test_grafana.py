@@ -58,14 +58,14 @@ async def of_the_api(stage: Stage, redis_url: str) -> dict[str, set[str]]:
         conn.execute(
             text(
                 "insert into captions (team_id, meeting_id, sentence_id, language, revision, status)"
-                " values ('default', :id, 's', 'pt', 1, 'owed')"
+                " values ('default', :id, 's', 'pt', 1, 'pending')"
             ),
             {"id": UUID(meeting_id)},
         )
     with published(lane := Measures("lane/live-1"), redis_url):
         lane.observe("commit", 0.1)
         lane.call_ended("answered")
-        lane.draft_ended("shown")
+        lane.draft_ended("published")
         lane.spans("made", 1)
     families = read_strictly((await stage.http.get("/metrics")).text).values()
     return {

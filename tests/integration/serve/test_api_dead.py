@@ -63,7 +63,7 @@ async def test_they_are_listed_by_page_and_meeting_without_what_was_said(stage: 
         "id": other,
         "meeting_id": None,
         "kind": None,
-        "n": 2,
+        "ordinal": 2,
         "reason": "schema: must be 1",
         "created_at": "",
         "resubmitted_at": None,
@@ -71,7 +71,7 @@ async def test_they_are_listed_by_page_and_meeting_without_what_was_said(stage: 
     rest = (await stage.http.get("/api/dead-letters", params={"limit": 2, "before": page["before"]})).json()
     assert ([each["id"] for each in rest["dead_letters"]], rest["before"]) == ([ids[1], ids[0]], None)
     of_it = (await stage.http.get("/api/dead-letters", params={"meeting": meeting})).json()["dead_letters"]
-    assert [(each["id"], each["kind"], each["n"]) for each in of_it] == [(each, "chunk", 2) for each in ids[::-1]]
+    assert [(each["id"], each["kind"], each["ordinal"]) for each in of_it] == [(each, "chunk", 2) for each in ids[::-1]]
 
 
 async def test_one_is_shown_whole(stage: Stage) -> None:

@@ -31,7 +31,7 @@ async def test_events_are_accepted_once(stage: Stage) -> None:
     path = f"/api/meetings/{await stage.begin()}/events"
     events = [{"event_id": "a", "payload": chunk(1)}, {"event_id": "b", "payload": chunk(2)}]
     first = (await stage.http.post(path, json={"events": events})).json()
-    assert [(r["event_id"], r["outcome"], r["n"]) for r in first["results"]] == [
+    assert [(r["event_id"], r["outcome"], r["ordinal"]) for r in first["results"]] == [
         ("a", "accepted", 2),
         ("b", "accepted", 3),
     ]
@@ -85,7 +85,7 @@ async def test_a_batch_with_nothing_good_in_it_reaches_nobody(stage: Stage) -> N
     answer = await stage.http.post(f"/api/meetings/{meeting}/events", json={"events": [{"payload": {}}]})
     assert answer.status_code == 422
     assert answer.json()["results"] == []
-    assert (await stage.http.get(f"/api/meetings/{meeting}")).json()["accepted"] == 1
+    assert (await stage.http.get(f"/api/meetings/{meeting}")).json()["last_accepted"] == 1
 
 
 @pytest.mark.parametrize("body", [{}, {"events": {}}, {"events": [], "more": 1}, [], "x", None])
@@ -169,7 +169,7 @@ async def test_what_comes_for_a_lane_that_is_far_behind_waits_outside(strict: St
         # It may just be being noted: one event before, and three of this batch.
         while (after := (await strict.http.get(f"/api/meetings/{meeting}")).json())["counters"].get("refused:lag") != 4:
             await asyncio.sleep(0.05)
-    assert after["accepted"] == before["accepted"], "all or nothing"
+    assert after["last_accepted"] == before["last_accepted"], "all or nothing"
     assert "refused:invalid" not in after["counters"]
     # A meeting of another lane is not held back, and this one may end.
     elsewhere = {"events": [{"at": 1_700_000_000_000, "payload": chunk()}]}

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 pytest_plugins = ["tests.harness.api_server"]
 
 SAID = ["Ready?", "Yes & no.", "Go.", "Stop."]
-CAPTIONS = [("translated", "Prontos?"), ("owed", None), ("untranslated", None)]
+CAPTIONS = [("translated", "Prontos?"), ("pending", None), ("untranslated", None)]
 TARGET = ["Prontos?", "[not yet translated] Yes & no.", "[untranslated] Go.", "[not yet translated] Stop."]
 
 
@@ -86,8 +86,12 @@ async def test_jsonl_is_what_comes_without_a_format(stage: Stage) -> None:
         rows = [json.loads(line) for line in answer.text.splitlines()]
         assert [row["text"] for row in rows] == SAID
         assert set(rows[0]["captions"]) == languages
-        assert [row["captions"][min(languages)]["status"] for row in rows[:3]] == ["translated", "owed", "untranslated"]
-        owed = {"status": "owed", "text": None, "engine": None, "revision": 1, "reason": None, "doubts": []}
+        assert [row["captions"][min(languages)]["status"] for row in rows[:3]] == [
+            "translated",
+            "pending",
+            "untranslated",
+        ]
+        owed = {"status": "pending", "text": None, "engine": None, "revision": 1, "reason": None, "warnings": []}
         assert rows[3]["captions"] == dict.fromkeys(languages, owed)
     source = await export(stage, meeting, "text=source")
     assert all("captions" not in json.loads(line) for line in source.text.splitlines())

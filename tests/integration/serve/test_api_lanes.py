@@ -24,21 +24,23 @@ def lanes(*arguments: str) -> Result:
 async def test_lanes_are_listed_with_how_they_do(stage: Stage) -> None:
     await stage.begin(title="Monday")
     with stage.engine.begin() as connection:
-        connection.execute(text("update lanes set epoch = 3, pid = 7, node = 'n1', waiting = 2 where id = 'live-1'"))
+        connection.execute(
+            text("update lanes set epoch = 3, pid = 7, node = 'n1', pending_calls = 2 where id = 'live-1'")
+        )
     found = (await stage.http.get("/api/lanes")).json()["lanes"]
     assert [lane["id"] for lane in found] == ["batch-1", "live-1"]
     live = found[1]
     # Nobody reads its log: what opened the meeting waits.
     assert live.pop("lag") > 0
-    assert live.pop("seen_at")
+    assert live.pop("last_heartbeat_at")
     assert live == {
         "id": "live-1",
         "kind": "live",
         "state": "running",
-        "retired": False,
+        "draining": False,
         "epoch": 3,
         "open_meetings": 1,
-        "waiting": 2,
+        "pending_calls": 2,
         "entries": 0,
         "node": "n1",
         "pid": 7,
@@ -49,7 +51,7 @@ async def test_a_lane_is_added_and_drained_and_the_last_is_kept(stage: Stage) ->
     added = await stage.http.post("/api/lanes", json={"kind": "live"})
     assert (added.status_code, added.json()["id"]) == (201, "live-2")
     drained = await stage.http.post("/api/lanes/live-1/drain")
-    assert (drained.status_code, drained.json()["retired"]) == (202, True)
+    assert (drained.status_code, drained.json()["draining"]) == (202, True)
     last = await stage.http.post("/api/lanes/live-2/drain")
     assert (last.status_code, last.json()["reason"]) == (409, "last")
     assert (await stage.http.post("/api/lanes/live-9/drain")).status_code == 404
@@ -61,9 +63,9 @@ async def test_a_meeting_is_moved(stage: Stage) -> None:
     await stage.http.post("/api/lanes", json={"kind": "live"})
     meeting = await stage.begin(title="Monday")
     moved = await stage.http.post(f"/api/meetings/{meeting}/move", json={"lane": "live-2"})
-    assert (moved.status_code, moved.json()) == (202, {"lane": "live-2", "moves": True})
+    assert (moved.status_code, moved.json()) == (202, {"lane": "live-2", "moved": True})
     again = await stage.http.post(f"/api/meetings/{meeting}/move", json={"lane": "live-2"})
-    assert again.json()["moves"] is False
+    assert again.json()["moved"] is False
     wrong = await stage.http.post(f"/api/meetings/{meeting}/move", json={"lane": "batch-1"})
     assert (wrong.status_code, wrong.json()["errors"][0]["field"]) == (422, "lane")
     assert (await stage.http.post(f"/api/meetings/{meeting}/move", json={"lane": "live-7"})).status_code == 404

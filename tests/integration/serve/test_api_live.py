@@ -222,7 +222,7 @@ async def test_the_stream_stays_open_while_captions_are_owed(stage: Stage) -> No
         )
         conn.exec_driver_sql(
             "insert into captions (team_id, meeting_id, sentence_id, language, revision, status)"
-            " values ('default', %s, 's', 'pt', 1, 'owed')",
+            " values ('default', %s, 's', 'pt', 1, 'pending')",
             (meeting,),
         )
     stage.turn(meeting, "ended")

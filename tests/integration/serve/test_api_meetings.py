@@ -80,11 +80,11 @@ async def test_each_listed_meeting_tells_what_it_owes(stage: Stage) -> None:
     lane.caption(sentence("2.0", "Two.", 2), "Dois.")
     none = await stage.begin()
     listed = (await stage.http.get("/api/meetings")).json()["meetings"]
-    assert {m["id"]: m["owed"] for m in listed} == {two: 2, one: 1, none: 0}
+    assert {m["id"]: m["pending_captions"] for m in listed} == {two: 2, one: 1, none: 0}
 
 
 async def test_a_glossary_is_shown_with_its_meeting_and_not_in_the_list(stage: Stage) -> None:
-    term = {"term": "road map", "translations": {"pt": "roteiro"}, "keep": False, "case": False}
+    term = {"term": "road map", "translations": {"pt": "roteiro"}, "do_not_translate": False, "case_sensitive": False}
     meeting = await stage.begin(config=CONFIG | {"glossary": [term], "style": "formal"})
     shown = (await stage.http.get(f"/api/meetings/{meeting}")).json()["config"]
     assert shown["glossary"] == [term]
@@ -100,7 +100,7 @@ async def test_a_meeting_shows_what_was_accepted_and_refused_at_once(stage: Stag
     await stage.http.post(f"/api/meetings/{meeting}/events", json={"events": [{"payload": chunk}]})
     shown = (await stage.http.get(f"/api/meetings/{meeting}")).json()
     assert shown["status"] == "paused"
-    assert (shown["accepted"], shown["n"], shown["owed"]) == (1, 0, 0)
+    assert (shown["last_accepted"], shown["last_committed"], shown["pending_captions"]) == (1, 0, 0)
     # Not for a moment, where it is just being noted.
     async with asyncio.timeout(60):
         while shown["counters"].get("refused:paused") != 1:
@@ -111,7 +111,7 @@ async def test_a_change_of_config_is_an_entry_and_keeps_the_rest(stage: Stage) -
     meeting = await stage.begin(config=CONFIG)
     answer = await stage.http.patch(f"/api/meetings/{meeting}/config", json={"context_sentences": 5})
     assert answer.status_code == 202
-    assert answer.json()["n"] == 2
+    assert answer.json()["ordinal"] == 2
     assert answer.json()["config"] == {
         "source_language": "en",
         "target_languages": ["pt-BR"],
@@ -128,12 +128,12 @@ async def test_a_change_of_config_is_an_entry_and_keeps_the_rest(stage: Stage) -
 
 
 async def test_terms_and_style_are_taken_at_the_beginning_and_later(stage: Stage) -> None:
-    term = {"term": "road map", "translations": {"pt": "roteiro"}, "keep": False, "case": False}
+    term = {"term": "road map", "translations": {"pt": "roteiro"}, "do_not_translate": False, "case_sensitive": False}
     meeting = await stage.begin(config=CONFIG | {"glossary": [term], "style": "formal"})
     path = f"/api/meetings/{meeting}/config"
     kept = (await stage.http.patch(path, json={"context_of_speaker": 4})).json()["config"]
     assert (kept["glossary"], kept["style"], kept["context_of_speaker"]) == ([term], "formal", 4)
-    other = term | {"term": "IT", "translations": {}, "keep": True, "case": True}
+    other = term | {"term": "IT", "translations": {}, "do_not_translate": True, "case_sensitive": True}
     changed = (await stage.http.patch(path, json={"glossary": [other], "style": ""})).json()["config"]
     assert (changed["glossary"], changed["style"], changed["context_of_speaker"]) == ([other], "", 4)
     twice = await stage.http.patch(path, json={"glossary": [term, term | {"term": "Road  Map"}]})
@@ -145,14 +145,14 @@ async def test_terms_and_style_are_taken_at_the_beginning_and_later(stage: Stage
 async def test_a_recording_takes_a_change_of_config_too(stage: Stage) -> None:
     meeting = await stage.begin(clock="recorded", began_at=1_700_000_000_000)
     answer = await stage.http.patch(f"/api/meetings/{meeting}/config", json={"target_languages": ["pt"]})
-    assert answer.json()["n"] == 2
+    assert answer.json()["ordinal"] == 2
 
 
 async def test_an_ended_meeting_takes_no_change(stage: Stage) -> None:
     meeting = await stage.begin()
     ended = await stage.http.post(f"/api/meetings/{meeting}/end", json={"reason": "done"})
     assert ended.status_code == 202
-    assert ended.json()["accepted"] == 2
+    assert ended.json()["last_accepted"] == 2
     again = await stage.http.post(f"/api/meetings/{meeting}/end")
     assert again.status_code == 202
     for request in (

@@ -41,10 +41,10 @@ async def test_a_version_is_shown_with_its_engines_and_how_they_stand(stage: Sta
     nothing_before = await stage.http.post("/api/models/rollback", json={})
     assert nothing_before.status_code == 404
     assert "version 1 of the models' configuration is the first" in nothing_before.json()["detail"]
-    [serving] = shown["serving"]
-    assert (serving["application"], serving["what"]) == ("translation-firefox", "Firefox's models")
+    [status] = shown["engines"]
+    assert (status["application"], status["description"]) == ("translation-firefox", "Firefox's models")
     # Serve can't be asked where there is no Ray. One that other tests of this process started has no such application.
-    assert serving["state"] in ("unknown", "missing")
+    assert status["state"] in ("unknown", "missing")
 
 
 async def test_a_version_of_a_newer_release_is_told_and_replaced(stage: Stage) -> None:
@@ -59,15 +59,15 @@ async def test_a_version_of_a_newer_release_is_told_and_replaced(stage: Stage) -
     assert "this release can't read" in (await stage.http.get("/ready")).text
     listed = (await stage.http.get("/api/models/versions")).json()
     assert ([each["version"] for each in listed["versions"]], listed["unreadable"]) == ([1], [2])
-    assert (await put(stage, config={}, instead_of=2)).json()["version"] == 3
+    assert (await put(stage, config={}, expected_version=2)).json()["version"] == 3
     assert (await stage.http.get("/api/models")).json()["version"] == 3
 
 
 async def test_a_change_is_a_new_version_unless_another_one_is_in_force(stage: Stage) -> None:
     start(stage)
-    changed = await put(stage, config={}, note="quiet", instead_of=1)
+    changed = await put(stage, config={}, note="quiet", expected_version=1)
     assert (changed.status_code, changed.json()["version"], changed.json()["note"]) == (200, 2, "quiet")
-    stale = await put(stage, config=ONE.model_dump(mode="json"), instead_of=1)
+    stale = await put(stage, config=ONE.model_dump(mode="json"), expected_version=1)
     assert stale.status_code == 409
     assert "version 2 is in force" in stale.text
     back = await stage.http.post("/api/models/rollback", json={})

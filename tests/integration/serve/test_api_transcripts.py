@@ -19,9 +19,9 @@ async def test_sentences_and_captions_come_in_reading_order(stage: Stage) -> Non
                 " first_emitted, first_text) values ('default', %s, %s, 1, 'Ana', %s, %s, %s, 'mark', 1, %s)",
                 (meeting, sentence, text, start, start + 1, text),
             )
-            for language, status, translated in (("pt", "translated", "Sim."), ("ja", "owed", None)):
+            for language, status, translated in (("pt", "translated", "Sim."), ("ja", "pending", None)):
                 conn.exec_driver_sql(
-                    "insert into captions (team_id, meeting_id, sentence_id, language, revision, status, text, engine, doubts)"
+                    "insert into captions (team_id, meeting_id, sentence_id, language, revision, status, text, engine, warnings)"
                     " values ('default', %s, %s, %s, 1, %s, %s, 'firefox 1', %s)",
                     (meeting, sentence, language, status, translated, ["name: Ana"] if translated else []),
                 )
@@ -42,12 +42,12 @@ async def test_sentences_and_captions_come_in_reading_order(stage: Stage) -> Non
     }
     captions = (await stage.http.get(f"/api/meetings/{meeting}/captions")).json()["captions"]
     assert [(caption["sentence_id"], caption["language"], caption["status"]) for caption in captions] == [
-        ("s1", "ja", "owed"),
+        ("s1", "ja", "pending"),
         ("s1", "pt", "translated"),
-        ("s2", "ja", "owed"),
+        ("s2", "ja", "pending"),
         ("s2", "pt", "translated"),
     ]
-    assert [caption["doubts"] for caption in captions] == [[], ["name: Ana"]] * 2
+    assert [caption["warnings"] for caption in captions] == [[], ["name: Ana"]] * 2
     one = (await stage.http.get(f"/api/meetings/{meeting}/captions?language=PT")).json()["captions"]
     assert [caption["text"] for caption in one] == ["Sim.", "Sim."]
 

@@ -31,7 +31,7 @@ BODIES: dict[str, Any] = {
     EVENTS: {"events": [{"payload": CHUNK}]},
     "post /api/meetings/{meeting_id}/move": {"lane": "live-1"},
     "post /api/lanes": {},
-    "put /api/models": {"config": {}, "instead_of": 7},
+    "put /api/models": {"config": {}, "expected_version": 7},
     "post /api/models/rollback": {},
 }
 """A right body for each route that takes one."""

@@ -51,7 +51,9 @@ async def test_what_happened_is_counted_over_all_meetings(stage: Stage) -> None:
     with stage.engine.begin() as conn:
         # What was repeated may be noted already.
         counted = '{"late": 2, "retried": 1}'
-        conn.execute(text(f"update meetings set n = 3, accepted = 5, counters = counters || '{counted}'"))
+        conn.execute(
+            text(f"update meetings set last_committed = 3, last_accepted = 5, counters = counters || '{counted}'")
+        )
         conn.exec_driver_sql(
             'insert into sentences (team_id, meeting_id, id, revision, speaker, text, start, "end", boundary,'
             " first_emitted, first_text, retracted)"
@@ -60,7 +62,7 @@ async def test_what_happened_is_counted_over_all_meetings(stage: Stage) -> None:
         )
         conn.exec_driver_sql(
             "insert into captions (team_id, meeting_id, sentence_id, language, revision, status)"
-            " select 'default', %s, v, 'pt', 1, 'owed' from unnest(array['s', 'r']) v",
+            " select 'default', %s, v, 'pt', 1, 'pending' from unnest(array['s', 'r']) v",
             (one,),
         )
     async with asyncio.timeout(60):
@@ -71,7 +73,7 @@ async def test_what_happened_is_counted_over_all_meetings(stage: Stage) -> None:
     assert found["parley_meetings", "paused"] == 1
     assert found["parley_entries_accepted_total",] == 10
     assert found["parley_entries_committed_total",] == 6
-    assert found["parley_captions", "owed"] == 1
+    assert found["parley_captions", "pending"] == 1
     assert found["parley_events_total", "late"] == 4
     assert found["parley_events_total", "retried"] == 2
     assert found["parley_events_total", "repeated"] == 1

@@ -252,10 +252,10 @@ async def test_what_keeps_an_engine_from_answering_is_told_until_it_answers_agai
     question = replace(REQUEST, source_language="en")
 
     async def told() -> tuple[str, str]:
-        [serving] = (await served.http.get("/api/models")).json()["serving"]
+        [status] = (await served.http.get("/api/models")).json()["engines"]
         ready = (await served.http.get("/ready")).json()
-        assert (serving["state"], ready["ready"]) == ("running", True)
-        return serving["problem"], ready["parts"]["translation"]
+        assert (status["state"], ready["ready"]) == ("running", True)
+        return status["problem"], ready["parts"]["translation"]
 
     with openai_server.openai_server() as (url, asked):
         monkeypatch.setattr(openai_server, "KEY", "none")
@@ -303,4 +303,4 @@ async def test_a_controller_that_says_nothing_leaves_states_unknown(served: Stag
     finally:
         controller.resume()
     assert answer.status_code == 200
-    assert [each["state"] for each in answer.json()["serving"]] == ["unknown"]
+    assert [each["state"] for each in answer.json()["engines"]] == ["unknown"]

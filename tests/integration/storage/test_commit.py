@@ -101,12 +101,12 @@ async def test_a_configuration_of_a_newer_release_stops_no_meeting(stage: Stage)
 
 async def test_a_process_whose_lane_was_claimed_by_another_writes_nothing(stage: Stage) -> None:
     lane = Lane(stage, await stage.begin())
-    before = rows(stage.engine, "select id, n, seq from meetings")
+    before = rows(stage.engine, "select id, last_committed, seq from meetings")
     with stage.engine.begin() as connection:
         claim_lane(connection, "live-1", 2, "elsewhere")
     with pytest.raises(Fenced, match="is at epoch 2, this process at 1"):
         lane.commit(lane.change(late=1), answers=[Answer(lane.asked, None, 1, "too late")])
-    assert rows(stage.engine, "select id, n, seq from meetings") == before
+    assert rows(stage.engine, "select id, last_committed, seq from meetings") == before
     lane.claim()
     lane.commit(lane.change(late=1))
 
@@ -132,21 +132,21 @@ async def test_a_meeting_that_goes_on_does_not_move_without_its_state(stage: Sta
     change.moved = ("live-2", 1)
     with pytest.raises(Fenced, match="lost sight of it"):
         lane.commit(change)
-    assert rows(stage.engine, "select lane_id, status, n from meetings where id = :id", id=UUID(meeting)) == [
-        ("live-1", "live", 2)
-    ]
+    assert rows(
+        stage.engine, "select lane_id, status, last_committed from meetings where id = :id", id=UUID(meeting)
+    ) == [("live-1", "live", 2)]
 
 
 async def test_trouble_is_told_once_a_transaction(stage: Stage) -> None:
     lane = Lane(stage, await stage.begin())
     first = lane.commit(lane.change(late=2), answers=[Answer(lane.asked, None, 1, "too late")], dead=2)
-    assert told(first) == [("status", {"status": "live", "counters": {"late": 2, "owed": 1, "dead": 2}})]
+    assert told(first) == [("status", {"status": "live", "counters": {"late": 2, "pending": 1, "dead": 2}})]
     assert first[-1].kind == "status", "after what it speaks of"
     second = lane.commit(lane.change(late=1))
-    assert told(second) == [("status", {"status": "live", "counters": {"late": 3, "owed": 1, "dead": 2}})]
+    assert told(second) == [("status", {"status": "live", "counters": {"late": 3, "pending": 1, "dead": 2}})]
     stored = rows(stage.engine, "select seq from outbox order by seq")
     assert [seq for (seq,) in stored] == list(range(1, len(stored) + 1))
-    assert counters(stage, lane.meeting) == {"late": 3, "owed": 1, "dead": 2}
+    assert counters(stage, lane.meeting) == {"late": 3, "pending": 1, "dead": 2}
 
 
 async def test_what_is_as_it_should_be_is_only_counted(stage: Stage) -> None:
@@ -165,20 +165,20 @@ async def test_what_the_backfill_can_not_pay_is_told_too(stage: Stage) -> None:
     assert events[-1].payload == {"status": "live", "counters": {"untranslated": 1}}
 
 
-DOUBTFUL = Translation(CaptionStatus.TRANSLATED, "Um.", "test 1", doubts=("number: 1", "name: {One}"))
+DOUBTFUL = Translation(CaptionStatus.TRANSLATED, "Um.", "test 1", warnings=("number: 1", "name: {One}"))
 
 
-async def test_doubts_are_stored_told_and_counted_until_the_caption_is_owed_again(stage: Stage) -> None:
+async def test_warnings_are_stored_published_and_counted_until_the_caption_is_pending_again(stage: Stage) -> None:
     lane = Lane(stage, await stage.begin())
 
     def stored() -> list[Any]:
-        return rows(stage.engine, "select status, doubts from captions")
+        return rows(stage.engine, "select status, warnings from captions")
 
-    assert stored() == [("owed", [])]
+    assert stored() == [("pending", [])]
     caption, status = lane.commit(lane.change(), answers=[Answer(lane.asked, DOUBTFUL, 1)])
-    assert (caption.kind, caption.payload["doubts"]) == ("caption", ("number: 1", "name: {One}"))
-    assert status.payload == {"status": "live", "counters": {"translated": 1, "in_doubt": 1}}
-    told_later = rows(stage.engine, "select payload -> 'doubts' from outbox where kind = 'caption'")
+    assert (caption.kind, caption.payload["warnings"]) == ("caption", ("number: 1", "name: {One}"))
+    assert status.payload == {"status": "live", "counters": {"translated": 1, "warned": 1}}
+    told_later = rows(stage.engine, "select payload -> 'warnings' from outbox where kind = 'caption'")
     assert told_later == [(["number: 1", "name: {One}"],)]
     assert stored() == [("translated", ["number: 1", "name: {One}"])]
     change = lane.change()
@@ -186,11 +186,11 @@ async def test_doubts_are_stored_told_and_counted_until_the_caption_is_owed_agai
     again = TranslationRequest("default", lane.meeting, "1.0", 2, "pt", "en", "Won.")
     change.requests = {("1.0", "pt"): again}
     lane.commit(change)
-    assert stored() == [("owed", [])]
+    assert stored() == [("pending", [])]
     sure = Translation(CaptionStatus.TRANSLATED, "Ganhou.", "test 1")
     (caption,) = lane.commit(lane.change(), answers=[Answer(again, sure, 1)])
-    assert caption.payload["doubts"] == ()
-    assert counters(stage, lane.meeting) == {"translated": 2, "in_doubt": 1}
+    assert caption.payload["warnings"] == ()
+    assert counters(stage, lane.meeting) == {"translated": 2, "warned": 1}
 
 
 async def test_what_the_backfill_pays_in_doubt_is_told_too(stage: Stage) -> None:
@@ -200,9 +200,9 @@ async def test_what_the_backfill_pays_in_doubt_is_told_too(stage: Stage) -> None
         caption, status = pay(
             connection, LockedMeetings(connection, {lane.asked.meeting_id}), [Answer(lane.asked, DOUBTFUL, 1)]
         )
-    assert caption.payload["doubts"] == ("number: 1", "name: {One}")
-    assert status.payload["counters"] == {"owed": 1, "translated": 1, "in_doubt": 1}
-    assert rows(stage.engine, "select doubts from captions") == [(["number: 1", "name: {One}"],)]
+    assert caption.payload["warnings"] == ("number: 1", "name: {One}")
+    assert status.payload["counters"] == {"pending": 1, "translated": 1, "warned": 1}
+    assert rows(stage.engine, "select warnings from captions") == [(["number: 1", "name: {One}"],)]
 
 
 async def test_the_end_is_the_last_event(stage: Stage) -> None:

@@ -20,9 +20,9 @@ ONE = ModelsConfig(engines={"firefox": Firefox()}, translation=("firefox",))
 TWO = ModelsConfig(engines={"firefox": Firefox(replicas=2)}, translation=("firefox",))
 
 
-def put(engine: Engine, config: ModelsConfig, instead_of: int | None = None) -> int:
+def put(engine: Engine, config: ModelsConfig, expected_version: int | None = None) -> int:
     with engine.begin() as connection:
-        return save(connection, config, "request", instead_of=instead_of).version
+        return save(connection, config, "request", expected_version=expected_version).version
 
 
 def now(engine: Engine) -> ModelsConfig | None:
@@ -41,9 +41,9 @@ def test_the_newest_version_is_in_force_and_the_others_stay(engine: Engine) -> N
 
 def test_what_was_made_from_another_version_overwrites_nothing(engine: Engine) -> None:
     put(engine, ONE)
-    put(engine, TWO, instead_of=1)
+    put(engine, TWO, expected_version=1)
     with pytest.raises(Refused, match="version 2 is in force"):
-        put(engine, OFF, instead_of=1)
+        put(engine, OFF, expected_version=1)
     assert now(engine) == TWO
 
 
@@ -87,7 +87,7 @@ def test_a_version_that_this_release_can_not_read_is_replaced(engine: Engine) ->
     with engine.begin() as connection:
         assert save_settings(connection, ONE).version == 5
     unreadable(6)
-    assert put(engine, TWO, instead_of=6) == 7
+    assert put(engine, TWO, expected_version=6) == 7
     assert now(engine) == TWO
 
 

@@ -39,7 +39,9 @@ async def rows(aengine: AsyncEngine, clean_database: None) -> list[MeetingRecord
 
 async def accepted(engine: AsyncEngine) -> list[int]:
     async with engine.connect() as conn:
-        return list((await conn.execute(select(tables.meetings.c.accepted).order_by(tables.meetings.c.id))).scalars())
+        return list(
+            (await conn.execute(select(tables.meetings.c.last_accepted).order_by(tables.meetings.c.id))).scalars()
+        )
 
 
 async def test_ordinals_only_rise(aengine: AsyncEngine, rows: list[MeetingRecord]) -> None:

@@ -54,7 +54,13 @@ async def row(
 
 async def test_a_meeting_is_created_once(db: AsyncConnection) -> None:
     record = await row(db, "x")
-    assert (record.status, record.n, record.accepted, record.counters, record.config) == ("created", 0, 0, {}, CONFIG)
+    assert (record.status, record.last_committed, record.last_accepted, record.counters, record.config) == (
+        "created",
+        0,
+        0,
+        {},
+        CONFIG,
+    )
     assert record.id.version == 7
     again, new = await create(
         db, team_id=DEFAULT_TEAM, external_id="x", title="Other", clock=RECORDED, config=MeetingConfig(), lane_id="a"
@@ -89,7 +95,9 @@ async def test_meetings_are_listed_newest_first_in_pages(db: AsyncConnection) ->
 
 
 async def test_meetings_are_listed_without_their_glossaries(db: AsyncConnection) -> None:
-    config = MeetingConfig(target_languages=("pt",), glossary=(Term(term="Parley", keep=True),), style="formal")
+    config = MeetingConfig(
+        target_languages=("pt",), glossary=(Term(term="Parley", do_not_translate=True),), style="formal"
+    )
     record = await row(db, config=config)
     assert (await get(db, DEFAULT_TEAM, record.id)).config == config
     (listed,) = await list_meetings(db, DEFAULT_TEAM)
@@ -121,7 +129,9 @@ class World:
     async def commit(self, meeting_id: UUID, n: int, **values: object) -> None:
         """What a lane does when it has worked a meeting off up to an ordinal."""
         async with self.engine.begin() as conn:
-            await conn.execute(update(tables.meetings).where(tables.meetings.c.id == meeting_id).values(n=n, **values))
+            await conn.execute(
+                update(tables.meetings).where(tables.meetings.c.id == meeting_id).values(last_committed=n, **values)
+            )
 
     async def append(self, meeting_id: UUID, *events: NewEvent) -> list[str]:
         answers = await self.meetings.append(DEFAULT_TEAM, meeting_id, events)
@@ -226,7 +236,7 @@ async def test_accepted_ordinals_reach_postgres(world: World) -> None:
     meeting_id = await world.open()
     await world.append(meeting_id, said("a"), said("b"))
     await world.meetings.flush()
-    assert (await world.record(meeting_id)).accepted == 3
+    assert (await world.record(meeting_id)).last_accepted == 3
 
 
 async def test_a_meeting_is_ended_once_and_stays_ended(world: World) -> None:

@@ -172,6 +172,48 @@ def test_captions_from_before_are_in_no_doubt(alembic_runner: MigrationContext, 
     engine.dispose()
 
 
+def test_a_pending_caption_and_its_counters_keep_their_meaning(
+    alembic_runner: MigrationContext, empty_url: str
+) -> None:
+    engine = sync_engine(empty_url)
+    meeting = uuid6.uuid7()
+    alembic_runner.migrate_up_to("0007")
+    with engine.begin() as connection:
+        connection.execute(text("insert into lanes (id, kind, waiting) values ('a', 'live', 3)"))
+        connection.execute(
+            text(
+                "insert into meetings (id, team_id, clock, lane_id, config, n, accepted, counters)"
+                " values (:id, 'default', 'live', 'a', '{}', 4, 5, '{\"owed\": 1, \"late\": 2}')"
+            ),
+            {"id": meeting},
+        )
+        connection.execute(
+            text(
+                'insert into sentences (team_id, meeting_id, id, revision, speaker, text, start, "end", boundary,'
+                " first_emitted, first_text) values ('default', :id, '1.0', 1, 'A', 'Hi.', 0, 1, 'mark', 1, 'Hi.')"
+            ),
+            {"id": meeting},
+        )
+        connection.execute(
+            text(
+                "insert into captions (team_id, meeting_id, sentence_id, language, revision, status, shown, asked)"
+                " values ('default', :id, '1.0', 'pt', 1, 'owed', 'Oi.', 2)"
+            ),
+            {"id": meeting},
+        )
+    alembic_runner.migrate_up_to("0008")
+    with engine.connect() as connection:
+        caption = connection.execute(text("select status, previous_text, attempts from captions")).one()
+        counted = connection.execute(text("select last_committed, last_accepted, counters from meetings")).one()
+        [calls] = connection.execute(text("select pending_calls from lanes")).one()
+    assert (tuple(caption), tuple(counted), calls) == (("pending", "Oi.", 2), (4, 5, {"pending": 1, "late": 2}), 3)
+    alembic_runner.migrate_down_to("0007")
+    with engine.connect() as connection:
+        assert connection.execute(text("select status, shown, asked from captions")).one() == ("owed", "Oi.", 2)
+        assert connection.execute(text("select n, counters from meetings")).one() == (4, {"owed": 1, "late": 2})
+    engine.dispose()
+
+
 @pytest.mark.parametrize("folder", [ROOT, ROOT.parent], ids=["in the repository", "elsewhere"])
 def test_importing_alembic_finds_the_library(folder: Path) -> None:
     code = "import sys; sys.path.append(sys.argv[1]); import storage.migrate, alembic; print(alembic.__version__)"

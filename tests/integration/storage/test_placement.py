@@ -73,7 +73,7 @@ async def test_a_lane_that_is_not_wanted_any_more_gets_no_new_meetings(db: Async
     await ensure_lane(db, "live-1", "live")
     await ensure_lane(db, "live-2", "live")
     await retire_others(db, ["live-2"])
-    assert [(lane.id, lane.retired) for lane in await list_lanes(db)] == [("live-1", True), ("live-2", False)]
+    assert [(lane.id, lane.draining) for lane in await list_lanes(db)] == [("live-1", True), ("live-2", False)]
     assert await place(db, "live") == "live-2"
     await ensure_lane(db, "live-1", "live")
     assert await place(db, "live") == "live-1"

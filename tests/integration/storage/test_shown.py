@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 pytest_plugins = ["tests.harness.api_server"]
 
 
-def translated(words: str, doubts: tuple[str, ...] = ()) -> Translation:
-    return Translation(CaptionStatus.TRANSLATED, words, "test 1", doubts=doubts)
+def translated(words: str, warnings: tuple[str, ...] = ()) -> Translation:
+    return Translation(CaptionStatus.TRANSLATED, words, "test 1", warnings=warnings)
 
 
 class Sentence:
@@ -49,7 +49,7 @@ class Sentence:
     def owed(self) -> list[str | None]:
         """What the backfill goes on from."""
         with self.lane.stage.engine.begin() as connection:
-            connection.execute(text("update captions set due_at = now() where status = 'owed'"))
+            connection.execute(text("update captions set due_at = now() where status = 'pending'"))
             return [request.previous for request in owed(connection, 10)]
 
 
@@ -75,7 +75,7 @@ async def test_the_backfill_goes_on_from_it_until_the_revision_is_translated(one
     assert (one.known(), one.owed()) == ([], ["Um."])
     one.answer(translated("Um, dois, três."))
     assert one.known() == [Shown(one.lane.meeting, "1.0", "pt", 3, "One, two, three.", "Um, dois, três.")]
-    assert rows(one.lane.stage.engine, "select shown from captions") == [(None,)]
+    assert rows(one.lane.stage.engine, "select previous_text from captions") == [(None,)]
 
 
 async def test_of_each_meeting_the_last_sentence_comes_last(stage: Stage) -> None:

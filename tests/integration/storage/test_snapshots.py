@@ -20,7 +20,9 @@ from tests.harness.exposition import values
 from tests.harness.lanes import until
 
 
-def snapshot(process: str = "steward", since: float = 1.0, *samples: Any, kind: str = "counter", **other: Any) -> bytes:
+def snapshot(
+    process: str = "maintenance", since: float = 1.0, *samples: Any, kind: str = "counter", **other: Any
+) -> bytes:
     family = {"name": "parley_things", "help": "Things", "type": kind, "samples": samples}
     return json.dumps({"process": process, "since": since, "families": [family], **other}).encode()
 
@@ -53,23 +55,23 @@ def exposed(merged: Merged) -> dict[tuple[str, ...], float]:
 async def test_what_a_process_measures_is_kept_in_redis_for_half_a_minute(
     redis_sync: redis.Redis, redis_async: redis.asyncio.Redis, redis_url: str
 ) -> None:
-    lane, steward = Measures("lane/live-1"), Measures("steward")
-    with published(lane, redis_url), published(steward, redis_url):
+    lane, maintenance = Measures("lane/live-1"), Measures("maintenance")
+    with published(lane, redis_url), published(maintenance, redis_url):
         lane.observe("commit", 0.2)
         lane.observe("caption", 2.0)
-        steward.call_ended("answered")
+        maintenance.call_ended("answered")
     merged = merge(await read_snapshots(redis_async))
-    assert set(merged.since) >= {"lane/live-1", "steward"}
+    assert set(merged.since) >= {"lane/live-1", "maintenance"}
     assert merged.unread == 0
     found = exposed(merged)
     assert found["parley_stage_seconds_count", "lane/live-1", "commit"] == 1
     assert found["parley_stage_seconds_bucket", "2.5", "lane/live-1", "caption"] == 1
-    assert found["parley_calls_total", "answered", "steward"] == 1
+    assert found["parley_calls_total", "answered", "maintenance"] == 1
     for name in redis_sync.zrange(keys.measured(), 0, -1):
         assert 0 < redis_sync.ttl(keys.snapshot(name)) <= LIFE_S
         redis_sync.delete(keys.snapshot(name))
     # An API that other tests use may have published its own meanwhile.
-    assert not {"lane/live-1", "steward"} & set(merge(await read_snapshots(redis_async)).since)
+    assert not {"lane/live-1", "maintenance"} & set(merge(await read_snapshots(redis_async)).since)
 
 
 @pytest.mark.usefixtures("unhurried")
@@ -127,9 +129,9 @@ async def test_one_that_can_not_be_read_is_left_out_and_counted(
     redis_sync: redis.Redis, redis_async: redis.asyncio.Redis
 ) -> None:
     broken = [b"", b"\xff\xfe", b"[]", snapshot("", 1.0), snapshot("a", 1.0, ["no name", {}, 1.0])]
-    for k, dumped in enumerate([*broken, snapshot("steward", 1.0, things(3))]):
+    for k, dumped in enumerate([*broken, snapshot("maintenance", 1.0, things(3))]):
         redis_sync.set(keys.snapshot(str(k)), dumped)
         redis_sync.zadd(keys.measured(), {str(k): k})
     merged = merge(await read_snapshots(redis_async))
     assert merged.unread == len(broken)
-    assert exposed(merged)["parley_things_total", "steward"] == 3
+    assert exposed(merged)["parley_things_total", "maintenance"] == 3

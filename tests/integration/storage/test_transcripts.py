@@ -15,7 +15,7 @@ from storage import tables
 from storage.meetings import create
 from storage.placement import ensure_lane
 from storage.records import DEFAULT_TEAM
-from storage.transcripts import captions, events_after, head, owed_count, sentences
+from storage.transcripts import captions, count_pending, events_after, head, sentences
 
 STRANGER = "stranger"
 
@@ -59,8 +59,8 @@ async def meeting(db: AsyncConnection) -> UUID:
                     sentence_id=sentence_id,
                     language=language,
                     revision=1,
-                    status="owed" if language == "pt" else "same",
-                    doubts=[] if language == "pt" else [f"name: {sentence_id}"],
+                    status="pending" if language == "pt" else "same",
+                    warnings=[] if language == "pt" else [f"name: {sentence_id}"],
                 )
             )
     return record.id
@@ -77,11 +77,11 @@ async def test_sentences_come_in_reading_order(db: AsyncConnection, meeting: UUI
 async def test_captions_follow_the_sentences_that_stand(db: AsyncConnection, meeting: UUID) -> None:
     portuguese = await captions(db, DEFAULT_TEAM, meeting, language="pt")
     assert [c.sentence_id for c in portuguese] == ["30.0", "9.2", "9.10", "10.0", "2.0"]
-    assert {c.status for c in portuguese} == {CaptionStatus.OWED}
+    assert {c.status for c in portuguese} == {CaptionStatus.PENDING}
     every = await captions(db, DEFAULT_TEAM, meeting)
     assert [c.language for c in every] == ["de", "pt"] * 5
-    assert [c.doubts for c in every[:4]] == [("name: 30.0",), (), ("name: 9.2",), ()]
-    assert await owed_count(db, DEFAULT_TEAM, meeting) == 5
+    assert [c.warnings for c in every[:4]] == [("name: 30.0",), (), ("name: 9.2",), ()]
+    assert await count_pending(db, DEFAULT_TEAM, meeting) == 5
 
 
 async def test_events_are_read_on_from_any_point(db: AsyncConnection, meeting: UUID) -> None:
@@ -111,6 +111,6 @@ async def test_another_team_sees_nothing(db: AsyncConnection, meeting: UUID) -> 
     assert await sentences(db, STRANGER, meeting, retracted=True) == []
     assert await captions(db, STRANGER, meeting) == []
     assert await events_after(db, STRANGER, meeting, 0, 10) == []
-    assert await owed_count(db, STRANGER, meeting) == 0
+    assert await count_pending(db, STRANGER, meeting) == 0
     with pytest.raises(Unknown):
         await head(db, STRANGER, meeting)

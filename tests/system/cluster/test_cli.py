@@ -17,7 +17,7 @@ from cluster.ports import free_port
 from tests.harness.command_line import ROOT, parley
 
 COMMANDS = (
-    *("demo", "up", "import", "meetings", "config", "lanes", "models", "replay", "doctor", "bench", "dead"),
+    *("demo", "up", "import", "meetings", "config", "lanes", "models", "replay", "doctor", "bench", "dead-letters"),
     "database",
 )
 MEETINGS = ("list", "show", "export", "end")

@@ -58,7 +58,7 @@ def caption(up: Up, n: list[int]) -> dict[str, Any]:
     until = time.monotonic() + 180
     while True:
         captions = up.get(f"/api/meetings/{meeting}/captions")["captions"]
-        if captions and captions[0]["status"] != "owed":
+        if captions and captions[0]["status"] != "pending":
             return captions[0]
         assert time.monotonic() < until, captions
         time.sleep(0.1)
@@ -75,7 +75,7 @@ def comes_to_be_by(up: Up, n: list[int], engine: str) -> dict[str, Any]:
 def becomes(up: Up, state: str) -> None:
     """Wait for the state of the preferred engine."""
     until = time.monotonic() + 280
-    while (found := up.get("/api/models")["serving"][0])["state"] != state:
+    while (found := up.get("/api/models")["engines"][0])["state"] != state:
         assert time.monotonic() < until, found
         time.sleep(0.1)
 
@@ -101,7 +101,7 @@ def test_a_change_reaches_the_captions_and_one_can_go_back(up: Up, n: list[int],
         server = server_at(url)
         file = tmp_path / "models.json"
         file.write_text(json.dumps({"engines": {"server": server}, "translation": ["server"]}))
-        done = config(up, "set", file, "--note", "a try", "--instead-of", 1)
+        done = config(up, "set", file, "--note", "a try", "--expected-version", 1)
         assert done.returncode == 0, done.stderr
         assert "Version 2, by request: a try" in done.stdout
         # It says the prompt back, which is no translation: that is refused, by name.
@@ -198,7 +198,7 @@ def test_what_can_not_be_taken_is_refused_with_the_field(up: Up, tmp_path: Path,
 def test_what_was_made_from_another_version_is_refused(up: Up, tmp_path: Path) -> None:
     file = tmp_path / "models.json"
     file.write_text("{}")
-    done = config(up, "set", file, "--instead-of", 1)
+    done = config(up, "set", file, "--expected-version", 1)
     assert done.returncode == 1
     assert "is in force" in " ".join(done.stderr.split())
     assert config(up, "set", file, "--check").stderr.strip() == "It can be taken."

@@ -108,7 +108,7 @@ def test_a_live_meeting_is_captioned_while_it_runs(up: Up) -> None:
     def captions() -> list[dict[str, Any]]:
         """Those of the whole sentence: where its growing text was long in coming, it was one before that."""
         said = {(one["id"], one["revision"]) for one in seen["sentence"] if one["text"] == whole}
-        answered = [one for one in seen["caption"] if one["status"] != "owed"]
+        answered = [one for one in seen["caption"] if one["status"] != "pending"]
         return [one for one in answered if (one["sentence_id"], one["revision"]) in said]
 
     async def watch() -> None:
@@ -165,7 +165,7 @@ def test_a_wrong_event_is_refused_with_its_field_and_the_meeting_goes_on(
     assert "Secret" not in answer.text
     up.post(f"/api/meetings/{meeting_id}/end")
     captions = eventually(up, f"/api/meetings/{meeting_id}/captions", lambda found: found["captions"])["captions"]
-    assert [c["status"] for c in captions] in (["translated"], ["owed"])
+    assert [c["status"] for c in captions] in (["translated"], ["pending"])
     assert [s["text"] for s in up.get(f"/api/meetings/{meeting_id}/sentences")["sentences"]] == ["All is well."]
 
 
@@ -202,7 +202,7 @@ def test_every_language_is_answered_and_one_that_nothing_translates_says_why(up:
     up.post(f"/api/meetings/{meeting_id}/end")
 
     def answered(found: dict[str, Any]) -> bool:
-        return len(found["captions"]) == 3 and all(c["status"] != "owed" for c in found["captions"])
+        return len(found["captions"]) == 3 and all(c["status"] != "pending" for c in found["captions"])
 
     captions = eventually(up, f"/api/meetings/{meeting_id}/captions", answered)["captions"]
     by_language = {c["language"]: c for c in captions}

@@ -108,7 +108,7 @@ async def test_a_caption_is_awaited_then_stands_beside_its_sentence(stage: Stage
         ("same", "Sentence 3.", "same language"),
         ("untranslated", "", "not translated: there is no model from en to pt"),
     ]
-    await reader.shown("1 caption owed")
+    await reader.shown("1 caption pending")
     await reader.pass_time(9)
     await reader.shown("late, still to come")
     lane.caption(one, "Frase 1.")
@@ -156,7 +156,7 @@ async def test_a_caption_in_doubt_says_what_it_may_not_have_kept(stage: Stage, r
     one, two = sentence("1.0", "The budget is 42.", 1), sentence("2.0", "Good.", 2)
     lane.say(one, two)
     await reader.follow(meeting)
-    lane.caption(one, "A verba é 24.", doubts=("number: 42", "term: <b>budget</b> → orçamento"))
+    lane.caption(one, "A verba é 24.", warnings=("number: 42", "term: <b>budget</b> → orçamento"))
     lane.caption(two, "Boa.")
     await reader.shown("Boa.")
     rows = await as_the_api_has_it(reader, stage.http, meeting)
@@ -184,7 +184,7 @@ async def test_events_of_before_captions_had_doubts_are_read(stage: Stage, reade
     lane.say(one)
     lane.caption(one, "Um.")
     with stage.engine.begin() as connection:
-        connection.exec_driver_sql("update outbox set payload = payload - 'doubts'")
+        connection.exec_driver_sql("update outbox set payload = payload - 'warnings'")
     await reader.follow(meeting)
     await reader.shown("Um.")
     assert (await as_the_api_has_it(reader, stage.http, meeting))[0]["note"] == ""
@@ -197,7 +197,7 @@ async def test_what_is_given_up_for_now_is_late_at_once(stage: Stage, reader: Re
     await reader.hold_time()
     one = sentence("1.0", "One.", 1)
     lane.say(one)
-    lane.caption(one, None, CaptionStatus.OWED, "full")
+    lane.caption(one, None, CaptionStatus.PENDING, "full")
     await reader.shown("late, still to come")
 
 
@@ -472,7 +472,7 @@ async def test_a_meeting_that_failed_says_why(stage: Stage, reader: Reader) -> N
     await reader.shown("Failed")
     await reader.shown(": that was all")
     with stage.engine.begin() as conn:
-        conn.exec_driver_sql("update meetings set accepted = n + 2")
+        conn.exec_driver_sql("update meetings set last_accepted = last_committed + 2")
     await reader.open("/")
     await reader.shown("Failed")
     await reader.shown("2 entries never worked off")
@@ -507,7 +507,7 @@ async def test_a_sentence_that_is_due_and_not_shown_counts_as_behind(stage: Stag
     meeting, _ = await begin(stage)
     with stage.engine.begin() as conn:
         # All entries are committed, and a tick is due for 20 s.
-        conn.exec_driver_sql("update meetings set accepted = n")
+        conn.exec_driver_sql("update meetings set last_accepted = last_committed")
         seconds, _ = stage.redis.time()
         conn.exec_driver_sql(f"update lanes set due_at = {(seconds - 20) * 1000} where id = 'live-1'")
     await reader.follow(meeting)
@@ -553,7 +553,7 @@ async def test_meetings_that_run_come_first_with_how_far_they_are(stage: Stage, 
     assert await recent.locator("h3").all_inner_texts() == ["Last week"]
     text = await now.inner_text()
     assert "English → Portuguese, Japanese" in text
-    assert "2 captions owed" in text.lower()
+    assert "2 captions pending" in text.lower()
     assert "over since" in await recent.inner_text()
     await reader.page.screenshot(path=tmp_path / "list.png")
 

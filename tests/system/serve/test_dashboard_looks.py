@@ -50,11 +50,11 @@ async def with_everything(stage: Stage) -> tuple[str, Scribe]:
     scribe.say(*sentences)
     for one, (_, _, text) in zip(sentences, said, strict=True):
         if text is not None:
-            doubts = ("number: 3.5", "term: budget → orçamento") if "3.5" in one.text else ()
+            warnings = ("number: 3.5", "term: budget → orçamento") if "3.5" in one.text else ()
             status = CaptionStatus.SAME if text == one.text else CaptionStatus.TRANSLATED
-            scribe.caption(one, text, status, doubts=doubts)
+            scribe.caption(one, text, status, warnings=warnings)
     scribe.caption(sentences[-3], None, CaptionStatus.UNTRANSLATED, "the model made up an answer")
-    scribe.caption(sentences[-2], None, CaptionStatus.OWED, "deadline")
+    scribe.caption(sentences[-2], None, CaptionStatus.PENDING, "deadline")
     scribe.say(sentence("13.0", "Let us talk about the summer party, then.", 52.0, "Maya", revision=2))
     return meeting, scribe
 
@@ -181,9 +181,9 @@ async def test_each_settled_sentence_is_read_out_once_with_its_speaker(stage: St
         scribe.say(*new)
         for one in (waits, *new[:3]):
             scribe.caption(one, one.text.replace("Sentence", "Frase"))
-        scribe.caption(new[3], "Frase.", doubts=("number: 5",))
+        scribe.caption(new[3], "Frase.", warnings=("number: 5",))
         scribe.caption(new[4], None, CaptionStatus.UNTRANSLATED, "no model")
-        scribe.caption(new[5], None, CaptionStatus.OWED, "full")
+        scribe.caption(new[5], None, CaptionStatus.PENDING, "full")
         better = sentence("2.0", "Sentence two.", 2, revision=2)
         scribe.say(better)
         scribe.caption(better, "Frase dois.")

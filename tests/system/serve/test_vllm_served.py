@@ -140,7 +140,7 @@ async def test_a_replica_that_is_killed_is_replaced_and_every_caption_arrives(
     translate = TranslationClient(TRANSLATION_APP).translate
     with running(postgres_url, redis_url, "batch-1", translate, deadline=120.0, in_flight=4):
         await feed(meetings, meeting_id, events)
-        await until(lambda: len(rows(engine, "select 1 from captions where status <> 'owed'")) > 3, 120)
+        await until(lambda: len(rows(engine, "select 1 from captions where status <> 'pending'")) > 3, 120)
         os.kill(before, signal.SIGKILL)
         await feed(meetings, meeting_id, [ending(60.0)])
         await until(over_and_paid(engine, meeting_id), 240)

@@ -19,7 +19,7 @@ COMMANDS = (
     "replay",
     "doctor",
     "bench",
-    "dead",
+    "dead-letters",
     "database",
 )
 MEETINGS = ("list", "show", "export", "end")
@@ -45,7 +45,7 @@ def test_help_shows_the_commands_in_groups() -> None:
     [
         *COMMANDS,
         *(f"meetings {name}" for name in MEETINGS),
-        *(f"dead {name}" for name in DEAD),
+        *(f"dead-letters {name}" for name in DEAD),
         *(f"bench {name}" for name in BENCH),
         *(f"database {name}" for name in DATABASE),
     ],
@@ -54,14 +54,14 @@ def test_every_command_says_what_it_does_with_examples(name: str) -> None:
     done = parley(*name.split(), "--help")
     assert done.returncode == 0
     assert f"Usage: parley {name}" in done.stdout
-    if name not in ("meetings", "dead", "bench", "database"):
+    if name not in ("meetings", "dead-letters", "bench", "database"):
         assert "Examples:" in done.stdout
         assert f"• parley {name}" in done.stdout or f"parley {name}\n" in done.stdout
 
 
 def test_every_option_is_described() -> None:
     command = get_command(app)
-    groups = [command.commands[name].commands.values() for name in ("meetings", "dead", "bench", "database")]  # type: ignore[attr-defined]
+    groups = [command.commands[name].commands.values() for name in ("meetings", "dead-letters", "bench", "database")]  # type: ignore[attr-defined]
     commands = [*command.commands.values(), *(each for group in groups for each in group)]  # type: ignore[attr-defined]
     missing = [f"{each.name} {parameter.name}" for each in commands for parameter in each.params if not parameter.help]
     assert missing == []

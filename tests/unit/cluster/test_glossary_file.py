@@ -10,10 +10,10 @@ from operators.model import Term
 
 
 def test_a_row_is_a_term_and_a_column_a_language() -> None:
-    text = 'term,keep,case,pt-br,de\nroad map,,,roteiro,"Plan, grob"\n\nIT,yes,TRUE,,\n'
+    text = 'term,do_not_translate,case_sensitive,pt-br,de\nroad map,,,roteiro,"Plan, grob"\n\nIT,yes,TRUE,,\n'
     assert parse_glossary(text, "terms.csv") == (
         Term(term="road map", translations={"pt-BR": "roteiro", "de": "Plan, grob"}),
-        Term(term="IT", keep=True, case=True),
+        Term(term="IT", do_not_translate=True, case_sensitive=True),
     )
 
 
@@ -36,8 +36,8 @@ def test_a_line_ends_as_those_of_csv_do(mark: str) -> None:
 
 def test_a_file_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
     path = tmp_path / "terms.csv"
-    path.write_bytes("\ufeffterm,keep\r\nAna,yes\r\n".encode())
-    assert read_glossary(path) == (Term(term="Ana", keep=True),)
+    path.write_bytes("\ufeffterm,do_not_translate\r\nAna,yes\r\n".encode())
+    assert read_glossary(path) == (Term(term="Ana", do_not_translate=True),)
     path.write_bytes(b"term\n\xff\n")
     with pytest.raises(Invalid, match=r"terms\.csv: must be text in UTF-8"):
         read_glossary(path)
@@ -47,11 +47,14 @@ def test_a_file_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
     ("text", "words"),
     [
         ("", "t.csv: must begin with a row that names the columns"),
-        ("term;keep\nAna;yes", "t.csv:1, column 1: must be term, keep, case or a language tag"),
-        ("term,klingon!\n", "t.csv:1, column 2: must be term, keep, case or a language tag"),
-        ("keep,pt\n", "t.csv:1: must name a column term"),
+        (
+            "term;do_not_translate\nAna;yes",
+            "t.csv:1, column 1: must be term, do_not_translate, case_sensitive or a language tag",
+        ),
+        ("term,klingon!\n", "t.csv:1, column 2: must be term, do_not_translate, case_sensitive or a language tag"),
+        ("do_not_translate,pt\n", "t.csv:1: must name a column term"),
         ("term,pt,PT\n", "t.csv:1, column 3: must not name pt again"),
-        ("term,keep\nAna,maybe", "t.csv:2, column keep: must be yes or no"),
+        ("term,do_not_translate\nAna,maybe", "t.csv:2, column do_not_translate: must be yes or no"),
         ("term,pt\n\nAna,a,b", "t.csv:3: must have 2 cells as the first row has, not 3: quote commas"),
         ("term,pt\n,a", "t.csv:2, column term: must hold something"),
         ("pt,term\nfoo", "t.csv:2, column term: must hold something"),

@@ -14,7 +14,7 @@ from cluster.recording import read_recording
 from cluster.replay import ReplayOptions, file_name, opening_body
 from operators.errors import Invalid
 from operators.model import Chunk, Clock
-from serve.http.meetings import NewMeeting
+from serve.http.meetings import CreateMeetingRequest
 from tests.harness import hostile
 
 EACH = 50 * settings().max_examples if settings().max_examples >= 200 else 250
@@ -81,7 +81,7 @@ def test_a_file_may_have_any_name(tmp_path: Path) -> None:
         path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name + b".vtt"))
         path.write_text("WEBVTT\n\n00:01.000 --> 00:02.000\nHello.\n")
         recording = read_recording(path)
-        NewMeeting.model_validate(opening_body(recording, ReplayOptions(None, Clock.RECORDED, "en", ("pt",))))
+        CreateMeetingRequest.model_validate(opening_body(recording, ReplayOptions(None, Clock.RECORDED, "en", ("pt",))))
         assert len(os.fsencode(file_name(recording.name))) <= 255
         path.unlink()
         read += 1

@@ -20,7 +20,7 @@ from cluster.replay import ReplayOptions, file_name, opening_body
 from operators.errors import Invalid
 from operators.model import Chunk, Clock, Sentence
 from operators.subtitles import Attribution, Cue, Remark, Translated, write_srt, write_vtt
-from serve.http.meetings import NewMeeting
+from serve.http.meetings import CreateMeetingRequest
 from tests.harness.ami import RECORDINGS, needs_ami, parameter
 from tests.harness.speech import Outcome, log, run
 
@@ -208,7 +208,7 @@ def test_a_recording_has_its_files_whole_name_but_the_ending(tmp_path: Path, fil
     assert recording.name == name
     body = opening(recording)
     assert body["title"] == name
-    NewMeeting.model_validate(body)
+    CreateMeetingRequest.model_validate(body)
 
 
 @pytest.mark.parametrize("letter", ["x", "é", "日", "😀"])
@@ -221,7 +221,7 @@ def test_a_long_name_is_cut_to_what_is_taken(tmp_path: Path, letter: str, target
     assert recording.name == stem
     options = ReplayOptions(None, Clock.RECORDED, "auto", tuple(dict.fromkeys(targets)))
     body = opening_body(recording, options)
-    new = NewMeeting.model_validate(body)
+    new = CreateMeetingRequest.model_validate(body)
     assert new.title == stem
     assert new.external_id is not None
     assert recording.digest in new.external_id

@@ -27,12 +27,12 @@ def test_what_a_sentence_lacks_has_a_reason() -> None:
     captions = [
         caption("1", "pt", "translated"),
         caption("1", "ja", "untranslated", "no model translates en to ja"),
-        caption("2", "pt", "owed"),
+        caption("2", "pt", "pending"),
         caption("2", "ja", "untranslated", "no model translates en to ja"),
     ]
     counted = tally([{"id": "1"}, {"id": "2"}, {"id": "3"}], captions, ("pt", "ja"))
     assert (counted.sentences, counted.captioned, counted.lacking) == (3, 1, 3)
-    assert counted.why() == "2 × no model translates en to ja; 2 × none was asked; 1 × it is owed"
+    assert counted.why() == "2 × no model translates en to ja; 2 × none was asked; 1 × it is pending"
 
 
 def test_a_meeting_that_is_not_translated_lacks_nothing() -> None:

@@ -153,7 +153,7 @@ def test_a_late_revision_takes_nothing_along_that_was_said_long_before() -> None
 
 
 def test_terms_and_style_go_along() -> None:
-    glossary = (Term(term="road map", translations={"pt": "roteiro"}), Term(term="Ana", keep=True))
+    glossary = (Term(term="road map", translations={"pt": "roteiro"}), Term(term="Ana", do_not_translate=True))
     config = CONFIG.model_copy(update={"glossary": glossary, "style": "formal"})
     (requests,) = run(out(sentence(1, "The road map.")), config=config)
     portuguese, german = requests

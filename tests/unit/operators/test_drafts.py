@@ -92,7 +92,7 @@ def test_a_question_tells_what_is_known() -> None:
 
 def test_a_question_carries_terms_style_and_what_its_speaker_said() -> None:
     said = first(1)
-    glossary = (Term(term=said, translations={"pt": "um"}), Term(term="Parley", keep=True))
+    glossary = (Term(term=said, translations={"pt": "um"}), Term(term="Parley", do_not_translate=True))
     config = MeetingConfig(context_sentences=1, context_of_speaker=1, glossary=glossary, style="formal")
     held = tuple(context.Held(float(n), n, 0, "AB"[n > 1], f"Sentence {n}.") for n in range(1, 4))
     interim = Interim("A", first(7), 3.0, "4.1/2")

@@ -12,8 +12,8 @@ from operators.translation import Wanted
 GLOSSARY = (
     Term(term="road map", translations={"pt": "roteiro", "pt-PT": "guião"}),
     Term(term="map", translations={"pt": "mapa"}),
-    Term(term="IT", translations={"pt": "TI"}, case=True),
-    Term(term="Parley", keep=True),
+    Term(term="IT", translations={"pt": "TI"}, case_sensitive=True),
+    Term(term="Parley", do_not_translate=True),
     Term(term="straße", translations={"pt": "rua"}),
     Term(term="机器学习", translations={"en": "machine learning", "pt": "aprendizagem automática"}),
 )
@@ -42,7 +42,7 @@ def test_a_term_without_a_translation_is_kept_or_left_to_the_model() -> None:
 
 
 def test_too_many_terms_are_not_told_but_found() -> None:
-    many = tuple(Term(term=f"term {number}", keep=True) for number in range(TOLD + 1))
+    many = tuple(Term(term=f"term {number}", do_not_translate=True) for number in range(TOLD + 1))
     assert len(told(many[1:], "pt")) == TOLD
     assert told(many, "pt") == ()
     assert found(many, "Now term 7 and term 70.", "pt") == (Wanted("term 7", "term 7"), Wanted("term 70", "term 70"))
@@ -66,9 +66,12 @@ def test_terms_are_found_as_whole_words(text: str, said: list[str]) -> None:
 
 
 def test_of_terms_that_overlap_the_longest_counts() -> None:
-    terms = tuple(Term(term=one, keep=True) for one in ("new york", "york city council", "city", "council"))
+    terms = tuple(Term(term=one, do_not_translate=True) for one in ("new york", "york city council", "city", "council"))
     assert [one.source for one in found(terms, "new york city council", "pt")] == ["york city council"]
-    cased = (Term(term="us", translations={"pt": "nos"}), Term(term="US", translations={"pt": "EUA"}, case=True))
+    cased = (
+        Term(term="us", translations={"pt": "nos"}),
+        Term(term="US", translations={"pt": "EUA"}, case_sensitive=True),
+    )
     assert [one.target for one in found(cased, "the US joined us", "pt")] == ["EUA", "nos"]
 
 
@@ -86,7 +89,9 @@ WORDS = st.text("aAbß 字e\u0301", min_size=1, max_size=4).filter(str.strip)
 @settings(deadline=None)
 @given(st.lists(WORDS, max_size=5), st.text("aAbßS 字e\u0301,", max_size=20), st.booleans())
 def test_what_is_found_is_held_and_what_is_held_is_found_or_overlapped(terms: list[str], text: str, case: bool) -> None:
-    unique = {term.key(): term for term in (Term(term=one, keep=True, case=case) for one in terms)}
+    unique = {
+        term.key(): term for term in (Term(term=one, do_not_translate=True, case_sensitive=case) for one in terms)
+    }
     glossary = MeetingConfig(glossary=tuple(unique.values())).glossary
     said = {one.source for one in found(glossary, text, "pt")}
     held = {term.term for term in glossary if holds(text, term.term, case=case)}

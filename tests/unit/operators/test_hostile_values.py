@@ -30,9 +30,9 @@ from operators.model import (
 )
 from operators.models import ModelsConfig, parse_models
 from serve.http.events import SourceEvent
-from serve.http.lanes import Target
-from serve.http.meetings import ConfigChange, NewMeeting
-from serve.http.models import Back, NewModels
+from serve.http.lanes import MoveRequest
+from serve.http.meetings import ChangeConfigRequest, CreateMeetingRequest
+from serve.http.models import EngineConfigRequest, RollbackRequest
 from storage.dead import DeadLetterRecord
 from tests.harness import hostile
 
@@ -80,18 +80,18 @@ ENTRANCES: list[tuple[type[BaseModel], Callable[[random.Random], dict[str, Any]]
         fields(CHUNK, "chunk_id", "speaker", "speaker_id", "text", "start", "end", "is_final", "language", "source"),
     ),
     (Chunk, lambda chance: CHUNK | {"language": tag(chance), "speaker": hostile.text(chance, 300)}),
-    (Term, fields({"term": "a", "translations": {}}, "term", "translations", "keep", "case")),
+    (Term, fields({"term": "a", "translations": {}}, "term", "translations", "do_not_translate", "case_sensitive")),
     (MeetingConfig, config),
     (
-        ConfigChange,
+        ChangeConfigRequest,
         fields({}, "source_language", "target_languages", "context_sentences", "style", "drafts", "glossary"),
     ),
     (Ended, fields({"reason": "over"}, "reason")),
-    (NewMeeting, fields({"title": "Monday"}, "external_id", "title", "clock", "began_at", "config")),
+    (CreateMeetingRequest, fields({"title": "Monday"}, "external_id", "title", "clock", "began_at", "config")),
     (SourceEvent, fields({"event_id": "1"}, "event_id", "kind", "at")),
-    (Target, fields({"lane": "live-1"}, "lane")),
-    (Back, fields({"version": 1}, "version")),
-    (NewModels, models),
+    (MoveRequest, fields({"lane": "live-1"}, "lane")),
+    (RollbackRequest, fields({"version": 1}, "version")),
+    (EngineConfigRequest, models),
 ]
 
 
@@ -169,7 +169,7 @@ def test_an_entry_of_the_log_is_read_or_refused_by_its_field() -> None:
 def test_a_glossary_file_is_read_or_refused_by_its_line() -> None:
     chance = random.Random(2)
     for _ in range(EACH):
-        rows = ["term,keep,pt", "Ann,yes,Ana", ",".join(hostile.text(chance, 300) for _ in range(3))]
+        rows = ["term,do_not_translate,pt", "Ann,yes,Ana", ",".join(hostile.text(chance, 300) for _ in range(3))]
         chance.shuffle(rows)
         try:
             MeetingConfig(glossary=parse_glossary("\n".join(rows), "terms.csv")).model_dump_json()
@@ -225,4 +225,4 @@ def test_a_dead_letter_with_an_ordinal_of_any_length_can_be_listed() -> None:
     for n, read in (("12", 12), ("9" * 5_000, None), ("-1", None), ("\u0661", None)):
         fields = {"kind": "chunk", "n": n}
         letter = DeadLetterRecord(1, "default", None, "live-1", "0-1", "n: wrong", fields, datetime.now(UTC), None)
-        assert letter.n == read
+        assert letter.ordinal == read

@@ -54,7 +54,7 @@ def of(engine: Engine[Prompt]) -> Asking:
 
 
 @pytest.mark.parametrize(
-    ("answers", "text", "doubts", "asked"),
+    ("answers", "text", "warnings", "asked"),
     [
         pytest.param([RIGHT], RIGHT, (), 1, id="it obeys"),
         pytest.param([OTHER_WORD, RIGHT], RIGHT, (), 2, id="it obeys at the second try"),
@@ -84,11 +84,11 @@ def of(engine: Engine[Prompt]) -> Asking:
     ],
 )
 async def test_a_translation_is_given_with_what_it_leaves_in_doubt(
-    answers: list[Said], text: str, doubts: tuple[str, ...], asked: int
+    answers: list[Said], text: str, warnings: tuple[str, ...], asked: int
 ) -> None:
     engine = model(*answers)
     best = await of(engine).ask(ASKED)
-    assert (best.text, tuple(map(str, best.doubts)), len(engine.asked)) == (text, doubts, asked)
+    assert (best.text, tuple(map(str, best.doubts)), len(engine.asked)) == (text, warnings, asked)
 
 
 @pytest.mark.parametrize(
@@ -239,9 +239,9 @@ async def test_what_was_mended_refused_and_kept_is_told(monkeypatch: pytest.Monk
     assert await told(RIGHT) == {first: 1, (terms, "true"): 1}
     assert values["parley_translation_tokens", "1", "cached"] == 2
     assert values["parley_translation_tokens", "1", "prompt"] > values["parley_translation_tokens", "1", "answer"] == 8
-    assert await told(OTHER_WORD, RIGHT) == {first: 2, (repairs, "mended"): 1, (terms, "true"): 1}
-    assert await told(OTHER_WORD) == {first: 2, (repairs, "in_doubt"): 1, (terms, "false"): 1}
+    assert await told(OTHER_WORD, RIGHT) == {first: 2, (repairs, "repaired"): 1, (terms, "true"): 1}
+    assert await told(OTHER_WORD) == {first: 2, (repairs, "warned"): 1, (terms, "false"): 1}
     assert await told(DECLINED) == {first: 2, (repairs, "failed"): 1, (refusals, "refusal"): 2}
     assert await told(ENGLISH, RIGHT) == {
-        **{first: 2, (repairs, "mended"): 1, (refusals, "language"): 1, (terms, "true"): 1}
+        **{first: 2, (repairs, "repaired"): 1, (refusals, "language"): 1, (terms, "true"): 1}
     }

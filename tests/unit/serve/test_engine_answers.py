@@ -394,7 +394,7 @@ async def test_each_case_becomes_what_is_wanted(case: dict[str, str], piece: int
     except Unanswerable:
         assert refused or want == "refused or warned"
         return
-    assert answer.doubts if want == "refused or warned" else answer.text == want
+    assert answer.warnings if want == "refused or warned" else answer.text == want
 
 
 @pytest.mark.parametrize(

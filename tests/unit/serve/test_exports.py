@@ -34,10 +34,10 @@ def meeting(*targets: str, title: str = "Monday", source: str = "en") -> Meeting
         lane_id="live-1",
         config=MeetingConfig(source_language=source, target_languages=targets),
         generation=1,
-        n=9,
+        last_committed=9,
         log_id=None,
         moves=0,
-        accepted=9,
+        last_accepted=9,
         counters={},
         seq=9,
         began_at=datetime(2026, 5, 4, 9, 0, tzinfo=UTC),
@@ -70,10 +70,10 @@ def caption(
     text: str | None,
     revision: int = 1,
     language: str = "pt",
-    doubts: tuple[str, ...] = (),
+    warnings: tuple[str, ...] = (),
 ) -> CaptionRecord:
     reason = "too long" if status is CaptionStatus.UNTRANSLATED else None
-    return CaptionRecord(f"{number}.0", revision, language, status, text, "firefox 1", reason, doubts, 1, 1)
+    return CaptionRecord(f"{number}.0", revision, language, status, text, "firefox 1", reason, warnings, 1, 1)
 
 
 SENTENCES = [
@@ -87,7 +87,7 @@ SENTENCES = [
 CAPTIONS = [
     caption(0, CaptionStatus.TRANSLATED, "Bom dia a todos."),
     caption(1, CaptionStatus.SAME, "Bom dia."),
-    caption(2, CaptionStatus.OWED, None),
+    caption(2, CaptionStatus.PENDING, None),
     caption(3, CaptionStatus.UNTRANSLATED, None),
     caption(4, CaptionStatus.TRANSLATED, "Mudado."),
 ]
@@ -152,20 +152,20 @@ def test_jsonl_holds_each_sentence_with_its_captions() -> None:
         "language": None,
     }
     done = {"status": "translated", "text": "Bom dia a todos.", "engine": "firefox 1", "revision": 1}
-    done |= {"reason": None, "doubts": []}
+    done |= {"reason": None, "warnings": []}
     assert rows("source")[0] == first
     assert rows()[0] == first | {"captions": {"pt": done, "ja": done | {"text": "おはよう。"}}}
     assert rows(language="pt")[0] == rows("target", "pt")[0] == first | {"captions": {"pt": done}}
     assert [row["captions"].get("pt", {}).get("status") for row in rows()] == [
         "translated",
         "same",
-        "owed",
+        "pending",
         "untranslated",
-        "owed",
+        "pending",
         None,
     ]
     assert rows()[3]["captions"]["pt"] == done | {"status": "untranslated", "text": None, "reason": "too long"}
-    owed = done | {"status": "owed", "text": None, "engine": None}
+    owed = done | {"status": "pending", "text": None, "engine": None}
     assert rows()[4]["captions"]["pt"] == owed
     transcript = replace(transcript, meeting=replace(transcript.meeting, status="live"))
     assert rows()[5]["captions"] == {"pt": owed, "ja": owed}
@@ -186,7 +186,7 @@ def test_jsonl_holds_each_sentence_with_its_captions() -> None:
     ],
 )
 def test_what_was_not_asked_for_yet_is_still_to_come(status: MeetingStatus, n: int, mark: str) -> None:
-    now = replace(meeting("pt"), status=status, n=n)
+    now = replace(meeting("pt"), status=status, last_committed=n)
     shown = [cue.text for cue in read(export(replace(MONDAY, meeting=now), "vtt", "target"))]
     assert shown == [*TARGETS[:-1], f"{mark}Just said."]
 
@@ -217,9 +217,9 @@ def test_markdown_reads_in_turns() -> None:
 
 
 def test_what_a_translation_may_not_have_kept_is_said_where_it_is_read_and_in_data() -> None:
-    doubts = ("number: 42", "term: *budget* → orçamento")
-    doubtful = caption(0, CaptionStatus.TRANSLATED, "Bom dia.", doubts=doubts)
-    changed = caption(4, CaptionStatus.TRANSLATED, "Mudado.", doubts=doubts)
+    warnings = ("number: 42", "term: *budget* → orçamento")
+    doubtful = caption(0, CaptionStatus.TRANSLATED, "Bom dia.", warnings=warnings)
+    changed = caption(4, CaptionStatus.TRANSLATED, "Mudado.", warnings=warnings)
     transcript = replace(MONDAY, captions=[doubtful, *CAPTIONS[1:4], changed])
     mark = "Bom dia. \\[may not have kept number: 42; term: \\*budget\\* → orçamento\\] Bom dia.\n"
     for text in ("target", "both"):
@@ -228,7 +228,7 @@ def test_what_a_translation_may_not_have_kept_is_said_where_it_is_read_and_in_da
         assert page.count("may not have kept") == 1
     assert "may not" not in export(transcript, "md", "source")
     rows = [json.loads(line) for line in export(transcript, "jsonl").splitlines()]
-    assert [row["captions"].get("pt", {}).get("doubts") for row in rows] == [list(doubts), [], [], [], [], None]
+    assert [row["captions"].get("pt", {}).get("warnings") for row in rows] == [list(warnings), [], [], [], [], None]
     forms: tuple[Format, ...] = ("vtt", "srt")
     for form in forms:
         assert [cue.text for cue in read(export(transcript, form, "target"))] == ["Bom dia.", *TARGETS[1:]]

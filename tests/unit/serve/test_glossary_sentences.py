@@ -83,23 +83,23 @@ def test_there_are_enough_of_them() -> None:
 @every
 async def test_a_translation_with_its_terms_is_not_doubted(spoken: Spoken, script: Script) -> None:
     answer = await script.caption(spoken, spoken.right)
-    assert (answer.status, answer.text, answer.doubts) == (CaptionStatus.TRANSLATED, spoken.right, ())
+    assert (answer.status, answer.text, answer.warnings) == (CaptionStatus.TRANSLATED, spoken.right, ())
 
 
 @every
 async def test_one_that_ignores_them_is_marked_with_each(spoken: Spoken, script: Script) -> None:
     answer = await script.caption(spoken, spoken.wrong)
     assert (answer.status, answer.text) == (CaptionStatus.TRANSLATED, spoken.wrong)
-    assert set(answer.doubts) == marked(spoken)
+    assert set(answer.warnings) == marked(spoken)
 
 
 @every
 async def test_one_that_mangles_them_is_marked(spoken: Spoken, script: Script) -> None:
     answer = await script.caption(spoken, mangled(spoken))
-    assert answer.status is CaptionStatus.UNTRANSLATED or set(answer.doubts) & marked(spoken)
+    assert answer.status is CaptionStatus.UNTRANSLATED or set(answer.warnings) & marked(spoken)
 
 
 @every
 async def test_one_that_has_them_at_the_second_try_is_not(spoken: Spoken, script: Script) -> None:
     answer = await script.caption(spoken, spoken.wrong, spoken.right)
-    assert (answer.text, answer.doubts) == (spoken.right, ())
+    assert (answer.text, answer.warnings) == (spoken.right, ())

@@ -222,15 +222,15 @@ def test_what_a_translation_leaves_in_doubt_goes_along_with_it(service: Deployme
     engine.answer = "A verba é de 43 euros."
     answer = ask(service, text="The budget is 42 euros.", terms=BUDGET)
     assert (answer.status, answer.text) == (CaptionStatus.TRANSLATED, "A verba é de 43 euros.")
-    assert answer.doubts == ("term: budget → orçamento", "number: 42")
+    assert answer.warnings == ("term: budget → orçamento", "number: 42")
     assert len(engine.asked) == 1
     engine.answer = "O orçamento é de 42 euros."
-    assert ask(service, text="The budget is 42 euros.", terms=BUDGET).doubts == ()
+    assert ask(service, text="The budget is 42 euros.", terms=BUDGET).warnings == ()
 
 
 def test_what_is_in_doubt_is_not_remembered(service: DeploymentHandle, engine: Scripted) -> None:
     engine.answer = "A verba."
-    assert ask(service, text="The budget.", terms=BUDGET).doubts
+    assert ask(service, text="The budget.", terms=BUDGET).warnings
     engine.answer = "O orçamento."
     assert ask(service, text="The budget.", terms=BUDGET).text == "O orçamento."
     assert ask(service, text="The budget.", terms=BUDGET).cached

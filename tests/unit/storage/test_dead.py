@@ -68,5 +68,5 @@ def test_only_speech_that_can_be_read_is_put_in_again(fields: dict[str, str], re
 
 def test_what_can_not_be_told_of_a_letter_is_left_out() -> None:
     broken = letter(fields={"kind": "something said", "n": "12 or so"})
-    assert (broken.kind, broken.n) == (None, None)
-    assert (letter().kind, letter().n) == ("chunk", 12)
+    assert (broken.kind, broken.ordinal) == (None, None)
+    assert (letter().kind, letter().ordinal) == ("chunk", 12)

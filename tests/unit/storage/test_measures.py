@@ -62,11 +62,11 @@ def test_calls_are_counted_by_how_they_ended_and_retries_beside_them() -> None:
 
 def test_drafts_are_counted_by_how_they_ended() -> None:
     measures = Measures("lane/live-1")
-    measures.draft_ended("shown")
-    measures.draft_ended("late")
-    measures.draft_ended("late")
+    measures.draft_ended("published")
+    measures.draft_ended("stale")
+    measures.draft_ended("stale")
     found = values(measures)
-    assert (found["parley_drafts_total", "shown"], found["parley_drafts_total", "late"]) == (1, 2)
+    assert (found["parley_drafts_total", "published"], found["parley_drafts_total", "stale"]) == (1, 2)
 
 
 def test_threads_lose_nothing() -> None:

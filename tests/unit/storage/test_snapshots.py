@@ -12,7 +12,9 @@ from storage.snapshots import Merged, merge
 from tests.harness.exposition import values
 
 
-def snapshot(process: str = "steward", since: float = 1.0, *samples: Any, kind: str = "counter", **other: Any) -> bytes:
+def snapshot(
+    process: str = "maintenance", since: float = 1.0, *samples: Any, kind: str = "counter", **other: Any
+) -> bytes:
     family = {"name": "parley_things", "help": "Things", "type": kind, "samples": samples}
     return json.dumps({"process": process, "since": since, "families": [family], **other}).encode()
 

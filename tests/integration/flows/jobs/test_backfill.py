@@ -77,11 +77,11 @@ async def test_calls_are_retried_later_during_an_outage(pending: Any, engine: En
     backfill = Backfill(engine, redis_sync, away)
     [(attempted_at,)] = rows(engine, "select now()")
     assert await backfill.run_once() == 0
-    later = "select count(*) from captions where status = 'owed' and due_at >= :attempted_at + interval '1 second'"
+    later = "select count(*) from captions where status = 'pending' and due_at >= :attempted_at + interval '1 second'"
     assert rows(engine, later, attempted_at=attempted_at) == [(len(SENTENCES),)], (
         "other captions get their turn meanwhile"
     )
-    assert {status for (status,) in rows(engine, "select status from captions")} == {"owed"}
+    assert {status for (status,) in rows(engine, "select status from captions")} == {"pending"}
 
 
 async def test_a_sentence_that_breaks_the_service_ends_untranslated_with_the_reason(
@@ -97,7 +97,7 @@ async def test_a_sentence_that_breaks_the_service_ends_untranslated_with_the_rea
         await backfill.run_once()
         # A failed caption is retried after a pause; this test has no time for that.
         with engine.begin() as connection:
-            connection.execute(text("update captions set due_at = now() where status = 'owed'"))
+            connection.execute(text("update captions set due_at = now() where status = 'pending'"))
     found = dict(rows(engine, "select s.text, c.status from captions c join sentences s on s.id = c.sentence_id"))
     assert found == {w: "untranslated" if w == "Yes." else "translated" for _, w in SENTENCES}
     [(words, reason)] = rows(engine, "select text, reason from captions where status = 'untranslated'")
@@ -129,7 +129,7 @@ async def test_a_pending_caption_of_an_older_revision_is_translated_for_the_curr
         " where s.text = 'Yes indeed.'",
     )
     assert translated == [("pt:YES INDEED.", True)]
-    assert rows(engine, "select 1 from captions where status = 'owed'") == []
+    assert rows(engine, "select 1 from captions where status = 'pending'") == []
 
 
 async def test_a_meetings_config_is_read_once_a_batch_whatever_is_pending(
@@ -237,10 +237,10 @@ async def test_outages_do_not_count_as_failed_attempts(
         while len(attempts) < len(SENTENCES) or min(attempts.values()) < times:
             await backfill.run_once()
             with engine.begin() as connection:
-                connection.execute(text("update captions set due_at = now() where status = 'owed'"))
+                connection.execute(text("update captions set due_at = now() where status = 'pending'"))
 
     await until_each_was_attempted(MAX_ATTEMPTS)
     error = ValueError("once")
     attempts.clear()
     await until_each_was_attempted(1)
-    assert rows(engine, "select distinct status from captions") == [("owed",)]
+    assert rows(engine, "select distinct status from captions") == [("pending",)]

@@ -178,7 +178,7 @@ async def test_a_long_sentence_is_read_while_it_is_said_and_nothing_of_that_is_s
     ended = await counted(redis_async)
     assert sum(ended.values()) == len(translator.drafts) == 6
     assert ended["unchanged"] >= 2
-    assert ended["shown"] >= 2
+    assert ended["published"] >= 2
 
 
 async def test_a_draft_that_comes_after_its_sentence_is_not_shown(
@@ -218,7 +218,7 @@ async def test_a_draft_that_comes_after_its_sentence_is_not_shown(
     ended = await counted(redis_async)
     assert (ended["replaced"], sum(ended.values())) == (1, 3)
     # The sentence's own caption may still wait as the last draft's turn comes: it gives way to that one, too.
-    assert ended.keys() <= {"replaced", "late", "deadline", "behind"}
+    assert ended.keys() <= {"replaced", "stale", "deadline", "captions_waiting"}
 
 
 async def test_no_draft_is_asked_while_a_caption_waits(
@@ -246,7 +246,7 @@ async def test_no_draft_is_asked_while_a_caption_waits(
         await until(lambda: len(translator.asked) == 1)
         await speech.shows(first(7))
         async with asyncio.timeout(60):
-            while (await counted(redis_async)).get("behind") != 2:
+            while (await counted(redis_async)).get("captions_waiting") != 2:
                 await asyncio.sleep(0.1)
         assert len(translator.asked) == 1
         go_on.set()
@@ -350,7 +350,7 @@ async def test_a_recording_and_a_meeting_that_wants_none_get_no_drafts(
 def drafted(base: str, source: str, answer: Translation | str | None, reason: str | None = None) -> DraftResult:
     """A draft that ended. A string is a translation."""
     request = TranslationRequest("t", "m", "1.0", 0, "pt", "en", source, draft=True)
-    if isinstance(answer, str) and answer not in ("behind", "late"):
+    if isinstance(answer, str) and answer not in ("captions_waiting", "stale"):
         answer = Translation(CaptionStatus.TRANSLATED, answer, "test 1")
     return CallResult(Question("Ann", base, request), answer, 1, reason)  # pyright: ignore[reportReturnType, reportArgumentType]
 
@@ -383,7 +383,7 @@ def test_an_answer_in_the_batch_that_puts_its_sentence_out_is_too_late() -> None
     (shown,) = drafts.changed_interims(growing(""), [drafted("1.0/0", "a b c", "um dois três")]).values()
     assert (shown.interim.text, shown.drafts) == ("", {})
     assert drafts.changed_interims({}, [drafted("1.0/0", "a b c", "um dois três")]) == {}
-    assert counts(measures) == {"unchanged": 1, "late": 2}
+    assert counts(measures) == {"unchanged": 1, "stale": 2}
 
 
 def test_an_answer_for_the_sentence_before_is_too_late_though_the_speaker_goes_on() -> None:
@@ -392,7 +392,7 @@ def test_an_answer_for_the_sentence_before_is_too_late_though_the_speaker_goes_o
     drafts.changed_interims(growing("a b c"), [drafted("1.0/0", "a b", "um dois")])
     drafts.changed_interims(growing("d e", "1.0/1"), [drafted("1.0/0", "a b c", "um dois três")])
     assert drafts.changed_interims({}, [drafted("1.0/1", "d", "quatro")]) == {}
-    assert counts(measures) == {"unchanged": 2, "late": 1}
+    assert counts(measures) == {"unchanged": 2, "stale": 1}
 
 
 def test_what_a_meeting_is_restored_with_was_asked_where_it_was_before() -> None:
@@ -424,8 +424,8 @@ def test_what_has_left_shows_nothing_more() -> None:
     [
         (Translation(CaptionStatus.SAME, "a b", "test 1"), None, "untranslated"),
         (Translation(CaptionStatus.UNTRANSLATED, None, "test 1", "no model"), None, "untranslated"),
-        ("behind", None, "behind"),
-        ("late", None, "late"),
+        ("captions_waiting", None, "captions_waiting"),
+        ("stale", None, "stale"),
         (None, "replaced", "replaced"),
         (None, "capacity", "capacity"),
         (None, "deadline", "deadline"),

@@ -47,7 +47,7 @@ def chunk(chance: random.Random, k: int) -> Chunk | None:
 
 def config(chance: random.Random) -> MeetingConfig | None:
     terms = [
-        {"term": hostile.text(chance, 200), "translations": {"pt": hostile.text(chance, 200)}, "keep": True}
+        {"term": hostile.text(chance, 200), "translations": {"pt": hostile.text(chance, 200)}, "do_not_translate": True}
         for _ in range(3)
     ]
     try:

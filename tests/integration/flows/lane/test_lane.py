@@ -79,7 +79,7 @@ async def test_a_meeting_becomes_sentences_captions_and_events(
     assert sorted(got) == sorted(SENTENCES)
     captions = rows(
         engine,
-        "select s.text, c.language, c.text, c.status, c.revision = s.revision, c.version, c.asked from captions c"
+        "select s.text, c.language, c.text, c.status, c.revision = s.revision, c.version, c.attempts from captions c"
         " join sentences s on s.meeting_id = c.meeting_id and s.id = c.sentence_id where c.meeting_id = :id",
         id=meeting_id,
     )
@@ -105,7 +105,9 @@ async def test_a_meeting_becomes_sentences_captions_and_events(
     assert [m["seq"] for m in heard if "seq" in m] == [seq for seq, _, _ in log]
     assert {m["kind"] for m in heard if "seq" not in m} <= {"interim"}
     # The meeting is over: no state is left.
-    assert rows(engine, "select state, status, n from meetings where id = :id", id=meeting_id) == [(None, "ended", 8)]
+    assert rows(engine, "select state, status, last_committed from meetings where id = :id", id=meeting_id) == [
+        (None, "ended", 8)
+    ]
 
 
 @pytest.mark.usefixtures("unhurried")
@@ -238,7 +240,7 @@ async def test_a_live_lane_owes_what_is_too_late_and_never_stops(
     reasons = {reason for (reason,) in rows(engine, "select reason from captions")}
     assert reasons == {"capacity", "deadline"}
     owed = [p for _, kind, p in events(engine, meeting_id) if kind == "caption"]
-    assert [(p["status"], p["text"], p["version"]) for p in owed] == [("owed", None, 0)] * 6
+    assert [(p["status"], p["text"], p["version"]) for p in owed] == [("pending", None, 0)] * 6
 
 
 async def test_a_meeting_that_says_much_at_once_owes_its_own_captions_and_nobody_elses(
@@ -289,7 +291,7 @@ async def test_a_batch_lane_waits_for_a_service_that_is_away(
         await until(over_and_paid(engine, meeting_id))
     statuses = {status for (status,) in rows(engine, "select status from captions")}
     assert statuses == {"translated"}
-    assert not [p for _, kind, p in events(engine, meeting_id) if kind == "caption" and p["status"] == "owed"]
+    assert not [p for _, kind, p in events(engine, meeting_id) if kind == "caption" and p["status"] == "pending"]
 
 
 async def test_a_language_added_live_is_owed_for_what_was_said_before(
@@ -308,7 +310,7 @@ async def test_a_language_added_live_is_owed_for_what_was_said_before(
         await until(lambda: rows(engine, "select status from meetings") == [("ended",)])
         await until(lambda: german()["First the budget."] == "translated")
     assert german().keys() == {words for _, words in SENTENCES}
-    assert german()["Good morning everybody."] == "owed"
+    assert german()["Good morning everybody."] == "pending"
 
 
 async def test_a_language_added_in_a_running_meeting_is_owed_too(
@@ -323,7 +325,7 @@ async def test_a_language_added_in_a_running_meeting_is_owed_too(
     german = rows(
         engine,
         "select s.text from captions c join sentences s on s.id = c.sentence_id where c.language = 'de'"
-        " and c.status = 'owed'",
+        " and c.status = 'pending'",
     )
     assert {words for (words,) in german} >= {words for _, words in SENTENCES}
 

@@ -235,6 +235,7 @@ def test_what_a_handover_needs_never_hides_what_is_not_committed(
 ) -> None:
     with engine.begin() as connection:
         connection.execute(
-            text("insert into lanes (id, kind, log_id, held) values ('live-1', 'live', '20-0', :held)"), {"held": held}
+            text("insert into lanes (id, kind, log_id, retain_after) values ('live-1', 'live', '20-0', :held)"),
+            {"held": held},
         )
     assert read_positions(engine, "live-1") == ([], position)

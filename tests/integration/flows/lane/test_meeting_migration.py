@@ -95,7 +95,9 @@ async def test_a_meeting_moved_back_and_forth_fifty_times_has_the_same_rows(
     assert (rows(engine, SENTENCES, id=meeting_id), rows(engine, CAPTIONS, id=meeting_id)) == expected
     # Every live event once, and captions in the order of their sentences' requests.
     assert seqs(engine, meeting_id)
-    [(n, accepted, state)] = rows(engine, "select n, accepted, state from meetings where id = :id", id=meeting_id)
+    [(n, accepted, state)] = rows(
+        engine, "select last_committed, last_accepted, state from meetings where id = :id", id=meeting_id
+    )
     assert (n, accepted, state) == (len(events) + 1, n, None)
     assert rows(engine, "select 1 from dead_letters") == []
 
@@ -219,7 +221,7 @@ async def test_a_lane_does_not_count_as_behind_for_a_meeting_that_another_keeps_
     await meetings.move("default", comes, "batch-2")
     await feed(meetings, comes, talk(4, 30))
     await feed(meetings, stays, talk(5, 30))
-    place = "select log_id, held from lanes where id = 'batch-2'"
+    place = "select log_id, retain_after from lanes where id = 'batch-2'"
     with running(postgres_url, redis_url, "batch-2"):
         await until(over_and_paid(engine, stays))
         # Nothing runs that would let go of the other meeting: its entries are kept, and no lag.

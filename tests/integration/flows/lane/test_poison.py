@@ -43,8 +43,8 @@ def hostile(hated: set[str]) -> Any:
             case 2:
                 return Translation(CaptionStatus.UNTRANSLATED, None, "shout\x00", chance.choice(POISON))
             case _:
-                doubts = (chance.choice(POISON),)
-                return Translation(CaptionStatus.TRANSLATED, chance.choice(POISON), "shout 1", doubts=doubts)
+                warnings = (chance.choice(POISON),)
+                return Translation(CaptionStatus.TRANSLATED, chance.choice(POISON), "shout 1", warnings=warnings)
 
     return translate
 
@@ -93,7 +93,7 @@ async def test_hostile_answers_to_one_meeting_cost_the_others_nothing(
     for _ in range(50):
         await backfill.run_once()
         with engine.begin() as connection:
-            connection.execute(text("update captions set due_at = now() where status = 'owed'"))
+            connection.execute(text("update captions set due_at = now() where status = 'pending'"))
     assert statuses(engine, bad) == {"untranslated"}
     reasons = {one for (one,) in rows(engine, "select reason from captions where meeting_id = :id", id=bad)}
     assert "its translation can't be stored: it holds what is no text" in reasons
@@ -115,7 +115,7 @@ async def test_a_lane_asks_once_where_the_answer_is_malformed(
     await feed(meetings, meeting_id, talk(8))
     with running(postgres_url, redis_url, "batch-1", malformed):
         await until(lambda: rows(engine, "select count(*) from captions where reason is not null") == [(7,)])
-    assert statuses(engine, meeting_id) == {"owed"}
+    assert statuses(engine, meeting_id) == {"pending"}
     assert len(asked) == len(set(asked)) == 7
 
 
@@ -152,19 +152,19 @@ async def test_a_pending_caption_that_is_poison_keeps_no_other_from_being_paid(
 
     backfill = Backfill(engine, redis_sync, poison)
     began = time.monotonic()
-    while rows(engine, "select 1 from captions where status = 'owed' and failures = 0"):
+    while rows(engine, "select 1 from captions where status = 'pending' and failures = 0"):
         assert time.monotonic() - began < 60
         await backfill.run_once()
     assert set().union(*(statuses(engine, one) for one in good)) == {"translated"}
     # The malformed answer is left alone for a growing while, and given up in the end.
-    failing = "select failures, extract(epoch from due_at - now()) from captions where status = 'owed'"
+    failing = "select failures, extract(epoch from due_at - now()) from captions where status = 'pending'"
     pauses: list[float] = []
     while found := rows(engine, failing):
         [(failures, pause)] = found
         assert failures == len(pauses) + 1
         pauses.append(float(pause))
         with engine.begin() as connection:
-            connection.execute(text("update captions set due_at = now() where status = 'owed'"))
+            connection.execute(text("update captions set due_at = now() where status = 'pending'"))
         await backfill.run_once()
     assert len(pauses) == MAX_ATTEMPTS - 1
     assert all(later > 2 * earlier for earlier, later in pairwise(pauses))
@@ -250,7 +250,7 @@ async def test_a_config_that_can_not_be_read_keeps_no_other_meeting_from_being_p
     backfill = Backfill(engine, redis_sync, shout)
     while await backfill.run_once():
         pass
-    assert (statuses(engine, strange), statuses(engine, good)) == ({"owed"}, {"translated"})
+    assert (statuses(engine, strange), statuses(engine, good)) == ({"pending"}, {"translated"})
     [(later,)] = rows(
         engine, "select bool_and(due_at > now() + interval '30 s') from captions where meeting_id = :id", id=strange
     )

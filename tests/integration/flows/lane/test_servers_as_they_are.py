@@ -67,7 +67,7 @@ class Scene:
         began = time.monotonic()
         while True:
             found = rows(self._engine, "select status, text, reason from captions where meeting_id = :id", id=meeting)
-            if found and found[0][0] != "owed":
+            if found and found[0][0] != "pending":
                 return Caption(*found[0], time.monotonic() - began)
             assert time.monotonic() - began < seconds, f"it is still {found}"
             await self._backfill.run_once()
@@ -75,7 +75,7 @@ class Scene:
             with self._engine.begin() as connection:
                 connection.execute(
                     text(
-                        "update captions set due_at = now() where status = 'owed' and due_at < now() + interval '16 s'"
+                        "update captions set due_at = now() where status = 'pending' and due_at < now() + interval '16 s'"
                     )
                 )
             await asyncio.sleep(0.05)
@@ -193,7 +193,7 @@ async def test_each_caption_ends_as_it_should(scene: Scene, server: tuple[str, A
             async with asyncio.timeout(60):
                 while words not in (told := await served.problem()):
                     await asyncio.sleep(0.05)
-            assert [status for status, *_ in scene.rows(meeting)] == ["owed"]
+            assert [status for status, *_ in scene.rows(meeting)] == ["pending"]
             asked.refuses = None
             caption = await scene.becomes(meeting)
         # However often the caption was asked for, the log tells it once.

@@ -83,7 +83,7 @@ async def test_a_meeting_is_measured_at_every_stage(
     with running(postgres_url, redis_url, "batch-1", away_at_first, in_flight=1):
         await until(over_and_paid(engine, meeting_id))
     found = await lane_values(redis_async, "lane/batch-1")
-    (asked,) = rows(engine, "select sum(asked), count(*) from captions")
+    (asked,) = rows(engine, "select sum(attempts), count(*) from captions")
     # The entry that opened the meeting is the first of the log.
     assert found["parley_stage_seconds_count", "log"] == len(TALK) + 1
     assert found["parley_stage_seconds_count", "sentence"] == 2
@@ -153,7 +153,7 @@ async def test_a_sentence_is_one_trace_that_holds_nothing_said(
 
 
 async def test_the_backfill_is_measured_and_traced(monkeypatch: pytest.MonkeyPatch) -> None:
-    measures = Measures("steward")
+    measures = Measures("maintenance")
     request = TranslationRequest("default", "m", "1.0", 3, "pt", "en", SECRET)
     with receiving() as receiver:
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", receiver.url)
@@ -167,15 +167,15 @@ async def test_the_backfill_is_measured_and_traced(monkeypatch: pytest.MonkeyPat
     assert "parley_stage_seconds_count" in {s.name for metric in measures.collect() for s in metric.samples}
 
 
-async def test_the_steward_says_that_it_lives(
+async def test_the_maintenance_says_that_it_lives(
     redis_async: redis.asyncio.Redis, postgres_url: str, redis_url: str
 ) -> None:
-    steward = MaintenanceActor(postgres_url, redis_url, {})
-    running_steward = asyncio.create_task(steward.run())
+    maintenance = MaintenanceActor(postgres_url, redis_url, {})
+    running_maintenance = asyncio.create_task(maintenance.run())
     await asyncio.sleep(0)
-    await steward.stop()
-    await running_steward
-    assert "steward" in merge(await read_snapshots(redis_async)).since
+    await maintenance.stop()
+    await running_maintenance
+    assert "maintenance" in merge(await read_snapshots(redis_async)).since
 
 
 async def counted(stage: Stage) -> dict[str, float]:

@@ -28,8 +28,8 @@ CONFIG = MeetingConfig(
     context_of_speaker=1,
     glossary=(
         Term(term="road map", translations={"pt": "roteiro"}),
-        Term(term="Parley", keep=True),
-        Term(term="IT", translations={"pt": "TI"}, case=True),
+        Term(term="Parley", do_not_translate=True),
+        Term(term="IT", translations={"pt": "TI"}, case_sensitive=True),
     ),
     style="formal",
 )
@@ -174,7 +174,9 @@ async def test_the_backfill_asks_the_very_same_and_quotes_what_is_stored(
         pass
     words = "Number 11 is on the road map."
     with engine.begin() as connection:
-        owe_again = "update captions c set status = 'owed', due_at = now() from sentences s where s.id = c.sentence_id"
+        owe_again = (
+            "update captions c set status = 'pending', due_at = now() from sentences s where s.id = c.sentence_id"
+        )
         connection.execute(text(f"{owe_again} and s.text = :words"), {"words": words})
     assert await backfill.run_once() == 1
     last = recorder.about(words)
@@ -182,7 +184,7 @@ async def test_the_backfill_asks_the_very_same_and_quotes_what_is_stored(
     assert {replace(one, context=()) for one in recorder.asked} == {replace(one, context=()) for one in asked}
     # What was in doubt is nothing to go on with.
     with engine.begin() as connection:
-        connection.execute(text("update captions set doubts = '{number: 10}' where text like '%10%'"))
+        connection.execute(text("update captions set warnings = '{number: 10}' where text like '%10%'"))
         connection.execute(text(f"{owe_again} and s.text = :words"), {"words": words})
     assert await backfill.run_once() == 1
     assert ("Number 10 is on the road map.", None) in quoted(recorder.about(words))

@@ -292,4 +292,4 @@ async def test_a_meeting_that_waits_for_an_unavailable_engine_blocks_no_other_me
         await talk(other, 2)
         captions = "select status from captions where meeting_id = :id"
         await until(lambda: rows(engine, captions, id=other) == [("translated",)] * 2, 120)
-        await until(lambda: rows(engine, captions, id=held) == [("owed",)] * 20, 120)
+        await until(lambda: rows(engine, captions, id=held) == [("pending",)] * 20, 120)

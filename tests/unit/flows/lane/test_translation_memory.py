@@ -60,7 +60,7 @@ async def test_nothing_is_quoted_that_is_another_languages_meetings_or_revisions
     [
         Translation(CaptionStatus.SAME, "Yes.", "test 1"),
         Translation(CaptionStatus.UNTRANSLATED, None, "test 1", "no model"),
-        Translation(CaptionStatus.TRANSLATED, "Sim.", "test 1", doubts=("a term",)),
+        Translation(CaptionStatus.TRANSLATED, "Sim.", "test 1", warnings=("a term",)),
     ],
 )
 async def test_what_is_no_translation_or_in_doubt_is_not_quoted(answer: Translation) -> None:
@@ -101,7 +101,7 @@ async def test_a_revision_does_not_go_on_from_one_that_is_shown_no_more() -> Non
     service = Service()
     accepted = TranslationMemory(service)
     await accepted(ASKED)
-    service.answer = replace(service.answer, doubts=("number: 2",))
+    service.answer = replace(service.answer, warnings=("number: 2",))
     await accepted(replace(ASKED, revision=2, text="Yes, 2."))
     await accepted(replace(ASKED, revision=3, text="Yes, 3."))
     assert [request.previous for request in service.asked] == [None, "Sim.", None]
