@@ -8,7 +8,7 @@ from alembic import context
 from storage.tables import metadata
 
 
-def migrate(connection: Connection) -> None:
+def run_migrations(connection: Connection) -> None:
     """Run what Alembic was asked to run."""
     context.configure(connection=connection, target_metadata=metadata, compare_server_default=True)
     with context.begin_transaction():
@@ -17,7 +17,7 @@ def migrate(connection: Connection) -> None:
 
 bind: Connection | Engine = context.config.attributes["connection"]
 if isinstance(bind, Engine):
-    with bind.connect() as opened:
-        migrate(opened)
+    with bind.connect() as engine_connection:
+        run_migrations(engine_connection)
 else:
-    migrate(bind)
+    run_migrations(bind)

@@ -12,7 +12,7 @@ from cluster.commands import bench, config, database, dead, demo, doctor, import
 from cluster.commands.terminal import console, results
 from operators.errors import ParleyError
 
-RUN, USE, CHECK = "Run it", "Use it", "Check it"
+RUN_PANEL, USE_PANEL, CHECK_PANEL = "Run it", "Use it", "Check it"
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -20,22 +20,22 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     epilog="Begin with `parley demo`. Every setting: docs/settings.md.",
 )
-app.command(rich_help_panel=RUN, epilog=demo.EXAMPLES)(demo.demo)
-app.command(rich_help_panel=RUN, epilog=up.EXAMPLES)(up.up)
-app.command(rich_help_panel=USE, epilog=importing.EXAMPLES, name="import")(importing.import_files)
-app.add_typer(meetings.app, rich_help_panel=USE, name="meetings")
-app.add_typer(config.app, rich_help_panel=RUN, name="config")
-app.add_typer(database.app, rich_help_panel=RUN, name="database")
-app.add_typer(lanes.app, rich_help_panel=RUN, name="lanes")
-app.add_typer(models.app, rich_help_panel=RUN, name="models")
-app.command(rich_help_panel=USE, epilog=replay.EXAMPLES)(replay.replay)
-app.command(rich_help_panel=CHECK, epilog=doctor.EXAMPLES)(doctor.doctor)
-app.add_typer(bench.app, rich_help_panel=CHECK, name="bench")
-app.add_typer(dead.app, rich_help_panel=CHECK, name="dead-letters")
+app.command(rich_help_panel=RUN_PANEL, epilog=demo.EXAMPLES)(demo.demo)
+app.command(rich_help_panel=RUN_PANEL, epilog=up.EXAMPLES)(up.up)
+app.command(rich_help_panel=USE_PANEL, epilog=importing.EXAMPLES, name="import")(importing.import_files)
+app.add_typer(meetings.app, rich_help_panel=USE_PANEL, name="meetings")
+app.add_typer(config.app, rich_help_panel=RUN_PANEL, name="config")
+app.add_typer(database.app, rich_help_panel=RUN_PANEL, name="database")
+app.add_typer(lanes.app, rich_help_panel=RUN_PANEL, name="lanes")
+app.add_typer(models.app, rich_help_panel=RUN_PANEL, name="models")
+app.command(rich_help_panel=USE_PANEL, epilog=replay.EXAMPLES)(replay.replay)
+app.command(rich_help_panel=CHECK_PANEL, epilog=doctor.EXAMPLES)(doctor.doctor)
+app.add_typer(bench.app, rich_help_panel=CHECK_PANEL, name="bench")
+app.add_typer(dead.app, rich_help_panel=CHECK_PANEL, name="dead-letters")
 
 
-def _print_version(wanted: bool) -> None:
-    if wanted:
+def _print_version(is_requested: bool) -> None:
+    if is_requested:
         from importlib.metadata import version
 
         results.out(f"parley {version('parley')}")

@@ -12,29 +12,29 @@ import structlog
 from ray import serve as ray_serve
 from ray.serve import Application
 
-from operators.errors import SetupFailed
-from operators.models import ROLES, Engine, ModelsConfig, Role, application
+from operators.errors import SetupError
+from operators.models import ROLES, EngineConfig, ModelsConfig, Role, serve_app_name
 from serve.app import build_insight, build_translation
-from serve.applications import standing
+from serve.applications import fetch_application_statuses
 from serve.options import TranslationOptions
-from storage.configs import Following, Version, note_problems
+from storage.configs import EngineConfigRecord, EngineConfigWatcher, record_problems
 from storage.database import sync_engine
 
-LOOK = 0.1
+POLL_S = 0.1
 """Seconds between two looks at whether the configuration changed, and at whether an application is there."""
-FIRST_RETRY, LAST_RETRY = 10.0, 300.0
+FIRST_RETRY_S, LAST_RETRY_S = 10.0, 300.0
 """Seconds before what did not start is deployed again: at first, and what that doubles to."""
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class _Wanted:
+class _DesiredApplication:
     role: Role
-    engine: Engine
+    engine: EngineConfig
 
 
-class Deployer:
+class ModelDeployer:
     """Deploys what a version names, and deletes what it doesn't name any more. What does not start is tried again.
 
     Args:
@@ -45,87 +45,89 @@ class Deployer:
     def __init__(self, postgres_url: str, models: Path | None) -> None:
         self._models = models
         self._database = sync_engine(postgres_url)
-        self._following = Following(postgres_url)
+        self._config_watcher = EngineConfigWatcher(postgres_url)
         self._stopping = threading.Event()
-        self._deployed: dict[str, _Wanted] = {}
+        self._deployed: dict[str, _DesiredApplication] = {}
         self._thread: threading.Thread | None = None
 
-    def start(self, say: Callable[[str], None]) -> None:
+    def start(self, on_status: Callable[[str], None]) -> None:
         """Deploy the version in force, wait until something translates, and follow from then on.
 
         Args:
             say: told what does not start, where there is another one for it, or where it can be changed while all else runs.
 
         Raises:
-            SetupFailed: nothing of what the settings ask for will translate; says why.
+            SetupError: nothing of what the settings ask for will translate; says why.
         """
-        self._following.wait(30)
-        version = self._following.current
+        self._config_watcher.wait_until_loaded(30)
+        version = self._config_watcher.current
         if version is None:
-            raise SetupFailed("the models' configuration can't be read: look at PARLEY_POSTGRES_URL")
+            raise SetupError("the models' configuration can't be read: look at PARLEY_POSTGRES_URL")
         problems = self._deploy(version)
-        names = version.config.applications("translation")
+        names = version.config.serve_app_names("translation")
         last = names[-1] if names else None
-        if last is not None and last not in problems and (problem := _await(last)):
+        if last is not None and last not in problems and (problem := _await_running(last)):
             problems[last] = problem
         if last in problems and version.origin == "settings":
-            raise SetupFailed(problems[last])
+            raise SetupError(problems[last])
         for name, problem in problems.items():
-            say(f"{name} does not start: {problem}; `parley config` changes that")
-        self._thread = threading.Thread(target=self._follow, args=(version.version,), name="deployer", daemon=True)
+            on_status(f"{name} does not start: {problem}; `parley config` changes that")
+        self._thread = threading.Thread(
+            target=self._deploy_changes, args=(version.version,), name="deployer", daemon=True
+        )
         self._thread.start()
 
     def stop(self) -> None:
         """Follow no longer, and delete the applications."""
         self._stopping.set()
-        self._following.stop()
+        self._config_watcher.stop()
         if self._thread is not None:
             self._thread.join()
         for name in self._deployed:
             ray_serve.delete(name)
         self._database.dispose()
 
-    def _follow(self, tried: int) -> None:
+    def _deploy_changes(self, last_version: int) -> None:
         """Deploy each new version at once, and what does not start again and again.
 
         Args:
             tried: the version that was deployed last.
         """
-        wait, retry_at = FIRST_RETRY, time.monotonic() + FIRST_RETRY
-        while not self._stopping.wait(LOOK):
-            version = self._following.current
-            if version is None or (version.version == tried and time.monotonic() < retry_at):
+        retry_delay_s, retry_at = FIRST_RETRY_S, time.monotonic() + FIRST_RETRY_S
+        while not self._stopping.wait(POLL_S):
+            version = self._config_watcher.current
+            if version is None or (version.version == last_version and time.monotonic() < retry_at):
                 continue
-            if version.version != tried:
-                tried, wait = version.version, FIRST_RETRY
+            if version.version != last_version:
+                last_version, retry_delay_s = version.version, FIRST_RETRY_S
             try:
                 self._deploy(version)
             except Exception as error:  # noqa: BLE001 - whatever it is: it is tried again, and a newer version may do
                 log.warning("models not deployed", version=version.version, error=type(error).__name__)
-                retry_at = time.monotonic() + FIRST_RETRY
+                retry_at = time.monotonic() + FIRST_RETRY_S
             else:
-                retry_at, wait = time.monotonic() + wait, min(LAST_RETRY, 2 * wait)
+                retry_at, retry_delay_s = time.monotonic() + retry_delay_s, min(LAST_RETRY_S, 2 * retry_delay_s)
 
-    def _deploy(self, version: Version) -> dict[str, str]:
+    def _deploy(self, version: EngineConfigRecord) -> dict[str, str]:
         """Deploy what of a version isn't deployed yet, or was given up.
 
         Returns:
             By application, what keeps it from being started.
         """
-        wanted, problems = _applications(version.config), dict[str, str]()
+        desired, problems = _desired_applications(version.config), dict[str, str]()
         if self._deployed:
-            now = standing()
-            for name in [each for each in self._deployed if now.gave_up(each)]:
+            statuses = fetch_application_statuses()
+            for name in [each for each in self._deployed if statuses.is_given_up(each)]:
                 # Serve tries it again only where it is another one, or is new.
                 ray_serve.delete(name, _blocking=False)
                 del self._deployed[name]
         targets: list[ray_serve.RunTarget] = []
-        for name, each in wanted.items():
+        for name, each in desired.items():
             if each == self._deployed.get(name):
                 continue
             try:
                 built = self._build(each)
-            except (SetupFailed, OSError) as error:
+            except (SetupError, OSError) as error:
                 problems[name] = str(error)
                 log.error("an engine can't be started", application=name, reason=str(error))
                 continue
@@ -133,33 +135,35 @@ class Deployer:
         if targets:
             ray_serve.run_many(targets, wait_for_applications_running=False)
             log.info("models deployed", version=version.version, applications=[target.name for target in targets])
-        self._deployed |= {target.name: wanted[target.name] for target in targets}
-        for name in [each for each in self._deployed if each not in wanted]:
+        self._deployed |= {target.name: desired[target.name] for target in targets}
+        for name in [each for each in self._deployed if each not in desired]:
             # Its replicas end what they have begun; nobody waits for them.
             ray_serve.delete(name, _blocking=False)
             del self._deployed[name]
         with self._database.begin() as connection:
-            note_problems(connection, version.version, problems)
+            record_problems(connection, version.version, problems)
         return problems
 
-    def _build(self, wanted: _Wanted) -> Application:
-        engine = wanted.engine
-        if wanted.role == "translation":
+    def _build(self, desired: _DesiredApplication) -> Application:
+        engine = desired.engine
+        if desired.role == "translation":
             return build_translation(TranslationOptions(engine=engine, models=self._models))
         return build_insight(engine)
 
 
-def _applications(config: ModelsConfig) -> dict[str, _Wanted]:
+def _desired_applications(config: ModelsConfig) -> dict[str, _DesiredApplication]:
     """The applications that a configuration asks for, by their names."""
     return {
-        application(role, name): _Wanted(role, config.engines[name]) for role in ROLES for name in config.serving(role)
+        serve_app_name(role, name): _DesiredApplication(role, config.engines[name])
+        for role in ROLES
+        for name in config.engines_for(role)
     }
 
 
-def _await(name: str) -> str:
+def _await_running(name: str) -> str:
     """Wait until an application runs; what keeps it from it, where it never will."""
-    while (how := standing().of(name))[0] != "running":
-        if how[0] == "deploy_failed":
-            return how[1]
-        time.sleep(LOOK)
+    while (status := fetch_application_statuses().status_of(name))[0] != "running":
+        if status[0] == "deploy_failed":
+            return status[1]
+        time.sleep(POLL_S)
     return ""

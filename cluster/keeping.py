@@ -7,16 +7,16 @@ from collections.abc import Callable
 
 import structlog
 
-from operators.errors import SetupFailed
+from operators.errors import SetupError
 from storage.embedded import EmbeddedStores
 
-LOOK = 1.0
+POLL_S = 1.0
 """Seconds between two looks at whether they run."""
 
 log = structlog.get_logger(__name__)
 
 
-def keep_running(stores: EmbeddedStores) -> Callable[[], None]:
+def watch_stores(stores: EmbeddedStores) -> Callable[[], None]:
     """Look after stores that have been started, in a thread.
 
     Returns:
@@ -24,18 +24,18 @@ def keep_running(stores: EmbeddedStores) -> Callable[[], None]:
     """
     stopping = threading.Event()
 
-    def look() -> None:
-        while not stopping.wait(LOOK):
+    def poll() -> None:
+        while not stopping.wait(POLL_S):
             try:
-                if not stores.running():
+                if not stores.is_running():
                     log.error("a store died; it is started again")
                     stores.start(lambda doing: log.warning("a store is not ready", state=doing), stopping)
             except Exception as error:  # noqa: BLE001 - as where the disk is full: whoever waits sees it, and it is tried again
                 if stopping.is_set():
                     return
-                log.error("a store did not start", error=str(error) if isinstance(error, SetupFailed) else repr(error))
+                log.error("a store did not start", error=str(error) if isinstance(error, SetupError) else repr(error))
 
-    thread = threading.Thread(target=look, name="stores", daemon=True)
+    thread = threading.Thread(target=poll, name="stores", daemon=True)
     thread.start()
 
     def stop() -> None:

@@ -9,16 +9,16 @@ import sys
 import stamina.instrumentation
 import structlog
 
-LEVEL = "PARLEY_LOG_LEVEL"
+LEVEL_VARIABLE = "PARLEY_LOG_LEVEL"
 
 
-def configure_logs(level: str | None = None) -> None:
+def configure_logging(level: str | None = None) -> None:
     """Set the process's logs up. Ray's workers call it without a level, and take it from the environment."""
     # Retries are counted where they are made; a line each would drown the log.
     stamina.instrumentation.set_on_retry_hooks([])
     # The exporter tells of each try; that it gave up is enough, and what was not sent is counted.
     logging.getLogger("opentelemetry").setLevel(logging.ERROR)
-    threshold = logging.getLevelNamesMapping()[(level or os.environ.get(LEVEL, "info")).upper()]
+    threshold = logging.getLevelNamesMapping()[(level or os.environ.get(LEVEL_VARIABLE, "info")).upper()]
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,

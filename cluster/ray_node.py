@@ -19,14 +19,14 @@ from ray._private import ray_constants, services
 from ray._private.node import Node
 
 from cluster.workers import set_up_worker
-from operators.errors import SetupFailed
+from operators.errors import SetupError
 
-OBJECT_STORE = 100 * 2**20
+OBJECT_STORE_BYTES = 100 * 2**20
 """Bytes of Ray's object store: nothing of ours goes through it."""
-NODE_S = 120.0
+NODE_START_TIMEOUT_S = 120.0
 """Seconds that its node gets to start."""
 
-LONGEST_FOLDER = 43
+MAX_FOLDER_BYTES = 43
 """Bytes that the path of Ray's folder may have: a socket's path may have 107, and Ray adds up to 64."""
 
 RAY_ENVIRONMENT = {
@@ -46,13 +46,13 @@ RAY_ENVIRONMENT = {
 """Ray's own settings, for the processes it starts."""
 
 
-def make_folder() -> Path:
+def make_ray_folder() -> Path:
     """Make a folder for the files of a Ray, to be removed with all that it holds.
 
     Ray puts Unix sockets there. Where TMPDIR is too long for their paths, the folder lies in /tmp.
     """
     folder = Path(tempfile.mkdtemp(prefix="parley-"))
-    if len(os.fsencode(folder)) <= LONGEST_FOLDER:
+    if len(os.fsencode(folder)) <= MAX_FOLDER_BYTES:
         return folder
     folder.rmdir()
     return Path(tempfile.mkdtemp(prefix="parley-", dir="/tmp"))
@@ -67,7 +67,7 @@ def start_ray(folder: Path, cpus: int, *, log_to_driver: bool) -> None:
         log_to_driver: whether what its processes print is shown here.
 
     Raises:
-        SetupFailed: it did not start.
+        SetupError: it did not start.
     """
     os.environ.update(RAY_ENVIRONMENT)
     # Ray would keep a token in the home directory, which a service's user may not have.
@@ -81,24 +81,24 @@ def start_ray(folder: Path, cpus: int, *, log_to_driver: bool) -> None:
     # Read from the environment when Ray was imported, which is before this.
     ray_constants.ENABLE_RAY_CLUSTER = False
     try:
-        with lone_node(log_monitor=log_to_driver):
+        with patch_for_single_node(log_monitor=log_to_driver):
             ray.init(
                 address="local",
                 num_cpus=cpus,
                 include_dashboard=False,
-                object_store_memory=OBJECT_STORE,
+                object_store_memory=OBJECT_STORE_BYTES,
                 log_to_driver=log_to_driver,
                 logging_level=logging.ERROR,
                 _temp_dir=str(folder),
             )
     except Exception as error:  # Ray raises bare ones
-        why = str(error).partition("\n")[0].rstrip(".") or type(error).__name__
-        raise SetupFailed(f"Ray did not start, for which it gets {NODE_S:.0f} s: {why}") from error
+        reason = str(error).partition("\n")[0].rstrip(".") or type(error).__name__
+        raise SetupError(f"Ray did not start, for which it gets {NODE_START_TIMEOUT_S:.0f} s: {reason}") from error
 
 
 @contextmanager
-def lone_node(*, log_monitor: bool) -> Generator[None]:
-    """Have Ray start with what a node needs that stays alone, and wait `NODE_S` for it. Where that fails, nothing stays.
+def patch_for_single_node(*, log_monitor: bool) -> Generator[None]:
+    """Have Ray start only what a lone node needs, and wait `NODE_START_TIMEOUT_S` for it. If that fails, nothing stays.
 
     Ray (2.60, `ray._private.node`) starts an autoscaler and the server of its dashboard and jobs as well. Each of them takes
     over a second of processor time. Ray waits 30 s for its node, however busy the machine is. It starts its processes in this
@@ -107,8 +107,8 @@ def lone_node(*, log_monitor: bool) -> Generator[None]:
     Args:
         log_monitor: whether what Ray's processes print is to be shown here.
     """
-    unused = ["start_monitor", "start_api_server"] + ([] if log_monitor else ["start_log_monitor"])
-    before = {name: getattr(Node, name) for name in unused}
+    skipped_methods = ["start_monitor", "start_api_server"] + ([] if log_monitor else ["start_log_monitor"])
+    original_methods = {name: getattr(Node, name) for name in skipped_methods}
     get_node, popen = services.get_node, services.ConsolePopen
     started: list[subprocess.Popen[bytes]] = []
 
@@ -118,18 +118,18 @@ def lone_node(*, log_monitor: bool) -> Generator[None]:
         return process
 
     def await_node(gcs_address: str, node_id: str) -> Any:
-        until = time.monotonic() + NODE_S
+        deadline = time.monotonic() + NODE_START_TIMEOUT_S
         while True:
             try:
                 return get_node(gcs_address, node_id)
             except RuntimeError:
-                if time.monotonic() > until:
+                if time.monotonic() > deadline:
                     raise
                 time.sleep(0.1)
 
     services.get_node, services.ConsolePopen = await_node, start
-    for name in unused:
-        setattr(Node, name, _start_nothing)
+    for name in skipped_methods:
+        setattr(Node, name, _skip_process)
     try:
         yield
     except BaseException:
@@ -142,9 +142,9 @@ def lone_node(*, log_monitor: bool) -> Generator[None]:
         raise
     finally:
         services.get_node, services.ConsolePopen = get_node, popen
-        for name, method in before.items():
+        for name, method in original_methods.items():
             setattr(Node, name, method)
 
 
-def _start_nothing(node: Node, **options: object) -> None:
+def _skip_process(node: Node, **options: object) -> None:
     """Takes the place of a method of Ray's that starts a process."""

@@ -19,13 +19,13 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from operators.errors import Invalid
-from operators.model import Chunk, first_invalid
-from operators.subtitles import Attribution, Cue, Remark, read_subtitles
+from operators.errors import InvalidInputError
+from operators.model import Chunk, to_invalid_input_error
+from operators.subtitles import Attribution, Cue, LineIssue, parse_subtitles
 
-_ENDINGS = re.compile(r"(?:\.broadcasts)?\.(?:jsonl|ndjson|json|vtt|srt|txt)$", re.IGNORECASE)
-_SUBTITLES = (".vtt", ".srt")
-_ENCODINGS = (
+_FILE_SUFFIXES = re.compile(r"(?:\.broadcasts)?\.(?:jsonl|ndjson|json|vtt|srt|txt)$", re.IGNORECASE)
+_SUBTITLE_SUFFIXES = (".vtt", ".srt")
+_ENCODINGS_BY_BOM = (
     (codecs.BOM_UTF8, "utf-8"),
     (codecs.BOM_UTF32_LE, None),  # Begins as UTF-16 does.
     (codecs.BOM_UTF32_BE, None),
@@ -45,7 +45,7 @@ class _Broadcast(BaseModel):
     end_time: float
 
 
-class _Line(BaseModel):
+class _RecordedLine(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
     at: float
@@ -53,7 +53,7 @@ class _Line(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class Recorded:
+class RecordedEvent:
     """An event of a recording. `at` is when it arrived, in seconds from the meeting's start."""
 
     at: float
@@ -76,21 +76,21 @@ class Recording:
     name: str
     digest: str
     began_at: int
-    events: tuple[Recorded, ...]
-    remarks: tuple[Remark, ...] = ()
-    speakers: Attribution = Attribution.NAMED
+    events: tuple[RecordedEvent, ...]
+    remarks: tuple[LineIssue, ...] = ()
+    speaker_attribution: Attribution = Attribution.NAMED
 
     @property
-    def left_out(self) -> int:
+    def omitted_count(self) -> int:
         """How many of the remarks are on something that was left out."""
-        return sum(remark.left_out for remark in self.remarks)
+        return sum(remark.lost_speech for remark in self.remarks)
 
 
 def recording_name(path: Path) -> str:
     """The name of a recording: its file's, without the ending that recordings and subtitles have."""
     # A file's name may be no text at all.
     name = os.fsencode(path.name).decode(errors="replace")
-    return _ENDINGS.sub("", name) or name
+    return _FILE_SUFFIXES.sub("", name) or name
 
 
 def read_recording(path: Path, language: str = "auto", *, strict: bool = False) -> Recording:
@@ -102,108 +102,108 @@ def read_recording(path: Path, language: str = "auto", *, strict: bool = False) 
         strict: refuse subtitles of which something would be left out.
 
     Raises:
-        Invalid: names the file, the place in it, the field and the fix.
+        InvalidInputError: names the file, the place in it, the field and the fix.
     """
     try:
         content = path.read_bytes()
         began_at = int(path.stat().st_mtime * 1000)
     except OSError as error:
-        raise Invalid(str(path), f"can't be read: {error.strerror}") from error
+        raise InvalidInputError(str(path), f"can't be read: {error.strerror}") from error
     name, digest = recording_name(path), hashlib.sha256(content).hexdigest()[:12]
-    text = _decoded(path, content)
-    if not _holds_subtitles(path, text):
-        return Recording(name, digest, began_at, tuple(_broadcasts(path, text)))
+    text = _decode(path, content)
+    if not _is_subtitles(path, text):
+        return Recording(name, digest, began_at, tuple(_parse_broadcasts(path, text)))
     try:
-        read = read_subtitles(text, _language_of, None if language == "auto" else _kin(language))
-    except Invalid as error:
-        raise Invalid(f"{path}: {error.field}", error.fix) from error
-    events, refused = _said(read.cues)
-    remarks = tuple(sorted((*read.remarks, *refused)))
-    wrong = [remark for remark in remarks if remark.left_out]
-    if wrong and (strict or not events):
-        more = f"; and {len(wrong) - 1} more" if len(wrong) > 1 else ""
-        raise Invalid(f"{path}: line {wrong[0].line}", f"{wrong[0].text}{more}")
-    return Recording(name, digest, began_at, tuple(events), remarks, read.speakers)
+        subtitles = parse_subtitles(text, _detect_language, None if language == "auto" else _language_group(language))
+    except InvalidInputError as error:
+        raise InvalidInputError(f"{path}: {error.field}", error.fix) from error
+    events, rejected_cues = _events_of_cues(subtitles.cues)
+    remarks = tuple(sorted((*subtitles.issues, *rejected_cues)))
+    omitted = [remark for remark in remarks if remark.lost_speech]
+    if omitted and (strict or not events):
+        rest = f"; and {len(omitted) - 1} more" if len(omitted) > 1 else ""
+        raise InvalidInputError(f"{path}: line {omitted[0].line}", f"{omitted[0].message}{rest}")
+    return Recording(name, digest, began_at, tuple(events), remarks, subtitles.attribution)
 
 
-def _decoded(path: Path, content: bytes) -> str:
-    mark, encoding = next((mark, encoding) for mark, encoding in _ENCODINGS if content.startswith(mark))
+def _decode(path: Path, content: bytes) -> str:
+    bom, encoding = next((mark, encoding) for mark, encoding in _ENCODINGS_BY_BOM if content.startswith(mark))
     fix = "must be text in UTF-8, or in UTF-16 with a byte order mark: save the file as such"
     if encoding is None:
-        raise Invalid(f"{path}: line 1", fix)
+        raise InvalidInputError(f"{path}: line 1", fix)
     try:
-        text = content[len(mark) :].decode(encoding)
+        text = content[len(bom) :].decode(encoding)
     except UnicodeDecodeError as error:
-        line = content[len(mark) : len(mark) + error.start].decode(encoding, errors="replace").count("\n") + 1
-        raise Invalid(f"{path}: line {line}", fix) from error
+        line = content[len(bom) : len(bom) + error.start].decode(encoding, errors="replace").count("\n") + 1
+        raise InvalidInputError(f"{path}: line {line}", fix) from error
     # UTF-16 without a mark passes for UTF-8 as long as it is English.
     if text.count("\0") * 4 > len(text):
-        raise Invalid(f"{path}: line 1", fix)
+        raise InvalidInputError(f"{path}: line 1", fix)
     return text
 
 
-def _holds_subtitles(path: Path, text: str) -> bool:
+def _is_subtitles(path: Path, text: str) -> bool:
     if text.lstrip().startswith("{"):
         return False
-    return path.suffix.lower() in _SUBTITLES or "-->" in text
+    return path.suffix.lower() in _SUBTITLE_SUFFIXES or "-->" in text
 
 
-def _language_of(text: str) -> str | None:
+def _detect_language(text: str) -> str | None:
     # Its model takes a moment to load, and few files need it.
-    from serve.languages import LanguageDetector, kin
+    from serve.languages import LanguageDetector, confusable_group
 
-    found = LanguageDetector().detect(text, [], frozenset())
-    return None if found is None else kin(found)
-
-
-def _kin(language: str) -> str:
-    from serve.languages import kin
-
-    return kin(language)
+    detected = LanguageDetector().detect(text, [], frozenset())
+    return None if detected is None else confusable_group(detected)
 
 
-def _broadcasts(path: Path, text: str) -> list[Recorded]:
-    events: list[Recorded] = []
+def _language_group(language: str) -> str:
+    from serve.languages import confusable_group
+
+    return confusable_group(language)
+
+
+def _parse_broadcasts(path: Path, text: str) -> list[RecordedEvent]:
+    events: list[RecordedEvent] = []
     for number, line in enumerate(text.split("\n"), 1):
         if line.strip():
-            events.append(_read_line(f"{path}:{number}", line))
+            events.append(_parse_broadcast(f"{path}:{number}", line))
     if not events:
-        raise Invalid(str(path), "holds no event")
+        raise InvalidInputError(str(path), "holds no event")
     if any(b.at < a.at for a, b in pairwise(events)):
-        raise Invalid(f"{path}: at", "must not run backwards: sort the lines by it")
+        raise InvalidInputError(f"{path}: at", "must not run backwards: sort the lines by it")
     return events
 
 
-def _read_line(where: str, line: str) -> Recorded:
+def _parse_broadcast(location: str, line: str) -> RecordedEvent:
     try:
         data: Any = json.loads(line)
     except ValueError as error:
-        raise Invalid(where, "must be a JSON object on one line") from error
+        raise InvalidInputError(location, "must be a JSON object on one line") from error
     try:
-        read = _Line.model_validate(data)
-        said = read.payload
+        recorded_line = _RecordedLine.model_validate(data)
+        broadcast = recorded_line.payload
         chunk = Chunk(
-            chunk_id=said.chunk_id,
-            speaker=said.speaker_name,
-            text=said.text,
-            start=said.start_time,
-            end=said.end_time,
+            chunk_id=broadcast.chunk_id,
+            speaker=broadcast.speaker_name,
+            text=broadcast.text,
+            start=broadcast.start_time,
+            end=broadcast.end_time,
             source="replay",
         )
     except ValidationError as error:
-        invalid = first_invalid(error)
-        raise Invalid(f"{where}: {invalid.field}", invalid.fix) from error
-    return Recorded(read.at, chunk)
+        invalid = to_invalid_input_error(error)
+        raise InvalidInputError(f"{location}: {invalid.field}", invalid.fix) from error
+    return RecordedEvent(recorded_line.at, chunk)
 
 
-def _said(cues: Sequence[Cue]) -> tuple[list[Recorded], list[Remark]]:
+def _events_of_cues(cues: Sequence[Cue]) -> tuple[list[RecordedEvent], list[LineIssue]]:
     """A chunk for each cue, in the order of their starts, and what can't be one.
 
     It arrives once it has been said, and all that began before it: so cues come in reading order, however they overlap,
     and none comes so late behind another that it could no longer be taken.
     """
-    events: list[Recorded] = []
-    refused: list[Remark] = []
+    events: list[RecordedEvent] = []
+    rejected: list[LineIssue] = []
     at = 0.0
     for number, cue in enumerate(sorted(cues, key=lambda cue: cue.start), 1):
         try:
@@ -211,9 +211,9 @@ def _said(cues: Sequence[Cue]) -> tuple[list[Recorded], list[Remark]]:
                 chunk_id=str(number), speaker=cue.speaker, text=cue.text, start=cue.start, end=cue.end, source="import"
             )
         except ValidationError as error:
-            invalid = first_invalid(error)
-            refused.append(Remark(cue.line, f"the cue is left out: its {invalid.field} {invalid.fix}"))
+            invalid = to_invalid_input_error(error)
+            rejected.append(LineIssue(cue.line, f"the cue is left out: its {invalid.field} {invalid.fix}"))
             continue
         at = max(at, cue.end)
-        events.append(Recorded(at, chunk))
-    return events, refused
+        events.append(RecordedEvent(at, chunk))
+    return events, rejected

@@ -8,70 +8,72 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cluster.settings import Settings
-from operators.errors import Invalid, SetupFailed
+from operators.errors import InvalidInputError, SetupError
 from operators.models import (
-    ELSEWHERE,
+    REMOTE_ENGINE_TYPES,
     ROLES,
-    Engine,
+    EngineConfig,
     EngineName,
-    Firefox,
-    LlamaCpp,
+    FirefoxConfig,
+    LlamaCppConfig,
     ModelsConfig,
-    Remote,
-    Vllm,
-    describe,
-    parse_engine,
+    RemoteEngineConfig,
+    VllmConfig,
+    describe_translation,
+    parse_engine_config,
 )
-from serve.engines.choice import Choice, choose, choose_insight
-from serve.engines.making import check
+from serve.engines.choice import EngineSelection, select_insight_engine, select_translation_engine
+from serve.engines.making import check_requirements
 from serve.gpus import Gpu, find_gpus
 
 if TYPE_CHECKING:
-    from serve.engines.first_token import FirstToken
+    from serve.engines.first_token import PreflightResult
 
 TRANSLATION_KEY, INSIGHT_KEY = "PARLEY_TRANSLATION_KEY", "PARLEY_INSIGHT_KEY"
-_SHARE = {"translation": (0.5, 0.45), "insight": (0.5, 0.35)}
+_SHARED_GPU_FRACTIONS = {"translation": (0.5, 0.45), "insight": (0.5, 0.35)}
 """Where both run in vLLM and there is one GPU: the part of it that each reserves, and of its memory that each takes."""
 
 
 @dataclass(frozen=True, slots=True)
-class ModelsPlan:
+class EnginePlan:
     """The models of a start. `words` say so to a person."""
 
     config: ModelsConfig
-    words: str
+    summary: str
 
 
-def plan_models(settings: Settings) -> ModelsPlan:
+def plan_engines(settings: Settings) -> EnginePlan:
     """Decide which models do what.
 
     Raises:
-        SetupFailed: what the settings ask for can't be: no model, no vLLM, or arguments of it that make no sense.
+        SetupError: what the settings ask for can't be: no model, no vLLM, or arguments of it that make no sense.
     """
     gpus = find_gpus()
-    translation = choose(settings.translator, settings.translation_model, gpus)
-    insight = choose_insight(settings.insight, settings.insight_model, gpus)
-    shared = len(gpus) == 1 and translation.engine == insight.engine == "vllm"
-    engines: dict[str, Engine] = {}
-    for_translation, for_insight = _given(settings)
-    translates = _planned(for_translation, translation, gpus, shared)
-    if translates is not None:
-        engines[translation.engine] = translates
-    serving = tuple(engines)
+    translation = select_translation_engine(settings.translator, settings.translation_model, gpus)
+    insight = select_insight_engine(settings.insight, settings.insight_model, gpus)
+    is_gpu_shared = len(gpus) == 1 and translation.engine == insight.engine == "vllm"
+    engines: dict[str, EngineConfig] = {}
+    translation_settings, insight_settings = _role_settings(settings)
+    translation_engine = _plan_engine(translation_settings, translation, gpus, is_gpu_shared)
+    if translation_engine is not None:
+        engines[translation.engine] = translation_engine
+    translation_names = tuple(engines)
     if settings.translator == "auto" and translation.engine != "firefox":
         # While the better one starts, or is away, there are captions all the same.
-        engines["firefox"] = Firefox(replicas=settings.translation_replicas)
-        serving = (*serving, "firefox")
-    writes = _planned(for_insight, insight, gpus, shared)
-    name = insight.engine if writes == engines.get(insight.engine) else f"{insight.engine}-insight"
-    if writes is not None:
-        engines[name] = writes
-    named = (name,) if writes is not None else ()
-    config = ModelsConfig(engines=engines, translation=serving, insight=named, chat=named)
-    return ModelsPlan(config, _words(config, translation))
+        engines["firefox"] = FirefoxConfig(replicas=settings.translation_replicas)
+        translation_names = (*translation_names, "firefox")
+    insight_engine = _plan_engine(insight_settings, insight, gpus, is_gpu_shared)
+    insight_name = insight.engine if insight_engine == engines.get(insight.engine) else f"{insight.engine}-insight"
+    if insight_engine is not None:
+        engines[insight_name] = insight_engine
+    insight_names = (insight_name,) if insight_engine is not None else ()
+    config = ModelsConfig(engines=engines, translation=translation_names, insight=insight_names, chat=insight_names)
+    return EnginePlan(config, _summarize(config, translation))
 
 
-def ask_servers(config: ModelsConfig, environment: Mapping[str, str]) -> dict[EngineName, tuple[Remote, FirstToken]]:
+def probe_model_servers(
+    config: ModelsConfig, environment: Mapping[str, str]
+) -> dict[EngineName, tuple[RemoteEngineConfig, PreflightResult]]:
     """Have each server that serves a role answer a token, all at the same time.
 
     Args:
@@ -82,25 +84,25 @@ def ask_servers(config: ModelsConfig, environment: Mapping[str, str]) -> dict[En
         By the engine's name what it is, and what its server said.
     """
     # Takes a second to load, and most machines have no need of it.
-    from serve.engines.first_token import first_tokens
+    from serve.engines.first_token import check_servers
 
-    servers: dict[EngineName, tuple[Remote, str | None]] = {}
-    for name in {name for role in ROLES for name in config.serving(role)}:
-        spec = config.engines[name]
-        if isinstance(spec, ELSEWHERE) and (spec.key is None or environment.get(spec.key)):
-            servers[name] = (spec, environment[spec.key] if spec.key else None)
-    answers = first_tokens(servers) if servers else {}
-    return {name: (servers[name][0], answer) for name, answer in answers.items()}
+    servers: dict[EngineName, tuple[RemoteEngineConfig, str | None]] = {}
+    for name in {name for role in ROLES for name in config.engines_for(role)}:
+        engine = config.engines[name]
+        if isinstance(engine, REMOTE_ENGINE_TYPES) and (engine.key is None or environment.get(engine.key)):
+            servers[name] = (engine, environment[engine.key] if engine.key else None)
+    results = check_servers(servers) if servers else {}
+    return {name: (servers[name][0], answer) for name, answer in results.items()}
 
 
-def _words(config: ModelsConfig, choice: Choice) -> str:
+def _summarize(config: ModelsConfig, choice: EngineSelection) -> str:
     reason = "" if choice.engine in ("none", "openai", "proxy", "triton") else f" ({choice.reason})"
     loading = "; loading a large model takes minutes, and at first it is downloaded" if choice.engine == "vllm" else ""
-    return f"{describe(config)}{reason}{loading}"
+    return f"{describe_translation(config)}{reason}{loading}"
 
 
 @dataclass(frozen=True, slots=True)
-class _Given:
+class _RoleSettings:
     """What the settings say of the engine of a role. `key` names the variable that has it, where one is set."""
 
     role: str
@@ -108,25 +110,25 @@ class _Given:
     url: str | None
     key: str | None
     replicas: int
-    openai: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    arguments: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    openai_options: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    vllm_arguments: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
-def _given(settings: Settings) -> tuple[_Given, _Given]:
+def _role_settings(settings: Settings) -> tuple[_RoleSettings, _RoleSettings]:
     """Of translation, and of insight."""
-    return _Given(
+    return _RoleSettings(
         role="translation",
         model=settings.translation_model,
         url=settings.translation_url,
         key=None if settings.translation_key is None else TRANSLATION_KEY,
         replicas=settings.translation_replicas,
-        openai={
+        openai_options={
             "body": settings.translation_body,
             "load_seconds": settings.translation_load_seconds,
             "keep_warm_seconds": settings.translation_keep_warm_seconds,
         },
-        arguments=settings.vllm_args,
-    ), _Given(
+        vllm_arguments=settings.vllm_args,
+    ), _RoleSettings(
         role="insight",
         model=settings.insight_model,
         url=settings.insight_url,
@@ -136,60 +138,64 @@ def _given(settings: Settings) -> tuple[_Given, _Given]:
     )
 
 
-def _planned(given: _Given, choice: Choice, gpus: Sequence[Gpu], shared: bool) -> Engine | None:
+def _plan_engine(
+    settings: _RoleSettings, choice: EngineSelection, gpus: Sequence[Gpu], is_gpu_shared: bool
+) -> EngineConfig | None:
     common = {
         "kind": choice.engine,
-        "model": given.model,
-        "replicas": given.replicas,
-        "most_replicas": None if given.replicas else 1,
+        "model": settings.model,
+        "replicas": settings.replicas,
+        "most_replicas": None if settings.replicas else 1,
     }
     match choice.engine:
         case "none":
             return None
         case "firefox":
-            return Firefox(replicas=given.replicas)
+            return FirefoxConfig(replicas=settings.replicas)
         case "vllm":
-            return _engine(given.role, **common, **_on_gpus(given, len(gpus), shared))
+            return _build_engine_config(settings.role, **common, **_gpu_options(settings, len(gpus), is_gpu_shared))
         case "llamacpp":
-            return _engine(given.role, **common)
+            return _build_engine_config(settings.role, **common)
         case "openai" | "proxy" | "triton":
-            more = given.openai if choice.engine == "openai" else {}
-            return _engine(given.role, **common, url=given.url, key=given.key, **more)
+            options = settings.openai_options if choice.engine == "openai" else {}
+            return _build_engine_config(settings.role, **common, url=settings.url, key=settings.key, **options)
 
 
-def _on_gpus(given: _Given, gpus: int, shared: bool) -> dict[str, Any]:
+def _gpu_options(settings: _RoleSettings, gpu_count: int, is_gpu_shared: bool) -> dict[str, Any]:
     """vLLM's arguments, and the GPUs that each replica reserves."""
-    arguments = dict(given.arguments)
-    reserved: float = _size(arguments, "tensor_parallel_size") * _size(arguments, "pipeline_parallel_size")
-    if shared and reserved == 1:
-        reserved, memory = _SHARE[given.role]
-        arguments.setdefault("gpu_memory_utilization", memory)
-    return {"arguments": arguments, "gpus": reserved if gpus else 0}
+    arguments = dict(settings.vllm_arguments)
+    reserved_gpus: float = _parallel_size(arguments, "tensor_parallel_size") * _parallel_size(
+        arguments, "pipeline_parallel_size"
+    )
+    if is_gpu_shared and reserved_gpus == 1:
+        reserved_gpus, memory_fraction = _SHARED_GPU_FRACTIONS[settings.role]
+        arguments.setdefault("gpu_memory_utilization", memory_fraction)
+    return {"arguments": arguments, "gpus": reserved_gpus if gpu_count else 0}
 
 
-def _engine(role: str, **fields: Any) -> Engine:
+def _build_engine_config(role: str, **fields: Any) -> EngineConfig:
     """An engine, or what of the settings is missing for it."""
     prefix = f"PARLEY_{role.upper()}"
     kind = fields["kind"]
     if kind in ("openai", "proxy", "triton") and not fields.get("url"):
-        raise SetupFailed(f"a model's server needs its address: {prefix}_URL, such as http://127.0.0.1:11434/v1")
+        raise SetupError(f"a model's server needs its address: {prefix}_URL, such as http://127.0.0.1:11434/v1")
     if kind != "proxy" and not fields.get("model"):
-        raise SetupFailed(f"{_MODEL[kind]}: {prefix}_MODEL")
+        raise SetupError(f"{_MODEL_REQUIRED[kind]}: {prefix}_MODEL")
     try:
-        engine = parse_engine({name: value for name, value in fields.items() if value is not None})
-    except Invalid as error:
-        field = error.field.rpartition(".")[2]
-        variable = f"{prefix}_{field.upper()}" if field in ("url", "model", "body") else field
-        raise SetupFailed(f"{variable}: {error.fix}") from None
-    if isinstance(engine, Vllm):
-        check(engine, f"{prefix}_MODEL")
+        engine = parse_engine_config({name: value for name, value in fields.items() if value is not None})
+    except InvalidInputError as error:
+        setting = error.field.rpartition(".")[2]
+        variable = f"{prefix}_{setting.upper()}" if setting in ("url", "model", "body") else setting
+        raise SetupError(f"{variable}: {error.fix}") from None
+    if isinstance(engine, VllmConfig):
+        check_requirements(engine, f"{prefix}_MODEL")
     # What translates is loaded at the start; what writes notes is loaded when somebody asks.
-    if role == "translation" and isinstance(engine, LlamaCpp) and not Path(engine.model).is_file():
-        raise SetupFailed(f"{prefix}_MODEL: {engine.model} is no file")
+    if role == "translation" and isinstance(engine, LlamaCppConfig) and not Path(engine.model).is_file():
+        raise SetupError(f"{prefix}_MODEL: {engine.model} is no file")
     return engine
 
 
-_MODEL = {
+_MODEL_REQUIRED = {
     "vllm": "vLLM needs a model, a folder or one on the Hugging Face hub",
     "llamacpp": "llama.cpp needs a model, a GGUF file",
     "openai": "an OpenAI-style server needs a model, by its name there",
@@ -197,8 +203,8 @@ _MODEL = {
 }
 
 
-def _size(arguments: Mapping[str, Any], name: str) -> int:
+def _parallel_size(arguments: Mapping[str, Any], name: str) -> int:
     size = arguments.get(name, 1)
     if not isinstance(size, int) or size < 1:
-        raise SetupFailed(f"PARLEY_VLLM_ARGS: {name} must be a whole number from 1")
+        raise SetupError(f"PARLEY_VLLM_ARGS: {name} must be a whole number from 1")
     return size

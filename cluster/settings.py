@@ -10,9 +10,9 @@ from typing import Any, Literal
 from pydantic import Field, PositiveFloat, PositiveInt, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, DotEnvSettingsSource, SettingsConfigDict
 
-from serve.engines.choice import Translator, Writer
+from serve.engines.choice import InsightEngineOption, TranslationEngineOption
 
-LIKENESS = 0.75
+MIN_SIMILARITY = 0.75
 """How alike a name must be to a setting's to be taken for it, misspelt: 1 is the same."""
 
 
@@ -33,7 +33,7 @@ class Settings(BaseSettings):
         default=None, description="A Redis or Valkey of one's own, `redis://:password@host/0`. Default: embedded."
     )
     port: int = Field(default=8000, ge=1, le=65535, description="The port on 127.0.0.1 where the HTTP API answers.")
-    translator: Translator = Field(
+    translator: TranslationEngineOption = Field(
         default="auto",
         description="What translates: `vllm`, `openai` (a model on an OpenAI-style server), `proxy` (a Translation Service V3),"
         " `triton`, `llamacpp` (a GGUF file, on the CPU), `firefox` (offline, on the CPU), `none`, or `auto`: vLLM where a model"
@@ -66,7 +66,7 @@ class Settings(BaseSettings):
         description="Seconds without a question after which an OpenAI-style server is asked for one token, so that it keeps its"
         " model loaded. Default: never.",
     )
-    insight: Writer = Field(
+    insight: InsightEngineOption = Field(
         default="auto",
         description="What writes notes and answers: as for PARLEY_TRANSLATOR, but for `firefox`. `auto`: where a model is named,"
         " llama.cpp for a GGUF file, else vLLM on a GPU.",
@@ -119,13 +119,13 @@ class Settings(BaseSettings):
 
     @field_validator("live_lanes_max")
     @classmethod
-    def _no_fewer_than_the_least(cls, most: int | None, others: ValidationInfo) -> int | None:
-        if most is not None and most < (least := others.data.get("live_lanes", most)):
-            raise ValueError(f"must be PARLEY_LIVE_LANES ({least}) at least")
-        return most
+    def _max_not_below_min(cls, maximum: int | None, info: ValidationInfo) -> int | None:
+        if maximum is not None and maximum < (minimum := info.data.get("live_lanes", maximum)):
+            raise ValueError(f"must be PARLEY_LIVE_LANES ({minimum}) at least")
+        return maximum
 
     @property
-    def most_live_lanes(self) -> int:
+    def effective_live_lanes_max(self) -> int:
         """Lanes for live meetings at most."""
         return max(self.live_lanes, self.live_lanes_max or 0)
 
@@ -136,13 +136,13 @@ def misspelt_settings() -> dict[str, str]:
     Others that begin alike may hold keys, or belong to another program.
     """
     settings = {name.upper() for name in Settings.model_fields}
-    in_file = DotEnvSettingsSource(Settings, env_ignore_empty=False).env_vars
-    found: dict[str, str] = {}
-    for name in sorted({name.upper() for name in (*os.environ, *in_file)}):
+    dotenv_names = DotEnvSettingsSource(Settings, env_ignore_empty=False).env_vars
+    suggestions: dict[str, str] = {}
+    for name in sorted({name.upper() for name in (*os.environ, *dotenv_names)}):
         prefix, _, word = name.partition("_")
         # Those of the tests begin with a word of their own.
         if prefix != "PARLEY" or word in settings or word.startswith("TEST_"):
             continue
-        if alike := get_close_matches(word, settings, 1, LIKENESS):
-            found[name] = f"PARLEY_{alike[0]}"
-    return found
+        if matches := get_close_matches(word, settings, 1, MIN_SIMILARITY):
+            suggestions[name] = f"PARLEY_{matches[0]}"
+    return suggestions

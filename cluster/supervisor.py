@@ -16,18 +16,18 @@ import ray
 import structlog
 from ray.exceptions import RayError
 
-FIRST_WAIT, LAST_WAIT = 0.2, 10.0
+FIRST_RESTART_DELAY_S, MAX_RESTART_DELAY_S = 0.2, 10.0
 """Seconds before a process is started again: at first, and what it doubles to."""
-LOOP_DEATHS, LOOP_SECONDS = 5, 60.0
+CRASH_LOOP_DEATH_COUNT, CRASH_LOOP_WINDOW_S = 5, 60.0
 """That many deaths within that time are a crash loop."""
-ASK = 5.0
+HEARTBEAT_INTERVAL_S = 5.0
 """Seconds between two questions whether a process lives."""
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass
-class Charge:
+class ManagedProcess:
     """A process to keep running.
 
     Attributes:
@@ -38,20 +38,20 @@ class Charge:
     """
 
     name: str
-    start: Callable[[], Any]
-    wanted: Callable[[], bool]
-    report: Callable[[str], None]
+    start_actor: Callable[[], Any]
+    is_needed: Callable[[], bool]
+    on_state: Callable[[str], None]
     actor: Any = None
-    running: ray.ObjectRef[Any] | None = None
-    deaths: deque[float] = field(default_factory=deque[float])
-    start_at: float = 0.0
-    stop_by: float | None = None
-    asked: ray.ObjectRef[Any] | None = None
-    asked_at: float = 0.0
-    answered: bool = False
+    run_ref: ray.ObjectRef[Any] | None = None
+    death_times: deque[float] = field(default_factory=deque[float])
+    restart_at: float = 0.0
+    stop_deadline: float | None = None
+    heartbeat_ref: ray.ObjectRef[Any] | None = None
+    heartbeat_sent_at: float = 0.0
+    has_responded: bool = False
 
 
-class Hung(Exception):
+class ProcessHungError(Exception):
     """A process gave no sign of life, or did not stop when it was asked to."""
 
 
@@ -64,102 +64,111 @@ class Supervisor:
         patience: seconds a process gets to stop.
     """
 
-    def __init__(self, silence: float, patience: float) -> None:
-        self._silence, self._patience = silence, patience
-        self._charges: list[Charge] = []
+    def __init__(self, heartbeat_timeout_s: float, stop_timeout_s: float) -> None:
+        self._heartbeat_timeout_s, self._stop_timeout_s = heartbeat_timeout_s, stop_timeout_s
+        self._processes: list[ManagedProcess] = []
 
-    def add(self, charge: Charge) -> None:
+    def add(self, process: ManagedProcess) -> None:
         """Look after one more."""
-        self._charges.append(charge)
+        self._processes.append(process)
 
-    def round(self) -> None:
+    def run_once(self) -> None:
         """Start what should run and does not; take note of what ended, and end what hangs."""
-        for charge in self._charges:
+        for process in self._processes:
             try:
-                self._look_after(charge)
+                self._reconcile(process)
             except Exception as error:  # noqa: BLE001 - one whose store is away must not keep the others from being looked after
-                log.warning("not looked after", process=charge.name, error=type(error).__name__)
+                log.warning("not looked after", process=process.name, error=type(error).__name__)
 
     def stop(self) -> None:
         """Ask everything to stop, and wait for it; what still runs when its patience is over is ended."""
-        for charge in self._charges:
-            if charge.running is not None and charge.stop_by is None:
-                self._ask_to_stop(charge)
-        while any(charge.running is not None for charge in self._charges):
-            for charge in self._charges:
-                if charge.running is not None:
-                    self._look(charge, wait=0.1)
+        for process in self._processes:
+            if process.run_ref is not None and process.stop_deadline is None:
+                self._request_stop(process)
+        while any(charge.run_ref is not None for charge in self._processes):
+            for process in self._processes:
+                if process.run_ref is not None:
+                    self._check(process, timeout_s=0.1)
 
-    def _look_after(self, charge: Charge) -> None:
-        if charge.running is not None:
-            self._look(charge)
-        elif charge.wanted() and time.monotonic() >= charge.start_at:
-            charge.actor = charge.start()
-            charge.running = charge.actor.run.remote()
-            charge.stop_by, charge.asked, charge.asked_at, charge.answered = None, None, time.monotonic(), False
-        if charge.running is not None and charge.stop_by is None and not charge.wanted():
-            self._ask_to_stop(charge)
+    def _reconcile(self, process: ManagedProcess) -> None:
+        if process.run_ref is not None:
+            self._check(process)
+        elif process.is_needed() and time.monotonic() >= process.restart_at:
+            process.actor = process.start_actor()
+            process.run_ref = process.actor.run.remote()
+            process.stop_deadline, process.heartbeat_ref, process.heartbeat_sent_at, process.has_responded = (
+                None,
+                None,
+                time.monotonic(),
+                False,
+            )
+        if process.run_ref is not None and process.stop_deadline is None and not process.is_needed():
+            self._request_stop(process)
 
-    def _ask_to_stop(self, charge: Charge) -> None:
-        assert charge.actor is not None  # noqa: S101 - what runs has an actor
-        charge.stop_by = time.monotonic() + self._patience
-        charge.actor.stop.remote()
+    def _request_stop(self, process: ManagedProcess) -> None:
+        assert process.actor is not None  # noqa: S101 - what runs has an actor
+        process.stop_deadline = time.monotonic() + self._stop_timeout_s
+        process.actor.stop.remote()
 
-    def _look(self, charge: Charge, wait: float = 0.0) -> None:
-        assert charge.running is not None  # noqa: S101 - only what runs is looked at
-        done, _ = ray.wait([charge.running], timeout=wait)
-        if not done and not self._hangs(charge):
+    def _check(self, process: ManagedProcess, timeout_s: float = 0.0) -> None:
+        assert process.run_ref is not None  # noqa: S101 - only what runs is looked at
+        finished, _ = ray.wait([process.run_ref], timeout=timeout_s)
+        if not finished and not self._is_hung(process):
             return
-        actor, charge.actor, charge.running = charge.actor, None, None
-        failure: Exception | None = None if done else Hung()
+        actor, process.actor, process.run_ref = process.actor, None, None
+        failure: Exception | None = None if finished else ProcessHungError()
         try:
-            if done:
-                ray.get(done[0])
+            if finished:
+                ray.get(finished[0])
         except Exception as error:  # noqa: BLE001 - whatever it died of, it is started again and the death is counted
             failure = error
         # First: what hangs still holds its part of a node.
         with suppress(RayError):
             ray.kill(actor)
         if failure is not None:
-            self._died(charge, failure)
-        if failure is None or charge.stop_by is not None:
-            charge.report("stopped")
+            self._on_death(process, failure)
+        if failure is None or process.stop_deadline is not None:
+            process.on_state("stopped")
 
-    def _hangs(self, charge: Charge) -> bool:
+    def _is_hung(self, process: ManagedProcess) -> bool:
         """Whether a process that runs shows no life, or goes on though it was to have stopped by now."""
         now = time.monotonic()
-        if charge.stop_by is not None:
-            return now >= charge.stop_by
-        if charge.asked is None:
-            if now >= charge.asked_at + ASK:
-                charge.asked, charge.asked_at = charge.actor.alive.remote(), now
+        if process.stop_deadline is not None:
+            return now >= process.stop_deadline
+        if process.heartbeat_ref is None:
+            if now >= process.heartbeat_sent_at + HEARTBEAT_INTERVAL_S:
+                process.heartbeat_ref, process.heartbeat_sent_at = process.actor.alive.remote(), now
             return False
-        answer, _ = ray.wait([charge.asked], timeout=0)
-        if not answer:
+        responses, _ = ray.wait([process.heartbeat_ref], timeout=0)
+        if not responses:
             # Until it has answered once, it may be that Ray has no place for it.
-            return charge.answered and now >= charge.asked_at + self._silence
-        charge.asked = None
+            return process.has_responded and now >= process.heartbeat_sent_at + self._heartbeat_timeout_s
+        process.heartbeat_ref = None
         try:
-            alive = bool(ray.get(answer[0]))
+            alive = bool(ray.get(responses[0]))
         except RayError:
             # It is gone, which its end will tell, or out of reach for a moment.
             return False
-        charge.answered = True
+        process.has_responded = True
         return not alive
 
-    def _died(self, charge: Charge, error: Exception) -> None:
+    def _on_death(self, process: ManagedProcess, error: Exception) -> None:
         now = time.monotonic()
         # It takes most of a minute to find out that a process hangs: doing so again and again is a crash loop as well.
-        window = LOOP_SECONDS * (LOOP_DEATHS if isinstance(error, Hung) else 1)
-        while charge.deaths and charge.deaths[0] < now - window:
-            charge.deaths.popleft()
-        charge.deaths.append(now)
-        wait = min(LAST_WAIT, FIRST_WAIT * 2 ** (len(charge.deaths) - 1))
-        charge.start_at = now + wait
+        window_s = CRASH_LOOP_WINDOW_S * (CRASH_LOOP_DEATH_COUNT if isinstance(error, ProcessHungError) else 1)
+        while process.death_times and process.death_times[0] < now - window_s:
+            process.death_times.popleft()
+        process.death_times.append(now)
+        delay_s = min(MAX_RESTART_DELAY_S, FIRST_RESTART_DELAY_S * 2 ** (len(process.death_times) - 1))
+        process.restart_at = now + delay_s
         # Only the kind of error: its message may hold what somebody said.
         cause = getattr(error, "cause", None) or error
         log.error(
-            "process died", process=charge.name, error=type(cause).__name__, again_in=wait, deaths=len(charge.deaths)
+            "process died",
+            process=process.name,
+            error=type(cause).__name__,
+            again_in=delay_s,
+            deaths=len(process.death_times),
         )
-        if len(charge.deaths) >= LOOP_DEATHS:
-            charge.report("crash_loop")
+        if len(process.death_times) >= CRASH_LOOP_DEATH_COUNT:
+            process.on_state("crash_loop")

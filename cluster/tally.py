@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-CAPTIONED = ("translated", "same")
+CAPTIONED_STATUSES = ("translated", "same")
 """How a caption ends that says something."""
 
 
 @dataclass(frozen=True, slots=True)
-class Tally:
+class CaptionSummary:
     """A meeting, counted.
 
     Attributes:
@@ -22,45 +22,49 @@ class Tally:
         reasons: why, a caption each.
     """
 
-    sentences: int
-    statuses: Counter[str]
-    lacking: int
-    reasons: Counter[str]
+    sentence_count: int
+    status_counts: Counter[str]
+    without_caption: int
+    reason_counts: Counter[str]
 
     @property
-    def captioned(self) -> int:
+    def captioned_count(self) -> int:
         """How many captions say something."""
-        return sum(self.statuses[status] for status in CAPTIONED)
+        return sum(self.status_counts[status] for status in CAPTIONED_STATUSES)
 
-    def captions(self) -> str:
+    def describe_statuses(self) -> str:
         """How many captions have each status, in words."""
-        return ", ".join(f"{count} {status}" for status, count in sorted(self.statuses.items())) or "none asked"
+        return ", ".join(f"{count} {status}" for status, count in sorted(self.status_counts.items())) or "none asked"
 
-    def why(self) -> str:
+    def describe_reasons(self) -> str:
         """Why sentences have no caption, in words, the commonest reason first."""
-        return "; ".join(f"{count} × {reason}" for reason, count in self.reasons.most_common())
+        return "; ".join(f"{count} × {reason}" for reason, count in self.reason_counts.most_common())
 
 
-def tally(sentences: Sequence[dict[str, Any]], captions: Sequence[dict[str, Any]], targets: Sequence[str]) -> Tally:
+def summarize_captions(
+    sentences: Sequence[dict[str, Any]], captions: Sequence[dict[str, Any]], targets: Sequence[str]
+) -> CaptionSummary:
     """Count what came of a meeting.
 
     Args:
         sentences, captions: as the API gives them.
         targets: the languages that every sentence is to have a caption in.
     """
-    found = {(caption["sentence_id"], caption["language"]): caption for caption in captions}
-    lacking = set[str]()
-    reasons = Counter[str]()
+    captions_by_key = {(caption["sentence_id"], caption["language"]): caption for caption in captions}
+    without_caption = set[str]()
+    reason_counts = Counter[str]()
     for sentence in sentences:
         for language in targets:
-            caption = found.get((sentence["id"], language))
-            if caption is None or caption["status"] not in CAPTIONED:
-                lacking.add(sentence["id"])
-                reasons[_reason(caption)] += 1
-    return Tally(len(sentences), Counter(caption["status"] for caption in captions), len(lacking), reasons)
+            caption = captions_by_key.get((sentence["id"], language))
+            if caption is None or caption["status"] not in CAPTIONED_STATUSES:
+                without_caption.add(sentence["id"])
+                reason_counts[_missing_reason(caption)] += 1
+    return CaptionSummary(
+        len(sentences), Counter(caption["status"] for caption in captions), len(without_caption), reason_counts
+    )
 
 
-def _reason(caption: dict[str, Any] | None) -> str:
+def _missing_reason(caption: dict[str, Any] | None) -> str:
     if caption is None:
         return "none was asked"
     return caption["reason"] or f"it is {caption['status']}"

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from cluster.logs import configure_logs
+from cluster.logs import configure_logging
 from serve.loopback import bind_loopback
 
 
 def set_up_worker() -> None:
     """Listen on this machine only, and log as we do."""
     bind_loopback()
-    configure_logs()
+    configure_logging()

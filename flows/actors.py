@@ -27,13 +27,13 @@ from flows.jobs import (
 from flows.lane import Lane, LaneOptions
 from flows.translation import EngineFailover, configured_applications
 from operators.errors import ParleyError
-from storage.configs import Following
+from storage.configs import EngineConfigWatcher
 from storage.database import async_engine, async_redis, sync_engine, sync_redis
-from storage.log import Log
-from storage.measures import Measures
-from storage.meetings import Meetings
+from storage.log import LogWriter
+from storage.measures import ProcessMetrics
+from storage.meetings import MeetingService
 from storage.placement import LaneKind
-from storage.snapshots import published
+from storage.snapshots import publish_metrics
 from storage.tracing import open_traces
 
 POLL_S = 0.5
@@ -58,7 +58,7 @@ class LaneActor:
     """
 
     def __init__(self, options: LaneOptions) -> None:
-        self._models = Following(options.postgres_url)
+        self._models = EngineConfigWatcher(options.postgres_url)
         self._lane = Lane(options, EngineFailover(configured_applications(self._models), defer=True).translate)
 
     def run(self) -> None:
@@ -120,13 +120,13 @@ class MaintenanceActor:
         """Run the jobs until stopped. A job is retried if a store does not respond."""
         engine, connection = sync_engine(self._postgres_url), sync_redis(self._redis_url)
         async_db, async_kv = async_engine(self._postgres_url), async_redis(self._redis_url)
-        measures = Measures("maintenance")
+        measures = ProcessMetrics("maintenance")
         traces = open_traces(measures)
-        models = Following(self._postgres_url)
+        models = EngineConfigWatcher(self._postgres_url)
         translate = with_telemetry(EngineFailover(configured_applications(models)).translate, measures, traces)
         relay, backfill = OutboxRelay(engine, connection), Backfill(engine, connection, translate)
-        log_writer = Log(async_kv)
-        meetings = Meetings(async_db, log_writer)
+        log_writer = LogWriter(async_kv)
+        meetings = MeetingService(async_db, log_writer)
         leases = LeaseExpiry(async_db, log_writer, meetings)
 
         async def publish_outbox() -> int:
@@ -155,7 +155,7 @@ class MaintenanceActor:
             return 0
 
         try:
-            with published(measures, self._redis_url):
+            with publish_metrics(measures, self._redis_url):
                 async with asyncio.TaskGroup() as group:
                     group.create_task(self._run_periodically(publish_outbox, POLL_S))
                     group.create_task(self._run_periodically(backfill.run_once, POLL_S))

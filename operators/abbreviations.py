@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 
-class Language(NamedTuple):
+class LanguageRules(NamedTuple):
     """What is known of a language. Words are in lower case, without their last full stop.
 
     Attributes:
@@ -21,24 +21,24 @@ class Language(NamedTuple):
         ordinals: words before an ordinal, where the language writes ordinals with a full stop; None where it doesn't.
     """
 
-    never_last: frozenset[str] = frozenset()
-    last: frozenset[str] = frozenset()
-    inner: frozenset[str] = frozenset()
-    words: frozenset[str] = frozenset()
-    openers: frozenset[str] = frozenset()
-    ordinals: frozenset[str] | None = None
+    never_final: frozenset[str] = frozenset()
+    possibly_final: frozenset[str] = frozenset()
+    usually_inner: frozenset[str] = frozenset()
+    ambiguous_words: frozenset[str] = frozenset()
+    sentence_openers: frozenset[str] = frozenset()
+    ordinal_introducers: frozenset[str] | None = None
 
 
 # Titles that are said in every language.
-_TITLES = "mr mrs ms dr prof"
+_COMMON_TITLES = "mr mrs ms dr prof"
 
 
-def _language(
+def _build_rules(
     never_last: str, last: str, inner: str, words: str, openers: str, ordinals: str | None = None
-) -> Language:
+) -> LanguageRules:
     known_words, known_inner = frozenset(words.split()), frozenset(inner.split())
-    return Language(
-        frozenset(f"{_TITLES} {never_last}".split()) - known_words - known_inner,
+    return LanguageRules(
+        frozenset(f"{_COMMON_TITLES} {never_last}".split()) - known_words - known_inner,
         frozenset(last.split()),
         known_inner,
         known_words,
@@ -47,7 +47,7 @@ def _language(
     )
 
 
-ENGLISH = _language(
+ENGLISH = _build_rules(
     "messrs sgt maj e.g i.e eg ie vs cf viz approx incl mt ft nos figs",
     "etc a.m p.m am pm",
     "fri thu tue mon kg lb lbs oz km cm inc ltd co corp jr sr st ave blvd jan feb apr jun jul aug sep sept oct nov dec p pp ch"
@@ -60,8 +60,8 @@ ENGLISH = _language(
     " your his her their not in on at for with after before maybe thank",
 )
 
-_LANGUAGES = {
-    "de": _language(
+_RULES_BY_LANGUAGE = {
+    "de": _build_rules(
         "z.b d.h d.i i.d.r i.a m.e u.u ca bzw vgl evtl ggf gegebenenf inkl exkl zzgl bspw beispielsw insb insbes sog nr nrn"
         " abb tab ziff hr hrn fr frl ing dipl mag st mio mrd tsd bd hrsg mind dt engl franz kath ev geb gest tel bes allg"
         " lt chr zw sr jr hl phil med jur ass kfm techn abschn gen kap zit",
@@ -74,7 +74,7 @@ _LANGUAGES = {
         "der die das den dem des im am vom zum zur beim ins ans fürs ein eine einen einem einer jeder jede jedes jeden jedem"
         " ihr ihre ihrem sein seine seinem seiner mein meine meinem unser unsere unserem dieser diese diesem diesen seit",
     ),
-    "fr": _language(
+    "fr": _build_rules(
         "m mm mme mmes mlle mlles me pr mgr st ste p pp cf c.-à-d p.ex env fig chap gén cap cpt cdt lt col amb"
         " av bd boul réf vs dép éd n no ét bât",
         "etc s.a",
@@ -83,7 +83,7 @@ _LANGUAGES = {
         "le la les il elle ils elles on nous vous je tu c'est ce cela ça ces et mais puis ensuite après alors donc oui non bon"
         " qui que quoi quand où comment pourquoi est-ce si voilà voici merci d'accord j'ai ici maintenant peut-être",
     ),
-    "es": _language(
+    "es": _build_rules(
         "sr sra srta sres sras dra d dª dña profa ing lic arq sto sta av avda avd pág págs pag núm núms num art cap fig figs"
         " p.ej ej aprox gral cnel cap cmdte tte lic gob vol tel cía depto dto pbro mons excmo",
         "etc a.m p.m s.a a.c d.c",
@@ -92,7 +92,7 @@ _LANGUAGES = {
         "el la los las yo tú él ella ellos ellas nosotros ustedes y pero entonces después luego sí no qué cómo dónde cuándo"
         " este esta esto eso ese hay si también ahora hoy bueno pues gracias por para es son aquí ya se nos",
     ),
-    "pt": _language(
+    "pt": _build_rules(
         "sr sra srs sras srta dra d profa profs eng engª arq exmo exma ilmo av pág págs pag núm art cap fig figs p.ex aprox"
         " sto sta cel tel vol lg fls tv",
         "etc a.m p.m s.a ltda",
@@ -101,7 +101,7 @@ _LANGUAGES = {
         "o a os as eu tu você ele ela nós vocês eles elas e mas então depois sim não que como onde quando porquê porque por"
         " para é são este esta isso isto há se também agora hoje bem pois obrigado obrigada aqui já",
     ),
-    "it": _language(
+    "it": _build_rules(
         "sig sigg sig.ra sig.na dott dott.ssa prof.ssa ing avv arch geom rag on mons pag pagg n nr num art artt fig figg cap"
         " cfr cf p.es tel ca gen col magg cav comm p.zza v.le all gent egr spett vol v",
         "ecc etc s.p.a s.r.l a.c d.c",
@@ -110,7 +110,7 @@ _LANGUAGES = {
         "il lo la i gli le io tu lui lei noi voi loro e ma poi dopo allora quindi sì no che come dove quando perché chi cosa è"
         " ho questo questa quello ci c'è se anche ora oggi bene grazie non abbiamo",
     ),
-    "nl": _language(
+    "nl": _build_rules(
         "dhr mevr mw drs ir ing hr blz pag nr nrs art fig afb bijv bv d.w.z dwz i.p.v o.a m.a.w m.b.t n.a.v t.a.v i.v.m incl"
         " excl ca ong evt resp st ds vgl zgn nl ed vnl mgr gen kol kap hfst par mev mej mnr",
         "enz etc e.d e.a",
@@ -119,7 +119,7 @@ _LANGUAGES = {
         "de het een ik je jij u hij zij ze wij we jullie en maar dan toen dus daarna ja nee wat wie waar wanneer waarom hoe dit"
         " dat die deze er als nu vandaag ook goed bedankt dank misschien",
     ),
-    "da": _language(
+    "da": _build_rules(
         "hr fr frk ing nr s kap fig afd kl ca f.eks bl.a dvs d.v.s inkl ekskl maks mio mia mrd pct p.g.a pga vedr evt jf ift"
         " ang tlf adr chr cand mag gen skt sml pkt stk",
         "osv m.v mv m.m etc o.l",
@@ -129,7 +129,7 @@ _LANGUAGES = {
         " hvis også godt tak måske dette",
         "den det de til hver dens hans hendes min vores",
     ),
-    "nb": _language(
+    "nb": _build_rules(
         "hr fr frk ing nr s kap fig avd kl ca f.eks bl.a dvs d.v.s inkl ekskl maks mill mrd pst pga p.g.a vedr ev evt jf ift"
         " ang tlf adr st sml pkt stk siv",
         "osv mv m.v m.m etc o.l",
@@ -139,7 +139,7 @@ _LANGUAGES = {
         " også bra takk kanskje dette",
         "den det de til hver hans hennes min vår",
     ),
-    "sv": _language(
+    "sv": _build_rules(
         "hr fr doc kl s nr t.ex tex bl.a d.v.s dvs p.g.a pga milj mkr mdr inkl exkl ca resp ev jfr jmf kap fig avd s.k f.d"
         " t.o.m fr.o.m m.a.o ung tel st",
         "osv o.s.v m.m m.fl etc o.d",
@@ -148,7 +148,7 @@ _LANGUAGES = {
         "det den de jag du han hon vi ni man och men så sedan sen därefter ja nej vad vem var när varför hur här där nu idag"
         " om också bra tack kanske detta",
     ),
-    "fi": _language(
+    "fi": _build_rules(
         "esim ks klo nro nr s n ts ns nk tri toht p puh milj mrd maks vrt os",
         "jne ym yms tms",
         "mm em ed prof",
@@ -157,7 +157,7 @@ _LANGUAGES = {
         " tuo nyt tänään jos myös hyvä kiitos ehkä siellä täällä",
         "",
     ),
-    "et": _language(
+    "et": _build_rules(
         "nt lk nr hr pr prl tn mln mld vrd s.t nn nim",
         "jne jt jms vms",
         "u so st jaan veebr apr sept okt nov dets",
@@ -166,7 +166,7 @@ _LANGUAGES = {
         " täna kui ka hea aitäh",
         "",
     ),
-    "lv": _language(
+    "lv": _build_rules(
         "piem t.i nr lpp prof tūkst milj mljrd att tab sk sal",
         "utt u.c u.tml u.t.t",
         "ap plkst",
@@ -175,7 +175,7 @@ _LANGUAGES = {
         " paldies",
         "",
     ),
-    "lt": _language(
+    "lt": _build_rules(
         "pvz t.y pan nr psl prof doc pav lent žr mln mlrd tūkst vad d g a",
         "ir.kt kt t.t pan",
         "val gerb",
@@ -184,7 +184,7 @@ _LANGUAGES = {
         " gerai ačiū",
         "",
     ),
-    "cs": _language(
+    "cs": _build_rules(
         "ing mgr bc mudr judr phdr rndr paeddr mvdr doc p sl str s č čís ul nám tř např tj tzn tzv resp popř příp cca mil mld"
         " tis viz obr tab kap odst čl sv st pí vč vs kupř srov",
         "atd apod aj etc",
@@ -194,7 +194,7 @@ _LANGUAGES = {
         " také dobře děkuji je jsme máme byl bylo",
         "",
     ),
-    "sk": _language(
+    "sk": _build_rules(
         "ing mgr bc mudr judr phdr rndr doc p sl str s č čís ul nám napr tj tzn tzv resp príp cca mil mld tis obr tab kap ods čl"
         " sv vr vs por",
         "atď apod etc",
@@ -204,7 +204,7 @@ _LANGUAGES = {
         " dobre ďakujem je sme máme bol bolo",
         "",
     ),
-    "pl": _language(
+    "pl": _build_rules(
         "mgr inż hab lek p ks św abp bp płk gen mjr kpt str s nr art ust pkt rys tab rozdz zob godz ul al pl np tj tzn tzw ca maks"
         " mln mld tys ur zm doc red m.in sp tel woj wyd zł pt",
         "itd itp etc ok",
@@ -214,7 +214,7 @@ _LANGUAGES = {
         " też dobrze dziękuję czy jest mam mamy był było",
         "",
     ),
-    "sl": _language(
+    "sl": _build_rules(
         "ga g dr mag npr tj tzv oz sv str št ul čl prim ing inž cca",
         "itd ipd itn etc",
         "d.o.o d.d ur",
@@ -223,7 +223,7 @@ _LANGUAGES = {
         " dobro hvala je smo",
         "",
     ),
-    "hr": _language(
+    "hr": _build_rules(
         "gđa g gosp mr mag npr tj tzv odn sv str br čl ul trg ing inž cca prim mil mlrd tis",
         "itd itsl i.sl etc",
         "d.o.o d.d god st",
@@ -232,7 +232,7 @@ _LANGUAGES = {
         " danas ako također dobro hvala je smo",
         "",
     ),
-    "sr": _language(
+    "sr": _build_rules(
         "г гђа мр маг нпр тј тзв одн св стр бр чл ул инж мил млрд проф др доц",
         "итд итсл",
         "год",
@@ -241,7 +241,7 @@ _LANGUAGES = {
         " такође добро хвала је смо",
         "",
     ),
-    "hu": _language(
+    "hu": _build_rules(
         "id ifj özv br kb pl ill ún u sz tel vö vmint ui uo ti gr stbi hj krt mgr",
         "stb",
         "de du kft bt zrt nyrt max évf old jan febr márc ápr jún júl aug szept okt nov dec",
@@ -250,7 +250,7 @@ _LANGUAGES = {
         " tehát",
         "a az és egy",
     ),
-    "ro": _language(
+    "ro": _build_rules(
         "dl dna d-na d-l ing nr str bd bul pag art fig cap aprox lt col gen sf sft",
         "etc ș.a.m.d ș.a",
         "ex s.r.l s.a tel ian feb apr aug sept oct noi dec",
@@ -258,7 +258,7 @@ _LANGUAGES = {
         "el ea ei ele eu tu noi voi și dar apoi deci da nu ce cine unde când cum aici acolo acum azi dacă este sunt acest această"
         " bine mulțumesc asta",
     ),
-    "ca": _language(
+    "ca": _build_rules(
         "sr sra srs sta st pl av pàg núm art fig p.ex aprox dra c",
         "etc s.a",
         "tel",
@@ -266,7 +266,7 @@ _LANGUAGES = {
         "el la els les jo tu ell ella nosaltres i però després llavors sí no què qui on quan com aquí ara avui si també bé gràcies"
         " això és hi",
     ),
-    "ru": _language(
+    "ru": _build_rules(
         "проф акад доц ген кап полк г-н г-жа д-р ул просп пл кв стр рис табл гл ст п пп см ср напр т.е т.к т.н т.о млн млрд"
         " трлн ок тов"
         " св инж ред сост тел д с м канд пос обл",
@@ -276,7 +276,7 @@ _LANGUAGES = {
         "это эта этот эти я ты он она оно мы вы они и а но потом затем да нет что кто где когда почему как здесь там сейчас сегодня"
         " если тоже хорошо спасибо так вот у в на может конечно",
     ),
-    "uk": _language(
+    "uk": _build_rules(
         "проф акад доц вул просп пл буд кв стор рис табл гл ст п пп див напр т.зв т.е млн млрд св інж ред тел д с м обл",
         "т.д т.п ін",
         "р рр ст тис грн ім хв год сек",
@@ -284,7 +284,7 @@ _LANGUAGES = {
         "це цей ця я ти він вона воно ми ви вони і й а але потім так ні що хто де коли чому як тут там зараз сьогодні якщо теж"
         " добре дякую у в на може",
     ),
-    "bg": _language(
+    "bg": _build_rules(
         "проф акад доц инж д-р г-н г-жа ул бул пл стр рис табл гл чл напр т.е т.нар млн млрд вж св с",
         "др т.н",
         "г гр хил лв ст",
@@ -292,7 +292,7 @@ _LANGUAGES = {
         "това тази този аз ти той тя то ние вие те и а но после тогава да не какво кой къде кога защо как тук там сега днес ако"
         " също добре благодаря в на",
     ),
-    "el": _language(
+    "el": _build_rules(
         "κ κα κος κ.κ δρ καθ π.χ δηλ αρ σελ βλ πρβλ τηλ εικ χιλ εκ",
         "κλπ κ.λπ κ.ά κ.α κ.λ.π π.μ μ.μ",
         "αι οδ λεωφ μ.χ π.χρ α.ε",
@@ -300,7 +300,7 @@ _LANGUAGES = {
         "ο η το οι τα εγώ εσύ αυτός αυτή αυτό εμείς εσείς αυτοί και αλλά μετά τότε ναι όχι τι ποιος πού πότε γιατί πώς εδώ εκεί"
         " τώρα σήμερα αν επίσης καλά ευχαριστώ είναι",
     ),
-    "tr": _language(
+    "tr": _build_rules(
         "böl org korg tuğg yzb doç yrd av sn alb müh uzm hz bkz örn s sf arş öğr gör ord op tel mah ecz alm ing",
         "vb vs vd",
         "cad sok apt maks yy çev a.ş ltd şti m.ö m.s",
@@ -309,7 +309,7 @@ _LANGUAGES = {
         " teşekkürler tamam peki çünkü yani var",
         "",
     ),
-    "id": _language(
+    "id": _build_rules(
         "bpk jl no hlm tgl kpt sdr a.n u.p yth drs ir",
         "dll dsb dst",
         "pt cv tbk tel",
@@ -317,14 +317,14 @@ _LANGUAGES = {
         "ini itu saya aku kamu anda dia kami kita mereka dan tapi tetapi lalu kemudian ya tidak apa siapa mana kapan mengapa"
         " bagaimana di sini sekarang hari jika juga baik terima",
     ),
-    "vi": _language(
+    "vi": _build_rules(
         "ts ths pgs gs bs tp ks ls q p ô",
         "v.v",
         "",
         "",
         "tôi bạn anh chị ông bà chúng họ đây đó này và nhưng rồi vâng không gì ai đâu khi nào sao bây hôm nếu cũng cảm",
     ),
-    "is": _language(
+    "is": _build_rules(
         "hr fr dr nr bls kl t.d þ.e ca u.þ.b m.a skv sbr f.h e.h",
         "o.s.frv o.fl",
         "jan feb apr ágú sept okt nóv des",
@@ -333,16 +333,16 @@ _LANGUAGES = {
         " ef líka gott takk",
         "",
     ),
-    "eu": _language(
+    "eu": _build_rules(
         "jn and zk or dr adib", "etab", "", "", "hau hori ni zu hura gu eta baina gero bai ez zer nor non", ""
     ),
-    "hi": _language("डॉ श्री प्रो कु सुश्री मो", "", "", "", ""),
+    "hi": _build_rules("डॉ श्री प्रो कु सुश्री मो", "", "", "", ""),
     # Languages whose abbreviations take no full stop, or hardly any.
-    "he": Language(),
-    "ar": Language(),
-    "fa": Language(),
+    "he": LanguageRules(),
+    "ar": LanguageRules(),
+    "fa": LanguageRules(),
 }
-_SAME = {
+_LANGUAGE_ALIASES = {
     "no": "nb",
     "nn": "nb",
     "bs": "hr",
@@ -360,13 +360,13 @@ _SAME = {
     "dsb": "cs",
 }
 # Languages that sentencex knows better than we do; of all others it takes their words for English abbreviations.
-SENTENCEX = ("en", "am", "bn", "gu", "hi", "hy", "ja", "kk", "kn", "ml", "mr", "my", "pa", "ta", "te")
+SENTENCEX_LANGUAGES = ("en", "am", "bn", "gu", "hi", "hy", "ja", "kk", "kn", "ml", "mr", "my", "pa", "ta", "te")
 # Most languages that write ordinals with a full stop are known; of others it is safer to keep a sentence whole.
-OTHER = _language("", "", "", "", "", "")
+UNKNOWN_LANGUAGE = _build_rules("", "", "", "", "", "")
 
 
 @lru_cache(maxsize=256)
-def known(language: str) -> Language:
+def rules_for(language: str) -> LanguageRules:
     """What is known of a language.
 
     Args:
@@ -374,14 +374,14 @@ def known(language: str) -> Language:
     """
     if language == "en":
         return ENGLISH
-    return _LANGUAGES.get(language, OTHER)
+    return _RULES_BY_LANGUAGE.get(language, UNKNOWN_LANGUAGE)
 
 
 @lru_cache(maxsize=256)
-def primary(language: str) -> str:
+def rules_language(language: str) -> str:
     """The primary subtag under which a tag's language is known: `de` of `de-AT`, `nb` of `no`."""
     tag = language.lower()
     if tag.startswith("sr-latn"):
         return "hr"
     tag = tag.split("-", 1)[0]
-    return _SAME.get(tag, tag)
+    return _LANGUAGE_ALIASES.get(tag, tag)

@@ -6,27 +6,29 @@ import re
 import unicodedata
 
 # Unicode's category Cf, as far as it may stand after a mark or alone, such as U+200B and the marks of direction.
-FORMAT = "\u00ad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff\U000e0001\U000e0020-\U000e007f"
-_FORMAT = re.compile(f"[{FORMAT}]+")
-_AROUND = re.compile(rf"\A[\s{FORMAT}]+|[\s{FORMAT}]+\Z")
+FORMAT_CHARACTERS = (
+    "\u00ad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff\U000e0001\U000e0020-\U000e007f"
+)
+_FORMAT_RUN = re.compile(f"[{FORMAT_CHARACTERS}]+")
+_INVISIBLE_EDGES = re.compile(rf"\A[\s{FORMAT_CHARACTERS}]+|[\s{FORMAT_CHARACTERS}]+\Z")
 
 
-def without_format(text: str) -> str:
+def strip_format_characters(text: str) -> str:
     """A text without its format characters."""
-    return _FORMAT.sub("", text)
+    return _FORMAT_RUN.sub("", text)
 
 
-def says_nothing(text: str) -> bool:
+def is_blank(text: str) -> bool:
     """Whether a text holds nothing but white space and format characters."""
-    return not without_format(text).strip()
+    return not strip_format_characters(text).strip()
 
 
-def normalized_name(text: str) -> str:
+def normalize_name(text: str) -> str:
     """A person's name as it is compared: NFC, single spaces, nothing invisible around it."""
-    return " ".join(_AROUND.sub("", unicodedata.normalize("NFC", text)).split())
+    return " ".join(_INVISIBLE_EDGES.sub("", unicodedata.normalize("NFC", text)).split())
 
 
-def storable(text: str) -> str:
+def require_storable(text: str) -> str:
     """A text that UTF-8 and Postgres can hold, as it is.
 
     Raises:

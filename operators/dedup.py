@@ -10,28 +10,39 @@ from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import NamedTuple
 
-from operators.model import Chunk, ConfigChanged, Ended, Entry, Item, Moved, Revision, Started, Tick, Update
-from operators.voices import is_apart, voice_of
+from operators.model import (
+    Chunk,
+    ChunkRevision,
+    ChunkUpdate,
+    ConfigChanged,
+    Entry,
+    LogItem,
+    MeetingEnded,
+    MeetingMoved,
+    MeetingStarted,
+    Tick,
+)
+from operators.voices import chunk_speaker_key, is_resubmitted
 
 REVISION_HORIZON_MS = 120_000
 """A chunk takes revisions up to this long after its last entry, the limit included."""
 
 
-class Open(NamedTuple):
+class OpenChunk(NamedTuple):
     """A chunk that takes revisions: ordinal of its first entry, time of its last one (ms), and what that one said in which voice.
 
     `final` is whether its source has said that its text stays.
     """
 
-    n: int
-    at: int
+    first_ordinal: int
+    last_arrived_at: int
     digest: str
-    voice: str
+    speaker_key: str
     start: float
-    final: bool = False
+    is_final: bool = False
 
 
-class Mark(NamedTuple):
+class ClosedWatermark(NamedTuple):
     """How far a voice's speech is closed: the latest start of a closed chunk (s), and the chunks that have it."""
 
     start: float
@@ -52,11 +63,11 @@ class State:
     meeting_id: str = ""
     n: int = 0
     began: int = 0
-    open: dict[str, Open] = field(default_factory=dict[str, Open])
-    marks: dict[str, Mark] = field(default_factory=dict[str, Mark])
+    open: dict[str, OpenChunk] = field(default_factory=dict[str, OpenChunk])
+    marks: dict[str, ClosedWatermark] = field(default_factory=dict[str, ClosedWatermark])
 
 
-def step(state: State, item: Item) -> tuple[State, Update]:
+def step(state: State, item: LogItem) -> tuple[State, ChunkUpdate]:
     """Take one item.
 
     Args:
@@ -68,76 +79,80 @@ def step(state: State, item: Item) -> tuple[State, Update]:
     """
     at = item.at if isinstance(item, Tick) else item.arrived_at
     if isinstance(item, Entry):
-        began = state.began if state.n else _began(item)
+        began = state.began if state.n else _started_at(item)
         state = replace(state, team_id=item.team_id, meeting_id=item.meeting_id, n=item.n, began=began)
-    state, closed = _close(state, at)
-    update = Update(state.team_id, state.meeting_id, at=at, n=state.n, began=state.began, closed=closed)
+    state, closed = _close_expired(state, at)
+    update = ChunkUpdate(
+        state.team_id, state.meeting_id, at=at, n=state.n, began_at=state.began, closed_chunk_ids=closed
+    )
     if isinstance(item, Tick):
-        return (State() if item.idle else state), replace(update, ended=item.idle)
+        return (State() if item.is_idle else state), replace(update, meeting_ended=item.is_idle)
     match item.payload:
         case Chunk() as chunk:
-            return _take(state, update, chunk, item.first)
-        case Started(config=config) | ConfigChanged(config=config):
+            return _apply_chunk(state, update, chunk, item.first_ordinal)
+        case MeetingStarted(config=config) | ConfigChanged(config=config):
             return state, replace(update, config=config)
-        case Ended():
-            return State(), replace(update, ended=True)
-        case Moved():
+        case MeetingEnded():
+            return State(), replace(update, meeting_ended=True)
+        case MeetingMoved():
             return state, update
 
 
-def _began(first: Entry) -> int:
+def _started_at(first: Entry) -> int:
     """When the meeting began (ms), by its first entry since its state is kept: a later generation says when the first was."""
-    began_at = first.payload.began_at if isinstance(first.payload, Started) else None
+    began_at = first.payload.began_at if isinstance(first.payload, MeetingStarted) else None
     return first.arrived_at if began_at is None else began_at
 
 
-def _close(state: State, at: int) -> tuple[State, tuple[str, ...]]:
+def _close_expired(state: State, at: int) -> tuple[State, tuple[str, ...]]:
     """Close the chunks whose last entry lies beyond the horizon."""
     closed: list[str] = []
     for chunk_id, chunk in state.open.items():
-        if at - chunk.at <= REVISION_HORIZON_MS:
+        if at - chunk.last_arrived_at <= REVISION_HORIZON_MS:
             break
         closed.append(chunk_id)
     if not closed:
         return state, ()
-    marks = dict(state.marks)
+    watermarks = dict(state.marks)
     for chunk_id in closed:
         chunk = state.open[chunk_id]
-        mark = marks.get(chunk.voice)
-        if mark is None or chunk.start > mark.start:
-            marks[chunk.voice] = Mark(chunk.start, (chunk_id,))
-        elif chunk.start == mark.start:
-            marks[chunk.voice] = Mark(mark.start, (*mark.chunk_ids, chunk_id))
+        watermark = watermarks.get(chunk.speaker_key)
+        if watermark is None or chunk.start > watermark.start:
+            watermarks[chunk.speaker_key] = ClosedWatermark(chunk.start, (chunk_id,))
+        elif chunk.start == watermark.start:
+            watermarks[chunk.speaker_key] = ClosedWatermark(watermark.start, (*watermark.chunk_ids, chunk_id))
     still_open = {chunk_id: chunk for chunk_id, chunk in state.open.items() if chunk_id not in closed}
-    return replace(state, open=still_open, marks=marks), tuple(closed)
+    return replace(state, open=still_open, marks=watermarks), tuple(closed)
 
 
-def _take(state: State, update: Update, chunk: Chunk, first: int) -> tuple[State, Update]:
-    known = state.open.get(chunk.chunk_id)
-    if chunk.resubmitted and known is not None and not is_apart(known.voice):
+def _apply_chunk(state: State, update: ChunkUpdate, chunk: Chunk, first: int) -> tuple[State, ChunkUpdate]:
+    open_chunk = state.open.get(chunk.chunk_id)
+    if chunk.resubmitted and open_chunk is not None and not is_resubmitted(open_chunk.speaker_key):
         chunk = chunk.model_copy(update={"resubmitted": None})  # Its chunk still takes revisions.
-    digest = _digest(chunk)
-    if known is not None and known.final and chunk.is_final is False:
-        return state, replace(update, outdated=True)
-    if known is None and 0 < first < update.n and not chunk.resubmitted:
-        return state, replace(update, late=chunk)
-    spoken = voice_of(chunk)
-    moved = known is None or (spoken, chunk.start) != (known.voice, known.start)
-    if moved and not chunk.resubmitted:
-        mark = state.marks.get(spoken)
-        if mark and (chunk.start < mark.start or (chunk.start == mark.start and chunk.chunk_id in mark.chunk_ids)):
-            return state, replace(update, late=chunk)
-    n = update.n if known is None else known.n
+    digest = _content_digest(chunk)
+    if open_chunk is not None and open_chunk.is_final and chunk.is_final is False:
+        return state, replace(update, is_outdated=True)
+    if open_chunk is None and 0 < first < update.n and not chunk.resubmitted:
+        return state, replace(update, late_chunk=chunk)
+    speaker_key = chunk_speaker_key(chunk)
+    has_moved = open_chunk is None or (speaker_key, chunk.start) != (open_chunk.speaker_key, open_chunk.start)
+    if has_moved and not chunk.resubmitted:
+        watermark = state.marks.get(speaker_key)
+        if watermark and (
+            chunk.start < watermark.start or (chunk.start == watermark.start and chunk.chunk_id in watermark.chunk_ids)
+        ):
+            return state, replace(update, late_chunk=chunk)
+    n = update.n if open_chunk is None else open_chunk.first_ordinal
     still_open = dict(state.open)
     still_open.pop(chunk.chunk_id, None)  # The order is that of the last entry.
-    still_open[chunk.chunk_id] = Open(n, update.at, digest, spoken, chunk.start, chunk.is_final is True)
+    still_open[chunk.chunk_id] = OpenChunk(n, update.at, digest, speaker_key, chunk.start, chunk.is_final is True)
     state = replace(state, open=still_open)
-    if known is not None and known.digest == digest:
-        return state, replace(update, repeated=True)
-    return state, replace(update, revised=Revision(n, update.at, chunk))
+    if open_chunk is not None and open_chunk.digest == digest:
+        return state, replace(update, is_repeat=True)
+    return state, replace(update, revision=ChunkRevision(n, update.at, chunk))
 
 
-def _digest(chunk: Chunk) -> str:
+def _content_digest(chunk: Chunk) -> str:
     content = repr((chunk.text, chunk.start, chunk.end, chunk.speaker, chunk.language, chunk.is_final))
     content += chunk.speaker_id or ""
     return blake2b(content.encode(), digest_size=8).hexdigest()

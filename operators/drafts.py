@@ -14,19 +14,19 @@ from itertools import takewhile
 from typing import NamedTuple
 
 from operators import context
-from operators.boundaries import WORD_SIZE, words
+from operators.boundaries import WORD_SIZE, split_words
 from operators.model import Interim
 from operators.translation import TranslationRequest
-from operators.voices import voice
+from operators.voices import speaker_key
 
-FIRST = 6 * WORD_SIZE
+MIN_FIRST_SIZE = 6 * WORD_SIZE
 """The size of speech from which on a draft is asked for: six words, or twelve characters of a script without spaces."""
-MORE = 4 * WORD_SIZE
+MIN_ADDED_SIZE = 4 * WORD_SIZE
 """The size of what must be new since the last one."""
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class DraftRequest:
     """A draft that is asked for.
 
     Attributes:
@@ -34,19 +34,19 @@ class Question:
         base: of the growing text, as in `Interim`: once the voice's has another one, the answer is too late.
     """
 
-    voice: str
+    speaker_key: str
     base: str
     request: TranslationRequest
 
 
-class Asked(NamedTuple):
+class LastDraftRequest(NamedTuple):
     """What was last asked of a speaker's growing text: the text's `base`, and as much of it as was asked."""
 
     base: str = ""
     text: str = ""
 
 
-def grow(asked: Asked, interim: Interim) -> tuple[Asked, bool]:
+def next_request(last_request: LastDraftRequest, interim: Interim) -> tuple[LastDraftRequest, bool]:
     """Take what a speaker is saying now.
 
     Args:
@@ -56,26 +56,32 @@ def grow(asked: Asked, interim: Interim) -> tuple[Asked, bool]:
     Returns:
         What is asked last from now on, and whether that is to be asked now.
     """
-    if asked.base != interim.base:
-        asked = Asked(interim.base)
-    text = _without_last(interim.text)
-    sizes = words(text).sizes
-    new = sizes[-1] - sizes[_alike(asked.text, text)]
-    if sizes[-1] < FIRST or new < MORE:
-        return asked, False
-    return Asked(interim.base, text), True
+    if last_request.base != interim.base:
+        last_request = LastDraftRequest(interim.base)
+    text = _without_last_word(interim.text)
+    sizes = split_words(text).sizes
+    added_size = sizes[-1] - sizes[_common_prefix_length(last_request.text, text)]
+    if sizes[-1] < MIN_FIRST_SIZE or added_size < MIN_ADDED_SIZE:
+        return last_request, False
+    return LastDraftRequest(interim.base, text), True
 
 
-def _without_last(text: str) -> str:
+def _without_last_word(text: str) -> str:
     """A text without its last word, or its last two characters where its script has no spaces."""
-    _, stops, sizes = words(text)
+    _, stops, sizes = split_words(text)
     count = bisect_right(sizes, sizes[-1] - WORD_SIZE) - 1
     return text[: stops[count - 1]] if count > 0 else ""
 
 
-def question(
-    team_id: str, meeting_id: str, interim: Interim, asked: Asked, state: context.State, language: str, shown: str
-) -> Question:
+def build_draft_request(
+    team_id: str,
+    meeting_id: str,
+    interim: Interim,
+    last_request: LastDraftRequest,
+    state: context.State,
+    language: str,
+    stable_text: str,
+) -> DraftRequest:
     """What is asked for a draft.
 
     Args:
@@ -92,56 +98,58 @@ def question(
         revision=int(revision),
         language=language,
         source_language=interim.language,
-        text=asked.text,
-        previous=shown or None,
-        draft=True,
+        text=last_request.text,
+        previous_translation=stable_text or None,
+        is_draft=True,
     )
-    request = context.complete(request, interim.speaker, state.held, state.config)
-    return Question(voice(interim.speaker, interim.speaker_id), interim.base, request)
+    request = context.with_context(request, interim.speaker, state.held, state.config)
+    return DraftRequest(speaker_key(interim.speaker, interim.speaker_id), interim.base, request)
 
 
-class Draft(NamedTuple):
+class DraftState(NamedTuple):
     """A draft: the last answer, what it translates, and what is shown."""
 
     source: str = ""
-    answer: str = ""
-    shown: str = ""
+    translation: str = ""
+    stable_text: str = ""
 
 
-def agree(draft: Draft, source: str, answer: str) -> Draft:
+def next_draft(draft: DraftState, source: str, translation: str) -> DraftState:
     """Take an answer.
 
     A word that is shown stays where it is, for as long as what was said only grows; marks and case follow the last answer.
     Once a word that was asked has changed in the source, whatever the last two answers agree on is shown instead.
 
     Args:
-        draft: `Draft()` at first.
+        draft: `DraftState()` at first.
         source: what was asked.
         answer: how it reads.
     """
-    shown = _first(answer, _alike(draft.answer, answer))
-    revised = _alike(draft.source, source) < len(plain(draft.source))
-    if not revised and _alike(draft.shown, shown) < len(plain(draft.shown)):
-        shown = draft.shown
-    return Draft(source, answer, shown)
+    stable_text = _first_words(translation, _common_prefix_length(draft.translation, translation))
+    source_changed = _common_prefix_length(draft.source, source) < len(comparable_words(draft.source))
+    if not source_changed and _common_prefix_length(draft.stable_text, stable_text) < len(
+        comparable_words(draft.stable_text)
+    ):
+        stable_text = draft.stable_text
+    return DraftState(source, translation, stable_text)
 
 
-def plain(text: str) -> list[str]:
+def comparable_words(text: str) -> list[str]:
     """A text's words as they are compared: without marks and case. Vowel signs and accents are no marks."""
-    starts, stops, _ = words(text)
+    starts, stops, _ = split_words(text)
     return [
-        "".join(one for one in text[start:stop] if unicodedata.category(one)[0] in "LMN").casefold()
+        "".join(character for character in text[start:stop] if unicodedata.category(character)[0] in "LMN").casefold()
         for start, stop in zip(starts, stops, strict=True)
     ]
 
 
-def _alike(left: str, right: str) -> int:
+def _common_prefix_length(left: str, right: str) -> int:
     """How many words two texts begin alike with."""
-    pairs = zip(plain(left), plain(right), strict=False)
+    pairs = zip(comparable_words(left), comparable_words(right), strict=False)
     return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
-def _first(text: str, count: int) -> str:
+def _first_words(text: str, count: int) -> str:
     """A text's first words."""
-    starts, stops, _ = words(text)
+    starts, stops, _ = split_words(text)
     return text[starts[0] : stops[count - 1]] if count else ""

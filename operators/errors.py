@@ -7,7 +7,7 @@ class ParleyError(Exception):
     """The root of the tree."""
 
 
-class Invalid(ParleyError):
+class InvalidInputError(ParleyError):
     """Input that can't be taken. Says which field is wrong and how to mend it.
 
     Args:
@@ -21,11 +21,11 @@ class Invalid(ParleyError):
         self.fix = fix
 
 
-class Unknown(ParleyError):
+class NotFoundError(ParleyError):
     """Something was named that does not exist: a meeting, a lane, a team."""
 
 
-class Refused(ParleyError):
+class ConflictError(ParleyError):
     """A well-formed request that the thing's present state does not allow.
 
     Args:
@@ -39,15 +39,15 @@ class Refused(ParleyError):
         self.fix = fix
 
 
-class Fenced(ParleyError):
+class FencedError(ParleyError):
     """This process was replaced: another one owns its lane, so nothing more may be written."""
 
 
-class Unreadable(ParleyError):
+class IncompatibleStateError(ParleyError):
     """Something stored was written by a version that this one can't read."""
 
 
-class Unavailable(ParleyError):
+class UnavailableError(ParleyError):
     """A service can't answer at the moment. Trying again later is right.
 
     Args:
@@ -55,35 +55,35 @@ class Unavailable(ParleyError):
         wait: seconds for which it asks to be left alone, where it says so.
     """
 
-    def __init__(self, message: str = "", wait: float | None = None) -> None:
-        super().__init__(message, wait)
-        self.wait = wait
+    def __init__(self, message: str = "", retry_after_s: float | None = None) -> None:
+        super().__init__(message, retry_after_s)
+        self.retry_after_s = retry_after_s
 
     def __str__(self) -> str:
         return str(self.args[0])
 
 
-class Misconfigured(Unavailable):
+class MisconfiguredError(UnavailableError):
     """A service refuses everything it is asked, for its key, model, account or a parameter. Somebody has to change that."""
 
 
-class Unreachable(Unavailable):
+class UnreachableError(UnavailableError):
     """Nobody answers at a service's address: the service is off, or the address is wrong."""
 
 
-class Loading(Unavailable):
+class ModelLoadingError(UnavailableError):
     """A service loads its model. It answers once that is done."""
 
 
-class Malformed(Unavailable):
+class MalformedResponseError(UnavailableError):
     """A service is there, and what it sent is no answer. The next attempt may get the same, so attempts are bounded."""
 
 
-class Deferred(ParleyError):
+class DeferredError(ParleyError):
     """Nothing that answers can do this, and what could has been away for a while: it is to be asked later, not again now."""
 
 
-class Overloaded(ParleyError):
+class OverloadedError(ParleyError):
     """More was asked than is taken at the moment; nothing of it was. Trying again later is right.
 
     Args:
@@ -92,12 +92,12 @@ class Overloaded(ParleyError):
         wait: seconds after which to try again.
     """
 
-    def __init__(self, reason: str, fix: str, wait: int) -> None:
+    def __init__(self, reason: str, fix: str, retry_after_s: int) -> None:
         super().__init__(f"{reason}: {fix}")
         self.reason = reason
         self.fix = fix
-        self.wait = wait
+        self.retry_after_s = retry_after_s
 
 
-class SetupFailed(ParleyError):
+class SetupError(ParleyError):
     """Something Parley needs could not be started or reached. The message says what and what to do."""

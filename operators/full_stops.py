@@ -6,17 +6,17 @@ import re
 
 from sentencex import segment  # pyright: ignore[reportAttributeAccessIssue]
 
-from operators.abbreviations import OTHER, SENTENCEX, Language, known, primary
+from operators.abbreviations import SENTENCEX_LANGUAGES, UNKNOWN_LANGUAGE, LanguageRules, rules_for, rules_language
 
 _INITIAL = re.compile(r"[^\W\d_]\.$")
 _ROMAN = re.compile(r"[IVX]+$")
-_SCRIPTS = (
+_LANGUAGE_BY_SCRIPT = (
     (re.compile(r"[\u0400-\u04ff]"), "ru"),
     (re.compile(r"[\u0370-\u03ff]"), "el"),
     (re.compile(r"[\u0590-\u05ff]"), "he"),
 )
 _VOWELS = frozenset("aeiouyàáâãäåæèéêëěìíîïıòóôõöøőùúûüýůűœąęāēīūășėįųаеёиоуыэюяіїєαεηιουω")
-_PARTICLES = frozenset(
+_NAME_PARTICLES = frozenset(
     (
         "de",
         "den",
@@ -41,18 +41,20 @@ _PARTICLES = frozenset(
     )
 )
 """What stands in small letters between an initial and a name."""
-_MURMURS = frozenset(("hm", "hmm", "mm", "mmm", "mhm", "shh", "psst", "pst", "brr", "pff", "tss", "tsk"))
+_VOWELLESS_INTERJECTIONS = frozenset(
+    ("hm", "hmm", "mm", "mmm", "mhm", "shh", "psst", "pst", "brr", "pff", "tss", "tsk")
+)
 """Words without a vowel that people do say."""
 _SENTENCE_MARKS = (".", "!", "…", ":", "。")
 # How an answer begins. sentencex knows how written sentences begin.
-_ANSWERS = {
+_ANSWER_OPENERS = {
     *("Yeah", "Yes", "Yep", "Yup", "Okay", "Ok", "Right", "Sure", "Exactly", "Fine", "Good", "Great", "Cool", "Thanks"),
     *("Um", "Uh", "Mm", "Mm-hmm", "Hmm", "Oh", "Ah", "Well", "Sorry"),
 }
 _DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
 
-def full_stop_ends(before: tuple[str, ...], core: str, following: str | None, language: str | None) -> bool:
+def full_stop_ends_sentence(before: tuple[str, ...], core: str, following: str | None, language: str | None) -> bool:
     """Whether the full stop after a word ends a sentence.
 
     Args:
@@ -61,172 +63,180 @@ def full_stop_ends(before: tuple[str, ...], core: str, following: str | None, la
         following: the word that follows, without what opens it; None if nothing does yet.
         language: its tag; without one English, or the language of its script.
     """
-    name = _by_script(core) if language is None else primary(language)
-    return _FullStop(before, core, following, name).ends()
+    subtag = _language_of_script(core) if language is None else rules_language(language)
+    return _FullStop(before, core, following, subtag).ends_sentence()
 
 
-def begins_small(word: str) -> bool:
+def starts_lowercase(word: str) -> bool:
     """Whether a word begins with a small letter. Georgian has no others, as it is written."""
     return word[:1].islower() and not "\u10d0" <= word[:1] <= "\u10ff"
 
 
-def _by_script(core: str) -> str:
-    return next((name for script, name in _SCRIPTS if script.search(core)), "en")
+def _language_of_script(core: str) -> str:
+    return next((name for script, name in _LANGUAGE_BY_SCRIPT if script.search(core)), "en")
 
 
 class _FullStop:
     """One full stop, and what the decision looks at."""
 
-    def __init__(self, before: tuple[str, ...], core: str, following: str | None, name: str) -> None:
+    def __init__(self, before: tuple[str, ...], core: str, following: str | None, subtag: str) -> None:
         self.before = tuple(before)
-        self.last = before[-1] if before else ""
+        self.previous_word = before[-1] if before else ""
         self.core = core
         self.folded = core.lower()
-        self.waits = following is None
+        self.is_last_word = following is None
         self.following = following or ""
-        self.word = self.following.rstrip(".,!?;:…")
-        self.name = name
-        self.known: Language = known(name)
-        self.lower = begins_small(self.following)
-        self.upper = self.following[:1].isupper()
-        self.opens = self.upper and self.word.lower() in self.known.openers
+        self.next_word = self.following.rstrip(".,!?;:…")
+        self.subtag = subtag
+        self.rules: LanguageRules = rules_for(subtag)
+        self.next_is_lowercase = starts_lowercase(self.following)
+        self.next_is_capitalized = self.following[:1].isupper()
+        self.next_opens_sentence = self.next_is_capitalized and self.next_word.lower() in self.rules.sentence_openers
 
-    def ends(self) -> bool:
-        core, known = self.core, self.known
-        key = self._chained() or self.folded
+    def ends_sentence(self) -> bool:
+        core, rules = self.core, self.rules
+        key = self._chained_abbreviation() or self.folded
         part = _last_part(key)
         if core.isdigit():
             return self._number_ends()
         if self.following[:1] in ("&", "+", "=", "/", "%") and self.following:
             return False
-        if key in known.never_last or part in known.never_last:
+        if key in rules.never_final or part in rules.never_final:
             return False
-        if self.waits:
+        if self.is_last_word:
             return True
-        if self.word in _ANSWERS:
+        if self.next_word in _ANSWER_OPENERS:
             return True
-        if self.name == "en" and core == "I" and not self._beside_initial():
+        if self.subtag == "en" and core == "I" and not self._is_beside_initial():
             return True
-        if part in known.words and not (part in known.inner and core[:1].isupper()):
-            return not (self._numeral(self.word) or (self._after_number() and self.lower))
-        if self.name != "en" and _ROMAN.match(core) and (ends := self._roman_ends()) is not None:
+        if part in rules.ambiguous_words and not (part in rules.usually_inner and core[:1].isupper()):
+            return not (self._is_numeral(self.next_word) or (self._is_after_number() and self.next_is_lowercase))
+        if self.subtag != "en" and _ROMAN.match(core) and (ends := self._roman_ends()) is not None:
             return ends
-        if key in known.last:
-            return self.upper and not (self.word.isupper() and len(self.word) > 1) and self.word not in _DAYS
-        inner = key in known.inner or part in known.inner
-        if inner and self._numeral(self.word):
+        if key in rules.possibly_final:
+            return (
+                self.next_is_capitalized
+                and not (self.next_word.isupper() and len(self.next_word) > 1)
+                and self.next_word not in _DAYS
+            )
+        inner = key in rules.usually_inner or part in rules.usually_inner
+        if inner and self._is_numeral(self.next_word):
             return False
-        if self.name in SENTENCEX:
-            return self._sentencex()
+        if self.subtag in SENTENCEX_LANGUAGES:
+            return self._ends_by_sentencex()
         # With a capital before a name it is a title: `Mnr. Botha`.
-        titled = core[:1].isupper() and len(core) <= 4 and self.folded not in _MURMURS
-        if _unspeakable(core) and (titled or not self.upper):
+        titled = core[:1].isupper() and len(core) <= 4 and self.folded not in _VOWELLESS_INTERJECTIONS
+        if _has_no_vowel(core) and (titled or not self.next_is_capitalized):
             return False
-        if inner or (self.name == "de" and key.endswith("str")) or _dotted(core):
-            return self.upper and (self.opens or self._after_number())
+        if inner or (self.subtag == "de" and key.endswith("str")) or _has_inner_stops(core):
+            return self.next_is_capitalized and (self.next_opens_sentence or self._is_after_number())
         if len(core) == 1 and core.isalpha():
             return self._letter_ends()
         # Where no abbreviation is known, a small letter tells that the sentence goes on.
-        return not (known is OTHER and self.lower)
+        return not (rules is UNKNOWN_LANGUAGE and self.next_is_lowercase)
 
     def _number_ends(self) -> bool:
         """A number: an ordinal, the number of an item in a list, or the last word of a sentence."""
-        ordinals = self.known.ordinals
-        introduced = ordinals is not None and bool(self.last) and _core(self.last).lower() in ordinals
+        ordinals = self.rules.ordinal_introducers
+        introduced = (
+            ordinals is not None and bool(self.previous_word) and _strip_marks(self.previous_word).lower() in ordinals
+        )
         short = len(self.core) <= 3
-        begins = self._begins() and short
-        if self.waits:
+        begins = self._is_first_word() and short
+        if self.is_last_word:
             return not ((introduced and short) or begins)
-        if self.word in _ANSWERS:
+        if self.next_word in _ANSWER_OPENERS:
             return True
-        if ordinals is not None and (self.lower or self.following[:1].isdigit()):
+        if ordinals is not None and (self.next_is_lowercase or self.following[:1].isdigit()):
             return False
         if begins:
             return False
-        if ordinals is None or not short or self.opens:
+        if ordinals is None or not short or self.next_opens_sentence:
             return True
-        if introduced or (self.word.isupper() and len(self.word) > 1):
+        if introduced or (self.next_word.isupper() and len(self.next_word) > 1):
             return False
         # German writes all nouns with a capital.
         return (
-            self.name != "de"
-            or self.opens
-            or _core(self.last).lower() in ("um", "gegen", "sind", "waren", "nummer", "nr")
+            self.subtag != "de"
+            or self.next_opens_sentence
+            or _strip_marks(self.previous_word).lower() in ("um", "gegen", "sind", "waren", "nummer", "nr")
         )
 
-    def _begins(self) -> bool:
+    def _is_first_word(self) -> bool:
         """Whether the word is the first of a sentence, and no answer to a question."""
         if not self.before:
             return True
-        if not self.last.rstrip("\"'”’»“‘«)").endswith(_SENTENCE_MARKS):
+        if not self.previous_word.rstrip("\"'”’»“‘«)").endswith(_SENTENCE_MARKS):
             return False
-        last = _core(self.last).lower()
-        known = self.known
-        abbreviations = (known.never_last, known.last, known.inner, known.words)
+        last = _strip_marks(self.previous_word).lower()
+        rules = self.rules
+        abbreviations = (rules.never_final, rules.possibly_final, rules.usually_inner, rules.ambiguous_words)
         return not (
             last.isdigit()
             or (len(last) == 1 and last not in _VOWELS)
-            or _dotted(last)
+            or _has_inner_stops(last)
             or any(last in kind for kind in abbreviations)
         )
 
-    def _chained(self) -> str | None:
+    def _chained_abbreviation(self) -> str | None:
         """The abbreviation that the word ends, where its parts stand apart: `z. B.`, `p. ex.`"""
-        if not _INITIAL.match(self.last):
+        if not _INITIAL.match(self.previous_word):
             return None
-        whole = f"{self.last}{self.core}".lower()
-        kinds = (self.known.never_last, self.known.last, self.known.inner)
+        whole = f"{self.previous_word}{self.core}".lower()
+        kinds = (self.rules.never_final, self.rules.possibly_final, self.rules.usually_inner)
         return whole if len(self.core) == 1 or any(whole in kind for kind in kinds) else None
 
-    def _beside_initial(self) -> bool:
-        after = _INITIAL.match(self.following) and self.upper
-        return bool(after or (_INITIAL.match(self.last) and self.last[:1].isupper()))
+    def _is_beside_initial(self) -> bool:
+        after = _INITIAL.match(self.following) and self.next_is_capitalized
+        return bool(after or (_INITIAL.match(self.previous_word) and self.previous_word[:1].isupper()))
 
-    def _after_number(self) -> bool:
-        return self.last[-1:].isdigit()
+    def _is_after_number(self) -> bool:
+        return self.previous_word[-1:].isdigit()
 
     @staticmethod
-    def _numeral(word: str) -> bool:
+    def _is_numeral(word: str) -> bool:
         return word[:1].isdigit() or bool(_ROMAN.match(word) and word != "I")
 
     def _roman_ends(self) -> bool | None:
         """A numeral such as that of a king; None where it may be a letter or a word."""
-        ordinal = self.known.ordinals is not None
-        if self.lower:
-            return not (self.last[:1].isupper() or ordinal)
-        if len(self.core) == 1 and not (ordinal and self.last.lower() in (self.known.ordinals or ())):
+        ordinal = self.rules.ordinal_introducers is not None
+        if self.next_is_lowercase:
+            return not (self.previous_word[:1].isupper() or ordinal)
+        if len(self.core) == 1 and not (
+            ordinal and self.previous_word.lower() in (self.rules.ordinal_introducers or ())
+        ):
             return None
-        return self.opens if ordinal else None
+        return self.next_opens_sentence if ordinal else None
 
     def _letter_ends(self) -> bool:
         """A single letter: an initial, an abbreviation, or a word."""
-        chained = self._chained() is not None
+        chained = self._chained_abbreviation() is not None
         if _INITIAL.match(self.following):
             return False
         if self.core.isupper():
             if self.following[:1].isdigit():
                 return False
-            if self.lower:
-                return not (chained or self.word in _PARTICLES)
-            return not self.upper or (self.opens and not chained)
+            if self.next_is_lowercase:
+                return not (chained or self.next_word in _NAME_PARTICLES)
+            return not self.next_is_capitalized or (self.next_opens_sentence and not chained)
         if chained:
-            return self.opens
+            return self.next_opens_sentence
         if self.folded in _VOWELS:
-            return not (self._begins() and self.upper)
-        return self.upper and (self.opens or self._after_number())
+            return not (self._is_first_word() and self.next_is_capitalized)
+        return self.next_is_capitalized and (self.next_opens_sentence or self._is_after_number())
 
-    def _sentencex(self) -> bool:
-        window = "".join(f"{_core(word, '')} " for word in self.before) + f"{self.core}. "
+    def _ends_by_sentencex(self) -> bool:
+        window = "".join(f"{_strip_marks(word, '')} " for word in self.before) + f"{self.core}. "
         window = window.replace('"', "")
         position = 0
-        for sentence in segment(self.name, window + self.following):
+        for sentence in segment(self.subtag, window + self.following):
             position += len(sentence)
             if position >= len(window):
                 return position == len(window)
         return False
 
 
-def _core(word: str, marks: str = ".,!?;:…") -> str:
+def _strip_marks(word: str, marks: str = ".,!?;:…") -> str:
     return word.strip("\"'“”‘’«»‹›()[]{}„‚" + marks)
 
 
@@ -235,7 +245,7 @@ def _last_part(key: str) -> str:
     return re.split(r"[-'’]", key)[-1]
 
 
-def _unspeakable(core: str) -> bool:
+def _has_no_vowel(core: str) -> bool:
     """Whether a word of small letters has no vowel, as `hfst` and `kg`."""
     return (
         len(core) > 1
@@ -246,7 +256,7 @@ def _unspeakable(core: str) -> bool:
     )
 
 
-def _dotted(core: str) -> bool:
+def _has_inner_stops(core: str) -> bool:
     """Whether a word has a full stop between letters, as `p.m` and `S.p.A` do; an address has longer parts."""
     parts = re.split(r"[.\-]+", core)
     return "." in core and all(part.isalpha() and len(part) <= 3 for part in parts)

@@ -8,36 +8,36 @@ from typing import NamedTuple
 from ahocorasick_rs import AhoCorasick
 
 from operators.model import Term
-from operators.occurrence import folded, whole
-from operators.translation import Wanted
+from operators.occurrence import fold_with_offsets, is_whole_word
+from operators.translation import GlossaryEntry
 
-TOLD = 100
+MAX_PROMPT_TERMS = 100
 """Terms that are told with every sentence; where a glossary has more, those that are said go along alone."""
 
 
-class _Terms(NamedTuple):
+class _TermMatcher(NamedTuple):
     """Terms that are looked for together, as they are compared, and what finds them; `case` says whether case counts."""
 
-    wanted: tuple[Wanted, ...]
-    search: AhoCorasick
-    case: bool
+    entries: tuple[GlossaryEntry, ...]
+    automaton: AhoCorasick
+    case_sensitive: bool
 
 
-class _Lexicon(NamedTuple):
-    told: tuple[Wanted, ...]
-    terms: tuple[_Terms, ...]
+class _CompiledGlossary(NamedTuple):
+    prompt_terms: tuple[GlossaryEntry, ...]
+    matchers: tuple[_TermMatcher, ...]
 
 
-def told(glossary: tuple[Term, ...], language: str) -> tuple[Wanted, ...]:
+def prompt_terms(glossary: tuple[Term, ...], language: str) -> tuple[GlossaryEntry, ...]:
     """A meeting's terms in a language: sorted, so that they are the same whatever the order they were given in.
 
     Returns:
         None of them where there are too many to be told each time.
     """
-    return _lexicon(glossary, language).told if glossary else ()
+    return _compile_glossary(glossary, language).prompt_terms if glossary else ()
 
 
-def found(glossary: tuple[Term, ...], text: str, language: str) -> tuple[Wanted, ...]:
+def match_terms(glossary: tuple[Term, ...], text: str, language: str) -> tuple[GlossaryEntry, ...]:
     """The terms that are said in a text, each once, in the order of the text. Of those that overlap the longest counts.
 
     Args:
@@ -45,37 +45,43 @@ def found(glossary: tuple[Term, ...], text: str, language: str) -> tuple[Wanted,
     """
     if not glossary:
         return ()
-    places: list[tuple[int, int, bool, Wanted]] = []
-    for wanted, search, case in _lexicon(glossary, language).terms:
-        searched = folded(text, case=case)
-        for which, start, end in search.find_matches_as_indexes(searched.text, overlapping=True):
-            span = searched.span(start, end)
-            if span is not None and whole(text, *span):
-                places.append((span[0], span[1], not case, wanted[which]))
+    matches: list[tuple[int, int, bool, GlossaryEntry]] = []
+    for wanted, automaton, case in _compile_glossary(glossary, language).matchers:
+        folded_text = fold_with_offsets(text, keep_case=case)
+        for index, start, end in automaton.find_matches_as_indexes(folded_text.text, overlapping=True):
+            span = folded_text.source_span(start, end)
+            if span is not None and is_whole_word(text, *span):
+                matches.append((span[0], span[1], not case, wanted[index]))
     # Of two that are as long the first counts, and of two in one place the one that is meant as it is written.
-    places.sort(key=lambda place: (place[0] - place[1], place[0], place[2]))
-    taken: list[tuple[int, int, Wanted]] = []
-    for start, end, _, wanted in places:
-        if all(end <= other_start or other_end <= start for other_start, other_end, _ in taken):
-            taken.append((start, end, wanted))
-    return tuple(dict.fromkeys(wanted for _, _, wanted in sorted(taken)))
+    matches.sort(key=lambda place: (place[0] - place[1], place[0], place[2]))
+    longest_matches: list[tuple[int, int, GlossaryEntry]] = []
+    for start, end, _, wanted in matches:
+        if all(end <= other_start or other_end <= start for other_start, other_end, _ in longest_matches):
+            longest_matches.append((start, end, wanted))
+    return tuple(dict.fromkeys(wanted for _, _, wanted in sorted(longest_matches)))
 
 
 @lru_cache(maxsize=256)
-def _lexicon(glossary: tuple[Term, ...], language: str) -> _Lexicon:
+def _compile_glossary(glossary: tuple[Term, ...], language: str) -> _CompiledGlossary:
     """Kept: it is the same for every sentence of a meeting in a language."""
-    named = [(term, target) for term in glossary if (target := _target(term, language)) is not None]
-    wanted = sorted(Wanted(term.term, target) for term, target in named)
-    terms: list[_Terms] = []
-    for case in (False, True):
-        here = [(term, target) for term, target in named if term.case_sensitive == case]
-        if here:
-            search = AhoCorasick([folded(term.term.strip(), case=case).text for term, _ in here])
-            terms.append(_Terms(tuple(Wanted(term.term, target) for term, target in here), search, case))
-    return _Lexicon(tuple(wanted) if len(wanted) <= TOLD else (), tuple(terms))
+    translated_terms = [(term, target) for term in glossary if (target := _target_text(term, language)) is not None]
+    entries = sorted(GlossaryEntry(term.term, target) for term, target in translated_terms)
+    matchers: list[_TermMatcher] = []
+    for case_sensitive in (False, True):
+        terms_of_case = [(term, target) for term, target in translated_terms if term.case_sensitive == case_sensitive]
+        if terms_of_case:
+            automaton = AhoCorasick(
+                [fold_with_offsets(term.term.strip(), keep_case=case_sensitive).text for term, _ in terms_of_case]
+            )
+            matchers.append(
+                _TermMatcher(
+                    tuple(GlossaryEntry(term.term, target) for term, target in terms_of_case), automaton, case_sensitive
+                )
+            )
+    return _CompiledGlossary(tuple(entries) if len(entries) <= MAX_PROMPT_TERMS else (), tuple(matchers))
 
 
-def _target(term: Term, language: str) -> str | None:
+def _target_text(term: Term, language: str) -> str | None:
     """How a term is wanted in a language: as given for it or for what it is a variety of, else as it stands if it is kept."""
     subtags = language.split("-")
     for count in range(len(subtags), 0, -1):

@@ -11,12 +11,12 @@ import langcodes
 from jsonschema import SchemaError
 from jsonschema.validators import validator_for
 
-from operators.errors import Invalid
+from operators.errors import InvalidInputError
 
-_HOTTEST = 2.0
+_MAX_TEMPERATURE = 2.0
 
 
-class Role(StrEnum):
+class InsightRole(StrEnum):
     """Who waits for the answer: nobody does for an `insight`, somebody for a `chat`."""
 
     INSIGHT = "insight"
@@ -37,14 +37,14 @@ class InsightRequest:
         temperature: 0 gives the most probable answer, more gives more variety.
 
     Raises:
-        Invalid: a field can't be meant so.
+        InvalidInputError: a field can't be meant so.
     """
 
     team_id: str
     meeting_id: str
-    role: Role
+    role: InsightRole
     instructions: str
-    material: tuple[str, ...]
+    transcript_lines: tuple[str, ...]
     task: str
     language: str
     schema: Mapping[str, Any] | None = None
@@ -53,15 +53,15 @@ class InsightRequest:
 
     def __post_init__(self) -> None:
         if not self.task.strip():
-            raise Invalid("task", "say what is asked")
+            raise InvalidInputError("task", "say what is asked")
         if not langcodes.tag_is_valid(self.language):
-            raise Invalid("language", "write a language tag, such as 'en', 'pt' or 'zh-Hant'")
+            raise InvalidInputError("language", "write a language tag, such as 'en', 'pt' or 'zh-Hant'")
         if self.max_tokens < 1:
-            raise Invalid("max_tokens", "must be 1 or more")
-        if not 0 <= self.temperature <= _HOTTEST:
-            raise Invalid("temperature", "must be from 0 to 2")
+            raise InvalidInputError("max_tokens", "must be 1 or more")
+        if not 0 <= self.temperature <= _MAX_TEMPERATURE:
+            raise InvalidInputError("temperature", "must be from 0 to 2")
         if self.schema is not None:
-            _check(self.schema)
+            _check_schema(self.schema)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,14 +81,14 @@ class Insight:
     data: Any
     engine: str
     prompt_tokens: int
-    tokens: int
-    parts: int
+    completion_tokens: int
+    part_count: int
     finish: Literal["stop", "length"]
 
 
-def _check(schema: Mapping[str, Any]) -> None:
+def _check_schema(schema: Mapping[str, Any]) -> None:
     plain = dict(schema)
     try:
         validator_for(plain).check_schema(plain)
     except SchemaError as error:
-        raise Invalid("schema", f"must be a JSON schema; see its {error.json_path}") from None
+        raise InvalidInputError("schema", f"must be a JSON schema; see its {error.json_path}") from None

@@ -12,47 +12,49 @@ from collections.abc import Sequence
 from itertools import takewhile
 from typing import NamedTuple
 
-from operators.boundaries import bare, joined, words
-from operators.lines import Line
-from operators.pieces import Said
+from operators.boundaries import join_text, normalized_letters, split_words
+from operators.lines import SentenceState
+from operators.pieces import ChunkState
 
 QUIET_MS = 1_000
 """After this much quiet a chunk's last words are shown too."""
 
 
-class Shown(NamedTuple):
+class InterimState(NamedTuple):
     """What is shown of a speaker: the text, and the sentence and revision (`base`) it goes on from."""
 
     base: str = ""
     text: str = ""
     start: float = 0.0
 
-    def goes_on(self, line: Line) -> bool:
+    def continues(self, sentence: SentenceState) -> bool:
         """Whether it goes on from this line."""
-        return self.base == _base(line)
+        return self.base == _base_of(sentence)
 
 
-def agreed(before: Said | None, text: str) -> int:
+def stable_word_count(previous: ChunkState | None, text: str) -> int:
     """How many words of a chunk's new text its last revision agrees on.
 
     Args:
         before: the chunk until now.
         text: its text now.
     """
-    if before is None:
+    if previous is None:
         return 0
-    if before.text == text:
-        return before.agreed
-    pairs = zip(_split(before.text), _split(text), strict=False)
+    if previous.text == text:
+        return previous.stable_word_count
+    pairs = zip(_word_texts(previous.text), _word_texts(text), strict=False)
     return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
-def _split(text: str) -> list[str]:
-    starts, stops, _ = words(text)
+def _word_texts(text: str) -> list[str]:
+    starts, stops, _ = split_words(text)
     return [text[a:b] for a, b in zip(starts, stops, strict=True)]
 
 
-def grow(shown: Shown, said: Sequence[Said], lines: Sequence[Line], at: int) -> Shown:
+def next_interim(
+    previous: InterimState, chunks: Sequence[ChunkState], sentences: Sequence[SentenceState], at: int
+) -> InterimState:
     """What is to be shown now.
 
     Args:
@@ -61,53 +63,55 @@ def grow(shown: Shown, said: Sequence[Said], lines: Sequence[Line], at: int) -> 
         lines: what they read as, each as it was put out.
         at: the time (ms).
     """
-    first = len(lines)
-    while first > 0 and not lines[first - 1].current:
+    first = len(sentences)
+    while first > 0 and not sentences[first - 1].is_emitted:
         first -= 1
-    if first == len(lines):
-        return Shown()
-    pending = lines[first:]
-    room = sum(len(words(line.piece.text).stops) for line in pending)
-    room -= _unsure(said, room, at)
+    if first == len(sentences):
+        return InterimState()
+    pending = sentences[first:]
+    visible_count = sum(len(split_words(line.segment.text).stops) for line in pending)
+    visible_count -= _unstable_word_count(chunks, visible_count, at)
     text = ""
     for line in pending:
-        whole = line.piece.text
-        starts, stops, _ = words(whole)
-        begin, stop = _put_out(line), min(room, len(stops))
+        full_text = line.segment.text
+        starts, stops, _ = split_words(full_text)
+        begin, stop = _emitted_word_count(line), min(visible_count, len(stops))
         if begin < stop:
-            text = joined(text, whole[starts[begin] : stops[stop - 1]])
-        room -= stop
-    base = _base(pending[0])
-    so_far = _split(shown.text) if shown.base == base else []
-    now = _split(text)
-    if shown.base == base and so_far[: len(now)] == now:
-        return shown
-    return Shown(base, text, pending[0].shown.end if pending[0].shown else pending[0].piece.start)
+            text = join_text(text, full_text[starts[begin] : stops[stop - 1]])
+        visible_count -= stop
+    base = _base_of(pending[0])
+    previous_words = _word_texts(previous.text) if previous.base == base else []
+    new_words = _word_texts(text)
+    if previous.base == base and previous_words[: len(new_words)] == new_words:
+        return previous
+    return InterimState(
+        base, text, pending[0].emitted_segment.end if pending[0].emitted_segment else pending[0].segment.start
+    )
 
 
-def _base(line: Line) -> str:
-    return f"{line.piece.id}/{line.revision}"
+def _base_of(sentence: SentenceState) -> str:
+    return f"{sentence.segment.id}/{sentence.revision}"
 
 
-def _unsure(said: Sequence[Said], count: int, at: int) -> int:
+def _unstable_word_count(chunks: Sequence[ChunkState], count: int, at: int) -> int:
     """How many of a speaker's last `count` words are not to be shown yet: all from the first that may still change."""
-    later = unsure = 0
-    for chunk in reversed(said):
+    later = unstable = 0
+    for chunk in reversed(chunks):
         if later >= count:
             break
-        length = len(words(chunk.text).stops)
-        if at - chunk.at < QUIET_MS and chunk.agreed < length:
-            unsure = later + length - chunk.agreed
+        length = len(split_words(chunk.text).stops)
+        if at - chunk.revised_at < QUIET_MS and chunk.stable_word_count < length:
+            unstable = later + length - chunk.stable_word_count
         later += length
-    return unsure
+    return unstable
 
 
-def _put_out(line: Line) -> int:
+def _emitted_word_count(sentence: SentenceState) -> int:
     """How many of a line's words its sentence shows already. A correction may have moved the last of them by one."""
-    if line.shown is None or line.owner is not None:
+    if sentence.emitted_segment is None or sentence.owner is not None:
         return 0
-    old, new = _split(line.shown.text), _split(line.piece.text)
+    old, new = _word_texts(sentence.emitted_segment.text), _word_texts(sentence.segment.text)
     for count in (len(old), len(old) + 1, len(old) - 1):
-        if 0 < count <= len(new) and bare(new[count - 1]) == bare(old[-1]):
+        if 0 < count <= len(new) and normalized_letters(new[count - 1]) == normalized_letters(old[-1]):
             return count
     return min(len(old), len(new))

@@ -7,42 +7,42 @@ from typing import Annotated, Any, cast
 
 from pydantic import AfterValidator
 
-from operators.characters import storable
+from operators.characters import require_storable
 
-MAX_DEPTH = 32
+MAX_JSON_DEPTH = 32
 """Levels an object may have. Writers of JSON give up at some 200, Postgres at its stack's end."""
-MAX_VALUES = 10_000
+MAX_JSON_VALUES = 10_000
 """Values an object may have, over all levels."""
-_MOST = 2**63
+_INT64_LIMIT = 2**63
 """Whole numbers lie below it: many programs hold them in 64 bits."""
 
 
-def _storable_object(value: dict[str, Any]) -> dict[str, Any]:
+def _require_storable_object(value: dict[str, Any]) -> dict[str, Any]:
     level: list[Any] = [value]
     count = depth = 0
     while level:
         count += len(level)
         depth += 1
-        if depth > MAX_DEPTH:
-            raise ValueError(f"must have no more than {MAX_DEPTH} levels")
-        if count > MAX_VALUES:
-            raise ValueError(f"must have no more than {MAX_VALUES} values")
-        level = [inner for one in level for inner in _inside(one)]
+        if depth > MAX_JSON_DEPTH:
+            raise ValueError(f"must have no more than {MAX_JSON_DEPTH} levels")
+        if count > MAX_JSON_VALUES:
+            raise ValueError(f"must have no more than {MAX_JSON_VALUES} values")
+        level = [inner for parent in level for inner in _child_values(parent)]
     return value
 
 
-def _inside(value: Any) -> list[Any]:
+def _child_values(value: Any) -> list[Any]:
     """The values in a value. Raises ValueError where it can't be stored itself."""
     match value:
         case str():
-            storable(value)
+            require_storable(value)
         case float() if not math.isfinite(value):
             raise ValueError("must hold no number that is NaN or infinite")
-        case int() if not -_MOST <= value < _MOST:
+        case int() if not -_INT64_LIMIT <= value < _INT64_LIMIT:
             raise ValueError("must hold no whole number of more than 64 bits")
         case dict():
-            found = cast(dict[Any, Any], value)
-            return [*found.keys(), *found.values()]
+            mapping = cast(dict[Any, Any], value)
+            return [*mapping.keys(), *mapping.values()]
         case list():
             return cast(list[Any], value)
         case _:
@@ -50,4 +50,4 @@ def _inside(value: Any) -> list[Any]:
     return []
 
 
-JsonObject = Annotated[dict[str, Any], AfterValidator(_storable_object)]
+JsonObject = Annotated[dict[str, Any], AfterValidator(_require_storable_object)]

@@ -10,23 +10,23 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from operators.boundaries import bare
-from operators.model import Boundary, Sentence
-from operators.pieces import Piece
-from operators.voices import person
+from operators.boundaries import normalized_letters
+from operators.model import Sentence, SentenceBoundary
+from operators.pieces import Segment
+from operators.voices import split_speaker_key
 
 ENDED_QUIET_MS = 200
 """A sentence that has its end is put out after this much quiet, an open one after the next."""
 OPEN_QUIET_MS = 2_000
-PASSED_SECONDS = 4.0
+SPEECH_PASSED_S = 4.0
 """Either is put out once somebody has spoken so long past its end: at any speed of replay, time of speech moves on."""
-SETTLE_MS = 1_000
+STABLE_AFTER_MS = 1_000
 """A sentence that has its end is settled once it has read the same for this long, an open one after the next."""
-SETTLE_OPEN_MS = 4_000
-"""Long enough for most late marks; a speaker who uses none (`Piece.marked`) waits no longer than `OPEN_QUIET_MS`."""
+OPEN_STABLE_AFTER_MS = 4_000
+"""Long enough for most late marks; a speaker who uses none (`Segment.marked`) waits no longer than `OPEN_QUIET_MS`."""
 
 
-class Line(NamedTuple):
+class SentenceState(NamedTuple):
     """A piece as it reads now, and what was put out of it.
 
     Attributes:
@@ -41,68 +41,70 @@ class Line(NamedTuple):
         first_text: the text of that revision.
     """
 
-    piece: Piece
-    since: int
-    touched: int
+    segment: Segment
+    text_since: int
+    unchanged_since: int
     revision: int = 0
-    shown: Piece | None = None
+    emitted_segment: Segment | None = None
     owner: str | None = None
-    settled: bool = False
+    stable: bool = False
     first_emitted: float = 0.0
     first_text: str = ""
 
     @property
-    def current(self) -> bool:
+    def is_emitted(self) -> bool:
         """Whether what it says is what was put out."""
-        same = self.shown is None or same_words(self.shown, self.piece)
+        same = self.emitted_segment is None or has_same_text(self.emitted_segment, self.segment)
         return self.revision > 0 and self.owner is None and same
 
     @property
-    def done(self) -> bool:
+    def is_finished(self) -> bool:
         """Whether nothing is left to be put out or settled."""
-        return self.settled and self.shown is None and self.owner is None
+        return self.stable and self.emitted_segment is None and self.owner is None
 
-    def reads(self, piece: Piece, at: int) -> Line:
+    def with_segment(self, segment: Segment, at: int) -> SentenceState:
         """The line once it reads so, at a time (ms)."""
-        if piece == self.piece:
+        if segment == self.segment:
             return self
-        shown = self.shown or (self.piece if self.revision else None)
-        if shown is not None and _same(shown, piece):
-            shown = None
-        since = self.since if same_words(self.piece, piece) else at
-        touched = self.touched if _same(self.piece, piece) else at
-        return self._replace(piece=piece, shown=shown, since=since, touched=touched)
+        emitted_segment = self.emitted_segment or (self.segment if self.revision else None)
+        if emitted_segment is not None and _is_same_segment(emitted_segment, segment):
+            emitted_segment = None
+        text_since = self.text_since if has_same_text(self.segment, segment) else at
+        unchanged_since = self.unchanged_since if _is_same_segment(self.segment, segment) else at
+        return self._replace(
+            segment=segment, emitted_segment=emitted_segment, text_since=text_since, unchanged_since=unchanged_since
+        )
 
-    def sentence(self, voice: str) -> Sentence:
+    def to_sentence(self, speaker_key: str) -> Sentence:
         """The sentence as it was put out last."""
-        speaker, speaker_id = person(voice)
-        piece = self.shown or self.piece
+        speaker, speaker_id = split_speaker_key(speaker_key)
+        segment = self.emitted_segment or self.segment
         return Sentence(
-            id=self.piece.id,
+            id=self.segment.id,
             revision=self.revision,
             speaker=speaker,
-            text=piece.text,
-            start=piece.start,
-            end=piece.end,
-            boundary=piece.boundary,
-            language=piece.language,
+            text=segment.text,
+            start=segment.start,
+            end=segment.end,
+            boundary=segment.boundary,
+            language=segment.language,
             first_emitted=self.first_emitted,
             first_text=self.first_text,
             speaker_id=speaker_id,
         )
 
 
-def same_words(a: Piece, b: Piece) -> bool:
+def has_same_text(a: Segment, b: Segment) -> bool:
     """Whether two pieces say the same: then they need one translation."""
     return a.text == b.text and a.language == b.language
 
 
-def _same(a: Piece, b: Piece) -> bool:
-    return same_words(a, b) and (a.start, a.end, a.boundary) == (b.start, b.end, b.boundary)
+def _is_same_segment(a: Segment, b: Segment) -> bool:
+    return has_same_text(a, b) and (a.start, a.end, a.boundary) == (b.start, b.end, b.boundary)
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
+class StreamTime:
     """The time at which lines are looked at.
 
     Attributes:
@@ -113,12 +115,12 @@ class Moment:
     """
 
     at: int
-    stream: float
-    reach: float
-    over: bool
+    stream_s: float
+    speech_watermark: float
+    meeting_ended: bool
 
 
-def put_out(line: Line, followed: bool, moment: Moment) -> Line:
+def emit_if_due(sentence: SentenceState, followed: bool, now: StreamTime) -> SentenceState:
     """Put a line out if it is time, as a new revision where it says something new.
 
     Args:
@@ -127,33 +129,40 @@ def put_out(line: Line, followed: bool, moment: Moment) -> Line:
     Returns:
         The line after that; the same one if it isn't time.
     """
-    if line.current:
-        quiet = moment.at - line.touched >= OPEN_QUIET_MS
-        return line._replace(shown=None) if line.shown is not None and (quiet or moment.over) else line
-    growing = line.piece.boundary is Boundary.OPEN and not _replaced(line)
-    quiet_ms = OPEN_QUIET_MS if growing else ENDED_QUIET_MS
+    if sentence.is_emitted:
+        quiet = now.at - sentence.unchanged_since >= OPEN_QUIET_MS
+        return (
+            sentence._replace(emitted_segment=None)
+            if sentence.emitted_segment is not None and (quiet or now.meeting_ended)
+            else sentence
+        )
+    is_interim = sentence.segment.boundary is SentenceBoundary.OPEN and not _starts_differently(sentence)
+    quiet_ms = OPEN_QUIET_MS if is_interim else ENDED_QUIET_MS
     if not (
-        followed or moment.over or moment.at - line.since >= quiet_ms or moment.reach - line.piece.end >= PASSED_SECONDS
+        followed
+        or now.meeting_ended
+        or now.at - sentence.text_since >= quiet_ms
+        or now.speech_watermark - sentence.segment.end >= SPEECH_PASSED_S
     ):
-        return line
-    if line.revision:
-        return line._replace(revision=line.revision + 1, shown=None, owner=None, settled=False)
-    return line._replace(revision=1, first_emitted=moment.stream, first_text=line.piece.text)
+        return sentence
+    if sentence.revision:
+        return sentence._replace(revision=sentence.revision + 1, emitted_segment=None, owner=None, stable=False)
+    return sentence._replace(revision=1, first_emitted=now.stream_s, first_text=sentence.segment.text)
 
 
-def _replaced(line: Line) -> bool:
+def _starts_differently(sentence: SentenceState) -> bool:
     """Whether the piece begins otherwise than what was put out: sentences before it merged, and it holds other words now."""
-    if line.shown is None:
+    if sentence.emitted_segment is None:
         return False
-    before, now = bare(line.shown.text)[:4], bare(line.piece.text)[:4]
-    return not before.startswith(now) and not now.startswith(before)
+    before, after = normalized_letters(sentence.emitted_segment.text)[:4], normalized_letters(sentence.segment.text)[:4]
+    return not before.startswith(after) and not after.startswith(before)
 
 
-def settles(line: Line, moment: Moment) -> bool:
+def is_stable(sentence: SentenceState, now: StreamTime) -> bool:
     """Whether the line's revision is worth a translation now. Each one is, once."""
-    if line.settled or not line.current:
+    if sentence.stable or not sentence.is_emitted:
         return False
-    wait_ms = SETTLE_MS
-    if line.piece.boundary is Boundary.OPEN:
-        wait_ms = SETTLE_OPEN_MS if line.piece.marked else OPEN_QUIET_MS
-    return moment.over or moment.at - line.since >= wait_ms
+    wait_ms = STABLE_AFTER_MS
+    if sentence.segment.boundary is SentenceBoundary.OPEN:
+        wait_ms = OPEN_STABLE_AFTER_MS if sentence.segment.uses_punctuation else OPEN_QUIET_MS
+    return now.meeting_ended or now.at - sentence.text_since >= wait_ms

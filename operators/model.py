@@ -24,28 +24,30 @@ from pydantic import (
     model_validator,
 )
 
-from operators.characters import normalized_name, says_nothing, storable
-from operators.errors import Invalid
+from operators.characters import is_blank, normalize_name, require_storable
+from operators.errors import InvalidInputError
 
 ENTRY_SCHEMA = 1
-MAX_TEXT = 20_000
+MAX_CHUNK_CHARS = 20_000
 """Characters a chunk may hold: a quarter of an hour of speech."""
-MAX_SECONDS = 7 * 24 * 3600.0
+MAX_SPEECH_S = 7 * 24 * 3600.0
 """The latest time of speech: a week after the meeting's start."""
 
 
-MAX_TAG = 60
+MAX_LANGUAGE_TAG_CHARS = 60
 """Characters a language tag may have: RFC 5646 (4.4.1) asks for 35."""
 
 
-def language_tag(tag: str) -> str:
+def normalize_language_tag(tag: str) -> str:
     """Check and normalise a BCP 47 language tag (`pt-br` becomes `pt-BR`).
 
     Raises:
         ValueError: the tag is not one.
     """
-    if len(tag) > MAX_TAG:
-        raise ValueError(f"must be a language tag of at most {MAX_TAG} characters, such as 'en', 'pt' or 'zh-Hant'")
+    if len(tag) > MAX_LANGUAGE_TAG_CHARS:
+        raise ValueError(
+            f"must be a language tag of at most {MAX_LANGUAGE_TAG_CHARS} characters, such as 'en', 'pt' or 'zh-Hant'"
+        )
     if not langcodes.tag_is_valid(tag):
         raise ValueError(f"{tag!r} is not a language tag; write one such as 'en', 'pt' or 'zh-Hant'")
     # A region may be replaced first, and the language with it next. What is stored must read back as it is.
@@ -54,58 +56,58 @@ def language_tag(tag: str) -> str:
     return tag
 
 
-def _source_language(tag: str) -> str:
-    return tag if tag == "auto" else language_tag(tag)
+def _normalize_source_language(tag: str) -> str:
+    return tag if tag == "auto" else normalize_language_tag(tag)
 
 
-def _present(text: str) -> str:
+def _require_non_blank(text: str) -> str:
     if not text.strip():
         raise ValueError("must hold something other than white space")
-    return storable(text)
+    return require_storable(text)
 
 
-def _person(text: str) -> str:
-    _present(text)
-    if says_nothing(text):
+def _normalize_speaker(text: str) -> str:
+    _require_non_blank(text)
+    if is_blank(text):
         raise ValueError("must hold something that can be seen")
-    name = normalized_name(text)
+    name = normalize_name(text)
     # Some characters become three in NFC.
-    if len(name) > MAX_NAME:
-        raise ValueError(f"must have no more than {MAX_NAME} characters in Unicode's form NFC")
+    if len(name) > MAX_NAME_CHARS:
+        raise ValueError(f"must have no more than {MAX_NAME_CHARS} characters in Unicode's form NFC")
     return name
 
 
-def _seconds(value: float) -> float:
-    if not math.isfinite(value) or not 0 <= value <= MAX_SECONDS:
+def _require_speech_time(value: float) -> float:
+    if not math.isfinite(value) or not 0 <= value <= MAX_SPEECH_S:
         raise ValueError("must be seconds from the meeting's start, from 0 to a week")
     return value
 
 
-Language = Annotated[str, AfterValidator(language_tag)]
-SourceLanguage = Annotated[str, AfterValidator(_source_language)]
-MAX_NAME = 200
+Language = Annotated[str, AfterValidator(normalize_language_tag)]
+SourceLanguage = Annotated[str, AfterValidator(_normalize_source_language)]
+MAX_NAME_CHARS = 200
 """Characters an id or a name may have."""
-Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME), AfterValidator(_present)]
-Person = Annotated[str, Field(min_length=1, max_length=MAX_NAME), AfterValidator(_person)]
+Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME_CHARS), AfterValidator(_require_non_blank)]
+SpeakerLabel = Annotated[str, Field(min_length=1, max_length=MAX_NAME_CHARS), AfterValidator(_normalize_speaker)]
 """A speaker's name or id: trimmed, with single spaces, in NFC, so that it is one however it is encoded."""
-MAX_KEY = 60
+MAX_KEY_CHARS = 60
 """Characters of a field's name that an error repeats."""
-MAX_TITLE = 500
+MAX_TITLE_CHARS = 500
 """Characters a meeting's title may have."""
-Title = Annotated[str, Field(max_length=MAX_TITLE), AfterValidator(storable)]
-Seconds = Annotated[float, AfterValidator(_seconds)]
-MAX_INSTANT = 253_402_300_799_000
-Instant = Annotated[int, Field(ge=0, le=MAX_INSTANT)]
+Title = Annotated[str, Field(max_length=MAX_TITLE_CHARS), AfterValidator(require_storable)]
+SpeechTime = Annotated[float, AfterValidator(_require_speech_time)]
+MAX_INSTANT_MS = 253_402_300_799_000
+EpochMs = Annotated[int, Field(ge=0, le=MAX_INSTANT_MS)]
 """Milliseconds since the Unix epoch, up to the year 9999."""
 
 
-class Model(BaseModel):
+class StrictModel(BaseModel):
     """A value that crosses a boundary: immutable, and strict about unknown fields."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Chunk(Model):
+class Chunk(StrictModel):
     """A piece of one speaker's speech as its source sees it now. The same `chunk_id` again is a revision of it.
 
     `start` and `end` are seconds from the meeting's start; `is_final` and `language` are the source's word, if any. An empty
@@ -114,11 +116,11 @@ class Chunk(Model):
     """
 
     chunk_id: Name
-    speaker: Person
-    speaker_id: Person | None = None
-    text: Annotated[str, Field(max_length=MAX_TEXT), AfterValidator(storable)]
-    start: Seconds
-    end: Seconds
+    speaker: SpeakerLabel
+    speaker_id: SpeakerLabel | None = None
+    text: Annotated[str, Field(max_length=MAX_CHUNK_CHARS), AfterValidator(require_storable)]
+    start: SpeechTime
+    end: SpeechTime
     is_final: bool | None = None
     language: Language | None = None
     source: Name = "api"
@@ -126,26 +128,27 @@ class Chunk(Model):
 
     @field_validator("end")
     @classmethod
-    def _ordered(cls, end: float, others: ValidationInfo) -> float:
+    def _require_ordered_times(cls, end: float, others: ValidationInfo) -> float:
         if end < others.data.get("start", end):
             raise ValueError("must not lie before start")
         return end
 
 
-MAX_GLOSSARY = 64_000
+MAX_GLOSSARY_CHARS = 64_000
 """Characters of a glossary: it is part of the state that is written at each commit of its meeting."""
 
 
-class Term(Model):
+class Term(StrictModel):
     """An entry of a meeting's glossary.
 
     `translations` says how the term reads in a language; in one that is not there (nor its base: `pt` speaks for `pt-BR`) it
     stays as it is if `do_not_translate` is set, and is left to the model otherwise.
     """
 
-    term: Annotated[str, Field(max_length=MAX_NAME), AfterValidator(_present)]
+    term: Annotated[str, Field(max_length=MAX_NAME_CHARS), AfterValidator(_require_non_blank)]
     translations: Annotated[
-        dict[Language, Annotated[str, Field(max_length=MAX_NAME), AfterValidator(_present)]], Field(max_length=50)
+        dict[Language, Annotated[str, Field(max_length=MAX_NAME_CHARS), AfterValidator(_require_non_blank)]],
+        Field(max_length=50),
     ] = {}
     do_not_translate: bool = False
     case_sensitive: bool = False
@@ -164,38 +167,38 @@ class Term(Model):
         """Of the term alone: a dictionary has none. What is made of a glossary is kept by it."""
         return hash(self.term)
 
-    def key(self) -> tuple[str, bool]:
+    def dedupe_key(self) -> tuple[str, bool]:
         """What tells it from other terms: how it reads, without case where that doesn't count, and whether it does."""
         words = unicodedata.normalize("NFD", " ".join(self.term.split()))
         return (words if self.case_sensitive else words.casefold()), self.case_sensitive
 
 
-def _each_once(glossary: tuple[Term, ...]) -> tuple[Term, ...]:
+def _check_glossary(glossary: tuple[Term, ...]) -> tuple[Term, ...]:
     known: dict[tuple[str, bool], int] = {}
-    for number, one in enumerate(glossary, 1):
-        before = known.setdefault(one.key(), number)
+    for number, term in enumerate(glossary, 1):
+        before = known.setdefault(term.dedupe_key(), number)
         if before != number:
             raise ValueError(f"must not hold a term twice: number {number} is number {before} again")
     size = sum(len(one.term) + sum(map(len, one.translations.values())) for one in glossary)
-    if size > MAX_GLOSSARY:
-        raise ValueError(f"must have no more than {MAX_GLOSSARY} characters in all; it has {size}")
+    if size > MAX_GLOSSARY_CHARS:
+        raise ValueError(f"must have no more than {MAX_GLOSSARY_CHARS} characters in all; it has {size}")
     return glossary
 
 
-Glossary = Annotated[tuple[Term, ...], Field(max_length=500), AfterValidator(_each_once)]
-Style = Annotated[str, Field(max_length=MAX_NAME), AfterValidator(storable)]
+Glossary = Annotated[tuple[Term, ...], Field(max_length=500), AfterValidator(_check_glossary)]
+Style = Annotated[str, Field(max_length=MAX_NAME_CHARS), AfterValidator(require_storable)]
 
 
-MAX_TARGETS = 50
+MAX_TARGET_LANGUAGES = 50
 """Languages a meeting may be translated into: each sentence is asked for in every one of them."""
-Targets = Annotated[tuple[Language, ...], Field(max_length=MAX_TARGETS)]
+TargetLanguages = Annotated[tuple[Language, ...], Field(max_length=MAX_TARGET_LANGUAGES)]
 
 
-class ConfigListed(Model):
+class MeetingConfigSummary(StrictModel):
     """A meeting's config as it is listed: without the glossary, which may have hundreds of terms."""
 
     source_language: SourceLanguage = "auto"
-    target_languages: Targets = ()
+    target_languages: TargetLanguages = ()
     context_sentences: int = Field(default=3, ge=0, le=20)
     """How many sentences before the one to translate go along as context, whoever said them."""
     context_of_speaker: int = Field(default=2, ge=0, le=20)
@@ -207,13 +210,13 @@ class ConfigListed(Model):
 
     @field_validator("target_languages")
     @classmethod
-    def _distinct(cls, tags: tuple[str, ...]) -> tuple[str, ...]:
+    def _require_distinct(cls, tags: tuple[str, ...]) -> tuple[str, ...]:
         if len(set(tags)) != len(tags):
             raise ValueError("must not name a language twice")
         return tags
 
 
-class MeetingConfig(ConfigListed):
+class MeetingConfig(MeetingConfigSummary):
     """What a meeting's stream is to be turned into. A change takes effect at the `config` entry that carries it."""
 
     glossary: Glossary = ()
@@ -226,25 +229,25 @@ class Clock(StrEnum):
     RECORDED = "recorded"
 
 
-class Started(Model):
+class MeetingStarted(StrictModel):
     """A meeting begins, or (a later generation) speech came after it had timed out."""
 
     kind: Literal["started"] = "started"
     clock: Clock
     generation: int = Field(ge=1)
     config: MeetingConfig
-    began_at: Instant | None = None
+    began_at: EpochMs | None = None
     """When the first generation began (ms); None where it is this one."""
 
 
-class ConfigChanged(Model):
+class ConfigChanged(StrictModel):
     """The meeting's config from here on."""
 
     kind: Literal["config"] = "config"
     config: MeetingConfig
 
 
-class Moved(Model):
+class MeetingMoved(StrictModel):
     """The meeting goes on in another lane.
 
     It stands in the log of both, under the ordinal of the entry before: nothing was said. `move` counts a meeting's moves
@@ -257,21 +260,21 @@ class Moved(Model):
     log_id: str = ""
 
 
-class Ended(Model):
+class MeetingEnded(StrictModel):
     """The meeting is over."""
 
     kind: Literal["ended"] = "ended"
     reason: Name = "ended by request"
 
 
-Kind = Literal["started", "chunk", "config", "moved", "ended"]
-Payload = Started | Chunk | ConfigChanged | Moved | Ended
-_PAYLOADS: dict[str, type[Started | Chunk | ConfigChanged | Moved | Ended]] = {
-    "started": Started,
+EntryKind = Literal["started", "chunk", "config", "moved", "ended"]
+EntryPayload = MeetingStarted | Chunk | ConfigChanged | MeetingMoved | MeetingEnded
+_PAYLOAD_TYPES: dict[str, type[MeetingStarted | Chunk | ConfigChanged | MeetingMoved | MeetingEnded]] = {
+    "started": MeetingStarted,
     "chunk": Chunk,
     "config": ConfigChanged,
-    "moved": Moved,
-    "ended": Ended,
+    "moved": MeetingMoved,
+    "ended": MeetingEnded,
 }
 
 
@@ -287,8 +290,8 @@ class Entry:
     n: int
     event_id: str
     arrived_at: int
-    payload: Payload
-    first: int = 0
+    payload: EntryPayload
+    first_ordinal: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,41 +300,41 @@ class Tick:
 
     meeting_id: str
     at: int
-    k: int
-    idle: bool = False
+    index: int
+    is_idle: bool = False
 
 
-Item = Entry | Tick
+LogItem = Entry | Tick
 
 
-def parse_payload(kind: str, payload: Mapping[str, Any] | str | bytes) -> Payload:
+def parse_payload(kind: str, payload: Mapping[str, Any] | str | bytes) -> EntryPayload:
     """Read a payload of a kind, as an object or as JSON.
 
     Raises:
-        Invalid: names the field and the fix.
+        InvalidInputError: names the field and the fix.
     """
-    model = _PAYLOADS.get(kind)
+    model = _PAYLOAD_TYPES.get(kind)
     if model is None:
-        raise Invalid("kind", f"must be one of {', '.join(_PAYLOADS)}, not {kind[:40]!r}")
+        raise InvalidInputError("kind", f"must be one of {', '.join(_PAYLOAD_TYPES)}, not {kind[:40]!r}")
     try:
         if isinstance(payload, str | bytes):
             return model.model_validate_json(payload)
         return model.model_validate(payload)
     except ValidationError as error:
-        invalid = first_invalid(error)
-        raise Invalid(invalid.field or "payload", invalid.fix) from None
+        invalid = to_invalid_input_error(error)
+        raise InvalidInputError(invalid.field or "payload", invalid.fix) from None
 
 
-def first_invalid(error: ValidationError) -> Invalid:
+def to_invalid_input_error(error: ValidationError) -> InvalidInputError:
     """The first thing pydantic found wrong, as our own error. The value itself is left out: it may be speech."""
     first = error.errors(include_url=False, include_input=False, include_context=False)[0]
     message = first["msg"].removeprefix("Value error, ")
-    return Invalid(field_path(first["loc"]), message)
+    return InvalidInputError(format_field_path(first["loc"]), message)
 
 
-def field_path(parts: Iterable[str | int]) -> str:
+def format_field_path(parts: Iterable[str | int]) -> str:
     """The path of a field as its sender wrote it. A key that nobody knows may be anything: long ones are shortened."""
-    return ".".join(str(part)[:MAX_KEY].encode("utf-8", "backslashreplace").decode() for part in parts)
+    return ".".join(str(part)[:MAX_KEY_CHARS].encode("utf-8", "backslashreplace").decode() for part in parts)
 
 
 def parse_entry(fields: Mapping[str, str]) -> Entry:
@@ -342,21 +345,21 @@ def parse_entry(fields: Mapping[str, str]) -> Entry:
             chunk `first`.
 
     Raises:
-        Invalid: names the field and the fix.
+        InvalidInputError: names the field and the fix.
     """
     if fields.get("schema") != str(ENTRY_SCHEMA):
-        raise Invalid("schema", f"must be {ENTRY_SCHEMA}")
+        raise InvalidInputError("schema", f"must be {ENTRY_SCHEMA}")
     for name in ("team_id", "meeting_id", "event_id", "kind", "payload"):
         if not fields.get(name):
-            raise Invalid(name, "must be present")
+            raise InvalidInputError(name, "must be present")
     numbers: dict[str, int] = {}
     for name, default in (("n", ""), ("arrived_at", ""), ("first", "0")):
         try:
             numbers[name] = int(fields.get(name, default))
         except ValueError:
-            raise Invalid(name, "must be a whole number") from None
-        if not 0 <= numbers[name] <= MAX_INSTANT:
-            raise Invalid(name, f"must lie between 0 and {MAX_INSTANT}")
+            raise InvalidInputError(name, "must be a whole number") from None
+        if not 0 <= numbers[name] <= MAX_INSTANT_MS:
+            raise InvalidInputError(name, f"must lie between 0 and {MAX_INSTANT_MS}")
     return Entry(
         team_id=fields["team_id"],
         meeting_id=fields["meeting_id"],
@@ -364,7 +367,7 @@ def parse_entry(fields: Mapping[str, str]) -> Entry:
         event_id=fields["event_id"],
         arrived_at=numbers["arrived_at"],
         payload=parse_payload(fields["kind"], fields["payload"]),
-        first=numbers["first"],
+        first_ordinal=numbers["first"],
     )
 
 
@@ -372,16 +375,16 @@ def parse_entry(fields: Mapping[str, str]) -> Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Revision:
+class ChunkRevision:
     """A chunk as it reads now. `n` is the ordinal of its first entry, `at` the arrival of this revision (ms)."""
 
-    n: int
-    at: int
+    ordinal: int
+    arrived_at: int
     chunk: Chunk
 
 
 @dataclass(frozen=True, slots=True)
-class Update:
+class ChunkUpdate:
     """What one item means once repeats are gone: time moved to `at`, and at most one of these things happened.
 
     Attributes:
@@ -402,17 +405,17 @@ class Update:
     meeting_id: str
     at: int
     n: int
-    began: int
-    revised: Revision | None = None
-    repeated: bool = False
-    outdated: bool = False
-    closed: tuple[str, ...] = ()
-    late: Chunk | None = None
+    began_at: int
+    revision: ChunkRevision | None = None
+    is_repeat: bool = False
+    is_outdated: bool = False
+    closed_chunk_ids: tuple[str, ...] = ()
+    late_chunk: Chunk | None = None
     config: MeetingConfig | None = None
-    ended: bool = False
+    meeting_ended: bool = False
 
 
-class Boundary(StrEnum):
+class SentenceBoundary(StrEnum):
     """What ends a sentence: a mark; a pause or length limit, in speech without marks; the meeting's end; nothing."""
 
     MARK = "mark"
@@ -443,7 +446,7 @@ class Sentence:
     text: str
     start: float
     end: float
-    boundary: Boundary
+    boundary: SentenceBoundary
     language: str | None
     first_emitted: float
     first_text: str
@@ -451,7 +454,7 @@ class Sentence:
 
 
 @dataclass(frozen=True, slots=True)
-class Retracted:
+class Retraction:
     """A sentence that merged into another, or was taken back. `revision` is its last one plus one."""
 
     id: str
@@ -465,7 +468,7 @@ class Interim:
     Attributes:
         base: the sentence that it will be part of and how it was last put out, `id/revision`. The text only grows, or is
             put right, for as long as this stays.
-        language, speaker_id: as in `Sentence`.
+        language, speaker_id: as in `CaptionedSentence`.
     """
 
     speaker: str
@@ -477,7 +480,7 @@ class Interim:
 
 
 @dataclass(frozen=True, slots=True)
-class Sentences:
+class SentenceChanges:
     """What one update did to a meeting's sentences.
 
     Attributes:
@@ -488,7 +491,7 @@ class Sentences:
         interims: growing text, a speaker each, only where it changed.
     """
 
-    put_out: tuple[Sentence, ...] = ()
-    retracted: tuple[Retracted, ...] = ()
-    settled: tuple[Sentence, ...] = ()
+    emitted: tuple[Sentence, ...] = ()
+    retractions: tuple[Retraction, ...] = ()
+    stable: tuple[Sentence, ...] = ()
     interims: tuple[Interim, ...] = ()

@@ -13,16 +13,16 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
-from operators.boundaries import DENSE
+from operators.boundaries import UNSPACED_SCRIPTS
 
-_EDGELESS = re.compile(f"[{DENSE}]")
+_UNSPACED = re.compile(f"[{UNSPACED_SCRIPTS}]")
 _KATAKANA = re.compile("[\u30a1-\u30fa\u30fd-\u30ff\u31f0-\u31ff\uff66-\uff9f]")
-_MARKS = "\u30fc\u3099\u309a"
+_KANA_MARKS = "\u30fc\u3099\u309a"
 """Of length and of sound: hiragana has them too."""
 _HANGUL = re.compile("[\u1100-\u11ff\u3130-\u318f\uac00-\ud7a3]")
 
 
-class Folded(NamedTuple):
+class FoldedText(NamedTuple):
     """A text as it is compared.
 
     Attributes:
@@ -31,84 +31,86 @@ class Folded(NamedTuple):
     """
 
     text: str
-    at: tuple[int, ...]
+    offsets: tuple[int, ...]
 
-    def span(self, start: int, end: int) -> tuple[int, int] | None:
+    def source_span(self, start: int, end: int) -> tuple[int, int] | None:
         """Where a piece of it lies in the text as it was; None if it cuts a character in two."""
-        first, last = self.at[start], self.at[end]
+        first, last = self.offsets[start], self.offsets[end]
         return None if first < 0 or last < 0 else (first, last)
 
 
-def folded(text: str, *, case: bool = False) -> Folded:
+def fold_with_offsets(text: str, *, keep_case: bool = False) -> FoldedText:
     """Make a text comparable. Folding changes lengths ("ß" becomes "ss"), so the places are kept.
 
     Args:
         case: keep it as it is written.
     """
-    pieces: list[str] = []
-    at: list[int] = []
-    for i, one in enumerate(text):
-        if one.isspace() and i and text[i - 1].isspace():
+    parts: list[str] = []
+    offsets: list[int] = []
+    for i, character in enumerate(text):
+        if character.isspace() and i and text[i - 1].isspace():
             continue
-        piece = " " if one.isspace() else _character(one, case)
-        pieces.append(piece)
-        at += [i, *[-1] * (len(piece) - 1)]
-    return Folded("".join(pieces), (*at, len(text)))
+        part = " " if character.isspace() else _fold_character(character, keep_case)
+        parts.append(part)
+        offsets += [i, *[-1] * (len(part) - 1)]
+    return FoldedText("".join(parts), (*offsets, len(text)))
 
 
 @lru_cache(maxsize=2048)
-def _character(one: str, case: bool) -> str:
-    apart = unicodedata.normalize("NFD", one)
-    return apart if case else unicodedata.normalize("NFD", apart.casefold())
+def _fold_character(character: str, keep_case: bool) -> str:
+    decomposed = unicodedata.normalize("NFD", character)
+    return decomposed if keep_case else unicodedata.normalize("NFD", decomposed.casefold())
 
 
-def whole(text: str, start: int, end: int) -> bool:
+def is_whole_word(text: str, start: int, end: int) -> bool:
     """Whether a piece of a text begins and ends where words do."""
-    if start > 0 and _goes_on(text, start):
+    if start > 0 and _is_inside_word(text, start):
         return False
     return (
-        end == len(text) or not _goes_on(text, end) or bool(_HANGUL.match(text[end - 1]) and _HANGUL.match(text[end]))
+        end == len(text)
+        or not _is_inside_word(text, end)
+        or bool(_HANGUL.match(text[end - 1]) and _HANGUL.match(text[end]))
     )
 
 
-def _goes_on(text: str, at: int) -> bool:
+def _is_inside_word(text: str, at: int) -> bool:
     """Whether a word goes on from the character before a place to the one after it."""
-    if _in_word(text[at - 1]) and _in_word(text[at]):
+    if _is_word_character(text[at - 1]) and _is_word_character(text[at]):
         return True
     return _is_katakana(text, at - 1) and _is_katakana(text, at)
 
 
-def _in_word(one: str) -> bool:
-    return unicodedata.category(one)[0] in "LMN" and not _EDGELESS.match(one)
+def _is_word_character(character: str) -> bool:
+    return unicodedata.category(character)[0] in "LMN" and not _UNSPACED.match(character)
 
 
 def _is_katakana(text: str, at: int) -> bool:
     """Whether a character is katakana. A mark is what it is written after: the one of "えー" is hiragana."""
-    return bool(_KATAKANA.match(text[: at + 1].rstrip(_MARKS)[-1:]))
+    return bool(_KATAKANA.match(text[: at + 1].rstrip(_KANA_MARKS)[-1:]))
 
 
-def places(text: str, term: str, *, case: bool = False) -> Iterator[tuple[int, int]]:
+def find_term(text: str, term: str, *, case_sensitive: bool = False) -> Iterator[tuple[int, int]]:
     """Where a text holds a term as whole words: starts and ends, those that overlap too.
 
     Args:
         case: only as the term is written.
     """
-    wanted = folded(term.strip(), case=case).text
-    if not wanted:
+    folded_term = fold_with_offsets(term.strip(), keep_case=case_sensitive).text
+    if not folded_term:
         return
-    searched = folded(text, case=case)
-    found = searched.text.find(wanted)
-    while found >= 0:
-        span = searched.span(found, found + len(wanted))
-        if span is not None and whole(text, *span):
+    folded_text = fold_with_offsets(text, keep_case=case_sensitive)
+    position = folded_text.text.find(folded_term)
+    while position >= 0:
+        span = folded_text.source_span(position, position + len(folded_term))
+        if span is not None and is_whole_word(text, *span):
             yield span
-        found = searched.text.find(wanted, found + 1)
+        position = folded_text.text.find(folded_term, position + 1)
 
 
-def holds(text: str, term: str, *, case: bool = False) -> bool:
+def contains_term(text: str, term: str, *, case_sensitive: bool = False) -> bool:
     """Whether a text holds a term as whole words. White space alone is no term.
 
     Args:
         case: only as the term is written.
     """
-    return any(True for _ in places(text, term, case=case))
+    return any(True for _ in find_term(text, term, case_sensitive=case_sensitive))

@@ -14,15 +14,24 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import NamedTuple
 
-from operators.characters import says_nothing
-from operators.interim import Shown, agreed, grow
-from operators.lines import Line, Moment, put_out, settles
-from operators.model import Boundary, Interim, MeetingConfig, Retracted, Revision, Sentence, Sentences, Update
-from operators.pieces import Place, Said, place_after, read
-from operators.voices import person, voice_of
+from operators.characters import is_blank
+from operators.interim import InterimState, next_interim, stable_word_count
+from operators.lines import SentenceState, StreamTime, emit_if_due, is_stable
+from operators.model import (
+    ChunkRevision,
+    ChunkUpdate,
+    Interim,
+    MeetingConfig,
+    Retraction,
+    Sentence,
+    SentenceBoundary,
+    SentenceChanges,
+)
+from operators.pieces import ChunkState, SegmenterPosition, position_after, segment_speech
+from operators.voices import chunk_speaker_key, split_speaker_key
 
 
-class Voice(NamedTuple):
+class SpeakerState(NamedTuple):
     """A speaker, or one of several who have the same name.
 
     Attributes:
@@ -32,13 +41,13 @@ class Voice(NamedTuple):
         shown: the growing text.
     """
 
-    said: tuple[Said, ...] = ()
-    place: Place = Place()
-    lines: tuple[Line, ...] = ()
-    shown: Shown = Shown()
+    chunks: tuple[ChunkState, ...] = ()
+    position: SegmenterPosition = SegmenterPosition()
+    sentences: tuple[SentenceState, ...] = ()
+    interim: InterimState = InterimState()
 
 
-class Gone(NamedTuple):
+class DetachedSentence(NamedTuple):
     """An emitted sentence that the text no longer holds. While its chunk is open or held it may come back.
 
     Attributes:
@@ -46,8 +55,8 @@ class Gone(NamedTuple):
         line: how it stood; nobody owns it any more once it is retracted.
     """
 
-    speaker: str
-    line: Line
+    speaker_key: str
+    sentence: SentenceState
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +67,14 @@ class State:
     meeting's config says is spoken; None where it leaves that open.
     """
 
-    voices: dict[str, Voice] = field(default_factory=dict[str, Voice])
-    gone: dict[str, Gone] = field(default_factory=dict[str, Gone])
+    voices: dict[str, SpeakerState] = field(default_factory=dict[str, SpeakerState])
+    gone: dict[str, DetachedSentence] = field(default_factory=dict[str, DetachedSentence])
     reach: float = 0.0
     taken_back: dict[str, int] = field(default_factory=dict[str, int])
     language: str | None = None
 
 
-def step(state: State, update: Update) -> tuple[State, Sentences]:
+def step(state: State, update: ChunkUpdate) -> tuple[State, SentenceChanges]:
     """Take one update.
 
     Args:
@@ -75,222 +84,234 @@ def step(state: State, update: Update) -> tuple[State, Sentences]:
     Returns:
         The state after it, and what it did to the meeting's sentences.
     """
-    work = _Step(state, update)
+    work = _SentenceUpdate(state, update)
     if update.config is not None:
-        work.configure(update.config)
-    if update.revised is not None:
-        work.revise(update.revised)
-    work.advance()
-    work.retract()
-    work.grow()
-    if update.closed:
-        work.close()
-    return (State() if update.ended else work.state()), work.sentences()
+        work.apply_config(update.config)
+    if update.revision is not None:
+        work.apply_revision(update.revision)
+    work.emit_due()
+    work.retract_replaced()
+    work.update_interims()
+    if update.closed_chunk_ids:
+        work.release_closed()
+    return (State() if update.meeting_ended else work.next_state()), work.changes()
 
 
-class _Step:
+class _SentenceUpdate:
     """One step: copies of what the state holds, and what is put out on the way."""
 
-    def __init__(self, state: State, update: Update) -> None:
-        self.voices = dict(state.voices)
-        self.gone = dict(state.gone)
-        self.taken_back = dict(state.taken_back)
+    def __init__(self, state: State, update: ChunkUpdate) -> None:
+        self.speakers = dict(state.voices)
+        self.detached = dict(state.gone)
+        self.emptied_chunks = dict(state.taken_back)
         self.language = state.language
-        self.reach = state.reach
-        if update.revised is not None and not says_nothing(update.revised.chunk.text):
-            self.reach = max(self.reach, update.revised.chunk.end)
+        self.speech_watermark = state.reach
+        if update.revision is not None and not is_blank(update.revision.chunk.text):
+            self.speech_watermark = max(self.speech_watermark, update.revision.chunk.end)
         self.update = update
-        stream = (update.at - update.began) / 1000
-        self.moment = Moment(update.at, stream, self.reach, update.ended)
-        self.put_out: list[Sentence] = []
-        self.settled: list[Sentence] = []
-        self.retracted: list[Retracted] = []
+        stream_s = (update.at - update.began_at) / 1000
+        self.now = StreamTime(update.at, stream_s, self.speech_watermark, update.meeting_ended)
+        self.emitted: list[Sentence] = []
+        self.stable: list[Sentence] = []
+        self.retractions: list[Retraction] = []
         self.interims: list[Interim] = []
 
-    def state(self) -> State:
+    def next_state(self) -> State:
         """The state after the step."""
-        return State(self.voices, self.gone, self.reach, self.taken_back, self.language)
+        return State(self.speakers, self.detached, self.speech_watermark, self.emptied_chunks, self.language)
 
-    def sentences(self) -> Sentences:
+    def changes(self) -> SentenceChanges:
         """What the step did."""
         # As they were said, whoever said them: captions are asked for, and come, in this order.
-        self.put_out.sort(key=lambda sentence: sentence.start)
-        self.settled.sort(key=lambda sentence: sentence.start)
-        return Sentences(tuple(self.put_out), tuple(self.retracted), tuple(self.settled), tuple(self.interims))
+        self.emitted.sort(key=lambda sentence: sentence.start)
+        self.stable.sort(key=lambda sentence: sentence.start)
+        return SentenceChanges(tuple(self.emitted), tuple(self.retractions), tuple(self.stable), tuple(self.interims))
 
-    def configure(self, config: MeetingConfig) -> None:
+    def apply_config(self, config: MeetingConfig) -> None:
         """Take a config, and read what may still change anew if another language is spoken."""
         language = None if config.source_language == "auto" else config.source_language
         if language != self.language:
             self.language = language
-            for speaker in self.voices:
-                self._read(speaker, 0)
+            for speaker in self.speakers:
+                self._resegment(speaker, 0)
 
-    def revise(self, revised: Revision) -> None:
+    def apply_revision(self, revision: ChunkRevision) -> None:
         """Take a new chunk or a changed one, and read its voice anew; the one it was taken from too, if it moved."""
-        chunk, speaker = revised.chunk, voice_of(revised.chunk)
-        before, index = self._take_out(revised.n, speaker)
-        if says_nothing(chunk.text):
-            self.taken_back[chunk.chunk_id] = revised.n
+        chunk, speaker = revision.chunk, chunk_speaker_key(revision.chunk)
+        before, index = self._remove_chunk(revision.ordinal, speaker)
+        if is_blank(chunk.text):
+            self.emptied_chunks[chunk.chunk_id] = revision.ordinal
             if index is not None:
-                self._read(speaker, index)
+                self._resegment(speaker, index)
             return
-        self.taken_back.pop(chunk.chunk_id, None)
+        self.emptied_chunks.pop(chunk.chunk_id, None)
         text = " ".join(chunk.text.split())
-        new = Said(
+        new = ChunkState(
             chunk_id=chunk.chunk_id,
-            n=revised.n,
-            at=revised.at,
+            ordinal=revision.ordinal,
+            revised_at=revision.arrived_at,
             text=text,
             start=chunk.start,
             end=chunk.end,
             language=chunk.language,
-            agreed=agreed(before, text),
+            stable_word_count=stable_word_count(before, text),
         )
-        voice = self.voices.get(speaker, Voice())
-        said = voice.said
-        position = bisect_right(said, (new.start, new.n), lo=_closed(said), key=lambda held: (held.start, held.n))
-        self.voices[speaker] = voice._replace(said=(*said[:position], new, *said[position:]))
-        self._read(speaker, position if index is None else min(position, index))
+        voice = self.speakers.get(speaker, SpeakerState())
+        said = voice.chunks
+        position = bisect_right(
+            said, (new.start, new.ordinal), lo=_closed_count(said), key=lambda held: (held.start, held.ordinal)
+        )
+        self.speakers[speaker] = voice._replace(chunks=(*said[:position], new, *said[position:]))
+        self._resegment(speaker, position if index is None else min(position, index))
 
-    def _take_out(self, n: int, speaker: str) -> tuple[Said | None, int | None]:
+    def _remove_chunk(self, n: int, speaker: str) -> tuple[ChunkState | None, int | None]:
         """Take out what a chunk said until now, and read the voice anew if that is another one than this.
 
         Returns:
             What it said, and its index if it was said in this voice.
         """
-        for other, voice in self.voices.items():
-            if (index := _index(voice.said, n)) is None:
+        for other, voice in self.speakers.items():
+            if (index := _index_of(voice.chunks, n)) is None:
                 continue
-            self.voices[other] = voice._replace(said=_without(voice.said, index))
+            self.speakers[other] = voice._replace(chunks=_without_index(voice.chunks, index))
             if other == speaker:
-                return voice.said[index], index
-            self._read(other, index)
-            return voice.said[index], None
+                return voice.chunks[index], index
+            self._resegment(other, index)
+            return voice.chunks[index], None
         return None, None
 
-    def _read(self, speaker: str, changed: int) -> None:
+    def _resegment(self, speaker: str, changed: int) -> None:
         """Read a speaker anew, from the last cut that the chunk at index `changed` can't have moved."""
-        voice = self.voices[speaker]
-        index = {held.n: i for i, held in enumerate(voice.said)}
-        kept, place = len(voice.lines), voice.place
+        voice = self.speakers[speaker]
+        index = {held.ordinal: i for i, held in enumerate(voice.chunks)}
+        kept, place = len(voice.sentences), voice.position
         while kept > 0:
-            piece = voice.lines[kept - 1].piece
-            last = index.get(piece.stop_n, changed)
+            piece = voice.sentences[kept - 1].segment
+            last = index.get(piece.end_chunk_ordinal, changed)
             # The word after the cut must lie before the change, too.
-            if piece.decided and (
-                last < changed - 1 or (last == changed - 1 and piece.stop < len(voice.said[last].text))
+            if piece.is_final and (
+                last < changed - 1 or (last == changed - 1 and piece.end_offset < len(voice.chunks[last].text))
             ):
-                place = place_after(piece, voice.said, voice.place)
+                place = position_after(piece, voice.chunks, voice.position)
                 break
             kept -= 1
-        old = {line.piece.id: line for line in voice.lines[kept:]}
-        lines = list(voice.lines[:kept])
-        for piece in read(voice.said[index.get(place.n, 0) :], place, self.language):
-            line = old.pop(piece.id, None) or self._comes_back(piece.id, speaker)
+        old = {line.segment.id: line for line in voice.sentences[kept:]}
+        lines = list(voice.sentences[:kept])
+        for piece in segment_speech(voice.chunks[index.get(place.chunk_ordinal, 0) :], place, self.language):
+            line = old.pop(piece.id, None) or self._restore_detached(piece.id, speaker)
             at = self.update.at
-            lines.append(Line(piece, at, at) if line is None else line.reads(piece, at))
+            lines.append(SentenceState(piece, at, at) if line is None else line.with_segment(piece, at))
         for sentence_id, line in old.items():
             if line.revision:
-                self.gone[sentence_id] = Gone(speaker, line)
-        self.voices[speaker] = voice._replace(lines=tuple(lines))
+                self.detached[sentence_id] = DetachedSentence(speaker, line)
+        self.speakers[speaker] = voice._replace(sentences=tuple(lines))
 
-    def _comes_back(self, sentence_id: str, speaker: str) -> Line | None:
-        gone = self.gone.pop(sentence_id, None)
+    def _restore_detached(self, sentence_id: str, speaker: str) -> SentenceState | None:
+        gone = self.detached.pop(sentence_id, None)
         if gone is None:
             return None
-        owner = gone.speaker if gone.line.owner is None else gone.line.owner
+        owner = gone.speaker_key if gone.sentence.owner is None else gone.sentence.owner
         at = self.update.at
-        return gone.line._replace(since=at, touched=at, owner=None if owner == speaker else owner)
+        return gone.sentence._replace(text_since=at, unchanged_since=at, owner=None if owner == speaker else owner)
 
-    def advance(self) -> None:
+    def emit_due(self) -> None:
         """Put out, put right and settle what it is time for."""
-        for speaker, voice in self.voices.items():
-            lines: list[Line] | None = None
-            for i, line in enumerate(voice.lines):
-                if self.moment.over and line.piece.boundary is Boundary.OPEN:
-                    line = line.reads(line.piece._replace(boundary=Boundary.END), self.moment.at)
-                if line.done:
+        for speaker, voice in self.speakers.items():
+            lines: list[SentenceState] | None = None
+            for i, line in enumerate(voice.sentences):
+                if self.now.meeting_ended and line.segment.boundary is SentenceBoundary.OPEN:
+                    line = line.with_segment(line.segment._replace(boundary=SentenceBoundary.END), self.now.at)
+                if line.is_finished:
                     continue
-                new = put_out(line, i + 1 < len(voice.lines), self.moment)
+                new = emit_if_due(line, i + 1 < len(voice.sentences), self.now)
                 if new is not line:
-                    self.put_out.append(new.sentence(speaker))
-                if settles(new, self.moment):
-                    new = new._replace(settled=True)
-                    self.settled.append(new.sentence(speaker))
+                    self.emitted.append(new.to_sentence(speaker))
+                if is_stable(new, self.now):
+                    new = new._replace(stable=True)
+                    self.stable.append(new.to_sentence(speaker))
                 if new is not line:
-                    lines = lines or list(voice.lines)
+                    lines = lines or list(voice.sentences)
                     lines[i] = new
             if lines is not None:
-                self.voices[speaker] = voice._replace(lines=tuple(lines))
+                self.speakers[speaker] = voice._replace(sentences=tuple(lines))
 
-    def retract(self) -> None:
+    def retract_replaced(self) -> None:
         """Retract what the text no longer holds, once the sentence that holds its words now is put out."""
-        for sentence_id, gone in self.gone.items():
-            if gone.line.owner != "" and (self.moment.over or not self._awaited(gone)):
-                line = gone.line._replace(revision=gone.line.revision + 1, owner="")
-                self.gone[sentence_id] = Gone(gone.speaker, line)
-                self.retracted.append(Retracted(sentence_id, line.revision))
+        for sentence_id, gone in self.detached.items():
+            if gone.sentence.owner != "" and (self.now.meeting_ended or not self._is_replacement_pending(gone)):
+                line = gone.sentence._replace(revision=gone.sentence.revision + 1, owner="")
+                self.detached[sentence_id] = DetachedSentence(gone.speaker_key, line)
+                self.retractions.append(Retraction(sentence_id, line.revision))
 
-    def _awaited(self, gone: Gone) -> bool:
+    def _is_replacement_pending(self, gone: DetachedSentence) -> bool:
         """Whether the sentence that holds the words of a gone one now has still to be put out."""
-        voice = self.voices[gone.speaker]
-        index = {held.n: i for i, held in enumerate(voice.said)}
-        if gone.line.piece.n not in index:
+        voice = self.speakers[gone.speaker_key]
+        index = {held.ordinal: i for i, held in enumerate(voice.chunks)}
+        if gone.sentence.segment.chunk_ordinal not in index:
             return False
-        began = (index[gone.line.piece.n], gone.line.piece.k)
-        holders = [line for line in voice.lines if (index[line.piece.n], line.piece.k) <= began]
-        return bool(holders) and not holders[-1].current
+        began = (index[gone.sentence.segment.chunk_ordinal], gone.sentence.segment.index_in_chunk)
+        holders = [
+            line
+            for line in voice.sentences
+            if (index[line.segment.chunk_ordinal], line.segment.index_in_chunk) <= began
+        ]
+        return bool(holders) and not holders[-1].is_emitted
 
-    def grow(self) -> None:
+    def update_interims(self) -> None:
         """Show what grows."""
-        for speaker, voice in self.voices.items():
-            shown = grow(voice.shown, voice.said, voice.lines, self.moment.at)
-            if shown.text != voice.shown.text or (shown.text and shown.base != voice.shown.base):
-                language = next((line.piece.language for line in voice.lines if shown.goes_on(line)), None)
-                name, speaker_id = person(speaker)
+        for speaker, voice in self.speakers.items():
+            shown = next_interim(voice.interim, voice.chunks, voice.sentences, self.now.at)
+            if shown.text != voice.interim.text or (shown.text and shown.base != voice.interim.base):
+                language = next((line.segment.language for line in voice.sentences if shown.continues(line)), None)
+                name, speaker_id = split_speaker_key(speaker)
                 self.interims.append(Interim(name, shown.text, shown.start, shown.base, language, speaker_id))
-            if shown != voice.shown:
-                self.voices[speaker] = voice._replace(shown=shown)
+            if shown != voice.interim:
+                self.speakers[speaker] = voice._replace(interim=shown)
 
-    def close(self) -> None:
+    def release_closed(self) -> None:
         """Forget the sentences that can't change any more."""
-        for chunk_id in self.update.closed:
-            self.taken_back.pop(chunk_id, None)
-        held = set(self.taken_back.values())
-        for speaker, voice in self.voices.items():
-            closed = self.update.closed
-            said = tuple(one._replace(closed=True) if one.chunk_id in closed else one for one in voice.said)
-            voice = self.voices[speaker] = _released(voice._replace(said=said))
-            held.update(one.n for one in voice.said)
-        self.gone = {sentence_id: gone for sentence_id, gone in self.gone.items() if gone.line.piece.n in held}
+        for chunk_id in self.update.closed_chunk_ids:
+            self.emptied_chunks.pop(chunk_id, None)
+        held = set(self.emptied_chunks.values())
+        for speaker, voice in self.speakers.items():
+            closed = self.update.closed_chunk_ids
+            said = tuple(one._replace(is_closed=True) if one.chunk_id in closed else one for one in voice.chunks)
+            voice = self.speakers[speaker] = _drop_finished(voice._replace(chunks=said))
+            held.update(one.ordinal for one in voice.chunks)
+        self.detached = {
+            sentence_id: gone
+            for sentence_id, gone in self.detached.items()
+            if gone.sentence.segment.chunk_ordinal in held
+        }
 
 
-def _index(said: Sequence[Said], n: int) -> int | None:
-    return next((i for i in range(len(said) - 1, -1, -1) if said[i].n == n), None)
+def _index_of(chunks: Sequence[ChunkState], n: int) -> int | None:
+    return next((i for i in range(len(chunks) - 1, -1, -1) if chunks[i].ordinal == n), None)
 
 
-def _closed(said: Sequence[Said]) -> int:
+def _closed_count(chunks: Sequence[ChunkState]) -> int:
     """How many chunks are closed before the first open one. Nothing new is said before those."""
-    return next((i for i, held in enumerate(said) if not held.closed), len(said))
+    return next((i for i, held in enumerate(chunks) if not held.is_closed), len(chunks))
 
 
-def _without(said: tuple[Said, ...], index: int) -> tuple[Said, ...]:
-    return (*said[:index], *said[index + 1 :])
+def _without_index(chunks: tuple[ChunkState, ...], index: int) -> tuple[ChunkState, ...]:
+    return (*chunks[:index], *chunks[index + 1 :])
 
 
-def _released(voice: Voice) -> Voice:
+def _drop_finished(speaker_state: SpeakerState) -> SpeakerState:
     """A speaker without the lines that are done and decided, and the chunks that hold nothing else."""
-    index = {held.n: i for i, held in enumerate(voice.said)}
-    closed = _closed(voice.said)
+    index = {held.ordinal: i for i, held in enumerate(speaker_state.chunks)}
+    closed = _closed_count(speaker_state.chunks)
     release = 0
-    for i, (line, following) in enumerate(pairwise(voice.lines)):
-        if not line.done or index[following.piece.n] >= closed:
+    for i, (line, following) in enumerate(pairwise(speaker_state.sentences)):
+        if not line.is_finished or index[following.segment.chunk_ordinal] >= closed:
             break
-        if line.piece.decided:
+        if line.segment.is_final:
             release = i + 1
     if release == 0:
-        return voice
-    place = place_after(voice.lines[release - 1].piece, voice.said, voice.place)
-    lines = voice.lines[release:]
-    return voice._replace(said=voice.said[index[lines[0].piece.n] :], place=place, lines=lines)
+        return speaker_state
+    place = position_after(speaker_state.sentences[release - 1].segment, speaker_state.chunks, speaker_state.position)
+    lines = speaker_state.sentences[release:]
+    return speaker_state._replace(
+        chunks=speaker_state.chunks[index[lines[0].segment.chunk_ordinal] :], position=place, sentences=lines
+    )

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from operators.model import Tick
 
-DELAYS_MS = (200, 500, 1_000, 1_500, 2_000, 3_000, 4_000, 5_000, 10_000, 30_000, 121_000, 1_800_000)
+TICK_DELAYS_MS = (200, 500, 1_000, 1_500, 2_000, 3_000, 4_000, 5_000, 10_000, 30_000, 121_000, 1_800_000)
 """Delays after the last entry: the first let sentences out, 121 s is past the revision horizon, the last times out."""
 
 
@@ -18,7 +18,7 @@ class TickState:
     """The arrival of a meeting's last entry (ms), and how many ticks came after it. At first nothing is due."""
 
     last_at: int = 0
-    k: int = len(DELAYS_MS)
+    k: int = len(TICK_DELAYS_MS)
 
 
 def after_entry(state: TickState, arrived_at: int) -> TickState:
@@ -32,7 +32,7 @@ def after_entry(state: TickState, arrived_at: int) -> TickState:
 
 def next_due(state: TickState) -> int | None:
     """The time of the next tick (ms); None after the idle one."""
-    return state.last_at + DELAYS_MS[state.k] if state.k < len(DELAYS_MS) else None
+    return state.last_at + TICK_DELAYS_MS[state.k] if state.k < len(TICK_DELAYS_MS) else None
 
 
 def due(state: TickState, meeting_id: str, until_ms: int) -> tuple[TickState, list[Tick]]:
@@ -47,5 +47,5 @@ def due(state: TickState, meeting_id: str, until_ms: int) -> tuple[TickState, li
     ticks: list[Tick] = []
     while (at := next_due(state)) is not None and at <= until_ms:
         state = TickState(state.last_at, state.k + 1)
-        ticks.append(Tick(meeting_id, at, state.k, idle=state.k == len(DELAYS_MS)))
+        ticks.append(Tick(meeting_id, at, state.k, is_idle=state.k == len(TICK_DELAYS_MS)))
     return state, ticks

@@ -8,7 +8,7 @@ from enum import StrEnum
 
 
 @dataclass(frozen=True, slots=True)
-class Quoted:
+class ContextSentence:
     """A sentence said before the one to translate. `translation` is what it was shown as, where that is known."""
 
     sentence_id: str
@@ -18,7 +18,7 @@ class Quoted:
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Wanted:
+class GlossaryEntry:
     """A term of the glossary, and how the meeting wants it in the language that is asked for."""
 
     source: str
@@ -47,12 +47,12 @@ class TranslationRequest:
     language: str
     source_language: str | None
     text: str
-    context: tuple[Quoted, ...] = ()
-    glossary: tuple[Wanted, ...] = ()
-    terms: tuple[Wanted, ...] = ()
+    context: tuple[ContextSentence, ...] = ()
+    glossary: tuple[GlossaryEntry, ...] = ()
+    terms_in_text: tuple[GlossaryEntry, ...] = ()
     style: str = ""
-    previous: str | None = None
-    draft: bool = False
+    previous_translation: str | None = None
+    is_draft: bool = False
 
 
 class CaptionStatus(StrEnum):
@@ -85,4 +85,4 @@ class Translation:
 
 
 Translate = Callable[[TranslationRequest], Awaitable[Translation]]
-"""The translation service, as its callers see it. It raises `Unavailable` for what may pass."""
+"""The translation service, as its callers see it. It raises `UnavailableError` for what may pass."""

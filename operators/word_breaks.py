@@ -6,7 +6,7 @@ from functools import lru_cache
 
 from icu4py.breakers import WordBreaker
 
-AHEAD = 15
+LOOKAHEAD_CHARS = 15
 """Characters that must follow a word whose end is told: with more to come, ICU may cut the last words of a text otherwise."""
 
 
@@ -19,4 +19,4 @@ def word_ends(text: str) -> tuple[int, ...]:
     """
     # It tells the languages apart by their scripts.
     ends = (stop for _, stop in WordBreaker(text, "en").segments())
-    return tuple(stop for stop in ends if stop <= len(text) - AHEAD)
+    return tuple(stop for stop in ends if stop <= len(text) - LOOKAHEAD_CHARS)

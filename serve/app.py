@@ -6,27 +6,27 @@ from fastapi import FastAPI
 from ray import serve as ray_serve
 from ray.serve import Application
 
-from operators.models import TRANSLATION_APP, Engine
-from serve.engines.making import Maker, check
+from operators.models import DEFAULT_TRANSLATION_APP, EngineConfig
+from serve.engines.making import EngineFactory, check_requirements
 from serve.insight import InsightService
 from serve.options import ApiOptions, TranslationOptions
-from serve.replicas import QUIET, deployment
+from serve.replicas import QUIET_LOGGING, make_deployment
 from serve.translation import TranslationService
 
 API_APP = "api"
 API_ROUTE = "/"
-IDLE_S, INSIGHT_IDLE_S = 120.0, 300.0
+DOWNSCALE_DELAY_S, INSIGHT_DOWNSCALE_DELAY_S = 120.0, 300.0
 """Seconds with less to do after which a replica goes."""
-GRACE_S = 20.0
+SHUTDOWN_TIMEOUT_S = 20.0
 """Seconds. Calls of a silent engine end by their deadline, after 10 s; then it is closed, and gives its GPU back."""
-INSIGHT_GRACE_S = 60.0
+INSIGHT_SHUTDOWN_TIMEOUT_S = 60.0
 """Seconds. An answer that is being written may come to its end."""
 
 __all__ = [
     "API_APP",
     "API_ROUTE",
-    "QUIET",
-    "TRANSLATION_APP",
+    "DEFAULT_TRANSLATION_APP",
+    "QUIET_LOGGING",
     "ApiOptions",
     "TranslationOptions",
     "build_api",
@@ -41,34 +41,37 @@ def build_translation(options: TranslationOptions) -> Application:
     A handle of it answers `translate.remote(TranslationRequest)` with a `Translation`.
 
     Raises:
-        SetupFailed: what its engine needs of this machine is missing; the message says what.
+        SetupError: what its engine needs of this machine is missing; the message says what.
     """
-    check(options.engine)
-    maker = Maker(options.engine, options.models)
-    return deployment("TranslationService", options.engine, idle=IDLE_S, grace=GRACE_S)(TranslationService).bind(
-        maker.translator, options.cached, maker.change
-    )
+    check_requirements(options.engine)
+    maker = EngineFactory(options.engine, options.models)
+    return make_deployment(
+        "TranslationService", options.engine, downscale_delay_s=DOWNSCALE_DELAY_S, shutdown_timeout_s=SHUTDOWN_TIMEOUT_S
+    )(TranslationService).bind(maker.create_translator, options.cached, maker.swap)
 
 
-def build_insight(engine: Engine) -> Application:
+def build_insight(engine: EngineConfig) -> Application:
     """An insight application; run it with no route.
 
     A handle of it answers `answer.remote(InsightRequest)` with an `Insight`, and, with `options(stream=True)`,
     `stream.remote(InsightRequest)` with pieces of its text and last the `Insight`. A task is given up by cancelling that.
 
     Raises:
-        SetupFailed: what its engine needs of this machine is missing; the message says what.
+        SetupError: what its engine needs of this machine is missing; the message says what.
     """
-    check(engine)
-    maker = Maker(engine)
-    return deployment("InsightService", engine, idle=INSIGHT_IDLE_S, grace=INSIGHT_GRACE_S)(InsightService).bind(
-        maker.language_model, change=maker.change
-    )
+    check_requirements(engine)
+    maker = EngineFactory(engine)
+    return make_deployment(
+        "InsightService",
+        engine,
+        downscale_delay_s=INSIGHT_DOWNSCALE_DELAY_S,
+        shutdown_timeout_s=INSIGHT_SHUTDOWN_TIMEOUT_S,
+    )(InsightService).bind(maker.create_language_model, change=maker.swap)
 
 
 def build_api(options: ApiOptions) -> Application:
     """The HTTP application; run it under the name `API_APP` at `API_ROUTE`."""
-    served = ray_serve.deployment(
+    with_options = ray_serve.deployment(
         name="ApiService",
         num_replicas=options.replicas,
         max_ongoing_requests=options.ongoing,
@@ -78,9 +81,9 @@ def build_api(options: ApiOptions) -> Application:
         health_check_timeout_s=15,
         # Streams of live events stay open for as long as a meeting lasts: a replica that stops does not wait for them.
         graceful_shutdown_timeout_s=5,
-        logging_config=QUIET,
+        logging_config=QUIET_LOGGING,
     )
-    return served(ApiService).bind(options)
+    return with_options(ApiService).bind(options)
 
 
 @ray_serve.ingress()

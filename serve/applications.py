@@ -9,50 +9,55 @@ from dataclasses import dataclass
 from ray import serve as ray_serve
 from ray.serve.schema import ApplicationStatusOverview
 
-from operators.errors import SetupFailed
-from operators.models import TRANSLATION_APP
+from operators.errors import SetupError
+from operators.models import DEFAULT_TRANSLATION_APP
 
-_OURS = re.compile(rf"{re.escape(SetupFailed.__module__)}\.{SetupFailed.__name__}: (.+)")
-_WRONG = ("DEPLOY_FAILED", "UNHEALTHY")
+_SETUP_ERROR = re.compile(rf"{re.escape(SetupError.__module__)}\.{SetupError.__name__}: (.+)")
+_FAILED_STATUSES = ("DEPLOY_FAILED", "UNHEALTHY")
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class ApplicationStatuses:
     """The applications at one moment, by their names."""
 
     applications: Mapping[str, ApplicationStatusOverview]
 
-    def of(self, name: str) -> tuple[str, str]:
+    def status_of(self, name: str) -> tuple[str, str]:
         """Serve's word for an application (`running`, `deploying`, `deploy_failed`, `unhealthy`), or `missing`; and what keeps
         it from running, where something does."""
-        found = self.applications.get(name)
-        if found is None:
+        overview = self.applications.get(name)
+        if overview is None:
             return "missing", ""
-        return found.status.lower(), _why(found) if found.status in _WRONG else ""
+        return overview.status.lower(), _failure_reason(overview) if overview.status in _FAILED_STATUSES else ""
 
-    def gave_up(self, name: str) -> bool:
+    def is_given_up(self, name: str) -> bool:
         """Whether Serve gave an application up: it failed to start several times, is not tried again, and nothing of it runs."""
-        found = self.applications.get(name)
-        return found is not None and found.status == "DEPLOY_FAILED" and not self.replicas(name)
+        overview = self.applications.get(name)
+        return overview is not None and overview.status == "DEPLOY_FAILED" and not self.running_replicas(name)
 
-    def replicas(self, name: str) -> int:
+    def running_replicas(self, name: str) -> int:
         """The replicas of an application that run."""
-        found = self.applications.get(name)
-        deployments = [] if found is None else found.deployments.values()
-        return sum(count for each in deployments for state, count in each.replica_states.items() if state == "RUNNING")
+        overview = self.applications.get(name)
+        deployments = [] if overview is None else overview.deployments.values()
+        return sum(
+            count
+            for deployment in deployments
+            for state, count in deployment.replica_states.items()
+            if state == "RUNNING"
+        )
 
-    def of_deployed(self) -> str:
+    def deployed_translation_status(self) -> str:
         """`ok` where the application that `serve deploy` gives translates; else what is wrong with it."""
-        state = self.of(TRANSLATION_APP)[0]
+        state = self.status_of(DEFAULT_TRANSLATION_APP)[0]
         return "ok" if state == "running" else state
 
 
-def standing() -> Standing:
+def fetch_application_statuses() -> ApplicationStatuses:
     """How the applications stand. Ray must be running in this process: Serve would start one of its own."""
-    return Standing(ray_serve.status().applications)
+    return ApplicationStatuses(ray_serve.status().applications)
 
 
-def _why(found: ApplicationStatusOverview) -> str:
-    told = "\n".join([found.message, *(each.message for each in found.deployments.values())])
-    ours = _OURS.findall(told)
-    return ours[-1] if ours else (found.message.strip().splitlines() or ["it did not start"])[-1]
+def _failure_reason(overview: ApplicationStatusOverview) -> str:
+    messages = "\n".join([overview.message, *(each.message for each in overview.deployments.values())])
+    setup_errors = _SETUP_ERROR.findall(messages)
+    return setup_errors[-1] if setup_errors else (overview.message.strip().splitlines() or ["it did not start"])[-1]

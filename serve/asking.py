@@ -9,33 +9,33 @@ from dataclasses import dataclass
 
 from ray.serve import metrics
 
-from operators.errors import Unavailable
-from serve.checking import Doubt, doubts
+from operators.errors import UnavailableError
+from serve.checking import QualityWarning, find_quality_warnings
 from serve.engines.engine import (
-    Answer,
-    Corrects,
     Generation,
-    Refused,
-    Rejected,
+    NonRetryableError,
+    RejectedOutputError,
+    RepairHint,
+    SupportsRepair,
+    TokenStream,
     TranslationEngine,
-    Unanswerable,
     Utterance,
 )
 from serve.metric_tags import metric_tag
 
-_ABSURD = 10
+_MAX_LENGTH_RATIO = 10
 """How many times as long as the source an answer is nonsense. Every language pair stays far below."""
-_SECOND_S = 2.0
+_REPAIR_TIMEOUT_S = 2.0
 """Seconds that a translation in doubt may get better in: whoever asked waits for it."""
-_LENIENT = 80
+_MIN_LENGTH_LIMIT_CHARS = 80
 """Characters that any answer may have: a short word may well become a long phrase."""
 
-SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0]
+LATENCY_BUCKETS_S = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0]
 """Boundaries of the times that are measured."""
 
 
 @dataclass(frozen=True, slots=True)
-class Attempt:
+class TranslationAttempt:
     """What an engine made of an utterance.
 
     Attributes:
@@ -45,22 +45,24 @@ class Attempt:
     """
 
     text: str
-    doubts: tuple[Doubt, ...] = ()
-    refused: Refused | None = None
+    warnings: tuple[QualityWarning, ...] = ()
+    rejection: RejectedOutputError | None = None
 
     @property
-    def good(self) -> bool:
+    def is_acceptable(self) -> bool:
         """Whether it can be passed on as it is: to ask for it once more would not make it better."""
-        return self.refused is None and all(doubt.wanted is None for doubt in self.doubts)
+        return self.rejection is None and all(warning.expected is None for warning in self.warnings)
 
     @property
-    def rejected(self) -> Rejected:
+    def repair_hint(self) -> RepairHint:
         """What the engine is told about it."""
-        flaw = None if self.refused is None else self.refused.flaw
-        return Rejected(self.text, flaw, tuple(doubt.wanted for doubt in self.doubts if doubt.wanted is not None))
+        defect = None if self.rejection is None else self.rejection.defect
+        return RepairHint(
+            self.text, defect, tuple(warning.expected for warning in self.warnings if warning.expected is not None)
+        )
 
 
-class Asking:
+class RepairingTranslator:
     """Asks an engine, twice at most.
 
     Args:
@@ -68,13 +70,13 @@ class Asking:
         gave: called at each piece of an answer.
     """
 
-    def __init__(self, engine: TranslationEngine, gave: Callable[[], None]) -> None:
+    def __init__(self, engine: TranslationEngine, on_output: Callable[[], None]) -> None:
         self._engine = engine
-        self._gave = gave
-        self._first = metrics.Histogram(
+        self._on_output = on_output
+        self._first_output_seconds = metrics.Histogram(
             "parley_translation_first_seconds",
             "Time to the first piece of an engine's answer",
-            boundaries=SECONDS,
+            boundaries=LATENCY_BUCKETS_S,
             tag_keys=("model",),
         )
         self._tokens = metrics.Counter(
@@ -82,12 +84,12 @@ class Asking:
             "Tokens that engines read and wrote, where they count them; cached: of the prompt's, those that were still known",
             tag_keys=("model", "part"),  # pyright: ignore[reportArgumentType] - typed for one key only
         )
-        self._replaced = metrics.Counter(
+        self._replaced_characters = metrics.Counter(
             "parley_translation_replaced_characters",
             "Characters of answers that were no text, and were replaced",
             tag_keys=("model",),
         )
-        self._refusals = metrics.Counter(
+        self._rejections = metrics.Counter(
             "parley_translation_refusals", "Answers that could not be a translation, by why", tag_keys=("flaw",)
         )
         self._repairs = metrics.Counter(
@@ -101,78 +103,86 @@ class Asking:
             tag_keys=("kept",),
         )
 
-    async def ask(self, utterance: Utterance) -> Attempt:
+    async def translate(self, utterance: Utterance) -> TranslationAttempt:
         """Ask for a translation. A model that can be told what is wrong is, but for drafts: the next one is on its way.
 
         Returns:
             A translation. Of two, the one that leaves less in doubt.
 
         Raises:
-            Unanswerable: there is none.
-            Unavailable: not now.
+            NonRetryableError: there is none.
+            UnavailableError: not now.
         """
-        best = await self._attempt(self._engine.generate(utterance), utterance)
-        if not best.good and not utterance.draft and isinstance(self._engine, Corrects):
-            best = await self._repaired(self._engine, best, utterance)
-        if best.refused is not None:
-            raise best.refused
+        best = await self._try_once(self._engine.generate(utterance), utterance)
+        if not best.is_acceptable and not utterance.draft and isinstance(self._engine, SupportsRepair):
+            best = await self._repair(self._engine, best, utterance)
+        if best.rejection is not None:
+            raise best.rejection
         if not utterance.draft:
-            lost = sum(doubt.kind == "term" for doubt in best.doubts)
-            for kept, count in (("true", len(utterance.terms) - lost), ("false", lost)):
+            missing_terms = sum(warning.kind == "term" for warning in best.warnings)
+            for kept, count in (("true", len(utterance.terms) - missing_terms), ("false", missing_terms)):
                 if count:
                     self._terms.inc(count, tags={"kept": kept})
         return best
 
-    async def _repaired(self, engine: Corrects, first: Attempt, utterance: Utterance) -> Attempt:
+    async def _repair(
+        self, engine: SupportsRepair, first: TranslationAttempt, utterance: Utterance
+    ) -> TranslationAttempt:
         try:
-            async with asyncio.timeout(_SECOND_S if first.refused is None else None):
-                second = await self._attempt(engine.again(utterance, first.rejected), utterance)
-        except (Unanswerable, TimeoutError):
+            async with asyncio.timeout(_REPAIR_TIMEOUT_S if first.rejection is None else None):
+                second = await self._try_once(engine.repair(utterance, first.repair_hint), utterance)
+        except (NonRetryableError, TimeoutError):
             # Both together were too much for the model, or a translation was there that nobody should wait longer for.
             second = first
-        except Unavailable:
+        except UnavailableError:
             # What is there already is better than to have all of it asked again later.
-            if first.refused is not None:
+            if first.rejection is not None:
                 raise
             second = first
-        best = min(first, second, key=lambda attempt: (attempt.refused is not None, len(attempt.doubts)))
-        outcome = "repaired" if best.good else "warned" if best.refused is None else "failed"
+        best = min(first, second, key=lambda attempt: (attempt.rejection is not None, len(attempt.warnings)))
+        outcome = "repaired" if best.is_acceptable else "warned" if best.rejection is None else "failed"
         self._repairs.inc(tags={"outcome": outcome})
         return best
 
-    async def _attempt(self, answer: Answer, utterance: Utterance) -> Attempt:
+    async def _try_once(self, stream: TokenStream, utterance: Utterance) -> TranslationAttempt:
         try:
-            text = await self._taken(answer, utterance)
-        except Refused as error:
-            if error.whole is not None:
-                self._count(error.whole)
-            self._refusals.inc(tags={"flaw": error.flaw})
-            return Attempt(error.answer, refused=error)
-        return Attempt(text, doubts(utterance, text))
+            text = await self._collect(stream, utterance)
+        except RejectedOutputError as error:
+            if error.generation is not None:
+                self._record_usage(error.generation)
+            self._rejections.inc(tags={"flaw": error.defect})
+            return TranslationAttempt(error.output, rejection=error)
+        return TranslationAttempt(text, find_quality_warnings(utterance, text))
 
-    async def _taken(self, answer: Answer, utterance: Utterance) -> str:
+    async def _collect(self, stream: TokenStream, utterance: Utterance) -> str:
         """The whole of an answer. One that runs away is given up while it comes."""
-        most = max(_LENIENT, _ABSURD * len(utterance.text))
+        max_length = max(_MIN_LENGTH_LIMIT_CHARS, _MAX_LENGTH_RATIO * len(utterance.text))
         text = ""
-        async with aclosing(answer) as pieces:
+        async with aclosing(stream) as pieces:
             async for piece in pieces:
-                self._gave()
+                self._on_output()
                 if isinstance(piece, Generation):
-                    self._count(piece)
+                    self._record_usage(piece)
                     if not piece.text.strip():
-                        raise Refused("the engine gave no text", "empty", "")
+                        raise RejectedOutputError("the engine gave no text", "empty", "")
                     return piece.text.strip()
                 text += piece
-                if len(text) > most:
-                    raise Refused("the engine's answer was many times as long as the source", "endless", text)
+                if len(text) > max_length:
+                    raise RejectedOutputError(
+                        "the engine's answer was many times as long as the source", "endless", text
+                    )
         raise AssertionError("an answer ends with the whole of it")
 
-    def _count(self, answer: Generation) -> None:
-        model = metric_tag(answer.model)
-        self._first.observe(answer.first, tags={"model": model})
-        if answer.replaced:
-            self._replaced.inc(answer.replaced, tags={"model": model})
-        parts = (("prompt", answer.prompt_tokens), ("cached", answer.cached_tokens), ("answer", answer.tokens))
+    def _record_usage(self, generation: Generation) -> None:
+        model = metric_tag(generation.model)
+        self._first_output_seconds.observe(generation.first_token_s, tags={"model": model})
+        if generation.replaced_characters:
+            self._replaced_characters.inc(generation.replaced_characters, tags={"model": model})
+        parts = (
+            ("prompt", generation.prompt_tokens),
+            ("cached", generation.cached_tokens),
+            ("answer", generation.completion_tokens),
+        )
         for part, tokens in parts:
             if tokens:
                 self._tokens.inc(tokens, tags={"model": model, "part": part})

@@ -13,30 +13,30 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveFloat, PositiveInt
 from ray.serve import Application
 
-from operators.errors import Invalid, SetupFailed
-from operators.models import Firefox, Spec
+from operators.errors import InvalidInputError, SetupError
+from operators.models import AnyEngineConfig, FirefoxConfig
 from serve.app import build_api, build_translation
 from serve.options import ApiOptions, TranslationOptions
-from storage.urls import POSTGRES_URL, REDIS_URL, check_postgres_url, check_redis_url
+from storage.urls import POSTGRES_URL_SETTING, REDIS_URL_SETTING, check_postgres_url, check_redis_url
 
-_CHECKS = {POSTGRES_URL: check_postgres_url, REDIS_URL: check_redis_url}
+_URL_CHECKS = {POSTGRES_URL_SETTING: check_postgres_url, REDIS_URL_SETTING: check_redis_url}
 
 
-class _Arguments(BaseModel):
+class _StrictModel(BaseModel):
     """What isn't known is refused by its name. Errors hold no values: one may be a password that went astray."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
-class TranslationArguments(_Arguments):
+class TranslationArguments(_StrictModel):
     """The `args` of the translation application; see `TranslationOptions`."""
 
-    engine: Spec = Firefox()
+    engine: AnyEngineConfig = FirefoxConfig()
     models: Path | None = None
     cached: NonNegativeInt = 10_000
 
 
-class ApiArguments(_Arguments):
+class ApiArguments(_StrictModel):
     """The `args` of the HTTP application; see `ApiOptions`."""
 
     streams: PositiveInt = 1_000
@@ -52,7 +52,7 @@ def translation(args: TranslationArguments) -> Application:
     """Build the translation application.
 
     Raises:
-        SetupFailed: what its engine needs is missing.
+        SetupError: what its engine needs is missing.
     """
     return build_translation(TranslationOptions(engine=args.engine, models=args.models, cached=args.cached))
 
@@ -61,18 +61,18 @@ def api(args: ApiArguments) -> Application:
     """Build the HTTP application, on the stores that the environment names.
 
     Raises:
-        SetupFailed: it doesn't name them, or wrongly.
+        SetupError: it doesn't name them, or wrongly.
     """
-    return build_api(ApiOptions(_store(POSTGRES_URL), _store(REDIS_URL), **args.model_dump()))
+    return build_api(ApiOptions(_store_url(POSTGRES_URL_SETTING), _store_url(REDIS_URL_SETTING), **args.model_dump()))
 
 
-def _store(name: str) -> str:
+def _store_url(name: str) -> str:
     """A store's address. It is in no message."""
     url = os.environ.get(name, "")
     try:
-        _CHECKS[name](url)
-    except Invalid as error:
-        raise SetupFailed(
+        _URL_CHECKS[name](url)
+    except InvalidInputError as error:
+        raise SetupError(
             f"{name} {error.fix}, in the environment of Ray on every node: set it for `ray start`, or from a Kubernetes"
             " secret"
         ) from None

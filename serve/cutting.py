@@ -6,19 +6,19 @@ import re
 from collections.abc import Awaitable, Callable, Sequence
 from itertools import pairwise
 
-from serve.engines.engine import Unanswerable
+from serve.engines.engine import NonRetryableError
 
-Fits = Callable[[str], Awaitable[bool]]
+FitCheck = Callable[[str], Awaitable[bool]]
 """Whether a text can be a part."""
 
-_ENDS = (
+_SPLIT_POINTS = (
     re.compile(r"""[.!?…]["'”’»)\]]*\s+|[。！？]["'”’」』）]*"""),
     re.compile(r"\s+"),
 )
 """Where a line that is too long is cut: after a sentence, else after a word."""
 
 
-async def cut(units: Sequence[str], fits: Fits) -> list[str]:
+async def split_text(units: Sequence[str], fits: FitCheck) -> list[str]:
     """Cut a text into parts, each as long as it may be.
 
     Args:
@@ -29,37 +29,37 @@ async def cut(units: Sequence[str], fits: Fits) -> list[str]:
         The parts in order. A unit that is too long for itself is cut after sentences, after words, or anywhere.
 
     Raises:
-        Unanswerable: not even a single character fits.
+        NonRetryableError: not even a single character fits.
     """
-    rest, parts, at = list(units), list[str](), 0
-    while at < len(rest):
-        count = await _most(rest, at, fits)
+    rest, parts, index = list(units), list[str](), 0
+    while index < len(rest):
+        count = await _count_fitting(rest, index, fits)
         if count:
-            parts.append("".join(rest[at : at + count]))
-            at += count
+            parts.append("".join(rest[index : index + count]))
+            index += count
         else:
-            rest[at : at + 1] = _smaller(rest[at])
+            rest[index : index + 1] = _split_unit(rest[index])
     return parts
 
 
-async def _most(units: Sequence[str], at: int, fits: Fits) -> int:
+async def _count_fitting(units: Sequence[str], start: int, fits: FitCheck) -> int:
     """How many units from one on fit together. Little more is looked at than that."""
-    left = len(units) - at
-    good, bad = 0, left + 1
-    while bad - good > 1:
-        probe = min(2 * good or 1, left) if bad > left else (good + bad) // 2
-        if await fits("".join(units[at : at + probe])):
-            good = probe
+    remaining = len(units) - start
+    fitting, too_many = 0, remaining + 1
+    while too_many - fitting > 1:
+        probe = min(2 * fitting or 1, remaining) if too_many > remaining else (fitting + too_many) // 2
+        if await fits("".join(units[start : start + probe])):
+            fitting = probe
         else:
-            bad = probe
-    return good
+            too_many = probe
+    return fitting
 
 
-def _smaller(text: str) -> list[str]:
-    for pattern in _ENDS:
-        ends = [end for found in pattern.finditer(text) if (end := found.end()) < len(text)]
+def _split_unit(text: str) -> list[str]:
+    for pattern in _SPLIT_POINTS:
+        ends = [end for match in pattern.finditer(text) if (end := match.end()) < len(text)]
         if ends:
             return [text[start:end] for start, end in pairwise([0, *ends, len(text)])]
     if len(text) < 2:
-        raise Unanswerable("the model's window has no room for what is to be read")
+        raise NonRetryableError("the model's window has no room for what is to be read")
     return [text[: len(text) // 2], text[len(text) // 2 :]]

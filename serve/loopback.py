@@ -11,8 +11,8 @@ from typing import Any
 
 import ray._common.tls_utils as tls
 
-_EVERYWHERE = ("[::]:", "0.0.0.0:")
-_original = tls.add_port_to_grpc_server
+_WILDCARD_HOSTS = ("[::]:", "0.0.0.0:")
+_add_port = tls.add_port_to_grpc_server
 
 
 def bind_loopback() -> None:
@@ -20,11 +20,11 @@ def bind_loopback() -> None:
     # The replica's module may have taken the function by name already.
     for module in (tls, sys.modules.get("ray.serve._private.replica")):
         if module is not None:
-            vars(module)["add_port_to_grpc_server"] = _on_loopback
+            vars(module)["add_port_to_grpc_server"] = _add_loopback_port
 
 
-def _on_loopback(server: Any, address: str) -> int:
-    for everywhere in _EVERYWHERE:
-        if address.startswith(everywhere):
-            address = "127.0.0.1:" + address.removeprefix(everywhere)
-    return _original(server, address)
+def _add_loopback_port(server: Any, address: str) -> int:
+    for wildcard in _WILDCARD_HOSTS:
+        if address.startswith(wildcard):
+            address = "127.0.0.1:" + address.removeprefix(wildcard)
+    return _add_port(server, address)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import string
 from urllib.parse import quote
 
-_PLAIN = string.printable.strip() + " "
+_PRINTABLE_ASCII = string.printable.strip() + " "
 
 
 def metric_tag(text: str) -> str:
@@ -16,4 +16,4 @@ def metric_tag(text: str) -> str:
     >>> metric_tag("模型")
     '%E6%A8%A1%E5%9E%8B'
     """
-    return quote(text, safe=_PLAIN, errors="replace")
+    return quote(text, safe=_PRINTABLE_ASCII, errors="replace")

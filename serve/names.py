@@ -9,12 +9,12 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator
 
-from serve.languages import base, written
+from serve.languages import base_language, language_and_script
 from serve.terms import has_term
 
-LETTERS = "A-Za-z\u00c0-\u024f\u0370-\u03ff\u0400-\u052f\u1e00-\u1eff"
+LETTER_RANGES = "A-Za-z\u00c0-\u024f\u0370-\u03ff\u0400-\u052f\u1e00-\u1eff"
 """Of Latin, Greek and Cyrillic: those next to which other letters are of the same word."""
-_FILE = (
+_FILE_EXTENSIONS = (
     r"(?:pdf|docx?|xlsx?|pptx?|csv|tsv|txt|json|ya?ml|xml|py|js|ts|go|rs|java|cpp|sh|sql|md|html?|css|png|jpe?g|gif|svg|zip|tar"
     r"|gz|exe|dll|log|ini|cfg|conf|toml|mp[34]|wav|ipynb|gguf)"
 )
@@ -26,29 +26,29 @@ _ADDRESS = re.compile(
     r"|(?<![\w@./-])@[a-z_][\w.-]{1,63}"
     r"|(?<![\w/\\.~-])(?:~|\.{1,2}|[a-z]:)?[/\\][\w.-]{1,99}(?:[/\\][\w.-]{1,99}){1,20}[/\\]?"
     r"|(?<![\w/\\.~-])(?:~|\.{1,2}|[a-z]:)[/\\][\w.-]{1,99}[/\\]?"
-    rf"|(?<![\w/\\.-])(?:[\w.-]{{1,99}}[/\\]){{0,20}}[\w-]{{1,99}}(?:\.[\w-]{{1,20}}){{0,3}}\.{_FILE}\b"
+    rf"|(?<![\w/\\.-])(?:[\w.-]{{1,99}}[/\\]){{0,20}}[\w-]{{1,99}}(?:\.[\w-]{{1,20}}){{0,3}}\.{_FILE_EXTENSIONS}\b"
     r"|(?<![\w@./-])_{0,2}[a-z][a-z\d]{0,40}(?:_+[a-z\d]{1,40}){1,10}_{0,2}(?![\w-])",
     # Of ASCII letters only: those of scripts without spaces may stand next to an address.
     re.IGNORECASE | re.ASCII,
 )
 """What is the same in every language, letter for letter."""
-_AFTER_AN_ADDRESS = ".,;:!?)]}'\""
-_OWN_ENDING = re.compile(r"[:'’]\w{1,6}$")
+_TRAILING_PUNCTUATION = ".,;:!?)]}'\""
+_CASE_SUFFIX = re.compile(r"[:'’]\w{1,6}$")
 """What Turkish, Finnish and others put behind a name."""
-_WORD = re.compile(rf"(?<![{LETTERS}\d_@.-])[A-Za-z][A-Za-z\d]*(?:[.-][A-Za-z\d]+)*(?![{LETTERS}\d_@])")
-_CODED = re.compile(r"[A-Za-z]\d|[A-Z]-\d")
+_WORD = re.compile(rf"(?<![{LETTER_RANGES}\d_@.-])[A-Za-z][A-Za-z\d]*(?:[.-][A-Za-z\d]+)*(?![{LETTER_RANGES}\d_@])")
+_ALPHANUMERIC_CODE = re.compile(r"[A-Za-z]\d|[A-Z]-\d")
 """In a name that has figures: `GPT4`, `v2.1`, `F-16`; not `mid-2024`."""
-_PERIOD = re.compile(r"(?:Q|H|FY|T|S|KW|CW|W)\d+|[ckm]?m[23]", re.IGNORECASE)
+_PERIOD_OR_UNIT = re.compile(r"(?:Q|H|FY|T|S|KW|CW|W)\d+|[ckm]?m[23]", re.IGNORECASE)
 """A quarter, half, year or week, or a unit. Languages have their own letters for them."""
-_PRODUCT = re.compile(r"(?!e[A-Z])(?=[A-Za-z]{5,}$)[A-Za-z]*[a-z][A-Z][A-Za-z]*")
+_MIXED_CASE_NAME = re.compile(r"(?!e[A-Z])(?=[A-Za-z]{5,}$)[A-Za-z]*[a-z][A-Z][A-Za-z]*")
 """A name with a capital within: `iPhone`; not `mRNA`, `PoC`, `eCommerce`, which languages have words for."""
-_ENDING = re.compile(r"(?<=[A-Za-z\d]{2})s$")
+_PLURAL_ENDING = re.compile(r"(?<=[A-Za-z\d]{2})s$")
 """Of several. The name is there without it, too."""
-_CLOSE = re.compile(r"[\s\-\u2010-\u2015]+")
-_BEGINS = frozenset('.!?…:"“«(')
+_SPACES_AND_HYPHENS = re.compile(r"[\s\-\u2010-\u2015]+")
+_SENTENCE_OPENERS = frozenset('.!?…:"“«(')
 """What stands before the first word of a sentence, whose capital says nothing."""
 _MONTHS = frozenset({"April", "May", "June", "August"})
-_OTHER_SPELLING = frozenset(
+_RESPELLING_LANGUAGES = frozenset(
     {
         *("az", "lt", "lv", "cs", "sk", "pl", "hr", "bs", "sr", "sl", "ru", "uk", "be", "bg", "mk", "el"),
         *("hu", "fi", "et", "sq", "ro", "la"),
@@ -57,18 +57,20 @@ _OTHER_SPELLING = frozenset(
 """Languages that write foreign names their own way, or with endings."""
 
 
-def addresses(text: str) -> list[str]:
+def find_addresses(text: str) -> list[str]:
     """The addresses in a text: of pages and of mail, handles, paths, files, names as programs have them."""
-    found = [match[0].rstrip(_AFTER_AN_ADDRESS) for match in _ADDRESS.finditer(text)]
-    return list(dict.fromkeys(found))
+    matches = [match[0].rstrip(_TRAILING_PUNCTUATION) for match in _ADDRESS.finditer(text)]
+    return list(dict.fromkeys(matches))
 
 
-def without_addresses(text: str) -> str:
+def blank_addresses(text: str) -> str:
     """A text with a space for each of its addresses."""
     return _ADDRESS.sub(" ", text)
 
 
-def missing_names(said: str, answer: str, source: str, target: str, speakers: Iterable[str] = ()) -> list[str]:
+def missing_names(
+    source_text: str, translation: str, source: str, target: str, speakers: Iterable[str] = ()
+) -> list[str]:
     """The names said that a translation hasn't.
 
     Args:
@@ -80,18 +82,26 @@ def missing_names(said: str, answer: str, source: str, target: str, speakers: It
     >>> missing_names("Send the iPhone 15 notes to ann@example.org, Bob.", "Envie as notas.", "en", "pt", ["Bob"])
     ['ann@example.org', 'iPhone', 'Bob']
     """
-    script = written(target)[1]
-    close = _closed(answer)
-    kept = set(addresses(unicodedata.normalize("NFKC", answer)))
-    kept |= {_OWN_ENDING.sub("", address) for address in kept}
-    missed = [address for address in addresses(said) if not _is_kept(address, kept)]
+    script = language_and_script(target)[1]
+    compact_translation = _compact(translation)
+    kept_addresses = set(find_addresses(unicodedata.normalize("NFKC", translation)))
+    kept_addresses |= {_CASE_SUFFIX.sub("", address) for address in kept_addresses}
+    missing = [address for address in find_addresses(source_text) if not _is_kept(address, kept_addresses)]
     words = [
-        name for name in _identifiers(without_addresses(said)) if script == "Latn" or not _may_be_transcribed(name)
+        name
+        for name in _find_identifiers(blank_addresses(source_text))
+        if script == "Latn" or not _may_be_transcribed(name)
     ]
-    missed += [name for name in words if _closed(_ENDING.sub("", name)) not in close]
-    if script == written(source)[1] and base(source) != "de" and base(target) not in _OTHER_SPELLING:
-        missed += [name for name in _spoken_of(said, speakers) if not has_term(answer, name, target)]
-    return list(dict.fromkeys(missed))
+    missing += [name for name in words if _compact(_PLURAL_ENDING.sub("", name)) not in compact_translation]
+    if (
+        script == language_and_script(source)[1]
+        and base_language(source) != "de"
+        and base_language(target) not in _RESPELLING_LANGUAGES
+    ):
+        missing += [
+            name for name in _mentioned_speakers(source_text, speakers) if not has_term(translation, name, target)
+        ]
+    return list(dict.fromkeys(missing))
 
 
 def _is_kept(address: str, kept: set[str]) -> bool:
@@ -101,34 +111,34 @@ def _is_kept(address: str, kept: set[str]) -> bool:
     return address.casefold() in {each.casefold() for each in kept}
 
 
-def _identifiers(text: str) -> Iterator[str]:
+def _find_identifiers(text: str) -> Iterator[str]:
     for match in _WORD.finditer(text):
         word = match[0]
-        coded = _CODED.search(word) is not None and not _PERIOD.fullmatch(word)
-        if coded or any(_PRODUCT.fullmatch(_ENDING.sub("", part)) for part in word.split("-")):
+        is_code = _ALPHANUMERIC_CODE.search(word) is not None and not _PERIOD_OR_UNIT.fullmatch(word)
+        if is_code or any(_MIXED_CASE_NAME.fullmatch(_PLURAL_ENDING.sub("", part)) for part in word.split("-")):
             yield word
 
 
 def _may_be_transcribed(name: str) -> bool:
     """Whether another script may write a name with its own letters: one that begins as names of people and places do."""
-    return name[0].isupper() and not _CODED.search(name)
+    return name[0].isupper() and not _ALPHANUMERIC_CODE.search(name)
 
 
-def _spoken_of(text: str, speakers: Iterable[str]) -> Iterator[str]:
+def _mentioned_speakers(text: str, speakers: Iterable[str]) -> Iterator[str]:
     """The names of people that stand within a sentence with a capital."""
     for name in dict.fromkeys(word for speaker in speakers for word in speaker.split()):
         if len(name) < 3 or not name.istitle() or not name.isalpha() or name in _MONTHS:
             continue
-        if any(not _begins(text, match.start()) for match in re.finditer(rf"\b{re.escape(name)}\b", text)):
+        if any(not _starts_sentence(text, match.start()) for match in re.finditer(rf"\b{re.escape(name)}\b", text)):
             yield name
 
 
-def _begins(text: str, at: int) -> bool:
+def _starts_sentence(text: str, position: int) -> bool:
     """Whether a sentence begins at a place."""
-    before = text[:at].rstrip()
-    return not before or before[-1] in _BEGINS or "\n" in text[len(before) : at]
+    before = text[:position].rstrip()
+    return not before or before[-1] in _SENTENCE_OPENERS or "\n" in text[len(before) : position]
 
 
-def _closed(text: str) -> str:
+def _compact(text: str) -> str:
     """A text as it is compared: without case, forms of width, hyphens and spaces."""
-    return _CLOSE.sub("", unicodedata.normalize("NFKC", text).casefold()).replace(",", ".")
+    return _SPACES_AND_HYPHENS.sub("", unicodedata.normalize("NFKC", text).casefold()).replace(",", ".")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from operators.models import Engine, Firefox
+from operators.models import EngineConfig, FirefoxConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +18,7 @@ class TranslationOptions:
         cached: short utterances a replica remembers.
     """
 
-    engine: Engine = field(default_factory=Firefox)
+    engine: EngineConfig = field(default_factory=FirefoxConfig)
     models: Path | None = None
     cached: int = 10_000
 

@@ -12,13 +12,13 @@ from typing import Any, Literal
 
 Role = Literal["translation", "insight", "chat"]
 
-HALF = 2
+BFLOAT16_BYTES = 2
 """Bytes of a number in bfloat16, as the weights and the KV cache are kept."""
-KV_TOKENS = 32_768
+KV_CACHE_TOKENS = 32_768
 """Tokens that the memory is reckoned for: eight texts of 4,096 tokens at once, or some 96 sentences of 340 with their prompts."""
 
 # fmt: off
-_EURO = (
+_EUROLLM_LANGUAGES = (
     "bg", "hr", "cs", "da", "nl", "en", "et", "fi", "fr", "de", "el", "hu", "ga", "it", "lv", "lt", "mt", "pl",
     "pt", "ro", "sk", "sl", "es", "sv", "ar", "ca", "zh", "gl", "hi", "ja", "ko", "no", "ru", "tr", "uk",
 )
@@ -27,7 +27,7 @@ _EURO = (
 
 
 @dataclass(frozen=True, slots=True)
-class Dimensions:
+class ModelDimensions:
     """A dense decoder as Llama and Qwen3 are built, by the names of `config.json`.
 
     Attributes:
@@ -42,26 +42,26 @@ class Dimensions:
     head: int
     intermediate: int
     vocabulary: int
-    tied: bool
-    normed: bool
+    tied_embeddings: bool
+    qk_norm: bool
 
     @property
-    def parameters(self) -> int:
+    def parameter_count(self) -> int:
         """How many numbers the weights are."""
         attention = self.hidden * self.head * (2 * self.heads + 2 * self.kv_heads) + (
-            2 * self.head if self.normed else 0
+            2 * self.head if self.qk_norm else 0
         )
         layer = attention + 3 * self.hidden * self.intermediate + 2 * self.hidden
         embedding = self.vocabulary * self.hidden
-        return self.layers * layer + embedding * (1 if self.tied else 2) + self.hidden
+        return self.layers * layer + embedding * (1 if self.tied_embeddings else 2) + self.hidden
 
-    def kv_cache(self, tokens: int) -> int:
+    def kv_cache_bytes(self, tokens: int) -> int:
         """Bytes of KV cache that so many tokens take: a key and a value for each layer and KV head."""
-        return 2 * self.layers * self.kv_heads * self.head * HALF * tokens
+        return 2 * self.layers * self.kv_heads * self.head * BFLOAT16_BYTES * tokens
 
 
 @dataclass(frozen=True, slots=True)
-class Preset:
+class ModelPreset:
     """A model by a short name.
 
     Attributes:
@@ -86,10 +86,10 @@ class Preset:
     engine: Literal["vllm", "llamacpp"]
     model: str
     licence: str
-    context: int
-    languages: int
-    dimensions: Dimensions
-    tags: tuple[str, ...] = ()
+    context_tokens: int
+    language_count: int
+    dimensions: ModelDimensions
+    language_tags: tuple[str, ...] = ()
     file: str | None = None
     file_bytes: int = 0
     gated: bool = False
@@ -97,24 +97,24 @@ class Preset:
     default_for: tuple[Role, ...] = ()
 
     @property
-    def weights(self) -> int:
+    def weight_bytes(self) -> int:
         """Bytes of the weights."""
-        return self.file_bytes or self.dimensions.parameters * HALF
+        return self.file_bytes or self.dimensions.parameter_count * BFLOAT16_BYTES
 
     @property
-    def memory(self) -> int:
-        """Bytes of memory for the weights and a KV cache of `KV_TOKENS`. What the engine takes for itself comes on top."""
-        return self.weights + self.dimensions.kv_cache(KV_TOKENS)
+    def memory_bytes(self) -> int:
+        """Bytes of memory for the weights and a KV cache of `KV_CACHE_TOKENS`. What the engine takes for itself comes on top."""
+        return self.weight_bytes + self.dimensions.kv_cache_bytes(KV_CACHE_TOKENS)
 
 
-_QWEN_2B = Dimensions(28, 2048, 16, 8, 128, 6144, 151_936, tied=True, normed=True)
-_QWEN_4B = Dimensions(36, 2560, 32, 8, 128, 9728, 151_936, tied=True, normed=True)
-_QWEN_8B = Dimensions(36, 4096, 32, 8, 128, 12_288, 151_936, tied=False, normed=True)
-_EURO_2B = Dimensions(24, 2048, 16, 8, 128, 5632, 128_000, tied=False, normed=False)
-_EURO_9B = Dimensions(42, 4096, 32, 8, 128, 12_288, 128_000, tied=False, normed=False)
+_QWEN_2B = ModelDimensions(28, 2048, 16, 8, 128, 6144, 151_936, tied_embeddings=True, qk_norm=True)
+_QWEN_4B = ModelDimensions(36, 2560, 32, 8, 128, 9728, 151_936, tied_embeddings=True, qk_norm=True)
+_QWEN_8B = ModelDimensions(36, 4096, 32, 8, 128, 12_288, 151_936, tied_embeddings=False, qk_norm=True)
+_EUROLLM_2B = ModelDimensions(24, 2048, 16, 8, 128, 5632, 128_000, tied_embeddings=False, qk_norm=False)
+_EUROLLM_9B = ModelDimensions(42, 4096, 32, 8, 128, 12_288, 128_000, tied_embeddings=False, qk_norm=False)
 
 PRESETS = (
-    Preset(
+    ModelPreset(
         "translation-small",
         ("translation",),
         "vllm",
@@ -122,10 +122,10 @@ PRESETS = (
         "Apache-2.0",
         4096,
         35,
-        _EURO_2B,
-        _EURO,
+        _EUROLLM_2B,
+        _EUROLLM_LANGUAGES,
     ),
-    Preset(
+    ModelPreset(
         "qwen3-4b",
         ("translation", "insight", "chat"),
         "vllm",
@@ -136,7 +136,7 @@ PRESETS = (
         _QWEN_4B,
         default_for=("translation", "insight", "chat"),
     ),
-    Preset(
+    ModelPreset(
         "translation-large",
         ("translation",),
         "vllm",
@@ -144,15 +144,15 @@ PRESETS = (
         "Apache-2.0",
         4096,
         35,
-        _EURO_9B,
-        _EURO,
+        _EUROLLM_9B,
+        _EUROLLM_LANGUAGES,
         gated=True,
     ),
-    Preset("insight-small", ("insight", "chat"), "vllm", "Qwen/Qwen3-1.7B", "Apache-2.0", 32_768, 119, _QWEN_2B),
-    Preset(
+    ModelPreset("insight-small", ("insight", "chat"), "vllm", "Qwen/Qwen3-1.7B", "Apache-2.0", 32_768, 119, _QWEN_2B),
+    ModelPreset(
         "qwen3-8b", ("translation", "insight", "chat"), "vllm", "Qwen/Qwen3-8B", "Apache-2.0", 32_768, 119, _QWEN_8B
     ),
-    Preset(
+    ModelPreset(
         "insight-cpu-small",
         ("insight", "chat"),
         "llamacpp",
@@ -165,7 +165,7 @@ PRESETS = (
         file_bytes=1_670_000_000,
         arguments={},
     ),
-    Preset(
+    ModelPreset(
         "insight-cpu",
         ("insight", "chat"),
         "llamacpp",
@@ -182,31 +182,32 @@ PRESETS = (
 """All there are, by size within each engine's. The 119 languages of Qwen3 are its makers' count, dialects among them."""
 
 
-def preset(name: str) -> Preset | None:
+def find_preset(name: str) -> ModelPreset | None:
     """The preset of a name, or None."""
-    return next((each for each in PRESETS if each.name == name), None)
+    return next((candidate for candidate in PRESETS if candidate.name == name), None)
 
 
-def default(role: Role) -> Preset:
+def default_preset(role: Role) -> ModelPreset:
     """The preset that is the first choice for a role that a GPU serves."""
-    return next(each for each in PRESETS if role in each.default_for)
+    return next(candidate for candidate in PRESETS if role in candidate.default_for)
 
 
-def table() -> str:
+def render_table() -> str:
     """The presets as the Markdown table of docs/models.md."""
     rows = [
         "| preset | for | engine | model | parameters | weights | memory¹ | context | languages | licence |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
-    for each in PRESETS:
-        roles = ", ".join(f"**{role}**" if role in each.default_for else role for role in each.roles)
-        model = f"`{each.model}`" + (f" `{each.file}`" if each.file else "") + (" (gated)" if each.gated else "")
+    for entry in PRESETS:
+        roles = ", ".join(f"**{role}**" if role in entry.default_for else role for role in entry.roles)
+        model = f"`{entry.model}`" + (f" `{entry.file}`" if entry.file else "") + (" (gated)" if entry.gated else "")
         rows.append(
-            f"| `{each.name}` | {roles} | {each.engine} | {model} | {each.dimensions.parameters / 1e9:.2f} B |"
-            f" {_gb(each.weights)} | {_gb(each.memory)} | {each.context:,} | {each.languages} | {each.licence} |"
+            f"| `{entry.name}` | {roles} | {entry.engine} | {model} | {entry.dimensions.parameter_count / 1e9:.2f} B |"
+            f" {_format_gb(entry.weight_bytes)} | {_format_gb(entry.memory_bytes)} | {entry.context_tokens:,} |"
+            f" {entry.language_count} | {entry.licence} |"
         )
     return "\n".join(rows)
 
 
-def _gb(count: int) -> str:
+def _format_gb(count: int) -> str:
     return f"{count / 1e9:.1f} GB"

@@ -9,92 +9,92 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from serve.languages import base
+from serve.languages import base_language
 
 
-class _Words(NamedTuple):
+class _TopicPatterns(NamedTuple):
     """How a language speaks of what a model declines with: helping and translating, models, texts."""
 
-    helping: str
+    assistance: str
     models: str
     texts: str
 
 
-_SAID: dict[str, _Words] = {
-    "en": _Words(
+_TOPICS_BY_LANGUAGE: dict[str, _TopicPatterns] = {
+    "en": _TopicPatterns(
         r"help|assist|support|aid\b|hand\b|serv|translat|interpret|request|comply|answer|question|can'?t do|can do|nothing i",
         r"\bai\b|artificial|model|assistant",
         r"text|sentence|utterance|phrase|wording|copy|message",
     ),
-    "pt": _Words(
+    "pt": _TopicPatterns(
         r"ajud|auxil|apoi|assist|socorr|força|mão|contribu|colabor|traduz|tradu[cç]|pedido|solicita|atend|respo|pergunta|fazer",
         r"\bia\b|artificial|model|assistente",
         r"text|frase|oração|redação|mensage",
     ),
-    "es": _Words(
+    "es": _TopicPatterns(
         r"ayud|asist|apoy|socorr|mano|contribu|colabor|traduc|traduzc|solicitud|petici|pedido|atend|respo|respue|pregunta|hacer",
         r"\bia\b|artificial|model|asistente",
         r"text|frase|oración|redacción|mensaje",
     ),
-    "fr": _Words(
+    "fr": _TopicPatterns(
         r"aid|assist|soutien|souten|appui|service|secour|main\b|contribu|tradu|demande|requête|répon|question|faire",
         r"\bia\b|artificiel|modèle|assistant",
         r"text|phrase|énoncé|message|copie",
     ),
-    "de": _Words(
+    "de": _TopicPatterns(
         r"hilf|helf|holf|hülf|unterstütz|beisteh|dien|beitrag|übersetz|dolmetsch|übertrag|anfrage|bitte|antwort|frage|mach|\btun\b",
         r"\bki\b|\bki-|\bai\b|künstlich|modell|assistent",
         r"text|satz|sätze|wortlaut|vorlage|formulier|nachricht",
     ),
-    "it": _Words(
+    "it": _TopicPatterns(
         r"aiut|assist|support|appogg|mano|contribu|tradu|richiest|rispo|domand|\bfare\b|farci",
         r"\bia\b|\bai\b|artificial|modell|assistente",
         r"test[oi]|frase|frasi|messaggi",
     ),
-    "nl": _Words(
+    "nl": _TopicPatterns(
         r"help|hulp|hielp|geholpen|steun|bijsta|dienst|bijdra|vertaal|vertal|verzoek|vraag|vragen|antwoord|\bdoen\b",
         r"\bai\b|\bai-|kunstmatig|model|assistent",
         r"tekst|zin\b|zinnen|bericht|verwoord",
     ),
-    "pl": _Words(
+    "pl": _TopicPatterns(
         r"pomoc|pomóc|pomog|pomag|wspar|wspier|tłumacz|przekład|prośb|odpowi|pytani|zrobi",
         r"\bai\b|\bsi\b|sztuczn|model|asystent",
         r"tekst|zdani|wiadomoś|treś",
     ),
-    "ru": _Words(
+    "ru": _TopicPatterns(
         r"помо[гчщж]|помочь|поддерж|содейств|перевод|перевес|перевед|просьб|запрос|ответ|отвеч|вопрос|сделать",
         r"\bии\b|искусств|модел|ассистент",
         r"текст|предложени|фраз|сообщени",
     ),
-    "ja": _Words(
+    "ja": _TopicPatterns(
         r"手伝|助け|力になれ|支援|協力|サポート|ヘルプ|翻訳|訳|通訳|対応|応え|要望|依頼|リクエスト|答え|回答|質問",
         r"ai|人工知能|モデル|アシスタント",
         r"文|テキスト|メッセージ",
     ),
-    "zh": _Words(
+    "zh": _TopicPatterns(
         r"[帮幫]|助|支持|支援|翻[译譯]|[译譯]|[请請]求|要求|回答|回[复覆]|答|[问問]|效[劳勞]",
         r"ai|人工|模型|助手",
         r"文|句|字|短信|消息",
     ),
-    "ko": _Words(
+    "ko": _TopicPatterns(
         r"도와|도움|도울|돕|지원|협조|번역|통역|옮기|요청|부탁|답|질문",
         r"ai|인공|모델|어시스턴트|비서",
         r"텍스트|문장|글|문자|메시지|본문",
     ),
-    "ar": _Words(
+    "ar": _TopicPatterns(
         r"ساعد|عون|عاون|دعم|خدم|ترجم|طلب|جواب|أجيب|إجاب|سؤال|أسئل",
         r"ذكاء|اصطناعي|نموذج|مساعد",
         r"نص|جمل|عبار|رسال",
     ),
-    "tr": _Words(
+    "tr": _TopicPatterns(
         r"yardım|destek|katkı|çevir|çevri|tercüme|istek|isteğ|talep|taleb|cevap|cevab|yanıt|soru|yapa",
         r"\byz\b|\bai\b|yapay|model|asistan",
         r"metn|metin|cümle|mesaj|yazı",
     ),
 }
-_BEGINS = 60
+_OPENING_CHARS = 60
 """Characters within which a refusal comes to what it declines: it begins with it, or with an apology."""
-_CANNOT = re.compile(
+_INABILITY = re.compile(
     # English
     r"\bi(?:'m| am)? (?:can(?:no|')?t|can not|won't|(?:unable|not able) to) "
     r"(?:(?:help|assist)(?: you)? with (?:that|this|your request|it)\b"
@@ -131,7 +131,7 @@ _CANNOT = re.compile(
     re.IGNORECASE,
 )
 """How it declines: to help with *that*, to translate *this*. That somebody can't do something else is speech."""
-_MODEL = re.compile(
+_SELF_REFERENCE = re.compile(
     r"\b(?:as|i am|i'm) an? (?:(?-i:AI)(?=[,.]| i\b| (?:language|model|assistant)\b)|artificial intelligence(?=[,.]| i\b)"
     r"|(?:large )?language model)"
     r"|\b(?:como|sou|soy) (?:uma? |una )?(?:(?-i:IA)(?=[,.])|intelig[êe]ncia artificial(?=[,.])"
@@ -152,7 +152,7 @@ _MODEL = re.compile(
     re.IGNORECASE,
 )
 """How a model speaks of itself: not of a company, nor of what it was saying (`Como ia dizendo`)."""
-_ASKS_FOR_TEXT = re.compile(
+_TEXT_REQUEST = re.compile(
     r"\bplease provide (?:me )?(?:with )?(?:the|a|your) (?:text|sentence|utterance)"
     r"|\bplease (?:give|send|share|enter)\b.{0,20}\b(?:text|sentence)\b.{0,40}\btranslat"
     r"|\bpor favor,? (?:forneça|proporcion\w+) (?:o|a|el|la) (?:texto|frase|oración)"
@@ -162,7 +162,7 @@ _ASKS_FOR_TEXT = re.compile(
 )
 
 
-def declines(answer: str, said: str, source: str) -> bool:
+def is_refusal(answer: str, source_text: str, source: str) -> bool:
     """Whether an answer is the model's own word, that it won't or can't, and not what somebody said.
 
     Args:
@@ -170,21 +170,23 @@ def declines(answer: str, said: str, source: str) -> bool:
         said: what was to be translated.
         source: its language's tag.
 
-    >>> declines("I'm sorry, but I can't assist with that.", "Precisamos de mais tempo.", "pt")
+    >>> is_refusal("I'm sorry, but I can't assist with that.", "Precisamos de mais tempo.", "pt")
     True
-    >>> declines("I'm sorry, but I can't assist with that.", "Desculpe, mas não posso ajudar com isso.", "pt")
+    >>> is_refusal("I'm sorry, but I can't assist with that.", "Desculpe, mas não posso ajudar com isso.", "pt")
     False
-    >>> declines("I'm afraid I can't attend today.", "恐怕我今天不能参加。", "zh")
+    >>> is_refusal("I'm afraid I can't attend today.", "恐怕我今天不能参加。", "zh")
     False
     """
-    words = _SAID.get(base(source))
-    if words is None:
+    topics = _TOPICS_BY_LANGUAGE.get(base_language(source))
+    if topics is None:
         return False
     plain = answer.replace("’", "'")
-    cannot = _CANNOT.search(plain)
-    own = [
-        (cannot is not None and cannot.start() <= _BEGINS, words.helping),
-        (_MODEL.search(plain) is not None, words.models),
-        (_ASKS_FOR_TEXT.search(plain) is not None, words.texts),
+    inability = _INABILITY.search(plain)
+    signs = [
+        (inability is not None and inability.start() <= _OPENING_CHARS, topics.assistance),
+        (_SELF_REFERENCE.search(plain) is not None, topics.models),
+        (_TEXT_REQUEST.search(plain) is not None, topics.texts),
     ]
-    return any(found and not re.search(word, said.replace("’", "'"), re.IGNORECASE) for found, word in own)
+    return any(
+        is_present and not re.search(topic, source_text.replace("’", "'"), re.IGNORECASE) for is_present, topic in signs
+    )

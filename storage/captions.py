@@ -9,11 +9,11 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 
 from operators.translation import CaptionStatus, TranslationRequest
-from storage.changes import Answer, MeetingChange
-from storage.locked import LockedMeetings, json_rows
+from storage.changes import CaptionResult, MeetingChange
+from storage.locked import MeetingTransaction, rows_parameter
 
 
-class Shown(NamedTuple):
+class StoredTranslation(NamedTuple):
     """A translation that later ones may go on from: nothing in it is in doubt.
 
     Attributes:
@@ -29,7 +29,7 @@ class Shown(NamedTuple):
     translation: str
 
 
-def shown(connection: Connection, wanted: Sequence[tuple[str, str, str]]) -> list[Shown]:
+def read_translations(connection: Connection, caption_keys: Sequence[tuple[str, str, str]]) -> list[StoredTranslation]:
     """How sentences are translated. Pending captions are left out: the backfill may complete them at any time.
 
     Args:
@@ -40,7 +40,7 @@ def shown(connection: Connection, wanted: Sequence[tuple[str, str, str]]) -> lis
     """
     rows = [
         {"meeting_id": meeting_id, "sentence_id": sentence_id, "language": language}
-        for meeting_id, sentence_id, language in wanted
+        for meeting_id, sentence_id, language in caption_keys
     ]
     statement = text(
         "select c.meeting_id::text, c.sentence_id, c.language, c.revision,"
@@ -51,10 +51,10 @@ def shown(connection: Connection, wanted: Sequence[tuple[str, str, str]]) -> lis
         " where c.status = 'translated' and c.warnings = '{}'"
         " order by row_number() over (partition by c.meeting_id, c.language order by s.start desc) desc"
     )
-    return [Shown(*row) for row in connection.execute(statement, json_rows(rows))]
+    return [StoredTranslation(*row) for row in connection.execute(statement, rows_parameter(rows))]
 
 
-def write_requests(connection: Connection, requests: Sequence[TranslationRequest], patience: float) -> None:
+def mark_pending(connection: Connection, requests: Sequence[TranslationRequest], backfill_after: float) -> None:
     """Mark captions as pending, in the caller's transaction.
 
     Args:
@@ -85,11 +85,11 @@ def write_requests(connection: Connection, requests: Sequence[TranslationRequest
             " due_at = excluded.due_at"
             " where c.revision < excluded.revision"
         ),
-        {**json_rows(rows), "patience": patience},
+        {**rows_parameter(rows), "patience": backfill_after},
     )
 
 
-def owe_new_languages(connection: Connection, changes: Sequence[MeetingChange]) -> None:
+def mark_new_languages_pending(connection: Connection, changes: Sequence[MeetingChange]) -> None:
     """Mark captions of a language that was added while the meeting runs as pending, for all earlier sentences, too."""
     for change in changes:
         if change.config is None or not change.config_changed:
@@ -105,9 +105,9 @@ def owe_new_languages(connection: Connection, changes: Sequence[MeetingChange]) 
         )
 
 
-def write_answers(connection: Connection, answers: Sequence[Answer], locked: LockedMeetings) -> None:
+def write_results(connection: Connection, results: Sequence[CaptionResult], transaction: MeetingTransaction) -> None:
     """Write what became of requests, with a live event for each caption that changed, in the caller's transaction."""
-    if not answers:
+    if not results:
         return
     rows = [
         {
@@ -118,7 +118,7 @@ def write_answers(connection: Connection, answers: Sequence[Answer], locked: Loc
             "revision": a.request.revision,
             "attempts": a.attempts,
         }
-        for k, a in enumerate(answers)
+        for k, a in enumerate(results)
     ]
     # Every call counts, even where its answer came too late for the text it speaks of.
     connection.execute(
@@ -129,10 +129,10 @@ def write_answers(connection: Connection, answers: Sequence[Answer], locked: Loc
             " as r(meeting_id uuid, sentence_id text, language text, attempts int) group by 1, 2, 3) r"
             " where c.meeting_id = r.meeting_id and c.sentence_id = r.sentence_id and c.language = r.language"
         ),
-        json_rows(rows),
+        rows_parameter(rows),
     )
     # A result counts only for the revision that is pending, of a sentence that was not retracted.
-    current = {
+    pending_indices = {
         row.k
         for row in connection.execute(
             text(
@@ -143,23 +143,23 @@ def write_answers(connection: Connection, answers: Sequence[Answer], locked: Loc
                 " join sentences s on s.meeting_id = r.meeting_id and s.id = r.sentence_id and not s.retracted"
                 " order by c.meeting_id, c.sentence_id, c.language for update of c"
             ),
-            json_rows(rows),
+            rows_parameter(rows),
         )
     }
-    written: list[dict[str, Any]] = []
-    for k, answer in enumerate(answers):
-        request, translation = answer.request, answer.translation
+    updated_rows: list[dict[str, Any]] = []
+    for k, result in enumerate(results):
+        request, translation = result.request, result.translation
         # What was replaced says nothing of what it was replaced by, though that may not be here yet.
-        if k not in current or answer.reason == "replaced":
-            locked.count(request.meeting_id, "superseded")
+        if k not in pending_indices or result.reason == "replaced":
+            transaction.count(request.meeting_id, "superseded")
             continue
         status = translation.status if translation else CaptionStatus.PENDING
         if translation and translation.cached:
-            locked.count(request.meeting_id, "cached")
+            transaction.count(request.meeting_id, "cached")
         if translation and translation.warnings:
-            locked.count(request.meeting_id, "warned")
-        locked.count(request.meeting_id, str(status))
-        written.append(
+            transaction.count(request.meeting_id, "warned")
+        transaction.count(request.meeting_id, str(status))
+        updated_rows.append(
             {
                 "meeting_id": request.meeting_id,
                 "sentence_id": request.sentence_id,
@@ -168,11 +168,11 @@ def write_answers(connection: Connection, answers: Sequence[Answer], locked: Loc
                 "status": str(status),
                 "text": translation.text if translation else None,
                 "engine": translation.engine if translation else None,
-                "reason": translation.reason if translation else answer.reason,
+                "reason": translation.reason if translation else result.reason,
                 "warnings": translation.warnings if translation else (),
             }
         )
-    if not written:
+    if not updated_rows:
         return
     versions = {
         (str(row.meeting_id), row.sentence_id, row.language): row.version
@@ -187,10 +187,10 @@ def write_answers(connection: Connection, answers: Sequence[Answer], locked: Loc
                 " where c.meeting_id = r.meeting_id and c.sentence_id = r.sentence_id and c.language = r.language"
                 " returning c.meeting_id, c.sentence_id, c.language, c.version"
             ),
-            json_rows(written),
+            rows_parameter(updated_rows),
         )
     }
-    for row in written:
+    for row in updated_rows:
         meeting_id = row.pop("meeting_id")
         version = versions[meeting_id, row["sentence_id"], row["language"]]
-        locked.event(meeting_id, "caption", {**row, "version": version})
+        transaction.emit(meeting_id, "caption", {**row, "version": version})

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
-from operators.model import MeetingConfig, Retracted, Sentence
+from operators.model import MeetingConfig, Retraction, Sentence
 from operators.translation import CaptionStatus, Translation, TranslationRequest
 from storage.records import MeetingStatus
 
@@ -41,39 +41,39 @@ class MeetingChange:
 
     team_id: str
     meeting_id: str
-    n: int
+    last_ordinal: int
     log_id: str
     state: str | None = None
-    moved: tuple[str, int] | None = None
+    lane_change: tuple[str, int] | None = None
     status: MeetingStatus | None = None
     generation: int | None = None
     config: MeetingConfig | None = None
-    began_at: int | None = None
-    ended_at: int | None = None
+    began_at_ms: int | None = None
+    ended_at_ms: int | None = None
     end_reason: str | None = None
     sentences: dict[str, Sentence] = field(default_factory=dict[str, Sentence])
-    retracted: dict[str, Retracted] = field(default_factory=dict[str, Retracted])
+    retracted: dict[str, Retraction] = field(default_factory=dict[str, Retraction])
     requests: dict[tuple[str, str], TranslationRequest] = field(
         default_factory=dict[tuple[str, str], TranslationRequest]
     )
-    counters: dict[str, int] = field(default_factory=dict[str, int])
+    counter_increments: dict[str, int] = field(default_factory=dict[str, int])
     config_changed: bool = False
-    statuses: list[dict[str, str]] = field(default_factory=list[dict[str, str]])
+    status_events: list[dict[str, str]] = field(default_factory=list[dict[str, str]])
 
-    def begin(self, generation: int, at: int) -> None:
+    def start_generation(self, generation: int, at_ms: int) -> None:
         """A generation of the meeting begins (`at` in ms)."""
-        self.status, self.generation, self.began_at = "live", generation, at
-        self.ended_at = self.end_reason = None
-        self.statuses.append({"status": "live"})
+        self.status, self.generation, self.began_at_ms = "live", generation, at_ms
+        self.ended_at_ms = self.end_reason = None
+        self.status_events.append({"status": "live"})
 
-    def end(self, status: MeetingStatus, at: int, reason: str) -> None:
+    def end(self, status: MeetingStatus, at_ms: int, reason: str) -> None:
         """The meeting is over (`at` in ms), unless it begins again."""
-        self.status, self.ended_at, self.end_reason = status, at, reason
-        self.statuses.append({"status": status, "reason": reason})
+        self.status, self.ended_at_ms, self.end_reason = status, at_ms, reason
+        self.status_events.append({"status": status, "reason": reason})
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class CaptionResult:
     """How a request ended. Without a translation it stays pending, for the reason given; `attempts` calls were made for it."""
 
     request: TranslationRequest
@@ -82,14 +82,14 @@ class Answer:
     reason: str | None = None
 
 
-def unstorable(request: TranslationRequest, translation: Translation) -> tuple[Translation, DeadLetter]:
+def replace_unstorable(request: TranslationRequest, translation: Translation) -> tuple[Translation, DeadLetter]:
     """What is stored in the place of an answer that Postgres or a codec refuses: that there is none, and the answer apart.
 
     Returns:
         An `untranslated` answer, and a dead letter that holds what was refused, in JSON's escapes.
     """
     reason = "its translation can't be stored: it holds what is no text"
-    place = f"caption {request.meeting_id} {request.sentence_id} {request.language} {request.revision}"
+    letter_id = f"caption {request.meeting_id} {request.sentence_id} {request.language} {request.revision}"
     fields = {"kind": "caption", "language": request.language, "answer": json.dumps(asdict(translation))}
-    letter = DeadLetter(place, reason, fields, request.team_id, request.meeting_id)
+    letter = DeadLetter(letter_id, reason, fields, request.team_id, request.meeting_id)
     return Translation(CaptionStatus.UNTRANSLATED, None, "", reason), letter

@@ -11,21 +11,21 @@ from uuid import UUID
 import structlog
 from sqlalchemy import Connection, text
 
-from operators.errors import Fenced, Invalid
+from operators.errors import FencedError, InvalidInputError
 from operators.model import Sentence
-from operators.models import describe
-from storage.captions import owe_new_languages, write_answers, write_requests
-from storage.changes import Answer, DeadLetter, MeetingChange
-from storage.configs import current
-from storage.locked import LockedMeetings, json_rows
-from storage.records import Event
-from storage.refused_content import escaped
+from operators.models import describe_translation
+from storage.captions import mark_new_languages_pending, mark_pending, write_results
+from storage.changes import CaptionResult, DeadLetter, MeetingChange
+from storage.configs import read_current_config
+from storage.locked import MeetingTransaction, rows_parameter
+from storage.records import OutboxEvent
+from storage.refused_content import escape_unstorable
 
 log = structlog.get_logger(__name__)
 
-BACKFILL = "backfill"
+BACKFILL_LANE_ID = "backfill"
 """Stands for a lane in dead letters of the backfill's."""
-_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_UUID_PATTERN = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 def claim_lane(connection: Connection, lane_id: str, pid: int, node: str) -> int:
@@ -47,16 +47,16 @@ def release_lane(connection: Connection, lane_id: str, epoch: int) -> None:
     connection.execute(statement, {"lane": lane_id, "epoch": epoch})
 
 
-def commit(
+def commit_batch(
     connection: Connection,
     lane_id: str,
     epoch: int,
     changes: Sequence[MeetingChange],
-    answers: Sequence[Answer] = (),
-    dead: Sequence[DeadLetter] = (),
+    results: Sequence[CaptionResult] = (),
+    dead_letters: Sequence[DeadLetter] = (),
     *,
-    patience: float,
-) -> list[Event]:
+    backfill_after: float,
+) -> list[OutboxEvent]:
     """Write what a batch did, in the caller's transaction.
 
     Args:
@@ -67,67 +67,75 @@ def commit(
         The live events written, to be published once the transaction is committed.
 
     Raises:
-        Fenced: another process has the lane, or another lane one of its meetings.
+        FencedError: another process has the lane, or another lane one of its meetings.
     """
     # 1. Only the lane's present owner may write.
-    held = connection.execute(text("select epoch from lanes where id = :lane for share"), {"lane": lane_id}).scalar()
-    if held != epoch:
-        raise Fenced(f"lane {lane_id} is at epoch {held}, this process at {epoch}")
+    stored_epoch = connection.execute(
+        text("select epoch from lanes where id = :lane for share"), {"lane": lane_id}
+    ).scalar()
+    if stored_epoch != epoch:
+        raise FencedError(f"lane {lane_id} is at epoch {stored_epoch}, this process at {epoch}")
     # 2. Lock the meetings, in one order everywhere.
-    meetings = {c.meeting_id for c in changes} | {a.request.meeting_id for a in answers}
-    locked = LockedMeetings(connection, meetings | {d.meeting_id for d in dead if _is_id(d.meeting_id)})
+    meeting_ids = {c.meeting_id for c in changes} | {a.request.meeting_id for a in results}
+    transaction = MeetingTransaction(
+        connection, meeting_ids | {d.meeting_id for d in dead_letters if _is_meeting_id(d.meeting_id)}
+    )
     for change in changes:
-        locked.check_owner(change.meeting_id, lane_id)
-        if change.moved and change.state is None and change.ended_at is None:
-            locked.check_over(change.meeting_id)
-    models = _models(connection) if any(change.generation is not None for change in changes) else {}
+        transaction.check_owner(change.meeting_id, lane_id)
+        if change.lane_change and change.state is None and change.ended_at_ms is None:
+            transaction.check_movable_without_state(change.meeting_id)
+    engine_description = (
+        _describe_engines(connection) if any(change.generation is not None for change in changes) else {}
+    )
     for change in changes:
-        for status in change.statuses if change.ended_at is None else change.statuses[:-1]:
-            locked.event(change.meeting_id, "status", status)
-        if models and change.generation is not None and change.ended_at is None:
-            locked.tell(change.meeting_id, **models)
-        for name, by in change.counters.items():
-            locked.count(change.meeting_id, name, by)
+        for status in change.status_events if change.ended_at_ms is None else change.status_events[:-1]:
+            transaction.emit(change.meeting_id, "status", status)
+        if engine_description and change.generation is not None and change.ended_at_ms is None:
+            transaction.emit_status(change.meeting_id, **engine_description)
+        for name, increment in change.counter_increments.items():
+            transaction.count(change.meeting_id, name, increment)
         # One that goes on does not stay timed out: only its counters know that it was.
-        for status in change.statuses:
+        for status in change.status_events:
             if status["status"] == "timed_out":
-                locked.count(change.meeting_id, "timed_out")
+                transaction.count(change.meeting_id, "timed_out")
     # 3. Sentences and who spoke them.
     _write_sentences(connection, changes)
     for change in changes:
         for sentence in change.sentences.values():
             if sentence.id not in change.retracted:
-                locked.event(change.meeting_id, "sentence", sentence_payload(sentence))
+                transaction.emit(change.meeting_id, "sentence", sentence_event_payload(sentence))
         for retracted in change.retracted.values():
-            locked.event(change.meeting_id, "retracted", {"id": retracted.id, "revision": retracted.revision})
+            transaction.emit(change.meeting_id, "retracted", {"id": retracted.id, "revision": retracted.revision})
     # 4. Captions that are now pending, in every language.
-    write_requests(connection, [r for c in changes for r in c.requests.values()], patience)
-    owe_new_languages(connection, changes)
+    mark_pending(connection, [r for c in changes for r in c.requests.values()], backfill_after)
+    mark_new_languages_pending(connection, changes)
     # 5. Answers, after the sentences they speak of.
-    write_answers(connection, answers, locked)
+    write_results(connection, results, transaction)
     # 6. What could not be used.
-    _write_dead(connection, lane_id, dead, locked)
+    _write_dead_letters(connection, lane_id, dead_letters, transaction)
     # 7. The states, with everything they led to. The end of a meeting is its last event.
-    locked.tell_counters()
+    transaction.emit_counters()
     for change in changes:
-        if change.ended_at is not None:
-            locked.event(change.meeting_id, "status", change.statuses[-1])
+        if change.ended_at_ms is not None:
+            transaction.emit(change.meeting_id, "status", change.status_events[-1])
     _write_meetings(connection, changes)
-    return locked.close()
+    return transaction.flush()
 
 
-def _models(connection: Connection) -> dict[str, str]:
+def _describe_engines(connection: Connection) -> dict[str, str]:
     """What a meeting that begins tells of the models, where a configuration says so."""
     try:
-        version = current(connection)
-    except Invalid as error:
+        version = read_current_config(connection)
+    except InvalidInputError as error:
         # A newer release wrote it. What is said goes on all the same.
         log.warning("the models' configuration can't be read", field=error.field)
         return {}
-    return {} if version is None else {"models": describe(version.config)}
+    return {} if version is None else {"models": describe_translation(version.config)}
 
 
-def advance(connection: Connection, lane_id: str, epoch: int, meeting_ids: Sequence[str], log_id: str) -> None:
+def advance_log_positions(
+    connection: Connection, lane_id: str, epoch: int, meeting_ids: Sequence[str], log_id: str
+) -> None:
     """Note of meetings that they need nothing of the log up to an id, in the caller's transaction.
 
     Rows that are being written at this moment are left for the next time.
@@ -142,9 +150,12 @@ def advance(connection: Connection, lane_id: str, epoch: int, meeting_ids: Seque
     )
 
 
-def pay(
-    connection: Connection, locked: LockedMeetings, answers: Sequence[Answer], dead: Sequence[DeadLetter] = ()
-) -> list[Event]:
+def commit_backfill(
+    connection: Connection,
+    transaction: MeetingTransaction,
+    results: Sequence[CaptionResult],
+    dead_letters: Sequence[DeadLetter] = (),
+) -> list[OutboxEvent]:
     """Write answers that no lane waits for (the backfill's), in the caller's transaction.
 
     Args:
@@ -154,13 +165,13 @@ def pay(
     Returns:
         The live events written, to be published once the transaction is committed.
     """
-    write_answers(connection, answers, locked)
-    _write_dead(connection, BACKFILL, dead, locked)
-    locked.tell_counters()
-    return locked.close()
+    write_results(connection, results, transaction)
+    _write_dead_letters(connection, BACKFILL_LANE_ID, dead_letters, transaction)
+    transaction.emit_counters()
+    return transaction.flush()
 
 
-def sentence_payload(sentence: Sentence) -> dict[str, Any]:
+def sentence_event_payload(sentence: Sentence) -> dict[str, Any]:
     """A sentence as live events carry it."""
     return {
         "id": sentence.id,
@@ -178,7 +189,7 @@ def sentence_payload(sentence: Sentence) -> dict[str, Any]:
 def _write_sentences(connection: Connection, changes: Sequence[MeetingChange]) -> None:
     rows = [
         {
-            **sentence_payload(s),
+            **sentence_event_payload(s),
             "team_id": c.team_id,
             "meeting_id": c.meeting_id,
             "first_emitted": s.first_emitted,
@@ -200,40 +211,42 @@ def _write_sentences(connection: Connection, changes: Sequence[MeetingChange]) -
                 " boundary = excluded.boundary, language = excluded.language, retracted = false"
                 " where sentences.revision <= excluded.revision"
             ),
-            json_rows(rows),
+            rows_parameter(rows),
         )
-    gone = [
+    retracted_rows = [
         {"meeting_id": c.meeting_id, "id": r.id, "revision": r.revision} for c in changes for r in c.retracted.values()
     ]
-    if gone:
+    if retracted_rows:
         connection.execute(
             text(
                 "update sentences s set retracted = true, revision = r.revision"
                 " from jsonb_to_recordset(cast(:rows as jsonb)) as r(meeting_id uuid, id text, revision int)"
                 " where s.meeting_id = r.meeting_id and s.id = r.id and s.revision < r.revision"
             ),
-            json_rows(gone),
+            rows_parameter(retracted_rows),
         )
 
 
-def _is_id(meeting_id: str | None) -> TypeGuard[str]:
-    return meeting_id is not None and _ID.fullmatch(meeting_id) is not None
+def _is_meeting_id(meeting_id: str | None) -> TypeGuard[str]:
+    return meeting_id is not None and _UUID_PATTERN.fullmatch(meeting_id) is not None
 
 
-def _write_dead(connection: Connection, lane_id: str, dead: Sequence[DeadLetter], locked: LockedMeetings) -> None:
-    if dead:
+def _write_dead_letters(
+    connection: Connection, lane_id: str, dead_letters: Sequence[DeadLetter], transaction: MeetingTransaction
+) -> None:
+    if dead_letters:
         rows = [
             {
                 "team_id": letter.team_id,
-                "meeting_id": letter.meeting_id if _is_id(letter.meeting_id) else None,
+                "meeting_id": letter.meeting_id if _is_meeting_id(letter.meeting_id) else None,
                 "log_id": letter.log_id,
-                "reason": escaped(letter.reason),
-                "fields": {escaped(name): escaped(value) for name, value in letter.fields.items()},
+                "reason": escape_unstorable(letter.reason),
+                "fields": {escape_unstorable(name): escape_unstorable(value) for name, value in letter.fields.items()},
             }
-            for letter in dead
+            for letter in dead_letters
         ]
         # Read again after a crash, a letter is neither kept nor counted twice.
-        kept = connection.execute(
+        inserted = connection.execute(
             text(
                 "insert into dead_letters (team_id, meeting_id, lane_id, log_id, reason, fields)"
                 " select t.id, r.meeting_id, :lane, r.log_id, r.reason, r.fields"
@@ -241,13 +254,13 @@ def _write_dead(connection: Connection, lane_id: str, dead: Sequence[DeadLetter]
                 " as r(team_id text, meeting_id uuid, log_id text, reason text, fields jsonb)"
                 " left join teams t on t.id = r.team_id on conflict (lane_id, log_id) do nothing returning meeting_id"
             ),
-            {"lane": lane_id, **json_rows(rows)},
+            {"lane": lane_id, **rows_parameter(rows)},
         )
-        for row in kept:
-            locked.count(str(row.meeting_id), "dead")
+        for row in inserted:
+            transaction.count(str(row.meeting_id), "dead")
 
 
-def _when(ms: int | None) -> datetime | None:
+def _to_datetime(ms: int | None) -> datetime | None:
     return None if ms is None else datetime.fromtimestamp(ms / 1000, UTC)
 
 
@@ -272,16 +285,16 @@ def _write_meetings(connection: Connection, changes: Sequence[MeetingChange]) ->
         [
             {
                 "id": UUID(c.meeting_id),
-                "n": c.n,
+                "n": c.last_ordinal,
                 "log_id": c.log_id,
-                "lane": c.moved[0] if c.moved else None,
-                "moves": c.moved[1] if c.moved else None,
+                "lane": c.lane_change[0] if c.lane_change else None,
+                "moves": c.lane_change[1] if c.lane_change else None,
                 "state": c.state,
                 "status": c.status,
                 "generation": c.generation,
                 "config": c.config.model_dump_json() if c.config else None,
-                "began_at": _when(c.began_at),
-                "ended_at": _when(c.ended_at),
+                "began_at": _to_datetime(c.began_at_ms),
+                "ended_at": _to_datetime(c.ended_at_ms),
                 "end_reason": c.end_reason,
             }
             for c in changes

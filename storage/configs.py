@@ -12,23 +12,23 @@ import structlog
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from operators.errors import Invalid, Refused, Unknown
-from operators.models import ModelsConfig, describe, parse_models
+from operators.errors import ConflictError, InvalidInputError, NotFoundError
+from operators.models import ModelsConfig, describe_translation, parse_models_config
 from storage.database import sync_engine
-from storage.locked import LockedMeetings
+from storage.locked import MeetingTransaction
 from storage.records import OPEN_STATUSES
 
-Origin = Literal["settings", "request", "rollback"]
-LOOK = 0.25
+EngineConfigOrigin = Literal["settings", "request", "rollback"]
+POLL_S = 0.25
 """Seconds between two looks at whether there is a newer version."""
-LEAVE = 2.0
+STOP_TIMEOUT_S = 2.0
 """Seconds that the last look gets to end."""
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Version:
+class EngineConfigRecord:
     """A version of the configuration.
 
     Attributes:
@@ -38,38 +38,43 @@ class Version:
 
     version: int
     config: ModelsConfig
-    origin: Origin
+    origin: EngineConfigOrigin
     note: str
     problems: dict[str, str]
     created_at: datetime
 
 
-def current(connection: Connection) -> Version | None:
+def read_current_config(connection: Connection) -> EngineConfigRecord | None:
     """The version in force; None before the first."""
     row = connection.execute(text("select * from model_configs order by version desc limit 1")).one_or_none()
-    return None if row is None else _version(row)
+    return None if row is None else _to_record(row)
 
 
-def history(connection: Connection, limit: int) -> tuple[list[Version], list[int]]:
+def read_config_history(connection: Connection, limit: int) -> tuple[list[EngineConfigRecord], list[int]]:
     """The last versions, the newest first.
 
     Returns:
         The versions, and the numbers of those among the last that this release can't read.
     """
     rows = connection.execute(text("select * from model_configs order by version desc limit :limit"), {"limit": limit})
-    versions: list[Version] = []
+    versions: list[EngineConfigRecord] = []
     unreadable: list[int] = []
     for row in rows:
         try:
-            versions.append(_version(row))
-        except Invalid:
+            versions.append(_to_record(row))
+        except InvalidInputError:
             unreadable.append(row.version)
     return versions, unreadable
 
 
-def save(
-    connection: Connection, config: ModelsConfig, origin: Origin, note: str = "", *, expected_version: int | None = None
-) -> Version:
+def save_config(
+    connection: Connection,
+    config: ModelsConfig,
+    origin: EngineConfigOrigin,
+    note: str = "",
+    *,
+    expected_version: int | None = None,
+) -> EngineConfigRecord:
     """Put a configuration in force, in the caller's transaction.
 
     Args:
@@ -80,77 +85,80 @@ def save(
     """
     # Two who save at once are told apart: the second one sees the first one's.
     connection.execute(text("lock table model_configs in share row exclusive mode"))
-    number, before = number_in_force(connection), _told(connection)
-    if expected_version is not None and expected_version != number:
-        raise Refused(
-            "stale", f"version {number} is in force, and this was made from {expected_version}: look at it first"
+    current_number, previous_description = read_current_version_number(connection), _describe_current(connection)
+    if expected_version is not None and expected_version != current_number:
+        raise ConflictError(
+            "stale",
+            f"version {current_number} is in force, and this was made from {expected_version}: look at it first",
         )
     connection.execute(
         text(
             "insert into model_configs (version, config, origin, note)"
             " values (:version, cast(:config as jsonb), :origin, :note)"
         ),
-        {"version": number + 1, "config": config.model_dump_json(), "origin": origin, "note": note},
+        {"version": current_number + 1, "config": config.model_dump_json(), "origin": origin, "note": note},
     )
-    saved = current(connection)
+    saved = read_current_config(connection)
     assert saved is not None  # noqa: S101 - for the type checker
-    if describe(config) != before:
-        _tell_meetings(connection, config)
+    if describe_translation(config) != previous_description:
+        _notify_meetings(connection, config)
     return saved
 
 
-def number_in_force(connection: Connection) -> int:
+def read_current_version_number(connection: Connection) -> int:
     """The number of the version in force; 0 before the first."""
     return int(connection.execute(text("select coalesce(max(version), 0) from model_configs")).scalar_one())
 
 
-def _readable(connection: Connection) -> Version | None:
+def _read_current_if_readable(connection: Connection) -> EngineConfigRecord | None:
     """The version in force; None where there is none, or one that this release can't read: it is to be replaced."""
     try:
-        return current(connection)
-    except Invalid:
+        return read_current_config(connection)
+    except InvalidInputError:
         return None
 
 
-def _told(connection: Connection) -> str | None:
+def _describe_current(connection: Connection) -> str | None:
     """What meetings were told of the version in force."""
-    version = _readable(connection)
-    return None if version is None else describe(version.config)
+    version = _read_current_if_readable(connection)
+    return None if version is None else describe_translation(version.config)
 
 
-def _tell_meetings(connection: Connection, config: ModelsConfig) -> None:
+def _notify_meetings(connection: Connection, config: ModelsConfig) -> None:
     """A live event for each meeting that goes on: who follows it is told what translates from now on."""
-    open_ones = text("select id from meetings where status = any(:statuses)")
-    ids = [str(each) for each in connection.execute(open_ones, {"statuses": list(OPEN_STATUSES)}).scalars()]
-    locked = LockedMeetings(connection, ids)
-    for meeting_id in locked.going_on():
-        locked.tell(meeting_id, models=describe(config))
-    locked.close()
+    statement = text("select id from meetings where status = any(:statuses)")
+    ids = [str(open_id) for open_id in connection.execute(statement, {"statuses": list(OPEN_STATUSES)}).scalars()]
+    transaction = MeetingTransaction(connection, ids)
+    for meeting_id in transaction.active_meeting_ids():
+        transaction.emit_status(meeting_id, models=describe_translation(config))
+    transaction.flush()
 
 
-def roll_back(connection: Connection, to: int | None = None) -> Version:
+def roll_back_config(connection: Connection, version: int | None = None) -> EngineConfigRecord:
     """Put an older version in force again, as a new one.
 
     Args:
         to: its number; None for the one before.
 
     Raises:
-        Unknown: there is none.
-        Invalid: this release doesn't know what it names.
+        NotFoundError: there is none.
+        InvalidInputError: this release doesn't know what it names.
     """
-    now = number_in_force(connection)
-    number = to if to is not None else now - 1
+    current_number = read_current_version_number(connection)
+    number = version if version is not None else current_number - 1
     row = connection.execute(
         text("select * from model_configs where version = :version"), {"version": number}
     ).one_or_none()
     if row is None:
-        if to is None and now:
-            raise Unknown(f"version {now} of the models' configuration is the first: there is none before it")
-        raise Unknown(f"there is no version {number} of the models' configuration")
-    return save(connection, _version(row).config, "rollback", f"version {number} again")
+        if version is None and current_number:
+            raise NotFoundError(
+                f"version {current_number} of the models' configuration is the first: there is none before it"
+            )
+        raise NotFoundError(f"there is no version {number} of the models' configuration")
+    return save_config(connection, _to_record(row).config, "rollback", f"version {number} again")
 
 
-def save_settings(connection: Connection, config: ModelsConfig) -> Version:
+def save_settings_config(connection: Connection, config: ModelsConfig) -> EngineConfigRecord:
     """Put what the settings say in force, unless they said the same at the last start: then whatever came since stays.
 
     What came since doesn't stay where this release can't read it: nothing would translate.
@@ -158,20 +166,20 @@ def save_settings(connection: Connection, config: ModelsConfig) -> Version:
     row = connection.execute(
         text("select * from model_configs where origin = 'settings' order by version desc limit 1")
     ).one_or_none()
-    now = _readable(connection)
-    if row is not None and now is not None and _is(row.config, config):
-        return now
-    return save(connection, config, "settings")
+    in_force = _read_current_if_readable(connection)
+    if row is not None and in_force is not None and _is_same_config(row.config, config):
+        return in_force
+    return save_config(connection, config, "settings")
 
 
-def _is(stored: Any, config: ModelsConfig) -> bool:
+def _is_same_config(stored: Any, config: ModelsConfig) -> bool:
     try:
-        return parse_models(stored) == config
-    except Invalid:
+        return parse_models_config(stored) == config
+    except InvalidInputError:
         return False
 
 
-def note_problems(connection: Connection, version: int, problems: dict[str, str]) -> None:
+def record_problems(connection: Connection, version: int, problems: dict[str, str]) -> None:
     """Note why applications of a version could not be started, by their names."""
     connection.execute(
         text("update model_configs set problems = cast(:problems as jsonb) where version = :version"),
@@ -179,11 +187,13 @@ def note_problems(connection: Connection, version: int, problems: dict[str, str]
     )
 
 
-def _version(row: Any) -> Version:
-    return Version(row.version, parse_models(row.config), row.origin, row.note, dict(row.problems), row.created_at)
+def _to_record(row: Any) -> EngineConfigRecord:
+    return EngineConfigRecord(
+        row.version, parse_models_config(row.config), row.origin, row.note, dict(row.problems), row.created_at
+    )
 
 
-class Following:
+class EngineConfigWatcher:
     """Knows the version in force, a quarter of a second after it was saved. A database that is away leaves the last one.
 
     Args:
@@ -192,49 +202,49 @@ class Following:
 
     def __init__(self, postgres_url: str) -> None:
         self._engine = sync_engine(postgres_url)
-        self._current: Version | None = None
-        self._read = threading.Event()
+        self._current: EngineConfigRecord | None = None
+        self._loaded = threading.Event()
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._follow, name="models-config", daemon=True)
+        self._thread = threading.Thread(target=self._poll_loop, name="models-config", daemon=True)
         self._thread.start()
 
     @property
-    def known(self) -> bool:
+    def is_loaded(self) -> bool:
         """Whether it was read at all yet."""
-        return self._read.is_set()
+        return self._loaded.is_set()
 
     @property
-    def current(self) -> Version | None:
+    def current(self) -> EngineConfigRecord | None:
         """The version in force; None where there is none, or where it isn't `known`."""
         return self._current
 
-    def wait(self, seconds: float) -> bool:
+    def wait_until_loaded(self, seconds: float) -> bool:
         """Wait until it is known. False where it isn't by then."""
-        return self._read.wait(seconds)
+        return self._loaded.wait(seconds)
 
     def stop(self) -> None:
         """Look no longer."""
         self._stopping.set()
         # A database that has vanished is not waited for: what stops has no use of it.
-        self._thread.join(LEAVE)
+        self._thread.join(STOP_TIMEOUT_S)
         self._engine.dispose()
 
-    def _follow(self) -> None:
-        away = False
+    def _poll_loop(self) -> None:
+        is_failing = False
         while not self._stopping.is_set():
             try:
-                self._look()
-                away = False
-            except (SQLAlchemyError, Invalid) as error:
+                self._poll()
+                is_failing = False
+            except (SQLAlchemyError, InvalidInputError) as error:
                 # Told once: the flow itself says more of a database that is away.
-                if not away:
+                if not is_failing:
                     log.warning("the models' configuration can't be read", error=type(error).__name__)
-                away = True
-            self._stopping.wait(LOOK)
+                is_failing = True
+            self._stopping.wait(POLL_S)
 
-    def _look(self) -> None:
+    def _poll(self) -> None:
         with self._engine.connect() as connection:
             newest = connection.execute(text("select max(version) from model_configs")).scalar_one()
             if newest != (self._current.version if self._current else None):
-                self._current = current(connection)
-        self._read.set()
+                self._current = read_current_config(connection)
+        self._loaded.set()

@@ -9,7 +9,7 @@ import redis.asyncio
 from sqlalchemy import URL, Engine, create_engine, make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-_REDIS_CONNECTIONS = 64
+_MAX_REDIS_CONNECTIONS = 64
 _REDIS_TIMEOUT_S = 15.0
 """After which a silent connection counts as dead; no read waits as long as this on purpose."""
 _POSTGRES_TIMEOUT_S = 15
@@ -22,12 +22,12 @@ def sync_engine(url: str) -> Engine:
     Args:
         url: `postgresql://user:password@host:port/database`.
     """
-    return create_engine(_psycopg(url), **_options(size=5, overflow=5))
+    return create_engine(_with_psycopg_driver(url), **_engine_options(pool_size=5, max_overflow=5))
 
 
 def async_engine(url: str) -> AsyncEngine:
     """An engine for an event loop: the HTTP API, connectors. Takes the same `url` as `sync_engine`."""
-    return create_async_engine(_psycopg(url), **_options(size=10, overflow=10))
+    return create_async_engine(_with_psycopg_driver(url), **_engine_options(pool_size=10, max_overflow=10))
 
 
 def sync_redis(url: str) -> redis.Redis:
@@ -40,7 +40,7 @@ def async_redis(url: str) -> redis.asyncio.Redis:
     # Callers queue for a connection; redis-py's own pool would fail the hundred-and-first.
     pool = redis.asyncio.BlockingConnectionPool.from_url(
         url,
-        max_connections=_REDIS_CONNECTIONS,
+        max_connections=_MAX_REDIS_CONNECTIONS,
         timeout=_REDIS_TIMEOUT_S,
         decode_responses=True,
         socket_timeout=_REDIS_TIMEOUT_S,
@@ -49,18 +49,18 @@ def async_redis(url: str) -> redis.asyncio.Redis:
     return redis.asyncio.Redis.from_pool(pool)
 
 
-def _psycopg(url: str) -> URL:
+def _with_psycopg_driver(url: str) -> URL:
     return make_url(url).set(drivername="postgresql+psycopg")
 
 
-def _options(*, size: int, overflow: int) -> dict[str, Any]:
+def _engine_options(*, pool_size: int, max_overflow: int) -> dict[str, Any]:
     return {
         # A connection that died with a restarted server is noticed before it is used.
         "pool_pre_ping": True,
         # Values are what was said: an error must not quote them.
         "hide_parameters": True,
-        "pool_size": size,
-        "max_overflow": overflow,
+        "pool_size": pool_size,
+        "max_overflow": max_overflow,
         "pool_recycle": 1800,
         "connect_args": {
             "application_name": "parley",

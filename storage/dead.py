@@ -12,14 +12,14 @@ from pydantic import ValidationError
 from sqlalchemy import ColumnElement, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from operators.characters import says_nothing
-from operators.errors import Refused, Unknown
+from operators.characters import is_blank
+from operators.errors import ConflictError, NotFoundError
 from operators.model import Chunk
 from storage.log import NewEvent
-from storage.records import DEFAULT_TEAM
+from storage.records import DEFAULT_TEAM_ID
 from storage.tables import dead_letters
 
-LATE = "late:"
+LATE_REASON_PREFIX = "late:"
 """How the reason begins of a revision that came after its chunk was closed."""
 
 
@@ -57,7 +57,7 @@ class DeadLetterRecord:
 _COLUMNS = [dead_letters.c[field.name] for field in fields(DeadLetterRecord)]
 
 
-async def list_letters(
+async def list_dead_letters(
     conn: AsyncConnection, team_id: str, *, meeting_id: UUID | None = None, limit: int = 50, before: int | None = None
 ) -> list[DeadLetterRecord]:
     """A team's dead letters, newest first.
@@ -66,7 +66,7 @@ async def list_letters(
         meeting_id: only those of this meeting.
         before: the id of the last letter of the page before.
     """
-    statement = select(*_COLUMNS).where(_of(team_id)).order_by(dead_letters.c.id.desc()).limit(limit)
+    statement = select(*_COLUMNS).where(_belongs_to(team_id)).order_by(dead_letters.c.id.desc()).limit(limit)
     if meeting_id is not None:
         statement = statement.where(dead_letters.c.meeting_id == meeting_id)
     if before is not None:
@@ -74,16 +74,16 @@ async def list_letters(
     return [DeadLetterRecord(**row) for row in (await conn.execute(statement)).mappings()]
 
 
-async def get(conn: AsyncConnection, team_id: str, letter_id: int) -> DeadLetterRecord:
+async def read_dead_letter(conn: AsyncConnection, team_id: str, letter_id: int) -> DeadLetterRecord:
     """One of a team's dead letters.
 
     Raises:
-        Unknown: the team has no such letter.
+        NotFoundError: the team has no such letter.
     """
-    statement = select(*_COLUMNS).where(_of(team_id), dead_letters.c.id == letter_id)
+    statement = select(*_COLUMNS).where(_belongs_to(team_id), dead_letters.c.id == letter_id)
     row = (await conn.execute(statement)).mappings().one_or_none()
     if row is None:
-        raise Unknown(f"there is no dead letter {letter_id}")
+        raise NotFoundError(f"there is no dead letter {letter_id}")
     return DeadLetterRecord(**row)
 
 
@@ -91,17 +91,19 @@ async def mark_resubmitted(conn: AsyncConnection, team_id: str, letter_id: int) 
     """Note that what a letter holds was put in again. The first time counts.
 
     Raises:
-        Unknown: the team has no such letter.
+        NotFoundError: the team has no such letter.
     """
     now = func.coalesce(dead_letters.c.resubmitted_at, func.now())
-    statement = update(dead_letters).where(_of(team_id), dead_letters.c.id == letter_id).values(resubmitted_at=now)
+    statement = (
+        update(dead_letters).where(_belongs_to(team_id), dead_letters.c.id == letter_id).values(resubmitted_at=now)
+    )
     row = (await conn.execute(statement.returning(*_COLUMNS))).mappings().one_or_none()
     if row is None:
-        raise Unknown(f"there is no dead letter {letter_id}")
+        raise NotFoundError(f"there is no dead letter {letter_id}")
     return DeadLetterRecord(**row)
 
 
-def as_event(letter: DeadLetterRecord) -> NewEvent:
+def to_resubmitted_event(letter: DeadLetterRecord) -> NewEvent:
     """What a letter holds, as an event to be resubmitted. The same letter makes the same event.
 
     A chunk keeps its id, and becomes the newest revision of it. One whose chunk is closed is read by itself, with its old times
@@ -111,18 +113,22 @@ def as_event(letter: DeadLetterRecord) -> NewEvent:
         Refused: it holds no chunk, one that can't be read, or a late one that says nothing.
     """
     if letter.kind not in ("chunk", None):
-        raise Refused("no_chunk", f"only what was said can be put in again, and this is a {letter.kind}")
+        raise ConflictError("no_chunk", f"only what was said can be put in again, and this is a {letter.kind}")
     try:
         chunk = Chunk.model_validate_json(str(letter.fields.get("payload", "")))
     except ValidationError:
-        raise Refused("unreadable", "what it holds can't be read as a chunk; its fields show it as it came") from None
-    if letter.reason.startswith(LATE) and says_nothing(chunk.text):
-        raise Refused("closed", "it would take its chunk back, which is closed; the chunk's sentences stay as they are")
+        raise ConflictError(
+            "unreadable", "what it holds can't be read as a chunk; its fields show it as it came"
+        ) from None
+    if letter.reason.startswith(LATE_REASON_PREFIX) and is_blank(chunk.text):
+        raise ConflictError(
+            "closed", "it would take its chunk back, which is closed; the chunk's sentences stay as they are"
+        )
     chunk = chunk.model_copy(update={"resubmitted": True})
     return NewEvent(f"dead-{letter.id}", chunk)
 
 
-def _of(team_id: str) -> ColumnElement[bool]:
+def _belongs_to(team_id: str) -> ColumnElement[bool]:
     """Which letters are a team's. Those that name no team are whose machine it is: the default team's."""
-    mine = dead_letters.c.team_id == team_id
-    return or_(mine, dead_letters.c.team_id.is_(None)) if team_id == DEFAULT_TEAM else mine
+    has_team_id = dead_letters.c.team_id == team_id
+    return or_(has_team_id, dead_letters.c.team_id.is_(None)) if team_id == DEFAULT_TEAM_ID else has_team_id

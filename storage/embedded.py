@@ -26,14 +26,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 
-from operators.errors import SetupFailed
-from storage.process import Account, Server, try_lock, write_private
+from operators.errors import SetupError
+from storage.process import ServerAccount, ServerProcess, try_lock, write_private
 from storage.servers import PostgresServer, ValkeyServer
-from storage.watcher import Watcher
+from storage.watcher import OwnerWatcher
 
-_TURN_S = 180.0
+_START_LOCK_TIMEOUT_S = 180.0
 """How long to wait for another starter of the same directory that reports no progress."""
-_ATTEMPTS = 3
+_MAX_START_ATTEMPTS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ def default_data_dir() -> Path:
     Root's servers run as `nobody`, which can't enter root's home.
 
     Raises:
-        SetupFailed: this user has no home directory.
+        SetupError: this user has no home directory.
     """
     if os.geteuid() == 0:
         return Path("/var/lib/parley")
@@ -60,7 +60,7 @@ def default_data_dir() -> Path:
     try:
         return Path.home() / ".local" / "share" / "parley"
     except RuntimeError:
-        raise SetupFailed(
+        raise SetupError(
             "this user has no home directory for the data: name a data folder with PARLEY_DATA_DIR or --data"
         ) from None
 
@@ -74,13 +74,15 @@ class EmbeddedStores:
     """
 
     def __init__(self, data_dir: Path, *, durable: bool = True) -> None:
-        self._dir = data_dir.absolute()
+        self._data_dir = data_dir.absolute()
         self._durable = durable
-        self._watcher: Watcher | None = None
+        self._watcher: OwnerWatcher | None = None
         # The ports that somebody was told of: a server that is started again has the same.
-        self._told: dict[str, int] = {}
+        self._announced_ports: dict[str, int] = {}
 
-    def start(self, say: Callable[[str], None] = lambda _: None, stopping: threading.Event | None = None) -> StoreUrls:
+    def start(
+        self, on_progress: Callable[[str], None] = lambda _: None, stopping: threading.Event | None = None
+    ) -> StoreUrls:
         """Start both servers, or find them running, and wait until they are ready. Called again, it starts those that ended.
 
         A server that loads or recovers its data is waited for as long as it makes progress.
@@ -90,73 +92,73 @@ class EmbeddedStores:
             stopping: set to end the wait.
 
         Raises:
-            SetupFailed: says what and what to do, with the end of the server's log.
+            SetupError: says what and what to do, with the end of the server's log.
         """
-        Account.current().check_name()
+        ServerAccount.current().check_name()
         self._make_directory()
         try:
-            return self._start(say, stopping)
+            return self._start(on_progress, stopping)
         except PermissionError as error:
-            raise SetupFailed(f"{error.filename} belongs to another user: name another data directory") from error
+            raise SetupError(f"{error.filename} belongs to another user: name another data directory") from error
 
-    def _start(self, say: Callable[[str], None], stopping: threading.Event | None) -> StoreUrls:
-        def report(words: str) -> None:
+    def _start(self, on_progress: Callable[[str], None], stopping: threading.Event | None) -> StoreUrls:
+        def report(message: str) -> None:
             # Whoever waits for this turn sees by its time that the start goes on.
-            os.utime(self._dir / "starting.lock")
-            say(words)
+            os.utime(self._data_dir / "starting.lock")
+            on_progress(message)
 
-        with self._turn():
-            new = self._own()
+        with self._start_lock():
+            new_watcher = self._become_owner()
             try:
-                postgres, valkey = self._servers()
-                ports = self._ports() | self._told
+                postgres, valkey = self._make_servers()
+                ports = self._read_ports() | self._announced_ports
                 for server in (valkey, postgres):
-                    ports[server.name] = self._run(server, ports, report, stopping)
+                    ports[server.name] = self._ensure_running(server, ports, report, stopping)
             except BaseException:
-                if new is not None:
-                    self._stop_owned(new)
+                if new_watcher is not None:
+                    self._stop_owned(new_watcher)
                 raise
-            self._told = ports
+            self._announced_ports = ports
         return StoreUrls(postgres=postgres.url(ports["postgres"]), redis=valkey.url(ports["valkey"]))
 
     def last_urls(self) -> StoreUrls | None:
         """Where the servers answer, or did when they last ran; None where they never did. It writes nothing."""
-        ports = self._ports()
+        ports = self._read_ports()
         if not {"postgres", "valkey"} <= ports.keys():
             return None
-        postgres, valkey = self._servers()
+        postgres, valkey = self._make_servers()
         return StoreUrls(postgres=postgres.url(ports["postgres"]), redis=valkey.url(ports["valkey"]))
 
-    def running(self) -> bool:
+    def is_running(self) -> bool:
         """Whether both servers run, or what is left of them does. Where one doesn't, `start` starts it where it was.
 
         Raises:
-            SetupFailed: somebody else has been starting them for too long.
+            SetupError: somebody else has been starting them for too long.
         """
-        with self._turn():
-            return all(server.claimed() for server in self._servers())
+        with self._start_lock():
+            return all(server.is_running() for server in self._make_servers())
 
     def stop(self) -> None:
         """Stop both servers cleanly, if this starter launched or adopted them; otherwise leave them to their owner.
 
         Raises:
-            SetupFailed: a server could not be stopped.
+            SetupError: a server could not be stopped.
         """
         if self._watcher is None:
             return
-        with self._turn():
+        with self._start_lock():
             self._stop_owned(self._watcher)
 
     def stop_unowned(self) -> None:
         """Stop both servers cleanly if their owner has ended and no other starter has adopted them.
 
         Raises:
-            SetupFailed: a server could not be stopped.
+            SetupError: a server could not be stopped.
         """
-        if not self._dir.exists():
+        if not self._data_dir.exists():
             return
-        with self._turn():
-            owner = try_lock(self._dir / "owner.lock")
+        with self._start_lock():
+            owner = try_lock(self._data_dir / "owner.lock")
             if owner is None:
                 return
             try:
@@ -172,105 +174,121 @@ class EmbeddedStores:
     ) -> None:
         self.stop()
 
-    def _servers(self) -> tuple[PostgresServer, ValkeyServer]:
-        account = Account.current()
+    def _make_servers(self) -> tuple[PostgresServer, ValkeyServer]:
+        account = ServerAccount.current()
         return (
-            PostgresServer(self._dir / "postgres", account, self._password("postgres"), durable=self._durable),
-            ValkeyServer(self._dir / "valkey", account, self._password("valkey"), durable=self._durable),
+            PostgresServer(
+                self._data_dir / "postgres", account, self._read_or_create_password("postgres"), durable=self._durable
+            ),
+            ValkeyServer(
+                self._data_dir / "valkey", account, self._read_or_create_password("valkey"), durable=self._durable
+            ),
         )
 
-    def _run(
-        self, server: Server, ports: dict[str, int], say: Callable[[str], None], stopping: threading.Event | None
+    def _ensure_running(
+        self,
+        server: ServerProcess,
+        ports: dict[str, int],
+        on_progress: Callable[[str], None],
+        stopping: threading.Event | None,
     ) -> int:
         """Have a server running and ready, and say on which port."""
-        for attempt in range(1, _ATTEMPTS + 1):
-            lock = server.claim()
+        for attempt in range(1, _MAX_START_ATTEMPTS + 1):
+            lock = server.acquire_running_lock()
             if lock is not None:
                 try:
-                    if server.name not in self._told and (attempt > 1 or not _is_free(ports.get(server.name, 0))):
-                        ports = ports | {server.name: _free_port()}
+                    if server.name not in self._announced_ports and (
+                        attempt > 1 or not _is_port_free(ports.get(server.name, 0))
+                    ):
+                        ports = ports | {server.name: _find_free_port()}
                     # Written first: whoever comes after a crash must know where the server would answer.
-                    self._write("ports.json", json.dumps(ports))
+                    self._write_private_file("ports.json", json.dumps(ports))
                     server.launch(ports[server.name], lock)
                 finally:
                     os.close(lock)
             try:
-                server.await_ready(ports.get(server.name, 0), say, stopping)
+                server.wait_until_ready(ports.get(server.name, 0), on_progress, stopping)
                 break
-            except SetupFailed:
+            except SetupError:
                 # It has gone: its port was taken in between, or what was found was the rest of a killed server.
-                if attempt == _ATTEMPTS or server.claimed():
+                if attempt == _MAX_START_ATTEMPTS or server.is_running():
                     raise
         return ports[server.name]
 
-    def _own(self) -> Watcher | None:
+    def _become_owner(self) -> OwnerWatcher | None:
         """Become the owner if nobody is. Returns the watcher of one that has just become it."""
-        lock = try_lock(self._dir / "owner.lock")
+        lock = try_lock(self._data_dir / "owner.lock")
         if lock is None:
             return None
         try:
-            self._watcher = Watcher(self._dir, lock)
+            self._watcher = OwnerWatcher(self._data_dir, lock)
         except BaseException:
             os.close(lock)
             raise
         return self._watcher
 
-    def _stop_owned(self, watcher: Watcher) -> None:
+    def _stop_owned(self, watcher: OwnerWatcher) -> None:
         """Stop the servers, and own them no more."""
         try:
             self._stop_servers()
         finally:
-            watcher.end()
+            watcher.stop()
             self._watcher = None
-            self._told = {}
+            self._announced_ports = {}
 
     def _stop_servers(self) -> None:
-        for server in self._servers():
-            server.stop(self._ports().get(server.name, 0))
+        for server in self._make_servers():
+            server.stop(self._read_ports().get(server.name, 0))
 
     def _make_directory(self) -> None:
         try:
             with suppress(FileExistsError):
-                self._dir.mkdir(parents=True)
+                self._data_dir.mkdir(parents=True)
                 # Root's servers, which run as somebody else, must get through; nobody else may look around.
-                self._dir.chmod(0o711 if os.geteuid() == 0 else 0o700)
-            usable = os.access(self._dir, os.W_OK | os.X_OK)
+                self._data_dir.chmod(0o711 if os.geteuid() == 0 else 0o700)
+            is_usable = os.access(self._data_dir, os.W_OK | os.X_OK)
         except OSError:
-            usable = False
-        if not usable:
-            raise SetupFailed(f"the data directory {self._dir} can't be used: name one that you may write to")
-        if not Account.current().enters(self._dir):
-            raise SetupFailed(
-                f"the servers run as 'nobody', which can't enter the data directory {self._dir}: a folder above it is "
+            is_usable = False
+        if not is_usable:
+            raise SetupError(f"the data directory {self._data_dir} can't be used: name one that you may write to")
+        if not ServerAccount.current().can_enter(self._data_dir):
+            raise SetupError(
+                f"the servers run as 'nobody', which can't enter the data directory {self._data_dir}: a folder above it is "
                 f"closed to others; name one that is not, such as {default_data_dir()}, or start Parley as another user"
             )
 
-    def _password(self, name: str) -> str:
-        path = self._dir / f"{name}.password"
+    def _read_or_create_password(self, name: str) -> str:
+        path = self._data_dir / f"{name}.password"
         if not path.exists():
-            self._write(path.name, secrets.token_urlsafe(24))
+            self._write_private_file(path.name, secrets.token_urlsafe(24))
         return path.read_text()
 
-    def _ports(self) -> dict[str, int]:
+    def _read_ports(self) -> dict[str, int]:
         try:
-            return {str(name): int(port) for name, port in json.loads((self._dir / "ports.json").read_text()).items()}
+            return {
+                str(name): int(port) for name, port in json.loads((self._data_dir / "ports.json").read_text()).items()
+            }
         except (FileNotFoundError, ValueError):
             return {}
 
-    def _write(self, name: str, text: str) -> None:
+    def _write_private_file(self, name: str, text: str) -> None:
         """Write a file that only this user reads, all or nothing."""
-        fresh = self._dir / f".{name}.new"
-        fresh.unlink(missing_ok=True)
-        write_private(fresh, text)
-        fresh.replace(self._dir / name)
+        temporary = self._data_dir / f".{name}.new"
+        temporary.unlink(missing_ok=True)
+        write_private(temporary, text)
+        temporary.replace(self._data_dir / name)
 
     @contextmanager
-    def _turn(self) -> Generator[None]:
-        began = time.time()
-        while (lock := try_lock(self._dir / "starting.lock")) is None:
-            if time.time() > max(began, (self._dir / "starting.lock").stat().st_mtime) + _TURN_S:
-                raise SetupFailed(
-                    f"somebody else has been starting the stores in {self._dir} for {_TURN_S:.0f} s without progress; "
+    def _start_lock(self) -> Generator[None]:
+        started_at = time.time()
+        while (lock := try_lock(self._data_dir / "starting.lock")) is None:
+            if (
+                time.time()
+                > max(started_at, (self._data_dir / "starting.lock").stat().st_mtime) + _START_LOCK_TIMEOUT_S
+            ):
+                raise SetupError(
+                    f"somebody else has been starting the stores in {self._data_dir} for {_START_LOCK_TIMEOUT_S:.0f} s"
+                    " without progress; "
                     f"end it first"
                 )
             time.sleep(0.05)
@@ -281,13 +299,13 @@ class EmbeddedStores:
             os.close(lock)
 
 
-def _free_port() -> int:
+def _find_free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
-def _is_free(port: int) -> bool:
+def _is_port_free(port: int) -> bool:
     if port == 0:
         return False
     with socket.socket() as probe:

@@ -18,24 +18,24 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from storage.tables import meetings, outbox
 
-INTERVAL_S = 1.0
+FLUSH_INTERVAL_S = 1.0
 """How often ordinals are noted: what was accepted since can't be counted if Redis and this process go at once."""
-MAX_KNOWN = 10_000
+MAX_MEETINGS = 10_000
 """How many meetings a process keeps in mind."""
 
 _logger = structlog.get_logger(__name__)
 
 
 @dataclass(slots=True)
-class Known:
+class AcceptedPosition:
     """What this process knows of a meeting: whose it is, its last accepted ordinal, and whether Postgres has that."""
 
     team_id: str
-    accepted: int
-    noted: bool
+    last_accepted: int
+    is_stored: bool
 
 
-class Ledger:
+class AcceptedLedger:
     """The meetings this process knows.
 
     Args:
@@ -44,58 +44,64 @@ class Ledger:
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
-        self._known: dict[UUID, Known] = {}
+        self._positions: dict[UUID, AcceptedPosition] = {}
         self._counts: dict[UUID, Counter[str]] = {}
 
     def count(self, meeting_id: UUID, names: Iterable[str]) -> None:
         """Count what was not accepted: each name once."""
-        if counted := Counter(names):
-            self._counts.setdefault(meeting_id, Counter()).update(counted)
+        if increments := Counter(names):
+            self._counts.setdefault(meeting_id, Counter()).update(increments)
 
-    def pending(self, meeting_id: UUID) -> Mapping[str, int]:
+    def unstored_counts(self, meeting_id: UUID) -> Mapping[str, int]:
         """What was counted of a meeting and is not noted yet."""
         return self._counts.get(meeting_id, {})
 
-    def get(self, meeting_id: UUID) -> Known | None:
+    def get(self, meeting_id: UUID) -> AcceptedPosition | None:
         """What is known of a meeting, if anything."""
-        return self._known.get(meeting_id)
+        return self._positions.get(meeting_id)
 
-    def note(self, team_id: str, meeting_id: UUID, accepted: int, *, stored: bool = False) -> Known:
+    def record_accepted(
+        self, team_id: str, meeting_id: UUID, last_accepted: int, *, is_stored: bool = False
+    ) -> AcceptedPosition:
         """Learn that a meeting's entries are accepted up to an ordinal; `stored` if Postgres knows already."""
-        known = self._known.setdefault(meeting_id, Known(team_id, 0, noted=True))
-        if accepted > known.accepted:
-            known.accepted, known.noted = accepted, stored
-        return known
+        position = self._positions.setdefault(meeting_id, AcceptedPosition(team_id, 0, is_stored=True))
+        if last_accepted > position.last_accepted:
+            position.last_accepted, position.is_stored = last_accepted, is_stored
+        return position
 
     async def flush(self) -> None:
         """Note in Postgres what was accepted and counted since the last time. Rows that are locked are left for the next."""
-        fresh = {meeting_id: known.accepted for meeting_id, known in self._known.items() if not known.noted}
-        if fresh:
+        unstored = {
+            meeting_id: known.last_accepted for meeting_id, known in self._positions.items() if not known.is_stored
+        }
+        if unstored:
             async with self._engine.begin() as conn:
-                written = await note_accepted(conn, fresh)
-            for meeting_id in written & self._known.keys():
-                known = self._known[meeting_id]
-                known.noted = known.accepted == fresh[meeting_id]
+                written = await store_accepted(conn, unstored)
+            for meeting_id in written & self._positions.keys():
+                known = self._positions[meeting_id]
+                known.is_stored = known.last_accepted == unstored[meeting_id]
         if self._counts:
             async with self._engine.begin() as conn:
-                written = await note_counts(conn, self._counts)
+                written = await store_counts(conn, self._counts)
             for meeting_id, counted in written.items():
                 self._counts[meeting_id] -= counted
             self._counts = {meeting_id: counted for meeting_id, counted in self._counts.items() if counted}
-        if len(self._known) > MAX_KNOWN:
-            self._known = {meeting_id: known for meeting_id, known in self._known.items() if not known.noted}
+        if len(self._positions) > MAX_MEETINGS:
+            self._positions = {
+                meeting_id: known for meeting_id, known in self._positions.items() if not known.is_stored
+            }
 
     async def run(self) -> None:
         """Flush about once a second, until cancelled."""
         while True:
-            await asyncio.sleep(INTERVAL_S)
+            await asyncio.sleep(FLUSH_INTERVAL_S)
             try:
                 await self.flush()
             except SQLAlchemyError:
-                _logger.warning("ledger.postponed", meetings=len(self._known))
+                _logger.warning("ledger.postponed", meetings=len(self._positions))
 
 
-async def note_accepted(conn: AsyncConnection, accepted: Mapping[UUID, int]) -> set[UUID]:
+async def store_accepted(conn: AsyncConnection, accepted: Mapping[UUID, int]) -> set[UUID]:
     """Raise the last accepted ordinal of meetings, whosever they are.
 
     Rows that a lane is writing at this moment are left out: waiting for several of them could deadlock.
@@ -114,7 +120,7 @@ async def note_accepted(conn: AsyncConnection, accepted: Mapping[UUID, int]) -> 
     return set(rows.scalars())
 
 
-async def note_counts(conn: AsyncConnection, counts: Mapping[UUID, Mapping[str, int]]) -> dict[UUID, Counter[str]]:
+async def store_counts(conn: AsyncConnection, counts: Mapping[UUID, Mapping[str, int]]) -> dict[UUID, Counter[str]]:
     """Add to the counters of meetings, whosever they are, with a live event of each; the relay publishes those.
 
     Rows that a lane is writing are left out.
@@ -131,11 +137,11 @@ async def note_counts(conn: AsyncConnection, counts: Mapping[UUID, Mapping[str, 
     added: dict[UUID, Counter[str]] = {}
     for row in rows.all():
         added[row.id] = Counter(counts[row.id])
-        await set_counters(conn, row.id, dict(Counter(row.counters) + added[row.id]))
+        await write_counters(conn, row.id, dict(Counter(row.counters) + added[row.id]))
     return added
 
 
-async def set_counters(conn: AsyncConnection, meeting_id: UUID, counters: Mapping[str, int]) -> None:
+async def write_counters(conn: AsyncConnection, meeting_id: UUID, counters: Mapping[str, int]) -> None:
     """Write what a meeting counts, and a live event that tells of it. The caller holds the lock of the meeting's row."""
     row = (
         await conn.execute(

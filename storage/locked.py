@@ -12,11 +12,11 @@ from uuid import UUID
 import orjson
 from sqlalchemy import Connection, text
 
-from operators.errors import Fenced
-from storage.records import OPEN_STATUSES, PLAIN_COUNTERS, Event, EventKind
+from operators.errors import FencedError
+from storage.records import EXPECTED_COUNTERS, OPEN_STATUSES, OutboxEvent, OutboxEventKind
 
 
-class LockedMeetings:
+class MeetingTransaction:
     """Locks meetings, in the order of their ids, until the transaction ends.
 
     Args:
@@ -33,85 +33,87 @@ class LockedMeetings:
             ),
             {"ids": [UUID(m) for m in meeting_ids]},
         )
-        self._seq: dict[str, int] = {}
-        self._team: dict[str, str] = {}
-        self._lane: dict[str, str] = {}
+        self._last_seqs: dict[str, int] = {}
+        self._team_ids: dict[str, str] = {}
+        self._lane_ids: dict[str, str] = {}
         self._counters: dict[str, dict[str, int]] = {}
-        self._status: dict[str, str] = {}
-        self._troubled: set[str] = set()
-        self._paused: set[str] = set()
-        self._stands: set[str] = set()
+        self._statuses: dict[str, str] = {}
+        self._with_unexpected_counts: set[str] = set()
+        self._paused_ids: set[str] = set()
+        self._with_state: set[str] = set()
         for row in rows:
             if row.stands:
-                self._stands.add(str(row.id))
+                self._with_state.add(str(row.id))
             if row.status == "paused":
-                self._paused.add(str(row.id))
-            self._status[str(row.id)] = row.status
-            self._seq[str(row.id)], self._team[str(row.id)] = row.seq, row.team_id
-            self._counters[str(row.id)], self._lane[str(row.id)] = row.counters, row.lane_id
-        self._changed: set[str] = set()
-        self._events: list[Event] = []
+                self._paused_ids.add(str(row.id))
+            self._statuses[str(row.id)] = row.status
+            self._last_seqs[str(row.id)], self._team_ids[str(row.id)] = row.seq, row.team_id
+            self._counters[str(row.id)], self._lane_ids[str(row.id)] = row.counters, row.lane_id
+        self._changed_ids: set[str] = set()
+        self._events: list[OutboxEvent] = []
 
-    def going_on(self) -> list[str]:
+    def active_meeting_ids(self) -> list[str]:
         """Those that have begun and aren't over, now that nobody else can change that."""
-        return [meeting_id for meeting_id, status in self._status.items() if status in ("live", "paused")]
+        return [meeting_id for meeting_id, status in self._statuses.items() if status in ("live", "paused")]
 
     def check_owner(self, meeting_id: str, lane_id: str) -> None:
         """Only the lane that a meeting is on may say how it goes on.
 
         Raises:
-            Fenced: it is on another one.
+            FencedError: it is on another one.
         """
-        if self._lane[meeting_id] != lane_id:
-            raise Fenced(f"meeting {meeting_id} is on lane {self._lane[meeting_id]}, not on {lane_id}")
+        if self._lane_ids[meeting_id] != lane_id:
+            raise FencedError(f"meeting {meeting_id} is on lane {self._lane_ids[meeting_id]}, not on {lane_id}")
 
-    def check_over(self, meeting_id: str) -> None:
+    def check_movable_without_state(self, meeting_id: str) -> None:
         """Only a meeting that does not go on may move without a state: it would be lost otherwise.
 
         Raises:
-            Fenced: it goes on, from the state in its row. Its lane, which lost sight of it, starts again and takes it up.
+            FencedError: it goes on, from the state in its row. Its lane, which lost sight of it, starts again and takes it up.
         """
-        if self._status[meeting_id] in OPEN_STATUSES and meeting_id in self._stands:
-            raise Fenced(f"meeting {meeting_id} goes on, and its lane lost sight of it")
+        if self._statuses[meeting_id] in OPEN_STATUSES and meeting_id in self._with_state:
+            raise FencedError(f"meeting {meeting_id} goes on, and its lane lost sight of it")
 
-    def event(self, meeting_id: str, kind: EventKind, payload: dict[str, Any]) -> None:
+    def emit(self, meeting_id: str, kind: OutboxEventKind, payload: dict[str, Any]) -> None:
         """A live event, which takes the meeting's next `seq`."""
-        if meeting_id in self._paused and payload.get("status") == "live":
+        if meeting_id in self._paused_ids and payload.get("status") == "live":
             # It was paused before its lane saw it begin, and stays so.
             return
         if kind == "status":
-            self._status[meeting_id] = payload["status"]
-        self._seq[meeting_id] += 1
-        self._changed.add(meeting_id)
-        self._events.append(Event(self._team[meeting_id], meeting_id, self._seq[meeting_id], kind, payload))
+            self._statuses[meeting_id] = payload["status"]
+        self._last_seqs[meeting_id] += 1
+        self._changed_ids.add(meeting_id)
+        self._events.append(
+            OutboxEvent(self._team_ids[meeting_id], meeting_id, self._last_seqs[meeting_id], kind, payload)
+        )
 
-    def tell(self, meeting_id: str, **more: Any) -> None:
+    def emit_status(self, meeting_id: str, **fields: Any) -> None:
         """A live event of how the meeting stands, and of something beside that."""
-        self.event(meeting_id, "status", {"status": self._status[meeting_id], **more})
+        self.emit(meeting_id, "status", {"status": self._statuses[meeting_id], **fields})
 
-    def count(self, meeting_id: str, name: str, by: int = 1) -> None:
+    def count(self, meeting_id: str, name: str, increment: int = 1) -> None:
         """Count something; what belongs to no meeting has its own rows."""
         if meeting_id not in self._counters:
             return
         counters = self._counters[meeting_id]
-        counters[name] = counters.get(name, 0) + by
-        self._changed.add(meeting_id)
-        if name not in PLAIN_COUNTERS:
-            self._troubled.add(meeting_id)
+        counters[name] = counters.get(name, 0) + increment
+        self._changed_ids.add(meeting_id)
+        if name not in EXPECTED_COUNTERS:
+            self._with_unexpected_counts.add(meeting_id)
 
-    def tell_counters(self) -> None:
+    def emit_counters(self) -> None:
         """A live event for each meeting of which something was counted that is not as it should be."""
-        for meeting_id in sorted(self._troubled):
-            self.tell(meeting_id, counters=self._counters[meeting_id])
+        for meeting_id in sorted(self._with_unexpected_counts):
+            self.emit_status(meeting_id, counters=self._counters[meeting_id])
 
-    def close(self) -> list[Event]:
+    def flush(self) -> list[OutboxEvent]:
         """Write the counters and the live events, and give the events."""
-        if self._changed:
+        if self._changed_ids:
             self._connection.execute(
                 text("update meetings set seq = :seq, counters = cast(:counters as jsonb) where id = :id"),
                 [
-                    {"id": UUID(m), "seq": self._seq[m], "counters": orjson.dumps(self._counters[m]).decode()}
-                    for m in self._changed
+                    {"id": UUID(m), "seq": self._last_seqs[m], "counters": orjson.dumps(self._counters[m]).decode()}
+                    for m in self._changed_ids
                 ],
             )
         if self._events:
@@ -126,6 +128,6 @@ class LockedMeetings:
         return self._events
 
 
-def json_rows(rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+def rows_parameter(rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     """Rows as the one parameter `rows` of a statement that reads them with `jsonb_to_recordset`."""
     return {"rows": orjson.dumps(rows).decode()}

@@ -16,22 +16,22 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import MasterDownError, OutOfMemoryError, ReadOnlyError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from operators.errors import Invalid, ParleyError, Refused, Unavailable, Unknown
+from operators.errors import ConflictError, InvalidInputError, NotFoundError, ParleyError, UnavailableError
 from operators.model import (
     ENTRY_SCHEMA,
     Chunk,
     Clock,
     ConfigChanged,
-    Ended,
+    EntryPayload,
     MeetingConfig,
-    Moved,
-    Payload,
-    Started,
+    MeetingEnded,
+    MeetingMoved,
+    MeetingStarted,
 )
-from operators.ticks import DELAYS_MS
+from operators.ticks import TICK_DELAYS_MS
 from storage import keys, scripts
 
-IDLE_TIMEOUT_MS = DELAYS_MS[-1]
+IDLE_TIMEOUT_MS = TICK_DELAYS_MS[-1]
 """How long after its last entry a quiet meeting times out. What comes later begins its next generation."""
 LEASE_MS = 300_000
 """How long a recorded meeting stays open without a word from its importer."""
@@ -40,7 +40,7 @@ RETENTION_S = 24 * 3600
 MAX_BLOCK_MS = 5_000
 """The longest one read waits for entries: well below the time after which a connection counts as dead."""
 
-_UNREACHABLE = (RedisConnectionError, RedisTimeoutError, OutOfMemoryError, ReadOnlyError, MasterDownError)
+_UNREACHABLE_ERRORS = (RedisConnectionError, RedisTimeoutError, OutOfMemoryError, ReadOnlyError, MasterDownError)
 """A replica answers with the last two while another server takes its master's place."""
 
 
@@ -49,12 +49,12 @@ class NewEvent:
     """Something to be accepted, already validated. `at` (ms) is a recording's time of it; a live clock ignores it."""
 
     event_id: str
-    payload: Payload
-    at: int | None = None
+    payload: EntryPayload
+    at_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Appended:
+class AppendResult:
     """What became of an event. `n` is its ordinal (of the first time, for a repeat), `log_id` its id in the stream.
 
     `reason` says why it was refused: `ended`, `failed`, `paused`, or `no_time` (a recorded meeting's event without `at`).
@@ -62,65 +62,65 @@ class Appended:
 
     event_id: str
     outcome: Literal["accepted", "repeated", "refused"]
-    n: int | None = None
+    ordinal: int | None = None
     log_id: str | None = None
     reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class LogInfo:
+class MeetingLogState:
     """What the door knows of a meeting. Times are ms; `config` is the newest one accepted."""
 
     status: Literal["open", "paused", "ended", "failed"]
-    n: int
-    lane: str
+    last_ordinal: int
+    lane_id: str
     clock: Clock
-    last_at: int
-    lease_until: int | None
+    last_arrived_at_ms: int
+    lease_until_ms: int | None
     generation: int
-    moves: int
+    move_count: int
     config: MeetingConfig
 
 
-class Behind(ParleyError):
+class LogLostEntriesError(ParleyError):
     """Redis knows fewer entries of a meeting than were accepted: it lost some, and its ordinal must be raised first."""
 
 
-class _Script(Protocol):
+class _LuaScript(Protocol):
     """As much of redis-py's script as is used here; its own type leaves the answer open."""
 
     async def __call__(self, keys: Sequence[str], args: Sequence[str | int]) -> Any: ...
 
 
-class Log:
+class LogWriter:
     """Appends to the lanes' streams.
 
     Args:
         redis: a client that decodes its responses.
     """
 
-    def __init__(self, redis: redis.asyncio.Redis) -> None:
-        self._redis = redis
-        self._open = cast(_Script, redis.register_script(scripts.OPEN))
-        self._append = cast(_Script, redis.register_script(scripts.APPEND))
-        self._switch = cast(_Script, redis.register_script(scripts.SWITCH))
-        self._reseed = cast(_Script, redis.register_script(scripts.RESEED))
-        self._move = cast(_Script, redis.register_script(scripts.MOVE))
+    def __init__(self, client: redis.asyncio.Redis) -> None:
+        self._redis = client
+        self._open_script = cast(_LuaScript, client.register_script(scripts.OPEN))
+        self._append_script = cast(_LuaScript, client.register_script(scripts.APPEND))
+        self._set_status_script = cast(_LuaScript, client.register_script(scripts.SET_STATUS))
+        self._reseed_script = cast(_LuaScript, client.register_script(scripts.RESEED))
+        self._move_script = cast(_LuaScript, client.register_script(scripts.MOVE))
 
     async def open(
         self,
         *,
         team_id: str,
         meeting_id: str,
-        lane: str,
+        lane_id: str,
         clock: Clock,
         config: MeetingConfig,
-        at: int | None,
-        n: int = 0,
+        at_ms: int | None,
+        last_ordinal: int = 0,
         generation: int = 1,
-        began_at: int | None = None,
-        moves: int = 0,
-    ) -> Appended:
+        began_at_ms: int | None = None,
+        move_count: int = 0,
+    ) -> AppendResult:
         """Open a meeting's log in a lane with its `started` entry. A meeting that is known is left as it is.
 
         Args:
@@ -130,29 +130,29 @@ class Log:
             moves: how often it went on in another lane.
 
         Raises:
-            Invalid: a recorded meeting without `at`.
-            Unavailable: Redis can't take it at the moment.
+            InvalidInputError: a recorded meeting without `at`.
+            UnavailableError: Redis can't take it at the moment.
         """
-        if clock is Clock.RECORDED and at is None:
-            raise Invalid("at", "must be given for a recorded clock, in ms since the Unix epoch")
-        start = "" if clock is Clock.LIVE or at is None else str(at)
-        began = "" if began_at is None else str(began_at)
+        if clock is Clock.RECORDED and at_ms is None:
+            raise InvalidInputError("at", "must be given for a recorded clock, in ms since the Unix epoch")
+        start = "" if clock is Clock.LIVE or at_ms is None else str(at_ms)
+        began = "" if began_at_ms is None else str(began_at_ms)
         arguments = [
             team_id,
             meeting_id,
-            lane,
+            lane_id,
             clock.value,
             config.model_dump_json(),
             start,
-            n,
+            last_ordinal,
             generation,
             began,
-            moves,
+            move_count,
         ]
-        outcome, ordinal, log_id = await self._run(self._open, meeting_id, arguments)
-        return Appended(f"started-{generation}", outcome, int(ordinal), log_id)
+        outcome, ordinal, log_id = await self._call_script(self._open_script, meeting_id, arguments)
+        return AppendResult(f"started-{generation}", outcome, int(ordinal), log_id)
 
-    async def append(self, meeting_id: str, events: Sequence[NewEvent], *, least: int = 0) -> list[Appended]:
+    async def append(self, meeting_id: str, events: Sequence[NewEvent], *, min_ordinal: int = 0) -> list[AppendResult]:
         """Accept events into a meeting's log, in order, as one step. Without events it renews the importer's lease.
 
         Args:
@@ -163,22 +163,24 @@ class Log:
             What became of each event.
 
         Raises:
-            Invalid: an event of a kind that only the door itself writes.
-            Unknown: Redis does not know the meeting.
-            Behind: Redis knows fewer than `least` entries of it; nothing was appended.
-            Unavailable: Redis can't take it at the moment. Repeating the call is safe.
+            InvalidInputError: an event of a kind that only the door itself writes.
+            NotFoundError: Redis does not know the meeting.
+            LogLostEntriesError: Redis knows fewer than `least` entries of it; nothing was appended.
+            UnavailableError: Redis can't take it at the moment. Repeating the call is safe.
         """
-        arguments: list[str | int] = [IDLE_TIMEOUT_MS, least]
+        arguments: list[str | int] = [IDLE_TIMEOUT_MS, min_ordinal]
         for index, event in enumerate(events):
             arguments += _event_arguments(index, event)
-        answers = await self._run(self._append, meeting_id, arguments)
-        if answers is None:
-            raise Unknown(f"the log knows no meeting {meeting_id}")
-        if isinstance(answers, int):
-            raise Behind(f"the log holds {answers} entries of meeting {meeting_id}, of {least} accepted")
+        replies = await self._call_script(self._append_script, meeting_id, arguments)
+        if replies is None:
+            raise NotFoundError(f"the log knows no meeting {meeting_id}")
+        if isinstance(replies, int):
+            raise LogLostEntriesError(
+                f"the log holds {replies} entries of meeting {meeting_id}, of {min_ordinal} accepted"
+            )
         return [
-            Appended(event.event_id, outcome, int(n) or None, log_id or None, reason or None)
-            for event, (outcome, n, log_id, reason) in zip(events, answers, strict=True)
+            AppendResult(event.event_id, outcome, int(n) or None, log_id or None, reason or None)
+            for event, (outcome, n, log_id, reason) in zip(events, replies, strict=True)
         ]
 
     async def pause(self, meeting_id: str) -> None:
@@ -188,13 +190,13 @@ class Log:
             Refused: the meeting ended.
             Unknown, Unavailable: as `append`.
         """
-        await self._change(meeting_id, "open", "paused")
+        await self._set_status(meeting_id, "open", "paused")
 
     async def resume(self, meeting_id: str) -> None:
         """Take chunks again. Raises as `pause` does."""
-        await self._change(meeting_id, "paused", "open")
+        await self._set_status(meeting_id, "paused", "open")
 
-    async def move(self, meeting_id: str, lane: str) -> bool:
+    async def move(self, meeting_id: str, lane_id: str) -> bool:
         """Let a meeting go on in another lane: what is accepted from now on is in that one's log.
 
         Returns:
@@ -204,39 +206,41 @@ class Log:
             Refused: the meeting ended.
             Unknown, Unavailable: as `append`.
         """
-        found = await self._run(self._move, meeting_id, [lane])
-        if found is None:
-            raise Unknown(f"the log knows no meeting {meeting_id}")
-        if found == "ended":
-            raise Refused("ended", "the meeting is over; there is nothing to move")
-        return found == "moved"
+        outcome = await self._call_script(self._move_script, meeting_id, [lane_id])
+        if outcome is None:
+            raise NotFoundError(f"the log knows no meeting {meeting_id}")
+        if outcome == "ended":
+            raise ConflictError("ended", "the meeting is over; there is nothing to move")
+        return outcome == "moved"
 
-    async def info(self, meeting_id: str) -> LogInfo | None:
+    async def read_state(self, meeting_id: str) -> MeetingLogState | None:
         """What the door knows of a meeting, or None.
 
         Raises:
-            Unavailable: Redis can't answer at the moment.
+            UnavailableError: Redis can't answer at the moment.
         """
         try:
-            fields = cast(dict[str, str], await self._redis.hgetall(keys.meeting(meeting_id)))
-        except _UNREACHABLE as error:
-            raise _unavailable(error) from error
+            fields = cast(dict[str, str], await self._redis.hgetall(keys.meeting_log_state(meeting_id)))
+        except _UNREACHABLE_ERRORS as error:
+            raise _to_unavailable(error) from error
         if not fields:
             return None
-        lease = fields.get("lease_until")
-        return LogInfo(
+        lease_until = fields.get("lease_until")
+        return MeetingLogState(
             status=cast(Literal["open", "paused", "ended", "failed"], fields["status"]),
-            n=int(fields["n"]),
-            lane=fields["lane"],
+            last_ordinal=int(fields["n"]),
+            lane_id=fields["lane"],
             clock=Clock(fields["clock"]),
-            last_at=int(fields["last_at"]),
-            lease_until=int(lease) if lease else None,
+            last_arrived_at_ms=int(fields["last_at"]),
+            lease_until_ms=int(lease_until) if lease_until else None,
             generation=int(fields["generation"]),
-            moves=int(fields.get("moves", "0")),
+            move_count=int(fields.get("moves", "0")),
             config=MeetingConfig.model_validate_json(fields["config"]),
         )
 
-    async def reseed(self, meeting_id: str, n: int, generation: int = 1, moves: int = 0, lane: str = "") -> int:
+    async def reseed(
+        self, meeting_id: str, min_ordinal: int, generation: int = 1, move_count: int = 0, lane_id: str = ""
+    ) -> int:
         """Raise a meeting's last ordinal to at least `n`, so that none is given out twice; generation and moves likewise.
 
         Args:
@@ -248,32 +252,38 @@ class Log:
         Raises:
             Unknown, Unavailable: as `append`.
         """
-        raised = await self._run(self._reseed, meeting_id, [n, generation, moves, lane], bare=True)
+        raised = await self._call_script(
+            self._reseed_script, meeting_id, [min_ordinal, generation, move_count, lane_id], without_header=True
+        )
         if raised is None:
-            raise Unknown(f"the log knows no meeting {meeting_id}")
+            raise NotFoundError(f"the log knows no meeting {meeting_id}")
         return int(raised)
 
-    async def _change(self, meeting_id: str, before: str, after: str) -> None:
-        found = await self._run(self._switch, meeting_id, [before, after], bare=True)
-        if found is None:
-            raise Unknown(f"the log knows no meeting {meeting_id}")
-        if found in ("ended", "failed"):
-            raise Refused(found, "the meeting is over; start a new one")
+    async def _set_status(self, meeting_id: str, before: str, after: str) -> None:
+        status = await self._call_script(self._set_status_script, meeting_id, [before, after], without_header=True)
+        if status is None:
+            raise NotFoundError(f"the log knows no meeting {meeting_id}")
+        if status in ("ended", "failed"):
+            raise ConflictError(status, "the meeting is over; start a new one")
 
-    async def _run(
-        self, script: _Script, meeting_id: str, arguments: Sequence[str | int], *, bare: bool = False
+    async def _call_script(
+        self, script: _LuaScript, meeting_id: str, arguments: Sequence[str | int], *, without_header: bool = False
     ) -> Any:
-        head: list[str | int] = [] if bare else [ENTRY_SCHEMA, keys.LANE_PREFIX, LEASE_MS, RETENTION_S]
+        header: list[str | int] = [] if without_header else [ENTRY_SCHEMA, keys.LANE_LOG_PREFIX, LEASE_MS, RETENTION_S]
         try:
-            names = [keys.meeting(meeting_id), keys.seen_events(meeting_id), keys.chunks(meeting_id)]
-            return await script(names, [*head, *arguments])
-        except _UNREACHABLE as error:
-            raise _unavailable(error) from error
+            names = [
+                keys.meeting_log_state(meeting_id),
+                keys.accepted_event_ids(meeting_id),
+                keys.chunk_ordinals(meeting_id),
+            ]
+            return await script(names, [*header, *arguments])
+        except _UNREACHABLE_ERRORS as error:
+            raise _to_unavailable(error) from error
         except redis.ResponseError as error:
             # Its disk is full or broken: it takes nothing until that is mended.
             if not str(error).startswith("MISCONF"):
                 raise
-            raise _unavailable(error) from error
+            raise _to_unavailable(error) from error
 
 
 class LogReader:
@@ -284,10 +294,10 @@ class LogReader:
         lane: the lane's id.
     """
 
-    def __init__(self, redis: redis.Redis, lane: str) -> None:
-        self._redis = redis
-        self._key = keys.lane(lane)
-        self._switch = redis.register_script(scripts.SWITCH)
+    def __init__(self, client: redis.Redis, lane_id: str) -> None:
+        self._redis = client
+        self._key = keys.lane_log(lane_id)
+        self._set_status_script = client.register_script(scripts.SET_STATUS)
 
     def read(self, after: str, count: int, block_ms: int | None = None) -> list[tuple[str, dict[str, str]]]:
         """The next entries after an id, oldest first, each as its id and its fields.
@@ -298,13 +308,13 @@ class LogReader:
             block_ms: how long to wait where there is none, at most `MAX_BLOCK_MS`; None does not wait.
         """
         block = None if block_ms is None else max(1, min(block_ms, MAX_BLOCK_MS))
-        answer = cast(
+        streams = cast(
             list[tuple[str, list[tuple[str, dict[str, str]]]]],
             self._redis.xread({self._key: after}, count=count, block=block),
         )
-        return [(log_id, fields) for _, entries in answer for log_id, fields in entries]
+        return [(log_id, fields) for _, entries in streams for log_id, fields in entries]
 
-    def span(self, first: str, last: str, count: int) -> list[tuple[str, dict[str, str]]]:
+    def read_range(self, first: str, last: str, count: int) -> list[tuple[str, dict[str, str]]]:
         """The entries from an id up to and with another, oldest first.
 
         Args:
@@ -322,10 +332,10 @@ class LogReader:
                 raise
             return "0-0"
 
-    def fail(self, meeting_id: str) -> None:
+    def refuse_all(self, meeting_id: str) -> None:
         """Refuse everything of a meeting from now on: it can't go on."""
         for status in ("open", "paused"):
-            self._switch([keys.meeting(meeting_id)], [status, "failed"])
+            self._set_status_script([keys.meeting_log_state(meeting_id)], [status, "failed"])
 
     def now_ms(self) -> int:
         """Redis' own time (ms), by which live entries are stamped."""
@@ -341,20 +351,20 @@ class LogReader:
         return self._redis.xlen(self._key)
 
 
-def order(log_id: str) -> tuple[int, int]:
+def parse_stream_id(log_id: str) -> tuple[int, int]:
     """What ids of a stream are compared by.
 
-    >>> order("1700000000000-3") < order("1700000000000-10")
+    >>> parse_stream_id("1700000000000-3") < parse_stream_id("1700000000000-10")
     True
     """
     milliseconds, _, sequence = log_id.partition("-")
     return int(milliseconds), int(sequence or 0)
 
 
-def before(log_id: str) -> str:
+def previous_stream_id(log_id: str) -> str:
     """The id to read after so that `log_id` itself is the first to come.
 
-    >>> before("1700000000000-3"), before("1700000000000-0")
+    >>> previous_stream_id("1700000000000-3"), previous_stream_id("1700000000000-0")
     ('1700000000000-2', '1699999999999-18446744073709551615')
     """
     milliseconds, _, sequence = log_id.partition("-")
@@ -365,19 +375,19 @@ def before(log_id: str) -> str:
 
 def _event_arguments(index: int, event: NewEvent) -> list[str | int]:
     payload = event.payload
-    at = "" if event.at is None else event.at
+    at = "" if event.at_ms is None else event.at_ms
     match payload:
         case Chunk():
             return [event.event_id, "chunk", at, payload.model_dump_json(exclude_none=True), "", payload.chunk_id]
         case ConfigChanged():
             return [event.event_id, "config", at, payload.model_dump_json(), payload.config.model_dump_json(), ""]
-        case Ended():
+        case MeetingEnded():
             return [event.event_id, "ended", at, payload.model_dump_json(), "", ""]
-        case Started() | Moved():
-            raise Invalid(f"events.{index}.kind", "must be chunk, config or ended")
+        case MeetingStarted() | MeetingMoved():
+            raise InvalidInputError(f"events.{index}.kind", "must be chunk, config or ended")
 
 
-def _unavailable(error: Exception) -> Unavailable:
+def _to_unavailable(error: Exception) -> UnavailableError:
     if isinstance(error, redis.BusyLoadingError):
-        return Unavailable("the log is loading its data; try again")
-    return Unavailable(f"the log can't be reached at the moment ({type(error).__name__}); try again")
+        return UnavailableError("the log is loading its data; try again")
+    return UnavailableError(f"the log can't be reached at the moment ({type(error).__name__}); try again")

@@ -14,10 +14,10 @@ from typing import Literal
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import Metric
 
-BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+LATENCY_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 """Upper bounds of the histograms, in seconds."""
 
-StageName = Literal[
+LatencyMetric = Literal[
     "arrival",
     "log",
     "dedup",
@@ -42,11 +42,11 @@ the meeting's last entry to the commit of the sentence that it brought; `caption
 asked again.
 """
 
-Ended = Literal["answered", "deadline", "capacity", "replaced", "stopped", "failed"]
+CallOutcome = Literal["answered", "deadline", "capacity", "replaced", "stopped", "failed"]
 """How a call ended: with an answer; given up too late, at once for want of room, for a newer revision, or because the lane
 ended; by an error."""
 
-DraftEnded = Literal[
+DraftOutcome = Literal[
     "published",
     "unchanged",
     "untranslated",
@@ -62,7 +62,7 @@ DraftEnded = Literal[
 its sentence had been put out. Not asked: captions waited, a newer one took its place, for want of room. Or as a call ends."""
 
 
-class Measures:
+class ProcessMetrics:
     """The measures of one process. Any thread may add to them.
 
     Args:
@@ -72,11 +72,15 @@ class Measures:
     def __init__(self, process: str) -> None:
         self.process = process
         self._registry = CollectorRegistry()
-        self._seconds = Histogram(
-            "parley_stage_seconds", "Time that each stage takes", ["stage"], buckets=BUCKETS, registry=self._registry
+        self._latencies = Histogram(
+            "parley_stage_seconds",
+            "Time that each stage takes",
+            ["stage"],
+            buckets=LATENCY_BUCKETS_S,
+            registry=self._registry,
         )
         # Looked up once each: `labels` costs more than to observe.
-        self._stages: dict[StageName, Histogram] = {}
+        self._latency_children: dict[LatencyMetric, Histogram] = {}
         self._calls = Counter("parley_calls", "Translations that ended, by how", ["ended"], registry=self._registry)
         self._drafts = Counter("parley_drafts", "Drafts that ended, by how", ["ended"], registry=self._registry)
         self._retries = Counter("parley_call_retries", "Translations asked again", registry=self._registry)
@@ -85,39 +89,39 @@ class Measures:
         )
         self._spans = Counter("parley_spans", "Spans of traces, made and sent", ["state"], registry=self._registry)
 
-    def observe(self, stage: StageName, seconds: float) -> None:
+    def observe(self, stage: LatencyMetric, seconds: float) -> None:
         """Note that a stage took so long; less than nothing, as clocks of two machines may say, counts as nothing."""
-        child = self._stages.get(stage)
+        child = self._latency_children.get(stage)
         if child is None:
-            child = self._stages[stage] = self._seconds.labels(stage)
+            child = self._latency_children[stage] = self._latencies.labels(stage)
         child.observe(max(0.0, seconds))
 
     @contextmanager
-    def time(self, stage: StageName, steps: int = 1) -> Generator[None]:
+    def measure(self, stage: LatencyMetric, steps: int = 1) -> Generator[None]:
         """Observe how long the block takes. One that raises is no measure of the stage.
 
         Args:
             steps: how many equal steps it does; one step's share of the time is observed.
         """
-        began = time.perf_counter()
+        started_at = time.perf_counter()
         yield
-        self.observe(stage, (time.perf_counter() - began) / steps)
+        self.observe(stage, (time.perf_counter() - started_at) / steps)
 
-    def call_ended(self, how: Ended, asked: int = 1) -> None:
+    def count_call(self, outcome: CallOutcome, attempts: int = 1) -> None:
         """Count a call that ended, and how many times more than once it was `asked`."""
-        self._calls.labels(how).inc()
-        if asked > 1:
-            self._retries.inc(asked - 1)
+        self._calls.labels(outcome).inc()
+        if attempts > 1:
+            self._retries.inc(attempts - 1)
 
-    def draft_ended(self, how: DraftEnded) -> None:
+    def count_draft(self, outcome: DraftOutcome) -> None:
         """Count a draft that ended."""
-        self._drafts.labels(how).inc()
+        self._drafts.labels(outcome).inc()
 
-    def not_published(self) -> None:
+    def count_unpublished(self) -> None:
         """Count that these measures could not be published."""
         self._unpublished.inc()
 
-    def spans(self, state: Literal["made", "sent"], count: int) -> None:
+    def count_spans(self, state: Literal["made", "sent"], count: int) -> None:
         """Count spans that were made for a trace, or sent. What was made and is never sent is lost."""
         self._spans.labels(state).inc(count)
 

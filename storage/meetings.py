@@ -17,24 +17,24 @@ from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from uuid6 import uuid7
 
-from operators.errors import Invalid, Overloaded, Refused, Unavailable, Unknown
-from operators.model import Clock, Ended, MeetingConfig
+from operators.errors import ConflictError, InvalidInputError, NotFoundError, OverloadedError, UnavailableError
+from operators.model import Clock, MeetingConfig, MeetingEnded
 from storage import teams
-from storage.ledger import Known, Ledger, set_counters
-from storage.log import Appended, Behind, Log, NewEvent
-from storage.placement import check_target, kind_for, place
+from storage.ledger import AcceptedLedger, AcceptedPosition, write_counters
+from storage.log import AppendResult, LogLostEntriesError, LogWriter, NewEvent
+from storage.placement import check_move_target, find_least_loaded_lane, lane_kind_for
 from storage.records import OPEN_STATUSES, MeetingRecord, MeetingStatus
 from storage.tables import meetings, outbox
 
 _logger = structlog.get_logger(__name__)
 _COLUMNS = [column for column in meetings.c if column.name != "state"]
-_LISTED = [
+_COLUMNS_WITHOUT_GLOSSARY = [
     *(column for column in _COLUMNS if column.name != "config"),
     meetings.c.config.op("-", return_type=JSONB())(literal("glossary", Text)).label("config"),
 ]
 
 
-async def create(
+async def create_meeting(
     conn: AsyncConnection,
     *,
     team_id: str,
@@ -65,22 +65,24 @@ async def create(
     )
     row = (await conn.execute(statement)).mappings().one_or_none()
     if row is not None:
-        return _record(row), True
-    known = select(*_COLUMNS).where(meetings.c.team_id == team_id, meetings.c.external_id == external_id)
-    return _record((await conn.execute(known)).mappings().one()), False
+        return _to_record(row), True
+    existing = select(*_COLUMNS).where(meetings.c.team_id == team_id, meetings.c.external_id == external_id)
+    return _to_record((await conn.execute(existing)).mappings().one()), False
 
 
-async def get(conn: AsyncConnection, team_id: str, meeting_id: UUID, *, lock: bool = False) -> MeetingRecord:
+async def read_meeting(
+    conn: AsyncConnection, team_id: str, meeting_id: UUID, *, for_update: bool = False
+) -> MeetingRecord:
     """A team's meeting; with `lock`, held until the transaction ends.
 
     Raises:
-        Unknown: the team has no such meeting.
+        NotFoundError: the team has no such meeting.
     """
     statement = select(*_COLUMNS).where(meetings.c.team_id == team_id, meetings.c.id == meeting_id)
-    row = (await conn.execute(statement.with_for_update() if lock else statement)).mappings().one_or_none()
+    row = (await conn.execute(statement.with_for_update() if for_update else statement)).mappings().one_or_none()
     if row is None:
-        raise Unknown(f"there is no meeting {meeting_id}")
-    return _record(row)
+        raise NotFoundError(f"there is no meeting {meeting_id}")
+    return _to_record(row)
 
 
 async def list_meetings(
@@ -97,7 +99,7 @@ async def list_meetings(
         statuses: only these; None means all.
         before: the last meeting of the page before.
     """
-    statement = select(*_LISTED).where(meetings.c.team_id == team_id)
+    statement = select(*_COLUMNS_WITHOUT_GLOSSARY).where(meetings.c.team_id == team_id)
     if statuses is not None:
         statement = statement.where(meetings.c.status.in_(statuses))
     if before is not None:
@@ -106,16 +108,16 @@ async def list_meetings(
         )
         statement = statement.where(tuple_(meetings.c.created_at, meetings.c.id) < last.scalar_subquery())
     statement = statement.order_by(meetings.c.created_at.desc(), meetings.c.id.desc()).limit(limit)
-    return [_record(row) for row in (await conn.execute(statement)).mappings()]
+    return [_to_record(row) for row in (await conn.execute(statement)).mappings()]
 
 
-async def open_meetings(conn: AsyncConnection) -> list[MeetingRecord]:
+async def list_open_meetings(conn: AsyncConnection) -> list[MeetingRecord]:
     """Every team's meetings that are not over, oldest first."""
     statement = select(*_COLUMNS).where(meetings.c.status.in_(OPEN_STATUSES)).order_by(meetings.c.id)
-    return [_record(row) for row in (await conn.execute(statement)).mappings()]
+    return [_to_record(row) for row in (await conn.execute(statement)).mappings()]
 
 
-class Meetings:
+class MeetingService:
     """Opens, feeds and ends meetings.
 
     Args:
@@ -123,10 +125,10 @@ class Meetings:
         log: the log's door.
     """
 
-    def __init__(self, engine: AsyncEngine, log: Log) -> None:
+    def __init__(self, engine: AsyncEngine, log: LogWriter) -> None:
         self._engine = engine
         self._log = log
-        self._ledger = Ledger(engine)
+        self._ledger = AcceptedLedger(engine)
 
     async def open(
         self,
@@ -136,7 +138,7 @@ class Meetings:
         title: str,
         clock: Clock,
         config: MeetingConfig,
-        at: int | None = None,
+        at_ms: int | None = None,
         max_live: int | None = None,
     ) -> tuple[MeetingRecord, bool]:
         """Begin a meeting on the least loaded lane of its kind. Opening the same external id again finds it.
@@ -149,106 +151,108 @@ class Meetings:
             The meeting, and whether it is new.
 
         Raises:
-            Invalid: a recorded clock without `at`.
-            Overloaded: the team has as many live meetings as it may. That is counted.
-            Unavailable: there is no lane, or the log can't take it at the moment. Repeating the call is safe.
+            InvalidInputError: a recorded clock without `at`.
+            OverloadedError: the team has as many live meetings as it may. That is counted.
+            UnavailableError: there is no lane, or the log can't take it at the moment. Repeating the call is safe.
         """
-        if clock is Clock.RECORDED and at is None:
-            raise Invalid("at", "must be given for a recorded clock, in ms since the Unix epoch")
+        if clock is Clock.RECORDED and at_ms is None:
+            raise InvalidInputError("at", "must be given for a recorded clock, in ms since the Unix epoch")
         try:
             async with self._engine.begin() as conn:
                 if clock is Clock.LIVE and max_live is not None:
-                    await teams.admit(conn, team_id, external_id, max_live)
-                record, new = await create(
+                    await teams.check_live_limit(conn, team_id, external_id, max_live)
+                record, is_new = await create_meeting(
                     conn,
                     team_id=team_id,
                     external_id=external_id,
                     title=title,
                     clock=clock,
                     config=config,
-                    lane_id=await place(conn, kind_for(clock)),
+                    lane_id=await find_least_loaded_lane(conn, lane_kind_for(clock)),
                 )
-        except Overloaded as error:
+        except OverloadedError as error:
             async with self._engine.begin() as conn:
                 await teams.count_refusal(conn, team_id, error.reason)
             raise
         # Without its first entry's id a meeting was not opened, or a crash came before that was noted: both mend here.
         if record.log_id is None:
-            await self._restore(team_id, record.id, at)
+            await self._restore_log(team_id, record.id, at_ms)
         async with self._engine.connect() as conn:
-            return await get(conn, team_id, record.id), new
+            return await read_meeting(conn, team_id, record.id), is_new
 
-    async def append(self, team_id: str, meeting_id: UUID, events: Sequence[NewEvent]) -> list[Appended]:
+    async def append(self, team_id: str, meeting_id: UUID, events: Sequence[NewEvent]) -> list[AppendResult]:
         """Accept events into a team's meeting. With no events it renews the lease of a recorded one.
 
         Returns:
             What became of each, in their order. Those of a meeting that is over are refused.
 
         Raises:
-            Unknown: the team has no such meeting.
-            Invalid: an event that no source may send, or no `at` where a recorded meeting's log must be opened again.
-            Unavailable: the log can't take it at the moment. Repeating the call is safe.
+            NotFoundError: the team has no such meeting.
+            InvalidInputError: an event that no source may send, or no `at` where a recorded meeting's log must be opened again.
+            UnavailableError: the log can't take it at the moment. Repeating the call is safe.
         """
-        known = await self._know(team_id, meeting_id)
+        position = await self._cached_position(team_id, meeting_id)
         try:
-            answers = await self._log.append(str(meeting_id), events, least=known.accepted)
-        except (Unknown, Behind):
+            results = await self._log.append(str(meeting_id), events, min_ordinal=position.last_accepted)
+        except (NotFoundError, LogLostEntriesError):
             # Redis lost the meeting, or forgot it a day after its last entry.
-            at = next((event.at for event in events if event.at is not None), None)
-            if over := await self._restore(team_id, meeting_id, at):
-                return self._counted(meeting_id, [Appended(e.event_id, "refused", reason=over) for e in events])
-            known = await self._know(team_id, meeting_id)
+            at_ms = next((event.at_ms for event in events if event.at_ms is not None), None)
+            if closed_status := await self._restore_log(team_id, meeting_id, at_ms):
+                return self._count_refusals(
+                    meeting_id, [AppendResult(e.event_id, "refused", reason=closed_status) for e in events]
+                )
+            position = await self._cached_position(team_id, meeting_id)
             try:
-                answers = await self._log.append(str(meeting_id), events, least=known.accepted)
-            except (Unknown, Behind) as error:
-                raise Unavailable("the log is losing entries at the moment; try again") from error
-        self._ledger.note(team_id, meeting_id, max((answer.n or 0 for answer in answers), default=0))
-        return self._counted(meeting_id, answers)
+                results = await self._log.append(str(meeting_id), events, min_ordinal=position.last_accepted)
+            except (NotFoundError, LogLostEntriesError) as error:
+                raise UnavailableError("the log is losing entries at the moment; try again") from error
+        self._ledger.record_accepted(team_id, meeting_id, max((answer.ordinal or 0 for answer in results), default=0))
+        return self._count_refusals(meeting_id, results)
 
-    async def refuse(self, team_id: str, meeting_id: UUID, reason: str, count: int) -> None:
+    async def count_refused(self, team_id: str, meeting_id: UUID, reason: str, count: int) -> None:
         """Count events of a team's meeting that were refused before they came to the door.
 
         Raises:
-            Unknown: the team has no such meeting.
+            NotFoundError: the team has no such meeting.
         """
-        await self._know(team_id, meeting_id)
+        await self._cached_position(team_id, meeting_id)
         self._ledger.count(meeting_id, [f"refused:{reason}"] * count)
 
-    def pending(self, meeting_id: UUID) -> Mapping[str, int]:
+    def unstored_counts(self, meeting_id: UUID) -> Mapping[str, int]:
         """What was counted of a meeting within the last second, and is not in its row yet."""
-        return self._ledger.pending(meeting_id)
+        return self._ledger.unstored_counts(meeting_id)
 
-    def _counted(self, meeting_id: UUID, answers: list[Appended]) -> list[Appended]:
-        refused = [f"refused:{answer.reason}" for answer in answers if answer.outcome == "refused"]
-        self._ledger.count(meeting_id, refused + [a.outcome for a in answers if a.outcome == "repeated"])
-        return answers
+    def _count_refusals(self, meeting_id: UUID, results: list[AppendResult]) -> list[AppendResult]:
+        refused = [f"refused:{answer.reason}" for answer in results if answer.outcome == "refused"]
+        self._ledger.count(meeting_id, refused + [a.outcome for a in results if a.outcome == "repeated"])
+        return results
 
     async def pause(self, team_id: str, meeting_id: UUID) -> None:
         """Refuse chunks of a team's meeting until `resume`.
 
         Raises:
             Refused: the meeting is over.
-            Unknown: the team has no such meeting.
-            Unavailable: the log can't be reached.
+            NotFoundError: the team has no such meeting.
+            UnavailableError: the log can't be reached.
         """
-        await self._switch(team_id, meeting_id, "paused")
+        await self._set_status(team_id, meeting_id, "paused")
 
     async def resume(self, team_id: str, meeting_id: UUID) -> None:
         """Take chunks of a team's meeting again. Raises as `pause` does."""
-        await self._switch(team_id, meeting_id, "live")
+        await self._set_status(team_id, meeting_id, "live")
 
     async def end(self, team_id: str, meeting_id: UUID, reason: str = "ended by request") -> None:
         """End a team's meeting. One that is over stays so.
 
         Raises:
-            Unknown: the team has no such meeting.
-            Unavailable: the log can't be reached.
+            NotFoundError: the team has no such meeting.
+            UnavailableError: the log can't be reached.
         """
-        await self._know(team_id, meeting_id)
-        info = await self._log.info(str(meeting_id))
+        await self._cached_position(team_id, meeting_id)
+        info = await self._log.read_state(str(meeting_id))
         # Where nobody knows any more how far a recording had come, now is surely later.
-        at = info.last_at if info is not None else int(time.time() * 1000)
-        await self.append(team_id, meeting_id, [NewEvent(f"ended-{uuid7()}", Ended(reason=reason), at)])
+        at_ms = info.last_arrived_at_ms if info is not None else int(time.time() * 1000)
+        await self.append(team_id, meeting_id, [NewEvent(f"ended-{uuid7()}", MeetingEnded(reason=reason), at_ms)])
 
     async def move(self, team_id: str, meeting_id: UUID, lane_id: str) -> bool:
         """Let a team's meeting go on in another lane. It loses nothing, and its rows are the same as if it had stayed.
@@ -257,19 +261,19 @@ class Meetings:
             Whether it moves; not if it is there already.
 
         Raises:
-            Unknown: the team has no such meeting, or there is no such lane.
-            Invalid: the lane is of the wrong kind, or takes no meetings.
+            NotFoundError: the team has no such meeting, or there is no such lane.
+            InvalidInputError: the lane is of the wrong kind, or takes no meetings.
             Refused: the meeting is over.
-            Unavailable: the log can't be reached.
+            UnavailableError: the log can't be reached.
         """
         async with self._engine.connect() as conn:
-            record = await get(conn, team_id, meeting_id)
-            await check_target(conn, lane_id, kind_for(record.clock))
+            record = await read_meeting(conn, team_id, meeting_id)
+            await check_move_target(conn, lane_id, lane_kind_for(record.clock))
         try:
             return await self._log.move(str(meeting_id), lane_id)
-        except Unknown:
-            if over := await self._restore(team_id, meeting_id, None):
-                raise Refused(over, "the meeting is over; there is nothing to move") from None
+        except NotFoundError:
+            if closed_status := await self._restore_log(team_id, meeting_id, None):
+                raise ConflictError(closed_status, "the meeting is over; there is nothing to move") from None
             return await self._log.move(str(meeting_id), lane_id)
 
     async def reconcile(self) -> dict[UUID, int]:
@@ -280,65 +284,65 @@ class Meetings:
         Returns:
             How many accepted entries each meeting lost, where it lost any. They are counted in its `lost`.
         """
-        lost: dict[UUID, int] = {}
+        losses: dict[UUID, int] = {}
         async with self._engine.connect() as conn:
-            records = await open_meetings(conn)
+            records = await list_open_meetings(conn)
         for record in records:
-            info = await self._log.info(str(record.id))
+            info = await self._log.read_state(str(record.id))
             if info is None and record.clock is Clock.RECORDED:
                 continue
-            behind = info is None or (
-                info.n < max(record.last_committed, record.last_accepted)
+            is_behind = info is None or (
+                info.last_ordinal < max(record.last_committed, record.last_accepted)
                 or info.generation < record.generation
-                or info.moves < record.moves
+                or info.move_count < record.moves
             )
-            if behind or record.log_id is None:
-                await self._restore(record.team_id, record.id, None)
+            if is_behind or record.log_id is None:
+                await self._restore_log(record.team_id, record.id, None)
                 async with self._engine.connect() as conn:
-                    now = await get(conn, record.team_id, record.id)
-                if short := now.counters.get("lost", 0) - record.counters.get("lost", 0):
-                    lost[record.id] = short
-        return lost
+                    restored = await read_meeting(conn, record.team_id, record.id)
+                if new_losses := restored.counters.get("lost", 0) - record.counters.get("lost", 0):
+                    losses[record.id] = new_losses
+        return losses
 
     async def run_ledger(self) -> None:
         """Note in Postgres what was accepted and what was refused about once a second, until cancelled."""
         await self._ledger.run()
 
-    async def flush(self) -> None:
+    async def flush_ledger(self) -> None:
         """Note now what was accepted since the last time."""
         await self._ledger.flush()
 
-    async def _switch(self, team_id: str, meeting_id: UUID, after: Literal["paused", "live"]) -> None:
-        await self._know(team_id, meeting_id)
-        switch = self._log.pause if after == "paused" else self._log.resume
+    async def _set_status(self, team_id: str, meeting_id: UUID, new_status: Literal["paused", "live"]) -> None:
+        await self._cached_position(team_id, meeting_id)
+        set_log_status = self._log.pause if new_status == "paused" else self._log.resume
         try:
-            await switch(str(meeting_id))
-        except Unknown:
-            if over := await self._restore(team_id, meeting_id, None):
-                raise Refused(over, "the meeting is over; start a new one") from None
-            await switch(str(meeting_id))
+            await set_log_status(str(meeting_id))
+        except NotFoundError:
+            if closed_status := await self._restore_log(team_id, meeting_id, None):
+                raise ConflictError(closed_status, "the meeting is over; start a new one") from None
+            await set_log_status(str(meeting_id))
         async with self._engine.begin() as conn:
-            record = await get(conn, team_id, meeting_id, lock=True)
+            record = await read_meeting(conn, team_id, meeting_id, for_update=True)
             # One that timed out meanwhile stays so.
-            if record.status in (("created", "live") if after == "paused" else ("paused",)):
-                await _update(conn, team_id, meeting_id, status=after, seq=record.seq + 1)
+            if record.status in (("created", "live") if new_status == "paused" else ("paused",)):
+                await _update_meeting(conn, team_id, meeting_id, status=new_status, seq=record.seq + 1)
                 # The relay publishes it, as it does whatever no lane has.
-                event = {"seq": record.seq + 1, "kind": "status", "payload": {"status": after}}
+                event = {"seq": record.seq + 1, "kind": "status", "payload": {"status": new_status}}
                 await conn.execute(insert(outbox).values(team_id=team_id, meeting_id=meeting_id, **event))
 
-    async def _know(self, team_id: str, meeting_id: UUID) -> Known:
-        known = self._ledger.get(meeting_id)
-        if known is None:
+    async def _cached_position(self, team_id: str, meeting_id: UUID) -> AcceptedPosition:
+        position = self._ledger.get(meeting_id)
+        if position is None:
             async with self._engine.connect() as conn:
-                record = await get(conn, team_id, meeting_id)
-            known = self._ledger.note(
-                team_id, meeting_id, max(record.last_committed, record.last_accepted), stored=True
+                record = await read_meeting(conn, team_id, meeting_id)
+            position = self._ledger.record_accepted(
+                team_id, meeting_id, max(record.last_committed, record.last_accepted), is_stored=True
             )
-        if known.team_id != team_id:
-            raise Unknown(f"there is no meeting {meeting_id}")
-        return known
+        if position.team_id != team_id:
+            raise NotFoundError(f"there is no meeting {meeting_id}")
+        return position
 
-    async def _restore(self, team_id: str, meeting_id: UUID, at: int | None) -> str | None:
+    async def _restore_log(self, team_id: str, meeting_id: UUID, at_ms: int | None) -> str | None:
         """Open a meeting's log where Redis does not know it, or raise its ordinal to what was accepted. Count the loss.
 
         Returns:
@@ -346,48 +350,48 @@ class Meetings:
         """
         async with self._engine.begin() as conn:
             # The row's lock: one at a time, so that nothing is counted twice.
-            record = await get(conn, team_id, meeting_id, lock=True)
+            record = await read_meeting(conn, team_id, meeting_id, for_update=True)
             if record.status in ("ended", "failed"):
                 return record.status
-            mine = self._ledger.get(meeting_id)
-            accepted = max(record.last_committed, record.last_accepted, mine.accepted if mine else 0)
-            info = await self._log.info(str(meeting_id))
+            cached = self._ledger.get(meeting_id)
+            accepted = max(record.last_committed, record.last_accepted, cached.last_accepted if cached else 0)
+            info = await self._log.read_state(str(meeting_id))
             values: dict[str, Any] = {"last_accepted": accepted}
             if info is None or record.log_id is None:
                 opened = await self._log.open(
                     team_id=team_id,
                     meeting_id=str(meeting_id),
-                    lane=record.lane_id,
+                    lane_id=record.lane_id,
                     clock=record.clock,
                     config=record.config,
-                    at=info.last_at if info else at,
-                    n=accepted,
+                    at_ms=info.last_arrived_at_ms if info else at_ms,
+                    last_ordinal=accepted,
                     generation=record.generation + (1 if accepted else 0),
-                    began_at=None if record.began_at is None else round(record.began_at.timestamp() * 1000),
-                    moves=record.moves,
+                    began_at_ms=None if record.began_at is None else round(record.began_at.timestamp() * 1000),
+                    move_count=record.moves,
                 )
                 values["log_id"] = record.log_id or opened.log_id
             if info is None and record.status == "paused":
                 await self._log.pause(str(meeting_id))
             if info is not None:
                 await self._log.reseed(str(meeting_id), accepted, record.generation, record.moves, record.lane_id)
-            lost = accepted - max(record.last_committed, info.n if info else 0)
-            if lost > 0:
-                counters = record.counters | {"lost": record.counters.get("lost", 0) + lost}
-                await set_counters(conn, meeting_id, counters)
-                _logger.error("log.lost", meeting=str(meeting_id), entries=lost)
-            await _update(conn, team_id, meeting_id, **values)
-        self._ledger.note(team_id, meeting_id, accepted, stored=True)
+            lost_count = accepted - max(record.last_committed, info.last_ordinal if info else 0)
+            if lost_count > 0:
+                counters = record.counters | {"lost": record.counters.get("lost", 0) + lost_count}
+                await write_counters(conn, meeting_id, counters)
+                _logger.error("log.lost", meeting=str(meeting_id), entries=lost_count)
+            await _update_meeting(conn, team_id, meeting_id, **values)
+        self._ledger.record_accepted(team_id, meeting_id, accepted, is_stored=True)
         return None
 
 
-async def _update(conn: AsyncConnection, team_id: str, meeting_id: UUID, **values: Any) -> None:
+async def _update_meeting(conn: AsyncConnection, team_id: str, meeting_id: UUID, **values: Any) -> None:
     statement = update(meetings).where(meetings.c.team_id == team_id, meetings.c.id == meeting_id).values(**values)
     if (await conn.execute(statement)).rowcount == 0:
-        raise Unknown(f"there is no meeting {meeting_id}")
+        raise NotFoundError(f"there is no meeting {meeting_id}")
 
 
-def _record(row: RowMapping) -> MeetingRecord:
+def _to_record(row: RowMapping) -> MeetingRecord:
     values = dict(row)
     values["clock"] = Clock(values["clock"])
     values["config"] = MeetingConfig.model_validate(values["config"])

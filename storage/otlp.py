@@ -14,16 +14,16 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, Spa
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.sdk.trace.sampling import TraceIdRatioBased
 
-from storage.measures import Measures
-from storage.tracing import ROOT, root_id, trace_id
+from storage.measures import ProcessMetrics
+from storage.tracing import ROOT_SPAN, root_span_id, trace_id
 
-CLOSING_S = 2.0
+CLOSE_TIMEOUT_S = 2.0
 """How long a process that ends waits for its last spans to be sent. The exporter itself would try for half a minute."""
 
 _SAMPLED = trace.TraceFlags(trace.TraceFlags.SAMPLED)
 
 
-class ExportedTraces:
+class OtlpTraces:
     """Traces to the endpoint that the environment names. See `storage.tracing.Traces`.
 
     Args:
@@ -31,70 +31,76 @@ class ExportedTraces:
         ratio: the share of the sentences that is traced.
     """
 
-    def __init__(self, measures: Measures, ratio: float) -> None:
+    def __init__(self, measures: ProcessMetrics, ratio: float) -> None:
         resource = Resource({"service.name": "parley", "service.instance.id": measures.process})
         self._measures = measures
-        self._ids = _Ids()
+        self._id_generator = _SentenceIdGenerator()
         self._provider = TracerProvider(
             sampler=TraceIdRatioBased(ratio),
             resource=resource.merge(OTELResourceDetector().detect()),
-            id_generator=self._ids,
+            id_generator=self._id_generator,
             shutdown_on_exit=False,
         )
-        self._provider.add_span_processor(BatchSpanProcessor(_Counted(OTLPSpanExporter(), measures)))
+        self._provider.add_span_processor(BatchSpanProcessor(_CountingExporter(OTLPSpanExporter(), measures)))
         self._tracer = self._provider.get_tracer("parley")
 
-    def span(
-        self, name: str, meeting_id: str, sentence_id: str, began: float, ended: float, **attributes: str | int
+    def add_span(
+        self, name: str, meeting_id: str, sentence_id: str, started_at: float, ended_at: float, **attributes: str | int
     ) -> None:
         """Add a span. A queue that is full drops the oldest."""
-        root = trace.SpanContext(trace_id(meeting_id, sentence_id), root_id(meeting_id, sentence_id), True, _SAMPLED)
-        named: dict[str, str | int] = {"meeting": meeting_id, "sentence": sentence_id, **attributes}
-        above = Context() if name == ROOT else trace.set_span_in_context(trace.NonRecordingSpan(root), Context())
-        self._ids.root = root if name == ROOT else None
+        root_context = trace.SpanContext(
+            trace_id(meeting_id, sentence_id), root_span_id(meeting_id, sentence_id), True, _SAMPLED
+        )
+        span_attributes: dict[str, str | int] = {"meeting": meeting_id, "sentence": sentence_id, **attributes}
+        parent_context = (
+            Context()
+            if name == ROOT_SPAN
+            else trace.set_span_in_context(trace.NonRecordingSpan(root_context), Context())
+        )
+        self._id_generator.next_root = root_context if name == ROOT_SPAN else None
         span = self._tracer.start_span(
             name,
-            above,
-            attributes={f"parley.{key}": value for key, value in named.items()},
-            start_time=_nanoseconds(began),
+            parent_context,
+            attributes={f"parley.{key}": value for key, value in span_attributes.items()},
+            start_time=_to_nanoseconds(started_at),
         )
         if span.is_recording():
-            self._measures.spans("made", 1)
-        span.end(_nanoseconds(max(began, ended)))
+            self._measures.count_spans("made", 1)
+        span.end(_to_nanoseconds(max(started_at, ended_at)))
 
     def close(self) -> None:
         """Send what is left, for two seconds at most."""
-        closing = threading.Thread(target=self._provider.shutdown, name="traces-closing", daemon=True)
-        closing.start()
-        closing.join(CLOSING_S)
+        shutdown_thread = threading.Thread(target=self._provider.shutdown, name="traces-closing", daemon=True)
+        shutdown_thread.start()
+        shutdown_thread.join(CLOSE_TIMEOUT_S)
 
 
-class _Counted(SpanExporter):
-    def __init__(self, exporter: OTLPSpanExporter, measures: Measures) -> None:
+class _CountingExporter(SpanExporter):
+    def __init__(self, exporter: OTLPSpanExporter, measures: ProcessMetrics) -> None:
         self._exporter = exporter
         self._measures = measures
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         result = self._exporter.export(spans)
         if result is SpanExportResult.SUCCESS:
-            self._measures.spans("sent", len(spans))
+            self._measures.count_spans("sent", len(spans))
         return result
 
     def shutdown(self) -> None:
         self._exporter.shutdown()
 
 
-class _Ids(RandomIdGenerator, threading.local):
+class _SentenceIdGenerator(RandomIdGenerator, threading.local):
     """Draws ids, but for those of `root`, the root span that this thread is about to begin."""
 
-    root: trace.SpanContext | None = None
+    next_root: trace.SpanContext | None = None
 
     def generate_trace_id(self) -> int:
-        return self.root.trace_id if self.root else super().generate_trace_id()
+        return self.next_root.trace_id if self.next_root else super().generate_trace_id()
 
     def generate_span_id(self) -> int:
-        return self.root.span_id if self.root else super().generate_span_id()
+        return self.next_root.span_id if self.next_root else super().generate_span_id()
 
 
-def _nanoseconds(seconds: float) -> int:
+def _to_nanoseconds(seconds: float) -> int:
     return round(seconds * 1e9)

@@ -12,17 +12,17 @@ import structlog
 from pydantic import ValidationError
 from sqlalchemy import Connection, text
 
-from operators.context import Held, complete, quote
+from operators.context import WindowSentence, with_context, with_translations
 from operators.model import MeetingConfig
 from operators.translation import TranslationRequest
 
 # A debt that is due speaks of the sentence as it reads now: its old text is of no use to anybody.
-_RENEW = text(
+_RAISE_TO_CURRENT_REVISION = text(
     "update captions c set revision = s.revision, failures = 0 from sentences s where s.meeting_id = c.meeting_id"
     " and s.id = c.sentence_id and s.revision > c.revision and not s.retracted"
     " and c.status = 'pending' and c.due_at <= now()"
 )
-_OWED = text(
+_SELECT_DUE = text(
     "select c.team_id, c.meeting_id, c.sentence_id, c.revision, c.language, c.previous_text, s.speaker, s.text, s.start,"
     " s.language as spoken, m.config from (select *, row_number() over (partition by meeting_id order by due_at) as turn"
     " from captions where status = 'pending' and due_at <= now()) c"
@@ -30,7 +30,7 @@ _OWED = text(
     " and not s.retracted join meetings m on m.id = c.meeting_id"
     " order by c.turn, c.due_at limit :limit"
 )
-_BEFORE = text(
+_SELECT_CONTEXT = text(
     # Reading order: by start, then by the numbers that an id is made of. The union leaves out what both parts have.
     "with before as (select *, string_to_array(id, '.')::bigint[] as numbers from sentences"
     " where meeting_id = :meeting_id and not retracted and start <= :start"
@@ -44,36 +44,36 @@ _BEFORE = text(
 )
 
 
-_FAILED = text(
+_COUNT_FAILURE = text(
     "update captions set failures = failures + 1,"
     " due_at = now() + cast(:first as float8) * power(cast(:factor as float8), failures) * interval '1 s'"
     " where meeting_id = :meeting_id and sentence_id = :sentence_id and language = :language and revision = :revision"
     " and status = 'pending' returning failures"
 )
-_LEAVE_ALONE = text(
+_POSTPONE_MEETING = text(
     "update captions set due_at = now() + :wait * interval '1 s'"
     " where meeting_id = :meeting_id and status = 'pending' and due_at <= now()"
 )
-UNREADABLE_S = 60.0
+UNREADABLE_PAUSE_S = 60.0
 """Seconds for which captions are left alone whose meeting's config can't be read."""
 
 log = structlog.get_logger(__name__)
 
 
-def owed(connection: Connection, limit: int) -> list[TranslationRequest]:
+def read_due_requests(connection: Connection, limit: int) -> list[TranslationRequest]:
     """The next requests to pay, over all teams, fair between meetings: each one's oldest debt before any second one.
 
     Args:
         connection: in a transaction that is committed.
         limit: how many at most.
     """
-    connection.execute(_RENEW)
+    connection.execute(_RAISE_TO_CURRENT_REVISION)
     requests: list[TranslationRequest] = []
     configs: dict[UUID, MeetingConfig | None] = {}
-    for row in connection.execute(_OWED, {"limit": limit}).all():
+    for row in connection.execute(_SELECT_DUE, {"limit": limit}).all():
         # Once for each meeting: a long glossary takes a while to read.
         if row.meeting_id not in configs:
-            configs[row.meeting_id] = _config(connection, row.meeting_id, row.config)
+            configs[row.meeting_id] = _read_config(connection, row.meeting_id, row.config)
         config = configs[row.meeting_id]
         if config is None:
             continue
@@ -85,10 +85,10 @@ def owed(connection: Connection, limit: int) -> list[TranslationRequest]:
             language=row.language,
             source_language=row.spoken,
             text=row.text,
-            previous=row.previous_text,
+            previous_translation=row.previous_text,
         )
-        before = connection.execute(
-            _BEFORE,
+        context_rows = connection.execute(
+            _SELECT_CONTEXT,
             {
                 "meeting_id": row.meeting_id,
                 "start": row.start,
@@ -99,25 +99,29 @@ def owed(connection: Connection, limit: int) -> list[TranslationRequest]:
                 "of_speaker": config.context_of_speaker,
             },
         ).all()
-        held = [Held(*b[:5]) for b in before]
-        translations = {h.quoted: b.translation for h, b in zip(held, before, strict=True) if b.translation is not None}
-        requests.append(quote(complete(request, row.speaker, held, config), translations))
+        context_sentences = [WindowSentence(*b[:5]) for b in context_rows]
+        translations = {
+            h.context_sentence: b.translation
+            for h, b in zip(context_sentences, context_rows, strict=True)
+            if b.translation is not None
+        }
+        requests.append(with_translations(with_context(request, row.speaker, context_sentences, config), translations))
     return requests
 
 
-def _config(connection: Connection, meeting_id: UUID, config: Any) -> MeetingConfig | None:
+def _read_config(connection: Connection, meeting_id: UUID, config: Any) -> MeetingConfig | None:
     """A meeting's config; None where it can't be read. Its captions are then left alone for a while."""
     try:
         return MeetingConfig.model_validate(config)
     except ValidationError:
         # A newer release wrote it. Its captions wait for that one, and hold up no others.
         log.warning("a meeting's config can't be read", meeting=str(meeting_id))
-        connection.execute(_LEAVE_ALONE, {"meeting_id": meeting_id, "wait": UNREADABLE_S})
+        connection.execute(_POSTPONE_MEETING, {"meeting_id": meeting_id, "wait": UNREADABLE_PAUSE_S})
         return None
 
 
-def note_failures(
-    connection: Connection, requests: Sequence[TranslationRequest], first: float, factor: float
+def record_failures(
+    connection: Connection, requests: Sequence[TranslationRequest], first_pause: float, pause_factor: float
 ) -> list[int]:
     """Count an attempt that failed of each request, and leave its caption alone for a while.
 
@@ -131,14 +135,14 @@ def note_failures(
     """
     return [
         connection.execute(
-            _FAILED,
+            _COUNT_FAILURE,
             {
                 "meeting_id": UUID(request.meeting_id),
                 "sentence_id": request.sentence_id,
                 "language": request.language,
                 "revision": request.revision,
-                "first": first,
-                "factor": factor,
+                "first": first_pause,
+                "factor": pause_factor,
             },
         ).scalar_one_or_none()
         or 0

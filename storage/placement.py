@@ -12,17 +12,17 @@ from sqlalchemy import Select, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from operators.errors import Invalid, Refused, Unavailable, Unknown
+from operators.errors import ConflictError, InvalidInputError, NotFoundError, UnavailableError
 from operators.model import Clock
 from storage.records import OPEN_STATUSES
 from storage.tables import lanes, meetings
 
 LaneKind = Literal["live", "batch"]
-ALWAYS: frozenset[LaneKind] = frozenset({"live"})
+ALWAYS_RUNNING_KINDS: frozenset[LaneKind] = frozenset({"live"})
 """The kinds whose lanes run whether there are meetings for them or not: a live one must not wait for its lane."""
 
 
-def kind_for(clock: Clock) -> LaneKind:
+def lane_kind_for(clock: Clock) -> LaneKind:
     """The kind of lane that a meeting with this clock is for."""
     return "live" if clock is Clock.LIVE else "batch"
 
@@ -74,9 +74,9 @@ async def ensure_lane(conn: AsyncConnection, lane_id: str, kind: LaneKind) -> No
     await conn.execute(statement.on_conflict_do_update(index_elements=["id"], set_={"draining": False}))
 
 
-async def retire_others(conn: AsyncConnection, kept: Collection[str]) -> None:
+async def drain_other_lanes(conn: AsyncConnection, kept_ids: Collection[str]) -> None:
     """Give no new meetings to any lane but these."""
-    await conn.execute(update(lanes).where(lanes.c.id.not_in(kept)).values(draining=True))
+    await conn.execute(update(lanes).where(lanes.c.id.not_in(kept_ids)).values(draining=True))
 
 
 async def add_lane(conn: AsyncConnection, kind: LaneKind) -> str:
@@ -85,77 +85,79 @@ async def add_lane(conn: AsyncConnection, kind: LaneKind) -> str:
     Returns:
         Its id.
     """
-    await _one_at_a_time(conn)
-    known = {lane.id: lane for lane in await list_lanes(conn) if lane.kind == kind}
-    free = (f"{kind}-{k}" for k in count(1))
-    lane_id = next(one for one in free if one not in known or known[one].draining)
+    await _lock_lane_changes(conn)
+    lanes_by_id = {lane.id: lane for lane in await list_lanes(conn) if lane.kind == kind}
+    candidate_ids = (f"{kind}-{k}" for k in count(1))
+    lane_id = next(
+        candidate for candidate in candidate_ids if candidate not in lanes_by_id or lanes_by_id[candidate].draining
+    )
     await ensure_lane(conn, lane_id, kind)
     return lane_id
 
 
-async def retire_lane(conn: AsyncConnection, lane_id: str) -> None:
+async def drain_lane(conn: AsyncConnection, lane_id: str) -> None:
     """Give no new meetings to a lane; its open ones go on in others.
 
     Raises:
-        Unknown: there is no such lane.
+        NotFoundError: there is no such lane.
         Refused: it is the last of its kind.
     """
-    await _one_at_a_time(conn)
-    known = {lane.id: lane for lane in await list_lanes(conn)}
-    if lane_id not in known:
-        raise Unknown(f"there is no lane {lane_id}")
-    kind = known[lane_id].kind
-    if not any(lane.kind == kind and not lane.draining for lane in known.values() if lane.id != lane_id):
-        raise Refused("last", f"it is the last {kind} lane: add another first")
+    await _lock_lane_changes(conn)
+    lanes_by_id = {lane.id: lane for lane in await list_lanes(conn)}
+    if lane_id not in lanes_by_id:
+        raise NotFoundError(f"there is no lane {lane_id}")
+    kind = lanes_by_id[lane_id].kind
+    if not any(lane.kind == kind and not lane.draining for lane in lanes_by_id.values() if lane.id != lane_id):
+        raise ConflictError("last", f"it is the last {kind} lane: add another first")
     await conn.execute(update(lanes).where(lanes.c.id == lane_id).values(draining=True))
 
 
-async def check_target(conn: AsyncConnection, lane_id: str, kind: LaneKind) -> None:
+async def check_move_target(conn: AsyncConnection, lane_id: str, kind: LaneKind) -> None:
     """Whether a meeting of a kind may move to a lane.
 
     Raises:
-        Unknown: there is no such lane.
-        Invalid: it is of the other kind, or takes no meetings.
+        NotFoundError: there is no such lane.
+        InvalidInputError: it is of the other kind, or takes no meetings.
     """
     row = (await conn.execute(select(lanes.c.kind, lanes.c.draining).where(lanes.c.id == lane_id))).one_or_none()
     if row is None:
-        raise Unknown(f"there is no lane {lane_id}")
+        raise NotFoundError(f"there is no lane {lane_id}")
     if row.kind != kind:
-        raise Invalid("lane", f"must be a {kind} lane, for that is what the meeting's clock needs")
+        raise InvalidInputError("lane", f"must be a {kind} lane, for that is what the meeting's clock needs")
     if row.draining:
-        raise Invalid("lane", "must be one that takes meetings: this one is being drained, or has been")
+        raise InvalidInputError("lane", "must be one that takes meetings: this one is being drained, or has been")
 
 
 async def list_lanes(conn: AsyncConnection) -> list[LaneRecord]:
     """All lanes with their load, by id."""
-    rows = await conn.execute(_with_load().order_by(lanes.c.id))
+    rows = await conn.execute(_select_with_load().order_by(lanes.c.id))
     return [LaneRecord(**row) for row in rows.mappings()]
 
 
-async def place(conn: AsyncConnection, kind: LaneKind) -> str:
+async def find_least_loaded_lane(conn: AsyncConnection, kind: LaneKind) -> str:
     """The lane of a kind with the fewest open meetings. Of several, the first by id; one that keeps dying, last of all.
 
     Raises:
-        Unavailable: there is no lane of that kind.
+        UnavailableError: there is no lane of that kind.
     """
     statement = (
-        _with_load()
+        _select_with_load()
         .where(lanes.c.kind == kind, ~lanes.c.draining)
         .order_by(lanes.c.state == "crash_loop", "open_meetings", lanes.c.id)
         .limit(1)
     )
     row = (await conn.execute(statement)).mappings().one_or_none()
     if row is None:
-        raise Unavailable(f"there is no {kind} lane yet: start one, or try again once it is up")
+        raise UnavailableError(f"there is no {kind} lane yet: start one, or try again once it is up")
     return str(row["id"])
 
 
-async def _one_at_a_time(conn: AsyncConnection) -> None:
+async def _lock_lane_changes(conn: AsyncConnection) -> None:
     """Wait for others that add or retire lanes: two never take the same number, or the last two lanes."""
     await conn.execute(select(func.pg_advisory_xact_lock(func.hashtext("parley.lanes"))))
 
 
-def _with_load() -> Select[Any]:
+def _select_with_load() -> Select[Any]:
     load = (
         select(func.count())
         .where(meetings.c.lane_id == lanes.c.id, meetings.c.status.in_(OPEN_STATUSES))

@@ -17,13 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict
 
-from operators.errors import SetupFailed
-from storage.readiness import NO_ANSWER, POLL_S, NotReady, Patience
+from operators.errors import SetupError
+from storage.readiness import NO_ANSWER, POLL_S, NotReady, StallDetector
 
-_STALLED_S = 120.0
+_STALL_TIMEOUT_S = 120.0
 """Seconds a server may make no progress in getting ready: it may have a crash to recover from."""
-_STOP_S = 30.0
-LOG_TAIL = 1500
+_STOP_TIMEOUT_S = 30.0
+LOG_TAIL_CHARS = 1500
 """How much of a log an error shows (characters)."""
 
 
@@ -46,75 +46,75 @@ def write_private(path: Path, text: str) -> None:
         os.fsync(file.fileno())
 
 
-class _RunAs(TypedDict):
+class _ProcessCredentials(TypedDict):
     user: int | None
     group: int | None
     extra_groups: list[int] | None
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
+class ServerAccount:
     """Whom the servers run as. Postgres refuses to run as root, so root's run as `nobody`."""
 
     uid: int
     gid: int
-    other: bool
+    is_other_user: bool
 
     @classmethod
-    def current(cls) -> Account:
+    def current(cls) -> ServerAccount:
         """The account for servers that this process starts.
 
         Raises:
-            SetupFailed: this is root, and there is no `nobody`.
+            SetupError: this is root, and there is no `nobody`.
         """
         if os.geteuid() != 0:
-            return cls(os.geteuid(), os.getegid(), other=False)
+            return cls(os.geteuid(), os.getegid(), is_other_user=False)
         try:
             entry = pwd.getpwnam("nobody")
         except KeyError:
-            raise SetupFailed(
+            raise SetupError(
                 "root's servers run as 'nobody', and there is no such user: add it, or run Parley as another user"
             ) from None
-        return cls(entry.pw_uid, entry.pw_gid, other=True)
+        return cls(entry.pw_uid, entry.pw_gid, is_other_user=True)
 
     def check_name(self) -> None:
         """Check that the account has a name: Postgres can't make a database without one.
 
         Raises:
-            SetupFailed: it has none.
+            SetupError: it has none.
         """
         try:
             pwd.getpwuid(self.uid)
         except KeyError:
-            raise SetupFailed(
+            raise SetupError(
                 f"Postgres can't run as user ID {self.uid}, which has no name: add the user to /etc/passwd, or name"
                 " servers of your own with PARLEY_POSTGRES_URL and PARLEY_REDIS_URL"
             ) from None
 
-    def options(self) -> _RunAs:
+    def popen_options(self) -> _ProcessCredentials:
         """What makes `subprocess` run something as this account."""
-        if self.other:
+        if self.is_other_user:
             return {"user": self.uid, "group": self.gid, "extra_groups": []}
         return {"user": None, "group": None, "extra_groups": None}
 
-    def own(self, path: Path) -> None:
+    def give_ownership(self, path: Path) -> None:
         """Hand a file or folder to this account."""
-        if self.other:
+        if self.is_other_user:
             os.chown(path, self.uid, self.gid)
 
-    def enters(self, folder: Path) -> bool:
+    def can_enter(self, folder: Path) -> bool:
         """Whether this account can enter a folder."""
         probe = subprocess.run(  # noqa: S603 - a fixed program
             ["/bin/sh", "-c", 'cd -- "$1"', "sh", str(folder)],
             cwd="/",
             capture_output=True,
             check=False,
-            **self.options(),
+            **self.popen_options(),
         )
         return probe.returncode == 0
 
 
-class Server(ABC):
+class ServerProcess(ABC):
     """One server of a data directory.
 
     Args:
@@ -126,21 +126,21 @@ class Server(ABC):
 
     name: str
 
-    def __init__(self, home: Path, account: Account, password: str, *, durable: bool) -> None:
+    def __init__(self, home: Path, account: ServerAccount, password: str, *, durable: bool) -> None:
         self.home = home
         self.account = account
         self.password = password
         self.durable = durable
 
-    def claim(self) -> int | None:
+    def acquire_running_lock(self) -> int | None:
         """The lock that says this server runs, for a new one to inherit; None while one runs."""
         self.home.mkdir(mode=0o700, exist_ok=True)
-        self.account.own(self.home)
+        self.account.give_ownership(self.home)
         return try_lock(self.home / "running.lock")
 
-    def claimed(self) -> bool:
+    def is_running(self) -> bool:
         """Whether the server, or what is left of it, runs."""
-        lock = self.claim()
+        lock = self.acquire_running_lock()
         if lock is not None:
             os.close(lock)
         return lock is None
@@ -149,15 +149,15 @@ class Server(ABC):
         """Start the process, in a session of its own: a Ctrl-C at the terminal is for its owner, who still needs it.
 
         Raises:
-            SetupFailed: its program can't be run.
+            SetupError: its program can't be run.
         """
         self._prepare(lock)
-        log = self.home / "server.log"
-        if log.exists():
-            log.replace(self.home / "server.log.previous")
+        log_file = self.home / "server.log"
+        if log_file.exists():
+            log_file.replace(self.home / "server.log.previous")
         # Whole before the process is there: one that read half of it, or nothing, would run as no one asked it to.
-        with tempfile.TemporaryFile() as settings, log.open("wb") as output:
-            settings.write(self._input(port))
+        with tempfile.TemporaryFile() as settings, log_file.open("wb") as output:
+            settings.write(self._standard_input(port))
             settings.seek(0)
             try:
                 process = subprocess.Popen(  # noqa: S603 - the wheel's program
@@ -168,16 +168,16 @@ class Server(ABC):
                     stderr=output,
                     start_new_session=True,
                     pass_fds=(lock,),
-                    **self.account.options(),
+                    **self.account.popen_options(),
                 )
             except OSError as error:
-                raise self.cannot_run(error) from error
-        _children[process.pid] = process
+                raise self.launch_error(error) from error
+        _child_processes[process.pid] = process
 
-    def await_ready(
+    def wait_until_ready(
         self,
         port: int,
-        say: Callable[[str], None] = lambda _: None,
+        on_progress: Callable[[str], None] = lambda _: None,
         stopping: threading.Event | None = None,
     ) -> None:
         """Wait until the server of this folder answers on a port and has its data, for as long as it makes progress.
@@ -187,40 +187,42 @@ class Server(ABC):
             stopping: set to end the wait.
 
         Raises:
-            SetupFailed: it died, makes no progress, or the wait was ended.
+            SetupError: it died, makes no progress, or the wait was ended.
         """
         stopping = stopping or threading.Event()
-        patience = Patience(self.name.capitalize(), _STALLED_S, say)
-        while (state := self._state(port)) is not None:
-            _reap()
-            if not self.claimed():
-                raise self._failed(f"ended while {patience.doing}" if patience.doing else "did not start")
-            if patience.is_over(state):
-                stalled = f"made no progress for {_STALLED_S:.0f} s while {patience.doing}"
-                silent = f"runs but has not answered on port {port} for {_STALLED_S:.0f} s"
-                raise self._failed(stalled if patience.doing else silent)
+        stall_detector = StallDetector(self.name.capitalize(), _STALL_TIMEOUT_S, on_progress)
+        while (state := self._readiness(port)) is not None:
+            _reap_children()
+            if not self.is_running():
+                raise self._setup_error(
+                    f"ended while {stall_detector.last_activity}" if stall_detector.last_activity else "did not start"
+                )
+            if stall_detector.is_stalled(state):
+                stall_message = f"made no progress for {_STALL_TIMEOUT_S:.0f} s while {stall_detector.last_activity}"
+                no_answer_message = f"runs but has not answered on port {port} for {_STALL_TIMEOUT_S:.0f} s"
+                raise self._setup_error(stall_message if stall_detector.last_activity else no_answer_message)
             if stopping.wait(0.02 if state is NO_ANSWER else POLL_S):
-                raise SetupFailed(f"the embedded {self.name} is not ready yet, and was to be stopped: start again")
+                raise SetupError(f"the embedded {self.name} is not ready yet, and was to be stopped: start again")
 
     def stop(self, port: int) -> None:
         """Stop the server cleanly and wait until all its processes are gone. One that does not run is fine.
 
         Raises:
-            SetupFailed: it would not go.
+            SetupError: it would not go.
         """
-        for wait, kind in ((_STOP_S, self._stop_signal()), (5.0, signal.SIGKILL)):
-            told: int | None = None
+        for wait, signal_number in ((_STOP_TIMEOUT_S, self._stop_signal()), (5.0, signal.SIGKILL)):
+            signalled_pid: int | None = None
             deadline = time.monotonic() + wait
             while time.monotonic() < deadline:
-                _reap()
-                if not self.claimed():
+                _reap_children()
+                if not self.is_running():
                     return
                 # One that has only just started writes its number a moment later.
-                if told is None and (told := self._pid(port)) is not None:
+                if signalled_pid is None and (signalled_pid := self._read_pid(port)) is not None:
                     with suppress(ProcessLookupError):
-                        os.kill(told, kind)
+                        os.kill(signalled_pid, signal_number)
                 time.sleep(0.02)
-        raise self._failed("did not stop")
+        raise self._setup_error("did not stop")
 
     @abstractmethod
     def url(self, port: int) -> str:
@@ -234,42 +236,42 @@ class Server(ABC):
     def _command(self, port: int) -> list[str]: ...
 
     @abstractmethod
-    def _input(self, port: int) -> bytes:
+    def _standard_input(self, port: int) -> bytes:
         """What it reads from its standard input: nothing secret is ever on a command line."""
 
     @abstractmethod
-    def _state(self, port: int) -> NotReady | None:
+    def _readiness(self, port: int) -> NotReady | None:
         """Whether the server of this folder answers there and has its data; None once it is ready."""
 
     @abstractmethod
-    def _pid(self, port: int) -> int | None: ...
+    def _read_pid(self, port: int) -> int | None: ...
 
     @abstractmethod
     def _stop_signal(self) -> signal.Signals: ...
 
-    def _failed(self, what: str) -> SetupFailed:
+    def _setup_error(self, what: str) -> SetupError:
         try:
-            tail = (self.home / "server.log").read_bytes()[-LOG_TAIL:].decode(errors="replace").strip()
+            tail = (self.home / "server.log").read_bytes()[-LOG_TAIL_CHARS:].decode(errors="replace").strip()
         except OSError:
             tail = ""
-        said = f"; its log ends:\n{tail}" if tail else ""
-        return SetupFailed(
-            f"the embedded {self.name} in {self.home} {what}: mend what its log names, and start again{said}"
+        log_excerpt = f"; its log ends:\n{tail}" if tail else ""
+        return SetupError(
+            f"the embedded {self.name} in {self.home} {what}: mend what its log names, and start again{log_excerpt}"
         )
 
-    def cannot_run(self, error: OSError) -> SetupFailed:
+    def launch_error(self, error: OSError) -> SetupError:
         """What to raise where a program of the server could not be started."""
-        return SetupFailed(
+        return SetupError(
             f"the program of the embedded {self.name} can't be run ({error.strerror}): {error.filename}; where Parley "
             f"is root its servers run as 'nobody', so install it where others can enter, or run it as another user"
         )
 
 
-_children: dict[int, subprocess.Popen[bytes]] = {}
+_child_processes: dict[int, subprocess.Popen[bytes]] = {}
 
 
-def _reap() -> None:
+def _reap_children() -> None:
     """Take note of servers of ours that have gone, so that they don't linger as zombies."""
-    for pid, process in list(_children.items()):
+    for pid, process in list(_child_processes.items()):
         if process.poll() is not None:
-            del _children[pid]
+            del _child_processes[pid]

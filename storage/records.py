@@ -10,15 +10,15 @@ from uuid import UUID
 from operators.model import Clock, MeetingConfig
 from operators.translation import CaptionStatus
 
-DEFAULT_TEAM = "default"
+DEFAULT_TEAM_ID = "default"
 
 MeetingStatus = Literal["created", "live", "paused", "ended", "timed_out", "failed"]
 OPEN_STATUSES: tuple[MeetingStatus, ...] = ("created", "live", "paused")
-OVER_STATUSES: tuple[MeetingStatus, ...] = ("ended", "timed_out", "failed")
+CLOSED_STATUSES: tuple[MeetingStatus, ...] = ("ended", "timed_out", "failed")
 """Of these only `timed_out` may pass: speech begins the meeting's next generation."""
-PLAIN_COUNTERS = frozenset({"translated", "same", "cached", "timed_out"})
+EXPECTED_COUNTERS = frozenset({"translated", "same", "cached", "timed_out"})
 """What a meeting counts that is as it should be. The rest is trouble, and a live event tells of each change of it."""
-EventKind = Literal["sentence", "retracted", "caption", "status"]
+OutboxEventKind = Literal["sentence", "retracted", "caption", "status"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,11 +89,11 @@ class CaptionRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class OutboxEvent:
     """A live event of a meeting. `seq` has no gap within a meeting; what repeats a `seq` is the same event."""
 
     team_id: str
     meeting_id: str
     seq: int
-    kind: EventKind
+    kind: OutboxEventKind
     payload: dict[str, Any]

@@ -12,11 +12,11 @@ from typing import TypeVar
 import orjson
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 
-from storage.records import Event
+from storage.records import OutboxEvent
 
 Part = TypeVar("Part")
 
-_CLASSES = ("22", "23", "54")
+_CONTENT_SQLSTATE_CLASSES = ("22", "23", "54")
 """Classes of SQLSTATE: data exception, integrity constraint violation, program limit exceeded (PostgreSQL, appendix A)."""
 
 
@@ -25,14 +25,14 @@ def is_refused_content(error: BaseException) -> bool:
     if isinstance(error, DataError | IntegrityError | orjson.JSONEncodeError | UnicodeError):
         return True
     state = getattr(error.orig, "sqlstate", None) if isinstance(error, DBAPIError) else None
-    return state is not None and state[:2] in _CLASSES
+    return state is not None and state[:2] in _CONTENT_SQLSTATE_CLASSES
 
 
-def write_parts(
+def write_bisecting(
     parts: Sequence[Part],
-    write: Callable[[Sequence[Part]], list[Event]],
-    refuse: Callable[[Part, Exception], list[Event]],
-) -> list[Event]:
+    write: Callable[[Sequence[Part]], list[OutboxEvent]],
+    on_refused: Callable[[Part, Exception], list[OutboxEvent]],
+) -> list[OutboxEvent]:
     """Write parts in one transaction, or in as few as it takes to leave out those whose content is refused.
 
     Args:
@@ -54,11 +54,11 @@ def write_parts(
         if not is_refused_content(error):
             raise
         if len(parts) == 1:
-            return refuse(parts[0], error)
+            return on_refused(parts[0], error)
     middle = len(parts) // 2
-    return [*write_parts(parts[:middle], write, refuse), *write_parts(parts[middle:], write, refuse)]
+    return [*write_bisecting(parts[:middle], write, on_refused), *write_bisecting(parts[middle:], write, on_refused)]
 
 
-def escaped(text: str) -> str:
+def escape_unstorable(text: str) -> str:
     """A text in which what Postgres can't store is spelled out (`\\x00`, `\\ud83d`)."""
     return text.encode("utf-8", "backslashreplace").decode().replace("\x00", "\\x00")

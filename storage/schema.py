@@ -6,12 +6,12 @@ from pathlib import Path
 
 from alembic.config import Config
 
-SCRIPTS = Path(__file__).resolve().parents[1] / "alembic"
+MIGRATIONS_FOLDER = Path(__file__).resolve().parents[1] / "alembic"
 
 
-def alembic_config() -> Config:
+def make_alembic_config() -> Config:
     """Alembic's settings for our migrations. `attributes["connection"]` says where they run."""
     config = Config()
-    config.set_main_option("script_location", str(SCRIPTS).replace("%", "%%"))
+    config.set_main_option("script_location", str(MIGRATIONS_FOLDER).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
     return config

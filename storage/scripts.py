@@ -5,7 +5,7 @@ Those that write entries are composed of the same functions: `write` adds one to
 
 from __future__ import annotations
 
-_ADD = """
+_COMMON = """
 local key, seen, chunks = KEYS[1], KEYS[2], KEYS[3]
 local schema, lane_prefix, lease_ms, retention_s = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 
@@ -66,7 +66,7 @@ end
 # Further arguments: team_id, meeting_id, lane, clock, config, at ('' for Redis' own time), n, generation,
 # began_at ('' where it begins now), moves.
 OPEN = (
-    _ADD
+    _COMMON
     + """
 local team_id, meeting_id, lane, clock, config = ARGV[5], ARGV[6], ARGV[7], ARGV[8], ARGV[9]
 local generation = tonumber(ARGV[12])
@@ -91,7 +91,7 @@ return {'accepted', n, log_id}
 # event_id, kind, at ('' where the source has none), payload, config ('' unless it changes), chunk_id ('' unless it is one).
 # Answers false for an unknown meeting, and the ordinal where it has fallen behind the caller's.
 APPEND = (
-    _ADD
+    _COMMON
     + """
 local idle_ms, least = tonumber(ARGV[5]), tonumber(ARGV[6])
 local known = redis.call('HMGET', key, 'status', 'clock', 'n', 'generation', 'last_at', 'config', 'began_at')
@@ -157,7 +157,7 @@ return answers
 # Further argument: the lane to go on in. Answers false for an unknown meeting, `ended`, `there` where it is there already,
 # or `moved`. Nothing is said by it: it has the ordinal and the arrival of the entry before.
 MOVE = (
-    _ADD
+    _COMMON
     + """
 local to = ARGV[5]
 local known = redis.call('HMGET', key, 'status', 'lane', 'last_at', 'n')
@@ -184,7 +184,7 @@ return 'moved'
 )
 
 # Arguments: the status to leave, the one to take. Answers the status found, or false.
-SWITCH = """
+SET_STATUS = """
 local status = redis.call('HGET', KEYS[1], 'status')
 if status == ARGV[1] then
   redis.call('HSET', KEYS[1], 'status', ARGV[2])

@@ -13,13 +13,13 @@ import psycopg
 import redis
 from psycopg import sql
 
-from operators.errors import SetupFailed
-from storage.process import LOG_TAIL, Server, write_private
-from storage.programs import postgres_program, valkey_program
-from storage.readiness import NO_ANSWER, NotReady, redis_loading, rejects
+from operators.errors import SetupError
+from storage.process import LOG_TAIL_CHARS, ServerProcess, write_private
+from storage.programs import postgres_binary, valkey_binary
+from storage.readiness import NO_ANSWER, NotReady, check_redis_ready, is_rejecting_connections
 
 
-class PostgresServer(Server):
+class PostgresServer(ServerProcess):
     """A PostgreSQL with one database and one superuser, both named `parley`."""
 
     name = "postgres"
@@ -38,24 +38,24 @@ class PostgresServer(Server):
         if self._data.exists():
             return
         # Made beside its place and then moved there: a half-made one is never taken for whole.
-        fresh, secret = self.home / "data.new", self.home / "password.new"
-        shutil.rmtree(fresh, ignore_errors=True)
-        secret.unlink(missing_ok=True)
-        write_private(secret, self.password)
-        self.account.own(secret)
+        new_data, password_file = self.home / "data.new", self.home / "password.new"
+        shutil.rmtree(new_data, ignore_errors=True)
+        password_file.unlink(missing_ok=True)
+        write_private(password_file, self.password)
+        self.account.give_ownership(password_file)
         command = [
             *(
-                postgres_program("initdb", self.account, self.home),
+                postgres_binary("initdb", self.account, self.home),
                 "--pgdata",
-                str(fresh),
+                str(new_data),
                 "--username=parley",
-                f"--pwfile={secret}",
+                f"--pwfile={password_file}",
             ),
             *("--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--locale-provider=builtin"),
             *("--builtin-locale=C.UTF-8", "--no-instructions", *([] if self.durable else ["--no-sync"])),
         ]
         try:
-            made = subprocess.run(  # noqa: S603 - the wheel's program
+            initdb_result = subprocess.run(  # noqa: S603 - the wheel's program
                 command,
                 cwd="/",
                 capture_output=True,
@@ -63,18 +63,18 @@ class PostgresServer(Server):
                 errors="replace",
                 check=False,
                 pass_fds=(lock,),
-                **self.account.options(),
+                **self.account.popen_options(),
             )
         except OSError as error:
-            raise self.cannot_run(error) from error
+            raise self.launch_error(error) from error
         finally:
-            secret.unlink(missing_ok=True)
-        if made.returncode:
-            raise SetupFailed(
+            password_file.unlink(missing_ok=True)
+        if initdb_result.returncode:
+            raise SetupError(
                 f"no database could be made in {self.home}: free disk space or name another data directory; "
-                f"initdb said:\n{made.stderr[-LOG_TAIL:]}"
+                f"initdb said:\n{initdb_result.stderr[-LOG_TAIL_CHARS:]}"
             )
-        fresh.replace(self._data)
+        new_data.replace(self._data)
 
     def _command(self, port: int) -> list[str]:
         settings = {
@@ -92,12 +92,12 @@ class PostgresServer(Server):
             **({} if self.durable else {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}),
         }
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
-        return [postgres_program("postgres", self.account, self.home), "-D", str(self._data), "-p", str(port), *options]
+        return [postgres_binary("postgres", self.account, self.home), "-D", str(self._data), "-p", str(port), *options]
 
-    def _input(self, port: int) -> bytes:
+    def _standard_input(self, port: int) -> bytes:
         return b""
 
-    def _state(self, port: int) -> NotReady | None:
+    def _readiness(self, port: int) -> NotReady | None:
         try:
             with psycopg.connect(self.url(port, "postgres"), connect_timeout=5, autocommit=True) as connection:
                 row = connection.execute("show data_directory").fetchone()
@@ -106,21 +106,23 @@ class PostgresServer(Server):
                 if connection.execute("select 1 from pg_database where datname = 'parley'").fetchone() is None:
                     connection.execute(sql.SQL("create database {}").format(sql.Identifier("parley")))
         except psycopg.OperationalError as error:
-            return self._recovery() if rejects(error, self.url(port, "postgres")) else NO_ANSWER
+            return (
+                self._recovery_progress() if is_rejecting_connections(error, self.url(port, "postgres")) else NO_ANSWER
+            )
         return None
 
-    def _recovery(self) -> NotReady:
+    def _recovery_progress(self) -> NotReady:
         """What a Postgres that takes no connections yet is doing, by its log: it reports progress every ten seconds."""
         log = (self.home / "server.log").read_text(errors="replace")
         # Each connection that it refuses is a line, too.
         progress = log.count("LOG:  ")
         if "interrupted" not in log:
             return NotReady("starting up", progress)
-        replayed = re.findall(r"in progress, elapsed time: (\d+)", log)
-        since = f", for {replayed[-1]} s so far" if replayed else ""
-        return NotReady(f"recovering from a crash{since}", progress)
+        elapsed_reports = re.findall(r"in progress, elapsed time: (\d+)", log)
+        elapsed = f", for {elapsed_reports[-1]} s so far" if elapsed_reports else ""
+        return NotReady(f"recovering from a crash{elapsed}", progress)
 
-    def _pid(self, port: int) -> int | None:
+    def _read_pid(self, port: int) -> int | None:
         try:
             return int((self._data / "postmaster.pid").read_text().split("\n", 1)[0])
         except (FileNotFoundError, ValueError):
@@ -130,7 +132,7 @@ class PostgresServer(Server):
         return signal.SIGINT  # A fast shutdown: sessions are ended, and the data is written out.
 
 
-class ValkeyServer(Server):
+class ValkeyServer(ServerProcess):
     """A Valkey that appends each change to a file, and never evicts what it holds."""
 
     name = "valkey"
@@ -143,9 +145,9 @@ class ValkeyServer(Server):
         (self.home / "server.pid").unlink(missing_ok=True)
 
     def _command(self, port: int) -> list[str]:
-        return [valkey_program(self.account, self.home), "-"]
+        return [valkey_binary(self.account, self.home), "-"]
 
-    def _input(self, port: int) -> bytes:
+    def _standard_input(self, port: int) -> bytes:
         settings = {
             "port": str(port),
             "bind": "127.0.0.1",
@@ -163,16 +165,16 @@ class ValkeyServer(Server):
         }
         return "".join(f"{name} {value}\n" for name, value in settings.items()).encode()
 
-    def _state(self, port: int) -> NotReady | None:
+    def _readiness(self, port: int) -> NotReady | None:
         try:
             with self._client(port) as client:
                 # Answered while it loads, too.
-                where = cast(dict[str, str], client.config_get("dir"))
-                return redis_loading(client) if Path(where["dir"]) == self.home.resolve() else NO_ANSWER
+                directory = cast(dict[str, str], client.config_get("dir"))
+                return check_redis_ready(client) if Path(directory["dir"]) == self.home.resolve() else NO_ANSWER
         except redis.RedisError:
             return NO_ANSWER
 
-    def _pid(self, port: int) -> int | None:
+    def _read_pid(self, port: int) -> int | None:
         try:
             return int((self.home / "server.pid").read_text())
         except (FileNotFoundError, ValueError):

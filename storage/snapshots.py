@@ -22,48 +22,48 @@ from redis.client import NEVER_DECODE
 
 from storage import keys
 from storage.database import sync_redis
-from storage.measures import Measures
+from storage.measures import ProcessMetrics
 
-INTERVAL_S = 5.0
+PUBLISH_INTERVAL_S = 5.0
 """How often a process publishes its measures, if they changed: each time, some 10 KB go into Redis' append-only file."""
-RENEW_S = 10.0
+RENEW_INTERVAL_S = 10.0
 """How often it does so if they didn't."""
-LIFE_S = 30
+SNAPSHOT_TTL_S = 30
 """How long they are kept after that."""
-LISTED_S = 3600.0
+PROCESS_LISTED_S = 3600.0
 """How long a process is listed after it was last heard of: long, for the clocks of nodes may differ. Redis' own ends its life."""
-CLOSING_S = 1.0
+CLOSE_TIMEOUT_S = 1.0
 """How long a process that ends waits for its last ones to be published."""
 
-_Name = Annotated[str, Field(pattern="^[a-zA-Z_][a-zA-Z0-9_]*$")]
-_Sample = tuple[_Name, dict[_Name, str], Annotated[float, Field(allow_inf_nan=False)]]
+_MetricName = Annotated[str, Field(pattern="^[a-zA-Z_][a-zA-Z0-9_]*$")]
+_MetricSample = tuple[_MetricName, dict[_MetricName, str], Annotated[float, Field(allow_inf_nan=False)]]
 
 
 @dataclass(frozen=True, slots=True)
-class Family:
+class MetricFamily:
     """One family of metrics, as one process has it. A sample is its name, its labels and its value."""
 
-    name: _Name
+    name: _MetricName
     help: str
     type: Literal["counter", "gauge", "histogram"]
-    samples: tuple[_Sample, ...]
+    samples: tuple[_MetricSample, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Snapshot:
+class MetricsSnapshot:
     """What a process had measured. `since` is when it began, in seconds since the epoch."""
 
     process: Annotated[str, Field(min_length=1)]
     since: Annotated[float, Field(allow_inf_nan=False)]
-    families: tuple[Family, ...]
+    families: tuple[MetricFamily, ...]
 
 
-_SNAPSHOT = TypeAdapter(Snapshot)
+_SNAPSHOT_ADAPTER = TypeAdapter(MetricsSnapshot)
 
 
-def _snapshot(measures: Measures, since: float) -> bytes:
+def _dump_snapshot(measures: ProcessMetrics, since: float) -> bytes:
     families = tuple(
-        Family(
+        MetricFamily(
             metric.name,
             metric.documentation,
             cast(Literal["counter", "gauge", "histogram"], metric.type),
@@ -72,61 +72,61 @@ def _snapshot(measures: Measures, since: float) -> bytes:
         )
         for metric in measures.collect()
     )
-    return _SNAPSHOT.dump_json(Snapshot(measures.process, since, families))
+    return _SNAPSHOT_ADAPTER.dump_json(MetricsSnapshot(measures.process, since, families))
 
 
-class _Publisher:
-    def __init__(self, measures: Measures, redis_url: str) -> None:
+class _SnapshotPublisher:
+    def __init__(self, measures: ProcessMetrics, redis_url: str) -> None:
         self._measures = measures
         self._redis_url = redis_url
         # A process that was replaced may live on for a moment: it does not overwrite what its successor says.
         self._name = f"{measures.process}/{uuid4().hex[:8]}"
-        self._since = time.time()
-        self._last = b""
-        self._renewed = 0.0
+        self._started_at = time.time()
+        self._last_snapshot = b""
+        self._renewed_at = 0.0
         self.stopping = threading.Event()
 
     def run(self) -> None:
         """Publish until told to stop, and then once more."""
         with sync_redis(self._redis_url) as connection:
             while True:
-                last = self.stopping.wait(INTERVAL_S)
+                is_last = self.stopping.wait(PUBLISH_INTERVAL_S)
                 try:
                     self._publish(connection)
                 except (redis.RedisError, OSError):
-                    self._measures.not_published()
-                if last:
+                    self._measures.count_unpublished()
+                if is_last:
                     return
 
     def _publish(self, connection: redis.Redis) -> None:
         # A wall clock that is set back must not put the renewal off: in Redis they would come to an end.
-        now, at = time.time(), time.monotonic()
-        snapshot = _snapshot(self._measures, self._since)
-        if snapshot == self._last and at - self._renewed < RENEW_S:
+        now, monotonic_now = time.time(), time.monotonic()
+        snapshot = _dump_snapshot(self._measures, self._started_at)
+        if snapshot == self._last_snapshot and monotonic_now - self._renewed_at < RENEW_INTERVAL_S:
             return
         pipe = connection.pipeline(transaction=False)
-        pipe.set(keys.snapshot(self._name), snapshot, ex=LIFE_S)
-        pipe.zadd(keys.measured(), {self._name: now * 1000})
-        pipe.zremrangebyscore(keys.measured(), "-inf", (now - LISTED_S) * 1000)
+        pipe.set(keys.metrics_snapshot(self._name), snapshot, ex=SNAPSHOT_TTL_S)
+        pipe.zadd(keys.measured_processes(), {self._name: now * 1000})
+        pipe.zremrangebyscore(keys.measured_processes(), "-inf", (now - PROCESS_LISTED_S) * 1000)
         pipe.execute()
-        self._last, self._renewed = snapshot, at
+        self._last_snapshot, self._renewed_at = snapshot, monotonic_now
 
 
 @contextmanager
-def published(measures: Measures, redis_url: str) -> Generator[None]:
+def publish_metrics(measures: ProcessMetrics, redis_url: str) -> Generator[None]:
     """Publish measures for as long as the block, from a thread with a connection of its own."""
-    publisher = _Publisher(measures, redis_url)
+    publisher = _SnapshotPublisher(measures, redis_url)
     thread = threading.Thread(target=publisher.run, name="measures", daemon=True)
     thread.start()
     try:
         yield
     finally:
         publisher.stopping.set()
-        thread.join(CLOSING_S)
+        thread.join(CLOSE_TIMEOUT_S)
 
 
 @dataclass(slots=True)
-class Merged:
+class MergedMetrics:
     """What all living processes measured.
 
     Attributes:
@@ -135,43 +135,45 @@ class Merged:
         families: one of each name; each sample says of which `process` it is.
     """
 
-    since: dict[str, float] = field(default_factory=dict[str, float])
-    unread: int = 0
+    started_at: dict[str, float] = field(default_factory=dict[str, float])
+    unread_count: int = 0
     families: dict[str, Metric] = field(default_factory=dict[str, Metric])
 
 
 async def read_snapshots(connection: redis.asyncio.Redis) -> list[bytes]:
     """What the living processes published last. This process's own, too: asked of any, the answer never runs back."""
-    names = cast(list[str], await connection.zrange(keys.measured(), 0, -1))
+    names = cast(list[str], await connection.zrange(keys.measured_processes(), 0, -1))
     if not names:
         return []
     # As bytes: one that is no text must not keep the others from being read.
-    found = await connection.execute_command("MGET", *(keys.snapshot(name) for name in names), **{NEVER_DECODE: True})
-    return [snapshot for snapshot in cast(list[bytes | None], found) if snapshot is not None]
+    snapshots = await connection.execute_command(
+        "MGET", *(keys.metrics_snapshot(name) for name in names), **{NEVER_DECODE: True}
+    )
+    return [snapshot for snapshot in cast(list[bytes | None], snapshots) if snapshot is not None]
 
 
-def merge(snapshots: Iterable[bytes], taken: Collection[str] = ()) -> Merged:
+def merge_snapshots(snapshots: Iterable[bytes], reserved_names: Collection[str] = ()) -> MergedMetrics:
     """Put snapshots together. Of two of the same process the later one counts.
 
     Args:
         taken: names of families that no process may use.
     """
-    merged = Merged()
-    living: dict[str, Snapshot] = {}
+    merged = MergedMetrics()
+    latest: dict[str, MetricsSnapshot] = {}
     for dumped in snapshots:
         try:
-            snapshot = _SNAPSHOT.validate_json(dumped)
+            snapshot = _SNAPSHOT_ADAPTER.validate_json(dumped)
         except ValidationError:
-            merged.unread += 1
+            merged.unread_count += 1
             continue
-        known = living.get(snapshot.process)
-        if known is None or known.since < snapshot.since:
-            living[snapshot.process] = snapshot
-    for process, snapshot in sorted(living.items()):
-        if not _fits(snapshot, merged, taken):
-            merged.unread += 1
+        other = latest.get(snapshot.process)
+        if other is None or other.since < snapshot.since:
+            latest[snapshot.process] = snapshot
+    for process, snapshot in sorted(latest.items()):
+        if not _is_mergeable(snapshot, merged, reserved_names):
+            merged.unread_count += 1
             continue
-        merged.since[process] = snapshot.since
+        merged.started_at[process] = snapshot.since
         for family in snapshot.families:
             metric = merged.families.setdefault(family.name, Metric(family.name, family.help, family.type))
             for name, labels, value in family.samples:
@@ -179,13 +181,13 @@ def merge(snapshots: Iterable[bytes], taken: Collection[str] = ()) -> Merged:
     return merged
 
 
-def _fits(snapshot: Snapshot, merged: Merged, taken: Collection[str]) -> bool:
+def _is_mergeable(snapshot: MetricsSnapshot, merged: MergedMetrics, reserved_names: Collection[str]) -> bool:
     """Whether all its series can stand beside those of the others: of one type a family, each only once."""
     series = [(name, *sorted(labels.items())) for family in snapshot.families for name, labels, _ in family.samples]
-    named = not any("process" in labels for family in snapshot.families for _, labels, _ in family.samples)
-    alike = all(
-        family.name not in taken
+    is_unlabelled = not any("process" in labels for family in snapshot.families for _, labels, _ in family.samples)
+    has_same_types = all(
+        family.name not in reserved_names
         and (family.name not in merged.families or merged.families[family.name].type == family.type)
         for family in snapshot.families
     )
-    return named and alike and len(set(series)) == len(series)
+    return is_unlabelled and has_same_types and len(set(series)) == len(series)

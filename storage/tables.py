@@ -36,7 +36,7 @@ metadata = MetaData(
 )
 
 
-def _now(name: str) -> Column[object]:
+def _timestamp_column(name: str) -> Column[object]:
     return Column(name, DateTime(timezone=True), nullable=False, server_default=func.now())
 
 
@@ -45,7 +45,7 @@ teams = Table(
     metadata,
     Column("id", Text, primary_key=True),
     Column("name", Text, nullable=False),
-    _now("created_at"),
+    _timestamp_column("created_at"),
     # What belongs to none of its meetings: those it was refused.
     Column("counters", JSONB, nullable=False, server_default="{}"),
 )
@@ -70,7 +70,7 @@ lanes = Table(
     Column("log_length", BigInteger, nullable=False, server_default="0"),
     # Likewise, of a live lane: when the first tick is due that is not committed (ms, by Redis' time); null where none is.
     Column("due_at", BigInteger),
-    _now("updated_at"),
+    _timestamp_column("updated_at"),
 )
 
 meetings = Table(
@@ -105,7 +105,7 @@ meetings = Table(
     Column("began_at", DateTime(timezone=True)),
     Column("ended_at", DateTime(timezone=True)),
     Column("end_reason", Text),
-    _now("created_at"),
+    _timestamp_column("created_at"),
     UniqueConstraint("team_id", "external_id"),
     Index("ix_meetings_team_id_created_at", "team_id", "created_at"),
     Index("ix_meetings_lane_id_status", "lane_id", "status"),
@@ -175,7 +175,7 @@ outbox = Table(
     Column("seq", BigInteger, primary_key=True),
     Column("kind", Text, nullable=False),
     Column("payload", JSONB, nullable=False),
-    _now("created_at"),
+    _timestamp_column("created_at"),
     Index("ix_outbox_created_at", "created_at"),
 )
 
@@ -190,7 +190,7 @@ dead_letters = Table(
     Column("log_id", Text, nullable=False),
     Column("reason", Text, nullable=False),
     Column("fields", JSONB, nullable=False),
-    _now("created_at"),
+    _timestamp_column("created_at"),
     # When what it holds was put through the door again.
     Column("resubmitted_at", DateTime(timezone=True)),
     UniqueConstraint("lane_id", "log_id"),
@@ -210,5 +210,5 @@ model_configs = Table(
     Column("note", Text, nullable=False, server_default=""),
     # By application: why it could not be started.
     Column("problems", JSONB, nullable=False, server_default="{}"),
-    _now("created_at"),
+    _timestamp_column("created_at"),
 )

@@ -3,7 +3,7 @@
 The ids of a sentence's trace and of its root span are made from the sentence's own. So every process adds its spans to the
 same trace by itself, and all agree on whether it is sampled. Spans say when and which, never what.
 
-OpenTelemetry's own variables set it up. Unless one of `ENDPOINTS` is set nothing is done, or even imported.
+OpenTelemetry's own variables set it up. Unless one of `ENDPOINT_VARIABLES` is set nothing is done, or even imported.
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ from typing import Protocol
 
 import structlog
 
-from storage.measures import Measures
+from storage.measures import ProcessMetrics
 
-ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
-RATIO = "OTEL_TRACES_SAMPLER_ARG"
-ROOT = "sentence"
+ENDPOINT_VARIABLES = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+RATIO_VARIABLE = "OTEL_TRACES_SAMPLER_ARG"
+ROOT_SPAN = "sentence"
 """The name of the root span of each trace. One process adds it, once."""
 
 log = structlog.get_logger(__name__)
 
 
-class Traces(Protocol):
+class SentenceTraces(Protocol):
     """Where spans go."""
 
-    def span(
-        self, name: str, meeting_id: str, sentence_id: str, began: float, ended: float, **attributes: str | int
+    def add_span(
+        self, name: str, meeting_id: str, sentence_id: str, started_at: float, ended_at: float, **attributes: str | int
     ) -> None:
-        """Add a span to a sentence's trace; `ROOT` is the one that the others lie under.
+        """Add a span to a sentence's trace; `ROOT_SPAN` is the one that the others lie under.
 
         Args:
             began, ended: seconds since the epoch.
@@ -41,9 +41,9 @@ class Traces(Protocol):
         """Send what is left, as far as that goes quickly."""
 
 
-class _NoTraces:
-    def span(
-        self, name: str, meeting_id: str, sentence_id: str, began: float, ended: float, **attributes: str | int
+class _DisabledTraces:
+    def add_span(
+        self, name: str, meeting_id: str, sentence_id: str, started_at: float, ended_at: float, **attributes: str | int
     ) -> None:
         pass
 
@@ -51,27 +51,29 @@ class _NoTraces:
         pass
 
 
-def open_traces(measures: Measures) -> Traces:
+def open_traces(measures: ProcessMetrics) -> SentenceTraces:
     """Traces to the endpoint that the environment names, or to nowhere.
 
     Args:
         measures: those of this process, which count its spans and name it.
     """
-    if not any(os.environ.get(name) for name in ENDPOINTS):
-        return _NoTraces()
+    if not any(os.environ.get(name) for name in ENDPOINT_VARIABLES):
+        return _DisabledTraces()
     # Not before: processes without traces are spared it.
-    from storage.otlp import ExportedTraces
+    from storage.otlp import OtlpTraces
 
-    return ExportedTraces(measures, _ratio())
+    return OtlpTraces(measures, _sampling_ratio())
 
 
-def _ratio() -> float:
+def _sampling_ratio() -> float:
     try:
-        ratio = float(os.environ.get(RATIO) or 1)
+        ratio = float(os.environ.get(RATIO_VARIABLE) or 1)
     except ValueError:
         ratio = -1.0
     if not 0 <= ratio <= 1:
-        log.warning("every sentence is traced: the ratio is none", variable=RATIO, must_be="a number from 0 to 1")
+        log.warning(
+            "every sentence is traced: the ratio is none", variable=RATIO_VARIABLE, must_be="a number from 0 to 1"
+        )
         return 1.0
     return ratio
 
@@ -81,7 +83,7 @@ def trace_id(meeting_id: str, sentence_id: str) -> int:
     return _digest(meeting_id, sentence_id, 16)
 
 
-def root_id(meeting_id: str, sentence_id: str) -> int:
+def root_span_id(meeting_id: str, sentence_id: str) -> int:
     """The id of the root span of a sentence's trace."""
     return _digest(meeting_id, sentence_id, 8)
 

@@ -10,41 +10,41 @@ from uuid import UUID
 from sqlalchemy import ARRAY, BigInteger, ColumnElement, cast, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from operators.errors import Unknown
+from operators.errors import NotFoundError
 from operators.translation import CaptionStatus
 from storage import tables
-from storage.records import CaptionRecord, Event, SentenceRecord
+from storage.records import CaptionRecord, OutboxEvent, SentenceRecord
 
-_SENTENCE = [tables.sentences.c[field.name] for field in fields(SentenceRecord)]
-_CAPTION = [tables.captions.c[field.name] for field in fields(CaptionRecord)]
+_SENTENCE_COLUMNS = [tables.sentences.c[field.name] for field in fields(SentenceRecord)]
+_CAPTION_COLUMNS = [tables.captions.c[field.name] for field in fields(CaptionRecord)]
 
 
-async def sentences(
-    conn: AsyncConnection, team_id: str, meeting_id: UUID, *, retracted: bool = False
+async def read_sentences(
+    conn: AsyncConnection, team_id: str, meeting_id: UUID, *, include_retracted: bool = False
 ) -> list[SentenceRecord]:
     """A meeting's sentences in reading order; with `retracted`, those that are gone too."""
-    statement = select(*_SENTENCE).where(
+    statement = select(*_SENTENCE_COLUMNS).where(
         tables.sentences.c.team_id == team_id, tables.sentences.c.meeting_id == meeting_id
     )
-    if not retracted:
+    if not include_retracted:
         statement = statement.where(~tables.sentences.c.retracted)
-    rows = await conn.execute(statement.order_by(tables.sentences.c.start, _numbers(tables.sentences.c.id)))
+    rows = await conn.execute(statement.order_by(tables.sentences.c.start, _numbers_of_id(tables.sentences.c.id)))
     return [SentenceRecord(**row) for row in rows.mappings()]
 
 
-async def captions(
+async def read_captions(
     conn: AsyncConnection, team_id: str, meeting_id: UUID, *, language: str | None = None
 ) -> list[CaptionRecord]:
     """The captions of a meeting's sentences that stand, in their reading order, by language; or only one language's."""
     statement = (
-        select(*_CAPTION)
+        select(*_CAPTION_COLUMNS)
         .select_from(tables.captions.join(tables.sentences))
         .where(
             tables.captions.c.team_id == team_id,
             tables.captions.c.meeting_id == meeting_id,
             ~tables.sentences.c.retracted,
         )
-        .order_by(tables.sentences.c.start, _numbers(tables.sentences.c.id), tables.captions.c.language)
+        .order_by(tables.sentences.c.start, _numbers_of_id(tables.sentences.c.id), tables.captions.c.language)
     )
     if language is not None:
         statement = statement.where(tables.captions.c.language == language)
@@ -76,7 +76,9 @@ async def count_pending_by_meeting(conn: AsyncConnection, team_id: str, meeting_
     return dict((await conn.execute(statement)).tuples().all())
 
 
-async def events_after(conn: AsyncConnection, team_id: str, meeting_id: UUID, seq: int, limit: int) -> list[Event]:
+async def read_events_after(
+    conn: AsyncConnection, team_id: str, meeting_id: UUID, seq: int, limit: int
+) -> list[OutboxEvent]:
     """A meeting's live events after a `seq`, in order, at most `limit`."""
     statement = (
         select(tables.outbox.c.seq, tables.outbox.c.kind, tables.outbox.c.payload)
@@ -85,25 +87,25 @@ async def events_after(conn: AsyncConnection, team_id: str, meeting_id: UUID, se
         .limit(limit)
     )
     rows = await conn.execute(statement)
-    return [Event(team_id, str(meeting_id), **row) for row in rows.mappings()]
+    return [OutboxEvent(team_id, str(meeting_id), **row) for row in rows.mappings()]
 
 
-async def head(conn: AsyncConnection, team_id: str, meeting_id: UUID) -> int:
+async def read_last_seq(conn: AsyncConnection, team_id: str, meeting_id: UUID) -> int:
     """The `seq` of a meeting's last live event; 0 where there is none.
 
     Raises:
-        Unknown: the team has no such meeting.
+        NotFoundError: the team has no such meeting.
     """
     statement = select(tables.meetings.c.seq).where(
         tables.meetings.c.team_id == team_id, tables.meetings.c.id == meeting_id
     )
     seq = (await conn.execute(statement)).scalar_one_or_none()
     if seq is None:
-        raise Unknown(f"there is no meeting {meeting_id}")
+        raise NotFoundError(f"there is no meeting {meeting_id}")
     return int(seq)
 
 
-def _numbers(sentence_id: ColumnElement[Any]) -> ColumnElement[Any]:
+def _numbers_of_id(sentence_id: ColumnElement[Any]) -> ColumnElement[Any]:
     """The numbers in an id, as an array: `10` comes after `9`, and `9.2` between them."""
     spaced = func.btrim(func.regexp_replace(sentence_id, r"\D+", " ", "g"))
     return cast(func.string_to_array(spaced, " "), ARRAY(BigInteger))

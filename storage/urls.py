@@ -8,38 +8,38 @@ import redis
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
-from operators.errors import Invalid
+from operators.errors import InvalidInputError
 from storage.embedded import StoreUrls
 
-POSTGRES_URL, REDIS_URL = "PARLEY_POSTGRES_URL", "PARLEY_REDIS_URL"
+POSTGRES_URL_SETTING, REDIS_URL_SETTING = "PARLEY_POSTGRES_URL", "PARLEY_REDIS_URL"
 """The settings that name them."""
-_POSTGRES_FIX = "must begin with postgresql:// and be such as postgresql://user:password@host/database"
-_REDIS_FIX = "must begin with redis:// or rediss:// and be such as redis://:password@host/0"
-_ENCODE = "must have the marks in its user and password percent-encoded, such as %40 for @"
+_POSTGRES_URL_HINT = "must begin with postgresql:// and be such as postgresql://user:password@host/database"
+_REDIS_URL_HINT = "must begin with redis:// or rediss:// and be such as redis://:password@host/0"
+_ENCODING_HINT = "must have the marks in its user and password percent-encoded, such as %40 for @"
 
 
 def check_postgres_url(url: str) -> None:
     """Check the address of a Postgres.
 
     Raises:
-        Invalid: names the setting and the fix.
+        InvalidInputError: names the setting and the fix.
     """
     try:
         parts = make_url(url)
     except (ArgumentError, ValueError):
-        raise Invalid(POSTGRES_URL, _POSTGRES_FIX) from None
+        raise InvalidInputError(POSTGRES_URL_SETTING, _POSTGRES_URL_HINT) from None
     if parts.get_backend_name() not in ("postgresql", "postgres"):
-        raise Invalid(POSTGRES_URL, _POSTGRES_FIX)
+        raise InvalidInputError(POSTGRES_URL_SETTING, _POSTGRES_URL_HINT)
     # Else a part of the password counts as the host or the database, and errors would show it.
     if "@" in f"{parts.host}{parts.database}":
-        raise Invalid(POSTGRES_URL, _ENCODE)
+        raise InvalidInputError(POSTGRES_URL_SETTING, _ENCODING_HINT)
 
 
 def check_redis_url(url: str) -> None:
     """Check the address of a Redis or Valkey.
 
     Raises:
-        Invalid: names the setting and the fix.
+        InvalidInputError: names the setting and the fix.
     """
     try:
         # It refuses other schemes, and ports that are none.
@@ -48,18 +48,18 @@ def check_redis_url(url: str) -> None:
         if url.startswith("redis"):
             int(urlsplit(url).path.strip("/") or 0)
     except ValueError:
-        raise Invalid(REDIS_URL, _REDIS_FIX) from None
+        raise InvalidInputError(REDIS_URL_SETTING, _REDIS_URL_HINT) from None
     parts = urlsplit(url)
     # Else the password's beginning counts as the host, and errors would show it.
     if "@" in f"{parts.path}{parts.query}{parts.fragment}":
-        raise Invalid(REDIS_URL, _ENCODE)
+        raise InvalidInputError(REDIS_URL_SETTING, _ENCODING_HINT)
 
 
-def checked_stores(postgres_url: str, redis_url: str) -> StoreUrls:
+def check_store_urls(postgres_url: str, redis_url: str) -> StoreUrls:
     """Both addresses.
 
     Raises:
-        Invalid: one is wrong; it names the setting and the fix.
+        InvalidInputError: one is wrong; it names the setting and the fix.
     """
     check_postgres_url(postgres_url)
     check_redis_url(redis_url)

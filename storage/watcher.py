@@ -13,13 +13,13 @@ import sys
 import time
 from pathlib import Path
 
-from operators.errors import SetupFailed
+from operators.errors import SetupError
 
-_watchers: set[subprocess.Popen[bytes]] = set()
+_running_watchers: set[subprocess.Popen[bytes]] = set()
 """Those of this process, for as long as they run: an owner that forgets its stores still owns them."""
 
 
-class Watcher:
+class OwnerWatcher:
     """Watches this process, which owns the servers of a data directory.
 
     Args:
@@ -27,55 +27,55 @@ class Watcher:
         lock: the descriptor of the owner's lock.
 
     Raises:
-        SetupFailed: it could not be started.
+        SetupError: it could not be started.
     """
 
     def __init__(self, data_dir: Path, lock: int) -> None:
         self._lock = lock
         # The watcher reads to the end of the pipe, which comes when this process ends.
-        end, self._pipe = os.pipe()
+        read_end, self._write_end = os.pipe()
         try:
             self._process = subprocess.Popen(  # noqa: S603 - a fixed program
                 [sys.executable, "-m", __name__, str(data_dir), str(os.getpid())],
                 cwd=Path(__file__).parents[1],
-                stdin=end,
+                stdin=read_end,
                 stdout=subprocess.DEVNULL,
                 start_new_session=True,
             )
         except OSError as error:
-            os.close(self._pipe)
-            raise SetupFailed(f"the watcher of the stores can't be started: {error.strerror}") from error
+            os.close(self._write_end)
+            raise SetupError(f"the watcher of the stores can't be started: {error.strerror}") from error
         finally:
-            os.close(end)
-        _watchers.add(self._process)
+            os.close(read_end)
+        _running_watchers.add(self._process)
 
-    def end(self) -> None:
+    def stop(self) -> None:
         """End the watcher and let go of the owner's lock. The servers run on, if they do."""
         self._process.kill()
         self._process.wait()
-        os.close(self._pipe)
+        os.close(self._write_end)
         os.close(self._lock)
-        _watchers.discard(self._process)
+        _running_watchers.discard(self._process)
 
 
-def main(data_dir: Path, owner: int) -> None:
+def main(data_dir: Path, owner_pid: int) -> None:
     """Wait for the owner's end, then stop the servers unless another owner has adopted them.
 
     Args:
         data_dir: of the servers.
         owner: the owner's process id, which is this process' parent.
     """
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
+    for signal_number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(signal_number, signal.SIG_IGN)
     sys.stdin.buffer.read()
-    while os.getppid() == owner:  # Its lock goes a moment after its pipe.
+    while os.getppid() == owner_pid:  # Its lock goes a moment after its pipe.
         time.sleep(0.01)
     # Imported this late because it takes most of a second, and nearly every watcher is ended before.
     from storage.embedded import EmbeddedStores
 
     try:
         EmbeddedStores(data_dir).stop_unowned()
-    except SetupFailed as error:
+    except SetupError as error:
         sys.exit(str(error))
 
 

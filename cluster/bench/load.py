@@ -9,20 +9,20 @@ from dataclasses import replace
 from itertools import islice
 from uuid import uuid4
 
-from cluster.bench.summary import Round
+from cluster.bench.summary import LayerRound
 from operators import context, dedup, sentences
 from operators.errors import ParleyError
-from operators.model import Chunk, Clock, Ended, Entry, MeetingConfig, Started, Term
+from operators.model import Chunk, Clock, Entry, MeetingConfig, MeetingEnded, MeetingStarted, Term
 from operators.translation import TranslationRequest
 from storage.log import NewEvent
 
-BASE = 1_700_000_000_000
+BEGAN_AT_MS = 1_700_000_000_000
 """When the recordings of the load began (ms)."""
-EVERY = 4.0
+SENTENCE_INTERVAL_S = 4.0
 """Seconds from one sentence of a meeting to the next."""
-LENGTH = 15
+MEETING_SENTENCE_COUNT = 15
 """Sentences of a meeting: a minute's."""
-_TERMS = (
+_GLOSSARY_TERMS = (
     ("backlog", "lista de pendências"),
     ("board", "conselho"),
     ("deadline", "prazo"),
@@ -31,104 +31,108 @@ _TERMS = (
     ("road map", "roteiro"),
     ("stakeholder", "parte interessada"),
 )
-CONFIG = MeetingConfig(
+MEETING_CONFIG = MeetingConfig(
     source_language="en",
     target_languages=("pt",),
     context_sentences=2,
     context_of_speaker=1,
-    glossary=tuple(Term(term=term, translations={"pt": translation}) for term, translation in _TERMS),
+    glossary=tuple(Term(term=term, translations={"pt": translation}) for term, translation in _GLOSSARY_TERMS),
     style="plain words",
 )
 """So that a prompt has 300 tokens or so, of which 200 are the same for all."""
 
-Ask = Callable[[TranslationRequest], Awaitable[object]]
+TranslateFunction = Callable[[TranslationRequest], Awaitable[object]]
 """Asks a translation service, or an engine."""
 
 
-def meeting(length: int) -> list[NewEvent]:
+def make_meeting_events(length: int) -> list[NewEvent]:
     """A recording whose sentences were never said before: nothing that is kept of other meetings answers them."""
     name = uuid4().hex[:8]
-    events = [_said(name, k) for k in range(length)]
-    return [*events, NewEvent(f"{name}-end", Ended(), BASE + round(EVERY * 1000 * length))]
+    events = [_make_event(name, k) for k in range(length)]
+    return [*events, NewEvent(f"{name}-end", MeetingEnded(), BEGAN_AT_MS + round(SENTENCE_INTERVAL_S * 1000 * length))]
 
 
-def requests(count: int) -> list[TranslationRequest]:
+def make_requests(count: int) -> list[TranslationRequest]:
     """What lanes would ask for such meetings: by the same operators, with the same context."""
-    return [asked_once(request) for request in islice(_requests(count), count)]
+    return [without_repair(request) for request in islice(_generate_requests(count), count)]
 
 
-def asked_once(request: TranslationRequest) -> TranslationRequest:
+def without_repair(request: TranslationRequest) -> TranslationRequest:
     """The same, as it is asked where an answer counts whatever is in it: drafts are never asked for once more.
 
     How often a model is asked again says something of the model, and nothing of the path to it.
     """
-    return replace(request, draft=True)
+    return replace(request, is_draft=True)
 
 
-def lengths(count: int) -> list[int]:
+def meeting_lengths(count: int) -> list[int]:
     """How so many sentences are spread over meetings."""
-    return [min(LENGTH, count - at) for at in range(0, count, LENGTH)]
+    return [min(MEETING_SENTENCE_COUNT, count - at) for at in range(0, count, MEETING_SENTENCE_COUNT)]
 
 
-async def closed_loop(ask: Ask, asked: Sequence[TranslationRequest], in_flight: int) -> Round:
+async def run_closed_loop(
+    translate: TranslateFunction, translation_requests: Sequence[TranslationRequest], in_flight: int
+) -> LayerRound:
     """Ask all, so many at once. What fails is counted."""
     latencies: list[float] = []
     errors = 0
-    waiting = iter(asked)
+    pending = iter(translation_requests)
 
-    async def one_after_another() -> None:
+    async def worker() -> None:
         nonlocal errors
-        for request in waiting:
-            began = time.monotonic()
+        for request in pending:
+            started_at = time.monotonic()
             try:
-                await ask(request)
+                await translate(request)
             except ParleyError:
                 errors += 1
             else:
-                latencies.append(time.monotonic() - began)
+                latencies.append(time.monotonic() - started_at)
 
-    began = time.monotonic()
-    await asyncio.gather(*(one_after_another() for _ in range(in_flight)))
-    return Round(time.monotonic() - began, tuple(latencies), errors)
+    started_at = time.monotonic()
+    await asyncio.gather(*(worker() for _ in range(in_flight)))
+    return LayerRound(time.monotonic() - started_at, tuple(latencies), errors)
 
 
-async def open_loop(ask: Ask, meetings: int, seconds: float) -> Round:
+async def run_open_loop(translate: TranslateFunction, meeting_count: int, duration_s: float) -> LayerRound:
     """So many meetings speak, each a sentence every `EVERY` seconds, whether those before were answered or not."""
-    asked = requests(max(1, round(meetings * seconds / EVERY)))
+    translation_requests = make_requests(max(1, round(meeting_count * duration_s / SENTENCE_INTERVAL_S)))
     latencies: list[float] = []
     errors = 0
-    began = time.monotonic()
+    started_at = time.monotonic()
 
-    async def say(n: int, request: TranslationRequest) -> None:
+    async def translate_when_due(index: int, request: TranslationRequest) -> None:
         nonlocal errors
-        due = began + n * EVERY / meetings
-        await asyncio.sleep(due - time.monotonic())
+        due_at = started_at + index * SENTENCE_INTERVAL_S / meeting_count
+        await asyncio.sleep(due_at - time.monotonic())
         try:
-            await ask(request)
+            await translate(request)
         except ParleyError:
             errors += 1
         else:
-            latencies.append(time.monotonic() - due)
+            latencies.append(time.monotonic() - due_at)
 
-    await asyncio.gather(*(say(n, request) for n, request in enumerate(asked)))
-    return Round(time.monotonic() - began, tuple(latencies), errors)
-
-
-def _said(name: str, k: int) -> NewEvent:
-    start = EVERY * k
-    words = f"In point {k + 1} of plan {name} we agreed that the second team writes to the customers on Monday."
-    chunk = Chunk(chunk_id=f"{name}-{k}", speaker="Ann" if k % 2 else "Bob", text=words, start=start, end=start + 3)
-    return NewEvent(f"{name}-{k}", chunk, BASE + round((start + 3) * 1000))
+    await asyncio.gather(*(translate_when_due(n, request) for n, request in enumerate(translation_requests)))
+    return LayerRound(time.monotonic() - started_at, tuple(latencies), errors)
 
 
-def _requests(count: int) -> Iterator[TranslationRequest]:
-    for length in lengths(count):
-        events = meeting(length)
-        started = Started(clock=Clock.RECORDED, generation=1, config=CONFIG)
-        payloads = [(BASE, started), *((event.at or BASE, event.payload) for event in events)]
-        unique, whole, window = dedup.State(), sentences.State(), context.State()
+def _make_event(name: str, index: int) -> NewEvent:
+    start = SENTENCE_INTERVAL_S * index
+    sentence = f"In point {index + 1} of plan {name} we agreed that the second team writes to the customers on Monday."
+    chunk = Chunk(
+        chunk_id=f"{name}-{index}", speaker="Ann" if index % 2 else "Bob", text=sentence, start=start, end=start + 3
+    )
+    return NewEvent(f"{name}-{index}", chunk, BEGAN_AT_MS + round((start + 3) * 1000))
+
+
+def _generate_requests(count: int) -> Iterator[TranslationRequest]:
+    for length in meeting_lengths(count):
+        events = make_meeting_events(length)
+        started = MeetingStarted(clock=Clock.RECORDED, generation=1, config=MEETING_CONFIG)
+        payloads = [(BEGAN_AT_MS, started), *((event.at_ms or BEGAN_AT_MS, event.payload) for event in events)]
+        dedup_state, sentence_state, context_state = dedup.State(), sentences.State(), context.State()
         for n, (at, payload) in enumerate(payloads, 1):
-            unique, update = dedup.step(unique, Entry("default", events[0].event_id, n, str(n), at, payload))
-            whole, done = sentences.step(whole, update)
-            window, asked = context.step(window, update, done)
-            yield from asked
+            dedup_state, update = dedup.step(dedup_state, Entry("default", events[0].event_id, n, str(n), at, payload))
+            sentence_state, sentence_changes = sentences.step(sentence_state, update)
+            context_state, new_requests = context.step(context_state, update, sentence_changes)
+            yield from new_requests

@@ -9,40 +9,40 @@ from pathlib import Path
 
 import psutil
 
-from cluster.bench.load import closed_loop
-from cluster.bench.summary import Round
-from operators.models import Engine as Spec
-from operators.models import Firefox
+from cluster.bench.load import run_closed_loop
+from cluster.bench.summary import LayerRound
+from operators.models import EngineConfig as Spec
+from operators.models import FirefoxConfig
 from operators.translation import TranslationRequest
-from serve.engines.engine import Engine, Generation, Prompt, TranslationEngine, whole
-from serve.engines.making import Maker, make_language_model
-from serve.engines.prompted import PromptedTranslator
+from serve.engines.engine import Engine, Generation, Prompt, TranslationEngine, collect
+from serve.engines.making import EngineFactory, build_language_model
+from serve.engines.prompted import LlmTranslator
 from serve.prompts import translation_prompt
-from serve.translation import TranslationService, utterance
+from serve.translation import TranslationService, to_utterance
 
-ANSWER = 40
+MAX_OUTPUT_TOKENS = 40
 """Tokens of an answer at most."""
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class EngineUsage:
     """What an engine gave since it was asked last: tokens of answers, seconds to each one's first, bytes of memory."""
 
     tokens: int
-    firsts: tuple[float, ...]
-    memory: int
+    first_token_latencies_s: tuple[float, ...]
+    memory_bytes: int
 
 
-class Steady:
-    """A language model whose answers are cut to one line of `ANSWER` tokens, and none is left half-way.
+class FixedLengthEngine:
+    """A language model whose answers are cut to one line of `MAX_OUTPUT_TOKENS` tokens, and none is left half-way.
 
     A model that doesn't translate is refused early by the service, and would do less there than alone. It is asked the same
     way in every layer.
     """
 
-    def __init__(self, engine: Engine[Prompt], gave: Callable[[Generation | None], None]) -> None:
+    def __init__(self, engine: Engine[Prompt], on_output: Callable[[Generation | None], None]) -> None:
         self._engine = engine
-        self._gave = gave
+        self._on_output = on_output
 
     @property
     def name(self) -> str:
@@ -54,26 +54,26 @@ class Steady:
         """The engine's."""
         return self._engine.version
 
-    async def generate(self, question: Prompt) -> AsyncGenerator[str | Generation]:
-        """Answer as the engine does, within a line and `ANSWER` tokens.
+    async def generate(self, request: Prompt) -> AsyncGenerator[str | Generation]:
+        """Answer as the engine does, within a line and `MAX_OUTPUT_TOKENS` tokens.
 
         Raises:
             Unanswerable, Unavailable: as the engine does.
         """
-        async with aclosing(self._engine.generate(replace(question, max_tokens=ANSWER))) as answer:
+        async with aclosing(self._engine.generate(replace(request, max_tokens=MAX_OUTPUT_TOKENS))) as answer:
             async for piece in answer:
                 if isinstance(piece, Generation):
-                    self._gave(piece)
-                    yield replace(piece, text=_line(piece.text), finish="stop")
+                    self._on_output(piece)
+                    yield replace(piece, text=_single_line(piece.text), finish="stop")
                 else:
-                    self._gave(None)
-                    yield _line(piece)
+                    self._on_output(None)
+                    yield _single_line(piece)
 
     async def check_health(self) -> None:
         """Have the engine answer a token.
 
         Raises:
-            Unavailable: as the engine does.
+            UnavailableError: as the engine does.
         """
         await self._engine.check_health()
 
@@ -82,7 +82,7 @@ class Steady:
         await self._engine.close()
 
 
-class MeasuredService(TranslationService):
+class InstrumentedService(TranslationService):
     """The service in a replica, with one engine for all layers: two might not fit on one machine.
 
     Args:
@@ -90,45 +90,47 @@ class MeasuredService(TranslationService):
         models: a folder of further models of Firefox's.
     """
 
-    def __init__(self, spec: Spec, models: Path | None) -> None:
-        self._tokens_given = 0
-        self._firsts: list[float] = []
-        self._model: Steady | None = None
-        self._spec, self._models = spec, models
-        super().__init__(self._make, cached=0)
+    def __init__(self, engine_config: Spec, models: Path | None) -> None:
+        self._token_count = 0
+        self._first_token_latencies_s: list[float] = []
+        self._model: FixedLengthEngine | None = None
+        self._engine_config, self._models = engine_config, models
+        super().__init__(self._create_engine, cache_size=0)
 
-    async def alone(self, asked: Sequence[TranslationRequest], in_flight: int) -> Round:
+    async def run_engine_alone(self, translation_requests: Sequence[TranslationRequest], in_flight: int) -> LayerRound:
         """Ask the engine by itself, in its own process: no Serve and no service between."""
 
-        async def ask(request: TranslationRequest) -> None:
-            question = utterance(request, request.source_language or "en")
+        async def translate_directly(request: TranslationRequest) -> None:
+            question = to_utterance(request, request.source_language or "en")
             if self._model is None:
-                await whole(self._engine.generate(question))
+                await collect(self._engine.generate(question))
             else:
-                await whole(self._model.generate(translation_prompt(question)))
+                await collect(self._model.generate(translation_prompt(question)))
 
-        return await closed_loop(ask, asked, in_flight)
+        return await run_closed_loop(translate_directly, translation_requests, in_flight)
 
-    async def taken(self) -> Taken:
+    async def take_usage(self) -> EngineUsage:
         """What the engine gave since this was asked last."""
-        me = psutil.Process()
-        memory = sum(process.memory_info().rss for process in (me, *me.children(recursive=True)))
-        taken = Taken(self._tokens_given, tuple(self._firsts), memory)
-        self._tokens_given, self._firsts = 0, []
-        return taken
+        current_process = psutil.Process()
+        memory_bytes = sum(
+            process.memory_info().rss for process in (current_process, *current_process.children(recursive=True))
+        )
+        usage = EngineUsage(self._token_count, tuple(self._first_token_latencies_s), memory_bytes)
+        self._token_count, self._first_token_latencies_s = 0, []
+        return usage
 
-    def _make(self) -> TranslationEngine:
-        if isinstance(self._spec, Firefox):
-            return Maker(self._spec, self._models).translator()
-        self._model = Steady(make_language_model(self._spec), self._note)
-        return PromptedTranslator(self._model)
+    def _create_engine(self) -> TranslationEngine:
+        if isinstance(self._engine_config, FirefoxConfig):
+            return EngineFactory(self._engine_config, self._models).create_translator()
+        self._model = FixedLengthEngine(build_language_model(self._engine_config), self._record_output)
+        return LlmTranslator(self._model)
 
-    def _note(self, answer: Generation | None) -> None:
-        self._liveness.gave()
-        if answer is not None:
-            self._tokens_given += answer.tokens
-            self._firsts.append(answer.first)
+    def _record_output(self, generation: Generation | None) -> None:
+        self._health_check.record_output()
+        if generation is not None:
+            self._token_count += generation.completion_tokens
+            self._first_token_latencies_s.append(generation.first_token_s)
 
 
-def _line(text: str) -> str:
+def _single_line(text: str) -> str:
     return text.replace("\n", " ")

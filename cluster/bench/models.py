@@ -9,57 +9,62 @@ from typing import Any
 
 from ray import serve as ray_serve
 
-from cluster.bench.captions import captions
-from cluster.bench.load import EVERY, closed_loop, open_loop, requests
-from cluster.bench.measured import MeasuredService, Taken
-from cluster.bench.summary import Round, Summary, largest, quantile, summarize
+from cluster.bench.captions import measure_captions
+from cluster.bench.load import SENTENCE_INTERVAL_S, make_requests, run_closed_loop, run_open_loop
+from cluster.bench.measured import EngineUsage, InstrumentedService
+from cluster.bench.summary import LayerRound, LayerSummary, find_largest, quantile, summarize_layer
 from flows.translation import TranslationClient
-from operators.errors import SetupFailed
-from operators.models import Engine
-from serve.app import GRACE_S, IDLE_S
-from serve.engines.making import check
-from serve.replicas import deployment
+from operators.errors import SetupError
+from operators.models import EngineConfig
+from serve.app import DOWNSCALE_DELAY_S, SHUTDOWN_TIMEOUT_S
+from serve.engines.making import check_requirements
+from serve.replicas import make_deployment
 from storage.embedded import StoreUrls
 
 LAYERS = ("engine", "service", "captions")
-WARM = 4
+WARM_UP_COUNT = 4
 """Sentences that are asked in each layer before anything is measured."""
-BOUND = 1.0
+LATENCY_LIMIT_S = 1.0
 """Seconds within which 95 % of the captions of meetings must come."""
-MOST_MEETINGS = 1024
+MAX_MEETING_COUNT = 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class BenchmarkPlan:
     """What is measured: each number in flight, in so many rounds of so many sentences a layer.
 
     Attributes:
         meetings_for: seconds for which meetings speak in each step of the search for the most meetings; 0 for no search.
     """
 
-    in_flight: tuple[int, ...]
-    sentences: int
-    rounds: int
-    meetings_for: float
+    in_flight_counts: tuple[int, ...]
+    sentence_count: int
+    round_count: int
+    meetings_step_s: float
 
     @property
-    def steps(self) -> int:
+    def step_count(self) -> int:
         """Measurements of a layer, in all."""
-        return len(self.in_flight) * self.rounds * len(LAYERS)
+        return len(self.in_flight_counts) * self.round_count * len(LAYERS)
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
-    """What came of one engine. `meetings` at once had 95 % of their answers within `BOUND`; `memory` is bytes at most."""
+class EngineMeasurement:
+    """What came of one engine. `meetings` at once had 95 % of their answers within `LATENCY_LIMIT_S`; `memory` is bytes at most."""
 
-    summaries: tuple[Summary, ...]
+    summaries: tuple[LayerSummary, ...]
     meetings: int | None
     memory: int
 
 
-async def measure(
-    urls: StoreUrls, engine: Engine, models: Path | None, application: str, plan: Plan, advance: Callable[[], None]
-) -> Measured:
+async def measure_engine(
+    urls: StoreUrls,
+    engine: EngineConfig,
+    models: Path | None,
+    application: str,
+    plan: BenchmarkPlan,
+    advance: Callable[[], None],
+) -> EngineMeasurement:
     """Measure an engine.
 
     Args:
@@ -71,64 +76,68 @@ async def measure(
         advance: told of each measurement that is done.
 
     Raises:
-        SetupFailed: the engine can't be started here.
+        SetupError: the engine can't be started here.
     """
-    check(engine)
-    service = deployment("TranslationService", engine, IDLE_S, GRACE_S)(MeasuredService)
+    check_requirements(engine)
+    service = make_deployment("TranslationService", engine, DOWNSCALE_DELAY_S, SHUTDOWN_TIMEOUT_S)(InstrumentedService)
     try:
         handle: Any = ray_serve.run(service.bind(engine, models), name=application, route_prefix=None)
     except RuntimeError as error:
-        raise SetupFailed(f"the {engine.kind} engine did not start here") from error
+        raise SetupError(f"the {engine.kind} engine did not start here") from error
     try:
-        bench = _Bench(urls, handle, application)
+        benchmark = _EngineBenchmark(urls, handle, application)
         for layer in LAYERS:
-            await bench.measure(layer, 1, WARM)
-        summaries: list[Summary] = []
-        for in_flight in plan.in_flight:
-            found: dict[str, list[Round]] = {layer: [] for layer in LAYERS}
-            for turn in range(plan.rounds):
-                for layer in _turned(LAYERS, turn):
-                    found[layer].append(await bench.measure(layer, in_flight, max(plan.sentences, in_flight)))
+            await benchmark.measure_layer(layer, 1, WARM_UP_COUNT)
+        summaries: list[LayerSummary] = []
+        for in_flight in plan.in_flight_counts:
+            rounds_by_layer: dict[str, list[LayerRound]] = {layer: [] for layer in LAYERS}
+            for round_index in range(plan.round_count):
+                for layer in _rotate(LAYERS, round_index):
+                    rounds_by_layer[layer].append(
+                        await benchmark.measure_layer(layer, in_flight, max(plan.sentence_count, in_flight))
+                    )
                     advance()
-            summaries += [summarize(layer, in_flight, found[layer], found["engine"]) for layer in LAYERS]
-        meetings = await bench.most_meetings(plan.meetings_for) if plan.meetings_for else None
-        return Measured(tuple(summaries), meetings, bench.memory)
+            summaries += [
+                summarize_layer(layer, in_flight, rounds_by_layer[layer], rounds_by_layer["engine"]) for layer in LAYERS
+            ]
+        max_meetings = await benchmark.find_max_meetings(plan.meetings_step_s) if plan.meetings_step_s else None
+        return EngineMeasurement(tuple(summaries), max_meetings, benchmark.max_memory_bytes)
     finally:
         ray_serve.delete(application)
 
 
-class _Bench:
+class _EngineBenchmark:
     def __init__(self, urls: StoreUrls, handle: Any, application: str) -> None:
         self._urls = urls
         self._handle = handle
         self._application = application
-        self.memory = 0
+        self.max_memory_bytes = 0
 
-    async def measure(self, layer: str, in_flight: int, sentences: int) -> Round:
+    async def measure_layer(self, layer: str, in_flight: int, sentences: int) -> LayerRound:
         if layer == "engine":
-            measured: Round = await self._handle.alone.remote(requests(sentences), in_flight)
+            layer_round: LayerRound = await self._handle.alone.remote(make_requests(sentences), in_flight)
         elif layer == "service":
-            ask = TranslationClient(self._application).translate
-            measured = await closed_loop(ask, requests(sentences), in_flight)
+            translate = TranslationClient(self._application).translate
+            layer_round = await run_closed_loop(translate, make_requests(sentences), in_flight)
         else:
-            measured = await captions(self._urls, self._application, sentences, in_flight)
-        taken: Taken = await self._handle.taken.remote()
-        self.memory = max(self.memory, taken.memory)
-        return replace(measured, tokens=taken.tokens, firsts=taken.firsts)
+            layer_round = await measure_captions(self._urls, self._application, sentences, in_flight)
+        usage: EngineUsage = await self._handle.taken.remote()
+        self.max_memory_bytes = max(self.max_memory_bytes, usage.memory_bytes)
+        return replace(layer_round, tokens=usage.tokens, first_token_latencies_s=usage.first_token_latencies_s)
 
-    async def most_meetings(self, seconds: float) -> int:
-        ask = TranslationClient(self._application).translate
+    async def find_max_meetings(self, step_s: float) -> int:
+        translate = TranslationClient(self._application).translate
 
-        async def holds(meetings: int) -> bool:
+        async def is_within_limit(meetings: int) -> bool:
             # No fewer sentences than can tell a twentieth of them.
-            spoken = await open_loop(ask, meetings, max(seconds, 20 * EVERY / meetings))
-            p95 = quantile(spoken.latencies, 0.95)
-            return not spoken.errors and p95 is not None and p95 <= BOUND
+            open_loop_round = await run_open_loop(translate, meetings, max(step_s, 20 * SENTENCE_INTERVAL_S / meetings))
+            p95 = quantile(open_loop_round.latencies_s, 0.95)
+            return not open_loop_round.errors and p95 is not None and p95 <= LATENCY_LIMIT_S
 
-        return await largest(holds, MOST_MEETINGS)
+        return await find_largest(is_within_limit, MAX_MEETING_COUNT)
 
 
-def _turned(layers: Sequence[str], turn: int) -> list[str]:
+def _rotate(layers: Sequence[str], round_index: int) -> list[str]:
     """Another layer comes first each time, so that what drifts favours none."""
-    at = turn % len(layers)
-    return [*layers[at:], *layers[:at]]
+    offset = round_index % len(layers)
+    return [*layers[offset:], *layers[:offset]]

@@ -12,33 +12,33 @@ from pathlib import Path
 import ray
 from ray import serve as ray_serve
 
-from cluster.ports import LOOPBACK, free_port
-from cluster.ray_node import make_folder, start_ray
-from serve.app import QUIET
+from cluster.ports import LOOPBACK, find_free_port
+from cluster.ray_node import make_ray_folder, start_ray
+from serve.app import QUIET_LOGGING
 from storage.embedded import EmbeddedStores, StoreUrls
-from storage.migrate import upgrade
+from storage.migrate import upgrade_schema
 
-CPUS = 64
+RAY_CPU_COUNT = 64
 """What Ray is told it may hand out: it would wait for ever for more."""
 
 
 @contextmanager
-def bench_place() -> Generator[StoreUrls]:
+def start_environment() -> Generator[StoreUrls]:
     """Start stores, Ray and Serve for as long as the block.
 
     Raises:
-        SetupFailed: says what could not be started and what to do.
+        SetupError: says what could not be started and what to do.
     """
     with ExitStack() as stack:
         # As root, the embedded Postgres runs as another user, who must be able to pass through here.
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="parley-", ignore_cleanup_errors=True)))
         folder.chmod(0o711)
         urls = stack.enter_context(EmbeddedStores(folder / "data", durable=False))
-        upgrade(urls.postgres)
-        ray_folder = make_folder()
+        upgrade_schema(urls.postgres)
+        ray_folder = make_ray_folder()
         stack.callback(shutil.rmtree, ray_folder, ignore_errors=True)
         stack.callback(ray.shutdown)
-        start_ray(ray_folder, CPUS, log_to_driver=False)
+        start_ray(ray_folder, RAY_CPU_COUNT, log_to_driver=False)
         logging.getLogger("ray.serve").setLevel(logging.WARNING)
-        ray_serve.start(http_options={"host": LOOPBACK, "port": free_port()}, logging_config=QUIET)
+        ray_serve.start(http_options={"host": LOOPBACK, "port": find_free_port()}, logging_config=QUIET_LOGGING)
         yield urls

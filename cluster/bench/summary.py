@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Round:
+class LayerRound:
     """One measurement of one layer.
 
     Attributes:
@@ -20,25 +20,25 @@ class Round:
         firsts: seconds to the first token of each answer, at the engine.
     """
 
-    seconds: float
-    latencies: tuple[float, ...]
+    duration_s: float
+    latencies_s: tuple[float, ...]
     errors: int
     tokens: int = 0
-    firsts: tuple[float, ...] = ()
+    first_token_latencies_s: tuple[float, ...] = ()
 
     @property
-    def sentences_a_second(self) -> float:
+    def sentences_per_second(self) -> float:
         """Of those that were answered."""
-        return len(self.latencies) / self.seconds
+        return len(self.latencies_s) / self.duration_s
 
     @property
-    def tokens_a_second(self) -> float:
+    def tokens_per_second(self) -> float:
         """Of answers."""
-        return self.tokens / self.seconds
+        return self.tokens / self.duration_s
 
 
 @dataclass(frozen=True, slots=True)
-class Summary:
+class LayerSummary:
     """A layer's rounds with so many sentences in flight. Rates are medians over them, quantiles are of all sentences."""
 
     layer: str
@@ -54,7 +54,9 @@ class Summary:
     ratio: float | None
 
 
-def summarize(layer: str, in_flight: int, rounds: Sequence[Round], bare: Sequence[Round]) -> Summary:
+def summarize_layer(
+    layer: str, in_flight: int, rounds: Sequence[LayerRound], baseline: Sequence[LayerRound]
+) -> LayerSummary:
     """Sum a layer up.
 
     Args:
@@ -62,49 +64,49 @@ def summarize(layer: str, in_flight: int, rounds: Sequence[Round], bare: Sequenc
         bare: the bare engine's rounds, each measured beside the layer's round of the same place. The ratio is the median of
             the rounds' ratios, of tokens a second where the engine counts them, and of sentences a second where not.
     """
-    latencies = [each for one in rounds for each in one.latencies]
-    firsts = [each for one in rounds for each in one.firsts]
-    return Summary(
+    latencies = [each for one in rounds for each in one.latencies_s]
+    first_token_latencies = [each for one in rounds for each in one.first_token_latencies_s]
+    return LayerSummary(
         layer,
         in_flight,
         answered=len(latencies),
         errors=sum(one.errors for one in rounds),
-        sentences_a_second=statistics.median(one.sentences_a_second for one in rounds),
-        tokens_a_second=statistics.median(one.tokens_a_second for one in rounds),
-        first_p50=quantile(firsts, 0.5),
+        sentences_a_second=statistics.median(one.sentences_per_second for one in rounds),
+        tokens_a_second=statistics.median(one.tokens_per_second for one in rounds),
+        first_p50=quantile(first_token_latencies, 0.5),
         p50=quantile(latencies, 0.5),
         p95=quantile(latencies, 0.95),
         p99=quantile(latencies, 0.99),
-        ratio=_ratio(rounds, bare),
+        ratio=_median_ratio(rounds, baseline),
     )
 
 
-def quantile(values: Sequence[float], share: float) -> float | None:
+def quantile(values: Sequence[float], fraction: float) -> float | None:
     """The least of the values that so large a share of them does not exceed; None of none."""
     if not values:
         return None
-    return sorted(values)[max(0, math.ceil(share * len(values)) - 1)]
+    return sorted(values)[max(0, math.ceil(fraction * len(values)) - 1)]
 
 
-async def largest(holds: Callable[[int], Awaitable[bool]], most: int) -> int:
+async def find_largest(is_within_limit: Callable[[int], Awaitable[bool]], maximum: int) -> int:
     """The largest number up to `most` that holds, where all below one that holds do: doubled first, then halved between."""
-    good, bad = 0, most + 1
+    passing, failing = 0, maximum + 1
     probe = 1
-    while good + 1 < bad:
-        if await holds(probe):
-            good = probe
+    while passing + 1 < failing:
+        if await is_within_limit(probe):
+            passing = probe
         else:
-            bad = probe
-        probe = min(2 * good, most) if bad == most + 1 else (good + bad) // 2
-    return good
+            failing = probe
+        probe = min(2 * passing, maximum) if failing == maximum + 1 else (passing + failing) // 2
+    return passing
 
 
-def _ratio(rounds: Sequence[Round], bare: Sequence[Round]) -> float | None:
+def _median_ratio(rounds: Sequence[LayerRound], baseline: Sequence[LayerRound]) -> float | None:
     rates = [
-        (one.tokens_a_second, other.tokens_a_second)
+        (one.tokens_per_second, other.tokens_per_second)
         if one.tokens and other.tokens
-        else (one.sentences_a_second, other.sentences_a_second)
-        for one, other in zip(rounds, bare, strict=True)
+        else (one.sentences_per_second, other.sentences_per_second)
+        for one, other in zip(rounds, baseline, strict=True)
     ]
     ratios = [rate / other for rate, other in rates if other]
     return statistics.median(ratios) if ratios else None

@@ -7,17 +7,17 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:  # A command that shows its help needs none of it.
-    from cluster.client import Client
+    from cluster.client import ApiClient
 
-_Answer = TypeVar("_Answer")
+_Result = TypeVar("_Result")
 
 
-def ask(url: str, question: Callable[[Client], Awaitable[_Answer]]) -> _Answer:
+def call_api(url: str, request: Callable[[ApiClient], Awaitable[_Result]]) -> _Result:
     """Ask the system at a URL something, over one connection."""
-    from cluster.client import Client
+    from cluster.client import ApiClient
 
-    async def over_one_connection() -> _Answer:
-        async with Client(url) as client:
-            return await question(client)
+    async def run_request() -> _Result:
+        async with ApiClient(url) as client:
+            return await request(client)
 
-    return asyncio.run(over_one_connection())
+    return asyncio.run(run_request())

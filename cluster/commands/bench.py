@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cluster.commands.options import read_settings
-from cluster.commands.terminal import CtrlC, console, results
+from cluster.commands.terminal import ShutdownSignals, console, results
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from cluster.bench.models import Measured
-    from operators.models import Engine
+    from cluster.bench.models import EngineMeasurement
+    from operators.models import EngineConfig
 
 EXAMPLES = """
 Examples:
@@ -69,7 +69,9 @@ def models(
     meetings_for: Annotated[
         float, typer.Option(min=0, help="Seconds a step of the search for the most meetings; 0 leaves it out.")
     ] = 20,
-    to: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write all of it there, too.")] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Write all of it there, too.")
+    ] = None,
 ) -> None:
     """Measure the model that translates: by itself, as a service through Ray Serve, and from a meeting's log to captions.
 
@@ -80,86 +82,86 @@ def models(
 
     from rich.progress import Progress
 
-    from cluster.bench.models import Plan, measure
-    from cluster.bench.place import bench_place
+    from cluster.bench.models import BenchmarkPlan, measure_engine
+    from cluster.bench.place import start_environment
 
     settings = read_settings(log_level="error")
-    plan = Plan(_numbers(in_flight), sentences, rounds, meetings_for)
-    chosen = [_engine("--engine", engine)] + ([_engine("--against", against)] if against else [])
-    found: list[Measured] = []
-    with CtrlC() as ctrl_c:
-        ctrl_c.say("starting Postgres, Valkey and Ray")
-        with bench_place() as urls, Progress(console=console) as progress:
+    plan = BenchmarkPlan(_read_counts(in_flight), sentences, rounds, meetings_for)
+    engine_configs = [_read_engine("--engine", engine)] + ([_read_engine("--against", against)] if against else [])
+    measurements: list[EngineMeasurement] = []
+    with ShutdownSignals() as signals:
+        signals.print_status("starting Postgres, Valkey and Ray")
+        with start_environment() as urls, Progress(console=console) as progress:
             # Ray has put a handler of its own in place.
-            ctrl_c.say("starting the model")
-            for n, each in enumerate(chosen):
-                task = progress.add_task(each.kind, total=plan.steps)
-                done = measure(
-                    urls, each, settings.models, f"bench-{n}", plan, lambda task=task: progress.advance(task)
+            signals.print_status("starting the model")
+            for n, engine_config in enumerate(engine_configs):
+                task = progress.add_task(engine_config.kind, total=plan.step_count)
+                coroutine = measure_engine(
+                    urls, engine_config, settings.models, f"bench-{n}", plan, lambda task=task: progress.advance(task)
                 )
-                found.append(asyncio.run(done))
-    for each, measured in zip(chosen, found, strict=True):
-        results.print(_table(each, measured, found[0]))
-        if measured.meetings is not None:
-            results.print(f"{measured.meetings} meetings at once with 95 % of their answers within a second")
-    if to is not None:
+                measurements.append(asyncio.run(coroutine))
+    for engine_config, measurement in zip(engine_configs, measurements, strict=True):
+        results.print(_measurement_table(engine_config, measurement, measurements[0]))
+        if measurement.meetings is not None:
+            results.print(f"{measurement.meetings} meetings at once with 95 % of their answers within a second")
+    if json_file is not None:
         report: list[dict[str, Any]] = [
             {"engine": each.model_dump(mode="json"), **asdict(measured)}
-            for each, measured in zip(chosen, found, strict=True)
+            for each, measured in zip(engine_configs, measurements, strict=True)
         ]
-        to.write_text(json.dumps(report, indent=2))
+        json_file.write_text(json.dumps(report, indent=2))
 
 
-def _engine(option: str, words: str | None) -> Engine:
+def _read_engine(option: str, text: str | None) -> EngineConfig:
     """The engine that an option describes, or the preferred one of the settings.
 
     Raises:
-        Invalid: it describes none.
-        SetupFailed: translation is off.
+        InvalidInputError: it describes none.
+        SetupError: translation is off.
     """
-    from cluster.roles import plan_models
-    from operators.errors import Invalid, SetupFailed
-    from operators.models import parse_engine
+    from cluster.roles import plan_engines
+    from operators.errors import InvalidInputError, SetupError
+    from operators.models import parse_engine_config
 
-    if words is None:
-        config = plan_models(read_settings()).config
+    if text is None:
+        config = plan_engines(read_settings()).config
         if not config.translation:
-            raise SetupFailed("nothing translates by the settings: name an engine with --engine")
+            raise SetupError("nothing translates by the settings: name an engine with --engine")
         return config.engines[config.translation[0]]
     try:
-        fields = json.loads(words)
+        fields = json.loads(text)
     except ValueError:
-        raise Invalid(option, 'must be JSON, such as {"kind": "firefox"}') from None
+        raise InvalidInputError(option, 'must be JSON, such as {"kind": "firefox"}') from None
     try:
-        return parse_engine(fields)
-    except Invalid as error:
-        raise Invalid(f"{option}: {error.field}" if error.field else option, error.fix) from None
+        return parse_engine_config(fields)
+    except InvalidInputError as error:
+        raise InvalidInputError(f"{option}: {error.field}" if error.field else option, error.fix) from None
 
 
-def _numbers(words: str) -> tuple[int, ...]:
+def _read_counts(text: str) -> tuple[int, ...]:
     """Numbers of at least 1.
 
     Raises:
-        Invalid: they are none.
+        InvalidInputError: they are none.
     """
-    from operators.errors import Invalid
+    from operators.errors import InvalidInputError
 
     try:
-        numbers = tuple(int(word) for word in words.split(","))
+        numbers = tuple(int(word) for word in text.split(","))
     except ValueError:
         numbers = ()
     if not numbers or min(numbers) < 1:
-        raise Invalid("--in-flight", "must be numbers from 1 on, such as 1,8,64")
+        raise InvalidInputError("--in-flight", "must be numbers from 1 on, such as 1,8,64")
     return numbers
 
 
-def _table(engine: Engine, measured: Measured, first: Measured) -> Table:
+def _measurement_table(engine: EngineConfig, measurement: EngineMeasurement, baseline: EngineMeasurement) -> Table:
     from rich import box
     from rich.table import Table
 
-    from operators.models import label
+    from operators.models import display_name
 
-    title = f"{label(engine)}, {measured.memory / 1e9:.2f} GB of memory"
+    title = f"{display_name(engine)}, {measurement.memory / 1e9:.2f} GB of memory"
     columns = (
         "in flight",
         "layer",
@@ -173,19 +175,19 @@ def _table(engine: Engine, measured: Measured, first: Measured) -> Table:
         "of engine",
     )
     table = Table(*columns, title=title, box=box.SIMPLE, pad_edge=False)
-    beside = measured is not first
-    if beside:
+    is_compared = measurement is not baseline
+    if is_compared:
         table.add_column("of the first")
-    for row, other in zip(measured.summaries, first.summaries, strict=True):
+    for row, baseline_row in zip(measurement.summaries, baseline.summaries, strict=True):
         ratio = "" if row.ratio is None else f"{row.ratio:.3f}"
-        times = [_milliseconds(each) for each in (row.first_p50, row.p50, row.p95, row.p99)]
+        times = [_format_ms(each) for each in (row.first_p50, row.p50, row.p95, row.p99)]
         rates = (f"{row.sentences_a_second:.2f}", f"{row.tokens_a_second:.1f}")
         cells = [str(row.in_flight), row.layer, *rates, *times, str(row.errors), ratio]
-        if beside and other.sentences_a_second:
-            cells.append(f"{row.sentences_a_second / other.sentences_a_second:.2f}")
+        if is_compared and baseline_row.sentences_a_second:
+            cells.append(f"{row.sentences_a_second / baseline_row.sentences_a_second:.2f}")
         table.add_row(*cells)
     return table
 
 
-def _milliseconds(seconds: float | None) -> str:
+def _format_ms(seconds: float | None) -> str:
     return "" if seconds is None else f"{1000 * seconds:.0f} ms"

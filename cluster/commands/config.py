@@ -8,10 +8,10 @@ from typing import Annotated, Any
 
 import typer
 
-from cluster.commands.asking import ask
-from cluster.commands.options import AsJson, Server, running_server
+from cluster.commands.asking import call_api
+from cluster.commands.options import JsonOption, ServerOption, find_running_server
 from cluster.commands.terminal import console, print_json, results
-from operators.errors import Invalid
+from operators.errors import InvalidInputError
 
 EXAMPLES = """
 Examples:
@@ -29,46 +29,46 @@ app = typer.Typer(
     help="See and change which models do what. A change reaches every lane within a second; docs/models.md says more.",
     epilog=EXAMPLES,
 )
-_ORIGINS = {"settings": "from the settings", "request": "by request", "rollback": "rolled back"}
+_ORIGIN_LABELS = {"settings": "from the settings", "request": "by request", "rollback": "rolled back"}
 
 
 @app.command()
-def show(server: Server = None, as_json: AsJson = False) -> None:
+def show(server: ServerOption = None, as_json: JsonOption = False) -> None:
     """Show the configuration in force, and how each engine stands."""
-    models = ask(running_server(server), lambda client: client.models())
+    models = call_api(find_running_server(server), lambda client: client.models())
     if as_json:
         print_json(models)
         return
-    _print(models)
+    _print_config(models)
 
 
 @app.command()
 def history(
     limit: Annotated[int, typer.Option(min=1, max=200, help="How many versions.")] = 20,
-    server: Server = None,
-    as_json: AsJson = False,
+    server: ServerOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """List the versions, the newest first."""
     from rich.table import Table
 
-    found = ask(running_server(server), lambda client: client.model_versions(limit))
+    response = call_api(find_running_server(server), lambda client: client.model_versions(limit))
     if as_json:
-        print_json(found)
+        print_json(response)
         return
     table = Table("version", "since", "came", "translation", "insight", "chat", "note")
-    for each in found["versions"]:
-        roles = [", ".join(each["config"][role]) or "off" for role in ("translation", "insight", "chat")]
+    for version in response["versions"]:
+        roles = [", ".join(version["config"][role]) or "off" for role in ("translation", "insight", "chat")]
         table.add_row(
-            str(each["version"]),
-            each["created_at"][:19].replace("T", " "),
-            _ORIGINS[each["origin"]],
+            str(version["version"]),
+            version["created_at"][:19].replace("T", " "),
+            _ORIGIN_LABELS[version["origin"]],
             *roles,
-            each["note"],
+            version["note"],
         )
     results.print(table)
-    if found["unreadable"]:
+    if response["unreadable"]:
         results.print(
-            f"Of a newer release, and not readable here: {', '.join(map(str, found['unreadable']))}", markup=False
+            f"Of a newer release, and not readable here: {', '.join(map(str, response['unreadable']))}", markup=False
         )
 
 
@@ -80,44 +80,52 @@ def set_models(
         int | None, typer.Option(metavar="VERSION", help="Only if this version is still in force.")
     ] = None,
     check: Annotated[bool, typer.Option("--check", help="Only say whether it could be taken.")] = False,
-    server: Server = None,
+    server: ServerOption = None,
 ) -> None:
     """Put a configuration in force. What can't be one is refused, and the one before stays."""
-    from operators.models import parse_models
+    from operators.models import parse_models_config
 
-    config = parse_models(_read(file)).model_dump(mode="json")
+    config = parse_models_config(_read_file(file)).model_dump(mode="json")
     if check:
         console.print("It can be taken.")
         return
-    _print(ask(running_server(server), lambda client: client.change_models(config, note, expected_version)))
+    _print_config(
+        call_api(find_running_server(server), lambda client: client.change_models(config, note, expected_version))
+    )
 
 
 @app.command()
 def rollback(
     version: Annotated[int | None, typer.Argument(help="The version; the one before where none is named.")] = None,
-    server: Server = None,
+    server: ServerOption = None,
 ) -> None:
     """Put an older version in force again, as a new one."""
-    _print(ask(running_server(server), lambda client: client.roll_back_models(version)))
+    _print_config(call_api(find_running_server(server), lambda client: client.roll_back_models(version)))
 
 
-def _read(file: Path) -> str:
+def _read_file(file: Path) -> str:
     if str(file) == "-":
         return typer.get_text_stream("stdin").read()
     try:
         return file.read_text()
     except (OSError, UnicodeDecodeError) as error:
-        raise Invalid("FILE", f"{file} can't be read: {type(error).__name__}") from None
+        raise InvalidInputError("FILE", f"{file} can't be read: {type(error).__name__}") from None
 
 
-def _print(models: dict[str, Any]) -> None:
+def _print_config(models: dict[str, Any]) -> None:
     from rich.table import Table
 
     note = f": {models['note']}" if models["note"] else ""
-    results.print(f"Version {models['version']}, {_ORIGINS[models['origin']]}{note}", markup=False)
+    results.print(f"Version {models['version']}, {_ORIGIN_LABELS[models['origin']]}{note}", markup=False)
     table = Table("role", "engine", "what", "state", "problem")
-    for each in models["engines"]:
-        table.add_row(each["role"], each["engine"], each["description"], each["state"], each["problem"])
+    for engine_status in models["engines"]:
+        table.add_row(
+            engine_status["role"],
+            engine_status["engine"],
+            engine_status["description"],
+            engine_status["state"],
+            engine_status["problem"],
+        )
     for role in ("translation", "insight", "chat"):
         if not models["config"][role]:
             table.add_row(role, "", "off", "", "")

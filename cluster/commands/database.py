@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cluster.commands.options import read_settings
-from cluster.commands.terminal import console, say
-from operators.errors import SetupFailed
+from cluster.commands.terminal import console, print_status
+from operators.errors import SetupError
 
 if TYPE_CHECKING:  # A command that shows its help needs none of it.
     from cluster.settings import Settings
@@ -45,20 +45,20 @@ def downgrade(
     """
     from sqlalchemy.exc import DBAPIError
 
-    from storage.migrate import downgrade as migrate
+    from storage.migrate import downgrade_schema as migrate
 
     try:
-        with _postgres(read_settings()) as url:
+        with _database_url(read_settings()) as url:
             migrate(url, schema)
     except DBAPIError as error:
-        from cluster.flow import unusable
+        from cluster.flow import store_error_message
 
-        raise SetupFailed(unusable(error)) from error
+        raise SetupError(store_error_message(error)) from error
     console.print(f"The database has schema {schema} now. Start the older version.")
 
 
 @contextmanager
-def _postgres(settings: Settings) -> Generator[str]:
+def _database_url(settings: Settings) -> Generator[str]:
     """The address of the database. The embedded one runs for as long as it's needed."""
     from storage.embedded import EmbeddedStores, default_data_dir
     from storage.urls import check_postgres_url
@@ -70,8 +70,8 @@ def _postgres(settings: Settings) -> Generator[str]:
         return
     stores = EmbeddedStores(settings.data_dir or default_data_dir())
     if stores.last_urls() is None:
-        raise SetupFailed("there is no embedded database yet: name the data folder with PARLEY_DATA_DIR")
+        raise SetupError("there is no embedded database yet: name the data folder with PARLEY_DATA_DIR")
     try:
-        yield stores.start(say).postgres
+        yield stores.start(print_status).postgres
     finally:
         stores.stop()

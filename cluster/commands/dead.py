@@ -8,20 +8,22 @@ from uuid import UUID
 
 import typer
 
-from cluster.commands.asking import ask
-from cluster.commands.options import AsJson, Server, running_server
-from cluster.commands.terminal import console, print_json, results, shown
-from operators.errors import Invalid
+from cluster.commands.asking import call_api
+from cluster.commands.options import JsonOption, ServerOption, find_running_server
+from cluster.commands.terminal import console, print_json, results, sanitize_for_terminal
+from operators.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from cluster.client import Client
+    from cluster.client import ApiClient
 
-PAGE = 200
+MAX_PAGE_COUNT = 200
 """Letters asked for at once."""
 
-Meeting = Annotated[UUID | None, typer.Option(metavar="ID", show_default="all", help="Only those of this meeting.")]
+MeetingOption = Annotated[
+    UUID | None, typer.Option(metavar="ID", show_default="all", help="Only those of this meeting.")
+]
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -39,19 +41,21 @@ Examples:
 - `parley dead-letters list --meeting 0198c5f0-7d1e-7a2b-8c3d-4e5f60718293 --json`
 """,
 )
-def list_letters(
-    meeting: Meeting = None,
-    limit: Annotated[int, typer.Option(min=1, max=PAGE, help="At most so many, the newest.")] = 20,
-    as_json: AsJson = False,
-    server: Server = None,
+def list_dead_letters(
+    meeting: MeetingOption = None,
+    limit: Annotated[int, typer.Option(min=1, max=MAX_PAGE_COUNT, help="At most so many, the newest.")] = 20,
+    as_json: JsonOption = False,
+    server: ServerOption = None,
 ) -> None:
     """List the dead letters, newest first: of which meeting, what kind, and why. What was said is not shown."""
-    wanted = None if meeting is None else str(meeting)
-    letters = ask(running_server(server), lambda client: client.dead_letters(wanted, limit))["dead_letters"]
+    meeting_id = None if meeting is None else str(meeting)
+    dead_letters = call_api(find_running_server(server), lambda client: client.dead_letters(meeting_id, limit))[
+        "dead_letters"
+    ]
     if as_json:
-        print_json(letters)
-    elif letters:
-        results.print(_table(letters))
+        print_json(dead_letters)
+    elif dead_letters:
+        results.print(_dead_letter_table(dead_letters))
     else:
         results.out("There is no dead letter.")
 
@@ -64,18 +68,18 @@ Examples:
 """
 )
 def show(
-    letter: Annotated[
+    dead_letter_id: Annotated[
         int, typer.Argument(min=1, metavar="ID", help="The letter's id; `parley dead-letters list` gives it.")
     ],
-    as_json: AsJson = False,
-    server: Server = None,
+    as_json: JsonOption = False,
+    server: ServerOption = None,
 ) -> None:
     """Show a dead letter whole, with what was said in it."""
-    found = ask(running_server(server), lambda client: client.dead_letter(letter))
+    dead_letter = call_api(find_running_server(server), lambda client: client.dead_letter(dead_letter_id))
     if as_json:
-        print_json(found)
+        print_json(dead_letter)
     else:
-        results.print(_details(found))
+        results.print(_dead_letter_details(dead_letter))
 
 
 @app.command(
@@ -88,61 +92,65 @@ Examples:
 """
 )
 def retry(
-    letters: Annotated[
+    dead_letter_ids: Annotated[
         list[int] | None, typer.Argument(min=1, metavar="ID", show_default=False, help="The letters' ids.")
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="All that were not put in again before.")] = False,
-    meeting: Meeting = None,
-    server: Server = None,
+    meeting: MeetingOption = None,
+    server: ServerOption = None,
 ) -> None:
     """Put what dead letters hold in again, the oldest first. The same letter twice changes nothing.
 
     A chunk becomes the newest revision of what it was. One that came too late becomes sentences of its own, beside what
     was put out of it before. A meeting that is over takes none. The exit code is 1 if any could not be put in.
     """
-    if bool(letters) == everything:
-        raise Invalid("ID", "give the ids of letters, or --all")
+    if bool(dead_letter_ids) == everything:
+        raise InvalidInputError("ID", "give the ids of letters, or --all")
     if meeting is not None and not everything:
-        raise Invalid("--meeting", "goes with --all")
+        raise InvalidInputError("--meeting", "goes with --all")
 
-    async def put_in(client: Client) -> tuple[int, int]:
-        from cluster.client import Rejected
+    async def resubmit_all(client: ApiClient) -> tuple[int, int]:
+        from cluster.client import ApiError
 
-        done = refused = 0
+        resubmitted_count = refused_count = 0
         # Known before the first one goes in: a letter that fails again leaves a new one.
-        for letter in sorted(set(letters or await _waiting(client, meeting))):
+        for dead_letter_id in sorted(set(dead_letter_ids or await _find_unresubmitted(client, meeting))):
             try:
-                answer = await client.resubmit(letter)
-            except Rejected as error:
-                refused += 1
-                console.print(f"{letter}: {error}", markup=False, soft_wrap=True)
+                result = await client.resubmit(dead_letter_id)
+            except ApiError as error:
+                refused_count += 1
+                console.print(f"{dead_letter_id}: {error}", markup=False, soft_wrap=True)
             else:
-                done += 1
-                results.out(f"{letter}: chunk {shown(answer['chunk_id'])} of meeting {answer['meeting_id']}")
-        return done, refused
+                resubmitted_count += 1
+                results.out(
+                    f"{dead_letter_id}: chunk {sanitize_for_terminal(result['chunk_id'])} of meeting {result['meeting_id']}"
+                )
+        return resubmitted_count, refused_count
 
-    done, refused = ask(running_server(server), put_in)
-    if not done and not refused:
+    resubmitted_count, refused_count = call_api(find_running_server(server), resubmit_all)
+    if not resubmitted_count and not refused_count:
         console.print("There is no dead letter to put in again.")
     else:
-        console.print(f"Put in again: {done}." + (f" Not possible: {refused}." if refused else ""))
-    if refused:
+        console.print(
+            f"Put in again: {resubmitted_count}." + (f" Not possible: {refused_count}." if refused_count else "")
+        )
+    if refused_count:
         raise typer.Exit(1)
 
 
-async def _waiting(client: Client, meeting: UUID | None) -> list[int]:
+async def _find_unresubmitted(client: ApiClient, meeting: UUID | None) -> list[int]:
     """The letters that were not put in again yet."""
-    found: list[int] = []
+    dead_letter_ids: list[int] = []
     before: int | None = None
     while True:
-        page = await client.dead_letters(None if meeting is None else str(meeting), PAGE, before)
-        found += [letter["id"] for letter in page["dead_letters"] if letter["resubmitted_at"] is None]
+        page = await client.dead_letters(None if meeting is None else str(meeting), MAX_PAGE_COUNT, before)
+        dead_letter_ids += [letter["id"] for letter in page["dead_letters"] if letter["resubmitted_at"] is None]
         before = page["before"]
         if before is None:
-            return found
+            return dead_letter_ids
 
 
-def _table(letters: list[dict[str, Any]]) -> Table:
+def _dead_letter_table(dead_letters: list[dict[str, Any]]) -> Table:
     from rich import box
     from rich.table import Table
 
@@ -154,39 +162,39 @@ def _table(letters: list[dict[str, Any]]) -> Table:
     table.add_column("kind", no_wrap=True)
     table.add_column("ordinal", no_wrap=True, justify="right")
     table.add_column("why", overflow="fold", min_width=10)
-    for letter in letters:
-        again = " (put in again)" if letter["resubmitted_at"] else ""
+    for dead_letter in dead_letters:
+        resubmission_note = " (put in again)" if dead_letter["resubmitted_at"] else ""
         table.add_row(
-            str(letter["id"]),
-            _when(letter["created_at"]),
-            letter["meeting_id"] or "",
-            letter["kind"] or "",
-            "" if letter["ordinal"] is None else str(letter["ordinal"]),
-            shown(letter["reason"]) + again,
+            str(dead_letter["id"]),
+            _format_time(dead_letter["created_at"]),
+            dead_letter["meeting_id"] or "",
+            dead_letter["kind"] or "",
+            "" if dead_letter["ordinal"] is None else str(dead_letter["ordinal"]),
+            sanitize_for_terminal(dead_letter["reason"]) + resubmission_note,
         )
     return table
 
 
-def _details(letter: dict[str, Any]) -> Table:
+def _dead_letter_details(dead_letter: dict[str, Any]) -> Table:
     from rich.table import Table
 
     rows = {
-        "id": str(letter["id"]),
-        "meeting": letter["meeting_id"] or "",
-        "why": letter["reason"],
-        "since": _when(letter["created_at"]),
-        "put in again": _when(letter["resubmitted_at"]),
-        "lane": f"{letter['lane_id']}, at {letter['log_id']}",
+        "id": str(dead_letter["id"]),
+        "meeting": dead_letter["meeting_id"] or "",
+        "why": dead_letter["reason"],
+        "since": _format_time(dead_letter["created_at"]),
+        "put in again": _format_time(dead_letter["resubmitted_at"]),
+        "lane": f"{dead_letter['lane_id']}, at {dead_letter['log_id']}",
     }
-    rows |= {f"its {name}": str(value) for name, value in letter["fields"].items()}
+    rows |= {f"its {name}": str(value) for name, value in dead_letter["fields"].items()}
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column(overflow="fold")
     for name, value in rows.items():
         if value:
-            grid.add_row(shown(name), shown(value))
+            grid.add_row(sanitize_for_terminal(name), sanitize_for_terminal(value))
     return grid
 
 
-def _when(instant: str | None) -> str:
+def _format_time(instant: str | None) -> str:
     return datetime.fromisoformat(instant).astimezone().strftime("%Y-%m-%d %H:%M") if instant else ""

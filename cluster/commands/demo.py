@@ -15,28 +15,28 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cluster.commands.options import (
-    GlossaryFile,
+    GlossaryOption,
     StyleOption,
-    Targets,
+    TargetsOption,
     TranslatorOption,
+    read_glossary_and_style,
     read_settings,
     read_targets,
-    read_wishes,
 )
-from cluster.commands.private import private_system
-from cluster.commands.terminal import CtrlC, console, results, say
-from cluster.ports import free_port, is_free
-from operators.errors import Refused
+from cluster.commands.private import temporary_system
+from cluster.commands.terminal import ShutdownSignals, console, print_status, results
+from cluster.ports import find_free_port, is_port_free
+from operators.errors import ConflictError
 
 if TYPE_CHECKING:
     from cluster.recording import Recording
     from cluster.replay import ReplayOptions
-    from cluster.tally import Tally
+    from cluster.tally import CaptionSummary
 
-SAMPLE = Path(__file__).resolve().parents[2] / "examples" / "launch.broadcasts.jsonl"
-TITLE, LANGUAGE = "The launch of the audio guide", "en"
+SAMPLE_RECORDING = Path(__file__).resolve().parents[2] / "examples" / "launch.broadcasts.jsonl"
+SAMPLE_TITLE, SAMPLE_LANGUAGE = "The launch of the audio guide", "en"
 """What it is about, and what is spoken in it."""
-PATIENCE = 600.0
+CAPTIONS_TIMEOUT_S = 600.0
 """Seconds that `--exit` waits for captions after everything was sent."""
 EXAMPLES = """
 Examples:
@@ -50,7 +50,7 @@ Examples:
 
 
 @dataclass(frozen=True, slots=True)
-class _Played:
+class _DemoResult:
     """What came of the meeting.
 
     Attributes:
@@ -58,14 +58,14 @@ class _Played:
         over: whether nothing is to come any more.
     """
 
-    tally: Tally
-    first: float | None
-    over: bool
+    summary: CaptionSummary
+    first_caption_s: float | None
+    is_finished: bool
 
 
 def demo(
-    targets: Targets = "pt",
-    glossary: GlossaryFile = None,
+    targets: TargetsOption = "pt",
+    glossary: GlossaryOption = None,
     style: StyleOption = "",
     port: Annotated[
         int | None,
@@ -78,7 +78,7 @@ def demo(
         ),
     ] = None,
     translator: TranslatorOption = None,
-    leave: Annotated[
+    exit_when_done: Annotated[
         bool, typer.Option("--exit", help="As fast as it goes, say what came of it, and leave: with 0 if all is well.")
     ] = False,
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Don't open the page.")] = False,
@@ -88,47 +88,54 @@ def demo(
     The system is a private one: its data is temporary, and gone at the end. It stays up after the meeting, so that the
     page can be read, until Ctrl-C.
     """
-    began = time.monotonic()
+    started_at = time.monotonic()
     from cluster.recording import read_recording
     from cluster.replay import ReplayOptions
     from operators.model import Clock
 
-    recording = read_recording(SAMPLE)
-    speed, clock = (None, Clock.RECORDED) if leave else (1.0, Clock.LIVE)
-    options = ReplayOptions(speed, clock, LANGUAGE, read_targets(targets), *read_wishes(glossary, style))
-    with CtrlC() as ctrl_c, private_system(port or _usual_port(), translator, ctrl_c.say) as url:
-        stopping = ctrl_c.system_is_up()
-        patience = PATIENCE if leave else None
-        opens = not (leave or no_browser)
-        played = asyncio.run(_play(url, recording, options, began, stopping, patience, opens=opens))
-        if played and not leave:
+    recording = read_recording(SAMPLE_RECORDING)
+    speed, clock = (None, Clock.RECORDED) if exit_when_done else (1.0, Clock.LIVE)
+    options = ReplayOptions(
+        speed, clock, SAMPLE_LANGUAGE, read_targets(targets), *read_glossary_and_style(glossary, style)
+    )
+    with (
+        ShutdownSignals() as signals,
+        temporary_system(port or _default_port(), translator, signals.print_status) as url,
+    ):
+        stopping = signals.mark_started()
+        timeout_s = CAPTIONS_TIMEOUT_S if exit_when_done else None
+        opens_browser = not (exit_when_done or no_browser)
+        result = asyncio.run(
+            _play_recording(url, recording, options, started_at, stopping, timeout_s, opens_browser=opens_browser)
+        )
+        if result and not exit_when_done:
             console.print("The meeting is over. Its page stays where it is until Ctrl-C.")
             stopping.wait()
-        say("stopping")
-    if leave:
-        _judge(recording.name, played, time.monotonic() - began)
+        print_status("stopping")
+    if exit_when_done:
+        _report_result(recording.name, result, time.monotonic() - started_at)
     else:
         console.print("Stopped: nothing of it is kept.")
 
 
-def _usual_port() -> int:
+def _default_port() -> int:
     port = read_settings().port
-    if is_free(port):
+    if is_port_free(port):
         return port
-    say(f"port {port} is taken: the demo takes another")
-    return free_port()
+    print_status(f"port {port} is taken: the demo takes another")
+    return find_free_port()
 
 
-async def _play(
+async def _play_recording(
     url: str,
     recording: Recording,
     options: ReplayOptions,
-    began: float,
+    started_at: float,
     stopping: threading.Event,
-    patience: float | None,
+    timeout_s: float | None,
     *,
-    opens: bool,
-) -> _Played | None:
+    opens_browser: bool,
+) -> _DemoResult | None:
     """Play the recording and tell how far it is.
 
     Args:
@@ -139,59 +146,66 @@ async def _play(
     """
     from rich.progress import BarColumn, Progress, TextColumn
 
-    from cluster.client import Client
-    from cluster.replay import POLL, await_captions, open_recording, send
-    from cluster.tally import tally
+    from cluster.client import ApiClient
+    from cluster.replay import POLL_S, await_captions, open_meeting_for, send_recording
+    from cluster.tally import summarize_captions
 
-    async with Client(url) as client:
-        meeting = (await open_recording(client, recording, options, TITLE))["id"]
-        _show_page(f"{url}/meetings/{meeting}", opens)
+    async with ApiClient(url) as client:
+        meeting = (await open_meeting_for(client, recording, options, SAMPLE_TITLE))["id"]
+        _show_page(f"{url}/meetings/{meeting}", opens_browser)
         with Progress(TextColumn("{task.description}"), BarColumn(), console=console) as progress:
             bar = progress.add_task("0:00", total=recording.events[-1].at)
 
-            async def to_the_end() -> bool:
-                def tell(count: int) -> None:
+            async def send_and_await() -> bool:
+                def show_progress(count: int) -> None:
                     progress.update(bar, completed=recording.events[count - 1].at)
 
-                await send(client, recording, options, meeting, tell)
+                await send_recording(client, recording, options, meeting, show_progress)
                 try:
-                    async with asyncio.timeout(patience):
+                    async with asyncio.timeout(timeout_s):
                         await await_captions(client, meeting, lambda _: None)
                 except TimeoutError:
                     return False
                 return True
 
-            playing = asyncio.create_task(to_the_end())
-            first: float | None = None
+            replay_task = asyncio.create_task(send_and_await())
+            first_caption_s: float | None = None
             while not stopping.is_set():
                 # Asked before the look, so that the last look sees everything.
-                over = playing.done()
-                now = tally(await client.sentences(meeting), await client.captions(meeting), options.targets)
-                where = f"{_clock(progress.tasks[bar].completed)} of {_clock(recording.events[-1].at)}"
-                progress.update(bar, description=f"{where} · {now.sentences} sentences · {now.captioned} captions")
-                if first is None and now.captioned:
-                    first = time.monotonic() - began
-                    progress.console.print(f"The first caption came {first:.1f} s after this command was started.")
-                if over:
-                    return _Played(now, first, await playing)
-                await asyncio.wait({playing}, timeout=POLL)
-            playing.cancel()
-            await asyncio.wait({playing})
+                is_finished = replay_task.done()
+                summary = summarize_captions(
+                    await client.sentences(meeting), await client.captions(meeting), options.targets
+                )
+                position = f"{_format_clock(progress.tasks[bar].completed)} of {_format_clock(recording.events[-1].at)}"
+                progress.update(
+                    bar,
+                    description=f"{position} · {summary.sentence_count} sentences · {summary.captioned_count} captions",
+                )
+                if first_caption_s is None and summary.captioned_count:
+                    first_caption_s = time.monotonic() - started_at
+                    progress.console.print(
+                        f"The first caption came {first_caption_s:.1f} s after this command was started."
+                    )
+                if is_finished:
+                    return _DemoResult(summary, first_caption_s, await replay_task)
+                await asyncio.wait({replay_task}, timeout=POLL_S)
+            replay_task.cancel()
+            await asyncio.wait({replay_task})
     return None
 
 
-def _show_page(page: str, opens: bool) -> None:
+def _show_page(page: str, opens_browser: bool) -> None:
     console.print(f"[green]The meeting is at {page}[/]", soft_wrap=True)
     desktop = "DISPLAY" in os.environ or "WAYLAND_DISPLAY" in os.environ
-    if opens and desktop and sys.stdout.isatty():
+    if opens_browser and desktop and sys.stdout.isatty():
         webbrowser.open(page)
 
 
-def _clock(seconds: float) -> str:
+def _format_clock(seconds: float) -> str:
     return f"{int(seconds) // 60}:{int(seconds) % 60:02}"
 
 
-def _judge(name: str, played: _Played | None, seconds: float) -> None:
+def _report_result(name: str, result: _DemoResult | None, duration_s: float) -> None:
     """Say what came of the meeting.
 
     Raises:
@@ -200,15 +214,19 @@ def _judge(name: str, played: _Played | None, seconds: float) -> None:
     """
     from rich.table import Table
 
-    if played is None:
+    if result is None:
         raise typer.Exit(130)
     table = Table("meeting", "sentences", "captions", "first caption", "seconds")
-    first = "none" if played.first is None else f"after {played.first:.1f} s"
-    table.add_row(name, str(played.tally.sentences), played.tally.captions(), first, f"{seconds:.1f}")
+    first_caption = "none" if result.first_caption_s is None else f"after {result.first_caption_s:.1f} s"
+    table.add_row(
+        name, str(result.summary.sentence_count), result.summary.describe_statuses(), first_caption, f"{duration_s:.1f}"
+    )
     results.print(table)
-    lacking = f"{played.tally.lacking} of {played.tally.sentences} sentences lack a caption"
-    if not played.over:
-        why = f": {played.tally.why()}" if played.tally.lacking else ""
-        raise Refused("incomplete", f"not over {PATIENCE:.0f} s after everything was sent; {lacking}{why}")
-    if played.tally.lacking or not played.tally.sentences:
-        raise Refused("incomplete", f"{lacking}: {played.tally.why()}")
+    missing = f"{result.summary.without_caption} of {result.summary.sentence_count} sentences lack a caption"
+    if not result.is_finished:
+        reasons = f": {result.summary.describe_reasons()}" if result.summary.without_caption else ""
+        raise ConflictError(
+            "incomplete", f"not over {CAPTIONS_TIMEOUT_S:.0f} s after everything was sent; {missing}{reasons}"
+        )
+    if result.summary.without_caption or not result.summary.sentence_count:
+        raise ConflictError("incomplete", f"{missing}: {result.summary.describe_reasons()}")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from cluster.commands.options import AsJson, read_settings
+from cluster.commands.options import JsonOption, read_settings
 from cluster.commands.terminal import print_json, results
 
 if TYPE_CHECKING:
@@ -23,10 +23,10 @@ Examples:
 
 - `parley doctor --json`
 """
-STYLES = {"ok": "green", "running": "green", "loading": "yellow", "missing": "dim", "problem": "yellow"}
+STATE_STYLES = {"ok": "green", "running": "green", "loading": "yellow", "missing": "dim", "problem": "yellow"}
 
 
-def doctor(as_json: AsJson = False) -> None:
+def doctor(as_json: JsonOption = False) -> None:
     """Look at whether `parley up` could run here and with what, and say how to mend what is wrong.
 
     It starts nothing and writes nothing. It ends with 1 only where something keeps `parley up` from running, which a
@@ -34,29 +34,29 @@ def doctor(as_json: AsJson = False) -> None:
     """
     from dataclasses import asdict
 
-    from cluster.doctor import examine
+    from cluster.doctor import run_checks
 
-    findings = examine(read_settings())
-    blocked = [finding.about for finding in findings if finding.blocks]
-    running = any(finding.state == "running" for finding in findings)
+    findings = run_checks(read_settings())
+    blocking = [finding.about for finding in findings if finding.blocks]
+    is_running = any(finding.state == "running" for finding in findings)
     if as_json:
         print_json(
             {
-                "ready": not (blocked or running),
-                "running": running,
+                "ready": not (blocking or is_running),
+                "running": is_running,
                 "findings": [asdict(finding) for finding in findings],
             }
         )
     else:
         results.print(_table(findings))
-        if blocked:
-            verdict = f"[red]`parley up` can't run:[/] mend {', '.join(blocked)}."
-        elif running:
+        if blocking:
+            verdict = f"[red]`parley up` can't run:[/] mend {', '.join(blocking)}."
+        elif is_running:
             verdict = "Parley is up already. `parley up` can run beside it on another port and data folder only."
         else:
             verdict = "`parley up` can run."
         results.print(verdict, soft_wrap=True)
-    if blocked:
+    if blocking:
         raise typer.Exit(1)
 
 
@@ -67,7 +67,7 @@ def _table(findings: list[Finding]) -> Table:
 
     table = Table("what", "state", "found", "what to do", box=box.SIMPLE, pad_edge=False)
     for finding in findings:
-        style = "red" if finding.blocks else STYLES[finding.state]
+        style = "red" if finding.blocks else STATE_STYLES[finding.state]
         row = (finding.about, f"[{style}]{finding.state}[/]", escape(finding.found), escape(finding.advice))
         table.add_row(*row)
     return table

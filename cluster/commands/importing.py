@@ -9,23 +9,23 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cluster.commands.options import (
-    GlossaryFile,
-    Server,
+    GlossaryOption,
+    ServerOption,
     StyleOption,
-    Targets,
+    TargetsOption,
+    find_running_server,
+    read_glossary_and_style,
     read_language,
     read_targets,
-    read_wishes,
-    running_server,
 )
-from cluster.commands.reading import reading_summary, report_reading
+from cluster.commands.reading import print_reading, summarize_reading
 from cluster.commands.terminal import console, results
-from operators.errors import Invalid, ParleyError, Refused
+from operators.errors import ConflictError, InvalidInputError, ParleyError
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from cluster.client import Client
+    from cluster.client import ApiClient
     from cluster.recording import Recording
     from cluster.replay import ReplayOptions
 
@@ -49,18 +49,18 @@ def import_files(
         list[Path],
         typer.Argument(metavar="FILE...", exists=True, dir_okay=False, help="Subtitles (.vtt, .srt) or recordings."),
     ],
-    targets: Targets = "pt",
+    targets: TargetsOption = "pt",
     language: Annotated[str, typer.Option(metavar="TAG", help="The language spoken, or `auto`.")] = "auto",
     title: Annotated[
         str | None, typer.Option(show_default="the file's name", help="The meeting's title; for one file only.")
     ] = None,
-    glossary: GlossaryFile = None,
+    glossary: GlossaryOption = None,
     style: StyleOption = "",
     strict: Annotated[
         bool, typer.Option("--strict", help="Refuse subtitles of which something would be left out.")
     ] = False,
     no_wait: Annotated[bool, typer.Option("--no-wait", help="Don't wait for the captions.")] = False,
-    server: Server = None,
+    server: ServerOption = None,
 ) -> None:
     """Take subtitles and recordings into a running system, a meeting each, and wait for their captions.
 
@@ -71,64 +71,68 @@ def import_files(
     """
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    from cluster.client import Client
+    from cluster.client import ApiClient
     from cluster.recording import read_recording
     from cluster.replay import ReplayOptions
     from operators.model import Clock
 
     if title is not None and len(files) > 1:
-        raise Invalid("--title", "names one meeting: give one file with it")
-    wishes = read_wishes(glossary, style)
-    options = ReplayOptions(None, Clock.RECORDED, read_language(language), read_targets(targets), *wishes)
+        raise InvalidInputError("--title", "names one meeting: give one file with it")
+    glossary_and_style = read_glossary_and_style(glossary, style)
+    options = ReplayOptions(None, Clock.RECORDED, read_language(language), read_targets(targets), *glossary_and_style)
     recordings = [read_recording(path, options.language, strict=strict) for path in files]
     for recording in recordings:
-        report_reading(recording)
-    url = running_server(server)
+        print_reading(recording)
+    url = find_running_server(server)
 
-    async def go() -> int:
+    async def import_all() -> int:
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        async with Client(url) as client:
+        async with ApiClient(url) as client:
             # Before the bars, which take the terminal over.
-            meetings = [await _open(client, url, recording, options, title) for recording in recordings]
+            meetings = [await _open_meeting(client, url, recording, options, title) for recording in recordings]
             with Progress(*columns, console=console) as progress:
                 async with asyncio.TaskGroup() as group:
                     tasks = [
-                        group.create_task(_send(client, recording, options, meeting, progress, wait=not no_wait))
+                        group.create_task(_send_events(client, recording, options, meeting, progress, wait=not no_wait))
                         for recording, meeting in zip(recordings, meetings, strict=True)
                     ]
             if not no_wait:
                 for recording, meeting in zip(recordings, meetings, strict=True):
-                    await _tell(client, recording, meeting, options)
+                    await _print_summary(client, recording, meeting, options)
         return sum(task.result() for task in tasks)
 
     try:
-        refused = asyncio.run(go())
+        refused = asyncio.run(import_all())
     except* ParleyError as group:
         raise group.exceptions[0] from None
     if refused:
-        raise Refused(
+        raise ConflictError(
             "incomplete", f"{refused} events were refused: their meetings had ended or failed, or were paused"
         )
 
 
-async def _open(
-    client: Client, url: str, recording: Recording, options: ReplayOptions, title: str | None
+async def _open_meeting(
+    client: ApiClient, url: str, recording: Recording, options: ReplayOptions, title: str | None
 ) -> dict[str, Any]:
-    from cluster.replay import open_recording, untaken
+    from cluster.replay import missing_event_count, open_meeting_for
 
-    meeting = await open_recording(client, recording, options, title)
-    before = ""
+    meeting = await open_meeting_for(client, recording, options, title)
+    note = ""
     if meeting["status"] == "failed":
-        before = f" (it failed: {meeting['end_reason']})"
+        note = f" (it failed: {meeting['end_reason']})"
     elif meeting["status"] == "ended":
-        missing = untaken(recording, meeting)
-        before = f" (it ended without {missing} of its events)" if missing else " (imported before: nothing is added)"
-    results.out(f"{recording.name}: {meeting['id']} {url}/meetings/{meeting['id']}{before}")
+        missing_count = missing_event_count(recording, meeting)
+        note = (
+            f" (it ended without {missing_count} of its events)"
+            if missing_count
+            else " (imported before: nothing is added)"
+        )
+    results.out(f"{recording.name}: {meeting['id']} {url}/meetings/{meeting['id']}{note}")
     return meeting
 
 
-async def _send(
-    client: Client,
+async def _send_events(
+    client: ApiClient,
     recording: Recording,
     options: ReplayOptions,
     meeting: dict[str, Any],
@@ -137,25 +141,34 @@ async def _send(
     wait: bool,
 ) -> int:
     """Send a recording, unless its meeting is over. Returns how many of its events were refused, then or now."""
-    from cluster.replay import await_captions, play, send, untaken
+    from cluster.replay import await_captions, missing_event_count, replay_meeting, send_recording
 
     if meeting["status"] in ("ended", "failed"):
         if wait:
             await await_captions(client, meeting["id"], lambda _: None)
-        return untaken(recording, meeting)
+        return missing_event_count(recording, meeting)
     if wait:
-        return (await play(client, recording, options, meeting["id"], progress)).refused
-    return (await send(client, recording, options, meeting["id"], lambda _: None)).refused
+        return (await replay_meeting(client, recording, options, meeting["id"], progress)).refused
+    return (await send_recording(client, recording, options, meeting["id"], lambda _: None)).refused
 
 
-async def _tell(client: Client, recording: Recording, meeting: dict[str, Any], options: ReplayOptions) -> None:
-    from cluster.tally import tally
+async def _print_summary(
+    client: ApiClient, recording: Recording, meeting: dict[str, Any], options: ReplayOptions
+) -> None:
+    from cluster.tally import summarize_captions
 
-    found = tally(await client.sentences(meeting["id"]), await client.captions(meeting["id"]), options.targets)
-    lacking = f"; sentences without: {found.lacking}: {found.why()}" if found.lacking else ""
-    read = f"; {summary}" if (summary := reading_summary(recording)) else ""
+    caption_summary = summarize_captions(
+        await client.sentences(meeting["id"]), await client.captions(meeting["id"]), options.targets
+    )
+    missing_text = (
+        f"; sentences without: {caption_summary.without_caption}: {caption_summary.describe_reasons()}"
+        if caption_summary.without_caption
+        else ""
+    )
+    reading_text = f"; {summary}" if (summary := summarize_reading(recording)) else ""
     console.print(
-        f"{recording.name}: sentences: {found.sentences}; captions: {found.captions()}{lacking}{read}",
+        f"{recording.name}: sentences: {caption_summary.sentence_count};"
+        f" captions: {caption_summary.describe_statuses()}{missing_text}{reading_text}",
         markup=False,
         soft_wrap=True,
     )

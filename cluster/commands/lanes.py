@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from cluster.commands.asking import ask
-from cluster.commands.options import AsJson, Server, read_settings, running_server
-from cluster.commands.terminal import CtrlC, console, print_json, results, say
+from cluster.commands.asking import call_api
+from cluster.commands.options import JsonOption, ServerOption, find_running_server, read_settings
+from cluster.commands.terminal import ShutdownSignals, console, print_json, print_status, results
 
 if TYPE_CHECKING:  # A command that shows its help needs none of it.
-    from cluster.client import Client
+    from cluster.client import ApiClient
 
 EXAMPLES = """
 Examples:
@@ -30,15 +30,15 @@ app = typer.Typer(
     help="See, add and drain lanes, and move meetings between them.",
     epilog=EXAMPLES,
 )
-_KINDS = {"live": "live meetings", "batch": "recorded meetings"}
+_KIND_LABELS = {"live": "live meetings", "batch": "recorded meetings"}
 
 
 @app.command("list")
-def list_lanes(server: Server = None, as_json: AsJson = False) -> None:
+def list_lanes(server: ServerOption = None, as_json: JsonOption = False) -> None:
     """List the lanes: their state, how far each is behind, its open meetings, and how many processes have had it."""
     from rich.table import Table
 
-    lanes = ask(running_server(server), lambda client: client.lanes())
+    lanes = call_api(find_running_server(server), lambda client: client.lanes())
     if as_json:
         print_json(lanes)
         return
@@ -46,8 +46,8 @@ def list_lanes(server: Server = None, as_json: AsJson = False) -> None:
     for lane in lanes:
         table.add_row(
             lane["id"],
-            _KINDS[lane["kind"]],
-            _state(lane),
+            _KIND_LABELS[lane["kind"]],
+            _display_state(lane),
             f"{lane['lag']:.1f} s",
             str(lane["open_meetings"]),
             str(lane["epoch"]),
@@ -61,10 +61,10 @@ def add(
     kind: Annotated[
         Literal["live", "batch"], typer.Argument(help="What it is for: `live` or `batch` (recorded) meetings.")
     ] = "live",
-    server: Server = None,
+    server: ServerOption = None,
 ) -> None:
     """Add a lane. It starts within seconds and takes new meetings; PARLEY_LIVE_LANES has more from the start."""
-    lane = ask(running_server(server), lambda client: client.add_lane(kind))
+    lane = call_api(find_running_server(server), lambda client: client.add_lane(kind))
     console.print(f"Lane {lane['id']} is added.")
 
 
@@ -74,22 +74,22 @@ def drain(
     wait: Annotated[
         float, typer.Option(min=0, metavar="SECONDS", help="How long to wait until its meetings are elsewhere.")
     ] = 30.0,
-    server: Server = None,
+    server: ServerOption = None,
 ) -> None:
     """Drain a lane: its open meetings go on in others, once their calls are answered, and it stops."""
 
-    async def drain_and_wait(client: Client) -> int:
-        found = await client.drain_lane(lane)
-        until = asyncio.get_running_loop().time() + wait
-        while found["open_meetings"] and asyncio.get_running_loop().time() < until:
+    async def drain_and_wait(client: ApiClient) -> int:
+        lane_status = await client.drain_lane(lane)
+        deadline = asyncio.get_running_loop().time() + wait
+        while lane_status["open_meetings"] and asyncio.get_running_loop().time() < deadline:
             await asyncio.sleep(0.5)
-            found = next(each for each in await client.lanes() if each["id"] == lane)
-        return found["open_meetings"]
+            lane_status = next(each for each in await client.lanes() if each["id"] == lane)
+        return lane_status["open_meetings"]
 
-    left = ask(running_server(server), drain_and_wait)
-    if left:
+    remaining = call_api(find_running_server(server), drain_and_wait)
+    if remaining:
         console.print(
-            f"[yellow]Lane {lane} takes no more meetings, and still has {left}: `parley lanes list` says more.[/]"
+            f"[yellow]Lane {lane} takes no more meetings, and still has {remaining}: `parley lanes list` says more.[/]"
         )
         raise typer.Exit(1)
     console.print(f"Lane {lane} is drained.")
@@ -99,11 +99,11 @@ def drain(
 def move(
     meeting: Annotated[str, typer.Argument(help="The meeting's id.")],
     lane: Annotated[str, typer.Argument(help="The lane it is to go on in.")],
-    server: Server = None,
+    server: ServerOption = None,
 ) -> None:
     """Have a meeting go on in another lane, once its calls are answered. Nothing of it is lost or said twice."""
-    moving = ask(running_server(server), lambda client: client.move_meeting(meeting, lane))
-    console.print(f"It goes on in {lane}." if moving["moved"] else f"It is in {lane} already.")
+    result = call_api(find_running_server(server), lambda client: client.move_meeting(meeting, lane))
+    console.print(f"It goes on in {lane}." if result["moved"] else f"It is in {lane} already.")
 
 
 @app.command()
@@ -113,18 +113,18 @@ def run() -> None:
     For a cluster whose Serve applications were deployed by `serve deploy`; on one machine `parley up` does it all. The
     stores are those of PARLEY_POSTGRES_URL and PARLEY_REDIS_URL.
     """
-    from cluster.job import run_flow
+    from cluster.job import run_lanes
 
     settings = read_settings()
-    with CtrlC() as ctrl_c, run_flow(settings, say=ctrl_c.say):
-        stopping = ctrl_c.system_is_up()
-        say("The lanes run.")
+    with ShutdownSignals() as signals, run_lanes(settings, on_status=signals.print_status):
+        stopping = signals.mark_started()
+        print_status("The lanes run.")
         stopping.wait()
-        say("Stopping: what is under way is finished or stays pending.")
-    say("Stopped.")
+        print_status("Stopping: what is under way is finished or stays pending.")
+    print_status("Stopped.")
 
 
-def _state(lane: dict[str, Any]) -> str:
+def _display_state(lane: dict[str, Any]) -> str:
     if not lane["draining"]:
         return str(lane["state"])
     return "draining" if lane["open_meetings"] else "drained"

@@ -11,21 +11,23 @@ from uuid import UUID
 
 import typer
 
-from cluster.commands.asking import ask
-from cluster.commands.options import AsJson, Server, running_server
-from cluster.commands.terminal import console, print_json, results, shown
-from operators.errors import Invalid
+from cluster.commands.asking import call_api
+from cluster.commands.options import JsonOption, ServerOption, find_running_server
+from cluster.commands.terminal import console, print_json, results, sanitize_for_terminal
+from operators.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from cluster.client import Client
-    from cluster.tally import Tally
+    from cluster.client import ApiClient
+    from cluster.tally import CaptionSummary
 
-MeetingId = Annotated[UUID, typer.Argument(metavar="ID", help="The meeting's id; `parley meetings list` gives it.")]
+MeetingIdArgument = Annotated[
+    UUID, typer.Argument(metavar="ID", help="The meeting's id; `parley meetings list` gives it.")
+]
 
 
-class Status(StrEnum):
+class MeetingStatusOption(StrEnum):
     """How a meeting stands."""
 
     CREATED = "created"
@@ -36,7 +38,7 @@ class Status(StrEnum):
     FAILED = "failed"
 
 
-COUNTERS = {
+COUNTER_DESCRIPTIONS = {
     "translated": "translations were made, over all revisions of the sentences",
     "same": "times a sentence was in the language already",
     "untranslated": "times a sentence could not be translated",
@@ -59,7 +61,7 @@ COUNTERS = {
 }
 """What a meeting counts, in words that follow the number."""
 
-WIDE = 110
+WIDE_COLUMN_COUNT = 110
 """Columns of a window that has room for all there is to list."""
 
 app = typer.Typer(no_args_is_help=True, help="Look at the meetings of a running system, export them and end them.")
@@ -79,23 +81,24 @@ Examples:
 )
 def list_meetings(
     status: Annotated[
-        list[Status] | None, typer.Option(show_default="all", help="Only those of this status; may be given again.")
+        list[MeetingStatusOption] | None,
+        typer.Option(show_default="all", help="Only those of this status; may be given again."),
     ] = None,
     limit: Annotated[int, typer.Option(min=1, max=200, help="At most so many, the newest.")] = 20,
-    as_json: AsJson = False,
-    server: Server = None,
+    as_json: JsonOption = False,
+    server: ServerOption = None,
 ) -> None:
     """List the meetings, newest first.
 
     `behind` is how many of the accepted entries are still to be worked off, as noted about once a second.
     A narrow window has no room for it, nor for when a meeting began.
     """
-    url = running_server(server)
-    meetings = ask(url, lambda client: client.meetings([each.value for each in status or []], limit))
+    url = find_running_server(server)
+    meetings = call_api(url, lambda client: client.meetings([each.value for each in status or []], limit))
     if as_json:
         print_json(meetings)
     elif meetings:
-        results.print(_table(meetings))
+        results.print(_meeting_table(meetings))
     elif status:
         results.out(f"There is no meeting that is {' or '.join(status)}.")
     else:
@@ -111,22 +114,22 @@ Examples:
 - `parley meetings show 0198c5f0-7d1e-7a2b-8c3d-4e5f60718293`
 """
 )
-def show(meeting: MeetingId, as_json: AsJson = False, server: Server = None) -> None:
+def show(meeting: MeetingIdArgument, as_json: JsonOption = False, server: ServerOption = None) -> None:
     """Show all there is to know of a meeting, but for what was said."""
-    url = running_server(server)
+    url = find_running_server(server)
 
-    async def look(client: Client) -> tuple[dict[str, Any], Tally]:
-        from cluster.tally import tally
+    async def load(client: ApiClient) -> tuple[dict[str, Any], CaptionSummary]:
+        from cluster.tally import summarize_captions
 
-        found = await client.meeting(str(meeting))
+        record = await client.meeting(str(meeting))
         sentences, captions = await client.sentences(str(meeting)), await client.captions(str(meeting))
-        return found, tally(sentences, captions, found["config"]["target_languages"])
+        return record, summarize_captions(sentences, captions, record["config"]["target_languages"])
 
-    found, counted = ask(url, look)
+    record, summary = call_api(url, load)
     if as_json:
-        print_json(found | {"sentences": counted.sentences, "captions": counted.statuses})
+        print_json(record | {"sentences": summary.sentence_count, "captions": summary.status_counts})
     else:
-        results.print(_details(found, counted, f"{url}/meetings/{meeting}"))
+        results.print(_meeting_details(record, summary, f"{url}/meetings/{meeting}"))
 
 
 @app.command(
@@ -141,7 +144,7 @@ Examples:
 """
 )
 def export(
-    meeting: MeetingId,
+    meeting: MeetingIdArgument,
     form: Annotated[
         Literal["jsonl", "vtt", "srt", "md"],
         typer.Option("--format", help="Data, subtitles of two kinds, or a page to be read."),
@@ -169,25 +172,28 @@ def export(
         ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite the file if it is there.")] = False,
-    server: Server = None,
+    server: ServerOption = None,
 ) -> None:
     """Export a meeting: what was said, its translations, or both."""
-    wanted = {"format": form, "text": text, "language": language}
-    exported = ask(
-        running_server(server), lambda client: client.export(str(meeting), {k: v for k, v in wanted.items() if v})
+    parameters = {"format": form, "text": text, "language": language}
+    transcript = call_api(
+        find_running_server(server),
+        lambda client: client.export(str(meeting), {k: v for k, v in parameters.items() if v}),
     )
     if out == "-" or (out is None and not sys.stdout.isatty()):
-        sys.stdout.buffer.write(exported.content)
+        sys.stdout.buffer.write(transcript.content)
         return
     # Only a name: where it goes is not for a server to say.
-    path = Path(out or Path(exported.name or "").name or f"{meeting}.{form}")
+    path = Path(out or Path(transcript.name or "").name or f"{meeting}.{form}")
     try:
         with path.open("wb" if force else "xb") as file:
-            file.write(exported.content)
+            file.write(transcript.content)
     except FileExistsError:
-        raise Invalid("--out", f"{path} is there already: name another, or overwrite it with --force") from None
+        raise InvalidInputError(
+            "--out", f"{path} is there already: name another, or overwrite it with --force"
+        ) from None
     except OSError as error:
-        raise Invalid("--out", f"{path} can't be written: {error.strerror}") from error
+        raise InvalidInputError("--out", f"{path} can't be written: {error.strerror}") from error
     console.print(f"Written to {path}.", markup=False, soft_wrap=True)
 
 
@@ -199,54 +205,59 @@ Examples:
 """
 )
 def end(
-    meeting: MeetingId,
+    meeting: MeetingIdArgument,
     reason: Annotated[str | None, typer.Option(show_default="ended by request", help="Why it ends.")] = None,
-    server: Server = None,
+    server: ServerOption = None,
 ) -> None:
     """End a meeting. Pending captions follow; a meeting that is over stays so."""
 
-    async def stop(client: Client) -> tuple[str, dict[str, Any]]:
-        before = (await client.meeting(str(meeting)))["status"]
-        return before, await client.end_meeting(str(meeting), reason)
+    async def end_meeting(client: ApiClient) -> tuple[str, dict[str, Any]]:
+        previous_status = (await client.meeting(str(meeting)))["status"]
+        return previous_status, await client.end_meeting(str(meeting), reason)
 
-    before, now = ask(running_server(server), stop)
-    if before in ("ended", "failed"):
-        console.print(f"It had {before} before: {shown(now['end_reason'])}.", soft_wrap=True)
+    previous_status, updated = call_api(find_running_server(server), end_meeting)
+    if previous_status in ("ended", "failed"):
+        console.print(
+            f"It had {previous_status} before: {sanitize_for_terminal(updated['end_reason'])}.", soft_wrap=True
+        )
     else:
         console.print(
-            "The meeting ends." + (f" Captions pending: {now['pending_captions']}." if now["pending_captions"] else "")
+            "The meeting ends."
+            + (f" Captions pending: {updated['pending_captions']}." if updated["pending_captions"] else "")
         )
 
 
-def _table(meetings: list[dict[str, Any]]) -> Table:
+def _meeting_table(meetings: list[dict[str, Any]]) -> Table:
     from rich import box
     from rich.table import Table
 
-    wide = results.width >= WIDE
+    is_wide = results.width >= WIDE_COLUMN_COUNT
     table = Table(box=box.SIMPLE, pad_edge=False)
     # Whole, so that it can be copied.
     table.add_column("id", no_wrap=True, min_width=36)
     table.add_column("status", no_wrap=True)
-    if wide:
+    if is_wide:
         table.add_column("began", no_wrap=True)
     table.add_column("languages")
-    if wide:
+    if is_wide:
         table.add_column("behind", no_wrap=True, justify="right")
     table.add_column("title", overflow="fold", min_width=10)
     for meeting in meetings:
-        began = [_when(meeting["began_at"] or meeting["created_at"])] if wide else []
-        behind = [str(meeting["last_accepted"] - meeting["last_committed"])] if wide else []
-        languages = _languages(meeting["config"])
-        table.add_row(meeting["id"], meeting["status"], *began, languages, *behind, shown(meeting["title"]))
+        began = [_format_time(meeting["began_at"] or meeting["created_at"])] if is_wide else []
+        behind = [str(meeting["last_accepted"] - meeting["last_committed"])] if is_wide else []
+        languages = _format_languages(meeting["config"])
+        table.add_row(
+            meeting["id"], meeting["status"], *began, languages, *behind, sanitize_for_terminal(meeting["title"])
+        )
     return table
 
 
-def _details(meeting: dict[str, Any], counted: Tally, page: str) -> Table:
+def _meeting_details(meeting: dict[str, Any], summary: CaptionSummary, page: str) -> Table:
     from rich.table import Table
 
     pending = f" ({meeting['pending_captions']} pending)" if meeting["pending_captions"] else ""
-    lacking = f"{counted.lacking}: {counted.why()}" if counted.lacking else ""
-    ended = f"{_when(meeting['ended_at'])}: {meeting['end_reason']}" if meeting["ended_at"] else ""
+    without_caption = f"{summary.without_caption}: {summary.describe_reasons()}" if summary.without_caption else ""
+    ended = f"{_format_time(meeting['ended_at'])}: {meeting['end_reason']}" if meeting["ended_at"] else ""
     behind = meeting["last_accepted"] - meeting["last_committed"]
     rows = {
         "id": meeting["id"],
@@ -254,18 +265,18 @@ def _details(meeting: dict[str, Any], counted: Tally, page: str) -> Table:
         "title": meeting["title"],
         "external id": meeting["external_id"] or "",
         "status": meeting["status"],
-        "began": _when(meeting["began_at"]),
+        "began": _format_time(meeting["began_at"]),
         "ended": ended,
         "clock": meeting["clock"],
-        "languages": _languages(meeting["config"]),
-        "sentences": str(counted.sentences),
-        "captions": f"{counted.captions()}{pending}",
-        "sentences without": lacking,
+        "languages": _format_languages(meeting["config"]),
+        "sentences": str(summary.sentence_count),
+        "captions": f"{summary.describe_statuses()}{pending}",
+        "sentences without": without_caption,
         "accepted": f"{meeting['last_accepted']} entries, {'all' if not behind else meeting['last_committed']} processed",
         "lane": f"{meeting['lane_id']}, generation {meeting['generation']}, last event {meeting['seq']}",
     }
     rows |= {
-        name: f"{count} {COUNTERS.get(name, '')}".rstrip()
+        name: f"{count} {COUNTER_DESCRIPTIONS.get(name, '')}".rstrip()
         for name, count in sorted(meeting["counters"].items())
         if count
     }
@@ -274,13 +285,13 @@ def _details(meeting: dict[str, Any], counted: Tally, page: str) -> Table:
     grid.add_column(overflow="fold")
     for name, value in rows.items():
         if value:
-            grid.add_row(name, shown(value))
+            grid.add_row(name, sanitize_for_terminal(value))
     return grid
 
 
-def _when(instant: str | None) -> str:
+def _format_time(instant: str | None) -> str:
     return datetime.fromisoformat(instant).astimezone().strftime("%Y-%m-%d %H:%M") if instant else ""
 
 
-def _languages(config: dict[str, Any]) -> str:
+def _format_languages(config: dict[str, Any]) -> str:
     return f"{config['source_language']} > {', '.join(config['target_languages']) or 'none'}"

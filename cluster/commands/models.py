@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cluster.commands.options import AsJson, read_settings
-from cluster.commands.terminal import console, print_json, results, say, shown
+from cluster.commands.options import JsonOption, read_settings
+from cluster.commands.terminal import console, print_json, print_status, results, sanitize_for_terminal
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from cluster.models import Found
+    from cluster.models import InstalledModel
     from cluster.settings import Settings
-    from serve.presets import Preset
+    from serve.presets import ModelPreset
 
 EXAMPLES = """
 Examples:
@@ -45,28 +45,29 @@ Examples:
 - `PARLEY_MODELS=/srv/models parley models list --json`
 """,
 )
-def list_models(as_json: AsJson = False) -> None:
+def list_models(as_json: JsonOption = False) -> None:
     """List the models on this machine, and the presets, with whether they are here. It asks nobody else."""
-    from cluster.models import installed
+    from cluster.models import find_installed_models
     from serve.presets import PRESETS
 
-    folder = _folder(read_settings())
-    found = installed(folder if folder.is_dir() else None)
-    proposed = [(preset, _path(preset, found)) for preset in PRESETS]
+    folder = _models_dir(read_settings())
+    local_models = find_installed_models(folder if folder.is_dir() else None)
+    preset_paths = [(preset, _preset_path(preset, local_models)) for preset in PRESETS]
     if as_json:
         print_json(
             {
                 "folder": str(folder),
                 "models": [
-                    {"name": each.name, "kind": each.kind, "path": str(each.path), "bytes": each.size} for each in found
+                    {"name": each.name, "kind": each.kind, "path": str(each.path), "bytes": each.size_bytes}
+                    for each in local_models
                 ],
-                "presets": [_facts(preset, path) for preset, path in proposed],
+                "presets": [_preset_json(preset, path) for preset, path in preset_paths],
             }
         )
     else:
-        results.print(_models(found))
-        results.print(_presets(proposed))
-        say(f"The models folder is {folder}. `parley models pull NAME` pulls a preset, or en-de and its like.")
+        results.print(_models_table(local_models))
+        results.print(_presets_table(preset_paths))
+        print_status(f"The models folder is {folder}. `parley models pull NAME` pulls a preset, or en-de and its like.")
 
 
 @app.command(
@@ -98,34 +99,34 @@ def pull(
     """
     from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
 
-    from cluster.models import plan
-    from cluster.models import pull as fetch
+    from cluster.models import plan_download
+    from cluster.models import pull_model as fetch
 
     settings = read_settings()
-    folder = to or _folder(settings)
-    wanted = plan(name)
-    say(f"{wanted.name}: {wanted.size / 1e9:.2f} GB in {len(wanted.files)} files, to {folder}")
+    folder = to or _models_dir(settings)
+    download = plan_download(name)
+    print_status(f"{download.name}: {download.size_bytes / 1e9:.2f} GB in {len(download.files)} files, to {folder}")
     columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console) as progress:
-        task = progress.add_task(wanted.name, total=wanted.size)
-        path = fetch(wanted, folder, lambda count: progress.advance(task, count))
+        task = progress.add_task(download.name, total=download.size_bytes)
+        path = fetch(download, folder, lambda count: progress.advance(task, count))
     results.out(str(path))
     if settings.models != folder:
-        say(f"Name the folder with PARLEY_MODELS={folder}, so that Firefox's engine finds what is in it.")
+        print_status(f"Name the folder with PARLEY_MODELS={folder}, so that Firefox's engine finds what is in it.")
 
 
-def _folder(settings: Settings) -> Path:
+def _models_dir(settings: Settings) -> Path:
     from storage.embedded import default_data_dir
 
     return settings.models or (settings.data_dir or default_data_dir()) / "models"
 
 
-def _path(preset: Preset, found: list[Found]) -> Path | None:
+def _preset_path(preset: ModelPreset, local_models: list[InstalledModel]) -> Path | None:
     name = preset.model if preset.file is None else f"{preset.model}:{preset.file}"
-    return next((each.path for each in found if each.name == name), None)
+    return next((each.path for each in local_models if each.name == name), None)
 
 
-def _facts(preset: Preset, path: Path | None) -> dict[str, Any]:
+def _preset_json(preset: ModelPreset, path: Path | None) -> dict[str, Any]:
     return {
         "name": preset.name,
         "roles": preset.roles,
@@ -134,33 +135,38 @@ def _facts(preset: Preset, path: Path | None) -> dict[str, Any]:
         "model": preset.model,
         "file": preset.file,
         "licence": preset.licence,
-        "parameters": preset.dimensions.parameters,
-        "bytes": preset.weights,
-        "memory": preset.memory,
-        "context": preset.context,
-        "languages": preset.languages,
+        "parameters": preset.dimensions.parameter_count,
+        "bytes": preset.weight_bytes,
+        "memory": preset.memory_bytes,
+        "context": preset.context_tokens,
+        "languages": preset.language_count,
         "gated": preset.gated,
         "path": None if path is None else str(path),
     }
 
 
-def _models(found: list[Found]) -> Table:
+def _models_table(local_models: list[InstalledModel]) -> Table:
     from rich import box
     from rich.table import Table
 
     table = Table("model", "kind", "size", "where", box=box.SIMPLE, pad_edge=False)
-    for each in found:
-        table.add_row(shown(each.name), each.kind, f"{each.size / 1e9:.2f} GB", shown(str(each.path)))
+    for model in local_models:
+        table.add_row(
+            sanitize_for_terminal(model.name),
+            model.kind,
+            f"{model.size_bytes / 1e9:.2f} GB",
+            sanitize_for_terminal(str(model.path)),
+        )
     return table
 
 
-def _presets(proposed: list[tuple[Preset, Path | None]]) -> Table:
+def _presets_table(preset_paths: list[tuple[ModelPreset, Path | None]]) -> Table:
     from rich import box
     from rich.table import Table
 
     table = Table("preset", "here", "for", "engine", "size", "memory", "licence", box=box.SIMPLE, pad_edge=False)
-    for preset, path in proposed:
-        here = "[green]yes[/]" if path else "[dim]no[/]"
-        sizes = (f"{preset.weights / 1e9:.1f} GB", f"{preset.memory / 1e9:.1f} GB")
-        table.add_row(preset.name, here, ", ".join(preset.roles), preset.engine, *sizes, preset.licence)
+    for preset, path in preset_paths:
+        is_installed = "[green]yes[/]" if path else "[dim]no[/]"
+        sizes = (f"{preset.weight_bytes / 1e9:.1f} GB", f"{preset.memory_bytes / 1e9:.1f} GB")
+        table.add_row(preset.name, is_installed, ", ".join(preset.roles), preset.engine, *sizes, preset.licence)
     return table

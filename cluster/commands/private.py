@@ -8,13 +8,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from cluster.commands.options import read_settings
-from cluster.commands.terminal import say
-from cluster.ports import free_port
-from serve.engines.choice import Translator
+from cluster.commands.terminal import print_status
+from cluster.ports import find_free_port
+from serve.engines.choice import TranslationEngineOption
 
 
 @contextmanager
-def private_system(port: int | None, translator: Translator | None, say: Callable[[str], None] = say) -> Generator[str]:
+def temporary_system(
+    port: int | None, translator: TranslationEngineOption | None, on_status: Callable[[str], None] = print_status
+) -> Generator[str]:
     """Run a system for as long as it's needed.
 
     Args:
@@ -26,15 +28,15 @@ def private_system(port: int | None, translator: Translator | None, say: Callabl
         Its URL.
 
     Raises:
-        SetupFailed: says what could not be started and what to do.
+        SetupError: says what could not be started and what to do.
     """
-    from cluster.system import System
+    from cluster.system import LocalSystem
 
-    settings = read_settings(port=port or free_port(), translator=translator, log_level="error")
+    settings = read_settings(port=port or find_free_port(), translator=translator, log_level="error")
     # It never touches the stores that the environment names.
     settings = settings.model_copy(update={"postgres_url": None, "redis_url": None})
     with tempfile.TemporaryDirectory(prefix="parley-") as folder:
         # As root, the embedded Postgres runs as another user, who must be able to pass through here.
         Path(folder).chmod(0o711)
-        with System(settings, Path(folder) / "data", durable=False, say=say) as system:
+        with LocalSystem(settings, Path(folder) / "data", durable=False, on_status=on_status) as system:
             yield system.url

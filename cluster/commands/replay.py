@@ -12,24 +12,24 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from cluster.commands.options import (
-    GlossaryFile,
+    GlossaryOption,
     StyleOption,
     TranslatorOption,
+    find_running_server,
+    read_glossary_and_style,
     read_language,
     read_targets,
-    read_wishes,
-    running_server,
 )
-from cluster.commands.private import private_system
-from cluster.commands.reading import report_reading
+from cluster.commands.private import temporary_system
+from cluster.commands.reading import print_reading
 from cluster.commands.terminal import console, results
-from operators.errors import Invalid, ParleyError, Refused
-from serve.engines.choice import Translator
+from operators.errors import ConflictError, InvalidInputError, ParleyError
+from serve.engines.choice import TranslationEngineOption
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from cluster.replay import Replayed
+    from cluster.replay import ReplayResult
 
 EXAMPLES = """
 Examples:
@@ -59,7 +59,7 @@ def replay(
         Literal["recorded", "live"],
         typer.Option(help="`recorded` takes the recording's times, `live` those of acceptance."),
     ] = "recorded",
-    glossary: GlossaryFile = None,
+    glossary: GlossaryOption = None,
     style: StyleOption = "",
     translator: TranslatorOption = None,
     server: Annotated[
@@ -75,84 +75,86 @@ def replay(
     """
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    from cluster.client import Client
+    from cluster.client import ApiClient
     from cluster.recording import read_recording, recording_name
-    from cluster.replay import ReplayOptions, file_name
-    from cluster.replay import replay as run_replay
+    from cluster.replay import ReplayOptions, result_file_stem
+    from cluster.replay import replay_recordings as run_replay
     from operators.model import Clock
 
-    names = [file_name(recording_name(path)) for path in files]
-    if twice := [name for name, count in Counter(names).items() if count > 1]:
-        raise Invalid("FILE", f"{twice[0]} is named twice: their results would overwrite each other")
+    names = [result_file_stem(recording_name(path)) for path in files]
+    if duplicates := [name for name, count in Counter(names).items() if count > 1]:
+        raise InvalidInputError("FILE", f"{duplicates[0]} is named twice: their results would overwrite each other")
     if server is not None and translator is not None:
-        raise Invalid("--translator", "is the running system's to choose: leave it out with --server")
-    wanted = targets if targets is not None else ("" if translator == "none" else "pt")
-    wishes = read_wishes(glossary, style)
-    options = ReplayOptions(_speed(speed), Clock(clock), read_language(language), read_targets(wanted), *wishes)
+        raise InvalidInputError("--translator", "is the running system's to choose: leave it out with --server")
+    target_tags = targets if targets is not None else ("" if translator == "none" else "pt")
+    glossary_and_style = read_glossary_and_style(glossary, style)
+    options = ReplayOptions(
+        _read_speed(speed), Clock(clock), read_language(language), read_targets(target_tags), *glossary_and_style
+    )
     recordings = [read_recording(path, options.language) for path in files]
     for recording in recordings:
-        report_reading(recording)
+        print_reading(recording)
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise Invalid("--out", f"{out} can't be made: {error.strerror}") from error
+        raise InvalidInputError("--out", f"{out} can't be made: {error.strerror}") from error
 
-    async def go(url: str) -> list[Replayed]:
+    async def run_all(url: str) -> list[ReplayResult]:
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        async with Client(url) as client:
+        async with ApiClient(url) as client:
             with Progress(*columns, console=console) as progress:
                 return await run_replay(client, recordings, options, out, progress)
 
-    with _system(server, translator) as url:
+    with _system_url(server, translator) as url:
         try:
-            replayed = asyncio.run(go(url))
+            replay_results = asyncio.run(run_all(url))
         except* ParleyError as group:
             raise group.exceptions[0] from None
-    results.print(_summary(replayed))
-    if refused := sum(result.sent.refused for result in replayed):
-        raise Refused("incomplete", f"{refused} events were refused: their meetings had ended or were paused")
+    results.print(_result_table(replay_results))
+    if refused := sum(result.send_result.refused for result in replay_results):
+        raise ConflictError("incomplete", f"{refused} events were refused: their meetings had ended or were paused")
 
 
 @contextmanager
-def _system(server: str | None, translator: Translator | None) -> Generator[str]:
+def _system_url(server: str | None, translator: TranslationEngineOption | None) -> Generator[str]:
     """The URL of the system to use: the one given, or a private one."""
     if server is not None:
-        yield running_server(server)
+        yield find_running_server(server)
         return
-    with private_system(None, translator) as url:
+    with temporary_system(None, translator) as url:
         yield url
 
 
-def _speed(word: str) -> float | None:
-    if word == "max":
+def _read_speed(text: str) -> float | None:
+    if text == "max":
         return None
     try:
-        speed = float(word)
+        speed = float(text)
     except ValueError:
         speed = 0.0
     if not 0 < speed <= 1000:
-        raise Invalid("--speed", "must be a number up to 1000, or max")
+        raise InvalidInputError("--speed", "must be a number up to 1000, or max")
     return speed
 
 
-def _summary(replayed: list[Replayed]) -> Table:
+def _result_table(replay_results: list[ReplayResult]) -> Table:
     from rich.table import Table
 
     table = Table(
         "meeting", "events", "repeated", "refused", "sentences", "captions", "attempts each", "late", "seconds"
     )
-    for result in replayed:
+    for result in replay_results:
         statuses = Counter(row["status"] for row in result.captions)
         attempts = sum(row["attempts"] for row in result.captions) / max(1, len(result.sentences))
         table.add_row(
             result.name,
-            str(result.sent.accepted),
-            str(result.sent.repeated),
-            str(result.sent.refused),
+            str(result.send_result.accepted),
+            str(result.send_result.repeated),
+            str(result.send_result.refused),
             str(len(result.sentences)),
             ", ".join(f"{count} {status}" for status, count in sorted(statuses.items())) or "none asked",
             f"{attempts:.2f}",
             str(result.counters.get("late", 0)),
-            f"{result.seconds:.1f}",
+            f"{result.duration_s:.1f}",
         )
     return table

@@ -16,8 +16,8 @@ from rich.markup import escape
 if TYPE_CHECKING:
     from sys import UnraisableHookArgs
 
-_REQUESTS = (signal.SIGINT, signal.SIGTERM)
-AGAIN = 0.05
+_STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+RESEND_DELAY_S = 0.05
 """Seconds after which a request to stop is made again that came where nothing can be undone."""
 
 console = Console(stderr=True, highlight=False)
@@ -25,9 +25,9 @@ console = Console(stderr=True, highlight=False)
 results = Console(highlight=False, width=None if sys.stdout.isatty() else 10_000)
 
 
-def say(words: str) -> None:
+def print_status(text: str) -> None:
     """Tell what is being done."""
-    console.print(words, style="dim", markup=False, soft_wrap=True)
+    console.print(text, style="dim", markup=False, soft_wrap=True)
 
 
 def print_json(value: Any) -> None:
@@ -35,12 +35,12 @@ def print_json(value: Any) -> None:
     results.out(json.dumps(value, ensure_ascii=False, indent=2))
 
 
-def shown(words: str) -> str:
+def sanitize_for_terminal(text: str) -> str:
     """Somebody else's words as they may be shown in a terminal: none of them commands it, or is markup."""
-    return escape("".join(letter for letter in words if not unicodedata.category(letter).startswith("C")))
+    return escape("".join(letter for letter in text if not unicodedata.category(letter).startswith("C")))
 
 
-class CtrlC:
+class ShutdownSignals:
     """Ctrl-C, SIGTERM and SIGHUP, for as long as the block: they undo a system's start, and once it's up ask it to stop.
 
     Only the first counts, so that an impatient second one doesn't keep the rest from being stopped. After the block none does:
@@ -48,37 +48,37 @@ class CtrlC:
     """
 
     def __init__(self) -> None:
-        self._asked = threading.Event()
-        self._up = self._over = False
-        self._raised: KeyboardInterrupt | None = None
-        self._unraisable = sys.unraisablehook
-        sys.unraisablehook = self._lost
+        self._stop_requested = threading.Event()
+        self._is_up = self._is_over = False
+        self._raised_interrupt: KeyboardInterrupt | None = None
+        self._previous_hook = sys.unraisablehook
+        sys.unraisablehook = self._on_unraisable
         # SIGHUP comes when the terminal is closed. `nohup` has it ignored.
-        hang_up = () if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else (signal.SIGHUP,)
-        self._requests = (*_REQUESTS, *hang_up)
-        self._terminals = [number for number in (1, 2) if os.isatty(number)]
-        self._listen()
+        hangup_signals = () if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else (signal.SIGHUP,)
+        self._signals = (*_STOP_SIGNALS, *hangup_signals)
+        self._terminal_fds = [number for number in (1, 2) if os.isatty(number)]
+        self._install_handlers()
 
-    def __enter__(self) -> CtrlC:
+    def __enter__(self) -> ShutdownSignals:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._over = True
+        self._is_over = True
         # As Python ends it would give up our handlers, and then die of what still comes.
-        for number in self._requests:
+        for number in self._signals:
             signal.signal(number, signal.SIG_IGN)
 
-    def say(self, words: str) -> None:
+    def print_status(self, text: str) -> None:
         """Tell what is to be done next of the start.
 
         Raises:
             KeyboardInterrupt: somebody asked to stop, and what was then being done ignored it, as a fork does.
         """
-        self._listen()
-        self._check()
-        say(words)
+        self._install_handlers()
+        self._raise_if_requested()
+        print_status(text)
 
-    def system_is_up(self) -> threading.Event:
+    def mark_started(self) -> threading.Event:
         """Undo nothing more from now on.
 
         Returns:
@@ -87,42 +87,42 @@ class CtrlC:
         Raises:
             KeyboardInterrupt: as `say` does.
         """
-        self._up = True
-        self._listen()
-        self._check()
-        return self._asked
+        self._is_up = True
+        self._install_handlers()
+        self._raise_if_requested()
+        return self._stop_requested
 
-    def _check(self) -> None:
-        if self._asked.is_set():
+    def _raise_if_requested(self) -> None:
+        if self._stop_requested.is_set():
             raise KeyboardInterrupt
 
-    def _listen(self) -> None:
+    def _install_handlers(self) -> None:
         # Again and again: Ray puts a handler of SIGTERM of its own in place when it starts.
-        for number in self._requests:
-            signal.signal(number, lambda number, _frame: self._hear(number))
+        for number in self._signals:
+            signal.signal(number, lambda number, _frame: self._on_signal(number))
 
-    def _hear(self, number: int) -> None:
+    def _on_signal(self, number: int) -> None:
         if number == signal.SIGHUP:
-            self._leave_terminal()
-        first = not self._asked.is_set()
-        self._asked.set()
-        if first and not self._up:
-            self._raised = KeyboardInterrupt()
-            raise self._raised
+            self._detach_terminal()
+        is_first = not self._stop_requested.is_set()
+        self._stop_requested.set()
+        if is_first and not self._is_up:
+            self._raised_interrupt = KeyboardInterrupt()
+            raise self._raised_interrupt
 
-    def _leave_terminal(self) -> None:
+    def _detach_terminal(self) -> None:
         """Write to no terminal any more: where it is closed, each write would fail, in the middle of stopping."""
-        if self._terminals:
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            for number in self._terminals:
-                os.dup2(nowhere, number)
-            os.close(nowhere)
+        if self._terminal_fds:
+            null_fd = os.open(os.devnull, os.O_WRONLY)
+            for number in self._terminal_fds:
+                os.dup2(null_fd, number)
+            os.close(null_fd)
 
-    def _lost(self, error: UnraisableHookArgs) -> None:
+    def _on_unraisable(self, error: UnraisableHookArgs) -> None:
         """A request that came within a finalizer, which Python lets raise nothing, comes again."""
-        if error.exc_value is None or error.exc_value is not self._raised:
-            self._unraisable(error)
-        elif not self._over:
-            self._raised = None
-            self._asked.clear()
-            threading.Timer(AGAIN, os.kill, (os.getpid(), signal.SIGINT)).start()
+        if error.exc_value is None or error.exc_value is not self._raised_interrupt:
+            self._previous_hook(error)
+        elif not self._is_over:
+            self._raised_interrupt = None
+            self._stop_requested.clear()
+            threading.Timer(RESEND_DELAY_S, os.kill, (os.getpid(), signal.SIGINT)).start()

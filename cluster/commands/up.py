@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from cluster.commands.options import Port, TranslatorOption, read_settings
-from cluster.commands.terminal import CtrlC, console
+from cluster.commands.options import PortOption, TranslatorOption, read_settings
+from cluster.commands.terminal import ShutdownSignals, console
 
 EXAMPLES = """
 Examples:
@@ -22,7 +22,7 @@ Examples:
 
 
 def up(
-    port: Port = None,
+    port: PortOption = None,
     data: Annotated[
         Path | None,
         typer.Option(
@@ -38,11 +38,11 @@ def up(
     Stores are embedded unless PARLEY_POSTGRES_URL and PARLEY_REDIS_URL are given. Nothing that was accepted is lost by
     stopping: the next start goes on where this one ended.
     """
-    from cluster.system import System
+    from cluster.system import LocalSystem
 
     settings = read_settings(port=port, translator=translator)
-    with CtrlC() as ctrl_c, System(settings, data, say=ctrl_c.say) as system:
-        stopping = ctrl_c.system_is_up()
+    with ShutdownSignals() as signals, LocalSystem(settings, data, on_status=signals.print_status) as system:
+        stopping = signals.mark_started()
         console.print(f"[green]Parley is up at {system.url}[/] (API description: {system.url}/docs). Ctrl-C stops it.")
         stopping.wait()
         console.print("Stopping: what is under way is finished or stays pending.")

@@ -21,17 +21,17 @@ import redis
 import structlog
 from sqlalchemy import Engine
 
-from operators.errors import Malformed, Unavailable
+from operators.errors import MalformedResponseError, UnavailableError
 from operators.translation import CaptionStatus, Translate, Translation, TranslationRequest
-from storage.changes import Answer, DeadLetter, unstorable
-from storage.commit import pay
+from storage.changes import CaptionResult, DeadLetter, replace_unstorable
+from storage.commit import commit_backfill
 from storage.live import publish_events
-from storage.locked import LockedMeetings
-from storage.measures import Measures
-from storage.owed import note_failures, owed, postpone
-from storage.records import Event
-from storage.refused_content import write_parts
-from storage.tracing import Traces
+from storage.locked import MeetingTransaction
+from storage.measures import ProcessMetrics
+from storage.owed import postpone, read_due_requests, record_failures
+from storage.records import OutboxEvent
+from storage.refused_content import write_bisecting
+from storage.tracing import SentenceTraces
 
 MIN_CALLS, MAX_CALLS = 4, 32
 """Batch size, which is also the number of concurrent calls. It starts at the minimum, and falls back to it after a failed
@@ -85,7 +85,7 @@ class Backfill:
     Args:
         engine: the database.
         connection: Redis, where the live events are published.
-        translate: calls the translation service. It raises `Unavailable` during an outage.
+        translate: calls the translation service. It raises `UnavailableError` during an outage.
     """
 
     def __init__(
@@ -132,9 +132,9 @@ class Backfill:
         try:
             async with asyncio.timeout(CALL_TIMEOUT_S):
                 return _Attempt(request, await self._translate(request))
-        except Malformed as error:
+        except MalformedResponseError as error:
             return self._failed(request, error)
-        except (Unavailable, TimeoutError) as error:
+        except (UnavailableError, TimeoutError) as error:
             log.info("backfill call postponed", meeting=request.meeting_id, error=type(error).__name__)
             return _Attempt(request, timed_out=isinstance(error, TimeoutError))
         except asyncio.CancelledError:
@@ -153,34 +153,34 @@ class Backfill:
 
     def _pending(self) -> list[TranslationRequest]:
         with self._engine.begin() as connection:
-            return owed(connection, self._batch_size)
+            return read_due_requests(connection, self._batch_size)
 
     def _write_results(self, attempts: Sequence[_Attempt]) -> None:
         """Store the attempts' outcomes, those of a meeting together, and publish the live events."""
         meetings: dict[str, list[_Attempt]] = {}
         for attempt in attempts:
             meetings.setdefault(attempt.request.meeting_id, []).append(attempt)
-        publish_events(self._redis, write_parts(list(meetings.values()), self._commit, self._write_without_refused))
+        publish_events(self._redis, write_bisecting(list(meetings.values()), self._commit, self._write_without_refused))
 
-    def _commit(self, parts: Sequence[Sequence[_Attempt]]) -> list[Event]:
+    def _commit(self, parts: Sequence[Sequence[_Attempt]]) -> list[OutboxEvent]:
         attempts = [attempt for part in parts for attempt in part]
-        answers = [Answer(a.request, a.translation, 1) for a in attempts if a.translation is not None]
+        results = [CaptionResult(a.request, a.translation, 1) for a in attempts if a.translation is not None]
         failed = [a for a in attempts if a.failure is not None]
         postponed = [a.request for a in attempts if a.translation is None and a.failure is None]
         with self._engine.begin() as connection:
-            locked = LockedMeetings(connection, {a.request.meeting_id for a in attempts})
-            counts = note_failures(connection, [a.request for a in failed], FIRST_PAUSE_S, PAUSE_FACTOR)
+            transaction = MeetingTransaction(connection, {a.request.meeting_id for a in attempts})
+            counts = record_failures(connection, [a.request for a in failed], FIRST_PAUSE_S, PAUSE_FACTOR)
             for attempt, count in zip(failed, counts, strict=True):
                 if count >= MAX_ATTEMPTS:
                     reason = f"failed {count} times: {attempt.failure}"
-                    answers.append(
-                        Answer(attempt.request, Translation(CaptionStatus.UNTRANSLATED, None, "", reason), 1)
+                    results.append(
+                        CaptionResult(attempt.request, Translation(CaptionStatus.UNTRANSLATED, None, "", reason), 1)
                     )
-            events = pay(connection, locked, answers, [a.dead for a in attempts if a.dead is not None])
+            events = commit_backfill(connection, transaction, results, [a.dead for a in attempts if a.dead is not None])
             if postponed:
                 postpone(connection, {request: self._outage_pause(request) for request in postponed})
-        for answer in answers:
-            self._outages.pop(_caption_key(answer.request), None)
+        for result in results:
+            self._outages.pop(_caption_key(result.request), None)
         return events
 
     def _outage_pause(self, request: TranslationRequest) -> float:
@@ -190,19 +190,19 @@ class Backfill:
         self._outages[_caption_key(request)] += 1
         return min(MAX_OUTAGE_PAUSE_S, 2.0 ** min(self._outages[_caption_key(request)] - 1, 9))
 
-    def _write_without_refused(self, part: Sequence[_Attempt], error: Exception) -> list[Event]:
+    def _write_without_refused(self, part: Sequence[_Attempt], error: Exception) -> list[OutboxEvent]:
         """Store a meeting's attempts one by one. A translation that can't be stored becomes a dead letter."""
         if len(part) > 1:
-            return write_parts([[attempt] for attempt in part], self._commit, self._write_without_refused)
+            return write_bisecting([[attempt] for attempt in part], self._commit, self._write_without_refused)
         [attempt] = part
         if attempt.translation is None or attempt.dead is not None:
             raise error
         log.error("translation can't be stored", meeting=attempt.request.meeting_id, error=type(error).__name__)
-        translation, dead = unstorable(attempt.request, attempt.translation)
+        translation, dead = replace_unstorable(attempt.request, attempt.translation)
         return self._commit([[replace(attempt, translation=translation, dead=dead)]])
 
 
-def with_telemetry(translate: Translate, measures: Measures, traces: Traces) -> Translate:
+def with_telemetry(translate: Translate, measures: ProcessMetrics, traces: SentenceTraces) -> Translate:
     """Wrap a translation call so that it records the backfill's metric and trace span."""
 
     async def translate_with_telemetry(request: TranslationRequest) -> Translation:
@@ -210,7 +210,7 @@ def with_telemetry(translate: Translate, measures: Measures, traces: Traces) -> 
         translation = await translate(request)
         ended_at = time.time()
         measures.observe("backfill", ended_at - started_at)
-        traces.span(
+        traces.add_span(
             "backfill",
             request.meeting_id,
             request.sentence_id,

@@ -10,10 +10,10 @@ from uuid import UUID
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from operators.errors import Refused
+from operators.errors import ConflictError
 from operators.model import Clock
-from storage.log import LEASE_MS, Log
-from storage.meetings import Meetings, open_meetings
+from storage.log import LEASE_MS, LogWriter
+from storage.meetings import MeetingService, list_open_meetings
 
 log = structlog.get_logger(__name__)
 
@@ -27,7 +27,7 @@ class LeaseExpiry:
         meetings: the service that ends meetings.
     """
 
-    def __init__(self, engine: AsyncEngine, log: Log, meetings: Meetings) -> None:
+    def __init__(self, engine: AsyncEngine, log: LogWriter, meetings: MeetingService) -> None:
         self._engine, self._log, self._meetings = engine, log, meetings
         self._lost: dict[UUID, int] = {}
         """When each meeting was first found lost in Redis, together with its lease (ms)."""
@@ -42,27 +42,27 @@ class LeaseExpiry:
             The number of meetings ended.
 
         Raises:
-            Unavailable: the log can't be reached.
+            UnavailableError: the log can't be reached.
         """
         async with self._engine.connect() as connection:
-            recorded = [m for m in await open_meetings(connection) if m.clock is Clock.RECORDED]
+            recorded = [m for m in await list_open_meetings(connection) if m.clock is Clock.RECORDED]
         open_ids = {meeting.id for meeting in recorded}
         self._lost = {meeting_id: since for meeting_id, since in self._lost.items() if meeting_id in open_ids}
         ended = 0
         for meeting in recorded:
-            info = await self._log.info(str(meeting.id))
+            info = await self._log.read_state(str(meeting.id))
             if info is None:
                 # A live importer's next call opens the meeting again. It gets a full lease to make that call.
                 lease_until = self._lost.setdefault(meeting.id, now_ms) + LEASE_MS
             else:
                 self._lost.pop(meeting.id, None)
                 # A meeting that accepts no more entries ends as soon as its lane has processed the last one.
-                lease_until = info.lease_until if info.status in ("open", "paused") else None
+                lease_until = info.lease_until_ms if info.status in ("open", "paused") else None
             if lease_until is None or lease_until >= now_ms:
                 continue
             try:
                 await self._meetings.end(meeting.team_id, meeting.id, "its importer went silent")
-            except Refused:
+            except ConflictError:
                 continue
             ended += 1
             log.warning("lease expired", meeting=str(meeting.id))

@@ -13,7 +13,7 @@ from sqlalchemy import Engine, text
 
 from storage import keys
 from storage.live import publish_events
-from storage.records import Event
+from storage.records import OutboxEvent
 
 LOOK_BACK_MINUTES = 5
 """Age of the oldest events that are checked, in minutes."""
@@ -54,7 +54,7 @@ class OutboxRelay:
             ).all()
         if not rows:
             return 0
-        published_seqs = cast(list[str | None], self._redis.mget([keys.published(str(row.id)) for row in rows]))
+        published_seqs = cast(list[str | None], self._redis.mget([keys.published_seq(str(row.id)) for row in rows]))
         published = {str(row.id): int(seq or 0) for row, seq in zip(rows, published_seqs, strict=True)}
         lagging = {str(row.id): published[str(row.id)] for row in rows if row.seq > published[str(row.id)]}
         stuck = [meeting_id for meeting_id, seq in lagging.items() if self._lagging.get(meeting_id) == seq]
@@ -70,5 +70,5 @@ class OutboxRelay:
                 ),
                 {"id": UUID(meeting_id), "after": after, "limit": MAX_EVENTS},
             ).all()
-        publish_events(self._redis, [Event(r.team_id, meeting_id, r.seq, r.kind, r.payload) for r in rows])
+        publish_events(self._redis, [OutboxEvent(r.team_id, meeting_id, r.seq, r.kind, r.payload) for r in rows])
         return len(rows)

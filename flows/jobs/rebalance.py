@@ -10,34 +10,36 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from flows.jobs.autoscaler import Add, LaneAutoscaler, Move
-from operators.errors import Invalid, Refused, Unknown
-from storage.lag import lags
-from storage.log import Log
-from storage.meetings import Meetings
-from storage.placement import add_lane, list_lanes, retire_lane
+from operators.errors import ConflictError, InvalidInputError, NotFoundError
+from storage.lag import read_lane_lags
+from storage.log import LogWriter
+from storage.meetings import MeetingService
+from storage.placement import add_lane, drain_lane, list_lanes
 from storage.records import OPEN_STATUSES
 from storage.tables import meetings as meetings_table
 
 log = structlog.get_logger(__name__)
 
 
-async def rebalance_lanes(engine: AsyncEngine, redis: Redis, meetings: Meetings, autoscaler: LaneAutoscaler) -> int:
+async def rebalance_lanes(
+    engine: AsyncEngine, redis: Redis, meetings: MeetingService, autoscaler: LaneAutoscaler
+) -> int:
     """Plan once from the lanes' present load and lag, and carry the plan out.
 
     Returns:
         The number of meetings moved plus the number of lanes added or retired.
 
     Raises:
-        Unavailable: Redis can't be reached.
+        UnavailableError: Redis can't be reached.
     """
     async with engine.connect() as connection:
         lanes = await list_lanes(connection)
-    lag_by_lane = await lags(redis, {lane.id: lane.progress for lane in lanes})
+    lag_by_lane = await read_lane_lags(redis, {lane.id: lane.progress for lane in lanes})
     changes = 0
     for action in autoscaler.plan(lanes, lag_by_lane, time.monotonic()):
         match action:
             case Move():
-                changes += await _move(engine, Log(redis), meetings, action)
+                changes += await _move(engine, LogWriter(redis), meetings, action)
             case Add(kind):
                 async with engine.begin() as connection:
                     lane_id = await add_lane(connection, kind)
@@ -45,13 +47,13 @@ async def rebalance_lanes(engine: AsyncEngine, redis: Redis, meetings: Meetings,
                 changes += 1
             case _:
                 async with engine.begin() as connection:
-                    await retire_lane(connection, action.lane_id)
+                    await drain_lane(connection, action.lane_id)
                 log.info("lane draining", lane=action.lane_id)
                 changes += 1
     return changes
 
 
-async def _move(engine: AsyncEngine, log_writer: Log, meetings: Meetings, move: Move) -> int:
+async def _move(engine: AsyncEngine, log_writer: LogWriter, meetings: MeetingService, move: Move) -> int:
     """Move up to `move.count` meetings, those with the largest backlog first.
 
     Meetings that are being moved already are skipped.
@@ -71,12 +73,12 @@ async def _move(engine: AsyncEngine, log_writer: Log, meetings: Meetings, move: 
     for team_id, meeting_id in open_meetings:
         if moved == move.count:
             break
-        info = await log_writer.info(str(meeting_id))
-        if info is not None and info.lane != move.lane_id:
+        info = await log_writer.read_state(str(meeting_id))
+        if info is not None and info.lane_id != move.lane_id:
             continue
         try:
             moved += await meetings.move(team_id, meeting_id, move.to)
-        except (Refused, Unknown, Invalid) as error:
+        except (ConflictError, NotFoundError, InvalidInputError) as error:
             # The meeting ended meanwhile, or the target lane is gone. Or Redis lost a recorded meeting, until its importer
             # reopens it.
             log.info("meeting not moved", meeting=str(meeting_id), lane=move.lane_id, error=type(error).__name__)

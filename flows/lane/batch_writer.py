@@ -13,11 +13,11 @@ from sqlalchemy import Engine
 from flows.lane.envelope import Envelope
 from flows.lane.stateful_step import entry_fields
 from operators.model import Entry
-from storage.changes import Answer, DeadLetter, MeetingChange, unstorable
-from storage.commit import commit
+from storage.changes import CaptionResult, DeadLetter, MeetingChange, replace_unstorable
+from storage.commit import commit_batch
 from storage.log import LogReader
-from storage.records import Event
-from storage.refused_content import write_parts
+from storage.records import OutboxEvent
+from storage.refused_content import write_bisecting
 
 log = structlog.get_logger(__name__)
 
@@ -27,7 +27,7 @@ class _Part:
     """A batch's changes to one meeting, the results of its calls, and its dead letters."""
 
     change: MeetingChange | None = None
-    answers: tuple[Answer, ...] = ()
+    answers: tuple[CaptionResult, ...] = ()
     dead: tuple[DeadLetter, ...] = ()
     is_replacement: bool = False
     """Whether this is written in place of refused content. If it is refused as well, the error ends the lane."""
@@ -54,8 +54,8 @@ class BatchWriter:
         self._lane_id, self._epoch, self._backfill_after = lane_id, epoch, backfill_after
 
     def write(
-        self, changes: Sequence[MeetingChange], answers: Sequence[Answer], dead: Sequence[DeadLetter]
-    ) -> list[Event]:
+        self, changes: Sequence[MeetingChange], answers: Sequence[CaptionResult], dead: Sequence[DeadLetter]
+    ) -> list[OutboxEvent]:
         """Write a batch, in one transaction unless content is refused.
 
         Args:
@@ -67,7 +67,7 @@ class BatchWriter:
             The live events written, to be published.
 
         Raises:
-            Fenced: another process has the lane, or another lane one of its meetings.
+            FencedError: another process has the lane, or another lane one of its meetings.
         """
         parts = {change.meeting_id: _Part(change) for change in changes}
         for answer in answers:
@@ -76,28 +76,28 @@ class BatchWriter:
         for letter in dead:
             part = parts.get(letter.meeting_id or "", _Part())
             parts[letter.meeting_id or ""] = replace(part, dead=(*part.dead, letter))
-        return write_parts(list(parts.values()), self._commit, self._write_without_refused)
+        return write_bisecting(list(parts.values()), self._commit, self._write_without_refused)
 
-    def _commit(self, parts: Sequence[_Part]) -> list[Event]:
+    def _commit(self, parts: Sequence[_Part]) -> list[OutboxEvent]:
         with self._engine.begin() as connection:
-            return commit(
+            return commit_batch(
                 connection,
                 self._lane_id,
                 self._epoch,
                 [part.change for part in parts if part.change is not None],
                 [answer for part in parts for answer in part.answers],
                 [letter for part in parts for letter in part.dead],
-                patience=self._backfill_after,
+                backfill_after=self._backfill_after,
             )
 
-    def _write_without_refused(self, part: _Part, error: Exception) -> list[Event]:
+    def _write_without_refused(self, part: _Part, error: Exception) -> list[OutboxEvent]:
         """Write a meeting's part without its refused content."""
         if part.is_replacement:
             raise error
         if part.answers and (part.change is not None or part.dead or len(part.answers) > 1):
             # The change comes first: the answers refer to its sentences.
             without_answers = [replace(part, answers=())] if part.change is not None or part.dead else []
-            return write_parts(
+            return write_bisecting(
                 [*without_answers, *(_Part(answers=(answer,)) for answer in part.answers)],
                 self._commit,
                 self._write_without_refused,
@@ -105,13 +105,13 @@ class BatchWriter:
         replacement = self._untranslated(part.answers[0]) if part.answers else self._failure(part, error)
         return self._commit([replacement])
 
-    def _untranslated(self, answer: Answer) -> _Part:
+    def _untranslated(self, answer: CaptionResult) -> _Part:
         """Replace a refused answer: its caption is stored without a translation."""
         request = answer.request
         log.error("translation can't be stored", lane=self._lane_id, meeting=request.meeting_id)
         if answer.translation is None:
             return _Part(answers=(replace(answer, reason="failed"),), is_replacement=True)
-        translation, letter = unstorable(request, answer.translation)
+        translation, letter = replace_unstorable(request, answer.translation)
         return _Part(answers=(replace(answer, translation=translation),), dead=(letter,), is_replacement=True)
 
     def _failure(self, part: _Part, error: Exception) -> _Part:
@@ -121,9 +121,9 @@ class BatchWriter:
             raise error
         log.error("meeting can't be stored", lane=self._lane_id, meeting=change.meeting_id, error=type(error).__name__)
         self.failed.add(change.meeting_id)
-        self._log.fail(change.meeting_id)
+        self._log.refuse_all(change.meeting_id)
         reason = "its content can't be stored"
-        failure = MeetingChange(change.team_id, change.meeting_id, change.n, change.log_id)
+        failure = MeetingChange(change.team_id, change.meeting_id, change.last_ordinal, change.log_id)
         failure.end("failed", self._log.now_ms(), reason)
         fields = {
             "kind": "state",

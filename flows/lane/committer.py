@@ -30,16 +30,16 @@ from flows.lane.envelope import Envelope, Failed, Restored
 from flows.lane.log_reader import TICKS, LaneReader
 from flows.lane.stateful_step import StatefulStep, entry_fields
 from flows.lane.telemetry import LaneTelemetry
-from operators.drafts import Question
-from operators.errors import Fenced
-from operators.model import ConfigChanged, Ended, Entry, Interim, Moved, Started, Tick
+from operators.drafts import DraftRequest
+from operators.errors import FencedError
+from operators.model import ConfigChanged, Entry, Interim, MeetingEnded, MeetingMoved, MeetingStarted, Tick
 from operators.ticks import TickState, next_due
 from operators.translation import Translation, TranslationRequest
-from operators.voices import voice
-from storage.changes import Answer, DeadLetter, MeetingChange
-from storage.commit import advance
+from operators.voices import speaker_key
+from storage.changes import CaptionResult, DeadLetter, MeetingChange
+from storage.commit import advance_log_positions
 from storage.live import publish_events, publish_interims
-from storage.log import order
+from storage.log import parse_stream_id
 
 STORE_INTERVAL_MS = 5_000
 """Milliseconds after which a meeting's state is stored though nothing was emitted.
@@ -94,18 +94,18 @@ class Committer:
         """Commit and publish a batch.
 
         Raises:
-            Fenced: another process has the lane, or another lane one of its meetings.
+            FencedError: another process has the lane, or another lane one of its meetings.
         """
         batch, draft_results = _split_drafts(items)
         changes: dict[str, MeetingChange] = {}
         interims: dict[tuple[str, str], Interim] = {}
         dead: list[DeadLetter] = []
-        answers: list[Answer] = []
+        answers: list[CaptionResult] = []
         last: dict[str, Envelope] = {}
         committed = self.committed_log_id
         for result in batch:
             if isinstance(result, CallResult):
-                answers.append(Answer(result.request, result.result, result.attempts, result.reason))
+                answers.append(CaptionResult(result.request, result.result, result.attempts, result.reason))
                 self._count_calls(result.request.meeting_id, -1)
             elif isinstance(result.item, Restored):
                 self._positions[result.meeting_id] = _MeetingPosition(result.log_id, result.log_id)
@@ -115,11 +115,11 @@ class Committer:
                     dead += entries_after_failure(result)
                     result = replace(result, item=None, dead_letter=None)
                 self._accumulate(result, changes, interims, dead)
-                committed = result.log_id if committed is None else max(committed, result.log_id, key=order)
+                committed = result.log_id if committed is None else max(committed, result.log_id, key=parse_stream_id)
                 if result.item is not None and result.dead_letter is None and result.meeting_id not in self._leaving:
                     last[result.meeting_id] = result
         for meeting_id, change in changes.items():
-            if change.ended_at is None:
+            if change.ended_at_ms is None:
                 change.state = self._dump(last[meeting_id].states)
         handed_over = self._finish_handovers(changes)
         if changes or answers or dead:
@@ -154,7 +154,7 @@ class Committer:
         leaving = list(self._leaving.values())
         needed = [envelope.log_id for envelope in leaving if "ticks" not in envelope.states]
         arriving = self.reader.oldest_needed()
-        return min(needed if arriving is None else [*needed, arriving], key=order, default=None)
+        return min(needed if arriving is None else [*needed, arriving], key=parse_stream_id, default=None)
 
     def first_due_tick(self) -> int | None:
         """When the first uncommitted tick of any meeting is due (ms, by the meeting's clock); None if none is."""
@@ -169,7 +169,7 @@ class Committer:
             moved = _moved(envelope)
             assert moved is not None  # noqa: S101 - only envelopes of moves are leaving
             change = changes.setdefault(meeting_id, MeetingChange(envelope.team_id, meeting_id, 0, ""))
-            change.n, change.log_id, change.moved = envelope.n, moved.log_id, (moved.lane, moved.move)
+            change.last_ordinal, change.log_id, change.lane_change = envelope.n, moved.log_id, (moved.lane, moved.move)
             # A meeting that had timed out has no state to hand over.
             change.state = self._dump(envelope.states) if "ticks" in envelope.states else None
             handed_over.append(meeting_id)
@@ -182,7 +182,7 @@ class Committer:
             position = self._positions.setdefault(meeting_id, _MeetingPosition(envelope.log_id, envelope.log_id))
             position.last_seen = envelope.log_id
         for meeting_id, change in changes.items():
-            if change.ended_at is not None or change.moved is not None or meeting_id in self._batches.failed:
+            if change.ended_at_ms is not None or change.lane_change is not None or meeting_id in self._batches.failed:
                 self._positions.pop(meeting_id, None)
                 self._due_ticks.pop(meeting_id, None)
             else:
@@ -200,7 +200,7 @@ class Committer:
         ]
         if idle:
             with self.engine.begin() as connection:
-                advance(connection, self.lane_id, self.epoch, idle, read_up_to)
+                advance_log_positions(connection, self.lane_id, self.epoch, idle, read_up_to)
 
     def _update_due_tick(self, envelope: Envelope) -> None:
         # A meeting that failed has no state.
@@ -229,23 +229,23 @@ class Committer:
         if item is None or isinstance(item, Restored):
             return
         if envelope.meeting_id in self._leaving:
-            raise Fenced(f"meeting {envelope.meeting_id} came back to lane {self.lane_id} before it had left")
+            raise FencedError(f"meeting {envelope.meeting_id} came back to lane {self.lane_id} before it had left")
         if _moved(envelope) is not None:
             self._leaving[envelope.meeting_id] = envelope
             return
         if isinstance(item, Failed):
             change = changes.setdefault(item.meeting_id, MeetingChange(envelope.team_id, item.meeting_id, 0, ""))
-            change.n, change.log_id = envelope.n, envelope.log_id
+            change.last_ordinal, change.log_id = envelope.n, envelope.log_id
             change.end("failed", item.at, item.reason)
             letter_id = f"{envelope.log_id} {item.meeting_id} state"
             state = {"kind": "state", "state": orjson.dumps(item.state).decode()}
             dead.append(DeadLetter(letter_id, item.reason, state, envelope.team_id, item.meeting_id))
             return
-        is_over = update is not None and update.ended
+        is_over = update is not None and update.meeting_ended
         if envelope.dead_letter is not None and not is_over:
             return
         for interim in envelope.sentences.interims:
-            interims[envelope.meeting_id, voice(interim.speaker, interim.speaker_id)] = interim
+            interims[envelope.meeting_id, speaker_key(interim.speaker, interim.speaker_id)] = interim
         for request in envelope.requests:
             self._count_calls(request.meeting_id, 1)
         if not self._must_store(envelope) and envelope.meeting_id not in changes:
@@ -253,11 +253,11 @@ class Committer:
         change = changes.get(envelope.meeting_id)
         if change is None:
             change = changes[envelope.meeting_id] = MeetingChange(envelope.team_id, envelope.meeting_id, 0, "")
-        change.n, change.log_id = envelope.n, envelope.log_id
-        for sentence in envelope.sentences.put_out:
+        change.last_ordinal, change.log_id = envelope.n, envelope.log_id
+        for sentence in envelope.sentences.emitted:
             change.sentences[sentence.id] = sentence
             change.retracted.pop(sentence.id, None)
-        for retracted in envelope.sentences.retracted:
+        for retracted in envelope.sentences.retractions:
             change.retracted[retracted.id] = retracted
         for request in envelope.requests:
             change.requests[request.sentence_id, request.language] = request
@@ -265,10 +265,10 @@ class Committer:
             return
         if update.config is not None:
             change.config = update.config
-        if update.outdated:
-            change.counters["outdated"] = change.counters.get("outdated", 0) + 1
-        if update.late is not None:
-            change.counters["late"] = change.counters.get("late", 0) + 1
+        if update.is_outdated:
+            change.counter_increments["outdated"] = change.counter_increments.get("outdated", 0) + 1
+        if update.late_chunk is not None:
+            change.counter_increments["late"] = change.counter_increments.get("late", 0) + 1
             dead.append(
                 DeadLetter(
                     envelope.log_id,
@@ -281,17 +281,20 @@ class Committer:
         if isinstance(item, Entry) and isinstance(item.payload, ConfigChanged):
             change.config_changed = True
         if isinstance(item, Tick):
-            if item.idle:
+            if item.is_idle:
                 change.end("timed_out", item.at, "nobody spoke for 30 minutes")
-        elif isinstance(item.payload, Started):
-            change.begin(item.payload.generation, item.arrived_at)
-        elif isinstance(item.payload, Ended):
+        elif isinstance(item.payload, MeetingStarted):
+            change.start_generation(item.payload.generation, item.arrived_at)
+        elif isinstance(item.payload, MeetingEnded):
             change.end("ended", item.arrived_at, item.payload.reason)
 
     def _must_store(self, envelope: Envelope) -> bool:
         """Whether this item has effects that must be stored, or the stored position lies too far back in the log."""
         position = self._positions.get(envelope.meeting_id)
-        is_stale = position is not None and order(envelope.log_id)[0] - order(position.stored)[0] >= STORE_INTERVAL_MS
+        is_stale = (
+            position is not None
+            and parse_stream_id(envelope.log_id)[0] - parse_stream_id(position.stored)[0] >= STORE_INTERVAL_MS
+        )
         return is_stale or _has_effects(envelope)
 
 
@@ -313,28 +316,28 @@ def _split_drafts(items: list[Result | DraftResult]) -> tuple[list[Result], list
     batch: list[Result] = []
     draft_results: list[DraftResult] = []
     for item in items:
-        if isinstance(item, CallResult) and isinstance(item.request, Question):
+        if isinstance(item, CallResult) and isinstance(item.request, DraftRequest):
             draft_results.append(cast(DraftResult, item))
         else:
             batch.append(cast(Result, item))
     return batch, draft_results
 
 
-def _moved(envelope: Envelope) -> Moved | None:
+def _moved(envelope: Envelope) -> MeetingMoved | None:
     item = envelope.item
-    return item.payload if isinstance(item, Entry) and isinstance(item.payload, Moved) else None
+    return item.payload if isinstance(item, Entry) and isinstance(item.payload, MeetingMoved) else None
 
 
 def _has_effects(envelope: Envelope) -> bool:
     """Whether this item has effects that must be stored."""
     sentences, update, item = envelope.sentences, envelope.update, envelope.item
     return bool(
-        sentences.put_out
-        or sentences.retracted
+        sentences.emitted
+        or sentences.retractions
         or envelope.requests
         or (isinstance(item, Tick) and item.at - _ticks(envelope).last_at >= STORE_INTERVAL_MS)
-        or (isinstance(item, Entry) and isinstance(item.payload, Started))
-        or (update and (update.ended or update.late or update.outdated or update.config))
+        or (isinstance(item, Entry) and isinstance(item.payload, MeetingStarted))
+        or (update and (update.meeting_ended or update.late_chunk or update.is_outdated or update.config))
     )
 
 

@@ -13,13 +13,13 @@ from flows.async_calls.operator import CallExecutor, CallPolicy, CallResult
 from flows.lane.envelope import Envelope, Restored
 from flows.lane.stateful_step import ends_meeting
 from operators import context, sentences
-from operators.drafts import Asked, Draft, Question, agree, grow, question
+from operators.drafts import DraftRequest, DraftState, LastDraftRequest, build_draft_request, next_draft, next_request
 from operators.model import Interim
 from operators.translation import CaptionStatus, Translate, Translation, TranslationRequest
-from operators.voices import person, voice
-from storage.live import Growing
-from storage.log import order
-from storage.measures import DraftEnded, Measures
+from operators.voices import speaker_key, split_speaker_key
+from storage.live import InterimWithDrafts
+from storage.log import parse_stream_id
+from storage.measures import DraftOutcome, ProcessMetrics
 
 DRAFT_DEADLINE_S = 3.0
 """Seconds a draft may take. A later one is stale: its speaker has said more by then."""
@@ -30,10 +30,10 @@ QUEUED_PER_DRAFT = 4
 
 DraftReply = Translation | Literal["captions_waiting", "stale"]
 """The service's translation, or why it was not called: `behind` (captions wait) or `late` (the interim text is outdated)."""
-DraftResult = CallResult[Question, DraftReply]
+DraftResult = CallResult[DraftRequest, DraftReply]
 
 
-def draft_policy(in_flight: int) -> CallPolicy[Question]:
+def draft_policy(in_flight: int) -> CallPolicy[DraftRequest]:
     """Return the policy for draft calls: one at a time for each speaker and language, the newest request only, no retry.
 
     Args:
@@ -41,7 +41,7 @@ def draft_policy(in_flight: int) -> CallPolicy[Question]:
     """
     drafts_in_flight = max(1, in_flight // CAPTIONS_PER_DRAFT)
     return CallPolicy(
-        key=lambda draft: f"{draft.request.meeting_id}/{draft.request.language}/{draft.voice}",
+        key=lambda draft: f"{draft.request.meeting_id}/{draft.request.language}/{draft.speaker_key}",
         dedupe_key=lambda _: True,
         in_flight=drafts_in_flight,
         in_flight_per_key=1,
@@ -57,11 +57,11 @@ class _PublishedInterim:
     """A speaker's interim text as last published, and its drafts by language."""
 
     interim: Interim
-    drafts: dict[str, Draft] = field(default_factory=dict[str, Draft])
+    drafts: dict[str, DraftState] = field(default_factory=dict[str, DraftState])
 
-    def growing(self) -> Growing:
-        drafts = {language: draft.shown for language, draft in self.drafts.items() if draft.shown}
-        return Growing(self.interim, drafts)
+    def with_drafts(self) -> InterimWithDrafts:
+        drafts = {language: draft.stable_text for language, draft in self.drafts.items() if draft.stable_text}
+        return InterimWithDrafts(self.interim, drafts)
 
 
 class DraftCalls:
@@ -71,15 +71,15 @@ class DraftCalls:
         measures: counts the outcome of each draft.
     """
 
-    def __init__(self, measures: Measures) -> None:
+    def __init__(self, measures: ProcessMetrics) -> None:
         self._measures = measures
         self._started_at = (0, 0)
-        self._last_requests: dict[tuple[str, str], Asked] = {}
+        self._last_requests: dict[tuple[str, str], LastDraftRequest] = {}
         self._published: dict[tuple[str, str], _PublishedInterim] = {}
 
     def executor(
         self, translate: Translate, captions: CallExecutor[TranslationRequest, Translation], in_flight: int
-    ) -> CallExecutor[Question, DraftReply]:
+    ) -> CallExecutor[DraftRequest, DraftReply]:
         """Build the executor of draft calls, which has a thread of its own.
 
         Args:
@@ -88,43 +88,43 @@ class DraftCalls:
             in_flight: caption calls that may be under way.
         """
 
-        async def translate_draft(draft: Question) -> DraftReply:
+        async def translate_draft(draft: DraftRequest) -> DraftReply:
             if captions.waiting:
                 return "captions_waiting"
             # Read in the executor's thread, so it may be a moment old.
-            last_request = self._last_requests.get((draft.request.meeting_id, draft.voice), Asked())
+            last_request = self._last_requests.get((draft.request.meeting_id, draft.speaker_key), LastDraftRequest())
             if last_request.base != draft.base:
                 return "stale"
-            with self._measures.time("draft"):
+            with self._measures.measure("draft"):
                 return await translate(draft.request)
 
         return CallExecutor(translate_draft, draft_policy(in_flight))
 
     def start_after(self, last_id: str) -> None:
         """Request drafts only for entries after this log id. Another process may have requested those before."""
-        self._started_at = order(last_id)
+        self._started_at = parse_stream_id(last_id)
 
-    def requests(self, batch: Sequence[tuple[str, Envelope]]) -> list[Question]:
+    def requests(self, batch: Sequence[tuple[str, Envelope]]) -> list[DraftRequest]:
         """Return the draft requests after a batch, for the interim text that each speaker has at its end."""
         newest: dict[tuple[str, str], tuple[Envelope, Interim]] = {}
         for meeting_id, envelope in batch:
             if isinstance(envelope.item, Restored):
                 self._restore(meeting_id, envelope.item)
             for interim in envelope.sentences.interims if envelope.dead_letter is None else ():
-                newest[meeting_id, voice(interim.speaker, interim.speaker_id)] = envelope, interim
+                newest[meeting_id, speaker_key(interim.speaker, interim.speaker_id)] = envelope, interim
             if ends_meeting(envelope):
                 for key in [key for key in {**newest, **self._last_requests} if key[0] == meeting_id]:
                     newest.pop(key, None)
                     self._last_requests.pop(key, None)
-        requests: list[Question] = []
+        requests: list[DraftRequest] = []
         for key, (envelope, interim) in newest.items():
             if not interim.text:
                 self._last_requests.pop(key, None)
                 continue
             state = cast(context.State, envelope.states["context"])
-            last_request, is_due = grow(self._last_requests.get(key, Asked()), interim)
+            last_request, is_due = next_request(self._last_requests.get(key, LastDraftRequest()), interim)
             self._last_requests[key] = last_request
-            if is_due and state.config.drafts and order(envelope.log_id) > self._started_at:
+            if is_due and state.config.drafts and parse_stream_id(envelope.log_id) > self._started_at:
                 requests += self._requests_by_language(envelope, interim, last_request, state)
         return requests
 
@@ -132,31 +132,35 @@ class DraftCalls:
         """Treat the interim texts of a restored meeting as requested, so that no draft is requested twice."""
         state = cast(sentences.State, restored.states["sentences"])
         for key, voice_state in state.voices.items():
-            base, text, start = voice_state.shown
+            base, text, start = voice_state.interim
             if text:
-                speaker, speaker_id = person(key)
+                speaker, speaker_id = split_speaker_key(key)
                 interim = Interim(speaker, text, start, base, speaker_id=speaker_id)
-                self._last_requests[meeting_id, voice(speaker, speaker_id)], _ = grow(Asked(), interim)
+                self._last_requests[meeting_id, speaker_key(speaker, speaker_id)], _ = next_request(
+                    LastDraftRequest(), interim
+                )
 
     def _requests_by_language(
-        self, envelope: Envelope, interim: Interim, last_request: Asked, state: context.State
-    ) -> Iterable[Question]:
-        published = self._published.get((envelope.meeting_id, voice(interim.speaker, interim.speaker_id)))
+        self, envelope: Envelope, interim: Interim, last_request: LastDraftRequest, state: context.State
+    ) -> Iterable[DraftRequest]:
+        published = self._published.get((envelope.meeting_id, speaker_key(interim.speaker, interim.speaker_id)))
         drafts = published.drafts if published is not None and published.interim.base == interim.base else {}
         for language in state.config.target_languages:
-            draft_text = drafts.get(language, Draft()).shown
-            yield question(envelope.team_id, envelope.meeting_id, interim, last_request, state, language, draft_text)
+            draft_text = drafts.get(language, DraftState()).stable_text
+            yield build_draft_request(
+                envelope.team_id, envelope.meeting_id, interim, last_request, state, language, draft_text
+            )
 
     def changed_interims(
         self, interims: Mapping[tuple[str, str], Interim], draft_results: Iterable[DraftResult]
-    ) -> dict[tuple[str, str], Growing]:
+    ) -> dict[tuple[str, str], InterimWithDrafts]:
         """Return what to publish, by meeting and voice: interim texts that changed, or whose drafts changed.
 
         Args:
             interims: the interim texts that changed, by meeting and voice.
             draft_results: the drafts that ended since the last call.
         """
-        changed: dict[tuple[str, str], Growing] = {}
+        changed: dict[tuple[str, str], InterimWithDrafts] = {}
         for key, interim in interims.items():
             previous = self._published.pop(key, None)
             published = _PublishedInterim(interim)
@@ -164,16 +168,16 @@ class DraftCalls:
                 if previous is not None and previous.interim.base == interim.base:
                     published.drafts = previous.drafts
                 self._published[key] = published
-            changed[key] = published.growing()
+            changed[key] = published.with_drafts()
         for result in draft_results:
-            key = result.request.request.meeting_id, result.request.voice
+            key = result.request.request.meeting_id, result.request.speaker_key
             outcome = self._take_reply(self._published.get(key), result)
-            self._measures.draft_ended(outcome)
+            self._measures.count_draft(outcome)
             if outcome == "published":
-                changed[key] = self._published[key].growing()
+                changed[key] = self._published[key].with_drafts()
         return changed
 
-    def _take_reply(self, published: _PublishedInterim | None, result: DraftResult) -> DraftEnded:
+    def _take_reply(self, published: _PublishedInterim | None, result: DraftResult) -> DraftOutcome:
         """Update a published interim by a draft's reply, and return the outcome of the draft."""
         draft, reply = result.request, result.result
         if reply is None:
@@ -189,9 +193,9 @@ class DraftCalls:
         if reply.status is not CaptionStatus.TRANSLATED or reply.text is None:
             return "untranslated"
         language = draft.request.language
-        previous = published.drafts.get(language, Draft())
-        current = published.drafts[language] = agree(previous, draft.request.text, reply.text)
-        return "published" if current.shown != previous.shown else "unchanged"
+        previous = published.drafts.get(language, DraftState())
+        current = published.drafts[language] = next_draft(previous, draft.request.text, reply.text)
+        return "published" if current.stable_text != previous.stable_text else "unchanged"
 
     def forget(self, meeting_id: str) -> None:
         """Remove the interim texts of a meeting that was handed over to another lane."""

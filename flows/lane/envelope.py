@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from operators.model import Item, Sentences, Update
+from operators.model import ChunkUpdate, LogItem, SentenceChanges
 from operators.translation import TranslationRequest
 from storage.changes import DeadLetter
 
@@ -62,10 +62,10 @@ class Envelope:
     meeting_id: str
     n: int
     log_id: str
-    item: Item | Restored | Failed | None
+    item: LogItem | Restored | Failed | None
     dead_letter: DeadLetter | None = None
-    update: Update | None = None
-    sentences: Sentences = field(default_factory=Sentences)
+    update: ChunkUpdate | None = None
+    sentences: SentenceChanges = field(default_factory=SentenceChanges)
     requests: tuple[TranslationRequest, ...] = ()
     states: Mapping[str, object] = field(default_factory=dict[str, object])
     accepted_at: float = 0.0

@@ -6,8 +6,8 @@ from sqlalchemy import text
 
 from flows.lane.committer import Committer
 from flows.lane.log_reader import read_positions
-from operators.errors import Fenced
-from storage.log import LogReader, before, order
+from operators.errors import FencedError
+from storage.log import LogReader, parse_stream_id, previous_stream_id
 
 
 def beat(committer: Committer, pending_calls: int) -> None:
@@ -18,7 +18,7 @@ def beat(committer: Committer, pending_calls: int) -> None:
         pending_calls: calls without a result.
 
     Raises:
-        Fenced: another process has the lane.
+        FencedError: another process has the lane.
     """
     entries = LogReader(committer.redis, committer.lane_id)
     due_at = committer.first_due_tick()
@@ -35,10 +35,10 @@ def beat(committer: Committer, pending_calls: int) -> None:
             {**ownership, "pending_calls": pending_calls, "length": entries.length(), "due_at": due_at},
         ).scalar_one_or_none()
         if stored_position is None:
-            raise Fenced(f"lane {committer.lane_id} has been taken over from epoch {committer.epoch}")
+            raise FencedError(f"lane {committer.lane_id} has been taken over from epoch {committer.epoch}")
         # A restarted lane reads older entries again: it stores no position before it has caught up with the stored one.
-        if committed is not None and order(committed) >= order(stored_position):
-            retain_after = None if oldest_needed is None else before(oldest_needed)
+        if committed is not None and parse_stream_id(committed) >= parse_stream_id(stored_position):
+            retain_after = None if oldest_needed is None else previous_stream_id(oldest_needed)
             statement = text(
                 "update lanes set log_id = :committed, retain_after = :retain_after where id = :lane and epoch = :epoch"
             )

@@ -19,11 +19,11 @@ from sqlalchemy import Engine, Row, text
 from flows.lane.due_queue import DueQueue
 from flows.lane.envelope import Envelope, Failed, Restored
 from flows.lane.stateful_step import StatefulStep
-from operators.errors import Fenced, Invalid, Unreadable
-from operators.model import MAX_INSTANT, Clock, Ended, Entry, Moved, Started, parse_entry
+from operators.errors import FencedError, IncompatibleStateError, InvalidInputError
+from operators.model import MAX_INSTANT_MS, Clock, Entry, MeetingEnded, MeetingMoved, MeetingStarted, parse_entry
 from operators.ticks import TickState, after_entry, due, next_due
 from storage.changes import DeadLetter
-from storage.log import LogReader, before, order
+from storage.log import LogReader, parse_stream_id, previous_stream_id
 from storage.records import OPEN_STATUSES
 
 TICKS = TypeAdapter(TickState)
@@ -90,10 +90,10 @@ def read_positions(engine: Engine, lane_id: str) -> tuple[list[Row[Any]], str]:
         ).all()
     if any(row.log_id is None for row in rows):
         return list(rows), "0-0"
-    ids = [row.log_id if row.state is not None else before(row.log_id) for row in rows]
+    ids = [row.log_id if row.state is not None else previous_stream_id(row.log_id) for row in rows]
     # A handover may begin beyond what is committed.
     ids += [log_id for log_id in (lane.retain_after, lane.log_id) if log_id is not None]
-    return list(rows), min(ids, key=order)
+    return list(rows), min(ids, key=parse_stream_id)
 
 
 class LaneReader:
@@ -141,7 +141,7 @@ class LaneReader:
         """The oldest log id that a meeting from another lane still needs; None if there is none."""
         begins = [log_id for log_id, _ in list(self._arriving.values())]
         begins += [arrived.begins for arrived in list(self._arrived_meetings.values())]
-        return min(begins, key=order, default=None)
+        return min(begins, key=parse_stream_id, default=None)
 
     def on_committed(self, positions: Mapping[str, str]) -> None:
         """Record the log ids up to which meetings are committed. A committed replay is retained by the meeting's row."""
@@ -171,7 +171,7 @@ class LaneReader:
             block_ms: how long to wait if there is no entry and no due tick.
 
         Raises:
-            Fenced: another process has the lane.
+            FencedError: another process has the lane.
         """
         replayed = list(islice(self._arrivals_iterator, READ_COUNT))
         if len(replayed) == READ_COUNT:
@@ -186,7 +186,7 @@ class LaneReader:
         if entries and (not envelopes or envelopes[-1].log_id != self._position):
             # The last entry yields no envelope: this one advances the lane's position past it.
             envelopes.append(Envelope("", "", 0, self._position, None))
-        watermark = now if len(entries) < READ_COUNT else order(self._position)[0]
+        watermark = now if len(entries) < READ_COUNT else parse_stream_id(self._position)[0]
         return envelopes + list(self._due_ticks(watermark))
 
     def _read(self, log_id: str, fields: dict[str, str]) -> Iterator[Envelope]:
@@ -196,7 +196,7 @@ class LaneReader:
     def _route(self, log_id: str, fields: dict[str, str]) -> Iterator[Envelope]:
         try:
             entry = parse_entry(fields)
-        except Invalid as error:
+        except InvalidInputError as error:
             meeting_id = fields.get("meeting_id") or "?"
             letter = DeadLetter(log_id, str(error), fields, fields.get("team_id"), meeting_id)
             yield Envelope(fields.get("team_id") or "?", meeting_id, 0, log_id, None, dead_letter=letter)
@@ -213,7 +213,7 @@ class LaneReader:
     def _entry_of_open(self, log_id: str, entry: Entry, meeting: _OpenMeeting) -> Iterator[Envelope]:
         if _already_committed(entry, meeting.n, meeting.moves):
             return
-        if isinstance(entry.payload, Moved):
+        if isinstance(entry.payload, MeetingMoved):
             # A move does not touch the meeting's clock: its ticks continue in the other lane.
             self._close_meeting(entry.meeting_id)
             yield self._envelope(log_id, entry, meeting.ticks)
@@ -221,7 +221,7 @@ class LaneReader:
         # Ticks that are due by the time of the entry precede it, whatever clock the meeting has.
         yield from self._ticks(meeting, entry.meeting_id, entry.arrived_at)
         meeting.n, meeting.ticks = entry.n, after_entry(meeting.ticks, entry.arrived_at)
-        if isinstance(entry.payload, Ended):
+        if isinstance(entry.payload, MeetingEnded):
             self._close_meeting(entry.meeting_id)
         else:
             self._meetings[entry.meeting_id] = meeting
@@ -247,16 +247,16 @@ class LaneReader:
             if len(self._finished) >= MAX_FINISHED:
                 self._finished.clear()
             self._finished[entry.meeting_id] = (
-                (MAX_INSTANT, MAX_INSTANT) if row is None else (row.last_committed, row.moves)
+                (MAX_INSTANT_MS, MAX_INSTANT_MS) if row is None else (row.last_committed, row.moves)
             )
             return
         match entry.payload:
-            case Moved(move=move, lane=lane) if lane == self._lane_id:
+            case MeetingMoved(move=move, lane=lane) if lane == self._lane_id:
                 self._arriving[entry.meeting_id] = (log_id, move)
-            case Moved():
+            case MeetingMoved():
                 # It had timed out: there is no state to hand over.
                 yield Envelope(entry.team_id, entry.meeting_id, entry.n, log_id, entry)
-            case Started(clock=clock):
+            case MeetingStarted(clock=clock):
                 yield from self._adopt_started(row)
                 meeting = self._meetings.get(entry.meeting_id)
                 meeting = meeting or _OpenMeeting(
@@ -269,7 +269,7 @@ class LaneReader:
                 letter = DeadLetter(log_id, reason, fields, entry.team_id, entry.meeting_id)
                 yield Envelope(entry.team_id, entry.meeting_id, entry.n, log_id, None, dead_letter=letter)
                 if failed:
-                    self._reader.fail(entry.meeting_id)
+                    self._reader.refuse_all(entry.meeting_id)
 
     def _adopt_started(self, row: Row[Any]) -> Iterator[Envelope]:
         """Take over a meeting that the ingest API opened in this log. If its row names another lane, the row is outdated."""
@@ -283,7 +283,7 @@ class LaneReader:
                     {"lane": self._lane_id, "epoch": self._epoch, "id": row.id},
                 )
             if updated.rowcount == 0:
-                raise Fenced(f"lane {self._lane_id} has been taken over from epoch {self._epoch}")
+                raise FencedError(f"lane {self._lane_id} has been taken over from epoch {self._epoch}")
             if _is_resumable(row):
                 yield self._restore(row)
 
@@ -293,9 +293,9 @@ class LaneReader:
         try:
             ticks = TICKS.validate_python(row.state["ticks"])
             states = {stage.name: stage.load(row.state[stage.name]) for stage in self._stages}
-        except (Unreadable, KeyError, ValidationError) as error:
-            reason = str(error) if isinstance(error, Unreadable) else "its state is not whole"
-            self._reader.fail(meeting_id)
+        except (IncompatibleStateError, KeyError, ValidationError) as error:
+            reason = str(error) if isinstance(error, IncompatibleStateError) else "its state is not whole"
+            self._reader.refuse_all(meeting_id)
             self._failed.add(meeting_id)
             failed = Failed(meeting_id, self._reader.now_ms(), reason, row.state)
             return Envelope(row.team_id, meeting_id, row.last_committed, row.log_id, failed)
@@ -336,7 +336,7 @@ class LaneReader:
     def _replay_meeting(self, meeting_id: str, begins: str) -> Iterator[Envelope]:
         """Replay one meeting's entries, from a log id up to the position that was read."""
         first = last = self._delivery_position = begins
-        while page := self._reader.span(first, self._position, READ_COUNT):
+        while page := self._reader.read_range(first, self._position, READ_COUNT):
             for log_id, fields in page:
                 if fields.get("meeting_id") != meeting_id:
                     continue
@@ -352,7 +352,9 @@ class LaneReader:
     def _release_if_committed(self, meeting_id: str, arrived: _ArrivedMeeting) -> None:
         # Two threads call this, each after it has set the field that the other may be waiting for.
         last, committed = arrived.last, arrived.committed
-        is_committed = last is not None and committed is not None and order(committed) >= order(last)
+        is_committed = (
+            last is not None and committed is not None and parse_stream_id(committed) >= parse_stream_id(last)
+        )
         # The meeting may have left and arrived again meanwhile.
         if is_committed and self._arrived_meetings.get(meeting_id) is arrived:
             self._arrived_meetings.pop(meeting_id, None)
@@ -371,7 +373,7 @@ class LaneReader:
     def _ticks(self, meeting: _OpenMeeting, meeting_id: str, until: int) -> Iterator[Envelope]:
         for tick in due(meeting.ticks, meeting_id, until)[1]:
             meeting.ticks, _ = due(meeting.ticks, meeting_id, tick.at)
-            if tick.idle:
+            if tick.is_idle:
                 self._close_meeting(meeting_id)
             else:
                 self._last_delivered[meeting_id] = self._delivery_position
@@ -399,7 +401,7 @@ class LaneReader:
 
 def _already_committed(entry: Entry, n: int, moves: int) -> bool:
     """Whether a meeting at ordinal `n` and after this many moves has the entry already."""
-    return entry.payload.move <= moves if isinstance(entry.payload, Moved) else entry.n <= n
+    return entry.payload.move <= moves if isinstance(entry.payload, MeetingMoved) else entry.n <= n
 
 
 def _is_resumable(row: Row[Any]) -> bool:

@@ -26,8 +26,8 @@ from flows.lane.source import LaneSource
 from flows.lane.stateful_step import StatefulStep, run_step
 from flows.lane.telemetry import LaneTelemetry
 from operators import context, dedup, sentences
-from operators.drafts import Question
-from operators.errors import Malformed, Unavailable
+from operators.drafts import DraftRequest
+from operators.errors import MalformedResponseError, UnavailableError
 from operators.model import Entry, Tick
 from operators.translation import Translation, TranslationRequest
 
@@ -86,8 +86,8 @@ def call_policy(options: LaneOptions) -> CallPolicy[TranslationRequest]:
         deadline=options.deadline,
         on_full="reject" if options.kind == "live" else "block",
         # A malformed reply is not retried here: the backfill does, and bounds the attempts.
-        retryable=lambda error: isinstance(error, Unavailable) and not isinstance(error, Malformed),
-        retry_after=lambda error: error.wait if isinstance(error, Unavailable) else None,
+        retryable=lambda error: isinstance(error, UnavailableError) and not isinstance(error, MalformedResponseError),
+        retry_after=lambda error: error.retry_after_s if isinstance(error, UnavailableError) else None,
     )
 
 
@@ -96,7 +96,7 @@ def build_dataflow(
     committer: Committer,
     telemetry: LaneTelemetry,
     caption_calls: CallExecutor[TranslationRequest, Translation],
-    draft_calls: CallExecutor[Question, DraftReply] | None,
+    draft_calls: CallExecutor[DraftRequest, DraftReply] | None,
     restore_history: Callable[[Sequence[Restored]], None],
     stopping: threading.Event,
     is_finished: Callable[[], bool],

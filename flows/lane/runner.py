@@ -27,14 +27,14 @@ from flows.lane.pipeline import STEPS, build_dataflow, call_policy
 from flows.lane.telemetry import LaneTelemetry
 from flows.lane.translation_memory import TranslationMemory
 from operators import context
-from operators.errors import Fenced
+from operators.errors import FencedError
 from operators.translation import Translate, Translation, TranslationRequest
-from storage.captions import shown
+from storage.captions import read_translations
 from storage.commit import claim_lane, release_lane
 from storage.database import sync_engine, sync_redis
 from storage.log import LogReader
-from storage.measures import Measures
-from storage.snapshots import published
+from storage.measures import ProcessMetrics
+from storage.snapshots import publish_metrics
 from storage.tracing import open_traces
 
 HEARTBEAT_S = 1.0
@@ -52,7 +52,7 @@ class Lane:
 
     Args:
         options: the lane's identity, stores and bounds.
-        translate: the translation service. It raises `Unavailable` for an error that a retry may solve.
+        translate: the translation service. It raises `UnavailableError` for an error that a retry may solve.
     """
 
     def __init__(self, options: LaneOptions, translate: Translate) -> None:
@@ -60,14 +60,14 @@ class Lane:
         self._translate = translate
         self._stopping = threading.Event()
         self._drain_timed_out = threading.Event()
-        self._replaced: Fenced | None = None
+        self._replaced: FencedError | None = None
         self._telemetry: LaneTelemetry | None = None
 
     def run(self) -> None:
         """Run until stopped.
 
         Raises:
-            Fenced: another process took the lane over.
+            FencedError: another process took the lane over.
             Exception: the error that ended the dataflow. A restarted lane continues from the last commit.
         """
         # The engine logs an outage once. A line for each retry would bury it, and captions count their attempts anyway.
@@ -75,7 +75,7 @@ class Lane:
         options = self._options
         engine = sync_engine(options.postgres_url)
         connection = sync_redis(options.redis_url)
-        measures = Measures(f"lane/{options.lane_id}")
+        measures = ProcessMetrics(f"lane/{options.lane_id}")
         traces = open_traces(measures)
         telemetry = LaneTelemetry(options.lane_id, measures, traces)
         memory = TranslationMemory(self._translate)
@@ -98,7 +98,7 @@ class Lane:
             heartbeat.start()
             telemetry.progressed()
             self._telemetry = telemetry
-            with published(measures, options.redis_url):
+            with publish_metrics(measures, options.redis_url):
                 run_main(
                     build_dataflow(
                         reader,
@@ -147,7 +147,7 @@ class Lane:
         while not self._stopping.wait(HEARTBEAT_S):
             try:
                 beat(committer, calls.outstanding)
-            except Fenced as error:
+            except FencedError as error:
                 self._replaced = error
                 self.stop()
             except Exception as error:  # noqa: BLE001 - whatever it is: the next heartbeat may succeed
@@ -161,11 +161,11 @@ def _restore_history(engine: Engine, memory: TranslationMemory, restored: Sequen
     wanted = [
         (meeting_id, sentence.id, language)
         for meeting_id, state in states.items()
-        for sentence in context.quotable(state)
+        for sentence in context.reusable_sentences(state)
         for language in state.config.target_languages
     ]
     with engine.connect() as connection:
-        memory.restore(states.keys(), shown(connection, wanted))
+        memory.restore(states.keys(), read_translations(connection, wanted))
 
 
 def _root_cause(error: BaseException) -> BaseException:

@@ -15,10 +15,10 @@ from bytewax.operators import KeyedStream, StatefulBatchLogic
 from pydantic import TypeAdapter, ValidationError
 
 from flows.lane.envelope import Envelope, Failed, Restored
-from operators.errors import Unreadable
-from operators.model import Chunk, Entry, Moved, Tick
+from operators.errors import IncompatibleStateError
+from operators.model import Chunk, Entry, MeetingMoved, Tick
 from storage.changes import DeadLetter
-from storage.measures import Measures, StageName
+from storage.measures import LatencyMetric, ProcessMetrics
 
 S = TypeVar("S")
 log = structlog.get_logger(__name__)
@@ -37,7 +37,7 @@ class StatefulStep(Generic[S]):
         upgrades: for each older schema, a function from its JSON to that of the next schema.
     """
 
-    name: StageName
+    name: LatencyMetric
     schema: int
     state: type[S]
     initial: Callable[[], S]
@@ -55,7 +55,7 @@ class StatefulStep(Generic[S]):
         """Read a stored state, upgrading one of an older schema.
 
         Raises:
-            Unreadable: the schema is newer than this version, or too old, or the values don't fit it.
+            IncompatibleStateError: the schema is newer than this version, or too old, or the values don't fit it.
         """
         schema, state = dumped["schema"], dumped["state"]
         if isinstance(state, str):
@@ -64,13 +64,17 @@ class StatefulStep(Generic[S]):
             state = self.upgrades[schema](state)
             schema += 1
         if schema != self.schema:
-            raise Unreadable(f"its state of {self.name} has schema {schema}; this version reads {self.schema}")
+            raise IncompatibleStateError(
+                f"its state of {self.name} has schema {schema}; this version reads {self.schema}"
+            )
         try:
             return _adapter(self.state).validate_python(state)
         except ValidationError as error:
             # The values hold transcript text: the message names only the field.
             field_path = ".".join(str(part) for part in error.errors(include_input=False)[0]["loc"])
-            raise Unreadable(f"its state of {self.name} is not one of schema {schema}: {field_path}") from None
+            raise IncompatibleStateError(
+                f"its state of {self.name} is not one of schema {schema}: {field_path}"
+            ) from None
 
 
 @cache
@@ -80,12 +84,12 @@ def _adapter(state: type[S]) -> TypeAdapter[S]:
 
 
 class _Logic(StatefulBatchLogic[Envelope, Envelope, None], Generic[S]):
-    def __init__(self, stage: StatefulStep[S], measures: Measures) -> None:
+    def __init__(self, stage: StatefulStep[S], measures: ProcessMetrics) -> None:
         self._operator, self._measures = stage, measures
         self._state = self._initial = stage.initial()
 
     def on_batch(self, values: list[Envelope]) -> tuple[Iterable[Envelope], bool]:
-        with self._measures.time(self._operator.name, steps=len(values)):
+        with self._measures.measure(self._operator.name, steps=len(values)):
             return self._steps(values)
 
     def _steps(self, values: list[Envelope]) -> tuple[list[Envelope], bool]:
@@ -99,7 +103,7 @@ class _Logic(StatefulBatchLogic[Envelope, Envelope, None], Generic[S]):
                 result = self._with_state(envelope)
             elif isinstance(item, Failed):
                 result = envelope
-            elif isinstance(item, Entry) and isinstance(item.payload, Moved):
+            elif isinstance(item, Entry) and isinstance(item.payload, MeetingMoved):
                 # Operators never see a move: their states are handed over as they are.
                 result = self._with_state(envelope)
             else:
@@ -144,8 +148,8 @@ class _Logic(StatefulBatchLogic[Envelope, Envelope, None], Generic[S]):
 def ends_meeting(envelope: Envelope) -> bool:
     """Whether this lane keeps no state of the meeting after this item: it ended, timed out, failed or moved."""
     item, update = envelope.item, envelope.update
-    moved = isinstance(item, Entry) and isinstance(item.payload, Moved)
-    return moved or isinstance(item, Failed) or (update is not None and update.ended)
+    moved = isinstance(item, Entry) and isinstance(item.payload, MeetingMoved)
+    return moved or isinstance(item, Failed) or (update is not None and update.meeting_ended)
 
 
 def entry_fields(item: Entry | Tick) -> dict[str, str]:
@@ -159,10 +163,10 @@ def entry_fields(item: Entry | Tick) -> dict[str, str]:
         "arrived_at": str(item.arrived_at),
         "payload": item.payload.model_dump_json(),
     }
-    return {**fields, "first": str(item.first)} if item.first else fields
+    return {**fields, "first": str(item.first_ordinal)} if item.first_ordinal else fields
 
 
-def run_step(stage: StatefulStep[S], up: KeyedStream[Envelope], measures: Measures) -> KeyedStream[Envelope]:
+def run_step(stage: StatefulStep[S], up: KeyedStream[Envelope], measures: ProcessMetrics) -> KeyedStream[Envelope]:
     """Add a step to the dataflow.
 
     Args:

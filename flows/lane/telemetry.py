@@ -10,11 +10,11 @@ from typing import Literal
 
 from flows.async_calls.operator import CallResult
 from flows.lane.envelope import Envelope
-from operators.model import Ended, Entry, Moved, Tick
+from operators.model import Entry, MeetingEnded, MeetingMoved, Tick
 from operators.translation import CaptionStatus, Translation, TranslationRequest
-from storage.measures import Ended as CallEnded
-from storage.measures import Measures
-from storage.tracing import ROOT, Traces
+from storage.measures import CallOutcome as CallEnded
+from storage.measures import ProcessMetrics
+from storage.tracing import ROOT_SPAN, SentenceTraces
 
 MAX_SENTENCES = 10_000
 """Sentences whose commit time is remembered."""
@@ -33,7 +33,7 @@ class LaneTelemetry:
         progressed_at: when the dataflow last requested items (seconds, by the monotonic clock).
     """
 
-    def __init__(self, lane_id: str, measures: Measures, traces: Traces) -> None:
+    def __init__(self, lane_id: str, measures: ProcessMetrics, traces: SentenceTraces) -> None:
         self._lane_id = lane_id
         self.measures = measures
         self.progressed_at = time.monotonic()
@@ -56,12 +56,12 @@ class LaneTelemetry:
             # Log ids begin with Redis' time, whatever clock the meeting has.
             accepted = int(envelope.log_id.partition("-")[0]) / 1000
             self.measures.observe("log", now - accepted)
-            if isinstance(item.payload, Ended | Moved):
+            if isinstance(item.payload, MeetingEnded | MeetingMoved):
                 self._accepted.pop(meeting_id, None)
             else:
                 self._accepted[meeting_id] = accepted
         else:
-            timed_out = isinstance(item, Tick) and item.idle
+            timed_out = isinstance(item, Tick) and item.is_idle
             accepted = self._accepted.pop(meeting_id, now) if timed_out else self._accepted.get(meeting_id, now)
         return replace(envelope, accepted_at=accepted, read_at=now)
 
@@ -69,7 +69,7 @@ class LaneTelemetry:
         """Record how long a request waited in the queue, or how long its call took (seconds)."""
         now = time.time()
         self.measures.observe(stage, seconds)
-        self._traces.span(
+        self._traces.add_span(
             stage,
             request.meeting_id,
             request.sentence_id,
@@ -93,7 +93,7 @@ class LaneTelemetry:
 
     def _on_sentences(self, envelope: Envelope, began: float, ended: float) -> None:
         meeting_id, update = envelope.meeting_id, envelope.update
-        for sentence in envelope.sentences.put_out:
+        for sentence in envelope.sentences.emitted:
             known = self._committed.get((meeting_id, sentence.id))
             if known is None or known[0] < sentence.revision:
                 self._committed[meeting_id, sentence.id] = (sentence.revision, ended)
@@ -101,23 +101,23 @@ class LaneTelemetry:
                     self._committed.popitem(last=False)
             labels: dict[str, str | int] = {"lane": self._lane_id, "revision": sentence.revision}
             # A restarted lane has forgotten the sentence. So a first emission is recognised by its stream time as well.
-            is_first = update is not None and sentence.first_emitted == (update.at - update.began) / 1000
+            is_first = update is not None and sentence.first_emitted == (update.at - update.began_at) / 1000
             if known is None and is_first:
                 self.measures.observe("sentence", ended - envelope.accepted_at)
-                self._traces.span(ROOT, meeting_id, sentence.id, envelope.accepted_at, ended, **labels)
-            self._traces.span("log", meeting_id, sentence.id, envelope.accepted_at, envelope.read_at, **labels)
-            self._traces.span("operators", meeting_id, sentence.id, envelope.read_at, began, **labels)
-            self._traces.span("commit", meeting_id, sentence.id, began, ended, **labels)
+                self._traces.add_span(ROOT_SPAN, meeting_id, sentence.id, envelope.accepted_at, ended, **labels)
+            self._traces.add_span("log", meeting_id, sentence.id, envelope.accepted_at, envelope.read_at, **labels)
+            self._traces.add_span("operators", meeting_id, sentence.id, envelope.read_at, began, **labels)
+            self._traces.add_span("commit", meeting_id, sentence.id, began, ended, **labels)
 
     def _on_call_result(
         self, call_result: CallResult[TranslationRequest, Translation], began: float, ended: float
     ) -> None:
         request, translation = call_result.request, call_result.result
-        self.measures.call_ended(_outcome_label(call_result), call_result.attempts)
+        self.measures.count_call(_outcome_label(call_result), call_result.attempts)
         revision, committed = self._committed.get((request.meeting_id, request.sentence_id), (0, 0.0))
         if translation is not None and revision == request.revision:
             self.measures.observe("caption", ended - committed)
-        self._traces.span(
+        self._traces.add_span(
             "commit",
             request.meeting_id,
             request.sentence_id,

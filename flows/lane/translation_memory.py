@@ -7,9 +7,9 @@ from collections import OrderedDict
 from collections.abc import Iterable, Set
 from dataclasses import replace
 
-from operators.context import quote
+from operators.context import with_translations
 from operators.translation import CaptionStatus, Translate, Translation, TranslationRequest
-from storage.captions import Shown
+from storage.captions import StoredTranslation
 
 MAX_TRANSLATIONS = 20_000
 """Translations a lane remembers."""
@@ -26,7 +26,7 @@ class TranslationMemory:
 
     def __init__(self, translate: Translate) -> None:
         self._translate = translate
-        self._shown: OrderedDict[tuple[str, str, str], Shown] = OrderedDict()
+        self._stored: OrderedDict[tuple[str, str, str], StoredTranslation] = OrderedDict()
         self._lock = threading.Lock()
 
     async def __call__(self, request: TranslationRequest) -> Translation:
@@ -34,24 +34,24 @@ class TranslationMemory:
         with self._lock:
             extended = self._with_history(request)
         translation = await self._translate(extended)
-        if not request.draft:
+        if not request.is_draft:
             reusable = translation.status is CaptionStatus.TRANSLATED and not translation.warnings
             with self._lock:
                 self._remember(request, translation.text if reusable else None)
         return translation
 
-    def restore(self, meeting_ids: Set[str], shown: Iterable[Shown]) -> None:
+    def restore(self, meeting_ids: Set[str], translations: Iterable[StoredTranslation]) -> None:
         """Replace what is remembered of meetings by their stored translations: another process may have added some."""
         with self._lock:
-            for key in [key for key in self._shown if key[0] in meeting_ids]:
-                del self._shown[key]
-            for stored in shown:
+            for key in [key for key in self._stored if key[0] in meeting_ids]:
+                del self._stored[key]
+            for stored in translations:
                 self._put(stored)
 
     def _with_history(self, request: TranslationRequest) -> TranslationRequest:
         known = {sentence: self._get(request, sentence.sentence_id) for sentence in request.context}
         # The translation of an older revision does not fit the sentence's present text.
-        extended = quote(
+        extended = with_translations(
             request,
             {
                 sentence: shown.translation
@@ -60,16 +60,16 @@ class TranslationMemory:
             },
         )
         earlier = self._get(request, request.sentence_id)
-        if request.draft or earlier is None or earlier.revision >= request.revision:
+        if request.is_draft or earlier is None or earlier.revision >= request.revision:
             return extended
-        return replace(extended, previous=earlier.translation)
+        return replace(extended, previous_translation=earlier.translation)
 
-    def _get(self, request: TranslationRequest, sentence_id: str) -> Shown | None:
+    def _get(self, request: TranslationRequest, sentence_id: str) -> StoredTranslation | None:
         key = (request.meeting_id, request.language, sentence_id)
-        if key not in self._shown:
+        if key not in self._stored:
             return None
-        self._shown.move_to_end(key)
-        return self._shown[key]
+        self._stored.move_to_end(key)
+        return self._stored[key]
 
     def _remember(self, request: TranslationRequest, translation: str | None) -> None:
         """Remember a translation. None removes that of an older revision, which must not be reused either."""
@@ -77,12 +77,12 @@ class TranslationMemory:
         if known is not None and known.revision > request.revision:
             return
         if translation is None:
-            self._shown.pop((request.meeting_id, request.language, request.sentence_id), None)
+            self._stored.pop((request.meeting_id, request.language, request.sentence_id), None)
             return
         source = request.meeting_id, request.sentence_id, request.language, request.revision, request.text
-        self._put(Shown(*source, translation))
+        self._put(StoredTranslation(*source, translation))
 
-    def _put(self, shown: Shown) -> None:
-        self._shown[shown.meeting_id, shown.language, shown.sentence_id] = shown
-        if len(self._shown) > MAX_TRANSLATIONS:
-            self._shown.popitem(last=False)
+    def _put(self, translation: StoredTranslation) -> None:
+        self._stored[translation.meeting_id, translation.language, translation.sentence_id] = translation
+        if len(self._stored) > MAX_TRANSLATIONS:
+            self._stored.popitem(last=False)

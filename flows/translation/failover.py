@@ -14,10 +14,10 @@ import structlog
 from ray.serve.exceptions import BackPressureError
 
 from flows.translation.serve_client import TranslationClient, translation_is_off
-from operators.errors import Deferred, Malformed, Unavailable
-from operators.models import TRANSLATION_APP
+from operators.errors import DeferredError, MalformedResponseError, UnavailableError
+from operators.models import DEFAULT_TRANSLATION_APP
 from operators.translation import CaptionStatus, Translation, TranslationRequest
-from storage.configs import Following
+from storage.configs import EngineConfigWatcher
 
 PREFERRED_TIMEOUT_S = 5.0
 """Seconds before a call fails over to the next engine: half of a live caption's deadline."""
@@ -29,22 +29,22 @@ DEFER_AFTER_S = 10.0
 """Seconds to retry requests that only an unavailable engine can translate, before they are deferred: a live caption's
 deadline."""
 MAX_RETRY_AFTER_S = 30.0
-"""Longest `Unavailable.wait` to pass on from the last engine: a preferred one may be back sooner."""
+"""Longest `UnavailableError.wait` to pass on from the last engine: a preferred one may be back sooner."""
 
 log = structlog.get_logger(__name__)
 
 
-def configured_applications(following: Following) -> Callable[[], Sequence[str] | None]:
+def configured_applications(following: EngineConfigWatcher) -> Callable[[], Sequence[str] | None]:
     """Return a function that reads the translation applications from the configuration in force.
 
     The function returns None while the configuration is not known yet, and no names while translation is off.
     """
 
     def names() -> Sequence[str] | None:
-        if not following.known:
+        if not following.is_loaded:
             return None
         version = following.current
-        return (TRANSLATION_APP,) if version is None else version.config.applications("translation")
+        return (DEFAULT_TRANSLATION_APP,) if version is None else version.config.serve_app_names("translation")
 
     return names
 
@@ -55,7 +55,7 @@ class EngineFailover:
     Args:
         names: returns the application names, the preferred one first. It returns none if translation is off, and None if
             the configuration is not known yet.
-        defer: whether to raise `Deferred` for a request that only an unavailable engine can translate. It is raised once
+        defer: whether to raise `DeferredError` for a request that only an unavailable engine can translate. It is raised once
             the engine has been unavailable for `DEFER_AFTER_S`. A lane needs this: retries of such requests would occupy
             its calls in flight, and requests that the last engine can translate would wait.
     """
@@ -72,12 +72,12 @@ class EngineFailover:
         """Translate with the most preferred engine that is healthy.
 
         Raises:
-            Unavailable: no engine answers; or an unavailable engine is preferred, and the last one can't translate this.
-            Deferred: the second case, once all preferred engines have been unavailable for `DEFER_AFTER_S`.
+            UnavailableError: no engine answers; or an unavailable engine is preferred, and the last one can't translate this.
+            DeferredError: the second case, once all preferred engines have been unavailable for `DEFER_AFTER_S`.
         """
         names = self._names()
         if names is None:
-            raise Unavailable("the models' configuration is not known yet")
+            raise UnavailableError("the models' configuration is not known yet")
         if not names:
             return await translation_is_off(request)
         *preferred, last = names
@@ -88,21 +88,21 @@ class EngineFailover:
             try:
                 async with asyncio.timeout(PREFERRED_TIMEOUT_S):
                     return await self._application(name).translate(request)
-            except (Unavailable, TimeoutError) as error:
+            except (UnavailableError, TimeoutError) as error:
                 # A malformed answer or backpressure fails over for this request only: the engine stays healthy.
-                if not isinstance(error, Malformed) and not isinstance(error.__cause__, BackPressureError):
+                if not isinstance(error, MalformedResponseError) and not isinstance(error.__cause__, BackPressureError):
                     self._healthy.discard(name)
         try:
             translation = await self._application(last).translate(request)
-        except Unavailable as error:
-            if preferred and error.wait is not None and error.wait > MAX_RETRY_AFTER_S:
-                raise Unavailable("the last engine asks for a longer pause", MAX_RETRY_AFTER_S) from error
+        except UnavailableError as error:
+            if preferred and error.retry_after_s is not None and error.retry_after_s > MAX_RETRY_AFTER_S:
+                raise UnavailableError("the last engine asks for a longer pause", MAX_RETRY_AFTER_S) from error
             raise
         if preferred and translation.status is CaptionStatus.UNTRANSLATED:
             # A caption that only a preferred engine can translate stays pending until that engine is back.
             if self._defer and all(map(self._is_long_unavailable, preferred)):
-                raise Deferred("the engine that could translate this has been unavailable for a while")
-            raise Unavailable("the engine that could translate this is unavailable")
+                raise DeferredError("the engine that could translate this has been unavailable for a while")
+            raise UnavailableError("the engine that could translate this is unavailable")
         return translation
 
     def _application(self, name: str) -> TranslationClient:
@@ -125,7 +125,7 @@ class EngineFailover:
             async with asyncio.timeout(PROBE_TIMEOUT_S):
                 await self._application(name).check_ready()
         except Exception as error:  # noqa: BLE001 - any error means that the probe failed: it is repeated after a pause
-            if not isinstance(error, Unavailable | TimeoutError):
+            if not isinstance(error, UnavailableError | TimeoutError):
                 log.warning("health probe failed unexpectedly", application=name, error=type(error).__name__)
             await asyncio.sleep(PROBE_PAUSE_S)
         else:

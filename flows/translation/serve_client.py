@@ -9,7 +9,7 @@ from ray import serve as ray_serve
 from ray.exceptions import RayError, RayTaskError
 from ray.serve.exceptions import BackPressureError, RayServeException
 
-from operators.errors import Unavailable
+from operators.errors import UnavailableError
 from operators.translation import CaptionStatus, Translation, TranslationRequest
 
 LOOKUP_TIMEOUT_S = 5.0
@@ -43,7 +43,7 @@ class TranslationClient:
         """Translate a request.
 
         Raises:
-            Unavailable: the application can't be reached, rejects the call (backpressure), or lost the replica it used.
+            UnavailableError: the application can't be reached, rejects the call (backpressure), or lost the replica it used.
             RayTaskError: the application raised an error. It is an instance of that error's type as well.
         """
         return await self._call("translate", request)
@@ -54,7 +54,7 @@ class TranslationClient:
         The check waits for a replica that is starting.
 
         Raises:
-            Unavailable: the engine produced no token, its server refuses every request or still loads its model, or as
+            UnavailableError: the engine produced no token, its server refuses every request or still loads its model, or as
                 for `translate`.
         """
         await self._call("check_ready")
@@ -75,7 +75,7 @@ class TranslationClient:
         except (RayError, RayServeException) as error:
             # A replica or the whole application may be gone: the next call looks it up again.
             self._stale = self._stale or not isinstance(error, BackPressureError)
-            raise Unavailable(f"translation: {type(error).__name__}") from error
+            raise UnavailableError(f"translation: {type(error).__name__}") from error
 
     async def _look_up(self) -> Any:
         # Ray's lookup blocks its thread while the controller is unavailable, so concurrent calls share one lookup.
@@ -86,12 +86,12 @@ class TranslationClient:
         if not done and self._handle is not None:
             return self._handle
         if not done:
-            raise Unavailable("translation: Serve's controller does not answer")
+            raise UnavailableError("translation: Serve's controller does not answer")
         if self._lookup is lookup:
             self._lookup = None
         try:
             self._handle = lookup.result()
         except (RayError, RayServeException) as error:
-            raise Unavailable(f"translation: {type(error).__name__}") from error
+            raise UnavailableError(f"translation: {type(error).__name__}") from error
         self._stale = False
         return self._handle

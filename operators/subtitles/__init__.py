@@ -24,18 +24,18 @@ Files by others are read as far as they can be, and each line that is left out i
 | `speakers.py` | decides who speaks |
 """
 
-from operators.subtitles.cue import NOBODY, Attribution, Cue, Remark, Subtitles, Translated
-from operators.subtitles.reading import read_subtitles
+from operators.subtitles.cue import UNKNOWN_SPEAKER, Attribution, Cue, CueTranslation, LineIssue, Subtitles
+from operators.subtitles.reading import parse_subtitles
 from operators.subtitles.writing import write_srt, write_vtt
 
 __all__ = [
-    "NOBODY",
+    "UNKNOWN_SPEAKER",
     "Attribution",
     "Cue",
-    "Remark",
+    "CueTranslation",
+    "LineIssue",
     "Subtitles",
-    "Translated",
-    "read_subtitles",
+    "parse_subtitles",
     "write_srt",
     "write_vtt",
 ]

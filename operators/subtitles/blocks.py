@@ -9,23 +9,23 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from operators.subtitles.cue import Remark
+from operators.subtitles.cue import LineIssue
 
 _TIME = r"(?:(\d{1,6}):)?(\d{1,2}):(\d{1,2})(?:[.,](\d{1,9}))?"
 _ARROW = r"\s*(?:-+\s?>|[–—]+>?|→)\s*"
 _TIMING = re.compile(rf"\s*{_TIME}{_ARROW}{_TIME}(?:\s.*)?")
 # Within a cue only this is a timing line: `00:01,000 --> 00:02,000 Ann: Hi` would be a speaker's words in SRT.
 _TIMING_ALONE = re.compile(rf"\s*{_TIME}{_ARROW}{_TIME}(?:\s+\w+:\S+)*\s*")
-_MEANT_AS_TIMING = re.compile(r"\s*[-+]?\d.*(?:-\s?>|[–—→])")
+_MALFORMED_TIMING = re.compile(r"\s*[-+]?\d.*(?:-\s?>|[–—→])")
 _NUMBER = re.compile(r"[^\w\s]{0,2}(\d{1,9})[^\w\s]{0,2}")
 _HEADER = re.compile(r"WEBVTT(?:\s|$)")
-_ASIDE = re.compile(r"NOTE(?:\s|$)|(?:STYLE|REGION)\s*$")
-_WEBEX = re.compile(r'\d+\s+"(.+)"(?:\s+\(\d+\))?\s*')
+_COMMENT = re.compile(r"NOTE(?:\s|$)|(?:STYLE|REGION)\s*$")
+_WEBEX_IDENTIFIER = re.compile(r'\d+\s+"(.+)"(?:\s+\(\d+\))?\s*')
 """How Webex names the speaker: in the identifier, `12 "Ann Lee" (123456)`."""
 
 
 @dataclass(slots=True)
-class Block:
+class CueBlock:
     """A cue as it stands in a file.
 
     Attributes:
@@ -49,7 +49,7 @@ class Block:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class CueBlocks:
     """The cues of a file.
 
     Attributes:
@@ -59,13 +59,13 @@ class Found:
         headless: whether it lacks VTT's header.
     """
 
-    blocks: list[Block]
-    remarks: list[Remark]
-    vtt: bool
-    headless: bool
+    blocks: list[CueBlock]
+    issues: list[LineIssue]
+    is_vtt: bool
+    lacks_header: bool
 
 
-def find_blocks(text: str) -> Found:
+def find_blocks(text: str) -> CueBlocks:
     """Find the cues of a VTT or SRT file. Which of the two it is, its content tells.
 
     A cue goes on to the next one, over blank lines, too.
@@ -74,9 +74,9 @@ def find_blocks(text: str) -> Found:
     first = next((k for k, line in enumerate(lines) if line.strip()), 0)
     header = _HEADER.match(lines[first].lstrip()) is not None
     dots = next((line for line in lines if _TIMING.fullmatch(line)), "").partition("-")[0]
-    finder = _Finder(lines, header=header, begin=_after_header(lines, first) if header else first)
+    finder = _BlockFinder(lines, header=header, begin=_after_header(lines, first) if header else first)
     finder.find()
-    return Found(finder.blocks, sorted(finder.remarks), header or "." in dots, not header)
+    return CueBlocks(finder.blocks, sorted(finder.issues), header or "." in dots, not header)
 
 
 def _after_header(lines: Sequence[str], first: int) -> int:
@@ -87,31 +87,33 @@ def _after_header(lines: Sequence[str], first: int) -> int:
     return len(lines)
 
 
-class _Finder:
+class _BlockFinder:
     """Goes through the lines of a file once. `begin` is the index of the first one that may belong to a cue."""
 
     def __init__(self, lines: Sequence[str], *, header: bool, begin: int) -> None:
         self._lines, self._header, self._begin = lines, header, begin
         self._number: int | None = None
-        self.blocks: list[Block] = []
-        self.remarks: list[Remark] = []
+        self.blocks: list[CueBlock] = []
+        self.issues: list[LineIssue] = []
 
     def find(self) -> None:
         """Fill `blocks` and `remarks`."""
         heads = list(self._heads())
         begins = [head for head, *_ in heads] + [len(self._lines)]
-        self._outside(self._begin, begins[0], None)
+        self._take_lines(self._begin, begins[0], None)
         for (_, timing, problem, speaker), end in zip(heads, begins[1:], strict=True):
-            found = _TIMING.match(self._lines[timing])
-            if problem or found is None:
-                self.remarks.append(Remark(timing + 1, f"the cue is left out: {problem}"))
+            match = _TIMING.match(self._lines[timing])
+            if problem or match is None:
+                self.issues.append(LineIssue(timing + 1, f"the cue is left out: {problem}"))
                 continue
-            block = Block(timing + 1, *_seconds(found), speaker)
+            block = CueBlock(timing + 1, *_seconds(match), speaker)
             if block.end < block.start:
-                self.remarks.append(Remark(timing + 1, "ends before it starts: its start is taken for its end", False))
+                self.issues.append(
+                    LineIssue(timing + 1, "ends before it starts: its start is taken for its end", False)
+                )
                 block.end = block.start
             self.blocks.append(block)
-            self._outside(timing + 1, end, block)
+            self._take_lines(timing + 1, end, block)
 
     def _heads(self) -> Iterator[tuple[int, int, str, str]]:
         """Where each cue begins, its timing line, what is wrong with it, and who speaks by its identifier."""
@@ -126,9 +128,9 @@ class _Finder:
             if (_TIMING if at_head else _TIMING_ALONE).fullmatch(line):
                 timing = k
                 problem = "it is commented out" if self._header and identifier == "NOTE" else ""
-                named = _WEBEX.fullmatch(identifier) if identifier and self._header else None
+                named = _WEBEX_IDENTIFIER.fullmatch(identifier) if identifier and self._header else None
                 yield head, k, problem, named[1].strip() if named else ""
-            elif at_head and (_MEANT_AS_TIMING.match(line) or (self._header and "-->" in line)):
+            elif at_head and (_MALFORMED_TIMING.match(line) or (self._header and "-->" in line)):
                 timing = k
                 yield head, k, "its times can't be read; write 00:00:01.000 --> 00:00:02.500", ""
             elif self._lacks_times(k):
@@ -164,30 +166,32 @@ class _Finder:
         after = self._lines[k + 1 : k + 3]
         if self._header or number is None or not self._number or int(number[1]) != self._number + 1:
             return False
-        if self._lines[k - 1].strip() or not after or not after[0].strip() or _MEANT_AS_TIMING.match(after[0]):
+        if self._lines[k - 1].strip() or not after or not after[0].strip() or _MALFORMED_TIMING.match(after[0]):
             return False
         self._number += 1
         return True
 
-    def _outside(self, begin: int, end: int, block: Block | None) -> None:
+    def _take_lines(self, begin: int, end: int, block: CueBlock | None) -> None:
         """Take the lines below a timing line, or those above the first cue, where `block` is None."""
-        aside = blank = told = False
+        in_comment = blank = reported = False
         for k in range(begin, end):
             line = self._lines[k]
             # By the standard, white space doesn't end a cue of VTT.
             if not (line if self._header else line.strip()):
-                aside, blank, told = False, True, False
-            elif aside or (self._header and (blank or block is None) and _ASIDE.match(line)):
-                aside = True
+                in_comment, blank, reported = False, True, False
+            elif in_comment or (self._header and (blank or block is None) and _COMMENT.match(line)):
+                in_comment = True
             elif not line.strip():
                 continue
             elif block is None:
-                if not told:
-                    self.remarks.append(Remark(k + 1, "is left out: it belongs to no cue"))
-                told = True
+                if not reported:
+                    self.issues.append(LineIssue(k + 1, "is left out: it belongs to no cue"))
+                reported = True
             else:
                 if self._header and blank and any(each.strip() for each in block.lines):
-                    self.remarks.append(Remark(k + 1, "below a blank line: it is read as part of the cue above", False))
+                    self.issues.append(
+                        LineIssue(k + 1, "below a blank line: it is read as part of the cue above", False)
+                    )
                 block.lines.append(line)
                 blank = False
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
-NOBODY = "Speaker"
+UNKNOWN_SPEAKER = "Speaker"
 """Who speaks where a file does not say it."""
 
 
-class Translated(NamedTuple):
+class CueTranslation(NamedTuple):
     """How a cue reads in another language. `language` is its tag."""
 
     language: str
@@ -28,7 +28,7 @@ class Cue:
     text: str
     start: float
     end: float
-    translation: Translated | None = None
+    translation: CueTranslation | None = None
     line: int = field(default=0, compare=False)
 
 
@@ -43,7 +43,7 @@ class Attribution(StrEnum):
     """The file names nobody."""
 
 
-class Remark(NamedTuple):
+class LineIssue(NamedTuple):
     """What is wrong with a line of a file.
 
     Attributes:
@@ -53,8 +53,8 @@ class Remark(NamedTuple):
     """
 
     line: int
-    text: str
-    left_out: bool = True
+    message: str
+    lost_speech: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,5 +68,5 @@ class Subtitles:
     """
 
     cues: tuple[Cue, ...]
-    remarks: tuple[Remark, ...]
-    speakers: Attribution
+    issues: tuple[LineIssue, ...]
+    attribution: Attribution

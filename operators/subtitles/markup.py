@@ -21,7 +21,7 @@ _REFERENCE = re.compile(r"&(?:#\d+|#[xX][\da-fA-F]+|\w+);")
 _SRT_ESCAPED = re.compile(rf"<(?=/?(?:{_SRT_TAGS})\b)|\{{(?=\\)|\\(?=N)|(?={_REFERENCE.pattern})&", re.IGNORECASE)
 
 
-class Line(NamedTuple):
+class CueLine(NamedTuple):
     """A line of a cue as it is shown.
 
     `voice` is whose it is by its tag: empty where the tag names nobody, None where there is no tag.
@@ -31,7 +31,7 @@ class Line(NamedTuple):
     text: str
 
 
-def shown_lines(payload: str, *, vtt: bool, headless: bool) -> list[Line]:
+def visible_lines(payload: str, *, vtt: bool, lacks_header: bool) -> list[CueLine]:
     """Read the markup of a cue. Lines that show nothing are left out.
 
     Args:
@@ -39,27 +39,27 @@ def shown_lines(payload: str, *, vtt: bool, headless: bool) -> list[Line]:
         vtt: whether its tags are those of VTT; else those that SRT has.
         headless: whether the file lacks a header, so that tags of SRT may be in it as well.
     """
-    lines: list[Line] = []
+    lines: list[CueLine] = []
     for voice, text in _voices(payload):
         broken = _BREAK.sub("\n", text if vtt else _ASS_BREAK.sub("\n", text))
         bare = (_VTT_TAG if vtt else _SRT_TAG).sub("", broken)
-        if headless:
+        if lacks_header:
             bare = _BRACES.sub("", bare)
-        lines += [Line(voice, line) for each in bare.split("\n") if is_shown(line := _plain(each))]
+        lines += [CueLine(voice, line) for each in bare.split("\n") if is_visible(line := _without_references(each))]
     return lines
 
 
-def is_shown(text: str) -> bool:
+def is_visible(text: str) -> bool:
     """Whether a text holds anything to see: more than white space and format characters."""
     return any(not letter.isspace() and unicodedata.category(letter) not in ("Cf", "Cc") for letter in text)
 
 
-def one_line(text: str) -> str:
+def to_single_line(text: str) -> str:
     """A text on one line, with single spaces."""
     return " ".join(text.split())
 
 
-def srt_escaped(line: str) -> str:
+def escape_srt(line: str) -> str:
     """A line as it may stand in SRT: nothing in it is taken for a tag or a character reference."""
     return _SRT_ESCAPED.sub(lambda found: f"&#{ord(found[0])};", line)
 
@@ -69,13 +69,13 @@ def _voices(payload: str) -> Iterator[tuple[str | None, str]]:
     voice, at = None, 0
     for tag in _VOICE.finditer(payload):
         yield voice, payload[at : tag.start()]
-        voice, at = (None if tag[2] else _plain(tag[1] or "")), tag.end()
-        if voice is not None and not is_shown(voice):
+        voice, at = (None if tag[2] else _without_references(tag[1] or "")), tag.end()
+        if voice is not None and not is_visible(voice):
             voice = ""
     yield voice, payload[at:]
 
 
-def _plain(text: str) -> str:
+def _without_references(text: str) -> str:
     """Text without character references, on one line."""
     # Only those that are closed: `R&notes` isn't `R¬es`.
-    return one_line(_REFERENCE.sub(lambda found: html.unescape(found[0]), text))
+    return to_single_line(_REFERENCE.sub(lambda found: html.unescape(found[0]), text))

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 
-def _words(text: str) -> frozenset[str]:
+def _word_set(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
@@ -17,12 +17,14 @@ _COLON = re.compile(_CHANGE + rf"(?P<name>[^:：]{{1,60}}?)(?:{_TIME})?" + r"\s*
 _BRACKET = re.compile(
     _CHANGE + r"[\[(【（［〔](?P<name>[^\[\]()【】（）［］〔〕…♪♫]{1,60})[\])】）］〕]\s*(?:[:：]\s*)?(?P<rest>.*)"
 )
-_SOUND = re.compile(r"[\W\d_]*[\[(【（［〔][^\[\]()【】（）［］〔〕]*[\])】）］〕][\W\d_]*|\s*[♪♫#*](?:.*[♪♫#*])?\s*")
-_ENDED = re.compile(r"[.!?…。！？؟।](?:[\W_]*)$")
+_SOUND_LINE = re.compile(
+    r"[\W\d_]*[\[(【（［〔][^\[\]()【】（）［］〔〕]*[\])】）］〕][\W\d_]*|\s*[♪♫#*](?:.*[♪♫#*])?\s*"
+)
+_SENTENCE_END = re.compile(r"[.!?…。！？؟।](?:[\W_]*)$")
 
-MOST_WORDS, MOST_DENSE = 5, 12
+MAX_NAME_WORDS, MAX_UNSPACED_NAME_CHARS = 5, 12
 """Words of a name, and letters of one in a script that has no capitals and no spaces."""
-_CASELESS_WORDS = 3
+_MAX_CASELESS_NAME_WORDS = 3
 _PUNCTUATION = re.compile(r"[!?…;\"“”„«»。、，！？؛،]|\.\.|(?<!\w)['’]|\d:\d")
 _ABBREVIATED = re.compile(r"(?:[^\W\d_]{1,4}\.)+|[^\W\d_]+\.?")
 _NUMBERED = re.compile(
@@ -30,21 +32,21 @@ _NUMBERED = re.compile(
     r"[ _-]?\w{1,3}",
     re.IGNORECASE,
 )
-_PARTICLES = _words(
+_PARTICLES = _word_set(
     "al and bin d da das de del della den der des di do dos du e el et ibn la las le los of och og st ten ter the to und v van"
     " von vd y zu"
 )
 # What begins a clause, and no name: `My mother told me: be brave.`
-_OPENERS = _words(
+_CLAUSE_OPENERS = _word_set(
     "a an and are as at because but for from he her his how i if in is it its my no not of on or our she so that the their"
     " then there these they this those to was we were what when where which who why with yes you your"
     " der die das ein eine ich du er sie es wir ihr mein meine und aber wenn dann"
     " le la les un une je tu il elle nous vous ils elles mon ma mes et mais si el los las una yo mi mis y pero o os as um"
     " uma eu meu minha mas se"
 )
-_SAYS = re.compile(r"(?:说|說|道|问|問|答|想|言う|言った|曰く)$")
+_VERBS_OF_SPEECH = re.compile(r"(?:说|說|道|问|問|答|想|言う|言った|曰く)$")
 # Common words that lead to a sentence. Whoever has one of these as a name is known by speaking twice.
-LEADS = _words(
+LEAD_IN_WORDS = _word_set(
     "action actions agenda also answer attention background because bonus bottom caption captions caution conclusion context"
     " correction decision decisions details disclaimer edit editor example examples fact finally first footnote goal hint idea"
     " important info information key language last lesson listen location look meaning meanwhile message music narration"
@@ -65,7 +67,7 @@ LEADS = _words(
     " ερώτηση απάντηση προσοχή سؤال جواب ملاحظة مثال שאלה תשובה הערה प्रश्न उत्तर 질문 답변 주의 câu hỏi trả lời pertanyaan jawaban"
     " 注意 注 备注 備註 例如 例 问题 問題 字幕 答案 结论 結論 翻译 翻譯 第一 第二"
 )
-_SOUNDS = _words(
+_SOUND_WORDS = _word_set(
     "applause applauding background bell bells bleep breathes breathing buzzing cheering cheers chuckle chuckles clapping"
     " coughing coughs crosstalk crying footsteps gasps groans inaudible indistinct laugh laughing laughs laughter music"
     " musical noise pause phone ringing rings sigh sighing sighs silence singing sings sobbing sobs static thunder"
@@ -81,7 +83,7 @@ _SOUNDS = _words(
 
 
 @dataclass(frozen=True, slots=True)
-class Prefix:
+class SpeakerPrefix:
     """What stands before what is said in a line.
 
     Attributes:
@@ -94,66 +96,68 @@ class Prefix:
     name: str
     rest: str
     bracketed: bool
-    announced: bool
+    has_change_mark: bool
 
 
-def prefix_of(line: str) -> Prefix | None:
+def parse_prefix(line: str) -> SpeakerPrefix | None:
     """What may be a name before a line, in brackets or before a colon."""
     bracketed = _BRACKET.fullmatch(line)
-    found = bracketed or _COLON.fullmatch(line)
-    if found is None or not (name := found["name"].strip()):
+    match = bracketed or _COLON.fullmatch(line)
+    if match is None or not (name := match["name"].strip()):
         return None
-    announced = (found["change"] or "").startswith((">", "＞"))
-    return Prefix(name, found["rest"].strip(), bracketed is not None, announced)
+    announced = (match["change"] or "").startswith((">", "＞"))
+    return SpeakerPrefix(name, match["rest"].strip(), bracketed is not None, announced)
 
 
 def is_sound(line: str) -> bool:
     """Whether a line only describes a sound, or is sung: `[Music]`, `♪ We are one ♪`."""
-    return _SOUND.fullmatch(line) is not None
+    return _SOUND_LINE.fullmatch(line) is not None
 
 
 def changes_speaker(line: str) -> bool:
     """Whether a line begins with the dash or the arrows of somebody else who speaks."""
-    found = re.match(_CHANGE, line)
-    return found is not None and found["change"] is not None
+    match = re.match(_CHANGE, line)
+    return match is not None and match["change"] is not None
 
 
 def ends_sentence(line: str) -> bool:
     """Whether a line ends with the mark of a sentence's end."""
-    return _ENDED.search(line) is not None
+    return _SENTENCE_END.search(line) is not None
 
 
-def like_a_name(words: str, *, bracketed: bool = False) -> bool:
+def is_like_name(words: str, *, bracketed: bool = False) -> bool:
     """Whether words are written as a name is: few, each with a capital where its script has them, and no clause."""
-    if bracketed and any(word.casefold().strip(",.") in _SOUNDS for word in words.split()):
+    if bracketed and any(word.casefold().strip(",.") in _SOUND_WORDS for word in words.split()):
         return False
     if _NUMBERED.fullmatch(words):
         return True
     # What a name has in brackets may be anything: `Ann Lee (Guest)`, `ANN [on the phone]`.
     bare = re.sub(r"\s*[\[(（].*[\])）]\s*$", "", words)
-    each = bare.replace(",", " ").split()
-    if not each or len(each) > MOST_WORDS or _PUNCTUATION.search(bare) or _SAYS.search(bare):
+    parts = bare.replace(",", " ").split()
+    if not parts or len(parts) > MAX_NAME_WORDS or _PUNCTUATION.search(bare) or _VERBS_OF_SPEECH.search(bare):
         return False
-    if any("." in word and not _ABBREVIATED.fullmatch(word) for word in each) or (
-        each[-1][-1:] == "." and len(each[-1]) > 4
+    if any("." in word and not _ABBREVIATED.fullmatch(word) for word in parts) or (
+        parts[-1][-1:] == "." and len(parts[-1]) > 4
     ):
         return False
-    if not words.isupper() and each[0].casefold() in _OPENERS:
+    if not words.isupper() and parts[0].casefold() in _CLAUSE_OPENERS:
         return False
     letters = [letter for letter in bare if letter.isalpha()]
     if not letters:
         return False
     if all(letter.lower() == letter.upper() for letter in letters):
-        return len(each) <= _CASELESS_WORDS and len(max(each, key=len)) <= MOST_DENSE
-    return any(_capital(word) for word in each) and all(_capital(word) or word in _PARTICLES for word in each)
+        return len(parts) <= _MAX_CASELESS_NAME_WORDS and len(max(parts, key=len)) <= MAX_UNSPACED_NAME_CHARS
+    return any(_is_capitalized(word) for word in parts) and all(
+        _is_capitalized(word) or word in _PARTICLES for word in parts
+    )
 
 
-def few_words(words: str) -> bool:
+def is_short_enough(words: str) -> bool:
     """Whether words may be a name that is written in small letters."""
-    return len(words.split()) < MOST_WORDS - 1 and not _PUNCTUATION.search(words)
+    return len(words.split()) < MAX_NAME_WORDS - 1 and not _PUNCTUATION.search(words)
 
 
-def _capital(word: str) -> bool:
+def _is_capitalized(word: str) -> bool:
     first = next((letter for letter in word if letter.isalnum()), "")
     # An apostrophe may come before the capital: d'Arc, O'Neill.
     return bool(first) and (first.upper() == first or bool(re.match(r"[a-z]{1,2}['’][A-Z]", word)))

@@ -6,18 +6,20 @@ from collections.abc import Iterator, Sequence
 from functools import reduce
 from itertools import accumulate, pairwise
 
-from operators.boundaries import joined
-from operators.errors import Invalid
-from operators.model import MAX_NAME
-from operators.subtitles.blocks import Block, Found, find_blocks
-from operators.subtitles.cue import Cue, Remark, Subtitles
-from operators.subtitles.markup import Line, shown_lines
-from operators.subtitles.rolling import unrolled
-from operators.subtitles.speakers import Turn, attribute, every_cue_is_named
-from operators.subtitles.translations import LanguageOf, in_one_language, without_own_translations
+from operators.boundaries import join_text
+from operators.errors import InvalidInputError
+from operators.model import MAX_NAME_CHARS
+from operators.subtitles.blocks import CueBlock, CueBlocks, find_blocks
+from operators.subtitles.cue import Cue, LineIssue, Subtitles
+from operators.subtitles.markup import CueLine, visible_lines
+from operators.subtitles.rolling import unroll
+from operators.subtitles.speakers import SpeakerTurn, attribute_speakers, has_named_cues
+from operators.subtitles.translations import DetectLanguage, drop_parley_translations, find_source_lines
 
 
-def read_subtitles(text: str, language_of: LanguageOf = lambda _: None, spoken: str | None = None) -> Subtitles:
+def parse_subtitles(
+    text: str, language_of: DetectLanguage = lambda _: None, spoken_language: str | None = None
+) -> Subtitles:
     """Read a VTT or SRT file: its content tells which of the two it is. Cues that show nothing are no cues.
 
     Args:
@@ -26,59 +28,63 @@ def read_subtitles(text: str, language_of: LanguageOf = lambda _: None, spoken: 
         spoken: the language that was said, if it is known.
 
     Raises:
-        Invalid: no cue can be read. It names the first line that can't, and the fix.
+        InvalidInputError: no cue can be read. It names the first line that can't, and the fix.
     """
     # As the standard of VTT has it.
-    found = find_blocks(text.replace("\0", "\ufffd"))
-    remarks = list(found.remarks)
-    lines = _in_one_language(found, language_of, spoken, remarks)
-    if not every_cue_is_named(lines) and (once := unrolled(found.blocks, lines)) is not None:
-        repeating = [block for block, now, was in zip(found.blocks, once, lines, strict=True) if was and not now]
-        line = repeating[0].line if repeating else found.blocks[0].line
-        what = f"rolling captions: words shown again are taken once; {len(repeating)} cues held no others"
-        remarks.append(Remark(line, what, left_out=False))
-        lines = once
-    turns, speakers = attribute(lines)
-    cues = tuple(cue for block, each in zip(found.blocks, turns, strict=True) for cue in _cues(block, each))
-    remarks.sort()
+    cue_blocks = find_blocks(text.replace("\0", "\ufffd"))
+    issues = list(cue_blocks.issues)
+    lines = _source_lines(cue_blocks, language_of, spoken_language, issues)
+    if not has_named_cues(lines) and (unrolled_lines := unroll(cue_blocks.blocks, lines)) is not None:
+        repeating = [
+            block for block, now, was in zip(cue_blocks.blocks, unrolled_lines, lines, strict=True) if was and not now
+        ]
+        line = repeating[0].line if repeating else cue_blocks.blocks[0].line
+        message = f"rolling captions: words shown again are taken once; {len(repeating)} cues held no others"
+        issues.append(LineIssue(line, message, lost_speech=False))
+        lines = unrolled_lines
+    turns, attribution = attribute_speakers(lines)
+    cues = tuple(cue for block, each in zip(cue_blocks.blocks, turns, strict=True) for cue in _build_cues(block, each))
+    issues.sort()
     if not cues:
-        wrong = next((remark for remark in remarks if remark.left_out), None)
-        if wrong is None:
-            raise Invalid("cues", "the file holds none with text")
-        raise Invalid(f"line {wrong.line}", f"{wrong.text}; the file holds no cue with text that can be read")
-    return Subtitles(cues, tuple(remarks), speakers)
+        first_loss = next((remark for remark in issues if remark.lost_speech), None)
+        if first_loss is None:
+            raise InvalidInputError("cues", "the file holds none with text")
+        raise InvalidInputError(
+            f"line {first_loss.line}", f"{first_loss.message}; the file holds no cue with text that can be read"
+        )
+    return Subtitles(cues, tuple(issues), attribution)
 
 
-def _cues(block: Block, turns: Sequence[Turn]) -> Iterator[Cue]:
+def _build_cues(block: CueBlock, turns: Sequence[SpeakerTurn]) -> Iterator[Cue]:
     """A cue for each turn: one after the other where there are several, each as long as its text is."""
-    texts = [reduce(joined, turn.lines) for turn in turns]
+    texts = [reduce(join_text, turn.lines) for turn in turns]
     ends = list(accumulate(map(len, texts), initial=0))
     times = [round(block.start + (block.end - block.start) * end / max(1, ends[-1]), 3) for end in ends]
     for turn, text, (start, end) in zip(turns, texts, pairwise(times), strict=True):
-        yield Cue(turn.speaker[:MAX_NAME], text, start, end, line=block.line)
+        yield Cue(turn.speaker[:MAX_NAME_CHARS], text, start, end, line=block.line)
 
 
-def _in_one_language(
-    found: Found, language_of: LanguageOf, spoken: str | None, remarks: list[Remark]
-) -> list[list[Line]]:
+def _source_lines(
+    cue_blocks: CueBlocks, language_of: DetectLanguage, spoken_language: str | None, issues: list[LineIssue]
+) -> list[list[CueLine]]:
     """The lines of each cue, without translations."""
-    payloads = without_own_translations([block.payload for block in found.blocks], vtt=found.vtt)
+    payloads = drop_parley_translations([block.payload for block in cue_blocks.blocks], vtt=cue_blocks.is_vtt)
     lines = [
-        _named(block, shown_lines(payload, vtt=found.vtt, headless=found.headless))
-        for block, payload in zip(found.blocks, payloads, strict=True)
+        _with_speaker(block, visible_lines(payload, vtt=cue_blocks.is_vtt, lacks_header=cue_blocks.lacks_header))
+        for block, payload in zip(cue_blocks.blocks, payloads, strict=True)
     ]
-    groups = _at_the_same_time(found.blocks, lines)
-    halves = in_one_language([[lines[k][i] for k, i in group] for group in groups], language_of, spoken)
+    groups = _group_simultaneous(cue_blocks.blocks, lines)
+    halves = find_source_lines([[lines[k][i] for k, i in group] for group in groups], language_of, spoken_language)
     if halves is None:
         return lines
     kept, language = halves
     left_out = {each for group, part in zip(groups, kept, strict=True) for each in set(group) - set(group[part])}
-    first = found.blocks[min(left_out)[0]].line
-    remarks.append(Remark(first, f"each cue is there in {language} as well: {len(left_out)} lines are left out"))
+    first = cue_blocks.blocks[min(left_out)[0]].line
+    issues.append(LineIssue(first, f"each cue is there in {language} as well: {len(left_out)} lines are left out"))
     return [[line for i, line in enumerate(each) if (k, i) not in left_out] for k, each in enumerate(lines)]
 
 
-def _at_the_same_time(blocks: Sequence[Block], lines: Sequence[Sequence[Line]]) -> list[list[tuple[int, int]]]:
+def _group_simultaneous(blocks: Sequence[CueBlock], lines: Sequence[Sequence[CueLine]]) -> list[list[tuple[int, int]]]:
     """The lines of each cue, or of each two cues where all cues of the file come in twos of the same times.
 
     Returns:
@@ -86,11 +92,11 @@ def _at_the_same_time(blocks: Sequence[Block], lines: Sequence[Sequence[Line]]) 
     """
     places = [[(k, i) for i in range(len(each))] for k, each in enumerate(lines) if each]
     times = [(blocks[each[0][0]].start, blocks[each[0][0]].end) for each in places]
-    if len(places) % 2 or every_cue_is_named(lines) or times[::2] != times[1::2]:
+    if len(places) % 2 or has_named_cues(lines) or times[::2] != times[1::2]:
         return places
     return [one + other for one, other in zip(places[::2], places[1::2], strict=True)]
 
 
-def _named(block: Block, lines: list[Line]) -> list[Line]:
+def _with_speaker(block: CueBlock, lines: list[CueLine]) -> list[CueLine]:
     """The lines of a cue whose identifier names the speaker."""
     return [line._replace(voice=block.speaker) for line in lines] if block.speaker else lines

@@ -9,19 +9,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import accumulate, pairwise
 
-from operators.subtitles.blocks import Block
-from operators.subtitles.markup import Line
+from operators.subtitles.blocks import CueBlock
+from operators.subtitles.markup import CueLine
 
 _GAP_S = 2.0
 """Between cues of which one may show the words of the other again."""
-_ANYWHERE = 4
+_MIN_REPEATED_WORDS = 4
 """Words that are taken for a repetition even if they don't begin a line."""
-_LEAST_PAIRS = 2
-_ADDING = 4
+_MIN_PAIRS = 2
+_CUES_PER_ADDITION = 4
 """One in so many cues adds words to those it shows again. Without such, a file only repeats itself, as a song does."""
 
 
-def unrolled(blocks: Sequence[Block], cues: Sequence[list[Line]]) -> list[list[Line]] | None:
+def unroll(blocks: Sequence[CueBlock], cues: Sequence[list[CueLine]]) -> list[list[CueLine]] | None:
     """The cues of a file of rolling captions with each word once. A cue that adds none has no line.
 
     Args:
@@ -32,36 +32,44 @@ def unrolled(blocks: Sequence[Block], cues: Sequence[list[Line]]) -> list[list[L
         None where the file holds no rolling captions.
     """
     words = [[line.text.split() for line in cue] for cue in cues]
-    shown = [k for k, cue in enumerate(cues) if cue]
-    again = {
-        after: _repeated(words[before], words[after])
-        for before, after in pairwise(shown)
+    visible = [k for k, cue in enumerate(cues) if cue]
+    repeated_counts = {
+        after: _repeated_word_count(words[before], words[after])
+        for before, after in pairwise(visible)
         if blocks[after].start - blocks[before].end <= _GAP_S
     }
-    repeating = [k for k, count in again.items() if count]
-    adding = sum(again[k] < sum(map(len, words[k])) for k in repeating)
-    if len(again) < _LEAST_PAIRS or len(repeating) * 2 <= len(again) or adding * _ADDING < len(again):
+    repeating = [k for k, count in repeated_counts.items() if count]
+    adding = sum(repeated_counts[k] < sum(map(len, words[k])) for k in repeating)
+    if (
+        len(repeated_counts) < _MIN_PAIRS
+        or len(repeating) * 2 <= len(repeated_counts)
+        or adding * _CUES_PER_ADDITION < len(repeated_counts)
+    ):
         return None
     # After a pause the last line may still stand above a new one.
-    for before, after in pairwise(shown):
-        if after not in again and len(words[after]) > 1 and words[after][:-1] == words[before][1 - len(words[after]) :]:
-            again[after] = sum(map(len, words[after][:-1]))
-    return [_without(cue, again.get(k, 0)) for k, cue in enumerate(cues)]
+    for before, after in pairwise(visible):
+        if (
+            after not in repeated_counts
+            and len(words[after]) > 1
+            and words[after][:-1] == words[before][1 - len(words[after]) :]
+        ):
+            repeated_counts[after] = sum(map(len, words[after][:-1]))
+    return [_drop_first_words(cue, repeated_counts.get(k, 0)) for k, cue in enumerate(cues)]
 
 
-def _repeated(before: Sequence[list[str]], after: Sequence[list[str]]) -> int:
+def _repeated_word_count(before: Sequence[list[str]], after: Sequence[list[str]]) -> int:
     """How many words at the beginning of a cue are the last ones of the cue before."""
     old, new = [word for line in before for word in line], [word for line in after for word in line]
     begins = {len(old) - at for at in accumulate((len(line) for line in before), initial=0)}
     for count in range(min(len(old), len(new)), 0, -1):
-        if (count in begins or count >= _ANYWHERE) and old[-count:] == new[:count]:
+        if (count in begins or count >= _MIN_REPEATED_WORDS) and old[-count:] == new[:count]:
             return count
     return 0
 
 
-def _without(cue: list[Line], count: int) -> list[Line]:
+def _drop_first_words(cue: list[CueLine], count: int) -> list[CueLine]:
     """A cue's lines without their first words."""
-    lines: list[Line] = []
+    lines: list[CueLine] = []
     for line in cue:
         words = line.text.split()
         if count < len(words):

@@ -12,32 +12,32 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from operators.subtitles.cue import NOBODY, Attribution
-from operators.subtitles.markup import Line
+from operators.subtitles.cue import UNKNOWN_SPEAKER, Attribution
+from operators.subtitles.markup import CueLine
 from operators.subtitles.names import (
-    LEADS,
-    Prefix,
+    LEAD_IN_WORDS,
+    SpeakerPrefix,
     changes_speaker,
     ends_sentence,
-    few_words,
+    is_like_name,
+    is_short_enough,
     is_sound,
-    like_a_name,
-    prefix_of,
+    parse_prefix,
 )
 
-_WHOLE = re.compile(r"(.{1,200}?)(?:\s[(\[]\d{1,2}:\d{2}(?::\d{2})?[)\]])?: (.+)")
+_PARLEY_SRT_LINE = re.compile(r"(.{1,200}?)(?:\s[(\[]\d{1,2}:\d{2}(?::\d{2})?[)\]])?: (.+)")
 """As Parley writes a cue of SRT, whatever the name."""
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class SpeakerTurn:
     """What one speaker says in a cue: some of its lines."""
 
     speaker: str
     lines: list[str]
 
 
-def attribute(cues: Sequence[Sequence[Line]]) -> tuple[list[list[Turn]], Attribution]:
+def attribute_speakers(cues: Sequence[Sequence[CueLine]]) -> tuple[list[list[SpeakerTurn]], Attribution]:
     """Decide who speaks.
 
     Args:
@@ -47,167 +47,169 @@ def attribute(cues: Sequence[Sequence[Line]]) -> tuple[list[list[Turn]], Attribu
         The turns of each cue, and how their speakers are known.
     """
     if any(line.voice for cue in cues for line in cue):
-        return _by_voices(cues)
+        return _attribute_by_voice_tags(cues)
     texts = [[line.text for line in cue] for cue in cues]
-    if (turns := _by_whole_prefixes(texts)) is not None:
+    if (turns := _attribute_parley_srt(texts)) is not None:
         return turns
     for bracketed in (False, True):
-        if names := _names(texts, bracketed=bracketed):
-            return _by_names(texts, names, bracketed=bracketed)
-    if names := _names_in_small_letters(texts):
-        return _by_names(texts, names, bracketed=False)[0], Attribution.GUESSED
-    return [_joined([(NOBODY, text) for text in cue]) for cue in texts], Attribution.UNKNOWN
+        if names := _habitual_names(texts, bracketed=bracketed):
+            return _attribute_by_prefixes(texts, names, bracketed=bracketed)
+    if names := _lowercase_names(texts):
+        return _attribute_by_prefixes(texts, names, bracketed=False)[0], Attribution.GUESSED
+    return [_merge_turns([(UNKNOWN_SPEAKER, text) for text in cue]) for cue in texts], Attribution.UNKNOWN
 
 
-def every_cue_is_named(cues: Sequence[Sequence[Line]]) -> bool:
+def has_named_cues(cues: Sequence[Sequence[CueLine]]) -> bool:
     """Whether each cue has a voice, or is written as Parley writes SRT."""
     spoken = [cue for cue in cues if cue]
-    return all(all(line.voice for line in cue) for cue in spoken) or _are_whole(
+    return all(all(line.voice for line in cue) for cue in spoken) or _are_parley_srt(
         [[e.text for e in cue] for cue in spoken]
     )
 
 
-def _by_voices(cues: Sequence[Sequence[Line]]) -> tuple[list[list[Turn]], Attribution]:
-    turns: list[list[Turn]] = []
-    last, how = NOBODY, Attribution.NAMED
+def _attribute_by_voice_tags(cues: Sequence[Sequence[CueLine]]) -> tuple[list[list[SpeakerTurn]], Attribution]:
+    turns: list[list[SpeakerTurn]] = []
+    last, attribution = UNKNOWN_SPEAKER, Attribution.NAMED
     for cue in cues:
-        said: list[tuple[str, str]] = []
+        utterances: list[tuple[str, str]] = []
         for voice, text in cue:
-            speaker = voice or NOBODY
-            if voice is None and not is_sound(text) and last != NOBODY:
-                speaker, how = last, Attribution.GUESSED
+            speaker = voice or UNKNOWN_SPEAKER
+            if voice is None and not is_sound(text) and last != UNKNOWN_SPEAKER:
+                speaker, attribution = last, Attribution.GUESSED
             if not is_sound(text):
                 last = speaker
-            said.append((speaker, text))
-        turns.append(_joined(said))
-    return turns, how
+            utterances.append((speaker, text))
+        turns.append(_merge_turns(utterances))
+    return turns, attribution
 
 
-def _are_whole(cues: Sequence[Sequence[str]]) -> bool:
+def _are_parley_srt(cues: Sequence[Sequence[str]]) -> bool:
     spoken = [cue for cue in cues if cue]
-    return bool(spoken) and all(len(cue) == 1 and _WHOLE.fullmatch(cue[0]) for cue in spoken)
+    return bool(spoken) and all(len(cue) == 1 and _PARLEY_SRT_LINE.fullmatch(cue[0]) for cue in spoken)
 
 
-def _by_whole_prefixes(cues: Sequence[Sequence[str]]) -> tuple[list[list[Turn]], Attribution] | None:
+def _attribute_parley_srt(cues: Sequence[Sequence[str]]) -> tuple[list[list[SpeakerTurn]], Attribution] | None:
     """The turns of a file in which every cue is one line with a prefix; None where it is another one."""
-    found = [[match for line in cue if (match := _WHOLE.fullmatch(line))] for cue in cues]
-    names = {match[1].strip() for each in found for match in each}
-    if not _are_whole(cues) or all(name.startswith(">>") for name in names):
+    matches = [[match for line in cue if (match := _PARLEY_SRT_LINE.fullmatch(line))] for cue in cues]
+    names = {match[1].strip() for each in matches for match in each}
+    if not _are_parley_srt(cues) or all(name.startswith(">>") for name in names):
         return None
-    sure = all(like_a_name(name) and name.casefold() not in LEADS for name in names)
-    how = Attribution.NAMED if sure else Attribution.GUESSED
-    return [[Turn(match[1].strip(), [match[2]]) for match in each] for each in found], how
+    sure = all(is_like_name(name) and name.casefold() not in LEAD_IN_WORDS for name in names)
+    attribution = Attribution.NAMED if sure else Attribution.GUESSED
+    return [[SpeakerTurn(match[1].strip(), [match[2]]) for match in each] for each in matches], attribution
 
 
-def _names(cues: Sequence[Sequence[str]], *, bracketed: bool) -> frozenset[str]:
+def _habitual_names(cues: Sequence[Sequence[str]], *, bracketed: bool) -> frozenset[str]:
     """The names before the lines of a file, if such names are a habit of it."""
     counts = Counter[str]()
     first = spoken = 0
     within_sentences: set[str] = set()
     for cue in cues:
-        heard = [line for line in cue if not is_sound(line)]
-        found = [_candidate(line, bracketed=bracketed) for line in heard]
-        if not heard or (len(heard) == 1 and found[0] and not found[0].rest):
+        spoken_lines = [line for line in cue if not is_sound(line)]
+        prefixes = [_parse_likely_prefix(line, bracketed=bracketed) for line in spoken_lines]
+        if not spoken_lines or (len(spoken_lines) == 1 and prefixes[0] and not prefixes[0].rest):
             continue
         spoken += 1
-        first += found[0] is not None
-        for k, prefix in enumerate(found):
+        first += prefixes[0] is not None
+        for k, prefix in enumerate(prefixes):
             if prefix is None:
                 continue
-            counts[prefix.name] += 1 + prefix.announced
-            if k and not ends_sentence(heard[k - 1]) and not changes_speaker(heard[k]):
+            counts[prefix.name] += 1 + prefix.has_change_mark
+            if k and not ends_sentence(spoken_lines[k - 1]) and not changes_speaker(spoken_lines[k]):
                 # A line break in the middle of a sentence: `I told him of` / `Paris: it is fine`.
                 within_sentences.add(prefix.name)
             elif k:
                 first, spoken = first + 1, spoken + 1
-    again = {name for name, count in counts.items() if count > 1}
+    repeated_names = {name for name, count in counts.items() if count > 1}
     mostly, always = first * 2 > spoken, first == spoken
-    surely = {name for name in again if name.casefold() not in LEADS}
-    if not mostly and not (len(surely) > 1 if bracketed else len(counts) > 1 and surely):
+    likely_names = {name for name in repeated_names if name.casefold() not in LEAD_IN_WORDS}
+    if not mostly and not (len(likely_names) > 1 if bracketed else len(counts) > 1 and likely_names):
         return frozenset()
-    names = again if mostly else surely
-    family = {_family(name) for name in names}
+    names = repeated_names if mostly else likely_names
+    family = {_numbered_family(name) for name in names}
     capitals = bool(names) and all(name.isupper() for name in names)
     once = {
         name
-        for name in counts.keys() - again - within_sentences
-        if name.casefold() not in LEADS
+        for name in counts.keys() - repeated_names - within_sentences
+        if name.casefold() not in LEAD_IN_WORDS
         and (
             (mostly and (always or name.isupper() or not capitals))
-            or _family(name) in family
+            or _numbered_family(name) in family
             or (capitals and name.isupper())
         )
     }
     return frozenset(names | once)
 
 
-def _names_in_small_letters(cues: Sequence[Sequence[str]]) -> frozenset[str]:
+def _lowercase_names(cues: Sequence[Sequence[str]]) -> frozenset[str]:
     """The names of a file in which something short stands before a colon in every cue, and some of it comes again."""
-    found = [prefix_of(cue[0]) for cue in cues if cue and not is_sound(cue[0])]
-    names = Counter(prefix.name for prefix in found if prefix and not prefix.bracketed and few_words(prefix.name))
-    return frozenset(names) if names.total() == len(found) > len(names) > 1 else frozenset()
+    prefixes = [parse_prefix(cue[0]) for cue in cues if cue and not is_sound(cue[0])]
+    names = Counter(
+        prefix.name for prefix in prefixes if prefix and not prefix.bracketed and is_short_enough(prefix.name)
+    )
+    return frozenset(names) if names.total() == len(prefixes) > len(names) > 1 else frozenset()
 
 
-def _candidate(line: str, *, bracketed: bool) -> Prefix | None:
-    prefix = prefix_of(line)
-    if prefix is None or prefix.bracketed != bracketed or not like_a_name(prefix.name, bracketed=bracketed):
+def _parse_likely_prefix(line: str, *, bracketed: bool) -> SpeakerPrefix | None:
+    prefix = parse_prefix(line)
+    if prefix is None or prefix.bracketed != bracketed or not is_like_name(prefix.name, bracketed=bracketed):
         return None
     return prefix
 
 
-def _family(name: str) -> str:
+def _numbered_family(name: str) -> str:
     """A name without its number, where it has one; else nothing that another name has."""
     return re.sub(r"\d+", "#", name) if re.search(r"\d", name) else f"={name}"
 
 
-def _by_names(
+def _attribute_by_prefixes(
     cues: Sequence[Sequence[str]], names: frozenset[str], *, bracketed: bool
-) -> tuple[list[list[Turn]], Attribution]:
-    turns: list[list[Turn]] = []
-    last, before = NOBODY, ""
+) -> tuple[list[list[SpeakerTurn]], Attribution]:
+    turns: list[list[SpeakerTurn]] = []
+    last, before = UNKNOWN_SPEAKER, ""
     begins_named: bool | None = None
     # Two in one line: `ANN: Ready? BOB: Yes.`
     within = re.compile(rf"(?<=[.!?…。！？])\s+(?=(?:{'|'.join(map(re.escape, sorted(names)))})[:：]\s)")
-    how = Attribution.GUESSED if bracketed else Attribution.NAMED
+    attribution = Attribution.GUESSED if bracketed else Attribution.NAMED
     for cue in cues:
-        said: list[tuple[str, str]] = []
+        utterances: list[tuple[str, str]] = []
         named = False
         for text in (part for line in cue for part in within.split(line)):
-            prefix = prefix_of(text)
+            prefix = parse_prefix(text)
             if prefix is not None and prefix.bracketed == bracketed and prefix.name in names:
                 named = True
                 begins_named = True if begins_named is None else begins_named
                 last, rest = prefix.name, prefix.rest
                 if rest:
-                    said.append((last, rest))
+                    utterances.append((last, rest))
                     before = rest
                 continue
             if is_sound(text):
-                said.append((NOBODY, text))
+                utterances.append((UNKNOWN_SPEAKER, text))
                 continue
             begins_named = False if begins_named is None else begins_named
             if changes_speaker(text):
-                last, named = NOBODY, False
-            elif not named and last != NOBODY:
+                last, named = UNKNOWN_SPEAKER, False
+            elif not named and last != UNKNOWN_SPEAKER:
                 # A file that begins without a name doesn't tell all of its speakers.
                 if not begins_named and ends_sentence(before):
-                    last = NOBODY
+                    last = UNKNOWN_SPEAKER
                 else:
-                    how = Attribution.GUESSED
-            if not bracketed and prefix is not None and not prefix.bracketed and like_a_name(prefix.name):
-                how = Attribution.GUESSED
-            said.append((last, text))
+                    attribution = Attribution.GUESSED
+            if not bracketed and prefix is not None and not prefix.bracketed and is_like_name(prefix.name):
+                attribution = Attribution.GUESSED
+            utterances.append((last, text))
             before = text
-        turns.append(_joined(said))
-    return turns, how
+        turns.append(_merge_turns(utterances))
+    return turns, attribution
 
 
-def _joined(said: Sequence[tuple[str, str]]) -> list[Turn]:
+def _merge_turns(utterances: Sequence[tuple[str, str]]) -> list[SpeakerTurn]:
     """Lines that follow each other with the same speaker, together."""
-    turns: list[Turn] = []
-    for speaker, text in said:
+    turns: list[SpeakerTurn] = []
+    for speaker, text in utterances:
         if turns and turns[-1].speaker == speaker:
             turns[-1].lines.append(text)
         else:
-            turns.append(Turn(speaker, [text]))
+            turns.append(SpeakerTurn(speaker, [text]))
     return turns

@@ -7,27 +7,27 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from operators.subtitles.markup import Line
+from operators.subtitles.markup import CueLine
 
-LanguageOf = Callable[[str], str | None]
+DetectLanguage = Callable[[str], str | None]
 """Tells the language of a text, as a tag; None where it is not clear."""
 
 _VTT_TRANSLATED = re.compile(r"(.+)\n<lang [^>]*>.*</lang>(?:</v>)?")
 _SRT_TRANSLATED = re.compile(r"(.+)\n<i>.*</i>")
-_LEAST, _MOST = 2, 0.66
+_MIN_CUES, _MIN_BILINGUAL_SHARE = 2, 0.66
 """Cues that a file in two languages has at least, and the share of them that has both."""
 
 
-def without_own_translations(payloads: Sequence[str], *, vtt: bool) -> Sequence[str]:
+def drop_parley_translations(payloads: Sequence[str], *, vtt: bool) -> Sequence[str]:
     """The cues without the translations that Parley wrote, if all of them have one."""
     pattern = _VTT_TRANSLATED if vtt else _SRT_TRANSLATED
-    found = [pattern.fullmatch(payload) for payload in payloads]
-    sources = [match[1] for match in found if match is not None]
+    matches = [pattern.fullmatch(payload) for payload in payloads]
+    sources = [match[1] for match in matches if match is not None]
     return sources if len(sources) == len(payloads) else payloads
 
 
-def in_one_language(
-    cues: Sequence[Sequence[Line]], language_of: LanguageOf, spoken: str | None
+def find_source_lines(
+    cues: Sequence[Sequence[CueLine]], language_of: DetectLanguage, spoken_language: str | None
 ) -> tuple[list[slice], str] | None:
     """Which lines of each cue are in the language that was said, in a file that repeats each cue in another one.
 
@@ -42,13 +42,13 @@ def in_one_language(
     Returns:
         The lines to keep of each cue, and the language or the script of the others; None where the file is in one language.
     """
-    scripts = [[_script(line.text) for line in cue] for cue in cues]
-    cuts = [_change(each) for each in scripts]
+    scripts = [[_main_script(line.text) for line in cue] for cue in cues]
+    cuts = [_script_change(each) for each in scripts]
     pairs = Counter((each[0], each[-1]) for each, cut in zip(scripts, cuts, strict=True) if cut)
-    of_scripts = len(cues) >= _LEAST and bool(pairs) and max(pairs.values()) >= _MOST * len(cues)
+    of_scripts = len(cues) >= _MIN_CUES and bool(pairs) and max(pairs.values()) >= _MIN_BILINGUAL_SHARE * len(cues)
     if not of_scripts:
         cuts = [1 if len(cue) == 2 else 0 for cue in cues]
-        if len(cues) < _LEAST or sum(cuts) < _MOST * len(cues):
+        if len(cues) < _MIN_CUES or sum(cuts) < _MIN_BILINGUAL_SHARE * len(cues):
             return None
     above = [cue[:cut] for cue, cut in zip(cues, cuts, strict=True) if cut]
     below = [cue[cut:] for cue, cut in zip(cues, cuts, strict=True) if cut]
@@ -58,12 +58,12 @@ def in_one_language(
         first, second = first or upper, second or lower
     if first is None or second is None or first == second:
         return None
-    if second == spoken:
+    if second == spoken_language:
         return [slice(cut, None) for cut in cuts], first
     return [slice(cut or None) for cut in cuts], second
 
 
-def _script(text: str) -> str:
+def _main_script(text: str) -> str:
     """The script that most letters of a text are in, by the first word of their names; empty where it has none."""
     names = Counter(unicodedata.name(letter, "").partition(" ")[0] for letter in text if letter.isalpha())
     # Japanese is written in three at once.
@@ -72,7 +72,7 @@ def _script(text: str) -> str:
     return names.most_common(1)[0][0] if names.total() else ""
 
 
-def _change(scripts: Sequence[str]) -> int:
+def _script_change(scripts: Sequence[str]) -> int:
     """After how many lines of a cue the script changes, if it does so once; else 0."""
     changes = [k for k in range(1, len(scripts)) if scripts[k] != scripts[k - 1]]
     return changes[0] if len(changes) == 1 and all(scripts) else 0

@@ -10,9 +10,9 @@ import srt
 from webvtt import WebVTT
 from webvtt.models import Caption, Timestamp
 
-from operators.errors import Invalid
+from operators.errors import InvalidInputError
 from operators.subtitles.cue import Cue
-from operators.subtitles.markup import one_line, srt_escaped
+from operators.subtitles.markup import escape_srt, to_single_line
 
 
 def write_vtt(cues: Sequence[Cue], about: str) -> str:
@@ -23,21 +23,21 @@ def write_vtt(cues: Sequence[Cue], about: str) -> str:
         about: what the file is, for its first comment. The format has no place for a language any more.
 
     Raises:
-        Invalid: some cues have a translation and others don't.
+        InvalidInputError: some cues have a translation and others don't.
     """
     _check_translations(cues)
     captions: list[Caption] = []
     for cue in cues:
-        spoken = f"<v {_escaped(cue.speaker)}>{_escaped(cue.text)}"
+        spoken = f"<v {_escape_vtt(cue.speaker)}>{_escape_vtt(cue.text)}"
         if cue.translation is None:
             caption = Caption(text=[f"{spoken}</v>"])
         else:
             language, text = cue.translation
-            caption = Caption(text=[spoken, f"<lang {language}>{_escaped(text)}</lang></v>"])
+            caption = Caption(text=[spoken, f"<lang {language}>{_escape_vtt(text)}</lang></v>"])
         # Set as numbers: as text webvtt-py takes no hours past the 99th.
         caption.start_time, caption.end_time = (_timestamp(ms) for ms in _milliseconds(cue))
         captions.append(caption)
-    return WebVTT(captions=captions, header_comments=[one_line(about).replace("-->", "-- >")]).content
+    return WebVTT(captions=captions, header_comments=[to_single_line(about).replace("-->", "-- >")]).content
 
 
 def write_srt(cues: Sequence[Cue]) -> str:
@@ -50,15 +50,15 @@ def write_srt(cues: Sequence[Cue]) -> str:
         cues: in the order they are to have.
 
     Raises:
-        Invalid: some cues have a translation and others don't.
+        InvalidInputError: some cues have a translation and others don't.
     """
     _check_translations(cues)
     subtitles: list[srt.Subtitle] = []
     for number, cue in enumerate(cues, 1):
         start, end = (timedelta(milliseconds=ms) for ms in _milliseconds(cue))
-        content = srt_escaped(f"{one_line(cue.speaker).replace(': ', ', ')}: {one_line(cue.text)}")
+        content = escape_srt(f"{to_single_line(cue.speaker).replace(': ', ', ')}: {to_single_line(cue.text)}")
         if cue.translation is not None:
-            content += f"\n<i>{srt_escaped(one_line(cue.translation.text))}</i>"
+            content += f"\n<i>{escape_srt(to_single_line(cue.translation.text))}</i>"
         subtitles.append(srt.Subtitle(number, start, end, content))
     # Its own numbering would sort them anew.
     return srt.compose(subtitles, reindex=False)
@@ -66,7 +66,7 @@ def write_srt(cues: Sequence[Cue]) -> str:
 
 def _check_translations(cues: Sequence[Cue]) -> None:
     if len({cue.translation is None for cue in cues}) > 1:
-        raise Invalid("translation", "must be there for every cue or for none")
+        raise InvalidInputError("translation", "must be there for every cue or for none")
 
 
 def _milliseconds(cue: Cue) -> tuple[int, int]:
@@ -81,5 +81,5 @@ def _timestamp(ms: int) -> Timestamp:
     return Timestamp(*divmod(minutes, 60), seconds, ms)
 
 
-def _escaped(text: str) -> str:
-    return html.escape(one_line(text), quote=False)
+def _escape_vtt(text: str) -> str:
+    return html.escape(to_single_line(text), quote=False)

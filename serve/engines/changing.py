@@ -7,97 +7,97 @@ from collections import Counter
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 
-from operators.errors import Unavailable
-from operators.models import Engine as Spec
+from operators.errors import UnavailableError
+from operators.models import EngineConfig as Spec
 from serve.engines.engine import Engine, Generation, Prompt, problem_of
 
 
-class Changing:
+class HotSwapEngine:
     """Answers by the engine it was last told. A question that is under way ends with the engine it began with.
 
     Args:
         make: makes an engine of what the models' configuration says of it.
     """
 
-    def __init__(self, make: Callable[[Spec], Engine[Prompt]]) -> None:
-        self._make = make
-        self._spec: Spec | None = None
+    def __init__(self, create_engine: Callable[[Spec], Engine[Prompt]]) -> None:
+        self._create_engine = create_engine
+        self._config: Spec | None = None
         self._engine: Engine[Prompt] | None = None
-        self._asked = Counter[Engine[Prompt]]()
-        self._left: set[Engine[Prompt]] = set()
-        self._closing: set[asyncio.Task[None]] = set()
+        self._in_flight = Counter[Engine[Prompt]]()
+        self._retired: set[Engine[Prompt]] = set()
+        self._close_tasks: set[asyncio.Task[None]] = set()
 
     @property
     def name(self) -> str:
         """The engine's."""
-        return self._now().name
+        return self._current().name
 
     @property
     def version(self) -> str:
         """The engine's."""
-        return self._now().version
+        return self._current().version
 
     @property
     def problem(self) -> str | None:
         """The engine's."""
         return problem_of(self._engine)
 
-    def change(self, spec: Spec) -> bool:
+    def swap(self, config: Spec) -> bool:
         """Answer by another engine from now on; the one before is closed once it is asked nothing more.
 
         Returns:
             Whether it is another one.
 
         Raises:
-            SetupFailed: it can't be made; the one before stays.
+            SetupError: it can't be made; the one before stays.
         """
-        if spec == self._spec:
+        if config == self._config:
             return False
-        before, self._engine, self._spec = self._engine, self._make(spec), spec
-        if before is not None:
-            self._left.add(before)
+        previous, self._engine, self._config = self._engine, self._create_engine(config), config
+        if previous is not None:
+            self._retired.add(previous)
             self._close_idle()
         return True
 
-    async def generate(self, question: Prompt) -> AsyncGenerator[str | Generation]:
+    async def generate(self, request: Prompt) -> AsyncGenerator[str | Generation]:
         """Answer a prompt.
 
         Raises:
             Unanswerable, Unavailable: as the engine does.
         """
-        engine = self._now()
-        self._asked[engine] += 1
+        engine = self._current()
+        self._in_flight[engine] += 1
         try:
-            async with aclosing(engine.generate(question)) as answer:
-                async for piece in answer:
+            async with aclosing(engine.generate(request)) as stream:
+                async for piece in stream:
                     yield piece
         finally:
-            self._asked[engine] -= 1
+            self._in_flight[engine] -= 1
             self._close_idle()
 
     async def check_health(self) -> None:
         """Have the engine answer a token.
 
         Raises:
-            Unavailable: as the engine does.
+            UnavailableError: as the engine does.
         """
-        await self._now().check_health()
+        await self._current().check_health()
 
     async def close(self) -> None:
         """Close the engine, and those before it."""
-        for engine in {*self._left, *([self._engine] if self._engine else [])}:
+        for engine in {*self._retired, *([self._engine] if self._engine else [])}:
             await engine.close()
-        self._left.clear()
+        self._retired.clear()
 
-    def _now(self) -> Engine[Prompt]:
+    def _current(self) -> Engine[Prompt]:
         if self._engine is None:
-            raise Unavailable("the engine was not told yet which one it is")
+            raise UnavailableError("the engine was not told yet which one it is")
         return self._engine
 
     def _close_idle(self) -> None:
-        for engine in [each for each in self._left if not self._asked[each]]:
-            self._left.discard(engine)
-            del self._asked[engine]
-            closing = asyncio.ensure_future(engine.close())
-            self._closing.add(closing)
-            closing.add_done_callback(self._closing.discard)
+        for engine in [each for each in self._retired if not self._in_flight[each]]:
+            self._retired.discard(engine)
+            del self._in_flight[engine]
+            task = asyncio.ensure_future(engine.close())
+            self._close_tasks.add(task)
+            task.add_done_callback(self._close_tasks.discard)

@@ -15,24 +15,24 @@ from typing import Any, cast
 
 import httpx2
 
-from operators.errors import Malformed
-from serve.engines.engine import Prompt, Unanswerable
-from serve.engines.remote import refused_within
+from operators.errors import MalformedResponseError
+from serve.engines.engine import NonRetryableError, Prompt
+from serve.engines.remote import error_from_body
 
-Usage = tuple[int, int, int]
+TokenUsage = tuple[int, int, int]
 """Tokens of the question, of the answer, and of the question those that were still known."""
 
-_DONE = "[DONE]"
+_DONE_MARK = "[DONE]"
 _DRAIN_S = 0.5
 """Seconds that a stream may go on after its end: a connection that is read to its end is used again."""
-_TEXT_PARTS = frozenset({"text", "output_text"})
-_THINKING_PARTS = frozenset({"thinking", "reasoning", "redacted_thinking"})
-_REASONING = ("reasoning_content", "reasoning", "reasoning_details", "thinking")
+_TEXT_PART_TYPES = frozenset({"text", "output_text"})
+_REASONING_PART_TYPES = frozenset({"thinking", "reasoning", "redacted_thinking"})
+_REASONING_FIELDS = ("reasoning_content", "reasoning", "reasoning_details", "thinking")
 """Where servers put what a model thinks."""
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class CompletionDelta:
     """A part of an answer.
 
     Attributes:
@@ -44,11 +44,11 @@ class Part:
 
     text: str = ""
     finish: str | None = None
-    usage: Usage | None = None
-    thought: bool = False
+    usage: TokenUsage | None = None
+    has_reasoning: bool = False
 
 
-async def read(body: AsyncIterator[bytes], question: Prompt) -> AsyncGenerator[Part]:
+async def read_completion(body: AsyncIterator[bytes], prompt: Prompt) -> AsyncGenerator[CompletionDelta]:
     """Read an answer.
 
     Args:
@@ -57,116 +57,118 @@ async def read(body: AsyncIterator[bytes], question: Prompt) -> AsyncGenerator[P
 
     Raises:
         Unanswerable, Unavailable: the server sent an error.
-        Malformed: it sent something else than an answer, or broke off.
+        MalformedResponseError: it sent something else than an answer, or broke off.
     """
     finish: str | None = None
-    whole = list[str]()
-    async for line in _lines(body):
-        if whole or line.startswith(("{", "[")):
-            whole.append(line)
+    json_lines = list[str]()
+    async for line in _read_lines(body):
+        if json_lines or line.startswith(("{", "[")):
+            json_lines.append(line)
             continue
         name, _, data = line.partition(":")
         data = data.strip()
         if name != "data" or not data:
             continue
-        if data.startswith(_DONE):
+        if data.startswith(_DONE_MARK):
             finish = finish or ""
             with suppress(TimeoutError, httpx2.HTTPError):
                 async with asyncio.timeout(_DRAIN_S):
                     async for _ in body:
                         pass
             break
-        for part in _parts(data, question):
+        for part in _parse_chunk(data, prompt):
             # Some servers end with an empty reason, and others say one with each piece.
             finish = part.finish or finish or (None if part.text else part.finish)
-            yield Part(part.text, None, part.usage, part.thought)
-    for part in _parts("\n".join(whole), question) if whole else ():
+            yield CompletionDelta(part.text, None, part.usage, part.has_reasoning)
+    for part in _parse_chunk("\n".join(json_lines), prompt) if json_lines else ():
         finish = part.finish or ""
-        yield Part(part.text, None, part.usage, part.thought)
+        yield CompletionDelta(part.text, None, part.usage, part.has_reasoning)
     if finish is None:
-        raise Malformed("the model's server broke off in the middle of an answer")
-    yield Part(finish=finish)
+        raise MalformedResponseError("the model's server broke off in the middle of an answer")
+    yield CompletionDelta(finish=finish)
 
 
-async def _lines(body: AsyncIterator[bytes]) -> AsyncIterator[str]:
+async def _read_lines(body: AsyncIterator[bytes]) -> AsyncIterator[str]:
     """The lines that say something. Only line feeds and carriage returns end one: text may hold other separators."""
     rest = b""
     async for piece in body:
         *lines, rest = (rest + piece).replace(b"\r", b"\n").split(b"\n")
         for line in lines:
-            if text := _decoded(line):
+            if text := _decode_line(line):
                 yield text
-    if text := _decoded(rest):
+    if text := _decode_line(rest):
         yield text
 
 
-def _decoded(line: bytes) -> str:
+def _decode_line(line: bytes) -> str:
     try:
         return line.decode().strip().removeprefix("\ufeff")
     except UnicodeDecodeError:
-        raise Malformed("the model's server sent no answer: it is no text") from None
+        raise MalformedResponseError("the model's server sent no answer: it is no text") from None
 
 
-def _parts(data: str, question: Prompt) -> list[Part]:
+def _parse_chunk(data: str, prompt: Prompt) -> list[CompletionDelta]:
     """What is in a chunk, or in a completion."""
     try:
         chunk: Any = json.loads(data)
     except (ValueError, RecursionError):
-        raise Malformed("the model's server sent no answer: it is no JSON") from None
+        raise MalformedResponseError("the model's server sent no answer: it is no JSON") from None
     if not isinstance(chunk, dict):
-        raise Malformed("the model's server sent no answer: it is no JSON object")
+        raise MalformedResponseError("the model's server sent no answer: it is no JSON object")
     fields = cast(dict[str, Any], chunk)
     if error := fields.get("error"):
-        raise refused_within(error, question)
+        raise error_from_body(error, prompt)
     if fields.get("object") == "error":
-        raise refused_within(fields, question)
+        raise error_from_body(fields, prompt)
     choices = fields.get("choices")
-    usage = _usage(fields.get("usage"))
+    usage = _parse_usage(fields.get("usage"))
     # The last one, with the usage, has no choice; some servers begin with one that has none, too.
     if not isinstance(choices, list) or not choices:
         if choices is None and usage is None and "id" not in fields:
-            raise Malformed("the model's server sent no answer: it has no choices")
-        return [Part(usage=usage)]
+            raise MalformedResponseError("the model's server sent no answer: it has no choices")
+        return [CompletionDelta(usage=usage)]
     # One is asked for.
-    return [_part(cast(list[Any], choices)[0], usage)]
+    return [_parse_choice(cast(list[Any], choices)[0], usage)]
 
 
-def _part(choice: Any, usage: Usage | None) -> Part:
+def _parse_choice(choice: Any, usage: TokenUsage | None) -> CompletionDelta:
     if not isinstance(choice, dict):
-        raise Malformed("the model's server sent no answer: a choice is no object")
+        raise MalformedResponseError("the model's server sent no answer: a choice is no object")
     fields = cast(dict[str, Any], choice)
     message: Any = fields.get("delta") or fields.get("message") or {}
     reason = fields.get("finish_reason")
     if not isinstance(message, dict) or not isinstance(reason, str | None):
-        raise Malformed("the model's server sent no answer: a choice is not as it must be")
-    said = cast(dict[str, Any], message)
-    if isinstance(said.get("refusal"), str) and said["refusal"]:
-        raise Unanswerable("the model refuses to answer this question")
-    text, thought = _text(said.get("content"))
-    return Part(text, reason, usage, thought or any(said.get(name) for name in _REASONING))
+        raise MalformedResponseError("the model's server sent no answer: a choice is not as it must be")
+    message_fields = cast(dict[str, Any], message)
+    if isinstance(message_fields.get("refusal"), str) and message_fields["refusal"]:
+        raise NonRetryableError("the model refuses to answer this question")
+    text, has_reasoning = _parse_content(message_fields.get("content"))
+    return CompletionDelta(
+        text, reason, usage, has_reasoning or any(message_fields.get(name) for name in _REASONING_FIELDS)
+    )
 
 
-def _text(content: Any) -> tuple[str, bool]:
+def _parse_content(content: Any) -> tuple[str, bool]:
     """The text of a message, and whether it has thoughts beside it."""
     if content is None or isinstance(content, str):
         return content or "", False
     if not isinstance(content, list):
-        raise Malformed("the model's server sent no answer: its content is no text")
-    text, thought = "", False
+        raise MalformedResponseError("the model's server sent no answer: its content is no text")
+    text, has_reasoning = "", False
     for part in cast(list[Any], content):
         kind = cast(dict[str, Any], part).get("type") if isinstance(part, dict) else None
-        value = cast(dict[str, Any], part).get("text") if kind in _TEXT_PARTS else None
-        if kind not in _THINKING_PARTS and not isinstance(value, str):
-            raise Malformed("the model's server sent no answer: its content is no text")
-        text, thought = text + (value or ""), thought or kind in _THINKING_PARTS
-    return text, thought
+        value = cast(dict[str, Any], part).get("text") if kind in _TEXT_PART_TYPES else None
+        if kind not in _REASONING_PART_TYPES and not isinstance(value, str):
+            raise MalformedResponseError("the model's server sent no answer: its content is no text")
+        text, has_reasoning = text + (value or ""), has_reasoning or kind in _REASONING_PART_TYPES
+    return text, has_reasoning
 
 
-def _usage(usage: Any) -> Usage | None:
+def _parse_usage(usage: Any) -> TokenUsage | None:
     if not isinstance(usage, dict):
         return None
     fields = cast(dict[str, Any], usage)
     details = fields.get("prompt_tokens_details")
     cached = cast(dict[str, Any], details).get("cached_tokens") if isinstance(details, dict) else 0
     counts = [fields.get("prompt_tokens"), fields.get("completion_tokens"), cached]
-    return cast(Usage, tuple(count if isinstance(count, int) else 0 for count in counts))
+    return cast(TokenUsage, tuple(count if isinstance(count, int) else 0 for count in counts))

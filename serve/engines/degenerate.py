@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 import unicodedata
 
-_LOOP = re.compile(r"(\S.{3,200}?)(?:[\s,;/|]*\1){3,}", re.DOTALL)
+_REPETITION = re.compile(r"(\S.{3,200}?)(?:[\s,;/|]*\1){3,}", re.DOTALL)
 """A part of a text that comes four times in a row."""
-_ALL_LOOP = re.compile(r"(\S.{3,200}?)(?:[\s,;/|]*\1){2,}[\s.,;]*", re.DOTALL)
+_WHOLE_REPETITION = re.compile(r"(\S.{3,200}?)(?:[\s,;/|]*\1){2,}[\s.,;]*", re.DOTALL)
 """The same three times, where there is nothing else."""
-_REPEATED = re.compile(r"(\w+)(?:\W+\1){2,}|(\w.{1,60}?)(?:\W+\2){2,}|(\w{1,4}?)\3{2,}", re.IGNORECASE)
+_SPOKEN_REPETITION = re.compile(r"(\w+)(?:\W+\1){2,}|(\w.{1,60}?)(?:\W+\2){2,}|(\w{1,4}?)\3{2,}", re.IGNORECASE)
 """How somebody repeats what they say."""
-_ERROR = re.compile(
+_ERROR_MESSAGE = re.compile(
     r"^(?:<!doctype\b|<html\b|<error\b|[{\[\s]*\"error\")"
     r"|^\W*(?:\d{3}\s+)?(?:(?:\w+ )?error(?: code)?(?:\s*\d{3})?\s*[:：]|[\w.]*(?:Error|Exception)\s*[:：(]"
     r"|HTTP(?:/\d\S*)?\s*\d{3}\b|Traceback \(most"
@@ -29,52 +29,56 @@ _SPOKEN_ERROR = re.compile(
     r"|lỗi|salah|tracback|http|quota|cuota|api|key",
     re.IGNORECASE,
 )
-_NOTHING = frozenset({"null", "none", "undefined", "nan", "n/a", "nil", "empty", "[object object]", "string", "..."})
+_EMPTY_VALUES = frozenset(
+    {"null", "none", "undefined", "nan", "n/a", "nil", "empty", "[object object]", "string", "..."}
+)
 _BRACKETED = re.compile(r"^[(\[（【<*]+([^()\[\]（）【】*<>]*)[)\]）】>*]+[.。]?$")
-_OPENING = "([（【<*"
-_COMPARABLE = 12
+_OPENING_BRACKETS = "([（【<*"
+_MIN_COMPARABLE_LETTERS = 12
 """Letters that were said, from which on it can be told how many a translation in brackets should have."""
 
 
-def loops(text: str, said: str) -> bool:
+def is_repetitive(text: str, source_text: str) -> bool:
     """Whether an answer says a part of it again and again, and who spoke did not."""
-    if _REPEATED.search(said):
+    if _SPOKEN_REPETITION.search(source_text):
         return False
-    found = _ALL_LOOP.fullmatch(text.strip()) or _LOOP.search(text)
-    return found is not None and any(map(str.isalpha, found[1]))
+    match = _WHOLE_REPETITION.fullmatch(text.strip()) or _REPETITION.search(text)
+    return match is not None and any(map(str.isalpha, match[1]))
 
 
-def is_error(text: str, said: str) -> bool:
+def is_error_message(text: str, source_text: str) -> bool:
     """Whether an answer is a program's error message, and nobody spoke of one."""
-    return _ERROR.match(text) is not None and not _SPOKEN_ERROR.search(said)
+    return _ERROR_MESSAGE.match(text) is not None and not _SPOKEN_ERROR.search(source_text)
 
 
-def is_nothing(text: str, said: str) -> bool:
+def is_placeholder(text: str, source_text: str) -> bool:
     """Whether an answer is a program's word for nothing, or a placeholder for what can't be translated."""
     plain = text.strip().casefold()
-    if plain == said.strip().casefold():
+    if plain == source_text.strip().casefold():
         return False
-    if plain in _NOTHING and _letters(said) > len(plain):
+    if plain in _EMPTY_VALUES and _count_letters(source_text) > len(plain):
         return True
-    found = _BRACKETED.match(text.strip())
-    if found is None or said.strip()[:1] in _OPENING or _is_comparable(found[1], said):
+    match = _BRACKETED.match(text.strip())
+    if match is None or source_text.strip()[:1] in _OPENING_BRACKETS or _is_comparable(match[1], source_text):
         return False
     # Asterisks may stand for emphasis, too.
-    return text.strip()[0] != "*" or _letters(said) >= _COMPARABLE
+    return text.strip()[0] != "*" or _count_letters(source_text) >= _MIN_COMPARABLE_LETTERS
 
 
-def without_brackets(text: str, said: str) -> str:
+def strip_brackets(text: str, source_text: str) -> str:
     """An answer without the brackets around all of it, where it is long enough to be the translation."""
-    found = _BRACKETED.match(text)
-    if found and said.strip()[:1] not in _OPENING and _is_comparable(found[1], said):
-        return found[1].strip()
+    match = _BRACKETED.match(text)
+    if match and source_text.strip()[:1] not in _OPENING_BRACKETS and _is_comparable(match[1], source_text):
+        return match[1].strip()
     return text
 
 
-def _is_comparable(text: str, said: str) -> bool:
-    return _letters(said) >= _COMPARABLE and 2 * _letters(text) >= _letters(said)
+def _is_comparable(text: str, source_text: str) -> bool:
+    return _count_letters(source_text) >= _MIN_COMPARABLE_LETTERS and 2 * _count_letters(text) >= _count_letters(
+        source_text
+    )
 
 
-def _letters(text: str) -> int:
+def _count_letters(text: str) -> int:
     # One sign of Chinese or Korean says what several letters do.
     return sum(3 if "\u2e80" <= letter <= "\ud7af" else 1 for letter in text if unicodedata.category(letter)[0] in "LM")

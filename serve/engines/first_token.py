@@ -8,21 +8,21 @@ from dataclasses import dataclass
 from typing import Literal, TypeVar
 from urllib.parse import urlsplit
 
-from operators.errors import Loading, Misconfigured, Unavailable, Unreachable
-from operators.models import Remote
-from serve.engines.engine import ThoughtOnly, Unanswerable, answer_token
-from serve.engines.making import make_remote
+from operators.errors import MisconfiguredError, ModelLoadingError, UnavailableError, UnreachableError
+from operators.models import RemoteEngineConfig
+from serve.engines.engine import NonRetryableError, ReasoningOnlyError, generate_token
+from serve.engines.making import build_remote_engine
 from serve.engines.openai import OpenAiEngine
-from serve.engines.remote import RefusedByServer
+from serve.engines.remote import ServerRejectedError
 
-PATIENCE_S = 8.0
+TOKEN_TIMEOUT_S = 8.0
 """Seconds that a server has for a token. One that loads its model takes longer."""
 
-Name = TypeVar("Name")
+NameT = TypeVar("NameT")
 
 
 @dataclass(frozen=True, slots=True)
-class FirstToken:
+class PreflightResult:
     """What a server said.
 
     Attributes:
@@ -31,23 +31,23 @@ class FirstToken:
     """
 
     state: Literal["ok", "loading", "problem"]
-    words: str = ""
+    message: str = ""
 
 
-def first_tokens(servers: Mapping[Name, tuple[Remote, str | None]]) -> dict[Name, FirstToken]:
+def check_servers(servers: Mapping[NameT, tuple[RemoteEngineConfig, str | None]]) -> dict[NameT, PreflightResult]:
     """Ask servers for a token, all at the same time.
 
     Args:
         servers: the engines by name, each with its key.
     """
 
-    async def asked() -> list[FirstToken]:
-        return list(await asyncio.gather(*(first_token(spec, key) for spec, key in servers.values())))
+    async def run_checks() -> list[PreflightResult]:
+        return list(await asyncio.gather(*(check_server(spec, key) for spec, key in servers.values())))
 
-    return dict(zip(servers, asyncio.run(asked()), strict=True))
+    return dict(zip(servers, asyncio.run(run_checks()), strict=True))
 
 
-async def first_token(spec: Remote, key: str | None) -> FirstToken:
+async def check_server(config: RemoteEngineConfig, key: str | None) -> PreflightResult:
     """Ask a server for a token.
 
     Args:
@@ -55,30 +55,35 @@ async def first_token(spec: Remote, key: str | None) -> FirstToken:
         key: what its server asks for.
 
     """
-    engine = make_remote(spec, key)
+    engine = build_remote_engine(config, key)
     try:
-        async with asyncio.timeout(PATIENCE_S):
-            await answer_token(engine.generate)
-    except (TimeoutError, Loading):
-        return FirstToken(
-            "loading", f"{_where(spec)} gave no token within {PATIENCE_S:.0f} s: it may be loading its model"
+        async with asyncio.timeout(TOKEN_TIMEOUT_S):
+            await generate_token(engine.generate)
+    except (TimeoutError, ModelLoadingError):
+        return PreflightResult(
+            "loading",
+            f"{_server_address(config)} gave no token within {TOKEN_TIMEOUT_S:.0f} s: it may be loading its model",
         )
-    except Unreachable:
-        return FirstToken("problem", f"nobody answers at {_where(spec)}: start the server, or mend its address")
-    except ThoughtOnly as error:
-        return FirstToken("ok", str(error))
-    except RefusedByServer as error:
-        return FirstToken("problem", f"{_where(spec)} refuses every question: {error.words}")
-    except (Misconfigured, Unanswerable) as error:
-        return FirstToken("problem", f"{_where(spec)}: {error}")
-    except Unavailable as error:
-        return FirstToken("loading", f"{_where(spec)}: {error}")
+    except UnreachableError:
+        return PreflightResult(
+            "problem", f"nobody answers at {_server_address(config)}: start the server, or mend its address"
+        )
+    except ReasoningOnlyError as error:
+        return PreflightResult("ok", str(error))
+    except ServerRejectedError as error:
+        return PreflightResult("problem", f"{_server_address(config)} refuses every question: {error.server_message}")
+    except (MisconfiguredError, NonRetryableError) as error:
+        return PreflightResult("problem", f"{_server_address(config)}: {error}")
+    except UnavailableError as error:
+        return PreflightResult("loading", f"{_server_address(config)}: {error}")
     finally:
         await engine.close()
-    omitted = engine.omitted if isinstance(engine, OpenAiEngine) else ()
-    return FirstToken("ok", f"asked without {', '.join(omitted)}, which its server does not take" if omitted else "")
+    omitted = engine.omitted_parameters if isinstance(engine, OpenAiEngine) else ()
+    return PreflightResult(
+        "ok", f"asked without {', '.join(omitted)}, which its server does not take" if omitted else ""
+    )
 
 
-def _where(spec: Remote) -> str:
-    parts = urlsplit(spec.url)
-    return parts.netloc or spec.url
+def _server_address(config: RemoteEngineConfig) -> str:
+    parts = urlsplit(config.url)
+    return parts.netloc or config.url

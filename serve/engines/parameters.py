@@ -11,23 +11,23 @@ from collections.abc import Collection
 from typing import Any, Literal
 
 from serve.engines.engine import Message, Prompt
-from serve.engines.server_words import server_words
+from serve.engines.server_words import extract_message
 
-Parameter = Literal["max_tokens", "max_completion_tokens", "temperature", "stream_options", "system role"]
+OptionalParameter = Literal["max_tokens", "max_completion_tokens", "temperature", "stream_options", "system role"]
 """What a request can do without."""
 
-_STATUSES = frozenset({400, 422, 500, 501})
+_PARAMETER_STATUSES = frozenset({400, 422, 500, 501})
 """Servers whose chat template raises an error answer 500."""
-_REFUSED = re.compile(
+_UNSUPPORTED = re.compile(
     r"unsupported|(?:not|n't) supported?|n[o']t (?:been )?(?:permit|allow|recogni|accept|known)"
     r"|un(?:known|recogni[sz]ed|expected)|extra|deprecated|(?:no such|cannot find|not a valid) (?:field|param|arg)",
     re.IGNORECASE,
 )
-_VALUE = re.compile(r"too (?:large|small|long|high|low)|at most|at least|maximum|exceed", re.IGNORECASE)
+_VALUE_REJECTED = re.compile(r"too (?:large|small|long|high|low)|at most|at least|maximum|exceed", re.IGNORECASE)
 """The parameter is known: its value is refused."""
-_TEMPERATURE = re.compile(r"\bonly\b|must be|invalid|strictly positive|greater than|range", re.IGNORECASE)
+_TEMPERATURE_REJECTED = re.compile(r"\bonly\b|must be|invalid|strictly positive|greater than|range", re.IGNORECASE)
 """Any temperature but the one that is sent would do."""
-_SYSTEM_ROLE = re.compile(
+_SYSTEM_ROLE_UNSUPPORTED = re.compile(
     r"system\W{0,3} (?:role|message|prompt|instruction)s?\b.{0,40}(?:not supported|unsupported|not (?:allow|enabl|permit))"
     r"|developer instructions? (?:is|are) not enabled"
     r"|(?:un(?:supported|expected|known|recogni[sz]ed)|invalid) (?:message )?role\W{1,4}system"
@@ -39,7 +39,9 @@ _SYSTEM_ROLE = re.compile(
 )
 
 
-def unsupported_parameter(status: int, error: object, sent: Collection[Parameter]) -> Parameter | None:
+def find_unsupported_parameter(
+    status: int, error: object, sent: Collection[OptionalParameter]
+) -> OptionalParameter | None:
     """Tell which parameter a server's error is about.
 
     Args:
@@ -50,30 +52,32 @@ def unsupported_parameter(status: int, error: object, sent: Collection[Parameter
     Returns:
         One of those that were sent; None where the error is about something else.
     """
-    if status not in _STATUSES:
+    if status not in _PARAMETER_STATUSES:
         return None
-    said = server_words(error)
-    if "system role" in sent and _SYSTEM_ROLE.search(said):
+    message = extract_message(error)
+    if "system role" in sent and _SYSTEM_ROLE_UNSUPPORTED.search(message):
         return "system role"
-    named: list[tuple[int, Parameter]] = [(at, name) for name in sent if (at := _position(name, said)) is not None]
-    for _, name in sorted(named):
-        if name == "temperature" and _TEMPERATURE.search(said):
+    mentioned: list[tuple[int, OptionalParameter]] = [
+        (at, name) for name in sent if (at := _position(name, message)) is not None
+    ]
+    for _, name in sorted(mentioned):
+        if name == "temperature" and _TEMPERATURE_REJECTED.search(message):
             return name
-        if _REFUSED.search(said) and not _VALUE.search(said):
+        if _UNSUPPORTED.search(message) and not _VALUE_REJECTED.search(message):
             return name
     return None
 
 
-def parameters(question: Prompt, omitted: Collection[Parameter]) -> dict[Parameter, Any]:
+def build_parameters(prompt: Prompt, omitted: Collection[OptionalParameter]) -> dict[OptionalParameter, Any]:
     """The parameters of a request for a question, without those that the server does not take."""
-    wanted: dict[Parameter, Any] = {
-        "max_tokens": question.max_tokens,
-        "temperature": question.temperature,
+    values: dict[OptionalParameter, Any] = {
+        "max_tokens": prompt.max_tokens,
+        "temperature": prompt.temperature,
         "stream_options": {"include_usage": True},
     }
     if "max_tokens" in omitted:
-        wanted["max_completion_tokens"] = question.max_tokens
-    return {name: value for name, value in wanted.items() if name not in omitted}
+        values["max_completion_tokens"] = prompt.max_tokens
+    return {name: value for name, value in values.items() if name not in omitted}
 
 
 def without_system_role(messages: tuple[Message, ...]) -> tuple[Message, ...]:
@@ -84,9 +88,9 @@ def without_system_role(messages: tuple[Message, ...]) -> tuple[Message, ...]:
     return Message("user", f"{system.content}\n\n{user.content}"), *rest
 
 
-def _position(name: Parameter, said: str) -> int | None:
-    found = re.search(rf"(?<!\w){name}(?!\w)", said, re.IGNORECASE)
+def _position(name: OptionalParameter, message: str) -> int | None:
+    match = re.search(rf"(?<!\w){name}(?!\w)", message, re.IGNORECASE)
     # "System role" and "messages[0].role" are one.
     if name == "system role":
-        found = re.search(r"messages\W{0,2}0\W{1,2}role\b(?=.{0,80}\bsystem\b)", said, re.IGNORECASE)
-    return None if found is None else found.start()
+        match = re.search(r"messages\W{0,2}0\W{1,2}role\b(?=.{0,80}\bsystem\b)", message, re.IGNORECASE)
+    return None if match is None else match.start()

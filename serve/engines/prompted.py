@@ -6,33 +6,42 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
 
-from serve.engines.degenerate import is_error, is_nothing, loops
-from serve.engines.echoes import only_names, own_words, repeats, repeats_the_prompt
-from serve.engines.engine import THOUGHT_ONLY, Engine, Generation, Prompt, Refused, Rejected, Utterance, problem_of
+from serve.engines.degenerate import is_error_message, is_placeholder, is_repetitive
+from serve.engines.echoes import content_words, is_only_names, repeats_prompt, repeats_source
+from serve.engines.engine import (
+    REASONING_ONLY_MESSAGE,
+    Engine,
+    Generation,
+    Prompt,
+    RejectedOutputError,
+    RepairHint,
+    Utterance,
+    problem_of,
+)
 from serve.engines.labels import is_label, is_note
-from serve.engines.sanitizer import sanitized
-from serve.engines.template_marks import is_reasoning, without_reasoning
-from serve.engines.unwrapping import is_half, is_wrapped, unwrapped
-from serve.languages import CONFIDENT, SURE, LanguageDetector, base, kin
+from serve.engines.sanitizer import sanitize
+from serve.engines.template_marks import is_unfinished_reasoning, strip_reasoning
+from serve.engines.unwrapping import extract_translation, has_wrapper, is_long_enough
+from serve.languages import CERTAIN_SCORE, CONFIDENT_SCORE, LanguageDetector, base_language, confusable_group
 from serve.prompts import language_name, repair_prompt, translation_prompt
-from serve.refusals import declines
-from serve.scripts import unreadable
+from serve.refusals import is_refusal
+from serve.scripts import is_unreadable
 
 # Meetings are mostly held in these. It only matters to short utterances whose language nobody told.
-_LIKELY = frozenset(
+_COMMON_MEETING_LANGUAGES = frozenset(
     {
         *("ar", "bn", "cs", "da", "de", "el", "en", "es", "fa", "fi", "fr", "he", "hi", "hu", "id", "it"),
         *("ja", "ko", "nl", "no", "pl", "pt", "ro", "ru", "sv", "ta", "th", "tr", "uk", "ur", "vi", "zh"),
     }
 )
-_LONG = 5
+_MIN_WORDS_FOR_CONFIDENT_SCORE = 5
 """Words that were said, in an answer, for which the detector need not be sure: confident is enough."""
 
-_WRAPPERS, _WRAPPED = 160, 3
+_MAX_WRAPPER_CHARS, _MAX_WRAPPED_RATIO = 160, 3
 """Characters that a translation may have around it, and how many times as long as what was said it may be with them."""
 
 
-class PromptedTranslator:
+class LlmTranslator:
     """A language model as a translator.
 
     Args:
@@ -61,39 +70,39 @@ class PromptedTranslator:
     @property
     def sources(self) -> frozenset[str]:
         """The languages that meetings are mostly held in."""
-        return _LIKELY
+        return _COMMON_MEETING_LANGUAGES
 
     def supports(self, source: str, target: str) -> bool:
         """Whether both languages have a name that the model can be told."""
         return not any(language_name(tag).startswith("Unknown language") for tag in (source, target))
 
-    async def generate(self, question: Utterance) -> AsyncGenerator[str | Generation]:
+    async def generate(self, request: Utterance) -> AsyncGenerator[str | Generation]:
         """Translate an utterance. The whole is put right, and refused if it can't be the translation.
 
         Raises:
             Refused: the model gave something else than a translation.
             Unanswerable, Unavailable: as the engine does.
         """
-        async with aclosing(self._translated(question, translation_prompt(question))) as answer:
-            async for piece in answer:
+        async with aclosing(self._stream_translation(request, translation_prompt(request))) as stream:
+            async for piece in stream:
                 yield piece
 
-    async def again(self, question: Utterance, rejected: Rejected) -> AsyncGenerator[str | Generation]:
+    async def repair(self, request: Utterance, hint: RepairHint) -> AsyncGenerator[str | Generation]:
         """Translate an utterance once more. The model is told what was wrong with its answer.
 
         Raises:
             Refused: it is no translation, either.
             Unanswerable, Unavailable: as the engine does.
         """
-        async with aclosing(self._translated(question, repair_prompt(question, rejected))) as answer:
-            async for piece in answer:
+        async with aclosing(self._stream_translation(request, repair_prompt(request, hint))) as stream:
+            async for piece in stream:
                 yield piece
 
     async def check_health(self) -> None:
         """Have the model answer a token.
 
         Raises:
-            Unavailable: as the engine does.
+            UnavailableError: as the engine does.
         """
         await self._engine.check_health()
 
@@ -101,105 +110,116 @@ class PromptedTranslator:
         """Close the engine."""
         await self._engine.close()
 
-    async def _translated(self, question: Utterance, prompt: Prompt) -> AsyncGenerator[str | Generation]:
+    async def _stream_translation(self, request: Utterance, prompt: Prompt) -> AsyncGenerator[str | Generation]:
         text = ""
-        async with aclosing(self._engine.generate(prompt)) as answer:
-            async for piece in answer:
+        async with aclosing(self._engine.generate(prompt)) as stream:
+            async for piece in stream:
                 if isinstance(piece, Generation):
                     try:
-                        checked = self._checked(piece, question)
-                    except Refused as error:
-                        error.whole = piece
+                        translation = self._extract_checked(piece, request)
+                    except RejectedOutputError as error:
+                        error.generation = piece
                         raise
-                    yield replace(piece, text=checked)
+                    yield replace(piece, text=translation)
                 else:
                     text += piece
-                    if _goes_on(text, question.text) or ("\n" in piece and self._rambles(text, question)):
-                        raise Refused("the model gave more than a translation", "beyond", text)
+                    if _exceeds_translation(text, request.text) or (
+                        "\n" in piece and self._has_extra_lines(text, request)
+                    ):
+                        raise RejectedOutputError("the model gave more than a translation", "beyond", text)
                     # Reasoning shows that the model works, and says nothing of how long its answer is.
-                    yield "" if is_reasoning(text) else piece
+                    yield "" if is_unfinished_reasoning(text) else piece
 
-    def _rambles(self, text: str, question: Utterance) -> bool:
+    def _has_extra_lines(self, text: str, request: Utterance) -> bool:
         """Whether the first line of an answer, as far as it came, is the whole translation, and the next is none of it.
 
         Models write prefaces in English, or end them with a colon.
         """
-        said = question.text
-        if "\n" in said or is_reasoning(text) or base(question.target) == "en":
+        source_text = request.text
+        if "\n" in source_text or is_unfinished_reasoning(text) or base_language(request.target) == "en":
             return False
-        complete = without_reasoning(text, said).strip(" ").rpartition("\n")[0]
-        first, *others = [line.strip() for line in complete.split("\n") if line.strip()] or [""]
-        if not others or first[-1:] in ":：" or not is_half(first, said) or unwrapped(first, question) != first:
+        complete_lines = strip_reasoning(text, source_text).strip(" ").rpartition("\n")[0]
+        first_line, *other_lines = [line.strip() for line in complete_lines.split("\n") if line.strip()] or [""]
+        if (
+            not other_lines
+            or first_line[-1:] in ":："
+            or not is_long_enough(first_line, source_text)
+            or extract_translation(first_line, request) != first_line
+        ):
             return False
-        if is_label(first, question) or is_note(first) or "\n" not in unwrapped("\n".join([first, *others]), question):
+        if (
+            is_label(first_line, request)
+            or is_note(first_line)
+            or "\n" not in extract_translation("\n".join([first_line, *other_lines]), request)
+        ):
             return False
         try:
-            self._checked(Generation(first, self.version, "stop", 0, 0, 0.0, 0.0), question)
-        except Refused:
+            self._extract_checked(Generation(first_line, self.version, "stop", 0, 0, 0.0, 0.0), request)
+        except RejectedOutputError:
             return False
-        return self._is_in(first, question.target, question)
+        return self._is_in_language(first_line, request.target, request)
 
-    def _checked(self, answer: Generation, question: Utterance) -> str:
+    def _extract_checked(self, generation: Generation, request: Utterance) -> str:
         """The translation in an answer."""
-        if answer.text.strip() and not without_reasoning(answer.text, question.text).strip():
-            raise Refused(THOUGHT_ONLY, "endless", "")
-        if answer.finish == "length":
-            raise Refused("the model did not come to an end", "endless", answer.text)
+        if generation.text.strip() and not strip_reasoning(generation.text, request.text).strip():
+            raise RejectedOutputError(REASONING_ONLY_MESSAGE, "endless", "")
+        if generation.finish == "length":
+            raise RejectedOutputError("the model did not come to an end", "endless", generation.text)
         # Escapes that were undone may stand for characters that are no text.
-        text = sanitized(unwrapped(answer.text, question))
-        if is_wrapped(text, question):
-            raise Refused("the model gave more than a translation", "beyond", text)
-        if loops(text, question.text):
-            raise Refused("the model repeated itself", "endless", text)
-        if is_error(text, question.text):
-            raise Refused("the model's server sent an error message as an answer", "error", text)
-        if is_nothing(answer.text, question.text) or is_nothing(text, question.text):
-            raise Refused("the model gave no text", "empty", text)
-        if _speaks(question.text) and not _speaks(text):
-            raise Refused("the model gave no text", "empty", text)
-        if repeats_the_prompt(text, question):
-            raise Refused("the model repeated what it was told", "echo", text)
-        if declines(text, question.text, question.source):
-            raise Refused("the model declined to translate", "refusal", text)
-        if unreadable(text, question.target) and not only_names(text, question):
-            raise Refused(f"the model did not answer in {language_name(question.target)}", "language", text)
+        text = sanitize(extract_translation(generation.text, request))
+        if has_wrapper(text, request):
+            raise RejectedOutputError("the model gave more than a translation", "beyond", text)
+        if is_repetitive(text, request.text):
+            raise RejectedOutputError("the model repeated itself", "endless", text)
+        if is_error_message(text, request.text):
+            raise RejectedOutputError("the model's server sent an error message as an answer", "error", text)
+        if is_placeholder(generation.text, request.text) or is_placeholder(text, request.text):
+            raise RejectedOutputError("the model gave no text", "empty", text)
+        if _has_alphanumerics(request.text) and not _has_alphanumerics(text):
+            raise RejectedOutputError("the model gave no text", "empty", text)
+        if repeats_prompt(text, request):
+            raise RejectedOutputError("the model repeated what it was told", "echo", text)
+        if is_refusal(text, request.text, request.source):
+            raise RejectedOutputError("the model declined to translate", "refusal", text)
+        if is_unreadable(text, request.target) and not is_only_names(text, request):
+            raise RejectedOutputError(f"the model did not answer in {language_name(request.target)}", "language", text)
         # The detector can't tell such languages apart, and many of their sentences are the same.
-        if kin(question.target) == kin(question.source):
+        if confusable_group(request.target) == confusable_group(request.source):
             return text
-        if repeats(text, question) and self._is_in(text, question.source, question):
-            raise Refused("the model repeated what was said", "echo", text)
-        found = self._other_language(text, question)
-        if found is not None:
-            raise Refused(f"the model answered in {language_name(found)}", "language", text)
+        if repeats_source(text, request) and self._is_in_language(text, request.source, request):
+            raise RejectedOutputError("the model repeated what was said", "echo", text)
+        other_language = self._detect_other_language(text, request)
+        if other_language is not None:
+            raise RejectedOutputError(f"the model answered in {language_name(other_language)}", "language", text)
         return text
 
-    def _is_in(self, text: str, language: str, question: Utterance) -> bool:
-        words = own_words(text, question)
-        score = self._detector.scores(" ".join(words))[kin(language)]
-        return score >= (CONFIDENT if len(set(words)) >= _LONG else SURE)
+    def _is_in_language(self, text: str, language: str, request: Utterance) -> bool:
+        words = content_words(text, request)
+        score = self._detector.scores(" ".join(words))[confusable_group(language)]
+        return score >= (CONFIDENT_SCORE if len(set(words)) >= _MIN_WORDS_FOR_CONFIDENT_SCORE else CERTAIN_SCORE)
 
-    def _other_language(self, text: str, question: Utterance) -> str | None:
+    def _detect_other_language(self, text: str, request: Utterance) -> str | None:
         """The language of a text that is beyond doubt in another than it should be, names or not, and whatever it borrows."""
-        wanted, words = kin(question.target), own_words(text, question)
-        found = self._detector.sure(text)
+        target_group, words = confusable_group(request.target), content_words(text, request)
+        detected = self._detector.detect_certain(text)
         # Rarer languages are taken for their neighbours.
-        if wanted not in _LIKELY and found != kin(question.source):
+        if target_group not in _COMMON_MEETING_LANGUAGES and detected != confusable_group(request.source):
             return None
-        if found in (None, wanted) or found != self._detector.sure(" ".join(words)):
+        if detected in (None, target_group) or detected != self._detector.detect_certain(" ".join(words)):
             return None
-        said = set(own_words(question.text, question))
-        scores = self._detector.scores(" ".join(word for word in words if word not in said))
-        return found if scores[found] > scores[wanted] else None
+        source_words = set(content_words(request.text, request))
+        scores = self._detector.scores(" ".join(word for word in words if word not in source_words))
+        return detected if scores[detected] > scores[target_group] else None
 
 
-def _goes_on(text: str, said: str) -> bool:
+def _exceeds_translation(text: str, source_text: str) -> bool:
     """Whether an answer, as far as it came, has more lines than what was said, and is too long to be wrapped only."""
-    most = _WRAPPERS + _WRAPPED * len(said)
-    if len(text) <= most or "\n" not in text or "\n" in said or is_reasoning(text):
+    max_length = _MAX_WRAPPER_CHARS + _MAX_WRAPPED_RATIO * len(source_text)
+    if len(text) <= max_length or "\n" not in text or "\n" in source_text or is_unfinished_reasoning(text):
         return False
-    visible = without_reasoning(text, said).strip()
-    return len(visible) > most and "\n" in visible
+    visible = strip_reasoning(text, source_text).strip()
+    return len(visible) > max_length and "\n" in visible
 
 
-def _speaks(text: str) -> bool:
+def _has_alphanumerics(text: str) -> bool:
     return any(map(str.isalnum, text))

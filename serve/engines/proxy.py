@@ -7,18 +7,18 @@ from typing import Any, cast
 
 import httpx
 
-from operators.errors import Malformed, Unavailable, Unreachable
-from serve.engines.engine import Generation, Prompt, Unanswerable, Written, prove
-from serve.engines.remote import is_here, refused
+from operators.errors import MalformedResponseError, UnavailableError, UnreachableError
+from serve.engines.engine import Generation, NonRetryableError, Prompt, StreamAccumulator, probe
+from serve.engines.remote import error_from_status, is_loopback
 
 _PATH = "/api/v3/translate"
 _TIMEOUT = httpx.Timeout(connect=5.0, read=60.0, write=10.0, pool=None)
 """Seconds. It says nothing until it has all of the answer."""
-_TEXT = ("text", "translated_text")
-_MODEL = ("model", "model_used")
+_TEXT_FIELDS = ("text", "translated_text")
+_MODEL_FIELDS = ("model", "model_used")
 
 
-class ProxyEngine:
+class TranslationV3Engine:
     """Asks a translation service of somebody's.
 
     It doesn't stream, counts no tokens, and doesn't say whether an answer was cut off: each counts as one that came to its
@@ -34,7 +34,7 @@ class ProxyEngine:
 
     def __init__(self, url: str, key: str | None = None, model: str | None = None) -> None:
         self.version = model or "v3"
-        self._named = {"model": model} if model else {}
+        self._model_field = {"model": model} if model else {}
         key = (key or "").strip()
         self._client = httpx.AsyncClient(
             base_url=url,
@@ -42,70 +42,74 @@ class ProxyEngine:
             timeout=_TIMEOUT,
             # Whoever asks bounds what is under way.
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=20),
-            trust_env=not is_here(url),
+            trust_env=not is_loopback(url),
         )
 
-    async def generate(self, question: Prompt) -> AsyncGenerator[str | Generation]:
+    async def generate(self, request: Prompt) -> AsyncGenerator[str | Generation]:
         """Answer a prompt, in one piece. Cancelled, the connection is cut, which the server may take for the end of it.
 
         Raises:
-            Unanswerable: the server refuses this question, or a schema is asked for.
-            Unavailable: the server can't be reached, refuses the key, or has too much to do.
-            Malformed: it sent something else than an answer.
+            NonRetryableError: the server refuses this question, or a schema is asked for.
+            UnavailableError: the server can't be reached, refuses the key, or has too much to do.
+            MalformedResponseError: it sent something else than an answer.
         """
-        if question.schema is not None:
-            raise Unanswerable("the translation service knows no schemas: choose another engine for this")
-        written = Written()
+        if request.schema is not None:
+            raise NonRetryableError("the translation service knows no schemas: choose another engine for this")
+        accumulator = StreamAccumulator()
         body = {
-            "prompt": "\n\n".join(message.content for message in question.messages),
-            "max_tokens": question.max_tokens,
-            "temperature": question.temperature,
-            **self._named,
+            "prompt": "\n\n".join(message.content for message in request.messages),
+            "max_tokens": request.max_tokens,
+            "temperature": request.temperature,
+            **self._model_field,
         }
         try:
             response = await self._client.post(_PATH, json=body)
         except (httpx.ConnectError, httpx.ConnectTimeout):
-            raise Unreachable("nobody answers at the address of the model's server") from None
+            raise UnreachableError("nobody answers at the address of the model's server") from None
         except httpx.HTTPError as error:
-            raise Unavailable(f"the model's server: {type(error).__name__}") from None
+            raise UnavailableError(f"the model's server: {type(error).__name__}") from None
         if not response.is_success:
-            raise refused(response.status_code, _said(response), question, response.headers.get("retry-after"))
-        answer = _read(response)
-        text = _first(answer, _TEXT)
+            raise error_from_status(
+                response.status_code, _error_body(response), request, response.headers.get("retry-after")
+            )
+        fields = _parse_body(response)
+        text = _first_text(fields, _TEXT_FIELDS)
         if text is None:
-            raise Malformed(f"the model's server sent no answer: it has neither {' nor '.join(_TEXT)}")
+            raise MalformedResponseError(
+                f"the model's server sent no answer: it has neither {' nor '.join(_TEXT_FIELDS)}"
+            )
         if text:
-            yield written.add(text)
-        yield written.whole(_first(answer, _MODEL) or self.version, "stop")
+            yield accumulator.add(text)
+        yield accumulator.complete(_first_text(fields, _MODEL_FIELDS) or self.version, "stop")
 
     async def check_health(self) -> None:
         """Have the server answer.
 
         Raises:
-            Unavailable: it doesn't.
+            UnavailableError: it doesn't.
         """
-        await prove(self)
+        await probe(self)
 
     async def close(self) -> None:
         """Close the connections."""
         await self._client.aclose()
 
 
-def _said(response: httpx.Response) -> object:
+def _error_body(response: httpx.Response) -> object:
     try:
         return response.json()
     except ValueError:
         return response.text
 
 
-def _read(response: httpx.Response) -> dict[str, Any]:
+def _parse_body(response: httpx.Response) -> dict[str, Any]:
     try:
-        answer = response.json()
+        body = response.json()
     except ValueError:
-        raise Malformed("the model's server sent no answer: it is no JSON") from None
-    return cast(dict[str, Any], answer) if isinstance(answer, dict) else {}
+        raise MalformedResponseError("the model's server sent no answer: it is no JSON") from None
+    return cast(dict[str, Any], body) if isinstance(body, dict) else {}
 
 
-def _first(answer: dict[str, Any], names: tuple[str, ...]) -> str | None:
+def _first_text(fields: dict[str, Any], names: tuple[str, ...]) -> str | None:
     """What the answer has under the first of these names that holds text."""
-    return next((answer[name] for name in names if isinstance(answer.get(name), str)), None)
+    return next((fields[name] for name in names if isinstance(fields.get(name), str)), None)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 
-REPLACEMENT = "\ufffd"
+REPLACEMENT_CHARACTER = "\ufffd"
 """Stands where a character was that is no text (Unicode, "Replacement Character")."""
 
-_CONTROLS = re.compile("[\x01-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+_CONTROL_CHARACTERS = re.compile("[\x01-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 """Control characters but tab, line feed and carriage return. None of them belongs in a caption, and Postgres can't store NUL."""
 _SURROGATES = re.compile("[\ud800-\udfff]")
 """Halves of a character in UTF-16. JSON may escape each by itself, and a server may send them in two pieces."""
-_FIRST_HALVES = ("\ud800", "\udbff")
+_HIGH_SURROGATES = ("\ud800", "\udbff")
 
 
 class Sanitizer:
@@ -25,34 +25,34 @@ class Sanitizer:
     """
 
     def __init__(self) -> None:
-        self.replaced = 0
-        self._half = ""
+        self.replaced_count = 0
+        self._pending_surrogate = ""
 
     def add(self, piece: str) -> str:
         """The next piece as valid text. A first half at its end is held until the next piece."""
-        text, self._half = self._half + piece, ""
-        if text and _FIRST_HALVES[0] <= text[-1] <= _FIRST_HALVES[1]:
-            text, self._half = text[:-1], text[-1]
-        return self._valid(text)
+        text, self._pending_surrogate = self._pending_surrogate + piece, ""
+        if text and _HIGH_SURROGATES[0] <= text[-1] <= _HIGH_SURROGATES[1]:
+            text, self._pending_surrogate = text[:-1], text[-1]
+        return self._sanitize(text)
 
-    def end(self) -> None:
+    def finish(self) -> None:
         """The answer is at its end."""
-        self.replaced += len(self._half)
-        self._half = ""
+        self.replaced_count += len(self._pending_surrogate)
+        self._pending_surrogate = ""
 
-    def _valid(self, text: str) -> str:
+    def _sanitize(self, text: str) -> str:
         if _SURROGATES.search(text):
             text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
-            text = self._replaced(_SURROGATES, text)
-        self.replaced += text.count("\x00")
-        return self._replaced(_CONTROLS, text.replace("\x00", ""))
+            text = self._replace(_SURROGATES, text)
+        self.replaced_count += text.count("\x00")
+        return self._replace(_CONTROL_CHARACTERS, text.replace("\x00", ""))
 
-    def _replaced(self, pattern: re.Pattern[str], text: str) -> str:
-        text, count = pattern.subn(REPLACEMENT, text)
-        self.replaced += count
+    def _replace(self, pattern: re.Pattern[str], text: str) -> str:
+        text, count = pattern.subn(REPLACEMENT_CHARACTER, text)
+        self.replaced_count += count
         return text
 
 
-def sanitized(text: str) -> str:
+def sanitize(text: str) -> str:
     """A whole text as valid text."""
     return Sanitizer().add(text)

@@ -6,18 +6,18 @@ import re
 from typing import Any, cast
 
 from serve.engines.engine import Prompt
-from serve.engines.sanitizer import sanitized
+from serve.engines.sanitizer import sanitize
 
-_LONGEST = 160
+_MAX_CHARACTER_COUNT = 160
 """Characters of a server's words that are repeated."""
-_FIELDS = ("code", "type", "param", "message", "msg", "detail", "reason", "loc", "error")
+_MESSAGE_FIELDS = ("code", "type", "param", "message", "msg", "detail", "reason", "loc", "error")
 _WORD = re.compile(r"[^\W_]+(?:['’_.-][^\W_]+)*")
-_UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]{2,}")
+_UNSPACED_TEXT = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]{2,}")
 """Letters of scripts whose words no space parts."""
 _SECRET = re.compile(
     r"\b(?:[gpr]?sk|pk|key)[-_][\w*.-]{4,}|\bAIza[\w-]+|\bBearer\s+\S+|\S*\*{3,}\S*|\b(?=\w*\d)(?=\w*[A-Za-z])[\w-]{24,}\b"
 )
-_GENERIC = frozenset(
+_GENERIC_WORDS = frozenset(
     re.findall(
         r"\w+",
         """
@@ -33,45 +33,51 @@ _GENERIC = frozenset(
 """Words in which servers speak of errors: they say nothing of a meeting."""
 
 
-def server_words(error: object) -> str:
+def extract_message(error: object) -> str:
     """What a server says in an error, as one text: of JSON the fields that have it, and nothing of a page."""
     if isinstance(error, str):
         return "" if error.lstrip().startswith("<") else " ".join(error.split())
     if isinstance(error, list):
-        return " ".join(filter(None, map(server_words, cast(list[Any], error))))
+        return " ".join(filter(None, map(extract_message, cast(list[Any], error))))
     if not isinstance(error, dict):
         return str(error) if isinstance(error, int) else ""
     fields = cast(dict[str, Any], error)
-    names = [name for name in _FIELDS if fields.get(name) is not None and not (name == "type" and fields.get("code"))]
-    parts = [server_words(fields[name]) for name in names if fields[name] != "error"]
+    names = [
+        name for name in _MESSAGE_FIELDS if fields.get(name) is not None and not (name == "type" and fields.get("code"))
+    ]
+    parts = [extract_message(fields[name]) for name in names if fields[name] != "error"]
     return " ".join(dict.fromkeys(filter(None, parts)))
 
 
-def shortened(said: str, question: Prompt) -> str:
+def redact_message(server_message: str, prompt: Prompt) -> str:
     """The beginning of a server's words, with a mark in place of each word that the question has, too.
 
     Args:
         said: the server's words.
         question: what it was asked.
     """
-    asked = " ".join(message.content for message in question.messages).casefold()
-    words = set(_WORD.findall(asked)) | {part for word in _WORD.findall(asked) for part in re.split(r"[_.'’-]", word)}
+    prompt_text = " ".join(message.content for message in prompt.messages).casefold()
+    prompt_words = set(_WORD.findall(prompt_text)) | {
+        part for word in _WORD.findall(prompt_text) for part in re.split(r"[_.'’-]", word)
+    }
 
-    def kept(match: re.Match[str]) -> str:
+    def mask_word(match: re.Match[str]) -> str:
         word = match[0].casefold()
-        return match[0] if word in _GENERIC or not _is_asked(word, words) else "…"
+        return match[0] if word in _GENERIC_WORDS or not _is_in_prompt(word, prompt_words) else "…"
 
-    plain = _SECRET.sub("…", sanitized(said[: 8 * _LONGEST]))
-    plain = _UNSPACED.sub(lambda match: "…" if _shares(match[0], asked) else match[0], plain)
-    plain = re.sub(r"(?:…[\s\"'“”.,;:!?()\[\]{}-]*){2,}", "… ", _WORD.sub(kept, plain)).strip()
-    return plain if len(plain) <= _LONGEST else plain[: _LONGEST - 1].rstrip() + "…"
+    redacted = _SECRET.sub("…", sanitize(server_message[: 8 * _MAX_CHARACTER_COUNT]))
+    redacted = _UNSPACED_TEXT.sub(
+        lambda match: "…" if _has_shared_bigram(match[0], prompt_text) else match[0], redacted
+    )
+    redacted = re.sub(r"(?:…[\s\"'“”.,;:!?()\[\]{}-]*){2,}", "… ", _WORD.sub(mask_word, redacted)).strip()
+    return redacted if len(redacted) <= _MAX_CHARACTER_COUNT else redacted[: _MAX_CHARACTER_COUNT - 1].rstrip() + "…"
 
 
-def _is_asked(word: str, words: set[str]) -> bool:
+def _is_in_prompt(word: str, prompt_words: set[str]) -> bool:
     parts = re.split(r"[_.'’-]", word)
-    return word in words or any(part in words and part not in _GENERIC for part in parts)
+    return word in prompt_words or any(part in prompt_words and part not in _GENERIC_WORDS for part in parts)
 
 
-def _shares(text: str, asked: str) -> bool:
+def _has_shared_bigram(text: str, prompt_text: str) -> bool:
     """Whether two letters in a row stand in the question, too."""
-    return any(text[at : at + 2] in asked for at in range(len(text) - 1))
+    return any(text[at : at + 2] in prompt_text for at in range(len(text) - 1))

@@ -21,20 +21,20 @@ import numpy as np
 from tritonclient.grpc.aio import InferenceServerClient, InferInput, InferRequestedOutput
 from tritonclient.utils import InferenceServerException
 
-from operators.errors import Malformed, SetupFailed, Unavailable, Unreachable
-from serve.engines.engine import TOKEN, Generation, Prompt, Unanswerable, Written, prove
-from serve.engines.finish_reasons import finish_of
-from serve.engines.remote import is_here, refused
+from operators.errors import MalformedResponseError, SetupError, UnavailableError, UnreachableError
+from serve.engines.engine import PROBE_PROMPT, Generation, NonRetryableError, Prompt, StreamAccumulator, probe
+from serve.engines.finish_reasons import parse_finish_reason
+from serve.engines.remote import error_from_status, is_loopback
 
 CHATML = "<|im_start|>{role}\n{content}<|im_end|>\n"
 """How most open models have a conversation written: Qwen's, SmolLM's, Yi's, and many that are tuned from others."""
-_SPECIAL = re.compile(r"<\|(\w+)\|>")
+_SPECIAL_TOKEN = re.compile(r"<\|(\w+)\|>")
 """A token that ends a message, or begins one. Somebody may say it: the backend would take it for one."""
-_SILENCE_S = 30.0
+_READ_TIMEOUT_S = 30.0
 """Seconds. A server that says nothing for so long has lost the question: whoever asks may ask again."""
-_UNBOUNDED = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)]
+_CHANNEL_OPTIONS = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)]
 _OUTPUTS = ("text_output", "finish_reason", "num_input_tokens", "num_output_tokens")
-_NOT_YET = "None"
+_UNFINISHED = "None"
 """What the backend has for a reason before the end: Python's, as a text."""
 
 
@@ -52,119 +52,121 @@ class TritonEngine:
             assistant's does. No token that the tokenizer puts before each text itself belongs into it (`<s>`).
 
     Raises:
-        SetupFailed: the template lacks one of the two.
+        SetupError: the template lacks one of the two.
     """
 
     name = "triton"
 
     def __init__(self, url: str, model: str, key: str | None = None, template: str = CHATML) -> None:
         if "{role}" not in template or "{content}" not in template:
-            raise SetupFailed("the template for Triton's model needs {role} and {content}, as " + repr(CHATML) + " has")
+            raise SetupError("the template for Triton's model needs {role} and {content}, as " + repr(CHATML) + " has")
         self.version = model
         self._url = url
         self._template = template
         key = (key or "").strip()
         # Without the first, errors in a stream come without their status.
         self._headers = {"triton_grpc_error": "true"} | ({"authorization": f"Bearer {key}"} if key else {})
-        self._connected: InferenceServerClient | None = None
+        self._open_client: InferenceServerClient | None = None
 
     @property
     def _client(self) -> InferenceServerClient:
         """Made where it is first used, for it belongs to the event loop that runs there."""
-        if self._connected is None:
+        if self._open_client is None:
             parts = urlsplit(self._url)
-            self._connected = InferenceServerClient(
+            self._open_client = InferenceServerClient(
                 parts.netloc if parts.port else f"{parts.netloc}:8001",
                 ssl=parts.scheme == "https",
-                channel_args=[*_UNBOUNDED, ("grpc.enable_http_proxy", int(not is_here(self._url)))],
+                channel_args=[*_CHANNEL_OPTIONS, ("grpc.enable_http_proxy", int(not is_loopback(self._url)))],
             )
-        return self._connected
+        return self._open_client
 
-    async def generate(self, question: Prompt) -> AsyncGenerator[str | Generation]:
+    async def generate(self, request: Prompt) -> AsyncGenerator[str | Generation]:
         """Answer a prompt, in pieces as they come. Cancelled or closed early, the call is cancelled, and the backend told.
 
         Raises:
-            Unanswerable: the server refuses this question.
-            Unavailable: the server can't be reached, refuses the key or the model, or has too much to do.
-            Malformed: it sent something else than an answer, or broke off.
+            NonRetryableError: the server refuses this question.
+            UnavailableError: the server can't be reached, refuses the key or the model, or has too much to do.
+            MalformedResponseError: it sent something else than an answer, or broke off.
         """
-        written, tokens, asked = Written(), 0, 0
+        accumulator, tokens, prompt_tokens = StreamAccumulator(), 0, 0
         # A character's bytes may come in two pieces.
         decoder = getincrementaldecoder("utf-8")("replace")
-        finish = _NOT_YET
-        parts: Any = self._client.stream_infer(_once(self._request(question)), headers=self._headers)
+        finish = _UNFINISHED
+        parts: Any = self._client.stream_infer(_single_request(self._build_request(request)), headers=self._headers)
         try:
-            while finish == _NOT_YET and (part := await _next(parts)) is not None:
-                piece, finish, asked, more = part
-                tokens += more
+            while finish == _UNFINISHED and (part := await _next_piece(parts)) is not None:
+                piece, finish, prompt_tokens, piece_tokens = part
+                tokens += piece_tokens
                 if text := decoder.decode(piece):
-                    yield written.add(text)
+                    yield accumulator.add(text)
         # Without their cause: a server's message may quote the prompt.
         except grpc.aio.AioRpcError as error:
-            raise _refused(error.code().name, error.details() or "", question) from None
+            raise _error_from_grpc(error.code().name, error.details() or "", request) from None
         except InferenceServerException as error:
-            raise _refused(_status(error), error.message() or "", question) from None
+            raise _error_from_grpc(_status_name(error), error.message() or "", request) from None
         except TimeoutError:
-            raise Unavailable(f"the model's server said nothing for {_SILENCE_S:.0f} s") from None
+            raise UnavailableError(f"the model's server said nothing for {_READ_TIMEOUT_S:.0f} s") from None
         finally:
             parts.cancel()
-        if finish == _NOT_YET:
-            raise Malformed("the model's server broke off in the middle of an answer")
-        yield written.whole(self.version, finish_of(finish, written.text), asked, tokens)
+        if finish == _UNFINISHED:
+            raise MalformedResponseError("the model's server broke off in the middle of an answer")
+        yield accumulator.complete(self.version, parse_finish_reason(finish, accumulator.text), prompt_tokens, tokens)
 
     async def check_health(self) -> None:
         """See whether the model is ready, and have it generate a token.
 
         Raises:
-            Unavailable: it isn't, or doesn't.
+            UnavailableError: it isn't, or doesn't.
         """
         try:
-            ready = await self._client.is_model_ready(self.version, headers=self._headers, client_timeout=_SILENCE_S)
+            ready = await self._client.is_model_ready(
+                self.version, headers=self._headers, client_timeout=_READ_TIMEOUT_S
+            )
         except InferenceServerException as error:
-            raise Unavailable(str(refused(_status(error), "", TOKEN))) from None
+            raise UnavailableError(str(error_from_status(_status_name(error), "", PROBE_PROMPT))) from None
         if not ready:
-            raise Unavailable("the model's server doesn't know the model, or has it not ready yet")
-        await prove(self)
+            raise UnavailableError("the model's server doesn't know the model, or has it not ready yet")
+        await probe(self)
 
     async def close(self) -> None:
         """Close the connection."""
-        if self._connected is not None:
-            await self._connected.close()
+        if self._open_client is not None:
+            await self._open_client.close()
 
-    def _request(self, question: Prompt) -> dict[str, Any]:
-        sampling: dict[str, Any] = {"max_tokens": question.max_tokens, "temperature": question.temperature}
-        if question.schema is not None:
+    def _build_request(self, prompt: Prompt) -> dict[str, Any]:
+        sampling: dict[str, Any] = {"max_tokens": prompt.max_tokens, "temperature": prompt.temperature}
+        if prompt.schema is not None:
             # The backend wants it as a text within the text.
-            sampling["structured_outputs"] = json.dumps({"json": dict(question.schema)})
+            sampling["structured_outputs"] = json.dumps({"json": dict(prompt.schema)})
         return {
             "model_name": self.version,
             "inputs": [
-                _input("text_input", self._written(question)),
-                _input("sampling_parameters", json.dumps(sampling)),
-                *(_input(name, True) for name in ("stream", "exclude_input_in_output")),
-                *(_input(f"return_{name}", True) for name in _OUTPUTS[1:]),
+                _build_input("text_input", self._render_conversation(prompt)),
+                _build_input("sampling_parameters", json.dumps(sampling)),
+                *(_build_input(name, True) for name in ("stream", "exclude_input_in_output")),
+                *(_build_input(f"return_{name}", True) for name in _OUTPUTS[1:]),
             ],
             "outputs": [InferRequestedOutput(name) for name in _OUTPUTS],
         }
 
-    def _written(self, question: Prompt) -> str:
+    def _render_conversation(self, prompt: Prompt) -> str:
         """The conversation as one text, up to where the answer begins."""
         turns = [
             self._template.replace("{role}", message.role).replace(
-                "{content}", _SPECIAL.sub(r"<| \1 |>", message.content)
+                "{content}", _SPECIAL_TOKEN.sub(r"<| \1 |>", message.content)
             )
-            for message in question.messages
+            for message in prompt.messages
         ]
         return "".join(turns) + self._template.partition("{content}")[0].replace("{role}", "assistant")
 
 
-async def _once(request: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
+async def _single_request(request: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
     yield request
 
 
-async def _next(parts: Any) -> tuple[bytes, str, int, int] | None:
+async def _next_piece(parts: Any) -> tuple[bytes, str, int, int] | None:
     """The next piece of an answer, why it ends with that if it does, tokens of the question, and of the piece."""
-    async with asyncio.timeout(_SILENCE_S):
+    async with asyncio.timeout(_READ_TIMEOUT_S):
         part = await anext(parts, None)
     if part is None:
         return None
@@ -172,13 +174,13 @@ async def _next(parts: Any) -> tuple[bytes, str, int, int] | None:
     if error is not None:
         raise error
     try:
-        piece, finish, asked, tokens = (result.as_numpy(name).flat[0] for name in _OUTPUTS)
-        return bytes(piece), finish.decode(), int(asked), int(tokens)
+        piece, finish, prompt_tokens, tokens = (result.as_numpy(name).flat[0] for name in _OUTPUTS)
+        return bytes(piece), finish.decode(), int(prompt_tokens), int(tokens)
     except (AttributeError, IndexError, ValueError) as failure:
-        raise Malformed(f"the model's server sent no answer: {type(failure).__name__}") from None
+        raise MalformedResponseError(f"the model's server sent no answer: {type(failure).__name__}") from None
 
 
-def _input(name: str, value: str | bool) -> InferInput:
+def _build_input(name: str, value: str | bool) -> InferInput:
     """A tensor of one element."""
     tensor = InferInput(name, [1], "BYTES" if isinstance(value, str) else "BOOL")
     tensor.set_data_from_numpy(
@@ -187,12 +189,12 @@ def _input(name: str, value: str | bool) -> InferInput:
     return tensor
 
 
-def _refused(status: str, details: str, question: Prompt) -> Unanswerable | Unavailable:
+def _error_from_grpc(status: str, details: str, prompt: Prompt) -> NonRetryableError | UnavailableError:
     if status == "UNAVAILABLE" and "failed to connect" in details:
-        return Unreachable("nobody answers at the address of the model's server")
-    return refused(status, details, question)
+        return UnreachableError("nobody answers at the address of the model's server")
+    return error_from_status(status, details, prompt)
 
 
-def _status(error: InferenceServerException) -> str:
+def _status_name(error: InferenceServerException) -> str:
     """gRPC's name of it. An old server says none in a stream."""
     return (error.status() or "INTERNAL").rpartition(".")[2]

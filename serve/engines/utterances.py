@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 
-_SOUNDS: dict[str, dict[str, str]] = {
+_FILLERS: dict[str, dict[str, str]] = {
     "en": {
         **dict.fromkeys(("mm-hmm", "mm-hm", "mhm", "mhmm", "m-hm", "uh-huh", "aha"), "assent"),
         **dict.fromkeys(("hmm", "hm", "mm", "mmm", "hmmm"), "thought"),
@@ -27,11 +27,11 @@ _SOUNDS: dict[str, dict[str, str]] = {
     },
 }
 # How each sound is written, the first of those above: to say it, and to have the model carry it through unchanged.
-_WRITTEN = {
-    language: {meaning: sound for sound, meaning in reversed(sounds.items())} for language, sounds in _SOUNDS.items()
+_FILLER_SPELLINGS = {
+    language: {meaning: sound for sound, meaning in reversed(sounds.items())} for language, sounds in _FILLERS.items()
 }
 
-_FORMULAS: dict[tuple[str, str], dict[str, str]] = {
+_PHRASES: dict[tuple[str, str], dict[str, str]] = {
     ("en", "pt"): {
         "'kay": "Ok",
         "agreed": "De acordo",
@@ -70,7 +70,7 @@ _FORMULAS: dict[tuple[str, str], dict[str, str]] = {
 }
 
 # What the English-Portuguese model makes of thanks it can't place ("Obrigado por enviar uma edição", "… uma viagem").
-_MADE_UP_THANKS = re.compile(r"\bObrigado por enviar uma\b")
+_HALLUCINATED_THANKS = re.compile(r"\bObrigado por enviar uma\b")
 _SENDING = re.compile(r"\b(?:send|sent|sending|submit|submitted|submitting|mail)", re.IGNORECASE)
 _THANKS = re.compile(r"\b(?:thank you|thanks)\b", re.IGNORECASE)
 
@@ -78,81 +78,85 @@ _WORD = re.compile(r"(?<![\w'-])[^\W\d_]+(?:-[^\W\d_]+)*(?![\w'-])")
 _END = re.compile(r"[\s.,;:!?…]*$")
 
 
-def formula(text: str, source: str, target: str) -> str | None:
+def translate_phrase(text: str, source: str, target: str) -> str | None:
     """The translation of an utterance that is nothing but an everyday formula, or None.
 
-    >>> formula("Thank you!", "en", "pt")
+    >>> translate_phrase("Thank you!", "en", "pt")
     'Obrigado!'
     """
     end = _END.search(text)
     core = text[: end.start()] if end else text
-    known = _FORMULAS.get((source, target), {}).get(core.strip().lower().replace("’", "'"))
-    if known is None:
+    translation = _PHRASES.get((source, target), {}).get(core.strip().lower().replace("’", "'"))
+    if translation is None:
         return None
-    return (known if core.strip("'’ ")[:1].isupper() else known[0].lower() + known[1:]) + text[len(core) :].rstrip()
+    return (translation if core.strip("'’ ")[:1].isupper() else translation[0].lower() + translation[1:]) + text[
+        len(core) :
+    ].rstrip()
 
 
-def only_sounds(text: str, source: str, target: str) -> str | None:
+def translate_fillers(text: str, source: str, target: str) -> str | None:
     """The translation of an utterance made of nothing but sounds, or None.
 
-    >>> only_sounds("Mm-hmm, mm-hmm.", "en", "pt")
+    >>> translate_fillers("Mm-hmm, mm-hmm.", "en", "pt")
     'Aham, aham.'
     """
-    known = _SOUNDS.get(source, {})
+    fillers = _FILLERS.get(source, {})
     words = _WORD.findall(text)
-    if target not in _WRITTEN or not words or any(word.lower() not in known for word in words):
+    if target not in _FILLER_SPELLINGS or not words or any(word.lower() not in fillers for word in words):
         return None
-    return _rewritten(text, source, target)
+    return _rewrite_fillers(text, source, target)
 
 
-def carried(text: str, source: str, target: str) -> str:
+def encode_fillers(text: str, source: str, target: str) -> str:
     """A text with its sounds written so that the model carries them through: "um", a word in Portuguese, as "uh".
 
-    >>> carried("Um, I finish um that page.", "en", "pt")
+    >>> encode_fillers("Um, I finish um that page.", "en", "pt")
     'Uh, I finish uh that page.'
     """
-    return _rewritten(text, source, source) if target in _WRITTEN else text
+    return _rewrite_fillers(text, source, source) if target in _FILLER_SPELLINGS else text
 
 
-def landed(answer: str, text: str, source: str, target: str) -> str:
+def decode_fillers(translation: str, encoded_text: str, source: str, target: str) -> str:
     """An answer with the sounds that were carried through written as the target language does.
 
     Args:
         answer: what the model made of `text`.
         text: what `carried` gave.
 
-    >>> landed("Uh, eu termino uh a página.", "Uh, I finish uh that page.", "en", "pt")
+    >>> decode_fillers("Uh, eu termino uh a página.", "Uh, I finish uh that page.", "en", "pt")
     'Ahn, eu termino ahn a página.'
     """
-    if target not in _WRITTEN:
-        return answer
-    said = {word.lower() for word in _WORD.findall(text)} & set(_WRITTEN.get(source, {}).values())
-    return _rewritten(answer, source, target, said)
+    if target not in _FILLER_SPELLINGS:
+        return translation
+    encoded_fillers = {word.lower() for word in _WORD.findall(encoded_text)} & set(
+        _FILLER_SPELLINGS.get(source, {}).values()
+    )
+    return _rewrite_fillers(translation, source, target, encoded_fillers)
 
 
-def made_up(answer: str, text: str) -> bool:
+def is_hallucinated_thanks(translation: str, source_text: str) -> bool:
     """Whether an answer thanks for something that the text does not speak of."""
-    return _MADE_UP_THANKS.search(answer) is not None and _SENDING.search(text) is None
+    return _HALLUCINATED_THANKS.search(translation) is not None and _SENDING.search(source_text) is None
 
 
-def spelled_out(text: str) -> str:
+def rewrite_thanks(text: str) -> str:
     """A text whose thanks are said as a whole clause, which the model understands.
 
-    >>> spelled_out("Thank you all for coming!")
+    >>> rewrite_thanks("Thank you all for coming!")
     'I thank you all for coming!'
     """
     return _THANKS.sub("I thank you", text)
 
 
-def _rewritten(text: str, source: str, target: str, only: set[str] | None = None) -> str:
-    known = _SOUNDS.get(source, {})
+def _rewrite_fillers(text: str, source: str, target: str, only: set[str] | None = None) -> str:
+    fillers = _FILLERS.get(source, {})
 
-    def write(match: re.Match[str]) -> str:
+    def rewrite_word(match: re.Match[str]) -> str:
         word = match[0]
-        meaning = known.get(word.lower()) if only is None or word.lower() in only else None
+        meaning = fillers.get(word.lower()) if only is None or word.lower() in only else None
         if meaning is None:
             return word
-        sound = _WRITTEN[target][meaning]
-        return sound.capitalize() if word[0].isupper() else sound
+        filler = _FILLER_SPELLINGS[target][meaning]
+        return filler.capitalize() if word[0].isupper() else filler
 
-    return _WORD.sub(write, text)
+    return _WORD.sub(rewrite_word, text)

@@ -10,13 +10,17 @@ from pathlib import Path
 from typing import Any, Literal, cast
 from uuid import uuid4
 
-from operators.errors import SetupFailed, Unavailable
-from serve.engines.choice import VLLM_MISSING
-from serve.engines.engine import TOKEN, Generation, Prompt, Unanswerable, Written, prove
+from operators.errors import SetupError, UnavailableError
+from serve.engines.choice import VLLM_MISSING_MESSAGE
+from serve.engines.engine import PROBE_PROMPT, Generation, NonRetryableError, Prompt, StreamAccumulator, probe
 
-_FINISH: dict[str | None, Literal["stop", "length"]] = {"stop": "stop", "length": "length", "repetition": "length"}
+_FINISH_REASONS: dict[str | None, Literal["stop", "length"]] = {
+    "stop": "stop",
+    "length": "length",
+    "repetition": "length",
+}
 """How an answer ended that is one. Whatever else vLLM says, it gave the answer up in the middle."""
-_DEFAULTS: Mapping[str, Any] = {"scheduling_policy": "priority"}
+_DEFAULT_ARGUMENTS: Mapping[str, Any] = {"scheduling_policy": "priority"}
 
 
 class VllmEngine:
@@ -28,7 +32,7 @@ class VllmEngine:
             `scheduling_policy` says otherwise.
 
     Raises:
-        SetupFailed: vLLM is not installed, or can't load this.
+        SetupError: vLLM is not installed, or can't load this.
     """
 
     name = "vllm"
@@ -42,76 +46,80 @@ class VllmEngine:
             from vllm.renderers import ChatParams  # pyright: ignore[reportMissingImports] - an extra
             from vllm.v1.engine.async_llm import AsyncLLM  # pyright: ignore[reportMissingImports] - an extra
         except ImportError as error:
-            raise SetupFailed(VLLM_MISSING) from error
+            raise SetupError(VLLM_MISSING_MESSAGE) from error
         try:
-            self._engine = AsyncLLM.from_engine_args(AsyncEngineArgs(model=model, **{**_DEFAULTS, **arguments}))
+            self._engine = AsyncLLM.from_engine_args(
+                AsyncEngineArgs(model=model, **{**_DEFAULT_ARGUMENTS, **arguments})
+            )
         except TypeError as error:
-            raise SetupFailed(f"PARLEY_VLLM_ARGS: {_first_line(error)}") from error
+            raise SetupError(f"PARLEY_VLLM_ARGS: {_first_line(error)}") from error
         except (OSError, RuntimeError, ValueError) as error:
-            raise SetupFailed(f"vLLM can't load {model}: {_first_line(error)}") from error
+            raise SetupError(f"vLLM can't load {model}: {_first_line(error)}") from error
         self.version = Path(model).name if Path(model).is_dir() else model
         # Models that think aloud do without: nobody could wait for it. Others take no notice.
-        self._chat = ChatParams(chat_template_kwargs={"enable_thinking": False, "add_generation_prompt": True})
-        self._folds = False
-        if not self._can_be_told(TOKEN):
+        self._chat_params = ChatParams(chat_template_kwargs={"enable_thinking": False, "add_generation_prompt": True})
+        self._merges_system_role = False
+        if not self._is_accepted_by_template(PROBE_PROMPT):
             # Some models know no system's part (Gemma's): it goes to the user's.
-            self._folds = True
-            if not self._can_be_told(TOKEN):
+            self._merges_system_role = True
+            if not self._is_accepted_by_template(PROBE_PROMPT):
                 self._engine.shutdown()
-                raise SetupFailed(f"{model} has no chat template: choose an instruction-tuned model")
+                raise SetupError(f"{model} has no chat template: choose an instruction-tuned model")
 
-    async def generate(self, question: Prompt) -> AsyncGenerator[str | Generation]:
+    async def generate(self, request: Prompt) -> AsyncGenerator[str | Generation]:
         """Answer a prompt, in pieces of a few tokens. Cancelled or closed early, vLLM works on it no longer.
 
         Raises:
-            Unanswerable: the prompt is too long for the model, or its schema is none.
-            Unavailable: the engine failed, or has too much to do.
+            NonRetryableError: the prompt is too long for the model, or its schema is none.
+            UnavailableError: the engine failed, or has too much to do.
         """
         from vllm.exceptions import GracefulHTTPError, VLLMClientError, VLLMServerError  # pyright: ignore[reportMissingImports] - an extra
         from vllm.sampling_params import RequestOutputKind, SamplingParams, StructuredOutputsParams  # pyright: ignore[reportMissingImports] - an extra
 
-        written, tokens = Written(), 0
+        accumulator, completion_tokens = StreamAccumulator(), 0
         try:
             sampling = SamplingParams(
-                temperature=question.temperature,
-                max_tokens=question.max_tokens,
+                temperature=request.temperature,
+                max_tokens=request.max_tokens,
                 output_kind=RequestOutputKind.DELTA,
-                structured_outputs=StructuredOutputsParams(json=dict(question.schema)) if question.schema else None,
+                structured_outputs=StructuredOutputsParams(json=dict(request.schema)) if request.schema else None,
             )
-            _, [rendered] = await self._engine.renderer.render_chat_async([self._conversation(question)], self._chat)
-            outputs = self._engine.generate(rendered, sampling, request_id=str(uuid4()), priority=question.priority)
+            _, [rendered] = await self._engine.renderer.render_chat_async(
+                [self._chat_messages(request)], self._chat_params
+            )
+            outputs = self._engine.generate(rendered, sampling, request_id=str(uuid4()), priority=request.priority)
             async with aclosing(outputs):
                 async for output in outputs:
                     [completion] = output.outputs
-                    tokens += len(completion.token_ids)
+                    completion_tokens += len(completion.token_ids)
                     if completion.text:
-                        yield written.add(completion.text)
-                    if output.finished and completion.finish_reason not in _FINISH:
-                        raise Unavailable(f"vLLM gave an answer up: {completion.finish_reason}")
+                        yield accumulator.add(completion.text)
+                    if output.finished and completion.finish_reason not in _FINISH_REASONS:
+                        raise UnavailableError(f"vLLM gave an answer up: {completion.finish_reason}")
                     if output.finished:
-                        yield written.whole(
+                        yield accumulator.complete(
                             self.version,
-                            _FINISH[completion.finish_reason],
+                            _FINISH_REASONS[completion.finish_reason],
                             len(output.prompt_token_ids or ()),
-                            tokens,
+                            completion_tokens,
                             output.num_cached_tokens or 0,
                         )
         # Without their cause: messages of vLLM's may quote the prompt.
         except (VLLMServerError, GracefulHTTPError) as error:
-            raise Unavailable(f"vLLM: {type(error).__name__}") from None
+            raise UnavailableError(f"vLLM: {type(error).__name__}") from None
         except (VLLMClientError, ValueError) as error:
-            raise Unanswerable(f"the model can't be asked this: {type(error).__name__}") from None
+            raise NonRetryableError(f"the model can't be asked this: {type(error).__name__}") from None
 
     @property
-    def window(self) -> int:
+    def context_window(self) -> int:
         """vLLM's `max_model_len`."""
         return self._engine.model_config.max_model_len
 
-    async def count(self, prompt: Prompt) -> int:
+    async def count_tokens(self, prompt: Prompt) -> int:
         """The tokens of a prompt within the model's chat template, by its own tokenizer."""
-        anything = replace(self._engine.renderer.default_chat_tok_params, max_total_tokens=None)
+        unlimited = replace(self._engine.renderer.default_chat_tok_params, max_total_tokens=None)
         _, [rendered] = await self._engine.renderer.render_chat_async(
-            [self._conversation(prompt)], self._chat, anything
+            [self._chat_messages(prompt)], self._chat_params, unlimited
         )
         return len(cast(Any, rendered)["prompt_token_ids"])
 
@@ -119,27 +127,27 @@ class VllmEngine:
         """Generate a token.
 
         Raises:
-            Unavailable: the engine is dead or fails.
+            UnavailableError: the engine is dead or fails.
         """
-        await prove(self)
+        await probe(self)
 
     async def close(self) -> None:
         """End the engine's processes."""
         self._engine.shutdown()
 
-    def _can_be_told(self, question: Prompt) -> bool:
+    def _is_accepted_by_template(self, prompt: Prompt) -> bool:
         """Whether the model's chat template takes this."""
         from vllm.exceptions import VLLMClientError  # pyright: ignore[reportMissingImports] - an extra
 
         try:
-            self._engine.renderer.render_chat([self._conversation(question)], self._chat)
+            self._engine.renderer.render_chat([self._chat_messages(prompt)], self._chat_params)
         except (VLLMClientError, TypeError, ValueError):
             return False
         return True
 
-    def _conversation(self, question: Prompt) -> list[Any]:
-        messages = [{"role": message.role, "content": message.content} for message in question.messages]
-        if self._folds and messages[0]["role"] == "system":
+    def _chat_messages(self, prompt: Prompt) -> list[Any]:
+        messages = [{"role": message.role, "content": message.content} for message in prompt.messages]
+        if self._merges_system_role and messages[0]["role"] == "system":
             system, user, *rest = messages
             messages = [{"role": "user", "content": f"{system['content']}\n\n{user['content']}"}, *rest]
         return messages

@@ -16,40 +16,40 @@ from typing import Protocol
 
 import structlog
 
-from operators.errors import Loading, Misconfigured, Unavailable
-from serve.engines.engine import Engine, Generation, Prompt, Unanswerable
-from serve.engines.remote import RefusedByServer
+from operators.errors import MisconfiguredError, ModelLoadingError, UnavailableError
+from serve.engines.engine import Engine, Generation, NonRetryableError, Prompt
+from serve.engines.remote import ServerRejectedError
 
 log = structlog.get_logger(__name__)
 
 IDLE_S = 60.0
 """Seconds without an answer, after which a server may have unloaded its model."""
-SILENT_S = 5.0
+SILENCE_S = 5.0
 """Seconds without a word to anybody, after which a question that is given up tells the same."""
-WAIT_S = 2.0
+LOAD_WAIT_S = 2.0
 """Seconds that a question waits for the model."""
-AGAIN_S = 1.0
+LOAD_RETRY_S = 1.0
 """Seconds before the next attempt of a request that was refused while the model loads."""
 
 
 class LoadsOnDemand(Engine[Prompt], Protocol):
     """An engine whose server may load its model first."""
 
-    async def load(self, seconds: float) -> None:
+    async def load(self, silence_s: float) -> None:
         """Answer a token.
 
         Args:
             seconds: that the server may be silent.
 
         Raises:
-            Unanswerable: it refuses even a control question, or gave no text.
-            Loading: it says that it loads its model.
-            Unavailable: it does not answer.
+            NonRetryableError: it refuses even a control question, or gave no text.
+            ModelLoadingError: it says that it loads its model.
+            UnavailableError: it does not answer.
         """
         ...
 
 
-class Warming:
+class WarmUpEngine:
     """An engine whose server is asked for a token of its own first.
 
     Args:
@@ -58,14 +58,14 @@ class Warming:
         keep_warm: seconds without a question after which it is asked for a token, so that it keeps its model; None for never.
     """
 
-    def __init__(self, engine: LoadsOnDemand, patience: float, keep_warm: float | None = None) -> None:
+    def __init__(self, engine: LoadsOnDemand, load_timeout_s: float, keep_warm_s: float | None = None) -> None:
         self._engine = engine
-        self._patience, self._keep_warm = patience, keep_warm
-        self._gave = -math.inf
+        self._load_timeout_s, self._keep_warm_s = load_timeout_s, keep_warm_s
+        self._last_output_at = -math.inf
         """When the server last gave something, by the monotonic clock."""
-        self._load: asyncio.Task[None] | None = None
-        self._load_began = 0.0
-        self._keeping: asyncio.Task[None] | None = None
+        self._load_task: asyncio.Task[None] | None = None
+        self._load_started_at = 0.0
+        self._keep_warm_task: asyncio.Task[None] | None = None
 
     @property
     def name(self) -> str:
@@ -80,51 +80,51 @@ class Warming:
     @property
     def problem(self) -> str | None:
         """That the server loads its model, while it does."""
-        loads = self._load is not None and not self._load.done()
-        return _LOADS if loads and time.monotonic() - self._load_began > WAIT_S else None
+        is_loading = self._load_task is not None and not self._load_task.done()
+        return _LOADING_MESSAGE if is_loading and time.monotonic() - self._load_started_at > LOAD_WAIT_S else None
 
-    async def generate(self, question: Prompt) -> AsyncGenerator[str | Generation]:
+    async def generate(self, request: Prompt) -> AsyncGenerator[str | Generation]:
         """Answer a question as the engine does, once the model is loaded.
 
         Raises:
-            Loading: it is being loaded.
+            ModelLoadingError: it is being loaded.
             Unanswerable, Unavailable: as the engine does.
         """
         await self._warm_up()
-        asked = time.monotonic()
+        started_at = time.monotonic()
         try:
-            async with aclosing(self._engine.generate(question)) as answer:
-                async for piece in answer:
-                    self._gave = time.monotonic()
+            async with aclosing(self._engine.generate(request)) as stream:
+                async for piece in stream:
+                    self._last_output_at = time.monotonic()
                     yield piece
-        except Unanswerable:
-            self._gave = time.monotonic()
+        except NonRetryableError:
+            self._last_output_at = time.monotonic()
             raise
-        except Loading:
-            self._gave = -math.inf
+        except ModelLoadingError:
+            self._last_output_at = -math.inf
             raise
         finally:
-            if self._gave < asked and time.monotonic() - asked > SILENT_S:
-                self._gave = -math.inf
+            if self._last_output_at < started_at and time.monotonic() - started_at > SILENCE_S:
+                self._last_output_at = -math.inf
 
     async def check_health(self) -> None:
         """Have the server answer a token. One that loads its model is sound.
 
         Raises:
-            Unavailable: it doesn't.
+            UnavailableError: it doesn't.
         """
-        before = self._gave
+        before = self._last_output_at
         try:
             await self._warm_up()
-        except Loading:
+        except ModelLoadingError:
             return
-        if self._gave == before:
+        if self._last_output_at == before:
             await self._engine.check_health()
-            self._gave = time.monotonic()
+            self._last_output_at = time.monotonic()
 
     async def close(self) -> None:
         """Close the engine."""
-        for task in (self._load, self._keeping):
+        for task in (self._load_task, self._keep_warm_task):
             if task is not None:
                 task.cancel()
         await self._engine.close()
@@ -133,63 +133,67 @@ class Warming:
         """Wait a little until the server has loaded its model, where it may have none.
 
         Raises:
-            Loading: it has not.
-            Unavailable: it can't be asked, or took too long.
+            ModelLoadingError: it has not.
+            UnavailableError: it can't be asked, or took too long.
         """
-        if self._keep_warm is not None and self._keeping is None:
-            self._keeping = asyncio.create_task(self._kept_warm(self._keep_warm))
-        if time.monotonic() - self._gave <= IDLE_S:
+        if self._keep_warm_s is not None and self._keep_warm_task is None:
+            self._keep_warm_task = asyncio.create_task(self._keep_warm_loop(self._keep_warm_s))
+        if time.monotonic() - self._last_output_at <= IDLE_S:
             return
-        if self._load is None or self._load.done():
-            self._load_began = time.monotonic()
-            self._load = asyncio.create_task(self._loaded())
+        if self._load_task is None or self._load_task.done():
+            self._load_started_at = time.monotonic()
+            self._load_task = asyncio.create_task(self._load_until_ready())
         # A request that is cancelled doesn't cancel the load.
-        done, _ = await asyncio.wait([self._load], timeout=WAIT_S)
+        done, _ = await asyncio.wait([self._load_task], timeout=LOAD_WAIT_S)
         if not done:
-            raise Loading(_LOADS, AGAIN_S)
-        if (error := self._load.exception()) is not None:
+            raise ModelLoadingError(_LOADING_MESSAGE, LOAD_RETRY_S)
+        if (error := self._load_task.exception()) is not None:
             raise error
 
-    async def _loaded(self) -> None:
-        told = False
+    async def _load_until_ready(self) -> None:
+        is_logged = False
         try:
-            async with asyncio.timeout(self._patience):
+            async with asyncio.timeout(self._load_timeout_s):
                 while True:
                     try:
-                        await self._engine.load(self._patience)
-                    except RefusedByServer as error:
-                        raise Misconfigured(f"the model's server refuses every question: {error.words}") from None
-                    except Unanswerable:
+                        await self._engine.load(self._load_timeout_s)
+                    except ServerRejectedError as error:
+                        raise MisconfiguredError(
+                            f"the model's server refuses every question: {error.server_message}"
+                        ) from None
+                    except NonRetryableError:
                         # It answers, if only with thoughts.
                         break
-                    except Loading as error:
-                        if not told:
+                    except ModelLoadingError as error:
+                        if not is_logged:
                             log.info("the model's server loads its model", engine=self.name, model=self.version)
-                        told = True
-                        await asyncio.sleep(error.wait or AGAIN_S)
+                        is_logged = True
+                        await asyncio.sleep(error.retry_after_s or LOAD_RETRY_S)
                     else:
                         break
         except TimeoutError:
-            raise Unavailable(f"the model's server did not load its model within {self._patience:.0f} s") from None
-        self._gave = time.monotonic()
-        if (seconds := self._gave - self._load_began) > WAIT_S:
+            raise UnavailableError(
+                f"the model's server did not load its model within {self._load_timeout_s:.0f} s"
+            ) from None
+        self._last_output_at = time.monotonic()
+        if (seconds := self._last_output_at - self._load_started_at) > LOAD_WAIT_S:
             log.info("the model's server has loaded its model", engine=self.name, model=self.version, seconds=seconds)
 
-    async def _kept_warm(self, every: float) -> None:
+    async def _keep_warm_loop(self, interval_s: float) -> None:
         while True:
-            await asyncio.sleep(max(AGAIN_S, self._gave + every - time.monotonic()))
-            if time.monotonic() - self._gave < every:
+            await asyncio.sleep(max(LOAD_RETRY_S, self._last_output_at + interval_s - time.monotonic()))
+            if time.monotonic() - self._last_output_at < interval_s:
                 continue
             try:
-                await self._engine.load(self._patience)
-            except Unanswerable:
+                await self._engine.load(self._load_timeout_s)
+            except NonRetryableError:
                 pass
-            except Unavailable as error:
+            except UnavailableError as error:
                 # The next question finds out what it is.
                 log.info("the model's server is not kept warm", engine=self.name, error=type(error).__name__)
-                await asyncio.sleep(every)
+                await asyncio.sleep(interval_s)
                 continue
-            self._gave = time.monotonic()
+            self._last_output_at = time.monotonic()
 
 
-_LOADS = "the model's server loads its model"
+_LOADING_MESSAGE = "the model's server loads its model"

@@ -22,8 +22,8 @@ from serve.http import (
     problems,
     transcripts,
 )
-from serve.http.limits import BodyLimit
-from serve.http.origin import SameOrigin
+from serve.http.limits import BodyLimitMiddleware
+from serve.http.origin import SameOriginMiddleware
 from serve.http.services import open_services
 from serve.options import ApiOptions
 
@@ -42,14 +42,14 @@ def create_app(options: ApiOptions) -> FastAPI:
             yield
 
     # Its description at /docs loads nothing from elsewhere, as FastAPI's own would.
-    app = FastAPIOffline(title="Parley", lifespan=lifespan, redoc_url=None, responses=problems.described(403))
-    app.add_middleware(BodyLimit, most=options.max_body)
-    app.add_middleware(SameOrigin, hosts=options.hosts)
-    problems.install(app)
+    app = FastAPIOffline(title="Parley", lifespan=lifespan, redoc_url=None, responses=problems.problem_responses(403))
+    app.add_middleware(BodyLimitMiddleware, max_bytes=options.max_body)
+    app.add_middleware(SameOriginMiddleware, hosts=options.hosts)
+    problems.install_error_handlers(app)
     for module in (meetings, events, live, transcripts, exports, dead, lanes, models):
-        app.include_router(module.router, responses=problems.described(503))
+        app.include_router(module.router, responses=problems.problem_responses(503))
     for module in (health, metrics):
         app.include_router(module.router)
-    problems.describe(app)
-    pages.install(app)
+    problems.add_problems_to_openapi(app)
+    pages.install_pages(app)
     return app

@@ -11,18 +11,18 @@ from uuid import UUID
 from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel
 
-from operators.errors import Refused
+from operators.errors import ConflictError
 from operators.model import Chunk
-from serve.http.events import hold_back, refusal
-from serve.http.problems import described
-from serve.http.services import Use
+from serve.http.events import build_conflict_error, refuse_if_lagging
+from serve.http.problems import problem_responses
+from serve.http.services import ServicesDep
 from storage import dead
-from storage.records import DEFAULT_TEAM
+from storage.records import DEFAULT_TEAM_ID
 
 router = APIRouter(prefix="/api/dead-letters", tags=["dead letters"])
 
-_LARGEST = 2**63 - 1
-LetterId = Annotated[int, Path(ge=1, le=_LARGEST)]
+_MAX_ID = 2**63 - 1
+DeadLetterId = Annotated[int, Path(ge=1, le=_MAX_ID)]
 
 
 class DeadLetterSummary(BaseModel):
@@ -64,51 +64,55 @@ class ResubmitResult(BaseModel):
 
 @router.get("")
 async def list_letters(
-    services: Use,
+    services: ServicesDep,
     meeting: UUID | None = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
-    before: Annotated[int | None, Query(ge=1, le=_LARGEST)] = None,
+    before: Annotated[int | None, Query(ge=1, le=_MAX_ID)] = None,
 ) -> DeadLetterPage:
     """The dead letters, newest first; only those of a meeting, if one is named. What was said is not among it."""
     async with services.database.connect() as conn:
         # One more than is shown tells whether there is a next page.
-        found = await dead.list_letters(conn, DEFAULT_TEAM, meeting_id=meeting, limit=limit + 1, before=before)
-    shown = found[:limit]
+        letters = await dead.list_dead_letters(
+            conn, DEFAULT_TEAM_ID, meeting_id=meeting, limit=limit + 1, before=before
+        )
+    page = letters[:limit]
     return DeadLetterPage(
-        dead_letters=[DeadLetterSummary.model_validate(letter, from_attributes=True) for letter in shown],
-        before=shown[-1].id if len(found) > limit else None,
+        dead_letters=[DeadLetterSummary.model_validate(letter, from_attributes=True) for letter in page],
+        before=page[-1].id if len(letters) > limit else None,
     )
 
 
-@router.get("/{letter_id}", responses=described(404))
-async def get_letter(letter_id: LetterId, services: Use) -> DeadLetterDetail:
+@router.get("/{letter_id}", responses=problem_responses(404))
+async def get_letter(letter_id: DeadLetterId, services: ServicesDep) -> DeadLetterDetail:
     """A dead letter, whole."""
     async with services.database.connect() as conn:
-        return DeadLetterDetail.model_validate(await dead.get(conn, DEFAULT_TEAM, letter_id), from_attributes=True)
+        return DeadLetterDetail.model_validate(
+            await dead.read_dead_letter(conn, DEFAULT_TEAM_ID, letter_id), from_attributes=True
+        )
 
 
-@router.post("/{letter_id}/resubmit", responses=described(404, 409, 429))
-async def resubmit(letter_id: LetterId, services: Use) -> ResubmitResult:
+@router.post("/{letter_id}/resubmit", responses=problem_responses(404, 409, 429))
+async def resubmit(letter_id: DeadLetterId, services: ServicesDep) -> ResubmitResult:
     """Put what a dead letter holds through its meeting's door again. The same letter a second time changes nothing.
 
     A chunk keeps its id, and is its newest revision then. Where the chunk is closed, what it says becomes sentences of their
     own, beside those that the chunk has already. 409 says why a letter can't be put in again.
     """
     async with services.database.connect() as conn:
-        letter = await dead.get(conn, DEFAULT_TEAM, letter_id)
-    event = dead.as_event(letter)
+        letter = await dead.read_dead_letter(conn, DEFAULT_TEAM_ID, letter_id)
+    event = dead.to_resubmitted_event(letter)
     if letter.meeting_id is None:
-        raise Refused("no_meeting", "it belongs to no meeting that it could be put in again")
+        raise ConflictError("no_meeting", "it belongs to no meeting that it could be put in again")
     if letter.resubmitted_at is None:
-        door = await services.log.info(str(letter.meeting_id))
+        log_info = await services.log.read_state(str(letter.meeting_id))
         # Where nobody knows any more how far a recording had come, now is surely later.
-        event = replace(event, at=door.last_at if door is not None else int(time.time() * 1000))
-        await hold_back(services, letter.meeting_id, [event], 1)
-        (answer,) = await services.meetings.append(DEFAULT_TEAM, letter.meeting_id, [event])
-        if answer.reason is not None:
-            raise refusal(answer.reason)
+        event = replace(event, at_ms=log_info.last_arrived_at_ms if log_info is not None else int(time.time() * 1000))
+        await refuse_if_lagging(services, letter.meeting_id, [event], 1)
+        (result,) = await services.meetings.append(DEFAULT_TEAM_ID, letter.meeting_id, [event])
+        if result.reason is not None:
+            raise build_conflict_error(result.reason)
         async with services.database.begin() as conn:
-            letter = await dead.mark_resubmitted(conn, DEFAULT_TEAM, letter_id)
+            letter = await dead.mark_resubmitted(conn, DEFAULT_TEAM_ID, letter_id)
     assert isinstance(event.payload, Chunk)  # noqa: S101 - for the type checker
     assert letter.meeting_id is not None  # noqa: S101
     assert letter.resubmitted_at is not None  # noqa: S101

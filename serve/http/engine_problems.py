@@ -10,13 +10,13 @@ from ray import serve as ray_serve
 from ray.exceptions import RayError
 from ray.serve.exceptions import RayServeException
 
-from serve.applications import Standing
+from serve.applications import ApplicationStatuses
 
-_PATIENCE_S = 1.0
+_QUERY_TIMEOUT_S = 1.0
 """Seconds that a replica has to say it. One that has too much to do to say it does answer."""
-_FRESH_S = 2.0
+_CACHE_S = 2.0
 """Seconds for which an answer is used again: every page of a meeting asks."""
-_MOST = 4
+_MAX_REPLICA_COUNT = 4
 """Replicas of an application that are asked at most. Each finds out for itself."""
 
 
@@ -24,32 +24,34 @@ class EngineProblems:
     """What the engines of applications said, for a moment."""
 
     def __init__(self) -> None:
-        self._known: dict[str, tuple[float, str]] = {}
+        self._cache: dict[str, tuple[float, str]] = {}
 
-    async def of(self, names: Iterable[str], standing: Standing) -> dict[str, str]:
+    async def find_problems(self, names: Iterable[str], statuses: ApplicationStatuses) -> dict[str, str]:
         """By application, why its engine answers nothing at the moment; those of which nothing is known are left out.
 
         Args:
             names: the applications. One without a replica is not asked: that would start one.
             standing: how they stand.
         """
-        running = {name: count for name in names if (count := standing.replicas(name))}
-        said = await asyncio.gather(*(self._problem(name, min(count, _MOST)) for name, count in running.items()))
-        return {name: problem for name, problem in zip(running, said, strict=True) if problem}
+        running = {name: count for name in names if (count := statuses.running_replicas(name))}
+        problems = await asyncio.gather(
+            *(self._find_problem(name, min(count, _MAX_REPLICA_COUNT)) for name, count in running.items())
+        )
+        return {name: problem for name, problem in zip(running, problems, strict=True) if problem}
 
-    async def _problem(self, name: str, replicas: int) -> str:
-        until, problem = self._known.get(name, (0.0, ""))
-        if time.monotonic() < until:
+    async def _find_problem(self, name: str, replicas: int) -> str:
+        expires_at, problem = self._cache.get(name, (0.0, ""))
+        if time.monotonic() < expires_at:
             return problem
-        said = await asyncio.gather(*(_asked(name) for _ in range(replicas)))
-        problem = next(filter(None, said), "")
-        self._known[name] = (time.monotonic() + _FRESH_S, problem)
+        answers = await asyncio.gather(*(_query_replica(name) for _ in range(replicas)))
+        problem = next(filter(None, answers), "")
+        self._cache[name] = (time.monotonic() + _CACHE_S, problem)
         return problem
 
 
-async def _asked(name: str) -> str:
+async def _query_replica(name: str) -> str:
     try:
-        async with asyncio.timeout(_PATIENCE_S):
+        async with asyncio.timeout(_QUERY_TIMEOUT_S):
             handle = await asyncio.to_thread(ray_serve.get_app_handle, name)
             return await handle.problem.remote()
     except (TimeoutError, RayError, RayServeException):

@@ -11,15 +11,15 @@ from fastapi import APIRouter
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field, ValidationError
 
-from operators.errors import Overloaded, Refused
-from operators.model import Chunk, ConfigChanged, Ended, Instant, Model, Name, Payload
-from serve.http.problems import FieldError, Rejected, described, field_errors, problem
-from serve.http.services import Services, Use
+from operators.errors import ConflictError, OverloadedError
+from operators.model import Chunk, ConfigChanged, EntryPayload, EpochMs, MeetingEnded, Name, StrictModel
+from serve.http.problems import BatchValidationError, FieldError, field_errors, problem_response, problem_responses
+from serve.http.services import Services, ServicesDep
 from storage import meetings
-from storage.log import Appended, NewEvent
-from storage.records import DEFAULT_TEAM
+from storage.log import AppendResult, NewEvent
+from storage.records import DEFAULT_TEAM_ID
 
-MAX_EVENTS = 1_000
+MAX_EVENT_COUNT = 1_000
 """Events a request may hold."""
 
 MAX_WAIT_S = 30
@@ -34,16 +34,20 @@ _FIXES = {
 
 router = APIRouter(prefix="/api/meetings/{meeting_id}/events", tags=["events"])
 
-_PAYLOADS: dict[str, type[Chunk | ConfigChanged | Ended]] = {"chunk": Chunk, "config": ConfigChanged, "ended": Ended}
+_PAYLOAD_TYPES: dict[str, type[Chunk | ConfigChanged | MeetingEnded]] = {
+    "chunk": Chunk,
+    "config": ConfigChanged,
+    "ended": MeetingEnded,
+}
 
 
-class EventBatch(Model):
+class EventBatch(StrictModel):
     """Events in their order. An empty list only says that the source of a recorded meeting is still there."""
 
-    events: Annotated[list[Any], Field(max_length=MAX_EVENTS)]
+    events: Annotated[list[Any], Field(max_length=MAX_EVENT_COUNT)]
 
 
-class SourceEvent(Model):
+class SourceEvent(StrictModel):
     """An event as a source sends it.
 
     `event_id` makes repeats harmless: the same one again is taken once. `at` (ms since the Unix epoch) is when it
@@ -52,7 +56,7 @@ class SourceEvent(Model):
 
     event_id: Name = Field(default_factory=lambda: str(uuid4()))
     kind: Literal["chunk", "config", "ended"] = "chunk"
-    at: Instant | None = None
+    at: EpochMs | None = None
     payload: dict[str, Any] = Field(default_factory=dict[str, Any])
 
 
@@ -79,7 +83,7 @@ class EventBatchResult(BaseModel):
 @router.post(
     "",
     response_model=EventBatchResult,
-    responses=described(404, 409, 429),
+    responses=problem_responses(404, 409, 429),
     openapi_extra={
         "requestBody": {
             "content": {
@@ -90,7 +94,7 @@ class EventBatchResult(BaseModel):
                         "properties": {
                             "events": {
                                 "type": "array",
-                                "maxItems": MAX_EVENTS,
+                                "maxItems": MAX_EVENT_COUNT,
                                 "items": SourceEvent.model_json_schema(),
                             }
                         },
@@ -100,7 +104,7 @@ class EventBatchResult(BaseModel):
         }
     },
 )
-async def append(meeting_id: UUID, batch: EventBatch, services: Use) -> EventBatchResult | JSONResponse:
+async def append(meeting_id: UUID, batch: EventBatch, services: ServicesDep) -> EventBatchResult | JSONResponse:
     """Accept events into a meeting's log. Once accepted, an event is not lost.
 
     Wrong events do not keep the others of the batch out: 422 names each wrong field, and holds the results of the rest.
@@ -110,68 +114,70 @@ async def append(meeting_id: UUID, batch: EventBatch, services: Use) -> EventBat
     events: dict[int, NewEvent] = {}
     errors: list[FieldError] = []
     for index, raw in enumerate(batch.events):
-        event = _read(index, raw)
+        event = _parse_event(index, raw)
         if isinstance(event, NewEvent):
             events[index] = event
         else:
             errors += event
-    await hold_back(services, meeting_id, events.values(), len(batch.events))
-    if wrong := len(batch.events) - len(events):
-        await services.meetings.refuse(DEFAULT_TEAM, meeting_id, "invalid", wrong)
-    answers: list[Appended] = []
+    await refuse_if_lagging(services, meeting_id, events.values(), len(batch.events))
+    if invalid_count := len(batch.events) - len(events):
+        await services.meetings.count_refused(DEFAULT_TEAM_ID, meeting_id, "invalid", invalid_count)
+    append_results: list[AppendResult] = []
     if events or not errors:
-        with services.measures.time("arrival"):
-            answers = await services.meetings.append(DEFAULT_TEAM, meeting_id, list(events.values()))
-    results = _results(list(events), answers)
+        with services.metrics.measure("arrival"):
+            append_results = await services.meetings.append(DEFAULT_TEAM_ID, meeting_id, list(events.values()))
+    results = _build_results(list(events), append_results)
     if errors:
-        raise Rejected(errors, results.model_dump())
-    if results.refused and results.refused == len(answers):
-        first = refusal(results.results[0].reason or "ended")
-        return problem("refused", 409, first.fix, reason=first.reason, **results.model_dump())
+        raise BatchValidationError(errors, results.model_dump())
+    if results.refused and results.refused == len(append_results):
+        first = build_conflict_error(results.results[0].reason or "ended")
+        return problem_response("refused", 409, first.fix, reason=first.reason, **results.model_dump())
     return results
 
 
-async def hold_back(services: Services, meeting_id: UUID, events: Collection[NewEvent], count: int) -> None:
+async def refuse_if_lagging(services: Services, meeting_id: UUID, events: Collection[NewEvent], count: int) -> None:
     """Refuse events for now if their meeting's lane is too far behind. Its end, and no event at all, are no burden.
 
     Args:
         count: how many events are refused then, those included that could not be read.
 
     Raises:
-        Overloaded: says how long to wait.
+        OverloadedError: says how long to wait.
     """
     limit = services.options.lag_limit
-    if services.lags.worst <= limit or all(isinstance(event.payload, Ended) for event in events):
+    if services.lane_lags.max_lag <= limit or all(isinstance(event.payload, MeetingEnded) for event in events):
         return
-    door = await services.log.info(str(meeting_id))
+    log_info = await services.log.read_state(str(meeting_id))
     # A meeting that takes nothing more says so itself.
-    if door is None or door.status != "open":
+    if log_info is None or log_info.status != "open":
         return
     # One that moves waits for the lane that has not let go of it yet.
     async with services.database.connect() as conn:
-        leaves = (await meetings.get(conn, DEFAULT_TEAM, meeting_id)).lane_id
-    lag = max(services.lags.of(door.lane), services.lags.of(leaves))
+        current_lane = (await meetings.read_meeting(conn, DEFAULT_TEAM_ID, meeting_id)).lane_id
+    lag = max(services.lane_lags.lag_of(log_info.lane_id), services.lane_lags.lag_of(current_lane))
     if lag <= limit:
         return
-    await services.meetings.refuse(DEFAULT_TEAM, meeting_id, "lag", count)
+    await services.meetings.count_refused(DEFAULT_TEAM_ID, meeting_id, "lag", count)
     # Whoever is told to wait is there: a recording's lease must not run out meanwhile.
-    await services.meetings.append(DEFAULT_TEAM, meeting_id, [])
-    wait = min(max(1, math.ceil(lag - limit)), MAX_WAIT_S)
-    raise Overloaded("lag", f"the meeting's lane is {lag:.0f} s behind; send all of this again in {wait} s", wait)
+    await services.meetings.append(DEFAULT_TEAM_ID, meeting_id, [])
+    wait_s = min(max(1, math.ceil(lag - limit)), MAX_WAIT_S)
+    raise OverloadedError(
+        "lag", f"the meeting's lane is {lag:.0f} s behind; send all of this again in {wait_s} s", wait_s
+    )
 
 
-def refusal(reason: str) -> Refused:
+def build_conflict_error(reason: str) -> ConflictError:
     """Why the log's door refused an event, and what to do about it."""
-    return Refused(reason, _FIXES[reason])
+    return ConflictError(reason, _FIXES[reason])
 
 
-def _read(index: int, raw: Any) -> NewEvent | list[FieldError]:
+def _parse_event(index: int, raw: Any) -> NewEvent | list[FieldError]:
     try:
         event = SourceEvent.model_validate(raw)
     except ValidationError as error:
         return field_errors(error, "events", index)
     try:
-        payload: Payload = _PAYLOADS[event.kind].model_validate(event.payload)
+        payload: EntryPayload = _PAYLOAD_TYPES[event.kind].model_validate(event.payload)
     except ValidationError as error:
         return field_errors(error, "events", index, "payload")
     if isinstance(payload, Chunk) and payload.resubmitted:
@@ -181,12 +187,12 @@ def _read(index: int, raw: Any) -> NewEvent | list[FieldError]:
     return NewEvent(event.event_id, payload, event.at)
 
 
-def _results(places: list[int], answers: list[Appended]) -> EventBatchResult:
+def _build_results(places: list[int], append_results: list[AppendResult]) -> EventBatchResult:
     results = [
         EventResult(
-            index=index, event_id=answer.event_id, outcome=answer.outcome, ordinal=answer.n, reason=answer.reason
+            index=index, event_id=answer.event_id, outcome=answer.outcome, ordinal=answer.ordinal, reason=answer.reason
         )
-        for index, answer in zip(places, answers, strict=True)
+        for index, answer in zip(places, append_results, strict=True)
     ]
     count = [result.outcome for result in results].count
     return EventBatchResult(

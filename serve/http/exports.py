@@ -10,21 +10,21 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Response
 
 from operators.model import Language
-from serve.exports import Choice, Format, Text, Transcript, choose, write
-from serve.http.problems import described
-from serve.http.services import Use
+from serve.exports import ExportFormat, ExportSelection, ExportText, Transcript, render_export, select_export
+from serve.http.problems import problem_responses
+from serve.http.services import ServicesDep
 from storage import meetings, transcripts
-from storage.records import DEFAULT_TEAM
+from storage.records import DEFAULT_TEAM_ID
 
 router = APIRouter(prefix="/api/meetings/{meeting_id}", tags=["transcripts"])
 
-_MEDIA_TYPES: dict[Format, str] = {
+_MEDIA_TYPES: dict[ExportFormat, str] = {
     "jsonl": "application/x-ndjson",
     "vtt": "text/vtt",
     "srt": "application/x-subrip",
     "md": "text/markdown",
 }
-_NAME_SIZE = 150
+_MAX_NAME_BYTES = 150
 """Bytes of a title that go into a file's name: file systems take 255 with all that is put around it."""
 
 _TEXT = Query(description="What was said, its translation, or both: the default where the meeting is translated.")
@@ -38,13 +38,13 @@ _LANGUAGE = Query(
     "/export",
     response_class=Response,
     responses={200: {"description": "The file.", "content": {media: {} for media in _MEDIA_TYPES.values()}}}
-    | described(404),
+    | problem_responses(404),
 )
 async def export(
     meeting_id: UUID,
-    services: Use,
-    form: Annotated[Format, Query(alias="format")] = "jsonl",
-    text: Annotated[Text | None, _TEXT] = None,
+    services: ServicesDep,
+    file_format: Annotated[ExportFormat, Query(alias="format")] = "jsonl",
+    text: Annotated[ExportText | None, _TEXT] = None,
     language: Annotated[Language | None, _LANGUAGE] = None,
 ) -> Response:
     """The meeting as a file to keep, as it stands now.
@@ -58,29 +58,32 @@ async def export(
         # A running meeting goes on between two queries.
         await conn.execution_options(isolation_level="REPEATABLE READ")
         transcript = Transcript(
-            await meetings.get(conn, DEFAULT_TEAM, meeting_id),
-            await transcripts.sentences(conn, DEFAULT_TEAM, meeting_id),
-            await transcripts.captions(conn, DEFAULT_TEAM, meeting_id),
+            await meetings.read_meeting(conn, DEFAULT_TEAM_ID, meeting_id),
+            await transcripts.read_sentences(conn, DEFAULT_TEAM_ID, meeting_id),
+            await transcripts.read_captions(conn, DEFAULT_TEAM_ID, meeting_id),
         )
-    choice = choose(transcript, form, text, language)
+    selection = select_export(transcript, file_format, text, language)
     return Response(
-        write(transcript, choice),
-        media_type=f"{_MEDIA_TYPES[form]}; charset=utf-8",
-        headers={"Content-Disposition": _attachment(transcript.title, choice)},
+        render_export(transcript, selection),
+        media_type=f"{_MEDIA_TYPES[file_format]}; charset=utf-8",
+        headers={"Content-Disposition": _content_disposition(transcript.title, selection)},
     )
 
 
-def _attachment(title: str, choice: Choice) -> str:
+def _content_disposition(title: str, selection: ExportSelection) -> str:
     """The file's name as a header (RFC 6266): in ASCII for every client, and as it is for those that read RFC 8187."""
     plain = unicodedata.normalize("NFKD", title).encode("ascii", "ignore").decode()
-    ending = f".{choice.language}.{choice.format}" if choice.language else f".{choice.format}"
-    name, fallback = (f"{_safe(one) or 'Meeting'}{ending}" for one in (title, plain))
+    extension = f".{selection.language}.{selection.format}" if selection.language else f".{selection.format}"
+    name, fallback = (f"{_safe_file_name(variant) or 'Meeting'}{extension}" for variant in (title, plain))
     header = f'attachment; filename="{fallback}"'
     return header if name == fallback else f"{header}; filename*=UTF-8''{quote(name, safe='')}"
 
 
-def _safe(title: str) -> str:
+def _safe_file_name(title: str) -> str:
     """A title without what a file system, a shell's user or a header could stumble over."""
-    shown = (" " if one in '\\/:;*?"<>|%' or unicodedata.category(one)[0] == "C" else one for one in title)
-    short = " ".join("".join(shown).split()).encode()[:_NAME_SIZE]
+    characters = (
+        " " if character in '\\/:;*?"<>|%' or unicodedata.category(character)[0] == "C" else character
+        for character in title
+    )
+    short = " ".join("".join(characters).split()).encode()[:_MAX_NAME_BYTES]
     return short.decode(errors="ignore").strip(" .")

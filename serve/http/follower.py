@@ -8,19 +8,19 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 from uuid import UUID
 
-from serve.http.hub import Live, Waiting
-from serve.http.progress import NOW
+from serve.http.hub import InboxContents, LiveEvent
+from serve.http.progress import NEW_READ_ONLY_S
 from serve.http.services import Services
 from storage import transcripts
 
-_PAGE = 500
+_PAGE_EVENT_COUNT = 500
 
-HEARTBEAT = "ping"
+HEARTBEAT_KIND = "ping"
 """The kind of what is sent when there is nothing to say. Like growing text it has no `seq`: each of those is sent once."""
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class LiveSubscription:
     """What a client wants to follow.
 
     Attributes:
@@ -31,12 +31,12 @@ class Wish:
 
     team_id: str
     meeting_id: UUID
-    after: int = 0
-    interim: bool = True
+    after_seq: int = 0
+    includes_interims: bool = True
     language: str | None = None
 
 
-async def follow(services: Services, wish: Wish) -> AsyncGenerator[Live]:
+async def stream_events(services: Services, subscription: LiveSubscription) -> AsyncGenerator[LiveEvent]:
     """What a client is to be sent, until nothing more will come.
 
     The channel comes first and the backlog second, so that nothing falls between them; from then on whatever arrives
@@ -46,57 +46,67 @@ async def follow(services: Services, wish: Wish) -> AsyncGenerator[Live]:
         Stored events after `wish.after` in order of `seq`, growing text, and heartbeats.
     """
     clock = asyncio.get_running_loop().time
-    last = wish.after
-    async with services.hub.follow(str(wish.meeting_id)) as inbox:
-        waiting = Waiting(look=True)
-        next_look = clock()
+    last_seq = subscription.after_seq
+    async with services.fanout.subscribe(str(subscription.meeting_id)) as inbox:
+        contents = InboxContents(needs_resync=True)
+        next_resync = clock()
         while True:
-            now = None
-            if waiting.look or clock() >= next_look:
-                max_age = NOW if waiting.look else services.options.heartbeat / 4
-                now = await services.progress.read(wish.team_id, wish.meeting_id, max_age)
-                waiting.upto = max(waiting.upto, now.seq)
-                next_look = clock() + services.options.heartbeat
-            async with aclosing(_stored(services, wish, last, waiting)) as events:
+            progress = None
+            if contents.needs_resync or clock() >= next_resync:
+                max_age = NEW_READ_ONLY_S if contents.needs_resync else services.options.heartbeat / 4
+                progress = await services.progress.read(subscription.team_id, subscription.meeting_id, max_age)
+                contents.max_seq = max(contents.max_seq, progress.seq)
+                next_resync = clock() + services.options.heartbeat
+            async with aclosing(_backlog(services, subscription, last_seq, contents)) as events:
                 async for event in events:
-                    last = event.seq or last
-                    if _wanted(event, wish):
+                    last_seq = event.seq or last_seq
+                    if _is_requested(event, subscription):
                         yield event
-            if wish.interim:
-                for interim in waiting.interims.values():
-                    yield _worded(interim, wish)
-            if now is not None and now.complete and now.seq == last:
+            if subscription.includes_interims:
+                for interim in contents.interims.values():
+                    yield _filter_drafts(interim, subscription)
+            if progress is not None and progress.is_complete and progress.seq == last_seq:
                 return
-            if now is not None:
-                yield Live(HEARTBEAT, {})
-            waiting = await inbox.take(next_look - clock())
+            if progress is not None:
+                yield LiveEvent(HEARTBEAT_KIND, {})
+            contents = await inbox.take(next_resync - clock())
 
 
-async def _stored(services: Services, wish: Wish, last: int, waiting: Waiting) -> AsyncGenerator[Live]:
+async def _backlog(
+    services: Services, subscription: LiveSubscription, last_seq: int, contents: InboxContents
+) -> AsyncGenerator[LiveEvent]:
     """Every stored event after `last` up to `waiting.upto`: those at hand, and from Postgres those that are not."""
-    for event in waiting.events:
+    for event in contents.events:
         seq = event.seq or 0
-        if seq == last + 1:
+        if seq == last_seq + 1:
             yield event
-            last = seq
-    while last < waiting.upto:
+            last_seq = seq
+    while last_seq < contents.max_seq:
         async with services.database.connect() as conn:
-            page = await transcripts.events_after(conn, wish.team_id, wish.meeting_id, last, _PAGE)
-        for each in page:
-            yield Live(each.kind, each.payload, each.seq)
-            last = each.seq
+            page = await transcripts.read_events_after(
+                conn, subscription.team_id, subscription.meeting_id, last_seq, _PAGE_EVENT_COUNT
+            )
+        for row in page:
+            yield LiveEvent(row.kind, row.payload, row.seq)
+            last_seq = row.seq
         if not page:
             # The channel ran ahead of what this connection can see; the next look will find it.
             return
 
 
-def _worded(interim: Live, wish: Wish) -> Live:
+def _filter_drafts(interim: LiveEvent, subscription: LiveSubscription) -> LiveEvent:
     """Growing text with the drafts that a client wants."""
-    if wish.language is None:
+    if subscription.language is None:
         return interim
-    drafts = {language: text for language, text in interim.payload["drafts"].items() if language == wish.language}
+    drafts = {
+        language: text for language, text in interim.payload["drafts"].items() if language == subscription.language
+    }
     return replace(interim, payload={**interim.payload, "drafts": drafts})
 
 
-def _wanted(event: Live, wish: Wish) -> bool:
-    return wish.language is None or event.kind != "caption" or event.payload.get("language") == wish.language
+def _is_requested(event: LiveEvent, subscription: LiveSubscription) -> bool:
+    return (
+        subscription.language is None
+        or event.kind != "caption"
+        or event.payload.get("language") == subscription.language
+    )

@@ -13,14 +13,14 @@ from pydantic import BaseModel
 from redis.exceptions import ResponseError
 from sqlalchemy import text
 
-from serve.http.models import translating
-from serve.http.services import Services, Use
+from serve.http.models import translation_status
+from serve.http.services import Services, ServicesDep
 from storage.placement import list_lanes
-from storage.readiness import loading
+from storage.readiness import parse_loading_info
 
 router = APIRouter(tags=["health"])
 
-_PATIENCE_S = 3.0
+_CHECK_TIMEOUT_S = 3.0
 
 
 class Health(BaseModel):
@@ -45,56 +45,56 @@ async def health() -> Health:
 
 @router.head("/ready", include_in_schema=False)
 @router.get("/ready", responses={503: {"model": Readiness}})
-async def ready(response: Response, services: Use) -> Readiness:
+async def ready(response: Response, services: ServicesDep) -> Readiness:
     """Whether meetings can be served: 503 names the parts that are missing."""
     checks = {
-        "postgres": _postgres(services),
-        "redis": _redis(services),
-        "lanes": _lanes(services),
-        "translation": translating(services),
+        "postgres": _check_postgres(services),
+        "redis": _check_redis(services),
+        "lanes": _check_lanes(services),
+        "translation": translation_status(services),
     }
-    found = await asyncio.gather(*(_within_time(check) for check in checks.values()))
-    parts = dict(zip(checks, found, strict=True))
+    results = await asyncio.gather(*(_with_timeout(check) for check in checks.values()))
+    parts = dict(zip(checks, results, strict=True))
     healthy = all(part.startswith("ok") for part in parts.values())
     if not healthy:
         response.status_code = 503
     return Readiness(ready=healthy, parts=parts)
 
 
-async def _within_time(check: Awaitable[str]) -> str:
+async def _with_timeout(check: Awaitable[str]) -> str:
     try:
-        return await asyncio.wait_for(check, _PATIENCE_S)
+        return await asyncio.wait_for(check, _CHECK_TIMEOUT_S)
     except TimeoutError:
-        return f"gave no answer within {_PATIENCE_S:.0f} s"
+        return f"gave no answer within {_CHECK_TIMEOUT_S:.0f} s"
     except Exception as error:  # noqa: BLE001 - whatever is wrong with a part is the answer
         return f"can't be reached: {type(error).__name__}"
 
 
-async def _postgres(services: Services) -> str:
+async def _check_postgres(services: Services) -> str:
     async with services.database.connect() as conn:
         await conn.execute(text("select 1"))
     return "ok"
 
 
-async def _redis(services: Services) -> str:
+async def _check_redis(services: Services) -> str:
     # Where its user may not ask for that, the ping says it in its own words.
     with suppress(ResponseError):
-        if (state := loading(await services.redis.info("persistence"))) is not None:
-            return f"is {state.doing}"
+        if (state := parse_loading_info(await services.redis.info("persistence"))) is not None:
+            return f"is {state.activity}"
     await services.redis.ping()
     return "ok"
 
 
-async def _lanes(services: Services) -> str:
+async def _check_lanes(services: Services) -> str:
     async with services.database.connect() as conn:
         lanes = await list_lanes(conn)
     live = [lane for lane in lanes if lane.kind == "live" and not lane.draining]
     if not live:
         return "there is no live lane"
     now = datetime.now(UTC)
-    dead = [
+    not_running = [
         lane.id
         for lane in live
         if lane.state != "running" or (now - lane.updated_at).total_seconds() > services.options.lane_silence
     ]
-    return f"not running: {', '.join(dead)}" if dead else "ok"
+    return f"not running: {', '.join(not_running)}" if not_running else "ok"

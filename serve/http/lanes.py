@@ -8,13 +8,13 @@ from uuid import UUID
 from fastapi import APIRouter
 from pydantic import BaseModel
 
-from operators.errors import Unknown
-from operators.model import Model, Name
-from serve.http.problems import described
-from serve.http.services import Services, Use
-from storage.lag import lags
-from storage.placement import LaneKind, LaneRecord, add_lane, list_lanes, retire_lane
-from storage.records import DEFAULT_TEAM
+from operators.errors import NotFoundError
+from operators.model import Name, StrictModel
+from serve.http.problems import problem_responses
+from serve.http.services import Services, ServicesDep
+from storage.lag import read_lane_lags
+from storage.placement import LaneKind, LaneRecord, add_lane, drain_lane, list_lanes
+from storage.records import DEFAULT_TEAM_ID
 
 router = APIRouter(tags=["lanes"])
 
@@ -51,13 +51,13 @@ class LaneList(BaseModel):
     lanes: list[LaneStatus]
 
 
-class AddLaneRequest(Model):
+class AddLaneRequest(StrictModel):
     """A lane to add."""
 
     kind: LaneKind = "live"
 
 
-class MoveRequest(Model):
+class MoveRequest(StrictModel):
     """The lane that a meeting is to go on in."""
 
     lane: Name
@@ -71,46 +71,46 @@ class MoveResult(BaseModel):
 
 
 @router.get("/api/lanes")
-async def show_lanes(services: Use) -> LaneList:
+async def show_lanes(services: ServicesDep) -> LaneList:
     """All lanes, and how they do."""
     async with services.database.connect() as conn:
         lanes = await list_lanes(conn)
-    return LaneList(lanes=await _described(services, lanes))
+    return LaneList(lanes=await _with_lags(services, lanes))
 
 
 @router.post("/api/lanes", status_code=201)
-async def add(new: AddLaneRequest, services: Use) -> LaneStatus:
+async def add(new: AddLaneRequest, services: ServicesDep) -> LaneStatus:
     """Add a lane. It starts within seconds, and stays until the next start of the flow, or while the load asks for it."""
     async with services.database.begin() as conn:
         lane_id = await add_lane(conn, new.kind)
-    return await _lane(services, lane_id)
+    return await _get_lane(services, lane_id)
 
 
-@router.post("/api/lanes/{lane_id}/drain", status_code=202, responses=described(404, 409))
-async def drain(lane_id: Name, services: Use) -> LaneStatus:
+@router.post("/api/lanes/{lane_id}/drain", status_code=202, responses=problem_responses(404, 409))
+async def drain(lane_id: Name, services: ServicesDep) -> LaneStatus:
     """Drain a lane: its open meetings go on in others, once their calls are answered, and it stops."""
     async with services.database.begin() as conn:
-        await retire_lane(conn, lane_id)
-    return await _lane(services, lane_id)
+        await drain_lane(conn, lane_id)
+    return await _get_lane(services, lane_id)
 
 
-@router.post("/api/meetings/{meeting_id}/move", status_code=202, responses=described(404, 409))
-async def move(meeting_id: UUID, target: MoveRequest, services: Use) -> MoveResult:
+@router.post("/api/meetings/{meeting_id}/move", status_code=202, responses=problem_responses(404, 409))
+async def move(meeting_id: UUID, target: MoveRequest, services: ServicesDep) -> MoveResult:
     """Have a meeting go on in another lane, once its calls are answered. Nothing of it is lost or said twice."""
-    moves = await services.meetings.move(DEFAULT_TEAM, meeting_id, target.lane)
-    return MoveResult(lane=target.lane, moved=moves)
+    is_moving = await services.meetings.move(DEFAULT_TEAM_ID, meeting_id, target.lane)
+    return MoveResult(lane=target.lane, moved=is_moving)
 
 
-async def _lane(services: Services, lane_id: str) -> LaneStatus:
+async def _get_lane(services: Services, lane_id: str) -> LaneStatus:
     async with services.database.connect() as conn:
         lanes = [lane for lane in await list_lanes(conn) if lane.id == lane_id]
     if not lanes:
-        raise Unknown(f"there is no lane {lane_id}")
-    return (await _described(services, lanes))[0]
+        raise NotFoundError(f"there is no lane {lane_id}")
+    return (await _with_lags(services, lanes))[0]
 
 
-async def _described(services: Services, lanes: list[LaneRecord]) -> list[LaneStatus]:
-    behind = await lags(services.redis, {lane.id: lane.progress for lane in lanes})
+async def _with_lags(services: Services, lanes: list[LaneRecord]) -> list[LaneStatus]:
+    lag_by_lane = await read_lane_lags(services.redis, {lane.id: lane.progress for lane in lanes})
     return [
         LaneStatus(
             id=lane.id,
@@ -118,7 +118,7 @@ async def _described(services: Services, lanes: list[LaneRecord]) -> list[LaneSt
             state=lane.state,
             draining=lane.draining,
             epoch=lane.epoch,
-            lag=behind[lane.id],
+            lag=lag_by_lane[lane.id],
             open_meetings=lane.open_meetings,
             pending_calls=lane.pending_calls,
             entries=lane.log_length,

@@ -6,10 +6,10 @@ from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from serve.http.problems import problem
+from serve.http.problems import problem_response
 
 
-class BodyLimit:
+class BodyLimitMiddleware:
     """ASGI middleware that answers 413 to a body of more than so many bytes, announced or not.
 
     Args:
@@ -17,28 +17,28 @@ class BodyLimit:
         most: bytes that a body may hold.
     """
 
-    def __init__(self, app: ASGIApp, most: int) -> None:
+    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
         self._app = app
-        self._most = most
-        self._detail = f"the body must not hold more than {most} bytes; send it in parts"
+        self._max_bytes = max_bytes
+        self._detail = f"the body must not hold more than {max_bytes} bytes; send it in parts"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, if it is small enough."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        announced = Headers(scope=scope).get("content-length", "")
-        if announced.isdigit() and int(announced) > self._most:
-            await problem("too-large", 413, self._detail)(scope, receive, send)
+        content_length = Headers(scope=scope).get("content-length", "")
+        if content_length.isdigit() and int(content_length) > self._max_bytes:
+            await problem_response("too-large", 413, self._detail)(scope, receive, send)
             return
-        read = 0
+        received_bytes = 0
 
-        async def counted() -> Message:
-            nonlocal read
+        async def receive_counted() -> Message:
+            nonlocal received_bytes
             message = await receive()
-            read += len(message.get("body", b""))
-            if read > self._most:
+            received_bytes += len(message.get("body", b""))
+            if received_bytes > self._max_bytes:
                 raise HTTPException(413, self._detail)
             return message
 
-        await self._app(scope, counted, send)
+        await self._app(scope, receive_counted, send)

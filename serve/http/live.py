@@ -14,15 +14,15 @@ import structlog
 from fastapi import APIRouter, Depends, Header, Query, Response, WebSocket, WebSocketDisconnect
 from fastapi.sse import EventSourceResponse, format_sse_event
 
-from operators.errors import Invalid, Unavailable, Unknown
+from operators.errors import InvalidInputError, NotFoundError, UnavailableError
 from operators.model import Language
-from serve.http.follower import HEARTBEAT, Wish, follow
-from serve.http.hub import Live
-from serve.http.problems import described
-from serve.http.progress import Progress
-from serve.http.pushes import handed
-from serve.http.services import Services, Use
-from storage.records import DEFAULT_TEAM
+from serve.http.follower import HEARTBEAT_KIND, LiveSubscription, stream_events
+from serve.http.hub import LiveEvent
+from serve.http.problems import problem_responses
+from serve.http.progress import MeetingProgress
+from serve.http.pushes import record_push
+from serve.http.services import Services, ServicesDep
+from storage.records import DEFAULT_TEAM_ID
 
 router = APIRouter(prefix="/api/meetings/{meeting_id}/events", tags=["live events"])
 
@@ -33,9 +33,9 @@ _INTERIM = Query(description="Whether to send growing text and its drafts, too."
 _LANGUAGE = Query(description="The only language to send captions and drafts of.")
 
 
-async def _counted(services: Use) -> AsyncGenerator[None]:
+async def _limit_streams(services: ServicesDep) -> AsyncGenerator[None]:
     # A dependency ends after the response, however that ended.
-    with services.streams.counted():
+    with services.stream_limit.acquire():
         yield
 
 
@@ -43,12 +43,12 @@ async def _counted(services: Use) -> AsyncGenerator[None]:
 @router.get(
     "",
     response_model=None,
-    responses={200: {"content": {"text/event-stream": {}}}, 204: {}} | described(404),
-    dependencies=[Depends(_counted)],
+    responses={200: {"content": {"text/event-stream": {}}}, 204: {}} | problem_responses(404),
+    dependencies=[Depends(_limit_streams)],
 )
 async def server_sent_events(
     meeting_id: UUID,
-    services: Use,
+    services: ServicesDep,
     after: Annotated[int | None, _AFTER] = None,
     last_event_id: Annotated[int | None, Header(ge=0)] = None,
     interim: Annotated[bool, _INTERIM] = True,
@@ -65,19 +65,19 @@ async def server_sent_events(
     """
     if last_event_id is not None:
         after = last_event_id
-    wish = Wish(DEFAULT_TEAM, meeting_id, after or 0, interim, language)
-    now = await _checked(services, wish)
-    if now.complete and wish.after == now.seq and after is not None:
+    subscription = LiveSubscription(DEFAULT_TEAM_ID, meeting_id, after or 0, interim, language)
+    progress = await _check_position(services, subscription)
+    if progress.is_complete and subscription.after_seq == progress.seq and after is not None:
         return Response(status_code=204)
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return EventSourceResponse(_sse(services, wish), headers=headers)
+    return EventSourceResponse(_stream_sse(services, subscription), headers=headers)
 
 
 @router.websocket("")
 async def web_socket(
     socket: WebSocket,
     meeting_id: UUID,
-    services: Use,
+    services: ServicesDep,
     after: Annotated[int, _AFTER] = 0,
     interim: Annotated[bool, _INTERIM] = True,
     language: Annotated[Language | None, _LANGUAGE] = None,
@@ -89,55 +89,55 @@ async def web_socket(
     What you send is not read.
     """
     await socket.accept()
-    wish = Wish(DEFAULT_TEAM, meeting_id, after, interim, language)
+    subscription = LiveSubscription(DEFAULT_TEAM_ID, meeting_id, after, interim, language)
     try:
-        with services.streams.counted():
-            await _checked(services, wish)
-            await _serve(socket, services, wish)
-    except Unavailable as error:
+        with services.stream_limit.acquire():
+            await _check_position(services, subscription)
+            await _serve_socket(socket, services, subscription)
+    except UnavailableError as error:
         await socket.close(1013, str(error))
-    except Unknown as error:
+    except NotFoundError as error:
         await socket.close(4404, str(error))
-    except Invalid as error:
+    except InvalidInputError as error:
         await socket.close(4422, str(error))
 
 
-async def _serve(socket: WebSocket, services: Services, wish: Wish) -> None:
-    sending = asyncio.create_task(_send(socket, services, wish))
-    leaving = asyncio.create_task(_until_left(socket))
+async def _serve_socket(socket: WebSocket, services: Services, subscription: LiveSubscription) -> None:
+    sending = asyncio.create_task(_stream_to_socket(socket, services, subscription))
+    disconnecting = asyncio.create_task(_wait_for_disconnect(socket))
     try:
-        await asyncio.wait({sending, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({sending, disconnecting}, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        leaving.cancel()
+        disconnecting.cancel()
         sending.cancel()
-        await asyncio.gather(sending, leaving, return_exceptions=True)
+        await asyncio.gather(sending, disconnecting, return_exceptions=True)
 
 
-async def _checked(services: Services, wish: Wish) -> Progress:
-    now = await services.progress.read(wish.team_id, wish.meeting_id)
-    if wish.after > now.seq:
-        raise Invalid("after", f"must be a seq of this meeting, of which the last is {now.seq}")
-    return now
+async def _check_position(services: Services, subscription: LiveSubscription) -> MeetingProgress:
+    progress = await services.progress.read(subscription.team_id, subscription.meeting_id)
+    if subscription.after_seq > progress.seq:
+        raise InvalidInputError("after", f"must be a seq of this meeting, of which the last is {progress.seq}")
+    return progress
 
 
-async def _sse(services: Services, wish: Wish) -> AsyncGenerator[bytes]:
-    async with aclosing(follow(services, wish)) as events:
+async def _stream_sse(services: Services, subscription: LiveSubscription) -> AsyncGenerator[bytes]:
+    async with aclosing(stream_events(services, subscription)) as events:
         async for event in events:
-            if event.kind == HEARTBEAT:
-                yield format_sse_event(comment=HEARTBEAT)
+            if event.kind == HEARTBEAT_KIND:
+                yield format_sse_event(comment=HEARTBEAT_KIND)
             else:
                 seq = None if event.seq is None else str(event.seq)
                 yield format_sse_event(event=event.kind, id=seq, data_str=orjson.dumps(event.payload).decode())
-                handed(services, wish.meeting_id, event)
+                record_push(services, subscription.meeting_id, event)
 
 
-async def _send(socket: WebSocket, services: Services, wish: Wish) -> None:
+async def _stream_to_socket(socket: WebSocket, services: Services, subscription: LiveSubscription) -> None:
     code = 1000
     try:
-        async with aclosing(follow(services, wish)) as events:
+        async with aclosing(stream_events(services, subscription)) as events:
             async for event in events:
-                await socket.send_text(_message(event))
-                handed(services, wish.meeting_id, event)
+                await socket.send_text(_encode_event(event))
+                record_push(services, subscription.meeting_id, event)
     except WebSocketDisconnect:
         return
     except Exception as error:  # noqa: BLE001 - whatever it is, the client is to come back for the rest
@@ -147,13 +147,13 @@ async def _send(socket: WebSocket, services: Services, wish: Wish) -> None:
         await socket.close(code)
 
 
-def _message(event: Live) -> str:
+def _encode_event(event: LiveEvent) -> str:
     message = {"kind": event.kind, "seq": event.seq, "payload": event.payload}
     if event.seq is None:
         del message["seq"]
     return orjson.dumps(message).decode()
 
 
-async def _until_left(socket: WebSocket) -> None:
+async def _wait_for_disconnect(socket: WebSocket) -> None:
     while (await socket.receive())["type"] != "websocket.disconnect":
         pass

@@ -11,47 +11,47 @@ from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field, ValidationError, model_validator
 from uuid6 import uuid7
 
-from operators.errors import Invalid
+from operators.errors import InvalidInputError
 from operators.model import (
     Clock,
     ConfigChanged,
-    ConfigListed,
+    EpochMs,
     Glossary,
-    Instant,
     MeetingConfig,
-    Model,
+    MeetingConfigSummary,
     Name,
     SourceLanguage,
+    StrictModel,
     Style,
-    Targets,
+    TargetLanguages,
     Title,
-    first_invalid,
+    to_invalid_input_error,
 )
-from serve.http.events import refusal
-from serve.http.problems import described
-from serve.http.services import Services, Use
+from serve.http.events import build_conflict_error
+from serve.http.problems import problem_responses
+from serve.http.services import Services, ServicesDep
 from storage import meetings, transcripts
 from storage.log import NewEvent
-from storage.records import DEFAULT_TEAM, MeetingRecord, MeetingStatus
+from storage.records import DEFAULT_TEAM_ID, MeetingRecord, MeetingStatus
 
 router = APIRouter(prefix="/api/meetings", tags=["meetings"])
 
 
-class CreateMeetingRequest(Model):
+class CreateMeetingRequest(StrictModel):
     """A meeting to begin. `began_at` (ms since the Unix epoch) must be given for a recorded clock, and only there."""
 
     external_id: Name | None = None
     title: Title = ""
     clock: Clock = Clock.LIVE
-    began_at: Instant | None = None
+    began_at: EpochMs | None = None
     config: MeetingConfig = MeetingConfig()
 
 
-class ChangeConfigRequest(Model):
+class ChangeConfigRequest(StrictModel):
     """The parts of a meeting's config to change; those left out stay."""
 
     source_language: SourceLanguage | None = None
-    target_languages: Targets | None = None
+    target_languages: TargetLanguages | None = None
     context_sentences: Annotated[int, Field(ge=0, le=20)] | None = None
     context_of_speaker: Annotated[int, Field(ge=0, le=20)] | None = None
     glossary: Glossary | None = None
@@ -65,7 +65,7 @@ class ChangeConfigRequest(Model):
         return self
 
 
-class EndRequest(Model):
+class EndRequest(StrictModel):
     """Why a meeting ends."""
 
     reason: Name = "ended by request"
@@ -105,7 +105,7 @@ class Meeting(MeetingState):
 class MeetingSummary(MeetingState):
     """A meeting without its glossary. `pending_captions` are still to come."""
 
-    config: ConfigListed
+    config: MeetingConfigSummary
     pending_captions: int
 
 
@@ -136,34 +136,34 @@ class ConfigChangeResult(BaseModel):
 @router.post(
     "",
     status_code=201,
-    responses={200: {"model": Meeting, "description": "It was there already."}} | described(429),
+    responses={200: {"model": Meeting, "description": "It was there already."}} | problem_responses(429),
 )
-async def begin(new: CreateMeetingRequest, response: Response, services: Use) -> Meeting:
+async def begin(new: CreateMeetingRequest, response: Response, services: ServicesDep) -> Meeting:
     """Begin a meeting. The same `external_id` again gives the meeting that has it.
 
     429 where as many live meetings are open as may be: `Retry-After` says when to try again.
     """
     if new.began_at is not None and new.clock is Clock.LIVE:
-        raise Invalid("began_at", "must be left out for a live clock")
+        raise InvalidInputError("began_at", "must be left out for a live clock")
     if new.began_at is None and new.clock is Clock.RECORDED:
-        raise Invalid("began_at", "must be given for a recorded clock, in ms since the Unix epoch")
+        raise InvalidInputError("began_at", "must be given for a recorded clock, in ms since the Unix epoch")
     record, created = await services.meetings.open(
-        DEFAULT_TEAM,
+        DEFAULT_TEAM_ID,
         external_id=new.external_id,
         title=new.title,
         clock=new.clock,
         config=new.config,
-        at=new.began_at,
+        at_ms=new.began_at,
         max_live=services.options.max_live,
     )
     if not created:
         response.status_code = 200
-    return _meeting(record)
+    return _to_meeting(record)
 
 
 @router.get("")
 async def list_meetings(
-    services: Use,
+    services: ServicesDep,
     status: Annotated[list[MeetingStatus] | None, Query()] = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
     before: UUID | None = None,
@@ -171,85 +171,87 @@ async def list_meetings(
     """The meetings, newest first; only those of the given statuses, if any are."""
     async with services.database.connect() as conn:
         # One more than is shown tells whether there is a next page.
-        found = await meetings.list_meetings(conn, DEFAULT_TEAM, statuses=status, limit=limit + 1, before=before)
-        shown = found[:limit]
-        pending = await transcripts.count_pending_by_meeting(conn, DEFAULT_TEAM, [record.id for record in shown])
+        records = await meetings.list_meetings(conn, DEFAULT_TEAM_ID, statuses=status, limit=limit + 1, before=before)
+        page = records[:limit]
+        pending = await transcripts.count_pending_by_meeting(conn, DEFAULT_TEAM_ID, [record.id for record in page])
     return MeetingPage(
-        meetings=[_listed(record, pending.get(record.id, 0)) for record in shown],
-        before=shown[-1].id if len(found) > limit else None,
+        meetings=[_to_summary(record, pending.get(record.id, 0)) for record in page],
+        before=page[-1].id if len(records) > limit else None,
     )
 
 
-@router.get("/{meeting_id}", responses=described(404))
-async def get_meeting(meeting_id: UUID, services: Use) -> MeetingDetail:
+@router.get("/{meeting_id}", responses=problem_responses(404))
+async def get_meeting(meeting_id: UUID, services: ServicesDep) -> MeetingDetail:
     """A meeting, with how far it is worked off."""
-    return await _now(services, await _record(services, meeting_id))
+    return await _with_live_counts(services, await _get_record(services, meeting_id))
 
 
-@router.patch("/{meeting_id}/config", status_code=202, responses=described(404, 409))
-async def change_config(meeting_id: UUID, change: ChangeConfigRequest, services: Use) -> ConfigChangeResult:
+@router.patch("/{meeting_id}/config", status_code=202, responses=problem_responses(404, 409))
+async def change_config(meeting_id: UUID, change: ChangeConfigRequest, services: ServicesDep) -> ConfigChangeResult:
     """Change a meeting's config from here on.
 
     It becomes an entry of the log, so it takes effect at a known point of the stream. What is left out stays as it is.
     """
-    record = await _record(services, meeting_id)
-    parts = change.model_dump(exclude_unset=True, exclude_none=True)
-    info = await services.log.info(str(meeting_id))
+    record = await _get_record(services, meeting_id)
+    changes = change.model_dump(exclude_unset=True, exclude_none=True)
+    log_info = await services.log.read_state(str(meeting_id))
     # A change that was accepted a moment ago is not in Postgres yet.
-    before = info.config if info else record.config
+    current = log_info.config if log_info else record.config
     try:
-        config = MeetingConfig.model_validate(before.model_dump() | parts)
+        config = MeetingConfig.model_validate(current.model_dump() | changes)
     except ValidationError as error:
-        raise first_invalid(error) from None
-    event = NewEvent(f"config-{uuid7()}", ConfigChanged(config=config), info.last_at if info else None)
-    (answer,) = await services.meetings.append(DEFAULT_TEAM, meeting_id, [event])
-    if answer.reason is not None:
-        raise refusal(answer.reason)
-    return ConfigChangeResult(ordinal=answer.n, config=config)
+        raise to_invalid_input_error(error) from None
+    event = NewEvent(
+        f"config-{uuid7()}", ConfigChanged(config=config), log_info.last_arrived_at_ms if log_info else None
+    )
+    (result,) = await services.meetings.append(DEFAULT_TEAM_ID, meeting_id, [event])
+    if result.reason is not None:
+        raise build_conflict_error(result.reason)
+    return ConfigChangeResult(ordinal=result.ordinal, config=config)
 
 
-@router.post("/{meeting_id}/pause", responses=described(404, 409))
-async def pause(meeting_id: UUID, services: Use) -> MeetingDetail:
+@router.post("/{meeting_id}/pause", responses=problem_responses(404, 409))
+async def pause(meeting_id: UUID, services: ServicesDep) -> MeetingDetail:
     """Refuse speech until the meeting is resumed."""
-    await services.meetings.pause(DEFAULT_TEAM, meeting_id)
+    await services.meetings.pause(DEFAULT_TEAM_ID, meeting_id)
     return await get_meeting(meeting_id, services)
 
 
-@router.post("/{meeting_id}/resume", responses=described(404, 409))
-async def resume(meeting_id: UUID, services: Use) -> MeetingDetail:
+@router.post("/{meeting_id}/resume", responses=problem_responses(404, 409))
+async def resume(meeting_id: UUID, services: ServicesDep) -> MeetingDetail:
     """Take speech again."""
-    await services.meetings.resume(DEFAULT_TEAM, meeting_id)
+    await services.meetings.resume(DEFAULT_TEAM_ID, meeting_id)
     return await get_meeting(meeting_id, services)
 
 
-@router.post("/{meeting_id}/end", status_code=202, responses=described(404))
-async def end(meeting_id: UUID, services: Use, ending: EndRequest | None = None) -> MeetingDetail:
+@router.post("/{meeting_id}/end", status_code=202, responses=problem_responses(404))
+async def end(meeting_id: UUID, services: ServicesDep, ending: EndRequest | None = None) -> MeetingDetail:
     """End a meeting. Pending captions follow; a meeting that is over stays so."""
-    await services.meetings.end(DEFAULT_TEAM, meeting_id, (ending or EndRequest()).reason)
+    await services.meetings.end(DEFAULT_TEAM_ID, meeting_id, (ending or EndRequest()).reason)
     return await get_meeting(meeting_id, services)
 
 
-async def _record(services: Services, meeting_id: UUID) -> MeetingRecord:
+async def _get_record(services: Services, meeting_id: UUID) -> MeetingRecord:
     async with services.database.connect() as conn:
-        return await meetings.get(conn, DEFAULT_TEAM, meeting_id)
+        return await meetings.read_meeting(conn, DEFAULT_TEAM_ID, meeting_id)
 
 
-async def _now(services: Services, record: MeetingRecord) -> MeetingDetail:
+async def _with_live_counts(services: Services, record: MeetingRecord) -> MeetingDetail:
     async with services.database.connect() as conn:
-        pending = await transcripts.count_pending(conn, DEFAULT_TEAM, record.id)
-    meeting = _meeting(record)
+        pending = await transcripts.count_pending(conn, DEFAULT_TEAM_ID, record.id)
+    meeting = _to_meeting(record)
     # The door knows what it accepted before Postgres does, and forgets it a day after the last entry.
-    door = await services.log.info(str(record.id))
-    if door is not None:
-        meeting.last_accepted = max(meeting.last_accepted, door.n)
-    meeting.counters = dict(Counter(meeting.counters) + Counter(services.meetings.pending(record.id)))
-    return MeetingDetail(**dict(meeting), pending_captions=pending, lag=services.lags.of(record.lane_id))
+    log_info = await services.log.read_state(str(record.id))
+    if log_info is not None:
+        meeting.last_accepted = max(meeting.last_accepted, log_info.last_ordinal)
+    meeting.counters = dict(Counter(meeting.counters) + Counter(services.meetings.unstored_counts(record.id)))
+    return MeetingDetail(**dict(meeting), pending_captions=pending, lag=services.lane_lags.lag_of(record.lane_id))
 
 
-def _meeting(record: MeetingRecord) -> Meeting:
+def _to_meeting(record: MeetingRecord) -> Meeting:
     return Meeting.model_validate(record, from_attributes=True)
 
 
-def _listed(record: MeetingRecord, pending: int) -> MeetingSummary:
+def _to_summary(record: MeetingRecord, pending: int) -> MeetingSummary:
     state = MeetingState.model_validate(record, from_attributes=True)
     return MeetingSummary(**dict(state), config=record.config, pending_captions=pending)

@@ -19,30 +19,32 @@ from prometheus_client.registry import Collector
 from redis.exceptions import RedisError
 from sqlalchemy import text
 
-from serve.http.load import load
-from serve.http.problems import described
-from serve.http.services import Services, Use
+from serve.http.load import collect_load_metrics
+from serve.http.problems import problem_responses
+from serve.http.services import Services, ServicesDep
 from storage.placement import LaneRecord, list_lanes
-from storage.snapshots import Merged, merge, read_snapshots
+from storage.snapshots import MergedMetrics, merge_snapshots, read_snapshots
 
 router = APIRouter(tags=["health"])
 
-_PATIENCE_S = 2.0
+_REDIS_TIMEOUT_S = 2.0
 """Seconds Redis gets to give the snapshots: a scrape must not wait for it until Prometheus gives up."""
 
 
-@router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}} | described(503))
-async def metrics(services: Use) -> Response:
+@router.get(
+    "/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}} | problem_responses(503)
+)
+async def metrics(services: ServicesDep) -> Response:
     """What there is to count, over all meetings."""
     registry = CollectorRegistry()
-    counted = [*_families(await _count(services)), *await load(services)]
-    measured = await _measured(services, {family.name for family in counted})
-    registry.register(_Answer([*counted, *_processes(measured)]))
+    stored_families = [*_count_families(await _read_counts(services)), *await collect_load_metrics(services)]
+    process_metrics = await _read_process_metrics(services, {family.name for family in stored_families})
+    registry.register(_FamilyCollector([*stored_families, *_process_families(process_metrics)]))
     return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
 
 @dataclass(frozen=True, slots=True)
-class _Counts:
+class _StoredCounts:
     meetings: dict[str, int]
     entries: tuple[int, int]
     captions: dict[str, int]
@@ -51,7 +53,7 @@ class _Counts:
     lanes: list[LaneRecord]
 
 
-async def _count(services: Services) -> _Counts:
+async def _read_counts(services: Services) -> _StoredCounts:
     async with services.database.connect() as conn:
         statuses = await conn.execute(text("select status, count(*) from meetings group by status"))
         accepted, committed = (
@@ -77,7 +79,7 @@ async def _count(services: Services) -> _Counts:
         dead_letters = (await conn.execute(text("select count(*) from dead_letters"))).scalar_one()
         events = Counter[str]({row[0]: row[1] for row in kinds})
         lanes = await list_lanes(conn)
-        return _Counts(
+        return _StoredCounts(
             meetings={row[0]: row[1] for row in statuses},
             entries=(accepted, committed),
             captions={row[0]: row[1] for row in captions},
@@ -87,17 +89,17 @@ async def _count(services: Services) -> _Counts:
         )
 
 
-async def _measured(services: Services, taken: Collection[str]) -> Merged | None:
+async def _read_process_metrics(services: Services, reserved_names: Collection[str]) -> MergedMetrics | None:
     """What the living processes measured; None where Redis doesn't say."""
     try:
-        async with asyncio.timeout(_PATIENCE_S):
+        async with asyncio.timeout(_REDIS_TIMEOUT_S):
             snapshots = await read_snapshots(services.redis)
     except (RedisError, OSError):
         return None
-    return merge(snapshots, taken)
+    return merge_snapshots(snapshots, reserved_names)
 
 
-class _Answer(Collector):
+class _FamilyCollector(Collector):
     def __init__(self, families: list[Metric]) -> None:
         self._families = families
 
@@ -105,37 +107,51 @@ class _Answer(Collector):
         return self._families
 
 
-def _families(counts: _Counts) -> Iterator[Metric]:
+def _count_families(counts: _StoredCounts) -> Iterator[Metric]:
     now = datetime.now(UTC)
-    yield _gauge("parley_meetings", "Meetings", "status", counts.meetings)
+    yield _labelled_gauge("parley_meetings", "Meetings", "status", counts.meetings)
     accepted, committed = counts.entries
     yield CounterMetricFamily("parley_entries_accepted", "Entries the log accepted", accepted)
     yield CounterMetricFamily("parley_entries_committed", "Entries worked off", committed)
-    yield _gauge("parley_captions", "Captions of sentences that stand", "status", counts.captions)
+    yield _labelled_gauge("parley_captions", "Captions of sentences that stand", "status", counts.captions)
     events = CounterMetricFamily("parley_events", "What went another way than usual", labels=["kind"])
     for kind, count in sorted(counts.events.items()):
         events.add_metric([kind], count)
     yield events
     yield CounterMetricFamily("parley_dead_letters", "Entries that could not be used", counts.dead_letters)
     lanes = counts.lanes
-    yield _gauge("parley_lane_epoch", "Processes that took the lane over", "lane", {i.id: i.epoch for i in lanes})
-    yield _gauge("parley_lane_open_meetings", "Open meetings", "lane", {i.id: i.open_meetings for i in lanes})
-    yield _gauge("parley_lane_waiting", "Calls without an answer", "lane", {i.id: i.pending_calls for i in lanes})
-    yield _gauge("parley_lane_log_entries", "Entries kept in the log", "lane", {i.id: i.log_length for i in lanes})
+    yield _labelled_gauge(
+        "parley_lane_epoch", "Processes that took the lane over", "lane", {i.id: i.epoch for i in lanes}
+    )
+    yield _labelled_gauge("parley_lane_open_meetings", "Open meetings", "lane", {i.id: i.open_meetings for i in lanes})
+    yield _labelled_gauge(
+        "parley_lane_waiting", "Calls without an answer", "lane", {i.id: i.pending_calls for i in lanes}
+    )
+    yield _labelled_gauge(
+        "parley_lane_log_entries", "Entries kept in the log", "lane", {i.id: i.log_length for i in lanes}
+    )
     silence = {i.id: (now - i.updated_at).total_seconds() for i in lanes}
-    yield _gauge("parley_lane_silence_seconds", "Time since its last sign of life", "lane", silence)
+    yield _labelled_gauge("parley_lane_silence_seconds", "Time since its last sign of life", "lane", silence)
 
 
-def _processes(measured: Merged | None) -> Iterator[Metric]:
-    yield GaugeMetricFamily("parley_redis_up", "Whether Redis said what processes measured", int(measured is not None))
-    if measured is None:
+def _process_families(process_metrics: MergedMetrics | None) -> Iterator[Metric]:
+    yield GaugeMetricFamily(
+        "parley_redis_up", "Whether Redis said what processes measured", int(process_metrics is not None)
+    )
+    if process_metrics is None:
         return
-    yield _gauge("parley_process_start_time_seconds", "When each began to run", "process", measured.since)
-    yield GaugeMetricFamily("parley_snapshots_unread", "Processes whose measures can't be read", measured.unread)
-    yield from measured.families.values()
+    yield _labelled_gauge(
+        "parley_process_start_time_seconds", "When each began to run", "process", process_metrics.started_at
+    )
+    yield GaugeMetricFamily(
+        "parley_snapshots_unread", "Processes whose measures can't be read", process_metrics.unread_count
+    )
+    yield from process_metrics.families.values()
 
 
-def _gauge(name: str, help_text: str, label: str, values: dict[str, int] | dict[str, float]) -> GaugeMetricFamily:
+def _labelled_gauge(
+    name: str, help_text: str, label: str, values: dict[str, int] | dict[str, float]
+) -> GaugeMetricFamily:
     family = GaugeMetricFamily(name, help_text, labels=[label])
     for value, number in sorted(values.items()):
         family.add_metric([value], number)

@@ -11,23 +11,31 @@ import structlog
 from fastapi import APIRouter, Query
 from pydantic import AfterValidator, BaseModel, Field
 
-from operators.characters import storable
-from operators.errors import Invalid, Unavailable, Unknown
-from operators.model import Model
-from operators.models import ROLES, ModelsConfig, Role, label
-from serve.applications import Standing, standing
-from serve.http.problems import described
-from serve.http.services import Services, Use
-from storage.configs import Origin, Version, current, history, number_in_force, roll_back, save
+from operators.characters import require_storable
+from operators.errors import InvalidInputError, NotFoundError, UnavailableError
+from operators.model import StrictModel
+from operators.models import ROLES, ModelsConfig, Role, display_name
+from serve.applications import ApplicationStatuses, fetch_application_statuses
+from serve.http.problems import problem_responses
+from serve.http.services import Services, ServicesDep
+from storage.configs import (
+    EngineConfigOrigin,
+    EngineConfigRecord,
+    read_config_history,
+    read_current_config,
+    read_current_version_number,
+    roll_back_config,
+    save_config,
+)
 
 router = APIRouter(tags=["models"])
 log = structlog.get_logger(__name__)
 
-STATUS_S = 5.0
+STATUS_TIMEOUT_S = 5.0
 """Seconds that Serve's controller has to say how its applications stand."""
-UNREADABLE = "this release can't read the models' configuration in force"
+UNREADABLE_MESSAGE = "this release can't read the models' configuration in force"
 
-Note = Annotated[str, Field(max_length=500), AfterValidator(storable)]
+Note = Annotated[str, Field(max_length=500), AfterValidator(require_storable)]
 
 
 class EngineStatus(BaseModel):
@@ -60,7 +68,7 @@ class EngineConfigVersion(BaseModel):
     """
 
     version: int
-    origin: Origin
+    origin: EngineConfigOrigin
     note: str
     created_at: datetime
     config: ModelsConfig
@@ -74,7 +82,7 @@ class EngineConfigVersions(BaseModel):
     unreadable: list[int] = []
 
 
-class EngineConfigRequest(Model):
+class EngineConfigRequest(StrictModel):
     """A configuration to put in force. `expected_version` is the version that it was made from: no other one is overwritten."""
 
     config: ModelsConfig
@@ -82,125 +90,131 @@ class EngineConfigRequest(Model):
     expected_version: int | None = None
 
 
-class RollbackRequest(Model):
+class RollbackRequest(StrictModel):
     """The version to put in force again; without one, the one before."""
 
     version: int | None = None
 
 
-@router.get("/api/models", responses=described(404))
-async def show(services: Use) -> EngineConfigVersion:
+@router.get("/api/models", responses=problem_responses(404))
+async def show(services: ServicesDep) -> EngineConfigVersion:
     """The configuration in force, and how its engines stand."""
-    return await _standing(await _in_force(services), services)
+    return await _with_engine_status(await _current_version(services), services)
 
 
 @router.get("/api/models/versions")
-async def versions(services: Use, limit: Annotated[int, Query(ge=1, le=200)] = 20) -> EngineConfigVersions:
+async def versions(services: ServicesDep, limit: Annotated[int, Query(ge=1, le=200)] = 20) -> EngineConfigVersions:
     """The versions of the configuration, the newest first."""
     async with services.database.connect() as conn:
-        found, unreadable = await conn.run_sync(history, limit)
-    return EngineConfigVersions(versions=[_described(version) for version in found], unreadable=unreadable)
+        readable, unreadable = await conn.run_sync(read_config_history, limit)
+    return EngineConfigVersions(versions=[_to_response(version) for version in readable], unreadable=unreadable)
 
 
-@router.put("/api/models", responses=described(404, 409))
-async def change(new: EngineConfigRequest, services: Use) -> EngineConfigVersion:
+@router.put("/api/models", responses=problem_responses(404, 409))
+async def change(new: EngineConfigRequest, services: ServicesDep) -> EngineConfigVersion:
     """Put a configuration in force: it reaches every lane and every engine elsewhere within a second."""
     async with services.database.begin() as conn:
-        if not await conn.run_sync(number_in_force):
-            raise _nothing_configured()
+        if not await conn.run_sync(read_current_version_number):
+            raise _not_configured_error()
         version = await conn.run_sync(
-            lambda connection: save(connection, new.config, "request", new.note, expected_version=new.expected_version)
+            lambda connection: save_config(
+                connection, new.config, "request", new.note, expected_version=new.expected_version
+            )
         )
-    return await _standing(version, services)
+    return await _with_engine_status(version, services)
 
 
-@router.post("/api/models/rollback", responses=described(404))
-async def go_back(back: RollbackRequest, services: Use) -> EngineConfigVersion:
+@router.post("/api/models/rollback", responses=problem_responses(404))
+async def go_back(back: RollbackRequest, services: ServicesDep) -> EngineConfigVersion:
     """Put an older version in force again, as a new one."""
     async with services.database.begin() as conn:
-        version = await conn.run_sync(roll_back, back.version)
-    return await _standing(version, services)
+        version = await conn.run_sync(roll_back_config, back.version)
+    return await _with_engine_status(version, services)
 
 
-async def _in_force(services: Services) -> Version:
+async def _current_version(services: Services) -> EngineConfigRecord:
     try:
         async with services.database.connect() as conn:
-            version = await conn.run_sync(current)
-    except Invalid:
-        raise Unavailable(f"{UNREADABLE}: put another one in force, or go back to an older one") from None
+            version = await conn.run_sync(read_current_config)
+    except InvalidInputError:
+        raise UnavailableError(f"{UNREADABLE_MESSAGE}: put another one in force, or go back to an older one") from None
     if version is None:
-        raise _nothing_configured()
+        raise _not_configured_error()
     return version
 
 
-def _nothing_configured() -> Unknown:
+def _not_configured_error() -> NotFoundError:
     # Lanes would look for applications that nobody deploys.
-    return Unknown("no models were configured here: `serve deploy` gave what translates, and its file changes it")
+    return NotFoundError("no models were configured here: `serve deploy` gave what translates, and its file changes it")
 
 
-async def translating(services: Services) -> str:
+async def translation_status(services: Services) -> str:
     """`ok` where something translates, with what is missing of the rest; else what is wrong."""
     try:
         async with services.database.connect() as conn:
-            version = await conn.run_sync(current)
-    except Invalid:
-        return UNREADABLE
+            version = await conn.run_sync(read_current_config)
+    except InvalidInputError:
+        return UNREADABLE_MESSAGE
     if version is not None and not version.config.translation:
         return "ok"
-    found = await _standings()
-    if found is None:
+    statuses = await _application_statuses()
+    if statuses is None:
         return "Serve can't be asked"
     if version is None:
-        return found.of_deployed()
-    serving = [each for each in await _serving(version, found, services) if each.role == "translation"]
-    running = [each for each in serving if each.state == "running"]
-    wrong = [f"{each.engine} {each.state}" for each in serving if each.state != "running"]
-    wrong += [f"{each.engine}: {each.problem}" for each in running if each.problem]
+        return statuses.deployed_translation_status()
+    engines = [each for each in await _engine_statuses(version, statuses, services) if each.role == "translation"]
+    running = [each for each in engines if each.state == "running"]
+    failures = [f"{each.engine} {each.state}" for each in engines if each.state != "running"]
+    failures += [f"{each.engine}: {each.problem}" for each in running if each.problem]
     if not running:
-        return ", ".join(wrong)
+        return ", ".join(failures)
     # Speech is accepted all the same, and its captions stay pending.
-    return f"ok, but {', '.join(wrong)}" if wrong else "ok"
+    return f"ok, but {', '.join(failures)}" if failures else "ok"
 
 
-async def _standing(version: Version, services: Services) -> EngineConfigVersion:
-    found = await _standings()
-    return _described(version).model_copy(update={"engines": await _serving(version, found, services)})
+async def _with_engine_status(version: EngineConfigRecord, services: Services) -> EngineConfigVersion:
+    statuses = await _application_statuses()
+    return _to_response(version).model_copy(update={"engines": await _engine_statuses(version, statuses, services)})
 
 
-async def _standings() -> Standing | None:
+async def _application_statuses() -> ApplicationStatuses | None:
     """How the applications stand; None where Serve can't be asked."""
     # Asked for Serve's status, a process outside Ray would start a cluster of its own.
     if not ray.is_initialized():
         return None
     try:
-        async with asyncio.timeout(STATUS_S):
-            return await asyncio.to_thread(standing)
+        async with asyncio.timeout(STATUS_TIMEOUT_S):
+            return await asyncio.to_thread(fetch_application_statuses)
     except Exception as error:  # noqa: BLE001 - of a controller that is gone, Ray raises a bare one
         log.warning("Serve can't be asked for its applications", error=type(error).__name__)
         return None
 
 
-async def _serving(version: Version, found: Standing | None, services: Services) -> list[EngineStatus]:
-    names = [name for role in ROLES for name in version.config.applications(role)]
-    said = await services.problems.of(names, found) if found else {}
-    serving: list[EngineStatus] = []
+async def _engine_statuses(
+    version: EngineConfigRecord, statuses: ApplicationStatuses | None, services: Services
+) -> list[EngineStatus]:
+    names = [name for role in ROLES for name in version.config.serve_app_names(role)]
+    problems = await services.engine_problems.find_problems(names, statuses) if statuses else {}
+    engines: list[EngineStatus] = []
     for role in ROLES:
-        for name, application in zip(version.config.serving(role), version.config.applications(role), strict=True):
-            state, problem = found.of(application) if found else ("unknown", "")
-            serving.append(
+        for name, application in zip(
+            version.config.engines_for(role), version.config.serve_app_names(role), strict=True
+        ):
+            state, problem = statuses.status_of(application) if statuses else ("unknown", "")
+            engines.append(
                 EngineStatus(
                     role=role,
                     engine=name,
-                    description=label(version.config.engines[name]),
+                    description=display_name(version.config.engines[name]),
                     application=application,
                     state=state,
-                    problem=version.problems.get(application, problem or said.get(application, "")),
+                    problem=version.problems.get(application, problem or problems.get(application, "")),
                 )
             )
-    return serving
+    return engines
 
 
-def _described(version: Version) -> EngineConfigVersion:
+def _to_response(version: EngineConfigRecord) -> EngineConfigVersion:
     return EngineConfigVersion(
         version=version.version,
         origin=version.origin,

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from starlette.types import Scope
 
 _FOLDER = Path(__file__).parent.parent / "dashboard"
-_READ = ["GET", "HEAD"]
+_READ_METHODS = ["GET", "HEAD"]
 _HEADERS = {
     "Content-Security-Policy": "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
@@ -28,13 +28,13 @@ class _Assets(StaticFiles):
         return response
 
 
-def install(app: FastAPI) -> None:
+def install_pages(app: FastAPI) -> None:
     """Have an application serve the pages at `/` and `/meetings/…`, and what they are made of at `/static`."""
     app.mount("/static", _Assets(directory=_FOLDER))
-    app.api_route("/", methods=_READ, include_in_schema=False)(_page)
+    app.api_route("/", methods=_READ_METHODS, include_in_schema=False)(_serve_page)
     # The script finds out whether there is such a meeting: the page can say so better than a problem.
-    app.api_route("/meetings/{meeting_id}", methods=_READ, include_in_schema=False)(_page)
+    app.api_route("/meetings/{meeting_id}", methods=_READ_METHODS, include_in_schema=False)(_serve_page)
 
 
-async def _page() -> FileResponse:
+async def _serve_page() -> FileResponse:
     return FileResponse(_FOLDER / "index.html", headers=_HEADERS)

@@ -19,15 +19,15 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
 
-from operators.errors import Invalid, Overloaded, Refused, Unavailable, Unknown
-from operators.model import field_path
+from operators.errors import ConflictError, InvalidInputError, NotFoundError, OverloadedError, UnavailableError
+from operators.model import format_field_path
 
 RETRY_AFTER_S = 2
-MOST_REASON = 123
+MAX_CLOSE_REASON_BYTES = 123
 """Bytes of a reason for which a WebSocket is closed."""
-_SCHEMAS = "#/components/schemas/{model}"
+_SCHEMA_REF = "#/components/schemas/{model}"
 """Where the description of the API has its schemas."""
-_CODES = {413: "too-large"}
+_CODE_BY_STATUS = {413: "too-large"}
 """Ends of types of problems that aren't made of HTTP's own phrase."""
 _log = structlog.get_logger(__name__)
 
@@ -51,19 +51,19 @@ class Problem(BaseModel):
     """The fields that are wrong."""
 
 
-def described(*statuses: int) -> dict[int | str, dict[str, Any]]:
+def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """How a route answers with problems of these statuses, for the description of the API."""
-    content = {"application/problem+json": {"schema": {"$ref": _SCHEMAS.format(model="Problem")}}}
-    found: dict[int | str, dict[str, Any]] = {}
+    content = {"application/problem+json": {"schema": {"$ref": _SCHEMA_REF.format(model="Problem")}}}
+    responses: dict[int | str, dict[str, Any]] = {}
     for status in statuses:
-        found[status] = {"description": HTTPStatus(status).phrase, "content": content}
+        responses[status] = {"description": HTTPStatus(status).phrase, "content": content}
         if status in (429, 503):
             wait = {"description": "Seconds after which to try again.", "schema": {"type": "integer"}}
-            found[status]["headers"] = {"Retry-After": wait}
-    return found
+            responses[status]["headers"] = {"Retry-After": wait}
+    return responses
 
 
-def describe(app: FastAPI) -> None:
+def add_problems_to_openapi(app: FastAPI) -> None:
     """Complete an application's description with the problems that follow from what a route takes.
 
     A body may be unreadable (400) or too large (413); a body and parameters may be wrong (422, which FastAPI describes as its own
@@ -76,11 +76,11 @@ def describe(app: FastAPI) -> None:
             description = generate()
             for path in description["paths"].values():
                 for method, operation in path.items():
-                    operation["responses"] = _responses(method, operation)
+                    operation["responses"] = _operation_responses(method, operation)
             schemas = description["components"]["schemas"]
-            for of_fastapi in ("HTTPValidationError", "ValidationError"):
-                schemas.pop(of_fastapi, None)
-            schema = Problem.model_json_schema(ref_template=_SCHEMAS)
+            for schema_name in ("HTTPValidationError", "ValidationError"):
+                schemas.pop(schema_name, None)
+            schema = Problem.model_json_schema(ref_template=_SCHEMA_REF)
             schemas |= schema.pop("$defs") | {"Problem": schema}
             app.openapi_schema = description
         return app.openapi_schema
@@ -88,18 +88,18 @@ def describe(app: FastAPI) -> None:
     app.openapi = openapi
 
 
-def _responses(method: str, operation: Mapping[str, Any]) -> dict[str, Any]:
+def _operation_responses(method: str, operation: Mapping[str, Any]) -> dict[str, Any]:
     body = "requestBody" in operation
     statuses = [
         status
-        for status, given in ((400, body), (413, method != "get"), (422, body or operation.get("parameters")))
-        if given
+        for status, applies in ((400, body), (413, method != "get"), (422, body or operation.get("parameters")))
+        if applies
     ]
-    added = {str(status): response for status, response in described(*statuses).items()}
+    added = {str(status): response for status, response in problem_responses(*statuses).items()}
     return dict(sorted((operation["responses"] | added).items()))
 
 
-class Rejected(Exception):
+class BatchValidationError(Exception):
     """A request with several wrong fields, of which some parts may have been taken all the same.
 
     Args:
@@ -113,7 +113,7 @@ class Rejected(Exception):
         self.results = results
 
 
-def problem(
+def problem_response(
     code: str,
     status: int,
     detail: str,
@@ -149,18 +149,21 @@ def field_errors(error: ValidationError | RequestValidationError, *prefix: str |
     Args:
         prefix: the path from what the sender wrote to what was validated.
     """
-    return [FieldError(field_path((*prefix, *each["loc"])) or "body", _message(each)) for each in error.errors()]
+    return [
+        FieldError(format_field_path((*prefix, *detail["loc"])) or "body", _message(detail))
+        for detail in error.errors()
+    ]
 
 
-def install(app: FastAPI) -> None:
+def install_error_handlers(app: FastAPI) -> None:
     """Have an application answer each error of ours, of FastAPI's and of the servers behind it as a problem."""
-    app.exception_handler(Invalid)(_invalid)
-    app.exception_handler(Rejected)(_rejected)
-    app.exception_handler(Unknown)(_unknown)
-    app.exception_handler(Refused)(_refused)
-    app.exception_handler(Overloaded)(_overloaded)
+    app.exception_handler(InvalidInputError)(_invalid)
+    app.exception_handler(BatchValidationError)(_batch_invalid)
+    app.exception_handler(NotFoundError)(_unknown)
+    app.exception_handler(ConflictError)(_refused)
+    app.exception_handler(OverloadedError)(_overloaded)
     for kind in (
-        Unavailable,
+        UnavailableError,
         RedisConnectionError,
         RedisTimeoutError,
         ReadOnlyError,
@@ -171,7 +174,7 @@ def install(app: FastAPI) -> None:
     ):
         app.exception_handler(kind)(_unavailable)
     app.exception_handler(RequestValidationError)(_validation)
-    app.exception_handler(WebSocketRequestValidationError)(_wrong_address)
+    app.exception_handler(WebSocketRequestValidationError)(_invalid_socket_request)
     app.exception_handler(HTTPException)(_http)
     app.exception_handler(Exception)(_unexpected)
 
@@ -182,40 +185,40 @@ def _message(error: Mapping[str, Any]) -> str:
     return message.replace(repr(error.get("input")), "this")
 
 
-async def _invalid(_: Request, error: Invalid) -> JSONResponse:
-    return problem("invalid", 422, f"{error.field} is wrong", errors=[FieldError(error.field, error.fix)])
+async def _invalid(_: Request, error: InvalidInputError) -> JSONResponse:
+    return problem_response("invalid", 422, f"{error.field} is wrong", errors=[FieldError(error.field, error.fix)])
 
 
-async def _rejected(_: Request, error: Rejected) -> JSONResponse:
+async def _batch_invalid(_: Request, error: BatchValidationError) -> JSONResponse:
     detail = "some events are wrong; the others were taken"
-    return problem("invalid", 422, detail, errors=error.errors, **error.results)
+    return problem_response("invalid", 422, detail, errors=error.errors, **error.results)
 
 
 async def _unknown(_: Request, error: Exception) -> JSONResponse:
-    return problem("unknown", 404, str(error))
+    return problem_response("unknown", 404, str(error))
 
 
-async def _refused(_: Request, error: Refused) -> JSONResponse:
-    return problem("refused", 409, error.fix, reason=error.reason)
+async def _refused(_: Request, error: ConflictError) -> JSONResponse:
+    return problem_response("refused", 409, error.fix, reason=error.reason)
 
 
-async def _overloaded(_: Request, error: Overloaded) -> JSONResponse:
-    headers = {"Retry-After": str(error.wait)}
-    return problem(error.reason, 429, error.fix, headers=headers, retry_after=error.wait)
+async def _overloaded(_: Request, error: OverloadedError) -> JSONResponse:
+    headers = {"Retry-After": str(error.retry_after_s)}
+    return problem_response(error.reason, 429, error.fix, headers=headers, retry_after=error.retry_after_s)
 
 
 async def _unavailable(_: Request, error: Exception) -> JSONResponse:
     # Messages of the servers behind us name hosts and users: they stay in the log.
-    if not isinstance(error, Unavailable):
+    if not isinstance(error, UnavailableError):
         _log.warning("http.unavailable", error=type(error).__name__)
     match error:
-        case Unavailable():
+        case UnavailableError():
             detail = str(error)
         case BusyLoadingError():
             detail = "a server behind this one is loading its data; try again"
         case _:
             detail = "a server behind this one can't be reached; try again"
-    return problem("unavailable", 503, detail, headers={"Retry-After": str(RETRY_AFTER_S)})
+    return problem_response("unavailable", 503, detail, headers={"Retry-After": str(RETRY_AFTER_S)})
 
 
 async def _validation(request: Request, error: RequestValidationError) -> JSONResponse:
@@ -223,14 +226,14 @@ async def _validation(request: Request, error: RequestValidationError) -> JSONRe
     if all(each["loc"] == ("body",) for each in error.errors()) and not _is_json(
         request.headers.get("content-type", "")
     ):
-        wrong = FieldError("content-type", "must be application/json")
-        return problem("invalid", 422, "the body was not sent as JSON", errors=[wrong])
+        field_error = FieldError("content-type", "must be application/json")
+        return problem_response("invalid", 422, "the body was not sent as JSON", errors=[field_error])
     errors = [
         # The first part says where in the request it was: in the body, the query or the path.
         FieldError(each.field.partition(".")[2] or each.field, each.detail)
         for each in field_errors(error)
     ]
-    return problem("invalid", 422, "the request is not as it must be", errors=errors)
+    return problem_response("invalid", 422, "the request is not as it must be", errors=errors)
 
 
 def _is_json(media: str) -> bool:
@@ -238,20 +241,23 @@ def _is_json(media: str) -> bool:
     return kind == "application/json" or kind.endswith("+json")
 
 
-async def _wrong_address(socket: WebSocket, error: WebSocketRequestValidationError) -> None:
+async def _invalid_socket_request(socket: WebSocket, error: WebSocketRequestValidationError) -> None:
     """A WebSocket is accepted before it is refused: of another one, browsers learn no reason."""
     first = error.errors()[0]
     await socket.accept()
     await socket.close(
-        4422, f"{field_path(first['loc'][-1:])}: {_message(first)}".encode()[:MOST_REASON].decode(errors="ignore")
+        4422,
+        f"{format_field_path(first['loc'][-1:])}: {_message(first)}".encode()[:MAX_CLOSE_REASON_BYTES].decode(
+            errors="ignore"
+        ),
     )
 
 
 async def _http(_: Request, error: HTTPException) -> JSONResponse:
-    code = _CODES.get(error.status_code) or HTTPStatus(error.status_code).phrase.lower().replace(" ", "-")
-    return problem(code, error.status_code, error.detail, headers=error.headers)
+    code = _CODE_BY_STATUS.get(error.status_code) or HTTPStatus(error.status_code).phrase.lower().replace(" ", "-")
+    return problem_response(code, error.status_code, error.detail, headers=error.headers)
 
 
 async def _unexpected(_: Request, error: Exception) -> JSONResponse:
     _log.error("http.failed", error=type(error).__name__)
-    return problem("failed", 500, "something went wrong here; the log says what")
+    return problem_response("failed", 500, "something went wrong here; the log says what")

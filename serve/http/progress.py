@@ -9,36 +9,36 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from storage import meetings, transcripts
-from storage.records import OVER_STATUSES
+from storage.records import CLOSED_STATUSES
 
-NOW = -1.0
+NEW_READ_ONLY_S = -1.0
 """The age of a read that must not have begun yet."""
-_KEPT_S = 60.0
+_CACHE_S = 60.0
 """Seconds for which a meeting's last read is kept."""
 
 _Key = tuple[str, UUID]
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class MeetingProgress:
     """How far a meeting is: its last `seq`, and whether nothing more will come of it."""
 
     seq: int
-    complete: bool
+    is_complete: bool
 
 
 @dataclass(frozen=True, slots=True)
-class _Read:
+class _ProgressRead:
     """A read of Postgres, and when it began (seconds of the event loop's clock)."""
 
-    began: float
-    result: asyncio.Task[Progress]
+    started_at: float
+    result: asyncio.Task[MeetingProgress]
 
-    def age(self) -> float:
+    def age_s(self) -> float:
         """Seconds since it began."""
-        return asyncio.get_running_loop().time() - self.began
+        return asyncio.get_running_loop().time() - self.started_at
 
-    def failed(self) -> bool:
+    def has_failed(self) -> bool:
         """Whether it ended without a result."""
         return self.result.done() and (self.result.cancelled() or self.result.exception() is not None)
 
@@ -55,10 +55,10 @@ class ProgressReader:
 
     def __init__(self, database: AsyncEngine) -> None:
         self._database = database
-        self._last: dict[_Key, _Read] = {}
-        self._next: dict[_Key, asyncio.Task[Progress]] = {}
+        self._last_reads: dict[_Key, _ProgressRead] = {}
+        self._next_reads: dict[_Key, asyncio.Task[MeetingProgress]] = {}
 
-    async def read(self, team_id: str, meeting_id: UUID, max_age: float = NOW) -> Progress:
+    async def read(self, team_id: str, meeting_id: UUID, max_age_s: float = NEW_READ_ONLY_S) -> MeetingProgress:
         """How far a team's meeting is.
 
         Args:
@@ -67,40 +67,40 @@ class ProgressReader:
             max_age: seconds since the read may have begun; NOW for one that begins now.
 
         Raises:
-            Unknown: the team has no such meeting.
+            NotFoundError: the team has no such meeting.
         """
         key = team_id, meeting_id
-        last = self._last.get(key)
-        if last is not None and last.age() <= max_age and not last.failed():
+        last = self._last_reads.get(key)
+        if last is not None and last.age_s() <= max_age_s and not last.has_failed():
             # Shielded: a client that leaves takes nothing from the others.
             return await asyncio.shield(last.result)
-        if key not in self._next:
-            self._next[key] = asyncio.create_task(self._after(key, last))
-            self._next[key].add_done_callback(_seen)
-        return await asyncio.shield(self._next[key])
+        if key not in self._next_reads:
+            self._next_reads[key] = asyncio.create_task(self._read_after(key, last))
+            self._next_reads[key].add_done_callback(_retrieve_exception)
+        return await asyncio.shield(self._next_reads[key])
 
-    async def _after(self, key: _Key, last: _Read | None) -> Progress:
+    async def _read_after(self, key: _Key, last: _ProgressRead | None) -> MeetingProgress:
         if last is not None:
             await asyncio.wait({last.result})
         loop = asyncio.get_running_loop()
-        read = self._last[key] = _Read(loop.time(), self._next.pop(key))
-        loop.call_later(_KEPT_S, self._forget, key, read)
+        read = self._last_reads[key] = _ProgressRead(loop.time(), self._next_reads.pop(key))
+        loop.call_later(_CACHE_S, self._forget, key, read)
         return await self._query(*key)
 
-    def _forget(self, key: _Key, read: _Read) -> None:
-        if self._last.get(key) is read:
-            del self._last[key]
+    def _forget(self, key: _Key, read: _ProgressRead) -> None:
+        if self._last_reads.get(key) is read:
+            del self._last_reads[key]
 
-    async def _query(self, team_id: str, meeting_id: UUID) -> Progress:
+    async def _query(self, team_id: str, meeting_id: UUID) -> MeetingProgress:
         async with self._database.connect() as conn:
-            record = await meetings.get(conn, team_id, meeting_id)
-            if record.status not in OVER_STATUSES or await transcripts.count_pending(conn, team_id, meeting_id):
-                return Progress(record.seq, complete=False)
+            record = await meetings.read_meeting(conn, team_id, meeting_id)
+            if record.status not in CLOSED_STATUSES or await transcripts.count_pending(conn, team_id, meeting_id):
+                return MeetingProgress(record.seq, is_complete=False)
             # Read after the pending captions: what was pending a moment ago is an event by now.
-            return Progress(await transcripts.head(conn, team_id, meeting_id), complete=True)
+            return MeetingProgress(await transcripts.read_last_seq(conn, team_id, meeting_id), is_complete=True)
 
 
-def _seen(task: asyncio.Task[Progress]) -> None:
+def _retrieve_exception(task: asyncio.Task[MeetingProgress]) -> None:
     """Take note of an error that nobody waits for any more: those who did got it."""
     if not task.cancelled():
         task.exception()

@@ -5,16 +5,16 @@ from __future__ import annotations
 import time
 from uuid import UUID
 
-from serve.http.hub import Live
+from serve.http.hub import LiveEvent
 from serve.http.services import Services
 
 
-def handed(services: Services, meeting_id: UUID, event: Live) -> None:
+def record_push(services: Services, meeting_id: UUID, event: LiveEvent) -> None:
     """Take note that an event is with one more follower. One that was read from Postgres was not pushed."""
-    if event.at is None:
+    if event.committed_at is None:
         return
     now = time.time()
-    services.measures.observe("push", now - event.at)
+    services.metrics.observe("push", now - event.committed_at)
     sentence_id = event.payload.get("id" if event.kind == "sentence" else "sentence_id")
     if sentence_id is not None:
-        services.traces.span("push", str(meeting_id), sentence_id, event.at, now, kind=event.kind)
+        services.traces.add_span("push", str(meeting_id), sentence_id, event.committed_at, now, kind=event.kind)

@@ -18,17 +18,17 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from structlog.contextvars import bind_contextvars
 
 from serve.http.engine_problems import EngineProblems
-from serve.http.hub import Hub
+from serve.http.hub import LiveFanout
 from serve.http.progress import ProgressReader
 from serve.http.stream_limit import StreamLimit
 from serve.options import ApiOptions
 from storage.database import async_engine, async_redis
 from storage.lag import LaneLags
-from storage.log import Log
-from storage.measures import Measures
-from storage.meetings import Meetings
-from storage.snapshots import published
-from storage.tracing import Traces, open_traces
+from storage.log import LogWriter
+from storage.measures import ProcessMetrics
+from storage.meetings import MeetingService
+from storage.snapshots import publish_metrics
+from storage.tracing import SentenceTraces, open_traces
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,45 +38,56 @@ class Services:
     options: ApiOptions
     database: AsyncEngine
     redis: redis.asyncio.Redis
-    log: Log
-    meetings: Meetings
-    hub: Hub
+    log: LogWriter
+    meetings: MeetingService
+    fanout: LiveFanout
     progress: ProgressReader
-    streams: StreamLimit
-    lags: LaneLags
-    measures: Measures
-    traces: Traces
-    problems: EngineProblems
+    stream_limit: StreamLimit
+    lane_lags: LaneLags
+    metrics: ProcessMetrics
+    traces: SentenceTraces
+    engine_problems: EngineProblems
 
 
 @asynccontextmanager
 async def open_services(options: ApiOptions) -> AsyncGenerator[Services]:
     """The services, for as long as the application runs. What was accepted is noted one last time at the end."""
     database = async_engine(options.postgres_url)
-    client = async_redis(options.redis_url)
-    log = Log(client)
-    meetings = Meetings(database, log)
-    hub = Hub(client)
-    lags = LaneLags(database, client)
-    measures = Measures(f"api/{socket.gethostname()}/{os.getpid()}")
-    traces = open_traces(measures)
-    background = [asyncio.create_task(each) for each in (meetings.run_ledger(), hub.run(), lags.run())]
+    redis_client = async_redis(options.redis_url)
+    log = LogWriter(redis_client)
+    meetings = MeetingService(database, log)
+    fanout = LiveFanout(redis_client)
+    lane_lags = LaneLags(database, redis_client)
+    metrics = ProcessMetrics(f"api/{socket.gethostname()}/{os.getpid()}")
+    traces = open_traces(metrics)
+    background = [asyncio.create_task(job) for job in (meetings.run_ledger(), fanout.run(), lane_lags.run())]
     try:
-        with published(measures, options.redis_url):
-            progress, streams = ProgressReader(database), StreamLimit(options.streams)
-            problems = EngineProblems()
+        with publish_metrics(metrics, options.redis_url):
+            progress, stream_limit = ProgressReader(database), StreamLimit(options.streams)
+            engine_problems = EngineProblems()
             yield Services(
-                options, database, client, log, meetings, hub, progress, streams, lags, measures, traces, problems
+                options,
+                database,
+                redis_client,
+                log,
+                meetings,
+                fanout,
+                progress,
+                stream_limit,
+                lane_lags,
+                metrics,
+                traces,
+                engine_problems,
             )
-        await meetings.flush()
+        await meetings.flush_ledger()
     finally:
-        await _end(background)
+        await _cancel_tasks(background)
         await asyncio.to_thread(traces.close)
-        await client.aclose()
+        await redis_client.aclose()
         await database.dispose()
 
 
-async def _end(tasks: Collection[asyncio.Task[None]]) -> None:
+async def _cancel_tasks(tasks: Collection[asyncio.Task[None]]) -> None:
     # Asked again: a cancellation may get lost in a client that is just connecting.
     while tasks:
         for task in tasks:
@@ -84,7 +95,7 @@ async def _end(tasks: Collection[asyncio.Task[None]]) -> None:
         _, tasks = await asyncio.wait(tasks, timeout=1)
 
 
-async def _services(connection: HTTPConnection) -> Services:
+async def _get_services(connection: HTTPConnection) -> Services:
     # What this request logs, in its own context, names its meeting.
     with suppress(KeyError, ValueError):
         bind_contextvars(meeting=str(UUID(connection.path_params["meeting_id"])))
@@ -92,5 +103,5 @@ async def _services(connection: HTTPConnection) -> Services:
     return services
 
 
-Use = Annotated[Services, Depends(_services)]
+ServicesDep = Annotated[Services, Depends(_get_services)]
 """A route's parameter of this type is given the services."""

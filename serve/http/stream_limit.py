@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from contextlib import contextmanager
 
-from operators.errors import Unavailable
+from operators.errors import UnavailableError
 
 
 class StreamLimit:
@@ -15,21 +15,21 @@ class StreamLimit:
         most: how many a replica serves at once.
     """
 
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._open = 0
+    def __init__(self, max_streams: int) -> None:
+        self._max_streams = max_streams
+        self._open_count = 0
 
     @contextmanager
-    def counted(self) -> Generator[None]:
+    def acquire(self) -> Generator[None]:
         """Count a stream for as long as the context lasts.
 
         Raises:
-            Unavailable: as many are open as may be.
+            UnavailableError: as many are open as may be.
         """
-        if self._open >= self._most:
-            raise Unavailable(f"this server has {self._open} live streams open, its limit; try again later")
-        self._open += 1
+        if self._open_count >= self._max_streams:
+            raise UnavailableError(f"this server has {self._open_count} live streams open, its limit; try again later")
+        self._open_count += 1
         try:
             yield
         finally:
-            self._open -= 1
+            self._open_count -= 1

@@ -10,10 +10,10 @@ from pydantic import BaseModel
 
 from operators.model import Language
 from operators.translation import CaptionStatus
-from serve.http.problems import described
-from serve.http.services import Use
+from serve.http.problems import problem_responses
+from serve.http.services import ServicesDep
 from storage import meetings, transcripts
-from storage.records import DEFAULT_TEAM
+from storage.records import DEFAULT_TEAM_ID
 
 router = APIRouter(prefix="/api/meetings/{meeting_id}", tags=["transcripts"])
 
@@ -70,21 +70,21 @@ class Captions(BaseModel):
     captions: list[Caption]
 
 
-@router.get("/sentences", responses=described(404))
-async def get_sentences(meeting_id: UUID, services: Use) -> Sentences:
+@router.get("/sentences", responses=problem_responses(404))
+async def get_sentences(meeting_id: UUID, services: ServicesDep) -> Sentences:
     """The sentences of a meeting."""
     async with services.database.connect() as conn:
-        await meetings.get(conn, DEFAULT_TEAM, meeting_id)
-        records = await transcripts.sentences(conn, DEFAULT_TEAM, meeting_id)
+        await meetings.read_meeting(conn, DEFAULT_TEAM_ID, meeting_id)
+        records = await transcripts.read_sentences(conn, DEFAULT_TEAM_ID, meeting_id)
     return Sentences(sentences=[Sentence.model_validate(record, from_attributes=True) for record in records])
 
 
-@router.get("/captions", responses=described(404))
+@router.get("/captions", responses=problem_responses(404))
 async def get_captions(
-    meeting_id: UUID, services: Use, language: Annotated[Language | None, Query()] = None
+    meeting_id: UUID, services: ServicesDep, language: Annotated[Language | None, Query()] = None
 ) -> Captions:
     """The captions of a meeting, in all its languages or in one."""
     async with services.database.connect() as conn:
-        await meetings.get(conn, DEFAULT_TEAM, meeting_id)
-        records = await transcripts.captions(conn, DEFAULT_TEAM, meeting_id, language=language)
+        await meetings.read_meeting(conn, DEFAULT_TEAM_ID, meeting_id)
+        records = await transcripts.read_captions(conn, DEFAULT_TEAM_ID, meeting_id, language=language)
     return Captions(captions=[Caption.model_validate(record, from_attributes=True) for record in records])

@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
-from tests.chaos.outcome import Outcome, Place
-from tests.chaos.recordings import events_in, place
-from tests.chaos.scene import MEMORY, Scene
+from tests.chaos.outcome import CaptionOrder, StoredResult
+from tests.chaos.recordings import caption_order, count_events
+from tests.chaos.scene import MAX_LANE_MB, SingleLaneSystem
 
 
-def assert_sound(scene: Scene, outcome: Outcome, recovery: float | None, place: Place = place) -> None:
+def assert_consistent(
+    system: SingleLaneSystem, result: StoredResult, recovery: float | None, order_of: CaptionOrder = caption_order
+) -> None:
     """Nothing is doubled, missing from the live events, out of order or owed; the lane stayed small and caught up."""
-    assert outcome.owed == 0
-    assert outcome.gaps() == 0
-    assert outcome.doubled() == 0
-    assert outcome.out_of_order(place) == 0
-    assert outcome.count("dead") == 0
+    assert result.pending == 0
+    assert result.count_gaps() == 0
+    assert result.count_duplicates() == 0
+    assert result.count_out_of_order(order_of) == 0
+    assert result.sum_counter("dead") == 0
     assert recovery is not None
-    assert scene.lane.peak < MEMORY
+    assert system.lane.peak_mb < MAX_LANE_MB
 
 
-def assert_as_undisturbed(scene: Scene, outcome: Outcome, recovery: float | None, undisturbed: Outcome) -> None:
+def assert_same_as_baseline(
+    system: SingleLaneSystem, result: StoredResult, recovery: float | None, baseline: StoredResult
+) -> None:
     """Besides, all that was accepted is stored, to the byte as it is without any fault."""
-    assert_sound(scene, outcome, recovery)
-    assert outcome.lost == 0
-    assert outcome.stored == scene.feed.count == events_in(scene.spoken)
-    titles = [one.title for one in scene.spoken]
-    assert outcome.of(titles) == undisturbed.of(titles)
+    assert_consistent(system, result, recovery)
+    assert result.lost_count == 0
+    assert result.stored_count == system.client.accepted_count == count_events(system.recordings)
+    titles = [meeting.title for meeting in system.recordings]
+    assert result.rows_of(titles) == baseline.rows_of(titles)
     for title in titles:
-        assert outcome.meetings[title].n == undisturbed.meetings[title].n
-        assert outcome.meetings[title].counters.get("late") == undisturbed.meetings[title].counters.get("late")
+        assert result.meetings[title].last_committed == baseline.meetings[title].last_committed
+        assert result.meetings[title].counters.get("late") == baseline.meetings[title].counters.get("late")

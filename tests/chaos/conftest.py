@@ -8,25 +8,25 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos.outcome import Outcome
-from tests.chaos.recordings import all_speech
-from tests.chaos.report import FULL, Row, table, write
-from tests.chaos.scene import Scene
+from tests.chaos.outcome import StoredResult
+from tests.chaos.recordings import all_meetings
+from tests.chaos.report import FULL, ScenarioRow, format_table, write_json
+from tests.chaos.scene import SingleLaneSystem
 
-_rows = pytest.StashKey[list[Row]]()
-JSON = Path(__file__).parent.parent.parent / "chaos.json"
+_rows = pytest.StashKey[list[ScenarioRow]]()
+REPORT_PATH = Path(__file__).parent.parent.parent / "chaos.json"
 
 
 @pytest.fixture(scope="session")
-def report(request: pytest.FixtureRequest) -> Callable[[Row], None]:
+def report(request: pytest.FixtureRequest) -> Callable[[ScenarioRow], None]:
     """Takes a scenario's row, for the table at the end."""
     return request.config.stash.setdefault(_rows, []).append
 
 
 @pytest.fixture(scope="session")
-def undisturbed(open_folder: Path, report: Callable[[Row], None]) -> Outcome:
+def undisturbed(open_folder: Path, report: Callable[[ScenarioRow], None]) -> StoredResult:
     """What a run that nothing disturbs stores of every meeting."""
-    with Scene(open_folder / "undisturbed", all_speech(), 0) as scene:
+    with SingleLaneSystem(open_folder / "undisturbed", all_meetings(), 0) as scene:
         outcome, recovery = scene.finish()
         report(scene.row("undisturbed", outcome, recovery))
     return outcome
@@ -38,8 +38,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     if not rows:
         return
     terminalreporter.section("chaos")
-    for line in table(rows):
+    for line in format_table(rows):
         terminalreporter.write_line(line)
     if FULL:
-        write(rows, JSON)
-        terminalreporter.write_line(f"written to {os.path.relpath(JSON)}")
+        write_json(rows, REPORT_PATH)
+        terminalreporter.write_line(f"written to {os.path.relpath(REPORT_PATH)}")

@@ -11,14 +11,14 @@ from pathlib import Path
 import psutil
 from ray import serve as ray_serve
 
-from operators.errors import Unavailable
-from operators.models import TRANSLATION_APP, Firefox
-from serve.app import GRACE_S, IDLE_S
-from serve.engines.engine import Answer, Generation, Utterance
-from serve.replicas import deployment
+from operators.errors import UnavailableError
+from operators.models import DEFAULT_TRANSLATION_APP, FirefoxConfig
+from serve.app import IDLE_S, SHUTDOWN_TIMEOUT_S
+from serve.engines.engine import Generation, TokenStream, Utterance
+from serve.replicas import make_deployment
 from serve.translation import TranslationService
 
-APP = TRANSLATION_APP
+APPLICATION = DEFAULT_TRANSLATION_APP
 
 
 class ScriptedEngine:
@@ -35,36 +35,36 @@ class ScriptedEngine:
     version = "1"
     sources = frozenset({"en"})
 
-    def __init__(self, folder: Path, seconds: float, at_once: int) -> None:
-        self._dead, self._wedged = folder / "dead", folder / f"{os.getpid()}.wedged"
-        self._seconds, self._room = seconds, asyncio.Semaphore(at_once)
+    def __init__(self, folder: Path, seconds: float, max_concurrent: int) -> None:
+        self._failure_file, self._hang_file = folder / "dead", folder / f"{os.getpid()}.wedged"
+        self._seconds, self._slots = seconds, asyncio.Semaphore(max_concurrent)
         (folder / f"{os.getpid()}.engine").touch()
 
     def supports(self, source: str, target: str) -> bool:
         return True
 
-    async def generate(self, question: Utterance) -> Answer:
-        async with self._room:
-            await self._work()
+    async def generate(self, question: Utterance) -> TokenStream:
+        async with self._slots:
+            await self._respond()
         text = f"{question.target}:{question.text.upper()}"
         yield text
         yield Generation(text, "scripted", "stop", 0, 0, self._seconds, self._seconds)
 
     async def check_health(self) -> None:
-        await self._work()
+        await self._respond()
 
     async def close(self) -> None:
         return
 
-    async def _work(self) -> None:
-        if self._dead.exists():
-            raise Unavailable("the engine is dead")
-        while self._wedged.exists():
+    async def _respond(self) -> None:
+        if self._failure_file.exists():
+            raise UnavailableError("the engine is dead")
+        while self._hang_file.exists():
             await asyncio.sleep(0.05)
         await asyncio.sleep(self._seconds)
 
 
-class Service:
+class ScriptedTranslationApp:
     """The translation application, for as long as the block.
 
     Args:
@@ -73,50 +73,50 @@ class Service:
         seconds, at_once: as of each engine.
     """
 
-    def __init__(self, folder: Path, replicas: int = 1, *, seconds: float = 0.05, at_once: int = 16) -> None:
+    def __init__(self, folder: Path, replicas: int = 1, *, seconds: float = 0.05, max_concurrent: int = 16) -> None:
         self._folder = folder
-        self._engine = partial(ScriptedEngine, folder, seconds, at_once)
-        self._spec = Firefox(replicas=replicas, cpus=0.1)
+        self._engine = partial(ScriptedEngine, folder, seconds, max_concurrent)
+        self._spec = FirefoxConfig(replicas=replicas, cpus=0.1)
 
-    def __enter__(self) -> Service:
+    def __enter__(self) -> ScriptedTranslationApp:
         # As production runs it, but for the engine.
-        deployed = deployment("TranslationService", self._spec, IDLE_S, GRACE_S)
-        application = deployed(TranslationService).bind(self._engine, 10_000)
-        ray_serve.run(application, name=APP, route_prefix=None)
+        deployment_class = make_deployment("TranslationService", self._spec, IDLE_S, SHUTDOWN_TIMEOUT_S)
+        application = deployment_class(TranslationService).bind(self._engine, 10_000)
+        ray_serve.run(application, name=APPLICATION, route_prefix=None)
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.revive()
-        ray_serve.delete(APP)
+        self.restore_engines()
+        ray_serve.delete(APPLICATION)
 
-    def replicas(self) -> list[int]:
+    def replica_pids(self) -> list[int]:
         """The processes that have an engine, the oldest first."""
-        left = sorted(self._folder.glob("*.engine"), key=lambda file: file.stat().st_mtime_ns)
-        return [int(file.stem) for file in left if _lives(int(file.stem))]
+        engine_files = sorted(self._folder.glob("*.engine"), key=lambda file: file.stat().st_mtime_ns)
+        return [int(file.stem) for file in engine_files if _is_alive(int(file.stem))]
 
-    def kill(self) -> bool:
+    def kill_replica(self) -> bool:
         """SIGKILL of the replica that is there longest. False where none is there."""
-        for pid in self.replicas()[:1]:
+        for pid in self.replica_pids()[:1]:
             os.kill(pid, signal.SIGKILL)
             return True
         return False
 
-    def wedge(self) -> int:
+    def hang_engine(self) -> int:
         """Let one engine fall silent, in a process that lives on. Returns that process' id."""
-        pid = self.replicas()[0]
+        pid = self.replica_pids()[0]
         (self._folder / f"{pid}.wedged").touch()
         return pid
 
-    def die(self) -> None:
+    def fail_all_engines(self) -> None:
         """Let every engine fail, those of new replicas too."""
         (self._folder / "dead").touch()
 
-    def revive(self) -> None:
+    def restore_engines(self) -> None:
         """Engines work again."""
         (self._folder / "dead").unlink(missing_ok=True)
 
 
-def _lives(pid: int) -> bool:
+def _is_alive(pid: int) -> bool:
     try:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:

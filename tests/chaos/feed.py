@@ -13,19 +13,19 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from operators.errors import Unavailable
+from operators.errors import UnavailableError
 from operators.model import Clock
 from storage.database import async_engine, async_redis
-from storage.log import Appended, Log, NewEvent
-from storage.meetings import Meetings
-from tests.chaos.recordings import CONFIG, Spoken
-from tests.harness.lanes import BASE
+from storage.log import AppendResult, LogWriter, NewEvent
+from storage.meetings import MeetingService
+from tests.chaos.recordings import CONFIG, RecordedMeeting
+from tests.harness.lanes import RECORDING_START_MS
 
-BATCH = 50
-PAUSE = 0.1
+MAX_BATCH_EVENTS = 50
+RETRY_PAUSE_S = 0.1
 """Seconds before a refused batch is sent again."""
-PASSING = (
-    Unavailable,
+TRANSIENT_ERRORS = (
+    UnavailableError,
     RedisConnectionError,
     RedisTimeoutError,
     OperationalError,
@@ -35,7 +35,7 @@ PASSING = (
 """What the API answers with 503 (serve/http/problems.py): a client tries again. Anything else is a bug, and ends the feed."""
 
 
-class Feed:
+class MeetingClient:
     """Sends meetings side by side from a thread of its own.
 
     Args:
@@ -48,20 +48,22 @@ class Feed:
         refusals: how often a batch was refused, by the kind of error.
     """
 
-    def __init__(self, postgres_url: str, redis_url: str, spoken: Sequence[Spoken], seconds: float) -> None:
+    def __init__(
+        self, postgres_url: str, redis_url: str, recordings: Sequence[RecordedMeeting], seconds: float
+    ) -> None:
         self._urls = postgres_url, redis_url
-        self._spoken, self._seconds = spoken, seconds
+        self._recordings, self._seconds = recordings, seconds
         self._opened, self._stopping = threading.Event(), threading.Event()
-        self._failed: BaseException | None = None
+        self._error: BaseException | None = None
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), name="feed", daemon=True)
         self.ids: dict[str, UUID] = {}
-        self.accepted: dict[str, dict[str, int]] = {one.title: {} for one in spoken}
+        self.ordinals: dict[str, dict[str, int]] = {recording.title: {} for recording in recordings}
         self.refusals: Counter[str] = Counter()
 
-    def __enter__(self) -> Feed:
+    def __enter__(self) -> MeetingClient:
         self._thread.start()
         self._opened.wait(120)
-        self.check()
+        self.raise_if_failed()
         assert self._opened.is_set(), "no meeting could be opened"
         return self
 
@@ -69,75 +71,80 @@ class Feed:
         self._stopping.set()
         self._thread.join(60)
         assert not self._thread.is_alive(), "the client did not stop"
-        self.check()
+        self.raise_if_failed()
 
-    def check(self) -> None:
+    def raise_if_failed(self) -> None:
         """Raise what ended the feed before its time, if anything did."""
-        if self._failed is not None:
-            raise self._failed
+        if self._error is not None:
+            raise self._error
 
     @property
-    def done(self) -> bool:
+    def is_finished(self) -> bool:
         """Whether everything has been taken."""
-        self.check()
-        return self.count == sum(len(one.chunks) + 1 for one in self._spoken)
+        self.raise_if_failed()
+        return self.accepted_count == sum(len(recording.chunks) + 1 for recording in self._recordings)
 
     @property
-    def count(self) -> int:
+    def accepted_count(self) -> int:
         """How many events have been taken."""
-        return sum(len(taken) for taken in self.accepted.values())
+        return sum(len(taken) for taken in self.ordinals.values())
 
-    def marks(self) -> dict[UUID, int]:
+    def last_ordinals(self) -> dict[UUID, int]:
         """The last ordinal taken of each meeting."""
-        return {self.ids[title]: max(taken.values(), default=0) for title, taken in self.accepted.items()}
+        return {self.ids[title]: max(taken.values(), default=0) for title, taken in self.ordinals.items()}
 
     async def _run(self) -> None:
         engine, connection = async_engine(self._urls[0]), async_redis(self._urls[1])
-        meetings = Meetings(engine, Log(connection))
+        meetings = MeetingService(engine, LogWriter(connection))
         try:
-            for one in self._spoken:
+            for recording in self._recordings:
                 record, _ = await meetings.open(
-                    "default", external_id=None, title=one.title, clock=Clock.RECORDED, config=CONFIG, at=BASE
+                    "default",
+                    external_id=None,
+                    title=recording.title,
+                    clock=Clock.RECORDED,
+                    config=CONFIG,
+                    at_ms=RECORDING_START_MS,
                 )
-                self.ids[one.title] = record.id
+                self.ids[recording.title] = record.id
             self._opened.set()
             async with asyncio.TaskGroup() as group:
                 ledger = group.create_task(meetings.run_ledger())
-                await asyncio.gather(*(self._send(meetings, one) for one in self._spoken))
-                await self._stay()
+                await asyncio.gather(*(self._send(meetings, one) for one in self._recordings))
+                await self._wait_for_stop()
                 ledger.cancel()
         except BaseException as error:  # noqa: BLE001 - raised again by the test's thread
-            self._failed = error
+            self._error = error
             self._opened.set()
         finally:
             await engine.dispose()
             await connection.aclose()
 
-    async def _stay(self) -> None:
+    async def _wait_for_stop(self) -> None:
         """The door stays open, and goes on noting what it took."""
         while not self._stopping.is_set():
             await asyncio.sleep(0.05)
 
-    async def _send(self, meetings: Meetings, spoken: Spoken) -> None:
-        events = spoken.events()
+    async def _send(self, meetings: MeetingService, recording: RecordedMeeting) -> None:
+        events = recording.events()
         clock = asyncio.get_running_loop().time
-        began, sent = clock(), 0
-        while sent < len(events) and not self._stopping.is_set():
-            due = len(events) if not self._seconds else int(len(events) * (clock() - began) / self._seconds)
-            batch = events[sent : min(due, sent + BATCH)]
+        started_at, sent_count = clock(), 0
+        while sent_count < len(events) and not self._stopping.is_set():
+            due = len(events) if not self._seconds else int(len(events) * (clock() - started_at) / self._seconds)
+            batch = events[sent_count : min(due, sent_count + MAX_BATCH_EVENTS)]
             if not batch:
                 await asyncio.sleep(0.02)
                 continue
-            for answer in await self._append(meetings, spoken.title, batch):
-                assert answer.n is not None, f"{answer.event_id} was refused: {answer.reason}"
-                self.accepted[spoken.title][answer.event_id] = answer.n
-            sent += len(batch)
+            for appended in await self._append(meetings, recording.title, batch):
+                assert appended.ordinal is not None, f"{appended.event_id} was refused: {appended.reason}"
+                self.ordinals[recording.title][appended.event_id] = appended.ordinal
+            sent_count += len(batch)
 
-    async def _append(self, meetings: Meetings, title: str, batch: Sequence[NewEvent]) -> list[Appended]:
+    async def _append(self, meetings: MeetingService, title: str, batch: Sequence[NewEvent]) -> list[AppendResult]:
         while not self._stopping.is_set():
             try:
                 return await meetings.append("default", self.ids[title], batch)
-            except PASSING as error:
+            except TRANSIENT_ERRORS as error:
                 self.refusals[type(error).__name__] += 1
-                await asyncio.sleep(PAUSE)
+                await asyncio.sleep(RETRY_PAUSE_S)
         return []

@@ -16,78 +16,78 @@ from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from cluster.demand import Demand
+from cluster.demand import LaneDemand
 from flows.jobs import LaneAutoscaler, rebalance_lanes
 from flows.lane.options import LaneOptions
-from operators.errors import Unavailable
-from operators.model import Ended
+from operators.errors import UnavailableError
+from operators.model import MeetingEnded
 from storage.database import async_engine, async_redis, sync_redis
-from storage.log import Appended, Log, NewEvent
-from storage.meetings import Meetings
-from storage.placement import add_lane, retire_lane
-from tests.chaos.feed import Feed
-from tests.chaos.keeper import Keeper
-from tests.chaos.outcome import Outcome
-from tests.chaos.recordings import Spoken, place
-from tests.chaos.report import Row
-from tests.chaos.scene import DEADLINE, LANE, Scene
-from tests.harness.lanes import rows
+from storage.log import AppendResult, LogWriter, NewEvent
+from storage.meetings import MeetingService
+from storage.placement import add_lane, drain_lane
+from tests.chaos.feed import MeetingClient
+from tests.chaos.keeper import LaneProcess
+from tests.chaos.outcome import StoredResult
+from tests.chaos.recordings import RecordedMeeting, caption_order
+from tests.chaos.report import ScenarioRow
+from tests.chaos.scene import LANE_ID, TRANSLATION_DEADLINE_S, SingleLaneSystem
+from tests.harness.lanes import query_rows
 
 T = TypeVar("T")
-LOOK = 0.2
+DEMAND_POLL_S = 0.2
 """Seconds between two looks at which lanes are to run."""
-ROUND = 1.0
+REBALANCE_S = 1.0
 """Seconds between two rounds that balance the lanes, as in the steward."""
 
 
-class Patient(Feed):
+class OpenEndedClient(MeetingClient):
     """A client whose meetings go on until they may end."""
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         self.may_end = threading.Event()
 
-    async def _append(self, meetings: Meetings, title: str, batch: Sequence[NewEvent]) -> list[Appended]:
+    async def _append(self, meetings: MeetingService, title: str, batch: Sequence[NewEvent]) -> list[AppendResult]:
         # All but the end is sent in its time.
-        said = [event for event in batch if not isinstance(event.payload, Ended)]
-        answers = await super()._append(meetings, title, said) if said else []
-        if len(said) < len(batch):
+        before_end = [event for event in batch if not isinstance(event.payload, MeetingEnded)]
+        appended = await super()._append(meetings, title, before_end) if before_end else []
+        if len(before_end) < len(batch):
             while not (self.may_end.is_set() or self._stopping.is_set()):
                 await asyncio.sleep(0.02)
-            answers += await super()._append(meetings, title, batch[len(said) :])
-        return answers
+            appended += await super()._append(meetings, title, batch[len(before_end) :])
+        return appended
 
 
-class Fleet(Scene):
+class MultiLaneSystem(SingleLaneSystem):
     """A scene whose lanes come and go, with meetings that stay open. The first lane stays for as long as the scene."""
 
-    client = Patient
-    feed: Patient
+    client_class = OpenEndedClient
+    client: OpenEndedClient
 
-    def __init__(self, folder: Path, spoken: Sequence[Spoken], seconds: float) -> None:
-        super().__init__(folder, spoken, seconds)
-        self._balancing: Future[None] | None = None
-        self._keepers: dict[str, Keeper] = {}
-        self._all: list[Keeper] = []
+    def __init__(self, folder: Path, recordings: Sequence[RecordedMeeting], seconds: float) -> None:
+        super().__init__(folder, recordings, seconds)
+        self._rebalancing: Future[None] | None = None
+        self._lane_processes: dict[str, LaneProcess] = {}
+        self._all_processes: list[LaneProcess] = []
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._failed: BaseException | None = None
         self._loop = asyncio.new_event_loop()
-        self.moves = 0
+        self.move_count = 0
 
-    def __enter__(self) -> Fleet:
+    def __enter__(self) -> MultiLaneSystem:
         super().__enter__()
-        self._keepers[LANE] = self.lane
-        self._all.append(self.lane)
+        self._lane_processes[LANE_ID] = self.lane
+        self._all_processes.append(self.lane)
         self._threads = [
-            threading.Thread(target=self._keep, name="lanes", daemon=True),
+            threading.Thread(target=self._supervise_loop, name="lanes", daemon=True),
             threading.Thread(target=self._loop.run_forever, name="fleet", daemon=True),
         ]
         for thread in self._threads:
             thread.start()
         self._database: AsyncEngine = async_engine(self.urls.postgres)
         self._redis = async_redis(self.urls.redis)
-        self._meetings = Meetings(self._database, Log(self._redis))
+        self._meetings = MeetingService(self._database, LogWriter(self._redis))
         return self
 
     def __exit__(
@@ -99,138 +99,142 @@ class Fleet(Scene):
         try:
             self._stopping.set()
             self._threads[0].join(60)
-            if self._balancing is not None:
-                self._balancing.result(60)
-            for keeper in self._keepers.values():
-                if keeper is not self.lane:
-                    keeper.__exit__(None)
-            self._begin(self._close()).result(60)
+            if self._rebalancing is not None:
+                self._rebalancing.result(60)
+            for process in self._lane_processes.values():
+                if process is not self.lane:
+                    process.__exit__(None)
+            self._submit(self._close()).result(60)
             self._loop.call_soon_threadsafe(self._loop.stop)
         finally:
             super().__exit__(kind, error, trace)
         if self._failed is not None:
             raise self._failed
 
-    def finish(self) -> tuple[Outcome, float | None]:
+    def finish(self) -> tuple[StoredResult, float | None]:
         """Let the meetings end; see `Scene`."""
-        self.feed.may_end.set()
+        self.client.may_end.set()
         return super().finish()
 
-    def balance(self) -> None:
+    def start_rebalancing(self) -> None:
         """Have the lanes balanced from now on, once a second, as the steward does."""
-        self._balancing = self._begin(self._balance())
+        self._rebalancing = self._submit(self._rebalance_loop())
 
-    def add(self) -> str:
+    def add_lane(self) -> str:
         """Add a lane, as `parley lanes add` does."""
 
-        async def add() -> str:
+        async def insert() -> str:
             async with self._database.begin() as connection:
                 return await add_lane(connection, "batch")
 
-        return self._begin(add()).result(60)
+        return self._submit(insert()).result(60)
 
-    def retire(self, lane_id: str) -> None:
+    def drain_lane(self, lane_id: str) -> None:
         """Have a lane drained, as `parley lanes drain` does."""
 
-        async def retire() -> None:
+        async def drain() -> None:
             async with self._database.begin() as connection:
-                await retire_lane(connection, lane_id)
+                await drain_lane(connection, lane_id)
 
-        self._begin(retire()).result(60)
+        self._submit(drain()).result(60)
 
-    def move(self, title: str, lane_id: str) -> bool:
+    def move_meeting(self, title: str, lane_id: str) -> bool:
         """Move a meeting, as `parley lanes move` does."""
-        moved = self._begin(self._meetings.move("default", self.feed.ids[title], lane_id)).result(60)
-        self.moves += moved
-        return moved
+        has_moved = self._submit(self._meetings.move("default", self.client.ids[title], lane_id)).result(60)
+        self.move_count += has_moved
+        return has_moved
 
-    def open_on(self, *lane_ids: str) -> set[str]:
+    def open_titles(self, *lane_ids: str) -> set[str]:
         """The titles of the open meetings of these lanes, at one moment."""
         query = "select title from meetings where lane_id = any(:lanes) and status <> 'ended'"
-        return {title for (title,) in rows(self.engine, query, lanes=list(lane_ids))}
+        return {title for (title,) in query_rows(self.engine, query, lanes=list(lane_ids))}
 
-    def running(self) -> list[str]:
+    def running_lane_ids(self) -> list[str]:
         """The lanes that have a process at this moment."""
         with self._lock:
-            return [lane_id for lane_id, keeper in self._keepers.items() if keeper.lives()]
+            return [lane_id for lane_id, process in self._lane_processes.items() if process.is_alive()]
 
-    def kill(self, lane_id: str) -> bool:
+    def kill_lane(self, lane_id: str) -> bool:
         """SIGKILL of a lane's process. False where it has none."""
         with self._lock:
-            keeper = self._keepers.get(lane_id)
-        if keeper is None or not keeper.lives():
+            process = self._lane_processes.get(lane_id)
+        if process is None or not process.is_alive():
             return False
-        keeper.kill()
-        self.healed()
+        process.kill()
+        self.fault_ended()
         return True
 
-    def told(self, scenario: str, outcome: Outcome, recovery: float | None, **detail: float) -> Row:
+    def fleet_row(self, scenario: str, result: StoredResult, recovery: float | None, **detail: float) -> ScenarioRow:
         """The scenario's row in the table, over all lanes."""
-        peak = max(keeper.peak for keeper in self._all)
-        deaths = sum(len(keeper.deaths) for keeper in self._all)
-        moves = rows(self.engine, "select sum(moves) from meetings")[0][0]
-        told = {"moves": int(moves), "lane deaths": deaths, "peak MB": round(peak)}
-        return self.row(scenario, outcome, recovery, told | detail, by_title)
+        peak = max(process.peak_mb for process in self._all_processes)
+        deaths = sum(len(keeper.exit_statuses) for keeper in self._all_processes)
+        moves = query_rows(self.engine, "select sum(moves) from meetings")[0][0]
+        measured = {"moves": int(moves), "lane deaths": deaths, "peak MB": round(peak)}
+        return self.row(scenario, result, recovery, measured | detail, order_by_title)
 
     def deaths(self) -> list[int]:
         """Exit statuses of processes that nobody asked to end, over all lanes."""
-        return [status for keeper in self._all for status in keeper.deaths]
+        return [status for process in self._all_processes for status in process.exit_statuses]
 
-    def _begin(self, work: Coroutine[Any, Any, T]) -> Future[T]:
-        return asyncio.run_coroutine_threadsafe(work, self._loop)
+    def _submit(self, coroutine: Coroutine[Any, Any, T]) -> Future[T]:
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
 
     async def _close(self) -> None:
         await self._database.dispose()
         await self._redis.aclose()
 
-    async def _balance(self) -> None:
-        balance = LaneAutoscaler()
+    async def _rebalance_loop(self) -> None:
+        autoscaler = LaneAutoscaler()
         while not self._stopping.is_set():
-            await _while_it_passes(lambda: rebalance_lanes(self._database, self._redis, self._meetings, balance))
-            await asyncio.sleep(ROUND)
+            await _run_ignoring_outages(
+                lambda: rebalance_lanes(self._database, self._redis, self._meetings, autoscaler)
+            )
+            await asyncio.sleep(REBALANCE_S)
 
-    def _keep(self) -> None:
+    def _supervise_loop(self) -> None:
         """Have a process for each lane that needs one, by the rule that the supervisor goes by."""
-        demands: dict[str, Demand] = {}
+        demands: dict[str, LaneDemand] = {}
         with sync_redis(self.urls.redis) as connection:
-            while not self._stopping.wait(LOOK):
+            while not self._stopping.wait(DEMAND_POLL_S):
                 try:
-                    for (lane_id,) in rows(self.engine, "select id from lanes where id <> :first", first=LANE):
-                        demand = demands.setdefault(lane_id, Demand(self.engine, connection, lane_id))
-                        self._set(lane_id, demand())
+                    for (lane_id,) in query_rows(self.engine, "select id from lanes where id <> :first", first=LANE_ID):
+                        demand = demands.setdefault(lane_id, LaneDemand(self.engine, connection, lane_id))
+                        self._set_lane_running(lane_id, demand())
                 except (SQLAlchemyError, RedisError):
                     continue
                 except BaseException as error:  # noqa: BLE001 - raised again at the end
                     self._failed = error
                     return
 
-    def _set(self, lane_id: str, wanted: bool) -> None:
-        keeper = self._keepers.get(lane_id)
-        if wanted and keeper is None:
-            options = LaneOptions(lane_id, "batch", self.urls.postgres, self.urls.redis, deadline=DEADLINE)
-            keeper = Keeper(options, self.folder / f"{lane_id}.log")
-            keeper.__enter__()
+    def _set_lane_running(self, lane_id: str, should_run: bool) -> None:
+        process = self._lane_processes.get(lane_id)
+        if should_run and process is None:
+            options = LaneOptions(
+                lane_id, "batch", self.urls.postgres, self.urls.redis, deadline=TRANSLATION_DEADLINE_S
+            )
+            process = LaneProcess(options, self.folder / f"{lane_id}.log")
+            process.__enter__()
             with self._lock:
-                self._keepers[lane_id] = keeper
-                self._all.append(keeper)
-        elif keeper is not None and not wanted:
+                self._lane_processes[lane_id] = process
+                self._all_processes.append(process)
+        elif process is not None and not should_run:
             with self._lock:
-                del self._keepers[lane_id]
-            keeper.__exit__(None)
+                del self._lane_processes[lane_id]
+            process.__exit__(None)
 
 
-async def _while_it_passes(task: Callable[[], Awaitable[object]]) -> None:
+async def _run_ignoring_outages(task: Callable[[], Awaitable[object]]) -> None:
     try:
         await task()
-    except (SQLAlchemyError, RedisError, Unavailable):
+    except (SQLAlchemyError, RedisError, UnavailableError):
         await asyncio.sleep(0.1)
 
 
-def by_title(title: str, caption: dict[str, Any]) -> int:
+def order_by_title(title: str, caption: dict[str, Any]) -> int:
     """The place of a caption, of one of several meetings with the same speech too."""
-    return place(title.partition(" #")[0], caption)
+    return caption_order(title.partition(" #")[0], caption)
 
 
-def sleep(chance: random.Random, most: float) -> None:
+def sleep_randomly(rng: random.Random, max_s: float) -> None:
     """Let a random while pass (s)."""
-    time.sleep(chance.uniform(0, most))
+    time.sleep(rng.uniform(0, max_s))

@@ -10,14 +10,14 @@ import orjson
 
 from flows.lane.envelope import Envelope, Failed, Restored
 from flows.lane.pipeline import STEPS
-from operators.model import Entry, Item, Moved, Sentences, Update
+from operators.model import ChunkUpdate, Entry, LogItem, MeetingMoved, SentenceChanges
 from operators.translation import TranslationRequest
 
-Step = tuple[Item, Update, Sentences, tuple[TranslationRequest, ...]]
+FoldStep = tuple[LogItem, ChunkUpdate, SentenceChanges, tuple[TranslationRequest, ...]]
 """An item of a meeting, and what each operator made of it."""
 
 
-class Fold:
+class MeetingFold:
     """The states of one meeting.
 
     Attributes:
@@ -25,10 +25,10 @@ class Fold:
     """
 
     def __init__(self, states: Mapping[str, Any] | None = None) -> None:
-        self._states: dict[str, Any] = dict(states or _initial())
-        self.steps: list[Step] = []
+        self._states: dict[str, Any] = dict(states or _initial_states())
+        self.steps: list[FoldStep] = []
 
-    def take(self, envelope: Envelope) -> Envelope:
+    def apply(self, envelope: Envelope) -> Envelope:
         """Let the operators work an envelope off."""
         item = envelope.item
         if isinstance(item, Restored):
@@ -42,8 +42,8 @@ class Fold:
             assert not isinstance(item, Restored)
             self.steps.append((item, envelope.update, envelope.sentences, envelope.requests))  # type: ignore[arg-type]
         states = {**envelope.states, **self._states}
-        if _is_move(item) or (envelope.update is not None and envelope.update.ended):
-            self._states = _initial()
+        if _is_move(item) or (envelope.update is not None and envelope.update.meeting_ended):
+            self._states = _initial_states()
         return replace(envelope, states=states)
 
     def dump(self) -> bytes:
@@ -51,26 +51,28 @@ class Fold:
         return orjson.dumps({stage.name: stage.dump(self._states[stage.name]) for stage in STEPS})
 
     @classmethod
-    def load(cls, dumped: bytes) -> Fold:
+    def load(cls, dumped: bytes) -> MeetingFold:
         """The fold that goes on from stored states."""
-        found = orjson.loads(dumped)
-        return cls({stage.name: stage.load(found[stage.name]) for stage in STEPS})
+        stored = orjson.loads(dumped)
+        return cls({stage.name: stage.load(stored[stage.name]) for stage in STEPS})
 
 
-class Folds:
+class MeetingFolds:
     """The folds of many meetings."""
 
     def __init__(self) -> None:
-        self.of: dict[str, Fold] = {}
+        self.by_meeting: dict[str, MeetingFold] = {}
 
-    def take(self, envelopes: Iterable[Envelope]) -> list[Envelope]:
+    def apply(self, envelopes: Iterable[Envelope]) -> list[Envelope]:
         """Let the operators work envelopes off, each by its meeting's states."""
-        return [self.of.setdefault(one.meeting_id, Fold()).take(one) for one in envelopes]
+        return [
+            self.by_meeting.setdefault(envelope.meeting_id, MeetingFold()).apply(envelope) for envelope in envelopes
+        ]
 
 
-def _initial() -> dict[str, Any]:
+def _initial_states() -> dict[str, Any]:
     return {stage.name: stage.initial() for stage in STEPS}
 
 
 def _is_move(item: object) -> bool:
-    return isinstance(item, Entry) and isinstance(item.payload, Moved)
+    return isinstance(item, Entry) and isinstance(item.payload, MeetingMoved)

@@ -13,12 +13,12 @@ from pathlib import Path
 import psutil
 
 from flows.lane.options import LaneOptions
-from tests.chaos.lane_main import run
+from tests.chaos.lane_main import run_lane
 
-FIRST_WAIT, LAST_WAIT = 0.05, 2.0
+FIRST_RESTART_S, MAX_RESTART_S = 0.05, 2.0
 """Seconds before a process is started again: at first, and what it doubles to while it dies within a second."""
-LOOK = 0.02
-SAMPLE = 0.25
+STATUS_POLL_S = 0.02
+MEMORY_POLL_S = 0.25
 """Seconds between two looks at the memory."""
 
 # A process of its own each time, but one that need not import everything again: two hundred of them are killed.
@@ -26,7 +26,7 @@ _processes = multiprocessing.get_context("forkserver")
 _processes.set_forkserver_preload(["flows.lane.runner", "pytest"])
 
 
-class Keeper:
+class LaneProcess:
     """Runs a lane in a process.
 
     Args:
@@ -42,12 +42,12 @@ class Keeper:
         self._options, self._log = options, log
         self._lock = threading.Lock()
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._keep, name="keeper", daemon=True)
-        self.deaths: list[int] = []
-        self.peak = 0.0
+        self._thread = threading.Thread(target=self._restart_loop, name="keeper", daemon=True)
+        self.exit_statuses: list[int] = []
+        self.peak_mb = 0.0
         self.process = self._start()
 
-    def __enter__(self) -> Keeper:
+    def __enter__(self) -> LaneProcess:
         self._thread.start()
         return self
 
@@ -61,7 +61,7 @@ class Keeper:
         self.process.kill()
         assert stopped, "the lane did not stop"
 
-    def lives(self) -> bool:
+    def is_alive(self) -> bool:
         """Whether there is a process at this moment."""
         with self._lock:
             return self.process.exitcode is None
@@ -83,37 +83,39 @@ class Keeper:
     def replace(self) -> ForkServerProcess:
         """Start a successor beside the process that is there, which from now on is the caller's."""
         with self._lock:
-            before, self.process = self.process, self._start()
-        return before
+            predecessor, self.process = self.process, self._start()
+        return predecessor
 
     def _signal(self, number: signal.Signals) -> None:
         assert self.process.pid is not None
         os.kill(self.process.pid, number)
 
     def _start(self) -> ForkServerProcess:
-        process = _processes.Process(target=run, args=(self._options, self._log), daemon=True)
+        process = _processes.Process(target=run_lane, args=(self._options, self._log), daemon=True)
         process.start()
         return process
 
-    def _keep(self) -> None:
-        started, wait, sampled = time.monotonic(), FIRST_WAIT, 0.0
-        while not self._stopping.wait(LOOK):
+    def _restart_loop(self) -> None:
+        started_at, restart_pause_s, sampled_at = time.monotonic(), FIRST_RESTART_S, 0.0
+        while not self._stopping.wait(STATUS_POLL_S):
             with self._lock:
                 status = self.process.exitcode
             if status is None:
-                if time.monotonic() - sampled > SAMPLE:
-                    sampled = time.monotonic()
-                    self._sample()
+                if time.monotonic() - sampled_at > MEMORY_POLL_S:
+                    sampled_at = time.monotonic()
+                    self._sample_memory()
                 continue
-            self.deaths.append(status)
-            wait = FIRST_WAIT if time.monotonic() - started > 1 else min(2 * wait, LAST_WAIT)
-            if self._stopping.wait(wait):
+            self.exit_statuses.append(status)
+            restart_pause_s = (
+                FIRST_RESTART_S if time.monotonic() - started_at > 1 else min(2 * restart_pause_s, MAX_RESTART_S)
+            )
+            if self._stopping.wait(restart_pause_s):
                 return
             with self._lock:
-                started, self.process = time.monotonic(), self._start()
+                started_at, self.process = time.monotonic(), self._start()
 
-    def _sample(self) -> None:
+    def _sample_memory(self) -> None:
         try:
-            self.peak = max(self.peak, psutil.Process(self.process.pid).memory_info().rss / 1e6)
+            self.peak_mb = max(self.peak_mb, psutil.Process(self.process.pid).memory_info().rss / 1e6)
         except psutil.NoSuchProcess:
             return

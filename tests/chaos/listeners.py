@@ -15,13 +15,13 @@ import uvicorn
 from serve.http.application import create_app
 from serve.options import ApiOptions
 from storage.embedded import StoreUrls
-from tests.harness.follow import follow
+from tests.harness.follow import follow_events
 
-CUT_EVERY = 3.0
+CUT_INTERVAL_S = 3.0
 """Seconds, on average."""
 
 
-class Listeners:
+class ApiSubscribers:
     """An API over the stores, and one follower a meeting.
 
     Args:
@@ -40,16 +40,16 @@ class Listeners:
         self._thread = threading.Thread(target=self._server.run, name="api", daemon=True)
         self._ids = ids
         self._pool = ThreadPoolExecutor(len(ids))
-        self._following: dict[str, Future[list[dict[str, Any]]]] = {}
+        self._received: dict[str, Future[list[dict[str, Any]]]] = {}
 
-    def __enter__(self) -> Listeners:
+    def __enter__(self) -> ApiSubscribers:
         self._thread.start()
         while not self._server.started:
             assert self._thread.is_alive(), "the API did not start"
             time.sleep(0.01)
         url = f"http://127.0.0.1:{self._server.servers[0].sockets[0].getsockname()[1]}"
         for seed, (title, meeting_id) in enumerate(self._ids.items()):
-            self._following[title] = self._pool.submit(self._follow, url, str(meeting_id), seed)
+            self._received[title] = self._pool.submit(self._follow, url, str(meeting_id), seed)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -57,10 +57,10 @@ class Listeners:
         self._thread.join(60)
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    def heard(self) -> dict[str, list[int]]:
+    def received_seqs(self) -> dict[str, list[int]]:
         """The `seq` of everything each follower received, in the order of receipt, once their meetings are over."""
-        return {title: [event["seq"] for event in future.result(180)] for title, future in self._following.items()}
+        return {title: [event["seq"] for event in future.result(180)] for title, future in self._received.items()}
 
     @staticmethod
     def _follow(url: str, meeting_id: str, seed: int) -> list[dict[str, Any]]:
-        return asyncio.run(follow(url, meeting_id, cut_every=CUT_EVERY, seed=seed))
+        return asyncio.run(follow_events(url, meeting_id, cut_interval_s=CUT_INTERVAL_S, seed=seed))

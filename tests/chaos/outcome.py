@@ -13,85 +13,87 @@ from sqlalchemy import Engine, text
 from tests.chaos.recordings import TARGET
 
 # "id" begins with the ordinal of an entry, so it is the same in every run; the meeting's own id is not.
-SENTENCES = (
+SENTENCES_QUERY = (
     'select m.title, s.id, s.revision, s.speaker, s.text, s.start, s."end", s.boundary, s.language, s.first_emitted,'
     " s.first_text, s.retracted from sentences s join meetings m on m.id = s.meeting_id order by 1, 2"
 )
-CAPTIONS = (
+CAPTIONS_QUERY = (
     "select m.title, c.sentence_id, c.revision, c.language, c.status, c.text from captions c"
     " join meetings m on m.id = c.meeting_id join sentences s on s.meeting_id = c.meeting_id and s.id = c.sentence_id"
     " where not s.retracted order by 1, 2, 4"
 )
-EVENTS = (
+EVENTS_QUERY = (
     "select m.title, o.seq, o.kind, o.payload from outbox o join meetings m on m.id = o.meeting_id order by m.id, o.seq"
 )
-MEETINGS = "select title, last_committed, generation, seq, status, counters from meetings order by title"
-OWED = (
+MEETINGS_QUERY = "select title, last_committed, generation, seq, status, counters from meetings order by title"
+PENDING_QUERY = (
     "select count(*) from captions c join sentences s on s.meeting_id = c.meeting_id and s.id = c.sentence_id"
     " where c.status = 'pending' and not s.retracted"
 )
 
-Place = Callable[[str, dict[str, Any]], int]
+CaptionOrder = Callable[[str, dict[str, Any]], int]
 
 
 @dataclass(frozen=True)
-class Meeting:
+class StoredMeeting:
     """A meeting's row: `starts` entries of its log are the door's own."""
 
     title: str
-    n: int
-    starts: int
-    seq: int
+    last_committed: int
+    system_entries: int
+    last_seq: int
     status: str
     counters: dict[str, int]
 
 
 @dataclass(frozen=True)
-class Outcome:
+class StoredResult:
     """What is stored of all meetings, and the live events in the order in which clients get them."""
 
-    meetings: dict[str, Meeting]
+    meetings: dict[str, StoredMeeting]
     sentences: list[tuple[Any, ...]]
     captions: list[tuple[Any, ...]]
     events: dict[str, list[tuple[int, str, dict[str, Any]]]]
-    owed: int
+    pending: int
 
     @property
-    def stored(self) -> int:
+    def stored_count(self) -> int:
         """Events of clients that the flow has worked off."""
-        return sum(one.n - one.starts for one in self.meetings.values()) - self.lost
+        return (
+            sum(meeting.last_committed - meeting.system_entries for meeting in self.meetings.values()) - self.lost_count
+        )
 
     @property
-    def lost(self) -> int:
+    def lost_count(self) -> int:
         """Entries counted as lost."""
-        return self.count("lost")
+        return self.sum_counter("lost")
 
-    def count(self, name: str) -> int:
+    def sum_counter(self, name: str) -> int:
         """A counter, over all meetings."""
-        return sum(one.counters.get(name, 0) for one in self.meetings.values())
+        return sum(meeting.counters.get(name, 0) for meeting in self.meetings.values())
 
-    def of(self, titles: Sequence[str]) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]:
+    def rows_of(self, titles: Sequence[str]) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]:
         """The sentences and captions of some meetings."""
         return [row for row in self.sentences if row[0] in titles], [row for row in self.captions if row[0] in titles]
 
-    def gaps(self) -> int:
+    def count_gaps(self) -> int:
         """Live events that are missing between the first and the last `seq` of a meeting."""
-        return sum(one.seq - len(self.events.get(one.title, [])) for one in self.meetings.values())
+        return sum(meeting.last_seq - len(self.events.get(meeting.title, [])) for meeting in self.meetings.values())
 
-    def doubled(self) -> int:
+    def count_duplicates(self) -> int:
         """Live events that say again what was said already: the same sentence, retraction or answer."""
-        again = 0
+        duplicates = 0
         for events in self.events.values():
-            said: Counter[str] = Counter()
+            seen: Counter[str] = Counter()
             for _, kind, payload in events:
                 if kind == "caption" and payload["status"] != "pending":
-                    said[f"{payload['sentence_id']} {payload['language']} {payload['revision']}"] += 1
+                    seen[f"{payload['sentence_id']} {payload['language']} {payload['revision']}"] += 1
                 elif kind in ("sentence", "retracted"):
-                    said[json.dumps([kind, payload], sort_keys=True)] += 1
-            again += said.total() - len(said)
-        return again
+                    seen[json.dumps([kind, payload], sort_keys=True)] += 1
+            duplicates += seen.total() - len(seen)
+        return duplicates
 
-    def out_of_order(self, place: Place) -> int:
+    def count_out_of_order(self, order_of: CaptionOrder) -> int:
         """Captions by the lane that came after one asked later. Debts, which the backfill pays, have no order to keep.
 
         Args:
@@ -102,20 +104,20 @@ class Outcome:
             last = -1
             for _, kind, payload in events:
                 if kind == "caption" and payload["language"] == TARGET and payload["engine"] == "lane":
-                    mine = place(title, payload)
-                    overtaken += mine < last
-                    last = max(last, mine)
+                    position = order_of(title, payload)
+                    overtaken += position < last
+                    last = max(last, position)
         return overtaken
 
 
-def read(engine: Engine) -> Outcome:
+def read_result(engine: Engine) -> StoredResult:
     """Read everything that is stored, as it is at one moment: what was refused is still being counted."""
     with engine.connect().execution_options(isolation_level="REPEATABLE READ") as snapshot:
-        meetings, sentences, captions, told, owed = (
+        meetings, sentences, captions, event_rows, pending = (
             [tuple(row) for row in snapshot.execute(text(query))]
-            for query in (MEETINGS, SENTENCES, CAPTIONS, EVENTS, OWED)
+            for query in (MEETINGS_QUERY, SENTENCES_QUERY, CAPTIONS_QUERY, EVENTS_QUERY, PENDING_QUERY)
         )
     events: dict[str, list[tuple[int, str, dict[str, Any]]]] = {}
-    for title, *event in told:
+    for title, *event in event_rows:
         events.setdefault(title, []).append((event[0], event[1], event[2]))
-    return Outcome({row[0]: Meeting(*row) for row in meetings}, sentences, captions, events, owed[0][0])
+    return StoredResult({row[0]: StoredMeeting(*row) for row in meetings}, sentences, captions, events, pending[0][0])

@@ -8,7 +8,7 @@ import struct
 import threading
 
 
-class Proxy:
+class FaultyStoreProxy:
     """Passes on to a port of loopback, from a thread of its own.
 
     Args:
@@ -20,16 +20,16 @@ class Proxy:
         delay: seconds that each piece takes to the store; what comes back is not delayed.
     """
 
-    def __init__(self, port: int, at: socket.socket | None = None) -> None:
-        self._store, self._socket = port, at or socket.create_server(("127.0.0.1", 0))
+    def __init__(self, port: int, listening_socket: socket.socket | None = None) -> None:
+        self._store_port, self._socket = port, listening_socket or socket.create_server(("127.0.0.1", 0))
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="proxy", daemon=True)
-        self._silent = False
+        self._is_silent = False
         self._links: set[_Link] = set()
-        self.delay = 0.0
+        self.delay_s = 0.0
         self.address = "{}:{}".format(*self._socket.getsockname())
 
-    def __enter__(self) -> Proxy:
+    def __enter__(self) -> FaultyStoreProxy:
         self._thread.start()
         asyncio.run_coroutine_threadsafe(self._open(), self._loop).result(60)
         return self
@@ -46,16 +46,16 @@ class Proxy:
 
     def silence(self) -> None:
         """Swallow whatever comes, on old connections and on new ones, without a word to either side."""
-        self._silent = True
+        self._is_silent = True
 
-    def speak(self) -> None:
+    def restore(self) -> None:
         """Pass on again. What was swallowed is gone: connections that lost something are broken off."""
-        self._silent = False
-        lossy = {link for link in self._links if link.lossy}
+        self._is_silent = False
+        lossy = {link for link in self._links if link.is_lossy}
         asyncio.run_coroutine_threadsafe(self._reset(lossy), self._loop).result(60)
 
     async def _open(self) -> None:
-        self._server = await asyncio.start_server(self._connected, sock=self._socket)
+        self._server = await asyncio.start_server(self._on_connection, sock=self._socket)
 
     async def _close(self) -> None:
         self._server.close()
@@ -63,35 +63,39 @@ class Proxy:
         tasks = asyncio.all_tasks() - {asyncio.current_task()}
         for task in tasks:
             task.cancel()
-        for ended in await asyncio.gather(*tasks, return_exceptions=True):
+        for task_result in await asyncio.gather(*tasks, return_exceptions=True):
             # One that the reset reached first ends by it, and not by being cancelled.
-            if not isinstance(ended, asyncio.CancelledError | OSError | None):
-                raise ended
+            if not isinstance(task_result, asyncio.CancelledError | OSError | None):
+                raise task_result
 
     async def _reset(self, links: set[_Link]) -> int:
-        broken = list(links)
-        for link in broken:
+        to_reset = list(links)
+        for link in to_reset:
             link.abort()
-        return len(broken)
+        return len(to_reset)
 
-    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _on_connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         link = _Link(writer)
         self._links.add(link)
         try:
-            away, link.store = await asyncio.open_connection("127.0.0.1", self._store)
-            await asyncio.gather(self._pass(link, reader, link.store, True), self._pass(link, away, writer, False))
+            store_reader, link.store = await asyncio.open_connection("127.0.0.1", self._store_port)
+            await asyncio.gather(
+                self._forward(link, reader, link.store, True), self._forward(link, store_reader, writer, False)
+            )
         except OSError:
             pass  # The store is away, or one end broke off: so does the other.
         finally:
             link.abort()
             self._links.discard(link)
 
-    async def _pass(self, link: _Link, source: asyncio.StreamReader, sink: asyncio.StreamWriter, slow: bool) -> None:
+    async def _forward(
+        self, link: _Link, source: asyncio.StreamReader, sink: asyncio.StreamWriter, is_delayed: bool
+    ) -> None:
         while data := await source.read(65536):
-            if slow and self.delay:
-                await asyncio.sleep(self.delay)
-            link.lossy = link.lossy or self._silent
-            if not link.lossy:
+            if is_delayed and self.delay_s:
+                await asyncio.sleep(self.delay_s)
+            link.is_lossy = link.is_lossy or self._is_silent
+            if not link.is_lossy:
                 sink.write(data)
                 await sink.drain()
         raise ConnectionResetError
@@ -101,7 +105,7 @@ class _Link:
     """A client's connection and the one to the store behind it; `lossy` once something of it was swallowed."""
 
     def __init__(self, client: asyncio.StreamWriter) -> None:
-        self.client, self.store, self.lossy = client, None, False
+        self.client, self.store, self.is_lossy = client, None, False
 
     store: asyncio.StreamWriter | None
 

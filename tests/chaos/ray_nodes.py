@@ -23,17 +23,17 @@ from ray._private.ray_constants import PROCESS_TYPE_RAYLET
 from ray.cluster_utils import Cluster
 
 from cluster.ports import LOOPBACK
-from operators.models import Firefox
-from serve.app import QUIET, TRANSLATION_APP, build_translation
+from operators.models import FirefoxConfig
+from serve.app import DEFAULT_TRANSLATION_APP, QUIET_LOGGING, build_translation
 from serve.options import TranslationOptions
-from tests.chaos.ray_head import GaveUp, loopback_environment, ray_folder, start_patiently
+from tests.chaos.ray_head import RayStartError, loopback_environment, ray_folder, start_with_retries
 from tests.harness.parley_up import ROOT
 
 REPLICAS = 2
 
 
 @dataclass(frozen=True)
-class Actor:
+class LiveActor:
     """An actor that lives."""
 
     name: str
@@ -41,7 +41,7 @@ class Actor:
     pid: int
 
 
-class Nodes:
+class SimulatedCluster:
     """The cluster, seen from a test.
 
     Attributes:
@@ -51,39 +51,39 @@ class Nodes:
 
     def __init__(self, process: subprocess.Popen[str], log: Path) -> None:
         self._process, self._log = process, log
-        started = self._answer()
+        started = self._read_answer()
         self.address: str = started["address"]
         self.workers: list[str] = started["workers"]
 
-    def actors(self) -> list[Actor]:
+    def actors(self) -> list[LiveActor]:
         """Those that live."""
-        return [Actor(**each) for each in self._ask("actors")]
+        return [LiveActor(**each) for each in self._send_command("actors")]
 
     def kill(self, node: str) -> None:
         """SIGKILL of a worker node: all its processes die with it."""
-        self._ask(f"kill {node}")
+        self._send_command(f"kill {node}")
 
-    def _ask(self, command: str) -> Any:
+    def _send_command(self, command: str) -> Any:
         assert self._process.stdin is not None
         self._process.stdin.write(f"{command}\n")
         self._process.stdin.flush()
-        return self._answer()
+        return self._read_answer()
 
-    def _answer(self) -> Any:
+    def _read_answer(self) -> Any:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
-            raise GaveUp(self._log.read_text()[-4000:])
+            raise RayStartError(self._log.read_text()[-4000:])
         return json.loads(line)
 
 
 @contextmanager
-def three_nodes(log: Path) -> Generator[tuple[Nodes, dict[str, str]]]:
+def simulated_cluster(log: Path) -> Generator[tuple[SimulatedCluster, dict[str, str]]]:
     """The cluster for as long as the block, and the environment of a driver of it."""
     with ray_folder() as folder:
         environment = loopback_environment(folder)
 
-        def start() -> Nodes:
+        def start() -> SimulatedCluster:
             with log.open("wb") as output:
                 process = subprocess.Popen(
                     [sys.executable, "-m", __name__],
@@ -94,33 +94,37 @@ def three_nodes(log: Path) -> Generator[tuple[Nodes, dict[str, str]]]:
                     stderr=output,
                     text=True,
                 )
-            return Nodes(process, log)
+            return SimulatedCluster(process, log)
 
-        nodes = start_patiently(folder, start)
+        nodes = start_with_retries(folder, start)
         yield nodes, environment | {"RAY_ADDRESS": nodes.address}
 
 
 def main() -> None:
     """Run the cluster until its input ends."""
-    answers, sys.stdout = sys.stdout, sys.stderr
+    answer_stream, sys.stdout = sys.stdout, sys.stderr
     node: dict[str, Any] = {"node_ip_address": LOOPBACK, "object_store_memory": 100_000_000}
     cluster = Cluster(initialize_head=True, head_node_args=node | {"num_cpus": 0, "include_dashboard": False})
-    workers = {each.node_id: each for each in [cluster.add_node(wait=False, **node, num_cpus=3) for _ in range(2)]}
+    workers = {
+        worker.node_id: worker for worker in [cluster.add_node(wait=False, **node, num_cpus=3) for _ in range(2)]
+    }
     cluster.wait_for_nodes(180)
 
     def answer(value: object) -> None:
-        print(json.dumps(value), file=answers, flush=True)
+        print(json.dumps(value), file=answer_stream, flush=True)
 
     ray.init(address=cluster.address, log_to_driver=False)
-    ray_serve.start(proxy_location="Disabled", logging_config=QUIET)
+    ray_serve.start(proxy_location="Disabled", logging_config=QUIET_LOGGING)
     ray_serve.run(
-        build_translation(TranslationOptions(Firefox(replicas=REPLICAS))), name=TRANSLATION_APP, route_prefix=None
+        build_translation(TranslationOptions(FirefoxConfig(replicas=REPLICAS))),
+        name=DEFAULT_TRANSLATION_APP,
+        route_prefix=None,
     )
     answer({"address": cluster.address, "workers": list(workers)})
     for line in sys.stdin:
         command, *arguments = line.split()
         if command == "kill":
-            _kill(cluster, workers[arguments[0]])
+            _kill_node(cluster, workers[arguments[0]])
             answer(arguments[0])
             continue
         actors: Any = state.actors()
@@ -133,12 +137,12 @@ def main() -> None:
         )
 
 
-def _kill(cluster: Cluster, node: Node) -> None:
+def _kill_node(cluster: Cluster, node: Node) -> None:
     """All at once, as a machine loses its power. Ray's own way ends the raylet alone, and the others notice."""
     [raylet] = node.all_processes[PROCESS_TYPE_RAYLET]
-    started = psutil.Process(raylet.process.pid).children(recursive=True)
+    processes = psutil.Process(raylet.process.pid).children(recursive=True)
     cluster.remove_node(node, allow_graceful=False)
-    for process in started:
+    for process in processes:
         with suppress(psutil.NoSuchProcess):
             process.kill()
 

@@ -14,8 +14,8 @@ from operators import context, dedup, sentences
 from operators.model import Chunk, MeetingConfig
 from storage.log import NewEvent
 from tests.harness import speech
-from tests.harness.ami import RECORDINGS
-from tests.harness.lanes import BASE, ending
+from tests.harness.ami import AMI_RECORDINGS
+from tests.harness.lanes import RECORDING_START_MS, end_event
 
 TARGET = "pt"
 CONFIG = MeetingConfig(source_language="en", target_languages=(TARGET,))
@@ -46,7 +46,7 @@ _SPEAKERS = ("Zoë Q", "Ann", "Bartholomew")
 
 
 @dataclass(frozen=True)
-class Spoken:
+class RecordedMeeting:
     """A meeting's speech, by the clock of a recording: each chunk with its arrival (s)."""
 
     title: str
@@ -54,40 +54,46 @@ class Spoken:
 
     def events(self) -> list[NewEvent]:
         """What a source sends of it, with ids of its own, and the end."""
-        events = [NewEvent(f"line-{k}", chunk, BASE + round(at * 1000)) for k, (at, chunk) in enumerate(self.chunks, 1)]
-        return [*events, ending(self.chunks[-1][0])]
+        events = [
+            NewEvent(f"line-{k}", chunk, RECORDING_START_MS + round(arrival_s * 1000))
+            for k, (arrival_s, chunk) in enumerate(self.chunks, 1)
+        ]
+        return [*events, end_event(self.chunks[-1][0])]
 
 
 @cache
-def all_speech() -> tuple[Spoken, ...]:
+def all_meetings() -> tuple[RecordedMeeting, ...]:
     """Every meeting that is at hand, the shortest first."""
-    if RECORDINGS:
-        read = [read_recording(path) for path in RECORDINGS]
-        spoken = [Spoken(one.name, tuple((event.at, event.chunk) for event in one.events)) for one in read]
+    if AMI_RECORDINGS:
+        recordings = [read_recording(path) for path in AMI_RECORDINGS]
+        meetings = [
+            RecordedMeeting(recording.name, tuple((event.at, event.chunk) for event in recording.events))
+            for recording in recordings
+        ]
     else:
-        spoken = [made_up(f"made-up-{seed}", seed, 100 + 60 * seed) for seed in range(1, 6)]
-    return tuple(sorted(spoken, key=lambda one: len(one.chunks)))
+        meetings = [synthetic_meeting(f"made-up-{seed}", seed, 100 + 60 * seed) for seed in range(1, 6)]
+    return tuple(sorted(meetings, key=lambda one: len(one.chunks)))
 
 
-def made_up(title: str, seed: int, count: int) -> Spoken:
+def synthetic_meeting(title: str, seed: int, count: int) -> RecordedMeeting:
     """Three speakers who take turns and overlap, in chunks that grow word by word and are corrected once more."""
-    chance = random.Random(seed)
+    rng = random.Random(seed)
     chunks: list[tuple[float, Chunk]] = []
-    at = 0.0
+    arrival_s = 0.0
     for k in range(count):
         speaker = _SPEAKERS[k % len(_SPEAKERS)]
-        words = [chance.choice(_WORDS) for _ in range(chance.randint(2, 9))]
-        said = [" ".join(words[:stop]) for stop in range(1, len(words) + 1)]
-        start, chunk_id = at, f"{chance.getrandbits(64):x}"
-        for text in [*said, said[-1].capitalize() + chance.choice(".?!")]:
-            at += chance.uniform(0.1, 0.6)
-            chunks.append((at, Chunk(chunk_id=chunk_id, speaker=speaker, text=text, start=start, end=at)))
-        at -= chance.uniform(0.0, 0.3)
+        words = [rng.choice(_WORDS) for _ in range(rng.randint(2, 9))]
+        growing_texts = [" ".join(words[:stop]) for stop in range(1, len(words) + 1)]
+        start, chunk_id = arrival_s, f"{rng.getrandbits(64):x}"
+        for text in [*growing_texts, growing_texts[-1].capitalize() + rng.choice(".?!")]:
+            arrival_s += rng.uniform(0.1, 0.6)
+            chunks.append((arrival_s, Chunk(chunk_id=chunk_id, speaker=speaker, text=text, start=start, end=arrival_s)))
+        arrival_s -= rng.uniform(0.0, 0.3)
     chunks.sort(key=lambda pair: pair[0])
-    return Spoken(title, tuple(chunks))
+    return RecordedMeeting(title, tuple(chunks))
 
 
-def numbered(title: str, count: int) -> Spoken:
+def numbered_meeting(title: str, count: int) -> RecordedMeeting:
     """Speech in which every chunk is a sentence of its own that says its number: each entry can be looked for."""
     chunks = [
         (
@@ -102,37 +108,37 @@ def numbered(title: str, count: int) -> Spoken:
         )
         for k in range(1, count + 1)
     ]
-    return Spoken(title, tuple(chunks))
+    return RecordedMeeting(title, tuple(chunks))
 
 
 @cache
-def asked(spoken: Spoken) -> dict[tuple[str, int], int]:
+def request_order(meeting: RecordedMeeting) -> dict[tuple[str, int], int]:
     """The place of each request for a translation, by sentence and revision: what the operators ask, and in which order."""
     states = dedup.State(), sentences.State(), context.State()
-    places: dict[tuple[str, int], int] = {}
-    for item in speech.log(spoken.chunks, config=CONFIG):
+    order: dict[tuple[str, int], int] = {}
+    for item in speech.make_items(meeting.chunks, config=CONFIG):
         first, update = dedup.step(states[0], item)
-        second, done = sentences.step(states[1], update)
-        third, requests = context.step(states[2], update, done)
+        second, sentence_output = sentences.step(states[1], update)
+        third, requests = context.step(states[2], update, sentence_output)
         states = first, second, third
         for request in requests:
-            places.setdefault((request.sentence_id, request.revision), len(places))
-    return places
+            order.setdefault((request.sentence_id, request.revision), len(order))
+    return order
 
 
-def place(title: str, caption: Mapping[str, Any]) -> int:
+def caption_order(title: str, caption: Mapping[str, Any]) -> int:
     """The place of a caption among those of its meeting, in the order in which they are asked."""
-    (spoken,) = (one for one in all_speech() if one.title == title)
-    return asked(spoken)[caption["sentence_id"], caption["revision"]]
+    (meeting,) = (one for one in all_meetings() if one.title == title)
+    return request_order(meeting)[caption["sentence_id"], caption["revision"]]
 
 
-def number(text: str) -> int:
+def number_in(text: str) -> int:
     """The number that a sentence of `numbered` speech says, or that its translation says."""
-    found = re.search(r"\d+", text)
-    assert found is not None
-    return int(found[0])
+    match = re.search(r"\d+", text)
+    assert match is not None
+    return int(match[0])
 
 
-def events_in(spoken: Sequence[Spoken]) -> int:
+def count_events(meetings: Sequence[RecordedMeeting]) -> int:
     """How many events the meetings have together, their ends included."""
-    return sum(len(one.chunks) + 1 for one in spoken)
+    return sum(len(meeting.chunks) + 1 for meeting in meetings)

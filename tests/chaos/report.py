@@ -14,7 +14,7 @@ HEADINGS = ("scenario", "faults", "accepted", "stored", "lost", "doubled", "out 
 
 
 @dataclass(frozen=True)
-class Row:
+class ScenarioRow:
     """What a scenario came to.
 
     Attributes:
@@ -47,10 +47,10 @@ class Row:
         return (self.scenario, *(str(number) for number in numbers), recovery, details)
 
 
-def table(rows: Sequence[Row]) -> list[str]:
+def format_table(rows: Sequence[ScenarioRow]) -> list[str]:
     """The rows as lines of text, under their headings."""
     cells = [(*HEADINGS, ""), *(row.cells() for row in rows)]
-    widths = [max(len(each[k]) for each in cells) for k in range(len(HEADINGS))]
+    widths = [max(len(row_cells[k]) for row_cells in cells) for k in range(len(HEADINGS))]
     return [
         "  ".join(
             cell.ljust(width) if k == 0 else cell.rjust(width)
@@ -61,6 +61,6 @@ def table(rows: Sequence[Row]) -> list[str]:
     ]
 
 
-def write(rows: Sequence[Row], path: Path) -> None:
+def write_json(rows: Sequence[ScenarioRow], path: Path) -> None:
     """Write the rows as JSON."""
     path.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n")

@@ -10,33 +10,33 @@ import redis
 from sqlalchemy.exc import SQLAlchemyError
 
 from flows.jobs import Backfill, OutboxRelay
-from operators.errors import Unavailable
+from operators.errors import UnavailableError
 from operators.translation import Translation, TranslationRequest
 from storage.database import sync_engine, sync_redis
-from tests.chaos.lane_main import answer
+from tests.chaos.lane_main import scripted_translation
 from tests.harness.lanes import Translate
 
-ROUND = 0.3
+JOBS_POLL_S = 0.3
 
 
-async def _answer(request: TranslationRequest) -> Translation:
-    return await answer(request, "backfill")
+async def _backfill_translate(request: TranslationRequest) -> Translation:
+    return await scripted_translation(request, "backfill")
 
 
-class Steward:
+class MaintenanceThread:
     """Relay and backfill in a thread. A store that does not answer is asked again later, as in production.
 
     Args:
         translate: what the backfill asks.
     """
 
-    def __init__(self, postgres_url: str, redis_url: str, translate: Translate = _answer) -> None:
+    def __init__(self, postgres_url: str, redis_url: str, translate: Translate = _backfill_translate) -> None:
         self._urls, self._translate = (postgres_url, redis_url), translate
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), name="steward", daemon=True)
-        self._failed: BaseException | None = None
+        self._error: BaseException | None = None
 
-    def __enter__(self) -> Steward:
+    def __enter__(self) -> MaintenanceThread:
         self._thread.start()
         return self
 
@@ -44,27 +44,27 @@ class Steward:
         self._stopping.set()
         self._thread.join(60)
         assert not self._thread.is_alive(), "the steward did not stop"
-        if self._failed is not None:
-            raise self._failed
+        if self._error is not None:
+            raise self._error
 
     async def _run(self) -> None:
         engine, connection = sync_engine(self._urls[0]), sync_redis(self._urls[1])
         relay, backfill = OutboxRelay(engine, connection), Backfill(engine, connection, self._translate)
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._go_round(lambda: asyncio.to_thread(relay.run_once)))
-                group.create_task(self._go_round(backfill.run_once))
+                group.create_task(self._run_periodically(lambda: asyncio.to_thread(relay.run_once)))
+                group.create_task(self._run_periodically(backfill.run_once))
         except BaseException as error:  # noqa: BLE001 - raised again by the test's thread
-            self._failed = error
+            self._error = error
         finally:
             engine.dispose()
             connection.close()
 
-    async def _go_round(self, task: Callable[[], Awaitable[int]]) -> None:
+    async def _run_periodically(self, task: Callable[[], Awaitable[int]]) -> None:
         while not self._stopping.is_set():
             try:
                 done = await task()
-            except (SQLAlchemyError, redis.RedisError, Unavailable):
+            except (SQLAlchemyError, redis.RedisError, UnavailableError):
                 done = 0
             if not done:
-                await asyncio.sleep(ROUND)
+                await asyncio.sleep(JOBS_POLL_S)

@@ -20,130 +20,136 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from sqlalchemy import Engine
 
 from cluster import flow as flow_module
-from cluster.flow import Flow
+from cluster.flow import LaneManager
 from cluster.settings import Settings
-from operators.errors import SetupFailed
-from serve.app import TRANSLATION_APP
+from operators.errors import SetupError
+from serve.app import DEFAULT_TRANSLATION_APP
 from storage.database import sync_engine
 from storage.embedded import EmbeddedStores, StoreUrls
-from storage.log import Appended, NewEvent
-from storage.meetings import Meetings
-from storage.migrate import upgrade
-from tests.chaos.feed import Feed
-from tests.chaos.outcome import Outcome
-from tests.chaos.ray_head import Head, ray_head
-from tests.chaos.ray_nodes import REPLICAS, Actor, Nodes, three_nodes
-from tests.chaos.recordings import Spoken, all_speech, asked, events_in, made_up
-from tests.chaos.report import FULL, Row
-from tests.chaos.scene import Scene
-from tests.harness.lanes import rows
-from tests.harness.parley_up import ROOT, command
+from storage.log import AppendResult, NewEvent
+from storage.meetings import MeetingService
+from storage.migrate import upgrade_schema
+from tests.chaos.feed import MeetingClient
+from tests.chaos.outcome import StoredResult
+from tests.chaos.ray_head import RayHead, ray_head
+from tests.chaos.ray_nodes import REPLICAS, LiveActor, SimulatedCluster, simulated_cluster
+from tests.chaos.recordings import RecordedMeeting, all_meetings, count_events, request_order, synthetic_meeting
+from tests.chaos.report import FULL, ScenarioRow
+from tests.chaos.scene import SingleLaneSystem
+from tests.harness.lanes import query_rows
+from tests.harness.parley_up import ROOT, parley_arguments
 
-SPEECH = all_speech()[:3] if FULL else tuple(made_up(f"made-up-{seed}", seed, 120) for seed in range(11, 14))
-SECONDS = 180.0 if FULL else 30.0
+RECORDINGS = (
+    all_meetings()[:3] if FULL else tuple(synthetic_meeting(f"made-up-{seed}", seed, 120) for seed in range(11, 14))
+)
+MEETINGS_S = 180.0 if FULL else 30.0
 """How long the meetings take."""
-DEADLINE = 3.0
+TRANSLATION_DEADLINE_S = 3.0
 """Seconds a translation may take: what a lane took with it when it died is paid after six times as many."""
-DRAIN = 150
+JOB_STOP_WAIT_S = 150
 """Seconds that `ray job stop` leaves the lanes. Ray's own three are too few where calls are under way."""
 
-Report = Callable[[Row], None]
+Report = Callable[[ScenarioRow], None]
 cluster_time = pytest.mark.timeout(1200 if FULL else 600)
 
 
-class Patient(Feed):
+class GatedClient(MeetingClient):
     """A client who opens the meetings, and says nothing before `begin` is set: lanes for recordings start meanwhile.
 
     Nor does it come to the last third of a meeting before `go_on` is: none is over before that, however slow the lanes are.
     """
 
-    def __init__(self, postgres_url: str, redis_url: str, spoken: Sequence[Spoken], seconds: float) -> None:
-        super().__init__(postgres_url, redis_url, spoken, seconds)
-        self.begin, self.go_on = threading.Event(), threading.Event()
-        self._halts = {one.title: 2 * len(one.chunks) // 3 for one in spoken}
+    def __init__(
+        self, postgres_url: str, redis_url: str, recordings: Sequence[RecordedMeeting], seconds: float
+    ) -> None:
+        super().__init__(postgres_url, redis_url, recordings, seconds)
+        self.may_begin, self.may_finish = threading.Event(), threading.Event()
+        self._pause_points = {recording.title: 2 * len(recording.chunks) // 3 for recording in recordings}
 
-    async def _send(self, meetings: Meetings, spoken: Spoken) -> None:
-        await self._until(self.begin)
-        await super()._send(meetings, spoken)
+    async def _send(self, meetings: MeetingService, recording: RecordedMeeting) -> None:
+        await self._wait_for(self.may_begin)
+        await super()._send(meetings, recording)
 
-    async def _append(self, meetings: Meetings, title: str, batch: Sequence[NewEvent]) -> list[Appended]:
-        if len(self.accepted[title]) > self._halts[title]:
-            await self._until(self.go_on)
+    async def _append(self, meetings: MeetingService, title: str, batch: Sequence[NewEvent]) -> list[AppendResult]:
+        if len(self.ordinals[title]) > self._pause_points[title]:
+            await self._wait_for(self.may_finish)
         return await super()._append(meetings, title, batch)
 
-    async def _until(self, event: threading.Event) -> None:
+    async def _wait_for(self, event: threading.Event) -> None:
         while not event.is_set() and not self._stopping.is_set():
             await asyncio.sleep(0.05)
 
 
-class Stage(Scene):
+class ClusterSystem(SingleLaneSystem):
     """Stores and a client; the lanes are somebody else's. The client comes with `open_doors`, once there are lanes."""
 
-    feed: Patient
+    client: GatedClient
 
     def __init__(self, folder: Path) -> None:
-        super().__init__(folder, SPEECH, SECONDS)
+        super().__init__(folder, RECORDINGS, MEETINGS_S)
 
-    def __enter__(self) -> Stage:
+    def __enter__(self) -> ClusterSystem:
         with ExitStack() as stack:
             self.folder.mkdir(mode=0o755)
-            self.stores = EmbeddedStores(self.home)
+            self.stores = EmbeddedStores(self.stores_folder)
             self.urls = stack.enter_context(self.stores)
-            upgrade(self.urls.postgres)
+            upgrade_schema(self.urls.postgres)
             self.engine: Engine = sync_engine(self.urls.postgres)
             stack.callback(self.engine.dispose)
             self._stack = stack.pop_all()
         return self
 
     @property
-    def settings(self) -> dict[str, str]:
+    def lane_environment(self) -> dict[str, str]:
         """Of the flow, as environment variables."""
         return {
             "PARLEY_POSTGRES_URL": self.urls.postgres,
             "PARLEY_REDIS_URL": self.urls.redis,
             "PARLEY_BATCH_LANES": "3",
-            "PARLEY_DEADLINE": str(DEADLINE),
+            "PARLEY_DEADLINE": str(TRANSLATION_DEADLINE_S),
             "PARLEY_LOG_LEVEL": "info",
         }
 
-    def open_doors(self) -> None:
+    def start_client(self) -> None:
         """Open the meetings, wait for the lanes that are to work on them, and let the client speak."""
-        self.feed = Patient(self.urls.postgres, self.urls.redis, self.spoken, SECONDS)
-        self._stack.enter_context(self.feed)
-        self.until(lambda: {lane["state"] for lane in self.lanes().values()} == {"running"}, 180)
-        self.feed.begin.set()
+        self.client = GatedClient(self.urls.postgres, self.urls.redis, self.recordings, MEETINGS_S)
+        self._stack.enter_context(self.client)
+        self.wait_until(lambda: {lane["state"] for lane in self.lane_rows().values()} == {"running"}, 180)
+        self.client.may_begin.set()
 
-    def in_the_middle(self) -> None:
+    def wait_until_under_way(self) -> None:
         """Wait until every meeting is well under way. None is over then."""
-        self.until(lambda: all(n > 50 for n in self._committed()) and self.feed.count > events_in(SPEECH) / 3)
-        assert not self.feed.done
-        self.feed.go_on.set()
+        self.wait_until(
+            lambda: all(n > 50 for n in self._committed()) and self.client.accepted_count > count_events(RECORDINGS) / 3
+        )
+        assert not self.client.is_finished
+        self.client.may_finish.set()
 
-    def lanes(self) -> dict[str, dict[str, Any]]:
+    def lane_rows(self) -> dict[str, dict[str, Any]]:
         """The lanes' rows, by id."""
-        found = rows(self.engine, "select id, state, epoch, pid from lanes")
-        return {row[0]: dict(zip(("state", "epoch", "pid"), row[1:], strict=True)) for row in found}
+        lanes = query_rows(self.engine, "select id, state, epoch, pid from lanes")
+        return {row[0]: dict(zip(("state", "epoch", "pid"), row[1:], strict=True)) for row in lanes}
 
-    def result(self, scenario: str, outcome: Outcome, recovery: float | None, **detail: float) -> Row:
+    def cluster_row(self, scenario: str, stored: StoredResult, recovery: float | None, **detail: float) -> ScenarioRow:
         """The scenario's row in the table."""
-        return Row(
+        return ScenarioRow(
             scenario,
             self.faults,
-            self.feed.count,
-            outcome.stored,
-            outcome.lost,
-            outcome.doubled(),
-            self.overtaken(),
-            outcome.owed,
+            self.client.accepted_count,
+            stored.stored_count,
+            stored.lost_count,
+            stored.count_duplicates(),
+            self.count_overtaken(),
+            stored.pending,
             recovery,
             detail,
         )
 
-    def overtaken(self) -> int:
+    def count_overtaken(self) -> int:
         """Captions by a lane that came after one asked later. What is paid later than the lane may answer is a debt."""
-        places = {one.title: asked(one) for one in self.spoken}
-        patience = 6 * DEADLINE
-        captions = rows(
+        orders = {recording.title: request_order(recording) for recording in self.recordings}
+        backfill_after_s = 6 * TRANSLATION_DEADLINE_S
+        captions = query_rows(
             self.engine,
             "select m.title, o.payload->>'sentence_id', (o.payload->>'revision')::int from outbox o"
             " join meetings m on m.id = o.meeting_id where o.kind = 'caption' and o.payload->>'status' <> 'pending'"
@@ -153,48 +159,54 @@ class Stage(Scene):
             " and exists (select 1 from outbox b where b.meeting_id = o.meeting_id and b.kind = 'sentence'"
             " and b.payload->>'id' = o.payload->>'sentence_id' and b.payload->>'revision' = o.payload->>'revision'"
             " and o.created_at < b.created_at + :patience * interval '1 s') order by o.meeting_id, o.seq",
-            patience=patience,
+            patience=backfill_after_s,
         )
         assert len(captions) > 100
-        overtaken, last = 0, dict.fromkeys(places, -1)
+        overtaken, last = 0, dict.fromkeys(orders, -1)
         for title, sentence_id, revision in captions:
-            mine = places[title][sentence_id, revision]
-            overtaken += mine < last[title]
-            last[title] = max(last[title], mine)
+            position = orders[title][sentence_id, revision]
+            overtaken += position < last[title]
+            last[title] = max(last[title], position)
         return overtaken
 
     def _committed(self) -> list[int]:
-        return [n for (n,) in rows(self.engine, "select last_committed from meetings")]
+        return [n for (n,) in query_rows(self.engine, "select last_committed from meetings")]
 
 
 @pytest.fixture(scope="module")
-def expected(open_folder: Path) -> Outcome:
+def expected(open_folder: Path) -> StoredResult:
     """What a lane that nothing disturbs stores of the meetings."""
-    with Scene(open_folder / "cluster-undisturbed", SPEECH, 0) as scene:
-        outcome, _ = scene.finish()
-    return outcome
+    with SingleLaneSystem(open_folder / "cluster-undisturbed", RECORDINGS, 0) as system:
+        result, _ = system.finish()
+    return result
 
 
-def assert_complete(row: Row, outcome: Outcome, expected: Outcome) -> None:
+def assert_complete(row: ScenarioRow, result: StoredResult, expected: StoredResult) -> None:
     """All that was accepted is stored once, as without the fault, and translated."""
-    assert (row.lost, row.doubled, row.owed, row.out_of_order, outcome.gaps(), outcome.count("dead")) == (0,) * 6
-    assert row.stored == row.accepted == events_in(SPEECH)
-    assert outcome.sentences == expected.sentences
+    assert (row.lost, row.doubled, row.owed, row.out_of_order, result.count_gaps(), result.sum_counter("dead")) == (
+        0,
+    ) * 6
+    assert row.stored == row.accepted == count_events(RECORDINGS)
+    assert result.sentences == expected.sentences
     for title, meeting in expected.meetings.items():
-        assert outcome.meetings[title].n == meeting.n
-    wanted = [caption[:4] for caption in expected.captions]
-    assert [caption[:4] for caption in outcome.captions] == wanted
-    assert {status for *_, status, _ in outcome.captions} <= {"translated", "same"}
-    assert all(words for *_, words in outcome.captions)
+        assert result.meetings[title].last_committed == meeting.last_committed
+    expected_captions = [caption[:4] for caption in expected.captions]
+    assert [caption[:4] for caption in result.captions] == expected_captions
+    assert {status for *_, status, _ in result.captions} <= {"translated", "same"}
+    assert all(words for *_, words in result.captions)
 
 
 @contextmanager
-def running_lanes(stage: Stage, environment: Mapping[str, str]) -> Generator[None]:
+def running_lanes(system: ClusterSystem, environment: Mapping[str, str]) -> Generator[None]:
     """`parley lanes run` as a driver of a cluster, for as long as the block; it must drain when it is asked to."""
-    log = stage.folder / "flow.log"
+    log = system.folder / "flow.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            command("lanes", "run"), cwd=ROOT, env={**environment, **stage.settings}, stdout=output, stderr=output
+            parley_arguments("lanes", "run"),
+            cwd=ROOT,
+            env={**environment, **system.lane_environment},
+            stdout=output,
+            stderr=output,
         )
     try:
         yield
@@ -210,45 +222,49 @@ def running_lanes(stage: Stage, environment: Mapping[str, str]) -> Generator[Non
         process.wait()
 
 
-def lanes_on(nodes: Nodes, stage: Stage) -> dict[str, str]:
+def lane_nodes(nodes: SimulatedCluster, system: ClusterSystem) -> dict[str, str]:
     """The node of each lane for recordings, by lane; of those that run."""
     by_pid = {actor.pid: actor.node for actor in nodes.actors() if actor.name == "LaneActor"}
     return {
         lane_id: by_pid[lane["pid"]]
-        for lane_id, lane in stage.lanes().items()
+        for lane_id, lane in system.lane_rows().items()
         if lane_id.startswith("batch") and lane["state"] == "running" and lane["pid"] in by_pid
     }
 
 
-def replicas(nodes: Nodes) -> list[Actor]:
+def translation_replicas(nodes: SimulatedCluster) -> list[LiveActor]:
     return [actor for actor in nodes.actors() if "TranslationService" in actor.name]
 
 
 @cluster_time
-def test_a_node_dies_with_lanes_and_replicas_on_it(open_folder: Path, report: Report, expected: Outcome) -> None:
+def test_a_node_dies_with_lanes_and_replicas_on_it(open_folder: Path, report: Report, expected: StoredResult) -> None:
     folder = open_folder / "three-nodes"
     with (
-        Stage(folder) as stage,
-        three_nodes(folder / "nodes.log") as (nodes, environment),
-        running_lanes(stage, environment),
+        ClusterSystem(folder) as system,
+        simulated_cluster(folder / "nodes.log") as (nodes, environment),
+        running_lanes(system, environment),
     ):
-        stage.until(lambda: "batch-3" in stage.lanes())
-        stage.open_doors()
-        stage.in_the_middle()
-        stage.until(lambda: len(lanes_on(nodes, stage)) == 3 and len(replicas(nodes)) == REPLICAS)
-        before, placed = stage.lanes(), lanes_on(nodes, stage)
-        lost = {actor.node for actor in replicas(nodes)} & set(placed.values()) & set(nodes.workers)
+        system.wait_until(lambda: "batch-3" in system.lane_rows())
+        system.start_client()
+        system.wait_until_under_way()
+        system.wait_until(lambda: len(lane_nodes(nodes, system)) == 3 and len(translation_replicas(nodes)) == REPLICAS)
+        before, placed = system.lane_rows(), lane_nodes(nodes, system)
+        lost = {actor.node for actor in translation_replicas(nodes)} & set(placed.values()) & set(nodes.workers)
         # Of both, the one that takes more lanes along.
         victim = max(lost, key=lambda node: sum(at == node for at in placed.values()))
         nodes.kill(victim)
-        stage.healed()
-        moved = stage.until(lambda: len(at := lanes_on(nodes, stage)) == 3 and victim not in at.values())
-        stage.until(lambda: len(at := replicas(nodes)) == REPLICAS and victim not in {each.node for each in at})
-        after = stage.lanes()
-        outcome, recovery = stage.finish()
-        row = stage.result("a cluster's node killed", outcome, recovery, **{"lanes elsewhere after s": round(moved, 1)})
+        system.fault_ended()
+        moved = system.wait_until(lambda: len(at := lane_nodes(nodes, system)) == 3 and victim not in at.values())
+        system.wait_until(
+            lambda: len(at := translation_replicas(nodes)) == REPLICAS and victim not in {each.node for each in at}
+        )
+        after = system.lane_rows()
+        result, recovery = system.finish()
+        row = system.cluster_row(
+            "a cluster's node killed", result, recovery, **{"lanes elsewhere after s": round(moved, 1)}
+        )
     report(row)
-    assert_complete(row, outcome, expected)
+    assert_complete(row, result, expected)
     for lane_id, node in placed.items():
         # Those of the other node went on as if nothing had happened.
         began_again = after[lane_id]["epoch"] > before[lane_id]["epoch"]
@@ -257,52 +273,52 @@ def test_a_node_dies_with_lanes_and_replicas_on_it(open_folder: Path, report: Re
 
 
 @cluster_time
-def test_a_job_is_stopped_and_submitted_again(open_folder: Path, report: Report, expected: Outcome) -> None:
+def test_a_job_is_stopped_and_submitted_again(open_folder: Path, report: Report, expected: StoredResult) -> None:
     folder = open_folder / "job"
-    with Stage(folder) as stage, ray_head() as head:
+    with ClusterSystem(folder) as system, ray_head() as head:
         deploy_translation(head, folder)
-        submit(head, stage, "first")
-        head.until(lambda: stage.lanes().get("live-1", {}).get("state") == "running", "first")
-        stage.open_doors()
-        stage.in_the_middle()
-        working = stage.lanes()
+        submit_lanes(head, system, "first")
+        head.wait_until(lambda: system.lane_rows().get("live-1", {}).get("state") == "running", "first")
+        system.start_client()
+        system.wait_until_under_way()
+        working = system.lane_rows()
         assert {lane["state"] for lane in working.values()} == {"running"}
         began = time.monotonic()
-        head.stop("first")
+        head.stop_job("first")
         stopped_after = time.monotonic() - began
-        assert head.status("first") == "STOPPED"
-        log = head.log("first")
+        assert head.job_status("first") == "STOPPED"
+        log = head.job_log("first")
         assert log.index("The lanes run.") < log.index("Stopping: ") < log.index("\nStopped."), log
         assert "did not stop" not in log
-        drained = stage.lanes()
+        drained = system.lane_rows()
         assert {lane["state"] for lane in drained.values()} == {"stopped"}
         # Ray ends an actor's process beside its job.
-        stage.until(lambda: not any(psutil.pid_exists(lane["pid"]) for lane in drained.values()))
+        system.wait_until(lambda: not any(psutil.pid_exists(lane["pid"]) for lane in drained.values()))
         # What they had asked was answered before they ended, or is told to be owed.
-        assert rows(stage.engine, UNSAID) == []
-        accepted = stage.feed.count
-        stage.until(lambda: stage.feed.count > accepted or stage.feed.done)
-        submit(head, stage, "lanes-second")
-        stage.healed()
-        head.until(lambda: {lane["state"] for lane in stage.lanes().values()} == {"running"}, "lanes-second")
-        outcome, recovery = stage.finish()
-        row = stage.result("a job stopped", outcome, recovery, **{"stopped within s": round(stopped_after, 1)})
-        finished = stage.lanes()
-        stop_what_is_left(head, "lanes-second")
+        assert query_rows(system.engine, FUTURE_PENDING_QUERY) == []
+        accepted = system.client.accepted_count
+        system.wait_until(lambda: system.client.accepted_count > accepted or system.client.is_finished)
+        submit_lanes(head, system, "lanes-second")
+        system.fault_ended()
+        head.wait_until(lambda: {lane["state"] for lane in system.lane_rows().values()} == {"running"}, "lanes-second")
+        result, recovery = system.finish()
+        row = system.cluster_row("a job stopped", result, recovery, **{"stopped within s": round(stopped_after, 1)})
+        finished = system.lane_rows()
+        stop_leftover_lanes(head, "lanes-second")
     report(row)
-    assert_complete(row, outcome, expected)
+    assert_complete(row, result, expected)
     for lane_id, lane in working.items():
         assert finished[lane_id]["epoch"] == lane["epoch"] + 1
 
 
-UNSAID = (
+FUTURE_PENDING_QUERY = (
     "select 1 from captions c join sentences s on s.meeting_id = c.meeting_id and s.id = c.sentence_id"
     " where c.status = 'pending' and not s.retracted and c.due_at > now() + interval '1 s'"
 )
 """Debts that the backfill would still wait for: of a lane that may yet answer."""
 
 
-def deploy_translation(head: Head, folder: Path) -> None:
+def deploy_translation(head: RayHead, folder: Path) -> None:
     """`serve deploy` of the project's own application, with Firefox's models and no HTTP."""
     content = yaml.safe_load((ROOT / "cluster" / "serve.yaml").read_text())
     [translation, _] = content["applications"]
@@ -310,31 +326,36 @@ def deploy_translation(head: Head, folder: Path) -> None:
     translation["deployments"] = [{"name": "TranslationService", "num_replicas": 1}]
     path = folder / "serve.yaml"
     path.write_text(yaml.safe_dump({"proxy_location": "Disabled", "applications": [translation]}))
-    head.run("serve", "deploy", path)
-    end = time.monotonic() + 300
-    while (found := head.get("/api/serve/applications/")["applications"]) and found[TRANSLATION_APP][
-        "status"
-    ] != "RUNNING":
-        assert time.monotonic() < end, found
+    head.run_command("serve", "deploy", path)
+    deadline = time.monotonic() + 300
+    while (applications := head.get_json("/api/serve/applications/")["applications"]) and applications[
+        DEFAULT_TRANSLATION_APP
+    ]["status"] != "RUNNING":
+        assert time.monotonic() < deadline, applications
         time.sleep(0.5)
 
 
-def submit(head: Head, stage: Stage, job: str) -> None:
+def submit_lanes(head: RayHead, system: ClusterSystem, job: str) -> None:
     """`ray job submit` of the lanes, as docs/cluster.md says."""
-    head.submit(job, command("lanes", "run"), ROOT, stage.settings | {"RAY_JOB_STOP_WAIT_TIME_S": str(DRAIN)})
+    head.submit_job(
+        job,
+        parley_arguments("lanes", "run"),
+        ROOT,
+        system.lane_environment | {"RAY_JOB_STOP_WAIT_TIME_S": str(JOB_STOP_WAIT_S)},
+    )
 
 
-def stop_what_is_left(head: Head, job: str) -> None:
+def stop_leftover_lanes(head: RayHead, job: str) -> None:
     """What cluster/kuberay.yaml does first: stop the lanes of a pod that is gone."""
     manifests = yaml.safe_load_all((ROOT / "cluster" / "kuberay.yaml").read_text())
-    [lanes] = [each for each in manifests if each["kind"] == "Deployment"]
+    [lanes] = [manifest for manifest in manifests if manifest["kind"] == "Deployment"]
     [container] = lanes["spec"]["template"]["spec"]["containers"]
     script = container["command"][2].partition("ray job submit")[0]
     environment = dict(head.environment) | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     subprocess.run(["bash", "-ec", script], env=environment, timeout=120, check=True)
-    end = time.monotonic() + 120
-    while head.status(job) != "STOPPED":
-        assert time.monotonic() < end, head.log(job)[-4000:]
+    deadline = time.monotonic() + 120
+    while head.job_status(job) != "STOPPED":
+        assert time.monotonic() < deadline, head.job_log(job)[-4000:]
         time.sleep(0.3)
 
 
@@ -359,12 +380,12 @@ def test_one_flow_at_a_time_runs_on_a_database(
     postgres_url: str, redis_url: str, redis_sync: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     urls = StoreUrls(postgres_url, redis_url)
-    first, second = Flow(Settings(), urls), Flow(Settings(), urls)
+    first, second = LaneManager(Settings(), urls), LaneManager(Settings(), urls)
     try:
         first.prepare()
         with monkeypatch.context() as patch:
-            patch.setattr(flow_module, "CLAIM_FOR", 0.3)
-            with pytest.raises(SetupFailed, match="another Parley runs its lanes on this database"):
+            patch.setattr(flow_module, "LOCK_TIMEOUT_S", 0.3)
+            with pytest.raises(SetupError, match="another Parley runs its lanes on this database"):
                 second.prepare()
         first.stop()
         second.prepare()
@@ -377,7 +398,7 @@ def test_one_flow_at_a_time_runs_on_a_database(
 def test_a_flow_whose_redis_comes_later_is_not_in_its_own_way(
     postgres_url: str, redis_url: str, redis_sync: Any
 ) -> None:
-    flow = Flow(Settings(), StoreUrls(postgres_url, "redis://127.0.0.1:1/0"))
+    flow = LaneManager(Settings(), StoreUrls(postgres_url, "redis://127.0.0.1:1/0"))
     with pytest.raises(RedisConnectionError):
         flow.prepare()
     flow._urls = StoreUrls(postgres_url, redis_url)
@@ -385,7 +406,7 @@ def test_a_flow_whose_redis_comes_later_is_not_in_its_own_way(
         flow.prepare()
     finally:
         flow.stop()
-    other = Flow(Settings(), StoreUrls(postgres_url, redis_url))
+    other = LaneManager(Settings(), StoreUrls(postgres_url, redis_url))
     try:
         other.prepare()
     finally:

@@ -14,12 +14,12 @@ from sqlalchemy import Engine
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from storage.embedded import StoreUrls
-from storage.log import Log
-from storage.meetings import Meetings
-from tests.chaos.engines import Service
-from tests.chaos.hall import PATIENCE, flow, open_hall, tell
-from tests.chaos.report import FULL, Row
-from tests.harness.lanes import until
+from storage.log import LogWriter
+from storage.meetings import MeetingService
+from tests.chaos.engines import ScriptedTranslationApp
+from tests.chaos.hall import HANG_TIMEOUT_S, captions_with_status, open_live_meetings, running_live_lane
+from tests.chaos.report import FULL, ScenarioRow
+from tests.harness.lanes import wait_until
 
 pytest_plugins = ["tests.harness.ray_cluster"]
 pytestmark = [
@@ -27,11 +27,11 @@ pytestmark = [
     pytest.mark.usefixtures("ray_cluster", "clean_database"),
 ]
 
-KILLS, KILL_EVERY = (18, 10.0) if FULL else (4, 4.0)
-DEAD = 60.0 if FULL else 12.0
+KILL_COUNT, KILL_INTERVAL_S = (18, 10.0) if FULL else (4, 4.0)
+OUTAGE_S = 60.0 if FULL else 12.0
 """Seconds for which an engine is dead."""
 
-Report = Callable[[Row], None]
+Report = Callable[[ScenarioRow], None]
 
 
 @pytest.fixture
@@ -40,48 +40,50 @@ def urls(postgres_url: str, redis_url: str) -> StoreUrls:
 
 
 @pytest.fixture
-async def meetings(aengine: AsyncEngine, redis_async: Any) -> AsyncIterator[Meetings]:
+async def meetings(aengine: AsyncEngine, redis_async: Any) -> AsyncIterator[MeetingService]:
     """The door, which goes on noting what it took."""
-    door = Meetings(aengine, Log(redis_async))
-    ledger = asyncio.create_task(door.run_ledger())
-    yield door
+    service = MeetingService(aengine, LogWriter(redis_async))
+    ledger = asyncio.create_task(service.run_ledger())
+    yield service
     ledger.cancel()
 
 
 async def test_replicas_killed_under_load(
-    urls: StoreUrls, engine: Engine, aengine: AsyncEngine, meetings: Meetings, tmp_path: Path, report: Report
+    urls: StoreUrls, engine: Engine, aengine: AsyncEngine, meetings: MeetingService, tmp_path: Path, report: Report
 ) -> None:
-    hall = await open_hall(engine, aengine, meetings, 5)
-    with Service(tmp_path, 2) as service, flow(urls):
-        async with hall.talking(meetings, 0.5):
-            await hall.translated()
-            for _ in range(KILLS):
+    live_meetings = await open_live_meetings(engine, aengine, meetings, 5)
+    with ScriptedTranslationApp(tmp_path, 2) as service, running_live_lane(urls):
+        async with live_meetings.sending(meetings, 0.5):
+            await live_meetings.wait_until_translated()
+            for _ in range(KILL_COUNT):
                 # A machine that is slow to start replicas may have none left at this moment.
-                await until(service.kill, PATIENCE)
-                await asyncio.sleep(KILL_EVERY)
-            recovery = await hall.recovered()
-        outcome = await hall.outcome()
-    owed = len(tell(outcome, "pending"))
-    report(hall.row("Serve replica killed", KILLS, outcome, recovery, **{"owed meanwhile": owed}))
-    hall.assert_sound(outcome)
+                await wait_until(service.kill_replica, HANG_TIMEOUT_S)
+                await asyncio.sleep(KILL_INTERVAL_S)
+            recovery = await live_meetings.wait_until_recovered()
+        result = await live_meetings.wait_for_result()
+    owed = len(captions_with_status(result, "pending"))
+    report(live_meetings.row("Serve replica killed", KILL_COUNT, result, recovery, **{"owed meanwhile": owed}))
+    live_meetings.assert_complete(result)
 
 
 async def test_an_engine_that_falls_silent(
-    urls: StoreUrls, engine: Engine, aengine: AsyncEngine, meetings: Meetings, tmp_path: Path, report: Report
+    urls: StoreUrls, engine: Engine, aengine: AsyncEngine, meetings: MeetingService, tmp_path: Path, report: Report
 ) -> None:
-    hall = await open_hall(engine, aengine, meetings, 5)
-    with Service(tmp_path, 2) as service, flow(urls):
-        async with hall.talking(meetings, 0.5):
-            await hall.translated()
-            silent, began = service.wedge(), time.monotonic()
+    live_meetings = await open_live_meetings(engine, aengine, meetings, 5)
+    with ScriptedTranslationApp(tmp_path, 2) as service, running_live_lane(urls):
+        async with live_meetings.sending(meetings, 0.5):
+            await live_meetings.wait_until_translated()
+            silent, began = service.hang_engine(), time.monotonic()
             # Whether it is replaced at all. How soon, its row says: it is to be 30 s.
-            await until(lambda: silent not in service.replicas(), PATIENCE)
+            await wait_until(lambda: silent not in service.replica_pids(), HANG_TIMEOUT_S)
             evicted = time.monotonic() - began
-            recovery = await hall.recovered()
-        outcome = await hall.outcome()
-    owed = [caption for _, caption in tell(outcome, "pending")]
-    report(hall.row("engine silent", 1, outcome, recovery, **{"evicted s": evicted, "owed meanwhile": len(owed)}))
-    hall.assert_sound(outcome)
+            recovery = await live_meetings.wait_until_recovered()
+        result = await live_meetings.wait_for_result()
+    owed = [caption for _, caption in captions_with_status(result, "pending")]
+    report(
+        live_meetings.row("engine silent", 1, result, recovery, **{"evicted s": evicted, "owed meanwhile": len(owed)})
+    )
+    live_meetings.assert_complete(result)
     assert {caption["reason"] for caption in owed} == {"deadline"}
 
 
@@ -90,29 +92,31 @@ async def test_an_engine_that_is_dead_for_long(
     engine: Engine,
     aengine: AsyncEngine,
     redis_sync: redis.Redis,
-    meetings: Meetings,
+    meetings: MeetingService,
     tmp_path: Path,
     report: Report,
 ) -> None:
-    hall = await open_hall(engine, aengine, meetings, 10)
-    with Service(tmp_path) as service, flow(urls):
-        async with hall.talking(meetings, 2.0):
-            await hall.translated()
-            service.die()
+    live_meetings = await open_live_meetings(engine, aengine, meetings, 10)
+    with ScriptedTranslationApp(tmp_path) as service, running_live_lane(urls):
+        async with live_meetings.sending(meetings, 2.0):
+            await live_meetings.wait_until_translated()
+            service.fail_all_engines()
             await asyncio.sleep(1)
-            before = dict(hall.taken)
-            await asyncio.sleep(DEAD - 1)
+            before = dict(live_meetings.last_ordinals)
+            await asyncio.sleep(OUTAGE_S - 1)
             # Whoever follows is sent what was said since, and none of it is translated.
-            await until(lambda: _ahead(hall.read_aloud(redis_sync), before), PATIENCE)
-            debts = hall.debts()
-            service.revive()
-            recovery = await hall.recovered()
-        outcome = await hall.outcome()
-    report(hall.row(f"engine dead for {DEAD:.0f} s", 1, outcome, recovery, debts=debts))
-    hall.assert_sound(outcome)
-    assert debts >= len(hall.ids) * (DEAD / 2 - 5)
+            await wait_until(
+                lambda: _is_published_after(live_meetings.last_published(redis_sync), before), HANG_TIMEOUT_S
+            )
+            debts = live_meetings.count_pending()
+            service.restore_engines()
+            recovery = await live_meetings.wait_until_recovered()
+        result = await live_meetings.wait_for_result()
+    report(live_meetings.row(f"engine dead for {OUTAGE_S:.0f} s", 1, result, recovery, debts=debts))
+    live_meetings.assert_complete(result)
+    assert debts >= len(live_meetings.ids) * (OUTAGE_S / 2 - 5)
 
 
-def _ahead(read_aloud: dict[str, int], before: dict[str, int]) -> bool:
+def _is_published_after(last_published: dict[str, int], before: dict[str, int]) -> bool:
     """Whether the last sentence that was sent of each meeting was said after all that was taken before."""
-    return all(read_aloud[title] > taken for title, taken in before.items())
+    return all(last_published[title] > last_ordinal for title, last_ordinal in before.items())

@@ -13,110 +13,116 @@ import psutil
 import pytest
 from sqlalchemy import text
 
-from tests.chaos.checks import assert_as_undisturbed
-from tests.chaos.lane_main import FENCED
-from tests.chaos.listeners import Listeners
-from tests.chaos.outcome import Outcome
-from tests.chaos.recordings import Spoken, all_speech, events_in
-from tests.chaos.report import FULL, Row
-from tests.chaos.scene import Scene
-from tests.harness.lanes import rows
+from tests.chaos.checks import assert_same_as_baseline
+from tests.chaos.lane_main import FENCED_EXIT_STATUS
+from tests.chaos.listeners import ApiSubscribers
+from tests.chaos.outcome import StoredResult
+from tests.chaos.recordings import RecordedMeeting, all_meetings, count_events
+from tests.chaos.report import FULL, ScenarioRow
+from tests.chaos.scene import SingleLaneSystem
+from tests.harness.lanes import query_rows
 
-KILLS = 200 if FULL else 20
-STOPS = 20 if FULL else 2
+KILL_COUNT = 200 if FULL else 20
+STOP_COUNT = 20 if FULL else 2
 
-Report = Callable[[Row], None]
+Report = Callable[[ScenarioRow], None]
 
 pytestmark = pytest.mark.timeout(1800 if FULL else 600)
 
 
 @pytest.mark.main_path
 def test_a_lane_killed_within_one_meeting_changes_nothing(open_folder: Path, report: Report) -> None:
-    spoken = all_speech()[:1]
-    with Scene(open_folder / "one-undisturbed", spoken, 0) as scene:
-        undisturbed, _ = scene.finish()
-    _kill(open_folder / "one-killed-lane", spoken, 5, undisturbed, report)
+    recordings = all_meetings()[:1]
+    with SingleLaneSystem(open_folder / "one-undisturbed", recordings, 0) as system:
+        undisturbed, _ = system.finish()
+    _kill_lane_at_points(open_folder / "one-killed-lane", recordings, 5, undisturbed, report)
 
 
 def test_a_lane_killed_at_random_points_changes_nothing(
-    undisturbed: Outcome, open_folder: Path, report: Report
+    undisturbed: StoredResult, open_folder: Path, report: Report
 ) -> None:
-    _kill(open_folder / "killed-lane", all_speech(), KILLS, undisturbed, report)
+    _kill_lane_at_points(open_folder / "killed-lane", all_meetings(), KILL_COUNT, undisturbed, report)
 
 
-def _kill(folder: Path, spoken: Sequence[Spoken], kills: int, undisturbed: Outcome, report: Report) -> None:
-    chance = random.Random(7)
-    points = sorted(chance.sample(range(1, events_in(spoken)), kills))
+def _kill_lane_at_points(
+    folder: Path, recordings: Sequence[RecordedMeeting], kills: int, baseline: StoredResult, report: Report
+) -> None:
+    rng = random.Random(7)
+    points = sorted(rng.sample(range(1, count_events(recordings)), kills))
     with (
-        Scene(folder, spoken, 0) as scene,
-        Listeners(scene.urls, scene.feed.ids) as listeners,
+        SingleLaneSystem(folder, recordings, 0) as system,
+        ApiSubscribers(system.urls, system.client.ids) as subscribers,
     ):
         for point in points:
-            scene.until(lambda point=point: scene.committed() >= point and scene.owned())
-            time.sleep(chance.uniform(0, 0.1))
-            scene.lane.kill()
-            scene.healed()
-        outcome, recovery = scene.finish()
-        heard = listeners.heard()
-    report(scene.row("lane killed", outcome, recovery))
-    assert_as_undisturbed(scene, outcome, recovery, undisturbed)
-    assert scene.lane.deaths == [-signal.SIGKILL] * kills
-    assert heard == {title: list(range(1, one.seq + 1)) for title, one in outcome.meetings.items()}
+            system.wait_until(lambda point=point: system.committed_count() >= point and system.is_lane_owned())
+            time.sleep(rng.uniform(0, 0.1))
+            system.lane.kill()
+            system.fault_ended()
+        result, recovery = system.finish()
+        received = subscribers.received_seqs()
+    report(system.row("lane killed", result, recovery))
+    assert_same_as_baseline(system, result, recovery, baseline)
+    assert system.lane.exit_statuses == [-signal.SIGKILL] * kills
+    assert received == {title: list(range(1, meeting.last_seq + 1)) for title, meeting in result.meetings.items()}
 
 
 @pytest.mark.parametrize("within", [False, True], ids=["between transactions", "within one"])
 def test_a_lane_that_wakes_up_after_its_successor_started_can_not_write(
-    undisturbed: Outcome, open_folder: Path, report: Report, within: bool
+    undisturbed: StoredResult, open_folder: Path, report: Report, within: bool
 ) -> None:
-    spoken = all_speech()[:2]
-    stops = (4 if FULL else 1) if within else STOPS
-    whole = events_in(spoken) + len(spoken)  # With the entries by which they began.
-    with Scene(open_folder / f"stopped-lane-{within}", spoken, (12.0 if within else 2.0) * stops) as scene:
+    recordings = all_meetings()[:2]
+    stops = (4 if FULL else 1) if within else STOP_COUNT
+    whole = count_events(recordings) + len(recordings)  # With the entries by which they began.
+    with SingleLaneSystem(
+        open_folder / f"stopped-lane-{within}", recordings, (12.0 if within else 2.0) * stops
+    ) as system:
         for stop in range(1, stops + 1):
-            point = events_in(spoken) * stop // (stops + 2)
-            scene.until(lambda point=point: scene.committed() >= point)
-            (_suspend_within_a_transaction if within else _suspend_between_transactions)(scene)
+            point = count_events(recordings) * stop // (stops + 2)
+            system.wait_until(lambda point=point: system.committed_count() >= point)
+            (_suspend_within_a_transaction if within else _suspend_between_transactions)(system)
             # Asked before there is a successor: it may have committed all there is to be by the time it is found to be there.
-            before = scene.committed()
-            sleeping = scene.lane.replace()
+            before = system.committed_count()
+            sleeping = system.lane.replace()
             try:
-                scene.until(scene.owned)
-                scene.until(lambda before=before: scene.committed() > before or scene.committed() == whole)
+                system.wait_until(system.is_lane_owned)
+                system.wait_until(
+                    lambda before=before: system.committed_count() > before or system.committed_count() == whole
+                )
             finally:
                 assert sleeping.pid is not None
                 os.kill(sleeping.pid, signal.SIGCONT)
             sleeping.join(60)
             # One that slept in a transaction has lost that, and dies of it before it can ask whose the lane is.
-            assert sleeping.exitcode in ((FENCED, 1) if within else (FENCED,))
-            scene.healed()
-        outcome, recovery = scene.finish()
-    report(scene.row("lane stopped in a transaction" if within else "lane stopped and replaced", outcome, recovery))
-    assert_as_undisturbed(scene, outcome, recovery, undisturbed)
-    assert not scene.lane.deaths
+            assert sleeping.exitcode in ((FENCED_EXIT_STATUS, 1) if within else (FENCED_EXIT_STATUS,))
+            system.fault_ended()
+        result, recovery = system.finish()
+    report(system.row("lane stopped in a transaction" if within else "lane stopped and replaced", result, recovery))
+    assert_same_as_baseline(system, result, recovery, undisturbed)
+    assert not system.lane.exit_statuses
 
 
-_WAITS_IN_COMMIT = (
+_WAITING_COMMIT_QUERY = (
     "select 1 from pg_stat_activity a join pg_locks l on l.pid = a.pid where a.wait_event_type = 'Lock'"
     " and l.relation = 'lanes'::regclass and l.mode = 'RowShareLock'"
 )
 """Who waits, and holds the row by which a lane is taken over, as a lane does while it commits."""
 
 
-def _suspend_within_a_transaction(scene: Scene) -> None:
-    with scene.engine.begin() as connection:
+def _suspend_within_a_transaction(system: SingleLaneSystem) -> None:
+    with system.engine.begin() as connection:
         connection.execute(text("select 1 from meetings for update"))
-        scene.until(lambda: bool(rows(scene.engine, _WAITS_IN_COMMIT)))
-        scene.lane.suspend()
+        system.wait_until(lambda: bool(query_rows(system.engine, _WAITING_COMMIT_QUERY)))
+        system.lane.suspend()
 
 
-def _suspend_between_transactions(scene: Scene) -> None:
-    scene.lane.suspend()
+def _suspend_between_transactions(system: SingleLaneSystem) -> None:
+    system.lane.suspend()
     while True:
         time.sleep(0.1)  # What it had sent before has begun by then.
-        mine = [each.laddr.port for each in psutil.Process(scene.lane.process.pid).net_connections("tcp")]
-        under_way = "select 1 from pg_stat_activity where client_port = any(:ports) and xact_start is not null"
-        if not rows(scene.engine, under_way, ports=mine):
+        ports = [connection.laddr.port for connection in psutil.Process(system.lane.process.pid).net_connections("tcp")]
+        open_transaction = "select 1 from pg_stat_activity where client_port = any(:ports) and xact_start is not null"
+        if not query_rows(system.engine, open_transaction, ports=ports):
             return
-        scene.lane.resume()
+        system.lane.resume()
         time.sleep(0.01)
-        scene.lane.suspend()
+        system.lane.suspend()

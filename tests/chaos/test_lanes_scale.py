@@ -10,101 +10,116 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos.fleet import Fleet, by_title, sleep
-from tests.chaos.outcome import Outcome
-from tests.chaos.recordings import Spoken, all_speech, events_in
-from tests.chaos.report import FULL, Row
-from tests.chaos.scene import LANE
-from tests.harness.lanes import rows
+from tests.chaos.fleet import MultiLaneSystem, order_by_title, sleep_randomly
+from tests.chaos.outcome import StoredResult
+from tests.chaos.recordings import RecordedMeeting, all_meetings, count_events
+from tests.chaos.report import FULL, ScenarioRow
+from tests.chaos.scene import LANE_ID
+from tests.harness.lanes import query_rows
 
-Report = Callable[[Row], None]
+Report = Callable[[ScenarioRow], None]
 
-SPEECH: tuple[Spoken, ...] = tuple(
-    replace(one, title=f"{one.title} #{k}") for k in range(2 if FULL else 1) for one in all_speech()[: 5 if FULL else 3]
+RECORDINGS: tuple[RecordedMeeting, ...] = tuple(
+    replace(one, title=f"{one.title} #{k}")
+    for k in range(2 if FULL else 1)
+    for one in all_meetings()[: 5 if FULL else 3]
 )
-DRAINS = 30 if FULL else 3
+DRAIN_COUNT = 30 if FULL else 3
 """How often a lane is drained and another added, after the first one."""
-SECONDS = 300.0 if FULL else 25.0
-MOVES = 500 if FULL else 50
-KILLS = 100 if FULL else 8
+MEETINGS_S = 300.0 if FULL else 25.0
+MOVE_COUNT = 500 if FULL else 50
+KILL_COUNT = 100 if FULL else 8
 
 pytestmark = pytest.mark.timeout(1800 if FULL else 600)
 
 
 def test_from_one_lane_to_three_to_two_with_meetings_open_throughout(
-    undisturbed: Outcome, open_folder: Path, report: Report
+    undisturbed: StoredResult, open_folder: Path, report: Report
 ) -> None:
-    chance = random.Random(13)
-    with Fleet(open_folder / "lanes-scale", SPEECH, SECONDS) as fleet:
-        titles = list(fleet.feed.ids)
-        fleet.until(lambda: fleet.committed() > events_in(SPEECH) // 20)
-        lanes = [LANE, fleet.add(), fleet.add()]
+    rng = random.Random(13)
+    with MultiLaneSystem(open_folder / "lanes-scale", RECORDINGS, MEETINGS_S) as system:
+        titles = list(system.client.ids)
+        system.wait_until(lambda: system.committed_count() > count_events(RECORDINGS) // 20)
+        lanes = [LANE_ID, system.add_lane(), system.add_lane()]
         # One meeting is open on the first lane until that is drained; the others go on in the new ones.
         for title in titles[1:]:
-            fleet.move(title, chance.choice(lanes[1:]))
-        fleet.until(lambda: fleet.open_on(LANE) == {titles[0]})
+            system.move_meeting(title, rng.choice(lanes[1:]))
+        system.wait_until(lambda: system.open_titles(LANE_ID) == {titles[0]})
         # Not before: a lane that a slow machine lets fall behind would be relieved of it, or of another.
-        fleet.balance()
-        _drain(fleet, LANE, chance, lanes)
-        assert titles[0] in fleet.open_on(*lanes)
-        for _ in range(DRAINS):
-            lanes.append(fleet.add())
-            sleep(chance, 1.0)
-            lane_id = chance.choice([one for one in lanes if fleet.open_on(one)] or lanes)
-            _drain(fleet, lane_id, chance, lanes)
-        outcome, recovery = fleet.finish()
-        report(fleet.told("1→3→2 lanes, killed", outcome, recovery, drained=1 + DRAINS))
-        _assert_as_undisturbed(fleet, outcome, recovery, undisturbed)
+        system.start_rebalancing()
+        _drain_and_kill(system, LANE_ID, rng, lanes)
+        assert titles[0] in system.open_titles(*lanes)
+        for _ in range(DRAIN_COUNT):
+            lanes.append(system.add_lane())
+            sleep_randomly(rng, 1.0)
+            lane_id = rng.choice([one for one in lanes if system.open_titles(one)] or lanes)
+            _drain_and_kill(system, lane_id, rng, lanes)
+        result, recovery = system.finish()
+        report(system.fleet_row("1→3→2 lanes, killed", result, recovery, drained=1 + DRAIN_COUNT))
+        _assert_same_as_baseline(system, result, recovery, undisturbed)
 
 
-def _drain(fleet: Fleet, lane_id: str, chance: random.Random, lanes: list[str]) -> None:
+def _drain_and_kill(system: MultiLaneSystem, lane_id: str, rng: random.Random, lanes: list[str]) -> None:
     """Drain a lane that has meetings, and kill it and one that takes them in the midst of it."""
-    fleet.retire(lane_id)
+    system.drain_lane(lane_id)
     lanes.remove(lane_id)
-    for victim in chance.sample([lane_id, chance.choice(lanes)], 2):
-        sleep(chance, 1.5)
-        fleet.kill(victim)
-    fleet.until(lambda: not fleet.open_on(lane_id))
+    for victim in rng.sample([lane_id, rng.choice(lanes)], 2):
+        sleep_randomly(rng, 1.5)
+        system.kill_lane(victim)
+    system.wait_until(lambda: not system.open_titles(lane_id))
 
 
 def test_a_meeting_moved_back_and_forth_under_load_has_the_same_rows(
-    undisturbed: Outcome, open_folder: Path, report: Report
+    undisturbed: StoredResult, open_folder: Path, report: Report
 ) -> None:
-    chance = random.Random(17)
-    with Fleet(open_folder / "moved", SPEECH, SECONDS) as fleet:
-        moved, *others = fleet.feed.ids
-        lanes = [LANE, fleet.add()]
+    rng = random.Random(17)
+    with MultiLaneSystem(open_folder / "moved", RECORDINGS, MEETINGS_S) as system:
+        moved, *others = system.client.ids
+        lanes = [LANE_ID, system.add_lane()]
         for k, title in enumerate(others):
-            fleet.move(title, lanes[k % 2])
-        lane = LANE
-        at = sorted(chance.sample(range(1, MOVES), KILLS))
-        for k in range(MOVES):
+            system.move_meeting(title, lanes[k % 2])
+        lane = LANE_ID
+        at = sorted(rng.sample(range(1, MOVE_COUNT), KILL_COUNT))
+        for k in range(MOVE_COUNT):
             # Evenly over the speech, each at a random moment; now and then before it could have arrived.
-            fleet.until(lambda k=k: len(fleet.feed.accepted[moved]) >= k * len(SPEECH[0].chunks) // (MOVES + 1))
-            sleep(chance, 0.5 * SECONDS / MOVES)
+            system.wait_until(
+                lambda k=k: len(system.client.ordinals[moved]) >= k * len(RECORDINGS[0].chunks) // (MOVE_COUNT + 1)
+            )
+            sleep_randomly(rng, 0.5 * MEETINGS_S / MOVE_COUNT)
             lane = next(one for one in lanes if one != lane)
-            assert fleet.move(moved, lane)
+            assert system.move_meeting(moved, lane)
             if k in at:
-                sleep(chance, 0.3)
-                fleet.kill(chance.choice(lanes))
-        outcome, recovery = fleet.finish()
-        report(fleet.told(f"moved back and forth {MOVES} times, killed", outcome, recovery))
-        _assert_as_undisturbed(fleet, outcome, recovery, undisturbed)
-        [(moves,)] = rows(fleet.engine, "select moves from meetings where title = :title", title=moved)
-        assert moves == MOVES
+                sleep_randomly(rng, 0.3)
+                system.kill_lane(rng.choice(lanes))
+        result, recovery = system.finish()
+        report(system.fleet_row(f"moved back and forth {MOVE_COUNT} times, killed", result, recovery))
+        _assert_same_as_baseline(system, result, recovery, undisturbed)
+        [(moves,)] = query_rows(system.engine, "select moves from meetings where title = :title", title=moved)
+        assert moves == MOVE_COUNT
 
 
-def _assert_as_undisturbed(fleet: Fleet, outcome: Outcome, recovery: float | None, undisturbed: Outcome) -> None:
+def _assert_same_as_baseline(
+    system: MultiLaneSystem, result: StoredResult, recovery: float | None, baseline: StoredResult
+) -> None:
     """All that was accepted is stored once and in order, to the byte as it is on one lane that nothing disturbs."""
-    assert outcome.stored == fleet.feed.count == events_in(SPEECH)
-    assert outcome.lost == outcome.owed == outcome.gaps() == outcome.doubled() == outcome.count("dead") == 0
-    assert outcome.out_of_order(by_title) == 0
+    assert result.stored_count == system.client.accepted_count == count_events(RECORDINGS)
+    assert (
+        result.lost_count
+        == result.pending
+        == result.count_gaps()
+        == result.count_duplicates()
+        == result.sum_counter("dead")
+        == 0
+    )
+    assert result.count_out_of_order(order_by_title) == 0
     assert recovery is not None
-    for one in SPEECH:
-        plain = one.title.partition(" #")[0]
-        here, there = outcome.of([one.title]), undisturbed.of([plain])
-        assert [[row[1:] for row in kind] for kind in here] == [[row[1:] for row in kind] for kind in there]
-        assert outcome.meetings[one.title].n == undisturbed.meetings[plain].n
-        assert outcome.meetings[one.title].counters.get("late") == undisturbed.meetings[plain].counters.get("late")
-    assert set(fleet.deaths()) == {-signal.SIGKILL}
-    assert rows(fleet.engine, "select 1 from meetings where state is not null") == []
+    for recording in RECORDINGS:
+        baseline_title = recording.title.partition(" #")[0]
+        actual, expected = result.rows_of([recording.title]), baseline.rows_of([baseline_title])
+        assert [[row[1:] for row in kind] for kind in actual] == [[row[1:] for row in kind] for kind in expected]
+        assert result.meetings[recording.title].last_committed == baseline.meetings[baseline_title].last_committed
+        assert result.meetings[recording.title].counters.get("late") == baseline.meetings[baseline_title].counters.get(
+            "late"
+        )
+    assert set(system.deaths()) == {-signal.SIGKILL}
+    assert query_rows(system.engine, "select 1 from meetings where state is not null") == []

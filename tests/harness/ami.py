@@ -11,32 +11,34 @@ from typing import Any
 
 import pytest
 
-FOLDER = Path(os.environ.get("PARLEY_AMI", Path(__file__).parents[2].parent / "shared" / "data" / "ami"))
-SCORER = FOLDER.parent.parent / "tools" / "score_sentences.py"
-RECORDINGS = sorted(FOLDER.glob("*.broadcasts.jsonl"))
-LONG = ("EN2003a", "IB4002", "TS3004a")
-NAMES = [path.name.split(".", 1)[0] for path in RECORDINGS]
+AMI_FOLDER = Path(os.environ.get("PARLEY_AMI", Path(__file__).parents[2].parent / "shared" / "data" / "ami"))
+SCORER = AMI_FOLDER.parent.parent / "tools" / "score_sentences.py"
+AMI_RECORDINGS = sorted(AMI_FOLDER.glob("*.broadcasts.jsonl"))
+LONG_MEETINGS = ("EN2003a", "IB4002", "TS3004a")
+MEETING_NAMES = [path.name.split(".", 1)[0] for path in AMI_RECORDINGS]
 
-needs_ami = pytest.mark.skipif(not RECORDINGS, reason=f"the AMI recordings are not at {FOLDER} (set PARLEY_AMI)")
+needs_ami = pytest.mark.skipif(
+    not AMI_RECORDINGS, reason=f"the AMI recordings are not at {AMI_FOLDER} (set PARLEY_AMI)"
+)
 
 
-def parameter(value: Path | str) -> Any:
+def recording_param(value: Path | str) -> Any:
     """A recording, or its name, as a test's parameter. The long ones are left to `make test-all`."""
     name = Path(value).name.split(".", 1)[0]
-    return pytest.param(value, id=name, marks=[pytest.mark.slow] if name in LONG else [])
+    return pytest.param(value, id=name, marks=[pytest.mark.slow] if name in LONG_MEETINGS else [])
 
 
-def read_rows(path: Path) -> list[dict[str, Any]]:
+def read_jsonl(path: Path) -> list[dict[str, Any]]:
     """The rows of a JSONL file."""
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def score(name: str, sentences: Path) -> dict[str, float]:
+def score_sentences(name: str, sentences: Path) -> dict[str, float]:
     """What the scorer says of stored sentences."""
-    done = subprocess.run(
-        [sys.executable, SCORER, FOLDER / f"{name}.reference.json", sentences],
+    completed = subprocess.run(
+        [sys.executable, SCORER, AMI_FOLDER / f"{name}.reference.json", sentences],
         capture_output=True,
         text=True,
         check=True,
     )
-    return json.loads(done.stdout)
+    return json.loads(completed.stdout)

@@ -16,12 +16,12 @@ from serve.http import hub
 from serve.options import ApiOptions
 from storage import keys
 from storage.live import publish_events
-from storage.records import DEFAULT_TEAM, Event
-from tests.harness.serving import serving
+from storage.records import DEFAULT_TEAM_ID, OutboxEvent
+from tests.harness.serving import run_api
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class ApiHarness:
     """The API as a client sees it, and the databases as a lane writes them."""
 
     http: httpx.AsyncClient
@@ -33,21 +33,21 @@ class Stage:
         """Host and port."""
         return f"{self.http.base_url.host}:{self.http.base_url.port}"
 
-    async def begin(self, **fields: Any) -> str:
+    async def create_meeting(self, **fields: Any) -> str:
         """A new meeting's id."""
         answer = await self.http.post("/api/meetings", json=fields)
         assert answer.status_code == 201, answer.text
         return answer.json()["id"]
 
-    def write(self, meeting_id: str, *events: tuple[str, dict[str, Any]]) -> list[Event]:
+    def store_events(self, meeting_id: str, *events: tuple[str, dict[str, Any]]) -> list[OutboxEvent]:
         """Store live events of a meeting, as a lane does: not published yet."""
-        written: list[Event] = []
+        written: list[OutboxEvent] = []
         with self.engine.begin() as conn:
             row = {"id": UUID(meeting_id)}
             seq = conn.execute(text("select seq from meetings where id = :id for update"), row).scalar_one()
             for kind, payload in events:
                 seq += 1
-                written.append(Event(DEFAULT_TEAM, meeting_id, seq, kind, payload))  # type: ignore[arg-type]
+                written.append(OutboxEvent(DEFAULT_TEAM_ID, meeting_id, seq, kind, payload))  # type: ignore[arg-type]
                 conn.execute(
                     text(
                         "insert into outbox (team_id, meeting_id, seq, kind, payload)"
@@ -58,27 +58,29 @@ class Stage:
             conn.execute(text("update meetings set seq = :seq where id = :id"), row | {"seq": seq})
         return written
 
-    def say(self, meeting_id: str, *texts: str) -> list[Event]:
+    def publish_sentences(self, meeting_id: str, *texts: str) -> list[OutboxEvent]:
         """Store and publish a sentence for each text."""
-        events = self.write(meeting_id, *(("sentence", {"id": spoken, "text": spoken}) for spoken in texts))
+        events = self.store_events(
+            meeting_id, *(("sentence", {"id": sentence_text, "text": sentence_text}) for sentence_text in texts)
+        )
         self.publish(events)
         return events
 
-    def publish(self, events: Sequence[Event]) -> None:
+    def publish(self, events: Sequence[OutboxEvent]) -> None:
         """Publish stored events."""
         publish_events(self.redis, events)
 
-    def fall_behind(self, lane: str = "live-1", seconds: float = 60.0) -> str:
+    def add_uncommitted_entry(self, lane: str = "live-1", seconds: float = 60.0) -> str:
         """A lane's log has had an entry for so long that isn't committed. Returns its id; must be the first of all."""
         now, _ = self.redis.time()
-        return str(self.redis.xadd(keys.lane(lane), {"n": "1"}, id=f"{round((now - seconds) * 1000)}-0"))
+        return str(self.redis.xadd(keys.lane_log(lane), {"n": "1"}, id=f"{round((now - seconds) * 1000)}-0"))
 
-    def commit_up_to(self, log_id: str, lane: str = "live-1") -> None:
+    def set_committed(self, log_id: str, lane: str = "live-1") -> None:
         """A lane says how far its log is committed."""
         with self.engine.begin() as conn:
             conn.execute(text("update lanes set log_id = :log_id where id = :lane"), {"log_id": log_id, "lane": lane})
 
-    def turn(self, meeting_id: str, status: str) -> None:
+    def set_status(self, meeting_id: str, status: str) -> None:
         """The meeting's lane came as far as this status."""
         with self.engine.begin() as conn:
             conn.execute(
@@ -91,16 +93,16 @@ class Stage:
 def api_address(postgres_url: str, redis_url: str) -> Iterator[str]:
     """Where the API of the tests runs. It holds nothing back: what a test leaves behind must not reach the next one."""
     options = ApiOptions(postgres_url, redis_url, heartbeat=0.3, max_body=1_000_000, lag_limit=1e9)
-    with pytest.MonkeyPatch.context() as patch, serving(options) as address:
+    with pytest.MonkeyPatch.context() as patch, run_api(options) as address:
         # Growing text is published once: the first sign of life on a stream is to say that it listens, however long that took.
-        patch.setattr(hub, "_PATIENCE_S", 60.0)
+        patch.setattr(hub, "_SUBSCRIBE_TIMEOUT_S", 60.0)
         yield address
 
 
 @pytest.fixture
 async def stage(
     api_address: str, engine: Engine, redis_sync: redis.Redis, clean_database: None
-) -> AsyncIterator[Stage]:
+) -> AsyncIterator[ApiHarness]:
     """The running API with one live and one batch lane, and nothing else in its databases."""
     with engine.begin() as conn:
         conn.execute(
@@ -110,4 +112,4 @@ async def stage(
             )
         )
     async with httpx.AsyncClient(base_url=api_address, timeout=60) as client:
-        yield Stage(client, engine, redis_sync)
+        yield ApiHarness(client, engine, redis_sync)

@@ -15,9 +15,9 @@ import httpx
 import pytest
 from playwright.async_api import Browser, ConsoleMessage, Page, WebSocket, async_playwright
 
-from cluster.doctor import BROWSERS
+from cluster.doctor import BROWSER_PROGRAMS
 
-_ARGUMENTS = [
+_BROWSER_ARGUMENTS = [
     "--no-sandbox",
     "--disable-gpu",
     "--disable-quic",
@@ -26,23 +26,23 @@ _ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-_OF_THE_NETWORK = ("Failed to load resource", "WebSocket connection to")
+_NETWORK_ERRORS = ("Failed to load resource", "WebSocket connection to")
 
 
 @pytest.fixture(scope="session")
 async def browser() -> AsyncIterator[Browser]:
     """The machine's own browser, with nothing of its user's; without one the test is skipped."""
-    program = next(filter(None, map(shutil.which, BROWSERS)), None)
+    program = next(filter(None, map(shutil.which, BROWSER_PROGRAMS)), None)
     if program is None:
         pytest.skip("there is no browser: install Debian's chromium")
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=program, args=_ARGUMENTS)
+        browser = await playwright.chromium.launch(executable_path=program, args=_BROWSER_ARGUMENTS)
         yield browser
         await browser.close()
 
 
 @dataclass
-class Socket:
+class PageSocket:
     """A WebSocket that the page opened: what it asked for, and the stored events it got."""
 
     after: int
@@ -50,7 +50,7 @@ class Socket:
 
 
 @dataclass
-class Reader:
+class PageReader:
     """A page that somebody reads.
 
     Attributes:
@@ -60,14 +60,14 @@ class Reader:
 
     page: Page
     base: str
-    sockets: list[Socket] = field(default_factory=list[Socket])
-    complaints: list[str] = field(default_factory=list[str])
+    sockets: list[PageSocket] = field(default_factory=list[PageSocket])
+    console_errors: list[str] = field(default_factory=list[str])
 
-    async def hold_time(self) -> None:
+    async def freeze_clock(self) -> None:
         """Let no time pass on the page that is open, but for `pass_time`. Its timers go on."""
         await self.page.evaluate("() => { window.held = performance.now(); performance.now = () => held }")
 
-    async def pass_time(self, seconds: float) -> None:
+    async def advance_clock(self, seconds: float) -> None:
         """Let time pass where it was held."""
         await self.page.evaluate(f"() => {{ held += {seconds * 1000} }}")
 
@@ -75,12 +75,12 @@ class Reader:
         """Go to a page."""
         await self.page.goto(self.base + path)
 
-    async def follow(self, meeting: str, query: str = "") -> None:
+    async def open_live_meeting(self, meeting: str, query: str = "") -> None:
         """Go to a meeting's page and wait until it is live."""
         await self.open(f"/meetings/{meeting}{query}")
-        await self.until("document.querySelector('.connection').dataset.state === 'live'")
+        await self.wait_for("document.querySelector('.connection').dataset.state === 'live'")
 
-    async def rows(self) -> list[dict[str, Any]]:
+    async def transcript_rows(self) -> list[dict[str, Any]]:
         """The transcript as it is shown."""
         return await self.page.evaluate(
             """() => [...document.querySelectorAll(".row")].map((row) => ({
@@ -98,52 +98,54 @@ class Reader:
             }))"""
         )
 
-    async def until(self, condition: str, seconds: float = 60.0) -> None:
+    async def wait_for(self, condition: str, seconds: float = 60.0) -> None:
         """Wait for a JavaScript expression to become true."""
-        end = asyncio.get_running_loop().time() + seconds
+        deadline = asyncio.get_running_loop().time() + seconds
         while not await self.page.evaluate(f"() => Boolean({condition})"):
-            assert asyncio.get_running_loop().time() < end, (
+            assert asyncio.get_running_loop().time() < deadline, (
                 f"{condition} did not come true: {await self.page.inner_text('body')}"
             )
             await asyncio.sleep(0.02)
 
-    async def shown(self, text: str, seconds: float = 60.0) -> None:
+    async def wait_for_text(self, text: str, seconds: float = 60.0) -> None:
         """Wait for words to be on the page."""
-        await self.until(f"document.body.innerText.includes({json.dumps(text)})", seconds)
+        await self.wait_for(f"document.body.innerText.includes({json.dumps(text)})", seconds)
 
-    async def connection(self) -> str:
+    async def connection_text(self) -> str:
         """What the page says of its connection."""
         return " ".join((await self.page.inner_text(".connection")).split())
 
-    def _console(self, message: ConsoleMessage) -> None:
+    def _on_console_message(self, message: ConsoleMessage) -> None:
         if message.type in ("error", "warning"):
-            self.complaints.append(message.text)
+            self.console_errors.append(message.text)
 
-    def _socket(self, socket: WebSocket) -> None:
-        opened = Socket(int(parse_qs(urlsplit(socket.url).query)["after"][0]))
+    def _on_websocket(self, socket: WebSocket) -> None:
+        opened = PageSocket(int(parse_qs(urlsplit(socket.url).query)["after"][0]))
         self.sockets.append(opened)
 
-        def received(frame: str | bytes) -> None:
+        def on_frame(frame: str | bytes) -> None:
             event = json.loads(frame)
             if "seq" in event:
                 opened.seqs.append(event["seq"])
 
-        socket.on("framereceived", received)
+        socket.on("framereceived", on_frame)
 
 
 @asynccontextmanager
-async def next_reader(reader: Reader) -> AsyncIterator[Reader]:
+async def reused_reader(reader: PageReader) -> AsyncIterator[PageReader]:
     """A reader whose page another test had before, as a new one: with complaints and sockets of their own."""
     reader.sockets.clear()
-    reader.complaints.clear()
+    reader.console_errors.clear()
     yield reader
-    complaints = list(reader.complaints)
+    console_errors = list(reader.console_errors)
     await reader.page.goto("about:blank")
-    assert complaints == []
+    assert console_errors == []
 
 
 @asynccontextmanager
-async def reading(browser: Browser, base: str, *, cut: bool = False, **options: Any) -> AsyncIterator[Reader]:
+async def open_reader(
+    browser: Browser, base: str, *, allow_network_errors: bool = False, **options: Any
+) -> AsyncIterator[PageReader]:
     """A reader with a browser profile of their own; at the end, the browser must not have complained.
 
     Args:
@@ -152,37 +154,41 @@ async def reading(browser: Browser, base: str, *, cut: bool = False, **options: 
     """
     context = await browser.new_context(**options)
     context.set_default_timeout(60_000)
-    reader = Reader(await context.new_page(), base)
-    reader.page.on("console", reader._console)  # pyright: ignore[reportPrivateUsage]
-    reader.page.on("pageerror", lambda error: reader.complaints.append(str(error)))
-    reader.page.on("websocket", reader._socket)  # pyright: ignore[reportPrivateUsage]
+    reader = PageReader(await context.new_page(), base)
+    reader.page.on("console", reader._on_console_message)  # pyright: ignore[reportPrivateUsage]
+    reader.page.on("pageerror", lambda error: reader.console_errors.append(str(error)))
+    reader.page.on("websocket", reader._on_websocket)  # pyright: ignore[reportPrivateUsage]
     try:
         yield reader
     finally:
         await context.close()
-    surprises = [c for c in reader.complaints if not (cut and c.startswith(_OF_THE_NETWORK))]
-    assert surprises == []
+    unexpected_errors = [
+        c for c in reader.console_errors if not (allow_network_errors and c.startswith(_NETWORK_ERRORS))
+    ]
+    assert unexpected_errors == []
 
 
-async def as_the_api_has_it(
-    reader: Reader, api: httpx.AsyncClient, meeting: str, language: str = "pt"
+async def wait_for_api_rows(
+    reader: PageReader, api: httpx.AsyncClient, meeting: str, language: str = "pt"
 ) -> list[dict[str, Any]]:
     """The rows that are shown, once they hold what the API tells, in its order: the page shows what it has by the frame."""
     sentences = (await api.get(f"/api/meetings/{meeting}/sentences")).json()["sentences"]
     captions = (await api.get(f"/api/meetings/{meeting}/captions?language={language}")).json()["captions"]
-    said = [(sentence["id"], sentence["speaker"], sentence["text"]) for sentence in sentences]
-    read = [
+    expected_sentences = [(sentence["id"], sentence["speaker"], sentence["text"]) for sentence in sentences]
+    expected_captions = [
         (caption["sentence_id"], caption["status"], caption["text"] or "")
         for caption in captions
         if caption["status"] != "pending"
     ]
-    end = asyncio.get_running_loop().time() + 60
+    deadline = asyncio.get_running_loop().time() + 60
     while True:
-        rows = await reader.rows()
-        shown = [(row["id"], row["speaker"], row["source"]) for row in rows]
-        settled = [(row["id"], row["state"], row["text"]) for row in rows if row["state"] not in ("waiting", "late")]
-        if (shown, settled) == (said, read):
+        rows = await reader.transcript_rows()
+        shown_sentences = [(row["id"], row["speaker"], row["source"]) for row in rows]
+        shown_captions = [
+            (row["id"], row["state"], row["text"]) for row in rows if row["state"] not in ("waiting", "late")
+        ]
+        if (shown_sentences, shown_captions) == (expected_sentences, expected_captions):
             return rows
-        if asyncio.get_running_loop().time() > end:
-            assert (shown, settled) == (said, read)
+        if asyncio.get_running_loop().time() > deadline:
+            assert (shown_sentences, shown_captions) == (expected_sentences, expected_captions)
         await asyncio.sleep(0.02)

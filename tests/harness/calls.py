@@ -17,23 +17,23 @@ from flows.async_calls import CallExecutor, CallPolicy, CallResult, call
 
 
 @dataclass(frozen=True)
-class Request:
+class FakeRequest:
     key: str
-    about: str
+    subject: str
     version: int = 0
     seconds: float = 0.0
-    fails: tuple[str, ...] = ()
+    failures: tuple[str, ...] = ()
     """How its attempts end, one after the other; the attempt after these succeeds."""
 
 
-class Busy(Exception):
-    """A transient error. `after` is the least pause in seconds that it asks for (Retry-After)."""
+class BusyError(Exception):
+    """A transient error. `retry_after_s` is the least pause in seconds that it asks for (Retry-After)."""
 
-    def __init__(self, after: float | None = None) -> None:
-        self.after = after
+    def __init__(self, retry_after_s: float | None = None) -> None:
+        self.retry_after_s = retry_after_s
 
 
-class Runner:
+class CallRunner:
     """Runs a dataflow around the operator, fed by one batch after another.
 
     Attributes:
@@ -43,41 +43,41 @@ class Runner:
 
     def __init__(
         self,
-        batches: Iterable[list[Request]],
-        service: Callable[[Request], Awaitable[str]],
+        batches: Iterable[list[FakeRequest]],
+        service: Callable[[FakeRequest], Awaitable[str]],
         *,
-        observe: Callable[[Request, Literal["queue", "call"], float], None] | None = None,
+        observe: Callable[[FakeRequest, Literal["queue", "call"], float], None] | None = None,
         **policy: Any,
     ) -> None:
         options: dict[str, Any] = {
             "key": lambda r: r.key,
-            "dedupe_key": lambda r: r.about,
+            "dedupe_key": lambda r: r.subject,
             "in_flight": 8,
             "capacity": 1000,
             # Ample: a test that is about deadlines has one of its own.
             "deadline": 60.0,
             "on_full": "reject",
-            "retryable": lambda error: isinstance(error, Busy),
-            "retry_after": lambda error: error.after,
+            "retryable": lambda error: isinstance(error, BusyError),
+            "retry_after": lambda error: error.retry_after_s,
         }
         self.executor = CallExecutor(
-            service, CallPolicy[Request](**{**options, **policy}), *([observe] if observe else [])
+            service, CallPolicy[FakeRequest](**{**options, **policy}), *([observe] if observe else [])
         )
         self.batches = iter(batches)
-        self.most = self.taken = 0
-        self.out: list[tuple[str, CallResult[Request, str]]] = []
+        self.max_outstanding = self.fed_count = 0
+        self.keyed_results: list[tuple[str, CallResult[FakeRequest, str]]] = []
 
     def run(
         self,
         is_finished: Callable[[], bool] | None = None,
         stopping: Callable[[], bool] = lambda: False,
         workers: int = 0,
-    ) -> list[CallResult[Request, str]]:
+    ) -> list[CallResult[FakeRequest, str]]:
         """Run the flow to its end."""
         flow = Dataflow("test")
-        requests = op.input("in", flow, _FeedSource(self, stopping))
+        requests = op.input("in", flow, _RequestSource(self, stopping))
         results = call("call", flow, requests, self.executor, *([is_finished] if is_finished else []))
-        op.output("out", results, TestingSink(self.out))
+        op.output("out", results, TestingSink(self.keyed_results))
         try:
             if workers:
                 cluster_main(flow, [], 0, worker_count_per_proc=workers)
@@ -85,81 +85,81 @@ class Runner:
                 run_main(flow)
         finally:
             self.executor.close()
-        assert all(key == outcome.request.key for key, outcome in self.out)
-        return [outcome for _, outcome in self.out]
+        assert all(key == outcome.request.key for key, outcome in self.keyed_results)
+        return [outcome for _, outcome in self.keyed_results]
 
 
-class _Feed(StatelessSourcePartition[tuple[str, Request]]):
-    def __init__(self, runner: Runner, stopping: Callable[[], bool]) -> None:
+class _RequestPartition(StatelessSourcePartition[tuple[str, FakeRequest]]):
+    def __init__(self, runner: CallRunner, stopping: Callable[[], bool]) -> None:
         self._runner, self._stopping = runner, stopping
 
-    def next_batch(self) -> list[tuple[str, Request]]:
+    def next_batch(self) -> list[tuple[str, FakeRequest]]:
         runner = self._runner
-        runner.most = max(runner.most, runner.executor.outstanding)
+        runner.max_outstanding = max(runner.max_outstanding, runner.executor.outstanding)
         if self._stopping():
             raise StopIteration
         if runner.executor.must_block():
             return []
         batch = [(r.key, r) for r in next(runner.batches)]
-        runner.taken += len(batch)
+        runner.fed_count += len(batch)
         return batch
 
 
-class _FeedSource(DynamicSource[tuple[str, Request]]):
+class _RequestSource(DynamicSource[tuple[str, FakeRequest]]):
     def __init__(self, *arguments: Any) -> None:
         self._arguments = arguments
 
-    def build(self, step_id: str, worker_index: int, worker_count: int) -> _Feed:
-        return _Feed(*self._arguments)
+    def build(self, step_id: str, worker_index: int, worker_count: int) -> _RequestPartition:
+        return _RequestPartition(*self._arguments)
 
 
-def run(
-    batches: Iterable[list[Request]], service: Callable[[Request], Awaitable[str]], **policy: Any
-) -> list[CallResult[Request, str]]:
-    return Runner(batches, service, **policy).run()
+def run_calls(
+    batches: Iterable[list[FakeRequest]], service: Callable[[FakeRequest], Awaitable[str]], **policy: Any
+) -> list[CallResult[FakeRequest, str]]:
+    return CallRunner(batches, service, **policy).run()
 
 
-class Concurrency:
+class ConcurrencyRecorder:
     """A service that records the highest number of calls in flight, in total and per key."""
 
     def __init__(self) -> None:
-        self.now: Counter[str] = Counter()
-        self.most = self.most_of_a_key = 0
+        self.in_flight: Counter[str] = Counter()
+        self.max_in_flight = self.max_per_key = 0
 
-    async def __call__(self, request: Request) -> str:
-        self.now[request.key] += 1
-        self.most = max(self.most, self.now.total())
-        self.most_of_a_key = max(self.most_of_a_key, *self.now.values())
+    async def __call__(self, request: FakeRequest) -> str:
+        self.in_flight[request.key] += 1
+        self.max_in_flight = max(self.max_in_flight, self.in_flight.total())
+        self.max_per_key = max(self.max_per_key, *self.in_flight.values())
         await asyncio.sleep(0.004)
-        self.now[request.key] -= 1
-        return request.about
+        self.in_flight[request.key] -= 1
+        return request.subject
 
 
-async def answer(request: Request) -> str:
+async def answer(request: FakeRequest) -> str:
     await asyncio.sleep(request.seconds)
-    return f"{request.about}.{request.version}"
+    return f"{request.subject}.{request.version}"
 
 
-async def hang(request: Request) -> str:
+async def hang(request: FakeRequest) -> str:
     await asyncio.sleep(60)
     raise AssertionError
 
 
-class Scripted:
+class FailingService:
     """A service whose attempts fail as their request says."""
 
     def __init__(self) -> None:
-        self.attempts: Counter[Request] = Counter()
+        self.attempts: Counter[FakeRequest] = Counter()
 
-    async def __call__(self, request: Request) -> str:
-        k = self.attempts[request]
+    async def __call__(self, request: FakeRequest) -> str:
+        attempt = self.attempts[request]
         self.attempts[request] += 1
         await asyncio.sleep(request.seconds)
-        match request.fails[k] if k < len(request.fails) else "answer":
+        match request.failures[attempt] if attempt < len(request.failures) else "answer":
             case "busy":
-                raise Busy
+                raise BusyError
             case "busy for long":
-                raise Busy(3600)
+                raise BusyError(3600)
             case "broken":
                 raise ValueError
             case "cancelled":

@@ -6,9 +6,11 @@ import os
 from pathlib import Path
 
 _TESTS = Path(__file__).parents[1]
-ANSWERS = _TESTS / "cases" / "answers" / "pt.json"
+MODEL_ANSWERS = _TESTS / "cases" / "answers" / "pt.json"
 """What a model answered, and what may become of it."""
-OWN = _TESTS / "cases" / "transcripts"
+PROJECT_TRANSCRIPTS = _TESTS / "cases" / "transcripts"
 """Those that belong to the project."""
-BESIDE = Path(os.environ.get("PARLEY_CASES", _TESTS.parents[1] / "shared" / "data" / "cases")) / "transcripts"
+EXTERNAL_TRANSCRIPTS = (
+    Path(os.environ.get("PARLEY_CASES", _TESTS.parents[1] / "shared" / "data" / "cases")) / "transcripts"
+)
 """More of them, beside the checkout, where they are at hand."""

@@ -18,7 +18,7 @@ from cluster.cli import main
 ROOT = Path(__file__).parents[2]
 
 
-def parley(*arguments: object, folder: Path = ROOT, **environment: str) -> subprocess.CompletedProcess[str]:
+def run_parley(*arguments: object, folder: Path = ROOT, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run a `parley` command to its end.
 
     A command that starts a system takes the signals of its process over: run those with `parley_up.parley_process`.

@@ -9,20 +9,20 @@ from flows.lane.stateful_step import StatefulStep
 
 
 @dataclass(frozen=True)
-class Count:
+class WordCount:
     words: int
     letters: int = 0
 
 
-def same(state: Count, envelope: Envelope) -> tuple[Count, Envelope]:
+def keep_state(state: WordCount, envelope: Envelope) -> tuple[WordCount, Envelope]:
     return state, envelope
 
 
-STAGE = StatefulStep(
+COUNTING_STEP = StatefulStep(
     "count",
     3,
-    Count,
-    lambda: Count(0),
-    same,
+    WordCount,
+    lambda: WordCount(0),
+    keep_state,
     upgrades={1: lambda words: {"words": words}, 2: lambda state: {**state, "letters": 5 * state["words"]}},
 )

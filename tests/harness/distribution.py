@@ -6,23 +6,23 @@ from functools import cache
 
 from xdist.scheduler import LoadScopeScheduling
 
-SHARED = ("tests.harness.running_up", "tests.harness.ray_cluster")
+SHARED_PLUGINS = ("tests.harness.running_up", "tests.harness.ray_cluster")
 """Plugins whose fixtures take half a minute to start. All files that name one of them share a process."""
 
 
-class Distribution(LoadScopeScheduling):
+class FileScheduling(LoadScopeScheduling):
     """Keeps the tests of a file together, and the files that share what is expensive.
 
     xdist's own marks for groups do nothing with pytest 9.2: the controller knows a test by its id alone.
     """
 
     def _split_scope(self, nodeid: str) -> str:
-        return shared(str(self.config.rootpath / nodeid.partition("::")[0]))
+        return scope_of_file(str(self.config.rootpath / nodeid.partition("::")[0]))
 
 
 @cache
-def shared(path: str) -> str:
+def scope_of_file(path: str) -> str:
     """What the tests of a file share with those of others, or the file."""
     with open(path, encoding="utf-8") as file:
         text = file.read()
-    return next((name for name in SHARED if name in text), path)
+    return next((name for name in SHARED_PLUGINS if name in text), path)

@@ -11,7 +11,7 @@ from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
-class Documented:
+class OpenApiConformance:
     """ASGI middleware that notes each answer whose status or media type the description does not have.
 
     Args:
@@ -31,14 +31,14 @@ class Documented:
         """Pass a request on, and look at its answer."""
         route = next((each for each in self._routes if each.matches(scope)[0] is Match.FULL), None)
 
-        async def look(message: Message) -> None:
+        async def check_and_send(message: Message) -> None:
             if route is not None and message["type"] == "http.response.start":
-                self._look(scope["method"], route.path, message["status"], Headers(raw=message["headers"]))
+                self._check_response(scope["method"], route.path, message["status"], Headers(raw=message["headers"]))
             await send(message)
 
-        await self._app(scope, receive, look)
+        await self._app(scope, receive, check_and_send)
 
-    def _look(self, method: str, path: str, status: int, headers: Headers) -> None:
+    def _check_response(self, method: str, path: str, status: int, headers: Headers) -> None:
         documented = self._paths[path][method.lower()]["responses"].get(str(status))
         media = headers.get("content-type", "").partition(";")[0]
         if documented is None or media not in documented.get("content", {"": None}):

@@ -6,7 +6,7 @@ from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 
-def read_strictly(exposition: str) -> dict[str, Metric]:
+def parse_strictly(exposition: str) -> dict[str, Metric]:
     """The families by name.
 
     Raises:
@@ -15,9 +15,9 @@ def read_strictly(exposition: str) -> dict[str, Metric]:
     """
     lines = exposition.splitlines()
     for kind in ("HELP", "TYPE"):
-        told = [line.split()[2] for line in lines if line.startswith(f"# {kind} ")]
-        assert len(set(told)) == len(told), (
-            f"{kind} is told twice of {sorted(name for name in told if told.count(name) > 1)}"
+        names = [line.split()[2] for line in lines if line.startswith(f"# {kind} ")]
+        assert len(set(names)) == len(names), (
+            f"{kind} is told twice of {sorted(name for name in names if names.count(name) > 1)}"
         )
     families: dict[str, Metric] = {}
     series: set[tuple[str, ...]] = set()
@@ -32,18 +32,20 @@ def read_strictly(exposition: str) -> dict[str, Metric]:
             labels = [f"{key}={value}" for key, value in sorted(sample.labels.items())]
             assert (sample.name, *labels) not in series, f"{sample.name}{labels} is there twice"
             series.add((sample.name, *labels))
-            of = tuple(label for label in labels if not label.startswith("le="))
+            series_labels = tuple(label for label in labels if not label.startswith("le="))
             if sample.name.endswith("_bucket"):
-                buckets.setdefault(of, []).append((float(sample.labels["le"]), sample.value))
+                buckets.setdefault(series_labels, []).append((float(sample.labels["le"]), sample.value))
             if sample.name.endswith("_count"):
-                counts[of] = sample.value
-        for of, found in buckets.items():
-            assert found == sorted(found), f"{family.name}{of} does not grow"
-            assert found[-1] == (float("inf"), counts[of]), f"{family.name}{of} does not end with all"
+                counts[series_labels] = sample.value
+        for series_labels, ascending in buckets.items():
+            assert ascending == sorted(ascending), f"{family.name}{series_labels} does not grow"
+            assert ascending[-1] == (float("inf"), counts[series_labels]), (
+                f"{family.name}{series_labels} does not end with all"
+            )
     return families
 
 
-def values(exposition: str) -> dict[tuple[str, ...], float]:
+def sample_values(exposition: str) -> dict[tuple[str, ...], float]:
     """Every sample by its name and the values of its labels."""
-    families = read_strictly(exposition).values()
+    families = parse_strictly(exposition).values()
     return {(sample.name, *sample.labels.values()): sample.value for family in families for sample in family.samples}

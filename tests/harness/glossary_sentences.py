@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from operators.translation import Wanted
+from operators.translation import GlossaryEntry
 
 
 @dataclass(frozen=True, slots=True)
-class Spoken:
+class GlossarySentence:
     """A sentence in English with terms of a glossary.
 
     Attributes:
@@ -20,22 +20,25 @@ class Spoken:
     """
 
     target: str
-    said: str
-    terms: tuple[Wanted, ...]
-    right: str
-    wrong: str
+    source: str
+    terms: tuple[GlossaryEntry, ...]
+    with_terms: str
+    without_terms: str
 
 
-def _all(target: str, *rows: tuple[str, str, str, str]) -> tuple[Spoken, ...]:
-    return tuple(Spoken(target, said, _terms(terms), right, wrong) for said, terms, right, wrong in rows)
+def _sentences(target: str, *rows: tuple[str, str, str, str]) -> tuple[GlossarySentence, ...]:
+    return tuple(
+        GlossarySentence(target, source, _parse_terms(terms), with_terms, without_terms)
+        for source, terms, with_terms, without_terms in rows
+    )
 
 
-def _terms(written: str) -> tuple[Wanted, ...]:
+def _parse_terms(written: str) -> tuple[GlossaryEntry, ...]:
     """Terms written as `budget=orçamento; order=encomenda`."""
-    return tuple(sorted(Wanted(*entry.strip().split("=")) for entry in written.split(";")))
+    return tuple(sorted(GlossaryEntry(*entry.strip().split("=")) for entry in written.split(";")))
 
 
-PORTUGUESE = _all(
+PORTUGUESE = _sentences(
     "pt-BR",
     (
         "We have to send the budget to the customer.",
@@ -159,7 +162,7 @@ PORTUGUESE = _all(
     ),
 )
 
-GERMAN = _all(
+GERMAN = _sentences(
     "de",
     (
         "We have to send the budget to the customer.",
@@ -283,7 +286,7 @@ GERMAN = _all(
     ),
 )
 
-JAPANESE = _all(
+JAPANESE = _sentences(
     "ja",
     (
         "We have to send the budget to the customer.",

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-MARKS = [
+HOSTILE_CHARACTERS = [
     "\x00",
     "\x01",
     "\x07",
@@ -50,7 +50,7 @@ MARKS = [
     "\ufdfa",
 ]
 """Characters that are no text, show nothing, turn the direction of writing, or grow when they are normalised or folded."""
-FRAGMENTS = [
+HOSTILE_FRAGMENTS = [
     "a",
     "Ann",
     "ＡＮＮ",
@@ -92,7 +92,7 @@ FRAGMENTS = [
     "",
 ]
 """What means something to some part of a system: SQL, formats, markup, paths, subtitles, sentences, names that look alike."""
-NUMBERS: list[Any] = [
+HOSTILE_NUMBERS: list[Any] = [
     0,
     -0.0,
     -1,
@@ -125,53 +125,53 @@ NUMBERS: list[Any] = [
     "9" * 5_000,
 ]
 """Numbers at the edges of types, and what some take for a number."""
-_NO_TEXT = re.compile("[\x00\ud800-\udfff]")
-LONGEST = 1_000_000
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+MAX_TEXT_CHARS = 1_000_000
 """Characters of the longest text."""
 
 
-def text(chance: random.Random, longest: int = LONGEST) -> str:
+def hostile_text(rng: random.Random, max_chars: int = MAX_TEXT_CHARS) -> str:
     """A text: mostly a few fragments and marks, at times one of them very often. Half of them are valid and short."""
-    made = _text(chance, longest)
-    return made if chance.random() < 0.5 else _NO_TEXT.sub("", made)[: chance.choice([20, 200])]
+    generated = _text(rng, max_chars)
+    return generated if rng.random() < 0.5 else _UNSTORABLE.sub("", generated)[: rng.choice([20, 200])]
 
 
-def _text(chance: random.Random, longest: int) -> str:
-    kind = chance.randrange(12)
+def _text(rng: random.Random, max_chars: int) -> str:
+    kind = rng.randrange(12)
     if kind == 0:
-        return chance.choice(MARKS + FRAGMENTS) * chance.choice([1, 2, 64, 199, 200, 201])
+        return rng.choice(HOSTILE_CHARACTERS + HOSTILE_FRAGMENTS) * rng.choice([1, 2, 64, 199, 200, 201])
     if kind == 1:
-        part = chance.choice(MARKS + FRAGMENTS) + chance.choice(["", " ", ".", "\u0301"])
-        return (part * chance.choice([501, 5_000, 20_001, longest]))[
-            : chance.choice([500, 501, 20_000, 20_001, longest])
-        ]
+        part = rng.choice(HOSTILE_CHARACTERS + HOSTILE_FRAGMENTS) + rng.choice(["", " ", ".", "\u0301"])
+        return (part * rng.choice([501, 5_000, 20_001, max_chars]))[: rng.choice([500, 501, 20_000, 20_001, max_chars])]
     if kind == 2:
-        points = (chance.choice([chance.randrange(0x250), chance.randrange(0x110000)]) for _ in range(30))
-        return "".join(map(chr, points))
-    return "".join(chance.choice(FRAGMENTS if chance.random() < 0.7 else MARKS) for _ in range(chance.randint(1, 6)))
+        code_points = (rng.choice([rng.randrange(0x250), rng.randrange(0x110000)]) for _ in range(30))
+        return "".join(map(chr, code_points))
+    return "".join(
+        rng.choice(HOSTILE_FRAGMENTS if rng.random() < 0.7 else HOSTILE_CHARACTERS) for _ in range(rng.randint(1, 6))
+    )
 
 
-def number(chance: random.Random) -> Any:
+def hostile_number(rng: random.Random) -> Any:
     """A number, or something that looks like one."""
-    return chance.choice(NUMBERS)
+    return rng.choice(HOSTILE_NUMBERS)
 
 
-def value(chance: random.Random) -> Any:
+def hostile_value(rng: random.Random) -> Any:
     """Any value of JSON, at times a deep one."""
     kinds: list[Callable[[], Any]] = [
-        lambda: text(chance),
-        lambda: number(chance),
+        lambda: hostile_text(rng),
+        lambda: hostile_number(rng),
         lambda: None,
-        lambda: [text(chance, 1_000)],
-        lambda: {text(chance, 1_000): number(chance)},
-        lambda: nested(chance.choice([10, 300, 900])),
+        lambda: [hostile_text(rng, 1_000)],
+        lambda: {hostile_text(rng, 1_000): hostile_number(rng)},
+        lambda: nested_json(rng.choice([10, 300, 900])),
         lambda: [],
         lambda: {},
     ]
-    return chance.choices(kinds, weights=[6, 3, 1, 1, 1, 1, 1, 1])[0]()
+    return rng.choices(kinds, weights=[6, 3, 1, 1, 1, 1, 1, 1])[0]()
 
 
-def nested(depth: int) -> Any:
+def nested_json(depth: int) -> Any:
     """Objects and lists so many levels deep."""
     inner: Any = 1
     for level in range(depth):
@@ -179,13 +179,13 @@ def nested(depth: int) -> Any:
     return inner
 
 
-def changed(chance: random.Random, good: dict[str, Any], fields: list[str]) -> dict[str, Any]:
+def corrupt_fields(rng: random.Random, valid: dict[str, Any], fields: list[str]) -> dict[str, Any]:
     """A good object of which one to three fields hold hostile values: texts stay texts and numbers numbers, mostly."""
-    out = dict(good)
-    for field in chance.sample(fields, min(chance.choice([1, 1, 1, 2, 3]), len(fields))):
-        kind = chance.random()
-        alike = text(chance) if isinstance(good.get(field, ""), str) else number(chance)
-        out[field] = alike if kind < 0.8 else value(chance)
-    if chance.random() < 0.05:
-        out[text(chance, 300)] = value(chance)
-    return out
+    corrupted = dict(valid)
+    for field in rng.sample(fields, min(rng.choice([1, 1, 1, 2, 3]), len(fields))):
+        kind = rng.random()
+        same_type = hostile_text(rng) if isinstance(valid.get(field, ""), str) else hostile_number(rng)
+        corrupted[field] = same_type if kind < 0.8 else hostile_value(rng)
+    if rng.random() < 0.05:
+        corrupted[hostile_text(rng, 300)] = hostile_value(rng)
+    return corrupted

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 
-def zstd(content: bytes) -> bytes:
+def zstd_frame(content: bytes) -> bytes:
     """A Zstandard frame (RFC 8878) of raw blocks, with the size of the content in its header."""
     frame = b"\x28\xb5\x2f\xfd" + bytes([0b10100000]) + len(content).to_bytes(4, "little")
     pieces = [content[at : at + 100_000] for at in range(0, len(content), 100_000)] or [b""]
@@ -27,7 +27,7 @@ def sha256(content: bytes) -> str:
 
 
 @dataclass
-class Host:
+class ModelHubServer:
     """What the server has, and what it was asked.
 
     Attributes:
@@ -39,9 +39,9 @@ class Host:
 
     url: str = ""
     pages: dict[str, bytes] = field(default_factory=dict[str, bytes])
-    cuts: dict[str, int] = field(default_factory=dict[str, int])
-    refuses: dict[str, str] = field(default_factory=dict[str, str])
-    asked: list[tuple[str, str | None]] = field(default_factory=list[tuple[str, str | None]])
+    truncations: dict[str, int] = field(default_factory=dict[str, int])
+    required_tokens: dict[str, str] = field(default_factory=dict[str, str])
+    requests: list[tuple[str, str | None]] = field(default_factory=list[tuple[str, str | None]])
 
     def add_model(self, name: str, files: dict[str, bytes]) -> None:
         """Publish a model as the hub does: large files by their hash."""
@@ -54,17 +54,19 @@ class Host:
             self.pages[f"/{name}/resolve/main/{path}"] = content
         self.pages[f"/api/models/{name}/tree/main"] = json.dumps(tree).encode()
 
-    def add_pairs(self, *records: dict[str, Any]) -> None:
+    def add_translation_models(self, *records: dict[str, Any]) -> None:
         """Publish translation models as Remote Settings does."""
         self.pages["/v1/"] = json.dumps({"capabilities": {"attachments": {"base_url": f"{self.url}/cdn/"}}}).encode()
         path = "/v1/buckets/main/collections/translations-models-v2/records"
         self.pages[path] = json.dumps({"data": records}).encode()
 
-    def record(self, name: str, kind: str, content: bytes, version: str = "3.0", pair: str = "enpt") -> dict[str, Any]:
+    def publish_file(
+        self, name: str, kind: str, content: bytes, version: str = "3.0", pair: str = "enpt"
+    ) -> dict[str, Any]:
         """A record of a file, whose attachment is published with it."""
-        packed = zstd(content)
+        compressed = zstd_frame(content)
         location = f"main/{version}-{name}.zst"
-        self.pages[f"/cdn/{location}"] = packed
+        self.pages[f"/cdn/{location}"] = compressed
         return {
             "name": name,
             "fileType": kind,
@@ -77,35 +79,38 @@ class Host:
             "attachment": {
                 "filename": f"{name}.zst",
                 "location": location,
-                "hash": sha256(packed),
-                "size": len(packed),
+                "hash": sha256(compressed),
+                "size": len(compressed),
                 "mimetype": "application/zstd",
             },
         }
 
 
 @contextmanager
-def model_host() -> Iterator[Host]:
+def model_hub_server() -> Iterator[ModelHubServer]:
     """A running server."""
-    host = Host()
+    host = ModelHubServer()
 
-    class Handler(http.server.BaseHTTPRequestHandler):
+    class HubHandler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            path, asked = self.path.partition("?")[0], self.headers.get("range")
-            host.asked.append((path, asked))
+            path, requested_range = self.path.partition("?")[0], self.headers.get("range")
+            host.requests.append((path, requested_range))
             if path not in host.pages:
                 self.send_error(404)
                 return
-            if path in host.refuses and self.headers.get("authorization") != f"Bearer {host.refuses[path]}":
+            if (
+                path in host.required_tokens
+                and self.headers.get("authorization") != f"Bearer {host.required_tokens[path]}"
+            ):
                 self.send_error(403)
                 return
             content = host.pages[path]
-            begin = int(asked.removeprefix("bytes=").rstrip("-")) if asked else 0
-            self.send_response(206 if asked else 200)
+            begin = int(requested_range.removeprefix("bytes=").rstrip("-")) if requested_range else 0
+            self.send_response(206 if requested_range else 200)
             self.send_header("content-length", str(len(content) - begin))
             self.end_headers()
-            if host.cuts.get(path, 0):
-                host.cuts[path] -= 1
+            if host.truncations.get(path, 0):
+                host.truncations[path] -= 1
                 self.wfile.write(content[begin : begin + (len(content) - begin) // 2])
                 self.close_connection = True
                 return
@@ -114,7 +119,7 @@ def model_host() -> Iterator[Host]:
         def log_message(self, format: str, *args: Any) -> None:
             pass
 
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), HubHandler)
     host.url = f"http://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever)
     thread.start()

@@ -28,27 +28,27 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
-from tests.harness.serving import serving_app
+from tests.harness.serving import run_app
 
-PAUSE = 0.002
+PIECE_S = 0.002
 """Seconds that a piece takes."""
-SLOWLY, A_WHILE = "slowly", 0.5
+SLOW_WORD, SLOW_WORD_S = "slowly", 0.5
 """A word, and how long it takes: an answer of such comes to no end while a test lasts."""
-MALFORMED = (
+MALFORMED_CHUNKS = (
     'data: {"id": "chatcmpl-1", "choices": [{"index"\n\n',
     'data: {"choices": [{"index": 0, "delta": {"content": ["no", "text"]}}]}\n\n',
     "data: null\n\n",
     'data: "no chunk"\n\n',
 )
 """What overloaded gateways send in the middle of a stream; for the word `send:` and its number."""
-LONGEST = 4_000
+MAX_WORDS = 4_000
 """Words of a question that are too many for the model."""
 MODEL = "echo-1"
-KEY = "sk-test"
+API_KEY = "sk-test"
 
 
 @dataclass
-class Asked:
+class OpenAiServerState:
     """What it was asked, and how it stands.
 
     Attributes:
@@ -63,115 +63,121 @@ class Asked:
     """
 
     bodies: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
-    at_work: int = 0
-    refuses: int | None = None
-    unsupported: tuple[str, ...] = ()
-    loads: float = 0.0
-    loading_answers: int = 0
-    busy: int = 0
-    says: Callable[[str], str] | None = None
+    in_flight: int = 0
+    refusal_status: int | None = None
+    unsupported_parameters: tuple[str, ...] = ()
+    loading_s: float = 0.0
+    loading_responses: int = 0
+    busy_responses: int = 0
+    reply_to: Callable[[str], str] | None = None
 
 
 @contextmanager
-def openai_server(port: int = 0) -> Iterator[tuple[str, Asked]]:
+def openai_server(port: int = 0) -> Iterator[tuple[str, OpenAiServerState]]:
     """Where its API begins, and what it is asked, for as long as the block. Port 0 is any free one."""
-    asked = Asked()
-    with serving_app(_app(asked), port) as url:
-        yield f"{url}/v1", asked
+    state = OpenAiServerState()
+    with run_app(_build_app(state), port) as url:
+        yield f"{url}/v1", state
 
 
-def _app(asked: Asked) -> FastAPI:
+def _build_app(state: OpenAiServerState) -> FastAPI:
     app = FastAPI()
 
     @app.post("/v1/chat/completions")
     async def complete(request: Request) -> Response:  # pyright: ignore[reportUnusedFunction]
         body = await request.json()
-        asked.bodies.append(body)
-        if request.headers.get("authorization") != f"Bearer {KEY}":
-            return _error(401, "Incorrect API key provided")
+        state.bodies.append(body)
+        if request.headers.get("authorization") != f"Bearer {API_KEY}":
+            return _error_response(401, "Incorrect API key provided")
         if body["model"] != MODEL:
-            return _error(404, f"The model {body['model']} does not exist")
+            return _error_response(404, f"The model {body['model']} does not exist")
         words = body["messages"][-1]["content"].split()
-        if asked.refuses is not None:
-            return _error(asked.refuses, "as it stands")
-        if "system" in asked.unsupported and any(message["role"] == "system" for message in body["messages"]):
-            return _error(400, "System role not supported")
-        if name := next((name for name in asked.unsupported if name in body), None):
+        if state.refusal_status is not None:
+            return _error_response(state.refusal_status, "as it stands")
+        if "system" in state.unsupported_parameters and any(
+            message["role"] == "system" for message in body["messages"]
+        ):
+            return _error_response(400, "System role not supported")
+        if name := next((name for name in state.unsupported_parameters if name in body), None):
             message = f"Unsupported parameter: '{name}' is not supported with this model."
-            return _error(400, message, code="unsupported_parameter")
-        if asked.busy:
-            asked.busy -= 1
-            return _error(429, "Too many requests", {"Retry-After": _retry_after("date:1")})
-        if asked.loading_answers:
-            asked.loading_answers -= 1
-            return _error(503, "Loading model")
-        if asked.loads:
+            return _error_response(400, message, code="unsupported_parameter")
+        if state.busy_responses:
+            state.busy_responses -= 1
+            return _error_response(429, "Too many requests", {"Retry-After": _retry_after("date:1")})
+        if state.loading_responses:
+            state.loading_responses -= 1
+            return _error_response(503, "Loading model")
+        if state.loading_s:
             # Starlette does not cancel who waits here.
-            until = time.monotonic() + asked.loads
-            while time.monotonic() < until:
+            deadline = time.monotonic() + state.loading_s
+            while time.monotonic() < deadline:
                 if await request.is_disconnected():
                     return Response(status_code=499)
-                await asyncio.sleep(PAUSE)
-            asked.loads = 0.0
+                await asyncio.sleep(PIECE_S)
+            state.loading_s = 0.0
         line = body["messages"][-1]["content"].rpartition("\n")[2]
-        how = [word.removeprefix("as:") for word in line.split() if word.startswith("as:")]
+        modes = [word.removeprefix("as:") for word in line.split() if word.startswith("as:")]
         words = [word for word in words if not word.startswith("as:")]
-        if asked.says is not None:
-            words = asked.says(line).split(" ")
-        if "moderated" in how:
+        if state.reply_to is not None:
+            words = state.reply_to(line).split(" ")
+        if "moderated" in modes:
             message = f"Input data may contain inappropriate content: {' '.join(words)}"
-            return _error(400, message, code="data_inspection_failed")
-        if code := next((word.partition(":")[2] for word in how if word.startswith("error:")), None):
+            return _error_response(400, message, code="data_inspection_failed")
+        if code := next((word.partition(":")[2] for word in modes if word.startswith("error:")), None):
             return JSONResponse({"error": {"message": "as asked", "code": code}})
-        if "whole" in how:
-            return JSONResponse(_completion(words, how))
-        if len(words) > LONGEST:
-            return _error(
-                400, f"This model's maximum context length is {LONGEST} tokens; you said: {' '.join(words[:3])}"
+        if "whole" in modes:
+            return JSONResponse(_completion(words, modes))
+        if len(words) > MAX_WORDS:
+            return _error_response(
+                400, f"This model's maximum context length is {MAX_WORDS} tokens; you said: {' '.join(words[:3])}"
             )
         if words[:1] == ["status"]:
-            return _error(int(words[1]), "as asked", {"Retry-After": _retry_after(words[2])} if len(words) > 2 else {})
-        return StreamingResponse(_stream(asked, body, words, how), media_type="text/event-stream")
+            return _error_response(
+                int(words[1]), "as asked", {"Retry-After": _retry_after(words[2])} if len(words) > 2 else {}
+            )
+        return StreamingResponse(_stream(state, body, words, modes), media_type="text/event-stream")
 
     return app
 
 
-async def _stream(asked: Asked, body: dict[str, Any], words: list[str], how: list[str]) -> AsyncIterator[str]:
+async def _stream(
+    state: OpenAiServerState, body: dict[str, Any], words: list[str], modes: list[str]
+) -> AsyncIterator[str]:
     if "response_format" in body:
         assert body["response_format"]["type"] == "json_schema"
         words = ['{"said":', json.dumps(" ".join(words)) + "}"]
-    asked.at_work += 1
+    state.in_flight += 1
     try:
-        limit, finish = body.get("max_tokens", body.get("max_completion_tokens", LONGEST)), "stop"
+        limit, finish = body.get("max_tokens", body.get("max_completion_tokens", MAX_WORDS)), "stop"
         # Azure's begins with one of no choice.
         yield _event({"choices": [], "usage": None})
         yield _event(_choice({"role": "assistant", "content": ""}))
-        if "null-delta" in how:
+        if "null-delta" in modes:
             yield _event({"choices": [{"index": 0, "delta": None, "finish_reason": None}]})
-        if "thinking" in how or "thinking-only" in how:
+        if "thinking" in modes or "thinking-only" in modes:
             yield _event(_choice({"reasoning_content": "I think."}))
-        if "error-within" in how:
+        if "error-within" in modes:
             yield f"data: {json.dumps({'error': {'message': 'overloaded', 'code': None}})}\n\n"
             return
-        for k, word in enumerate([] if "thinking-only" in how else words[:limit]):
-            await asyncio.sleep(A_WHILE if word == SLOWLY else PAUSE)
+        for k, word in enumerate([] if "thinking-only" in modes else words[:limit]):
+            await asyncio.sleep(SLOW_WORD_S if word == SLOW_WORD else PIECE_S)
             if word == "break-off":
                 return
             if word == "fail":
                 yield f"data: {json.dumps({'error': {'message': 'as asked', 'code': 500}})}\n\n"
                 return
             if word.startswith("send:"):
-                yield MALFORMED[int(word[5:])]
+                yield MALFORMED_CHUNKS[int(word[5:])]
                 return
             if word.startswith("finish:"):
                 finish = word.removeprefix("finish:")
                 break
-            yield _event(_choice({"content": _content(word if k == 0 else f" {word}", how)}))
+            yield _event(_choice({"content": _content(word if k == 0 else f" {word}", modes)}))
         if len(words) > limit:
             finish = "length"
-        if "null-delta" in how:
+        if "null-delta" in modes:
             yield _event({"choices": [{"index": 0, "delta": None, "finish_reason": finish}]})
-        elif "no-reason" not in how:
+        elif "no-reason" not in modes:
             yield _event(_choice({}, finish))
         if body.get("stream_options", {}).get("include_usage"):
             usage = {"prompt_tokens": len(words), "completion_tokens": min(len(words), limit), "total_tokens": 0}
@@ -181,20 +187,20 @@ async def _stream(asked: Asked, body: dict[str, Any], words: list[str], how: lis
             yield _event({"choices": [], "usage": usage})
         yield "data: [DONE]\n\n"
     finally:
-        asked.at_work -= 1
+        state.in_flight -= 1
 
 
-def _completion(words: list[str], how: list[str]) -> dict[str, Any]:
-    message = {"role": "assistant", "content": _content(" ".join(words), how)}
-    if "thinking-only" in how:
+def _completion(words: list[str], modes: list[str]) -> dict[str, Any]:
+    message = {"role": "assistant", "content": _content(" ".join(words), modes)}
+    if "thinking-only" in modes:
         message = {"role": "assistant", "content": None, "reasoning": "I think."}
     usage = {"prompt_tokens": len(words), "completion_tokens": len(words), "total_tokens": 0}
     choice = {"index": 0, "message": message, "finish_reason": "stop"}
     return {"id": "chatcmpl-1", "object": "chat.completion", "model": MODEL, "choices": [choice], "usage": usage}
 
 
-def _content(text: str, how: list[str]) -> Any:
-    if "parts" not in how:
+def _content(text: str, modes: list[str]) -> Any:
+    if "parts" not in modes:
         return text
     return [{"type": "thinking", "thinking": "I think."}, {"type": "text", "text": text}]
 
@@ -210,9 +216,11 @@ def _choice(delta: dict[str, Any], finish: str | None = None) -> dict[str, Any]:
 
 
 def _event(part: dict[str, Any]) -> str:
-    whole = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": MODEL} | part
-    return f"data: {json.dumps(whole)}\n\n"
+    payload = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": MODEL} | part
+    return f"data: {json.dumps(payload)}\n\n"
 
 
-def _error(status: int, message: str, headers: dict[str, str] | None = None, code: str | None = None) -> Response:
+def _error_response(
+    status: int, message: str, headers: dict[str, str] | None = None, code: str | None = None
+) -> Response:
     return JSONResponse({"error": {"message": message, "type": "error", "code": code}}, status, headers=headers)

@@ -24,27 +24,29 @@ class Span:
     trace: str
     id: str
     parent: str
-    began: int
-    ended: int
+    started_ns: int
+    ended_ns: int
     attributes: dict[str, Any]
 
 
 @dataclass
-class Receiver:
+class OtlpCollector:
     """What came, and where to send it. While it is not `answering` nothing is answered."""
 
     url: str
     spans: list[Span] = field(default_factory=list)
     bodies: list[bytes] = field(default_factory=list)
-    answering: threading.Event = field(default_factory=threading.Event)
+    may_answer: threading.Event = field(default_factory=threading.Event)
 
-    def take(self, body: bytes) -> None:
+    def record(self, body: bytes) -> None:
         """Take a request in."""
         self.bodies.append(body)
         request = ExportTraceServiceRequest.FromString(body)
-        for of in request.resource_spans:
-            process = {each.key: each.value.string_value for each in of.resource.attributes}["service.instance.id"]
-            for span in (span for scope in of.scope_spans for span in scope.spans):
+        for resource_spans in request.resource_spans:
+            process = {attribute.key: attribute.value.string_value for attribute in resource_spans.resource.attributes}[
+                "service.instance.id"
+            ]
+            for span in (span for scope in resource_spans.scope_spans for span in scope.spans):
                 values = {a.key: getattr(a.value, str(a.value.WhichOneof("value"))) for a in span.attributes}
                 ids = span.trace_id.hex(), span.span_id.hex(), span.parent_span_id.hex()
                 times = span.start_time_unix_nano, span.end_time_unix_nano
@@ -52,15 +54,15 @@ class Receiver:
 
 
 @contextmanager
-def receiving() -> Iterator[Receiver]:
+def otlp_collector() -> Iterator[OtlpCollector]:
     """A receiver on loopback for as long as the block."""
 
-    class Handler(BaseHTTPRequestHandler):
+    class CollectorHandler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["content-length"]))
-            receiver.answering.wait(60)
+            collector.may_answer.wait(60)
             assert self.path == "/v1/traces"
-            receiver.take(body)
+            collector.record(body)
             answer = ExportTraceServiceResponse().SerializeToString()
             self.send_response(200)
             self.send_header("content-type", "application/x-protobuf")
@@ -71,15 +73,15 @@ def receiving() -> Iterator[Receiver]:
         def log_message(self, format: str, *args: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    receiver = Receiver(f"http://127.0.0.1:{server.server_address[1]}")
-    receiver.answering.set()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), CollectorHandler)
+    collector = OtlpCollector(f"http://127.0.0.1:{server.server_address[1]}")
+    collector.may_answer.set()
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     try:
-        yield receiver
+        yield collector
     finally:
-        receiver.answering.set()
+        collector.may_answer.set()
         server.shutdown()
         thread.join()
         server.server_close()

@@ -15,19 +15,19 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 
-from tests.harness.openai_server import A_WHILE, SLOWLY
-from tests.harness.serving import serving_app
+from tests.harness.openai_server import SLOW_WORD, SLOW_WORD_S
+from tests.harness.serving import run_app
 
-PAUSE = 0.002
+WORD_S = 0.002
 """Seconds that a word takes."""
-MALFORMED = ("<html>busy</html>", "null", "[]", "{}", '{"text": null}', '{"text": ["no", "text"]}')
-LONGEST = 4_000
+MALFORMED_BODIES = ("<html>busy</html>", "null", "[]", "{}", '{"text": null}', '{"text": ["no", "text"]}')
+MAX_WORDS = 4_000
 MODEL = "echo-1"
-KEY = "sk-test"
+API_KEY = "sk-test"
 
 
 @dataclass
-class Asked:
+class TranslationV3State:
     """What it was asked.
 
     Attributes:
@@ -38,48 +38,48 @@ class Asked:
     """
 
     bodies: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
-    at_work: int = 0
-    older: bool = False
-    holds: bool = False
+    in_flight: int = 0
+    uses_old_fields: bool = False
+    is_paused: bool = False
 
 
 @contextmanager
-def proxy_server() -> Iterator[tuple[str, Asked]]:
+def translation_v3_server() -> Iterator[tuple[str, TranslationV3State]]:
     """Where it is, and what it is asked, for as long as the block."""
-    asked = Asked()
-    with serving_app(_app(asked)) as url:
-        yield url, asked
+    state = TranslationV3State()
+    with run_app(_build_app(state)) as url:
+        yield url, state
 
 
-def _app(asked: Asked) -> FastAPI:
+def _build_app(state: TranslationV3State) -> FastAPI:
     app = FastAPI()
 
     @app.post("/api/v3/translate")
     async def translate(request: Request) -> Response:  # pyright: ignore[reportUnusedFunction]
         body = await request.json()
-        asked.bodies.append(body)
-        if request.headers.get("authorization") != f"Bearer {KEY}":
+        state.bodies.append(body)
+        if request.headers.get("authorization") != f"Bearer {API_KEY}":
             return JSONResponse({"detail": "no"}, 401)
         words = body["prompt"].rsplit("\n", 1)[-1].split()
-        if len(words) > LONGEST:
+        if len(words) > MAX_WORDS:
             return JSONResponse({"detail": f"prompt too long: {' '.join(words[:3])}"}, 422)
         if words[0] == "status":
             headers = {"Retry-After": words[2]} if len(words) > 2 else {}
             return JSONResponse({"detail": "as asked"}, int(words[1]), headers=headers)
         if words[0] == "send":
-            return Response(MALFORMED[int(words[1])], media_type="application/json")
-        said = words[: body["max_tokens"]]
-        asked.at_work += 1
+            return Response(MALFORMED_BODIES[int(words[1])], media_type="application/json")
+        emitted = words[: body["max_tokens"]]
+        state.in_flight += 1
         try:
-            for word in said:
-                await asyncio.sleep(A_WHILE if word == SLOWLY else PAUSE)
-                while asked.holds:
-                    await asyncio.sleep(PAUSE)
+            for word in emitted:
+                await asyncio.sleep(SLOW_WORD_S if word == SLOW_WORD else WORD_S)
+                while state.is_paused:
+                    await asyncio.sleep(WORD_S)
                 if await request.is_disconnected():
                     return Response()
         finally:
-            asked.at_work -= 1
-        text, model = ("translated_text", "model_used") if asked.older else ("text", "model")
-        return JSONResponse({text: " ".join(said), model: body.get("model", MODEL), "processing_time": 0.1})
+            state.in_flight -= 1
+        text, model = ("translated_text", "model_used") if state.uses_old_fields else ("text", "model")
+        return JSONResponse({text: " ".join(emitted), model: body.get("model", MODEL), "processing_time": 0.1})
 
     return app

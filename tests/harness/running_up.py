@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.openai_server import KEY
-from tests.harness.parley_up import Up
+from tests.harness.openai_server import API_KEY
+from tests.harness.parley_up import ParleyUp
 
 
 @pytest.fixture(scope="session")
-def up(open_folder: Path) -> Iterator[Up]:
+def up(open_folder: Path) -> Iterator[ParleyUp]:
     """It translates with Firefox's models, and has a key for servers that a test names to it."""
     folder = open_folder / "up"
     folder.mkdir(mode=0o755)
-    with Up(folder, translator="firefox", translation_key=KEY) as system:
+    with ParleyUp(folder, translator="firefox", translation_key=API_KEY) as system:
         yield system

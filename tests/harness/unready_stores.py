@@ -12,30 +12,30 @@ import psutil
 import redis
 
 from storage.embedded import EmbeddedStores, StoreUrls
-from storage.process import Account, Server
+from storage.process import ServerAccount, ServerProcess
 
-STREAM = "lane:large"
-ENTRIES = 30_000
-_TEXT = "word " * 160
+LARGE_STREAM = "lane:large"
+ENTRY_COUNT = 30_000
+_ENTRY_TEXT = "word " * 160
 
 
-def fill(urls: StoreUrls) -> None:
+def write_large_log(urls: StoreUrls) -> None:
     """Have Valkey write a log of 25 MB."""
     with redis.Redis.from_url(urls.redis) as client:
-        for _ in range(0, ENTRIES, 1000):
+        for _ in range(0, ENTRY_COUNT, 1000):
             pipe = client.pipeline(transaction=False)
             for _ in range(1000):
-                pipe.xadd(STREAM, {"text": _TEXT})
+                pipe.xadd(LARGE_STREAM, {"text": _ENTRY_TEXT})
             pipe.execute()
 
 
-def entries(urls: StoreUrls) -> int:
+def count_entries(urls: StoreUrls) -> int:
     """How many entries of that log Valkey has."""
     with redis.Redis.from_url(urls.redis, retry=None) as client:
-        return client.xlen(STREAM)
+        return client.xlen(LARGE_STREAM)
 
 
-def slow_down(data: Path, microseconds: int = 100) -> None:
+def slow_down_loading(data: Path, microseconds: int = 100) -> None:
     """Have a Valkey that does not run take so long for each command of its log, from its next start on."""
     (log,) = (data / "valkey" / "appendonlydir").glob("*.incr.aof")
     words = ("CONFIG", "SET", "key-load-delay", str(microseconds))
@@ -43,76 +43,76 @@ def slow_down(data: Path, microseconds: int = 100) -> None:
     log.write_bytes(command.encode() + log.read_bytes())
 
 
-def speed_up(urls: StoreUrls) -> None:
+def speed_up_loading(urls: StoreUrls) -> None:
     """Have a Valkey that was slowed down, and is loading its log, load the rest at its usual speed."""
     with redis.Redis.from_url(urls.redis) as client:
         client.config_set("key-load-delay", 0)
 
 
-def recover_slowly(data: Path, seconds: int = 1) -> None:
+def slow_down_recovery(data: Path, seconds: int = 1) -> None:
     """Have a Postgres that does not run ask an archive, which takes so long for each answer, at its next start."""
     folder = data / "postgres" / "data"
     with (folder / "postgresql.auto.conf").open("a") as settings:
         settings.write(f"restore_command = 'sleep {seconds}; false'\nhot_standby = off\n")
     (folder / "recovery.signal").touch()
-    if Account.current().other:
-        shutil.chown(folder / "recovery.signal", Account.current().uid)
+    if ServerAccount.current().is_other_user:
+        shutil.chown(folder / "recovery.signal", ServerAccount.current().uid)
 
 
-def launch(data: Path) -> StoreUrls:
+def launch_stores(data: Path) -> StoreUrls:
     """Start the servers of a data folder that has been used before, and wait for nothing."""
     stores = EmbeddedStores(data)
-    for server in stores._servers():
-        lock = server.claim()
+    for server in stores._make_servers():
+        lock = server.acquire_running_lock()
         assert lock is not None
-        server.launch(stores._ports()[server.name], lock)
+        server.launch(stores._read_ports()[server.name], lock)
         os.close(lock)
     urls = stores.last_urls()
     assert urls is not None
     return urls
 
 
-def server(data: Path, name: str) -> Server:
+def find_server(data: Path, name: str) -> ServerProcess:
     """One of the two servers of a data folder."""
-    return next(server for server in EmbeddedStores(data)._servers() if server.name == name)
+    return next(server for server in EmbeddedStores(data)._make_servers() if server.name == name)
 
 
-def stop(data: Path) -> None:
+def stop_stores(data: Path) -> None:
     """Stop what runs of a data folder's servers, whoever started it."""
-    for server in EmbeddedStores(data)._servers():
+    for server in EmbeddedStores(data)._make_servers():
         server.stop(0)
 
 
-def pid(data: Path, name: str) -> int:
+def wait_for_pid(data: Path, name: str) -> int:
     """The process of a server that runs."""
-    end = time.monotonic() + 60
+    deadline = time.monotonic() + 60
     while True:
-        found = server(data, name)._pid(0)
-        if found is not None and psutil.pid_exists(found):
-            return found
-        assert time.monotonic() < end
+        process_id = find_server(data, name)._read_pid(0)
+        if process_id is not None and psutil.pid_exists(process_id):
+            return process_id
+        assert time.monotonic() < deadline
         time.sleep(0.01)
 
 
-def until_loading(data: Path) -> int:
+def wait_until_loading(data: Path) -> int:
     """Wait until the Valkey of a data folder loads its log.
 
     Returns:
         Its process.
     """
-    end = time.monotonic() + 60
+    deadline = time.monotonic() + 60
     while True:
         try:
             if is_loading(data):
-                return pid(data, "valkey")
+                return wait_for_pid(data, "valkey")
         except (redis.RedisError, FileNotFoundError, KeyError):
             pass
-        assert time.monotonic() < end
+        assert time.monotonic() < deadline
         time.sleep(0.01)
 
 
 def is_loading(data: Path) -> bool:
     """Whether the Valkey of a data folder loads its log."""
-    url = server(data, "valkey").url(json.loads((data / "ports.json").read_text())["valkey"])
+    url = find_server(data, "valkey").url(json.loads((data / "ports.json").read_text())["valkey"])
     with redis.Redis.from_url(url, retry=None, socket_timeout=10) as client:
         return bool(client.info("persistence")["loading"])

@@ -20,7 +20,7 @@ for name in names:
 """
 
 
-def run(*command: str | Path, cwd: Path) -> str:
+def run_command(*command: str | Path, cwd: Path) -> str:
     done = subprocess.run(
         list(map(str, command)),
         cwd=cwd,
@@ -35,13 +35,13 @@ def run(*command: str | Path, cwd: Path) -> str:
 
 def test_the_wheel_with_its_locked_dependencies_alone_imports_every_module(tmp_path: Path) -> None:
     source = tmp_path / "source"
-    tracked = run("git", "ls-files", "--cached", "--others", "--exclude-standard", cwd=ROOT).splitlines()
+    tracked = run_command("git", "ls-files", "--cached", "--others", "--exclude-standard", cwd=ROOT).splitlines()
     for name in tracked:
         if not name.startswith("tests/") and (ROOT / name).exists():
             (source / name).parent.mkdir(parents=True, exist_ok=True)
             (source / name).write_bytes((ROOT / name).read_bytes())
     # With the setuptools that is here: nothing is fetched to build it.
-    run(
+    run_command(
         UV,
         "build",
         "--wheel",
@@ -55,11 +55,11 @@ def test_the_wheel_with_its_locked_dependencies_alone_imports_every_module(tmp_p
     )
     [wheel] = tmp_path.glob("*.whl")
     python = tmp_path / "venv" / "bin" / "python"
-    run(UV, "venv", "--python", sys.executable, tmp_path / "venv", cwd=tmp_path)
+    run_command(UV, "venv", "--python", sys.executable, tmp_path / "venv", cwd=tmp_path)
     install = (UV, "pip", "install", "--python", python, "--no-deps")
-    run(*install, "--require-hashes", "-r", ROOT / "locks" / "parley.lock", cwd=tmp_path)
-    run(*install, wheel, cwd=tmp_path)
-    imported = set(run(python, "-c", IMPORT_ALL, cwd=tmp_path).split())
+    run_command(*install, "--require-hashes", "-r", ROOT / "locks" / "parley.lock", cwd=tmp_path)
+    run_command(*install, wheel, cwd=tmp_path)
+    imported = set(run_command(python, "-c", IMPORT_ALL, cwd=tmp_path).split())
     modules = {
         name.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
         for name in tracked

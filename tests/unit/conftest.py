@@ -9,43 +9,43 @@ from collections.abc import Generator
 import pytest
 import urllib3.util.connection  # noqa: F401 - it binds a socket when it is imported
 
-FORBIDDEN = {
+FORBIDDEN_EVENTS = {
     *("socket.bind", "socket.connect", "socket.sendto"),
     *("subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.exec"),
 }
 """Audit events: https://docs.python.org/3/library/audit_events.html"""
 
 
-class _Guard:
+class _AuditGuard:
     """Refuses and records forbidden events while a unit test runs. An audit hook can't be removed, so it is switched.
 
     Threads that are older than the test, such as Serve's, belong to other tests of the process.
     """
 
     def __init__(self) -> None:
-        self.on = False
-        self.seen: list[str] = []
-        self.others: set[int | None] = set()
+        self.is_active = False
+        self.violations: list[str] = []
+        self.older_threads: set[int | None] = set()
 
     def __call__(self, event: str, arguments: tuple[object, ...]) -> None:
-        if self.on and event in FORBIDDEN and threading.get_ident() not in self.others:
-            self.seen.append(event)
+        if self.is_active and event in FORBIDDEN_EVENTS and threading.get_ident() not in self.older_threads:
+            self.violations.append(event)
             raise PermissionError(f"a unit test must not do this: {event}")
 
 
-_guard = _Guard()
+_guard = _AuditGuard()
 sys.addaudithook(_guard)
 
 
 @pytest.fixture(autouse=True)
 def nothing_is_started() -> Generator[None]:
     """Fail a test that tried, even where the code under test caught the error."""
-    _guard.seen.clear()
-    _guard.others = {thread.ident for thread in threading.enumerate()} - {threading.get_ident()}
-    _guard.on = True
+    _guard.violations.clear()
+    _guard.older_threads = {thread.ident for thread in threading.enumerate()} - {threading.get_ident()}
+    _guard.is_active = True
     yield
-    _guard.on = False
-    assert _guard.seen == [], "tests that need a server or a process belong in tests/integration or tests/system"
+    _guard.is_active = False
+    assert _guard.violations == [], "tests that need a server or a process belong in tests/integration or tests/system"
 
 
 @pytest.fixture(scope="session")

@@ -5,26 +5,26 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from cluster.ports import free_port
-from tests.harness.command_line import parley
+from cluster.ports import find_free_port
+from tests.harness.command_line import run_parley
 
 if TYPE_CHECKING:
-    from tests.harness.api_server import Stage
+    from tests.harness.api_server import ApiHarness
 
 pytest_plugins = ["tests.harness.api_server"]
 
 
-async def test_where_there_is_no_meeting_it_is_said_how_to_begin_one(stage: Stage) -> None:
+async def test_where_there_is_no_meeting_it_is_said_how_to_begin_one(stage: ApiHarness) -> None:
     server = f"http://{stage.address}"
-    done = parley("meetings", "list", "--server", server)
+    done = run_parley("meetings", "list", "--server", server)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("There is no meeting yet. Begin one")
     assert "parley import" in done.stdout
-    assert json.loads(parley("meetings", "list", "--json", "--server", server).stdout) == []
+    assert json.loads(run_parley("meetings", "list", "--json", "--server", server).stdout) == []
 
 
 def test_a_password_in_an_address_is_not_repeated() -> None:
-    done = parley("meetings", "list", "--server", f"http://me:open-sesame@127.0.0.1:{(port := free_port())}")
+    done = run_parley("meetings", "list", "--server", f"http://me:open-sesame@127.0.0.1:{(port := find_free_port())}")
     assert done.returncode == 1
     assert f"no Parley answers at http://127.0.0.1:{port}:" in done.stderr
     assert "open-sesame" not in done.stdout + done.stderr

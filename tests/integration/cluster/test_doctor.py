@@ -14,14 +14,14 @@ import redis
 from sqlalchemy import make_url
 
 from cluster import doctor
-from cluster.ports import free_port
-from cluster.roles import plan_models
+from cluster.ports import find_free_port
+from cluster.roles import plan_engines
 from cluster.settings import Settings
-from cluster.system import System
-from operators.errors import SetupFailed
+from cluster.system import LocalSystem
+from operators.errors import SetupError
 from serve.gpus import Gpu
 from storage.embedded import EmbeddedStores
-from tests.harness.command_line import parley
+from tests.harness.command_line import run_parley
 
 SECRET = "open-sesame"
 H100 = Gpu("NVIDIA H100", 80 * 2**30)
@@ -29,20 +29,20 @@ H100 = Gpu("NVIDIA H100", 80 * 2**30)
 
 @pytest.fixture(autouse=True)
 def _this_machine(monkeypatch: pytest.MonkeyPatch, open_folder: Path) -> None:
-    monkeypatch.setenv("PARLEY_PORT", str(free_port()))
+    monkeypatch.setenv("PARLEY_PORT", str(find_free_port()))
     monkeypatch.setenv("PARLEY_DATA_DIR", str(open_folder / "nothing" / "yet"))
-    monkeypatch.setattr(doctor, "PATIENCE_S", 60)
+    monkeypatch.setattr(doctor, "PROBE_TIMEOUT_S", 60)
 
 
 def test_a_machine_that_can_run_it_is_told_so() -> None:
-    done = parley("doctor")
+    done = run_parley("doctor")
     assert done.returncode == 0, done.stdout
     assert "`parley up` can run." in done.stdout
     assert done.stderr == ""
 
 
 def test_programs_get_every_finding() -> None:
-    done = parley("doctor", "--json")
+    done = run_parley("doctor", "--json")
     answer = json.loads(done.stdout)
     assert answer["ready"] is True
     found = {finding["about"]: finding for finding in answer["findings"]}
@@ -70,11 +70,11 @@ def test_programs_get_every_finding() -> None:
 
 
 def test_what_keeps_it_from_running_makes_it_fail(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cluster.client.PATIENCE", 0.2)
+    monkeypatch.setattr("cluster.client.IDENTIFY_TIMEOUT_S", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         number = taken.getsockname()[1]
         monkeypatch.setenv("PARLEY_PORT", str(number))
-        done = parley("doctor")
+        done = run_parley("doctor")
     assert done.returncode == 1
     assert f"{number} is taken" in done.stdout
     assert "PARLEY_PORT" in done.stdout
@@ -83,7 +83,7 @@ def test_what_keeps_it_from_running_makes_it_fail(monkeypatch: pytest.MonkeyPatc
 
 def test_stores_of_ones_own_are_asked(postgres_url: str, redis_url: str) -> None:
     settings = Settings(postgres_url=postgres_url, redis_url=redis_url)
-    postgres, valkey = doctor.postgres(settings), doctor.valkey(settings)
+    postgres, valkey = doctor.check_postgres(settings), doctor.check_valkey(settings)
     assert postgres.state == "ok"
     assert postgres.found.split(".")[0].isdigit()
     assert postgres.found.endswith(f"at {make_url(postgres_url).host}:{make_url(postgres_url).port}")
@@ -97,31 +97,33 @@ def test_a_redis_that_may_forget_is_a_problem(redis_sync: redis.Redis, postgres_
     before = redis_sync.config_get("appendonly", "appendfsync", "maxmemory-policy")
     try:
         redis_sync.config_set("appendonly", "yes", "appendfsync", "always", "maxmemory-policy", "noeviction")
-        assert (doctor.valkey(settings).state, doctor.valkey(settings).advice) == ("ok", "")
+        assert (doctor.check_valkey(settings).state, doctor.check_valkey(settings).advice) == ("ok", "")
         redis_sync.config_set("maxmemory-policy", "allkeys-lru")
-        evicting = doctor.valkey(settings)
+        evicting = doctor.check_valkey(settings)
         assert (evicting.state, evicting.blocks) == ("problem", False)
         assert evicting.advice.startswith("maxmemory-policy noeviction, not allkeys-lru")
         redis_sync.config_set("appendfsync", "everysec")
-        assert "appendfsync always, not everysec" in doctor.valkey(settings).advice
+        assert "appendfsync always, not everysec" in doctor.check_valkey(settings).advice
         redis_sync.config_set("appendonly", "no")
-        assert "appendonly yes, not no" in doctor.valkey(settings).advice
+        assert "appendonly yes, not no" in doctor.check_valkey(settings).advice
     finally:
         redis_sync.config_set(*(word for setting in before.items() for word in setting))
 
 
 def test_stores_that_cannot_be_used_block_and_no_password_is_shown(postgres_url: str, redis_url: str) -> None:
     wrong = make_url(postgres_url).set(password=SECRET).render_as_string(hide_password=False)
-    nobody = f"127.0.0.1:{free_port()}"
+    nobody = f"127.0.0.1:{find_free_port()}"
     redis_place = redis_url.rpartition("@")[2].removeprefix("redis://")
     findings = [
-        doctor.postgres(Settings(postgres_url=wrong, redis_url=redis_url)),
-        doctor.postgres(Settings(postgres_url=f"postgresql://me:{SECRET}@{nobody}/parley", redis_url=redis_url)),
-        doctor.postgres(Settings(postgres_url=f"postgresql://me:{SECRET}@host:{SECRET}/parley", redis_url=redis_url)),
-        doctor.valkey(Settings(postgres_url=postgres_url, redis_url=f"redis://:{SECRET}@{nobody}/0")),
-        doctor.valkey(Settings(postgres_url=postgres_url, redis_url=f"redis://me:{SECRET}@{redis_place}")),
-        doctor.valkey(Settings(postgres_url=postgres_url, redis_url=f"valkei://:{SECRET}@host/0")),
-        doctor.valkey(Settings(postgres_url=postgres_url, redis_url=f"redis://:{SECRET}@host:{SECRET}/0")),
+        doctor.check_postgres(Settings(postgres_url=wrong, redis_url=redis_url)),
+        doctor.check_postgres(Settings(postgres_url=f"postgresql://me:{SECRET}@{nobody}/parley", redis_url=redis_url)),
+        doctor.check_postgres(
+            Settings(postgres_url=f"postgresql://me:{SECRET}@host:{SECRET}/parley", redis_url=redis_url)
+        ),
+        doctor.check_valkey(Settings(postgres_url=postgres_url, redis_url=f"redis://:{SECRET}@{nobody}/0")),
+        doctor.check_valkey(Settings(postgres_url=postgres_url, redis_url=f"redis://me:{SECRET}@{redis_place}")),
+        doctor.check_valkey(Settings(postgres_url=postgres_url, redis_url=f"valkei://:{SECRET}@host/0")),
+        doctor.check_valkey(Settings(postgres_url=postgres_url, redis_url=f"redis://:{SECRET}@host:{SECRET}/0")),
     ]
     assert [(finding.state, finding.blocks) for finding in findings] == [("problem", True)] * len(findings)
     assert all("PARLEY_" in finding.advice for finding in findings)
@@ -132,7 +134,7 @@ def test_stores_that_cannot_be_used_block_and_no_password_is_shown(postgres_url:
     "url", [f"postgresql://me:x@{SECRET}@127.0.0.1:9/parley", f"postgresql://{SECRET}/x@127.0.0.1/p"]
 )
 def test_a_password_of_postgres_with_marks_is_not_taken_for_the_host(url: str) -> None:
-    finding = doctor.postgres(Settings(postgres_url=url, redis_url="redis://127.0.0.1:9"))
+    finding = doctor.check_postgres(Settings(postgres_url=url, redis_url="redis://127.0.0.1:9"))
     assert "%40" in finding.advice
     assert SECRET not in str(finding)
 
@@ -140,7 +142,7 @@ def test_a_password_of_postgres_with_marks_is_not_taken_for_the_host(url: str) -
 @pytest.mark.parametrize("mark", ["#", "?", "/"])
 def test_a_password_of_redis_with_marks_is_not_taken_for_the_host(mark: str) -> None:
     url = f"redis://{SECRET}{mark}x@127.0.0.1:9/0"
-    finding = doctor.valkey(Settings(postgres_url="postgresql://127.0.0.1:9/parley", redis_url=url))
+    finding = doctor.check_valkey(Settings(postgres_url="postgresql://127.0.0.1:9/parley", redis_url=url))
     assert finding.blocks
     assert SECRET not in str(finding)
 
@@ -156,19 +158,19 @@ def unnamed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("unnamed")
 def test_a_user_without_a_home_is_asked_for_a_data_folder_by_doctor_and_up_alike() -> None:
-    finding = doctor.data_folder(None)
+    finding = doctor.check_data_dir(None)
     assert finding.blocks
     assert "PARLEY_DATA_DIR" in finding.advice
-    with pytest.raises(SetupFailed, match=re.escape(finding.advice)):
-        System(Settings(translator="none"), None)
+    with pytest.raises(SetupError, match=re.escape(finding.advice)):
+        LocalSystem(Settings(translator="none"), None)
 
 
 @pytest.mark.usefixtures("unnamed")
 def test_a_user_without_a_name_can_not_run_postgres_say_doctor_and_up_alike(open_folder: Path) -> None:
-    finding = doctor.postgres(Settings(data_dir=open_folder / "unnamed"))
+    finding = doctor.check_postgres(Settings(data_dir=open_folder / "unnamed"))
     assert finding.blocks
     assert "PARLEY_POSTGRES_URL" in finding.advice
-    with pytest.raises(SetupFailed, match=re.escape(finding.advice)):
+    with pytest.raises(SetupError, match=re.escape(finding.advice)):
         EmbeddedStores(open_folder / "unnamed").start()
     assert not (open_folder / "unnamed").exists()
 
@@ -176,20 +178,20 @@ def test_a_user_without_a_name_can_not_run_postgres_say_doctor_and_up_alike(open
 def test_a_data_folder_that_can_not_be_made_is_named_with_its_setting_by_doctor_and_up_alike(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     folder = tmp_path / "file" / "data"
-    assert "PARLEY_DATA_DIR" in doctor.data_folder(folder).advice
-    with pytest.raises(SetupFailed, match=r"file/data can't be used.*PARLEY_DATA_DIR"):
-        System(Settings(translator="none"), folder).start()
+    assert "PARLEY_DATA_DIR" in doctor.check_data_dir(folder).advice
+    with pytest.raises(SetupError, match=r"file/data can't be used.*PARLEY_DATA_DIR"):
+        LocalSystem(Settings(translator="none"), folder).start()
 
 
 def test_one_store_of_ones_own_is_one_too_few(postgres_url: str) -> None:
-    finding = doctor.valkey(Settings(postgres_url=postgres_url))
+    finding = doctor.check_valkey(Settings(postgres_url=postgres_url))
     assert (finding.state, finding.blocks) == ("problem", True)
     assert finding.advice == "give both PARLEY_POSTGRES_URL and PARLEY_REDIS_URL, or neither"
 
 
 def test_a_data_folder_without_room_is_a_problem(open_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor, "LEAST_DISK", 2**60)
-    finding = doctor.data_folder(open_folder)
+    monkeypatch.setattr(doctor, "MIN_DISK_BYTES", 2**60)
+    finding = doctor.check_data_dir(open_folder)
     assert (finding.state, finding.blocks) == ("problem", False)
     assert "make room" in finding.advice
 
@@ -197,7 +199,7 @@ def test_a_data_folder_without_room_is_a_problem(open_folder: Path, monkeypatch:
 def test_vllm_with_a_model_that_is_not_there_makes_it_fail(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PARLEY_TRANSLATOR", "vllm")
     monkeypatch.setenv("PARLEY_TRANSLATION_MODEL", str(tmp_path / "nowhere"))
-    done = parley("doctor", "--json")
+    done = run_parley("doctor", "--json")
     assert done.returncode == 1
     answer = json.loads(done.stdout)
     assert answer["ready"] is False
@@ -218,20 +220,20 @@ def test_vllm_with_a_model_that_is_not_there_makes_it_fail(monkeypatch: pytest.M
 def test_what_would_translate_is_said_with_the_reason(
     settings: Settings, gpus: tuple[Gpu, ...], state: str, words: str
 ) -> None:
-    finding = doctor.engine(settings, gpus)
+    finding = doctor.check_translation(settings, gpus)
     assert (finding.state, finding.blocks) == (state, False)
     assert words in finding.found
 
 
 def test_vllm_without_a_model_blocks() -> None:
-    finding = doctor.engine(Settings(translator="vllm"), ())
+    finding = doctor.check_translation(Settings(translator="vllm"), ())
     assert (finding.state, finding.blocks) == ("problem", True)
     assert "PARLEY_TRANSLATION_MODEL" in finding.advice
 
 
 def test_vllm_that_is_not_installed_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("serve.engines.making.vllm_installed", lambda: False)
-    finding = doctor.engine(Settings(translator="vllm", translation_model="an/llm"), ())
+    monkeypatch.setattr("serve.engines.making.is_vllm_installed", lambda: False)
+    finding = doctor.check_translation(Settings(translator="vllm", translation_model="an/llm"), ())
     assert (finding.state, finding.blocks) == ("problem", True)
     assert "make vllm" in finding.advice
 
@@ -247,7 +249,7 @@ def test_vllm_that_is_not_installed_blocks(monkeypatch: pytest.MonkeyPatch) -> N
 def test_what_would_write_notes_is_said_with_the_reason(
     settings: Settings, gpus: tuple[Gpu, ...], state: str, found: str
 ) -> None:
-    finding = doctor.insight(settings, gpus)
+    finding = doctor.check_insight(settings, gpus)
     assert (finding.state, finding.blocks) == (state, False)
     assert finding.found.startswith(found)
     assert ("PARLEY_INSIGHT" in finding.advice) == (state != "ok")
@@ -256,8 +258,8 @@ def test_what_would_write_notes_is_said_with_the_reason(
 @pytest.mark.parametrize(
     ("look", "asked", "setting", "reason", "needed"),
     [
-        (doctor.insight, {}, "insight_model", "small.gguf on the CPU", False),
-        (doctor.engine, {"translator": "llamacpp"}, "translation_model", "as asked for", True),
+        (doctor.check_insight, {}, "insight_model", "small.gguf on the CPU", False),
+        (doctor.check_translation, {"translator": "llamacpp"}, "translation_model", "as asked for", True),
     ],
 )
 def test_a_gguf_file_must_be_there_and_have_room(
@@ -286,19 +288,19 @@ def test_a_gguf_file_must_be_there_and_have_room(
 def test_a_start_looks_for_its_gguf_file_before_all_else(tmp_path: Path) -> None:
     file = tmp_path / "small.gguf"
     settings = Settings(translator="llamacpp", translation_model=str(file))
-    with pytest.raises(SetupFailed, match=f"PARLEY_TRANSLATION_MODEL: {file} is no file"):
-        System(settings, tmp_path)
+    with pytest.raises(SetupError, match=f"PARLEY_TRANSLATION_MODEL: {file} is no file"):
+        LocalSystem(settings, tmp_path)
     assert list(tmp_path.iterdir()) == []
     file.touch()
-    assert plan_models(settings).config.translation == ("llamacpp",)
+    assert plan_engines(settings).config.translation == ("llamacpp",)
 
 
 def test_each_role_is_told_of_its_own_mistakes() -> None:
     settings = Settings(translator="openai", insight="openai", insight_model="llama", translation_model="llama")
-    translation, insight = doctor.engine(settings, ()), doctor.insight(settings, ())
+    translation, insight = doctor.check_translation(settings, ()), doctor.check_insight(settings, ())
     assert translation.blocks
     assert insight.blocks
     assert "PARLEY_TRANSLATION_URL" in translation.advice
     assert "PARLEY_INSIGHT_URL" in insight.advice
-    whole = settings.model_copy(update={"insight_url": f"http://127.0.0.1:{free_port()}/v1"})
-    assert "PARLEY_INSIGHT_URL" not in doctor.insight(whole, ()).advice
+    whole = settings.model_copy(update={"insight_url": f"http://127.0.0.1:{find_free_port()}/v1"})
+    assert "PARLEY_INSIGHT_URL" not in doctor.check_insight(whole, ()).advice

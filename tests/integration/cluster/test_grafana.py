@@ -10,12 +10,12 @@ from uuid import UUID
 
 from sqlalchemy import text
 
-from storage.measures import Measures
-from storage.snapshots import published
-from tests.harness.exposition import read_strictly
+from storage.measures import ProcessMetrics
+from storage.snapshots import publish_metrics
+from tests.harness.exposition import parse_strictly
 
 if TYPE_CHECKING:
-    from tests.harness.api_server import Stage
+    from tests.harness.api_server import ApiHarness
 
 pytest_plugins = ["tests.harness.api_server"]
 
@@ -25,13 +25,13 @@ PANELS = [panel for panel in BOARD["panels"] if panel["type"] != "row"]
 SUFFIXES = {"counter": ("_total",), "gauge": ("",), "histogram": ("_bucket", "_sum", "_count")}
 
 
-def queries() -> list[str]:
+def dashboard_queries() -> list[str]:
     alerts = re.findall(r"^\| `([^`]+)` \| \d+m \|", (ROOT / "docs" / "observability.md").read_text(), re.MULTILINE)
     assert len(alerts) >= 5
     return [target["expr"] for panel in PANELS for target in panel["targets"]] + alerts
 
 
-def of_serve() -> dict[str, set[str]]:
+def serve_metrics() -> dict[str, set[str]]:
     """The metrics of the translation service as Ray exports them, with their labels."""
     source = "".join((ROOT / "serve" / name).read_text() for name in ("translation.py", "asking.py"))
     found: dict[str, set[str]] = {}
@@ -43,9 +43,9 @@ def of_serve() -> dict[str, set[str]]:
     return found
 
 
-async def of_the_api(stage: Stage, redis_url: str) -> dict[str, set[str]]:
+async def api_metrics(stage: ApiHarness, redis_url: str) -> dict[str, set[str]]:
     """What `/metrics` answers once something of each kind has happened, with its labels."""
-    meeting_id = await stage.begin()
+    meeting_id = await stage.create_meeting()
     with stage.engine.begin() as conn:
         conn.execute(text("update meetings set counters = '{\"late\": 2}'"))
         conn.execute(
@@ -62,12 +62,12 @@ async def of_the_api(stage: Stage, redis_url: str) -> dict[str, set[str]]:
             ),
             {"id": UUID(meeting_id)},
         )
-    with published(lane := Measures("lane/live-1"), redis_url):
+    with publish_metrics(lane := ProcessMetrics("lane/live-1"), redis_url):
         lane.observe("commit", 0.1)
-        lane.call_ended("answered")
-        lane.draft_ended("published")
-        lane.spans("made", 1)
-    families = read_strictly((await stage.http.get("/metrics")).text).values()
+        lane.count_call("answered")
+        lane.count_draft("published")
+        lane.count_spans("made", 1)
+    families = parse_strictly((await stage.http.get("/metrics")).text).values()
     return {
         f"{family.name}{suffix}": {label for sample in family.samples for label in sample.labels}
         for family in families
@@ -75,12 +75,12 @@ async def of_the_api(stage: Stage, redis_url: str) -> dict[str, set[str]]:
     }
 
 
-async def test_every_metric_and_label_that_is_asked_for_is_there(stage: Stage, redis_url: str) -> None:
-    known = await of_the_api(stage, redis_url) | of_serve()
-    for query in queries():
-        asked = set(re.findall(r"\b(?:ray_)?parley_\w+", query))
-        assert asked, query
-        assert asked <= known.keys(), query
+async def test_every_metric_and_label_that_is_asked_for_is_there(stage: ApiHarness, redis_url: str) -> None:
+    known = await api_metrics(stage, redis_url) | serve_metrics()
+    for query in dashboard_queries():
+        queried = set(re.findall(r"\b(?:ray_)?parley_\w+", query))
+        assert queried, query
+        assert queried <= known.keys(), query
         labels = {label.strip() for group in re.findall(r"\bby \(([^)]*)\)", query) for label in group.split(",")}
         labels |= {label for group in re.findall(r"\{([^}]*)\}", query) for label in re.findall(r"(\w+)[=!]", group)}
-        assert labels <= set[str]().union(*(known[name] for name in asked)), query
+        assert labels <= set[str]().union(*(known[name] for name in queried)), query

@@ -13,8 +13,8 @@ ROOT = Path(__file__).parents[3]
 def test_a_line_is_one_json_object_that_names_what_is_bound() -> None:
     script = (
         "import structlog\n"
-        "from cluster.logs import configure_logs\n"
-        "configure_logs('info')\n"
+        "from cluster.logs import configure_logging\n"
+        "configure_logging('info')\n"
         "log = structlog.get_logger()\n"
         "with structlog.contextvars.bound_contextvars(meeting='m', sentence='1.0'):\n"
         "    log.warning('failed', error='ValueError')\n"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster.ray_node import make_folder
+from cluster.ray_node import make_ray_folder
 
 FAILED_START = """
 import pathlib, sys
@@ -47,12 +47,12 @@ ray.shutdown()
 @pytest.fixture
 def ray_folder() -> Iterator[Path]:
     """A folder for Ray's files."""
-    made = make_folder()
+    made = make_ray_folder()
     yield made
     shutil.rmtree(made)
 
 
-def run(program: str, folder: Path, **environment: str) -> list[str]:
+def run_program(program: str, folder: Path, **environment: str) -> list[str]:
     """Run a program with the folder. Returns the lines that it prints."""
     command = [sys.executable, "-c", program, str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=os.environ | environment)
@@ -61,11 +61,11 @@ def run(program: str, folder: Path, **environment: str) -> list[str]:
 
 @pytest.mark.slow
 def test_a_service_without_a_home_directory_has_a_ray(ray_folder: Path) -> None:
-    assert run(WITHOUT_HOME, ray_folder, HOME="/proc/none") == ["True"]
+    assert run_program(WITHOUT_HOME, ray_folder, HOME="/proc/none") == ["True"]
 
 
 def test_the_processes_of_a_ray_that_does_not_start_are_ended(ray_folder: Path) -> None:
-    why, found = run(FAILED_START, ray_folder)
+    why, found = run_program(FAILED_START, ray_folder)
     assert why.startswith("Ray did not start,")
     assert why.endswith(": no such node")
     assert found == "True []"

@@ -21,10 +21,10 @@ from sqlalchemy import Engine, text
 
 from cluster import flow as flow_module
 from cluster import supervisor as supervisor_module
-from cluster.flow import Flow
+from cluster.flow import LaneManager
 from cluster.settings import Settings
-from cluster.supervisor import Charge, Supervisor
-from operators.errors import SetupFailed
+from cluster.supervisor import ManagedProcess, Supervisor
+from operators.errors import SetupError
 from storage.embedded import StoreUrls
 
 pytest_plugins = ["tests.harness.ray_cluster"]
@@ -33,7 +33,7 @@ cloudpickle.register_pickle_by_value(sys.modules[__name__])
 pytestmark = pytest.mark.timeout(600)
 
 
-class Process:
+class FileControlledActor:
     """Runs until it is stopped, unless a file in its folder tells it otherwise: `die`, `wedged`, `deaf`."""
 
     def __init__(self, folder: Path) -> None:
@@ -55,125 +55,125 @@ class Process:
 
 
 @dataclass
-class Watched:
+class SupervisedActor:
     """A process under a supervisor that goes round while something is waited for."""
 
     folder: Path
-    supervisor: Supervisor = field(default_factory=lambda: Supervisor(silence=60.0, patience=3.0))
-    wanted: bool = True
+    supervisor: Supervisor = field(default_factory=lambda: Supervisor(heartbeat_timeout_s=60.0, stop_timeout_s=3.0))
+    should_run: bool = True
     reports: list[str] = field(default_factory=list[str])
-    charge: Charge = field(init=False)
+    charge: ManagedProcess = field(init=False)
 
-    def begin(self, cpus: float = 0.1) -> None:
-        actor: Any = ray.remote(Process).options(num_cpus=cpus, max_concurrency=2)
+    def start(self, cpus: float = 0.1) -> None:
+        actor: Any = ray.remote(FileControlledActor).options(num_cpus=cpus, max_concurrency=2)
         start: Callable[[], Any] = lambda: actor.remote(self.folder)  # noqa: E731
-        self.charge = Charge("process", start, lambda: self.wanted, self.reports.append)
+        self.charge = ManagedProcess("process", start, lambda: self.should_run, self.reports.append)
         self.supervisor.add(self.charge)
 
     def pids(self) -> list[int]:
         """Of all processes there were, oldest first."""
         return [int(p.name) for p in sorted(self.folder.glob("[0-9]*"), key=lambda p: p.stat().st_mtime_ns)]
 
-    def until(self, holds: Callable[[], bool], seconds: float = 180) -> None:
+    def wait_until(self, condition: Callable[[], bool], seconds: float = 180) -> None:
         end = time.monotonic() + seconds
-        while not holds():
+        while not condition():
             assert time.monotonic() < end, (self.pids(), self.reports)
-            self.supervisor.round()
+            self.supervisor.run_once()
             time.sleep(0.05)
 
-    def up(self, count: int) -> int:
+    def wait_for_starts(self, count: int) -> int:
         """Go round until there was this many processes: the newest."""
-        self.until(lambda: len(self.pids()) >= count)
+        self.wait_until(lambda: len(self.pids()) >= count)
         return self.pids()[-1]
 
 
 @pytest.fixture
-def watched(ray_cluster: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Watched]:
-    monkeypatch.setattr(supervisor_module, "ASK", 0.5)
-    watched = Watched(tmp_path)
+def watched(ray_cluster: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SupervisedActor]:
+    monkeypatch.setattr(supervisor_module, "HEARTBEAT_INTERVAL_S", 0.5)
+    watched = SupervisedActor(tmp_path)
     yield watched
     (tmp_path / "deaf").unlink(missing_ok=True)
     watched.supervisor.stop()
 
 
-def test_a_process_that_stands_still_is_ended_and_another_started(watched: Watched) -> None:
-    watched.begin()
-    first = watched.up(1)
-    watched.until(lambda: watched.charge.answered)
+def test_a_process_that_stands_still_is_ended_and_another_started(watched: SupervisedActor) -> None:
+    watched.start()
+    first = watched.wait_for_starts(1)
+    watched.wait_until(lambda: watched.charge.has_responded)
     os.kill(first, signal.SIGSTOP)
     # From now on it can't answer, however fast the machine is.
-    watched.supervisor._silence = 1.0
-    watched.up(2)
-    watched.until(lambda: not psutil.pid_exists(first))
+    watched.supervisor._heartbeat_timeout_s = 1.0
+    watched.wait_for_starts(2)
+    watched.wait_until(lambda: not psutil.pid_exists(first))
 
 
-def test_a_process_that_says_it_is_stuck_is_ended_and_another_started(watched: Watched) -> None:
-    watched.begin()
-    first = watched.up(1)
+def test_a_process_that_says_it_is_stuck_is_ended_and_another_started(watched: SupervisedActor) -> None:
+    watched.start()
+    first = watched.wait_for_starts(1)
     (watched.folder / "wedged").touch()
-    watched.up(2)
+    watched.wait_for_starts(2)
     (watched.folder / "wedged").unlink()
-    watched.until(lambda: not psutil.pid_exists(first))
+    watched.wait_until(lambda: not psutil.pid_exists(first))
 
 
 @pytest.mark.slow
 def test_a_process_that_keeps_dying_is_started_ever_later_and_reported(
-    watched: Watched, monkeypatch: pytest.MonkeyPatch
+    watched: SupervisedActor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Wherever a machine is that slow to start processes, three deaths are three deaths.
-    monkeypatch.setattr(supervisor_module, "LOOP_SECONDS", 600.0)
-    monkeypatch.setattr(supervisor_module, "LOOP_DEATHS", 3)
+    monkeypatch.setattr(supervisor_module, "CRASH_LOOP_WINDOW_S", 600.0)
+    monkeypatch.setattr(supervisor_module, "CRASH_LOOP_DEATH_COUNT", 3)
     (watched.folder / "die").touch()
-    watched.begin()
-    watched.until(lambda: "crash_loop" in watched.reports)
+    watched.start()
+    watched.wait_until(lambda: "crash_loop" in watched.reports)
     # Three deaths: 0.2 and 0.4 s lie between them at least.
-    assert watched.charge.deaths[-1] - watched.charge.deaths[0] > 0.6
+    assert watched.charge.death_times[-1] - watched.charge.death_times[0] > 0.6
     (watched.folder / "die").unlink()
     count = len(watched.pids())
-    assert psutil.pid_exists(watched.up(count + 1))
+    assert psutil.pid_exists(watched.wait_for_starts(count + 1))
 
 
-def test_what_is_no_longer_wanted_is_stopped_and_reported_even_if_it_does_not_listen(watched: Watched) -> None:
+def test_what_is_no_longer_wanted_is_stopped_and_reported_even_if_it_does_not_listen(watched: SupervisedActor) -> None:
     # One that listens may be slow to.
-    watched.supervisor._patience = 120.0
-    watched.begin()
-    first = watched.up(1)
-    watched.wanted = False
-    watched.until(lambda: watched.reports == ["stopped"])
-    watched.until(lambda: not psutil.pid_exists(first))
-    assert not watched.charge.deaths
-    watched.supervisor._patience = 3.0
+    watched.supervisor._stop_timeout_s = 120.0
+    watched.start()
+    first = watched.wait_for_starts(1)
+    watched.should_run = False
+    watched.wait_until(lambda: watched.reports == ["stopped"])
+    watched.wait_until(lambda: not psutil.pid_exists(first))
+    assert not watched.charge.death_times
+    watched.supervisor._stop_timeout_s = 3.0
     (watched.folder / "deaf").touch()
-    watched.wanted = True
-    second = watched.up(2)
-    watched.wanted = False
-    watched.until(lambda: watched.reports == ["stopped", "stopped"])
-    watched.until(lambda: not psutil.pid_exists(second))
+    watched.should_run = True
+    second = watched.wait_for_starts(2)
+    watched.should_run = False
+    watched.wait_until(lambda: watched.reports == ["stopped", "stopped"])
+    watched.wait_until(lambda: not psutil.pid_exists(second))
 
 
 @pytest.mark.slow
-def test_one_that_hangs_again_and_again_is_reported(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(supervisor_module, "LOOP_DEATHS", 3)
+def test_one_that_hangs_again_and_again_is_reported(watched: SupervisedActor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervisor_module, "CRASH_LOOP_DEATH_COUNT", 3)
     (watched.folder / "wedged").touch()
-    watched.begin()
-    watched.until(lambda: "crash_loop" in watched.reports, 300)
+    watched.start()
+    watched.wait_until(lambda: "crash_loop" in watched.reports, 300)
     (watched.folder / "wedged").unlink()
 
 
-def test_one_whose_store_is_away_keeps_no_other_waiting(watched: Watched) -> None:
+def test_one_whose_store_is_away_keeps_no_other_waiting(watched: SupervisedActor) -> None:
     def away() -> bool:
         raise ConnectionError
 
-    watched.supervisor.add(Charge("first", lambda: None, away, watched.reports.append))
-    watched.begin()
-    assert psutil.pid_exists(watched.up(1))
+    watched.supervisor.add(ManagedProcess("first", lambda: None, away, watched.reports.append))
+    watched.start()
+    assert psutil.pid_exists(watched.wait_for_starts(1))
 
 
-def test_what_ray_has_no_room_for_is_waited_for(watched: Watched) -> None:
-    watched.begin(cpus=1000)
+def test_what_ray_has_no_room_for_is_waited_for(watched: SupervisedActor) -> None:
+    watched.start(cpus=1000)
     began = time.monotonic()
-    watched.until(lambda: time.monotonic() > began + 4)
-    assert (watched.reports, watched.pids(), len(watched.charge.deaths)) == ([], [], 0)
+    watched.wait_until(lambda: time.monotonic() > began + 4)
+    assert (watched.reports, watched.pids(), len(watched.charge.death_times)) == ([], [], 0)
 
 
 @pytest.fixture
@@ -184,29 +184,29 @@ def flow(
     redis_sync: redis.Redis,
     clean_database: None,
     monkeypatch: pytest.MonkeyPatch,
-) -> Iterator[Flow]:
-    monkeypatch.setattr(supervisor_module, "ASK", 0.5)
-    flow = Flow(Settings(live_lanes=1, batch_lanes=1), StoreUrls(postgres_url, redis_url))
+) -> Iterator[LaneManager]:
+    monkeypatch.setattr(supervisor_module, "HEARTBEAT_INTERVAL_S", 0.5)
+    flow = LaneManager(Settings(live_lanes=1, batch_lanes=1), StoreUrls(postgres_url, redis_url))
     flow.prepare()
     flow.start()
     yield flow
     flow.stop()
 
 
-def lane(engine: Engine, lane_id: str = "live-1") -> Any:
+def lane_row(engine: Engine, lane_id: str = "live-1") -> Any:
     with engine.connect() as connection:
         statement = text("select state, epoch, pid, log_length from lanes where id = :lane")
         return connection.execute(statement, {"lane": lane_id}).one()
 
 
-def until(holds: Callable[[], bool], seconds: float = 180) -> None:
+def wait_until(condition: Callable[[], bool], seconds: float = 180) -> None:
     end = time.monotonic() + seconds
-    while not holds():
+    while not condition():
         assert time.monotonic() < end
         time.sleep(0.1)
 
 
-def claimant(engine: Engine) -> int | None:
+def claiming_pid(engine: Engine) -> int | None:
     """The process of the database's session that holds it for a flow."""
     with engine.connect() as connection:
         statement = text(
@@ -216,7 +216,7 @@ def claimant(engine: Engine) -> int | None:
         return connection.execute(statement).scalar_one_or_none()
 
 
-def break_claim(engine: Engine, *, and_take_it: bool) -> Any:
+def break_claim(engine: Engine, *, take_over: bool) -> Any:
     """End the session that holds the database for its flow; a connection that holds it now, if wanted."""
     claim = engine.connect()
     taken = False
@@ -229,44 +229,46 @@ def break_claim(engine: Engine, *, and_take_it: bool) -> Any:
         )
         # Its flow may have been faster.
         taken = (
-            not and_take_it or claim.execute(text("select pg_try_advisory_lock(hashtext('parley.flow'))")).scalar_one()
+            not take_over or claim.execute(text("select pg_try_advisory_lock(hashtext('parley.flow'))")).scalar_one()
         )
         claim.commit()
     return claim
 
 
-def test_a_lane_that_stands_still_is_replaced(flow: Flow, engine: Engine) -> None:
-    until(lambda: lane(engine).state == "running")
-    until(lambda: all(charge.answered for charge in flow._supervisor._charges if charge.running is not None))
-    before = lane(engine)
+def test_a_lane_that_stands_still_is_replaced(flow: LaneManager, engine: Engine) -> None:
+    wait_until(lambda: lane_row(engine).state == "running")
+    wait_until(
+        lambda: all(charge.has_responded for charge in flow._supervisor._processes if charge.run_ref is not None)
+    )
+    before = lane_row(engine)
     os.kill(before.pid, signal.SIGSTOP)
-    flow._supervisor._silence = 1.0
-    until(lambda: lane(engine).epoch > before.epoch)
-    until(lambda: not psutil.pid_exists(before.pid))
+    flow._supervisor._heartbeat_timeout_s = 1.0
+    wait_until(lambda: lane_row(engine).epoch > before.epoch)
+    wait_until(lambda: not psutil.pid_exists(before.pid))
 
 
 def test_a_claim_that_broke_is_taken_again(
-    flow: Flow, engine: Engine, postgres_url: str, redis_url: str, monkeypatch: pytest.MonkeyPatch
+    flow: LaneManager, engine: Engine, postgres_url: str, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    until(lambda: lane(engine).state == "running")
-    before, broken = lane(engine), claimant(engine)
-    break_claim(engine, and_take_it=False).close()
-    until(lambda: claimant(engine) not in (None, broken))
-    monkeypatch.setattr(flow_module, "CLAIM_FOR", 0.0)
-    with pytest.raises(SetupFailed, match="another Parley runs its lanes"):
-        Flow(Settings(), StoreUrls(postgres_url, redis_url)).prepare()
-    assert (lane(engine).state, lane(engine).epoch) == ("running", before.epoch)
+    wait_until(lambda: lane_row(engine).state == "running")
+    before, broken = lane_row(engine), claiming_pid(engine)
+    break_claim(engine, take_over=False).close()
+    wait_until(lambda: claiming_pid(engine) not in (None, broken))
+    monkeypatch.setattr(flow_module, "LOCK_TIMEOUT_S", 0.0)
+    with pytest.raises(SetupError, match="another Parley runs its lanes"):
+        LaneManager(Settings(), StoreUrls(postgres_url, redis_url)).prepare()
+    assert (lane_row(engine).state, lane_row(engine).epoch) == ("running", before.epoch)
 
 
-def test_lanes_stop_for_another_flow_and_go_on_after_it(flow: Flow, engine: Engine) -> None:
-    until(lambda: lane(engine).state == "running")
-    before = lane(engine)
-    other = break_claim(engine, and_take_it=True)
-    until(lambda: lane(engine).state == "stopped")
+def test_lanes_stop_for_another_flow_and_go_on_after_it(flow: LaneManager, engine: Engine) -> None:
+    wait_until(lambda: lane_row(engine).state == "running")
+    before = lane_row(engine)
+    other = break_claim(engine, take_over=True)
+    wait_until(lambda: lane_row(engine).state == "stopped")
     time.sleep(3)
-    assert lane(engine).epoch == before.epoch
+    assert lane_row(engine).epoch == before.epoch
     # The lock is the session's: a connection that only goes back to the pool keeps it.
     other.invalidate()
     other.close()
-    until(lambda: lane(engine).state == "running")
-    assert lane(engine).epoch == before.epoch + 1
+    wait_until(lambda: lane_row(engine).state == "running")
+    assert lane_row(engine).epoch == before.epoch + 1

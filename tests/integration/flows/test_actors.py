@@ -13,9 +13,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from flows.actors import MaintenanceActor
 from operators.model import Clock
 from storage import keys
-from storage.log import Log
-from storage.meetings import Meetings
-from tests.harness.lanes import open_recorded, until
+from storage.log import LogWriter
+from storage.meetings import MeetingService
+from tests.harness.lanes import open_lane_meeting, wait_until
 
 pytestmark = pytest.mark.usefixtures("clean_database")
 
@@ -23,8 +23,8 @@ pytestmark = pytest.mark.usefixtures("clean_database")
 async def test_a_row_that_one_job_can_not_read_stops_no_other_job(
     aengine: AsyncEngine, engine: Engine, redis_async: Any, redis_sync: redis.Redis, postgres_url: str, redis_url: str
 ) -> None:
-    meetings = Meetings(aengine, Log(redis_async))
-    unreadable, other = [await open_recorded(meetings, aengine, clock=Clock.LIVE) for _ in range(2)]
+    meetings = MeetingService(aengine, LogWriter(redis_async))
+    unreadable, other = [await open_lane_meeting(meetings, aengine, clock=Clock.LIVE) for _ in range(2)]
     with engine.begin() as connection:
         # As a release may have left it that knew more than this one.
         connection.execute(text("""update meetings set config = '{"unheard": 1}' where id = :id"""), {"id": unreadable})
@@ -38,7 +38,7 @@ async def test_a_row_that_one_job_can_not_read_stops_no_other_job(
     actor = MaintenanceActor(postgres_url, redis_url)
     running = asyncio.create_task(actor.run())
     try:
-        await until(lambda: running.done() or redis_sync.get(keys.published(str(other))) == "1")
+        await wait_until(lambda: running.done() or redis_sync.get(keys.published_seq(str(other))) == "1")
         assert not running.done()
     finally:
         await actor.stop()

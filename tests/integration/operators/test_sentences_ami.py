@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from operators.model import Chunk
-from tests.harness.ami import FOLDER, NAMES, SCORER, needs_ami, parameter, score
-from tests.harness.speech import log, run
+from tests.harness.ami import AMI_FOLDER, MEETING_NAMES, SCORER, needs_ami, recording_param, score_sentences
+from tests.harness.speech import make_items, run_operators
 
 pytestmark = [
     needs_ami,
@@ -29,18 +29,18 @@ def _chunk(payload: dict[str, object]) -> Chunk:
     )
 
 
-@pytest.mark.parametrize("meeting", map(parameter, NAMES or ["none"]))
+@pytest.mark.parametrize("meeting", map(recording_param, MEETING_NAMES or ["none"]))
 def test_a_real_meeting_meets_the_bars(meeting: str, tmp_path: Path) -> None:
-    broadcasts = [json.loads(line) for line in (FOLDER / f"{meeting}.broadcasts.jsonl").open()]
-    outcome = run(log([(one["at"], _chunk(one["payload"])) for one in broadcasts]))
-    rows = sorted(outcome.standing.values(), key=lambda sentence: sentence.start)
+    broadcasts = [json.loads(line) for line in (AMI_FOLDER / f"{meeting}.broadcasts.jsonl").open()]
+    outcome = run_operators(make_items([(one["at"], _chunk(one["payload"])) for one in broadcasts]))
+    rows = sorted(outcome.current_sentences.values(), key=lambda sentence: sentence.start)
     with (stored := tmp_path / "sentences.jsonl").open("w") as file:
         for row in rows:
             fields = ("speaker", "text", "start", "end", "first_emitted", "first_text")
             file.write(json.dumps({name: getattr(row, name) for name in fields}) + "\n")
-    scores = score(meeting, stored)
-    scores["asked"] = outcome.settled.total() / len(rows)
-    scores["put_out"] = sum(len(done.put_out) for _, done in outcome.steps) / len(rows)
+    scores = score_sentences(meeting, stored)
+    scores["asked"] = outcome.final_counts.total() / len(rows)
+    scores["put_out"] = sum(len(done.emitted) for _, done in outcome.steps) / len(rows)
     assert scores["word_recall"] >= 0.999
     assert scores["word_precision"] >= 0.999
     assert scores["boundary_f1"] >= 0.99

@@ -14,24 +14,26 @@ from sqlalchemy import text
 from operators.model import Chunk
 from serve.options import ApiOptions
 from storage.log import LogReader
-from tests.harness.lanes import rows, running, until
-from tests.harness.serving import serving
+from tests.harness.lanes import query_rows, running_lane, wait_until
+from tests.harness.serving import run_api
 
 if TYPE_CHECKING:
-    from tests.harness.api_server import Stage
+    from tests.harness.api_server import ApiHarness
 
 pytest_plugins = ["tests.harness.api_server"]
 
 LATE = "late: its chunk takes no more revisions"
 
 
-def chunk(words: str = "Good morning.", chunk_id: str = "7") -> dict[str, Any]:
+def make_chunk(words: str = "Good morning.", chunk_id: str = "7") -> dict[str, Any]:
     return {"chunk_id": chunk_id, "speaker": "Ann", "text": words, "start": 1, "end": 2}
 
 
-def write(stage: Stage, meeting: str | None, reason: str = "sentences failed: ValueError", **fields: str) -> int:
+def store_dead_letter(
+    stage: ApiHarness, meeting: str | None, reason: str = "sentences failed: ValueError", **fields: str
+) -> int:
     """A dead letter, as a lane leaves it."""
-    payload = Chunk.model_validate(chunk()).model_dump_json()
+    payload = Chunk.model_validate(make_chunk()).model_dump_json()
     with stage.engine.begin() as conn:
         return conn.execute(
             text(
@@ -47,14 +49,14 @@ def write(stage: Stage, meeting: str | None, reason: str = "sentences failed: Va
         ).scalar_one()
 
 
-def appended(stage: Stage, lane: str = "live-1") -> list[dict[str, str]]:
+def appended_chunks(stage: ApiHarness, lane: str = "live-1") -> list[dict[str, str]]:
     return [fields for _, fields in LogReader(stage.redis, lane).read("0", 100) if fields.get("kind") == "chunk"]
 
 
-async def test_they_are_listed_by_page_and_meeting_without_what_was_said(stage: Stage) -> None:
-    meeting = await stage.begin()
-    ids = [write(stage, meeting) for _ in range(3)]
-    other = write(stage, None, "schema: must be 1", kind="Good morning.")
+async def test_they_are_listed_by_page_and_meeting_without_what_was_said(stage: ApiHarness) -> None:
+    meeting = await stage.create_meeting()
+    ids = [store_dead_letter(stage, meeting) for _ in range(3)]
+    other = store_dead_letter(stage, None, "schema: must be 1", kind="Good morning.")
     first = await stage.http.get("/api/dead-letters", params={"limit": 2})
     assert "Good morning" not in first.text
     page = first.json()
@@ -74,64 +76,64 @@ async def test_they_are_listed_by_page_and_meeting_without_what_was_said(stage: 
     assert [(each["id"], each["kind"], each["ordinal"]) for each in of_it] == [(each, "chunk", 2) for each in ids[::-1]]
 
 
-async def test_one_is_shown_whole(stage: Stage) -> None:
-    meeting = await stage.begin()
-    letter = (await stage.http.get(f"/api/dead-letters/{write(stage, meeting)}")).json()
+async def test_one_is_shown_whole(stage: ApiHarness) -> None:
+    meeting = await stage.create_meeting()
+    letter = (await stage.http.get(f"/api/dead-letters/{store_dead_letter(stage, meeting)}")).json()
     assert (letter["meeting_id"], letter["lane_id"]) == (meeting, "live-1")
     assert Chunk.model_validate_json(letter["fields"]["payload"]).text == "Good morning."
 
 
 @pytest.mark.parametrize(("path", "status"), [("99", 404), ("0", 422), ("x", 422), (str(2**63), 422)])
-async def test_one_that_there_is_not_is_not_found(stage: Stage, path: str, status: int) -> None:
+async def test_one_that_there_is_not_is_not_found(stage: ApiHarness, path: str, status: int) -> None:
     assert (await stage.http.get(f"/api/dead-letters/{path}")).status_code == status
     assert (await stage.http.post(f"/api/dead-letters/{path}/resubmit")).status_code == status
 
 
 @pytest.mark.parametrize("reason", ["dedup failed: KeyError", LATE])
-async def test_it_goes_through_the_door_once(stage: Stage, reason: str) -> None:
-    meeting = await stage.begin()
-    letter = write(stage, meeting, reason)
+async def test_it_goes_through_the_door_once(stage: ApiHarness, reason: str) -> None:
+    meeting = await stage.create_meeting()
+    letter = store_dead_letter(stage, meeting, reason)
     answers = [await stage.http.post(f"/api/dead-letters/{letter}/resubmit") for _ in range(2)]
     assert [answer.status_code for answer in answers] == [200, 200]
     assert answers[0].json() == answers[1].json()
     told = answers[0].json()
     assert (told["meeting_id"], told["chunk_id"]) == (meeting, "7")
-    (entry,) = appended(stage)
+    (entry,) = appended_chunks(stage)
     assert entry["event_id"] == told["event_id"]
-    assert Chunk.model_validate_json(entry["payload"]) == Chunk.model_validate(chunk() | {"resubmitted": True})
+    assert Chunk.model_validate_json(entry["payload"]) == Chunk.model_validate(make_chunk() | {"resubmitted": True})
     listed = (await stage.http.get("/api/dead-letters")).json()["dead_letters"]
     assert listed[0]["resubmitted_at"] == told["resubmitted_at"]
 
 
-async def test_a_crash_before_it_was_noted_doubles_nothing(stage: Stage) -> None:
-    letter = write(stage, await stage.begin())
+async def test_a_crash_before_it_was_noted_doubles_nothing(stage: ApiHarness) -> None:
+    letter = store_dead_letter(stage, await stage.create_meeting())
     first = (await stage.http.post(f"/api/dead-letters/{letter}/resubmit")).json()
     with stage.engine.begin() as conn:
         conn.execute(text("update dead_letters set resubmitted_at = null"))
     again = (await stage.http.post(f"/api/dead-letters/{letter}/resubmit")).json()
     assert again["event_id"] == first["event_id"]
-    assert len(appended(stage)) == 1
+    assert len(appended_chunks(stage)) == 1
 
 
-async def test_in_a_recording_no_time_passes_by_it(stage: Stage) -> None:
-    meeting = await stage.begin(clock="recorded", began_at=1_700_000_000_000)
-    said = {"event_id": "a", "at": 1_700_000_050_000, "payload": chunk("Hello.", "1")}
+async def test_in_a_recording_no_time_passes_by_it(stage: ApiHarness) -> None:
+    meeting = await stage.create_meeting(clock="recorded", began_at=1_700_000_000_000)
+    said = {"event_id": "a", "at": 1_700_000_050_000, "payload": make_chunk("Hello.", "1")}
     await stage.http.post(f"/api/meetings/{meeting}/events", json={"events": [said]})
-    assert (await stage.http.post(f"/api/dead-letters/{write(stage, meeting)}/resubmit")).is_success
-    assert [entry["arrived_at"] for entry in appended(stage, "batch-1")] == ["1700000050000"] * 2
+    assert (await stage.http.post(f"/api/dead-letters/{store_dead_letter(stage, meeting)}/resubmit")).is_success
+    assert [entry["arrived_at"] for entry in appended_chunks(stage, "batch-1")] == ["1700000050000"] * 2
 
 
-async def test_what_can_not_be_put_in_says_why(stage: Stage) -> None:
-    over, paused = await stage.begin(), await stage.begin()
+async def test_what_can_not_be_put_in_says_why(stage: ApiHarness) -> None:
+    over, paused = await stage.create_meeting(), await stage.create_meeting()
     await stage.http.post(f"/api/meetings/{over}/end")
-    stage.turn(paused, "live")
+    stage.set_status(paused, "live")
     await stage.http.post(f"/api/meetings/{paused}/pause")
     letters = {
-        write(stage, over): "ended",
-        write(stage, paused): "paused",
-        write(stage, paused, payload='{"text": "secret"}'): "unreadable",
-        write(stage, paused, kind="tick"): "no_chunk",
-        write(stage, None): "no_meeting",
+        store_dead_letter(stage, over): "ended",
+        store_dead_letter(stage, paused): "paused",
+        store_dead_letter(stage, paused, payload='{"text": "secret"}'): "unreadable",
+        store_dead_letter(stage, paused, kind="tick"): "no_chunk",
+        store_dead_letter(stage, None): "no_meeting",
     }
     for letter, reason in letters.items():
         answer = await stage.http.post(f"/api/dead-letters/{letter}/resubmit")
@@ -139,49 +141,49 @@ async def test_what_can_not_be_put_in_says_why(stage: Stage) -> None:
         assert "secret" not in answer.text
     listed = (await stage.http.get("/api/dead-letters")).json()["dead_letters"]
     assert {each["resubmitted_at"] for each in listed} == {None}
-    assert appended(stage) == []
+    assert appended_chunks(stage) == []
 
 
-async def test_it_waits_where_its_lane_is_far_behind(stage: Stage, postgres_url: str, redis_url: str) -> None:
-    log_id = stage.fall_behind()
-    meeting = await stage.begin()
-    letter = write(stage, meeting)
+async def test_it_waits_where_its_lane_is_far_behind(stage: ApiHarness, postgres_url: str, redis_url: str) -> None:
+    log_id = stage.add_uncommitted_entry()
+    meeting = await stage.create_meeting()
+    letter = store_dead_letter(stage, meeting)
     config = {"events": [{"kind": "config", "payload": {"config": {}}}]}
-    with serving(ApiOptions(postgres_url, redis_url)) as address:
+    with run_api(ApiOptions(postgres_url, redis_url)) as address:
         async with httpx.AsyncClient(base_url=address, timeout=60) as client, asyncio.timeout(60):
             # The API looks from time to time.
             while (await client.post(f"/api/meetings/{meeting}/events", json=config)).status_code != 429:
                 await asyncio.sleep(0.05)
             held = await client.post(f"/api/dead-letters/{letter}/resubmit")
             assert (held.status_code, held.headers["retry-after"]) == (429, "30")
-            assert appended(stage) == []
-            stage.commit_up_to(log_id)
+            assert appended_chunks(stage) == []
+            stage.set_committed(log_id)
             while (await client.post(f"/api/dead-letters/{letter}/resubmit")).status_code == 429:
                 await asyncio.sleep(0.05)
-    assert len(appended(stage)) == 1
+    assert len(appended_chunks(stage)) == 1
 
 
-async def test_a_late_one_is_read_after_all(stage: Stage, postgres_url: str, redis_url: str) -> None:
-    meeting = await stage.begin(clock="recorded", began_at=1_700_000_000_000)
+async def test_a_late_one_is_read_after_all(stage: ApiHarness, postgres_url: str, redis_url: str) -> None:
+    meeting = await stage.create_meeting(clock="recorded", began_at=1_700_000_000_000)
     path = f"/api/meetings/{meeting}/events"
 
     async def say(chunk_id: str, words: str, at: int, start: int = 1) -> None:
-        payload = chunk(words, chunk_id) | {"start": start, "end": start + 1}
+        payload = make_chunk(words, chunk_id) | {"start": start, "end": start + 1}
         event = {"at": 1_700_000_000_000 + at * 1000, "payload": payload}
         assert (await stage.http.post(path, json={"events": [event]})).is_success
 
-    with running(postgres_url, redis_url, "batch-1"):
+    with running_lane(postgres_url, redis_url, "batch-1"):
         await say("7", "Good morning.", 1)
         await say("8", "And good night.", 300, start=290)
         # Speech after it is closed by now.
         await say("9", "Good night.", 600, start=590)
         await say("7", "Good morning everybody.", 601)
-        await until(lambda: rows(stage.engine, "select 1 from dead_letters") != [])
+        await wait_until(lambda: query_rows(stage.engine, "select 1 from dead_letters") != [])
         (letter,) = (await stage.http.get("/api/dead-letters")).json()["dead_letters"]
         assert letter["reason"].startswith("late:")
         assert (await stage.http.post(f"/api/dead-letters/{letter['id']}/resubmit")).is_success
         await stage.http.post(f"/api/meetings/{meeting}/end")
-        await until(lambda: rows(stage.engine, "select 1 from meetings where status = 'ended'") != [])
+        await wait_until(lambda: query_rows(stage.engine, "select 1 from meetings where status = 'ended'") != [])
     said = (await stage.http.get(f"/api/meetings/{meeting}/sentences")).json()["sentences"]
     assert sorted(sentence["text"] for sentence in said) == [
         "And good night.",

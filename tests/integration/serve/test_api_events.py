@@ -14,22 +14,22 @@ import pytest
 
 from serve.options import ApiOptions
 from storage.log import LogReader
-from tests.harness.serving import serving
+from tests.harness.serving import run_api
 
 if TYPE_CHECKING:
-    from tests.harness.api_server import Stage
+    from tests.harness.api_server import ApiHarness
 
 pytest_plugins = ["tests.harness.api_server"]
 
 
-def chunk(number: int = 1, **fields: Any) -> dict[str, Any]:
+def make_chunk(number: int = 1, **fields: Any) -> dict[str, Any]:
     spoken = {"chunk_id": str(number), "speaker": "Ana", "text": "Hello.", "start": number, "end": number + 1}
     return spoken | fields
 
 
-async def test_events_are_accepted_once(stage: Stage) -> None:
-    path = f"/api/meetings/{await stage.begin()}/events"
-    events = [{"event_id": "a", "payload": chunk(1)}, {"event_id": "b", "payload": chunk(2)}]
+async def test_events_are_accepted_once(stage: ApiHarness) -> None:
+    path = f"/api/meetings/{await stage.create_meeting()}/events"
+    events = [{"event_id": "a", "payload": make_chunk(1)}, {"event_id": "b", "payload": make_chunk(2)}]
     first = (await stage.http.post(path, json={"events": events})).json()
     assert [(r["event_id"], r["outcome"], r["ordinal"]) for r in first["results"]] == [
         ("a", "accepted", 2),
@@ -40,25 +40,27 @@ async def test_events_are_accepted_once(stage: Stage) -> None:
     assert (again.json()["accepted"], again.json()["repeated"]) == (0, 2)
 
 
-async def test_an_event_without_an_id_is_given_one(stage: Stage) -> None:
-    path = f"/api/meetings/{await stage.begin()}/events"
-    answer = (await stage.http.post(path, json={"events": [{"payload": chunk()}, {"payload": chunk()}]})).json()
+async def test_an_event_without_an_id_is_given_one(stage: ApiHarness) -> None:
+    path = f"/api/meetings/{await stage.create_meeting()}/events"
+    answer = (
+        await stage.http.post(path, json={"events": [{"payload": make_chunk()}, {"payload": make_chunk()}]})
+    ).json()
     assert answer["accepted"] == 2
     assert len({result["event_id"] for result in answer["results"]}) == 2
 
 
-async def test_wrong_events_do_not_keep_the_good_ones_out(stage: Stage) -> None:
-    path = f"/api/meetings/{await stage.begin()}/events"
+async def test_wrong_events_do_not_keep_the_good_ones_out(stage: ApiHarness) -> None:
+    path = f"/api/meetings/{await stage.create_meeting()}/events"
     events = [
-        {"event_id": "a", "payload": chunk(1)},
-        {"payload": chunk(2, text=None, speaker="")},
+        {"event_id": "a", "payload": make_chunk(1)},
+        {"payload": make_chunk(2, text=None, speaker="")},
         {"kind": "started", "payload": {}},
         {"kind": "moved", "payload": {"lane": "live-2"}},
-        {"event_id": "b", "payload": chunk(3)},
-        {"payload": chunk(4, text="secret words " * 2_000)},
+        {"event_id": "b", "payload": make_chunk(3)},
+        {"payload": make_chunk(4, text="secret words " * 2_000)},
         "secret words",
-        {"payload": chunk(5, language="secret words")},
-        {"payload": chunk(6, resubmitted=True)},
+        {"payload": make_chunk(5, language="secret words")},
+        {"payload": make_chunk(6, resubmitted=True)},
     ]
     answer = await stage.http.post(path, json={"events": events})
     assert answer.status_code == 422
@@ -80,8 +82,8 @@ async def test_wrong_events_do_not_keep_the_good_ones_out(stage: Stage) -> None:
     assert "secret" not in answer.text
 
 
-async def test_a_batch_with_nothing_good_in_it_reaches_nobody(stage: Stage) -> None:
-    meeting = await stage.begin()
+async def test_a_batch_with_nothing_good_in_it_reaches_nobody(stage: ApiHarness) -> None:
+    meeting = await stage.create_meeting()
     answer = await stage.http.post(f"/api/meetings/{meeting}/events", json={"events": [{"payload": {}}]})
     assert answer.status_code == 422
     assert answer.json()["results"] == []
@@ -89,58 +91,60 @@ async def test_a_batch_with_nothing_good_in_it_reaches_nobody(stage: Stage) -> N
 
 
 @pytest.mark.parametrize("body", [{}, {"events": {}}, {"events": [], "more": 1}, [], "x", None])
-async def test_a_body_of_another_shape_is_refused(stage: Stage, body: Any) -> None:
-    answer = await stage.http.post(f"/api/meetings/{await stage.begin()}/events", json=body)
+async def test_a_body_of_another_shape_is_refused(stage: ApiHarness, body: Any) -> None:
+    answer = await stage.http.post(f"/api/meetings/{await stage.create_meeting()}/events", json=body)
     assert answer.status_code == 422
     assert answer.json()["errors"]
 
 
-async def test_a_body_that_is_no_json_is_refused_without_being_repeated(stage: Stage) -> None:
-    path = f"/api/meetings/{await stage.begin()}/events"
+async def test_a_body_that_is_no_json_is_refused_without_being_repeated(stage: ApiHarness) -> None:
+    path = f"/api/meetings/{await stage.create_meeting()}/events"
     answer = await stage.http.post(path, content='{"secret', headers={"content-type": "application/json"})
     assert answer.status_code == 422
     assert "secret" not in answer.text
 
 
-async def test_more_than_a_thousand_events_are_refused(stage: Stage) -> None:
-    answer = await stage.http.post(f"/api/meetings/{await stage.begin()}/events", json={"events": [{}] * 1_001})
+async def test_more_than_a_thousand_events_are_refused(stage: ApiHarness) -> None:
+    answer = await stage.http.post(
+        f"/api/meetings/{await stage.create_meeting()}/events", json={"events": [{}] * 1_001}
+    )
     assert answer.status_code == 422
     assert answer.json()["errors"][0]["field"] == "events"
 
 
-async def test_a_closed_meeting_refuses(stage: Stage) -> None:
-    meeting = await stage.begin()
+async def test_a_closed_meeting_refuses(stage: ApiHarness) -> None:
+    meeting = await stage.create_meeting()
     path = f"/api/meetings/{meeting}/events"
     await stage.http.post(f"/api/meetings/{meeting}/pause")
-    answer = await stage.http.post(path, json={"events": [{"payload": chunk()}]})
+    answer = await stage.http.post(path, json={"events": [{"payload": make_chunk()}]})
     assert (answer.status_code, answer.json()["reason"]) == (409, "paused")
     await stage.http.post(f"/api/meetings/{meeting}/resume")
-    last = {"events": [{"payload": chunk()}, {"kind": "ended"}, {"payload": chunk(2)}]}
+    last = {"events": [{"payload": make_chunk()}, {"kind": "ended"}, {"payload": make_chunk(2)}]}
     mixed = await stage.http.post(path, json=last)
     assert mixed.status_code == 200
     assert [result["outcome"] for result in mixed.json()["results"]] == ["accepted", "accepted", "refused"]
-    closed = await stage.http.post(path, json={"events": [{"payload": chunk(3)}]})
+    closed = await stage.http.post(path, json={"events": [{"payload": make_chunk(3)}]})
     assert (closed.status_code, closed.json()["reason"], closed.json()["refused"]) == (409, "ended", 1)
 
 
-async def test_a_failed_meeting_refuses(stage: Stage) -> None:
-    meeting = await stage.begin()
-    LogReader(stage.redis, "live-1").fail(meeting)
-    stage.turn(meeting, "failed")
-    answer = await stage.http.post(f"/api/meetings/{meeting}/events", json={"events": [{"payload": chunk()}]})
+async def test_a_failed_meeting_refuses(stage: ApiHarness) -> None:
+    meeting = await stage.create_meeting()
+    LogReader(stage.redis, "live-1").refuse_all(meeting)
+    stage.set_status(meeting, "failed")
+    answer = await stage.http.post(f"/api/meetings/{meeting}/events", json={"events": [{"payload": make_chunk()}]})
     assert (answer.status_code, answer.json()["reason"]) == (409, "failed")
     assert "end_reason" in answer.json()["detail"]
 
 
 @pytest.fixture
-async def strict(stage: Stage, postgres_url: str, redis_url: str) -> AsyncIterator[Stage]:
+async def strict(stage: ApiHarness, postgres_url: str, redis_url: str) -> AsyncIterator[ApiHarness]:
     """The stage by way of an API that holds back what comes for a lane more than 30 s behind, as it does by default."""
-    with serving(ApiOptions(postgres_url, redis_url)) as address:
+    with run_api(ApiOptions(postgres_url, redis_url)) as address:
         async with httpx.AsyncClient(base_url=address, timeout=60) as client:
             yield replace(stage, http=client)
 
 
-async def refused_for_lag(strict: Stage, meeting: str, *events: dict[str, Any]) -> httpx.Response:
+async def send_until_refused(strict: ApiHarness, meeting: str, *events: dict[str, Any]) -> httpx.Response:
     """Send events until they are refused, as they are soon after their lane fell behind."""
     async with asyncio.timeout(60):
         while True:
@@ -150,16 +154,21 @@ async def refused_for_lag(strict: Stage, meeting: str, *events: dict[str, Any]) 
             await asyncio.sleep(0.05)
 
 
-async def test_what_comes_for_a_lane_that_is_far_behind_waits_outside(strict: Stage) -> None:
+async def test_what_comes_for_a_lane_that_is_far_behind_waits_outside(strict: ApiHarness) -> None:
     clock = asyncio.get_running_loop().time
     began = clock()
-    strict.fall_behind(seconds=33)
-    meeting, recorded = await strict.begin(), await strict.begin(clock="recorded", began_at=1_700_000_000_000)
+    strict.add_uncommitted_entry(seconds=33)
+    meeting, recorded = (
+        await strict.create_meeting(),
+        await strict.create_meeting(clock="recorded", began_at=1_700_000_000_000),
+    )
     path = f"/api/meetings/{meeting}/events"
-    same = {"event_id": "a", "payload": chunk()}
-    await refused_for_lag(strict, meeting, same)
+    same = {"event_id": "a", "payload": make_chunk()}
+    await send_until_refused(strict, meeting, same)
     before = (await strict.http.get(f"/api/meetings/{meeting}")).json()
-    answer = await strict.http.post(path, json={"events": [{"payload": chunk(2)}, {"payload": {}}, {"kind": "ended"}]})
+    answer = await strict.http.post(
+        path, json={"events": [{"payload": make_chunk(2)}, {"payload": {}}, {"kind": "ended"}]}
+    )
     problem = answer.json()
     assert (answer.status_code, problem["type"]) == (429, "urn:parley:problem:lag")
     assert answer.headers["retry-after"] == str(problem["retry_after"])
@@ -172,7 +181,7 @@ async def test_what_comes_for_a_lane_that_is_far_behind_waits_outside(strict: St
     assert after["last_accepted"] == before["last_accepted"], "all or nothing"
     assert "refused:invalid" not in after["counters"]
     # A meeting of another lane is not held back, and this one may end.
-    elsewhere = {"events": [{"at": 1_700_000_000_000, "payload": chunk()}]}
+    elsewhere = {"events": [{"at": 1_700_000_000_000, "payload": make_chunk()}]}
     assert (await strict.http.post(f"/api/meetings/{recorded}/events", json=elsewhere)).json()["accepted"] == 1
     assert (await strict.http.post(path, json={"events": []})).status_code == 200
     assert (await strict.http.post(path, json={"events": [{"kind": "ended"}]})).json()["accepted"] == 1
@@ -181,15 +190,15 @@ async def test_what_comes_for_a_lane_that_is_far_behind_waits_outside(strict: St
     assert (await strict.http.post(f"/api/meetings/{uuid4()}/events", json={"events": [same]})).status_code == 404
 
 
-async def test_it_is_taken_once_the_lane_has_caught_up(strict: Stage) -> None:
-    log_id = strict.fall_behind()
-    meeting = await strict.begin()
-    answer = await refused_for_lag(strict, meeting, {"event_id": "a", "payload": chunk()})
+async def test_it_is_taken_once_the_lane_has_caught_up(strict: ApiHarness) -> None:
+    log_id = strict.add_uncommitted_entry()
+    meeting = await strict.create_meeting()
+    answer = await send_until_refused(strict, meeting, {"event_id": "a", "payload": make_chunk()})
     assert answer.json()["retry_after"] == 30
-    strict.commit_up_to(log_id)
+    strict.set_committed(log_id)
     async with asyncio.timeout(60):
         while True:
-            events = {"events": [{"event_id": "b", "payload": chunk()}]}
+            events = {"events": [{"event_id": "b", "payload": make_chunk()}]}
             answer = await strict.http.post(f"/api/meetings/{meeting}/events", json=events)
             if answer.status_code == 200:
                 break
@@ -197,35 +206,35 @@ async def test_it_is_taken_once_the_lane_has_caught_up(strict: Stage) -> None:
     assert answer.json()["accepted"] == 1
 
 
-async def test_a_recordings_lease_does_not_run_out_while_it_waits(strict: Stage) -> None:
-    strict.fall_behind("batch-1")
-    meeting = await strict.begin(clock="recorded", began_at=1_700_000_000_000)
-    said = {"at": 1_700_000_000_000, "payload": chunk()}
-    await refused_for_lag(strict, meeting, said)
+async def test_a_recordings_lease_does_not_run_out_while_it_waits(strict: ApiHarness) -> None:
+    strict.add_uncommitted_entry("batch-1")
+    meeting = await strict.create_meeting(clock="recorded", began_at=1_700_000_000_000)
+    said = {"at": 1_700_000_000_000, "payload": make_chunk()}
+    await send_until_refused(strict, meeting, said)
     lease = strict.redis.hget(f"meeting:{meeting}", "lease_until")
     await asyncio.sleep(0.01)
-    await refused_for_lag(strict, meeting, said)
+    await send_until_refused(strict, meeting, said)
     assert int(str(strict.redis.hget(f"meeting:{meeting}", "lease_until"))) > int(str(lease))
 
 
-async def test_an_empty_list_renews_a_recordings_lease(stage: Stage) -> None:
-    meeting = await stage.begin(clock="recorded", began_at=1_700_000_000_000)
+async def test_an_empty_list_renews_a_recordings_lease(stage: ApiHarness) -> None:
+    meeting = await stage.create_meeting(clock="recorded", began_at=1_700_000_000_000)
     lease = stage.redis.hget(f"meeting:{meeting}", "lease_until")
     answer = await stage.http.post(f"/api/meetings/{meeting}/events", json={"events": []})
     assert answer.json() == {"results": [], "accepted": 0, "repeated": 0, "refused": 0}
     assert int(str(stage.redis.hget(f"meeting:{meeting}", "lease_until"))) > int(str(lease))
 
 
-async def test_a_recordings_event_needs_its_time(stage: Stage) -> None:
-    meeting = await stage.begin(clock="recorded", began_at=1_700_000_000_000)
-    answer = await stage.http.post(f"/api/meetings/{meeting}/events", json={"events": [{"payload": chunk()}]})
+async def test_a_recordings_event_needs_its_time(stage: ApiHarness) -> None:
+    meeting = await stage.create_meeting(clock="recorded", began_at=1_700_000_000_000)
+    answer = await stage.http.post(f"/api/meetings/{meeting}/events", json={"events": [{"payload": make_chunk()}]})
     assert (answer.status_code, answer.json()["reason"]) == (409, "no_time")
-    timed = {"events": [{"payload": chunk(), "at": 1_700_000_001_000}]}
+    timed = {"events": [{"payload": make_chunk(), "at": 1_700_000_001_000}]}
     assert (await stage.http.post(f"/api/meetings/{meeting}/events", json=timed)).json()["accepted"] == 1
 
 
-async def test_a_body_that_is_too_large_is_refused(stage: Stage) -> None:
-    path = f"/api/meetings/{await stage.begin()}/events"
+async def test_a_body_that_is_too_large_is_refused(stage: ApiHarness) -> None:
+    path = f"/api/meetings/{await stage.create_meeting()}/events"
     announced = await stage.http.post(path, content=b"x" * 1_000_001)
 
     async def parts() -> AsyncIterator[bytes]:

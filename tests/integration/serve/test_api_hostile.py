@@ -14,25 +14,25 @@ import httpx
 import pytest
 from hypothesis import settings
 
-from operators.models import Firefox, ModelsConfig
-from storage.configs import save
+from operators.models import FirefoxConfig, ModelsConfig
+from storage.configs import save_config
 from tests.harness import hostile
 
 if TYPE_CHECKING:
-    from tests.harness.api_server import Stage
+    from tests.harness.api_server import ApiHarness
 
 pytest_plugins = ["tests.harness.api_server"]
 
-REQUESTS = 10 * settings().max_examples
+REQUEST_COUNT = 10 * settings().max_examples
 """2,000 with the long profile, each with several values."""
-A_WHILE = 50
+NEIGHBOUR_INTERVAL = 50
 """Requests between two events of the neighbour."""
 CHUNK = {"chunk_id": "1", "speaker": "Ann", "text": "Hello.", "start": 1.0, "end": 2.0}
 CONFIG = {"target_languages": ["pt"], "source_language": "en", "style": "", "glossary": [], "context_sentences": 3}
 
 
 @dataclass
-class Sent:
+class HostileRequest:
     """A request: its JSON is written by Python, so that NaN, halves of characters and deep nesting go out as they are."""
 
     method: str
@@ -40,61 +40,69 @@ class Sent:
     body: Any = None
 
 
-Made = Callable[[random.Random, str], Sent]
+RequestFactory = Callable[[random.Random, str], HostileRequest]
 
 
-def events(chance: random.Random, meeting: str) -> Sent:
-    several = [
+def hostile_events(rng: random.Random, meeting: str) -> HostileRequest:
+    batch = [
         {
-            "event_id": hostile.text(chance, 300) if chance.random() < 0.2 else str(chance.random()),
-            "payload": hostile.changed(chance, CHUNK | {"chunk_id": str(chance.random())}, [*CHUNK, "language"]),
+            "event_id": hostile.hostile_text(rng, 300) if rng.random() < 0.2 else str(rng.random()),
+            "payload": hostile.corrupt_fields(rng, CHUNK | {"chunk_id": str(rng.random())}, [*CHUNK, "language"]),
         }
         for _ in range(5)
     ]
-    if chance.random() < 0.3:
-        several.append(
-            hostile.changed(chance, {"event_id": "x", "kind": "config"}, ["event_id", "kind", "at", "payload"])
+    if rng.random() < 0.3:
+        batch.append(
+            hostile.corrupt_fields(rng, {"event_id": "x", "kind": "config"}, ["event_id", "kind", "at", "payload"])
         )
-    return Sent("POST", f"/api/meetings/{meeting}/events", {"events": several})
+    return HostileRequest("POST", f"/api/meetings/{meeting}/events", {"events": batch})
 
 
-def config(chance: random.Random, meeting: str) -> Sent:
-    change = hostile.changed(chance, {}, [*CONFIG, "drafts"])
-    if chance.random() < 0.4:
-        change = {"glossary": [{"term": hostile.text(chance, 300), "translations": {"pt": hostile.text(chance, 300)}}]}
-    return Sent("PATCH", f"/api/meetings/{meeting}/config", change)
+def hostile_config(rng: random.Random, meeting: str) -> HostileRequest:
+    change = hostile.corrupt_fields(rng, {}, [*CONFIG, "drafts"])
+    if rng.random() < 0.4:
+        change = {
+            "glossary": [
+                {"term": hostile.hostile_text(rng, 300), "translations": {"pt": hostile.hostile_text(rng, 300)}}
+            ]
+        }
+    return HostileRequest("PATCH", f"/api/meetings/{meeting}/config", change)
 
 
-def beginning(chance: random.Random, meeting: str) -> Sent:
-    return Sent("POST", "/api/meetings", hostile.changed(chance, {"title": "a"}, ["title", "external_id", "config"]))
+def hostile_meeting(rng: random.Random, meeting: str) -> HostileRequest:
+    return HostileRequest(
+        "POST", "/api/meetings", hostile.corrupt_fields(rng, {"title": "a"}, ["title", "external_id", "config"])
+    )
 
 
-def models(chance: random.Random, meeting: str) -> Sent:
+def hostile_engines(rng: random.Random, meeting: str) -> HostileRequest:
     engine = {
         "kind": "openai",
         "url": "http://h/v1",
         "model": "m",
-        "body": {hostile.text(chance, 99): hostile.value(chance)},
+        "body": {hostile.hostile_text(rng, 99): hostile.hostile_value(rng)},
     }
-    if chance.random() < 0.5:
-        engine = hostile.changed(chance, engine | {"body": {}}, ["url", "model", "replicas", "cpus", "key"])
-    return Sent("PUT", "/api/models", {"config": {"engines": {"a": engine}}, "note": hostile.text(chance, 600)})
+    if rng.random() < 0.5:
+        engine = hostile.corrupt_fields(rng, engine | {"body": {}}, ["url", "model", "replicas", "cpus", "key"])
+    return HostileRequest(
+        "PUT", "/api/models", {"config": {"engines": {"a": engine}}, "note": hostile.hostile_text(rng, 600)}
+    )
 
 
-def rollback(chance: random.Random, meeting: str) -> Sent:
-    return Sent("POST", "/api/models/rollback", {"version": hostile.number(chance)})
+def hostile_rollback(rng: random.Random, meeting: str) -> HostileRequest:
+    return HostileRequest("POST", "/api/models/rollback", {"version": hostile.hostile_number(rng)})
 
 
-def lanes(chance: random.Random, meeting: str) -> Sent:
-    lane = hostile.text(chance, 300)
-    if chance.random() < 0.5:
-        return Sent("POST", f"/api/meetings/{meeting}/move", {"lane": lane})
-    return Sent("POST", f"/api/lanes/{quote(lane[:200], safe='', errors='replace')}/drain")
+def hostile_lanes(rng: random.Random, meeting: str) -> HostileRequest:
+    lane = hostile.hostile_text(rng, 300)
+    if rng.random() < 0.5:
+        return HostileRequest("POST", f"/api/meetings/{meeting}/move", {"lane": lane})
+    return HostileRequest("POST", f"/api/lanes/{quote(lane[:200], safe='', errors='replace')}/drain")
 
 
-def addresses(chance: random.Random, meeting: str) -> Sent:
-    word = quote(str(hostile.value(chance))[:500], safe="", errors="replace")
-    path = chance.choice(
+def hostile_paths(rng: random.Random, meeting: str) -> HostileRequest:
+    word = quote(str(hostile.hostile_value(rng))[:500], safe="", errors="replace")
+    path = rng.choice(
         [
             f"/api/meetings/{meeting}/captions?language={word}",
             f"/api/meetings/{meeting}/export?format=md&language={word}",
@@ -107,38 +115,50 @@ def addresses(chance: random.Random, meeting: str) -> Sent:
             f"/{word}",
         ]
     )
-    return Sent("GET", path)
+    return HostileRequest("GET", path)
 
 
-def strange_bodies(chance: random.Random, meeting: str) -> Sent:
-    body = chance.choice(
-        [hostile.value(chance), {"events": hostile.value(chance)}, {"events": [hostile.value(chance)]}]
+def hostile_bodies(rng: random.Random, meeting: str) -> HostileRequest:
+    body = rng.choice(
+        [hostile.hostile_value(rng), {"events": hostile.hostile_value(rng)}, {"events": [hostile.hostile_value(rng)]}]
     )
-    return Sent("POST", f"/api/meetings/{meeting}/events", body)
+    return HostileRequest("POST", f"/api/meetings/{meeting}/events", body)
 
 
-MADE: list[Made] = [events, events, config, beginning, models, rollback, lanes, addresses, strange_bodies]
+MADE: list[RequestFactory] = [
+    hostile_events,
+    hostile_events,
+    hostile_config,
+    hostile_meeting,
+    hostile_engines,
+    hostile_rollback,
+    hostile_lanes,
+    hostile_paths,
+    hostile_bodies,
+]
 
 
-async def test_any_request_is_answered_and_the_neighbour_goes_on(stage: Stage) -> None:
+async def test_any_request_is_answered_and_the_neighbour_goes_on(stage: ApiHarness) -> None:
     with stage.engine.begin() as connection:
-        save(connection, ModelsConfig(engines={"firefox": Firefox()}, translation=("firefox",)), "settings")
-    bad, good = await stage.begin(), await stage.begin()
-    chance = random.Random(14)
+        save_config(
+            connection, ModelsConfig(engines={"firefox": FirefoxConfig()}, translation=("firefox",)), "settings"
+        )
+    bad, good = await stage.create_meeting(), await stage.create_meeting()
+    rng = random.Random(14)
     outcomes = Counter[str]()
-    for k in range(REQUESTS):
-        made = chance.choice(MADE)
-        sent = made(chance, bad)
+    for k in range(REQUEST_COUNT):
+        made = rng.choice(MADE)
+        sent = made(rng, bad)
         content = None if sent.body is None else json.dumps(sent.body).encode()
         answer = await stage.http.request(
             sent.method, sent.path, content=content, headers={"content-type": "application/json"}
         )
         outcomes[f"{made.__name__} {answer.status_code}"] += 1
-        outcomes["accepted"] += answer.json().get("accepted", 0) if made is events else 0
+        outcomes["accepted"] += answer.json().get("accepted", 0) if made is hostile_events else 0
         assert answer.status_code < 500, f"request {k} of {made.__name__}: {ascii(sent)[:600]}"
         if answer.status_code >= 400:
             check_problem(answer)
-        if k % A_WHILE == 0:
+        if k % NEIGHBOUR_INTERVAL == 0:
             event = {"event_id": str(k), "payload": CHUNK | {"chunk_id": str(k)}}
             answer = await stage.http.post(f"/api/meetings/{good}/events", json={"events": [event]})
             assert answer.json()["accepted"] == 1
@@ -165,11 +185,11 @@ def check_problem(answer: httpx.Response) -> None:
         assert problem["errors"]
 
 
-async def test_what_is_taken_of_a_meeting_reads_back_as_it_was_sent(stage: Stage) -> None:
-    chance = random.Random(15)
+async def test_what_is_taken_of_a_meeting_reads_back_as_it_was_sent(stage: ApiHarness) -> None:
+    rng = random.Random(15)
     taken = 0
     for _ in range(4 * settings().max_examples):
-        title, external_id = hostile.text(chance, 600), hostile.text(chance, 300)
+        title, external_id = hostile.hostile_text(rng, 600), hostile.hostile_text(rng, 300)
         recorded = {"clock": "recorded", "began_at": 0}
         body = json.dumps({"title": title, "external_id": external_id} | recorded).encode()
         answer = await stage.http.post("/api/meetings", content=body, headers={"content-type": "application/json"})
@@ -188,9 +208,9 @@ async def test_what_is_taken_of_a_meeting_reads_back_as_it_was_sent(stage: Stage
 
 
 @pytest.mark.parametrize("key", ["\ud800", "\x00", "k" * 5_000], ids=lambda key: ascii(key)[:10])
-async def test_a_field_that_nobody_knows_may_have_any_name(stage: Stage, key: str) -> None:
+async def test_a_field_that_nobody_knows_may_have_any_name(stage: ApiHarness, key: str) -> None:
     body = json.dumps({"events": [{"payload": CHUNK | {key: 1}}], key: 1}).encode()
-    path = f"/api/meetings/{await stage.begin()}/events"
+    path = f"/api/meetings/{await stage.create_meeting()}/events"
     for sent in (body, json.dumps({"events": [{"payload": CHUNK | {key: 1}}]}).encode()):
         answer = await stage.http.post(path, content=sent, headers={"content-type": "application/json"})
         assert answer.status_code == 422

@@ -12,17 +12,17 @@ from typer.testing import CliRunner, Result
 from cluster.cli import app
 
 if TYPE_CHECKING:
-    from tests.harness.api_server import Stage
+    from tests.harness.api_server import ApiHarness
 
 pytest_plugins = ["tests.harness.api_server"]
 
 
-def lanes(*arguments: str) -> Result:
+def run_lanes_command(*arguments: str) -> Result:
     return CliRunner().invoke(app, ["lanes", *arguments])
 
 
-async def test_lanes_are_listed_with_how_they_do(stage: Stage) -> None:
-    await stage.begin(title="Monday")
+async def test_lanes_are_listed_with_how_they_do(stage: ApiHarness) -> None:
+    await stage.create_meeting(title="Monday")
     with stage.engine.begin() as connection:
         connection.execute(
             text("update lanes set epoch = 3, pid = 7, node = 'n1', pending_calls = 2 where id = 'live-1'")
@@ -47,7 +47,7 @@ async def test_lanes_are_listed_with_how_they_do(stage: Stage) -> None:
     }
 
 
-async def test_a_lane_is_added_and_drained_and_the_last_is_kept(stage: Stage) -> None:
+async def test_a_lane_is_added_and_drained_and_the_last_is_kept(stage: ApiHarness) -> None:
     added = await stage.http.post("/api/lanes", json={"kind": "live"})
     assert (added.status_code, added.json()["id"]) == (201, "live-2")
     drained = await stage.http.post("/api/lanes/live-1/drain")
@@ -59,9 +59,9 @@ async def test_a_lane_is_added_and_drained_and_the_last_is_kept(stage: Stage) ->
     assert (wrong.status_code, wrong.json()["errors"][0]["field"]) == (422, "kind")
 
 
-async def test_a_meeting_is_moved(stage: Stage) -> None:
+async def test_a_meeting_is_moved(stage: ApiHarness) -> None:
     await stage.http.post("/api/lanes", json={"kind": "live"})
-    meeting = await stage.begin(title="Monday")
+    meeting = await stage.create_meeting(title="Monday")
     moved = await stage.http.post(f"/api/meetings/{meeting}/move", json={"lane": "live-2"})
     assert (moved.status_code, moved.json()) == (202, {"lane": "live-2", "moved": True})
     again = await stage.http.post(f"/api/meetings/{meeting}/move", json={"lane": "live-2"})
@@ -72,15 +72,15 @@ async def test_a_meeting_is_moved(stage: Stage) -> None:
 
 
 @pytest.fixture
-def server(stage: Stage) -> str:
+def server(stage: ApiHarness) -> str:
     return str(stage.http.base_url)
 
 
-async def test_the_command_lists_adds_drains_and_moves(stage: Stage, server: str) -> None:
+async def test_the_command_lists_adds_drains_and_moves(stage: ApiHarness, server: str) -> None:
     async def run(*arguments: str) -> Any:
-        return await asyncio.to_thread(lanes, *arguments, "--server", server)
+        return await asyncio.to_thread(run_lanes_command, *arguments, "--server", server)
 
-    meeting = await stage.begin(title="Monday")
+    meeting = await stage.create_meeting(title="Monday")
     added = await run("add")
     assert added.exit_code == 0
     assert "live-2 is added" in added.output

@@ -9,18 +9,18 @@ from uuid import uuid4
 import httpx
 
 from serve.options import ApiOptions
-from tests.harness.scribe import begin, sentence
-from tests.harness.serving import serving
+from tests.harness.scribe import create_written_meeting, make_sentence
+from tests.harness.serving import run_api
 
 if TYPE_CHECKING:
-    from tests.harness.api_server import Stage
+    from tests.harness.api_server import ApiHarness
 
 pytest_plugins = ["tests.harness.api_server"]
 
 CONFIG = {"source_language": "en", "target_languages": ["pt-br"]}
 
 
-async def test_a_meeting_begins_once_for_an_external_id(stage: Stage) -> None:
+async def test_a_meeting_begins_once_for_an_external_id(stage: ApiHarness) -> None:
     first = await stage.http.post("/api/meetings", json={"external_id": "x-1", "title": "Standup", "config": CONFIG})
     again = await stage.http.post("/api/meetings", json={"external_id": "x-1"})
     assert (first.status_code, again.status_code) == (201, 200)
@@ -29,8 +29,8 @@ async def test_a_meeting_begins_once_for_an_external_id(stage: Stage) -> None:
     assert first.json()["lane_id"] == "live-1"
 
 
-async def test_no_more_live_meetings_than_may_be(stage: Stage, postgres_url: str, redis_url: str) -> None:
-    with serving(ApiOptions(postgres_url, redis_url, max_live=2)) as address:
+async def test_no_more_live_meetings_than_may_be(stage: ApiHarness, postgres_url: str, redis_url: str) -> None:
+    with run_api(ApiOptions(postgres_url, redis_url, max_live=2)) as address:
         async with httpx.AsyncClient(base_url=address, timeout=60) as client:
             for name in ("a", "b"):
                 assert (await client.post("/api/meetings", json={"external_id": name})).status_code == 201
@@ -47,7 +47,7 @@ async def test_no_more_live_meetings_than_may_be(stage: Stage, postgres_url: str
     assert 'parley_live_meetings_limit{team="default"} 2.0' in metrics
 
 
-async def test_a_recording_needs_to_say_when_it_began(stage: Stage) -> None:
+async def test_a_recording_needs_to_say_when_it_began(stage: ApiHarness) -> None:
     answer = await stage.http.post("/api/meetings", json={"clock": "recorded"})
     assert answer.status_code == 422
     assert answer.json()["errors"][0]["field"] == "began_at"
@@ -57,9 +57,9 @@ async def test_a_recording_needs_to_say_when_it_began(stage: Stage) -> None:
     assert live.status_code == 422
 
 
-async def test_meetings_are_listed_by_page_and_status(stage: Stage) -> None:
-    ids = [await stage.begin(title=str(number)) for number in range(5)]
-    stage.turn(ids[0], "ended")
+async def test_meetings_are_listed_by_page_and_status(stage: ApiHarness) -> None:
+    ids = [await stage.create_meeting(title=str(number)) for number in range(5)]
+    stage.set_status(ids[0], "ended")
     first = (await stage.http.get("/api/meetings", params={"limit": 3})).json()
     second = (await stage.http.get("/api/meetings", params={"limit": 3, "before": first["before"]})).json()
     assert [m["id"] for m in first["meetings"] + second["meetings"]] == ids[::-1]
@@ -71,30 +71,32 @@ async def test_meetings_are_listed_by_page_and_status(stage: Stage) -> None:
     assert (len(all_of_them["meetings"]), all_of_them["before"]) == (5, None)
 
 
-async def test_each_listed_meeting_tells_what_it_owes(stage: Stage) -> None:
-    two, lane = await begin(stage)
-    lane.say(sentence("1.0", "One.", 1), sentence("2.0", "Two.", 2), sentence("3.0", "Taken back.", 3))
-    lane.retract(sentence("3.0", "Taken back.", 3))
-    one, lane = await begin(stage)
-    lane.say(sentence("1.0", "One.", 1), sentence("2.0", "Two.", 2))
-    lane.caption(sentence("2.0", "Two.", 2), "Dois.")
-    none = await stage.begin()
+async def test_each_listed_meeting_tells_what_it_owes(stage: ApiHarness) -> None:
+    two, lane = await create_written_meeting(stage)
+    lane.write_sentences(
+        make_sentence("1.0", "One.", 1), make_sentence("2.0", "Two.", 2), make_sentence("3.0", "Taken back.", 3)
+    )
+    lane.retract(make_sentence("3.0", "Taken back.", 3))
+    one, lane = await create_written_meeting(stage)
+    lane.write_sentences(make_sentence("1.0", "One.", 1), make_sentence("2.0", "Two.", 2))
+    lane.write_caption(make_sentence("2.0", "Two.", 2), "Dois.")
+    none = await stage.create_meeting()
     listed = (await stage.http.get("/api/meetings")).json()["meetings"]
     assert {m["id"]: m["pending_captions"] for m in listed} == {two: 2, one: 1, none: 0}
 
 
-async def test_a_glossary_is_shown_with_its_meeting_and_not_in_the_list(stage: Stage) -> None:
+async def test_a_glossary_is_shown_with_its_meeting_and_not_in_the_list(stage: ApiHarness) -> None:
     term = {"term": "road map", "translations": {"pt": "roteiro"}, "do_not_translate": False, "case_sensitive": False}
-    meeting = await stage.begin(config=CONFIG | {"glossary": [term], "style": "formal"})
+    meeting = await stage.create_meeting(config=CONFIG | {"glossary": [term], "style": "formal"})
     shown = (await stage.http.get(f"/api/meetings/{meeting}")).json()["config"]
     assert shown["glossary"] == [term]
     (listed,) = (await stage.http.get("/api/meetings")).json()["meetings"]
     assert listed["config"] == {name: value for name, value in shown.items() if name != "glossary"}
 
 
-async def test_a_meeting_shows_what_was_accepted_and_refused_at_once(stage: Stage) -> None:
-    meeting = await stage.begin()
-    stage.turn(meeting, "live")
+async def test_a_meeting_shows_what_was_accepted_and_refused_at_once(stage: ApiHarness) -> None:
+    meeting = await stage.create_meeting()
+    stage.set_status(meeting, "live")
     await stage.http.post(f"/api/meetings/{meeting}/pause")
     chunk = {"chunk_id": "1", "speaker": "A", "text": "Hi.", "start": 0, "end": 1}
     await stage.http.post(f"/api/meetings/{meeting}/events", json={"events": [{"payload": chunk}]})
@@ -107,8 +109,8 @@ async def test_a_meeting_shows_what_was_accepted_and_refused_at_once(stage: Stag
             shown = (await stage.http.get(f"/api/meetings/{meeting}")).json()
 
 
-async def test_a_change_of_config_is_an_entry_and_keeps_the_rest(stage: Stage) -> None:
-    meeting = await stage.begin(config=CONFIG)
+async def test_a_change_of_config_is_an_entry_and_keeps_the_rest(stage: ApiHarness) -> None:
+    meeting = await stage.create_meeting(config=CONFIG)
     answer = await stage.http.patch(f"/api/meetings/{meeting}/config", json={"context_sentences": 5})
     assert answer.status_code == 202
     assert answer.json()["ordinal"] == 2
@@ -127,9 +129,9 @@ async def test_a_change_of_config_is_an_entry_and_keeps_the_rest(stage: Stage) -
     assert twice.status_code == 422
 
 
-async def test_terms_and_style_are_taken_at_the_beginning_and_later(stage: Stage) -> None:
+async def test_terms_and_style_are_taken_at_the_beginning_and_later(stage: ApiHarness) -> None:
     term = {"term": "road map", "translations": {"pt": "roteiro"}, "do_not_translate": False, "case_sensitive": False}
-    meeting = await stage.begin(config=CONFIG | {"glossary": [term], "style": "formal"})
+    meeting = await stage.create_meeting(config=CONFIG | {"glossary": [term], "style": "formal"})
     path = f"/api/meetings/{meeting}/config"
     kept = (await stage.http.patch(path, json={"context_of_speaker": 4})).json()["config"]
     assert (kept["glossary"], kept["style"], kept["context_of_speaker"]) == ([term], "formal", 4)
@@ -142,14 +144,14 @@ async def test_terms_and_style_are_taken_at_the_beginning_and_later(stage: Stage
     assert "glossary" in twice.text
 
 
-async def test_a_recording_takes_a_change_of_config_too(stage: Stage) -> None:
-    meeting = await stage.begin(clock="recorded", began_at=1_700_000_000_000)
+async def test_a_recording_takes_a_change_of_config_too(stage: ApiHarness) -> None:
+    meeting = await stage.create_meeting(clock="recorded", began_at=1_700_000_000_000)
     answer = await stage.http.patch(f"/api/meetings/{meeting}/config", json={"target_languages": ["pt"]})
     assert answer.json()["ordinal"] == 2
 
 
-async def test_an_ended_meeting_takes_no_change(stage: Stage) -> None:
-    meeting = await stage.begin()
+async def test_an_ended_meeting_takes_no_change(stage: ApiHarness) -> None:
+    meeting = await stage.create_meeting()
     ended = await stage.http.post(f"/api/meetings/{meeting}/end", json={"reason": "done"})
     assert ended.status_code == 202
     assert ended.json()["last_accepted"] == 2
@@ -165,14 +167,14 @@ async def test_an_ended_meeting_takes_no_change(stage: Stage) -> None:
         assert answer.json()["reason"] == "ended"
 
 
-async def test_a_paused_meeting_resumes(stage: Stage) -> None:
-    meeting = await stage.begin()
-    stage.turn(meeting, "live")
+async def test_a_paused_meeting_resumes(stage: ApiHarness) -> None:
+    meeting = await stage.create_meeting()
+    stage.set_status(meeting, "live")
     assert (await stage.http.post(f"/api/meetings/{meeting}/pause")).json()["status"] == "paused"
     assert (await stage.http.post(f"/api/meetings/{meeting}/resume")).json()["status"] == "live"
 
 
-async def test_an_unknown_meeting_is_404_everywhere(stage: Stage) -> None:
+async def test_an_unknown_meeting_is_404_everywhere(stage: ApiHarness) -> None:
     path = f"/api/meetings/{uuid4()}"
     for method, tail in [
         ("GET", ""),

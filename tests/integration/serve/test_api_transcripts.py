@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tests.harness.api_server import Stage
+    from tests.harness.api_server import ApiHarness
 
 pytest_plugins = ["tests.harness.api_server"]
 
 
-async def test_sentences_and_captions_come_in_reading_order(stage: Stage) -> None:
-    meeting = await stage.begin()
+async def test_sentences_and_captions_come_in_reading_order(stage: ApiHarness) -> None:
+    meeting = await stage.create_meeting()
     with stage.engine.begin() as conn:
         for sentence, start, text in (("s2", 3.0, "Yes."), ("s1", 1.0, "Ready?")):
             conn.exec_driver_sql(
@@ -52,7 +52,7 @@ async def test_sentences_and_captions_come_in_reading_order(stage: Stage) -> Non
     assert [caption["text"] for caption in one] == ["Sim.", "Sim."]
 
 
-async def test_a_language_that_is_none_is_refused(stage: Stage) -> None:
-    answer = await stage.http.get(f"/api/meetings/{await stage.begin()}/captions?language=some words")
+async def test_a_language_that_is_none_is_refused(stage: ApiHarness) -> None:
+    answer = await stage.http.get(f"/api/meetings/{await stage.create_meeting()}/captions?language=some words")
     assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "language")
     assert "some words" not in answer.text

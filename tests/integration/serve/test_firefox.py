@@ -9,8 +9,8 @@ from pathlib import Path
 import fxtranslate
 import pytest
 
-from operators.errors import Unavailable
-from serve.engines.engine import TranslationEngine, Unanswerable, Utterance, whole
+from operators.errors import UnavailableError
+from serve.engines.engine import NonRetryableError, TranslationEngine, Utterance, collect
 from serve.engines.firefox import FirefoxEngine
 
 
@@ -21,8 +21,8 @@ async def firefox() -> AsyncIterator[FirefoxEngine]:
     await engine.close()
 
 
-async def translated(engine: FirefoxEngine, text: str, target: str = "pt-BR", source: str = "en") -> str:
-    return (await whole(engine.generate(Utterance(text, source, target)))).text
+async def translate_text(engine: FirefoxEngine, text: str, target: str = "pt-BR", source: str = "en") -> str:
+    return (await collect(engine.generate(Utterance(text, source, target)))).text
 
 
 async def test_it_is_an_engine_that_works(firefox: FirefoxEngine) -> None:
@@ -34,9 +34,9 @@ async def test_it_is_an_engine_that_works(firefox: FirefoxEngine) -> None:
 
 
 async def test_it_translates_both_ways(firefox: FirefoxEngine) -> None:
-    answer = await translated(firefox, "The meeting starts on Monday.")
+    answer = await translate_text(firefox, "The meeting starts on Monday.")
     assert answer == "A reunião começa na segunda-feira."
-    assert "Monday" in await translated(firefox, answer, "en", "pt")
+    assert "Monday" in await translate_text(firefox, answer, "en", "pt")
 
 
 @pytest.mark.parametrize(
@@ -78,25 +78,25 @@ def test_regions_do_not_matter(source: str, target: str, supported: bool, firefo
 async def test_short_utterances_that_the_model_alone_gets_wrong(
     said: str, written: str, firefox: FirefoxEngine
 ) -> None:
-    assert await translated(firefox, said) == written
+    assert await translate_text(firefox, said) == written
 
 
 async def test_an_echo_is_asked_again_as_a_word_and_not_as_a_name(firefox: FirefoxEngine) -> None:
     for said in ("Wind up?", "Nice, eh?"):
-        answer = await translated(firefox, said)
+        answer = await translate_text(firefox, said)
         assert answer != said
         assert answer[0].isupper()
 
 
 async def test_text_longer_than_the_window_is_translated_whole(firefox: FirefoxEngine) -> None:
     words = "we looked at the budget for the next quarter and then at the plan "
-    answer = await translated(firefox, words * 143)
+    answer = await translate_text(firefox, words * 143)
     assert 1_500 < len(answer.split()) < 3_500
     assert answer.count("orçamento") > 130
 
 
 async def test_several_sentences_are_all_translated(firefox: FirefoxEngine) -> None:
-    answer = await translated(firefox, "Hello Mr. Smith. How are you? The meeting is over.")
+    answer = await translate_text(firefox, "Hello Mr. Smith. How are you? The meeting is over.")
     assert answer == "Olá Sr. Smith. Como você está? A reunião acabou."
 
 
@@ -111,41 +111,41 @@ async def test_many_callers_are_served_at_once_and_the_loop_goes_on(firefox: Fir
 
     beating = asyncio.create_task(beat())
     numbers = range(13, 113)
-    answers = await asyncio.gather(*(translated(firefox, f"We have {n} open points.") for n in numbers))
+    answers = await asyncio.gather(*(translate_text(firefox, f"We have {n} open points.") for n in numbers))
     beating.cancel()
     assert all(str(n) in answer for n, answer in zip(numbers, answers, strict=True))
     assert beats > 50
 
 
 async def test_a_call_that_was_given_up_makes_room(firefox: FirefoxEngine, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[str] = []
+    texts: list[str] = []
     translate = firefox._translate
 
     def noting(text: str, pair: tuple[str, str]) -> str:
-        asked.append(text)
+        texts.append(text)
         return translate(text, pair)
 
     monkeypatch.setattr(firefox, "_translate", noting)
     words = "we looked at the budget for the next quarter and then at the plan "
-    given_up = [asyncio.create_task(translated(firefox, words * 100)) for _ in range(20)]
+    given_up = [asyncio.create_task(translate_text(firefox, words * 100)) for _ in range(20)]
     async with asyncio.timeout(60):
-        while not asked:
+        while not texts:
             await asyncio.sleep(0.01)
     for task in given_up:
         task.cancel()
     assert all(
         isinstance(result, asyncio.CancelledError) for result in await asyncio.gather(*given_up, return_exceptions=True)
     )
-    before = len(asked)
-    assert await translated(firefox, "Good morning.") == "Bom dia."
-    assert asked[before:] == ["Good morning."], "what nobody waits for any more is worked on"
+    before = len(texts)
+    assert await translate_text(firefox, "Good morning.") == "Bom dia."
+    assert texts[before:] == ["Good morning."], "what nobody waits for any more is worked on"
 
 
 async def test_a_panic_costs_one_answer_and_a_new_model(monkeypatch: pytest.MonkeyPatch) -> None:
     class Panic(BaseException):
         """As the library's: no Exception."""
 
-    class Broken:
+    class PanickingTranslator:
         def __init__(self, *files: bytes | None) -> None:
             pass
 
@@ -154,12 +154,12 @@ async def test_a_panic_costs_one_answer_and_a_new_model(monkeypatch: pytest.Monk
 
     engine = FirefoxEngine()
     with monkeypatch.context() as patch:
-        patch.setattr(fxtranslate, "Translator", Broken)
-        with pytest.raises(Unanswerable, match=r"failed: Panic$"):
-            await translated(engine, "This is a secret.")
-        with pytest.raises(Unavailable):
+        patch.setattr(fxtranslate, "Translator", PanickingTranslator)
+        with pytest.raises(NonRetryableError, match=r"failed: Panic$"):
+            await translate_text(engine, "This is a secret.")
+        with pytest.raises(UnavailableError):
             await engine.check_health()
-    assert await translated(engine, "Good morning.") == "Bom dia."
+    assert await translate_text(engine, "Good morning.") == "Bom dia."
     await engine.close()
 
 
@@ -169,9 +169,9 @@ async def test_a_model_that_can_not_be_loaded_is_named(tmp_path: Path) -> None:
     (folder / "model.enpt.intgemm.alphas.bin").write_bytes(b"nothing")
     (folder / "vocab.enpt.spm").write_bytes(b"nothing")
     engine = FirefoxEngine(tmp_path)
-    with pytest.raises(Unanswerable, match="en to pt can't be loaded"):
-        await translated(engine, "Good morning.")
-    with pytest.raises(Unavailable):
+    with pytest.raises(NonRetryableError, match="en to pt can't be loaded"):
+        await translate_text(engine, "Good morning.")
+    with pytest.raises(UnavailableError):
         await engine.check_health()
     await engine.close()
 
@@ -180,6 +180,6 @@ async def test_without_a_model_the_check_fails(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr("serve.engines.firefox.find_models", lambda folder: {})
     engine = FirefoxEngine()
     assert not engine.supports("en", "pt")
-    with pytest.raises(Unavailable, match="no translation models"):
+    with pytest.raises(UnavailableError, match="no translation models"):
         await engine.check_health()
     await engine.close()

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from cluster.roles import plan_models
+from cluster.roles import plan_engines
 from cluster.settings import Settings
-from operators.errors import SetupFailed
+from operators.errors import SetupError
 from serve.gpus import Gpu, find_gpus
 from tests.harness.smollm2 import needs_vllm
 
@@ -25,23 +25,23 @@ from tests.harness.smollm2 import needs_vllm
     ],
 )
 def test_what_vllm_can_not_run_on_is_refused_before_anything_is_started(given: dict[str, Any], words: str) -> None:
-    with pytest.raises(SetupFailed, match=words):
-        plan_models(Settings(translator="vllm", **given))
+    with pytest.raises(SetupError, match=words):
+        plan_engines(Settings(translator="vllm", **given))
 
 
 @needs_vllm
 def test_replicas_take_the_gpus_that_the_model_is_spread_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    driver(tmp_path, monkeypatch, "NVIDIA H100 80GB HBM3, 81559")
+    fake_nvidia_smi(tmp_path, monkeypatch, "NVIDIA H100 80GB HBM3, 81559")
     arguments = {"tensor_parallel_size": 2, "pipeline_parallel_size": 2}
     settings = Settings(translator="vllm", translation_model="a/b", vllm_args=arguments)
-    plan = plan_models(settings)
+    plan = plan_engines(settings)
     assert plan.config.engines["vllm"].gpus == 4
     assert plan.config.translation == ("vllm",)
     monkeypatch.setenv("PATH", str(tmp_path / "none"))
-    assert plan_models(settings).config.engines["vllm"].gpus == 0
+    assert plan_engines(settings).config.engines["vllm"].gpus == 0
 
 
-def driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: str, code: int = 0) -> None:
+def fake_nvidia_smi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: str, code: int = 0) -> None:
     """Put a driver's command first on the path: what it prints is the contract."""
     command = tmp_path / "nvidia-smi"
     command.write_text(f"#!/bin/sh\ncat <<'END'\n{answer}\nEND\nexit {code}\n")
@@ -50,7 +50,7 @@ def driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: str, code: i
 
 
 def test_gpus_are_read_as_the_driver_tells_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    driver(tmp_path, monkeypatch, "NVIDIA H100 80GB HBM3, 81559\nNVIDIA GB10, [N/A]")
+    fake_nvidia_smi(tmp_path, monkeypatch, "NVIDIA H100 80GB HBM3, 81559\nNVIDIA GB10, [N/A]")
     assert find_gpus() == (Gpu("NVIDIA H100 80GB HBM3", 81559 * 2**20),)
 
 
@@ -58,7 +58,7 @@ def test_gpus_are_read_as_the_driver_tells_them(tmp_path: Path, monkeypatch: pyt
 def test_a_driver_that_fails_means_no_gpu(
     answer: str, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    driver(tmp_path, monkeypatch, answer, code)
+    fake_nvidia_smi(tmp_path, monkeypatch, answer, code)
     assert find_gpus() == ()
 
 

@@ -12,10 +12,10 @@ from operators.models import ModelsConfig
 from serve.http import health
 from serve.http.application import create_app
 from serve.options import ApiOptions
-from storage.configs import save_settings
+from storage.configs import save_settings_config
 
 if TYPE_CHECKING:
-    from tests.harness.api_server import Stage
+    from tests.harness.api_server import ApiHarness
 
 pytest_plugins = ["tests.harness.api_server"]
 
@@ -23,22 +23,22 @@ pytest_plugins = ["tests.harness.api_server"]
 @pytest.fixture(autouse=True)
 def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is there is there, however slow the machine: the API of the tests is in this process."""
-    monkeypatch.setattr(health, "_PATIENCE_S", 60.0)
+    monkeypatch.setattr(health, "_CHECK_TIMEOUT_S", 60.0)
 
 
-def lanes(stage: Stage, statement: str) -> None:
+def execute(stage: ApiHarness, statement: str) -> None:
     with stage.engine.begin() as conn:
         conn.execute(text(statement))
 
 
-async def test_a_process_that_answers_is_up(stage: Stage) -> None:
+async def test_a_process_that_answers_is_up(stage: ApiHarness) -> None:
     assert (await stage.http.get("/health")).json() == {"status": "up"}
 
 
-async def test_it_is_ready_when_all_parts_are(stage: Stage) -> None:
+async def test_it_is_ready_when_all_parts_are(stage: ApiHarness) -> None:
     # Nothing translates, as was asked for.
     with stage.engine.begin() as conn:
-        save_settings(conn, ModelsConfig())
+        save_settings_config(conn, ModelsConfig())
     answer = await stage.http.get("/ready")
     assert (answer.status_code, answer.json()) == (
         200,
@@ -54,8 +54,8 @@ async def test_it_is_ready_when_all_parts_are(stage: Stage) -> None:
         ("delete from lanes", "there is no live lane"),
     ],
 )
-async def test_a_lane_that_is_gone_is_named(stage: Stage, change: str, reason: str) -> None:
-    lanes(stage, change)
+async def test_a_lane_that_is_gone_is_named(stage: ApiHarness, change: str, reason: str) -> None:
+    execute(stage, change)
     answer = await stage.http.get("/ready")
     assert (answer.status_code, answer.json()["parts"]["lanes"]) == (503, reason)
 

@@ -13,8 +13,8 @@ import orjson
 from hypothesis import settings
 from sqlalchemy import Engine, text
 
-from operators.errors import Malformed, Unavailable
-from serve.engines.engine import Generation, Message, Prompt, Unanswerable, whole
+from operators.errors import MalformedResponseError, UnavailableError
+from serve.engines.engine import Generation, Message, NonRetryableError, Prompt, collect
 from serve.engines.openai import OpenAiEngine
 
 AN_EXAMPLE = 50
@@ -42,35 +42,35 @@ CONTENTS: list[object] = [None, 7, [], {}, ["a"], True, {"text": "a"}]
 Body = Callable[[random.Random], bytes]
 
 
-def chunk(content: object, finish: str | None = None) -> bytes:
+def stream_event(content: object, finish: str | None = None) -> bytes:
     """An event of a stream. JSON escapes every half of a character by itself."""
     choice = {"index": 0, "delta": {"content": content}, "finish_reason": finish}
     return b"data: " + json.dumps({"id": "1", "choices": [choice]}).encode() + b"\n\n"
 
 
-def any_text(chance: random.Random) -> bytes:
-    pieces = [chunk("".join(chance.choices(WORDS, k=chance.randint(0, 4)))) for _ in range(chance.randint(0, 5))]
-    return b"".join([*pieces, chunk("", chance.choice(["stop", "length"])), b"data: [DONE]\n\n"])
+def random_text_stream(rng: random.Random) -> bytes:
+    pieces = [stream_event("".join(rng.choices(WORDS, k=rng.randint(0, 4)))) for _ in range(rng.randint(0, 5))]
+    return b"".join([*pieces, stream_event("", rng.choice(["stop", "length"])), b"data: [DONE]\n\n"])
 
 
-def any_types(chance: random.Random) -> bytes:
-    return chunk(chance.choice(CONTENTS)) + chunk("a", chance.choice(["stop", "", "unheard of"]))
+def random_type_stream(rng: random.Random) -> bytes:
+    return stream_event(rng.choice(CONTENTS)) + stream_event("a", rng.choice(["stop", "", "unheard of"]))
 
 
-def any_bytes(chance: random.Random) -> bytes:
-    return chance.randbytes(chance.randint(0, 200))
+def random_bytes(rng: random.Random) -> bytes:
+    return rng.randbytes(rng.randint(0, 200))
 
 
-def any_events(chance: random.Random) -> bytes:
-    return b"".join(b"data: " + chance.randbytes(chance.randint(0, 40)) + b"\n\n" for _ in range(chance.randint(1, 4)))
+def random_event_stream(rng: random.Random) -> bytes:
+    return b"".join(b"data: " + rng.randbytes(rng.randint(0, 40)) + b"\n\n" for _ in range(rng.randint(1, 4)))
 
 
-def damaged(chance: random.Random) -> bytes:
+def damaged_stream(rng: random.Random) -> bytes:
     """A good answer of which some bytes became others, were lost, or came twice."""
-    body = bytearray(any_text(chance))
-    for _ in range(chance.randint(1, 6)):
-        at = chance.randrange(len(body))
-        body[at : at + chance.randint(0, 3)] = chance.randbytes(chance.randint(0, 3))
+    body = bytearray(random_text_stream(rng))
+    for _ in range(rng.randint(1, 6)):
+        at = rng.randrange(len(body))
+        body[at : at + rng.randint(0, 3)] = rng.randbytes(rng.randint(0, 3))
     return bytes(body)
 
 
@@ -82,7 +82,14 @@ HEADERS = [b"connection: close\r\n"] * 5 + [
 ]
 """What else a server sends first; some of it doesn't fit what follows."""
 
-BODIES: list[Body] = [any_text, any_text, any_types, any_bytes, any_events, damaged]
+BODIES: list[Body] = [
+    random_text_stream,
+    random_text_stream,
+    random_type_stream,
+    random_bytes,
+    random_event_stream,
+    damaged_stream,
+]
 
 
 @asynccontextmanager
@@ -94,8 +101,8 @@ async def hostile_server() -> AsyncIterator[str]:
             head = await reader.readuntil(b"\r\n\r\n")
             length = int(head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0])
             question = json.loads(await reader.readexactly(length))
-            chance = random.Random(int(question["messages"][0]["content"]))
-            header, body = chance.choice(HEADERS), chance.choice(BODIES)(chance)
+            rng = random.Random(int(question["messages"][0]["content"]))
+            header, body = rng.choice(HEADERS), rng.choice(BODIES)(rng)
             writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n" + header + b"\r\n" + body)
             await writer.drain()
         finally:
@@ -117,12 +124,12 @@ async def test_any_answer_is_text_that_can_be_stored_or_an_error_of_its_question
     async def ask(model: OpenAiEngine, k: int) -> None:
         async with limit:
             try:
-                answer = await whole(model.generate(Prompt((Message("user", str(k)),), max_tokens=50)))
-            except (Unanswerable, Unavailable) as error:
+                answer = await collect(model.generate(Prompt((Message("user", str(k)),), max_tokens=50)))
+            except (NonRetryableError, UnavailableError) as error:
                 outcomes[type(error).__name__] += 1
                 return
             assert isinstance(answer, Generation)
-            outcomes["replaced" if answer.replaced else "answered"] += 1
+            outcomes["replaced" if answer.replaced_characters else "answered"] += 1
             texts.append(answer.text)
 
     async with hostile_server() as url:
@@ -131,7 +138,7 @@ async def test_any_answer_is_text_that_can_be_stored_or_an_error_of_its_question
         await model.close()
     print(dict(outcomes))
     assert sum(outcomes.values()) == answers
-    assert {"answered", "replaced", Malformed.__name__} <= outcomes.keys()
+    assert {"answered", "replaced", MalformedResponseError.__name__} <= outcomes.keys()
     rows = orjson.dumps([{"k": k, "text": each} for k, each in enumerate(texts)]).decode()
     with engine.connect() as connection:
         stored = connection.execute(

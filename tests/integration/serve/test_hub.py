@@ -15,13 +15,13 @@ import redis.asyncio
 
 from serve.http import hub
 from storage import keys
-from tests.harness.network import Network
+from tests.harness.network import TcpProxy
 
-CHANNEL = keys.live("m")
+CHANNEL = keys.live_channel("m")
 
 
 @asynccontextmanager
-async def listening(redis_url: str, timeout: float | None) -> AsyncGenerator[tuple[hub.Hub, Network]]:
+async def connected_hub(redis_url: str, timeout: float | None) -> AsyncGenerator[tuple[hub.LiveFanout, TcpProxy]]:
     """A hub that listens through a network of its own.
 
     Args:
@@ -29,10 +29,10 @@ async def listening(redis_url: str, timeout: float | None) -> AsyncGenerator[tup
     """
     address = urlsplit(redis_url)
     assert address.port is not None
-    async with Network(address.port) as network:
+    async with TcpProxy(address.port) as network:
         url = address._replace(netloc=address.netloc.replace(f":{address.port}", f":{network.port}")).geturl()
         async with redis.asyncio.Redis.from_url(url, decode_responses=True, socket_timeout=timeout) as client:
-            made = hub.Hub(client)
+            made = hub.LiveFanout(client)
             running = asyncio.create_task(made.run())
             try:
                 yield made, network
@@ -43,17 +43,17 @@ async def listening(redis_url: str, timeout: float | None) -> AsyncGenerator[tup
                     await asyncio.wait([running], timeout=1)
 
 
-def publish(client: redis.Redis, seq: int) -> None:
+def publish_sentence(client: redis.Redis, seq: int) -> None:
     client.publish(CHANNEL, json.dumps({"kind": "sentence", "seq": seq, "payload": {}}))
 
 
-def pinged(client: redis.Redis) -> int:
+def count_pings(client: redis.Redis) -> int:
     """How many pings Redis has answered."""
     stats = cast(dict[str, dict[str, int]], client.info("commandstats"))
     return stats.get("cmdstat_ping", {}).get("calls", 0)
 
 
-async def subscribed(client: redis.Redis, times: int) -> None:
+async def wait_for_subscribers(client: redis.Redis, times: int) -> None:
     """Wait until so many connections listen to the channel, as Redis sees it."""
     async with asyncio.timeout(60):
         while cast(Any, client.pubsub_numsub(CHANNEL)) != [(CHANNEL, times)]:
@@ -63,19 +63,19 @@ async def subscribed(client: redis.Redis, times: int) -> None:
 async def test_a_connection_that_was_lost_without_a_sign_is_made_anew(
     redis_url: str, redis_sync: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hub, "_POLL_S", 0.2)
-    async with listening(redis_url, timeout=1) as (made, network), made.follow("m") as inbox:
-        await subscribed(redis_sync, 1)
-        before = network.accepted
+    monkeypatch.setattr(hub, "_PING_INTERVAL_S", 0.2)
+    async with connected_hub(redis_url, timeout=1) as (made, network), made.subscribe("m") as inbox:
+        await wait_for_subscribers(redis_sync, 1)
+        before = network.connection_count
         await network.cut("swallow")
-        publish(redis_sync, 1)
+        publish_sentence(redis_sync, 1)
         async with asyncio.timeout(60):
-            while network.accepted == before:
+            while network.connection_count == before:
                 await asyncio.sleep(0.02)
         await network.restore()
         # Redis still takes the lost connection for one that listens.
-        await subscribed(redis_sync, 2)
-        publish(redis_sync, 2)
+        await wait_for_subscribers(redis_sync, 2)
+        publish_sentence(redis_sync, 2)
         async with asyncio.timeout(60):
             while not (waiting := await inbox.take(60)).events:
                 pass
@@ -85,26 +85,26 @@ async def test_a_connection_that_was_lost_without_a_sign_is_made_anew(
 async def test_a_connection_that_is_only_quiet_is_kept(
     redis_url: str, redis_sync: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hub, "_POLL_S", 0.2)
-    async with listening(redis_url, timeout=None) as (made, network), made.follow("m"):
-        await subscribed(redis_sync, 1)
-        accepted, pings = network.accepted, pinged(redis_sync)
+    monkeypatch.setattr(hub, "_PING_INTERVAL_S", 0.2)
+    async with connected_hub(redis_url, timeout=None) as (made, network), made.subscribe("m"):
+        await wait_for_subscribers(redis_sync, 1)
+        accepted, pings = network.connection_count, count_pings(redis_sync)
         # On a machine with much else to do an answer may take too long now and then.
         async with asyncio.timeout(60):
-            while pinged(redis_sync) < pings + 3:
-                if network.accepted != accepted:
-                    accepted, pings = network.accepted, pinged(redis_sync)
+            while count_pings(redis_sync) < pings + 3:
+                if network.connection_count != accepted:
+                    accepted, pings = network.connection_count, count_pings(redis_sync)
                 await asyncio.sleep(0.02)
 
 
 async def test_who_begins_to_follow_does_not_wait_for_a_redis_that_does_not_answer(
     redis_url: str, redis_sync: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hub, "_PATIENCE_S", 0.2)
+    monkeypatch.setattr(hub, "_SUBSCRIBE_TIMEOUT_S", 0.2)
     # The client itself would wait for ever.
-    async with listening(redis_url, timeout=None) as (made, network):
-        async with made.follow("n"):
+    async with connected_hub(redis_url, timeout=None) as (made, network):
+        async with made.subscribe("n"):
             pass
         await network.cut("swallow")
-        async with asyncio.timeout(60), made.follow("m"):
+        async with asyncio.timeout(60), made.subscribe("m"):
             pass

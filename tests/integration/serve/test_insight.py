@@ -4,27 +4,29 @@ from __future__ import annotations
 
 import pytest
 
-from operators.errors import Unavailable
-from operators.insight import InsightRequest, Role
-from operators.models import OpenAi
-from serve.engines.making import Maker
+from operators.errors import UnavailableError
+from operators.insight import InsightRequest, InsightRole
+from operators.models import OpenAiConfig
+from serve.engines.making import EngineFactory
 from serve.insight import InsightService
-from tests.harness.openai_server import KEY, MODEL, openai_server
+from tests.harness.openai_server import API_KEY, MODEL, openai_server
 
-REQUEST = InsightRequest("default", "m", Role.INSIGHT, "", ("Ann: Good morning.",), "Sum it up.", "en", max_tokens=20)
+REQUEST = InsightRequest(
+    "default", "m", InsightRole.INSIGHT, "", ("Ann: Good morning.",), "Sum it up.", "en", max_tokens=20
+)
 
 
 async def test_an_engine_elsewhere_becomes_another_one_while_it_is_in_use(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PARLEY_INSIGHT_KEY", KEY)
+    monkeypatch.setenv("PARLEY_INSIGHT_KEY", API_KEY)
     with openai_server() as (url, _):
-        maker = Maker(OpenAi(url=url, model="other"))
-        running = InsightService(maker.language_model, change=maker.change)
-        with pytest.raises(Unavailable, match="was not told yet"):
+        maker = EngineFactory(OpenAiConfig(url=url, model="other"))
+        running = InsightService(maker.create_language_model, swap_engine=maker.swap)
+        with pytest.raises(UnavailableError, match="was not told yet"):
             await running.answer(REQUEST)
-        spec = OpenAi(url=url, model=MODEL, key="PARLEY_INSIGHT_KEY")
+        spec = OpenAiConfig(url=url, model=MODEL, key="PARLEY_INSIGHT_KEY")
         await running.reconfigure(spec.model_dump())
         assert (await running.answer(REQUEST)).engine == f"openai {MODEL}"
         await running.reconfigure(spec.model_copy(update={"model": "other"}).model_dump())
-        with pytest.raises(Unavailable, match="doesn't know the model"):
+        with pytest.raises(UnavailableError, match="doesn't know the model"):
             await running.answer(REQUEST)
         await running.__del__()

@@ -14,32 +14,34 @@ from ray import serve as ray_serve
 from ray.exceptions import RayTaskError
 from ray.serve.handle import DeploymentHandle
 
-from operators.errors import Unavailable
-from operators.insight import Insight, InsightRequest, Role
-from operators.models import LlamaCpp
-from serve.app import INSIGHT_GRACE_S
-from serve.engines.engine import Prompt, Unanswerable
+from operators.errors import UnavailableError
+from operators.insight import Insight, InsightRequest, InsightRole
+from operators.models import LlamaCppConfig
+from serve.app import INSIGHT_SHUTDOWN_TIMEOUT_S
+from serve.engines.engine import NonRetryableError, Prompt
 from serve.insight import InsightService
-from serve.replicas import deployment
-from tests.harness.scripted_model import Said, ScriptedModel
+from serve.replicas import make_deployment
+from tests.harness.scripted_model import ScriptedModel, ScriptedReply
 
 pytest_plugins = ["tests.harness.ray_cluster"]
 
-REQUEST = InsightRequest("default", "m", Role.INSIGHT, "", ("Ann: Good morning.",), "Sum it up.", "en", max_tokens=90)
+REQUEST = InsightRequest(
+    "default", "m", InsightRole.INSIGHT, "", ("Ann: Good morning.",), "Sum it up.", "en", max_tokens=90
+)
 APP = "insight-test"
 
 
-def _rule(prompt: Prompt, k: int) -> Said:
+def _reply_rule(prompt: Prompt, k: int) -> ScriptedReply:
     task = prompt.messages[1].content.rpartition("Task: ")[2]
-    failures: dict[str, Exception] = {"Be away.": Unavailable("later"), "Refuse.": Unanswerable("never")}
+    failures: dict[str, Exception] = {"Be away.": UnavailableError("later"), "Refuse.": NonRetryableError("never")}
     return failures.get(task, f"{os.getpid()} said good morning.")
 
 
-class Noting(ScriptedModel):
+class FileLoggingModel(ScriptedModel):
     """A model that writes forever where it is told to, and notes in a folder what becomes of it."""
 
     def __init__(self, folder: str) -> None:
-        super().__init__(_rule)
+        super().__init__(_reply_rule)
         self._folder = Path(folder)
 
     async def generate(self, question: Prompt) -> Any:
@@ -68,22 +70,24 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def handle(ray_cluster: str, folder: Path) -> Iterator[DeploymentHandle]:
     where = str(folder)
 
-    def make() -> Noting:
-        return Noting(where)
+    def make() -> FileLoggingModel:
+        return FileLoggingModel(where)
 
-    engine = LlamaCpp(model="scripted", replicas=0, cpus=0.1)
-    application = deployment("InsightService", engine, idle=2.0, grace=INSIGHT_GRACE_S)(InsightService).bind(make)
+    engine = LlamaCppConfig(model="scripted", replicas=0, cpus=0.1)
+    application = make_deployment(
+        "InsightService", engine, downscale_delay_s=2.0, shutdown_timeout_s=INSIGHT_SHUTDOWN_TIMEOUT_S
+    )(InsightService).bind(make)
     yield ray_serve.run(application, name=APP, route_prefix=None)
     ray_serve.delete(APP)
 
 
-def replicas() -> int:
+def count_replicas() -> int:
     """How many there are."""
     deployment = ray_serve.status().applications[APP].deployments["InsightService"]
     return sum(deployment.replica_states.values())
 
 
-async def until(condition: Callable[[], bool], seconds: float) -> None:
+async def wait_until(condition: Callable[[], bool], seconds: float) -> None:
     async with asyncio.timeout(seconds):
         while not condition():
             await asyncio.sleep(0.1)
@@ -93,12 +97,12 @@ async def until(condition: Callable[[], bool], seconds: float) -> None:
 async def test_it_comes_from_nothing_when_asked_and_goes_when_nothing_is(
     handle: DeploymentHandle, folder: Path
 ) -> None:
-    assert replicas() == 0
+    assert count_replicas() == 0
     first: Insight = await handle.answer.remote(REQUEST)
-    assert replicas() <= 1
+    assert count_replicas() <= 1
     process = first.text.split()[0]
     assert (first.text, first.finish, first.engine) == (f"{process} said good morning.", "stop", "scripted 1")
-    await until(lambda: replicas() == 0, 120)
+    await wait_until(lambda: count_replicas() == 0, 120)
     assert (folder / f"closed {process}").exists()
     again: Insight = await handle.answer.remote(REQUEST)
     assert again.text.split()[0] != process
@@ -113,7 +117,7 @@ async def test_it_streams_through_a_handle(handle: DeploymentHandle) -> None:
 
 
 @pytest.mark.parametrize(
-    ("task", "kind", "words"), [("Be away.", Unavailable, "later"), ("Refuse.", Unanswerable, "never")]
+    ("task", "kind", "words"), [("Be away.", UnavailableError, "later"), ("Refuse.", NonRetryableError, "never")]
 )
 async def test_errors_are_recognised_across_processes(
     task: str, kind: type[Exception], words: str, handle: DeploymentHandle
@@ -141,16 +145,16 @@ async def test_to_cancel_it_ends_the_work_in_the_engine(streamed: bool, handle: 
         stream.cancel()
     else:
         answer = handle.answer.remote(request)
-        taking = asyncio.create_task(_taken(answer))
+        taking = asyncio.create_task(_collect_stream(answer))
         # A replica may have to start for it.
-        await until(begun.exists, 120)
+        await wait_until(begun.exists, 120)
         assert not taking.done()
         assert not ended.exists()
         answer.cancel()
-    await until(ended.exists, 60)
+    await wait_until(ended.exists, 60)
 
 
-async def _taken(answer: Any) -> None:
+async def _collect_stream(answer: Any) -> None:
     try:
         await answer
     except Exception:  # noqa: BLE001 - it is cancelled; how that looks to the caller is Serve's

@@ -11,12 +11,12 @@ from sqlalchemy import text
 
 from serve.http import metrics
 from storage import keys, snapshots
-from storage.measures import Measures
-from storage.snapshots import published
-from tests.harness.exposition import values
+from storage.measures import ProcessMetrics
+from storage.snapshots import publish_metrics
+from tests.harness.exposition import sample_values
 
 if TYPE_CHECKING:
-    from tests.harness.api_server import Stage
+    from tests.harness.api_server import ApiHarness
 
 pytest_plugins = ["tests.harness.api_server"]
 
@@ -24,30 +24,30 @@ pytest_plugins = ["tests.harness.api_server"]
 @pytest.fixture(autouse=True)
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A Redis that is slow is none that is away."""
-    monkeypatch.setattr(metrics, "_PATIENCE_S", 60.0)
-    monkeypatch.setattr(snapshots, "CLOSING_S", 60.0)
+    monkeypatch.setattr(metrics, "_REDIS_TIMEOUT_S", 60.0)
+    monkeypatch.setattr(snapshots, "CLOSE_TIMEOUT_S", 60.0)
 
 
-async def scrape(stage: Stage) -> dict[tuple[str, ...], float]:
+async def scrape(stage: ApiHarness) -> dict[tuple[str, ...], float]:
     answer = await stage.http.get("/metrics")
     assert answer.headers["content-type"].startswith("text/plain")
-    return values(answer.text)
+    return sample_values(answer.text)
 
 
-async def test_an_empty_system_counts_nothing(stage: Stage) -> None:
+async def test_an_empty_system_counts_nothing(stage: ApiHarness) -> None:
     found = await scrape(stage)
     assert found["parley_entries_accepted_total",] == 0
     assert found["parley_lane_epoch", "live-1"] == 0
     assert found["parley_lane_silence_seconds", "live-1"] < 60
 
 
-async def test_what_happened_is_counted_over_all_meetings(stage: Stage) -> None:
-    one, two = await stage.begin(), await stage.begin()
+async def test_what_happened_is_counted_over_all_meetings(stage: ApiHarness) -> None:
+    one, two = await stage.create_meeting(), await stage.create_meeting()
     chunk = {"chunk_id": "1", "speaker": "A", "text": "Hi.", "start": 0, "end": 1}
     events = {"events": [{"event_id": "e", "payload": chunk}]}
     await stage.http.post(f"/api/meetings/{one}/events", json=events)
     await stage.http.post(f"/api/meetings/{one}/events", json=events)
-    stage.turn(two, "paused")
+    stage.set_status(two, "paused")
     with stage.engine.begin() as conn:
         # What was repeated may be noted already.
         counted = '{"late": 2, "retried": 1}'
@@ -80,10 +80,13 @@ async def test_what_happened_is_counted_over_all_meetings(stage: Stage) -> None:
     assert found["parley_lane_open_meetings", "live-1"] == 2
 
 
-async def test_what_living_processes_measured_is_among_it(stage: Stage, redis_url: str) -> None:
-    with published(Measures("lane/live-1"), redis_url), published(lane := Measures("lane/live-2"), redis_url):
+async def test_what_living_processes_measured_is_among_it(stage: ApiHarness, redis_url: str) -> None:
+    with (
+        publish_metrics(ProcessMetrics("lane/live-1"), redis_url),
+        publish_metrics(lane := ProcessMetrics("lane/live-2"), redis_url),
+    ):
         lane.observe("commit", 0.02)
-        lane.call_ended("deadline", asked=2)
+        lane.count_call("deadline", attempts=2)
     found = await scrape(stage)
     assert found["parley_redis_up",] == 1
     assert found["parley_snapshots_unread",] == 0
@@ -95,19 +98,19 @@ async def test_what_living_processes_measured_is_among_it(stage: Stage, redis_ur
     assert ("parley_stage_seconds_count", "lane/live-1", "commit") not in found
 
 
-async def test_snapshots_that_can_not_be_read_cost_nothing_else(stage: Stage) -> None:
+async def test_snapshots_that_can_not_be_read_cost_nothing_else(stage: ApiHarness) -> None:
     mine = b'{"process": "x", "since": 1, "families": [{"name": "parley_meetings", "help": "", "type": "gauge",'
     for name, dumped in (("broken", b"{"), ("taken", mine + b'"samples": []}]}')):
-        stage.redis.set(keys.snapshot(name), dumped)
+        stage.redis.set(keys.metrics_snapshot(name), dumped)
         # Heard of just now: processes that publish take those off the list that were not for long.
-        stage.redis.zadd(keys.measured(), {name: time.time() * 1000})
+        stage.redis.zadd(keys.measured_processes(), {name: time.time() * 1000})
     found = await scrape(stage)
     assert found["parley_snapshots_unread",] == 2
     assert found["parley_entries_accepted_total",] == 0
 
 
-async def test_without_the_index_of_processes_the_rest_is_answered(stage: Stage) -> None:
-    stage.redis.set(keys.measured(), "not a sorted set")
+async def test_without_the_index_of_processes_the_rest_is_answered(stage: ApiHarness) -> None:
+    stage.redis.set(keys.measured_processes(), "not a sorted set")
     found = await scrape(stage)
     assert found["parley_redis_up",] == 0
     assert found["parley_lane_epoch", "live-1"] == 0

@@ -14,10 +14,10 @@ import websockets
 from fastapi import FastAPI, WebSocket
 from websockets.asyncio.client import connect
 
-from serve.http.origin import SameOrigin
+from serve.http.origin import SameOriginMiddleware
 
 if TYPE_CHECKING:
-    from tests.harness.api_server import Stage
+    from tests.harness.api_server import ApiHarness
 
 pytest_plugins = ["tests.harness.api_server"]
 
@@ -26,7 +26,7 @@ pytest_plugins = ["tests.harness.api_server"]
 def port() -> Iterator[int]:
     """Where an application with a door of each kind answers, known as `parley.example` too."""
     app = FastAPI()
-    app.add_middleware(SameOrigin, hosts=("Parley.Example",))
+    app.add_middleware(SameOriginMiddleware, hosts=("Parley.Example",))
     done = {"done": True}
     app.api_route("/", methods=["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"])(lambda: done)
 
@@ -45,9 +45,9 @@ def port() -> Iterator[int]:
     thread.join()
 
 
-def ask(port: int, method: str = "GET", **headers: str) -> httpx.Response:
-    named = {name.capitalize(): value.replace("PORT", str(port)) for name, value in headers.items()}
-    return httpx.request(method, f"http://127.0.0.1:{port}/", headers=named, timeout=60)
+def request_page(port: int, method: str = "GET", **headers: str) -> httpx.Response:
+    header_fields = {name.capitalize(): value.replace("PORT", str(port)) for name, value in headers.items()}
+    return httpx.request(method, f"http://127.0.0.1:{port}/", headers=header_fields, timeout=60)
 
 
 OURS = ["127.0.0.1:PORT", "localhost:PORT", "LOCALHOST:PORT", "[::1]:PORT", "localhost", "127.0.0.1:1", "[::1]"]
@@ -68,13 +68,13 @@ OTHERS = [
 
 @pytest.mark.parametrize("host", OURS + PROXIED)
 def test_a_name_of_this_machine_or_of_its_proxy_is_answered(port: int, host: str) -> None:
-    assert ask(port, host=host).json() == {"done": True}
-    assert ask(port, "POST", host=host).json() == {"done": True}
+    assert request_page(port, host=host).json() == {"done": True}
+    assert request_page(port, "POST", host=host).json() == {"done": True}
 
 
 @pytest.mark.parametrize("host", OTHERS)
 def test_a_name_that_only_leads_here_is_refused(port: int, host: str) -> None:
-    answer = ask(port, host=host)
+    answer = request_page(port, host=host)
     assert (answer.status_code, answer.headers["content-type"]) == (403, "application/problem+json")
     assert answer.json()["type"] == "urn:parley:problem:forbidden"
     assert "hosts" in answer.json()["detail"]
@@ -83,32 +83,32 @@ def test_a_name_that_only_leads_here_is_refused(port: int, host: str) -> None:
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
 def test_a_page_of_another_site_changes_nothing(port: int, method: str) -> None:
     for origin in ("http://evil.example", "http://127.0.0.1:1", "http://localhost:PORT", "null", "", "http://[", "x"):
-        answer = ask(port, method, origin=origin)
+        answer = request_page(port, method, origin=origin)
         assert answer.status_code == 403, origin
         assert "another site" in answer.json()["detail"]
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
 def test_our_own_page_and_clients_that_are_no_browsers_may(port: int, method: str) -> None:
-    assert ask(port, method, origin="http://127.0.0.1:PORT").is_success
-    assert ask(port, method, host="localhost:PORT", origin="http://LOCALHOST:PORT").is_success
+    assert request_page(port, method, origin="http://127.0.0.1:PORT").is_success
+    assert request_page(port, method, host="localhost:PORT", origin="http://LOCALHOST:PORT").is_success
     # Behind a proxy that speaks TLS.
-    assert ask(port, method, host="parley.example", origin="https://parley.example").is_success
-    assert ask(port, method).is_success
+    assert request_page(port, method, host="parley.example", origin="https://parley.example").is_success
+    assert request_page(port, method).is_success
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS"])
 def test_what_changes_nothing_is_left_to_the_browser_to_withhold(port: int, method: str) -> None:
-    assert ask(port, method, origin="http://evil.example").is_success
+    assert request_page(port, method, origin="http://evil.example").is_success
 
 
-async def opened(port: int, **headers: str) -> bool:
+async def accepts_websocket(port: int, **headers: str) -> bool:
     """Whether a WebSocket is accepted."""
-    named = {name.capitalize(): value.replace("PORT", str(port)) for name, value in headers.items()}
+    header_fields = {name.capitalize(): value.replace("PORT", str(port)) for name, value in headers.items()}
     # The client writes a Host of its own, from the address: it is told where to connect beside it.
-    address = f"ws://{named.pop('Host', f'127.0.0.1:{port}')}/"
+    address = f"ws://{header_fields.pop('Host', f'127.0.0.1:{port}')}/"
     try:
-        async with connect(address, host="127.0.0.1", port=port, additional_headers=named, open_timeout=60):
+        async with connect(address, host="127.0.0.1", port=port, additional_headers=header_fields, open_timeout=60):
             return True
     except websockets.InvalidStatus as refusal:
         if refusal.response.status_code != 403:
@@ -117,21 +117,21 @@ async def opened(port: int, **headers: str) -> bool:
 
 
 async def test_web_sockets_are_for_our_own_pages_and_for_programs(port: int) -> None:
-    assert await opened(port)
-    assert await opened(port, origin="http://127.0.0.1:PORT")
-    assert await opened(port, host="parley.example", origin="https://parley.example")
+    assert await accepts_websocket(port)
+    assert await accepts_websocket(port, origin="http://127.0.0.1:PORT")
+    assert await accepts_websocket(port, host="parley.example", origin="https://parley.example")
     for origin in ("http://evil.example", "http://127.0.0.1:1", "http://localhost:PORT", "null"):
-        assert not await opened(port, origin=origin), origin
-    assert not await opened(port, host="evil.example:PORT", origin="http://evil.example:PORT")
-    assert not await opened(port, host="evil.example:PORT")
+        assert not await accepts_websocket(port, origin=origin), origin
+    assert not await accepts_websocket(port, host="evil.example:PORT", origin="http://evil.example:PORT")
+    assert not await accepts_websocket(port, host="evil.example:PORT")
 
 
-async def test_the_api_is_protected(stage: Stage) -> None:
+async def test_the_api_is_protected(stage: ApiHarness) -> None:
     evil = {"Origin": "http://evil.example"}
     assert (await stage.http.post("/api/meetings", json={}, headers=evil)).status_code == 403
     assert (await stage.http.get("/api/meetings", headers={"Host": "evil.example"})).status_code == 403
     assert (await stage.http.get("/", headers={"Host": "evil.example"})).status_code == 403
     assert (await stage.http.get("/api/meetings")).json() == {"meetings": [], "before": None}
-    meeting = await stage.begin()
+    meeting = await stage.create_meeting()
     with pytest.raises(websockets.InvalidStatus):
         await connect(f"ws://{stage.address}/api/meetings/{meeting}/events", origin=evil["Origin"], open_timeout=60)  # type: ignore[arg-type]

@@ -10,7 +10,7 @@ import psutil
 import pytest
 from ray import serve as ray_serve
 
-from operators.models import OpenAi
+from operators.models import OpenAiConfig
 from operators.translation import TranslationRequest
 from serve.app import build_translation
 from serve.options import TranslationOptions
@@ -21,7 +21,7 @@ pytest_plugins = ["tests.harness.ray_cluster"]
 REQUEST = TranslationRequest("default", "m", "s1", 1, "pt", "en", "The meeting starts on Monday at ten.")
 
 
-def processes(app: str) -> list[int]:
+def replica_pids(app: str) -> list[int]:
     """Those of an application's replicas."""
     found: list[int] = []
     for each in psutil.Process().children(recursive=True):
@@ -38,14 +38,14 @@ async def test_a_server_elsewhere_becomes_another_one_in_the_same_process(monkey
     app = "elsewhere"
     with openai_server() as (first, asked_first), openai_server() as (second, asked_second):
         for url, asked in ((first, asked_first), (second, asked_second), (first, asked_first)):
-            engine = OpenAi(url=url, model=MODEL, cpus=0.1)
-            monkeypatch.setattr("tests.harness.openai_server.KEY", "none")
-            before = processes(app), len(asked.bodies)
+            engine = OpenAiConfig(url=url, model=MODEL, cpus=0.1)
+            monkeypatch.setattr("tests.harness.openai_server.API_KEY", "none")
+            before = replica_pids(app), len(asked.bodies)
             built = build_translation(TranslationOptions(engine))
             handle = ray_serve.run(built, name=app, route_prefix=None)
             async with asyncio.timeout(120):
                 while len(asked.bodies) == before[1]:
                     await handle.translate.remote(replace(REQUEST, text=f"{REQUEST.text} {len(asked.bodies)}"))
-            assert processes(app) == (before[0] or processes(app))
-            assert len(processes(app)) == 1
+            assert replica_pids(app) == (before[0] or replica_pids(app))
+            assert len(replica_pids(app)) == 1
     ray_serve.delete(app)

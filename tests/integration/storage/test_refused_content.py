@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import OperationalError
 
-from storage.records import Event
-from storage.refused_content import escaped, is_refused_content, write_parts
+from storage.records import OutboxEvent
+from storage.refused_content import escape_unstorable, is_refused_content, write_bisecting
 
 
-def event(part: int) -> Event:
-    return Event("default", "m", part, "status", {})
+def make_event(part: int) -> OutboxEvent:
+    return OutboxEvent("default", "m", part, "status", {})
 
 
 @given(st.lists(st.booleans(), max_size=40))
@@ -24,18 +24,18 @@ def test_all_is_written_once_and_in_order_but_what_is_refused(bad: list[bool]) -
     written: list[int] = []
     refused: list[int] = []
 
-    def write(parts: Sequence[int]) -> list[Event]:
+    def write(parts: Sequence[int]) -> list[OutboxEvent]:
         if any(bad[part] for part in parts):
             raise UnicodeError
         written.extend(parts)
-        return list(map(event, parts))
+        return list(map(make_event, parts))
 
-    def refuse(part: int, error: Exception) -> list[Event]:
+    def refuse(part: int, error: Exception) -> list[OutboxEvent]:
         assert isinstance(error, UnicodeError)
         refused.append(part)
         return []
 
-    events = write_parts(range(len(bad)), write, refuse)
+    events = write_bisecting(range(len(bad)), write, refuse)
     assert written == [k for k, is_bad in enumerate(bad) if not is_bad]
     assert refused == [k for k, is_bad in enumerate(bad) if is_bad]
     assert [one.seq for one in events] == written
@@ -44,12 +44,12 @@ def test_all_is_written_once_and_in_order_but_what_is_refused(bad: list[bool]) -
 def test_a_store_that_is_away_is_nobodys_fault() -> None:
     tries: list[int] = []
 
-    def write(parts: Sequence[int]) -> list[Event]:
+    def write(parts: Sequence[int]) -> list[OutboxEvent]:
         tries.append(len(parts))
         raise OperationalError("insert", {}, Exception("gone"))
 
     with pytest.raises(OperationalError):
-        write_parts([1, 2, 3], write, lambda part, error: [])
+        write_bisecting([1, 2, 3], write, lambda part, error: [])
     assert tries == [3]
 
 
@@ -100,6 +100,6 @@ def test_what_a_codec_refuses_is_refused_content() -> None:
 
 @given(st.text(alphabet=st.characters(exclude_categories=[])))
 def test_what_is_escaped_can_be_stored(words: str) -> None:
-    plain = escaped(words)
+    plain = escape_unstorable(words)
     assert "\x00" not in plain
     assert plain.encode().decode() == plain

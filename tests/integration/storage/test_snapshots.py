@@ -12,22 +12,22 @@ import redis.asyncio
 from prometheus_client import CollectorRegistry, Metric, generate_latest
 from prometheus_client.registry import Collector
 
-from cluster.ports import free_port
+from cluster.ports import find_free_port
 from storage import keys, snapshots
-from storage.measures import Measures
-from storage.snapshots import LIFE_S, Merged, merge, published, read_snapshots
-from tests.harness.exposition import values
-from tests.harness.lanes import until
+from storage.measures import ProcessMetrics
+from storage.snapshots import SNAPSHOT_TTL_S, MergedMetrics, merge_snapshots, publish_metrics, read_snapshots
+from tests.harness.exposition import sample_values
+from tests.harness.lanes import wait_until
 
 
-def snapshot(
+def make_snapshot(
     process: str = "maintenance", since: float = 1.0, *samples: Any, kind: str = "counter", **other: Any
 ) -> bytes:
     family = {"name": "parley_things", "help": "Things", "type": kind, "samples": samples}
     return json.dumps({"process": process, "since": since, "families": [family], **other}).encode()
 
 
-class SetBack:
+class SetBackClock:
     """A machine's time after its wall clock was set back by an hour."""
 
     monotonic = time.monotonic
@@ -37,80 +37,87 @@ class SetBack:
         return time.time() - 3_600
 
 
-def things(value: float, **labels: str) -> list[Any]:
+def thing_sample(value: float, **labels: str) -> list[Any]:
     return ["parley_things_total", labels, value]
 
 
-def exposed(merged: Merged) -> dict[tuple[str, ...], float]:
-    class Families(Collector):
+def exposed_values(merged: MergedMetrics) -> dict[tuple[str, ...], float]:
+    class FamiliesCollector(Collector):
         def collect(self) -> list[Metric]:
             return list(merged.families.values())
 
     registry = CollectorRegistry()
-    registry.register(Families())
-    return values(generate_latest(registry).decode())
+    registry.register(FamiliesCollector())
+    return sample_values(generate_latest(registry).decode())
 
 
 @pytest.mark.usefixtures("unhurried")
 async def test_what_a_process_measures_is_kept_in_redis_for_half_a_minute(
     redis_sync: redis.Redis, redis_async: redis.asyncio.Redis, redis_url: str
 ) -> None:
-    lane, maintenance = Measures("lane/live-1"), Measures("maintenance")
-    with published(lane, redis_url), published(maintenance, redis_url):
+    lane, maintenance = ProcessMetrics("lane/live-1"), ProcessMetrics("maintenance")
+    with publish_metrics(lane, redis_url), publish_metrics(maintenance, redis_url):
         lane.observe("commit", 0.2)
         lane.observe("caption", 2.0)
-        maintenance.call_ended("answered")
-    merged = merge(await read_snapshots(redis_async))
-    assert set(merged.since) >= {"lane/live-1", "maintenance"}
-    assert merged.unread == 0
-    found = exposed(merged)
+        maintenance.count_call("answered")
+    merged = merge_snapshots(await read_snapshots(redis_async))
+    assert set(merged.started_at) >= {"lane/live-1", "maintenance"}
+    assert merged.unread_count == 0
+    found = exposed_values(merged)
     assert found["parley_stage_seconds_count", "lane/live-1", "commit"] == 1
     assert found["parley_stage_seconds_bucket", "2.5", "lane/live-1", "caption"] == 1
     assert found["parley_calls_total", "answered", "maintenance"] == 1
-    for name in redis_sync.zrange(keys.measured(), 0, -1):
-        assert 0 < redis_sync.ttl(keys.snapshot(name)) <= LIFE_S
-        redis_sync.delete(keys.snapshot(name))
+    for name in redis_sync.zrange(keys.measured_processes(), 0, -1):
+        assert 0 < redis_sync.ttl(keys.metrics_snapshot(name)) <= SNAPSHOT_TTL_S
+        redis_sync.delete(keys.metrics_snapshot(name))
     # An API that other tests use may have published its own meanwhile.
-    assert not {"lane/live-1", "maintenance"} & set(merge(await read_snapshots(redis_async)).since)
+    assert not {"lane/live-1", "maintenance"} & set(merge_snapshots(await read_snapshots(redis_async)).started_at)
 
 
 @pytest.mark.usefixtures("unhurried")
 async def test_a_process_that_was_replaced_says_nothing_beside_its_successor(
     redis_sync: redis.Redis, redis_async: redis.asyncio.Redis, redis_url: str
 ) -> None:
-    old, new = Measures("lane/live-1"), Measures("lane/live-1")
-    with published(old, redis_url):
-        with published(new, redis_url):
-            new.call_ended("answered")
+    old, new = ProcessMetrics("lane/live-1"), ProcessMetrics("lane/live-1")
+    with publish_metrics(old, redis_url):
+        with publish_metrics(new, redis_url):
+            new.count_call("answered")
         for _ in range(10):
-            old.call_ended("answered")
-    names = [name for name in redis_sync.zrange(keys.measured(), 0, -1) if name.startswith("lane/live-1/")]
+            old.count_call("answered")
+    names = [name for name in redis_sync.zrange(keys.measured_processes(), 0, -1) if name.startswith("lane/live-1/")]
     assert len(names) == 2
-    assert exposed(merge(await read_snapshots(redis_async)))["parley_calls_total", "answered", "lane/live-1"] == 1
+    assert (
+        exposed_values(merge_snapshots(await read_snapshots(redis_async)))[
+            "parley_calls_total", "answered", "lane/live-1"
+        ]
+        == 1
+    )
 
 
 async def test_measures_are_renewed_though_the_clock_is_set_back(
     redis_sync: redis.Redis, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(snapshots, "INTERVAL_S", 0.02)
-    monkeypatch.setattr(snapshots, "RENEW_S", 0.1)
+    monkeypatch.setattr(snapshots, "PUBLISH_INTERVAL_S", 0.02)
+    monkeypatch.setattr(snapshots, "RENEW_INTERVAL_S", 0.1)
 
     def names() -> list[str]:
-        return [name for name in redis_sync.zrange(keys.measured(), 0, -1) if name.startswith("lane/set-back/")]
+        return [
+            name for name in redis_sync.zrange(keys.measured_processes(), 0, -1) if name.startswith("lane/set-back/")
+        ]
 
     def there() -> bool:
-        return any(redis_sync.exists(keys.snapshot(name)) for name in names())
+        return any(redis_sync.exists(keys.metrics_snapshot(name)) for name in names())
 
-    with published(Measures("lane/set-back"), redis_url):
-        await until(there)
-        monkeypatch.setattr(snapshots, "time", SetBack)
+    with publish_metrics(ProcessMetrics("lane/set-back"), redis_url):
+        await wait_until(there)
+        monkeypatch.setattr(snapshots, "time", SetBackClock)
         # What is kept comes to its end.
-        redis_sync.delete(keys.snapshot(names()[0]))
-        await until(there)
+        redis_sync.delete(keys.metrics_snapshot(names()[0]))
+        await wait_until(there)
 
 
 async def test_a_redis_that_is_away_disturbs_nobody_and_is_counted() -> None:
-    measures = Measures("lane/live-1")
+    measures = ProcessMetrics("lane/live-1")
 
     def unpublished() -> float:
         return sum(
@@ -120,18 +127,18 @@ async def test_a_redis_that_is_away_disturbs_nobody_and_is_counted() -> None:
             if sample.name == "parley_snapshots_unpublished_total"
         )
 
-    with published(measures, f"redis://127.0.0.1:{free_port()}/0"):
+    with publish_metrics(measures, f"redis://127.0.0.1:{find_free_port()}/0"):
         measures.observe("commit", 0.1)
-    await until(lambda: unpublished() >= 1)
+    await wait_until(lambda: unpublished() >= 1)
 
 
 async def test_one_that_can_not_be_read_is_left_out_and_counted(
     redis_sync: redis.Redis, redis_async: redis.asyncio.Redis
 ) -> None:
-    broken = [b"", b"\xff\xfe", b"[]", snapshot("", 1.0), snapshot("a", 1.0, ["no name", {}, 1.0])]
-    for k, dumped in enumerate([*broken, snapshot("maintenance", 1.0, things(3))]):
-        redis_sync.set(keys.snapshot(str(k)), dumped)
-        redis_sync.zadd(keys.measured(), {str(k): k})
-    merged = merge(await read_snapshots(redis_async))
-    assert merged.unread == len(broken)
-    assert exposed(merged)["parley_things_total", "maintenance"] == 3
+    broken = [b"", b"\xff\xfe", b"[]", make_snapshot("", 1.0), make_snapshot("a", 1.0, ["no name", {}, 1.0])]
+    for k, dumped in enumerate([*broken, make_snapshot("maintenance", 1.0, thing_sample(3))]):
+        redis_sync.set(keys.metrics_snapshot(str(k)), dumped)
+        redis_sync.zadd(keys.measured_processes(), {str(k): k})
+    merged = merge_snapshots(await read_snapshots(redis_async))
+    assert merged.unread_count == len(broken)
+    assert exposed_values(merged)["parley_things_total", "maintenance"] == 3

@@ -15,15 +15,15 @@ import psutil
 import pytest
 
 from storage.embedded import EmbeddedStores
-from tests.harness.unready_stores import stop
-from tests.integration.storage.test_embedded import OWNER, ROOT, watchers, write, written
+from tests.harness.unready_stores import stop_stores
+from tests.integration.storage.test_embedded import OWNER, ROOT, find_watchers, read_words, write_word
 
 COMMAND = """
 import pathlib, sys
-from cluster.commands.terminal import CtrlC, console
+from cluster.commands.terminal import ShutdownSignals, console
 from storage.embedded import EmbeddedStores
-with CtrlC() as ctrl_c, EmbeddedStores(pathlib.Path(sys.argv[1])):
-    stopping = ctrl_c.system_is_up()
+with ShutdownSignals() as signals, EmbeddedStores(pathlib.Path(sys.argv[1])):
+    stopping = signals.mark_started()
     console.print("up")
     stopping.wait()
     console.print("stopping")
@@ -46,11 +46,11 @@ def used(open_folder: Path) -> Iterator[Path]:
     """A data directory for one test after the other."""
     data = open_folder / "watched"
     yield data
-    stop(data)
+    stop_stores(data)
     shutil.rmtree(data)
 
 
-def start(used: Path, program: str, *before: str) -> subprocess.Popen[bytes]:
+def start_owner(used: Path, program: str, *before: str) -> subprocess.Popen[bytes]:
     """Start a program on a data directory as a shell does: in a process group of its own."""
     return subprocess.Popen(
         [*before, sys.executable, "-c", program, str(used)],
@@ -61,16 +61,16 @@ def start(used: Path, program: str, *before: str) -> subprocess.Popen[bytes]:
     )
 
 
-def use(used: Path, process: subprocess.Popen[bytes], output: int) -> list[psutil.Process]:
+def wait_and_write(used: Path, process: subprocess.Popen[bytes], output: int) -> list[psutil.Process]:
     """Wait until a program is up, and write to its stores. Returns all that it runs."""
-    said = b""
-    while b"up" not in said:
+    printed = b""
+    while b"up" not in printed:
         piece = os.read(output, 1000)
-        assert piece, said.decode()
-        said += piece
-    write(EmbeddedStores(used).start(), "kept")
+        assert piece, printed.decode()
+        printed += piece
+    write_word(EmbeddedStores(used).start(), "kept")
     processes = psutil.Process(process.pid).children(recursive=True)
-    assert any(watchers(one.pid) for one in [psutil.Process(process.pid), *processes])
+    assert any(find_watchers(one.pid) for one in [psutil.Process(process.pid), *processes])
     return processes
 
 
@@ -80,7 +80,7 @@ def check_stopped(used: Path, processes: list[psutil.Process]) -> None:
     assert "database system is shut down" in (used / "postgres" / "server.log").read_text()
     assert "ready to exit" in (used / "valkey" / "server.log").read_text()
     with EmbeddedStores(used) as urls:
-        assert "kept" in written(urls)
+        assert "kept" in read_words(urls)
 
 
 @pytest.mark.parametrize(
@@ -89,9 +89,9 @@ def check_stopped(used: Path, processes: list[psutil.Process]) -> None:
     ids=lambda number: number.name,
 )
 def test_a_signal_that_ends_the_whole_group_at_once_ends_its_servers(used: Path, number: signal.Signals) -> None:
-    with start(used, OWNER) as process:
+    with start_owner(used, OWNER) as process:
         assert process.stdout is not None
-        processes = use(used, process, process.stdout.fileno())
+        processes = wait_and_write(used, process, process.stdout.fileno())
         os.killpg(process.pid, number)
         assert process.wait(60) == -number
     check_stopped(used, processes)
@@ -101,9 +101,9 @@ def test_a_signal_that_ends_the_whole_group_at_once_ends_its_servers(used: Path,
     "number", [signal.SIGTERM, pytest.param(signal.SIGHUP, marks=SLOW)], ids=lambda number: number.name
 )
 def test_a_signal_to_the_whole_group_stops_a_command_in_order(used: Path, number: signal.Signals) -> None:
-    with start(used, COMMAND) as process:
+    with start_owner(used, COMMAND) as process:
         assert process.stdout is not None
-        processes = use(used, process, process.stdout.fileno())
+        processes = wait_and_write(used, process, process.stdout.fileno())
         os.killpg(process.pid, number)
         assert process.stdout.read() == b"stopping\n"
         assert process.wait(60) == 0
@@ -115,16 +115,16 @@ def test_a_closed_terminal_stops_a_command_in_order(used: Path) -> None:
     command = ["setsid", "--ctty", sys.executable, "-c", COMMAND, str(used)]
     with subprocess.Popen(command, cwd=ROOT, stdin=theirs, stdout=theirs, stderr=theirs) as process:
         os.close(theirs)
-        processes = use(used, process, ours)
+        processes = wait_and_write(used, process, ours)
         os.close(ours)
         assert process.wait(60) == 0
     check_stopped(used, processes)
 
 
 def test_a_command_that_timeout_kills_leaves_no_servers(used: Path) -> None:
-    with start(used, DEAF, "timeout", "--kill-after=0.1", "600") as process:
+    with start_owner(used, DEAF, "timeout", "--kill-after=0.1", "600") as process:
         assert process.stdout is not None
-        processes = use(used, process, process.stdout.fileno())
+        processes = wait_and_write(used, process, process.stdout.fileno())
         # It does what it would do after 600 s.
         process.terminate()
         process.wait(60)

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from cluster import client
-from cluster.ports import free_port
-from tests.harness.command_line import ROOT, parley
+from cluster.ports import find_free_port
+from tests.harness.command_line import ROOT, run_parley
 
 COMMANDS = (
     *("demo", "up", "import", "meetings", "config", "lanes", "models", "replay", "doctor", "bench", "dead-letters"),
@@ -27,7 +27,7 @@ NOBODY = "01890000-0000-7000-8000-000000000000"
 pytestmark = pytest.mark.main_path
 
 
-def complete(words: str) -> list[str]:
+def shell_completions(words: str) -> list[str]:
     """What the shell is offered after some words, of which the last is being written."""
     environment = os.environ | {
         "_PARLEY_COMPLETE": "complete_bash",
@@ -45,11 +45,11 @@ def test_help_needs_nothing_heavy() -> None:
 
 
 def test_bash_completes_commands_options_and_choices() -> None:
-    assert set(complete("parley ")) == set(COMMANDS)
-    assert complete("parley me") == ["meetings"]
-    assert set(complete("parley meetings ")) == set(MEETINGS)
-    assert complete("parley meetings export --fo") == ["--format", "--force"]
-    assert complete("parley replay --clock ") == ["recorded", "live"]
+    assert set(shell_completions("parley ")) == set(COMMANDS)
+    assert shell_completions("parley me") == ["meetings"]
+    assert set(shell_completions("parley meetings ")) == set(MEETINGS)
+    assert shell_completions("parley meetings export --fo") == ["--format", "--force"]
+    assert shell_completions("parley replay --clock ") == ["recorded", "live"]
 
 
 def test_bash_gets_a_script_for_it() -> None:
@@ -76,10 +76,10 @@ def test_bash_gets_a_script_for_it() -> None:
     ],
 )
 def test_where_nobody_answers_that_is_said_at_once(arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
-    url = f"http://127.0.0.1:{free_port()}"
+    url = f"http://127.0.0.1:{find_free_port()}"
     # A command that tried again, as it does once it has begun, would not come to an end.
-    monkeypatch.setattr(client, "RETRY_FOR", 3600.0)
-    done = parley(*arguments, "--server", url)
+    monkeypatch.setattr(client, "RETRY_TIMEOUT_S", 3600.0)
+    done = run_parley(*arguments, "--server", url)
     assert (done.returncode, done.stdout) == (1, "")
     expected = f"parley: no Parley answers at {url}: start one with `parley up`, or name another with `--server`\n"
     assert done.stderr == expected
@@ -95,7 +95,7 @@ def somebody_else() -> Iterator[str]:
 
 
 def test_where_somebody_else_answers_that_is_said(somebody_else: str) -> None:
-    done = parley("meetings", "list", "--server", somebody_else)
+    done = run_parley("meetings", "list", "--server", somebody_else)
     assert done.returncode == 1
     assert "is no Parley" in done.stderr
     assert "--server" in done.stderr

@@ -9,26 +9,31 @@ from typing import Any
 
 import pytest
 
-from tests.harness.command_line import parley
-from tests.harness.parley_up import ROOT, command
-from tests.harness.smollm2 import ARGUMENTS, folder, needs_vllm
+from tests.harness.command_line import run_parley
+from tests.harness.parley_up import ROOT, parley_arguments
+from tests.harness.smollm2 import VLLM_ARGUMENTS, converted_model, needs_vllm
 
 pytestmark = pytest.mark.timeout(700)
 SENTENCES, ROUNDS, IN_FLIGHT = 4, 2, (1, 3)
 # The search for the most meetings takes minutes: its parts have tests of their own.
 
 
-def bench(*arguments: object) -> subprocess.CompletedProcess[str]:
+def run_bench(*arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        command("bench", "models", *arguments), cwd=ROOT, capture_output=True, text=True, timeout=600, check=False
+        parley_arguments("bench", "models", *arguments),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
     )
 
 
-def measured(engine: dict[str, Any], to: Path) -> dict[str, Any]:
+def measure_engine(engine: dict[str, Any], to: Path) -> dict[str, Any]:
     """What a small run wrote of one engine. All that was asked was answered."""
     flight = ",".join(map(str, IN_FLIGHT))
     load = ("--in-flight", flight, "--sentences", SENTENCES, "--rounds", ROUNDS, "--meetings-for", 0)
-    done = bench("--engine", json.dumps(engine), *load, "--json", to)
+    done = run_bench("--engine", json.dumps(engine), *load, "--json", to)
     assert done.returncode == 0, done.stderr
     assert "of engine" in done.stdout
     [found] = json.loads(to.read_text())
@@ -46,15 +51,15 @@ def measured(engine: dict[str, Any], to: Path) -> dict[str, Any]:
 
 
 def test_each_layer_of_a_translator_is_measured(tmp_path: Path) -> None:
-    found = measured({"kind": "firefox"}, tmp_path / "bench.json")
+    found = measure_engine({"kind": "firefox"}, tmp_path / "bench.json")
     assert found["meetings"] is None
     assert all(row["tokens_a_second"] == 0 and row["first_p50"] is None for row in found["summaries"])
 
 
 @needs_vllm
 def test_each_layer_of_a_language_model_is_measured_by_its_tokens(tmp_path: Path) -> None:
-    engine = {"kind": "vllm", "model": str(folder()), "arguments": ARGUMENTS, "gpus": 0}
-    found = measured(engine, tmp_path / "bench.json")
+    engine = {"kind": "vllm", "model": str(converted_model()), "arguments": VLLM_ARGUMENTS, "gpus": 0}
+    found = measure_engine(engine, tmp_path / "bench.json")
     assert all(row["tokens_a_second"] > row["sentences_a_second"] > 0 for row in found["summaries"])
     assert all(row["first_p50"] > 0 for row in found["summaries"])
 
@@ -68,7 +73,7 @@ def test_each_layer_of_a_language_model_is_measured_by_its_tokens(tmp_path: Path
     ],
 )
 def test_what_can_not_be_measured_is_said_at_once(arguments: tuple[str, ...], words: str) -> None:
-    done = parley("bench", "models", *arguments)
+    done = run_parley("bench", "models", *arguments)
     assert (done.returncode, done.stdout) == (1, "")
     assert words in done.stderr
     assert "Traceback" not in done.stderr

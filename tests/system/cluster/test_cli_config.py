@@ -11,10 +11,10 @@ from typing import Any
 import httpx
 import pytest
 
-from cluster.ports import free_port
-from tests.harness.command_line import parley
+from cluster.ports import find_free_port
+from tests.harness.command_line import run_parley
 from tests.harness.openai_server import MODEL, openai_server
-from tests.harness.parley_up import Up
+from tests.harness.parley_up import ParleyUp
 
 pytest_plugins = ["tests.harness.running_up"]
 pytestmark = pytest.mark.timeout(600)
@@ -23,29 +23,29 @@ FIREFOX = {"kind": "firefox"}
 
 
 @pytest.fixture(scope="module", autouse=True)
-def as_it_was(up: Up, n: list[int]) -> Iterator[None]:
+def as_it_was(up: ParleyUp, n: list[int]) -> Iterator[None]:
     """Put the models of the start back: other tests use the same system."""
     yield
-    assert config(up, "rollback", 1).returncode == 0
-    comes_to_be_by(up, n, "firefox")
+    assert run_config_command(up, "rollback", 1).returncode == 0
+    wait_for_caption_by(up, n, "firefox")
 
 
-def config(up: Up, *arguments: object) -> Any:
-    return parley("config", *arguments, "--server", up.url)
+def run_config_command(up: ParleyUp, *arguments: object) -> Any:
+    return run_parley("config", *arguments, "--server", up.url)
 
 
-def server_at(url: str) -> dict[str, Any]:
+def server_engine(url: str) -> dict[str, Any]:
     return {"kind": "openai", "url": url, "model": MODEL, "key": "PARLEY_TRANSLATION_KEY"}
 
 
-def put(up: Up, engines: dict[str, Any], *translation: str) -> dict[str, Any]:
+def put_config(up: ParleyUp, engines: dict[str, Any], *translation: str) -> dict[str, Any]:
     body = {"config": {"engines": engines, "translation": translation}}
     answer = httpx.put(f"{up.url}/api/models", json=body, timeout=30)
     assert answer.is_success, answer.text
     return answer.json()
 
 
-def caption(up: Up, n: list[int]) -> dict[str, Any]:
+def translate_new_sentence(up: ParleyUp, n: list[int]) -> dict[str, Any]:
     """What becomes of a sentence that nobody said before."""
     n[0] += 1
     created = up.post("/api/meetings", {"config": {"source_language": "en", "target_languages": ["pt"]}})
@@ -64,19 +64,19 @@ def caption(up: Up, n: list[int]) -> dict[str, Any]:
         time.sleep(0.1)
 
 
-def comes_to_be_by(up: Up, n: list[int], engine: str) -> dict[str, Any]:
+def wait_for_caption_by(up: ParleyUp, n: list[int], engine: str) -> dict[str, Any]:
     """The first caption by an engine."""
-    until = time.monotonic() + 180
-    while not (found := caption(up, n))["engine"].startswith(engine):
-        assert time.monotonic() < until, found
+    deadline = time.monotonic() + 180
+    while not (found := translate_new_sentence(up, n))["engine"].startswith(engine):
+        assert time.monotonic() < deadline, found
     return found
 
 
-def becomes(up: Up, state: str) -> None:
+def wait_for_engine_state(up: ParleyUp, state: str) -> None:
     """Wait for the state of the preferred engine."""
-    until = time.monotonic() + 280
+    deadline = time.monotonic() + 280
     while (found := up.get("/api/models")["engines"][0])["state"] != state:
-        assert time.monotonic() < until, found
+        assert time.monotonic() < deadline, found
         time.sleep(0.1)
 
 
@@ -85,82 +85,86 @@ def n() -> list[int]:
     return [0]
 
 
-def test_the_settings_of_the_start_are_the_first_version(up: Up) -> None:
-    shown = config(up, "show")
+def test_the_settings_of_the_start_are_the_first_version(up: ParleyUp) -> None:
+    shown = run_config_command(up, "show")
     assert shown.returncode == 0, shown.stderr
     assert "Version 1, from the settings" in shown.stdout
     assert "Firefox's models" in shown.stdout
     assert "running" in shown.stdout
-    found = json.loads(config(up, "show", "--json").stdout)
+    found = json.loads(run_config_command(up, "show", "--json").stdout)
     assert found["config"]["translation"] == ["firefox"]
 
 
-def test_a_change_reaches_the_captions_and_one_can_go_back(up: Up, n: list[int], tmp_path: Path) -> None:
-    assert caption(up, n)["engine"].startswith("firefox ")
-    with openai_server() as (url, asked):
-        server = server_at(url)
+def test_a_change_reaches_the_captions_and_one_can_go_back(up: ParleyUp, n: list[int], tmp_path: Path) -> None:
+    assert translate_new_sentence(up, n)["engine"].startswith("firefox ")
+    with openai_server() as (url, state):
+        server = server_engine(url)
         file = tmp_path / "models.json"
         file.write_text(json.dumps({"engines": {"server": server}, "translation": ["server"]}))
-        done = config(up, "set", file, "--note", "a try", "--expected-version", 1)
+        done = run_config_command(up, "set", file, "--note", "a try", "--expected-version", 1)
         assert done.returncode == 0, done.stderr
         assert "Version 2, by request: a try" in done.stdout
         # It says the prompt back, which is no translation: that is refused, by name.
-        refused = comes_to_be_by(up, n, "openai echo-1")
+        refused = wait_for_caption_by(up, n, "openai echo-1")
         assert refused["status"] == "untranslated"
         # It is to be asked another way: the replica that runs is told so.
-        put(up, {"server": server | {"body": {"seed": 7}}}, "server")
+        put_config(up, {"server": server | {"body": {"seed": 7}}}, "server")
         until = time.monotonic() + 180
-        while asked.bodies[-1].get("seed") != 7:
+        while state.bodies[-1].get("seed") != 7:
             assert time.monotonic() < until
-            caption(up, n)
-    back = config(up, "rollback", 1)
+            translate_new_sentence(up, n)
+    back = run_config_command(up, "rollback", 1)
     assert back.returncode == 0, back.stderr
     assert "Version 4, rolled back: version 1 again" in back.stdout
-    comes_to_be_by(up, n, "firefox")
-    listed = json.loads(config(up, "history", "--json").stdout)
+    wait_for_caption_by(up, n, "firefox")
+    listed = json.loads(run_config_command(up, "history", "--json").stdout)
     assert [each["version"] for each in listed] == [4, 3, 2, 1]
 
 
-def test_while_the_preferred_one_is_away_the_other_one_serves_and_its_captions_say_so(up: Up, n: list[int]) -> None:
-    nobody = server_at(f"http://127.0.0.1:{free_port()}/v1")
-    put(up, {"server": nobody, "firefox": FIREFOX}, "server", "firefox")
+def test_while_the_preferred_one_is_away_the_other_one_serves_and_its_captions_say_so(
+    up: ParleyUp, n: list[int]
+) -> None:
+    nobody = server_engine(f"http://127.0.0.1:{find_free_port()}/v1")
+    put_config(up, {"server": nobody, "firefox": FIREFOX}, "server", "firefox")
     for _ in range(3):
-        found = caption(up, n)
+        found = translate_new_sentence(up, n)
         assert (found["status"], found["engine"].split()[0]) == ("translated", "firefox")
     # Comes back, and takes over by itself.
     with openai_server() as (url, _):
-        put(up, {"server": nobody | {"url": url}, "firefox": FIREFOX}, "server", "firefox")
-        comes_to_be_by(up, n, "openai echo-1")
+        put_config(up, {"server": nobody | {"url": url}, "firefox": FIREFOX}, "server", "firefox")
+        wait_for_caption_by(up, n, "openai echo-1")
 
 
-def test_an_engine_that_did_not_start_is_tried_again(up: Up, n: list[int]) -> None:
-    port = free_port()
-    server = server_at(f"http://127.0.0.1:{port}/v1")
+def test_an_engine_that_did_not_start_is_tried_again(up: ParleyUp, n: list[int]) -> None:
+    port = find_free_port()
+    server = server_engine(f"http://127.0.0.1:{port}/v1")
     # Under a name that no other test has: a replica that has answered once is told the new address, and stays.
-    put(up, {"late": server, "firefox": FIREFOX}, "late", "firefox")
+    put_config(up, {"late": server, "firefox": FIREFOX}, "late", "firefox")
     # Serve tries three times while its server is not there yet, and then gives it up.
-    becomes(up, "deploy_failed")
+    wait_for_engine_state(up, "deploy_failed")
     with openai_server(port):
-        becomes(up, "running")
-        comes_to_be_by(up, n, "openai echo-1")
+        wait_for_engine_state(up, "running")
+        wait_for_caption_by(up, n, "openai echo-1")
 
 
-def test_a_model_that_can_not_be_looked_at_keeps_no_later_version_from_being_deployed(up: Up, n: list[int]) -> None:
-    put(up, {"odd": {"kind": "vllm", "model": "/" + 150 * "é"}, "firefox": FIREFOX}, "odd", "firefox")
+def test_a_model_that_can_not_be_looked_at_keeps_no_later_version_from_being_deployed(
+    up: ParleyUp, n: list[int]
+) -> None:
+    put_config(up, {"odd": {"kind": "vllm", "model": "/" + 150 * "é"}, "firefox": FIREFOX}, "odd", "firefox")
     until = time.monotonic() + 180
-    while "too long" not in config(up, "show").stdout:
+    while "too long" not in run_config_command(up, "show").stdout:
         assert time.monotonic() < until
     with openai_server() as (url, _):
-        put(up, {"server": server_at(url)}, "server")
-        comes_to_be_by(up, n, "openai echo-1")
+        put_config(up, {"server": server_engine(url)}, "server")
+        wait_for_caption_by(up, n, "openai echo-1")
 
 
-def test_an_engine_that_can_not_start_is_told_and_the_other_one_serves(up: Up, n: list[int]) -> None:
-    put(up, {"huge": {"kind": "vllm", "model": "/no/where"}, "firefox": FIREFOX}, "huge", "firefox")
+def test_an_engine_that_can_not_start_is_told_and_the_other_one_serves(up: ParleyUp, n: list[int]) -> None:
+    put_config(up, {"huge": {"kind": "vllm", "model": "/no/where"}, "firefox": FIREFOX}, "huge", "firefox")
     until = time.monotonic() + 180
-    while "is no folder" not in config(up, "show").stdout:
+    while "is no folder" not in run_config_command(up, "show").stdout:
         assert time.monotonic() < until
-    assert caption(up, n)["engine"].startswith("firefox ")
+    assert translate_new_sentence(up, n)["engine"].startswith("firefox ")
     until = time.monotonic() + 180
     # While a part is slow to answer, all is told with 503.
     while not (told := httpx.get(f"{up.url}/ready", timeout=30).json())["parts"]["translation"].startswith(
@@ -169,10 +173,10 @@ def test_an_engine_that_can_not_start_is_told_and_the_other_one_serves(up: Up, n
         assert time.monotonic() < until, told
 
 
-def test_translation_can_be_off(up: Up, n: list[int]) -> None:
-    put(up, {"firefox": FIREFOX})
+def test_translation_can_be_off(up: ParleyUp, n: list[int]) -> None:
+    put_config(up, {"firefox": FIREFOX})
     until = time.monotonic() + 180
-    while (found := caption(up, n))["reason"] != "translation is off":
+    while (found := translate_new_sentence(up, n))["reason"] != "translation is off":
         assert time.monotonic() < until, found
 
 
@@ -184,33 +188,35 @@ def test_translation_can_be_off(up: Up, n: list[int]) -> None:
         ('{"engines": {"a": {"kind": "magic"}}}', "engines.a: "),
     ],
 )
-def test_what_can_not_be_taken_is_refused_with_the_field(up: Up, tmp_path: Path, content: str, words: str) -> None:
+def test_what_can_not_be_taken_is_refused_with_the_field(
+    up: ParleyUp, tmp_path: Path, content: str, words: str
+) -> None:
     file = tmp_path / "models.json"
     file.write_text(content)
     version = up.get("/api/models")["version"]
     for more in ([], ["--check"]):
-        done = config(up, "set", file, *more)
+        done = run_config_command(up, "set", file, *more)
         assert done.returncode == 1
         assert words in " ".join(done.stderr.split())
     assert up.get("/api/models")["version"] == version
 
 
-def test_what_was_made_from_another_version_is_refused(up: Up, tmp_path: Path) -> None:
+def test_what_was_made_from_another_version_is_refused(up: ParleyUp, tmp_path: Path) -> None:
     file = tmp_path / "models.json"
     file.write_text("{}")
-    done = config(up, "set", file, "--expected-version", 1)
+    done = run_config_command(up, "set", file, "--expected-version", 1)
     assert done.returncode == 1
     assert "is in force" in " ".join(done.stderr.split())
-    assert config(up, "set", file, "--check").stderr.strip() == "It can be taken."
-    assert config(up, "rollback", 999).returncode == 1
-    assert config(up, "set", tmp_path / "nowhere.json").returncode == 1
+    assert run_config_command(up, "set", file, "--check").stderr.strip() == "It can be taken."
+    assert run_config_command(up, "rollback", 999).returncode == 1
+    assert run_config_command(up, "set", tmp_path / "nowhere.json").returncode == 1
 
 
-def test_a_system_starts_with_what_was_set_even_if_that_does_not_start(up: Up, n: list[int]) -> None:
-    put(up, {"huge": {"kind": "vllm", "model": "/no/where"}}, "huge")
+def test_a_system_starts_with_what_was_set_even_if_that_does_not_start(up: ParleyUp, n: list[int]) -> None:
+    put_config(up, {"huge": {"kind": "vllm", "model": "/no/where"}}, "huge")
     assert up.stop() == 0
     up.start()
     assert "translation-huge does not start" in up.log.read_text()
-    assert "is no folder" in config(up, "show").stdout
-    assert config(up, "rollback", 1).returncode == 0
-    comes_to_be_by(up, n, "firefox")
+    assert "is no folder" in run_config_command(up, "show").stdout
+    assert run_config_command(up, "rollback", 1).returncode == 0
+    wait_for_caption_by(up, n, "firefox")

@@ -17,42 +17,44 @@ import httpx
 import psutil
 import pytest
 
-from cluster.ports import free_port
-from tests.harness.parley_up import ROOT, STOPPED, command, parley_process
+from cluster.ports import find_free_port
+from tests.harness.parley_up import ROOT, STOP_TIMEOUT_S, parley_arguments, run_parley_process
 
 pytestmark = pytest.mark.timeout(600)
 
-SENTENCES = 90
+SENTENCE_COUNT = 90
 """In the meeting that it plays."""
 
 
 @pytest.fixture(autouse=True)
 def _usual_port(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PARLEY_PORT", str(free_port()))
+    monkeypatch.setenv("PARLEY_PORT", str(find_free_port()))
 
 
 @pytest.mark.main_path
 def test_it_plays_the_meeting_and_says_what_came_of_it() -> None:
-    done = parley_process("demo", "--exit", timeout=580)
+    done = run_parley_process("demo", "--exit", timeout=580)
     assert done.returncode == 0, done.stderr
-    assert re.search(rf"launch +│ {SENTENCES} +│ {SENTENCES} translated +│ after \d+\.\d s", done.stdout), done.stdout
+    assert re.search(rf"launch +│ {SENTENCE_COUNT} +│ {SENTENCE_COUNT} translated +│ after \d+\.\d s", done.stdout), (
+        done.stdout
+    )
     assert f"http://127.0.0.1:{os.environ['PARLEY_PORT']}/meetings/" in done.stderr
     assert re.search(r"The first caption came \d+\.\d s after this command was started\.", done.stderr)
 
 
 def test_captions_that_are_missing_make_it_fail_with_their_reason_on_whatever_port_is_free() -> None:
     with socket.create_server(("127.0.0.1", int(os.environ["PARLEY_PORT"]))):
-        done = parley_process("demo", "--exit", "--translator", "none", timeout=580)
+        done = run_parley_process("demo", "--exit", "--translator", "none", timeout=580)
     assert done.returncode == 1
-    assert f"{SENTENCES} untranslated" in done.stdout
+    assert f"{SENTENCE_COUNT} untranslated" in done.stdout
     assert f"port {os.environ['PARLEY_PORT']} is taken" in done.stderr
     last = done.stderr.splitlines()[-1]
-    missing = f"{SENTENCES} of {SENTENCES} sentences lack a caption: {SENTENCES} × translation is off"
+    missing = f"{SENTENCE_COUNT} of {SENTENCE_COUNT} sentences lack a caption: {SENTENCE_COUNT} × translation is off"
     assert last == f"parley: incomplete: {missing}"
 
 
 def test_it_does_not_wait_for_ever_for_what_is_owed() -> None:
-    code = "from cluster import cli; from cluster.commands import demo; demo.PATIENCE = 0.0; cli.main()"
+    code = "from cluster import cli; from cluster.commands import demo; demo.CAPTIONS_TIMEOUT_S = 0.0; cli.main()"
     done = subprocess.run(
         [sys.executable, "-c", code, "demo", "--exit"],
         cwd=ROOT,
@@ -71,7 +73,7 @@ def playing(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
     said = tmp_path / "said"
     with said.open("wb") as output:
         process = subprocess.Popen(
-            command("demo", "--no-browser"), cwd=ROOT, stdout=output, stderr=output, start_new_session=True
+            parley_arguments("demo", "--no-browser"), cwd=ROOT, stdout=output, stderr=output, start_new_session=True
         )
         try:
             yield process, said
@@ -85,27 +87,27 @@ def playing(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
 
 def test_it_is_a_live_meeting_until_ctrl_c_and_leaves_nothing(playing: tuple[subprocess.Popen[bytes], Path]) -> None:
     process, said = playing
-    page = wait_for(process, said, r"The meeting is at (\S+)")[1]
+    page = wait_for_output(process, said, r"The meeting is at (\S+)")[1]
     answer = httpx.get(page, timeout=30)
     assert answer.status_code == 200
     assert answer.headers["content-type"].startswith("text/html")
     meeting = httpx.get(page.replace("/meetings/", "/api/meetings/"), timeout=30).raise_for_status().json()
     assert (meeting["clock"], meeting["config"]["target_languages"]) == ("live", ["pt"])
-    wait_for(process, said, r"The first caption came \d+\.\d s")
-    folder = Path(wait_for(process, said, r"Postgres and Valkey in (\S+)")[1]).parent
+    wait_for_output(process, said, r"The first caption came \d+\.\d s")
+    folder = Path(wait_for_output(process, said, r"Postgres and Valkey in (\S+)")[1]).parent
     assert folder.is_dir()
     os.killpg(process.pid, signal.SIGINT)  # As a terminal does: everything that is of the command's group gets it.
-    assert process.wait(STOPPED) == 0, said.read_text()
+    assert process.wait(STOP_TIMEOUT_S) == 0, said.read_text()
     assert said.read_text().endswith("Stopped: nothing of it is kept.\n")
     assert not folder.exists()
 
 
 def test_ctrl_c_undoes_the_start(playing: tuple[subprocess.Popen[bytes], Path]) -> None:
     process, said = playing
-    wait_for(process, said, "starting Ray")
-    folder = Path(wait_for(process, said, r"Postgres and Valkey in (\S+)")[1]).parent
+    wait_for_output(process, said, "starting Ray")
+    folder = Path(wait_for_output(process, said, r"Postgres and Valkey in (\S+)")[1]).parent
     os.killpg(process.pid, signal.SIGINT)
-    assert process.wait(STOPPED) == 130, said.read_text()
+    assert process.wait(STOP_TIMEOUT_S) == 130, said.read_text()
     assert "Traceback" not in said.read_text()
     assert not folder.exists()
 
@@ -114,7 +116,7 @@ def test_sigterm_undoes_the_start_when_ray_is_up_and_leaves_no_process(open_fold
     said = open_folder / "sigterm-said"
     with said.open("wb") as output:
         process = subprocess.Popen(
-            command("up", "--data", open_folder / "sigterm-data"),
+            parley_arguments("up", "--data", open_folder / "sigterm-data"),
             cwd=ROOT,
             stdout=output,
             stderr=output,
@@ -122,7 +124,7 @@ def test_sigterm_undoes_the_start_when_ray_is_up_and_leaves_no_process(open_fold
         )
     children: list[psutil.Process] = []
     try:
-        wait_for(process, said, "starting the HTTP API")
+        wait_for_output(process, said, "starting the HTTP API")
         children = psutil.Process(process.pid).children(recursive=True)
         names: set[str] = set()
         for child in children:
@@ -131,7 +133,7 @@ def test_sigterm_undoes_the_start_when_ray_is_up_and_leaves_no_process(open_fold
                 names.add(child.name())
         assert {"postgres", "raylet"} <= names, names
         process.terminate()
-        assert process.wait(STOPPED) == 130, said.read_text()
+        assert process.wait(STOP_TIMEOUT_S) == 130, said.read_text()
         assert "Traceback" not in said.read_text()
         _, left = psutil.wait_procs(children, timeout=120)
         assert left == []
@@ -142,10 +144,10 @@ def test_sigterm_undoes_the_start_when_ray_is_up_and_leaves_no_process(open_fold
                 child.kill()
 
 
-def wait_for(process: subprocess.Popen[bytes], said: Path, words: str) -> re.Match[str]:
-    until = time.monotonic() + 200
-    while not (found := re.search(words, said.read_text())):
-        assert process.poll() is None, said.read_text()
-        assert time.monotonic() < until, said.read_text()
+def wait_for_output(process: subprocess.Popen[bytes], output_file: Path, words: str) -> re.Match[str]:
+    deadline = time.monotonic() + 200
+    while not (found := re.search(words, output_file.read_text())):
+        assert process.poll() is None, output_file.read_text()
+        assert time.monotonic() < deadline, output_file.read_text()
         time.sleep(0.1)
     return found

@@ -11,15 +11,15 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.harness.parley_up import Up
+from tests.harness.parley_up import ParleyUp
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
-ENDED = 240.0
+END_TIMEOUT_S = 240.0
 """Seconds for all to end. Ray's agents look for its killed server for one minute before they give up."""
 
 
-def kill(process: subprocess.Popen[bytes]) -> None:
+def kill_process(process: subprocess.Popen[bytes]) -> None:
     process.kill()
 
 
@@ -27,7 +27,7 @@ def terminate_group(process: subprocess.Popen[bytes]) -> None:
     os.killpg(process.pid, signal.SIGTERM)
 
 
-def hang_up(process: subprocess.Popen[bytes]) -> None:
+def hang_up_group(process: subprocess.Popen[bytes]) -> None:
     os.killpg(process.pid, signal.SIGHUP)
 
 
@@ -38,18 +38,18 @@ def kill_gcs(process: subprocess.Popen[bytes]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("end", "code"), [(terminate_group, 0), (hang_up, 0), (kill, -signal.SIGKILL), (kill_gcs, None)]
+    ("end", "code"), [(terminate_group, 0), (hang_up_group, 0), (kill_process, -signal.SIGKILL), (kill_gcs, None)]
 )
 def test_nothing_of_a_system_outlives_it(
     end: Callable[[subprocess.Popen[bytes]], None], code: int | None, open_folder: Path
 ) -> None:
     folder = open_folder / end.__name__
     folder.mkdir(mode=0o755)
-    up = Up(folder, translator="none").start()
+    up = ParleyUp(folder, translator="none").start()
     assert up.process is not None
     processes = psutil.Process(up.process.pid).children(recursive=True)
     end(up.process)
-    ended = up.process.wait(ENDED)
+    ended = up.process.wait(END_TIMEOUT_S)
     assert code is None or ended == code, up.log.read_text()[-4000:]
-    assert psutil.wait_procs(processes, timeout=ENDED)[1] == []
+    assert psutil.wait_procs(processes, timeout=END_TIMEOUT_S)[1] == []
     assert "database system is shut down" in (up.data / "postgres" / "server.log").read_text()

@@ -18,19 +18,27 @@ import psutil
 import pytest
 import websockets
 
-from cluster.ports import free_port
+from cluster.ports import find_free_port
 from storage.embedded import EmbeddedStores
-from tests.harness.ami import read_rows
-from tests.harness.command_line import parley
-from tests.harness.follow import follow
-from tests.harness.parley_up import ROOT, Up, command, listening, parley_process
+from tests.harness.ami import read_jsonl
+from tests.harness.command_line import run_parley
+from tests.harness.follow import follow_events
+from tests.harness.parley_up import ROOT, ParleyUp, listening_addresses, parley_arguments, run_parley_process
 from tests.harness.smollm2 import needs_vllm
-from tests.harness.unready_stores import ENTRIES, entries, fill, launch, slow_down, speed_up, stop
+from tests.harness.unready_stores import (
+    ENTRY_COUNT,
+    count_entries,
+    launch_stores,
+    slow_down_loading,
+    speed_up_loading,
+    stop_stores,
+    write_large_log,
+)
 
 pytest_plugins = ["tests.harness.running_up"]
 pytestmark = [pytest.mark.main_path, pytest.mark.timeout(600)]
 
-TALK = [
+TALK_LINES = [
     # at, chunk, speaker, text, start, end
     (1.0, "1", "Ann", "Good morning", 0.2, 1.0),
     (1.6, "1", "Ann", "Good morning everybody. Shall", 0.2, 1.6),
@@ -58,48 +66,48 @@ def recording(tmp_path: Path) -> Path:
             "at": at,
             "payload": {"chunk_id": chunk, "text": words, "speaker_name": who, "start_time": start, "end_time": end},
         }
-        for at, chunk, who, words, start, end in TALK
+        for at, chunk, who, words, start, end in TALK_LINES
     ]
     path.write_text("\n".join(json.dumps(line) for line in lines))
     return path
 
 
-def open_meeting(up: Up, **body: Any) -> str:
+def open_meeting(up: ParleyUp, **body: Any) -> str:
     body = {"config": {"source_language": "en", "target_languages": ["pt"]}} | body
     answer = up.post("/api/meetings", body)
     assert answer.status_code == 201, answer.text
     return answer.json()["id"]
 
 
-def chunk(chunk_id: str, text: str, start: float = 0.0, end: float = 1.0, **more: Any) -> dict[str, Any]:
+def make_event(chunk_id: str, text: str, start: float = 0.0, end: float = 1.0, **more: Any) -> dict[str, Any]:
     return {"payload": {"chunk_id": chunk_id, "speaker": "Ann", "text": text, "start": start, "end": end} | more}
 
 
-def eventually(up: Up, path: str, ready: Any) -> Any:
-    until = time.monotonic() + 180
-    while not ready(found := up.get(path)):
-        assert time.monotonic() < until, found
+def get_when_ready(up: ParleyUp, path: str, ready: Any) -> Any:
+    deadline = time.monotonic() + 180
+    while not ready(body := up.get(path)):
+        assert time.monotonic() < deadline, body
         time.sleep(0.1)
-    return found
+    return body
 
 
-def persist(up: Up, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+def request_with_retries(up: ParleyUp, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
     """Ask as a client does that is told to try again later."""
-    until = time.monotonic() + 180
+    deadline = time.monotonic() + 180
     while (answer := httpx.request(method, up.url + path, json=body, timeout=30)).status_code == 503:
-        assert time.monotonic() < until
+        assert time.monotonic() < deadline
         time.sleep(0.2)
     return answer.raise_for_status().json()
 
 
-def test_everything_listens_on_this_machine_only(up: Up) -> None:
+def test_everything_listens_on_this_machine_only(up: ParleyUp) -> None:
     assert up.process is not None
     parent = psutil.Process(up.process.pid)
-    found = listening([parent, *parent.children(recursive=True)])
+    found = listening_addresses([parent, *parent.children(recursive=True)])
     assert {address for _, address in found} == {"127.0.0.1"}
 
 
-def test_a_live_meeting_is_captioned_while_it_runs(up: Up) -> None:
+def test_a_live_meeting_is_captioned_while_it_runs(up: ParleyUp) -> None:
     meeting_id = open_meeting(up)
 
     whole = "The budget for this year is too small."
@@ -116,7 +124,7 @@ def test_a_live_meeting_is_captioned_while_it_runs(up: Up) -> None:
         async with websockets.connect(address) as socket, httpx.AsyncClient(base_url=up.url, timeout=60) as client:
 
             async def say(words: str) -> None:
-                event = chunk("c1", words, end=2.0)
+                event = make_event("c1", words, end=2.0)
                 answer = await client.post(f"/api/meetings/{meeting_id}/events", json={"events": [event]})
                 assert answer.status_code == 200, answer.text
 
@@ -141,54 +149,54 @@ def test_a_live_meeting_is_captioned_while_it_runs(up: Up) -> None:
     assert caption["status"] == "translated"
     assert "orçamento" in caption["text"]
     assert up.post(f"/api/meetings/{meeting_id}/end").status_code < 300
-    eventually(up, f"/api/meetings/{meeting_id}", lambda m: m["status"] == "ended")
+    get_when_ready(up, f"/api/meetings/{meeting_id}", lambda m: m["status"] == "ended")
 
 
 @pytest.mark.parametrize(
     ("event", "field"),
     [
         ({"payload": {"chunk_id": "x", "speaker": "Ann", "start": 0, "end": 1}}, "events.0.payload.text"),
-        (chunk("x", "Secret words.", start=5, end=1), "events.0.payload.end"),
-        (chunk("x", "Secret words.", start=-1), "events.0.payload.start"),
-        (chunk("x", "Secret words. " * 80_000), "events.0.payload.text"),
+        (make_event("x", "Secret words.", start=5, end=1), "events.0.payload.end"),
+        (make_event("x", "Secret words.", start=-1), "events.0.payload.start"),
+        (make_event("x", "Secret words. " * 80_000), "events.0.payload.text"),
     ],
     ids=["missing text", "end before start", "negative start", "a megabyte of text"],
 )
 def test_a_wrong_event_is_refused_with_its_field_and_the_meeting_goes_on(
-    up: Up, event: dict[str, Any], field: str
+    up: ParleyUp, event: dict[str, Any], field: str
 ) -> None:
     meeting_id = open_meeting(up)
-    answer = up.post(f"/api/meetings/{meeting_id}/events", {"events": [event, chunk("ok", "All is well.")]})
+    answer = up.post(f"/api/meetings/{meeting_id}/events", {"events": [event, make_event("ok", "All is well.")]})
     assert answer.status_code == 422
     assert answer.headers["content-type"].startswith("application/problem+json")
     assert [error["field"] for error in answer.json()["errors"]] == [field]
     assert "Secret" not in answer.text
     up.post(f"/api/meetings/{meeting_id}/end")
-    captions = eventually(up, f"/api/meetings/{meeting_id}/captions", lambda found: found["captions"])["captions"]
+    captions = get_when_ready(up, f"/api/meetings/{meeting_id}/captions", lambda found: found["captions"])["captions"]
     assert [c["status"] for c in captions] in (["translated"], ["pending"])
     assert [s["text"] for s in up.get(f"/api/meetings/{meeting_id}/sentences")["sentences"]] == ["All is well."]
 
 
-def test_an_unknown_and_an_ended_meeting_are_refused(up: Up) -> None:
+def test_an_unknown_and_an_ended_meeting_are_refused(up: ParleyUp) -> None:
     unknown = "01890000-0000-7000-8000-000000000000"
-    answer = up.post(f"/api/meetings/{unknown}/events", {"events": [chunk("x", "Hello.")]})
+    answer = up.post(f"/api/meetings/{unknown}/events", {"events": [make_event("x", "Hello.")]})
     assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
     meeting_id = open_meeting(up)
     up.post(f"/api/meetings/{meeting_id}/end")
-    answer = up.post(f"/api/meetings/{meeting_id}/events", {"events": [chunk("x", "Hello.")]})
+    answer = up.post(f"/api/meetings/{meeting_id}/events", {"events": [make_event("x", "Hello.")]})
     assert (answer.status_code, answer.headers["content-type"]) == (409, "application/problem+json")
 
 
-def test_a_paused_meeting_takes_no_speech_and_says_so(up: Up) -> None:
+def test_a_paused_meeting_takes_no_speech_and_says_so(up: ParleyUp) -> None:
     meeting_id = open_meeting(up)
     assert up.post(f"/api/meetings/{meeting_id}/pause").is_success
-    answer = up.post(f"/api/meetings/{meeting_id}/events", {"events": [chunk("x", "Off the record.")]})
+    answer = up.post(f"/api/meetings/{meeting_id}/events", {"events": [make_event("x", "Off the record.")]})
     assert answer.status_code == 409
     assert up.get(f"/api/meetings/{meeting_id}")["status"] == "paused"
     assert up.post(f"/api/meetings/{meeting_id}/resume").is_success
-    assert up.post(f"/api/meetings/{meeting_id}/events", {"events": [chunk("y", "On it.")]}).is_success
+    assert up.post(f"/api/meetings/{meeting_id}/events", {"events": [make_event("y", "On it.")]}).is_success
     up.post(f"/api/meetings/{meeting_id}/end")
-    events = asyncio.run(follow(up.url, meeting_id))
+    events = asyncio.run(follow_events(up.url, meeting_id))
     assert [e["seq"] for e in events] == list(range(1, len(events) + 1))
     statuses = [e["payload"]["status"] for e in events if e["kind"] == "status"]
     # What was refused is counted up to a second later, which is told with the status as it is then.
@@ -196,15 +204,15 @@ def test_a_paused_meeting_takes_no_speech_and_says_so(up: Up) -> None:
     assert [s["text"] for s in up.get(f"/api/meetings/{meeting_id}/sentences")["sentences"]] == ["On it."]
 
 
-def test_every_language_is_answered_and_one_that_nothing_translates_says_why(up: Up) -> None:
+def test_every_language_is_answered_and_one_that_nothing_translates_says_why(up: ParleyUp) -> None:
     meeting_id = open_meeting(up, config={"source_language": "en", "target_languages": ["pt", "ja", "en-GB"]})
-    up.post(f"/api/meetings/{meeting_id}/events", {"events": [chunk("c", "The budget is too small.", end=2.0)]})
+    up.post(f"/api/meetings/{meeting_id}/events", {"events": [make_event("c", "The budget is too small.", end=2.0)]})
     up.post(f"/api/meetings/{meeting_id}/end")
 
     def answered(found: dict[str, Any]) -> bool:
         return len(found["captions"]) == 3 and all(c["status"] != "pending" for c in found["captions"])
 
-    captions = eventually(up, f"/api/meetings/{meeting_id}/captions", answered)["captions"]
+    captions = get_when_ready(up, f"/api/meetings/{meeting_id}/captions", answered)["captions"]
     by_language = {c["language"]: c for c in captions}
     assert by_language["pt"]["status"] == "translated"
     assert (by_language["en-GB"]["status"], by_language["en-GB"]["text"]) == ("same", "The budget is too small.")
@@ -214,63 +222,63 @@ def test_every_language_is_answered_and_one_that_nothing_translates_says_why(up:
 
 @pytest.mark.slow
 def test_a_private_replay_without_translation_leaves_nothing_behind(recording: Path, tmp_path: Path) -> None:
-    done = parley_process("replay", recording, "--speed", "max", "--translator", "none", "--out", tmp_path / "out")
+    done = run_parley_process("replay", recording, "--speed", "max", "--translator", "none", "--out", tmp_path / "out")
     assert done.returncode == 0, done.stderr
-    sentences = read_rows(tmp_path / "out" / "talk.sentences.jsonl")
+    sentences = read_jsonl(tmp_path / "out" / "talk.sentences.jsonl")
     assert [(s["speaker"], s["text"]) for s in sentences] == SENTENCES
-    assert read_rows(tmp_path / "out" / "talk.captions.jsonl") == []
+    assert read_jsonl(tmp_path / "out" / "talk.captions.jsonl") == []
 
 
 @pytest.mark.parametrize("clock", ["recorded", "live"])
 def test_a_replay_twice_gives_the_same_files_and_not_one_row_more(
-    up: Up, recording: Path, tmp_path: Path, clock: str
+    up: ParleyUp, recording: Path, tmp_path: Path, clock: str
 ) -> None:
     first, second = tmp_path / "first", tmp_path / "second"
     arguments = ("replay", recording, "--speed", "10", "--targets", "pt", "--clock", clock, "--server", up.url, "--out")
-    done = parley(*arguments, first)
+    done = run_parley(*arguments, first)
     assert done.returncode == 0, done.stderr
-    sentences = read_rows(first / "talk.sentences.jsonl")
-    captions = read_rows(first / "talk.captions.jsonl")
+    sentences = read_jsonl(first / "talk.sentences.jsonl")
+    captions = read_jsonl(first / "talk.captions.jsonl")
     said = [(s["speaker"], s["text"]) for s in sentences]
     # By a live clock, who stops for long has ended a sentence: so it looks where the machine stood still.
-    assert said == SENTENCES if clock == "recorded" else words(said) == words(SENTENCES)
+    assert said == SENTENCES if clock == "recorded" else words_by_speaker(said) == words_by_speaker(SENTENCES)
     assert [c["sentence_id"] for c in captions] == [s["id"] for s in sentences]
     assert {c["status"] for c in captions} == {"translated"}
     assert all(c["revision"] == s["revision"] for c, s in zip(captions, sentences, strict=True))
     meetings = len(up.get("/api/meetings?limit=200")["meetings"])
-    again = parley(*arguments, second)
+    again = run_parley(*arguments, second)
     assert again.returncode == 0, again.stderr
     assert len(up.get("/api/meetings?limit=200")["meetings"]) == meetings
     for name in ("talk.sentences.jsonl", "talk.captions.jsonl"):
         assert (second / name).read_text() == (first / name).read_text()
 
 
-def words(said: list[tuple[str, str]]) -> dict[str, list[str]]:
+def words_by_speaker(captions: list[tuple[str, str]]) -> dict[str, list[str]]:
     """What each speaker said."""
-    return {who: " ".join(text for name, text in said if name == who).split() for who, _ in said}
+    return {who: " ".join(text for name, text in captions if name == who).split() for who, _ in captions}
 
 
 @pytest.mark.parametrize("store", ["valkey", "postgres"])
-def test_a_store_that_dies_comes_back_and_the_meeting_goes_on(up: Up, store: str) -> None:
-    meeting_id = persist(up, "POST", "/api/meetings", {"config": {"source_language": "en"}})["id"]
-    begun = {"events": [chunk("1", "We begin.")]}
-    assert persist(up, "POST", f"/api/meetings/{meeting_id}/events", begun)["accepted"] == 1
+def test_a_store_that_dies_comes_back_and_the_meeting_goes_on(up: ParleyUp, store: str) -> None:
+    meeting_id = request_with_retries(up, "POST", "/api/meetings", {"config": {"source_language": "en"}})["id"]
+    begun = {"events": [make_event("1", "We begin.")]}
+    assert request_with_retries(up, "POST", f"/api/meetings/{meeting_id}/events", begun)["accepted"] == 1
     pid = (up.data / store / ("server.pid" if store == "valkey" else "data/postmaster.pid")).read_text().split()[0]
     os.kill(int(pid), signal.SIGKILL)
     meeting = f"/api/meetings/{meeting_id}"
-    more = chunk("2", "We go on.", 2.0, 3.0)
-    assert persist(up, "POST", f"{meeting}/events", {"events": [more]})["accepted"] == 1
-    persist(up, "POST", f"{meeting}/end")
+    more = make_event("2", "We go on.", 2.0, 3.0)
+    assert request_with_retries(up, "POST", f"{meeting}/events", {"events": [more]})["accepted"] == 1
+    request_with_retries(up, "POST", f"{meeting}/end")
     until = time.monotonic() + 180
-    while (done := persist(up, "GET", meeting))["status"] != "ended":
+    while (done := request_with_retries(up, "GET", meeting))["status"] != "ended":
         assert time.monotonic() < until
         time.sleep(0.1)
     assert done["counters"].get("lost", 0) == 0
-    rows = persist(up, "GET", f"{meeting}/sentences")["sentences"]
+    rows = request_with_retries(up, "GET", f"{meeting}/sentences")["sentences"]
     assert [row["text"] for row in rows] == ["We begin.", "We go on."]
 
 
-def test_metrics_count_what_happened(up: Up) -> None:
+def test_metrics_count_what_happened(up: ParleyUp) -> None:
     text = httpx.get(up.url + "/metrics", timeout=30).raise_for_status().text
     assert "parley_" in text
     counted = [line for line in text.splitlines() if line.startswith("parley_events_total{")]
@@ -278,14 +286,14 @@ def test_metrics_count_what_happened(up: Up) -> None:
 
 
 @pytest.mark.slow
-def test_a_second_up_on_the_same_data_says_where_the_first_is(up: Up) -> None:
-    done = parley_process("up", "--data", up.data, "--port", 1 + up.port)
+def test_a_second_up_on_the_same_data_says_where_the_first_is(up: ParleyUp) -> None:
+    done = run_parley_process("up", "--data", up.data, "--port", 1 + up.port)
     assert done.returncode == 1
     assert up.url in done.stderr
 
 
-def test_a_port_that_is_taken_is_named_with_the_fix(up: Up, tmp_path: Path, open_folder: Path) -> None:
-    done = parley_process("up", "--data", open_folder / "other", "--port", up.port)
+def test_a_port_that_is_taken_is_named_with_the_fix(up: ParleyUp, tmp_path: Path, open_folder: Path) -> None:
+    done = run_parley_process("up", "--data", open_folder / "other", "--port", up.port)
     assert done.returncode == 1
     assert "--port" in done.stderr
     assert "Traceback" not in done.stderr
@@ -300,7 +308,7 @@ def test_a_store_that_can_not_be_used_is_named_and_its_password_is_not(
     urls[away] = {"postgres": "postgresql://me:secret@127.0.0.1:9/x", "redis": "redis://:secret@127.0.0.1:9/0"}[away]
     for store, url in urls.items():
         monkeypatch.setenv(f"PARLEY_{store.upper()}_URL", url)
-    done = parley_process("up", "--data", open_folder / f"no-{away}", "--port", free_port())
+    done = run_parley_process("up", "--data", open_folder / f"no-{away}", "--port", find_free_port())
     assert done.returncode == 1
     assert f"PARLEY_{away.upper()}_URL" in done.stderr
     assert "secret" not in done.stderr
@@ -315,17 +323,17 @@ def test_stores_that_are_not_ready_yet_are_waited_for(
     # Ray does not start: what comes before it is what is to be seen.
     data = open_folder / f"not-ready-{own}"
     with EmbeddedStores(data) as urls:
-        fill(urls)
-    slow_down(data, 2000)
+        write_large_log(urls)
+    slow_down_loading(data, 2000)
     monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(open_folder / "no-token"))
     with ExitStack() as stack:
-        stack.callback(stop, data)
+        stack.callback(stop_stores, data)
         if own:
-            launch(data)
+            launch_stores(data)
             monkeypatch.setenv("PARLEY_POSTGRES_URL", urls.postgres)
             monkeypatch.setenv("PARLEY_REDIS_URL", urls.redis)
         starting = subprocess.Popen(
-            command("up", "--data", open_folder / "unused" if own else data, "--port", free_port()),
+            parley_arguments("up", "--data", open_folder / "unused" if own else data, "--port", find_free_port()),
             cwd=ROOT,
             stderr=subprocess.PIPE,
             text=True,
@@ -335,17 +343,17 @@ def test_stores_that_are_not_ready_yet_are_waited_for(
         told = f"waiting for {'Redis' if own else 'Valkey'}: it is loading its data ("
         while told not in (line := starting.stderr.readline()):
             assert line, f"it ended with {starting.wait()}"
-        speed_up(urls)
+        speed_up_loading(urls)
         _, rest = starting.communicate(timeout=240)
         assert "Ray did not start" in rest
     with EmbeddedStores(data) as urls:
-        assert entries(urls) == ENTRIES
+        assert count_entries(urls) == ENTRY_COUNT
 
 
 @pytest.mark.slow
 def test_a_ray_that_does_not_start_says_why(open_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(open_folder / "no-token"))
-    done = parley_process("up", "--data", open_folder / "no-ray", "--port", free_port())
+    done = run_parley_process("up", "--data", open_folder / "no-ray", "--port", find_free_port())
     assert done.returncode == 1
     assert "Ray did not start" in done.stderr
     assert "RAY_AUTH_TOKEN_PATH is set but" in done.stderr
@@ -363,7 +371,7 @@ def test_gpus_that_ray_does_not_find_are_not_waited_for(
     driver.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     monkeypatch.setenv("PARLEY_TRANSLATION_MODEL", "some/model")
-    done = parley_process("up", "--data", open_folder / "no-gpu", "--port", free_port())
+    done = run_parley_process("up", "--data", open_folder / "no-gpu", "--port", find_free_port())
     assert done.returncode == 1
     assert "translation needs 1 GPUs and Ray finds 0" in done.stderr
     assert "Traceback" not in done.stderr
@@ -379,7 +387,7 @@ def test_gpus_that_ray_does_not_find_are_not_waited_for(
     ],
 )
 def test_wrong_options_are_named(recording: Path, tmp_path: Path, arguments: tuple[str, ...], words: str) -> None:
-    done = parley("replay", recording, "--out", tmp_path, *arguments)
+    done = run_parley("replay", recording, "--out", tmp_path, *arguments)
     assert done.returncode == 1
     assert words in done.stderr
     assert "Traceback" not in done.stderr

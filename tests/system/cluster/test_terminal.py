@@ -7,7 +7,7 @@ import sys
 
 FINALIZER = """
 import os, signal, time
-from cluster.commands.terminal import CtrlC
+from cluster.commands.terminal import ShutdownSignals
 
 class Gone:
     def __del__(self):
@@ -15,7 +15,7 @@ class Gone:
         time.sleep(0.01)
 
 try:
-    with CtrlC():
+    with ShutdownSignals():
         gone = Gone()
         del gone
         time.sleep(90)
@@ -23,21 +23,21 @@ except KeyboardInterrupt:
     print("undone")
 """
 OTHER = """
-from cluster.commands.terminal import CtrlC
+from cluster.commands.terminal import ShutdownSignals
 
 class Gone:
     def __del__(self):
         raise ValueError("seen")
 
-with CtrlC():
+with ShutdownSignals():
     gone = Gone()
     del gone
 """
 OVER = """
 import os, signal
-from cluster.commands.terminal import CtrlC
+from cluster.commands.terminal import ShutdownSignals
 
-with CtrlC():
+with ShutdownSignals():
     pass
 for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
     os.kill(os.getpid(), number)
@@ -45,33 +45,33 @@ print("at its end")
 """
 HANG_UP = """
 import os, signal, sys
-from cluster.commands.terminal import CtrlC
+from cluster.commands.terminal import ShutdownSignals
 
 signal.signal(signal.SIGHUP, signal.{before})
-with CtrlC() as ctrl_c:
-    stopping = ctrl_c.system_is_up()
+with ShutdownSignals() as signals:
+    stopping = signals.mark_started()
     os.kill(os.getpid(), signal.SIGHUP)
     print(stopping.is_set())
 """
 
 
-def run(program: str) -> subprocess.CompletedProcess[str]:
+def run_program(program: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=True)
 
 
 def test_a_request_to_stop_within_a_finalizer_still_stops_and_shows_no_traceback() -> None:
-    done = run(FINALIZER)
+    done = run_program(FINALIZER)
     assert (done.stdout, done.stderr) == ("undone\n", "")
 
 
 def test_any_other_error_in_a_finalizer_is_shown() -> None:
-    assert "ValueError: seen" in run(OTHER).stderr
+    assert "ValueError: seen" in run_program(OTHER).stderr
 
 
 def test_what_is_asked_once_all_is_undone_disturbs_nothing() -> None:
-    assert run(OVER).stdout == "at its end\n"
+    assert run_program(OVER).stdout == "at its end\n"
 
 
 def test_a_closed_terminal_stops_a_command_unless_nohup_started_it() -> None:
-    assert run(HANG_UP.format(before="SIG_DFL")).stdout == "True\n"
-    assert run(HANG_UP.format(before="SIG_IGN")).stdout == "False\n"
+    assert run_program(HANG_UP.format(before="SIG_DFL")).stdout == "True\n"
+    assert run_program(HANG_UP.format(before="SIG_IGN")).stdout == "False\n"

@@ -25,13 +25,13 @@ import ray
 from ray import serve as ray_serve
 from ray._private import ray_constants
 
-from cluster.ports import free_port
+from cluster.ports import find_free_port
 from cluster.ray_node import RAY_ENVIRONMENT
-from serve.engines.engine import Message, Prompt, whole
+from serve.engines.engine import Message, Prompt, collect
 from serve.loopback import bind_loopback
-from tests.harness.smollm2 import ARGUMENTS, folder
+from tests.harness.smollm2 import VLLM_ARGUMENTS, converted_model
 
-TOKENS = 40
+TOKEN_COUNT = 40
 Ask = Callable[[list[dict[str, str]]], Awaitable[int]]
 
 
@@ -42,43 +42,43 @@ class Ours:
     def __init__(self, model: str) -> None:
         from serve.engines.vllm import VllmEngine
 
-        self._engine = VllmEngine(model, ARGUMENTS)
+        self._engine = VllmEngine(model, VLLM_ARGUMENTS)
 
     async def ask(self, messages: list[dict[str, Any]]) -> int:
         """Answer; how many tokens it took."""
-        prompt = Prompt(tuple(Message(each["role"], each["content"]) for each in messages), max_tokens=TOKENS)
-        return (await whole(self._engine.generate(prompt))).tokens
+        prompt = Prompt(tuple(Message(each["role"], each["content"]) for each in messages), max_tokens=TOKEN_COUNT)
+        return (await collect(self._engine.generate(prompt))).completion_tokens
 
 
-def messages(number: int) -> list[dict[str, str]]:
+def make_messages(number: int) -> list[dict[str, str]]:
     """A prompt whose first part is always the same."""
     fixed = "You translate what was said in a meeting. " + "Keep names and numbers as they are. " * 20
-    said = f"Sentence {number}: we have {number} open points in the plan, and the river is wide."
-    return [{"role": "system", "content": fixed}, {"role": "user", "content": said}]
+    source_text = f"Sentence {number}: we have {number} open points in the plan, and the river is wide."
+    return [{"role": "system", "content": fixed}, {"role": "user", "content": source_text}]
 
 
-async def speed(ask: Ask, in_flight: int, calls: int) -> float:
+async def measure_tokens_per_s(ask: Ask, in_flight: int, calls: int) -> float:
     """Tokens a second."""
     gate = asyncio.Semaphore(in_flight)
 
-    async def one(number: int) -> int:
+    async def call_once(number: int) -> int:
         async with gate:
-            return await ask(messages(number))
+            return await ask(make_messages(number))
 
     began = time.monotonic()
-    return sum(await asyncio.gather(*map(one, range(calls)))) / (time.monotonic() - began)
+    return sum(await asyncio.gather(*map(call_once, range(calls)))) / (time.monotonic() - began)
 
 
-async def compare(ways: dict[str, Ask]) -> None:
+async def compare(methods: dict[str, Ask]) -> None:
     """Print each way's tokens a second as a ratio to the first one's."""
-    for ask in ways.values():
-        await speed(ask, 8, 8)
+    for ask in methods.values():
+        await measure_tokens_per_s(ask, 8, 8)
     for in_flight in (8, 16):
-        found: dict[str, list[float]] = {way: [] for way in ways}
+        found: dict[str, list[float]] = {way: [] for way in methods}
         for turn in range(4):
-            order = list(ways)[turn % len(ways) :] + list(ways)[: turn % len(ways)]
+            order = list(methods)[turn % len(methods) :] + list(methods)[: turn % len(methods)]
             for way in order:
-                found[way].append(await speed(ways[way], in_flight, 2 * in_flight))
+                found[way].append(await measure_tokens_per_s(methods[way], in_flight, 2 * in_flight))
         first = statistics.median(next(iter(found.values())))
         for way, speeds in found.items():
             spread = [round(each / first, 2) for each in speeds]
@@ -90,7 +90,7 @@ def main() -> None:
     from ray.serve.llm import LLMConfig, build_openai_app
     from ray.serve.llm.openai_api_models import ChatCompletionRequest
 
-    port, temporary, model = free_port(), tempfile.mkdtemp(prefix="ray-", dir="/tmp"), str(folder())
+    port, temporary, model = find_free_port(), tempfile.mkdtemp(prefix="ray-", dir="/tmp"), str(converted_model())
     os.environ |= RAY_ENVIRONMENT
     ray_constants.ENABLE_RAY_CLUSTER = False
     path = os.pathsep.join([str(Path(__file__).resolve().parents[3]), os.environ.get("PYTHONPATH", "")])
@@ -107,7 +107,7 @@ def main() -> None:
         ray_serve.start(http_options={"host": "127.0.0.1", "port": port})
         config = LLMConfig(
             model_loading_config={"model_id": "smollm2", "model_source": model},
-            engine_kwargs=dict(ARGUMENTS),
+            engine_kwargs=dict(VLLM_ARGUMENTS),
             accelerator_config={"kind": "cpu"},
             log_engine_metrics=False,
             deployment_config={"num_replicas": 1, "max_ongoing_requests": 64, "ray_actor_options": {"num_cpus": 1}},
@@ -117,7 +117,7 @@ def main() -> None:
         ray_serve.run(theirs_app, name="llm", route_prefix="/llm")
         theirs = ray_serve.get_deployment_handle("LLMServer:smollm2", "llm").options(stream=True)
         ours = ray_serve.run(Ours.bind(model), name="ours", route_prefix=None)
-        body = {"model": "smollm2", "max_tokens": TOKENS, "temperature": 0}
+        body = {"model": "smollm2", "max_tokens": TOKEN_COUNT, "temperature": 0}
 
         async def run() -> None:
             async with httpx.AsyncClient(timeout=120) as http:

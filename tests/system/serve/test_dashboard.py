@@ -13,16 +13,16 @@ from uuid import uuid4
 import pytest
 from playwright.async_api import Browser
 
-from operators.models import Firefox, ModelsConfig
+from operators.models import FirefoxConfig, ModelsConfig
 from operators.translation import CaptionStatus
-from storage.configs import save
-from tests.harness.browser import Reader, as_the_api_has_it, next_reader, reading
-from tests.harness.lanes import running, shout
-from tests.harness.network import Network
-from tests.harness.scribe import begin, sentence
+from storage.configs import save_config
+from tests.harness.browser import PageReader, open_reader, reused_reader, wait_for_api_rows
+from tests.harness.lanes import running_lane, translate_to_capitals
+from tests.harness.network import TcpProxy
+from tests.harness.scribe import create_written_meeting, make_sentence
 
 if TYPE_CHECKING:
-    from tests.harness.api_server import Stage
+    from tests.harness.api_server import ApiHarness
 
 pytest_plugins = ["tests.harness.api_server", "tests.harness.browser"]
 pytestmark = pytest.mark.main_path
@@ -31,16 +31,16 @@ PT = {"source_language": "en", "target_languages": ["pt"]}
 
 
 @pytest.fixture(scope="module")
-async def window(browser: Browser, api_address: str) -> AsyncIterator[Reader]:
+async def window(browser: Browser, api_address: str) -> AsyncIterator[PageReader]:
     """A browser's window, which all tests share: a new one takes seconds."""
-    async with reading(browser, api_address) as reader:
+    async with open_reader(browser, api_address) as reader:
         yield reader
 
 
 @pytest.fixture
-async def reader(window: Reader, stage: Stage) -> AsyncIterator[Reader]:
+async def reader(window: PageReader, stage: ApiHarness) -> AsyncIterator[PageReader]:
     """Somebody whose connection holds."""
-    async with next_reader(window) as reader:
+    async with reused_reader(window) as reader:
         yield reader
 
 
@@ -48,19 +48,19 @@ async def reader(window: Reader, stage: Stage) -> AsyncIterator[Reader]:
 
 
 async def test_a_real_meeting_from_growing_text_to_its_last_caption(
-    stage: Stage, reader: Reader, postgres_url: str, redis_url: str, monkeypatch: pytest.MonkeyPatch
+    stage: ApiHarness, reader: PageReader, postgres_url: str, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # By a live clock, a pause ends a sentence. Here it is only the machine that may pause.
     monkeypatch.setattr("operators.lines.OPEN_QUIET_MS", 3_600_000)
-    meeting = await stage.begin(title="Monday", config=PT)
+    meeting = await stage.create_meeting(title="Monday", config=PT)
     path = f"/api/meetings/{meeting}/events"
     talk = [
         ("1", "Ann", ["Good morning", "Good morning everybody", "Good morning everybody, shall we begin?"], 0.2),
         ("2", "Bob", ["Yes", "Yes, please", "Yes, please."], 2.5),
         ("3", "Ann", ["The budget for this", "The budget for this year is", "The budget for this year is small."], 4.0),
     ]
-    with running(postgres_url, redis_url, "live-1", shout, "live"):
-        await reader.follow(meeting)
+    with running_lane(postgres_url, redis_url, "live-1", translate_to_capitals, "live"):
+        await reader.open_live_meeting(meeting)
         await reader.page.evaluate(
             """() => {
                 window.grown = [];
@@ -73,178 +73,180 @@ async def test_a_real_meeting_from_growing_text_to_its_last_caption(
             for text in texts:
                 payload = {"chunk_id": chunk, "speaker": speaker, "text": text, "start": start, "end": start + 1}
                 assert (await stage.http.post(path, json={"events": [{"payload": payload}]})).is_success
-                await reader.shown(text)
+                await reader.wait_for_text(text)
         await stage.http.post(f"/api/meetings/{meeting}/end")
-        await reader.shown("all received")
+        await reader.wait_for_text("all received")
     grown: list[str] = await reader.page.evaluate("() => grown")
     assert grown
     assert set(grown) <= {text for _, _, texts, _ in talk for text in texts}
-    await reader.until("document.querySelector('.interim') === null")
-    rows = await as_the_api_has_it(reader, stage.http, meeting)
+    await reader.wait_for("document.querySelector('.interim') === null")
+    rows = await wait_for_api_rows(reader, stage.http, meeting)
     assert [row["source"] for row in rows] == [texts[-1] for _, _, texts, _ in talk]
     assert [row["text"] for row in rows] == [f"pt:{texts[-1].upper()}" for _, _, texts, _ in talk]
     assert await reader.page.title() == "Monday · Parley"
-    assert await reader.connection() == "Over all received"
+    assert await reader.connection_text() == "Over all received"
 
 
-async def test_a_caption_is_awaited_then_stands_beside_its_sentence(stage: Stage, reader: Reader) -> None:
-    meeting, lane = await begin(stage)
-    await reader.follow(meeting)
-    await reader.shown("Nothing has been said yet.")
+async def test_a_caption_is_awaited_then_stands_beside_its_sentence(stage: ApiHarness, reader: PageReader) -> None:
+    meeting, lane = await create_written_meeting(stage)
+    await reader.open_live_meeting(meeting)
+    await reader.wait_for_text("Nothing has been said yet.")
     # Nothing is late before the test says so.
-    await reader.hold_time()
-    one, two, three, four = (sentence(f"{n}.0", f"Sentence {n}.", n) for n in range(1, 5))
-    lane.say(one, two, three, four)
-    await reader.until("document.querySelectorAll('.row').length === 4")
-    assert {(row["state"], row["note"]) for row in await reader.rows()} == {("waiting", "translating…")}
-    lane.caption(two, "Frase 2.")
-    lane.caption(three, "Sentence 3.", CaptionStatus.SAME)
-    lane.caption(four, None, CaptionStatus.UNTRANSLATED, "there is no model from en to pt")
-    await reader.shown("there is no model")
-    rows = await as_the_api_has_it(reader, stage.http, meeting)
+    await reader.freeze_clock()
+    one, two, three, four = (make_sentence(f"{n}.0", f"Sentence {n}.", n) for n in range(1, 5))
+    lane.write_sentences(one, two, three, four)
+    await reader.wait_for("document.querySelectorAll('.row').length === 4")
+    assert {(row["state"], row["note"]) for row in await reader.transcript_rows()} == {("waiting", "translating…")}
+    lane.write_caption(two, "Frase 2.")
+    lane.write_caption(three, "Sentence 3.", CaptionStatus.SAME)
+    lane.write_caption(four, None, CaptionStatus.UNTRANSLATED, "there is no model from en to pt")
+    await reader.wait_for_text("there is no model")
+    rows = await wait_for_api_rows(reader, stage.http, meeting)
     assert [(row["state"], row["text"], row["note"]) for row in rows] == [
         ("waiting", "", "translating…"),
         ("translated", "Frase 2.", ""),
         ("same", "Sentence 3.", "same language"),
         ("untranslated", "", "not translated: there is no model from en to pt"),
     ]
-    await reader.shown("1 caption pending")
-    await reader.pass_time(9)
-    await reader.shown("late, still to come")
-    lane.caption(one, "Frase 1.")
-    await reader.shown("Frase 1.")
-    await reader.shown("up to date")
-    assert (await as_the_api_has_it(reader, stage.http, meeting))[0]["note"] == ""
+    await reader.wait_for_text("1 caption pending")
+    await reader.advance_clock(9)
+    await reader.wait_for_text("late, still to come")
+    lane.write_caption(one, "Frase 1.")
+    await reader.wait_for_text("Frase 1.")
+    await reader.wait_for_text("up to date")
+    assert (await wait_for_api_rows(reader, stage.http, meeting))[0]["note"] == ""
 
 
-async def test_what_translates_and_what_translated_each_caption_is_told(stage: Stage, reader: Reader) -> None:
+async def test_what_translates_and_what_translated_each_caption_is_told(stage: ApiHarness, reader: PageReader) -> None:
     with stage.engine.begin() as connection:
-        save(connection, ModelsConfig(engines={"firefox": Firefox()}, translation=("firefox",)), "settings")
-    meeting, lane = await begin(stage)
-    one, two, three, four = (sentence(f"{n}.0", f"Sentence {n}.", n) for n in range(1, 5))
-    lane.say(one, two, three, four)
-    lane.caption(one, "Frase 1.")
-    lane.caption(two, "Sentence 2.", CaptionStatus.SAME)
-    await reader.follow(meeting)
-    await reader.shown("translating with Firefox's models")
-    await reader.shown("Frase 1.")
-    assert [row["by"] for row in await reader.rows()] == ["translated by test 1", "", "", ""]
-    await reader.shown("translating with Firefox's models; last translated by test 1")
+        save_config(
+            connection, ModelsConfig(engines={"firefox": FirefoxConfig()}, translation=("firefox",)), "settings"
+        )
+    meeting, lane = await create_written_meeting(stage)
+    one, two, three, four = (make_sentence(f"{n}.0", f"Sentence {n}.", n) for n in range(1, 5))
+    lane.write_sentences(one, two, three, four)
+    lane.write_caption(one, "Frase 1.")
+    lane.write_caption(two, "Sentence 2.", CaptionStatus.SAME)
+    await reader.open_live_meeting(meeting)
+    await reader.wait_for_text("translating with Firefox's models")
+    await reader.wait_for_text("Frase 1.")
+    assert [row["by"] for row in await reader.transcript_rows()] == ["translated by test 1", "", "", ""]
+    await reader.wait_for_text("translating with Firefox's models; last translated by test 1")
     # Another one stands in.
-    lane.caption(three, "Frase 3.", engine="test 2")
-    await reader.shown("translating with Firefox's models; last translated by test 2")
-    lane.say(sentence("1.0", "Sentence one.", 1, revision=2))
-    await reader.shown("of an earlier wording")
-    by = [row["by"] for row in await reader.rows()]
+    lane.write_caption(three, "Frase 3.", engine="test 2")
+    await reader.wait_for_text("translating with Firefox's models; last translated by test 2")
+    lane.write_sentences(make_sentence("1.0", "Sentence one.", 1, revision=2))
+    await reader.wait_for_text("of an earlier wording")
+    by = [row["by"] for row in await reader.transcript_rows()]
     assert by == ["translated by test 1", "", "translated by test 2", ""], "it is still shown"
     with stage.engine.begin() as connection:
-        save(connection, ModelsConfig(), "request")
+        save_config(connection, ModelsConfig(), "request")
     # What it told is sent with the next that comes, where the relay doesn't do so before.
-    lane.caption(four, "Frase 4.")
-    await reader.shown("translation is off")
+    lane.write_caption(four, "Frase 4.")
+    await reader.wait_for_text("translation is off")
     told = "translation is off; last translated by test 1"
-    await reader.shown(told)
+    await reader.wait_for_text(told)
     assert await reader.page.locator(".models").all_inner_texts() == [told]
     # It is nothing to tell of a meeting that is over.
     lane.end()
-    await reader.shown("over since")
+    await reader.wait_for_text("over since")
     assert not await reader.page.locator(".models").is_visible()
 
 
-async def test_a_caption_in_doubt_says_what_it_may_not_have_kept(stage: Stage, reader: Reader) -> None:
-    meeting, lane = await begin(stage)
-    one, two = sentence("1.0", "The budget is 42.", 1), sentence("2.0", "Good.", 2)
-    lane.say(one, two)
-    await reader.follow(meeting)
-    lane.caption(one, "A verba é 24.", warnings=("number: 42", "term: <b>budget</b> → orçamento"))
-    lane.caption(two, "Boa.")
-    await reader.shown("Boa.")
-    rows = await as_the_api_has_it(reader, stage.http, meeting)
+async def test_a_caption_in_doubt_says_what_it_may_not_have_kept(stage: ApiHarness, reader: PageReader) -> None:
+    meeting, lane = await create_written_meeting(stage)
+    one, two = make_sentence("1.0", "The budget is 42.", 1), make_sentence("2.0", "Good.", 2)
+    lane.write_sentences(one, two)
+    await reader.open_live_meeting(meeting)
+    lane.write_caption(one, "A verba é 24.", warnings=("number: 42", "term: <b>budget</b> → orçamento"))
+    lane.write_caption(two, "Boa.")
+    await reader.wait_for_text("Boa.")
+    rows = await wait_for_api_rows(reader, stage.http, meeting)
     assert [(row["state"], row["note"], row["doubtful"]) for row in rows] == [
         ("translated", "may not have kept number: 42; term: <b>budget</b> → orçamento", True),
         ("translated", "", False),
     ]
     assert "may not have kept number: 42" in await reader.page.locator(".row").first.aria_snapshot()
     await reader.page.click("summary")
-    await reader.shown("Captions that may not have kept a number, a name, a term or an emoji")
+    await reader.wait_for_text("Captions that may not have kept a number, a name, a term or an emoji")
     # Until it is put right it is of an earlier wording, and nothing else is said of that.
-    better = sentence("1.0", "The budget is 43.", 1, revision=2)
-    lane.say(better)
-    await reader.shown("of an earlier wording; translating…")
-    assert [row["doubtful"] for row in await reader.rows()] == [False, False]
-    lane.caption(better, "O orçamento é 43.")
-    await reader.shown("O orçamento é 43.")
-    assert [(row["note"], row["doubtful"]) for row in await reader.rows()] == [("", False), ("", False)]
+    better = make_sentence("1.0", "The budget is 43.", 1, revision=2)
+    lane.write_sentences(better)
+    await reader.wait_for_text("of an earlier wording; translating…")
+    assert [row["doubtful"] for row in await reader.transcript_rows()] == [False, False]
+    lane.write_caption(better, "O orçamento é 43.")
+    await reader.wait_for_text("O orçamento é 43.")
+    assert [(row["note"], row["doubtful"]) for row in await reader.transcript_rows()] == [("", False), ("", False)]
 
 
 @pytest.mark.slow
-async def test_events_of_before_captions_had_doubts_are_read(stage: Stage, reader: Reader) -> None:
-    meeting, lane = await begin(stage)
-    one = sentence("1.0", "One.", 1)
-    lane.say(one)
-    lane.caption(one, "Um.")
+async def test_events_of_before_captions_had_doubts_are_read(stage: ApiHarness, reader: PageReader) -> None:
+    meeting, lane = await create_written_meeting(stage)
+    one = make_sentence("1.0", "One.", 1)
+    lane.write_sentences(one)
+    lane.write_caption(one, "Um.")
     with stage.engine.begin() as connection:
         connection.exec_driver_sql("update outbox set payload = payload - 'warnings'")
-    await reader.follow(meeting)
-    await reader.shown("Um.")
-    assert (await as_the_api_has_it(reader, stage.http, meeting))[0]["note"] == ""
+    await reader.open_live_meeting(meeting)
+    await reader.wait_for_text("Um.")
+    assert (await wait_for_api_rows(reader, stage.http, meeting))[0]["note"] == ""
 
 
-async def test_what_is_given_up_for_now_is_late_at_once(stage: Stage, reader: Reader) -> None:
-    meeting, lane = await begin(stage)
-    await reader.follow(meeting)
+async def test_what_is_given_up_for_now_is_late_at_once(stage: ApiHarness, reader: PageReader) -> None:
+    meeting, lane = await create_written_meeting(stage)
+    await reader.open_live_meeting(meeting)
     # No time passes on the page in which it could become late by itself.
-    await reader.hold_time()
-    one = sentence("1.0", "One.", 1)
-    lane.say(one)
-    lane.caption(one, None, CaptionStatus.PENDING, "full")
-    await reader.shown("late, still to come")
+    await reader.freeze_clock()
+    one = make_sentence("1.0", "One.", 1)
+    lane.write_sentences(one)
+    lane.write_caption(one, None, CaptionStatus.PENDING, "full")
+    await reader.wait_for_text("late, still to come")
 
 
-async def test_a_revision_changes_its_row_in_place(stage: Stage, reader: Reader) -> None:
-    meeting, lane = await begin(stage)
-    one, two = sentence("1.0", "We need tree thinks.", 1), sentence("2.0", "Yes.", 2, "Bob")
-    lane.say(one, two)
-    lane.caption(one, "Precisamos de árvore pensa.")
-    await reader.follow(meeting)
-    await reader.shown("árvore")
+async def test_a_revision_changes_its_row_in_place(stage: ApiHarness, reader: PageReader) -> None:
+    meeting, lane = await create_written_meeting(stage)
+    one, two = make_sentence("1.0", "We need tree thinks.", 1), make_sentence("2.0", "Yes.", 2, "Bob")
+    lane.write_sentences(one, two)
+    lane.write_caption(one, "Precisamos de árvore pensa.")
+    await reader.open_live_meeting(meeting)
+    await reader.wait_for_text("árvore")
     row = await reader.page.query_selector(".row")
-    better = sentence("1.0", "We need three things.", 1, revision=2)
-    lane.say(better)
-    await reader.shown("three things")
-    first = (await reader.rows())[0]
+    better = make_sentence("1.0", "We need three things.", 1, revision=2)
+    lane.write_sentences(better)
+    await reader.wait_for_text("three things")
+    first = (await reader.transcript_rows())[0]
     assert (first["earlier"], first["text"]) == (True, "Precisamos de árvore pensa.")
     assert first["note"] == "of an earlier wording; translating…"
-    lane.caption(better, "Precisamos de três coisas.")
-    await reader.shown("três coisas")
-    rows = await as_the_api_has_it(reader, stage.http, meeting)
+    lane.write_caption(better, "Precisamos de três coisas.")
+    await reader.wait_for_text("três coisas")
+    rows = await wait_for_api_rows(reader, stage.http, meeting)
     assert (rows[0]["earlier"], rows[0]["note"]) == (False, "")
     assert row is not None
     assert "três coisas" in await row.inner_text()
 
 
-async def test_a_sentence_that_is_taken_back_goes_and_may_come_again(stage: Stage, reader: Reader) -> None:
-    meeting, lane = await begin(stage)
-    one, two, three = (sentence(f"{n}.0", f"Sentence {n}.", n, speaker) for n, speaker in enumerate("ABA"))
-    lane.say(one, two, three)
-    await reader.follow(meeting)
-    await reader.until("document.querySelectorAll('.row').length === 3")
-    assert [row["named"] for row in await reader.rows()] == [True, True, True]
+async def test_a_sentence_that_is_taken_back_goes_and_may_come_again(stage: ApiHarness, reader: PageReader) -> None:
+    meeting, lane = await create_written_meeting(stage)
+    one, two, three = (make_sentence(f"{n}.0", f"Sentence {n}.", n, speaker) for n, speaker in enumerate("ABA"))
+    lane.write_sentences(one, two, three)
+    await reader.open_live_meeting(meeting)
+    await reader.wait_for("document.querySelectorAll('.row').length === 3")
+    assert [row["named"] for row in await reader.transcript_rows()] == [True, True, True]
     lane.retract(two)
-    await reader.until("document.querySelectorAll('.row').length === 2")
-    assert [row["named"] for row in await as_the_api_has_it(reader, stage.http, meeting)] == [True, False]
-    lane.say(sentence("1.0", "Again.", 1, "B", revision=3))
-    await reader.shown("Again.")
-    assert [row["named"] for row in await as_the_api_has_it(reader, stage.http, meeting)] == [True, True, True]
+    await reader.wait_for("document.querySelectorAll('.row').length === 2")
+    assert [row["named"] for row in await wait_for_api_rows(reader, stage.http, meeting)] == [True, False]
+    lane.write_sentences(make_sentence("1.0", "Again.", 1, "B", revision=3))
+    await reader.wait_for_text("Again.")
+    assert [row["named"] for row in await wait_for_api_rows(reader, stage.http, meeting)] == [True, True, True]
 
 
-async def test_two_people_of_one_name_are_told_apart(stage: Stage, reader: Reader) -> None:
-    meeting, lane = await begin(stage)
-    said = [replace(sentence(f"{n}.0", f"Sentence {n}.", n), speaker_id=id) for n, id in enumerate("xyyx")]
-    lane.say(*said)
-    await reader.follow(meeting)
-    await reader.until("document.querySelectorAll('.row').length === 4")
-    rows = await reader.rows()
+async def test_two_people_of_one_name_are_told_apart(stage: ApiHarness, reader: PageReader) -> None:
+    meeting, lane = await create_written_meeting(stage)
+    said = [replace(make_sentence(f"{n}.0", f"Sentence {n}.", n), speaker_id=id) for n, id in enumerate("xyyx")]
+    lane.write_sentences(*said)
+    await reader.open_live_meeting(meeting)
+    await reader.wait_for("document.querySelectorAll('.row').length === 4")
+    rows = await reader.transcript_rows()
     assert [(row["speaker"], row["named"]) for row in rows] == [
         ("Ann", True),
         ("Ann (2)", True),
@@ -256,62 +258,62 @@ async def test_two_people_of_one_name_are_told_apart(stage: Stage, reader: Reade
     assert (first == again, second == same, first == second) == (True, True, False)
 
 
-async def test_rows_are_in_reading_order_however_they_come(stage: Stage, reader: Reader) -> None:
-    meeting, lane = await begin(stage)
-    await reader.follow(meeting)
+async def test_rows_are_in_reading_order_however_they_come(stage: ApiHarness, reader: PageReader) -> None:
+    meeting, lane = await create_written_meeting(stage)
+    await reader.open_live_meeting(meeting)
     comes = [("10.0", 5.0), ("9.0", 5.0), ("9.2", 5.0), ("2.0", 7.0), ("12.1", 1.0), ("12.0", 1.0), ("3.0", 6.5)]
     for id, start in comes:
-        lane.say(sentence(id, f"Sentence {id}", start, "Ann" if start > 5 else "Bob"))
-    await reader.shown("Sentence 3.0")
-    rows = await as_the_api_has_it(reader, stage.http, meeting)
+        lane.write_sentences(make_sentence(id, f"Sentence {id}", start, "Ann" if start > 5 else "Bob"))
+    await reader.wait_for_text("Sentence 3.0")
+    rows = await wait_for_api_rows(reader, stage.http, meeting)
     assert [row["id"] for row in rows] == ["12.0", "12.1", "9.0", "9.2", "10.0", "3.0", "2.0"]
     assert [row["named"] for row in rows] == [True, False, False, False, False, True, False]
     # Its time is put right within the revision.
-    lane.say(sentence("12.0", "Sentence 12.0", 6.0, "Bob"))
-    await reader.until("document.querySelector('.row').dataset.id === '12.1'")
-    rows = await as_the_api_has_it(reader, stage.http, meeting)
+    lane.write_sentences(make_sentence("12.0", "Sentence 12.0", 6.0, "Bob"))
+    await reader.wait_for("document.querySelector('.row').dataset.id === '12.1'")
+    rows = await wait_for_api_rows(reader, stage.http, meeting)
     assert [row["id"] for row in rows] == ["12.1", "9.0", "9.2", "10.0", "12.0", "3.0", "2.0"]
     assert [row["at"] for row in rows] == ["0:01", "0:05", "0:05", "0:05", "0:06", "0:06", "0:07"]
     await reader.page.reload()
-    await reader.shown("Sentence 3.0")
-    assert await as_the_api_has_it(reader, stage.http, meeting) == rows
+    await reader.wait_for_text("Sentence 3.0")
+    assert await wait_for_api_rows(reader, stage.http, meeting) == rows
 
 
-async def test_growing_text_grows_in_its_line_and_goes(stage: Stage, reader: Reader) -> None:
-    meeting, lane = await begin(stage)
-    lane.say(sentence("1.0", "Good morning.", 0.5))
-    await reader.follow(meeting)
-    lane.grow("Ann", "So we", 2)
-    await reader.shown("So we")
+async def test_growing_text_grows_in_its_line_and_goes(stage: ApiHarness, reader: PageReader) -> None:
+    meeting, lane = await create_written_meeting(stage)
+    lane.write_sentences(make_sentence("1.0", "Good morning.", 0.5))
+    await reader.open_live_meeting(meeting)
+    lane.publish_interim("Ann", "So we", 2)
+    await reader.wait_for_text("So we")
     line = await reader.page.query_selector(".interim")
     assert line is not None
-    lane.grow("Bob", "Well", 2)
-    lane.grow("Ann", "So we went", 2)
-    await reader.shown("So we went")
+    lane.publish_interim("Bob", "Well", 2)
+    lane.publish_interim("Ann", "So we went", 2)
+    await reader.wait_for_text("So we went")
     assert (await line.inner_text()).endswith("So we went")
     lines = await reader.page.locator(".interim").evaluate_all(
         "lines => lines.map((line) => [line.dataset.speaker, line.classList.contains('first')])"
     )
     assert lines == [["Ann", False], ["Bob", True]]
-    lane.say(sentence("2.0", "So we went home.", 2))
-    lane.grow("Ann", "")
-    await reader.shown("So we went home.")
-    await reader.until("document.querySelectorAll('.interim').length === 1")
+    lane.write_sentences(make_sentence("2.0", "So we went home.", 2))
+    lane.publish_interim("Ann", "")
+    await reader.wait_for_text("So we went home.")
+    await reader.wait_for("document.querySelectorAll('.interim').length === 1")
     assert await reader.page.inner_text(".interim .source") == "Well"
 
 
 async def test_a_draft_stands_beside_growing_text_in_the_readers_language_until_the_caption_comes(
-    stage: Stage, reader: Reader
+    stage: ApiHarness, reader: PageReader
 ) -> None:
     config = {"source_language": "en", "target_languages": ["pt", "ar"]}
-    meeting, lane = await begin(stage, config=config)
-    await reader.follow(meeting)
-    lane.grow("Ann", "So we went home and")
-    await reader.shown("So we went home and")
+    meeting, lane = await create_written_meeting(stage, config=config)
+    await reader.open_live_meeting(meeting)
+    lane.publish_interim("Ann", "So we went home and")
+    await reader.wait_for_text("So we went home and")
     draft = reader.page.locator(".interim .text")
     assert not await draft.is_visible()
-    lane.grow("Ann", "So we went home and then", pt="Então fomos", ar="ثم ذهبنا")
-    await reader.shown("Então fomos")
+    lane.publish_interim("Ann", "So we went home and then", pt="Então fomos", ar="ثم ذهبنا")
+    await reader.wait_for_text("Então fomos")
     source, shown = [await reader.page.locator(f".interim {part}").bounding_box() for part in (".source", ".text")]
     assert source is not None
     assert shown is not None
@@ -323,111 +325,113 @@ async def test_a_draft_stands_beside_growing_text_in_the_readers_language_until_
         for part in (".source", ".text")
     ]
     assert styles[0] == styles[1]
-    await reader.until("document.querySelector('.interim .text:lang(pt):dir(ltr)')")
+    await reader.wait_for("document.querySelector('.interim .text:lang(pt):dir(ltr)')")
     # Whoever changes the language reads its draft at once.
     await reader.page.select_option("select", "ar")
-    await reader.until("document.querySelector('.interim .text:lang(ar):dir(rtl)')")
+    await reader.wait_for("document.querySelector('.interim .text:lang(ar):dir(rtl)')")
     assert await draft.inner_text() == "ثم ذهبنا"
     await reader.page.select_option("select", "pt")
-    one = sentence("1.0", "So we went home and then slept.", 1)
-    lane.say(one, languages=("pt", "ar"))
-    lane.grow("Ann", "")
-    lane.caption(one, "Então fomos para casa.")
-    await reader.shown("Então fomos para casa.")
-    await reader.until("document.querySelectorAll('.interim').length === 0")
-    (row,) = await as_the_api_has_it(reader, stage.http, meeting)
+    one = make_sentence("1.0", "So we went home and then slept.", 1)
+    lane.write_sentences(one, languages=("pt", "ar"))
+    lane.publish_interim("Ann", "")
+    lane.write_caption(one, "Então fomos para casa.")
+    await reader.wait_for_text("Então fomos para casa.")
+    await reader.wait_for("document.querySelectorAll('.interim').length === 0")
+    (row,) = await wait_for_api_rows(reader, stage.http, meeting)
     assert row["text"] == "Então fomos para casa."
-    lane.caption(one, "ثم ذهبنا إلى البيت.", language="ar")
+    lane.write_caption(one, "ثم ذهبنا إلى البيت.", language="ar")
     await reader.page.select_option("select", "ar")
-    await reader.until("document.querySelector('.row .text:lang(ar):dir(rtl)')")
+    await reader.wait_for("document.querySelector('.row .text:lang(ar):dir(rtl)')")
 
 
-async def test_the_language_is_the_readers_choice(stage: Stage, reader: Reader) -> None:
+async def test_the_language_is_the_readers_choice(stage: ApiHarness, reader: PageReader) -> None:
     config = {"source_language": "en", "target_languages": ["pt", "ja", "ar"]}
-    meeting, lane = await begin(stage, config=config)
-    one = sentence("1.0", "Good morning.", 1, language="en-GB")
-    lane.say(one, languages=("pt", "ja", "ar"))
+    meeting, lane = await create_written_meeting(stage, config=config)
+    one = make_sentence("1.0", "Good morning.", 1, language="en-GB")
+    lane.write_sentences(one, languages=("pt", "ja", "ar"))
     for language, text in (("pt", "Bom dia."), ("ja", "おはようございます。"), ("ar", "صباح الخير.")):
-        lane.caption(one, text, language=language)
-    await reader.follow(meeting)
-    await reader.shown("Bom dia.")
+        lane.write_caption(one, text, language=language)
+    await reader.open_live_meeting(meeting)
+    await reader.wait_for_text("Bom dia.")
     await reader.page.select_option("select", "ja")
-    await reader.shown("おはようございます。")
+    await reader.wait_for_text("おはようございます。")
     assert reader.page.url.endswith("?language=ja")
     await reader.page.reload()
-    await reader.shown("おはようございます。")
-    await reader.follow(meeting, "?language=ar")
-    await reader.shown("صباح")
-    await reader.until("document.querySelector('.row .source:lang(en-GB):dir(ltr)')")
-    await reader.until("document.querySelector('.row [dir=auto]:lang(ar):dir(rtl)')")
+    await reader.wait_for_text("おはようございます。")
+    await reader.open_live_meeting(meeting, "?language=ar")
+    await reader.wait_for_text("صباح")
+    await reader.wait_for("document.querySelector('.row .source:lang(en-GB):dir(ltr)')")
+    await reader.wait_for("document.querySelector('.row [dir=auto]:lang(ar):dir(rtl)')")
     assert [o.strip() for o in await reader.page.locator("option").all_inner_texts()] == [
         "Portuguese",
         "Japanese",
         "Arabic",
     ]
-    await as_the_api_has_it(reader, stage.http, meeting, "ar")
+    await wait_for_api_rows(reader, stage.http, meeting, "ar")
 
 
-async def test_a_meeting_without_translation_has_one_column(stage: Stage, reader: Reader) -> None:
-    meeting, lane = await begin(stage, config={"source_language": "auto"})
-    lane.say(sentence("1.0", "Good morning.", 1), languages=())
-    await reader.follow(meeting)
-    await reader.shown("Good morning.")
-    await reader.shown("Not translated: the meeting names no other language")
+async def test_a_meeting_without_translation_has_one_column(stage: ApiHarness, reader: PageReader) -> None:
+    meeting, lane = await create_written_meeting(stage, config={"source_language": "auto"})
+    lane.write_sentences(make_sentence("1.0", "Good morning.", 1), languages=())
+    await reader.open_live_meeting(meeting)
+    await reader.wait_for_text("Good morning.")
+    await reader.wait_for_text("Not translated: the meeting names no other language")
     assert not await reader.page.is_visible(".caption")
 
 
-async def test_text_is_text(stage: Stage, reader: Reader) -> None:
+async def test_text_is_text(stage: ApiHarness, reader: PageReader) -> None:
     evil = "<img src=x onerror=alert(1)><script>alert(2)</script>&amp;"
-    meeting, lane = await begin(stage, title=evil)
-    one = sentence("1.0", evil, 1, evil)
-    lane.say(one)
-    lane.caption(one, evil)
-    await reader.follow(meeting)
-    await reader.until("document.querySelector('.text')?.textContent")
-    lane.grow(evil, evil)
-    await reader.until("document.querySelector('.interim')")
-    (row,) = await reader.rows()
+    meeting, lane = await create_written_meeting(stage, title=evil)
+    one = make_sentence("1.0", evil, 1, evil)
+    lane.write_sentences(one)
+    lane.write_caption(one, evil)
+    await reader.open_live_meeting(meeting)
+    await reader.wait_for("document.querySelector('.text')?.textContent")
+    lane.publish_interim(evil, evil)
+    await reader.wait_for("document.querySelector('.interim')")
+    (row,) = await reader.transcript_rows()
     assert (row["speaker"], row["source"], row["text"]) == (evil, evil, evil)
     assert await reader.page.title() == f"{evil} · Parley"
     assert await reader.page.inner_text("h1") == evil
     assert await reader.page.locator("body img, main script").count() == 0
     await reader.open("/")
-    await reader.until("document.querySelector('.card a')?.textContent")
+    await reader.wait_for("document.querySelector('.card a')?.textContent")
     assert await reader.page.inner_text(".card a") == evil
 
 
-async def test_the_policy_keeps_foreign_scripts_out(reader: Reader) -> None:
+async def test_the_policy_keeps_foreign_scripts_out(reader: PageReader) -> None:
     await reader.open("/")
     await reader.page.evaluate(
         "() => { const s = document.createElement('script'); s.textContent = 'window.run = 1'; document.body.append(s) }"
     )
     assert await reader.page.evaluate("() => window.run") is None
     async with asyncio.timeout(60):
-        while not any("Content Security Policy" in complaint for complaint in reader.complaints):
+        while not any("Content Security Policy" in complaint for complaint in reader.console_errors):
             await asyncio.sleep(0.02)
-    reader.complaints.clear()
+    reader.console_errors.clear()
 
 
-async def test_no_such_meeting(browser: Browser, stage: Stage) -> None:
-    async with reading(browser, str(stage.http.base_url), cut=True) as reader:
+async def test_no_such_meeting(browser: Browser, stage: ApiHarness) -> None:
+    async with open_reader(browser, str(stage.http.base_url), cut=True) as reader:
         for id in (uuid4(), "no-id"):
             await reader.open(f"/meetings/{id}")
-            await reader.shown("There is no such meeting")
+            await reader.wait_for_text("There is no such meeting")
             assert reader.sockets == []
             assert not await reader.page.is_visible(".transcript")
 
 
-async def test_a_meeting_that_is_over_is_read_from_its_beginning_and_kept(stage: Stage, reader: Reader) -> None:
-    meeting, lane = await begin(stage)
-    said = [sentence(f"{n}.0", f"Sentence {n}.", n) for n in range(40)]
-    lane.say(*said)
+async def test_a_meeting_that_is_over_is_read_from_its_beginning_and_kept(
+    stage: ApiHarness, reader: PageReader
+) -> None:
+    meeting, lane = await create_written_meeting(stage)
+    said = [make_sentence(f"{n}.0", f"Sentence {n}.", n) for n in range(40)]
+    lane.write_sentences(*said)
     for one in said:
-        lane.caption(one, one.text.upper())
+        lane.write_caption(one, one.text.upper())
     lane.end()
     await reader.open(f"/meetings/{meeting}")
-    await reader.shown("all received")
-    await as_the_api_has_it(reader, stage.http, meeting)
+    await reader.wait_for_text("all received")
+    await wait_for_api_rows(reader, stage.http, meeting)
     assert await reader.page.evaluate("() => scrollY") == 0
     assert await reader.page.inner_text(".latest") == "Jump to latest"
     links = await reader.page.locator(".exports a").evaluate_all("(links) => links.map((link) => link.href)")
@@ -440,114 +444,118 @@ async def test_a_meeting_that_is_over_is_read_from_its_beginning_and_kept(stage:
 
 
 @pytest.mark.slow
-async def test_a_meeting_that_had_timed_out_and_goes_on_is_followed_on(stage: Stage, reader: Reader) -> None:
-    meeting, lane = await begin(stage)
-    lane.say(sentence("1.0", "Good night.", 1), languages=())
+async def test_a_meeting_that_had_timed_out_and_goes_on_is_followed_on(stage: ApiHarness, reader: PageReader) -> None:
+    meeting, lane = await create_written_meeting(stage)
+    lane.write_sentences(make_sentence("1.0", "Good night.", 1), languages=())
     lane.end("timed_out")
     await reader.open(f"/meetings/{meeting}")
-    await reader.shown("all received")
-    lane.go_on()
-    lane.say(sentence("2.0", "Good morning.", 60), languages=())
-    await reader.shown("Good morning.")
-    await reader.shown("Live")
+    await reader.wait_for_text("all received")
+    lane.restart()
+    lane.write_sentences(make_sentence("2.0", "Good morning.", 60), languages=())
+    await reader.wait_for_text("Good morning.")
+    await reader.wait_for_text("Live")
     assert [socket.after for socket in reader.sockets] == [0, reader.sockets[0].seqs[-1]]
 
 
 @pytest.mark.slow
-async def test_trouble_is_told_by_its_event(stage: Stage, reader: Reader) -> None:
-    meeting, _ = await begin(stage)
-    await reader.follow(meeting)
+async def test_trouble_is_told_by_its_event(stage: ApiHarness, reader: PageReader) -> None:
+    meeting, _ = await create_written_meeting(stage)
+    await reader.open_live_meeting(meeting)
     # The row does not know of it: nobody who asks is told.
-    stage.publish(stage.write(meeting, ("status", {"status": "live", "counters": {"late": 3}})))
-    await reader.until("!document.querySelector('.counters').hidden")
+    stage.publish(stage.store_events(meeting, ("status", {"status": "live", "counters": {"late": 3}})))
+    await reader.wait_for("!document.querySelector('.counters').hidden")
     assert "Changes that came too late to count" in str(await reader.page.text_content(".counters"))
 
 
 @pytest.mark.slow
-async def test_a_meeting_that_failed_says_why(stage: Stage, reader: Reader) -> None:
-    meeting, lane = await begin(stage)
-    await reader.follow(meeting)
+async def test_a_meeting_that_failed_says_why(stage: ApiHarness, reader: PageReader) -> None:
+    meeting, lane = await create_written_meeting(stage)
+    await reader.open_live_meeting(meeting)
     lane.end("failed")
-    await reader.shown("all received")
-    await reader.shown("Failed")
-    await reader.shown(": that was all")
+    await reader.wait_for_text("all received")
+    await reader.wait_for_text("Failed")
+    await reader.wait_for_text(": that was all")
     with stage.engine.begin() as conn:
         conn.exec_driver_sql("update meetings set last_accepted = last_committed + 2")
     await reader.open("/")
-    await reader.shown("Failed")
-    await reader.shown("2 entries never worked off")
+    await reader.wait_for_text("Failed")
+    await reader.wait_for_text("2 entries never worked off")
 
 
-async def test_falling_behind_is_told(stage: Stage, reader: Reader) -> None:
+async def test_falling_behind_is_told(stage: ApiHarness, reader: PageReader) -> None:
     # No lane runs: what is accepted stays where it is.
-    meeting = await stage.begin(config=PT)
+    meeting = await stage.create_meeting(config=PT)
     payload = {"chunk_id": "1", "speaker": "Ann", "text": "Good morning.", "start": 0, "end": 1}
     assert (
         await stage.http.post(f"/api/meetings/{meeting}/events", json={"events": [{"payload": payload}]})
     ).is_success
-    await reader.follow(meeting)
+    await reader.open_live_meeting(meeting)
     # Its beginning is an entry, too.
-    await reader.shown("2 entries in work")
-    await reader.shown("2 entries behind")
+    await reader.wait_for_text("2 entries in work")
+    await reader.wait_for_text("2 entries behind")
 
 
 @pytest.mark.slow
-async def test_falling_behind_is_told_in_the_list(stage: Stage, reader: Reader) -> None:
-    meeting = await stage.begin(config=PT)
+async def test_falling_behind_is_told_in_the_list(stage: ApiHarness, reader: PageReader) -> None:
+    meeting = await stage.create_meeting(config=PT)
     payload = {"chunk_id": "1", "speaker": "Ann", "text": "Good morning.", "start": 0, "end": 1}
     assert (
         await stage.http.post(f"/api/meetings/{meeting}/events", json={"events": [{"payload": payload}]})
     ).is_success
     await reader.open("/")
-    await reader.shown("2 entries in work")
-    await reader.shown("2 entries behind")
+    await reader.wait_for_text("2 entries in work")
+    await reader.wait_for_text("2 entries behind")
 
 
-async def test_a_sentence_that_is_due_and_not_shown_counts_as_behind(stage: Stage, reader: Reader) -> None:
-    meeting, _ = await begin(stage)
+async def test_a_sentence_that_is_due_and_not_shown_counts_as_behind(stage: ApiHarness, reader: PageReader) -> None:
+    meeting, _ = await create_written_meeting(stage)
     with stage.engine.begin() as conn:
         # All entries are committed, and a tick is due for 20 s.
         conn.exec_driver_sql("update meetings set last_accepted = last_committed")
         seconds, _ = stage.redis.time()
         conn.exec_driver_sql(f"update lanes set due_at = {(seconds - 20) * 1000} where id = 'live-1'")
-    await reader.follow(meeting)
-    await reader.until("/2\\d s behind/.test(document.querySelector('.connection').textContent)")
+    await reader.open_live_meeting(meeting)
+    await reader.wait_for("/2\\d s behind/.test(document.querySelector('.connection').textContent)")
 
 
-async def test_what_was_counted_is_told(stage: Stage, reader: Reader) -> None:
-    meeting, lane = await begin(stage)
-    one = sentence("1.0", "One.", 1)
-    lane.say(one)
-    lane.caption(one, None, CaptionStatus.UNTRANSLATED, "no model")
+async def test_what_was_counted_is_told(stage: ApiHarness, reader: PageReader) -> None:
+    meeting, lane = await create_written_meeting(stage)
+    one = make_sentence("1.0", "One.", 1)
+    lane.write_sentences(one)
+    lane.write_caption(one, None, CaptionStatus.UNTRANSLATED, "no model")
     await stage.http.post(f"/api/meetings/{meeting}/events", json={"events": [{"payload": {}}]})
-    await reader.follow(meeting)
+    await reader.open_live_meeting(meeting)
     await reader.page.click("summary")
-    await reader.shown("Captions that could not be made")
-    await reader.shown("Events refused: not as they must be")
+    await reader.wait_for_text("Captions that could not be made")
+    await reader.wait_for_text("Events refused: not as they must be")
 
 
 # --- the list ---
 
 
-async def test_without_meetings_the_page_says_how_to_begin(stage: Stage, reader: Reader, tmp_path: Path) -> None:
+async def test_without_meetings_the_page_says_how_to_begin(
+    stage: ApiHarness, reader: PageReader, tmp_path: Path
+) -> None:
     await reader.open("/")
-    await reader.shown("No meeting yet")
-    await reader.shown("parley demo")
+    await reader.wait_for_text("No meeting yet")
+    await reader.wait_for_text("parley demo")
     await reader.page.screenshot(path=tmp_path / "empty.png")
-    meeting, _ = await begin(stage)
-    await reader.until("document.querySelector('.card')")
+    meeting, _ = await create_written_meeting(stage)
+    await reader.wait_for("document.querySelector('.card')")
     assert not await reader.page.is_visible(".empty")
     await reader.page.click(".card a")
     await reader.page.wait_for_url(f"**/meetings/{meeting}")
 
 
-async def test_meetings_that_run_come_first_with_how_far_they_are(stage: Stage, reader: Reader, tmp_path: Path) -> None:
-    _, over = await begin(stage, title="Last week")
+async def test_meetings_that_run_come_first_with_how_far_they_are(
+    stage: ApiHarness, reader: PageReader, tmp_path: Path
+) -> None:
+    _, over = await create_written_meeting(stage, title="Last week")
     over.end()
-    _, lane = await begin(stage, title="Now", config=PT | {"target_languages": ["pt", "ja"]})
-    lane.say(sentence("1.0", "One.", 1), sentence("2.0", "Two.", 2), languages=("pt",))
+    _, lane = await create_written_meeting(stage, title="Now", config=PT | {"target_languages": ["pt", "ja"]})
+    lane.write_sentences(make_sentence("1.0", "One.", 1), make_sentence("2.0", "Two.", 2), languages=("pt",))
     await reader.open("/")
-    await reader.shown("Last week")
+    await reader.wait_for_text("Last week")
     now, recent = reader.page.locator(".now .card"), reader.page.locator(".recent .card")
     assert await now.locator("h3").all_inner_texts() == ["Now"]
     assert await recent.locator("h3").all_inner_texts() == ["Last week"]
@@ -559,32 +567,32 @@ async def test_meetings_that_run_come_first_with_how_far_they_are(stage: Stage, 
 
 
 @pytest.mark.slow
-async def test_the_list_stays_while_the_server_is_away(browser: Browser, stage: Stage) -> None:
-    await begin(stage)
+async def test_the_list_stays_while_the_server_is_away(browser: Browser, stage: ApiHarness) -> None:
+    await create_written_meeting(stage)
     async with (
-        Network(stage.http.base_url.port or 0) as network,
-        reading(browser, f"http://127.0.0.1:{network.port}", cut=True) as reader,
+        TcpProxy(stage.http.base_url.port or 0) as network,
+        open_reader(browser, f"http://127.0.0.1:{network.port}", cut=True) as reader,
     ):
         await reader.open("/")
-        await reader.until("document.querySelector('.card a')?.textContent")
+        await reader.wait_for("document.querySelector('.card a')?.textContent")
         await network.cut("refuse")
-        await reader.shown("can't be reached")
+        await reader.wait_for_text("can't be reached")
         assert await reader.page.is_visible(".now .card")
         await network.restore()
-        await reader.until("document.querySelector('.trouble').hidden")
+        await reader.wait_for("document.querySelector('.trouble').hidden")
 
 
 @pytest.mark.slow
-async def test_the_list_says_when_it_shows_only_some(stage: Stage, reader: Reader) -> None:
-    asked: list[str] = []
-    reader.page.on("request", lambda request: asked.append(urlsplit(request.url).path))
+async def test_the_list_says_when_it_shows_only_some(stage: ApiHarness, reader: PageReader) -> None:
+    requested_urls: list[str] = []
+    reader.page.on("request", lambda request: requested_urls.append(urlsplit(request.url).path))
     for _ in range(50):
-        await stage.begin()
+        await stage.create_meeting()
     await reader.open("/")
-    await reader.until("document.querySelectorAll('.now .card').length === 50")
+    await reader.wait_for("document.querySelectorAll('.now .card').length === 50")
     assert not await reader.page.is_visible(".more")
-    assert {path for path in asked if path.startswith("/api")} == {"/api/meetings"}
-    await stage.begin(title="One too many")
-    await reader.shown("One too many")
+    assert {path for path in requested_urls if path.startswith("/api")} == {"/api/meetings"}
+    await stage.create_meeting(title="One too many")
+    await reader.wait_for_text("One too many")
     assert await reader.page.locator(".now .card").count() == 50
     assert await reader.page.inner_text(".now .more") == "and more: the API lists them all"

@@ -11,11 +11,11 @@ import pytest
 from playwright.async_api import Browser
 
 from operators.translation import CaptionStatus
-from tests.harness.browser import Reader, as_the_api_has_it, reading
-from tests.harness.scribe import Scribe, begin, sentence
+from tests.harness.browser import PageReader, open_reader, wait_for_api_rows
+from tests.harness.scribe import FakeLaneWriter, create_written_meeting, make_sentence
 
 if TYPE_CHECKING:
-    from tests.harness.api_server import Stage
+    from tests.harness.api_server import ApiHarness
 
 pytest_plugins = ["tests.harness.api_server", "tests.harness.browser"]
 pytestmark = pytest.mark.main_path
@@ -23,9 +23,9 @@ pytestmark = pytest.mark.main_path
 LONG = "https://example.org/" + "a-very-long-word" * 20
 
 
-async def with_everything(stage: Stage) -> tuple[str, Scribe]:
+async def create_full_meeting(stage: ApiHarness) -> tuple[str, FakeLaneWriter]:
     """A meeting in which a caption is in each state, or in doubt, with nine speakers and two who are speaking."""
-    meeting, scribe = await begin(
+    meeting, scribe = await create_written_meeting(
         stage,
         title="Monday planning, with a title that is longer than a telephone is wide",
         config={"source_language": "en", "target_languages": ["pt", "ar"]},
@@ -46,23 +46,23 @@ async def with_everything(stage: Stage) -> tuple[str, Scribe]:
         ("Ngozi", "What about the party?", None),
         ("Maya", "Let us talk about the party, then.", "Falemos da festa."),
     ]
-    sentences = [sentence(f"{n}.0", text, n * 4.0, who) for n, (who, text, _) in enumerate(said)]
-    scribe.say(*sentences)
+    sentences = [make_sentence(f"{n}.0", text, n * 4.0, who) for n, (who, text, _) in enumerate(said)]
+    scribe.write_sentences(*sentences)
     for one, (_, _, text) in zip(sentences, said, strict=True):
         if text is not None:
             warnings = ("number: 3.5", "term: budget → orçamento") if "3.5" in one.text else ()
             status = CaptionStatus.SAME if text == one.text else CaptionStatus.TRANSLATED
-            scribe.caption(one, text, status, warnings=warnings)
-    scribe.caption(sentences[-3], None, CaptionStatus.UNTRANSLATED, "the model made up an answer")
-    scribe.caption(sentences[-2], None, CaptionStatus.PENDING, "deadline")
-    scribe.say(sentence("13.0", "Let us talk about the summer party, then.", 52.0, "Maya", revision=2))
+            scribe.write_caption(one, text, status, warnings=warnings)
+    scribe.write_caption(sentences[-3], None, CaptionStatus.UNTRANSLATED, "the model made up an answer")
+    scribe.write_caption(sentences[-2], None, CaptionStatus.PENDING, "deadline")
+    scribe.write_sentences(make_sentence("13.0", "Let us talk about the summer party, then.", 52.0, "Maya", revision=2))
     return meeting, scribe
 
 
-async def grown(reader: Reader, scribe: Scribe) -> None:
-    scribe.grow("Maya", "The food should be better than", pt="A comida devia ser melhor")
-    scribe.grow("Leo", "Last year it was")
-    await reader.until("document.querySelectorAll('.interim').length === 2")
+async def publish_interims(reader: PageReader, scribe: FakeLaneWriter) -> None:
+    scribe.publish_interim("Maya", "The food should be better than", pt="A comida devia ser melhor")
+    scribe.publish_interim("Leo", "Last year it was")
+    await reader.wait_for("document.querySelectorAll('.interim').length === 2")
 
 
 @pytest.mark.parametrize(
@@ -78,22 +78,22 @@ async def grown(reader: Reader, scribe: Scribe) -> None:
     ],
 )
 async def test_everything_fits_and_has_enough_contrast(
-    stage: Stage, browser: Browser, tmp_path: Path, scheme: Literal["light", "dark"], width: int
+    stage: ApiHarness, browser: Browser, tmp_path: Path, scheme: Literal["light", "dark"], width: int
 ) -> None:
-    meeting, scribe = await with_everything(stage)
+    meeting, scribe = await create_full_meeting(stage)
     screen = {"width": width, "height": 800}
-    async with reading(browser, str(stage.http.base_url), viewport=screen, color_scheme=scheme) as reader:
-        await reader.follow(meeting)
-        await reader.shown("late, still to come")
-        await grown(reader, scribe)
+    async with open_reader(browser, str(stage.http.base_url), viewport=screen, color_scheme=scheme) as reader:
+        await reader.open_live_meeting(meeting)
+        await reader.wait_for_text("late, still to come")
+        await publish_interims(reader, scribe)
         await asyncio.sleep(0.5)
         await reader.page.screenshot(path=tmp_path / f"{scheme}-{width}.png")
         assert await reader.page.evaluate("() => document.documentElement.scrollWidth") <= width
-        faint = {name: ratio for name, ratio in (await contrasts(reader)).items() if ratio < 4.5}
+        faint = {name: ratio for name, ratio in (await measure_contrasts(reader)).items() if ratio < 4.5}
         assert faint == {}
         await reader.page.evaluate("() => scrollTo(0, 0)")
         await reader.page.click("summary")
-        await reader.until("!document.querySelector('.latest').hidden")
+        await reader.wait_for("!document.querySelector('.latest').hidden")
         await reader.page.screenshot(path=tmp_path / f"{scheme}-{width}-top.png")
         # Beside each other, or below each other where there is no room.
         source, caption = [await reader.page.locator(part).first.bounding_box() for part in (".source", ".caption")]
@@ -103,13 +103,13 @@ async def test_everything_fits_and_has_enough_contrast(
         below = caption["y"] >= source["y"] + source["height"]
         assert (beside, below) == ((False, True) if width == 360 else (True, False))
         await reader.open("/")
-        await reader.until("document.querySelector('.card a')")
+        await reader.wait_for("document.querySelector('.card a')")
         await reader.page.screenshot(path=tmp_path / f"{scheme}-{width}-list.png")
         assert await reader.page.evaluate("() => document.documentElement.scrollWidth") <= width
-        assert {name: ratio for name, ratio in (await contrasts(reader)).items() if ratio < 4.5} == {}
+        assert {name: ratio for name, ratio in (await measure_contrasts(reader)).items() if ratio < 4.5} == {}
 
 
-async def contrasts(reader: Reader) -> dict[str, float]:
+async def measure_contrasts(reader: PageReader) -> dict[str, float]:
     """The contrast of each kind of text that is on the page with what it stands on, as WCAG 2 has it."""
     found: list[tuple[str, str, str]] = await reader.page.evaluate(
         """() => [...document.querySelectorAll("body *")]
@@ -124,28 +124,28 @@ async def contrasts(reader: Reader) -> dict[str, float]:
     )
     assert len(found) > 5
     return {
-        name: (lambda a, b: (max(a, b) + 0.05) / (min(a, b) + 0.05))(light(ink), light(paper))
+        name: (lambda a, b: (max(a, b) + 0.05) / (min(a, b) + 0.05))(relative_luminance(ink), relative_luminance(paper))
         for name, ink, paper in found
     }
 
 
-def light(colour: str) -> float:
+def relative_luminance(colour: str) -> float:
     """A colour's relative luminance."""
     red, green, blue = (int(part) / 255 for part in re.findall(r"\d+", colour)[:3])
     parts = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in (red, green, blue)]
     return 0.2126 * parts[0] + 0.7152 * parts[1] + 0.0722 * parts[2]
 
 
-async def test_it_can_be_used_by_ear_and_by_keyboard(stage: Stage, browser: Browser) -> None:
-    meeting, _ = await with_everything(stage)
-    async with reading(browser, str(stage.http.base_url)) as reader:
-        await reader.follow(meeting)
-        await reader.shown("late, still to come")
+async def test_it_can_be_used_by_ear_and_by_keyboard(stage: ApiHarness, browser: Browser) -> None:
+    meeting, _ = await create_full_meeting(stage)
+    async with open_reader(browser, str(stage.http.base_url)) as reader:
+        await reader.open_live_meeting(meeting)
+        await reader.wait_for_text("late, still to come")
         tree = await reader.page.locator("body").aria_snapshot()
         for part in ("banner", "main", 'heading "Monday planning', "[level=1]", 'navigation "Export"', "status"):
             assert part in tree, tree
         await reader.page.evaluate("() => scrollTo(0, 0)")
-        await reader.until("!document.querySelector('.latest').hidden")
+        await reader.wait_for("!document.querySelector('.latest').hidden")
         reached: list[str] = []
         for _ in range(8):
             await reader.page.keyboard.press("Tab")
@@ -159,12 +159,12 @@ async def test_it_can_be_used_by_ear_and_by_keyboard(stage: Stage, browser: Brow
         assert reached[7].startswith("Jump to latest")
 
 
-async def test_each_settled_sentence_is_read_out_once_with_its_speaker(stage: Stage, browser: Browser) -> None:
-    meeting, scribe = await begin(stage)
-    old, waits, *new = (sentence(f"{n}.0", f"Sentence {n}.", n, ["Ann", "Bob"][n % 2]) for n in range(8))
-    scribe.say(old, waits)
-    scribe.caption(old, "Frase 0.")
-    async with reading(browser, str(stage.http.base_url)) as reader:
+async def test_each_settled_sentence_is_read_out_once_with_its_speaker(stage: ApiHarness, browser: Browser) -> None:
+    meeting, scribe = await create_written_meeting(stage)
+    old, waits, *new = (make_sentence(f"{n}.0", f"Sentence {n}.", n, ["Ann", "Bob"][n % 2]) for n in range(8))
+    scribe.write_sentences(old, waits)
+    scribe.write_caption(old, "Frase 0.")
+    async with open_reader(browser, str(stage.http.base_url)) as reader:
         # What a screen reader hears: whatever comes into a live region.
         await reader.page.add_init_script(
             """window.heard = [];
@@ -176,19 +176,19 @@ async def test_each_settled_sentence_is_read_out_once_with_its_speaker(stage: St
                 }
             }).observe(document, { subtree: true, childList: true, characterData: true });"""
         )
-        await reader.follow(meeting)
-        await reader.shown("Frase 0.")
-        scribe.say(*new)
+        await reader.open_live_meeting(meeting)
+        await reader.wait_for_text("Frase 0.")
+        scribe.write_sentences(*new)
         for one in (waits, *new[:3]):
-            scribe.caption(one, one.text.replace("Sentence", "Frase"))
-        scribe.caption(new[3], "Frase.", warnings=("number: 5",))
-        scribe.caption(new[4], None, CaptionStatus.UNTRANSLATED, "no model")
-        scribe.caption(new[5], None, CaptionStatus.PENDING, "full")
-        better = sentence("2.0", "Sentence two.", 2, revision=2)
-        scribe.say(better)
-        scribe.caption(better, "Frase dois.")
-        await reader.shown("Frase dois.")
-        await reader.shown("late, still to come")
+            scribe.write_caption(one, one.text.replace("Sentence", "Frase"))
+        scribe.write_caption(new[3], "Frase.", warnings=("number: 5",))
+        scribe.write_caption(new[4], None, CaptionStatus.UNTRANSLATED, "no model")
+        scribe.write_caption(new[5], None, CaptionStatus.PENDING, "full")
+        better = make_sentence("2.0", "Sentence two.", 2, revision=2)
+        scribe.write_sentences(better)
+        scribe.write_caption(better, "Frase dois.")
+        await reader.wait_for_text("Frase dois.")
+        await reader.wait_for_text("late, still to come")
         told = [
             *("Bob: Frase 1.", "Ann: Frase 2.", "Bob: Frase 3.", "Ann: Frase 4."),
             "Bob: Frase. (may not have kept number: 5)",
@@ -199,20 +199,20 @@ async def test_each_settled_sentence_is_read_out_once_with_its_speaker(stage: St
         lines = reader.page.locator('[role="log"] span')
         assert await lines.evaluate_all("(spans) => spans.map((span) => span.lang)") == [*["pt"] * 5, "en"]
         # Without a translation it is what was said.
-        silent, lane = await begin(stage, config={"source_language": "en"})
-        await reader.follow(silent)
-        lane.say(sentence("1.0", "Good morning.", 1), languages=())
-        await reader.shown("Good morning.")
+        silent, lane = await create_written_meeting(stage, config={"source_language": "en"})
+        await reader.open_live_meeting(silent)
+        lane.write_sentences(make_sentence("1.0", "Good morning.", 1), languages=())
+        await reader.wait_for_text("Good morning.")
         assert await reader.page.evaluate("() => heard") == ["Ann: Good morning."]
 
 
-async def test_titles_spacing_and_forced_colours(stage: Stage, browser: Browser) -> None:
+async def test_titles_spacing_and_forced_colours(stage: ApiHarness, browser: Browser) -> None:
     title = "פגישת תכנון שבועית של צוות המוצר עם הלקוחות והשותפים " * 4
-    meeting, scribe = await begin(stage, title=title)
-    scribe.say(*(sentence(f"{n}.0", f"Sentence {n}.", n, "שרה לוי") for n in range(40)))
-    async with reading(browser, str(stage.http.base_url), viewport={"width": 1280, "height": 600}) as reader:
-        await reader.follow(meeting)
-        await reader.shown("Sentence 39.")
+    meeting, scribe = await create_written_meeting(stage, title=title)
+    scribe.write_sentences(*(make_sentence(f"{n}.0", f"Sentence {n}.", n, "שרה לוי") for n in range(40)))
+    async with open_reader(browser, str(stage.http.base_url), viewport={"width": 1280, "height": 600}) as reader:
+        await reader.open_live_meeting(meeting)
+        await reader.wait_for_text("Sentence 39.")
         # A title that is too long is cut off at its end, which is on the left.
         ink = """(heading) => {
             const range = new Range();
@@ -223,7 +223,7 @@ async def test_titles_spacing_and_forced_colours(stage: Stage, browser: Browser)
         }"""
         assert await reader.page.eval_on_selector("h1", "(h1) => h1.scrollWidth > h1.clientWidth")
         assert await reader.page.eval_on_selector("h1", ink)
-        await reader.until("document.querySelector('.row .speaker:dir(rtl)')")
+        await reader.wait_for("document.querySelector('.row .speaker:dir(rtl)')")
         # Nothing of the heads is under the bar, however much room its letters take (WCAG 1.4.12).
         await reader.page.evaluate(
             """() => {
@@ -237,29 +237,31 @@ async def test_titles_spacing_and_forced_colours(stage: Stage, browser: Browser)
             "document.querySelector('.bar').getBoundingClientRect().bottom",
             "heads.getBoundingClientRect().top",
         )
-        await reader.until(f"scrollY > 300 && {bottom} > 60")
-        await reader.until(f"((heads) => Math.abs({top} - {bottom}) < 1)(document.querySelector('.heads'))")
+        await reader.wait_for(f"scrollY > 300 && {bottom} > 60")
+        await reader.wait_for(f"((heads) => Math.abs({top} - {bottom}) < 1)(document.querySelector('.heads'))")
         # The dot of the state has the colour of its word where a page may have no backgrounds.
         await reader.page.emulate_media(forced_colors="active")
         dot = """(of) => { const dot = getComputedStyle(document.querySelector(of), '::before');
             return [parseFloat(dot.borderTopWidth) * 2 >= parseFloat(dot.width), dot.borderTopStyle]; }"""
         assert await reader.page.evaluate(dot, ".connection strong") == [True, "solid"]
         await reader.open("/")
-        await reader.until("document.querySelector('.card a')?.textContent")
+        await reader.wait_for("document.querySelector('.card a')?.textContent")
         assert await reader.page.evaluate(dot, ".card h3") == [True, "solid"]
-        await reader.until("document.querySelector('.card h3:dir(rtl)')")
+        await reader.wait_for("document.querySelector('.card h3:dir(rtl)')")
 
 
-async def test_a_long_meeting_is_laid_out_in_blocks(stage: Stage, browser: Browser) -> None:
-    meeting, scribe = await begin(stage)
-    scribe.say(*(sentence(f"{n}.0", f"Sentence {n}.", n, ["Ann", "Bob"][n // 3 % 2]) for n in range(450)))
-    async with reading(browser, str(stage.http.base_url)) as reader:
-        await reader.follow(meeting)
-        await reader.hold_time()
-        await reader.until("document.querySelectorAll('.row').length === 450")
+async def test_a_long_meeting_is_laid_out_in_blocks(stage: ApiHarness, browser: Browser) -> None:
+    meeting, scribe = await create_written_meeting(stage)
+    scribe.write_sentences(
+        *(make_sentence(f"{n}.0", f"Sentence {n}.", n, ["Ann", "Bob"][n // 3 % 2]) for n in range(450))
+    )
+    async with open_reader(browser, str(stage.http.base_url)) as reader:
+        await reader.open_live_meeting(meeting)
+        await reader.freeze_clock()
+        await reader.wait_for("document.querySelectorAll('.row').length === 450")
         skips = """[...document.querySelectorAll('.block')].map((block) =>
             !block.firstElementChild.checkVisibility({ contentVisibilityAuto: true }))"""
-        await reader.until(f"((skips) => skips[0] && skips[1] && !skips.at(-1))({skips})")
+        await reader.wait_for(f"((skips) => skips[0] && skips[1] && !skips.at(-1))({skips})")
         assert (
             await reader.page.evaluate(
                 "() => Math.max(...[...document.querySelectorAll('.block')].map((one) => one.childElementCount))"
@@ -274,8 +276,8 @@ async def test_a_long_meeting_is_laid_out_in_blocks(stage: Stage, browser: Brows
         )
         assert await reader.page.evaluate(height) == pytest.approx(before, abs=2)
         # Late sentences make a block grow, until it is two.
-        scribe.say(*(sentence(f"5.{n}", f"Late {n}.", 5 + n / 1000) for n in range(1, 120)))
-        rows = await as_the_api_has_it(reader, stage.http, meeting)
+        scribe.write_sentences(*(make_sentence(f"5.{n}", f"Late {n}.", 5 + n / 1000) for n in range(1, 120)))
+        rows = await wait_for_api_rows(reader, stage.http, meeting)
         assert len(rows) == 569
         assert (
             await reader.page.evaluate(
@@ -284,20 +286,20 @@ async def test_a_long_meeting_is_laid_out_in_blocks(stage: Stage, browser: Brows
             < 200
         )
         for n in range(100, 200):
-            scribe.retract(sentence(f"{n}.0", "", n))
-        await as_the_api_has_it(reader, stage.http, meeting)
+            scribe.retract(make_sentence(f"{n}.0", "", n))
+        await wait_for_api_rows(reader, stage.http, meeting)
         assert await reader.page.evaluate(
             "() => [...document.querySelectorAll('.block')].every((one) => one.firstElementChild)"
         )
 
 
 @pytest.mark.slow
-async def test_three_hours_are_shown_within_seconds(stage: Stage, browser: Browser) -> None:
-    meeting, scribe = await begin(stage)
+async def test_three_hours_are_shown_within_seconds(stage: ApiHarness, browser: Browser) -> None:
+    meeting, scribe = await create_written_meeting(stage)
     for k in range(0, 3_000, 100):
         for revision in (1, 2):
             said = [
-                sentence(
+                make_sentence(
                     f"{n}.0",
                     f"Sentence {n}, said for the {revision}. time.",
                     n * 3.6,
@@ -306,16 +308,16 @@ async def test_three_hours_are_shown_within_seconds(stage: Stage, browser: Brows
                 )
                 for n in range(k, k + (100 if revision == 1 else 66))
             ]
-            scribe.say(*said)
-            scribe.captions(said)
+            scribe.write_sentences(*said)
+            scribe.write_captions(said)
     seq = (await stage.http.get(f"/api/meetings/{meeting}")).json()["seq"]
     assert seq > 9_900
-    async with reading(browser, str(stage.http.base_url)) as reader:
+    async with open_reader(browser, str(stage.http.base_url)) as reader:
         # Nothing becomes late, which would change rows by itself.
         await reader.open(f"/meetings/{meeting}")
-        await reader.hold_time()
-        await reader.until("document.querySelector('.rows')?.ariaBusy === 'false'", 90)
-        rows = await as_the_api_has_it(reader, stage.http, meeting)
+        await reader.freeze_clock()
+        await reader.wait_for("document.querySelector('.rows')?.ariaBusy === 'false'", 90)
+        rows = await wait_for_api_rows(reader, stage.http, meeting)
         assert len(rows) == 3_000
         # What comes then costs as little as at the beginning.
         await reader.page.evaluate(
@@ -325,23 +327,25 @@ async def test_three_hours_are_shown_within_seconds(stage: Stage, browser: Brows
                 watch.observe(document.querySelector(".rows"), { subtree: true, childList: true, attributes: true });
             }"""
         )
-        scribe.say(sentence("3000.0", "And one more.", 11_000), sentence("7.0", "Corrected.", 7 * 3.6, revision=3))
-        await reader.until("document.querySelectorAll('.row .source')[7].textContent === 'Corrected.'")
-        await reader.until("[...document.querySelectorAll('.row .source')].at(-1).textContent === 'And one more.'")
+        scribe.write_sentences(
+            make_sentence("3000.0", "And one more.", 11_000), make_sentence("7.0", "Corrected.", 7 * 3.6, revision=3)
+        )
+        await reader.wait_for("document.querySelectorAll('.row .source')[7].textContent === 'Corrected.'")
+        await reader.wait_for("[...document.querySelectorAll('.row .source')].at(-1).textContent === 'And one more.'")
         assert 0 < await reader.page.evaluate("() => window.touched") < 30
 
 
 @pytest.mark.parametrize(("width", "height"), [(320, 200), (740, 340), (375, 667), (1280, 800)])
 async def test_the_end_of_the_text_is_seen_on_any_screen(
-    stage: Stage, browser: Browser, tmp_path: Path, width: int, height: int
+    stage: ApiHarness, browser: Browser, tmp_path: Path, width: int, height: int
 ) -> None:
     """320 by 200 is what a window of 1280 by 800 has at a zoom of 400 %."""
-    meeting, scribe = await with_everything(stage)
+    meeting, scribe = await create_full_meeting(stage)
     screen = {"width": width, "height": height}
-    async with reading(browser, str(stage.http.base_url), viewport=screen) as reader:
-        await reader.follow(meeting)
-        await grown(reader, scribe)
-        await reader.until("scrollY > 0 && document.documentElement.scrollHeight - innerHeight - scrollY === 0")
+    async with open_reader(browser, str(stage.http.base_url), viewport=screen) as reader:
+        await reader.open_live_meeting(meeting)
+        await publish_interims(reader, scribe)
+        await reader.wait_for("scrollY > 0 && document.documentElement.scrollHeight - innerHeight - scrollY === 0")
         await reader.page.screenshot(path=tmp_path / "end.png")
         covered = await reader.page.evaluate(
             "() => Math.max(...[...document.querySelectorAll('.bar, .heads')].map((one) => one.getBoundingClientRect().bottom))"
@@ -353,7 +357,7 @@ async def test_the_end_of_the_text_is_seen_on_any_screen(
         assert max(covered, 0) + below < height / 2
         assert below >= 0
         await reader.page.evaluate("() => scrollBy(0, -60)")
-        await reader.until("!document.querySelector('.latest').hidden")
+        await reader.wait_for("!document.querySelector('.latest').hidden")
         await reader.page.screenshot(path=tmp_path / "up.png")
         button = await reader.page.locator(".latest").bounding_box()
         assert button is not None

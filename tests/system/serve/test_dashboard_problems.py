@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.async_api import Browser
 
-from operators.models import ModelsConfig, OpenAi
-from storage.configs import note_problems, save
-from tests.harness.browser import reading
-from tests.harness.scribe import begin, sentence
+from operators.models import ModelsConfig, OpenAiConfig
+from storage.configs import record_problems, save_config
+from tests.harness.browser import open_reader
+from tests.harness.scribe import create_written_meeting, make_sentence
 
 if TYPE_CHECKING:
-    from tests.harness.api_server import Stage
+    from tests.harness.api_server import ApiHarness
 
 pytest_plugins = ["tests.harness.api_server", "tests.harness.browser"]
 pytestmark = pytest.mark.main_path
@@ -22,17 +22,21 @@ pytestmark = pytest.mark.main_path
 WORDS = "echo-1 on gateway: the model's server refuses the key"
 
 
-async def test_what_keeps_an_engine_from_translating_is_shown_while_it_does(stage: Stage, browser: Browser) -> None:
-    gateway = OpenAi(url="http://gateway/v1", model="echo-1")
+async def test_what_keeps_an_engine_from_translating_is_shown_while_it_does(
+    stage: ApiHarness, browser: Browser
+) -> None:
+    gateway = OpenAiConfig(url="http://gateway/v1", model="echo-1")
     with stage.engine.begin() as connection:
-        version = save(connection, ModelsConfig(engines={"gateway": gateway}, translation=("gateway",)), "request")
-        note_problems(connection, version.version, {"translation-gateway": "the model's server refuses the key"})
-    meeting, lane = await begin(stage)
-    lane.say(sentence("1.0", "Sentence 1.", 1))
-    async with reading(browser, str(stage.http.base_url)) as reader:
-        await reader.follow(meeting)
-        await reader.shown(WORDS)
+        version = save_config(
+            connection, ModelsConfig(engines={"gateway": gateway}, translation=("gateway",)), "request"
+        )
+        record_problems(connection, version.version, {"translation-gateway": "the model's server refuses the key"})
+    meeting, lane = await create_written_meeting(stage)
+    lane.write_sentences(make_sentence("1.0", "Sentence 1.", 1))
+    async with open_reader(browser, str(stage.http.base_url)) as reader:
+        await reader.open_live_meeting(meeting)
+        await reader.wait_for_text(WORDS)
         assert await reader.page.locator(".models").is_visible()
         with stage.engine.begin() as connection:
-            note_problems(connection, version.version, {})
-        await reader.until(f"!document.querySelector('.models').textContent.includes({json.dumps(WORDS)})")
+            record_problems(connection, version.version, {})
+        await reader.wait_for(f"!document.querySelector('.models').textContent.includes({json.dumps(WORDS)})")

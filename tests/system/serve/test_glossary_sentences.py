@@ -9,15 +9,15 @@ from contextlib import aclosing
 import pytest
 
 from operators.translation import CaptionStatus
-from serve.engines.engine import Answer, Engine, Generation, Prompt
-from serve.engines.prompted import PromptedTranslator
+from serve.engines.engine import Engine, Generation, Prompt, TokenStream
+from serve.engines.prompted import LlmTranslator
 from serve.engines.vllm import VllmEngine
 from tests.harness.glossary_sentences import SENTENCES
-from tests.harness.smollm2 import ARGUMENTS, folder, needs_vllm
-from tests.unit.serve.test_glossary_sentences import asked, staying
+from tests.harness.smollm2 import VLLM_ARGUMENTS, converted_model, needs_vllm
+from tests.unit.serve.test_glossary_sentences import make_lasting_service, translate
 
 
-class FirstLine:
+class FirstLineEngine:
     """A small model, of whose answers only the first line is taken: it seldom comes to an end by itself."""
 
     name = "first line"
@@ -26,7 +26,7 @@ class FirstLine:
     def __init__(self, engine: Engine[Prompt]) -> None:
         self._engine = engine
 
-    async def generate(self, question: Prompt) -> Answer:
+    async def generate(self, question: Prompt) -> TokenStream:
         text = ""
         async with aclosing(self._engine.generate(question)) as answer:
             async for piece in answer:
@@ -46,17 +46,17 @@ class FirstLine:
 
 @pytest.fixture(scope="module")
 async def smollm2() -> AsyncIterator[Engine[Prompt]]:
-    engine = VllmEngine(str(folder()), ARGUMENTS)
-    yield FirstLine(engine)
+    engine = VllmEngine(str(converted_model()), VLLM_ARGUMENTS)
+    yield FirstLineEngine(engine)
     await engine.close()
 
 
 @needs_vllm
 async def test_a_real_model_is_never_silently_wrong(smollm2: Engine[Prompt]) -> None:
     """It translates badly: most of what it says is refused, or marked."""
-    service = staying(PromptedTranslator(smollm2))
+    service = make_lasting_service(LlmTranslator(smollm2))
     some = SENTENCES[::2]
-    answers = await asyncio.gather(*(asked(service, spoken, spoken.terms) for spoken in some))
+    answers = await asyncio.gather(*(translate(service, spoken, spoken.terms) for spoken in some))
     for spoken, answer in zip(some, answers, strict=True):
         if answer.status is CaptionStatus.UNTRANSLATED:
             assert answer.reason
@@ -68,5 +68,5 @@ async def test_a_real_model_is_never_silently_wrong(smollm2: Engine[Prompt]) -> 
             words = term.target.casefold().split()
             long = spoken.target != "ja"
             kept = all((word[:-2] if long and len(word) > 4 else word) in said for word in words)
-            assert kept or f"term: {term.source} → {term.target}" in answer.warnings, spoken.said
+            assert kept or f"term: {term.source} → {term.target}" in answer.warnings, spoken.source
     assert any(answer.warnings for answer in answers)

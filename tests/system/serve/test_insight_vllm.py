@@ -7,12 +7,12 @@ from dataclasses import replace
 
 import pytest
 
-from operators.insight import Insight, Role
-from serve.engines.engine import Counts, Unanswerable, whole
+from operators.insight import Insight, InsightRole
+from serve.engines.engine import CountsTokens, NonRetryableError, collect
 from serve.engines.vllm import VllmEngine
 from serve.insight import InsightService
 from serve.insight_prompts import answer_prompt, final_prompt, merge_prompt, part_prompt
-from tests.harness.smollm2 import ARGUMENTS, folder, needs_vllm
+from tests.harness.smollm2 import VLLM_ARGUMENTS, converted_model, needs_vllm
 from tests.unit.serve.test_insight_prompts import EXAMPLE
 
 pytestmark = [needs_vllm, pytest.mark.timeout(600)]
@@ -20,7 +20,7 @@ pytestmark = [needs_vllm, pytest.mark.timeout(600)]
 
 @pytest.fixture(scope="module")
 async def engine() -> AsyncIterator[VllmEngine]:
-    engine = VllmEngine(str(folder()), ARGUMENTS)
+    engine = VllmEngine(str(converted_model()), VLLM_ARGUMENTS)
     yield engine
     await engine.close()
 
@@ -37,8 +37,8 @@ LONG = tuple(
 
 
 async def test_it_counts_as_the_model_does(engine: VllmEngine) -> None:
-    assert isinstance(engine, Counts)
-    assert engine.window == ARGUMENTS["max_model_len"]
+    assert isinstance(engine, CountsTokens)
+    assert engine.context_window == VLLM_ARGUMENTS["max_model_len"]
     said = "Ann: Good morning, 3.5 % of the budget is left.\nBob: 会議は月曜日です。 Olá!\n"
     for prompt in (
         answer_prompt(EXAMPLE, said),
@@ -46,16 +46,16 @@ async def test_it_counts_as_the_model_does(engine: VllmEngine) -> None:
         merge_prompt(TEXT, said * 4, 8),
         final_prompt(TEXT, said),
     ):
-        counted = await engine.count(prompt)
-        assert counted == (await whole(engine.generate(replace(prompt, max_tokens=2)))).prompt_tokens
+        counted = await engine.count_tokens(prompt)
+        assert counted == (await collect(engine.generate(replace(prompt, max_tokens=2)))).prompt_tokens
     # What doesn't fit is counted all the same.
-    assert await engine.count(answer_prompt(TEXT, said * 100)) > engine.window
+    assert await engine.count_tokens(answer_prompt(TEXT, said * 100)) > engine.context_window
 
 
 async def test_what_just_fits_is_answered(engine: VllmEngine) -> None:
     prompt = answer_prompt(TEXT, "Ann: Well, a river is a river. " * 20)
-    room = engine.window - await engine.count(prompt)
-    answer = await whole(engine.generate(replace(prompt, max_tokens=room)))
+    room = engine.context_window - await engine.count_tokens(prompt)
+    answer = await collect(engine.generate(replace(prompt, max_tokens=room)))
     assert answer.text.strip()
 
 
@@ -67,22 +67,22 @@ async def test_json_fits_its_schema(service: InsightService) -> None:
 
 
 async def test_a_summary_is_streamed(service: InsightService) -> None:
-    *pieces, last = [piece async for piece in service.stream(replace(TEXT, role=Role.CHAT))]
+    *pieces, last = [piece async for piece in service.stream(replace(TEXT, role=InsightRole.CHAT))]
     assert isinstance(last, Insight)
     assert len(pieces) > 3
     assert "".join(map(str, pieces)) == last.text
-    assert last.parts == 1
-    assert 0 < last.tokens <= 60
-    assert last.engine == f"vllm smollm2-{folder().name.removeprefix('smollm2-')}"
+    assert last.part_count == 1
+    assert 0 < last.completion_tokens <= 60
+    assert last.engine == f"vllm smollm2-{converted_model().name.removeprefix('smollm2-')}"
 
 
 async def test_a_meeting_longer_than_the_window_is_read_in_parts(service: InsightService) -> None:
-    answer = await service.answer(replace(TEXT, material=LONG))
-    assert answer.parts > 1
+    answer = await service.answer(replace(TEXT, transcript_lines=LONG))
+    assert answer.part_count > 1
     assert answer.text.strip()
-    assert answer.prompt_tokens > ARGUMENTS["max_model_len"]
+    assert answer.prompt_tokens > VLLM_ARGUMENTS["max_model_len"]
 
 
 async def test_what_can_never_fit_is_refused(service: InsightService) -> None:
-    with pytest.raises(Unanswerable, match="window of 1024"):
+    with pytest.raises(NonRetryableError, match="window of 1024"):
         await service.answer(replace(TEXT, instructions="Be brief. " * 500))

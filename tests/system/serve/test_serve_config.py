@@ -19,18 +19,18 @@ import pytest
 import yaml
 from ray._private.ray_constants import WORKER_PROCESS_SETUP_HOOK_ENV_VAR
 
-from cluster.ports import LOOPBACK, free_port
+from cluster.ports import LOOPBACK, find_free_port
 from cluster.ray_node import RAY_ENVIRONMENT
 from serve.loopback import bind_loopback
-from tests.chaos.ray_head import GaveUp, ray_folder, start_patiently
-from tests.harness.parley_up import listening
+from tests.chaos.ray_head import RayStartError, ray_folder, start_with_retries
+from tests.harness.parley_up import listening_addresses
 
 ROOT = Path(__file__).parents[3]
 BIN = Path(sys.executable).parent
 
 
 @dataclass
-class Head:
+class TokenRayHead:
     """A Ray head of the test's own, on loopback, that asks for a token."""
 
     port: int
@@ -56,7 +56,7 @@ class Head:
         answer = httpx.get(f"{self.dashboard}/api/serve/applications/", headers=headers, timeout=30, trust_env=False)
         return answer.raise_for_status().json()["applications"]
 
-    def wait(self, name: str, status: str) -> dict[str, Any]:
+    def wait_for_status(self, name: str, status: str) -> dict[str, Any]:
         """Wait until an application has a status."""
         until = time.monotonic() + 300
         while True:
@@ -68,13 +68,13 @@ class Head:
 
 
 @pytest.fixture(scope="module")
-def head(postgres_url: str, redis_url: str) -> Iterator[Head]:
+def head(postgres_url: str, redis_url: str) -> Iterator[TokenRayHead]:
     with ray_folder() as folder:
-        yield start_patiently(folder, lambda: _start_head(folder, postgres_url, redis_url))
+        yield start_with_retries(folder, lambda: _start_head(folder, postgres_url, redis_url))
 
 
-def _start_head(folder: Path, postgres_url: str, redis_url: str) -> Head:
-    serve_port, gcs, dashboard, client, agent = (free_port() for _ in range(5))
+def _start_head(folder: Path, postgres_url: str, redis_url: str) -> TokenRayHead:
+    serve_port, gcs, dashboard, client, agent = (find_free_port() for _ in range(5))
     # Without what another Ray of this session, or its user's, is told.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     environment |= RAY_ENVIRONMENT | {
@@ -109,15 +109,17 @@ def _start_head(folder: Path, postgres_url: str, redis_url: str) -> Head:
             stderr=log,
         )
     _await_dashboard(f"http://{LOOPBACK}:{dashboard}", process, folder / "head.log")
-    return Head(serve_port, f"http://{LOOPBACK}:{dashboard}", f"http://{LOOPBACK}:{agent}", environment, process)
+    return TokenRayHead(
+        serve_port, f"http://{LOOPBACK}:{dashboard}", f"http://{LOOPBACK}:{agent}", environment, process
+    )
 
 
 def _await_dashboard(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    until = time.monotonic() + 180
+    deadline = time.monotonic() + 180
     while True:
         if process.poll() is not None:
-            raise GaveUp(log.read_text()[-4000:])
-        assert time.monotonic() < until, log.read_text()[-4000:]
+            raise RayStartError(log.read_text()[-4000:])
+        assert time.monotonic() < deadline, log.read_text()[-4000:]
         try:
             if httpx.get(f"{url}/api/version", timeout=5, trust_env=False).status_code in (200, 401):
                 return
@@ -125,9 +127,9 @@ def _await_dashboard(url: str, process: subprocess.Popen[bytes], log: Path) -> N
             time.sleep(0.2)
 
 
-def answered(url: str) -> httpx.Response:
+def get_when_ready(url: str) -> httpx.Response:
     """A good answer, waited for: what answers is started beside what is known to run."""
-    until = time.monotonic() + 180
+    deadline = time.monotonic() + 180
     while True:
         try:
             answer = httpx.get(url, timeout=60, trust_env=False)
@@ -136,12 +138,12 @@ def answered(url: str) -> httpx.Response:
             told = answer.text
         except httpx.TransportError as error:
             told = repr(error)
-        assert time.monotonic() < until, told
+        assert time.monotonic() < deadline, told
         time.sleep(0.2)
 
 
 @pytest.fixture(scope="module")
-def config_file(head: Head, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def config_file(head: TokenRayHead, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The project's own, but for Firefox's models in place of a GPU's, and a port of the test's."""
     content = yaml.safe_load((ROOT / "cluster" / "serve.yaml").read_text())
     content["http_options"]["port"] = head.port
@@ -153,7 +155,7 @@ def config_file(head: Head, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-ASK = """
+TRANSLATE_PROGRAM = """
 import ray
 from ray import serve
 from operators.translation import TranslationRequest
@@ -167,21 +169,21 @@ print(serve.get_app_handle("translation").translate.remote(request).result(timeo
 # A head, its dashboard and Serve take half a minute on two cores, and minutes where they are shared.
 @pytest.mark.timeout(600)
 def test_serve_deploy_puts_both_applications_on_a_ray_that_asks_for_a_token(
-    head: Head, config_file: Path, tmp_path: Path
+    head: TokenRayHead, config_file: Path, tmp_path: Path
 ) -> None:
     deployed = head.run("serve", "deploy", config_file)
     assert deployed.returncode == 0, deployed.stderr
-    head.wait("api", "RUNNING")
-    translation = head.wait("translation", "RUNNING")
+    head.wait_for_status("api", "RUNNING")
+    translation = head.wait_for_status("translation", "RUNNING")
     running = translation["deployments"]["TranslationService"]["deployment_config"]
     assert running["autoscaling_config"]["max_replicas"] == 4
-    assert answered(f"http://{LOOPBACK}:{head.port}/health").json() == {"status": "up"}
+    assert get_when_ready(f"http://{LOOPBACK}:{head.port}/health").json() == {"status": "up"}
     question = tmp_path / "ask.py"
-    question.write_text(ASK)
-    asked = head.run("ray", "job", "submit", "--", sys.executable, question)
-    assert "A reunião começa na segunda-feira." in asked.stdout, asked.stderr
+    question.write_text(TRANSLATE_PROGRAM)
+    completed = head.run("ray", "job", "submit", "--", sys.executable, question)
+    assert "A reunião começa na segunda-feira." in completed.stdout, completed.stderr
 
-    found = listening(psutil.Process(head.process.pid).children(recursive=True))
+    found = listening_addresses(psutil.Process(head.process.pid).children(recursive=True))
     assert found
     assert [each for each in found if each[1] not in ("127.0.0.1", "::1")] == []
 
@@ -196,7 +198,7 @@ def test_serve_deploy_puts_both_applications_on_a_ray_that_asks_for_a_token(
         ("PUT", "/api/serve/applications/"),
     ],
 )
-def test_jobs_and_applications_are_refused_without_the_token(head: Head, method: str, path: str) -> None:
+def test_jobs_and_applications_are_refused_without_the_token(head: TokenRayHead, method: str, path: str) -> None:
     body = {"entrypoint": "true", "applications": []}
     bare = httpx.request(method, head.dashboard + path, json=body, timeout=30, trust_env=False)
     assert bare.status_code == 401
@@ -206,27 +208,29 @@ def test_jobs_and_applications_are_refused_without_the_token(head: Head, method:
 
 
 @pytest.mark.timeout(600)
-def test_what_kubernetes_asks_a_node_needs_no_token(head: Head) -> None:
+def test_what_kubernetes_asks_a_node_needs_no_token(head: TokenRayHead) -> None:
     """The path of the probes in cluster/kuberay.yaml."""
     with (ROOT / "cluster" / "kuberay.yaml").open() as file:
         [path] = set(re.findall(r"httpGet: {path: (\S+),", file.read()))
-    assert answered(head.agent + path).status_code == 200
+    assert get_when_ready(head.agent + path).status_code == 200
 
 
 @pytest.mark.timeout(600)
-def test_ray_s_commands_are_refused_without_the_token(head: Head) -> None:
+def test_ray_s_commands_are_refused_without_the_token(head: TokenRayHead) -> None:
     refused = head.run("ray", "job", "submit", "--", "true", token=False)
     assert refused.returncode != 0
     assert "authentication" in (refused.stdout + refused.stderr).lower()
 
 
 @pytest.mark.timeout(600)
-def test_a_wrong_argument_fails_the_deployment_by_its_name(head: Head, config_file: Path, tmp_path: Path) -> None:
+def test_a_wrong_argument_fails_the_deployment_by_its_name(
+    head: TokenRayHead, config_file: Path, tmp_path: Path
+) -> None:
     content = yaml.safe_load(config_file.read_text())
     content["applications"][0]["args"] = {"engine": {"kind": "magic"}}
     wrong = tmp_path / "wrong.yaml"
     wrong.write_text(yaml.safe_dump(content))
     assert head.run("serve", "deploy", wrong).returncode == 0
-    failed = head.wait("translation", "DEPLOY_FAILED")
+    failed = head.wait_for_status("translation", "DEPLOY_FAILED")
     told = " ".join(failed["message"].split())
     assert "TranslationArguments engine Input tag 'magic' found using 'kind' does not match any of" in told

@@ -21,24 +21,24 @@ from websockets.asyncio.client import ClientConnection, connect
 from serve.app import API_APP, API_ROUTE, ApiOptions, build_api
 
 if TYPE_CHECKING:
-    from tests.harness.api_server import Stage
+    from tests.harness.api_server import ApiHarness
 
 pytest_plugins = ["tests.harness.api_server", "tests.harness.ray_cluster"]
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
-VIEWERS = ApiOptions("", "").streams
-OPENING = 50
+VIEWER_COUNT = ApiOptions("", "").streams
+MAX_OPENING = 50
 """Viewers that connect at the same time."""
-FILES = 4 * VIEWERS
+MIN_OPEN_FILES = 4 * VIEWER_COUNT
 
 
 @pytest.fixture
 def files() -> Iterator[None]:
     """Room for the sockets, in this process and in those that Ray starts."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if hard != resource.RLIM_INFINITY and hard < FILES:
-        pytest.skip(f"{VIEWERS} viewers need `ulimit -n {FILES}`, and this machine allows {hard}")
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, FILES), hard))
+    if hard != resource.RLIM_INFINITY and hard < MIN_OPEN_FILES:
+        pytest.skip(f"{VIEWER_COUNT} viewers need `ulimit -n {MIN_OPEN_FILES}`, and this machine allows {hard}")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, MIN_OPEN_FILES), hard))
     yield
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
@@ -52,8 +52,8 @@ async def stage(
     engine: Engine,
     redis_sync: redis.Redis,
     clean_database: None,
-) -> AsyncIterator[Stage]:
-    from tests.harness.api_server import Stage
+) -> AsyncIterator[ApiHarness]:
+    from tests.harness.api_server import ApiHarness
 
     address = request.getfixturevalue("ray_cluster")
     options = ApiOptions(postgres_url, redis_url, lane_silence=600)
@@ -61,7 +61,7 @@ async def stage(
     with engine.begin() as conn:
         conn.execute(text("insert into lanes (id, kind, state) values ('live-1', 'live', 'running')"))
     async with httpx.AsyncClient(base_url=address, timeout=60) as client:
-        yield Stage(client, engine, redis_sync)
+        yield ApiHarness(client, engine, redis_sync)
     ray_serve.delete(API_APP)
 
 
@@ -71,8 +71,8 @@ async def next_event(viewer: ClientConnection) -> dict[str, Any]:
     return event
 
 
-async def test_a_thousand_viewers_follow_and_requests_find_room_beside_them(stage: Stage) -> None:
-    meeting = await stage.begin()
+async def test_a_thousand_viewers_follow_and_requests_find_room_beside_them(stage: ApiHarness) -> None:
+    meeting = await stage.create_meeting()
     path = f"/api/meetings/{meeting}/events"
     live = f"ws://{stage.address}{path}"
     async with AsyncExitStack() as stack, asyncio.timeout(300):
@@ -84,8 +84,8 @@ async def test_a_thousand_viewers_follow_and_requests_find_room_beside_them(stag
             assert json.loads(await viewer.recv())["kind"] == "ping"
             viewers.append(viewer)
 
-        for _ in range(0, VIEWERS, OPENING):
-            await asyncio.gather(*(view() for _ in range(OPENING)))
+        for _ in range(0, VIEWER_COUNT, MAX_OPENING):
+            await asyncio.gather(*(view() for _ in range(MAX_OPENING)))
         opened = time.perf_counter()
 
         async with connect(live, open_timeout=60) as one_more:
@@ -102,7 +102,7 @@ async def test_a_thousand_viewers_follow_and_requests_find_room_beside_them(stag
         assert (await stage.http.post(path, json={"events": [event]})).is_success
 
         spoken = time.perf_counter()
-        stage.say(meeting, "Good morning.")
+        stage.publish_sentences(meeting, "Good morning.")
         found = await asyncio.gather(*map(next_event, viewers))
-        assert [each["seq"] for each in found] == [1] * VIEWERS
+        assert [each["seq"] for each in found] == [1] * VIEWER_COUNT
         print(f"opened in {opened - began:.1f} s; all had an event {time.perf_counter() - spoken:.2f} s after it")

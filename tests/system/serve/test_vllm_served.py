@@ -17,16 +17,25 @@ from sqlalchemy import Engine
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from flows.translation import TranslationClient
-from operators.models import Vllm
+from operators.models import VllmConfig
 from operators.translation import CaptionStatus, Translation, TranslationRequest
-from serve.app import GRACE_S, IDLE_S, TRANSLATION_APP
-from serve.engines.making import Maker
-from serve.replicas import deployment
+from serve.app import DEFAULT_TRANSLATION_APP, IDLE_S, SHUTDOWN_TIMEOUT_S
+from serve.engines.making import EngineFactory
+from serve.replicas import make_deployment
 from serve.translation import TranslationService
-from storage.log import Log
-from storage.meetings import Meetings
-from tests.harness.lanes import ending, feed, open_recorded, over_and_paid, rows, running, said, until
-from tests.harness.smollm2 import ARGUMENTS, folder, needs_vllm
+from storage.log import LogWriter
+from storage.meetings import MeetingService
+from tests.harness.lanes import (
+    append_events,
+    chunk_event,
+    end_event,
+    ended_without_pending,
+    open_lane_meeting,
+    query_rows,
+    running_lane,
+    wait_until,
+)
+from tests.harness.smollm2 import VLLM_ARGUMENTS, converted_model, needs_vllm
 
 pytest_plugins = ["tests.harness.ray_cluster"]
 pytestmark = [needs_vllm, pytest.mark.main_path, pytest.mark.timeout(600)]
@@ -36,22 +45,22 @@ FINAL = (CaptionStatus.TRANSLATED, CaptionStatus.UNTRANSLATED)
 """So small a model seldom translates; what it says instead is refused."""
 
 
-class Watched(TranslationService):
+class ObservedTranslationService(TranslationService):
     """The service, and a look at what goes on in it."""
 
-    cancelled = 0
+    cancelled_count = 0
 
     async def translate(self, request: TranslationRequest) -> Translation:
         """As the service does; counts the questions that were given up."""
         try:
             return await super().translate(request)
         except asyncio.CancelledError:
-            self.cancelled += 1
+            self.cancelled_count += 1
             raise
 
     async def given_up(self) -> int:
         """Questions that were given up while they were worked on."""
-        return self.cancelled
+        return self.cancelled_count
 
     async def process(self) -> int:
         """The replica's process."""
@@ -64,13 +73,13 @@ class Watched(TranslationService):
 
 @pytest.fixture(scope="module")
 def vllm(ray_cluster: str) -> Iterator[DeploymentHandle]:
-    engine = Vllm(model=str(folder()), arguments=ARGUMENTS, gpus=0)
+    engine = VllmConfig(model=str(converted_model()), arguments=VLLM_ARGUMENTS, gpus=0)
     # As `build_translation` puts it together, with the look added.
-    application = deployment("TranslationService", engine, IDLE_S, GRACE_S)(Watched).bind(
-        Maker(engine).translator, 10_000
-    )
-    yield ray_serve.run(application, name=TRANSLATION_APP, route_prefix=None)
-    ray_serve.delete(TRANSLATION_APP)
+    application = make_deployment("TranslationService", engine, IDLE_S, SHUTDOWN_TIMEOUT_S)(
+        ObservedTranslationService
+    ).bind(EngineFactory(engine).create_translator, 10_000)
+    yield ray_serve.run(application, name=DEFAULT_TRANSLATION_APP, route_prefix=None)
+    ray_serve.delete(DEFAULT_TRANSLATION_APP)
 
 
 async def test_it_answers_through_serve(vllm: DeploymentHandle) -> None:
@@ -94,7 +103,7 @@ async def test_what_the_model_says_is_the_caption(vllm: DeploymentHandle) -> Non
 
 
 async def test_a_call_past_its_deadline_is_worked_on_no_longer(vllm: DeploymentHandle) -> None:
-    ask = TranslationClient(TRANSLATION_APP).translate
+    ask = TranslationClient(DEFAULT_TRANSLATION_APP).translate
     long = replace(REQUEST, text="Tell me about the river and the sea. " * 10)
     begun = asyncio.create_task(ask(long))
     async with asyncio.timeout(60):
@@ -120,10 +129,10 @@ async def test_a_replica_that_is_killed_is_replaced_and_every_caption_arrives(
     redis_url: str,
     clean_database: None,
 ) -> None:
-    meetings = Meetings(aengine, Log(redis_async))
-    meeting_id = await open_recorded(meetings, aengine, targets=("fr", "de"))
+    meetings = MeetingService(aengine, LogWriter(redis_async))
+    meeting_id = await open_lane_meeting(meetings, aengine, targets=("fr", "de"))
     events = [
-        said(
+        chunk_event(
             k,
             str(k),
             "Ann" if k % 2 else "Bob",
@@ -137,14 +146,14 @@ async def test_a_replica_that_is_killed_is_replaced_and_every_caption_arrives(
     before = await vllm.process.remote()
     helpers = psutil.Process(before).children(recursive=True)
     assert helpers, "vLLM's core runs in a process of its own"
-    translate = TranslationClient(TRANSLATION_APP).translate
-    with running(postgres_url, redis_url, "batch-1", translate, deadline=120.0, in_flight=4):
-        await feed(meetings, meeting_id, events)
-        await until(lambda: len(rows(engine, "select 1 from captions where status <> 'pending'")) > 3, 120)
+    translate = TranslationClient(DEFAULT_TRANSLATION_APP).translate
+    with running_lane(postgres_url, redis_url, "batch-1", translate, deadline=120.0, in_flight=4):
+        await append_events(meetings, meeting_id, events)
+        await wait_until(lambda: len(query_rows(engine, "select 1 from captions where status <> 'pending'")) > 3, 120)
         os.kill(before, signal.SIGKILL)
-        await feed(meetings, meeting_id, [ending(60.0)])
-        await until(over_and_paid(engine, meeting_id), 240)
-    captions = rows(engine, "select sentence_id, language, status, engine from captions")
+        await append_events(meetings, meeting_id, [end_event(60.0)])
+        await wait_until(ended_without_pending(engine, meeting_id), 240)
+    captions = query_rows(engine, "select sentence_id, language, status, engine from captions")
     assert len(captions) == 24
     assert {status for _, _, status, _ in captions} <= {status.value for status in FINAL}
     assert all(name.startswith("vllm ") for _, _, _, name in captions)

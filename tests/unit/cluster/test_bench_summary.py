@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cluster.bench.summary import Round, largest, quantile, summarize
+from cluster.bench.summary import LayerRound, find_largest, quantile, summarize_layer
 
 SECONDS = st.lists(st.floats(0.001, 100), min_size=1, max_size=200)
 
@@ -32,26 +32,26 @@ async def test_the_search_finds_the_largest_that_holds(limit: int, most: int) ->
         tried.append(number)
         return number <= limit
 
-    assert await largest(holds, most) == min(limit, most)
+    assert await find_largest(holds, most) == min(limit, most)
     assert len(set(tried)) == len(tried) <= 20
     assert all(1 <= number <= most for number in tried)
 
 
 def test_a_ratio_is_the_median_of_rounds_that_were_measured_side_by_side() -> None:
-    bare = [Round(seconds, (1.0,) * 10, 0, tokens=400) for seconds in (1.0, 2.0, 4.0)]
+    bare = [LayerRound(seconds, (1.0,) * 10, 0, tokens=400) for seconds in (1.0, 2.0, 4.0)]
     # The machine got slower and slower: the layer takes a tenth longer all the same.
-    layer = [Round(1.1 * one.seconds, one.latencies, 1, tokens=400) for one in bare]
-    found = summarize("service", 8, layer, bare)
+    layer = [LayerRound(1.1 * one.duration_s, one.latencies_s, 1, tokens=400) for one in bare]
+    found = summarize_layer("service", 8, layer, bare)
     assert found.ratio is not None
     assert abs(found.ratio - 1 / 1.1) < 1e-9
     assert (found.answered, found.errors) == (30, 3)
 
 
 def test_where_an_engine_counts_no_tokens_sentences_are_compared() -> None:
-    found = summarize("service", 1, [Round(2.0, (1.0, 1.0), 0)], [Round(1.0, (0.5, 0.5), 0)])
+    found = summarize_layer("service", 1, [LayerRound(2.0, (1.0, 1.0), 0)], [LayerRound(1.0, (0.5, 0.5), 0)])
     assert (found.ratio, found.tokens_a_second, found.first_p50) == (0.5, 0.0, None)
 
 
 def test_a_layer_that_answers_nothing_is_told_by_its_errors() -> None:
-    found = summarize("captions", 1, [Round(2.0, (), 5)], [Round(1.0, (0.5,), 0)])
+    found = summarize_layer("captions", 1, [LayerRound(2.0, (), 5)], [LayerRound(1.0, (0.5,), 0)])
     assert (found.answered, found.errors, found.p95, found.ratio) == (0, 5, None, 0.0)

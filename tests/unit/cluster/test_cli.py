@@ -6,7 +6,7 @@ import pytest
 from typer.main import get_command
 
 from cluster.cli import app
-from tests.harness.command_line import parley
+from tests.harness.command_line import run_parley
 
 COMMANDS = (
     "demo",
@@ -30,7 +30,7 @@ NOBODY = "01890000-0000-7000-8000-000000000000"
 
 
 def test_help_shows_the_commands_in_groups() -> None:
-    done = parley("--help")
+    done = run_parley("--help")
     assert done.returncode == 0
     assert "Usage: parley" in done.stdout
     places = [
@@ -51,7 +51,7 @@ def test_help_shows_the_commands_in_groups() -> None:
     ],
 )
 def test_every_command_says_what_it_does_with_examples(name: str) -> None:
-    done = parley(*name.split(), "--help")
+    done = run_parley(*name.split(), "--help")
     assert done.returncode == 0
     assert f"Usage: parley {name}" in done.stdout
     if name not in ("meetings", "dead-letters", "bench", "database"):
@@ -77,12 +77,12 @@ def test_every_option_is_described() -> None:
     ],
 )
 def test_defaults_are_shown(name: str, defaults: list[str]) -> None:
-    done = parley(name, "--help", COLUMNS="200")
+    done = run_parley(name, "--help", COLUMNS="200")
     assert [default for default in defaults if default not in done.stdout] == []
 
 
 def test_the_version_is_printed() -> None:
-    done = parley("--version")
+    done = run_parley("--version")
     assert (done.returncode, done.stdout) == (0, "parley 0.1.0\n")
 
 
@@ -101,7 +101,7 @@ def test_the_version_is_printed() -> None:
     ],
 )
 def test_what_is_no_option_is_named_with_the_usage(arguments: tuple[str, ...], words: str) -> None:
-    done = parley(*arguments)
+    done = run_parley(*arguments)
     assert done.returncode == 2
     assert words in done.stderr
     assert "Usage: parley" in done.stderr
@@ -123,7 +123,7 @@ def test_what_is_no_option_is_named_with_the_usage(arguments: tuple[str, ...], w
     ],
 )
 def test_what_makes_no_sense_is_one_line_with_the_fix(arguments: tuple[str, ...], words: str) -> None:
-    done = parley(*arguments)
+    done = run_parley(*arguments)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith(f"parley: {words}")
     assert len(done.stderr.splitlines()) == 1
@@ -131,7 +131,7 @@ def test_what_makes_no_sense_is_one_line_with_the_fix(arguments: tuple[str, ...]
 
 def test_a_wrong_setting_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PARLEY_PORT", "many")
-    done = parley("meetings", "list")
+    done = run_parley("meetings", "list")
     assert done.returncode == 1
     assert done.stderr.startswith("parley: PARLEY_PORT: ")
 
@@ -144,5 +144,5 @@ def test_a_setting_that_is_no_json_is_named_with_an_example(
     name: str, value: str, example: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(f"PARLEY_{name}", value)
-    done = parley("doctor")
+    done = run_parley("doctor")
     assert (done.returncode, done.stderr) == (1, f"parley: PARLEY_{name}: must be JSON, such as {example}\n")

@@ -15,7 +15,7 @@ from ray.autoscaler._private.util import prepare_config, validate_config
 from ray.serve.schema import ServeDeploySchema
 
 from serve import config
-from serve.app import API_APP, API_ROUTE, QUIET, TRANSLATION_APP, build_api, build_translation
+from serve.app import API_APP, API_ROUTE, DEFAULT_TRANSLATION_APP, QUIET_LOGGING, build_api, build_translation
 from serve.options import ApiOptions, TranslationOptions
 
 ROOT = Path(__file__).parents[3]
@@ -24,13 +24,13 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 FILES = sorted([*CLUSTER.glob("*.yaml"), CLUSTER / "Dockerfile"])
 
 
-def read(name: str) -> Any:
+def read_yaml(name: str) -> Any:
     return yaml.safe_load((CLUSTER / name).read_text())
 
 
 @pytest.fixture
 def serve() -> Any:
-    return read("serve.yaml")
+    return read_yaml("serve.yaml")
 
 
 @pytest.fixture
@@ -39,20 +39,20 @@ def manifests() -> dict[str, Any]:
         return {each["kind"]: each for each in yaml.safe_load_all(file)}
 
 
-def inner(content: str) -> Any:
+def parse_serve_config(content: str) -> Any:
     return ServeDeploySchema.model_validate(yaml.safe_load(content))
 
 
-def values(node: Any, key: str) -> Iterator[Any]:
+def find_values(node: Any, key: str) -> Iterator[Any]:
     """Everything that is called so, anywhere in a document."""
     if isinstance(node, dict):
         for name, value in node.items():
             if name == key:
                 yield value
-            yield from values(value, key)
+            yield from find_values(value, key)
     elif isinstance(node, list):
         for value in node:
-            yield from values(value, key)
+            yield from find_values(value, key)
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
@@ -85,7 +85,10 @@ def test_ray_is_the_one_that_is_locked(manifests: dict[str, Any]) -> None:
 
 def test_serve_takes_the_configuration_and_finds_the_builders(serve: Any) -> None:
     taken = ServeDeploySchema.model_validate(serve)
-    assert {each.name: each.route_prefix for each in taken.applications} == {TRANSLATION_APP: None, API_APP: API_ROUTE}
+    assert {each.name: each.route_prefix for each in taken.applications} == {
+        DEFAULT_TRANSLATION_APP: None,
+        API_APP: API_ROUTE,
+    }
     assert [each.import_path for each in taken.applications] == ["serve.config:translation", "serve.config:api"]
     translation, api = taken.applications
     assert config.TranslationArguments.model_validate(translation.args).engine.kind == "vllm"
@@ -93,8 +96,8 @@ def test_serve_takes_the_configuration_and_finds_the_builders(serve: Any) -> Non
     assert taken.http_options.host == "127.0.0.1"
     assert taken.logging_config is not None
     assert (taken.logging_config.enable_access_log, taken.logging_config.log_level) == (
-        QUIET.enable_access_log,
-        QUIET.log_level,
+        QUIET_LOGGING.enable_access_log,
+        QUIET_LOGGING.log_level,
     )
 
 
@@ -152,7 +155,7 @@ def test_kuberay_s_gpus_are_as_many_as_replicas_may_want(manifests: dict[str, An
     gpus = [
         group
         for group in manifests["RayService"]["spec"]["rayClusterConfig"]["workerGroupSpecs"]
-        if list(values(group, "nvidia.com/gpu"))
+        if list(find_values(group, "nvidia.com/gpu"))
     ]
     [group] = gpus
     [container] = group["template"]["spec"]["containers"]
@@ -184,7 +187,7 @@ def test_nobody_reaches_the_pods_but_themselves_and_the_operator(manifests: dict
 
 
 def test_ray_takes_the_launcher_s_file() -> None:
-    content = read("ray-up.yaml")
+    content = read_yaml("ray-up.yaml")
     prepared = prepare_config(content)
     validate_config(prepared)
     assert len(content["provider"]["worker_ips"]) == prepared["max_workers"]
@@ -195,7 +198,7 @@ def test_ray_takes_the_launcher_s_file() -> None:
 
 
 def test_compose_publishes_on_loopback_alone() -> None:
-    services = read("compose.yaml")["services"]
+    services = read_yaml("compose.yaml")["services"]
     published = [port for service in services.values() for port in service.get("ports", [])]
     assert published
     assert all(port.startswith("127.0.0.1:") for port in published)
@@ -206,15 +209,15 @@ def test_compose_publishes_on_loopback_alone() -> None:
 
 
 def test_compose_s_redis_loses_and_evicts_nothing() -> None:
-    command = " ".join(read("compose.yaml")["services"]["redis"]["command"])
+    command = " ".join(read_yaml("compose.yaml")["services"]["redis"]["command"])
     assert "--appendonly yes --appendfsync always" in command
     assert "--maxmemory-policy noeviction" in command
     assert "--requirepass" in command
 
 
 def test_compose_deploys_what_serve_takes_without_a_gpu() -> None:
-    content = read("compose.yaml")
-    taken = inner(content["configs"]["serve"]["content"])
+    content = read_yaml("compose.yaml")
+    taken = parse_serve_config(content["configs"]["serve"]["content"])
     translation, _ = taken.applications
     assert config.TranslationArguments.model_validate(translation.args).engine.kind == "firefox"
     # Compose would take it for a variable.

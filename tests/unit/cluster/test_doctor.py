@@ -14,18 +14,18 @@ H100 = Gpu("NVIDIA H100", 80 * 2**30)
 def test_a_data_folder_that_cannot_be_one_blocks(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.touch()
-    finding = doctor.data_folder(file / "data")
+    finding = doctor.check_data_dir(file / "data")
     assert (finding.state, finding.blocks) == ("problem", True)
     assert "PARLEY_DATA_DIR" in finding.advice
 
 
 def test_gpus_are_named_with_their_memory() -> None:
-    assert doctor.graphics((H100,)).found == "NVIDIA H100 (80.0 GiB)"
-    assert doctor.graphics(()).state == "missing"
+    assert doctor.check_gpus((H100,)).found == "NVIDIA H100 (80.0 GiB)"
+    assert doctor.check_gpus(()).state == "missing"
 
 
 def test_a_folder_of_models_that_is_not_there_blocks(tmp_path: Path) -> None:
-    finding = doctor.firefox_models(Settings(models=tmp_path / "nowhere"))
+    finding = doctor.check_firefox_models(Settings(models=tmp_path / "nowhere"))
     assert (finding.state, finding.blocks) == ("problem", True)
     assert "PARLEY_MODELS" in finding.advice
 
@@ -35,4 +35,4 @@ def test_a_folder_of_models_adds_its_pairs(tmp_path: Path) -> None:
     folder.mkdir()
     for name in ("model.defr.intgemm.alphas.bin", "vocab.defr.spm"):
         (folder / name).touch()
-    assert "de-fr" in doctor.firefox_models(Settings(models=tmp_path)).found
+    assert "de-fr" in doctor.check_firefox_models(Settings(models=tmp_path)).found

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from cluster.glossary_file import parse_glossary, read_glossary
-from operators.errors import Invalid
+from operators.errors import InvalidInputError
 from operators.model import Term
 
 
@@ -39,7 +39,7 @@ def test_a_file_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
     path.write_bytes("\ufeffterm,do_not_translate\r\nAna,yes\r\n".encode())
     assert read_glossary(path) == (Term(term="Ana", do_not_translate=True),)
     path.write_bytes(b"term\n\xff\n")
-    with pytest.raises(Invalid, match=r"terms\.csv: must be text in UTF-8"):
+    with pytest.raises(InvalidInputError, match=r"terms\.csv: must be text in UTF-8"):
         read_glossary(path)
 
 
@@ -65,7 +65,7 @@ def test_a_file_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
     ],
 )
 def test_what_is_wrong_is_named_with_line_column_and_fix(text: str, words: str) -> None:
-    with pytest.raises(Invalid) as refused:
+    with pytest.raises(InvalidInputError) as refused:
         parse_glossary(text, "t.csv")
     assert str(refused.value).startswith(words)
 

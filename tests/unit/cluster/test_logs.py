@@ -13,7 +13,7 @@ import structlog
 from fastapi import FastAPI
 from structlog.testing import capture_logs
 
-from serve.http.services import Use
+from serve.http.services import ServicesDep
 
 ROOT = Path(__file__).parents[3]
 PACKAGES = ("operators", "storage", "flows", "serve", "cluster")
@@ -48,7 +48,7 @@ def logging_calls(tree: ast.Module) -> Iterator[ast.Call]:
             yield node
 
 
-def faults(source: str) -> list[str]:
+def log_call_faults(source: str) -> list[str]:
     """What is wrong with the lines that a module logs."""
     found: list[str] = []
     for call in logging_calls(ast.parse(source)):
@@ -79,7 +79,7 @@ def test_the_packages_do_log() -> None:
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_no_line_takes_what_was_said(path: Path) -> None:
-    assert faults(path.read_text()) == []
+    assert log_call_faults(path.read_text()) == []
 
 
 @pytest.mark.parametrize(
@@ -101,12 +101,12 @@ def test_no_line_takes_what_was_said(path: Path) -> None:
     ],
 )
 def test_the_guard_finds(line: str) -> None:
-    assert faults(f"log = structlog.get_logger(__name__)\n{line}")
+    assert log_call_faults(f"log = structlog.get_logger(__name__)\n{line}")
 
 
 def test_the_guard_lets_pass_what_says_who_and_why() -> None:
     line = "log.warning('failed', meeting=request.meeting_id, sentence=request.sentence_id, error=type(error).__name__)"
-    assert faults(f"log = structlog.get_logger(__name__)\n{line}") == []
+    assert log_call_faults(f"log = structlog.get_logger(__name__)\n{line}") == []
 
 
 async def test_what_a_request_logs_names_its_meeting() -> None:
@@ -116,7 +116,7 @@ async def test_what_a_request_logs_names_its_meeting() -> None:
 
     @app.get("/api/meetings/{meeting_id}")
     @app.get("/api/meetings")
-    async def asked(services: Use) -> None:
+    async def asked(services: ServicesDep) -> None:
         structlog.get_logger().info("asked")
 
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1") as client:

@@ -12,8 +12,8 @@ import ray
 from ray._private import services
 
 from cluster import ray_node
-from cluster.ray_node import make_folder, start_ray
-from operators.errors import SetupFailed
+from cluster.ray_node import make_ray_folder, start_ray
+from operators.errors import SetupError
 
 
 @pytest.fixture
@@ -48,12 +48,12 @@ def test_rays_folder_has_room_for_the_paths_of_sockets(
     depth: int, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path_factory.mktemp("x" * depth)))
-    folder = make_folder()
+    folder = make_ray_folder()
     assert len(str(folder)) + len("/session_2026-11-30_00-25-06_123456_1234567/sockets/plasma_store") <= 107
     folder.rmdir()
 
 
 def test_a_node_that_does_not_start_is_told(looks: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ray_node, "NODE_S", 0.0)
-    with pytest.raises(SetupFailed, match=r"Ray did not start, for which it gets 0 s: no such node"):
+    monkeypatch.setattr(ray_node, "NODE_START_TIMEOUT_S", 0.0)
+    with pytest.raises(SetupError, match=r"Ray did not start, for which it gets 0 s: no such node"):
         start_ray(tmp_path, 2, log_to_driver=False)

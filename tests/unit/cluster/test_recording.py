@@ -16,25 +16,25 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cluster.recording import Recording, read_recording
-from cluster.replay import ReplayOptions, file_name, opening_body
-from operators.errors import Invalid
+from cluster.replay import ReplayOptions, meeting_request, result_file_stem
+from operators.errors import InvalidInputError
 from operators.model import Chunk, Clock, Sentence
-from operators.subtitles import Attribution, Cue, Remark, Translated, write_srt, write_vtt
+from operators.subtitles import Attribution, Cue, CueTranslation, LineIssue, write_srt, write_vtt
 from serve.http.meetings import CreateMeetingRequest
-from tests.harness.ami import RECORDINGS, needs_ami, parameter
-from tests.harness.speech import Outcome, log, run
+from tests.harness.ami import AMI_RECORDINGS, needs_ami, recording_param
+from tests.harness.speech import OperatorResult, make_items, run_operators
 
 PAYLOAD = {"chunk_id": "1", "text": "Hello.", "speaker_name": "Ann", "start_time": 0.5, "end_time": 1.0}
 
 
-def write(path: Path, *lines: object) -> Path:
+def write_jsonl(path: Path, *lines: object) -> Path:
     path.write_text("\n".join(json.dumps(line) for line in lines))
     return path
 
 
 def test_a_recording_is_read(tmp_path: Path) -> None:
     second = PAYLOAD | {"chunk_id": 2, "more": True}
-    path = write(tmp_path / "m.broadcasts.jsonl", {"at": 1.2, "payload": PAYLOAD}, {"at": 1.2, "payload": second})
+    path = write_jsonl(tmp_path / "m.broadcasts.jsonl", {"at": 1.2, "payload": PAYLOAD}, {"at": 1.2, "payload": second})
     recording = read_recording(path)
     assert recording.name == "m"
     assert [(e.at, e.chunk.chunk_id, e.chunk.speaker) for e in recording.events] == [
@@ -55,8 +55,8 @@ def test_a_recording_is_read(tmp_path: Path) -> None:
     ],
 )
 def test_a_wrong_line_is_named_with_its_field(tmp_path: Path, change: dict[str, object], field: str) -> None:
-    path = write(tmp_path / "m.jsonl", {"at": 1, "payload": PAYLOAD}, {"at": 2, "payload": PAYLOAD | change})
-    with pytest.raises(Invalid) as caught:
+    path = write_jsonl(tmp_path / "m.jsonl", {"at": 1, "payload": PAYLOAD}, {"at": 2, "payload": PAYLOAD | change})
+    with pytest.raises(InvalidInputError) as caught:
         read_recording(path)
     assert caught.value.field == f"{path}:2: {field}"
     assert "x" * 50 not in str(caught.value)
@@ -65,15 +65,15 @@ def test_a_wrong_line_is_named_with_its_field(tmp_path: Path, change: dict[str, 
 def test_a_line_that_is_no_json_an_empty_file_and_a_backward_clock_are_refused(tmp_path: Path) -> None:
     broken = tmp_path / "broken.jsonl"
     broken.write_text("{")
-    with pytest.raises(Invalid, match=r"broken.jsonl:1: must be a JSON object"):
+    with pytest.raises(InvalidInputError, match=r"broken.jsonl:1: must be a JSON object"):
         read_recording(broken)
     empty = tmp_path / "empty.jsonl"
     empty.write_text("\n")
-    with pytest.raises(Invalid, match="holds no event"):
+    with pytest.raises(InvalidInputError, match="holds no event"):
         read_recording(empty)
-    with pytest.raises(Invalid, match="must not run backwards"):
-        read_recording(write(tmp_path / "b.jsonl", {"at": 2, "payload": PAYLOAD}, {"at": 1, "payload": PAYLOAD}))
-    with pytest.raises(Invalid, match="can't be read"):
+    with pytest.raises(InvalidInputError, match="must not run backwards"):
+        read_recording(write_jsonl(tmp_path / "b.jsonl", {"at": 2, "payload": PAYLOAD}, {"at": 1, "payload": PAYLOAD}))
+    with pytest.raises(InvalidInputError, match="can't be read"):
         read_recording(tmp_path / "absent.jsonl")
 
 
@@ -88,7 +88,7 @@ def test_subtitles_are_read_as_a_recording(tmp_path: Path, name: str) -> None:
     recording = read_recording(path)
     assert recording.name == name[:-4]
     assert recording.began_at == int(path.stat().st_mtime * 1000)
-    assert (recording.remarks, recording.speakers) == ((), Attribution.NAMED)
+    assert (recording.remarks, recording.speaker_attribution) == ((), Attribution.NAMED)
     # Bob's arrives no sooner than Ann's, which stands above it.
     assert [(event.at, event.chunk) for event in recording.events] == [
         (9.0, Chunk(chunk_id="1", speaker="Ann", text="So we agree.", start=0.5, end=9.0, source="import")),
@@ -134,7 +134,7 @@ def test_other_encodings_are_refused_with_the_line_and_the_fix(
     tmp_path: Path, name: str, content: bytes, line: int
 ) -> None:
     (path := tmp_path / name).write_bytes(content)
-    with pytest.raises(Invalid, match="must be text in UTF-8, or in UTF-16 with a byte order mark") as caught:
+    with pytest.raises(InvalidInputError, match="must be text in UTF-8, or in UTF-16 with a byte order mark") as caught:
         read_recording(path)
     assert caught.value.field == f"{path}: line {line}"
 
@@ -146,11 +146,11 @@ def test_a_cue_that_no_meeting_can_take_is_left_out(tmp_path: Path) -> None:
     recording = read_recording(path)
     assert [event.chunk.text for event in recording.events] == ["Hi."]
     assert recording.remarks == (
-        Remark(6, "the cue is left out: its start must be seconds from the meeting's start, from 0 to a week"),
-        Remark(9, "the cue is left out: its text String should have at most 20000 characters"),
+        LineIssue(6, "the cue is left out: its start must be seconds from the meeting's start, from 0 to a week"),
+        LineIssue(9, "the cue is left out: its text String should have at most 20000 characters"),
     )
-    assert recording.left_out == 2
-    with pytest.raises(Invalid, match=r"line 6: the cue is left out: .* a week; and 1 more"):
+    assert recording.omitted_count == 2
+    with pytest.raises(InvalidInputError, match=r"line 6: the cue is left out: .* a week; and 1 more"):
         read_recording(path, strict=True)
 
 
@@ -166,7 +166,7 @@ def test_subtitles_without_a_cue_that_can_be_taken_are_refused(
     tmp_path: Path, name: str, content: str, place: str, fix: str
 ) -> None:
     (path := tmp_path / name).write_text(content)
-    with pytest.raises(Invalid, match=fix) as caught:
+    with pytest.raises(InvalidInputError, match=fix) as caught:
         read_recording(path)
     assert caught.value.field == f"{path}: {place}"
 
@@ -206,7 +206,7 @@ def test_a_recording_has_its_files_whole_name_but_the_ending(tmp_path: Path, fil
     path.write_text(write_vtt(CUES, "m"))
     recording = read_recording(path)
     assert recording.name == name
-    body = opening(recording)
+    body = make_opening(recording)
     assert body["title"] == name
     CreateMeetingRequest.model_validate(body)
 
@@ -220,22 +220,22 @@ def test_a_long_name_is_cut_to_what_is_taken(tmp_path: Path, letter: str, target
     recording = read_recording(path)
     assert recording.name == stem
     options = ReplayOptions(None, Clock.RECORDED, "auto", tuple(dict.fromkeys(targets)))
-    body = opening_body(recording, options)
+    body = meeting_request(recording, options)
     new = CreateMeetingRequest.model_validate(body)
     assert new.title == stem
     assert new.external_id is not None
     assert recording.digest in new.external_id
     others = {
-        opening_body(replace(recording, digest="0" * 12), options)["external_id"],
-        opening_body(recording, replace(options, language="de"))["external_id"],
+        meeting_request(replace(recording, digest="0" * 12), options)["external_id"],
+        meeting_request(recording, replace(options, language="de"))["external_id"],
         new.external_id,
     }
     assert len(others) == 3
-    (tmp_path / f"{file_name(recording.name)}.sentences.jsonl").touch()
+    (tmp_path / f"{result_file_stem(recording.name)}.sentences.jsonl").touch()
 
 
-def opening(recording: Recording) -> dict[str, Any]:
-    return opening_body(recording, ReplayOptions(None, Clock.RECORDED, "auto", ("pt",)))
+def make_opening(recording: Recording) -> dict[str, Any]:
+    return meeting_request(recording, ReplayOptions(None, Clock.RECORDED, "auto", ("pt",)))
 
 
 TIMES = st.floats(0, 2000).map(lambda seconds: round(seconds, 3))
@@ -248,39 +248,41 @@ WORDS = st.lists(st.sampled_from(["so", "we", "Okay.", "No.", "good?", "你好�
 def test_no_cue_is_lost_however_they_lie(tmp_path: Path, said: list[tuple[str, str, float, float]]) -> None:
     cues = [Cue(speaker, text, start, start + length) for speaker, text, start, length in said]
     (path := tmp_path / "m.srt").write_text(write_srt(cues))
-    outcome = replayed(read_recording(path))
-    assert all(update.late is None for update, _ in outcome.steps)
+    outcome = replay(read_recording(path))
+    assert all(update.late_chunk is None for update, _ in outcome.steps)
     letters = Counter((cue.speaker, letter) for cue in cues for letter in cue.text if letter != " ")
-    assert letters == Counter((s.speaker, letter) for s in read(outcome) for letter in s.text if letter != " ")
+    assert letters == Counter(
+        (s.speaker, letter) for s in sentences_in_order(outcome) for letter in s.text if letter != " "
+    )
 
 
 # --- there and back ---
 
 EXAMPLES = sorted((Path(__file__).parents[3] / "examples").glob("*.broadcasts.jsonl"))
 MEETINGS = [
-    *map(parameter, (*EXAMPLES, *RECORDINGS)),
-    *([] if RECORDINGS else [pytest.param(None, id="ami", marks=needs_ami)]),
+    *map(recording_param, (*EXAMPLES, *AMI_RECORDINGS)),
+    *([] if AMI_RECORDINGS else [pytest.param(None, id="ami", marks=needs_ami)]),
 ]
 
 
-def replayed(recording: Recording, *, marks: bool = True) -> Outcome:
+def replay(recording: Recording, *, marks: bool = True) -> OperatorResult:
     """What the operators make of a recording; without marks its speech is cut by pauses and by length."""
     events = [(event.at, event.chunk) for event in recording.events]
     if not marks:
         bare = [(at, re.sub(r"[^\w\s'-]", "", chunk.text), chunk) for at, chunk in events]
         events = [(at, chunk.model_copy(update={"text": text})) for at, text, chunk in bare if text.strip()]
-    return run(log(events))
+    return run_operators(make_items(events))
 
 
-def read(outcome: Outcome) -> list[Sentence]:
+def sentences_in_order(outcome: OperatorResult) -> list[Sentence]:
     """A meeting's sentences in reading order."""
-    return sorted(outcome.standing.values(), key=lambda s: (s.start, *map(int, s.id.split("."))))
+    return sorted(outcome.current_sentences.values(), key=lambda s: (s.start, *map(int, s.id.split("."))))
 
 
-def files(sentences: Sequence[Sentence], folder: Path) -> list[Path]:
+def write_subtitles(sentences: Sequence[Sentence], folder: Path) -> list[Path]:
     """Sentences as subtitles: VTT and SRT, with a translation and without."""
     plain = [Cue(s.speaker, s.text, s.start, s.end) for s in sentences]
-    both = [Cue(s.speaker, s.text, s.start, s.end, Translated("pt", f"Isto: {s.text}")) for s in sentences]
+    both = [Cue(s.speaker, s.text, s.start, s.end, CueTranslation("pt", f"Isto: {s.text}")) for s in sentences]
     written = {
         "plain.vtt": write_vtt(plain, "m"),
         "both.vtt": write_vtt(both, "m"),
@@ -297,14 +299,14 @@ def files(sentences: Sequence[Sentence], folder: Path) -> list[Path]:
 def test_subtitles_of_a_real_meeting_come_in_again_as_the_same_sentences(
     meeting: Path, marks: bool, tmp_path: Path
 ) -> None:
-    said = read(replayed(read_recording(meeting), marks=marks))
+    said = sentences_in_order(replay(read_recording(meeting), marks=marks))
     assert len(said) > 10
-    for path in files(said, tmp_path):
-        again = read(replayed(read_recording(path)))
+    for path in write_subtitles(said, tmp_path):
+        again = sentences_in_order(replay(read_recording(path)))
         assert [(s.speaker, s.text) for s in again] == [(s.speaker, s.text) for s in said]
         assert [(s.start, s.end) for s in again] == [pytest.approx((s.start, s.end), rel=0, abs=0.0011) for s in said]
 
 
 def test_an_empty_text_takes_a_chunk_back(tmp_path: Path) -> None:
     lines = [{"at": 1, "payload": PAYLOAD}, {"at": 2, "payload": PAYLOAD | {"text": ""}}]
-    assert [event.chunk.text for event in read_recording(write(tmp_path / "m.jsonl", *lines)).events][1] == ""
+    assert [event.chunk.text for event in read_recording(write_jsonl(tmp_path / "m.jsonl", *lines)).events][1] == ""

@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from cluster.settings import Settings, misspelt_settings
-from tests.harness.command_line import parley
+from tests.harness.command_line import run_parley
 
 DOCS = Path(__file__).parents[3] / "docs" / "settings.md"
 
@@ -58,7 +58,7 @@ def test_a_misspelt_setting_is_told(
 
 
 def test_commands_tell_of_a_misspelt_setting() -> None:
-    done = parley("database", "downgrade", "0005", PARLEY_POSTGRES_URL="nonsense", PARLEY_LIVE_LANE="2")
+    done = run_parley("database", "downgrade", "0005", PARLEY_POSTGRES_URL="nonsense", PARLEY_LIVE_LANE="2")
     assert done.stderr.startswith("PARLEY_LIVE_LANE is no setting: did you mean PARLEY_LIVE_LANES?\nparley: ")
 
 
@@ -69,6 +69,6 @@ def test_nonsense_is_refused(name: str, value: object) -> None:
 
 
 def test_no_fewer_lanes_at_most_than_at_least() -> None:
-    assert Settings(live_lanes=2, live_lanes_max=2).most_live_lanes == 2
+    assert Settings(live_lanes=2, live_lanes_max=2).effective_live_lanes_max == 2
     with pytest.raises(ValidationError, match=r"must be PARLEY_LIVE_LANES \(3\) at least"):
         Settings(live_lanes=3, live_lanes_max=2)

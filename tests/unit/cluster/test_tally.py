@@ -4,37 +4,42 @@ from __future__ import annotations
 
 from typing import Any
 
-from cluster.tally import tally
+from cluster.tally import summarize_captions
 
 
-def caption(sentence: str, language: str, status: str, reason: str | None = None) -> dict[str, Any]:
+def make_caption(sentence: str, language: str, status: str, reason: str | None = None) -> dict[str, Any]:
     return {"sentence_id": sentence, "language": language, "status": status, "reason": reason}
 
 
 def test_sentences_with_all_their_captions_lack_none() -> None:
     captions = [
-        caption("1", "pt", "translated"),
-        caption("1", "en-GB", "same"),
-        caption("2", "pt", "translated"),
-        caption("2", "en-GB", "same"),
+        make_caption("1", "pt", "translated"),
+        make_caption("1", "en-GB", "same"),
+        make_caption("2", "pt", "translated"),
+        make_caption("2", "en-GB", "same"),
     ]
-    counted = tally([{"id": "1"}, {"id": "2"}], captions, ("pt", "en-GB"))
-    assert (counted.sentences, counted.captioned, counted.lacking, counted.why()) == (2, 4, 0, "")
-    assert counted.captions() == "2 same, 2 translated"
+    counted = summarize_captions([{"id": "1"}, {"id": "2"}], captions, ("pt", "en-GB"))
+    assert (counted.sentence_count, counted.captioned_count, counted.without_caption, counted.describe_reasons()) == (
+        2,
+        4,
+        0,
+        "",
+    )
+    assert counted.describe_statuses() == "2 same, 2 translated"
 
 
 def test_what_a_sentence_lacks_has_a_reason() -> None:
     captions = [
-        caption("1", "pt", "translated"),
-        caption("1", "ja", "untranslated", "no model translates en to ja"),
-        caption("2", "pt", "pending"),
-        caption("2", "ja", "untranslated", "no model translates en to ja"),
+        make_caption("1", "pt", "translated"),
+        make_caption("1", "ja", "untranslated", "no model translates en to ja"),
+        make_caption("2", "pt", "pending"),
+        make_caption("2", "ja", "untranslated", "no model translates en to ja"),
     ]
-    counted = tally([{"id": "1"}, {"id": "2"}, {"id": "3"}], captions, ("pt", "ja"))
-    assert (counted.sentences, counted.captioned, counted.lacking) == (3, 1, 3)
-    assert counted.why() == "2 × no model translates en to ja; 2 × none was asked; 1 × it is pending"
+    counted = summarize_captions([{"id": "1"}, {"id": "2"}, {"id": "3"}], captions, ("pt", "ja"))
+    assert (counted.sentence_count, counted.captioned_count, counted.without_caption) == (3, 1, 3)
+    assert counted.describe_reasons() == "2 × no model translates en to ja; 2 × none was asked; 1 × it is pending"
 
 
 def test_a_meeting_that_is_not_translated_lacks_nothing() -> None:
-    counted = tally([{"id": "1"}], [], ())
-    assert (counted.lacking, counted.captions()) == (0, "none asked")
+    counted = summarize_captions([{"id": "1"}], [], ())
+    assert (counted.without_caption, counted.describe_statuses()) == (0, "none asked")

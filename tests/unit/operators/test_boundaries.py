@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from operators.boundaries import WORD_SIZE, ends, ends_after, joined, words
+from operators.boundaries import WORD_SIZE, is_sentence_end, join_text, sentence_ends, split_words
 
 
-def sentences(text: str, language: str | None = None) -> list[str]:
+def split_sentences(text: str, language: str | None = None) -> list[str]:
     """A text, cut after each sentence; what no mark ends comes last."""
-    starts, stops, _ = words(text)
-    cuts = [*ends((), text, None, language), len(starts) - 1]
+    starts, stops, _ = split_words(text)
+    cuts = [*sentence_ends((), text, None, language), len(starts) - 1]
     begins = [0, *(cut + 1 for cut in cuts[:-1])]
     return [text[starts[a] : stops[b]] for a, b in zip(begins, cuts, strict=True) if a <= b]
 
@@ -82,29 +82,29 @@ def sentences(text: str, language: str | None = None) -> list[str]:
 def test_sentences_end_where_a_reader_would_end_them(text: str) -> None:
     joint = "" if any(mark in text for mark in "。！？．") else " "
     expected = [part for part in text.split("|") if part]
-    assert sentences(joint.join(expected)) == expected
+    assert split_sentences(joint.join(expected)) == expected
 
 
 def test_marks_of_scripts_without_spaces_need_none() -> None:
-    assert sentences("यह है।वह नहीं है।") == ["यह है।", "वह नहीं है।"]
-    assert sentences("好.再见") == ["好.", "再见"]
+    assert split_sentences("यह है।वह नहीं है।") == ["यह है।", "वह नहीं है।"]
+    assert split_sentences("好.再见") == ["好.", "再见"]
 
 
 def test_abbreviations_follow_the_language() -> None:
-    assert sentences("Das ist z.B. Papier. Gut.", "de") == ["Das ist z.B. Papier.", "Gut."]
-    assert sentences("Hello. Yes.", "x-unknown") == ["Hello.", "Yes."]
+    assert split_sentences("Das ist z.B. Papier. Gut.", "de") == ["Das ist z.B. Papier.", "Gut."]
+    assert split_sentences("Hello. Yes.", "x-unknown") == ["Hello.", "Yes."]
 
 
 @pytest.mark.parametrize(
     ("word", "ended"), [("here.", True), ("p.m.", True), ("Mr.", False), ("e.g.", False), ("so", False)]
 )
 def test_a_mark_that_nothing_follows_yet(word: str, ended: bool) -> None:
-    assert ends_after((), word, None) is ended
+    assert is_sentence_end((), word, None) is ended
 
 
 def test_words_are_cut_at_spaces_and_scripts_without_them_into_characters() -> None:
     text = "Go, 我用Python写３．５「字」。ก็ดี。 ok ?"
-    starts, stops, sizes = words(text)
+    starts, stops, sizes = split_words(text)
     cut = [text[a:b] for a, b in zip(starts, stops, strict=True)]
     assert cut == ["Go,", "我", "用", "Python", "写", "３．５", "「字」。", "ก็", "ดี。", "ok ?"]
     assert [b - a for a, b in pairwise(sizes)] == [2, 1, 1, 2, 1, 2, 1, 1, 1, 2]
@@ -122,7 +122,7 @@ def test_words_are_cut_at_spaces_and_scripts_without_them_into_characters() -> N
     ],
 )
 def test_texts_are_joined_as_their_script_asks(left: str, right: str, whole: str) -> None:
-    assert joined(left, right) == whole
+    assert join_text(left, right) == whole
 
 
 PIECES = st.sampled_from(
@@ -134,7 +134,7 @@ TEXT = st.lists(PIECES, min_size=1, max_size=25).map("".join).map(lambda text: "
 @settings(deadline=None)
 @given(TEXT)
 def test_words_hold_every_character(text: str) -> None:
-    starts, stops, _ = words(text)
+    starts, stops, _ = split_words(text)
     assert "".join(text[a:b] for a, b in zip(starts, stops, strict=True)).replace(" ", "") == text.replace(" ", "")
 
 
@@ -142,16 +142,16 @@ def test_words_hold_every_character(text: str) -> None:
 @given(TEXT, TEXT)
 def test_the_decision_needs_two_words_before_and_one_after(left: str, right: str) -> None:
     text = f"{left} {right}"
-    starts, stops, _ = words(text)
+    starts, stops, _ = split_words(text)
     at = range(len(starts))
-    whole = set(ends((), text, None, None))
+    whole = set(sentence_ends((), text, None, None))
     for i in at:
         before = tuple(text[starts[j] : stops[j]] for j in at[max(i - 2, 0) : i])
         after = text[starts[i + 1] : stops[i + 1]] if i + 1 < len(starts) else None
-        assert ends_after(before, text[starts[i] : stops[i]], after) is (i in whole)
+        assert is_sentence_end(before, text[starts[i] : stops[i]], after) is (i in whole)
 
 
 def test_long_texts_of_marks_take_no_long_time() -> None:
     text = "!" * 10_000 + ")" * 9_000 + "@"
-    assert ends((), text, None, None) == ()
-    assert len(words(". " * 9_999 + ".").stops) == 1
+    assert sentence_ends((), text, None, None) == ()
+    assert len(split_words(". " * 9_999 + ".").stops) == 1

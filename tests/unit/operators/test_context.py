@@ -7,74 +7,75 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from flows.lane.pipeline import STEPS
-from operators.context import SLACK, SPEAKERS, Held, State, quote, step
-from operators.model import Boundary, MeetingConfig, Retracted, Sentence, Sentences, Term, Update
-from operators.translation import Quoted, TranslationRequest, Wanted
+from operators.context import EXTRA_SENTENCES_COUNT, MAX_SPEAKERS, State, WindowSentence, step, with_translations
+from operators.model import ChunkUpdate, MeetingConfig, Retraction, Sentence, SentenceBoundary, SentenceChanges, Term
+from operators.translation import ContextSentence, GlossaryEntry, TranslationRequest
 
 CONFIG = MeetingConfig(target_languages=("pt", "de"), context_sentences=2, context_of_speaker=0)
 
 
-def sentence(n: int, text: str, *, revision: int = 1, speaker: str = "A", language: str | None = None) -> Sentence:
-    return Sentence(f"{n}.0", revision, speaker, text, float(n), n + 1.0, Boundary.MARK, language, 0.0, text)
+def make_sentence(n: int, text: str, *, revision: int = 1, speaker: str = "A", language: str | None = None) -> Sentence:
+    return Sentence(f"{n}.0", revision, speaker, text, float(n), n + 1.0, SentenceBoundary.MARK, language, 0.0, text)
 
 
-def run(*done: Sentences, config: MeetingConfig = CONFIG) -> list[tuple[TranslationRequest, ...]]:
+def run_context(*done: SentenceChanges, config: MeetingConfig = CONFIG) -> list[tuple[TranslationRequest, ...]]:
     """The requests of some steps; each state goes through JSON."""
     adapter = TypeAdapter(State)
     state, requests = State(), list[tuple[TranslationRequest, ...]]()
     for i, sentences in enumerate(done):
-        state, some = step(state, Update("t", "m", i, i, 0, config=config if i == 0 else None), sentences)
+        state, some = step(state, ChunkUpdate("t", "m", i, i, 0, config=config if i == 0 else None), sentences)
         assert adapter.validate_json(adapter.dump_json(state)) == state
         requests.append(some)
     return requests
 
 
-def out(*sentences: Sentence) -> Sentences:
-    return Sentences(put_out=sentences, settled=sentences)
+def final_sentences(*sentences: Sentence) -> SentenceChanges:
+    return SentenceChanges(emitted=sentences, stable=sentences)
 
 
 def test_each_settled_sentence_is_asked_for_in_every_language() -> None:
-    (requests,) = run(out(sentence(1, "Yes.")))
+    (requests,) = run_context(final_sentences(make_sentence(1, "Yes.")))
     assert requests == tuple(TranslationRequest("t", "m", "1.0", 1, to, None, "Yes.", ()) for to in ("pt", "de"))
 
 
 def test_what_is_not_settled_is_not_asked_for() -> None:
-    assert run(Sentences(put_out=(sentence(1, "Yes."),))) == [()]
+    assert run_context(SentenceChanges(emitted=(make_sentence(1, "Yes."),))) == [()]
 
 
 def test_the_sentences_before_it_go_along_in_reading_order_whoever_said_them() -> None:
-    *_, requests = run(
-        out(sentence(3, "Three.", speaker="B")),
-        out(sentence(1, "One.")),
-        out(sentence(2, "Two.")),
-        out(sentence(4, "Four.")),
+    *_, requests = run_context(
+        final_sentences(make_sentence(3, "Three.", speaker="B")),
+        final_sentences(make_sentence(1, "One.")),
+        final_sentences(make_sentence(2, "Two.")),
+        final_sentences(make_sentence(4, "Four.")),
     )
-    assert requests[0].context == (Quoted("2.0", "A", "Two."), Quoted("3.0", "B", "Three."))
+    assert requests[0].context == (ContextSentence("2.0", "A", "Two."), ContextSentence("3.0", "B", "Three."))
 
 
 def test_what_comes_after_it_does_not_go_along() -> None:
-    _, requests = run(
-        Sentences(put_out=(sentence(1, "One."), sentence(2, "Two."))), Sentences(settled=(sentence(1, "One."),))
+    _, requests = run_context(
+        SentenceChanges(emitted=(make_sentence(1, "One."), make_sentence(2, "Two."))),
+        SentenceChanges(stable=(make_sentence(1, "One."),)),
     )
     assert requests[0].context == ()
 
 
 def test_context_follows_revisions_and_retractions() -> None:
-    *_, requests = run(
-        out(sentence(1, "One."), sentence(2, "Two."), sentence(3, "Three.")),
-        out(sentence(1, "Won.", revision=2)),
-        Sentences(retracted=(Retracted("2.0", 2),)),
-        Sentences(settled=(sentence(3, "Three."),)),
+    *_, requests = run_context(
+        final_sentences(make_sentence(1, "One."), make_sentence(2, "Two."), make_sentence(3, "Three.")),
+        final_sentences(make_sentence(1, "Won.", revision=2)),
+        SentenceChanges(retractions=(Retraction("2.0", 2),)),
+        SentenceChanges(stable=(make_sentence(3, "Three."),)),
     )
-    assert requests[0].context == (Quoted("1.0", "A", "Won."),)
+    assert requests[0].context == (ContextSentence("1.0", "A", "Won."),)
 
 
 def test_the_source_language_is_the_sentences_or_the_meetings() -> None:
-    asked = out(sentence(1, "Sim.", language="pt"), sentence(2, "Yes."))
+    output = final_sentences(make_sentence(1, "Sim.", language="pt"), make_sentence(2, "Yes."))
     languages = [
         [
             request.source_language
-            for request in run(asked, config=CONFIG.model_copy(update={"source_language": source}))[0]
+            for request in run_context(output, config=CONFIG.model_copy(update={"source_language": source}))[0]
         ]
         for source in ("auto", "en")
     ]
@@ -82,46 +83,57 @@ def test_the_source_language_is_the_sentences_or_the_meetings() -> None:
 
 
 def test_a_change_of_config_counts_from_where_it_comes() -> None:
-    state, before = step(State(), Update("t", "m", 0, 1, 0, config=CONFIG), out(sentence(1, "One.")))
+    state, before = step(
+        State(), ChunkUpdate("t", "m", 0, 1, 0, config=CONFIG), final_sentences(make_sentence(1, "One."))
+    )
     changed = MeetingConfig(target_languages=("ja",), context_sentences=0, context_of_speaker=0)
-    state, after = step(state, Update("t", "m", 1, 2, 0, config=changed), out(sentence(2, "Two.")))
+    state, after = step(
+        state, ChunkUpdate("t", "m", 1, 2, 0, config=changed), final_sentences(make_sentence(2, "Two."))
+    )
     assert [request.language for request in (*before, *after)] == ["pt", "de", "ja"]
     assert after[0].context == ()
     assert state.config == changed
 
 
 def test_the_state_forgets_what_no_request_needs_and_all_at_the_end() -> None:
-    state, _ = step(State(), Update("t", "m", 0, 1, 0, config=CONFIG), Sentences())
+    state, _ = step(State(), ChunkUpdate("t", "m", 0, 1, 0, config=CONFIG), SentenceChanges())
     for n in range(100):
-        state, _ = step(state, Update("t", "m", n, n, 0), out(sentence(n, "Yes.")))
-    assert [held.n for held in state.held] == list(range(100 - 2 - SLACK, 100))
-    state, requests = step(state, Update("t", "m", 100, 100, 0, ended=True), out(sentence(100, "End.")))
+        state, _ = step(state, ChunkUpdate("t", "m", n, n, 0), final_sentences(make_sentence(n, "Yes.")))
+    assert [held.n for held in state.held] == list(range(100 - 2 - EXTRA_SENTENCES_COUNT, 100))
+    state, requests = step(
+        state, ChunkUpdate("t", "m", 100, 100, 0, meeting_ended=True), final_sentences(make_sentence(100, "End."))
+    )
     assert len(requests) == 2
     assert state == State()
 
 
 def test_the_speakers_own_sentences_go_along_though_others_spoke_in_between() -> None:
     config = CONFIG.model_copy(update={"context_of_speaker": 2})
-    others = [out(sentence(n, f"B{n}.", speaker="B")) for n in range(4, 30)]
-    *_, requests = run(
-        *(out(sentence(n, f"A{n}.")) for n in (1, 2, 3)), *others, out(sentence(30, "A30.")), config=config
+    others = [final_sentences(make_sentence(n, f"B{n}.", speaker="B")) for n in range(4, 30)]
+    *_, requests = run_context(
+        *(final_sentences(make_sentence(n, f"A{n}.")) for n in (1, 2, 3)),
+        *others,
+        final_sentences(make_sentence(30, "A30.")),
+        config=config,
     )
     assert [one.text for one in requests[0].context] == ["A2.", "A3.", "B28.", "B29."]
 
 
 def test_a_sentence_in_both_windows_goes_along_once() -> None:
     config = CONFIG.model_copy(update={"context_of_speaker": 3})
-    *_, requests = run(*(out(sentence(n, f"{n}.")) for n in range(6)), config=config)
+    *_, requests = run_context(*(final_sentences(make_sentence(n, f"{n}.")) for n in range(6)), config=config)
     assert [one.text for one in requests[0].context] == ["2.", "3.", "4."]
 
 
 def test_speakers_who_left_are_forgotten() -> None:
     config = CONFIG.model_copy(update={"context_of_speaker": 2})
-    state, _ = step(State(), Update("t", "m", 0, 1, 0, config=config), Sentences())
+    state, _ = step(State(), ChunkUpdate("t", "m", 0, 1, 0, config=config), SentenceChanges())
     for n in range(1000):
-        state, _ = step(state, Update("t", "m", n, n, 0), out(sentence(n, "Yes.", speaker=f"S{n // 50}")))
-    assert {one.speaker for one in state.held} == {f"S{n}" for n in range(20 - SPEAKERS, 20)}
-    assert len(state.held) == SPEAKERS * (2 + SLACK)
+        state, _ = step(
+            state, ChunkUpdate("t", "m", n, n, 0), final_sentences(make_sentence(n, "Yes.", speaker=f"S{n // 50}"))
+        )
+    assert {one.speaker for one in state.held} == {f"S{n}" for n in range(20 - MAX_SPEAKERS, 20)}
+    assert len(state.held) == MAX_SPEAKERS * (2 + EXTRA_SENTENCES_COUNT)
 
 
 @settings(deadline=None)
@@ -130,8 +142,8 @@ def test_a_request_takes_along_what_it_would_of_all_that_was_said(speakers: list
     config = MeetingConfig(target_languages=("pt",), context_sentences=recent, context_of_speaker=own)
     state, said = State(config), list[Sentence]()
     for n, speaker in enumerate(speakers):
-        now = sentence(n, f"{n}.", speaker=speaker)
-        state, (request,) = step(state, Update("t", "m", n, n, 0), out(now))
+        now = make_sentence(n, f"{n}.", speaker=speaker)
+        state, (request,) = step(state, ChunkUpdate("t", "m", n, n, 0), final_sentences(now))
         mine = [one for one in said if one.speaker == speaker]
         wanted = {*said[max(len(said) - recent, 0) :], *mine[max(len(mine) - own, 0) :]}
         assert [one.text for one in request.context] == [one.text for one in said if one in wanted]
@@ -140,33 +152,35 @@ def test_a_request_takes_along_what_it_would_of_all_that_was_said(speakers: list
 
 def test_a_late_revision_takes_nothing_along_that_was_said_long_before() -> None:
     config = CONFIG.model_copy(update={"context_of_speaker": 2})
-    state, _ = step(State(), Update("t", "m", 0, 1, 0, config=config), Sentences())
-    said = [sentence(n, f"{n}.", speaker="Bob" if n < 12 else "Ann") for n in range(42)]
+    state, _ = step(State(), ChunkUpdate("t", "m", 0, 1, 0, config=config), SentenceChanges())
+    said = [make_sentence(n, f"{n}.", speaker="Bob" if n < 12 else "Ann") for n in range(42)]
     for one in said:
-        state, _ = step(state, Update("t", "m", one.start, 1, 0), out(one))
+        state, _ = step(state, ChunkUpdate("t", "m", one.start, 1, 0), final_sentences(one))
     late = replace(said[42 - 20], revision=2, text="What I said.")
-    _, (request, _) = step(state, Update("t", "m", 43, 1, 0), out(late))
+    _, (request, _) = step(state, ChunkUpdate("t", "m", 43, 1, 0), final_sentences(late))
     assert {one.speaker for one in request.context} <= {"Ann"}
     newer = replace(said[42 - 3], revision=2, text="What I said.")
-    _, (request, _) = step(state, Update("t", "m", 43, 1, 0), out(newer))
+    _, (request, _) = step(state, ChunkUpdate("t", "m", 43, 1, 0), final_sentences(newer))
     assert [one.text for one in request.context] == ["37.", "38."]
 
 
 def test_terms_and_style_go_along() -> None:
     glossary = (Term(term="road map", translations={"pt": "roteiro"}), Term(term="Ana", do_not_translate=True))
     config = CONFIG.model_copy(update={"glossary": glossary, "style": "formal"})
-    (requests,) = run(out(sentence(1, "The road map.")), config=config)
+    (requests,) = run_context(final_sentences(make_sentence(1, "The road map.")), config=config)
     portuguese, german = requests
-    assert portuguese.glossary == (Wanted("Ana", "Ana"), Wanted("road map", "roteiro"))
-    assert portuguese.terms == (Wanted("road map", "roteiro"),)
-    assert (german.glossary, german.terms) == ((Wanted("Ana", "Ana"),), ())
+    assert portuguese.glossary == (GlossaryEntry("Ana", "Ana"), GlossaryEntry("road map", "roteiro"))
+    assert portuguese.terms_in_text == (GlossaryEntry("road map", "roteiro"),)
+    assert (german.glossary, german.terms_in_text) == ((GlossaryEntry("Ana", "Ana"),), ())
     assert {request.style for request in requests} == {"formal"}
 
 
 def test_what_was_shown_is_quoted_of_the_very_same_words() -> None:
-    context = (Quoted("1.0", "A", "Yes."), Quoted("2.0", "B", "No."))
+    context = (ContextSentence("1.0", "A", "Yes."), ContextSentence("2.0", "B", "No."))
     request = TranslationRequest("t", "m", "3.0", 1, "pt", None, "Well.", context)
-    told = quote(request, {Quoted("1.0", "A", "Yes."): "Sim.", Quoted("2.0", "B", "Not."): "Não."})
+    told = with_translations(
+        request, {ContextSentence("1.0", "A", "Yes."): "Sim.", ContextSentence("2.0", "B", "Not."): "Não."}
+    )
     assert [one.translation for one in told.context] == ["Sim.", None]
 
 
@@ -177,7 +191,7 @@ def test_a_state_of_the_version_before_is_still_read() -> None:
     state = stage.load({"schema": 1, "state": f'{{"config": {config}, "held": {held}}}'})
     assert state == State(
         MeetingConfig(source_language="en", target_languages=("pt",), context_sentences=2),
-        (Held(1.5, 3, 0, "A", "Yes."),),
+        (WindowSentence(1.5, 3, 0, "A", "Yes."),),
     )
     assert stage.load(stage.dump(state)) == state
     assert stage.dump(state)["schema"] == 2

@@ -12,25 +12,34 @@ from hypothesis import strategies as st
 
 from cluster.recording import read_recording
 from operators import context
-from operators.boundaries import words
-from operators.drafts import FIRST, MORE, Asked, Draft, agree, grow, plain, question
+from operators.boundaries import split_words
+from operators.drafts import (
+    MIN_ADDED_SIZE,
+    MIN_FIRST_SIZE,
+    DraftState,
+    LastDraftRequest,
+    build_draft_request,
+    comparable_words,
+    next_draft,
+    next_request,
+)
 from operators.model import Interim, MeetingConfig, Term
-from operators.translation import Wanted
+from operators.translation import GlossaryEntry
 from tests.harness import speech
-from tests.harness.ami import RECORDINGS, needs_ami, parameter
+from tests.harness.ami import AMI_RECORDINGS, needs_ami, recording_param
 
 TEXT = "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen"
 
 
-def first(count: int) -> str:
+def first_words(count: int) -> str:
     return " ".join(TEXT.split()[:count])
 
 
-def asked_of(*texts: str, base: str = "1.0/0") -> list[str]:
+def draft_requests(*texts: str, base: str = "1.0/0") -> list[str]:
     """What is asked of a text that grows."""
-    asked, found = Asked(), list[str]()
+    asked, found = LastDraftRequest(), list[str]()
     for text in texts:
-        asked, now = grow(asked, Interim("A", text, 0.0, base))
+        asked, now = next_request(asked, Interim("A", text, 0.0, base))
         if now:
             found.append(asked.text)
     return found
@@ -40,82 +49,88 @@ def asked_of(*texts: str, base: str = "1.0/0") -> list[str]:
 
 
 def test_speech_is_asked_once_it_is_long_enough_and_without_its_last_word() -> None:
-    assert asked_of(*map(first, range(1, 8))) == [first(6)]
-    assert asked_of(first(6)) == []
+    assert draft_requests(*map(first_words, range(1, 8))) == [first_words(6)]
+    assert draft_requests(first_words(6)) == []
 
 
 def test_it_is_asked_again_once_four_words_are_new() -> None:
-    assert asked_of(*map(first, range(1, 17))) == [first(6), first(10), first(14)]
+    assert draft_requests(*map(first_words, range(1, 17))) == [first_words(6), first_words(10), first_words(14)]
 
 
 def test_words_that_were_put_right_are_new_and_marks_are_not() -> None:
     marked = "One, two three. Four five: SIX seven"
-    assert asked_of(first(7), marked) == [first(6)]
-    assert asked_of(first(7), f"{first(3)} v v v v") == [first(6)]
-    assert asked_of(first(7), f"{first(2)} v v v v v") == [first(6), f"{first(2)} v v v v"]
+    assert draft_requests(first_words(7), marked) == [first_words(6)]
+    assert draft_requests(first_words(7), f"{first_words(3)} v v v v") == [first_words(6)]
+    assert draft_requests(first_words(7), f"{first_words(2)} v v v v v") == [
+        first_words(6),
+        f"{first_words(2)} v v v v",
+    ]
 
 
 def test_a_new_sentence_is_asked_anew() -> None:
-    asked, _ = grow(Asked(), Interim("A", first(7), 0.0, "1.0/0"))
-    asked, now = grow(asked, Interim("A", "so", 0.0, "1.1/0"))
-    assert (asked, now) == (Asked("1.1/0"), False)
-    assert grow(asked, Interim("A", first(7), 0.0, "1.1/0")) == (Asked("1.1/0", first(6)), True)
+    asked, _ = next_request(LastDraftRequest(), Interim("A", first_words(7), 0.0, "1.0/0"))
+    asked, now = next_request(asked, Interim("A", "so", 0.0, "1.1/0"))
+    assert (asked, now) == (LastDraftRequest("1.1/0"), False)
+    assert next_request(asked, Interim("A", first_words(7), 0.0, "1.1/0")) == (
+        LastDraftRequest("1.1/0", first_words(6)),
+        True,
+    )
 
 
 def test_two_characters_of_a_script_without_spaces_count_as_a_word() -> None:
     said = "今日は予算の話から始めたいと思いますが皆さん"
-    found = asked_of(*(said[:n] for n in range(1, len(said) + 1)))
+    found = draft_requests(*(said[:n] for n in range(1, len(said) + 1)))
     assert [len(text) for text in found] == [12, 20]
     assert all(said.startswith(text) for text in found)
 
 
 def test_a_question_tells_what_is_known() -> None:
     config = MeetingConfig(source_language="en", target_languages=("pt",), context_sentences=2)
-    held = tuple(context.Held(float(n), n, 0, "B", f"Sentence {n}.") for n in range(1, 4))
+    held = tuple(context.WindowSentence(float(n), n, 0, "B", f"Sentence {n}.") for n in range(1, 4))
     state = context.State(config, held)
-    interim = Interim("A", first(7), 3.0, "4.1/2")
-    asked, _ = grow(Asked(), interim)
-    one = question("t", "m", interim, asked, state, "pt", "um dois")
-    assert (one.voice, one.base) == ("A", "4.1/2")
+    interim = Interim("A", first_words(7), 3.0, "4.1/2")
+    asked, _ = next_request(LastDraftRequest(), interim)
+    one = build_draft_request("t", "m", interim, asked, state, "pt", "um dois")
+    assert (one.speaker_key, one.base) == ("A", "4.1/2")
     request = one.request
     assert (request.team_id, request.meeting_id, request.sentence_id, request.revision) == ("t", "m", "4.1", 2)
-    assert (request.language, request.source_language, request.text) == ("pt", "en", first(6))
+    assert (request.language, request.source_language, request.text) == ("pt", "en", first_words(6))
     assert [(q.sentence_id, q.text) for q in request.context] == [("2.0", "Sentence 2."), ("3.0", "Sentence 3.")]
-    assert (request.previous, request.draft) == ("um dois", True)
+    assert (request.previous_translation, request.is_draft) == ("um dois", True)
     alone = context.State(MeetingConfig(context_sentences=0), held)
-    foreign = Interim("A", first(7), 3.0, "4.1/0", "de")
-    request = question("t", "m", foreign, asked, alone, "pt", "").request
-    assert (request.source_language, request.context, request.previous) == ("de", (), None)
-    unknown = question("t", "m", interim, asked, alone, "pt", "").request
+    foreign = Interim("A", first_words(7), 3.0, "4.1/0", "de")
+    request = build_draft_request("t", "m", foreign, asked, alone, "pt", "").request
+    assert (request.source_language, request.context, request.previous_translation) == ("de", (), None)
+    unknown = build_draft_request("t", "m", interim, asked, alone, "pt", "").request
     assert unknown.source_language is None
 
 
 def test_a_question_carries_terms_style_and_what_its_speaker_said() -> None:
-    said = first(1)
+    said = first_words(1)
     glossary = (Term(term=said, translations={"pt": "um"}), Term(term="Parley", do_not_translate=True))
     config = MeetingConfig(context_sentences=1, context_of_speaker=1, glossary=glossary, style="formal")
-    held = tuple(context.Held(float(n), n, 0, "AB"[n > 1], f"Sentence {n}.") for n in range(1, 4))
-    interim = Interim("A", first(7), 3.0, "4.1/2")
-    asked, _ = grow(Asked(), interim)
-    request = question("t", "m", interim, asked, context.State(config, held), "pt", "").request
+    held = tuple(context.WindowSentence(float(n), n, 0, "AB"[n > 1], f"Sentence {n}.") for n in range(1, 4))
+    interim = Interim("A", first_words(7), 3.0, "4.1/2")
+    asked, _ = next_request(LastDraftRequest(), interim)
+    request = build_draft_request("t", "m", interim, asked, context.State(config, held), "pt", "").request
     assert [q.sentence_id for q in request.context] == ["1.0", "3.0"]
-    assert request.glossary == (Wanted("Parley", "Parley"), Wanted(said, "um"))
-    assert (request.terms, request.style) == ((Wanted(said, "um"),), "formal")
+    assert request.glossary == (GlossaryEntry("Parley", "Parley"), GlossaryEntry(said, "um"))
+    assert (request.terms_in_text, request.style) == ((GlossaryEntry(said, "um"),), "formal")
 
 
 # --- what is shown ---
 
 
-def shown(*answers: tuple[str, str]) -> list[str]:
-    draft, found = Draft(), list[str]()
+def shown_drafts(*answers: tuple[str, str]) -> list[str]:
+    draft, texts = DraftState(), list[str]()
     for source, answer in answers:
-        draft = agree(draft, source, answer)
-        found.append(draft.shown)
-    return found
+        draft = next_draft(draft, source, answer)
+        texts.append(draft.stable_text)
+    return texts
 
 
 def test_what_two_answers_in_a_row_agree_on_is_shown() -> None:
-    assert shown(
+    assert shown_drafts(
         ("we should look", "Deveríamos ver."),
         ("we should look at the budget", "Deveríamos olhar o orçamento."),
         ("we should look at the budget before", "Deveríamos olhar o orçamento antes."),
@@ -123,7 +138,7 @@ def test_what_two_answers_in_a_row_agree_on_is_shown() -> None:
 
 
 def test_what_is_shown_stays_though_answers_differ_and_grows_from_there() -> None:
-    assert shown(
+    assert shown_drafts(
         ("a", "um dois três"),
         ("a b", "um dois três"),
         ("a b c", "um outro"),
@@ -134,11 +149,14 @@ def test_what_is_shown_stays_though_answers_differ_and_grows_from_there() -> Non
 
 
 def test_marks_and_case_follow_the_last_answer() -> None:
-    assert shown(("a", "Bom dia."), ("a b", "Bom dia."), ("a b c", "bom dia, Ana."))[1:] == ["Bom dia.", "bom dia,"]
+    assert shown_drafts(("a", "Bom dia."), ("a b", "Bom dia."), ("a b c", "bom dia, Ana."))[1:] == [
+        "Bom dia.",
+        "bom dia,",
+    ]
 
 
 def test_what_was_said_is_put_right_and_the_draft_with_it() -> None:
-    assert shown(
+    assert shown_drafts(
         ("we need tree", "precisamos de árvore"),
         ("We need tree thinks", "precisamos de árvore pensa"),
         ("We need three things", "precisamos de três coisas"),
@@ -147,7 +165,7 @@ def test_what_was_said_is_put_right_and_the_draft_with_it() -> None:
 
 
 def test_vowel_signs_tell_words_apart() -> None:
-    assert shown(("a", "यह की"), ("a b", "यह का"))[-1] == "यह"
+    assert shown_drafts(("a", "यह की"), ("a b", "यह का"))[-1] == "यह"
 
 
 WORDS = st.sampled_from(["a", "b", "B", "b,", "c.", "की", "का", "今日", "は", "de.", "«x»", "...", "१२"])
@@ -157,72 +175,86 @@ TEXTS = st.lists(WORDS, max_size=8).map(" ".join)
 @settings(deadline=None)
 @given(st.lists(st.tuples(WORDS, TEXTS), min_size=1))
 def test_a_word_that_is_shown_never_changes_while_speech_only_grows(steps: list[tuple[str, str]]) -> None:
-    draft, source = Draft(), ""
+    draft, source = DraftState(), ""
     for word, answer in steps:
         before, source = draft, f"{source} {word}"
-        draft = agree(before, source, answer)
-        assert plain(draft.shown)[: len(plain(before.shown))] == plain(before.shown)
+        draft = next_draft(before, source, answer)
+        assert comparable_words(draft.stable_text)[: len(comparable_words(before.stable_text))] == comparable_words(
+            before.stable_text
+        )
 
 
 @settings(deadline=None)
 @given(st.lists(st.tuples(TEXTS, TEXTS), min_size=1))
 def test_whatever_happens_only_what_two_answers_agreed_on_is_shown(steps: list[tuple[str, str]]) -> None:
-    draft, agreed = Draft(), {()}
+    draft, agreed = DraftState(), {()}
     for source, answer in steps:
         before = draft
-        draft = agree(before, source, answer)
-        said, pair = plain(draft.shown), (plain(before.answer), plain(answer))
+        draft = next_draft(before, source, answer)
+        said, pair = (
+            comparable_words(draft.stable_text),
+            (comparable_words(before.translation), comparable_words(answer)),
+        )
         agreed |= {
             tuple(answer[:n]) for answer in pair[:1] for n in range(len(answer) + 1) if answer[:n] == pair[1][:n]
         }
         assert tuple(said) in agreed
-        assert draft.shown == before.shown or answer.startswith(draft.shown)
-        if said[: len(plain(before.shown))] != plain(before.shown):
+        assert draft.stable_text == before.stable_text or answer.startswith(draft.stable_text)
+        if said[: len(comparable_words(before.stable_text))] != comparable_words(before.stable_text):
             # Then, and only then, what was asked before reads otherwise now.
-            assert plain(source)[: len(plain(before.source))] != plain(before.source)
+            assert comparable_words(source)[: len(comparable_words(before.source))] != comparable_words(before.source)
 
 
 @settings(deadline=None)
 @given(st.lists(TEXTS))
 def test_each_question_holds_enough_that_is_new(texts: list[str]) -> None:
-    found = asked_of(*texts)
+    found = draft_requests(*texts)
     for text in found:
-        assert words(text).sizes[-1] >= FIRST
+        assert split_words(text).sizes[-1] >= MIN_FIRST_SIZE
     for before, after in pairwise(found):
-        same = next((i for i, (a, b) in enumerate(zip(plain(before), plain(after), strict=False)) if a != b), None)
-        same = min(len(plain(before)), len(plain(after))) if same is None else same
-        sizes = words(after).sizes
-        assert sizes[-1] - sizes[same] >= MORE
+        same = next(
+            (
+                i
+                for i, (a, b) in enumerate(zip(comparable_words(before), comparable_words(after), strict=False))
+                if a != b
+            ),
+            None,
+        )
+        same = min(len(comparable_words(before)), len(comparable_words(after))) if same is None else same
+        sizes = split_words(after).sizes
+        assert sizes[-1] - sizes[same] >= MIN_ADDED_SIZE
 
 
-def wavering(source: str) -> str:
+def translate_unstably(source: str) -> str:
     """A translation whose last two words depend on where it ends, as those of models do."""
-    said = source.upper().split()
-    return " ".join([*said[:-2], *(f"{word}{zlib.crc32(source.encode()) % 3}" for word in said[-2:])])
+    words = source.upper().split()
+    return " ".join([*words[:-2], *(f"{word}{zlib.crc32(source.encode()) % 3}" for word in words[-2:])])
 
 
 @needs_ami
-@pytest.mark.parametrize("path", map(parameter, RECORDINGS))
+@pytest.mark.parametrize("path", map(recording_param, AMI_RECORDINGS))
 def test_in_a_real_meeting_shown_words_change_no_oftener_than_what_was_said_of_them(path: Path) -> None:
     recording = read_recording(path)
-    asked: dict[str, Asked] = {}
-    drafts: dict[str, Draft] = {}
+    asked: dict[str, LastDraftRequest] = {}
+    drafts: dict[str, DraftState] = {}
     answers = changes = revisions = shown_words = 0
-    for _, done in speech.run(speech.log([(event.at, event.chunk) for event in recording.events])).steps:
+    for _, done in speech.run_operators(
+        speech.make_items([(event.at, event.chunk) for event in recording.events])
+    ).steps:
         for interim in done.interims:
             speaker = interim.speaker
-            before = asked.get(speaker, Asked())
-            asked[speaker], now = grow(before, interim)
+            before = asked.get(speaker, LastDraftRequest())
+            asked[speaker], now = next_request(before, interim)
             if asked[speaker].base != before.base:
-                drafts[speaker] = Draft()
+                drafts[speaker] = DraftState()
             if not now:
                 continue
             old = drafts[speaker]
-            new = drafts[speaker] = agree(old, asked[speaker].text, wavering(asked[speaker].text))
+            new = drafts[speaker] = next_draft(old, asked[speaker].text, translate_unstably(asked[speaker].text))
             answers += 1
-            was, reads = plain(old.shown), plain(new.shown)
+            was, reads = comparable_words(old.stable_text), comparable_words(new.stable_text)
             changed = reads[: len(was)] != was
-            revised = plain(new.source)[: len(plain(old.source))] != plain(old.source)
+            revised = comparable_words(new.source)[: len(comparable_words(old.source))] != comparable_words(old.source)
             changes, revisions = changes + changed, revisions + revised
             shown_words += max(0, len(reads) - len(was))
             assert revised or not changed

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from cluster.recording import Recording, read_recording
-from operators.model import Boundary, Chunk
-from tests.harness.speech import Outcome, log, run
+from operators.model import Chunk, SentenceBoundary
+from tests.harness.speech import OperatorResult, make_items, run_operators
 
 PATH = Path(__file__).parents[3] / "examples" / "launch.broadcasts.jsonl"
 SPEAKERS = {"Maya", "Tomás", "Priya", "Jonas"}
@@ -20,8 +20,8 @@ def recording() -> Recording:
 
 
 @pytest.fixture(scope="module")
-def outcome(recording: Recording) -> Outcome:
-    return run(log([(event.at, event.chunk) for event in recording.events]))
+def outcome(recording: Recording) -> OperatorResult:
+    return run_operators(make_items([(event.at, event.chunk) for event in recording.events]))
 
 
 def _by_chunk(recording: Recording) -> dict[str, list[Chunk]]:
@@ -36,10 +36,10 @@ def _last_revisions(recording: Recording) -> list[Chunk]:
     return sorted((revisions[-1] for revisions in _by_chunk(recording).values()), key=lambda chunk: chunk.start)
 
 
-def test_its_sentences_are_those_that_were_written(outcome: Outcome) -> None:
-    sentences = sorted(outcome.standing.values(), key=lambda sentence: sentence.start)
+def test_its_sentences_are_those_that_were_written(outcome: OperatorResult) -> None:
+    sentences = sorted(outcome.current_sentences.values(), key=lambda sentence: sentence.start)
     assert len(sentences) == 90
-    assert {sentence.boundary for sentence in sentences} == {Boundary.MARK}
+    assert {sentence.boundary for sentence in sentences} == {SentenceBoundary.MARK}
     assert all(sentence.text[-1] in ".?!" for sentence in sentences)
     assert (sentences[0].speaker, sentences[0].text) == ("Maya", "Good morning, I think we can start.")
     assert (sentences[-1].speaker, sentences[-1].text) == ("Maya", "Have a nice day, and don't forget the cake!")
@@ -53,6 +53,6 @@ def test_its_sentences_are_those_that_were_written(outcome: Outcome) -> None:
 
 
 @pytest.mark.parametrize("speaker", sorted(SPEAKERS))
-def test_nothing_that_a_speaker_said_is_lost(recording: Recording, outcome: Outcome, speaker: str) -> None:
+def test_nothing_that_a_speaker_said_is_lost(recording: Recording, outcome: OperatorResult, speaker: str) -> None:
     said = [chunk.text for chunk in _last_revisions(recording) if chunk.speaker == speaker]
     assert " ".join(outcome.texts(speaker)) == " ".join(said)

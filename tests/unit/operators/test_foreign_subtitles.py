@@ -8,35 +8,35 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from operators.errors import Invalid
-from operators.subtitles import NOBODY, Attribution, Cue, Remark, Subtitles, read_subtitles
-from operators.subtitles.markup import is_shown
+from operators.errors import InvalidInputError
+from operators.subtitles import UNKNOWN_SPEAKER, Attribution, Cue, LineIssue, Subtitles, parse_subtitles
+from operators.subtitles.markup import is_visible
 
 NAMED, GUESSED, UNKNOWN = Attribution.NAMED, Attribution.GUESSED, Attribution.UNKNOWN
 
 
-def said(text: str) -> list[tuple[str, str]]:
-    return [(cue.speaker, cue.text) for cue in read_subtitles(text).cues]
+def read_speakers_and_texts(text: str) -> list[tuple[str, str]]:
+    return [(cue.speaker, cue.text) for cue in parse_subtitles(text).cues]
 
 
-def texts(text: str) -> list[str]:
-    return [cue.text for cue in read_subtitles(text).cues]
+def read_texts(text: str) -> list[str]:
+    return [cue.text for cue in parse_subtitles(text).cues]
 
 
-def remarks(text: str) -> list[tuple[int, str, bool]]:
-    return [tuple(remark) for remark in read_subtitles(text).remarks]
+def read_remarks(text: str) -> list[tuple[int, str, bool]]:
+    return [tuple(remark) for remark in parse_subtitles(text).issues]
 
 
-def times(text: str) -> list[tuple[float, float]]:
-    return [(cue.start, cue.end) for cue in read_subtitles(text).cues]
+def read_times(text: str) -> list[tuple[float, float]]:
+    return [(cue.start, cue.end) for cue in parse_subtitles(text).cues]
 
 
-def vtt(*payloads: str) -> str:
+def make_vtt(*payloads: str) -> str:
     cues = (f"00:0{i}.000 --> 00:0{i}.900\n{payload}" for i, payload in enumerate(payloads))
     return "\n\n".join(["WEBVTT", *cues])
 
 
-def subrip(*payloads: str) -> str:
+def make_srt(*payloads: str) -> str:
     return "\n\n".join(f"{i}\n00:00:0{i},000 --> 00:00:0{i},900\n{payload}" for i, payload in enumerate(payloads, 1))
 
 
@@ -58,7 +58,7 @@ def test_vtt_with_all_that_may_be_in_it() -> None:
             *("00:06.000 --> 00:07.000", "<v Ann Lee>Yes?</v>", "<v Bob>No: ok", "", "00:08.000 --> 00:09.000", "", ""),
         ]
     )
-    read = read_subtitles(text)
+    read = parse_subtitles(text)
     assert list(read.cues) == [
         Cue("Ann Lee", "So we agree.", 1.5, 3602.0),
         Cue("Bob", "R&D is fun", 3.0, 4.0),
@@ -68,7 +68,7 @@ def test_vtt_with_all_that_may_be_in_it() -> None:
         Cue("Bob", "No: ok", 6.4, 7.0),
     ]
     assert [cue.line for cue in read.cues] == [15, 19, 24, 27, 27]
-    assert (read.remarks, read.speakers) == ((), GUESSED)
+    assert (read.issues, read.attribution) == ((), GUESSED)
 
 
 def test_srt_with_all_that_may_be_in_it() -> None:
@@ -77,7 +77,7 @@ def test_srt_with_all_that_may_be_in_it() -> None:
         "agree.\r\n\r\n2\r\n00:00:03.000 --> 00:00:04.000\r\n<i>R&amp;D\r\n\r\nis fun.</i>\r\n\r\n"
         "3\r\n00:00:05,000 --> 00:00:06,000\r\n<i></i>\r\n\r\n4\r\n00:00:07,000 --> 00:00:08,000\r\nAnn: Bye."
     )
-    assert list(read_subtitles(text).cues) == [
+    assert list(parse_subtitles(text).cues) == [
         Cue("Ann", "So we agree.", 1.5, 2.0),
         Cue("Ann", "R&D is fun.", 3.0, 4.0),
         Cue("Ann", "Bye.", 7.0, 8.0),
@@ -107,9 +107,9 @@ def test_srt_with_all_that_may_be_in_it() -> None:
     ],
 )
 def test_whatever_is_around_the_cues_they_are_read(text: str) -> None:
-    read = read_subtitles(text)
+    read = parse_subtitles(text)
     assert [(cue.text, cue.start, cue.end) for cue in read.cues] == [("One.", 1.0, 2.0), ("Two.", 3.0, 4.0)]
-    assert (read.remarks, read.speakers) == ((), UNKNOWN)
+    assert (read.issues, read.attribution) == ((), UNKNOWN)
 
 
 @pytest.mark.parametrize("line", [" ", "\t", "\u3000"])
@@ -117,34 +117,34 @@ def test_a_line_of_white_space_does_not_end_a_cue_of_vtt(line: str) -> None:
     text = (
         f"WEBVTT\n\n00:01.000 --> 00:02.000\n<v Ann>First\n{line}\nNOTE this.\n\n00:03.000 --> 00:04.000\n<v Bob>Two."
     )
-    assert said(text) == [("Ann", "First NOTE this."), ("Bob", "Two.")]
-    assert remarks(text) == []
+    assert read_speakers_and_texts(text) == [("Ann", "First NOTE this."), ("Bob", "Two.")]
+    assert read_remarks(text) == []
 
 
 @pytest.mark.parametrize("name", ["NOTE-1", "NOTE to self", "NOTES", "STYLE", "STYLE guide", "REGION", "WEBVTT"])
 def test_an_identifier_may_be_any_words(name: str) -> None:
     text = f"WEBVTT\n\n{name}\n00:01.000 --> 00:02.000\n<v Ann>One.\n\n{name}\n00:03.000 --> 00:04.000\n<v Bob>Two."
-    assert said(text) == [("Ann", "One."), ("Bob", "Two.")]
-    assert remarks(text) == []
+    assert read_speakers_and_texts(text) == [("Ann", "One."), ("Bob", "Two.")]
+    assert read_remarks(text) == []
 
 
 def test_an_identifier_of_webex_names_the_speaker() -> None:
     text = 'WEBVTT\n\n1 "Ann Lee" (123)\n00:01.000 --> 00:02.000\nOne.\n\n2 "" (0)\n00:03.000 --> 00:04.000\nTwo.'
-    assert said(text) == [("Ann Lee", "One."), ("Ann Lee", "Two.")]
-    assert read_subtitles(text).speakers is GUESSED
+    assert read_speakers_and_texts(text) == [("Ann Lee", "One."), ("Ann Lee", "Two.")]
+    assert parse_subtitles(text).attribution is GUESSED
 
 
 def test_nul_is_read_as_the_standard_says() -> None:
-    assert texts(subrip("A\0B")) == ["A\ufffdB"]
+    assert read_texts(make_srt("A\0B")) == ["A\ufffdB"]
 
 
 @pytest.mark.parametrize("nothing", ["", " ", "\u200b", "<v Ann>\u200b", "<i> </i>", "&nbsp;", "\u2060\ufeff\u200e"])
 def test_a_cue_that_shows_nothing_is_none(nothing: str) -> None:
-    text = vtt(nothing, "<v Bob>Two.", nothing)
-    assert said(text) == [("Bob", "Two.")]
-    assert remarks(text) == []
-    with pytest.raises(Invalid, match="cues: the file holds none with text"):
-        read_subtitles(vtt(nothing))
+    text = make_vtt(nothing, "<v Bob>Two.", nothing)
+    assert read_speakers_and_texts(text) == [("Bob", "Two.")]
+    assert read_remarks(text) == []
+    with pytest.raises(InvalidInputError, match="cues: the file holds none with text"):
+        parse_subtitles(make_vtt(nothing))
 
 
 # --- what is left out ---
@@ -155,38 +155,41 @@ NO_TIMES = "its times can't be read; write 00:00:01.000 --> 00:00:02.500"
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        (vtt("Hi", "x", "Bye").replace("00:01.000", "0:soon"), (6, f"the cue is left out: {NO_TIMES}")),
-        (subrip("Hi", "x", "Bye").replace("00:00:02,000", "0:soon"), (6, f"the cue is left out: {NO_TIMES}")),
+        (make_vtt("Hi", "x", "Bye").replace("00:01.000", "0:soon"), (6, f"the cue is left out: {NO_TIMES}")),
+        (make_srt("Hi", "x", "Bye").replace("00:00:02,000", "0:soon"), (6, f"the cue is left out: {NO_TIMES}")),
         (
-            subrip("Hi", "x", "Bye").replace("00:00:02,900", f"{'9' * 12}:00:00,0"),
+            make_srt("Hi", "x", "Bye").replace("00:00:02,900", f"{'9' * 12}:00:00,0"),
             (6, f"the cue is left out: {NO_TIMES}"),
         ),
         (
-            subrip("Hi", "x", "Bye").replace("00:00:02,000 --> 00:00:02,900\n", ""),
+            make_srt("Hi", "x", "Bye").replace("00:00:02,000 --> 00:00:02,900\n", ""),
             (5, "the cue is left out: it has no times; write 00:00:01.000 --> 00:00:02.500 below its number"),
         ),
-        (vtt("Hi", "x", "Bye").replace("\n00:01", "\nNOTE\n00:01"), (7, "the cue is left out: it is commented out")),
-        ("Dear all,\nx\n\n" + subrip("Hi", "Bye"), (1, "is left out: it belongs to no cue")),
-        (vtt("Hi", "Bye").replace("WEBVTT", "WEBVTTX"), (1, "is left out: it belongs to no cue")),
-        (vtt("Hi", "Bye").replace("WEBVTT\n", "WEBVTT\n\nx\n"), (3, "is left out: it belongs to no cue")),
+        (
+            make_vtt("Hi", "x", "Bye").replace("\n00:01", "\nNOTE\n00:01"),
+            (7, "the cue is left out: it is commented out"),
+        ),
+        ("Dear all,\nx\n\n" + make_srt("Hi", "Bye"), (1, "is left out: it belongs to no cue")),
+        (make_vtt("Hi", "Bye").replace("WEBVTT", "WEBVTTX"), (1, "is left out: it belongs to no cue")),
+        (make_vtt("Hi", "Bye").replace("WEBVTT\n", "WEBVTT\n\nx\n"), (3, "is left out: it belongs to no cue")),
     ],
 )
 def test_what_is_left_out_is_told_with_its_line_and_the_rest_is_read(text: str, expected: tuple[int, str]) -> None:
-    assert texts(text) == ["Hi", "Bye"]
-    assert remarks(text) == [(*expected, True)]
+    assert read_texts(text) == ["Hi", "Bye"]
+    assert read_remarks(text) == [(*expected, True)]
 
 
 def test_a_cue_that_ends_before_it_starts_keeps_its_words() -> None:
-    text = vtt("One.", "Two.", "Three.").replace("00:01.900", "00:00.500")
-    assert texts(text) == ["One.", "Two.", "Three."]
-    assert times(text) == [(0.0, 0.9), (1.0, 1.0), (2.0, 2.9)]
-    assert remarks(text) == [(6, "ends before it starts: its start is taken for its end", False)]
+    text = make_vtt("One.", "Two.", "Three.").replace("00:01.900", "00:00.500")
+    assert read_texts(text) == ["One.", "Two.", "Three."]
+    assert read_times(text) == [(0.0, 0.9), (1.0, 1.0), (2.0, 2.9)]
+    assert read_remarks(text) == [(6, "ends before it starts: its start is taken for its end", False)]
 
 
 def test_text_below_a_blank_line_is_read_and_told() -> None:
-    text = vtt("<v Ann>One", "<v Bob>Two.").replace("One", "One\n\nmore.")
-    assert said(text) == [("Ann", "One more."), ("Bob", "Two.")]
-    assert remarks(text) == [(6, "below a blank line: it is read as part of the cue above", False)]
+    text = make_vtt("<v Ann>One", "<v Bob>Two.").replace("One", "One\n\nmore.")
+    assert read_speakers_and_texts(text) == [("Ann", "One more."), ("Bob", "Two.")]
+    assert read_remarks(text) == [(6, "below a blank line: it is read as part of the cue above", False)]
 
 
 @pytest.mark.parametrize(
@@ -195,13 +198,13 @@ def test_text_below_a_blank_line_is_read_and_told() -> None:
         ("", "cues", "the file holds none with text"),
         ("WEBVTT\n\nNOTE nothing\n", "cues", "the file holds none with text"),
         ("Dear all,\n\nhello", "line 1", "it belongs to no cue; the file holds no cue with text that can be read"),
-        (vtt("Hi").replace("00:00.000", "now"), "line 3", "is left out"),
-        (subrip("Hi").replace("00:00:01,000", "0:soon"), "line 2", "its times can't be read"),
+        (make_vtt("Hi").replace("00:00.000", "now"), "line 3", "is left out"),
+        (make_srt("Hi").replace("00:00:01,000", "0:soon"), "line 2", "its times can't be read"),
     ],
 )
 def test_a_file_without_a_cue_is_refused_with_the_place(text: str, place: str, fix: str) -> None:
-    with pytest.raises(Invalid, match=fix) as caught:
-        read_subtitles(text)
+    with pytest.raises(InvalidInputError, match=fix) as caught:
+        parse_subtitles(text)
     assert caught.value.field == place
 
 
@@ -209,24 +212,24 @@ def test_a_file_without_a_cue_is_refused_with_the_place(text: str, place: str, f
 
 
 def test_tags_of_a_translation_are_only_tags_where_not_every_cue_has_one() -> None:
-    french = vtt("<v Ann>He said\n<lang fr>bonjour</lang></v>", "<v Ann>and <lang fr>adieu</lang></v>")
-    assert said(french) == [("Ann", "He said bonjour"), ("Ann", "and adieu")]
-    italics = subrip("He said\n<i>a thing.</i>", "<i>All of it\nis in italics.</i>")
-    assert texts(italics) == ["He said a thing.", "All of it is in italics."]
+    french = make_vtt("<v Ann>He said\n<lang fr>bonjour</lang></v>", "<v Ann>and <lang fr>adieu</lang></v>")
+    assert read_speakers_and_texts(french) == [("Ann", "He said bonjour"), ("Ann", "and adieu")]
+    italics = make_srt("He said\n<i>a thing.</i>", "<i>All of it\nis in italics.</i>")
+    assert read_texts(italics) == ["He said a thing.", "All of it is in italics."]
 
 
 def test_lines_of_a_script_without_spaces_are_joined_without_one() -> None:
-    assert said(subrip("今日は\n天気です。")) == [(NOBODY, "今日は天気です。")]
+    assert read_speakers_and_texts(make_srt("今日は\n天気です。")) == [(UNKNOWN_SPEAKER, "今日は天気です。")]
 
 
 def test_only_closed_references_are_read() -> None:
-    assert texts(subrip("R&notes, AT&T; &lt;ok&gt; &#x1F600; &copy;")) == ["R&notes, AT&T; <ok> 😀 ©"]
+    assert read_texts(make_srt("R&notes, AT&T; &lt;ok&gt; &#x1F600; &copy;")) == ["R&notes, AT&T; <ok> 😀 ©"]
 
 
 # --- two languages ---
 
 
-def languages(text: str) -> str | None:
+def detect_language(text: str) -> str | None:
     """Tells English from Portuguese, as far as these tests need it."""
     return "pt" if "ç" in text or "Depois" in text else "en" if text.isascii() else None
 
@@ -238,35 +241,35 @@ ENGLISH, PORTUGUESE = ["We start now.", "Then we go on."], ["Começamos agora.",
 def test_of_each_cue_in_two_languages_one_is_read(spoken: str | None, expected: list[str]) -> None:
     pairs = list(zip(ENGLISH, PORTUGUESE, strict=True))
     for text in (
-        subrip(*map("\n".join, pairs)),
+        make_srt(*map("\n".join, pairs)),
         # As two cues of the same time.
         "\n\n".join(f"00:00:0{i},000 --> 00:00:0{i},900\n{one}" for i, pair in enumerate(pairs) for one in pair),
     ):
-        read = read_subtitles(text, languages, spoken)
+        read = parse_subtitles(text, detect_language, spoken)
         assert [cue.text for cue in read.cues] == expected
-        (remark,) = read.remarks
-        assert remark.left_out
-        assert "2 lines are left out" in remark.text
+        (remark,) = read.issues
+        assert remark.lost_speech
+        assert "2 lines are left out" in remark.message
 
 
 def test_two_scripts_are_two_languages_without_any_doubt() -> None:
-    text = subrip("我们开始吧。\nLet us\nbegin.", "[Music]", "然后继续。\nThen go on.", "好。\nGood.", "对。\nYes.")
-    read = read_subtitles(text)
+    text = make_srt("我们开始吧。\nLet us\nbegin.", "[Music]", "然后继续。\nThen go on.", "好。\nGood.", "对。\nYes.")
+    read = parse_subtitles(text)
     assert [cue.text for cue in read.cues] == ["我们开始吧。", "[Music]", "然后继续。", "好。", "对。"]
-    assert read.remarks == (Remark(2, "each cue is there in LATIN as well: 5 lines are left out"),)
+    assert read.issues == (LineIssue(2, "each cue is there in LATIN as well: 5 lines are left out"),)
 
 
 def test_cues_of_two_lines_are_not_two_languages() -> None:
-    text = subrip("We start with\nthe budget.", "Then we go\non to the rest.")
-    assert read_subtitles(text, languages).remarks == ()
-    assert texts(text) == ["We start with the budget.", "Then we go on to the rest."]
+    text = make_srt("We start with\nthe budget.", "Then we go\non to the rest.")
+    assert parse_subtitles(text, detect_language).issues == ()
+    assert read_texts(text) == ["We start with the budget.", "Then we go on to the rest."]
 
 
 # --- rolling captions ---
 
 
-def rolling(*cues: tuple[float, float, str]) -> Subtitles:
-    return read_subtitles(
+def read_rolling_cues(*cues: tuple[float, float, str]) -> Subtitles:
+    return parse_subtitles(
         "\n\n".join(
             f"{i}\n00:00:{start:06.3f} --> 00:00:{end:06.3f}\n{text}".replace(".", ",", 2)
             for i, (start, end, text) in enumerate(cues, 1)
@@ -304,16 +307,20 @@ YOUTUBE = [(0.8, 2.86, A), (2.86, 2.87, A), (2.87, 4.07, f"{A}\n{B}"), (4.07, 4.
     ],
 )
 def test_rolling_captions_give_each_word_once(cues: list[tuple[float, float, str]], expected: list[str]) -> None:
-    read = rolling(*cues)
+    read = read_rolling_cues(*cues)
     assert " ".join(cue.text for cue in read.cues) == " ".join(expected)
-    assert [remark.left_out for remark in read.remarks] == [False]
+    assert [remark.lost_speech for remark in read.issues] == [False]
 
 
 def test_rolling_captions_keep_the_times_of_their_words() -> None:
-    read = rolling(*YOUTUBE)
-    assert list(read.cues) == [Cue(NOBODY, A, 0.8, 2.86), Cue(NOBODY, B, 2.87, 4.07), Cue(NOBODY, C, 4.08, 6.0)]
-    assert read.remarks == (
-        Remark(6, "rolling captions: words shown again are taken once; 2 cues held no others", left_out=False),
+    read = read_rolling_cues(*YOUTUBE)
+    assert list(read.cues) == [
+        Cue(UNKNOWN_SPEAKER, A, 0.8, 2.86),
+        Cue(UNKNOWN_SPEAKER, B, 2.87, 4.07),
+        Cue(UNKNOWN_SPEAKER, C, 4.08, 6.0),
+    ]
+    assert read.issues == (
+        LineIssue(6, "rolling captions: words shown again are taken once; 2 cues held no others", lost_speech=False),
     )
 
 
@@ -324,7 +331,7 @@ def test_rolling_captions_as_youtube_sends_them() -> None:
         "00:00:02.870 --> 00:00:04.070 align:start position:0%\ngood morning\nwe<00:00:03.100><c> look</c>\n\n"
         "00:00:04.070 --> 00:00:04.080 align:start position:0%\nwe look\n \n"
     )
-    assert texts(text) == ["good morning", "we look"]
+    assert read_texts(text) == ["good morning", "we look"]
 
 
 @pytest.mark.parametrize(
@@ -338,13 +345,13 @@ def test_rolling_captions_as_youtube_sends_them() -> None:
     ],
 )
 def test_words_that_were_said_again_are_kept(cues: list[str]) -> None:
-    assert texts(subrip(*cues)) == [cue.removeprefix("Ann: ") for cue in cues]
+    assert read_texts(make_srt(*cues)) == [cue.removeprefix("Ann: ") for cue in cues]
 
 
 # --- speakers ---
 
 
-@pytest.mark.parametrize("form", [vtt, subrip])
+@pytest.mark.parametrize("form", [make_vtt, make_srt])
 @pytest.mark.parametrize(
     ("payloads", "expected", "speakers"),
     [
@@ -352,8 +359,8 @@ def test_words_that_were_said_again_are_kept(cues: list[str]) -> None:
         (["Ann:\nHi.", "Bob: Yes."], [("Ann", "Hi."), ("Bob", "Yes.")], NAMED),
         # A cue in which nobody speaks, or a sound, says nothing about the others.
         (["Ann: Hi.", "Ann: ", "Bob: No."], [("Ann", "Hi."), ("Bob", "No.")], NAMED),
-        (["Ann: Hi.", "[Music]", "Bob: No."], [("Ann", "Hi."), (NOBODY, "[Music]"), ("Bob", "No.")], NAMED),
-        (["Ann: Hi.", "♪ la la ♪", "Bob: No."], [("Ann", "Hi."), (NOBODY, "♪ la la ♪"), ("Bob", "No.")], NAMED),
+        (["Ann: Hi.", "[Music]", "Bob: No."], [("Ann", "Hi."), (UNKNOWN_SPEAKER, "[Music]"), ("Bob", "No.")], NAMED),
+        (["Ann: Hi.", "♪ la la ♪", "Bob: No."], [("Ann", "Hi."), (UNKNOWN_SPEAKER, "♪ la la ♪"), ("Bob", "No.")], NAMED),
         # Names where the speaker changes.
         (
             ["Speaker 1: Good day.", "The first point.", "Speaker 2: When?", "Speaker 1: Later."],
@@ -366,20 +373,27 @@ def test_words_that_were_said_again_are_kept(cues: list[str]) -> None:
             GUESSED,
         ),
         # Who speaks first is not told.
-        (["Well.", "Ann: Hi.", "Ann: Bye."], [(NOBODY, "Well."), ("Ann", "Hi."), ("Ann", "Bye.")], NAMED),
+        (["Well.", "Ann: Hi.", "Ann: Bye."], [(UNKNOWN_SPEAKER, "Well."), ("Ann", "Hi."), ("Ann", "Bye.")], NAMED),
         # Words before a colon that are no name.
-        (["So", "Note: this matters.", "At 10:30."], [(NOBODY, "So"), (NOBODY, "Note: this matters."), (NOBODY, "At 10:30.")],
-         UNKNOWN),
+        (
+            ["So", "Note: this matters.", "At 10:30."],
+            [(UNKNOWN_SPEAKER, "So"), (UNKNOWN_SPEAKER, "Note: this matters."), (UNKNOWN_SPEAKER, "At 10:30.")],
+            UNKNOWN,
+        ),
         (
             ["My mother told me: be brave.", "My father said nothing.", "My mother told me: be kind.", "That is all."],
-            [(NOBODY, "My mother told me: be brave."), (NOBODY, "My father said nothing."),
-             (NOBODY, "My mother told me: be kind."), (NOBODY, "That is all.")],
+            [(UNKNOWN_SPEAKER, "My mother told me: be brave."), (UNKNOWN_SPEAKER, "My father said nothing."),
+             (UNKNOWN_SPEAKER, "My mother told me: be kind."), (UNKNOWN_SPEAKER, "That is all.")],
             UNKNOWN,
         ),
         (
             ["Mein Vater sagte: geh.", "Dann ging ich.", "Mein Vater sagte: bleib.", "Das ist alles."],
-            [(NOBODY, "Mein Vater sagte: geh."), (NOBODY, "Dann ging ich."), (NOBODY, "Mein Vater sagte: bleib."),
-             (NOBODY, "Das ist alles.")],
+            [
+                (UNKNOWN_SPEAKER, "Mein Vater sagte: geh."),
+                (UNKNOWN_SPEAKER, "Dann ging ich."),
+                (UNKNOWN_SPEAKER, "Mein Vater sagte: bleib."),
+                (UNKNOWN_SPEAKER, "Das ist alles."),
+            ],
             UNKNOWN,
         ),
         # Two speakers in a cue, on lines of their own.
@@ -396,7 +410,7 @@ def test_words_that_were_said_again_are_kept(cues: list[str]) -> None:
          GUESSED),
         # The arrows of live captioning.
         (["&gt;&gt; Ann: One.", "two.", "&gt;&gt; Bob: Three.", "&gt;&gt; Four.", "five."],
-         [("Ann", "One."), ("Ann", "two."), ("Bob", "Three."), (NOBODY, ">> Four."), (NOBODY, "five.")], GUESSED),
+         [("Ann", "One."), ("Ann", "two."), ("Bob", "Three."), (UNKNOWN_SPEAKER, ">> Four."), (UNKNOWN_SPEAKER, "five.")], GUESSED),
         (["&gt;&gt; Ann: One.", "&gt;&gt; Bob: Two."], [("Ann", "One."), ("Bob", "Two.")], NAMED),
         (["1: first", "2: second"], [("1", "first"), ("2", "second")], GUESSED),
         # Names in small letters.
@@ -410,22 +424,22 @@ def test_words_that_were_said_again_are_kept(cues: list[str]) -> None:
             GUESSED,
         ),
         # Another speaker, whose name is not told.
-        (["ANN: Ready?", "- Yes.", "ANN: Go."], [("ANN", "Ready?"), (NOBODY, "- Yes."), ("ANN", "Go.")], NAMED),
+        (["ANN: Ready?", "- Yes.", "ANN: Go."], [("ANN", "Ready?"), (UNKNOWN_SPEAKER, "- Yes."), ("ANN", "Go.")], NAMED),
         (["[ANN] One.", "(Bob) Two.", "[ANN] Three."], [("ANN", "One."), ("Bob", "Two."), ("ANN", "Three.")], GUESSED),
         (["【田中】はい。", "【佐藤】いいえ。"], [("田中", "はい。"), ("佐藤", "いいえ。")], GUESSED),
         (["田中：はい。", "佐藤：いいえ。"], [("田中", "はい。"), ("佐藤", "いいえ。")], NAMED),
         (["他说：好。", "我们走吧。", "他说：走。"],
-         [(NOBODY, "他说：好。"), (NOBODY, "我们走吧。"), (NOBODY, "他说：走。")], UNKNOWN),
+         [(UNKNOWN_SPEAKER, "他说：好。"), (UNKNOWN_SPEAKER, "我们走吧。"), (UNKNOWN_SPEAKER, "他说：走。")], UNKNOWN),
         (["[laughs] I know.", "[Sighs] Yes.", "[Laughs] No."],
-         [(NOBODY, "[laughs] I know."), (NOBODY, "[Sighs] Yes."), (NOBODY, "[Laughs] No.")], UNKNOWN),
+         [(UNKNOWN_SPEAKER, "[laughs] I know."), (UNKNOWN_SPEAKER, "[Sighs] Yes."), (UNKNOWN_SPEAKER, "[Laughs] No.")], UNKNOWN),
     ],
 )  # fmt: skip
 def test_who_speaks_where_no_voice_tells(
     form: object, payloads: list[str], expected: list[tuple[str, str]], speakers: Attribution
 ) -> None:
-    read = read_subtitles((vtt if form is vtt else subrip)(*payloads))
+    read = parse_subtitles((make_vtt if form is make_vtt else make_srt)(*payloads))
     assert [(cue.speaker, cue.text) for cue in read.cues] == expected
-    assert read.speakers is speakers
+    assert read.attribution is speakers
 
 
 def test_a_film_is_not_given_to_one_who_speaks_in_it() -> None:
@@ -438,7 +452,7 @@ def test_a_film_is_not_given_to_one_who_speaks_in_it() -> None:
         "MARY: Out.",
         "JOHN: So?",
     ]
-    read = read_subtitles(
+    read = parse_subtitles(
         "\n\n".join(
             f"{i}\n00:0{i // 6}:{i % 6}0,000 --> 00:0{i // 6}:{i % 6}5,000\n{line}" for i, line in enumerate(lines)
         )
@@ -446,13 +460,13 @@ def test_a_film_is_not_given_to_one_who_speaks_in_it() -> None:
     assert [(cue.speaker, cue.text) for cue in read.cues[20:]] == [
         ("JOHN", "Where are"),
         ("JOHN", "you going?"),
-        (NOBODY, "I don't know."),
-        (NOBODY, "Look: a car."),
+        (UNKNOWN_SPEAKER, "I don't know."),
+        (UNKNOWN_SPEAKER, "Look: a car."),
         ("MARY", "Out."),
         ("JOHN", "So?"),
     ]
-    assert {cue.speaker for cue in read.cues[:20]} == {NOBODY}
-    assert read.speakers is GUESSED
+    assert {cue.speaker for cue in read.cues[:20]} == {UNKNOWN_SPEAKER}
+    assert read.attribution is GUESSED
 
 
 @pytest.mark.parametrize(
@@ -461,21 +475,21 @@ def test_a_film_is_not_given_to_one_who_speaks_in_it() -> None:
         (["<v Ann>Note: one", "<v Bob>Note: two"], [("Ann", "Note: one"), ("Bob", "Note: two")], NAMED),
         # A voice that is not named is not the last one's.
         (["<v Ann>One.", "<v >Two.", "Three.", "<v Ann>Four."],
-         [("Ann", "One."), (NOBODY, "Two."), (NOBODY, "Three."), ("Ann", "Four.")], NAMED),
-        (["<v Ann>One.", "two", "<v>Three."], [("Ann", "One."), ("Ann", "two"), (NOBODY, "Three.")], GUESSED),
-        (["<v Ann>One.", "[Music]", "<v Bob>Two."], [("Ann", "One."), (NOBODY, "[Music]"), ("Bob", "Two.")], NAMED),
+         [("Ann", "One."), (UNKNOWN_SPEAKER, "Two."), (UNKNOWN_SPEAKER, "Three."), ("Ann", "Four.")], NAMED),
+        (["<v Ann>One.", "two", "<v>Three."], [("Ann", "One."), ("Ann", "two"), (UNKNOWN_SPEAKER, "Three.")], GUESSED),
+        (["<v Ann>One.", "[Music]", "<v Bob>Two."], [("Ann", "One."), (UNKNOWN_SPEAKER, "[Music]"), ("Bob", "Two.")], NAMED),
         (["<v >Ann: One.", "<v >Bob: Two."], [("Ann", "One."), ("Bob", "Two.")], NAMED),
-        (["<v >One.", "<v >Two."], [(NOBODY, "One."), (NOBODY, "Two.")], UNKNOWN),
+        (["<v >One.", "<v >Two."], [(UNKNOWN_SPEAKER, "One."), (UNKNOWN_SPEAKER, "Two.")], UNKNOWN),
     ],
 )  # fmt: skip
 def test_who_speaks_by_voices(payloads: list[str], expected: list[tuple[str, str]], speakers: Attribution) -> None:
-    read = read_subtitles(vtt(*payloads))
+    read = parse_subtitles(make_vtt(*payloads))
     assert [(cue.speaker, cue.text) for cue in read.cues] == expected
-    assert read.speakers is speakers
+    assert read.attribution is speakers
 
 
 def test_a_long_name_is_cut() -> None:
-    ((name, text),) = said(vtt(f"<v {'x' * 300}>Hi."))
+    ((name, text),) = read_speakers_and_texts(make_vtt(f"<v {'x' * 300}>Hi."))
     assert (name, text) == ("x" * 200, "Hi.")
 
 
@@ -519,13 +533,13 @@ PARTS = [
 @given(st.lists(st.sampled_from(PARTS) | st.text(max_size=12), max_size=40).map("\n".join))
 def test_any_text_is_read_or_refused(text: str) -> None:
     try:
-        read = read_subtitles(text, languages)
-    except Invalid:
+        read = parse_subtitles(text, detect_language)
+    except InvalidInputError:
         return
     lines = len(re.split(r"\r+\n|\r|\n", text))
     for cue in read.cues:
         assert cue.end >= cue.start
-        assert is_shown(cue.text)
-        assert is_shown(cue.speaker)
-    assert all(1 <= remark.line <= lines for remark in read.remarks)
-    assert list(read.remarks) == sorted(read.remarks)
+        assert is_visible(cue.text)
+        assert is_visible(cue.speaker)
+    assert all(1 <= remark.line <= lines for remark in read.issues)
+    assert list(read.issues) == sorted(read.issues)

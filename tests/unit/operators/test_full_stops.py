@@ -7,23 +7,23 @@ from pathlib import Path
 
 import pytest
 
-from operators.boundaries import ends, words
-from operators.pieces import Place, Said, read
+from operators.boundaries import sentence_ends, split_words
+from operators.pieces import ChunkState, SegmenterPosition, segment_speech
 
 CASES = sorted((Path(__file__).parents[2] / "cases" / "boundaries").glob("*.txt"))
 
 
-def cut(text: str, language: str | None = None) -> list[str]:
+def split_sentences(text: str, language: str | None = None) -> list[str]:
     """A text's sentences."""
-    return [piece.text for piece in read([Said("1", 1, 0, text, 0, 10, language)], Place())]
+    return [piece.text for piece in segment_speech([ChunkState("1", 1, 0, text, 0, 10, language)], SegmenterPosition())]
 
 
-def f1(sentences: list[str], language: str) -> float:
+def boundary_f1(sentences: list[str], language: str) -> float:
     """F1 of the boundaries found in sentences that are joined with spaces."""
     text = " ".join(sentences)
     wanted = set(accumulate(len(sentence) + 1 for sentence in sentences[:-1]))
-    starts, _, _ = words(text)
-    found = {starts[i + 1] for i in ends((), text, None, language) if i + 1 < len(starts)}
+    starts, _, _ = split_words(text)
+    found = {starts[i + 1] for i in sentence_ends((), text, None, language) if i + 1 < len(starts)}
     return 2 * len(wanted & found) / (len(wanted) + len(found))
 
 
@@ -31,7 +31,7 @@ def f1(sentences: list[str], language: str) -> float:
 def test_sentences_by_hand_are_found(path: Path) -> None:
     sentences = path.read_text(encoding="utf-8").splitlines()
     assert len(sentences) == 40
-    assert f1(sentences, path.stem) >= 0.98
+    assert boundary_f1(sentences, path.stem) >= 0.98
 
 
 def test_there_are_sentences_in_enough_languages() -> None:
@@ -100,11 +100,11 @@ def test_there_are_sentences_in_enough_languages() -> None:
 )
 def test_full_stops_are_read_as_their_language_means_them(language: str, text: str) -> None:
     wanted = text.split("|")
-    assert cut(" ".join(wanted), language) == wanted
+    assert split_sentences(" ".join(wanted), language) == wanted
 
 
 def test_without_a_language_the_script_tells_it() -> None:
-    assert cut("Это т.е. так. Хорошо.") == ["Это т.е. так.", "Хорошо."]
+    assert split_sentences("Это т.е. так. Хорошо.") == ["Это т.е. так.", "Хорошо."]
 
 
 @pytest.mark.parametrize(
@@ -112,4 +112,4 @@ def test_without_a_language_the_script_tells_it() -> None:
     [("de", "1.", False), ("en", "1.", False), ("fr", "M.", False), ("de", "2019.", True)],
 )
 def test_a_number_or_title_waits_for_what_follows(language: str, word: str, ended: bool) -> None:
-    assert (ends((), word, None, language) == (0,)) is ended
+    assert (sentence_ends((), word, None, language) == (0,)) is ended

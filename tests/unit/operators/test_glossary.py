@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from operators.glossary import TOLD, found, told
+from operators.glossary import MAX_PROMPT_TERMS, match_terms, prompt_terms
 from operators.model import MeetingConfig, Term
-from operators.occurrence import holds
-from operators.translation import Wanted
+from operators.occurrence import contains_term
+from operators.translation import GlossaryEntry
 
 GLOSSARY = (
     Term(term="road map", translations={"pt": "roteiro", "pt-PT": "guião"}),
@@ -19,33 +19,36 @@ GLOSSARY = (
 )
 
 
-def names(text: str, language: str = "pt") -> list[str]:
-    return [wanted.source for wanted in found(GLOSSARY, text, language)]
+def matched_terms(text: str, language: str = "pt") -> list[str]:
+    return [wanted.source for wanted in match_terms(GLOSSARY, text, language)]
 
 
 def test_terms_are_told_sorted_in_the_language_or_what_it_is_a_variety_of() -> None:
-    assert told(GLOSSARY, "pt-BR") == (
-        Wanted("IT", "TI"),
-        Wanted("Parley", "Parley"),
-        Wanted("map", "mapa"),
-        Wanted("road map", "roteiro"),
-        Wanted("straße", "rua"),
-        Wanted("机器学习", "aprendizagem automática"),
+    assert prompt_terms(GLOSSARY, "pt-BR") == (
+        GlossaryEntry("IT", "TI"),
+        GlossaryEntry("Parley", "Parley"),
+        GlossaryEntry("map", "mapa"),
+        GlossaryEntry("road map", "roteiro"),
+        GlossaryEntry("straße", "rua"),
+        GlossaryEntry("机器学习", "aprendizagem automática"),
     )
-    assert Wanted("road map", "guião") in told(GLOSSARY, "pt-PT")
+    assert GlossaryEntry("road map", "guião") in prompt_terms(GLOSSARY, "pt-PT")
 
 
 def test_a_term_without_a_translation_is_kept_or_left_to_the_model() -> None:
-    assert told(GLOSSARY, "ja") == (Wanted("Parley", "Parley"),)
-    assert names("Parley has a road map", "ja") == ["Parley"]
-    assert told((), "ja") == found((), "Parley", "ja") == ()
+    assert prompt_terms(GLOSSARY, "ja") == (GlossaryEntry("Parley", "Parley"),)
+    assert matched_terms("Parley has a road map", "ja") == ["Parley"]
+    assert prompt_terms((), "ja") == match_terms((), "Parley", "ja") == ()
 
 
 def test_too_many_terms_are_not_told_but_found() -> None:
-    many = tuple(Term(term=f"term {number}", do_not_translate=True) for number in range(TOLD + 1))
-    assert len(told(many[1:], "pt")) == TOLD
-    assert told(many, "pt") == ()
-    assert found(many, "Now term 7 and term 70.", "pt") == (Wanted("term 7", "term 7"), Wanted("term 70", "term 70"))
+    many = tuple(Term(term=f"term {number}", do_not_translate=True) for number in range(MAX_PROMPT_TERMS + 1))
+    assert len(prompt_terms(many[1:], "pt")) == MAX_PROMPT_TERMS
+    assert prompt_terms(many, "pt") == ()
+    assert match_terms(many, "Now term 7 and term 70.", "pt") == (
+        GlossaryEntry("term 7", "term 7"),
+        GlossaryEntry("term 70", "term 70"),
+    )
 
 
 @pytest.mark.parametrize(
@@ -62,25 +65,25 @@ def test_too_many_terms_are_not_told_but_found() -> None:
     ],
 )
 def test_terms_are_found_as_whole_words(text: str, said: list[str]) -> None:
-    assert names(text) == said
+    assert matched_terms(text) == said
 
 
 def test_of_terms_that_overlap_the_longest_counts() -> None:
     terms = tuple(Term(term=one, do_not_translate=True) for one in ("new york", "york city council", "city", "council"))
-    assert [one.source for one in found(terms, "new york city council", "pt")] == ["york city council"]
+    assert [one.source for one in match_terms(terms, "new york city council", "pt")] == ["york city council"]
     cased = (
         Term(term="us", translations={"pt": "nos"}),
         Term(term="US", translations={"pt": "EUA"}, case_sensitive=True),
     )
-    assert [one.target for one in found(cased, "the US joined us", "pt")] == ["EUA", "nos"]
+    assert [one.target for one in match_terms(cased, "the US joined us", "pt")] == ["EUA", "nos"]
 
 
 @settings(deadline=None)
 @given(st.permutations(GLOSSARY), st.sampled_from(["pt", "pt-BR", "en", "ja"]))
 def test_the_order_they_are_given_in_does_not_matter(glossary: list[Term], language: str) -> None:
-    assert told(tuple(glossary), language) == told(GLOSSARY, language)
+    assert prompt_terms(tuple(glossary), language) == prompt_terms(GLOSSARY, language)
     text = "IT at Parley has a road map for 机器学习"
-    assert found(tuple(glossary), text, language) == found(GLOSSARY, text, language)
+    assert match_terms(tuple(glossary), text, language) == match_terms(GLOSSARY, text, language)
 
 
 WORDS = st.text("aAbß 字e\u0301", min_size=1, max_size=4).filter(str.strip)
@@ -90,10 +93,11 @@ WORDS = st.text("aAbß 字e\u0301", min_size=1, max_size=4).filter(str.strip)
 @given(st.lists(WORDS, max_size=5), st.text("aAbßS 字e\u0301,", max_size=20), st.booleans())
 def test_what_is_found_is_held_and_what_is_held_is_found_or_overlapped(terms: list[str], text: str, case: bool) -> None:
     unique = {
-        term.key(): term for term in (Term(term=one, do_not_translate=True, case_sensitive=case) for one in terms)
+        term.dedupe_key(): term
+        for term in (Term(term=one, do_not_translate=True, case_sensitive=case) for one in terms)
     }
     glossary = MeetingConfig(glossary=tuple(unique.values())).glossary
-    said = {one.source for one in found(glossary, text, "pt")}
-    held = {term.term for term in glossary if holds(text, term.term, case=case)}
+    said = {one.source for one in match_terms(glossary, text, "pt")}
+    held = {term.term for term in glossary if contains_term(text, term.term, case_sensitive=case)}
     assert said <= held
     assert bool(said) == bool(held)

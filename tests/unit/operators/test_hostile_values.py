@@ -14,21 +14,21 @@ from hypothesis import settings
 from pydantic import BaseModel, ValidationError
 
 from cluster.glossary_file import parse_glossary
-from operators.errors import Invalid
+from operators.errors import InvalidInputError
 from operators.model import (
-    MAX_NAME,
+    MAX_NAME_CHARS,
     Chunk,
     Clock,
-    Ended,
     Entry,
     MeetingConfig,
-    Started,
+    MeetingEnded,
+    MeetingStarted,
     Term,
-    field_path,
-    language_tag,
+    format_field_path,
+    normalize_language_tag,
     parse_entry,
 )
-from operators.models import ModelsConfig, parse_models
+from operators.models import ModelsConfig, parse_models_config
 from serve.http.events import SourceEvent
 from serve.http.lanes import MoveRequest
 from serve.http.meetings import ChangeConfigRequest, CreateMeetingRequest
@@ -36,7 +36,7 @@ from serve.http.models import EngineConfigRequest, RollbackRequest
 from storage.dead import DeadLetterRecord
 from tests.harness import hostile
 
-EACH = 50 * settings().max_examples if settings().max_examples >= 200 else 250
+EXAMPLE_COUNT = 50 * settings().max_examples if settings().max_examples >= 200 else 250
 """Values at each entrance: 10,000 with the long profile."""
 CHUNK = {"chunk_id": "1", "speaker": "Ann", "text": "Hello.", "start": 1.0, "end": 2.0}
 ENGINE = {"kind": "openai", "url": "http://h/v1", "model": "m"}
@@ -49,60 +49,62 @@ TAGS = (
 )
 
 
-def fields(good: dict[str, Any], *names: str) -> Callable[[random.Random], dict[str, Any]]:
-    return lambda chance: hostile.changed(chance, good, list(names))
+def corrupting(good: dict[str, Any], *names: str) -> Callable[[random.Random], dict[str, Any]]:
+    return lambda chance: hostile.corrupt_fields(chance, good, list(names))
 
 
-def models(chance: random.Random) -> dict[str, Any]:
-    engine = hostile.changed(chance, ENGINE, ["url", "model", "replicas", "ongoing", "cpus", "gpus", "key", "kind"])
-    if chance.random() < 0.5:
-        engine = ENGINE | {"body": {hostile.text(chance, 100): hostile.value(chance)}}
-    if chance.random() < 0.2:
-        engine = ENGINE | {"url": "http://h/" + hostile.text(chance)}
-    return {"config": {"engines": {"a": engine}}, "note": hostile.text(chance, 600) if chance.random() < 0.3 else ""}
+def models(rng: random.Random) -> dict[str, Any]:
+    engine = hostile.corrupt_fields(rng, ENGINE, ["url", "model", "replicas", "ongoing", "cpus", "gpus", "key", "kind"])
+    if rng.random() < 0.5:
+        engine = ENGINE | {"body": {hostile.hostile_text(rng, 100): hostile.hostile_value(rng)}}
+    if rng.random() < 0.2:
+        engine = ENGINE | {"url": "http://h/" + hostile.hostile_text(rng)}
+    return {"config": {"engines": {"a": engine}}, "note": hostile.hostile_text(rng, 600) if rng.random() < 0.3 else ""}
 
 
-def config(chance: random.Random) -> dict[str, Any]:
+def config(rng: random.Random) -> dict[str, Any]:
     terms = [
-        {"term": hostile.text(chance, 300), "translations": {tag(chance): hostile.text(chance, 300)}}
-        for _ in range(chance.randint(1, 4))
+        {"term": hostile.hostile_text(rng, 300), "translations": {random_tag(rng): hostile.hostile_text(rng, 300)}}
+        for _ in range(rng.randint(1, 4))
     ]
-    return {"glossary": terms, "target_languages": [tag(chance) for _ in range(chance.choice([1, 2, 3, 60]))]}
+    return {"glossary": terms, "target_languages": [random_tag(rng) for _ in range(rng.choice([1, 2, 3, 60]))]}
 
 
-def tag(chance: random.Random) -> str:
-    return "-".join(part for parts in TAGS if (part := chance.choice(parts)))
+def random_tag(rng: random.Random) -> str:
+    return "-".join(part for parts in TAGS if (part := rng.choice(parts)))
 
 
-ENTRANCES: list[tuple[type[BaseModel], Callable[[random.Random], dict[str, Any]]]] = [
+INPUT_MODELS: list[tuple[type[BaseModel], Callable[[random.Random], dict[str, Any]]]] = [
     (
         Chunk,
-        fields(CHUNK, "chunk_id", "speaker", "speaker_id", "text", "start", "end", "is_final", "language", "source"),
+        corrupting(
+            CHUNK, "chunk_id", "speaker", "speaker_id", "text", "start", "end", "is_final", "language", "source"
+        ),
     ),
-    (Chunk, lambda chance: CHUNK | {"language": tag(chance), "speaker": hostile.text(chance, 300)}),
-    (Term, fields({"term": "a", "translations": {}}, "term", "translations", "do_not_translate", "case_sensitive")),
+    (Chunk, lambda chance: CHUNK | {"language": random_tag(chance), "speaker": hostile.hostile_text(chance, 300)}),
+    (Term, corrupting({"term": "a", "translations": {}}, "term", "translations", "do_not_translate", "case_sensitive")),
     (MeetingConfig, config),
     (
         ChangeConfigRequest,
-        fields({}, "source_language", "target_languages", "context_sentences", "style", "drafts", "glossary"),
+        corrupting({}, "source_language", "target_languages", "context_sentences", "style", "drafts", "glossary"),
     ),
-    (Ended, fields({"reason": "over"}, "reason")),
-    (CreateMeetingRequest, fields({"title": "Monday"}, "external_id", "title", "clock", "began_at", "config")),
-    (SourceEvent, fields({"event_id": "1"}, "event_id", "kind", "at")),
-    (MoveRequest, fields({"lane": "live-1"}, "lane")),
-    (RollbackRequest, fields({"version": 1}, "version")),
+    (MeetingEnded, corrupting({"reason": "over"}, "reason")),
+    (CreateMeetingRequest, corrupting({"title": "Monday"}, "external_id", "title", "clock", "began_at", "config")),
+    (SourceEvent, corrupting({"event_id": "1"}, "event_id", "kind", "at")),
+    (MoveRequest, corrupting({"lane": "live-1"}, "lane")),
+    (RollbackRequest, corrupting({"version": 1}, "version")),
     (EngineConfigRequest, models),
 ]
 
 
-@pytest.mark.parametrize(("model", "made"), ENTRANCES, ids=lambda each: getattr(each, "__name__", None))
+@pytest.mark.parametrize(("model", "made"), INPUT_MODELS, ids=lambda each: getattr(each, "__name__", None))
 def test_a_value_is_refused_by_its_field_or_can_be_stored_and_read_back(
     model: type[BaseModel], made: Callable[[random.Random], dict[str, Any]]
 ) -> None:
-    chance = random.Random(model.__name__)
+    rng = random.Random(model.__name__)
     outcomes = Counter[str]()
-    for _ in range(EACH):
-        sent = made(chance)
+    for _ in range(EXAMPLE_COUNT):
+        sent = made(rng)
         try:
             taken = model.model_validate(sent)
         except ValidationError as error:
@@ -117,7 +119,7 @@ def test_a_value_is_refused_by_its_field_or_can_be_stored_and_read_back(
 
 
 def check_refusal(error: ValidationError) -> None:
-    paths = [field_path(each["loc"]) for each in error.errors()]
+    paths = [format_field_path(each["loc"]) for each in error.errors()]
     # Without a field: what concerns the whole, and a key that is empty or no text.
     assert all(paths) or {each["type"] for each in error.errors()} & {
         "value_error",
@@ -128,7 +130,7 @@ def check_refusal(error: ValidationError) -> None:
     json.dumps(paths, ensure_ascii=False).encode()
 
 
-def check_invalid(error: Invalid, field: str = "") -> None:
+def check_invalid(error: InvalidInputError, field: str = "") -> None:
     assert error.field
     assert error.field.startswith(field)
     str(error).encode()
@@ -157,38 +159,38 @@ def test_an_entry_of_the_log_is_read_or_refused_by_its_field() -> None:
         "arrived_at": "1",
         "payload": Chunk.model_validate(CHUNK).model_dump_json(),
     }
-    chance = random.Random(1)
-    for _ in range(EACH):
-        entry = {**good, chance.choice(list(good)): str(hostile.value(chance))}
+    rng = random.Random(1)
+    for _ in range(EXAMPLE_COUNT):
+        entry = {**good, rng.choice(list(good)): str(hostile.hostile_value(rng))}
         try:
             assert isinstance(parse_entry(entry), Entry)
-        except Invalid as error:
+        except InvalidInputError as error:
             check_invalid(error)
 
 
 def test_a_glossary_file_is_read_or_refused_by_its_line() -> None:
-    chance = random.Random(2)
-    for _ in range(EACH):
-        rows = ["term,do_not_translate,pt", "Ann,yes,Ana", ",".join(hostile.text(chance, 300) for _ in range(3))]
-        chance.shuffle(rows)
+    rng = random.Random(2)
+    for _ in range(EXAMPLE_COUNT):
+        rows = ["term,do_not_translate,pt", "Ann,yes,Ana", ",".join(hostile.hostile_text(rng, 300) for _ in range(3))]
+        rng.shuffle(rows)
         try:
             MeetingConfig(glossary=parse_glossary("\n".join(rows), "terms.csv")).model_dump_json()
-        except Invalid as error:
+        except InvalidInputError as error:
             check_invalid(error, "terms.csv")
 
 
 def test_a_models_file_is_read_or_refused_by_its_field() -> None:
-    chance = random.Random(3)
-    for _ in range(EACH):
-        sent = json.dumps(models(chance)["config"]) if chance.random() < 0.7 else hostile.text(chance)
+    rng = random.Random(3)
+    for _ in range(EXAMPLE_COUNT):
+        sent = json.dumps(models(rng)["config"]) if rng.random() < 0.7 else hostile.hostile_text(rng)
         try:
-            assert isinstance(parse_models(sent), ModelsConfig)
-        except Invalid as error:
+            assert isinstance(parse_models_config(sent), ModelsConfig)
+        except InvalidInputError as error:
             check_invalid(error)
 
 
 def test_a_name_that_grows_when_it_is_normalised_is_refused_where_it_comes_in() -> None:
-    longest = "\U0001d160" * (MAX_NAME // 3)
+    longest = "\U0001d160" * (MAX_NAME_CHARS // 3)
     read = Chunk.model_validate_json(Chunk.model_validate(CHUNK | {"speaker": longest}).model_dump_json())
     assert len(read.speaker) == 3 * len(longest)
     with pytest.raises(ValidationError, match="NFC"):
@@ -196,29 +198,31 @@ def test_a_name_that_grows_when_it_is_normalised_is_refused_where_it_comes_in() 
 
 
 def test_a_language_tag_is_normalised_to_one_that_stays() -> None:
-    assert language_tag("zh-cmn-840") == language_tag("zh-US") == "zh-US"
+    assert normalize_language_tag("zh-cmn-840") == normalize_language_tag("zh-US") == "zh-US"
     with pytest.raises(ValidationError, match="twice"):
         MeetingConfig.model_validate({"target_languages": ["zh-cmn-840", "zh-US"]})
-    started = Started(clock=Clock.LIVE, generation=1, config=MeetingConfig(target_languages=("zh-cmn-840", "zh")))
-    assert Started.model_validate_json(started.model_dump_json()) == started
+    started = MeetingStarted(
+        clock=Clock.LIVE, generation=1, config=MeetingConfig(target_languages=("zh-cmn-840", "zh"))
+    )
+    assert MeetingStarted.model_validate_json(started.model_dump_json()) == started
 
 
 @pytest.mark.parametrize("number", [float("inf"), float("nan"), 10**30, -1, "1e999"])
 def test_an_engine_takes_no_number_that_can_not_be_stored(number: object) -> None:
     for field in ("replicas", "cpus"):
-        with pytest.raises(Invalid, match=field):
-            parse_models({"engines": {"a": ENGINE | {field: number}}})
+        with pytest.raises(InvalidInputError, match=field):
+            parse_models_config({"engines": {"a": ENGINE | {field: number}}})
 
 
 @pytest.mark.parametrize(
     "value",
-    ["\x00", "\ud800", float("inf"), 2**63, hostile.nested(40), [0] * 20_000],
+    ["\x00", "\ud800", float("inf"), 2**63, hostile.nested_json(40), [0] * 20_000],
     ids=lambda each: ascii(each)[:20],
 )
 def test_an_engine_takes_no_argument_that_can_not_be_stored(value: object) -> None:
     for body in ({"a": value}, {"a": [{"b": value}]}):
-        with pytest.raises(Invalid, match=r"engines\.a\.openai\.body"):
-            parse_models({"engines": {"a": ENGINE | {"body": body}}})
+        with pytest.raises(InvalidInputError, match=r"engines\.a\.openai\.body"):
+            parse_models_config({"engines": {"a": ENGINE | {"body": body}}})
 
 
 def test_a_dead_letter_with_an_ordinal_of_any_length_can_be_listed() -> None:

@@ -7,10 +7,10 @@ from dataclasses import FrozenInstanceError, fields, replace
 
 import pytest
 
-from operators.errors import Invalid
-from operators.insight import Insight, InsightRequest, Role
+from operators.errors import InvalidInputError
+from operators.insight import Insight, InsightRequest, InsightRole
 
-REQUEST = InsightRequest("default", "m", Role.INSIGHT, "", ("Ann: Good morning.",), "Sum it up.", "en")
+REQUEST = InsightRequest("default", "m", InsightRole.INSIGHT, "", ("Ann: Good morning.",), "Sum it up.", "en")
 
 
 @pytest.mark.parametrize(
@@ -27,13 +27,13 @@ REQUEST = InsightRequest("default", "m", Role.INSIGHT, "", ("Ann: Good morning."
     ],
 )
 def test_what_can_not_be_meant_is_refused_by_its_field(field: str, value: object, fix: str) -> None:
-    with pytest.raises(Invalid, match=fix) as caught:
+    with pytest.raises(InvalidInputError, match=fix) as caught:
         replace(REQUEST, **{field: value})
     assert caught.value.field == field
 
 
 def test_both_travel_small_and_whole_and_never_change() -> None:
-    request = replace(REQUEST, schema={"type": "object"}, role=Role.CHAT)
+    request = replace(REQUEST, schema={"type": "object"}, role=InsightRole.CHAT)
     insight = Insight("{}", {}, "vllm m", 10, 2, 1, "stop")
     for thing in (request, insight):
         assert pickle.loads(pickle.dumps(thing)) == thing
@@ -43,4 +43,4 @@ def test_both_travel_small_and_whole_and_never_change() -> None:
 
 
 def test_a_meeting_in_which_nothing_was_said_yet_may_be_asked_about() -> None:
-    assert replace(REQUEST, material=()).material == ()
+    assert replace(REQUEST, transcript_lines=()).transcript_lines == ()

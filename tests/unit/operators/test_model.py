@@ -6,20 +6,20 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from operators.errors import Invalid
+from operators.errors import InvalidInputError
 from operators.model import (
-    MAX_SECONDS,
-    MAX_TEXT,
+    MAX_CHUNK_CHARS,
+    MAX_SPEECH_S,
     Chunk,
     Clock,
     ConfigChanged,
-    Ended,
     Entry,
+    EntryPayload,
     MeetingConfig,
-    Moved,
-    Payload,
-    Started,
-    language_tag,
+    MeetingEnded,
+    MeetingMoved,
+    MeetingStarted,
+    normalize_language_tag,
     parse_entry,
     parse_payload,
 )
@@ -39,21 +39,21 @@ FIELDS = {
 
 @pytest.mark.parametrize(("tag", "normal"), [("pt-br", "pt-BR"), ("EN", "en"), ("zh-hant", "zh-Hant")])
 def test_language_tags_are_normalised(tag: str, normal: str) -> None:
-    assert language_tag(tag) == normal
+    assert normalize_language_tag(tag) == normal
 
 
 @pytest.mark.parametrize("tag", ["", "english please", "x", "auto!"])
 def test_what_is_no_language_tag_is_refused(tag: str) -> None:
     with pytest.raises(ValueError, match="not a language tag"):
-        language_tag(tag)
+        normalize_language_tag(tag)
 
 
 @pytest.mark.parametrize(
     ("kind", "payload", "expected"),
     [
         ("chunk", CHUNK, Chunk(chunk_id="1", speaker="Ada", text="Yes.", start=1, end=2.5)),
-        ("ended", {}, Ended()),
-        ("moved", {"lane": "live-2", "move": 1}, Moved(lane="live-2", move=1)),
+        ("ended", {}, MeetingEnded()),
+        ("moved", {"lane": "live-2", "move": 1}, MeetingMoved(lane="live-2", move=1)),
         (
             "config",
             {"config": {"target_languages": ["pt-br"]}},
@@ -62,12 +62,12 @@ def test_what_is_no_language_tag_is_refused(tag: str) -> None:
         (
             "started",
             {"clock": "live", "generation": 1, "config": {}},
-            Started(clock=Clock.LIVE, generation=1, config=MeetingConfig()),
+            MeetingStarted(clock=Clock.LIVE, generation=1, config=MeetingConfig()),
         ),
     ],
 )
 def test_a_payload_is_read_by_its_kind_and_written_as_it_is_read(
-    kind: str, payload: dict[str, Any], expected: Payload
+    kind: str, payload: dict[str, Any], expected: EntryPayload
 ) -> None:
     assert parse_payload(kind, payload) == expected
     assert parse_payload(kind, expected.model_dump_json()) == expected
@@ -78,12 +78,12 @@ def test_a_payload_is_read_by_its_kind_and_written_as_it_is_read(
     [
         ({"speaker": " \u200b"}, "speaker"),
         ({"text": "a\x00b"}, "text"),
-        ({"text": "a" * (MAX_TEXT + 1)}, "text"),
+        ({"text": "a" * (MAX_CHUNK_CHARS + 1)}, "text"),
         ({"speaker": ""}, "speaker"),
         ({"chunk_id": "x" * 201}, "chunk_id"),
         ({"start": -1}, "start"),
         ({"end": math.inf}, "end"),
-        ({"end": MAX_SECONDS + 1}, "end"),
+        ({"end": MAX_SPEECH_S + 1}, "end"),
         ({"start": 3}, "end"),
         ({"language": "nonsense!"}, "language"),
         ({"surprise": 1}, "surprise"),
@@ -91,19 +91,19 @@ def test_a_payload_is_read_by_its_kind_and_written_as_it_is_read(
     ],
 )
 def test_a_chunk_that_can_not_be_taken_names_its_field(change: dict[str, Any], field: str) -> None:
-    with pytest.raises(Invalid) as refused:
+    with pytest.raises(InvalidInputError) as refused:
         parse_payload("chunk", {**CHUNK, **change})
     assert refused.value.field == field
 
 
 def test_what_is_refused_is_not_repeated() -> None:
-    with pytest.raises(Invalid) as refused:
+    with pytest.raises(InvalidInputError) as refused:
         parse_payload("chunk", {**CHUNK, "text": {"secret": "words"}})
     assert "secret" not in str(refused.value)
 
 
 def test_an_unknown_kind_is_refused() -> None:
-    with pytest.raises(Invalid, match="must be one of started, chunk, config, moved, ended"):
+    with pytest.raises(InvalidInputError, match="must be one of started, chunk, config, moved, ended"):
         parse_payload("sung", {})
 
 
@@ -148,7 +148,7 @@ def test_an_entry_is_read_from_its_fields() -> None:
     ],
 )
 def test_an_entry_that_can_not_be_read_names_its_field(change: dict[str, str], field: str) -> None:
-    with pytest.raises(Invalid) as refused:
+    with pytest.raises(InvalidInputError) as refused:
         parse_entry({**FIELDS, **change})
     assert refused.value.field == field
 

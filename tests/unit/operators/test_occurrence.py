@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from operators.occurrence import holds, places, whole
+from operators.occurrence import contains_term, find_term, is_whole_word
 
 WORD = st.text("abcßéİſﬁΣçñдж1", min_size=1, max_size=6)
 ANYTHING = st.text("aASsßſİi\u0307e\u0301é \t\n'-.漢字かカー0", max_size=10)
@@ -41,7 +41,7 @@ ANYTHING = st.text("aASsßſİi\u0307e\u0301é \t\n'-.漢字かカー0", max_siz
     ],
 )
 def test_a_text_holds_a_term_as_whole_words(text: str, term: str) -> None:
-    assert holds(text, term)
+    assert contains_term(text, term)
 
 
 @pytest.mark.parametrize(
@@ -69,18 +69,18 @@ def test_a_text_holds_a_term_as_whole_words(text: str, term: str) -> None:
     ],
 )
 def test_what_is_only_part_of_a_word_is_not_the_term(text: str, term: str) -> None:
-    assert not holds(text, term)
+    assert not contains_term(text, term)
 
 
 def test_case_counts_where_it_is_asked_for() -> None:
-    assert not holds("it is IT's", "It", case=True)
-    assert holds("ask IT  support", "IT support", case=True)
-    assert list(places("it is IT", "IT", case=True)) == [(6, 8)]
+    assert not contains_term("it is IT's", "It", case_sensitive=True)
+    assert contains_term("ask IT  support", "IT support", case_sensitive=True)
+    assert list(find_term("it is IT", "IT", case_sensitive=True)) == [(6, 8)]
 
 
 def test_places_are_those_of_the_text_as_it_was() -> None:
     text = "ßß İİ  Straße x"
-    assert [text[start:end] for start, end in places(text, "strasse")] == ["Straße"]
+    assert [text[start:end] for start, end in find_term(text, "strasse")] == ["Straße"]
 
 
 @settings(deadline=None)
@@ -88,21 +88,21 @@ def test_places_are_those_of_the_text_as_it_was() -> None:
 def test_words_that_stand_alone_are_found_however_they_are_spaced(
     before: str, words: list[str], after: str, gap: str
 ) -> None:
-    assert holds(f"{before} {gap.join(words)}, {after}", " ".join(words))
+    assert contains_term(f"{before} {gap.join(words)}, {after}", " ".join(words))
 
 
 @settings(deadline=None)
 @given(WORD, st.sampled_from("xyz7ж"), st.sampled_from("xyz7ж"))
 def test_what_words_go_on_around_is_not_found(word: str, before: str, after: str) -> None:
-    assert not holds(f"{before}{word}", word)
-    assert not holds(f"{word}{after}", word)
+    assert not contains_term(f"{before}{word}", word)
+    assert not contains_term(f"{word}{after}", word)
 
 
 @settings(deadline=None)
 @given(st.text("漢字東京かなไทย", min_size=1), st.data())
 def test_scripts_without_spaces_have_no_edges(text: str, data: st.DataObject) -> None:
     start = data.draw(st.integers(0, len(text) - 1))
-    assert holds(text, text[start : data.draw(st.integers(start + 1, len(text)))])
+    assert contains_term(text, text[start : data.draw(st.integers(start + 1, len(text)))])
 
 
 @settings(deadline=None)
@@ -113,9 +113,9 @@ def test_scripts_without_spaces_have_no_edges(text: str, data: st.DataObject) ->
     st.sampled_from("漢かxん、 "),
 )
 def test_katakana_has_edges_where_it_meets_anything_else(word: str, more: str, before: str, after: str) -> None:
-    assert holds(f"{before}{word}{after}", word)
-    assert not holds(f"{before}ア{more}{word}{after}", word)
-    assert not holds(f"{before}{word}{more}{after}", word)
+    assert contains_term(f"{before}{word}{after}", word)
+    assert not contains_term(f"{before}ア{more}{word}{after}", word)
+    assert not contains_term(f"{before}{word}{more}{after}", word)
 
 
 @given(ANYTHING, ANYTHING)
@@ -127,6 +127,6 @@ def test_it_finds_what_comparing_every_piece_finds(text: str, term: str) -> None
         plain(text[start:end]) == plain(term) and not text[start].isspace() and not text[end - 1].isspace()
         for start in range(len(text))
         for end in range(start + 1, len(text) + 1)
-        if whole(text, start, end)
+        if is_whole_word(text, start, end)
     )
-    assert holds(text, term) == expected
+    assert contains_term(text, term) == expected

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from operators import pieces
-from operators.model import Boundary
-from operators.pieces import Piece, Place, Said, place_after, read
+from operators.model import SentenceBoundary
+from operators.pieces import ChunkState, Segment, SegmenterPosition, position_after, segment_speech
 
 WORDS = [
     "so",
@@ -36,101 +36,116 @@ WORDS = [
 ]
 
 
-def said(*texts: str, gap: float = 0.1) -> list[Said]:
+def make_chunk_texts(*texts: str, gap: float = 0.1) -> list[ChunkState]:
     """Chunks of a second each, with a gap between them."""
-    return [Said(str(n), n, 0, text, (n - 1) * (1 + gap), (n - 1) * (1 + gap) + 1) for n, text in enumerate(texts, 1)]
+    return [
+        ChunkState(str(n), n, 0, text, (n - 1) * (1 + gap), (n - 1) * (1 + gap) + 1) for n, text in enumerate(texts, 1)
+    ]
 
 
-def cut(*texts: str, gap: float = 0.1) -> list[tuple[str, Boundary]]:
-    return [(piece.text, piece.boundary) for piece in read(said(*texts, gap=gap), Place())]
+def cut_pieces(*texts: str, gap: float = 0.1) -> list[tuple[str, SentenceBoundary]]:
+    return [
+        (piece.text, piece.boundary) for piece in segment_speech(make_chunk_texts(*texts, gap=gap), SegmenterPosition())
+    ]
 
 
 def test_a_mark_ends_a_sentence_within_and_across_chunks() -> None:
-    assert cut("Yes. I think", "so. Do", "you?") == [
-        ("Yes.", Boundary.MARK),
-        ("I think so.", Boundary.MARK),
-        ("Do you?", Boundary.MARK),
+    assert cut_pieces("Yes. I think", "so. Do", "you?") == [
+        ("Yes.", SentenceBoundary.MARK),
+        ("I think so.", SentenceBoundary.MARK),
+        ("Do you?", SentenceBoundary.MARK),
     ]
 
 
 def test_a_decision_looks_across_chunks() -> None:
-    assert cut("at 5 p.m.", "tomorrow.") == [("at 5 p.m. tomorrow.", Boundary.MARK)]
-    assert cut("at 5 p.m.", "Tomorrow.") == [("at 5 p.m.", Boundary.MARK), ("Tomorrow.", Boundary.MARK)]
+    assert cut_pieces("at 5 p.m.", "tomorrow.") == [("at 5 p.m. tomorrow.", SentenceBoundary.MARK)]
+    assert cut_pieces("at 5 p.m.", "Tomorrow.") == [
+        ("at 5 p.m.", SentenceBoundary.MARK),
+        ("Tomorrow.", SentenceBoundary.MARK),
+    ]
 
 
 def test_a_pause_ends_no_punctuated_speech() -> None:
-    assert cut("Yes.", "I think", "so.", gap=5) == [("Yes.", Boundary.MARK), ("I think so.", Boundary.MARK)]
-    assert cut("I think", "so.", gap=5) == [("I think so.", Boundary.MARK)]
-    assert cut("Yes.", "I think", "so", gap=5) == [("Yes.", Boundary.MARK), ("I think so", Boundary.OPEN)]
+    assert cut_pieces("Yes.", "I think", "so.", gap=5) == [
+        ("Yes.", SentenceBoundary.MARK),
+        ("I think so.", SentenceBoundary.MARK),
+    ]
+    assert cut_pieces("I think", "so.", gap=5) == [("I think so.", SentenceBoundary.MARK)]
+    assert cut_pieces("Yes.", "I think", "so", gap=5) == [
+        ("Yes.", SentenceBoundary.MARK),
+        ("I think so", SentenceBoundary.OPEN),
+    ]
 
 
 def test_a_pause_ends_unpunctuated_speech() -> None:
-    assert cut("so we went", "and we came", gap=0.8) == [
-        ("so we went", Boundary.PAUSE),
-        ("and we came", Boundary.OPEN),
+    assert cut_pieces("so we went", "and we came", gap=0.8) == [
+        ("so we went", SentenceBoundary.PAUSE),
+        ("and we came", SentenceBoundary.OPEN),
     ]
-    assert cut("so we went", "and we came", gap=0.7) == [("so we went and we came", Boundary.OPEN)]
+    assert cut_pieces("so we went", "and we came", gap=0.7) == [("so we went and we came", SentenceBoundary.OPEN)]
 
 
 def test_length_ends_unpunctuated_speech() -> None:
     whole = " ".join(f"w{i}" for i in range(70))
-    parts = [piece.split() for piece, _ in cut(whole)]
+    parts = [piece.split() for piece, _ in cut_pieces(whole)]
     assert [len(part) for part in parts] == [30, 30, 10]
-    assert cut(whole)[0][1] is Boundary.LENGTH
+    assert cut_pieces(whole)[0][1] is SentenceBoundary.LENGTH
     assert [word for part in parts for word in part] == whole.split()
 
 
 def test_scripts_without_spaces_are_counted_in_characters() -> None:
     for one, other in ("我们", "กข"):
-        pieces = [piece for piece, _ in cut(one * 70, other * 70)]
+        pieces = [piece for piece, _ in cut_pieces(one * 70, other * 70)]
         assert "".join(pieces) == one * 70 + other * 70
         assert all(40 <= len(piece) <= 60 for piece in pieces[:-1])
 
 
 def test_scripts_without_spaces_are_cut_where_they_have_one_or_a_comma() -> None:
-    assert [len(piece) for piece, _ in cut("ก" * 30 + " " + "ก" * 15 + " " + "ก" * 20)] == [46, 20]
-    assert [len(piece) for piece, _ in cut("我" * 45 + "，" + "们" * 20)] == [46, 20]
+    assert [len(piece) for piece, _ in cut_pieces("ก" * 30 + " " + "ก" * 15 + " " + "ก" * 20)] == [46, 20]
+    assert [len(piece) for piece, _ in cut_pieces("我" * 45 + "，" + "们" * 20)] == [46, 20]
 
 
 def test_a_word_of_endless_length_is_cut() -> None:
-    assert max(len(piece) for piece, _ in cut("ha" * 5_000)) == 600
-    assert "".join(piece for piece, _ in cut("ha" * 5_000)) == "ha" * 5_000
+    assert max(len(piece) for piece, _ in cut_pieces("ha" * 5_000)) == 600
+    assert "".join(piece for piece, _ in cut_pieces("ha" * 5_000)) == "ha" * 5_000
     address = f"https://example.com/{'a.b' * 50}"
-    assert cut(f"Open {address} now.") == [(f"Open {address} now.", Boundary.MARK)]
+    assert cut_pieces(f"Open {address} now.") == [(f"Open {address} now.", SentenceBoundary.MARK)]
 
 
 def test_a_word_of_endless_length_is_not_cut_at_the_full_stops_in_it() -> None:
-    assert cut("a." * 5_000 + "a", "b")[0][1] is Boundary.LENGTH
+    assert cut_pieces("a." * 5_000 + "a", "b")[0][1] is SentenceBoundary.LENGTH
 
 
 def test_marks_that_come_by_themselves_belong_to_the_word_before() -> None:
-    assert cut("Hello everyone", ".", "Are you well", "?", "I think so", ", but not now.") == [
-        ("Hello everyone.", Boundary.MARK),
-        ("Are you well?", Boundary.MARK),
-        ("I think so, but not now.", Boundary.MARK),
+    assert cut_pieces("Hello everyone", ".", "Are you well", "?", "I think so", ", but not now.") == [
+        ("Hello everyone.", SentenceBoundary.MARK),
+        ("Are you well?", SentenceBoundary.MARK),
+        ("I think so, but not now.", SentenceBoundary.MARK),
     ]
-    assert cut("Mr", ".", "Smith said “Yes.", "”", "Wait", ".", ".", ".", "then") == [
-        ("Mr. Smith said “Yes.”", Boundary.MARK),
-        ("Wait... then", Boundary.OPEN),
+    assert cut_pieces("Mr", ".", "Smith said “Yes.", "”", "Wait", ".", ".", ".", "then") == [
+        ("Mr. Smith said “Yes.”", SentenceBoundary.MARK),
+        ("Wait... then", SentenceBoundary.OPEN),
     ]
-    assert cut("so we went", ".", gap=5) == [("so we went.", Boundary.MARK)]
+    assert cut_pieces("so we went", ".", gap=5) == [("so we went.", SentenceBoundary.MARK)]
 
 
 def test_punctuated_speech_may_be_long_but_not_endless() -> None:
     long = " ".join(["word"] * 119)
-    assert [len(text.split()) for text, _ in cut(f"Yes. {long} end.")] == [1, 120]
+    assert [len(text.split()) for text, _ in cut_pieces(f"Yes. {long} end.")] == [1, 120]
     longer = " ".join(["word"] * 120)
-    assert [len(text.split()) for text, _ in cut(f"Yes. {longer} end.")] == [1, 30, 30, 30, 30, 1]
+    assert [len(text.split()) for text, _ in cut_pieces(f"Yes. {longer} end.")] == [1, 30, 30, 30, 30, 1]
 
 
 def test_words_are_spread_over_the_time_of_their_chunk() -> None:
-    first, second = read([Said("1", 1, 0, "Yes. I am.", 10, 20)], Place())
+    first, second = segment_speech([ChunkState("1", 1, 0, "Yes. I am.", 10, 20)], SegmenterPosition())
     assert (first.start, first.end) == (10, 14)
     assert (second.start, second.end) == (15, 20)
 
 
 def test_a_piece_is_named_after_its_chunk_and_the_cuts_before_it_there() -> None:
-    assert [piece.id for piece in read(said("Yes. No. I", "think. So. Do I"), Place())] == [
+    assert [
+        piece.id for piece in segment_speech(make_chunk_texts("Yes. No. I", "think. So. Do I"), SegmenterPosition())
+    ] == [
         "1.0",
         "1.1",
         "1.2",
@@ -146,8 +161,8 @@ GAPS = st.sampled_from([0.1, 0.9])
 @settings(deadline=None)
 @given(CHUNKS, GAPS)
 def test_no_word_is_lost(texts: list[str], gap: float) -> None:
-    with patch.multiple(pieces, PIECE_SIZE=6, SOFT_SIZE=4, RUN_SIZE=14):
-        found = list(read(said(*texts, gap=gap), Place()))
+    with patch.multiple(pieces, MAX_SEGMENT_SIZE=6, SOFT_SEGMENT_SIZE=4, MAX_UNPUNCTUATED_SIZE=14):
+        found = list(segment_speech(make_chunk_texts(*texts, gap=gap), SegmenterPosition()))
     assert "".join(piece.text for piece in found).replace(" ", "") == "".join(texts).replace(" ", "")
     assert all(piece.end >= piece.start for piece in found)
     assert len({piece.id for piece in found}) == len(found)
@@ -156,17 +171,19 @@ def test_no_word_is_lost(texts: list[str], gap: float) -> None:
 @settings(deadline=None)
 @given(CHUNKS, GAPS)
 def test_reading_on_from_a_decided_cut_is_like_reading_all(texts: list[str], gap: float) -> None:
-    with patch.multiple(pieces, PIECE_SIZE=6, SOFT_SIZE=4, RUN_SIZE=14):
-        chunks = said(*texts, gap=gap)
-        whole = list(read(chunks, Place()))
+    with patch.multiple(pieces, MAX_SEGMENT_SIZE=6, SOFT_SEGMENT_SIZE=4, MAX_UNPUNCTUATED_SIZE=14):
+        chunks = make_chunk_texts(*texts, gap=gap)
+        whole = list(segment_speech(chunks, SegmenterPosition()))
         for i, piece in enumerate(whole[:-1]):
-            if not piece.decided:
+            if not piece.is_final:
                 continue
-            place = place_after(piece, chunks, Place())
-            rest = chunks[place.n - 1 :]
-            assert list(read(rest, place)) == whole[i + 1 :]
-            assert _places(whole[i + 1 :], rest, place) == _places(whole[i + 1 :], chunks, Place())
+            place = position_after(piece, chunks, SegmenterPosition())
+            rest = chunks[place.chunk_ordinal - 1 :]
+            assert list(segment_speech(rest, place)) == whole[i + 1 :]
+            assert _places_after(whole[i + 1 :], rest, place) == _places_after(
+                whole[i + 1 :], chunks, SegmenterPosition()
+            )
 
 
-def _places(found: list[Piece], chunks: list[Said], place: Place) -> list[Place]:
-    return [place_after(piece, chunks, place) for piece in found]
+def _places_after(found: list[Segment], chunks: list[ChunkState], place: SegmenterPosition) -> list[SegmenterPosition]:
+    return [position_after(piece, chunks, place) for piece in found]

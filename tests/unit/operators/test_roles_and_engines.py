@@ -8,19 +8,27 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from operators.errors import Invalid
-from operators.models import Firefox, ModelsConfig, OpenAi, Vllm, label, parse_engine, parse_models
+from operators.errors import InvalidInputError
+from operators.models import (
+    FirefoxConfig,
+    ModelsConfig,
+    OpenAiConfig,
+    VllmConfig,
+    display_name,
+    parse_engine_config,
+    parse_models_config,
+)
 
 SERVER = {"kind": "openai", "url": "http://gateway:4000/v1", "model": "m"}
 BOTH = {"engines": {"big": {"kind": "vllm", "model": "a/b"}, "small": {"kind": "firefox"}}}
 
 
 def test_the_preferred_one_comes_first_in_an_application_of_its_own() -> None:
-    config = parse_models(BOTH | {"translation": ["big", "small"], "insight": ["big"]})
-    assert config.serving("translation") == ("big", "small")
-    assert config.applications("translation") == ("translation-big", "translation-small")
-    assert config.applications("insight") == ("insight-big",)
-    assert config.applications("chat") == ()
+    config = parse_models_config(BOTH | {"translation": ["big", "small"], "insight": ["big"]})
+    assert config.engines_for("translation") == ("big", "small")
+    assert config.serve_app_names("translation") == ("translation-big", "translation-small")
+    assert config.serve_app_names("insight") == ("insight-big",)
+    assert config.serve_app_names("chat") == ()
 
 
 @pytest.mark.parametrize(
@@ -53,29 +61,29 @@ def test_the_preferred_one_comes_first_in_an_application_of_its_own() -> None:
     ],
 )
 def test_what_makes_no_sense_is_named_and_not_told(change: dict[str, Any], field: str, fix: str) -> None:
-    with pytest.raises(Invalid) as caught:
-        parse_models(BOTH | change)
+    with pytest.raises(InvalidInputError) as caught:
+        parse_models_config(BOTH | change)
     assert caught.value.field == field
     assert fix in caught.value.fix
     assert "swordfish" not in str(caught.value)
 
 
 def test_json_that_is_none_is_refused() -> None:
-    with pytest.raises(Invalid, match="Invalid JSON"):
-        parse_models("{")
+    with pytest.raises(InvalidInputError, match="Invalid JSON"):
+        parse_models_config("{")
 
 
 @given(st.integers(0, 50), st.integers(1, 50) | st.none(), st.floats(0, 8), st.integers(1, 512))
 def test_an_engine_survives_json(replicas: int, more: int | None, gpus: float, ongoing: int) -> None:
     most = None if more is None else max(replicas, 1) + more
-    engine = Vllm(model="a/b", replicas=replicas, most_replicas=most, gpus=gpus, ongoing=ongoing)
-    assert engine.most >= max(1, engine.replicas)
+    engine = VllmConfig(model="a/b", replicas=replicas, most_replicas=most, gpus=gpus, ongoing=ongoing)
+    assert engine.replica_limit >= max(1, engine.replicas)
     config = ModelsConfig(engines={"big": engine}, translation=("big",))
-    assert parse_models(config.model_dump_json()) == config
-    assert parse_engine(engine.model_dump()) == engine
+    assert parse_models_config(config.model_dump_json()) == config
+    assert parse_engine_config(engine.model_dump()) == engine
 
 
 def test_an_engine_is_called_what_it_is_and_its_server_by_its_name_alone() -> None:
-    assert label(Firefox()) == "Firefox's models"
-    assert label(Vllm(model="/models/Qwen3-4B")) == "Qwen3-4B in vLLM"
-    assert label(OpenAi(url="https://gateway.example:4000/v1/team", model="m")) == "m on gateway.example"
+    assert display_name(FirefoxConfig()) == "Firefox's models"
+    assert display_name(VllmConfig(model="/models/Qwen3-4B")) == "Qwen3-4B in vLLM"
+    assert display_name(OpenAiConfig(url="https://gateway.example:4000/v1/team", model="m")) == "m on gateway.example"

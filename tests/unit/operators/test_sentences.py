@@ -8,17 +8,17 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from operators import context, dedup, pieces, sentences
-from operators.characters import without_format
-from operators.model import Boundary, Chunk, ConfigChanged, MeetingConfig, Payload, Retracted
-from tests.harness.speech import START, Outcome, chunk, expected, log, run
+from operators.characters import strip_format_characters
+from operators.model import Chunk, ConfigChanged, EntryPayload, MeetingConfig, Retraction, SentenceBoundary
+from tests.harness.speech import START_MS, OperatorResult, expected_sentences, make_chunk, make_items, run_operators
 
 
-def last_put_out(outcome: Outcome) -> list[tuple[float, str, int, str]]:
+def emissions(outcome: OperatorResult) -> list[tuple[float, str, int, str]]:
     """What was put out, with its time: seconds, id, revision, text."""
     return [
-        ((update.at - START) / 1000, one.id, one.revision, one.text)
+        ((update.at - START_MS) / 1000, one.id, one.revision, one.text)
         for update, done in outcome.steps
-        for one in done.put_out
+        for one in done.emitted
     ]
 
 
@@ -26,93 +26,105 @@ def last_put_out(outcome: Outcome) -> list[tuple[float, str, int, str]]:
 
 
 def test_somebody_else_speaking_cuts_no_sentence() -> None:
-    said = [(0.0, chunk("a", "So I", 0)), (1.0, chunk("b", "Yes.", 1, speaker="B")), (2.0, chunk("c", "think so.", 2))]
-    assert run(log(said)).texts("A") == ["So I think so."]
+    said = [
+        (0.0, make_chunk("a", "So I", 0)),
+        (1.0, make_chunk("b", "Yes.", 1, speaker="B")),
+        (2.0, make_chunk("c", "think so.", 2)),
+    ]
+    assert run_operators(make_items(said)).texts("A") == ["So I think so."]
 
 
 def test_yes_alone_is_a_sentence() -> None:
-    assert run(log([(0.0, chunk("a", "Yes."))])).told() == [("A", "Yes.", 0.0, 1.0, Boundary.MARK)]
+    assert run_operators(make_items([(0.0, make_chunk("a", "Yes."))])).sentence_fields() == [
+        ("A", "Yes.", 0.0, 1.0, SentenceBoundary.MARK)
+    ]
 
 
 def test_the_end_flushes_what_has_no_end() -> None:
-    outcome = run(log([(0.0, chunk("a", "Yes. So I"))]))
-    assert [(s.text, s.boundary) for s in outcome.standing.values()] == [
-        ("Yes.", Boundary.MARK),
-        ("So I", Boundary.END),
+    outcome = run_operators(make_items([(0.0, make_chunk("a", "Yes. So I"))]))
+    assert [(s.text, s.boundary) for s in outcome.current_sentences.values()] == [
+        ("Yes.", SentenceBoundary.MARK),
+        ("So I", SentenceBoundary.END),
     ]
-    assert len(outcome.settled) == 2
+    assert len(outcome.final_counts) == 2
 
 
 def test_a_timeout_ends_like_an_end() -> None:
-    outcome = run(log([(0.0, chunk("a", "So I")), (2_000.0, chunk("b", "Yes.", 2_000))]))
+    outcome = run_operators(make_items([(0.0, make_chunk("a", "So I")), (2_000.0, make_chunk("b", "Yes.", 2_000))]))
     assert outcome.texts() == ["So I", "Yes."]
-    assert [update.at - START for update, _ in outcome.steps if update.ended] == [1_800_000, 2_000_000]
+    assert [update.at - START_MS for update, _ in outcome.steps if update.meeting_ended] == [1_800_000, 2_000_000]
 
 
 def test_chunks_are_read_in_order_of_speech() -> None:
-    said = [(0.0, chunk("b", "think so.", 5)), (0.1, chunk("a", "I", 1))]
-    assert run(log(said)).texts() == ["I think so."]
+    said = [(0.0, make_chunk("b", "think so.", 5)), (0.1, make_chunk("a", "I", 1))]
+    assert run_operators(make_items(said)).texts() == ["I think so."]
 
 
 def test_a_chunk_may_move_to_another_speaker_and_takes_its_sentence_along() -> None:
-    said = [(0.0, chunk("a", "Yes.")), (5.0, chunk("a", "Yes.", speaker="B"))]
-    outcome = run(log(said))
-    assert [(s.speaker, s.id, s.revision) for s in outcome.standing.values()] == [("B", "2.0", 2)]
+    said = [(0.0, make_chunk("a", "Yes.")), (5.0, make_chunk("a", "Yes.", speaker="B"))]
+    outcome = run_operators(make_items(said))
+    assert [(s.speaker, s.id, s.revision) for s in outcome.current_sentences.values()] == [("B", "2.0", 2)]
 
 
 def test_an_empty_text_takes_a_chunk_back() -> None:
-    said = [(0.0, chunk("a", "Thank you.")), (3.0, chunk("a", "")), (30.0, chunk("b", "Good morning.", 30))]
-    outcome = run(log(said))
+    said = [
+        (0.0, make_chunk("a", "Thank you.")),
+        (3.0, make_chunk("a", "")),
+        (30.0, make_chunk("b", "Good morning.", 30)),
+    ]
+    outcome = run_operators(make_items(said))
     assert outcome.texts() == ["Good morning."]
-    assert [one for _, done in outcome.steps for one in done.retracted] == [Retracted("2.0", 2)]
+    assert [one for _, done in outcome.steps for one in done.retractions] == [Retraction("2.0", 2)]
     assert outcome.interims == {}
 
 
 def test_a_chunk_that_is_taken_back_may_come_again() -> None:
     texts = ["Thank you.", " ", "Thank you all."]
-    said = [(i * 3.0, chunk("a", text)) for i, text in enumerate(texts)]
+    said = [(i * 3.0, make_chunk("a", text)) for i, text in enumerate(texts)]
     # Another chunk closes meanwhile.
-    early = [(-115.0 + i, chunk("x", "Yes.", speaker="B")) for i in range(1)]
-    outcome = run(log([(at + 116, one) for at, one in [*early, *said]]))
-    assert [(one.id, one.revision, one.text) for one in outcome.standing.values() if one.speaker == "A"] == [
+    early = [(-115.0 + i, make_chunk("x", "Yes.", speaker="B")) for i in range(1)]
+    outcome = run_operators(make_items([(at + 116, one) for at, one in [*early, *said]]))
+    assert [(one.id, one.revision, one.text) for one in outcome.current_sentences.values() if one.speaker == "A"] == [
         ("3.0", 3, "Thank you all.")
     ]
 
 
 def test_a_chunk_that_says_nothing_begins_no_sentence() -> None:
-    outcome = run(log([(0.0, chunk("a", "")), (1.0, chunk("b", "\u200b", 1)), (2.0, chunk("a", "Yes."))]))
-    assert [(s.id, s.text) for s in outcome.standing.values()] == [("2.0", "Yes.")]
+    outcome = run_operators(
+        make_items([(0.0, make_chunk("a", "")), (1.0, make_chunk("b", "\u200b", 1)), (2.0, make_chunk("a", "Yes."))])
+    )
+    assert [(s.id, s.text) for s in outcome.current_sentences.values()] == [("2.0", "Yes.")]
 
 
 def test_two_people_of_one_name_are_told_apart_by_their_ids() -> None:
-    ann, other = (chunk("1", "So we").model_copy(update={"speaker_id": one}) for one in ("1", "2"))
+    ann, other = (make_chunk("1", "So we").model_copy(update={"speaker_id": one}) for one in ("1", "2"))
     said = [
         (0.0, ann),
         (0.5, other.model_copy(update={"chunk_id": "2", "text": "No, I", "start": 0.5})),
         (1.0, ann.model_copy(update={"chunk_id": "3", "text": "agree.", "start": 1.0})),
         (1.5, other.model_copy(update={"chunk_id": "4", "text": "don't.", "start": 1.5, "end": 2.0})),
     ]
-    outcome = run(log(said))
-    assert [(s.speaker, s.speaker_id, s.text) for s in outcome.standing.values()] == [
+    outcome = run_operators(make_items(said))
+    assert [(s.speaker, s.speaker_id, s.text) for s in outcome.current_sentences.values()] == [
         ("A", "1", "So we agree."),
         ("A", "2", "No, I don't."),
     ]
 
 
 def test_a_resubmitted_chunk_is_read_by_itself_at_its_old_time() -> None:
-    late = chunk("late", "in between", 1.5).model_copy(update={"resubmitted": True})
+    late = make_chunk("late", "in between", 1.5).model_copy(update={"resubmitted": True})
     said = [
-        (0.0, chunk("a", "So we", 0)),
-        (1.0, chunk("b", "agree.", 2)),
-        (130.0, chunk("c", "Right?", 130)),
+        (0.0, make_chunk("a", "So we", 0)),
+        (1.0, make_chunk("b", "agree.", 2)),
+        (130.0, make_chunk("c", "Right?", 130)),
         (131.0, late),
     ]
-    outcome = run(log(said))
-    assert [(s.id, s.speaker) for s in outcome.standing.values() if s.text == "in between"] == [("5.0", "A")]
+    outcome = run_operators(make_items(said))
+    assert [(s.id, s.speaker) for s in outcome.current_sentences.values() if s.text == "in between"] == [("5.0", "A")]
     assert outcome.texts() == ["So we agree.", "in between", "Right?"]
 
 
-def config(language: str) -> ConfigChanged:
+def source_language_change(language: str) -> ConfigChanged:
     return ConfigChanged(config=MeetingConfig(source_language=language))
 
 
@@ -120,99 +132,114 @@ GERMAN = "Am 1. Januar geht es los. Das war im 19. Jahrhundert. Und"
 
 
 def test_the_meetings_language_tells_where_sentences_end() -> None:
-    said = [(0.0, chunk("a", GERMAN))]
-    german = run(log(said, config=MeetingConfig(source_language="de")))
+    said = [(0.0, make_chunk("a", GERMAN))]
+    german = run_operators(make_items(said, config=MeetingConfig(source_language="de")))
     assert german.texts() == ["Am 1. Januar geht es los.", "Das war im 19. Jahrhundert.", "Und"]
-    assert {one.language for one in german.standing.values()} == {None}
-    named = chunk("a", "Give me a sec. Bob.").model_copy(update={"language": "en"})
-    english = run(log([(0.0, named)], config=MeetingConfig(source_language="de")))
+    assert {one.language for one in german.current_sentences.values()} == {None}
+    named = make_chunk("a", "Give me a sec. Bob.").model_copy(update={"language": "en"})
+    english = run_operators(make_items([(0.0, named)], config=MeetingConfig(source_language="de")))
     assert english.texts() == ["Give me a sec.", "Bob."]
 
 
 def test_another_language_of_the_meeting_cuts_anew_what_may_still_change() -> None:
-    said: list[tuple[float, Payload]] = [(0.0, chunk("a", GERMAN)), (5.0, config("de"))]
-    assert run(log(said)).texts() == ["Am 1. Januar geht es los.", "Das war im 19. Jahrhundert.", "Und"]
-    assert len(run(log([*said, (9.0, config("auto"))])).texts()) == 5
+    said: list[tuple[float, EntryPayload]] = [(0.0, make_chunk("a", GERMAN)), (5.0, source_language_change("de"))]
+    assert run_operators(make_items(said)).texts() == [
+        "Am 1. Januar geht es los.",
+        "Das war im 19. Jahrhundert.",
+        "Und",
+    ]
+    assert len(run_operators(make_items([*said, (9.0, source_language_change("auto"))])).texts()) == 5
 
 
 def test_a_chunk_may_move_in_time() -> None:
-    said = [(0.0, chunk("a", "One.", 1)), (0.1, chunk("b", "Two.", 2)), (5.0, chunk("a", "One.", 3))]
-    assert run(log(said)).texts() == ["Two.", "One."]
+    said = [(0.0, make_chunk("a", "One.", 1)), (0.1, make_chunk("b", "Two.", 2)), (5.0, make_chunk("a", "One.", 3))]
+    assert run_operators(make_items(said)).texts() == ["Two.", "One."]
 
 
 # --- when they are put out ---
 
 
 def test_a_sentence_is_put_out_as_soon_as_the_next_word_follows() -> None:
-    outcome = run(log([(0.0, chunk("a", "Okay")), (0.1, chunk("a", "Okay. Um"))], end=False))
-    assert last_put_out(outcome) == [(0.1, "2.0", 1, "Okay.")]
+    outcome = run_operators(make_items([(0.0, make_chunk("a", "Okay")), (0.1, make_chunk("a", "Okay. Um"))], end=False))
+    assert emissions(outcome) == [(0.1, "2.0", 1, "Okay.")]
 
 
 def test_an_open_sentence_is_put_out_after_quiet_and_again_once_it_has_its_end() -> None:
-    said = [(0.0, chunk("a", "So we")), (6.0, chunk("a", "So we went.", end=3)), (60.0, chunk("b", "x", 60))]
-    outcome = run(log(said, end=False))
-    assert last_put_out(outcome)[:2] == [(2.0, "2.0", 1, "So we"), (6.2, "2.0", 2, "So we went.")]
-    assert outcome.standing["2.0"].first_text == "So we"
-    assert outcome.settled == {("2.0", 1): 1, ("2.0", 2): 1}
+    said = [
+        (0.0, make_chunk("a", "So we")),
+        (6.0, make_chunk("a", "So we went.", end=3)),
+        (60.0, make_chunk("b", "x", 60)),
+    ]
+    outcome = run_operators(make_items(said, end=False))
+    assert emissions(outcome)[:2] == [(2.0, "2.0", 1, "So we"), (6.2, "2.0", 2, "So we went.")]
+    assert outcome.current_sentences["2.0"].first_text == "So we"
+    assert outcome.final_counts == {("2.0", 1): 1, ("2.0", 2): 1}
 
 
 def test_a_growing_sentence_is_not_put_out_at_each_word() -> None:
-    said = [(i / 2, chunk("a", " ".join(["word"] * (i + 1)), end=i / 2)) for i in range(20)]
-    assert last_put_out(run(log(said, end=False))) == []
+    said = [(i / 2, make_chunk("a", " ".join(["word"] * (i + 1)), end=i / 2)) for i in range(20)]
+    assert emissions(run_operators(make_items(said, end=False))) == []
 
 
 def test_at_any_speed_of_replay_speech_that_moved_on_lets_sentences_out() -> None:
-    said = [(0.0, chunk("a", "So we")), (0.0, chunk("b", "Right.", 20, speaker="B"))]
-    assert [text for _, _, _, text in last_put_out(run(log(said, end=False)))] == ["So we"]
+    said = [(0.0, make_chunk("a", "So we")), (0.0, make_chunk("b", "Right.", 20, speaker="B"))]
+    assert [text for _, _, _, text in emissions(run_operators(make_items(said, end=False)))] == ["So we"]
 
 
 def test_a_merged_sentence_is_retracted_when_its_words_are_put_out_again() -> None:
     said = [
-        (0.0, chunk("a", "Okay. Good morning.")),
-        (3.0, chunk("a", "Okay good")),
-        (3.1, chunk("a", "Okay good morning.")),
+        (0.0, make_chunk("a", "Okay. Good morning.")),
+        (3.0, make_chunk("a", "Okay good")),
+        (3.1, make_chunk("a", "Okay good morning.")),
     ]
-    outcome = run(log([*said, (4.0, chunk("b", "x", 9))], end=False))
-    merged = [done for _, done in outcome.steps if done.retracted]
-    assert [(one.retracted, [(s.id, s.revision, s.text) for s in one.put_out]) for one in merged] == [
-        ((Retracted("2.1", 2),), [("2.0", 2, "Okay good morning.")])
+    outcome = run_operators(make_items([*said, (4.0, make_chunk("b", "x", 9))], end=False))
+    merged = [done for _, done in outcome.steps if done.retractions]
+    assert [(one.retractions, [(s.id, s.revision, s.text) for s in one.emitted]) for one in merged] == [
+        ((Retraction("2.1", 2),), [("2.0", 2, "Okay good morning.")])
     ]
 
 
 def test_after_a_merge_no_words_stand_twice_while_the_speaker_goes_on() -> None:
     texts = ["Okay. Good morning. So", "Okay, good morning. So we", "Okay, good morning. So we went"]
-    said = [(at, chunk("a", text)) for at, text in zip([0.0, 4.0, 4.4], texts, strict=True)]
-    assert run(log(said, end=False)).texts() == ["Okay, good morning.", "So we"]
+    said = [(at, make_chunk("a", text)) for at, text in zip([0.0, 4.0, 4.4], texts, strict=True)]
+    assert run_operators(make_items(said, end=False)).texts() == ["Okay, good morning.", "So we"]
 
 
 def test_a_retracted_sentence_that_comes_back_goes_on() -> None:
     texts = ["Okay. So I", "Okay so I went", "Okay. So I"]
-    outcome = run(log([(i * 5.0, chunk("a", text)) for i, text in enumerate(texts)] + [(15.0, chunk("b", "x", 9))]))
-    revisions = [revision for _, sentence_id, revision, _ in last_put_out(outcome) if sentence_id == "2.1"]
-    assert [one for _, done in outcome.steps for one in done.retracted] == [Retracted("2.1", 2)]
+    outcome = run_operators(
+        make_items(
+            [(i * 5.0, make_chunk("a", text)) for i, text in enumerate(texts)] + [(15.0, make_chunk("b", "x", 9))]
+        )
+    )
+    revisions = [revision for _, sentence_id, revision, _ in emissions(outcome) if sentence_id == "2.1"]
+    assert [one for _, done in outcome.steps for one in done.retractions] == [Retraction("2.1", 2)]
     assert revisions[:2] == [1, 3]
 
 
 def test_a_sentence_is_not_retracted_twice() -> None:
     texts = ["Okay. So I", "Okay so I went", "Okay. So I", "Okay so I went"]
-    said = [(at, chunk("a", text)) for at, text in zip([0.0, 5.0, 10.0, 10.1], texts, strict=True)]
-    outcome = run(log(said))
-    assert [one for _, done in outcome.steps for one in done.retracted] == [Retracted("2.1", 2)]
+    said = [(at, make_chunk("a", text)) for at, text in zip([0.0, 5.0, 10.0, 10.1], texts, strict=True)]
+    outcome = run_operators(make_items(said))
+    assert [one for _, done in outcome.steps for one in done.retractions] == [Retraction("2.1", 2)]
     assert outcome.texts() == ["Okay so I went"]
 
 
 def test_a_boundary_that_flaps_is_not_seen() -> None:
     texts = ["Yes. I am", "Yes I am", "Yes. I am"]
-    outcome = run(log([(i / 10, chunk("a", text)) for i, text in enumerate(texts)], end=False))
-    assert [text for _, _, _, text in last_put_out(outcome)] == ["Yes."]
+    outcome = run_operators(make_items([(i / 10, make_chunk("a", text)) for i, text in enumerate(texts)], end=False))
+    assert [text for _, _, _, text in emissions(outcome)] == ["Yes."]
 
 
 def test_known_sentences_keep_their_ids_when_the_chunk_before_gets_or_loses_its_mark() -> None:
     texts = ["my name is", "my name is.", "my name is"]
-    said: list[tuple[float, Payload]] = [(0.0, chunk("a", texts[0], 0)), (0.1, chunk("b", "Alima. Um I", 1))]
-    said += [(3.0 * i, chunk("a", text, 0)) for i, text in enumerate(texts[1:], 1)]
-    outcome = run(log(said))
-    assert {s.text: s.id for s in outcome.standing.values()} == {"my name is Alima.": "2.0", "Um I": "3.1"}
+    said: list[tuple[float, EntryPayload]] = [
+        (0.0, make_chunk("a", texts[0], 0)),
+        (0.1, make_chunk("b", "Alima. Um I", 1)),
+    ]
+    said += [(3.0 * i, make_chunk("a", text, 0)) for i, text in enumerate(texts[1:], 1)]
+    outcome = run_operators(make_items(said))
+    assert {s.text: s.id for s in outcome.current_sentences.values()} == {"my name is Alima.": "2.0", "Um I": "3.1"}
 
 
 # --- what holds whatever happens ---
@@ -244,7 +271,7 @@ TEXTS = st.one_of(
 
 
 @st.composite
-def chunks(draw: st.DrawFn) -> list[list[Chunk]]:
+def chunk_histories(draw: st.DrawFn) -> list[list[Chunk]]:
     """Chunks, each with its revisions; no two start together."""
     starts = draw(st.lists(st.integers(0, 40), min_size=1, max_size=7, unique=True))
     histories: list[list[Chunk]] = []
@@ -254,18 +281,18 @@ def chunks(draw: st.DrawFn) -> list[list[Chunk]]:
         for text in texts:
             begin = start + draw(st.sampled_from([0, 0, 0, 0.5]))
             end = begin + draw(st.sampled_from([0.2, 0.5, 1, 3]))
-            one = chunk(str(i), text, begin, end, draw(st.sampled_from("AAB")))
+            one = make_chunk(str(i), text, begin, end, draw(st.sampled_from("AAB")))
             history.append(one.model_copy(update={"speaker_id": draw(st.sampled_from([None, None, "2"]))}))
         histories.append(history)
     return histories
 
 
 @st.composite
-def arrivals(draw: st.DrawFn, histories: Sequence[list[Chunk]]) -> list[tuple[float, Payload]]:
+def interleaved_arrivals(draw: st.DrawFn, histories: Sequence[list[Chunk]]) -> list[tuple[float, EntryPayload]]:
     """One way for chunks to arrive: interleaved and repeated, within the horizon."""
     order = draw(st.permutations([i for i, history in enumerate(histories) for _ in history]))
     told = [0] * len(histories)
-    said: list[tuple[float, Payload]] = []
+    said: list[tuple[float, EntryPayload]] = []
     at = 0.0
     for i in order:
         at += draw(st.sampled_from([0.0, 0.1, 0.3, 1.2, 4.0]))
@@ -275,59 +302,62 @@ def arrivals(draw: st.DrawFn, histories: Sequence[list[Chunk]]) -> list[tuple[fl
 
 
 @st.composite
-def over_hours(draw: st.DrawFn, histories: Sequence[list[Chunk]]) -> list[tuple[float, Payload]]:
+def slow_arrivals(draw: st.DrawFn, histories: Sequence[list[Chunk]]) -> list[tuple[float, EntryPayload]]:
     """Chunks that arrive in order of speech, slowly enough for most to close before the last one comes."""
-    said: list[tuple[float, Payload]] = []
+    timed_payloads: list[tuple[float, EntryPayload]] = []
     at = 0.0
     for history in sorted(histories, key=lambda history: history[0].start):
         at += draw(st.sampled_from([1, 50, 119, 130, 500]))
         later = at
         for one in history:
-            said.append((later, one))
+            timed_payloads.append((later, one))
             later += draw(st.sampled_from([0.2, 1.2, 40, 110]))
-    return sorted(said, key=lambda timed: timed[0])
+    return sorted(timed_payloads, key=lambda timed: timed[0])
 
 
-def _check(outcome: Outcome, final: list[Chunk]) -> None:
-    assert outcome.told() == expected(final)
-    assert set(outcome.settled) >= {(one.id, one.revision) for one in outcome.standing.values()}
-    assert set(outcome.settled.values()) <= {1}
+def _check_result(outcome: OperatorResult, final: list[Chunk]) -> None:
+    assert outcome.sentence_fields() == expected_sentences(final)
+    assert set(outcome.final_counts) >= {(one.id, one.revision) for one in outcome.current_sentences.values()}
+    assert set(outcome.final_counts.values()) <= {1}
     assert outcome.interims == {}
     for speaker in {one.speaker for one in final}:
         mine = sorted((one for one in final if one.speaker == speaker), key=lambda one: one.start)
-        words = sorted(without_format(" ".join(one.text for one in mine)).replace(" ", ""))
+        words = sorted(strip_format_characters(" ".join(one.text for one in mine)).replace(" ", ""))
         assert sorted("".join(outcome.texts(speaker)).replace(" ", "")) == words
 
 
 @given(st.data())
 def test_any_history_of_the_same_chunks_ends_in_the_same_sentences(data: st.DataObject) -> None:
-    histories = data.draw(chunks())
-    with patch.multiple(pieces, PIECE_SIZE=6, SOFT_SIZE=4, RUN_SIZE=14):
-        _check(run(log(data.draw(arrivals(histories)))), [history[-1] for history in histories])
+    histories = data.draw(chunk_histories())
+    with patch.multiple(pieces, MAX_SEGMENT_SIZE=6, SOFT_SEGMENT_SIZE=4, MAX_UNPUNCTUATED_SIZE=14):
+        _check_result(
+            run_operators(make_items(data.draw(interleaved_arrivals(histories)))),
+            [history[-1] for history in histories],
+        )
 
 
 @given(st.data())
 def test_closing_and_forgetting_changes_nothing(data: st.DataObject) -> None:
-    histories = data.draw(chunks())
+    histories = data.draw(chunk_histories())
     for history in histories:  # What closed stays where it is.
         history[:] = [
             one.model_copy(update={name: getattr(history[0], name) for name in ("speaker", "speaker_id", "start")})
             for one in history
         ]
-    with patch.multiple(pieces, PIECE_SIZE=6, SOFT_SIZE=4, RUN_SIZE=14):
-        outcome = run(log(data.draw(over_hours(histories))))
+    with patch.multiple(pieces, MAX_SEGMENT_SIZE=6, SOFT_SEGMENT_SIZE=4, MAX_UNPUNCTUATED_SIZE=14):
+        outcome = run_operators(make_items(data.draw(slow_arrivals(histories))))
         last: dict[str, Chunk] = {}
         for update, _ in outcome.steps:
-            if update.revised is not None:
-                last[update.revised.chunk.chunk_id] = update.revised.chunk
-        if all(update.late is None for update, _ in outcome.steps):
-            _check(outcome, list(last.values()))
+            if update.revision is not None:
+                last[update.revision.chunk.chunk_id] = update.revision.chunk
+        if all(update.late_chunk is None for update, _ in outcome.steps):
+            _check_result(outcome, list(last.values()))
 
 
 @given(st.data())
 def test_each_state_goes_through_json(data: st.DataObject) -> None:
-    said = data.draw(over_hours(data.draw(chunks())))
-    items = log(said, config=MeetingConfig(target_languages=("pt",)))
+    said = data.draw(slow_arrivals(data.draw(chunk_histories())))
+    items = make_items(said, config=MeetingConfig(target_languages=("pt",)))
     adapters = [TypeAdapter(dedup.State), TypeAdapter(sentences.State), TypeAdapter(context.State)]
 
     def results(*, stored: bool) -> list[object]:
@@ -348,23 +378,28 @@ def test_each_state_goes_through_json(data: st.DataObject) -> None:
 
 
 def test_a_long_meeting_keeps_a_small_state() -> None:
-    said: list[tuple[float, Payload]] = []
+    said: list[tuple[float, EntryPayload]] = []
     for i in range(300):
         text = "So we went there and came back, and then we went again. Yes." if i % 7 else "so and then"
-        said += [(i * 6.0, chunk(str(i), text[:20], i * 6.0)), (i * 6.0 + 1, chunk(str(i), text, i * 6.0, i * 6.0 + 5))]
+        said += [
+            (i * 6.0, make_chunk(str(i), text[:20], i * 6.0)),
+            (i * 6.0 + 1, make_chunk(str(i), text, i * 6.0, i * 6.0 + 5)),
+        ]
     dedup_state, state = dedup.State(), sentences.State()
-    for item in log(said, end=False)[:-1]:
+    for item in make_items(said, end=False)[:-1]:
         dedup_state, update = dedup.step(dedup_state, item)
         state, _ = sentences.step(state, update)
-        assert not state.voices or len(state.voices["A"].said) <= 25
+        assert not state.voices or len(state.voices["A"].chunks) <= 25
     assert not state.gone
     assert len(TypeAdapter(sentences.State).dump_json(state)) < 15_000
 
 
 def test_unpunctuated_speech_of_an_hour_keeps_a_small_state() -> None:
-    said: list[tuple[float, Payload]] = [(i * 5.0, chunk(str(i), "so we went and then", i * 5.0)) for i in range(700)]
+    said: list[tuple[float, EntryPayload]] = [
+        (i * 5.0, make_chunk(str(i), "so we went and then", i * 5.0)) for i in range(700)
+    ]
     dedup_state, state = dedup.State(), sentences.State()
-    for item in log(said, end=False):
+    for item in make_items(said, end=False):
         dedup_state, update = dedup.step(dedup_state, item)
         state, _ = sentences.step(state, update)
-    assert len(state.voices["A"].said) <= 60
+    assert len(state.voices["A"].chunks) <= 60

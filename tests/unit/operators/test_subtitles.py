@@ -12,13 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from webvtt import WebVTT
 
-from operators.errors import Invalid
-from operators.subtitles import Cue, Translated, read_subtitles, write_srt, write_vtt
-from operators.subtitles.markup import is_shown
+from operators.errors import InvalidInputError
+from operators.subtitles import Cue, CueTranslation, parse_subtitles, write_srt, write_vtt
+from operators.subtitles.markup import is_visible
 
 # --- what is written reads back ---
 
-NASTY = [
+HOSTILE_TEXTS = [
     *("-->", "00:00:01.000 --> 00:00:02.000", "1\n00:00:01,000 --> 00:00:02,000\nx", "WEBVTT", "NOTE", "STYLE"),
     *("<v Bob>", "</v>", "<b>", "</i>", "<i", "<i>x</i>", "<c.x>", "<lang pt>", "</lang>", "<00:00:01.000>", "{\\an8}"),
     *(
@@ -54,10 +54,12 @@ NASTY = [
         "\\",
     ),
 ]
-RAW = st.lists(st.sampled_from(NASTY) | st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=8))
+RAW = st.lists(
+    st.sampled_from(HOSTILE_TEXTS) | st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=8)
+)
 # A text of format characters alone shows nothing.
-SPOKEN = RAW.map(" ".join).filter(is_shown)
-NAMES = SPOKEN.map(lambda name: name.strip()[:200]).filter(is_shown)
+SHOWN_TEXTS = RAW.map(" ".join).filter(is_visible)
+NAMES = SHOWN_TEXTS.map(lambda name: name.strip()[:200]).filter(is_visible)
 
 
 @st.composite
@@ -68,34 +70,34 @@ def cue_lists(draw: st.DrawFn, hours: int = 99) -> list[Cue]:
     cues: list[Cue] = []
     for start in sorted(draw(st.lists(seconds, min_size=1, max_size=5))):
         end = start + draw(st.sampled_from([0.0, 0.0004, 0.001, 1.5]) | st.floats(0, 100))
-        translation = Translated("pt-BR", draw(SPOKEN)) if translated else None
-        cues.append(Cue(draw(NAMES), draw(SPOKEN), start, end, translation))
+        translation = CueTranslation("pt-BR", draw(SHOWN_TEXTS)) if translated else None
+        cues.append(Cue(draw(NAMES), draw(SHOWN_TEXTS), start, end, translation))
     return cues
 
 
-def read(text: str) -> list[Cue]:
-    return list(read_subtitles(text).cues)
+def read_cues(text: str) -> list[Cue]:
+    return list(parse_subtitles(text).cues)
 
 
-def line(text: str) -> str:
+def join_lines(text: str) -> str:
     return " ".join(text.split())
 
 
-def as_read(cue: Cue, speaker: str | None = None) -> Cue:
+def expected_cue(cue: Cue, speaker: str | None = None) -> Cue:
     """A cue as it must read back: on one line, in milliseconds, with a length, and without its translation."""
     start = round(cue.start * 1000)
     end = max(round(cue.end * 1000), start + 1)
-    return Cue(line(cue.speaker if speaker is None else speaker), line(cue.text), start / 1000, end / 1000)
+    return Cue(join_lines(cue.speaker if speaker is None else speaker), join_lines(cue.text), start / 1000, end / 1000)
 
 
 def srt_speaker(cue: Cue) -> str:
-    return line(cue.speaker).replace(": ", ", ")
+    return join_lines(cue.speaker).replace(": ", ", ")
 
 
 @given(cue_lists())
 def test_vtt_reads_back_and_is_vtt_to_others(cues: list[Cue]) -> None:
     text = write_vtt(cues, "Monday\n\n00:00 --> 00:01 (en)")
-    assert read(text) == [as_read(cue) for cue in cues]
+    assert read_cues(text) == [expected_cue(cue) for cue in cues]
     others = WebVTT.from_string(text)
     assert len(others.header_comments) == 1
     assert [
@@ -103,7 +105,7 @@ def test_vtt_reads_back_and_is_vtt_to_others(cues: list[Cue]) -> None:
         for caption in others
     ] == [
         (
-            html.escape(line(cue.speaker), quote=False),
+            html.escape(join_lines(cue.speaker), quote=False),
             _vtt_lines(cue),
             *divmod(round(cue.start * 1000), 1000),
         )
@@ -113,16 +115,16 @@ def test_vtt_reads_back_and_is_vtt_to_others(cues: list[Cue]) -> None:
 
 
 def _vtt_lines(cue: Cue) -> list[str]:
-    name, said = (html.escape(line(text), quote=False) for text in (cue.speaker, cue.text))
+    name, said = (html.escape(join_lines(text), quote=False) for text in (cue.speaker, cue.text))
     if cue.translation is None:
         return [f"<v {name}>{said}</v>"]
-    return [f"<v {name}>{said}", f"<lang pt-BR>{html.escape(line(cue.translation.text), quote=False)}</lang></v>"]
+    return [f"<v {name}>{said}", f"<lang pt-BR>{html.escape(join_lines(cue.translation.text), quote=False)}</lang></v>"]
 
 
 @given(cue_lists())
 def test_srt_reads_back_and_is_srt_to_others(cues: list[Cue]) -> None:
     text = write_srt(cues)
-    assert read(text) == [as_read(cue, srt_speaker(cue)) for cue in cues]
+    assert read_cues(text) == [expected_cue(cue, srt_speaker(cue)) for cue in cues]
     subtitles = list(srt.parse(text))
     assert [subtitle.index for subtitle in subtitles] == list(range(1, len(cues) + 1))
     by_another = WebVTT.from_buffer(StringIO(text), format="srt")
@@ -136,13 +138,13 @@ def test_srt_reads_back_and_is_srt_to_others(cues: list[Cue]) -> None:
 @given(cue_lists(hours=7 * 24))
 def test_a_meeting_may_last_a_week(cues: list[Cue]) -> None:
     plain = [replace(cue, speaker="Ann", translation=None) for cue in cues]
-    assert read(write_vtt(plain, "Week")) == read(write_srt(plain)) == [as_read(cue) for cue in plain]
+    assert read_cues(write_vtt(plain, "Week")) == read_cues(write_srt(plain)) == [expected_cue(cue) for cue in plain]
 
 
 def test_vtt_as_it_is_written() -> None:
     cues = [
-        Cue("Ann <Sales>", "R&D --> done.\n\nNext?", 1.0, 3661.5, Translated("pt", "P&D --> feito. E agora?")),
-        Cue("Bob", "Yes.", 100 * 3600, 100 * 3600, Translated("pt", "Sim.")),
+        Cue("Ann <Sales>", "R&D --> done.\n\nNext?", 1.0, 3661.5, CueTranslation("pt", "P&D --> feito. E agora?")),
+        Cue("Bob", "Yes.", 100 * 3600, 100 * 3600, CueTranslation("pt", "Sim.")),
     ]
     assert write_vtt(cues, "Monday (en, pt)") == (
         "WEBVTT\n\nNOTE Monday (en, pt)\n\n"
@@ -154,8 +156,8 @@ def test_vtt_as_it_is_written() -> None:
 
 def test_srt_as_it_is_written() -> None:
     cues = [
-        Cue("Ann: Sales", "R&D < 3, AT&T; <b>no</b> {\\an8}\n\nNext?", 1.0, 3661.5, Translated("pt", "<3")),
-        Cue("Bob", "Yes.", 2.0, 2.0, Translated("pt", "Sim.")),
+        Cue("Ann: Sales", "R&D < 3, AT&T; <b>no</b> {\\an8}\n\nNext?", 1.0, 3661.5, CueTranslation("pt", "<3")),
+        Cue("Bob", "Yes.", 2.0, 2.0, CueTranslation("pt", "Sim.")),
     ]
     assert write_srt(cues) == (
         "1\n00:00:01,000 --> 01:01:01,500\n"
@@ -170,7 +172,7 @@ def test_no_cues_are_a_file_too() -> None:
 
 
 def test_a_file_has_all_translations_or_none() -> None:
-    cues = [Cue("Ann", "One.", 0, 1, Translated("pt", "Um.")), Cue("Ann", "Two.", 1, 2)]
+    cues = [Cue("Ann", "One.", 0, 1, CueTranslation("pt", "Um.")), Cue("Ann", "Two.", 1, 2)]
     for write in (lambda: write_vtt(cues, "x"), lambda: write_srt(cues)):
-        with pytest.raises(Invalid, match="translation: must be there for every cue or for none"):
+        with pytest.raises(InvalidInputError, match="translation: must be there for every cue or for none"):
             write()

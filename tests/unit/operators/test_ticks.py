@@ -6,7 +6,7 @@ from pydantic import TypeAdapter
 
 from operators.dedup import REVISION_HORIZON_MS
 from operators.model import Tick
-from operators.ticks import DELAYS_MS, TickState, after_entry, due, next_due
+from operators.ticks import TICK_DELAYS_MS, TickState, after_entry, due, next_due
 
 
 def test_nothing_is_due_before_the_first_entry() -> None:
@@ -16,15 +16,15 @@ def test_nothing_is_due_before_the_first_entry() -> None:
 
 def test_ticks_come_at_their_delays_after_the_last_entry() -> None:
     state = after_entry(TickState(), 1_000)
-    state, ticks = due(state, "m", 1_000 + DELAYS_MS[1])
-    assert ticks == [Tick("m", 1_000 + DELAYS_MS[0], 1), Tick("m", 1_000 + DELAYS_MS[1], 2)]
-    assert next_due(state) == 1_000 + DELAYS_MS[2]
+    state, ticks = due(state, "m", 1_000 + TICK_DELAYS_MS[1])
+    assert ticks == [Tick("m", 1_000 + TICK_DELAYS_MS[0], 1), Tick("m", 1_000 + TICK_DELAYS_MS[1], 2)]
+    assert next_due(state) == 1_000 + TICK_DELAYS_MS[2]
 
 
 def test_a_tick_at_the_instant_of_an_entry_comes_first() -> None:
     state = after_entry(TickState(), 0)
-    _, ticks = due(state, "m", DELAYS_MS[0])
-    assert [tick.at for tick in ticks] == [DELAYS_MS[0]]
+    _, ticks = due(state, "m", TICK_DELAYS_MS[0])
+    assert [tick.at for tick in ticks] == [TICK_DELAYS_MS[0]]
 
 
 def test_an_entry_starts_the_schedule_anew() -> None:
@@ -34,15 +34,15 @@ def test_an_entry_starts_the_schedule_anew() -> None:
 
 def test_the_last_tick_is_idle_and_nothing_follows_until_the_meeting_reopens() -> None:
     state, ticks = due(after_entry(TickState(), 0), "m", 10**12)
-    assert [tick.idle for tick in ticks] == [False] * (len(DELAYS_MS) - 1) + [True]
+    assert [tick.is_idle for tick in ticks] == [False] * (len(TICK_DELAYS_MS) - 1) + [True]
     assert ticks[-1].at == 1_800_000
     assert next_due(state) is None
-    assert next_due(after_entry(state, 2_000_000)) == 2_000_000 + DELAYS_MS[0]
+    assert next_due(after_entry(state, 2_000_000)) == 2_000_000 + TICK_DELAYS_MS[0]
 
 
 def test_a_tick_lies_past_the_horizon_of_revisions() -> None:
-    assert list(DELAYS_MS) == sorted(set(DELAYS_MS))
-    assert any(REVISION_HORIZON_MS < delay < DELAYS_MS[-1] for delay in DELAYS_MS)
+    assert list(TICK_DELAYS_MS) == sorted(set(TICK_DELAYS_MS))
+    assert any(REVISION_HORIZON_MS < delay < TICK_DELAYS_MS[-1] for delay in TICK_DELAYS_MS)
 
 
 @settings(deadline=None)

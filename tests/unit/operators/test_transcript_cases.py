@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from operators.model import Chunk, MeetingConfig
-from tests.harness.cases import BESIDE, OWN
-from tests.harness.speech import chunk, log, run
+from tests.harness.cases import EXTERNAL_TRANSCRIPTS, PROJECT_TRANSCRIPTS
+from tests.harness.speech import make_chunk, make_items, run_operators
 
-FOLDERS = (OWN, BESIDE)
+FOLDERS = (PROJECT_TRANSCRIPTS, EXTERNAL_TRANSCRIPTS)
 
 
 def _cases() -> Iterator[Any]:
@@ -30,16 +30,16 @@ def test_a_transcript_has_the_wanted_sentences(case: dict[str, Any]) -> None:
     if "events" in case:
         said = [Chunk.model_validate(event["payload"]) for event in case["events"]]
     else:
-        said = [chunk("1", case["text"]).model_copy(update={"language": case.get("language")})]
-    outcome = run(log([(max(i, one.end), one) for i, one in enumerate(said)], config=config))
-    standing = sorted(outcome.standing.values(), key=lambda sentence: (sentence.start, sentence.end))
+        said = [make_chunk("1", case["text"]).model_copy(update={"language": case.get("language")})]
+    outcome = run_operators(make_items([(max(i, one.end), one) for i, one in enumerate(said)], config=config))
+    standing = sorted(outcome.current_sentences.values(), key=lambda sentence: (sentence.start, sentence.end))
     assert [sentence.text for sentence in standing] == case.get("want", [case.get("text")])
 
 
 def test_speech_in_a_script_without_spaces_is_cut_at_those_it_has() -> None:
     text = (FOLDERS[0] / "t24_thai_spaces.txt").read_text(encoding="utf-8").strip()
-    said = chunk("1", text, end=60).model_copy(update={"language": "th"})
-    outcome = run(log([(60.0, said)]))
+    said = make_chunk("1", text, end=60).model_copy(update={"language": "th"})
+    outcome = run_operators(make_items([(60.0, said)]))
     pieces = outcome.texts()
     assert len(pieces) > 1
     assert " ".join(pieces) == text

@@ -6,7 +6,7 @@ from itertools import accumulate
 
 import pytest
 
-from tests.harness.speech import chunk, expected, log, run
+from tests.harness.speech import expected_sentences, make_chunk, make_items, run_operators
 
 # The words as they were set apart by hand.
 SPOKEN = {
@@ -25,8 +25,8 @@ SPOKEN = {
 def test_a_piece_ends_between_words(language: str) -> None:
     words = SPOKEN[language].split() * 5
     text = "".join(words)
-    said = chunk("1", text, end=60).model_copy(update={"language": language})
-    pieces = run(log([(60.0, said)])).texts()
+    said = make_chunk("1", text, end=60).model_copy(update={"language": language})
+    pieces = run_operators(make_items([(60.0, said)])).texts()
     assert "".join(pieces) == text
     assert len(pieces) > 2
     assert set(accumulate(map(len, pieces))) <= set(accumulate(map(len, words)))
@@ -36,14 +36,14 @@ def test_a_piece_ends_between_words(language: str) -> None:
 def test_it_ends_at_the_same_places_however_the_text_grew(language: str) -> None:
     text = "".join(SPOKEN[language].split()) * 4
     grown = [
-        (stop / 10, chunk("1", text[:stop], end=60).model_copy(update={"language": language}))
+        (stop / 10, make_chunk("1", text[:stop], end=60).model_copy(update={"language": language}))
         for stop in (*range(1, len(text), 7), len(text))
     ]
-    assert run(log(grown)).told() == expected([grown[-1][1]])
+    assert run_operators(make_items(grown)).sentence_fields() == expected_sentences([grown[-1][1]])
 
 
 def test_an_unknown_word_of_any_length_is_cut_all_the_same() -> None:
     text = "ก" * 500
-    pieces = run(log([(60.0, chunk("1", text, end=60))])).texts()
+    pieces = run_operators(make_items([(60.0, make_chunk("1", text, end=60))])).texts()
     assert "".join(pieces) == text
     assert max(map(len, pieces)) <= 60

@@ -10,72 +10,82 @@ from typing import Any
 
 import pytest
 
-from operators.errors import Unavailable
-from operators.translation import Quoted, Wanted
+from operators.errors import UnavailableError
+from operators.translation import ContextSentence, GlossaryEntry
 from serve import asking
-from serve.asking import Asking
-from serve.engines.engine import Answer, Engine, Generation, Prompt, Rejected, Unanswerable, Utterance
-from serve.engines.prompted import PromptedTranslator
+from serve.asking import RepairingTranslator
+from serve.engines.engine import Engine, Generation, NonRetryableError, Prompt, RepairHint, TokenStream, Utterance
+from serve.engines.prompted import LlmTranslator
 from serve.prompts import repair_prompt
-from tests.harness.scripted_model import Said, ScriptedModel
+from tests.harness.scripted_model import ScriptedModel, ScriptedReply
 
-ASKED = Utterance(
+QUESTION = Utterance(
     "We send the 42 pages of the budget to the customer.",
     "en",
     "pt-BR",
-    (Quoted("1.0", "Ann", "Hello."),),
-    terms=(Wanted("budget", "orçamento"),),
+    (ContextSentence("1.0", "Ann", "Hello."),),
+    terms=(GlossaryEntry("budget", "orçamento"),),
 )
-RIGHT = "Enviamos as 42 páginas do orçamento ao cliente."
+GOOD_TRANSLATION = "Enviamos as 42 páginas do orçamento ao cliente."
 OTHER_WORD = "Enviamos as 42 páginas da verba ao cliente."
 MANGLED = "Enviamos as 42 páginas do orsamentinho ao cliente."
 OTHER_NUMBER = "Enviamos as 43 páginas do orçamento ao cliente."
-NEITHER = "Enviamos as páginas da verba ao cliente."
+NO_TERM_NOR_NUMBER = "Enviamos as páginas da verba ao cliente."
 DECLINED = "Desculpe, mas não posso ajudar com isso."
 ENGLISH = "We send the customer all of the pages that there are of it."
 ENDLESS = "sim " * 1_000
-MORE = f"{RIGHT}\nDepois vamos todos almoçar."
-GONE = Unavailable("the server is away")
+TRANSLATION_AND_MORE = f"{GOOD_TRANSLATION}\nDepois vamos todos almoçar."
+OUTAGE = UnavailableError("the server is away")
 
 
 @pytest.fixture(autouse=True)
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A second answer is waited for, though the machine may stand still meanwhile."""
-    monkeypatch.setattr(asking, "_SECOND_S", 60.0)
+    monkeypatch.setattr(asking, "_REPAIR_TIMEOUT_S", 60.0)
 
 
-def model(*answers: Said) -> ScriptedModel:
+def make_model(*answers: ScriptedReply) -> ScriptedModel:
     """A model that gives these answers, and the last of them again and again."""
     return ScriptedModel(lambda prompt, k: answers[min(k, len(answers) - 1)])
 
 
-def of(engine: Engine[Prompt]) -> Asking:
-    return Asking(PromptedTranslator(engine), lambda: None)
+def of(engine: Engine[Prompt]) -> RepairingTranslator:
+    return RepairingTranslator(LlmTranslator(engine), lambda: None)
 
 
 @pytest.mark.parametrize(
     ("answers", "text", "warnings", "asked"),
     [
-        pytest.param([RIGHT], RIGHT, (), 1, id="it obeys"),
-        pytest.param([OTHER_WORD, RIGHT], RIGHT, (), 2, id="it obeys at the second try"),
-        pytest.param([OTHER_NUMBER, RIGHT], RIGHT, (), 2, id="it counts right at the second try"),
+        pytest.param([GOOD_TRANSLATION], GOOD_TRANSLATION, (), 1, id="it obeys"),
+        pytest.param([OTHER_WORD, GOOD_TRANSLATION], GOOD_TRANSLATION, (), 2, id="it obeys at the second try"),
+        pytest.param([OTHER_NUMBER, GOOD_TRANSLATION], GOOD_TRANSLATION, (), 2, id="it counts right at the second try"),
         pytest.param([OTHER_WORD], OTHER_WORD, ("term: budget → orçamento",), 2, id="it ignores the term"),
         pytest.param([MANGLED], MANGLED, ("term: budget → orçamento",), 2, id="it mangles the term"),
         pytest.param([OTHER_NUMBER], OTHER_NUMBER, ("number: 42",), 2, id="it counts wrong"),
-        pytest.param([NEITHER], NEITHER, ("term: budget → orçamento", "number: 42"), 2, id="it keeps nothing"),
-        pytest.param([NEITHER, OTHER_NUMBER], OTHER_NUMBER, ("number: 42",), 2, id="it does better"),
-        pytest.param([OTHER_NUMBER, NEITHER], OTHER_NUMBER, ("number: 42",), 2, id="it does worse"),
-        pytest.param([DECLINED, RIGHT], RIGHT, (), 2, id="it declines at first"),
-        pytest.param([ENGLISH, RIGHT], RIGHT, (), 2, id="it forgets the language at first"),
-        pytest.param([ENDLESS, RIGHT], RIGHT, (), 2, id="it runs away at first"),
-        pytest.param([MORE, RIGHT], RIGHT, (), 2, id="it explains itself at first"),
-        pytest.param(["", RIGHT], RIGHT, (), 2, id="it says nothing at first"),
-        pytest.param([ASKED.text, RIGHT], RIGHT, (), 2, id="it repeats what was said at first"),
+        pytest.param(
+            [NO_TERM_NOR_NUMBER],
+            NO_TERM_NOR_NUMBER,
+            ("term: budget → orçamento", "number: 42"),
+            2,
+            id="it keeps nothing",
+        ),
+        pytest.param([NO_TERM_NOR_NUMBER, OTHER_NUMBER], OTHER_NUMBER, ("number: 42",), 2, id="it does better"),
+        pytest.param([OTHER_NUMBER, NO_TERM_NOR_NUMBER], OTHER_NUMBER, ("number: 42",), 2, id="it does worse"),
+        pytest.param([DECLINED, GOOD_TRANSLATION], GOOD_TRANSLATION, (), 2, id="it declines at first"),
+        pytest.param([ENGLISH, GOOD_TRANSLATION], GOOD_TRANSLATION, (), 2, id="it forgets the language at first"),
+        pytest.param([ENDLESS, GOOD_TRANSLATION], GOOD_TRANSLATION, (), 2, id="it runs away at first"),
+        pytest.param(
+            [TRANSLATION_AND_MORE, GOOD_TRANSLATION], GOOD_TRANSLATION, (), 2, id="it explains itself at first"
+        ),
+        pytest.param(["", GOOD_TRANSLATION], GOOD_TRANSLATION, (), 2, id="it says nothing at first"),
+        pytest.param(
+            [QUESTION.text, GOOD_TRANSLATION], GOOD_TRANSLATION, (), 2, id="it repeats what was said at first"
+        ),
         pytest.param([DECLINED, OTHER_WORD], OTHER_WORD, ("term: budget → orçamento",), 2, id="in doubt is better"),
         pytest.param([OTHER_WORD, DECLINED], OTHER_WORD, ("term: budget → orçamento",), 2, id="it declines then"),
-        pytest.param([OTHER_WORD, GONE], OTHER_WORD, ("term: budget → orçamento",), 2, id="it is gone then"),
+        pytest.param([OTHER_WORD, OUTAGE], OTHER_WORD, ("term: budget → orçamento",), 2, id="it is gone then"),
         pytest.param(
-            [OTHER_WORD, Unanswerable("too long")],
+            [OTHER_WORD, NonRetryableError("too long")],
             OTHER_WORD,
             ("term: budget → orçamento",),
             2,
@@ -84,11 +94,11 @@ def of(engine: Engine[Prompt]) -> Asking:
     ],
 )
 async def test_a_translation_is_given_with_what_it_leaves_in_doubt(
-    answers: list[Said], text: str, warnings: tuple[str, ...], asked: int
+    answers: list[ScriptedReply], text: str, warnings: tuple[str, ...], asked: int
 ) -> None:
-    engine = model(*answers)
-    best = await of(engine).ask(ASKED)
-    assert (best.text, tuple(map(str, best.doubts)), len(engine.asked)) == (text, warnings, asked)
+    engine = make_model(*answers)
+    best = await of(engine).translate(QUESTION)
+    assert (best.text, tuple(map(str, best.warnings)), len(engine.prompts)) == (text, warnings, asked)
 
 
 @pytest.mark.parametrize(
@@ -98,66 +108,66 @@ async def test_a_translation_is_given_with_what_it_leaves_in_doubt(
         ([DECLINED, ENGLISH], "declined", 2),
         ([ENGLISH], "answered in English", 2),
         ([ENDLESS], "many times as long", 2),
-        ([MORE], "more than a translation", 2),
+        ([TRANSLATION_AND_MORE], "more than a translation", 2),
         (["", " "], "gave no text", 2),
-        ([ASKED.text], "repeated what was said", 2),
+        ([QUESTION.text], "repeated what was said", 2),
         (["budget = orçamento"], "repeated what it was told", 2),
-        ([DECLINED, Unanswerable("too long")], "declined", 2),
-        ([Unanswerable("too long"), RIGHT], "too long", 1),
+        ([DECLINED, NonRetryableError("too long")], "declined", 2),
+        ([NonRetryableError("too long"), GOOD_TRANSLATION], "too long", 1),
     ],
 )
-async def test_what_is_no_translation_is_never_given(answers: list[Said], reason: str, asked: int) -> None:
-    engine = model(*answers)
-    with pytest.raises(Unanswerable, match=reason) as caught:
-        await of(engine).ask(ASKED)
-    assert len(engine.asked) == asked
+async def test_what_is_no_translation_is_never_given(answers: list[ScriptedReply], reason: str, asked: int) -> None:
+    engine = make_model(*answers)
+    with pytest.raises(NonRetryableError, match=reason) as caught:
+        await of(engine).translate(QUESTION)
+    assert len(engine.prompts) == asked
     assert "cliente" not in str(caught.value)
 
 
 async def test_a_server_that_goes_away_before_there_is_a_translation_is_asked_later() -> None:
-    for answers in ([GONE], [DECLINED, GONE]):
-        with pytest.raises(Unavailable):
-            await of(model(*answers)).ask(ASKED)
+    for answers in ([OUTAGE], [DECLINED, OUTAGE]):
+        with pytest.raises(UnavailableError):
+            await of(make_model(*answers)).translate(QUESTION)
 
 
 async def test_the_second_question_goes_on_from_the_first() -> None:
-    engine = model(OTHER_WORD, RIGHT)
-    await of(engine).ask(ASKED)
-    first, second = engine.asked
-    assert second == repair_prompt(ASKED, Rejected(OTHER_WORD, missing=("orçamento",)))
+    engine = make_model(OTHER_WORD, GOOD_TRANSLATION)
+    await of(engine).translate(QUESTION)
+    first, second = engine.prompts
+    assert second == repair_prompt(QUESTION, RepairHint(OTHER_WORD, missing_text=("orçamento",)))
     assert second.messages[: len(first.messages)] == first.messages
 
 
 async def test_an_answer_that_runs_away_is_given_up_while_it_comes() -> None:
-    engine = model("x" * 2_000 + " sim" * 50)
-    with pytest.raises(Unanswerable):
-        await of(engine).ask(ASKED)
-    assert engine.given == 2
+    engine = make_model("x" * 2_000 + " sim" * 50)
+    with pytest.raises(NonRetryableError):
+        await of(engine).translate(QUESTION)
+    assert engine.token_count == 2
 
 
 async def test_a_translation_in_doubt_does_not_wait_long_for_a_better_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(asking, "_SECOND_S", 0.05)
+    monkeypatch.setattr(asking, "_REPAIR_TIMEOUT_S", 0.05)
 
-    class Slow(PromptedTranslator):
-        async def again(self, question: Utterance, rejected: Rejected) -> Answer:
+    class Slow(LlmTranslator):
+        async def again(self, question: Utterance, rejected: RepairHint) -> TokenStream:
             await asyncio.sleep(20)
-            async for piece in super().again(question, rejected):
+            async for piece in super().repair(question, rejected):
                 yield piece
 
-    best = await Asking(Slow(model(OTHER_WORD)), lambda: None).ask(ASKED)
-    assert (best.text, [str(doubt) for doubt in best.doubts]) == (OTHER_WORD, ["term: budget → orçamento"])
+    best = await RepairingTranslator(Slow(make_model(OTHER_WORD)), lambda: None).translate(QUESTION)
+    assert (best.text, [str(doubt) for doubt in best.warnings]) == (OTHER_WORD, ["term: budget → orçamento"])
 
 
 async def test_drafts_are_asked_once() -> None:
-    engine = model(OTHER_WORD, RIGHT)
-    assert (await of(engine).ask(replace(ASKED, draft=True))).text == OTHER_WORD
-    engine = model(DECLINED, RIGHT)
-    with pytest.raises(Unanswerable):
-        await of(engine).ask(replace(ASKED, draft=True))
-    assert len(engine.asked) == 1
+    engine = make_model(OTHER_WORD, GOOD_TRANSLATION)
+    assert (await of(engine).translate(replace(QUESTION, draft=True))).text == OTHER_WORD
+    engine = make_model(DECLINED, GOOD_TRANSLATION)
+    with pytest.raises(NonRetryableError):
+        await of(engine).translate(replace(QUESTION, draft=True))
+    assert len(engine.prompts) == 1
 
 
-class Fixed:
+class UninstructableEngine:
     """An engine that can't be told anything."""
 
     name = "fixed"
@@ -165,14 +175,14 @@ class Fixed:
     sources = frozenset({"en"})
 
     def __init__(self) -> None:
-        self.asked = 0
+        self.call_count = 0
 
     def supports(self, source: str, target: str) -> bool:
         return True
 
-    async def generate(self, question: Utterance) -> Answer:
-        self.asked += 1
-        yield Generation(NEITHER, "fixed", "stop", 0, 0, 0.0, 0.0)
+    async def generate(self, question: Utterance) -> TokenStream:
+        self.call_count += 1
+        yield Generation(NO_TERM_NOR_NUMBER, "fixed", "stop", 0, 0, 0.0, 0.0)
 
     async def check_health(self) -> None:
         pass
@@ -182,20 +192,20 @@ class Fixed:
 
 
 async def test_other_engines_are_looked_at_and_asked_once() -> None:
-    engine = Fixed()
-    best = await Asking(engine, lambda: None).ask(ASKED)
-    assert [str(doubt) for doubt in best.doubts] == ["term: budget → orçamento", "number: 42"]
-    assert engine.asked == 1
+    engine = UninstructableEngine()
+    best = await RepairingTranslator(engine, lambda: None).translate(QUESTION)
+    assert [str(doubt) for doubt in best.warnings] == ["term: budget → orçamento", "number: 42"]
+    assert engine.call_count == 1
 
 
 async def test_a_model_s_name_may_have_any_letters() -> None:
-    engine = model(RIGHT)
+    engine = make_model(GOOD_TRANSLATION)
     engine.version = "模型-7B é"
     # Ray's metrics are the real ones here.
-    assert (await of(engine).ask(ASKED)).text == RIGHT
+    assert (await of(engine).translate(QUESTION)).text == GOOD_TRANSLATION
 
 
-class Metric:
+class FakeRayMetric:
     """Stands in for Ray's, which can be read in a running cluster only. It checks tags as strictly."""
 
     values: Counter[tuple[str, ...]]
@@ -213,35 +223,35 @@ class Metric:
         self.values[self._name, *tags.values()] += int(value)
 
 
-class Counting(ScriptedModel):
+class CachingModel(ScriptedModel):
     """A model that still knew two tokens of each question."""
 
-    async def generate(self, question: Prompt) -> Answer:
+    async def generate(self, question: Prompt) -> TokenStream:
         async for piece in super().generate(question):
             yield replace(piece, cached_tokens=2) if isinstance(piece, Generation) else piece
 
 
 async def test_what_was_mended_refused_and_kept_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     values: Counter[tuple[str, ...]] = Counter()
-    monkeypatch.setattr(Metric, "values", values, raising=False)
+    monkeypatch.setattr(FakeRayMetric, "values", values, raising=False)
     for name in ("Histogram", "Counter"):
-        monkeypatch.setattr(asking.metrics, name, Metric)
+        monkeypatch.setattr(asking.metrics, name, FakeRayMetric)
 
-    async def told(*answers: Said) -> dict[tuple[str, ...], int]:
+    async def told(*answers: ScriptedReply) -> dict[tuple[str, ...], int]:
         values.clear()
-        engine = Counting(lambda prompt, k: answers[min(k, len(answers) - 1)])
-        with suppress(Unanswerable):
-            await of(engine).ask(ASKED)
+        engine = CachingModel(lambda prompt, k: answers[min(k, len(answers) - 1)])
+        with suppress(NonRetryableError):
+            await of(engine).translate(QUESTION)
         return {key: count for key, count in values.items() if not key[0].startswith("parley_translation_t")}
 
     first = ("parley_translation_first_seconds", "1")
     repairs, refusals, terms = "parley_translation_repairs", "parley_translation_refusals", "parley_glossary_terms"
-    assert await told(RIGHT) == {first: 1, (terms, "true"): 1}
+    assert await told(GOOD_TRANSLATION) == {first: 1, (terms, "true"): 1}
     assert values["parley_translation_tokens", "1", "cached"] == 2
     assert values["parley_translation_tokens", "1", "prompt"] > values["parley_translation_tokens", "1", "answer"] == 8
-    assert await told(OTHER_WORD, RIGHT) == {first: 2, (repairs, "repaired"): 1, (terms, "true"): 1}
+    assert await told(OTHER_WORD, GOOD_TRANSLATION) == {first: 2, (repairs, "repaired"): 1, (terms, "true"): 1}
     assert await told(OTHER_WORD) == {first: 2, (repairs, "warned"): 1, (terms, "false"): 1}
     assert await told(DECLINED) == {first: 2, (repairs, "failed"): 1, (refusals, "refusal"): 2}
-    assert await told(ENGLISH, RIGHT) == {
+    assert await told(ENGLISH, GOOD_TRANSLATION) == {
         **{first: 2, (repairs, "repaired"): 1, (refusals, "language"): 1, (terms, "true"): 1}
     }

@@ -6,32 +6,32 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from serve.budget import Budget, estimate
-from serve.engines.engine import Counts, Message, Prompt
+from serve.budget import TokenBudget, estimate_tokens
+from serve.engines.engine import CountsTokens, Message, Prompt
 from serve.engines.openai import OpenAiEngine
 from tests.harness.scripted_model import ScriptedModel
 
 
-def prompt(*contents: str, max_tokens: int = 10) -> Prompt:
+def make_prompt(*contents: str, max_tokens: int = 10) -> Prompt:
     return Prompt(tuple(Message("user", content) for content in contents), max_tokens)
 
 
 async def test_an_engine_that_counts_is_asked() -> None:
-    engine = ScriptedModel(lambda prompt, k: "", window=20)
-    assert isinstance(engine, Counts)
-    budget = Budget(engine, 8192)
-    assert budget.window == 20
-    assert await budget.count(prompt("one two three")) == 4
-    assert await budget.left(prompt("one two three", max_tokens=14)) == 2
-    assert await budget.fits(prompt("one two three", max_tokens=16))
-    assert not await budget.fits(prompt("one two three", max_tokens=17))
+    engine = ScriptedModel(lambda prompt, k: "", context_window=20)
+    assert isinstance(engine, CountsTokens)
+    budget = TokenBudget(engine, 8192)
+    assert budget.window_tokens == 20
+    assert await budget.count_tokens(make_prompt("one two three")) == 4
+    assert await budget.tokens_left(make_prompt("one two three", max_tokens=14)) == 2
+    assert await budget.fits(make_prompt("one two three", max_tokens=16))
+    assert not await budget.fits(make_prompt("one two three", max_tokens=17))
 
 
 async def test_for_an_engine_that_does_not_it_is_estimated() -> None:
     engine = OpenAiEngine("http://127.0.0.1:9/v1", "m")
-    budget = Budget(engine, 100)
-    assert budget.window == 100
-    assert await budget.count(prompt("abc" * 10)) == estimate(prompt("abc" * 10)) == 18
+    budget = TokenBudget(engine, 100)
+    assert budget.window_tokens == 100
+    assert await budget.count_tokens(make_prompt("abc" * 10)) == estimate_tokens(make_prompt("abc" * 10)) == 18
     await engine.close()
 
 
@@ -40,10 +40,14 @@ async def test_for_an_engine_that_does_not_it_is_estimated() -> None:
     [("", 0), ("the budget is", 5), ("2026", 4), ("?!\n", 3), ("ação", 4), ("встреча", 9), ("会议", 4), ("👍", 3)],
 )
 def test_scripts_differ_in_what_a_token_holds(text: str, tokens: int) -> None:
-    assert estimate(prompt(text)) - estimate(prompt("")) == tokens
+    assert estimate_tokens(make_prompt(text)) - estimate_tokens(make_prompt("")) == tokens
 
 
 @settings(deadline=None)
 @given(st.text(), st.text())
 def test_more_text_is_never_fewer_tokens(one: str, other: str) -> None:
-    assert estimate(prompt(one)) <= estimate(prompt(one + other)) <= estimate(prompt(one)) + estimate(prompt(other))
+    assert (
+        estimate_tokens(make_prompt(one))
+        <= estimate_tokens(make_prompt(one + other))
+        <= estimate_tokens(make_prompt(one)) + estimate_tokens(make_prompt(other))
+    )

@@ -6,27 +6,27 @@ import asyncio
 
 import pytest
 
-from operators.errors import SetupFailed, Unavailable
-from operators.models import Engine, OpenAi
-from serve.engines.changing import Changing
-from serve.engines.engine import Answer, Generation, Message, Prompt, whole
+from operators.errors import SetupError, UnavailableError
+from operators.models import EngineConfig, OpenAiConfig
+from serve.engines.changing import HotSwapEngine
+from serve.engines.engine import Generation, Message, Prompt, TokenStream, collect
 
 PROMPT = Prompt((Message("user", "?"),), 10)
 
 
-class Slow:
+class GatedModel:
     """Answers with its model's name once it may."""
 
     name = "slow"
 
     def __init__(self, model: str) -> None:
         self.version = model
-        self.may = asyncio.Event()
-        self.closed = False
+        self.may_answer = asyncio.Event()
+        self.is_closed = False
 
-    async def generate(self, question: Prompt) -> Answer:
-        await self.may.wait()
-        assert not self.closed
+    async def generate(self, question: Prompt) -> TokenStream:
+        await self.may_answer.wait()
+        assert not self.is_closed
         yield self.version
         yield Generation(self.version, self.version, "stop", 0, 0, 0.0, 0.0)
 
@@ -34,79 +34,79 @@ class Slow:
         pass
 
     async def close(self) -> None:
-        self.closed = True
+        self.is_closed = True
 
 
-class Makes:
+class GatedModelFactory:
     """Makes slow engines, and keeps them."""
 
     def __init__(self) -> None:
-        self.made: dict[str, Slow] = {}
+        self.models: dict[str, GatedModel] = {}
 
-    def __call__(self, spec: Engine) -> Slow:
-        assert isinstance(spec, OpenAi)
+    def __call__(self, spec: EngineConfig) -> GatedModel:
+        assert isinstance(spec, OpenAiConfig)
         if spec.model == "broken":
-            raise SetupFailed("broken")
-        return self.made.setdefault(spec.model, Slow(spec.model))
+            raise SetupError("broken")
+        return self.models.setdefault(spec.model, GatedModel(spec.model))
 
 
-def server(model: str) -> OpenAi:
-    return OpenAi(url="http://h/v1", model=model)
+def server_config(model: str) -> OpenAiConfig:
+    return OpenAiConfig(url="http://h/v1", model=model)
 
 
 async def test_a_question_ends_with_the_engine_it_began_with_which_is_closed_then() -> None:
-    makes = Makes()
-    changing = Changing(makes)
-    assert changing.change(server("old"))
-    asked = asyncio.create_task(whole(changing.generate(PROMPT)))
+    makes = GatedModelFactory()
+    changing = HotSwapEngine(makes)
+    assert changing.swap(server_config("old"))
+    task = asyncio.create_task(collect(changing.generate(PROMPT)))
     await asyncio.sleep(0)
-    assert changing.change(server("new"))
+    assert changing.swap(server_config("new"))
     assert (changing.name, changing.version) == ("slow", "new")
-    old, new = makes.made["old"], makes.made["new"]
-    new.may.set()
-    assert (await whole(changing.generate(PROMPT))).text == "new"
-    assert not old.closed
-    old.may.set()
-    assert (await asked).text == "old"
+    old, new = makes.models["old"], makes.models["new"]
+    new.may_answer.set()
+    assert (await collect(changing.generate(PROMPT))).text == "new"
+    assert not old.is_closed
+    old.may_answer.set()
+    assert (await task).text == "old"
     await asyncio.sleep(0)
-    assert old.closed
+    assert old.is_closed
     await changing.close()
-    assert new.closed
+    assert new.is_closed
 
 
 async def test_one_that_nobody_asks_is_closed_at_once() -> None:
-    makes = Makes()
-    changing = Changing(makes)
-    changing.change(server("old"))
-    changing.change(server("new"))
+    makes = GatedModelFactory()
+    changing = HotSwapEngine(makes)
+    changing.swap(server_config("old"))
+    changing.swap(server_config("new"))
     await asyncio.sleep(0)
-    assert makes.made["old"].closed
+    assert makes.models["old"].is_closed
     await changing.close()
 
 
 async def test_the_same_again_is_no_change() -> None:
-    changing = Changing(Makes())
-    assert changing.change(server("one"))
-    assert not changing.change(server("one"))
+    changing = HotSwapEngine(GatedModelFactory())
+    assert changing.swap(server_config("one"))
+    assert not changing.swap(server_config("one"))
     await changing.close()
 
 
 async def test_one_that_can_not_be_made_leaves_the_one_before() -> None:
-    makes = Makes()
-    changing = Changing(makes)
-    changing.change(server("good"))
-    with pytest.raises(SetupFailed):
-        changing.change(server("broken"))
+    makes = GatedModelFactory()
+    changing = HotSwapEngine(makes)
+    changing.swap(server_config("good"))
+    with pytest.raises(SetupError):
+        changing.swap(server_config("broken"))
     assert changing.version == "good"
     # Asked again for what there is, nothing changes; and the broken one is tried again.
-    assert not changing.change(server("good"))
+    assert not changing.swap(server_config("good"))
     await changing.close()
 
 
 async def test_before_it_is_told_it_can_not_answer() -> None:
-    changing = Changing(Makes())
-    with pytest.raises(Unavailable):
-        await whole(changing.generate(PROMPT))
-    with pytest.raises(Unavailable):
+    changing = HotSwapEngine(GatedModelFactory())
+    with pytest.raises(UnavailableError):
+        await collect(changing.generate(PROMPT))
+    with pytest.raises(UnavailableError):
         await changing.check_health()
     await changing.close()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from serve.engines.choice import choose, model_problem, weights
+from serve.engines.choice import find_model_problem, select_translation_engine, weight_bytes
 from serve.gpus import Gpu
 
 LARGE = Gpu("NVIDIA H100", 80 * 2**30)
@@ -15,7 +15,7 @@ SMALL = Gpu("NVIDIA T400", 4 * 2**30)
 
 @pytest.mark.parametrize("asked", ["vllm", "firefox", "none"])
 def test_what_is_asked_for_is_taken(asked: str) -> None:
-    assert choose(asked, None, [LARGE], vllm=False).engine == asked  # type: ignore[arg-type]
+    assert select_translation_engine(asked, None, [LARGE], vllm=False).engine == asked  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ def test_what_is_asked_for_is_taken(asked: str) -> None:
 def test_auto_takes_what_the_machine_allows_and_says_why(
     model: str | None, gpus: list[Gpu], vllm: bool, engine: str, reason: str
 ) -> None:
-    choice = choose("auto", model, gpus, vllm=vllm)
+    choice = select_translation_engine("auto", model, gpus, vllm=vllm)
     assert choice.engine == engine
     assert reason in choice.reason
 
@@ -40,16 +40,18 @@ def test_auto_takes_what_the_machine_allows_and_says_why(
 def test_a_model_that_lies_here_is_weighed(tmp_path: Path) -> None:
     with (tmp_path / "model.safetensors").open("wb") as file:
         file.truncate(70 * 2**30)
-    assert weights(str(tmp_path)) == 70 * 2**30
-    assert choose("auto", str(tmp_path), [LARGE], vllm=True).engine == "firefox"
-    assert choose("auto", str(tmp_path), [Gpu("two in one", 101 * 2**30)], vllm=True).engine == "vllm"
+    assert weight_bytes(str(tmp_path)) == 70 * 2**30
+    assert select_translation_engine("auto", str(tmp_path), [LARGE], vllm=True).engine == "firefox"
+    assert (
+        select_translation_engine("auto", str(tmp_path), [Gpu("two in one", 101 * 2**30)], vllm=True).engine == "vllm"
+    )
 
 
 def test_a_model_that_is_a_folder_is_looked_at(tmp_path: Path) -> None:
-    assert model_problem("some/model") is None
-    assert model_problem("/no/where") == "/no/where is no folder"
-    assert "config.json" in (model_problem(str(tmp_path)) or "")
+    assert find_model_problem("some/model") is None
+    assert find_model_problem("/no/where") == "/no/where is no folder"
+    assert "config.json" in (find_model_problem(str(tmp_path)) or "")
     (tmp_path / "config.json").write_text("{}")
-    assert "no weights" in (model_problem(str(tmp_path)) or "")
+    assert "no weights" in (find_model_problem(str(tmp_path)) or "")
     (tmp_path / "model.safetensors").write_bytes(b"")
-    assert model_problem(str(tmp_path)) is None
+    assert find_model_problem(str(tmp_path)) is None

@@ -6,33 +6,33 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serve.cutting import cut
-from serve.engines.engine import Unanswerable
+from serve.cutting import split_text
+from serve.engines.engine import NonRetryableError
 
 LINES = st.lists(
     st.text(alphabet=st.sampled_from("ab .!?。」\n\u00a0é"), max_size=40) | st.text(max_size=30), max_size=12
 )
 
 
-async def parts(units: list[str], most: int, asked: list[int] | None = None) -> list[str]:
+async def cut_parts(units: list[str], max_words: int, measured_lengths: list[int] | None = None) -> list[str]:
     async def fits(text: str) -> bool:
-        if asked is not None:
-            asked.append(len(text))
-        return len(text) <= most
+        if measured_lengths is not None:
+            measured_lengths.append(len(text))
+        return len(text) <= max_words
 
-    return await cut(units, fits)
+    return await split_text(units, fits)
 
 
 @given(LINES, st.integers(1, 60))
 async def test_the_parts_put_together_are_the_text_and_each_fits(units: list[str], most: int) -> None:
-    found = await parts(units, most)
+    found = await cut_parts(units, most)
     assert "".join(found) == "".join(units)
     assert all(len(part) <= most for part in found)
 
 
 @given(st.lists(st.text(min_size=1, max_size=20), max_size=20), st.integers(20, 60))
 async def test_units_that_fit_are_never_cut_and_no_part_could_take_the_next(units: list[str], most: int) -> None:
-    found = await parts(units, most)
+    found = await cut_parts(units, most)
     ends = {len("".join(units[:k])) for k in range(len(units) + 1)}
     at = 0
     for part in found:
@@ -53,16 +53,16 @@ async def test_units_that_fit_are_never_cut_and_no_part_could_take_the_next(unit
     ],
 )
 async def test_a_line_that_is_too_long_is_cut_where_it_hurts_least(line: str, expected: list[str]) -> None:
-    assert await parts([line], 14) == expected
+    assert await cut_parts([line], 14) == expected
 
 
 async def test_what_can_never_fit_is_refused() -> None:
-    with pytest.raises(Unanswerable, match="no room"):
-        await parts(["a line\n"], 0)
+    with pytest.raises(NonRetryableError, match="no room"):
+        await cut_parts(["a line\n"], 0)
 
 
 async def test_a_long_text_is_not_counted_from_end_to_end_for_each_part() -> None:
-    asked: list[int] = []
-    found = await parts(["x" * 50] * 4_000, 2_000, asked)
+    measured_lengths: list[int] = []
+    found = await cut_parts(["x" * 50] * 4_000, 2_000, measured_lengths)
     assert len(found) == 100
-    assert max(asked) <= 2 * 2_000 + 100
+    assert max(measured_lengths) <= 2 * 2_000 + 100

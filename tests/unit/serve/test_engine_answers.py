@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from serve.asking import Asking, Attempt
-from serve.engines.engine import Answer, Generation, Prompt, Refused, Unanswerable, Utterance
-from serve.engines.prompted import PromptedTranslator
+from serve.asking import RepairingTranslator, TranslationAttempt
+from serve.engines.engine import Generation, NonRetryableError, Prompt, RejectedOutputError, TokenStream, Utterance
+from serve.engines.prompted import LlmTranslator
 from tests.harness.scripted_model import ScriptedModel
 
-SAID = "Good morning everybody, let us begin today's meeting."
+SOURCE = "Good morning everybody, let us begin today's meeting."
 LANGUAGES = {
     "pt-BR": ("Bom dia a todos, vamos começar a reunião de hoje.", "Portuguese", "Brazilian Portuguese", "português"),
     "zh": ("大家早上好，我们开始今天的会议吧。", "Chinese", "Simplified Chinese", "中文"),
@@ -237,7 +237,7 @@ WRAPPERS = [
 ]
 """With `{t}` for the translation, `{s}` for what was said, `{tag}`, `{n0}`, `{n1}` and `{n2}` for the language, `{u}` and `{e}` for
 the translation in escapes and in entities."""
-RIGHT = [
+GOOD_ANSWERS = [
     ("Note: the door is open.", "en", "pt", "Nota: a porta está aberta."),
     ("He passed. Grade A.", "en", "pt", "Ele passou. Nota: A."),
     ("Stop! Attention, the door closes.", "en", "zh", "停！注意：门要关了。"),
@@ -327,61 +327,61 @@ RIGHT = [
     ("„Ja“, sagte er, „sofort“.", "de", "en", '"Yes", he said, "at once".'),
 ]
 """What was said, its language, another language, and a right translation with marks that look like a wrapper's."""
-SHARED = Path(__file__).parents[4] / "shared" / "data" / "cases" / "answers"
-CASES = sorted([*(Path(__file__).parents[2] / "cases" / "answers").glob("*.json"), *SHARED.glob("*.json")])
+SHARED_CASES = Path(__file__).parents[4] / "shared" / "data" / "cases" / "answers"
+CASES = sorted([*(Path(__file__).parents[2] / "cases" / "answers").glob("*.json"), *SHARED_CASES.glob("*.json")])
 
 
-def wrapped(tag: str) -> Iterator[str]:
+def wrapped_answers(tag: str) -> Iterator[str]:
     """A translation in each wrapper."""
     right, *names = LANGUAGES[tag]
     escapes = "".join(letter if letter.isascii() else f"\\u{ord(letter):04x}" for letter in right)
     entities = "".join(letter if letter.isascii() else f"&#{ord(letter)};" for letter in right)
-    words = {f"n{k}": name for k, name in enumerate(names)} | {"t": right, "s": SAID, "u": escapes, "e": entities}
+    words = {f"n{k}": name for k, name in enumerate(names)} | {"t": right, "s": SOURCE, "u": escapes, "e": entities}
     for wrapper in WRAPPERS:
         yield wrapper.format(tag=tag.lower() if "<" in wrapper else tag, **words)
 
 
-class Model(ScriptedModel):
+class RepeatingModel(ScriptedModel):
     """A model that gives the same answer again and again, in pieces of so many characters."""
 
     answer, size = "", 1
 
-    async def generate(self, question: Prompt) -> Answer:
+    async def generate(self, question: Prompt) -> TokenStream:
         for at in range(0, len(self.answer), self.size):
             yield self.answer[at : at + self.size]
         yield Generation(self.answer, self.version, "stop", 0, 0, 0.0, 0.0)
 
 
-MODEL = Model(lambda prompt, k: "")
-TRANSLATOR = PromptedTranslator(MODEL)
+MODEL = RepeatingModel(lambda prompt, k: "")
+TRANSLATOR = LlmTranslator(MODEL)
 
 
-async def answered(answer: str, question: Utterance, piece: int | None = None) -> Attempt:
+async def attempt_of(answer: str, question: Utterance, piece: int | None = None) -> TranslationAttempt:
     """What becomes of an answer that comes in pieces of so many characters.
 
     Raises:
-        Unanswerable: it is refused.
+        NonRetryableError: it is refused.
     """
     MODEL.answer, MODEL.size = answer, piece or max(1, len(answer))
-    return await Asking(TRANSLATOR, lambda: None).ask(question)
+    return await RepairingTranslator(TRANSLATOR, lambda: None).translate(question)
 
 
 @pytest.mark.parametrize("tag", LANGUAGES)
 async def test_a_wrapper_goes(tag: str) -> None:
     wrong = {}
-    for answer in wrapped(tag):
+    for answer in wrapped_answers(tag):
         try:
-            text = (await answered(answer, Utterance(SAID, "en", tag), 5)).text
-        except Unanswerable as error:
+            text = (await attempt_of(answer, Utterance(SOURCE, "en", tag), 5)).text
+        except NonRetryableError as error:
             text = str(error)
         if text != LANGUAGES[tag][0]:
             wrong[answer] = text
     assert wrong == {}
 
 
-@pytest.mark.parametrize(("said", "source", "target", "right"), RIGHT)
+@pytest.mark.parametrize(("said", "source", "target", "right"), GOOD_ANSWERS)
 async def test_what_was_said_stays(said: str, source: str, target: str, right: str) -> None:
-    assert (await answered(right, Utterance(said, source, target))).text == right
+    assert (await attempt_of(right, Utterance(said, source, target))).text == right
 
 
 @pytest.mark.parametrize("case", [case for path in CASES for case in json.loads(path.read_text())], ids=str)
@@ -390,8 +390,8 @@ async def test_each_case_becomes_what_is_wanted(case: dict[str, str], piece: int
     question = Utterance(case["source"], case.get("source_language", "en"), case["target"])
     want, _, refused = case["want"].partition(" or refused")
     try:
-        answer = await answered(case["answer"].replace("\x00", ""), question, piece)
-    except Unanswerable:
+        answer = await attempt_of(case["answer"].replace("\x00", ""), question, piece)
+    except NonRetryableError:
         assert refused or want == "refused or warned"
         return
     assert answer.warnings if want == "refused or warned" else answer.text == want
@@ -428,8 +428,8 @@ async def test_each_case_becomes_what_is_wanted(case: dict[str, str], piece: int
     ],
 )
 async def test_what_is_no_translation_is_refused_with_its_reason(answer: str, reason: str) -> None:
-    with pytest.raises(Refused, match=reason):
-        await answered(answer, Utterance(SAID, "en", "pt"))
+    with pytest.raises(RejectedOutputError, match=reason):
+        await attempt_of(answer, Utterance(SOURCE, "en", "pt"))
 
 
 RAMBLING = "\n".join(f"E também, como sempre, falamos do ponto número {n} da lista." for n in range(1, 9))
@@ -443,9 +443,9 @@ RAMBLING = "\n".join(f"E também, como sempre, falamos do ponto número {n} da l
     ],
 )
 async def test_an_answer_is_given_up_where_its_first_line_is_all_of_it(answer: str, given: int) -> None:
-    question, came = Utterance(SAID, "en", "pt"), ""
+    question, came = Utterance(SOURCE, "en", "pt"), ""
     MODEL.answer, MODEL.size = answer, 3
-    with pytest.raises(Refused, match="more than a translation"):
+    with pytest.raises(RejectedOutputError, match="more than a translation"):
         async for piece in TRANSLATOR.generate(question):
             came += str(piece)
     # The first line and the next, and not yet as much as any wrapper may have.
@@ -466,7 +466,7 @@ async def test_an_answer_is_given_up_where_its_first_line_is_all_of_it(answer: s
 async def test_notes_of_many_lines_cost_no_right_answer(answer: str) -> None:
     right = LANGUAGES["pt-BR"][0]
     for piece in (1, 5, 1_000):
-        attempt = await answered(answer.format(t=right, s=SAID), Utterance(SAID, "en", "pt"), piece)
+        attempt = await attempt_of(answer.format(t=right, s=SOURCE), Utterance(SOURCE, "en", "pt"), piece)
         assert attempt.text == right
 
 
@@ -496,7 +496,7 @@ async def test_notes_of_many_lines_cost_no_right_answer(answer: str) -> None:
     ],
 )
 async def test_a_romanisation_behind_a_translation_goes(target: str, right: str, romanised: str, form: str) -> None:
-    answer = await answered(form.format(t=right, r=romanised), Utterance(SAID, "en", target))
+    answer = await attempt_of(form.format(t=right, r=romanised), Utterance(SOURCE, "en", target))
     assert answer.text == right
 
 
@@ -511,7 +511,7 @@ async def test_a_romanisation_behind_a_translation_goes(target: str, right: str,
     ],
 )
 async def test_latin_words_that_belong_to_a_translation_stay(said: str, target: str, right: str) -> None:
-    assert (await answered(right, Utterance(said, "en", target))).text == right
+    assert (await attempt_of(right, Utterance(said, "en", target))).text == right
 
 
 @pytest.mark.parametrize(
@@ -519,16 +519,16 @@ async def test_latin_words_that_belong_to_a_translation_stay(said: str, target: 
     [
         ("zh-Hans", "我们现在开始今天的会议吧。", "zh-Hant", "我们现在开始今天的会议吧。"),
         ("zh-Hant", "我們現在開始今天的會議吧。", "zh-CN", "我們現在開始今天的會議吧。"),
-        ("en", SAID, "zh-TW", "大家早上好，我们开始今天的会议吧。"),
-        ("en", SAID, "zh-HK", "大家早上好，我们开始今天的会议吧。"),
-        ("en", SAID, "yue", "大家早上好，我们开始今天的会议吧。"),
-        ("en", SAID, "zh", "大家早安，我們開始今天的會議吧。"),
-        ("en", SAID, "sr-Cyrl", "Dobro jutro svima, počnimo današnji sastanak."),
+        ("en", SOURCE, "zh-TW", "大家早上好，我们开始今天的会议吧。"),
+        ("en", SOURCE, "zh-HK", "大家早上好，我们开始今天的会议吧。"),
+        ("en", SOURCE, "yue", "大家早上好，我们开始今天的会议吧。"),
+        ("en", SOURCE, "zh", "大家早安，我們開始今天的會議吧。"),
+        ("en", SOURCE, "sr-Cyrl", "Dobro jutro svima, počnimo današnji sastanak."),
     ],
 )
 async def test_an_answer_in_the_other_script_is_refused(source: str, said: str, target: str, answer: str) -> None:
-    with pytest.raises(Refused, match="did not answer in"):
-        await answered(answer, Utterance(said, source, target))
+    with pytest.raises(RejectedOutputError, match="did not answer in"):
+        await attempt_of(answer, Utterance(said, source, target))
 
 
 @pytest.mark.parametrize(
@@ -541,4 +541,4 @@ async def test_an_answer_in_the_other_script_is_refused(source: str, said: str, 
     ],
 )
 async def test_a_tag_that_leaves_the_script_open_takes_each(target: str, answer: str) -> None:
-    assert (await answered(answer, Utterance(SAID, "en", target))).text == answer
+    assert (await attempt_of(answer, Utterance(SOURCE, "en", target))).text == answer

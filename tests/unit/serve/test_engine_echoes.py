@@ -8,29 +8,29 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from operators.translation import Quoted, Wanted
-from serve.engines.echoes import only_names, own_words, repeats, repeats_the_prompt
-from serve.engines.engine import Rejected, Utterance
+from operators.translation import ContextSentence, GlossaryEntry
+from serve.engines.echoes import content_words, is_only_names, repeats_prompt, repeats_source
+from serve.engines.engine import RepairHint, Utterance
 from serve.prompts import repair_prompt, translation_prompt
 
-SAID = Utterance(
+QUESTION = Utterance(
     "We have to send the budget.",
     "en",
     "pt",
-    (Quoted("1.0", "Ann Lee", "Hello to all of you here."),),
-    glossary=(Wanted("budget", "orçamento"),),
-    terms=(Wanted("plan", "plano"),),
+    (ContextSentence("1.0", "Ann Lee", "Hello to all of you here."),),
+    glossary=(GlossaryEntry("budget", "orçamento"),),
+    terms=(GlossaryEntry("plan", "plano"),),
     style="plain words that an engineer understands",
 )
-RIGHT = "Temos que enviar o orçamento."
+GOOD_TRANSLATION = "Temos que enviar o orçamento."
 
 
 def test_lines_of_the_glossary_are_no_translation() -> None:
-    assert repeats_the_prompt("budget = orçamento", SAID)
-    assert repeats_the_prompt(f"{RIGHT} Plan =  plano", SAID)
-    assert not repeats_the_prompt("orçamento = tudo", SAID)
-    assert not repeats_the_prompt(RIGHT, SAID)
-    assert not repeats_the_prompt("budget = orçamento", replace(SAID, text="budget = budget"))
+    assert repeats_prompt("budget = orçamento", QUESTION)
+    assert repeats_prompt(f"{GOOD_TRANSLATION} Plan =  plano", QUESTION)
+    assert not repeats_prompt("orçamento = tudo", QUESTION)
+    assert not repeats_prompt(GOOD_TRANSLATION, QUESTION)
+    assert not repeats_prompt("budget = orçamento", replace(QUESTION, text="budget = budget"))
 
 
 @pytest.mark.parametrize("target", ["pt-BR", "en"])
@@ -45,16 +45,16 @@ def test_lines_of_the_glossary_are_no_translation() -> None:
     ],
 )
 def test_what_the_model_was_told_is_no_translation(answer: str, target: str) -> None:
-    said = replace(SAID, source="es", target=target, previous="Temos")
-    assert repeats_the_prompt(answer, said)
-    assert repeats_the_prompt(f"{RIGHT} {answer}", said)
-    assert not repeats_the_prompt(answer, replace(said, text=f"{answer} {answer}"))
+    said = replace(QUESTION, source="es", target=target, previous="Temos")
+    assert repeats_prompt(answer, said)
+    assert repeats_prompt(f"{GOOD_TRANSLATION} {answer}", said)
+    assert not repeats_prompt(answer, replace(said, text=f"{answer} {answer}"))
 
 
 def test_all_that_the_model_is_told_is_known() -> None:
-    assert repeats_the_prompt(translation_prompt(SAID).messages[0].content, SAID)
-    for each in (Rejected("", "empty"), Rejected("", "echo"), Rejected("")):
-        assert repeats_the_prompt(repair_prompt(SAID, each).messages[-1].content, SAID)
+    assert repeats_prompt(translation_prompt(QUESTION).messages[0].content, QUESTION)
+    for each in (RepairHint("", "empty"), RepairHint("", "echo"), RepairHint("")):
+        assert repeats_prompt(repair_prompt(QUESTION, each).messages[-1].content, QUESTION)
 
 
 @pytest.mark.parametrize(
@@ -67,11 +67,11 @@ def test_all_that_the_model_is_told_is_known() -> None:
     ],
 )
 def test_what_somebody_may_say_in_the_words_of_the_prompt_is_a_translation(answer: str) -> None:
-    assert not repeats_the_prompt(answer, replace(SAID, source="pt", target="en", text="Isto é outra coisa."))
+    assert not repeats_prompt(answer, replace(QUESTION, source="pt", target="en", text="Isto é outra coisa."))
 
 
 def test_what_was_said_before_is_none_of_the_prompt() -> None:
-    assert not repeats_the_prompt("Hello to all of you here.", replace(SAID, source="pt", target="en"))
+    assert not repeats_prompt("Hello to all of you here.", replace(QUESTION, source="pt", target="en"))
 
 
 @pytest.mark.parametrize(
@@ -84,32 +84,32 @@ def test_what_was_said_before_is_none_of_the_prompt() -> None:
     ],
 )
 def test_names_figures_and_terms_may_stay(text: str, words: list[str]) -> None:
-    assert [word for word in own_words(text, SAID) if word != "a"] == words
+    assert [word for word in content_words(text, QUESTION) if word != "a"] == words
 
 
 def test_enough_of_what_was_said_is_an_echo() -> None:
-    assert repeats("we have to send the budget", SAID)
-    assert repeats("We have to send the plan.", replace(SAID, glossary=(), terms=()))
-    assert not repeats(RIGHT, SAID)
-    assert not repeats("We have to.", replace(SAID, text="We have to."))
-    assert not repeats("no no no no no", replace(SAID, text="No, no, no, no, no."))
+    assert repeats_source("we have to send the budget", QUESTION)
+    assert repeats_source("We have to send the plan.", replace(QUESTION, glossary=(), terms=()))
+    assert not repeats_source(GOOD_TRANSLATION, QUESTION)
+    assert not repeats_source("We have to.", replace(QUESTION, text="We have to."))
+    assert not repeats_source("no no no no no", replace(QUESTION, text="No, no, no, no, no."))
     listed = "sprint planning, code review, daily standup"
-    assert not repeats(listed, replace(SAID, text=listed))
+    assert not repeats_source(listed, replace(QUESTION, text=listed))
     long = Utterance("我们需要更多时间来完成这个项目", "zh", "ja")
-    assert repeats(long.text, long)
-    assert not repeats("東京駅", Utterance("東京駅", "ja", "zh"))
+    assert repeats_source(long.text, long)
+    assert not repeats_source("東京駅", Utterance("東京駅", "ja", "zh"))
 
 
 def test_names_stand_in_what_was_said_or_in_the_terms() -> None:
-    said = Utterance("GitHub Actionsを使います", "ja", "ru", terms=(Wanted("計画", "Master Plan"),))
-    assert only_names("GitHub Actions, Master Plan.", said)
-    assert not only_names("We use GitHub Actions.", said)
-    assert not only_names("使います", said)
+    said = Utterance("GitHub Actionsを使います", "ja", "ru", terms=(GlossaryEntry("計画", "Master Plan"),))
+    assert is_only_names("GitHub Actions, Master Plan.", said)
+    assert not is_only_names("We use GitHub Actions.", said)
+    assert not is_only_names("使います", said)
 
 
 @settings(deadline=None)
 @given(st.text(max_size=60), st.text(max_size=20))
 def test_a_text_that_repeats_itself_has_enough_of_its_own(text: str, term: str) -> None:
-    said = Utterance(text, "en", "pt", terms=(Wanted(term, term),))
-    assert repeats(text, said) <= (len(set(own_words(text, said))) >= 4)
-    assert not repeats_the_prompt(text, said)
+    said = Utterance(text, "en", "pt", terms=(GlossaryEntry(term, term),))
+    assert repeats_source(text, said) <= (len(set(content_words(text, said))) >= 4)
+    assert not repeats_prompt(text, said)

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from operators.errors import SetupFailed
+from operators.errors import SetupError
 from serve.engines.mozilla import find_models
 
 
-def model(folder: Path, *names: str) -> Path:
+def make_model_folder(folder: Path, *names: str) -> Path:
     folder.mkdir(parents=True)
     for name in names:
         (folder / name).touch()
@@ -27,10 +27,12 @@ def test_the_installed_package_has_english_and_portuguese() -> None:
 
 
 def test_a_folder_adds_pairs_and_goes_before_the_package(tmp_path: Path) -> None:
-    model(tmp_path / "en-ja", "model.enja.intgemm.alphas.bin", "srcvocab.enja.spm", "trgvocab.enja.spm")
-    mine = model(tmp_path / "anything", "model.enpt.intgemm.alphas.bin", "vocab.enpt.spm", "lex.50.50.enpt.s2t.bin")
-    model(tmp_path / "en-de", "model.ende.intgemm.alphas.bin")
-    model(tmp_path / "notes", "README")
+    make_model_folder(tmp_path / "en-ja", "model.enja.intgemm.alphas.bin", "srcvocab.enja.spm", "trgvocab.enja.spm")
+    mine = make_model_folder(
+        tmp_path / "anything", "model.enpt.intgemm.alphas.bin", "vocab.enpt.spm", "lex.50.50.enpt.s2t.bin"
+    )
+    make_model_folder(tmp_path / "en-de", "model.ende.intgemm.alphas.bin")
+    make_model_folder(tmp_path / "notes", "README")
     (tmp_path / "file").touch()
     found = find_models(tmp_path)
     assert set(found) == {("en", "pt"), ("pt", "en"), ("en", "ja")}
@@ -41,10 +43,10 @@ def test_a_folder_adds_pairs_and_goes_before_the_package(tmp_path: Path) -> None
 
 
 def test_a_language_of_two_names_is_one(tmp_path: Path) -> None:
-    model(tmp_path / "en-nb", "model.ennb.intgemm.alphas.bin", "vocab.ennb.spm")
+    make_model_folder(tmp_path / "en-nb", "model.ennb.intgemm.alphas.bin", "vocab.ennb.spm")
     assert ("en", "no") in find_models(tmp_path)
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(SetupFailed, match="nowhere"):
+    with pytest.raises(SetupError, match="nowhere"):
         find_models(tmp_path / "nowhere")

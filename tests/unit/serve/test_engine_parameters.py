@@ -7,9 +7,14 @@ from typing import Any
 import pytest
 
 from serve.engines.engine import Message, Prompt
-from serve.engines.parameters import Parameter, parameters, unsupported_parameter, without_system_role
+from serve.engines.parameters import (
+    OptionalParameter,
+    build_parameters,
+    find_unsupported_parameter,
+    without_system_role,
+)
 
-SENT: tuple[Parameter, ...] = ("max_tokens", "temperature", "stream_options", "system role")
+SENT: tuple[OptionalParameter, ...] = ("max_tokens", "temperature", "stream_options", "system role")
 PYDANTIC = [{"type": "extra_forbidden", "loc": ["body", "stream_options"], "msg": "Extra inputs are not permitted"}]
 
 
@@ -73,22 +78,24 @@ PYDANTIC = [{"type": "extra_forbidden", "loc": ["body", "stream_options"], "msg"
         (503, {"message": "Unsupported parameter: 'max_tokens'"}, None),
     ],
 )
-def test_an_error_names_the_parameter_that_is_not_taken(status: int, error: Any, found: Parameter | None) -> None:
-    assert unsupported_parameter(status, error, SENT) == found
-    assert unsupported_parameter(status, error, [name for name in SENT if name != found]) is None
+def test_an_error_names_the_parameter_that_is_not_taken(
+    status: int, error: Any, found: OptionalParameter | None
+) -> None:
+    assert find_unsupported_parameter(status, error, SENT) == found
+    assert find_unsupported_parameter(status, error, [name for name in SENT if name != found]) is None
 
 
 def test_a_request_does_without_what_is_left_out() -> None:
     question = Prompt((Message("system", "Say it back."), Message("user", "Yes.")), 5)
-    assert parameters(question, ()) == {
+    assert build_parameters(question, ()) == {
         "max_tokens": 5,
         "temperature": 0.0,
         "stream_options": {"include_usage": True},
     }
-    assert parameters(question, {"max_tokens", "temperature"}) == {
+    assert build_parameters(question, {"max_tokens", "temperature"}) == {
         "max_completion_tokens": 5,
         "stream_options": {"include_usage": True},
     }
-    assert parameters(question, {"max_tokens", "max_completion_tokens", "temperature", "stream_options"}) == {}
+    assert build_parameters(question, {"max_tokens", "max_completion_tokens", "temperature", "stream_options"}) == {}
     assert without_system_role(question.messages) == (Message("user", "Say it back.\n\nYes."),)
     assert without_system_role(question.messages[1:]) == question.messages[1:]

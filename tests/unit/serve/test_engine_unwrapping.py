@@ -6,46 +6,46 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from operators.translation import Quoted
+from operators.translation import ContextSentence
 from serve.engines.engine import Utterance
-from serve.engines.unwrapping import unwrapped
+from serve.engines.unwrapping import extract_translation
 
-SAID = Utterance(
+QUESTION = Utterance(
     "We have to send the budget.",
     "en",
     "pt",
-    (Quoted("1.0", "Ann Lee", "Hello."),),
+    (ContextSentence("1.0", "Ann Lee", "Hello."),),
 )
-RIGHT = "Temos que enviar o orçamento."
+GOOD_TRANSLATION = "Temos que enviar o orçamento."
 
 
 @pytest.mark.parametrize(
     "answer",
     [
-        RIGHT,
-        f"  {RIGHT}\n",
-        f'"{RIGHT}"',
-        f"“{RIGHT}”",
-        f"Translation: {RIGHT}",
-        f"Translate:\n> {RIGHT}",
-        f"„{RIGHT}”",
-        f"„{RIGHT}“",
-        f"Tradução: {RIGHT}",
-        f"翻訳：{RIGHT}",
-        f"Sure! Here is the translation: {RIGHT}",
-        f"Here's the translation into Portuguese: {RIGHT}",
-        f"{RIGHT} (Note: I kept it formal.)",
-        f"{RIGHT} (Nota: formal.)",
-        f'Sure! Here is the translation: "{RIGHT}" [Note: formal]',
-        f"> {RIGHT}",
-        f"= {RIGHT}",
-        f">{RIGHT}",
-        f"Ann Lee: {RIGHT}",
-        f"> ann lee: “{RIGHT}”",
+        GOOD_TRANSLATION,
+        f"  {GOOD_TRANSLATION}\n",
+        f'"{GOOD_TRANSLATION}"',
+        f"“{GOOD_TRANSLATION}”",
+        f"Translation: {GOOD_TRANSLATION}",
+        f"Translate:\n> {GOOD_TRANSLATION}",
+        f"„{GOOD_TRANSLATION}”",
+        f"„{GOOD_TRANSLATION}“",
+        f"Tradução: {GOOD_TRANSLATION}",
+        f"翻訳：{GOOD_TRANSLATION}",
+        f"Sure! Here is the translation: {GOOD_TRANSLATION}",
+        f"Here's the translation into Portuguese: {GOOD_TRANSLATION}",
+        f"{GOOD_TRANSLATION} (Note: I kept it formal.)",
+        f"{GOOD_TRANSLATION} (Nota: formal.)",
+        f'Sure! Here is the translation: "{GOOD_TRANSLATION}" [Note: formal]',
+        f"> {GOOD_TRANSLATION}",
+        f"= {GOOD_TRANSLATION}",
+        f">{GOOD_TRANSLATION}",
+        f"Ann Lee: {GOOD_TRANSLATION}",
+        f"> ann lee: “{GOOD_TRANSLATION}”",
     ],
 )
 def test_what_the_model_put_around_a_translation_goes(answer: str) -> None:
-    assert unwrapped(answer, SAID) == RIGHT
+    assert extract_translation(answer, QUESTION) == GOOD_TRANSLATION
 
 
 @pytest.mark.parametrize(
@@ -63,14 +63,14 @@ def test_what_the_model_put_around_a_translation_goes(answer: str) -> None:
     ],
 )
 def test_what_was_said_stays(said: str, answer: str) -> None:
-    assert unwrapped(answer, Utterance(said, "en", "pt", SAID.context)) == answer
+    assert extract_translation(answer, Utterance(said, "en", "pt", QUESTION.context)) == answer
 
 
 def test_each_line_of_several_loses_its_mark() -> None:
-    assert unwrapped("> Um.\n> Dois.", Utterance("One.\nTwo.", "en", "pt")) == "Um.\nDois."
+    assert extract_translation("> Um.\n> Dois.", Utterance("One.\nTwo.", "en", "pt")) == "Um.\nDois."
 
 
 @settings(deadline=None)
 @given(st.text(alphabet=st.characters(categories=["L", "N"]), min_size=1, max_size=40), st.text(max_size=40))
 def test_plain_words_are_left_as_they_are(answer: str, said: str) -> None:
-    assert unwrapped(f" {answer} ", Utterance(said, "en", "pt", SAID.context)) == answer
+    assert extract_translation(f" {answer} ", Utterance(said, "en", "pt", QUESTION.context)) == answer

@@ -27,23 +27,23 @@ def test_the_examples_in_the_docstrings_hold() -> None:
     ],
 )
 def test_sounds_are_written_as_portuguese_writes_them(said: str, written: str) -> None:
-    assert utterances.only_sounds(said, "en", "pt") == written
+    assert utterances.translate_fillers(said, "en", "pt") == written
 
 
 @pytest.mark.parametrize("said", ["Paul.", "Um, Paul.", "Mm 12", "", "Umbrella."])
 def test_words_are_no_sounds(said: str) -> None:
-    assert utterances.only_sounds(said, "en", "pt") in (None, "Hum 12")
+    assert utterances.translate_fillers(said, "en", "pt") in (None, "Hum 12")
 
 
 def test_sounds_come_back_as_themselves_or_their_like() -> None:
-    assert utterances.only_sounds("Uhum, hã?", "pt", "en") == "Mm-hmm, huh?"
+    assert utterances.translate_fillers("Uhum, hã?", "pt", "en") == "Mm-hmm, huh?"
 
 
 def test_languages_without_a_table_are_left_alone() -> None:
-    assert utterances.only_sounds("Mm-hmm.", "en", "de") is None
-    assert utterances.carried("Um, I see.", "en", "de") == "Um, I see."
-    assert utterances.landed("Um, ich", "Um, I", "en", "de") == "Um, ich"
-    assert utterances.formula("Thanks.", "en", "de") is None
+    assert utterances.translate_fillers("Mm-hmm.", "en", "de") is None
+    assert utterances.encode_fillers("Um, I see.", "en", "de") == "Um, I see."
+    assert utterances.decode_fillers("Um, ich", "Um, I", "en", "de") == "Um, ich"
+    assert utterances.translate_phrase("Thanks.", "en", "de") is None
 
 
 @pytest.mark.parametrize(
@@ -58,16 +58,17 @@ def test_languages_without_a_table_are_left_alone() -> None:
     ],
 )
 def test_formulas_keep_case_and_end_marks(said: str, written: str | None) -> None:
-    assert utterances.formula(said, "en", "pt") == written
+    assert utterances.translate_phrase(said, "en", "pt") == written
 
 
 def test_a_portuguese_article_is_not_taken_for_a_sound() -> None:
     assert (
-        utterances.landed("Eu tenho um, ahn, carro.", "I have a, ahn, car.", "en", "pt") == "Eu tenho um, ahn, carro."
+        utterances.decode_fillers("Eu tenho um, ahn, carro.", "I have a, ahn, car.", "en", "pt")
+        == "Eu tenho um, ahn, carro."
     )
 
 
 def test_thanks_are_made_up_only_where_nothing_is_sent() -> None:
     answer = "Obrigado por enviar uma edição."
-    assert utterances.made_up(answer, "Thank you all for coming!")
-    assert not utterances.made_up(answer, "Thank you for sending an edition.")
+    assert utterances.is_hallucinated_thanks(answer, "Thank you all for coming!")
+    assert not utterances.is_hallucinated_thanks(answer, "Thank you for sending an edition.")

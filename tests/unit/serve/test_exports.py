@@ -15,15 +15,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from operators.errors import Invalid
+from operators.errors import InvalidInputError
 from operators.model import Clock, MeetingConfig
-from operators.subtitles import Cue, read_subtitles
+from operators.subtitles import Cue, parse_subtitles
 from operators.translation import CaptionStatus
-from serve.exports import Format, Text, Transcript, choose, write
+from serve.exports import ExportFormat, ExportText, Transcript, render_export, select_export
 from storage.records import CaptionRecord, MeetingRecord, MeetingStatus, SentenceRecord
 
 
-def meeting(*targets: str, title: str = "Monday", source: str = "en") -> MeetingRecord:
+def make_meeting(*targets: str, title: str = "Monday", source: str = "en") -> MeetingRecord:
     return MeetingRecord(
         id=uuid4(),
         team_id="default",
@@ -47,7 +47,7 @@ def meeting(*targets: str, title: str = "Monday", source: str = "en") -> Meeting
     )
 
 
-def sentence(number: int, text: str, speaker: str = "Ann", revision: int = 1) -> SentenceRecord:
+def make_sentence(number: int, text: str, speaker: str = "Ann", revision: int = 1) -> SentenceRecord:
     return SentenceRecord(
         id=f"{number}.0",
         revision=revision,
@@ -64,7 +64,7 @@ def sentence(number: int, text: str, speaker: str = "Ann", revision: int = 1) ->
     )
 
 
-def caption(
+def make_caption(
     number: int,
     status: CaptionStatus,
     text: str | None,
@@ -77,19 +77,19 @@ def caption(
 
 
 SENTENCES = [
-    sentence(0, "Good morning."),
-    sentence(1, "Bom dia."),
-    sentence(2, "Soon.", "Bob"),
-    sentence(3, "Never.", "Bob"),
-    sentence(4, "Changed.", "Bob", revision=2),
-    sentence(5, "Just said.", "Ann"),
+    make_sentence(0, "Good morning."),
+    make_sentence(1, "Bom dia."),
+    make_sentence(2, "Soon.", "Bob"),
+    make_sentence(3, "Never.", "Bob"),
+    make_sentence(4, "Changed.", "Bob", revision=2),
+    make_sentence(5, "Just said.", "Ann"),
 ]
 CAPTIONS = [
-    caption(0, CaptionStatus.TRANSLATED, "Bom dia a todos."),
-    caption(1, CaptionStatus.SAME, "Bom dia."),
-    caption(2, CaptionStatus.PENDING, None),
-    caption(3, CaptionStatus.UNTRANSLATED, None),
-    caption(4, CaptionStatus.TRANSLATED, "Mudado."),
+    make_caption(0, CaptionStatus.TRANSLATED, "Bom dia a todos."),
+    make_caption(1, CaptionStatus.SAME, "Bom dia."),
+    make_caption(2, CaptionStatus.PENDING, None),
+    make_caption(3, CaptionStatus.UNTRANSLATED, None),
+    make_caption(4, CaptionStatus.TRANSLATED, "Mudado."),
 ]
 TARGETS = [
     "Bom dia a todos.",
@@ -99,46 +99,48 @@ TARGETS = [
     "[not yet translated] Changed.",
     "[untranslated] Just said.",
 ]
-MONDAY = Transcript(meeting("pt"), SENTENCES, CAPTIONS)
+MONDAY = Transcript(make_meeting("pt"), SENTENCES, CAPTIONS)
 
 
-def export(transcript: Transcript, form: Format, text: Text | None = None, language: str | None = None) -> str:
-    return write(transcript, choose(transcript, form, text, language))
+def export_text(
+    transcript: Transcript, form: ExportFormat, text: ExportText | None = None, language: str | None = None
+) -> str:
+    return render_export(transcript, select_export(transcript, form, text, language))
 
 
-def read(text: str) -> tuple[Cue, ...]:
-    return read_subtitles(text).cues
+def read_cues(text: str) -> tuple[Cue, ...]:
+    return parse_subtitles(text).cues
 
 
 @pytest.mark.parametrize("form", ["vtt", "srt"])
-def test_subtitles_hold_every_sentence_and_say_what_is_not_translated(form: Format) -> None:
+def test_subtitles_hold_every_sentence_and_say_what_is_not_translated(form: ExportFormat) -> None:
     for text in ("source", "both"):
-        assert [(cue.speaker, cue.text, cue.start, cue.end) for cue in read(export(MONDAY, form, text))] == [
+        assert [(cue.speaker, cue.text, cue.start, cue.end) for cue in read_cues(export_text(MONDAY, form, text))] == [
             (one.speaker, one.text, one.start, one.end) for one in SENTENCES
         ]
-    assert [cue.text for cue in read(export(MONDAY, form, "target"))] == TARGETS
+    assert [cue.text for cue in read_cues(export_text(MONDAY, form, "target"))] == TARGETS
     mark = "<lang pt>{}</lang></v>" if form == "vtt" else "<i>{}</i>"
-    lines = export(MONDAY, form, "both").split("\n")
+    lines = export_text(MONDAY, form, "both").split("\n")
     assert [line for line in lines if line.startswith(mark[:3])] == [mark.format(target) for target in TARGETS]
 
 
 def test_vtt_says_what_it_is() -> None:
-    def about(text: Text) -> str:
-        return export(MONDAY, "vtt", text).split("\n")[2]
+    def about(text: ExportText) -> str:
+        return export_text(MONDAY, "vtt", text).split("\n")[2]
 
     assert about("source") == "NOTE Monday (en)"
     assert about("target") == "NOTE Monday (pt)"
     assert about("both") == "NOTE Monday (en, pt)"
-    nameless = Transcript(meeting(title="", source="auto"), SENTENCES, [])
-    assert export(nameless, "vtt").startswith("WEBVTT\n\nNOTE Meeting\n\n")
+    nameless = Transcript(make_meeting(title="", source="auto"), SENTENCES, [])
+    assert export_text(nameless, "vtt").startswith("WEBVTT\n\nNOTE Meeting\n\n")
 
 
 def test_jsonl_holds_each_sentence_with_its_captions() -> None:
-    japanese = caption(0, CaptionStatus.TRANSLATED, "おはよう。", language="ja")
-    transcript = Transcript(meeting("pt", "ja"), SENTENCES, [*CAPTIONS, japanese])
+    japanese = make_caption(0, CaptionStatus.TRANSLATED, "おはよう。", language="ja")
+    transcript = Transcript(make_meeting("pt", "ja"), SENTENCES, [*CAPTIONS, japanese])
 
-    def rows(text: Text | None = None, language: str | None = None) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in export(transcript, "jsonl", text, language).splitlines()]
+    def rows(text: ExportText | None = None, language: str | None = None) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in export_text(transcript, "jsonl", text, language).splitlines()]
 
     first = {
         "id": "0.0",
@@ -186,22 +188,22 @@ def test_jsonl_holds_each_sentence_with_its_captions() -> None:
     ],
 )
 def test_what_was_not_asked_for_yet_is_still_to_come(status: MeetingStatus, n: int, mark: str) -> None:
-    now = replace(meeting("pt"), status=status, last_committed=n)
-    shown = [cue.text for cue in read(export(replace(MONDAY, meeting=now), "vtt", "target"))]
+    now = replace(make_meeting("pt"), status=status, last_committed=n)
+    shown = [cue.text for cue in read_cues(export_text(replace(MONDAY, meeting=now), "vtt", "target"))]
     assert shown == [*TARGETS[:-1], f"{mark}Just said."]
 
 
 def test_nothing_is_to_come_in_a_language_that_was_dropped() -> None:
-    now = replace(meeting("ja"), status="live")
-    shown = [cue.text for cue in read(export(replace(MONDAY, meeting=now), "vtt", "target", "pt"))]
+    now = replace(make_meeting("ja"), status="live")
+    shown = [cue.text for cue in read_cues(export_text(replace(MONDAY, meeting=now), "vtt", "target", "pt"))]
     assert shown == TARGETS
-    rows = [json.loads(line) for line in export(replace(MONDAY, meeting=now), "jsonl").splitlines()]
+    rows = [json.loads(line) for line in export_text(replace(MONDAY, meeting=now), "jsonl").splitlines()]
     assert set(rows[0]["captions"]) == {"ja", "pt"}
     assert set(rows[5]["captions"]) == {"ja"}
 
 
 def test_markdown_reads_in_turns() -> None:
-    assert export(MONDAY, "md") == (
+    assert export_text(MONDAY, "md") == (
         "# Monday\n\n"
         "- Date: 2026-05-04 09:00 UTC\n- Duration: 00:05:01\n- Participants: Ann, Bob\n- Spoken: en\n"
         "- Translated into: pt\n\n"
@@ -210,31 +212,31 @@ def test_markdown_reads_in_turns() -> None:
         "> \\[not yet translated\\] Soon. \\[untranslated\\] Never. \\[not yet translated\\] Changed.\n\n"
         "**Ann** [00:05:00]\n\nJust said.\n\n> \\[untranslated\\] Just said.\n"
     )
-    source = export(MONDAY, "md", "source")
+    source = export_text(MONDAY, "md", "source")
     assert "**Ann** [00:00:00]\n\nGood morning. Bom dia.\n\n**Bob**" in source
     assert "Translated into" not in source
-    assert "**Ann** [00:00:00]\n\nBom dia a todos. Bom dia.\n\n**Bob**" in export(MONDAY, "md", "target")
+    assert "**Ann** [00:00:00]\n\nBom dia a todos. Bom dia.\n\n**Bob**" in export_text(MONDAY, "md", "target")
 
 
 def test_what_a_translation_may_not_have_kept_is_said_where_it_is_read_and_in_data() -> None:
     warnings = ("number: 42", "term: *budget* → orçamento")
-    doubtful = caption(0, CaptionStatus.TRANSLATED, "Bom dia.", warnings=warnings)
-    changed = caption(4, CaptionStatus.TRANSLATED, "Mudado.", warnings=warnings)
+    doubtful = make_caption(0, CaptionStatus.TRANSLATED, "Bom dia.", warnings=warnings)
+    changed = make_caption(4, CaptionStatus.TRANSLATED, "Mudado.", warnings=warnings)
     transcript = replace(MONDAY, captions=[doubtful, *CAPTIONS[1:4], changed])
     mark = "Bom dia. \\[may not have kept number: 42; term: \\*budget\\* → orçamento\\] Bom dia.\n"
     for text in ("target", "both"):
-        page = export(transcript, "md", text)
+        page = export_text(transcript, "md", text)
         assert mark in page
         assert page.count("may not have kept") == 1
-    assert "may not" not in export(transcript, "md", "source")
-    rows = [json.loads(line) for line in export(transcript, "jsonl").splitlines()]
+    assert "may not" not in export_text(transcript, "md", "source")
+    rows = [json.loads(line) for line in export_text(transcript, "jsonl").splitlines()]
     assert [row["captions"].get("pt", {}).get("warnings") for row in rows] == [list(warnings), [], [], [], [], None]
-    forms: tuple[Format, ...] = ("vtt", "srt")
+    forms: tuple[ExportFormat, ...] = ("vtt", "srt")
     for form in forms:
-        assert [cue.text for cue in read(export(transcript, form, "target"))] == ["Bom dia.", *TARGETS[1:]]
+        assert [cue.text for cue in read_cues(export_text(transcript, form, "target"))] == ["Bom dia.", *TARGETS[1:]]
 
 
-NASTY = [
+HOSTILE_TEXTS = [
     "# x",
     "- x",
     "1. x",
@@ -252,19 +254,21 @@ NASTY = [
     "\\",
     "|a|",
 ]
-SAID = st.lists(
-    st.sampled_from(NASTY) | st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=6), min_size=1
+SENTENCE_LISTS = st.lists(
+    st.sampled_from(HOSTILE_TEXTS) | st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=6),
+    min_size=1,
 )
 
 
 @given(
-    st.lists(st.tuples(st.sampled_from(["A*n*n", "1. Bob", "C#"]), SAID.map(" ".join)), max_size=5), SAID.map(" ".join)
+    st.lists(st.tuples(st.sampled_from(["A*n*n", "1. Bob", "C#"]), SENTENCE_LISTS.map(" ".join)), max_size=5),
+    SENTENCE_LISTS.map(" ".join),
 )
 def test_nothing_that_is_said_is_taken_for_markdown(said: list[tuple[str, str]], title: str) -> None:
     said = [(speaker, f"{text} ok") for speaker, text in said]
-    sentences = [sentence(i, " ".join(text.split()), speaker) for i, (speaker, text) in enumerate(said)]
-    captions = [caption(i, CaptionStatus.TRANSLATED, one.text) for i, one in enumerate(sentences)]
-    page = export(Transcript(meeting("pt", title=title), sentences, captions), "md")
+    sentences = [make_sentence(i, " ".join(text.split()), speaker) for i, (speaker, text) in enumerate(said)]
+    captions = [make_caption(i, CaptionStatus.TRANSLATED, one.text) for i, one in enumerate(sentences)]
+    page = export_text(Transcript(make_meeting("pt", title=title), sentences, captions), "md")
     tokens = MarkdownIt("commonmark").enable("table").parse(page)
     inline = [token for token in tokens if token.type == "inline"]
     shown = ["".join(child.content for child in token.children or []) for token in inline]
@@ -288,22 +292,22 @@ def test_nothing_that_is_said_is_taken_for_markdown(said: list[tuple[str, str]],
 
 
 def test_a_meeting_without_sentences_is_exported_too() -> None:
-    empty = Transcript(replace(meeting("pt"), began_at=None), [], [])
-    assert export(empty, "md") == "# Monday\n\n- Duration: 00:00:00\n- Translated into: pt\n"
-    assert export(empty, "vtt") == "WEBVTT\n\nNOTE Monday (pt)\n"
-    assert export(empty, "srt") == export(empty, "jsonl") == ""
+    empty = Transcript(replace(make_meeting("pt"), began_at=None), [], [])
+    assert export_text(empty, "md") == "# Monday\n\n- Duration: 00:00:00\n- Translated into: pt\n"
+    assert export_text(empty, "vtt") == "WEBVTT\n\nNOTE Monday (pt)\n"
+    assert export_text(empty, "srt") == export_text(empty, "jsonl") == ""
 
 
 def test_what_is_left_out_is_what_one_expects() -> None:
-    plain = Transcript(meeting(), SENTENCES, [])
-    for form in get_args(Format):
-        choice = choose(plain, form, None, None)
+    plain = Transcript(make_meeting(), SENTENCES, [])
+    for form in get_args(ExportFormat):
+        choice = select_export(plain, form, None, None)
         assert (choice.text, choice.language) == ("source", None)
-        choice = choose(MONDAY, form, None, None)
+        choice = select_export(MONDAY, form, None, None)
         assert (choice.text, choice.language) == ("both", None if form == "jsonl" else "pt")
-        assert choose(MONDAY, form, "source", None).language is None
-    dropped = Transcript(meeting(), SENTENCES, CAPTIONS)
-    assert choose(dropped, "srt", None, None).language == "pt"
+        assert select_export(MONDAY, form, "source", None).language is None
+    dropped = Transcript(make_meeting(), SENTENCES, CAPTIONS)
+    assert select_export(dropped, "srt", None, None).language == "pt"
 
 
 @pytest.mark.parametrize(
@@ -317,7 +321,7 @@ def test_what_is_left_out_is_what_one_expects() -> None:
         (("pt", "ja"), "target", "de", "language: must be one that the meeting is translated into: pt, ja"),
     ],
 )
-def test_what_there_is_not_is_refused(targets: tuple[str, ...], text: Text, language: str, wrong: str) -> None:
-    with pytest.raises(Invalid) as caught:
-        choose(Transcript(meeting(*targets), SENTENCES, []), "vtt", text, language)
+def test_what_there_is_not_is_refused(targets: tuple[str, ...], text: ExportText, language: str, wrong: str) -> None:
+    with pytest.raises(InvalidInputError) as caught:
+        select_export(Transcript(make_meeting(*targets), SENTENCES, []), "vtt", text, language)
     assert str(caught.value) == wrong

@@ -10,16 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from operators.insight import InsightRequest, Role
+from operators.insight import InsightRequest, InsightRole
 from serve.engines.engine import Prompt
-from serve.insight_prompts import LONGEST_PROBLEM, again, answer_prompt, final_prompt, merge_prompt, part_prompt
+from serve.insight_prompts import MAX_PROBLEM_CHARS, add_problem, answer_prompt, final_prompt, merge_prompt, part_prompt
 
 PAGE = Path(__file__).parents[3] / "docs" / "insight.md"
 SCHEMA = {"type": "object", "properties": {"b": {}, "a": {}}}
 REQUEST = InsightRequest(
     "default",
     "m",
-    Role.INSIGHT,
+    InsightRole.INSIGHT,
     "Write no more than three sentences.",
     (),
     "Sum up the meeting.",
@@ -29,9 +29,9 @@ REQUEST = InsightRequest(
 EXAMPLE = InsightRequest(
     team_id="default",
     meeting_id="m",
-    role=Role.INSIGHT,
+    role=InsightRole.INSIGHT,
     instructions="List what somebody said they will do, with the name of who does it.",
-    material=(
+    transcript_lines=(
         "Ann: Good morning. We have two open points, the budget and the logo.",
         "Bob: I will send the budget to the customer before Friday.",
         "Ann: Good. Then I will ask the designer about the logo.",
@@ -62,24 +62,26 @@ EXAMPLE = InsightRequest(
 """What docs/insight.md shows."""
 
 
-def shown(prompt: Prompt) -> str:
+def format_prompt(prompt: Prompt) -> str:
     """A prompt as docs/insight.md shows it."""
     return "\n".join(f"[{message.role}]\n{message.content}" for message in prompt.messages)
 
 
-CHAT = replace(EXAMPLE, role=Role.CHAT, instructions="", task="When will the customer have the budget?", schema=None)
+CHAT = replace(
+    EXAMPLE, role=InsightRole.CHAT, instructions="", task="When will the customer have the budget?", schema=None
+)
 
 
 @pytest.mark.parametrize("request_shown", [EXAMPLE, CHAT])
 def test_the_docs_show_the_prompt_as_it_is(request_shown: InsightRequest) -> None:
-    prompt = answer_prompt(request_shown, "".join(f"{line}\n" for line in request_shown.material))
-    indented = re.sub(r"^(?=.)", "    ", shown(prompt), flags=re.MULTILINE)
+    prompt = answer_prompt(request_shown, "".join(f"{line}\n" for line in request_shown.transcript_lines))
+    indented = re.sub(r"^(?=.)", "    ", format_prompt(prompt), flags=re.MULTILINE)
     assert indented in PAGE.read_text()
 
 
 @given(st.text(max_size=200), st.text(min_size=1, max_size=50), st.sampled_from([answer_prompt, final_prompt]))
 def test_the_system_part_is_the_same_whatever_was_said_and_asked(text: str, task: str, of: object) -> None:
-    prompt = of(replace(REQUEST, task=task or "x", material=(text,)), text) if task.strip() else None  # type: ignore[operator]
+    prompt = of(replace(REQUEST, task=task or "x", transcript_lines=(text,)), text) if task.strip() else None  # type: ignore[operator]
     if prompt is not None:
         assert prompt.messages[0] == answer_prompt(REQUEST, "").messages[0]
         assert [message.role for message in prompt.messages] == ["system", "user"]
@@ -109,9 +111,11 @@ def test_the_rules_are_told_in_every_prompt() -> None:
 
 
 def test_who_is_waited_for_comes_first_and_after_the_captions() -> None:
-    chat, insight = (answer_prompt(replace(REQUEST, role=role), "").priority for role in (Role.CHAT, Role.INSIGHT))
+    chat, insight = (
+        answer_prompt(replace(REQUEST, role=role), "").priority for role in (InsightRole.CHAT, InsightRole.INSIGHT)
+    )
     assert 0 < chat < insight
-    assert part_prompt(replace(REQUEST, role=Role.CHAT), "", 9).priority == chat
+    assert part_prompt(replace(REQUEST, role=InsightRole.CHAT), "", 9).priority == chat
 
 
 def test_a_schema_is_told_the_same_however_its_keys_are_ordered_and_only_for_the_answer() -> None:
@@ -140,10 +144,10 @@ def test_nobody_talks_their_way_out_of_the_transcript(said: str) -> None:
 
 def test_a_second_try_is_told_why_in_few_words() -> None:
     prompt = answer_prompt(replace(REQUEST, schema=SCHEMA), "x")
-    second = again(prompt, "the answer is no JSON")
+    second = add_problem(prompt, "the answer is no JSON")
     assert second.messages[0] == prompt.messages[0]
     assert (
         second.messages[1].content == f"{prompt.messages[1].content}\nYour last try was refused: the answer is no JSON."
     )
-    assert again(prompt, "y" * 999) == again(prompt, "y" * LONGEST_PROBLEM)
+    assert add_problem(prompt, "y" * 999) == add_problem(prompt, "y" * MAX_PROBLEM_CHARS)
     assert replace(second, messages=prompt.messages) == prompt

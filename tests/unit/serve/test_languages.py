@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from serve.languages import LanguageDetector, base, contradicts, kin, written
+from serve.languages import LanguageDetector, base_language, confusable_group, has_wrong_script, language_and_script
 
 LIKELY = frozenset({"en", "pt"})
 
@@ -33,11 +33,11 @@ def detector() -> LanguageDetector:
     ],
 )
 def test_what_reads_the_same_is_the_same(one: str, other: str, same: bool) -> None:
-    assert (written(one) == written(other)) is same
+    assert (language_and_script(one) == language_and_script(other)) is same
 
 
 def test_a_tag_has_a_base() -> None:
-    assert [base(tag) for tag in ("pt-BR", "en", "zh-Hant-TW")] == ["pt", "en", "zh"]
+    assert [base_language(tag) for tag in ("pt-BR", "en", "zh-Hant-TW")] == ["pt", "en", "zh"]
 
 
 def test_languages_that_are_hardly_told_apart_are_kin() -> None:
@@ -48,15 +48,15 @@ def test_languages_that_are_hardly_told_apart_are_kin() -> None:
         ("hr", "sr-Latn", "bs"),
         ("zh-Hant", "yue"),
     ):
-        assert len({kin(tag) for tag in kindred}) == 1
-    assert len({kin(tag) for tag in ("de", "no", "en", "pt-BR", "es", "cs", "pl")}) == 7
+        assert len({confusable_group(tag) for tag in kindred}) == 1
+    assert len({confusable_group(tag) for tag in ("de", "no", "en", "pt-BR", "es", "cs", "pl")}) == 7
 
 
 def test_scores_of_kindred_languages_are_one(detector: LanguageDetector) -> None:
     text = "Esok pagi kita akan membincangkan belanjawan untuk tahun hadapan bersama pasukan."
     assert detector.scores(text)["id"] > 0.95
-    assert detector.sure(text) == "id"
-    assert detector.sure("Bom dia a todos.") is None
+    assert detector.detect_certain(text) == "id"
+    assert detector.detect_certain("Bom dia a todos.") is None
 
 
 @pytest.mark.parametrize(
@@ -92,12 +92,12 @@ def test_what_has_no_letters_has_no_language(text: str, detector: LanguageDetect
 
 
 def test_a_declared_language_can_be_impossible() -> None:
-    assert contradicts("日本語です", "en")
-    assert contradicts("Привет всем", "pt-BR")
-    assert not contradicts("Olá, ça va?", "en")
-    assert not contradicts("Việt Nam đẹp lắm", "vi")
-    assert not contradicts("日本語です", "ja")
-    assert not contradicts("123", "en")
+    assert has_wrong_script("日本語です", "en")
+    assert has_wrong_script("Привет всем", "pt-BR")
+    assert not has_wrong_script("Olá, ça va?", "en")
+    assert not has_wrong_script("Việt Nam đẹp lắm", "vi")
+    assert not has_wrong_script("日本語です", "ja")
+    assert not has_wrong_script("123", "en")
 
 
 def test_nothing_is_downloaded(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -139,5 +139,5 @@ def test_what_says_the_same_misses_nothing(text: str, target: str) -> None:
 def test_a_name_with_figures_is_kept_or_missed(name: str, around: str) -> None:
     said = f"we take {name} now"
     assert missing_names(said, f"{around} {name} {around}", "en", "pt") == []
-    if not names._PERIOD.fullmatch(name):
+    if not names._PERIOD_OR_UNIT.fullmatch(name):
         assert missing_names(said, around, "en", "pt") == [name]

@@ -178,7 +178,7 @@ def test_a_billion_is_not_the_same_everywhere(
 
 
 def test_the_words_for_small_numbers_are_in_order() -> None:
-    assert {len(words) for words in numbers._WORDS.values()} == {numbers._SMALL - 1}
+    assert {len(words) for words in numbers._NUMBER_WORDS.values()} == {numbers._MAX_WRITTEN_OUT - 1}
 
 
 @pytest.mark.timeout(20)
@@ -204,7 +204,7 @@ def test_no_figures_are_an_error(said: str, answer: str) -> None:
     missing_numbers(said, answer, "en", "pt")
 
 
-def grouped(number: int, separator: str) -> str:
+def group_digits(number: int, separator: str) -> str:
     return f"{number:,}".replace(",", separator)
 
 
@@ -214,8 +214,8 @@ def grouped(number: int, separator: str) -> str:
     st.sampled_from(["", ",", ".", "\u00a0", "\u202f", "'"]),
 )
 def test_whole_numbers_are_found_whatever_groups_them(said: list[int], here: str, there: str) -> None:
-    text = " and then ".join(grouped(number, here) for number in said)
-    answer = " e depois ".join(grouped(number, there) for number in said)
+    text = " and then ".join(group_digits(number, here) for number in said)
+    answer = " e depois ".join(group_digits(number, there) for number in said)
     assert missing_numbers(text, answer, "en", "pt") == []
 
 

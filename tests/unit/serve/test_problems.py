@@ -12,15 +12,15 @@ from redis.exceptions import BusyLoadingError, MasterDownError, ReadOnlyError
 from redis.exceptions import ConnectionError as RedisConnectionError
 from sqlalchemy.exc import OperationalError
 
-from operators.errors import Invalid, Refused, Unavailable, Unknown
+from operators.errors import ConflictError, InvalidInputError, NotFoundError, UnavailableError
 from operators.model import Chunk
-from serve.http.problems import FieldError, Rejected, install, problem
+from serve.http.problems import BatchValidationError, FieldError, install_error_handlers, problem_response
 
 
-async def answer(error: Exception | None, method: str = "GET", path: str = "/", **request: Any) -> httpx.Response:
+async def get_response(error: Exception | None, method: str = "GET", path: str = "/", **request: Any) -> httpx.Response:
     """How an application answers where a route fails like this."""
     app = FastAPI()
-    install(app)
+    install_error_handlers(app)
 
     @app.get("/")
     async def fail() -> None:
@@ -39,11 +39,11 @@ async def answer(error: Exception | None, method: str = "GET", path: str = "/", 
 @pytest.mark.parametrize(
     ("error", "status", "code"),
     [
-        (Invalid("start", "must be a number"), 422, "invalid"),
-        (Rejected([FieldError("events.1.kind", "must be chunk")], {"results": []}), 422, "invalid"),
-        (Unknown("there is no meeting 1"), 404, "unknown"),
-        (Refused("ended", "start a new one"), 409, "refused"),
-        (Unavailable("try again"), 503, "unavailable"),
+        (InvalidInputError("start", "must be a number"), 422, "invalid"),
+        (BatchValidationError([FieldError("events.1.kind", "must be chunk")], {"results": []}), 422, "invalid"),
+        (NotFoundError("there is no meeting 1"), 404, "unknown"),
+        (ConflictError("ended", "start a new one"), 409, "refused"),
+        (UnavailableError("try again"), 503, "unavailable"),
         (RedisConnectionError("redis://user:password@host"), 503, "unavailable"),
         (BusyLoadingError("password"), 503, "unavailable"),
         (ReadOnlyError("password"), 503, "unavailable"),
@@ -54,7 +54,7 @@ async def answer(error: Exception | None, method: str = "GET", path: str = "/", 
     ],
 )
 async def test_every_error_is_a_problem(error: Exception, status: int, code: str) -> None:
-    response = await answer(error)
+    response = await get_response(error)
     body = response.json()
     assert response.status_code == body["status"] == status
     assert response.headers["content-type"] == "application/problem+json"
@@ -66,8 +66,8 @@ async def test_every_error_is_a_problem(error: Exception, status: int, code: str
 
 
 async def test_what_is_not_there_is_a_problem_too() -> None:
-    missing = await answer(None, path="/nowhere")
-    wrong_method = await answer(None, "DELETE")
+    missing = await get_response(None, path="/nowhere")
+    wrong_method = await get_response(None, "DELETE")
     assert (missing.status_code, wrong_method.status_code) == (404, 405)
     assert missing.json()["type"] == "urn:parley:problem:not-found"
     assert wrong_method.headers["allow"] == "GET"
@@ -77,24 +77,28 @@ async def test_what_is_not_there_is_a_problem_too() -> None:
 async def test_json_that_is_not_sent_as_such_is_told(media: str | None) -> None:
     chunk = {"chunk_id": "1", "speaker": "A", "text": "speech", "start": 1, "end": 2}
     headers = {} if media is None else {"content-type": media}
-    response = await answer(None, "POST", "/chunks/1", content=json.dumps(chunk), headers=headers)
+    response = await get_response(None, "POST", "/chunks/1", content=json.dumps(chunk), headers=headers)
     assert response.status_code == 422
     assert response.json()["errors"] == [{"field": "content-type", "detail": "must be application/json"}]
     assert "speech" not in response.text
     headers = {"content-type": "application/json; charset=utf-8"}
-    assert (await answer(None, "POST", "/chunks/1", content=json.dumps(chunk), headers=headers)).status_code == 200
-    response = await answer(None, "POST", "/chunks/1", content="[]", headers=headers)
+    assert (
+        await get_response(None, "POST", "/chunks/1", content=json.dumps(chunk), headers=headers)
+    ).status_code == 200
+    response = await get_response(None, "POST", "/chunks/1", content="[]", headers=headers)
     assert response.json()["errors"][0]["field"] == "body"
 
 
 async def test_members_say_more() -> None:
-    assert (await answer(Refused("paused", "resume it"))).json()["reason"] == "paused"
-    assert (await answer(Invalid("a.b", "must be c"))).json()["errors"] == [{"field": "a.b", "detail": "must be c"}]
-    assert (await answer(Unavailable("later"))).headers["retry-after"] == "2"
+    assert (await get_response(ConflictError("paused", "resume it"))).json()["reason"] == "paused"
+    assert (await get_response(InvalidInputError("a.b", "must be c"))).json()["errors"] == [
+        {"field": "a.b", "detail": "must be c"}
+    ]
+    assert (await get_response(UnavailableError("later"))).headers["retry-after"] == "2"
 
 
 async def test_a_store_that_loads_is_not_said_to_be_away() -> None:
-    assert "is loading its data" in (await answer(BusyLoadingError())).json()["detail"]
+    assert "is loading its data" in (await get_response(BusyLoadingError())).json()["detail"]
 
 
 async def test_what_was_sent_is_never_repeated() -> None:
@@ -107,11 +111,11 @@ async def test_what_was_sent_is_never_repeated() -> None:
         "language": "speech",
         "x": "speech",
     }
-    response = await answer(None, "POST", "/chunks/speech", json=chunk)
+    response = await get_response(None, "POST", "/chunks/speech", json=chunk)
     assert response.status_code == 422
     assert {error["field"] for error in response.json()["errors"]} == {"number", "start", "language", "x"}
     assert "speech" not in response.text
 
 
 def test_a_problem_without_fields_names_none() -> None:
-    assert b"errors" not in bytes(problem("x", 404, "gone").body)
+    assert b"errors" not in bytes(problem_response("x", 404, "gone").body)

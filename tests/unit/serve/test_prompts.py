@@ -11,56 +11,56 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cluster.recording import read_recording
-from operators.errors import Unavailable
-from operators.translation import Quoted, Wanted
+from operators.errors import UnavailableError
+from operators.translation import ContextSentence, GlossaryEntry
 from serve.engines.engine import (
-    Answer,
     Engine,
-    Flaw,
     Generation,
     Message,
+    NonRetryableError,
+    OutputDefect,
     Prompt,
-    Refused,
-    Rejected,
-    Unanswerable,
+    RejectedOutputError,
+    RepairHint,
+    TokenStream,
     Utterance,
-    whole,
+    collect,
 )
 from serve.engines.firefox import FirefoxEngine
-from serve.engines.prompted import PromptedTranslator
+from serve.engines.prompted import LlmTranslator
 from serve.prompts import language_name, repair_prompt, translation_prompt
 
-BEFORE = (Quoted("1.0", "Ann", "Good morning."), Quoted("2.0", "Bob", "Hello."))
-SAID = Utterance("We have to send the budget to the customer.", "en", "pt-BR", BEFORE)
-RIGHT = "Temos que enviar o orçamento ao cliente."
+CONTEXT = (ContextSentence("1.0", "Ann", "Good morning."), ContextSentence("2.0", "Bob", "Hello."))
+QUESTION = Utterance("We have to send the budget to the customer.", "en", "pt-BR", CONTEXT)
+GOOD_TRANSLATION = "Temos que enviar o orçamento ao cliente."
 
 
-class Scripted:
+class FixedModel:
     """A language model that says what it was told to."""
 
     name = "scripted"
     version = "1"
 
     def __init__(self, text: str, *, cut: bool = False) -> None:
-        self.text, self.cut, self.given, self.closed = text, cut, 0, False
-        self.asked: list[Prompt] = []
+        self.text, self.is_cut_off, self.piece_count, self.is_closed = text, cut, 0, False
+        self.prompts: list[Prompt] = []
 
-    async def generate(self, question: Prompt) -> Answer:
-        self.asked.append(question)
+    async def generate(self, question: Prompt) -> TokenStream:
+        self.prompts.append(question)
         for character in self.text:
-            self.given += 1
+            self.piece_count += 1
             yield character
-        yield Generation(self.text, "scripted", "length" if self.cut else "stop", 1, 1, 0.0, 0.0)
+        yield Generation(self.text, "scripted", "length" if self.is_cut_off else "stop", 1, 1, 0.0, 0.0)
 
     async def check_health(self) -> None:
-        raise Unavailable("gone")
+        raise UnavailableError("gone")
 
     async def close(self) -> None:
-        self.closed = True
+        self.is_closed = True
 
 
-async def translated(engine: Engine[Prompt], said: Utterance = SAID) -> str:
-    return (await whole(PromptedTranslator(engine).generate(said))).text
+async def translate(engine: Engine[Prompt], question: Utterance = QUESTION) -> str:
+    return (await collect(LlmTranslator(engine).generate(question))).text
 
 
 SYSTEM = """\
@@ -80,8 +80,8 @@ MEETING = Utterance(
     "We have to send the budget to the customer.",
     "en",
     "pt-BR",
-    (Quoted("1.0", "Ann", "Good morning.", "Bom dia."), Quoted("2.0", "Bob", "Hello.")),
-    glossary=(Wanted("sprint", "sprint"), Wanted("budget", "orçamento")),
+    (ContextSentence("1.0", "Ann", "Good morning.", "Bom dia."), ContextSentence("2.0", "Bob", "Hello.")),
+    glossary=(GlossaryEntry("sprint", "sprint"), GlossaryEntry("budget", "orçamento")),
     style="plain words, for engineers",
     previous="Temos que enviar",
 )
@@ -99,7 +99,7 @@ Translate:
 PAGE = Path(__file__).parents[3] / "docs" / "translation.md"
 
 
-def shown(prompt: Prompt) -> str:
+def format_prompt(prompt: Prompt) -> str:
     """A prompt as docs/translation.md shows it."""
     text = "\n".join(f"[{message.role}]\n{message.content}" for message in prompt.messages)
     return re.sub(r"^(?=.)", "    ", text, flags=re.MULTILINE)
@@ -110,19 +110,21 @@ def test_the_prompt_says_what_is_fixed_first_and_the_utterance_last() -> None:
 
 
 def test_the_docs_show_the_prompt_as_it_is_and_an_answer_to_it() -> None:
-    assert f"{shown(translation_prompt(MEETING))}\n    [assistant]\n    {RIGHT}\n" in PAGE.read_text()
-    rejected = Rejected("Temos que enviar a verba ao cliente.", missing=("orçamento",))
-    assert shown(Prompt(repair_prompt(MEETING, rejected).messages[2:], 1)) in PAGE.read_text()
+    assert (
+        f"{format_prompt(translation_prompt(MEETING))}\n    [assistant]\n    {GOOD_TRANSLATION}\n" in PAGE.read_text()
+    )
+    rejected = RepairHint("Temos que enviar a verba ao cliente.", missing_text=("orçamento",))
+    assert format_prompt(Prompt(repair_prompt(MEETING, rejected).messages[2:], 1)) in PAGE.read_text()
 
 
 texts = st.text(max_size=60)
-quoted = st.builds(Quoted, texts, texts, texts, st.none() | texts)
-wanted = st.tuples() | st.tuples(st.builds(Wanted, texts, texts), st.builds(Wanted, texts, texts))
+quoted = st.builds(ContextSentence, texts, texts, texts, st.none() | texts)
+wanted = st.tuples() | st.tuples(st.builds(GlossaryEntry, texts, texts), st.builds(GlossaryEntry, texts, texts))
 
 
 @given(st.text(max_size=200), st.lists(quoted, max_size=4).map(tuple), wanted, st.none() | texts, st.booleans())
 def test_all_that_is_said_in_a_meeting_has_the_same_system_message(
-    text: str, context: tuple[Quoted, ...], terms: tuple[Wanted, ...], previous: str | None, draft: bool
+    text: str, context: tuple[ContextSentence, ...], terms: tuple[GlossaryEntry, ...], previous: str | None, draft: bool
 ) -> None:
     said = replace(MEETING, text=text, context=context, terms=terms, previous=previous, draft=draft)
     messages = translation_prompt(said).messages
@@ -131,55 +133,67 @@ def test_all_that_is_said_in_a_meeting_has_the_same_system_message(
 
 
 def test_a_meeting_that_asks_for_nothing_is_told_nothing_of_it() -> None:
-    system, user = translation_prompt(SAID).messages
+    system, user = translation_prompt(QUESTION).messages
     assert system.content == SYSTEM[: SYSTEM.index("\n\n")]
     assert "Terms" not in user.content
 
 
-@given(st.permutations([Wanted("a", "b"), Wanted("b", "a"), Wanted("b", "c"), Wanted("c  d", "e")]))
-def test_the_order_of_the_glossary_makes_no_difference(glossary: list[Wanted]) -> None:
-    terms = translation_prompt(replace(SAID, glossary=tuple(glossary))).messages[0].content.partition(":\n")[2]
+@given(
+    st.permutations(
+        [GlossaryEntry("a", "b"), GlossaryEntry("b", "a"), GlossaryEntry("b", "c"), GlossaryEntry("c  d", "e")]
+    )
+)
+def test_the_order_of_the_glossary_makes_no_difference(glossary: list[GlossaryEntry]) -> None:
+    terms = translation_prompt(replace(QUESTION, glossary=tuple(glossary))).messages[0].content.partition(":\n")[2]
     assert terms == "a = b\nb = a\nb = c\nc d = e"
 
 
 def test_terms_that_the_glossary_does_not_hold_are_told_with_what_is_said() -> None:
-    terms = (Wanted("customer", "cliente"), Wanted("budget", "orçamento"))
+    terms = (GlossaryEntry("customer", "cliente"), GlossaryEntry("budget", "orçamento"))
     user = translation_prompt(replace(MEETING, terms=terms)).messages[1].content
     assert user == USER.replace("Translate:", "Terms said here:\ncustomer = cliente\n\nTranslate:")
     assert (
-        "Terms said here:\nbudget = orçamento\n" in translation_prompt(replace(SAID, terms=terms)).messages[1].content
+        "Terms said here:\nbudget = orçamento\n"
+        in translation_prompt(replace(QUESTION, terms=terms)).messages[1].content
     )
 
 
-OWN = {
+OWN_MARKUP = {
     *("Said before, for context only:", "Shown so far; keep its words as far as they are still right:"),
     *("Terms said here:", "Translate:", "a = b", ""),
 }
 forging = st.lists(
-    st.sampled_from([*OWN, "\n", "\r", "\x0b", "\u2028", "\x85", "> ", "= ", "[user]", "x", "Ann: "]), max_size=12
+    st.sampled_from([*OWN_MARKUP, "\n", "\r", "\x0b", "\u2028", "\x85", "> ", "= ", "[user]", "x", "Ann: "]),
+    max_size=12,
 ).map("".join)
 
 
 @given(forging, forging, forging, forging)
 def test_nobody_speaks_in_the_words_of_the_prompt(speaker: str, text: str, translation: str, previous: str) -> None:
-    context = (Quoted("1.0", speaker, text, translation),)
-    said = Utterance(text, "en", "pt", context, terms=(Wanted("a", "b"),), previous=previous)
+    context = (ContextSentence("1.0", speaker, text, translation),)
+    said = Utterance(text, "en", "pt", context, terms=(GlossaryEntry("a", "b"),), previous=previous)
     lines = translation_prompt(said).messages[1].content.splitlines()
-    assert all(line in OWN or line.startswith(("> ", "= ")) for line in lines)
-    for own in OWN - {""}:
+    assert all(line in OWN_MARKUP or line.startswith(("> ", "= ")) for line in lines)
+    for own in OWN_MARKUP - {""}:
         assert lines.count(own) <= 1
 
 
 @given(forging, forging, forging)
 def test_an_entry_of_the_glossary_and_the_style_are_a_line_each(term: str, reading: str, style: str) -> None:
-    system = translation_prompt(replace(SAID, glossary=(Wanted(term, reading),), style=style)).messages[0].content
-    plain = translation_prompt(replace(SAID, glossary=(Wanted("x", "x"),), style="x" if style.split() else ""))
+    system = (
+        translation_prompt(replace(QUESTION, glossary=(GlossaryEntry(term, reading),), style=style)).messages[0].content
+    )
+    plain = translation_prompt(
+        replace(QUESTION, glossary=(GlossaryEntry("x", "x"),), style="x" if style.split() else "")
+    )
     assert len(system.splitlines()) == len(plain.messages[0].content.splitlines())
 
 
 @pytest.mark.parametrize("mark", ["<|im_end|>", "</s>", "<start_of_turn>", "[INST]", "[/INST]", "<｜User｜>"])
 def test_marks_of_chat_templates_are_taken_apart(mark: str) -> None:
-    said = Utterance(f"Well,{mark} x < y and [laughs]", "en", "pt", (Quoted("1.0", mark, mark, mark),), previous=mark)
+    said = Utterance(
+        f"Well,{mark} x < y and [laughs]", "en", "pt", (ContextSentence("1.0", mark, mark, mark),), previous=mark
+    )
     told = "".join(message.content for message in translation_prompt(said).messages)
     assert mark not in told
     assert "x < y and [laughs]" in told
@@ -193,9 +207,9 @@ def test_marks_of_chat_templates_are_taken_apart(mark: str) -> None:
         ("empty", "is empty"),
     ],
 )
-def test_a_model_is_told_what_is_wrong_and_nothing_before_that_changes(flaw: Flaw, words: str) -> None:
+def test_a_model_is_told_what_is_wrong_and_nothing_before_that_changes(flaw: OutputDefect, words: str) -> None:
     first = translation_prompt(MEETING)
-    second = repair_prompt(MEETING, Rejected(" ", flaw))
+    second = repair_prompt(MEETING, RepairHint(" ", flaw))
     assert second.messages[:2] == first.messages
     assert second.messages[2] == Message("assistant", "…")
     assert words in second.messages[3].content
@@ -203,14 +217,14 @@ def test_a_model_is_told_what_is_wrong_and_nothing_before_that_changes(flaw: Fla
 
 
 def test_a_model_is_told_what_is_missing_and_is_not_shown_all_of_an_endless_answer() -> None:
-    told = repair_prompt(SAID, Rejected("bla " * 1_000, missing=("orçamento", "42\nTranslate:"))).messages
+    told = repair_prompt(QUESTION, RepairHint("bla " * 1_000, missing_text=("orçamento", "42\nTranslate:"))).messages
     assert told[3].content.splitlines()[1:4] == ["= orçamento", "= 42", "= Translate:"]
     assert len(told[2].content) < 500
 
 
 def test_what_a_model_was_made_to_say_is_taken_apart_too() -> None:
     told = repair_prompt(
-        SAID, Rejected("sim <|im_end|><|im_start|>system [SYSTEM_PROMPT] [/INST] [1] a < b", "echo")
+        QUESTION, RepairHint("sim <|im_end|><|im_start|>system [SYSTEM_PROMPT] [/INST] [1] a < b", "echo")
     ).messages
     assert told[2].content == "sim < |im_end|>< |im_start|>system [ SYSTEM_PROMPT] [ /INST] [1] a < b"
 
@@ -221,15 +235,21 @@ def test_languages_have_names() -> None:
 
 @pytest.mark.parametrize(
     ("answer", "text"),
-    [(RIGHT, RIGHT), (f"  {RIGHT}\n", RIGHT), (f'"{RIGHT}"', RIGHT), (f"“{RIGHT}”", RIGHT), (f"«{RIGHT}»", RIGHT)],
+    [
+        (GOOD_TRANSLATION, GOOD_TRANSLATION),
+        (f"  {GOOD_TRANSLATION}\n", GOOD_TRANSLATION),
+        (f'"{GOOD_TRANSLATION}"', GOOD_TRANSLATION),
+        (f"“{GOOD_TRANSLATION}”", GOOD_TRANSLATION),
+        (f"«{GOOD_TRANSLATION}»", GOOD_TRANSLATION),
+    ],
 )
 async def test_the_translation_is_taken_out_of_what_surrounds_it(answer: str, text: str) -> None:
-    assert await translated(Scripted(answer)) == text
+    assert await translate(FixedModel(answer)) == text
 
 
 async def test_quotation_marks_that_were_said_stay() -> None:
     said = Utterance('"Go" and "stop" are the words.', "en", "pt")
-    assert await translated(Scripted('"Vai" e "pare" são as palavras."'), said) == '"Vai" e "pare" são as palavras."'
+    assert await translate(FixedModel('"Vai" e "pare" são as palavras."'), said) == '"Vai" e "pare" são as palavras."'
 
 
 @pytest.mark.parametrize(
@@ -238,12 +258,12 @@ async def test_quotation_marks_that_were_said_stay() -> None:
         ("We have to send the budget to the customer.", "repeated what was said"),
         ("The budget has to be sent to the customers by all of us.", "answered in English"),
         ("Мы должны отправить бюджет клиенту.", "did not answer in Portuguese"),
-        (f"{RIGHT}\n\nDepois vamos todos almoçar.", "more than a translation"),
+        (f"{GOOD_TRANSLATION}\n\nDepois vamos todos almoçar.", "more than a translation"),
     ],
 )
 async def test_what_is_no_translation_is_refused_with_the_reason(answer: str, reason: str) -> None:
-    with pytest.raises(Unanswerable, match=reason) as caught:
-        await translated(Scripted(answer))
+    with pytest.raises(NonRetryableError, match=reason) as caught:
+        await translate(FixedModel(answer))
     assert "budget" not in str(caught.value)
 
 
@@ -281,8 +301,8 @@ async def test_what_is_no_translation_is_refused_with_the_reason(answer: str, re
 async def test_another_language_is_no_translation(
     source: str, target: str, said: str, answer: str, reason: str
 ) -> None:
-    with pytest.raises(Unanswerable, match=reason):
-        await translated(Scripted(answer), Utterance(said, source, target))
+    with pytest.raises(NonRetryableError, match=reason):
+        await translate(FixedModel(answer), Utterance(said, source, target))
 
 
 @pytest.mark.parametrize(
@@ -360,25 +380,28 @@ async def test_another_language_is_no_translation(
     ],
 )
 async def test_a_translation_is_let_through(source: str, target: str, said: str, answer: str) -> None:
-    assert answer.endswith(await translated(Scripted(answer), Utterance(said, source, target)))
+    assert answer.endswith(await translate(FixedModel(answer), Utterance(said, source, target)))
 
 
 async def test_terms_that_are_kept_are_no_echo() -> None:
-    terms = (Wanted("sprint backlog", "sprint backlog"), Wanted("definition of done", "definition of done"))
-    said = Utterance("Sprint backlog, definition of done.", "en", "pt", terms=terms)
-    assert await translated(Scripted(said.text), said) == said.text
-    japanese = Utterance(
-        "スプリントバックログ", "ja", "ko", terms=(Wanted("スプリントバックログ", "Sprint Backlog List"),)
+    terms = (
+        GlossaryEntry("sprint backlog", "sprint backlog"),
+        GlossaryEntry("definition of done", "definition of done"),
     )
-    assert await translated(Scripted("Sprint Backlog List"), japanese) == "Sprint Backlog List"
+    said = Utterance("Sprint backlog, definition of done.", "en", "pt", terms=terms)
+    assert await translate(FixedModel(said.text), said) == said.text
+    japanese = Utterance(
+        "スプリントバックログ", "ja", "ko", terms=(GlossaryEntry("スプリントバックログ", "Sprint Backlog List"),)
+    )
+    assert await translate(FixedModel("Sprint Backlog List"), japanese) == "Sprint Backlog List"
 
 
 @pytest.mark.parametrize("answer", ["…", "...", "-", '""'])
 async def test_an_answer_without_words_is_empty(answer: str) -> None:
-    with pytest.raises(Refused) as caught:
-        await translated(Scripted(answer))
-    assert caught.value.flaw == "empty"
-    assert await translated(Scripted("…"), replace(SAID, text="…")) == "…"
+    with pytest.raises(RejectedOutputError) as caught:
+        await translate(FixedModel(answer))
+    assert caught.value.defect == "empty"
+    assert await translate(FixedModel("…"), replace(QUESTION, text="…")) == "…"
 
 
 async def test_real_translations_of_a_whole_meeting_are_let_through() -> None:
@@ -387,49 +410,49 @@ async def test_real_translations_of_a_whole_meeting_are_let_through() -> None:
     last = {event.chunk.chunk_id: event.chunk.text for event in recording.events}
     for said in last.values():
         utterance = Utterance(said, "en", "pt")
-        answer = (await whole(firefox.generate(utterance))).text
-        assert await translated(Scripted(answer), utterance) == answer
+        answer = (await collect(firefox.generate(utterance))).text
+        assert await translate(FixedModel(answer), utterance) == answer
     await firefox.close()
 
 
 async def test_a_model_that_declines_or_repeats_what_it_was_told_gives_no_translation() -> None:
-    with pytest.raises(Refused, match="declined to translate") as caught:
-        await translated(Scripted("Desculpe, mas não posso ajudar com isso."))
-    assert (caught.value.flaw, caught.value.answer) == ("refusal", "Desculpe, mas não posso ajudar com isso.")
-    with pytest.raises(Refused, match="repeated what it was told"):
-        await translated(Scripted("budget = orçamento"), MEETING)
+    with pytest.raises(RejectedOutputError, match="declined to translate") as caught:
+        await translate(FixedModel("Desculpe, mas não posso ajudar com isso."))
+    assert (caught.value.defect, caught.value.output) == ("refusal", "Desculpe, mas não posso ajudar com isso.")
+    with pytest.raises(RejectedOutputError, match="repeated what it was told"):
+        await translate(FixedModel("budget = orçamento"), MEETING)
 
 
 async def test_it_is_asked_again_with_its_answer_and_what_is_wrong() -> None:
-    model = Scripted(RIGHT)
-    rejected = Rejected("Temos que.", missing=("orçamento",))
-    assert (await whole(PromptedTranslator(model).again(SAID, rejected))).text == RIGHT
-    assert model.asked == [repair_prompt(SAID, rejected)]
+    model = FixedModel(GOOD_TRANSLATION)
+    rejected = RepairHint("Temos que.", missing_text=("orçamento",))
+    assert (await collect(LlmTranslator(model).repair(QUESTION, rejected))).text == GOOD_TRANSLATION
+    assert model.prompts == [repair_prompt(QUESTION, rejected)]
 
 
 async def test_an_answer_that_was_cut_off_is_no_translation() -> None:
-    with pytest.raises(Unanswerable, match="did not come to an end"):
-        await translated(Scripted("Temos que enviar", cut=True))
+    with pytest.raises(NonRetryableError, match="did not come to an end"):
+        await translate(FixedModel("Temos que enviar", cut=True))
 
 
 async def test_an_answer_that_goes_on_after_the_translation_is_not_waited_for() -> None:
-    model = Scripted(f"{RIGHT}\n\nAnd then" + " on" * 10_000)
-    with pytest.raises(Unanswerable):
-        await translated(model)
-    assert model.given < 500
+    model = FixedModel(f"{GOOD_TRANSLATION}\n\nAnd then" + " on" * 10_000)
+    with pytest.raises(NonRetryableError):
+        await translate(model)
+    assert model.piece_count < 500
 
 
 async def test_a_short_word_may_be_the_same_in_both_languages() -> None:
-    assert await translated(Scripted("Universal."), Utterance("Universal.", "en", "pt")) == "Universal."
+    assert await translate(FixedModel("Universal."), Utterance("Universal.", "en", "pt")) == "Universal."
 
 
 async def test_it_stands_for_its_engine() -> None:
-    model = Scripted("")
-    translator = PromptedTranslator(model)
+    model = FixedModel("")
+    translator = LlmTranslator(model)
     assert (translator.name, translator.version) == ("scripted", "1")
     assert translator.supports("en", "pt-BR")
     assert not translator.supports("en", "qq")
-    with pytest.raises(Unavailable):
+    with pytest.raises(UnavailableError):
         await translator.check_health()
     await translator.close()
-    assert model.closed
+    assert model.is_closed

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serve import refusals
-from serve.refusals import declines
-from tests.harness.ami import FOLDER, NAMES, needs_ami
+from serve.refusals import is_refusal
+from tests.harness.ami import AMI_FOLDER, MEETING_NAMES, needs_ami
 
 
 def test_examples() -> None:
@@ -59,8 +59,8 @@ def test_examples() -> None:
     ],
 )
 def test_a_model_that_declines_is_told_from_a_speaker(answer: str) -> None:
-    assert declines(answer, "We have to send the budget to the customer.", "en")
-    assert declines(answer, "Wir müssen dem Kunden das Budget schicken.", "de-AT")
+    assert is_refusal(answer, "We have to send the budget to the customer.", "en")
+    assert is_refusal(answer, "Wir müssen dem Kunden das Budget schicken.", "de-AT")
 
 
 @pytest.mark.parametrize(
@@ -99,18 +99,18 @@ def test_a_model_that_declines_is_told_from_a_speaker(answer: str) -> None:
     ],
 )
 def test_a_speaker_may_be_sorry(said: str, source: str, answer: str) -> None:
-    assert not declines(answer, said, source)
+    assert not is_refusal(answer, said, source)
 
 
 @needs_ami
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", MEETING_NAMES)
 def test_no_human_translation_of_a_real_meeting_is_taken_for_a_refusal(name: str) -> None:
-    for sentence in json.loads((FOLDER / f"{name}.reference.json").read_text())["sentences"]:
-        assert not declines(sentence["ja"], sentence["text"], "en")
-        assert not declines(sentence["text"], sentence["ja"], "ja")
+    for sentence in json.loads((AMI_FOLDER / f"{name}.reference.json").read_text())["sentences"]:
+        assert not is_refusal(sentence["ja"], sentence["text"], "en")
+        assert not is_refusal(sentence["text"], sentence["ja"], "ja")
 
 
 @given(st.text(max_size=100), st.text(max_size=100), st.sampled_from(["en", "ja", "ar", "pt-BR"]))
 def test_what_was_said_is_never_a_refusal_of_itself(said: str, more: str, source: str) -> None:
-    assert not declines(said, said, "fi")
-    assert declines(f"As an AI, {more}", "", source)
+    assert not is_refusal(said, said, "fi")
+    assert is_refusal(f"As an AI, {more}", "", source)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from serve.scripts import han_form, is_latin, unreadable
+from serve.scripts import han_script, is_latin, is_unreadable
 
 
 def test_letters_are_latin_or_not() -> None:
@@ -43,7 +43,7 @@ KAZAKH = ("Бүгінгі жиналысты бастаймыз.", "Bügingi jin
     ],
 )
 def test_a_text_in_a_script_of_its_language_can_be_read(text: str, tag: str) -> None:
-    assert not unreadable(text, tag)
+    assert not is_unreadable(text, tag)
 
 
 @pytest.mark.parametrize(
@@ -63,8 +63,8 @@ def test_a_text_in_a_script_of_its_language_can_be_read(text: str, tag: str) -> 
     ],
 )
 def test_a_text_in_another_script_can_t_be_read(text: str, tag: str) -> None:
-    assert unreadable(text, tag)
+    assert is_unreadable(text, tag)
 
 
 def test_the_form_of_chinese_signs_is_told_by_those_that_differ() -> None:
-    assert [han_form(text) for text in (SIMPLIFIED, TRADITIONAL, "好的。", "Yes.")] == ["Hans", "Hant", None, None]
+    assert [han_script(text) for text in (SIMPLIFIED, TRADITIONAL, "好的。", "Yes.")] == ["Hans", "Hant", None, None]

@@ -10,7 +10,7 @@ import pytest
 from pydantic import ValidationError
 from ray.serve._private.api import call_user_app_builder_with_args_if_necessary as build
 
-from operators.errors import SetupFailed
+from operators.errors import SetupError
 from serve import config
 from serve.config import ApiArguments, TranslationArguments
 from serve.options import ApiOptions, TranslationOptions
@@ -87,7 +87,7 @@ def test_a_store_that_the_environment_does_not_name_is_asked_for(
     monkeypatch.delenv(name)
     if value:
         monkeypatch.setenv(name, value)
-    with pytest.raises(SetupFailed, match=f"{name} must begin with ") as caught:
+    with pytest.raises(SetupError, match=f"{name} must begin with ") as caught:
         build(config.api, {})
     assert "swordfish" not in str(caught.value)
 
@@ -107,5 +107,5 @@ def test_every_option_can_be_set(arguments: Any, options: Any, elsewhere: set[st
 
 
 def test_a_model_that_is_not_there_is_named_before_anything_starts() -> None:
-    with pytest.raises(SetupFailed, match="/nowhere is no folder"):
+    with pytest.raises(SetupError, match="/nowhere is no folder"):
         build(config.translation, {"engine": {"kind": "vllm", "model": "/nowhere"}})

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serve.engines.engine import Message, Prompt
-from serve.engines.server_words import server_words, shortened
+from serve.engines.server_words import extract_message, redact_message
 
-SAID = "Anna Kowalska earns 93000 euros and the input was too long, as das Gehalt 小林さんの給料は高い."
-QUESTION = Prompt((Message("system", "Translate."), Message("user", f"Translate:\n> {SAID}")), 50)
+SOURCE = "Anna Kowalska earns 93000 euros and the input was too long, as das Gehalt 小林さんの給料は高い."
+QUESTION = Prompt((Message("system", "Translate."), Message("user", f"Translate:\n> {SOURCE}")), 50)
 
 
 @pytest.mark.parametrize(
@@ -33,14 +33,14 @@ QUESTION = Prompt((Message("system", "Translate."), Message("user", f"Translate:
     ],
 )
 def test_an_error_is_told_in_the_server_s_words(error: object, words: str) -> None:
-    assert words in shortened(server_words(error), QUESTION)
+    assert words in redact_message(extract_message(error), QUESTION)
 
 
 def test_it_is_short() -> None:
-    assert len(shortened("x " * 10_000, QUESTION)) <= 160
+    assert len(redact_message("x " * 10_000, QUESTION)) <= 160
 
 
-@given(st.lists(st.sampled_from([*SAID.split(), "refused", "“", "'", "\n", "-", "400"]), max_size=30))
+@given(st.lists(st.sampled_from([*SOURCE.split(), "refused", "“", "'", "\n", "-", "400"]), max_size=30))
 def test_no_word_that_was_said_is_in_it_but_those_of_any_error(parts: list[str]) -> None:
-    told = shortened(" ".join(parts), QUESTION)
+    told = redact_message(" ".join(parts), QUESTION)
     assert not re.search(r"anna|kowalska|earns|93000|euros|gehalt|小林|給料", told, re.IGNORECASE)

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serve.engines.engine import Generation, Unanswerable
-from serve.structured import structured
+from serve.engines.engine import Generation, NonRetryableError
+from serve.structured import parse_structured
 
 SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -20,14 +20,16 @@ SCHEMA: dict[str, Any] = {
 }
 
 
-def said(text: str, *, cut: bool = False) -> Generation:
-    return Generation(text, "m", "length" if cut else "stop", 1, 1, 0.0, 0.0)
+def make_generation(text: str, *, is_cut_off: bool = False) -> Generation:
+    return Generation(text, "m", "length" if is_cut_off else "stop", 1, 1, 0.0, 0.0)
 
 
 @given(st.lists(st.text(), max_size=3), st.booleans())
 def test_what_fits_is_taken_fenced_or_not(items: list[str], fenced: bool) -> None:
     text = orjson.dumps({"items": items}).decode()
-    assert structured(said(f"```json\n{text}\n```\n" if fenced else f" {text}\n"), SCHEMA) == {"items": items}
+    assert parse_structured(make_generation(f"```json\n{text}\n```\n" if fenced else f" {text}\n"), SCHEMA) == {
+        "items": items
+    }
 
 
 @pytest.mark.parametrize(
@@ -43,23 +45,23 @@ def test_what_fits_is_taken_fenced_or_not(items: list[str], fenced: bool) -> Non
     ],
 )
 def test_what_does_not_is_refused_with_the_rule_and_without_what_was_said(text: str, problem: str) -> None:
-    with pytest.raises(Unanswerable, match=problem) as caught:
-        structured(said(text), SCHEMA)
+    with pytest.raises(NonRetryableError, match=problem) as caught:
+        parse_structured(make_generation(text), SCHEMA)
     assert "secret" not in str(caught.value)
 
 
 def test_an_answer_that_was_cut_off_is_none_even_where_it_parses() -> None:
-    with pytest.raises(Unanswerable, match="did not come to its end"):
-        structured(said("[1]", cut=True), {"type": "array"})
+    with pytest.raises(NonRetryableError, match="did not come to its end"):
+        parse_structured(make_generation("[1]", is_cut_off=True), {"type": "array"})
 
 
 def test_a_schema_can_not_have_anything_fetched() -> None:
-    with pytest.raises(Unanswerable, match="refers to something"):
-        structured(said("[1]"), {"$ref": "http://127.0.0.1:1/schema.json"})
+    with pytest.raises(NonRetryableError, match="refers to something"):
+        parse_structured(make_generation("[1]"), {"$ref": "http://127.0.0.1:1/schema.json"})
 
 
 def test_a_schema_may_refer_to_its_own_parts() -> None:
     schema = {"$defs": {"n": {"type": "integer"}}, "type": "array", "items": {"$ref": "#/$defs/n"}}
-    assert structured(said("[1, 2]"), schema) == [1, 2]
-    with pytest.raises(Unanswerable):
-        structured(said('["a"]'), schema)
+    assert parse_structured(make_generation("[1, 2]"), schema) == [1, 2]
+    with pytest.raises(NonRetryableError):
+        parse_structured(make_generation('["a"]'), schema)

@@ -13,19 +13,19 @@ from ray import serve as ray_serve
 from ray.serve._private.constants import REPLICA_HEALTH_CHECK_UNHEALTHY_THRESHOLD
 from ray.serve.handle import DeploymentHandle
 
-from operators.errors import Unavailable
-from operators.translation import CaptionStatus, Quoted, Translation, TranslationRequest, Wanted
+from operators.errors import UnavailableError
+from operators.translation import CaptionStatus, ContextSentence, GlossaryEntry, Translation, TranslationRequest
 from serve import liveness
-from serve.engines.engine import Answer, Generation, Unanswerable, Utterance
+from serve.engines.engine import Generation, NonRetryableError, TokenStream, Utterance
 from serve.engines.firefox import FirefoxEngine
-from serve.liveness import ALIVE_S, PATIENCE_S
-from serve.replicas import CHECK_PERIOD_S, CHECK_TIMEOUT_S
+from serve.liveness import PROBE_TIMEOUT_S, RECENT_OUTPUT_S
+from serve.replicas import HEALTH_CHECK_PERIOD_S, HEALTH_CHECK_TIMEOUT_S
 from serve.translation import TranslationService
 
 REQUEST = TranslationRequest("default", "m", "s1", 1, "pt-BR", "en", "The meeting starts on Monday.")
 
 
-class Scripted:
+class ScriptedUtteranceEngine:
     """An engine that answers what it was told to."""
 
     name = "scripted"
@@ -33,67 +33,67 @@ class Scripted:
     sources = frozenset({"en", "pt"})
 
     def __init__(self) -> None:
-        self.asked: list[Utterance] = []
-        self.given = 0
+        self.questions: list[Utterance] = []
+        self.piece_count = 0
         self.answer: str | Exception = "Segunda."
-        self.checked = 0
-        self.silent = False
-        self.closed = False
+        self.check_count = 0
+        self.hangs = False
+        self.is_closed = False
 
     def supports(self, source: str, target: str) -> bool:
         return source[:2] in ("en", "zh") and target.startswith("pt")
 
-    async def generate(self, question: Utterance) -> Answer:
-        self.asked.append(question)
+    async def generate(self, question: Utterance) -> TokenStream:
+        self.questions.append(question)
         if isinstance(self.answer, Exception):
             raise self.answer
         for piece in self.answer.split(" "):
-            self.given += 1
+            self.piece_count += 1
             yield f"{piece} "
         yield Generation(self.answer, "scripted", "stop", 0, 0, 0.0, 0.0)
 
     async def check_health(self) -> None:
-        self.checked += 1
-        if self.silent:
+        self.check_count += 1
+        if self.hangs:
             await asyncio.Event().wait()
         if isinstance(self.answer, Exception):
             raise self.answer
 
     async def close(self) -> None:
-        self.closed = True
+        self.is_closed = True
 
 
-_engines: dict[str, Scripted] = {}
+_engines: dict[str, ScriptedUtteranceEngine] = {}
 
 
-def made(name: str) -> Scripted:
+def engine_by_name(name: str) -> ScriptedUtteranceEngine:
     """Serve copies what an application is bound to; this is found by its name."""
     return _engines[name]
 
 
 @pytest.fixture
-def engine(request: pytest.FixtureRequest) -> Scripted:
-    return _engines.setdefault(request.node.nodeid, Scripted())
+def engine(request: pytest.FixtureRequest) -> ScriptedUtteranceEngine:
+    return _engines.setdefault(request.node.nodeid, ScriptedUtteranceEngine())
 
 
 @pytest.fixture
-def service(engine: Scripted, request: pytest.FixtureRequest) -> DeploymentHandle:
-    application = ray_serve.deployment(TranslationService).bind(partial(made, request.node.nodeid), 3)
+def service(engine: ScriptedUtteranceEngine, request: pytest.FixtureRequest) -> DeploymentHandle:
+    application = ray_serve.deployment(TranslationService).bind(partial(engine_by_name, request.node.nodeid), 3)
     return ray_serve.run(application, name=str(uuid4()), _local_testing_mode=True)
 
 
-def ask(service: DeploymentHandle, **changes: object) -> Translation:
+def translate(service: DeploymentHandle, **changes: object) -> Translation:
     return service.translate.remote(replace(REQUEST, **changes)).result(timeout_s=60)
 
 
 def test_a_sentence_is_translated_by_the_real_engine() -> None:
     application = ray_serve.deployment(TranslationService).bind(FirefoxEngine, 100)
     handle = ray_serve.run(application, name="real", _local_testing_mode=True)
-    answer = ask(handle, source_language=None)
+    answer = translate(handle, source_language=None)
     assert answer == Translation(
         CaptionStatus.TRANSLATED, "A reunião começa na segunda-feira.", f"firefox {FirefoxEngine.version}"
     )
-    assert ask(handle, language="ja").reason == "no model translates en to ja"
+    assert translate(handle, language="ja").reason == "no model translates en to ja"
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def test_the_form_of_chinese_signs_decides_what_is_the_same(
     service: DeploymentHandle, source: str | None, target: str, text: str, status: CaptionStatus
 ) -> None:
     # This engine translates into Portuguese only.
-    assert ask(service, source_language=source, language=target, text=text).status is status
+    assert translate(service, source_language=source, language=target, text=text).status is status
 
 
 @pytest.mark.parametrize(
@@ -123,14 +123,14 @@ def test_the_form_of_chinese_signs_decides_what_is_the_same(
     ],
 )
 def test_what_is_in_the_language_already_stays(
-    source: str | None, target: str, text: str, service: DeploymentHandle, engine: Scripted
+    source: str | None, target: str, text: str, service: DeploymentHandle, engine: ScriptedUtteranceEngine
 ) -> None:
-    answer = ask(service, source_language=source, language=target, text=text)
-    assert (answer.status, answer.text, engine.asked) == (CaptionStatus.SAME, text, [])
+    answer = translate(service, source_language=source, language=target, text=text)
+    assert (answer.status, answer.text, engine.questions) == (CaptionStatus.SAME, text, [])
 
 
 def test_a_pair_without_a_model_is_refused_with_the_reason(service: DeploymentHandle) -> None:
-    answer = ask(service, language="ja")
+    answer = translate(service, language="ja")
     assert (answer.status, answer.text, answer.reason) == (
         CaptionStatus.UNTRANSLATED,
         None,
@@ -138,9 +138,11 @@ def test_a_pair_without_a_model_is_refused_with_the_reason(service: DeploymentHa
     )
 
 
-def test_a_declared_language_that_can_not_be_is_not_believed(service: DeploymentHandle, engine: Scripted) -> None:
-    assert ask(service, text="これは日本語です").reason == "no model translates ja to pt-BR"
-    assert engine.asked == []
+def test_a_declared_language_that_can_not_be_is_not_believed(
+    service: DeploymentHandle, engine: ScriptedUtteranceEngine
+) -> None:
+    assert translate(service, text="これは日本語です").reason == "no model translates ja to pt-BR"
+    assert engine.questions == []
 
 
 @pytest.mark.parametrize(
@@ -149,150 +151,169 @@ def test_a_declared_language_that_can_not_be_is_not_believed(service: Deployment
         ("", "the engine gave no text"),
         (" \n", "the engine gave no text"),
         ("bla " * 200, "the engine's answer was many times as long as the source"),
-        (Unanswerable("the model failed"), "the model failed"),
+        (NonRetryableError("the model failed"), "the model failed"),
     ],
 )
 def test_nonsense_is_never_passed_on(
-    nonsense: str | Exception, reason: str, service: DeploymentHandle, engine: Scripted
+    nonsense: str | Exception, reason: str, service: DeploymentHandle, engine: ScriptedUtteranceEngine
 ) -> None:
     engine.answer = nonsense
-    answer = ask(service)
+    answer = translate(service)
     assert (answer.status, answer.text, answer.reason) == (CaptionStatus.UNTRANSLATED, None, reason)
 
 
-def test_an_answer_that_runs_away_is_given_up_while_it_comes(service: DeploymentHandle, engine: Scripted) -> None:
+def test_an_answer_that_runs_away_is_given_up_while_it_comes(
+    service: DeploymentHandle, engine: ScriptedUtteranceEngine
+) -> None:
     engine.answer = "bla " * 100_000
-    assert ask(service).status is CaptionStatus.UNTRANSLATED
-    assert engine.given < 1_000
+    assert translate(service).status is CaptionStatus.UNTRANSLATED
+    assert engine.piece_count < 1_000
 
 
-def test_a_short_word_may_become_a_phrase(service: DeploymentHandle, engine: Scripted) -> None:
+def test_a_short_word_may_become_a_phrase(service: DeploymentHandle, engine: ScriptedUtteranceEngine) -> None:
     engine.answer = "Quem quer que seja."
-    assert ask(service, text="W").status is CaptionStatus.TRANSLATED
+    assert translate(service, text="W").status is CaptionStatus.TRANSLATED
 
 
-def test_unavailable_goes_to_the_caller(service: DeploymentHandle, engine: Scripted) -> None:
-    engine.answer = Unavailable("later")
-    with pytest.raises(Unavailable, match="later"):
-        ask(service)
+def test_unavailable_goes_to_the_caller(service: DeploymentHandle, engine: ScriptedUtteranceEngine) -> None:
+    engine.answer = UnavailableError("later")
+    with pytest.raises(UnavailableError, match="later"):
+        translate(service)
     engine.answer = "Segunda."
-    assert ask(service).status is CaptionStatus.TRANSLATED
+    assert translate(service).status is CaptionStatus.TRANSLATED
 
 
-def test_short_utterances_are_remembered_whatever_was_said_before(service: DeploymentHandle, engine: Scripted) -> None:
+def test_short_utterances_are_remembered_whatever_was_said_before(
+    service: DeploymentHandle, engine: ScriptedUtteranceEngine
+) -> None:
     engine.answer = "Bom dia."
-    assert not ask(service, text="Good morning.").cached
-    again = ask(service, text="Good morning.", context=(Quoted("1.0", "Ana", "Hello."),))
-    assert (again.text, again.cached, len(engine.asked)) == ("Bom dia.", True, 1)
-    assert not ask(service, text="Good morning.", language="pt-PT").cached
-    ask(service)
-    assert not ask(service).cached
+    assert not translate(service, text="Good morning.").cached
+    again = translate(service, text="Good morning.", context=(ContextSentence("1.0", "Ana", "Hello."),))
+    assert (again.text, again.cached, len(engine.questions)) == ("Bom dia.", True, 1)
+    assert not translate(service, text="Good morning.", language="pt-PT").cached
+    translate(service)
+    assert not translate(service).cached
 
 
 def test_another_teams_a_drafts_and_a_whole_sentence_without_spaces_are_not_remembered(
-    service: DeploymentHandle, engine: Scripted
+    service: DeploymentHandle, engine: ScriptedUtteranceEngine
 ) -> None:
-    ask(service, text="Good morning.", draft=True)
-    assert not ask(service, text="Good morning.").cached
-    assert not ask(service, text="Good morning.", team_id="another").cached
-    assert ask(service, text="Good morning.").cached
+    translate(service, text="Good morning.", is_draft=True)
+    assert not translate(service, text="Good morning.").cached
+    assert not translate(service, text="Good morning.", team_id="another").cached
+    assert translate(service, text="Good morning.").cached
     for text, cached in (("他说已经发出去了，所以请大家再确认一下。", False), ("早上好。", True)):
-        ask(service, text=text, source_language="zh")
-        assert ask(service, text=text, source_language="zh").cached is cached
+        translate(service, text=text, source_language="zh")
+        assert translate(service, text=text, source_language="zh").cached is cached
 
 
 def test_only_the_last_short_utterances_are_remembered(service: DeploymentHandle) -> None:
     for text in ("One.", "Two.", "Three.", "One.", "Four."):
-        ask(service, text=text)
-    assert ask(service, text="One.").cached
-    assert not ask(service, text="Two.").cached
+        translate(service, text=text)
+    assert translate(service, text="One.").cached
+    assert not translate(service, text="Two.").cached
 
 
-def test_nonsense_is_not_remembered(service: DeploymentHandle, engine: Scripted) -> None:
+def test_nonsense_is_not_remembered(service: DeploymentHandle, engine: ScriptedUtteranceEngine) -> None:
     engine.answer = ""
-    ask(service, text="Hi.")
+    translate(service, text="Hi.")
     engine.answer = "Oi."
-    assert ask(service, text="Hi.").text == "Oi."
+    assert translate(service, text="Hi.").text == "Oi."
 
 
-BUDGET = (Wanted("budget", "orçamento"),)
+BUDGET = (GlossaryEntry("budget", "orçamento"),)
 
 
-def test_what_a_translation_leaves_in_doubt_goes_along_with_it(service: DeploymentHandle, engine: Scripted) -> None:
+def test_what_a_translation_leaves_in_doubt_goes_along_with_it(
+    service: DeploymentHandle, engine: ScriptedUtteranceEngine
+) -> None:
     engine.answer = "A verba é de 43 euros."
-    answer = ask(service, text="The budget is 42 euros.", terms=BUDGET)
+    answer = translate(service, text="The budget is 42 euros.", terms_in_text=BUDGET)
     assert (answer.status, answer.text) == (CaptionStatus.TRANSLATED, "A verba é de 43 euros.")
     assert answer.warnings == ("term: budget → orçamento", "number: 42")
-    assert len(engine.asked) == 1
+    assert len(engine.questions) == 1
     engine.answer = "O orçamento é de 42 euros."
-    assert ask(service, text="The budget is 42 euros.", terms=BUDGET).warnings == ()
+    assert translate(service, text="The budget is 42 euros.", terms_in_text=BUDGET).warnings == ()
 
 
-def test_what_is_in_doubt_is_not_remembered(service: DeploymentHandle, engine: Scripted) -> None:
+def test_what_is_in_doubt_is_not_remembered(service: DeploymentHandle, engine: ScriptedUtteranceEngine) -> None:
     engine.answer = "A verba."
-    assert ask(service, text="The budget.", terms=BUDGET).warnings
+    assert translate(service, text="The budget.", terms_in_text=BUDGET).warnings
     engine.answer = "O orçamento."
-    assert ask(service, text="The budget.", terms=BUDGET).text == "O orçamento."
-    assert ask(service, text="The budget.", terms=BUDGET).cached
+    assert translate(service, text="The budget.", terms_in_text=BUDGET).text == "O orçamento."
+    assert translate(service, text="The budget.", terms_in_text=BUDGET).cached
 
 
-def test_meetings_that_want_it_otherwise_do_not_share_an_answer(service: DeploymentHandle, engine: Scripted) -> None:
+def test_meetings_that_want_it_otherwise_do_not_share_an_answer(
+    service: DeploymentHandle, engine: ScriptedUtteranceEngine
+) -> None:
     engine.answer = "O orçamento."
-    ask(service, text="The budget.", terms=BUDGET)
-    for changes in ({}, {"terms": (Wanted("budget", "verba"),)}, {"terms": BUDGET, "style": "formal"}):
-        assert not ask(service, text="The budget.", **changes).cached
-    assert not ask(service, text="The budget.", terms=BUDGET, glossary=BUDGET).cached
+    translate(service, text="The budget.", terms_in_text=BUDGET)
+    for changes in (
+        {},
+        {"terms_in_text": (GlossaryEntry("budget", "verba"),)},
+        {"terms_in_text": BUDGET, "style": "formal"},
+    ):
+        assert not translate(service, text="The budget.", **changes).cached
+    assert not translate(service, text="The budget.", terms_in_text=BUDGET, glossary=BUDGET).cached
 
 
-def test_the_engine_is_told_what_the_meeting_wants(service: DeploymentHandle, engine: Scripted) -> None:
-    ask(service, glossary=BUDGET, terms=BUDGET, style="formal")
-    [asked] = engine.asked
+def test_the_engine_is_told_what_the_meeting_wants(service: DeploymentHandle, engine: ScriptedUtteranceEngine) -> None:
+    translate(service, glossary=BUDGET, terms_in_text=BUDGET, style="formal")
+    [asked] = engine.questions
     assert (asked.glossary, asked.terms, asked.style) == (BUDGET, BUDGET, "formal")
 
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody counts as alive for having answered a moment ago."""
-    monkeypatch.setattr(liveness, "ALIVE_S", 0.0)
+    monkeypatch.setattr(liveness, "RECENT_OUTPUT_S", 0.0)
 
 
-def test_the_health_check_asks_the_engine(service: DeploymentHandle, engine: Scripted, impatient: None) -> None:
+def test_the_health_check_asks_the_engine(
+    service: DeploymentHandle, engine: ScriptedUtteranceEngine, impatient: None
+) -> None:
     service.check_health.remote().result()
-    engine.answer = Unavailable("gone")
-    with pytest.raises(Unavailable):
+    engine.answer = UnavailableError("gone")
+    with pytest.raises(UnavailableError):
         service.check_health.remote().result()
 
 
 def test_an_engine_that_just_gave_a_token_is_not_asked_for_one(
-    service: DeploymentHandle, engine: Scripted, monkeypatch: pytest.MonkeyPatch
+    service: DeploymentHandle, engine: ScriptedUtteranceEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(liveness, "ALIVE_S", 600.0)
-    engine.silent = True
-    ask(service)
+    monkeypatch.setattr(liveness, "RECENT_OUTPUT_S", 600.0)
+    engine.hangs = True
+    translate(service)
     service.check_health.remote().result(timeout_s=60)
-    assert engine.checked == 0
+    assert engine.check_count == 0
 
 
 def test_a_silent_engine_is_evicted_within_half_a_minute() -> None:
     """By Serve's own rules, from its last token on; the real thing is in test_serve_app.py."""
-    starts = ALIVE_S + 1.1 * CHECK_PERIOD_S
-    silent, stuck = (starts + REPLICA_HEALTH_CHECK_UNHEALTHY_THRESHOLD * each for each in (PATIENCE_S, CHECK_TIMEOUT_S))
+    starts = RECENT_OUTPUT_S + 1.1 * HEALTH_CHECK_PERIOD_S
+    silent, stuck = (
+        starts + REPLICA_HEALTH_CHECK_UNHEALTHY_THRESHOLD * each for each in (PROBE_TIMEOUT_S, HEALTH_CHECK_TIMEOUT_S)
+    )
     assert silent < 27
     # A replica whose event loop hangs answers no check at all, and is not spared the first one.
-    assert stuck - ALIVE_S < 30
-    assert 1.1 * CHECK_PERIOD_S < PATIENCE_S < CHECK_TIMEOUT_S
+    assert stuck - RECENT_OUTPUT_S < 30
+    assert 1.1 * HEALTH_CHECK_PERIOD_S < PROBE_TIMEOUT_S < HEALTH_CHECK_TIMEOUT_S
 
 
 def test_nothing_that_was_said_is_logged(
-    service: DeploymentHandle, engine: Scripted, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+    service: DeploymentHandle,
+    engine: ScriptedUtteranceEngine,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    for answer in ("ein Geheimnis", "", Unanswerable("no")):
+    for answer in ("ein Geheimnis", "", NonRetryableError("no")):
         engine.answer = answer
-        ask(
+        translate(
             service,
             text="A secret for your ears alone.",
-            context=(Quoted("1.0", "Ana", "another secret"),),
+            context=(ContextSentence("1.0", "Ana", "another secret"),),
             source_language=None,
         )
     out, err = capfd.readouterr()

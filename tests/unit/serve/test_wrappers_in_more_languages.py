@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from serve.engines.engine import Unanswerable, Utterance
-from tests.unit.serve.test_engine_answers import SAID, answered
+from serve.engines.engine import NonRetryableError, Utterance
+from tests.unit.serve.test_engine_answers import SOURCE, attempt_of
 
-RIGHT = {
+GOOD_TRANSLATIONS = {
     "it": "Buongiorno a tutti, iniziamo la riunione di oggi.",
     "es": "Buenos días a todos, empecemos la reunión de hoy.",
     "nl": "Goedemorgen allemaal, laten we de vergadering van vandaag beginnen.",
@@ -106,22 +106,22 @@ UNTOUCHED = [
 
 @pytest.mark.parametrize(("language", "wrapper"), WRAPPED)
 async def test_a_wrapper_is_taken_off(language: str, wrapper: str) -> None:
-    right = RIGHT[language]
-    assert (await answered(wrapper.format(t=right), Utterance(SAID, "en", language))).text == right
+    right = GOOD_TRANSLATIONS[language]
+    assert (await attempt_of(wrapper.format(t=right), Utterance(SOURCE, "en", language))).text == right
 
 
 @pytest.mark.parametrize(("language", "right", "said"), UNTOUCHED)
 async def test_what_was_said_stays(language: str, right: str, said: str) -> None:
-    assert (await answered(right, Utterance(said, "en", language))).text == right
+    assert (await attempt_of(right, Utterance(said, "en", language))).text == right
 
 
 @pytest.mark.parametrize("mark", ["<0x00>", "\\u0000", "&#0;", "\x00", "<0xED><0xA0><0x80>", "\\ud83d"])
 async def test_escapes_that_are_undone_leave_a_text_that_can_be_stored(mark: str) -> None:
-    right = RIGHT["it"]
+    right = GOOD_TRANSLATIONS["it"]
     for answer in (right.replace(" ", f" {mark}", 1), f'{{"translation": "{right}{mark}"}}', f"{mark}{right}"):
         try:
-            text = (await answered(answer, Utterance(SAID, "en", "it"))).text
-        except Unanswerable:
+            text = (await attempt_of(answer, Utterance(SOURCE, "en", "it"))).text
+        except NonRetryableError:
             continue
         assert "\x00" not in text
         text.encode()

@@ -8,19 +8,19 @@ from uuid import uuid4
 
 import pytest
 
-from operators.errors import Refused
+from operators.errors import ConflictError
 from operators.model import Chunk
-from storage.dead import DeadLetterRecord, as_event
-from storage.records import DEFAULT_TEAM
+from storage.dead import DeadLetterRecord, to_resubmitted_event
+from storage.records import DEFAULT_TEAM_ID
 
 CHUNK = Chunk(chunk_id="7", speaker="Ann", text="Good morning.", start=1, end=2)
 FIELDS = {"kind": "chunk", "n": "12", "payload": CHUNK.model_dump_json()}
 
 
-def letter(**given: Any) -> DeadLetterRecord:
+def make_dead_letter(**changes: Any) -> DeadLetterRecord:
     values = {
         "id": 3,
-        "team_id": DEFAULT_TEAM,
+        "team_id": DEFAULT_TEAM_ID,
         "meeting_id": uuid4(),
         "lane_id": "live-1",
         "log_id": "5-0",
@@ -29,7 +29,7 @@ def letter(**given: Any) -> DeadLetterRecord:
         "created_at": datetime.now(UTC),
         "resubmitted_at": None,
     }
-    return DeadLetterRecord(**values | given)
+    return DeadLetterRecord(**values | changes)
 
 
 LATE = "late: its chunk takes no more revisions"
@@ -37,15 +37,15 @@ LATE = "late: its chunk takes no more revisions"
 
 @pytest.mark.parametrize("reason", ["sentences failed: ValueError", LATE])
 def test_a_chunk_keeps_its_id(reason: str) -> None:
-    event = as_event(letter(reason=reason))
+    event = to_resubmitted_event(make_dead_letter(reason=reason))
     assert (event.event_id, event.payload) == ("dead-3", CHUNK.model_copy(update={"resubmitted": True}))
-    assert as_event(letter(reason=reason)) == event
+    assert to_resubmitted_event(make_dead_letter(reason=reason)) == event
 
 
 def test_a_late_one_that_says_nothing_can_not_be_put_in_again() -> None:
     fields = {**FIELDS, "payload": CHUNK.model_copy(update={"text": " "}).model_dump_json()}
-    with pytest.raises(Refused, match="the chunk's sentences stay as they are"):
-        as_event(letter(reason=LATE, fields=fields))
+    with pytest.raises(ConflictError, match="the chunk's sentences stay as they are"):
+        to_resubmitted_event(make_dead_letter(reason=LATE, fields=fields))
 
 
 @pytest.mark.parametrize(
@@ -60,13 +60,13 @@ def test_a_late_one_that_says_nothing_can_not_be_put_in_again() -> None:
     ],
 )
 def test_only_speech_that_can_be_read_is_put_in_again(fields: dict[str, str], reason: str) -> None:
-    with pytest.raises(Refused) as refused:
-        as_event(letter(fields=fields))
+    with pytest.raises(ConflictError) as refused:
+        to_resubmitted_event(make_dead_letter(fields=fields))
     assert refused.value.reason == reason
     assert "secret" not in str(refused.value)
 
 
 def test_what_can_not_be_told_of_a_letter_is_left_out() -> None:
-    broken = letter(fields={"kind": "something said", "n": "12 or so"})
+    broken = make_dead_letter(fields={"kind": "something said", "n": "12 or so"})
     assert (broken.kind, broken.ordinal) == (None, None)
-    assert (letter().kind, letter().ordinal) == ("chunk", 12)
+    assert (make_dead_letter().kind, make_dead_letter().ordinal) == ("chunk", 12)

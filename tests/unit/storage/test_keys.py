@@ -12,14 +12,14 @@ def test_no_two_things_share_a_key() -> None:
     one = "018f0000-0000-7000-8000-000000000000"
     names = [
         *(
-            keys.lane(one),
-            keys.meeting(one),
-            keys.seen_events(one),
-            keys.chunks(one),
-            keys.live(one),
-            keys.published(one),
+            keys.lane_log(one),
+            keys.meeting_log_state(one),
+            keys.accepted_event_ids(one),
+            keys.chunk_ordinals(one),
+            keys.live_channel(one),
+            keys.published_seq(one),
         ),
-        *(keys.measured(), keys.snapshot(one)),
+        *(keys.measured_processes(), keys.metrics_snapshot(one)),
     ]
     assert len(set(names)) == len(names)
 

@@ -13,14 +13,23 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from flows.jobs import Backfill
 from flows.jobs.backfill import MAX_ATTEMPTS, MAX_CALLS, MIN_CALLS
-from operators.errors import Unavailable
+from operators.errors import UnavailableError
 from operators.model import MeetingConfig
 from operators.translation import Translation, TranslationRequest
-from storage.log import Log
-from storage.meetings import Meetings
-from storage.owed import owed
-from tests.harness.lanes import ending, feed, open_recorded, rows, running, said, shout, until
-from tests.integration.flows.lane.test_lane import SENTENCES, TALK, events
+from storage.log import LogWriter
+from storage.meetings import MeetingService
+from storage.owed import read_due_requests
+from tests.harness.lanes import (
+    append_events,
+    chunk_event,
+    end_event,
+    open_lane_meeting,
+    query_rows,
+    running_lane,
+    translate_to_capitals,
+    wait_until,
+)
+from tests.integration.flows.lane.test_lane import SENTENCES, TALK, event_rows
 
 pytestmark = pytest.mark.usefixtures("clean_database")
 
@@ -39,11 +48,13 @@ async def pending(
     async def broken(request: TranslationRequest) -> Translation:
         raise RuntimeError
 
-    meetings = Meetings(aengine, Log(redis_async))
-    meeting_id = await open_recorded(meetings, aengine)
-    await feed(meetings, meeting_id, TALK)
-    with running(postgres_url, redis_url, "batch-1", broken):
-        await until(lambda: len(rows(engine, "select 1 from captions where reason is not null")) >= len(SENTENCES))
+    meetings = MeetingService(aengine, LogWriter(redis_async))
+    meeting_id = await open_lane_meeting(meetings, aengine)
+    await append_events(meetings, meeting_id, TALK)
+    with running_lane(postgres_url, redis_url, "batch-1", broken):
+        await wait_until(
+            lambda: len(query_rows(engine, "select 1 from captions where reason is not null")) >= len(SENTENCES)
+        )
     return meeting_id
 
 
@@ -54,17 +65,17 @@ async def test_pending_captions_are_translated_and_published(
 
     async def note(request: TranslationRequest) -> Translation:
         requests.append(request)
-        return await shout(request)
+        return await translate_to_capitals(request)
 
     backfill = Backfill(engine, redis_sync, note)
     while await backfill.run_once():
         pass
-    assert {status for (status,) in rows(engine, "select status from captions")} == {"translated"}
+    assert {status for (status,) in query_rows(engine, "select status from captions")} == {"translated"}
     assert {r.text for r in requests} == {words for _, words in SENTENCES}
     assert all(r.source_language == "en" for r in requests)
     budget = next(r for r in requests if r.text == "First the budget.")
     assert budget.context[-1].text in ("Yes.", "Shall we begin?")
-    log = events(engine, pending)
+    log = event_rows(engine, pending)
     assert [seq for seq, _, _ in log] == list(range(1, len(log) + 1))
     assert len([p for _, kind, p in log if kind == "caption" and p["status"] == "translated"]) == len(SENTENCES)
     assert await backfill.run_once() == 0
@@ -72,16 +83,16 @@ async def test_pending_captions_are_translated_and_published(
 
 async def test_calls_are_retried_later_during_an_outage(pending: Any, engine: Engine, redis_sync: redis.Redis) -> None:
     async def away(request: TranslationRequest) -> Translation:
-        raise Unavailable("away")
+        raise UnavailableError("away")
 
     backfill = Backfill(engine, redis_sync, away)
-    [(attempted_at,)] = rows(engine, "select now()")
+    [(attempted_at,)] = query_rows(engine, "select now()")
     assert await backfill.run_once() == 0
     later = "select count(*) from captions where status = 'pending' and due_at >= :attempted_at + interval '1 second'"
-    assert rows(engine, later, attempted_at=attempted_at) == [(len(SENTENCES),)], (
+    assert query_rows(engine, later, attempted_at=attempted_at) == [(len(SENTENCES),)], (
         "other captions get their turn meanwhile"
     )
-    assert {status for (status,) in rows(engine, "select status from captions")} == {"pending"}
+    assert {status for (status,) in query_rows(engine, "select status from captions")} == {"pending"}
 
 
 async def test_a_sentence_that_breaks_the_service_ends_untranslated_with_the_reason(
@@ -90,7 +101,7 @@ async def test_a_sentence_that_breaks_the_service_ends_untranslated_with_the_rea
     async def breaks_on_yes(request: TranslationRequest) -> Translation:
         if request.text == "Yes.":
             raise ValueError(request.text)
-        return await shout(request)
+        return await translate_to_capitals(request)
 
     backfill = Backfill(engine, redis_sync, breaks_on_yes)
     for _ in range(MAX_ATTEMPTS + len(SENTENCES)):
@@ -98,9 +109,9 @@ async def test_a_sentence_that_breaks_the_service_ends_untranslated_with_the_rea
         # A failed caption is retried after a pause; this test has no time for that.
         with engine.begin() as connection:
             connection.execute(text("update captions set due_at = now() where status = 'pending'"))
-    found = dict(rows(engine, "select s.text, c.status from captions c join sentences s on s.id = c.sentence_id"))
+    found = dict(query_rows(engine, "select s.text, c.status from captions c join sentences s on s.id = c.sentence_id"))
     assert found == {w: "untranslated" if w == "Yes." else "translated" for _, w in SENTENCES}
-    [(words, reason)] = rows(engine, "select text, reason from captions where status = 'untranslated'")
+    [(words, reason)] = query_rows(engine, "select text, reason from captions where status = 'untranslated'")
     assert words is None
     assert reason == f"failed {MAX_ATTEMPTS} times: ValueError"
 
@@ -110,7 +121,7 @@ async def test_a_pending_caption_that_is_not_due_is_left_to_its_lane(
 ) -> None:
     with engine.begin() as connection:
         connection.execute(text("update captions set due_at = now() + interval '1 minute'"))
-    assert await Backfill(engine, redis_sync, shout).run_once() == 0
+    assert await Backfill(engine, redis_sync, translate_to_capitals).run_once() == 0
 
 
 async def test_a_pending_caption_of_an_older_revision_is_translated_for_the_current_one(
@@ -120,16 +131,16 @@ async def test_a_pending_caption_of_an_older_revision_is_translated_for_the_curr
         connection.execute(
             text("update sentences set revision = revision + 1, text = 'Yes indeed.' where text = 'Yes.'")
         )
-    backfill = Backfill(engine, redis_sync, shout)
+    backfill = Backfill(engine, redis_sync, translate_to_capitals)
     while await backfill.run_once():
         pass
-    translated = rows(
+    translated = query_rows(
         engine,
         "select c.text, c.revision = s.revision from captions c join sentences s on s.id = c.sentence_id"
         " where s.text = 'Yes indeed.'",
     )
     assert translated == [("pt:YES INDEED.", True)]
-    assert rows(engine, "select 1 from captions where status = 'pending'") == []
+    assert query_rows(engine, "select 1 from captions where status = 'pending'") == []
 
 
 async def test_a_meetings_config_is_read_once_a_batch_whatever_is_pending(
@@ -143,24 +154,24 @@ async def test_a_meetings_config_is_read_once_a_batch_whatever_is_pending(
 
     monkeypatch.setattr("storage.owed.MeetingConfig", Noted)
     with engine.begin() as connection:
-        assert len(owed(connection, 100)) == len(SENTENCES) > 1
+        assert len(read_due_requests(connection, 100)) == len(SENTENCES) > 1
     assert len(read) == 1
 
 
-class Counting:
+class OutageService:
     """A service that records the highest number of calls in flight, and can have an outage."""
 
     def __init__(self) -> None:
-        self.now = self.most = 0
-        self.away = False
+        self.in_flight = self.max_in_flight = 0
+        self.is_unavailable = False
 
     async def __call__(self, request: TranslationRequest) -> Translation:
-        if self.away:
-            raise Unavailable("away")
-        self.now += 1
-        self.most = max(self.most, self.now)
-        answer = await shout(request)
-        self.now -= 1
+        if self.is_unavailable:
+            raise UnavailableError("away")
+        self.in_flight += 1
+        self.max_in_flight = max(self.max_in_flight, self.in_flight)
+        answer = await translate_to_capitals(request)
+        self.in_flight -= 1
         return answer
 
 
@@ -173,13 +184,15 @@ async def many_pending(
     async def broken(request: TranslationRequest) -> Translation:
         raise RuntimeError
 
-    meetings = Meetings(aengine, Log(redis_async))
-    meeting_id = await open_recorded(meetings, aengine)
-    lines = [said(k, f"c{k}", "Ann", f"Number {k} is said.", 2.0 * k, 2.0 * k + 1, 2.0 * k + 1) for k in range(1, 201)]
-    await feed(meetings, meeting_id, [*lines, ending(500.0)])
+    meetings = MeetingService(aengine, LogWriter(redis_async))
+    meeting_id = await open_lane_meeting(meetings, aengine)
+    lines = [
+        chunk_event(k, f"c{k}", "Ann", f"Number {k} is said.", 2.0 * k, 2.0 * k + 1, 2.0 * k + 1) for k in range(1, 201)
+    ]
+    await append_events(meetings, meeting_id, [*lines, end_event(500.0)])
     given_up = "select count(*) from captions where reason is not null"
-    with running(postgres_url, redis_url, "batch-1", broken):
-        await until(lambda: rows(engine, given_up) == [(len(lines),)])
+    with running_lane(postgres_url, redis_url, "batch-1", broken):
+        await wait_until(lambda: query_rows(engine, given_up) == [(len(lines),)])
 
 
 @pytest.mark.usefixtures("many_pending")
@@ -187,21 +200,21 @@ async def test_batches_grow_while_the_service_answers_promptly(
     engine: Engine, redis_sync: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("flows.jobs.backfill.PROMPT_S", 60.0)
-    service = Counting()
+    service = OutageService()
     backfill = Backfill(engine, redis_sync, service)
     most: list[int] = []
     while await backfill.run_once():
-        most.append(service.most)
+        most.append(service.max_in_flight)
     assert most[:5] == [MIN_CALLS, 2 * MIN_CALLS, 4 * MIN_CALLS, MAX_CALLS, MAX_CALLS]
-    assert service.most == MAX_CALLS
-    assert rows(engine, "select distinct status from captions") == [("translated",)]
+    assert service.max_in_flight == MAX_CALLS
+    assert query_rows(engine, "select distinct status from captions") == [("translated",)]
 
 
 @pytest.mark.usefixtures("many_pending")
 async def test_batches_shrink_where_the_service_is_slow_or_unavailable(
     engine: Engine, redis_sync: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    service = Counting()
+    service = OutageService()
     backfill = Backfill(engine, redis_sync, service)
     monkeypatch.setattr("flows.jobs.backfill.PROMPT_S", 60.0)
     assert [await backfill.run_once() for _ in range(4)] == [MIN_CALLS, 2 * MIN_CALLS, 4 * MIN_CALLS, MAX_CALLS]
@@ -215,13 +228,13 @@ async def test_batches_shrink_where_the_service_is_slow_or_unavailable(
     ]
     monkeypatch.setattr("flows.jobs.backfill.PROMPT_S", 60.0)
     assert [await backfill.run_once() for _ in range(2)] == [MIN_CALLS, 2 * MIN_CALLS]
-    service.away = True
+    service.is_unavailable = True
     assert await backfill.run_once() == 0
-    service.away = False
+    service.is_unavailable = False
     assert await backfill.run_once() == MIN_CALLS
 
 
-@pytest.mark.parametrize("transient", [Unavailable("away"), TimeoutError(), asyncio.CancelledError()], ids=repr)
+@pytest.mark.parametrize("transient", [UnavailableError("away"), TimeoutError(), asyncio.CancelledError()], ids=repr)
 async def test_outages_do_not_count_as_failed_attempts(
     pending: Any, engine: Engine, redis_sync: redis.Redis, transient: BaseException
 ) -> None:
@@ -243,4 +256,4 @@ async def test_outages_do_not_count_as_failed_attempts(
     error = ValueError("once")
     attempts.clear()
     await until_each_was_attempted(1)
-    assert rows(engine, "select distinct status from captions") == [("pending",)]
+    assert query_rows(engine, "select distinct status from captions") == [("pending",)]

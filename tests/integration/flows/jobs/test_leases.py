@@ -11,9 +11,16 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from flows.jobs import LeaseExpiry
 from operators.model import Clock
-from storage.log import LEASE_MS, Log, LogReader
-from storage.meetings import Meetings
-from tests.harness.lanes import feed, open_recorded, over_and_paid, rows, running, until
+from storage.log import LEASE_MS, LogReader, LogWriter
+from storage.meetings import MeetingService
+from tests.harness.lanes import (
+    append_events,
+    ended_without_pending,
+    open_lane_meeting,
+    query_rows,
+    running_lane,
+    wait_until,
+)
 from tests.integration.flows.lane.test_lane import SENTENCES, TALK
 
 pytestmark = pytest.mark.usefixtures("clean_database")
@@ -22,32 +29,32 @@ pytestmark = pytest.mark.usefixtures("clean_database")
 async def test_the_meeting_of_a_dead_importer_ends(
     aengine: AsyncEngine, engine: Engine, redis_async: Any, redis_sync: redis.Redis, postgres_url: str, redis_url: str
 ) -> None:
-    log_writer = Log(redis_async)
-    meetings = Meetings(aengine, log_writer)
-    meeting_id = await open_recorded(meetings, aengine)
-    live_id = await open_recorded(meetings, aengine, clock=Clock.LIVE)
-    await feed(meetings, meeting_id, TALK[:-1])
+    log_writer = LogWriter(redis_async)
+    meetings = MeetingService(aengine, log_writer)
+    meeting_id = await open_lane_meeting(meetings, aengine)
+    live_id = await open_lane_meeting(meetings, aengine, clock=Clock.LIVE)
+    await append_events(meetings, meeting_id, TALK[:-1])
     now = LogReader(redis_sync, "batch-1").now_ms()
     leases = LeaseExpiry(aengine, log_writer, meetings)
     assert await leases.run_once(now) == 0
     assert await leases.run_once(now + LEASE_MS + 5_000) == 1
-    with running(postgres_url, redis_url, "batch-1"):
-        await until(over_and_paid(engine, meeting_id))
-    stored = rows(engine, "select speaker, text from sentences where not retracted")
+    with running_lane(postgres_url, redis_url, "batch-1"):
+        await wait_until(ended_without_pending(engine, meeting_id))
+    stored = query_rows(engine, "select speaker, text from sentences where not retracted")
     assert sorted(stored) == sorted(SENTENCES)
-    assert rows(engine, "select end_reason from meetings where id = :id", id=meeting_id) == [
+    assert query_rows(engine, "select end_reason from meetings where id = :id", id=meeting_id) == [
         ("its importer went silent",)
     ]
-    assert rows(engine, "select status from meetings where id = :id", id=live_id) == [("created",)]
+    assert query_rows(engine, "select status from meetings where id = :id", id=live_id) == [("created",)]
 
 
 async def test_an_importer_whose_lease_redis_lost_gets_a_full_one(
     aengine: AsyncEngine, engine: Engine, redis_async: Any, redis_sync: redis.Redis
 ) -> None:
-    log_writer = Log(redis_async)
-    meetings = Meetings(aengine, log_writer)
-    meeting_id = await open_recorded(meetings, aengine)
-    await feed(meetings, meeting_id, TALK[:4])
+    log_writer = LogWriter(redis_async)
+    meetings = MeetingService(aengine, log_writer)
+    meeting_id = await open_lane_meeting(meetings, aengine)
+    await append_events(meetings, meeting_id, TALK[:4])
     with engine.begin() as connection:
         connection.execute(text("update meetings set created_at = created_at - interval '1 hour'"))
     leases, now = LeaseExpiry(aengine, log_writer, meetings), LogReader(redis_sync, "batch-1").now_ms()
@@ -55,7 +62,7 @@ async def test_an_importer_whose_lease_redis_lost_gets_a_full_one(
     assert await leases.run_once(now) == 0
     assert await leases.run_once(now + LEASE_MS) == 0
     # The importer continues, and that renews its lease, whatever was lost before.
-    await feed(meetings, meeting_id, TALK[4:6])
+    await append_events(meetings, meeting_id, TALK[4:6])
     assert await leases.run_once(now + LEASE_MS + 1) == 0
     redis_sync.flushdb()
     later = now + LEASE_MS + 2
@@ -66,12 +73,12 @@ async def test_an_importer_whose_lease_redis_lost_gets_a_full_one(
 async def test_a_meeting_that_failed_in_the_log_is_not_ended_again(
     aengine: AsyncEngine, redis_async: Any, redis_sync: redis.Redis
 ) -> None:
-    log_writer = Log(redis_async)
-    meetings = Meetings(aengine, log_writer)
-    meeting_id = await open_recorded(meetings, aengine)
+    log_writer = LogWriter(redis_async)
+    meetings = MeetingService(aengine, log_writer)
+    meeting_id = await open_lane_meeting(meetings, aengine)
     log_reader = LogReader(redis_sync, "batch-1")
     # Its lane has not stored that in Postgres yet.
-    log_reader.fail(str(meeting_id))
+    log_reader.refuse_all(str(meeting_id))
     leases = LeaseExpiry(aengine, log_writer, meetings)
     assert await leases.run_once(log_reader.now_ms() + LEASE_MS + 5_000) == 0
-    assert not meetings.pending(meeting_id)
+    assert not meetings.unstored_counts(meeting_id)

@@ -11,10 +11,17 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from flows.jobs import OutboxRelay
 from storage import keys
-from storage.log import Log
-from storage.meetings import Meetings
-from tests.harness.lanes import Listener, feed, open_recorded, over_and_paid, running, until
-from tests.integration.flows.lane.test_lane import TALK, events
+from storage.log import LogWriter
+from storage.meetings import MeetingService
+from tests.harness.lanes import (
+    LiveSubscriber,
+    append_events,
+    ended_without_pending,
+    open_lane_meeting,
+    running_lane,
+    wait_until,
+)
+from tests.integration.flows.lane.test_lane import TALK, event_rows
 
 pytestmark = pytest.mark.usefixtures("clean_database")
 
@@ -22,18 +29,18 @@ pytestmark = pytest.mark.usefixtures("clean_database")
 async def test_events_that_a_crash_left_behind_are_published_in_order(
     aengine: AsyncEngine, engine: Engine, redis_async: Any, redis_sync: redis.Redis, postgres_url: str, redis_url: str
 ) -> None:
-    meetings = Meetings(aengine, Log(redis_async))
-    meeting_id = await open_recorded(meetings, aengine)
-    await feed(meetings, meeting_id, TALK)
-    with running(postgres_url, redis_url, "batch-1"):
-        await until(over_and_paid(engine, meeting_id))
+    meetings = MeetingService(aengine, LogWriter(redis_async))
+    meeting_id = await open_lane_meeting(meetings, aengine)
+    await append_events(meetings, meeting_id, TALK)
+    with running_lane(postgres_url, redis_url, "batch-1"):
+        await wait_until(ended_without_pending(engine, meeting_id))
     relay = OutboxRelay(engine, redis_sync)
     assert relay.run_once() + relay.run_once() == 0, "everything was published by the lane"
 
-    committed = len(events(engine, meeting_id))
-    redis_sync.set(keys.published(str(meeting_id)), 3)
-    listener = Listener(redis_sync, meeting_id)
+    committed = len(event_rows(engine, meeting_id))
+    redis_sync.set(keys.published_seq(str(meeting_id)), 3)
+    listener = LiveSubscriber(redis_sync, meeting_id)
     assert relay.run_once() == 0, "the lane gets one run to publish by itself"
     assert relay.run_once() == committed - 3
     assert relay.run_once() + relay.run_once() == 0
-    assert [message["seq"] for message in listener.heard()] == list(range(4, committed + 1))
+    assert [message["seq"] for message in listener.receive_all()] == list(range(4, committed + 1))

@@ -13,12 +13,12 @@ from pydantic import ValidationError
 from sqlalchemy import Engine
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from operators.characters import says_nothing
-from operators.model import Chunk, Clock, ConfigChanged, Ended, MeetingConfig
-from storage.log import Log, NewEvent
-from storage.meetings import Meetings
+from operators.characters import is_blank
+from operators.model import Chunk, Clock, ConfigChanged, MeetingConfig, MeetingEnded
+from storage.log import LogWriter, NewEvent
+from storage.meetings import MeetingService
 from tests.harness import hostile
-from tests.harness.lanes import feed, open_recorded, rows, running, until
+from tests.harness.lanes import append_events, open_lane_meeting, query_rows, running_lane, wait_until
 
 pytestmark = pytest.mark.usefixtures("clean_database")
 
@@ -28,31 +28,42 @@ BATCHES = 100 if settings().max_examples >= 200 else 3
 
 
 @pytest.fixture
-def meetings(aengine: AsyncEngine, redis_async: Any) -> Meetings:
-    return Meetings(aengine, Log(redis_async))
+def meetings(aengine: AsyncEngine, redis_async: Any) -> MeetingService:
+    return MeetingService(aengine, LogWriter(redis_async))
 
 
-def chunk(chance: random.Random, k: int) -> Chunk | None:
+def hostile_chunk(rng: random.Random, k: int) -> Chunk | None:
     """A chunk with hostile values, or None where the model refuses them. It has an id and a time of its own."""
     good = {"chunk_id": "c", "speaker": "Ann", "text": "Hello.", "start": 2.0 * k, "end": 2.0 * k + 1}
-    sent = hostile.changed(chance, good, ["text", "text", "speaker", "speaker_id", "language", "source", "chunk_id"])
+    sent = hostile.corrupt_fields(
+        rng, good, ["text", "text", "speaker", "speaker_id", "language", "source", "chunk_id"]
+    )
     sent["chunk_id"] = f"{str(sent['chunk_id'])[:150]}{k}"
     # Some texts as long as may be, but not most: they take seconds.
-    sent["text"] = str(sent["text"])[: 20_000 if chance.random() < 0.02 else 1_000]
+    sent["text"] = str(sent["text"])[: 20_000 if rng.random() < 0.02 else 1_000]
     try:
         return Chunk.model_validate(sent)
     except ValidationError:
         return None
 
 
-def config(chance: random.Random) -> MeetingConfig | None:
+def hostile_config(rng: random.Random) -> MeetingConfig | None:
     terms = [
-        {"term": hostile.text(chance, 200), "translations": {"pt": hostile.text(chance, 200)}, "do_not_translate": True}
+        {
+            "term": hostile.hostile_text(rng, 200),
+            "translations": {"pt": hostile.hostile_text(rng, 200)},
+            "do_not_translate": True,
+        }
         for _ in range(3)
     ]
     try:
         return MeetingConfig.model_validate(
-            {"target_languages": ["pt"], "glossary": terms, "style": hostile.text(chance, 200), "source_language": "en"}
+            {
+                "target_languages": ["pt"],
+                "glossary": terms,
+                "style": hostile.hostile_text(rng, 200),
+                "source_language": "en",
+            }
         )
     except ValidationError:
         return None
@@ -63,46 +74,48 @@ def letters(text: str) -> str:
 
 
 async def test_hostile_speech_is_stored_and_the_neighbour_is_captioned(
-    meetings: Meetings, aengine: AsyncEngine, engine: Engine, postgres_url: str, redis_url: str
+    meetings: MeetingService, aengine: AsyncEngine, engine: Engine, postgres_url: str, redis_url: str
 ) -> None:
-    good, bad = [await open_recorded(meetings, aengine, clock=Clock.LIVE) for _ in range(2)]
-    chance = random.Random(14)
+    good, bad = [await open_lane_meeting(meetings, aengine, clock=Clock.LIVE) for _ in range(2)]
+    rng = random.Random(14)
     said: dict[tuple[str, str | None], str] = {}
     taken = 0
 
     def captions(meeting_id: UUID) -> int:
         query = "select count(*) from captions where meeting_id = :id and status = 'translated'"
-        return rows(engine, query, id=meeting_id)[0][0]
+        return query_rows(engine, query, id=meeting_id)[0][0]
 
-    with running(postgres_url, redis_url, "live-1", kind="live"):
+    with running_lane(postgres_url, redis_url, "live-1", kind="live"):
         for batch in range(BATCHES):
             events: list[NewEvent] = []
             for k in range(batch * BATCH, (batch + 1) * BATCH):
-                if (one := chunk(chance, k)) is not None:
-                    events.append(NewEvent(f"{hostile.text(random.Random(k), 20)[:20]!a}{k}", one))
-                    if not says_nothing(one.text):
+                if (one := hostile_chunk(rng, k)) is not None:
+                    events.append(NewEvent(f"{hostile.hostile_text(random.Random(k), 20)[:20]!a}{k}", one))
+                    if not is_blank(one.text):
                         who = one.speaker, one.speaker_id
                         said[who] = said.get(who, "") + letters(one.text)
             taken += len(events)
-            if (changed := config(chance)) is not None:
+            if (changed := hostile_config(rng)) is not None:
                 events.append(NewEvent(f"config-{batch}", ConfigChanged(config=changed)))
-            await feed(meetings, bad, events)
+            await append_events(meetings, bad, events)
             spoken = Chunk(chunk_id=f"c{batch}", speaker="Ann", text=f"Number {batch}.", start=batch, end=batch + 1)
             await meetings.append("default", good, [NewEvent(f"e{batch}", spoken)])
-            await until(lambda: captions(good) == batch + 1)  # noqa: B023 - asked within this round
-        reason = hostile.FRAGMENTS[16] + "\u202e"
-        await meetings.append("default", bad, [NewEvent("end", Ended(reason=reason))])
-        await until(lambda: rows(engine, "select status from meetings where id = :id", id=bad) == [("ended",)], 300)
+            await wait_until(lambda: captions(good) == batch + 1)  # noqa: B023 - asked within this round
+        reason = hostile.HOSTILE_FRAGMENTS[16] + "\u202e"
+        await meetings.append("default", bad, [NewEvent("end", MeetingEnded(reason=reason))])
+        await wait_until(
+            lambda: query_rows(engine, "select status from meetings where id = :id", id=bad) == [("ended",)], 300
+        )
     print(f"{taken} of {BATCHES * BATCH} taken, {len(said)} speakers")
     assert taken > BATCHES * BATCH / 3
-    assert rows(engine, "select end_reason from meetings where id = :id", id=bad) == [(reason,)]
-    assert rows(engine, "select reason, fields from dead_letters") == []
+    assert query_rows(engine, "select end_reason from meetings where id = :id", id=bad) == [(reason,)]
+    assert query_rows(engine, "select reason, fields from dead_letters") == []
     stored: dict[tuple[str, str | None], str] = {}
     query = (
         "select speaker, speaker_id, text from sentences where meeting_id = :id and not retracted"
         " order by split_part(id, '.', 1)::int, split_part(id, '.', 2)::int"
     )
-    for speaker, speaker_id, text in rows(engine, query, id=bad):
+    for speaker, speaker_id, text in query_rows(engine, query, id=bad):
         stored[speaker, speaker_id] = stored.get((speaker, speaker_id), "") + letters(text)
     assert stored.keys() == said.keys()
     for who, words in said.items():

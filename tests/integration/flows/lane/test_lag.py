@@ -11,15 +11,15 @@ import redis.asyncio
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from operators.errors import Unavailable
+from operators.errors import UnavailableError
 from operators.model import Clock
 from storage import keys
 from storage.database import async_engine, async_redis
-from storage.lag import LaneLags, lags
-from storage.log import Log, NewEvent
-from storage.meetings import Meetings
+from storage.lag import LaneLags, read_lane_lags
+from storage.log import LogWriter, NewEvent
+from storage.meetings import MeetingService
 from storage.placement import LaneProgress, ensure_lane
-from tests.harness.lanes import ending, feed, open_recorded, running, said
+from tests.harness.lanes import append_events, chunk_event, end_event, open_lane_meeting, running_lane
 
 
 def now_ms(client: redis.Redis) -> int:
@@ -27,32 +27,32 @@ def now_ms(client: redis.Redis) -> int:
     return seconds * 1000 + micros // 1000
 
 
-def write(client: redis.Redis, lane: str, *ages: float) -> list[str]:
+def append_aged_entries(client: redis.Redis, lane: str, *ages: float) -> list[str]:
     """Entries of so many seconds ago, the oldest first. Returns their ids."""
     now = now_ms(client)
-    return [str(client.xadd(keys.lane(lane), {"n": "1"}, id=f"{now - round(age * 1000)}-0")) for age in ages]
+    return [str(client.xadd(keys.lane_log(lane), {"n": "1"}, id=f"{now - round(age * 1000)}-0")) for age in ages]
 
 
 async def test_the_oldest_entry_that_is_not_committed_counts(
     redis_sync: redis.Redis, redis_async: redis.asyncio.Redis
 ) -> None:
     began = now_ms(redis_sync)
-    ids = write(redis_sync, "some", 90, 60, 20)
-    write(redis_sync, "none", 50)
+    ids = append_aged_entries(redis_sync, "some", 90, 60, 20)
+    append_aged_entries(redis_sync, "none", 50)
     for committed, age in (("0-0", 90), (ids[0], 60), (ids[1], 20)):
-        found = await lags(redis_async, {"some": LaneProgress(committed), "none": LaneProgress("0-0")})
+        found = await read_lane_lags(redis_async, {"some": LaneProgress(committed), "none": LaneProgress("0-0")})
         later = (now_ms(redis_sync) - began) / 1000
         assert age <= found["some"] <= age + later
         assert 50 <= found["none"] <= 50 + later
-    assert (await lags(redis_async, {"some": LaneProgress(ids[2])}))["some"] == 0.0
+    assert (await read_lane_lags(redis_async, {"some": LaneProgress(ids[2])}))["some"] == 0.0
 
 
 async def test_a_tick_that_is_overdue_counts(redis_sync: redis.Redis, redis_async: redis.asyncio.Redis) -> None:
-    ids = write(redis_sync, "some", 5)
+    ids = append_aged_entries(redis_sync, "some", 5)
     now = now_ms(redis_sync)
 
     async def lag(due_at: int, log_id: str = ids[0]) -> float:
-        return (await lags(redis_async, {"some": LaneProgress(log_id, due_at)}))["some"]
+        return (await read_lane_lags(redis_async, {"some": LaneProgress(log_id, due_at)}))["some"]
 
     assert await lag(now + 60_000) == 0.0, "it is not due yet"
     assert await lag(now - 90_000) >= 90
@@ -67,27 +67,29 @@ async def test_a_lane_that_stops_with_a_tick_due_falls_behind(
     postgres_url: str,
     redis_url: str,
 ) -> None:
-    meetings = Meetings(aengine, Log(redis_async))
-    live = await open_recorded(meetings, aengine, clock=Clock.LIVE)
+    meetings = MeetingService(aengine, LogWriter(redis_async))
+    live = await open_lane_meeting(meetings, aengine, clock=Clock.LIVE)
     watched = LaneLags(aengine, redis_async)
 
     async def look_until(condition: Callable[[], bool]) -> None:
         async with asyncio.timeout(60):
             while not condition():
                 await asyncio.sleep(0.1)
-                await watched.look()
+                await watched.refresh()
 
-    with running(postgres_url, redis_url, "live-1", kind="live"):
-        await meetings.append("default", live, [NewEvent("1", said(1, "1", "Ann", "Good morning.", 0, 1, 1).payload)])
+    with running_lane(postgres_url, redis_url, "live-1", kind="live"):
+        await meetings.append(
+            "default", live, [NewEvent("1", chunk_event(1, "1", "Ann", "Good morning.", 0, 1, 1).payload)]
+        )
         async with asyncio.timeout(60):
             while (await due_at(aengine)) is None:
                 await asyncio.sleep(0.1)
-        await look_until(lambda: watched.of("live-1") == 0.0)
+        await look_until(lambda: watched.lag_of("live-1") == 0.0)
     # Nobody is there for the meeting's next ticks, though all entries are committed.
-    await look_until(lambda: watched.of("live-1") > 0.0)
+    await look_until(lambda: watched.lag_of("live-1") > 0.0)
     async with aengine.begin() as conn:
         await conn.execute(text("update meetings set status = 'ended'"))
-    await look_until(lambda: watched.of("live-1") == 0.0)
+    await look_until(lambda: watched.lag_of("live-1") == 0.0)
 
 
 async def due_at(aengine: AsyncEngine) -> int | None:
@@ -96,14 +98,14 @@ async def due_at(aengine: AsyncEngine) -> int | None:
 
 
 async def test_a_lane_without_a_log_is_up_to_date(redis_async: redis.asyncio.Redis) -> None:
-    assert await lags(redis_async, {"new": LaneProgress("0-0")}) == {"new": 0.0}
-    assert await lags(redis_async, {}) == {}
+    assert await read_lane_lags(redis_async, {"new": LaneProgress("0-0")}) == {"new": 0.0}
+    assert await read_lane_lags(redis_async, {}) == {}
 
 
 async def test_without_redis_it_can_not_be_told() -> None:
     async with async_redis("redis://127.0.0.1:9/0") as away:
-        with pytest.raises(Unavailable, match="the log"):
-            await lags(away, {"live-1": LaneProgress("0-0")})
+        with pytest.raises(UnavailableError, match="the log"):
+            await read_lane_lags(away, {"live-1": LaneProgress("0-0")})
 
 
 async def test_a_process_keeps_looking(
@@ -112,19 +114,19 @@ async def test_a_process_keeps_looking(
     async with aengine.begin() as conn:
         for lane in ("behind", "idle"):
             await ensure_lane(conn, lane, "live")
-    (log_id,) = write(redis_sync, "behind", 40)
+    (log_id,) = append_aged_entries(redis_sync, "behind", 40)
     watched = LaneLags(aengine, redis_async)
-    assert (watched.worst, watched.of("behind")) == (0.0, 0.0), "before the first look nothing is known"
+    assert (watched.max_lag, watched.lag_of("behind")) == (0.0, 0.0), "before the first look nothing is known"
     task = asyncio.create_task(watched.run())
     try:
         async with asyncio.timeout(60):
-            while watched.worst == 0.0:
+            while watched.max_lag == 0.0:
                 await asyncio.sleep(0.02)
-            assert watched.of("behind") == watched.worst >= 40
-            assert (watched.of("idle"), watched.of("unheard of")) == (0.0, 0.0)
+            assert watched.lag_of("behind") == watched.max_lag >= 40
+            assert (watched.lag_of("idle"), watched.lag_of("unheard of")) == (0.0, 0.0)
             async with aengine.begin() as conn:
                 await conn.execute(text("update lanes set log_id = :id where id = 'behind'"), {"id": log_id})
-            while watched.worst > 0.0:
+            while watched.max_lag > 0.0:
                 await asyncio.sleep(0.02)
     finally:
         task.cancel()
@@ -136,14 +138,14 @@ async def test_without_postgres_lanes_fall_behind(
     async with aengine.begin() as conn:
         await ensure_lane(conn, "live-1", "live")
     watched = LaneLags(aengine, redis_async)
-    await watched.look()
-    assert watched.of("live-1") == 0.0
-    write(redis_sync, "live-1", 40)
+    await watched.refresh()
+    assert watched.lag_of("live-1") == 0.0
+    append_aged_entries(redis_sync, "live-1", 40)
     away = async_engine("postgresql://nobody@127.0.0.1:9/nothing")
     watched._engine = away  # pyright: ignore[reportPrivateUsage]
-    await watched.look()
+    await watched.refresh()
     await away.dispose()
-    assert watched.of("live-1") >= 40
+    assert watched.lag_of("live-1") >= 40
 
 
 async def test_a_lane_that_has_worked_all_off_is_up_to_date(
@@ -153,24 +155,24 @@ async def test_a_lane_that_has_worked_all_off_is_up_to_date(
     postgres_url: str,
     redis_url: str,
 ) -> None:
-    meetings = Meetings(aengine, Log(redis_async))
-    over = await open_recorded(meetings, aengine)
-    await feed(meetings, over, [said(1, "1", "Ann", "Good morning.", 0, 1, 1), ending(2)])
+    meetings = MeetingService(aengine, LogWriter(redis_async))
+    over = await open_lane_meeting(meetings, aengine)
+    await append_events(meetings, over, [chunk_event(1, "1", "Ann", "Good morning.", 0, 1, 1), end_event(2)])
     watched = LaneLags(aengine, redis_async)
-    await watched.look()
-    assert watched.of("batch-1") > 0.0
-    with running(postgres_url, redis_url, "batch-1"):
+    await watched.refresh()
+    assert watched.lag_of("batch-1") > 0.0
+    with running_lane(postgres_url, redis_url, "batch-1"):
         async with asyncio.timeout(60):
-            while watched.of("batch-1"):
+            while watched.lag_of("batch-1"):
                 await asyncio.sleep(0.1)
-                await watched.look()
+                await watched.refresh()
     # Started again it reads past what is over, and notes that, too.
     async with aengine.begin() as conn:
         await conn.execute(text("update lanes set log_id = '0-0'"))
-    await feed(meetings, await open_recorded(meetings, aengine), [ending(0)])
-    with running(postgres_url, redis_url, "batch-1"):
+    await append_events(meetings, await open_lane_meeting(meetings, aengine), [end_event(0)])
+    with running_lane(postgres_url, redis_url, "batch-1"):
         async with asyncio.timeout(60):
-            await watched.look()
-            while watched.of("batch-1"):
+            await watched.refresh()
+            while watched.lag_of("batch-1"):
                 await asyncio.sleep(0.1)
-                await watched.look()
+                await watched.refresh()

@@ -11,36 +11,36 @@ import redis
 from sqlalchemy import Engine, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from operators.errors import Fenced, Unavailable
-from operators.model import Clock, ConfigChanged, Ended, MeetingConfig
+from operators.errors import FencedError, UnavailableError
+from operators.model import Clock, ConfigChanged, MeetingConfig, MeetingEnded
 from operators.translation import Translation, TranslationRequest
 from storage import keys
-from storage.log import Log, LogReader, NewEvent
-from storage.meetings import Meetings
+from storage.log import LogReader, LogWriter, NewEvent
+from storage.meetings import MeetingService
 from tests.harness.lanes import (
-    BASE,
-    Listener,
-    ending,
-    feed,
-    open_recorded,
-    over_and_paid,
-    rows,
-    running,
-    said,
-    shout,
-    until,
+    RECORDING_START_MS,
+    LiveSubscriber,
+    append_events,
+    chunk_event,
+    end_event,
+    ended_without_pending,
+    open_lane_meeting,
+    query_rows,
+    running_lane,
+    translate_to_capitals,
+    wait_until,
 )
 
 pytestmark = pytest.mark.usefixtures("clean_database")
 
 TALK = [
-    said(1, "c1", "Ann", "Good morning", 0.0, 1.0, 1.2),
-    said(2, "c1", "Ann", "Good morning everybody. Shall", 0.0, 2.0, 2.2),
-    said(3, "c2", "Bob", "Yes.", 2.1, 2.5, 2.9),
-    said(4, "c1", "Ann", "Good morning everybody. Shall we begin?", 0.0, 3.0, 3.4),
-    said(5, "c1", "Ann", "Good morning everybody. Shall we begin?", 0.0, 3.0, 3.6),
-    said(6, "c3", "Ann", "First the budget.", 5.0, 6.5, 7.0),
-    ending(12.0),
+    chunk_event(1, "c1", "Ann", "Good morning", 0.0, 1.0, 1.2),
+    chunk_event(2, "c1", "Ann", "Good morning everybody. Shall", 0.0, 2.0, 2.2),
+    chunk_event(3, "c2", "Bob", "Yes.", 2.1, 2.5, 2.9),
+    chunk_event(4, "c1", "Ann", "Good morning everybody. Shall we begin?", 0.0, 3.0, 3.4),
+    chunk_event(5, "c1", "Ann", "Good morning everybody. Shall we begin?", 0.0, 3.0, 3.6),
+    chunk_event(6, "c3", "Ann", "First the budget.", 5.0, 6.5, 7.0),
+    end_event(12.0),
 ]
 SENTENCES = [
     ("Ann", "Good morning everybody."),
@@ -51,33 +51,40 @@ SENTENCES = [
 
 
 @pytest.fixture
-def meetings(aengine: AsyncEngine, redis_async: Any) -> Meetings:
-    return Meetings(aengine, Log(redis_async))
+def meetings(aengine: AsyncEngine, redis_async: Any) -> MeetingService:
+    return MeetingService(aengine, LogWriter(redis_async))
 
 
-def stored(engine: Engine, meeting_id: UUID) -> list[tuple[Any, ...]]:
-    return rows(engine, "select * from sentences where meeting_id = :id order by id", id=meeting_id)
+def sentence_rows(engine: Engine, meeting_id: UUID) -> list[tuple[Any, ...]]:
+    return query_rows(engine, "select * from sentences where meeting_id = :id order by id", id=meeting_id)
 
 
-def events(engine: Engine, meeting_id: UUID) -> list[tuple[Any, ...]]:
-    return rows(engine, "select seq, kind, payload from outbox where meeting_id = :id order by seq", id=meeting_id)
+def event_rows(engine: Engine, meeting_id: UUID) -> list[tuple[Any, ...]]:
+    return query_rows(
+        engine, "select seq, kind, payload from outbox where meeting_id = :id order by seq", id=meeting_id
+    )
 
 
 async def test_a_meeting_becomes_sentences_captions_and_events(
-    meetings: Meetings, aengine: AsyncEngine, engine: Engine, redis_sync: redis.Redis, postgres_url: str, redis_url: str
+    meetings: MeetingService,
+    aengine: AsyncEngine,
+    engine: Engine,
+    redis_sync: redis.Redis,
+    postgres_url: str,
+    redis_url: str,
 ) -> None:
-    meeting_id = await open_recorded(meetings, aengine, targets=("pt", "de"))
-    listener = Listener(redis_sync, meeting_id)
-    await feed(meetings, meeting_id, TALK)
-    with running(postgres_url, redis_url, "batch-1"):
-        await until(over_and_paid(engine, meeting_id))
-    got = rows(
+    meeting_id = await open_lane_meeting(meetings, aengine, targets=("pt", "de"))
+    listener = LiveSubscriber(redis_sync, meeting_id)
+    await append_events(meetings, meeting_id, TALK)
+    with running_lane(postgres_url, redis_url, "batch-1"):
+        await wait_until(ended_without_pending(engine, meeting_id))
+    got = query_rows(
         engine,
         "select speaker, text from sentences where meeting_id = :id and not retracted order by start, id",
         id=meeting_id,
     )
     assert sorted(got) == sorted(SENTENCES)
-    captions = rows(
+    captions = query_rows(
         engine,
         "select s.text, c.language, c.text, c.status, c.revision = s.revision, c.version, c.attempts from captions c"
         " join sentences s on s.meeting_id = c.meeting_id and s.id = c.sentence_id where c.meeting_id = :id",
@@ -89,7 +96,7 @@ async def test_a_meeting_becomes_sentences_captions_and_events(
         assert version >= 1
         assert asked >= version
     # Every event once, numbered without a gap, and each sentence's caption after the sentence.
-    log = events(engine, meeting_id)
+    log = event_rows(engine, meeting_id)
     assert [seq for seq, _, _ in log] == list(range(1, len(log) + 1))
     assert log[0][1:] == ("status", {"status": "live"})
     # Captions may still come once the meeting has ended.
@@ -101,64 +108,79 @@ async def test_a_meeting_becomes_sentences_captions_and_events(
         if kind == "caption":
             assert seen[payload["sentence_id"]] >= payload["revision"]
     # The same events were published, in order; the growing text beside them.
-    heard = listener.heard()
+    heard = listener.receive_all()
     assert [m["seq"] for m in heard if "seq" in m] == [seq for seq, _, _ in log]
     assert {m["kind"] for m in heard if "seq" not in m} <= {"interim"}
     # The meeting is over: no state is left.
-    assert rows(engine, "select state, status, last_committed from meetings where id = :id", id=meeting_id) == [
+    assert query_rows(engine, "select state, status, last_committed from meetings where id = :id", id=meeting_id) == [
         (None, "ended", 8)
     ]
 
 
 @pytest.mark.usefixtures("unhurried")
 async def test_a_lane_that_is_stopped_anywhere_goes_on_with_nothing_lost_or_doubled(
-    meetings: Meetings, aengine: AsyncEngine, engine: Engine, redis_sync: redis.Redis, postgres_url: str, redis_url: str
+    meetings: MeetingService,
+    aengine: AsyncEngine,
+    engine: Engine,
+    redis_sync: redis.Redis,
+    postgres_url: str,
+    redis_url: str,
 ) -> None:
-    whole = await open_recorded(meetings, aengine)
-    await feed(meetings, whole, TALK)
-    with running(postgres_url, redis_url, "batch-1"):
-        await until(over_and_paid(engine, whole))
-    pieces = await open_recorded(meetings, aengine)
+    whole = await open_lane_meeting(meetings, aengine)
+    await append_events(meetings, whole, TALK)
+    with running_lane(postgres_url, redis_url, "batch-1"):
+        await wait_until(ended_without_pending(engine, whole))
+    pieces = await open_lane_meeting(meetings, aengine)
     for k, event in enumerate(TALK):
-        await feed(meetings, pieces, [event])
-        with running(postgres_url, redis_url, "batch-1"):
+        await append_events(meetings, pieces, [event])
+        with running_lane(postgres_url, redis_url, "batch-1"):
             if event is TALK[-1]:
-                await until(over_and_paid(engine, pieces))
+                await wait_until(ended_without_pending(engine, pieces))
             elif k % 2:
                 await asyncio.sleep(0.15)
 
     def strip(row: tuple[Any, ...]) -> tuple[Any, ...]:
         return tuple(value for value in row if value not in (whole, pieces))
 
-    assert [strip(row) for row in stored(engine, pieces)] == [strip(row) for row in stored(engine, whole)]
-    log = events(engine, pieces)
+    assert [strip(row) for row in sentence_rows(engine, pieces)] == [strip(row) for row in sentence_rows(engine, whole)]
+    log = event_rows(engine, pieces)
     assert [seq for seq, _, _ in log] == list(range(1, len(log) + 1))
 
 
 async def test_a_process_that_was_replaced_cannot_write(
-    meetings: Meetings, aengine: AsyncEngine, engine: Engine, redis_sync: redis.Redis, postgres_url: str, redis_url: str
+    meetings: MeetingService,
+    aengine: AsyncEngine,
+    engine: Engine,
+    redis_sync: redis.Redis,
+    postgres_url: str,
+    redis_url: str,
 ) -> None:
-    meeting_id = await open_recorded(meetings, aengine)
-    with pytest.raises(Fenced), running(postgres_url, redis_url, "batch-1") as lane:
-        await until(lambda: rows(engine, "select epoch from lanes where id = 'batch-1'") == [(1,)])
+    meeting_id = await open_lane_meeting(meetings, aengine)
+    with pytest.raises(FencedError), running_lane(postgres_url, redis_url, "batch-1") as lane:
+        await wait_until(lambda: query_rows(engine, "select epoch from lanes where id = 'batch-1'") == [(1,)])
         # Mostly its first sign of life is a second away, and the write meets the fence first.
         with engine.begin() as connection:
             connection.execute(text("update lanes set epoch = 2 where id = 'batch-1'"))
-        await feed(meetings, meeting_id, TALK)
-        await until(lane.over.is_set)
-    assert stored(engine, meeting_id) == []
-    with running(postgres_url, redis_url, "batch-1"):
-        await until(over_and_paid(engine, meeting_id))
-    assert len(stored(engine, meeting_id)) >= 4
+        await append_events(meetings, meeting_id, TALK)
+        await wait_until(lane.has_ended.is_set)
+    assert sentence_rows(engine, meeting_id) == []
+    with running_lane(postgres_url, redis_url, "batch-1"):
+        await wait_until(ended_without_pending(engine, meeting_id))
+    assert len(sentence_rows(engine, meeting_id)) >= 4
 
 
 async def test_an_entry_that_cannot_be_used_is_kept_with_its_reason_and_the_meeting_goes_on(
-    meetings: Meetings, aengine: AsyncEngine, engine: Engine, redis_sync: redis.Redis, postgres_url: str, redis_url: str
+    meetings: MeetingService,
+    aengine: AsyncEngine,
+    engine: Engine,
+    redis_sync: redis.Redis,
+    postgres_url: str,
+    redis_url: str,
 ) -> None:
-    meeting_id = await open_recorded(meetings, aengine)
-    await feed(meetings, meeting_id, TALK[:2])
+    meeting_id = await open_lane_meeting(meetings, aengine)
+    await append_events(meetings, meeting_id, TALK[:2])
     redis_sync.xadd(
-        keys.lane("batch-1"),
+        keys.lane_log("batch-1"),
         {
             "schema": "1",
             "team_id": "default",
@@ -166,115 +188,155 @@ async def test_an_entry_that_cannot_be_used_is_kept_with_its_reason_and_the_meet
             "n": "3",
             "event_id": "bad",
             "kind": "chunk",
-            "arrived_at": str(BASE),
+            "arrived_at": str(RECORDING_START_MS),
             "payload": '{"chunk_id": "x", "speaker": "Ann", "start": 1, "end": 2}',
         },
     )
-    redis_sync.xadd(keys.lane("batch-1"), {"what": "is this"})
-    await feed(meetings, meeting_id, TALK[2:])
-    with running(postgres_url, redis_url, "batch-1"):
-        await until(over_and_paid(engine, meeting_id))
-    reasons = rows(engine, "select reason, team_id, meeting_id from dead_letters order by id")
+    redis_sync.xadd(keys.lane_log("batch-1"), {"what": "is this"})
+    await append_events(meetings, meeting_id, TALK[2:])
+    with running_lane(postgres_url, redis_url, "batch-1"):
+        await wait_until(ended_without_pending(engine, meeting_id))
+    reasons = query_rows(engine, "select reason, team_id, meeting_id from dead_letters order by id")
     assert reasons == [("text: Field required", "default", meeting_id), ("schema: must be 1", None, None)]
-    assert len(stored(engine, meeting_id)) >= 4
+    assert len(sentence_rows(engine, meeting_id)) >= 4
 
 
 async def test_a_revision_after_the_horizon_is_counted_and_kept(
-    meetings: Meetings, aengine: AsyncEngine, engine: Engine, redis_sync: redis.Redis, postgres_url: str, redis_url: str
+    meetings: MeetingService,
+    aengine: AsyncEngine,
+    engine: Engine,
+    redis_sync: redis.Redis,
+    postgres_url: str,
+    redis_url: str,
 ) -> None:
-    meeting_id = await open_recorded(meetings, aengine)
-    late = said(8, "c1", "Eve", "Something else.", 0.003, 2.0, 140.0)
-    await feed(meetings, meeting_id, [*TALK[:-1], said(7, "c9", "Bob", "Still here.", 130.0, 131.0, 132.0), late])
-    await feed(meetings, meeting_id, [ending(150.0)])
-    with running(postgres_url, redis_url, "batch-1"):
-        await until(over_and_paid(engine, meeting_id))
-    assert rows(engine, "select counters->>'late' from meetings") == [("1",)]
-    [(reason, fields)] = rows(engine, "select reason, fields from dead_letters")
+    meeting_id = await open_lane_meeting(meetings, aengine)
+    late = chunk_event(8, "c1", "Eve", "Something else.", 0.003, 2.0, 140.0)
+    await append_events(
+        meetings, meeting_id, [*TALK[:-1], chunk_event(7, "c9", "Bob", "Still here.", 130.0, 131.0, 132.0), late]
+    )
+    await append_events(meetings, meeting_id, [end_event(150.0)])
+    with running_lane(postgres_url, redis_url, "batch-1"):
+        await wait_until(ended_without_pending(engine, meeting_id))
+    assert query_rows(engine, "select counters->>'late' from meetings") == [("1",)]
+    [(reason, fields)] = query_rows(engine, "select reason, fields from dead_letters")
     assert reason.startswith("late")
     assert "Something else." in fields["payload"]
-    assert "Something else." not in [row[5] for row in stored(engine, meeting_id)]
+    assert "Something else." not in [row[5] for row in sentence_rows(engine, meeting_id)]
 
 
 async def test_a_live_meeting_falls_quiet_and_its_last_words_come_out(
-    meetings: Meetings, aengine: AsyncEngine, engine: Engine, redis_sync: redis.Redis, postgres_url: str, redis_url: str
+    meetings: MeetingService,
+    aengine: AsyncEngine,
+    engine: Engine,
+    redis_sync: redis.Redis,
+    postgres_url: str,
+    redis_url: str,
 ) -> None:
-    meeting_id = await open_recorded(meetings, aengine, clock=Clock.LIVE)
-    with running(postgres_url, redis_url, "live-1", kind="live"):
-        await feed(meetings, meeting_id, [said(1, "c1", "Ann", "We are done here.", 0.0, 2.0, 0)])
-        await until(lambda: bool(rows(engine, "select 1 from captions where status = 'translated'")))
-    assert rows(engine, "select text, status from meetings, sentences") == [("We are done here.", "live")]
+    meeting_id = await open_lane_meeting(meetings, aengine, clock=Clock.LIVE)
+    with running_lane(postgres_url, redis_url, "live-1", kind="live"):
+        await append_events(meetings, meeting_id, [chunk_event(1, "c1", "Ann", "We are done here.", 0.0, 2.0, 0)])
+        await wait_until(lambda: bool(query_rows(engine, "select 1 from captions where status = 'translated'")))
+    assert query_rows(engine, "select text, status from meetings, sentences") == [("We are done here.", "live")]
 
 
 async def test_a_live_meeting_times_out_and_speech_reopens_it(
-    meetings: Meetings, aengine: AsyncEngine, engine: Engine, redis_sync: redis.Redis, postgres_url: str, redis_url: str
+    meetings: MeetingService,
+    aengine: AsyncEngine,
+    engine: Engine,
+    redis_sync: redis.Redis,
+    postgres_url: str,
+    redis_url: str,
 ) -> None:
-    meeting_id = await open_recorded(meetings, aengine)
+    meeting_id = await open_lane_meeting(meetings, aengine)
     gap = 1_900.0
-    talk = [TALK[0], said(20, "c20", "Bob", "Is anybody here?", gap, gap + 2, gap + 2.5), ending(gap + 5)]
-    await feed(meetings, meeting_id, talk)
-    with running(postgres_url, redis_url, "batch-1"):
-        await until(over_and_paid(engine, meeting_id))
-    statuses = [payload["status"] for _, kind, payload in events(engine, meeting_id) if kind == "status"]
+    talk = [TALK[0], chunk_event(20, "c20", "Bob", "Is anybody here?", gap, gap + 2, gap + 2.5), end_event(gap + 5)]
+    await append_events(meetings, meeting_id, talk)
+    with running_lane(postgres_url, redis_url, "batch-1"):
+        await wait_until(ended_without_pending(engine, meeting_id))
+    statuses = [payload["status"] for _, kind, payload in event_rows(engine, meeting_id) if kind == "status"]
     assert statuses[0] == "live"
     assert statuses[-1] == "ended"
-    assert rows(engine, "select generation, status from meetings") == [(2, "ended")]
-    assert sorted(row[5] for row in stored(engine, meeting_id)) == ["Good morning", "Is anybody here?"]
+    assert query_rows(engine, "select generation, status from meetings") == [(2, "ended")]
+    assert sorted(row[5] for row in sentence_rows(engine, meeting_id)) == ["Good morning", "Is anybody here?"]
     # Stream seconds go on counting from the meeting's first beginning.
-    emitted = dict(rows(engine, "select text, first_emitted from sentences"))
+    emitted = dict(query_rows(engine, "select text, first_emitted from sentences"))
     assert emitted["Good morning"] < 10
     assert gap < emitted["Is anybody here?"] < gap + 10
 
 
 async def test_a_live_lane_owes_what_is_too_late_and_never_stops(
-    meetings: Meetings, aengine: AsyncEngine, engine: Engine, redis_sync: redis.Redis, postgres_url: str, redis_url: str
+    meetings: MeetingService,
+    aengine: AsyncEngine,
+    engine: Engine,
+    redis_sync: redis.Redis,
+    postgres_url: str,
+    redis_url: str,
 ) -> None:
     async def silent(request: TranslationRequest) -> Translation:
         await asyncio.sleep(60)
         raise AssertionError
 
-    meeting_id = await open_recorded(meetings, aengine, clock=Clock.LIVE)
-    talk = [said(k, f"c{k}", "Ann", f"This is number {k}.", k, k + 0.9, 0) for k in range(6)]
-    with running(postgres_url, redis_url, "live-1", silent, kind="live", capacity=2, in_flight=1, deadline=0.5):
-        await feed(meetings, meeting_id, [*talk, NewEvent("end", Ended())])
-        await until(lambda: len(rows(engine, "select 1 from captions where reason is not null")) == 6)
-    reasons = {reason for (reason,) in rows(engine, "select reason from captions")}
+    meeting_id = await open_lane_meeting(meetings, aengine, clock=Clock.LIVE)
+    talk = [chunk_event(k, f"c{k}", "Ann", f"This is number {k}.", k, k + 0.9, 0) for k in range(6)]
+    with running_lane(postgres_url, redis_url, "live-1", silent, kind="live", capacity=2, in_flight=1, deadline=0.5):
+        await append_events(meetings, meeting_id, [*talk, NewEvent("end", MeetingEnded())])
+        await wait_until(lambda: len(query_rows(engine, "select 1 from captions where reason is not null")) == 6)
+    reasons = {reason for (reason,) in query_rows(engine, "select reason from captions")}
     assert reasons == {"capacity", "deadline"}
-    owed = [p for _, kind, p in events(engine, meeting_id) if kind == "caption"]
+    owed = [p for _, kind, p in event_rows(engine, meeting_id) if kind == "caption"]
     assert [(p["status"], p["text"], p["version"]) for p in owed] == [("pending", None, 0)] * 6
 
 
 async def test_a_meeting_that_says_much_at_once_owes_its_own_captions_and_nobody_elses(
-    meetings: Meetings, aengine: AsyncEngine, engine: Engine, redis_sync: redis.Redis, postgres_url: str, redis_url: str
+    meetings: MeetingService,
+    aengine: AsyncEngine,
+    engine: Engine,
+    redis_sync: redis.Redis,
+    postgres_url: str,
+    redis_url: str,
 ) -> None:
-    loud = await open_recorded(meetings, aengine, targets=("pt", "de"), clock=Clock.LIVE)
-    quiet = await open_recorded(meetings, aengine, clock=Clock.LIVE)
+    loud = await open_lane_meeting(meetings, aengine, targets=("pt", "de"), clock=Clock.LIVE)
+    quiet = await open_lane_meeting(meetings, aengine, clock=Clock.LIVE)
 
     async def slow_for_the_loud(request: TranslationRequest) -> Translation:
         await asyncio.sleep(60 if request.meeting_id == str(loud) else 0)
-        return await shout(request)
+        return await translate_to_capitals(request)
 
     def owing() -> int:
-        return len(rows(engine, "select 1 from captions where meeting_id = :id and reason is not null", id=loud))
+        return len(query_rows(engine, "select 1 from captions where meeting_id = :id and reason is not null", id=loud))
 
-    with running(
+    with running_lane(
         postgres_url, redis_url, "live-1", slow_for_the_loud, kind="live", capacity=8, in_flight=8, deadline=20
     ):
-        await feed(meetings, loud, [said(k, f"c{k}", "Ann", f"This is number {k}.", k, k + 0.9, 0) for k in range(30)])
+        await append_events(
+            meetings, loud, [chunk_event(k, f"c{k}", "Ann", f"This is number {k}.", k, k + 0.9, 0) for k in range(30)]
+        )
         # What is beyond its share of the room is owed at once; the rest still waits.
-        await until(lambda: owing() >= 40)
-        talk = [said(k, f"c{k}", "Bob", f"That is number {k}.", k, k + 0.9, 0) for k in range(3)]
-        await feed(meetings, quiet, [*talk, NewEvent("end", Ended())])
-        await until(lambda: rows(engine, "select 1 from meetings where id = :id and status = 'ended'", id=quiet) != [])
-        await until(
+        await wait_until(lambda: owing() >= 40)
+        talk = [chunk_event(k, f"c{k}", "Bob", f"That is number {k}.", k, k + 0.9, 0) for k in range(3)]
+        await append_events(meetings, quiet, [*talk, NewEvent("end", MeetingEnded())])
+        await wait_until(
+            lambda: query_rows(engine, "select 1 from meetings where id = :id and status = 'ended'", id=quiet) != []
+        )
+        await wait_until(
             lambda: (
-                len(rows(engine, "select 1 from captions where meeting_id = :id and text is not null", id=quiet)) == 3
+                len(query_rows(engine, "select 1 from captions where meeting_id = :id and text is not null", id=quiet))
+                == 3
             )
         )
-        assert rows(engine, "select reason from captions where meeting_id = :id and reason is not null", id=quiet) == []
+        assert (
+            query_rows(engine, "select reason from captions where meeting_id = :id and reason is not null", id=quiet)
+            == []
+        )
 
 
 async def test_a_batch_lane_waits_for_a_service_that_is_away(
-    meetings: Meetings, aengine: AsyncEngine, engine: Engine, redis_sync: redis.Redis, postgres_url: str, redis_url: str
+    meetings: MeetingService,
+    aengine: AsyncEngine,
+    engine: Engine,
+    redis_sync: redis.Redis,
+    postgres_url: str,
+    redis_url: str,
 ) -> None:
     refused = 0
 
@@ -282,47 +344,61 @@ async def test_a_batch_lane_waits_for_a_service_that_is_away(
         nonlocal refused
         if refused < 10:
             refused += 1
-            raise Unavailable("away")
-        return await shout(request)
+            raise UnavailableError("away")
+        return await translate_to_capitals(request)
 
-    meeting_id = await open_recorded(meetings, aengine)
-    await feed(meetings, meeting_id, TALK)
-    with running(postgres_url, redis_url, "batch-1", away_at_first, capacity=2, in_flight=2):
-        await until(over_and_paid(engine, meeting_id))
-    statuses = {status for (status,) in rows(engine, "select status from captions")}
+    meeting_id = await open_lane_meeting(meetings, aengine)
+    await append_events(meetings, meeting_id, TALK)
+    with running_lane(postgres_url, redis_url, "batch-1", away_at_first, capacity=2, in_flight=2):
+        await wait_until(ended_without_pending(engine, meeting_id))
+    statuses = {status for (status,) in query_rows(engine, "select status from captions")}
     assert statuses == {"translated"}
-    assert not [p for _, kind, p in events(engine, meeting_id) if kind == "caption" and p["status"] == "pending"]
+    assert not [p for _, kind, p in event_rows(engine, meeting_id) if kind == "caption" and p["status"] == "pending"]
 
 
 async def test_a_language_added_live_is_owed_for_what_was_said_before(
-    meetings: Meetings, aengine: AsyncEngine, engine: Engine, redis_sync: redis.Redis, postgres_url: str, redis_url: str
+    meetings: MeetingService,
+    aengine: AsyncEngine,
+    engine: Engine,
+    redis_sync: redis.Redis,
+    postgres_url: str,
+    redis_url: str,
 ) -> None:
-    meeting_id = await open_recorded(meetings, aengine)
+    meeting_id = await open_lane_meeting(meetings, aengine)
     config = MeetingConfig(source_language="en", target_languages=("pt", "de"))
-    change = NewEvent("config", ConfigChanged(config=config), BASE + 6_000)
-    await feed(meetings, meeting_id, [*TALK[:5], change, *TALK[5:]])
+    change = NewEvent("config", ConfigChanged(config=config), RECORDING_START_MS + 6_000)
+    await append_events(meetings, meeting_id, [*TALK[:5], change, *TALK[5:]])
 
     def german() -> dict[str, str]:
         query = "select s.text, c.status from captions c join sentences s on s.id = c.sentence_id"
-        return dict(rows(engine, f"{query} where c.language = 'de'"))
+        return dict(query_rows(engine, f"{query} where c.language = 'de'"))
 
-    with running(postgres_url, redis_url, "batch-1"):
-        await until(lambda: rows(engine, "select status from meetings") == [("ended",)])
-        await until(lambda: german()["First the budget."] == "translated")
+    with running_lane(postgres_url, redis_url, "batch-1"):
+        await wait_until(lambda: query_rows(engine, "select status from meetings") == [("ended",)])
+        await wait_until(lambda: german()["First the budget."] == "translated")
     assert german().keys() == {words for _, words in SENTENCES}
     assert german()["Good morning everybody."] == "pending"
 
 
 async def test_a_language_added_in_a_running_meeting_is_owed_too(
-    meetings: Meetings, aengine: AsyncEngine, engine: Engine, redis_sync: redis.Redis, postgres_url: str, redis_url: str
+    meetings: MeetingService,
+    aengine: AsyncEngine,
+    engine: Engine,
+    redis_sync: redis.Redis,
+    postgres_url: str,
+    redis_url: str,
 ) -> None:
-    meeting_id = await open_recorded(meetings, aengine)
+    meeting_id = await open_lane_meeting(meetings, aengine)
     config = MeetingConfig(source_language="en", target_languages=("pt", "de"))
-    later = said(9, "c9", "Bob", "Nothing more from me. Thanks", 9.0, 11.0, 11.5)
-    await feed(meetings, meeting_id, [*TALK[:-1], later, NewEvent("c", ConfigChanged(config=config), BASE + 12_000)])
-    with running(postgres_url, redis_url, "batch-1"):
-        await until(lambda: bool(rows(engine, "select 1 from captions where language = 'de'")))
-    german = rows(
+    later = chunk_event(9, "c9", "Bob", "Nothing more from me. Thanks", 9.0, 11.0, 11.5)
+    await append_events(
+        meetings,
+        meeting_id,
+        [*TALK[:-1], later, NewEvent("c", ConfigChanged(config=config), RECORDING_START_MS + 12_000)],
+    )
+    with running_lane(postgres_url, redis_url, "batch-1"):
+        await wait_until(lambda: bool(query_rows(engine, "select 1 from captions where language = 'de'")))
+    german = query_rows(
         engine,
         "select s.text from captions c join sentences s on s.id = c.sentence_id where c.language = 'de'"
         " and c.status = 'pending'",
@@ -331,24 +407,29 @@ async def test_a_language_added_in_a_running_meeting_is_owed_too(
 
 
 async def test_the_log_is_trimmed_below_what_open_meetings_need(
-    meetings: Meetings, aengine: AsyncEngine, engine: Engine, redis_sync: redis.Redis, postgres_url: str, redis_url: str
+    meetings: MeetingService,
+    aengine: AsyncEngine,
+    engine: Engine,
+    redis_sync: redis.Redis,
+    postgres_url: str,
+    redis_url: str,
 ) -> None:
-    done = await open_recorded(meetings, aengine)
-    await feed(meetings, done, TALK)
-    still_open = await open_recorded(meetings, aengine)
-    await feed(meetings, still_open, TALK[:2])
-    with running(postgres_url, redis_url, "batch-1"):
-        await until(over_and_paid(engine, done))
+    done = await open_lane_meeting(meetings, aengine)
+    await append_events(meetings, done, TALK)
+    still_open = await open_lane_meeting(meetings, aengine)
+    await append_events(meetings, still_open, TALK[:2])
+    with running_lane(postgres_url, redis_url, "batch-1"):
+        await wait_until(ended_without_pending(engine, done))
         reader = LogReader(redis_sync, "batch-1")
-        await until(lambda: reader.length() <= 4)
-        await feed(meetings, still_open, TALK[2:])
-        await until(over_and_paid(engine, still_open))
-        await until(lambda: reader.length() <= 1)
-    assert len(stored(engine, still_open)) == len(stored(engine, done))
+        await wait_until(lambda: reader.length() <= 4)
+        await append_events(meetings, still_open, TALK[2:])
+        await wait_until(ended_without_pending(engine, still_open))
+        await wait_until(lambda: reader.length() <= 1)
+    assert len(sentence_rows(engine, still_open)) == len(sentence_rows(engine, done))
 
 
 async def test_no_log_line_holds_what_was_said(
-    meetings: Meetings,
+    meetings: MeetingService,
     aengine: AsyncEngine,
     engine: Engine,
     redis_sync: redis.Redis,
@@ -359,11 +440,11 @@ async def test_no_log_line_holds_what_was_said(
     async def broken(request: TranslationRequest) -> Translation:
         raise ValueError(request.text)
 
-    meeting_id = await open_recorded(meetings, aengine)
-    secret = [said(1, "c1", "Ann", "Xylophone quarrel.", 0.0, 2.0, 2.0), ending(5.0)]
-    await feed(meetings, meeting_id, secret)
-    with running(postgres_url, redis_url, "batch-1", broken):
-        await until(lambda: bool(rows(engine, "select 1 from captions where reason is not null")))
-    assert rows(engine, "select reason from captions") == [("failed: ValueError",)]
+    meeting_id = await open_lane_meeting(meetings, aengine)
+    secret = [chunk_event(1, "c1", "Ann", "Xylophone quarrel.", 0.0, 2.0, 2.0), end_event(5.0)]
+    await append_events(meetings, meeting_id, secret)
+    with running_lane(postgres_url, redis_url, "batch-1", broken):
+        await wait_until(lambda: bool(query_rows(engine, "select 1 from captions where reason is not null")))
+    assert query_rows(engine, "select reason from captions") == [("failed: ValueError",)]
     captured = capfd.readouterr()
     assert "Xylophone" not in captured.out + captured.err

@@ -19,24 +19,24 @@ from flows.lane import log_reader as reader_module
 from flows.lane.envelope import Envelope
 from flows.lane.log_reader import LaneReader, read_positions
 from flows.lane.pipeline import STEPS
-from operators.model import ENTRY_SCHEMA, Chunk, Clock, Entry, Item, MeetingConfig, Started, Tick
-from operators.ticks import DELAYS_MS, TickState, after_entry, due
+from operators.model import ENTRY_SCHEMA, Chunk, Clock, Entry, LogItem, MeetingConfig, MeetingStarted, Tick
+from operators.ticks import TICK_DELAYS_MS, TickState, after_entry, due
 from storage import keys
 from storage.log import LogReader
 from storage.placement import ensure_lane
 
 pytestmark = pytest.mark.usefixtures("clean_database")
 
-BEGAN = 1_700_000_000_000
+BEGAN_AT_MS = 1_700_000_000_000
 POLL_MS = 100
 """How often the source reads a quiet log (`flows.lane.source.POLL_MS`)."""
 LATE_MS = 500
-IDLE_MS = DELAYS_MS[-1]
+IDLE_MS = TICK_DELAYS_MS[-1]
 
 SILENCES = st.one_of(
     st.integers(0, 2_000),
     st.sampled_from([3_000, 14_000, 35_000, 40_000, 130_000, 600_000, IDLE_MS - 1, IDLE_MS, IDLE_MS + 60_000]),
-    st.sampled_from(DELAYS_MS).flatmap(lambda delay: st.integers(delay - 1, delay + 1)),
+    st.sampled_from(TICK_DELAYS_MS).flatmap(lambda delay: st.integers(delay - 1, delay + 1)),
     st.integers(0, 2 * IDLE_MS),
 )
 """Milliseconds between two entries of a meeting."""
@@ -45,7 +45,7 @@ SILENCES = st.one_of(
 class SimulatedLog(LogReader):
     """The lane's log in Redis, at whose time a test sets the clock."""
 
-    now = BEGAN
+    now = BEGAN_AT_MS
 
     def now_ms(self) -> int:
         return self.now
@@ -56,7 +56,7 @@ class SimulatedLog(LogReader):
 
 
 @dataclass
-class History:
+class TimedEntries:
     """The entries of a lane's meetings, by arrival, written to the log when their time comes."""
 
     client: redis.Redis
@@ -64,20 +64,22 @@ class History:
     written: int = 0
 
     @classmethod
-    def of(cls, client: redis.Redis, meetings: dict[str, list[int]]) -> History:
+    def of_meetings(cls, client: redis.Redis, meetings: dict[str, list[int]]) -> TimedEntries:
         """Meetings by id, each with the silences (ms) before its chunks."""
         entries: list[tuple[int, str, dict[str, str]]] = []
         for meeting_id, silences in meetings.items():
-            at, n, generation = BEGAN, 0, 0
+            at, n, generation = BEGAN_AT_MS, 0, 0
             config = MeetingConfig(source_language="en", target_languages=("pt",))
             for k, silence in enumerate([0, *silences]):
                 at += silence
                 payloads: list[Any] = []
                 if k == 0 or silence >= IDLE_MS:
                     generation += 1
-                    payloads.append(Started(clock=Clock.LIVE, generation=generation, config=config, began_at=BEGAN))
+                    payloads.append(
+                        MeetingStarted(clock=Clock.LIVE, generation=generation, config=config, began_at=BEGAN_AT_MS)
+                    )
                 if k > 0:
-                    start = (at - BEGAN) / 1000
+                    start = (at - BEGAN_AT_MS) / 1000
                     payloads.append(
                         Chunk(chunk_id=f"c{k}", speaker="Ann", text=f"Sentence {k}.", start=start, end=start)
                     )
@@ -101,31 +103,31 @@ class History:
         pipe = self.client.pipeline(transaction=False)
         while self.written < len(self.entries) and self.entries[self.written][0] <= until:
             at, _, fields = self.entries[self.written]
-            pipe.xadd(keys.lane("live-1"), fields, id=f"{at}-{self.written + 1}")
+            pipe.xadd(keys.lane_log("live-1"), fields, id=f"{at}-{self.written + 1}")
             self.written += 1
         pipe.execute()
 
     def due_items(self, until: int) -> dict[str, list[tuple[int, str]]]:
         """What the reader must have given of each meeting by a time (ms): entries up to it, ticks that are older."""
-        given: dict[str, list[tuple[int, str]]] = {}
+        items: dict[str, list[tuple[int, str]]] = {}
         ticks: dict[str, TickState] = {}
         for at, meeting_id, fields in self.entries[: self.written]:
             state = ticks.get(meeting_id, TickState())
-            state, passed = due(state, meeting_id, at)
-            given.setdefault(meeting_id, []).extend(map(_named, passed))
-            given[meeting_id].append((at, f"entry {fields['n']}"))
+            state, due_ticks = due(state, meeting_id, at)
+            items.setdefault(meeting_id, []).extend(map(_time_and_name, due_ticks))
+            items[meeting_id].append((at, f"entry {fields['n']}"))
             ticks[meeting_id] = after_entry(state, at)
         for meeting_id, state in ticks.items():
-            given[meeting_id].extend(map(_named, due(state, meeting_id, until - 1)[1]))
-        return given
+            items[meeting_id].extend(map(_time_and_name, due(state, meeting_id, until - 1)[1]))
+        return items
 
 
-def _named(item: Item) -> tuple[int, str]:
-    return (item.at, f"tick {item.k}") if isinstance(item, Tick) else (item.arrived_at, f"entry {item.n}")
+def _time_and_name(item: LogItem) -> tuple[int, str]:
+    return (item.at, f"tick {item.index}") if isinstance(item, Tick) else (item.arrived_at, f"entry {item.n}")
 
 
 @dataclass
-class Taken:
+class ReaderOutput:
     """What a reader gave, folded through the lane's steps: its items, and its sentences by when they were seen (ms)."""
 
     items: dict[str, list[tuple[int, str]]] = field(default_factory=dict[str, list[tuple[int, str]]])
@@ -134,17 +136,17 @@ class Taken:
     )
     _states: dict[tuple[str, str], Any] = field(default_factory=dict[tuple[str, str], Any])
 
-    def take(self, envelopes: list[Envelope], now: int) -> None:
+    def apply(self, envelopes: list[Envelope], now: int) -> None:
         for envelope in envelopes:
             if not isinstance(envelope.item, Entry | Tick):
                 continue
-            self.items.setdefault(envelope.meeting_id, []).append(_named(envelope.item))
+            self.items.setdefault(envelope.meeting_id, []).append(_time_and_name(envelope.item))
             for stage in STEPS:
-                place = (envelope.meeting_id, stage.name)
-                state, envelope = stage.apply(self._states.get(place) or stage.initial(), envelope)
-                self._states[place] = state
-            for sentence in envelope.sentences.put_out:
-                due_at = _named(envelope.item)[0]  # pyright: ignore[reportArgumentType]
+                state_key = (envelope.meeting_id, stage.name)
+                state, envelope = stage.apply(self._states.get(state_key) or stage.initial(), envelope)
+                self._states[state_key] = state
+            for sentence in envelope.sentences.emitted:
+                due_at = _time_and_name(envelope.item)[0]  # pyright: ignore[reportArgumentType]
                 self.sentences.setdefault((envelope.meeting_id, sentence.id, sentence.revision), (due_at, now))
 
 
@@ -154,7 +156,7 @@ async def lane(aengine: AsyncEngine) -> None:
         await ensure_lane(connection, "live-1", "live")
 
 
-def a_reader(engine: Engine, client: redis.Redis) -> tuple[SimulatedLog, LaneReader]:
+def make_reader(engine: Engine, client: redis.Redis) -> tuple[SimulatedLog, LaneReader]:
     log = SimulatedLog(client, "live-1")
     return log, LaneReader(log, engine, "live-1", 1, STEPS)
 
@@ -172,11 +174,11 @@ def open_meetings(engine: Engine, count: int) -> list[str]:
     return ids
 
 
-def polls(history: History, until: int, phase: int) -> Iterator[int]:
+def polls(history: TimedEntries, until: int, phase: int) -> Iterator[int]:
     """When the source reads: soon after anything arrives or is due, at most `POLL_MS` later, and at the end."""
     instants = {at for at, *_ in history.entries}
     for at, *_ in history.entries:
-        instants |= {at + delay for delay in DELAYS_MS if at + delay <= until}
+        instants |= {at + delay for delay in TICK_DELAYS_MS if at + delay <= until}
     yield from sorted({instant + 1 + phase for instant in instants} | {until})
 
 
@@ -190,20 +192,22 @@ def polls(history: History, until: int, phase: int) -> Iterator[int]:
 def test_live_gives_what_a_replay_gives_when_it_is_due(
     silences: list[list[int]], phase: int, engine: Engine, redis_sync: redis.Redis, lane: None
 ) -> None:
-    redis_sync.delete(keys.lane("live-1"))
-    history = History.of(redis_sync, dict(zip(open_meetings(engine, len(silences)), silences, strict=True)))
+    redis_sync.delete(keys.lane_log("live-1"))
+    history = TimedEntries.of_meetings(
+        redis_sync, dict(zip(open_meetings(engine, len(silences)), silences, strict=True))
+    )
     until = history.entries[-1][0] + 2 * IDLE_MS
-    log, reader = a_reader(engine, redis_sync)
-    live = Taken()
+    log, reader = make_reader(engine, redis_sync)
+    live = ReaderOutput()
     for log.now in polls(history, until, phase):
         history.write(log.now)
-        live.take(reader.read(1), log.now)
+        live.apply(reader.read(1), log.now)
         # So nothing is later than the pause between two reads.
         assert live.items == history.due_items(log.now)
-    log, reader = a_reader(engine, redis_sync)
+    log, reader = make_reader(engine, redis_sync)
     log.now = until
-    replay = Taken()
-    replay.take(reader.read(1), until)
+    replay = ReaderOutput()
+    replay.apply(reader.read(1), until)
     assert replay.items == live.items
     assert replay.sentences.keys() == live.sentences.keys()
     assert all(seen - due_at <= LATE_MS for due_at, seen in live.sentences.values())
@@ -216,12 +220,12 @@ def test_a_quiet_meeting_gets_its_ticks_while_another_one_never_pauses(
     monkeypatch.setattr(reader_module, "READ_COUNT", most)
     quiet, busy = open_meetings(engine, 2)
     # Each poll finds as many entries as one read takes at most, in the second case.
-    history = History.of(redis_sync, {quiet: [0], busy: [POLL_MS // 4] * 400})
-    log, reader = a_reader(engine, redis_sync)
-    live = Taken()
-    for log.now in range(BEGAN, BEGAN + 8_000, POLL_MS):
+    history = TimedEntries.of_meetings(redis_sync, {quiet: [0], busy: [POLL_MS // 4] * 400})
+    log, reader = make_reader(engine, redis_sync)
+    live = ReaderOutput()
+    for log.now in range(BEGAN_AT_MS, BEGAN_AT_MS + 8_000, POLL_MS):
         history.write(log.now)
-        live.take(reader.read(1), log.now)
+        live.apply(reader.read(1), log.now)
         expected = [at for at, name in history.due_items(log.now)[quiet] if name.startswith("tick")]
         given = [at for at, name in live.items.get(quiet, []) if name.startswith("tick")]
         assert [at for at in expected if at not in given and log.now - at > LATE_MS] == []

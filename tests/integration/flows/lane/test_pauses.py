@@ -12,9 +12,9 @@ from sqlalchemy import Engine
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from operators.model import Chunk, Clock
-from storage.log import Log, NewEvent
-from storage.meetings import Meetings
-from tests.harness.lanes import open_recorded, rows, running
+from storage.log import LogWriter, NewEvent
+from storage.meetings import MeetingService
+from tests.harness.lanes import open_lane_meeting, query_rows, running_lane
 
 pytestmark = pytest.mark.usefixtures("clean_database")
 
@@ -22,21 +22,21 @@ SHOWN_S = 8.0
 """It takes 0.4 s on a quiet machine. Before, the shortest of these pauses made it 2 s, and each longer one 12 s and more."""
 
 
-async def say(meetings: Meetings, meeting_id: UUID, k: int, start: float) -> None:
+async def append_sentence(meetings: MeetingService, meeting_id: UUID, k: int, start: float) -> None:
     chunk = Chunk(chunk_id=f"c{k}", speaker="Ann", text=f"Sentence {k}.", start=start, end=start + 0.5)
     await meetings.append("default", meeting_id, [NewEvent(f"e{k}", chunk)])
 
 
-async def shown_after(meetings: Meetings, engine: Engine, meeting_id: UUID, k: int, start: float) -> float:
+async def caption_delay_s(meetings: MeetingService, engine: Engine, meeting_id: UUID, k: int, start: float) -> float:
     """Say a sentence, and give the seconds until its caption is there; infinity where it takes longer than allowed."""
-    await say(meetings, meeting_id, k, start)
+    await append_sentence(meetings, meeting_id, k, start)
     began = time.monotonic()
     query = (
         "select 1 from captions join sentences on sentences.meeting_id = captions.meeting_id and id = sentence_id"
         " where captions.meeting_id = :id and status = 'translated' and sentences.text = :text"
     )
     while time.monotonic() - began < SHOWN_S:
-        if await asyncio.to_thread(rows, engine, query, id=meeting_id, text=f"Sentence {k}."):
+        if await asyncio.to_thread(query_rows, engine, query, id=meeting_id, text=f"Sentence {k}."):
             return time.monotonic() - began
         await asyncio.sleep(0.02)
     return float("inf")
@@ -51,16 +51,16 @@ async def test_what_is_said_after_a_pause_is_shown_at_once(
     postgres_url: str,
     redis_url: str,
 ) -> None:
-    meetings = Meetings(aengine, Log(redis_async))
+    meetings = MeetingService(aengine, LogWriter(redis_async))
 
-    opened = [await open_recorded(meetings, aengine, clock=Clock.LIVE) for _ in pauses]
+    opened = [await open_lane_meeting(meetings, aengine, clock=Clock.LIVE) for _ in pauses]
 
     async def wait_after(pause: int, meeting_id: UUID) -> float:
-        await shown_after(meetings, engine, meeting_id, 1, 0.0)
+        await caption_delay_s(meetings, engine, meeting_id, 1, 0.0)
         await asyncio.sleep(pause)
-        return await shown_after(meetings, engine, meeting_id, 2, pause + 1.0)
+        return await caption_delay_s(meetings, engine, meeting_id, 2, pause + 1.0)
 
-    with running(postgres_url, redis_url, "live-1", kind="live"):
+    with running_lane(postgres_url, redis_url, "live-1", kind="live"):
         waits = await asyncio.gather(*map(wait_after, pauses, opened))
     print({pause: round(wait, 2) for pause, wait in zip(pauses, waits, strict=True)})
     assert max(waits) < SHOWN_S

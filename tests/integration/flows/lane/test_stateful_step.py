@@ -11,42 +11,53 @@ import redis
 from sqlalchemy import Engine, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from storage.log import Log
-from storage.meetings import Meetings
-from tests.harness.lanes import ending, feed, open_recorded, over_and_paid, rows, running, said, until
+from storage.log import LogWriter
+from storage.meetings import MeetingService
+from tests.harness.lanes import (
+    append_events,
+    chunk_event,
+    end_event,
+    ended_without_pending,
+    open_lane_meeting,
+    query_rows,
+    running_lane,
+    wait_until,
+)
 
 
 @pytest.mark.usefixtures("clean_database", "unhurried")
 async def test_a_meeting_whose_state_cannot_be_read_fails_alone_and_its_state_is_kept(
     aengine: AsyncEngine, engine: Engine, redis_async: Any, redis_sync: redis.Redis, postgres_url: str, redis_url: str
 ) -> None:
-    meetings = Meetings(aengine, Log(redis_async))
-    lost, sound = await open_recorded(meetings, aengine), await open_recorded(meetings, aengine)
+    meetings = MeetingService(aengine, LogWriter(redis_async))
+    lost, sound = await open_lane_meeting(meetings, aengine), await open_lane_meeting(meetings, aengine)
     for meeting_id in (lost, sound):
-        await feed(meetings, meeting_id, [said(1, "a", "Ann", "The first. The", 0, 1, 1)])
-    with running(postgres_url, redis_url, "batch-1"):
-        await until(lambda: len(rows(engine, "select 1 from sentences")) == 2)
+        await append_events(meetings, meeting_id, [chunk_event(1, "a", "Ann", "The first. The", 0, 1, 1)])
+    with running_lane(postgres_url, redis_url, "batch-1"):
+        await wait_until(lambda: len(query_rows(engine, "select 1 from sentences")) == 2)
     with engine.begin() as connection:
         connection.execute(
             text("update meetings set state = jsonb_set(state, '{sentences,schema}', '99') where id = :id"),
             {"id": lost},
         )
-    await feed(meetings, lost, [said(2, "a", "Ann", "The first. The second.", 0, 2, 2)])
-    with running(postgres_url, redis_url, "batch-1"):
-        await feed(meetings, sound, [said(2, "a", "Ann", "The first. The second.", 0, 2, 2), ending(9)])
-        await until(over_and_paid(engine, sound))
+    await append_events(meetings, lost, [chunk_event(2, "a", "Ann", "The first. The second.", 0, 2, 2)])
+    with running_lane(postgres_url, redis_url, "batch-1"):
+        await append_events(
+            meetings, sound, [chunk_event(2, "a", "Ann", "The first. The second.", 0, 2, 2), end_event(9)]
+        )
+        await wait_until(ended_without_pending(engine, sound))
         failed = "select status, end_reason, state from meetings where id = :id"
-        await until(lambda: rows(engine, failed, id=lost)[0][0] == "failed")
+        await wait_until(lambda: query_rows(engine, failed, id=lost)[0][0] == "failed")
         await asyncio.sleep(0.3)
-        answers = await meetings.append("default", lost, [said(3, "b", "Ann", "Is anybody there?", 4, 5, 5)])
+        answers = await meetings.append("default", lost, [chunk_event(3, "b", "Ann", "Is anybody there?", 4, 5, 5)])
     assert [(a.outcome, a.reason) for a in answers] == [("refused", "failed")]
-    [(_, reason, state)] = rows(engine, failed, id=lost)
+    [(_, reason, state)] = query_rows(engine, failed, id=lost)
     assert (reason, state) == ("its state of sentences has schema 99; this version reads 2", None)
-    letters = rows(engine, "select reason, fields ->> 'kind', fields ->> 'state' from dead_letters order by id")
+    letters = query_rows(engine, "select reason, fields ->> 'kind', fields ->> 'state' from dead_letters order by id")
     assert [(why, kind) for why, kind, _ in letters] == [(reason, "state"), ("its meeting failed", "chunk")]
     kept = next(state for _, kind, state in letters if kind == "state")
     assert orjson.loads(kept)["sentences"]["schema"] == 99
-    last = rows(
+    last = query_rows(
         engine, "select payload from outbox where meeting_id = :id and kind = 'status' order by seq desc", id=lost
     )
     assert any(payload.get("status") == "failed" and payload.get("reason") == reason for (payload,) in last)

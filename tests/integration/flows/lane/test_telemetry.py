@@ -15,44 +15,54 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from flows.actors import MaintenanceActor
 from flows.jobs.backfill import with_telemetry
-from operators.errors import Unavailable
+from operators.errors import UnavailableError
 from operators.model import Clock
 from operators.translation import CaptionStatus, Translation, TranslationRequest
 from storage import keys
 from storage.live import publish_events
-from storage.log import Log, NewEvent
-from storage.measures import Measures
-from storage.meetings import Meetings
-from storage.records import Event
-from storage.snapshots import merge, read_snapshots
-from storage.tracing import open_traces, root_id, trace_id
-from tests.harness.exposition import values
-from tests.harness.lanes import ending, feed, open_recorded, over_and_paid, rows, running, said, shout, until
-from tests.harness.otlp_receiver import receiving
+from storage.log import LogWriter, NewEvent
+from storage.measures import ProcessMetrics
+from storage.meetings import MeetingService
+from storage.records import OutboxEvent
+from storage.snapshots import merge_snapshots, read_snapshots
+from storage.tracing import open_traces, root_span_id, trace_id
+from tests.harness.exposition import sample_values
+from tests.harness.lanes import (
+    append_events,
+    chunk_event,
+    end_event,
+    ended_without_pending,
+    open_lane_meeting,
+    query_rows,
+    running_lane,
+    translate_to_capitals,
+    wait_until,
+)
+from tests.harness.otlp_receiver import otlp_collector
 
 if TYPE_CHECKING:
-    from tests.harness.api_server import Stage
+    from tests.harness.api_server import ApiHarness
 
 pytest_plugins = ["tests.harness.api_server"]
 pytestmark = pytest.mark.usefixtures("clean_database", "unhurried")
 
 SECRET = "Xylophone quarrel."
 TALK = [
-    said(1, "c1", "Zebedee", SECRET, 0.0, 1.0, 1.2),
-    said(2, "c2", "Zebedee", "Shall we begin?", 2.0, 3.0, 3.2),
-    said(3, "c2", "Zebedee", "Shall we begin at once?", 2.0, 3.4, 9.0),
-    ending(12.0),
+    chunk_event(1, "c1", "Zebedee", SECRET, 0.0, 1.0, 1.2),
+    chunk_event(2, "c2", "Zebedee", "Shall we begin?", 2.0, 3.0, 3.2),
+    chunk_event(3, "c2", "Zebedee", "Shall we begin at once?", 2.0, 3.4, 9.0),
+    end_event(12.0),
 ]
 
 
 @pytest.fixture
-def meetings(aengine: AsyncEngine, redis_async: redis.asyncio.Redis) -> Meetings:
-    return Meetings(aengine, Log(redis_async))
+def meetings(aengine: AsyncEngine, redis_async: redis.asyncio.Redis) -> MeetingService:
+    return MeetingService(aengine, LogWriter(redis_async))
 
 
 async def lane_values(connection: redis.asyncio.Redis, process: str) -> dict[tuple[str, ...], float]:
     """What a process published last, by name and the labels' values but its own."""
-    families = merge(await read_snapshots(connection)).families.values()
+    families = merge_snapshots(await read_snapshots(connection)).families.values()
     return {
         (s.name, *(value for key, value in sorted(s.labels.items()) if key != "process")): s.value
         for family in families
@@ -62,7 +72,7 @@ async def lane_values(connection: redis.asyncio.Redis, process: str) -> dict[tup
 
 
 async def test_a_meeting_is_measured_at_every_stage(
-    meetings: Meetings,
+    meetings: MeetingService,
     aengine: AsyncEngine,
     engine: Engine,
     redis_async: redis.asyncio.Redis,
@@ -75,15 +85,15 @@ async def test_a_meeting_is_measured_at_every_stage(
         nonlocal away
         if away:
             away -= 1
-            raise Unavailable("away")
-        return await shout(request)
+            raise UnavailableError("away")
+        return await translate_to_capitals(request)
 
-    meeting_id = await open_recorded(meetings, aengine)
-    await feed(meetings, meeting_id, TALK)
-    with running(postgres_url, redis_url, "batch-1", away_at_first, in_flight=1):
-        await until(over_and_paid(engine, meeting_id))
+    meeting_id = await open_lane_meeting(meetings, aengine)
+    await append_events(meetings, meeting_id, TALK)
+    with running_lane(postgres_url, redis_url, "batch-1", away_at_first, in_flight=1):
+        await wait_until(ended_without_pending(engine, meeting_id))
     found = await lane_values(redis_async, "lane/batch-1")
-    (asked,) = rows(engine, "select sum(attempts), count(*) from captions")
+    (asked,) = query_rows(engine, "select sum(attempts), count(*) from captions")
     # The entry that opened the meeting is the first of the log.
     assert found["parley_stage_seconds_count", "log"] == len(TALK) + 1
     assert found["parley_stage_seconds_count", "sentence"] == 2
@@ -97,7 +107,7 @@ async def test_a_meeting_is_measured_at_every_stage(
 
 
 async def test_calls_are_counted_by_how_they_ended(
-    meetings: Meetings,
+    meetings: MeetingService,
     aengine: AsyncEngine,
     engine: Engine,
     redis_async: redis.asyncio.Redis,
@@ -108,11 +118,11 @@ async def test_calls_are_counted_by_how_they_ended(
         await asyncio.Event().wait()
         raise AssertionError
 
-    meeting_id = await open_recorded(meetings, aengine, clock=Clock.LIVE)
+    meeting_id = await open_lane_meeting(meetings, aengine, clock=Clock.LIVE)
     talk = [NewEvent(f"e{k}", event.payload) for k, event in enumerate(TALK)]
-    await feed(meetings, meeting_id, talk)
-    with running(postgres_url, redis_url, "live-1", never, kind="live", capacity=1, deadline=3):
-        await until(lambda: len(rows(engine, "select 1 from captions where reason is not null")) == 2)
+    await append_events(meetings, meeting_id, talk)
+    with running_lane(postgres_url, redis_url, "live-1", never, kind="live", capacity=1, deadline=3):
+        await wait_until(lambda: len(query_rows(engine, "select 1 from captions where reason is not null")) == 2)
     found = await lane_values(redis_async, "lane/live-1")
     assert found["parley_calls_total", "deadline"] == 1
     assert found["parley_calls_total", "capacity"] == 1
@@ -120,7 +130,7 @@ async def test_calls_are_counted_by_how_they_ended(
 
 
 async def test_a_sentence_is_one_trace_that_holds_nothing_said(
-    meetings: Meetings,
+    meetings: MeetingService,
     aengine: AsyncEngine,
     engine: Engine,
     redis_async: redis.asyncio.Redis,
@@ -128,41 +138,41 @@ async def test_a_sentence_is_one_trace_that_holds_nothing_said(
     redis_url: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    with receiving() as receiver:
+    with otlp_collector() as receiver:
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", receiver.url)
-        meeting_id = await open_recorded(meetings, aengine)
-        await feed(meetings, meeting_id, TALK)
-        with running(postgres_url, redis_url, "batch-1"):
-            await until(over_and_paid(engine, meeting_id))
-    sentences = rows(engine, "select id, revision from sentences")
+        meeting_id = await open_lane_meeting(meetings, aengine)
+        await append_events(meetings, meeting_id, TALK)
+        with running_lane(postgres_url, redis_url, "batch-1"):
+            await wait_until(ended_without_pending(engine, meeting_id))
+    sentences = query_rows(engine, "select id, revision from sentences")
     assert len(sentences) == 2
     assert {span.trace for span in receiver.spans} == {f"{trace_id(str(meeting_id), one):032x}" for one, _ in sentences}
     for sentence_id, revision in sentences:
         spans = [span for span in receiver.spans if span.attributes["parley.sentence"] == sentence_id]
         (root,) = (span for span in spans if span.name == "sentence")
-        assert root.id == f"{root_id(str(meeting_id), sentence_id):016x}"
+        assert root.id == f"{root_span_id(str(meeting_id), sentence_id):016x}"
         children = [span for span in spans if span is not root]
         assert {span.parent for span in children} == {root.id}
         assert {span.name for span in children} == {"log", "operators", "queue", "call", "commit"}
         assert {span.attributes["parley.revision"] for span in children if span.name == "log"} >= {revision}
         assert [s.attributes["parley.language"] for s in spans if s.attributes.get("parley.status") == "translated"]
-        assert all(span.began >= root.began for span in children)
+        assert all(span.started_ns >= root.started_ns for span in children)
     everything = b"".join(receiver.bodies).lower()
     for word in (b"xylophone", b"zebedee", b"begin"):
         assert word not in everything
 
 
 async def test_the_backfill_is_measured_and_traced(monkeypatch: pytest.MonkeyPatch) -> None:
-    measures = Measures("maintenance")
+    measures = ProcessMetrics("maintenance")
     request = TranslationRequest("default", "m", "1.0", 3, "pt", "en", SECRET)
-    with receiving() as receiver:
+    with otlp_collector() as receiver:
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", receiver.url)
         traces = open_traces(measures)
-        answer = await with_telemetry(shout, measures, traces)(request)
+        answer = await with_telemetry(translate_to_capitals, measures, traces)(request)
         traces.close()
     assert answer.status is CaptionStatus.TRANSLATED
     (span,) = receiver.spans
-    assert (span.name, span.parent) == ("backfill", f"{root_id('m', '1.0'):016x}")
+    assert (span.name, span.parent) == ("backfill", f"{root_span_id('m', '1.0'):016x}")
     assert span.attributes["parley.status"] == "translated"
     assert "parley_stage_seconds_count" in {s.name for metric in measures.collect() for s in metric.samples}
 
@@ -175,17 +185,17 @@ async def test_the_maintenance_says_that_it_lives(
     await asyncio.sleep(0)
     await maintenance.stop()
     await running_maintenance
-    assert "maintenance" in merge(await read_snapshots(redis_async)).since
+    assert "maintenance" in merge_snapshots(await read_snapshots(redis_async)).started_at
 
 
-async def counted(stage: Stage) -> dict[str, float]:
+async def sentence_count(stage: ApiHarness) -> dict[str, float]:
     """How often the API measured each stage until now."""
     # What it published before is taken away: the next says all.
-    for name in stage.redis.zrange(keys.measured(), 0, -1):
-        stage.redis.delete(keys.snapshot(name))
+    for name in stage.redis.zrange(keys.measured_processes(), 0, -1):
+        stage.redis.delete(keys.metrics_snapshot(name))
     async with asyncio.timeout(60):
         while True:
-            found = values((await stage.http.get("/metrics")).text)
+            found = sample_values((await stage.http.get("/metrics")).text)
             if any(key[0] == "parley_process_start_time_seconds" for key in found):
                 break
             await asyncio.sleep(0.1)
@@ -193,7 +203,7 @@ async def counted(stage: Stage) -> dict[str, float]:
     return counts | {key[2]: count for key, count in found.items() if key[0] == "parley_stage_seconds_count"}
 
 
-async def stored(socket: websockets.ClientConnection) -> int:
+async def next_stored_event(socket: websockets.ClientConnection) -> int:
     """The `seq` of the next stored event."""
     while (seq := json.loads(await socket.recv()).get("seq")) is None:
         pass
@@ -202,9 +212,9 @@ async def stored(socket: websockets.ClientConnection) -> int:
 
 # Another API of an earlier test may be counted in, and end meanwhile.
 @pytest.mark.slow
-async def test_the_api_measures_what_it_takes_and_what_it_hands_on(stage: Stage) -> None:
-    meeting_id = await stage.begin()
-    before = await counted(stage)
+async def test_the_api_measures_what_it_takes_and_what_it_hands_on(stage: ApiHarness) -> None:
+    meeting_id = await stage.create_meeting()
+    before = await sentence_count(stage)
     chunk = {"chunk_id": "1", "speaker": "A", "text": "Hi.", "start": 0, "end": 1}
     await stage.http.post(f"/api/meetings/{meeting_id}/events", json={"events": [{"payload": chunk}]})
     url = f"ws://{stage.address}/api/meetings/{meeting_id}/events"
@@ -212,19 +222,19 @@ async def test_the_api_measures_what_it_takes_and_what_it_hands_on(stage: Stage)
         # The first sign of life says that it listens.
         await socket.recv()
         told = ("sentence", {"id": "1.0", "text": "Hi."}), ("status", {"status": "live"})
-        events = [Event("default", meeting_id, seq, kind, payload) for seq, (kind, payload) in enumerate(told, 1)]
+        events = [OutboxEvent("default", meeting_id, seq, kind, payload) for seq, (kind, payload) in enumerate(told, 1)]
         # Before they are in Postgres: a server that looks there between a commit and what is published of it has them from there.
         publish_events(stage.redis, events, time.time())
-        assert [await stored(socket), await stored(socket)] == [1, 2]
-        assert stage.write(meeting_id, *told) == events
+        assert [await next_stored_event(socket), await next_stored_event(socket)] == [1, 2]
+        assert stage.store_events(meeting_id, *told) == events
         # What the relay sends is published again, and was committed long ago.
-        publish_events(stage.redis, stage.write(meeting_id, ("status", {"status": "live"})))
-        assert await stored(socket) == 3
+        publish_events(stage.redis, stage.store_events(meeting_id, ("status", {"status": "live"})))
+        assert await next_stored_event(socket) == 3
     # Nor is pushed what one reads from Postgres who comes later.
     async with websockets.connect(f"{url}?after=1") as socket:
-        assert await stored(socket) == 2
+        assert await next_stored_event(socket) == 2
     # The last of them is measured a moment after it was handed on.
     async with asyncio.timeout(120):
-        while (after := await counted(stage))["push"] < before["push"] + 2:
+        while (after := await sentence_count(stage))["push"] < before["push"] + 2:
             pass
     assert (after["arrival"] - before["arrival"], after["push"] - before["push"]) == (1, 2)

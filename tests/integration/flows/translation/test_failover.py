@@ -22,12 +22,20 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from flows.translation import EngineFailover
 from flows.translation import failover as failover_module
 from flows.translation import serve_client as serve_client_module
-from operators.errors import Deferred, Unavailable
+from operators.errors import DeferredError, UnavailableError
 from operators.translation import CaptionStatus, Translation, TranslationRequest
-from storage.log import Log
-from storage.meetings import Meetings
-from tests.harness.lanes import ending, feed, open_recorded, rows, running, said, until
-from tests.integration.flows.translation.test_serve_client import controllers
+from storage.log import LogWriter
+from storage.meetings import MeetingService
+from tests.harness.lanes import (
+    append_events,
+    chunk_event,
+    end_event,
+    open_lane_meeting,
+    query_rows,
+    running_lane,
+    wait_until,
+)
+from tests.integration.flows.translation.test_serve_client import count_controllers
 
 pytest_plugins = ["tests.harness.ray_cluster"]
 # Its classes go to Ray's processes by value: none of them has to import this module, and pytest with it.
@@ -62,7 +70,7 @@ class NamedEngine:
         if self._name == LAST and (request.text == "hard" or request.language == "de"):
             return Translation(CaptionStatus.UNTRANSLATED, None, self._name, "no model")
         if self._name == LAST and request.text == "busy":
-            raise Unavailable("busy", 3_600)
+            raise UnavailableError("busy", 3_600)
         return Translation(CaptionStatus.TRANSLATED, request.text, self._name)
 
     async def check_ready(self) -> None:
@@ -97,14 +105,14 @@ def request_for(text: str) -> TranslationRequest:
     return TranslationRequest("default", "m", "s1", 1, "pt", "en", text)
 
 
-async def until_translated_by(failover: EngineFailover, engine: str) -> None:
+async def wait_until_translated_by(failover: EngineFailover, engine: str) -> None:
     """Wait until an engine answers."""
     deadline = time.monotonic() + 120
     while True:
         try:
             if (await failover.translate(request_for("hello"))).engine == engine:
                 return
-        except Unavailable:
+        except UnavailableError:
             pass
         assert time.monotonic() < deadline
         await asyncio.sleep(0.1)
@@ -114,10 +122,10 @@ async def test_the_preferred_engine_takes_over_once_healthy_and_again_after_it_d
     failover = EngineFailover(lambda: (PREFERRED, LAST))
     # The preferred engine is not probed yet, and the call doesn't wait for it.
     assert (await failover.translate(request_for("hello"))).engine == LAST
-    await until_translated_by(failover, PREFERRED)
+    await wait_until_translated_by(failover, PREFERRED)
     # It dies of this request: the last engine answers this and later ones until it is back.
     assert (await failover.translate(request_for("die"))).engine == LAST
-    await until_translated_by(failover, PREFERRED)
+    await wait_until_translated_by(failover, PREFERRED)
 
 
 async def test_an_engine_that_does_not_start_is_not_waited_for(applications: None) -> None:
@@ -131,19 +139,19 @@ async def test_what_only_the_preferred_engine_can_translate_is_unavailable_until
     applications: None,
 ) -> None:
     failover = EngineFailover(lambda: (MISSING, LAST))
-    with pytest.raises(Unavailable, match="is unavailable"):
+    with pytest.raises(UnavailableError, match="is unavailable"):
         await failover.translate(request_for("hard"))
     alone = EngineFailover(lambda: (LAST,))
     assert (await alone.translate(request_for("hard"))).status is CaptionStatus.UNTRANSLATED
     both = EngineFailover(lambda: (PREFERRED, LAST))
-    await until_translated_by(both, PREFERRED)
+    await wait_until_translated_by(both, PREFERRED)
     assert (await both.translate(request_for("hard"))).engine == PREFERRED
 
 
 async def test_an_unresponsive_engine_fails_over(applications: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(failover_module, "PREFERRED_TIMEOUT_S", 0.5)
     failover = EngineFailover(lambda: (PREFERRED, LAST))
-    await until_translated_by(failover, PREFERRED)
+    await wait_until_translated_by(failover, PREFERRED)
     assert (await failover.translate(request_for("slow"))).engine == LAST
 
 
@@ -153,7 +161,7 @@ async def test_a_full_engine_fails_over_per_call_and_stays_preferred(application
     ray_serve.run(small.bind(full, tmp_path), name=full, route_prefix=None)
     try:
         failover = EngineFailover(lambda: (full, LAST))
-        await until_translated_by(failover, full)
+        await wait_until_translated_by(failover, full)
         calls = [asyncio.create_task(failover.translate(request_for("hold"))) for _ in range(4)]
         [rejected, *_], _ = await asyncio.wait(calls, timeout=60, return_when=asyncio.FIRST_COMPLETED)
         assert rejected.result().engine == LAST
@@ -167,7 +175,7 @@ async def test_a_full_engine_fails_over_per_call_and_stays_preferred(application
 async def test_a_change_of_the_engines_applies_at_once(applications: None) -> None:
     names: list[Sequence[str] | None] = [None]
     failover = EngineFailover(lambda: names[-1])
-    with pytest.raises(Unavailable, match="not known yet"):
+    with pytest.raises(UnavailableError, match="not known yet"):
         await failover.translate(request_for("hello"))
     names.append((LAST,))
     assert (await failover.translate(request_for("hello"))).engine == LAST
@@ -201,7 +209,7 @@ async def test_a_failed_probe_is_repeated_after_a_pause(
                 assert (await failover.translate(request_for("hello"))).engine == LAST
             assert log.read_text().splitlines() == ["checked"]
         fail.unlink()
-        await until_translated_by(EngineFailover(lambda: (broken, LAST)), broken)
+        await wait_until_translated_by(EngineFailover(lambda: (broken, LAST)), broken)
     finally:
         ray_serve.delete(broken)
 
@@ -224,7 +232,7 @@ async def test_two_event_loops_can_look_an_application_up_at_the_same_time(
 
         asyncio.run(once())
 
-    [controller] = controllers()
+    [controller] = count_controllers()
     controller.send_signal(signal.SIGSTOP)
     threads: list[threading.Thread] = []
     try:
@@ -243,25 +251,25 @@ async def test_two_event_loops_can_look_an_application_up_at_the_same_time(
 async def test_a_long_retry_after_of_the_last_engine_is_capped_while_another_is_preferred(
     applications: None,
 ) -> None:
-    with pytest.raises(Unavailable) as single:
+    with pytest.raises(UnavailableError) as single:
         await EngineFailover(lambda: (LAST,)).translate(request_for("busy"))
-    assert single.value.wait == 3_600
-    with pytest.raises(Unavailable) as capped:
+    assert single.value.retry_after_s == 3_600
+    with pytest.raises(UnavailableError) as capped:
         await EngineFailover(lambda: (MISSING, LAST)).translate(request_for("busy"))
-    assert capped.value.wait == failover_module.MAX_RETRY_AFTER_S
+    assert capped.value.retry_after_s == failover_module.MAX_RETRY_AFTER_S
 
 
 async def test_what_only_a_long_unavailable_engine_can_translate_is_deferred(
     applications: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     failover = EngineFailover(lambda: (MISSING, LAST), defer=True)
-    with pytest.raises(Unavailable, match="is unavailable"):
+    with pytest.raises(UnavailableError, match="is unavailable"):
         await failover.translate(request_for("hard"))
     monkeypatch.setattr(failover_module, "DEFER_AFTER_S", 0.0)
-    with pytest.raises(Deferred):
+    with pytest.raises(DeferredError):
         await failover.translate(request_for("hard"))
     # The backfill, which completes such captions, keeps retrying.
-    with pytest.raises(Unavailable, match="is unavailable"):
+    with pytest.raises(UnavailableError, match="is unavailable"):
         await EngineFailover(lambda: (MISSING, LAST)).translate(request_for("hard"))
 
 
@@ -276,20 +284,21 @@ async def test_a_meeting_that_waits_for_an_unavailable_engine_blocks_no_other_me
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(failover_module, "DEFER_AFTER_S", 0.5)
-    meetings = Meetings(aengine, Log(redis_async))
-    held, other = [await open_recorded(meetings, aengine, targets=[target]) for target in ("de", "pt")]
+    meetings = MeetingService(aengine, LogWriter(redis_async))
+    held, other = [await open_lane_meeting(meetings, aengine, targets=[target]) for target in ("de", "pt")]
 
     async def talk(meeting_id: UUID, sentences: int) -> None:
         talk = [
-            said(k, f"c{k}", "Ann", f"Sentence number {k}.", 2.0 * k, 2.0 * k + 1, 2.0 * k) for k in range(sentences)
+            chunk_event(k, f"c{k}", "Ann", f"Sentence number {k}.", 2.0 * k, 2.0 * k + 1, 2.0 * k)
+            for k in range(sentences)
         ]
-        await feed(meetings, meeting_id, [*talk, ending(2.0 * sentences)])
+        await append_events(meetings, meeting_id, [*talk, end_event(2.0 * sentences)])
 
     failover = EngineFailover(lambda: (MISSING, LAST), defer=True)
-    with running(postgres_url, redis_url, "batch-1", failover.translate, in_flight=4, capacity=8):
+    with running_lane(postgres_url, redis_url, "batch-1", failover.translate, in_flight=4, capacity=8):
         # More than the lane's limits for calls in flight and capacity.
         await talk(held, 20)
         await talk(other, 2)
         captions = "select status from captions where meeting_id = :id"
-        await until(lambda: rows(engine, captions, id=other) == [("translated",)] * 2, 120)
-        await until(lambda: rows(engine, captions, id=held) == [("pending",)] * 20, 120)
+        await wait_until(lambda: query_rows(engine, captions, id=other) == [("translated",)] * 2, 120)
+        await wait_until(lambda: query_rows(engine, captions, id=held) == [("pending",)] * 20, 120)

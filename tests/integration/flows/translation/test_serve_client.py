@@ -18,7 +18,7 @@ from ray.exceptions import RayTaskError
 
 from flows.translation import TranslationClient
 from flows.translation import serve_client as serve_client_module
-from operators.errors import Unavailable
+from operators.errors import UnavailableError
 from operators.translation import CaptionStatus, Translate, Translation, TranslationRequest
 
 pytest_plugins = ["tests.harness.ray_cluster"]
@@ -30,7 +30,7 @@ REQUEST = TranslationRequest("default", "m", "s1", 1, "pt-BR", None, "The meetin
 
 
 @ray_serve.deployment(ray_actor_options={"num_cpus": 0.1}, graceful_shutdown_wait_loop_s=0.1)
-class Echo:
+class PidTranslator:
     """Answers with its process' id, unless the text asks for something else."""
 
     async def translate(self, request: TranslationRequest) -> Translation:
@@ -43,7 +43,7 @@ class Echo:
 
 
 def deploy() -> None:
-    ray_serve.run(Echo.bind(), name=APP, route_prefix=None)
+    ray_serve.run(PidTranslator.bind(), name=APP, route_prefix=None)
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +65,7 @@ def request_for(text: str) -> TranslationRequest:
     return TranslationRequest("default", "m", "s1", 1, "pt-BR", None, text)
 
 
-def controllers() -> list[psutil.Process]:
+def count_controllers() -> list[psutil.Process]:
     found: list[psutil.Process] = []
     for process in psutil.Process().children(recursive=True):
         # Other processes of Ray's may end at any time.
@@ -75,13 +75,13 @@ def controllers() -> list[psutil.Process]:
     return found
 
 
-async def answered(translate: Translate) -> str | None:
+async def answering_pid(translate: Translate) -> str | None:
     """Retry until a replica answers, and return its answer."""
     deadline = time.monotonic() + 120
     while True:
         try:
             return (await translate(REQUEST)).text
-        except Unavailable:
+        except UnavailableError:
             assert time.monotonic() < deadline
             await asyncio.sleep(0.2)
 
@@ -94,26 +94,26 @@ async def test_an_error_of_the_application_is_raised_unchanged(application: Tran
 
 
 async def test_a_dead_replica_is_a_transient_error(application: Translate) -> None:
-    before = await answered(application)
-    with pytest.raises(Unavailable):
+    before = await answering_pid(application)
+    with pytest.raises(UnavailableError):
         await application(request_for("die"))
-    assert await answered(application) != before
+    assert await answering_pid(application) != before
 
 
 async def test_an_application_that_is_deleted_and_comes_back_is_found_again(application: Translate) -> None:
-    before = await answered(application)
+    before = await answering_pid(application)
     ray_serve.delete(APP)
-    with pytest.raises(Unavailable):
+    with pytest.raises(UnavailableError):
         await application(REQUEST)
     deploy()
-    assert await answered(application) not in (None, before)
+    assert await answering_pid(application) not in (None, before)
 
 
 async def test_calls_succeed_without_the_controller_and_a_new_client_s_calls_time_out(
     application: Translate,
 ) -> None:
-    replica = await answered(application)
-    [controller] = controllers()
+    replica = await answering_pid(application)
+    [controller] = count_controllers()
     fresh = TranslationClient(APP).translate
     controller.send_signal(signal.SIGSTOP)
     try:
@@ -126,7 +126,7 @@ async def test_calls_succeed_without_the_controller_and_a_new_client_s_calls_tim
         assert [type(result) for result in results] == [TimeoutError, TimeoutError, Translation]
     finally:
         controller.send_signal(signal.SIGCONT)
-    assert await answered(fresh) == replica
+    assert await answering_pid(fresh) == replica
 
 
 @pytest.mark.slow
@@ -134,21 +134,21 @@ async def test_other_replicas_answer_if_one_dies_while_the_controller_is_unavail
     deployed: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(serve_client_module, "LOOKUP_TIMEOUT_S", 1.0)
-    ray_serve.run(Echo.options(num_replicas=2).bind(), name=APP, route_prefix=None)
+    ray_serve.run(PidTranslator.options(num_replicas=2).bind(), name=APP, route_prefix=None)
     translate = TranslationClient(APP).translate
     replicas: set[str | None] = set()
     while len(replicas) < 2:
-        replicas |= set(await asyncio.gather(*(answered(translate) for _ in range(8))))
-    [controller] = controllers()
+        replicas |= set(await asyncio.gather(*(answering_pid(translate) for _ in range(8))))
+    [controller] = count_controllers()
     controller.send_signal(signal.SIGSTOP)
     try:
-        with pytest.raises(Unavailable):
+        with pytest.raises(UnavailableError):
             await translate(request_for("die"))
-        left = {await answered(translate) for _ in range(4)}
+        left = {await answering_pid(translate) for _ in range(4)}
         assert len(left) == 1
         assert left < replicas
         # A client without a handle can't call any replica.
-        with pytest.raises(Unavailable, match="controller does not answer"):
+        with pytest.raises(UnavailableError, match="controller does not answer"):
             await TranslationClient(APP).translate(REQUEST)
     finally:
         controller.send_signal(signal.SIGCONT)

@@ -10,103 +10,112 @@ from typing import Any
 import pytest
 from bytewax.errors import BytewaxRuntimeError
 
-from tests.harness.calls import Busy, Concurrency, Request, Runner, Scripted, answer, hang, run
+from tests.harness.calls import (
+    BusyError,
+    CallRunner,
+    ConcurrencyRecorder,
+    FailingService,
+    FakeRequest,
+    answer,
+    hang,
+    run_calls,
+)
 
 # Limits and fairness
 
 
 def test_no_more_than_the_limit_is_in_flight_and_the_limit_is_used() -> None:
-    service = Concurrency()
-    outcomes = run([[Request("k", str(i)) for i in range(40)]], service, in_flight=3)
+    service = ConcurrencyRecorder()
+    outcomes = run_calls([[FakeRequest("k", str(i)) for i in range(40)]], service, in_flight=3)
     assert len(outcomes) == 40
-    assert service.most == 3
+    assert service.max_in_flight == 3
 
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_no_more_of_a_key_than_its_limit_is_in_flight(workers: int) -> None:
-    service = Concurrency()
-    requests = [Request(key, str(i)) for i in range(20) for key in "abc"]
-    outcomes = Runner([requests], service, in_flight=5, in_flight_per_key=2).run(workers=workers)
+    service = ConcurrencyRecorder()
+    requests = [FakeRequest(key, str(i)) for i in range(20) for key in "abc"]
+    outcomes = CallRunner([requests], service, in_flight=5, in_flight_per_key=2).run(workers=workers)
     assert len(outcomes) == 60
-    assert (service.most, service.most_of_a_key) == (5, 2)
+    assert (service.max_in_flight, service.max_per_key) == (5, 2)
 
 
 def test_without_limits_everything_is_in_flight() -> None:
     begun = 0
 
-    async def wait_for_all(request: Request) -> str:
+    async def wait_for_all(request: FakeRequest) -> str:
         nonlocal begun
         begun += 1
         while begun < 300:
             await asyncio.sleep(0.001)
         return "x"
 
-    outcomes = run([[Request("k", str(i)) for i in range(300)]], wait_for_all, in_flight=None, capacity=None)
+    outcomes = run_calls([[FakeRequest("k", str(i)) for i in range(300)]], wait_for_all, in_flight=None, capacity=None)
     assert [o.result for o in outcomes] == ["x"] * 300
 
 
 def test_a_key_with_a_thousand_queued_requests_delays_another_by_one_turn_at_most() -> None:
     called: list[str] = []
 
-    async def note(request: Request) -> str:
+    async def note(request: FakeRequest) -> str:
         called.append(request.key)
         while runner.executor.outstanding < 1001 and len(called) == 1:
             await asyncio.sleep(0.001)
         return "x"
 
-    batches = [[Request("busy", str(i)) for i in range(1000)], [Request("quiet", "0")]]
-    runner = Runner(batches, note, in_flight=1, capacity=None, deadline=60.0)
+    batches = [[FakeRequest("busy", str(i)) for i in range(1000)], [FakeRequest("quiet", "0")]]
+    runner = CallRunner(batches, note, in_flight=1, capacity=None, deadline=60.0)
     assert len(runner.run()) == 1001
     # The first of `busy` was in flight when `quiet` arrived, and the second one was next already.
     assert called.index("quiet") <= 2
 
 
 def test_a_full_executor_rejects_at_once_and_the_stream_continues() -> None:
-    async def until_two_are_rejected(request: Request) -> str:
-        while len(runner.out) < 2:
+    async def until_two_are_rejected(request: FakeRequest) -> str:
+        while len(runner.keyed_results) < 2:
             await asyncio.sleep(0.001)
         return "x"
 
-    batches = [[Request("k", "0"), Request("k", "1")], [Request("k", "2"), Request("j", "3")]]
-    runner = Runner(batches, until_two_are_rejected, capacity=2)
+    batches = [[FakeRequest("k", "0"), FakeRequest("k", "1")], [FakeRequest("k", "2"), FakeRequest("j", "3")]]
+    runner = CallRunner(batches, until_two_are_rejected, capacity=2)
     outcomes = runner.run()
-    assert {(o.request.about, o.reason, o.attempts) for o in outcomes[:2]} == {
+    assert {(o.request.subject, o.reason, o.attempts) for o in outcomes[:2]} == {
         ("2", "capacity", 0),
         ("3", "capacity", 0),
     }
-    assert [(o.request.about, o.result) for o in outcomes[2:]] == [("0", "x"), ("1", "x")]
+    assert [(o.request.subject, o.result) for o in outcomes[2:]] == [("0", "x"), ("1", "x")]
 
 
 def test_a_full_key_is_rejected_and_others_continue() -> None:
-    batches = [[Request("k", "0"), Request("k", "1"), Request("j", "2"), Request("k", "3")]]
-    outcomes = run(batches, hang, capacity_per_group=2, deadline=0.3)
-    assert [(o.request.about, o.reason) for o in outcomes[:1]] == [("3", "capacity")]
-    assert {(o.request.about, o.reason) for o in outcomes[1:]} == {(about, "deadline") for about in "012"}
+    batches = [[FakeRequest("k", "0"), FakeRequest("k", "1"), FakeRequest("j", "2"), FakeRequest("k", "3")]]
+    outcomes = run_calls(batches, hang, capacity_per_group=2, deadline=0.3)
+    assert [(o.request.subject, o.reason) for o in outcomes[:1]] == [("3", "capacity")]
+    assert {(o.request.subject, o.reason) for o in outcomes[1:]} == {(about, "deadline") for about in "012"}
 
 
 @pytest.mark.parametrize("bounds", [{"capacity": 4}, {"capacity": None, "capacity_per_group": 4}])
 def test_a_full_executor_that_blocks_puts_backpressure_on_its_source(bounds: dict[str, int | None]) -> None:
-    async def first_is_slow(request: Request) -> str:
+    async def first_is_slow(request: FakeRequest) -> str:
         # Later ones complete soon and wait for it: they count as outstanding.
-        if request.about == "0":
+        if request.subject == "0":
             await asyncio.sleep(0.3)
-            read_while_slow.append(runner.taken)
-        return request.about
+            read_while_slow.append(runner.fed_count)
+        return request.subject
 
     read_while_slow: list[int] = []
-    batches = ([Request("k", str(2 * i)), Request("k", str(2 * i + 1))] for i in range(1_000))
-    runner = Runner(batches, first_is_slow, in_flight=100, on_full="block", **bounds)
+    batches = ([FakeRequest("k", str(2 * i)), FakeRequest("k", str(2 * i + 1))] for i in range(1_000))
+    runner = CallRunner(batches, first_is_slow, in_flight=100, on_full="block", **bounds)
     assert [o.result for o in runner.run()] == [str(i) for i in range(2_000)]
-    assert runner.most <= 4 + 2
+    assert runner.max_outstanding <= 4 + 2
     assert read_while_slow[0] <= 4 + 2
 
 
 def test_a_full_executor_that_rejects_keeps_to_its_capacity_with_a_huge_source() -> None:
-    batches = ([Request(str(k % 5), f"{i}.{k}", seconds=0.001) for k in range(100)] for i in range(100))
-    runner = Runner(batches, answer, in_flight=2, capacity=50)
+    batches = ([FakeRequest(str(k % 5), f"{i}.{k}", seconds=0.001) for k in range(100)] for i in range(100))
+    runner = CallRunner(batches, answer, in_flight=2, capacity=50)
     outcomes = runner.run()
     assert len(outcomes) == 10_000
-    assert runner.most <= 50
+    assert runner.max_outstanding <= 50
     assert {o.reason for o in outcomes} == {None, "capacity"}
 
 
@@ -115,14 +124,14 @@ def test_a_full_executor_that_rejects_keeps_to_its_capacity_with_a_huge_source()
 )
 def test_a_policy_that_allows_nothing_is_refused(bad: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=f"^{next(iter(bad))}: must be"):
-        Runner([], answer, **bad)
+        CallRunner([], answer, **bad)
 
 
 # Deadlines and retries
 
 
 def test_a_deadline_covers_the_time_in_the_queue() -> None:
-    outcomes = run([[Request("k", "a"), Request("k", "b")]], hang, in_flight=1, deadline=0.3)
+    outcomes = run_calls([[FakeRequest("k", "a"), FakeRequest("k", "b")]], hang, in_flight=1, deadline=0.3)
     assert [(o.result, o.reason) for o in outcomes] == [(None, "deadline")] * 2
     assert outcomes[0].attempts == 1
     # It can be dequeued in the very instant in which both expire.
@@ -132,22 +141,22 @@ def test_a_deadline_covers_the_time_in_the_queue() -> None:
 def test_a_queued_request_expires_while_another_is_in_flight() -> None:
     all_there = False
 
-    async def quick_but_for_the_other_key(request: Request) -> str:
+    async def quick_but_for_the_other_key(request: FakeRequest) -> str:
         nonlocal all_there
         while not all_there:
             await asyncio.sleep(0.001)
             all_there = runner.executor.outstanding == 4
         return await hang(request) if request.key == "other" else "x"
 
-    def in_two() -> Iterator[list[Request]]:
-        yield [Request("k", "0"), Request("k", "1"), Request("k", "2")]
+    def in_two() -> Iterator[list[FakeRequest]]:
+        yield [FakeRequest("k", "0"), FakeRequest("k", "1"), FakeRequest("k", "2")]
         time.sleep(0.4)
-        yield [Request("other", "3")]
+        yield [FakeRequest("other", "3")]
 
     # After the first, `1` is called, and then `3`, which arrived later than `2` and expires later.
-    runner = Runner(in_two(), quick_but_for_the_other_key, in_flight=1, deadline=5.0)
+    runner = CallRunner(in_two(), quick_but_for_the_other_key, in_flight=1, deadline=5.0)
     outcomes = runner.run()
-    assert [(o.request.about, o.attempts, o.reason) for o in outcomes] == [
+    assert [(o.request.subject, o.attempts, o.reason) for o in outcomes] == [
         ("0", 1, None),
         ("1", 1, None),
         ("2", 0, "deadline"),
@@ -156,27 +165,29 @@ def test_a_queued_request_expires_while_another_is_in_flight() -> None:
 
 
 def test_a_deadline_ends_a_call_even_if_every_error_is_retryable() -> None:
-    [outcome] = run([[Request("k", "a")]], hang, deadline=0.3, retryable=lambda _: True, retry_after=lambda _: None)
+    [outcome] = run_calls(
+        [[FakeRequest("k", "a")]], hang, deadline=0.3, retryable=lambda _: True, retry_after=lambda _: None
+    )
     assert (outcome.attempts, outcome.reason) == (1, "deadline")
 
 
 def test_a_deadline_covers_all_attempts_together() -> None:
-    service = Scripted()
+    service = FailingService()
     # Each attempt alone is well within the deadline; the three are not.
-    late = Request("k", "a", seconds=0.3, fails=("busy", "busy"))
-    [outcome] = run([[late]], service, deadline=0.9)
+    late = FakeRequest("k", "a", seconds=0.3, failures=("busy", "busy"))
+    [outcome] = run_calls([[late]], service, deadline=0.9)
     assert (outcome.result, outcome.reason) == (None, "deadline")
     assert 1 <= outcome.attempts == service.attempts[late] <= 2
 
 
 def test_transient_errors_are_retried() -> None:
-    requests = [Request("k", "a", fails=("busy", "busy")), Request("k", "b", fails=("busy",))]
-    assert [(o.result, o.attempts) for o in run([requests], Scripted())] == [("a.0", 3), ("b.0", 2)]
+    requests = [FakeRequest("k", "a", failures=("busy", "busy")), FakeRequest("k", "b", failures=("busy",))]
+    assert [(o.result, o.attempts) for o in run_calls([requests], FailingService())] == [("a.0", 3), ("b.0", 2)]
 
 
 def test_other_errors_leave_the_request_without_a_result_and_the_flow_alive() -> None:
-    requests = [Request("k", "bad", fails=("broken",)), Request("k", "good")]
-    outcomes = run([requests], Scripted())
+    requests = [FakeRequest("k", "bad", failures=("broken",)), FakeRequest("k", "good")]
+    outcomes = run_calls([requests], FailingService())
     assert [(o.result, o.attempts, o.reason) for o in outcomes] == [
         (None, 1, "failed: ValueError"),
         ("good.0", 1, None),
@@ -184,23 +195,23 @@ def test_other_errors_leave_the_request_without_a_result_and_the_flow_alive() ->
 
 
 def test_a_cancellation_or_timeout_of_the_services_own_is_an_error_of_the_service() -> None:
-    async def give_up(request: Request) -> str:
-        raise asyncio.CancelledError if request.about == "a" else TimeoutError
+    async def give_up(request: FakeRequest) -> str:
+        raise asyncio.CancelledError if request.subject == "a" else TimeoutError
 
-    outcomes = run([[Request("k", "a"), Request("k", "b")]], give_up)
+    outcomes = run_calls([[FakeRequest("k", "a"), FakeRequest("k", "b")]], give_up)
     assert [(o.attempts, o.reason) for o in outcomes] == [(1, "failed: CancelledError"), (1, "failed: TimeoutError")]
 
 
 def test_retry_after_is_respected() -> None:
     started_at: list[float] = []
 
-    async def busy_once(request: Request) -> str:
+    async def busy_once(request: FakeRequest) -> str:
         started_at.append(time.monotonic())
         if len(started_at) == 1:
-            raise Busy(0.6)
+            raise BusyError(0.6)
         return "x"
 
-    [outcome] = run([[Request("k", "a")]], busy_once)
+    [outcome] = run_calls([[FakeRequest("k", "a")]], busy_once)
     assert (outcome.result, outcome.attempts) == ("x", 2)
     # Without it, the second attempt comes 0.2 s later at the latest.
     assert started_at[1] - started_at[0] >= 0.6
@@ -208,12 +219,16 @@ def test_retry_after_is_respected() -> None:
 
 def test_a_request_whose_retry_would_start_after_the_deadline_ends_at_once() -> None:
     # Were it waited for, this test would take an hour.
-    outcomes = run([[Request("k", "a", fails=("busy for long",)), Request("k", "b")]], Scripted(), deadline=3500.0)
+    outcomes = run_calls(
+        [[FakeRequest("k", "a", failures=("busy for long",)), FakeRequest("k", "b")]], FailingService(), deadline=3500.0
+    )
     assert [(o.attempts, o.reason) for o in outcomes] == [(1, "deadline"), (1, None)]
 
 
 def test_a_call_that_hangs_is_retried_where_the_stream_blocks() -> None:
-    [outcome] = run([[Request("k", "a", fails=("hangs", "busy"))]], Scripted(), on_full="block", deadline=0.1)
+    [outcome] = run_calls(
+        [[FakeRequest("k", "a", failures=("hangs", "busy"))]], FailingService(), on_full="block", deadline=0.1
+    )
     assert outcome.result == "a.0"
     # One more if the machine stood still during one of them.
     assert outcome.attempts >= 3
@@ -224,15 +239,15 @@ def test_a_call_that_hangs_is_retried_where_the_stream_blocks() -> None:
 
 def test_timings_are_observed_for_each_request_that_is_called() -> None:
     observed: list[tuple[str, float]] = []
-    scripted = Scripted()
+    scripted = FailingService()
 
-    async def once_one_is_superseded(request: Request) -> str:
-        while not runner.out:
+    async def once_one_is_superseded(request: FakeRequest) -> str:
+        while not runner.keyed_results:
             await asyncio.sleep(0.001)
         return await scripted(request)
 
-    requests = [Request("k", "a", seconds=0.1, fails=("busy",)), Request("k", "b"), Request("k", "b", 1)]
-    runner = Runner(
+    requests = [FakeRequest("k", "a", seconds=0.1, failures=("busy",)), FakeRequest("k", "b"), FakeRequest("k", "b", 1)]
+    runner = CallRunner(
         [requests],
         once_one_is_superseded,
         in_flight=1,
@@ -247,11 +262,11 @@ def test_timings_are_observed_for_each_request_that_is_called() -> None:
 
 
 def test_an_error_of_the_observer_ends_the_flow() -> None:
-    def broken(request: Request, phase: str, seconds: float) -> None:
+    def broken(request: FakeRequest, phase: str, seconds: float) -> None:
         raise KeyError(phase)
 
     with pytest.raises(BytewaxRuntimeError) as caught:
-        Runner([[Request("k", "a")]], answer, observe=broken).run()
+        CallRunner([[FakeRequest("k", "a")]], answer, observe=broken).run()
     cause: BaseException | None = caught.value
     while cause is not None and not isinstance(cause, KeyError):
         cause = cause.__cause__

@@ -22,39 +22,44 @@ from flows.jobs.autoscaler import (
 from storage.placement import LaneKind, LaneRecord
 
 
-def lane(lane_id: str, meetings: int, *, kind: LaneKind = "live", retired: bool = False) -> LaneRecord:
+def make_lane(lane_id: str, meetings: int, *, kind: LaneKind = "live", retired: bool = False) -> LaneRecord:
     now = datetime.now(UTC)
     return LaneRecord(lane_id, kind, 1, None, None, "running", retired, "0-0", 0, 0, now, meetings)
 
 
 def test_a_retired_lane_drains_to_the_least_loaded_lanes() -> None:
-    lanes = [lane("live-1", 4), lane("live-2", 1), lane("live-3", 5, retired=True), lane("batch-1", 0, kind="batch")]
+    lanes = [
+        make_lane("live-1", 4),
+        make_lane("live-2", 1),
+        make_lane("live-3", 5, retired=True),
+        make_lane("batch-1", 0, kind="batch"),
+    ]
     moves = LaneAutoscaler().plan(lanes, {}, 0.0)
     assert {(m.to, m.count) for m in moves if isinstance(m, Move)} == {("live-2", 4), ("live-1", 1)}
     assert all(isinstance(m, Move) and m.lane_id == "live-3" for m in moves)
 
 
 def test_a_hot_lane_moves_one_meeting_and_waits_for_the_effect() -> None:
-    autoscaler, lanes = LaneAutoscaler(), [lane("live-1", 3), lane("live-2", 3), lane("live-3", 1)]
+    autoscaler, lanes = LaneAutoscaler(), [make_lane("live-1", 3), make_lane("live-2", 3), make_lane("live-3", 1)]
     lag = {"live-1": HOT_LAG_S + 1, "live-2": 2.0}
     assert autoscaler.plan(lanes, lag, 0.0) == [Move("live-1", "live-3", 1)]
     assert autoscaler.plan(lanes, lag, RELIEF_PAUSE_S / 2) == []
     assert autoscaler.plan(lanes, lag, RELIEF_PAUSE_S) == [Move("live-1", "live-3", 1)]
     # Moving its only meeting wouldn't help, and neither would a target lane that lags itself.
-    assert LaneAutoscaler().plan([lane("live-1", 1), lane("live-2", 0)], lag | {"live-2": 0.0}, 0.0) == []
+    assert LaneAutoscaler().plan([make_lane("live-1", 1), make_lane("live-2", 0)], lag | {"live-2": 0.0}, 0.0) == []
     assert LaneAutoscaler().plan(lanes[:2], lag, 0.0) == []
 
 
 def test_lanes_are_added_under_load_and_drained_after_a_while_with_spare_capacity() -> None:
     autoscaler = LaneAutoscaler({"live": LaneBounds(1, 3, 10)})
-    assert autoscaler.plan([lane("live-1", 10)], {}, 0.0) == []
-    assert autoscaler.plan([lane("live-1", 11)], {}, 1.0) == [Add("live")]
-    assert autoscaler.plan([lane("live-1", 31)], {}, 2.0) == []  # The added lane has not started yet.
-    two = [lane("live-1", 11), lane("live-2", 10)]
+    assert autoscaler.plan([make_lane("live-1", 10)], {}, 0.0) == []
+    assert autoscaler.plan([make_lane("live-1", 11)], {}, 1.0) == [Add("live")]
+    assert autoscaler.plan([make_lane("live-1", 31)], {}, 2.0) == []  # The added lane has not started yet.
+    two = [make_lane("live-1", 11), make_lane("live-2", 10)]
     assert autoscaler.plan(two, {}, 2 + RELIEF_PAUSE_S) == [Add("live")]
-    three = [lane("live-1", 20), lane("live-2", 20), lane("live-3", 20)]
+    three = [make_lane("live-1", 20), make_lane("live-2", 20), make_lane("live-3", 20)]
     assert autoscaler.plan(three, {}, 4 + 2 * RELIEF_PAUSE_S) == []  # No more than three.
-    few = [lane("live-1", 3), lane("live-2", 2), lane("live-3", 2)]
+    few = [make_lane("live-1", 3), make_lane("live-2", 2), make_lane("live-3", 2)]
     assert autoscaler.plan(few, {}, 100.0) == []
     assert autoscaler.plan(few, {}, 100.0 + DRAIN_AFTER_S / 2) == []
     assert autoscaler.plan(few, {}, 100.0 + DRAIN_AFTER_S) == [Retire("live-3")]
@@ -62,7 +67,7 @@ def test_lanes_are_added_under_load_and_drained_after_a_while_with_spare_capacit
 
 
 def test_a_lane_is_added_when_all_lanes_are_hot() -> None:
-    lanes = [lane("live-1", 1), lane("live-2", 1)]
+    lanes = [make_lane("live-1", 1), make_lane("live-2", 1)]
     assert LaneAutoscaler({"live": LaneBounds(1, 3, 10)}).plan(
         lanes, {"live-1": HOT_LAG_S, "live-2": HOT_LAG_S}, 0.0
     ) == [Add("live")]
@@ -86,7 +91,7 @@ def test_plan_after_plan_retired_lanes_drain_and_the_number_of_meetings_stays(
     lag = {f"live-{k}": behind for k, (_, _, behind) in enumerate(drawn)}
     before, active = load.total(), len(load) - len(retired)
     for turn in range(30):
-        lanes = [lane(lane_id, load[lane_id], retired=lane_id in retired) for lane_id in sorted({*load, *retired})]
+        lanes = [make_lane(lane_id, load[lane_id], retired=lane_id in retired) for lane_id in sorted({*load, *retired})]
         for action in autoscaler.plan(lanes, lag, turn * RELIEF_PAUSE_S):
             match action:
                 case Move():

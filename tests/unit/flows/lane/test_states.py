@@ -8,16 +8,18 @@ from flows.lane.pipeline import STEPS
 from operators import dedup, sentences
 
 
-def load(name: str, stored: dict[str, Any]) -> Any:
+def load_state(name: str, stored: dict[str, Any]) -> Any:
     return next(stage for stage in STEPS if stage.name == name).load(stored)
 
 
 def test_open_chunks_of_version_1_have_no_final() -> None:
     state = {"team_id": "t", "meeting_id": "m", "n": 2, "began": 5, "open": {"a": [2, 7, "d", "Ann", 0.5]}, "marks": {}}
-    chunk = dedup.Open(2, 7, "d", "Ann", 0.5, final=False)
-    assert load("dedup", {"schema": 1, "state": state}) == dedup.State("t", "m", 2, 5, {"a": chunk})
+    chunk = dedup.OpenChunk(2, 7, "d", "Ann", 0.5, is_final=False)
+    assert load_state("dedup", {"schema": 1, "state": state}) == dedup.State("t", "m", 2, 5, {"a": chunk})
 
 
 def test_speech_of_version_1_has_nothing_taken_back() -> None:
     state = {"voices": {"Ann": [[], [0, 0, 0, [], 0, False], [], ["", "", 0]]}, "gone": {}, "reach": 2.5}
-    assert load("sentences", {"schema": 1, "state": state}) == sentences.State({"Ann": sentences.Voice()}, {}, 2.5)
+    assert load_state("sentences", {"schema": 1, "state": state}) == sentences.State(
+        {"Ann": sentences.SpeakerState()}, {}, 2.5
+    )
