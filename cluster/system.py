@@ -35,10 +35,10 @@ from serve.app import API_APP, API_ROUTE, QUIET_LOGGING, build_api
 from serve.options import ApiOptions
 from storage.configs import save_settings_config
 from storage.database import sync_engine
-from storage.embedded import EmbeddedStores, StoreUrls, default_data_dir
+from storage.embedded import EmbeddedStores, default_data_dir
 from storage.migrate import upgrade_schema
 from storage.readiness import wait_until_ready
-from storage.urls import check_store_urls
+from storage.urls import StoreUrls, check_store_urls
 
 READY_TIMEOUT_S = 120.0
 """Seconds everything gets to answer."""

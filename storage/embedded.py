@@ -22,26 +22,18 @@ import threading
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 
 from operators.errors import SetupError
 from storage.process import ServerAccount, ServerProcess, try_lock, write_private
 from storage.servers import PostgresServer, ValkeyServer
+from storage.urls import StoreUrls
 from storage.watcher import OwnerWatcher
 
 _START_LOCK_TIMEOUT_S = 180.0
 """How long to wait for another starter of the same directory that reports no progress."""
 _MAX_START_ATTEMPTS = 3
-
-
-@dataclass(frozen=True, slots=True)
-class StoreUrls:
-    """Where the servers answer, with their passwords: never to be logged."""
-
-    postgres: str = field(repr=False)
-    redis: str = field(repr=False)
 
 
 def default_data_dir() -> Path:

@@ -1,7 +1,8 @@
-"""Checks the URLs of an operator's own Postgres and Redis before anything connects. An error never repeats one."""
+"""The URLs of Postgres and Redis, and checks of an operator's own before anything connects. An error never repeats one."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 import redis
@@ -9,13 +10,20 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
 from operators.errors import InvalidInputError
-from storage.embedded import StoreUrls
 
 POSTGRES_URL_SETTING, REDIS_URL_SETTING = "PARLEY_POSTGRES_URL", "PARLEY_REDIS_URL"
 """The settings that name them."""
 _POSTGRES_URL_HINT = "must begin with postgresql:// and be such as postgresql://user:password@host/database"
 _REDIS_URL_HINT = "must begin with redis:// or rediss:// and be such as redis://:password@host/0"
 _ENCODING_HINT = "must have the marks in its user and password percent-encoded, such as %40 for @"
+
+
+@dataclass(frozen=True, slots=True)
+class StoreUrls:
+    """Where the servers answer, with their passwords: never to be logged."""
+
+    postgres: str = field(repr=False)
+    redis: str = field(repr=False)
 
 
 def check_postgres_url(url: str) -> None:

@@ -19,10 +19,10 @@ from operators.errors import UnavailableError
 from operators.model import Clock
 from operators.translation import Translation, TranslationRequest
 from storage.database import async_engine, async_redis
-from storage.embedded import StoreUrls
 from storage.log import LogWriter
 from storage.meetings import MeetingService
 from storage.placement import ensure_lane
+from storage.urls import StoreUrls
 
 LANE_ID = "batch-1"
 CALL_DEADLINE_S = 120.0

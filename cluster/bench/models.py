@@ -19,7 +19,7 @@ from operators.models import EngineConfig
 from serve.app import DOWNSCALE_DELAY_S, SHUTDOWN_TIMEOUT_S
 from serve.engines.making import check_requirements
 from serve.replicas import make_deployment
-from storage.embedded import StoreUrls
+from storage.urls import StoreUrls
 
 LAYERS = ("engine", "service", "captions")
 WARM_UP_COUNT = 4

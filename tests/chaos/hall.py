@@ -23,10 +23,10 @@ from operators.errors import UnavailableError
 from operators.model import Chunk, Clock, MeetingConfig, MeetingEnded
 from operators.translation import Translation, TranslationRequest
 from storage import keys
-from storage.embedded import StoreUrls
 from storage.log import NewEvent
 from storage.meetings import MeetingService
 from storage.placement import LaneKind, ensure_lane
+from storage.urls import StoreUrls
 from tests.chaos.engines import APPLICATION
 from tests.chaos.outcome import StoredResult, read_result
 from tests.chaos.recordings import CONFIG, number_in, numbered_meeting

@@ -18,10 +18,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from flows.lane.options import LaneOptions
 from storage import keys
 from storage.database import sync_engine, sync_redis
-from storage.embedded import EmbeddedStores, StoreUrls
+from storage.embedded import EmbeddedStores
 from storage.migrate import upgrade_schema
 from storage.process import ServerAccount, ServerProcess
 from storage.servers import PostgresServer, ValkeyServer
+from storage.urls import StoreUrls
 from tests.chaos.feed import MeetingClient
 from tests.chaos.keeper import LaneProcess
 from tests.chaos.outcome import PENDING_QUERY, CaptionOrder, StoredResult, read_result

@@ -25,10 +25,11 @@ from cluster.settings import Settings
 from operators.errors import SetupError
 from serve.app import DEFAULT_TRANSLATION_APP
 from storage.database import sync_engine
-from storage.embedded import EmbeddedStores, StoreUrls
+from storage.embedded import EmbeddedStores
 from storage.log import AppendResult, NewEvent
 from storage.meetings import MeetingService
 from storage.migrate import upgrade_schema
+from storage.urls import StoreUrls
 from tests.chaos.feed import MeetingClient
 from tests.chaos.outcome import StoredResult
 from tests.chaos.ray_head import RayHead, ray_head

@@ -19,10 +19,11 @@ from cluster.client import LAG_PROBLEM_TYPE, ApiClient
 from operators.translation import CaptionStatus, Translation, TranslationRequest
 from serve.options import ApiOptions
 from storage.database import sync_engine
-from storage.embedded import EmbeddedStores, StoreUrls
+from storage.embedded import EmbeddedStores
 from storage.log import LogWriter
 from storage.meetings import MeetingService
 from storage.migrate import upgrade_schema
+from storage.urls import StoreUrls
 from tests.chaos.engines import ScriptedTranslationApp
 from tests.chaos.hall import (
     HANG_TIMEOUT_S,

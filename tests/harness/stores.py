@@ -16,9 +16,10 @@ from sqlalchemy import Engine, make_url, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from storage.database import async_engine, async_redis, sync_engine, sync_redis
-from storage.embedded import EmbeddedStores, StoreUrls
+from storage.embedded import EmbeddedStores
 from storage.migrate import upgrade_schema
 from storage.tables import metadata
+from storage.urls import StoreUrls
 
 
 def _has_docker() -> bool:

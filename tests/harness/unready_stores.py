@@ -11,8 +11,9 @@ from pathlib import Path
 import psutil
 import redis
 
-from storage.embedded import EmbeddedStores, StoreUrls
+from storage.embedded import EmbeddedStores
 from storage.process import ServerAccount, ServerProcess
+from storage.urls import StoreUrls
 
 LARGE_STREAM = "lane:large"
 ENTRY_COUNT = 30_000

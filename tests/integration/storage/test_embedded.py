@@ -26,8 +26,9 @@ from cluster.keeping import watch_stores
 from operators.errors import SetupError
 from storage import embedded
 from storage.database import sync_redis
-from storage.embedded import EmbeddedStores, StoreUrls, default_data_dir
+from storage.embedded import EmbeddedStores, default_data_dir
 from storage.process import ServerAccount, try_lock
+from storage.urls import StoreUrls
 
 ROOT = Path(__file__).resolve().parents[3]
 IS_ROOT = os.geteuid() == 0

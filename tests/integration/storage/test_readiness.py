@@ -25,9 +25,10 @@ from operators.errors import SetupError
 from serve.http import health
 from serve.options import ApiOptions
 from storage import embedded, process, readiness
-from storage.embedded import EmbeddedStores, StoreUrls
+from storage.embedded import EmbeddedStores
 from storage.migrate import upgrade_schema
 from storage.readiness import NO_ANSWER, NotReady, StallDetector, wait_until_ready
+from storage.urls import StoreUrls
 from tests.harness.serving import run_api
 from tests.harness.unready_stores import (
     ENTRY_COUNT,
