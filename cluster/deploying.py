@@ -12,8 +12,8 @@ import structlog
 from ray import serve as ray_serve
 from ray.serve import Application
 
+from operators.engine_config import ROLES, EngineConfig, ModelsConfig, Role, serve_app_name
 from operators.errors import SetupError
-from operators.models import ROLES, EngineConfig, ModelsConfig, Role, serve_app_name
 from serve.app import build_insight, build_translation
 from serve.applications import fetch_application_statuses
 from serve.options import TranslationOptions

@@ -23,8 +23,8 @@ from cluster.client import identify_server
 from cluster.ports import LOOPBACK, is_port_free
 from cluster.roles import INSIGHT_KEY, TRANSLATION_KEY, plan_engines, probe_model_servers
 from cluster.settings import Settings
+from operators.engine_config import REMOTE_ENGINE_TYPES, FirefoxConfig, LlamaCppConfig, ModelsConfig, display_name
 from operators.errors import InvalidInputError, SetupError
-from operators.models import REMOTE_ENGINE_TYPES, FirefoxConfig, LlamaCppConfig, ModelsConfig, display_name
 from serve.engines.choice import is_vllm_installed, select_insight_engine, select_translation_engine
 from serve.engines.mozilla import find_models
 from serve.gpus import Gpu, find_gpus

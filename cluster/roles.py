@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cluster.settings import Settings
-from operators.errors import InvalidInputError, SetupError
-from operators.models import (
+from operators.engine_config import (
     REMOTE_ENGINE_TYPES,
     ROLES,
     EngineConfig,
@@ -22,6 +21,7 @@ from operators.models import (
     describe_translation,
     parse_engine_config,
 )
+from operators.errors import InvalidInputError, SetupError
 from serve.engines.choice import EngineSelection, select_insight_engine, select_translation_engine
 from serve.engines.making import check_requirements
 from serve.gpus import Gpu, find_gpus

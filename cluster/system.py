@@ -29,8 +29,8 @@ from cluster.ports import LOOPBACK, is_port_free
 from cluster.ray_node import make_ray_folder, start_ray
 from cluster.roles import INSIGHT_KEY, TRANSLATION_KEY, plan_engines, probe_model_servers
 from cluster.settings import Settings
+from operators.engine_config import ROLES, describe_translation, display_name
 from operators.errors import SetupError
-from operators.models import ROLES, describe_translation, display_name
 from serve.app import API_APP, API_ROUTE, QUIET_LOGGING, build_api
 from serve.options import ApiOptions
 from storage.configs import save_settings_config

@@ -22,7 +22,7 @@ from operators.model import (
     MeetingStarted,
     Tick,
 )
-from operators.voices import chunk_speaker_key, is_resubmitted
+from operators.speaker_keys import chunk_speaker_key, is_resubmitted
 
 REVISION_HORIZON_MS = 120_000
 """A chunk takes revisions up to this long after its last entry, the limit included."""

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from itertools import takewhile
 from typing import NamedTuple
 
-from operators import context
-from operators.boundaries import WORD_SIZE, split_words
+from operators import context_window
 from operators.model import Interim
-from operators.translation import TranslationRequest
-from operators.voices import speaker_key
+from operators.sentences.boundaries import WORD_SIZE, split_words
+from operators.speaker_keys import speaker_key
+from operators.translation_requests import TranslationRequest
 
 MIN_FIRST_SIZE = 6 * WORD_SIZE
 """The size of speech from which on a draft is asked for: six words, or twelve characters of a script without spaces."""
@@ -30,7 +30,7 @@ class DraftRequest:
     """A draft that is asked for.
 
     Attributes:
-        voice: who is speaking (`operators.voices`).
+        voice: who is speaking (`operators.speaker_keys`).
         base: of the growing text, as in `Interim`: once the voice's has another one, the answer is too late.
     """
 
@@ -51,7 +51,7 @@ def next_request(last_request: LastDraftRequest, interim: Interim) -> tuple[Last
 
     Args:
         asked: `Asked()` at first.
-        interim: from `operators.sentences`.
+        interim: from `operators.sentences.tracker`.
 
     Returns:
         What is asked last from now on, and whether that is to be asked now.
@@ -78,7 +78,7 @@ def build_draft_request(
     meeting_id: str,
     interim: Interim,
     last_request: LastDraftRequest,
-    state: context.State,
+    state: context_window.State,
     language: str,
     stable_text: str,
 ) -> DraftRequest:
@@ -102,7 +102,7 @@ def build_draft_request(
         previous_translation=stable_text or None,
         is_draft=True,
     )
-    request = context.with_context(request, interim.speaker, state.held, state.config)
+    request = context_window.with_context(request, interim.speaker, state.held, state.config)
     return DraftRequest(speaker_key(interim.speaker, interim.speaker_id), interim.base, request)
 
 

@@ -8,8 +8,8 @@ from typing import NamedTuple
 from ahocorasick_rs import AhoCorasick
 
 from operators.model import Term
-from operators.occurrence import fold_with_offsets, is_whole_word
-from operators.translation import GlossaryEntry
+from operators.term_matching import fold_with_offsets, is_whole_word
+from operators.translation_requests import GlossaryEntry
 
 MAX_PROMPT_TERMS = 100
 """Terms that are told with every sentence; where a glossary has more, those that are said go along alone."""

@@ -6,7 +6,7 @@ from fastapi import FastAPI
 from ray import serve as ray_serve
 from ray.serve import Application
 
-from operators.models import DEFAULT_TRANSLATION_APP, EngineConfig
+from operators.engine_config import DEFAULT_TRANSLATION_APP, EngineConfig
 from serve.engines.making import EngineFactory, check_requirements
 from serve.insight import InsightService
 from serve.options import ApiOptions, TranslationOptions

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from ray import serve as ray_serve
 from ray.serve.schema import ApplicationStatusOverview
 
+from operators.engine_config import DEFAULT_TRANSLATION_APP
 from operators.errors import SetupError
-from operators.models import DEFAULT_TRANSLATION_APP
 
 _SETUP_ERROR = re.compile(rf"{re.escape(SetupError.__module__)}\.{SetupError.__name__}: (.+)")
 _FAILED_STATUSES = ("DEPLOY_FAILED", "UNHEALTHY")

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from operators.occurrence import find_term
+from operators.term_matching import find_term
 from serve.engines.engine import Utterance
 from serve.engines.sanitizer import REPLACEMENT_CHARACTER
 from serve.names import blank_addresses, missing_names

@@ -13,8 +13,8 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveFloat, PositiveInt
 from ray.serve import Application
 
+from operators.engine_config import AnyEngineConfig, FirefoxConfig
 from operators.errors import InvalidInputError, SetupError
-from operators.models import AnyEngineConfig, FirefoxConfig
 from serve.app import build_api, build_translation
 from serve.options import ApiOptions, TranslationOptions
 from storage.urls import POSTGRES_URL_SETTING, REDIS_URL_SETTING, check_postgres_url, check_redis_url

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from operators.errors import UnavailableError
-from operators.insight import InsightRequest
+from operators.insight_requests import InsightRequest
 from serve.budget import TokenBudget
 from serve.cutting import split_text
 from serve.engines.engine import Generation, NonRetryableError, Prompt

@@ -15,10 +15,10 @@ from functools import reduce
 from itertools import groupby
 from typing import Any, Literal, NamedTuple
 
-from operators.boundaries import join_text
 from operators.errors import InvalidInputError
+from operators.sentences.boundaries import join_text
 from operators.subtitles import Cue, CueTranslation, write_srt, write_vtt
-from operators.translation import CaptionStatus
+from operators.translation_requests import CaptionStatus
 from storage.records import OPEN_STATUSES, CaptionRecord, MeetingRecord, SentenceRecord
 
 ExportFormat = Literal["jsonl", "vtt", "srt", "md"]

@@ -9,10 +9,10 @@ from typing import Any
 
 from ray.serve import metrics
 
+from operators.engine_config import EngineConfig as Spec
+from operators.engine_config import parse_engine_config
 from operators.errors import UnavailableError
-from operators.insight import Insight, InsightRequest
-from operators.models import EngineConfig as Spec
-from operators.models import parse_engine_config
+from operators.insight_requests import Insight, InsightRequest
 from serve.budget import TokenBudget
 from serve.digest import ReducedTask, reduce_to_window
 from serve.engines.engine import Engine, Generation, NonRetryableError, Prompt, collect, problem_of

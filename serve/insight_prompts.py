@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from operators.insight import InsightRequest, InsightRole
+from operators.insight_requests import InsightRequest, InsightRole
 from serve.engines.engine import Message, Prompt
 from serve.prompts import language_name
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from operators.models import EngineConfig, FirefoxConfig
+from operators.engine_config import EngineConfig, FirefoxConfig
 
 
 @dataclass(frozen=True, slots=True)

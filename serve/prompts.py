@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import langcodes
 
-from operators.translation import ContextSentence, GlossaryEntry
+from operators.translation_requests import ContextSentence, GlossaryEntry
 from serve.engines.engine import Message, OutputDefect, Prompt, RepairHint, Utterance
 
 SOURCE_MARK = "> "

@@ -10,7 +10,7 @@ from ray import serve as ray_serve
 from ray.serve import Deployment
 from ray.serve.schema import LoggingConfig
 
-from operators.models import REMOTE_ENGINE_TYPES, EngineConfig
+from operators.engine_config import REMOTE_ENGINE_TYPES, EngineConfig
 from serve.liveness import PROBE_TIMEOUT_S
 
 QUIET_LOGGING = LoggingConfig(enable_access_log=False, log_level="WARNING")

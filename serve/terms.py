@@ -6,7 +6,7 @@ import re
 import unicodedata
 from itertools import takewhile
 
-from operators.occurrence import contains_term
+from operators.term_matching import contains_term
 from serve.languages import LANGUAGES_WITHOUT_SPACES, base_language
 
 _WORD = re.compile(r"[^\W_]+")

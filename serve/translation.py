@@ -10,10 +10,10 @@ from typing import Any
 from ray.serve import metrics
 from structlog.contextvars import bound_contextvars
 
+from operators.engine_config import EngineConfig as Spec
+from operators.engine_config import parse_engine_config
 from operators.errors import UnavailableError
-from operators.models import EngineConfig as Spec
-from operators.models import parse_engine_config
-from operators.translation import CaptionStatus, GlossaryEntry, Translation, TranslationRequest
+from operators.translation_requests import CaptionStatus, GlossaryEntry, Translation, TranslationRequest
 from serve.asking import LATENCY_BUCKETS_S, RepairingTranslator
 from serve.engines.engine import NonRetryableError, TranslationEngine, Utterance, problem_of
 from serve.languages import (

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
-from operators.translation import CaptionStatus, TranslationRequest
+from operators.translation_requests import CaptionStatus, TranslationRequest
 from storage.changes import CaptionResult, MeetingChange
 from storage.locked import MeetingTransaction, rows_parameter
 

@@ -11,9 +11,9 @@ from uuid import UUID
 import structlog
 from sqlalchemy import Connection, text
 
+from operators.engine_config import describe_translation
 from operators.errors import FencedError, InvalidInputError
 from operators.model import Sentence
-from operators.models import describe_translation
 from storage.captions import mark_new_languages_pending, mark_pending, write_results
 from storage.changes import CaptionResult, DeadLetter, MeetingChange
 from storage.configs import read_current_config

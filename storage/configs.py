@@ -12,8 +12,8 @@ import structlog
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import SQLAlchemyError
 
+from operators.engine_config import ModelsConfig, describe_translation, parse_models_config
 from operators.errors import ConflictError, InvalidInputError, NotFoundError
-from operators.models import ModelsConfig, describe_translation, parse_models_config
 from storage.database import sync_engine
 from storage.locked import MeetingTransaction
 from storage.records import OPEN_STATUSES

@@ -12,9 +12,9 @@ import structlog
 from pydantic import ValidationError
 from sqlalchemy import Connection, text
 
-from operators.context import WindowSentence, with_context, with_translations
+from operators.context_window import WindowSentence, with_context, with_translations
 from operators.model import MeetingConfig
-from operators.translation import TranslationRequest
+from operators.translation_requests import TranslationRequest
 
 # A debt that is due speaks of the sentence as it reads now: its old text is of no use to anybody.
 _RAISE_TO_CURRENT_REVISION = text(

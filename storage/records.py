@@ -8,7 +8,7 @@ from typing import Any, Literal
 from uuid import UUID
 
 from operators.model import Clock, MeetingConfig
-from operators.translation import CaptionStatus
+from operators.translation_requests import CaptionStatus
 
 DEFAULT_TEAM_ID = "default"
 

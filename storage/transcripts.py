@@ -11,7 +11,7 @@ from sqlalchemy import ARRAY, BigInteger, ColumnElement, cast, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from operators.errors import NotFoundError
-from operators.translation import CaptionStatus
+from operators.translation_requests import CaptionStatus
 from storage import tables
 from storage.records import CaptionRecord, OutboxEvent, SentenceRecord
 

@@ -17,7 +17,7 @@ from flows.lane import Lane, LaneOptions
 from flows.translation import TranslationClient
 from operators.errors import UnavailableError
 from operators.model import Clock
-from operators.translation import Translation, TranslationRequest
+from operators.translation_requests import Translation, TranslationRequest
 from storage.database import async_engine, async_redis
 from storage.log import LogWriter
 from storage.meetings import MeetingService

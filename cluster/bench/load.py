@@ -10,10 +10,11 @@ from itertools import islice
 from uuid import uuid4
 
 from cluster.bench.summary import LayerRound
-from operators import context, dedup, sentences
+from operators import context_window, dedup
 from operators.errors import ParleyError
 from operators.model import Chunk, Clock, Entry, MeetingConfig, MeetingEnded, MeetingStarted, Term
-from operators.translation import TranslationRequest
+from operators.sentences import tracker
+from operators.translation_requests import TranslationRequest
 from storage.log import NewEvent
 
 BEGAN_AT_MS = 1_700_000_000_000
@@ -130,9 +131,9 @@ def _generate_requests(count: int) -> Iterator[TranslationRequest]:
         events = make_meeting_events(length)
         started = MeetingStarted(clock=Clock.RECORDED, generation=1, config=MEETING_CONFIG)
         payloads = [(BEGAN_AT_MS, started), *((event.at_ms or BEGAN_AT_MS, event.payload) for event in events)]
-        dedup_state, sentence_state, context_state = dedup.State(), sentences.State(), context.State()
+        dedup_state, sentence_state, context_state = dedup.State(), tracker.State(), context_window.State()
         for n, (at, payload) in enumerate(payloads, 1):
             dedup_state, update = dedup.step(dedup_state, Entry("default", events[0].event_id, n, str(n), at, payload))
-            sentence_state, sentence_changes = sentences.step(sentence_state, update)
-            context_state, new_requests = context.step(context_state, update, sentence_changes)
+            sentence_state, sentence_changes = tracker.step(sentence_state, update)
+            context_state, new_requests = context_window.step(context_state, update, sentence_changes)
             yield from new_requests

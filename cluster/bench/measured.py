@@ -11,9 +11,9 @@ import psutil
 
 from cluster.bench.load import run_closed_loop
 from cluster.bench.summary import LayerRound
-from operators.models import EngineConfig as Spec
-from operators.models import FirefoxConfig
-from operators.translation import TranslationRequest
+from operators.engine_config import EngineConfig as Spec
+from operators.engine_config import FirefoxConfig
+from operators.translation_requests import TranslationRequest
 from serve.engines.engine import Engine, Generation, Prompt, TranslationEngine, collect
 from serve.engines.making import EngineFactory, build_language_model
 from serve.engines.prompted import LlmTranslator

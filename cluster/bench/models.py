@@ -14,8 +14,8 @@ from cluster.bench.load import SENTENCE_INTERVAL_S, make_requests, run_closed_lo
 from cluster.bench.measured import EngineUsage, InstrumentedService
 from cluster.bench.summary import LayerRound, LayerSummary, find_largest, quantile, summarize_layer
 from flows.translation import TranslationClient
+from operators.engine_config import EngineConfig
 from operators.errors import SetupError
-from operators.models import EngineConfig
 from serve.app import DOWNSCALE_DELAY_S, SHUTDOWN_TIMEOUT_S
 from serve.engines.making import check_requirements
 from serve.replicas import make_deployment

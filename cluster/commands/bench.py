@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from cluster.bench.models import EngineMeasurement
-    from operators.models import EngineConfig
+    from operators.engine_config import EngineConfig
 
 EXAMPLES = """
 Examples:
@@ -120,8 +120,8 @@ def _read_engine(option: str, text: str | None) -> EngineConfig:
         SetupError: translation is off.
     """
     from cluster.roles import plan_engines
+    from operators.engine_config import parse_engine_config
     from operators.errors import InvalidInputError, SetupError
-    from operators.models import parse_engine_config
 
     if text is None:
         config = plan_engines(read_settings()).config
@@ -159,7 +159,7 @@ def _measurement_table(engine: EngineConfig, measurement: EngineMeasurement, bas
     from rich import box
     from rich.table import Table
 
-    from operators.models import display_name
+    from operators.engine_config import display_name
 
     title = f"{display_name(engine)}, {measurement.memory / 1e9:.2f} GB of memory"
     columns = (

@@ -83,7 +83,7 @@ def set_models(
     server: ServerOption = None,
 ) -> None:
     """Put a configuration in force. What can't be one is refused, and the one before stays."""
-    from operators.models import parse_models_config
+    from operators.engine_config import parse_models_config
 
     config = parse_models_config(_read_file(file)).model_dump(mode="json")
     if check:

@@ -22,7 +22,7 @@ import structlog
 from sqlalchemy import Engine
 
 from operators.errors import MalformedResponseError, UnavailableError
-from operators.translation import CaptionStatus, Translate, Translation, TranslationRequest
+from operators.translation_requests import CaptionStatus, Translate, Translation, TranslationRequest
 from storage.changes import CaptionResult, DeadLetter, replace_unstorable
 from storage.commit import commit_backfill
 from storage.live import publish_events

@@ -33,9 +33,9 @@ from flows.lane.telemetry import LaneTelemetry
 from operators.drafts import DraftRequest
 from operators.errors import FencedError
 from operators.model import ConfigChanged, Entry, Interim, MeetingEnded, MeetingMoved, MeetingStarted, Tick
+from operators.speaker_keys import speaker_key
 from operators.ticks import TickState, next_due
-from operators.translation import Translation, TranslationRequest
-from operators.voices import speaker_key
+from operators.translation_requests import Translation, TranslationRequest
 from storage.changes import CaptionResult, DeadLetter, MeetingChange
 from storage.commit import advance_log_positions
 from storage.live import publish_events, publish_interims

@@ -12,11 +12,12 @@ from typing import Literal, cast
 from flows.async_calls.operator import CallExecutor, CallPolicy, CallResult
 from flows.lane.envelope import Envelope, Restored
 from flows.lane.stateful_step import ends_meeting
-from operators import context, sentences
+from operators import context_window
 from operators.drafts import DraftRequest, DraftState, LastDraftRequest, build_draft_request, next_draft, next_request
 from operators.model import Interim
-from operators.translation import CaptionStatus, Translate, Translation, TranslationRequest
-from operators.voices import speaker_key, split_speaker_key
+from operators.sentences import tracker
+from operators.speaker_keys import speaker_key, split_speaker_key
+from operators.translation_requests import CaptionStatus, Translate, Translation, TranslationRequest
 from storage.live import InterimWithDrafts
 from storage.log import parse_stream_id
 from storage.measures import DraftOutcome, ProcessMetrics
@@ -121,7 +122,7 @@ class DraftCalls:
             if not interim.text:
                 self._last_requests.pop(key, None)
                 continue
-            state = cast(context.State, envelope.states["context"])
+            state = cast(context_window.State, envelope.states["context"])
             last_request, is_due = next_request(self._last_requests.get(key, LastDraftRequest()), interim)
             self._last_requests[key] = last_request
             if is_due and state.config.drafts and parse_stream_id(envelope.log_id) > self._started_at:
@@ -130,7 +131,7 @@ class DraftCalls:
 
     def _restore(self, meeting_id: str, restored: Restored) -> None:
         """Treat the interim texts of a restored meeting as requested, so that no draft is requested twice."""
-        state = cast(sentences.State, restored.states["sentences"])
+        state = cast(tracker.State, restored.states["sentences"])
         for key, voice_state in state.voices.items():
             base, text, start = voice_state.interim
             if text:
@@ -141,7 +142,7 @@ class DraftCalls:
                 )
 
     def _requests_by_language(
-        self, envelope: Envelope, interim: Interim, last_request: LastDraftRequest, state: context.State
+        self, envelope: Envelope, interim: Interim, last_request: LastDraftRequest, state: context_window.State
     ) -> Iterable[DraftRequest]:
         published = self._published.get((envelope.meeting_id, speaker_key(interim.speaker, interim.speaker_id)))
         drafts = published.drafts if published is not None and published.interim.base == interim.base else {}

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from operators.model import ChunkUpdate, LogItem, SentenceChanges
-from operators.translation import TranslationRequest
+from operators.translation_requests import TranslationRequest
 from storage.changes import DeadLetter
 
 

@@ -25,11 +25,12 @@ from flows.lane.options import LaneOptions
 from flows.lane.source import LaneSource
 from flows.lane.stateful_step import StatefulStep, run_step
 from flows.lane.telemetry import LaneTelemetry
-from operators import context, dedup, sentences
+from operators import context_window, dedup
 from operators.drafts import DraftRequest
 from operators.errors import MalformedResponseError, UnavailableError
 from operators.model import Entry, Tick
-from operators.translation import Translation, TranslationRequest
+from operators.sentences import tracker
+from operators.translation_requests import Translation, TranslationRequest
 
 
 def _dedup(state: dedup.State, envelope: Envelope) -> tuple[dedup.State, Envelope]:
@@ -38,15 +39,15 @@ def _dedup(state: dedup.State, envelope: Envelope) -> tuple[dedup.State, Envelop
     return state, replace(envelope, update=update)
 
 
-def _sentences(state: sentences.State, envelope: Envelope) -> tuple[sentences.State, Envelope]:
+def _sentences(state: tracker.State, envelope: Envelope) -> tuple[tracker.State, Envelope]:
     assert envelope.update is not None  # noqa: S101 - for the type checker
-    state, result = sentences.step(state, envelope.update)
+    state, result = tracker.step(state, envelope.update)
     return state, replace(envelope, sentences=result)
 
 
-def _context(state: context.State, envelope: Envelope) -> tuple[context.State, Envelope]:
+def _context(state: context_window.State, envelope: Envelope) -> tuple[context_window.State, Envelope]:
     assert envelope.update is not None  # noqa: S101 - for the type checker
-    state, requests = context.step(state, envelope.update, envelope.sentences)
+    state, requests = context_window.step(state, envelope.update, envelope.sentences)
     return state, replace(envelope, requests=requests)
 
 
@@ -62,13 +63,13 @@ STEPS: tuple[StatefulStep[Any], ...] = (
     StatefulStep(
         "sentences",
         2,
-        sentences.State,
-        sentences.State,
+        tracker.State,
+        tracker.State,
         _sentences,
         upgrades={1: lambda state: {**state, "taken_back": {}, "language": None}},
     ),
     # Version 1 held only the last sentences: those of each recent speaker gather as the meeting continues.
-    StatefulStep("context", 2, context.State, context.State, _context, upgrades={1: lambda state: state}),
+    StatefulStep("context", 2, context_window.State, context_window.State, _context, upgrades={1: lambda state: state}),
 )
 
 

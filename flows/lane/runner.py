@@ -26,9 +26,9 @@ from flows.lane.options import LaneOptions
 from flows.lane.pipeline import STEPS, build_dataflow, call_policy
 from flows.lane.telemetry import LaneTelemetry
 from flows.lane.translation_memory import TranslationMemory
-from operators import context
+from operators import context_window
 from operators.errors import FencedError
-from operators.translation import Translate, Translation, TranslationRequest
+from operators.translation_requests import Translate, Translation, TranslationRequest
 from storage.captions import read_translations
 from storage.commit import claim_lane, release_lane
 from storage.database import sync_engine, sync_redis
@@ -157,11 +157,11 @@ class Lane:
 
 def _restore_history(engine: Engine, memory: TranslationMemory, restored: Sequence[Restored]) -> None:
     """Load the stored translations that later requests of restored meetings may need as context."""
-    states = {meeting.meeting_id: cast(context.State, meeting.states["context"]) for meeting in restored}
+    states = {meeting.meeting_id: cast(context_window.State, meeting.states["context"]) for meeting in restored}
     wanted = [
         (meeting_id, sentence.id, language)
         for meeting_id, state in states.items()
-        for sentence in context.reusable_sentences(state)
+        for sentence in context_window.reusable_sentences(state)
         for language in state.config.target_languages
     ]
     with engine.connect() as connection:

@@ -11,7 +11,7 @@ from typing import Literal
 from flows.async_calls.operator import CallResult
 from flows.lane.envelope import Envelope
 from operators.model import Entry, MeetingEnded, MeetingMoved, Tick
-from operators.translation import CaptionStatus, Translation, TranslationRequest
+from operators.translation_requests import CaptionStatus, Translation, TranslationRequest
 from storage.measures import CallOutcome as CallEnded
 from storage.measures import ProcessMetrics
 from storage.tracing import ROOT_SPAN, SentenceTraces

@@ -7,8 +7,8 @@ from collections import OrderedDict
 from collections.abc import Iterable, Set
 from dataclasses import replace
 
-from operators.context import with_translations
-from operators.translation import CaptionStatus, Translate, Translation, TranslationRequest
+from operators.context_window import with_translations
+from operators.translation_requests import CaptionStatus, Translate, Translation, TranslationRequest
 from storage.captions import StoredTranslation
 
 MAX_TRANSLATIONS = 20_000

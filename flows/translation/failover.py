@@ -14,9 +14,9 @@ import structlog
 from ray.serve.exceptions import BackPressureError
 
 from flows.translation.serve_client import TranslationClient, translation_is_off
+from operators.engine_config import DEFAULT_TRANSLATION_APP
 from operators.errors import DeferredError, MalformedResponseError, UnavailableError
-from operators.models import DEFAULT_TRANSLATION_APP
-from operators.translation import CaptionStatus, Translation, TranslationRequest
+from operators.translation_requests import CaptionStatus, Translation, TranslationRequest
 from storage.configs import EngineConfigWatcher
 
 PREFERRED_TIMEOUT_S = 5.0

@@ -10,7 +10,7 @@ from ray.exceptions import RayError, RayTaskError
 from ray.serve.exceptions import BackPressureError, RayServeException
 
 from operators.errors import UnavailableError
-from operators.translation import CaptionStatus, Translation, TranslationRequest
+from operators.translation_requests import CaptionStatus, Translation, TranslationRequest
 
 LOOKUP_TIMEOUT_S = 5.0
 """Seconds that a call waits for Serve's controller to look the application up."""

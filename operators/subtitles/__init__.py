@@ -14,19 +14,19 @@ Files by others are read as far as they can be, and each line that is left out i
 | module | does |
 |---|---|
 | `cue.py` | a cue, and what a file says |
-| `writing.py` | writes VTT and SRT |
-| `reading.py` | reads a file: all of the following in turn |
-| `blocks.py` | finds the cues, their times and their lines |
-| `translations.py` | leaves translations out |
+| `formatter.py` | writes VTT and SRT |
+| `parser.py` | reads a file: all of the following in turn |
+| `cue_blocks.py` | finds the cues, their times and their lines |
+| `bilingual.py` | leaves translations out |
 | `markup.py` | reads tags, voices and escapes |
-| `rolling.py` | gives words once that rolling captions show again |
-| `names.py` | tells a speaker's name from other words before a colon |
-| `speakers.py` | decides who speaks |
+| `rolling_captions.py` | gives words once that rolling captions show again |
+| `speaker_names.py` | tells a speaker's name from other words before a colon |
+| `speaker_attribution.py` | decides who speaks |
 """
 
 from operators.subtitles.cue import UNKNOWN_SPEAKER, Attribution, Cue, CueTranslation, LineIssue, Subtitles
-from operators.subtitles.reading import parse_subtitles
-from operators.subtitles.writing import write_srt, write_vtt
+from operators.subtitles.formatter import write_srt, write_vtt
+from operators.subtitles.parser import parse_subtitles
 
 __all__ = [
     "UNKNOWN_SPEAKER",

@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 
+from operators.engine_config import EngineConfig as Spec
 from operators.errors import UnavailableError
-from operators.models import EngineConfig as Spec
 from serve.engines.engine import Engine, Generation, Prompt, problem_of
 
 

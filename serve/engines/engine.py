@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
 
 from operators.errors import ParleyError, UnavailableError
-from operators.translation import ContextSentence, GlossaryEntry
+from operators.translation_requests import ContextSentence, GlossaryEntry
 from serve.engines.sanitizer import Sanitizer, sanitize
 
 RequestT = TypeVar("RequestT", contravariant=True)

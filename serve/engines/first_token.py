@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Literal, TypeVar
 from urllib.parse import urlsplit
 
+from operators.engine_config import RemoteEngineConfig
 from operators.errors import MisconfiguredError, ModelLoadingError, UnavailableError, UnreachableError
-from operators.models import RemoteEngineConfig
 from serve.engines.engine import NonRetryableError, ReasoningOnlyError, generate_token
 from serve.engines.making import build_remote_engine
 from serve.engines.openai import OpenAiEngine

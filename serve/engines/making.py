@@ -6,8 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from operators.errors import SetupError
-from operators.models import (
+from operators.engine_config import (
     REMOTE_ENGINE_TYPES,
     EngineConfig,
     FirefoxConfig,
@@ -18,6 +17,7 @@ from operators.models import (
     TritonConfig,
     VllmConfig,
 )
+from operators.errors import SetupError
 from serve.engines import engine as protocol
 from serve.engines.changing import HotSwapEngine
 from serve.engines.choice import VLLM_MISSING_MESSAGE, find_model_problem, is_vllm_installed

@@ -12,9 +12,9 @@ from fastapi import APIRouter, Query
 from pydantic import AfterValidator, BaseModel, Field
 
 from operators.characters import require_storable
+from operators.engine_config import ROLES, ModelsConfig, Role, display_name
 from operators.errors import InvalidInputError, NotFoundError, UnavailableError
 from operators.model import StrictModel
-from operators.models import ROLES, ModelsConfig, Role, display_name
 from serve.applications import ApplicationStatuses, fetch_application_statuses
 from serve.http.problems import problem_responses
 from serve.http.services import Services, ServicesDep

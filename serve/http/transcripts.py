@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel
 
 from operators.model import Language
-from operators.translation import CaptionStatus
+from operators.translation_requests import CaptionStatus
 from serve.http.problems import problem_responses
 from serve.http.services import ServicesDep
 from storage import meetings, transcripts

@@ -11,8 +11,8 @@ from pathlib import Path
 import psutil
 from ray import serve as ray_serve
 
+from operators.engine_config import DEFAULT_TRANSLATION_APP, FirefoxConfig
 from operators.errors import UnavailableError
-from operators.models import DEFAULT_TRANSLATION_APP, FirefoxConfig
 from serve.app import IDLE_S, SHUTDOWN_TIMEOUT_S
 from serve.engines.engine import Generation, TokenStream, Utterance
 from serve.replicas import make_deployment

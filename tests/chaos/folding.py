@@ -11,7 +11,7 @@ import orjson
 from flows.lane.envelope import Envelope, Failed, Restored
 from flows.lane.pipeline import STEPS
 from operators.model import ChunkUpdate, Entry, LogItem, MeetingMoved, SentenceChanges
-from operators.translation import TranslationRequest
+from operators.translation_requests import TranslationRequest
 
 FoldStep = tuple[LogItem, ChunkUpdate, SentenceChanges, tuple[TranslationRequest, ...]]
 """An item of a meeting, and what each operator made of it."""

@@ -21,7 +21,7 @@ from flows.jobs import LaneBounds
 from flows.translation import TranslationClient
 from operators.errors import UnavailableError
 from operators.model import Chunk, Clock, MeetingConfig, MeetingEnded
-from operators.translation import Translation, TranslationRequest
+from operators.translation_requests import Translation, TranslationRequest
 from storage import keys
 from storage.log import NewEvent
 from storage.meetings import MeetingService

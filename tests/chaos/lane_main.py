@@ -11,7 +11,7 @@ from pathlib import Path
 from flows.lane.options import LaneOptions
 from flows.lane.runner import Lane
 from operators.errors import FencedError
-from operators.translation import CaptionStatus, Translation, TranslationRequest
+from operators.translation_requests import CaptionStatus, Translation, TranslationRequest
 
 FENCED_EXIT_STATUS = 7
 """The exit status of a lane that was replaced."""

@@ -23,7 +23,7 @@ from ray._private.ray_constants import PROCESS_TYPE_RAYLET
 from ray.cluster_utils import Cluster
 
 from cluster.ports import LOOPBACK
-from operators.models import FirefoxConfig
+from operators.engine_config import FirefoxConfig
 from serve.app import DEFAULT_TRANSLATION_APP, QUIET_LOGGING, build_translation
 from serve.options import TranslationOptions
 from tests.chaos.ray_head import RayStartError, loopback_environment, ray_folder, start_with_retries

@@ -10,8 +10,9 @@ from functools import cache
 from typing import Any
 
 from cluster.recording import read_recording
-from operators import context, dedup, sentences
+from operators import context_window, dedup
 from operators.model import Chunk, MeetingConfig
+from operators.sentences import tracker
 from storage.log import NewEvent
 from tests.harness import speech
 from tests.harness.ami import AMI_RECORDINGS
@@ -114,12 +115,12 @@ def numbered_meeting(title: str, count: int) -> RecordedMeeting:
 @cache
 def request_order(meeting: RecordedMeeting) -> dict[tuple[str, int], int]:
     """The place of each request for a translation, by sentence and revision: what the operators ask, and in which order."""
-    states = dedup.State(), sentences.State(), context.State()
+    states = dedup.State(), tracker.State(), context_window.State()
     order: dict[tuple[str, int], int] = {}
     for item in speech.make_items(meeting.chunks, config=CONFIG):
         first, update = dedup.step(states[0], item)
-        second, sentence_output = sentences.step(states[1], update)
-        third, requests = context.step(states[2], update, sentence_output)
+        second, sentence_output = tracker.step(states[1], update)
+        third, requests = context_window.step(states[2], update, sentence_output)
         states = first, second, third
         for request in requests:
             order.setdefault((request.sentence_id, request.revision), len(order))

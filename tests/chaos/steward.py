@@ -11,7 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from flows.jobs import Backfill, OutboxRelay
 from operators.errors import UnavailableError
-from operators.translation import Translation, TranslationRequest
+from operators.translation_requests import Translation, TranslationRequest
 from storage.database import sync_engine, sync_redis
 from tests.chaos.lane_main import scripted_translation
 from tests.harness.lanes import Translate

@@ -50,7 +50,7 @@ from tests.chaos.report import FULL, ScenarioRow
 from tests.chaos.steward import MaintenanceThread
 from tests.harness.lanes import ended_without_pending, open_lane_meeting, query_rows, wait_until
 from tests.harness.speech import START_MS
-from tests.unit.operators.test_sentences import chunk_histories, interleaved_arrivals, slow_arrivals
+from tests.unit.operators.sentences.test_tracker import chunk_histories, interleaved_arrivals, slow_arrivals
 
 Report = Callable[[ScenarioRow], None]
 

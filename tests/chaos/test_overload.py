@@ -16,7 +16,7 @@ from sqlalchemy import Engine, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from cluster.client import LAG_PROBLEM_TYPE, ApiClient
-from operators.translation import CaptionStatus, Translation, TranslationRequest
+from operators.translation_requests import CaptionStatus, Translation, TranslationRequest
 from serve.options import ApiOptions
 from storage.database import sync_engine
 from storage.embedded import EmbeddedStores

@@ -17,9 +17,9 @@ from pydantic import ValidationError
 from sqlalchemy import Engine, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from operators.engine_config import OpenAiConfig
 from operators.model import Chunk, ConfigChanged, MeetingConfig, MeetingEnded
-from operators.models import OpenAiConfig
-from operators.translation import Translation, TranslationRequest
+from operators.translation_requests import Translation, TranslationRequest
 from serve.engines.breaker import CONTROL_PROMPT
 from serve.engines.making import EngineFactory
 from serve.prompts import SOURCE_MARK

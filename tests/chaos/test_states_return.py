@@ -8,9 +8,10 @@ import orjson
 from sqlalchemy import Engine, text
 
 from flows.lane.pipeline import STEPS
-from operators import context, dedup, sentences
+from operators import context_window, dedup
 from operators.model import ChunkUpdate, LogItem, SentenceChanges
-from operators.translation import TranslationRequest
+from operators.sentences import tracker
+from operators.translation_requests import TranslationRequest
 from tests.chaos.recordings import CONFIG, synthetic_meeting
 from tests.harness import speech
 
@@ -24,8 +25,8 @@ def _run_with_restores(items: list[LogItem], engine: Engine, restore_every: int 
     with engine.connect() as connection:
         for k, item in enumerate(items, 1):
             states[0], update = dedup.step(states[0], item)
-            states[1], sentence_output = sentences.step(states[1], update)
-            states[2], requests = context.step(states[2], update, sentence_output)
+            states[1], sentence_output = tracker.step(states[1], update)
+            states[2], requests = context_window.step(states[2], update, sentence_output)
             steps.append((update, sentence_output, requests))
             if restore_every is not None and k % restore_every == 0:
                 dumped = orjson.dumps([stage.dump(state) for stage, state in zip(STEPS, states, strict=True)])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from operators.translation import GlossaryEntry
+from operators.translation_requests import GlossaryEntry
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from flows.lane.options import LaneOptions
 from flows.lane.runner import Lane
 from operators.model import Chunk, Clock, MeetingConfig, MeetingEnded
-from operators.translation import CaptionStatus, Translate, Translation, TranslationRequest
+from operators.translation_requests import CaptionStatus, Translate, Translation, TranslationRequest
 from storage import keys
 from storage.log import AppendResult, NewEvent
 from storage.meetings import MeetingService

@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any, Literal
 
 from operators.model import Interim, Retraction, Sentence, SentenceBoundary
-from operators.translation import CaptionStatus, Translation, TranslationRequest
+from operators.translation_requests import CaptionStatus, Translation, TranslationRequest
 from storage.changes import CaptionResult, MeetingChange
 from storage.commit import claim_lane, commit_batch
 from storage.live import InterimWithDrafts, publish_interims

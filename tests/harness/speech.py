@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from operators import dedup, sentences
+from operators import dedup
 from operators.characters import is_blank
 from operators.model import (
     Chunk,
@@ -23,9 +23,10 @@ from operators.model import (
     SentenceBoundary,
     SentenceChanges,
 )
-from operators.pieces import ChunkState, SegmenterPosition, segment_speech
+from operators.sentences import tracker
+from operators.sentences.segmenter import ChunkState, SegmenterPosition, segment_speech
+from operators.speaker_keys import chunk_speaker_key, speaker_key, split_speaker_key
 from operators.ticks import TickState, after_entry, due
-from operators.voices import chunk_speaker_key, speaker_key, split_speaker_key
 
 START_MS = 1_700_000_000_000
 SentenceFields = tuple[str, str, float, float, SentenceBoundary]
@@ -111,10 +112,10 @@ class OperatorResult:
 def run_operators(items: Iterable[LogItem]) -> OperatorResult:
     """Run dedup and sentences over a meeting's items."""
     result = OperatorResult()
-    dedup_state, state = dedup.State(), sentences.State()
+    dedup_state, state = dedup.State(), tracker.State()
     for item in items:
         dedup_state, update = dedup.step(dedup_state, item)
-        state, output = sentences.step(state, update)
+        state, output = tracker.step(state, update)
         result.apply(update, output)
     return result
 

@@ -92,7 +92,7 @@ def test_rooms_import_only_what_the_architecture_allows(room: str) -> None:
 
 
 def test_operators_are_pure() -> None:
-    for path in (ROOT / "operators").glob("*.py"):
+    for path in (ROOT / "operators").rglob("*.py"):
         assert not re.search(
             r"\b(import (ray|bytewax|redis|sqlalchemy|asyncio|time)|datetime\.now|time\.)\b", path.read_text()
         )

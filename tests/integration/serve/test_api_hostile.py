@@ -14,7 +14,7 @@ import httpx
 import pytest
 from hypothesis import settings
 
-from operators.models import FirefoxConfig, ModelsConfig
+from operators.engine_config import FirefoxConfig, ModelsConfig
 from storage.configs import save_config
 from tests.harness import hostile
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from operators.models import FirefoxConfig, ModelsConfig
+from operators.engine_config import FirefoxConfig, ModelsConfig
 from storage.configs import save_settings_config
 
 if TYPE_CHECKING:

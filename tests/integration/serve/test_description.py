@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import httpx
 
-from operators.models import ModelsConfig
+from operators.engine_config import ModelsConfig
 from serve.http.problems import Problem
 from serve.options import ApiOptions
 from storage.configs import save_settings_config

@@ -11,9 +11,9 @@ import structlog
 from cluster.ports import find_free_port
 from cluster.roles import plan_engines
 from cluster.settings import Settings
+from operators.engine_config import OpenAiConfig
 from operators.errors import MalformedResponseError, MisconfiguredError, ParleyError, SetupError, UnavailableError
-from operators.models import OpenAiConfig
-from operators.translation import CaptionStatus, TranslationRequest
+from operators.translation_requests import CaptionStatus, TranslationRequest
 from serve.app import build_translation
 from serve.config import TranslationArguments
 from serve.engines.engine import Generation, Message, NonRetryableError, Prompt, collect

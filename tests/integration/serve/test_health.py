@@ -8,7 +8,7 @@ import httpx
 import pytest
 from sqlalchemy import text
 
-from operators.models import ModelsConfig
+from operators.engine_config import ModelsConfig
 from serve.http import health
 from serve.http.application import create_app
 from serve.options import ApiOptions

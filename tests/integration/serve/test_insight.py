@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from operators.engine_config import OpenAiConfig
 from operators.errors import UnavailableError
-from operators.insight import InsightRequest, InsightRole
-from operators.models import OpenAiConfig
+from operators.insight_requests import InsightRequest, InsightRole
 from serve.engines.making import EngineFactory
 from serve.insight import InsightService
 from tests.harness.openai_server import API_KEY, MODEL, openai_server

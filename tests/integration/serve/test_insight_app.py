@@ -14,9 +14,9 @@ from ray import serve as ray_serve
 from ray.exceptions import RayTaskError
 from ray.serve.handle import DeploymentHandle
 
+from operators.engine_config import LlamaCppConfig
 from operators.errors import UnavailableError
-from operators.insight import Insight, InsightRequest, InsightRole
-from operators.models import LlamaCppConfig
+from operators.insight_requests import Insight, InsightRequest, InsightRole
 from serve.app import INSIGHT_SHUTDOWN_TIMEOUT_S
 from serve.engines.engine import NonRetryableError, Prompt
 from serve.insight import InsightService

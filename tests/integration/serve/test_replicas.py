@@ -10,8 +10,8 @@ import psutil
 import pytest
 from ray import serve as ray_serve
 
-from operators.models import OpenAiConfig
-from operators.translation import TranslationRequest
+from operators.engine_config import OpenAiConfig
+from operators.translation_requests import TranslationRequest
 from serve.app import build_translation
 from serve.options import TranslationOptions
 from tests.harness.openai_server import MODEL, openai_server

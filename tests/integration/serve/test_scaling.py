@@ -9,9 +9,9 @@ import pytest
 from ray import serve as ray_serve
 
 from flows.translation import TranslationClient
+from operators.engine_config import FirefoxConfig
 from operators.errors import UnavailableError
-from operators.models import FirefoxConfig
-from operators.translation import CaptionStatus, TranslationRequest
+from operators.translation_requests import CaptionStatus, TranslationRequest
 from serve import app, replicas
 from serve.app import build_translation
 from serve.options import TranslationOptions

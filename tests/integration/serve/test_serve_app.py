@@ -21,9 +21,9 @@ from ray.serve.handle import DeploymentHandle
 from sqlalchemy import Engine, text
 from websockets.asyncio.client import connect
 
+from operators.engine_config import FirefoxConfig, ModelsConfig, OpenAiConfig
 from operators.errors import UnavailableError
-from operators.models import FirefoxConfig, ModelsConfig, OpenAiConfig
-from operators.translation import CaptionStatus, Translation, TranslationRequest
+from operators.translation_requests import CaptionStatus, Translation, TranslationRequest
 from serve import liveness, replicas
 from serve.app import (
     API_APP,

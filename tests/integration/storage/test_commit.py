@@ -7,9 +7,9 @@ from uuid import UUID
 
 import pytest
 
+from operators.engine_config import FirefoxConfig, ModelsConfig
 from operators.errors import FencedError
-from operators.models import FirefoxConfig, ModelsConfig
-from operators.translation import CaptionStatus, Translation, TranslationRequest
+from operators.translation_requests import CaptionStatus, Translation, TranslationRequest
 from storage.changes import CaptionResult, DeadLetter, MeetingChange
 from storage.commit import claim_lane, commit_backfill, commit_batch
 from storage.configs import save_config

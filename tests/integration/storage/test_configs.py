@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy import Engine, text
 
+from operators.engine_config import FirefoxConfig, ModelsConfig
 from operators.errors import ConflictError, NotFoundError
-from operators.models import FirefoxConfig, ModelsConfig
 from storage.configs import (
     EngineConfigWatcher,
     read_config_history,

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from operators.errors import NotFoundError
 from operators.model import Clock, MeetingConfig
-from operators.translation import CaptionStatus
+from operators.translation_requests import CaptionStatus
 from storage import tables
 from storage.meetings import create_meeting
 from storage.placement import ensure_lane

@@ -13,8 +13,8 @@ from uuid import uuid4
 import pytest
 from playwright.async_api import Browser
 
-from operators.models import FirefoxConfig, ModelsConfig
-from operators.translation import CaptionStatus
+from operators.engine_config import FirefoxConfig, ModelsConfig
+from operators.translation_requests import CaptionStatus
 from storage.configs import save_config
 from tests.harness.browser import PageReader, open_reader, reused_reader, wait_for_api_rows
 from tests.harness.lanes import running_lane, translate_to_capitals
@@ -51,7 +51,7 @@ async def test_a_real_meeting_from_growing_text_to_its_last_caption(
     stage: ApiHarness, reader: PageReader, postgres_url: str, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # By a live clock, a pause ends a sentence. Here it is only the machine that may pause.
-    monkeypatch.setattr("operators.lines.OPEN_QUIET_MS", 3_600_000)
+    monkeypatch.setattr("operators.sentences.emission.OPEN_QUIET_MS", 3_600_000)
     meeting = await stage.create_meeting(title="Monday", config=PT)
     path = f"/api/meetings/{meeting}/events"
     talk = [

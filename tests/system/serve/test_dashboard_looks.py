@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import pytest
 from playwright.async_api import Browser
 
-from operators.translation import CaptionStatus
+from operators.translation_requests import CaptionStatus
 from tests.harness.browser import PageReader, open_reader, wait_for_api_rows
 from tests.harness.scribe import FakeLaneWriter, create_written_meeting, make_sentence
 

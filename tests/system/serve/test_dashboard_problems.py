@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.async_api import Browser
 
-from operators.models import ModelsConfig, OpenAiConfig
+from operators.engine_config import ModelsConfig, OpenAiConfig
 from storage.configs import record_problems, save_config
 from tests.harness.browser import open_reader
 from tests.harness.scribe import create_written_meeting, make_sentence

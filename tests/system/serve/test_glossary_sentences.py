@@ -8,7 +8,7 @@ from contextlib import aclosing
 
 import pytest
 
-from operators.translation import CaptionStatus
+from operators.translation_requests import CaptionStatus
 from serve.engines.engine import Engine, Generation, Prompt, TokenStream
 from serve.engines.prompted import LlmTranslator
 from serve.engines.vllm import VllmEngine

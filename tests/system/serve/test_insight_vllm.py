@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from operators.insight import Insight, InsightRole
+from operators.insight_requests import Insight, InsightRole
 from serve.engines.engine import CountsTokens, NonRetryableError, collect
 from serve.engines.vllm import VllmEngine
 from serve.insight import InsightService

@@ -8,9 +8,9 @@ from dataclasses import replace
 from itertools import islice, takewhile
 from typing import Any
 
-from operators import context
+from operators import context_window
 from operators.model import Chunk, MeetingConfig, Term
-from operators.translation import TranslationRequest
+from operators.translation_requests import TranslationRequest
 from serve.engines.engine import Generation, Prompt, collect
 from serve.engines.vllm import VllmEngine
 from serve.prompts import translation_prompt
@@ -47,9 +47,9 @@ def meeting_requests() -> Iterator[TranslationRequest]:
         span = {"start": said["start_time"], "end": said["end_time"]}
         chunks.append((row["at"], Chunk.model_validate(fields | span)))
     config = MeetingConfig(source_language="en", target_languages=TARGETS, glossary=GLOSSARY, style="plain words")
-    state = context.State()
+    state = context_window.State()
     for update, done in run_operators(make_items(chunks, config=config)).steps:
-        state, step_requests = context.step(state, update, done)
+        state, step_requests = context_window.step(state, update, done)
         yield from step_requests
 
 

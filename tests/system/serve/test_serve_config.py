@@ -158,7 +158,7 @@ def config_file(head: TokenRayHead, tmp_path_factory: pytest.TempPathFactory) ->
 TRANSLATE_PROGRAM = """
 import ray
 from ray import serve
-from operators.translation import TranslationRequest
+from operators.translation_requests import TranslationRequest
 
 ray.init(log_to_driver=False)
 request = TranslationRequest("default", "m", "s1", 1, "pt-BR", None, "The meeting starts on Monday.")

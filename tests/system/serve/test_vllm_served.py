@@ -17,8 +17,8 @@ from sqlalchemy import Engine
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from flows.translation import TranslationClient
-from operators.models import VllmConfig
-from operators.translation import CaptionStatus, Translation, TranslationRequest
+from operators.engine_config import VllmConfig
+from operators.translation_requests import CaptionStatus, Translation, TranslationRequest
 from serve.app import DEFAULT_TRANSLATION_APP, IDLE_S, SHUTDOWN_TIMEOUT_S
 from serve.engines.making import EngineFactory
 from serve.replicas import make_deployment

@@ -8,7 +8,7 @@ import pytest
 
 from cluster.bench.load import MEETING_SENTENCE_COUNT, make_requests, meeting_lengths, run_closed_loop, run_open_loop
 from operators.errors import UnavailableError
-from operators.translation import TranslationRequest
+from operators.translation_requests import TranslationRequest
 
 
 @pytest.mark.parametrize("count", [1, MEETING_SENTENCE_COUNT, 2 * MEETING_SENTENCE_COUNT + 3])

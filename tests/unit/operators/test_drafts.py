@@ -11,8 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cluster.recording import read_recording
-from operators import context
-from operators.boundaries import split_words
+from operators import context_window
 from operators.drafts import (
     MIN_ADDED_SIZE,
     MIN_FIRST_SIZE,
@@ -24,7 +23,8 @@ from operators.drafts import (
     next_request,
 )
 from operators.model import Interim, MeetingConfig, Term
-from operators.translation import GlossaryEntry
+from operators.sentences.boundaries import split_words
+from operators.translation_requests import GlossaryEntry
 from tests.harness import speech
 from tests.harness.ami import AMI_RECORDINGS, needs_ami, recording_param
 
@@ -86,8 +86,8 @@ def test_two_characters_of_a_script_without_spaces_count_as_a_word() -> None:
 
 def test_a_question_tells_what_is_known() -> None:
     config = MeetingConfig(source_language="en", target_languages=("pt",), context_sentences=2)
-    held = tuple(context.WindowSentence(float(n), n, 0, "B", f"Sentence {n}.") for n in range(1, 4))
-    state = context.State(config, held)
+    held = tuple(context_window.WindowSentence(float(n), n, 0, "B", f"Sentence {n}.") for n in range(1, 4))
+    state = context_window.State(config, held)
     interim = Interim("A", first_words(7), 3.0, "4.1/2")
     asked, _ = next_request(LastDraftRequest(), interim)
     one = build_draft_request("t", "m", interim, asked, state, "pt", "um dois")
@@ -97,7 +97,7 @@ def test_a_question_tells_what_is_known() -> None:
     assert (request.language, request.source_language, request.text) == ("pt", "en", first_words(6))
     assert [(q.sentence_id, q.text) for q in request.context] == [("2.0", "Sentence 2."), ("3.0", "Sentence 3.")]
     assert (request.previous_translation, request.is_draft) == ("um dois", True)
-    alone = context.State(MeetingConfig(context_sentences=0), held)
+    alone = context_window.State(MeetingConfig(context_sentences=0), held)
     foreign = Interim("A", first_words(7), 3.0, "4.1/0", "de")
     request = build_draft_request("t", "m", foreign, asked, alone, "pt", "").request
     assert (request.source_language, request.context, request.previous_translation) == ("de", (), None)
@@ -109,10 +109,10 @@ def test_a_question_carries_terms_style_and_what_its_speaker_said() -> None:
     said = first_words(1)
     glossary = (Term(term=said, translations={"pt": "um"}), Term(term="Parley", do_not_translate=True))
     config = MeetingConfig(context_sentences=1, context_of_speaker=1, glossary=glossary, style="formal")
-    held = tuple(context.WindowSentence(float(n), n, 0, "AB"[n > 1], f"Sentence {n}.") for n in range(1, 4))
+    held = tuple(context_window.WindowSentence(float(n), n, 0, "AB"[n > 1], f"Sentence {n}.") for n in range(1, 4))
     interim = Interim("A", first_words(7), 3.0, "4.1/2")
     asked, _ = next_request(LastDraftRequest(), interim)
-    request = build_draft_request("t", "m", interim, asked, context.State(config, held), "pt", "").request
+    request = build_draft_request("t", "m", interim, asked, context_window.State(config, held), "pt", "").request
     assert [q.sentence_id for q in request.context] == ["1.0", "3.0"]
     assert request.glossary == (GlossaryEntry("Parley", "Parley"), GlossaryEntry(said, "um"))
     assert (request.terms_in_text, request.style) == ((GlossaryEntry(said, "um"),), "formal")

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from operators.glossary import MAX_PROMPT_TERMS, match_terms, prompt_terms
 from operators.model import MeetingConfig, Term
-from operators.occurrence import contains_term
-from operators.translation import GlossaryEntry
+from operators.term_matching import contains_term
+from operators.translation_requests import GlossaryEntry
 
 GLOSSARY = (
     Term(term="road map", translations={"pt": "roteiro", "pt-PT": "guião"}),

@@ -14,6 +14,7 @@ from hypothesis import settings
 from pydantic import BaseModel, ValidationError
 
 from cluster.glossary_file import parse_glossary
+from operators.engine_config import ModelsConfig, parse_models_config
 from operators.errors import InvalidInputError
 from operators.model import (
     MAX_NAME_CHARS,
@@ -28,7 +29,6 @@ from operators.model import (
     normalize_language_tag,
     parse_entry,
 )
-from operators.models import ModelsConfig, parse_models_config
 from serve.http.events import SourceEvent
 from serve.http.lanes import MoveRequest
 from serve.http.meetings import ChangeConfigRequest, CreateMeetingRequest

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from operators.errors import UnavailableError
-from operators.translation import ContextSentence, GlossaryEntry
+from operators.translation_requests import ContextSentence, GlossaryEntry
 from serve import asking
 from serve.asking import RepairingTranslator
 from serve.engines.engine import Engine, Generation, NonRetryableError, Prompt, RepairHint, TokenStream, Utterance

@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
+from operators.engine_config import EngineConfig, OpenAiConfig
 from operators.errors import SetupError, UnavailableError
-from operators.models import EngineConfig, OpenAiConfig
 from serve.engines.changing import HotSwapEngine
 from serve.engines.engine import Generation, Message, Prompt, TokenStream, collect
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cluster.recording import read_recording
-from operators.translation import ContextSentence, GlossaryEntry
+from operators.translation_requests import ContextSentence, GlossaryEntry
 from serve.checking import find_quality_warnings
 from serve.engines.engine import Utterance, collect
 from serve.engines.firefox import FirefoxEngine

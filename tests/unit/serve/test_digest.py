@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from operators.errors import UnavailableError
-from operators.insight import InsightRequest, InsightRole
+from operators.insight_requests import InsightRequest, InsightRole
 from serve.budget import TokenBudget
 from serve.digest import ReducedTask, reduce_to_window
 from serve.engines.engine import Generation, NonRetryableError, Prompt, collect

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from operators.translation import ContextSentence, GlossaryEntry
+from operators.translation_requests import ContextSentence, GlossaryEntry
 from serve.engines.echoes import content_words, is_only_names, repeats_prompt, repeats_source
 from serve.engines.engine import RepairHint, Utterance
 from serve.prompts import repair_prompt, translation_prompt

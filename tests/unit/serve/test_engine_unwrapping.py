@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from operators.translation import ContextSentence
+from operators.translation_requests import ContextSentence
 from serve.engines.engine import Utterance
 from serve.engines.unwrapping import extract_translation
 

@@ -18,7 +18,7 @@ from markdown_it import MarkdownIt
 from operators.errors import InvalidInputError
 from operators.model import Clock, MeetingConfig
 from operators.subtitles import Cue, parse_subtitles
-from operators.translation import CaptionStatus
+from operators.translation_requests import CaptionStatus
 from serve.exports import ExportFormat, ExportText, Transcript, render_export, select_export
 from storage.records import CaptionRecord, MeetingRecord, MeetingStatus, SentenceRecord
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from operators.translation import CaptionStatus, GlossaryEntry, Translation, TranslationRequest
+from operators.translation_requests import CaptionStatus, GlossaryEntry, Translation, TranslationRequest
 from serve.engines.engine import TranslationEngine
 from serve.engines.prompted import LlmTranslator
 from serve.translation import TranslationService

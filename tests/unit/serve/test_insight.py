@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from operators.errors import UnavailableError
-from operators.insight import Insight, InsightRequest, InsightRole
+from operators.insight_requests import Insight, InsightRequest, InsightRole
 from serve import liveness
 from serve.engines.engine import NonRetryableError, Prompt
 from serve.insight import InsightService

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from operators.insight import InsightRequest, InsightRole
+from operators.insight_requests import InsightRequest, InsightRole
 from serve.engines.engine import Prompt
 from serve.insight_prompts import MAX_PROBLEM_CHARS, add_problem, answer_prompt, final_prompt, merge_prompt, part_prompt
 

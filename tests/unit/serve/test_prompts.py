@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from cluster.recording import read_recording
 from operators.errors import UnavailableError
-from operators.translation import ContextSentence, GlossaryEntry
+from operators.translation_requests import ContextSentence, GlossaryEntry
 from serve.engines.engine import (
     Engine,
     Generation,

@@ -14,7 +14,13 @@ from ray.serve._private.constants import REPLICA_HEALTH_CHECK_UNHEALTHY_THRESHOL
 from ray.serve.handle import DeploymentHandle
 
 from operators.errors import UnavailableError
-from operators.translation import CaptionStatus, ContextSentence, GlossaryEntry, Translation, TranslationRequest
+from operators.translation_requests import (
+    CaptionStatus,
+    ContextSentence,
+    GlossaryEntry,
+    Translation,
+    TranslationRequest,
+)
 from serve import liveness
 from serve.engines.engine import Generation, NonRetryableError, TokenStream, Utterance
 from serve.engines.firefox import FirefoxEngine

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import CheckConstraint
 
 from operators.model import Clock
-from operators.translation import CaptionStatus
+from operators.translation_requests import CaptionStatus
 from storage.placement import LaneKind
 from storage.records import MeetingStatus
 from storage.tables import metadata

@@ -15,7 +15,7 @@ from flows.jobs import Backfill
 from flows.jobs.backfill import MAX_ATTEMPTS, MAX_CALLS, MIN_CALLS
 from operators.errors import UnavailableError
 from operators.model import MeetingConfig
-from operators.translation import Translation, TranslationRequest
+from operators.translation_requests import Translation, TranslationRequest
 from storage.log import LogWriter
 from storage.meetings import MeetingService
 from storage.owed import read_due_requests

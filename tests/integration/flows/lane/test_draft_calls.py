@@ -16,11 +16,12 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from flows.async_calls.operator import CallResult
 from flows.lane.draft_calls import DraftCalls, DraftResult
 from flows.lane.envelope import Envelope, Restored
-from operators import context, sentences
+from operators import context_window
 from operators.drafts import DraftRequest
-from operators.interim import InterimState
 from operators.model import Chunk, Clock, ConfigChanged, Interim, MeetingConfig, MeetingEnded, SentenceChanges
-from operators.translation import CaptionStatus, Translation, TranslationRequest
+from operators.sentences import tracker
+from operators.sentences.interim import InterimState
+from operators.translation_requests import CaptionStatus, Translation, TranslationRequest
 from storage.log import LogWriter, NewEvent
 from storage.measures import ProcessMetrics
 from storage.meetings import MeetingService
@@ -46,8 +47,8 @@ WORDS = [f"w{k}" for k in range(1, 25)]
 @pytest.fixture(autouse=True)
 def nobody_falls_quiet(monkeypatch: pytest.MonkeyPatch) -> None:
     """Who has begun a sentence goes on with it, and a draft gets its time, though the machine may stand still meanwhile."""
-    monkeypatch.setattr("operators.lines.OPEN_QUIET_MS", 3_600_000)
-    monkeypatch.setattr("operators.interim.QUIET_MS", 3_600_000)
+    monkeypatch.setattr("operators.sentences.emission.OPEN_QUIET_MS", 3_600_000)
+    monkeypatch.setattr("operators.sentences.interim.QUIET_MS", 3_600_000)
     monkeypatch.setattr("flows.lane.draft_calls.DRAFT_DEADLINE_S", 60.0)
     # Where a meeting stands is stored with what is put out of it, never for the quiet alone.
     monkeypatch.setattr("flows.lane.committer.STORE_INTERVAL_MS", 3_600_000)
@@ -420,9 +421,9 @@ def test_an_answer_for_the_sentence_before_is_too_late_though_the_speaker_goes_o
 
 
 def test_what_a_meeting_is_restored_with_was_asked_where_it_was_before() -> None:
-    config = context.State(MeetingConfig(target_languages=("pt",)))
-    voices = {"Ann": sentences.SpeakerState(interim=InterimState("1.0/0", first_words(7), 0.0))}
-    restored = Restored("m", {"sentences": sentences.State(voices), "context": config})
+    config = context_window.State(MeetingConfig(target_languages=("pt",)))
+    voices = {"Ann": tracker.SpeakerState(interim=InterimState("1.0/0", first_words(7), 0.0))}
+    restored = Restored("m", {"sentences": tracker.State(voices), "context": config})
     drafts = DraftCalls(ProcessMetrics("lane/live-1"))
     drafts.start_after("5-0")
     drafts.requests([("m", Envelope("t", "m", 4, "4-0", restored))])

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from operators.errors import FencedError, UnavailableError
 from operators.model import Clock, ConfigChanged, MeetingConfig, MeetingEnded
-from operators.translation import Translation, TranslationRequest
+from operators.translation_requests import Translation, TranslationRequest
 from storage import keys
 from storage.log import LogReader, LogWriter, NewEvent
 from storage.meetings import MeetingService

@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from operators.errors import ConflictError, FencedError, InvalidInputError, NotFoundError
 from operators.model import Chunk, Clock, MeetingEnded
-from operators.translation import CaptionStatus, Translation, TranslationRequest
+from operators.translation_requests import CaptionStatus, Translation, TranslationRequest
 from storage import keys
 from storage.lag import read_lane_lags
 from storage.log import LogReader, LogWriter, NewEvent, parse_stream_id

@@ -17,7 +17,7 @@ from flows.jobs import backfill as backfill_module
 from flows.jobs.backfill import MAX_ATTEMPTS, Backfill
 from operators.errors import MalformedResponseError
 from operators.model import ENTRY_SCHEMA, Chunk, Clock
-from operators.translation import CaptionStatus, Translation, TranslationRequest
+from operators.translation_requests import CaptionStatus, Translation, TranslationRequest
 from storage import keys
 from storage.log import LogWriter, NewEvent
 from storage.meetings import MeetingService

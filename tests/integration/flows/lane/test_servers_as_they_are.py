@@ -20,9 +20,9 @@ from sqlalchemy import Engine, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from flows.jobs.backfill import Backfill
+from operators.engine_config import OpenAiConfig
 from operators.model import Chunk, Clock, MeetingEnded
-from operators.models import OpenAiConfig
-from operators.translation import Translation, TranslationRequest
+from operators.translation_requests import Translation, TranslationRequest
 from serve.engines.making import EngineFactory
 from serve.translation import TranslationService
 from storage.log import LogWriter, NewEvent

@@ -17,7 +17,7 @@ from flows.actors import MaintenanceActor
 from flows.jobs.backfill import with_telemetry
 from operators.errors import UnavailableError
 from operators.model import Clock
-from operators.translation import CaptionStatus, Translation, TranslationRequest
+from operators.translation_requests import CaptionStatus, Translation, TranslationRequest
 from storage import keys
 from storage.live import publish_events
 from storage.log import LogWriter, NewEvent

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from flows.jobs.backfill import Backfill
 from operators.model import ConfigChanged, MeetingConfig, Term
-from operators.translation import GlossaryEntry, Translation, TranslationRequest
+from operators.translation_requests import GlossaryEntry, Translation, TranslationRequest
 from storage.log import LogWriter, NewEvent
 from storage.meetings import MeetingService
 from storage.owed import read_due_requests

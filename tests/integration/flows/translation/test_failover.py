@@ -23,7 +23,7 @@ from flows.translation import EngineFailover
 from flows.translation import failover as failover_module
 from flows.translation import serve_client as serve_client_module
 from operators.errors import DeferredError, UnavailableError
-from operators.translation import CaptionStatus, Translation, TranslationRequest
+from operators.translation_requests import CaptionStatus, Translation, TranslationRequest
 from storage.log import LogWriter
 from storage.meetings import MeetingService
 from tests.harness.lanes import (

@@ -19,7 +19,7 @@ from ray.exceptions import RayTaskError
 from flows.translation import TranslationClient
 from flows.translation import serve_client as serve_client_module
 from operators.errors import UnavailableError
-from operators.translation import CaptionStatus, Translate, Translation, TranslationRequest
+from operators.translation_requests import CaptionStatus, Translate, Translation, TranslationRequest
 
 pytest_plugins = ["tests.harness.ray_cluster"]
 # Its classes go to Ray's processes by value: none of them has to import this module, and pytest with it.

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from flows.lane.pipeline import STEPS
-from operators import dedup, sentences
+from operators import dedup
+from operators.sentences import tracker
 
 
 def load_state(name: str, stored: dict[str, Any]) -> Any:
@@ -20,6 +21,6 @@ def test_open_chunks_of_version_1_have_no_final() -> None:
 
 def test_speech_of_version_1_has_nothing_taken_back() -> None:
     state = {"voices": {"Ann": [[], [0, 0, 0, [], 0, False], [], ["", "", 0]]}, "gone": {}, "reach": 2.5}
-    assert load_state("sentences", {"schema": 1, "state": state}) == sentences.State(
-        {"Ann": sentences.SpeakerState()}, {}, 2.5
+    assert load_state("sentences", {"schema": 1, "state": state}) == tracker.State(
+        {"Ann": tracker.SpeakerState()}, {}, 2.5
     )

@@ -6,7 +6,7 @@ import pytest
 
 from flows.lane import translation_memory as accepted
 from flows.lane.translation_memory import TranslationMemory
-from operators.translation import CaptionStatus, ContextSentence, Translation, TranslationRequest
+from operators.translation_requests import CaptionStatus, ContextSentence, Translation, TranslationRequest
 from storage.captions import StoredTranslation
 
 REQUEST = TranslationRequest("t", "m", "1.0", 1, "pt", "en", "Yes.")

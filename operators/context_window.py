@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from operators.glossary import match_terms, prompt_terms
 from operators.model import ChunkUpdate, MeetingConfig, Sentence, SentenceChanges
-from operators.translation import ContextSentence, TranslationRequest
+from operators.translation_requests import ContextSentence, TranslationRequest
 
 EXTRA_SENTENCES_COUNT = 10
 """Sentences held beyond those a request takes along: so many may begin before an earlier one settles."""
@@ -54,7 +54,7 @@ def step(state: State, update: ChunkUpdate, sentences: SentenceChanges) -> tuple
     Args:
         state: the meeting's state; `State()` at first.
         update: from `operators.dedup`.
-        sentences: what `operators.sentences` made of it.
+        sentences: what `operators.sentences.tracker` made of it.
 
     Returns:
         The state after it, and a request for each settled sentence and target language.

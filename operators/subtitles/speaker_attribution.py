@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from operators.subtitles.cue import UNKNOWN_SPEAKER, Attribution
 from operators.subtitles.markup import CueLine
-from operators.subtitles.names import (
+from operators.subtitles.speaker_names import (
     LEAD_IN_WORDS,
     SpeakerPrefix,
     changes_speaker,

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from itertools import takewhile
 from typing import NamedTuple
 
-from operators.boundaries import join_text, normalized_letters, split_words
-from operators.lines import SentenceState
-from operators.pieces import ChunkState
+from operators.sentences.boundaries import join_text, normalized_letters, split_words
+from operators.sentences.emission import SentenceState
+from operators.sentences.segmenter import ChunkState
 
 QUIET_MS = 1_000
 """After this much quiet a chunk's last words are shown too."""

@@ -1,4 +1,4 @@
-"""operators/insight.py: what a task about a meeting may be."""
+"""operators/insight_requests.py: what a task about a meeting may be."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import FrozenInstanceError, fields, replace
 import pytest
 
 from operators.errors import InvalidInputError
-from operators.insight import Insight, InsightRequest, InsightRole
+from operators.insight_requests import Insight, InsightRequest, InsightRole
 
 REQUEST = InsightRequest("default", "m", InsightRole.INSIGHT, "", ("Ann: Good morning.",), "Sum it up.", "en")
 

@@ -6,7 +6,13 @@ import re
 
 from sentencex import segment  # pyright: ignore[reportAttributeAccessIssue]
 
-from operators.abbreviations import SENTENCEX_LANGUAGES, UNKNOWN_LANGUAGE, LanguageRules, rules_for, rules_language
+from operators.sentences.abbreviations import (
+    SENTENCEX_LANGUAGES,
+    UNKNOWN_LANGUAGE,
+    LanguageRules,
+    rules_for,
+    rules_language,
+)
 
 _INITIAL = re.compile(r"[^\W\d_]\.$")
 _ROMAN = re.compile(r"[IVX]+$")

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from operators.boundaries import sentence_ends, split_words
-from operators.pieces import ChunkState, SegmenterPosition, segment_speech
+from operators.sentences.boundaries import sentence_ends, split_words
+from operators.sentences.segmenter import ChunkState, SegmenterPosition, segment_speech
 
-CASES = sorted((Path(__file__).parents[2] / "cases" / "boundaries").glob("*.txt"))
+CASES = sorted((Path(__file__).parents[3] / "cases" / "boundaries").glob("*.txt"))
 
 
 def split_sentences(text: str, language: str | None = None) -> list[str]:

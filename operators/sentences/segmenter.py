@@ -11,7 +11,8 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from operators.boundaries import (
+from operators.model import SentenceBoundary
+from operators.sentences.boundaries import (
     WORD_SIZE,
     WordSpans,
     is_attached_punctuation,
@@ -21,8 +22,7 @@ from operators.boundaries import (
     split_words,
     splits_unspaced_text,
 )
-from operators.model import SentenceBoundary
-from operators.word_breaks import word_ends
+from operators.sentences.word_breaks import word_ends
 
 PAUSE_S = 0.8
 """The pause between two chunks that ends a piece of unpunctuated speech."""

@@ -5,9 +5,9 @@ from unittest.mock import patch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from operators import pieces
 from operators.model import SentenceBoundary
-from operators.pieces import ChunkState, Segment, SegmenterPosition, position_after, segment_speech
+from operators.sentences.segmenter import ChunkState, Segment, SegmenterPosition, position_after, segment_speech
+from operators.sentences.tracker import segmenter
 
 WORDS = [
     "so",
@@ -95,9 +95,9 @@ def test_length_ends_unpunctuated_speech() -> None:
 
 def test_scripts_without_spaces_are_counted_in_characters() -> None:
     for one, other in ("我们", "กข"):
-        pieces = [piece for piece, _ in cut_pieces(one * 70, other * 70)]
-        assert "".join(pieces) == one * 70 + other * 70
-        assert all(40 <= len(piece) <= 60 for piece in pieces[:-1])
+        segmenter = [piece for piece, _ in cut_pieces(one * 70, other * 70)]
+        assert "".join(segmenter) == one * 70 + other * 70
+        assert all(40 <= len(piece) <= 60 for piece in segmenter[:-1])
 
 
 def test_scripts_without_spaces_are_cut_where_they_have_one_or_a_comma() -> None:
@@ -161,7 +161,7 @@ GAPS = st.sampled_from([0.1, 0.9])
 @settings(deadline=None)
 @given(CHUNKS, GAPS)
 def test_no_word_is_lost(texts: list[str], gap: float) -> None:
-    with patch.multiple(pieces, MAX_SEGMENT_SIZE=6, SOFT_SEGMENT_SIZE=4, MAX_UNPUNCTUATED_SIZE=14):
+    with patch.multiple(segmenter, MAX_SEGMENT_SIZE=6, SOFT_SEGMENT_SIZE=4, MAX_UNPUNCTUATED_SIZE=14):
         found = list(segment_speech(make_chunk_texts(*texts, gap=gap), SegmenterPosition()))
     assert "".join(piece.text for piece in found).replace(" ", "") == "".join(texts).replace(" ", "")
     assert all(piece.end >= piece.start for piece in found)
@@ -171,7 +171,7 @@ def test_no_word_is_lost(texts: list[str], gap: float) -> None:
 @settings(deadline=None)
 @given(CHUNKS, GAPS)
 def test_reading_on_from_a_decided_cut_is_like_reading_all(texts: list[str], gap: float) -> None:
-    with patch.multiple(pieces, MAX_SEGMENT_SIZE=6, SOFT_SEGMENT_SIZE=4, MAX_UNPUNCTUATED_SIZE=14):
+    with patch.multiple(segmenter, MAX_SEGMENT_SIZE=6, SOFT_SEGMENT_SIZE=4, MAX_UNPUNCTUATED_SIZE=14):
         chunks = make_chunk_texts(*texts, gap=gap)
         whole = list(segment_speech(chunks, SegmenterPosition()))
         for i, piece in enumerate(whole[:-1]):

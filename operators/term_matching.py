@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
-from operators.boundaries import UNSPACED_SCRIPTS
+from operators.sentences.boundaries import UNSPACED_SCRIPTS
 
 _UNSPACED = re.compile(f"[{UNSPACED_SCRIPTS}]")
 _KATAKANA = re.compile("[\u30a1-\u30fa\u30fd-\u30ff\u31f0-\u31ff\uff66-\uff9f]")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import accumulate, pairwise
 
-from operators.subtitles.blocks import CueBlock
+from operators.subtitles.cue_blocks import CueBlock
 from operators.subtitles.markup import CueLine
 
 _GAP_S = 2.0

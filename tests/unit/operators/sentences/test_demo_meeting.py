@@ -10,7 +10,7 @@ from cluster.recording import Recording, read_recording
 from operators.model import Chunk, SentenceBoundary
 from tests.harness.speech import OperatorResult, make_items, run_operators
 
-PATH = Path(__file__).parents[3] / "examples" / "launch.broadcasts.jsonl"
+PATH = Path(__file__).parents[4] / "examples" / "launch.broadcasts.jsonl"
 SPEAKERS = {"Maya", "Tomás", "Priya", "Jonas"}
 
 

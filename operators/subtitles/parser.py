@@ -6,15 +6,15 @@ from collections.abc import Iterator, Sequence
 from functools import reduce
 from itertools import accumulate, pairwise
 
-from operators.boundaries import join_text
 from operators.errors import InvalidInputError
 from operators.model import MAX_NAME_CHARS
-from operators.subtitles.blocks import CueBlock, CueBlocks, find_blocks
+from operators.sentences.boundaries import join_text
+from operators.subtitles.bilingual import DetectLanguage, drop_parley_translations, find_source_lines
 from operators.subtitles.cue import Cue, LineIssue, Subtitles
+from operators.subtitles.cue_blocks import CueBlock, CueBlocks, find_blocks
 from operators.subtitles.markup import CueLine, visible_lines
-from operators.subtitles.rolling import unroll
-from operators.subtitles.speakers import SpeakerTurn, attribute_speakers, has_named_cues
-from operators.subtitles.translations import DetectLanguage, drop_parley_translations, find_source_lines
+from operators.subtitles.rolling_captions import unroll
+from operators.subtitles.speaker_attribution import SpeakerTurn, attribute_speakers, has_named_cues
 
 
 def parse_subtitles(

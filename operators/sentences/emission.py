@@ -10,10 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from operators.boundaries import normalized_letters
 from operators.model import Sentence, SentenceBoundary
-from operators.pieces import Segment
-from operators.voices import split_speaker_key
+from operators.sentences.boundaries import normalized_letters
+from operators.sentences.segmenter import Segment
+from operators.speaker_keys import split_speaker_key
 
 ENDED_QUIET_MS = 200
 """A sentence that has its end is put out after this much quiet, an open one after the next."""

@@ -5,8 +5,8 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from operators.interim import QUIET_MS
 from operators.model import Chunk, Interim
+from operators.sentences.interim import QUIET_MS
 from tests.harness.speech import make_chunk, make_items, run_operators
 
 

@@ -1,8 +1,8 @@
 """Where a sentence ends: the words of a text, and after which of them a mark ends a sentence.
 
 The decision looks at two words before and one after and at nothing else, so that it can be made anew from any place in
-a text. What a full stop means besides is in `operators.full_stops`. Marks, closing quotes and emoji that stand alone, in a
-chunk of their own too, belong to the word before them.
+a text. What a full stop means besides is in `operators.sentences.full_stops`. Marks, closing quotes and emoji that stand
+alone, in a chunk of their own too, belong to the word before them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from operators.characters import FORMAT_CHARACTERS, strip_format_characters
-from operators.full_stops import full_stop_ends_sentence, starts_lowercase
+from operators.sentences.full_stops import full_stop_ends_sentence, starts_lowercase
 
 WORD_SIZE = 2
 """The size of a word. A character of a script without spaces has size 1: two of them count as much as a word."""
@@ -152,7 +152,7 @@ def is_sentence_end(before: tuple[str, ...], word: str, after: str | None, langu
         before: the words before it, two at most.
         word: the word, with its marks.
         after: the word that follows; None if nothing does yet.
-        language: its tag, for its abbreviations and ordinals; where there is none, as in `operators.full_stops`.
+        language: its tag, for its abbreviations and ordinals; where there is none, as in `operators.sentences.full_stops`.
     """
     if after is not None and is_attached_punctuation(after):
         return False  # It is decided after what belongs to the word.

@@ -1,9 +1,9 @@
 """Sentences: one open sentence a speaker, put out early, revised as its source revises, settled once it holds still.
 
-What the sentences are is a pure function of the chunks' text and speech time (`operators.pieces`), never of their
-arrival. When they are put out follows from the updates' time (`operators.lines`). Here is their identity: a sentence is
-known by the chunk it begins in and by the cuts before it there, and a revision of a chunk touches as few of them as it
-must.
+What the sentences are is a pure function of the chunks' text and speech time (`operators.sentences.segmenter`), never of their
+arrival. When they are emitted follows from the updates' time (`operators.sentences.emission`). This module keeps their
+identity: a sentence is identified by the chunk in which it begins and by the number of boundaries before it there. A
+revision of a chunk touches as few sentences as it must.
 """
 
 from __future__ import annotations
@@ -15,8 +15,6 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from operators.characters import is_blank
-from operators.interim import InterimState, next_interim, stable_word_count
-from operators.lines import SentenceState, StreamTime, emit_if_due, is_stable
 from operators.model import (
     ChunkRevision,
     ChunkUpdate,
@@ -27,8 +25,10 @@ from operators.model import (
     SentenceBoundary,
     SentenceChanges,
 )
-from operators.pieces import ChunkState, SegmenterPosition, position_after, segment_speech
-from operators.voices import chunk_speaker_key, split_speaker_key
+from operators.sentences.emission import SentenceState, StreamTime, emit_if_due, is_stable
+from operators.sentences.interim import InterimState, next_interim, stable_word_count
+from operators.sentences.segmenter import ChunkState, SegmenterPosition, position_after, segment_speech
+from operators.speaker_keys import chunk_speaker_key, split_speaker_key
 
 
 class SpeakerState(NamedTuple):
@@ -61,7 +61,7 @@ class DetachedSentence(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """A meeting's speech that may still change, by voice (`operators.voices`), and the latest speech time heard of (s).
+    """A meeting's speech that may still change, by voice (`operators.speaker_keys`), and the latest speech time heard of (s).
 
     `taken_back` has the chunks that say nothing any more, as their ids and ordinals, until they close. `language` is what the
     meeting's config says is spoken; None where it leaves that open.

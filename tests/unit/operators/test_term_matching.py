@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from operators.occurrence import contains_term, find_term, is_whole_word
+from operators.term_matching import contains_term, find_term, is_whole_word
 
 WORD = st.text("abcßéİſﬁΣçñдж1", min_size=1, max_size=6)
 ANYTHING = st.text("aASsßſİi\u0307e\u0301é \t\n'-.漢字かカー0", max_size=10)

@@ -1,4 +1,4 @@
-"""operators/models.py: what a configuration of models may say, and how what it can't say is refused."""
+"""operators/engine_config.py: what a configuration of models may say, and how what it can't say is refused."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from operators.errors import InvalidInputError
-from operators.models import (
+from operators.engine_config import (
     FirefoxConfig,
     ModelsConfig,
     OpenAiConfig,
@@ -18,6 +17,7 @@ from operators.models import (
     parse_engine_config,
     parse_models_config,
 )
+from operators.errors import InvalidInputError
 
 SERVER = {"kind": "openai", "url": "http://gateway:4000/v1", "model": "m"}
 BOTH = {"engines": {"big": {"kind": "vllm", "model": "a/b"}, "small": {"kind": "firefox"}}}

@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from operators import context, dedup, pieces, sentences
+from operators import context_window, dedup
 from operators.characters import strip_format_characters
 from operators.model import Chunk, ConfigChanged, EntryPayload, MeetingConfig, Retraction, SentenceBoundary
+from operators.sentences.tracker import segmenter, tracker
 from tests.harness.speech import START_MS, OperatorResult, expected_sentences, make_chunk, make_items, run_operators
 
 
@@ -329,7 +330,7 @@ def _check_result(outcome: OperatorResult, final: list[Chunk]) -> None:
 @given(st.data())
 def test_any_history_of_the_same_chunks_ends_in_the_same_sentences(data: st.DataObject) -> None:
     histories = data.draw(chunk_histories())
-    with patch.multiple(pieces, MAX_SEGMENT_SIZE=6, SOFT_SEGMENT_SIZE=4, MAX_UNPUNCTUATED_SIZE=14):
+    with patch.multiple(segmenter, MAX_SEGMENT_SIZE=6, SOFT_SEGMENT_SIZE=4, MAX_UNPUNCTUATED_SIZE=14):
         _check_result(
             run_operators(make_items(data.draw(interleaved_arrivals(histories)))),
             [history[-1] for history in histories],
@@ -344,7 +345,7 @@ def test_closing_and_forgetting_changes_nothing(data: st.DataObject) -> None:
             one.model_copy(update={name: getattr(history[0], name) for name in ("speaker", "speaker_id", "start")})
             for one in history
         ]
-    with patch.multiple(pieces, MAX_SEGMENT_SIZE=6, SOFT_SEGMENT_SIZE=4, MAX_UNPUNCTUATED_SIZE=14):
+    with patch.multiple(segmenter, MAX_SEGMENT_SIZE=6, SOFT_SEGMENT_SIZE=4, MAX_UNPUNCTUATED_SIZE=14):
         outcome = run_operators(make_items(data.draw(slow_arrivals(histories))))
         last: dict[str, Chunk] = {}
         for update, _ in outcome.steps:
@@ -358,15 +359,15 @@ def test_closing_and_forgetting_changes_nothing(data: st.DataObject) -> None:
 def test_each_state_goes_through_json(data: st.DataObject) -> None:
     said = data.draw(slow_arrivals(data.draw(chunk_histories())))
     items = make_items(said, config=MeetingConfig(target_languages=("pt",)))
-    adapters = [TypeAdapter(dedup.State), TypeAdapter(sentences.State), TypeAdapter(context.State)]
+    adapters = [TypeAdapter(dedup.State), TypeAdapter(tracker.State), TypeAdapter(context_window.State)]
 
     def results(*, stored: bool) -> list[object]:
-        first, second, third = dedup.State(), sentences.State(), context.State()
+        first, second, third = dedup.State(), tracker.State(), context_window.State()
         found: list[object] = []
         for item in items:
             first, update = dedup.step(first, item)
-            second, done = sentences.step(second, update)
-            third, requests = context.step(third, update, done)
+            second, done = tracker.step(second, update)
+            third, requests = context_window.step(third, update, done)
             found.append((update, done, requests))
             if stored:
                 states = [first, second, third]
@@ -385,21 +386,21 @@ def test_a_long_meeting_keeps_a_small_state() -> None:
             (i * 6.0, make_chunk(str(i), text[:20], i * 6.0)),
             (i * 6.0 + 1, make_chunk(str(i), text, i * 6.0, i * 6.0 + 5)),
         ]
-    dedup_state, state = dedup.State(), sentences.State()
+    dedup_state, state = dedup.State(), tracker.State()
     for item in make_items(said, end=False)[:-1]:
         dedup_state, update = dedup.step(dedup_state, item)
-        state, _ = sentences.step(state, update)
+        state, _ = tracker.step(state, update)
         assert not state.voices or len(state.voices["A"].chunks) <= 25
     assert not state.gone
-    assert len(TypeAdapter(sentences.State).dump_json(state)) < 15_000
+    assert len(TypeAdapter(tracker.State).dump_json(state)) < 15_000
 
 
 def test_unpunctuated_speech_of_an_hour_keeps_a_small_state() -> None:
     said: list[tuple[float, EntryPayload]] = [
         (i * 5.0, make_chunk(str(i), "so we went and then", i * 5.0)) for i in range(700)
     ]
-    dedup_state, state = dedup.State(), sentences.State()
+    dedup_state, state = dedup.State(), tracker.State()
     for item in make_items(said, end=False):
         dedup_state, update = dedup.step(dedup_state, item)
-        state, _ = sentences.step(state, update)
+        state, _ = tracker.step(state, update)
     assert len(state.voices["A"].chunks) <= 60

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from operators.subtitles import UNKNOWN_SPEAKER
-from tests.unit.operators.test_foreign_subtitles import make_srt, make_vtt, read_speakers_and_texts
+from tests.unit.operators.subtitles.test_parser import make_srt, make_vtt, read_speakers_and_texts
 
 FOREIGN = {
     "stream_uuid_confidence": (

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from operators.boundaries import WORD_SIZE, is_sentence_end, join_text, sentence_ends, split_words
+from operators.sentences.boundaries import WORD_SIZE, is_sentence_end, join_text, sentence_ends, split_words
 
 
 def split_sentences(text: str, language: str | None = None) -> list[str]:

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from operators.lines import (
+from operators.model import SentenceBoundary
+from operators.sentences.emission import (
     ENDED_QUIET_MS,
     OPEN_QUIET_MS,
     OPEN_STABLE_AFTER_MS,
@@ -13,8 +14,7 @@ from operators.lines import (
     emit_if_due,
     is_stable,
 )
-from operators.model import SentenceBoundary
-from operators.pieces import Segment
+from operators.sentences.segmenter import Segment
 
 
 def make_piece(
