@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import Connection, Engine
 
 from alembic import context
-from storage.tables import metadata
+from storage.postgres.tables import metadata
 
 
 def run_migrations(connection: Connection) -> None:

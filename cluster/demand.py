@@ -7,10 +7,10 @@ import time
 import redis
 from sqlalchemy import Engine, exists, select
 
-from storage.log import LogReader, parse_stream_id
-from storage.placement import ALWAYS_RUNNING_KINDS
+from storage.postgres.lane_registry import ALWAYS_RUNNING_KINDS
+from storage.postgres.tables import lanes, meetings
 from storage.records import OPEN_STATUSES
-from storage.tables import lanes, meetings
+from storage.redis_log.event_log import LogReader, parse_stream_id
 
 IDLE_TIMEOUT_S = 60.0
 """Seconds without work after which a lane that runs when it's needed is stopped."""

@@ -17,8 +17,8 @@ from operators.errors import SetupError
 from serve.app import build_insight, build_translation
 from serve.applications import fetch_application_statuses
 from serve.options import TranslationOptions
-from storage.configs import EngineConfigRecord, EngineConfigWatcher, record_problems
-from storage.database import sync_engine
+from storage.connections import sync_engine
+from storage.postgres.engine_config_versions import EngineConfigRecord, EngineConfigWatcher, record_problems
 
 POLL_S = 0.1
 """Seconds between two looks at whether the configuration changed, and at whether an application is there."""

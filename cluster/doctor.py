@@ -29,11 +29,11 @@ from serve.engines.choice import is_vllm_installed, select_insight_engine, selec
 from serve.engines.mozilla import find_models
 from serve.gpus import Gpu, find_gpus
 from serve.languages import LanguageDetector
-from storage.compatibility import check_database
-from storage.embedded import EmbeddedStores, default_data_dir
-from storage.process import ServerAccount
+from storage.embedded_servers.embedded_stores import EmbeddedStores, default_data_dir
+from storage.embedded_servers.server_process import ServerAccount
+from storage.migrations.compatibility import check_database
 from storage.readiness import NotReady, check_postgres_ready, check_redis_ready, is_rejecting_connections
-from storage.urls import StoreUrls, check_postgres_url, check_redis_url
+from storage.store_urls import StoreUrls, check_postgres_url, check_redis_url
 
 GIB = 2**30
 MIN_MEMORY_BYTES, MIN_DISK_BYTES = 3 * GIB, 2 * GIB

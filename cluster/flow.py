@@ -22,11 +22,11 @@ from flows.actors import LaneActor, MaintenanceActor
 from flows.jobs import LaneBounds
 from flows.lane import LaneOptions
 from operators.errors import SetupError
-from storage.database import async_engine, async_redis, sync_engine, sync_redis
-from storage.log import LogWriter
-from storage.meetings import MeetingService
-from storage.placement import LaneKind, drain_other_lanes, ensure_lane
-from storage.urls import StoreUrls
+from storage.connections import async_engine, async_redis, sync_engine, sync_redis
+from storage.ingest.meeting_service import MeetingService
+from storage.postgres.lane_registry import LaneKind, drain_other_lanes, ensure_lane
+from storage.redis_log.event_log import LogWriter
+from storage.store_urls import StoreUrls
 
 ACTOR_CPUS = 0.25
 """Of a node, reserved for each lane and for the maintenance actor."""

@@ -15,9 +15,9 @@ from cluster.flow import LaneManager, store_error_message
 from cluster.logs import LEVEL_VARIABLE, configure_logging
 from cluster.settings import Settings
 from operators.errors import SetupError
-from storage.migrate import upgrade_schema
+from storage.migrations.schema_migration import upgrade_schema
 from storage.readiness import wait_until_ready
-from storage.urls import StoreUrls, check_store_urls
+from storage.store_urls import StoreUrls, check_store_urls
 
 CONNECT_TIMEOUT_S = 60.0
 """Seconds that stores and Ray get to answer: a cluster's parts start in any order."""

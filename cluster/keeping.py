@@ -8,7 +8,7 @@ from collections.abc import Callable
 import structlog
 
 from operators.errors import SetupError
-from storage.embedded import EmbeddedStores
+from storage.embedded_servers.embedded_stores import EmbeddedStores
 
 POLL_S = 1.0
 """Seconds between two looks at whether they run."""

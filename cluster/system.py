@@ -33,12 +33,12 @@ from operators.engine_config import ROLES, describe_translation, display_name
 from operators.errors import SetupError
 from serve.app import API_APP, API_ROUTE, QUIET_LOGGING, build_api
 from serve.options import ApiOptions
-from storage.configs import save_settings_config
-from storage.database import sync_engine
-from storage.embedded import EmbeddedStores, default_data_dir
-from storage.migrate import upgrade_schema
+from storage.connections import sync_engine
+from storage.embedded_servers.embedded_stores import EmbeddedStores, default_data_dir
+from storage.migrations.schema_migration import upgrade_schema
+from storage.postgres.engine_config_versions import save_settings_config
 from storage.readiness import wait_until_ready
-from storage.urls import StoreUrls, check_store_urls
+from storage.store_urls import StoreUrls, check_store_urls
 
 READY_TIMEOUT_S = 120.0
 """Seconds everything gets to answer."""

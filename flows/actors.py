@@ -27,14 +27,14 @@ from flows.jobs import (
 from flows.lane import Lane, LaneOptions
 from flows.translation import EngineFailover, configured_applications
 from operators.errors import ParleyError
-from storage.configs import EngineConfigWatcher
-from storage.database import async_engine, async_redis, sync_engine, sync_redis
-from storage.log import LogWriter
-from storage.measures import ProcessMetrics
-from storage.meetings import MeetingService
-from storage.placement import LaneKind
-from storage.snapshots import publish_metrics
-from storage.tracing import open_traces
+from storage.connections import async_engine, async_redis, sync_engine, sync_redis
+from storage.ingest.meeting_service import MeetingService
+from storage.observability.metrics_federation import publish_metrics
+from storage.observability.process_metrics import ProcessMetrics
+from storage.observability.tracing import open_traces
+from storage.postgres.engine_config_versions import EngineConfigWatcher
+from storage.postgres.lane_registry import LaneKind
+from storage.redis_log.event_log import LogWriter
 
 POLL_S = 0.5
 """Seconds between two polls for pending captions, or for unpublished events, after a poll found none."""

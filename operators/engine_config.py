@@ -1,7 +1,7 @@
-"""Which models do what: the engines there are, and for each role those that serve it, the preferred one first.
+"""The engine configuration: all engines, and for each role those that serve it, the preferred one first.
 
-One such configuration is in force at a time. It is kept in versions (`storage.configs`), reaches every process that needs it,
-and holds no secret: a key is named by the environment variable that has it.
+One configuration is in force at a time. Its versions are in `storage.postgres.engine_config_versions`. It holds no secret: it
+names the environment variable that has a key.
 """
 
 from __future__ import annotations

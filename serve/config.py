@@ -17,7 +17,7 @@ from operators.engine_config import AnyEngineConfig, FirefoxConfig
 from operators.errors import InvalidInputError, SetupError
 from serve.app import build_api, build_translation
 from serve.options import ApiOptions, TranslationOptions
-from storage.urls import POSTGRES_URL_SETTING, REDIS_URL_SETTING, check_postgres_url, check_redis_url
+from storage.store_urls import POSTGRES_URL_SETTING, REDIS_URL_SETTING, check_postgres_url, check_redis_url
 
 _URL_CHECKS = {POSTGRES_URL_SETTING: check_postgres_url, REDIS_URL_SETTING: check_redis_url}
 

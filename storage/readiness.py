@@ -18,7 +18,7 @@ from sqlalchemy import URL, make_url
 from sqlalchemy.exc import OperationalError
 
 from operators.errors import SetupError
-from storage.database import sync_engine, sync_redis
+from storage.connections import sync_engine, sync_redis
 
 POLL_S = 0.1
 """Seconds between two looks at a store that is not ready."""

@@ -18,11 +18,11 @@ from flows.translation import TranslationClient
 from operators.errors import UnavailableError
 from operators.model import Clock
 from operators.translation_requests import Translation, TranslationRequest
-from storage.database import async_engine, async_redis
-from storage.log import LogWriter
-from storage.meetings import MeetingService
-from storage.placement import ensure_lane
-from storage.urls import StoreUrls
+from storage.connections import async_engine, async_redis
+from storage.ingest.meeting_service import MeetingService
+from storage.postgres.lane_registry import ensure_lane
+from storage.redis_log.event_log import LogWriter
+from storage.store_urls import StoreUrls
 
 LANE_ID = "batch-1"
 CALL_DEADLINE_S = 120.0

@@ -15,7 +15,7 @@ from operators.errors import ParleyError
 from operators.model import Chunk, Clock, Entry, MeetingConfig, MeetingEnded, MeetingStarted, Term
 from operators.sentences import tracker
 from operators.translation_requests import TranslationRequest
-from storage.log import NewEvent
+from storage.redis_log.event_log import NewEvent
 
 BEGAN_AT_MS = 1_700_000_000_000
 """When the recordings of the load began (ms)."""

@@ -19,7 +19,7 @@ from operators.errors import SetupError
 from serve.app import DOWNSCALE_DELAY_S, SHUTDOWN_TIMEOUT_S
 from serve.engines.making import check_requirements
 from serve.replicas import make_deployment
-from storage.urls import StoreUrls
+from storage.store_urls import StoreUrls
 
 LAYERS = ("engine", "service", "captions")
 WARM_UP_COUNT = 4

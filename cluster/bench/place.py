@@ -15,9 +15,9 @@ from ray import serve as ray_serve
 from cluster.ports import LOOPBACK, find_free_port
 from cluster.ray_node import make_ray_folder, start_ray
 from serve.app import QUIET_LOGGING
-from storage.embedded import EmbeddedStores
-from storage.migrate import upgrade_schema
-from storage.urls import StoreUrls
+from storage.embedded_servers.embedded_stores import EmbeddedStores
+from storage.migrations.schema_migration import upgrade_schema
+from storage.store_urls import StoreUrls
 
 RAY_CPU_COUNT = 64
 """What Ray is told it may hand out: it would wait for ever for more."""

@@ -45,7 +45,7 @@ def downgrade(
     """
     from sqlalchemy.exc import DBAPIError
 
-    from storage.migrate import downgrade_schema as migrate
+    from storage.migrations.schema_migration import downgrade_schema as migrate
 
     try:
         with _database_url(read_settings()) as url:
@@ -60,8 +60,8 @@ def downgrade(
 @contextmanager
 def _database_url(settings: Settings) -> Generator[str]:
     """The address of the database. The embedded one runs for as long as it's needed."""
-    from storage.embedded import EmbeddedStores, default_data_dir
-    from storage.urls import check_postgres_url
+    from storage.embedded_servers.embedded_stores import EmbeddedStores, default_data_dir
+    from storage.store_urls import check_postgres_url
 
     if settings.postgres_url:
         url = settings.postgres_url.get_secret_value()

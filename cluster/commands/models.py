@@ -116,7 +116,7 @@ def pull(
 
 
 def _models_dir(settings: Settings) -> Path:
-    from storage.embedded import default_data_dir
+    from storage.embedded_servers.embedded_stores import default_data_dir
 
     return settings.models or (settings.data_dir or default_data_dir()) / "models"
 

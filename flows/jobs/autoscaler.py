@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from storage.placement import LaneKind, LaneRecord
+from storage.postgres.lane_registry import LaneKind, LaneRecord
 
 HOT_LAG_S = 5.0
 """Lag in seconds from which a lane is hot: meetings move away from it."""

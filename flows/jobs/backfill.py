@@ -23,15 +23,15 @@ from sqlalchemy import Engine
 
 from operators.errors import MalformedResponseError, UnavailableError
 from operators.translation_requests import CaptionStatus, Translate, Translation, TranslationRequest
-from storage.changes import CaptionResult, DeadLetter, replace_unstorable
-from storage.commit import commit_backfill
-from storage.live import publish_events
-from storage.locked import MeetingTransaction
-from storage.measures import ProcessMetrics
-from storage.owed import postpone, read_due_requests, record_failures
+from storage.batch_commit.batch_changes import CaptionResult, DeadLetter, replace_unstorable
+from storage.batch_commit.lane_commit import commit_backfill
+from storage.batch_commit.pending_captions import postpone, read_due_requests, record_failures
+from storage.batch_commit.refused_content import write_bisecting
+from storage.observability.process_metrics import ProcessMetrics
+from storage.observability.tracing import SentenceTraces
+from storage.postgres.meeting_transaction import MeetingTransaction
 from storage.records import OutboxEvent
-from storage.refused_content import write_bisecting
-from storage.tracing import SentenceTraces
+from storage.redis_log.live_pubsub import publish_events
 
 MIN_CALLS, MAX_CALLS = 4, 32
 """Batch size, which is also the number of concurrent calls. It starts at the minimum, and falls back to it after a failed

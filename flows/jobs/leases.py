@@ -12,8 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from operators.errors import ConflictError
 from operators.model import Clock
-from storage.log import LEASE_MS, LogWriter
-from storage.meetings import MeetingService, list_open_meetings
+from storage.ingest.meeting_service import MeetingService, list_open_meetings
+from storage.redis_log.event_log import LEASE_MS, LogWriter
 
 log = structlog.get_logger(__name__)
 

@@ -11,9 +11,9 @@ from uuid import UUID
 import redis
 from sqlalchemy import Engine, text
 
-from storage import keys
-from storage.live import publish_events
+from storage import redis_keys
 from storage.records import OutboxEvent
+from storage.redis_log.live_pubsub import publish_events
 
 LOOK_BACK_MINUTES = 5
 """Age of the oldest events that are checked, in minutes."""
@@ -54,7 +54,9 @@ class OutboxRelay:
             ).all()
         if not rows:
             return 0
-        published_seqs = cast(list[str | None], self._redis.mget([keys.published_seq(str(row.id)) for row in rows]))
+        published_seqs = cast(
+            list[str | None], self._redis.mget([redis_keys.published_seq(str(row.id)) for row in rows])
+        )
         published = {str(row.id): int(seq or 0) for row, seq in zip(rows, published_seqs, strict=True)}
         lagging = {str(row.id): published[str(row.id)] for row in rows if row.seq > published[str(row.id)]}
         stuck = [meeting_id for meeting_id, seq in lagging.items() if self._lagging.get(meeting_id) == seq]

@@ -11,12 +11,12 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from flows.jobs.autoscaler import Add, LaneAutoscaler, Move
 from operators.errors import ConflictError, InvalidInputError, NotFoundError
-from storage.lag import read_lane_lags
-from storage.log import LogWriter
-from storage.meetings import MeetingService
-from storage.placement import add_lane, drain_lane, list_lanes
+from storage.ingest.lane_lag import read_lane_lags
+from storage.ingest.meeting_service import MeetingService
+from storage.postgres.lane_registry import add_lane, drain_lane, list_lanes
+from storage.postgres.tables import meetings as meetings_table
 from storage.records import OPEN_STATUSES
-from storage.tables import meetings as meetings_table
+from storage.redis_log.event_log import LogWriter
 
 log = structlog.get_logger(__name__)
 

@@ -13,11 +13,11 @@ from sqlalchemy import Engine
 from flows.lane.envelope import Envelope
 from flows.lane.stateful_step import entry_fields
 from operators.model import Entry
-from storage.changes import CaptionResult, DeadLetter, MeetingChange, replace_unstorable
-from storage.commit import commit_batch
-from storage.log import LogReader
+from storage.batch_commit.batch_changes import CaptionResult, DeadLetter, MeetingChange, replace_unstorable
+from storage.batch_commit.lane_commit import commit_batch
+from storage.batch_commit.refused_content import write_bisecting
 from storage.records import OutboxEvent
-from storage.refused_content import write_bisecting
+from storage.redis_log.event_log import LogReader
 
 log = structlog.get_logger(__name__)
 

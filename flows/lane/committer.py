@@ -3,7 +3,7 @@
 The order is always the same:
 1. accumulate the batch into one change a meeting;
 2. hand over the meetings that move to another lane, once their calls here have results: so their captions stay in order;
-3. write one transaction: sentences, pending captions, results of calls, live events, states (`storage.commit`);
+3. write one transaction: sentences, pending captions, results of calls, live events, states (`storage.batch_commit.lane_commit`);
 4. publish the live events, and the interim texts with their drafts.
 
 After a crash before the end of 3 the batch is processed again; after a later crash nothing is. The outbox relay sends events
@@ -36,10 +36,10 @@ from operators.model import ConfigChanged, Entry, Interim, MeetingEnded, Meeting
 from operators.speaker_keys import speaker_key
 from operators.ticks import TickState, next_due
 from operators.translation_requests import Translation, TranslationRequest
-from storage.changes import CaptionResult, DeadLetter, MeetingChange
-from storage.commit import advance_log_positions
-from storage.live import publish_events, publish_interims
-from storage.log import parse_stream_id
+from storage.batch_commit.batch_changes import CaptionResult, DeadLetter, MeetingChange
+from storage.batch_commit.lane_commit import advance_log_positions
+from storage.redis_log.event_log import parse_stream_id
+from storage.redis_log.live_pubsub import publish_events, publish_interims
 
 STORE_INTERVAL_MS = 5_000
 """Milliseconds after which a meeting's state is stored though nothing was emitted.

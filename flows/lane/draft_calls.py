@@ -18,9 +18,9 @@ from operators.model import Interim
 from operators.sentences import tracker
 from operators.speaker_keys import speaker_key, split_speaker_key
 from operators.translation_requests import CaptionStatus, Translate, Translation, TranslationRequest
-from storage.live import InterimWithDrafts
-from storage.log import parse_stream_id
-from storage.measures import DraftOutcome, ProcessMetrics
+from storage.observability.process_metrics import DraftOutcome, ProcessMetrics
+from storage.redis_log.event_log import parse_stream_id
+from storage.redis_log.live_pubsub import InterimWithDrafts
 
 DRAFT_DEADLINE_S = 3.0
 """Seconds a draft may take. A later one is stale: its speaker has said more by then."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from operators.model import ChunkUpdate, LogItem, SentenceChanges
 from operators.translation_requests import TranslationRequest
-from storage.changes import DeadLetter
+from storage.batch_commit.batch_changes import DeadLetter
 
 
 @dataclass(frozen=True, slots=True)

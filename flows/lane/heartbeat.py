@@ -7,7 +7,7 @@ from sqlalchemy import text
 from flows.lane.committer import Committer
 from flows.lane.log_reader import read_positions
 from operators.errors import FencedError
-from storage.log import LogReader, parse_stream_id, previous_stream_id
+from storage.redis_log.event_log import LogReader, parse_stream_id, previous_stream_id
 
 
 def beat(committer: Committer, pending_calls: int) -> None:

@@ -22,9 +22,9 @@ from flows.lane.stateful_step import StatefulStep
 from operators.errors import FencedError, IncompatibleStateError, InvalidInputError
 from operators.model import MAX_INSTANT_MS, Clock, Entry, MeetingEnded, MeetingMoved, MeetingStarted, parse_entry
 from operators.ticks import TickState, after_entry, due, next_due
-from storage.changes import DeadLetter
-from storage.log import LogReader, parse_stream_id, previous_stream_id
+from storage.batch_commit.batch_changes import DeadLetter
 from storage.records import OPEN_STATUSES
+from storage.redis_log.event_log import LogReader, parse_stream_id, previous_stream_id
 
 TICKS = TypeAdapter(TickState)
 READ_COUNT = 500

@@ -29,13 +29,13 @@ from flows.lane.translation_memory import TranslationMemory
 from operators import context_window
 from operators.errors import FencedError
 from operators.translation_requests import Translate, Translation, TranslationRequest
-from storage.captions import read_translations
-from storage.commit import claim_lane, release_lane
-from storage.database import sync_engine, sync_redis
-from storage.log import LogReader
-from storage.measures import ProcessMetrics
-from storage.snapshots import publish_metrics
-from storage.tracing import open_traces
+from storage.batch_commit.caption_updates import read_translations
+from storage.batch_commit.lane_commit import claim_lane, release_lane
+from storage.connections import sync_engine, sync_redis
+from storage.observability.metrics_federation import publish_metrics
+from storage.observability.process_metrics import ProcessMetrics
+from storage.observability.tracing import open_traces
+from storage.redis_log.event_log import LogReader
 
 HEARTBEAT_S = 1.0
 """Seconds between two heartbeats, each of which trims the log, too."""

@@ -17,8 +17,8 @@ from pydantic import TypeAdapter, ValidationError
 from flows.lane.envelope import Envelope, Failed, Restored
 from operators.errors import IncompatibleStateError
 from operators.model import Chunk, Entry, MeetingMoved, Tick
-from storage.changes import DeadLetter
-from storage.measures import LatencyMetric, ProcessMetrics
+from storage.batch_commit.batch_changes import DeadLetter
+from storage.observability.process_metrics import LatencyMetric, ProcessMetrics
 
 S = TypeVar("S")
 log = structlog.get_logger(__name__)

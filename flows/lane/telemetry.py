@@ -12,9 +12,9 @@ from flows.async_calls.operator import CallResult
 from flows.lane.envelope import Envelope
 from operators.model import Entry, MeetingEnded, MeetingMoved, Tick
 from operators.translation_requests import CaptionStatus, Translation, TranslationRequest
-from storage.measures import CallOutcome as CallEnded
-from storage.measures import ProcessMetrics
-from storage.tracing import ROOT_SPAN, SentenceTraces
+from storage.observability.process_metrics import CallOutcome as CallEnded
+from storage.observability.process_metrics import ProcessMetrics
+from storage.observability.tracing import ROOT_SPAN, SentenceTraces
 
 MAX_SENTENCES = 10_000
 """Sentences whose commit time is remembered."""

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from operators.context_window import with_translations
 from operators.translation_requests import CaptionStatus, Translate, Translation, TranslationRequest
-from storage.captions import StoredTranslation
+from storage.batch_commit.caption_updates import StoredTranslation
 
 MAX_TRANSLATIONS = 20_000
 """Translations a lane remembers."""

@@ -17,7 +17,7 @@ from flows.translation.serve_client import TranslationClient, translation_is_off
 from operators.engine_config import DEFAULT_TRANSLATION_APP
 from operators.errors import DeferredError, MalformedResponseError, UnavailableError
 from operators.translation_requests import CaptionStatus, Translation, TranslationRequest
-from storage.configs import EngineConfigWatcher
+from storage.postgres.engine_config_versions import EngineConfigWatcher
 
 PREFERRED_TIMEOUT_S = 5.0
 """Seconds before a call fails over to the next engine: half of a live caption's deadline."""

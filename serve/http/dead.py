@@ -16,7 +16,7 @@ from operators.model import Chunk
 from serve.http.events import build_conflict_error, refuse_if_lagging
 from serve.http.problems import problem_responses
 from serve.http.services import ServicesDep
-from storage import dead
+from storage.postgres import dead_letter_queue
 from storage.records import DEFAULT_TEAM_ID
 
 router = APIRouter(prefix="/api/dead-letters", tags=["dead letters"])
@@ -72,7 +72,7 @@ async def list_letters(
     """The dead letters, newest first; only those of a meeting, if one is named. What was said is not among it."""
     async with services.database.connect() as conn:
         # One more than is shown tells whether there is a next page.
-        letters = await dead.list_dead_letters(
+        letters = await dead_letter_queue.list_dead_letters(
             conn, DEFAULT_TEAM_ID, meeting_id=meeting, limit=limit + 1, before=before
         )
     page = letters[:limit]
@@ -87,7 +87,7 @@ async def get_letter(letter_id: DeadLetterId, services: ServicesDep) -> DeadLett
     """A dead letter, whole."""
     async with services.database.connect() as conn:
         return DeadLetterDetail.model_validate(
-            await dead.read_dead_letter(conn, DEFAULT_TEAM_ID, letter_id), from_attributes=True
+            await dead_letter_queue.read_dead_letter(conn, DEFAULT_TEAM_ID, letter_id), from_attributes=True
         )
 
 
@@ -99,8 +99,8 @@ async def resubmit(letter_id: DeadLetterId, services: ServicesDep) -> ResubmitRe
     own, beside those that the chunk has already. 409 says why a letter can't be put in again.
     """
     async with services.database.connect() as conn:
-        letter = await dead.read_dead_letter(conn, DEFAULT_TEAM_ID, letter_id)
-    event = dead.to_resubmitted_event(letter)
+        letter = await dead_letter_queue.read_dead_letter(conn, DEFAULT_TEAM_ID, letter_id)
+    event = dead_letter_queue.to_resubmitted_event(letter)
     if letter.meeting_id is None:
         raise ConflictError("no_meeting", "it belongs to no meeting that it could be put in again")
     if letter.resubmitted_at is None:
@@ -112,7 +112,7 @@ async def resubmit(letter_id: DeadLetterId, services: ServicesDep) -> ResubmitRe
         if result.reason is not None:
             raise build_conflict_error(result.reason)
         async with services.database.begin() as conn:
-            letter = await dead.mark_resubmitted(conn, DEFAULT_TEAM_ID, letter_id)
+            letter = await dead_letter_queue.mark_resubmitted(conn, DEFAULT_TEAM_ID, letter_id)
     assert isinstance(event.payload, Chunk)  # noqa: S101 - for the type checker
     assert letter.meeting_id is not None  # noqa: S101
     assert letter.resubmitted_at is not None  # noqa: S101

@@ -15,9 +15,9 @@ from operators.errors import ConflictError, OverloadedError
 from operators.model import Chunk, ConfigChanged, EntryPayload, EpochMs, MeetingEnded, Name, StrictModel
 from serve.http.problems import BatchValidationError, FieldError, field_errors, problem_response, problem_responses
 from serve.http.services import Services, ServicesDep
-from storage import meetings
-from storage.log import AppendResult, NewEvent
+from storage.ingest import meeting_service
 from storage.records import DEFAULT_TEAM_ID
+from storage.redis_log.event_log import AppendResult, NewEvent
 
 MAX_EVENT_COUNT = 1_000
 """Events a request may hold."""
@@ -153,7 +153,7 @@ async def refuse_if_lagging(services: Services, meeting_id: UUID, events: Collec
         return
     # One that moves waits for the lane that has not let go of it yet.
     async with services.database.connect() as conn:
-        current_lane = (await meetings.read_meeting(conn, DEFAULT_TEAM_ID, meeting_id)).lane_id
+        current_lane = (await meeting_service.read_meeting(conn, DEFAULT_TEAM_ID, meeting_id)).lane_id
     lag = max(services.lane_lags.lag_of(log_info.lane_id), services.lane_lags.lag_of(current_lane))
     if lag <= limit:
         return

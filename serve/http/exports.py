@@ -13,7 +13,8 @@ from operators.model import Language
 from serve.exports import ExportFormat, ExportSelection, ExportText, Transcript, render_export, select_export
 from serve.http.problems import problem_responses
 from serve.http.services import ServicesDep
-from storage import meetings, transcripts
+from storage.ingest import meeting_service
+from storage.postgres import transcript_queries
 from storage.records import DEFAULT_TEAM_ID
 
 router = APIRouter(prefix="/api/meetings/{meeting_id}", tags=["transcripts"])
@@ -58,9 +59,9 @@ async def export(
         # A running meeting goes on between two queries.
         await conn.execution_options(isolation_level="REPEATABLE READ")
         transcript = Transcript(
-            await meetings.read_meeting(conn, DEFAULT_TEAM_ID, meeting_id),
-            await transcripts.read_sentences(conn, DEFAULT_TEAM_ID, meeting_id),
-            await transcripts.read_captions(conn, DEFAULT_TEAM_ID, meeting_id),
+            await meeting_service.read_meeting(conn, DEFAULT_TEAM_ID, meeting_id),
+            await transcript_queries.read_sentences(conn, DEFAULT_TEAM_ID, meeting_id),
+            await transcript_queries.read_captions(conn, DEFAULT_TEAM_ID, meeting_id),
         )
     selection = select_export(transcript, file_format, text, language)
     return Response(

@@ -11,7 +11,7 @@ from uuid import UUID
 from serve.http.hub import InboxContents, LiveEvent
 from serve.http.progress import NEW_READ_ONLY_S
 from serve.http.services import Services
-from storage import transcripts
+from storage.postgres import transcript_queries
 
 _PAGE_EVENT_COUNT = 500
 
@@ -83,7 +83,7 @@ async def _backlog(
             last_seq = seq
     while last_seq < contents.max_seq:
         async with services.database.connect() as conn:
-            page = await transcripts.read_events_after(
+            page = await transcript_queries.read_events_after(
                 conn, subscription.team_id, subscription.meeting_id, last_seq, _PAGE_EVENT_COUNT
             )
         for row in page:

@@ -15,7 +15,7 @@ from sqlalchemy import text
 
 from serve.http.models import translation_status
 from serve.http.services import Services, ServicesDep
-from storage.placement import list_lanes
+from storage.postgres.lane_registry import list_lanes
 from storage.readiness import parse_loading_info
 
 router = APIRouter(tags=["health"])

@@ -16,7 +16,7 @@ import structlog
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
-from storage import keys
+from storage import redis_keys
 
 _MAX_QUEUED_EVENT_COUNT = 256
 """Stored events kept for a client that is slow to take them. Those beyond are read from Postgres again."""
@@ -112,12 +112,12 @@ class LiveFanout:
         self._inboxes: dict[str, set[Inbox]] = {}
         self._subscribed_events: dict[str, asyncio.Event] = {}
         # The channel of no meeting. One task alone uses the connection: a message here has it look at what is wanted.
-        self._wake_channel = keys.live_channel(str(uuid4()))
+        self._wake_channel = redis_keys.live_channel(str(uuid4()))
 
     @asynccontextmanager
     async def subscribe(self, meeting_id: str) -> AsyncGenerator[Inbox]:
         """An inbox for a meeting's messages: all that are published from now on until the context is left."""
-        channel = keys.live_channel(meeting_id)
+        channel = redis_keys.live_channel(meeting_id)
         inbox = Inbox()
         self._inboxes.setdefault(channel, set()).add(inbox)
         subscribed = self._subscribed_events.setdefault(channel, asyncio.Event())

@@ -12,8 +12,8 @@ from operators.errors import NotFoundError
 from operators.model import Name, StrictModel
 from serve.http.problems import problem_responses
 from serve.http.services import Services, ServicesDep
-from storage.lag import read_lane_lags
-from storage.placement import LaneKind, LaneRecord, add_lane, drain_lane, list_lanes
+from storage.ingest.lane_lag import read_lane_lags
+from storage.postgres.lane_registry import LaneKind, LaneRecord, add_lane, drain_lane, list_lanes
 from storage.records import DEFAULT_TEAM_ID
 
 router = APIRouter(tags=["lanes"])

@@ -12,10 +12,10 @@ from sqlalchemy import text
 from operators.errors import UnavailableError
 from operators.model import Clock
 from serve.http.services import Services
-from storage.lag import read_lane_lags
-from storage.placement import LaneRecord, list_lanes
+from storage.ingest.lane_lag import read_lane_lags
+from storage.postgres.lane_registry import LaneRecord, list_lanes
+from storage.postgres.teams import count_live_meetings
 from storage.records import CLOSED_STATUSES
-from storage.teams import count_live_meetings
 
 _REDIS_TIMEOUT_S = 2.0
 """Seconds Redis gets to say how far the logs are."""

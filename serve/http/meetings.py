@@ -30,9 +30,10 @@ from operators.model import (
 from serve.http.events import build_conflict_error
 from serve.http.problems import problem_responses
 from serve.http.services import Services, ServicesDep
-from storage import meetings, transcripts
-from storage.log import NewEvent
+from storage.ingest import meeting_service
+from storage.postgres import transcript_queries
 from storage.records import DEFAULT_TEAM_ID, MeetingRecord, MeetingStatus
+from storage.redis_log.event_log import NewEvent
 
 router = APIRouter(prefix="/api/meetings", tags=["meetings"])
 
@@ -171,9 +172,13 @@ async def list_meetings(
     """The meetings, newest first; only those of the given statuses, if any are."""
     async with services.database.connect() as conn:
         # One more than is shown tells whether there is a next page.
-        records = await meetings.list_meetings(conn, DEFAULT_TEAM_ID, statuses=status, limit=limit + 1, before=before)
+        records = await meeting_service.list_meetings(
+            conn, DEFAULT_TEAM_ID, statuses=status, limit=limit + 1, before=before
+        )
         page = records[:limit]
-        pending = await transcripts.count_pending_by_meeting(conn, DEFAULT_TEAM_ID, [record.id for record in page])
+        pending = await transcript_queries.count_pending_by_meeting(
+            conn, DEFAULT_TEAM_ID, [record.id for record in page]
+        )
     return MeetingPage(
         meetings=[_to_summary(record, pending.get(record.id, 0)) for record in page],
         before=page[-1].id if len(records) > limit else None,
@@ -233,12 +238,12 @@ async def end(meeting_id: UUID, services: ServicesDep, ending: EndRequest | None
 
 async def _get_record(services: Services, meeting_id: UUID) -> MeetingRecord:
     async with services.database.connect() as conn:
-        return await meetings.read_meeting(conn, DEFAULT_TEAM_ID, meeting_id)
+        return await meeting_service.read_meeting(conn, DEFAULT_TEAM_ID, meeting_id)
 
 
 async def _with_live_counts(services: Services, record: MeetingRecord) -> MeetingDetail:
     async with services.database.connect() as conn:
-        pending = await transcripts.count_pending(conn, DEFAULT_TEAM_ID, record.id)
+        pending = await transcript_queries.count_pending(conn, DEFAULT_TEAM_ID, record.id)
     meeting = _to_meeting(record)
     # The door knows what it accepted before Postgres does, and forgets it a day after the last entry.
     log_info = await services.log.read_state(str(record.id))

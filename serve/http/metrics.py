@@ -1,6 +1,6 @@
 """Metrics for Prometheus, read from the databases at each scrape: any replica gives the same, a restart loses none.
 
-What each process measured of itself is among them, as it stands in Redis: see `storage.snapshots`.
+What each process measured of itself is among them, as it stands in Redis: see `storage.observability.metrics_federation`.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from sqlalchemy import text
 from serve.http.load import collect_load_metrics
 from serve.http.problems import problem_responses
 from serve.http.services import Services, ServicesDep
-from storage.placement import LaneRecord, list_lanes
-from storage.snapshots import MergedMetrics, merge_snapshots, read_snapshots
+from storage.observability.metrics_federation import MergedMetrics, merge_snapshots, read_snapshots
+from storage.postgres.lane_registry import LaneRecord, list_lanes
 
 router = APIRouter(tags=["health"])
 

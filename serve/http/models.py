@@ -18,7 +18,7 @@ from operators.model import StrictModel
 from serve.applications import ApplicationStatuses, fetch_application_statuses
 from serve.http.problems import problem_responses
 from serve.http.services import Services, ServicesDep
-from storage.configs import (
+from storage.postgres.engine_config_versions import (
     EngineConfigOrigin,
     EngineConfigRecord,
     read_config_history,

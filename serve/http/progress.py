@@ -8,7 +8,8 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from storage import meetings, transcripts
+from storage.ingest import meeting_service
+from storage.postgres import transcript_queries
 from storage.records import CLOSED_STATUSES
 
 NEW_READ_ONLY_S = -1.0
@@ -93,11 +94,13 @@ class ProgressReader:
 
     async def _query(self, team_id: str, meeting_id: UUID) -> MeetingProgress:
         async with self._database.connect() as conn:
-            record = await meetings.read_meeting(conn, team_id, meeting_id)
-            if record.status not in CLOSED_STATUSES or await transcripts.count_pending(conn, team_id, meeting_id):
+            record = await meeting_service.read_meeting(conn, team_id, meeting_id)
+            if record.status not in CLOSED_STATUSES or await transcript_queries.count_pending(
+                conn, team_id, meeting_id
+            ):
                 return MeetingProgress(record.seq, is_complete=False)
             # Read after the pending captions: what was pending a moment ago is an event by now.
-            return MeetingProgress(await transcripts.read_last_seq(conn, team_id, meeting_id), is_complete=True)
+            return MeetingProgress(await transcript_queries.read_last_seq(conn, team_id, meeting_id), is_complete=True)
 
 
 def _retrieve_exception(task: asyncio.Task[MeetingProgress]) -> None:

@@ -22,13 +22,13 @@ from serve.http.hub import LiveFanout
 from serve.http.progress import ProgressReader
 from serve.http.stream_limit import StreamLimit
 from serve.options import ApiOptions
-from storage.database import async_engine, async_redis
-from storage.lag import LaneLags
-from storage.log import LogWriter
-from storage.measures import ProcessMetrics
-from storage.meetings import MeetingService
-from storage.snapshots import publish_metrics
-from storage.tracing import SentenceTraces, open_traces
+from storage.connections import async_engine, async_redis
+from storage.ingest.lane_lag import LaneLags
+from storage.ingest.meeting_service import MeetingService
+from storage.observability.metrics_federation import publish_metrics
+from storage.observability.process_metrics import ProcessMetrics
+from storage.observability.tracing import SentenceTraces, open_traces
+from storage.redis_log.event_log import LogWriter
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,8 @@ from operators.model import Language
 from operators.translation_requests import CaptionStatus
 from serve.http.problems import problem_responses
 from serve.http.services import ServicesDep
-from storage import meetings, transcripts
+from storage.ingest import meeting_service
+from storage.postgres import transcript_queries
 from storage.records import DEFAULT_TEAM_ID
 
 router = APIRouter(prefix="/api/meetings/{meeting_id}", tags=["transcripts"])
@@ -74,8 +75,8 @@ class Captions(BaseModel):
 async def get_sentences(meeting_id: UUID, services: ServicesDep) -> Sentences:
     """The sentences of a meeting."""
     async with services.database.connect() as conn:
-        await meetings.read_meeting(conn, DEFAULT_TEAM_ID, meeting_id)
-        records = await transcripts.read_sentences(conn, DEFAULT_TEAM_ID, meeting_id)
+        await meeting_service.read_meeting(conn, DEFAULT_TEAM_ID, meeting_id)
+        records = await transcript_queries.read_sentences(conn, DEFAULT_TEAM_ID, meeting_id)
     return Sentences(sentences=[Sentence.model_validate(record, from_attributes=True) for record in records])
 
 
@@ -85,6 +86,6 @@ async def get_captions(
 ) -> Captions:
     """The captions of a meeting, in all its languages or in one."""
     async with services.database.connect() as conn:
-        await meetings.read_meeting(conn, DEFAULT_TEAM_ID, meeting_id)
-        records = await transcripts.read_captions(conn, DEFAULT_TEAM_ID, meeting_id, language=language)
+        await meeting_service.read_meeting(conn, DEFAULT_TEAM_ID, meeting_id)
+        records = await transcript_queries.read_captions(conn, DEFAULT_TEAM_ID, meeting_id, language=language)
     return Captions(captions=[Caption.model_validate(record, from_attributes=True) for record in records])

@@ -15,9 +15,9 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from operators.errors import UnavailableError
 from operators.model import Clock
-from storage.database import async_engine, async_redis
-from storage.log import AppendResult, LogWriter, NewEvent
-from storage.meetings import MeetingService
+from storage.connections import async_engine, async_redis
+from storage.ingest.meeting_service import MeetingService
+from storage.redis_log.event_log import AppendResult, LogWriter, NewEvent
 from tests.chaos.recordings import CONFIG, RecordedMeeting
 from tests.harness.lanes import RECORDING_START_MS
 

@@ -21,10 +21,10 @@ from flows.jobs import LaneAutoscaler, rebalance_lanes
 from flows.lane.options import LaneOptions
 from operators.errors import UnavailableError
 from operators.model import MeetingEnded
-from storage.database import async_engine, async_redis, sync_redis
-from storage.log import AppendResult, LogWriter, NewEvent
-from storage.meetings import MeetingService
-from storage.placement import add_lane, drain_lane
+from storage.connections import async_engine, async_redis, sync_redis
+from storage.ingest.meeting_service import MeetingService
+from storage.postgres.lane_registry import add_lane, drain_lane
+from storage.redis_log.event_log import AppendResult, LogWriter, NewEvent
 from tests.chaos.feed import MeetingClient
 from tests.chaos.keeper import LaneProcess
 from tests.chaos.outcome import StoredResult

@@ -22,11 +22,11 @@ from flows.translation import TranslationClient
 from operators.errors import UnavailableError
 from operators.model import Chunk, Clock, MeetingConfig, MeetingEnded
 from operators.translation_requests import Translation, TranslationRequest
-from storage import keys
-from storage.log import NewEvent
-from storage.meetings import MeetingService
-from storage.placement import LaneKind, ensure_lane
-from storage.urls import StoreUrls
+from storage import redis_keys
+from storage.ingest.meeting_service import MeetingService
+from storage.postgres.lane_registry import LaneKind, ensure_lane
+from storage.redis_log.event_log import NewEvent
+from storage.store_urls import StoreUrls
 from tests.chaos.engines import APPLICATION
 from tests.chaos.outcome import StoredResult, read_result
 from tests.chaos.recordings import CONFIG, number_in, numbered_meeting
@@ -124,7 +124,7 @@ class LiveMeetings:
         """The number of the last sentence of each meeting that its followers were sent."""
         last = dict.fromkeys(self.ids, 0)
         for title, meeting_id in self.ids.items():
-            published = int(str(connection.get(keys.published_seq(str(meeting_id))) or 0))
+            published = int(str(connection.get(redis_keys.published_seq(str(meeting_id))) or 0))
             texts = query_rows(
                 self.engine,
                 "select payload ->> 'text' from outbox where meeting_id = :id and kind = 'sentence' and seq <= :seq"

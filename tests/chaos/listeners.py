@@ -14,7 +14,7 @@ import uvicorn
 
 from serve.http.application import create_app
 from serve.options import ApiOptions
-from storage.urls import StoreUrls
+from storage.store_urls import StoreUrls
 from tests.harness.follow import follow_events
 
 CUT_INTERVAL_S = 3.0

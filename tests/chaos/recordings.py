@@ -13,7 +13,7 @@ from cluster.recording import read_recording
 from operators import context_window, dedup
 from operators.model import Chunk, MeetingConfig
 from operators.sentences import tracker
-from storage.log import NewEvent
+from storage.redis_log.event_log import NewEvent
 from tests.harness import speech
 from tests.harness.ami import AMI_RECORDINGS
 from tests.harness.lanes import RECORDING_START_MS, end_event

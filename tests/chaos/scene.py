@@ -16,13 +16,13 @@ from sqlalchemy import Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from flows.lane.options import LaneOptions
-from storage import keys
-from storage.database import sync_engine, sync_redis
-from storage.embedded import EmbeddedStores
-from storage.migrate import upgrade_schema
-from storage.process import ServerAccount, ServerProcess
-from storage.servers import PostgresServer, ValkeyServer
-from storage.urls import StoreUrls
+from storage import redis_keys
+from storage.connections import sync_engine, sync_redis
+from storage.embedded_servers.embedded_stores import EmbeddedStores
+from storage.embedded_servers.postgres_valkey import PostgresServer, ValkeyServer
+from storage.embedded_servers.server_process import ServerAccount, ServerProcess
+from storage.migrations.schema_migration import upgrade_schema
+from storage.store_urls import StoreUrls
 from tests.chaos.feed import MeetingClient
 from tests.chaos.keeper import LaneProcess
 from tests.chaos.outcome import PENDING_QUERY, CaptionOrder, StoredResult, read_result
@@ -201,7 +201,7 @@ class SingleLaneSystem:
     def _is_published(self) -> bool:
         with sync_redis(self.urls.redis) as connection:
             return all(
-                int(str(connection.get(keys.published_seq(str(meeting_id))) or 0)) == seq
+                int(str(connection.get(redis_keys.published_seq(str(meeting_id))) or 0)) == seq
                 for meeting_id, seq in query_rows(self.engine, "select id, seq from meetings")
             )
 

@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from flows.jobs import Backfill, OutboxRelay
 from operators.errors import UnavailableError
 from operators.translation_requests import Translation, TranslationRequest
-from storage.database import sync_engine, sync_redis
+from storage.connections import sync_engine, sync_redis
 from tests.chaos.lane_main import scripted_translation
 from tests.harness.lanes import Translate
 

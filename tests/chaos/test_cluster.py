@@ -24,12 +24,12 @@ from cluster.flow import LaneManager
 from cluster.settings import Settings
 from operators.errors import SetupError
 from serve.app import DEFAULT_TRANSLATION_APP
-from storage.database import sync_engine
-from storage.embedded import EmbeddedStores
-from storage.log import AppendResult, NewEvent
-from storage.meetings import MeetingService
-from storage.migrate import upgrade_schema
-from storage.urls import StoreUrls
+from storage.connections import sync_engine
+from storage.embedded_servers.embedded_stores import EmbeddedStores
+from storage.ingest.meeting_service import MeetingService
+from storage.migrations.schema_migration import upgrade_schema
+from storage.redis_log.event_log import AppendResult, NewEvent
+from storage.store_urls import StoreUrls
 from tests.chaos.feed import MeetingClient
 from tests.chaos.outcome import StoredResult
 from tests.chaos.ray_head import RayHead, ray_head

@@ -13,9 +13,9 @@ import redis
 from sqlalchemy import Engine
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from storage.log import LogWriter
-from storage.meetings import MeetingService
-from storage.urls import StoreUrls
+from storage.ingest.meeting_service import MeetingService
+from storage.redis_log.event_log import LogWriter
+from storage.store_urls import StoreUrls
 from tests.chaos.engines import ScriptedTranslationApp
 from tests.chaos.hall import HANG_TIMEOUT_S, captions_with_status, open_live_meetings, running_live_lane
 from tests.chaos.report import FULL, ScenarioRow

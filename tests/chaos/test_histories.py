@@ -40,10 +40,10 @@ from operators.model import (
     parse_entry,
 )
 from operators.ticks import TickState, after_entry, due, next_due
-from storage import keys
-from storage.log import IDLE_TIMEOUT_MS, LogReader, LogWriter, NewEvent
-from storage.meetings import MeetingService
-from storage.placement import ensure_lane
+from storage import redis_keys
+from storage.ingest.meeting_service import MeetingService
+from storage.postgres.lane_registry import ensure_lane
+from storage.redis_log.event_log import IDLE_TIMEOUT_MS, LogReader, LogWriter, NewEvent
 from tests.chaos.folding import FoldStep, MeetingFold
 from tests.chaos.keeper import LaneProcess
 from tests.chaos.report import FULL, ScenarioRow
@@ -395,7 +395,7 @@ def _copy_logs(
     connection: redis.Redis, lanes: Sequence[str], log: dict[str, dict[int, Entry]], stopping: threading.Event
 ) -> None:
     """Copy the lanes' logs as they are written, before they are trimmed."""
-    positions = {keys.lane_log(lane): "0-0" for lane in lanes}
+    positions = {redis_keys.lane_log(lane): "0-0" for lane in lanes}
     while True:
         is_last_round = stopping.is_set()
         response: Any = connection.xread(positions, count=500)

@@ -23,10 +23,10 @@ from flows.lane.committer import Committer
 from flows.lane.log_reader import LaneReader
 from flows.lane.options import LaneOptions
 from operators.model import Clock
-from storage import keys
-from storage.log import LogWriter, NewEvent
-from storage.meetings import MeetingService
-from storage.placement import ensure_lane
+from storage import redis_keys
+from storage.ingest.meeting_service import MeetingService
+from storage.postgres.lane_registry import ensure_lane
+from storage.redis_log.event_log import LogWriter, NewEvent
 from tests.chaos.keeper import LaneProcess
 from tests.chaos.recordings import CONFIG, number_in
 from tests.chaos.report import FULL, ScenarioRow
@@ -86,7 +86,7 @@ class MeetingRunner:
 
     async def _run_meetings(self, meetings: MeetingService, numbers: Iterator[int]) -> None:
         for k in numbers:
-            while k % 100 == 0 and self._redis.xlen(keys.lane_log(LANE_ID)) > MAX_BACKLOG_ENTRIES:
+            while k % 100 == 0 and self._redis.xlen(redis_keys.lane_log(LANE_ID)) > MAX_BACKLOG_ENTRIES:
                 await asyncio.sleep(0.2)
             record, _ = await meetings.open(
                 "default", external_id=None, title=str(k), clock=Clock.RECORDED, config=CONFIG, at_ms=RECORDING_START_MS
@@ -155,7 +155,7 @@ async def test_many_short_meetings_leave_nothing_but_their_rows(
             ended = time.monotonic()
             await wait_until(lambda: all_ended(engine), 300 + MEETING_COUNT / 50)
         behind = time.monotonic() - ended
-        await wait_until(lambda: redis_sync.xlen(keys.lane_log(LANE_ID)) < 50, 60)
+        await wait_until(lambda: redis_sync.xlen(redis_keys.lane_log(LANE_ID)) < 50, 60)
         deaths = list(lane_process.exit_statuses)
     accepted, stored, lost, doubled, disordered, owed = count_stored(engine)
     detail = {
@@ -180,7 +180,7 @@ async def test_many_short_meetings_leave_nothing_but_their_rows(
     assert query_rows(engine, "select count(*) from meetings where state is not null") == [(0,)]
     assert query_rows(engine, "select count(*) from dead_letters") == [(0,)]
     # Besides the lane's log only the list of what measures itself, from which each goes that is not renewed.
-    assert keys_without_ttl(redis_sync) <= {keys.lane_log(LANE_ID), keys.measured_processes()}
+    assert keys_without_ttl(redis_sync) <= {redis_keys.lane_log(LANE_ID), redis_keys.measured_processes()}
 
 
 async def test_a_lane_forgets_meetings_that_are_over(
@@ -202,10 +202,12 @@ async def test_a_lane_forgets_meetings_that_are_over(
         # Neither does it remember what it can't read, or whose meeting nobody knows.
         for k in range(50):
             meeting_id = f"0192f0c0-0000-7000-8000-{k:012d}"
-            redis_sync.xadd(keys.lane_log(LANE_ID), {"team_id": "default", "meeting_id": meeting_id, "kind": "noise"})
+            redis_sync.xadd(
+                redis_keys.lane_log(LANE_ID), {"team_id": "default", "meeting_id": meeting_id, "kind": "noise"}
+            )
         await wait_until(lambda: all_ended(engine), 120)
         await wait_until(lambda: len(query_rows(engine, "select 1 from dead_letters")) == 50, 60)
-        await wait_until(lambda: redis_sync.xlen(keys.lane_log(LANE_ID)) < 50, 60)
+        await wait_until(lambda: redis_sync.xlen(redis_keys.lane_log(LANE_ID)) < 50, 60)
         reader, committer = made
         # It forgets a moment after it has committed.
         await wait_until(lambda: not any(lane_memory(reader, committer)), 60)

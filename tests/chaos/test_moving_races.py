@@ -23,13 +23,13 @@ from flows.lane.log_reader import LaneReader
 from flows.lane.pipeline import STEPS
 from flows.lane.telemetry import LaneTelemetry
 from operators.model import Entry, MeetingStarted, Tick
-from storage import keys
-from storage.commit import claim_lane
-from storage.log import IDLE_TIMEOUT_MS, LogReader, LogWriter
-from storage.measures import ProcessMetrics
-from storage.meetings import MeetingService
-from storage.placement import drain_lane, ensure_lane
-from storage.tracing import open_traces
+from storage import redis_keys
+from storage.batch_commit.lane_commit import claim_lane
+from storage.ingest.meeting_service import MeetingService
+from storage.observability.process_metrics import ProcessMetrics
+from storage.observability.tracing import open_traces
+from storage.postgres.lane_registry import drain_lane, ensure_lane
+from storage.redis_log.event_log import IDLE_TIMEOUT_MS, LogReader, LogWriter
 from tests.chaos.folding import MeetingFolds
 from tests.harness.lanes import (
     append_events,
@@ -244,7 +244,7 @@ async def test_a_move_that_redis_lost_though_it_is_committed_is_found_out(
 ) -> None:
     meeting_id, lane, other = await open_on_two_lanes(meetings, aengine, engine)
     await append_events(meetings, meeting_id, [chunk_event(1, "a", "Ann", "One.", 0.0, 1.0, 1.0)])
-    meeting_key = keys.meeting_log_state(str(meeting_id))
+    meeting_key = redis_keys.meeting_log_state(str(meeting_id))
     before = redis_sync.hgetall(meeting_key)
     await meetings.move("default", meeting_id, other)
     with running_lane(postgres_url, redis_url, lane):
@@ -253,8 +253,8 @@ async def test_a_move_that_redis_lost_though_it_is_committed_is_found_out(
         )
     # Redis comes back as it was a second ago.
     for one in (lane, other):
-        newest = [log_id for log_id, fields in redis_sync.xrange(keys.lane_log(one)) if fields["kind"] == "moved"]
-        redis_sync.xdel(keys.lane_log(one), *newest)
+        newest = [log_id for log_id, fields in redis_sync.xrange(redis_keys.lane_log(one)) if fields["kind"] == "moved"]
+        redis_sync.xdel(redis_keys.lane_log(one), *newest)
     redis_sync.hset(meeting_key, mapping=before)
     assert await meetings.reconcile() == {}
     await append_events(meetings, meeting_id, [chunk_event(2, "b", "Ann", "Two.", 9.0, 10.0, 10.0), end_event(20.0)])
@@ -334,7 +334,7 @@ async def test_a_meeting_on_its_way_is_not_sent_elsewhere(
     async with aengine.begin() as connection:
         await ensure_lane(connection, "batch-3", "batch")
         await drain_lane(connection, lane)
-    balance, meeting_key = LaneAutoscaler(), keys.meeting_log_state(str(meeting_id))
+    balance, meeting_key = LaneAutoscaler(), redis_keys.meeting_log_state(str(meeting_id))
     assert await rebalance_lanes(aengine, redis_async, meetings, balance) == 1
     to = redis_sync.hget(meeting_key, "lane")
     assert to != lane

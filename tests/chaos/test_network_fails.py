@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from storage.urls import StoreUrls
+from storage.store_urls import StoreUrls
 from tests.chaos.checks import assert_same_as_baseline
 from tests.chaos.outcome import StoredResult
 from tests.chaos.proxy import FaultyStoreProxy

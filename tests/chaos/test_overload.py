@@ -18,12 +18,12 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from cluster.client import LAG_PROBLEM_TYPE, ApiClient
 from operators.translation_requests import CaptionStatus, Translation, TranslationRequest
 from serve.options import ApiOptions
-from storage.database import sync_engine
-from storage.embedded import EmbeddedStores
-from storage.log import LogWriter
-from storage.meetings import MeetingService
-from storage.migrate import upgrade_schema
-from storage.urls import StoreUrls
+from storage.connections import sync_engine
+from storage.embedded_servers.embedded_stores import EmbeddedStores
+from storage.ingest.meeting_service import MeetingService
+from storage.migrations.schema_migration import upgrade_schema
+from storage.redis_log.event_log import LogWriter
+from storage.store_urls import StoreUrls
 from tests.chaos.engines import ScriptedTranslationApp
 from tests.chaos.hall import (
     HANG_TIMEOUT_S,

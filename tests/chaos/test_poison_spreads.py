@@ -24,9 +24,9 @@ from serve.engines.breaker import CONTROL_PROMPT
 from serve.engines.making import EngineFactory
 from serve.prompts import SOURCE_MARK
 from serve.translation import TranslationService
-from storage.log import LogWriter, NewEvent
-from storage.meetings import MeetingService
-from storage.urls import StoreUrls
+from storage.ingest.meeting_service import MeetingService
+from storage.redis_log.event_log import LogWriter, NewEvent
+from storage.store_urls import StoreUrls
 from tests.chaos.hall import HANG_TIMEOUT_S, LiveMeetings, captions_with_status, open_live_meetings
 from tests.chaos.outcome import StoredResult, read_result
 from tests.chaos.recordings import CONFIG, number_in

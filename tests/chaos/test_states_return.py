@@ -30,7 +30,7 @@ def _run_with_restores(items: list[LogItem], engine: Engine, restore_every: int 
             steps.append((update, sentence_output, requests))
             if restore_every is not None and k % restore_every == 0:
                 dumped = orjson.dumps([stage.dump(state) for stage, state in zip(STEPS, states, strict=True)])
-                # As storage/commit.py and flows/lane/log_reader.py do with a meeting's row.
+                # As storage/batch_commit/lane_commit.py and flows/lane/log_reader.py do with a meeting's row.
                 restored = connection.execute(
                     text("select cast(:state as jsonb)"), {"state": dumped.decode()}
                 ).scalar_one()

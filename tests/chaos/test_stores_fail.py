@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from cluster.keeping import watch_stores
-from storage.servers import PostgresServer, ValkeyServer
+from storage.embedded_servers.postgres_valkey import PostgresServer, ValkeyServer
 from tests.chaos.checks import assert_consistent, assert_same_as_baseline
 from tests.chaos.feed import MAX_BATCH_EVENTS
 from tests.chaos.outcome import StoredResult

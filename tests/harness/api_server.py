@@ -14,9 +14,9 @@ from sqlalchemy import Engine, text
 
 from serve.http import hub
 from serve.options import ApiOptions
-from storage import keys
-from storage.live import publish_events
+from storage import redis_keys
 from storage.records import DEFAULT_TEAM_ID, OutboxEvent
+from storage.redis_log.live_pubsub import publish_events
 from tests.harness.serving import run_api
 
 
@@ -73,7 +73,7 @@ class ApiHarness:
     def add_uncommitted_entry(self, lane: str = "live-1", seconds: float = 60.0) -> str:
         """A lane's log has had an entry for so long that isn't committed. Returns its id; must be the first of all."""
         now, _ = self.redis.time()
-        return str(self.redis.xadd(keys.lane_log(lane), {"n": "1"}, id=f"{round((now - seconds) * 1000)}-0"))
+        return str(self.redis.xadd(redis_keys.lane_log(lane), {"n": "1"}, id=f"{round((now - seconds) * 1000)}-0"))
 
     def set_committed(self, log_id: str, lane: str = "live-1") -> None:
         """A lane says how far its log is committed."""

@@ -19,10 +19,10 @@ from flows.lane.options import LaneOptions
 from flows.lane.runner import Lane
 from operators.model import Chunk, Clock, MeetingConfig, MeetingEnded
 from operators.translation_requests import CaptionStatus, Translate, Translation, TranslationRequest
-from storage import keys
-from storage.log import AppendResult, NewEvent
-from storage.meetings import MeetingService
-from storage.placement import ensure_lane
+from storage import redis_keys
+from storage.ingest.meeting_service import MeetingService
+from storage.postgres.lane_registry import ensure_lane
+from storage.redis_log.event_log import AppendResult, NewEvent
 
 RECORDING_START_MS = 1_700_000_000_000
 """When recorded meetings of these tests began (ms)."""
@@ -130,7 +130,7 @@ class LiveSubscriber:
     """Hears what is published of a meeting from now on."""
 
     def __init__(self, connection: redis.Redis, meeting_id: UUID) -> None:
-        self._connection, self._name = connection, keys.live_channel(str(meeting_id))
+        self._connection, self._name = connection, redis_keys.live_channel(str(meeting_id))
         self._channel: Any = connection.pubsub()
         self._channel.subscribe(self._name)
         assert self._next_message()["type"] == "subscribe"

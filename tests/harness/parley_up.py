@@ -16,8 +16,8 @@ import httpx
 import psutil
 
 from cluster.ports import find_free_port
-from storage.embedded import EmbeddedStores
-from storage.urls import StoreUrls
+from storage.embedded_servers.embedded_stores import EmbeddedStores
+from storage.store_urls import StoreUrls
 
 ROOT = Path(__file__).parents[2]
 START_TIMEOUT_S = 240.0

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from operators.model import Interim, Retraction, Sentence, SentenceBoundary
 from operators.translation_requests import CaptionStatus, Translation, TranslationRequest
-from storage.changes import CaptionResult, MeetingChange
-from storage.commit import claim_lane, commit_batch
-from storage.live import InterimWithDrafts, publish_interims
-from storage.log import LogReader
+from storage.batch_commit.batch_changes import CaptionResult, MeetingChange
+from storage.batch_commit.lane_commit import claim_lane, commit_batch
+from storage.redis_log.event_log import LogReader
+from storage.redis_log.live_pubsub import InterimWithDrafts, publish_interims
 
 if TYPE_CHECKING:
     from tests.harness.api_server import ApiHarness

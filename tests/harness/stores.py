@@ -15,11 +15,11 @@ import redis.asyncio
 from sqlalchemy import Engine, make_url, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from storage.database import async_engine, async_redis, sync_engine, sync_redis
-from storage.embedded import EmbeddedStores
-from storage.migrate import upgrade_schema
-from storage.tables import metadata
-from storage.urls import StoreUrls
+from storage.connections import async_engine, async_redis, sync_engine, sync_redis
+from storage.embedded_servers.embedded_stores import EmbeddedStores
+from storage.migrations.schema_migration import upgrade_schema
+from storage.postgres.tables import metadata
+from storage.store_urls import StoreUrls
 
 
 def _has_docker() -> bool:
@@ -141,8 +141,8 @@ async def clean_database(aengine: AsyncEngine) -> AsyncIterator[None]:
 def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """What ends waits for its calls, its measures and its spans for as long as they need, not only a moment."""
     monkeypatch.setattr("flows.lane.runner.DRAIN_TIMEOUT_S", 60.0)
-    monkeypatch.setattr("storage.snapshots.CLOSE_TIMEOUT_S", 60.0)
-    monkeypatch.setattr("storage.otlp.CLOSE_TIMEOUT_S", 60.0)
+    monkeypatch.setattr("storage.observability.metrics_federation.CLOSE_TIMEOUT_S", 60.0)
+    monkeypatch.setattr("storage.observability.otlp_exporter.CLOSE_TIMEOUT_S", 60.0)
 
 
 @pytest.fixture

@@ -11,9 +11,9 @@ from pathlib import Path
 import psutil
 import redis
 
-from storage.embedded import EmbeddedStores
-from storage.process import ServerAccount, ServerProcess
-from storage.urls import StoreUrls
+from storage.embedded_servers.embedded_stores import EmbeddedStores
+from storage.embedded_servers.server_process import ServerAccount, ServerProcess
+from storage.store_urls import StoreUrls
 
 LARGE_STREAM = "lane:large"
 ENTRY_COUNT = 30_000

@@ -20,7 +20,7 @@ from cluster.settings import Settings
 from cluster.system import LocalSystem
 from operators.errors import SetupError
 from serve.gpus import Gpu
-from storage.embedded import EmbeddedStores
+from storage.embedded_servers.embedded_stores import EmbeddedStores
 from tests.harness.command_line import run_parley
 
 SECRET = "open-sesame"

@@ -10,8 +10,8 @@ from uuid import UUID
 
 from sqlalchemy import text
 
-from storage.measures import ProcessMetrics
-from storage.snapshots import publish_metrics
+from storage.observability.metrics_federation import publish_metrics
+from storage.observability.process_metrics import ProcessMetrics
 from tests.harness.exposition import parse_strictly
 
 if TYPE_CHECKING:

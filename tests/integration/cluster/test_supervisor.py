@@ -25,7 +25,7 @@ from cluster.flow import LaneManager
 from cluster.settings import Settings
 from cluster.supervisor import ManagedProcess, Supervisor
 from operators.errors import SetupError
-from storage.urls import StoreUrls
+from storage.store_urls import StoreUrls
 
 pytest_plugins = ["tests.harness.ray_cluster"]
 # Its classes go to Ray's processes by value: none of them has to import this module, and pytest with it.

@@ -12,9 +12,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from flows.actors import MaintenanceActor
 from operators.model import Clock
-from storage import keys
-from storage.log import LogWriter
-from storage.meetings import MeetingService
+from storage import redis_keys
+from storage.ingest.meeting_service import MeetingService
+from storage.redis_log.event_log import LogWriter
 from tests.harness.lanes import open_lane_meeting, wait_until
 
 pytestmark = pytest.mark.usefixtures("clean_database")
@@ -38,7 +38,7 @@ async def test_a_row_that_one_job_can_not_read_stops_no_other_job(
     actor = MaintenanceActor(postgres_url, redis_url)
     running = asyncio.create_task(actor.run())
     try:
-        await wait_until(lambda: running.done() or redis_sync.get(keys.published_seq(str(other))) == "1")
+        await wait_until(lambda: running.done() or redis_sync.get(redis_keys.published_seq(str(other))) == "1")
         assert not running.done()
     finally:
         await actor.stop()

@@ -13,7 +13,7 @@ from sqlalchemy import text
 
 from operators.model import Chunk
 from serve.options import ApiOptions
-from storage.log import LogReader
+from storage.redis_log.event_log import LogReader
 from tests.harness.lanes import query_rows, running_lane, wait_until
 from tests.harness.serving import run_api
 

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from serve.options import ApiOptions
-from storage.log import LogReader
+from storage.redis_log.event_log import LogReader
 from tests.harness.serving import run_api
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import settings
 
 from operators.engine_config import FirefoxConfig, ModelsConfig
-from storage.configs import save_config
+from storage.postgres.engine_config_versions import save_config
 from tests.harness import hostile
 
 if TYPE_CHECKING:

@@ -19,8 +19,8 @@ from websockets.asyncio.client import ClientConnection, connect
 from operators.model import Interim
 from serve.http import hub
 from serve.options import ApiOptions
-from storage import keys
-from storage.live import InterimWithDrafts, publish_interims
+from storage import redis_keys
+from storage.redis_log.live_pubsub import InterimWithDrafts, publish_interims
 from tests.harness.serving import run_api
 
 if TYPE_CHECKING:
@@ -54,7 +54,9 @@ async def wait_for_ping(socket: ClientConnection) -> None:
 async def wait_for_subscribers(stage: ApiHarness, meeting: str, times: int) -> None:
     """Wait until so many connections listen to a meeting's channel."""
     async with asyncio.timeout(60):
-        while stage.redis.pubsub_numsub(keys.live_channel(meeting)) != [(keys.live_channel(meeting), times)]:
+        while stage.redis.pubsub_numsub(redis_keys.live_channel(meeting)) != [
+            (redis_keys.live_channel(meeting), times)
+        ]:
             await asyncio.sleep(0.02)
 
 
@@ -131,7 +133,7 @@ async def test_a_poke_has_the_database_read(stage: ApiHarness) -> None:
     async with connect_websocket(stage, meeting) as socket:
         await wait_for_ping(socket)
         stage.store_events(meeting, ("sentence", {"id": "one"}))
-        stage.redis.publish(keys.live_channel(meeting), json.dumps({"kind": "poke", "seq": 1}))
+        stage.redis.publish(redis_keys.live_channel(meeting), json.dumps({"kind": "poke", "seq": 1}))
         assert seqs(await receive_events(socket, 1)) == [1]
 
 
@@ -411,7 +413,7 @@ async def test_what_is_not_understood_does_no_harm(stage: ApiHarness) -> None:
     async with connect_websocket(stage, meeting) as socket:
         await wait_for_ping(socket)
         for message in ("", "{", "[]", "{}", '{"kind": "interim", "payload": {}}', '{"kind": "sentence", "seq": "x"}'):
-            stage.redis.publish(keys.live_channel(meeting), message)
+            stage.redis.publish(redis_keys.live_channel(meeting), message)
         stage.publish_sentences(meeting, "one")
         assert seqs(await receive_events(socket, 1)) == [1]
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from operators.engine_config import FirefoxConfig, ModelsConfig
-from storage.configs import save_settings_config
+from storage.postgres.engine_config_versions import save_settings_config
 
 if TYPE_CHECKING:
     from tests.harness.api_server import ApiHarness

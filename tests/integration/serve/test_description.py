@@ -13,7 +13,7 @@ import httpx
 from operators.engine_config import ModelsConfig
 from serve.http.problems import Problem
 from serve.options import ApiOptions
-from storage.configs import save_settings_config
+from storage.postgres.engine_config_versions import save_settings_config
 from tests.harness.serving import run_api
 from tests.integration.serve.test_api_dead import store_dead_letter
 

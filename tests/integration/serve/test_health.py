@@ -12,7 +12,7 @@ from operators.engine_config import ModelsConfig
 from serve.http import health
 from serve.http.application import create_app
 from serve.options import ApiOptions
-from storage.configs import save_settings_config
+from storage.postgres.engine_config_versions import save_settings_config
 
 if TYPE_CHECKING:
     from tests.harness.api_server import ApiHarness

@@ -14,10 +14,10 @@ import redis
 import redis.asyncio
 
 from serve.http import hub
-from storage import keys
+from storage import redis_keys
 from tests.harness.network import TcpProxy
 
-CHANNEL = keys.live_channel("m")
+CHANNEL = redis_keys.live_channel("m")
 
 
 @asynccontextmanager

@@ -10,9 +10,10 @@ import pytest
 from sqlalchemy import text
 
 from serve.http import metrics
-from storage import keys, snapshots
-from storage.measures import ProcessMetrics
-from storage.snapshots import publish_metrics
+from storage import redis_keys
+from storage.observability import metrics_federation
+from storage.observability.metrics_federation import publish_metrics
+from storage.observability.process_metrics import ProcessMetrics
 from tests.harness.exposition import sample_values
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ pytest_plugins = ["tests.harness.api_server"]
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A Redis that is slow is none that is away."""
     monkeypatch.setattr(metrics, "_REDIS_TIMEOUT_S", 60.0)
-    monkeypatch.setattr(snapshots, "CLOSE_TIMEOUT_S", 60.0)
+    monkeypatch.setattr(metrics_federation, "CLOSE_TIMEOUT_S", 60.0)
 
 
 async def scrape(stage: ApiHarness) -> dict[tuple[str, ...], float]:
@@ -101,16 +102,16 @@ async def test_what_living_processes_measured_is_among_it(stage: ApiHarness, red
 async def test_snapshots_that_can_not_be_read_cost_nothing_else(stage: ApiHarness) -> None:
     mine = b'{"process": "x", "since": 1, "families": [{"name": "parley_meetings", "help": "", "type": "gauge",'
     for name, dumped in (("broken", b"{"), ("taken", mine + b'"samples": []}]}')):
-        stage.redis.set(keys.metrics_snapshot(name), dumped)
+        stage.redis.set(redis_keys.metrics_snapshot(name), dumped)
         # Heard of just now: processes that publish take those off the list that were not for long.
-        stage.redis.zadd(keys.measured_processes(), {name: time.time() * 1000})
+        stage.redis.zadd(redis_keys.measured_processes(), {name: time.time() * 1000})
     found = await scrape(stage)
     assert found["parley_snapshots_unread",] == 2
     assert found["parley_entries_accepted_total",] == 0
 
 
 async def test_without_the_index_of_processes_the_rest_is_answered(stage: ApiHarness) -> None:
-    stage.redis.set(keys.measured_processes(), "not a sorted set")
+    stage.redis.set(redis_keys.measured_processes(), "not a sorted set")
     found = await scrape(stage)
     assert found["parley_redis_up",] == 0
     assert found["parley_lane_epoch", "live-1"] == 0

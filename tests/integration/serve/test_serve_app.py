@@ -40,8 +40,8 @@ from serve.engines.breaker import MAX_FAILURE_COUNT
 from serve.engines.engine import Generation, TokenStream, Utterance
 from serve.replicas import make_deployment
 from serve.translation import TranslationService
-from storage import keys
-from storage.configs import save_settings_config
+from storage import redis_keys
+from storage.postgres.engine_config_versions import save_settings_config
 from tests.harness import openai_server
 from tests.harness.parley_up import listening_addresses
 from tests.integration.flows.translation.test_serve_client import count_controllers
@@ -139,7 +139,7 @@ async def test_live_events_pass_the_proxy_as_server_sent_events(served: ApiHarne
     assert ids == ["id: 1", "id: 2", "id: 3"]
     # The replica notices that the client is gone.
     async with asyncio.timeout(60):
-        while served.redis.pubsub_numsub(keys.live_channel(meeting)) != [(keys.live_channel(meeting), 0)]:
+        while served.redis.pubsub_numsub(redis_keys.live_channel(meeting)) != [(redis_keys.live_channel(meeting), 0)]:
             await asyncio.sleep(0.1)
     served.set_status(meeting, "ended")
     assert (await served.http.get(path, headers={"Last-Event-ID": "3"})).status_code == 204

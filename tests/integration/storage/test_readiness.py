@@ -24,11 +24,12 @@ from cluster.settings import Settings
 from operators.errors import SetupError
 from serve.http import health
 from serve.options import ApiOptions
-from storage import embedded, process, readiness
-from storage.embedded import EmbeddedStores
-from storage.migrate import upgrade_schema
+from storage import readiness
+from storage.embedded_servers import embedded_stores, server_process
+from storage.embedded_servers.embedded_stores import EmbeddedStores
+from storage.migrations.schema_migration import upgrade_schema
 from storage.readiness import NO_ANSWER, NotReady, StallDetector, wait_until_ready
-from storage.urls import StoreUrls
+from storage.store_urls import StoreUrls
 from tests.harness.serving import run_api
 from tests.harness.unready_stores import (
     ENTRY_COUNT,
@@ -42,7 +43,7 @@ from tests.harness.unready_stores import (
     wait_until_loading,
     write_large_log,
 )
-from tests.integration.storage.test_embedded import (
+from tests.integration.storage.embedded_servers.test_embedded_stores import (
     kill_and_wait,
     kill_owner_and_watcher,
     retry_until_answered,
@@ -103,9 +104,9 @@ def test_a_valkey_that_is_killed_while_it_loads_is_started_again(data: Path) -> 
 @pytest.mark.slow
 def test_a_valkey_whose_starter_was_killed_while_it_loads_is_adopted(data: Path) -> None:
     slow_down_loading(data)
-    process = start_owner(data, wait=False)
+    server_process = start_owner(data, wait=False)
     first = wait_until_loading(data)
-    kill_owner_and_watcher(process)
+    kill_owner_and_watcher(server_process)
     assert is_loading(data)
     with EmbeddedStores(data) as urls:
         assert count_entries(urls) == ENTRY_COUNT
@@ -117,8 +118,8 @@ def test_a_valkey_whose_starter_was_killed_while_it_loads_is_adopted(data: Path)
 def test_a_valkey_that_hangs_while_it_loads_is_given_up_and_loses_nothing(
     data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(process, "_STALL_TIMEOUT_S", 1.0)
-    monkeypatch.setattr(process, "_STOP_TIMEOUT_S", 1.0)
+    monkeypatch.setattr(server_process, "_STALL_TIMEOUT_S", 1.0)
+    monkeypatch.setattr(server_process, "_STOP_TIMEOUT_S", 1.0)
     slow_down_loading(data)
     seen = threading.Event()
     with ThreadPoolExecutor(1) as pool:
@@ -152,7 +153,7 @@ def test_another_starter_waits_for_one_that_makes_progress(data: Path, monkeypat
     slow_down_loading(data)
     monkeypatch.setattr(readiness, "REPORT_INTERVALS_S", (0.1, 0.5))
     # Far less than it takes, and far more than there is between two reports.
-    monkeypatch.setattr(embedded, "_START_LOCK_TIMEOUT_S", 3.0)
+    monkeypatch.setattr(embedded_stores, "_START_LOCK_TIMEOUT_S", 3.0)
     several = [EmbeddedStores(data) for _ in range(2)]
     with ThreadPoolExecutor(2) as pool:
         first, second = pool.map(EmbeddedStores.start, several)

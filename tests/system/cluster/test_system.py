@@ -19,7 +19,7 @@ import pytest
 import websockets
 
 from cluster.ports import find_free_port
-from storage.embedded import EmbeddedStores
+from storage.embedded_servers.embedded_stores import EmbeddedStores
 from tests.harness.ami import read_jsonl
 from tests.harness.command_line import run_parley
 from tests.harness.follow import follow_events

@@ -15,7 +15,7 @@ from playwright.async_api import Browser
 
 from operators.engine_config import FirefoxConfig, ModelsConfig
 from operators.translation_requests import CaptionStatus
-from storage.configs import save_config
+from storage.postgres.engine_config_versions import save_config
 from tests.harness.browser import PageReader, open_reader, reused_reader, wait_for_api_rows
 from tests.harness.lanes import running_lane, translate_to_capitals
 from tests.harness.network import TcpProxy

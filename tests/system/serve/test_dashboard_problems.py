@@ -9,7 +9,7 @@ import pytest
 from playwright.async_api import Browser
 
 from operators.engine_config import ModelsConfig, OpenAiConfig
-from storage.configs import record_problems, save_config
+from storage.postgres.engine_config_versions import record_problems, save_config
 from tests.harness.browser import open_reader
 from tests.harness.scribe import create_written_meeting, make_sentence
 

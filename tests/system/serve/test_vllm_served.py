@@ -23,8 +23,8 @@ from serve.app import DEFAULT_TRANSLATION_APP, IDLE_S, SHUTDOWN_TIMEOUT_S
 from serve.engines.making import EngineFactory
 from serve.replicas import make_deployment
 from serve.translation import TranslationService
-from storage.log import LogWriter
-from storage.meetings import MeetingService
+from storage.ingest.meeting_service import MeetingService
+from storage.redis_log.event_log import LogWriter
 from tests.harness.lanes import (
     append_events,
     chunk_event,

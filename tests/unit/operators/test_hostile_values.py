@@ -33,7 +33,7 @@ from serve.http.events import SourceEvent
 from serve.http.lanes import MoveRequest
 from serve.http.meetings import ChangeConfigRequest, CreateMeetingRequest
 from serve.http.models import EngineConfigRequest, RollbackRequest
-from storage.dead import DeadLetterRecord
+from storage.postgres.dead_letter_queue import DeadLetterRecord
 from tests.harness import hostile
 
 EXAMPLE_COUNT = 50 * settings().max_examples if settings().max_examples >= 200 else 250

@@ -16,9 +16,9 @@ from flows.jobs.backfill import MAX_ATTEMPTS, MAX_CALLS, MIN_CALLS
 from operators.errors import UnavailableError
 from operators.model import MeetingConfig
 from operators.translation_requests import Translation, TranslationRequest
-from storage.log import LogWriter
-from storage.meetings import MeetingService
-from storage.owed import read_due_requests
+from storage.batch_commit.pending_captions import read_due_requests
+from storage.ingest.meeting_service import MeetingService
+from storage.redis_log.event_log import LogWriter
 from tests.harness.lanes import (
     append_events,
     chunk_event,
@@ -152,7 +152,7 @@ async def test_a_meetings_config_is_read_once_a_batch_whatever_is_pending(
         def model_post_init(self, context: object) -> None:
             read.append(self)
 
-    monkeypatch.setattr("storage.owed.MeetingConfig", Noted)
+    monkeypatch.setattr("storage.batch_commit.pending_captions.MeetingConfig", Noted)
     with engine.begin() as connection:
         assert len(read_due_requests(connection, 100)) == len(SENTENCES) > 1
     assert len(read) == 1

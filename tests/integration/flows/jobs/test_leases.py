@@ -11,8 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from flows.jobs import LeaseExpiry
 from operators.model import Clock
-from storage.log import LEASE_MS, LogReader, LogWriter
-from storage.meetings import MeetingService
+from storage.ingest.meeting_service import MeetingService
+from storage.redis_log.event_log import LEASE_MS, LogReader, LogWriter
 from tests.harness.lanes import (
     append_events,
     ended_without_pending,

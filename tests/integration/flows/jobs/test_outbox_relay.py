@@ -10,9 +10,9 @@ from sqlalchemy import Engine
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from flows.jobs import OutboxRelay
-from storage import keys
-from storage.log import LogWriter
-from storage.meetings import MeetingService
+from storage import redis_keys
+from storage.ingest.meeting_service import MeetingService
+from storage.redis_log.event_log import LogWriter
 from tests.harness.lanes import (
     LiveSubscriber,
     append_events,
@@ -38,7 +38,7 @@ async def test_events_that_a_crash_left_behind_are_published_in_order(
     assert relay.run_once() + relay.run_once() == 0, "everything was published by the lane"
 
     committed = len(event_rows(engine, meeting_id))
-    redis_sync.set(keys.published_seq(str(meeting_id)), 3)
+    redis_sync.set(redis_keys.published_seq(str(meeting_id)), 3)
     listener = LiveSubscriber(redis_sync, meeting_id)
     assert relay.run_once() == 0, "the lane gets one run to publish by itself"
     assert relay.run_once() == committed - 3

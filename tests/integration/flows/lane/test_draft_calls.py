@@ -22,10 +22,10 @@ from operators.model import Chunk, Clock, ConfigChanged, Interim, MeetingConfig,
 from operators.sentences import tracker
 from operators.sentences.interim import InterimState
 from operators.translation_requests import CaptionStatus, Translation, TranslationRequest
-from storage.log import LogWriter, NewEvent
-from storage.measures import ProcessMetrics
-from storage.meetings import MeetingService
-from storage.snapshots import merge_snapshots, read_snapshots
+from storage.ingest.meeting_service import MeetingService
+from storage.observability.metrics_federation import merge_snapshots, read_snapshots
+from storage.observability.process_metrics import ProcessMetrics
+from storage.redis_log.event_log import LogWriter, NewEvent
 from tests.harness.lanes import (
     LiveSubscriber,
     append_events,

@@ -15,8 +15,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from operators.characters import is_blank
 from operators.model import Chunk, Clock, ConfigChanged, MeetingConfig, MeetingEnded
-from storage.log import LogWriter, NewEvent
-from storage.meetings import MeetingService
+from storage.ingest.meeting_service import MeetingService
+from storage.redis_log.event_log import LogWriter, NewEvent
 from tests.harness import hostile
 from tests.harness.lanes import append_events, open_lane_meeting, query_rows, running_lane, wait_until
 

@@ -13,12 +13,12 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from operators.errors import UnavailableError
 from operators.model import Clock
-from storage import keys
-from storage.database import async_engine, async_redis
-from storage.lag import LaneLags, read_lane_lags
-from storage.log import LogWriter, NewEvent
-from storage.meetings import MeetingService
-from storage.placement import LaneProgress, ensure_lane
+from storage import redis_keys
+from storage.connections import async_engine, async_redis
+from storage.ingest.lane_lag import LaneLags, read_lane_lags
+from storage.ingest.meeting_service import MeetingService
+from storage.postgres.lane_registry import LaneProgress, ensure_lane
+from storage.redis_log.event_log import LogWriter, NewEvent
 from tests.harness.lanes import append_events, chunk_event, end_event, open_lane_meeting, running_lane
 
 
@@ -30,7 +30,7 @@ def now_ms(client: redis.Redis) -> int:
 def append_aged_entries(client: redis.Redis, lane: str, *ages: float) -> list[str]:
     """Entries of so many seconds ago, the oldest first. Returns their ids."""
     now = now_ms(client)
-    return [str(client.xadd(keys.lane_log(lane), {"n": "1"}, id=f"{now - round(age * 1000)}-0")) for age in ages]
+    return [str(client.xadd(redis_keys.lane_log(lane), {"n": "1"}, id=f"{now - round(age * 1000)}-0")) for age in ages]
 
 
 async def test_the_oldest_entry_that_is_not_committed_counts(

@@ -14,9 +14,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from operators.errors import FencedError, UnavailableError
 from operators.model import Clock, ConfigChanged, MeetingConfig, MeetingEnded
 from operators.translation_requests import Translation, TranslationRequest
-from storage import keys
-from storage.log import LogReader, LogWriter, NewEvent
-from storage.meetings import MeetingService
+from storage import redis_keys
+from storage.ingest.meeting_service import MeetingService
+from storage.redis_log.event_log import LogReader, LogWriter, NewEvent
 from tests.harness.lanes import (
     RECORDING_START_MS,
     LiveSubscriber,
@@ -180,7 +180,7 @@ async def test_an_entry_that_cannot_be_used_is_kept_with_its_reason_and_the_meet
     meeting_id = await open_lane_meeting(meetings, aengine)
     await append_events(meetings, meeting_id, TALK[:2])
     redis_sync.xadd(
-        keys.lane_log("batch-1"),
+        redis_keys.lane_log("batch-1"),
         {
             "schema": "1",
             "team_id": "default",
@@ -192,7 +192,7 @@ async def test_an_entry_that_cannot_be_used_is_kept_with_its_reason_and_the_meet
             "payload": '{"chunk_id": "x", "speaker": "Ann", "start": 1, "end": 2}',
         },
     )
-    redis_sync.xadd(keys.lane_log("batch-1"), {"what": "is this"})
+    redis_sync.xadd(redis_keys.lane_log("batch-1"), {"what": "is this"})
     await append_events(meetings, meeting_id, TALK[2:])
     with running_lane(postgres_url, redis_url, "batch-1"):
         await wait_until(ended_without_pending(engine, meeting_id))

@@ -21,9 +21,9 @@ from flows.lane.log_reader import LaneReader, read_positions
 from flows.lane.pipeline import STEPS
 from operators.model import ENTRY_SCHEMA, Chunk, Clock, Entry, LogItem, MeetingConfig, MeetingStarted, Tick
 from operators.ticks import TICK_DELAYS_MS, TickState, after_entry, due
-from storage import keys
-from storage.log import LogReader
-from storage.placement import ensure_lane
+from storage import redis_keys
+from storage.postgres.lane_registry import ensure_lane
+from storage.redis_log.event_log import LogReader
 
 pytestmark = pytest.mark.usefixtures("clean_database")
 
@@ -103,7 +103,7 @@ class TimedEntries:
         pipe = self.client.pipeline(transaction=False)
         while self.written < len(self.entries) and self.entries[self.written][0] <= until:
             at, _, fields = self.entries[self.written]
-            pipe.xadd(keys.lane_log("live-1"), fields, id=f"{at}-{self.written + 1}")
+            pipe.xadd(redis_keys.lane_log("live-1"), fields, id=f"{at}-{self.written + 1}")
             self.written += 1
         pipe.execute()
 
@@ -192,7 +192,7 @@ def polls(history: TimedEntries, until: int, phase: int) -> Iterator[int]:
 def test_live_gives_what_a_replay_gives_when_it_is_due(
     silences: list[list[int]], phase: int, engine: Engine, redis_sync: redis.Redis, lane: None
 ) -> None:
-    redis_sync.delete(keys.lane_log("live-1"))
+    redis_sync.delete(redis_keys.lane_log("live-1"))
     history = TimedEntries.of_meetings(
         redis_sync, dict(zip(open_meetings(engine, len(silences)), silences, strict=True))
     )

@@ -17,11 +17,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from operators.errors import ConflictError, FencedError, InvalidInputError, NotFoundError
 from operators.model import Chunk, Clock, MeetingEnded
 from operators.translation_requests import CaptionStatus, Translation, TranslationRequest
-from storage import keys
-from storage.lag import read_lane_lags
-from storage.log import LogReader, LogWriter, NewEvent, parse_stream_id
-from storage.meetings import MeetingService
-from storage.placement import LaneProgress, add_lane, drain_lane, ensure_lane
+from storage import redis_keys
+from storage.ingest.lane_lag import read_lane_lags
+from storage.ingest.meeting_service import MeetingService
+from storage.postgres.lane_registry import LaneProgress, add_lane, drain_lane, ensure_lane
+from storage.redis_log.event_log import LogReader, LogWriter, NewEvent, parse_stream_id
 from tests.harness.lanes import (
     append_events,
     chunk_event,
@@ -337,7 +337,7 @@ async def test_the_log_of_a_lane_is_trimmed_though_a_meeting_of_it_is_quiet(
         loud = await open_lane_meeting(meetings, aengine)
         for k in range(300):
             await append_events(meetings, loud, [chunk_event(k, f"c{k}", "Bob", f"This is {k}.", k, k + 1, k + 1)])
-        await wait_until(lambda: redis_sync.xlen(keys.lane_log("batch-1")) < 100)
+        await wait_until(lambda: redis_sync.xlen(redis_keys.lane_log("batch-1")) < 100)
         await append_events(meetings, quiet, [chunk_event(3, "b", "Ann", "Go on.", 9, 21, 22), end_event(40)])
         await append_events(meetings, loud, [end_event(400)])
         await wait_until(ended_without_pending(engine, quiet, loud), 120)

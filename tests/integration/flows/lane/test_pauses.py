@@ -12,8 +12,8 @@ from sqlalchemy import Engine
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from operators.model import Chunk, Clock
-from storage.log import LogWriter, NewEvent
-from storage.meetings import MeetingService
+from storage.ingest.meeting_service import MeetingService
+from storage.redis_log.event_log import LogWriter, NewEvent
 from tests.harness.lanes import open_lane_meeting, query_rows, running_lane
 
 pytestmark = pytest.mark.usefixtures("clean_database")

@@ -18,9 +18,9 @@ from flows.jobs.backfill import MAX_ATTEMPTS, Backfill
 from operators.errors import MalformedResponseError
 from operators.model import ENTRY_SCHEMA, Chunk, Clock
 from operators.translation_requests import CaptionStatus, Translation, TranslationRequest
-from storage import keys
-from storage.log import LogWriter, NewEvent
-from storage.meetings import MeetingService
+from storage import redis_keys
+from storage.ingest.meeting_service import MeetingService
+from storage.redis_log.event_log import LogWriter, NewEvent
 from tests.harness.lanes import (
     append_events,
     chunk_event,
@@ -235,7 +235,7 @@ async def test_a_meeting_that_can_not_be_stored_fails_alone(
             "arrived_at": str(seconds * 1000 + micros // 1000),
             "payload": chunk.model_dump_json(exclude_none=True),
         }
-        redis_sync.xadd(keys.lane_log("live-1"), fields)  # type: ignore[arg-type]
+        redis_sync.xadd(redis_keys.lane_log("live-1"), fields)  # type: ignore[arg-type]
         await wait_until(
             lambda: query_rows(engine, "select status from meetings where id = :id", id=bad) == [("failed",)]
         )
@@ -247,7 +247,7 @@ async def test_a_meeting_that_can_not_be_stored_fails_alone(
     assert reason == "its content can't be stored"
     stored = {words for (words,) in query_rows(engine, "select text from sentences where meeting_id = :id", id=bad)}
     assert "Number 2." in stored or "Number 2." in kept, "nothing that was said is lost"
-    assert redis_sync.hget(keys.meeting_log_state(str(bad)), "status") == "failed"
+    assert redis_sync.hget(redis_keys.meeting_log_state(str(bad)), "status") == "failed"
     # Started again, the lane has nothing to do with it.
     with running_lane(postgres_url, redis_url, "live-1", kind="live"):
         await say(good, 3)

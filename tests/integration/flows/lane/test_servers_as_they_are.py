@@ -25,9 +25,9 @@ from operators.model import Chunk, Clock, MeetingEnded
 from operators.translation_requests import Translation, TranslationRequest
 from serve.engines.making import EngineFactory
 from serve.translation import TranslationService
-from storage.log import LogWriter, NewEvent
-from storage.meetings import MeetingService
-from storage.placement import ensure_lane
+from storage.ingest.meeting_service import MeetingService
+from storage.postgres.lane_registry import ensure_lane
+from storage.redis_log.event_log import LogWriter, NewEvent
 from tests.harness.lanes import Translate, append_events, open_lane_meeting, query_rows, running_lane
 from tests.harness.openai_server import API_KEY, MODEL, OpenAiServerState, openai_server
 

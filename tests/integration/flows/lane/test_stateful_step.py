@@ -11,8 +11,8 @@ import redis
 from sqlalchemy import Engine, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from storage.log import LogWriter
-from storage.meetings import MeetingService
+from storage.ingest.meeting_service import MeetingService
+from storage.redis_log.event_log import LogWriter
 from tests.harness.lanes import (
     append_events,
     chunk_event,

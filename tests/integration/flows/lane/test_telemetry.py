@@ -18,14 +18,14 @@ from flows.jobs.backfill import with_telemetry
 from operators.errors import UnavailableError
 from operators.model import Clock
 from operators.translation_requests import CaptionStatus, Translation, TranslationRequest
-from storage import keys
-from storage.live import publish_events
-from storage.log import LogWriter, NewEvent
-from storage.measures import ProcessMetrics
-from storage.meetings import MeetingService
+from storage import redis_keys
+from storage.ingest.meeting_service import MeetingService
+from storage.observability.metrics_federation import merge_snapshots, read_snapshots
+from storage.observability.process_metrics import ProcessMetrics
+from storage.observability.tracing import open_traces, root_span_id, trace_id
 from storage.records import OutboxEvent
-from storage.snapshots import merge_snapshots, read_snapshots
-from storage.tracing import open_traces, root_span_id, trace_id
+from storage.redis_log.event_log import LogWriter, NewEvent
+from storage.redis_log.live_pubsub import publish_events
 from tests.harness.exposition import sample_values
 from tests.harness.lanes import (
     append_events,
@@ -191,8 +191,8 @@ async def test_the_maintenance_says_that_it_lives(
 async def sentence_count(stage: ApiHarness) -> dict[str, float]:
     """How often the API measured each stage until now."""
     # What it published before is taken away: the next says all.
-    for name in stage.redis.zrange(keys.measured_processes(), 0, -1):
-        stage.redis.delete(keys.metrics_snapshot(name))
+    for name in stage.redis.zrange(redis_keys.measured_processes(), 0, -1):
+        stage.redis.delete(redis_keys.metrics_snapshot(name))
     async with asyncio.timeout(60):
         while True:
             found = sample_values((await stage.http.get("/metrics")).text)

@@ -13,10 +13,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from flows.jobs.backfill import Backfill
 from operators.model import ConfigChanged, MeetingConfig, Term
 from operators.translation_requests import GlossaryEntry, Translation, TranslationRequest
-from storage.log import LogWriter, NewEvent
-from storage.meetings import MeetingService
-from storage.owed import read_due_requests
-from storage.placement import ensure_lane
+from storage.batch_commit.pending_captions import read_due_requests
+from storage.ingest.meeting_service import MeetingService
+from storage.postgres.lane_registry import ensure_lane
+from storage.redis_log.event_log import LogWriter, NewEvent
 from tests.harness.lanes import (
     RECORDING_START_MS,
     append_events,

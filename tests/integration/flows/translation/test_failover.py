@@ -24,8 +24,8 @@ from flows.translation import failover as failover_module
 from flows.translation import serve_client as serve_client_module
 from operators.errors import DeferredError, UnavailableError
 from operators.translation_requests import CaptionStatus, Translation, TranslationRequest
-from storage.log import LogWriter
-from storage.meetings import MeetingService
+from storage.ingest.meeting_service import MeetingService
+from storage.redis_log.event_log import LogWriter
 from tests.harness.lanes import (
     append_events,
     chunk_event,

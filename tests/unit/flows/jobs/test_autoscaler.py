@@ -19,7 +19,7 @@ from flows.jobs.autoscaler import (
     Move,
     Retire,
 )
-from storage.placement import LaneKind, LaneRecord
+from storage.postgres.lane_registry import LaneKind, LaneRecord
 
 
 def make_lane(lane_id: str, meetings: int, *, kind: LaneKind = "live", retired: bool = False) -> LaneRecord:

@@ -7,7 +7,7 @@ import pytest
 from flows.lane import translation_memory as accepted
 from flows.lane.translation_memory import TranslationMemory
 from operators.translation_requests import CaptionStatus, ContextSentence, Translation, TranslationRequest
-from storage.captions import StoredTranslation
+from storage.batch_commit.caption_updates import StoredTranslation
 
 REQUEST = TranslationRequest("t", "m", "1.0", 1, "pt", "en", "Yes.")
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from operators.model import SentenceBoundary
 from operators.sentences.segmenter import ChunkState, Segment, SegmenterPosition, position_after, segment_speech
-from operators.sentences.tracker import segmenter
+from operators.sentences import segmenter
 
 WORDS = [
     "so",

@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 from operators import context_window, dedup
 from operators.characters import strip_format_characters
 from operators.model import Chunk, ConfigChanged, EntryPayload, MeetingConfig, Retraction, SentenceBoundary
-from operators.sentences.tracker import segmenter, tracker
+from operators.sentences import segmenter, tracker
 from tests.harness.speech import START_MS, OperatorResult, expected_sentences, make_chunk, make_items, run_operators
 
 

@@ -1,0 +1,302 @@
+"""The lane's transaction: what a batch of the stream did, and the states it led to, all of it or nothing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, TypeGuard
+from uuid import UUID
+
+import structlog
+from sqlalchemy import Connection, text
+
+from operators.engine_config import describe_translation
+from operators.errors import FencedError, InvalidInputError
+from operators.model import Sentence
+from storage.batch_commit.batch_changes import CaptionResult, DeadLetter, MeetingChange
+from storage.batch_commit.caption_updates import mark_new_languages_pending, mark_pending, write_results
+from storage.batch_commit.refused_content import escape_unstorable
+from storage.postgres.engine_config_versions import read_current_config
+from storage.postgres.meeting_transaction import MeetingTransaction, rows_parameter
+from storage.records import OutboxEvent
+
+log = structlog.get_logger(__name__)
+
+BACKFILL_LANE_ID = "backfill"
+"""Stands for a lane in dead letters of the backfill's."""
+_UUID_PATTERN = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+def claim_lane(connection: Connection, lane_id: str, pid: int, node: str) -> int:
+    """Take a lane over from whatever process had it.
+
+    Returns:
+        The new epoch. Writes of a process with an older one are refused from now on.
+    """
+    statement = text(
+        "update lanes set epoch = epoch + 1, pid = :pid, node = :node, state = 'running', updated_at = now()"
+        " where id = :lane returning epoch"
+    )
+    return int(connection.execute(statement, {"lane": lane_id, "pid": pid, "node": node}).scalar_one())
+
+
+def release_lane(connection: Connection, lane_id: str, epoch: int) -> None:
+    """Say that a lane has stopped, unless another process has it by now."""
+    statement = text("update lanes set state = 'stopped', updated_at = now() where id = :lane and epoch = :epoch")
+    connection.execute(statement, {"lane": lane_id, "epoch": epoch})
+
+
+def commit_batch(
+    connection: Connection,
+    lane_id: str,
+    epoch: int,
+    changes: Sequence[MeetingChange],
+    results: Sequence[CaptionResult] = (),
+    dead_letters: Sequence[DeadLetter] = (),
+    *,
+    backfill_after: float,
+) -> list[OutboxEvent]:
+    """Write what a batch did, in the caller's transaction.
+
+    Args:
+        changes: at most one a meeting.
+        patience: seconds after which the backfill may pay what these requests ask.
+
+    Returns:
+        The live events written, to be published once the transaction is committed.
+
+    Raises:
+        FencedError: another process has the lane, or another lane one of its meetings.
+    """
+    # 1. Only the lane's present owner may write.
+    stored_epoch = connection.execute(
+        text("select epoch from lanes where id = :lane for share"), {"lane": lane_id}
+    ).scalar()
+    if stored_epoch != epoch:
+        raise FencedError(f"lane {lane_id} is at epoch {stored_epoch}, this process at {epoch}")
+    # 2. Lock the meetings, in one order everywhere.
+    meeting_ids = {c.meeting_id for c in changes} | {a.request.meeting_id for a in results}
+    transaction = MeetingTransaction(
+        connection, meeting_ids | {d.meeting_id for d in dead_letters if _is_meeting_id(d.meeting_id)}
+    )
+    for change in changes:
+        transaction.check_owner(change.meeting_id, lane_id)
+        if change.lane_change and change.state is None and change.ended_at_ms is None:
+            transaction.check_movable_without_state(change.meeting_id)
+    engine_description = (
+        _describe_engines(connection) if any(change.generation is not None for change in changes) else {}
+    )
+    for change in changes:
+        for status in change.status_events if change.ended_at_ms is None else change.status_events[:-1]:
+            transaction.emit(change.meeting_id, "status", status)
+        if engine_description and change.generation is not None and change.ended_at_ms is None:
+            transaction.emit_status(change.meeting_id, **engine_description)
+        for name, increment in change.counter_increments.items():
+            transaction.count(change.meeting_id, name, increment)
+        # One that goes on does not stay timed out: only its counters know that it was.
+        for status in change.status_events:
+            if status["status"] == "timed_out":
+                transaction.count(change.meeting_id, "timed_out")
+    # 3. Sentences and who spoke them.
+    _write_sentences(connection, changes)
+    for change in changes:
+        for sentence in change.sentences.values():
+            if sentence.id not in change.retracted:
+                transaction.emit(change.meeting_id, "sentence", sentence_event_payload(sentence))
+        for retracted in change.retracted.values():
+            transaction.emit(change.meeting_id, "retracted", {"id": retracted.id, "revision": retracted.revision})
+    # 4. Captions that are now pending, in every language.
+    mark_pending(connection, [r for c in changes for r in c.requests.values()], backfill_after)
+    mark_new_languages_pending(connection, changes)
+    # 5. Answers, after the sentences they speak of.
+    write_results(connection, results, transaction)
+    # 6. What could not be used.
+    _write_dead_letters(connection, lane_id, dead_letters, transaction)
+    # 7. The states, with everything they led to. The end of a meeting is its last event.
+    transaction.emit_counters()
+    for change in changes:
+        if change.ended_at_ms is not None:
+            transaction.emit(change.meeting_id, "status", change.status_events[-1])
+    _write_meetings(connection, changes)
+    return transaction.flush()
+
+
+def _describe_engines(connection: Connection) -> dict[str, str]:
+    """What a meeting that begins tells of the models, where a configuration says so."""
+    try:
+        version = read_current_config(connection)
+    except InvalidInputError as error:
+        # A newer release wrote it. What is said goes on all the same.
+        log.warning("the models' configuration can't be read", field=error.field)
+        return {}
+    return {} if version is None else {"models": describe_translation(version.config)}
+
+
+def advance_log_positions(
+    connection: Connection, lane_id: str, epoch: int, meeting_ids: Sequence[str], log_id: str
+) -> None:
+    """Note of meetings that they need nothing of the log up to an id, in the caller's transaction.
+
+    Rows that are being written at this moment are left for the next time.
+    """
+    connection.execute(
+        text(
+            "with mine as (select m.id from meetings m join lanes l on l.id = m.lane_id where l.id = :lane"
+            " and l.epoch = :epoch and m.id = any(:ids) and m.state is not null order by m.id for update of m skip locked)"
+            " update meetings m set log_id = :log_id from mine where m.id = mine.id"
+        ),
+        {"lane": lane_id, "epoch": epoch, "ids": [UUID(m) for m in meeting_ids], "log_id": log_id},
+    )
+
+
+def commit_backfill(
+    connection: Connection,
+    transaction: MeetingTransaction,
+    results: Sequence[CaptionResult],
+    dead_letters: Sequence[DeadLetter] = (),
+) -> list[OutboxEvent]:
+    """Write answers that no lane waits for (the backfill's), in the caller's transaction.
+
+    Args:
+        locked: the meetings they belong to, locked in this transaction.
+        dead: what of them could not be used.
+
+    Returns:
+        The live events written, to be published once the transaction is committed.
+    """
+    write_results(connection, results, transaction)
+    _write_dead_letters(connection, BACKFILL_LANE_ID, dead_letters, transaction)
+    transaction.emit_counters()
+    return transaction.flush()
+
+
+def sentence_event_payload(sentence: Sentence) -> dict[str, Any]:
+    """A sentence as live events carry it."""
+    return {
+        "id": sentence.id,
+        "revision": sentence.revision,
+        "speaker": sentence.speaker,
+        "speaker_id": sentence.speaker_id,
+        "text": sentence.text,
+        "start": sentence.start,
+        "end": sentence.end,
+        "boundary": str(sentence.boundary),
+        "language": sentence.language,
+    }
+
+
+def _write_sentences(connection: Connection, changes: Sequence[MeetingChange]) -> None:
+    rows = [
+        {
+            **sentence_event_payload(s),
+            "team_id": c.team_id,
+            "meeting_id": c.meeting_id,
+            "first_emitted": s.first_emitted,
+            "first_text": s.first_text,
+        }
+        for c in changes
+        for s in c.sentences.values()
+    ]
+    if rows:
+        connection.execute(
+            text(
+                'insert into sentences (team_id, meeting_id, id, revision, speaker, speaker_id, text, start, "end",'
+                " boundary, language, first_emitted, first_text)"
+                " select * from jsonb_to_recordset(cast(:rows as jsonb))"
+                " as r(team_id text, meeting_id uuid, id text, revision int, speaker text, speaker_id text, text text,"
+                ' start float8, "end" float8, boundary text, language text, first_emitted float8, first_text text)'
+                " on conflict (meeting_id, id) do update set revision = excluded.revision, speaker = excluded.speaker,"
+                ' speaker_id = excluded.speaker_id, text = excluded.text, start = excluded.start, "end" = excluded."end",'
+                " boundary = excluded.boundary, language = excluded.language, retracted = false"
+                " where sentences.revision <= excluded.revision"
+            ),
+            rows_parameter(rows),
+        )
+    retracted_rows = [
+        {"meeting_id": c.meeting_id, "id": r.id, "revision": r.revision} for c in changes for r in c.retracted.values()
+    ]
+    if retracted_rows:
+        connection.execute(
+            text(
+                "update sentences s set retracted = true, revision = r.revision"
+                " from jsonb_to_recordset(cast(:rows as jsonb)) as r(meeting_id uuid, id text, revision int)"
+                " where s.meeting_id = r.meeting_id and s.id = r.id and s.revision < r.revision"
+            ),
+            rows_parameter(retracted_rows),
+        )
+
+
+def _is_meeting_id(meeting_id: str | None) -> TypeGuard[str]:
+    return meeting_id is not None and _UUID_PATTERN.fullmatch(meeting_id) is not None
+
+
+def _write_dead_letters(
+    connection: Connection, lane_id: str, dead_letters: Sequence[DeadLetter], transaction: MeetingTransaction
+) -> None:
+    if dead_letters:
+        rows = [
+            {
+                "team_id": letter.team_id,
+                "meeting_id": letter.meeting_id if _is_meeting_id(letter.meeting_id) else None,
+                "log_id": letter.log_id,
+                "reason": escape_unstorable(letter.reason),
+                "fields": {escape_unstorable(name): escape_unstorable(value) for name, value in letter.fields.items()},
+            }
+            for letter in dead_letters
+        ]
+        # Read again after a crash, a letter is neither kept nor counted twice.
+        inserted = connection.execute(
+            text(
+                "insert into dead_letters (team_id, meeting_id, lane_id, log_id, reason, fields)"
+                " select t.id, r.meeting_id, :lane, r.log_id, r.reason, r.fields"
+                " from jsonb_to_recordset(cast(:rows as jsonb))"
+                " as r(team_id text, meeting_id uuid, log_id text, reason text, fields jsonb)"
+                " left join teams t on t.id = r.team_id on conflict (lane_id, log_id) do nothing returning meeting_id"
+            ),
+            {"lane": lane_id, **rows_parameter(rows)},
+        )
+        for row in inserted:
+            transaction.count(str(row.meeting_id), "dead")
+
+
+def _to_datetime(ms: int | None) -> datetime | None:
+    return None if ms is None else datetime.fromtimestamp(ms / 1000, UTC)
+
+
+def _write_meetings(connection: Connection, changes: Sequence[MeetingChange]) -> None:
+    if not changes:
+        return
+    connection.execute(
+        text(
+            "update meetings set last_committed = greatest(last_committed, :n), log_id = :log_id,"
+            " lane_id = coalesce(:lane, lane_id),"
+            " moves = coalesce(:moves, moves),"
+            " last_accepted = greatest(last_accepted, :n),"
+            # A meeting may be paused before its lane has seen it begin.
+            " state = cast(:state as jsonb),"
+            " status = case when :status = 'live' and status = 'paused' then status else coalesce(:status, status) end,"
+            " generation = coalesce(:generation, generation),"
+            " config = coalesce(cast(:config as jsonb), config), began_at = coalesce(began_at, :began_at),"
+            " ended_at = case when :status = 'live' then null else coalesce(:ended_at, ended_at) end,"
+            " end_reason = case when :status = 'live' then null else coalesce(:end_reason, end_reason) end"
+            " where id = :id"
+        ),
+        [
+            {
+                "id": UUID(c.meeting_id),
+                "n": c.last_ordinal,
+                "log_id": c.log_id,
+                "lane": c.lane_change[0] if c.lane_change else None,
+                "moves": c.lane_change[1] if c.lane_change else None,
+                "state": c.state,
+                "status": c.status,
+                "generation": c.generation,
+                "config": c.config.model_dump_json() if c.config else None,
+                "began_at": _to_datetime(c.began_at_ms),
+                "ended_at": _to_datetime(c.ended_at_ms),
+                "end_reason": c.end_reason,
+            }
+            for c in changes
+        ],
+    )

@@ -1,0 +1,398 @@
+"""Meetings: their rows, and the service that sources and the API open, feed and end them with.
+
+A meeting's row in Postgres says what it is and how far it is worked off; the log's door in Redis says what it accepts.
+The service keeps the two in step, so that each of its calls is safe to repeat after a crash at any point.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+from uuid import UUID
+
+import structlog
+from sqlalchemy import RowMapping, Text, literal, select, tuple_, update
+from sqlalchemy.dialects.postgresql import JSONB, insert
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from uuid6 import uuid7
+
+from operators.errors import ConflictError, InvalidInputError, NotFoundError, OverloadedError, UnavailableError
+from operators.model import Clock, MeetingConfig, MeetingEnded
+from storage.ingest.accepted_ledger import AcceptedLedger, AcceptedPosition, write_counters
+from storage.postgres import teams
+from storage.postgres.lane_registry import check_move_target, find_least_loaded_lane, lane_kind_for
+from storage.postgres.tables import meetings, outbox
+from storage.records import OPEN_STATUSES, MeetingRecord, MeetingStatus
+from storage.redis_log.event_log import AppendResult, LogLostEntriesError, LogWriter, NewEvent
+
+_logger = structlog.get_logger(__name__)
+_COLUMNS = [column for column in meetings.c if column.name != "state"]
+_COLUMNS_WITHOUT_GLOSSARY = [
+    *(column for column in _COLUMNS if column.name != "config"),
+    meetings.c.config.op("-", return_type=JSONB())(literal("glossary", Text)).label("config"),
+]
+
+
+async def create_meeting(
+    conn: AsyncConnection,
+    *,
+    team_id: str,
+    external_id: str | None,
+    title: str,
+    clock: Clock,
+    config: MeetingConfig,
+    lane_id: str,
+) -> tuple[MeetingRecord, bool]:
+    """Add a meeting. One that the team has under that external id already is left as it is.
+
+    Returns:
+        The meeting, and whether it is new.
+    """
+    statement = (
+        insert(meetings)
+        .values(
+            id=UUID(bytes=uuid7().bytes),
+            team_id=team_id,
+            external_id=external_id,
+            title=title,
+            clock=clock.value,
+            config=config.model_dump(mode="json"),
+            lane_id=lane_id,
+        )
+        .on_conflict_do_nothing()
+        .returning(*_COLUMNS)
+    )
+    row = (await conn.execute(statement)).mappings().one_or_none()
+    if row is not None:
+        return _to_record(row), True
+    existing = select(*_COLUMNS).where(meetings.c.team_id == team_id, meetings.c.external_id == external_id)
+    return _to_record((await conn.execute(existing)).mappings().one()), False
+
+
+async def read_meeting(
+    conn: AsyncConnection, team_id: str, meeting_id: UUID, *, for_update: bool = False
+) -> MeetingRecord:
+    """A team's meeting; with `lock`, held until the transaction ends.
+
+    Raises:
+        NotFoundError: the team has no such meeting.
+    """
+    statement = select(*_COLUMNS).where(meetings.c.team_id == team_id, meetings.c.id == meeting_id)
+    row = (await conn.execute(statement.with_for_update() if for_update else statement)).mappings().one_or_none()
+    if row is None:
+        raise NotFoundError(f"there is no meeting {meeting_id}")
+    return _to_record(row)
+
+
+async def list_meetings(
+    conn: AsyncConnection,
+    team_id: str,
+    *,
+    statuses: Sequence[MeetingStatus] | None = None,
+    limit: int = 50,
+    before: UUID | None = None,
+) -> list[MeetingRecord]:
+    """A team's meetings, newest first. Their configs come without the glossaries, which may be long.
+
+    Args:
+        statuses: only these; None means all.
+        before: the last meeting of the page before.
+    """
+    statement = select(*_COLUMNS_WITHOUT_GLOSSARY).where(meetings.c.team_id == team_id)
+    if statuses is not None:
+        statement = statement.where(meetings.c.status.in_(statuses))
+    if before is not None:
+        last = select(meetings.c.created_at, meetings.c.id).where(
+            meetings.c.team_id == team_id, meetings.c.id == before
+        )
+        statement = statement.where(tuple_(meetings.c.created_at, meetings.c.id) < last.scalar_subquery())
+    statement = statement.order_by(meetings.c.created_at.desc(), meetings.c.id.desc()).limit(limit)
+    return [_to_record(row) for row in (await conn.execute(statement)).mappings()]
+
+
+async def list_open_meetings(conn: AsyncConnection) -> list[MeetingRecord]:
+    """Every team's meetings that are not over, oldest first."""
+    statement = select(*_COLUMNS).where(meetings.c.status.in_(OPEN_STATUSES)).order_by(meetings.c.id)
+    return [_to_record(row) for row in (await conn.execute(statement)).mappings()]
+
+
+class MeetingService:
+    """Opens, feeds and ends meetings.
+
+    Args:
+        engine: the database.
+        log: the log's door.
+    """
+
+    def __init__(self, engine: AsyncEngine, log: LogWriter) -> None:
+        self._engine = engine
+        self._log = log
+        self._ledger = AcceptedLedger(engine)
+
+    async def open(
+        self,
+        team_id: str,
+        *,
+        external_id: str | None,
+        title: str,
+        clock: Clock,
+        config: MeetingConfig,
+        at_ms: int | None = None,
+        max_live: int | None = None,
+    ) -> tuple[MeetingRecord, bool]:
+        """Begin a meeting on the least loaded lane of its kind. Opening the same external id again finds it.
+
+        Args:
+            at: ms; when a recording begins.
+            max_live: how many meetings with a live clock the team may have at once; None for any number.
+
+        Returns:
+            The meeting, and whether it is new.
+
+        Raises:
+            InvalidInputError: a recorded clock without `at`.
+            OverloadedError: the team has as many live meetings as it may. That is counted.
+            UnavailableError: there is no lane, or the log can't take it at the moment. Repeating the call is safe.
+        """
+        if clock is Clock.RECORDED and at_ms is None:
+            raise InvalidInputError("at", "must be given for a recorded clock, in ms since the Unix epoch")
+        try:
+            async with self._engine.begin() as conn:
+                if clock is Clock.LIVE and max_live is not None:
+                    await teams.check_live_limit(conn, team_id, external_id, max_live)
+                record, is_new = await create_meeting(
+                    conn,
+                    team_id=team_id,
+                    external_id=external_id,
+                    title=title,
+                    clock=clock,
+                    config=config,
+                    lane_id=await find_least_loaded_lane(conn, lane_kind_for(clock)),
+                )
+        except OverloadedError as error:
+            async with self._engine.begin() as conn:
+                await teams.count_refusal(conn, team_id, error.reason)
+            raise
+        # Without its first entry's id a meeting was not opened, or a crash came before that was noted: both mend here.
+        if record.log_id is None:
+            await self._restore_log(team_id, record.id, at_ms)
+        async with self._engine.connect() as conn:
+            return await read_meeting(conn, team_id, record.id), is_new
+
+    async def append(self, team_id: str, meeting_id: UUID, events: Sequence[NewEvent]) -> list[AppendResult]:
+        """Accept events into a team's meeting. With no events it renews the lease of a recorded one.
+
+        Returns:
+            What became of each, in their order. Those of a meeting that is over are refused.
+
+        Raises:
+            NotFoundError: the team has no such meeting.
+            InvalidInputError: an event that no source may send, or no `at` where a recorded meeting's log must be opened again.
+            UnavailableError: the log can't take it at the moment. Repeating the call is safe.
+        """
+        position = await self._cached_position(team_id, meeting_id)
+        try:
+            results = await self._log.append(str(meeting_id), events, min_ordinal=position.last_accepted)
+        except (NotFoundError, LogLostEntriesError):
+            # Redis lost the meeting, or forgot it a day after its last entry.
+            at_ms = next((event.at_ms for event in events if event.at_ms is not None), None)
+            if closed_status := await self._restore_log(team_id, meeting_id, at_ms):
+                return self._count_refusals(
+                    meeting_id, [AppendResult(e.event_id, "refused", reason=closed_status) for e in events]
+                )
+            position = await self._cached_position(team_id, meeting_id)
+            try:
+                results = await self._log.append(str(meeting_id), events, min_ordinal=position.last_accepted)
+            except (NotFoundError, LogLostEntriesError) as error:
+                raise UnavailableError("the log is losing entries at the moment; try again") from error
+        self._ledger.record_accepted(team_id, meeting_id, max((answer.ordinal or 0 for answer in results), default=0))
+        return self._count_refusals(meeting_id, results)
+
+    async def count_refused(self, team_id: str, meeting_id: UUID, reason: str, count: int) -> None:
+        """Count events of a team's meeting that were refused before they came to the door.
+
+        Raises:
+            NotFoundError: the team has no such meeting.
+        """
+        await self._cached_position(team_id, meeting_id)
+        self._ledger.count(meeting_id, [f"refused:{reason}"] * count)
+
+    def unstored_counts(self, meeting_id: UUID) -> Mapping[str, int]:
+        """What was counted of a meeting within the last second, and is not in its row yet."""
+        return self._ledger.unstored_counts(meeting_id)
+
+    def _count_refusals(self, meeting_id: UUID, results: list[AppendResult]) -> list[AppendResult]:
+        refused = [f"refused:{answer.reason}" for answer in results if answer.outcome == "refused"]
+        self._ledger.count(meeting_id, refused + [a.outcome for a in results if a.outcome == "repeated"])
+        return results
+
+    async def pause(self, team_id: str, meeting_id: UUID) -> None:
+        """Refuse chunks of a team's meeting until `resume`.
+
+        Raises:
+            Refused: the meeting is over.
+            NotFoundError: the team has no such meeting.
+            UnavailableError: the log can't be reached.
+        """
+        await self._set_status(team_id, meeting_id, "paused")
+
+    async def resume(self, team_id: str, meeting_id: UUID) -> None:
+        """Take chunks of a team's meeting again. Raises as `pause` does."""
+        await self._set_status(team_id, meeting_id, "live")
+
+    async def end(self, team_id: str, meeting_id: UUID, reason: str = "ended by request") -> None:
+        """End a team's meeting. One that is over stays so.
+
+        Raises:
+            NotFoundError: the team has no such meeting.
+            UnavailableError: the log can't be reached.
+        """
+        await self._cached_position(team_id, meeting_id)
+        info = await self._log.read_state(str(meeting_id))
+        # Where nobody knows any more how far a recording had come, now is surely later.
+        at_ms = info.last_arrived_at_ms if info is not None else int(time.time() * 1000)
+        await self.append(team_id, meeting_id, [NewEvent(f"ended-{uuid7()}", MeetingEnded(reason=reason), at_ms)])
+
+    async def move(self, team_id: str, meeting_id: UUID, lane_id: str) -> bool:
+        """Let a team's meeting go on in another lane. It loses nothing, and its rows are the same as if it had stayed.
+
+        Returns:
+            Whether it moves; not if it is there already.
+
+        Raises:
+            NotFoundError: the team has no such meeting, or there is no such lane.
+            InvalidInputError: the lane is of the wrong kind, or takes no meetings.
+            Refused: the meeting is over.
+            UnavailableError: the log can't be reached.
+        """
+        async with self._engine.connect() as conn:
+            record = await read_meeting(conn, team_id, meeting_id)
+            await check_move_target(conn, lane_id, lane_kind_for(record.clock))
+        try:
+            return await self._log.move(str(meeting_id), lane_id)
+        except NotFoundError:
+            if closed_status := await self._restore_log(team_id, meeting_id, None):
+                raise ConflictError(closed_status, "the meeting is over; there is nothing to move") from None
+            return await self._log.move(str(meeting_id), lane_id)
+
+    async def reconcile(self) -> dict[UUID, int]:
+        """Compare every open meeting with the log, and mend what Redis lost. To be called at the start.
+
+        A recorded meeting that Redis forgot is left to its importer's next call: nobody else knows its time.
+
+        Returns:
+            How many accepted entries each meeting lost, where it lost any. They are counted in its `lost`.
+        """
+        losses: dict[UUID, int] = {}
+        async with self._engine.connect() as conn:
+            records = await list_open_meetings(conn)
+        for record in records:
+            info = await self._log.read_state(str(record.id))
+            if info is None and record.clock is Clock.RECORDED:
+                continue
+            is_behind = info is None or (
+                info.last_ordinal < max(record.last_committed, record.last_accepted)
+                or info.generation < record.generation
+                or info.move_count < record.moves
+            )
+            if is_behind or record.log_id is None:
+                await self._restore_log(record.team_id, record.id, None)
+                async with self._engine.connect() as conn:
+                    restored = await read_meeting(conn, record.team_id, record.id)
+                if new_losses := restored.counters.get("lost", 0) - record.counters.get("lost", 0):
+                    losses[record.id] = new_losses
+        return losses
+
+    async def run_ledger(self) -> None:
+        """Note in Postgres what was accepted and what was refused about once a second, until cancelled."""
+        await self._ledger.run()
+
+    async def flush_ledger(self) -> None:
+        """Note now what was accepted since the last time."""
+        await self._ledger.flush()
+
+    async def _set_status(self, team_id: str, meeting_id: UUID, new_status: Literal["paused", "live"]) -> None:
+        await self._cached_position(team_id, meeting_id)
+        set_log_status = self._log.pause if new_status == "paused" else self._log.resume
+        try:
+            await set_log_status(str(meeting_id))
+        except NotFoundError:
+            if closed_status := await self._restore_log(team_id, meeting_id, None):
+                raise ConflictError(closed_status, "the meeting is over; start a new one") from None
+            await set_log_status(str(meeting_id))
+        async with self._engine.begin() as conn:
+            record = await read_meeting(conn, team_id, meeting_id, for_update=True)
+            # One that timed out meanwhile stays so.
+            if record.status in (("created", "live") if new_status == "paused" else ("paused",)):
+                await _update_meeting(conn, team_id, meeting_id, status=new_status, seq=record.seq + 1)
+                # The relay publishes it, as it does whatever no lane has.
+                event = {"seq": record.seq + 1, "kind": "status", "payload": {"status": new_status}}
+                await conn.execute(insert(outbox).values(team_id=team_id, meeting_id=meeting_id, **event))
+
+    async def _cached_position(self, team_id: str, meeting_id: UUID) -> AcceptedPosition:
+        position = self._ledger.get(meeting_id)
+        if position is None:
+            async with self._engine.connect() as conn:
+                record = await read_meeting(conn, team_id, meeting_id)
+            position = self._ledger.record_accepted(
+                team_id, meeting_id, max(record.last_committed, record.last_accepted), is_stored=True
+            )
+        if position.team_id != team_id:
+            raise NotFoundError(f"there is no meeting {meeting_id}")
+        return position
+
+    async def _restore_log(self, team_id: str, meeting_id: UUID, at_ms: int | None) -> str | None:
+        """Open a meeting's log where Redis does not know it, or raise its ordinal to what was accepted. Count the loss.
+
+        Returns:
+            Why the meeting takes nothing more (`ended`, `failed`); None where it goes on.
+        """
+        async with self._engine.begin() as conn:
+            # The row's lock: one at a time, so that nothing is counted twice.
+            record = await read_meeting(conn, team_id, meeting_id, for_update=True)
+            if record.status in ("ended", "failed"):
+                return record.status
+            cached = self._ledger.get(meeting_id)
+            accepted = max(record.last_committed, record.last_accepted, cached.last_accepted if cached else 0)
+            info = await self._log.read_state(str(meeting_id))
+            values: dict[str, Any] = {"last_accepted": accepted}
+            if info is None or record.log_id is None:
+                opened = await self._log.open(
+                    team_id=team_id,
+                    meeting_id=str(meeting_id),
+                    lane_id=record.lane_id,
+                    clock=record.clock,
+                    config=record.config,
+                    at_ms=info.last_arrived_at_ms if info else at_ms,
+                    last_ordinal=accepted,
+                    generation=record.generation + (1 if accepted else 0),
+                    began_at_ms=None if record.began_at is None else round(record.began_at.timestamp() * 1000),
+                    move_count=record.moves,
+                )
+                values["log_id"] = record.log_id or opened.log_id
+            if info is None and record.status == "paused":
+                await self._log.pause(str(meeting_id))
+            if info is not None:
+                await self._log.reseed(str(meeting_id), accepted, record.generation, record.moves, record.lane_id)
+            lost_count = accepted - max(record.last_committed, info.last_ordinal if info else 0)
+            if lost_count > 0:
+                counters = record.counters | {"lost": record.counters.get("lost", 0) + lost_count}
+                await write_counters(conn, meeting_id, counters)
+                _logger.error("log.lost", meeting=str(meeting_id), entries=lost_count)
+            await _update_meeting(conn, team_id, meeting_id, **values)
+        self._ledger.record_accepted(team_id, meeting_id, accepted, is_stored=True)
+        return None
+
+
+async def _update_meeting(conn: AsyncConnection, team_id: str, meeting_id: UUID, **values: Any) -> None:
+    statement = update(meetings).where(meetings.c.team_id == team_id, meetings.c.id == meeting_id).values(**values)
+    if (await conn.execute(statement)).rowcount == 0:
+        raise NotFoundError(f"there is no meeting {meeting_id}")
+
+
+def _to_record(row: RowMapping) -> MeetingRecord:
+    values = dict(row)
+    values["clock"] = Clock(values["clock"])
+    values["config"] = MeetingConfig.model_validate(values["config"])
+    return MeetingRecord(**values)

@@ -1,0 +1,250 @@
+"""The versions of the models' configuration. A version is never changed: rolling back makes a new one of an older one's words."""
+
+from __future__ import annotations
+
+import json
+import threading
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+import structlog
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import SQLAlchemyError
+
+from operators.engine_config import ModelsConfig, describe_translation, parse_models_config
+from operators.errors import ConflictError, InvalidInputError, NotFoundError
+from storage.connections import sync_engine
+from storage.postgres.meeting_transaction import MeetingTransaction
+from storage.records import OPEN_STATUSES
+
+EngineConfigOrigin = Literal["settings", "request", "rollback"]
+POLL_S = 0.25
+"""Seconds between two looks at whether there is a newer version."""
+STOP_TIMEOUT_S = 2.0
+"""Seconds that the last look gets to end."""
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class EngineConfigRecord:
+    """A version of the configuration.
+
+    Attributes:
+        origin: whether the settings of a start gave it, somebody asked for it, or an older one is in force again.
+        problems: by application, why it could not be started.
+    """
+
+    version: int
+    config: ModelsConfig
+    origin: EngineConfigOrigin
+    note: str
+    problems: dict[str, str]
+    created_at: datetime
+
+
+def read_current_config(connection: Connection) -> EngineConfigRecord | None:
+    """The version in force; None before the first."""
+    row = connection.execute(text("select * from model_configs order by version desc limit 1")).one_or_none()
+    return None if row is None else _to_record(row)
+
+
+def read_config_history(connection: Connection, limit: int) -> tuple[list[EngineConfigRecord], list[int]]:
+    """The last versions, the newest first.
+
+    Returns:
+        The versions, and the numbers of those among the last that this release can't read.
+    """
+    rows = connection.execute(text("select * from model_configs order by version desc limit :limit"), {"limit": limit})
+    versions: list[EngineConfigRecord] = []
+    unreadable: list[int] = []
+    for row in rows:
+        try:
+            versions.append(_to_record(row))
+        except InvalidInputError:
+            unreadable.append(row.version)
+    return versions, unreadable
+
+
+def save_config(
+    connection: Connection,
+    config: ModelsConfig,
+    origin: EngineConfigOrigin,
+    note: str = "",
+    *,
+    expected_version: int | None = None,
+) -> EngineConfigRecord:
+    """Put a configuration in force, in the caller's transaction.
+
+    Args:
+        expected_version: the version that it was made from; another one in force since is not overwritten.
+
+    Raises:
+        Refused: another version is in force.
+    """
+    # Two who save at once are told apart: the second one sees the first one's.
+    connection.execute(text("lock table model_configs in share row exclusive mode"))
+    current_number, previous_description = read_current_version_number(connection), _describe_current(connection)
+    if expected_version is not None and expected_version != current_number:
+        raise ConflictError(
+            "stale",
+            f"version {current_number} is in force, and this was made from {expected_version}: look at it first",
+        )
+    connection.execute(
+        text(
+            "insert into model_configs (version, config, origin, note)"
+            " values (:version, cast(:config as jsonb), :origin, :note)"
+        ),
+        {"version": current_number + 1, "config": config.model_dump_json(), "origin": origin, "note": note},
+    )
+    saved = read_current_config(connection)
+    assert saved is not None  # noqa: S101 - for the type checker
+    if describe_translation(config) != previous_description:
+        _notify_meetings(connection, config)
+    return saved
+
+
+def read_current_version_number(connection: Connection) -> int:
+    """The number of the version in force; 0 before the first."""
+    return int(connection.execute(text("select coalesce(max(version), 0) from model_configs")).scalar_one())
+
+
+def _read_current_if_readable(connection: Connection) -> EngineConfigRecord | None:
+    """The version in force; None where there is none, or one that this release can't read: it is to be replaced."""
+    try:
+        return read_current_config(connection)
+    except InvalidInputError:
+        return None
+
+
+def _describe_current(connection: Connection) -> str | None:
+    """What meetings were told of the version in force."""
+    version = _read_current_if_readable(connection)
+    return None if version is None else describe_translation(version.config)
+
+
+def _notify_meetings(connection: Connection, config: ModelsConfig) -> None:
+    """A live event for each meeting that goes on: who follows it is told what translates from now on."""
+    statement = text("select id from meetings where status = any(:statuses)")
+    ids = [str(open_id) for open_id in connection.execute(statement, {"statuses": list(OPEN_STATUSES)}).scalars()]
+    transaction = MeetingTransaction(connection, ids)
+    for meeting_id in transaction.active_meeting_ids():
+        transaction.emit_status(meeting_id, models=describe_translation(config))
+    transaction.flush()
+
+
+def roll_back_config(connection: Connection, version: int | None = None) -> EngineConfigRecord:
+    """Put an older version in force again, as a new one.
+
+    Args:
+        to: its number; None for the one before.
+
+    Raises:
+        NotFoundError: there is none.
+        InvalidInputError: this release doesn't know what it names.
+    """
+    current_number = read_current_version_number(connection)
+    number = version if version is not None else current_number - 1
+    row = connection.execute(
+        text("select * from model_configs where version = :version"), {"version": number}
+    ).one_or_none()
+    if row is None:
+        if version is None and current_number:
+            raise NotFoundError(
+                f"version {current_number} of the models' configuration is the first: there is none before it"
+            )
+        raise NotFoundError(f"there is no version {number} of the models' configuration")
+    return save_config(connection, _to_record(row).config, "rollback", f"version {number} again")
+
+
+def save_settings_config(connection: Connection, config: ModelsConfig) -> EngineConfigRecord:
+    """Put what the settings say in force, unless they said the same at the last start: then whatever came since stays.
+
+    What came since doesn't stay where this release can't read it: nothing would translate.
+    """
+    row = connection.execute(
+        text("select * from model_configs where origin = 'settings' order by version desc limit 1")
+    ).one_or_none()
+    in_force = _read_current_if_readable(connection)
+    if row is not None and in_force is not None and _is_same_config(row.config, config):
+        return in_force
+    return save_config(connection, config, "settings")
+
+
+def _is_same_config(stored: Any, config: ModelsConfig) -> bool:
+    try:
+        return parse_models_config(stored) == config
+    except InvalidInputError:
+        return False
+
+
+def record_problems(connection: Connection, version: int, problems: dict[str, str]) -> None:
+    """Note why applications of a version could not be started, by their names."""
+    connection.execute(
+        text("update model_configs set problems = cast(:problems as jsonb) where version = :version"),
+        {"version": version, "problems": json.dumps(problems)},
+    )
+
+
+def _to_record(row: Any) -> EngineConfigRecord:
+    return EngineConfigRecord(
+        row.version, parse_models_config(row.config), row.origin, row.note, dict(row.problems), row.created_at
+    )
+
+
+class EngineConfigWatcher:
+    """Knows the version in force, a quarter of a second after it was saved. A database that is away leaves the last one.
+
+    Args:
+        postgres_url: the database.
+    """
+
+    def __init__(self, postgres_url: str) -> None:
+        self._engine = sync_engine(postgres_url)
+        self._current: EngineConfigRecord | None = None
+        self._loaded = threading.Event()
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._poll_loop, name="models-config", daemon=True)
+        self._thread.start()
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether it was read at all yet."""
+        return self._loaded.is_set()
+
+    @property
+    def current(self) -> EngineConfigRecord | None:
+        """The version in force; None where there is none, or where it isn't `known`."""
+        return self._current
+
+    def wait_until_loaded(self, seconds: float) -> bool:
+        """Wait until it is known. False where it isn't by then."""
+        return self._loaded.wait(seconds)
+
+    def stop(self) -> None:
+        """Look no longer."""
+        self._stopping.set()
+        # A database that has vanished is not waited for: what stops has no use of it.
+        self._thread.join(STOP_TIMEOUT_S)
+        self._engine.dispose()
+
+    def _poll_loop(self) -> None:
+        is_failing = False
+        while not self._stopping.is_set():
+            try:
+                self._poll()
+                is_failing = False
+            except (SQLAlchemyError, InvalidInputError) as error:
+                # Told once: the flow itself says more of a database that is away.
+                if not is_failing:
+                    log.warning("the models' configuration can't be read", error=type(error).__name__)
+                is_failing = True
+            self._stopping.wait(POLL_S)
+
+    def _poll(self) -> None:
+        with self._engine.connect() as connection:
+            newest = connection.execute(text("select max(version) from model_configs")).scalar_one()
+            if newest != (self._current.version if self._current else None):
+                self._current = read_current_config(connection)
+        self._loaded.set()

@@ -1,0 +1,58 @@
+"""Teams: how many live meetings each may have at once, and what belongs to none of its meetings."""
+
+from __future__ import annotations
+
+from sqlalchemy import func, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from operators.errors import OverloadedError
+from operators.model import Clock
+from storage.postgres.tables import meetings, teams
+from storage.records import OPEN_STATUSES
+
+RETRY_AFTER_S = 30
+"""Seconds after which opening a meeting may be tried again where a team has as many as it may."""
+
+_IS_OPEN_AND_LIVE = (meetings.c.clock == Clock.LIVE.value) & meetings.c.status.in_(OPEN_STATUSES)
+
+
+async def check_live_limit(conn: AsyncConnection, team_id: str, external_id: str | None, max_live: int) -> None:
+    """Check that a team may open one more live meeting. Its next opening waits until the transaction ends.
+
+    Args:
+        external_id: a meeting that the team has under it already is never refused.
+        max_live: how many live meetings it may have at once.
+
+    Raises:
+        OverloadedError: it has as many.
+    """
+    # Not `for update`: that would wait for every lane that is writing rows of the team.
+    await conn.execute(select(teams.c.id).where(teams.c.id == team_id).with_for_update(key_share=True))
+    if external_id is not None:
+        existing = select(meetings.c.id).where(meetings.c.team_id == team_id, meetings.c.external_id == external_id)
+        if (await conn.execute(existing)).scalar_one_or_none() is not None:
+            return
+    count = select(func.count()).where(meetings.c.team_id == team_id, _IS_OPEN_AND_LIVE)
+    if (await conn.execute(count)).scalar_one() >= max_live:
+        raise OverloadedError(
+            "limit",
+            f"no more than {max_live} live meetings at once: end one, or raise the limit (max_live)",
+            RETRY_AFTER_S,
+        )
+
+
+async def count_live_meetings(conn: AsyncConnection) -> dict[str, int]:
+    """How many live meetings each team has at this moment."""
+    statement = select(teams.c.id, func.count(meetings.c.id)).select_from(
+        teams.outerjoin(meetings, (meetings.c.team_id == teams.c.id) & _IS_OPEN_AND_LIVE)
+    )
+    return dict((await conn.execute(statement.group_by(teams.c.id))).tuples().all())
+
+
+async def count_refusal(conn: AsyncConnection, team_id: str, reason: str) -> None:
+    """Count that a team was refused something that belongs to none of its meetings."""
+    row = await conn.execute(select(teams.c.counters).where(teams.c.id == team_id).with_for_update(key_share=True))
+    counters: dict[str, int] = row.scalar_one()
+    name = f"refused:{reason}"
+    updated_counters = counters | {name: counters.get(name, 0) + 1}
+    await conn.execute(update(teams).where(teams.c.id == team_id).values(counters=updated_counters))

@@ -1,0 +1,111 @@
+"""What was said, how it reads in each language, and the live events of both: the reading side of a meeting."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import fields, replace
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ARRAY, BigInteger, ColumnElement, cast, func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from operators.errors import NotFoundError
+from operators.translation_requests import CaptionStatus
+from storage.postgres import tables
+from storage.records import CaptionRecord, OutboxEvent, SentenceRecord
+
+_SENTENCE_COLUMNS = [tables.sentences.c[field.name] for field in fields(SentenceRecord)]
+_CAPTION_COLUMNS = [tables.captions.c[field.name] for field in fields(CaptionRecord)]
+
+
+async def read_sentences(
+    conn: AsyncConnection, team_id: str, meeting_id: UUID, *, include_retracted: bool = False
+) -> list[SentenceRecord]:
+    """A meeting's sentences in reading order; with `retracted`, those that are gone too."""
+    statement = select(*_SENTENCE_COLUMNS).where(
+        tables.sentences.c.team_id == team_id, tables.sentences.c.meeting_id == meeting_id
+    )
+    if not include_retracted:
+        statement = statement.where(~tables.sentences.c.retracted)
+    rows = await conn.execute(statement.order_by(tables.sentences.c.start, _numbers_of_id(tables.sentences.c.id)))
+    return [SentenceRecord(**row) for row in rows.mappings()]
+
+
+async def read_captions(
+    conn: AsyncConnection, team_id: str, meeting_id: UUID, *, language: str | None = None
+) -> list[CaptionRecord]:
+    """The captions of a meeting's sentences that stand, in their reading order, by language; or only one language's."""
+    statement = (
+        select(*_CAPTION_COLUMNS)
+        .select_from(tables.captions.join(tables.sentences))
+        .where(
+            tables.captions.c.team_id == team_id,
+            tables.captions.c.meeting_id == meeting_id,
+            ~tables.sentences.c.retracted,
+        )
+        .order_by(tables.sentences.c.start, _numbers_of_id(tables.sentences.c.id), tables.captions.c.language)
+    )
+    if language is not None:
+        statement = statement.where(tables.captions.c.language == language)
+    rows = await conn.execute(statement)
+    return [
+        replace(record, status=CaptionStatus(record.status))
+        for record in (CaptionRecord(**row) for row in rows.mappings())
+    ]
+
+
+async def count_pending(conn: AsyncConnection, team_id: str, meeting_id: UUID) -> int:
+    """Count the pending captions of a team's meeting."""
+    return (await count_pending_by_meeting(conn, team_id, [meeting_id])).get(meeting_id, 0)
+
+
+async def count_pending_by_meeting(conn: AsyncConnection, team_id: str, meeting_ids: Sequence[UUID]) -> dict[UUID, int]:
+    """Count the pending captions of each of a team's meetings that has any."""
+    statement = (
+        select(tables.captions.c.meeting_id, func.count())
+        .select_from(tables.captions.join(tables.sentences))
+        .where(
+            tables.captions.c.team_id == team_id,
+            tables.captions.c.meeting_id.in_(meeting_ids),
+            tables.captions.c.status == "pending",
+            ~tables.sentences.c.retracted,
+        )
+        .group_by(tables.captions.c.meeting_id)
+    )
+    return dict((await conn.execute(statement)).tuples().all())
+
+
+async def read_events_after(
+    conn: AsyncConnection, team_id: str, meeting_id: UUID, seq: int, limit: int
+) -> list[OutboxEvent]:
+    """A meeting's live events after a `seq`, in order, at most `limit`."""
+    statement = (
+        select(tables.outbox.c.seq, tables.outbox.c.kind, tables.outbox.c.payload)
+        .where(tables.outbox.c.team_id == team_id, tables.outbox.c.meeting_id == meeting_id, tables.outbox.c.seq > seq)
+        .order_by(tables.outbox.c.seq)
+        .limit(limit)
+    )
+    rows = await conn.execute(statement)
+    return [OutboxEvent(team_id, str(meeting_id), **row) for row in rows.mappings()]
+
+
+async def read_last_seq(conn: AsyncConnection, team_id: str, meeting_id: UUID) -> int:
+    """The `seq` of a meeting's last live event; 0 where there is none.
+
+    Raises:
+        NotFoundError: the team has no such meeting.
+    """
+    statement = select(tables.meetings.c.seq).where(
+        tables.meetings.c.team_id == team_id, tables.meetings.c.id == meeting_id
+    )
+    seq = (await conn.execute(statement)).scalar_one_or_none()
+    if seq is None:
+        raise NotFoundError(f"there is no meeting {meeting_id}")
+    return int(seq)
+
+
+def _numbers_of_id(sentence_id: ColumnElement[Any]) -> ColumnElement[Any]:
+    """The numbers in an id, as an array: `10` comes after `9`, and `9.2` between them."""
+    spaced = func.btrim(func.regexp_replace(sentence_id, r"\D+", " ", "g"))
+    return cast(func.string_to_array(spaced, " "), ARRAY(BigInteger))

@@ -1,0 +1,432 @@
+"""Meetings on real servers: opened once, fed while open, and mended after Redis lost what it had accepted."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from uuid import UUID, uuid4
+
+import pytest
+import redis
+import redis.asyncio
+from sqlalchemy import insert, select, text, update
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from operators.errors import ConflictError, InvalidInputError, NotFoundError, UnavailableError
+from operators.model import Chunk, Clock, MeetingConfig, MeetingEnded, MeetingStarted, Term, parse_entry
+from storage import redis_keys
+from storage.connections import async_redis
+from storage.ingest.meeting_service import (
+    MeetingService,
+    create_meeting,
+    list_meetings,
+    list_open_meetings,
+    read_meeting,
+)
+from storage.postgres import tables
+from storage.postgres.lane_registry import ensure_lane
+from storage.records import DEFAULT_TEAM_ID, MeetingRecord, MeetingStatus
+from storage.redis_log.event_log import LogReader, LogWriter, NewEvent
+
+T0 = 1_700_000_000_000
+CONFIG = MeetingConfig(target_languages=("pt",))
+LIVE, RECORDED = Clock.LIVE, Clock.RECORDED
+
+
+def chunk_event(event_id: str, at: int | None = None) -> NewEvent:
+    return NewEvent(event_id, Chunk(chunk_id=event_id, speaker="Ana", text="Olá.", start=0, end=1), at)
+
+
+# --- the rows ---
+
+
+async def create_weekly_meeting(
+    db: AsyncConnection,
+    external_id: str | None = None,
+    team_id: str = DEFAULT_TEAM_ID,
+    config: MeetingConfig = CONFIG,
+) -> MeetingRecord:
+    await ensure_lane(db, "a", "live")
+    record, _ = await create_meeting(
+        db, team_id=team_id, external_id=external_id, title="Weekly", clock=LIVE, config=config, lane_id="a"
+    )
+    return record
+
+
+async def test_a_meeting_is_created_once(db: AsyncConnection) -> None:
+    record = await create_weekly_meeting(db, "x")
+    assert (record.status, record.last_committed, record.last_accepted, record.counters, record.config) == (
+        "created",
+        0,
+        0,
+        {},
+        CONFIG,
+    )
+    assert record.id.version == 7
+    again, new = await create_meeting(
+        db, team_id=DEFAULT_TEAM_ID, external_id="x", title="Other", clock=RECORDED, config=MeetingConfig(), lane_id="a"
+    )
+    assert (again, new) == (record, False)
+    assert (await create_weekly_meeting(db)).id != (await create_weekly_meeting(db)).id, (
+        "without an id of the source's every meeting is new"
+    )
+
+
+async def test_a_team_finds_its_own_meetings_only(db: AsyncConnection) -> None:
+    await db.execute(insert(tables.teams).values(id="b", name="B"))
+    mine, other = await create_weekly_meeting(db, "x"), await create_weekly_meeting(db, "x", "b")
+    assert mine.id != other.id
+    assert await list_meetings(db, DEFAULT_TEAM_ID) == [mine]
+    assert await read_meeting(db, "b", other.id) == other
+    assert await list_meetings(db, "b") == [other]
+    with pytest.raises(NotFoundError):
+        await read_meeting(db, DEFAULT_TEAM_ID, other.id)
+    assert await read_meeting(db, "b", other.id) == other
+
+
+async def test_meetings_are_listed_newest_first_in_pages(db: AsyncConnection) -> None:
+    made = [(await create_weekly_meeting(db)).id for _ in range(5)]
+    await db.execute(update(tables.meetings).where(tables.meetings.c.id == made[1]).values(status="ended"))
+    pages: list[UUID] = []
+    last: UUID | None = None
+    while page := await list_meetings(db, DEFAULT_TEAM_ID, limit=2, before=last):
+        pages += [record.id for record in page]
+        last = pages[-1]
+    assert pages == made[::-1]
+    assert [m.id for m in await list_meetings(db, DEFAULT_TEAM_ID, statuses=["ended"])] == [made[1]]
+    assert [m.id for m in await list_open_meetings(db)] == [made[0], *made[2:]]
+
+
+async def test_meetings_are_listed_without_their_glossaries(db: AsyncConnection) -> None:
+    config = MeetingConfig(
+        target_languages=("pt",), glossary=(Term(term="Parley", do_not_translate=True),), style="formal"
+    )
+    record = await create_weekly_meeting(db, config=config)
+    assert (await read_meeting(db, DEFAULT_TEAM_ID, record.id)).config == config
+    (listed,) = await list_meetings(db, DEFAULT_TEAM_ID)
+    assert listed == replace(record, config=config.model_copy(update={"glossary": ()}))
+
+
+# --- the service ---
+
+
+class MeetingsHarness:
+    """Meetings with what they stand on, and the means to break it."""
+
+    def __init__(self, engine: AsyncEngine, client: redis.asyncio.Redis, reader: redis.Redis) -> None:
+        self.engine, self.client, self.reader = engine, client, reader
+        self.log = LogWriter(client)
+        self.meetings = MeetingService(engine, self.log)
+
+    async def open(self, clock: Clock = LIVE, external_id: str | None = None) -> UUID:
+        record, new = await self.meetings.open(
+            DEFAULT_TEAM_ID, external_id=external_id, title="", clock=clock, config=CONFIG, at_ms=T0
+        )
+        assert new
+        return record.id
+
+    async def record(self, meeting_id: UUID) -> MeetingRecord:
+        async with self.engine.connect() as conn:
+            return await read_meeting(conn, DEFAULT_TEAM_ID, meeting_id)
+
+    async def commit(self, meeting_id: UUID, n: int, **values: object) -> None:
+        """What a lane does when it has worked a meeting off up to an ordinal."""
+        async with self.engine.begin() as conn:
+            await conn.execute(
+                update(tables.meetings).where(tables.meetings.c.id == meeting_id).values(last_committed=n, **values)
+            )
+
+    async def append(self, meeting_id: UUID, *events: NewEvent) -> list[str]:
+        answers = await self.meetings.append(DEFAULT_TEAM_ID, meeting_id, events)
+        return [answer.reason or answer.outcome for answer in answers]
+
+    def restart(self) -> None:
+        """A new process: nothing is remembered."""
+        self.meetings = MeetingService(self.engine, self.log)
+
+    def ordinals(self, lane: str = "live-1") -> list[int]:
+        return [parse_entry(fields).n for _, fields in LogReader(self.reader, lane).read("0", 1_000)]
+
+
+@pytest.fixture
+async def world(
+    aengine: AsyncEngine, clean_database: None, redis_async: redis.asyncio.Redis, redis_sync: redis.Redis
+) -> MeetingsHarness:
+    async with aengine.begin() as conn:
+        await ensure_lane(conn, "live-1", "live")
+        await ensure_lane(conn, "batch-1", "batch")
+    return MeetingsHarness(aengine, redis_async, redis_sync)
+
+
+@pytest.mark.parametrize(("clock", "lane"), [(LIVE, "live-1"), (RECORDED, "batch-1")])
+async def test_opening_places_a_meeting_and_starts_its_log(world: MeetingsHarness, clock: Clock, lane: str) -> None:
+    meeting_id = await world.open(clock)
+    record = await world.record(meeting_id)
+    ((log_id, fields),) = LogReader(world.reader, lane).read("0", 10)
+    entry = parse_entry(fields)
+    assert (record.lane_id, record.log_id, entry.meeting_id) == (lane, log_id, str(meeting_id))
+    assert entry.payload == MeetingStarted(clock=clock, generation=1, config=CONFIG, began_at=entry.arrived_at)
+    assert (entry.arrived_at == T0) == (clock is RECORDED)
+
+
+async def test_opening_again_finds_the_meeting(world: MeetingsHarness) -> None:
+    meeting_id = await world.open(external_id="x")
+    for _ in range(2):
+        record, new = await world.meetings.open(
+            DEFAULT_TEAM_ID, external_id="x", title="", clock=LIVE, config=CONFIG, at_ms=None
+        )
+        assert (record.id, new) == (meeting_id, False)
+        world.restart()
+    assert world.ordinals() == [1]
+
+
+async def test_callers_that_open_at_once_open_one(world: MeetingsHarness) -> None:
+    found = await asyncio.gather(
+        *(world.meetings.open(DEFAULT_TEAM_ID, external_id="x", title="", clock=LIVE, config=CONFIG) for _ in range(5))
+    )
+    assert len({record.id for record, _ in found}) == 1
+    assert sum(new for _, new in found) == 1
+    assert world.ordinals() == [1]
+
+
+@pytest.mark.parametrize("crash", ["before the log", "before the note"])
+async def test_opening_is_safe_to_repeat_after_a_crash(world: MeetingsHarness, crash: str) -> None:
+    async with world.engine.begin() as conn:
+        record, _ = await create_meeting(
+            conn, team_id=DEFAULT_TEAM_ID, external_id="x", title="", clock=LIVE, config=CONFIG, lane_id="live-1"
+        )
+    if crash == "before the note":
+        await world.log.open(
+            team_id=DEFAULT_TEAM_ID, meeting_id=str(record.id), lane_id="live-1", clock=LIVE, config=CONFIG, at_ms=None
+        )
+        await world.log.append(str(record.id), [chunk_event("e")])
+    again, new = await world.meetings.open(DEFAULT_TEAM_ID, external_id="x", title="", clock=LIVE, config=CONFIG)
+    assert (again.id, new) == (record.id, False)
+    assert again.log_id == LogReader(world.reader, "live-1").read("0", 1)[0][0]
+    assert again.counters == {}
+    assert world.ordinals() == ([1] if crash == "before the log" else [1, 2])
+
+
+async def test_a_recording_needs_its_time_and_a_meeting_its_lane(world: MeetingsHarness) -> None:
+    with pytest.raises(InvalidInputError, match="at"):
+        await world.meetings.open(DEFAULT_TEAM_ID, external_id="x", title="", clock=RECORDED, config=CONFIG)
+    async with world.engine.begin() as conn:
+        await conn.execute(text("delete from lanes"))
+    with pytest.raises(UnavailableError, match="live lane"):
+        await world.meetings.open(DEFAULT_TEAM_ID, external_id="x", title="", clock=LIVE, config=CONFIG)
+
+
+async def test_only_its_own_team_feeds_a_meeting(world: MeetingsHarness) -> None:
+    async with world.engine.begin() as conn:
+        await conn.execute(insert(tables.teams).values(id="b", name="B"))
+    meeting_id = await world.open()
+    for _ in range(2):
+        for call in (
+            world.meetings.append("b", meeting_id, [chunk_event("e")]),
+            world.meetings.pause("b", meeting_id),
+            world.meetings.resume("b", meeting_id),
+            world.meetings.end("b", meeting_id),
+            world.meetings.append(DEFAULT_TEAM_ID, uuid4(), [chunk_event("e")]),
+        ):
+            with pytest.raises(NotFoundError):
+                await call
+        # The second time the owner is known already.
+        assert await world.append(meeting_id) == []
+    assert world.ordinals() == [1]
+
+
+async def test_accepted_ordinals_reach_postgres(world: MeetingsHarness) -> None:
+    meeting_id = await world.open()
+    await world.append(meeting_id, chunk_event("a"), chunk_event("b"))
+    await world.meetings.flush_ledger()
+    assert (await world.record(meeting_id)).last_accepted == 3
+
+
+async def test_a_meeting_is_ended_once_and_stays_ended(world: MeetingsHarness) -> None:
+    meeting_id = await world.open()
+    await world.meetings.end(DEFAULT_TEAM_ID, meeting_id, "host left")
+    await world.meetings.end(DEFAULT_TEAM_ID, meeting_id)
+    assert await world.append(meeting_id, chunk_event("late")) == ["ended"]
+    entries = [parse_entry(fields) for _, fields in LogReader(world.reader, "live-1").read("0", 10)]
+    assert [entry.payload for entry in entries][1:] == [MeetingEnded(reason="host left")]
+    # Once the lane has worked it off and Redis has forgotten it, nothing changes.
+    await world.commit(meeting_id, 2, status="ended")
+    world.reader.flushdb()
+    assert await world.append(meeting_id, chunk_event("later")) == ["ended"]
+    await world.meetings.end(DEFAULT_TEAM_ID, meeting_id)
+    with pytest.raises(ConflictError, match="ended"):
+        await world.meetings.pause(DEFAULT_TEAM_ID, meeting_id)
+    assert world.ordinals() == []
+
+
+async def test_a_paused_meeting_goes_on_when_it_is_told_to(world: MeetingsHarness) -> None:
+    meeting_id = await world.open()
+    await world.commit(meeting_id, 1, status="live")
+    await world.meetings.pause(DEFAULT_TEAM_ID, meeting_id)
+    assert (await world.record(meeting_id)).status == "paused"
+    assert await world.append(meeting_id, chunk_event("a")) == ["paused"]
+    # Pausing outlives Redis.
+    world.reader.flushdb()
+    assert await world.append(meeting_id, chunk_event("b")) == ["paused"]
+    await world.meetings.resume(DEFAULT_TEAM_ID, meeting_id)
+    assert (await world.record(meeting_id)).status == "live"
+    assert await world.append(meeting_id, chunk_event("a")) == ["accepted"]
+
+
+async def test_a_meeting_that_failed_takes_nothing_more(world: MeetingsHarness) -> None:
+    meeting_id = await world.open()
+    LogReader(world.reader, "live-1").refuse_all(str(meeting_id))
+    await world.commit(meeting_id, 1, status="failed")
+    for _ in range(2):
+        assert await world.append(meeting_id, chunk_event("later")) == ["failed"]
+        for refused in (world.meetings.pause, world.meetings.resume):
+            with pytest.raises(ConflictError, match="failed"):
+                await refused(DEFAULT_TEAM_ID, meeting_id)
+        # What Redis forgets, Postgres knows.
+        world.reader.flushdb()
+    assert world.ordinals() == []
+
+
+@pytest.mark.parametrize("status", ["created", "timed_out"])
+async def test_resuming_does_not_revive(world: MeetingsHarness, status: MeetingStatus) -> None:
+    meeting_id = await world.open()
+    await world.commit(meeting_id, 1, status=status)
+    await world.meetings.resume(DEFAULT_TEAM_ID, meeting_id)
+    assert (await world.record(meeting_id)).status == status
+
+
+# --- Redis loses what it had ---
+
+
+async def open_accepted_meeting(world: MeetingsHarness, committed: int, clock: Clock = LIVE) -> UUID:
+    """A meeting of ten accepted entries, of which a lane has committed some, after this process noted them."""
+    meeting_id = await world.open(clock)
+    await world.append(meeting_id, *(chunk_event(f"e{i}", T0) for i in range(9)))
+    await world.meetings.flush_ledger()
+    await world.commit(meeting_id, committed, status="live")
+    return meeting_id
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+@pytest.mark.parametrize(("committed", "lost"), [(10, 0), (7, 3)])
+async def test_a_meeting_that_redis_lost_goes_on_and_the_loss_is_counted(
+    world: MeetingsHarness, committed: int, lost: int, restarted: bool
+) -> None:
+    meeting_id = await open_accepted_meeting(world, committed)
+    world.reader.flushdb()
+    if restarted:
+        world.restart()
+    assert await world.append(meeting_id, chunk_event("new")) == ["accepted"]
+    assert world.ordinals() == [11, 12], "a new start, and what was said; no ordinal is given out twice"
+    record = await world.record(meeting_id)
+    assert record.counters.get("lost", 0) == lost
+    assert await world.append(meeting_id, chunk_event("new"), chunk_event("newer")) == ["repeated", "accepted"]
+    assert (await world.record(meeting_id)).counters == record.counters
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_a_meeting_whose_tail_redis_lost_goes_on(world: MeetingsHarness, restarted: bool) -> None:
+    meeting_id = await open_accepted_meeting(world, 4)
+    world.reader.hset(redis_keys.meeting_log_state(str(meeting_id)), "n", "6")
+    if restarted:
+        world.restart()
+        assert await world.meetings.reconcile() == {meeting_id: 4}
+    assert await world.append(meeting_id, chunk_event("new")) == ["accepted"]
+    assert world.ordinals()[-1] == 11
+    record = await world.record(meeting_id)
+    assert record.counters == {"lost": 4}
+    async with world.engine.connect() as conn:
+        told = await conn.execute(select(tables.outbox.c.seq, tables.outbox.c.payload))
+        assert [tuple(row) for row in told] == [(record.seq, {"status": "live", "counters": {"lost": 4}})]
+    assert await world.meetings.reconcile() == {}
+
+
+async def test_reconciling_counts_each_loss_once(world: MeetingsHarness) -> None:
+    whole, short, gone = (
+        await open_accepted_meeting(world, 10),
+        await open_accepted_meeting(world, 8),
+        await open_accepted_meeting(world, 3),
+    )
+    world.reader.delete(redis_keys.meeting_log_state(str(gone)))
+    world.reader.hset(redis_keys.meeting_log_state(str(short)), "n", "9")
+    world.restart()
+    assert await world.meetings.reconcile() == {short: 1, gone: 7}
+    assert await world.meetings.reconcile() == {}
+    assert (await world.record(whole)).counters == {}
+    for meeting_id, n in ((whole, 10), (short, 10), (gone, 11)):
+        info = await world.log.read_state(str(meeting_id))
+        assert info is not None
+        assert info.last_ordinal == n
+
+
+async def test_processes_that_mend_at_once_count_once(world: MeetingsHarness) -> None:
+    meeting_id = await open_accepted_meeting(world, 6)
+    world.reader.flushdb()
+    services = [MeetingService(world.engine, world.log) for _ in range(4)]
+    answers = await asyncio.gather(
+        *(service.append(DEFAULT_TEAM_ID, meeting_id, [chunk_event(f"new{i}")]) for i, service in enumerate(services))
+    )
+    assert {answer.outcome for (answer,) in answers} == {"accepted"}
+    assert (await world.record(meeting_id)).counters == {"lost": 4}
+    assert world.ordinals() == [11, 12, 13, 14, 15]
+
+
+async def test_a_meeting_that_timed_out_long_ago_is_reopened(world: MeetingsHarness) -> None:
+    meeting_id = await open_accepted_meeting(world, 10)
+    await world.commit(meeting_id, 10, status="timed_out", generation=4)
+    world.reader.flushdb()
+    world.restart()
+    assert await world.meetings.reconcile() == {}
+    assert await world.append(meeting_id, chunk_event("new")) == ["accepted"]
+    started = parse_entry(LogReader(world.reader, "live-1").read("0", 1)[0][1])
+    expected = MeetingStarted(clock=LIVE, generation=5, config=CONFIG, began_at=started.arrived_at)
+    assert (started.n, started.payload) == (11, expected)
+    assert (await world.record(meeting_id)).counters == {}
+
+
+async def test_a_recording_that_redis_lost_waits_for_its_importer(world: MeetingsHarness) -> None:
+    meeting_id = await open_accepted_meeting(world, 10, RECORDED)
+    world.reader.flushdb()
+    world.restart()
+    assert await world.meetings.reconcile() == {}
+    assert await world.log.read_state(str(meeting_id)) is None
+    assert await world.append(meeting_id, chunk_event("new", T0 + 5)) == ["accepted"]
+    times = [parse_entry(fields).arrived_at for _, fields in LogReader(world.reader, "batch-1").read("0", 10)]
+    assert times == [T0 + 5, T0 + 5]
+
+
+async def test_a_recording_that_redis_lost_can_be_ended(world: MeetingsHarness) -> None:
+    meeting_id = await open_accepted_meeting(world, 10, RECORDED)
+    world.reader.flushdb()
+    await world.meetings.end(DEFAULT_TEAM_ID, meeting_id, "its importer went silent")
+    info = await world.log.read_state(str(meeting_id))
+    assert info is not None
+    assert info.status == "ended"
+
+
+async def test_a_first_entry_that_was_not_noted_is_when_reconciled(world: MeetingsHarness) -> None:
+    meeting_id = await world.open(RECORDED)
+    log_id = (await world.record(meeting_id)).log_id
+    await world.commit(meeting_id, 0, log_id=None)
+    assert await world.meetings.reconcile() == {}
+    assert (await world.record(meeting_id)).log_id == log_id is not None
+
+
+async def test_a_meeting_row_without_a_log_is_opened_when_reconciled(world: MeetingsHarness) -> None:
+    async with world.engine.begin() as conn:
+        record, _ = await create_meeting(
+            conn, team_id=DEFAULT_TEAM_ID, external_id=None, title="", clock=LIVE, config=CONFIG, lane_id="live-1"
+        )
+    assert await world.meetings.reconcile() == {}
+    assert (await world.record(record.id)).log_id is not None
+    assert world.ordinals() == [1]
+
+
+async def test_without_redis_nothing_is_half_done(world: MeetingsHarness) -> None:
+    async with async_redis("redis://127.0.0.1:1/0") as nowhere:
+        cut_off = MeetingService(world.engine, LogWriter(nowhere))
+        with pytest.raises(UnavailableError):
+            await cut_off.open(DEFAULT_TEAM_ID, external_id="x", title="", clock=LIVE, config=CONFIG)
+    record, new = await world.meetings.open(DEFAULT_TEAM_ID, external_id="x", title="", clock=LIVE, config=CONFIG)
+    assert not new
+    assert record.log_id is not None

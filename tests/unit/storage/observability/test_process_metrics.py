@@ -1,0 +1,87 @@
+"""storage/observability/process_metrics.py"""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from storage.observability.process_metrics import ProcessMetrics
+
+
+def measured_values(measures: ProcessMetrics) -> dict[tuple[str, ...], float]:
+    return {
+        (sample.name, *sample.labels.values()): sample.value
+        for metric in measures.collect()
+        for sample in metric.samples
+    }
+
+
+def test_a_stage_is_counted_in_every_bucket_it_fits() -> None:
+    measures = ProcessMetrics("lane/live-1")
+    measures.observe("commit", 0.03)
+    found = measured_values(measures)
+    assert found["parley_stage_seconds_bucket", "commit", "0.025"] == 0
+    assert found["parley_stage_seconds_bucket", "commit", "0.05"] == 1
+    assert found["parley_stage_seconds_bucket", "commit", "+Inf"] == 1
+    assert found["parley_stage_seconds_sum", "commit"] == pytest.approx(0.03)
+
+
+def test_a_clock_that_lags_behind_counts_as_no_time() -> None:
+    measures = ProcessMetrics("lane/live-1")
+    measures.observe("log", -5.0)
+    assert measured_values(measures)["parley_stage_seconds_sum", "log"] == 0
+
+
+def test_a_batch_is_one_observation_of_its_steps_share() -> None:
+    measures = ProcessMetrics("lane/live-1")
+    with measures.measure("dedup", 1_000_000):
+        threading.Event().wait(0.01)
+    found = measured_values(measures)
+    assert found["parley_stage_seconds_count", "dedup"] == 1
+    assert 0 < found["parley_stage_seconds_sum", "dedup"] < 0.001
+
+
+def test_what_fails_is_no_measure_of_its_stage() -> None:
+    measures = ProcessMetrics("lane/live-1")
+    with pytest.raises(KeyError), measures.measure("commit"):
+        raise KeyError
+    assert ("parley_stage_seconds_count", "commit") not in measured_values(measures)
+
+
+def test_calls_are_counted_by_how_they_ended_and_retries_beside_them() -> None:
+    measures = ProcessMetrics("lane/live-1")
+    measures.count_call("answered", attempts=3)
+    measures.count_call("answered", attempts=1)
+    measures.count_call("capacity", attempts=0)
+    found = measured_values(measures)
+    assert found["parley_calls_total", "answered"] == 2
+    assert found["parley_calls_total", "capacity"] == 1
+    assert found["parley_call_retries_total",] == 2
+
+
+def test_drafts_are_counted_by_how_they_ended() -> None:
+    measures = ProcessMetrics("lane/live-1")
+    measures.count_draft("published")
+    measures.count_draft("stale")
+    measures.count_draft("stale")
+    found = measured_values(measures)
+    assert (found["parley_drafts_total", "published"], found["parley_drafts_total", "stale"]) == (1, 2)
+
+
+def test_threads_lose_nothing() -> None:
+    measures = ProcessMetrics("lane/live-1")
+
+    def observe() -> None:
+        for _ in range(5_000):
+            measures.observe("dedup", 0.002)
+            measures.count_call("answered")
+
+    threads = [threading.Thread(target=observe) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    found = measured_values(measures)
+    assert found["parley_stage_seconds_count", "dedup"] == 20_000
+    assert found["parley_calls_total", "answered"] == 20_000

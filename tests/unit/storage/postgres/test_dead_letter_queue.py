@@ -1,0 +1,72 @@
+"""storage/postgres/dead_letter_queue.py: how a dead letter becomes an event again."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from operators.errors import ConflictError
+from operators.model import Chunk
+from storage.postgres.dead_letter_queue import DeadLetterRecord, to_resubmitted_event
+from storage.records import DEFAULT_TEAM_ID
+
+CHUNK = Chunk(chunk_id="7", speaker="Ann", text="Good morning.", start=1, end=2)
+FIELDS = {"kind": "chunk", "n": "12", "payload": CHUNK.model_dump_json()}
+
+
+def make_dead_letter(**changes: Any) -> DeadLetterRecord:
+    values = {
+        "id": 3,
+        "team_id": DEFAULT_TEAM_ID,
+        "meeting_id": uuid4(),
+        "lane_id": "live-1",
+        "log_id": "5-0",
+        "reason": "sentences failed: ValueError",
+        "fields": FIELDS,
+        "created_at": datetime.now(UTC),
+        "resubmitted_at": None,
+    }
+    return DeadLetterRecord(**values | changes)
+
+
+LATE = "late: its chunk takes no more revisions"
+
+
+@pytest.mark.parametrize("reason", ["sentences failed: ValueError", LATE])
+def test_a_chunk_keeps_its_id(reason: str) -> None:
+    event = to_resubmitted_event(make_dead_letter(reason=reason))
+    assert (event.event_id, event.payload) == ("dead-3", CHUNK.model_copy(update={"resubmitted": True}))
+    assert to_resubmitted_event(make_dead_letter(reason=reason)) == event
+
+
+def test_a_late_one_that_says_nothing_can_not_be_put_in_again() -> None:
+    fields = {**FIELDS, "payload": CHUNK.model_copy(update={"text": " "}).model_dump_json()}
+    with pytest.raises(ConflictError, match="the chunk's sentences stay as they are"):
+        to_resubmitted_event(make_dead_letter(reason=LATE, fields=fields))
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"kind": "tick", "at": "5"}, "no_chunk"),
+        ({**FIELDS, "kind": "ended", "payload": '{"reason": "secret"}'}, "no_chunk"),
+        ({**FIELDS, "payload": '{"text": "secret'}, "unreadable"),
+        ({**FIELDS, "payload": '{"text": "secret"}'}, "unreadable"),
+        ({"kind": "chunk"}, "unreadable"),
+        ({}, "unreadable"),
+    ],
+)
+def test_only_speech_that_can_be_read_is_put_in_again(fields: dict[str, str], reason: str) -> None:
+    with pytest.raises(ConflictError) as refused:
+        to_resubmitted_event(make_dead_letter(fields=fields))
+    assert refused.value.reason == reason
+    assert "secret" not in str(refused.value)
+
+
+def test_what_can_not_be_told_of_a_letter_is_left_out() -> None:
+    broken = make_dead_letter(fields={"kind": "something said", "n": "12 or so"})
+    assert (broken.kind, broken.ordinal) == (None, None)
+    assert (make_dead_letter().kind, make_dead_letter().ordinal) == ("chunk", 12)

@@ -1,0 +1,36 @@
+"""The tables as declared: whose every row is, and that what the code may write is what the database takes."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import pytest
+from sqlalchemy import CheckConstraint
+
+from operators.model import Clock
+from operators.translation_requests import CaptionStatus
+from storage.postgres.lane_registry import LaneKind
+from storage.postgres.tables import metadata
+from storage.records import MeetingStatus
+
+
+@pytest.mark.parametrize("name", sorted(set(metadata.tables) - {"teams", "lanes", "model_configs"}))
+def test_every_row_belongs_to_a_team(name: str) -> None:
+    team = metadata.tables[name].c["team_id"]
+    assert [key.column.table.name for key in team.foreign_keys] == ["teams"]
+    assert team.nullable == (name == "dead_letters"), "only what could not be read may belong to nobody"
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "values"),
+    [
+        ("meetings", "status", get_args(MeetingStatus)),
+        ("meetings", "clock", tuple(Clock)),
+        ("lanes", "kind", get_args(LaneKind)),
+        ("captions", "status", tuple(CaptionStatus)),
+    ],
+)
+def test_a_check_names_the_values_the_code_knows(table: str, column: str, values: tuple[str, ...]) -> None:
+    checks = [str(c.sqltext) for c in metadata.tables[table].c[column].constraints if isinstance(c, CheckConstraint)]
+    listed = ", ".join(f"'{value}'" for value in values)
+    assert f"{column} in ({listed})" in checks
