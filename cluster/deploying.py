@@ -14,9 +14,9 @@ from ray.serve import Application
 
 from operators.engine_config import ROLES, EngineConfig, ModelsConfig, Role, serve_app_name
 from operators.errors import SetupError
-from serve.app import build_insight, build_translation
-from serve.applications import fetch_application_statuses
-from serve.options import TranslationOptions
+from serve.app_options import TranslationOptions
+from serve.application_status import fetch_application_statuses
+from serve.deploy.builders import build_insight, build_translation
 from storage.connections import sync_engine
 from storage.postgres.engine_config_versions import EngineConfigRecord, EngineConfigWatcher, record_problems
 

@@ -25,10 +25,10 @@ from cluster.roles import INSIGHT_KEY, TRANSLATION_KEY, plan_engines, probe_mode
 from cluster.settings import Settings
 from operators.engine_config import REMOTE_ENGINE_TYPES, FirefoxConfig, LlamaCppConfig, ModelsConfig, display_name
 from operators.errors import InvalidInputError, SetupError
-from serve.engines.choice import is_vllm_installed, select_insight_engine, select_translation_engine
-from serve.engines.mozilla import find_models
-from serve.gpus import Gpu, find_gpus
-from serve.languages import LanguageDetector
+from serve.engines.firefox.model_files import find_models
+from serve.engines.gpus import Gpu, find_gpus
+from serve.engines.selection import is_vllm_installed, select_insight_engine, select_translation_engine
+from serve.text.languages import LanguageDetector
 from storage.embedded_servers.embedded_stores import EmbeddedStores, default_data_dir
 from storage.embedded_servers.server_process import ServerAccount
 from storage.migrations.compatibility import check_database

@@ -14,8 +14,8 @@ import httpx
 
 from cluster.downloads import RemoteFile, download_files, http_get
 from operators.errors import InvalidInputError, NotFoundError, SetupError, UnavailableError
-from serve.engines.mozilla import find_models
-from serve.presets import find_preset
+from serve.engines.firefox.model_files import find_models
+from serve.engines.model_presets import find_preset
 
 HUB_URL = "https://huggingface.co"
 """Where the hub is; `HF_ENDPOINT` names a mirror, as for the hub's own tools."""

@@ -150,14 +150,14 @@ def _is_subtitles(path: Path, text: str) -> bool:
 
 def _detect_language(text: str) -> str | None:
     # Its model takes a moment to load, and few files need it.
-    from serve.languages import LanguageDetector, confusable_group
+    from serve.text.languages import LanguageDetector, confusable_group
 
     detected = LanguageDetector().detect(text, [], frozenset())
     return None if detected is None else confusable_group(detected)
 
 
 def _language_group(language: str) -> str:
-    from serve.languages import confusable_group
+    from serve.text.languages import confusable_group
 
     return confusable_group(language)
 

@@ -22,12 +22,12 @@ from operators.engine_config import (
     parse_engine_config,
 )
 from operators.errors import InvalidInputError, SetupError
-from serve.engines.choice import EngineSelection, select_insight_engine, select_translation_engine
-from serve.engines.making import check_requirements
-from serve.gpus import Gpu, find_gpus
+from serve.deploy.engine_factory import check_requirements
+from serve.engines.gpus import Gpu, find_gpus
+from serve.engines.selection import EngineSelection, select_insight_engine, select_translation_engine
 
 if TYPE_CHECKING:
-    from serve.engines.first_token import PreflightResult
+    from serve.deploy.preflight import PreflightResult
 
 TRANSLATION_KEY, INSIGHT_KEY = "PARLEY_TRANSLATION_KEY", "PARLEY_INSIGHT_KEY"
 _SHARED_GPU_FRACTIONS = {"translation": (0.5, 0.45), "insight": (0.5, 0.35)}
@@ -84,7 +84,7 @@ def probe_model_servers(
         By the engine's name what it is, and what its server said.
     """
     # Takes a second to load, and most machines have no need of it.
-    from serve.engines.first_token import check_servers
+    from serve.deploy.preflight import check_servers
 
     servers: dict[EngineName, tuple[RemoteEngineConfig, str | None]] = {}
     for name in {name for role in ROLES for name in config.engines_for(role)}:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from pydantic import Field, PositiveFloat, PositiveInt, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, DotEnvSettingsSource, SettingsConfigDict
 
-from serve.engines.choice import InsightEngineOption, TranslationEngineOption
+from serve.engines.selection import InsightEngineOption, TranslationEngineOption
 
 MIN_SIMILARITY = 0.75
 """How alike a name must be to a setting's to be taken for it, misspelt: 1 is the same."""

@@ -31,8 +31,8 @@ from cluster.roles import INSIGHT_KEY, TRANSLATION_KEY, plan_engines, probe_mode
 from cluster.settings import Settings
 from operators.engine_config import ROLES, describe_translation, display_name
 from operators.errors import SetupError
-from serve.app import API_APP, API_ROUTE, QUIET_LOGGING, build_api
-from serve.options import ApiOptions
+from serve.app_options import ApiOptions
+from serve.deploy.builders import API_APP, API_ROUTE, QUIET_LOGGING, build_api
 from storage.connections import sync_engine
 from storage.embedded_servers.embedded_stores import EmbeddedStores, default_data_dir
 from storage.migrations.schema_migration import upgrade_schema

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cluster.logs import configure_logging
-from serve.loopback import bind_loopback
+from serve.loopback_patch import bind_loopback
 
 
 def set_up_worker() -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
-from serve.engines.choice import is_vllm_installed
+from serve.engines.selection import is_vllm_installed
 
 pytest.register_assert_rewrite("tests.harness")
 

@@ -14,11 +14,11 @@ from cluster.bench.summary import LayerRound
 from operators.engine_config import EngineConfig as Spec
 from operators.engine_config import FirefoxConfig
 from operators.translation_requests import TranslationRequest
-from serve.engines.engine import Engine, Generation, Prompt, TranslationEngine, collect
-from serve.engines.making import EngineFactory, build_language_model
-from serve.engines.prompted import LlmTranslator
-from serve.prompts import translation_prompt
-from serve.translation import TranslationService, to_utterance
+from serve.deploy.engine_factory import EngineFactory, build_language_model
+from serve.engines.protocol import Engine, Generation, Prompt, TranslationEngine, collect
+from serve.translation.llm.prompts import translation_prompt
+from serve.translation.llm.translator import LlmTranslator
+from serve.translation.translation_service import TranslationService, to_utterance
 
 MAX_OUTPUT_TOKENS = 40
 """Tokens of an answer at most."""

@@ -16,9 +16,9 @@ from cluster.bench.summary import LayerRound, LayerSummary, find_largest, quanti
 from flows.translation import TranslationClient
 from operators.engine_config import EngineConfig
 from operators.errors import SetupError
-from serve.app import DOWNSCALE_DELAY_S, SHUTDOWN_TIMEOUT_S
-from serve.engines.making import check_requirements
-from serve.replicas import make_deployment
+from serve.deploy.builders import DOWNSCALE_DELAY_S, SHUTDOWN_TIMEOUT_S
+from serve.deploy.deployment import make_deployment
+from serve.deploy.engine_factory import check_requirements
 from storage.store_urls import StoreUrls
 
 LAYERS = ("engine", "service", "captions")

@@ -14,7 +14,7 @@ from ray import serve as ray_serve
 
 from cluster.ports import LOOPBACK, find_free_port
 from cluster.ray_node import make_ray_folder, start_ray
-from serve.app import QUIET_LOGGING
+from serve.deploy.builders import QUIET_LOGGING
 from storage.embedded_servers.embedded_stores import EmbeddedStores
 from storage.migrations.schema_migration import upgrade_schema
 from storage.store_urls import StoreUrls

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from cluster.models import InstalledModel
     from cluster.settings import Settings
-    from serve.presets import ModelPreset
+    from serve.engines.model_presets import ModelPreset
 
 EXAMPLES = """
 Examples:
@@ -48,7 +48,7 @@ Examples:
 def list_models(as_json: JsonOption = False) -> None:
     """List the models on this machine, and the presets, with whether they are here. It asks nobody else."""
     from cluster.models import find_installed_models
-    from serve.presets import PRESETS
+    from serve.engines.model_presets import PRESETS
 
     folder = _models_dir(read_settings())
     local_models = find_installed_models(folder if folder.is_dir() else None)

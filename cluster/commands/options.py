@@ -11,7 +11,7 @@ import typer
 
 from cluster.commands.terminal import console, sanitize_for_terminal
 from operators.errors import InvalidInputError, UnavailableError
-from serve.engines.choice import TranslationEngineOption
+from serve.engines.selection import TranslationEngineOption
 
 if TYPE_CHECKING:  # A command that shows its help needs none of it.
     from cluster.settings import Settings

@@ -10,7 +10,7 @@ from pathlib import Path
 from cluster.commands.options import read_settings
 from cluster.commands.terminal import print_status
 from cluster.ports import find_free_port
-from serve.engines.choice import TranslationEngineOption
+from serve.engines.selection import TranslationEngineOption
 
 
 @contextmanager

@@ -24,7 +24,7 @@ from cluster.commands.private import temporary_system
 from cluster.commands.reading import print_reading
 from cluster.commands.terminal import console, results
 from operators.errors import ConflictError, InvalidInputError, ParleyError
-from serve.engines.choice import TranslationEngineOption
+from serve.engines.selection import TranslationEngineOption
 
 if TYPE_CHECKING:
     from rich.table import Table

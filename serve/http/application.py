@@ -8,24 +8,24 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
+from serve.app_options import ApiOptions
 from serve.http import (
-    dead,
-    events,
-    exports,
-    health,
-    lanes,
-    live,
-    meetings,
-    metrics,
-    models,
-    pages,
+    dead_letter_routes,
+    engine_config_routes,
+    export_routes,
+    health_routes,
+    ingest_routes,
+    lane_routes,
+    meeting_routes,
+    metrics_routes,
     problems,
-    transcripts,
+    static_pages,
+    transcript_routes,
 )
-from serve.http.limits import BodyLimitMiddleware
-from serve.http.origin import SameOriginMiddleware
-from serve.http.services import open_services
-from serve.options import ApiOptions
+from serve.http.dependencies.services import open_services
+from serve.http.live import routes
+from serve.http.middleware.body_limit import BodyLimitMiddleware
+from serve.http.middleware.same_origin import SameOriginMiddleware
 
 
 def create_app(options: ApiOptions) -> FastAPI:
@@ -46,10 +46,19 @@ def create_app(options: ApiOptions) -> FastAPI:
     app.add_middleware(BodyLimitMiddleware, max_bytes=options.max_body)
     app.add_middleware(SameOriginMiddleware, hosts=options.hosts)
     problems.install_error_handlers(app)
-    for module in (meetings, events, live, transcripts, exports, dead, lanes, models):
+    for module in (
+        meeting_routes,
+        ingest_routes,
+        routes,
+        transcript_routes,
+        export_routes,
+        dead_letter_routes,
+        lane_routes,
+        engine_config_routes,
+    ):
         app.include_router(module.router, responses=problems.problem_responses(503))
-    for module in (health, metrics):
+    for module in (health_routes, metrics_routes):
         app.include_router(module.router)
     problems.add_problems_to_openapi(app)
-    pages.install_pages(app)
+    static_pages.install_pages(app)
     return app

@@ -13,10 +13,10 @@ from ray import serve as ray_serve
 
 from operators.engine_config import DEFAULT_TRANSLATION_APP, FirefoxConfig
 from operators.errors import UnavailableError
-from serve.app import IDLE_S, SHUTDOWN_TIMEOUT_S
-from serve.engines.engine import Generation, TokenStream, Utterance
-from serve.replicas import make_deployment
-from serve.translation import TranslationService
+from serve.deploy.builders import IDLE_S, SHUTDOWN_TIMEOUT_S
+from serve.deploy.deployment import make_deployment
+from serve.engines.protocol import Generation, TokenStream, Utterance
+from serve.translation.translation_service import TranslationService
 
 APPLICATION = DEFAULT_TRANSLATION_APP
 

@@ -12,8 +12,8 @@ from uuid import UUID
 
 import uvicorn
 
+from serve.app_options import ApiOptions
 from serve.http.application import create_app
-from serve.options import ApiOptions
 from storage.store_urls import StoreUrls
 from tests.harness.follow import follow_events
 

@@ -22,7 +22,7 @@ from ray._private.ray_constants import WORKER_PROCESS_SETUP_HOOK_ENV_VAR
 
 from cluster.ports import LOOPBACK, find_free_port
 from cluster.ray_node import RAY_ENVIRONMENT
-from serve.loopback import bind_loopback
+from serve.loopback_patch import bind_loopback
 from tests.harness.parley_up import ROOT
 
 BIN_FOLDER = Path(sys.executable).parent

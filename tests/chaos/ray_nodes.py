@@ -24,8 +24,8 @@ from ray.cluster_utils import Cluster
 
 from cluster.ports import LOOPBACK
 from operators.engine_config import FirefoxConfig
-from serve.app import DEFAULT_TRANSLATION_APP, QUIET_LOGGING, build_translation
-from serve.options import TranslationOptions
+from serve.app_options import TranslationOptions
+from serve.deploy.builders import DEFAULT_TRANSLATION_APP, QUIET_LOGGING, build_translation
 from tests.chaos.ray_head import RayStartError, loopback_environment, ray_folder, start_with_retries
 from tests.harness.parley_up import ROOT
 

@@ -23,7 +23,7 @@ from cluster import flow as flow_module
 from cluster.flow import LaneManager
 from cluster.settings import Settings
 from operators.errors import SetupError
-from serve.app import DEFAULT_TRANSLATION_APP
+from serve.deploy.builders import DEFAULT_TRANSLATION_APP
 from storage.connections import sync_engine
 from storage.embedded_servers.embedded_stores import EmbeddedStores
 from storage.ingest.meeting_service import MeetingService

@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from cluster.client import LAG_PROBLEM_TYPE, ApiClient
 from operators.translation_requests import CaptionStatus, Translation, TranslationRequest
-from serve.options import ApiOptions
+from serve.app_options import ApiOptions
 from storage.connections import sync_engine
 from storage.embedded_servers.embedded_stores import EmbeddedStores
 from storage.ingest.meeting_service import MeetingService

@@ -20,10 +20,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from operators.engine_config import OpenAiConfig
 from operators.model import Chunk, ConfigChanged, MeetingConfig, MeetingEnded
 from operators.translation_requests import Translation, TranslationRequest
-from serve.engines.breaker import CONTROL_PROMPT
-from serve.engines.making import EngineFactory
-from serve.prompts import SOURCE_MARK
-from serve.translation import TranslationService
+from serve.deploy.engine_factory import EngineFactory
+from serve.engines.remote.circuit_breaker import CONTROL_PROMPT
+from serve.translation.llm.prompts import SOURCE_MARK
+from serve.translation.translation_service import TranslationService
 from storage.ingest.meeting_service import MeetingService
 from storage.redis_log.event_log import LogWriter, NewEvent
 from storage.store_urls import StoreUrls

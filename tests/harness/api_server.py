@@ -12,8 +12,8 @@ import pytest
 import redis
 from sqlalchemy import Engine, text
 
-from serve.http import hub
-from serve.options import ApiOptions
+from serve.app_options import ApiOptions
+from serve.http.dependencies import live_fanout
 from storage import redis_keys
 from storage.records import DEFAULT_TEAM_ID, OutboxEvent
 from storage.redis_log.live_pubsub import publish_events
@@ -95,7 +95,7 @@ def api_address(postgres_url: str, redis_url: str) -> Iterator[str]:
     options = ApiOptions(postgres_url, redis_url, heartbeat=0.3, max_body=1_000_000, lag_limit=1e9)
     with pytest.MonkeyPatch.context() as patch, run_api(options) as address:
         # Growing text is published once: the first sign of life on a stream is to say that it listens, however long that took.
-        patch.setattr(hub, "_SUBSCRIBE_TIMEOUT_S", 60.0)
+        patch.setattr(live_fanout, "_SUBSCRIBE_TIMEOUT_S", 60.0)
         yield address
 
 

@@ -16,7 +16,7 @@ from ray._private import ray_constants
 
 from cluster.ports import find_free_port
 from cluster.ray_node import RAY_ENVIRONMENT, patch_for_single_node
-from serve.loopback import bind_loopback
+from serve.loopback_patch import bind_loopback
 
 
 @pytest.fixture(scope="session")

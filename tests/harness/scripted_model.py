@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from serve.engines.engine import Generation, Prompt, TokenStream
+from serve.engines.protocol import Generation, Prompt, TokenStream
 
 ScriptedReply = str | Exception
 """What a model says to a prompt, or how it fails."""

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 import uvicorn
 from starlette.types import ASGIApp
 
+from serve.app_options import ApiOptions
 from serve.http.application import create_app
-from serve.options import ApiOptions
 from tests.harness.documented import OpenApiConformance
 
 

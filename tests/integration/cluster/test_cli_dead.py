@@ -7,7 +7,7 @@ import subprocess
 from typing import TYPE_CHECKING
 
 from tests.harness.command_line import run_parley
-from tests.integration.serve.test_api_dead import appended_chunks, store_dead_letter
+from tests.integration.serve.http.test_dead_letter_routes import appended_chunks, store_dead_letter
 
 if TYPE_CHECKING:
     from tests.harness.api_server import ApiHarness

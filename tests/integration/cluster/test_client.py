@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse, Response
 from cluster import client as client_module
 from cluster.client import ApiClient, ApiError, SendResult, identify_server
 from cluster.replay import await_captions
-from serve.options import ApiOptions
+from serve.app_options import ApiOptions
 from tests.harness.serving import run_api, run_app
 
 if TYPE_CHECKING:

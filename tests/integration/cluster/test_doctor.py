@@ -19,7 +19,7 @@ from cluster.roles import plan_engines
 from cluster.settings import Settings
 from cluster.system import LocalSystem
 from operators.errors import SetupError
-from serve.gpus import Gpu
+from serve.engines.gpus import Gpu
 from storage.embedded_servers.embedded_stores import EmbeddedStores
 from tests.harness.command_line import run_parley
 
@@ -232,7 +232,7 @@ def test_vllm_without_a_model_blocks() -> None:
 
 
 def test_vllm_that_is_not_installed_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("serve.engines.making.is_vllm_installed", lambda: False)
+    monkeypatch.setattr("serve.deploy.engine_factory.is_vllm_installed", lambda: False)
     finding = doctor.check_translation(Settings(translator="vllm", translation_model="an/llm"), ())
     assert (finding.state, finding.blocks) == ("problem", True)
     assert "make vllm" in finding.advice

@@ -14,7 +14,7 @@ from cluster.ports import find_free_port
 from cluster.settings import Settings
 from cluster.system import LocalSystem
 from operators.errors import SetupError
-from serve.engines import first_token
+from serve.deploy import preflight
 from tests.harness.openai_server import API_KEY, MODEL, OpenAiServerState, openai_server
 
 Server = tuple[str, OpenAiServerState]
@@ -110,7 +110,7 @@ def test_a_server_that_answers_is_fine_and_what_it_does_not_take_is_told(server:
 
 
 def test_a_server_that_loads_its_model_is_waited_for(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(first_token, "TOKEN_TIMEOUT_S", 0.5)
+    monkeypatch.setattr(preflight, "TOKEN_TIMEOUT_S", 0.5)
     server[1].loading_s = 60.0
     finding = doctor.check_translation(make_settings(server[0]), ())
     assert (finding.state, finding.blocks) == ("loading", False)

@@ -10,10 +10,10 @@ import pytest
 from cluster import models
 from cluster.models import STAGING_FOLDER, find_installed_models, plan_download, pull_model
 from operators.errors import InvalidInputError, NotFoundError, UnavailableError
-from serve.engines.choice import find_model_problem
-from serve.engines.engine import Utterance, collect
-from serve.engines.firefox import FirefoxEngine
-from serve.engines.mozilla import find_models
+from serve.engines.firefox.engine import FirefoxEngine
+from serve.engines.firefox.model_files import find_models
+from serve.engines.protocol import Utterance, collect
+from serve.engines.selection import find_model_problem
 from tests.harness.model_host import ModelHubServer, model_hub_server
 
 FILES = {

@@ -22,8 +22,8 @@ from cluster import doctor
 from cluster.keeping import watch_stores
 from cluster.settings import Settings
 from operators.errors import SetupError
-from serve.http import health
-from serve.options import ApiOptions
+from serve.app_options import ApiOptions
+from serve.http import health_routes
 from storage import readiness
 from storage.embedded_servers import embedded_stores, server_process
 from storage.embedded_servers.embedded_stores import EmbeddedStores
@@ -227,7 +227,7 @@ def test_while_a_store_loads_the_api_says_try_again_and_then_takes_it(
     data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # A Valkey that loads answers now and then only, on a machine that has much else to do.
-    monkeypatch.setattr(health, "_CHECK_TIMEOUT_S", 60.0)
+    monkeypatch.setattr(health_routes, "_CHECK_TIMEOUT_S", 60.0)
     with EmbeddedStores(data) as urls, psycopg.connect(urls.postgres) as connection:
         connection.execute("insert into lanes (id, kind, state) values ('live-1', 'live', 'running')")
     with reloading_stores(data, 300) as urls, run_api(ApiOptions(urls.postgres, urls.redis)) as address:

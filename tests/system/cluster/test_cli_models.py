@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 from cluster.ports import find_free_port
-from serve.presets import PRESETS, find_preset
+from serve.engines.model_presets import PRESETS, find_preset
 from tests.harness.command_line import run_parley
 from tests.harness.model_host import model_hub_server
 

@@ -27,8 +27,8 @@ from ray._private import ray_constants
 
 from cluster.ports import find_free_port
 from cluster.ray_node import RAY_ENVIRONMENT
-from serve.engines.engine import Message, Prompt, collect
-from serve.loopback import bind_loopback
+from serve.engines.protocol import Message, Prompt, collect
+from serve.loopback_patch import bind_loopback
 from tests.harness.smollm2 import VLLM_ARGUMENTS, converted_model
 
 TOKEN_COUNT = 40
@@ -40,7 +40,7 @@ class Ours:
     """The engine in a replica of our own."""
 
     def __init__(self, model: str) -> None:
-        from serve.engines.vllm import VllmEngine
+        from serve.engines.local.vllm import VllmEngine
 
         self._engine = VllmEngine(model, VLLM_ARGUMENTS)
 

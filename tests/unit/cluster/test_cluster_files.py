@@ -14,9 +14,16 @@ import yaml
 from ray.autoscaler._private.util import prepare_config, validate_config
 from ray.serve.schema import ServeDeploySchema
 
-from serve import config
-from serve.app import API_APP, API_ROUTE, DEFAULT_TRANSLATION_APP, QUIET_LOGGING, build_api, build_translation
-from serve.options import ApiOptions, TranslationOptions
+from serve.app_options import ApiOptions, TranslationOptions
+from serve.deploy import serve_config
+from serve.deploy.builders import (
+    API_APP,
+    API_ROUTE,
+    DEFAULT_TRANSLATION_APP,
+    QUIET_LOGGING,
+    build_api,
+    build_translation,
+)
 
 ROOT = Path(__file__).parents[3]
 CLUSTER = ROOT / "cluster"
@@ -89,10 +96,13 @@ def test_serve_takes_the_configuration_and_finds_the_builders(serve: Any) -> Non
         DEFAULT_TRANSLATION_APP: None,
         API_APP: API_ROUTE,
     }
-    assert [each.import_path for each in taken.applications] == ["serve.config:translation", "serve.config:api"]
+    assert [each.import_path for each in taken.applications] == [
+        "serve.deploy.serve_config:translation",
+        "serve.deploy.serve_config:api",
+    ]
     translation, api = taken.applications
-    assert config.TranslationArguments.model_validate(translation.args).engine.kind == "vllm"
-    config.ApiArguments.model_validate(api.args)
+    assert serve_config.TranslationArguments.model_validate(translation.args).engine.kind == "vllm"
+    serve_config.ApiArguments.model_validate(api.args)
     assert taken.http_options.host == "127.0.0.1"
     assert taken.logging_config is not None
     assert (taken.logging_config.enable_access_log, taken.logging_config.log_level) == (
@@ -219,7 +229,7 @@ def test_compose_deploys_what_serve_takes_without_a_gpu() -> None:
     content = read_yaml("compose.yaml")
     taken = parse_serve_config(content["configs"]["serve"]["content"])
     translation, _ = taken.applications
-    assert config.TranslationArguments.model_validate(translation.args).engine.kind == "firefox"
+    assert serve_config.TranslationArguments.model_validate(translation.args).engine.kind == "firefox"
     # Compose would take it for a variable.
     assert "$" not in content["configs"]["serve"]["content"]
     assert content["services"]["parley"]["command"][-1].splitlines()[-1] == "exec parley lanes run"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from cluster import doctor
 from cluster.settings import Settings
-from serve.gpus import Gpu
+from serve.engines.gpus import Gpu
 
 H100 = Gpu("NVIDIA H100", 80 * 2**30)
 

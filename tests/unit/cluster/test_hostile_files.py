@@ -14,7 +14,7 @@ from cluster.recording import read_recording
 from cluster.replay import ReplayOptions, meeting_request, result_file_stem
 from operators.errors import InvalidInputError
 from operators.model import Chunk, Clock
-from serve.http.meetings import CreateMeetingRequest
+from serve.http.meeting_routes import CreateMeetingRequest
 from tests.harness import hostile
 
 EACH = 50 * settings().max_examples if settings().max_examples >= 200 else 250

@@ -13,7 +13,7 @@ import structlog
 from fastapi import FastAPI
 from structlog.testing import capture_logs
 
-from serve.http.services import ServicesDep
+from serve.http.dependencies.services import ServicesDep
 
 ROOT = Path(__file__).parents[3]
 PACKAGES = ("operators", "storage", "flows", "serve", "cluster")

@@ -20,7 +20,7 @@ from cluster.replay import ReplayOptions, meeting_request, result_file_stem
 from operators.errors import InvalidInputError
 from operators.model import Chunk, Clock, Sentence
 from operators.subtitles import Attribution, Cue, CueTranslation, LineIssue, write_srt, write_vtt
-from serve.http.meetings import CreateMeetingRequest
+from serve.http.meeting_routes import CreateMeetingRequest
 from tests.harness.ami import AMI_RECORDINGS, needs_ami, recording_param
 from tests.harness.speech import OperatorResult, make_items, run_operators
 

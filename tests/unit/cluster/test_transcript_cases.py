@@ -10,7 +10,7 @@ from cluster.recording import read_recording
 from operators.errors import InvalidInputError
 from operators.model import MeetingConfig
 from operators.subtitles import UNKNOWN_SPEAKER, Attribution
-from serve.names import missing_names
+from serve.translation.quality.named_entities import missing_names
 from tests.harness.cases import EXTERNAL_TRANSCRIPTS, PROJECT_TRANSCRIPTS
 from tests.harness.speech import make_chunk, make_items, run_operators
 

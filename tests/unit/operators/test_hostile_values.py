@@ -29,10 +29,10 @@ from operators.model import (
     normalize_language_tag,
     parse_entry,
 )
-from serve.http.events import SourceEvent
-from serve.http.lanes import MoveRequest
-from serve.http.meetings import ChangeConfigRequest, CreateMeetingRequest
-from serve.http.models import EngineConfigRequest, RollbackRequest
+from serve.http.engine_config_routes import EngineConfigRequest, RollbackRequest
+from serve.http.ingest_routes import SourceEvent
+from serve.http.lane_routes import MoveRequest
+from serve.http.meeting_routes import ChangeConfigRequest, CreateMeetingRequest
 from storage.postgres.dead_letter_queue import DeadLetterRecord
 from tests.harness import hostile
 

@@ -23,8 +23,8 @@ from flows.jobs.backfill import Backfill
 from operators.engine_config import OpenAiConfig
 from operators.model import Chunk, Clock, MeetingEnded
 from operators.translation_requests import Translation, TranslationRequest
-from serve.engines.making import EngineFactory
-from serve.translation import TranslationService
+from serve.deploy.engine_factory import EngineFactory
+from serve.translation.translation_service import TranslationService
 from storage.ingest.meeting_service import MeetingService
 from storage.postgres.lane_registry import ensure_lane
 from storage.redis_log.event_log import LogWriter, NewEvent

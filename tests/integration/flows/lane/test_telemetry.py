@@ -1,4 +1,4 @@
-"""flows/lane/telemetry.py and serve/http/pushes.py: what a real lane and a real API measure and trace of a meeting."""
+"""flows/lane/telemetry.py and serve/http/live/push_metrics.py: what a real lane and a real API measure and trace of a meeting."""
 
 from __future__ import annotations
 

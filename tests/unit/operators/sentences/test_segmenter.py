@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from operators.model import SentenceBoundary
-from operators.sentences.segmenter import ChunkState, Segment, SegmenterPosition, position_after, segment_speech
 from operators.sentences import segmenter
+from operators.sentences.segmenter import ChunkState, Segment, SegmenterPosition, position_after, segment_speech
 
 WORDS = [
     "so",

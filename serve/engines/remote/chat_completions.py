@@ -1,0 +1,174 @@
+"""Reads what OpenAI-style servers answer: a stream of chunks, or one completion where a server does not stream.
+
+It keeps to what the contract says and takes what servers make of it: a delta that is null, content as a list of parts, an
+end without a reason, an error with the status 200.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, cast
+
+import httpx2
+
+from operators.errors import MalformedResponseError
+from serve.engines.protocol import NonRetryableError, Prompt
+from serve.engines.server_errors import error_from_body
+
+TokenUsage = tuple[int, int, int]
+"""Tokens of the question, of the answer, and of the question those that were still known."""
+
+_DONE_MARK = "[DONE]"
+_DRAIN_S = 0.5
+"""Seconds that a stream may go on after its end: a connection that is read to its end is used again."""
+_TEXT_PART_TYPES = frozenset({"text", "output_text"})
+_REASONING_PART_TYPES = frozenset({"thinking", "reasoning", "redacted_thinking"})
+_REASONING_FIELDS = ("reasoning_content", "reasoning", "reasoning_details", "thinking")
+"""Where servers put what a model thinks."""
+
+
+@dataclass(frozen=True, slots=True)
+class CompletionDelta:
+    """A part of an answer.
+
+    Attributes:
+        text: the next piece.
+        finish: the server's word for how the answer ended, in the last part; empty where it has none.
+        usage: what it counted, where it did.
+        thought: whether the model thought.
+    """
+
+    text: str = ""
+    finish: str | None = None
+    usage: TokenUsage | None = None
+    has_reasoning: bool = False
+
+
+async def read_completion(body: AsyncIterator[bytes], prompt: Prompt) -> AsyncGenerator[CompletionDelta]:
+    """Read an answer.
+
+    Args:
+        body: the response's, decoded.
+        question: what was asked; nothing of it is in an error.
+
+    Raises:
+        Unanswerable, Unavailable: the server sent an error.
+        MalformedResponseError: it sent something else than an answer, or broke off.
+    """
+    finish: str | None = None
+    json_lines = list[str]()
+    async for line in _read_lines(body):
+        if json_lines or line.startswith(("{", "[")):
+            json_lines.append(line)
+            continue
+        name, _, data = line.partition(":")
+        data = data.strip()
+        if name != "data" or not data:
+            continue
+        if data.startswith(_DONE_MARK):
+            finish = finish or ""
+            with suppress(TimeoutError, httpx2.HTTPError):
+                async with asyncio.timeout(_DRAIN_S):
+                    async for _ in body:
+                        pass
+            break
+        for part in _parse_chunk(data, prompt):
+            # Some servers end with an empty reason, and others say one with each piece.
+            finish = part.finish or finish or (None if part.text else part.finish)
+            yield CompletionDelta(part.text, None, part.usage, part.has_reasoning)
+    for part in _parse_chunk("\n".join(json_lines), prompt) if json_lines else ():
+        finish = part.finish or ""
+        yield CompletionDelta(part.text, None, part.usage, part.has_reasoning)
+    if finish is None:
+        raise MalformedResponseError("the model's server broke off in the middle of an answer")
+    yield CompletionDelta(finish=finish)
+
+
+async def _read_lines(body: AsyncIterator[bytes]) -> AsyncIterator[str]:
+    """The lines that say something. Only line feeds and carriage returns end one: text may hold other separators."""
+    rest = b""
+    async for piece in body:
+        *lines, rest = (rest + piece).replace(b"\r", b"\n").split(b"\n")
+        for line in lines:
+            if text := _decode_line(line):
+                yield text
+    if text := _decode_line(rest):
+        yield text
+
+
+def _decode_line(line: bytes) -> str:
+    try:
+        return line.decode().strip().removeprefix("\ufeff")
+    except UnicodeDecodeError:
+        raise MalformedResponseError("the model's server sent no answer: it is no text") from None
+
+
+def _parse_chunk(data: str, prompt: Prompt) -> list[CompletionDelta]:
+    """What is in a chunk, or in a completion."""
+    try:
+        chunk: Any = json.loads(data)
+    except (ValueError, RecursionError):
+        raise MalformedResponseError("the model's server sent no answer: it is no JSON") from None
+    if not isinstance(chunk, dict):
+        raise MalformedResponseError("the model's server sent no answer: it is no JSON object")
+    fields = cast(dict[str, Any], chunk)
+    if error := fields.get("error"):
+        raise error_from_body(error, prompt)
+    if fields.get("object") == "error":
+        raise error_from_body(fields, prompt)
+    choices = fields.get("choices")
+    usage = _parse_usage(fields.get("usage"))
+    # The last one, with the usage, has no choice; some servers begin with one that has none, too.
+    if not isinstance(choices, list) or not choices:
+        if choices is None and usage is None and "id" not in fields:
+            raise MalformedResponseError("the model's server sent no answer: it has no choices")
+        return [CompletionDelta(usage=usage)]
+    # One is asked for.
+    return [_parse_choice(cast(list[Any], choices)[0], usage)]
+
+
+def _parse_choice(choice: Any, usage: TokenUsage | None) -> CompletionDelta:
+    if not isinstance(choice, dict):
+        raise MalformedResponseError("the model's server sent no answer: a choice is no object")
+    fields = cast(dict[str, Any], choice)
+    message: Any = fields.get("delta") or fields.get("message") or {}
+    reason = fields.get("finish_reason")
+    if not isinstance(message, dict) or not isinstance(reason, str | None):
+        raise MalformedResponseError("the model's server sent no answer: a choice is not as it must be")
+    message_fields = cast(dict[str, Any], message)
+    if isinstance(message_fields.get("refusal"), str) and message_fields["refusal"]:
+        raise NonRetryableError("the model refuses to answer this question")
+    text, has_reasoning = _parse_content(message_fields.get("content"))
+    return CompletionDelta(
+        text, reason, usage, has_reasoning or any(message_fields.get(name) for name in _REASONING_FIELDS)
+    )
+
+
+def _parse_content(content: Any) -> tuple[str, bool]:
+    """The text of a message, and whether it has thoughts beside it."""
+    if content is None or isinstance(content, str):
+        return content or "", False
+    if not isinstance(content, list):
+        raise MalformedResponseError("the model's server sent no answer: its content is no text")
+    text, has_reasoning = "", False
+    for part in cast(list[Any], content):
+        kind = cast(dict[str, Any], part).get("type") if isinstance(part, dict) else None
+        value = cast(dict[str, Any], part).get("text") if kind in _TEXT_PART_TYPES else None
+        if kind not in _REASONING_PART_TYPES and not isinstance(value, str):
+            raise MalformedResponseError("the model's server sent no answer: its content is no text")
+        text, has_reasoning = text + (value or ""), has_reasoning or kind in _REASONING_PART_TYPES
+    return text, has_reasoning
+
+
+def _parse_usage(usage: Any) -> TokenUsage | None:
+    if not isinstance(usage, dict):
+        return None
+    fields = cast(dict[str, Any], usage)
+    details = fields.get("prompt_tokens_details")
+    cached = cast(dict[str, Any], details).get("cached_tokens") if isinstance(details, dict) else 0
+    counts = [fields.get("prompt_tokens"), fields.get("completion_tokens"), cached]
+    return cast(TokenUsage, tuple(count if isinstance(count, int) else 0 for count in counts))

@@ -1,0 +1,96 @@
+"""The parameters that a server does not take: how its errors name them, and how a request does without them.
+
+Servers of OpenAI's API differ in these. Newer models of OpenAI's take `max_completion_tokens` for `max_tokens`, and no
+temperature but their own. Some chat templates know no system role. Older servers know no `stream_options`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from typing import Any, Literal
+
+from serve.engines.error_redaction import extract_message
+from serve.engines.protocol import Message, Prompt
+
+OptionalParameter = Literal["max_tokens", "max_completion_tokens", "temperature", "stream_options", "system role"]
+"""What a request can do without."""
+
+_PARAMETER_STATUSES = frozenset({400, 422, 500, 501})
+"""Servers whose chat template raises an error answer 500."""
+_UNSUPPORTED = re.compile(
+    r"unsupported|(?:not|n't) supported?|n[o']t (?:been )?(?:permit|allow|recogni|accept|known)"
+    r"|un(?:known|recogni[sz]ed|expected)|extra|deprecated|(?:no such|cannot find|not a valid) (?:field|param|arg)",
+    re.IGNORECASE,
+)
+_VALUE_REJECTED = re.compile(r"too (?:large|small|long|high|low)|at most|at least|maximum|exceed", re.IGNORECASE)
+"""The parameter is known: its value is refused."""
+_TEMPERATURE_REJECTED = re.compile(r"\bonly\b|must be|invalid|strictly positive|greater than|range", re.IGNORECASE)
+"""Any temperature but the one that is sent would do."""
+_SYSTEM_ROLE_UNSUPPORTED = re.compile(
+    r"system\W{0,3} (?:role|message|prompt|instruction)s?\b.{0,40}(?:not supported|unsupported|not (?:allow|enabl|permit))"
+    r"|developer instructions? (?:is|are) not enabled"
+    r"|(?:un(?:supported|expected|known|recogni[sz]ed)|invalid) (?:message )?role\W{1,4}system"
+    r"|\bsystem\W{1,3}(?:is not one of|is not a valid role)"
+    r"|does(?: not|n't) support (?:the )?\W?system\b"
+    r"|only user\b.{0,20}\bassistant\b.{0,20}\broles? (?:are|is) supported"
+    r"|roles must alternate",
+    re.IGNORECASE,
+)
+
+
+def find_unsupported_parameter(
+    status: int, error: object, sent: Collection[OptionalParameter]
+) -> OptionalParameter | None:
+    """Tell which parameter a server's error is about.
+
+    Args:
+        status: HTTP's number.
+        error: what the server says: text or JSON.
+        sent: the parameters of the request that it can do without.
+
+    Returns:
+        One of those that were sent; None where the error is about something else.
+    """
+    if status not in _PARAMETER_STATUSES:
+        return None
+    message = extract_message(error)
+    if "system role" in sent and _SYSTEM_ROLE_UNSUPPORTED.search(message):
+        return "system role"
+    mentioned: list[tuple[int, OptionalParameter]] = [
+        (at, name) for name in sent if (at := _position(name, message)) is not None
+    ]
+    for _, name in sorted(mentioned):
+        if name == "temperature" and _TEMPERATURE_REJECTED.search(message):
+            return name
+        if _UNSUPPORTED.search(message) and not _VALUE_REJECTED.search(message):
+            return name
+    return None
+
+
+def build_parameters(prompt: Prompt, omitted: Collection[OptionalParameter]) -> dict[OptionalParameter, Any]:
+    """The parameters of a request for a question, without those that the server does not take."""
+    values: dict[OptionalParameter, Any] = {
+        "max_tokens": prompt.max_tokens,
+        "temperature": prompt.temperature,
+        "stream_options": {"include_usage": True},
+    }
+    if "max_tokens" in omitted:
+        values["max_completion_tokens"] = prompt.max_tokens
+    return {name: value for name, value in values.items() if name not in omitted}
+
+
+def without_system_role(messages: tuple[Message, ...]) -> tuple[Message, ...]:
+    """A conversation whose system message is a part of the user's first one."""
+    if len(messages) < 2 or messages[0].role != "system" or messages[1].role != "user":
+        return messages
+    system, user, *rest = messages
+    return Message("user", f"{system.content}\n\n{user.content}"), *rest
+
+
+def _position(name: OptionalParameter, message: str) -> int | None:
+    match = re.search(rf"(?<!\w){name}(?!\w)", message, re.IGNORECASE)
+    # "System role" and "messages[0].role" are one.
+    if name == "system role":
+        match = re.search(r"messages\W{0,2}0\W{1,2}role\b(?=.{0,80}\bsystem\b)", message, re.IGNORECASE)
+    return None if match is None else match.start()

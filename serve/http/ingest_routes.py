@@ -1,0 +1,200 @@
+"""Events of a meeting from its source: the way into the log over HTTP."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection
+from typing import Annotated, Any, Literal
+from uuid import UUID, uuid4
+
+from fastapi import APIRouter
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field, ValidationError
+
+from operators.errors import ConflictError, OverloadedError
+from operators.model import Chunk, ConfigChanged, EntryPayload, EpochMs, MeetingEnded, Name, StrictModel
+from serve.http.dependencies.services import Services, ServicesDep
+from serve.http.problems import BatchValidationError, FieldError, field_errors, problem_response, problem_responses
+from storage.ingest import meeting_service
+from storage.records import DEFAULT_TEAM_ID
+from storage.redis_log.event_log import AppendResult, NewEvent
+
+MAX_EVENT_COUNT = 1_000
+"""Events a request may hold."""
+
+MAX_WAIT_S = 30
+"""The longest a sender is told to wait where a lane is behind."""
+
+_FIXES = {
+    "ended": "the meeting is over; start a new one",
+    "failed": "the meeting could not go on; its `end_reason` says why. Start a new one",
+    "paused": "the meeting is paused; resume it first",
+    "no_time": "the meeting has a recorded clock; give each event its `at`, in ms",
+}
+
+router = APIRouter(prefix="/api/meetings/{meeting_id}/events", tags=["events"])
+
+_PAYLOAD_TYPES: dict[str, type[Chunk | ConfigChanged | MeetingEnded]] = {
+    "chunk": Chunk,
+    "config": ConfigChanged,
+    "ended": MeetingEnded,
+}
+
+
+class EventBatch(StrictModel):
+    """Events in their order. An empty list only says that the source of a recorded meeting is still there."""
+
+    events: Annotated[list[Any], Field(max_length=MAX_EVENT_COUNT)]
+
+
+class SourceEvent(StrictModel):
+    """An event as a source sends it.
+
+    `event_id` makes repeats harmless: the same one again is taken once. `at` (ms since the Unix epoch) is when it
+    happened, for recorded clocks. The payload is a chunk, `{"config": {…}}` or `{"reason": …}`.
+    """
+
+    event_id: Name = Field(default_factory=lambda: str(uuid4()))
+    kind: Literal["chunk", "config", "ended"] = "chunk"
+    at: EpochMs | None = None
+    payload: dict[str, Any] = Field(default_factory=dict[str, Any])
+
+
+class EventResult(BaseModel):
+    """What became of an event. `index` is its place in the request, `ordinal` its place in the meeting if accepted."""
+
+    index: int
+    event_id: str
+    outcome: Literal["accepted", "repeated", "refused"]
+    ordinal: int | None
+    reason: str | None
+
+
+class EventBatchResult(BaseModel):
+    """What became of a batch."""
+
+    results: list[EventResult]
+    accepted: int
+    repeated: int
+    refused: int
+
+
+# The schema is told apart: events are read one by one, so that a wrong one does not keep the others out.
+@router.post(
+    "",
+    response_model=EventBatchResult,
+    responses=problem_responses(404, 409, 429),
+    openapi_extra={
+        "requestBody": {
+            "content": {
+                "application/json": {
+                    "schema": {
+                        "type": "object",
+                        "required": ["events"],
+                        "properties": {
+                            "events": {
+                                "type": "array",
+                                "maxItems": MAX_EVENT_COUNT,
+                                "items": SourceEvent.model_json_schema(),
+                            }
+                        },
+                    }
+                }
+            }
+        }
+    },
+)
+async def append(meeting_id: UUID, batch: EventBatch, services: ServicesDep) -> EventBatchResult | JSONResponse:
+    """Accept events into a meeting's log. Once accepted, an event is not lost.
+
+    Wrong events do not keep the others of the batch out: 422 names each wrong field, and holds the results of the rest.
+    Where the meeting's lane is too far behind, nothing of the batch is taken: 429, and `Retry-After` says when to send
+    it again. The end of a meeting is taken all the same.
+    """
+    events: dict[int, NewEvent] = {}
+    errors: list[FieldError] = []
+    for index, raw in enumerate(batch.events):
+        event = _parse_event(index, raw)
+        if isinstance(event, NewEvent):
+            events[index] = event
+        else:
+            errors += event
+    await refuse_if_lagging(services, meeting_id, events.values(), len(batch.events))
+    if invalid_count := len(batch.events) - len(events):
+        await services.meetings.count_refused(DEFAULT_TEAM_ID, meeting_id, "invalid", invalid_count)
+    append_results: list[AppendResult] = []
+    if events or not errors:
+        with services.metrics.measure("arrival"):
+            append_results = await services.meetings.append(DEFAULT_TEAM_ID, meeting_id, list(events.values()))
+    results = _build_results(list(events), append_results)
+    if errors:
+        raise BatchValidationError(errors, results.model_dump())
+    if results.refused and results.refused == len(append_results):
+        first = build_conflict_error(results.results[0].reason or "ended")
+        return problem_response("refused", 409, first.fix, reason=first.reason, **results.model_dump())
+    return results
+
+
+async def refuse_if_lagging(services: Services, meeting_id: UUID, events: Collection[NewEvent], count: int) -> None:
+    """Refuse events for now if their meeting's lane is too far behind. Its end, and no event at all, are no burden.
+
+    Args:
+        count: how many events are refused then, those included that could not be read.
+
+    Raises:
+        OverloadedError: says how long to wait.
+    """
+    limit = services.options.lag_limit
+    if services.lane_lags.max_lag <= limit or all(isinstance(event.payload, MeetingEnded) for event in events):
+        return
+    log_info = await services.log.read_state(str(meeting_id))
+    # A meeting that takes nothing more says so itself.
+    if log_info is None or log_info.status != "open":
+        return
+    # One that moves waits for the lane that has not let go of it yet.
+    async with services.database.connect() as conn:
+        current_lane = (await meeting_service.read_meeting(conn, DEFAULT_TEAM_ID, meeting_id)).lane_id
+    lag = max(services.lane_lags.lag_of(log_info.lane_id), services.lane_lags.lag_of(current_lane))
+    if lag <= limit:
+        return
+    await services.meetings.count_refused(DEFAULT_TEAM_ID, meeting_id, "lag", count)
+    # Whoever is told to wait is there: a recording's lease must not run out meanwhile.
+    await services.meetings.append(DEFAULT_TEAM_ID, meeting_id, [])
+    wait_s = min(max(1, math.ceil(lag - limit)), MAX_WAIT_S)
+    raise OverloadedError(
+        "lag", f"the meeting's lane is {lag:.0f} s behind; send all of this again in {wait_s} s", wait_s
+    )
+
+
+def build_conflict_error(reason: str) -> ConflictError:
+    """Why the log's door refused an event, and what to do about it."""
+    return ConflictError(reason, _FIXES[reason])
+
+
+def _parse_event(index: int, raw: Any) -> NewEvent | list[FieldError]:
+    try:
+        event = SourceEvent.model_validate(raw)
+    except ValidationError as error:
+        return field_errors(error, "events", index)
+    try:
+        payload: EntryPayload = _PAYLOAD_TYPES[event.kind].model_validate(event.payload)
+    except ValidationError as error:
+        return field_errors(error, "events", index, "payload")
+    if isinstance(payload, Chunk) and payload.resubmitted:
+        return [
+            FieldError(f"events.{index}.payload.resubmitted", "must be left out: only dead letters are resubmitted")
+        ]
+    return NewEvent(event.event_id, payload, event.at)
+
+
+def _build_results(places: list[int], append_results: list[AppendResult]) -> EventBatchResult:
+    results = [
+        EventResult(
+            index=index, event_id=answer.event_id, outcome=answer.outcome, ordinal=answer.ordinal, reason=answer.reason
+        )
+        for index, answer in zip(places, append_results, strict=True)
+    ]
+    count = [result.outcome for result in results].count
+    return EventBatchResult(
+        results=results, accepted=count("accepted"), repeated=count("repeated"), refused=count("refused")
+    )

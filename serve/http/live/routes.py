@@ -1,0 +1,159 @@
+"""Live events of a meeting, over WebSocket and as server-sent events: the same events on the same path."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Annotated
+from uuid import UUID
+
+import orjson
+import structlog
+from fastapi import APIRouter, Depends, Header, Query, Response, WebSocket, WebSocketDisconnect
+from fastapi.sse import EventSourceResponse, format_sse_event
+
+from operators.errors import InvalidInputError, NotFoundError, UnavailableError
+from operators.model import Language
+from serve.http.dependencies.live_fanout import LiveEvent
+from serve.http.dependencies.meeting_progress import MeetingProgress
+from serve.http.dependencies.services import Services, ServicesDep
+from serve.http.live.push_metrics import record_push
+from serve.http.live.subscription import HEARTBEAT_KIND, LiveSubscription, stream_events
+from serve.http.problems import problem_responses
+from storage.records import DEFAULT_TEAM_ID
+
+router = APIRouter(prefix="/api/meetings/{meeting_id}/events", tags=["live events"])
+
+_log = structlog.get_logger(__name__)
+
+_AFTER = Query(ge=0, description="The last `seq` you have: the events after it are sent.")
+_INTERIM = Query(description="Whether to send growing text and its drafts, too.")
+_LANGUAGE = Query(description="The only language to send captions and drafts of.")
+
+
+async def _limit_streams(services: ServicesDep) -> AsyncGenerator[None]:
+    # A dependency ends after the response, however that ended.
+    with services.stream_limit.acquire():
+        yield
+
+
+# Not `response_class`: a stream that has nothing more to give answers 204, or browsers would reconnect for ever.
+@router.get(
+    "",
+    response_model=None,
+    responses={200: {"content": {"text/event-stream": {}}}, 204: {}} | problem_responses(404),
+    dependencies=[Depends(_limit_streams)],
+)
+async def server_sent_events(
+    meeting_id: UUID,
+    services: ServicesDep,
+    after: Annotated[int | None, _AFTER] = None,
+    last_event_id: Annotated[int | None, Header(ge=0)] = None,
+    interim: Annotated[bool, _INTERIM] = True,
+    language: Annotated[Language | None, _LANGUAGE] = None,
+) -> Response:
+    """Follow a meeting as server-sent events: `event` is the kind, `id` the `seq`, `data` the payload.
+
+    Growing text has no `id`. It is an `interim`, `{"speaker", "speaker_id", "text", "start", "drafts": {language: text}}`:
+    what somebody is saying and no sentence holds yet, and how that reads so far. Each takes the place of the speaker's last
+    one; an empty text takes it away. `speaker_id` is null unless the source gives one.
+
+    `Last-Event-ID`, which browsers send when they reconnect, goes before `after`. 204 says that the meeting is over and
+    you have all of it. 503 says that the server has all the live streams that it serves: `Retry-After` says when to try again.
+    """
+    if last_event_id is not None:
+        after = last_event_id
+    subscription = LiveSubscription(DEFAULT_TEAM_ID, meeting_id, after or 0, interim, language)
+    progress = await _check_position(services, subscription)
+    if progress.is_complete and subscription.after_seq == progress.seq and after is not None:
+        return Response(status_code=204)
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    return EventSourceResponse(_stream_sse(services, subscription), headers=headers)
+
+
+@router.websocket("")
+async def web_socket(
+    socket: WebSocket,
+    meeting_id: UUID,
+    services: ServicesDep,
+    after: Annotated[int, _AFTER] = 0,
+    interim: Annotated[bool, _INTERIM] = True,
+    language: Annotated[Language | None, _LANGUAGE] = None,
+) -> None:
+    """Follow a meeting over a WebSocket: each message is `{"kind", "seq"?, "payload"}`, as among the server-sent events.
+
+    It closes with 1000 once the meeting is over and you have all of it. 4404: there is no such meeting; 4422: the
+    address or `after` is wrong; 1013: the server has all the live streams that it serves, or lost a store: try again later.
+    What you send is not read.
+    """
+    await socket.accept()
+    subscription = LiveSubscription(DEFAULT_TEAM_ID, meeting_id, after, interim, language)
+    try:
+        with services.stream_limit.acquire():
+            await _check_position(services, subscription)
+            await _serve_socket(socket, services, subscription)
+    except UnavailableError as error:
+        await socket.close(1013, str(error))
+    except NotFoundError as error:
+        await socket.close(4404, str(error))
+    except InvalidInputError as error:
+        await socket.close(4422, str(error))
+
+
+async def _serve_socket(socket: WebSocket, services: Services, subscription: LiveSubscription) -> None:
+    sending = asyncio.create_task(_stream_to_socket(socket, services, subscription))
+    disconnecting = asyncio.create_task(_wait_for_disconnect(socket))
+    try:
+        await asyncio.wait({sending, disconnecting}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        disconnecting.cancel()
+        sending.cancel()
+        await asyncio.gather(sending, disconnecting, return_exceptions=True)
+
+
+async def _check_position(services: Services, subscription: LiveSubscription) -> MeetingProgress:
+    progress = await services.progress.read(subscription.team_id, subscription.meeting_id)
+    if subscription.after_seq > progress.seq:
+        raise InvalidInputError("after", f"must be a seq of this meeting, of which the last is {progress.seq}")
+    return progress
+
+
+async def _stream_sse(services: Services, subscription: LiveSubscription) -> AsyncGenerator[bytes]:
+    async with aclosing(stream_events(services, subscription)) as events:
+        async for event in events:
+            if event.kind == HEARTBEAT_KIND:
+                yield format_sse_event(comment=HEARTBEAT_KIND)
+            else:
+                seq = None if event.seq is None else str(event.seq)
+                yield format_sse_event(event=event.kind, id=seq, data_str=orjson.dumps(event.payload).decode())
+                record_push(services, subscription.meeting_id, event)
+
+
+async def _stream_to_socket(socket: WebSocket, services: Services, subscription: LiveSubscription) -> None:
+    code = 1000
+    try:
+        async with aclosing(stream_events(services, subscription)) as events:
+            async for event in events:
+                await socket.send_text(_encode_event(event))
+                record_push(services, subscription.meeting_id, event)
+    except WebSocketDisconnect:
+        return
+    except Exception as error:  # noqa: BLE001 - whatever it is, the client is to come back for the rest
+        _log.warning("live.interrupted", error=type(error).__name__)
+        code = 1013
+    with contextlib.suppress(WebSocketDisconnect, RuntimeError):
+        await socket.close(code)
+
+
+def _encode_event(event: LiveEvent) -> str:
+    message = {"kind": event.kind, "seq": event.seq, "payload": event.payload}
+    if event.seq is None:
+        del message["seq"]
+    return orjson.dumps(message).decode()
+
+
+async def _wait_for_disconnect(socket: WebSocket) -> None:
+    while (await socket.receive())["type"] != "websocket.disconnect":
+        pass

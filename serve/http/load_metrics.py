@@ -1,0 +1,77 @@
+"""How much is going on, as metrics: live meetings against their limit, how meetings were over, and how far lanes are behind."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from sqlalchemy import text
+
+from operators.errors import UnavailableError
+from operators.model import Clock
+from serve.http.dependencies.services import Services
+from storage.ingest.lane_lag import read_lane_lags
+from storage.postgres.lane_registry import LaneRecord, list_lanes
+from storage.postgres.teams import count_live_meetings
+from storage.records import CLOSED_STATUSES
+
+_REDIS_TIMEOUT_S = 2.0
+"""Seconds Redis gets to say how far the logs are."""
+
+
+async def collect_load_metrics(services: Services) -> list[Metric]:
+    """The metrics, as of now. Without Redis the lanes' lag is not among them."""
+    async with services.database.connect() as conn:
+        rows = await conn.execute(text("select status, clock, count(*) from meetings group by status, clock"))
+        statuses, clocks = Counter[str](), Counter[str]()
+        for status, clock, meeting_count in rows:
+            statuses[status] += meeting_count
+            clocks[clock] += meeting_count
+        # One that timed out may have gone on since: its counters know all the same.
+        timed_out = await conn.execute(
+            text("select coalesce(sum((counters ->> 'timed_out')::bigint), 0)::bigint from meetings")
+        )
+        ended_by_status = {status: statuses[status] for status in CLOSED_STATUSES} | {
+            "timed_out": timed_out.scalar_one()
+        }
+        live = await count_live_meetings(conn)
+        lanes = await list_lanes(conn)
+    opened = CounterMetricFamily("parley_meetings_opened", "Meetings begun", labels=["clock"])
+    ended = CounterMetricFamily("parley_meetings_ended", "Times that meetings were over, by how", labels=["status"])
+    limits = dict.fromkeys(live, services.options.max_live)
+    states = GaugeMetricFamily("parley_lane_state", "1 for the state that a lane is in", labels=["lane", "state"])
+    for lane in lanes:
+        states.add_metric([lane.id, lane.state], 1)
+    return [
+        _fill_family(opened, {clock.value: clocks[clock] for clock in Clock}),
+        _fill_family(ended, ended_by_status),
+        _fill_family(GaugeMetricFamily("parley_live_meetings", "Live meetings that are open", labels=["team"]), live),
+        _fill_family(
+            GaugeMetricFamily("parley_live_meetings_limit", "Those that may be at once", labels=["team"]), limits
+        ),
+        _fill_family(
+            GaugeMetricFamily(
+                "parley_lane_lag_seconds", "Age of its oldest entry or due tick that is not committed", labels=["lane"]
+            ),
+            await _read_lags(services, lanes),
+        ),
+        states,
+    ]
+
+
+async def _read_lags(services: Services, lanes: Sequence[LaneRecord]) -> Mapping[str, float]:
+    try:
+        async with asyncio.timeout(_REDIS_TIMEOUT_S):
+            return await read_lane_lags(services.redis, {lane.id: lane.progress for lane in lanes})
+    except (UnavailableError, TimeoutError):
+        # What Postgres knows is told all the same.
+        return {}
+
+
+def _fill_family(family: CounterMetricFamily | GaugeMetricFamily, values: Mapping[str, float]) -> Metric:
+    """A family with one label, given its values."""
+    for label, number in sorted(values.items()):
+        family.add_metric([label], number)
+    return family

@@ -1,0 +1,262 @@
+"""Meetings: begin, find, change, pause and end them. There is no sign-in yet: all are one team's, on loopback only."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Response
+from pydantic import BaseModel, Field, ValidationError, model_validator
+from uuid6 import uuid7
+
+from operators.errors import InvalidInputError
+from operators.model import (
+    Clock,
+    ConfigChanged,
+    EpochMs,
+    Glossary,
+    MeetingConfig,
+    MeetingConfigSummary,
+    Name,
+    SourceLanguage,
+    StrictModel,
+    Style,
+    TargetLanguages,
+    Title,
+    to_invalid_input_error,
+)
+from serve.http.dependencies.services import Services, ServicesDep
+from serve.http.ingest_routes import build_conflict_error
+from serve.http.problems import problem_responses
+from storage.ingest import meeting_service
+from storage.postgres import transcript_queries
+from storage.records import DEFAULT_TEAM_ID, MeetingRecord, MeetingStatus
+from storage.redis_log.event_log import NewEvent
+
+router = APIRouter(prefix="/api/meetings", tags=["meetings"])
+
+
+class CreateMeetingRequest(StrictModel):
+    """A meeting to begin. `began_at` (ms since the Unix epoch) must be given for a recorded clock, and only there."""
+
+    external_id: Name | None = None
+    title: Title = ""
+    clock: Clock = Clock.LIVE
+    began_at: EpochMs | None = None
+    config: MeetingConfig = MeetingConfig()
+
+
+class ChangeConfigRequest(StrictModel):
+    """The parts of a meeting's config to change; those left out stay."""
+
+    source_language: SourceLanguage | None = None
+    target_languages: TargetLanguages | None = None
+    context_sentences: Annotated[int, Field(ge=0, le=20)] | None = None
+    context_of_speaker: Annotated[int, Field(ge=0, le=20)] | None = None
+    glossary: Glossary | None = None
+    style: Style | None = None
+    drafts: bool | None = None
+
+    @model_validator(mode="after")
+    def _something(self) -> ChangeConfigRequest:
+        if not self.model_fields_set:
+            raise ValueError("must name something to change")
+        return self
+
+
+class EndRequest(StrictModel):
+    """Why a meeting ends."""
+
+    reason: Name = "ended by request"
+
+
+class MeetingState(BaseModel):
+    """A meeting, but for its config.
+
+    `last_accepted` and `last_committed` are the ordinals of the last entry accepted and processed, recorded about once a
+    second; `seq` is the last live event's. `counters` counts what was late, repeated, refused, superseded, warned, dead or
+    lost. `end_reason` says why it is over; where it failed, what was wrong.
+    """
+
+    id: UUID
+    external_id: str | None
+    title: str
+    clock: Clock
+    status: MeetingStatus
+    lane_id: str
+    generation: int
+    last_committed: int
+    last_accepted: int
+    seq: int
+    counters: dict[str, int]
+    began_at: datetime | None
+    ended_at: datetime | None
+    end_reason: str | None
+    created_at: datetime
+
+
+class Meeting(MeetingState):
+    """A meeting."""
+
+    config: MeetingConfig
+
+
+class MeetingSummary(MeetingState):
+    """A meeting without its glossary. `pending_captions` are still to come."""
+
+    config: MeetingConfigSummary
+    pending_captions: int
+
+
+class MeetingDetail(Meeting):
+    """A meeting as of this moment: `last_accepted` is exact, refusals are counted, `pending_captions` are still to come.
+
+    Its lane is `lag` seconds behind, as of the last second.
+    """
+
+    pending_captions: int
+    lag: float
+
+
+class MeetingPage(BaseModel):
+    """Meetings, newest first. `before` asks for the next page; null where there is none."""
+
+    meetings: list[MeetingSummary]
+    before: UUID | None
+
+
+class ConfigChangeResult(BaseModel):
+    """A change of config that is in the log: it takes effect at the entry of this `ordinal`."""
+
+    ordinal: int | None
+    config: MeetingConfig
+
+
+@router.post(
+    "",
+    status_code=201,
+    responses={200: {"model": Meeting, "description": "It was there already."}} | problem_responses(429),
+)
+async def begin(new: CreateMeetingRequest, response: Response, services: ServicesDep) -> Meeting:
+    """Begin a meeting. The same `external_id` again gives the meeting that has it.
+
+    429 where as many live meetings are open as may be: `Retry-After` says when to try again.
+    """
+    if new.began_at is not None and new.clock is Clock.LIVE:
+        raise InvalidInputError("began_at", "must be left out for a live clock")
+    if new.began_at is None and new.clock is Clock.RECORDED:
+        raise InvalidInputError("began_at", "must be given for a recorded clock, in ms since the Unix epoch")
+    record, created = await services.meetings.open(
+        DEFAULT_TEAM_ID,
+        external_id=new.external_id,
+        title=new.title,
+        clock=new.clock,
+        config=new.config,
+        at_ms=new.began_at,
+        max_live=services.options.max_live,
+    )
+    if not created:
+        response.status_code = 200
+    return _to_meeting(record)
+
+
+@router.get("")
+async def list_meetings(
+    services: ServicesDep,
+    status: Annotated[list[MeetingStatus] | None, Query()] = None,
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    before: UUID | None = None,
+) -> MeetingPage:
+    """The meetings, newest first; only those of the given statuses, if any are."""
+    async with services.database.connect() as conn:
+        # One more than is shown tells whether there is a next page.
+        records = await meeting_service.list_meetings(
+            conn, DEFAULT_TEAM_ID, statuses=status, limit=limit + 1, before=before
+        )
+        page = records[:limit]
+        pending = await transcript_queries.count_pending_by_meeting(
+            conn, DEFAULT_TEAM_ID, [record.id for record in page]
+        )
+    return MeetingPage(
+        meetings=[_to_summary(record, pending.get(record.id, 0)) for record in page],
+        before=page[-1].id if len(records) > limit else None,
+    )
+
+
+@router.get("/{meeting_id}", responses=problem_responses(404))
+async def get_meeting(meeting_id: UUID, services: ServicesDep) -> MeetingDetail:
+    """A meeting, with how far it is worked off."""
+    return await _with_live_counts(services, await _get_record(services, meeting_id))
+
+
+@router.patch("/{meeting_id}/config", status_code=202, responses=problem_responses(404, 409))
+async def change_config(meeting_id: UUID, change: ChangeConfigRequest, services: ServicesDep) -> ConfigChangeResult:
+    """Change a meeting's config from here on.
+
+    It becomes an entry of the log, so it takes effect at a known point of the stream. What is left out stays as it is.
+    """
+    record = await _get_record(services, meeting_id)
+    changes = change.model_dump(exclude_unset=True, exclude_none=True)
+    log_info = await services.log.read_state(str(meeting_id))
+    # A change that was accepted a moment ago is not in Postgres yet.
+    current = log_info.config if log_info else record.config
+    try:
+        config = MeetingConfig.model_validate(current.model_dump() | changes)
+    except ValidationError as error:
+        raise to_invalid_input_error(error) from None
+    event = NewEvent(
+        f"config-{uuid7()}", ConfigChanged(config=config), log_info.last_arrived_at_ms if log_info else None
+    )
+    (result,) = await services.meetings.append(DEFAULT_TEAM_ID, meeting_id, [event])
+    if result.reason is not None:
+        raise build_conflict_error(result.reason)
+    return ConfigChangeResult(ordinal=result.ordinal, config=config)
+
+
+@router.post("/{meeting_id}/pause", responses=problem_responses(404, 409))
+async def pause(meeting_id: UUID, services: ServicesDep) -> MeetingDetail:
+    """Refuse speech until the meeting is resumed."""
+    await services.meetings.pause(DEFAULT_TEAM_ID, meeting_id)
+    return await get_meeting(meeting_id, services)
+
+
+@router.post("/{meeting_id}/resume", responses=problem_responses(404, 409))
+async def resume(meeting_id: UUID, services: ServicesDep) -> MeetingDetail:
+    """Take speech again."""
+    await services.meetings.resume(DEFAULT_TEAM_ID, meeting_id)
+    return await get_meeting(meeting_id, services)
+
+
+@router.post("/{meeting_id}/end", status_code=202, responses=problem_responses(404))
+async def end(meeting_id: UUID, services: ServicesDep, ending: EndRequest | None = None) -> MeetingDetail:
+    """End a meeting. Pending captions follow; a meeting that is over stays so."""
+    await services.meetings.end(DEFAULT_TEAM_ID, meeting_id, (ending or EndRequest()).reason)
+    return await get_meeting(meeting_id, services)
+
+
+async def _get_record(services: Services, meeting_id: UUID) -> MeetingRecord:
+    async with services.database.connect() as conn:
+        return await meeting_service.read_meeting(conn, DEFAULT_TEAM_ID, meeting_id)
+
+
+async def _with_live_counts(services: Services, record: MeetingRecord) -> MeetingDetail:
+    async with services.database.connect() as conn:
+        pending = await transcript_queries.count_pending(conn, DEFAULT_TEAM_ID, record.id)
+    meeting = _to_meeting(record)
+    # The door knows what it accepted before Postgres does, and forgets it a day after the last entry.
+    log_info = await services.log.read_state(str(record.id))
+    if log_info is not None:
+        meeting.last_accepted = max(meeting.last_accepted, log_info.last_ordinal)
+    meeting.counters = dict(Counter(meeting.counters) + Counter(services.meetings.unstored_counts(record.id)))
+    return MeetingDetail(**dict(meeting), pending_captions=pending, lag=services.lane_lags.lag_of(record.lane_id))
+
+
+def _to_meeting(record: MeetingRecord) -> Meeting:
+    return Meeting.model_validate(record, from_attributes=True)
+
+
+def _to_summary(record: MeetingRecord, pending: int) -> MeetingSummary:
+    state = MeetingState.model_validate(record, from_attributes=True)
+    return MeetingSummary(**dict(state), config=record.config, pending_captions=pending)

@@ -1,0 +1,158 @@
+"""Metrics for Prometheus, read from the databases at each scrape: any replica gives the same, a restart loses none.
+
+What each process measured of itself is among them, as it stands in Redis: see `storage.observability.metrics_federation`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from fastapi import APIRouter, Response
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.registry import Collector
+from redis.exceptions import RedisError
+from sqlalchemy import text
+
+from serve.http.dependencies.services import Services, ServicesDep
+from serve.http.load_metrics import collect_load_metrics
+from serve.http.problems import problem_responses
+from storage.observability.metrics_federation import MergedMetrics, merge_snapshots, read_snapshots
+from storage.postgres.lane_registry import LaneRecord, list_lanes
+
+router = APIRouter(tags=["health"])
+
+_REDIS_TIMEOUT_S = 2.0
+"""Seconds Redis gets to give the snapshots: a scrape must not wait for it until Prometheus gives up."""
+
+
+@router.get(
+    "/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}} | problem_responses(503)
+)
+async def metrics(services: ServicesDep) -> Response:
+    """What there is to count, over all meetings."""
+    registry = CollectorRegistry()
+    stored_families = [*_count_families(await _read_counts(services)), *await collect_load_metrics(services)]
+    process_metrics = await _read_process_metrics(services, {family.name for family in stored_families})
+    registry.register(_FamilyCollector([*stored_families, *_process_families(process_metrics)]))
+    return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+
+@dataclass(frozen=True, slots=True)
+class _StoredCounts:
+    meetings: dict[str, int]
+    entries: tuple[int, int]
+    captions: dict[str, int]
+    events: Counter[str]
+    dead_letters: int
+    lanes: list[LaneRecord]
+
+
+async def _read_counts(services: Services) -> _StoredCounts:
+    async with services.database.connect() as conn:
+        statuses = await conn.execute(text("select status, count(*) from meetings group by status"))
+        accepted, committed = (
+            await conn.execute(
+                text(
+                    "select coalesce(sum(greatest(last_accepted, last_committed)), 0)::bigint,"
+                    " coalesce(sum(last_committed), 0)::bigint from meetings"
+                )
+            )
+        ).one()
+        captions = await conn.execute(
+            text(
+                "select c.status, count(*) from captions c join sentences s"
+                " on s.meeting_id = c.meeting_id and s.id = c.sentence_id where not s.retracted group by c.status"
+            )
+        )
+        kinds = await conn.execute(
+            text(
+                "select key, sum(value::bigint)::bigint from (select counters from meetings union all"
+                " select counters from teams) c, jsonb_each(counters) where key <> 'timed_out' group by key"
+            )
+        )
+        dead_letters = (await conn.execute(text("select count(*) from dead_letters"))).scalar_one()
+        events = Counter[str]({row[0]: row[1] for row in kinds})
+        lanes = await list_lanes(conn)
+        return _StoredCounts(
+            meetings={row[0]: row[1] for row in statuses},
+            entries=(accepted, committed),
+            captions={row[0]: row[1] for row in captions},
+            events=events,
+            dead_letters=dead_letters,
+            lanes=lanes,
+        )
+
+
+async def _read_process_metrics(services: Services, reserved_names: Collection[str]) -> MergedMetrics | None:
+    """What the living processes measured; None where Redis doesn't say."""
+    try:
+        async with asyncio.timeout(_REDIS_TIMEOUT_S):
+            snapshots = await read_snapshots(services.redis)
+    except (RedisError, OSError):
+        return None
+    return merge_snapshots(snapshots, reserved_names)
+
+
+class _FamilyCollector(Collector):
+    def __init__(self, families: list[Metric]) -> None:
+        self._families = families
+
+    def collect(self) -> list[Metric]:
+        return self._families
+
+
+def _count_families(counts: _StoredCounts) -> Iterator[Metric]:
+    now = datetime.now(UTC)
+    yield _labelled_gauge("parley_meetings", "Meetings", "status", counts.meetings)
+    accepted, committed = counts.entries
+    yield CounterMetricFamily("parley_entries_accepted", "Entries the log accepted", accepted)
+    yield CounterMetricFamily("parley_entries_committed", "Entries worked off", committed)
+    yield _labelled_gauge("parley_captions", "Captions of sentences that stand", "status", counts.captions)
+    events = CounterMetricFamily("parley_events", "What went another way than usual", labels=["kind"])
+    for kind, count in sorted(counts.events.items()):
+        events.add_metric([kind], count)
+    yield events
+    yield CounterMetricFamily("parley_dead_letters", "Entries that could not be used", counts.dead_letters)
+    lanes = counts.lanes
+    yield _labelled_gauge(
+        "parley_lane_epoch", "Processes that took the lane over", "lane", {i.id: i.epoch for i in lanes}
+    )
+    yield _labelled_gauge("parley_lane_open_meetings", "Open meetings", "lane", {i.id: i.open_meetings for i in lanes})
+    yield _labelled_gauge(
+        "parley_lane_waiting", "Calls without an answer", "lane", {i.id: i.pending_calls for i in lanes}
+    )
+    yield _labelled_gauge(
+        "parley_lane_log_entries", "Entries kept in the log", "lane", {i.id: i.log_length for i in lanes}
+    )
+    silence = {i.id: (now - i.updated_at).total_seconds() for i in lanes}
+    yield _labelled_gauge("parley_lane_silence_seconds", "Time since its last sign of life", "lane", silence)
+
+
+def _process_families(process_metrics: MergedMetrics | None) -> Iterator[Metric]:
+    yield GaugeMetricFamily(
+        "parley_redis_up", "Whether Redis said what processes measured", int(process_metrics is not None)
+    )
+    if process_metrics is None:
+        return
+    yield _labelled_gauge(
+        "parley_process_start_time_seconds", "When each began to run", "process", process_metrics.started_at
+    )
+    yield GaugeMetricFamily(
+        "parley_snapshots_unread", "Processes whose measures can't be read", process_metrics.unread_count
+    )
+    yield from process_metrics.families.values()
+
+
+def _labelled_gauge(
+    name: str, help_text: str, label: str, values: dict[str, int] | dict[str, float]
+) -> GaugeMetricFamily:
+    family = GaugeMetricFamily(name, help_text, labels=[label])
+    for value, number in sorted(values.items()):
+        family.add_metric([value], number)
+    return family

@@ -1,0 +1,91 @@
+"""What was said in a meeting, and how it reads in each language, as it stands now."""
+
+from __future__ import annotations
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel
+
+from operators.model import Language
+from operators.translation_requests import CaptionStatus
+from serve.http.dependencies.services import ServicesDep
+from serve.http.problems import problem_responses
+from storage.ingest import meeting_service
+from storage.postgres import transcript_queries
+from storage.records import DEFAULT_TEAM_ID
+
+router = APIRouter(prefix="/api/meetings/{meeting_id}", tags=["transcripts"])
+
+
+class Sentence(BaseModel):
+    """A sentence, in its last revision. Times are seconds from the meeting's start.
+
+    `speaker_id` tells two speakers of one name apart, where the source gave one.
+
+    `first_text` is what was put out first, `first_emitted` seconds from the meeting's start.
+    """
+
+    id: str
+    revision: int
+    speaker: str
+    speaker_id: str | None
+    text: str
+    start: float
+    end: float
+    boundary: str
+    language: str | None
+    first_emitted: float
+    first_text: str
+
+
+class Caption(BaseModel):
+    """A sentence in a language. `revision` is the sentence's that it speaks of.
+
+    `text` is null while it is pending, and where there will be none: `reason` says why. `warnings` names what the
+    translation may lack, in words: a number, a name, a term. `attempts` counts requests over all revisions.
+    """
+
+    sentence_id: str
+    revision: int
+    language: str
+    status: CaptionStatus
+    text: str | None
+    engine: str | None
+    reason: str | None
+    warnings: list[str]
+    version: int
+    attempts: int
+
+
+class Sentences(BaseModel):
+    """A meeting's sentences in reading order."""
+
+    sentences: list[Sentence]
+
+
+class Captions(BaseModel):
+    """A meeting's captions in the reading order of their sentences."""
+
+    captions: list[Caption]
+
+
+@router.get("/sentences", responses=problem_responses(404))
+async def get_sentences(meeting_id: UUID, services: ServicesDep) -> Sentences:
+    """The sentences of a meeting."""
+    async with services.database.connect() as conn:
+        await meeting_service.read_meeting(conn, DEFAULT_TEAM_ID, meeting_id)
+        records = await transcript_queries.read_sentences(conn, DEFAULT_TEAM_ID, meeting_id)
+    return Sentences(sentences=[Sentence.model_validate(record, from_attributes=True) for record in records])
+
+
+@router.get("/captions", responses=problem_responses(404))
+async def get_captions(
+    meeting_id: UUID, services: ServicesDep, language: Annotated[Language | None, Query()] = None
+) -> Captions:
+    """The captions of a meeting, in all its languages or in one."""
+    async with services.database.connect() as conn:
+        await meeting_service.read_meeting(conn, DEFAULT_TEAM_ID, meeting_id)
+        records = await transcript_queries.read_captions(conn, DEFAULT_TEAM_ID, meeting_id, language=language)
+    return Captions(captions=[Caption.model_validate(record, from_attributes=True) for record in records])

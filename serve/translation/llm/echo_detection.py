@@ -1,0 +1,109 @@
+"""Tells an answer that says again what was said, or what the model was told, from a translation.
+
+Names, terms, figures and short utterances are right as they are in many languages: where little else is in an answer,
+nothing is made of it.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import get_args
+
+from serve.engines.protocol import OutputDefect, RepairHint, Utterance
+from serve.text.languages import LANGUAGES_WITHOUT_SPACES, base_language
+from serve.text.writing_systems import is_latin
+from serve.translation.llm.prompts import SOURCE_MARK, TRANSLATION_MARK, repair_prompt, translation_prompt
+
+_MIN_DISTINCT_WORDS = 4
+"""Different words, of which no comma makes a list, that are seldom all the same in two languages."""
+_MIN_LETTERS = 12
+"""As many letters, in scripts without spaces."""
+_MIN_REPEATED_SHARE = 0.8
+_WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
+_LIST_SEPARATOR = re.compile(r"[,;/]")
+_FIGURE_WITH_UNIT = re.compile(r"\w*\d[\w.,:/%°-]*(?:\s?[^\W\d_]{1,3}\b)?")
+"""With its unit."""
+_PRONOUN_I = re.compile(r"I\b")
+_SENTENCE_ENDS = (".", "!", "?", "…", ":")
+_SENTENCE_BREAK = re.compile(r"(?<=\.)\s+|\n")
+_MIN_PROMPT_WORDS = 8
+"""Words in a row of the prompt's own, which is in English, that nobody says by chance."""
+_MIN_PROMPT_WORDS_NON_ENGLISH = 5
+"""As many, where the answer should not be in English."""
+
+
+def content_words(text: str, request: Utterance) -> list[str]:
+    """The words of a text without what may stay as it is: terms, figures, and names, which have capitals within a sentence."""
+    plain = text.casefold()
+    for term in (*request.glossary, *request.terms):
+        # A glossary has hundreds: seldom more than a few of them are in a text.
+        for term_text in (each for each in (term.source, term.target) if each.strip() and each.casefold() in plain):
+            text = re.sub(rf"(?<!\w){re.escape(term_text)}(?!\w)", " ", text, flags=re.IGNORECASE)
+    words: list[str] = []
+    starts_sentence = True
+    for token in _FIGURE_WITH_UNIT.sub(" ", text).split():
+        token_words = _WORD.findall(token)
+        if starts_sentence or token.lower() == token or _PRONOUN_I.match(token):
+            words += [word.casefold() for word in token_words]
+        starts_sentence = token.endswith(_SENTENCE_ENDS)
+    return words
+
+
+def repeats_source(answer: str, request: Utterance) -> bool:
+    """Whether an answer has the words that were said, and enough of them to tell that it should have others."""
+    if base_language(request.source) in LANGUAGES_WITHOUT_SPACES:
+        letters = "".join(content_words(answer, request))
+        return len(letters) >= _MIN_LETTERS and letters == "".join(content_words(request.text, request))
+    words, source_words = set(content_words(answer, request)), set(content_words(request.text, request))
+    phrases = (set(_WORD.findall(phrase.casefold())) for phrase in _LIST_SEPARATOR.split(answer))
+    return len(words & source_words) >= _MIN_REPEATED_SHARE * len(words) and any(
+        len(words & phrase) >= _MIN_DISTINCT_WORDS for phrase in phrases
+    )
+
+
+def is_only_names(answer: str, request: Utterance) -> bool:
+    """Whether an answer is in Latin letters and all of its words stand in what was said or in the terms: names, mostly."""
+    terms = [term.target for term in (*request.glossary, *request.terms)]
+    known_text = " ".join([request.text, *terms]).casefold()
+    return is_latin(answer) and all(word in known_text for word in _WORD.findall(answer.casefold()))
+
+
+def repeats_prompt(answer: str, request: Utterance) -> bool:
+    """Whether an answer holds the prompt's own: terms of the glossary with what they read as, or what the model was told."""
+    plain, plain_source = _normalize(answer), _normalize(request.text)
+    entries = (_normalize(f"{term.source} = {term.target}") for term in (*request.glossary, *request.terms))
+    if "=" not in plain_source and any(entry in plain for entry in entries):
+        return True
+    min_words = _MIN_PROMPT_WORDS if base_language(request.target) == "en" else _MIN_PROMPT_WORDS_NON_ENGLISH
+    if len(plain.split()) < min_words or plain in plain_source:
+        return False
+    prompt_sentences = [
+        sentence
+        for sentence in _prompt_sentences(request)
+        if len(sentence.split()) >= min_words and sentence not in plain_source
+    ]
+    return any(sentence in plain or sentence.startswith(plain.rstrip(".")) for sentence in prompt_sentences)
+
+
+def _prompt_sentences(request: Utterance) -> list[str]:
+    """The sentences of the prompt that are not of what was said, and of those by which it is asked once more."""
+    # One term stands for all: their lines are left out.
+    request = replace(request, text="", context=(), glossary=request.glossary[:1], terms=request.terms[:1])
+    prompt_texts = [message.content for message in translation_prompt(request).messages]
+    repair_hints = (RepairHint("", flaw) for flaw in (*get_args(OutputDefect), None))
+    repair_texts = [repair_prompt(request, each).messages[-1].content for each in repair_hints]
+    lines = [
+        line
+        for text in (*prompt_texts, *repair_texts)
+        for line in text.split("\n")
+        if not line.startswith((SOURCE_MARK, TRANSLATION_MARK))
+    ]
+    sentences = [
+        _normalize(each).rstrip(".:") for line in lines if " = " not in line for each in _SENTENCE_BREAK.split(line)
+    ]
+    return sentences + [each.partition(":")[0] for each in sentences]
+
+
+def _normalize(text: str) -> str:
+    return " ".join(text.casefold().split())

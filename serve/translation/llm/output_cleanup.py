@@ -1,0 +1,213 @@
+"""Takes a translation out of what a language model puts around it.
+
+Only what is certainly no part of the translation goes: a mark that was said itself stays. What can't be told apart is left
+in, and is judged as a part of the answer.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+
+from serve.engines.protocol import Utterance
+from serve.translation.llm.chat_template_tokens import (
+    has_special_tokens,
+    strip_reasoning,
+    strip_role,
+    strip_special_tokens,
+)
+from serve.translation.llm.degenerate_output import strip_brackets
+from serve.translation.llm.labels import has_more_colons, is_label, is_note, is_source_label, strip_label, strip_note
+from serve.translation.llm.markup_removal import (
+    decode_escapes,
+    extract_from_json,
+    is_json,
+    strip_emphasis,
+    strip_fence,
+    strip_invisible,
+    strip_tags,
+)
+from serve.translation.llm.prompts import SOURCE_MARK, TRANSLATION_MARK
+from serve.translation.llm.romanisation import strip_romanisation
+
+_REPEATED_MARK = re.compile(r"([\W_])\1{30,}")
+"""A mark again and again: the patterns here would be slow on it."""
+_MAX_NESTING = 8
+"""Wrappers that may be around each other."""
+_QUOTE_PAIRS = {
+    **{'"': '"', "“": "”“", "”": "”", "«": "»", "»": "«»", "„": "“”„", "‟": "”", "＂": "＂", "〝": "〞〟"},
+    **{"'": "'", "‘": "’", "’": "’", "‚": "‘’", "‹": "›", "›": "‹›", "「": "」", "『": "』", "｢": "｣", "״": "״"},
+}
+_DOUBLE_QUOTES = frozenset('"“”„«»＂')
+_APOSTROPHE = re.compile(r"(?<=\w)['’](?=\w)")
+_QUOTED_LINE_MARK = re.compile(rf"^(?:[{SOURCE_MARK.strip()}{TRANSLATION_MARK.strip()}]\s*)+", re.MULTILINE)
+_COMMENT_AFTER_QUOTES = re.compile(r"\s*[(\[（][^()\[\]（）]{1,80}[)\]）]$")
+_BRACKETS = re.compile(r"[()\[\]（）]")
+_LABEL_EDGES = ":：*_ "
+_NEXT_TURN = re.compile(r"[*_#\s]*(?:user|human|system|assistant|instruction|input)[*_\s]*:", re.IGNORECASE)
+_HORIZONTAL_RULE = re.compile(r"[\W_]+")
+"""A line that says nothing: `---`."""
+_STRONG_SEPARATOR = r"\s*(?:[-=]*>|[→⇒➜➔►⟶↦»]|[/|=≈])+\s*"
+_WEAK_SEPARATOR = r"\s*[-–—:：;]+\s+|\s*\n+\s*|\s+"
+_CLOSING_MARKS = "[\"'”’»›」』*_]*"
+_OPENING_MARKS = "[\"'“„‘«‹「『*_]*"
+_MIN_WORD_LETTERS = 4
+_MIN_SENTENCE_LETTERS = 12
+"""Letters that were said, from which on it is no chance that an answer begins or ends with all of it."""
+
+
+def extract_translation(answer: str, request: Utterance) -> str:
+    """The translation in a whole answer. What was said with it stays: a label, quotation marks."""
+    source_text = request.text
+    text = answer if _REPEATED_MARK.search(source_text) else _REPEATED_MARK.sub(r"\1\1\1", answer)
+    text = strip_special_tokens(strip_reasoning(strip_invisible(text, source_text), source_text), source_text)
+    for _ in range(_MAX_NESTING):
+        before = text
+        for rule in (
+            *(strip_fence, extract_from_json, strip_tags, strip_emphasis, decode_escapes, _strip_role, strip_label),
+            *(
+                _strip_source,
+                strip_note,
+                strip_romanisation,
+                _strip_extra_lines,
+                _strip_speaker,
+                _strip_quotes,
+                _strip_brackets,
+            ),
+        ):
+            # What would leave nothing was no wrapper.
+            text = strip_invisible(rule(text, request), source_text) or text
+        if text == before:
+            break
+    return text
+
+
+def has_wrapper(text: str, request: Utterance) -> bool:
+    """Whether there is something left around a translation, or in it, that is certainly no part of it."""
+    source_text = request.text
+    if has_special_tokens(text) and not has_special_tokens(source_text):
+        return True
+    return (
+        is_json(text, source_text)
+        or ("```" in text and "`" not in source_text)
+        or ("\n" in text and "\n" not in source_text.strip())
+    )
+
+
+def _strip_role(text: str, request: Utterance) -> str:
+    return strip_role(text, request.text) if has_more_colons(text, request.text) else text
+
+
+def _strip_source(text: str, request: Utterance) -> str:
+    """An answer without what was said, where it has both languages."""
+    letters = sum(map(str.isalnum, request.text))
+    if letters < _MIN_WORD_LETTERS:
+        return text
+    before, behind = _source_patterns(request.text, letters >= _MIN_SENTENCE_LETTERS)
+    if (match := before.match(text)) and is_long_enough(text[match.end() :], request.text):
+        return text[match.end() :]
+    if (match := behind.search(text)) and is_long_enough(text[: match.start()], request.text):
+        return text[: match.start()]
+    return text
+
+
+@cache
+def _source_patterns(source_text: str, is_sentence: bool) -> tuple[re.Pattern[str], re.Pattern[str]]:
+    """What was said at the beginning and at the end of an answer, with what parts it from the translation."""
+    words = r"\s+".join(map(re.escape, source_text.strip().rstrip(".!?。！？…").split()))
+    label = r"(?:[*_]*[^\W\d_][\w ()（）-]{0,30}[*_]*[:：][*_]*\s*)?"
+    quoted = rf"{_OPENING_MARKS}{label}{_OPENING_MARKS}{words}[.!?。！？…]*{_CLOSING_MARKS}"
+    separator = rf"(?:{_STRONG_SEPARATOR}|{_WEAK_SEPARATOR})" if is_sentence else rf"(?:{_STRONG_SEPARATOR})"
+    before = rf"^{quoted}{separator}(?=\S)"
+    behind = rf"{separator}{quoted}\s*$" + (rf"|\s*[(\[（]\s*{quoted}\s*[)\]）]\s*$" if is_sentence else "")
+    return re.compile(before, re.IGNORECASE), re.compile(behind, re.IGNORECASE)
+
+
+def is_long_enough(text: str, source_text: str) -> bool:
+    """Whether a part of an answer is long enough to say the same as was said."""
+    return 5 * sum(map(str.isalpha, text)) >= max(5, sum(map(str.isalpha, source_text)))
+
+
+def _strip_extra_lines(text: str, request: Utterance) -> str:
+    """An answer without the lines that are none of it: what was said, notes, labels; each without the mark of a quoted line."""
+    source_text = request.text
+    if not _QUOTED_LINE_MARK.search(source_text):
+        text = _QUOTED_LINE_MARK.sub("", text)
+    if "\n" in source_text.strip() or "\n" not in text:
+        return text
+    lines = [line.strip() for line in text.split("\n") if line.strip() and not _HORIZONTAL_RULE.fullmatch(line.strip())]
+    kept = [line for line in lines if not _is_source_line(line, request)]
+    # A note stands behind the translation.
+    note_index = next((at for at, line in enumerate(kept) if at and is_note(line)), len(kept))
+    kept = _lines_from_label([*_lines_before_next_turn(kept[:note_index])], request)
+    kept = [line for line in kept if not is_label(line.rstrip(_LABEL_EDGES), request)]
+    return "\n".join(kept)
+
+
+def _lines_from_label(lines: list[str], request: Utterance) -> list[str]:
+    """The lines from the one on that has the label of a translation: those before introduce it."""
+    labelled = [
+        at
+        for at, line in enumerate(lines)
+        if strip_label(line, request) != line or is_label(line.rstrip(_LABEL_EDGES), request)
+    ]
+    return lines[labelled[0] :] if len(labelled) == 1 else lines
+
+
+def _lines_before_next_turn(lines: list[str]) -> list[str]:
+    """The lines before those that a model invented as the next turn of the conversation."""
+    turn_index = next((at for at, line in enumerate(lines) if at and _NEXT_TURN.match(line)), len(lines))
+    return lines[:turn_index]
+
+
+def _is_source_line(line: str, request: Utterance) -> bool:
+    """Whether a line is what was said, with its label or without."""
+    plain_source = _letters_and_digits(request.text)
+    label, colon, rest = line.replace("：", ":").partition(":")
+    return _letters_and_digits(line) == plain_source or (
+        bool(colon) and _letters_and_digits(rest) == plain_source and is_source_label(label, request)
+    )
+
+
+def _letters_and_digits(text: str) -> str:
+    return "".join(letter for letter in text.casefold() if letter.isalnum())
+
+
+def _strip_speaker(text: str, request: Utterance) -> str:
+    """An answer without the name that the model put before it, as the prompt has it before what was said earlier."""
+    name, colon, rest = text.partition(":")
+    speakers = {sentence.speaker.casefold() for sentence in request.context}
+    is_speaker = bool(colon) and name.strip().casefold() in speakers
+    return rest if is_speaker and ":" not in request.text else text
+
+
+def _strip_quotes(text: str, request: Utterance) -> str:
+    """An answer without the quotation marks that the model put around all of it, and without its comment behind them."""
+    source_text = request.text
+    if source_text.strip()[:1] in _QUOTE_PAIRS or source_text.strip()[-1:] in _DOUBLE_QUOTES:
+        return text
+    if text[:1] in _QUOTE_PAIRS and not _BRACKETS.search(source_text):
+        text = _strip_comment(text)
+    if text.startswith("``") and text.endswith(("''", "``")) and len(text) > len("``''"):
+        return text[2:-2]
+    if text[:1] in _DOUBLE_QUOTES and not any(mark in text[1:] for mark in _DOUBLE_QUOTES):
+        return text[1:]
+    if (
+        text[-1:] in _DOUBLE_QUOTES
+        and not any(mark in text[:-1] for mark in _DOUBLE_QUOTES)
+        and not text[-2:-1].isdigit()
+    ):
+        return text[:-1]
+    closing, inner = _QUOTE_PAIRS.get(text[:1], ""), _APOSTROPHE.sub("", text[1:-1])
+    if len(text) < 2 or text[-1] not in closing:
+        return text
+    return text if any(mark in inner for mark in (text[0], *closing)) else text[1:-1]
+
+
+def _strip_comment(text: str) -> str:
+    match = _COMMENT_AFTER_QUOTES.search(text)
+    return text[: match.start()] if match and text[match.start() - 1] in _QUOTE_PAIRS[text[0]] else text
+
+
+def _strip_brackets(text: str, request: Utterance) -> str:
+    return strip_brackets(text, request.text)

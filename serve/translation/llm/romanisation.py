@@ -1,0 +1,43 @@
+"""Takes the romanisation out of a translation into a language that has other letters: `大家好 (Dàjiā hǎo)`."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+from serve.engines.protocol import Utterance
+from serve.text.writing_systems import is_latin, scripts_of
+
+_BRACKETED = re.compile(r"\s*[*_]*[(\[（【]([^()\[\]（）【】]{2,}?)[)\]）】][*_]*")
+_BRACKETS = re.compile(r"[()\[\]（）【】]")
+_LAST_SENTENCE = re.compile(r"(?:(?<=[.!?。！？…।۔؟])|\n|\s[-–—/|]\s)\s*[*_\"“]*([^\n。！？।۔؟]+)$")
+_TRAILING_WORDS = re.compile(r"\s+([^\W\d_]+(?:[\s,'’-]+[^\W\d_]+)*[.!?]?)$")
+_WORD = re.compile(r"[^\W\d_]+")
+_MIN_WORDS = 2
+"""Words of a romanisation behind a translation. A single one may be a name."""
+
+
+def strip_romanisation(text: str, request: Utterance) -> str:
+    """An answer without its romanisation. Latin words that were said, or are in a term, stay."""
+    if "Latn" in scripts_of(request.target) or is_latin(text):
+        return text
+    known_text = " ".join([request.text, *(each.target for each in (*request.glossary, *request.terms))]).casefold()
+    if not _BRACKETS.search(request.text):
+        text = _BRACKETED.sub(lambda found: "" if _is_romanisation(found[1], known_text) else found[0], text)
+    match = _LAST_SENTENCE.search(text)
+    if match and _is_romanisation(match[1], known_text, _MIN_WORDS) and not is_latin(text[: match.start()]):
+        text = text[: match.start()]
+    match = _TRAILING_WORDS.search(text)
+    if match and _is_romanisation(match[1], known_text, _MIN_WORDS) and _has_tones(match[1]):
+        text = text[: match.start()]
+    return text
+
+
+def _is_romanisation(text: str, known_text: str, min_words: int = 1) -> bool:
+    """Whether a text has Latin words only, and none that may be said as they are."""
+    words = _WORD.findall(text.casefold())
+    return len(words) >= min_words and is_latin(text) and not any(word in known_text for word in words if len(word) > 2)
+
+
+def _has_tones(text: str) -> bool:
+    return any(unicodedata.combining(mark) for mark in unicodedata.normalize("NFD", text))

@@ -1,0 +1,225 @@
+"""Makes a translator of a language model: asks by prompt, and lets through only what can be the translation."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import replace
+
+from serve.engines.protocol import (
+    REASONING_ONLY_MESSAGE,
+    Engine,
+    Generation,
+    Prompt,
+    RejectedOutputError,
+    RepairHint,
+    Utterance,
+    problem_of,
+)
+from serve.engines.sanitizer import sanitize
+from serve.text.languages import CERTAIN_SCORE, CONFIDENT_SCORE, LanguageDetector, base_language, confusable_group
+from serve.text.writing_systems import is_unreadable
+from serve.translation.llm.chat_template_tokens import is_unfinished_reasoning, strip_reasoning
+from serve.translation.llm.degenerate_output import is_error_message, is_placeholder, is_repetitive
+from serve.translation.llm.echo_detection import content_words, is_only_names, repeats_prompt, repeats_source
+from serve.translation.llm.labels import is_label, is_note
+from serve.translation.llm.output_cleanup import extract_translation, has_wrapper, is_long_enough
+from serve.translation.llm.prompts import language_name, repair_prompt, translation_prompt
+from serve.translation.llm.refusals import is_refusal
+
+# Meetings are mostly held in these. It only matters to short utterances whose language nobody told.
+_COMMON_MEETING_LANGUAGES = frozenset(
+    {
+        *("ar", "bn", "cs", "da", "de", "el", "en", "es", "fa", "fi", "fr", "he", "hi", "hu", "id", "it"),
+        *("ja", "ko", "nl", "no", "pl", "pt", "ro", "ru", "sv", "ta", "th", "tr", "uk", "ur", "vi", "zh"),
+    }
+)
+_MIN_WORDS_FOR_CONFIDENT_SCORE = 5
+"""Words that were said, in an answer, for which the detector need not be sure: confident is enough."""
+
+_MAX_WRAPPER_CHARS, _MAX_WRAPPED_RATIO = 160, 3
+"""Characters that a translation may have around it, and how many times as long as what was said it may be with them."""
+
+
+class LlmTranslator:
+    """A language model as a translator.
+
+    Args:
+        engine: the model. It is closed with the translator.
+    """
+
+    def __init__(self, engine: Engine[Prompt]) -> None:
+        self._engine = engine
+        self._detector = LanguageDetector()
+
+    @property
+    def name(self) -> str:
+        """The engine's."""
+        return self._engine.name
+
+    @property
+    def version(self) -> str:
+        """The engine's."""
+        return self._engine.version
+
+    @property
+    def problem(self) -> str | None:
+        """The engine's."""
+        return problem_of(self._engine)
+
+    @property
+    def sources(self) -> frozenset[str]:
+        """The languages that meetings are mostly held in."""
+        return _COMMON_MEETING_LANGUAGES
+
+    def supports(self, source: str, target: str) -> bool:
+        """Whether both languages have a name that the model can be told."""
+        return not any(language_name(tag).startswith("Unknown language") for tag in (source, target))
+
+    async def generate(self, request: Utterance) -> AsyncGenerator[str | Generation]:
+        """Translate an utterance. The whole is put right, and refused if it can't be the translation.
+
+        Raises:
+            Refused: the model gave something else than a translation.
+            Unanswerable, Unavailable: as the engine does.
+        """
+        async with aclosing(self._stream_translation(request, translation_prompt(request))) as stream:
+            async for piece in stream:
+                yield piece
+
+    async def repair(self, request: Utterance, hint: RepairHint) -> AsyncGenerator[str | Generation]:
+        """Translate an utterance once more. The model is told what was wrong with its answer.
+
+        Raises:
+            Refused: it is no translation, either.
+            Unanswerable, Unavailable: as the engine does.
+        """
+        async with aclosing(self._stream_translation(request, repair_prompt(request, hint))) as stream:
+            async for piece in stream:
+                yield piece
+
+    async def check_health(self) -> None:
+        """Have the model answer a token.
+
+        Raises:
+            UnavailableError: as the engine does.
+        """
+        await self._engine.check_health()
+
+    async def close(self) -> None:
+        """Close the engine."""
+        await self._engine.close()
+
+    async def _stream_translation(self, request: Utterance, prompt: Prompt) -> AsyncGenerator[str | Generation]:
+        text = ""
+        async with aclosing(self._engine.generate(prompt)) as stream:
+            async for piece in stream:
+                if isinstance(piece, Generation):
+                    try:
+                        translation = self._extract_checked(piece, request)
+                    except RejectedOutputError as error:
+                        error.generation = piece
+                        raise
+                    yield replace(piece, text=translation)
+                else:
+                    text += piece
+                    if _exceeds_translation(text, request.text) or (
+                        "\n" in piece and self._has_extra_lines(text, request)
+                    ):
+                        raise RejectedOutputError("the model gave more than a translation", "beyond", text)
+                    # Reasoning shows that the model works, and says nothing of how long its answer is.
+                    yield "" if is_unfinished_reasoning(text) else piece
+
+    def _has_extra_lines(self, text: str, request: Utterance) -> bool:
+        """Whether the first line of an answer, as far as it came, is the whole translation, and the next is none of it.
+
+        Models write prefaces in English, or end them with a colon.
+        """
+        source_text = request.text
+        if "\n" in source_text or is_unfinished_reasoning(text) or base_language(request.target) == "en":
+            return False
+        complete_lines = strip_reasoning(text, source_text).strip(" ").rpartition("\n")[0]
+        first_line, *other_lines = [line.strip() for line in complete_lines.split("\n") if line.strip()] or [""]
+        if (
+            not other_lines
+            or first_line[-1:] in ":："
+            or not is_long_enough(first_line, source_text)
+            or extract_translation(first_line, request) != first_line
+        ):
+            return False
+        if (
+            is_label(first_line, request)
+            or is_note(first_line)
+            or "\n" not in extract_translation("\n".join([first_line, *other_lines]), request)
+        ):
+            return False
+        try:
+            self._extract_checked(Generation(first_line, self.version, "stop", 0, 0, 0.0, 0.0), request)
+        except RejectedOutputError:
+            return False
+        return self._is_in_language(first_line, request.target, request)
+
+    def _extract_checked(self, generation: Generation, request: Utterance) -> str:
+        """The translation in an answer."""
+        if generation.text.strip() and not strip_reasoning(generation.text, request.text).strip():
+            raise RejectedOutputError(REASONING_ONLY_MESSAGE, "endless", "")
+        if generation.finish == "length":
+            raise RejectedOutputError("the model did not come to an end", "endless", generation.text)
+        # Escapes that were undone may stand for characters that are no text.
+        text = sanitize(extract_translation(generation.text, request))
+        if has_wrapper(text, request):
+            raise RejectedOutputError("the model gave more than a translation", "beyond", text)
+        if is_repetitive(text, request.text):
+            raise RejectedOutputError("the model repeated itself", "endless", text)
+        if is_error_message(text, request.text):
+            raise RejectedOutputError("the model's server sent an error message as an answer", "error", text)
+        if is_placeholder(generation.text, request.text) or is_placeholder(text, request.text):
+            raise RejectedOutputError("the model gave no text", "empty", text)
+        if _has_alphanumerics(request.text) and not _has_alphanumerics(text):
+            raise RejectedOutputError("the model gave no text", "empty", text)
+        if repeats_prompt(text, request):
+            raise RejectedOutputError("the model repeated what it was told", "echo", text)
+        if is_refusal(text, request.text, request.source):
+            raise RejectedOutputError("the model declined to translate", "refusal", text)
+        if is_unreadable(text, request.target) and not is_only_names(text, request):
+            raise RejectedOutputError(f"the model did not answer in {language_name(request.target)}", "language", text)
+        # The detector can't tell such languages apart, and many of their sentences are the same.
+        if confusable_group(request.target) == confusable_group(request.source):
+            return text
+        if repeats_source(text, request) and self._is_in_language(text, request.source, request):
+            raise RejectedOutputError("the model repeated what was said", "echo", text)
+        other_language = self._detect_other_language(text, request)
+        if other_language is not None:
+            raise RejectedOutputError(f"the model answered in {language_name(other_language)}", "language", text)
+        return text
+
+    def _is_in_language(self, text: str, language: str, request: Utterance) -> bool:
+        words = content_words(text, request)
+        score = self._detector.scores(" ".join(words))[confusable_group(language)]
+        return score >= (CONFIDENT_SCORE if len(set(words)) >= _MIN_WORDS_FOR_CONFIDENT_SCORE else CERTAIN_SCORE)
+
+    def _detect_other_language(self, text: str, request: Utterance) -> str | None:
+        """The language of a text that is beyond doubt in another than it should be, names or not, and whatever it borrows."""
+        target_group, words = confusable_group(request.target), content_words(text, request)
+        detected = self._detector.detect_certain(text)
+        # Rarer languages are taken for their neighbours.
+        if target_group not in _COMMON_MEETING_LANGUAGES and detected != confusable_group(request.source):
+            return None
+        if detected in (None, target_group) or detected != self._detector.detect_certain(" ".join(words)):
+            return None
+        source_words = set(content_words(request.text, request))
+        scores = self._detector.scores(" ".join(word for word in words if word not in source_words))
+        return detected if scores[detected] > scores[target_group] else None
+
+
+def _exceeds_translation(text: str, source_text: str) -> bool:
+    """Whether an answer, as far as it came, has more lines than what was said, and is too long to be wrapped only."""
+    max_length = _MAX_WRAPPER_CHARS + _MAX_WRAPPED_RATIO * len(source_text)
+    if len(text) <= max_length or "\n" not in text or "\n" in source_text or is_unfinished_reasoning(text):
+        return False
+    visible = strip_reasoning(text, source_text).strip()
+    return len(visible) > max_length and "\n" in visible
+
+
+def _has_alphanumerics(text: str) -> bool:
+    return any(map(str.isalnum, text))

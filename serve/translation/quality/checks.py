@@ -1,0 +1,76 @@
+"""What of an utterance a translation may not have kept: terms that were asked for, numbers, names, emoji."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from operators.term_matching import find_term
+from serve.engines.protocol import Utterance
+from serve.engines.sanitizer import REPLACEMENT_CHARACTER
+from serve.translation.quality.named_entities import blank_addresses, missing_names
+from serve.translation.quality.numbers import missing_numbers
+from serve.translation.quality.rare_characters import has_new_dashes, missing_emoji, missing_foreign_words
+from serve.translation.quality.term_forms import has_term
+
+
+@dataclass(frozen=True, slots=True)
+class QualityWarning:
+    """Something that was said and isn't in the translation.
+
+    Attributes:
+        said: as it was said.
+        wanted: as it should read; None where that can't be told.
+    """
+
+    kind: Literal["term", "number", "name", "emoji", "character"]
+    source: str
+    expected: str | None
+
+    def __str__(self) -> str:
+        text = f"{self.source} → {self.expected}" if self.kind == "term" else self.source
+        return f"{self.kind}: {' '.join(text.split())}"
+
+
+def find_quality_warnings(utterance: Utterance, translation: str) -> tuple[QualityWarning, ...]:
+    """What a translation leaves in doubt: what it lacks, and whether a character of it was no text.
+
+    A term that stays as it is counts as a term, not as a name; a number or a name within a term is the term's.
+
+    Args:
+        utterance: what was asked.
+        text: the translation.
+    """
+    missing_terms = [term for term in utterance.terms if not has_term(translation, term.target, utterance.target)]
+    source_text = _blank_out(utterance.text, [term.source for term in utterance.terms])
+    speakers = [sentence.speaker for sentence in utterance.context]
+    names = missing_names(source_text, translation, utterance.source, utterance.target, speakers)
+    foreign_words = missing_foreign_words(blank_addresses(source_text), translation, utterance.source, utterance.target)
+    numbers = missing_numbers(blank_addresses(source_text), translation, utterance.source, utterance.target)
+    return (
+        *(QualityWarning("term", term.source, term.target) for term in missing_terms),
+        *(QualityWarning("number", number, number) for number in numbers),
+        *(QualityWarning("name", name, name) for name in names),
+        # A name may well be written in the translation's own script, so nobody is asked for it.
+        *(QualityWarning("name", word, None) for word in foreign_words if word not in names),
+        *(QualityWarning("emoji", emoji, emoji) for emoji in missing_emoji(source_text, translation)),
+        *(
+            [QualityWarning("character", "one that could not be read", None)]
+            if _is_damaged(utterance, translation)
+            else []
+        ),
+    )
+
+
+def _is_damaged(utterance: Utterance, translation: str) -> bool:
+    return (REPLACEMENT_CHARACTER in translation and REPLACEMENT_CHARACTER not in utterance.text) or has_new_dashes(
+        utterance.text, translation
+    )
+
+
+def _blank_out(text: str, parts: Iterable[str]) -> str:
+    for part in parts:
+        for start, end in find_term(text, part):
+            text = f"{text[:start]}{' ' * (end - start)}{text[end:]}"
+    return text

@@ -1,0 +1,144 @@
+"""Whether a translation keeps what is the same in every language: addresses, names made of letters and figures, who is spoken of.
+
+Only what is certainly a name counts. Most names change with the language (`Edinburgh`, `USA`) or can't be told from words.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator
+
+from serve.text.languages import base_language, language_and_script
+from serve.translation.quality.term_forms import has_term
+
+LETTER_RANGES = "A-Za-z\u00c0-\u024f\u0370-\u03ff\u0400-\u052f\u1e00-\u1eff"
+"""Of Latin, Greek and Cyrillic: those next to which other letters are of the same word."""
+_FILE_EXTENSIONS = (
+    r"(?:pdf|docx?|xlsx?|pptx?|csv|tsv|txt|json|ya?ml|xml|py|js|ts|go|rs|java|cpp|sh|sql|md|html?|css|png|jpe?g|gif|svg|zip|tar"
+    r"|gz|exe|dll|log|ini|cfg|conf|toml|mp[34]|wav|ipynb|gguf)"
+)
+_ADDRESS = re.compile(
+    r"(?:https?://|www\.)[!#-;=?-~]+"
+    r"|(?<![\w.+-])[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63})+"
+    r"|(?<![\w.-])(?:[a-z\d-]{1,63}\.){1,9}(?:com|org|net|io|dev|edu|gov|app)\b(?:/[!#-;=?-~]*)?"
+    # A handle; a path from a root, a drive or a folder; a file; a name as programs have them.
+    r"|(?<![\w@./-])@[a-z_][\w.-]{1,63}"
+    r"|(?<![\w/\\.~-])(?:~|\.{1,2}|[a-z]:)?[/\\][\w.-]{1,99}(?:[/\\][\w.-]{1,99}){1,20}[/\\]?"
+    r"|(?<![\w/\\.~-])(?:~|\.{1,2}|[a-z]:)[/\\][\w.-]{1,99}[/\\]?"
+    rf"|(?<![\w/\\.-])(?:[\w.-]{{1,99}}[/\\]){{0,20}}[\w-]{{1,99}}(?:\.[\w-]{{1,20}}){{0,3}}\.{_FILE_EXTENSIONS}\b"
+    r"|(?<![\w@./-])_{0,2}[a-z][a-z\d]{0,40}(?:_+[a-z\d]{1,40}){1,10}_{0,2}(?![\w-])",
+    # Of ASCII letters only: those of scripts without spaces may stand next to an address.
+    re.IGNORECASE | re.ASCII,
+)
+"""What is the same in every language, letter for letter."""
+_TRAILING_PUNCTUATION = ".,;:!?)]}'\""
+_CASE_SUFFIX = re.compile(r"[:'’]\w{1,6}$")
+"""What Turkish, Finnish and others put behind a name."""
+_WORD = re.compile(rf"(?<![{LETTER_RANGES}\d_@.-])[A-Za-z][A-Za-z\d]*(?:[.-][A-Za-z\d]+)*(?![{LETTER_RANGES}\d_@])")
+_ALPHANUMERIC_CODE = re.compile(r"[A-Za-z]\d|[A-Z]-\d")
+"""In a name that has figures: `GPT4`, `v2.1`, `F-16`; not `mid-2024`."""
+_PERIOD_OR_UNIT = re.compile(r"(?:Q|H|FY|T|S|KW|CW|W)\d+|[ckm]?m[23]", re.IGNORECASE)
+"""A quarter, half, year or week, or a unit. Languages have their own letters for them."""
+_MIXED_CASE_NAME = re.compile(r"(?!e[A-Z])(?=[A-Za-z]{5,}$)[A-Za-z]*[a-z][A-Z][A-Za-z]*")
+"""A name with a capital within: `iPhone`; not `mRNA`, `PoC`, `eCommerce`, which languages have words for."""
+_PLURAL_ENDING = re.compile(r"(?<=[A-Za-z\d]{2})s$")
+"""Of several. The name is there without it, too."""
+_SPACES_AND_HYPHENS = re.compile(r"[\s\-\u2010-\u2015]+")
+_SENTENCE_OPENERS = frozenset('.!?…:"“«(')
+"""What stands before the first word of a sentence, whose capital says nothing."""
+_MONTHS = frozenset({"April", "May", "June", "August"})
+_RESPELLING_LANGUAGES = frozenset(
+    {
+        *("az", "lt", "lv", "cs", "sk", "pl", "hr", "bs", "sr", "sl", "ru", "uk", "be", "bg", "mk", "el"),
+        *("hu", "fi", "et", "sq", "ro", "la"),
+    }
+)
+"""Languages that write foreign names their own way, or with endings."""
+
+
+def find_addresses(text: str) -> list[str]:
+    """The addresses in a text: of pages and of mail, handles, paths, files, names as programs have them."""
+    matches = [match[0].rstrip(_TRAILING_PUNCTUATION) for match in _ADDRESS.finditer(text)]
+    return list(dict.fromkeys(matches))
+
+
+def blank_addresses(text: str) -> str:
+    """A text with a space for each of its addresses."""
+    return _ADDRESS.sub(" ", text)
+
+
+def missing_names(
+    source_text: str, translation: str, source: str, target: str, speakers: Iterable[str] = ()
+) -> list[str]:
+    """The names said that a translation hasn't.
+
+    Args:
+        said: what was said.
+        answer: the translation.
+        source, target: their languages' tags.
+        speakers: names of people in the meeting.
+
+    >>> missing_names("Send the iPhone 15 notes to ann@example.org, Bob.", "Envie as notas.", "en", "pt", ["Bob"])
+    ['ann@example.org', 'iPhone', 'Bob']
+    """
+    script = language_and_script(target)[1]
+    compact_translation = _compact(translation)
+    kept_addresses = set(find_addresses(unicodedata.normalize("NFKC", translation)))
+    kept_addresses |= {_CASE_SUFFIX.sub("", address) for address in kept_addresses}
+    missing = [address for address in find_addresses(source_text) if not _is_kept(address, kept_addresses)]
+    words = [
+        name
+        for name in _find_identifiers(blank_addresses(source_text))
+        if script == "Latn" or not _may_be_transcribed(name)
+    ]
+    missing += [name for name in words if _compact(_PLURAL_ENDING.sub("", name)) not in compact_translation]
+    if (
+        script == language_and_script(source)[1]
+        and base_language(source) != "de"
+        and base_language(target) not in _RESPELLING_LANGUAGES
+    ):
+        missing += [
+            name for name in _mentioned_speakers(source_text, speakers) if not has_term(translation, name, target)
+        ]
+    return list(dict.fromkeys(missing))
+
+
+def _is_kept(address: str, kept: set[str]) -> bool:
+    """Whether an answer has an address, and not a longer one. Case counts within a path only."""
+    if "/" in address or "\\" in address:
+        return address in kept or address.rstrip("/") in {each.rstrip("/") for each in kept}
+    return address.casefold() in {each.casefold() for each in kept}
+
+
+def _find_identifiers(text: str) -> Iterator[str]:
+    for match in _WORD.finditer(text):
+        word = match[0]
+        is_code = _ALPHANUMERIC_CODE.search(word) is not None and not _PERIOD_OR_UNIT.fullmatch(word)
+        if is_code or any(_MIXED_CASE_NAME.fullmatch(_PLURAL_ENDING.sub("", part)) for part in word.split("-")):
+            yield word
+
+
+def _may_be_transcribed(name: str) -> bool:
+    """Whether another script may write a name with its own letters: one that begins as names of people and places do."""
+    return name[0].isupper() and not _ALPHANUMERIC_CODE.search(name)
+
+
+def _mentioned_speakers(text: str, speakers: Iterable[str]) -> Iterator[str]:
+    """The names of people that stand within a sentence with a capital."""
+    for name in dict.fromkeys(word for speaker in speakers for word in speaker.split()):
+        if len(name) < 3 or not name.istitle() or not name.isalpha() or name in _MONTHS:
+            continue
+        if any(not _starts_sentence(text, match.start()) for match in re.finditer(rf"\b{re.escape(name)}\b", text)):
+            yield name
+
+
+def _starts_sentence(text: str, position: int) -> bool:
+    """Whether a sentence begins at a place."""
+    before = text[:position].rstrip()
+    return not before or before[-1] in _SENTENCE_OPENERS or "\n" in text[len(before) : position]
+
+
+def _compact(text: str) -> str:
+    """A text as it is compared: without case, forms of width, hyphens and spaces."""
+    return _SPACES_AND_HYPHENS.sub("", unicodedata.normalize("NFKC", text).casefold()).replace(",", ".")

@@ -1,0 +1,188 @@
+"""Asks an engine for a translation, and looks at the answer: what can't be passed on as it is may be asked for once more."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import aclosing
+from dataclasses import dataclass
+
+from ray.serve import metrics
+
+from operators.errors import UnavailableError
+from serve.engines.protocol import (
+    Generation,
+    NonRetryableError,
+    RejectedOutputError,
+    RepairHint,
+    SupportsRepair,
+    TokenStream,
+    TranslationEngine,
+    Utterance,
+)
+from serve.metric_tags import metric_tag
+from serve.translation.quality.checks import QualityWarning, find_quality_warnings
+
+_MAX_LENGTH_RATIO = 10
+"""How many times as long as the source an answer is nonsense. Every language pair stays far below."""
+_REPAIR_TIMEOUT_S = 2.0
+"""Seconds that a translation in doubt may get better in: whoever asked waits for it."""
+_MIN_LENGTH_LIMIT_CHARS = 80
+"""Characters that any answer may have: a short word may well become a long phrase."""
+
+LATENCY_BUCKETS_S = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0]
+"""Boundaries of the times that are measured."""
+
+
+@dataclass(frozen=True, slots=True)
+class TranslationAttempt:
+    """What an engine made of an utterance.
+
+    Attributes:
+        text: its answer, as far as it came.
+        doubts: what the translation may not have kept.
+        refused: why it is no translation, if it is none.
+    """
+
+    text: str
+    warnings: tuple[QualityWarning, ...] = ()
+    rejection: RejectedOutputError | None = None
+
+    @property
+    def is_acceptable(self) -> bool:
+        """Whether it can be passed on as it is: to ask for it once more would not make it better."""
+        return self.rejection is None and all(warning.expected is None for warning in self.warnings)
+
+    @property
+    def repair_hint(self) -> RepairHint:
+        """What the engine is told about it."""
+        defect = None if self.rejection is None else self.rejection.defect
+        return RepairHint(
+            self.text, defect, tuple(warning.expected for warning in self.warnings if warning.expected is not None)
+        )
+
+
+class RepairingTranslator:
+    """Asks an engine, twice at most.
+
+    Args:
+        engine: the one that translates.
+        gave: called at each piece of an answer.
+    """
+
+    def __init__(self, engine: TranslationEngine, on_output: Callable[[], None]) -> None:
+        self._engine = engine
+        self._on_output = on_output
+        self._first_output_seconds = metrics.Histogram(
+            "parley_translation_first_seconds",
+            "Time to the first piece of an engine's answer",
+            boundaries=LATENCY_BUCKETS_S,
+            tag_keys=("model",),
+        )
+        self._tokens = metrics.Counter(
+            "parley_translation_tokens",
+            "Tokens that engines read and wrote, where they count them; cached: of the prompt's, those that were still known",
+            tag_keys=("model", "part"),  # pyright: ignore[reportArgumentType] - typed for one key only
+        )
+        self._replaced_characters = metrics.Counter(
+            "parley_translation_replaced_characters",
+            "Characters of answers that were no text, and were replaced",
+            tag_keys=("model",),
+        )
+        self._rejections = metrics.Counter(
+            "parley_translation_refusals", "Answers that could not be a translation, by why", tag_keys=("flaw",)
+        )
+        self._repairs = metrics.Counter(
+            "parley_translation_repairs",
+            "Answers that were asked for once more, by what came of it",
+            tag_keys=("outcome",),
+        )
+        self._terms = metrics.Counter(
+            "parley_glossary_terms",
+            "Terms that translations were to have, by whether they have them",
+            tag_keys=("kept",),
+        )
+
+    async def translate(self, utterance: Utterance) -> TranslationAttempt:
+        """Ask for a translation. A model that can be told what is wrong is, but for drafts: the next one is on its way.
+
+        Returns:
+            A translation. Of two, the one that leaves less in doubt.
+
+        Raises:
+            NonRetryableError: there is none.
+            UnavailableError: not now.
+        """
+        best = await self._try_once(self._engine.generate(utterance), utterance)
+        if not best.is_acceptable and not utterance.draft and isinstance(self._engine, SupportsRepair):
+            best = await self._repair(self._engine, best, utterance)
+        if best.rejection is not None:
+            raise best.rejection
+        if not utterance.draft:
+            missing_terms = sum(warning.kind == "term" for warning in best.warnings)
+            for kept, count in (("true", len(utterance.terms) - missing_terms), ("false", missing_terms)):
+                if count:
+                    self._terms.inc(count, tags={"kept": kept})
+        return best
+
+    async def _repair(
+        self, engine: SupportsRepair, first: TranslationAttempt, utterance: Utterance
+    ) -> TranslationAttempt:
+        try:
+            async with asyncio.timeout(_REPAIR_TIMEOUT_S if first.rejection is None else None):
+                second = await self._try_once(engine.repair(utterance, first.repair_hint), utterance)
+        except (NonRetryableError, TimeoutError):
+            # Both together were too much for the model, or a translation was there that nobody should wait longer for.
+            second = first
+        except UnavailableError:
+            # What is there already is better than to have all of it asked again later.
+            if first.rejection is not None:
+                raise
+            second = first
+        best = min(first, second, key=lambda attempt: (attempt.rejection is not None, len(attempt.warnings)))
+        outcome = "repaired" if best.is_acceptable else "warned" if best.rejection is None else "failed"
+        self._repairs.inc(tags={"outcome": outcome})
+        return best
+
+    async def _try_once(self, stream: TokenStream, utterance: Utterance) -> TranslationAttempt:
+        try:
+            text = await self._collect(stream, utterance)
+        except RejectedOutputError as error:
+            if error.generation is not None:
+                self._record_usage(error.generation)
+            self._rejections.inc(tags={"flaw": error.defect})
+            return TranslationAttempt(error.output, rejection=error)
+        return TranslationAttempt(text, find_quality_warnings(utterance, text))
+
+    async def _collect(self, stream: TokenStream, utterance: Utterance) -> str:
+        """The whole of an answer. One that runs away is given up while it comes."""
+        max_length = max(_MIN_LENGTH_LIMIT_CHARS, _MAX_LENGTH_RATIO * len(utterance.text))
+        text = ""
+        async with aclosing(stream) as pieces:
+            async for piece in pieces:
+                self._on_output()
+                if isinstance(piece, Generation):
+                    self._record_usage(piece)
+                    if not piece.text.strip():
+                        raise RejectedOutputError("the engine gave no text", "empty", "")
+                    return piece.text.strip()
+                text += piece
+                if len(text) > max_length:
+                    raise RejectedOutputError(
+                        "the engine's answer was many times as long as the source", "endless", text
+                    )
+        raise AssertionError("an answer ends with the whole of it")
+
+    def _record_usage(self, generation: Generation) -> None:
+        model = metric_tag(generation.model)
+        self._first_output_seconds.observe(generation.first_token_s, tags={"model": model})
+        if generation.replaced_characters:
+            self._replaced_characters.inc(generation.replaced_characters, tags={"model": model})
+        parts = (
+            ("prompt", generation.prompt_tokens),
+            ("cached", generation.cached_tokens),
+            ("answer", generation.completion_tokens),
+        )
+        for part, tokens in parts:
+            if tokens:
+                self._tokens.inc(tokens, tags={"model": model, "part": part})

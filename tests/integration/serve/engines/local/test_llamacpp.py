@@ -1,0 +1,144 @@
+"""llama.cpp in this process, with a small model: what is its own beside what every engine keeps to."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from operators.errors import SetupError, UnavailableError
+from serve.engines.local.llamacpp import LlamaCppEngine
+from serve.engines.protocol import Generation, Message, NonRetryableError, Prompt, collect
+from tests.harness.smollm2 import LLAMACPP_ARGUMENTS, count_llamacpp_requests, gguf_path, needs_vllm
+
+
+@pytest.fixture(scope="module")
+async def engine() -> AsyncIterator[LlamaCppEngine]:
+    engine = LlamaCppEngine(gguf_path(), LLAMACPP_ARGUMENTS)
+    yield engine
+    await engine.close()
+
+
+def make_prompt(text: str, max_tokens: int = 24) -> Prompt:
+    return Prompt((Message("user", text),), max_tokens)
+
+
+@needs_vllm
+async def test_it_counts_what_it_read_what_it_still_knew_and_what_it_wrote(engine: LlamaCppEngine) -> None:
+    question = make_prompt("A river is long and wide. " * 20, 6)
+    first, again = [await collect(engine.generate(question)) for _ in range(2)]
+    assert (first.model, first.finish, first.completion_tokens) == ("SmolLM2-135M-Instruct.Q4_1", "length", 6)
+    assert first.prompt_tokens == again.prompt_tokens > 100
+    assert first.cached_tokens < again.cached_tokens < again.prompt_tokens
+    assert first.text == again.text
+
+
+@needs_vllm
+async def test_many_are_worked_on_together_and_more_wait_their_turn(engine: LlamaCppEngine) -> None:
+    open_at_once = 0
+    most = 0
+
+    async def ask(n: int) -> Generation:
+        nonlocal open_at_once, most
+        begun = False
+        async with aclosing(engine.generate(make_prompt(f"Write one sentence about the number {n}."))) as answer:
+            async for piece in answer:
+                if isinstance(piece, Generation):
+                    open_at_once -= 1
+                    return piece
+                open_at_once += not begun
+                begun = True
+                most = max(most, open_at_once)
+        raise AssertionError
+
+    answers = await asyncio.gather(*(ask(n) for n in range(10)))
+    assert all(answer.text for answer in answers)
+    assert 2 <= most <= 4
+
+
+@needs_vllm
+async def test_a_long_question_is_given_up_while_it_is_read(engine: LlamaCppEngine) -> None:
+    long = make_prompt("a lake " * 480)
+    task = asyncio.create_task(collect(engine.generate(long)))
+    while not count_llamacpp_requests(engine._server.handle_metrics()):
+        await asyncio.sleep(0.01)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    async with asyncio.timeout(30):
+        while count_llamacpp_requests(engine._server.handle_metrics()):
+            await asyncio.sleep(0.02)
+    # It was not read to its end: the next time, most of it is new.
+    assert (await collect(engine.generate(long))).cached_tokens < 900
+
+
+@needs_vllm
+async def test_a_schema_that_is_none_is_refused(engine: LlamaCppEngine) -> None:
+    with pytest.raises(NonRetryableError, match="can't be asked this: ValueError") as caught:
+        await collect(engine.generate(replace(make_prompt("a river"), schema={"type": "nonsense"})))
+    assert "river" not in str(caught.value)
+    await engine.check_health()
+
+
+@needs_vllm
+async def test_nobody_else_can_ask_it(engine: LlamaCppEngine) -> None:
+    address = engine._server.listening_address
+    assert address.startswith("http://127.0.0.1:")
+    async with httpx.AsyncClient(base_url=address) as client:
+        body = {"messages": [{"role": "user", "content": "Hello"}]}
+        assert (await client.post("/v1/chat/completions", json=body)).status_code == 401
+        assert (await client.get("/slots")).status_code in (401, 404, 501)
+
+
+@needs_vllm
+async def test_to_close_it_gives_up_what_is_under_way() -> None:
+    engine = LlamaCppEngine(gguf_path(), LLAMACPP_ARGUMENTS)
+    answer = engine.generate(make_prompt("Write a very long story about a river.", 900))
+    assert isinstance(await anext(answer), str)
+    await engine.close()
+    with pytest.raises(UnavailableError, match="gave an answer up"):
+        async for _ in answer:
+            pass
+
+
+@needs_vllm
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"n_such": 1}, "has no argument n_such"),
+        ({"cpuparams.n_such": 1}, r"has no argument cpuparams\.n_such"),
+        ({"no.n_threads": 1}, r"has no argument no\.n_threads"),
+        ({"n_ctx": "many"}, "argument n_ctx: "),
+    ],
+)
+def test_a_wrong_argument_is_named(arguments: dict[str, Any], words: str) -> None:
+    with pytest.raises(SetupError, match=words):
+        LlamaCppEngine(gguf_path(), arguments)
+
+
+def test_what_is_no_model_is_named(tmp_path: Path) -> None:
+    pytest.importorskip("xllamacpp", reason="llama.cpp is not installed here: `make setup` installs it")
+    with pytest.raises(SetupError, match=r"no model to read at .*none\.gguf: No such file"):
+        LlamaCppEngine(tmp_path / "none.gguf", {})
+    with pytest.raises(SetupError, match="Is a directory"):
+        LlamaCppEngine(tmp_path, {})
+    other = tmp_path / "other.gguf"
+    other.write_bytes(b"PK\3\4")
+    with pytest.raises(SetupError, match="is no GGUF file"):
+        LlamaCppEngine(other, {})
+    other.write_bytes(b"GGUF and no more")
+    with pytest.raises(SetupError, match=r"can't load .*other\.gguf"):
+        LlamaCppEngine(other, {})
+
+
+def test_where_it_is_not_installed_it_says_how(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "xllamacpp", None)
+    with pytest.raises(SetupError, match="not installed: `make setup`"):
+        LlamaCppEngine(tmp_path, {})

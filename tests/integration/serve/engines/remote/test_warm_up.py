@@ -1,0 +1,152 @@
+"""A real server that loads its model when it is asked, as Ollama, LM Studio and llama-swap do."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+
+import pytest
+
+from operators.errors import MisconfiguredError, ModelLoadingError, UnavailableError
+from serve.engines.protocol import Message, Prompt, collect
+from serve.engines.remote import warm_up
+from serve.engines.remote.circuit_breaker import MAX_FAILURE_COUNT, CircuitBreakerEngine
+from serve.engines.remote.openai import OpenAiEngine
+from serve.engines.remote.warm_up import WarmUpEngine
+from tests.harness.openai_server import API_KEY, MODEL, SLOW_WORD, OpenAiServerState, openai_server
+
+Server = tuple[str, OpenAiServerState]
+QUESTION = Prompt((Message("user", "We begin."),), 5)
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with openai_server() as server:
+        yield server
+
+
+@pytest.fixture
+async def make(server: Server) -> AsyncIterator[Callable[..., CircuitBreakerEngine]]:
+    made: list[CircuitBreakerEngine] = []
+
+    def guarded(patience: float = 60.0, keep_warm: float | None = None, key: str = API_KEY) -> CircuitBreakerEngine:
+        made.append(CircuitBreakerEngine(WarmUpEngine(OpenAiEngine(server[0], MODEL, key), patience, keep_warm)))
+        return made[-1]
+
+    yield guarded
+    for each in made:
+        await each.close()
+
+
+@pytest.fixture(autouse=True)
+def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(warm_up, "LOAD_WAIT_S", 0.1)
+    monkeypatch.setattr(warm_up, "LOAD_RETRY_S", 0.05)
+
+
+async def generate_until_answered(guarded: CircuitBreakerEngine) -> int:
+    """Ask until there is an answer. Returns how often it was told that the model is being loaded."""
+    loading_count = 0
+    while True:
+        try:
+            assert (await collect(guarded.generate(QUESTION))).text == "We begin."
+        except ModelLoadingError:
+            loading_count += 1
+        else:
+            return loading_count
+
+
+async def test_a_model_is_loaded_for_a_question_of_its_own_that_nobody_gives_up(
+    server: Server, make: Callable[..., CircuitBreakerEngine]
+) -> None:
+    server[1].loading_s = 2.0
+    guarded = make()
+    # Each of these would make the server begin anew.
+    for _ in range(3):
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.02):
+                await collect(guarded.generate(QUESTION))
+    told = await asyncio.gather(*(generate_until_answered(guarded) for _ in range(20)))
+    # It is no failure, however often it is told.
+    assert all(times > 0 for times in told)
+    assert sum(told) > MAX_FAILURE_COUNT
+    tokens = [body["max_tokens"] for body in server[1].bodies]
+    assert tokens == [1] + [5] * 20
+
+
+async def test_that_it_is_loaded_is_told_and_a_replica_is_sound_meanwhile(
+    server: Server, make: Callable[..., CircuitBreakerEngine]
+) -> None:
+    server[1].loading_s = 1.0
+    guarded = make()
+    assert guarded.problem is None
+    with pytest.raises(ModelLoadingError) as caught:
+        await collect(guarded.generate(QUESTION))
+    assert caught.value.retry_after_s
+    await guarded.check_health()
+    assert guarded.problem == "the model's server loads its model"
+    await generate_until_answered(guarded)
+    assert guarded.problem is None
+
+
+async def test_a_server_that_says_that_it_loads_is_asked_until_it_has(
+    server: Server, make: Callable[..., CircuitBreakerEngine]
+) -> None:
+    server[1].loading_responses = 5
+    assert await generate_until_answered(make()) > 0
+    assert len(server[1].bodies) == 7
+
+
+async def test_a_model_that_is_not_loaded_in_time_is_told(
+    server: Server, make: Callable[..., CircuitBreakerEngine]
+) -> None:
+    server[1].loading_s = 60.0
+    guarded = make(patience=0.3)
+    with pytest.raises(UnavailableError, match="did not load its model within 0 s"):
+        await generate_until_answered(guarded)
+
+
+async def test_a_server_that_was_not_asked_for_a_while_is_asked_for_a_token_first(
+    server: Server, make: Callable[..., CircuitBreakerEngine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    guarded = make()
+    await generate_until_answered(guarded)
+    await generate_until_answered(guarded)
+    assert [body["max_tokens"] for body in server[1].bodies] == [1, 5, 5]
+    monkeypatch.setattr(warm_up, "IDLE_S", 0.0)
+    await generate_until_answered(guarded)
+    assert [body["max_tokens"] for body in server[1].bodies] == [1, 5, 5, 1, 5]
+
+
+async def test_a_server_that_says_nothing_to_a_question_may_load_its_model(
+    server: Server, make: Callable[..., CircuitBreakerEngine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    guarded = make()
+    await generate_until_answered(guarded)
+    monkeypatch.setattr(warm_up, "SILENCE_S", 0.05)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.1):
+            await collect(guarded.generate(Prompt((Message("user", SLOW_WORD),), 5)))
+    await generate_until_answered(guarded)
+    assert [body["max_tokens"] for body in server[1].bodies] == [1, 5, 5, 1, 5]
+
+
+async def test_a_server_is_kept_warm_where_that_is_asked_for(
+    server: Server, make: Callable[..., CircuitBreakerEngine]
+) -> None:
+    guarded = make(keep_warm=0.05)
+    await generate_until_answered(guarded)
+    async with asyncio.timeout(30):
+        while len(server[1].bodies) < 5:
+            await asyncio.sleep(0.01)
+    assert [body["max_tokens"] for body in server[1].bodies[2:5]] == [1, 1, 1]
+
+
+async def test_what_concerns_every_question_is_found_at_once(
+    server: Server, make: Callable[..., CircuitBreakerEngine]
+) -> None:
+    with pytest.raises(MisconfiguredError, match="refuses the key"):
+        await collect(make(key="sk-other").generate(QUESTION))
+    server[1].refusal_status = 403
+    with pytest.raises(MisconfiguredError, match="refuses every question: 403"):
+        await collect(make().generate(QUESTION))

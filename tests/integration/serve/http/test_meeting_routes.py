@@ -1,0 +1,194 @@
+"""serve/http/meeting_routes.py"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import httpx
+
+from serve.app_options import ApiOptions
+from tests.harness.scribe import create_written_meeting, make_sentence
+from tests.harness.serving import run_api
+
+if TYPE_CHECKING:
+    from tests.harness.api_server import ApiHarness
+
+pytest_plugins = ["tests.harness.api_server"]
+
+CONFIG = {"source_language": "en", "target_languages": ["pt-br"]}
+
+
+async def test_a_meeting_begins_once_for_an_external_id(stage: ApiHarness) -> None:
+    first = await stage.http.post("/api/meetings", json={"external_id": "x-1", "title": "Standup", "config": CONFIG})
+    again = await stage.http.post("/api/meetings", json={"external_id": "x-1"})
+    assert (first.status_code, again.status_code) == (201, 200)
+    assert first.json()["id"] == again.json()["id"]
+    assert first.json()["config"]["target_languages"] == ["pt-BR"]
+    assert first.json()["lane_id"] == "live-1"
+
+
+async def test_no_more_live_meetings_than_may_be(stage: ApiHarness, postgres_url: str, redis_url: str) -> None:
+    with run_api(ApiOptions(postgres_url, redis_url, max_live=2)) as address:
+        async with httpx.AsyncClient(base_url=address, timeout=60) as client:
+            for name in ("a", "b"):
+                assert (await client.post("/api/meetings", json={"external_id": name})).status_code == 201
+            refused = await client.post("/api/meetings", json={"external_id": "c"})
+            assert (refused.status_code, refused.json()["type"]) == (429, "urn:parley:problem:limit")
+            assert refused.headers["retry-after"] == str(refused.json()["retry_after"])
+            assert "2 live meetings" in refused.json()["detail"]
+            assert (await client.post("/api/meetings", json={"external_id": "a"})).status_code == 200
+            recorded = {"clock": "recorded", "began_at": 1_700_000_000_000}
+            assert (await client.post("/api/meetings", json=recorded)).status_code == 201
+            metrics = (await client.get("/metrics")).text.splitlines()
+    assert 'parley_events_total{kind="refused:limit"} 1.0' in metrics
+    assert 'parley_live_meetings{team="default"} 2.0' in metrics
+    assert 'parley_live_meetings_limit{team="default"} 2.0' in metrics
+
+
+async def test_a_recording_needs_to_say_when_it_began(stage: ApiHarness) -> None:
+    answer = await stage.http.post("/api/meetings", json={"clock": "recorded"})
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["field"] == "began_at"
+    recorded = await stage.http.post("/api/meetings", json={"clock": "recorded", "began_at": 1_700_000_000_000})
+    assert recorded.json()["lane_id"] == "batch-1"
+    live = await stage.http.post("/api/meetings", json={"began_at": 1_700_000_000_000})
+    assert live.status_code == 422
+
+
+async def test_meetings_are_listed_by_page_and_status(stage: ApiHarness) -> None:
+    ids = [await stage.create_meeting(title=str(number)) for number in range(5)]
+    stage.set_status(ids[0], "ended")
+    first = (await stage.http.get("/api/meetings", params={"limit": 3})).json()
+    second = (await stage.http.get("/api/meetings", params={"limit": 3, "before": first["before"]})).json()
+    assert [m["id"] for m in first["meetings"] + second["meetings"]] == ids[::-1]
+    assert second["before"] is None
+    ended = (await stage.http.get("/api/meetings?status=ended&status=timed_out")).json()
+    assert [m["id"] for m in ended["meetings"]] == [ids[0]]
+    assert ended["before"] is None
+    all_of_them = (await stage.http.get("/api/meetings", params={"limit": 5})).json()
+    assert (len(all_of_them["meetings"]), all_of_them["before"]) == (5, None)
+
+
+async def test_each_listed_meeting_tells_what_it_owes(stage: ApiHarness) -> None:
+    two, lane = await create_written_meeting(stage)
+    lane.write_sentences(
+        make_sentence("1.0", "One.", 1), make_sentence("2.0", "Two.", 2), make_sentence("3.0", "Taken back.", 3)
+    )
+    lane.retract(make_sentence("3.0", "Taken back.", 3))
+    one, lane = await create_written_meeting(stage)
+    lane.write_sentences(make_sentence("1.0", "One.", 1), make_sentence("2.0", "Two.", 2))
+    lane.write_caption(make_sentence("2.0", "Two.", 2), "Dois.")
+    none = await stage.create_meeting()
+    listed = (await stage.http.get("/api/meetings")).json()["meetings"]
+    assert {m["id"]: m["pending_captions"] for m in listed} == {two: 2, one: 1, none: 0}
+
+
+async def test_a_glossary_is_shown_with_its_meeting_and_not_in_the_list(stage: ApiHarness) -> None:
+    term = {"term": "road map", "translations": {"pt": "roteiro"}, "do_not_translate": False, "case_sensitive": False}
+    meeting = await stage.create_meeting(config=CONFIG | {"glossary": [term], "style": "formal"})
+    shown = (await stage.http.get(f"/api/meetings/{meeting}")).json()["config"]
+    assert shown["glossary"] == [term]
+    (listed,) = (await stage.http.get("/api/meetings")).json()["meetings"]
+    assert listed["config"] == {name: value for name, value in shown.items() if name != "glossary"}
+
+
+async def test_a_meeting_shows_what_was_accepted_and_refused_at_once(stage: ApiHarness) -> None:
+    meeting = await stage.create_meeting()
+    stage.set_status(meeting, "live")
+    await stage.http.post(f"/api/meetings/{meeting}/pause")
+    chunk = {"chunk_id": "1", "speaker": "A", "text": "Hi.", "start": 0, "end": 1}
+    await stage.http.post(f"/api/meetings/{meeting}/events", json={"events": [{"payload": chunk}]})
+    shown = (await stage.http.get(f"/api/meetings/{meeting}")).json()
+    assert shown["status"] == "paused"
+    assert (shown["last_accepted"], shown["last_committed"], shown["pending_captions"]) == (1, 0, 0)
+    # Not for a moment, where it is just being noted.
+    async with asyncio.timeout(60):
+        while shown["counters"].get("refused:paused") != 1:
+            shown = (await stage.http.get(f"/api/meetings/{meeting}")).json()
+
+
+async def test_a_change_of_config_is_an_entry_and_keeps_the_rest(stage: ApiHarness) -> None:
+    meeting = await stage.create_meeting(config=CONFIG)
+    answer = await stage.http.patch(f"/api/meetings/{meeting}/config", json={"context_sentences": 5})
+    assert answer.status_code == 202
+    assert answer.json()["ordinal"] == 2
+    assert answer.json()["config"] == {
+        "source_language": "en",
+        "target_languages": ["pt-BR"],
+        "context_sentences": 5,
+        "context_of_speaker": 2,
+        "glossary": [],
+        "style": "",
+        "drafts": True,
+    }
+    empty = await stage.http.patch(f"/api/meetings/{meeting}/config", json={})
+    assert empty.status_code == 422
+    twice = await stage.http.patch(f"/api/meetings/{meeting}/config", json={"target_languages": ["pt", "pt"]})
+    assert twice.status_code == 422
+
+
+async def test_terms_and_style_are_taken_at_the_beginning_and_later(stage: ApiHarness) -> None:
+    term = {"term": "road map", "translations": {"pt": "roteiro"}, "do_not_translate": False, "case_sensitive": False}
+    meeting = await stage.create_meeting(config=CONFIG | {"glossary": [term], "style": "formal"})
+    path = f"/api/meetings/{meeting}/config"
+    kept = (await stage.http.patch(path, json={"context_of_speaker": 4})).json()["config"]
+    assert (kept["glossary"], kept["style"], kept["context_of_speaker"]) == ([term], "formal", 4)
+    other = term | {"term": "IT", "translations": {}, "do_not_translate": True, "case_sensitive": True}
+    changed = (await stage.http.patch(path, json={"glossary": [other], "style": ""})).json()["config"]
+    assert (changed["glossary"], changed["style"], changed["context_of_speaker"]) == ([other], "", 4)
+    twice = await stage.http.patch(path, json={"glossary": [term, term | {"term": "Road  Map"}]})
+    assert twice.status_code == 422
+    assert "number 2 is number 1 again" in twice.text
+    assert "glossary" in twice.text
+
+
+async def test_a_recording_takes_a_change_of_config_too(stage: ApiHarness) -> None:
+    meeting = await stage.create_meeting(clock="recorded", began_at=1_700_000_000_000)
+    answer = await stage.http.patch(f"/api/meetings/{meeting}/config", json={"target_languages": ["pt"]})
+    assert answer.json()["ordinal"] == 2
+
+
+async def test_an_ended_meeting_takes_no_change(stage: ApiHarness) -> None:
+    meeting = await stage.create_meeting()
+    ended = await stage.http.post(f"/api/meetings/{meeting}/end", json={"reason": "done"})
+    assert ended.status_code == 202
+    assert ended.json()["last_accepted"] == 2
+    again = await stage.http.post(f"/api/meetings/{meeting}/end")
+    assert again.status_code == 202
+    for request in (
+        stage.http.patch(f"/api/meetings/{meeting}/config", json={"context_sentences": 5}),
+        stage.http.post(f"/api/meetings/{meeting}/pause"),
+        stage.http.post(f"/api/meetings/{meeting}/resume"),
+    ):
+        answer = await request
+        assert answer.status_code == 409
+        assert answer.json()["reason"] == "ended"
+
+
+async def test_a_paused_meeting_resumes(stage: ApiHarness) -> None:
+    meeting = await stage.create_meeting()
+    stage.set_status(meeting, "live")
+    assert (await stage.http.post(f"/api/meetings/{meeting}/pause")).json()["status"] == "paused"
+    assert (await stage.http.post(f"/api/meetings/{meeting}/resume")).json()["status"] == "live"
+
+
+async def test_an_unknown_meeting_is_404_everywhere(stage: ApiHarness) -> None:
+    path = f"/api/meetings/{uuid4()}"
+    for method, tail in [
+        ("GET", ""),
+        ("POST", "/pause"),
+        ("POST", "/resume"),
+        ("POST", "/end"),
+        ("GET", "/sentences"),
+        ("GET", "/captions"),
+        ("GET", "/events"),
+    ]:
+        answer = await stage.http.request(method, path + tail)
+        assert answer.status_code == 404, tail
+        assert answer.json()["type"] == "urn:parley:problem:unknown"
+    answer = await stage.http.patch(path + "/config", json={"context_sentences": 1})
+    assert answer.status_code == 404
+    answer = await stage.http.post(path + "/events", json={"events": []})
+    assert answer.status_code == 404

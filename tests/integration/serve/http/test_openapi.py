@@ -1,0 +1,155 @@
+"""The API's description names each problem that a route can answer with, and no other: each is provoked on every route."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import httpx
+
+from operators.engine_config import ModelsConfig
+from serve.app_options import ApiOptions
+from serve.http.problems import Problem
+from storage.postgres.engine_config_versions import save_settings_config
+from tests.harness.serving import run_api
+from tests.integration.serve.http.test_dead_letter_routes import store_dead_letter
+
+if TYPE_CHECKING:
+    from tests.harness.api_server import ApiHarness
+
+pytest_plugins = ["tests.harness.api_server"]
+
+CHUNK = {"chunk_id": "1", "speaker": "Ann", "text": "Good morning.", "start": 0, "end": 1}
+EVENTS = "post /api/meetings/{meeting_id}/events"
+BODIES: dict[str, Any] = {
+    "post /api/meetings": {},
+    "patch /api/meetings/{meeting_id}/config": {"style": "formal"},
+    "post /api/meetings/{meeting_id}/end": {},
+    EVENTS: {"events": [{"payload": CHUNK}]},
+    "post /api/meetings/{meeting_id}/move": {"lane": "live-1"},
+    "post /api/lanes": {},
+    "put /api/models": {"config": {}, "expected_version": 7},
+    "post /api/models/rollback": {},
+}
+"""A right body for each route that takes one."""
+MOST = 500
+"""Bytes that a body may hold."""
+
+
+class DescribedApi:
+    """A running API, and what its description says."""
+
+    def __init__(self, client: httpx.AsyncClient, description: dict[str, Any]) -> None:
+        self._client = client
+        self.routes: dict[str, dict[str, Any]] = {
+            f"{method} {path}": operation
+            for path, operations in description["paths"].items()
+            for method, operation in operations.items()
+        }
+
+        self.get_routes = {route for route in self.routes if route.startswith("get ")}
+
+    def documented_routes(self, status: int) -> set[str]:
+        """The routes that may answer with a problem of this status."""
+        return {
+            route
+            for route, operation in self.routes.items()
+            if "application/problem+json" in operation["responses"].get(str(status), {}).get("content", {})
+        }
+
+    async def request_route(self, route: str, **options: Any) -> httpx.Response:
+        """Ask one route for something that isn't there."""
+        method, path = route.split(" ")
+        path_parameters = {"meeting_id": str(uuid4()), "letter_id": "1", "lane_id": "none"} | options.pop("places", {})
+        if not options.keys() & {"content", "json"} and route in BODIES:
+            options["json"] = BODIES[route]
+        async with self._client.stream(method, path.format(**path_parameters), **options) as answer:
+            # A stream of live events has no end.
+            if answer.status_code >= 400:
+                await answer.aread()
+        return answer
+
+    async def routes_answering(self, status: int, **options: Any) -> set[str]:
+        """The routes that answer a request with a problem of this status."""
+        routes: set[str] = set()
+        # What is read is asked for without a body.
+        for route in self.routes if "content" not in options else self.routes.keys() - self.get_routes:
+            answer = await self.request_route(route, **options)
+            if answer.status_code == status and answer.headers["content-type"] == "application/problem+json":
+                assert Problem.model_validate_json(answer.content).status == status
+                routes.add(route)
+        return routes
+
+
+@asynccontextmanager
+async def run_described_api(postgres_url: str, redis_url: str, **options: Any) -> AsyncIterator[DescribedApi]:
+    """An API that runs on these stores."""
+    with run_api(ApiOptions(postgres_url, redis_url, max_body=MOST, **options)) as address:
+        async with httpx.AsyncClient(base_url=address, timeout=60) as client:
+            yield DescribedApi(client, (await client.get("/openapi.json")).json())
+
+
+async def test_what_is_wrong_with_a_request(stage: ApiHarness, postgres_url: str, redis_url: str) -> None:
+    async with run_described_api(postgres_url, redis_url) as running:
+        assert BODIES.keys() == {route for route, each in running.routes.items() if "requestBody" in each}
+        json = {"content-type": "application/json"}
+        assert await running.routes_answering(400, content=b"\xff", headers=json) == running.documented_routes(400)
+        assert await running.routes_answering(403, headers={"host": "elsewhere"}) == running.documented_routes(403)
+        assert await running.routes_answering(404) == running.documented_routes(404)
+        assert await running.routes_answering(413, content=b" " * (MOST + 1)) == running.documented_routes(413)
+        wrong = {"meeting_id": "x", "letter_id": "x", "lane_id": "%00"}
+        assert await running.routes_answering(
+            422, places=wrong, params={"limit": "x"}, json=[]
+        ) == running.documented_routes(422)
+
+
+async def test_the_description_holds_all_that_it_refers_to(stage: ApiHarness) -> None:
+    answer = await stage.http.get("/openapi.json")
+    references = set(re.findall(r'"\$ref": ?"#/components/schemas/(\w+)"', answer.text))
+    schemas = answer.json()["components"]["schemas"]
+    assert {"Problem", "FieldError"} <= references <= schemas.keys()
+    # FastAPI's own error, which it never answers with here.
+    assert "HTTPValidationError" not in schemas
+
+
+async def test_stores_that_are_away() -> None:
+    async with run_described_api("postgresql://parley@127.0.0.1:1/parley", "redis://127.0.0.1:1/0") as running:
+        assert await running.routes_answering(503) == running.documented_routes(503)
+        assert "503" in running.routes["get /ready"]["responses"]
+        assert (await running.request_route("get /ready")).status_code == 503
+
+
+async def test_what_the_present_state_does_not_allow(stage: ApiHarness, postgres_url: str, redis_url: str) -> None:
+    ended = await stage.create_meeting()
+    assert (await stage.http.post(f"/api/meetings/{ended}/end")).is_success
+    stage.set_status(ended, "ended")
+    stage.redis.flushdb()
+    with stage.engine.begin() as conn:
+        save_settings_config(conn, ModelsConfig())
+    places = {"meeting_id": ended, "letter_id": str(store_dead_letter(stage, ended)), "lane_id": "live-1"}
+    async with run_described_api(postgres_url, redis_url) as running:
+        # With a second lane the first could be drained.
+        tried = running.routes.keys() - {"post /api/lanes"}
+        found = {route for route in tried if (await running.request_route(route, places=places)).status_code == 409}
+        assert found == running.documented_routes(409)
+
+
+async def test_what_is_too_much_at_the_moment(stage: ApiHarness, postgres_url: str, redis_url: str) -> None:
+    stage.add_uncommitted_entry()
+
+    async def places() -> dict[str, str]:
+        meeting = await stage.create_meeting()
+        return {"meeting_id": meeting, "letter_id": str(store_dead_letter(stage, meeting)), "lane_id": "live-1"}
+
+    async with run_described_api(postgres_url, redis_url, max_live=1, lag_limit=1) as running:
+        # It looks how far lanes are behind once a second.
+        while (await running.request_route(EVENTS, places=await places())).status_code != 429:
+            pass
+        tried = running.routes.keys() - {"post /api/lanes"}
+        found = {
+            route for route in tried if (await running.request_route(route, places=await places())).status_code == 429
+        }
+        assert found == running.documented_routes(429)

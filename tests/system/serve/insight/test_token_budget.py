@@ -1,0 +1,40 @@
+"""serve/insight/token_budget.py against the tokenizer of a real model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+
+from serve.insight.token_budget import estimate_tokens
+from tests.harness.ami import AMI_FOLDER, MEETING_NAMES, needs_ami
+from tests.harness.smollm2 import converted_model, needs_vllm
+from tests.unit.serve.insight.test_token_budget import make_prompt
+
+
+@pytest.fixture(scope="module")
+def tokens() -> Callable[[str], int]:
+    """SmolLM2's own tokenizer: how many tokens a text is."""
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(converted_model())
+    return lambda text: len(tokenizer.encode(text, add_special_tokens=False))
+
+
+@needs_vllm
+@needs_ami
+@pytest.mark.parametrize("meeting", MEETING_NAMES)
+@pytest.mark.parametrize("field", ["text", "ja"])
+def test_the_estimate_never_counts_too_few_of_a_real_meeting(
+    meeting: str, field: str, tokens: Callable[[str], int]
+) -> None:
+    """English, and Japanese, of which SmolLM2's vocabulary has so little that it takes its letters apart."""
+    said = json.loads((AMI_FOLDER / f"{meeting}.reference.json").read_text())["sentences"]
+    lines = [f"{one['speaker']}: {one[field]}\n" for one in said if one[field]]
+    for at in range(0, len(lines), 10):
+        text = "".join(lines[at : at + 10])
+        real, estimated = tokens(text), estimate_tokens(make_prompt(text))
+        assert real <= estimated
+    text = "".join(lines)
+    assert tokens(text) <= estimate_tokens(make_prompt(text)) < 2 * tokens(text)

@@ -1,0 +1,72 @@
+"""Sentences with a glossary's terms, translated by a real language model."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+
+import pytest
+
+from operators.translation_requests import CaptionStatus
+from serve.engines.local.vllm import VllmEngine
+from serve.engines.protocol import Engine, Generation, Prompt, TokenStream
+from serve.translation.llm.translator import LlmTranslator
+from tests.harness.glossary_sentences import SENTENCES
+from tests.harness.smollm2 import VLLM_ARGUMENTS, converted_model, needs_vllm
+from tests.unit.serve.translation.test_glossary_sentences import make_lasting_service, translate
+
+
+class FirstLineEngine:
+    """A small model, of whose answers only the first line is taken: it seldom comes to an end by itself."""
+
+    name = "first line"
+    version = "1"
+
+    def __init__(self, engine: Engine[Prompt]) -> None:
+        self._engine = engine
+
+    async def generate(self, question: Prompt) -> TokenStream:
+        text = ""
+        async with aclosing(self._engine.generate(question)) as answer:
+            async for piece in answer:
+                text = piece.text if isinstance(piece, Generation) else text + piece
+                line, newline, _ = text.lstrip().partition("\n")
+                if newline:
+                    yield Generation(line, self.version, "stop", 0, 0, 0.0, 0.0)
+                    return
+                yield piece
+
+    async def check_health(self) -> None:
+        await self._engine.check_health()
+
+    async def close(self) -> None:
+        await self._engine.close()
+
+
+@pytest.fixture(scope="module")
+async def smollm2() -> AsyncIterator[Engine[Prompt]]:
+    engine = VllmEngine(str(converted_model()), VLLM_ARGUMENTS)
+    yield FirstLineEngine(engine)
+    await engine.close()
+
+
+@needs_vllm
+async def test_a_real_model_is_never_silently_wrong(smollm2: Engine[Prompt]) -> None:
+    """It translates badly: most of what it says is refused, or marked."""
+    service = make_lasting_service(LlmTranslator(smollm2))
+    some = SENTENCES[::2]
+    answers = await asyncio.gather(*(translate(service, spoken, spoken.terms) for spoken in some))
+    for spoken, answer in zip(some, answers, strict=True):
+        if answer.status is CaptionStatus.UNTRANSLATED:
+            assert answer.reason
+            continue
+        assert answer.text
+        said = answer.text.casefold()
+        for term in spoken.terms:
+            # In some form, for a long one.
+            words = term.target.casefold().split()
+            long = spoken.target != "ja"
+            kept = all((word[:-2] if long and len(word) > 4 else word) in said for word in words)
+            assert kept or f"term: {term.source} → {term.target}" in answer.warnings, spoken.source
+    assert any(answer.warnings for answer in answers)

@@ -1,0 +1,74 @@
+"""serve/engines/firefox/phrasebook.py"""
+
+from __future__ import annotations
+
+import doctest
+
+import pytest
+
+from serve.engines.firefox import phrasebook
+
+
+def test_the_examples_in_the_docstrings_hold() -> None:
+    failed, tried = doctest.testmod(phrasebook)
+    assert (failed, tried > 0) == (0, True)
+
+
+@pytest.mark.parametrize(
+    ("said", "written"),
+    [
+        ("Mm-hmm.", "Aham."),
+        ("Mm-hmm, mm-hmm.", "Aham, aham."),
+        ("Um.", "Ahn."),
+        ("Hmm…", "Hum…"),
+        ("Huh?", "Hã?"),
+        ("Uh-huh", "Aham"),
+        ("Um, mm.", "Ahn, hum."),
+    ],
+)
+def test_sounds_are_written_as_portuguese_writes_them(said: str, written: str) -> None:
+    assert phrasebook.translate_fillers(said, "en", "pt") == written
+
+
+@pytest.mark.parametrize("said", ["Paul.", "Um, Paul.", "Mm 12", "", "Umbrella."])
+def test_words_are_no_sounds(said: str) -> None:
+    assert phrasebook.translate_fillers(said, "en", "pt") in (None, "Hum 12")
+
+
+def test_sounds_come_back_as_themselves_or_their_like() -> None:
+    assert phrasebook.translate_fillers("Uhum, hã?", "pt", "en") == "Mm-hmm, huh?"
+
+
+def test_languages_without_a_table_are_left_alone() -> None:
+    assert phrasebook.translate_fillers("Mm-hmm.", "en", "de") is None
+    assert phrasebook.encode_fillers("Um, I see.", "en", "de") == "Um, I see."
+    assert phrasebook.decode_fillers("Um, ich", "Um, I", "en", "de") == "Um, ich"
+    assert phrasebook.translate_phrase("Thanks.", "en", "de") is None
+
+
+@pytest.mark.parametrize(
+    ("said", "written"),
+    [
+        ("Thank you!", "Obrigado!"),
+        ("thanks", "obrigado"),
+        ("'Kay.", "Ok."),
+        ("You’re welcome.", "De nada."),
+        ("Bye bye…", "Tchau, tchau…"),
+        ("Thank you, Paul.", None),
+    ],
+)
+def test_formulas_keep_case_and_end_marks(said: str, written: str | None) -> None:
+    assert phrasebook.translate_phrase(said, "en", "pt") == written
+
+
+def test_a_portuguese_article_is_not_taken_for_a_sound() -> None:
+    assert (
+        phrasebook.decode_fillers("Eu tenho um, ahn, carro.", "I have a, ahn, car.", "en", "pt")
+        == "Eu tenho um, ahn, carro."
+    )
+
+
+def test_thanks_are_made_up_only_where_nothing_is_sent() -> None:
+    answer = "Obrigado por enviar uma edição."
+    assert phrasebook.is_hallucinated_thanks(answer, "Thank you all for coming!")
+    assert not phrasebook.is_hallucinated_thanks(answer, "Thank you for sending an edition.")

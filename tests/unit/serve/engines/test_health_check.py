@@ -1,0 +1,98 @@
+"""serve/engines/health_check.py: who is silent is ill, who is busy is not."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from operators.errors import UnavailableError
+from serve.engines import health_check
+from serve.engines.health_check import EngineHealthCheck
+
+
+class FakeHealthCheck:
+    """An engine's `check_health`, silent while it is told to be."""
+
+    def __init__(self) -> None:
+        self.call_count = 0
+        self.hangs = False
+
+    async def __call__(self) -> None:
+        self.call_count += 1
+        if self.hangs:
+            await asyncio.Event().wait()
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody counts as alive for having answered a moment ago, and nobody is waited for."""
+    monkeypatch.setattr(health_check, "RECENT_OUTPUT_S", 0.0)
+    monkeypatch.setattr(health_check, "PROBE_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(health_check, "FIRST_PROBE_TIMEOUT_S", 0.3)
+
+
+async def test_an_engine_that_takes_questions_and_says_nothing_is_ill(impatient: None) -> None:
+    ask = FakeHealthCheck()
+    alive = EngineHealthCheck(ask)
+    ask.hangs = True
+    for _ in range(2):
+        with pytest.raises(UnavailableError, match="the engine gave no token within"):
+            await alive.check()
+    ask.hangs = False
+    await alive.check()
+
+
+@pytest.fixture
+def a_moment_ago(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever an engine gave it gave a moment ago."""
+    monkeypatch.setattr(health_check, "RECENT_OUTPUT_S", 600.0)
+
+
+async def test_an_engine_that_just_gave_a_token_is_not_asked_for_one(a_moment_ago: None) -> None:
+    ask = FakeHealthCheck()
+    alive = EngineHealthCheck(ask)
+    alive.record_output()
+    await alive.check()
+    assert ask.call_count == 0
+
+
+async def test_a_token_of_a_health_check_counts_as_any_other(a_moment_ago: None) -> None:
+    ask = FakeHealthCheck()
+    alive = EngineHealthCheck(ask)
+    await alive.check()
+    await alive.check()
+    assert ask.call_count == 1
+
+
+async def test_what_a_busy_engine_gives_to_others_keeps_it_alive(impatient: None) -> None:
+    async def ask() -> None:
+        # The token that was asked for waits behind this.
+        alive.record_output()
+        await asyncio.Event().wait()
+
+    alive = EngineHealthCheck(ask)
+    alive.record_output()
+    await alive.check()
+
+
+async def test_a_new_engine_may_take_its_time_for_its_first_token(
+    impatient: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(health_check, "FIRST_PROBE_TIMEOUT_S", 20.0)
+    monkeypatch.setattr(health_check, "PROBE_TIMEOUT_S", 0.0)
+    ask = FakeHealthCheck()
+    alive = EngineHealthCheck(ask)
+    await alive.check()
+    assert ask.call_count == 1
+    with pytest.raises(UnavailableError):
+        ask.hangs = True
+        await alive.check()
+
+
+async def test_what_the_engine_says_is_wrong_with_it_is_passed_on() -> None:
+    async def ask() -> None:
+        raise UnavailableError("gone")
+
+    with pytest.raises(UnavailableError, match="gone"):
+        await EngineHealthCheck(ask).check()

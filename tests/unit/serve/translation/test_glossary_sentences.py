@@ -1,0 +1,107 @@
+"""Terms of a glossary, whatever the model makes of them: they are in the translation, or the caption says that they aren't."""
+
+from __future__ import annotations
+
+import pytest
+
+from operators.translation_requests import CaptionStatus, GlossaryEntry, Translation, TranslationRequest
+from serve.engines.protocol import TranslationEngine
+from serve.translation.llm.translator import LlmTranslator
+from serve.translation.translation_service import TranslationService
+from tests.harness.glossary_sentences import SENTENCES, GlossarySentence
+from tests.harness.scripted_model import ScriptedModel
+
+pytestmark = pytest.mark.timeout(400)
+
+
+_services: list[TranslationService] = []
+
+
+def make_lasting_service(engine: TranslationEngine) -> TranslationService:
+    """A service that stays: only Serve knows how to await the end of one."""
+    _services.append(TranslationService(lambda: engine, 0))
+    return _services[-1]
+
+
+class TwoAnswerService:
+    """The service, and a model that answers the first question and the second as it is told."""
+
+    def __init__(self) -> None:
+        self.answers = ("", "")
+        model = ScriptedModel(lambda prompt, k: self.answers[len(prompt.messages) > 2], 10_000)
+        self.service = make_lasting_service(LlmTranslator(model))
+
+    async def caption(self, case: GlossarySentence, first: str, second: str | None = None) -> Translation:
+        """What becomes of a sentence."""
+        self.answers = (first, first if second is None else second)
+        return await translate(self.service, case, GLOSSARIES[case.target])
+
+
+@pytest.fixture(scope="module")
+def script() -> TwoAnswerService:
+    return TwoAnswerService()
+
+
+GLOSSARIES = {
+    target: tuple(sorted({term for each in SENTENCES if each.target == target for term in each.terms}))
+    for target in ("pt-BR", "de", "ja")
+}
+
+
+async def translate(
+    service: TranslationService, case: GlossarySentence, glossary: tuple[GlossaryEntry, ...]
+) -> Translation:
+    request = TranslationRequest(
+        "default", "m", "1.0", 1, case.target, "en", case.source, glossary=glossary, terms_in_text=case.terms
+    )
+    return await service.translate(request)
+
+
+def term_warnings(case: GlossarySentence) -> set[str]:
+    """How each term reads among the doubts."""
+    return {f"term: {term.source} → {term.target}" for term in case.terms}
+
+
+def mangle_terms(case: GlossarySentence) -> str:
+    """The right translation, with the letters of its terms in disorder."""
+    text = case.with_terms
+    for term in case.terms:
+        for word in term.target.split():
+            begins = word[:3] if word.isascii() or case.target != "ja" else word
+            for found in [each for each in text.replace("。", " ").split() if begins.casefold() in each.casefold()]:
+                text = text.replace(found, found[::-1])
+    return text
+
+
+each_sentence = pytest.mark.parametrize("spoken", SENTENCES, ids=lambda spoken: f"{spoken.target} {spoken.source[:40]}")
+
+
+def test_there_are_enough_of_them() -> None:
+    assert len(SENTENCES) == 60
+    for spoken in SENTENCES:
+        assert all(term.source.casefold() in spoken.source.casefold() for term in spoken.terms)
+
+
+@each_sentence
+async def test_a_translation_with_its_terms_is_not_doubted(spoken: GlossarySentence, script: TwoAnswerService) -> None:
+    answer = await script.caption(spoken, spoken.with_terms)
+    assert (answer.status, answer.text, answer.warnings) == (CaptionStatus.TRANSLATED, spoken.with_terms, ())
+
+
+@each_sentence
+async def test_one_that_ignores_them_is_marked_with_each(spoken: GlossarySentence, script: TwoAnswerService) -> None:
+    answer = await script.caption(spoken, spoken.without_terms)
+    assert (answer.status, answer.text) == (CaptionStatus.TRANSLATED, spoken.without_terms)
+    assert set(answer.warnings) == term_warnings(spoken)
+
+
+@each_sentence
+async def test_one_that_mangles_them_is_marked(spoken: GlossarySentence, script: TwoAnswerService) -> None:
+    answer = await script.caption(spoken, mangle_terms(spoken))
+    assert answer.status is CaptionStatus.UNTRANSLATED or set(answer.warnings) & term_warnings(spoken)
+
+
+@each_sentence
+async def test_one_that_has_them_at_the_second_try_is_not(spoken: GlossarySentence, script: TwoAnswerService) -> None:
+    answer = await script.caption(spoken, spoken.without_terms, spoken.with_terms)
+    assert (answer.text, answer.warnings) == (spoken.with_terms, ())

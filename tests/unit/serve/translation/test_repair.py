@@ -1,0 +1,257 @@
+"""serve/translation/repair.py: each way in which a model may answer ends as it should."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from operators.errors import UnavailableError
+from operators.translation_requests import ContextSentence, GlossaryEntry
+from serve.engines.protocol import Engine, Generation, NonRetryableError, Prompt, RepairHint, TokenStream, Utterance
+from serve.translation import repair
+from serve.translation.llm.prompts import repair_prompt
+from serve.translation.llm.translator import LlmTranslator
+from serve.translation.repair import RepairingTranslator
+from tests.harness.scripted_model import ScriptedModel, ScriptedReply
+
+QUESTION = Utterance(
+    "We send the 42 pages of the budget to the customer.",
+    "en",
+    "pt-BR",
+    (ContextSentence("1.0", "Ann", "Hello."),),
+    terms=(GlossaryEntry("budget", "orçamento"),),
+)
+GOOD_TRANSLATION = "Enviamos as 42 páginas do orçamento ao cliente."
+OTHER_WORD = "Enviamos as 42 páginas da verba ao cliente."
+MANGLED = "Enviamos as 42 páginas do orsamentinho ao cliente."
+OTHER_NUMBER = "Enviamos as 43 páginas do orçamento ao cliente."
+NO_TERM_NOR_NUMBER = "Enviamos as páginas da verba ao cliente."
+DECLINED = "Desculpe, mas não posso ajudar com isso."
+ENGLISH = "We send the customer all of the pages that there are of it."
+ENDLESS = "sim " * 1_000
+TRANSLATION_AND_MORE = f"{GOOD_TRANSLATION}\nDepois vamos todos almoçar."
+OUTAGE = UnavailableError("the server is away")
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second answer is waited for, though the machine may stand still meanwhile."""
+    monkeypatch.setattr(repair, "_REPAIR_TIMEOUT_S", 60.0)
+
+
+def make_model(*answers: ScriptedReply) -> ScriptedModel:
+    """A model that gives these answers, and the last of them again and again."""
+    return ScriptedModel(lambda prompt, k: answers[min(k, len(answers) - 1)])
+
+
+def of(engine: Engine[Prompt]) -> RepairingTranslator:
+    return RepairingTranslator(LlmTranslator(engine), lambda: None)
+
+
+@pytest.mark.parametrize(
+    ("answers", "text", "warnings", "asked"),
+    [
+        pytest.param([GOOD_TRANSLATION], GOOD_TRANSLATION, (), 1, id="it obeys"),
+        pytest.param([OTHER_WORD, GOOD_TRANSLATION], GOOD_TRANSLATION, (), 2, id="it obeys at the second try"),
+        pytest.param([OTHER_NUMBER, GOOD_TRANSLATION], GOOD_TRANSLATION, (), 2, id="it counts right at the second try"),
+        pytest.param([OTHER_WORD], OTHER_WORD, ("term: budget → orçamento",), 2, id="it ignores the term"),
+        pytest.param([MANGLED], MANGLED, ("term: budget → orçamento",), 2, id="it mangles the term"),
+        pytest.param([OTHER_NUMBER], OTHER_NUMBER, ("number: 42",), 2, id="it counts wrong"),
+        pytest.param(
+            [NO_TERM_NOR_NUMBER],
+            NO_TERM_NOR_NUMBER,
+            ("term: budget → orçamento", "number: 42"),
+            2,
+            id="it keeps nothing",
+        ),
+        pytest.param([NO_TERM_NOR_NUMBER, OTHER_NUMBER], OTHER_NUMBER, ("number: 42",), 2, id="it does better"),
+        pytest.param([OTHER_NUMBER, NO_TERM_NOR_NUMBER], OTHER_NUMBER, ("number: 42",), 2, id="it does worse"),
+        pytest.param([DECLINED, GOOD_TRANSLATION], GOOD_TRANSLATION, (), 2, id="it declines at first"),
+        pytest.param([ENGLISH, GOOD_TRANSLATION], GOOD_TRANSLATION, (), 2, id="it forgets the language at first"),
+        pytest.param([ENDLESS, GOOD_TRANSLATION], GOOD_TRANSLATION, (), 2, id="it runs away at first"),
+        pytest.param(
+            [TRANSLATION_AND_MORE, GOOD_TRANSLATION], GOOD_TRANSLATION, (), 2, id="it explains itself at first"
+        ),
+        pytest.param(["", GOOD_TRANSLATION], GOOD_TRANSLATION, (), 2, id="it says nothing at first"),
+        pytest.param(
+            [QUESTION.text, GOOD_TRANSLATION], GOOD_TRANSLATION, (), 2, id="it repeats what was said at first"
+        ),
+        pytest.param([DECLINED, OTHER_WORD], OTHER_WORD, ("term: budget → orçamento",), 2, id="in doubt is better"),
+        pytest.param([OTHER_WORD, DECLINED], OTHER_WORD, ("term: budget → orçamento",), 2, id="it declines then"),
+        pytest.param([OTHER_WORD, OUTAGE], OTHER_WORD, ("term: budget → orçamento",), 2, id="it is gone then"),
+        pytest.param(
+            [OTHER_WORD, NonRetryableError("too long")],
+            OTHER_WORD,
+            ("term: budget → orçamento",),
+            2,
+            id="no room to ask again",
+        ),
+    ],
+)
+async def test_a_translation_is_given_with_what_it_leaves_in_doubt(
+    answers: list[ScriptedReply], text: str, warnings: tuple[str, ...], asked: int
+) -> None:
+    engine = make_model(*answers)
+    best = await of(engine).translate(QUESTION)
+    assert (best.text, tuple(map(str, best.warnings)), len(engine.prompts)) == (text, warnings, asked)
+
+
+@pytest.mark.parametrize(
+    ("answers", "reason", "asked"),
+    [
+        ([DECLINED], "declined", 2),
+        ([DECLINED, ENGLISH], "declined", 2),
+        ([ENGLISH], "answered in English", 2),
+        ([ENDLESS], "many times as long", 2),
+        ([TRANSLATION_AND_MORE], "more than a translation", 2),
+        (["", " "], "gave no text", 2),
+        ([QUESTION.text], "repeated what was said", 2),
+        (["budget = orçamento"], "repeated what it was told", 2),
+        ([DECLINED, NonRetryableError("too long")], "declined", 2),
+        ([NonRetryableError("too long"), GOOD_TRANSLATION], "too long", 1),
+    ],
+)
+async def test_what_is_no_translation_is_never_given(answers: list[ScriptedReply], reason: str, asked: int) -> None:
+    engine = make_model(*answers)
+    with pytest.raises(NonRetryableError, match=reason) as caught:
+        await of(engine).translate(QUESTION)
+    assert len(engine.prompts) == asked
+    assert "cliente" not in str(caught.value)
+
+
+async def test_a_server_that_goes_away_before_there_is_a_translation_is_asked_later() -> None:
+    for answers in ([OUTAGE], [DECLINED, OUTAGE]):
+        with pytest.raises(UnavailableError):
+            await of(make_model(*answers)).translate(QUESTION)
+
+
+async def test_the_second_question_goes_on_from_the_first() -> None:
+    engine = make_model(OTHER_WORD, GOOD_TRANSLATION)
+    await of(engine).translate(QUESTION)
+    first, second = engine.prompts
+    assert second == repair_prompt(QUESTION, RepairHint(OTHER_WORD, missing_text=("orçamento",)))
+    assert second.messages[: len(first.messages)] == first.messages
+
+
+async def test_an_answer_that_runs_away_is_given_up_while_it_comes() -> None:
+    engine = make_model("x" * 2_000 + " sim" * 50)
+    with pytest.raises(NonRetryableError):
+        await of(engine).translate(QUESTION)
+    assert engine.token_count == 2
+
+
+async def test_a_translation_in_doubt_does_not_wait_long_for_a_better_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(repair, "_REPAIR_TIMEOUT_S", 0.05)
+
+    class Slow(LlmTranslator):
+        async def again(self, question: Utterance, rejected: RepairHint) -> TokenStream:
+            await asyncio.sleep(20)
+            async for piece in super().repair(question, rejected):
+                yield piece
+
+    best = await RepairingTranslator(Slow(make_model(OTHER_WORD)), lambda: None).translate(QUESTION)
+    assert (best.text, [str(doubt) for doubt in best.warnings]) == (OTHER_WORD, ["term: budget → orçamento"])
+
+
+async def test_drafts_are_asked_once() -> None:
+    engine = make_model(OTHER_WORD, GOOD_TRANSLATION)
+    assert (await of(engine).translate(replace(QUESTION, draft=True))).text == OTHER_WORD
+    engine = make_model(DECLINED, GOOD_TRANSLATION)
+    with pytest.raises(NonRetryableError):
+        await of(engine).translate(replace(QUESTION, draft=True))
+    assert len(engine.prompts) == 1
+
+
+class UninstructableEngine:
+    """An engine that can't be told anything."""
+
+    name = "fixed"
+    version = "1"
+    sources = frozenset({"en"})
+
+    def __init__(self) -> None:
+        self.call_count = 0
+
+    def supports(self, source: str, target: str) -> bool:
+        return True
+
+    async def generate(self, question: Utterance) -> TokenStream:
+        self.call_count += 1
+        yield Generation(NO_TERM_NOR_NUMBER, "fixed", "stop", 0, 0, 0.0, 0.0)
+
+    async def check_health(self) -> None:
+        pass
+
+    async def close(self) -> None:
+        pass
+
+
+async def test_other_engines_are_looked_at_and_asked_once() -> None:
+    engine = UninstructableEngine()
+    best = await RepairingTranslator(engine, lambda: None).translate(QUESTION)
+    assert [str(doubt) for doubt in best.warnings] == ["term: budget → orçamento", "number: 42"]
+    assert engine.call_count == 1
+
+
+async def test_a_model_s_name_may_have_any_letters() -> None:
+    engine = make_model(GOOD_TRANSLATION)
+    engine.version = "模型-7B é"
+    # Ray's metrics are the real ones here.
+    assert (await of(engine).translate(QUESTION)).text == GOOD_TRANSLATION
+
+
+class FakeRayMetric:
+    """Stands in for Ray's, which can be read in a running cluster only. It checks tags as strictly."""
+
+    values: Counter[tuple[str, ...]]
+
+    def __init__(self, name: str, description: str, tag_keys: tuple[str, ...], boundaries: Any = None) -> None:
+        assert description
+        self._name, self._keys = name, tag_keys
+
+    def observe(self, value: float, tags: dict[str, str]) -> None:
+        self.inc(1, tags)
+
+    def inc(self, value: float = 1.0, tags: dict[str, str] | None = None) -> None:
+        assert tags is not None
+        assert tuple(tags) == self._keys
+        self.values[self._name, *tags.values()] += int(value)
+
+
+class CachingModel(ScriptedModel):
+    """A model that still knew two tokens of each question."""
+
+    async def generate(self, question: Prompt) -> TokenStream:
+        async for piece in super().generate(question):
+            yield replace(piece, cached_tokens=2) if isinstance(piece, Generation) else piece
+
+
+async def test_what_was_mended_refused_and_kept_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    values: Counter[tuple[str, ...]] = Counter()
+    monkeypatch.setattr(FakeRayMetric, "values", values, raising=False)
+    for name in ("Histogram", "Counter"):
+        monkeypatch.setattr(repair.metrics, name, FakeRayMetric)
+
+    async def told(*answers: ScriptedReply) -> dict[tuple[str, ...], int]:
+        values.clear()
+        engine = CachingModel(lambda prompt, k: answers[min(k, len(answers) - 1)])
+        with suppress(NonRetryableError):
+            await of(engine).translate(QUESTION)
+        return {key: count for key, count in values.items() if not key[0].startswith("parley_translation_t")}
+
+    first = ("parley_translation_first_seconds", "1")
+    repairs, refusals, terms = "parley_translation_repairs", "parley_translation_refusals", "parley_glossary_terms"
+    assert await told(GOOD_TRANSLATION) == {first: 1, (terms, "true"): 1}
+    assert values["parley_translation_tokens", "1", "cached"] == 2
+    assert values["parley_translation_tokens", "1", "prompt"] > values["parley_translation_tokens", "1", "answer"] == 8
+    assert await told(OTHER_WORD, GOOD_TRANSLATION) == {first: 2, (repairs, "repaired"): 1, (terms, "true"): 1}
+    assert await told(OTHER_WORD) == {first: 2, (repairs, "warned"): 1, (terms, "false"): 1}
+    assert await told(DECLINED) == {first: 2, (repairs, "failed"): 1, (refusals, "refusal"): 2}
+    assert await told(ENGLISH, GOOD_TRANSLATION) == {
+        **{first: 2, (repairs, "repaired"): 1, (refusals, "language"): 1, (terms, "true"): 1}
+    }
