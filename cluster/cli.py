@@ -8,7 +8,20 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from cluster.commands import bench, config, database, dead, demo, doctor, importing, lanes, meetings, models, replay, up
+from cluster.commands import (
+    bench,
+    config,
+    database,
+    dead_letters,
+    demo,
+    doctor,
+    lanes,
+    meetings,
+    models,
+    recording_import,
+    replay,
+    up,
+)
 from cluster.commands.terminal import console, results
 from operators.errors import ParleyError
 
@@ -22,7 +35,7 @@ app = typer.Typer(
 )
 app.command(rich_help_panel=RUN_PANEL, epilog=demo.EXAMPLES)(demo.demo)
 app.command(rich_help_panel=RUN_PANEL, epilog=up.EXAMPLES)(up.up)
-app.command(rich_help_panel=USE_PANEL, epilog=importing.EXAMPLES, name="import")(importing.import_files)
+app.command(rich_help_panel=USE_PANEL, epilog=recording_import.EXAMPLES, name="import")(recording_import.import_files)
 app.add_typer(meetings.app, rich_help_panel=USE_PANEL, name="meetings")
 app.add_typer(config.app, rich_help_panel=RUN_PANEL, name="config")
 app.add_typer(database.app, rich_help_panel=RUN_PANEL, name="database")
@@ -31,7 +44,7 @@ app.add_typer(models.app, rich_help_panel=RUN_PANEL, name="models")
 app.command(rich_help_panel=USE_PANEL, epilog=replay.EXAMPLES)(replay.replay)
 app.command(rich_help_panel=CHECK_PANEL, epilog=doctor.EXAMPLES)(doctor.doctor)
 app.add_typer(bench.app, rich_help_panel=CHECK_PANEL, name="bench")
-app.add_typer(dead.app, rich_help_panel=CHECK_PANEL, name="dead-letters")
+app.add_typer(dead_letters.app, rich_help_panel=CHECK_PANEL, name="dead-letters")
 
 
 def _print_version(is_requested: bool) -> None:

@@ -18,7 +18,7 @@ import ray
 from ray._private import ray_constants, services
 from ray._private.node import Node
 
-from cluster.workers import set_up_worker
+from cluster.worker_setup import set_up_worker
 from operators.errors import SetupError
 
 OBJECT_STORE_BYTES = 100 * 2**20

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cluster.commands.options import read_settings
+from cluster.commands.shared_options import read_settings
 from cluster.commands.terminal import ShutdownSignals, console, results
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from cluster.bench.models import EngineMeasurement
+    from cluster.benchmark.engine_benchmark import EngineMeasurement
     from operators.engine_config import EngineConfig
 
 EXAMPLES = """
@@ -82,8 +82,8 @@ def models(
 
     from rich.progress import Progress
 
-    from cluster.bench.models import BenchmarkPlan, measure_engine
-    from cluster.bench.place import start_environment
+    from cluster.benchmark.engine_benchmark import BenchmarkPlan, measure_engine
+    from cluster.benchmark.environment import start_environment
 
     settings = read_settings(log_level="error")
     plan = BenchmarkPlan(_read_counts(in_flight), sentences, rounds, meetings_for)
@@ -119,7 +119,7 @@ def _read_engine(option: str, text: str | None) -> EngineConfig:
         InvalidInputError: it describes none.
         SetupError: translation is off.
     """
-    from cluster.roles import plan_engines
+    from cluster.engine_plan import plan_engines
     from operators.engine_config import parse_engine_config
     from operators.errors import InvalidInputError, SetupError
 

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from cluster.commands.asking import call_api
-from cluster.commands.options import JsonOption, ServerOption, find_running_server
+from cluster.commands.api_call import call_api
+from cluster.commands.shared_options import JsonOption, ServerOption, find_running_server
 from cluster.commands.terminal import console, print_json, results
 from operators.errors import InvalidInputError
 

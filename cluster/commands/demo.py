@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cluster.commands.options import (
+from cluster.commands.shared_options import (
     GlossaryOption,
     StyleOption,
     TargetsOption,
@@ -23,15 +23,15 @@ from cluster.commands.options import (
     read_settings,
     read_targets,
 )
-from cluster.commands.private import temporary_system
+from cluster.commands.temporary_system import temporary_system
 from cluster.commands.terminal import ShutdownSignals, console, print_status, results
 from cluster.ports import find_free_port, is_port_free
 from operators.errors import ConflictError
 
 if TYPE_CHECKING:
-    from cluster.recording import Recording
-    from cluster.replay import ReplayOptions
-    from cluster.tally import CaptionSummary
+    from cluster.recordings.caption_summary import CaptionSummary
+    from cluster.recordings.player import ReplayOptions
+    from cluster.recordings.reader import Recording
 
 SAMPLE_RECORDING = Path(__file__).resolve().parents[2] / "examples" / "launch.broadcasts.jsonl"
 SAMPLE_TITLE, SAMPLE_LANGUAGE = "The launch of the audio guide", "en"
@@ -89,8 +89,8 @@ def demo(
     page can be read, until Ctrl-C.
     """
     started_at = time.monotonic()
-    from cluster.recording import read_recording
-    from cluster.replay import ReplayOptions
+    from cluster.recordings.player import ReplayOptions
+    from cluster.recordings.reader import read_recording
     from operators.model import Clock
 
     recording = read_recording(SAMPLE_RECORDING)
@@ -146,9 +146,9 @@ async def _play_recording(
     """
     from rich.progress import BarColumn, Progress, TextColumn
 
-    from cluster.client import ApiClient
-    from cluster.replay import POLL_S, await_captions, open_meeting_for, send_recording
-    from cluster.tally import summarize_captions
+    from cluster.api_client import ApiClient
+    from cluster.recordings.caption_summary import summarize_captions
+    from cluster.recordings.player import POLL_S, await_captions, open_meeting_for, send_recording
 
     async with ApiClient(url) as client:
         meeting = (await open_meeting_for(client, recording, options, SAMPLE_TITLE))["id"]

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from cluster.commands.options import JsonOption, read_settings
+from cluster.commands.shared_options import JsonOption, read_settings
 from cluster.commands.terminal import print_json, results
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from cluster.doctor import Finding
+    from cluster.diagnostics import Finding
 
 EXAMPLES = """
 Examples:
@@ -34,7 +34,7 @@ def doctor(as_json: JsonOption = False) -> None:
     """
     from dataclasses import asdict
 
-    from cluster.doctor import run_checks
+    from cluster.diagnostics import run_checks
 
     findings = run_checks(read_settings())
     blocking = [finding.about for finding in findings if finding.blocks]

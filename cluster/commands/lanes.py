@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from cluster.commands.asking import call_api
-from cluster.commands.options import JsonOption, ServerOption, find_running_server, read_settings
+from cluster.commands.api_call import call_api
+from cluster.commands.shared_options import JsonOption, ServerOption, find_running_server, read_settings
 from cluster.commands.terminal import ShutdownSignals, console, print_json, print_status, results
 
 if TYPE_CHECKING:  # A command that shows its help needs none of it.
-    from cluster.client import ApiClient
+    from cluster.api_client import ApiClient
 
 EXAMPLES = """
 Examples:
@@ -113,7 +113,7 @@ def run() -> None:
     For a cluster whose Serve applications were deployed by `serve deploy`; on one machine `parley up` does it all. The
     stores are those of PARLEY_POSTGRES_URL and PARLEY_REDIS_URL.
     """
-    from cluster.job import run_lanes
+    from cluster.runtime.ray_job import run_lanes
 
     settings = read_settings()
     with ShutdownSignals() as signals, run_lanes(settings, on_status=signals.print_status):

@@ -11,16 +11,16 @@ from uuid import UUID
 
 import typer
 
-from cluster.commands.asking import call_api
-from cluster.commands.options import JsonOption, ServerOption, find_running_server
+from cluster.commands.api_call import call_api
+from cluster.commands.shared_options import JsonOption, ServerOption, find_running_server
 from cluster.commands.terminal import console, print_json, results, sanitize_for_terminal
 from operators.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from cluster.client import ApiClient
-    from cluster.tally import CaptionSummary
+    from cluster.api_client import ApiClient
+    from cluster.recordings.caption_summary import CaptionSummary
 
 MeetingIdArgument = Annotated[
     UUID, typer.Argument(metavar="ID", help="The meeting's id; `parley meetings list` gives it.")
@@ -119,7 +119,7 @@ def show(meeting: MeetingIdArgument, as_json: JsonOption = False, server: Server
     url = find_running_server(server)
 
     async def load(client: ApiClient) -> tuple[dict[str, Any], CaptionSummary]:
-        from cluster.tally import summarize_captions
+        from cluster.recordings.caption_summary import summarize_captions
 
         record = await client.meeting(str(meeting))
         sentences, captions = await client.sentences(str(meeting)), await client.captions(str(meeting))

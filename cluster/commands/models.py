@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cluster.commands.options import JsonOption, read_settings
+from cluster.commands.shared_options import JsonOption, read_settings
 from cluster.commands.terminal import console, print_json, print_status, results, sanitize_for_terminal
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from cluster.models import InstalledModel
+    from cluster.model_store.local_models import InstalledModel
     from cluster.settings import Settings
     from serve.engines.model_presets import ModelPreset
 
@@ -47,7 +47,7 @@ Examples:
 )
 def list_models(as_json: JsonOption = False) -> None:
     """List the models on this machine, and the presets, with whether they are here. It asks nobody else."""
-    from cluster.models import find_installed_models
+    from cluster.model_store.local_models import find_installed_models
     from serve.engines.model_presets import PRESETS
 
     folder = _models_dir(read_settings())
@@ -99,8 +99,8 @@ def pull(
     """
     from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
 
-    from cluster.models import plan_download
-    from cluster.models import pull_model as fetch
+    from cluster.model_store.local_models import plan_download
+    from cluster.model_store.local_models import pull_model as fetch
 
     settings = read_settings()
     folder = to or _models_dir(settings)

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from cluster.commands.options import (
+from cluster.commands.recording_report import print_reading
+from cluster.commands.shared_options import (
     GlossaryOption,
     StyleOption,
     TranslatorOption,
@@ -20,8 +21,7 @@ from cluster.commands.options import (
     read_language,
     read_targets,
 )
-from cluster.commands.private import temporary_system
-from cluster.commands.reading import print_reading
+from cluster.commands.temporary_system import temporary_system
 from cluster.commands.terminal import console, results
 from operators.errors import ConflictError, InvalidInputError, ParleyError
 from serve.engines.selection import TranslationEngineOption
@@ -29,7 +29,7 @@ from serve.engines.selection import TranslationEngineOption
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from cluster.replay import ReplayResult
+    from cluster.recordings.player import ReplayResult
 
 EXAMPLES = """
 Examples:
@@ -75,10 +75,10 @@ def replay(
     """
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    from cluster.client import ApiClient
-    from cluster.recording import read_recording, recording_name
-    from cluster.replay import ReplayOptions, result_file_stem
-    from cluster.replay import replay_recordings as run_replay
+    from cluster.api_client import ApiClient
+    from cluster.recordings.player import ReplayOptions, result_file_stem
+    from cluster.recordings.player import replay_recordings as run_replay
+    from cluster.recordings.reader import read_recording, recording_name
     from operators.model import Clock
 
     names = [result_file_stem(recording_name(path)) for path in files]

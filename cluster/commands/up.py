@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cluster.commands.options import PortOption, TranslatorOption, read_settings
+from cluster.commands.shared_options import PortOption, TranslatorOption, read_settings
 from cluster.commands.terminal import ShutdownSignals, console
 
 EXAMPLES = """
@@ -38,7 +38,7 @@ def up(
     Stores are embedded unless PARLEY_POSTGRES_URL and PARLEY_REDIS_URL are given. Nothing that was accepted is lost by
     stopping: the next start goes on where this one ended.
     """
-    from cluster.system import LocalSystem
+    from cluster.runtime.local_system import LocalSystem
 
     settings = read_settings(port=port, translator=translator)
     with ShutdownSignals() as signals, LocalSystem(settings, data, on_status=signals.print_status) as system:

@@ -16,7 +16,7 @@ from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from cluster.demand import LaneDemand
+from cluster.runtime.lane_demand import LaneDemand
 from flows.jobs import LaneAutoscaler, rebalance_lanes
 from flows.lane.options import LaneOptions
 from operators.errors import UnavailableError

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from cluster.recording import read_recording
+from cluster.recordings.reader import read_recording
 from operators import context_window, dedup
 from operators.model import Chunk, MeetingConfig
 from operators.sentences import tracker

@@ -19,8 +19,8 @@ import yaml
 from redis.exceptions import ConnectionError as RedisConnectionError
 from sqlalchemy import Engine
 
-from cluster import flow as flow_module
-from cluster.flow import LaneManager
+from cluster.runtime import lane_manager as flow_module
+from cluster.runtime.lane_manager import LaneManager
 from cluster.settings import Settings
 from operators.errors import SetupError
 from serve.deploy.builders import DEFAULT_TRANSLATION_APP
@@ -321,7 +321,7 @@ FUTURE_PENDING_QUERY = (
 
 def deploy_translation(head: RayHead, folder: Path) -> None:
     """`serve deploy` of the project's own application, with Firefox's models and no HTTP."""
-    content = yaml.safe_load((ROOT / "cluster" / "serve.yaml").read_text())
+    content = yaml.safe_load((ROOT / "cluster" / "deploy" / "serve.yaml").read_text())
     [translation, _] = content["applications"]
     translation["args"] = {"engine": {"kind": "firefox"}}
     translation["deployments"] = [{"name": "TranslationService", "num_replicas": 1}]
@@ -347,8 +347,8 @@ def submit_lanes(head: RayHead, system: ClusterSystem, job: str) -> None:
 
 
 def stop_leftover_lanes(head: RayHead, job: str) -> None:
-    """What cluster/kuberay.yaml does first: stop the lanes of a pod that is gone."""
-    manifests = yaml.safe_load_all((ROOT / "cluster" / "kuberay.yaml").read_text())
+    """What cluster/deploy/kuberay.yaml does first: stop the lanes of a pod that is gone."""
+    manifests = yaml.safe_load_all((ROOT / "cluster" / "deploy" / "kuberay.yaml").read_text())
     [lanes] = [manifest for manifest in manifests if manifest["kind"] == "Deployment"]
     [container] = lanes["spec"]["template"]["spec"]["containers"]
     script = container["command"][2].partition("ray job submit")[0]

@@ -15,7 +15,7 @@ import pytest
 from sqlalchemy import Engine, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from cluster.client import LAG_PROBLEM_TYPE, ApiClient
+from cluster.api_client import LAG_PROBLEM_TYPE, ApiClient
 from operators.translation_requests import CaptionStatus, Translation, TranslationRequest
 from serve.app_options import ApiOptions
 from storage.connections import sync_engine

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from cluster.keeping import watch_stores
+from cluster.runtime.store_watchdog import watch_stores
 from storage.embedded_servers.postgres_valkey import PostgresServer, ValkeyServer
 from tests.chaos.checks import assert_consistent, assert_same_as_baseline
 from tests.chaos.feed import MAX_BATCH_EVENTS

@@ -15,7 +15,7 @@ import httpx
 import pytest
 from playwright.async_api import Browser, ConsoleMessage, Page, WebSocket, async_playwright
 
-from cluster.doctor import BROWSER_PROGRAMS
+from cluster.diagnostics import BROWSER_PROGRAMS
 
 _BROWSER_ARGUMENTS = [
     "--no-sandbox",

@@ -18,8 +18,8 @@ import psycopg
 import pytest
 import redis
 
-from cluster import doctor
-from cluster.keeping import watch_stores
+from cluster import diagnostics
+from cluster.runtime.store_watchdog import watch_stores
 from cluster.settings import Settings
 from operators.errors import SetupError
 from serve.app_options import ApiOptions
@@ -251,13 +251,13 @@ def test_while_a_store_loads_the_api_says_try_again_and_then_takes_it(
 def test_doctor_says_that_embedded_stores_are_loading(data: Path) -> None:
     settings = Settings(data_dir=data)
     with EmbeddedStores(data):
-        assert [doctor.check_valkey(settings).state, doctor.check_postgres(settings).state] == ["ok", "ok"]
-    assert [doctor.check_valkey(settings).state, doctor.check_postgres(settings).state] == ["ok", "ok"]
+        assert [diagnostics.check_valkey(settings).state, diagnostics.check_postgres(settings).state] == ["ok", "ok"]
+    assert [diagnostics.check_valkey(settings).state, diagnostics.check_postgres(settings).state] == ["ok", "ok"]
     slow_down_recovery(data, 3)
     slow_down_loading(data)
     launch_stores(data)
     wait_until_loading(data)
-    valkey, postgres = doctor.check_valkey(settings), doctor.check_postgres(settings)
+    valkey, postgres = diagnostics.check_valkey(settings), diagnostics.check_postgres(settings)
     assert (valkey.state, valkey.blocks, postgres.state, postgres.blocks) == ("loading", False, "loading", False)
     assert "loading its data (" in valkey.found
     assert "starting up" in postgres.found
@@ -274,13 +274,16 @@ def test_stores_of_ones_own_that_are_not_ready_are_waited_for(data: Path) -> Non
     urls, said = launch_stores(data), list[str]()
     settings = Settings(postgres_url=urls.postgres, redis_url=urls.redis)
     wait_until_loading(data)
-    assert [doctor.check_valkey(settings).state, doctor.check_postgres(settings).state] == ["loading", "loading"]
+    assert [diagnostics.check_valkey(settings).state, diagnostics.check_postgres(settings).state] == [
+        "loading",
+        "loading",
+    ]
     wait_until_ready(urls.postgres, urls.redis, said.append)
     assert count_entries(urls) == ENTRY_COUNT
     with psycopg.connect(urls.postgres) as connection:
         assert connection.execute("select 1").fetchone() == (1,)
     assert said[0] == "waiting for Postgres: it is starting up"
-    assert [doctor.check_valkey(settings).blocks, doctor.check_postgres(settings).blocks] == [False, False]
+    assert [diagnostics.check_valkey(settings).blocks, diagnostics.check_postgres(settings).blocks] == [False, False]
 
 
 # Postgres recovers for a fixed time, whatever the machine does meanwhile.

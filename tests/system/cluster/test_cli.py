@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster import client
+from cluster import api_client
 from cluster.ports import find_free_port
 from tests.harness.command_line import ROOT, run_parley
 
@@ -78,7 +78,7 @@ def test_bash_gets_a_script_for_it() -> None:
 def test_where_nobody_answers_that_is_said_at_once(arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     url = f"http://127.0.0.1:{find_free_port()}"
     # A command that tried again, as it does once it has begun, would not come to an end.
-    monkeypatch.setattr(client, "RETRY_TIMEOUT_S", 3600.0)
+    monkeypatch.setattr(api_client, "RETRY_TIMEOUT_S", 3600.0)
     done = run_parley(*arguments, "--server", url)
     assert (done.returncode, done.stdout) == (1, "")
     expected = f"parley: no Parley answers at {url}: start one with `parley up`, or name another with `--server`\n"

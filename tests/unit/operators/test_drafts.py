@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cluster.recording import read_recording
+from cluster.recordings.reader import read_recording
 from operators import context_window
 from operators.drafts import (
     MIN_ADDED_SIZE,

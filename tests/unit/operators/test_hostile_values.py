@@ -13,7 +13,7 @@ import pytest
 from hypothesis import settings
 from pydantic import BaseModel, ValidationError
 
-from cluster.glossary_file import parse_glossary
+from cluster.recordings.glossary_csv import parse_glossary
 from operators.engine_config import ModelsConfig, parse_models_config
 from operators.errors import InvalidInputError
 from operators.model import (

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from cluster.roles import plan_engines
+from cluster.engine_plan import plan_engines
 from cluster.settings import Settings
 from operators.errors import SetupError
 from serve.engines.gpus import Gpu, find_gpus

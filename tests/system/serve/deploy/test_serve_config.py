@@ -145,7 +145,7 @@ def get_when_ready(url: str) -> httpx.Response:
 @pytest.fixture(scope="module")
 def config_file(head: TokenRayHead, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The project's own, but for Firefox's models in place of a GPU's, and a port of the test's."""
-    content = yaml.safe_load((ROOT / "cluster" / "serve.yaml").read_text())
+    content = yaml.safe_load((ROOT / "cluster" / "deploy" / "serve.yaml").read_text())
     content["http_options"]["port"] = head.port
     [translation, _] = content["applications"]
     translation["args"] = {"engine": {"kind": "firefox"}}
@@ -209,8 +209,8 @@ def test_jobs_and_applications_are_refused_without_the_token(head: TokenRayHead,
 
 @pytest.mark.timeout(600)
 def test_what_kubernetes_asks_a_node_needs_no_token(head: TokenRayHead) -> None:
-    """The path of the probes in cluster/kuberay.yaml."""
-    with (ROOT / "cluster" / "kuberay.yaml").open() as file:
+    """The path of the probes in cluster/deploy/kuberay.yaml."""
+    with (ROOT / "cluster" / "deploy" / "kuberay.yaml").open() as file:
         [path] = set(re.findall(r"httpGet: {path: (\S+),", file.read()))
     assert get_when_ready(head.agent + path).status_code == 200
 

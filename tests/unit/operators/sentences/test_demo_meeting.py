@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster.recording import Recording, read_recording
+from cluster.recordings.reader import Recording, read_recording
 from operators.model import Chunk, SentenceBoundary
 from tests.harness.speech import OperatorResult, make_items, run_operators
 

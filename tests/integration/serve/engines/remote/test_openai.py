@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator
 import pytest
 import structlog
 
+from cluster.engine_plan import plan_engines
 from cluster.ports import find_free_port
-from cluster.roles import plan_engines
 from cluster.settings import Settings
 from operators.engine_config import OpenAiConfig
 from operators.errors import MalformedResponseError, MisconfiguredError, ParleyError, SetupError, UnavailableError

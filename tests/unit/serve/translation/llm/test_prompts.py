@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cluster.recording import read_recording
+from cluster.recordings.reader import read_recording
 from operators.errors import UnavailableError
 from operators.translation_requests import ContextSentence, GlossaryEntry
 from serve.engines.firefox.engine import FirefoxEngine

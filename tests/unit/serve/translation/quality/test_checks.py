@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cluster.recording import read_recording
+from cluster.recordings.reader import read_recording
 from operators.translation_requests import ContextSentence, GlossaryEntry
 from serve.engines.firefox.engine import FirefoxEngine
 from serve.engines.protocol import Utterance, collect

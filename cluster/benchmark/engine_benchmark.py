@@ -1,0 +1,143 @@
+"""Measures a model in three layers with one load: the engine alone, the service through Serve, and the whole path."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ray import serve as ray_serve
+
+from cluster.benchmark.end_to_end import measure_captions
+from cluster.benchmark.instrumented_service import EngineUsage, InstrumentedService
+from cluster.benchmark.summary import LayerRound, LayerSummary, find_largest, quantile, summarize_layer
+from cluster.benchmark.workload import SENTENCE_INTERVAL_S, make_requests, run_closed_loop, run_open_loop
+from flows.translation import TranslationClient
+from operators.engine_config import EngineConfig
+from operators.errors import SetupError
+from serve.deploy.builders import DOWNSCALE_DELAY_S, SHUTDOWN_TIMEOUT_S
+from serve.deploy.deployment import make_deployment
+from serve.deploy.engine_factory import check_requirements
+from storage.store_urls import StoreUrls
+
+LAYERS = ("engine", "service", "captions")
+WARM_UP_COUNT = 4
+"""Sentences that are asked in each layer before anything is measured."""
+LATENCY_LIMIT_S = 1.0
+"""Seconds within which 95 % of the captions of meetings must come."""
+MAX_MEETING_COUNT = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class BenchmarkPlan:
+    """What is measured: each number in flight, in so many rounds of so many sentences a layer.
+
+    Attributes:
+        meetings_for: seconds for which meetings speak in each step of the search for the most meetings; 0 for no search.
+    """
+
+    in_flight_counts: tuple[int, ...]
+    sentence_count: int
+    round_count: int
+    meetings_step_s: float
+
+    @property
+    def step_count(self) -> int:
+        """Measurements of a layer, in all."""
+        return len(self.in_flight_counts) * self.round_count * len(LAYERS)
+
+
+@dataclass(frozen=True, slots=True)
+class EngineMeasurement:
+    """What came of one engine. `meetings` at once had 95 % of their answers within `LATENCY_LIMIT_S`; `memory` is bytes at most."""
+
+    summaries: tuple[LayerSummary, ...]
+    meetings: int | None
+    memory: int
+
+
+async def measure_engine(
+    urls: StoreUrls,
+    engine: EngineConfig,
+    models: Path | None,
+    application: str,
+    plan: BenchmarkPlan,
+    advance: Callable[[], None],
+) -> EngineMeasurement:
+    """Measure an engine.
+
+    Args:
+        urls: the stores.
+        engine: which, and how it runs.
+        models: a folder of further models of Firefox's.
+        application: the name of its application in Serve; it is gone afterwards.
+        plan: what is measured.
+        advance: told of each measurement that is done.
+
+    Raises:
+        SetupError: the engine can't be started here.
+    """
+    check_requirements(engine)
+    service = make_deployment("TranslationService", engine, DOWNSCALE_DELAY_S, SHUTDOWN_TIMEOUT_S)(InstrumentedService)
+    try:
+        handle: Any = ray_serve.run(service.bind(engine, models), name=application, route_prefix=None)
+    except RuntimeError as error:
+        raise SetupError(f"the {engine.kind} engine did not start here") from error
+    try:
+        benchmark = _EngineBenchmark(urls, handle, application)
+        for layer in LAYERS:
+            await benchmark.measure_layer(layer, 1, WARM_UP_COUNT)
+        summaries: list[LayerSummary] = []
+        for in_flight in plan.in_flight_counts:
+            rounds_by_layer: dict[str, list[LayerRound]] = {layer: [] for layer in LAYERS}
+            for round_index in range(plan.round_count):
+                for layer in _rotate(LAYERS, round_index):
+                    rounds_by_layer[layer].append(
+                        await benchmark.measure_layer(layer, in_flight, max(plan.sentence_count, in_flight))
+                    )
+                    advance()
+            summaries += [
+                summarize_layer(layer, in_flight, rounds_by_layer[layer], rounds_by_layer["engine"]) for layer in LAYERS
+            ]
+        max_meetings = await benchmark.find_max_meetings(plan.meetings_step_s) if plan.meetings_step_s else None
+        return EngineMeasurement(tuple(summaries), max_meetings, benchmark.max_memory_bytes)
+    finally:
+        ray_serve.delete(application)
+
+
+class _EngineBenchmark:
+    def __init__(self, urls: StoreUrls, handle: Any, application: str) -> None:
+        self._urls = urls
+        self._handle = handle
+        self._application = application
+        self.max_memory_bytes = 0
+
+    async def measure_layer(self, layer: str, in_flight: int, sentences: int) -> LayerRound:
+        if layer == "engine":
+            layer_round: LayerRound = await self._handle.alone.remote(make_requests(sentences), in_flight)
+        elif layer == "service":
+            translate = TranslationClient(self._application).translate
+            layer_round = await run_closed_loop(translate, make_requests(sentences), in_flight)
+        else:
+            layer_round = await measure_captions(self._urls, self._application, sentences, in_flight)
+        usage: EngineUsage = await self._handle.taken.remote()
+        self.max_memory_bytes = max(self.max_memory_bytes, usage.memory_bytes)
+        return replace(layer_round, tokens=usage.tokens, first_token_latencies_s=usage.first_token_latencies_s)
+
+    async def find_max_meetings(self, step_s: float) -> int:
+        translate = TranslationClient(self._application).translate
+
+        async def is_within_limit(meetings: int) -> bool:
+            # No fewer sentences than can tell a twentieth of them.
+            open_loop_round = await run_open_loop(translate, meetings, max(step_s, 20 * SENTENCE_INTERVAL_S / meetings))
+            p95 = quantile(open_loop_round.latencies_s, 0.95)
+            return not open_loop_round.errors and p95 is not None and p95 <= LATENCY_LIMIT_S
+
+        return await find_largest(is_within_limit, MAX_MEETING_COUNT)
+
+
+def _rotate(layers: Sequence[str], round_index: int) -> list[str]:
+    """Another layer comes first each time, so that what drifts favours none."""
+    offset = round_index % len(layers)
+    return [*layers[offset:], *layers[:offset]]

@@ -1,0 +1,200 @@
+"""`parley dead-letters`: the entries that could not be used, to be looked at and put in again."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any
+from uuid import UUID
+
+import typer
+
+from cluster.commands.api_call import call_api
+from cluster.commands.shared_options import JsonOption, ServerOption, find_running_server
+from cluster.commands.terminal import console, print_json, results, sanitize_for_terminal
+from operators.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from cluster.api_client import ApiClient
+
+MAX_PAGE_COUNT = 200
+"""Letters asked for at once."""
+
+MeetingOption = Annotated[
+    UUID | None, typer.Option(metavar="ID", show_default="all", help="Only those of this meeting.")
+]
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Look at the entries of meetings that could not be used (dead letters), and put them in again.",
+)
+
+
+@app.command(
+    "list",
+    epilog="""
+Examples:
+
+- `parley dead-letters list`
+
+- `parley dead-letters list --meeting 0198c5f0-7d1e-7a2b-8c3d-4e5f60718293 --json`
+""",
+)
+def list_dead_letters(
+    meeting: MeetingOption = None,
+    limit: Annotated[int, typer.Option(min=1, max=MAX_PAGE_COUNT, help="At most so many, the newest.")] = 20,
+    as_json: JsonOption = False,
+    server: ServerOption = None,
+) -> None:
+    """List the dead letters, newest first: of which meeting, what kind, and why. What was said is not shown."""
+    meeting_id = None if meeting is None else str(meeting)
+    dead_letters = call_api(find_running_server(server), lambda client: client.dead_letters(meeting_id, limit))[
+        "dead_letters"
+    ]
+    if as_json:
+        print_json(dead_letters)
+    elif dead_letters:
+        results.print(_dead_letter_table(dead_letters))
+    else:
+        results.out("There is no dead letter.")
+
+
+@app.command(
+    epilog="""
+Examples:
+
+- `parley dead-letters show 17`
+"""
+)
+def show(
+    dead_letter_id: Annotated[
+        int, typer.Argument(min=1, metavar="ID", help="The letter's id; `parley dead-letters list` gives it.")
+    ],
+    as_json: JsonOption = False,
+    server: ServerOption = None,
+) -> None:
+    """Show a dead letter whole, with what was said in it."""
+    dead_letter = call_api(find_running_server(server), lambda client: client.dead_letter(dead_letter_id))
+    if as_json:
+        print_json(dead_letter)
+    else:
+        results.print(_dead_letter_details(dead_letter))
+
+
+@app.command(
+    epilog="""
+Examples:
+
+- `parley dead-letters retry 17 18`
+
+- `parley dead-letters retry --all --meeting 0198c5f0-7d1e-7a2b-8c3d-4e5f60718293`
+"""
+)
+def retry(
+    dead_letter_ids: Annotated[
+        list[int] | None, typer.Argument(min=1, metavar="ID", show_default=False, help="The letters' ids.")
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="All that were not put in again before.")] = False,
+    meeting: MeetingOption = None,
+    server: ServerOption = None,
+) -> None:
+    """Put what dead letters hold in again, the oldest first. The same letter twice changes nothing.
+
+    A chunk becomes the newest revision of what it was. One that came too late becomes sentences of its own, beside what
+    was put out of it before. A meeting that is over takes none. The exit code is 1 if any could not be put in.
+    """
+    if bool(dead_letter_ids) == everything:
+        raise InvalidInputError("ID", "give the ids of letters, or --all")
+    if meeting is not None and not everything:
+        raise InvalidInputError("--meeting", "goes with --all")
+
+    async def resubmit_all(client: ApiClient) -> tuple[int, int]:
+        from cluster.api_client import ApiError
+
+        resubmitted_count = refused_count = 0
+        # Known before the first one goes in: a letter that fails again leaves a new one.
+        for dead_letter_id in sorted(set(dead_letter_ids or await _find_unresubmitted(client, meeting))):
+            try:
+                result = await client.resubmit(dead_letter_id)
+            except ApiError as error:
+                refused_count += 1
+                console.print(f"{dead_letter_id}: {error}", markup=False, soft_wrap=True)
+            else:
+                resubmitted_count += 1
+                results.out(
+                    f"{dead_letter_id}: chunk {sanitize_for_terminal(result['chunk_id'])} of meeting {result['meeting_id']}"
+                )
+        return resubmitted_count, refused_count
+
+    resubmitted_count, refused_count = call_api(find_running_server(server), resubmit_all)
+    if not resubmitted_count and not refused_count:
+        console.print("There is no dead letter to put in again.")
+    else:
+        console.print(
+            f"Put in again: {resubmitted_count}." + (f" Not possible: {refused_count}." if refused_count else "")
+        )
+    if refused_count:
+        raise typer.Exit(1)
+
+
+async def _find_unresubmitted(client: ApiClient, meeting: UUID | None) -> list[int]:
+    """The letters that were not put in again yet."""
+    dead_letter_ids: list[int] = []
+    before: int | None = None
+    while True:
+        page = await client.dead_letters(None if meeting is None else str(meeting), MAX_PAGE_COUNT, before)
+        dead_letter_ids += [letter["id"] for letter in page["dead_letters"] if letter["resubmitted_at"] is None]
+        before = page["before"]
+        if before is None:
+            return dead_letter_ids
+
+
+def _dead_letter_table(dead_letters: list[dict[str, Any]]) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE, pad_edge=False)
+    table.add_column("id", no_wrap=True, justify="right")
+    table.add_column("since", no_wrap=True)
+    # Whole, so that it can be copied.
+    table.add_column("meeting", no_wrap=True, min_width=36)
+    table.add_column("kind", no_wrap=True)
+    table.add_column("ordinal", no_wrap=True, justify="right")
+    table.add_column("why", overflow="fold", min_width=10)
+    for dead_letter in dead_letters:
+        resubmission_note = " (put in again)" if dead_letter["resubmitted_at"] else ""
+        table.add_row(
+            str(dead_letter["id"]),
+            _format_time(dead_letter["created_at"]),
+            dead_letter["meeting_id"] or "",
+            dead_letter["kind"] or "",
+            "" if dead_letter["ordinal"] is None else str(dead_letter["ordinal"]),
+            sanitize_for_terminal(dead_letter["reason"]) + resubmission_note,
+        )
+    return table
+
+
+def _dead_letter_details(dead_letter: dict[str, Any]) -> Table:
+    from rich.table import Table
+
+    rows = {
+        "id": str(dead_letter["id"]),
+        "meeting": dead_letter["meeting_id"] or "",
+        "why": dead_letter["reason"],
+        "since": _format_time(dead_letter["created_at"]),
+        "put in again": _format_time(dead_letter["resubmitted_at"]),
+        "lane": f"{dead_letter['lane_id']}, at {dead_letter['log_id']}",
+    }
+    rows |= {f"its {name}": str(value) for name, value in dead_letter["fields"].items()}
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="dim", no_wrap=True)
+    grid.add_column(overflow="fold")
+    for name, value in rows.items():
+        if value:
+            grid.add_row(sanitize_for_terminal(name), sanitize_for_terminal(value))
+    return grid
+
+
+def _format_time(instant: str | None) -> str:
+    return datetime.fromisoformat(instant).astimezone().strftime("%Y-%m-%d %H:%M") if instant else ""

@@ -1,0 +1,166 @@
+"""The options that commands share, and what is made of their words."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import urlsplit
+
+import typer
+
+from cluster.commands.terminal import console, sanitize_for_terminal
+from operators.errors import InvalidInputError, UnavailableError
+from serve.engines.selection import TranslationEngineOption
+
+if TYPE_CHECKING:  # A command that shows its help needs none of it.
+    from cluster.settings import Settings
+    from operators.model import Term
+
+PortOption = Annotated[
+    int | None,
+    typer.Option(
+        min=1, max=65535, metavar="PORT", show_default="PARLEY_PORT or 8000", help="Port on 127.0.0.1 for the HTTP API."
+    ),
+]
+TranslatorOption = Annotated[
+    TranslationEngineOption | None,
+    typer.Option(
+        show_default="PARLEY_TRANSLATOR or auto",
+        help="What translates: `auto` takes the best this machine has, `none` leaves every caption untranslated.",
+    ),
+]
+ServerOption = Annotated[
+    str | None,
+    typer.Option(metavar="URL", show_default="http://127.0.0.1:PARLEY_PORT", help="The running system."),
+]
+TargetsOption = Annotated[str, typer.Option(metavar="TAGS", help="Languages to translate into, with commas between.")]
+GlossaryOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--glossary", metavar="FILE", exists=True, dir_okay=False, help="How terms are to be translated: a CSV file."
+    ),
+]
+StyleOption = Annotated[
+    str, typer.Option("--style", metavar="TEXT", help='How translations should sound, such as "formal".')
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+
+_JSON_EXAMPLES = {
+    "hosts": '["parley.example"]',
+    "vllm_args": '{"max_model_len": 4096}',
+    "translation_body": '{"reasoning_effort": "none"}',
+}
+"""An example of each setting that is written as JSON."""
+
+
+def read_settings(**overrides: Any) -> Settings:
+    """The settings of the environment, but for those given here that are not None. The logs are set up by them, too.
+
+    Raises:
+        InvalidInputError: names the setting and the fix.
+    """
+    from pydantic import ValidationError
+    from pydantic_settings import SettingsError
+
+    from cluster.log_setup import configure_logging
+    from cluster.settings import Settings, misspelt_settings
+    from operators.model import to_invalid_input_error
+
+    try:
+        settings = Settings(**{name: value for name, value in overrides.items() if value is not None})
+    except ValidationError as error:
+        invalid = to_invalid_input_error(error)
+        raise InvalidInputError(f"PARLEY_{invalid.field.upper()}", invalid.fix) from None
+    except SettingsError as error:
+        # It names the field in its words alone.
+        name = next(name for name in _JSON_EXAMPLES if re.search(rf"\b{name}\b", str(error)))
+        raise InvalidInputError(f"PARLEY_{name.upper()}", f"must be JSON, such as {_JSON_EXAMPLES[name]}") from None
+    configure_logging(settings.log_level)
+    for name, suggestion in misspelt_settings().items():
+        console.print(
+            f"[yellow]{sanitize_for_terminal(name)} is no setting:[/] did you mean {suggestion}?", soft_wrap=True
+        )
+    return settings
+
+
+def find_running_server(url: str | None) -> str:
+    """Where the running system answers: at the URL given, or on this machine.
+
+    Raises:
+        InvalidInputError: that is no URL.
+        UnavailableError: it doesn't answer there. Asked once, so that whoever mistyped it need not wait.
+    """
+    from cluster.api_client import identify_server
+
+    address = f"http://127.0.0.1:{read_settings().port}" if url is None else url.rstrip("/")
+    if not _is_url(address):
+        raise InvalidInputError("--server", "must be a URL such as http://127.0.0.1:8000")
+    # What is asked may hold a password, and what is said must not.
+    printable_url = urlsplit(address)._replace(netloc=urlsplit(address).netloc.rpartition("@")[2]).geturl()
+    match identify_server(address):
+        case "parley":
+            return address
+        case "other":
+            raise UnavailableError(
+                f"what answers at {printable_url} is no Parley, or one that is still starting: name another with `--server`"
+            )
+        case "nobody":
+            raise UnavailableError(
+                f"no Parley answers at {printable_url}: start one with `parley up`, or name another with `--server`"
+            )
+
+
+def _is_url(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # Brackets that don't match, or no number where the port is.
+        return False
+
+
+def read_language(tag: str) -> str:
+    """The language spoken: a tag, or `auto`.
+
+    Raises:
+        InvalidInputError: it is neither.
+    """
+    from operators.model import normalize_language_tag
+
+    try:
+        return tag if tag == "auto" else normalize_language_tag(tag)
+    except ValueError as error:
+        raise InvalidInputError("--language", str(error)) from None
+
+
+def read_targets(text: str) -> tuple[str, ...]:
+    """The languages to translate into, each once.
+
+    Raises:
+        InvalidInputError: one is no language tag.
+    """
+    from operators.model import normalize_language_tag
+
+    try:
+        return tuple(dict.fromkeys(normalize_language_tag(word.strip()) for word in text.split(",") if word.strip()))
+    except ValueError as error:
+        raise InvalidInputError("--targets", str(error)) from None
+
+
+def read_glossary_and_style(glossary: Path | None, style: str) -> tuple[tuple[Term, ...], str]:
+    """The terms of a glossary file, if there is one, and the style.
+
+    Raises:
+        InvalidInputError: names the option, and the place in the file.
+    """
+    from pydantic import ValidationError
+
+    from cluster.recordings.glossary_csv import read_glossary
+    from operators.model import MeetingConfig, to_invalid_input_error
+
+    terms = () if glossary is None else read_glossary(glossary)
+    try:
+        MeetingConfig(style=style)
+    except ValidationError as error:
+        raise InvalidInputError("--style", to_invalid_input_error(error).fix) from None
+    return terms, style

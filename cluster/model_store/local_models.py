@@ -1,0 +1,262 @@
+"""The models of this machine: which there are, and how more are pulled, from the Hugging Face hub and from Mozilla."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import httpx
+
+from cluster.model_store.downloads import RemoteFile, download_files, http_get
+from operators.errors import InvalidInputError, NotFoundError, SetupError, UnavailableError
+from serve.engines.firefox.model_files import find_models
+from serve.engines.model_presets import find_preset
+
+HUB_URL = "https://huggingface.co"
+"""Where the hub is; `HF_ENDPOINT` names a mirror, as for the hub's own tools."""
+MOZILLA_URL = "https://firefox.settings.services.mozilla.com/v1"
+"""Firefox's Remote Settings. It says itself where its attachments lie."""
+MOZILLA_RECORDS_PATH = "/buckets/main/collections/translations-models-v2/records"
+
+STAGING_FOLDER = ".pulling"
+"""The folder in the models folder where what isn't whole yet lies, so that nothing takes it for a model."""
+
+_LANGUAGE_PAIR = re.compile(r"^([a-z]{2,3})-([a-z]{2,3})$")
+_HUB_MODEL_NAME = re.compile(r"^\w[\w.-]*/\w[\w.-]*$")
+_NEEDED_FILES = re.compile(r"\.(safetensors|json|txt|model|jinja)$|^(LICENSE|NOTICE)", re.IGNORECASE)
+"""What of a model on the hub vLLM reads, and what its licence asks to be kept."""
+
+ModelKind = Literal["firefox", "hub", "gguf"]
+
+
+@dataclass(frozen=True, slots=True)
+class InstalledModel:
+    """A model on this machine. `size` is in bytes."""
+
+    name: str
+    kind: ModelKind
+    path: Path
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class DownloadPlan:
+    """What is to be fetched.
+
+    Attributes:
+        name: of the folder that it gets.
+        files: what is in it.
+        packed: those that come compressed, with the hash of what is in them.
+    """
+
+    name: str
+    files: tuple[RemoteFile, ...]
+    decompressed_hashes: dict[str, str | None]
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes."""
+        return sum(file.size_bytes for file in self.files)
+
+
+def find_installed_models(folder: Path | None) -> list[InstalledModel]:
+    """The models there are: Firefox's that are installed, all in the models folder, and those in the hub's own cache.
+
+    Raises:
+        SetupError: the folder is not there.
+    """
+    models = [
+        InstalledModel("-".join(pair), "firefox", files.model.parent, _folder_size_bytes(files.model.parent))
+        for pair, files in sorted(find_models(folder).items())
+    ]
+    for each in sorted(folder.iterdir()) if folder is not None else []:
+        if each.is_dir() and not each.name.startswith("."):
+            models += _models_in_folder(each, each.name.replace("--", "/", 1))
+        elif each.suffix == ".gguf":
+            models.append(InstalledModel(each.name, "gguf", each, each.stat().st_size))
+    cache_dir = _hub_cache_dir()
+    for each in sorted(cache_dir.glob("models--*/snapshots/*")) if cache_dir.is_dir() else []:
+        models += _models_in_folder(each, each.parents[1].name.removeprefix("models--").replace("--", "/", 1))
+    return models
+
+
+def plan_download(name: str) -> DownloadPlan:
+    """Find out what a model consists of.
+
+    Args:
+        name: a preset's, a hub model's (`Qwen/Qwen3-8B`), one file of one (`org/name:file.gguf`), or a Firefox pair (`en-de`).
+
+    Raises:
+        InvalidInputError: the name is none of these.
+        Unavailable, Refused, Unknown: as `cluster.model_store.downloads.get` does.
+    """
+    if known_preset := find_preset(name):
+        return _plan_hub_download(known_preset.model, known_preset.file)
+    if pair := _LANGUAGE_PAIR.match(name):
+        return _plan_firefox_download(pair[1], pair[2])
+    model, _, file = name.partition(":")
+    if _HUB_MODEL_NAME.match(model):
+        return _plan_hub_download(model, file or None)
+    raise InvalidInputError(
+        "NAME",
+        "a preset (`parley models list`), a model on the hub (org/name), a file of one (org/name:file.gguf), or en-de",
+    )
+
+
+def pull_model(download: DownloadPlan, folder: Path, advance: Callable[[int], None]) -> Path:
+    """Fetch a model. It appears in the folder only when it is whole; what is cut off goes on the next time.
+
+    Args:
+        wanted: what.
+        folder: the models folder; made where it isn't there.
+        advance: told of bytes as they come.
+
+    Returns:
+        Where it lies: a folder, or a GGUF file.
+
+    Raises:
+        SetupFailed, Unavailable, Refused, Unknown: as `cluster.model_store.downloads.fetch` does.
+    """
+    staging, final = folder / STAGING_FOLDER / download.name, folder / download.name
+    try:
+        download_files(download.files, staging, advance)
+        for file in download.files:
+            if file.name in download.decompressed_hashes:
+                _decompress(staging / file.name, download.decompressed_hashes[file.name])
+        if not final.exists():
+            staging.rename(final)
+        else:
+            for staged_file in staging.iterdir():
+                staged_file.replace(final / staged_file.name)
+            staging.rmdir()
+    except OSError as error:
+        raise SetupError(f"{folder} can't be written: {error.strerror}; name another with --to") from error
+    gguf_names = [file.name for file in download.files if file.name.endswith(".gguf")]
+    return final / gguf_names[0] if gguf_names else final
+
+
+def _plan_hub_download(model: str, file: str | None) -> DownloadPlan:
+    hub = os.environ.get("HF_ENDPOINT", HUB_URL).rstrip("/")
+    token = os.environ.get("HF_TOKEN")
+    headers = {"authorization": f"Bearer {token}"} if token else {}
+    entries: list[dict[str, Any]] = []
+    url: str | None = f"{hub}/api/models/{model}/tree/main"
+    while url:
+        response = http_get(url, headers)
+        entries += cast(list[dict[str, Any]], _parse_json(response))
+        url = response.links.get("next", {}).get("url")
+    files_by_path = {str(each["path"]): each for each in entries if each["type"] == "file"}
+    names = [file] if file else [name for name in files_by_path if _NEEDED_FILES.search(name)]
+    if file and file not in files_by_path:
+        raise NotFoundError(
+            f"{model} has no {file}; it has {_format_names(name for name in files_by_path if name.endswith('.gguf'))}"
+        )
+    if not file and not any(name.endswith(".safetensors") for name in names):
+        raise NotFoundError(
+            f"{model} has no safetensors, which vLLM reads: name a file, as {model}:{_format_names(files_by_path)}"
+        )
+    files = tuple(
+        RemoteFile(
+            f"{hub}/{model}/resolve/main/{name}",
+            name,
+            int(files_by_path[name]["size"]),
+            (files_by_path[name].get("lfs") or {}).get("oid"),
+            headers,
+        )
+        for name in names
+    )
+    return DownloadPlan(model.replace("/", "--"), files, {})
+
+
+def _plan_firefox_download(source: str, target: str) -> DownloadPlan:
+    records = cast(list[dict[str, Any]], _parse_json(http_get(MOZILLA_URL + MOZILLA_RECORDS_PATH))["data"])
+    base = str(_parse_json(http_get(f"{MOZILLA_URL}/"))["capabilities"]["attachments"]["base_url"])
+    of_pair = [each for each in records if (each["sourceLanguage"], each["targetLanguage"]) == (source, target)]
+    # The engine reads models of major version 3; of one pair there may be several: the newest that is no alpha.
+    versions = {str(each["version"]) for each in of_pair if re.fullmatch(r"3\.\d+", str(each["version"]))}
+    if not versions:
+        pairs = {(each["sourceLanguage"], each["targetLanguage"]) for each in records}
+        targets = sorted({target for source_, target in pairs if source_ == source})
+        raise NotFoundError(
+            f"Mozilla has no model from {source} to {target}; from {source} there are {_format_names(targets) or 'none'}"
+        )
+    newest = max(versions, key=lambda version: int(version.partition(".")[2]))
+    # Of one version there may be several architectures as well: the one of a single model.
+    chosen = [each for each in of_pair if each["version"] == newest]
+    architecture = min(str(each.get("architecture")) for each in chosen if each["fileType"] == "model")
+    chosen = [each for each in chosen if str(each.get("architecture")) == architecture]
+    files: list[RemoteFile] = []
+    decompressed_hashes: dict[str, str | None] = {}
+    for each in chosen:
+        attachment = each["attachment"]
+        name = str(each["name"])
+        if str(attachment["location"]).endswith(".zst"):
+            name += ".zst"
+            decompressed_hashes[name] = each.get("decompressedHash")
+        files.append(
+            RemoteFile(
+                base.rstrip("/") + "/" + attachment["location"], name, int(attachment["size"]), attachment["hash"]
+            )
+        )
+    return DownloadPlan(f"{source}-{target}", tuple(files), decompressed_hashes)
+
+
+def _decompress(path: Path, sha256: str | None) -> None:
+    try:
+        import fxtranslate
+    except ImportError as error:
+        raise SetupError(
+            "the package fxtranslate is not installed, which unpacks these: `make setup` installs it"
+        ) from error
+    try:
+        content = fxtranslate.discovery.verify_and_decompress(path.read_bytes(), sha256)
+    except ValueError as error:
+        path.unlink()
+        raise UnavailableError(f"{path.name} does not unpack to what its record says: pull it again") from error
+    path.with_suffix("").write_bytes(content)
+    path.unlink()
+
+
+def _parse_json(response: httpx.Response) -> Any:
+    try:
+        return response.json()
+    except json.JSONDecodeError as error:
+        raise UnavailableError(
+            f"{response.url.host} did not answer with JSON: is there a proxy that asks to log in?"
+        ) from error
+
+
+def _models_in_folder(folder: Path, name: str) -> list[InstalledModel]:
+    models = [
+        InstalledModel(f"{name}:{file.name}", "gguf", file, file.stat().st_size)
+        for file in sorted(folder.glob("*.gguf"))
+    ]
+    if (folder / "config.json").is_file() and any(folder.glob("*.safetensors")):
+        models.insert(0, InstalledModel(name, "hub", folder, _folder_size_bytes(folder, "*.safetensors")))
+    return models
+
+
+def _folder_size_bytes(folder: Path, pattern: str = "*") -> int:
+    return sum(file.stat().st_size for file in folder.glob(pattern) if file.is_file())
+
+
+def _hub_cache_dir() -> Path:
+    """The hub's own cache, where its tools and vLLM put what they fetch."""
+    if cache := os.environ.get("HF_HUB_CACHE"):
+        return Path(cache)
+    if home := os.environ.get("HF_HOME"):
+        return Path(home) / "hub"
+    try:
+        return Path.home() / ".cache" / "huggingface" / "hub"
+    except RuntimeError:
+        raise SetupError("this user has no home directory for models: name a folder with HF_HOME") from None
+
+
+def _format_names(names: Any) -> str:
+    listed = sorted(names)
+    return ", ".join(listed[:12]) + (" …" if len(listed) > 12 else "")

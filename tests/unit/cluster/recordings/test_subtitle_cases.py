@@ -1,0 +1,180 @@
+"""Subtitle files as people have them (`tests/cases/transcripts`), read as recordings, with what is wanted of each."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from cluster.recordings.reader import read_recording
+from operators.errors import InvalidInputError
+from operators.model import MeetingConfig
+from operators.subtitles import UNKNOWN_SPEAKER, Attribution
+from serve.translation.quality.named_entities import missing_names
+from tests.harness.cases import EXTERNAL_TRANSCRIPTS, PROJECT_TRANSCRIPTS
+from tests.harness.speech import make_chunk, make_items, run_operators
+
+EXPECTED = {
+    "s12_two_names_in_cue.srt": (
+        [
+            ("MAN 1", "You got it? Now!"),
+            ("MAN 2", "Yeah."),
+            ("MAN 2", "Where to?"),
+            ("MAN 2", "Go left."),
+            ("MAN 1", "No, right."),
+        ],
+        Attribution.GUESSED,
+    ),
+    "s16_utf16.srt": ([(UNKNOWN_SPEAKER, "Ça va très bien.")], Attribution.UNKNOWN),
+    "s24_name_only_on_change.srt": (
+        [
+            ("Speaker 1", "Good day, let us start with the agenda."),
+            ("Speaker 1", "The first point is the budget."),
+            ("Speaker 2", "I have a question on dates."),
+            ("Speaker 1", "I will answer after the break."),
+        ],
+        Attribution.GUESSED,
+    ),
+    "s25_colon_twice.srt": (
+        [
+            (UNKNOWN_SPEAKER, "My mother told me: be brave."),
+            (UNKNOWN_SPEAKER, "And my father said nothing."),
+            (UNKNOWN_SPEAKER, "My mother told me: be kind."),
+            (UNKNOWN_SPEAKER, "That is all I know."),
+        ],
+        Attribution.UNKNOWN,
+    ),
+    "s28_bracket_names.srt": (
+        [("ANN", "One here."), ("Bob", "Two here."), ("ANN", "Three here.")],
+        Attribution.GUESSED,
+    ),
+    "s29_vtt_in_srt.srt": ([("Ann", "One here.")], Attribution.NAMED),
+    "s33_lrm_en.srt": (
+        [
+            (UNKNOWN_SPEAKER, "Hello all.\u200e"),
+            (UNKNOWN_SPEAKER, "We start now.\ufeff"),
+            (UNKNOWN_SPEAKER, "Good.\u2060 Then go.\u200b Bye."),
+        ],
+        Attribution.UNKNOWN,
+    ),
+    "s35_music_end.srt": (
+        [
+            (UNKNOWN_SPEAKER, "We did it. 🎉"),
+            (UNKNOWN_SPEAKER, "Great job!👏👏"),
+            (UNKNOWN_SPEAKER, "Thank you.*"),
+            (UNKNOWN_SPEAKER, "♪ We are one. ♪"),
+            (UNKNOWN_SPEAKER, "See you.[1]"),
+            (UNKNOWN_SPEAKER, "Bye.—"),
+        ],
+        Attribution.UNKNOWN,
+    ),
+    "s36_zoom_empty_cue.vtt": (
+        [("Ann Lee", "Good morning."), ("Bob Ray", "I vote no."), ("Ann Lee", "Thank you, Bob.")],
+        Attribution.NAMED,
+    ),
+    "s40_bilingual_lines.srt": (
+        [(UNKNOWN_SPEAKER, "We start with the budget."), (UNKNOWN_SPEAKER, "Then we go on.")],
+        Attribution.UNKNOWN,
+    ),
+    "v03_rolling.srt": (
+        [
+            (UNKNOWN_SPEAKER, "good morning all today"),
+            (UNKNOWN_SPEAKER, "we look at costs"),
+            (UNKNOWN_SPEAKER, "and then at plans"),
+        ],
+        Attribution.UNKNOWN,
+    ),
+    "v04_end_before_start.vtt": (
+        [(UNKNOWN_SPEAKER, "One is here."), (UNKNOWN_SPEAKER, "Two is here."), (UNKNOWN_SPEAKER, "Three is here.")],
+        Attribution.UNKNOWN,
+    ),
+    "v31_teams_graph_unattributed.vtt": (
+        [(UNKNOWN_SPEAKER, "One here."), (UNKNOWN_SPEAKER, "Two here.")],
+        Attribution.UNKNOWN,
+    ),
+    "v35_space_line_in_cue.vtt": ([("Ann", "First part second part."), ("Bob", "Then this.")], Attribution.NAMED),
+    "v38_cueid_note.vtt": ([("Ann", "First part."), ("Bob", "Then this."), ("Bob", "And this.")], Attribution.NAMED),
+    "v39_zwsp_cue_only.vtt": ([("Bob", "Then this.")], Attribution.NAMED),
+}
+
+
+def test_each_case_is_wanted() -> None:
+    assert {path.name for path in PROJECT_TRANSCRIPTS.iterdir() if path.suffix in {".srt", ".vtt"}} == EXPECTED.keys()
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_a_case_is_read_as_it_is_wanted(name: str) -> None:
+    recording = read_recording(PROJECT_TRANSCRIPTS / name)
+    cues, speakers = EXPECTED[name]
+    assert [(event.chunk.speaker, event.chunk.text) for event in recording.events] == cues
+    assert recording.speaker_attribution is speakers
+
+
+def test_what_is_left_out_and_mended_is_told_with_its_line() -> None:
+    told = {name: read_recording(PROJECT_TRANSCRIPTS / name).remarks for name in EXPECTED}
+    assert {name: [(r.line, r.lost_speech) for r in remarks] for name, remarks in told.items() if remarks} == {
+        "s40_bilingual_lines.srt": [(2, True)],
+        "v03_rolling.srt": [(6, False)],
+        "v04_end_before_start.vtt": [(6, False)],
+    }
+
+
+def test_strict_refuses_what_leaves_something_out_and_nothing_else() -> None:
+    for name in EXPECTED.keys() - {"s40_bilingual_lines.srt"}:
+        assert read_recording(PROJECT_TRANSCRIPTS / name, strict=True) == read_recording(PROJECT_TRANSCRIPTS / name)
+    path = PROJECT_TRANSCRIPTS / "s40_bilingual_lines.srt"
+    with pytest.raises(InvalidInputError, match="each cue is there in pt as well: 2 lines are left out") as caught:
+        read_recording(path, strict=True)
+    assert caught.value.field == f"{path}: line 2"
+
+
+SENTENCES = {
+    "s33_lrm_en.srt": ["Hello all.\u200e", "We start now.\ufeff", "Good.\u2060", "Then go.\u200b", "Bye."],
+    "s35_music_end.srt": ["We did it. 🎉", "Great job!👏👏", "Thank you.*", "♪ We are one. ♪", "See you.[1]", "Bye.—"],
+    # What was said of a closed chunk under another name, or later, is late and changes nothing.
+    "q12_rename_after_horizon.jsonl": ["We should ship it.", "I agree with that.", "On Friday then."],
+    "q12c_late_same_start.jsonl": ["We should ship it.", "On Friday then."],
+    # Words that two chunks share are kept: nothing tells them from words that were said twice.
+    "q02_overlap_words.jsonl": [
+        "The quick brown fox jumps over fox jumps over the lazy dog.",
+        "That is what kept me me going.",
+    ],
+}
+LATE = {"q12_rename_after_horizon.jsonl": 2, "q12c_late_same_start.jsonl": 1}
+
+
+@pytest.mark.parametrize("name", SENTENCES)
+def test_a_recording_has_its_sentences(name: str) -> None:
+    events = read_recording(PROJECT_TRANSCRIPTS / name).events
+    outcome = run_operators(
+        make_items([(event.at, event.chunk) for event in events], config=MeetingConfig(source_language="en"))
+    )
+    standing = sorted(outcome.current_sentences.values(), key=lambda sentence: (sentence.start, sentence.end))
+    assert [sentence.text for sentence in standing] == SENTENCES[name]
+    assert sum(update.late_chunk is not None for update, _ in outcome.steps) == LATE.get(name, 0)
+
+
+def test_an_address_that_was_changed_is_doubted() -> None:
+    texts = json.loads((PROJECT_TRANSCRIPTS / "a20_addresses.json").read_text(encoding="utf-8"))["texts"]
+    changes = [("aaa now", "aaaa now"), ("@bob_ray", "-bob_ray"), ("plan_v2.docx", "plan_v3.docx")]
+    for said, change in zip(texts, changes, strict=True):
+        assert change[0] in said
+        assert missing_names(said, said, "en", "pt") == []
+        assert missing_names(said, said.replace(*change), "en", "pt") != []
+
+
+def test_one_endless_word_is_cut() -> None:
+    case = json.loads((PROJECT_TRANSCRIPTS / "a22_one_word.json").read_text(encoding="utf-8"))
+    assert case["want"] == "pieces of bounded length"
+    pieces = run_operators(make_items([(60.0, make_chunk("1", "ha" * 5_000, end=60))])).texts()
+    assert "".join(pieces) == "ha" * 5_000
+    assert max(map(len, pieces)) <= 600
+
+
+SUBTITLES = sorted(path for path in EXTERNAL_TRANSCRIPTS.glob("*") if path.suffix in (".srt", ".vtt"))
+
+
+@pytest.mark.skipif(not SUBTITLES, reason=f"no transcripts are at {EXTERNAL_TRANSCRIPTS} (set PARLEY_CASES)")
+def test_every_case_at_hand_is_read() -> None:
+    """None of them is refused, and none loses all that was said."""
+    assert all(read_recording(path).events for path in SUBTITLES)
