@@ -17,9 +17,9 @@ from serve.engines.selection import is_vllm_installed
 
 pytest.register_assert_rewrite("tests.harness")
 
-from tests.harness.distribution import SHARED_PLUGINS, FileScheduling, scope_of_file  # noqa: E402 - rewritten as said above
+from tests.harness.xdist_scheduling import SHARED_PLUGINS, FileScheduling, scope_of_file  # noqa: E402 - rewritten as said above
 
-pytest_plugins = ["tests.harness.stores"]
+pytest_plugins = ["tests.harness.processes.stores"]
 
 # How long an example takes says something of the machine, and nothing of the code.
 settings.register_profile("short", max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])

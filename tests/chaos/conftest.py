@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos.outcome import StoredResult
-from tests.chaos.recordings import all_meetings
-from tests.chaos.report import FULL, ScenarioRow, format_table, write_json
-from tests.chaos.scene import SingleLaneSystem
+from tests.chaos.results.scenario_table import FULL, ScenarioRow, format_table, write_json
+from tests.chaos.results.stored_result import StoredResult
+from tests.chaos.systems.single_lane_system import SingleLaneSystem
+from tests.chaos.workload.recorded_meetings import all_meetings
 
 _rows = pytest.StashKey[list[ScenarioRow]]()
 REPORT_PATH = Path(__file__).parent.parent.parent / "chaos.json"

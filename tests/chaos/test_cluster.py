@@ -30,15 +30,21 @@ from storage.ingest.meeting_service import MeetingService
 from storage.migrations.schema_migration import upgrade_schema
 from storage.redis_log.event_log import AppendResult, NewEvent
 from storage.store_urls import StoreUrls
-from tests.chaos.feed import MeetingClient
-from tests.chaos.outcome import StoredResult
-from tests.chaos.ray_head import RayHead, ray_head
-from tests.chaos.ray_nodes import REPLICAS, LiveActor, SimulatedCluster, simulated_cluster
-from tests.chaos.recordings import RecordedMeeting, all_meetings, count_events, request_order, synthetic_meeting
-from tests.chaos.report import FULL, ScenarioRow
-from tests.chaos.scene import SingleLaneSystem
-from tests.harness.lanes import query_rows
-from tests.harness.parley_up import ROOT, parley_arguments
+from tests.chaos.results.scenario_table import FULL, ScenarioRow
+from tests.chaos.results.stored_result import StoredResult
+from tests.chaos.systems.simulated_ray_cluster import REPLICAS, LiveActor, SimulatedCluster, simulated_cluster
+from tests.chaos.systems.single_lane_system import SingleLaneSystem
+from tests.chaos.workload.meeting_client import MeetingClient
+from tests.chaos.workload.recorded_meetings import (
+    RecordedMeeting,
+    all_meetings,
+    count_events,
+    request_order,
+    synthetic_meeting,
+)
+from tests.harness.lane.threaded_lane import query_rows
+from tests.harness.processes.parley_up import ROOT, parley_arguments
+from tests.harness.processes.ray_head import RayHead, ray_head
 
 RECORDINGS = (
     all_meetings()[:3] if FULL else tuple(synthetic_meeting(f"made-up-{seed}", seed, 120) for seed in range(11, 14))

@@ -16,12 +16,17 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from storage.ingest.meeting_service import MeetingService
 from storage.redis_log.event_log import LogWriter
 from storage.store_urls import StoreUrls
-from tests.chaos.engines import ScriptedTranslationApp
-from tests.chaos.hall import HANG_TIMEOUT_S, captions_with_status, open_live_meetings, running_live_lane
-from tests.chaos.report import FULL, ScenarioRow
-from tests.harness.lanes import wait_until
+from tests.chaos.faults.scripted_engines import ScriptedTranslationApp
+from tests.chaos.results.scenario_table import FULL, ScenarioRow
+from tests.chaos.systems.live_meetings import (
+    HANG_TIMEOUT_S,
+    captions_with_status,
+    open_live_meetings,
+    running_live_lane,
+)
+from tests.harness.lane.threaded_lane import wait_until
 
-pytest_plugins = ["tests.harness.ray_cluster"]
+pytest_plugins = ["tests.harness.processes.ray_cluster"]
 pytestmark = [
     pytest.mark.timeout(900),
     pytest.mark.usefixtures("ray_cluster", "clean_database"),

@@ -44,12 +44,12 @@ from storage import redis_keys
 from storage.ingest.meeting_service import MeetingService
 from storage.postgres.lane_registry import ensure_lane
 from storage.redis_log.event_log import IDLE_TIMEOUT_MS, LogReader, LogWriter, NewEvent
-from tests.chaos.folding import FoldStep, MeetingFold
-from tests.chaos.keeper import LaneProcess
-from tests.chaos.report import FULL, ScenarioRow
-from tests.chaos.steward import MaintenanceThread
-from tests.harness.lanes import ended_without_pending, open_lane_meeting, query_rows, wait_until
-from tests.harness.speech import START_MS
+from tests.chaos.results.reference_fold import FoldStep, MeetingFold
+from tests.chaos.results.scenario_table import FULL, ScenarioRow
+from tests.chaos.systems.lane_process import LaneProcess
+from tests.chaos.systems.maintenance_thread import MaintenanceThread
+from tests.harness.lane.operator_runs import START_MS
+from tests.harness.lane.threaded_lane import ended_without_pending, open_lane_meeting, query_rows, wait_until
 from tests.unit.operators.sentences.test_tracker import chunk_histories, interleaved_arrivals, slow_arrivals
 
 Report = Callable[[ScenarioRow], None]

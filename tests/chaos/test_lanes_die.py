@@ -13,14 +13,14 @@ import psutil
 import pytest
 from sqlalchemy import text
 
-from tests.chaos.checks import assert_same_as_baseline
-from tests.chaos.lane_main import FENCED_EXIT_STATUS
-from tests.chaos.listeners import ApiSubscribers
-from tests.chaos.outcome import StoredResult
-from tests.chaos.recordings import RecordedMeeting, all_meetings, count_events
-from tests.chaos.report import FULL, ScenarioRow
-from tests.chaos.scene import SingleLaneSystem
-from tests.harness.lanes import query_rows
+from tests.chaos.assertions import assert_same_as_baseline
+from tests.chaos.results.scenario_table import FULL, ScenarioRow
+from tests.chaos.results.stored_result import StoredResult
+from tests.chaos.systems.lane_main import FENCED_EXIT_STATUS
+from tests.chaos.systems.single_lane_system import SingleLaneSystem
+from tests.chaos.workload.recorded_meetings import RecordedMeeting, all_meetings, count_events
+from tests.chaos.workload.subscribers import ApiSubscribers
+from tests.harness.lane.threaded_lane import query_rows
 
 KILL_COUNT = 200 if FULL else 20
 STOP_COUNT = 20 if FULL else 2

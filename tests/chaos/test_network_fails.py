@@ -11,13 +11,13 @@ from urllib.parse import urlsplit
 import pytest
 
 from storage.store_urls import StoreUrls
-from tests.chaos.checks import assert_same_as_baseline
-from tests.chaos.outcome import StoredResult
-from tests.chaos.proxy import FaultyStoreProxy
-from tests.chaos.recordings import all_meetings
-from tests.chaos.report import FULL, ScenarioRow
-from tests.chaos.scene import SingleLaneSystem, replace_addresses
-from tests.chaos.wire import PartitionableLink
+from tests.chaos.assertions import assert_same_as_baseline
+from tests.chaos.faults.network_partition import PartitionableLink
+from tests.chaos.faults.store_proxy import FaultyStoreProxy
+from tests.chaos.results.scenario_table import FULL, ScenarioRow
+from tests.chaos.results.stored_result import StoredResult
+from tests.chaos.systems.single_lane_system import SingleLaneSystem, replace_addresses
+from tests.chaos.workload.recorded_meetings import all_meetings
 
 FAULT_S = 30.0 if FULL else 6.0
 """Seconds that slowness and resets last."""

@@ -24,8 +24,10 @@ from storage.ingest.meeting_service import MeetingService
 from storage.migrations.schema_migration import upgrade_schema
 from storage.redis_log.event_log import LogWriter
 from storage.store_urls import StoreUrls
-from tests.chaos.engines import ScriptedTranslationApp
-from tests.chaos.hall import (
+from tests.chaos.faults.scripted_engines import ScriptedTranslationApp
+from tests.chaos.faults.store_proxy import FaultyStoreProxy
+from tests.chaos.results.scenario_table import FULL, ScenarioRow
+from tests.chaos.systems.live_meetings import (
     HANG_TIMEOUT_S,
     MAX_LINES,
     LiveMeetings,
@@ -34,16 +36,14 @@ from tests.chaos.hall import (
     open_live_meetings,
     running_live_lane,
 )
-from tests.chaos.proxy import FaultyStoreProxy
-from tests.chaos.recordings import CONFIG, numbered_meeting
-from tests.chaos.report import FULL, ScenarioRow
-from tests.chaos.scene import replace_addresses
-from tests.chaos.steward import MaintenanceThread
-from tests.harness.exposition import sample_values
-from tests.harness.lanes import append_events, open_lane_meeting, query_rows, running_lane, wait_until
-from tests.harness.serving import run_api
+from tests.chaos.systems.maintenance_thread import MaintenanceThread
+from tests.chaos.systems.single_lane_system import replace_addresses
+from tests.chaos.workload.recorded_meetings import CONFIG, numbered_meeting
+from tests.harness.api.metrics_exposition import sample_values
+from tests.harness.api.server_thread import run_api
+from tests.harness.lane.threaded_lane import append_events, open_lane_meeting, query_rows, running_lane, wait_until
 
-pytest_plugins = ["tests.harness.ray_cluster"]
+pytest_plugins = ["tests.harness.processes.ray_cluster"]
 pytestmark = pytest.mark.timeout(900)
 
 OVERLOAD_S = 60.0 if FULL else 5.0

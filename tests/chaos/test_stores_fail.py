@@ -18,13 +18,13 @@ import pytest
 
 from cluster.runtime.store_watchdog import watch_stores
 from storage.embedded_servers.postgres_valkey import PostgresServer, ValkeyServer
-from tests.chaos.checks import assert_consistent, assert_same_as_baseline
-from tests.chaos.feed import MAX_BATCH_EVENTS
-from tests.chaos.outcome import StoredResult
-from tests.chaos.recordings import RecordedMeeting, all_meetings, number_in, numbered_meeting
-from tests.chaos.report import FULL, ScenarioRow
-from tests.chaos.scene import SingleLaneSystem
-from tests.harness.unready_stores import (
+from tests.chaos.assertions import assert_consistent, assert_same_as_baseline
+from tests.chaos.results.scenario_table import FULL, ScenarioRow
+from tests.chaos.results.stored_result import StoredResult
+from tests.chaos.systems.single_lane_system import SingleLaneSystem
+from tests.chaos.workload.meeting_client import MAX_BATCH_EVENTS
+from tests.chaos.workload.recorded_meetings import RecordedMeeting, all_meetings, number_in, numbered_meeting
+from tests.harness.processes.slow_stores import (
     ENTRY_COUNT,
     count_entries,
     slow_down_loading,

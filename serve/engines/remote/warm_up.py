@@ -22,7 +22,7 @@ from serve.engines.server_errors import ServerRejectedError
 
 log = structlog.get_logger(__name__)
 
-IDLE_S = 60.0
+DOWNSCALE_DELAY_S = 60.0
 """Seconds without an answer, after which a server may have unloaded its model."""
 SILENCE_S = 5.0
 """Seconds without a word to anybody, after which a question that is given up tells the same."""
@@ -138,7 +138,7 @@ class WarmUpEngine:
         """
         if self._keep_warm_s is not None and self._keep_warm_task is None:
             self._keep_warm_task = asyncio.create_task(self._keep_warm_loop(self._keep_warm_s))
-        if time.monotonic() - self._last_output_at <= IDLE_S:
+        if time.monotonic() - self._last_output_at <= DOWNSCALE_DELAY_S:
             return
         if self._load_task is None or self._load_task.done():
             self._load_started_at = time.monotonic()

@@ -13,12 +13,12 @@ from cluster import api_client as client_module
 from cluster.api_client import ApiClient, ApiError, SendResult, identify_server
 from cluster.recordings.player import await_captions
 from serve.app_options import ApiOptions
-from tests.harness.serving import run_api, run_app
+from tests.harness.api.server_thread import run_api, run_app
 
 if TYPE_CHECKING:
-    from tests.harness.api_server import ApiHarness
+    from tests.harness.api.api_harness import ApiHarness
 
-pytest_plugins = ["tests.harness.api_server"]
+pytest_plugins = ["tests.harness.api.api_harness"]
 
 
 @pytest.mark.parametrize("name", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])

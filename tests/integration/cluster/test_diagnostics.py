@@ -21,7 +21,7 @@ from cluster.settings import Settings
 from operators.errors import SetupError
 from serve.engines.gpus import Gpu
 from storage.embedded_servers.embedded_stores import EmbeddedStores
-from tests.harness.command_line import run_parley
+from tests.harness.processes.parley_command import run_parley
 
 SECRET = "open-sesame"
 H100 = Gpu("NVIDIA H100", 80 * 2**30)

@@ -15,7 +15,7 @@ from cluster.runtime.local_system import LocalSystem
 from cluster.settings import Settings
 from operators.errors import SetupError
 from serve.deploy import preflight
-from tests.harness.openai_server import API_KEY, MODEL, OpenAiServerState, openai_server
+from tests.harness.doubles.openai_server import API_KEY, MODEL, OpenAiServerState, openai_server
 
 Server = tuple[str, OpenAiServerState]
 

@@ -15,7 +15,7 @@ from operators.model import Clock
 from storage import redis_keys
 from storage.ingest.meeting_service import MeetingService
 from storage.redis_log.event_log import LogWriter
-from tests.harness.lanes import open_lane_meeting, wait_until
+from tests.harness.lane.threaded_lane import open_lane_meeting, wait_until
 
 pytestmark = pytest.mark.usefixtures("clean_database")
 

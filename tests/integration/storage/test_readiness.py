@@ -30,8 +30,8 @@ from storage.embedded_servers.embedded_stores import EmbeddedStores
 from storage.migrations.schema_migration import upgrade_schema
 from storage.readiness import NO_ANSWER, NotReady, StallDetector, wait_until_ready
 from storage.store_urls import StoreUrls
-from tests.harness.serving import run_api
-from tests.harness.unready_stores import (
+from tests.harness.api.server_thread import run_api
+from tests.harness.processes.slow_stores import (
     ENTRY_COUNT,
     count_entries,
     is_loading,

@@ -14,7 +14,7 @@ import pytest
 
 from cluster import api_client
 from cluster.ports import find_free_port
-from tests.harness.command_line import ROOT, run_parley
+from tests.harness.processes.parley_command import ROOT, run_parley
 
 COMMANDS = (
     *("demo", "up", "import", "meetings", "config", "lanes", "models", "replay", "doctor", "bench", "dead-letters"),

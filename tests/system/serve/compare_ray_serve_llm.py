@@ -29,7 +29,7 @@ from cluster.ports import find_free_port
 from cluster.ray_node import RAY_ENVIRONMENT
 from serve.engines.protocol import Message, Prompt, collect
 from serve.loopback_patch import bind_loopback
-from tests.harness.smollm2 import VLLM_ARGUMENTS, converted_model
+from tests.harness.processes.smollm2_vllm import VLLM_ARGUMENTS, converted_model
 
 TOKEN_COUNT = 40
 Ask = Callable[[list[dict[str, str]]], Awaitable[int]]

@@ -6,7 +6,7 @@ import pytest
 from typer.main import get_command
 
 from cluster.cli import app
-from tests.harness.command_line import run_parley
+from tests.harness.processes.parley_command import run_parley
 
 COMMANDS = (
     "demo",

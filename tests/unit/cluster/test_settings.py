@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from cluster.settings import Settings, misspelt_settings
-from tests.harness.command_line import run_parley
+from tests.harness.processes.parley_command import run_parley
 
 DOCS = Path(__file__).parents[3] / "docs" / "settings.md"
 

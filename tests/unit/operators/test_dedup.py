@@ -20,7 +20,7 @@ from operators.model import (
     MeetingStarted,
     Tick,
 )
-from tests.harness.speech import make_chunk
+from tests.harness.lane.operator_runs import make_chunk
 
 HOUR = 3_600_000
 LATER = REVISION_HORIZON_MS + 1

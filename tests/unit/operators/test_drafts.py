@@ -25,8 +25,8 @@ from operators.drafts import (
 from operators.model import Interim, MeetingConfig, Term
 from operators.sentences.boundaries import split_words
 from operators.translation_requests import GlossaryEntry
-from tests.harness import speech
-from tests.harness.ami import AMI_RECORDINGS, needs_ami, recording_param
+from tests.harness.data.ami_corpus import AMI_RECORDINGS, needs_ami, recording_param
+from tests.harness.lane import operator_runs
 
 TEXT = "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen"
 
@@ -238,8 +238,8 @@ def test_in_a_real_meeting_shown_words_change_no_oftener_than_what_was_said_of_t
     asked: dict[str, LastDraftRequest] = {}
     drafts: dict[str, DraftState] = {}
     answers = changes = revisions = shown_words = 0
-    for _, done in speech.run_operators(
-        speech.make_items([(event.at, event.chunk) for event in recording.events])
+    for _, done in operator_runs.run_operators(
+        operator_runs.make_items([(event.at, event.chunk) for event in recording.events])
     ).steps:
         for interim in done.interims:
             speaker = interim.speaker

@@ -34,7 +34,7 @@ from serve.http.ingest_routes import SourceEvent
 from serve.http.lane_routes import MoveRequest
 from serve.http.meeting_routes import ChangeConfigRequest, CreateMeetingRequest
 from storage.postgres.dead_letter_queue import DeadLetterRecord
-from tests.harness import hostile
+from tests.harness.data import hostile_input
 
 EXAMPLE_COUNT = 50 * settings().max_examples if settings().max_examples >= 200 else 250
 """Values at each entrance: 10,000 with the long profile."""
@@ -50,21 +50,29 @@ TAGS = (
 
 
 def corrupting(good: dict[str, Any], *names: str) -> Callable[[random.Random], dict[str, Any]]:
-    return lambda chance: hostile.corrupt_fields(chance, good, list(names))
+    return lambda chance: hostile_input.corrupt_fields(chance, good, list(names))
 
 
 def models(rng: random.Random) -> dict[str, Any]:
-    engine = hostile.corrupt_fields(rng, ENGINE, ["url", "model", "replicas", "ongoing", "cpus", "gpus", "key", "kind"])
+    engine = hostile_input.corrupt_fields(
+        rng, ENGINE, ["url", "model", "replicas", "ongoing", "cpus", "gpus", "key", "kind"]
+    )
     if rng.random() < 0.5:
-        engine = ENGINE | {"body": {hostile.hostile_text(rng, 100): hostile.hostile_value(rng)}}
+        engine = ENGINE | {"body": {hostile_input.hostile_text(rng, 100): hostile_input.hostile_value(rng)}}
     if rng.random() < 0.2:
-        engine = ENGINE | {"url": "http://h/" + hostile.hostile_text(rng)}
-    return {"config": {"engines": {"a": engine}}, "note": hostile.hostile_text(rng, 600) if rng.random() < 0.3 else ""}
+        engine = ENGINE | {"url": "http://h/" + hostile_input.hostile_text(rng)}
+    return {
+        "config": {"engines": {"a": engine}},
+        "note": hostile_input.hostile_text(rng, 600) if rng.random() < 0.3 else "",
+    }
 
 
 def config(rng: random.Random) -> dict[str, Any]:
     terms = [
-        {"term": hostile.hostile_text(rng, 300), "translations": {random_tag(rng): hostile.hostile_text(rng, 300)}}
+        {
+            "term": hostile_input.hostile_text(rng, 300),
+            "translations": {random_tag(rng): hostile_input.hostile_text(rng, 300)},
+        }
         for _ in range(rng.randint(1, 4))
     ]
     return {"glossary": terms, "target_languages": [random_tag(rng) for _ in range(rng.choice([1, 2, 3, 60]))]}
@@ -81,7 +89,10 @@ INPUT_MODELS: list[tuple[type[BaseModel], Callable[[random.Random], dict[str, An
             CHUNK, "chunk_id", "speaker", "speaker_id", "text", "start", "end", "is_final", "language", "source"
         ),
     ),
-    (Chunk, lambda chance: CHUNK | {"language": random_tag(chance), "speaker": hostile.hostile_text(chance, 300)}),
+    (
+        Chunk,
+        lambda chance: CHUNK | {"language": random_tag(chance), "speaker": hostile_input.hostile_text(chance, 300)},
+    ),
     (Term, corrupting({"term": "a", "translations": {}}, "term", "translations", "do_not_translate", "case_sensitive")),
     (MeetingConfig, config),
     (
@@ -161,7 +172,7 @@ def test_an_entry_of_the_log_is_read_or_refused_by_its_field() -> None:
     }
     rng = random.Random(1)
     for _ in range(EXAMPLE_COUNT):
-        entry = {**good, rng.choice(list(good)): str(hostile.hostile_value(rng))}
+        entry = {**good, rng.choice(list(good)): str(hostile_input.hostile_value(rng))}
         try:
             assert isinstance(parse_entry(entry), Entry)
         except InvalidInputError as error:
@@ -171,7 +182,11 @@ def test_an_entry_of_the_log_is_read_or_refused_by_its_field() -> None:
 def test_a_glossary_file_is_read_or_refused_by_its_line() -> None:
     rng = random.Random(2)
     for _ in range(EXAMPLE_COUNT):
-        rows = ["term,do_not_translate,pt", "Ann,yes,Ana", ",".join(hostile.hostile_text(rng, 300) for _ in range(3))]
+        rows = [
+            "term,do_not_translate,pt",
+            "Ann,yes,Ana",
+            ",".join(hostile_input.hostile_text(rng, 300) for _ in range(3)),
+        ]
         rng.shuffle(rows)
         try:
             MeetingConfig(glossary=parse_glossary("\n".join(rows), "terms.csv")).model_dump_json()
@@ -182,7 +197,7 @@ def test_a_glossary_file_is_read_or_refused_by_its_line() -> None:
 def test_a_models_file_is_read_or_refused_by_its_field() -> None:
     rng = random.Random(3)
     for _ in range(EXAMPLE_COUNT):
-        sent = json.dumps(models(rng)["config"]) if rng.random() < 0.7 else hostile.hostile_text(rng)
+        sent = json.dumps(models(rng)["config"]) if rng.random() < 0.7 else hostile_input.hostile_text(rng)
         try:
             assert isinstance(parse_models_config(sent), ModelsConfig)
         except InvalidInputError as error:
@@ -216,7 +231,7 @@ def test_an_engine_takes_no_number_that_can_not_be_stored(number: object) -> Non
 
 @pytest.mark.parametrize(
     "value",
-    ["\x00", "\ud800", float("inf"), 2**63, hostile.nested_json(40), [0] * 20_000],
+    ["\x00", "\ud800", float("inf"), 2**63, hostile_input.nested_json(40), [0] * 20_000],
     ids=lambda each: ascii(each)[:20],
 )
 def test_an_engine_takes_no_argument_that_can_not_be_stored(value: object) -> None:

@@ -6,13 +6,13 @@ import json
 import subprocess
 from typing import TYPE_CHECKING
 
-from tests.harness.command_line import run_parley
+from tests.harness.processes.parley_command import run_parley
 from tests.integration.serve.http.test_dead_letter_routes import appended_chunks, store_dead_letter
 
 if TYPE_CHECKING:
-    from tests.harness.api_server import ApiHarness
+    from tests.harness.api.api_harness import ApiHarness
 
-pytest_plugins = ["tests.harness.api_server"]
+pytest_plugins = ["tests.harness.api.api_harness"]
 
 NOBODY = "01890000-0000-7000-8000-000000000000"
 

@@ -6,12 +6,12 @@ import json
 from typing import TYPE_CHECKING
 
 from cluster.ports import find_free_port
-from tests.harness.command_line import run_parley
+from tests.harness.processes.parley_command import run_parley
 
 if TYPE_CHECKING:
-    from tests.harness.api_server import ApiHarness
+    from tests.harness.api.api_harness import ApiHarness
 
-pytest_plugins = ["tests.harness.api_server"]
+pytest_plugins = ["tests.harness.api.api_harness"]
 
 
 async def test_where_there_is_no_meeting_it_is_said_how_to_begin_one(stage: ApiHarness) -> None:

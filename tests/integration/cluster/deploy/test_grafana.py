@@ -12,12 +12,12 @@ from sqlalchemy import text
 
 from storage.observability.metrics_federation import publish_metrics
 from storage.observability.process_metrics import ProcessMetrics
-from tests.harness.exposition import parse_strictly
+from tests.harness.api.metrics_exposition import parse_strictly
 
 if TYPE_CHECKING:
-    from tests.harness.api_server import ApiHarness
+    from tests.harness.api.api_harness import ApiHarness
 
-pytest_plugins = ["tests.harness.api_server"]
+pytest_plugins = ["tests.harness.api.api_harness"]
 
 ROOT = Path(__file__).parents[4]
 BOARD: dict[str, Any] = json.loads((ROOT / "cluster" / "deploy" / "grafana.json").read_text())

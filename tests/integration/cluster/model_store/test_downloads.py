@@ -12,7 +12,7 @@ import pytest
 from cluster.model_store.downloads import RESERVED_DISK_BYTES, RemoteFile, download_files, http_get
 from cluster.ports import find_free_port
 from operators.errors import ConflictError, NotFoundError, SetupError, UnavailableError
-from tests.harness.model_host import ModelHubServer, model_hub_server, sha256
+from tests.harness.doubles.model_hub_server import ModelHubServer, model_hub_server, sha256
 
 CONTENT = random.Random(7).randbytes(3_000_000)
 

@@ -14,7 +14,7 @@ from serve.engines.firefox.engine import FirefoxEngine
 from serve.engines.firefox.model_files import find_models
 from serve.engines.protocol import Utterance, collect
 from serve.engines.selection import find_model_problem
-from tests.harness.model_host import ModelHubServer, model_hub_server
+from tests.harness.doubles.model_hub_server import ModelHubServer, model_hub_server
 
 FILES = {
     "config.json": b"{}",

@@ -27,7 +27,7 @@ from cluster.settings import Settings
 from operators.errors import SetupError
 from storage.store_urls import StoreUrls
 
-pytest_plugins = ["tests.harness.ray_cluster"]
+pytest_plugins = ["tests.harness.processes.ray_cluster"]
 # Its classes go to Ray's processes by value: none of them has to import this module, and pytest with it.
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 pytestmark = pytest.mark.timeout(600)

@@ -19,7 +19,7 @@ from operators.translation_requests import Translation, TranslationRequest
 from storage.batch_commit.pending_captions import read_due_requests
 from storage.ingest.meeting_service import MeetingService
 from storage.redis_log.event_log import LogWriter
-from tests.harness.lanes import (
+from tests.harness.lane.threaded_lane import (
     append_events,
     chunk_event,
     end_event,

@@ -13,7 +13,7 @@ from flows.jobs import LeaseExpiry
 from operators.model import Clock
 from storage.ingest.meeting_service import MeetingService
 from storage.redis_log.event_log import LEASE_MS, LogReader, LogWriter
-from tests.harness.lanes import (
+from tests.harness.lane.threaded_lane import (
     append_events,
     ended_without_pending,
     open_lane_meeting,

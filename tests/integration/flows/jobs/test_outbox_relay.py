@@ -13,7 +13,7 @@ from flows.jobs import OutboxRelay
 from storage import redis_keys
 from storage.ingest.meeting_service import MeetingService
 from storage.redis_log.event_log import LogWriter
-from tests.harness.lanes import (
+from tests.harness.lane.threaded_lane import (
     LiveSubscriber,
     append_events,
     ended_without_pending,

@@ -26,7 +26,7 @@ from storage.ingest.meeting_service import MeetingService
 from storage.observability.metrics_federation import merge_snapshots, read_snapshots
 from storage.observability.process_metrics import ProcessMetrics
 from storage.redis_log.event_log import LogWriter, NewEvent
-from tests.harness.lanes import (
+from tests.harness.lane.threaded_lane import (
     LiveSubscriber,
     append_events,
     chunk_event,

@@ -17,8 +17,8 @@ from operators.characters import is_blank
 from operators.model import Chunk, Clock, ConfigChanged, MeetingConfig, MeetingEnded
 from storage.ingest.meeting_service import MeetingService
 from storage.redis_log.event_log import LogWriter, NewEvent
-from tests.harness import hostile
-from tests.harness.lanes import append_events, open_lane_meeting, query_rows, running_lane, wait_until
+from tests.harness.data import hostile_input
+from tests.harness.lane.threaded_lane import append_events, open_lane_meeting, query_rows, running_lane, wait_until
 
 pytestmark = pytest.mark.usefixtures("clean_database")
 
@@ -35,7 +35,7 @@ def meetings(aengine: AsyncEngine, redis_async: Any) -> MeetingService:
 def hostile_chunk(rng: random.Random, k: int) -> Chunk | None:
     """A chunk with hostile values, or None where the model refuses them. It has an id and a time of its own."""
     good = {"chunk_id": "c", "speaker": "Ann", "text": "Hello.", "start": 2.0 * k, "end": 2.0 * k + 1}
-    sent = hostile.corrupt_fields(
+    sent = hostile_input.corrupt_fields(
         rng, good, ["text", "text", "speaker", "speaker_id", "language", "source", "chunk_id"]
     )
     sent["chunk_id"] = f"{str(sent['chunk_id'])[:150]}{k}"
@@ -50,8 +50,8 @@ def hostile_chunk(rng: random.Random, k: int) -> Chunk | None:
 def hostile_config(rng: random.Random) -> MeetingConfig | None:
     terms = [
         {
-            "term": hostile.hostile_text(rng, 200),
-            "translations": {"pt": hostile.hostile_text(rng, 200)},
+            "term": hostile_input.hostile_text(rng, 200),
+            "translations": {"pt": hostile_input.hostile_text(rng, 200)},
             "do_not_translate": True,
         }
         for _ in range(3)
@@ -61,7 +61,7 @@ def hostile_config(rng: random.Random) -> MeetingConfig | None:
             {
                 "target_languages": ["pt"],
                 "glossary": terms,
-                "style": hostile.hostile_text(rng, 200),
+                "style": hostile_input.hostile_text(rng, 200),
                 "source_language": "en",
             }
         )
@@ -90,7 +90,7 @@ async def test_hostile_speech_is_stored_and_the_neighbour_is_captioned(
             events: list[NewEvent] = []
             for k in range(batch * BATCH, (batch + 1) * BATCH):
                 if (one := hostile_chunk(rng, k)) is not None:
-                    events.append(NewEvent(f"{hostile.hostile_text(random.Random(k), 20)[:20]!a}{k}", one))
+                    events.append(NewEvent(f"{hostile_input.hostile_text(random.Random(k), 20)[:20]!a}{k}", one))
                     if not is_blank(one.text):
                         who = one.speaker, one.speaker_id
                         said[who] = said.get(who, "") + letters(one.text)
@@ -101,7 +101,7 @@ async def test_hostile_speech_is_stored_and_the_neighbour_is_captioned(
             spoken = Chunk(chunk_id=f"c{batch}", speaker="Ann", text=f"Number {batch}.", start=batch, end=batch + 1)
             await meetings.append("default", good, [NewEvent(f"e{batch}", spoken)])
             await wait_until(lambda: captions(good) == batch + 1)  # noqa: B023 - asked within this round
-        reason = hostile.HOSTILE_FRAGMENTS[16] + "\u202e"
+        reason = hostile_input.HOSTILE_FRAGMENTS[16] + "\u202e"
         await meetings.append("default", bad, [NewEvent("end", MeetingEnded(reason=reason))])
         await wait_until(
             lambda: query_rows(engine, "select status from meetings where id = :id", id=bad) == [("ended",)], 300

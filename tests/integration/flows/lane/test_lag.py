@@ -19,7 +19,7 @@ from storage.ingest.lane_lag import LaneLags, read_lane_lags
 from storage.ingest.meeting_service import MeetingService
 from storage.postgres.lane_registry import LaneProgress, ensure_lane
 from storage.redis_log.event_log import LogWriter, NewEvent
-from tests.harness.lanes import append_events, chunk_event, end_event, open_lane_meeting, running_lane
+from tests.harness.lane.threaded_lane import append_events, chunk_event, end_event, open_lane_meeting, running_lane
 
 
 def now_ms(client: redis.Redis) -> int:

@@ -17,7 +17,7 @@ from operators.translation_requests import Translation, TranslationRequest
 from storage import redis_keys
 from storage.ingest.meeting_service import MeetingService
 from storage.redis_log.event_log import LogReader, LogWriter, NewEvent
-from tests.harness.lanes import (
+from tests.harness.lane.threaded_lane import (
     RECORDING_START_MS,
     LiveSubscriber,
     append_events,

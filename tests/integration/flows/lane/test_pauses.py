@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from operators.model import Chunk, Clock
 from storage.ingest.meeting_service import MeetingService
 from storage.redis_log.event_log import LogWriter, NewEvent
-from tests.harness.lanes import open_lane_meeting, query_rows, running_lane
+from tests.harness.lane.threaded_lane import open_lane_meeting, query_rows, running_lane
 
 pytestmark = pytest.mark.usefixtures("clean_database")
 

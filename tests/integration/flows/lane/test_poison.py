@@ -21,7 +21,7 @@ from operators.translation_requests import CaptionStatus, Translation, Translati
 from storage import redis_keys
 from storage.ingest.meeting_service import MeetingService
 from storage.redis_log.event_log import LogWriter, NewEvent
-from tests.harness.lanes import (
+from tests.harness.lane.threaded_lane import (
     append_events,
     chunk_event,
     end_event,

@@ -28,8 +28,8 @@ from serve.translation.translation_service import TranslationService
 from storage.ingest.meeting_service import MeetingService
 from storage.postgres.lane_registry import ensure_lane
 from storage.redis_log.event_log import LogWriter, NewEvent
-from tests.harness.lanes import Translate, append_events, open_lane_meeting, query_rows, running_lane
-from tests.harness.openai_server import API_KEY, MODEL, OpenAiServerState, openai_server
+from tests.harness.doubles.openai_server import API_KEY, MODEL, OpenAiServerState, openai_server
+from tests.harness.lane.threaded_lane import Translate, append_events, open_lane_meeting, query_rows, running_lane
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("clean_database")]
 

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from storage.ingest.meeting_service import MeetingService
 from storage.redis_log.event_log import LogWriter
-from tests.harness.lanes import (
+from tests.harness.lane.threaded_lane import (
     append_events,
     chunk_event,
     end_event,

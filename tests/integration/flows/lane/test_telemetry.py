@@ -26,8 +26,9 @@ from storage.observability.tracing import open_traces, root_span_id, trace_id
 from storage.records import OutboxEvent
 from storage.redis_log.event_log import LogWriter, NewEvent
 from storage.redis_log.live_pubsub import publish_events
-from tests.harness.exposition import sample_values
-from tests.harness.lanes import (
+from tests.harness.api.metrics_exposition import sample_values
+from tests.harness.doubles.otlp_collector import otlp_collector
+from tests.harness.lane.threaded_lane import (
     append_events,
     chunk_event,
     end_event,
@@ -38,12 +39,11 @@ from tests.harness.lanes import (
     translate_to_capitals,
     wait_until,
 )
-from tests.harness.otlp_receiver import otlp_collector
 
 if TYPE_CHECKING:
-    from tests.harness.api_server import ApiHarness
+    from tests.harness.api.api_harness import ApiHarness
 
-pytest_plugins = ["tests.harness.api_server"]
+pytest_plugins = ["tests.harness.api.api_harness"]
 pytestmark = pytest.mark.usefixtures("clean_database", "unhurried")
 
 SECRET = "Xylophone quarrel."

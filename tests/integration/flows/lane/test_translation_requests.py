@@ -17,7 +17,7 @@ from storage.batch_commit.pending_captions import read_due_requests
 from storage.ingest.meeting_service import MeetingService
 from storage.postgres.lane_registry import ensure_lane
 from storage.redis_log.event_log import LogWriter, NewEvent
-from tests.harness.lanes import (
+from tests.harness.lane.threaded_lane import (
     RECORDING_START_MS,
     append_events,
     chunk_event,

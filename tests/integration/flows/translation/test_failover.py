@@ -26,7 +26,7 @@ from operators.errors import DeferredError, UnavailableError
 from operators.translation_requests import CaptionStatus, Translation, TranslationRequest
 from storage.ingest.meeting_service import MeetingService
 from storage.redis_log.event_log import LogWriter
-from tests.harness.lanes import (
+from tests.harness.lane.threaded_lane import (
     append_events,
     chunk_event,
     end_event,
@@ -37,7 +37,7 @@ from tests.harness.lanes import (
 )
 from tests.integration.flows.translation.test_serve_client import count_controllers
 
-pytest_plugins = ["tests.harness.ray_cluster"]
+pytest_plugins = ["tests.harness.processes.ray_cluster"]
 # Its classes go to Ray's processes by value: none of them has to import this module, and pytest with it.
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 

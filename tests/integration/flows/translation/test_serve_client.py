@@ -21,7 +21,7 @@ from flows.translation import serve_client as serve_client_module
 from operators.errors import UnavailableError
 from operators.translation_requests import CaptionStatus, Translate, Translation, TranslationRequest
 
-pytest_plugins = ["tests.harness.ray_cluster"]
+pytest_plugins = ["tests.harness.processes.ray_cluster"]
 # Its classes go to Ray's processes by value: none of them has to import this module, and pytest with it.
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 

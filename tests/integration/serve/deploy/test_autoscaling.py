@@ -16,7 +16,7 @@ from serve.app_options import TranslationOptions
 from serve.deploy import builders, deployment
 from serve.deploy.builders import build_translation
 
-pytest_plugins = ["tests.harness.ray_cluster"]
+pytest_plugins = ["tests.harness.processes.ray_cluster"]
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 APP = "translation-scaling"

@@ -14,9 +14,9 @@ from operators.engine_config import OpenAiConfig
 from operators.translation_requests import TranslationRequest
 from serve.app_options import TranslationOptions
 from serve.deploy.builders import build_translation
-from tests.harness.openai_server import MODEL, openai_server
+from tests.harness.doubles.openai_server import MODEL, openai_server
 
-pytest_plugins = ["tests.harness.ray_cluster"]
+pytest_plugins = ["tests.harness.processes.ray_cluster"]
 
 REQUEST = TranslationRequest("default", "m", "s1", 1, "pt", "en", "The meeting starts on Monday at ten.")
 
@@ -39,7 +39,7 @@ async def test_a_server_elsewhere_becomes_another_one_in_the_same_process(monkey
     with openai_server() as (first, asked_first), openai_server() as (second, asked_second):
         for url, asked in ((first, asked_first), (second, asked_second), (first, asked_first)):
             engine = OpenAiConfig(url=url, model=MODEL, cpus=0.1)
-            monkeypatch.setattr("tests.harness.openai_server.API_KEY", "none")
+            monkeypatch.setattr("tests.harness.doubles.openai_server.API_KEY", "none")
             before = replica_pids(app), len(asked.bodies)
             built = build_translation(TranslationOptions(engine))
             handle = ray_serve.run(built, name=app, route_prefix=None)

@@ -21,9 +21,9 @@ from serve.deploy.builders import INSIGHT_SHUTDOWN_TIMEOUT_S
 from serve.deploy.deployment import make_deployment
 from serve.engines.protocol import NonRetryableError, Prompt
 from serve.insight.insight_service import InsightService
-from tests.harness.scripted_model import ScriptedModel, ScriptedReply
+from tests.harness.doubles.scripted_model import ScriptedModel, ScriptedReply
 
-pytest_plugins = ["tests.harness.ray_cluster"]
+pytest_plugins = ["tests.harness.processes.ray_cluster"]
 
 REQUEST = InsightRequest(
     "default", "m", InsightRole.INSIGHT, "", ("Ann: Good morning.",), "Sum it up.", "en", max_tokens=90

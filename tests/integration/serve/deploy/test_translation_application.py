@@ -29,7 +29,7 @@ from serve.deploy.builders import (
     API_APP,
     API_ROUTE,
     DEFAULT_TRANSLATION_APP,
-    IDLE_S,
+    DOWNSCALE_DELAY_S,
     SHUTDOWN_TIMEOUT_S,
     ApiOptions,
     TranslationOptions,
@@ -43,14 +43,14 @@ from serve.engines.remote.circuit_breaker import MAX_FAILURE_COUNT
 from serve.translation.translation_service import TranslationService
 from storage import redis_keys
 from storage.postgres.engine_config_versions import save_settings_config
-from tests.harness import openai_server
-from tests.harness.parley_up import listening_addresses
+from tests.harness.doubles import openai_server
+from tests.harness.processes.parley_up import listening_addresses
 from tests.integration.flows.translation.test_serve_client import count_controllers
 
 if TYPE_CHECKING:
-    from tests.harness.api_server import ApiHarness
+    from tests.harness.api.api_harness import ApiHarness
 
-pytest_plugins = ["tests.harness.api_server", "tests.harness.ray_cluster"]
+pytest_plugins = ["tests.harness.api.api_harness", "tests.harness.processes.ray_cluster"]
 
 REQUEST = TranslationRequest("default", "m", "s1", 1, "pt-BR", None, "The meeting starts on Monday.")
 
@@ -68,7 +68,7 @@ def address(ray_cluster: str, postgres_url: str, redis_url: str) -> str:
 async def served(
     address: str, engine: Engine, redis_sync: redis.Redis, clean_database: None
 ) -> AsyncIterator[ApiHarness]:
-    from tests.harness.api_server import ApiHarness
+    from tests.harness.api.api_harness import ApiHarness
 
     with engine.begin() as conn:
         conn.execute(text("insert into lanes (id, kind, state) values ('live-1', 'live', 'running')"))
@@ -190,7 +190,7 @@ async def test_a_replica_whose_engine_says_nothing_is_replaced(
     ray_cluster: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(deployment, "HEALTH_CHECK_PERIOD_S", 0.5)
-    deployed = make_deployment("TranslationService", FirefoxConfig(cpus=0.1), IDLE_S, SHUTDOWN_TIMEOUT_S)
+    deployed = make_deployment("TranslationService", FirefoxConfig(cpus=0.1), DOWNSCALE_DELAY_S, SHUTDOWN_TIMEOUT_S)
     application = deployed(TranslationService).bind(HangingEngine, 0)
     handle = ray_serve.run(application, name="wedging", route_prefix=None)
 

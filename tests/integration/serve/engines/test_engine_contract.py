@@ -33,9 +33,10 @@ from serve.engines.remote.translation_v3 import TranslationV3Engine
 from serve.engines.remote.triton import TritonEngine
 from serve.translation.llm.prompts import translation_prompt
 from serve.translation.llm.translator import LlmTranslator
-from tests.harness.openai_server import API_KEY, MAX_WORDS, MODEL, SLOW_WORD, openai_server
-from tests.harness.proxy_server import translation_v3_server
-from tests.harness.smollm2 import (
+from tests.harness.doubles.openai_server import API_KEY, MAX_WORDS, MODEL, SLOW_WORD, openai_server
+from tests.harness.doubles.translation_v3_server import translation_v3_server
+from tests.harness.doubles.triton_server import triton_server
+from tests.harness.processes.smollm2_vllm import (
     LLAMACPP_ARGUMENTS,
     VLLM_ARGUMENTS,
     converted_model,
@@ -45,7 +46,6 @@ from tests.harness.smollm2 import (
     needs_vllm,
     vllm_server,
 )
-from tests.harness.triton_server import triton_server
 
 pytestmark = pytest.mark.timeout(400)
 

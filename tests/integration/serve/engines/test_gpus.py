@@ -12,7 +12,7 @@ from cluster.engine_plan import plan_engines
 from cluster.settings import Settings
 from operators.errors import SetupError
 from serve.engines.gpus import Gpu, find_gpus
-from tests.harness.smollm2 import needs_vllm
+from tests.harness.processes.smollm2_vllm import needs_vllm
 
 
 @pytest.mark.parametrize(

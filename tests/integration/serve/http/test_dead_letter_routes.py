@@ -14,13 +14,13 @@ from sqlalchemy import text
 from operators.model import Chunk
 from serve.app_options import ApiOptions
 from storage.redis_log.event_log import LogReader
-from tests.harness.lanes import query_rows, running_lane, wait_until
-from tests.harness.serving import run_api
+from tests.harness.api.server_thread import run_api
+from tests.harness.lane.threaded_lane import query_rows, running_lane, wait_until
 
 if TYPE_CHECKING:
-    from tests.harness.api_server import ApiHarness
+    from tests.harness.api.api_harness import ApiHarness
 
-pytest_plugins = ["tests.harness.api_server"]
+pytest_plugins = ["tests.harness.api.api_harness"]
 
 LATE = "late: its chunk takes no more revisions"
 

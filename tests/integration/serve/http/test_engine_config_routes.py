@@ -10,9 +10,9 @@ from operators.engine_config import FirefoxConfig, ModelsConfig
 from storage.postgres.engine_config_versions import save_settings_config
 
 if TYPE_CHECKING:
-    from tests.harness.api_server import ApiHarness
+    from tests.harness.api.api_harness import ApiHarness
 
-pytest_plugins = ["tests.harness.api_server"]
+pytest_plugins = ["tests.harness.api.api_harness"]
 
 ONE = ModelsConfig(engines={"firefox": FirefoxConfig()}, translation=("firefox",))
 

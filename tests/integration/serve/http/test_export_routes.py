@@ -14,9 +14,9 @@ from operators.subtitles import parse_subtitles
 if TYPE_CHECKING:
     import httpx
 
-    from tests.harness.api_server import ApiHarness
+    from tests.harness.api.api_harness import ApiHarness
 
-pytest_plugins = ["tests.harness.api_server"]
+pytest_plugins = ["tests.harness.api.api_harness"]
 
 SAID = ["Ready?", "Yes & no.", "Go.", "Stop."]
 CAPTIONS = [("translated", "Prontos?"), ("pending", None), ("untranslated", None)]

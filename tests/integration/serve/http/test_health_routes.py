@@ -15,9 +15,9 @@ from serve.http.application import create_app
 from storage.postgres.engine_config_versions import save_settings_config
 
 if TYPE_CHECKING:
-    from tests.harness.api_server import ApiHarness
+    from tests.harness.api.api_harness import ApiHarness
 
-pytest_plugins = ["tests.harness.api_server"]
+pytest_plugins = ["tests.harness.api.api_harness"]
 
 
 @pytest.fixture(autouse=True)

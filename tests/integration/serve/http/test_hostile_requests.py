@@ -16,12 +16,12 @@ from hypothesis import settings
 
 from operators.engine_config import FirefoxConfig, ModelsConfig
 from storage.postgres.engine_config_versions import save_config
-from tests.harness import hostile
+from tests.harness.data import hostile_input
 
 if TYPE_CHECKING:
-    from tests.harness.api_server import ApiHarness
+    from tests.harness.api.api_harness import ApiHarness
 
-pytest_plugins = ["tests.harness.api_server"]
+pytest_plugins = ["tests.harness.api.api_harness"]
 
 REQUEST_COUNT = 10 * settings().max_examples
 """2,000 with the long profile, each with several values."""
@@ -46,24 +46,29 @@ RequestFactory = Callable[[random.Random, str], HostileRequest]
 def hostile_events(rng: random.Random, meeting: str) -> HostileRequest:
     batch = [
         {
-            "event_id": hostile.hostile_text(rng, 300) if rng.random() < 0.2 else str(rng.random()),
-            "payload": hostile.corrupt_fields(rng, CHUNK | {"chunk_id": str(rng.random())}, [*CHUNK, "language"]),
+            "event_id": hostile_input.hostile_text(rng, 300) if rng.random() < 0.2 else str(rng.random()),
+            "payload": hostile_input.corrupt_fields(rng, CHUNK | {"chunk_id": str(rng.random())}, [*CHUNK, "language"]),
         }
         for _ in range(5)
     ]
     if rng.random() < 0.3:
         batch.append(
-            hostile.corrupt_fields(rng, {"event_id": "x", "kind": "config"}, ["event_id", "kind", "at", "payload"])
+            hostile_input.corrupt_fields(
+                rng, {"event_id": "x", "kind": "config"}, ["event_id", "kind", "at", "payload"]
+            )
         )
     return HostileRequest("POST", f"/api/meetings/{meeting}/events", {"events": batch})
 
 
 def hostile_config(rng: random.Random, meeting: str) -> HostileRequest:
-    change = hostile.corrupt_fields(rng, {}, [*CONFIG, "drafts"])
+    change = hostile_input.corrupt_fields(rng, {}, [*CONFIG, "drafts"])
     if rng.random() < 0.4:
         change = {
             "glossary": [
-                {"term": hostile.hostile_text(rng, 300), "translations": {"pt": hostile.hostile_text(rng, 300)}}
+                {
+                    "term": hostile_input.hostile_text(rng, 300),
+                    "translations": {"pt": hostile_input.hostile_text(rng, 300)},
+                }
             ]
         }
     return HostileRequest("PATCH", f"/api/meetings/{meeting}/config", change)
@@ -71,7 +76,7 @@ def hostile_config(rng: random.Random, meeting: str) -> HostileRequest:
 
 def hostile_meeting(rng: random.Random, meeting: str) -> HostileRequest:
     return HostileRequest(
-        "POST", "/api/meetings", hostile.corrupt_fields(rng, {"title": "a"}, ["title", "external_id", "config"])
+        "POST", "/api/meetings", hostile_input.corrupt_fields(rng, {"title": "a"}, ["title", "external_id", "config"])
     )
 
 
@@ -80,28 +85,28 @@ def hostile_engines(rng: random.Random, meeting: str) -> HostileRequest:
         "kind": "openai",
         "url": "http://h/v1",
         "model": "m",
-        "body": {hostile.hostile_text(rng, 99): hostile.hostile_value(rng)},
+        "body": {hostile_input.hostile_text(rng, 99): hostile_input.hostile_value(rng)},
     }
     if rng.random() < 0.5:
-        engine = hostile.corrupt_fields(rng, engine | {"body": {}}, ["url", "model", "replicas", "cpus", "key"])
+        engine = hostile_input.corrupt_fields(rng, engine | {"body": {}}, ["url", "model", "replicas", "cpus", "key"])
     return HostileRequest(
-        "PUT", "/api/models", {"config": {"engines": {"a": engine}}, "note": hostile.hostile_text(rng, 600)}
+        "PUT", "/api/models", {"config": {"engines": {"a": engine}}, "note": hostile_input.hostile_text(rng, 600)}
     )
 
 
 def hostile_rollback(rng: random.Random, meeting: str) -> HostileRequest:
-    return HostileRequest("POST", "/api/models/rollback", {"version": hostile.hostile_number(rng)})
+    return HostileRequest("POST", "/api/models/rollback", {"version": hostile_input.hostile_number(rng)})
 
 
 def hostile_lanes(rng: random.Random, meeting: str) -> HostileRequest:
-    lane = hostile.hostile_text(rng, 300)
+    lane = hostile_input.hostile_text(rng, 300)
     if rng.random() < 0.5:
         return HostileRequest("POST", f"/api/meetings/{meeting}/move", {"lane": lane})
     return HostileRequest("POST", f"/api/lanes/{quote(lane[:200], safe='', errors='replace')}/drain")
 
 
 def hostile_paths(rng: random.Random, meeting: str) -> HostileRequest:
-    word = quote(str(hostile.hostile_value(rng))[:500], safe="", errors="replace")
+    word = quote(str(hostile_input.hostile_value(rng))[:500], safe="", errors="replace")
     path = rng.choice(
         [
             f"/api/meetings/{meeting}/captions?language={word}",
@@ -120,7 +125,11 @@ def hostile_paths(rng: random.Random, meeting: str) -> HostileRequest:
 
 def hostile_bodies(rng: random.Random, meeting: str) -> HostileRequest:
     body = rng.choice(
-        [hostile.hostile_value(rng), {"events": hostile.hostile_value(rng)}, {"events": [hostile.hostile_value(rng)]}]
+        [
+            hostile_input.hostile_value(rng),
+            {"events": hostile_input.hostile_value(rng)},
+            {"events": [hostile_input.hostile_value(rng)]},
+        ]
     )
     return HostileRequest("POST", f"/api/meetings/{meeting}/events", body)
 
@@ -189,7 +198,7 @@ async def test_what_is_taken_of_a_meeting_reads_back_as_it_was_sent(stage: ApiHa
     rng = random.Random(15)
     taken = 0
     for _ in range(4 * settings().max_examples):
-        title, external_id = hostile.hostile_text(rng, 600), hostile.hostile_text(rng, 300)
+        title, external_id = hostile_input.hostile_text(rng, 600), hostile_input.hostile_text(rng, 300)
         recorded = {"clock": "recorded", "began_at": 0}
         body = json.dumps({"title": title, "external_id": external_id} | recorded).encode()
         answer = await stage.http.post("/api/meetings", content=body, headers={"content-type": "application/json"})

@@ -14,12 +14,12 @@ import pytest
 
 from serve.app_options import ApiOptions
 from storage.redis_log.event_log import LogReader
-from tests.harness.serving import run_api
+from tests.harness.api.server_thread import run_api
 
 if TYPE_CHECKING:
-    from tests.harness.api_server import ApiHarness
+    from tests.harness.api.api_harness import ApiHarness
 
-pytest_plugins = ["tests.harness.api_server"]
+pytest_plugins = ["tests.harness.api.api_harness"]
 
 
 def make_chunk(number: int = 1, **fields: Any) -> dict[str, Any]:

@@ -12,9 +12,9 @@ from typer.testing import CliRunner, Result
 from cluster.cli import app
 
 if TYPE_CHECKING:
-    from tests.harness.api_server import ApiHarness
+    from tests.harness.api.api_harness import ApiHarness
 
-pytest_plugins = ["tests.harness.api_server"]
+pytest_plugins = ["tests.harness.api.api_harness"]
 
 
 def run_lanes_command(*arguments: str) -> Result:

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 import httpx
 
 from serve.app_options import ApiOptions
-from tests.harness.exposition import sample_values
-from tests.harness.scribe import create_written_meeting
-from tests.harness.serving import run_api
+from tests.harness.api.metrics_exposition import sample_values
+from tests.harness.api.server_thread import run_api
+from tests.harness.lane.fake_lane_writer import create_written_meeting
 
 if TYPE_CHECKING:
-    from tests.harness.api_server import ApiHarness
+    from tests.harness.api.api_harness import ApiHarness
 
-pytest_plugins = ["tests.harness.api_server"]
+pytest_plugins = ["tests.harness.api.api_harness"]
 
 
 async def scrape(stage: ApiHarness) -> dict[tuple[str, ...], float]:

@@ -9,13 +9,13 @@ from uuid import uuid4
 import httpx
 
 from serve.app_options import ApiOptions
-from tests.harness.scribe import create_written_meeting, make_sentence
-from tests.harness.serving import run_api
+from tests.harness.api.server_thread import run_api
+from tests.harness.lane.fake_lane_writer import create_written_meeting, make_sentence
 
 if TYPE_CHECKING:
-    from tests.harness.api_server import ApiHarness
+    from tests.harness.api.api_harness import ApiHarness
 
-pytest_plugins = ["tests.harness.api_server"]
+pytest_plugins = ["tests.harness.api.api_harness"]
 
 CONFIG = {"source_language": "en", "target_languages": ["pt-br"]}
 

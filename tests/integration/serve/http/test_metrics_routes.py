@@ -14,12 +14,12 @@ from storage import redis_keys
 from storage.observability import metrics_federation
 from storage.observability.metrics_federation import publish_metrics
 from storage.observability.process_metrics import ProcessMetrics
-from tests.harness.exposition import sample_values
+from tests.harness.api.metrics_exposition import sample_values
 
 if TYPE_CHECKING:
-    from tests.harness.api_server import ApiHarness
+    from tests.harness.api.api_harness import ApiHarness
 
-pytest_plugins = ["tests.harness.api_server"]
+pytest_plugins = ["tests.harness.api.api_harness"]
 
 
 @pytest.fixture(autouse=True)

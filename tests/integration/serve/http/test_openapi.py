@@ -14,13 +14,13 @@ from operators.engine_config import ModelsConfig
 from serve.app_options import ApiOptions
 from serve.http.problems import Problem
 from storage.postgres.engine_config_versions import save_settings_config
-from tests.harness.serving import run_api
+from tests.harness.api.server_thread import run_api
 from tests.integration.serve.http.test_dead_letter_routes import store_dead_letter
 
 if TYPE_CHECKING:
-    from tests.harness.api_server import ApiHarness
+    from tests.harness.api.api_harness import ApiHarness
 
-pytest_plugins = ["tests.harness.api_server"]
+pytest_plugins = ["tests.harness.api.api_harness"]
 
 CHUNK = {"chunk_id": "1", "speaker": "Ann", "text": "Good morning.", "start": 0, "end": 1}
 EVENTS = "post /api/meetings/{meeting_id}/events"

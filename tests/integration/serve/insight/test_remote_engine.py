@@ -9,7 +9,7 @@ from operators.errors import UnavailableError
 from operators.insight_requests import InsightRequest, InsightRole
 from serve.deploy.engine_factory import EngineFactory
 from serve.insight.insight_service import InsightService
-from tests.harness.openai_server import API_KEY, MODEL, openai_server
+from tests.harness.doubles.openai_server import API_KEY, MODEL, openai_server
 
 REQUEST = InsightRequest(
     "default", "m", InsightRole.INSIGHT, "", ("Ann: Good morning.",), "Sum it up.", "en", max_tokens=20

@@ -15,13 +15,13 @@ from storage.batch_commit.lane_commit import claim_lane, commit_backfill, commit
 from storage.postgres.engine_config_versions import save_config
 from storage.postgres.meeting_transaction import MeetingTransaction
 from storage.records import OutboxEvent
-from tests.harness.lanes import query_rows
-from tests.harness.scribe import make_sentence
+from tests.harness.lane.fake_lane_writer import make_sentence
+from tests.harness.lane.threaded_lane import query_rows
 
 if TYPE_CHECKING:
-    from tests.harness.api_server import ApiHarness
+    from tests.harness.api.api_harness import ApiHarness
 
-pytest_plugins = ["tests.harness.api_server"]
+pytest_plugins = ["tests.harness.api.api_harness"]
 
 BEGAN_AT_MS = 1_700_000_000_000
 

@@ -12,14 +12,14 @@ from operators.translation_requests import CaptionStatus, Translation, Translati
 from storage.batch_commit.batch_changes import CaptionResult
 from storage.batch_commit.caption_updates import StoredTranslation, read_translations
 from storage.batch_commit.pending_captions import read_due_requests
-from tests.harness.lanes import query_rows
-from tests.harness.scribe import make_sentence
+from tests.harness.lane.fake_lane_writer import make_sentence
+from tests.harness.lane.threaded_lane import query_rows
 from tests.integration.storage.batch_commit.test_lane_commit import CommittingLane
 
 if TYPE_CHECKING:
-    from tests.harness.api_server import ApiHarness
+    from tests.harness.api.api_harness import ApiHarness
 
-pytest_plugins = ["tests.harness.api_server"]
+pytest_plugins = ["tests.harness.api.api_harness"]
 
 
 def make_translation(words: str, warnings: tuple[str, ...] = ()) -> Translation:

@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from storage.embedded_servers.embedded_stores import EmbeddedStores
-from tests.harness.unready_stores import stop_stores
+from tests.harness.processes.slow_stores import stop_stores
 from tests.integration.storage.embedded_servers.test_embedded_stores import (
     OWNER,
     ROOT,

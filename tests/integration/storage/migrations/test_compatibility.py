@@ -21,7 +21,7 @@ from storage.connections import sync_engine
 from storage.migrations import alembic_settings
 from storage.migrations.compatibility import known_schema_versions
 from storage.migrations.schema_migration import downgrade_schema, upgrade_schema
-from tests.harness.command_line import run_parley
+from tests.harness.processes.parley_command import run_parley
 
 SECRET = "open-sesame"
 MakeDatabase = Callable[[str], str]

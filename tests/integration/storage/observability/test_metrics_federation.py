@@ -23,8 +23,8 @@ from storage.observability.metrics_federation import (
     read_snapshots,
 )
 from storage.observability.process_metrics import ProcessMetrics
-from tests.harness.exposition import sample_values
-from tests.harness.lanes import wait_until
+from tests.harness.api.metrics_exposition import sample_values
+from tests.harness.lane.threaded_lane import wait_until
 
 
 def make_snapshot(

@@ -13,7 +13,7 @@ import structlog.testing
 
 from storage.observability.process_metrics import ProcessMetrics
 from storage.observability.tracing import ENDPOINT_VARIABLES, RATIO_VARIABLE, open_traces, root_span_id, trace_id
-from tests.harness.otlp_receiver import OtlpCollector, otlp_collector
+from tests.harness.doubles.otlp_collector import OtlpCollector, otlp_collector
 
 ROOT = Path(__file__).parents[4]
 

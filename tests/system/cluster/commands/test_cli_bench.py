@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from tests.harness.command_line import run_parley
-from tests.harness.parley_up import ROOT, parley_arguments
-from tests.harness.smollm2 import VLLM_ARGUMENTS, converted_model, needs_vllm
+from tests.harness.processes.parley_command import run_parley
+from tests.harness.processes.parley_up import ROOT, parley_arguments
+from tests.harness.processes.smollm2_vllm import VLLM_ARGUMENTS, converted_model, needs_vllm
 
 pytestmark = pytest.mark.timeout(700)
 SENTENCES, ROUNDS, IN_FLIGHT = 4, 2, (1, 3)

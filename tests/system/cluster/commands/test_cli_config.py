@@ -12,11 +12,11 @@ import httpx
 import pytest
 
 from cluster.ports import find_free_port
-from tests.harness.command_line import run_parley
-from tests.harness.openai_server import MODEL, openai_server
-from tests.harness.parley_up import ParleyUp
+from tests.harness.doubles.openai_server import MODEL, openai_server
+from tests.harness.processes.parley_command import run_parley
+from tests.harness.processes.parley_up import ParleyUp
 
-pytest_plugins = ["tests.harness.running_up"]
+pytest_plugins = ["tests.harness.processes.shared_parley_up"]
 pytestmark = pytest.mark.timeout(600)
 
 FIREFOX = {"kind": "firefox"}

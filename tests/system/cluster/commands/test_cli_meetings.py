@@ -18,8 +18,8 @@ from cluster.api_client import ApiClient
 from cluster.recordings.player import ReplayOptions, await_captions, open_meeting_for
 from cluster.recordings.reader import read_recording
 from operators.model import Clock
-from tests.harness.command_line import run_parley
-from tests.harness.parley_up import ROOT, ParleyUp, parley_arguments
+from tests.harness.processes.parley_command import run_parley
+from tests.harness.processes.parley_up import ROOT, ParleyUp, parley_arguments
 
 VTT = """WEBVTT
 
@@ -31,7 +31,7 @@ VTT = """WEBVTT
 """
 NOBODY = "01890000-0000-7000-8000-000000000000"
 
-pytest_plugins = ["tests.harness.running_up"]
+pytest_plugins = ["tests.harness.processes.shared_parley_up"]
 pytestmark = [pytest.mark.main_path, pytest.mark.timeout(600)]
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from cluster.ports import find_free_port
 from serve.engines.model_presets import PRESETS, find_preset
-from tests.harness.command_line import run_parley
-from tests.harness.model_host import model_hub_server
+from tests.harness.doubles.model_hub_server import model_hub_server
+from tests.harness.processes.parley_command import run_parley
 
 
 def run_models_command(folder: Path, *arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:

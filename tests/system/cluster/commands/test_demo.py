@@ -18,7 +18,7 @@ import psutil
 import pytest
 
 from cluster.ports import find_free_port
-from tests.harness.parley_up import ROOT, STOP_TIMEOUT_S, parley_arguments, run_parley_process
+from tests.harness.processes.parley_up import ROOT, STOP_TIMEOUT_S, parley_arguments, run_parley_process
 
 pytestmark = pytest.mark.timeout(600)
 

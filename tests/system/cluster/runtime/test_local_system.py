@@ -20,12 +20,11 @@ import websockets
 
 from cluster.ports import find_free_port
 from storage.embedded_servers.embedded_stores import EmbeddedStores
-from tests.harness.ami import read_jsonl
-from tests.harness.command_line import run_parley
-from tests.harness.follow import follow_events
-from tests.harness.parley_up import ROOT, ParleyUp, listening_addresses, parley_arguments, run_parley_process
-from tests.harness.smollm2 import needs_vllm
-from tests.harness.unready_stores import (
+from tests.harness.api.event_follower import follow_events
+from tests.harness.data.ami_corpus import read_jsonl
+from tests.harness.processes.parley_command import run_parley
+from tests.harness.processes.parley_up import ROOT, ParleyUp, listening_addresses, parley_arguments, run_parley_process
+from tests.harness.processes.slow_stores import (
     ENTRY_COUNT,
     count_entries,
     launch_stores,
@@ -34,8 +33,9 @@ from tests.harness.unready_stores import (
     stop_stores,
     write_large_log,
 )
+from tests.harness.processes.smollm2_vllm import needs_vllm
 
-pytest_plugins = ["tests.harness.running_up"]
+pytest_plugins = ["tests.harness.processes.shared_parley_up"]
 pytestmark = [pytest.mark.main_path, pytest.mark.timeout(600)]
 
 TALK_LINES = [

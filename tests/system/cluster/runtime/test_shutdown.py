@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.harness.parley_up import ParleyUp
+from tests.harness.processes.parley_up import ParleyUp
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 

@@ -11,13 +11,13 @@ import pytest
 from playwright.async_api import Browser
 
 from operators.translation_requests import CaptionStatus
-from tests.harness.browser import PageReader, open_reader, wait_for_api_rows
-from tests.harness.scribe import FakeLaneWriter, create_written_meeting, make_sentence
+from tests.harness.api.page_reader import PageReader, open_reader, wait_for_api_rows
+from tests.harness.lane.fake_lane_writer import FakeLaneWriter, create_written_meeting, make_sentence
 
 if TYPE_CHECKING:
-    from tests.harness.api_server import ApiHarness
+    from tests.harness.api.api_harness import ApiHarness
 
-pytest_plugins = ["tests.harness.api_server", "tests.harness.browser"]
+pytest_plugins = ["tests.harness.api.api_harness", "tests.harness.api.page_reader"]
 pytestmark = pytest.mark.main_path
 
 LONG = "https://example.org/" + "a-very-long-word" * 20

@@ -16,15 +16,15 @@ from playwright.async_api import Browser
 from operators.engine_config import FirefoxConfig, ModelsConfig
 from operators.translation_requests import CaptionStatus
 from storage.postgres.engine_config_versions import save_config
-from tests.harness.browser import PageReader, open_reader, reused_reader, wait_for_api_rows
-from tests.harness.lanes import running_lane, translate_to_capitals
-from tests.harness.network import TcpProxy
-from tests.harness.scribe import create_written_meeting, make_sentence
+from tests.harness.api.page_reader import PageReader, open_reader, reused_reader, wait_for_api_rows
+from tests.harness.doubles.tcp_proxy import TcpProxy
+from tests.harness.lane.fake_lane_writer import create_written_meeting, make_sentence
+from tests.harness.lane.threaded_lane import running_lane, translate_to_capitals
 
 if TYPE_CHECKING:
-    from tests.harness.api_server import ApiHarness
+    from tests.harness.api.api_harness import ApiHarness
 
-pytest_plugins = ["tests.harness.api_server", "tests.harness.browser"]
+pytest_plugins = ["tests.harness.api.api_harness", "tests.harness.api.page_reader"]
 pytestmark = pytest.mark.main_path
 
 PT = {"source_language": "en", "target_languages": ["pt"]}

@@ -10,13 +10,13 @@ from playwright.async_api import Browser
 
 from operators.engine_config import ModelsConfig, OpenAiConfig
 from storage.postgres.engine_config_versions import record_problems, save_config
-from tests.harness.browser import open_reader
-from tests.harness.scribe import create_written_meeting, make_sentence
+from tests.harness.api.page_reader import open_reader
+from tests.harness.lane.fake_lane_writer import create_written_meeting, make_sentence
 
 if TYPE_CHECKING:
-    from tests.harness.api_server import ApiHarness
+    from tests.harness.api.api_harness import ApiHarness
 
-pytest_plugins = ["tests.harness.api_server", "tests.harness.browser"]
+pytest_plugins = ["tests.harness.api.api_harness", "tests.harness.api.page_reader"]
 pytestmark = pytest.mark.main_path
 
 WORDS = "echo-1 on gateway: the model's server refuses the key"

@@ -22,8 +22,8 @@ from ray._private.ray_constants import WORKER_PROCESS_SETUP_HOOK_ENV_VAR
 from cluster.ports import LOOPBACK, find_free_port
 from cluster.ray_node import RAY_ENVIRONMENT
 from serve.loopback_patch import bind_loopback
-from tests.chaos.ray_head import RayStartError, ray_folder, start_with_retries
-from tests.harness.parley_up import listening_addresses
+from tests.harness.processes.parley_up import listening_addresses
+from tests.harness.processes.ray_head import RayStartError, ray_folder, start_with_retries
 
 ROOT = Path(__file__).parents[4]
 BIN = Path(sys.executable).parent

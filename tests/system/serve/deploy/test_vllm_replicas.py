@@ -19,13 +19,13 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from flows.translation import TranslationClient
 from operators.engine_config import VllmConfig
 from operators.translation_requests import CaptionStatus, Translation, TranslationRequest
-from serve.deploy.builders import DEFAULT_TRANSLATION_APP, IDLE_S, SHUTDOWN_TIMEOUT_S
+from serve.deploy.builders import DEFAULT_TRANSLATION_APP, DOWNSCALE_DELAY_S, SHUTDOWN_TIMEOUT_S
 from serve.deploy.deployment import make_deployment
 from serve.deploy.engine_factory import EngineFactory
 from serve.translation.translation_service import TranslationService
 from storage.ingest.meeting_service import MeetingService
 from storage.redis_log.event_log import LogWriter
-from tests.harness.lanes import (
+from tests.harness.lane.threaded_lane import (
     append_events,
     chunk_event,
     end_event,
@@ -35,9 +35,9 @@ from tests.harness.lanes import (
     running_lane,
     wait_until,
 )
-from tests.harness.smollm2 import VLLM_ARGUMENTS, converted_model, needs_vllm
+from tests.harness.processes.smollm2_vllm import VLLM_ARGUMENTS, converted_model, needs_vllm
 
-pytest_plugins = ["tests.harness.ray_cluster"]
+pytest_plugins = ["tests.harness.processes.ray_cluster"]
 pytestmark = [needs_vllm, pytest.mark.main_path, pytest.mark.timeout(600)]
 
 REQUEST = TranslationRequest("default", "m", "s1", 1, "fr", "en", "The meeting starts on Monday.")
@@ -75,7 +75,7 @@ class ObservedTranslationService(TranslationService):
 def vllm(ray_cluster: str) -> Iterator[DeploymentHandle]:
     engine = VllmConfig(model=str(converted_model()), arguments=VLLM_ARGUMENTS, gpus=0)
     # As `build_translation` puts it together, with the look added.
-    application = make_deployment("TranslationService", engine, IDLE_S, SHUTDOWN_TIMEOUT_S)(
+    application = make_deployment("TranslationService", engine, DOWNSCALE_DELAY_S, SHUTDOWN_TIMEOUT_S)(
         ObservedTranslationService
     ).bind(EngineFactory(engine).create_translator, 10_000)
     yield ray_serve.run(application, name=DEFAULT_TRANSLATION_APP, route_prefix=None)

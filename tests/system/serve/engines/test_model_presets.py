@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from serve.engines.model_presets import PRESETS, ModelPreset
-from tests.harness.smollm2 import needs_vllm
+from tests.harness.processes.smollm2_vllm import needs_vllm
 
 
 @needs_vllm

@@ -12,7 +12,7 @@ from serve.engines.local.vllm import VllmEngine
 from serve.engines.protocol import CountsTokens, NonRetryableError, collect
 from serve.insight.insight_prompts import answer_prompt, final_prompt, merge_prompt, part_prompt
 from serve.insight.insight_service import InsightService
-from tests.harness.smollm2 import VLLM_ARGUMENTS, converted_model, needs_vllm
+from tests.harness.processes.smollm2_vllm import VLLM_ARGUMENTS, converted_model, needs_vllm
 from tests.unit.serve.insight.test_insight_prompts import EXAMPLE
 
 pytestmark = [needs_vllm, pytest.mark.timeout(600)]

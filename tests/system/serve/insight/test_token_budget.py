@@ -8,8 +8,8 @@ from collections.abc import Callable
 import pytest
 
 from serve.insight.token_budget import estimate_tokens
-from tests.harness.ami import AMI_FOLDER, MEETING_NAMES, needs_ami
-from tests.harness.smollm2 import converted_model, needs_vllm
+from tests.harness.data.ami_corpus import AMI_FOLDER, MEETING_NAMES, needs_ami
+from tests.harness.processes.smollm2_vllm import converted_model, needs_vllm
 from tests.unit.serve.insight.test_token_budget import make_prompt
 
 

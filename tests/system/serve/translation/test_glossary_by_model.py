@@ -12,8 +12,8 @@ from operators.translation_requests import CaptionStatus
 from serve.engines.local.vllm import VllmEngine
 from serve.engines.protocol import Engine, Generation, Prompt, TokenStream
 from serve.translation.llm.translator import LlmTranslator
-from tests.harness.glossary_sentences import SENTENCES
-from tests.harness.smollm2 import VLLM_ARGUMENTS, converted_model, needs_vllm
+from tests.harness.data.glossary_sentences import SENTENCES
+from tests.harness.processes.smollm2_vllm import VLLM_ARGUMENTS, converted_model, needs_vllm
 from tests.unit.serve.translation.test_glossary_sentences import make_lasting_service, translate
 
 

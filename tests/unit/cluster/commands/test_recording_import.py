@@ -8,7 +8,7 @@ import pytest
 
 from cluster.commands.recording_report import MAX_LISTED_REMARKS, print_reading, summarize_reading
 from cluster.recordings.reader import read_recording
-from tests.harness.command_line import run_parley
+from tests.harness.processes.parley_command import run_parley
 
 BROKEN = "{}\n0:soon --> 00:00:02,000\nNot to be shown.\n\n"
 CUE = "1\n00:00:01,000 --> 00:00:02,000\nAnn: Hi.\n\n"

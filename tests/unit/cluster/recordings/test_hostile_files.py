@@ -15,19 +15,22 @@ from cluster.recordings.reader import read_recording
 from operators.errors import InvalidInputError
 from operators.model import Chunk, Clock
 from serve.http.meeting_routes import CreateMeetingRequest
-from tests.harness import hostile
+from tests.harness.data import hostile_input
 
 EACH = 50 * settings().max_examples if settings().max_examples >= 200 else 250
 """Files: 10,000 with the long profile."""
 
 
 def hostile_vtt(rng: random.Random) -> str:
-    cues = (f"00:00:0{k}.000 --> 00:00:0{k}.900\n{hostile.hostile_text(rng, 30_000)}" for k in range(rng.randint(1, 4)))
+    cues = (
+        f"00:00:0{k}.000 --> 00:00:0{k}.900\n{hostile_input.hostile_text(rng, 30_000)}"
+        for k in range(rng.randint(1, 4))
+    )
     return "WEBVTT\n\n" + "\n\n".join(cues)
 
 
 def hostile_srt(rng: random.Random) -> str:
-    lines = [f"{k}\n00:00:0{k},000 --> 00:00:0{k},900\n{hostile.hostile_text(rng, 30_000)}" for k in range(1, 4)]
+    lines = [f"{k}\n00:00:0{k},000 --> 00:00:0{k},900\n{hostile_input.hostile_text(rng, 30_000)}" for k in range(1, 4)]
     rng.shuffle(lines)
     return rng.choice(["\n\n", "\n", "\r\n\r\n", "\u2028"]).join(lines)
 
@@ -36,8 +39,8 @@ def hostile_jsonl(rng: random.Random) -> str:
     row = {"chunk_id": "1", "text": "Hello.", "speaker_name": "Ann", "start_time": 0, "end_time": 1}
     lines = (
         {
-            "at": k if rng.random() < 0.9 else hostile.hostile_number(rng),
-            "payload": hostile.corrupt_fields(rng, row, [*row]),
+            "at": k if rng.random() < 0.9 else hostile_input.hostile_number(rng),
+            "payload": hostile_input.corrupt_fields(rng, row, [*row]),
         }
         for k in range(2)
     )
@@ -76,7 +79,7 @@ def test_a_file_may_have_any_name(tmp_path: Path) -> None:
     rng = random.Random(15)
     read = 0
     for _ in range(EACH):
-        name = hostile.hostile_text(rng, 300).encode("utf-8", "surrogatepass")
+        name = hostile_input.hostile_text(rng, 300).encode("utf-8", "surrogatepass")
         name = name.replace(b"/", b"").replace(b"\x00", b"")[:250]
         path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name + b".vtt"))
         path.write_text("WEBVTT\n\n00:01.000 --> 00:02.000\nHello.\n")

@@ -21,8 +21,8 @@ from operators.errors import InvalidInputError
 from operators.model import Chunk, Clock, Sentence
 from operators.subtitles import Attribution, Cue, CueTranslation, LineIssue, write_srt, write_vtt
 from serve.http.meeting_routes import CreateMeetingRequest
-from tests.harness.ami import AMI_RECORDINGS, needs_ami, recording_param
-from tests.harness.speech import OperatorResult, make_items, run_operators
+from tests.harness.data.ami_corpus import AMI_RECORDINGS, needs_ami, recording_param
+from tests.harness.lane.operator_runs import OperatorResult, make_items, run_operators
 
 PAYLOAD = {"chunk_id": "1", "text": "Hello.", "speaker_name": "Ann", "start_time": 0.5, "end_time": 1.0}
 

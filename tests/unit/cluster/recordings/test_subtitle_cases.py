@@ -11,8 +11,8 @@ from operators.errors import InvalidInputError
 from operators.model import MeetingConfig
 from operators.subtitles import UNKNOWN_SPEAKER, Attribution
 from serve.translation.quality.named_entities import missing_names
-from tests.harness.cases import EXTERNAL_TRANSCRIPTS, PROJECT_TRANSCRIPTS
-from tests.harness.speech import make_chunk, make_items, run_operators
+from tests.harness.data.regression_cases import EXTERNAL_TRANSCRIPTS, PROJECT_TRANSCRIPTS
+from tests.harness.lane.operator_runs import make_chunk, make_items, run_operators
 
 EXPECTED = {
     "s12_two_names_in_cue.srt": (

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from bytewax.errors import BytewaxRuntimeError
 
-from tests.harness.calls import (
+from tests.harness.lane.call_runner import (
     BusyError,
     CallRunner,
     ConcurrencyRecorder,

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import flows.async_calls.operator
-from tests.harness.calls import CallRunner, FailingService, FakeRequest, answer, hang, run_calls
+from tests.harness.lane.call_runner import CallRunner, FailingService, FakeRequest, answer, hang, run_calls
 
 # Order
 

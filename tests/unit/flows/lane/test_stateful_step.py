@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from operators.errors import IncompatibleStateError
-from tests.harness.counting_step import COUNTING_STEP, WordCount
+from tests.harness.lane.counting_step import COUNTING_STEP, WordCount
 
 
 @pytest.mark.parametrize(

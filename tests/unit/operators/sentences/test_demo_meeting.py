@@ -8,7 +8,7 @@ import pytest
 
 from cluster.recordings.reader import Recording, read_recording
 from operators.model import Chunk, SentenceBoundary
-from tests.harness.speech import OperatorResult, make_items, run_operators
+from tests.harness.lane.operator_runs import OperatorResult, make_items, run_operators
 
 PATH = Path(__file__).parents[4] / "examples" / "launch.broadcasts.jsonl"
 SPEAKERS = {"Maya", "Tomás", "Priya", "Jonas"}

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from operators.model import Chunk, Interim
 from operators.sentences.interim import QUIET_MS
-from tests.harness.speech import make_chunk, make_items, run_operators
+from tests.harness.lane.operator_runs import make_chunk, make_items, run_operators
 
 
 def shown_interims(*texts: str, gap: float = 0.1, last: float = 0.0) -> list[str]:

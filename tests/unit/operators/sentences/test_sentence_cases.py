@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from operators.model import Chunk, MeetingConfig
-from tests.harness.cases import EXTERNAL_TRANSCRIPTS, PROJECT_TRANSCRIPTS
-from tests.harness.speech import make_chunk, make_items, run_operators
+from tests.harness.data.regression_cases import EXTERNAL_TRANSCRIPTS, PROJECT_TRANSCRIPTS
+from tests.harness.lane.operator_runs import make_chunk, make_items, run_operators
 
 FOLDERS = (PROJECT_TRANSCRIPTS, EXTERNAL_TRANSCRIPTS)
 

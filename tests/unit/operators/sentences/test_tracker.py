@@ -11,7 +11,14 @@ from operators import context_window, dedup
 from operators.characters import strip_format_characters
 from operators.model import Chunk, ConfigChanged, EntryPayload, MeetingConfig, Retraction, SentenceBoundary
 from operators.sentences import segmenter, tracker
-from tests.harness.speech import START_MS, OperatorResult, expected_sentences, make_chunk, make_items, run_operators
+from tests.harness.lane.operator_runs import (
+    START_MS,
+    OperatorResult,
+    expected_sentences,
+    make_chunk,
+    make_items,
+    run_operators,
+)
 
 
 def emissions(outcome: OperatorResult) -> list[tuple[float, str, int, str]]:

@@ -6,7 +6,7 @@ from itertools import accumulate
 
 import pytest
 
-from tests.harness.speech import expected_sentences, make_chunk, make_items, run_operators
+from tests.harness.lane.operator_runs import expected_sentences, make_chunk, make_items, run_operators
 
 # The words as they were set apart by hand.
 SPOKEN = {

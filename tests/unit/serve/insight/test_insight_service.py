@@ -15,7 +15,7 @@ from operators.insight_requests import Insight, InsightRequest, InsightRole
 from serve.engines import health_check
 from serve.engines.protocol import NonRetryableError, Prompt
 from serve.insight.insight_service import InsightService
-from tests.harness.scripted_model import ScriptedModel, ScriptedReply
+from tests.harness.doubles.scripted_model import ScriptedModel, ScriptedReply
 
 SCHEMA: dict[str, Any] = {
     "type": "object",

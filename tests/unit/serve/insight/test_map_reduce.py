@@ -17,7 +17,7 @@ from serve.engines.protocol import Generation, NonRetryableError, Prompt, collec
 from serve.insight.insight_prompts import answer_prompt, final_prompt
 from serve.insight.map_reduce import ReducedTask, reduce_to_window
 from serve.insight.token_budget import TokenBudget
-from tests.harness.scripted_model import ScriptedModel, ScriptedReply
+from tests.harness.doubles.scripted_model import ScriptedModel, ScriptedReply
 
 CONTEXT_WINDOW = 700
 SCHEMA = {"type": "object"}

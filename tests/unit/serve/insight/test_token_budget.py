@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from serve.engines.protocol import CountsTokens, Message, Prompt
 from serve.engines.remote.openai import OpenAiEngine
 from serve.insight.token_budget import TokenBudget, estimate_tokens
-from tests.harness.scripted_model import ScriptedModel
+from tests.harness.doubles.scripted_model import ScriptedModel
 
 
 def make_prompt(*contents: str, max_tokens: int = 10) -> Prompt:

@@ -8,8 +8,8 @@ from operators.translation_requests import CaptionStatus, GlossaryEntry, Transla
 from serve.engines.protocol import TranslationEngine
 from serve.translation.llm.translator import LlmTranslator
 from serve.translation.translation_service import TranslationService
-from tests.harness.glossary_sentences import SENTENCES, GlossarySentence
-from tests.harness.scripted_model import ScriptedModel
+from tests.harness.data.glossary_sentences import SENTENCES, GlossarySentence
+from tests.harness.doubles.scripted_model import ScriptedModel
 
 pytestmark = pytest.mark.timeout(400)
 

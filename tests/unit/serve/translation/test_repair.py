@@ -17,7 +17,7 @@ from serve.translation import repair
 from serve.translation.llm.prompts import repair_prompt
 from serve.translation.llm.translator import LlmTranslator
 from serve.translation.repair import RepairingTranslator
-from tests.harness.scripted_model import ScriptedModel, ScriptedReply
+from tests.harness.doubles.scripted_model import ScriptedModel, ScriptedReply
 
 QUESTION = Utterance(
     "We send the 42 pages of the budget to the customer.",

@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry, Metric, generate_latest
 from prometheus_client.registry import Collector
 
 from storage.observability.metrics_federation import MergedMetrics, merge_snapshots
-from tests.harness.exposition import sample_values
+from tests.harness.api.metrics_exposition import sample_values
 
 
 def make_snapshot(

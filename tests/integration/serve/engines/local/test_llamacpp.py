@@ -16,7 +16,7 @@ import pytest
 from operators.errors import SetupError, UnavailableError
 from serve.engines.local.llamacpp import LlamaCppEngine
 from serve.engines.protocol import Generation, Message, NonRetryableError, Prompt, collect
-from tests.harness.smollm2 import LLAMACPP_ARGUMENTS, count_llamacpp_requests, gguf_path, needs_vllm
+from tests.harness.processes.smollm2_vllm import LLAMACPP_ARGUMENTS, count_llamacpp_requests, gguf_path, needs_vllm
 
 
 @pytest.fixture(scope="module")

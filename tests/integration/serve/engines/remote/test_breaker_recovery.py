@@ -13,7 +13,7 @@ from serve.engines.remote import circuit_breaker
 from serve.engines.remote.circuit_breaker import MAX_FAILURE_COUNT, CircuitBreakerEngine
 from serve.engines.remote.openai import OpenAiEngine
 from serve.translation.llm.translator import LlmTranslator
-from tests.harness.openai_server import API_KEY, MODEL, openai_server
+from tests.harness.doubles.openai_server import API_KEY, MODEL, openai_server
 
 QUESTION = Prompt((Message("user", "Yes."),), 5)
 

@@ -21,7 +21,7 @@ from serve.deploy.serve_config import TranslationArguments
 from serve.engines.protocol import Generation, Message, NonRetryableError, Prompt, collect
 from serve.engines.remote.openai import OpenAiEngine
 from serve.translation.translation_service import TranslationService
-from tests.harness.openai_server import API_KEY, MALFORMED_CHUNKS, MODEL, OpenAiServerState, openai_server
+from tests.harness.doubles.openai_server import API_KEY, MALFORMED_CHUNKS, MODEL, OpenAiServerState, openai_server
 
 Server = tuple[str, OpenAiServerState]
 

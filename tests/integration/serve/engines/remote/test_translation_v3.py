@@ -11,7 +11,13 @@ from cluster.ports import find_free_port
 from operators.errors import ParleyError, UnavailableError
 from serve.engines.protocol import Generation, Message, NonRetryableError, Prompt, collect
 from serve.engines.remote.translation_v3 import TranslationV3Engine
-from tests.harness.proxy_server import API_KEY, MALFORMED_BODIES, MODEL, TranslationV3State, translation_v3_server
+from tests.harness.doubles.translation_v3_server import (
+    API_KEY,
+    MALFORMED_BODIES,
+    MODEL,
+    TranslationV3State,
+    translation_v3_server,
+)
 
 Server = tuple[str, TranslationV3State]
 

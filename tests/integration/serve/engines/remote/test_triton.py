@@ -13,7 +13,7 @@ from operators.errors import ParleyError, SetupError, UnavailableError
 from serve.engines.protocol import Message, NonRetryableError, Prompt, collect
 from serve.engines.remote import triton
 from serve.engines.remote.triton import TritonEngine
-from tests.harness.triton_server import API_KEY, MODEL, TritonServerState, triton_server
+from tests.harness.doubles.triton_server import API_KEY, MODEL, TritonServerState, triton_server
 
 Server = tuple[str, TritonServerState]
 LLAMA = "<|start_header_id|>{role}<|end_header_id|>\n\n{content}<|eot_id|>"

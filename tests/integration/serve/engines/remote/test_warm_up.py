@@ -13,7 +13,7 @@ from serve.engines.remote import warm_up
 from serve.engines.remote.circuit_breaker import MAX_FAILURE_COUNT, CircuitBreakerEngine
 from serve.engines.remote.openai import OpenAiEngine
 from serve.engines.remote.warm_up import WarmUpEngine
-from tests.harness.openai_server import API_KEY, MODEL, SLOW_WORD, OpenAiServerState, openai_server
+from tests.harness.doubles.openai_server import API_KEY, MODEL, SLOW_WORD, OpenAiServerState, openai_server
 
 Server = tuple[str, OpenAiServerState]
 QUESTION = Prompt((Message("user", "We begin."),), 5)
@@ -113,7 +113,7 @@ async def test_a_server_that_was_not_asked_for_a_while_is_asked_for_a_token_firs
     await generate_until_answered(guarded)
     await generate_until_answered(guarded)
     assert [body["max_tokens"] for body in server[1].bodies] == [1, 5, 5]
-    monkeypatch.setattr(warm_up, "IDLE_S", 0.0)
+    monkeypatch.setattr(warm_up, "DOWNSCALE_DELAY_S", 0.0)
     await generate_until_answered(guarded)
     assert [body["max_tokens"] for body in server[1].bodies] == [1, 5, 5, 1, 5]
 

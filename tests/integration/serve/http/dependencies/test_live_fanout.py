@@ -15,7 +15,7 @@ import redis.asyncio
 
 from serve.http.dependencies import live_fanout
 from storage import redis_keys
-from tests.harness.network import TcpProxy
+from tests.harness.doubles.tcp_proxy import TcpProxy
 
 CHANNEL = redis_keys.live_channel("m")
 

@@ -21,12 +21,12 @@ from serve.app_options import ApiOptions
 from serve.http.dependencies import live_fanout
 from storage import redis_keys
 from storage.redis_log.live_pubsub import InterimWithDrafts, publish_interims
-from tests.harness.serving import run_api
+from tests.harness.api.server_thread import run_api
 
 if TYPE_CHECKING:
-    from tests.harness.api_server import ApiHarness
+    from tests.harness.api.api_harness import ApiHarness
 
-pytest_plugins = ["tests.harness.api_server"]
+pytest_plugins = ["tests.harness.api.api_harness"]
 
 
 def connect_websocket(stage: ApiHarness, meeting: str, query: str = "", **options: Any) -> Any:

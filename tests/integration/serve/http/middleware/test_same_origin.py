@@ -17,9 +17,9 @@ from websockets.asyncio.client import connect
 from serve.http.middleware.same_origin import SameOriginMiddleware
 
 if TYPE_CHECKING:
-    from tests.harness.api_server import ApiHarness
+    from tests.harness.api.api_harness import ApiHarness
 
-pytest_plugins = ["tests.harness.api_server"]
+pytest_plugins = ["tests.harness.api.api_harness"]
 
 
 @pytest.fixture(scope="module")

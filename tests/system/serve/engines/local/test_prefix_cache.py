@@ -15,9 +15,9 @@ from serve.engines.local.vllm import VllmEngine
 from serve.engines.protocol import Generation, Prompt, collect
 from serve.translation.llm.prompts import translation_prompt
 from serve.translation.translation_service import to_utterance
-from tests.harness.ami import AMI_RECORDINGS, needs_ami, read_jsonl
-from tests.harness.smollm2 import VLLM_ARGUMENTS, converted_model, needs_vllm
-from tests.harness.speech import make_items, run_operators
+from tests.harness.data.ami_corpus import AMI_RECORDINGS, needs_ami, read_jsonl
+from tests.harness.lane.operator_runs import make_items, run_operators
+from tests.harness.processes.smollm2_vllm import VLLM_ARGUMENTS, converted_model, needs_vllm
 
 pytestmark = [needs_ami, needs_vllm]
 

@@ -21,9 +21,9 @@ from websockets.asyncio.client import ClientConnection, connect
 from serve.deploy.builders import API_APP, API_ROUTE, ApiOptions, build_api
 
 if TYPE_CHECKING:
-    from tests.harness.api_server import ApiHarness
+    from tests.harness.api.api_harness import ApiHarness
 
-pytest_plugins = ["tests.harness.api_server", "tests.harness.ray_cluster"]
+pytest_plugins = ["tests.harness.api.api_harness", "tests.harness.processes.ray_cluster"]
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 VIEWER_COUNT = ApiOptions("", "").streams
@@ -53,7 +53,7 @@ async def stage(
     redis_sync: redis.Redis,
     clean_database: None,
 ) -> AsyncIterator[ApiHarness]:
-    from tests.harness.api_server import ApiHarness
+    from tests.harness.api.api_harness import ApiHarness
 
     address = request.getfixturevalue("ray_cluster")
     options = ApiOptions(postgres_url, redis_url, lane_silence=600)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from serve.translation.llm import refusals
 from serve.translation.llm.refusals import is_refusal
-from tests.harness.ami import AMI_FOLDER, MEETING_NAMES, needs_ami
+from tests.harness.data.ami_corpus import AMI_FOLDER, MEETING_NAMES, needs_ami
 
 
 def test_examples() -> None:

@@ -11,7 +11,7 @@ import pytest
 from serve.engines.protocol import Generation, NonRetryableError, Prompt, RejectedOutputError, TokenStream, Utterance
 from serve.translation.llm.translator import LlmTranslator
 from serve.translation.repair import RepairingTranslator, TranslationAttempt
-from tests.harness.scripted_model import ScriptedModel
+from tests.harness.doubles.scripted_model import ScriptedModel
 
 SOURCE = "Good morning everybody, let us begin today's meeting."
 LANGUAGES = {

@@ -14,7 +14,7 @@ from operators.translation_requests import ContextSentence, GlossaryEntry
 from serve.engines.firefox.engine import FirefoxEngine
 from serve.engines.protocol import Utterance, collect
 from serve.translation.quality.checks import find_quality_warnings
-from tests.harness.ami import AMI_FOLDER, MEETING_NAMES, needs_ami, recording_param
+from tests.harness.data.ami_corpus import AMI_FOLDER, MEETING_NAMES, needs_ami, recording_param
 
 QUESTION = Utterance(
     "Ask Rosa for the budget of 42 euros, the GPT4 plan and the page at https://example.org/2024.",

@@ -1,0 +1,322 @@
+"""One meeting of ten gets every hostile answer and says everything hostile: the other nine lose nothing and wait for nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import statistics
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import replace
+from typing import Any
+from uuid import UUID
+
+import pytest
+from pydantic import ValidationError
+from sqlalchemy import Engine, text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from operators.engine_config import OpenAiConfig
+from operators.model import Chunk, ConfigChanged, MeetingConfig, MeetingEnded
+from operators.translation_requests import Translation, TranslationRequest
+from serve.deploy.engine_factory import EngineFactory
+from serve.engines.remote.circuit_breaker import CONTROL_PROMPT
+from serve.translation.llm.prompts import SOURCE_MARK
+from serve.translation.translation_service import TranslationService
+from storage.ingest.meeting_service import MeetingService
+from storage.redis_log.event_log import LogWriter, NewEvent
+from storage.store_urls import StoreUrls
+from tests.chaos.results.scenario_table import FULL, ScenarioRow
+from tests.chaos.results.stored_result import StoredResult, read_result
+from tests.chaos.systems.live_meetings import HANG_TIMEOUT_S, LiveMeetings, captions_with_status, open_live_meetings
+from tests.chaos.systems.maintenance_thread import MaintenanceThread
+from tests.chaos.workload.recorded_meetings import CONFIG, number_in
+from tests.harness.data import hostile_input
+from tests.harness.data.regression_cases import MODEL_ANSWERS
+from tests.harness.doubles.openai_server import API_KEY, MODEL, openai_server
+from tests.harness.lane.threaded_lane import Translate, query_rows, running_lane, wait_until
+
+pytestmark = [
+    pytest.mark.timeout(900),
+    pytest.mark.usefixtures("clean_database"),
+    # Client and server share this process: the loops end with questions under way, and httpx's generators are collected
+    # wherever it happens to be at work.
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
+SCENARIO_S = 180.0 if FULL else 20.0
+LINE_INTERVAL_S = 1.0
+"""Seconds between two lines of a meeting."""
+POISON_INTERVAL_S = 0.2
+KEY_VARIABLE = "PARLEY_POISON_KEY"
+ANSWER_CASES: list[dict[str, str]] = json.loads(MODEL_ANSWERS.read_text())
+REPLY_MODES = [
+    "as:whole",
+    "as:parts",
+    "as:null-delta",
+    "as:thinking",
+    "as:thinking-only",
+    "as:no-reason",
+    "as:error:500",
+    "as:error-within",
+    "as:moderated",
+]
+"""How the stand-in for a server is told to answer, as words of the sentence (`tests.harness.doubles.openai_server`)."""
+REPLY_ENDINGS = [
+    "",
+    "break-off",
+    "fail",
+    "send:0",
+    "send:1",
+    "send:2",
+    "send:3",
+    "finish:eos",
+    "finish:length",
+    "finish:日本",
+]
+"""How it ends its answer, as words of the answer."""
+CALL_TIMES_SCHEMA = (
+    "create table poison_times (meeting_id uuid, asked timestamptz, answered timestamptz,"
+    " sentence_id text, language text, revision int, primary key (meeting_id, sentence_id, language, revision));"
+    "create function poison_times() returns trigger language plpgsql as $$ begin"
+    " if new.status = 'pending' then insert into poison_times values (new.meeting_id, clock_timestamp(), null,"
+    "  new.sentence_id, new.language, new.revision) on conflict do nothing;"
+    " else update poison_times set answered = clock_timestamp() where meeting_id = new.meeting_id"
+    "  and sentence_id = new.sentence_id and language = new.language and revision = new.revision; end if;"
+    " return null; end $$;"
+    "create trigger poison_times after insert or update on captions for each row execute function poison_times()"
+)
+
+Report = Callable[[ScenarioRow], None]
+
+
+@pytest.fixture
+def urls(postgres_url: str, redis_url: str) -> StoreUrls:
+    return StoreUrls(postgres_url, redis_url)
+
+
+@pytest.fixture
+async def meetings(aengine: AsyncEngine, redis_async: Any) -> AsyncIterator[MeetingService]:
+    service = MeetingService(aengine, LogWriter(redis_async))
+    ledger = asyncio.create_task(service.run_ledger())
+    yield service
+    ledger.cancel()
+
+
+@pytest.fixture
+def times(engine: Engine, clean_database: None) -> Generator[None]:
+    """When each caption is asked for, which is once its sentence has settled, and when it is answered."""
+    with engine.begin() as connection:
+        connection.execute(text(CALL_TIMES_SCHEMA))
+    yield
+    with engine.begin() as connection:
+        connection.execute(text("drop table poison_times; drop function poison_times cascade"))
+
+
+async def warm_up(engine: Engine, live_meetings: LiveMeetings) -> None:
+    """Wait until a caption of each meeting is translated, and forget how long the first ones took."""
+    await live_meetings.wait_until_translated()
+    with engine.begin() as connection:
+        connection.execute(text("truncate poison_times"))
+
+
+def caption_p99_s(engine: Engine, ids: Sequence[UUID]) -> float:
+    """Seconds from settled to caption that one in a hundred is above."""
+    query = "select extract(epoch from answered - asked) from poison_times where meeting_id = any(:ids)"
+    durations_s = [float(seconds) for (seconds,) in query_rows(engine, query, ids=list(ids)) if seconds is not None]
+    return statistics.quantiles(durations_s, n=100)[-1]
+
+
+def make_reply_rule(rng: random.Random) -> Callable[[str], str]:
+    """What the model says: the nine are translated, the tenth gets anything."""
+
+    def reply_to(line: str) -> str:
+        line = line.removeprefix(SOURCE_MARK)
+        if line == CONTROL_PROMPT.messages[-1].content:
+            return "OK"
+        if line.startswith("Number ") and line.endswith(" is what we say here."):
+            return f"O número {number_in(line)} é o que dizemos aqui."
+        if line == ANSWER_CASES[0]["source"] or line.startswith("Answer with the whole translation"):
+            return f"{rng.choice(ANSWER_CASES)['answer']} {rng.choice(REPLY_ENDINGS)}".strip()
+        return f"{hostile_input.hostile_text(rng, 20_000)} {rng.choice(REPLY_ENDINGS)}"
+
+    return reply_to
+
+
+def make_translate(url: str, label: str) -> Translate:
+    """The translation service with an engine on a server elsewhere, as each process that asks it has its own."""
+    services: dict[asyncio.AbstractEventLoop, asyncio.Future[TranslationService]] = {}
+
+    async def make_service() -> TranslationService:
+        spec = OpenAiConfig(url=url, model=MODEL, key=KEY_VARIABLE)
+        maker = EngineFactory(spec)
+        new = TranslationService(maker.create_translator, 10_000, maker.swap)
+        await new.reconfigure(spec.model_dump())
+        return new
+
+    async def translate(request: TranslationRequest) -> Translation:
+        loop = asyncio.get_running_loop()
+        if loop not in services:
+            services[loop] = asyncio.ensure_future(make_service())
+        return replace(await (await services[loop]).translate(request), engine=label)
+
+    return translate
+
+
+async def send_hostile_events(meetings: MeetingService, meeting_id: UUID, stopping: asyncio.Event) -> int:
+    """Say what is hostile in a meeting until it is over. Returns how many events were taken."""
+    rng, accepted_count, k = random.Random(14), 0, 0
+    while not stopping.is_set():
+        k += 1
+        event = hostile_event(rng, k)
+        if event is not None:
+            [appended] = await meetings.append("default", meeting_id, [event])
+            accepted_count += appended.ordinal is not None
+        with suppress(TimeoutError):
+            async with asyncio.timeout(POISON_INTERVAL_S):
+                await stopping.wait()
+    await meetings.append("default", meeting_id, [NewEvent("end", MeetingEnded(reason="\u202e' or 1=1 --"))])
+    return accepted_count + 1
+
+
+def hostile_event(rng: random.Random, k: int) -> NewEvent | None:
+    """A chunk, at times a config; None where the model refuses it."""
+    valid = {
+        "chunk_id": f"c{k}",
+        "speaker": "Eve",
+        "text": ANSWER_CASES[0]["source"],
+        "start": 2.0 * k,
+        "end": 2.0 * k + 1,
+    }
+    with suppress(ValidationError):
+        match rng.randrange(6):
+            case 0 | 1:
+                return NewEvent(f"line-{k}", Chunk.model_validate(valid))
+            case 2 | 3:
+                instruction = f"We say {rng.choice(REPLY_MODES)} as number {k}."
+                return NewEvent(f"line-{k}", Chunk.model_validate(valid | {"text": instruction}))
+            case 4:
+                terms = [
+                    {
+                        "term": hostile_input.hostile_text(rng, 200),
+                        "translations": {"pt": hostile_input.hostile_text(rng, 200)},
+                    }
+                ]
+                config = MeetingConfig.model_validate({"target_languages": ["pt", "ja"], "glossary": terms})
+                return NewEvent(f"config-{k}", ConfigChanged(config=config))
+            case _:
+                corrupted = hostile_input.corrupt_fields(
+                    rng, valid, ["text", "speaker", "speaker_id", "chunk_id", "language", "start"]
+                )
+                return NewEvent(f"line-{k}", Chunk.model_validate(corrupted))
+    return None
+
+
+@asynccontextmanager
+async def hostile_client(meetings: MeetingService, meeting_id: UUID) -> AsyncGenerator[None]:
+    """Somebody says what is hostile in a meeting, for as long as the block."""
+    stopping = asyncio.Event()
+    task = asyncio.create_task(send_hostile_events(meetings, meeting_id, stopping))
+    try:
+        yield
+    finally:
+        stopping.set()
+        assert await task > 1
+
+
+@contextmanager
+def running_lane_on_server(urls: StoreUrls, url: str) -> Generator[None]:
+    """A live lane and the steward, with the real service on that server."""
+    with (
+        MaintenanceThread(urls.postgres, urls.redis, make_translate(url, "backfill")),
+        running_lane(urls.postgres, urls.redis, "live-1", make_translate(url, "lane"), "live"),
+    ):
+        yield
+
+
+async def wait_for_result(engine: Engine, live_meetings: LiveMeetings) -> StoredResult:
+    """Wait until the meetings of a hall are over, stored and paid. Returns what is stored of them alone."""
+    ids = list(live_meetings.ids.values())
+    unfinished = (
+        "select 1 from meetings where id = any(:ids) and status <> 'ended' union all"
+        " select 1 from captions where meeting_id = any(:ids) and status = 'pending' limit 1"
+    )
+    await wait_until(lambda: not query_rows(engine, unfinished, ids=ids), HANG_TIMEOUT_S)
+    result = read_result(engine)
+    return replace(
+        result,
+        meetings={title: one for title, one in result.meetings.items() if title in live_meetings.ids},
+        events={title: events for title, events in result.events.items() if title in live_meetings.ids},
+        pending=0,
+    )
+
+
+async def test_poison_in_one_meeting_costs_nine_others_nothing(
+    urls: StoreUrls,
+    engine: Engine,
+    aengine: AsyncEngine,
+    meetings: MeetingService,
+    report: Report,
+    times: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv(KEY_VARIABLE, API_KEY)
+    # Each request must carry the transcript's text, and none may be made twice.
+    plain = CONFIG.model_copy(update={"drafts": False, "context_sentences": 0, "context_of_speaker": 0})
+    calm = await open_live_meetings(engine, aengine, meetings, 10, "calm", plain)
+    with openai_server() as (url, state), running_lane_on_server(urls, url):
+        state.reply_to = make_reply_rule(random.Random(1))
+        async with calm.sending(meetings, LINE_INTERVAL_S):
+            await warm_up(engine, calm)
+            await asyncio.sleep(SCENARIO_S)
+        before = await wait_for_result(engine, calm)
+    calm.assert_complete(before)
+    undisturbed = caption_p99_s(engine, list(calm.ids.values())[:9])
+
+    live_meetings = await open_live_meetings(engine, aengine, meetings, 10, "live", plain)
+    bad = live_meetings.ids.pop("live-10")
+    del live_meetings.last_ordinals["live-10"]
+    with openai_server() as (url, state), running_lane_on_server(urls, url):
+        state.reply_to = make_reply_rule(random.Random(2))
+        async with hostile_client(meetings, bad), live_meetings.sending(meetings, LINE_INTERVAL_S):
+            await warm_up(engine, live_meetings)
+            await asyncio.sleep(SCENARIO_S)
+        recovery = await live_meetings.wait_until_recovered()
+        result = await wait_for_result(engine, live_meetings)
+        await wait_until(
+            lambda: query_rows(engine, "select status from meetings where id = :id", id=bad) == [("ended",)],
+            HANG_TIMEOUT_S,
+        )
+
+    disturbed = caption_p99_s(engine, list(live_meetings.ids.values()))
+    owed = [caption for _, caption in captions_with_status(result, "pending")]
+    report(
+        live_meetings.row(
+            "one meeting of ten poisoned",
+            len(state.bodies),
+            result,
+            recovery,
+            **{
+                "p99 ms": round(disturbed * 1000),
+                "undisturbed ms": round(undisturbed * 1000),
+                "p99 ratio": round(disturbed / undisturbed, 2),
+                "owed meanwhile": len(owed),
+            },
+        )
+    )
+    live_meetings.assert_complete(result)
+    # A machine that is too slow may miss a deadline. Nothing else is a reason to owe a caption of theirs.
+    assert {caption["reason"] for caption in owed} <= {"deadline"}
+    assert_poisoned_captions(engine, bad)
+
+
+def assert_poisoned_captions(engine: Engine, bad: UUID) -> None:
+    """The poisoned meeting has its right captions, and nothing else was passed for one."""
+    query = (
+        "select s.text, c.status, c.text from captions c join sentences s on s.meeting_id = c.meeting_id"
+        " and s.id = c.sentence_id where c.meeting_id = :id and c.language = 'pt'"
+    )
+    captions = [row for row in query_rows(engine, query, id=bad) if row[0] == ANSWER_CASES[0]["source"]]
+    assert {status for _, status, _ in captions} >= {"translated"}
+    assert {shown for _, status, shown in captions if status == "translated"} <= {case["want"] for case in ANSWER_CASES}

@@ -1,0 +1,145 @@
+"""What is said in the scenarios: the AMI recordings where they are at hand, else speech made up from a seed."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from cluster.recordings.reader import read_recording
+from operators import context_window, dedup
+from operators.model import Chunk, MeetingConfig
+from operators.sentences import tracker
+from storage.redis_log.event_log import NewEvent
+from tests.harness.data.ami_corpus import AMI_RECORDINGS
+from tests.harness.lane import operator_runs
+from tests.harness.lane.threaded_lane import RECORDING_START_MS, end_event
+
+TARGET = "pt"
+CONFIG = MeetingConfig(source_language="en", target_languages=(TARGET,))
+_WORDS = [
+    "we",
+    "should",
+    "look",
+    "at",
+    "the",
+    "budget",
+    "before",
+    "anybody",
+    "signs",
+    "a",
+    "new",
+    "plan",
+    "for",
+    "that",
+    "small",
+    "office",
+    "in",
+    "the",
+    "north",
+]
+
+_SPEAKERS = ("Zoë Q", "Ann", "Bartholomew")
+"""Neither in the order of their names nor in that of their lengths."""
+
+
+@dataclass(frozen=True)
+class RecordedMeeting:
+    """A meeting's speech, by the clock of a recording: each chunk with its arrival (s)."""
+
+    title: str
+    chunks: tuple[tuple[float, Chunk], ...]
+
+    def events(self) -> list[NewEvent]:
+        """What a source sends of it, with ids of its own, and the end."""
+        events = [
+            NewEvent(f"line-{k}", chunk, RECORDING_START_MS + round(arrival_s * 1000))
+            for k, (arrival_s, chunk) in enumerate(self.chunks, 1)
+        ]
+        return [*events, end_event(self.chunks[-1][0])]
+
+
+@cache
+def all_meetings() -> tuple[RecordedMeeting, ...]:
+    """Every meeting that is at hand, the shortest first."""
+    if AMI_RECORDINGS:
+        recordings = [read_recording(path) for path in AMI_RECORDINGS]
+        meetings = [
+            RecordedMeeting(recording.name, tuple((event.at, event.chunk) for event in recording.events))
+            for recording in recordings
+        ]
+    else:
+        meetings = [synthetic_meeting(f"made-up-{seed}", seed, 100 + 60 * seed) for seed in range(1, 6)]
+    return tuple(sorted(meetings, key=lambda one: len(one.chunks)))
+
+
+def synthetic_meeting(title: str, seed: int, count: int) -> RecordedMeeting:
+    """Three speakers who take turns and overlap, in chunks that grow word by word and are corrected once more."""
+    rng = random.Random(seed)
+    chunks: list[tuple[float, Chunk]] = []
+    arrival_s = 0.0
+    for k in range(count):
+        speaker = _SPEAKERS[k % len(_SPEAKERS)]
+        words = [rng.choice(_WORDS) for _ in range(rng.randint(2, 9))]
+        growing_texts = [" ".join(words[:stop]) for stop in range(1, len(words) + 1)]
+        start, chunk_id = arrival_s, f"{rng.getrandbits(64):x}"
+        for text in [*growing_texts, growing_texts[-1].capitalize() + rng.choice(".?!")]:
+            arrival_s += rng.uniform(0.1, 0.6)
+            chunks.append((arrival_s, Chunk(chunk_id=chunk_id, speaker=speaker, text=text, start=start, end=arrival_s)))
+        arrival_s -= rng.uniform(0.0, 0.3)
+    chunks.sort(key=lambda pair: pair[0])
+    return RecordedMeeting(title, tuple(chunks))
+
+
+def numbered_meeting(title: str, count: int) -> RecordedMeeting:
+    """Speech in which every chunk is a sentence of its own that says its number: each entry can be looked for."""
+    chunks = [
+        (
+            2.0 * k + 1.5,
+            Chunk(
+                chunk_id=f"c{k}",
+                speaker=f"S{k % 3}",
+                text=f"Number {k} is what we say here.",
+                start=2.0 * k,
+                end=2.0 * k + 1.5,
+            ),
+        )
+        for k in range(1, count + 1)
+    ]
+    return RecordedMeeting(title, tuple(chunks))
+
+
+@cache
+def request_order(meeting: RecordedMeeting) -> dict[tuple[str, int], int]:
+    """The place of each request for a translation, by sentence and revision: what the operators ask, and in which order."""
+    states = dedup.State(), tracker.State(), context_window.State()
+    order: dict[tuple[str, int], int] = {}
+    for item in operator_runs.make_items(meeting.chunks, config=CONFIG):
+        first, update = dedup.step(states[0], item)
+        second, sentence_output = tracker.step(states[1], update)
+        third, requests = context_window.step(states[2], update, sentence_output)
+        states = first, second, third
+        for request in requests:
+            order.setdefault((request.sentence_id, request.revision), len(order))
+    return order
+
+
+def caption_order(title: str, caption: Mapping[str, Any]) -> int:
+    """The place of a caption among those of its meeting, in the order in which they are asked."""
+    (meeting,) = (one for one in all_meetings() if one.title == title)
+    return request_order(meeting)[caption["sentence_id"], caption["revision"]]
+
+
+def number_in(text: str) -> int:
+    """The number that a sentence of `numbered` speech says, or that its translation says."""
+    match = re.search(r"\d+", text)
+    assert match is not None
+    return int(match[0])
+
+
+def count_events(meetings: Sequence[RecordedMeeting]) -> int:
+    """How many events the meetings have together, their ends included."""
+    return sum(len(meeting.chunks) + 1 for meeting in meetings)

@@ -1,0 +1,44 @@
+"""The real meetings that some tests replay, where they are at hand: AMI Meeting Corpus, CC BY 4.0, not part of this project."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+AMI_FOLDER = Path(os.environ.get("PARLEY_AMI", Path(__file__).parents[3].parent / "shared" / "data" / "ami"))
+SCORER = AMI_FOLDER.parent.parent / "tools" / "score_sentences.py"
+AMI_RECORDINGS = sorted(AMI_FOLDER.glob("*.broadcasts.jsonl"))
+LONG_MEETINGS = ("EN2003a", "IB4002", "TS3004a")
+MEETING_NAMES = [path.name.split(".", 1)[0] for path in AMI_RECORDINGS]
+
+needs_ami = pytest.mark.skipif(
+    not AMI_RECORDINGS, reason=f"the AMI recordings are not at {AMI_FOLDER} (set PARLEY_AMI)"
+)
+
+
+def recording_param(value: Path | str) -> Any:
+    """A recording, or its name, as a test's parameter. The long ones are left to `make test-all`."""
+    name = Path(value).name.split(".", 1)[0]
+    return pytest.param(value, id=name, marks=[pytest.mark.slow] if name in LONG_MEETINGS else [])
+
+
+def read_jsonl(path: Path) -> list[dict[str, Any]]:
+    """The rows of a JSONL file."""
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def score_sentences(name: str, sentences: Path) -> dict[str, float]:
+    """What the scorer says of stored sentences."""
+    completed = subprocess.run(
+        [sys.executable, SCORER, AMI_FOLDER / f"{name}.reference.json", sentences],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return json.loads(completed.stdout)

@@ -1,0 +1,120 @@
+"""Writes a meeting's sentences and captions as its lane does, but those that a test wants."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, Literal
+
+from operators.model import Interim, Retraction, Sentence, SentenceBoundary
+from operators.translation_requests import CaptionStatus, Translation, TranslationRequest
+from storage.batch_commit.batch_changes import CaptionResult, MeetingChange
+from storage.batch_commit.lane_commit import claim_lane, commit_batch
+from storage.redis_log.event_log import LogReader
+from storage.redis_log.live_pubsub import InterimWithDrafts, publish_interims
+
+if TYPE_CHECKING:
+    from tests.harness.api.api_harness import ApiHarness
+
+
+class FakeLaneWriter:
+    """The lane of one meeting, which begins with it."""
+
+    def __init__(self, stage: ApiHarness, meeting: str) -> None:
+        self._stage = stage
+        self._meeting = meeting
+        self._last_n = 0
+        with stage.engine.begin() as connection:
+            self._epoch = claim_lane(connection, "live-1", os.getpid(), "here")
+        change = self._change()
+        change.start_generation(1, 1_700_000_000_000)
+        self._commit(change)
+
+    def write_sentences(self, *sentences: Sentence, languages: tuple[str, ...] = ("pt",)) -> None:
+        """Put sentences out, and owe their captions."""
+        change = self._change()
+        change.sentences = {sentence.id: sentence for sentence in sentences}
+        requests = [self._request(sentence, language) for sentence in sentences for language in languages]
+        change.requests = {(request.sentence_id, request.language): request for request in requests}
+        self._commit(change)
+
+    def retract(self, sentence: Sentence) -> None:
+        """Take a sentence away."""
+        change = self._change()
+        change.retracted = {sentence.id: Retraction(sentence.id, sentence.revision + 1)}
+        self._commit(change)
+
+    def write_caption(
+        self,
+        sentence: Sentence,
+        text: str | None,
+        status: CaptionStatus = CaptionStatus.TRANSLATED,
+        reason: str | None = None,
+        language: str = "pt",
+        warnings: tuple[str, ...] = (),
+        engine: str = "test 1",
+    ) -> None:
+        """Answer for a caption."""
+        answer = (
+            None if status is CaptionStatus.PENDING else Translation(status, text, engine, reason, warnings=warnings)
+        )
+        self._commit(answers=[CaptionResult(self._request(sentence, language), answer, 1, reason)])
+
+    def write_captions(self, sentences: list[Sentence], language: str = "pt") -> None:
+        """Answer for the captions of many sentences at once, in capitals."""
+        self._commit(
+            answers=[
+                CaptionResult(
+                    self._request(sentence, language),
+                    Translation(CaptionStatus.TRANSLATED, sentence.text.upper(), "test 1"),
+                    1,
+                )
+                for sentence in sentences
+            ]
+        )
+
+    def publish_interim(self, speaker: str, text: str, start: float = 0.0, **drafts: str) -> None:
+        """Publish growing text, and its drafts by language."""
+        interim = InterimWithDrafts(Interim(speaker, text, start), drafts)
+        publish_interims(self._stage.redis, {(self._meeting, speaker): interim})
+
+    def end(self, status: Literal["ended", "timed_out", "failed"] = "ended") -> None:
+        """The meeting is over."""
+        change = self._change()
+        change.end(status, 1_700_000_060_000, "that was all")
+        self._commit(change)
+
+    def restart(self) -> None:
+        """Speech comes after the meeting had timed out."""
+        change = self._change()
+        change.start_generation(2, 1_700_000_120_000)
+        self._commit(change)
+
+    def _change(self) -> MeetingChange:
+        self._last_n += 1
+        return MeetingChange("default", self._meeting, self._last_n, f"{self._last_n}-0")
+
+    def _request(self, sentence: Sentence, language: str) -> TranslationRequest:
+        return TranslationRequest(
+            "default", self._meeting, sentence.id, sentence.revision, language, "en", sentence.text
+        )
+
+    def _commit(self, *changes: MeetingChange, answers: list[CaptionResult] | None = None) -> None:
+        with self._stage.engine.begin() as connection:
+            events = commit_batch(connection, "live-1", self._epoch, changes, answers or [], backfill_after=60)
+        self._stage.publish(events)
+        # As a lane does that has come to the end of its log.
+        self._stage.set_committed(LogReader(self._stage.redis, "live-1").last_id())
+
+
+def make_sentence(
+    id: str, text: str, start: float, speaker: str = "Ann", revision: int = 1, language: str | None = None
+) -> Sentence:
+    """A sentence of a second."""
+    return Sentence(id, revision, speaker, text, start, start + 1, SentenceBoundary.MARK, language, start, text)
+
+
+async def create_written_meeting(stage: ApiHarness, **fields: Any) -> tuple[str, FakeLaneWriter]:
+    """A new meeting's id, and who writes it. Unless told otherwise it is translated from English to Portuguese."""
+    config = {"source_language": "en", "target_languages": ["pt"]}
+    meeting = await stage.create_meeting(**({"title": "Monday", "config": config} | fields))
+    return meeting, FakeLaneWriter(stage, meeting)

@@ -1,0 +1,57 @@
+"""A real Ray on this machine, on loopback, for tests that need Serve as it runs in production."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from unittest.mock import patch
+
+import pytest
+import ray
+from ray import serve as ray_serve
+from ray._private import ray_constants
+
+from cluster.ports import find_free_port
+from cluster.ray_node import RAY_ENVIRONMENT, patch_for_single_node
+from serve.loopback_patch import bind_loopback
+
+
+@pytest.fixture(scope="session")
+def ray_cluster() -> Iterator[str]:
+    """Ray and Serve for the whole session: the address of Serve's HTTP proxy."""
+    port = find_free_port()
+    # Ray puts Unix sockets below its folder: their paths must stay short.
+    folder = tempfile.mkdtemp(prefix="ray-", dir="/tmp")
+    os.environ |= RAY_ENVIRONMENT
+    # Read from the environment when Ray was imported, which is before this.
+    ray_constants.ENABLE_RAY_CLUSTER = False
+    try:
+        _start_ray(folder)
+        ray_serve.start(http_options={"host": "127.0.0.1", "port": port})
+        yield f"http://127.0.0.1:{port}"
+        ray_serve.shutdown()
+    finally:
+        ray.shutdown()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _start_ray(folder: str) -> None:
+    # Its workers take these over. As a `runtime_env`, they would have each worker import Ray twice.
+    worker_environment = {
+        "PYTHONPATH": str(Path(__file__).resolve().parents[3]),
+        ray_constants.WORKER_PROCESS_SETUP_HOOK_ENV_VAR: f"{bind_loopback.__module__}.{bind_loopback.__name__}",
+    }
+    with patch.dict(os.environ, worker_environment), patch_for_single_node(log_monitor=False):
+        ray.init(
+            address="local",
+            num_cpus=4,
+            include_dashboard=False,
+            object_store_memory=150_000_000,
+            log_to_driver=False,
+            _temp_dir=folder,
+            # Ray's own is ten seconds, for which a test of a metric would wait.
+            _system_config={"metrics_report_interval_ms": 1000},
+        )
