@@ -34,7 +34,7 @@ class EngineFactory:
     """Makes one engine for a role, and changes it where that can be done while it is in use: where it runs elsewhere.
 
     Args:
-        spec: what the configuration says of it.
+        config: the engine's configuration.
         models: a folder of further models of Firefox's.
     """
 
@@ -46,7 +46,7 @@ class EngineFactory:
 
     def __getstate__(self) -> dict[str, Any]:
         # Serve pickles what a replica was made with again once it runs, to look through it: not the engine that is in use.
-        return {"_spec": self._config, "_models": self._models, "_changing": None}
+        return {"_config": self._config, "_models": self._models, "_hot_swap": None}
 
     def create_translator(self) -> TranslationEngine:
         """Make the engine that translates.
@@ -124,7 +124,7 @@ def build_remote_engine(config: RemoteEngineConfig, key: str | None) -> protocol
     """Make an engine elsewhere, without a circuit breaker.
 
     Args:
-        spec: what the configuration says of it.
+        config: the engine's configuration.
         key: what its server asks for.
     """
     match config:

@@ -18,7 +18,7 @@ import pathlib, sys
 import psutil
 from ray._private import services
 from cluster.ray_node import start_ray
-from operators.errors import SetupFailed
+from operators.errors import SetupError
 
 started = []
 
@@ -29,7 +29,7 @@ def get_node(gcs_address, node_id):
 services.get_node = get_node
 try:
     start_ray(pathlib.Path(sys.argv[1]), 1, log_to_driver=False)
-except SetupFailed as error:
+except SetupError as error:
     print(error)
 print(len(started) >= 2, psutil.wait_procs(started, timeout=60)[1])
 """
