@@ -1,0 +1,24 @@
+"""The domain model and the pure stream logic: no clock, no I/O; time is data.
+
+Here are the log's entries, the operators (`dedup`, `sentences`, `context_window`, `ticks`), requests to translation and
+insight engines, the engines' configuration, and the errors of the whole project.
+
+Stored state belongs to `flows.lane`, SQL and Redis to `storage`, prompts and engines to `serve`.
+"""
+
+__all__ = [
+    "characters",
+    "context_window",
+    "dedup",
+    "drafts",
+    "engine_config",
+    "errors",
+    "insight_requests",
+    "model",
+    "sentences",
+    "speaker_keys",
+    "subtitles",
+    "term_matching",
+    "ticks",
+    "translation_requests",
+]

@@ -1,0 +1,21 @@
+"""Ray Serve applications: translation, insight and the HTTP API.
+
+- `serve.text`: languages and writing systems. `serve.engines`: answer prompts or translate.
+- `serve.translation`, `serve.insight`: the two services. `serve.http`: the API; `serve.dashboard`: its page.
+- `serve.deploy`: builds the applications and the engines in them.
+
+Requests are in `operators`; lanes call the services by `flows.translation`; `cluster` deploys what `serve.deploy` builds.
+Every Ray worker imports this package, so it imports nothing by itself.
+"""
+
+__all__ = [
+    "app_options",
+    "application_status",
+    "deploy",
+    "engines",
+    "http",
+    "insight",
+    "loopback_patch",
+    "text",
+    "translation",
+]

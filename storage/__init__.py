@@ -1,0 +1,24 @@
+"""Postgres, Redis, and what is stored in them.
+
+- `storage.postgres`: tables and queries. `storage.migrations`: the schema's versions.
+- `storage.redis_log`: the log, one stream for each lane, and the channels of live events.
+- `storage.ingest`: opens, feeds and ends meetings. `storage.batch_commit`: the transactions of a lane and of the backfill.
+- `storage.observability`: a process's metrics and traces. `storage.embedded_servers`: a Postgres and a Valkey of Parley's own.
+
+The meaning of a meeting's text is in `operators`. Async functions serve event loops; functions that take a `Connection` block.
+"""
+
+__all__ = [
+    "batch_commit",
+    "connections",
+    "embedded_servers",
+    "ingest",
+    "migrations",
+    "observability",
+    "postgres",
+    "readiness",
+    "records",
+    "redis_keys",
+    "redis_log",
+    "store_urls",
+]

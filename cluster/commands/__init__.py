@@ -1,0 +1,21 @@
+"""The subcommands of `parley`, one module each, named after the subcommand.
+
+They share `shared_options`, `terminal`, `api_call`, `temporary_system` and `recording_report`. A command parses its arguments,
+calls another package and prints the result. It imports that package in its function, because `--help` must load nothing heavy.
+"""
+
+__all__ = [
+    "bench",
+    "config",
+    "database",
+    "dead_letters",
+    "demo",
+    "doctor",
+    "lanes",
+    "meetings",
+    "models",
+    "recording_import",
+    "replay",
+    "terminal",
+    "up",
+]

@@ -1,0 +1,12 @@
+"""The ingest service: it opens, feeds, moves and ends meetings, in Postgres and in the log.
+
+Each call can be repeated after a crash. `AcceptedLedger` records accepted ordinals in Postgres once a second, so that entries
+that Redis loses are counted. `lane_lag` measures how far lanes lag; the HTTP API refuses batches by it.
+
+The HTTP routes are in `serve.http`, the log's scripts in `storage.redis_log`.
+"""
+
+__all__ = [
+    "lane_lag",
+    "meeting_service",
+]

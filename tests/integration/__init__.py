@@ -1,0 +1,1 @@
+"""Integration tests: one package with real stores, Ray, models or servers on loopback."""

@@ -1,0 +1,1 @@
+"""Unit tests: they start nothing and connect to nothing, and `tests/unit/conftest.py` enforces it."""

@@ -1,0 +1,1 @@
+"""Faults: a proxy before a store, a network partition, engines that fail or hang."""

@@ -1,0 +1,1 @@
+"""Meetings and their clients: recorded or synthetic speech, a client that sends and retries, subscribers."""

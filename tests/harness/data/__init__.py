@@ -1,0 +1,1 @@
+"""Data of the tests: the AMI corpus, regression cases, glossary sentences, hostile input."""

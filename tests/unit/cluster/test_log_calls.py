@@ -22,8 +22,10 @@ BINDERS = {"bind", "bound_contextvars", "bind_contextvars"}
 SPEECH = {
     *("text", "words", "said", "payload", "chunk", "chunks", "caption", "captions", "title", "speaker", "speakers"),
     *("body", "fields", "prompt", "answer", "translation", "utterance", "interim", "interims", "first_text"),
+    *("source_text", "content", "generation", "output", "server_message", "encoded_text", "prompt_text", "redacted"),
+    *("transcript_lines", "previous_translation", "log_excerpt", "segment", "segments", "sentences"),
 }
-"""Names of what holds, or may hold, what somebody said."""
+"""Names of what holds, or may hold, transcript text."""
 OTHER_NAMES = {"meeting_id": "meeting", "sentence_id": "sentence", "lane_id": "lane", "exc": "error", "err": "error"}
 
 

@@ -33,7 +33,9 @@ def dashboard_queries() -> list[str]:
 
 def serve_metrics() -> dict[str, set[str]]:
     """The metrics of the translation service as Ray exports them, with their labels."""
-    source = "".join((ROOT / "serve" / "translation" / name).read_text() for name in ("translation_service.py", "repair.py"))
+    source = "".join(
+        (ROOT / "serve" / "translation" / name).read_text() for name in ("translation_service.py", "repair.py")
+    )
     found: dict[str, set[str]] = {}
     for kind, name, keys in re.findall(
         r'metrics\.(Counter|Histogram)\(\s*"(\w+)",.*?tag_keys=\(([^)]*)\)', source, re.DOTALL

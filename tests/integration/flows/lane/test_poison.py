@@ -195,7 +195,7 @@ async def test_a_pending_caption_that_is_poison_keeps_no_other_from_being_paid(
     [(why,)] = query_rows(
         engine, f"{reason} where sentences.text like 'Number 1 %' and captions.meeting_id = :id", id=bad
     )
-    assert why == f"failed {MAX_ATTEMPTS} times: Malformed"
+    assert why == f"failed {MAX_ATTEMPTS} times: MalformedResponseError"
 
 
 async def test_a_meeting_that_can_not_be_stored_fails_alone(

@@ -180,7 +180,7 @@ async def test_any_request_is_answered_and_the_neighbour_goes_on(stage: ApiHarne
     ):
         assert (await stage.http.get(path)).status_code == 200
     taken = {name.partition(" ")[0] for name in outcomes if name.endswith(("200", "201", "202"))}
-    assert {"config", "beginning", "models"} <= taken
+    assert {"hostile_config", "hostile_meeting", "hostile_engines"} <= taken
     assert outcomes["accepted"] > 0
 
 
