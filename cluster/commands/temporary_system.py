@@ -30,7 +30,7 @@ def temporary_system(
     Raises:
         SetupError: says what could not be started and what to do.
     """
-    from cluster.runtime.local_system import LocalSystem
+    from cluster.runtime import LocalSystem
 
     settings = read_settings(port=port or find_free_port(), translator=translator, log_level="error")
     # It never touches the stores that the environment names.

@@ -38,7 +38,7 @@ def up(
     Stores are embedded unless PARLEY_POSTGRES_URL and PARLEY_REDIS_URL are given. Nothing that was accepted is lost by
     stopping: the next start goes on where this one ended.
     """
-    from cluster.runtime.local_system import LocalSystem
+    from cluster.runtime import LocalSystem
 
     settings = read_settings(port=port, translator=translator)
     with ShutdownSignals() as signals, LocalSystem(settings, data, on_status=signals.print_status) as system:

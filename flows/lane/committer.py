@@ -23,7 +23,7 @@ import redis
 from bytewax.outputs import DynamicSink, StatelessSinkPartition
 from sqlalchemy import Engine
 
-from flows.async_calls.operator import CallResult
+from flows.async_calls import CallResult
 from flows.lane.batch_writer import BatchWriter, entries_after_failure
 from flows.lane.draft_calls import DraftCalls, DraftResult
 from flows.lane.envelope import Envelope, Failed, Restored

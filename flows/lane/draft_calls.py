@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, cast
 
-from flows.async_calls.operator import CallExecutor, CallPolicy, CallResult
+from flows.async_calls import CallExecutor, CallPolicy, CallResult
 from flows.lane.envelope import Envelope, Restored
 from flows.lane.stateful_step import ends_meeting
 from operators import context_window

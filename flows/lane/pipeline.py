@@ -16,7 +16,7 @@ import bytewax.operators as op
 from bytewax.dataflow import Dataflow
 from bytewax.operators import KeyedStream
 
-from flows.async_calls.operator import CallExecutor, CallPolicy, call
+from flows.async_calls import CallExecutor, CallPolicy, call
 from flows.lane.committer import CommitSink, Committer
 from flows.lane.draft_calls import DraftReply
 from flows.lane.envelope import Envelope, Restored

@@ -16,7 +16,7 @@ from bytewax.errors import BytewaxRuntimeError
 from bytewax.testing import run_main
 from sqlalchemy import Engine
 
-from flows.async_calls.operator import CallExecutor
+from flows.async_calls import CallExecutor
 from flows.lane.committer import Committer
 from flows.lane.draft_calls import DraftCalls
 from flows.lane.envelope import Restored

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Literal
 
-from flows.async_calls.operator import CallResult
+from flows.async_calls import CallResult
 from flows.lane.envelope import Envelope
 from operators.model import Entry, MeetingEnded, MeetingMoved, Tick
 from operators.translation_requests import CaptionStatus, Translation, TranslationRequest
