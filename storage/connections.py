@@ -6,8 +6,8 @@ from typing import Any
 
 import redis
 import redis.asyncio
-from sqlalchemy import URL, Engine, create_engine, make_url
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy import URL, Engine, create_engine, make_url, text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 _MAX_REDIS_CONNECTIONS = 64
 _REDIS_TIMEOUT_S = 15.0
@@ -76,3 +76,12 @@ def _engine_options(*, pool_size: int, max_overflow: int) -> dict[str, Any]:
             "tcp_user_timeout": _POSTGRES_TIMEOUT_S * 1000,
         },
     }
+
+
+async def ping(conn: AsyncConnection) -> None:
+    """Check that Postgres answers.
+
+    Raises:
+        SQLAlchemyError: it doesn't.
+    """
+    await conn.execute(text("select 1"))

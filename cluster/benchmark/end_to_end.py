@@ -9,8 +9,6 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import text
-
 from cluster.benchmark.summary import LayerRound
 from cluster.benchmark.workload import BEGAN_AT_MS, MEETING_CONFIG, make_meeting_events, meeting_lengths, without_repair
 from flows.lane import Lane, LaneOptions
@@ -21,6 +19,7 @@ from operators.translation_requests import Translation, TranslationRequest
 from storage.connections import async_engine, async_redis
 from storage.ingest.meeting_service import MeetingService
 from storage.postgres.lane_registry import ensure_lane
+from storage.postgres.transcript_queries import list_final_captions
 from storage.redis_log.event_log import LogWriter
 from storage.store_urls import StoreUrls
 
@@ -31,10 +30,6 @@ POLL_S = 0.1
 """Seconds between two looks for new captions."""
 STALL_TIMEOUT_S = 300.0
 """Seconds without a new caption after which those that are missing are errors."""
-_FINISHED_CAPTIONS = text(
-    "select c.meeting_id::text || '/' || c.sentence_id from captions c"
-    " where c.meeting_id = any(:meetings) and c.status <> 'pending'"
-)
 
 
 async def measure_captions(urls: StoreUrls, application: str, sentences: int, in_flight: int) -> LayerRound:
@@ -81,9 +76,8 @@ async def measure_captions(urls: StoreUrls, application: str, sentences: int, in
                 ):
                     await asyncio.sleep(POLL_S)
                     async with engine.connect() as connection:
-                        finished_keys = (
-                            (await connection.execute(_FINISHED_CAPTIONS, {"meetings": ids})).scalars().all()
-                        )
+                        finished = await list_final_captions(connection, ids)
+                    finished_keys = [f"{meeting_id}/{sentence_id}" for meeting_id, sentence_id in finished]
                     now = time.monotonic()
                     if new := {key: now for key in finished_keys if key not in finished_at}:
                         finished_at |= new

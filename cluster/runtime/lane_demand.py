@@ -5,11 +5,9 @@ from __future__ import annotations
 import time
 
 import redis
-from sqlalchemy import Engine, exists, select
+from sqlalchemy import Engine
 
-from storage.postgres.lane_registry import ALWAYS_RUNNING_KINDS
-from storage.postgres.tables import lanes, meetings
-from storage.records import OPEN_STATUSES
+from storage.postgres.lane_registry import ALWAYS_RUNNING_KINDS, read_lane_work
 from storage.redis_log.event_log import LogReader, parse_stream_id
 
 IDLE_TIMEOUT_S = 60.0
@@ -39,21 +37,13 @@ class LaneDemand:
     def _poll(self, now: float) -> float:
         """Until when it is needed, as far as can be told now."""
         with self._engine.connect() as connection:
-            lane = connection.execute(
-                select(lanes.c.kind, lanes.c.draining, lanes.c.log_id, lanes.c.retain_after).where(
-                    lanes.c.id == self._lane_id
-                )
-            ).one_or_none()
-            if lane is None:
-                return now
-            open_meeting_exists = exists().where(
-                meetings.c.lane_id == self._lane_id, meetings.c.status.in_(OPEN_STATUSES)
-            )
-            has_meetings = connection.execute(select(open_meeting_exists)).scalar_one()
+            lane = read_lane_work(connection, self._lane_id)
+        if lane is None:
+            return now
         if lane.kind in ALWAYS_RUNNING_KINDS and not lane.draining:
             return now + IDLE_TIMEOUT_S
         if (
-            has_meetings
+            lane.has_open_meetings
             or lane.retain_after is not None
             or parse_stream_id(self._reader.last_id()) > parse_stream_id(lane.log_id)
         ):

@@ -6,13 +6,12 @@ import asyncio
 import threading
 import time
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any
 
 import ray
 import redis
 import structlog
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from cluster.runtime.lane_demand import LaneDemand
@@ -24,7 +23,8 @@ from flows.lane import LaneOptions
 from operators.errors import SetupError
 from storage.connections import async_engine, async_redis, sync_engine, sync_redis
 from storage.ingest.meeting_service import MeetingService
-from storage.postgres.lane_registry import LaneKind, drain_other_lanes, ensure_lane
+from storage.postgres.lane_registry import LaneKind, drain_other_lanes, ensure_lane, read_lane_kinds, set_lane_state
+from storage.postgres.leader_lock import DatabaseSession, check_session, terminate_session, try_leader_lock
 from storage.redis_log.event_log import LogWriter
 from storage.store_urls import StoreUrls
 
@@ -61,7 +61,7 @@ class LaneManager:
         self._engine: Engine | None = None
         self._redis: redis.Redis | None = None
         self._lock_connection: Connection | None = None
-        self._lock_session: tuple[int, datetime] | None = None
+        self._lock_session: DatabaseSession | None = None
         self._has_lost_lock = False
         self._thread: threading.Thread | None = None
         self._supervisor = Supervisor(HEARTBEAT_TIMEOUT_S, STOP_TIMEOUT_S)
@@ -98,9 +98,7 @@ class LaneManager:
         assert self._engine is not None  # noqa: S101 - the first thing that is prepared
         if self._lock_connection is not None:
             try:
-                self._lock_connection.execute(text("select 1"))
-                # The lock is the session's; a transaction need not stay open.
-                self._lock_connection.commit()
+                check_session(self._lock_connection)
             except SQLAlchemyError:
                 self._lock_connection.invalidate()
                 self._lock_connection.close()
@@ -109,27 +107,13 @@ class LaneManager:
                 return True
         connection = self._engine.connect()
         if self._lock_session is not None:
-            # What a network cut off may live on at the server, and hold the lock. Its number alone may be somebody else's by now.
-            pid, backend_start = self._lock_session
-            connection.execute(
-                text(
-                    "select pg_terminate_backend(pid, 5000) from pg_stat_activity"
-                    " where pid = :pid and backend_start = :since"
-                ),
-                {"pid": pid, "since": backend_start},
-            )
-        is_acquired, pid, backend_start = connection.execute(
-            text(
-                "select pg_try_advisory_lock(hashtext('parley.flow')), pid, backend_start from pg_stat_activity"
-                " where pid = pg_backend_pid()"
-            )
-        ).one()
-        connection.commit()
-        if is_acquired:
-            self._lock_connection, self._lock_session = connection, (pid, backend_start)
-        else:
+            terminate_session(connection, self._lock_session)
+        session = try_leader_lock(connection)
+        if session is None:
             connection.close()
-        return bool(is_acquired)
+            return False
+        self._lock_connection, self._lock_session = connection, session
+        return True
 
     async def _prepare_stores(self) -> int:
         engine, redis_client = async_engine(self._urls.postgres), async_redis(self._urls.redis)
@@ -223,14 +207,14 @@ class LaneManager:
         assert self._engine is not None  # noqa: S101 - prepared before it was started
         try:
             with self._engine.connect() as connection:
-                rows = connection.execute(text("select id, kind from lanes order by id")).all()
+                kinds = read_lane_kinds(connection)
         except SQLAlchemyError as error:
             log.warning("lanes not looked up", error=type(error).__name__)
             return
-        for row in rows:
-            if row.id not in self._known_lane_ids:
-                self._known_lane_ids.add(row.id)
-                self._supervisor.add(self._supervised_lane(row.id, row.kind))
+        for lane_id, kind in kinds.items():
+            if lane_id not in self._known_lane_ids:
+                self._known_lane_ids.add(lane_id)
+                self._supervisor.add(self._supervised_lane(lane_id, kind))
 
     def _supervised_lane(self, lane_id: str, kind: LaneKind) -> ManagedProcess:
         assert self._engine is not None and self._redis is not None  # noqa: S101, PT018 - as above
@@ -258,10 +242,7 @@ class LaneManager:
             return
         try:
             with self._engine.begin() as connection:
-                connection.execute(
-                    text("update lanes set state = :state, updated_at = now() where id = :lane"),
-                    {"state": state, "lane": lane_id},
-                )
+                set_lane_state(connection, lane_id, state)
         except SQLAlchemyError as error:
             log.warning("lane state not noted", lane=lane_id, state=state, error=type(error).__name__)
 

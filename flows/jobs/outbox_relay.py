@@ -6,13 +6,12 @@ Subscribers wait for these events, because sequence numbers have no gaps.
 from __future__ import annotations
 
 from typing import cast
-from uuid import UUID
 
 import redis
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine
 
 from storage import redis_keys
-from storage.records import OutboxEvent
+from storage.postgres.outbox import read_events, read_last_seqs
 from storage.redis_log.live_pubsub import publish_events
 
 LOOK_BACK_MINUTES = 5
@@ -45,32 +44,22 @@ class OutboxRelay:
             The number of events published.
         """
         with self._engine.connect() as connection:
-            rows = connection.execute(
-                text(
-                    "select meeting_id as id, max(seq) as seq from outbox"
-                    " where created_at > now() - :minutes * interval '1 minute' group by meeting_id"
-                ),
-                {"minutes": LOOK_BACK_MINUTES},
-            ).all()
-        if not rows:
+            committed = read_last_seqs(connection, LOOK_BACK_MINUTES)
+        if not committed:
             return 0
         published_seqs = cast(
-            list[str | None], self._redis.mget([redis_keys.published_seq(str(row.id)) for row in rows])
+            list[str | None], self._redis.mget([redis_keys.published_seq(meeting_id) for meeting_id in committed])
         )
-        published = {str(row.id): int(seq or 0) for row, seq in zip(rows, published_seqs, strict=True)}
-        lagging = {str(row.id): published[str(row.id)] for row in rows if row.seq > published[str(row.id)]}
+        published = {meeting_id: int(seq or 0) for meeting_id, seq in zip(committed, published_seqs, strict=True)}
+        lagging = {
+            meeting_id: published[meeting_id] for meeting_id, seq in committed.items() if seq > published[meeting_id]
+        }
         stuck = [meeting_id for meeting_id, seq in lagging.items() if self._lagging.get(meeting_id) == seq]
         self._lagging = lagging
         return sum(self._publish(meeting_id, lagging[meeting_id]) for meeting_id in stuck)
 
     def _publish(self, meeting_id: str, after: int) -> int:
         with self._engine.connect() as connection:
-            rows = connection.execute(
-                text(
-                    "select team_id, seq, kind, payload from outbox where meeting_id = :id and seq > :after"
-                    " order by seq limit :limit"
-                ),
-                {"id": UUID(meeting_id), "after": after, "limit": MAX_EVENTS},
-            ).all()
-        publish_events(self._redis, [OutboxEvent(r.team_id, meeting_id, r.seq, r.kind, r.payload) for r in rows])
-        return len(rows)
+            events = read_events(connection, meeting_id, after, MAX_EVENTS)
+        publish_events(self._redis, events)
+        return len(events)

@@ -6,16 +6,13 @@ import time
 
 import structlog
 from redis.asyncio import Redis
-from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from flows.jobs.autoscaler import Add, LaneAutoscaler, Move
 from operators.errors import ConflictError, InvalidInputError, NotFoundError
 from storage.ingest.lane_lag import read_lane_lags
 from storage.ingest.meeting_service import MeetingService
-from storage.postgres.lane_registry import add_lane, drain_lane, list_lanes
-from storage.postgres.tables import meetings as meetings_table
-from storage.records import OPEN_STATUSES
+from storage.postgres.lane_registry import add_lane, drain_lane, list_lanes, list_meetings_by_backlog
 from storage.redis_log.event_log import LogWriter
 
 log = structlog.get_logger(__name__)
@@ -61,14 +58,8 @@ async def _move(engine: AsyncEngine, log_writer: LogWriter, meetings: MeetingSer
     Returns:
         The number of meetings moved.
     """
-    m = meetings_table.c
     async with engine.connect() as connection:
-        rows = await connection.execute(
-            select(m.team_id, m.id)
-            .where(m.lane_id == move.lane_id, m.status.in_(OPEN_STATUSES))
-            .order_by((m.last_accepted - m.last_committed).desc(), m.id)
-        )
-        open_meetings = rows.tuples().all()
+        open_meetings = await list_meetings_by_backlog(connection, move.lane_id)
     moved = 0
     for team_id, meeting_id in open_meetings:
         if moved == move.count:

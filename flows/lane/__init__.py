@@ -1,6 +1,6 @@
 """A lane: one partition of the log, and the dataflow that turns its entries into sentences and captions.
 
-Here live the lane's source, steps, sink, drafts, heartbeat and telemetry, and `CommittingLane`, which runs them in one process. The
+Here live the lane's source, steps, sink, drafts, heartbeat and telemetry, and `Lane`, which runs them in one process. The
 rules for sentences are in `operators`, and the tables and streams in `storage`. `flows.async_calls` makes the calls of a step,
 `flows.translation` selects the engine, and `flows.jobs` holds the background jobs that belong to no lane.
 

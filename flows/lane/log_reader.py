@@ -11,18 +11,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
-from uuid import UUID
 
 from pydantic import TypeAdapter, ValidationError
-from sqlalchemy import Engine, Row, text
+from sqlalchemy import Engine
 
 from flows.lane.due_queue import DueQueue
 from flows.lane.envelope import Envelope, Failed, Restored
 from flows.lane.stateful_step import StatefulStep
-from operators.errors import FencedError, IncompatibleStateError, InvalidInputError
+from operators.errors import IncompatibleStateError, InvalidInputError
 from operators.model import MAX_INSTANT_MS, Clock, Entry, MeetingEnded, MeetingMoved, MeetingStarted, parse_entry
 from operators.ticks import TickState, after_entry, due, next_due
 from storage.batch_commit.batch_changes import DeadLetter
+from storage.postgres.lane_positions import StoredMeeting, adopt_meeting, read_lane_positions, read_meetings
 from storage.records import OPEN_STATUSES
 from storage.redis_log.event_log import LogReader, parse_stream_id, previous_stream_id
 
@@ -33,8 +33,6 @@ ARRIVALS_POLL_S = 0.1
 """Seconds between two checks for completed handovers from other lanes."""
 MAX_FINISHED = 10_000
 """Meetings remembered as processed already, so that their entries need no query."""
-
-_COLUMNS = "id, team_id, clock, status, lane_id, last_committed, moves, log_id, state"
 
 
 @dataclass(slots=True)
@@ -69,31 +67,26 @@ class _ArrivedMeeting:
     committed: str | None = None
 
 
-def read_positions(engine: Engine, lane_id: str) -> tuple[list[Row[Any]], str]:
+def read_positions(engine: Engine, lane_id: str) -> tuple[list[StoredMeeting], str]:
     """Read the lane's open meetings as last committed, and the log id to continue after.
 
     That is the oldest position of an open meeting, or the lane's own if it is older: a meeting that had timed out may have
     begun again since. While a handover needs entries that are older still, `retain_after` stands in for the lane's own position.
 
     Returns:
-        The rows of the open meetings, and the log id (exclusive).
+        The open meetings, and the log id (exclusive).
     """
     with engine.connect() as connection:
-        lane = connection.execute(
-            text("select retain_after, log_id from lanes where id = :lane"), {"lane": lane_id}
-        ).one()
-        rows = connection.execute(
-            text(
-                f"select {_COLUMNS} from meetings where lane_id = :lane and status = any(:open) order by id"  # noqa: S608
-            ),
-            {"lane": lane_id, "open": list(OPEN_STATUSES)},
-        ).all()
-    if any(row.log_id is None for row in rows):
-        return list(rows), "0-0"
-    ids = [row.log_id if row.state is not None else previous_stream_id(row.log_id) for row in rows]
+        log_id, retain_after, meetings = read_lane_positions(connection, lane_id)
+    ids = [log_id]
+    for meeting in meetings:
+        if meeting.log_id is None:
+            return meetings, "0-0"
+        ids.append(meeting.log_id if meeting.state is not None else previous_stream_id(meeting.log_id))
     # A handover may begin beyond what is committed.
-    ids += [log_id for log_id in (lane.retain_after, lane.log_id) if log_id is not None]
-    return list(rows), min(ids, key=parse_stream_id)
+    if retain_after is not None:
+        ids.append(retain_after)
+    return meetings, min(ids, key=parse_stream_id)
 
 
 class LaneReader:
@@ -236,7 +229,7 @@ class LaneReader:
         """Process an entry of a meeting that this process does not list as open."""
         if _already_committed(entry, *self._finished.get(entry.meeting_id, (0, 0))):
             return
-        row = self._meeting_rows([entry.meeting_id]).get(entry.meeting_id)
+        row = self._read_meetings([entry.meeting_id]).get(entry.meeting_id)
         is_committed = row is None or _already_committed(entry, row.last_committed, row.moves)
         if row is not None and is_committed and self._is_mine(row) and entry.meeting_id not in self._failed:
             # Another lane completed its handover after this one had read its open meetings. The row's state covers the entry.
@@ -271,24 +264,17 @@ class LaneReader:
                 if failed:
                     self._reader.refuse_all(entry.meeting_id)
 
-    def _adopt_started(self, row: Row[Any]) -> Iterator[Envelope]:
+    def _adopt_started(self, row: StoredMeeting) -> Iterator[Envelope]:
         """Take over a meeting that the ingest API opened in this log. If its row names another lane, the row is outdated."""
         if row.lane_id != self._lane_id:
             with self._engine.begin() as connection:
-                updated = connection.execute(
-                    text(
-                        "update meetings set lane_id = :lane where id = :id"
-                        " and exists (select 1 from lanes where id = :lane and epoch = :epoch)"
-                    ),
-                    {"lane": self._lane_id, "epoch": self._epoch, "id": row.id},
-                )
-            if updated.rowcount == 0:
-                raise FencedError(f"lane {self._lane_id} has been taken over from epoch {self._epoch}")
+                adopt_meeting(connection, self._lane_id, self._epoch, row.id)
             if _is_resumable(row):
                 yield self._restore(row)
 
-    def _restore(self, row: Row[Any]) -> Envelope:
+    def _restore(self, row: StoredMeeting) -> Envelope:
         """Restore a meeting from its row, or fail it if its state can't be read."""
+        assert row.state is not None and row.log_id is not None  # noqa: S101, PT018 - callers restore such rows only
         meeting_id = str(row.id)
         try:
             ticks = TICKS.validate_python(row.state["ticks"])
@@ -312,7 +298,7 @@ class LaneReader:
         if not self._arriving or time.monotonic() < self._next_arrivals_poll:
             return
         self._next_arrivals_poll = time.monotonic() + ARRIVALS_POLL_S
-        rows = self._meeting_rows(list(self._arriving))
+        rows = self._read_meetings(list(self._arriving))
         for meeting_id, (begins, move) in list(self._arriving.items()):
             row = rows.get(meeting_id)
             # A failed meeting is never handed over: its entries in this log become dead letters here.
@@ -359,16 +345,12 @@ class LaneReader:
         if is_committed and self._arrived_meetings.get(meeting_id) is arrived:
             self._arrived_meetings.pop(meeting_id, None)
 
-    def _is_mine(self, row: Row[Any]) -> bool:
+    def _is_mine(self, row: StoredMeeting) -> bool:
         return row.lane_id == self._lane_id and _is_resumable(row)
 
-    def _meeting_rows(self, meeting_ids: Sequence[str]) -> dict[str, Row[Any]]:
+    def _read_meetings(self, meeting_ids: Sequence[str]) -> dict[str, StoredMeeting]:
         with self._engine.connect() as connection:
-            rows = connection.execute(
-                text(f"select {_COLUMNS} from meetings where id = any(:ids)"),  # noqa: S608
-                {"ids": [UUID(meeting_id) for meeting_id in meeting_ids]},
-            )
-            return {str(row.id): row for row in rows}
+            return read_meetings(connection, meeting_ids)
 
     def _ticks(self, meeting: _OpenMeeting, meeting_id: str, until: int) -> Iterator[Envelope]:
         for tick in due(meeting.ticks, meeting_id, until)[1]:
@@ -404,5 +386,5 @@ def _already_committed(entry: Entry, n: int, moves: int) -> bool:
     return entry.payload.move <= moves if isinstance(entry.payload, MeetingMoved) else entry.n <= n
 
 
-def _is_resumable(row: Row[Any]) -> bool:
+def _is_resumable(row: StoredMeeting) -> bool:
     return row.status in OPEN_STATUSES and row.state is not None

@@ -66,7 +66,7 @@ def build_insight(engine: EngineConfig) -> Application:
         engine,
         downscale_delay_s=INSIGHT_DOWNSCALE_DELAY_S,
         shutdown_timeout_s=INSIGHT_SHUTDOWN_TIMEOUT_S,
-    )(InsightService).bind(maker.create_language_model, change=maker.swap)
+    )(InsightService).bind(maker.create_language_model, swap_engine=maker.swap)
 
 
 def build_api(options: ApiOptions) -> Application:

@@ -11,10 +11,10 @@ from typing import Literal
 from fastapi import APIRouter, Response
 from pydantic import BaseModel
 from redis.exceptions import ResponseError
-from sqlalchemy import text
 
 from serve.http.dependencies.services import Services, ServicesDep
 from serve.http.engine_config_routes import translation_status
+from storage.connections import ping
 from storage.postgres.lane_registry import list_lanes
 from storage.readiness import parse_loading_info
 
@@ -72,7 +72,7 @@ async def _with_timeout(check: Awaitable[str]) -> str:
 
 async def _check_postgres(services: Services) -> str:
     async with services.database.connect() as conn:
-        await conn.execute(text("select 1"))
+        await ping(conn)
     return "ok"
 
 

@@ -7,13 +7,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-from sqlalchemy import text
 
 from operators.errors import UnavailableError
 from operators.model import Clock
 from serve.http.dependencies.services import Services
 from storage.ingest.lane_lag import read_lane_lags
 from storage.postgres.lane_registry import LaneRecord, list_lanes
+from storage.postgres.stored_counts import count_meetings, sum_counters
 from storage.postgres.teams import count_live_meetings
 from storage.records import CLOSED_STATUSES
 
@@ -24,18 +24,13 @@ _REDIS_TIMEOUT_S = 2.0
 async def collect_load_metrics(services: Services) -> list[Metric]:
     """The metrics, as of now. Without Redis the lanes' lag is not among them."""
     async with services.database.connect() as conn:
-        rows = await conn.execute(text("select status, clock, count(*) from meetings group by status, clock"))
         statuses, clocks = Counter[str](), Counter[str]()
-        for status, clock, meeting_count in rows:
+        for (status, clock), meeting_count in (await count_meetings(conn)).items():
             statuses[status] += meeting_count
             clocks[clock] += meeting_count
-        # One that timed out may have gone on since: its counters know all the same.
-        timed_out = await conn.execute(
-            text("select coalesce(sum((counters ->> 'timed_out')::bigint), 0)::bigint from meetings")
-        )
-        ended_by_status = {status: statuses[status] for status in CLOSED_STATUSES} | {
-            "timed_out": timed_out.scalar_one()
-        }
+        # A meeting that timed out may have been reopened since: only its counters tell.
+        timed_out = (await sum_counters(conn))["timed_out"]
+        ended_by_status = {status: statuses[status] for status in CLOSED_STATUSES} | {"timed_out": timed_out}
         live = await count_live_meetings(conn)
         lanes = await list_lanes(conn)
     opened = CounterMetricFamily("parley_meetings_opened", "Meetings begun", labels=["clock"])

@@ -17,13 +17,20 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 from redis.exceptions import RedisError
-from sqlalchemy import text
 
 from serve.http.dependencies.services import Services, ServicesDep
 from serve.http.load_metrics import collect_load_metrics
 from serve.http.problems import problem_responses
 from storage.observability.metrics_federation import MergedMetrics, merge_snapshots, read_snapshots
 from storage.postgres.lane_registry import LaneRecord, list_lanes
+from storage.postgres.stored_counts import (
+    EntryCounts,
+    count_captions,
+    count_dead_letters,
+    count_entries,
+    count_meetings,
+    sum_counters,
+)
 
 router = APIRouter(tags=["health"])
 
@@ -46,7 +53,7 @@ async def metrics(services: ServicesDep) -> Response:
 @dataclass(frozen=True, slots=True)
 class _StoredCounts:
     meetings: dict[str, int]
-    entries: tuple[int, int]
+    entries: EntryCounts
     captions: dict[str, int]
     events: Counter[str]
     dead_letters: int
@@ -55,37 +62,19 @@ class _StoredCounts:
 
 async def _read_counts(services: Services) -> _StoredCounts:
     async with services.database.connect() as conn:
-        statuses = await conn.execute(text("select status, count(*) from meetings group by status"))
-        accepted, committed = (
-            await conn.execute(
-                text(
-                    "select coalesce(sum(greatest(last_accepted, last_committed)), 0)::bigint,"
-                    " coalesce(sum(last_committed), 0)::bigint from meetings"
-                )
-            )
-        ).one()
-        captions = await conn.execute(
-            text(
-                "select c.status, count(*) from captions c join sentences s"
-                " on s.meeting_id = c.meeting_id and s.id = c.sentence_id where not s.retracted group by c.status"
-            )
-        )
-        kinds = await conn.execute(
-            text(
-                "select key, sum(value::bigint)::bigint from (select counters from meetings union all"
-                " select counters from teams) c, jsonb_each(counters) where key <> 'timed_out' group by key"
-            )
-        )
-        dead_letters = (await conn.execute(text("select count(*) from dead_letters"))).scalar_one()
-        events = Counter[str]({row[0]: row[1] for row in kinds})
-        lanes = await list_lanes(conn)
+        meetings = Counter[str]()
+        for (status, _), number in (await count_meetings(conn)).items():
+            meetings[status] += number
+        events = await sum_counters(conn)
+        # Ended meetings are counted by status: `parley_meetings_ended`.
+        events.pop("timed_out", None)
         return _StoredCounts(
-            meetings={row[0]: row[1] for row in statuses},
-            entries=(accepted, committed),
-            captions={row[0]: row[1] for row in captions},
+            meetings=meetings,
+            entries=await count_entries(conn),
+            captions=await count_captions(conn),
             events=events,
-            dead_letters=dead_letters,
-            lanes=lanes,
+            dead_letters=await count_dead_letters(conn),
+            lanes=await list_lanes(conn),
         )
 
 

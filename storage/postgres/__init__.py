@@ -9,8 +9,12 @@ A lane's writes are in `storage.batch_commit`, and a meeting's row in `storage.i
 __all__ = [
     "dead_letter_queue",
     "engine_config_versions",
+    "lane_positions",
     "lane_registry",
+    "leader_lock",
     "meeting_transaction",
+    "outbox",
+    "stored_counts",
     "tables",
     "teams",
     "transcript_queries",

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import count
 from typing import Any, Literal, NamedTuple
+from uuid import UUID
 
-from sqlalchemy import Select, func, select, update
+from sqlalchemy import Connection, Select, exists, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -66,6 +67,47 @@ class LaneRecord:
     def progress(self) -> LaneProgress:
         """How far it is. A tick is due in open meetings only: what was noted of others, which moved or ended, is old."""
         return LaneProgress(self.log_id, self.due_at if self.open_meetings else None)
+
+
+class LaneWork(NamedTuple):
+    """What decides whether a lane has to run."""
+
+    kind: LaneKind
+    draining: bool
+    log_id: str
+    retain_after: str | None
+    has_open_meetings: bool
+
+
+def read_lane_work(connection: Connection, lane_id: str) -> LaneWork | None:
+    """Read whether a lane has work; None if there is no such lane."""
+    has_open_meetings = exists().where(meetings.c.lane_id == lanes.c.id, meetings.c.status.in_(OPEN_STATUSES))
+    statement = select(lanes.c.kind, lanes.c.draining, lanes.c.log_id, lanes.c.retain_after, has_open_meetings).where(
+        lanes.c.id == lane_id
+    )
+    row = connection.execute(statement).one_or_none()
+    return None if row is None else LaneWork(*row)
+
+
+def read_lane_kinds(connection: Connection) -> dict[str, LaneKind]:
+    """Read all lanes by id, each with its kind."""
+    return {row.id: row.kind for row in connection.execute(select(lanes.c.id, lanes.c.kind).order_by(lanes.c.id))}
+
+
+def set_lane_state(connection: Connection, lane_id: str, state: str) -> None:
+    """Store the state of a lane whose process can't store it itself."""
+    connection.execute(update(lanes).where(lanes.c.id == lane_id).values(state=state, updated_at=func.now()))
+
+
+async def list_meetings_by_backlog(conn: AsyncConnection, lane_id: str) -> list[tuple[str, UUID]]:
+    """List the open meetings of a lane as team and meeting ids, those with most uncommitted entries first."""
+    backlog = meetings.c.last_accepted - meetings.c.last_committed
+    statement = (
+        select(meetings.c.team_id, meetings.c.id)
+        .where(meetings.c.lane_id == lane_id, meetings.c.status.in_(OPEN_STATUSES))
+        .order_by(backlog.desc(), meetings.c.id)
+    )
+    return list((await conn.execute(statement)).tuples().all())
 
 
 async def ensure_lane(conn: AsyncConnection, lane_id: str, kind: LaneKind) -> None:

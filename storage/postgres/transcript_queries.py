@@ -76,6 +76,14 @@ async def count_pending_by_meeting(conn: AsyncConnection, team_id: str, meeting_
     return dict((await conn.execute(statement)).tuples().all())
 
 
+async def list_final_captions(conn: AsyncConnection, meeting_ids: Sequence[UUID]) -> list[tuple[UUID, str]]:
+    """List the captions of meetings that are not pending, each as its meeting and sentence ids."""
+    statement = select(tables.captions.c.meeting_id, tables.captions.c.sentence_id).where(
+        tables.captions.c.meeting_id.in_(meeting_ids), tables.captions.c.status != "pending"
+    )
+    return list((await conn.execute(statement)).tuples().all())
+
+
 async def read_events_after(
     conn: AsyncConnection, team_id: str, meeting_id: UUID, seq: int, limit: int
 ) -> list[OutboxEvent]:

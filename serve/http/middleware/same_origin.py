@@ -17,9 +17,9 @@ _SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 class SameOriginMiddleware:
     """ASGI middleware that refuses what a page of another site sends through its reader's browser.
 
-    A page elsewhere can open WebSockets and post forms here; browsers name it as the `EngineConfigOrigin`. It can also have its own
-    name resolve to this machine (DNS rebinding) and then count as same-origin; but then `ModelHubServer` bears that name. Clients
-    that are no browsers send no `EngineConfigOrigin` and are not concerned.
+    A page elsewhere can open WebSockets and post forms here; browsers name it as the `Origin`. It can also have its own
+    name resolve to this machine (DNS rebinding) and then count as same-origin; but then `Host` bears that name. Clients
+    that are no browsers send no `Origin` and are not concerned.
 
     Args:
         app: what to protect.
@@ -55,13 +55,13 @@ class SameOriginMiddleware:
 
 
 def _host_name(host: str) -> str:
-    """A `ModelHubServer` without its port."""
+    """A `Host` without its port."""
     name, colon, port = host.rpartition(":")
     return name if colon and port.isdigit() else host
 
 
 def _origin_host(origin: str) -> str:
-    """Host and port of an `EngineConfigOrigin`; empty for `null`, which is what a page without one of its own sends."""
+    """Host and port of an `Origin`; empty for `null`, which is what a page without one of its own sends."""
     try:
         return urlsplit(origin.lower()).netloc
     except ValueError:

@@ -1,0 +1,28 @@
+"""The outbox: committed live events, to be published after the commit."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from sqlalchemy import Connection, text
+
+from storage.records import OutboxEvent
+
+_LAST_SEQS = text(
+    "select meeting_id, max(seq) from outbox where created_at > now() - :minutes * interval '1 minute' group by meeting_id"
+)
+_EVENTS_AFTER = text(
+    "select team_id, seq, kind, payload from outbox where meeting_id = :meeting_id and seq > :seq order by seq limit :limit"
+)
+
+
+def read_last_seqs(connection: Connection, minutes: float) -> dict[str, int]:
+    """Read the last `seq` of each meeting with events of the last minutes."""
+    rows = connection.execute(_LAST_SEQS, {"minutes": minutes}).tuples()
+    return {str(meeting_id): seq for meeting_id, seq in rows}
+
+
+def read_events(connection: Connection, meeting_id: str, after: int, limit: int) -> list[OutboxEvent]:
+    """Read a meeting's events after a `seq`, in order, at most `limit`."""
+    rows = connection.execute(_EVENTS_AFTER, {"meeting_id": UUID(meeting_id), "seq": after, "limit": limit})
+    return [OutboxEvent(row.team_id, meeting_id, row.seq, row.kind, row.payload) for row in rows]
