@@ -1,4 +1,4 @@
-"""How Alembic runs our migrations: on the connection it is handed, within that connection's transaction."""
+"""Runs the migrations on the connection that Alembic's settings hold, within that connection's transaction."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from storage.postgres.tables import metadata
 
 
 def run_migrations(connection: Connection) -> None:
-    """Run what Alembic was asked to run."""
+    """Run the requested migrations on a connection."""
     context.configure(connection=connection, target_metadata=metadata, compare_server_default=True)
     with context.begin_transaction():
         context.run_migrations()

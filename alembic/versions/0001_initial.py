@@ -1,4 +1,4 @@
-"""The first tables, and the one team that a single machine has."""
+"""Create the first tables, and the default team."""
 
 from __future__ import annotations
 

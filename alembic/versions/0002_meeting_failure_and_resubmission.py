@@ -1,4 +1,4 @@
-"""Meetings may fail and change lanes, dead letters may be put in again, and a team counts what it was refused."""
+"""Add failed meetings, moves between lanes, resubmitted dead letters, and counters of a team's refusals."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ depends_on = None
 
 def upgrade() -> None:
     _replace_status_check("'created', 'live', 'paused', 'ended', 'timed_out', 'failed'")
-    # Timeouts are counted from now on; of those before, the last one of each meeting that went on no more is known.
+    # Timeouts are counted from now on. Of earlier ones, only the last of each meeting that is still timed out is known.
     op.execute("update meetings set counters = counters || '{\"timed_out\": 1}' where status = 'timed_out'")
     op.create_index("ix_meetings_team_id_status", "meetings", ["team_id", "status"])
     op.add_column("meetings", sa.Column("moves", sa.Integer(), server_default="0", nullable=False))

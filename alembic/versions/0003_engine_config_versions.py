@@ -1,4 +1,4 @@
-"""Which models do what is kept in versions."""
+"""Add the versions of the engine configuration."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Captions say what of their sentence they may not have kept."""
+"""Add quality warnings to captions."""
 
 from __future__ import annotations
 
@@ -19,5 +19,5 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.drop_column("captions", "doubts")
-    # Nobody counted them before.
+    # The counter did not exist before this version.
     op.execute("update meetings set counters = counters - 'in_doubt'")

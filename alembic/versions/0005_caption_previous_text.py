@@ -1,4 +1,4 @@
-"""Captions that are owed again know how their sentence was translated before."""
+"""Add the previous translation to captions that are pending again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lanes note when their next tick is due; captions count the attempts of the backfill that failed."""
+"""Add the time of a lane's next tick, and the number of failed attempts of the backfill at a caption."""
 
 from __future__ import annotations
 

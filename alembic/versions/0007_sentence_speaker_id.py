@@ -1,4 +1,4 @@
-"""Sentences know the id that tells two speakers of one name apart."""
+"""Add the speaker's id to sentences, which distinguishes two speakers of the same name."""
 
 from __future__ import annotations
 

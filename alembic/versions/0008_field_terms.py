@@ -1,4 +1,4 @@
-"""Columns, a caption's status and counters get the terms of the API. The table of participants, which nothing read, goes."""
+"""Rename columns, a caption's status and counters to the API's terms. Drop the table of participants, which nothing read."""
 
 from __future__ import annotations
 

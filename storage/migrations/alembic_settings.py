@@ -1,4 +1,4 @@
-"""Where the migrations of the database's schema lie."""
+"""Alembic's settings for the migrations of the database's schema."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ MIGRATIONS_FOLDER = Path(__file__).resolve().parents[2] / "alembic"
 
 
 def make_alembic_config() -> Config:
-    """Alembic's settings for our migrations. `attributes["connection"]` says where they run."""
+    """Make Alembic's settings for Parley's migrations. `attributes["connection"]` is the connection that they run on."""
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS_FOLDER).replace("%", "%%"))
     config.set_main_option("path_separator", "os")

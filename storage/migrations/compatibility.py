@@ -1,4 +1,4 @@
-"""Whether Parley can use a database: how its text is encoded, which version's schema it has, and whose tables."""
+"""Checks that Parley can use a database: its encoding, its schema version, and that its tables are Parley's."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _OWN_DATABASE_HINT = "give Parley a database of its own with PARLEY_POSTGRES_URL
 
 
 def check_database(connection: psycopg.Connection) -> None:
-    """Check a database before its schema is brought up to date.
+    """Check a database before its schema is upgraded or downgraded.
 
     Raises:
-        SetupError: it can't be used; the message says why and what to do.
+        SetupError: the database can't be used; the message has the reason and the fix.
     """
     encoding = connection.info.parameter_status("server_encoding")
     if encoding != "UTF8":
@@ -48,12 +48,12 @@ def check_database(connection: psycopg.Connection) -> None:
 
 
 def known_schema_versions() -> list[str]:
-    """The schemas that this version knows, the newest one first."""
+    """Return the schema versions that this version of Parley knows, newest first."""
     return [script.revision for script in ScriptDirectory.from_config(make_alembic_config()).walk_revisions()]
 
 
 def _read_relation_names(connection: psycopg.Connection) -> set[str]:
-    # Views and the like count: a table can't have their name.
+    # Views count too, because a table can't have the same name as a view.
     rows = connection.execute(
         "select relname from pg_class where pg_table_is_visible(oid) and relkind in ('r', 'p', 'v', 'm', 'f')"
         " and relnamespace <> 'pg_catalog'::regnamespace"

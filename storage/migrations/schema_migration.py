@@ -1,4 +1,4 @@
-"""Brings the database's schema up to date, or back, by code: no ini file, no command line."""
+"""Upgrades and downgrades the database's schema from code, without Alembic's ini file or command line."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from storage.connections import sync_engine
 from storage.migrations.alembic_settings import make_alembic_config
 from storage.migrations.compatibility import check_database, known_schema_versions
 
-# Any number will do that nothing else in this database locks.
+# An arbitrary number that nothing else in this database locks.
 _MIGRATION_LOCK_KEY = 7_301_001
 
 
 def upgrade_schema(url: str) -> None:
-    """Bring a database to the newest schema, in one transaction. Starters that come at once take turns.
+    """Upgrade a database to the newest schema, in one transaction. Concurrent upgrades take turns.
 
     Args:
         url: `postgresql://…`, of a user that may create tables.
 
     Raises:
-        SetupError: Parley can't use this database; the message says why and what to do.
+        SetupError: Parley can't use this database; the message has the reason and the fix.
         sqlalchemy.exc.OperationalError: the database can't be reached.
     """
     with _locked_database(url) as (config, _):
@@ -34,14 +34,14 @@ def upgrade_schema(url: str) -> None:
 
 
 def downgrade_schema(url: str, schema: str) -> None:
-    """Bring a database back to the schema of an older version, in one transaction. What that has no place for is lost.
+    """Downgrade a database to the schema of an older version, in one transaction. Data that the old schema lacks is lost.
 
     Args:
-        url: as for `upgrade`.
+        url: as for `upgrade_schema`.
         schema: an older schema, such as `0005`.
 
     Raises:
-        InvalidInputError: there is no such older schema.
+        InvalidInputError: the schema is unknown.
         SetupError: lanes run on the database, or Parley can't use it.
         sqlalchemy.exc.OperationalError: the database can't be reached.
     """
@@ -49,7 +49,7 @@ def downgrade_schema(url: str, schema: str) -> None:
     if schema not in known:
         raise InvalidInputError("SCHEMA", f"must be one of {', '.join(reversed(known))}")
     with _locked_database(url) as (config, connection):
-        # The lock that the supervisor of lanes holds.
+        # The lane manager holds this lock while lanes run.
         if not connection.execute(text("select pg_try_advisory_xact_lock(hashtext('parley.flow'))")).scalar_one():
             raise SetupError("lanes run on this database: stop them first, and the HTTP API as well")
         command.downgrade(config, schema)
@@ -57,13 +57,13 @@ def downgrade_schema(url: str, schema: str) -> None:
 
 @contextmanager
 def _locked_database(url: str) -> Generator[tuple[Config, Connection]]:
-    """A database that was found fit, locked against others that change its schema."""
+    """Check a database and lock it against concurrent changes of its schema."""
     engine = sync_engine(url)
     try:
         with engine.begin() as connection:
             connection.execute(text("select pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK_KEY})
             driver = connection.connection.driver_connection
-            assert isinstance(driver, psycopg.Connection)  # noqa: S101 - the driver that is named in database.py
+            assert isinstance(driver, psycopg.Connection)  # noqa: S101 - connections.py names this driver
             check_database(driver)
             config = make_alembic_config()
             config.attributes["connection"] = connection
