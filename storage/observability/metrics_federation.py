@@ -1,7 +1,7 @@
-"""Measures on their way to whoever asks for them: each process keeps its own in Redis, where they outlive it by half a minute.
+"""Metrics of all processes: each publishes snapshots to Redis, and the API merges them.
 
-Nobody waits for this: a snapshot that can't be published is skipped and counted, one that can't be read is left out and
-counted.
+A snapshot outlives its process by half a minute. Nothing waits for a snapshot: if publishing fails it is skipped and counted,
+and an unreadable one is left out and counted.
 """
 
 from __future__ import annotations
@@ -25,15 +25,18 @@ from storage.connections import sync_redis
 from storage.observability.process_metrics import ProcessMetrics
 
 PUBLISH_INTERVAL_S = 5.0
-"""How often a process publishes its measures, if they changed: each time, some 10 KB go into Redis' append-only file."""
+"""Seconds between two snapshots of changed metrics: each adds about 10 KB to Redis' append-only file."""
 RENEW_INTERVAL_S = 10.0
-"""How often it does so if they didn't."""
+"""Seconds between two snapshots of unchanged metrics."""
 SNAPSHOT_TTL_S = 30
-"""How long they are kept after that."""
+"""Seconds that Redis keeps a snapshot after it was last published."""
 PROCESS_LISTED_S = 3600.0
-"""How long a process is listed after it was last heard of: long, for the clocks of nodes may differ. Redis' own ends its life."""
+"""Seconds that a process stays listed after its last snapshot.
+
+Long, because the clocks of nodes may differ. Whether a process counts as alive depends on Redis' expiry of its snapshot.
+"""
 CLOSE_TIMEOUT_S = 1.0
-"""How long a process that ends waits for its last ones to be published."""
+"""Seconds that an ending process waits for its last snapshot to be published."""
 
 _MetricName = Annotated[str, Field(pattern="^[a-zA-Z_][a-zA-Z0-9_]*$")]
 _MetricSample = tuple[_MetricName, dict[_MetricName, str], Annotated[float, Field(allow_inf_nan=False)]]
@@ -41,7 +44,7 @@ _MetricSample = tuple[_MetricName, dict[_MetricName, str], Annotated[float, Fiel
 
 @dataclass(frozen=True, slots=True)
 class MetricFamily:
-    """One family of metrics, as one process has it. A sample is its name, its labels and its value."""
+    """A metric family of one process. Each sample has a name, labels and a value."""
 
     name: _MetricName
     help: str
@@ -51,7 +54,13 @@ class MetricFamily:
 
 @dataclass(frozen=True, slots=True)
 class MetricsSnapshot:
-    """What a process had measured. `since` is when it began, in seconds since the epoch."""
+    """The metrics of a process at one moment.
+
+    Attributes:
+        process: the process's name.
+        since: when the process started, in seconds since the epoch.
+        families: its metric families.
+    """
 
     process: Annotated[str, Field(min_length=1)]
     since: Annotated[float, Field(allow_inf_nan=False)]
@@ -67,7 +76,7 @@ def _dump_snapshot(measures: ProcessMetrics, since: float) -> bytes:
             metric.name,
             metric.documentation,
             cast(Literal["counter", "gauge", "histogram"], metric.type),
-            # When each series began says nothing here: a process's all began with it.
+            # The creation time of each series adds nothing: it is the start of the process.
             tuple((s.name, s.labels, s.value) for s in metric.samples if not s.name.endswith("_created")),
         )
         for metric in measures.collect()
@@ -79,7 +88,7 @@ class _SnapshotPublisher:
     def __init__(self, measures: ProcessMetrics, redis_url: str) -> None:
         self._measures = measures
         self._redis_url = redis_url
-        # A process that was replaced may live on for a moment: it does not overwrite what its successor says.
+        # A replaced process may live on for a moment, and must not overwrite its successor's snapshot.
         self._name = f"{measures.process}/{uuid4().hex[:8]}"
         self._started_at = time.time()
         self._last_snapshot = b""
@@ -87,7 +96,7 @@ class _SnapshotPublisher:
         self.stopping = threading.Event()
 
     def run(self) -> None:
-        """Publish until told to stop, and then once more."""
+        """Publish until `stopping` is set, and then once more."""
         with sync_redis(self._redis_url) as connection:
             while True:
                 is_last = self.stopping.wait(PUBLISH_INTERVAL_S)
@@ -99,7 +108,7 @@ class _SnapshotPublisher:
                     return
 
     def _publish(self, connection: redis.Redis) -> None:
-        # A wall clock that is set back must not put the renewal off: in Redis they would come to an end.
+        # A wall clock that is set back must not delay the renewal: the snapshot would expire in Redis.
         now, monotonic_now = time.time(), time.monotonic()
         snapshot = _dump_snapshot(self._measures, self._started_at)
         if snapshot == self._last_snapshot and monotonic_now - self._renewed_at < RENEW_INTERVAL_S:
@@ -114,7 +123,12 @@ class _SnapshotPublisher:
 
 @contextmanager
 def publish_metrics(measures: ProcessMetrics, redis_url: str) -> Generator[None]:
-    """Publish measures for as long as the block, from a thread with a connection of its own."""
+    """Publish metrics while the block runs, from a separate thread and connection.
+
+    Args:
+        measures: the metrics of this process.
+        redis_url: `redis://:password@host:port/0`.
+    """
     publisher = _SnapshotPublisher(measures, redis_url)
     thread = threading.Thread(target=publisher.run, name="measures", daemon=True)
     thread.start()
@@ -127,12 +141,12 @@ def publish_metrics(measures: ProcessMetrics, redis_url: str) -> Generator[None]
 
 @dataclass(slots=True)
 class MergedMetrics:
-    """What all living processes measured.
+    """The metrics of all living processes.
 
     Attributes:
-        since: when each of them began (seconds since the epoch), by its name.
-        unread: snapshots that were left out.
-        families: one of each name; each sample says of which `process` it is.
+        started_at: when each process started (seconds since the epoch), by its name.
+        unread_count: number of snapshots that were left out.
+        families: metric families by name; each sample has the label `process`.
     """
 
     started_at: dict[str, float] = field(default_factory=dict[str, float])
@@ -141,11 +155,14 @@ class MergedMetrics:
 
 
 async def read_snapshots(connection: redis.asyncio.Redis) -> list[bytes]:
-    """What the living processes published last. This process's own, too: asked of any, the answer never runs back."""
+    """Read the last snapshot of each living process.
+
+    This process's own snapshot comes from Redis too, so counters never decrease, whichever process answers.
+    """
     names = cast(list[str], await connection.zrange(redis_keys.measured_processes(), 0, -1))
     if not names:
         return []
-    # As bytes: one that is no text must not keep the others from being read.
+    # As bytes: a snapshot that is not valid UTF-8 must not prevent the others from being read.
     snapshots = await connection.execute_command(
         "MGET", *(redis_keys.metrics_snapshot(name) for name in names), **{NEVER_DECODE: True}
     )
@@ -153,10 +170,11 @@ async def read_snapshots(connection: redis.asyncio.Redis) -> list[bytes]:
 
 
 def merge_snapshots(snapshots: Iterable[bytes], reserved_names: Collection[str] = ()) -> MergedMetrics:
-    """Put snapshots together. Of two of the same process the later one counts.
+    """Merge snapshots. Of two snapshots of the same process, the one that started later counts.
 
     Args:
-        taken: names of families that no process may use.
+        snapshots: JSON, as `read_snapshots` returns them.
+        reserved_names: names of families that no process may use.
     """
     merged = MergedMetrics()
     latest: dict[str, MetricsSnapshot] = {}
@@ -182,7 +200,7 @@ def merge_snapshots(snapshots: Iterable[bytes], reserved_names: Collection[str] 
 
 
 def _is_mergeable(snapshot: MetricsSnapshot, merged: MergedMetrics, reserved_names: Collection[str]) -> bool:
-    """Whether all its series can stand beside those of the others: of one type a family, each only once."""
+    """Whether all series of a snapshot can be merged: families have the same type, and each series occurs once."""
     series = [(name, *sorted(labels.items())) for family in snapshot.families for name, labels, _ in family.samples]
     is_unlabelled = not any("process" in labels for family in snapshot.families for _, labels, _ in family.samples)
     has_same_types = all(

@@ -1,4 +1,4 @@
-"""Spans of sentences, sent over OTLP in batches by a thread of OpenTelemetry's."""
+"""Sends spans of sentences over OTLP, in batches, from a thread of OpenTelemetry."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from storage.observability.process_metrics import ProcessMetrics
 from storage.observability.tracing import ROOT_SPAN, root_span_id, trace_id
 
 CLOSE_TIMEOUT_S = 2.0
-"""How long a process that ends waits for its last spans to be sent. The exporter itself would try for half a minute."""
+"""Seconds that an ending process waits for its last spans to be sent. The exporter itself would retry for half a minute."""
 
 _SAMPLED = trace.TraceFlags(trace.TraceFlags.SAMPLED)
 
 
 class OtlpTraces:
-    """Traces to the endpoint that the environment names. See `storage.observability.tracing.Traces`.
+    """Sends traces to the endpoint that the environment names. Implements `storage.observability.tracing.SentenceTraces`.
 
     Args:
-        measures: those of this process.
-        ratio: the share of the sentences that is traced.
+        measures: the metrics of this process.
+        ratio: the share of sentences to trace, from 0 to 1.
     """
 
     def __init__(self, measures: ProcessMetrics, ratio: float) -> None:
@@ -47,7 +47,7 @@ class OtlpTraces:
     def add_span(
         self, name: str, meeting_id: str, sentence_id: str, started_at: float, ended_at: float, **attributes: str | int
     ) -> None:
-        """Add a span. A queue that is full drops the oldest."""
+        """Add a span. A full queue drops its oldest span."""
         root_context = trace.SpanContext(
             trace_id(meeting_id, sentence_id), root_span_id(meeting_id, sentence_id), True, _SAMPLED
         )
@@ -69,7 +69,7 @@ class OtlpTraces:
         span.end(_to_nanoseconds(max(started_at, ended_at)))
 
     def close(self) -> None:
-        """Send what is left, for two seconds at most."""
+        """Send the remaining spans, for two seconds at most."""
         shutdown_thread = threading.Thread(target=self._provider.shutdown, name="traces-closing", daemon=True)
         shutdown_thread.start()
         shutdown_thread.join(CLOSE_TIMEOUT_S)
@@ -91,7 +91,7 @@ class _CountingExporter(SpanExporter):
 
 
 class _SentenceIdGenerator(RandomIdGenerator, threading.local):
-    """Draws ids, but for those of `root`, the root span that this thread is about to begin."""
+    """Generates random ids, except for `next_root`, the root span that this thread is about to start."""
 
     next_root: trace.SpanContext | None = None
 

@@ -1,7 +1,7 @@
 """The metrics of one process: the duration of each stage, and counters. Every metric family is declared here.
 
-Lanes, the maintenance actor and the API's replicas open no port for them: `storage.observability.metrics_federation` brings
-them to the API's `/metrics`.
+Lanes, the maintenance actor and the API's replicas open no port for metrics: `storage.observability.metrics_federation`
+brings them to the API's `/metrics`.
 """
 
 from __future__ import annotations
@@ -32,19 +32,30 @@ LatencyMetric = Literal[
     "draft",
     "backfill",
 ]
-"""What is timed, in the order of an entry's way.
+"""The stages that are timed, in the order in which an entry passes them.
 
-`arrival`: a request's events, from received to accepted. `log`: accepted to read by the lane. `dedup`, `sentences`,
-`context`: the operator's own step. `queue` and `call`: a translation that waits for its turn, and is asked. `commit`: the
-lane's transaction. `push`: committed to handed to a follower's socket. And over all of it, `sentence`: from the arrival of
-the meeting's last entry to the commit of the sentence that it brought; `caption`: from there to the commit of its caption.
-`draft`: a draft of a sentence that is still being said, asked and answered. `backfill`: a translation that was pending, and is
-asked again.
+- `arrival`: a request's events, from received to accepted.
+- `log`: from accepted to read by the lane.
+- `dedup`, `sentences`, `context`: one step of that operator.
+- `queue`, `call`: a translation's wait for its turn, and its call.
+- `commit`: the lane's transaction.
+- `push`: from committed to passed to a subscriber's socket.
+- `sentence`: from the arrival of the meeting's last entry to the commit of the sentence that it completed.
+- `caption`: from the commit of a sentence to the commit of its caption.
+- `draft`: the translation of an interim text.
+- `backfill`: the translation of a pending caption.
 """
 
 CallOutcome = Literal["answered", "deadline", "capacity", "replaced", "stopped", "failed"]
-"""How a call ended: with an answer; given up too late, at once for want of room, for a newer revision, or because the lane
-ended; by an error."""
+"""How a call ended.
+
+- `answered`: with an answer.
+- `deadline`: its deadline passed.
+- `capacity`: there was no room for it.
+- `replaced`: a newer revision replaced it.
+- `stopped`: the lane stopped.
+- `failed`: with an error.
+"""
 
 DraftOutcome = Literal[
     "published",
@@ -58,15 +69,24 @@ DraftOutcome = Literal[
     "stopped",
     "failed",
 ]
-"""How a draft ended. With an answer: more of it or other words are shown, or nothing else is; there was none in that language;
-its sentence had been put out. Not asked: captions waited, a newer one took its place, for want of room. Or as a call ends."""
+"""How a draft ended.
+
+- `published`: its text was published.
+- `unchanged`: its text was shown already.
+- `untranslated`: the engine gave no translation in that language.
+- `stale`: its sentence had been emitted.
+- `captions_waiting`: not requested, because captions waited.
+- `replaced`: not requested, because a newer interim text replaced it.
+- `capacity`: not requested, because there was no room for it.
+- `deadline`, `stopped`, `failed`: as for a call.
+"""
 
 
 class ProcessMetrics:
-    """The measures of one process. Any thread may add to them.
+    """The metrics of one process. Any thread may add to them.
 
     Args:
-        process: names it: `lane/live-1`, `maintenance`, `api/node/pid`. The part before the first slash is its kind.
+        process: the process's name: `lane/live-1`, `maintenance`, `api/node/pid`. The part before the first slash is its kind.
     """
 
     def __init__(self, process: str) -> None:
@@ -79,18 +99,18 @@ class ProcessMetrics:
             buckets=LATENCY_BUCKETS_S,
             registry=self._registry,
         )
-        # Looked up once each: `labels` costs more than to observe.
+        # Cached, because `labels` costs more than `observe`.
         self._latency_children: dict[LatencyMetric, Histogram] = {}
         self._calls = Counter("parley_calls", "Translations that ended, by how", ["ended"], registry=self._registry)
         self._drafts = Counter("parley_drafts", "Drafts that ended, by how", ["ended"], registry=self._registry)
-        self._retries = Counter("parley_call_retries", "Translations asked again", registry=self._registry)
+        self._retries = Counter("parley_call_retries", "Translations requested again", registry=self._registry)
         self._unpublished = Counter(
-            "parley_snapshots_unpublished", "Times these measures could not be published", registry=self._registry
+            "parley_snapshots_unpublished", "Snapshots of metrics that could not be published", registry=self._registry
         )
         self._spans = Counter("parley_spans", "Spans of traces, made and sent", ["state"], registry=self._registry)
 
     def observe(self, stage: LatencyMetric, seconds: float) -> None:
-        """Note that a stage took so long; less than nothing, as clocks of two machines may say, counts as nothing."""
+        """Record the duration of a stage. A negative duration, from the clocks of two machines, counts as 0."""
         child = self._latency_children.get(stage)
         if child is None:
             child = self._latency_children[stage] = self._latencies.labels(stage)
@@ -98,17 +118,18 @@ class ProcessMetrics:
 
     @contextmanager
     def measure(self, stage: LatencyMetric, steps: int = 1) -> Generator[None]:
-        """Observe how long the block takes. One that raises is no measure of the stage.
+        """Observe the duration of the block. A block that raises is not observed.
 
         Args:
-            steps: how many equal steps it does; one step's share of the time is observed.
+            stage: the stage that the block is.
+            steps: number of equal steps in the block; the duration of one step is observed.
         """
         started_at = time.perf_counter()
         yield
         self.observe(stage, (time.perf_counter() - started_at) / steps)
 
     def count_call(self, outcome: CallOutcome, attempts: int = 1) -> None:
-        """Count a call that ended, and how many times more than once it was `asked`."""
+        """Count a call that ended, and its retries: all `attempts` after the first."""
         self._calls.labels(outcome).inc()
         if attempts > 1:
             self._retries.inc(attempts - 1)
@@ -118,13 +139,13 @@ class ProcessMetrics:
         self._drafts.labels(outcome).inc()
 
     def count_unpublished(self) -> None:
-        """Count that these measures could not be published."""
+        """Count a snapshot of these metrics that could not be published."""
         self._unpublished.inc()
 
     def count_spans(self, state: Literal["made", "sent"], count: int) -> None:
-        """Count spans that were made for a trace, or sent. What was made and is never sent is lost."""
+        """Count spans that were made or sent. A span that was made and never sent is lost."""
         self._spans.labels(state).inc(count)
 
     def collect(self) -> list[Metric]:
-        """Everything, as it stands."""
+        """Return the current value of every metric."""
         return list(self._registry.collect())

@@ -1,9 +1,9 @@
-"""One OpenTelemetry trace a sentence, across processes that hand no context to each other.
+"""One OpenTelemetry trace for each sentence, across processes that pass no trace context to each other.
 
-The ids of a sentence's trace and of its root span are made from the sentence's own. So every process adds its spans to the
-same trace by itself, and all agree on whether it is sampled. Spans say when and which, never what.
+The ids of a sentence's trace and of its root span are derived from the sentence's id. So every process adds its spans to the
+same trace by itself, and all agree on whether it is sampled. Spans hold times and ids, never transcript text.
 
-OpenTelemetry's own variables set it up. Unless one of `ENDPOINT_VARIABLES` is set nothing is done, or even imported.
+OpenTelemetry's environment variables configure it. Unless one of `ENDPOINT_VARIABLES` is set, nothing is sent or imported.
 """
 
 from __future__ import annotations
@@ -19,26 +19,28 @@ from storage.observability.process_metrics import ProcessMetrics
 ENDPOINT_VARIABLES = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 RATIO_VARIABLE = "OTEL_TRACES_SAMPLER_ARG"
 ROOT_SPAN = "sentence"
-"""The name of the root span of each trace. One process adds it, once."""
+"""Name of the root span of each trace. Exactly one process adds it."""
 
 log = structlog.get_logger(__name__)
 
 
 class SentenceTraces(Protocol):
-    """Where spans go."""
+    """Receives the spans of sentences."""
 
     def add_span(
         self, name: str, meeting_id: str, sentence_id: str, started_at: float, ended_at: float, **attributes: str | int
     ) -> None:
-        """Add a span to a sentence's trace; `ROOT_SPAN` is the one that the others lie under.
+        """Add a span to a sentence's trace.
 
         Args:
-            began, ended: seconds since the epoch.
-            attributes: what else to say of it; never what was said.
+            name: the span's name; `ROOT_SPAN` is the parent of all others.
+            meeting_id, sentence_id: the sentence.
+            started_at, ended_at: seconds since the epoch.
+            attributes: further attributes; never transcript text.
         """
 
     def close(self) -> None:
-        """Send what is left, as far as that goes quickly."""
+        """Send the remaining spans, as far as that succeeds within a short time."""
 
 
 class _DisabledTraces:
@@ -52,14 +54,14 @@ class _DisabledTraces:
 
 
 def open_traces(measures: ProcessMetrics) -> SentenceTraces:
-    """Traces to the endpoint that the environment names, or to nowhere.
+    """Make the receiver of spans: the endpoint that the environment names, or nothing.
 
     Args:
-        measures: those of this process, which count its spans and name it.
+        measures: the metrics of this process, which count its spans and name the process.
     """
     if not any(os.environ.get(name) for name in ENDPOINT_VARIABLES):
         return _DisabledTraces()
-    # Not before: processes without traces are spared it.
+    # A late import, because processes without traces don't need OpenTelemetry.
     from storage.observability.otlp_exporter import OtlpTraces
 
     return OtlpTraces(measures, _sampling_ratio())
@@ -72,22 +74,22 @@ def _sampling_ratio() -> float:
         ratio = -1.0
     if not 0 <= ratio <= 1:
         log.warning(
-            "every sentence is traced: the ratio is none", variable=RATIO_VARIABLE, must_be="a number from 0 to 1"
+            "every sentence is traced: the ratio is invalid", variable=RATIO_VARIABLE, must_be="a number from 0 to 1"
         )
         return 1.0
     return ratio
 
 
 def trace_id(meeting_id: str, sentence_id: str) -> int:
-    """The id of a sentence's trace."""
+    """Derive the id of a sentence's trace."""
     return _digest(meeting_id, sentence_id, 16)
 
 
 def root_span_id(meeting_id: str, sentence_id: str) -> int:
-    """The id of the root span of a sentence's trace."""
+    """Derive the id of the root span of a sentence's trace."""
     return _digest(meeting_id, sentence_id, 8)
 
 
 def _digest(meeting_id: str, sentence_id: str, size: int) -> int:
-    # No id may be 0.
+    # OpenTelemetry allows no id of 0.
     return int.from_bytes(blake2b(f"{meeting_id}/{sentence_id}".encode(), digest_size=size).digest(), "big") or 1
