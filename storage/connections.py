@@ -1,4 +1,4 @@
-"""Connections to Postgres and to Redis, made in one place so that all of them agree on pools, time and text."""
+"""Connections to Postgres and Redis, made in one place so that all agree on pools, timeouts, time zone and encoding."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 _MAX_REDIS_CONNECTIONS = 64
 _REDIS_TIMEOUT_S = 15.0
-"""After which a silent connection counts as dead; no read waits as long as this on purpose."""
+"""Seconds without an answer after which a connection counts as dead; no read blocks for as long as this on purpose."""
 _POSTGRES_TIMEOUT_S = 15
-"""After which a vanished server counts as dead, and the server ends a transaction that its client has fallen silent in."""
+"""Seconds after which an unreachable server counts as dead, and after which the server ends an idle transaction."""
 
 
 def sync_engine(url: str) -> Engine:
-    """A blocking engine for threads that have no event loop: the lanes, migrations.
+    """Make a blocking engine for threads without an event loop: lanes and migrations.
 
     Args:
         url: `postgresql://user:password@host:port/database`.
@@ -26,18 +26,18 @@ def sync_engine(url: str) -> Engine:
 
 
 def async_engine(url: str) -> AsyncEngine:
-    """An engine for an event loop: the HTTP API, connectors. Takes the same `url` as `sync_engine`."""
+    """Make an engine for an event loop: the HTTP API and connectors. Takes the same `url` as `sync_engine`."""
     return create_async_engine(_with_psycopg_driver(url), **_engine_options(pool_size=10, max_overflow=10))
 
 
 def sync_redis(url: str) -> redis.Redis:
-    """A blocking client (`redis://:password@host:port/0`) that reads text as text."""
+    """Make a blocking client (`redis://:password@host:port/0`) that decodes its responses to `str`."""
     return redis.Redis.from_url(url, decode_responses=True, socket_timeout=_REDIS_TIMEOUT_S, health_check_interval=30)
 
 
 def async_redis(url: str) -> redis.asyncio.Redis:
-    """A client for an event loop. Takes the same `url` as `sync_redis`."""
-    # Callers queue for a connection; redis-py's own pool would fail the hundred-and-first.
+    """Make a client for an event loop. Takes the same `url` as `sync_redis`."""
+    # Callers queue for a connection; redis-py's default pool would fail the hundred-and-first caller.
     pool = redis.asyncio.BlockingConnectionPool.from_url(
         url,
         max_connections=_MAX_REDIS_CONNECTIONS,
@@ -57,7 +57,7 @@ def _engine_options(*, pool_size: int, max_overflow: int) -> dict[str, Any]:
     return {
         # A connection that died with a restarted server is noticed before it is used.
         "pool_pre_ping": True,
-        # Values are what was said: an error must not quote them.
+        # Parameters hold transcript text, which must not be in an error message.
         "hide_parameters": True,
         "pool_size": pool_size,
         "max_overflow": max_overflow,
@@ -65,11 +65,11 @@ def _engine_options(*, pool_size: int, max_overflow: int) -> dict[str, Any]:
         "connect_args": {
             "application_name": "parley",
             "connect_timeout": 10,
-            # Whatever the environment and the database say: text is text, and never bytes.
+            # Overrides the environment and the database's encoding, so that text is always decoded.
             "client_encoding": "utf8",
-            # A process that stands still or has vanished in a transaction would keep its locks, and its successor waiting.
+            # A process that hangs or vanishes within a transaction would keep its locks, and block its successor.
             "options": f"-c timezone=UTC -c idle_in_transaction_session_timeout={_POSTGRES_TIMEOUT_S}s",
-            # Without these, who waits for an answer of a server that the network has lost waits for hours.
+            # Without these, a client waits for hours for a server that the network has lost.
             "keepalives_idle": _POSTGRES_TIMEOUT_S // 3,
             "keepalives_interval": _POSTGRES_TIMEOUT_S // 3,
             "keepalives_count": 2,

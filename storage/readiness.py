@@ -1,6 +1,6 @@
-"""Whether a store is ready: Valkey and Redis load their data when they start, Postgres recovers its own after a crash.
+"""Readiness checks of the stores: Valkey and Redis load their data at start, and Postgres recovers after a crash.
 
-A store answers before it is ready. It is waited for as long as it makes progress.
+A store accepts connections before it is ready. Callers wait for as long as it makes progress.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from operators.errors import SetupError
 from storage.connections import sync_engine, sync_redis
 
 POLL_S = 0.1
-"""Seconds between two looks at a store that is not ready."""
+"""Seconds between two checks of a store that is not ready."""
 PING_TIMEOUT_S = 2
-"""How long a Postgres gets to say whether it takes connections (seconds)."""
+"""Seconds that Postgres gets to report whether it accepts connections."""
 FIRST_REPORT_S = 0.5
 """Seconds of waiting before its progress is reported."""
 REPORT_INTERVALS_S = (5.0, 60.0)
-"""Least and most seconds between two reports: the longer it takes, the fewer there are."""
+"""Shortest and longest interval between two progress reports, in seconds. It grows with the time waited."""
 STALL_TIMEOUT_S = 300.0
-"""Seconds without progress after which a server of the user's own is given up. Its Postgres reports no progress."""
+"""Seconds without progress after which the wait for an external server fails. External Postgres reports no progress."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +37,8 @@ class NotReady:
     """A store that can't be used yet.
 
     Attributes:
-        doing: what it is doing, to follow "it is"; empty where it gives no answer.
-        progress: changes when the store has made progress; None where that is unknown.
+        activity: what the store is doing, worded to follow "it is"; empty if it gives no answer.
+        progress: a value that changes if the store has made progress; None if that is unknown.
     """
 
     activity: str = ""
@@ -49,16 +49,16 @@ NO_ANSWER = NotReady()
 
 
 class StallDetector:
-    """How long to wait for a store, and what to report meanwhile.
+    """Detects that a store has stopped making progress, and reports its progress meanwhile.
 
     Args:
-        name: of the store, for a person.
-        seconds: how long to wait without progress.
-        say: told what the store is doing, in words for a person.
+        name: the store's name, for messages.
+        timeout_s: how long to wait without progress, in seconds.
+        on_progress: called with a message about what the store is doing.
 
     Attributes:
-        seconds: as given.
-        doing: what the store was doing last, if it ever answered.
+        timeout_s: as given.
+        last_activity: what the store was last doing; empty if it never answered.
     """
 
     def __init__(self, name: str, timeout_s: float, on_progress: Callable[[str], None]) -> None:
@@ -71,7 +71,7 @@ class StallDetector:
         self._stalled_at, self._next_report_at = self._started_at + timeout_s, self._started_at + FIRST_REPORT_S
 
     def is_stalled(self, state: NotReady) -> bool:
-        """Take note of a store that is not ready. Returns whether it made no progress for too long."""
+        """Record that the store is not ready. Returns whether it has made no progress for too long."""
         now = time.monotonic()
         if state.progress is not None and state.progress != self._progress:
             self._progress, self._stalled_at = state.progress, now + self.timeout_s
@@ -87,15 +87,18 @@ class StallDetector:
 
 
 def check_redis_ready(client: redis.Redis) -> NotReady | None:
-    """Whether a Redis or Valkey loads its data; None where it is ready.
+    """Check whether Redis or Valkey has loaded its data.
+
+    Returns:
+        What it is doing; None if it is ready.
 
     Raises:
-        RedisError: it can't be reached.
+        RedisError: the server can't be reached.
     """
     try:
-        # Answered while it loads, unlike most commands.
+        # INFO works while the server loads, unlike most commands.
         return parse_loading_info(client.info("persistence"))
-    except redis.ResponseError:  # This user may not ask for it.
+    except redis.ResponseError:  # This user has no permission for INFO.
         try:
             client.ping()
         except redis.BusyLoadingError:
@@ -104,7 +107,7 @@ def check_redis_ready(client: redis.Redis) -> NotReady | None:
 
 
 def parse_loading_info(persistence: dict[str, Any]) -> NotReady | None:
-    """What the section `persistence` of Redis' INFO says about the loading of data; None where it is done."""
+    """Parse the loading progress from the section `persistence` of Redis' INFO; None if the data is loaded."""
     if not persistence.get("loading"):
         return None
     loaded, total = persistence.get("loading_loaded_bytes", 0), persistence.get("loading_total_bytes", 0)
@@ -115,13 +118,16 @@ def parse_loading_info(persistence: dict[str, Any]) -> NotReady | None:
 
 
 def check_postgres_ready(url: str) -> NotReady | None:
-    """Whether a Postgres is starting up or recovering; None where it is ready.
+    """Check whether Postgres accepts connections.
 
     Args:
         url: `postgresql://user:password@host:port/database`.
 
+    Returns:
+        What it is doing if it is starting up or recovering; None if it is ready.
+
     Raises:
-        sqlalchemy.exc.OperationalError: it can't be reached.
+        sqlalchemy.exc.OperationalError: the server can't be reached.
     """
     engine = sync_engine(url)
     try:
@@ -136,16 +142,16 @@ def check_postgres_ready(url: str) -> NotReady | None:
 
 
 def is_rejecting_connections(error: BaseException | None, url: str | URL) -> bool:
-    """Whether a Postgres that could not be connected to runs, and takes no connections yet.
+    """Whether Postgres runs but accepts no connections yet, after a connection attempt failed.
 
     Args:
-        error: what connecting to it raised.
-        url: as for `postgres_starting`. User and password need not be right.
+        error: the error of the connection attempt.
+        url: as for `check_postgres_ready`. User and password need not be right.
     """
-    # Asking blocks all threads of this process: a server that gave no answer in time is not asked again.
+    # The ping blocks all threads of this process, so a server that has just timed out is not pinged.
     if not isinstance(error, psycopg.OperationalError) or isinstance(error, psycopg.errors.ConnectionTimeout):
         return False
-    # psycopg does not give the code of a refused connection, and its words are in the server's language. libpq tells.
+    # psycopg reports no code for a rejected connection, and the message is in the server's language. libpq's ping has one.
     url = make_url(url)
     parts: dict[str, Any] = url.translate_connect_args(username="user", database="dbname") | dict(url.query)
     conninfo = make_conninfo("", **parts | {"connect_timeout": PING_TIMEOUT_S})
@@ -153,14 +159,16 @@ def is_rejecting_connections(error: BaseException | None, url: str | URL) -> boo
 
 
 def wait_until_ready(postgres_url: str, redis_url: str, on_progress: Callable[[str], None]) -> None:
-    """Wait until a Postgres and a Redis of the user's own have their data.
+    """Wait until an external Postgres and Redis are ready.
 
     Args:
-        say: told what they are doing, in words for a person.
+        postgres_url: `postgresql://user:password@host:port/database`.
+        redis_url: `redis://:password@host:port/0`.
+        on_progress: called with messages about what the servers are doing.
 
     Raises:
-        SetupError: one made no progress for too long.
-        sqlalchemy.exc.OperationalError, RedisError: one can't be reached.
+        SetupError: a server made no progress for too long.
+        sqlalchemy.exc.OperationalError, RedisError: a server can't be reached.
     """
     with sync_redis(redis_url) as client:
         checks: dict[str, Callable[[], NotReady | None]] = {

@@ -1,4 +1,4 @@
-"""What the repositories hand out: rows of the tables as immutable values."""
+"""Rows of the tables as immutable values, which the repositories return."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ DEFAULT_TEAM_ID = "default"
 MeetingStatus = Literal["created", "live", "paused", "ended", "timed_out", "failed"]
 OPEN_STATUSES: tuple[MeetingStatus, ...] = ("created", "live", "paused")
 CLOSED_STATUSES: tuple[MeetingStatus, ...] = ("ended", "timed_out", "failed")
-"""Of these only `timed_out` may pass: speech begins the meeting's next generation."""
+"""Statuses of a meeting that is over. Only `timed_out` isn't final: speech starts the meeting's next generation."""
 EXPECTED_COUNTERS = frozenset({"translated", "same", "cached", "timed_out"})
-"""What a meeting counts that is as it should be. The rest is trouble, and a live event tells of each change of it."""
+"""Counters of normal outcomes. All others count problems, and a live event reports each change of them."""
 OutboxEventKind = Literal["sentence", "retracted", "caption", "status"]
 
 
@@ -25,8 +25,12 @@ OutboxEventKind = Literal["sentence", "retracted", "caption", "status"]
 class MeetingRecord:
     """A meeting.
 
-    `last_committed` is the last committed ordinal, `last_accepted` the last one known to be accepted, `moves` counts its
-    changes of lane, `seq` is the last live event's.
+    Attributes:
+        last_committed: ordinal of the last committed entry.
+        log_id: the log's id to read on from; None before the log was opened.
+        moves: number of its completed moves to another lane.
+        last_accepted: ordinal of the last entry known to be accepted.
+        seq: of its last live event.
     """
 
     id: UUID
@@ -52,7 +56,7 @@ class MeetingRecord:
 
 @dataclass(frozen=True, slots=True)
 class SentenceRecord:
-    """A sentence as stored: its last revision. Times are seconds from the meeting's start."""
+    """The last revision of a sentence, as stored. Times are seconds from the meeting's start."""
 
     id: str
     revision: int
@@ -70,10 +74,13 @@ class SentenceRecord:
 
 @dataclass(frozen=True, slots=True)
 class CaptionRecord:
-    """A sentence in a language.
+    """A sentence's translation into one language.
 
-    `revision` is the sentence's revision that it translates, `warnings` names what of that it may lack; `attempts` counts
-    requests over all revisions.
+    Attributes:
+        revision: the sentence's revision that it translates.
+        warnings: quality warnings, which name what the translation may lack.
+        version: number of final results over all revisions.
+        attempts: number of requests over all revisions.
     """
 
     sentence_id: str
@@ -90,7 +97,7 @@ class CaptionRecord:
 
 @dataclass(frozen=True, slots=True)
 class OutboxEvent:
-    """A live event of a meeting. `seq` has no gap within a meeting; what repeats a `seq` is the same event."""
+    """A live event of a meeting. `seq` has no gap within a meeting; two events with the same `seq` are the same event."""
 
     team_id: str
     meeting_id: str
