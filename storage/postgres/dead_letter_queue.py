@@ -1,4 +1,4 @@
-"""Dead letters: entries that could not be used, kept whole, and how what was said in them gets its second chance."""
+"""Dead letters: entries that could not be used, stored whole, and the resubmission of their chunks."""
 
 from __future__ import annotations
 
@@ -20,14 +20,18 @@ from storage.records import DEFAULT_TEAM_ID
 from storage.redis_log.event_log import NewEvent
 
 LATE_REASON_PREFIX = "late:"
-"""How the reason begins of a revision that came after its chunk was closed."""
+"""Prefix of the reason for a revision that arrived after its chunk was closed."""
 
 
 @dataclass(frozen=True, slots=True)
 class DeadLetterRecord:
-    """A dead letter. `fields` holds the entry as far as there was one, `reason` why it could not be used.
+    """A dead letter.
 
-    `log_id` says where in its lane's log it was, `resubmitted_at` when what it holds was put in again.
+    Attributes:
+        log_id: the entry's id in its lane's log.
+        reason: why the entry could not be used.
+        fields: the fields of the entry, as they were read.
+        resubmitted_at: when the letter was first resubmitted; None if it never was.
     """
 
     id: int
@@ -42,15 +46,15 @@ class DeadLetterRecord:
 
     @property
     def kind(self) -> str | None:
-        """What kind of entry it was; None where that can't be told."""
+        """The kind of the entry; None if that is unknown."""
         kind = self.fields.get("kind")
         return kind if kind in ("started", "chunk", "config", "moved", "ended", "tick") else None
 
     @property
     def ordinal(self) -> int | None:
-        """The ordinal that the entry had in its meeting; None where it had none that can be read."""
+        """The entry's ordinal in its meeting; None if it has no valid one."""
         n = str(self.fields.get("n", ""))
-        # Python refuses to read a number of thousands of digits.
+        # Python refuses to parse a number of thousands of digits.
         return int(n) if n.isascii() and n.isdigit() and len(n) < 19 else None
 
 
@@ -60,11 +64,12 @@ _COLUMNS = [dead_letters.c[field.name] for field in fields(DeadLetterRecord)]
 async def list_dead_letters(
     conn: AsyncConnection, team_id: str, *, meeting_id: UUID | None = None, limit: int = 50, before: int | None = None
 ) -> list[DeadLetterRecord]:
-    """A team's dead letters, newest first.
+    """List a team's dead letters, newest first.
 
     Args:
-        meeting_id: only those of this meeting.
-        before: the id of the last letter of the page before.
+        meeting_id: return only letters of this meeting; None for all.
+        limit: most letters to return.
+        before: id of the last letter of the previous page.
     """
     statement = select(*_COLUMNS).where(_belongs_to(team_id)).order_by(dead_letters.c.id.desc()).limit(limit)
     if meeting_id is not None:
@@ -75,7 +80,7 @@ async def list_dead_letters(
 
 
 async def read_dead_letter(conn: AsyncConnection, team_id: str, letter_id: int) -> DeadLetterRecord:
-    """One of a team's dead letters.
+    """Read a dead letter of a team.
 
     Raises:
         NotFoundError: the team has no such letter.
@@ -88,7 +93,7 @@ async def read_dead_letter(conn: AsyncConnection, team_id: str, letter_id: int) 
 
 
 async def mark_resubmitted(conn: AsyncConnection, team_id: str, letter_id: int) -> DeadLetterRecord:
-    """Note that what a letter holds was put in again. The first time counts.
+    """Record that a letter was resubmitted. The time of the first resubmission stays.
 
     Raises:
         NotFoundError: the team has no such letter.
@@ -104,31 +109,31 @@ async def mark_resubmitted(conn: AsyncConnection, team_id: str, letter_id: int) 
 
 
 def to_resubmitted_event(letter: DeadLetterRecord) -> NewEvent:
-    """What a letter holds, as an event to be resubmitted. The same letter makes the same event.
+    """Make the event that resubmits a letter's chunk. The same letter always gives the same event.
 
-    A chunk keeps its id, and becomes the newest revision of it. One whose chunk is closed is read by itself, with its old times
-    of speech, beside what its chunk had said before.
+    The chunk retains its id, and becomes its newest revision. If the chunk is closed, the text is segmented separately, with its
+    old times of speech, and the closed chunk's sentences stay.
 
     Raises:
-        Refused: it holds no chunk, one that can't be read, or a late one that says nothing.
+        ConflictError: the letter holds no chunk, an unreadable one, or a late one without text.
     """
     if letter.kind not in ("chunk", None):
-        raise ConflictError("no_chunk", f"only what was said can be put in again, and this is a {letter.kind}")
+        raise ConflictError("no_chunk", f"only a chunk can be resubmitted, and this is a {letter.kind}")
     try:
         chunk = Chunk.model_validate_json(str(letter.fields.get("payload", "")))
     except ValidationError:
         raise ConflictError(
-            "unreadable", "what it holds can't be read as a chunk; its fields show it as it came"
+            "unreadable", "its payload can't be read as a chunk; its fields show the payload as received"
         ) from None
     if letter.reason.startswith(LATE_REASON_PREFIX) and is_blank(chunk.text):
         raise ConflictError(
-            "closed", "it would take its chunk back, which is closed; the chunk's sentences stay as they are"
+            "closed", "it would retract its chunk, which is closed; the chunk's sentences stay as they are"
         )
     chunk = chunk.model_copy(update={"resubmitted": True})
     return NewEvent(f"dead-{letter.id}", chunk)
 
 
 def _belongs_to(team_id: str) -> ColumnElement[bool]:
-    """Which letters are a team's. Those that name no team are whose machine it is: the default team's."""
+    """Condition for letters of a team. Letters without a team belong to the default team, which owns the machine."""
     has_team_id = dead_letters.c.team_id == team_id
     return or_(has_team_id, dead_letters.c.team_id.is_(None)) if team_id == DEFAULT_TEAM_ID else has_team_id

@@ -1,4 +1,4 @@
-"""The versions of the models' configuration. A version is never changed: rolling back makes a new one of an older one's words."""
+"""The versions of the engine configuration. A version never changes: a rollback saves an older one as a new version."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from storage.records import OPEN_STATUSES
 
 EngineConfigOrigin = Literal["settings", "request", "rollback"]
 POLL_S = 0.25
-"""Seconds between two looks at whether there is a newer version."""
+"""Seconds between two checks for a newer version."""
 STOP_TIMEOUT_S = 2.0
-"""Seconds that the last look gets to end."""
+"""Seconds that the last check gets to end."""
 
 log = structlog.get_logger(__name__)
 
@@ -32,8 +32,8 @@ class EngineConfigRecord:
     """A version of the configuration.
 
     Attributes:
-        origin: whether the settings of a start gave it, somebody asked for it, or an older one is in force again.
-        problems: by application, why it could not be started.
+        origin: its source: the settings at a start, a request, or a rollback to an older version.
+        problems: why applications could not be started, by application.
     """
 
     version: int
@@ -45,16 +45,23 @@ class EngineConfigRecord:
 
 
 def read_current_config(connection: Connection) -> EngineConfigRecord | None:
-    """The version in force; None before the first."""
+    """Read the version in force; None before the first.
+
+    Raises:
+        InvalidInputError: this release can't read the version.
+    """
     row = connection.execute(text("select * from model_configs order by version desc limit 1")).one_or_none()
     return None if row is None else _to_record(row)
 
 
 def read_config_history(connection: Connection, limit: int) -> tuple[list[EngineConfigRecord], list[int]]:
-    """The last versions, the newest first.
+    """Read the last versions, newest first.
+
+    Args:
+        limit: most versions to read.
 
     Returns:
-        The versions, and the numbers of those among the last that this release can't read.
+        The versions, and the numbers of the read versions that this release can't parse.
     """
     rows = connection.execute(text("select * from model_configs order by version desc limit :limit"), {"limit": limit})
     versions: list[EngineConfigRecord] = []
@@ -78,18 +85,22 @@ def save_config(
     """Put a configuration in force, in the caller's transaction.
 
     Args:
-        expected_version: the version that it was made from; another one in force since is not overwritten.
+        config: the configuration.
+        origin: its source.
+        note: a remark for the history.
+        expected_version: the version that the configuration is based on; None to overwrite any version.
 
     Raises:
-        Refused: another version is in force.
+        ConflictError: another version than the expected one is in force.
     """
-    # Two who save at once are told apart: the second one sees the first one's.
+    # Of two concurrent saves, the second one waits, and sees the version of the first.
     connection.execute(text("lock table model_configs in share row exclusive mode"))
     current_number, previous_description = read_current_version_number(connection), _describe_current(connection)
     if expected_version is not None and expected_version != current_number:
         raise ConflictError(
             "stale",
-            f"version {current_number} is in force, and this was made from {expected_version}: look at it first",
+            f"version {current_number} is in force, and this is based on version {expected_version}: read the version in"
+            " force first",
         )
     connection.execute(
         text(
@@ -106,12 +117,12 @@ def save_config(
 
 
 def read_current_version_number(connection: Connection) -> int:
-    """The number of the version in force; 0 before the first."""
+    """Read the number of the version in force; 0 before the first."""
     return int(connection.execute(text("select coalesce(max(version), 0) from model_configs")).scalar_one())
 
 
 def _read_current_if_readable(connection: Connection) -> EngineConfigRecord | None:
-    """The version in force; None where there is none, or one that this release can't read: it is to be replaced."""
+    """Read the version in force; None if there is none, or if this release can't read it and must replace it."""
     try:
         return read_current_config(connection)
     except InvalidInputError:
@@ -119,13 +130,13 @@ def _read_current_if_readable(connection: Connection) -> EngineConfigRecord | No
 
 
 def _describe_current(connection: Connection) -> str | None:
-    """What meetings were told of the version in force."""
+    """Describe the version in force as live events do."""
     version = _read_current_if_readable(connection)
     return None if version is None else describe_translation(version.config)
 
 
 def _notify_meetings(connection: Connection, config: ModelsConfig) -> None:
-    """A live event for each meeting that goes on: who follows it is told what translates from now on."""
+    """Emit a live event for each active meeting, which reports the new engines to its subscribers."""
     statement = text("select id from meetings where status = any(:statuses)")
     ids = [str(open_id) for open_id in connection.execute(statement, {"statuses": list(OPEN_STATUSES)}).scalars()]
     transaction = MeetingTransaction(connection, ids)
@@ -135,14 +146,14 @@ def _notify_meetings(connection: Connection, config: ModelsConfig) -> None:
 
 
 def roll_back_config(connection: Connection, version: int | None = None) -> EngineConfigRecord:
-    """Put an older version in force again, as a new one.
+    """Put an older version in force again, as a new version.
 
     Args:
-        to: its number; None for the one before.
+        version: its number; None for the previous version.
 
     Raises:
-        NotFoundError: there is none.
-        InvalidInputError: this release doesn't know what it names.
+        NotFoundError: there is no such version.
+        InvalidInputError: this release can't read that version.
     """
     current_number = read_current_version_number(connection)
     number = version if version is not None else current_number - 1
@@ -159,9 +170,10 @@ def roll_back_config(connection: Connection, version: int | None = None) -> Engi
 
 
 def save_settings_config(connection: Connection, config: ModelsConfig) -> EngineConfigRecord:
-    """Put what the settings say in force, unless they said the same at the last start: then whatever came since stays.
+    """Put the settings' configuration in force, unless it is the same as at the last start.
 
-    What came since doesn't stay where this release can't read it: nothing would translate.
+    If it is the same, a version that was saved since stays in force. A version that this release can't read is replaced,
+    because nothing would translate with it.
     """
     row = connection.execute(
         text("select * from model_configs where origin = 'settings' order by version desc limit 1")
@@ -180,7 +192,7 @@ def _is_same_config(stored: Any, config: ModelsConfig) -> bool:
 
 
 def record_problems(connection: Connection, version: int, problems: dict[str, str]) -> None:
-    """Note why applications of a version could not be started, by their names."""
+    """Record why applications of a version could not be started, by application."""
     connection.execute(
         text("update model_configs set problems = cast(:problems as jsonb) where version = :version"),
         {"version": version, "problems": json.dumps(problems)},
@@ -194,7 +206,7 @@ def _to_record(row: Any) -> EngineConfigRecord:
 
 
 class EngineConfigWatcher:
-    """Knows the version in force, a quarter of a second after it was saved. A database that is away leaves the last one.
+    """Follows the version in force, a quarter of a second after it is saved. Without the database it retains the last one.
 
     Args:
         postgres_url: the database.
@@ -210,22 +222,29 @@ class EngineConfigWatcher:
 
     @property
     def is_loaded(self) -> bool:
-        """Whether it was read at all yet."""
+        """Whether the version in force was read at least once."""
         return self._loaded.is_set()
 
     @property
     def current(self) -> EngineConfigRecord | None:
-        """The version in force; None where there is none, or where it isn't `known`."""
+        """The version in force; None if there is none, or before `is_loaded`."""
         return self._current
 
     def wait_until_loaded(self, seconds: float) -> bool:
-        """Wait until it is known. False where it isn't by then."""
+        """Wait until the version in force was read.
+
+        Args:
+            seconds: longest wait.
+
+        Returns:
+            Whether it was read.
+        """
         return self._loaded.wait(seconds)
 
     def stop(self) -> None:
-        """Look no longer."""
+        """Stop following the version in force."""
         self._stopping.set()
-        # A database that has vanished is not waited for: what stops has no use of it.
+        # The timeout is for an unreachable database, for which there is no need to wait.
         self._thread.join(STOP_TIMEOUT_S)
         self._engine.dispose()
 
@@ -236,7 +255,7 @@ class EngineConfigWatcher:
                 self._poll()
                 is_failing = False
             except (SQLAlchemyError, InvalidInputError) as error:
-                # Told once: the flow itself says more of a database that is away.
+                # Logged once: the lanes log more about an unreachable database.
                 if not is_failing:
                     log.warning("the models' configuration can't be read", error=type(error).__name__)
                 is_failing = True

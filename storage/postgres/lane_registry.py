@@ -1,4 +1,4 @@
-"""Lanes, and which of them a meeting goes to."""
+"""The lanes, and the assignment of meetings to them."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from storage.records import OPEN_STATUSES
 
 LaneKind = Literal["live", "batch"]
 ALWAYS_RUNNING_KINDS: frozenset[LaneKind] = frozenset({"live"})
-"""The kinds whose lanes run whether there are meetings for them or not: a live one must not wait for its lane."""
+"""Kinds whose lanes run even without meetings, because a live meeting must not wait for its lane to start."""
 
 
 def lane_kind_for(clock: Clock) -> LaneKind:
-    """The kind of lane that a meeting with this clock is for."""
+    """Return the kind of lane for meetings with this clock."""
     return "live" if clock is Clock.LIVE else "batch"
 
 
 class LaneProgress(NamedTuple):
-    """How far a lane is.
+    """The progress of a lane.
 
     Attributes:
-        log_id: the log's id up to which it is committed.
-        due_at: when its first tick is due that is not committed (ms, by Redis' time); None where none is.
+        log_id: the log's id up to which the lane has committed.
+        due_at: when its first uncommitted tick is due (ms, by Redis' time); None if none is.
     """
 
     log_id: str
@@ -42,10 +42,18 @@ class LaneProgress(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class LaneRecord:
-    """A lane. `epoch` counts the processes that took it over; `open_meetings` is its load.
+    """A lane: one partition of the log, and its worker.
 
-    `log_id` is how far its log is committed, `retain_after` what it needs of it all the same; `pending_calls` have no answer;
-    `log_length` entries are kept. `due_at` is when its first tick is due that is not committed (ms).
+    Attributes:
+        epoch: number of processes that have claimed the lane.
+        draining: whether it takes no new meetings, and its open ones move to other lanes.
+        log_id: the log's id up to which the lane has committed.
+        pending_calls: calls without a result.
+        log_length: entries in its log.
+        updated_at: time of its last sign of life.
+        open_meetings: its load.
+        retain_after: the log's id after which entries are retained for meetings that move; None if there are none.
+        due_at: when its first uncommitted tick is due (ms, by Redis' time); None if none is.
     """
 
     id: str
@@ -65,7 +73,7 @@ class LaneRecord:
 
     @property
     def progress(self) -> LaneProgress:
-        """How far it is. A tick is due in open meetings only: what was noted of others, which moved or ended, is old."""
+        """The lane's progress. Without open meetings it has no tick: a stored one is of a meeting that moved or ended."""
         return LaneProgress(self.log_id, self.due_at if self.open_meetings else None)
 
 
@@ -111,21 +119,25 @@ async def list_meetings_by_backlog(conn: AsyncConnection, lane_id: str) -> list[
 
 
 async def ensure_lane(conn: AsyncConnection, lane_id: str, kind: LaneKind) -> None:
-    """Add a lane, or take one up again that was retired. One that is there already is left as it is."""
+    """Add a lane, or end the draining of an existing one."""
     statement = insert(lanes).values(id=lane_id, kind=kind)
     await conn.execute(statement.on_conflict_do_update(index_elements=["id"], set_={"draining": False}))
 
 
 async def drain_other_lanes(conn: AsyncConnection, kept_ids: Collection[str]) -> None:
-    """Give no new meetings to any lane but these."""
+    """Drain all lanes but these.
+
+    Args:
+        kept_ids: ids of the lanes that stay as they are.
+    """
     await conn.execute(update(lanes).where(lanes.c.id.not_in(kept_ids)).values(draining=True))
 
 
 async def add_lane(conn: AsyncConnection, kind: LaneKind) -> str:
-    """Add a lane of a kind: one that was retired last, or a new one. Whoever supervises the lanes starts it.
+    """Add a lane of a kind, with the lowest number that is unused or draining. The lane manager starts it.
 
     Returns:
-        Its id.
+        The lane's id.
     """
     await _lock_lane_changes(conn)
     lanes_by_id = {lane.id: lane for lane in await list_lanes(conn) if lane.kind == kind}
@@ -138,11 +150,11 @@ async def add_lane(conn: AsyncConnection, kind: LaneKind) -> str:
 
 
 async def drain_lane(conn: AsyncConnection, lane_id: str) -> None:
-    """Give no new meetings to a lane; its open ones go on in others.
+    """Drain a lane: it takes no new meetings, and its open ones move to other lanes.
 
     Raises:
         NotFoundError: there is no such lane.
-        Refused: it is the last of its kind.
+        ConflictError: it is the last lane of its kind.
     """
     await _lock_lane_changes(conn)
     lanes_by_id = {lane.id: lane for lane in await list_lanes(conn)}
@@ -155,29 +167,37 @@ async def drain_lane(conn: AsyncConnection, lane_id: str) -> None:
 
 
 async def check_move_target(conn: AsyncConnection, lane_id: str, kind: LaneKind) -> None:
-    """Whether a meeting of a kind may move to a lane.
+    """Check that a meeting may move to a lane.
+
+    Args:
+        kind: the kind of lane that the meeting needs.
 
     Raises:
         NotFoundError: there is no such lane.
-        InvalidInputError: it is of the other kind, or takes no meetings.
+        InvalidInputError: the lane is of the other kind, or takes no meetings.
     """
     row = (await conn.execute(select(lanes.c.kind, lanes.c.draining).where(lanes.c.id == lane_id))).one_or_none()
     if row is None:
         raise NotFoundError(f"there is no lane {lane_id}")
     if row.kind != kind:
-        raise InvalidInputError("lane", f"must be a {kind} lane, for that is what the meeting's clock needs")
+        raise InvalidInputError("lane", f"must be a {kind} lane, because the meeting's clock needs one")
     if row.draining:
-        raise InvalidInputError("lane", "must be one that takes meetings: this one is being drained, or has been")
+        raise InvalidInputError("lane", "must be a lane that takes meetings: this one is draining or drained")
 
 
 async def list_lanes(conn: AsyncConnection) -> list[LaneRecord]:
-    """All lanes with their load, by id."""
+    """List all lanes with their load, in the order of their ids."""
     rows = await conn.execute(_select_with_load().order_by(lanes.c.id))
     return [LaneRecord(**row) for row in rows.mappings()]
 
 
 async def find_least_loaded_lane(conn: AsyncConnection, kind: LaneKind) -> str:
-    """The lane of a kind with the fewest open meetings. Of several, the first by id; one that keeps dying, last of all.
+    """Find the lane of a kind with the fewest open meetings.
+
+    Of several, it is the first by id. A lane in a crash loop is used only if there is no other.
+
+    Returns:
+        The lane's id.
 
     Raises:
         UnavailableError: there is no lane of that kind.
@@ -195,7 +215,7 @@ async def find_least_loaded_lane(conn: AsyncConnection, kind: LaneKind) -> str:
 
 
 async def _lock_lane_changes(conn: AsyncConnection) -> None:
-    """Wait for others that add or retire lanes: two never take the same number, or the last two lanes."""
+    """Lock the set of lanes, so that two callers never add the same id, or drain the last two lanes."""
     await conn.execute(select(func.pg_advisory_xact_lock(func.hashtext("parley.lanes"))))
 
 

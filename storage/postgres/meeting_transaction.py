@@ -1,6 +1,6 @@
-"""The meetings that a transaction writes: each one's next live events and its counters, under the lock of its row.
+"""The meetings that a transaction writes: their new live events and counters, under the locks of their rows.
 
-The lock is held until the commit: so the events of a meeting are in commit order, and their `seq` has no gap.
+The locks last until the commit, so a meeting's events are in commit order, and their `seq` has no gap.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ class MeetingTransaction:
     """Locks meetings, in the order of their ids, until the transaction ends.
 
     Args:
-        connection: in the transaction.
-        meeting_ids: the meetings.
+        connection: a connection in the transaction.
+        meeting_ids: the meetings to lock. Unknown ones are ignored.
     """
 
     def __init__(self, connection: Connection, meeting_ids: Iterable[str]) -> None:
@@ -53,31 +53,31 @@ class MeetingTransaction:
         self._events: list[OutboxEvent] = []
 
     def active_meeting_ids(self) -> list[str]:
-        """Those that have begun and aren't over, now that nobody else can change that."""
+        """Return the locked meetings that have started and aren't over."""
         return [meeting_id for meeting_id, status in self._statuses.items() if status in ("live", "paused")]
 
     def check_owner(self, meeting_id: str, lane_id: str) -> None:
-        """Only the lane that a meeting is on may say how it goes on.
+        """Check that a meeting is on a lane: no other lane may change it.
 
         Raises:
-            FencedError: it is on another one.
+            FencedError: the meeting is on another lane.
         """
         if self._lane_ids[meeting_id] != lane_id:
             raise FencedError(f"meeting {meeting_id} is on lane {self._lane_ids[meeting_id]}, not on {lane_id}")
 
     def check_movable_without_state(self, meeting_id: str) -> None:
-        """Only a meeting that does not go on may move without a state: it would be lost otherwise.
+        """Check that a meeting may move without a state: an open meeting would lose its stored one.
 
         Raises:
-            FencedError: it goes on, from the state in its row. Its lane, which lost sight of it, starts again and takes it up.
+            FencedError: the meeting is open and has a stored state. Its lane restarts, and restores the meeting from it.
         """
         if self._statuses[meeting_id] in OPEN_STATUSES and meeting_id in self._with_state:
-            raise FencedError(f"meeting {meeting_id} goes on, and its lane lost sight of it")
+            raise FencedError(f"meeting {meeting_id} is open, and its lane lost its state")
 
     def emit(self, meeting_id: str, kind: OutboxEventKind, payload: dict[str, Any]) -> None:
-        """A live event, which takes the meeting's next `seq`."""
+        """Add a live event, which takes the meeting's next `seq`."""
         if meeting_id in self._paused_ids and payload.get("status") == "live":
-            # It was paused before its lane saw it begin, and stays so.
+            # The meeting was paused before its lane read its start, and stays paused.
             return
         if kind == "status":
             self._statuses[meeting_id] = payload["status"]
@@ -88,11 +88,11 @@ class MeetingTransaction:
         )
 
     def emit_status(self, meeting_id: str, **fields: Any) -> None:
-        """A live event of how the meeting stands, and of something beside that."""
+        """Add a live event with the meeting's status and further fields."""
         self.emit(meeting_id, "status", {"status": self._statuses[meeting_id], **fields})
 
     def count(self, meeting_id: str, name: str, increment: int = 1) -> None:
-        """Count something; what belongs to no meeting has its own rows."""
+        """Add to a meeting's counter. A meeting that isn't locked is ignored."""
         if meeting_id not in self._counters:
             return
         counters = self._counters[meeting_id]
@@ -102,12 +102,12 @@ class MeetingTransaction:
             self._with_unexpected_counts.add(meeting_id)
 
     def emit_counters(self) -> None:
-        """A live event for each meeting of which something was counted that is not as it should be."""
+        """Add a live event for each meeting with a changed counter that is not in `EXPECTED_COUNTERS`."""
         for meeting_id in sorted(self._with_unexpected_counts):
             self.emit_status(meeting_id, counters=self._counters[meeting_id])
 
     def flush(self) -> list[OutboxEvent]:
-        """Write the counters and the live events, and give the events."""
+        """Write the counters and the live events, and return the events."""
         if self._changed_ids:
             self._connection.execute(
                 text("update meetings set seq = :seq, counters = cast(:counters as jsonb) where id = :id"),
@@ -129,5 +129,5 @@ class MeetingTransaction:
 
 
 def rows_parameter(rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """Rows as the one parameter `rows` of a statement that reads them with `jsonb_to_recordset`."""
+    """Encode rows as the parameter `rows` of a statement that reads them with `jsonb_to_recordset`."""
     return {"rows": orjson.dumps(rows).decode()}

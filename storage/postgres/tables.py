@@ -1,6 +1,7 @@
-"""The tables. Postgres holds the truth: what was said, how it reads in each language, and each meeting's state.
+"""The tables. Postgres is the source of truth: sentences, captions, and the state of each meeting.
 
-Every row belongs to a team. Rows of sentences hold nothing of the wall clock: replaying a log gives the same rows.
+Meetings, sentences, captions and live events belong to a team. Rows of sentences hold no wall-clock times, so replaying a log
+gives the same rows.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ teams = Table(
     Column("id", Text, primary_key=True),
     Column("name", Text, nullable=False),
     _timestamp_column("created_at"),
-    # What belongs to none of its meetings: those it was refused.
+    # Counters that belong to none of its meetings: refused openings of meetings.
     Column("counters", JSONB, nullable=False, server_default="{}"),
 )
 
@@ -62,13 +63,13 @@ lanes = Table(
     Column("state", Text, nullable=False, server_default="stopped"),
     # It gets no new meetings, and its open ones move to other lanes.
     Column("draining", Boolean, nullable=False, server_default="false"),
-    # As of the last sign of life: the log's id up to which all was committed, calls without an answer, entries in the log.
+    # As of the last sign of life: the log's id up to which all is committed, calls without a result, entries in the log.
     Column("log_id", Text, nullable=False, server_default="0-0"),
-    # The log is retained after this id, where meetings that arrive from other lanes, or leave, need more than that.
+    # The log is retained after this id if meetings that move need more of it than `log_id` does.
     Column("retain_after", Text),
     Column("pending_calls", Integer, nullable=False, server_default="0"),
     Column("log_length", BigInteger, nullable=False, server_default="0"),
-    # Likewise, of a live lane: when the first tick is due that is not committed (ms, by Redis' time); null where none is.
+    # As of the last sign of life of a live lane: when its first uncommitted tick is due (ms, by Redis' time); null if none is.
     Column("due_at", BigInteger),
     _timestamp_column("updated_at"),
 )
@@ -91,16 +92,16 @@ meetings = Table(
     Column("lane_id", ForeignKey("lanes.id"), nullable=False),
     Column("config", JSONB, nullable=False),
     Column("generation", Integer, nullable=False, server_default="1"),
-    # Ordinal of the last entry that is committed, the log's id to read on from, and the operators' states at that point.
+    # Ordinal of the last committed entry, the log's id to read on from, and the operators' states at that point.
     Column("last_committed", BigInteger, nullable=False, server_default="0"),
     Column("log_id", Text),
     Column("state", JSONB),
-    # How often it went on in another lane, as far as that is committed.
+    # Number of its moves to another lane, as far as they are committed.
     Column("moves", Integer, nullable=False, server_default="0"),
-    # Ordinal of the last entry that the log accepted, as far as it was recorded. The log holds fewer if a crash lost entries.
+    # Ordinal of the last accepted entry, as far as it was recorded. The log's is lower if a crash lost entries.
     Column("last_accepted", BigInteger, nullable=False, server_default="0"),
     Column("counters", JSONB, nullable=False, server_default="{}"),
-    # Of the last live event; taken in the transaction that writes the row.
+    # `seq` of the last live event, taken in the transaction that writes the row.
     Column("seq", BigInteger, nullable=False, server_default="0"),
     Column("began_at", DateTime(timezone=True)),
     Column("ended_at", DateTime(timezone=True)),
@@ -120,7 +121,7 @@ sentences = Table(
     Column("id", Text, primary_key=True),
     Column("revision", Integer, nullable=False),
     Column("speaker", Text, nullable=False),
-    # Tells two people of one name apart, where the source does.
+    # Distinguishes two speakers of the same name, if the source does.
     Column("speaker_id", Text),
     Column("text", Text, nullable=False),
     Column("start", Double, nullable=False),
@@ -140,7 +141,7 @@ captions = Table(
     Column("meeting_id", Uuid, primary_key=True),
     Column("sentence_id", Text, primary_key=True),
     Column("language", Text, primary_key=True),
-    # The sentence's revision that this row speaks of. The sentence may be further on until its new text has settled.
+    # The sentence's revision that this row translates. The sentence may have a newer one until its text is stable.
     Column("revision", Integer, nullable=False),
     Column(
         "status",
@@ -186,29 +187,29 @@ dead_letters = Table(
     Column("team_id", ForeignKey("teams.id")),
     Column("meeting_id", Uuid),
     Column("lane_id", Text, nullable=False),
-    # The log's id of the entry: an entry that is read again is kept once.
+    # The entry's id in the log. It prevents a second letter if the entry is read again.
     Column("log_id", Text, nullable=False),
     Column("reason", Text, nullable=False),
     Column("fields", JSONB, nullable=False),
     _timestamp_column("created_at"),
-    # When what it holds was put through the door again.
+    # When the letter was first resubmitted.
     Column("resubmitted_at", DateTime(timezone=True)),
     UniqueConstraint("lane_id", "log_id"),
     Index("ix_dead_letters_team_id_id", "team_id", "id"),
 )
 
-# Which models do what, for all teams: the newest version is in force.
+# Versions of the engine configuration, for all teams: the newest one is in force.
 model_configs = Table(
     "model_configs",
     metadata,
     Column("version", Integer, primary_key=True, autoincrement=False),
     Column("config", JSONB, nullable=False),
-    # Whether the settings of a start gave it, somebody asked for it, or an older version is in force again.
+    # Its source: the settings at a start, a request, or a rollback to an older version.
     Column(
         "origin", Text, CheckConstraint("origin in ('settings', 'request', 'rollback')", name="origin"), nullable=False
     ),
     Column("note", Text, nullable=False, server_default=""),
-    # By application: why it could not be started.
+    # Why applications could not be started, by application.
     Column("problems", JSONB, nullable=False, server_default="{}"),
     _timestamp_column("created_at"),
 )

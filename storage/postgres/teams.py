@@ -1,4 +1,4 @@
-"""Teams: how many live meetings each may have at once, and what belongs to none of its meetings."""
+"""Teams: the limit of concurrent live meetings, and counters that belong to none of a team's meetings."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from storage.postgres.tables import meetings, teams
 from storage.records import OPEN_STATUSES
 
 RETRY_AFTER_S = 30
-"""Seconds after which opening a meeting may be tried again where a team has as many as it may."""
+"""Seconds after which a team at its limit may try again to open a meeting."""
 
 _IS_OPEN_AND_LIVE = (meetings.c.clock == Clock.LIVE.value) & meetings.c.status.in_(OPEN_STATUSES)
 
@@ -20,13 +20,13 @@ async def check_live_limit(conn: AsyncConnection, team_id: str, external_id: str
     """Check that a team may open one more live meeting. Its next opening waits until the transaction ends.
 
     Args:
-        external_id: a meeting that the team has under it already is never refused.
-        max_live: how many live meetings it may have at once.
+        external_id: the meeting's external id. A meeting that exists under it is never refused.
+        max_live: most live meetings that the team may have at once.
 
     Raises:
-        OverloadedError: it has as many.
+        OverloadedError: the team has reached the limit.
     """
-    # Not `for update`: that would wait for every lane that is writing rows of the team.
+    # Not `for update`, which would wait for every lane that is writing rows of the team.
     await conn.execute(select(teams.c.id).where(teams.c.id == team_id).with_for_update(key_share=True))
     if external_id is not None:
         existing = select(meetings.c.id).where(meetings.c.team_id == team_id, meetings.c.external_id == external_id)
@@ -42,7 +42,7 @@ async def check_live_limit(conn: AsyncConnection, team_id: str, external_id: str
 
 
 async def count_live_meetings(conn: AsyncConnection) -> dict[str, int]:
-    """How many live meetings each team has at this moment."""
+    """Count the live meetings of each team, by the team's id."""
     statement = select(teams.c.id, func.count(meetings.c.id)).select_from(
         teams.outerjoin(meetings, (meetings.c.team_id == teams.c.id) & _IS_OPEN_AND_LIVE)
     )
@@ -50,7 +50,7 @@ async def count_live_meetings(conn: AsyncConnection) -> dict[str, int]:
 
 
 async def count_refusal(conn: AsyncConnection, team_id: str, reason: str) -> None:
-    """Count that a team was refused something that belongs to none of its meetings."""
+    """Count a refusal that belongs to none of the team's meetings, such as the opening of a meeting."""
     row = await conn.execute(select(teams.c.counters).where(teams.c.id == team_id).with_for_update(key_share=True))
     counters: dict[str, int] = row.scalar_one()
     name = f"refused:{reason}"

@@ -1,4 +1,4 @@
-"""What was said, how it reads in each language, and the live events of both: the reading side of a meeting."""
+"""Queries of a meeting's sentences, captions and live events."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _CAPTION_COLUMNS = [tables.captions.c[field.name] for field in fields(CaptionRec
 async def read_sentences(
     conn: AsyncConnection, team_id: str, meeting_id: UUID, *, include_retracted: bool = False
 ) -> list[SentenceRecord]:
-    """A meeting's sentences in reading order; with `retracted`, those that are gone too."""
+    """Read a meeting's sentences in reading order, retracted ones only with `include_retracted`."""
     statement = select(*_SENTENCE_COLUMNS).where(
         tables.sentences.c.team_id == team_id, tables.sentences.c.meeting_id == meeting_id
     )
@@ -35,7 +35,11 @@ async def read_sentences(
 async def read_captions(
     conn: AsyncConnection, team_id: str, meeting_id: UUID, *, language: str | None = None
 ) -> list[CaptionRecord]:
-    """The captions of a meeting's sentences that stand, in their reading order, by language; or only one language's."""
+    """Read the captions of a meeting's sentences, in reading order and then by language. Retracted sentences are left out.
+
+    Args:
+        language: return only captions in this language; None for all.
+    """
     statement = (
         select(*_CAPTION_COLUMNS)
         .select_from(tables.captions.join(tables.sentences))
@@ -87,7 +91,7 @@ async def list_final_captions(conn: AsyncConnection, meeting_ids: Sequence[UUID]
 async def read_events_after(
     conn: AsyncConnection, team_id: str, meeting_id: UUID, seq: int, limit: int
 ) -> list[OutboxEvent]:
-    """A meeting's live events after a `seq`, in order, at most `limit`."""
+    """Read a meeting's live events after a `seq`, in order, at most `limit`."""
     statement = (
         select(tables.outbox.c.seq, tables.outbox.c.kind, tables.outbox.c.payload)
         .where(tables.outbox.c.team_id == team_id, tables.outbox.c.meeting_id == meeting_id, tables.outbox.c.seq > seq)
@@ -99,7 +103,7 @@ async def read_events_after(
 
 
 async def read_last_seq(conn: AsyncConnection, team_id: str, meeting_id: UUID) -> int:
-    """The `seq` of a meeting's last live event; 0 where there is none.
+    """Read the `seq` of a meeting's last live event; 0 if it has none.
 
     Raises:
         NotFoundError: the team has no such meeting.
@@ -114,6 +118,6 @@ async def read_last_seq(conn: AsyncConnection, team_id: str, meeting_id: UUID) -
 
 
 def _numbers_of_id(sentence_id: ColumnElement[Any]) -> ColumnElement[Any]:
-    """The numbers in an id, as an array: `10` comes after `9`, and `9.2` between them."""
+    """Extract the numbers of an id as an array for sorting: `10` sorts after `9`, and `9.2` between them."""
     spaced = func.btrim(func.regexp_replace(sentence_id, r"\D+", " ", "g"))
     return cast(func.string_to_array(spaced, " "), ARRAY(BigInteger))

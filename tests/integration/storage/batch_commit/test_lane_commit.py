@@ -132,7 +132,7 @@ async def test_a_meeting_that_goes_on_does_not_move_without_its_state(stage: Api
     lane.commit(change)
     change = lane.change()
     change.lane_change = ("live-2", 1)
-    with pytest.raises(FencedError, match="lost sight of it"):
+    with pytest.raises(FencedError, match="lost its state"):
         lane.commit(change)
     assert query_rows(
         stage.engine, "select lane_id, status, last_committed from meetings where id = :id", id=UUID(meeting)
