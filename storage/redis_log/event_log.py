@@ -1,7 +1,7 @@
-"""The log's one door: all that is ever said enters here, through one script, and is accepted once or refused.
+"""The ingest API of the log: all input enters through one Lua script, which accepts each event once or refuses it.
 
-What `append` answered "accepted" to is in the lane's stream. Ordinals count a meeting's entries without a gap, and
-arrival times never run backwards.
+An event that `append` reports as accepted is in the lane's stream. Ordinals number a meeting's entries without a gap, and
+arrival times never decrease.
 """
 
 from __future__ import annotations
@@ -33,21 +33,27 @@ from storage import redis_keys
 from storage.redis_log import lua_scripts
 
 IDLE_TIMEOUT_MS = TICK_DELAYS_MS[-1]
-"""How long after its last entry a quiet meeting times out. What comes later begins its next generation."""
+"""Milliseconds after its last entry at which a quiet meeting times out. A later event starts its next generation."""
 LEASE_MS = 300_000
-"""How long a recorded meeting stays open without a word from its importer."""
+"""Milliseconds that a recorded meeting stays open without a call from its importer."""
 RETENTION_S = 24 * 3600
-"""How long the door remembers a meeting after the last call that found it open; an hour, once it has ended."""
+"""Seconds that the log retains a meeting's state after the last call that found it open; an hour once it has ended."""
 MAX_BLOCK_MS = 5_000
-"""The longest one read waits for entries: well below the time after which a connection counts as dead."""
+"""Longest time that one read waits for entries (ms): well below the timeout of a connection."""
 
 _UNREACHABLE_ERRORS = (RedisConnectionError, RedisTimeoutError, OutOfMemoryError, ReadOnlyError, MasterDownError)
-"""A replica answers with the last two while another server takes its master's place."""
+"""Errors of a Redis that can't answer. A replica answers with the last two during a failover."""
 
 
 @dataclass(frozen=True, slots=True)
 class NewEvent:
-    """Something to be accepted, already validated. `at` (ms) is a recording's time of it; a live clock ignores it."""
+    """A validated event to append.
+
+    Attributes:
+        event_id: identifies repeats of the event within its meeting.
+        payload: the content of its entry.
+        at_ms: time of the event in a recording (ms); a live clock ignores it.
+    """
 
     event_id: str
     payload: EntryPayload
@@ -56,9 +62,12 @@ class NewEvent:
 
 @dataclass(frozen=True, slots=True)
 class AppendResult:
-    """What became of an event. `n` is its ordinal (of the first time, for a repeat), `log_id` its id in the stream.
+    """The outcome of an append.
 
-    `reason` says why it was refused: `ended`, `failed`, `paused`, or `no_time` (a recorded meeting's event without `at`).
+    Attributes:
+        ordinal: ordinal of the entry; of the first one if the event is a repeat.
+        log_id: id of the entry in the stream.
+        reason: why the event was refused: `ended`, `failed`, `paused`, or `no_time` (`at_ms` is missing in a recorded meeting).
     """
 
     event_id: str
@@ -70,7 +79,7 @@ class AppendResult:
 
 @dataclass(frozen=True, slots=True)
 class MeetingLogState:
-    """What the door knows of a meeting. Times are ms; `config` is the newest one accepted."""
+    """The log's state of a meeting. Times are in ms; `config` is the last accepted one."""
 
     status: Literal["open", "paused", "ended", "failed"]
     last_ordinal: int
@@ -84,11 +93,11 @@ class MeetingLogState:
 
 
 class LogLostEntriesError(ParleyError):
-    """Redis knows fewer entries of a meeting than were accepted: it lost some, and its ordinal must be raised first."""
+    """Redis has lost accepted entries of a meeting. Its last ordinal must be raised before the next append."""
 
 
 class _LuaScript(Protocol):
-    """As much of redis-py's script as is used here; its own type leaves the answer open."""
+    """The part of redis-py's script that is used here; redis-py's type doesn't fit an asynchronous reply."""
 
     async def __call__(self, keys: Sequence[str], args: Sequence[str | int]) -> Any: ...
 
@@ -97,7 +106,7 @@ class LogWriter:
     """Appends to the lanes' streams.
 
     Args:
-        redis: a client that decodes its responses.
+        client: a client that decodes its responses.
     """
 
     def __init__(self, client: redis.asyncio.Redis) -> None:
@@ -122,17 +131,25 @@ class LogWriter:
         began_at_ms: int | None = None,
         move_count: int = 0,
     ) -> AppendResult:
-        """Open a meeting's log in a lane with its `started` entry. A meeting that is known is left as it is.
+        """Open a meeting's log in a lane, and append its `started` entry. A meeting that is open already stays as it is.
 
         Args:
-            at: ms; when a recording begins. A live clock takes Redis' own time.
-            n: the last ordinal given out already, where Redis forgot the meeting.
-            began_at: ms; when it first began, where that was before.
-            moves: how often it went on in another lane.
+            team_id, meeting_id: the meeting.
+            lane_id: its lane.
+            clock: its clock.
+            config: its configuration.
+            at_ms: start of a recording (ms). A live clock uses Redis' time.
+            last_ordinal: last ordinal in use, if Redis has lost the meeting.
+            generation: the generation that starts.
+            began_at_ms: start of the meeting's first generation (ms), if that was earlier.
+            move_count: number of the meeting's moves to another lane.
+
+        Returns:
+            The outcome for the `started` entry: accepted or repeated.
 
         Raises:
-            InvalidInputError: a recorded meeting without `at`.
-            UnavailableError: Redis can't take it at the moment.
+            InvalidInputError: `at_ms` is missing for a recorded meeting.
+            UnavailableError: Redis can't accept entries at the moment.
         """
         if clock is Clock.RECORDED and at_ms is None:
             raise InvalidInputError("at", "must be given for a recorded clock, in ms since the Unix epoch")
@@ -154,20 +171,21 @@ class LogWriter:
         return AppendResult(f"started-{generation}", outcome, int(ordinal), log_id)
 
     async def append(self, meeting_id: str, events: Sequence[NewEvent], *, min_ordinal: int = 0) -> list[AppendResult]:
-        """Accept events into a meeting's log, in order, as one step. Without events it renews the importer's lease.
+        """Append events to a meeting's log, in order, as one atomic step. A call without events renews the importer's lease.
 
         Args:
+            meeting_id: the meeting.
             events: chunks, config changes or the end.
-            least: an ordinal known to be given out already.
+            min_ordinal: an ordinal that is known to be in use.
 
         Returns:
-            What became of each event.
+            The outcome for each event.
 
         Raises:
-            InvalidInputError: an event of a kind that only the door itself writes.
-            NotFoundError: Redis does not know the meeting.
-            LogLostEntriesError: Redis knows fewer than `least` entries of it; nothing was appended.
-            UnavailableError: Redis can't take it at the moment. Repeating the call is safe.
+            InvalidInputError: an event is of a kind that only the log itself writes.
+            NotFoundError: Redis doesn't know the meeting.
+            LogLostEntriesError: Redis has fewer than `min_ordinal` entries of the meeting; nothing was appended.
+            UnavailableError: Redis can't accept entries at the moment. Repeating the call is safe.
         """
         arguments: list[str | int] = [IDLE_TIMEOUT_MS, min_ordinal]
         for index, event in enumerate(events):
@@ -185,27 +203,27 @@ class LogWriter:
         ]
 
     async def pause(self, meeting_id: str) -> None:
-        """Refuse chunks from now on, until `resume`. Pausing twice is fine.
+        """Refuse a meeting's chunks until `resume`. Pausing twice has no further effect.
 
         Raises:
-            Refused: the meeting ended.
-            Unknown, Unavailable: as `append`.
+            ConflictError: the meeting is over.
+            NotFoundError, UnavailableError: as `append`.
         """
         await self._set_status(meeting_id, "open", "paused")
 
     async def resume(self, meeting_id: str) -> None:
-        """Take chunks again. Raises as `pause` does."""
+        """Accept a meeting's chunks again. Raises the same errors as `pause`."""
         await self._set_status(meeting_id, "paused", "open")
 
     async def move(self, meeting_id: str, lane_id: str) -> bool:
-        """Let a meeting go on in another lane: what is accepted from now on is in that one's log.
+        """Move a meeting to another lane: entries accepted from now on are in that lane's log.
 
         Returns:
-            Whether it moves; not if it is there already.
+            Whether the meeting moves; False if it is on that lane already.
 
         Raises:
-            Refused: the meeting ended.
-            Unknown, Unavailable: as `append`.
+            ConflictError: the meeting is over.
+            NotFoundError, UnavailableError: as `append`.
         """
         outcome = await self._call_script(self._move_script, meeting_id, [lane_id])
         if outcome is None:
@@ -215,7 +233,7 @@ class LogWriter:
         return outcome == "moved"
 
     async def read_state(self, meeting_id: str) -> MeetingLogState | None:
-        """What the door knows of a meeting, or None.
+        """Read the log's state of a meeting; None if there is none.
 
         Raises:
             UnavailableError: Redis can't answer at the moment.
@@ -242,16 +260,20 @@ class LogWriter:
     async def reseed(
         self, meeting_id: str, min_ordinal: int, generation: int = 1, move_count: int = 0, lane_id: str = ""
     ) -> int:
-        """Raise a meeting's last ordinal to at least `n`, so that none is given out twice; generation and moves likewise.
+        """Raise a meeting's last ordinal, generation and number of moves to at least these, so that none is used twice.
 
         Args:
-            lane: where it is after so many moves; it goes on there if Redis has forgotten some of them.
+            meeting_id: the meeting.
+            min_ordinal: lower bound of the last ordinal.
+            generation: lower bound of the generation.
+            move_count: lower bound of the number of moves.
+            lane_id: the meeting's lane after `move_count` moves; it continues there if Redis has lost some of them.
 
         Returns:
-            By how much it was raised.
+            The difference by which the last ordinal was raised.
 
         Raises:
-            Unknown, Unavailable: as `append`.
+            NotFoundError, UnavailableError: as `append`.
         """
         raised = await self._call_script(
             self._reseed_script, meeting_id, [min_ordinal, generation, move_count, lane_id], without_header=True
@@ -283,7 +305,7 @@ class LogWriter:
         except _UNREACHABLE_ERRORS as error:
             raise _to_unavailable(error) from error
         except redis.ResponseError as error:
-            # Its disk is full or broken: it takes nothing until that is mended.
+            # MISCONF: Redis can't write to its disk, and accepts nothing until that is fixed.
             if not str(error).startswith("MISCONF"):
                 raise
             raise _to_unavailable(error) from error
@@ -293,8 +315,8 @@ class LogReader:
     """Reads one lane's stream, for the lane's source. Blocking.
 
     Args:
-        redis: a client that decodes its responses.
-        lane: the lane's id.
+        client: a client that decodes its responses.
+        lane_id: the lane's id.
     """
 
     def __init__(self, client: redis.Redis, lane_id: str) -> None:
@@ -303,12 +325,12 @@ class LogReader:
         self._set_status_script = client.register_script(lua_scripts.SET_STATUS)
 
     def read(self, after: str, count: int, block_ms: int | None = None) -> list[tuple[str, dict[str, str]]]:
-        """The next entries after an id, oldest first, each as its id and its fields.
+        """Read the next entries after an id, oldest first, each as its id and its fields.
 
         Args:
             after: an id of the stream; `0` reads from its beginning.
-            count: how many at most.
-            block_ms: how long to wait where there is none, at most `MAX_BLOCK_MS`; None does not wait.
+            count: most entries to read.
+            block_ms: how long to wait for an entry (ms), capped at `MAX_BLOCK_MS`; None does not wait.
         """
         block = None if block_ms is None else max(1, min(block_ms, MAX_BLOCK_MS))
         streams = cast(
@@ -318,16 +340,16 @@ class LogReader:
         return [(log_id, fields) for _, entries in streams for log_id, fields in entries]
 
     def read_range(self, first: str, last: str, count: int) -> list[tuple[str, dict[str, str]]]:
-        """The entries from an id up to and with another, oldest first.
+        """Read the entries between two ids, both included, oldest first.
 
         Args:
-            first, last: ids of the stream; `(` before one leaves itself out.
-            count: how many at most.
+            first, last: ids of the stream; a prefix `(` excludes the id itself.
+            count: most entries to read.
         """
         return cast(list[tuple[str, dict[str, str]]], self._redis.xrange(self._key, first, last, count))
 
     def last_id(self) -> str:
-        """The id of the newest entry that was ever in the stream; `0-0` where there was none."""
+        """Return the id of the newest entry that was ever in the stream; `0-0` if there was none."""
         try:
             return str(self._redis.xinfo_stream(self._key)["last-generated-id"])
         except redis.ResponseError as error:
@@ -336,26 +358,26 @@ class LogReader:
             return "0-0"
 
     def refuse_all(self, meeting_id: str) -> None:
-        """Refuse everything of a meeting from now on: it can't go on."""
+        """Refuse all further events of a meeting, because it has failed."""
         for status in ("open", "paused"):
             self._set_status_script([redis_keys.meeting_log_state(meeting_id)], [status, "failed"])
 
     def now_ms(self) -> int:
-        """Redis' own time (ms), by which live entries are stamped."""
+        """Return Redis' time (ms), with which live entries are stamped."""
         seconds, micros = self._redis.time()
         return seconds * 1000 + micros // 1000
 
     def trim(self, min_id: str) -> int:
-        """Drop all entries older than an id, and say how many."""
+        """Delete all entries older than an id, and return their number."""
         return self._redis.xtrim(self._key, minid=min_id, approximate=False)
 
     def length(self) -> int:
-        """How many entries the stream holds."""
+        """Return the number of entries in the stream."""
         return self._redis.xlen(self._key)
 
 
 def parse_stream_id(log_id: str) -> tuple[int, int]:
-    """What ids of a stream are compared by.
+    """Convert an id of a stream to a sort key.
 
     >>> parse_stream_id("1700000000000-3") < parse_stream_id("1700000000000-10")
     True
@@ -365,7 +387,7 @@ def parse_stream_id(log_id: str) -> tuple[int, int]:
 
 
 def previous_stream_id(log_id: str) -> str:
-    """The id to read after so that `log_id` itself is the first to come.
+    """Return the id after which `log_id` itself is the first entry read.
 
     >>> previous_stream_id("1700000000000-3"), previous_stream_id("1700000000000-0")
     ('1700000000000-2', '1699999999999-18446744073709551615')

@@ -1,4 +1,4 @@
-"""Live fan-out: what was committed is published to whoever follows the meeting. Postgres keeps it; Redis only passes it on."""
+"""Live fan-out: publishes committed events to a meeting's subscribers. Postgres stores them; Redis only passes them on."""
 
 from __future__ import annotations
 
@@ -16,16 +16,18 @@ from storage.records import OutboxEvent
 _logger = structlog.get_logger(__name__)
 
 PUBLISHED_SEQ_TTL_S = 24 * 3600
-"""How long it is remembered how far a meeting is published."""
+"""Seconds that Redis retains the last published `seq` of a meeting."""
 
 
 def publish_events(connection: redis.Redis, events: Sequence[OutboxEvent], committed_at: float | None = None) -> None:
-    """Publish committed events, each meeting's in order, and note how far that went.
+    """Publish committed events, each meeting's in order, and store the last `seq` of each meeting.
 
-    Sending an event again does no harm: who follows a meeting drops a `seq` it has.
+    Publishing an event twice does no harm: subscribers drop a `seq` that they already have.
 
     Args:
-        at: when they were committed (seconds since the epoch), where that was a moment ago.
+        connection: the Redis of the live events.
+        events: the events.
+        committed_at: time of the commit (seconds since the epoch); None if it is long past.
     """
     if not events:
         return
@@ -42,17 +44,21 @@ def publish_events(connection: redis.Redis, events: Sequence[OutboxEvent], commi
 
 @dataclass(frozen=True, slots=True)
 class InterimWithDrafts:
-    """Growing text, and how it reads in other languages, by language, as far as that is known."""
+    """An interim text, and its known drafts by language."""
 
     interim: Interim
     drafts: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 def publish_interims(connection: redis.Redis, interims: Mapping[tuple[str, str], InterimWithDrafts]) -> None:
-    """Publish growing text with its drafts, by meeting and voice.
+    """Publish interim texts with their drafts.
 
-    Each tells all there is of a speaker. It has no `seq`: what is lost of it, the next one makes good. One that can't be
-    encoded is left out.
+    An interim holds the full interim text of a speaker, and has no `seq`: the next one replaces a lost one. An interim that
+    can't be encoded is left out.
+
+    Args:
+        connection: the Redis of the live events.
+        interims: the interims by meeting id and speaker key.
     """
     if not interims:
         return

@@ -1,6 +1,6 @@
-"""The Lua scripts of the log's one door. Redis runs each as one step: nothing comes between its reads and its writes.
+"""The Lua scripts of the log's ingest API. Redis runs each as one atomic step.
 
-Those that write entries are composed of the same functions: `write` adds one to a lane's stream, `add` stamps it first.
+All scripts that write entries share two functions: `write` adds an entry to a lane's stream, and `add` stamps it first.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ local function now_ms()
   return tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 end
 
--- Numbers are written with %d: Lua's own way would turn large ones into 1.7e+12.
+-- Numbers are formatted with %d, because Lua's default would turn large ones into 1.7e+12.
 local function whole(number)
   return string.format('%d', number)
 end
@@ -25,7 +25,7 @@ local function write(lane, n, event_id, kind, arrived_at, payload, ...)
     'n', whole(n), 'event_id', event_id, 'kind', kind, 'arrived_at', whole(arrived_at), 'payload', payload, ...)
 end
 
--- The ordinal of a chunk's first entry tells its revisions, also once the operators have forgotten the chunk.
+-- The ordinal of a chunk's first entry identifies its revisions, even after the operators have forgotten the chunk.
 local function first(chunk_id, n)
   redis.call('HSETNX', chunks, chunk_id, whole(n))
   return redis.call('HGET', chunks, chunk_id)
@@ -49,10 +49,10 @@ local function started(clock, generation, config, began_at)
   return head .. ',"began_at":' .. whole(began_at) .. ',"config":' .. config .. '}'
 end
 
--- A meeting that is over is remembered for as long as its source may still repeat its last words.
+-- The state of an ended meeting is retained for as long as its source may repeat its last events.
 local ended_s = 3600
 
--- Both keys go a day after the last call that found the meeting open: one that nobody ends leaves nothing behind.
+-- All keys expire a day after the last call that found the meeting open, so a meeting that is never ended leaves no data.
 local function keep(seconds)
   if redis.call('HGET', key, 'clock') == 'recorded' then
     redis.call('HSET', key, 'lease_until', whole(now_ms() + lease_ms))
@@ -63,8 +63,8 @@ local function keep(seconds)
 end
 """
 
-# Further arguments: team_id, meeting_id, lane, clock, config, at ('' for Redis' own time), n, generation,
-# began_at ('' where it begins now), moves.
+# Further arguments: team_id, meeting_id, lane, clock, config, at ('' for Redis' time), n, generation,
+# began_at ('' if it begins now), moves.
 OPEN = (
     _COMMON
     + """
@@ -87,9 +87,9 @@ return {'accepted', n, log_id}
 """
 )
 
-# Further arguments: idle_ms, the least ordinal the caller knows, then six for each event:
-# event_id, kind, at ('' where the source has none), payload, config ('' unless it changes), chunk_id ('' unless it is one).
-# Answers false for an unknown meeting, and the ordinal where it has fallen behind the caller's.
+# Further arguments: idle_ms, the caller's minimum of the last ordinal, then six for each event:
+# event_id, kind, at ('' if the source gives none), payload, config ('' unless it changes), chunk_id ('' unless it is a chunk).
+# Returns false for an unknown meeting, and the last ordinal if that is less than the minimum.
 APPEND = (
     _COMMON
     + """
@@ -108,7 +108,7 @@ local function refuse(reason)
 end
 
 local function take(event_id, kind, at, payload, changed, chunk_id)
-  -- Before anything else: what was accepted once stays accepted, whatever has become of the meeting since.
+  -- First of all: an event that was accepted once stays accepted, even if the meeting is over by now.
   local before = redis.call('HGET', seen, event_id)
   if before then
     return {'repeated', tonumber(before), '', ''}
@@ -154,8 +154,8 @@ return answers
 """
 )
 
-# Further argument: the lane to go on in. Answers false for an unknown meeting, `ended`, `there` where it is there already,
-# or `moved`. Nothing is said by it: it has the ordinal and the arrival of the entry before.
+# Further argument: the target lane. Returns false for an unknown meeting, `ended`, `there` if the meeting is on that lane
+# already, or `moved`. A `moved` entry has no content: it has the ordinal and the arrival time of the entry before it.
 MOVE = (
     _COMMON
     + """
@@ -183,7 +183,7 @@ return 'moved'
 """
 )
 
-# Arguments: the status to leave, the one to take. Answers the status found, or false.
+# Arguments: the old status, the new one. Returns the status before the call, or false for an unknown meeting.
 SET_STATUS = """
 local status = redis.call('HGET', KEYS[1], 'status')
 if status == ARGV[1] then
@@ -192,8 +192,8 @@ end
 return status
 """
 
-# Arguments: the least ordinal, generation and moves, and the lane after so many moves. Answers by how much the ordinal was
-# raised, or false.
+# Arguments: the minimum ordinal, generation and moves, and the lane after that number of moves. Returns the difference by
+# which the ordinal was raised, or false for an unknown meeting.
 RESEED = """
 local n = redis.call('HGET', KEYS[1], 'n')
 if not n then
