@@ -1,6 +1,6 @@
-"""The ledger: what the door accepted, should Redis lose it, and how often it sent something away.
+"""The ledger of accepted ordinals and refusals. With it, entries that Redis loses are counted.
 
-Each process keeps the last ordinals it saw accepted and its counts in mind, and notes them in Postgres about once a second.
+Each process caches the last ordinals that it saw accepted, and its counts. It stores them in Postgres about once a second.
 """
 
 from __future__ import annotations
@@ -19,16 +19,22 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from storage.postgres.tables import meetings, outbox
 
 FLUSH_INTERVAL_S = 1.0
-"""How often ordinals are noted: what was accepted since can't be counted if Redis and this process go at once."""
+"""Seconds between two flushes: entries accepted since the last one aren't counted if Redis and this process fail together."""
 MAX_MEETINGS = 10_000
-"""How many meetings a process keeps in mind."""
+"""Meetings that a process caches."""
 
 _logger = structlog.get_logger(__name__)
 
 
 @dataclass(slots=True)
 class AcceptedPosition:
-    """What this process knows of a meeting: whose it is, its last accepted ordinal, and whether Postgres has that."""
+    """The last accepted ordinal of a meeting, as this process saw it.
+
+    Attributes:
+        team_id: the meeting's team.
+        last_accepted: its last accepted ordinal.
+        is_stored: whether Postgres has that ordinal.
+    """
 
     team_id: str
     last_accepted: int
@@ -36,7 +42,7 @@ class AcceptedPosition:
 
 
 class AcceptedLedger:
-    """The meetings this process knows.
+    """The accepted ordinals and counts of this process, which it stores in Postgres.
 
     Args:
         engine: the database.
@@ -48,29 +54,38 @@ class AcceptedLedger:
         self._counts: dict[UUID, Counter[str]] = {}
 
     def count(self, meeting_id: UUID, names: Iterable[str]) -> None:
-        """Count what was not accepted: each name once."""
+        """Add one to a meeting's counter for each name. A name may repeat."""
         if increments := Counter(names):
             self._counts.setdefault(meeting_id, Counter()).update(increments)
 
     def unstored_counts(self, meeting_id: UUID) -> Mapping[str, int]:
-        """What was counted of a meeting and is not noted yet."""
+        """Return the counts of a meeting that aren't stored yet."""
         return self._counts.get(meeting_id, {})
 
     def get(self, meeting_id: UUID) -> AcceptedPosition | None:
-        """What is known of a meeting, if anything."""
+        """Return a meeting's cached position; None if there is none."""
         return self._positions.get(meeting_id)
 
     def record_accepted(
         self, team_id: str, meeting_id: UUID, last_accepted: int, *, is_stored: bool = False
     ) -> AcceptedPosition:
-        """Learn that a meeting's entries are accepted up to an ordinal; `stored` if Postgres knows already."""
+        """Record that a meeting's entries are accepted up to an ordinal.
+
+        Args:
+            team_id, meeting_id: the meeting.
+            last_accepted: the ordinal.
+            is_stored: whether Postgres has it already.
+
+        Returns:
+            The meeting's position.
+        """
         position = self._positions.setdefault(meeting_id, AcceptedPosition(team_id, 0, is_stored=True))
         if last_accepted > position.last_accepted:
             position.last_accepted, position.is_stored = last_accepted, is_stored
         return position
 
     async def flush(self) -> None:
-        """Note in Postgres what was accepted and counted since the last time. Rows that are locked are left for the next."""
+        """Store new ordinals and counts in Postgres. Locked rows are left for the next flush."""
         unstored = {
             meeting_id: known.last_accepted for meeting_id, known in self._positions.items() if not known.is_stored
         }
@@ -102,12 +117,15 @@ class AcceptedLedger:
 
 
 async def store_accepted(conn: AsyncConnection, accepted: Mapping[UUID, int]) -> set[UUID]:
-    """Raise the last accepted ordinal of meetings, whosever they are.
+    """Raise the last accepted ordinal of meetings, of any team.
 
-    Rows that a lane is writing at this moment are left out: waiting for several of them could deadlock.
+    Rows that a lane is writing at this moment are skipped, because waiting for several of them could deadlock.
+
+    Args:
+        accepted: ordinals by meeting.
 
     Returns:
-        The meetings that were noted.
+        The meetings that were written.
     """
     statement = text(
         "with noted as (select m.id, v.n from meetings m"
@@ -121,12 +139,15 @@ async def store_accepted(conn: AsyncConnection, accepted: Mapping[UUID, int]) ->
 
 
 async def store_counts(conn: AsyncConnection, counts: Mapping[UUID, Mapping[str, int]]) -> dict[UUID, Counter[str]]:
-    """Add to the counters of meetings, whosever they are, with a live event of each; the relay publishes those.
+    """Add to the counters of meetings, of any team, with a live event for each; the relay publishes these events.
 
-    Rows that a lane is writing are left out.
+    Rows that a lane is writing at this moment are skipped.
+
+    Args:
+        counts: increments by meeting and counter.
 
     Returns:
-        What was added, by meeting.
+        The increments that were added, by meeting.
     """
     rows = await conn.execute(
         select(meetings.c.id, meetings.c.counters)
@@ -142,7 +163,7 @@ async def store_counts(conn: AsyncConnection, counts: Mapping[UUID, Mapping[str,
 
 
 async def write_counters(conn: AsyncConnection, meeting_id: UUID, counters: Mapping[str, int]) -> None:
-    """Write what a meeting counts, and a live event that tells of it. The caller holds the lock of the meeting's row."""
+    """Write a meeting's counters, and a live event that reports them. The caller holds the lock of the meeting's row."""
     row = (
         await conn.execute(
             update(meetings)

@@ -1,6 +1,6 @@
-"""How far behind the lanes are: the age of the oldest thing of each that is not committed yet.
+"""The lag of lanes: the age of a lane's oldest uncommitted entry or tick.
 
-That is an entry of its log, or a tick: once a meeting is quiet, its last sentence is emitted at a tick.
+Ticks count because the last sentence of a meeting that falls quiet is emitted at a tick.
 """
 
 from __future__ import annotations
@@ -20,19 +20,22 @@ from storage import redis_keys
 from storage.postgres.lane_registry import LaneProgress, list_lanes
 
 POLL_S = 0.5
-"""How often it is looked. A lane notes how far it is about once a second: what is less than that behind is up to date."""
+"""Seconds between two measurements. Lanes store their progress about once a second, so a lag below that counts as none."""
 _TICK_GRACE_MS = 2_000
-"""A tick is late once it is overdue by more than this: a lane may have done it since it noted when it is due."""
+"""Milliseconds overdue after which a tick is late: the lane may have committed it since it last stored its progress."""
 
 _logger = structlog.get_logger(__name__)
 
 
 async def read_lane_lags(client: redis.asyncio.Redis, lanes: Mapping[str, LaneProgress]) -> dict[str, float]:
-    """How far behind lanes are, in seconds by Redis' own time; 0.0 where nothing waits.
+    """Measure the lag of lanes.
 
     Args:
-        client: one that decodes its responses.
-        lanes: how far each is, by id.
+        client: the log's Redis; it decodes its responses.
+        lanes: progress of each lane, by id.
+
+    Returns:
+        Seconds by Redis' time, by lane id; 0.0 if nothing is uncommitted.
 
     Raises:
         UnavailableError: Redis can't answer at the moment.
@@ -40,7 +43,7 @@ async def read_lane_lags(client: redis.asyncio.Redis, lanes: Mapping[str, LanePr
     pipe = client.pipeline(transaction=False)
     for lane_id, progress in lanes.items():
         pipe.xrange(redis_keys.lane_log(lane_id), min=f"({progress.log_id}", count=1)
-    # Last, so that no entry is younger than the time.
+    # Last, so that no entry is newer than the time.
     pipe.time()
     try:
         *oldest_entries, (seconds, micros) = await pipe.execute()
@@ -59,9 +62,9 @@ async def read_lane_lags(client: redis.asyncio.Redis, lanes: Mapping[str, LanePr
 
 
 class LaneLags:
-    """The lanes' lags as this process last saw them, so that asking costs nothing.
+    """The last measured lag of each lane, cached so that reading it costs nothing.
 
-    While Redis can't be reached they stay as they were: nothing is accepted then anyway.
+    While Redis can't be reached the lags stay as they were, because nothing is accepted meanwhile.
 
     Args:
         engine: the database.
@@ -76,15 +79,15 @@ class LaneLags:
 
     @property
     def max_lag(self) -> float:
-        """Seconds; the largest lag of any lane."""
+        """The largest lag of any lane, in seconds."""
         return max(self._lag_by_lane.values(), default=0.0)
 
     def lag_of(self, lane_id: str) -> float:
-        """Seconds; the lag of a lane, 0.0 where there is none."""
+        """Return the lag of a lane in seconds; 0.0 if the lane is unknown."""
         return self._lag_by_lane.get(lane_id, 0.0)
 
     async def refresh(self) -> None:
-        """Look now. Without Postgres no lane commits: what it said last is still so.
+        """Measure the lags now. If Postgres can't be reached, the last progress still holds, because no lane can commit.
 
         Raises:
             UnavailableError: Redis can't answer at the moment.
@@ -97,7 +100,7 @@ class LaneLags:
         self._lag_by_lane = await read_lane_lags(self._redis, self._progress_by_lane)
 
     async def run(self) -> None:
-        """Look every half second, until cancelled."""
+        """Measure the lags every half second, until cancelled."""
         while True:
             try:
                 await self.refresh()

@@ -1,7 +1,7 @@
-"""Meetings: their rows, and the service that sources and the API open, feed and end them with.
+"""Meetings: their rows, and the service through which sources and the API open, feed and end them.
 
-A meeting's row in Postgres says what it is and how far it is worked off; the log's door in Redis says what it accepts.
-The service keeps the two in step, so that each of its calls is safe to repeat after a crash at any point.
+A meeting's row in Postgres has its configuration and progress; the log's state in Redis decides which events it accepts. The
+service keeps both consistent, so each of its calls is safe to repeat after a crash at any point.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ async def create_meeting(
     config: MeetingConfig,
     lane_id: str,
 ) -> tuple[MeetingRecord, bool]:
-    """Add a meeting. One that the team has under that external id already is left as it is.
+    """Add a meeting. An existing meeting of the team with the same external id stays as it is.
 
     Returns:
         The meeting, and whether it is new.
@@ -73,7 +73,10 @@ async def create_meeting(
 async def read_meeting(
     conn: AsyncConnection, team_id: str, meeting_id: UUID, *, for_update: bool = False
 ) -> MeetingRecord:
-    """A team's meeting; with `lock`, held until the transaction ends.
+    """Read a meeting of a team.
+
+    Args:
+        for_update: whether to lock the row until the transaction ends.
 
     Raises:
         NotFoundError: the team has no such meeting.
@@ -93,11 +96,12 @@ async def list_meetings(
     limit: int = 50,
     before: UUID | None = None,
 ) -> list[MeetingRecord]:
-    """A team's meetings, newest first. Their configs come without the glossaries, which may be long.
+    """List a team's meetings, newest first. Their configs lack the glossaries, which may be long.
 
     Args:
-        statuses: only these; None means all.
-        before: the last meeting of the page before.
+        statuses: return only meetings with these statuses; None for all.
+        limit: most meetings to return.
+        before: id of the last meeting of the previous page.
     """
     statement = select(*_COLUMNS_WITHOUT_GLOSSARY).where(meetings.c.team_id == team_id)
     if statuses is not None:
@@ -112,7 +116,7 @@ async def list_meetings(
 
 
 async def list_open_meetings(conn: AsyncConnection) -> list[MeetingRecord]:
-    """Every team's meetings that are not over, oldest first."""
+    """List the open meetings of all teams, oldest first."""
     statement = select(*_COLUMNS).where(meetings.c.status.in_(OPEN_STATUSES)).order_by(meetings.c.id)
     return [_to_record(row) for row in (await conn.execute(statement)).mappings()]
 
@@ -122,7 +126,7 @@ class MeetingService:
 
     Args:
         engine: the database.
-        log: the log's door.
+        log: the ingest API of the log.
     """
 
     def __init__(self, engine: AsyncEngine, log: LogWriter) -> None:
@@ -141,19 +145,24 @@ class MeetingService:
         at_ms: int | None = None,
         max_live: int | None = None,
     ) -> tuple[MeetingRecord, bool]:
-        """Begin a meeting on the least loaded lane of its kind. Opening the same external id again finds it.
+        """Open a meeting on the least loaded lane of its kind. A repeated call with the same external id returns the same one.
 
         Args:
-            at: ms; when a recording begins.
-            max_live: how many meetings with a live clock the team may have at once; None for any number.
+            team_id: the meeting's team.
+            external_id: the source's id of the meeting; None if it has none.
+            title: for display.
+            clock: live or recorded.
+            config: the meeting's configuration.
+            at_ms: start of a recording (ms).
+            max_live: most live meetings that the team may have at once; None for no limit.
 
         Returns:
             The meeting, and whether it is new.
 
         Raises:
-            InvalidInputError: a recorded clock without `at`.
-            OverloadedError: the team has as many live meetings as it may. That is counted.
-            UnavailableError: there is no lane, or the log can't take it at the moment. Repeating the call is safe.
+            InvalidInputError: `at_ms` is missing for a recorded clock.
+            OverloadedError: the team has reached its limit of live meetings. The refusal is counted.
+            UnavailableError: there is no lane, or the log can't accept entries at the moment. Repeating the call is safe.
         """
         if clock is Clock.RECORDED and at_ms is None:
             raise InvalidInputError("at", "must be given for a recorded clock, in ms since the Unix epoch")
@@ -174,22 +183,23 @@ class MeetingService:
             async with self._engine.begin() as conn:
                 await teams.count_refusal(conn, team_id, error.reason)
             raise
-        # Without its first entry's id a meeting was not opened, or a crash came before that was noted: both mend here.
+        # Without the id of its first entry, the log was not opened, or a crash came before the id was stored.
         if record.log_id is None:
             await self._restore_log(team_id, record.id, at_ms)
         async with self._engine.connect() as conn:
             return await read_meeting(conn, team_id, record.id), is_new
 
     async def append(self, team_id: str, meeting_id: UUID, events: Sequence[NewEvent]) -> list[AppendResult]:
-        """Accept events into a team's meeting. With no events it renews the lease of a recorded one.
+        """Append events to a team's meeting. A call without events renews the lease of a recorded meeting.
 
         Returns:
-            What became of each, in their order. Those of a meeting that is over are refused.
+            The outcome for each event, in their order. Events of a meeting that is over are refused.
 
         Raises:
             NotFoundError: the team has no such meeting.
-            InvalidInputError: an event that no source may send, or no `at` where a recorded meeting's log must be opened again.
-            UnavailableError: the log can't take it at the moment. Repeating the call is safe.
+            InvalidInputError: an event is of a kind that no source may send, or a recorded meeting's log must be opened again
+                and no event has `at_ms`.
+            UnavailableError: the log can't accept entries at the moment. Repeating the call is safe.
         """
         position = await self._cached_position(team_id, meeting_id)
         try:
@@ -210,7 +220,11 @@ class MeetingService:
         return self._count_refusals(meeting_id, results)
 
     async def count_refused(self, team_id: str, meeting_id: UUID, reason: str, count: int) -> None:
-        """Count events of a team's meeting that were refused before they came to the door.
+        """Count events of a team's meeting that were refused before they reached the log.
+
+        Args:
+            reason: why they were refused.
+            count: number of events.
 
         Raises:
             NotFoundError: the team has no such meeting.
@@ -219,7 +233,7 @@ class MeetingService:
         self._ledger.count(meeting_id, [f"refused:{reason}"] * count)
 
     def unstored_counts(self, meeting_id: UUID) -> Mapping[str, int]:
-        """What was counted of a meeting within the last second, and is not in its row yet."""
+        """Return the counts of a meeting's last second that aren't in its row yet."""
         return self._ledger.unstored_counts(meeting_id)
 
     def _count_refusals(self, meeting_id: UUID, results: list[AppendResult]) -> list[AppendResult]:
@@ -231,18 +245,21 @@ class MeetingService:
         """Refuse chunks of a team's meeting until `resume`.
 
         Raises:
-            Refused: the meeting is over.
+            ConflictError: the meeting is over.
             NotFoundError: the team has no such meeting.
             UnavailableError: the log can't be reached.
         """
         await self._set_status(team_id, meeting_id, "paused")
 
     async def resume(self, team_id: str, meeting_id: UUID) -> None:
-        """Take chunks of a team's meeting again. Raises as `pause` does."""
+        """Accept chunks of a team's meeting again. Raises the same errors as `pause`."""
         await self._set_status(team_id, meeting_id, "live")
 
     async def end(self, team_id: str, meeting_id: UUID, reason: str = "ended by request") -> None:
-        """End a team's meeting. One that is over stays so.
+        """End a team's meeting. A meeting that is over stays as it is.
+
+        Args:
+            reason: stored as the reason of the end.
 
         Raises:
             NotFoundError: the team has no such meeting.
@@ -250,20 +267,20 @@ class MeetingService:
         """
         await self._cached_position(team_id, meeting_id)
         info = await self._log.read_state(str(meeting_id))
-        # Where nobody knows any more how far a recording had come, now is surely later.
+        # If the recording's last arrival time is lost, the present time is certainly later.
         at_ms = info.last_arrived_at_ms if info is not None else int(time.time() * 1000)
         await self.append(team_id, meeting_id, [NewEvent(f"ended-{uuid7()}", MeetingEnded(reason=reason), at_ms)])
 
     async def move(self, team_id: str, meeting_id: UUID, lane_id: str) -> bool:
-        """Let a team's meeting go on in another lane. It loses nothing, and its rows are the same as if it had stayed.
+        """Move a team's meeting to another lane. Nothing is lost, and its rows are the same as without the move.
 
         Returns:
-            Whether it moves; not if it is there already.
+            Whether the meeting moves; False if it is on that lane already.
 
         Raises:
             NotFoundError: the team has no such meeting, or there is no such lane.
             InvalidInputError: the lane is of the wrong kind, or takes no meetings.
-            Refused: the meeting is over.
+            ConflictError: the meeting is over.
             UnavailableError: the log can't be reached.
         """
         async with self._engine.connect() as conn:
@@ -277,12 +294,12 @@ class MeetingService:
             return await self._log.move(str(meeting_id), lane_id)
 
     async def reconcile(self) -> dict[UUID, int]:
-        """Compare every open meeting with the log, and mend what Redis lost. To be called at the start.
+        """Compare every open meeting with the log, and restore state that Redis lost. Called at the start.
 
-        A recorded meeting that Redis forgot is left to its importer's next call: nobody else knows its time.
+        A recorded meeting that Redis lost is restored by its importer's next call, because only the importer knows its time.
 
         Returns:
-            How many accepted entries each meeting lost, where it lost any. They are counted in its `lost`.
+            The number of accepted entries that were lost, by meeting. They are also in the meeting's counter `lost`.
         """
         losses: dict[UUID, int] = {}
         async with self._engine.connect() as conn:
@@ -305,11 +322,11 @@ class MeetingService:
         return losses
 
     async def run_ledger(self) -> None:
-        """Note in Postgres what was accepted and what was refused about once a second, until cancelled."""
+        """Store accepted ordinals and counts in Postgres about once a second, until cancelled."""
         await self._ledger.run()
 
     async def flush_ledger(self) -> None:
-        """Note now what was accepted since the last time."""
+        """Store the ordinals and counts since the last flush now."""
         await self._ledger.flush()
 
     async def _set_status(self, team_id: str, meeting_id: UUID, new_status: Literal["paused", "live"]) -> None:
@@ -323,10 +340,10 @@ class MeetingService:
             await set_log_status(str(meeting_id))
         async with self._engine.begin() as conn:
             record = await read_meeting(conn, team_id, meeting_id, for_update=True)
-            # One that timed out meanwhile stays so.
+            # A meeting that timed out meanwhile stays timed out.
             if record.status in (("created", "live") if new_status == "paused" else ("paused",)):
                 await _update_meeting(conn, team_id, meeting_id, status=new_status, seq=record.seq + 1)
-                # The relay publishes it, as it does whatever no lane has.
+                # The relay publishes the event, as all events that no lane publishes.
                 event = {"seq": record.seq + 1, "kind": "status", "payload": {"status": new_status}}
                 await conn.execute(insert(outbox).values(team_id=team_id, meeting_id=meeting_id, **event))
 
@@ -343,13 +360,13 @@ class MeetingService:
         return position
 
     async def _restore_log(self, team_id: str, meeting_id: UUID, at_ms: int | None) -> str | None:
-        """Open a meeting's log where Redis does not know it, or raise its ordinal to what was accepted. Count the loss.
+        """Open a meeting's log if Redis has lost it, or raise its last ordinal to the accepted one. Count lost entries.
 
         Returns:
-            Why the meeting takes nothing more (`ended`, `failed`); None where it goes on.
+            The status of a meeting that accepts no more events (`ended`, `failed`); None if it continues.
         """
         async with self._engine.begin() as conn:
-            # The row's lock: one at a time, so that nothing is counted twice.
+            # The row's lock lets only one caller restore the log, so no loss is counted twice.
             record = await read_meeting(conn, team_id, meeting_id, for_update=True)
             if record.status in ("ended", "failed"):
                 return record.status
