@@ -1,4 +1,4 @@
-"""What a batch of the stream did, ready to be committed: to meetings, to captions, and what could not be used."""
+"""The changes that a batch of the stream makes: to meetings, to captions, and its dead letters."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from storage.records import MeetingStatus
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """An entry that could not be used, kept with the reason. `log_id` and the lane name it, so it is kept once."""
+    """An entry that could not be used, with the reason. Its lane and `log_id` identify it, so that it is stored once."""
 
     log_id: str
     reason: str
@@ -24,19 +24,19 @@ class DeadLetter:
 
 @dataclass(slots=True)
 class MeetingChange:
-    """What a batch did to one meeting. Texts and states are those after its last item.
+    """The changes of a batch to one meeting. Texts and states are those after the batch's last item.
 
     Attributes:
-        n, log_id: ordinal of the last entry, and the log's id to read on from.
+        last_ordinal, log_id: ordinal of the last entry, and the log's id to read on from.
         state: the operators' states as JSON; None once the meeting is over.
-        moved: the lane that it goes on in, where it moves, and its how manyth move it is; `log_id` is one of that lane's.
-        status: what the meeting became, where it did; `statuses` are the events that tell of it.
-        began_at, ended_at: ms since the epoch.
-        sentences: the last revision of each sentence that was put out, in order.
-        retracted: sentences that are gone at the end of the batch.
-        requests: translations asked, the last for each sentence and language.
-        counters: how much to add to each of the meeting's counters.
-        config_changed: whether the config changed after the beginning: a new language makes captions of earlier sentences pending.
+        lane_change: the new lane of a meeting that moves, and the number of that move; `log_id` is then in that lane's log.
+        status: the new status; None if it doesn't change. `status_events` are the payloads of its live events.
+        began_at_ms, ended_at_ms: ms since the epoch.
+        sentences: the last revision of each emitted sentence, in order.
+        retracted: sentences that are retracted at the end of the batch.
+        requests: the last translation request for each sentence and language.
+        counter_increments: increments of the meeting's counters.
+        config_changed: whether the config changed after the start. A new language makes captions of earlier sentences pending.
     """
 
     team_id: str
@@ -61,20 +61,27 @@ class MeetingChange:
     status_events: list[dict[str, str]] = field(default_factory=list[dict[str, str]])
 
     def start_generation(self, generation: int, at_ms: int) -> None:
-        """A generation of the meeting begins (`at` in ms)."""
+        """Record the start of a generation of the meeting, at `at_ms` (ms since the epoch)."""
         self.status, self.generation, self.began_at_ms = "live", generation, at_ms
         self.ended_at_ms = self.end_reason = None
         self.status_events.append({"status": "live"})
 
     def end(self, status: MeetingStatus, at_ms: int, reason: str) -> None:
-        """The meeting is over (`at` in ms), unless it begins again."""
+        """Record the end of the meeting, at `at_ms` (ms since the epoch). A later generation may follow."""
         self.status, self.ended_at_ms, self.end_reason = status, at_ms, reason
         self.status_events.append({"status": status, "reason": reason})
 
 
 @dataclass(frozen=True, slots=True)
 class CaptionResult:
-    """How a request ended. Without a translation it stays pending, for the reason given; `attempts` calls were made for it."""
+    """The result of a request.
+
+    Attributes:
+        request: the request.
+        translation: the translation; without one the caption stays pending.
+        attempts: number of calls that were made.
+        reason: why there is no translation.
+    """
 
     request: TranslationRequest
     translation: Translation | None
@@ -83,12 +90,12 @@ class CaptionResult:
 
 
 def replace_unstorable(request: TranslationRequest, translation: Translation) -> tuple[Translation, DeadLetter]:
-    """What is stored in the place of an answer that Postgres or a codec refuses: that there is none, and the answer apart.
+    """Replace a translation that Postgres or a codec refuses.
 
     Returns:
-        An `untranslated` answer, and a dead letter that holds what was refused, in JSON's escapes.
+        An `untranslated` result, and a dead letter with the refused translation, escaped as JSON.
     """
-    reason = "its translation can't be stored: it holds what is no text"
+    reason = "its translation can't be stored: it holds invalid characters"
     letter_id = f"caption {request.meeting_id} {request.sentence_id} {request.language} {request.revision}"
     fields = {"kind": "caption", "language": request.language, "answer": json.dumps(asdict(translation))}
     letter = DeadLetter(letter_id, reason, fields, request.team_id, request.meeting_id)

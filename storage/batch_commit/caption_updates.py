@@ -14,11 +14,11 @@ from storage.postgres.meeting_transaction import MeetingTransaction, rows_parame
 
 
 class StoredTranslation(NamedTuple):
-    """A translation that later ones may go on from: nothing in it is in doubt.
+    """A translation without warnings, which later requests may use as context.
 
     Attributes:
-        revision: of the sentence, as it was translated.
-        source: what was translated; None where the sentence reads differently by now.
+        revision: the sentence's revision that was translated.
+        source: the text that was translated; None if the sentence has another revision by now.
     """
 
     meeting_id: str
@@ -30,13 +30,13 @@ class StoredTranslation(NamedTuple):
 
 
 def read_translations(connection: Connection, caption_keys: Sequence[tuple[str, str, str]]) -> list[StoredTranslation]:
-    """How sentences are translated. Pending captions are left out: the backfill may complete them at any time.
+    """Read the translations of sentences. Pending captions are left out, because the backfill may complete them at any time.
 
     Args:
-        wanted: the meeting's id, the sentence's and the language, of each.
+        caption_keys: meeting id, sentence id and language of each caption.
 
     Returns:
-        What there is of these; of each meeting, its last sentence comes last, those of all meetings side by side.
+        The translations that exist. The order interleaves the meetings; the last sentence of each meeting comes last.
     """
     rows = [
         {"meeting_id": meeting_id, "sentence_id": sentence_id, "language": language}
@@ -55,10 +55,10 @@ def read_translations(connection: Connection, caption_keys: Sequence[tuple[str, 
 
 
 def mark_pending(connection: Connection, requests: Sequence[TranslationRequest], backfill_after: float) -> None:
-    """Mark captions as pending, in the caller's transaction.
+    """Mark the captions of requests as pending, in the caller's transaction.
 
     Args:
-        patience: seconds after which the backfill may pay it.
+        backfill_after: seconds after which the backfill may complete a caption.
     """
     if not requests:
         return
@@ -90,7 +90,7 @@ def mark_pending(connection: Connection, requests: Sequence[TranslationRequest],
 
 
 def mark_new_languages_pending(connection: Connection, changes: Sequence[MeetingChange]) -> None:
-    """Mark captions of a language that was added while the meeting runs as pending, for all earlier sentences, too."""
+    """Mark captions as pending in languages that were added to a running meeting, for all its earlier sentences."""
     for change in changes:
         if change.config is None or not change.config_changed:
             continue
@@ -106,7 +106,7 @@ def mark_new_languages_pending(connection: Connection, changes: Sequence[Meeting
 
 
 def write_results(connection: Connection, results: Sequence[CaptionResult], transaction: MeetingTransaction) -> None:
-    """Write what became of requests, with a live event for each caption that changed, in the caller's transaction."""
+    """Write the results of requests, with a live event for each changed caption, in the caller's transaction."""
     if not results:
         return
     rows = [
@@ -120,7 +120,7 @@ def write_results(connection: Connection, results: Sequence[CaptionResult], tran
         }
         for k, a in enumerate(results)
     ]
-    # Every call counts, even where its answer came too late for the text it speaks of.
+    # Every call counts, even if its result came too late for its revision.
     connection.execute(
         text(
             "update captions c set attempts = c.attempts + r.attempts from"
@@ -149,7 +149,7 @@ def write_results(connection: Connection, results: Sequence[CaptionResult], tran
     updated_rows: list[dict[str, Any]] = []
     for k, result in enumerate(results):
         request, translation = result.request, result.translation
-        # What was replaced says nothing of what it was replaced by, though that may not be here yet.
+        # A replaced request says nothing about the caption: the pending one may be that of the newer request.
         if k not in pending_indices or result.reason == "replaced":
             transaction.count(request.meeting_id, "superseded")
             continue

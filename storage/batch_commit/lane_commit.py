@@ -1,4 +1,4 @@
-"""The lane's transaction: what a batch of the stream did, and the states it led to, all of it or nothing."""
+"""The lane's transaction: writes the changes of a batch and the resulting operator states, atomically."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from storage.records import OutboxEvent
 log = structlog.get_logger(__name__)
 
 BACKFILL_LANE_ID = "backfill"
-"""Stands for a lane in dead letters of the backfill's."""
+"""The lane id in dead letters of the backfill."""
 _UUID_PATTERN = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 def claim_lane(connection: Connection, lane_id: str, pid: int, node: str) -> int:
-    """Take a lane over from whatever process had it.
+    """Claim a lane for a process.
 
     Returns:
-        The new epoch. Writes of a process with an older one are refused from now on.
+        The new epoch. Writes of a process with an older epoch are refused from now on.
     """
     statement = text(
         "update lanes set epoch = epoch + 1, pid = :pid, node = :node, state = 'running', updated_at = now()"
@@ -42,7 +42,7 @@ def claim_lane(connection: Connection, lane_id: str, pid: int, node: str) -> int
 
 
 def release_lane(connection: Connection, lane_id: str, epoch: int) -> None:
-    """Say that a lane has stopped, unless another process has it by now."""
+    """Mark a lane as stopped, unless another process has claimed it."""
     statement = text("update lanes set state = 'stopped', updated_at = now() where id = :lane and epoch = :epoch")
     connection.execute(statement, {"lane": lane_id, "epoch": epoch})
 
@@ -57,11 +57,15 @@ def commit_batch(
     *,
     backfill_after: float,
 ) -> list[OutboxEvent]:
-    """Write what a batch did, in the caller's transaction.
+    """Write the changes of a batch, in the caller's transaction.
 
     Args:
-        changes: at most one a meeting.
-        patience: seconds after which the backfill may pay what these requests ask.
+        lane_id: the lane.
+        epoch: the epoch of the process that commits.
+        changes: at most one for each meeting.
+        results: results of requests.
+        dead_letters: entries that could not be used.
+        backfill_after: seconds after which the backfill may complete the captions of these requests.
 
     Returns:
         The live events written, to be published once the transaction is committed.
@@ -94,11 +98,11 @@ def commit_batch(
             transaction.emit_status(change.meeting_id, **engine_description)
         for name, increment in change.counter_increments.items():
             transaction.count(change.meeting_id, name, increment)
-        # One that goes on does not stay timed out: only its counters know that it was.
+        # A meeting that continues doesn't stay timed out, so only its counters record the timeout.
         for status in change.status_events:
             if status["status"] == "timed_out":
                 transaction.count(change.meeting_id, "timed_out")
-    # 3. Sentences and who spoke them.
+    # 3. Sentences and their speakers.
     _write_sentences(connection, changes)
     for change in changes:
         for sentence in change.sentences.values():
@@ -109,11 +113,11 @@ def commit_batch(
     # 4. Captions that are now pending, in every language.
     mark_pending(connection, [r for c in changes for r in c.requests.values()], backfill_after)
     mark_new_languages_pending(connection, changes)
-    # 5. Answers, after the sentences they speak of.
+    # 5. Results, after the sentences that they translate.
     write_results(connection, results, transaction)
-    # 6. What could not be used.
+    # 6. Entries that could not be used.
     _write_dead_letters(connection, lane_id, dead_letters, transaction)
-    # 7. The states, with everything they led to. The end of a meeting is its last event.
+    # 7. The states. The end of a meeting is its last live event.
     transaction.emit_counters()
     for change in changes:
         if change.ended_at_ms is not None:
@@ -123,11 +127,11 @@ def commit_batch(
 
 
 def _describe_engines(connection: Connection) -> dict[str, str]:
-    """What a meeting that begins tells of the models, where a configuration says so."""
+    """Return the field of a status event that describes the engines; empty without a readable configuration."""
     try:
         version = read_current_config(connection)
     except InvalidInputError as error:
-        # A newer release wrote it. What is said goes on all the same.
+        # A newer release wrote it. The meeting must go on without the description.
         log.warning("the models' configuration can't be read", field=error.field)
         return {}
     return {} if version is None else {"models": describe_translation(version.config)}
@@ -136,9 +140,14 @@ def _describe_engines(connection: Connection) -> dict[str, str]:
 def advance_log_positions(
     connection: Connection, lane_id: str, epoch: int, meeting_ids: Sequence[str], log_id: str
 ) -> None:
-    """Note of meetings that they need nothing of the log up to an id, in the caller's transaction.
+    """Advance the log positions of meetings that need no earlier entries, in the caller's transaction.
 
-    Rows that are being written at this moment are left for the next time.
+    Rows that are being written at this moment are left for the next call.
+
+    Args:
+        lane_id, epoch: the lane, and the epoch of its process. Without them nothing is written.
+        meeting_ids: the meetings.
+        log_id: the log's id up to which they need no entries.
     """
     connection.execute(
         text(
@@ -156,11 +165,12 @@ def commit_backfill(
     results: Sequence[CaptionResult],
     dead_letters: Sequence[DeadLetter] = (),
 ) -> list[OutboxEvent]:
-    """Write answers that no lane waits for (the backfill's), in the caller's transaction.
+    """Write the results of the backfill, for which no lane waits, in the caller's transaction.
 
     Args:
-        locked: the meetings they belong to, locked in this transaction.
-        dead: what of them could not be used.
+        transaction: the meetings of the results, locked in this transaction.
+        results: the results.
+        dead_letters: results that could not be stored.
 
     Returns:
         The live events written, to be published once the transaction is committed.
@@ -172,7 +182,7 @@ def commit_backfill(
 
 
 def sentence_event_payload(sentence: Sentence) -> dict[str, Any]:
-    """A sentence as live events carry it."""
+    """Make the payload of a sentence's live event."""
     return {
         "id": sentence.id,
         "revision": sentence.revision,
@@ -245,7 +255,7 @@ def _write_dead_letters(
             }
             for letter in dead_letters
         ]
-        # Read again after a crash, a letter is neither kept nor counted twice.
+        # If an entry is read again after a crash, its letter is neither stored nor counted twice.
         inserted = connection.execute(
             text(
                 "insert into dead_letters (team_id, meeting_id, lane_id, log_id, reason, fields)"
@@ -273,7 +283,7 @@ def _write_meetings(connection: Connection, changes: Sequence[MeetingChange]) ->
             " lane_id = coalesce(:lane, lane_id),"
             " moves = coalesce(:moves, moves),"
             " last_accepted = greatest(last_accepted, :n),"
-            # A meeting may be paused before its lane has seen it begin.
+            # A meeting may be paused before its lane has read its start.
             " state = cast(:state as jsonb),"
             " status = case when :status = 'live' and status = 'paused' then status else coalesce(:status, status) end,"
             " generation = coalesce(:generation, generation),"

@@ -1,6 +1,4 @@
-"""Pending captions: a query, not a queue. Current revisions with no final caption, once whoever was to translate them must
-have given up.
-"""
+"""Pending captions: current revisions without a final caption, once their lane must have given up. A query, not a queue."""
 
 from __future__ import annotations
 
@@ -16,7 +14,7 @@ from operators.context_window import WindowSentence, with_context, with_translat
 from operators.model import MeetingConfig
 from operators.translation_requests import TranslationRequest
 
-# A debt that is due speaks of the sentence as it reads now: its old text is of no use to anybody.
+# A due caption is translated at the sentence's current revision, because nobody needs its old text.
 _RAISE_TO_CURRENT_REVISION = text(
     "update captions c set revision = s.revision, failures = 0 from sentences s where s.meeting_id = c.meeting_id"
     " and s.id = c.sentence_id and s.revision > c.revision and not s.retracted"
@@ -31,7 +29,7 @@ _SELECT_DUE = text(
     " order by c.turn, c.due_at limit :limit"
 )
 _SELECT_CONTEXT = text(
-    # Reading order: by start, then by the numbers that an id is made of. The union leaves out what both parts have.
+    # Reading order: by start, then by the numbers of the id. The union removes duplicates.
     "with before as (select *, string_to_array(id, '.')::bigint[] as numbers from sentences"
     " where meeting_id = :meeting_id and not retracted and start <= :start"
     " and (start, string_to_array(id, '.')::bigint[]) < (:start, string_to_array(:id, '.')::bigint[])),"
@@ -55,23 +53,23 @@ _POSTPONE_MEETING = text(
     " where meeting_id = :meeting_id and status = 'pending' and due_at <= now()"
 )
 UNREADABLE_PAUSE_S = 60.0
-"""Seconds for which captions are left alone whose meeting's config can't be read."""
+"""Seconds for which captions are postponed if their meeting's config can't be read."""
 
 log = structlog.get_logger(__name__)
 
 
 def read_due_requests(connection: Connection, limit: int) -> list[TranslationRequest]:
-    """The next requests to pay, over all teams, fair between meetings: each one's oldest debt before any second one.
+    """Read the next due requests of all teams. Meetings take turns: the oldest caption of each comes before any second one.
 
     Args:
-        connection: in a transaction that is committed.
-        limit: how many at most.
+        connection: a connection in a transaction that the caller commits.
+        limit: most requests to return.
     """
     connection.execute(_RAISE_TO_CURRENT_REVISION)
     requests: list[TranslationRequest] = []
     configs: dict[UUID, MeetingConfig | None] = {}
     for row in connection.execute(_SELECT_DUE, {"limit": limit}).all():
-        # Once for each meeting: a long glossary takes a while to read.
+        # Parsed once for each meeting, because a long glossary takes a while.
         if row.meeting_id not in configs:
             configs[row.meeting_id] = _read_config(connection, row.meeting_id, row.config)
         config = configs[row.meeting_id]
@@ -110,11 +108,11 @@ def read_due_requests(connection: Connection, limit: int) -> list[TranslationReq
 
 
 def _read_config(connection: Connection, meeting_id: UUID, config: Any) -> MeetingConfig | None:
-    """A meeting's config; None where it can't be read. Its captions are then left alone for a while."""
+    """Parse a meeting's config. If it can't be read, return None and postpone the meeting's captions."""
     try:
         return MeetingConfig.model_validate(config)
     except ValidationError:
-        # A newer release wrote it. Its captions wait for that one, and hold up no others.
+        # A newer release wrote the config. The captions wait for that release, and block no others.
         log.warning("a meeting's config can't be read", meeting=str(meeting_id))
         connection.execute(_POSTPONE_MEETING, {"meeting_id": meeting_id, "wait": UNREADABLE_PAUSE_S})
         return None
@@ -123,15 +121,16 @@ def _read_config(connection: Connection, meeting_id: UUID, config: Any) -> Meeti
 def record_failures(
     connection: Connection, requests: Sequence[TranslationRequest], first_pause: float, pause_factor: float
 ) -> list[int]:
-    """Count an attempt that failed of each request, and leave its caption alone for a while.
+    """Count a failed attempt at each request, and postpone its caption.
 
     Args:
-        connection: in a transaction that has locked the meetings, as all have that write captions and meetings.
-        first: seconds after the first failure.
-        factor: how many times as long after each further one.
+        connection: a connection in a transaction that has locked the meetings, as for every write of captions.
+        requests: the requests.
+        first_pause: seconds to wait after the first failure.
+        pause_factor: factor by which the pause grows with each further failure.
 
     Returns:
-        How many attempts have failed by now, of each; 0 where its caption is not pending any more.
+        The number of failed attempts of each request; 0 if its caption isn't pending any more.
     """
     return [
         connection.execute(
@@ -151,10 +150,10 @@ def record_failures(
 
 
 def postpone(connection: Connection, requests: Mapping[TranslationRequest, float]) -> None:
-    """Leave debts alone for a while, so that others get their turn.
+    """Postpone pending captions, so that others get their turn.
 
     Args:
-        requests: seconds to wait, for each.
+        requests: seconds to wait, by request.
     """
     connection.execute(
         text(

@@ -1,7 +1,7 @@
-"""Tells content that can't be stored from a store that is away, and writes all but that content.
+"""Distinguishes refused content from an unreachable store, and writes everything except the refused content.
 
-A transaction whose content is refused is halved until the part at fault is alone. So writes stay in batches, without a
-savepoint for each part, and what is bad fails alone.
+A transaction with refused content is halved until the refused part is alone. So writes stay in batches without a savepoint
+for each part, and a bad part fails alone.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _CONTENT_SQLSTATE_CLASSES = ("22", "23", "54")
 
 
 def is_refused_content(error: BaseException) -> bool:
-    """Whether Postgres or a codec refused what was to be written. To write the same again would give the same."""
+    """Whether Postgres or a codec refused the written content. Writing the same content again would fail again."""
     if isinstance(error, DataError | IntegrityError | orjson.JSONEncodeError | UnicodeError):
         return True
     state = getattr(error.orig, "sqlstate", None) if isinstance(error, DBAPIError) else None
@@ -33,18 +33,18 @@ def write_bisecting(
     write: Callable[[Sequence[Part]], list[OutboxEvent]],
     on_refused: Callable[[Part, Exception], list[OutboxEvent]],
 ) -> list[OutboxEvent]:
-    """Write parts in one transaction, or in as few as it takes to leave out those whose content is refused.
+    """Write parts in one transaction, or in as few as possible if some parts have refused content.
 
     Args:
-        parts: what is to be written; a part is never split, and the order is kept.
-        write: writes parts in a transaction of its own.
-        refuse: called with each part whose content is refused, and why; it may write something else in its place.
+        parts: the parts, which are written in order and never split.
+        write: writes parts in one transaction.
+        on_refused: called with each refused part and its error; it may write a replacement.
 
     Returns:
         The live events that were written.
 
     Raises:
-        Exception: what `write` raised for another reason, such as a store that is away; some parts may be written.
+        Exception: `write` failed for another reason, such as an unreachable store; some parts may be written.
     """
     if not parts:
         return []
@@ -60,5 +60,5 @@ def write_bisecting(
 
 
 def escape_unstorable(text: str) -> str:
-    """A text in which what Postgres can't store is spelled out (`\\x00`, `\\ud83d`)."""
+    """Escape the characters of a text that Postgres can't store (`\\x00`, `\\ud83d`)."""
     return text.encode("utf-8", "backslashreplace").decode().replace("\x00", "\\x00")

@@ -102,7 +102,7 @@ async def test_hostile_answers_to_one_meeting_cost_the_others_nothing(
     [(dead,)] = query_rows(engine, counted, id=bad)
     letters = query_rows(engine, "select reason, fields ->> 'kind' from dead_letters where meeting_id = :id", id=bad)
     assert len(letters) == int(dead) > 0
-    assert set(letters) == {("its translation can't be stored: it holds what is no text", "caption")}
+    assert set(letters) == {("its translation can't be stored: it holds invalid characters", "caption")}
     # What failed is tried again, a bounded number of times, and ends with the reason.
     backfill = Backfill(engine, redis_sync, service)
     for _ in range(50):
@@ -111,7 +111,7 @@ async def test_hostile_answers_to_one_meeting_cost_the_others_nothing(
             connection.execute(text("update captions set due_at = now() where status = 'pending'"))
     assert caption_statuses(engine, bad) == {"untranslated"}
     reasons = {one for (one,) in query_rows(engine, "select reason from captions where meeting_id = :id", id=bad)}
-    assert "its translation can't be stored: it holds what is no text" in reasons
+    assert "its translation can't be stored: it holds invalid characters" in reasons
     assert query_rows(engine, "select 1 from captions where meeting_id = :id and text is not null", id=bad) == []
     log = query_rows(engine, "select seq from outbox where meeting_id = :id order by seq", id=bad)
     assert [seq for (seq,) in log] == list(range(1, len(log) + 1))
