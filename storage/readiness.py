@@ -181,6 +181,6 @@ def wait_until_ready(postgres_url: str, redis_url: str, on_progress: Callable[[s
                 if stall_detector.is_stalled(state):
                     raise SetupError(
                         f"{name} made no progress for {STALL_TIMEOUT_S:.0f} s; it is {state.activity}: wait until it is ready, or "
-                        f"mend what its log names, and start again"
+                        f"fix what its log reports, and start again"
                     )
                 time.sleep(POLL_S)

@@ -1,14 +1,14 @@
-"""Postgres and Valkey of our own, from wheels: all that one machine needs, with nothing to install by hand.
+"""Embedded Postgres and Valkey, from Python wheels: one machine needs no other servers, and nothing is installed by hand.
 
-One data directory holds two servers, each with its password and its log. Who owns them, and whether a server runs, is
-said by locks of the operating system, which go when the last process that holds one goes, however it ends:
+One data directory holds two servers, each with its password and its log. File locks of the operating system record who owns
+the servers, and whether a server runs. A lock is released when the last process that holds it ends, however it ends:
 
-- `starting.lock` is held while somebody starts or stops, so that two starters take turns;
-- `owner.lock` is held by the starter that has to stop the servers, for as long as it lives;
+- `starting.lock` is held during a start or stop, so that two starters take turns;
+- `owner.lock` is held by the process that must stop the servers, for as long as it lives;
 - `{server}/running.lock` is inherited by the server and its children, so it is held exactly while any of them runs.
 
-So a second start finds and uses what runs. An owner that is killed leaves a watcher behind, which stops the servers; where
-that was killed as well, the next starter adopts them.
+So a second start finds and uses running servers. If the owner is killed, its watcher stops the servers. If the watcher was
+killed too, the next starter adopts them.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ from storage.embedded_servers.server_process import ServerAccount, ServerProcess
 from storage.store_urls import StoreUrls
 
 _START_LOCK_TIMEOUT_S = 180.0
-"""How long to wait for another starter of the same directory that reports no progress."""
+"""Seconds to wait for another starter of the same directory that reports no progress."""
 _MAX_START_ATTEMPTS = 3
 
 
 def default_data_dir() -> Path:
-    """Where the stores live if nobody says: `$XDG_DATA_HOME/parley` for a user, `/var/lib/parley` for root.
+    """Return the default data directory: `$XDG_DATA_HOME/parley` for a user, `/var/lib/parley` for root.
 
     Root's servers run as `nobody`, which can't enter root's home.
 
@@ -61,30 +61,33 @@ class EmbeddedStores:
     """The two servers of a data directory, on free ports of the loopback interface.
 
     Args:
-        data_dir: made if it is missing.
-        durable: whether what was acknowledged survives a crash. Only tests turn it off.
+        data_dir: the data directory, which is made if it is missing.
+        durable: whether acknowledged writes survive a crash. Only tests turn it off.
     """
 
     def __init__(self, data_dir: Path, *, durable: bool = True) -> None:
         self._data_dir = data_dir.absolute()
         self._durable = durable
         self._watcher: OwnerWatcher | None = None
-        # The ports that somebody was told of: a server that is started again has the same.
+        # Ports that `start` has returned: a restarted server must have the same one.
         self._announced_ports: dict[str, int] = {}
 
     def start(
         self, on_progress: Callable[[str], None] = lambda _: None, stopping: threading.Event | None = None
     ) -> StoreUrls:
-        """Start both servers, or find them running, and wait until they are ready. Called again, it starts those that ended.
+        """Start both servers, or find them running, and wait until they are ready. A repeated call restarts ended servers.
 
-        A server that loads or recovers its data is waited for as long as it makes progress.
+        The wait for a server that loads or recovers its data lasts for as long as it makes progress.
 
         Args:
-            say: told what a server is doing that is not ready, in words for a person.
+            on_progress: called with messages about what a server is doing that isn't ready.
             stopping: set to end the wait.
 
+        Returns:
+            The URLs of both servers.
+
         Raises:
-            SetupError: says what and what to do, with the end of the server's log.
+            SetupError: a server can't be started; the message has the reason, the fix and the end of the server's log.
         """
         ServerAccount.current().check_name()
         self._make_directory()
@@ -95,7 +98,7 @@ class EmbeddedStores:
 
     def _start(self, on_progress: Callable[[str], None], stopping: threading.Event | None) -> StoreUrls:
         def report(message: str) -> None:
-            # Whoever waits for this turn sees by its time that the start goes on.
+            # The lock file's time shows other starters that this start makes progress.
             os.utime(self._data_dir / "starting.lock")
             on_progress(message)
 
@@ -114,7 +117,7 @@ class EmbeddedStores:
         return StoreUrls(postgres=postgres.url(ports["postgres"]), redis=valkey.url(ports["valkey"]))
 
     def last_urls(self) -> StoreUrls | None:
-        """Where the servers answer, or did when they last ran; None where they never did. It writes nothing."""
+        """Return the servers' URLs of the present or last run; None if they never ran. Writes nothing."""
         ports = self._read_ports()
         if not {"postgres", "valkey"} <= ports.keys():
             return None
@@ -122,16 +125,16 @@ class EmbeddedStores:
         return StoreUrls(postgres=postgres.url(ports["postgres"]), redis=valkey.url(ports["valkey"]))
 
     def is_running(self) -> bool:
-        """Whether both servers run, or what is left of them does. Where one doesn't, `start` starts it where it was.
+        """Whether both servers run, or at least child processes of each. `start` restarts an ended one on its old port.
 
         Raises:
-            SetupError: somebody else has been starting them for too long.
+            SetupError: another process has been starting them for too long.
         """
         with self._start_lock():
             return all(server.is_running() for server in self._make_servers())
 
     def stop(self) -> None:
-        """Stop both servers cleanly, if this starter launched or adopted them; otherwise leave them to their owner.
+        """Stop both servers cleanly if this process owns them; otherwise leave them to their owner.
 
         Raises:
             SetupError: a server could not be stopped.
@@ -184,7 +187,7 @@ class EmbeddedStores:
         on_progress: Callable[[str], None],
         stopping: threading.Event | None,
     ) -> int:
-        """Have a server running and ready, and say on which port."""
+        """Start a server if it doesn't run, wait until it is ready, and return its port."""
         for attempt in range(1, _MAX_START_ATTEMPTS + 1):
             lock = server.acquire_running_lock()
             if lock is not None:
@@ -193,7 +196,7 @@ class EmbeddedStores:
                         attempt > 1 or not _is_port_free(ports.get(server.name, 0))
                     ):
                         ports = ports | {server.name: _find_free_port()}
-                    # Written first: whoever comes after a crash must know where the server would answer.
+                    # Written first, because after a crash the next starter must know the server's port.
                     self._write_private_file("ports.json", json.dumps(ports))
                     server.launch(ports[server.name], lock)
                 finally:
@@ -202,13 +205,13 @@ class EmbeddedStores:
                 server.wait_until_ready(ports.get(server.name, 0), on_progress, stopping)
                 break
             except SetupError:
-                # It has gone: its port was taken in between, or what was found was the rest of a killed server.
+                # The server has ended: its port was taken meanwhile, or only children of a killed server were running.
                 if attempt == _MAX_START_ATTEMPTS or server.is_running():
                     raise
         return ports[server.name]
 
     def _become_owner(self) -> OwnerWatcher | None:
-        """Become the owner if nobody is. Returns the watcher of one that has just become it."""
+        """Become the owner if there is none. Returns the new watcher; None if there is an owner."""
         lock = try_lock(self._data_dir / "owner.lock")
         if lock is None:
             return None
@@ -220,7 +223,7 @@ class EmbeddedStores:
         return self._watcher
 
     def _stop_owned(self, watcher: OwnerWatcher) -> None:
-        """Stop the servers, and own them no more."""
+        """Stop the servers, and release their ownership."""
         try:
             self._stop_servers()
         finally:
@@ -236,7 +239,7 @@ class EmbeddedStores:
         try:
             with suppress(FileExistsError):
                 self._data_dir.mkdir(parents=True)
-                # Root's servers, which run as somebody else, must get through; nobody else may look around.
+                # Root's servers run as another user, who must be able to enter; other users may not list the folder.
                 self._data_dir.chmod(0o711 if os.geteuid() == 0 else 0o700)
             is_usable = os.access(self._data_dir, os.W_OK | os.X_OK)
         except OSError:
@@ -264,7 +267,7 @@ class EmbeddedStores:
             return {}
 
     def _write_private_file(self, name: str, text: str) -> None:
-        """Write a file that only this user reads, all or nothing."""
+        """Write a file that only this user can read, atomically."""
         temporary = self._data_dir / f".{name}.new"
         temporary.unlink(missing_ok=True)
         write_private(temporary, text)
@@ -279,9 +282,8 @@ class EmbeddedStores:
                 > max(started_at, (self._data_dir / "starting.lock").stat().st_mtime) + _START_LOCK_TIMEOUT_S
             ):
                 raise SetupError(
-                    f"somebody else has been starting the stores in {self._data_dir} for {_START_LOCK_TIMEOUT_S:.0f} s"
-                    " without progress; "
-                    f"end it first"
+                    f"another process has been starting the stores in {self._data_dir} for {_START_LOCK_TIMEOUT_S:.0f} s"
+                    " without progress; end it first"
                 )
             time.sleep(0.05)
         try:
@@ -301,7 +303,7 @@ def _is_port_free(port: int) -> bool:
     if port == 0:
         return False
     with socket.socket() as probe:
-        # As the servers do: connections that are still closing don't hold a port.
+        # The servers set this option too: connections that are still closing don't block a port.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))

@@ -1,7 +1,7 @@
-"""A process that stops the embedded servers once their owner has ended, however that ended: by SIGKILL, too.
+"""A process that stops the embedded servers once their owner has ended, even by SIGKILL.
 
-It runs in a session of its own and ignores the signals that ask to stop: what reaches the owner's terminal or process group,
-or all of a service, leaves it to wait for the owner's end.
+It runs in a separate session and ignores the signals that ask to stop. So a signal to the owner's terminal, process group or
+service doesn't end it before the owner.
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ from pathlib import Path
 from operators.errors import SetupError
 
 _running_watchers: set[subprocess.Popen[bytes]] = set()
-"""Those of this process, for as long as they run: an owner that forgets its stores still owns them."""
+"""The running watchers of this process. An owner that drops its `EmbeddedStores` still owns the servers."""
 
 
 class OwnerWatcher:
     """Watches this process, which owns the servers of a data directory.
 
     Args:
-        data_dir: of the servers.
+        data_dir: the servers' data directory.
         lock: the descriptor of the owner's lock.
 
     Raises:
-        SetupError: it could not be started.
+        SetupError: the watcher could not be started.
     """
 
     def __init__(self, data_dir: Path, lock: int) -> None:
         self._lock = lock
-        # The watcher reads to the end of the pipe, which comes when this process ends.
+        # The watcher reads until the end of the pipe, which it reaches when this process ends.
         read_end, self._write_end = os.pipe()
         try:
             self._process = subprocess.Popen(  # noqa: S603 - a fixed program
@@ -50,7 +50,7 @@ class OwnerWatcher:
         _running_watchers.add(self._process)
 
     def stop(self) -> None:
-        """End the watcher and let go of the owner's lock. The servers run on, if they do."""
+        """End the watcher and release the owner's lock. Running servers continue."""
         self._process.kill()
         self._process.wait()
         os.close(self._write_end)
@@ -62,15 +62,15 @@ def main(data_dir: Path, owner_pid: int) -> None:
     """Wait for the owner's end, then stop the servers unless another owner has adopted them.
 
     Args:
-        data_dir: of the servers.
-        owner: the owner's process id, which is this process' parent.
+        data_dir: the servers' data directory.
+        owner_pid: process id of the owner, which is the parent of this process.
     """
     for signal_number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(signal_number, signal.SIG_IGN)
     sys.stdin.buffer.read()
-    while os.getppid() == owner_pid:  # Its lock goes a moment after its pipe.
+    while os.getppid() == owner_pid:  # The owner's lock is released a moment after its pipe closes.
         time.sleep(0.01)
-    # Imported this late because it takes most of a second, and nearly every watcher is ended before.
+    # A late import, because it takes most of a second, and nearly every watcher is ended before.
     from storage.embedded_servers.embedded_stores import EmbeddedStores
 
     try:

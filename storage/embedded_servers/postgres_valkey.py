@@ -1,4 +1,4 @@
-"""The two servers of the embedded stores: what is particular to Postgres and to Valkey."""
+"""The two servers of the embedded stores: Postgres and Valkey, with their commands and settings."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from storage.readiness import NO_ANSWER, NotReady, check_redis_ready, is_rejecti
 
 
 class PostgresServer(ServerProcess):
-    """A PostgreSQL with one database and one superuser, both named `parley`."""
+    """A PostgreSQL server with one database and one superuser, both named `parley`."""
 
     name = "postgres"
 
     def url(self, port: int, database: str = "parley") -> str:
-        """Where clients reach a database of it."""
+        """Return the URL of one of its databases."""
         return f"postgresql://parley:{self.password}@127.0.0.1:{port}/{database}"
 
     @property
@@ -33,11 +33,11 @@ class PostgresServer(ServerProcess):
         return self.home / "data"
 
     def _prepare(self, lock: int) -> None:
-        # We hold the lock, so whoever wrote this is gone. Its number may be another process' by now, or a zombie's.
+        # This process holds the lock, so the server that wrote the file has ended. Its pid may have been reused.
         (self._data / "postmaster.pid").unlink(missing_ok=True)
         if self._data.exists():
             return
-        # Made beside its place and then moved there: a half-made one is never taken for whole.
+        # Made under another name and then renamed, so that an incomplete one is never used.
         new_data, password_file = self.home / "data.new", self.home / "password.new"
         shutil.rmtree(new_data, ignore_errors=True)
         password_file.unlink(missing_ok=True)
@@ -85,7 +85,7 @@ class PostgresServer(ServerProcess):
             "dynamic_shared_memory_type": "posix",
             "timezone": "UTC",
             "log_timezone": "UTC",
-            # Statements hold what was said: their values stay out of the log.
+            # Statements hold transcript text, which must stay out of the log.
             "log_parameter_max_length_on_error": "0",
             "log_min_error_statement": "panic",
             "log_error_verbosity": "terse",
@@ -112,9 +112,9 @@ class PostgresServer(ServerProcess):
         return None
 
     def _recovery_progress(self) -> NotReady:
-        """What a Postgres that takes no connections yet is doing, by its log: it reports progress every ten seconds."""
+        """Read from the log what a Postgres without connections is doing. It logs its progress every ten seconds."""
         log = (self.home / "server.log").read_text(errors="replace")
-        # Each connection that it refuses is a line, too.
+        # Counts only these lines, because each rejected connection adds a line too.
         progress = log.count("LOG:  ")
         if "interrupted" not in log:
             return NotReady("starting up", progress)
@@ -129,16 +129,16 @@ class PostgresServer(ServerProcess):
             return None
 
     def _stop_signal(self) -> signal.Signals:
-        return signal.SIGINT  # A fast shutdown: sessions are ended, and the data is written out.
+        return signal.SIGINT  # A fast shutdown: ends the sessions, and writes all data.
 
 
 class ValkeyServer(ServerProcess):
-    """A Valkey that appends each change to a file, and never evicts what it holds."""
+    """A Valkey server that appends each change to a file, and never evicts a key."""
 
     name = "valkey"
 
     def url(self, port: int) -> str:
-        """Where clients reach it."""
+        """Return its URL."""
         return f"redis://:{self.password}@127.0.0.1:{port}/0"
 
     def _prepare(self, lock: int) -> None:
@@ -157,9 +157,9 @@ class ValkeyServer(ServerProcess):
             "daemonize": "no",
             "save": '""',
             "appendonly": "yes" if self.durable else "no",
-            # What was accepted is on the disk when it's answered. All that came meanwhile shares the next sync, so it's fast.
+            # An accepted entry is on the disk before the reply. Concurrent writes share one sync, so this is fast.
             "appendfsync": "always",
-            # A crash may cut the last write short: what was written before it is good.
+            # A crash may truncate the last write; all earlier ones are intact.
             "aof-load-truncated": "yes",
             "maxmemory-policy": "noeviction",
         }
@@ -168,7 +168,7 @@ class ValkeyServer(ServerProcess):
     def _readiness(self, port: int) -> NotReady | None:
         try:
             with self._client(port) as client:
-                # Answered while it loads, too.
+                # CONFIG GET works while the server loads, too.
                 directory = cast(dict[str, str], client.config_get("dir"))
                 return check_redis_ready(client) if Path(directory["dir"]) == self.home.resolve() else NO_ANSWER
         except redis.RedisError:

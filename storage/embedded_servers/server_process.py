@@ -1,4 +1,4 @@
-"""A server process of our own: under whose account it runs, and how it is launched, recognised and stopped."""
+"""The process of an embedded server: its account, launch, detection and stop."""
 
 from __future__ import annotations
 
@@ -21,14 +21,18 @@ from operators.errors import SetupError
 from storage.readiness import NO_ANSWER, POLL_S, NotReady, StallDetector
 
 _STALL_TIMEOUT_S = 120.0
-"""Seconds a server may make no progress in getting ready: it may have a crash to recover from."""
+"""Seconds that a starting server may make no progress: it may be recovering from a crash."""
 _STOP_TIMEOUT_S = 30.0
 LOG_TAIL_CHARS = 1500
-"""How much of a log an error shows (characters)."""
+"""Characters of a server's log that an error shows."""
 
 
 def try_lock(path: Path) -> int | None:
-    """Take a file's lock without waiting. Returns its descriptor, to be closed to let go; None if another holds it."""
+    """Acquire a file's lock without waiting.
+
+    Returns:
+        A descriptor, which is closed to release the lock; None if another process holds it.
+    """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -39,7 +43,7 @@ def try_lock(path: Path) -> int | None:
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write a new file that only its owner reads, down to the disk."""
+    """Write a new file that only its owner can read, and sync it to the disk."""
     with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:  # noqa: PTH123 - a descriptor
         file.write(text)
         file.flush()
@@ -54,7 +58,7 @@ class _ProcessCredentials(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class ServerAccount:
-    """Whom the servers run as. Postgres refuses to run as root, so root's run as `nobody`."""
+    """The account that the servers run as. Postgres refuses to run as root, so root's servers run as `nobody`."""
 
     uid: int
     gid: int
@@ -62,10 +66,10 @@ class ServerAccount:
 
     @classmethod
     def current(cls) -> ServerAccount:
-        """The account for servers that this process starts.
+        """Return the account for servers that this process starts.
 
         Raises:
-            SetupError: this is root, and there is no `nobody`.
+            SetupError: the process runs as root, and there is no user `nobody`.
         """
         if os.geteuid() != 0:
             return cls(os.geteuid(), os.getegid(), is_other_user=False)
@@ -81,24 +85,24 @@ class ServerAccount:
         """Check that the account has a name: Postgres can't make a database without one.
 
         Raises:
-            SetupError: it has none.
+            SetupError: the account has no name.
         """
         try:
             pwd.getpwuid(self.uid)
         except KeyError:
             raise SetupError(
-                f"Postgres can't run as user ID {self.uid}, which has no name: add the user to /etc/passwd, or name"
-                " servers of your own with PARLEY_POSTGRES_URL and PARLEY_REDIS_URL"
+                f"Postgres can't run as user ID {self.uid}, which has no name: add the user to /etc/passwd, or use"
+                " your own servers with PARLEY_POSTGRES_URL and PARLEY_REDIS_URL"
             ) from None
 
     def popen_options(self) -> _ProcessCredentials:
-        """What makes `subprocess` run something as this account."""
+        """Return the arguments of `subprocess.Popen` that run a program as this account."""
         if self.is_other_user:
             return {"user": self.uid, "group": self.gid, "extra_groups": []}
         return {"user": None, "group": None, "extra_groups": None}
 
     def give_ownership(self, path: Path) -> None:
-        """Hand a file or folder to this account."""
+        """Make this account the owner of a file or folder."""
         if self.is_other_user:
             os.chown(path, self.uid, self.gid)
 
@@ -118,10 +122,10 @@ class ServerProcess(ABC):
     """One server of a data directory.
 
     Args:
-        home: the server's own folder. The first claim makes it.
-        account: whom it runs as.
-        password: of its one user.
-        durable: whether what was acknowledged survives a crash.
+        home: the server's folder. `acquire_running_lock` makes it.
+        account: the account that it runs as.
+        password: password of its only user.
+        durable: whether acknowledged writes survive a crash.
     """
 
     name: str
@@ -133,29 +137,33 @@ class ServerProcess(ABC):
         self.durable = durable
 
     def acquire_running_lock(self) -> int | None:
-        """The lock that says this server runs, for a new one to inherit; None while one runs."""
+        """Acquire the lock that marks the server as running, which a new server inherits; None if the server runs."""
         self.home.mkdir(mode=0o700, exist_ok=True)
         self.account.give_ownership(self.home)
         return try_lock(self.home / "running.lock")
 
     def is_running(self) -> bool:
-        """Whether the server, or what is left of it, runs."""
+        """Whether the server or any of its children runs."""
         lock = self.acquire_running_lock()
         if lock is not None:
             os.close(lock)
         return lock is None
 
     def launch(self, port: int, lock: int) -> None:
-        """Start the process, in a session of its own: a Ctrl-C at the terminal is for its owner, who still needs it.
+        """Start the process in a separate session, so that Ctrl-C at the terminal doesn't end it before its owner.
+
+        Args:
+            port: the port to listen on.
+            lock: the lock from `acquire_running_lock`.
 
         Raises:
-            SetupError: its program can't be run.
+            SetupError: the program can't be run.
         """
         self._prepare(lock)
         log_file = self.home / "server.log"
         if log_file.exists():
             log_file.replace(self.home / "server.log.previous")
-        # Whole before the process is there: one that read half of it, or nothing, would run as no one asked it to.
+        # Complete before the process starts: a server that read only a part would run with wrong settings.
         with tempfile.TemporaryFile() as settings, log_file.open("wb") as output:
             settings.write(self._standard_input(port))
             settings.seek(0)
@@ -183,11 +191,12 @@ class ServerProcess(ABC):
         """Wait until the server of this folder answers on a port and has its data, for as long as it makes progress.
 
         Args:
-            say: told what it is doing, in words for a person.
+            port: the port.
+            on_progress: called with messages about what the server is doing.
             stopping: set to end the wait.
 
         Raises:
-            SetupError: it died, makes no progress, or the wait was ended.
+            SetupError: the server ended, makes no progress, or the wait was ended.
         """
         stopping = stopping or threading.Event()
         stall_detector = StallDetector(self.name.capitalize(), _STALL_TIMEOUT_S, on_progress)
@@ -202,13 +211,13 @@ class ServerProcess(ABC):
                 no_answer_message = f"runs but has not answered on port {port} for {_STALL_TIMEOUT_S:.0f} s"
                 raise self._setup_error(stall_message if stall_detector.last_activity else no_answer_message)
             if stopping.wait(0.02 if state is NO_ANSWER else POLL_S):
-                raise SetupError(f"the embedded {self.name} is not ready yet, and was to be stopped: start again")
+                raise SetupError(f"the embedded {self.name} was stopped before it was ready: start again")
 
     def stop(self, port: int) -> None:
-        """Stop the server cleanly and wait until all its processes are gone. One that does not run is fine.
+        """Stop the server cleanly and wait until all its processes have ended. Does nothing if it doesn't run.
 
         Raises:
-            SetupError: it would not go.
+            SetupError: the server did not stop.
         """
         for wait, signal_number in ((_STOP_TIMEOUT_S, self._stop_signal()), (5.0, signal.SIGKILL)):
             signalled_pid: int | None = None
@@ -217,7 +226,7 @@ class ServerProcess(ABC):
                 _reap_children()
                 if not self.is_running():
                     return
-                # One that has only just started writes its number a moment later.
+                # A server that has only just started writes its pid a moment later.
                 if signalled_pid is None and (signalled_pid := self._read_pid(port)) is not None:
                     with suppress(ProcessLookupError):
                         os.kill(signalled_pid, signal_number)
@@ -226,22 +235,22 @@ class ServerProcess(ABC):
 
     @abstractmethod
     def url(self, port: int) -> str:
-        """Where clients reach it."""
+        """Return the URL for clients."""
 
     @abstractmethod
     def _prepare(self, lock: int) -> None:
-        """Make the folder ready for a launch. Programs that take part inherit the lock."""
+        """Prepare the folder for a launch. Programs that do so inherit the lock."""
 
     @abstractmethod
     def _command(self, port: int) -> list[str]: ...
 
     @abstractmethod
     def _standard_input(self, port: int) -> bytes:
-        """What it reads from its standard input: nothing secret is ever on a command line."""
+        """Return the server's standard input, which holds secrets that must not be on a command line."""
 
     @abstractmethod
     def _readiness(self, port: int) -> NotReady | None:
-        """Whether the server of this folder answers there and has its data; None once it is ready."""
+        """Check whether the server of this folder answers on a port and has its data; None if it is ready."""
 
     @abstractmethod
     def _read_pid(self, port: int) -> int | None: ...
@@ -256,14 +265,14 @@ class ServerProcess(ABC):
             tail = ""
         log_excerpt = f"; its log ends:\n{tail}" if tail else ""
         return SetupError(
-            f"the embedded {self.name} in {self.home} {what}: mend what its log names, and start again{log_excerpt}"
+            f"the embedded {self.name} in {self.home} {what}: fix what its log reports, and start again{log_excerpt}"
         )
 
     def launch_error(self, error: OSError) -> SetupError:
-        """What to raise where a program of the server could not be started."""
+        """Make the error for a program of the server that could not be started."""
         return SetupError(
-            f"the program of the embedded {self.name} can't be run ({error.strerror}): {error.filename}; where Parley "
-            f"is root its servers run as 'nobody', so install it where others can enter, or run it as another user"
+            f"the program of the embedded {self.name} can't be run ({error.strerror}): {error.filename}; if Parley runs as "
+            f"root, its servers run as 'nobody': install Parley where other users can enter, or run it as another user"
         )
 
 
@@ -271,7 +280,7 @@ _child_processes: dict[int, subprocess.Popen[bytes]] = {}
 
 
 def _reap_children() -> None:
-    """Take note of servers of ours that have gone, so that they don't linger as zombies."""
+    """Reap ended servers that this process started, so that none remains as a zombie."""
     for pid, process in list(_child_processes.items()):
         if process.poll() is not None:
             del _child_processes[pid]
