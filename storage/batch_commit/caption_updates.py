@@ -75,7 +75,7 @@ def mark_pending(connection: Connection, requests: Sequence[TranslationRequest],
     connection.execute(
         text(
             "insert into captions as c (team_id, meeting_id, sentence_id, language, revision, status, due_at)"
-            " select team_id, meeting_id, sentence_id, language, revision, 'pending', now() + :patience * interval '1 s'"
+            " select team_id, meeting_id, sentence_id, language, revision, 'pending', now() + :backfill_after * interval '1 s'"
             " from jsonb_to_recordset(cast(:rows as jsonb))"
             " as r(team_id text, meeting_id uuid, sentence_id text, language text, revision int)"
             " on conflict (meeting_id, sentence_id, language) do update set revision = excluded.revision,"
@@ -85,7 +85,7 @@ def mark_pending(connection: Connection, requests: Sequence[TranslationRequest],
             " due_at = excluded.due_at"
             " where c.revision < excluded.revision"
         ),
-        {**rows_parameter(rows), "patience": backfill_after},
+        {**rows_parameter(rows), "backfill_after": backfill_after},
     )
 
 

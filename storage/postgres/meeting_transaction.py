@@ -28,8 +28,8 @@ class MeetingTransaction:
         self._connection = connection
         rows = connection.execute(
             text(
-                "select id, team_id, lane_id, status, seq, counters, state is not null as stands from meetings where id = any(:ids)"
-                " order by id for update"
+                "select id, team_id, lane_id, status, seq, counters, state is not null as has_state from meetings"
+                " where id = any(:ids) order by id for update"
             ),
             {"ids": [UUID(m) for m in meeting_ids]},
         )
@@ -42,7 +42,7 @@ class MeetingTransaction:
         self._paused_ids: set[str] = set()
         self._with_state: set[str] = set()
         for row in rows:
-            if row.stands:
+            if row.has_state:
                 self._with_state.add(str(row.id))
             if row.status == "paused":
                 self._paused_ids.add(str(row.id))
