@@ -1,4 +1,4 @@
-"""Stores that answer before they have their data are waited for, whatever happens meanwhile, and nothing is lost."""
+"""Starts wait for stores that are loading their data, whatever happens meanwhile, and nothing is lost."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ pytestmark = pytest.mark.timeout(300)
 
 @pytest.fixture(scope="module")
 def template(open_folder: Path) -> Path:
-    """A data folder with a log of 25 MB, to be copied."""
+    """A data folder with a log of 25 MB, which tests copy."""
     folder = open_folder / "large"
     with EmbeddedStores(folder) as urls:
         upgrade_schema(urls.postgres)
@@ -66,7 +66,7 @@ def template(open_folder: Path) -> Path:
 
 @pytest.fixture
 def data(template: Path, open_folder: Path) -> Iterator[Path]:
-    """A copy of that data folder. Whatever a test leaves running there is stopped."""
+    """A copy of that data folder. Servers that a test leaves running there are stopped."""
     base = Path(tempfile.mkdtemp(dir=open_folder))
     base.chmod(0o755)
     subprocess.run(["cp", "-a", template, base / "data"], check=True)
@@ -77,13 +77,13 @@ def data(template: Path, open_folder: Path) -> Iterator[Path]:
 
 def test_a_start_waits_until_valkey_has_loaded_its_data_and_reports_its_progress(data: Path) -> None:
     slow_down_loading(data)
-    stores, said = EmbeddedStores(data), list[str]()
-    urls = stores.start(said.append)
+    stores, messages = EmbeddedStores(data), list[str]()
+    urls = stores.start(messages.append)
     assert count_entries(urls) == ENTRY_COUNT
     stores.stop()
-    assert said
-    assert all(line.startswith("waiting for Valkey: it is loading its data (") for line in said)
-    assert "MB, about" in said[0]
+    assert messages
+    assert all(line.startswith("waiting for Valkey: it is loading its data (") for line in messages)
+    assert "MB, about" in messages[0]
 
 
 @pytest.mark.slow
@@ -115,7 +115,7 @@ def test_a_valkey_whose_starter_was_killed_while_it_loads_is_adopted(data: Path)
 
 
 @pytest.mark.slow
-def test_a_valkey_that_hangs_while_it_loads_is_given_up_and_loses_nothing(
+def test_the_wait_for_a_valkey_that_hangs_while_it_loads_ends_and_nothing_is_lost(
     data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(server_process, "_STALL_TIMEOUT_S", 1.0)
@@ -134,7 +134,7 @@ def test_a_valkey_that_hangs_while_it_loads_is_given_up_and_loses_nothing(
 
 
 @pytest.mark.slow
-def test_a_valkey_that_ends_while_it_loads_says_why(data: Path) -> None:
+def test_the_error_of_a_valkey_that_ends_while_it_loads_has_the_reason(data: Path) -> None:
     slow_down_loading(data)
     (log,) = (data / "valkey" / "appendonlydir").glob("*.incr.aof")
     whole = log.read_bytes()
@@ -147,12 +147,12 @@ def test_a_valkey_that_ends_while_it_loads_says_why(data: Path) -> None:
         assert count_entries(urls) == ENTRY_COUNT
 
 
-# How long a start makes no progress depends on how fast the machine is.
+# The time between two reports of progress depends on the speed of the machine.
 @pytest.mark.slow
 def test_another_starter_waits_for_one_that_makes_progress(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     slow_down_loading(data)
     monkeypatch.setattr(readiness, "REPORT_INTERVALS_S", (0.1, 0.5))
-    # Far less than it takes, and far more than there is between two reports.
+    # Far less than the start takes, and far more than the time between two reports.
     monkeypatch.setattr(embedded_stores, "_START_LOCK_TIMEOUT_S", 3.0)
     several = [EmbeddedStores(data) for _ in range(2)]
     with ThreadPoolExecutor(2) as pool:
@@ -165,7 +165,7 @@ def test_another_starter_waits_for_one_that_makes_progress(data: Path, monkeypat
 
 @pytest.mark.parametrize(("killed", "doing"), [(False, "starting up"), (True, "recovering from a crash")])
 def test_a_start_waits_until_postgres_has_recovered(data: Path, killed: bool, doing: str) -> None:
-    stores, said = EmbeddedStores(data), list[str]()
+    stores, messages = EmbeddedStores(data), list[str]()
     urls = stores.start()
     with psycopg.connect(urls.postgres) as connection:
         connection.execute("create table words as select 'one' as word")
@@ -177,26 +177,26 @@ def test_a_start_waits_until_postgres_has_recovered(data: Path, killed: bool, do
     else:
         stores.stop()
     slow_down_recovery(data)
-    urls = stores.start(said.append)
+    urls = stores.start(messages.append)
     with psycopg.connect(urls.postgres) as connection:
         assert connection.execute("select word, pg_is_in_recovery() from words").fetchall() == [("one", False)]
     stores.stop()
-    assert [line for line in said if "Postgres" in line] == [f"waiting for Postgres: it is {doing}"]
+    assert [line for line in messages if "Postgres" in line] == [f"waiting for Postgres: it is {doing}"]
 
 
 @contextmanager
 def reloading_stores(data: Path, microseconds: int = 100) -> Iterator[StoreUrls]:
-    """Stores that are kept running, whose Valkey was killed and loads its log again."""
+    """Stores with a watchdog, whose Valkey was killed and is loading its log again."""
     stores = EmbeddedStores(data)
     urls = stores.start()
     kill_and_wait(wait_for_pid(data, "valkey"))
     slow_down_loading(data, microseconds)
-    end_keeping = watch_stores(stores)
+    stop_watchdog = watch_stores(stores)
     try:
         wait_until_loading(data)
         yield urls
     finally:
-        end_keeping()
+        stop_watchdog()
         stores.stop()
 
 
@@ -213,9 +213,9 @@ def test_a_stop_does_not_wait_for_a_store_that_loads(data: Path) -> None:
     stores.start()
     kill_and_wait(wait_for_pid(data, "valkey"))
     slow_down_loading(data)
-    end_keeping = watch_stores(stores)
+    stop_watchdog = watch_stores(stores)
     wait_until_loading(data)
-    end_keeping()
+    stop_watchdog()
     assert is_loading(data)
     stores.stop()
     with EmbeddedStores(data) as urls:
@@ -223,10 +223,10 @@ def test_a_stop_does_not_wait_for_a_store_that_loads(data: Path) -> None:
 
 
 @pytest.mark.slow
-def test_while_a_store_loads_the_api_says_try_again_and_then_takes_it(
+def test_while_a_store_loads_the_api_answers_503_and_then_accepts_the_retry(
     data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # A Valkey that loads answers now and then only, on a machine that has much else to do.
+    # On a busy machine, a loading Valkey answers only now and then.
     monkeypatch.setattr(health_routes, "_CHECK_TIMEOUT_S", 60.0)
     with EmbeddedStores(data) as urls, psycopg.connect(urls.postgres) as connection:
         connection.execute("insert into lanes (id, kind, state) values ('live-1', 'live', 'running')")
@@ -248,7 +248,7 @@ def test_while_a_store_loads_the_api_says_try_again_and_then_takes_it(
 
 # Postgres recovers for a fixed time, whatever the machine does meanwhile.
 @pytest.mark.slow
-def test_doctor_says_that_embedded_stores_are_loading(data: Path) -> None:
+def test_doctor_reports_that_embedded_stores_are_loading(data: Path) -> None:
     settings = Settings(data_dir=data)
     with EmbeddedStores(data):
         assert [diagnostics.check_valkey(settings).state, diagnostics.check_postgres(settings).state] == ["ok", "ok"]
@@ -266,29 +266,29 @@ def test_doctor_says_that_embedded_stores_are_loading(data: Path) -> None:
 
 # Postgres recovers for a fixed time, whatever the machine does meanwhile.
 @pytest.mark.slow
-def test_stores_of_ones_own_that_are_not_ready_are_waited_for(data: Path) -> None:
+def test_a_start_waits_for_external_stores_that_are_not_ready(data: Path) -> None:
     with EmbeddedStores(data):
         pass
     slow_down_recovery(data)
     slow_down_loading(data, 300)
-    urls, said = launch_stores(data), list[str]()
+    urls, messages = launch_stores(data), list[str]()
     settings = Settings(postgres_url=urls.postgres, redis_url=urls.redis)
     wait_until_loading(data)
     assert [diagnostics.check_valkey(settings).state, diagnostics.check_postgres(settings).state] == [
         "loading",
         "loading",
     ]
-    wait_until_ready(urls.postgres, urls.redis, said.append)
+    wait_until_ready(urls.postgres, urls.redis, messages.append)
     assert count_entries(urls) == ENTRY_COUNT
     with psycopg.connect(urls.postgres) as connection:
         assert connection.execute("select 1").fetchone() == (1,)
-    assert said[0] == "waiting for Postgres: it is starting up"
+    assert messages[0] == "waiting for Postgres: it is starting up"
     assert [diagnostics.check_valkey(settings).blocks, diagnostics.check_postgres(settings).blocks] == [False, False]
 
 
 # Postgres recovers for a fixed time, whatever the machine does meanwhile.
 @pytest.mark.slow
-def test_a_store_of_ones_own_that_makes_no_progress_is_given_up(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_wait_for_an_external_store_without_progress_ends(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with EmbeddedStores(data):
         pass
     slow_down_recovery(data, 60)
@@ -298,19 +298,19 @@ def test_a_store_of_ones_own_that_makes_no_progress_is_given_up(data: Path, monk
         wait_until_ready(urls.postgres, urls.redis, lambda _: None)
 
 
-def test_patience_lasts_as_long_as_there_is_progress() -> None:
-    patience = StallDetector("Valkey", 0.0, lambda _: None)
-    assert not any(patience.is_stalled(NotReady("loading its data", k)) for k in range(5))
-    assert patience.is_stalled(NotReady("loading its data", 4))
-    assert patience.is_stalled(NO_ANSWER)
-    assert patience.last_activity == "loading its data"
+def test_the_wait_lasts_as_long_as_there_is_progress() -> None:
+    stall_detector = StallDetector("Valkey", 0.0, lambda _: None)
+    assert not any(stall_detector.is_stalled(NotReady("loading its data", k)) for k in range(5))
+    assert stall_detector.is_stalled(NotReady("loading its data", 4))
+    assert stall_detector.is_stalled(NO_ANSWER)
+    assert stall_detector.last_activity == "loading its data"
 
 
-def test_what_has_not_changed_is_reported_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unchanged_activity_is_reported_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(readiness, "FIRST_REPORT_S", 0.0)
     monkeypatch.setattr(readiness, "REPORT_INTERVALS_S", (0.0, 0.0))
-    said: list[str] = []
-    patience = StallDetector("Valkey", 60.0, said.append)
+    messages: list[str] = []
+    stall_detector = StallDetector("Valkey", 60.0, messages.append)
     for state in (NO_ANSWER, NotReady("starting up"), NotReady("starting up"), NO_ANSWER, NotReady("loading its data")):
-        patience.is_stalled(state)
-    assert said == ["waiting for Valkey: it is starting up", "waiting for Valkey: it is loading its data"]
+        stall_detector.is_stalled(state)
+    assert messages == ["waiting for Valkey: it is starting up", "waiting for Valkey: it is loading its data"]

@@ -1,4 +1,4 @@
-"""Connections to the stores: UTC, named, in text, and alive after a server forgot them."""
+"""Connections to the stores: named, in UTC, decoded, and replaced after the server dropped them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_a_connection_that_died_is_replaced(postgres_url: str, engine: Engine) -
     other.dispose()
 
 
-async def test_redis_speaks_text_and_callers_queue(redis_url: str) -> None:
+async def test_redis_decodes_text_and_callers_queue(redis_url: str) -> None:
     with sync_redis(redis_url) as client:
         assert client.echo("olá") == "olá"
     async with async_redis(redis_url) as client:

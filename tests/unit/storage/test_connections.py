@@ -1,4 +1,4 @@
-"""storage/connections.py: what a URL means."""
+"""storage/connections.py: the driver of a Postgres URL."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from storage.connections import async_engine, sync_engine
 
 
 @pytest.mark.parametrize("scheme", ["postgresql", "postgresql+psycopg", "postgresql+psycopg2"])
-def test_any_postgres_url_means_psycopg_3(scheme: str) -> None:
+def test_every_postgres_url_uses_psycopg_3(scheme: str) -> None:
     url = f"{scheme}://someone:s%2Fcret@host:1/base"
     assert sync_engine(url).driver == "psycopg"
     made = async_engine(url)

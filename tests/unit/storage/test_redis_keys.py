@@ -1,4 +1,4 @@
-"""The keys of Redis: each thing has its own, and they are spelled in one place."""
+"""The keys of Redis: no two are the same, and only one module builds them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from storage import redis_keys
 
 
-def test_no_two_things_share_a_key() -> None:
+def test_no_two_keys_are_the_same() -> None:
     one = "018f0000-0000-7000-8000-000000000000"
     names = [
         *(
@@ -24,7 +24,7 @@ def test_no_two_things_share_a_key() -> None:
     assert len(set(names)) == len(names)
 
 
-def test_no_other_module_spells_a_key_out() -> None:
+def test_no_other_module_builds_a_key() -> None:
     root = Path(redis_keys.__file__).parents[1]
     spelled = re.compile(r"""["'](lane|meeting|events):""")
     folders = ("operators", "storage", "flows", "serve", "cluster")

@@ -1,4 +1,4 @@
-"""storage/batch_commit/lane_commit.py: what a transaction tells of its meetings' counters."""
+"""storage/batch_commit/lane_commit.py: counters and live events of the lane's transaction and the backfill's."""
 
 from __future__ import annotations
 
@@ -64,17 +64,17 @@ class CommittingLane:
             return commit_batch(connection, "live-1", self.epoch, changes, answers or [], letters, backfill_after=60)
 
 
-async def test_who_follows_is_told_what_translates_at_the_beginning_and_when_that_changes(stage: ApiHarness) -> None:
+async def test_live_events_name_the_engines_at_the_start_and_after_a_change(stage: ApiHarness) -> None:
     firefox = ModelsConfig(engines={"firefox": FirefoxConfig()}, translation=("firefox",))
     assert CommittingLane(stage, await stage.create_meeting()).start_events == [("status", {"status": "live"})]
     meeting = await stage.create_meeting()
     with stage.engine.begin() as connection:
         save_config(connection, firefox, "settings")
-    told_live = {"status": "live", "models": "translating with Firefox's models"}
-    assert CommittingLane(stage, meeting).start_events == [("status", {"status": "live"}), ("status", told_live)]
+    live_payload = {"status": "live", "models": "translating with Firefox's models"}
+    assert CommittingLane(stage, meeting).start_events == [("status", {"status": "live"}), ("status", live_payload)]
     paused = await stage.create_meeting()
     stage.set_status(paused, "paused")
-    assert CommittingLane(stage, paused).start_events == [("status", told_live | {"status": "paused"})]
+    assert CommittingLane(stage, paused).start_events == [("status", live_payload | {"status": "paused"})]
     stage.set_status(meeting, "paused")
     over = await stage.create_meeting()
     CommittingLane(stage, over)
@@ -124,7 +124,7 @@ async def test_an_older_revision_of_a_sentence_changes_nothing(stage: ApiHarness
     assert query_rows(stage.engine, query, id=UUID(meeting)) == [(3, "Three.")]
 
 
-async def test_a_meeting_that_goes_on_does_not_move_without_its_state(stage: ApiHarness) -> None:
+async def test_an_open_meeting_does_not_move_without_its_state(stage: ApiHarness) -> None:
     meeting = await stage.create_meeting()
     lane = CommittingLane(stage, meeting)
     change = lane.change()
@@ -139,11 +139,11 @@ async def test_a_meeting_that_goes_on_does_not_move_without_its_state(stage: Api
     ) == [("live-1", "live", 2)]
 
 
-async def test_trouble_is_told_once_a_transaction(stage: ApiHarness) -> None:
+async def test_problem_counters_are_emitted_once_a_transaction(stage: ApiHarness) -> None:
     lane = CommittingLane(stage, await stage.create_meeting())
     first = lane.commit(lane.change(late=2), answers=[CaptionResult(lane.request, None, 1, "too late")], dead=2)
     assert status_events(first) == [("status", {"status": "live", "counters": {"late": 2, "pending": 1, "dead": 2}})]
-    assert first[-1].kind == "status", "after what it speaks of"
+    assert first[-1].kind == "status", "after the events that it counts"
     second = lane.commit(lane.change(late=1))
     assert status_events(second) == [("status", {"status": "live", "counters": {"late": 3, "pending": 1, "dead": 2}})]
     stored = query_rows(stage.engine, "select seq from outbox order by seq")
@@ -151,14 +151,14 @@ async def test_trouble_is_told_once_a_transaction(stage: ApiHarness) -> None:
     assert meeting_counters(stage, lane.meeting) == {"late": 3, "pending": 1, "dead": 2}
 
 
-async def test_what_is_as_it_should_be_is_only_counted(stage: ApiHarness) -> None:
+async def test_normal_outcomes_are_counted_without_an_event(stage: ApiHarness) -> None:
     lane = CommittingLane(stage, await stage.create_meeting())
     done = Translation(CaptionStatus.TRANSLATED, "Um.", "test 1", cached=True)
     assert status_events(lane.commit(lane.change(), answers=[CaptionResult(lane.request, done, 1)])) == []
     assert meeting_counters(stage, lane.meeting) == {"cached": 1, "translated": 1}
 
 
-async def test_what_the_backfill_can_not_pay_is_told_too(stage: ApiHarness) -> None:
+async def test_the_backfill_emits_captions_that_it_can_not_translate(stage: ApiHarness) -> None:
     lane = CommittingLane(stage, await stage.create_meeting())
     with stage.engine.begin() as connection:
         never = Translation(CaptionStatus.UNTRANSLATED, None, "test 1", "it repeats the source")
@@ -186,8 +186,8 @@ async def test_warnings_are_stored_published_and_counted_until_the_caption_is_pe
     caption, status = lane.commit(lane.change(), answers=[CaptionResult(lane.request, TRANSLATION_WITH_WARNINGS, 1)])
     assert (caption.kind, caption.payload["warnings"]) == ("caption", ("number: 1", "name: {One}"))
     assert status.payload == {"status": "live", "counters": {"translated": 1, "warned": 1}}
-    told_later = query_rows(stage.engine, "select payload -> 'warnings' from outbox where kind = 'caption'")
-    assert told_later == [(["number: 1", "name: {One}"],)]
+    emitted_warnings = query_rows(stage.engine, "select payload -> 'warnings' from outbox where kind = 'caption'")
+    assert emitted_warnings == [(["number: 1", "name: {One}"],)]
     assert stored() == [("translated", ["number: 1", "name: {One}"])]
     change = lane.change()
     change.sentences = {"1.0": make_sentence("1.0", "Won.", 1, revision=2)}
@@ -201,7 +201,7 @@ async def test_warnings_are_stored_published_and_counted_until_the_caption_is_pe
     assert meeting_counters(stage, lane.meeting) == {"translated": 2, "warned": 1}
 
 
-async def test_what_the_backfill_pays_in_doubt_is_told_too(stage: ApiHarness) -> None:
+async def test_the_backfill_emits_warnings(stage: ApiHarness) -> None:
     lane = CommittingLane(stage, await stage.create_meeting())
     lane.commit(lane.change(), answers=[CaptionResult(lane.request, None, 1, "deadline")])
     with stage.engine.begin() as connection:
@@ -225,7 +225,7 @@ async def test_the_end_is_the_last_event(stage: ApiHarness) -> None:
     ]
 
 
-async def test_a_timeout_is_counted_though_the_meeting_goes_on(stage: ApiHarness) -> None:
+async def test_a_timeout_is_counted_although_the_meeting_continues(stage: ApiHarness) -> None:
     lane = CommittingLane(stage, await stage.create_meeting())
     change = lane.change()
     change.end("timed_out", BEGAN_AT_MS + 1, "nobody spoke")
@@ -237,7 +237,7 @@ async def test_a_timeout_is_counted_though_the_meeting_goes_on(stage: ApiHarness
     assert meeting_counters(stage, lane.meeting) == {"timed_out": 1}
 
 
-async def test_a_meeting_that_failed_says_why(stage: ApiHarness) -> None:
+async def test_a_failed_meeting_has_the_reason(stage: ApiHarness) -> None:
     lane = CommittingLane(stage, await stage.create_meeting())
     change = lane.change()
     change.end("failed", BEGAN_AT_MS + 1, "its state can't be read")

@@ -1,4 +1,4 @@
-"""storage/batch_commit/caption_updates.py: what a sentence was shown as stays known while its caption is owed again."""
+"""storage/batch_commit/caption_updates.py: the previous translation stays stored while its caption is pending again."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def make_translation(words: str, warnings: tuple[str, ...] = ()) -> Translation:
 
 
 class CaptionedSentence:
-    """The first sentence of a lane's meeting, and its one caption."""
+    """The first sentence of a lane's meeting, and its only caption."""
 
     def __init__(self, lane: CommittingLane) -> None:
         self.lane, self.request = lane, lane.request
@@ -47,74 +47,79 @@ class CaptionedSentence:
         self.lane.commit(change)
 
     def pending_previous(self) -> list[str | None]:
-        """What the backfill goes on from."""
+        """The previous translations of the backfill's due requests."""
         with self.lane.api_harness.engine.begin() as connection:
             connection.execute(text("update captions set due_at = now() where status = 'pending'"))
             return [request.previous_translation for request in read_due_requests(connection, 10)]
 
 
 @pytest.fixture
-async def one(stage: ApiHarness) -> CaptionedSentence:
+async def captioned(stage: ApiHarness) -> CaptionedSentence:
     return CaptionedSentence(CommittingLane(stage, await stage.create_meeting()))
 
 
-async def test_a_translation_is_known_with_what_it_translates(one: CaptionedSentence) -> None:
-    assert (one.read_shown(), one.pending_previous()) == ([], [None])
-    one.commit_answer(make_translation("Um."))
-    assert one.read_shown() == [StoredTranslation(one.lane.meeting, "1.0", "pt", 1, "One.", "Um.")]
-    assert one.read_shown("2.0") == one.read_shown(language="de") == one.pending_previous() == []
+async def test_a_translation_is_read_with_its_source_text(captioned: CaptionedSentence) -> None:
+    assert (captioned.read_shown(), captioned.pending_previous()) == ([], [None])
+    captioned.commit_answer(make_translation("Um."))
+    assert captioned.read_shown() == [StoredTranslation(captioned.lane.meeting, "1.0", "pt", 1, "One.", "Um.")]
+    assert captioned.read_shown("2.0") == captioned.read_shown(language="de") == captioned.pending_previous() == []
 
 
-async def test_the_backfill_goes_on_from_it_until_the_revision_is_translated(one: CaptionedSentence) -> None:
-    one.commit_answer(make_translation("Um."))
-    one.revise("One, two.")
-    assert (one.read_shown(), one.pending_previous()) == ([], ["Um."])
-    one.commit_answer(None, "deadline")
-    assert (one.read_shown(), one.pending_previous()) == ([], ["Um."])
-    one.revise("One, two, three.")
-    assert (one.read_shown(), one.pending_previous()) == ([], ["Um."])
-    one.commit_answer(make_translation("Um, dois, três."))
-    assert one.read_shown() == [
-        StoredTranslation(one.lane.meeting, "1.0", "pt", 3, "One, two, three.", "Um, dois, três.")
+async def test_the_backfill_gets_the_previous_translation_until_the_revision_is_translated(
+    captioned: CaptionedSentence,
+) -> None:
+    captioned.commit_answer(make_translation("Um."))
+    captioned.revise("One, two.")
+    assert (captioned.read_shown(), captioned.pending_previous()) == ([], ["Um."])
+    captioned.commit_answer(None, "deadline")
+    assert (captioned.read_shown(), captioned.pending_previous()) == ([], ["Um."])
+    captioned.revise("One, two, three.")
+    assert (captioned.read_shown(), captioned.pending_previous()) == ([], ["Um."])
+    captioned.commit_answer(make_translation("Um, dois, três."))
+    assert captioned.read_shown() == [
+        StoredTranslation(captioned.lane.meeting, "1.0", "pt", 3, "One, two, three.", "Um, dois, três.")
     ]
-    assert query_rows(one.lane.api_harness.engine, "select previous_text from captions") == [(None,)]
+    assert query_rows(captioned.lane.api_harness.engine, "select previous_text from captions") == [(None,)]
 
 
-async def test_of_each_meeting_the_last_sentence_comes_last(stage: ApiHarness) -> None:
+async def test_the_last_sentence_of_each_meeting_comes_last(stage: ApiHarness) -> None:
     lanes = [CommittingLane(stage, await stage.create_meeting()) for _ in range(2)]
     for lane, first in zip(lanes, (1, 5000), strict=True):
         change = lane.change()
-        said = [make_sentence(f"{k}.0", f"Number {k}.", first + k) for k in range(2, 5)]
-        asked = [
-            TranslationRequest("default", lane.meeting, one.id, 1, language, "en", one.text)
-            for one in said
+        sentences = [make_sentence(f"{k}.0", f"Number {k}.", first + k) for k in range(2, 5)]
+        requests = [
+            TranslationRequest("default", lane.meeting, sentence.id, 1, language, "en", sentence.text)
+            for sentence in sentences
             for language in ("pt", "de")
         ]
-        change.sentences = {one.id: one for one in said}
-        change.requests = {(one.sentence_id, one.language): one for one in asked}
-        # One lane's process after the other.
+        change.sentences = {sentence.id: sentence for sentence in sentences}
+        change.requests = {(request.sentence_id, request.language): request for request in requests}
+        # The two processes of the lane claim it in turn.
         lane.claim()
         lane.commit(change)
-        lane.commit(lane.change(), answers=[CaptionResult(one, make_translation(one.text.upper()), 1) for one in asked])
-    wanted = [
+        lane.commit(
+            lane.change(),
+            answers=[CaptionResult(request, make_translation(request.text.upper()), 1) for request in requests],
+        )
+    caption_keys = [
         (lane.meeting, f"{k}.0", language)
         for lane, languages in zip(lanes, (("pt",), ("de", "pt")), strict=True)
         for language in languages
         for k in (4, 2, 3)
     ]
     with stage.engine.connect() as connection:
-        found = read_translations(connection, wanted)
-    assert {(one.meeting_id, one.sentence_id, one.language) for one in found} == set(wanted)
-    assert [one.sentence_id for one in found] == ["2.0"] * 3 + ["3.0"] * 3 + ["4.0"] * 3
+        found = read_translations(connection, caption_keys)
+    assert {(row.meeting_id, row.sentence_id, row.language) for row in found} == set(caption_keys)
+    assert [row.sentence_id for row in found] == ["2.0"] * 3 + ["3.0"] * 3 + ["4.0"] * 3
 
 
-async def test_what_reads_differently_by_now_is_quoted_for_no_words(one: CaptionedSentence) -> None:
-    one.commit_answer(make_translation("Um."))
-    # It grows on, and is asked for once it settles.
-    change = one.lane.change()
+async def test_a_translation_of_an_older_revision_has_no_source_text(captioned: CaptionedSentence) -> None:
+    captioned.commit_answer(make_translation("Um."))
+    # The sentence grows, and its translation is requested only once it is stable.
+    change = captioned.lane.change()
     change.sentences = {"1.0": make_sentence("1.0", "One and", 1, revision=2)}
-    one.lane.commit(change)
-    assert one.read_shown() == [StoredTranslation(one.lane.meeting, "1.0", "pt", 1, None, "Um.")]
+    captioned.lane.commit(change)
+    assert captioned.read_shown() == [StoredTranslation(captioned.lane.meeting, "1.0", "pt", 1, None, "Um.")]
 
 
 @pytest.mark.parametrize(
@@ -125,21 +130,21 @@ async def test_what_reads_differently_by_now_is_quoted_for_no_words(one: Caption
         Translation(CaptionStatus.UNTRANSLATED, None, "test 1", "refused"),
     ],
 )
-async def test_nothing_goes_on_from_what_is_no_translation_or_in_doubt(
-    one: CaptionedSentence, answer: Translation
+async def test_only_a_translation_without_warnings_becomes_a_previous_translation(
+    captioned: CaptionedSentence, answer: Translation
 ) -> None:
-    one.commit_answer(make_translation("Um."))
-    one.revise("One, two.")
-    one.commit_answer(answer)
-    assert one.read_shown() == []
-    one.revise("One, two, three.")
-    assert (one.read_shown(), one.pending_previous()) == ([], [None])
+    captioned.commit_answer(make_translation("Um."))
+    captioned.revise("One, two.")
+    captioned.commit_answer(answer)
+    assert captioned.read_shown() == []
+    captioned.revise("One, two, three.")
+    assert (captioned.read_shown(), captioned.pending_previous()) == ([], [None])
 
 
-async def test_a_sentence_that_is_gone_is_not_known(one: CaptionedSentence) -> None:
-    one.commit_answer(make_translation("Um."))
-    with one.lane.api_harness.engine.begin() as connection:
+async def test_a_retracted_sentence_has_no_previous_translation(captioned: CaptionedSentence) -> None:
+    captioned.commit_answer(make_translation("Um."))
+    with captioned.lane.api_harness.engine.begin() as connection:
         connection.execute(
-            text("update sentences set retracted = true where meeting_id = :id"), {"id": UUID(one.lane.meeting)}
+            text("update sentences set retracted = true where meeting_id = :id"), {"id": UUID(captioned.lane.meeting)}
         )
-    assert one.read_shown() == []
+    assert captioned.read_shown() == []

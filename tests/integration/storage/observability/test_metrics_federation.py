@@ -1,4 +1,4 @@
-"""storage/observability/metrics_federation.py"""
+"""storage/observability/metrics_federation.py on a real Redis: snapshots are published, read and renewed."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def make_snapshot(
 
 
 class SetBackClock:
-    """A machine's time after its wall clock was set back by an hour."""
+    """The module `time` of a machine whose wall clock was set back by an hour."""
 
     monotonic = time.monotonic
 
@@ -59,7 +59,7 @@ def exposed_values(merged: MergedMetrics) -> dict[tuple[str, ...], float]:
 
 
 @pytest.mark.usefixtures("unhurried")
-async def test_what_a_process_measures_is_kept_in_redis_for_half_a_minute(
+async def test_a_snapshot_stays_in_redis_for_half_a_minute(
     redis_sync: redis.Redis, redis_async: redis.asyncio.Redis, redis_url: str
 ) -> None:
     lane, maintenance = ProcessMetrics("lane/live-1"), ProcessMetrics("maintenance")
@@ -77,12 +77,12 @@ async def test_what_a_process_measures_is_kept_in_redis_for_half_a_minute(
     for name in redis_sync.zrange(redis_keys.measured_processes(), 0, -1):
         assert 0 < redis_sync.ttl(redis_keys.metrics_snapshot(name)) <= SNAPSHOT_TTL_S
         redis_sync.delete(redis_keys.metrics_snapshot(name))
-    # An API that other tests use may have published its own meanwhile.
+    # An API that other tests use may have published its snapshot meanwhile.
     assert not {"lane/live-1", "maintenance"} & set(merge_snapshots(await read_snapshots(redis_async)).started_at)
 
 
 @pytest.mark.usefixtures("unhurried")
-async def test_a_process_that_was_replaced_says_nothing_beside_its_successor(
+async def test_a_replaced_process_does_not_count_beside_its_successor(
     redis_sync: redis.Redis, redis_async: redis.asyncio.Redis, redis_url: str
 ) -> None:
     old, new = ProcessMetrics("lane/live-1"), ProcessMetrics("lane/live-1")
@@ -103,7 +103,7 @@ async def test_a_process_that_was_replaced_says_nothing_beside_its_successor(
     )
 
 
-async def test_measures_are_renewed_though_the_clock_is_set_back(
+async def test_snapshots_are_renewed_although_the_clock_is_set_back(
     redis_sync: redis.Redis, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(metrics_federation, "PUBLISH_INTERVAL_S", 0.02)
@@ -116,18 +116,18 @@ async def test_measures_are_renewed_though_the_clock_is_set_back(
             if name.startswith("lane/set-back/")
         ]
 
-    def there() -> bool:
+    def is_stored() -> bool:
         return any(redis_sync.exists(redis_keys.metrics_snapshot(name)) for name in names())
 
     with publish_metrics(ProcessMetrics("lane/set-back"), redis_url):
-        await wait_until(there)
+        await wait_until(is_stored)
         monkeypatch.setattr(metrics_federation, "time", SetBackClock)
-        # What is kept comes to its end.
+        # As if the stored snapshot had expired.
         redis_sync.delete(redis_keys.metrics_snapshot(names()[0]))
-        await wait_until(there)
+        await wait_until(is_stored)
 
 
-async def test_a_redis_that_is_away_disturbs_nobody_and_is_counted() -> None:
+async def test_an_unreachable_redis_blocks_nothing_and_is_counted() -> None:
     measures = ProcessMetrics("lane/live-1")
 
     def unpublished() -> float:
@@ -143,7 +143,7 @@ async def test_a_redis_that_is_away_disturbs_nobody_and_is_counted() -> None:
     await wait_until(lambda: unpublished() >= 1)
 
 
-async def test_one_that_can_not_be_read_is_left_out_and_counted(
+async def test_an_unreadable_snapshot_is_left_out_and_counted(
     redis_sync: redis.Redis, redis_async: redis.asyncio.Redis
 ) -> None:
     broken = [b"", b"\xff\xfe", b"[]", make_snapshot("", 1.0), make_snapshot("a", 1.0, ["no name", {}, 1.0])]

@@ -1,4 +1,4 @@
-"""storage/observability/tracing.py and storage/observability/otlp_exporter.py, against a server that takes what they send."""
+"""storage/observability/tracing.py and storage/observability/otlp_exporter.py, against a server that collects the spans."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_spans_of_two_processes_are_one_trace(receiver: OtlpCollector) -> None:
     assert count_spans(measures) == {"made": 3, "sent": 3}
 
 
-def test_every_sentence_has_a_trace_of_its_own(receiver: OtlpCollector) -> None:
+def test_every_sentence_has_a_separate_trace(receiver: OtlpCollector) -> None:
     traces = open_traces(ProcessMetrics("lane/live-1"))
     for meeting_id, sentence_id in (("m", "1.0"), ("m", "1.1"), ("n", "1.0")):
         traces.add_span("sentence", meeting_id, sentence_id, 1.0, 2.0)
@@ -107,9 +107,7 @@ def test_a_clock_that_lags_behind_gives_no_negative_span(receiver: OtlpCollector
     assert [(span.started_ns, span.ended_ns) for span in receiver.spans] == [(100_000_000_000, 100_000_000_000)]
 
 
-def test_an_endpoint_that_gives_no_answer_holds_nobody_up(
-    receiver: OtlpCollector, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_unresponsive_endpoint_delays_nothing(receiver: OtlpCollector, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("storage.observability.otlp_exporter.CLOSE_TIMEOUT_S", 2.0)
     receiver.may_answer.clear()
     measures = ProcessMetrics("lane/live-1")
@@ -123,7 +121,7 @@ def test_an_endpoint_that_gives_no_answer_holds_nobody_up(
 
 
 @pytest.mark.parametrize("ratio", ["half", "-1", "2", "nan"])
-def test_a_ratio_that_is_none_traces_all_and_says_so(
+def test_an_invalid_ratio_traces_everything_and_warns(
     receiver: OtlpCollector, monkeypatch: pytest.MonkeyPatch, ratio: str
 ) -> None:
     monkeypatch.setenv(RATIO_VARIABLE, ratio)
@@ -135,7 +133,7 @@ def test_a_ratio_that_is_none_traces_all_and_says_so(
     assert [line["variable"] for line in logs] == [RATIO_VARIABLE]
 
 
-def test_without_an_endpoint_nothing_is_even_imported() -> None:
+def test_without_an_endpoint_nothing_is_imported() -> None:
     script = (
         "import sys\n"
         "from storage.observability.process_metrics import ProcessMetrics\n"

@@ -1,4 +1,4 @@
-"""storage/postgres/dead_letter_queue.py: whose dead letters are whose, and what is put in again of each."""
+"""storage/postgres/dead_letter_queue.py on a real Postgres: the dead letters of each team, and their resubmission."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ async def store_dead_letter(db: AsyncConnection, team_id: str | None, meeting_id
     return (await db.execute(row)).scalar_one()
 
 
-async def test_a_team_finds_its_own_letters_newest_first(db: AsyncConnection) -> None:
+async def test_a_team_lists_only_its_letters_newest_first(db: AsyncConnection) -> None:
     await db.execute(text("insert into teams (id, name) values ('other', 'Other')"))
     meeting = uuid4()
     mine = [
@@ -54,7 +54,7 @@ async def test_a_team_finds_its_own_letters_newest_first(db: AsyncConnection) ->
     async def ids(team: str, **wanted: Any) -> list[int]:
         return [found.id for found in await list_dead_letters(db, team, **wanted)]
 
-    # Those that nobody can be told from belong to whose machine it is.
+    # Letters without a team belong to the default team, which owns the machine.
     assert await ids(DEFAULT_TEAM_ID) == [nobodys, mine[1], mine[0]]
     assert await ids("other") == [theirs]
     assert await ids(DEFAULT_TEAM_ID, meeting_id=meeting) == [mine[0]]
@@ -68,7 +68,7 @@ async def test_a_team_finds_its_own_letters_newest_first(db: AsyncConnection) ->
             await mark_resubmitted(db, team, one)
 
 
-async def test_the_first_time_it_was_put_in_counts(db: AsyncConnection) -> None:
+async def test_the_time_of_the_first_resubmission_stays(db: AsyncConnection) -> None:
     one = await store_dead_letter(db, DEFAULT_TEAM_ID)
     first = await mark_resubmitted(db, DEFAULT_TEAM_ID, one)
     await db.execute(

@@ -1,4 +1,4 @@
-"""storage/postgres/engine_config_versions.py on a real Postgres: versions, going back, and who follows them."""
+"""storage/postgres/engine_config_versions.py on a real Postgres: versions, rollbacks, and the watcher."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_the_newest_version_is_in_force_and_the_others_stay(engine: Engine) -> N
         assert [(each.version, each.config) for each in read_config_history(connection, 2)[0]] == [(3, OFF), (2, TWO)]
 
 
-def test_what_was_made_from_another_version_overwrites_nothing(engine: Engine) -> None:
+def test_a_configuration_based_on_an_old_version_overwrites_nothing(engine: Engine) -> None:
     request_config(engine, ONE)
     request_config(engine, TWO, expected_version=1)
     with pytest.raises(ConflictError, match="version 2 is in force"):
@@ -55,7 +55,7 @@ def test_what_was_made_from_another_version_overwrites_nothing(engine: Engine) -
     assert current_config(engine) == TWO
 
 
-def test_two_that_are_saved_at_once_are_two_versions(engine: Engine) -> None:
+def test_concurrent_saves_are_two_versions(engine: Engine) -> None:
     threads = [threading.Thread(target=request_config, args=(engine, config)) for config in (ONE, TWO, OFF, ONE)]
     for thread in threads:
         thread.start()
@@ -65,7 +65,7 @@ def test_two_that_are_saved_at_once_are_two_versions(engine: Engine) -> None:
         assert [each.version for each in read_config_history(connection, 10)[0]] == [4, 3, 2, 1]
 
 
-def test_going_back_makes_a_new_version_of_an_older_one(engine: Engine) -> None:
+def test_a_rollback_saves_an_older_version_as_a_new_one(engine: Engine) -> None:
     request_config(engine, ONE)
     request_config(engine, TWO)
     with engine.begin() as connection:
@@ -99,22 +99,22 @@ def test_a_version_that_this_release_can_not_read_is_replaced(engine: Engine) ->
     assert current_config(engine) == TWO
 
 
-def test_there_is_nothing_to_go_back_to_before_the_first(engine: Engine) -> None:
+def test_a_rollback_before_the_first_version_is_an_error(engine: Engine) -> None:
     with engine.begin() as connection, pytest.raises(NotFoundError):
         roll_back_config(connection)
 
 
-def test_settings_come_into_force_when_they_change_and_leave_what_was_set_since(engine: Engine) -> None:
+def test_only_changed_settings_replace_a_version_that_was_saved_since(engine: Engine) -> None:
     with engine.begin() as connection:
         assert save_settings_config(connection, ONE).version == 1
         assert save_settings_config(connection, ONE).version == 1
         save_config(connection, TWO, "request")
-        # The next start says the same as the last one: what was asked for meanwhile stays.
+        # The settings are the same as at the last start, so the version of the request stays in force.
         assert save_settings_config(connection, ONE).config == TWO
         assert save_settings_config(connection, OFF).version == 3
 
 
-def test_what_could_not_be_started_is_noted_with_its_version(engine: Engine) -> None:
+def test_problems_are_recorded_with_their_version(engine: Engine) -> None:
     request_config(engine, ONE)
     with engine.begin() as connection:
         record_problems(connection, 1, {"translation-firefox": "no room"})
@@ -137,7 +137,7 @@ def wait_for_version(following: EngineConfigWatcher, version: int) -> None:
         time.sleep(0.01)
 
 
-def test_who_follows_knows_each_version_and_that_there_is_none(engine: Engine, following: EngineConfigWatcher) -> None:
+def test_the_watcher_sees_each_version_and_that_there_is_none(engine: Engine, following: EngineConfigWatcher) -> None:
     assert following.wait_until_loaded(60)
     assert following.is_loaded
     assert following.current is None

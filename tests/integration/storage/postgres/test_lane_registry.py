@@ -1,4 +1,4 @@
-"""Lanes: a meeting goes to the least loaded one of its kind."""
+"""Lanes: a meeting is placed on the least loaded lane of its kind."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ async def create_meeting_in_lane(db: AsyncConnection, lane_id: str, status: Meet
     await db.execute(update(meetings).where(meetings.c.id == record.id).values(status=status))
 
 
-async def test_without_a_lane_a_meeting_has_to_wait(db: AsyncConnection) -> None:
+async def test_without_a_lane_no_meeting_can_be_placed(db: AsyncConnection) -> None:
     await ensure_lane(db, "live-1", "live")
     with pytest.raises(UnavailableError, match="batch lane"):
         await find_least_loaded_lane(db, "batch")
@@ -53,14 +53,14 @@ async def test_meetings_spread_over_the_lanes_of_their_kind(db: AsyncConnection)
 
 
 @pytest.mark.parametrize("status", get_args(MeetingStatus))
-async def test_only_open_meetings_weigh(db: AsyncConnection, status: MeetingStatus) -> None:
+async def test_only_open_meetings_count_as_load(db: AsyncConnection, status: MeetingStatus) -> None:
     await ensure_lane(db, "a", "live")
     await ensure_lane(db, "b", "live")
     await create_meeting_in_lane(db, "a", status)
     assert await find_least_loaded_lane(db, "live") == ("b" if status in OPEN_STATUSES else "a")
 
 
-async def test_a_lane_that_keeps_dying_gets_meetings_only_if_there_is_no_other(db: AsyncConnection) -> None:
+async def test_a_lane_in_a_crash_loop_gets_meetings_only_if_there_is_no_other(db: AsyncConnection) -> None:
     await ensure_lane(db, "a", "live")
     await db.execute(update(lanes).where(lanes.c.id == "a").values(state="crash_loop"))
     assert await find_least_loaded_lane(db, "live") == "a"
@@ -69,7 +69,7 @@ async def test_a_lane_that_keeps_dying_gets_meetings_only_if_there_is_no_other(d
     assert await find_least_loaded_lane(db, "live") == "b"
 
 
-async def test_a_lane_that_is_not_wanted_any_more_gets_no_new_meetings(db: AsyncConnection) -> None:
+async def test_a_draining_lane_gets_no_new_meetings(db: AsyncConnection) -> None:
     await ensure_lane(db, "live-1", "live")
     await ensure_lane(db, "live-2", "live")
     await drain_other_lanes(db, ["live-2"])

@@ -1,4 +1,4 @@
-"""Teams: no more live meetings at once than a team may have, however many are opened at the same moment."""
+"""Teams: the limit of concurrent live meetings holds, even for concurrent openings."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ async def live_meeting_counts(aengine: AsyncEngine) -> dict[str, int]:
         return await count_live_meetings(conn)
 
 
-async def test_however_many_come_at_once_no_more_are_opened(meetings: MeetingService, aengine: AsyncEngine) -> None:
+async def test_concurrent_openings_do_not_exceed_the_limit(meetings: MeetingService, aengine: AsyncEngine) -> None:
     opened = await asyncio.gather(*(open_meeting(meetings, f"x-{k}") for k in range(12)), return_exceptions=True)
     refused = [each for each in opened if isinstance(each, OverloadedError)]
     assert len(refused) == 9
@@ -54,7 +54,7 @@ async def test_however_many_come_at_once_no_more_are_opened(meetings: MeetingSer
         assert (await conn.execute(text("select count(*) from meetings"))).scalar_one() == 3
 
 
-async def test_what_is_open_already_is_never_refused(meetings: MeetingService) -> None:
+async def test_a_meeting_that_is_open_already_is_never_refused(meetings: MeetingService) -> None:
     first = await open_meeting(meetings, "mine")
     for _ in range(2):
         await open_meeting(meetings)
@@ -63,7 +63,7 @@ async def test_what_is_open_already_is_never_refused(meetings: MeetingService) -
         await open_meeting(meetings, "another")
 
 
-async def test_recordings_are_not_live(meetings: MeetingService, aengine: AsyncEngine) -> None:
+async def test_recordings_do_not_count_as_live_meetings(meetings: MeetingService, aengine: AsyncEngine) -> None:
     for _ in range(5):
         await open_meeting(meetings, clock=Clock.RECORDED)
     for _ in range(3):
@@ -83,7 +83,7 @@ async def test_a_meeting_that_is_over_makes_room(meetings: MeetingService, aengi
         await open_meeting(meetings)
 
 
-async def test_each_team_has_its_own_number(db: AsyncConnection) -> None:
+async def test_each_team_has_a_separate_limit(db: AsyncConnection) -> None:
     await db.execute(text("insert into teams (id, name) values ('other', 'Other')"))
     await ensure_lane(db, "a", "live")
     await create_meeting(
@@ -99,7 +99,7 @@ async def test_each_team_has_its_own_number(db: AsyncConnection) -> None:
     assert dict(counted.tuples().all())["other"] == {"refused:limit": 2}
 
 
-async def test_who_waits_for_a_lane_does_not_wait_for_an_opening(
+async def test_the_commit_of_a_lane_does_not_wait_for_an_opening(
     meetings: MeetingService, aengine: AsyncEngine
 ) -> None:
     opened = await open_meeting(meetings)

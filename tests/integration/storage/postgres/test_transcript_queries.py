@@ -1,4 +1,4 @@
-"""The reading side: sentences and captions in reading order, live events from any point, each to its own team only."""
+"""Queries: sentences and captions in reading order, live events from any `seq`, each for the meeting's team only."""
 
 from __future__ import annotations
 
@@ -80,7 +80,9 @@ async def test_sentences_come_in_reading_order(db: AsyncConnection, meeting: UUI
     assert len(every) == 6
 
 
-async def test_captions_follow_the_sentences_that_stand(db: AsyncConnection, meeting: UUID) -> None:
+async def test_captions_follow_the_order_of_the_sentences_that_are_not_retracted(
+    db: AsyncConnection, meeting: UUID
+) -> None:
     portuguese = await read_captions(db, DEFAULT_TEAM_ID, meeting, language="pt")
     assert [c.sentence_id for c in portuguese] == ["30.0", "9.2", "9.10", "10.0", "2.0"]
     assert {c.status for c in portuguese} == {CaptionStatus.PENDING}
@@ -90,7 +92,7 @@ async def test_captions_follow_the_sentences_that_stand(db: AsyncConnection, mee
     assert await count_pending(db, DEFAULT_TEAM_ID, meeting) == 5
 
 
-async def test_events_are_read_on_from_any_point(db: AsyncConnection, meeting: UUID) -> None:
+async def test_events_are_read_from_any_seq(db: AsyncConnection, meeting: UUID) -> None:
     assert await read_last_seq(db, DEFAULT_TEAM_ID, meeting) == 0
     for seq in (2, 1, 3):
         await db.execute(

@@ -1,4 +1,4 @@
-"""The log's one door, on a real server: accepted once, in order, never back in time, and refused with a reason."""
+"""The ingest API of the log on a real server: events are accepted once, in order of time, or refused with a reason."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ async def test_opening_again_changes_nothing(log: LogWriter, redis_sync: redis.R
     assert LogReader(redis_sync, "b").length() == 0
 
 
-async def test_a_payload_comes_back_as_it_went_in(log: LogWriter, redis_sync: redis.Redis) -> None:
+async def test_a_payload_is_read_as_it_was_appended(log: LogWriter, redis_sync: redis.Redis) -> None:
     meeting_id = await open_log(log)
     event = chunk_event("e")
     config = NewEvent("c", ConfigChanged(config=PORTUGUESE), T0)
@@ -91,7 +91,7 @@ async def test_a_payload_comes_back_as_it_went_in(log: LogWriter, redis_sync: re
     assert [e.payload for e in read_entries(redis_sync)[1:]] == [config.payload, MeetingEnded(reason="'quoted'")]
 
 
-async def test_a_repeat_is_told_from_a_refusal_even_after_the_end(log: LogWriter, redis_sync: redis.Redis) -> None:
+async def test_a_repeat_is_no_refusal_even_after_the_end(log: LogWriter, redis_sync: redis.Redis) -> None:
     meeting_id = await open_log(log)
     await log.append(meeting_id, [chunk_event("e", at=T0), NewEvent("end", MeetingEnded(), T0)])
     answers = await log.append(
@@ -108,13 +108,13 @@ async def test_a_repeat_is_told_from_a_refusal_even_after_the_end(log: LogWriter
     assert len(read_entries(redis_sync)) == 3
 
 
-async def test_what_follows_the_end_in_its_own_batch_is_refused(log: LogWriter) -> None:
+async def test_an_event_after_the_end_in_the_same_batch_is_refused(log: LogWriter) -> None:
     meeting_id = await open_log(log)
     answers = await log.append(meeting_id, [NewEvent("end", MeetingEnded(), T0), chunk_event("late", at=T0)])
     assert [a.outcome for a in answers] == ["accepted", "refused"]
 
 
-async def test_a_paused_meeting_takes_all_but_speech(log: LogWriter) -> None:
+async def test_a_paused_meeting_accepts_everything_except_chunks(log: LogWriter) -> None:
     meeting_id = await open_log(log)
     await log.pause(meeting_id)
     await log.pause(meeting_id)
@@ -130,7 +130,7 @@ async def test_a_paused_meeting_takes_all_but_speech(log: LogWriter) -> None:
             await change(meeting_id)
 
 
-async def test_an_unknown_meeting_is_named_as_such(log: LogWriter) -> None:
+async def test_an_unknown_meeting_is_not_found(log: LogWriter) -> None:
     nobody = str(uuid4())
     assert await log.read_state(nobody) is None
     for call in (log.append(nobody, [chunk_event("e")]), log.pause(nobody), log.resume(nobody), log.reseed(nobody, 3)):
@@ -138,24 +138,24 @@ async def test_an_unknown_meeting_is_named_as_such(log: LogWriter) -> None:
             await call
 
 
-async def test_only_the_door_writes_starts_and_moves(log: LogWriter) -> None:
+async def test_only_the_log_itself_writes_starts_and_moves(log: LogWriter) -> None:
     meeting_id = await open_log(log)
     started = NewEvent("s", MeetingStarted(clock=Clock.LIVE, generation=2, config=CONFIG))
     with pytest.raises(InvalidInputError, match=r"events\.1\.kind"):
         await log.append(meeting_id, [chunk_event("e", at=T0), started])
     info = await log.read_state(meeting_id)
     assert info is not None
-    assert info.last_ordinal == 1, "a batch is taken whole or not at all"
+    assert info.last_ordinal == 1, "a batch is accepted as a whole or not at all"
 
 
-async def test_a_recording_needs_its_time(log: LogWriter) -> None:
+async def test_a_recording_needs_its_start_time(log: LogWriter) -> None:
     with pytest.raises(InvalidInputError, match="at"):
         await log.open(
             team_id="t", meeting_id=str(uuid4()), lane_id="a", clock=Clock.RECORDED, config=CONFIG, at_ms=None
         )
 
 
-async def test_a_live_clock_is_redis_own(log: LogWriter, redis_sync: redis.Redis) -> None:
+async def test_a_live_clock_uses_the_time_of_redis(log: LogWriter, redis_sync: redis.Redis) -> None:
     reader = LogReader(redis_sync, "a")
     start = reader.now_ms()
     meeting_id = await open_log(log, Clock.LIVE, None)
@@ -169,7 +169,7 @@ async def test_a_live_clock_is_redis_own(log: LogWriter, redis_sync: redis.Redis
 
 
 @pytest.mark.parametrize(("gap", "reopens"), [(IDLE_TIMEOUT_MS - 1, False), (IDLE_TIMEOUT_MS, True)])
-async def test_speech_after_a_timeout_begins_the_next_generation(
+async def test_a_chunk_after_a_timeout_starts_the_next_generation(
     log: LogWriter, redis_sync: redis.Redis, gap: int, reopens: bool
 ) -> None:
     meeting_id = await open_log(log)
@@ -182,7 +182,7 @@ async def test_speech_after_a_timeout_begins_the_next_generation(
     assert again == ([Entry("t", meeting_id, 3, "started-2", T0 + gap, started)] if reopens else [])
 
 
-async def test_a_client_may_use_the_doors_own_event_ids(log: LogWriter) -> None:
+async def test_a_client_may_use_the_event_ids_of_the_log_itself(log: LogWriter) -> None:
     meeting_id = await open_log(log)
     answers = await log.append(
         meeting_id, [chunk_event("started-1", at=T0), chunk_event("started-2", at=T0 + IDLE_TIMEOUT_MS)]
@@ -201,9 +201,7 @@ async def test_an_importers_calls_renew_its_lease(log: LogWriter, redis_sync: re
     assert now + LEASE_MS <= info.lease_until_ms <= LogReader(redis_sync, "a").now_ms() + LEASE_MS
 
 
-async def test_a_chunk_is_known_by_its_first_entry_in_later_generations_too(
-    log: LogWriter, redis_sync: redis.Redis
-) -> None:
+async def test_a_chunk_retains_its_first_ordinal_in_later_generations(log: LogWriter, redis_sync: redis.Redis) -> None:
     meeting_id = await open_log(log)
 
     def revision(event_id: str, chunk_id: str, at: int) -> NewEvent:
@@ -219,7 +217,9 @@ async def test_a_chunk_is_known_by_its_first_entry_in_later_generations_too(
     assert found == [(2, 2), (3, 3), (4, 2), (6, 2)]
 
 
-async def test_a_meeting_is_forgotten_a_day_after_its_last_word(log: LogWriter, redis_sync: redis.Redis) -> None:
+async def test_the_state_of_a_meeting_expires_a_day_after_its_last_event(
+    log: LogWriter, redis_sync: redis.Redis
+) -> None:
     meeting_id = await open_log(log)
     await log.append(meeting_id, [chunk_event("e", at=T0), NewEvent("end", MeetingEnded(), T0)])
     both = [
@@ -231,7 +231,7 @@ async def test_a_meeting_is_forgotten_a_day_after_its_last_word(log: LogWriter, 
         assert 0 < redis_sync.ttl(key) <= RETENTION_S
         redis_sync.expire(key, 100)
     await log.append(meeting_id, [chunk_event("f", at=T0), chunk_event("e", at=T0)])
-    assert all(redis_sync.ttl(key) <= 100 for key in both), "calls that come too late don't keep it"
+    assert all(redis_sync.ttl(key) <= 100 for key in both), "calls after the end don't renew it"
 
 
 async def test_ordinals_are_raised_and_never_lowered(log: LogWriter) -> None:
@@ -244,7 +244,7 @@ async def test_ordinals_are_raised_and_never_lowered(log: LogWriter) -> None:
     assert (answer.ordinal, info.generation) == (12, 4)
 
 
-async def test_nothing_is_appended_behind_what_is_known(log: LogWriter, redis_sync: redis.Redis) -> None:
+async def test_nothing_is_appended_below_the_minimum_ordinal(log: LogWriter, redis_sync: redis.Redis) -> None:
     meeting_id = await open_log(log)
     with pytest.raises(LogLostEntriesError):
         await log.append(meeting_id, [chunk_event("e", at=T0)], min_ordinal=2)
@@ -252,7 +252,7 @@ async def test_nothing_is_appended_behind_what_is_known(log: LogWriter, redis_sy
     assert (await log.append(meeting_id, [chunk_event("e", at=T0)], min_ordinal=1))[0].ordinal == 2
 
 
-async def test_a_meeting_forgotten_goes_on_from_where_it_was(log: LogWriter) -> None:
+async def test_a_meeting_that_redis_lost_continues_its_ordinals(log: LogWriter) -> None:
     meeting_id = str(uuid4())
     answer = await log.open(
         team_id="t",
@@ -267,7 +267,7 @@ async def test_a_meeting_forgotten_goes_on_from_where_it_was(log: LogWriter) -> 
     assert (answer.event_id, answer.ordinal) == ("started-3", 42)
 
 
-async def test_a_server_that_does_not_answer_is_unavailable() -> None:
+async def test_an_unreachable_server_is_unavailable() -> None:
     async with async_redis("redis://127.0.0.1:1/0") as nowhere:
         with pytest.raises(UnavailableError):
             await LogWriter(nowhere).append("m", [chunk_event("e")])
@@ -275,7 +275,7 @@ async def test_a_server_that_does_not_answer_is_unavailable() -> None:
 
 @pytest.fixture
 def replica(redis_sync: redis.Redis) -> Iterator[redis.Redis]:
-    """A server that has become the replica of one that is away, as in a failover."""
+    """A server that is the replica of an unreachable one, as during a failover."""
     redis_sync.replicaof("127.0.0.1", "9")
     yield redis_sync
     redis_sync.config_set("replica-serve-stale-data", "yes")
@@ -300,7 +300,7 @@ async def test_scripts_survive_a_restart_of_redis(log: LogWriter, redis_sync: re
     assert (await log.append(meeting_id, [chunk_event("e", at=T0)]))[0].outcome == "accepted"
 
 
-async def test_the_lanes_reader(log: LogWriter, redis_sync: redis.Redis) -> None:
+async def test_the_reader_of_a_lane(log: LogWriter, redis_sync: redis.Redis) -> None:
     meeting_id = await open_log(log)
     answers = await log.append(meeting_id, [chunk_event(str(i), at=T0) for i in range(5)])
     reader = LogReader(redis_sync, "a")
@@ -317,11 +317,11 @@ async def test_the_lanes_reader(log: LogWriter, redis_sync: redis.Redis) -> None
     assert reader.length() == 4
 
 
-def test_the_documentations_examples() -> None:
+def test_the_examples_in_the_docstrings() -> None:
     assert doctest.testmod(storage.redis_log.event_log).failed == 0
 
 
-# --- however events are cut into batches and repeated, the log is the same ---
+# --- the log is the same, however events are batched and repeated ---
 
 EVENTS = st.lists(
     st.tuples(
@@ -372,10 +372,10 @@ async def test_batching_and_repeating_change_nothing(
     assert await append_batches(log, redis_sync, again) == one_by_one
 
 
-async def test_callers_that_come_at_once_share_one_sequence(log: LogWriter, redis_sync: redis.Redis) -> None:
+async def test_concurrent_callers_share_one_sequence_of_ordinals(log: LogWriter, redis_sync: redis.Redis) -> None:
     meeting_id = await open_log(log, Clock.LIVE, None)
     await asyncio.gather(
         *(log.append(meeting_id, [chunk_event(f"{who % 4}-{i}")]) for i in range(20) for who in range(8))
     )
     written = read_entries(redis_sync, meeting_id)
-    assert [e.n for e in written] == list(range(1, 82)), "80 events, each said twice"
+    assert [e.n for e in written] == list(range(1, 82)), "80 events, each appended twice"

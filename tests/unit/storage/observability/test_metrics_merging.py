@@ -1,4 +1,4 @@
-"""storage/observability/metrics_federation.py: how snapshots are merged into one answer."""
+"""storage/observability/metrics_federation.py: the merging of snapshots."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def exposed_values(merged: MergedMetrics) -> dict[tuple[str, ...], float]:
     return sample_values(generate_latest(registry).decode())
 
 
-def test_no_snapshot_can_spoil_the_answer() -> None:
+def test_an_invalid_snapshot_does_not_affect_the_others() -> None:
     merged = merge_snapshots(
         [
             make_snapshot("a", 1.0, thing_sample(1)),
@@ -49,12 +49,12 @@ def test_no_snapshot_can_spoil_the_answer() -> None:
     assert list(merged.started_at) == ["a", "e"]
 
 
-def test_names_that_are_taken_are_refused() -> None:
+def test_reserved_names_are_refused() -> None:
     merged = merge_snapshots([make_snapshot("a", 1.0, thing_sample(1))], reserved_names={"parley_things"})
     assert (merged.unread_count, merged.families) == (1, {})
 
 
-def test_a_process_that_starts_again_counts_from_nothing() -> None:
+def test_a_restarted_process_counts_from_zero() -> None:
     merged = merge_snapshots(
         [make_snapshot("lane/live-1", 10.0, thing_sample(2)), make_snapshot("lane/live-1", 5.0, thing_sample(700))]
     )

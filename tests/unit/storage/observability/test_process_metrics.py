@@ -1,4 +1,4 @@
-"""storage/observability/process_metrics.py"""
+"""storage/observability/process_metrics.py: durations and counters of one process."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ def test_a_stage_is_counted_in_every_bucket_it_fits() -> None:
     assert found["parley_stage_seconds_sum", "commit"] == pytest.approx(0.03)
 
 
-def test_a_clock_that_lags_behind_counts_as_no_time() -> None:
+def test_a_negative_duration_counts_as_zero() -> None:
     measures = ProcessMetrics("lane/live-1")
     measures.observe("log", -5.0)
     assert measured_values(measures)["parley_stage_seconds_sum", "log"] == 0
 
 
-def test_a_batch_is_one_observation_of_its_steps_share() -> None:
+def test_a_batch_is_one_observation_of_the_duration_of_a_step() -> None:
     measures = ProcessMetrics("lane/live-1")
     with measures.measure("dedup", 1_000_000):
         threading.Event().wait(0.01)
@@ -42,14 +42,14 @@ def test_a_batch_is_one_observation_of_its_steps_share() -> None:
     assert 0 < found["parley_stage_seconds_sum", "dedup"] < 0.001
 
 
-def test_what_fails_is_no_measure_of_its_stage() -> None:
+def test_a_failed_step_is_not_observed() -> None:
     measures = ProcessMetrics("lane/live-1")
     with pytest.raises(KeyError), measures.measure("commit"):
         raise KeyError
     assert ("parley_stage_seconds_count", "commit") not in measured_values(measures)
 
 
-def test_calls_are_counted_by_how_they_ended_and_retries_beside_them() -> None:
+def test_calls_are_counted_by_outcome_and_retries_separately() -> None:
     measures = ProcessMetrics("lane/live-1")
     measures.count_call("answered", attempts=3)
     measures.count_call("answered", attempts=1)
@@ -60,7 +60,7 @@ def test_calls_are_counted_by_how_they_ended_and_retries_beside_them() -> None:
     assert found["parley_call_retries_total",] == 2
 
 
-def test_drafts_are_counted_by_how_they_ended() -> None:
+def test_drafts_are_counted_by_outcome() -> None:
     measures = ProcessMetrics("lane/live-1")
     measures.count_draft("published")
     measures.count_draft("stale")
@@ -69,7 +69,7 @@ def test_drafts_are_counted_by_how_they_ended() -> None:
     assert (found["parley_drafts_total", "published"], found["parley_drafts_total", "stale"]) == (1, 2)
 
 
-def test_threads_lose_nothing() -> None:
+def test_concurrent_threads_lose_no_counts() -> None:
     measures = ProcessMetrics("lane/live-1")
 
     def observe() -> None:

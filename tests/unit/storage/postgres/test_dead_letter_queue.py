@@ -1,4 +1,4 @@
-"""storage/postgres/dead_letter_queue.py: how a dead letter becomes an event again."""
+"""storage/postgres/dead_letter_queue.py: the event that resubmits a dead letter."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ LATE = "late: its chunk takes no more revisions"
 
 
 @pytest.mark.parametrize("reason", ["sentences failed: ValueError", LATE])
-def test_a_chunk_keeps_its_id(reason: str) -> None:
+def test_a_resubmitted_chunk_retains_its_id(reason: str) -> None:
     event = to_resubmitted_event(make_dead_letter(reason=reason))
     assert (event.event_id, event.payload) == ("dead-3", CHUNK.model_copy(update={"resubmitted": True}))
     assert to_resubmitted_event(make_dead_letter(reason=reason)) == event
 
 
-def test_a_late_one_that_says_nothing_can_not_be_put_in_again() -> None:
+def test_a_late_chunk_without_text_can_not_be_resubmitted() -> None:
     fields = {**FIELDS, "payload": CHUNK.model_copy(update={"text": " "}).model_dump_json()}
     with pytest.raises(ConflictError, match="the chunk's sentences stay as they are"):
         to_resubmitted_event(make_dead_letter(reason=LATE, fields=fields))
@@ -59,14 +59,14 @@ def test_a_late_one_that_says_nothing_can_not_be_put_in_again() -> None:
         ({}, "unreadable"),
     ],
 )
-def test_only_speech_that_can_be_read_is_put_in_again(fields: dict[str, str], reason: str) -> None:
+def test_only_a_readable_chunk_can_be_resubmitted(fields: dict[str, str], reason: str) -> None:
     with pytest.raises(ConflictError) as refused:
         to_resubmitted_event(make_dead_letter(fields=fields))
     assert refused.value.reason == reason
     assert "secret" not in str(refused.value)
 
 
-def test_what_can_not_be_told_of_a_letter_is_left_out() -> None:
+def test_unreadable_fields_of_a_letter_are_none() -> None:
     broken = make_dead_letter(fields={"kind": "something said", "n": "12 or so"})
     assert (broken.kind, broken.ordinal) == (None, None)
     assert (make_dead_letter().kind, make_dead_letter().ordinal) == ("chunk", 12)

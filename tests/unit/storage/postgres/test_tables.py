@@ -1,4 +1,4 @@
-"""The tables as declared: whose every row is, and that what the code may write is what the database takes."""
+"""The declared tables: every row has a team, and check constraints allow exactly the values of the code."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from storage.records import MeetingStatus
 def test_every_row_belongs_to_a_team(name: str) -> None:
     team = metadata.tables[name].c["team_id"]
     assert [key.column.table.name for key in team.foreign_keys] == ["teams"]
-    assert team.nullable == (name == "dead_letters"), "only what could not be read may belong to nobody"
+    assert team.nullable == (name == "dead_letters"), "only an unreadable entry may have no team"
 
 
 @pytest.mark.parametrize(
@@ -30,7 +30,9 @@ def test_every_row_belongs_to_a_team(name: str) -> None:
         ("captions", "status", tuple(CaptionStatus)),
     ],
 )
-def test_a_check_names_the_values_the_code_knows(table: str, column: str, values: tuple[str, ...]) -> None:
+def test_a_check_constraint_allows_exactly_the_values_of_the_code(
+    table: str, column: str, values: tuple[str, ...]
+) -> None:
     checks = [str(c.sqltext) for c in metadata.tables[table].c[column].constraints if isinstance(c, CheckConstraint)]
     listed = ", ".join(f"'{value}'" for value in values)
     assert f"{column} in ({listed})" in checks
