@@ -142,7 +142,7 @@ def check_postgres_ready(url: str) -> NotReady | None:
 
 
 def is_rejecting_connections(error: BaseException | None, url: str | URL) -> bool:
-    """Whether Postgres runs but accepts no connections yet, after a connection attempt failed.
+    """Return whether Postgres runs but accepts no connections yet, after a connection attempt failed.
 
     Args:
         error: the error of the connection attempt.

@@ -21,7 +21,7 @@ _CONTENT_SQLSTATE_CLASSES = ("22", "23", "54")
 
 
 def is_refused_content(error: BaseException) -> bool:
-    """Whether Postgres or a codec refused the written content. Writing the same content again would fail again."""
+    """Return whether Postgres or a codec refused the written content. Writing the same content again would fail again."""
     if isinstance(error, DataError | IntegrityError | orjson.JSONEncodeError | UnicodeError):
         return True
     state = getattr(error.orig, "sqlstate", None) if isinstance(error, DBAPIError) else None

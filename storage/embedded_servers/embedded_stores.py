@@ -125,7 +125,7 @@ class EmbeddedStores:
         return StoreUrls(postgres=postgres.url(ports["postgres"]), redis=valkey.url(ports["valkey"]))
 
     def is_running(self) -> bool:
-        """Whether both servers run, or at least child processes of each. `start` restarts an ended one on its old port.
+        """Return whether both servers, or at least some of their children, run. `start` restarts an ended one on its old port.
 
         Raises:
             SetupError: another process has been starting them for too long.

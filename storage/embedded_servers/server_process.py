@@ -107,7 +107,7 @@ class ServerAccount:
             os.chown(path, self.uid, self.gid)
 
     def can_enter(self, folder: Path) -> bool:
-        """Whether this account can enter a folder."""
+        """Check whether this account can enter a folder."""
         probe = subprocess.run(  # noqa: S603 - a fixed program
             ["/bin/sh", "-c", 'cd -- "$1"', "sh", str(folder)],
             cwd="/",
@@ -143,7 +143,7 @@ class ServerProcess(ABC):
         return try_lock(self.home / "running.lock")
 
     def is_running(self) -> bool:
-        """Whether the server or any of its children runs."""
+        """Return whether the server or any of its children runs."""
         lock = self.acquire_running_lock()
         if lock is not None:
             os.close(lock)

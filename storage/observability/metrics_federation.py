@@ -200,7 +200,7 @@ def merge_snapshots(snapshots: Iterable[bytes], reserved_names: Collection[str] 
 
 
 def _is_mergeable(snapshot: MetricsSnapshot, merged: MergedMetrics, reserved_names: Collection[str]) -> bool:
-    """Whether all series of a snapshot can be merged: families have the same type, and each series occurs once."""
+    """Check that all series of a snapshot can be merged: families have the same type, and each series occurs once."""
     series = [(name, *sorted(labels.items())) for family in snapshot.families for name, labels, _ in family.samples]
     is_unlabelled = not any("process" in labels for family in snapshot.families for _, labels, _ in family.samples)
     has_same_types = all(

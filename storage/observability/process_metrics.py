@@ -47,7 +47,7 @@ LatencyMetric = Literal[
 """
 
 CallOutcome = Literal["answered", "deadline", "capacity", "replaced", "stopped", "failed"]
-"""How a call ended.
+"""Outcome of a call.
 
 - `answered`: with an answer.
 - `deadline`: its deadline passed.
@@ -69,7 +69,7 @@ DraftOutcome = Literal[
     "stopped",
     "failed",
 ]
-"""How a draft ended.
+"""Outcome of a draft.
 
 - `published`: its text was published.
 - `unchanged`: its text was shown already.

@@ -222,7 +222,7 @@ class EngineConfigWatcher:
 
     @property
     def is_loaded(self) -> bool:
-        """Whether the version in force was read at least once."""
+        """True once the version in force was read for the first time."""
         return self._loaded.is_set()
 
     @property
