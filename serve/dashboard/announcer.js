@@ -1,6 +1,6 @@
 // Tells screen readers what is said: a line for each sentence once it is settled how it reads, with its speaker.
 
-import { reading } from "./reading.js";
+import { reading } from "./caption_state.js";
 
 const KEPT = 20; // What was read out is in the transcript, too.
 

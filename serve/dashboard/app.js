@@ -1,7 +1,7 @@
 // Which page this address is.
 
-import { showMeeting } from "./meeting.js";
-import { showMeetings } from "./meetings.js";
+import { showMeeting } from "./meeting_page.js";
+import { showMeetings } from "./meeting_list_page.js";
 
 const [, id] = location.pathname.match(/^\/meetings\/([^/]+)/) ?? [];
 const page = document.getElementById(id ? "meeting-page" : "meetings-page");

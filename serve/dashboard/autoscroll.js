@@ -1,6 +1,6 @@
 // Autoscroll: keeps the end of the page in view while sentences arrive, until the reader scrolls up.
 
-import { count } from "./wording.js";
+import { count } from "./format.js";
 
 const END_PX = 4; // A reader this near to the end is at the end.
 const ROUNDING_PX = 1; // On a zoomed page, positions are rounded.

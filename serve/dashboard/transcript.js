@@ -1,6 +1,6 @@
 // What was said in a meeting and how it reads, as its events tell it. No DOM.
 
-import { ReadingOrder } from "./order.js";
+import { ReadingOrder } from "./reading_order.js";
 
 /** Who speaks: the name, and the id that tells two people of one name apart, where there is one. */
 export const voiceOf = ({ speaker, speaker_id: id }) => (id == null ? speaker : `${speaker}\u001f${id}`);

@@ -1,4 +1,4 @@
-"""serve/dashboard/stream.js: what a reader sees while the network is cut and afterwards."""
+"""serve/dashboard/event_stream.js: what a reader sees while the network is cut and afterwards."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 // The transcript's rows in reading order, changed in place. What an event costs does not grow with the meeting.
 
-import { Blocks } from "./blocks.js";
-import { reading } from "./reading.js";
-import { Row } from "./row.js";
+import { Blocks } from "./list_blocks.js";
+import { reading } from "./caption_state.js";
+import { Row } from "./transcript_row.js";
 
 const LATE_MS = 8_000;
 

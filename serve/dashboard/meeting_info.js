@@ -1,7 +1,7 @@
 // What is told about a meeting beside its transcript: what it is, what was counted, and its exports.
 
 import { get } from "./api.js";
-import { counted, facts, isOver } from "./standing.js";
+import { counted, facts, isOver } from "./meeting_status.js";
 
 const FORMATS = { vtt: "WebVTT", srt: "SRT", md: "Markdown", jsonl: "JSON Lines" };
 

@@ -1,6 +1,6 @@
 // What a meeting is and how far it is worked off, said as it is.
 
-import { count, languageName, moment } from "./wording.js";
+import { count, languageName, moment } from "./format.js";
 
 const STATUSES = {
   created: "Not begun",

@@ -1,7 +1,7 @@
 // The first page: the meetings that run, and those that are over, asked for again every few seconds.
 
 import { get } from "./api.js";
-import { facts, standing } from "./standing.js";
+import { facts, standing } from "./meeting_status.js";
 
 const AGAIN_MS = 5_000;
 const NOW = "/api/meetings?status=created&status=live&status=paused&limit=50";

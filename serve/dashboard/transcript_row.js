@@ -1,8 +1,8 @@
 // One row of the transcript: a sentence, and beside it what it reads like.
 
-import { Blocks } from "./blocks.js";
+import { Blocks } from "./list_blocks.js";
 import { voiceOf } from "./transcript.js";
-import { clock } from "./wording.js";
+import { clock } from "./format.js";
 
 const template = document.getElementById("row");
 

@@ -1,6 +1,6 @@
 // The heads of the two columns: what is spoken, and the language of the captions, to choose where there are several.
 
-import { languageName } from "./wording.js";
+import { languageName } from "./format.js";
 
 export class Heads {
   #section;

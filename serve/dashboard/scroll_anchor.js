@@ -1,6 +1,6 @@
 // Scroll anchoring where the browser has none or suspends it: what is read stays where it is while the text around it changes.
 
-import { Blocks } from "./blocks.js";
+import { Blocks } from "./list_blocks.js";
 
 const ROWS = 3; // Some of those that are noted may be removed.
 

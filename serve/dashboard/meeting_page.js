@@ -1,14 +1,14 @@
 // The page of one meeting: brings its stream, its transcript and what is told about it together.
 
-import { About } from "./about.js";
-import { Anchor } from "./anchor.js";
+import { About } from "./meeting_info.js";
+import { Anchor } from "./scroll_anchor.js";
 import { get } from "./api.js";
 import { Autoscroll } from "./autoscroll.js";
-import { Board } from "./board.js";
-import { connection } from "./connection.js";
-import { Heads } from "./heads.js";
-import { isOver, standing } from "./standing.js";
-import { Stream } from "./stream.js";
+import { Board } from "./transcript_view.js";
+import { connection } from "./connection_status.js";
+import { Heads } from "./column_headers.js";
+import { isOver, standing } from "./meeting_status.js";
+import { Stream } from "./event_stream.js";
 
 const POLL_MS = 5_000;
 

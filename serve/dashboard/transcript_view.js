@@ -1,10 +1,10 @@
 // The transcript on the page: takes events in as they come and shows them a frame at a time.
 
 import { Announcer } from "./announcer.js";
-import { Interims } from "./interims.js";
-import { Rows } from "./rows.js";
+import { Interims } from "./interim_lines.js";
+import { Rows } from "./transcript_rows.js";
 import { Transcript } from "./transcript.js";
-import { Voices } from "./voices.js";
+import { Voices } from "./speaker_labels.js";
 
 const EVENTS_A_FRAME = 500;
 

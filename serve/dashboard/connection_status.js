@@ -1,6 +1,6 @@
 // The state of a connection in words.
 
-import { isOver } from "./standing.js";
+import { isOver } from "./meeting_status.js";
 
 /**
  * @param state the stream's.
