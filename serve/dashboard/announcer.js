@@ -1,53 +1,56 @@
-// Tells screen readers what is said: a line for each sentence once it is settled how it reads, with its speaker.
+// Announces sentences to screen readers: one line per sentence, with its speaker, once its caption is final.
 
-import { reading } from "./caption_state.js";
+import { captionState } from "./caption_state.js";
 
-const KEPT = 20; // What was read out is in the transcript, too.
+const MAX_LINES = 20; // Older announcements can go: the transcript has their text.
 
 export class Announcer {
   #log;
   #transcript;
-  #voices;
+  #speakerLabels;
   #announced = new Set();
 
-  /** @param log a live region. */
-  constructor(log, transcript, voices) {
+  /** @param log a live region (`role="log"`). */
+  constructor(log, transcript, speakerLabels) {
     this.#log = log;
     this.#transcript = transcript;
-    this.#voices = voices;
+    this.#speakerLabels = speakerLabels;
   }
 
   /**
-   * Announce those of the sentences that are settled, each once.
+   * Announce sentences whose caption is final, each once.
    *
-   * @param sentences those that changed.
-   * @param reader as `Board.readFor` has it.
-   * @param news whether they are to be read out: what was there before the page isn't.
+   * @param sentences the sentences that changed.
+   * @param readerSettings see `TranscriptView.setReader`.
+   * @param isNew whether to read them out: sentences from before the page was opened are only marked as announced.
    */
-  take(sentences, reader, news) {
+  announce(sentences, readerSettings, isNew) {
     for (const sentence of sentences) {
       if (this.#announced.has(sentence.id)) continue;
-      const { state, text, note, doubtful } = this.#read(sentence, reader);
+      const { state, text, note, hasWarnings } = this.#captionStateOf(sentence, readerSettings);
       if (state === "waiting" || state === "late") continue;
       this.#announced.add(sentence.id);
-      if (!news) continue;
+      if (!isNew) continue;
       const line = document.createElement("p");
-      const source = sentence.language ?? reader.spoken;
-      line.append(`${this.#voices.of(sentence).name}: `, phrase(text ?? sentence.text, text === null ? source : reader.language));
-      if (doubtful || state === "untranslated") line.append(` (${note})`);
+      const sourceLanguage = sentence.language ?? readerSettings.sourceLanguage;
+      line.append(
+        `${this.#speakerLabels.labelFor(sentence).name}: `,
+        textElement(text ?? sentence.text, text === null ? sourceLanguage : readerSettings.language),
+      );
+      if (hasWarnings || state === "untranslated") line.append(` (${note})`);
       this.#log.append(line);
     }
-    while (this.#log.childElementCount > KEPT) this.#log.firstElementChild.remove();
+    while (this.#log.childElementCount > MAX_LINES) this.#log.firstElementChild.remove();
   }
 
-  #read(sentence, { language, expected }) {
+  #captionStateOf(sentence, { language, isExpected }) {
     if (language === null) return { state: "none", text: null };
-    return reading(sentence, this.#transcript.caption(sentence.id, language), expected, false);
+    return captionState(sentence, this.#transcript.caption(sentence.id, language), isExpected, false);
   }
 }
 
-/** A text in a language: screen readers have a voice for each. */
-function phrase(text, language) {
+/** An element with the text's language: screen readers choose their voice by it. */
+function textElement(text, language) {
   const span = document.createElement("span");
   span.lang = language;
   span.dir = "auto";

@@ -1,10 +1,10 @@
-// Asks the server, with patience that ends.
+// Requests to the server's HTTP API, with a time limit.
 
-const PATIENCE_MS = 8_000;
+const TIMEOUT_MS = 8_000;
 
-/** The server's JSON answer. An answer that is an error is thrown, with its `status`. */
-export async function get(path) {
-  const response = await fetch(path, { signal: AbortSignal.timeout(PATIENCE_MS) });
+/** Fetch JSON from the server. An error response is thrown as an `Error` with its HTTP `status`. */
+export async function getJson(path) {
+  const response = await fetch(path, { signal: AbortSignal.timeout(TIMEOUT_MS) });
   if (!response.ok) throw Object.assign(new Error(`${path} answered ${response.status}`), { status: response.status });
   return response.json();
 }

@@ -1,109 +1,109 @@
 // Autoscroll: keeps the end of the page in view while sentences arrive, until the reader scrolls up.
 
-import { count } from "./format.js";
+import { formatCount } from "./format.js";
 
-const END_PX = 4; // A reader this near to the end is at the end.
+const END_PX = 4; // A reader this close to the end counts as at the end.
 const ROUNDING_PX = 1; // On a zoomed page, positions are rounded.
 const DOWN_KEYS = new Set(["ArrowDown", "PageDown", " "]);
 
 export class Autoscroll {
   #button;
   #anchor;
-  #sizes = new ResizeObserver(() => this.#resized());
+  #resizeObserver = new ResizeObserver(() => this.#onResize());
   #following;
-  #top; // `scrollY` when it was last looked at: less is up.
-  #height; // The page's height then.
+  #lastScrollY; // `scrollY` when last recorded: a smaller value now is a scroll up.
+  #lastHeight; // The page's height at that time.
   #unread = 0;
 
   /**
-   * @param button scrolls to the end; shown while the page is not following and there is something to scroll.
+   * @param button scrolls to the end; shown while the page doesn't follow its end and can be scrolled.
    * @param following whether the page follows its end from the start.
-   * @param anchor keeps the place that is read while the page doesn't follow.
+   * @param anchor the `ScrollAnchor` that keeps the reader's place while the page doesn't follow.
    */
   constructor(button, following, anchor) {
     this.#button = button;
     this.#anchor = anchor;
     if (following) history.scrollRestoration = "manual";
-    this.#follow(following);
-    this.#look();
-    addEventListener("scroll", () => this.#scrolled(), { passive: true });
-    addEventListener("wheel", (event) => this.#wheeled(event), { passive: true });
-    addEventListener("keydown", (event) => this.#pressed(event));
-    addEventListener("resize", () => this.#resized());
-    this.#sizes.observe(document.body);
-    button.addEventListener("click", () => this.#jump());
+    this.#setFollowing(following);
+    this.#recordPosition();
+    addEventListener("scroll", () => this.#onScroll(), { passive: true });
+    addEventListener("wheel", (event) => this.#onWheel(event), { passive: true });
+    addEventListener("keydown", (event) => this.#onKeydown(event));
+    addEventListener("resize", () => this.#onResize());
+    this.#resizeObserver.observe(document.body);
+    button.addEventListener("click", () => this.#jumpToLatest());
   }
 
-  /** The text has changed, by so many new sentences. */
-  changed(number) {
-    this.#count(number);
+  /** Handle a change of the text that added `sentenceCount` sentences. */
+  onContentChanged(sentenceCount) {
+    this.#updateUnread(sentenceCount);
     if (this.#following) return;
-    // The page may be as high as before, and what is read may have moved all the same: an observer that begins is called.
-    this.#sizes.unobserve(document.body);
-    this.#sizes.observe(document.body);
+    // Rows may move without a change of the page's height. A new observation always calls the observer.
+    this.#resizeObserver.unobserve(document.body);
+    this.#resizeObserver.observe(document.body);
   }
 
-  #count(number) {
-    this.#unread = this.#following ? 0 : this.#unread + number;
-    const news = this.#unread ? ` · ${count(this.#unread, "new sentence")}` : "";
+  #updateUnread(sentenceCount) {
+    this.#unread = this.#following ? 0 : this.#unread + sentenceCount;
+    const news = this.#unread ? ` · ${formatCount(this.#unread, "new sentence")}` : "";
     this.#button.textContent = `Jump to latest${news}`;
   }
 
-  /** The page was scrolled: by the reader, by the browser or from here. Never scrolls, or the reader could not. */
-  #scrolled() {
+  /** Handle a scroll by the reader, the browser or this class. It never scrolls itself: that would fight the reader. */
+  #onScroll() {
     const distance = distanceToEnd();
-    // A page that becomes shorter is moved up by the browser, but no further than to its end.
-    if (scrollY < this.#top && distance > ROUNDING_PX) this.#follow(false);
-    // One that changes above the reader may be moved down by the browser, so that what they read stays where it is.
-    else if (scrollY > this.#top && distance < END_PX && pageHeight() === this.#height) this.#follow(true);
-    this.#look();
-    if (!this.#following) this.#anchor.note();
+    // If the page becomes shorter, the browser scrolls up, but only as far as the page's end.
+    if (scrollY < this.#lastScrollY && distance > ROUNDING_PX) this.#setFollowing(false);
+    // If text above the reader changes, the browser may scroll down to keep their place: the height changes with it.
+    else if (scrollY > this.#lastScrollY && distance < END_PX && pageHeight() === this.#lastHeight) this.#setFollowing(true);
+    this.#recordPosition();
+    if (!this.#following) this.#anchor.record();
   }
 
-  #wheeled({ deltaY, ctrlKey }) {
+  #onWheel({ deltaY, ctrlKey }) {
     if (deltaY > 0 && !ctrlKey) this.#followIfAtEnd(); // With Ctrl it zooms.
   }
 
-  #pressed({ key, target, shiftKey, altKey }) {
-    // To select text, and in a list of choices, these keys mean something else.
+  #onKeydown({ key, target, shiftKey, altKey }) {
+    // With Shift these keys select text, and in a list of options they choose one.
     if (shiftKey || altKey || target.closest("select")) return;
-    if (key === "End") this.#jump();
+    if (key === "End") this.#jumpToLatest();
     else if (DOWN_KEYS.has(key)) this.#followIfAtEnd();
   }
 
-  /** A page that became shorter may end where the reader is without following: to go down from there scrolls nothing. */
+  /** Follow if the reader is at the end. A page that became shorter may end there, and then a step down scrolls nothing. */
   #followIfAtEnd() {
-    if (distanceToEnd() < END_PX) this.#follow(true);
+    if (distanceToEnd() < END_PX) this.#setFollowing(true);
   }
 
-  /** The page or the window has another size. */
-  #resized() {
+  /** Handle a new size of the page or the window. */
+  #onResize() {
     if (this.#following) scrollToEnd();
     else this.#anchor.restore();
-    this.#look();
-    this.#show();
+    this.#recordPosition();
+    this.#updateButton();
   }
 
-  #jump() {
-    this.#follow(true);
+  #jumpToLatest() {
+    this.#setFollowing(true);
     scrollToEnd();
   }
 
-  #follow(following) {
+  #setFollowing(following) {
     if (following === this.#following) return;
     this.#following = following;
-    // While it follows, the browser must not keep another place than the end.
+    // While the page follows its end, the browser's own scroll anchoring must not keep another place.
     document.body.style.overflowAnchor = following ? "none" : "";
-    this.#count(0);
-    this.#show();
+    this.#updateUnread(0);
+    this.#updateButton();
   }
 
-  #look() {
-    this.#top = scrollY;
-    this.#height = pageHeight();
+  #recordPosition() {
+    this.#lastScrollY = scrollY;
+    this.#lastHeight = pageHeight();
   }
 
-  #show() {
+  #updateButton() {
     this.#button.hidden = this.#following || pageHeight() <= innerHeight;
   }
 }

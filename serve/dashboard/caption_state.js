@@ -1,35 +1,37 @@
-// What stands beside a sentence in the reader's language.
+// The display state of a caption beside its sentence.
 
 /**
- * @param sentence the sentence as it reads now.
- * @param caption what was last told of it in that language, if anything.
- * @param expected whether a caption will come if it isn't there.
- * @param late whether it should have come by now.
- * @returns `state` (a CSS class), `text` and `note`; `earlier` where the text is of an earlier wording, `doubtful` where it may
- *     not have kept all of the sentence; `engine`, what translated it, if anything did.
+ * Decide what to show beside a sentence in the reader's language.
+ *
+ * @param sentence the sentence's current revision.
+ * @param caption its latest caption in that language; undefined if none was received.
+ * @param isExpected whether a missing caption is still to come.
+ * @param isLate whether a missing caption is overdue.
+ * @returns `state` (the value of `data-state`), `text` and `note`; `isOutdated`, whether the text translates an earlier
+ *     revision; `hasWarnings`, whether the caption has quality warnings; `engine`, which translated it, or null.
  */
-export function reading(sentence, caption, expected, late) {
+export function captionState(sentence, caption, isExpected, isLate) {
   const engine = caption?.status === "translated" ? caption.engine : null;
-  return { ...beside(sentence, caption, expected, late), engine };
+  return { ...stateWithoutEngine(sentence, caption, isExpected, isLate), engine };
 }
 
-function beside(sentence, caption, expected, late) {
-  const settled = caption !== undefined && caption.status !== "pending";
-  if (settled && caption.revision >= sentence.revision) {
-    if (caption.status === "untranslated") return say("untranslated", null, `not translated: ${caption.reason}`);
-    // Events of releases without quality warnings have none.
+function stateWithoutEngine(sentence, caption, isExpected, isLate) {
+  const isFinal = caption !== undefined && caption.status !== "pending";
+  if (isFinal && caption.revision >= sentence.revision) {
+    if (caption.status === "untranslated") return state("untranslated", null, `not translated: ${caption.reason}`);
+    // Events of releases without quality warnings lack the field.
     if (caption.warnings?.length) {
-      return { ...say(caption.status, caption.text, `may not have kept ${caption.warnings.join("; ")}`), doubtful: true };
+      return { ...state(caption.status, caption.text, `may not have kept ${caption.warnings.join("; ")}`), hasWarnings: true };
     }
-    return say(caption.status, caption.text, caption.status === "same" ? "same language" : null);
+    return state(caption.status, caption.text, caption.status === "same" ? "same language" : null);
   }
-  const text = settled ? caption.text : null;
-  if (!expected) return say("none", text, text ? "of an earlier wording" : "no caption", text !== null);
-  const state = late || caption?.late ? "late" : "waiting";
-  const coming = state === "late" ? "late, still to come" : "translating…";
-  return say(state, text, text ? `of an earlier wording; ${coming}` : coming, text !== null);
+  const text = isFinal ? caption.text : null;
+  if (!isExpected) return state("none", text, text ? "of an earlier wording" : "no caption", text !== null);
+  const name = isLate || caption?.late ? "late" : "waiting";
+  const pendingNote = name === "late" ? "late, still to come" : "translating…";
+  return state(name, text, text ? `of an earlier wording; ${pendingNote}` : pendingNote, text !== null);
 }
 
-function say(state, text, note, earlier = false) {
-  return { state, text, note, earlier, doubtful: false };
+function state(name, text, note, isOutdated = false) {
+  return { state: name, text, note, isOutdated, hasWarnings: false };
 }

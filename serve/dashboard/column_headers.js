@@ -1,30 +1,30 @@
-// The heads of the two columns: what is spoken, and the language of the captions, to choose where there are several.
+// The headers of the transcript's two columns: the source language, and the captions' language, a choice if there are several.
 
 import { languageName } from "./format.js";
 
-export class Heads {
+export class ColumnHeaders {
   #section;
   #select;
 
-  /** `chosen` is called when the reader chooses another language. The choice is kept in the page's address. */
-  constructor(section, chosen) {
+  /** `onLanguageChosen` is called after the reader chose another language. The page's address keeps the choice. */
+  constructor(section, onLanguageChosen) {
     this.#section = section;
     this.#select = section.querySelector("select");
     this.#select.addEventListener("change", () => {
       history.replaceState(null, "", `?${new URLSearchParams({ language: this.#select.value })}`);
-      chosen();
+      onLanguageChosen();
     });
   }
 
-  /** Of these languages the one that the reader wants; null where there is none. */
-  choose(languages) {
-    const wanted = new URLSearchParams(location.search).get("language");
-    return languages.includes(wanted) ? wanted : (languages[0] ?? null);
+  /** Select the captions' language: the one in the page's address, else the first; null if there are no languages. */
+  selectLanguage(languages) {
+    const requested = new URLSearchParams(location.search).get("language");
+    return languages.includes(requested) ? requested : (languages[0] ?? null);
   }
 
-  /** Show what is spoken (empty: not known) and the language of the captions, one of several. */
-  show(spoken, language, languages) {
-    this.#section.querySelector(".spoken").textContent = spoken ? languageName(spoken) : "Spoken";
+  /** Show the source language (empty if unknown), and the captions' language as one of `languages`. */
+  show(sourceLanguage, language, languages) {
+    this.#section.querySelector(".spoken").textContent = sourceLanguage ? languageName(sourceLanguage) : "Spoken";
     const name = this.#section.querySelector(".read h2");
     name.textContent = language === null ? "Not translated: the meeting names no other language" : languageName(language);
     name.classList.toggle("unseen", languages.length > 1);

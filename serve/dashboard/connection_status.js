@@ -1,29 +1,31 @@
-// The state of a connection in words.
+// The connection's state as text.
 
 import { isOver } from "./meeting_status.js";
 
 /**
- * @param state the stream's.
- * @param meeting what the server last said of the meeting, if anything.
- * @returns a `word` for the state, and a `detail` that may change by the second; none while it is live.
+ * Describe the state of a meeting's event stream.
+ *
+ * @param state the `EventStream`'s state.
+ * @param meeting the server's last answer about the meeting; undefined if there was none.
+ * @returns `label`, and `detail`, which may change every second; a live connection has no detail.
  */
-export function connection(state, meeting) {
+export function describeConnection(state, meeting) {
   switch (state.kind) {
     case "live":
-      if (meeting && isOver(meeting)) return { word: "Over" };
-      return { word: meeting?.status === "paused" ? "Paused" : "Live" };
+      if (meeting && isOver(meeting)) return { label: "Over" };
+      return { label: meeting?.status === "paused" ? "Paused" : "Live" };
     case "lost": {
       const since = `${Math.round((performance.now() - state.since) / 1000)} s`;
-      const wait = Math.max(1, Math.ceil((state.next - performance.now()) / 1000));
-      const next = state.next === null ? "trying now" : `next try in ${wait} s`;
-      if (state.sign === "silence") return { word: "No sign of life", detail: `for ${since}, ${next}` };
-      return { word: state.sign === "offline" ? "Offline" : "Reconnecting", detail: `lost ${since} ago, ${next}` };
+      const wait = Math.max(1, Math.ceil((state.retryAt - performance.now()) / 1000));
+      const retry = state.retryAt === null ? "trying now" : `next try in ${wait} s`;
+      if (state.cause === "silence") return { label: "No sign of life", detail: `for ${since}, ${retry}` };
+      return { label: state.cause === "offline" ? "Offline" : "Reconnecting", detail: `lost ${since} ago, ${retry}` };
     }
     case "closed":
-      return { word: "Closed", detail: "asking whether it is over" };
+      return { label: "Closed", detail: "asking whether it is over" };
     case "over":
-      return { word: "Over", detail: "all received" };
+      return { label: "Over", detail: "all received" };
     default:
-      return { word: "Connecting" };
+      return { label: "Connecting" };
   }
 }

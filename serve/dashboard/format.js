@@ -1,32 +1,33 @@
-// How numbers, times and languages are put into words.
+// Formatting of numbers, times and languages for display.
 
-const names = new Intl.DisplayNames("en", { type: "language" });
-const moments = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
-const times = new Intl.DateTimeFormat(undefined, { timeStyle: "short" });
+const displayNames = new Intl.DisplayNames("en", { type: "language" });
+const dateTimeFormat = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
+const timeFormat = new Intl.DateTimeFormat(undefined, { timeStyle: "short" });
 
-/** A language's name; the tag itself where it has none. */
+/** The English name of a language tag; the tag itself if it is invalid. */
 export function languageName(tag) {
   try {
-    return names.of(tag);
+    return displayNames.of(tag);
   } catch {
     return tag;
   }
 }
 
-/** A number of things. */
-export function count(number, one, many = `${one}s`) {
-  return `${number.toLocaleString("en")} ${number === 1 ? one : many}`;
+/** Format a number with its noun: "1 caption", "2 captions". */
+export function formatCount(number, singular, plural = `${singular}s`) {
+  return `${number.toLocaleString("en")} ${number === 1 ? singular : plural}`;
 }
 
-/** Seconds from a meeting's start, as on a clock. */
-export function clock(seconds) {
-  const [hours, minutes, rest] = [seconds / 3600, (seconds / 60) % 60, seconds % 60].map(Math.floor);
-  const two = (number) => String(number).padStart(2, "0");
-  return hours ? `${hours}:${two(minutes)}:${two(rest)}` : `${minutes}:${two(rest)}`;
+/** Format seconds since a meeting's start as "m:ss" or "h:mm:ss". */
+export function formatOffset(totalSeconds) {
+  const [hours, minutes, seconds] = [totalSeconds / 3600, (totalSeconds / 60) % 60, totalSeconds % 60].map(Math.floor);
+  const padTwo = (number) => String(number).padStart(2, "0");
+  return hours ? `${hours}:${padTwo(minutes)}:${padTwo(seconds)}` : `${minutes}:${padTwo(seconds)}`;
 }
 
-/** A point in time; the time alone if it was today. */
-export function moment(iso) {
+/** Format an ISO timestamp; only the time if it is today. */
+export function formatTimestamp(iso) {
   const date = new Date(iso);
-  return date.toDateString() === new Date().toDateString() ? times.format(date) : moments.format(date);
+  const isToday = date.toDateString() === new Date().toDateString();
+  return isToday ? timeFormat.format(date) : dateTimeFormat.format(date);
 }

@@ -1,59 +1,61 @@
-// What is being said and no sentence holds yet: a line for each speaker, which grows until its sentence takes its place.
+// The interim text of each speaker, below the sentences: a line that changes until its sentence replaces it.
 
-import { voiceOf } from "./transcript.js";
+import { speakerKey } from "./transcript.js";
 
 const template = document.getElementById("interim");
 
-export class Interims {
+export class InterimLines {
   #list;
-  #voices;
+  #speakerLabels;
   #lines = new Map();
 
-  constructor(list, voices) {
+  constructor(list, speakerLabels) {
     this.#list = list;
-    this.#voices = voices;
+    this.#speakerLabels = speakerLabels;
   }
 
   /**
-   * Show growing text by voice, and how it reads so far.
+   * Show interim texts and their draft translations.
    *
-   * @param last the sentence above.
-   * @param reader as `Board.readFor` has it.
+   * @param interims interim texts by speaker key.
+   * @param lastSentence the sentence above them.
+   * @param readerSettings see `TranscriptView.setReader`.
    */
-  render(interims, last, { language, spoken }) {
-    for (const [voice, line] of this.#lines) {
-      if (interims.has(voice)) continue;
+  render(interims, lastSentence, { language, sourceLanguage }) {
+    for (const [key, line] of this.#lines) {
+      if (interims.has(key)) continue;
       line.remove();
-      this.#lines.delete(voice);
+      this.#lines.delete(key);
     }
-    for (const [voice, interim] of interims) {
-      const line = this.#lines.get(voice) ?? this.#begin(voice, interim);
-      put(line.querySelector(".source"), interim.text, spoken);
-      put(line.querySelector(".text"), interim.drafts[language] ?? "", language ?? "");
+    for (const [key, interim] of interims) {
+      const line = this.#lines.get(key) ?? this.#createLine(key, interim);
+      setText(line.querySelector(".source"), interim.text, sourceLanguage);
+      setText(line.querySelector(".text"), interim.drafts[language] ?? "", language ?? "");
     }
-    const above = last && voiceOf(last);
+    const speakerAbove = lastSentence && speakerKey(lastSentence);
     for (const line of this.#list.children) {
-      // Named as its sentence will be, so that nothing moves when that comes.
-      line.classList.toggle("first", line !== this.#list.firstElementChild || line.dataset.voice !== above);
+      // The name is shown as it will be for the sentence, so that nothing moves when the sentence arrives.
+      const isFirst = line !== this.#list.firstElementChild || line.dataset.speakerKey !== speakerAbove;
+      line.classList.toggle("first", isFirst);
     }
   }
 
-  #begin(voice, interim) {
-    // Imported, not cloned: Chromium doesn't follow the direction of what is cloned from another document (dir=auto).
+  #createLine(key, interim) {
+    // Imported, not cloned: with dir=auto, Chromium doesn't compute the direction of nodes cloned from another document.
     const line = document.importNode(template.content.firstElementChild, true);
-    line.dataset.voice = voice;
+    line.dataset.speakerKey = key;
     line.dataset.speaker = interim.speaker;
-    const { name, colour } = this.#voices.of(interim);
+    const { name, colour } = this.#speakerLabels.labelFor(interim);
     line.firstElementChild.textContent = name;
     line.firstElementChild.classList.add(colour);
     this.#list.append(line);
-    this.#lines.set(voice, line);
+    this.#lines.set(key, line);
     return line;
   }
 }
 
-// What is the same already is left alone, so that a selection in it stays.
-function put(element, text, language) {
+// Equal text is left alone, so that a selection in it stays.
+function setText(element, text, language) {
   if (element.textContent !== text) element.textContent = text;
   element.lang = language;
 }

@@ -1,14 +1,14 @@
-// A long list in blocks of items: the layout of a change costs what a block costs, not what the list does.
+// A long list in blocks of items: a change costs the layout of one block, not of the whole list.
 
-const SIZE = 100;
+const BLOCK_SIZE = 100;
 
-export class Blocks {
+export class ListBlocks {
   #list;
-  // The browser remembers how high a block was when it was drawn, and needn't draw it any more while it is out of view.
-  #drawn = new ResizeObserver((entries) => {
+  // The browser remembers the height of a block that was rendered, and can then skip its layout while it is out of view.
+  #renderedObserver = new ResizeObserver((entries) => {
     for (const { target } of entries) {
       target.classList.add("drawn");
-      this.#drawn.unobserve(target);
+      this.#renderedObserver.unobserve(target);
     }
   });
 
@@ -17,56 +17,56 @@ export class Blocks {
     this.#list = list;
   }
 
-  /** Put an item before another one that is in the list; without one, at its end. An item that is in the list moves. */
+  /** Insert an item before `next`, or at the end of the list without it. An item that is already in the list is moved. */
   insert(item, next) {
-    const block = next?.parentElement ?? this.#last();
-    const former = item.parentElement;
+    const block = next?.parentElement ?? this.#lastOpenBlock();
+    const previousBlock = item.parentElement;
     block.insertBefore(item, next ?? null);
-    if (former !== block) drop(former);
-    if (block.childElementCount > 2 * SIZE) this.#split(block);
+    if (previousBlock !== block) removeIfEmpty(previousBlock);
+    if (block.childElementCount > 2 * BLOCK_SIZE) this.#split(block);
   }
 
-  /** Take an item out. */
+  /** Remove an item. */
   remove(item) {
     const block = item.parentElement;
     item.remove();
-    drop(block);
+    removeIfEmpty(block);
   }
 
-  /** The item after this one, if there is one. */
-  static after(item) {
+  /** The item after the given one; undefined or null if there is none. */
+  static itemAfter(item) {
     return item.nextElementSibling ?? item.parentElement?.nextElementSibling?.firstElementChild;
   }
 
-  /** The item before this one, if there is one. */
-  static before(item) {
+  /** The item before the given one; undefined or null if there is none. */
+  static itemBefore(item) {
     return item.previousElementSibling ?? item.parentElement?.previousElementSibling?.lastElementChild;
   }
 
-  #last() {
+  /** The last block if it has room for an item, else a new one. */
+  #lastOpenBlock() {
     const last = this.#list.lastElementChild;
-    if (last && last.childElementCount < SIZE) return last;
-    const block = this.#make();
+    if (last && last.childElementCount < BLOCK_SIZE) return last;
+    const block = this.#createBlock();
     this.#list.append(block);
     return block;
   }
 
-  /** Move the later half of a block into one of its own. */
+  /** Move the items after the first `BLOCK_SIZE` into a new block. */
   #split(block) {
-    const later = this.#make();
-    later.append(...[...block.children].slice(SIZE));
+    const later = this.#createBlock();
+    later.append(...[...block.children].slice(BLOCK_SIZE));
     block.after(later);
   }
 
-  #make() {
+  #createBlock() {
     const block = document.createElement("ol");
     block.className = "block";
-    this.#drawn.observe(block);
+    this.#renderedObserver.observe(block);
     return block;
   }
 }
 
-/** Remove a block that is empty. */
-function drop(block) {
+function removeIfEmpty(block) {
   if (block && !block.firstElementChild) block.remove();
 }

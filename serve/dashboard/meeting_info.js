@@ -1,75 +1,79 @@
-// What is told about a meeting beside its transcript: what it is, what was counted, and its exports.
+// The facts about a meeting above its transcript: summary, engines, counters and export links.
 
-import { get } from "./api.js";
-import { counted, facts, isOver } from "./meeting_status.js";
+import { getJson } from "./api.js";
+import { isOver, meetingSummary, nonZeroCounters } from "./meeting_status.js";
 
 const FORMATS = { vtt: "WebVTT", srt: "SRT", md: "Markdown", jsonl: "JSON Lines" };
 
-/** Milliseconds for which captions are pending before the page asks why, and from one question to the next. */
-const LATE_MS = 4_000;
-const ASK_MS = 4_500;
+/** Milliseconds of pending captions after which the page asks the server for engine problems. */
+const PENDING_ALERT_MS = 4_000;
 
-export class About {
+/** Minimum milliseconds between two such requests. */
+const PROBLEMS_POLL_MS = 4_500;
+
+export class MeetingInfo {
   #section;
-  #problems = ""; // What keeps engines from translating, as the server last said.
+  #problems = ""; // Problems that keep engines from translating, as the server last reported them.
   #pendingSince;
-  #askedAt = -Infinity;
+  #problemsCheckedAt = -Infinity;
 
   constructor(section) {
     this.#section = section;
   }
 
   /**
-   * Show what a meeting is, and what of it went another way than usual.
+   * Show a meeting's summary, engines and counters.
    *
-   * @param models what should translate it, in words. Told while it goes on, as the next is.
-   * @param engine what translated last: another one may stand in for the one that should.
+   * @param modelsText description of the configured engines, from the last `status` event; empty without a configuration.
+   * @param engine the engine of the latest translation. It may be a fallback, not the preferred one.
    */
-  show(meeting, models, engine) {
-    this.#part(".facts").textContent = facts(meeting);
-    // Without `models` no configuration is in force, and there is nothing to ask.
-    if (models && this.#mayAsk(meeting)) this.#ask().then(() => this.show(meeting, models, engine));
-    const last = engine && `last translated by ${engine}`;
-    const translating = [models, last, this.#problems].filter(Boolean).join("; ");
+  show(meeting, modelsText, engine) {
+    this.#part(".facts").textContent = meetingSummary(meeting);
+    // Without a configuration there are no engines that could have problems.
+    if (modelsText && this.#mayCheckProblems(meeting)) {
+      this.#fetchProblems().then(() => this.show(meeting, modelsText, engine));
+    }
+    const lastTranslation = engine && `last translated by ${engine}`;
+    const translating = [modelsText, lastTranslation, this.#problems].filter(Boolean).join("; ");
     this.#part(".models").textContent = translating;
     this.#part(".models").hidden = !translating || isOver(meeting);
-    const counters = counted(meeting);
+    const counters = nonZeroCounters(meeting);
     this.#part(".counters").hidden = counters.length === 0;
     this.#part("dl").replaceChildren(
-      ...counters.flatMap(([meaning, number]) => [make("dt", meaning), make("dd", number.toLocaleString("en"))]),
+      ...counters.flatMap(([label, number]) => [createElement("dt", label), createElement("dd", number.toLocaleString("en"))]),
     );
   }
 
-  /** Whether captions are late, or a problem may be over. */
-  #mayAsk(meeting) {
+  /** Whether captions are late, or a shown problem may be solved, and the last check is old enough. */
+  #mayCheckProblems(meeting) {
     const now = performance.now();
     this.#pendingSince = meeting.pending_captions ? (this.#pendingSince ?? now) : undefined;
-    const late = now - this.#pendingSince >= LATE_MS;
-    return !isOver(meeting) && (late || this.#problems !== "") && now - this.#askedAt >= ASK_MS;
+    const isLate = now - this.#pendingSince >= PENDING_ALERT_MS;
+    const isDue = now - this.#problemsCheckedAt >= PROBLEMS_POLL_MS;
+    return !isOver(meeting) && (isLate || this.#problems !== "") && isDue;
   }
 
-  /** Ask what keeps engines from translating. */
-  async #ask() {
-    this.#askedAt = performance.now();
+  async #fetchProblems() {
+    this.#problemsCheckedAt = performance.now();
     try {
-      const { engines } = await get("/api/models");
-      const wrong = engines.filter(({ role, problem }) => role === "translation" && problem);
-      this.#problems = wrong.map(({ what, problem }) => `${what}: ${problem}`).join("; ");
+      const { engines } = await getJson("/api/models");
+      const failing = engines.filter(({ role, problem }) => role === "translation" && problem);
+      this.#problems = failing.map(({ what, problem }) => `${what}: ${problem}`).join("; ");
     } catch {
-      // Where the server can't say it, the connection's line tells more.
+      // If the server can't be reached, the connection status already says so.
       this.#problems = "";
     }
   }
 
-  /** Offer what was said for download, with its captions in a language if there is one. */
-  offer(path, language) {
+  /** Show links for the export of the transcript, with its captions in `language`, or without captions if it is null. */
+  showExports(path, language) {
     const links = Object.entries(FORMATS).map(([format, name]) => {
-      const link = make("a", name);
-      const wish = language === null ? { format, text: "source" } : { format, text: "both", language };
-      link.href = `${path}/export?${new URLSearchParams(wish)}`;
+      const link = createElement("a", name);
+      const parameters = language === null ? { format, text: "source" } : { format, text: "both", language };
+      link.href = `${path}/export?${new URLSearchParams(parameters)}`;
       return link;
     });
-    this.#part(".exports").replaceChildren(make("span", "Export"), ...links);
+    this.#part(".exports").replaceChildren(createElement("span", "Export"), ...links);
   }
 
   #part(selector) {
@@ -77,7 +81,7 @@ export class About {
   }
 }
 
-function make(name, text) {
+function createElement(name, text) {
   const element = document.createElement(name);
   element.textContent = text;
   return element;

@@ -1,14 +1,14 @@
-// The page of one meeting: brings its stream, its transcript and what is told about it together.
+// The page of one meeting: connects its event stream, its transcript and the facts about it.
 
-import { About } from "./meeting_info.js";
-import { Anchor } from "./scroll_anchor.js";
-import { get } from "./api.js";
+import { getJson } from "./api.js";
 import { Autoscroll } from "./autoscroll.js";
-import { Board } from "./transcript_view.js";
-import { connection } from "./connection_status.js";
-import { Heads } from "./column_headers.js";
-import { isOver, standing } from "./meeting_status.js";
-import { Stream } from "./event_stream.js";
+import { ColumnHeaders } from "./column_headers.js";
+import { describeConnection } from "./connection_status.js";
+import { EventStream } from "./event_stream.js";
+import { MeetingInfo } from "./meeting_info.js";
+import { isOver, meetingProgress } from "./meeting_status.js";
+import { ScrollAnchor } from "./scroll_anchor.js";
+import { TranscriptView } from "./transcript_view.js";
 
 const POLL_MS = 5_000;
 
@@ -17,172 +17,177 @@ export function showMeeting(id) {
   new MeetingPage(`/api/meetings/${id}`).open();
 }
 
-const part = (selector) => document.querySelector(selector);
+const query = (selector) => document.querySelector(selector);
 
 class MeetingPage {
   #path;
-  #about = new About(part(".about"));
-  #heads = new Heads(part(".heads"), () => this.#arrange());
-  #board = new Board(part(".rows"), part(".interims"), part(".log"), (added, before) => this.#painted(added, before));
-  #silence = part(".silence"); // Behind the rows, which a search from the page's beginning would pass each time.
+  #meetingInfo = new MeetingInfo(query(".about"));
+  #columnHeaders = new ColumnHeaders(query(".heads"), () => this.#updateLanguages());
+  #transcriptView = new TranscriptView(query(".rows"), query(".interims"), query(".log"), (added, before) =>
+    this.#onPaint(added, before),
+  );
+  #emptyNotice = query(".silence"); // Kept, because it is behind the rows: a query would pass all of them each time.
   #autoscroll;
   #stream;
-  #meeting; // As the server last told it.
-  #before; // As it had told it a poll earlier.
-  #models = ""; // What translates, as an event said last.
-  #engine; // What translated last, as it is shown.
-  #answered = false; // Whether it told it the last time it was asked.
-  #arrangement;
+  #meeting; // The server's last answer.
+  #previousMeeting; // Its answer at the poll before.
+  #modelsText = ""; // Description of the configured engines, from the last event that has one.
+  #shownEngine; // The engine that is shown as that of the latest translation.
+  #isReachable = false; // Whether the last request for the meeting succeeded.
+  #lastLanguages;
 
   constructor(path) {
     this.#path = path;
   }
 
   async open() {
-    const { status } = (await this.#ask()) ?? {};
+    const { status } = (await this.#fetchMeeting()) ?? {};
     if (status === 404 || status === 422) {
-      this.#deny();
+      this.#showNotFound();
       return;
     }
-    this.#board.known = this.#meeting?.seq ?? 0;
-    const bar = part(".bar");
+    this.#transcriptView.initialSeq = this.#meeting?.seq ?? 0;
+    const bar = query(".bar");
     new ResizeObserver(() => document.body.style.setProperty("--bar", `${bar.offsetHeight}px`)).observe(bar);
-    const anchor = new Anchor(part(".rows"), [bar, part(".heads")]);
-    this.#autoscroll = new Autoscroll(part(".latest"), !this.#over, anchor);
-    this.#stream = new Stream(`${location.origin.replace("http", "ws")}${this.#path}/events`, {
-      event: (event) => this.#take(event),
-      connected: () => this.#board.forget(),
-      reset: () => this.#board.clear(),
-      state: (state) => this.#turned(state),
-      isOver: async () => !(await this.#ask()) && this.#complete,
+    const anchor = new ScrollAnchor(query(".rows"), [bar, query(".heads")]);
+    this.#autoscroll = new Autoscroll(query(".latest"), !this.#isOver, anchor);
+    this.#stream = new EventStream(`${location.origin.replace("http", "ws")}${this.#path}/events`, {
+      onEvent: (event) => this.#onEvent(event),
+      onConnected: () => this.#transcriptView.clearInterims(),
+      onReset: () => this.#transcriptView.clear(),
+      onState: (state) => this.#onStreamState(state),
+      checkIsOver: async () => !(await this.#fetchMeeting()) && this.#isComplete,
     });
-    setInterval(() => this.#tick(), 1_000);
+    setInterval(() => this.#updateConnection(), 1_000);
     setInterval(() => this.#poll(), POLL_MS);
   }
 
-  get #over() {
+  get #isOver() {
     return this.#meeting !== undefined && isOver(this.#meeting);
   }
 
-  get #complete() {
-    return this.#over && this.#meeting.seq === this.#stream.last;
+  /** Whether the meeting is over and all its events were received. */
+  get #isComplete() {
+    return this.#isOver && this.#meeting.seq === this.#stream.lastSeq;
   }
 
-  #take(event) {
-    this.#board.take(event);
+  #onEvent(event) {
+    this.#transcriptView.enqueue(event);
     if (event.kind !== "status") return;
     if (event.payload.models) {
-      this.#models = event.payload.models;
-      this.#tell();
+      this.#modelsText = event.payload.models;
+      this.#showMeetingInfo();
     }
-    if (event.seq > this.#board.known) this.#told(event.payload);
+    if (event.seq > this.#transcriptView.initialSeq) this.#onStatusEvent(event.payload);
   }
 
-  /** An event says how the meeting is, or only what was counted. */
-  #told({ counters }) {
+  /** Handle a `status` event: it has the new counters, or the meeting must be fetched again. */
+  #onStatusEvent({ counters }) {
     if (counters === undefined || !this.#meeting) {
-      this.#ask();
+      this.#fetchMeeting();
       return;
     }
     this.#meeting.counters = counters;
-    this.#tell();
+    this.#showMeetingInfo();
   }
 
-  #painted(added, before) {
-    part(".rows").ariaBusy = String(this.#board.shown < this.#board.known);
-    this.#autoscroll.changed(before < this.#board.known ? 0 : added);
-    this.#arrange();
-    this.#hush();
-    if (this.#board.engine !== this.#engine) this.#tell();
+  #onPaint(added, before) {
+    const { initialSeq, lastShownSeq, lastEngine } = this.#transcriptView;
+    query(".rows").ariaBusy = String(lastShownSeq < initialSeq);
+    this.#autoscroll.onContentChanged(before < initialSeq ? 0 : added);
+    this.#updateLanguages();
+    this.#updateEmptyNotice();
+    if (lastEngine !== this.#shownEngine) this.#showMeetingInfo();
   }
 
-  #turned({ kind }) {
-    if (kind === "unknown") this.#deny();
-    if (kind === "over") this.#board.forget();
-    this.#arrange();
-    this.#hush();
-    this.#tick();
+  #onStreamState({ kind }) {
+    if (kind === "unknown") this.#showNotFound();
+    if (kind === "over") this.#transcriptView.clearInterims();
+    this.#updateLanguages();
+    this.#updateEmptyNotice();
+    this.#updateConnection();
   }
 
-  #hush() {
+  #updateEmptyNotice() {
     const { kind } = this.#stream.state;
-    const all = (kind === "live" || kind === "over") && this.#board.shown >= this.#board.known;
-    this.#silence.hidden = !(all && this.#board.empty);
-    this.#silence.textContent = kind === "over" ? "Nothing was said." : "Nothing has been said yet.";
+    const { initialSeq, isEmpty, lastShownSeq } = this.#transcriptView;
+    const isUpToDate = (kind === "live" || kind === "over") && lastShownSeq >= initialSeq;
+    this.#emptyNotice.hidden = !(isUpToDate && isEmpty);
+    this.#emptyNotice.textContent = kind === "over" ? "Nothing was said." : "Nothing has been said yet.";
   }
 
-  #tick() {
+  #updateConnection() {
     const { state } = this.#stream;
-    const { word, detail } = connection(state, this.#meeting);
-    const line = part(".connection");
+    const { label, detail } = describeConnection(state, this.#meeting);
+    const line = query(".connection");
     line.dataset.state = state.kind;
-    // Read out when it changes: it is touched only when it does.
-    if (line.firstElementChild.textContent !== word) line.firstElementChild.textContent = word;
-    const { text, behind } = state.kind === "live" ? this.#standing() : { text: detail ?? "", behind: false };
+    // Screen readers announce each change of the label, so an equal one is not set again.
+    if (line.firstElementChild.textContent !== label) line.firstElementChild.textContent = label;
+    const { text, isBehind } = state.kind === "live" ? this.#progress() : { text: detail ?? "", isBehind: false };
     line.lastElementChild.textContent = text;
-    line.lastElementChild.classList.toggle("behind", behind);
-    // What is late is only known while there is a connection.
-    if (state.kind === "live") this.#board.age();
+    line.lastElementChild.classList.toggle("behind", isBehind);
+    // Without a connection, a caption may have been made and not received.
+    if (state.kind === "live") this.#transcriptView.markLate();
   }
 
-  #standing() {
-    if (this.#answered) return standing(this.#meeting, this.#before);
-    return { text: "how far it is can't be told", behind: true };
+  #progress() {
+    if (this.#isReachable) return meetingProgress(this.#meeting, this.#previousMeeting);
+    return { text: "how far it is can't be told", isBehind: true };
   }
 
-  /** Ask how the meeting is. Returns what went wrong, if anything did. */
-  async #ask() {
+  /** Fetch the meeting and show it. Returns the error if the request failed. */
+  async #fetchMeeting() {
     try {
-      this.#meeting = await get(this.#path);
+      this.#meeting = await getJson(this.#path);
     } catch (error) {
-      this.#answered = false;
+      this.#isReachable = false;
       return error;
     }
-    this.#answered = true;
+    this.#isReachable = true;
     const title = this.#meeting.title || "Untitled meeting";
     document.title = `${title} · Parley`;
-    part("h1").textContent = title;
-    this.#tell();
-    this.#arrange();
+    query("h1").textContent = title;
+    this.#showMeetingInfo();
+    this.#updateLanguages();
   }
 
-  #tell() {
+  #showMeetingInfo() {
     if (!this.#meeting) return;
-    this.#engine = this.#board.engine;
-    this.#about.show(this.#meeting, this.#models, this.#engine);
+    this.#shownEngine = this.#transcriptView.lastEngine;
+    this.#meetingInfo.show(this.#meeting, this.#modelsText, this.#shownEngine);
   }
 
   async #poll() {
     const { kind } = this.#stream.state;
-    const mayGoOn = kind === "over" && this.#meeting.status === "timed_out";
-    if (kind !== "live" && !mayGoOn) return;
-    const before = this.#meeting;
-    await this.#ask();
-    this.#before = before;
-    if (mayGoOn && !this.#complete) this.#stream.resume();
+    const mayResume = kind === "over" && this.#meeting.status === "timed_out";
+    if (kind !== "live" && !mayResume) return;
+    const previous = this.#meeting;
+    await this.#fetchMeeting();
+    this.#previousMeeting = previous;
+    if (mayResume && !this.#isComplete) this.#stream.resume();
   }
 
-  /** Have the page speak the reader's language, as far as there are captions in it. */
-  #arrange() {
+  /** Update the page after a change of its languages, or of whether captions are still to come. */
+  #updateLanguages() {
     if (!this.#meeting) return;
     const { source_language: source, target_languages: targets } = this.#meeting.config;
-    const spoken = source === "auto" ? "" : source;
-    const languages = [...new Set([...targets, ...this.#board.languages])];
-    const language = this.#heads.choose(languages);
-    const expected = targets.includes(language) && this.#stream?.state.kind !== "over";
-    const arrangement = JSON.stringify([spoken, languages, language, expected]);
-    if (arrangement === this.#arrangement) return;
-    this.#arrangement = arrangement;
-    part(".transcript").classList.toggle("single", language === null);
-    this.#heads.show(spoken, language, languages);
-    this.#about.offer(this.#path, language);
-    this.#board.readFor({ language, expected, spoken });
+    const sourceLanguage = source === "auto" ? "" : source;
+    const languages = [...new Set([...targets, ...this.#transcriptView.languages])];
+    const language = this.#columnHeaders.selectLanguage(languages);
+    const isExpected = targets.includes(language) && this.#stream?.state.kind !== "over";
+    const currentLanguages = JSON.stringify([sourceLanguage, languages, language, isExpected]);
+    if (currentLanguages === this.#lastLanguages) return;
+    this.#lastLanguages = currentLanguages;
+    query(".transcript").classList.toggle("single", language === null);
+    this.#columnHeaders.show(sourceLanguage, language, languages);
+    this.#meetingInfo.showExports(this.#path, language);
+    this.#transcriptView.setReader({ language, isExpected, sourceLanguage });
   }
 
-  #deny() {
+  #showNotFound() {
     document.title = "No such meeting · Parley";
-    part("h1").textContent = "There is no such meeting";
-    part(".unknown").hidden = false;
-    for (const rest of [".connection", ".about", ".transcript", ".latest"]) part(rest).hidden = true;
+    query("h1").textContent = "There is no such meeting";
+    query(".unknown").hidden = false;
+    for (const selector of [".connection", ".about", ".transcript", ".latest"]) query(selector).hidden = true;
   }
 }

@@ -1,8 +1,8 @@
-// What a meeting is and how far it is worked off, said as it is.
+// The summary, progress and counters of a meeting as text.
 
-import { count, languageName, moment } from "./format.js";
+import { formatCount, formatTimestamp, languageName } from "./format.js";
 
-const STATUSES = {
+const STATUS_LABELS = {
   created: "Not begun",
   live: "Live",
   paused: "Paused",
@@ -11,8 +11,8 @@ const STATUSES = {
   failed: "Failed",
 };
 
-/** What was counted, in words; those first that somebody should look at. */
-const COUNTERS = {
+/** Labels of the counters, the most serious ones first. */
+const COUNTER_LABELS = {
   lost: "Entries lost when Redis went down",
   dead: "Entries that could not be used",
   late: "Changes that came too late to count",
@@ -33,48 +33,49 @@ const COUNTERS = {
   timed_out: "Times nobody had spoken for 30 minutes",
 };
 
-/** Whether a meeting is over; one that timed out may go on. */
+/** Whether a meeting is over. A meeting that timed out may be resumed. */
 export function isOver({ status }) {
   return status === "ended" || status === "timed_out" || status === "failed";
 }
 
-/** What a meeting is, in a line. */
-export function facts(meeting) {
-  const parts = [STATUSES[meeting.status]];
-  if (meeting.began_at) parts.push(`began ${moment(meeting.began_at)}`);
-  if (isOver(meeting)) parts.push(`over since ${moment(meeting.ended_at)}: ${meeting.end_reason}`);
+/** Summarize a meeting in one line: status, times and languages. */
+export function meetingSummary(meeting) {
+  const parts = [STATUS_LABELS[meeting.status]];
+  if (meeting.began_at) parts.push(`began ${formatTimestamp(meeting.began_at)}`);
+  if (isOver(meeting)) parts.push(`over since ${formatTimestamp(meeting.ended_at)}: ${meeting.end_reason}`);
   return [...parts, languages(meeting.config)].join(" · ");
 }
 
-/** Seconds from which on a live meeting is shown to be behind: two polls of the page. */
-const BEHIND_S = 3;
+/** Seconds of lag from which a live meeting is shown as behind. Shorter lags are normal. */
+const LAG_SHOWN_S = 3;
 
 /**
- * How far a meeting is worked off. Entries of the last few seconds are in work; it is behind once some are older.
+ * Describe how far a meeting is processed. It is behind if it lags, or if entries are still unprocessed after a poll interval.
  *
- * @param meeting as it is now; without `pending_captions` or `lag` where that isn't known.
- * @param before the same some seconds ago, if it was asked then.
+ * @param meeting the meeting now; without `pending_captions` or `lag` if they are unknown.
+ * @param previous the meeting at the poll before, if there was one.
+ * @returns `text`, and `isBehind`.
  */
-export function standing(meeting, before) {
-  const { last_committed: committed, last_accepted: accepted, pending_captions: pending, lag, clock, status } = meeting;
-  const open = accepted - committed;
-  const late = clock === "live" && (status === "live" || status === "paused") && lag >= BEHIND_S;
-  const behind = late || (before !== undefined && before.last_accepted > committed);
-  const how = status === "failed" ? "never worked off" : behind ? "behind" : "in work";
+export function meetingProgress(meeting, previous) {
+  const { last_committed: committed, last_accepted: accepted, pending_captions: pendingCaptions, lag, clock, status } = meeting;
+  const pendingEntries = accepted - committed;
+  const isLagging = clock === "live" && (status === "live" || status === "paused") && lag >= LAG_SHOWN_S;
+  const isBehind = isLagging || (previous !== undefined && previous.last_accepted > committed);
+  const label = status === "failed" ? "never worked off" : isBehind ? "behind" : "in work";
   const parts = [];
-  if (open > 0) parts.push(`${count(open, "entry", "entries")} ${how}`);
-  if (late) parts.push(`${Math.round(lag)} s behind`);
-  if (pending) parts.push(`${count(pending, "caption")} pending`);
-  return { text: parts.join(", ") || "up to date", behind };
+  if (pendingEntries > 0) parts.push(`${formatCount(pendingEntries, "entry", "entries")} ${label}`);
+  if (isLagging) parts.push(`${Math.round(lag)} s behind`);
+  if (pendingCaptions) parts.push(`${formatCount(pendingCaptions, "caption")} pending`);
+  return { text: parts.join(", ") || "up to date", isBehind };
 }
 
-/** What was counted of a meeting and isn't zero: pairs of meaning and number. */
-export function counted({ counters }) {
-  const names = new Set([...Object.keys(COUNTERS), ...Object.keys(counters)]);
-  return [...names].filter((name) => counters[name]).map((name) => [COUNTERS[name] ?? name, counters[name]]);
+/** The counters of a meeting that aren't zero, as pairs of label and number. */
+export function nonZeroCounters({ counters }) {
+  const names = new Set([...Object.keys(COUNTER_LABELS), ...Object.keys(counters)]);
+  return [...names].filter((name) => counters[name]).map((name) => [COUNTER_LABELS[name] ?? name, counters[name]]);
 }
 
 function languages({ source_language: source, target_languages: targets }) {
-  const spoken = source === "auto" ? "Any language" : languageName(source);
-  return targets.length ? `${spoken} → ${targets.map(languageName).join(", ")}` : `${spoken}, not translated`;
+  const sourceName = source === "auto" ? "Any language" : languageName(source);
+  return targets.length ? `${sourceName} → ${targets.map(languageName).join(", ")}` : `${sourceName}, not translated`;
 }

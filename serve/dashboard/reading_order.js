@@ -1,6 +1,6 @@
-// The order in which sentences are read: by their start, then by the numbers of their ids ("9" < "9.2" < "10").
+// The reading order of sentences: by start time, then by the numbers in their ids ("9" < "9.2" < "10").
 
-const numbers = (id) => (id.match(/\d+/g) ?? []).map(Number);
+const idNumbers = (id) => (id.match(/\d+/g) ?? []).map(Number);
 
 function compare(a, b) {
   if (a.start !== b.start) return a.start - b.start;
@@ -10,44 +10,45 @@ function compare(a, b) {
   return a.numbers.length - b.numbers.length;
 }
 
-/** Sentences in reading order. */
+/** The ids of sentences in reading order. */
 export class ReadingOrder {
-  #places = [];
+  #entries = [];
 
-  /** Put a sentence in its place. */
+  /** Insert a sentence. */
   add({ id, start }) {
-    const place = { id, start, numbers: numbers(id) };
-    this.#places.splice(this.#find(place), 0, place);
+    const entry = { id, start, numbers: idNumbers(id) };
+    this.#entries.splice(this.#indexOf(entry), 0, entry);
   }
 
-  /** Take out a sentence that is in it. */
+  /** Remove a sentence, which must be present. */
   remove({ id, start }) {
-    this.#places.splice(this.#find({ start, numbers: numbers(id) }), 1);
+    this.#entries.splice(this.#indexOf({ start, numbers: idNumbers(id) }), 1);
   }
 
-  /** The id of the sentence after this one, if there is one. */
-  after({ id, start }) {
-    return this.#places[this.#find({ start, numbers: numbers(id) }) + 1]?.id;
+  /** The id of the sentence after the given one; undefined if that is the last. */
+  idAfter({ id, start }) {
+    return this.#entries[this.#indexOf({ start, numbers: idNumbers(id) }) + 1]?.id;
   }
 
-  /** The id of the last sentence, if there is one. */
-  get last() {
-    return this.#places.at(-1)?.id;
+  /** The id of the last sentence; undefined if there is none. */
+  get lastId() {
+    return this.#entries.at(-1)?.id;
   }
 
-  /** Sentences in their order. */
+  /** Sort sentences in reading order, into a new array. */
   static sorted(sentences) {
     return sentences
-      .map((sentence) => ({ sentence, start: sentence.start, numbers: numbers(sentence.id) }))
+      .map((sentence) => ({ sentence, start: sentence.start, numbers: idNumbers(sentence.id) }))
       .sort(compare)
       .map(({ sentence }) => sentence);
   }
 
-  #find(place) {
-    let [low, high] = [0, this.#places.length];
+  /** The index of the first entry that doesn't come before the given one. */
+  #indexOf(entry) {
+    let [low, high] = [0, this.#entries.length];
     while (low < high) {
       const middle = (low + high) >> 1;
-      if (compare(this.#places[middle], place) < 0) low = middle + 1;
+      if (compare(this.#entries[middle], entry) < 0) low = middle + 1;
       else high = middle;
     }
     return low;

@@ -1,54 +1,59 @@
-// Scroll anchoring where the browser has none or suspends it: what is read stays where it is while the text around it changes.
+// Scroll anchoring for browsers that lack or suspend it: the rows in view keep their place while the text around them changes.
 
-import { Blocks } from "./list_blocks.js";
+import { ListBlocks } from "./list_blocks.js";
 
-const ROWS = 3; // Some of those that are noted may be removed.
+const MAX_RECORDED_ROWS = 3; // More than one, because a recorded row may be removed.
 
-export class Anchor {
+export class ScrollAnchor {
   #list;
-  #covers;
-  #noted = [];
+  #stickyHeaders;
+  #recorded = [];
 
   /**
-   * @param list what holds the blocks of rows.
-   * @param covers what may cover the rows at the top of the window.
+   * @param list the element that holds the blocks of rows.
+   * @param stickyHeaders elements that may cover rows at the top of the window.
    */
-  constructor(list, covers) {
+  constructor(list, stickyHeaders) {
     this.#list = list;
-    this.#covers = covers;
+    this.#stickyHeaders = stickyHeaders;
   }
 
-  /** Note where the rows are that are read. At the very top of the page, as in browsers, none are. */
-  note() {
-    this.#noted = [];
+  /** Record the places of the first rows in view. As in browsers, none are recorded at the very top of the page. */
+  record() {
+    this.#recorded = [];
     if (scrollY <= 0) return;
-    let row = this.#first();
-    for (let n = 0; row && n < ROWS; n++) {
-      const after = Blocks.after(row);
-      this.#noted.push({ row, top: textTop(row), before: Blocks.before(row), after });
+    let row = this.#firstVisibleRow();
+    for (let n = 0; row && n < MAX_RECORDED_ROWS; n++) {
+      const after = ListBlocks.itemAfter(row);
+      this.#recorded.push({ row, top: textTop(row), before: ListBlocks.itemBefore(row), after });
       row = after;
     }
   }
 
-  /** Scroll by as much as the first of these rows was moved since then that still has a neighbour it had: others moved away. */
+  /**
+   * Scroll so that the recorded rows are back in their places.
+   *
+   * The reference is the first recorded row that still has one of its neighbours: a row without them was itself moved.
+   */
   restore() {
-    const kept = this.#noted.find(
-      ({ row, before, after }) => row.isConnected && (Blocks.before(row) === before || Blocks.after(row) === after),
+    const reference = this.#recorded.find(
+      ({ row, before, after }) =>
+        row.isConnected && (ListBlocks.itemBefore(row) === before || ListBlocks.itemAfter(row) === after),
     );
-    const move = kept ? textTop(kept.row) - kept.top : 0;
-    if (Math.abs(move) >= 1) scrollBy({ top: move, behavior: "instant" });
-    this.note();
+    const offset = reference ? textTop(reference.row) - reference.top : 0;
+    if (Math.abs(offset) >= 1) scrollBy({ top: offset, behavior: "instant" });
+    this.record();
   }
 
-  /** The first row whose text begins in view; the one that fills the window, where none does. */
-  #first() {
-    const edge = Math.max(0, ...this.#covers.map((cover) => cover.getBoundingClientRect().bottom));
+  /** The first row whose text begins in view; if none does, the row that fills the window. */
+  #firstVisibleRow() {
+    const edge = Math.max(0, ...this.#stickyHeaders.map((header) => header.getBoundingClientRect().bottom));
     const blocks = this.#list.children;
-    const block = blocks[Math.max(0, below(blocks, edge, boxTop) - 1)];
+    const block = blocks[Math.max(0, firstIndexBelow(blocks, edge, boxTop) - 1)];
     if (!block) return undefined;
-    const row = block.children[below(block.children, edge, textTop)] ?? Blocks.after(block.lastElementChild);
+    const row = block.children[firstIndexBelow(block.children, edge, textTop)] ?? ListBlocks.itemAfter(block.lastElementChild);
     if (row && textTop(row) < innerHeight) return row;
-    return row ? Blocks.before(row) : block.lastElementChild;
+    return row ? ListBlocks.itemBefore(row) : block.lastElementChild;
   }
 }
 
@@ -56,17 +61,17 @@ function boxTop(element) {
   return element.getBoundingClientRect().top;
 }
 
-/** Where a row's text begins: its speaker's name may come to stand above it. */
+/** The top of a row's text, not of its box: the speaker's name may be inserted above the text. */
 function textTop(row) {
   return boxTop(row.querySelector(".source"));
 }
 
-/** The index of the first of some elements, one below the other, that begins at or below a line of the window. */
-function below(elements, line, top) {
+/** The index of the first element whose top is at or below `line`, by binary search. Elements are ordered from top to bottom. */
+function firstIndexBelow(elements, line, topOf) {
   let [low, high] = [0, elements.length];
   while (low < high) {
     const middle = (low + high) >> 1;
-    if (top(elements[middle]) < line) low = middle + 1;
+    if (topOf(elements[middle]) < line) low = middle + 1;
     else high = middle;
   }
   return low;

@@ -1,27 +1,29 @@
-// Who speaks, as it is shown: a name and a colour for each voice, given out in the order of their appearance.
+// The displayed name and colour of each speaker, assigned in order of appearance.
 
-import { voiceOf } from "./transcript.js";
+import { speakerKey } from "./transcript.js";
 
-const COLOURS = 8;
+const COLOUR_COUNT = 8;
 
-export class Voices {
-  #given = new Map();
+export class SpeakerLabels {
+  #labels = new Map();
   #namesakes = new Map();
 
   /**
-   * @param said a sentence or growing text.
-   * @returns the `name`, with a number for the second person who has it, and the CSS class of the `colour`. After the last
-   *   colour they begin again: names tell speakers apart, too.
+   * The label of an utterance's speaker. Colours repeat after the last one: the name distinguishes speakers, too.
+   *
+   * @param utterance a sentence or an interim text.
+   * @returns `name`, with a number from the second speaker of that name on, and `colour`, a CSS class.
    */
-  of(said) {
-    const voice = voiceOf(said);
-    if (!this.#given.has(voice)) this.#given.set(voice, this.#make(said.speaker));
-    return this.#given.get(voice);
+  labelFor(utterance) {
+    const key = speakerKey(utterance);
+    if (!this.#labels.has(key)) this.#labels.set(key, this.#createLabel(utterance.speaker));
+    return this.#labels.get(key);
   }
 
-  #make(speaker) {
-    const nth = (this.#namesakes.get(speaker) ?? 0) + 1;
-    this.#namesakes.set(speaker, nth);
-    return { name: nth === 1 ? speaker : `${speaker} (${nth})`, colour: `voice-${this.#given.size % COLOURS}` };
+  #createLabel(speaker) {
+    const ordinal = (this.#namesakes.get(speaker) ?? 0) + 1;
+    this.#namesakes.set(speaker, ordinal);
+    const name = ordinal === 1 ? speaker : `${speaker} (${ordinal})`;
+    return { name, colour: `speaker-colour-${this.#labels.size % COLOUR_COUNT}` };
   }
 }

@@ -1,9 +1,9 @@
-// What was said in a meeting and how it reads, as its events tell it. No DOM.
+// The sentences, captions and interim texts of a meeting, as its events reported them. No DOM.
 
 import { ReadingOrder } from "./reading_order.js";
 
-/** Who speaks: the name, and the id that tells two people of one name apart, where there is one. */
-export const voiceOf = ({ speaker, speaker_id: id }) => (id == null ? speaker : `${speaker}\u001f${id}`);
+/** The key of a speaker: the name, with the speaker id if there is one, because two people may have the same name. */
+export const speakerKey = ({ speaker, speaker_id: id }) => (id == null ? speaker : `${speaker}\u001f${id}`);
 
 export class Transcript {
   #sentences = new Map();
@@ -11,52 +11,52 @@ export class Transcript {
   #order = new ReadingOrder();
   #changed = new Set();
 
-  /** Growing text, by voice. */
+  /** The current interim texts, by speaker key. */
   interims = new Map();
-  /** The languages that there are captions in. */
+  /** The languages of the captions. */
   languages = new Set();
-  /** What translated last into a language. */
-  engines = new Map();
+  /** The engine of the latest translation, by target language. */
+  lastEngines = new Map();
 
-  /** Take in an event: one with a `seq`, or growing text. */
+  /** Apply an event: a stored event, which has a `seq`, or an interim text. */
   apply({ kind, payload }) {
-    if (kind === "sentence") this.#say(payload);
+    if (kind === "sentence") this.#putSentence(payload);
     else if (kind === "retracted") this.#retract(payload.id);
-    else if (kind === "caption") this.#caption(payload);
-    else if (kind === "interim") this.#grow(payload);
+    else if (kind === "caption") this.#putCaption(payload);
+    else if (kind === "interim") this.#putInterim(payload);
   }
 
-  /** What changed since this was last asked: ids of sentences that are gone, and sentences, in reading order. */
-  take() {
+  /** Return the changes since the last call: `removed`, sentence ids, and `changed`, sentences in reading order. */
+  takeChanges() {
     const ids = [...this.#changed];
     this.#changed.clear();
     const changed = ids.filter((id) => this.#sentences.has(id)).map((id) => this.#sentences.get(id));
-    return { gone: ids.filter((id) => !this.#sentences.has(id)), changed: ReadingOrder.sorted(changed) };
+    return { removed: ids.filter((id) => !this.#sentences.has(id)), changed: ReadingOrder.sorted(changed) };
   }
 
-  /** The sentence of an id. */
+  /** The sentence with an id; undefined if there is none. */
   sentence(id) {
     return this.#sentences.get(id);
   }
 
-  /** How a sentence reads in a language, as far as that was told. */
+  /** The latest caption of a sentence in a language; undefined if none was received. */
   caption(id, language) {
     return this.#captions.get(id)?.get(language);
   }
 
-  /** The id of the sentence after this one. */
-  after(sentence) {
-    return this.#order.after(sentence);
+  /** The id of the sentence after the given one; undefined if that is the last. */
+  sentenceIdAfter(sentence) {
+    return this.#order.idAfter(sentence);
   }
 
-  /** The last sentence. */
-  get last() {
-    return this.#sentences.get(this.#order.last);
+  /** The last sentence in reading order; undefined if there is none. */
+  get lastSentence() {
+    return this.#sentences.get(this.#order.lastId);
   }
 
-  #say(sentence) {
-    const before = this.#sentences.get(sentence.id);
-    if (before) this.#order.remove(before);
+  #putSentence(sentence) {
+    const previous = this.#sentences.get(sentence.id);
+    if (previous) this.#order.remove(previous);
     this.#order.add(sentence);
     this.#sentences.set(sentence.id, sentence);
     this.#changed.add(sentence.id);
@@ -70,20 +70,20 @@ export class Transcript {
     this.#changed.add(id);
   }
 
-  #caption(caption) {
+  #putCaption(caption) {
     const { sentence_id: id, language } = caption;
     if (!this.#captions.has(id)) this.#captions.set(id, new Map());
     const captions = this.#captions.get(id);
-    // A pending caption has no text yet: one of an earlier wording stays until it has.
-    const pending = caption.status === "pending";
-    captions.set(language, pending ? { ...caption, ...captions.get(language), late: true } : { ...caption, late: false });
+    // A pending caption has no text: the caption of an earlier revision stays until the text arrives.
+    const isPending = caption.status === "pending";
+    captions.set(language, isPending ? { ...caption, ...captions.get(language), late: true } : { ...caption, late: false });
     this.languages.add(language);
-    if (caption.status === "translated") this.engines.set(language, caption.engine);
+    if (caption.status === "translated") this.lastEngines.set(language, caption.engine);
     if (this.#sentences.has(id)) this.#changed.add(id);
   }
 
-  #grow(interim) {
-    if (interim.text) this.interims.set(voiceOf(interim), interim);
-    else this.interims.delete(voiceOf(interim));
+  #putInterim(interim) {
+    if (interim.text) this.interims.set(speakerKey(interim), interim);
+    else this.interims.delete(speakerKey(interim));
   }
 }

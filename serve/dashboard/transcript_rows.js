@@ -1,91 +1,94 @@
-// The transcript's rows in reading order, changed in place. What an event costs does not grow with the meeting.
+// The transcript's rows in reading order, changed in place. The cost of an event doesn't grow with the meeting.
 
-import { Blocks } from "./list_blocks.js";
-import { reading } from "./caption_state.js";
-import { Row } from "./transcript_row.js";
+import { captionState } from "./caption_state.js";
+import { ListBlocks } from "./list_blocks.js";
+import { TranscriptRow } from "./transcript_row.js";
 
-const LATE_MS = 8_000;
+/** Milliseconds after which a missing caption is marked as late. */
+const LATE_AFTER_MS = 8_000;
 
-export class Rows {
+export class TranscriptRows {
   #blocks;
   #transcript;
-  #voices;
-  #reader;
+  #speakerLabels;
+  #readerSettings;
   #rows = new Map();
-  #waiting = new Map(); // Since when (ms) a sentence has stood without its caption, the longest first.
-  #followers = new Set(); // Rows that have another one before them than they had.
+  #pendingSince = new Map(); // When (ms) each sentence was first shown without its caption, by id, the earliest first.
+  #rowsAfterChange = new Set(); // Rows whose previous row changed.
 
-  constructor(list, transcript, voices, reader) {
-    this.#blocks = new Blocks(list);
+  constructor(list, transcript, speakerLabels, readerSettings) {
+    this.#blocks = new ListBlocks(list);
     this.#transcript = transcript;
-    this.#voices = voices;
-    this.#reader = reader;
+    this.#speakerLabels = speakerLabels;
+    this.#readerSettings = readerSettings;
   }
 
-  /** Show what changed. Returns how many sentences are new. */
-  render({ gone, changed }) {
-    for (const id of gone) this.#remove(id);
-    const before = this.#rows.size;
-    for (const sentence of changed) this.#voices.of(sentence);
-    // From the last to the first: so the row that each one is put before is in its place already.
-    for (const sentence of changed.toReversed()) this.#place(sentence);
-    for (const row of this.#followers) row.introduce();
-    this.#followers.clear();
-    return this.#rows.size - before;
+  /** Show the changes of `Transcript.takeChanges`. Returns the number of new sentences. */
+  render({ removed, changed }) {
+    for (const id of removed) this.#remove(id);
+    const sizeBefore = this.#rows.size;
+    // Labels are assigned in reading order, before rows are placed in reverse.
+    for (const sentence of changed) this.#speakerLabels.labelFor(sentence);
+    // From the last to the first, so that the row after each one is already in its place.
+    for (const sentence of changed.toReversed()) this.#placeSentence(sentence);
+    for (const row of this.#rowsAfterChange) row.updateSpeakerHeading();
+    this.#rowsAfterChange.clear();
+    return this.#rows.size - sizeBefore;
   }
 
-  /** Show all of it for another reader (as `Board.readFor` has it). */
-  readFor(reader) {
-    this.#reader = reader;
-    this.#waiting.clear();
-    for (const id of this.#rows.keys()) this.#show(this.#transcript.sentence(id));
+  /** Show all rows with other reader settings (see `TranscriptView.setReader`). */
+  setReader(readerSettings) {
+    this.#readerSettings = readerSettings;
+    this.#pendingSince.clear();
+    for (const id of this.#rows.keys()) this.#updateRow(this.#transcript.sentence(id));
   }
 
-  /** Mark captions that have become late; to be called every second or so. */
-  age() {
-    for (const [id, since] of this.#waiting) {
-      if (performance.now() - since < LATE_MS) break;
-      this.#show(this.#transcript.sentence(id));
+  /** Mark captions that have become late. To be called about once a second. */
+  markLate() {
+    for (const [id, since] of this.#pendingSince) {
+      if (performance.now() - since < LATE_AFTER_MS) break;
+      this.#updateRow(this.#transcript.sentence(id));
     }
   }
 
-  #place(sentence) {
-    if (!this.#rows.has(sentence.id)) this.#rows.set(sentence.id, new Row());
-    this.#show(sentence);
+  #placeSentence(sentence) {
+    if (!this.#rows.has(sentence.id)) this.#rows.set(sentence.id, new TranscriptRow());
+    this.#updateRow(sentence);
     const row = this.#rows.get(sentence.id);
-    const next = this.#rows.get(this.#transcript.after(sentence));
-    this.#followers.add(row);
-    if (next) this.#followers.add(next);
-    if (row.element.isConnected && Blocks.after(row.element) === next?.element) return;
-    this.#leave(row);
+    const next = this.#rows.get(this.#transcript.sentenceIdAfter(sentence));
+    this.#rowsAfterChange.add(row);
+    if (next) this.#rowsAfterChange.add(next);
+    if (row.element.isConnected && ListBlocks.itemAfter(row.element) === next?.element) return;
+    this.#recordFollower(row);
     this.#blocks.insert(row.element, next?.element);
   }
 
   #remove(id) {
     const row = this.#rows.get(id);
     if (!row) return;
-    this.#leave(row);
+    this.#recordFollower(row);
     this.#blocks.remove(row.element);
     this.#rows.delete(id);
-    this.#waiting.delete(id);
+    this.#pendingSince.delete(id);
   }
 
-  #leave(row) {
-    const next = this.#rows.get(Blocks.after(row.element)?.dataset.id);
-    if (next) this.#followers.add(next);
+  /** Record the row after one that leaves its place. */
+  #recordFollower(row) {
+    const next = this.#rows.get(ListBlocks.itemAfter(row.element)?.dataset.id);
+    if (next) this.#rowsAfterChange.add(next);
   }
 
-  #show(sentence) {
+  #updateRow(sentence) {
     const { id } = sentence;
-    const { language, expected, spoken } = this.#reader;
+    const { language, isExpected, sourceLanguage } = this.#readerSettings;
     const row = this.#rows.get(id);
-    row.say(sentence, this.#voices.of(sentence), sentence.language ?? spoken);
+    row.showSentence(sentence, this.#speakerLabels.labelFor(sentence), sentence.language ?? sourceLanguage);
     if (language === null) return;
-    const since = this.#waiting.get(id);
-    const late = since !== undefined && performance.now() - since >= LATE_MS;
-    const how = reading(sentence, this.#transcript.caption(id, language), expected, late);
-    row.read(how, language);
-    if (how.state !== "waiting") this.#waiting.delete(id);
-    else if (since === undefined) this.#waiting.set(id, performance.now());
+    const since = this.#pendingSince.get(id);
+    const isLate = since !== undefined && performance.now() - since >= LATE_AFTER_MS;
+    const state = captionState(sentence, this.#transcript.caption(id, language), isExpected, isLate);
+    row.showCaption(state, language);
+    if (state.state !== "waiting") this.#pendingSince.delete(id);
+    else if (since === undefined) this.#pendingSince.set(id, performance.now());
   }
 }

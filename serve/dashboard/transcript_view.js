@@ -1,123 +1,126 @@
-// The transcript on the page: takes events in as they come and shows them a frame at a time.
+// The transcript on the page: queues events and shows them once per frame.
 
 import { Announcer } from "./announcer.js";
-import { Interims } from "./interim_lines.js";
-import { Rows } from "./transcript_rows.js";
+import { InterimLines } from "./interim_lines.js";
+import { SpeakerLabels } from "./speaker_labels.js";
 import { Transcript } from "./transcript.js";
-import { Voices } from "./speaker_labels.js";
+import { TranscriptRows } from "./transcript_rows.js";
 
-const EVENTS_A_FRAME = 500;
+const MAX_EVENTS_PER_FRAME = 500;
 
-export class Board {
+export class TranscriptView {
   #list;
-  #lines;
+  #interimList;
   #log;
-  #painted;
+  #onPaint;
   #queue;
-  #painting = false;
+  #isPaintScheduled = false;
   #transcript;
   #rows;
-  #interims;
-  #reader = { language: null, expected: false, spoken: "" };
+  #interimLines;
+  #readerSettings = { language: null, isExpected: false, sourceLanguage: "" };
   #announcer;
   /** The `seq` of the last event that is shown. */
-  shown;
-  /** The `seq` of the last event that is no news: those up to it are shown in frames of their own, and not read out. */
-  known = 0;
+  lastShownSeq;
+  /**
+   * The meeting's `seq` when the page was opened. Events up to it are not announced to screen readers, and share no frame with
+   * later events.
+   */
+  initialSeq = 0;
 
   /**
-   * @param list where the sentences go.
-   * @param lines where growing text goes.
-   * @param log where sentences are read out.
-   * @param painted is called after each frame, with how many sentences are new and what `shown` was before.
+   * @param list the element for the rows.
+   * @param interimList the element for the interim texts.
+   * @param log the live region for screen readers.
+   * @param onPaint is called after each frame with the number of new sentences and the previous `lastShownSeq`.
    */
-  constructor(list, lines, log, painted) {
+  constructor(list, interimList, log, onPaint) {
     this.#list = list;
-    this.#lines = lines;
+    this.#interimList = interimList;
     this.#log = log;
-    this.#painted = painted;
+    this.#onPaint = onPaint;
     this.clear();
   }
 
-  /** Begin anew. */
+  /** Discard all content. */
   clear() {
-    const voices = new Voices();
+    const speakerLabels = new SpeakerLabels();
     this.#list.replaceChildren();
-    this.#lines.replaceChildren();
+    this.#interimList.replaceChildren();
     this.#queue = [];
-    this.shown = 0;
+    this.lastShownSeq = 0;
     this.#transcript = new Transcript();
-    this.#rows = new Rows(this.#list, this.#transcript, voices, this.#reader);
-    this.#interims = new Interims(this.#lines, voices);
-    this.#announcer = new Announcer(this.#log, this.#transcript, voices);
+    this.#rows = new TranscriptRows(this.#list, this.#transcript, speakerLabels, this.#readerSettings);
+    this.#interimLines = new InterimLines(this.#interimList, speakerLabels);
+    this.#announcer = new Announcer(this.#log, this.#transcript, speakerLabels);
   }
 
-  /** Take in an event. */
-  take(event) {
-    // Of growing text only the last counts. It must not wait in the queue, which grows for as long as the page is hidden.
+  /** Queue an event for the next frame. */
+  enqueue(event) {
+    // Only the latest interim text counts. It bypasses the queue, which grows for as long as the page is hidden.
     if (event.kind === "interim") this.#transcript.apply(event);
     else this.#queue.push(event);
-    this.#schedule();
+    this.#schedulePaint();
   }
 
-  /** Forget growing text: what became of it is not known. */
-  forget() {
+  /** Discard the interim texts, because events that would have changed them may have been missed. */
+  clearInterims() {
     this.#transcript.interims.clear();
-    this.#schedule();
+    this.#schedulePaint();
   }
 
   /**
-   * Show captions as a reader wants them.
+   * Apply the reader's settings.
    *
-   * @param reader `language` of the captions or null; `expected`, whether those that aren't there will come; `spoken`, the
-   *   language of sentences that name none, empty if that isn't known.
+   * @param readerSettings `language` of the captions or null; `isExpected`, whether missing captions are still to come;
+   *   `sourceLanguage` of sentences that have no language of their own, empty if unknown.
    */
-  readFor(reader) {
-    this.#reader = reader;
-    this.#rows.readFor(reader);
-    // Growing text is read, too.
-    this.#schedule();
+  setReader(readerSettings) {
+    this.#readerSettings = readerSettings;
+    this.#rows.setReader(readerSettings);
+    // Interim texts depend on the settings, too.
+    this.#schedulePaint();
   }
 
-  /** Mark captions that have become late; to be called every second or so. */
-  age() {
-    this.#rows.age();
+  /** Mark captions that have become late. To be called about once a second. */
+  markLate() {
+    this.#rows.markLate();
   }
 
-  /** The languages that there are captions in. */
+  /** The languages of the captions. */
   get languages() {
     return this.#transcript.languages;
   }
 
-  /** What translated last into the reader's language, if anything did. */
-  get engine() {
-    return this.#transcript.engines.get(this.#reader.language);
+  /** The engine of the latest translation into the reader's language; undefined if there is none. */
+  get lastEngine() {
+    return this.#transcript.lastEngines.get(this.#readerSettings.language);
   }
 
   /** Whether there is nothing to show. */
-  get empty() {
-    return !this.#list.firstChild && !this.#lines.firstChild;
+  get isEmpty() {
+    return !this.#list.firstChild && !this.#interimList.firstChild;
   }
 
-  #schedule() {
-    if (this.#painting) return;
-    this.#painting = true;
+  #schedulePaint() {
+    if (this.#isPaintScheduled) return;
+    this.#isPaintScheduled = true;
     requestAnimationFrame(() => this.#paint());
   }
 
   #paint() {
-    this.#painting = false;
-    const before = this.shown;
-    const rest = this.known > before ? this.known - before : Infinity;
-    for (const event of this.#queue.splice(0, Math.min(EVENTS_A_FRAME, rest))) {
+    this.#isPaintScheduled = false;
+    const before = this.lastShownSeq;
+    const remaining = this.initialSeq > before ? this.initialSeq - before : Infinity;
+    for (const event of this.#queue.splice(0, Math.min(MAX_EVENTS_PER_FRAME, remaining))) {
       this.#transcript.apply(event);
-      this.shown = event.seq;
+      this.lastShownSeq = event.seq;
     }
-    const changes = this.#transcript.take();
+    const changes = this.#transcript.takeChanges();
     const added = this.#rows.render(changes);
-    this.#announcer.take(changes.changed, this.#reader, before >= this.known);
-    this.#interims.render(this.#transcript.interims, this.#transcript.last, this.#reader);
-    this.#painted(added, before);
-    if (this.#queue.length) this.#schedule();
+    this.#announcer.announce(changes.changed, this.#readerSettings, before >= this.initialSeq);
+    this.#interimLines.render(this.#transcript.interims, this.#transcript.lastSentence, this.#readerSettings);
+    this.#onPaint(added, before);
+    if (this.#queue.length) this.#schedulePaint();
   }
 }
