@@ -26,7 +26,7 @@ export class ColumnHeaders {
   show(sourceLanguage, language, languages) {
     this.#section.querySelector(".spoken").textContent = sourceLanguage ? languageName(sourceLanguage) : "Spoken";
     const name = this.#section.querySelector(".read h2");
-    name.textContent = language === null ? "Not translated: the meeting names no other language" : languageName(language);
+    name.textContent = language === null ? "Not translated: the meeting has no target language" : languageName(language);
     name.classList.toggle("unseen", languages.length > 1);
     this.#select.hidden = languages.length < 2;
     this.#select.replaceChildren(...languages.map((tag) => new Option(languageName(tag), tag, false, tag === language)));

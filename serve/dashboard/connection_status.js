@@ -18,11 +18,11 @@ export function describeConnection(state, meeting) {
       const since = `${Math.round((performance.now() - state.since) / 1000)} s`;
       const wait = Math.max(1, Math.ceil((state.retryAt - performance.now()) / 1000));
       const retry = state.retryAt === null ? "trying now" : `next try in ${wait} s`;
-      if (state.cause === "silence") return { label: "No sign of life", detail: `for ${since}, ${retry}` };
+      if (state.cause === "silence") return { label: "No response", detail: `for ${since}, ${retry}` };
       return { label: state.cause === "offline" ? "Offline" : "Reconnecting", detail: `lost ${since} ago, ${retry}` };
     }
     case "closed":
-      return { label: "Closed", detail: "asking whether it is over" };
+      return { label: "Closed", detail: "checking whether the meeting is over" };
     case "over":
       return { label: "Over", detail: "all received" };
     default:

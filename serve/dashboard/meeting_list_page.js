@@ -46,7 +46,7 @@ async function refresh(openCards, recentCards) {
     errorNotice.hidden = true;
   } catch (error) {
     const problem = error.status ? `answers ${error.status}` : "can't be reached";
-    errorNotice.textContent = `The server ${problem}. What is shown may be old; trying again every few seconds.`;
+    errorNotice.textContent = `The server ${problem}. This list may be outdated; retrying every few seconds.`;
     errorNotice.hidden = false;
   }
 }

@@ -132,7 +132,7 @@ class MeetingPage {
 
   #progress() {
     if (this.#isReachable) return meetingProgress(this.#meeting, this.#previousMeeting);
-    return { text: "how far it is can't be told", isBehind: true };
+    return { text: "progress unknown", isBehind: true };
   }
 
   /** Fetch the meeting and show it. Returns the error if the request failed. */

@@ -3,7 +3,7 @@
 import { formatCount, formatTimestamp, languageName } from "./format.js";
 
 const STATUS_LABELS = {
-  created: "Not begun",
+  created: "Not started",
   live: "Live",
   paused: "Paused",
   ended: "Ended",
@@ -14,23 +14,24 @@ const STATUS_LABELS = {
 /** Labels of the counters, the most serious ones first. */
 const COUNTER_LABELS = {
   lost: "Entries lost when Redis went down",
-  dead: "Entries that could not be used",
-  late: "Changes that came too late to count",
-  "refused:invalid": "Events refused: not as they must be",
-  "refused:lag": "Events refused for the moment: too far behind",
+  dead: "Entries that failed and became dead letters",
+  late: "Revisions that arrived too late and were ignored",
+  outdated: "Interim texts that arrived too late and were ignored",
+  "refused:invalid": "Events refused: invalid",
+  "refused:lag": "Events refused temporarily: processing was too far behind",
   "refused:ended": "Events refused: the meeting was over",
   "refused:failed": "Events refused: the meeting had failed",
   "refused:paused": "Events refused: the meeting was paused",
-  "refused:no_time": "Events refused: without their time",
+  "refused:no_time": "Events refused: no timestamp",
   pending: "Captions that were late",
-  untranslated: "Captions that could not be made",
+  untranslated: "Captions that could not be translated",
   warned: "Captions that may not have kept a number, a name, a term or an emoji",
-  superseded: "Translations that a newer wording overtook",
-  repeated: "Events sent again, taken once",
-  same: "Captions in the language that was spoken",
+  superseded: "Translations superseded by a newer revision",
+  repeated: "Repeated events, accepted once",
+  same: "Captions in the source language",
   translated: "Captions translated",
-  cached: "Translations remembered from before",
-  timed_out: "Times nobody had spoken for 30 minutes",
+  cached: "Translations from the cache",
+  timed_out: "Timeouts after 30 minutes without speech",
 };
 
 /** Whether a meeting is over. A meeting that timed out may be resumed. */
@@ -41,7 +42,7 @@ export function isOver({ status }) {
 /** Summarize a meeting in one line: status, times and languages. */
 export function meetingSummary(meeting) {
   const parts = [STATUS_LABELS[meeting.status]];
-  if (meeting.began_at) parts.push(`began ${formatTimestamp(meeting.began_at)}`);
+  if (meeting.began_at) parts.push(`started ${formatTimestamp(meeting.began_at)}`);
   if (isOver(meeting)) parts.push(`over since ${formatTimestamp(meeting.ended_at)}: ${meeting.end_reason}`);
   return [...parts, languages(meeting.config)].join(" · ");
 }
@@ -61,7 +62,7 @@ export function meetingProgress(meeting, previous) {
   const pendingEntries = accepted - committed;
   const isLagging = clock === "live" && (status === "live" || status === "paused") && lag >= LAG_SHOWN_S;
   const isBehind = isLagging || (previous !== undefined && previous.last_accepted > committed);
-  const label = status === "failed" ? "never worked off" : isBehind ? "behind" : "in work";
+  const label = status === "failed" ? "not processed" : isBehind ? "behind" : "being processed";
   const parts = [];
   if (pendingEntries > 0) parts.push(`${formatCount(pendingEntries, "entry", "entries")} ${label}`);
   if (isLagging) parts.push(`${Math.round(lag)} s behind`);

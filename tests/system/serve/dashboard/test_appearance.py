@@ -154,7 +154,7 @@ async def test_it_can_be_used_by_ear_and_by_keyboard(stage: ApiHarness, browser:
             )
             ring = await reader.page.evaluate("() => getComputedStyle(document.activeElement).outlineStyle")
             assert ring == "solid"
-        assert reached[:6] == ["Parley", "WebVTT", "SRT", "Markdown", "JSON Lines", "Counted on the way"]
+        assert reached[:6] == ["Parley", "WebVTT", "SRT", "Markdown", "JSON Lines", "Counters"]
         assert reached[6].startswith("Portuguese")
         assert reached[7].startswith("Jump to latest")
 

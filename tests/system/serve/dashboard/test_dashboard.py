@@ -375,7 +375,7 @@ async def test_a_meeting_without_translation_has_one_column(stage: ApiHarness, r
     lane.write_sentences(make_sentence("1.0", "Good morning.", 1), languages=())
     await reader.open_live_meeting(meeting)
     await reader.wait_for_text("Good morning.")
-    await reader.wait_for_text("Not translated: the meeting names no other language")
+    await reader.wait_for_text("Not translated: the meeting has no target language")
     assert not await reader.page.is_visible(".caption")
 
 
@@ -412,7 +412,7 @@ async def test_the_policy_keeps_foreign_scripts_out(reader: PageReader) -> None:
 
 
 async def test_no_such_meeting(browser: Browser, stage: ApiHarness) -> None:
-    async with open_reader(browser, str(stage.http.base_url), cut=True) as reader:
+    async with open_reader(browser, str(stage.http.base_url), allow_network_errors=True) as reader:
         for id in (uuid4(), "no-id"):
             await reader.open(f"/meetings/{id}")
             await reader.wait_for_text("There is no such meeting")
@@ -464,7 +464,7 @@ async def test_trouble_is_told_by_its_event(stage: ApiHarness, reader: PageReade
     # The row does not know of it: nobody who asks is told.
     stage.publish(stage.store_events(meeting, ("status", {"status": "live", "counters": {"late": 3}})))
     await reader.wait_for("!document.querySelector('.counters').hidden")
-    assert "Changes that came too late to count" in str(await reader.page.text_content(".counters"))
+    assert "Revisions that arrived too late and were ignored" in str(await reader.page.text_content(".counters"))
 
 
 @pytest.mark.slow
@@ -479,7 +479,7 @@ async def test_a_meeting_that_failed_says_why(stage: ApiHarness, reader: PageRea
         conn.exec_driver_sql("update meetings set last_accepted = last_committed + 2")
     await reader.open("/")
     await reader.wait_for_text("Failed")
-    await reader.wait_for_text("2 entries never worked off")
+    await reader.wait_for_text("2 entries not processed")
 
 
 async def test_falling_behind_is_told(stage: ApiHarness, reader: PageReader) -> None:
@@ -491,7 +491,7 @@ async def test_falling_behind_is_told(stage: ApiHarness, reader: PageReader) -> 
     ).is_success
     await reader.open_live_meeting(meeting)
     # Its beginning is an entry, too.
-    await reader.wait_for_text("2 entries in work")
+    await reader.wait_for_text("2 entries being processed")
     await reader.wait_for_text("2 entries behind")
 
 
@@ -503,7 +503,7 @@ async def test_falling_behind_is_told_in_the_list(stage: ApiHarness, reader: Pag
         await stage.http.post(f"/api/meetings/{meeting}/events", json={"events": [{"payload": payload}]})
     ).is_success
     await reader.open("/")
-    await reader.wait_for_text("2 entries in work")
+    await reader.wait_for_text("2 entries being processed")
     await reader.wait_for_text("2 entries behind")
 
 
@@ -526,8 +526,8 @@ async def test_what_was_counted_is_told(stage: ApiHarness, reader: PageReader) -
     await stage.http.post(f"/api/meetings/{meeting}/events", json={"events": [{"payload": {}}]})
     await reader.open_live_meeting(meeting)
     await reader.page.click("summary")
-    await reader.wait_for_text("Captions that could not be made")
-    await reader.wait_for_text("Events refused: not as they must be")
+    await reader.wait_for_text("Captions that could not be translated")
+    await reader.wait_for_text("Events refused: invalid")
 
 
 # --- the list ---
@@ -571,7 +571,7 @@ async def test_the_list_stays_while_the_server_is_away(browser: Browser, stage: 
     await create_written_meeting(stage)
     async with (
         TcpProxy(stage.http.base_url.port or 0) as network,
-        open_reader(browser, f"http://127.0.0.1:{network.port}", cut=True) as reader,
+        open_reader(browser, f"http://127.0.0.1:{network.port}", allow_network_errors=True) as reader,
     ):
         await reader.open("/")
         await reader.wait_for("document.querySelector('.card a')?.textContent")
@@ -595,4 +595,4 @@ async def test_the_list_says_when_it_shows_only_some(stage: ApiHarness, reader: 
     await stage.create_meeting(title="One too many")
     await reader.wait_for_text("One too many")
     assert await reader.page.locator(".now .card").count() == 50
-    assert await reader.page.inner_text(".now .more") == "and more: the API lists them all"
+    assert await reader.page.inner_text(".now .more") == "More meetings: the API lists them all"

@@ -36,7 +36,7 @@ async def network(stage: ApiHarness) -> AsyncIterator[TcpProxy]:
 @pytest.fixture
 async def reader(browser: Browser, network: TcpProxy) -> AsyncIterator[PageReader]:
     """Somebody whose connection the test can cut."""
-    async with open_reader(browser, f"http://127.0.0.1:{network.port}", cut=True) as reader:
+    async with open_reader(browser, f"http://127.0.0.1:{network.port}", allow_network_errors=True) as reader:
         yield reader
 
 
@@ -70,7 +70,7 @@ async def write_meeting(lane_writer: FakeLaneWriter, stopping: asyncio.Event) ->
 # The watchdog waits for 12 s: a cut that gives no sign has to last longer to be seen.
 @pytest.mark.parametrize(
     ("how", "seconds", "words"),
-    [("refuse", 3, "Reconnecting"), pytest.param("swallow", 15, "No sign of life", marks=pytest.mark.slow)],
+    [("refuse", 3, "Reconnecting"), pytest.param("swallow", 15, "No response", marks=pytest.mark.slow)],
 )
 async def test_after_a_cut_there_is_no_gap_and_no_repeat(
     stage: ApiHarness,
@@ -170,7 +170,7 @@ async def test_silence_is_told_whatever_the_clock_says(
     # Somebody sets the clock back, and time passes.
     await reader.page.evaluate("() => { const now = Date.now; Date.now = () => now() - 3_600_000 }")
     await reader.advance_clock(13)
-    await reader.wait_for_text("No sign of life")
+    await reader.wait_for_text("No response")
     await reader.wait_for_text("for 13 s")
 
 
@@ -228,7 +228,7 @@ async def test_a_closed_stream_is_not_live_while_it_is_found_out_why(stage: ApiH
     scribe.write_sentences(make_sentence("1.0", "The last.", 1), languages=())
     scribe.end()
     await reader.wait_for("document.querySelector('.connection').dataset.state !== 'live'")
-    assert await reader.connection_text() == "Closed asking whether it is over"
+    assert await reader.connection_text() == "Closed checking whether the meeting is over"
     async with asyncio.timeout(60):
         await asked.wait()
     answer.set()
