@@ -58,7 +58,7 @@ export class MeetingInfo {
     try {
       const { engines } = await getJson("/api/models");
       const failing = engines.filter(({ role, problem }) => role === "translation" && problem);
-      this.#problems = failing.map(({ what, problem }) => `${what}: ${problem}`).join("; ");
+      this.#problems = failing.map(({ description, problem }) => `${description}: ${problem}`).join("; ");
     } catch {
       // If the server can't be reached, the connection status already says so.
       this.#problems = "";
