@@ -1,4 +1,4 @@
-"""serve/dashboard: whether it can be read by everybody, on any screen, however long the meeting."""
+"""serve/dashboard: accessibility, screen sizes and long meetings."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LONG = "https://example.org/" + "a-very-long-word" * 20
 
 
 async def create_full_meeting(stage: ApiHarness) -> tuple[str, FakeLaneWriter]:
-    """A meeting in which a caption is in each state, or in doubt, with nine speakers and two who are speaking."""
+    """A meeting with a caption in each state, one with warnings, nine speakers and two interim texts."""
     meeting, scribe = await create_written_meeting(
         stage,
         title="Monday planning, with a title that is longer than a telephone is wide",
@@ -77,7 +77,7 @@ async def publish_interims(reader: PageReader, scribe: FakeLaneWriter) -> None:
         ),
     ],
 )
-async def test_everything_fits_and_has_enough_contrast(
+async def test_page_fits_the_screen_with_enough_contrast(
     stage: ApiHarness, browser: Browser, tmp_path: Path, scheme: Literal["light", "dark"], width: int
 ) -> None:
     meeting, scribe = await create_full_meeting(stage)
@@ -110,7 +110,7 @@ async def test_everything_fits_and_has_enough_contrast(
 
 
 async def measure_contrasts(reader: PageReader) -> dict[str, float]:
-    """The contrast of each kind of text that is on the page with what it stands on, as WCAG 2 has it."""
+    """The contrast of each kind of text on the page to its background, by WCAG 2."""
     found: list[tuple[str, str, str]] = await reader.page.evaluate(
         """() => [...document.querySelectorAll("body *")]
             .filter((one) => [...one.childNodes].some((child) => child.nodeType === 3 && child.data.trim()))
@@ -136,7 +136,7 @@ def relative_luminance(colour: str) -> float:
     return 0.2126 * parts[0] + 0.7152 * parts[1] + 0.0722 * parts[2]
 
 
-async def test_it_can_be_used_by_ear_and_by_keyboard(stage: ApiHarness, browser: Browser) -> None:
+async def test_page_works_with_screen_reader_and_keyboard(stage: ApiHarness, browser: Browser) -> None:
     meeting, _ = await create_full_meeting(stage)
     async with open_reader(browser, str(stage.http.base_url)) as reader:
         await reader.open_live_meeting(meeting)
@@ -159,13 +159,13 @@ async def test_it_can_be_used_by_ear_and_by_keyboard(stage: ApiHarness, browser:
         assert reached[7].startswith("Jump to latest")
 
 
-async def test_each_settled_sentence_is_read_out_once_with_its_speaker(stage: ApiHarness, browser: Browser) -> None:
+async def test_each_final_caption_is_announced_once_with_its_speaker(stage: ApiHarness, browser: Browser) -> None:
     meeting, scribe = await create_written_meeting(stage)
     old, waits, *new = (make_sentence(f"{n}.0", f"Sentence {n}.", n, ["Ann", "Bob"][n % 2]) for n in range(8))
     scribe.write_sentences(old, waits)
     scribe.write_caption(old, "Frase 0.")
     async with open_reader(browser, str(stage.http.base_url)) as reader:
-        # What a screen reader hears: whatever comes into a live region.
+        # A screen reader hears each addition to a live region.
         await reader.page.add_init_script(
             """window.heard = [];
             const region = '[role="log"], [aria-live]:not([aria-live="off"])';
@@ -189,16 +189,16 @@ async def test_each_settled_sentence_is_read_out_once_with_its_speaker(stage: Ap
         scribe.write_caption(better, "Frase dois.")
         await reader.wait_for_text("Frase dois.")
         await reader.wait_for_text("late, still to come")
-        told = [
+        announced = [
             *("Bob: Frase 1.", "Ann: Frase 2.", "Bob: Frase 3.", "Ann: Frase 4."),
             "Bob: Frase. (may not have kept number: 5)",
             "Ann: Sentence 6. (not translated: no model)",
         ]
         # A caption may be shown, or a sentence revised, before the page drew what was before.
-        assert [text.replace("dois", "2") for text in await reader.page.evaluate("() => heard")] == told
+        assert [text.replace("dois", "2") for text in await reader.page.evaluate("() => heard")] == announced
         lines = reader.page.locator('[role="log"] span')
         assert await lines.evaluate_all("(spans) => spans.map((span) => span.lang)") == [*["pt"] * 5, "en"]
-        # Without a translation it is what was said.
+        # Without a translation, the source text is announced.
         silent, lane = await create_written_meeting(stage, config={"source_language": "en"})
         await reader.open_live_meeting(silent)
         lane.write_sentences(make_sentence("1.0", "Good morning.", 1), languages=())
@@ -206,7 +206,7 @@ async def test_each_settled_sentence_is_read_out_once_with_its_speaker(stage: Ap
         assert await reader.page.evaluate("() => heard") == ["Ann: Good morning."]
 
 
-async def test_titles_spacing_and_forced_colours(stage: ApiHarness, browser: Browser) -> None:
+async def test_long_titles_text_spacing_and_forced_colours(stage: ApiHarness, browser: Browser) -> None:
     title = "פגישת תכנון שבועית של צוות המוצר עם הלקוחות והשותפים " * 4
     meeting, scribe = await create_written_meeting(stage, title=title)
     scribe.write_sentences(*(make_sentence(f"{n}.0", f"Sentence {n}.", n, "שרה לוי") for n in range(40)))
@@ -224,7 +224,7 @@ async def test_titles_spacing_and_forced_colours(stage: ApiHarness, browser: Bro
         assert await reader.page.eval_on_selector("h1", "(h1) => h1.scrollWidth > h1.clientWidth")
         assert await reader.page.eval_on_selector("h1", ink)
         await reader.wait_for("document.querySelector('.row .speaker:dir(rtl)')")
-        # Nothing of the heads is under the bar, however much room its letters take (WCAG 1.4.12).
+        # The column headers stay below the bar at any text spacing (WCAG 1.4.12).
         await reader.page.evaluate(
             """() => {
                 const sheet = new CSSStyleSheet();
@@ -294,7 +294,7 @@ async def test_a_long_meeting_is_laid_out_in_blocks(stage: ApiHarness, browser: 
 
 
 @pytest.mark.slow
-async def test_three_hours_are_shown_within_seconds(stage: ApiHarness, browser: Browser) -> None:
+async def test_three_hour_meeting_is_shown_within_seconds(stage: ApiHarness, browser: Browser) -> None:
     meeting, scribe = await create_written_meeting(stage)
     for k in range(0, 3_000, 100):
         for revision in (1, 2):
@@ -319,7 +319,7 @@ async def test_three_hours_are_shown_within_seconds(stage: ApiHarness, browser: 
         await reader.wait_for("document.querySelector('.rows')?.ariaBusy === 'false'", 90)
         rows = await wait_for_api_rows(reader, stage.http, meeting)
         assert len(rows) == 3_000
-        # What comes then costs as little as at the beginning.
+        # A later event costs as little as the first ones.
         await reader.page.evaluate(
             """() => {
                 window.touched = 0;
@@ -336,7 +336,7 @@ async def test_three_hours_are_shown_within_seconds(stage: ApiHarness, browser: 
 
 
 @pytest.mark.parametrize(("width", "height"), [(320, 200), (740, 340), (375, 667), (1280, 800)])
-async def test_the_end_of_the_text_is_seen_on_any_screen(
+async def test_end_of_the_text_is_visible_on_any_screen(
     stage: ApiHarness, browser: Browser, tmp_path: Path, width: int, height: int
 ) -> None:
     """320 by 200 is what a window of 1280 by 800 has at a zoom of 400 %."""
@@ -362,5 +362,5 @@ async def test_the_end_of_the_text_is_seen_on_any_screen(
         button = await reader.page.locator(".latest").bounding_box()
         assert button is not None
         assert button["y"] + button["height"] <= height
-        # Where it can't stand beside the text it covers no part of a line: it is a line.
+        # On narrow screens the button is a full line, so that it covers no text.
         assert (button["width"] == width) == (width < 1280)

@@ -1,4 +1,4 @@
-"""serve/dashboard/autoscroll.js: the page follows its end until the reader scrolls up, and from when they are back there."""
+"""serve/dashboard/autoscroll.js: the page follows its end until the reader scrolls up, and again after they return."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.main_path
 
 SCREEN = {"width": 1280, "height": 600}
 LONG = "It wraps, at every width of the window that a test of this file gives the page. " * 4
-# The first step of a finger and 15 px more may go into finding out what it is up to.
+# The browser may use up the first step of a finger and 15 px more to recognize the gesture.
 FINGER_PX = 45
 
 Scroll = Callable[[PageReader], Awaitable[None]]
@@ -34,7 +34,7 @@ async def window(browser: Browser, api_address: str) -> AsyncIterator[PageReader
 
 @pytest.fixture
 async def reader(window: PageReader, stage: ApiHarness) -> AsyncIterator[PageReader]:
-    """Somebody who has just sat down at it."""
+    """The window in its original size, without a page."""
     await window.page.set_viewport_size({"width": SCREEN["width"], "height": SCREEN["height"]})
     async with reused_reader(window) as reader:
         yield reader
@@ -87,12 +87,12 @@ async def distance_to_end(reader: PageReader) -> float:
 
 
 async def is_following(reader: PageReader) -> bool:
-    """Whether the page offers no way to its end."""
+    """Whether the page follows its end: then it shows no button to it."""
     return not await reader.page.is_visible(".latest")
 
 
 async def write_and_wait(reader: PageReader, lane: FakeLaneWriter, n: int) -> None:
-    """Say sentence `n` and wait until it is drawn."""
+    """Write sentence `n` and wait until it is drawn."""
     lane.write_sentences(make_sentence(f"{n}.0", f"Sentence {n}.", n))
     await reader.wait_for(
         f"document.querySelector('.block:last-child .row:last-child .source').textContent === 'Sentence {n}.'"
@@ -111,7 +111,7 @@ def press_keys(*pressed: str) -> Scroll:
 
 
 def turn_wheel(step: float, times: int = 1) -> Scroll:
-    """Turn the wheel, or move two fingers on a trackpad, by so many pixels a frame. Less than 0 is up."""
+    """Turn the wheel, or move two fingers on a trackpad, by `step` pixels a frame. Negative is up."""
 
     async def scroll(reader: PageReader) -> None:
         await reader.page.mouse.move(400, 300)
@@ -123,7 +123,7 @@ def turn_wheel(step: float, times: int = 1) -> Scroll:
 
 
 def drag_finger(step: float) -> Scroll:
-    """Draw the page down by 300 px on a touch screen, so many pixels a frame, and hold it there."""
+    """Drag the page down by 300 px on a touch screen, `step` pixels a frame, and hold it."""
 
     async def scroll(reader: PageReader) -> None:
         devtools = await reader.page.context.new_cdp_session(reader.page)
@@ -159,7 +159,7 @@ SCROLLS_UP = {
 
 
 COMMON_WAYS_UP = ("wheel, 10 px", "ArrowUp", "PageUp", "finger, 15 px")
-"""What most readers scroll up with."""
+"""The most common ways to scroll up."""
 
 
 @pytest.mark.parametrize(
@@ -175,7 +175,7 @@ COMMON_WAYS_UP = ("wheel, 10 px", "ArrowUp", "PageUp", "finger, 15 px")
         pytest.param(True, tuple(SCROLLS_UP), id="over", marks=pytest.mark.slow),
     ],
 )
-async def test_the_reader_scrolls_up_from_the_end_as_from_anywhere(
+async def test_scrolling_up_from_the_end_works_as_anywhere_else(
     stage: ApiHarness, reader: PageReader, over: bool, ways: tuple[str, ...]
 ) -> None:
     lane = await open_long_meeting(stage, reader, has_ended=over)
@@ -183,7 +183,7 @@ async def test_the_reader_scrolls_up_from_the_end_as_from_anywhere(
     elsewhere: dict[str, float] = {}
     for n, way in enumerate(ways, 80):
         scroll = SCROLLS_UP[way]
-        # Where nothing is followed.
+        # First at a place where the page doesn't follow.
         await reader.page.evaluate("() => scrollTo(0, 1300)")
         start = await wait_for_scroll_rest(reader)
         await scroll(reader)
@@ -223,7 +223,7 @@ SCROLLS_TO_END: dict[str, Scroll] = {
         pytest.param(tuple(SCROLLS_TO_END)[2:], id="others", marks=pytest.mark.slow),
     ],
 )
-async def test_the_end_is_followed_again_once_the_reader_is_back(
+async def test_page_follows_again_after_the_reader_returns_to_the_end(
     stage: ApiHarness, reader: PageReader, ways: tuple[str, ...]
 ) -> None:
     lane = await open_long_meeting(stage, reader)
@@ -247,7 +247,7 @@ async def test_the_end_is_followed_again_once_the_reader_is_back(
     assert (await is_following(reader), await distance_to_end(reader)) == (True, 0)
 
 
-async def test_new_sentences_are_followed_until_the_reader_goes_up_and_not_quite_back(
+async def test_page_stops_following_until_the_reader_is_fully_back_at_the_end(
     stage: ApiHarness, reader: PageReader
 ) -> None:
     lane = await open_long_meeting(stage, reader)
@@ -274,7 +274,7 @@ async def test_new_sentences_are_followed_until_the_reader_goes_up_and_not_quite
         pytest.param(turn_wheel(-10), id="wheel", marks=pytest.mark.slow),
     ],
 )
-async def test_the_reader_scrolls_up_while_the_page_grows_in_each_frame(
+async def test_scrolling_up_works_while_the_page_grows_in_each_frame(
     stage: ApiHarness, reader: PageReader, up: Scroll
 ) -> None:
     lane = await open_long_meeting(stage, reader)
@@ -341,7 +341,7 @@ async def grow_and_drop(reader: PageReader, lane: FakeLaneWriter) -> None:
 
 
 async def swap_lines(reader: PageReader, lane: FakeLaneWriter) -> None:
-    """Above the window a line goes, at the end of the page one comes: what is on the screen could stay where it is."""
+    """Remove a line above the window and add one at the end: the page's height stays the same."""
     longer = make_sentence("3.0", LONG, 3, revision=2)
     lane.write_sentences(longer)
     lane.write_caption(longer, "Short.")
@@ -361,7 +361,7 @@ async def swap_lines(reader: PageReader, lane: FakeLaneWriter) -> None:
 
 
 async def magnify(reader: PageReader, lane: FakeLaneWriter) -> None:
-    """As the browser's zoom does: every length changes at once."""
+    """Zoom, as the browser does: every length changes at once."""
     for zoom in (1.1, 2, 0.67, 1):
         await reader.page.evaluate(f"() => {{ document.documentElement.style.zoom = {zoom} }}")
         await wait_for_scroll_rest(reader)
@@ -370,7 +370,7 @@ async def magnify(reader: PageReader, lane: FakeLaneWriter) -> None:
 
 
 @pytest.mark.slow
-async def test_a_change_of_layout_is_no_scroll_up(stage: ApiHarness, reader: PageReader) -> None:
+async def test_layout_change_does_not_stop_following(stage: ApiHarness, reader: PageReader) -> None:
     lane = await open_long_meeting(stage, reader)
     await reader.page.evaluate(
         """() => {
@@ -387,7 +387,7 @@ async def test_a_change_of_layout_is_no_scroll_up(stage: ApiHarness, reader: Pag
         assert await distance_to_end(reader) == 0, change
 
 
-async def test_another_language_is_followed_on(stage: ApiHarness, reader: PageReader) -> None:
+async def test_page_keeps_following_after_a_language_change(stage: ApiHarness, reader: PageReader) -> None:
     meeting, lane = await create_written_meeting(
         stage, config={"source_language": "en", "target_languages": ["pt", "ja"]}
     )
@@ -412,7 +412,7 @@ async def test_another_language_is_followed_on(stage: ApiHarness, reader: PageRe
     assert not await is_following(reader)
 
 
-async def test_a_page_that_shrinks_to_where_the_reader_is_leaves_it_to_them_to_follow(
+async def test_page_that_shrinks_to_the_readers_place_does_not_follow_by_itself(
     stage: ApiHarness, reader: PageReader
 ) -> None:
     lane = await open_long_meeting(stage, reader)
@@ -433,7 +433,7 @@ async def test_a_page_that_shrinks_to_where_the_reader_is_leaves_it_to_them_to_f
         assert await is_following(reader)
 
 
-async def test_the_place_that_is_read_is_kept(stage: ApiHarness, reader: PageReader) -> None:
+async def test_readers_place_is_kept_while_the_end_changes(stage: ApiHarness, reader: PageReader) -> None:
     lane = await open_long_meeting(stage, reader)
     await turn_wheel(-600)(reader)
     place = await wait_for_scroll_rest(reader)
@@ -449,9 +449,7 @@ async def test_the_place_that_is_read_is_kept(stage: ApiHarness, reader: PageRea
     assert await wait_for_scroll_rest(reader) == place
 
 
-async def test_what_is_read_stays_where_it_is_while_sentences_above_change(
-    stage: ApiHarness, reader: PageReader
-) -> None:
+async def test_readers_place_is_kept_while_sentences_above_change(stage: ApiHarness, reader: PageReader) -> None:
     lane = await open_long_meeting(stage, reader)
     await turn_wheel(-600)(reader)
     read = """() => {
@@ -460,7 +458,7 @@ async def test_what_is_read_stays_where_it_is_while_sentences_above_change(
         return texts.find((text) => text.getBoundingClientRect().top >= covered).closest(".row").dataset.id;
     }"""
     for anchoring in ("auto", "none"):
-        # Some browsers keep no place by themselves.
+        # Some browsers have no scroll anchoring.
         await reader.page.evaluate(f"() => {{ document.documentElement.style.overflowAnchor = '{anchoring}' }}")
         await turn_wheel(-300)(reader)
         await wait_for_scroll_rest(reader)
@@ -494,7 +492,7 @@ async def test_what_is_read_stays_where_it_is_while_sentences_above_change(
 
 
 @pytest.mark.parametrize("how", ["live", pytest.param("over", marks=pytest.mark.slow)])
-async def test_where_there_is_nothing_to_scroll_nothing_is_offered(
+async def test_short_page_has_no_jump_button(
     stage: ApiHarness, reader: PageReader, how: Literal["live", "over"]
 ) -> None:
     meeting, lane = await create_written_meeting(stage)

@@ -1,4 +1,4 @@
-"""serve/dashboard, as somebody reads it in a browser."""
+"""serve/dashboard in a real browser: the pages of a meeting and of the list."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ PT = {"source_language": "en", "target_languages": ["pt"]}
 
 @pytest.fixture(scope="module")
 async def window(browser: Browser, api_address: str) -> AsyncIterator[PageReader]:
-    """A browser's window, which all tests share: a new one takes seconds."""
+    """A browser window shared by all tests: a new one takes seconds."""
     async with open_reader(browser, api_address) as reader:
         yield reader
 
 
 @pytest.fixture
 async def reader(window: PageReader, stage: ApiHarness) -> AsyncIterator[PageReader]:
-    """Somebody whose connection holds."""
+    """A reader with a stable connection."""
     async with reused_reader(window) as reader:
         yield reader
 
@@ -47,10 +47,10 @@ async def reader(window: PageReader, stage: ApiHarness) -> AsyncIterator[PageRea
 # --- a meeting ---
 
 
-async def test_a_real_meeting_from_growing_text_to_its_last_caption(
+async def test_meeting_from_interim_text_to_last_caption(
     stage: ApiHarness, reader: PageReader, postgres_url: str, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # By a live clock, a pause ends a sentence. Here it is only the machine that may pause.
+    # With a live clock, a pause ends a sentence. Here only the machine may pause.
     monkeypatch.setattr("operators.sentences.emission.OPEN_QUIET_MS", 3_600_000)
     meeting = await stage.create_meeting(title="Monday", config=PT)
     path = f"/api/meetings/{meeting}/events"
@@ -87,11 +87,11 @@ async def test_a_real_meeting_from_growing_text_to_its_last_caption(
     assert await reader.connection_text() == "Over all received"
 
 
-async def test_a_caption_is_awaited_then_stands_beside_its_sentence(stage: ApiHarness, reader: PageReader) -> None:
+async def test_caption_is_pending_then_shown_beside_its_sentence(stage: ApiHarness, reader: PageReader) -> None:
     meeting, lane = await create_written_meeting(stage)
     await reader.open_live_meeting(meeting)
     await reader.wait_for_text("Nothing has been said yet.")
-    # Nothing is late before the test says so.
+    # Nothing becomes late before the test advances the clock.
     await reader.freeze_clock()
     one, two, three, four = (make_sentence(f"{n}.0", f"Sentence {n}.", n) for n in range(1, 5))
     lane.write_sentences(one, two, three, four)
@@ -117,7 +117,7 @@ async def test_a_caption_is_awaited_then_stands_beside_its_sentence(stage: ApiHa
     assert (await wait_for_api_rows(reader, stage.http, meeting))[0]["note"] == ""
 
 
-async def test_what_translates_and_what_translated_each_caption_is_told(stage: ApiHarness, reader: PageReader) -> None:
+async def test_configured_engines_and_engine_of_each_caption_are_shown(stage: ApiHarness, reader: PageReader) -> None:
     with stage.engine.begin() as connection:
         save_config(
             connection, ModelsConfig(engines={"firefox": FirefoxConfig()}, translation=("firefox",)), "settings"
@@ -132,7 +132,7 @@ async def test_what_translates_and_what_translated_each_caption_is_told(stage: A
     await reader.wait_for_text("Frase 1.")
     assert [row["by"] for row in await reader.transcript_rows()] == ["translated by test 1", "", "", ""]
     await reader.wait_for_text("translating with Firefox's models; last translated by test 1")
-    # Another one stands in.
+    # A fallback engine translates.
     lane.write_caption(three, "Frase 3.", engine="test 2")
     await reader.wait_for_text("translating with Firefox's models; last translated by test 2")
     lane.write_sentences(make_sentence("1.0", "Sentence one.", 1, revision=2))
@@ -141,19 +141,19 @@ async def test_what_translates_and_what_translated_each_caption_is_told(stage: A
     assert by == ["translated by test 1", "", "translated by test 2", ""], "it is still shown"
     with stage.engine.begin() as connection:
         save_config(connection, ModelsConfig(), "request")
-    # What it told is sent with the next that comes, where the relay doesn't do so before.
+    # The new `models` text is sent with the next event, if the relay doesn't send it before.
     lane.write_caption(four, "Frase 4.")
     await reader.wait_for_text("translation is off")
-    told = "translation is off; last translated by test 1"
-    await reader.wait_for_text(told)
-    assert await reader.page.locator(".models").all_inner_texts() == [told]
-    # It is nothing to tell of a meeting that is over.
+    models_text = "translation is off; last translated by test 1"
+    await reader.wait_for_text(models_text)
+    assert await reader.page.locator(".models").all_inner_texts() == [models_text]
+    # A meeting that is over shows no engines.
     lane.end()
     await reader.wait_for_text("over since")
     assert not await reader.page.locator(".models").is_visible()
 
 
-async def test_a_caption_in_doubt_says_what_it_may_not_have_kept(stage: ApiHarness, reader: PageReader) -> None:
+async def test_caption_with_warnings_shows_them(stage: ApiHarness, reader: PageReader) -> None:
     meeting, lane = await create_written_meeting(stage)
     one, two = make_sentence("1.0", "The budget is 42.", 1), make_sentence("2.0", "Good.", 2)
     lane.write_sentences(one, two)
@@ -169,7 +169,7 @@ async def test_a_caption_in_doubt_says_what_it_may_not_have_kept(stage: ApiHarne
     assert "may not have kept number: 42" in await reader.page.locator(".row").first.aria_snapshot()
     await reader.page.click("summary")
     await reader.wait_for_text("Captions that may not have kept a number, a name, a term or an emoji")
-    # Until it is put right it is of an earlier wording, and nothing else is said of that.
+    # While its revision is pending, the caption is shown as of an earlier wording, without its warnings.
     better = make_sentence("1.0", "The budget is 43.", 1, revision=2)
     lane.write_sentences(better)
     await reader.wait_for_text("of an earlier wording; translating…")
@@ -180,7 +180,7 @@ async def test_a_caption_in_doubt_says_what_it_may_not_have_kept(stage: ApiHarne
 
 
 @pytest.mark.slow
-async def test_events_of_before_captions_had_doubts_are_read(stage: ApiHarness, reader: PageReader) -> None:
+async def test_events_from_before_captions_had_warnings_are_shown(stage: ApiHarness, reader: PageReader) -> None:
     meeting, lane = await create_written_meeting(stage)
     one = make_sentence("1.0", "One.", 1)
     lane.write_sentences(one)
@@ -192,10 +192,10 @@ async def test_events_of_before_captions_had_doubts_are_read(stage: ApiHarness, 
     assert (await wait_for_api_rows(reader, stage.http, meeting))[0]["note"] == ""
 
 
-async def test_what_is_given_up_for_now_is_late_at_once(stage: ApiHarness, reader: PageReader) -> None:
+async def test_pending_caption_is_late_at_once(stage: ApiHarness, reader: PageReader) -> None:
     meeting, lane = await create_written_meeting(stage)
     await reader.open_live_meeting(meeting)
-    # No time passes on the page in which it could become late by itself.
+    # The clock stands still, so nothing becomes late by itself.
     await reader.freeze_clock()
     one = make_sentence("1.0", "One.", 1)
     lane.write_sentences(one)
@@ -203,7 +203,7 @@ async def test_what_is_given_up_for_now_is_late_at_once(stage: ApiHarness, reade
     await reader.wait_for_text("late, still to come")
 
 
-async def test_a_revision_changes_its_row_in_place(stage: ApiHarness, reader: PageReader) -> None:
+async def test_revision_changes_its_row_in_place(stage: ApiHarness, reader: PageReader) -> None:
     meeting, lane = await create_written_meeting(stage)
     one, two = make_sentence("1.0", "We need tree thinks.", 1), make_sentence("2.0", "Yes.", 2, "Bob")
     lane.write_sentences(one, two)
@@ -225,7 +225,7 @@ async def test_a_revision_changes_its_row_in_place(stage: ApiHarness, reader: Pa
     assert "três coisas" in await row.inner_text()
 
 
-async def test_a_sentence_that_is_taken_back_goes_and_may_come_again(stage: ApiHarness, reader: PageReader) -> None:
+async def test_retracted_sentence_is_removed_and_may_return(stage: ApiHarness, reader: PageReader) -> None:
     meeting, lane = await create_written_meeting(stage)
     one, two, three = (make_sentence(f"{n}.0", f"Sentence {n}.", n, speaker) for n, speaker in enumerate("ABA"))
     lane.write_sentences(one, two, three)
@@ -240,7 +240,7 @@ async def test_a_sentence_that_is_taken_back_goes_and_may_come_again(stage: ApiH
     assert [row["named"] for row in await wait_for_api_rows(reader, stage.http, meeting)] == [True, True, True]
 
 
-async def test_two_people_of_one_name_are_told_apart(stage: ApiHarness, reader: PageReader) -> None:
+async def test_speakers_with_the_same_name_are_distinguished(stage: ApiHarness, reader: PageReader) -> None:
     meeting, lane = await create_written_meeting(stage)
     said = [replace(make_sentence(f"{n}.0", f"Sentence {n}.", n), speaker_id=id) for n, id in enumerate("xyyx")]
     lane.write_sentences(*said)
@@ -258,17 +258,17 @@ async def test_two_people_of_one_name_are_told_apart(stage: ApiHarness, reader: 
     assert (first == again, second == same, first == second) == (True, True, False)
 
 
-async def test_rows_are_in_reading_order_however_they_come(stage: ApiHarness, reader: PageReader) -> None:
+async def test_rows_are_in_reading_order_whatever_the_order_of_events(stage: ApiHarness, reader: PageReader) -> None:
     meeting, lane = await create_written_meeting(stage)
     await reader.open_live_meeting(meeting)
-    comes = [("10.0", 5.0), ("9.0", 5.0), ("9.2", 5.0), ("2.0", 7.0), ("12.1", 1.0), ("12.0", 1.0), ("3.0", 6.5)]
-    for id, start in comes:
+    arrivals = [("10.0", 5.0), ("9.0", 5.0), ("9.2", 5.0), ("2.0", 7.0), ("12.1", 1.0), ("12.0", 1.0), ("3.0", 6.5)]
+    for id, start in arrivals:
         lane.write_sentences(make_sentence(id, f"Sentence {id}", start, "Ann" if start > 5 else "Bob"))
     await reader.wait_for_text("Sentence 3.0")
     rows = await wait_for_api_rows(reader, stage.http, meeting)
     assert [row["id"] for row in rows] == ["12.0", "12.1", "9.0", "9.2", "10.0", "3.0", "2.0"]
     assert [row["named"] for row in rows] == [True, False, False, False, False, True, False]
-    # Its time is put right within the revision.
+    # The time is corrected within the revision.
     lane.write_sentences(make_sentence("12.0", "Sentence 12.0", 6.0, "Bob"))
     await reader.wait_for("document.querySelector('.row').dataset.id === '12.1'")
     rows = await wait_for_api_rows(reader, stage.http, meeting)
@@ -279,7 +279,7 @@ async def test_rows_are_in_reading_order_however_they_come(stage: ApiHarness, re
     assert await wait_for_api_rows(reader, stage.http, meeting) == rows
 
 
-async def test_growing_text_grows_in_its_line_and_goes(stage: ApiHarness, reader: PageReader) -> None:
+async def test_interim_text_changes_in_its_line_and_disappears(stage: ApiHarness, reader: PageReader) -> None:
     meeting, lane = await create_written_meeting(stage)
     lane.write_sentences(make_sentence("1.0", "Good morning.", 0.5))
     await reader.open_live_meeting(meeting)
@@ -302,7 +302,7 @@ async def test_growing_text_grows_in_its_line_and_goes(stage: ApiHarness, reader
     assert await reader.page.inner_text(".interim .source") == "Well"
 
 
-async def test_a_draft_stands_beside_growing_text_in_the_readers_language_until_the_caption_comes(
+async def test_draft_is_shown_beside_interim_text_until_the_caption_arrives(
     stage: ApiHarness, reader: PageReader
 ) -> None:
     config = {"source_language": "en", "target_languages": ["pt", "ar"]}
@@ -326,7 +326,7 @@ async def test_a_draft_stands_beside_growing_text_in_the_readers_language_until_
     ]
     assert styles[0] == styles[1]
     await reader.wait_for("document.querySelector('.interim .text:lang(pt):dir(ltr)')")
-    # Whoever changes the language reads its draft at once.
+    # After a change of the language, its draft is shown at once.
     await reader.page.select_option("select", "ar")
     await reader.wait_for("document.querySelector('.interim .text:lang(ar):dir(rtl)')")
     assert await draft.inner_text() == "ثم ذهبنا"
@@ -344,7 +344,7 @@ async def test_a_draft_stands_beside_growing_text_in_the_readers_language_until_
     await reader.wait_for("document.querySelector('.row .text:lang(ar):dir(rtl)')")
 
 
-async def test_the_language_is_the_readers_choice(stage: ApiHarness, reader: PageReader) -> None:
+async def test_reader_chooses_the_caption_language(stage: ApiHarness, reader: PageReader) -> None:
     config = {"source_language": "en", "target_languages": ["pt", "ja", "ar"]}
     meeting, lane = await create_written_meeting(stage, config=config)
     one = make_sentence("1.0", "Good morning.", 1, language="en-GB")
@@ -370,7 +370,7 @@ async def test_the_language_is_the_readers_choice(stage: ApiHarness, reader: Pag
     await wait_for_api_rows(reader, stage.http, meeting, "ar")
 
 
-async def test_a_meeting_without_translation_has_one_column(stage: ApiHarness, reader: PageReader) -> None:
+async def test_meeting_without_translation_has_one_column(stage: ApiHarness, reader: PageReader) -> None:
     meeting, lane = await create_written_meeting(stage, config={"source_language": "auto"})
     lane.write_sentences(make_sentence("1.0", "Good morning.", 1), languages=())
     await reader.open_live_meeting(meeting)
@@ -379,7 +379,7 @@ async def test_a_meeting_without_translation_has_one_column(stage: ApiHarness, r
     assert not await reader.page.is_visible(".caption")
 
 
-async def test_text_is_text(stage: ApiHarness, reader: PageReader) -> None:
+async def test_markup_in_texts_is_shown_as_text(stage: ApiHarness, reader: PageReader) -> None:
     evil = "<img src=x onerror=alert(1)><script>alert(2)</script>&amp;"
     meeting, lane = await create_written_meeting(stage, title=evil)
     one = make_sentence("1.0", evil, 1, evil)
@@ -399,7 +399,7 @@ async def test_text_is_text(stage: ApiHarness, reader: PageReader) -> None:
     assert await reader.page.inner_text(".card a") == evil
 
 
-async def test_the_policy_keeps_foreign_scripts_out(reader: PageReader) -> None:
+async def test_content_security_policy_blocks_injected_scripts(reader: PageReader) -> None:
     await reader.open("/")
     await reader.page.evaluate(
         "() => { const s = document.createElement('script'); s.textContent = 'window.run = 1'; document.body.append(s) }"
@@ -411,7 +411,7 @@ async def test_the_policy_keeps_foreign_scripts_out(reader: PageReader) -> None:
     reader.console_errors.clear()
 
 
-async def test_no_such_meeting(browser: Browser, stage: ApiHarness) -> None:
+async def test_unknown_meeting_shows_a_notice(browser: Browser, stage: ApiHarness) -> None:
     async with open_reader(browser, str(stage.http.base_url), allow_network_errors=True) as reader:
         for id in (uuid4(), "no-id"):
             await reader.open(f"/meetings/{id}")
@@ -420,7 +420,7 @@ async def test_no_such_meeting(browser: Browser, stage: ApiHarness) -> None:
             assert not await reader.page.is_visible(".transcript")
 
 
-async def test_a_meeting_that_is_over_is_read_from_its_beginning_and_kept(
+async def test_meeting_that_is_over_is_shown_from_its_start_and_can_be_exported(
     stage: ApiHarness, reader: PageReader
 ) -> None:
     meeting, lane = await create_written_meeting(stage)
@@ -444,7 +444,7 @@ async def test_a_meeting_that_is_over_is_read_from_its_beginning_and_kept(
 
 
 @pytest.mark.slow
-async def test_a_meeting_that_had_timed_out_and_goes_on_is_followed_on(stage: ApiHarness, reader: PageReader) -> None:
+async def test_resumed_meeting_is_followed_again_after_its_timeout(stage: ApiHarness, reader: PageReader) -> None:
     meeting, lane = await create_written_meeting(stage)
     lane.write_sentences(make_sentence("1.0", "Good night.", 1), languages=())
     lane.end("timed_out")
@@ -458,17 +458,17 @@ async def test_a_meeting_that_had_timed_out_and_goes_on_is_followed_on(stage: Ap
 
 
 @pytest.mark.slow
-async def test_trouble_is_told_by_its_event(stage: ApiHarness, reader: PageReader) -> None:
+async def test_status_event_updates_the_counters(stage: ApiHarness, reader: PageReader) -> None:
     meeting, _ = await create_written_meeting(stage)
     await reader.open_live_meeting(meeting)
-    # The row does not know of it: nobody who asks is told.
+    # Only the event has the counter: the meeting's row doesn't.
     stage.publish(stage.store_events(meeting, ("status", {"status": "live", "counters": {"late": 3}})))
     await reader.wait_for("!document.querySelector('.counters').hidden")
     assert "Revisions that arrived too late and were ignored" in str(await reader.page.text_content(".counters"))
 
 
 @pytest.mark.slow
-async def test_a_meeting_that_failed_says_why(stage: ApiHarness, reader: PageReader) -> None:
+async def test_failed_meeting_shows_its_reason(stage: ApiHarness, reader: PageReader) -> None:
     meeting, lane = await create_written_meeting(stage)
     await reader.open_live_meeting(meeting)
     lane.end("failed")
@@ -482,21 +482,21 @@ async def test_a_meeting_that_failed_says_why(stage: ApiHarness, reader: PageRea
     await reader.wait_for_text("2 entries not processed")
 
 
-async def test_falling_behind_is_told(stage: ApiHarness, reader: PageReader) -> None:
-    # No lane runs: what is accepted stays where it is.
+async def test_page_shows_that_a_meeting_is_behind(stage: ApiHarness, reader: PageReader) -> None:
+    # No lane runs, so accepted entries stay unprocessed.
     meeting = await stage.create_meeting(config=PT)
     payload = {"chunk_id": "1", "speaker": "Ann", "text": "Good morning.", "start": 0, "end": 1}
     assert (
         await stage.http.post(f"/api/meetings/{meeting}/events", json={"events": [{"payload": payload}]})
     ).is_success
     await reader.open_live_meeting(meeting)
-    # Its beginning is an entry, too.
+    # The meeting's start is an entry, too.
     await reader.wait_for_text("2 entries being processed")
     await reader.wait_for_text("2 entries behind")
 
 
 @pytest.mark.slow
-async def test_falling_behind_is_told_in_the_list(stage: ApiHarness, reader: PageReader) -> None:
+async def test_list_shows_that_a_meeting_is_behind(stage: ApiHarness, reader: PageReader) -> None:
     meeting = await stage.create_meeting(config=PT)
     payload = {"chunk_id": "1", "speaker": "Ann", "text": "Good morning.", "start": 0, "end": 1}
     assert (
@@ -507,10 +507,10 @@ async def test_falling_behind_is_told_in_the_list(stage: ApiHarness, reader: Pag
     await reader.wait_for_text("2 entries behind")
 
 
-async def test_a_sentence_that_is_due_and_not_shown_counts_as_behind(stage: ApiHarness, reader: PageReader) -> None:
+async def test_overdue_tick_counts_as_lag(stage: ApiHarness, reader: PageReader) -> None:
     meeting, _ = await create_written_meeting(stage)
     with stage.engine.begin() as conn:
-        # All entries are committed, and a tick is due for 20 s.
+        # All entries are committed, and a tick has been due for 20 s.
         conn.exec_driver_sql("update meetings set last_accepted = last_committed")
         seconds, _ = stage.redis.time()
         conn.exec_driver_sql(f"update lanes set due_at = {(seconds - 20) * 1000} where id = 'live-1'")
@@ -518,7 +518,7 @@ async def test_a_sentence_that_is_due_and_not_shown_counts_as_behind(stage: ApiH
     await reader.wait_for("/2\\d s behind/.test(document.querySelector('.connection').textContent)")
 
 
-async def test_what_was_counted_is_told(stage: ApiHarness, reader: PageReader) -> None:
+async def test_counters_are_shown(stage: ApiHarness, reader: PageReader) -> None:
     meeting, lane = await create_written_meeting(stage)
     one = make_sentence("1.0", "One.", 1)
     lane.write_sentences(one)
@@ -533,9 +533,7 @@ async def test_what_was_counted_is_told(stage: ApiHarness, reader: PageReader) -
 # --- the list ---
 
 
-async def test_without_meetings_the_page_says_how_to_begin(
-    stage: ApiHarness, reader: PageReader, tmp_path: Path
-) -> None:
+async def test_empty_list_shows_how_to_start(stage: ApiHarness, reader: PageReader, tmp_path: Path) -> None:
     await reader.open("/")
     await reader.wait_for_text("No meeting yet")
     await reader.wait_for_text("parley demo")
@@ -547,7 +545,7 @@ async def test_without_meetings_the_page_says_how_to_begin(
     await reader.page.wait_for_url(f"**/meetings/{meeting}")
 
 
-async def test_meetings_that_run_come_first_with_how_far_they_are(
+async def test_list_shows_open_meetings_first_with_their_progress(
     stage: ApiHarness, reader: PageReader, tmp_path: Path
 ) -> None:
     _, over = await create_written_meeting(stage, title="Last week")
@@ -567,7 +565,7 @@ async def test_meetings_that_run_come_first_with_how_far_they_are(
 
 
 @pytest.mark.slow
-async def test_the_list_stays_while_the_server_is_away(browser: Browser, stage: ApiHarness) -> None:
+async def test_list_stays_while_the_server_is_unreachable(browser: Browser, stage: ApiHarness) -> None:
     await create_written_meeting(stage)
     async with (
         TcpProxy(stage.http.base_url.port or 0) as network,
@@ -583,7 +581,7 @@ async def test_the_list_stays_while_the_server_is_away(browser: Browser, stage: 
 
 
 @pytest.mark.slow
-async def test_the_list_says_when_it_shows_only_some(stage: ApiHarness, reader: PageReader) -> None:
+async def test_list_shows_that_there_are_more_meetings(stage: ApiHarness, reader: PageReader) -> None:
     requested_urls: list[str] = []
     reader.page.on("request", lambda request: requested_urls.append(urlsplit(request.url).path))
     for _ in range(50):

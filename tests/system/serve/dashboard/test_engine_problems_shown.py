@@ -1,4 +1,4 @@
-"""serve/dashboard tells why captions are late, where an engine answers nothing."""
+"""serve/dashboard: the reason for late captions if an engine has a problem."""
 
 from __future__ import annotations
 
@@ -19,12 +19,10 @@ if TYPE_CHECKING:
 pytest_plugins = ["tests.harness.api.api_harness", "tests.harness.api.page_reader"]
 pytestmark = pytest.mark.main_path
 
-WORDS = "echo-1 on gateway: the model's server refuses the key"
+PROBLEM_TEXT = "echo-1 on gateway: the model's server refuses the key"
 
 
-async def test_what_keeps_an_engine_from_translating_is_shown_while_it_does(
-    stage: ApiHarness, browser: Browser
-) -> None:
+async def test_engine_problem_is_shown_while_it_lasts(stage: ApiHarness, browser: Browser) -> None:
     gateway = OpenAiConfig(url="http://gateway/v1", model="echo-1")
     with stage.engine.begin() as connection:
         version = save_config(
@@ -35,8 +33,8 @@ async def test_what_keeps_an_engine_from_translating_is_shown_while_it_does(
     lane.write_sentences(make_sentence("1.0", "Sentence 1.", 1))
     async with open_reader(browser, str(stage.http.base_url)) as reader:
         await reader.open_live_meeting(meeting)
-        await reader.wait_for_text(WORDS)
+        await reader.wait_for_text(PROBLEM_TEXT)
         assert await reader.page.locator(".models").is_visible()
         with stage.engine.begin() as connection:
             record_problems(connection, version.version, {})
-        await reader.wait_for(f"!document.querySelector('.models').textContent.includes({json.dumps(WORDS)})")
+        await reader.wait_for(f"!document.querySelector('.models').textContent.includes({json.dumps(PROBLEM_TEXT)})")

@@ -1,4 +1,4 @@
-"""serve/dashboard/event_stream.js: what a reader sees while the network is cut and afterwards."""
+"""serve/dashboard/event_stream.js: the page during a network outage and afterwards."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ async def network(stage: ApiHarness) -> AsyncIterator[TcpProxy]:
 
 @pytest.fixture
 async def reader(browser: Browser, network: TcpProxy) -> AsyncIterator[PageReader]:
-    """Somebody whose connection the test can cut."""
+    """A reader whose connection the test can cut."""
     async with open_reader(browser, f"http://127.0.0.1:{network.port}", allow_network_errors=True) as reader:
         yield reader
 
 
 async def write_meeting(lane_writer: FakeLaneWriter, stopping: asyncio.Event) -> None:
-    """Speech that goes on until it is over: sentences out of order, revised, taken back, captioned sooner or later."""
+    """Write a meeting until `stopping`: sentences out of order, revised, retracted, captioned sooner or later."""
     rng = random.Random(1)
     sentences: list[Sentence] = []
     n = 0
@@ -67,12 +67,12 @@ async def write_meeting(lane_writer: FakeLaneWriter, stopping: asyncio.Event) ->
     lane_writer.end()
 
 
-# The watchdog waits for 12 s: a cut that gives no sign has to last longer to be seen.
+# The silence timeout is 12 s: a cut that closes no connection must last longer to be noticed.
 @pytest.mark.parametrize(
     ("how", "seconds", "words"),
     [("refuse", 3, "Reconnecting"), pytest.param("swallow", 15, "No response", marks=pytest.mark.slow)],
 )
-async def test_after_a_cut_there_is_no_gap_and_no_repeat(
+async def test_no_event_is_missing_or_repeated_after_an_outage(
     stage: ApiHarness,
     network: TcpProxy,
     reader: PageReader,
@@ -86,7 +86,7 @@ async def test_after_a_cut_there_is_no_gap_and_no_repeat(
     talking = asyncio.create_task(write_meeting(scribe, over))
     await reader.open_live_meeting(meeting)
     await reader.wait_for("document.querySelectorAll('.row').length > 10")
-    # 1. The cut: the page says so, and for how long, while what it has stays.
+    # 1. The cut: the page shows it, and for how long. Its rows stay.
     await network.cut(how)
     begun = asyncio.get_running_loop().time()
     await reader.wait_for_text(words)
@@ -98,7 +98,7 @@ async def test_after_a_cut_there_is_no_gap_and_no_repeat(
         assert not await reader.page.is_visible("text=up to date")
         await asyncio.sleep(0.2)
     assert len(await reader.transcript_rows()) == before
-    # 2. Afterwards: live again by itself, with all that was missed.
+    # 2. Afterwards: live again by itself, with all missed events.
     await network.restore()
     await reader.wait_for("document.querySelector('.connection').dataset.state === 'live'")
     await asyncio.sleep(2)
@@ -109,22 +109,22 @@ async def test_after_a_cut_there_is_no_gap_and_no_repeat(
     assert len(rows) > before
     assert all(row["state"] == "translated" for row in rows)
     await reader.wait_for("document.querySelector('.interim') === null")
-    # 3. Each socket was asked for what came after the last event before, and brought each event once.
+    # 3. Each socket requested the events after the last received one, and each event came once.
     last = (await stage.http.get(f"/api/meetings/{meeting}")).json()["seq"]
     received = [seq for socket in reader.sockets for seq in socket.seqs]
     assert received == list(range(1, last + 1))
-    # A page that is slow to be served may take that for another cut.
+    # If the server is slow, the page may reconnect once more.
     assert len([socket for socket in reader.sockets if socket.seqs]) >= 2
     for former, latter in pairwise(reader.sockets):
         assert latter.after == (former.seqs[-1] if former.seqs else former.after)
 
 
-async def test_a_network_that_is_back_is_tried_at_once(
+async def test_page_reconnects_at_once_when_the_network_returns(
     stage: ApiHarness, network: TcpProxy, reader: PageReader
 ) -> None:
     meeting, scribe = await create_written_meeting(stage)
     await reader.open_live_meeting(meeting)
-    # By itself it would not try again.
+    # Without the `online` event, the page would not retry.
     await reader.page.evaluate("() => { window.setTimeout = () => 0 }")
     await network.cut("refuse")
     await reader.wait_for_text("Reconnecting")
@@ -134,10 +134,10 @@ async def test_a_network_that_is_back_is_tried_at_once(
     await reader.wait_for_text("Said meanwhile.")
 
 
-async def test_a_network_that_is_gone_is_told_at_once(stage: ApiHarness, reader: PageReader) -> None:
+async def test_page_shows_at_once_that_the_browser_is_offline(stage: ApiHarness, reader: PageReader) -> None:
     meeting, scribe = await create_written_meeting(stage)
     await reader.open_live_meeting(meeting)
-    # By itself it would notice nothing, nor try again.
+    # Without the browser's events, the page would notice nothing and not retry.
     await reader.page.evaluate("() => { window.setTimeout = () => 0 }")
     await reader.page.context.set_offline(True)
     await reader.wait_for_text("Offline", 5)
@@ -148,11 +148,11 @@ async def test_a_network_that_is_gone_is_told_at_once(stage: ApiHarness, reader:
     assert (await reader.connection_text()).startswith("Live")
 
 
-async def test_the_list_tells_at_once_that_the_network_is_gone(stage: ApiHarness, reader: PageReader) -> None:
+async def test_list_shows_at_once_that_the_browser_is_offline(stage: ApiHarness, reader: PageReader) -> None:
     await create_written_meeting(stage)
     await reader.open("/")
     await reader.wait_for("document.querySelector('.card a')?.textContent")
-    # By itself it would not ask again.
+    # Without the browser's events, the list would not be refreshed.
     await reader.page.evaluate("() => { window.setTimeout = () => 0 }")
     await reader.page.context.set_offline(True)
     await reader.wait_for_text("can't be reached")
@@ -160,14 +160,14 @@ async def test_the_list_tells_at_once_that_the_network_is_gone(stage: ApiHarness
     await reader.wait_for("document.querySelector('.trouble').hidden")
 
 
-async def test_silence_is_told_whatever_the_clock_says(
+async def test_silence_is_noticed_whatever_the_system_clock(
     stage: ApiHarness, network: TcpProxy, reader: PageReader
 ) -> None:
     meeting, _ = await create_written_meeting(stage)
     await reader.open_live_meeting(meeting)
     await reader.freeze_clock()
     await network.cut("swallow")
-    # Somebody sets the clock back, and time passes.
+    # The system clock is set back, and time passes.
     await reader.page.evaluate("() => { const now = Date.now; Date.now = () => now() - 3_600_000 }")
     await reader.advance_clock(13)
     await reader.wait_for_text("No response")
@@ -175,8 +175,8 @@ async def test_silence_is_told_whatever_the_clock_says(
 
 
 @pytest.mark.parametrize("fault", ["gap", "repeat", "end"])
-async def test_what_a_faulty_server_does_is_put_right(stage: ApiHarness, reader: PageReader, fault: str) -> None:
-    """It leaves an event out, sends each twice, or says that the meeting is over where it isn't; until asked again."""
+async def test_page_recovers_from_a_faulty_server(stage: ApiHarness, reader: PageReader, fault: str) -> None:
+    """On the first connection the server omits an event or ends the meeting too early; or it sends each event twice."""
     meeting, scribe = await create_written_meeting(stage)
     scribe.write_sentences(*(make_sentence(f"{n}.0", f"Sentence {n}.", n) for n in range(9)))
     requested_urls: list[str] = []
@@ -214,7 +214,7 @@ async def test_what_a_faulty_server_does_is_put_right(stage: ApiHarness, reader:
     assert (await reader.connection_text()).startswith("Live")
 
 
-async def test_a_closed_stream_is_not_live_while_it_is_found_out_why(stage: ApiHarness, reader: PageReader) -> None:
+async def test_closed_stream_is_not_shown_as_live_during_the_check(stage: ApiHarness, reader: PageReader) -> None:
     meeting, scribe = await create_written_meeting(stage)
     asked, answer = asyncio.Event(), asyncio.Event()
 
@@ -235,7 +235,7 @@ async def test_a_closed_stream_is_not_live_while_it_is_found_out_why(stage: ApiH
     await reader.wait_for_text("all received")
 
 
-async def test_a_server_with_another_past_is_followed_from_zero(
+async def test_page_starts_over_after_the_database_was_reset(
     stage: ApiHarness, network: TcpProxy, reader: PageReader
 ) -> None:
     meeting, lane = await create_written_meeting(stage)
