@@ -1,4 +1,4 @@
-"""What can be set about the two Serve applications."""
+"""The options of the translation application and of the HTTP application."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from operators.engine_config import EngineConfig, FirefoxConfig
 
 @dataclass(frozen=True, slots=True)
 class TranslationOptions:
-    """How a translation application runs.
+    """The options of a translation application.
 
     Attributes:
-        engine: what translates, and how many replicas of it run.
-        models: for Firefox's: a folder of model folders, beside the models that are installed.
-        cached: short utterances a replica remembers.
+        engine: the translation engine's configuration, with its number of replicas.
+        models: a folder of further model folders for the Firefox engine, besides the installed models.
+        cached: maximum number of short utterances in a replica's translation cache.
     """
 
     engine: EngineConfig = field(default_factory=FirefoxConfig)
@@ -25,22 +25,23 @@ class TranslationOptions:
 
 @dataclass(frozen=True, slots=True)
 class ApiOptions:
-    """How the HTTP application runs.
+    """The options of the HTTP application.
 
     Attributes:
-        postgres_url: the database; hidden from `repr`, for it may hold a password.
-        redis_url: the log and the live channels; hidden likewise.
-        replicas: processes.
-        cpus: of a node, reserved for each replica.
-        streams: live streams that a replica serves at once; the next is refused with 503 or 1013.
-        ongoing: requests and live streams that a replica serves at once: more than `streams`, for the rest needs room.
-        queued: requests that may wait; more are answered 503.
-        max_body: bytes a request may hold; more are answered 413.
-        heartbeat: seconds between signs of life on a stream of live events.
-        max_live: meetings with a live clock that a team may have at once; opening more is answered 429.
-        lag_limit: seconds that a lane may be behind; what comes for its meetings meanwhile is answered 429.
-        lane_silence: seconds after which a running lane that reports nothing counts as dead.
-        hosts: names by which a reverse proxy has the server called, beside those of the machine itself.
+        postgres_url: the database URL; hidden from `repr`, because it may hold a password.
+        redis_url: the URL of Redis, for the log and the live channels; hidden from `repr` for the same reason.
+        replicas: number of replicas.
+        cpus: CPU cores reserved for each replica.
+        streams: maximum number of live streams of a replica; further streams are refused with 503 or 1013.
+        ongoing: maximum number of requests and live streams of a replica. It is larger than `streams`, to leave room for
+            requests.
+        queued: maximum number of waiting requests; further requests get 503.
+        max_body: maximum size of a request body, in bytes; larger ones get 413.
+        heartbeat: seconds between heartbeats on a stream of live events.
+        max_live: maximum number of open meetings with a live clock per team; opening more gets 429.
+        lag_limit: maximum lag of a lane, in seconds; beyond it, new input for the lane's meetings gets 429.
+        lane_silence: seconds without a report after which a running lane counts as dead.
+        hosts: host names under which a reverse proxy calls the server, besides the names of this machine.
     """
 
     postgres_url: str = field(repr=False)

@@ -1,4 +1,4 @@
-"""How Serve's applications stand, in its word for each, and in our own error's words where one did not start."""
+"""The status of the Serve applications, and the error message of an application that failed to start."""
 
 from __future__ import annotations
 
@@ -18,25 +18,37 @@ _FAILED_STATUSES = ("DEPLOY_FAILED", "UNHEALTHY")
 
 @dataclass(frozen=True, slots=True)
 class ApplicationStatuses:
-    """The applications at one moment, by their names."""
+    """The statuses of all Serve applications at one moment.
+
+    Attributes:
+        applications: Serve's overview of each application, by name.
+    """
 
     applications: Mapping[str, ApplicationStatusOverview]
 
     def status_of(self, name: str) -> tuple[str, str]:
-        """Serve's word for an application (`running`, `deploying`, `deploy_failed`, `unhealthy`), or `missing`; and what keeps
-        it from running, where something does."""
+        """Return an application's status and failure reason.
+
+        Args:
+            name: the application's name.
+
+        Returns:
+            Serve's status in lower case (`running`, `deploying`, `deploy_failed`, `unhealthy`), or `missing`; then the reason of
+                the
+            failure, empty if the application hasn't failed.
+        """
         overview = self.applications.get(name)
         if overview is None:
             return "missing", ""
         return overview.status.lower(), _failure_reason(overview) if overview.status in _FAILED_STATUSES else ""
 
     def is_given_up(self, name: str) -> bool:
-        """Whether Serve gave an application up: it failed to start several times, is not tried again, and nothing of it runs."""
+        """Whether Serve has given up on an application: its starts failed, Serve won't try again, and no replica of it runs."""
         overview = self.applications.get(name)
         return overview is not None and overview.status == "DEPLOY_FAILED" and not self.running_replicas(name)
 
     def running_replicas(self, name: str) -> int:
-        """The replicas of an application that run."""
+        """Return the number of an application's running replicas."""
         overview = self.applications.get(name)
         deployments = [] if overview is None else overview.deployments.values()
         return sum(
@@ -47,13 +59,16 @@ class ApplicationStatuses:
         )
 
     def deployed_translation_status(self) -> str:
-        """`ok` where the application that `serve deploy` gives translates; else what is wrong with it."""
+        """Return `ok` if the translation application of `serve deploy` is running; its status otherwise."""
         state = self.status_of(DEFAULT_TRANSLATION_APP)[0]
         return "ok" if state == "running" else state
 
 
 def fetch_application_statuses() -> ApplicationStatuses:
-    """How the applications stand. Ray must be running in this process: Serve would start one of its own."""
+    """Fetch the statuses of all applications from Serve.
+
+    Ray must be running in this process. Otherwise Serve would start a Ray of its own.
+    """
     return ApplicationStatuses(ray_serve.status().applications)
 
 

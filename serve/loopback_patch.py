@@ -1,7 +1,7 @@
-"""Keeps Serve's own ports on this machine.
+"""Binds the ports of Serve's replicas to the loopback interface.
 
-Serve's replicas open the port on which they call each other on every interface, with no setting for it. Give
-`bind_loopback` to Ray as `worker_process_setup_hook` where everything runs on one machine.
+Each replica opens a port for calls from other replicas. It listens on every interface, and Serve has no setting for it. If
+everything runs on one machine, pass `bind_loopback` to Ray as `worker_process_setup_hook`.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ _add_port = tls.add_port_to_grpc_server
 
 
 def bind_loopback() -> None:
-    """Make this process's gRPC servers listen on 127.0.0.1 where they would on every interface. Twice does no harm."""
-    # The replica's module may have taken the function by name already.
+    """Make this process's gRPC servers listen on 127.0.0.1 instead of every interface. A second call changes nothing."""
+    # The replica's module may have imported the function by name already.
     for module in (tls, sys.modules.get("ray.serve._private.replica")):
         if module is not None:
             vars(module)["add_port_to_grpc_server"] = _add_loopback_port

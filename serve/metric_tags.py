@@ -1,4 +1,4 @@
-"""Values of metrics' tags. Ray takes ASCII only, and raises in the middle of an answer where it gets anything else."""
+"""Values of metric tags. Ray accepts ASCII only: other text in a tag raises an error in the middle of a request."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _PRINTABLE_ASCII = string.printable.strip() + " "
 
 
 def metric_tag(text: str) -> str:
-    """A text as the value of a tag: what is no printable ASCII is percent-encoded.
+    """Return a text as a tag value: characters outside printable ASCII are percent-encoded.
 
     >>> metric_tag("Qwen3-8B")
     'Qwen3-8B'

@@ -1,4 +1,4 @@
-"""The Serve applications, ready to run: translation and insight, which have no HTTP route, and `api`, which has them all."""
+"""Builds the Serve applications: translation and insight, which have no HTTP route, and `api`, which serves all routes."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from serve.translation.translation_service import TranslationService
 API_APP = "api"
 API_ROUTE = "/"
 DOWNSCALE_DELAY_S, INSIGHT_DOWNSCALE_DELAY_S = 120.0, 300.0
-"""Seconds with less to do after which a replica goes."""
+"""Seconds of lower load after which Serve removes a replica."""
 SHUTDOWN_TIMEOUT_S = 20.0
-"""Seconds. Calls of a silent engine end by their deadline, after 10 s; then it is closed, and gives its GPU back."""
+"""Seconds. Calls of an unresponsive engine end at their deadline, after 10 s. Then the engine is closed and releases its GPU."""
 INSIGHT_SHUTDOWN_TIMEOUT_S = 60.0
-"""Seconds. An answer that is being written may come to its end."""
+"""Seconds. It lets a replica finish the answers that it is generating."""
 
 __all__ = [
     "API_APP",
@@ -36,12 +36,15 @@ __all__ = [
 
 
 def build_translation(options: TranslationOptions) -> Application:
-    """A translation application; run it with no route.
+    """Build a translation application. Run it without a route.
 
-    A handle of it answers `translate.remote(TranslationRequest)` with a `Translation`.
+    Its handle answers `translate.remote(TranslationRequest)` with a `Translation`.
+
+    Args:
+        options: the application's options.
 
     Raises:
-        SetupError: what its engine needs of this machine is missing; the message says what.
+        SetupError: this machine lacks a requirement of the engine; the message names it.
     """
     check_requirements(options.engine)
     maker = EngineFactory(options.engine, options.models)
@@ -51,13 +54,16 @@ def build_translation(options: TranslationOptions) -> Application:
 
 
 def build_insight(engine: EngineConfig) -> Application:
-    """An insight application; run it with no route.
+    """Build an insight application. Run it without a route.
 
-    A handle of it answers `answer.remote(InsightRequest)` with an `Insight`, and, with `options(stream=True)`,
-    `stream.remote(InsightRequest)` with pieces of its text and last the `Insight`. A task is given up by cancelling that.
+    Its handle answers `answer.remote(InsightRequest)` with an `Insight`. With `options(stream=True)`,
+    `stream.remote(InsightRequest)` yields pieces of the text and the `Insight` last. Cancel a call to stop its work.
+
+    Args:
+        engine: the engine's configuration.
 
     Raises:
-        SetupError: what its engine needs of this machine is missing; the message says what.
+        SetupError: this machine lacks a requirement of the engine; the message names it.
     """
     check_requirements(engine)
     maker = EngineFactory(engine)
@@ -70,7 +76,7 @@ def build_insight(engine: EngineConfig) -> Application:
 
 
 def build_api(options: ApiOptions) -> Application:
-    """The HTTP application; run it under the name `API_APP` at `API_ROUTE`."""
+    """Build the HTTP application. Run it under the name `API_APP` at `API_ROUTE`."""
     with_options = ray_serve.deployment(
         name="ApiService",
         num_replicas=options.replicas,
@@ -79,7 +85,7 @@ def build_api(options: ApiOptions) -> Application:
         ray_actor_options={"num_cpus": options.cpus},
         health_check_period_s=5,
         health_check_timeout_s=15,
-        # Streams of live events stay open for as long as a meeting lasts: a replica that stops does not wait for them.
+        # Streams of live events stay open as long as their meeting. A stopping replica doesn't wait for them.
         graceful_shutdown_timeout_s=5,
         logging_config=QUIET_LOGGING,
     )
@@ -91,15 +97,15 @@ class ApiService:
     """The HTTP API in a replica.
 
     Args:
-        options: how it runs.
+        options: the application's options.
     """
 
     def __init__(self, options: ApiOptions) -> None:
         self._options = options
 
     def __serve_build_asgi_app__(self) -> FastAPI:
-        """Serve asks for the application in the replica, so nothing of it has to be pickled."""
-        # Takes a second to load, and only the replica needs it.
+        """Build the FastAPI application. Serve calls this in the replica, so the application needn't be pickled."""
+        # The import takes a second, and only the replica needs the module.
         from serve.http.application import create_app
 
         return create_app(self._options)

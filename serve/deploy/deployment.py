@@ -1,4 +1,4 @@
-"""How the replicas of an engine's service run, in Serve's words: what the models' configuration says, and how they are watched."""
+"""Serve's deployment options for an engine's service: replicas, autoscaling, resources, queues and health checks."""
 
 from __future__ import annotations
 
@@ -14,39 +14,39 @@ from operators.engine_config import REMOTE_ENGINE_TYPES, EngineConfig
 from serve.engines.health_check import PROBE_TIMEOUT_S
 
 QUIET_LOGGING = LoggingConfig(enable_access_log=False, log_level="WARNING")
-"""Serve tells of every request otherwise."""
+"""Without it, Serve logs every request."""
 HEALTH_CHECK_PERIOD_S = 3.0
-"""Seconds from one health check to the next. Serve evicts a replica at the third that fails in a row: at the latest
-`RECENT_OUTPUT_S` + 1.1 periods + 3 times the patience after the engine's last token, and that is less than half a minute."""
+"""Seconds between two health checks. Serve replaces a replica after three failed checks in a row. That takes at most
+`RECENT_OUTPUT_S`, 1.1 periods and three probe timeouts after the engine's last token: less than half a minute."""
 HEALTH_CHECK_TIMEOUT_S = PROBE_TIMEOUT_S + 2.0
-"""Seconds after which a replica that can't even say that its engine is silent has failed a check."""
+"""Seconds after which a health check fails if the replica can't even report that its engine is unresponsive."""
 UPSCALE_DELAY_S = 3.0
-"""Seconds for which more must be asked than the replicas take before one is added."""
+"""Seconds of load above the target after which Serve adds a replica."""
 
 _CODE_VERSION = uuid4().hex
-"""Stands for the code of this process."""
+"""The version of the code in this process."""
 
 
 def make_deployment(
     name: str, engine: EngineConfig, downscale_delay_s: float, shutdown_timeout_s: float
 ) -> Callable[[type[Any]], Deployment]:
-    """Make a deployment of a service's class.
+    """Return a decorator that makes a deployment of a service's class.
 
     Args:
-        name: the deployment's.
-        engine: what the service answers by, and how many replicas of it run.
-        idle: seconds for which less must be asked before a replica ends; to load a model takes longer than to keep it.
-        grace: seconds that a replica which ends has for what it has begun.
+        name: the deployment's name.
+        engine: the engine's configuration, with its number of replicas.
+        downscale_delay_s: seconds of lower load before a replica is removed. Loading a model again costs more than keeping it.
+        shutdown_timeout_s: seconds for which a stopping replica may finish its running calls.
     """
     with_options = ray_serve.deployment(
         name=name,
         **_replica_options(engine, downscale_delay_s),
-        # What runs elsewhere may become another one in the replicas that there are.
+        # A running replica can swap its remote engine for another.
         user_config=engine.model_dump() if isinstance(engine, REMOTE_ENGINE_TYPES) else None,
         max_ongoing_requests=engine.ongoing,
         max_queued_requests=engine.queued,
         ray_actor_options={"num_cpus": engine.cpus, "num_gpus": engine.gpus},
-        # Serve's own watchdog would take a quarter of an hour to notice an engine that hangs.
+        # With Serve's default it would take a quarter of an hour to notice an engine that hangs.
         health_check_period_s=HEALTH_CHECK_PERIOD_S,
         health_check_timeout_s=HEALTH_CHECK_TIMEOUT_S,
         graceful_shutdown_timeout_s=shutdown_timeout_s,
@@ -55,8 +55,8 @@ def make_deployment(
 
     def decorate(service: type[Any]) -> Deployment:
         deployed = with_options(service)
-        # Serve takes whatever is run again for something new, and its replicas for out of date, unless a version says that it
-        # is of the same making. Only its own config files may say so openly (2.60).
+        # If an application is run again without a version, Serve takes it for new code and replaces all replicas. The same
+        # version keeps them. Only Serve's config files can set a version through the public API (Ray 2.60).
         return (
             deployed.options(version=_CODE_VERSION, _internal=True)
             if isinstance(engine, REMOTE_ENGINE_TYPES)
@@ -73,7 +73,7 @@ def _replica_options(engine: EngineConfig, downscale_delay_s: float) -> dict[str
         "autoscaling_config": {
             "min_replicas": engine.replicas,
             "max_replicas": engine.replica_limit,
-            # Another one comes before those that there are have as much as they take.
+            # A replica is added before the running ones are full.
             "target_ongoing_requests": max(1.0, engine.ongoing / 2),
             "upscale_delay_s": UPSCALE_DELAY_S,
             "downscale_delay_s": downscale_delay_s,

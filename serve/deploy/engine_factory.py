@@ -1,4 +1,4 @@
-"""Makes engines as the models' configuration names them, in the process that is to use them."""
+"""Makes an engine from its configuration, in the process that uses it."""
 
 from __future__ import annotations
 
@@ -27,32 +27,33 @@ from serve.translation.llm.translator import LlmTranslator
 if TYPE_CHECKING:
     from serve.engines.remote.openai import OpenAiEngine
 
-# Each engine's module is imported where it is used: some take seconds to load, and no replica needs two of them.
+# Each engine's module is imported where it is used: some take seconds to load, and a replica needs only one.
 
 
 class EngineFactory:
-    """Makes one engine for a role, and changes it where that can be done while it is in use: where it runs elsewhere.
+    """Makes the engine of a role. A remote engine can be swapped for another while it is in use.
 
     Args:
         config: the engine's configuration.
-        models: a folder of further models of Firefox's.
+        models: a folder of further models for the Firefox engine.
     """
 
     def __init__(self, config: EngineConfig, models: Path | None = None) -> None:
-        # Serve starts replicas anew where what they are made of differs: what may change in place is told them later.
+        # If the constructor arguments change, Serve restarts the replicas. A remote engine can change without a restart, so its
+        # configuration isn't one of them: the replicas get it through `swap`.
         self._config = None if isinstance(config, REMOTE_ENGINE_TYPES) else config
         self._models = models
         self._hot_swap: HotSwapEngine | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        # Serve pickles what a replica was made with again once it runs, to look through it: not the engine that is in use.
+        # Serve pickles the constructor arguments again while the replica runs, to inspect them. Leave out the engine in use.
         return {"_config": self._config, "_models": self._models, "_hot_swap": None}
 
     def create_translator(self) -> TranslationEngine:
-        """Make the engine that translates.
+        """Make the translation engine.
 
         Raises:
-            SetupError: it can't be made here; the message says what is missing.
+            SetupError: the engine can't be made here; the message names what is missing.
         """
         if isinstance(self._config, FirefoxConfig):
             from serve.engines.firefox.engine import FirefoxEngine
@@ -61,10 +62,10 @@ class EngineFactory:
         return LlmTranslator(self.create_language_model())
 
     def create_language_model(self) -> protocol.Engine[Prompt]:
-        """Make the engine that answers prompts. One that runs elsewhere must be told by `change` which one it is.
+        """Make the engine that answers prompts. A remote engine is usable only after `swap` has passed its configuration.
 
         Raises:
-            SetupError: it can't be made here; the message says what is missing.
+            SetupError: the engine can't be made here; the message names what is missing.
         """
         if self._config is not None:
             return build_language_model(self._config)
@@ -72,13 +73,16 @@ class EngineFactory:
         return self._hot_swap
 
     def swap(self, config: EngineConfig) -> bool:
-        """Answer by another engine elsewhere from now on.
+        """Replace the remote engine: later requests go to the new one.
+
+        Args:
+            config: the new engine's configuration.
 
         Returns:
-            Whether it is another one.
+            Whether the engine differs from the one before.
 
         Raises:
-            SetupError: it can't be made; the one before stays.
+            SetupError: the engine can't be made; the one before stays in use.
         """
         return self._hot_swap is not None and self._hot_swap.swap(config)
 
@@ -86,8 +90,11 @@ class EngineFactory:
 def build_language_model(config: EngineConfig) -> protocol.Engine[Prompt]:
     """Make an engine that answers prompts.
 
+    Args:
+        config: the engine's configuration.
+
     Raises:
-        SetupError: it can't be made here; the message says what is missing.
+        SetupError: the engine can't be made here; the message names what is missing.
     """
     match config:
         case VllmConfig():
@@ -112,7 +119,7 @@ def build_language_model(config: EngineConfig) -> protocol.Engine[Prompt]:
         case LlamaCppConfig():
             from serve.engines.local.llamacpp import LlamaCppEngine
 
-            # Its threads spin: more of them than the replica has cores for would starve each other.
+            # llama.cpp's threads spin: more threads than the replica has cores would starve each other.
             threads = max(1, int(config.cpus))
             thread_arguments = {"cpuparams.n_threads": threads, "cpuparams_batch.n_threads": threads}
             return LlamaCppEngine(Path(config.model), thread_arguments | config.arguments)
@@ -121,11 +128,11 @@ def build_language_model(config: EngineConfig) -> protocol.Engine[Prompt]:
 
 
 def build_remote_engine(config: RemoteEngineConfig, key: str | None) -> protocol.Engine[Prompt]:
-    """Make an engine elsewhere, without a circuit breaker.
+    """Make a remote engine without a circuit breaker.
 
     Args:
         config: the engine's configuration.
-        key: what its server asks for.
+        key: the API key for its server; None if it needs none.
     """
     match config:
         case OpenAiConfig():
@@ -147,13 +154,14 @@ def _build_openai_engine(config: OpenAiConfig, key: str | None) -> OpenAiEngine:
 
 
 def check_requirements(config: EngineConfig, model_setting: str = "model") -> None:
-    """Look at what an engine needs of this machine, before anything is started for it.
+    """Check an engine's requirements on this machine, before anything is started for it.
 
     Args:
-        model: what the setting is called that names its model.
+        config: the engine's configuration.
+        model_setting: the name of the setting that holds the model, for the message.
 
     Raises:
-        SetupError: something is missing; the message says what.
+        SetupError: a requirement is missing; the message names it.
     """
     if isinstance(config, VllmConfig):
         if problem := find_model_problem(config.model):
@@ -165,10 +173,10 @@ def check_requirements(config: EngineConfig, model_setting: str = "model") -> No
 
 
 def read_api_key(variable: str | None) -> str | None:
-    """The key that a variable of the environment holds; None where none is named.
+    """Return the API key from an environment variable; None if no variable is named.
 
     Raises:
-        SetupError: it holds none.
+        SetupError: the variable holds no key.
     """
     if variable is None:
         return None

@@ -1,4 +1,4 @@
-"""Asks a model's server for one token before anything is started for it, and says in words what it said."""
+"""The preflight check of a remote engine: it requests one token from the server and describes the outcome."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from serve.engines.remote.openai import OpenAiEngine
 from serve.engines.server_errors import ServerRejectedError
 
 TOKEN_TIMEOUT_S = 8.0
-"""Seconds that a server has for a token. One that loads its model takes longer."""
+"""Seconds a server has for one token. Loading a model takes longer."""
 
 NameT = TypeVar("NameT")
 
 
 @dataclass(frozen=True, slots=True)
 class PreflightResult:
-    """What a server said.
+    """The outcome of a preflight check.
 
     Attributes:
-        state: `ok`: it answered; `loading`: it is there and may answer later; `problem`: somebody has to mend something.
-        words: what it said, for a person; empty where it just answered.
+        state: `ok`: the server answered; `loading`: it is there and may answer later; `problem`: somebody must fix something.
+        message: a description for a person; empty if there is nothing to report.
     """
 
     state: Literal["ok", "loading", "problem"]
@@ -35,10 +35,13 @@ class PreflightResult:
 
 
 def check_servers(servers: Mapping[NameT, tuple[RemoteEngineConfig, str | None]]) -> dict[NameT, PreflightResult]:
-    """Ask servers for a token, all at the same time.
+    """Check servers, all at the same time.
 
     Args:
-        servers: the engines by name, each with its key.
+        servers: each engine's configuration and API key, by name.
+
+    Returns:
+        The outcomes, by name.
     """
 
     async def run_checks() -> list[PreflightResult]:
@@ -48,12 +51,11 @@ def check_servers(servers: Mapping[NameT, tuple[RemoteEngineConfig, str | None]]
 
 
 async def check_server(config: RemoteEngineConfig, key: str | None) -> PreflightResult:
-    """Ask a server for a token.
+    """Check a server by requesting one token.
 
     Args:
-        spec: the engine.
-        key: what its server asks for.
-
+        config: the engine's configuration.
+        key: the API key for its server; None if it needs none.
     """
     engine = build_remote_engine(config, key)
     try:
@@ -62,11 +64,11 @@ async def check_server(config: RemoteEngineConfig, key: str | None) -> Preflight
     except (TimeoutError, ModelLoadingError):
         return PreflightResult(
             "loading",
-            f"{_server_address(config)} gave no token within {TOKEN_TIMEOUT_S:.0f} s: it may be loading its model",
+            f"{_server_address(config)} produced no token within {TOKEN_TIMEOUT_S:.0f} s: it may be loading its model",
         )
     except UnreachableError:
         return PreflightResult(
-            "problem", f"nobody answers at {_server_address(config)}: start the server, or mend its address"
+            "problem", f"nobody answers at {_server_address(config)}: start the server, or correct its address"
         )
     except ReasoningOnlyError as error:
         return PreflightResult("ok", str(error))

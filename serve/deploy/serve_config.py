@@ -1,12 +1,13 @@
-"""The Serve applications as `serve deploy` and KubeRay build them: by the `args` of a config file, typed and checked.
+"""The application builders for `serve deploy` and KubeRay, with the `args` of a Serve config file, typed and validated.
 
-How many replicas run, where, and how much may wait at them is said in Serve's own words in the file's `deployments`: that
-can be changed without building anew. The stores' addresses hold passwords, a model's server may want a key, and Serve logs
-arguments and shows them to whoever may ask it, so those come from the environment of the process that builds: Ray's on
-every node.
+The file's `deployments` section sets replicas, placement and queue sizes in Serve's terms. It can be changed without
+building the applications again.
+
+Serve logs the arguments and shows them to anyone with access to its API. So secrets come from the environment of the process
+that builds: the URLs of the stores, which hold passwords, and the API key for a model's server. Set it for Ray on every node.
 """
 
-# Serve looks at the type of a builder's parameter, which postponed annotations would hide from it.
+# Serve inspects the type of a builder's parameter, which postponed annotations would hide from it.
 import os
 from pathlib import Path
 
@@ -23,7 +24,7 @@ _URL_CHECKS = {POSTGRES_URL_SETTING: check_postgres_url, REDIS_URL_SETTING: chec
 
 
 class _StrictModel(BaseModel):
-    """What isn't known is refused by its name. Errors hold no values: one may be a password that went astray."""
+    """A model that rejects unknown fields by name. Its errors quote no values: one may be a misplaced password."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
@@ -51,23 +52,29 @@ class ApiArguments(_StrictModel):
 def translation(args: TranslationArguments) -> Application:
     """Build the translation application.
 
+    Args:
+        args: the `args` of the config file.
+
     Raises:
-        SetupError: what its engine needs is missing.
+        SetupError: this machine lacks a requirement of the engine.
     """
     return build_translation(TranslationOptions(engine=args.engine, models=args.models, cached=args.cached))
 
 
 def api(args: ApiArguments) -> Application:
-    """Build the HTTP application, on the stores that the environment names.
+    """Build the HTTP application. The environment names its stores.
+
+    Args:
+        args: the `args` of the config file.
 
     Raises:
-        SetupError: it doesn't name them, or wrongly.
+        SetupError: the environment names no store, or has an invalid URL.
     """
     return build_api(ApiOptions(_store_url(POSTGRES_URL_SETTING), _store_url(REDIS_URL_SETTING), **args.model_dump()))
 
 
 def _store_url(name: str) -> str:
-    """A store's address. It is in no message."""
+    """Return a store's URL from the environment. No error message quotes it."""
     url = os.environ.get(name, "")
     try:
         _URL_CHECKS[name](url)

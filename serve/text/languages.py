@@ -1,4 +1,4 @@
-"""Which languages are one and the same to a reader, and which language an utterance is in."""
+"""Language tags and language detection: which tags name the same language to a reader, and what language a text is in."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ LANGUAGES_WITHOUT_SPACES = frozenset({"ja", "km", "lo", "my", "th", "yue", "zh"}
 """Languages that put no spaces between words."""
 
 CONFIDENT_SCORE = 0.6
-# Letters that an utterance needs before its own words say what it is in: "Sim." alone is taken for Turkish.
+# Minimum letters for detecting an utterance's language without context: "Sim." alone is taken for Turkish.
 _MIN_LETTERS = 24
 _MIN_LETTERS_NON_LATIN = 4
 _CANDIDATE_COUNT = 25
-# Beyond doubt, for a text of this many letters, is more than confident: neighbouring languages are told apart only then.
+# Certain is more than confident: the detector distinguishes related languages only at this score and length.
 CERTAIN_SCORE = 0.8
 _MIN_LETTERS_CERTAIN = 40
 _MIN_LETTERS_CERTAIN_NON_LATIN = 12
 _LANGUAGE_ALIASES = {"nb": "no"}
-"""What is another name of the same."""
+"""Tags of the same language under another name."""
 _CONFUSABLE_LANGUAGES = {
     **{"da": "no", "nn": "no", "sv": "no"},
     **{"sk": "cs"},
@@ -34,12 +34,12 @@ _CONFUSABLE_LANGUAGES = {
     **{"bs": "hr", "sr": "hr"},
     **{"wuu": "zh", "yue": "zh"},
 }
-"""Languages that share so many of their sentences that the detector can't tell them apart."""
+"""Languages whose sentences are so similar that the detector can't distinguish them, with the language that stands for each."""
 
 
 @cache
 def language_and_script(tag: str) -> tuple[str, str]:
-    """A language and its script: what decides who can read it. `pt` and `pt-BR` are one, `zh-Hant` and `zh` two.
+    """Return a tag's language and script, which decide who can read it. `pt` and `pt-BR` are equal, `zh-Hant` and `zh` aren't.
 
     Args:
         tag: a BCP 47 language tag.
@@ -49,51 +49,53 @@ def language_and_script(tag: str) -> tuple[str, str]:
 
 
 def base_language(tag: str) -> str:
-    """The language of a tag without its region or script (`pt-BR`: `pt`)."""
+    """Return the language of a tag without its region or script (`pt-BR`: `pt`)."""
     return language_and_script(tag)[0]
 
 
 def confusable_group(tag: str) -> str:
-    """The language of a tag, or the one that stands for those that are hardly told apart (`nn`, `da`: `no`)."""
+    """Return the language of a tag, or the language that stands for its group of confusable languages (`nn`, `da`: `no`)."""
     return _CONFUSABLE_LANGUAGES.get(base_language(tag), base_language(tag))
 
 
 def has_wrong_script(text: str, tag: str) -> bool:
-    """Whether a text can't be in a language: one that is written in Latin letters, while the text is not."""
+    """Whether a text can't be in a language because the language uses the Latin script and the text doesn't."""
     letters = [character for character in text if character.isalpha()]
     return scripts_of(tag) == frozenset({"Latn"}) and _is_mostly_non_latin(letters)
 
 
 def refine_chinese_tag(tag: str, text: str) -> str:
-    """A tag of Chinese with the form of the signs that a text has, where that can be told; any other tag as it is."""
+    """Return a Chinese tag with the script of a text, if the text shows it: simplified or traditional. Other tags stay
+    unchanged."""
     form = han_script(text) if base_language(tag) in ("zh", "yue") else None
     return tag if form is None or form == language_and_script(tag)[1] else f"{base_language(tag)}-{form}"
 
 
 def _is_mostly_non_latin(letters: list[str]) -> bool:
-    # Beyond Latin and its accents. Such a script tells more about the language.
+    # Letters outside Latin and its accents. Such a script narrows the language down further.
     return sum(letter > "\u036f" and not "\u1e00" <= letter <= "\u1eff" for letter in letters) * 2 > len(letters)
 
 
 class LanguageDetector:
-    """Tells the language of an utterance by a model that comes with its package: nothing is downloaded."""
+    """Detects the language of an utterance, with a model that is part of its package: nothing is downloaded."""
 
     def __init__(self) -> None:
         self._detector = LangDetector(LangDetectConfig(max_input_length=None, model="lite"))
 
     def detect(self, text: str, context: Iterable[str], likely_languages: frozenset[str]) -> str | None:
-        """The language of an utterance.
+        """Detect the language of an utterance.
 
-        A long text speaks for itself, a short one is read together with what was said before it. Where that is no clear
-        case either, the most probable of the `likely` languages is taken.
+        A long text is judged by itself. A short one is judged together with the sentences before it. If that is unclear as well,
+        the
+        result is the most probable of the likely languages.
 
         Args:
             text: the utterance.
             context: the sentences before it.
-            likely: languages (without region) to choose from when in doubt.
+            likely_languages: languages (without region) to choose from if the text is unclear.
 
         Returns:
-            The language without region, or None where the text has no letters or nothing likely fits.
+            The language without region, or None if the text has no letters or fits no likely language.
         """
         letters = [character for character in text if character.isalpha()]
         if not letters:
@@ -110,7 +112,8 @@ class LanguageDetector:
         return next((language for language, _ in candidates if language in likely_languages), None)
 
     def detect_certain(self, text: str) -> str | None:
-        """The language of a text, as `kin` gives it, where it is long and clear enough to be beyond doubt; else None."""
+        """Return the language of a text, as `confusable_group` names it, if the text is long and clear enough for certainty;
+        else None."""
         letters = [character for character in text if character.isalpha()]
         min_letters = _MIN_LETTERS_CERTAIN_NON_LATIN if _is_mostly_non_latin(letters) else _MIN_LETTERS_CERTAIN
         if len(letters) < min_letters:
@@ -119,7 +122,8 @@ class LanguageDetector:
         return language if score >= CERTAIN_SCORE else None
 
     def scores(self, text: str) -> defaultdict[str, float]:
-        """How probable each language is for a text, as `kin` gives it. The sum is 1 at most."""
+        """Return the probability of each language for a text, with languages as `confusable_group` names them. The sum is at
+        most 1."""
         totals: defaultdict[str, float] = defaultdict(float)
         for language, score in self._candidates(text):
             totals[confusable_group(language)] += score

@@ -1,4 +1,4 @@
-"""Which script a text is in, and which ones who reads a language can read."""
+"""Scripts: which script a text is in, and which scripts the readers of a language can read."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from functools import cache
 
 import langcodes
 
-# How the names of a script's letters begin in Unicode; a script of ISO 15924 that isn't here is not judged.
+# Prefixes of the Unicode names of each script's letters. A text in an ISO 15924 script without an entry here isn't judged.
 _UNICODE_NAME_PREFIXES = {
     "Latn": ("LATIN",),
     "Cyrl": ("CYRILLIC",),
@@ -49,18 +49,18 @@ _MULTI_SCRIPT_LANGUAGES = {
     },
     **{"ks": ("Arab", "Deva"), "mn": ("Cyrl", "Mong"), "tg": ("Cyrl", "Arab", "Latn")},
 }
-"""Languages that are written in several scripts: one is meant only where the tag names it."""
+"""Languages that are written in several scripts. All of them count unless the tag names one."""
 _MIN_FOREIGN_LETTERS = 12
-"""Letters of a text that is in Latin letters alone, from which on it is none of a language that has others."""
+"""Length in letters from which a text in Latin letters alone can't be in a language of another script."""
 _SHARED_SIGNS = frozenset("着")
-"""A sign that Hong Kong writes, though Big5 lacks it."""
+"""A character that is written in Hong Kong although Big5 lacks it."""
 _MIN_TRADITIONAL_SIGNS = 2
-"""Traditional signs that tell. Big5 has rare signs of names beside the traditional forms."""
+"""Traditional characters needed to call a text traditional. Big5 also has rare characters that occur in names only."""
 
 
 @cache
 def scripts_of(tag: str) -> frozenset[str]:
-    """The scripts that a language tag leaves open: the one that it names, else those that the language is written in."""
+    """Return the scripts a language tag allows: the script it names, otherwise all scripts of the language."""
     language = langcodes.Language.get(tag)
     maximized = language.prefer_macrolanguage().maximize()
     codes = frozenset({maximized.script} if maximized.script else ())
@@ -68,9 +68,13 @@ def scripts_of(tag: str) -> frozenset[str]:
 
 
 def is_unreadable(text: str, tag: str) -> bool:
-    """Whether who reads a language can't read a text: it is in another script, or in the other form of Chinese signs.
+    """Whether readers of a language can't read a text, because of its script or the other form of Chinese characters.
 
-    Names and terms in Latin letters are in the texts of every language, so a few of them say nothing.
+    Names and terms in Latin letters occur in texts of every language, so a few of them don't count.
+
+    Args:
+        text: the text.
+        tag: the reader's language tag.
     """
     expected_scripts = scripts_of(tag)
     letters = [character for character in text if character.isalpha()]
@@ -87,11 +91,14 @@ def is_unreadable(text: str, tag: str) -> bool:
 
 
 def is_in_scripts(word: str, codes: frozenset[str]) -> bool | None:
-    """Whether all letters of a word are of these scripts; None where it has none, or one of the scripts isn't judged here.
+    """Whether all letters of a word belong to the given scripts.
 
     Args:
-        word: of letters of one script.
-        known: codes of ISO 15924.
+        word: a word of letters of one script.
+        codes: script codes of ISO 15924.
+
+    Returns:
+        None if the word has no letters, or if one of the scripts isn't known here.
     """
     if not codes <= _UNICODE_NAME_PREFIXES.keys():
         return None
@@ -101,8 +108,10 @@ def is_in_scripts(word: str, codes: frozenset[str]) -> bool | None:
 
 
 def han_script(text: str) -> str | None:
-    """The form of the Chinese signs in a text: `Hans` (simplified) or `Hant` (traditional); None where it has too few signs
-    that tell."""
+    """Return the form of a text's Chinese characters: `Hans` (simplified) or `Hant` (traditional).
+
+    None if too few characters differ between the two.
+    """
     signs = [sign for sign in text if "\u4e00" <= sign <= "\u9fff"]
     simplified = sum(_is_only_in(sign, "gb2312", "big5") for sign in signs)
     traditional = sum(_is_only_in(sign, "big5", "gb2312") for sign in signs)
@@ -118,7 +127,7 @@ def is_latin(text: str) -> bool:
 
 @cache
 def _is_only_in(sign: str, charset: str, other_charset: str) -> bool:
-    """Whether a sign is in one character set and not in the other: GB 2312 has the simplified forms, Big5 the traditional."""
+    """Whether only the first of two character sets has a character: GB 2312 has the simplified forms, Big5 the traditional ones."""
     return sign not in _SHARED_SIGNS and _is_encodable(sign, charset) and not _is_encodable(sign, other_charset)
 
 
