@@ -1,4 +1,7 @@
-"""What a language model is told about a meeting. What changes least comes first, so that an engine can keep what it made of it."""
+"""The prompts of insight tasks.
+
+The parts that change least come first, so that an engine's prefix cache applies to them.
+"""
 
 from __future__ import annotations
 
@@ -33,43 +36,58 @@ _SCHEMA_INSTRUCTIONS = "Answer with JSON that fits this schema, and with nothing
 _TAG_BRACKETS = re.compile(r"<+(?=/?(?:transcript|notes)>)", re.IGNORECASE)
 
 MAX_PROBLEM_CHARS = 120
-"""Characters of a word on what was wrong with an answer."""
+"""Maximum length of a problem description, in characters."""
 _PRIORITY = {InsightRole.CHAT: 10, InsightRole.INSIGHT: 20}
-"""After captions. Somebody waits for a chat."""
+"""Prompt priorities. Captions come first; a chat comes before an insight, because a person waits for it."""
 
 
 def answer_prompt(request: InsightRequest, transcript: str) -> Prompt:
-    """The task, asked about a transcript.
+    """Build the prompt of a task with the whole transcript.
 
-    The system's part is the same for every meeting; then comes what was said, which a meeting only adds to, and last the task.
+    The system message is the same for every meeting with the same instructions. The transcript follows, which only grows during
+    a
+    meeting. The task is last.
     """
     return _build_prompt(request, f"{_wrap_in_tag('transcript', transcript)}\n\n{_task_text(request)}")
 
 
 def part_prompt(request: InsightRequest, part: str, max_tokens: int) -> Prompt:
-    """What of a part of the transcript the task needs."""
+    """Build the prompt for notes on one part of the transcript, for a task.
+
+    Args:
+        request: the request with the task.
+        part: the part of the transcript.
+        max_tokens: maximum length of the notes, in tokens.
+    """
     return _notes_prompt(
         request, f"{_wrap_in_tag('transcript', part)}\n\n{_PART_INSTRUCTIONS}\nTask: {request.task}", max_tokens
     )
 
 
 def merge_prompt(request: InsightRequest, notes: str, max_tokens: int) -> Prompt:
-    """One set of notes of several."""
+    """Build the prompt that merges several notes into one.
+
+    Args:
+        request: the request with the task.
+        notes: the notes to merge.
+        max_tokens: maximum length of the merged notes, in tokens.
+    """
     return _notes_prompt(
         request, f"{_wrap_in_tag('notes', notes)}\n\n{_MERGE_INSTRUCTIONS}\nTask: {request.task}", max_tokens
     )
 
 
 def final_prompt(request: InsightRequest, notes: str) -> Prompt:
-    """The task, asked about notes on all parts of the transcript."""
+    """Build the prompt of a task with notes on all parts of the transcript."""
     return _build_prompt(request, f"{_wrap_in_tag('notes', notes)}\n\n{_NOTES_INTRODUCTION}\n{_task_text(request)}")
 
 
 def add_problem(prompt: Prompt, problem: str) -> Prompt:
-    """A prompt with a word on what was wrong with the answer to it.
+    """Return a prompt extended by a description of the problem with its last answer.
 
     Args:
-        problem: in a few words, free of what the model said. What goes beyond `MAX_PROBLEM_CHARS` is left out.
+        prompt: the prompt.
+        problem: a short description without model output. It is cut off after `MAX_PROBLEM_CHARS`.
     """
     *before, last = prompt.messages
     content = f"{last.content}\nYour last try was refused: {problem[:MAX_PROBLEM_CHARS]}."
@@ -99,7 +117,7 @@ def _task_text(request: InsightRequest) -> str:
 
 
 def _wrap_in_tag(tag: str, text: str) -> str:
-    """A text between marks. Words in it that look like such a mark lose their bracket: nobody can talk their way out."""
+    """Wrap a text in a tag. Such tags within the text lose their bracket, so that transcript text can't pose as instructions."""
     return f"<{tag}>\n{_TAG_BRACKETS.sub('', text)}</{tag}>"
 
 

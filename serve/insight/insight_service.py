@@ -1,4 +1,4 @@
-"""The insight service: notes, summaries and answers about a meeting, by a language model. Half an answer is marked as one."""
+"""The insight service: notes, summaries and answers about a meeting from a language model. It marks incomplete answers."""
 
 from __future__ import annotations
 
@@ -25,12 +25,13 @@ _LATENCY_BUCKETS_S = [0.5, 1.0, 2.5, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0]
 
 
 class InsightService:
-    """Answers tasks about meetings by one engine. Nothing of what was said is ever logged.
+    """Answers tasks about meetings with one engine. It never logs transcript text.
 
     Args:
-        make_engine: makes the engine, in the process that is to use it.
-        window: tokens that the model takes, where its engine can't tell; see `serve.insight.token_budget.Budget`.
-        change: makes it another engine elsewhere while it is in use; None where it stays what it is.
+        make_engine: makes the engine, in the process that uses it.
+        window_tokens: the model's context window in tokens, used if its engine doesn't report it; see
+            `serve.insight.token_budget.TokenBudget`.
+        swap_engine: replaces the remote engine while it is in use; None if the engine never changes.
     """
 
     def __init__(
@@ -45,38 +46,44 @@ class InsightService:
         self._health_check = EngineHealthCheck(self._engine.check_health)
         self._answers = metrics.Counter(
             "parley_insights",
-            "Tasks about meetings that ended, by how",
+            "Finished tasks about meetings, by outcome",
             tag_keys=("role", "outcome"),  # pyright: ignore[reportArgumentType] - typed for one key only
         )
         self._seconds = metrics.Histogram(
-            "parley_insight_seconds", "Time to the end of an answer", boundaries=_LATENCY_BUCKETS_S, tag_keys=("role",)
+            "parley_insight_seconds", "Time to the whole answer", boundaries=_LATENCY_BUCKETS_S, tag_keys=("role",)
         )
         self._tokens = metrics.Counter(
             "parley_insight_tokens",
-            "Tokens that engines read and wrote, where they count them",
+            "Tokens of prompts and answers, if the engine counts them",
             tag_keys=("model", "part"),  # pyright: ignore[reportArgumentType] - typed for one key only
         )
         self._replaced_characters = metrics.Counter(
             "parley_insight_replaced_characters",
-            "Characters of answers that were no text, and were replaced",
+            "Invalid characters in answers that were replaced",
             tag_keys=("model",),
         )
 
     async def reconfigure(self, engine: dict[str, Any]) -> None:
-        """Serve tells each replica which engine elsewhere is its own, at its start and when that changes.
+        """Swap the remote engine. Serve calls this with the engine's configuration when a replica starts and when it changes.
+
+        Args:
+            engine: the engine's configuration.
 
         Raises:
-            SetupError: it can't be made; the one before stays.
+            SetupError: the engine can't be made; the one before stays in use.
         """
         if self._swap_engine is not None:
             self._swap_engine(parse_engine_config(engine))
 
     async def answer(self, request: InsightRequest) -> Insight:
-        """Do a task.
+        """Do a task and return the whole answer.
+
+        Args:
+            request: the task.
 
         Raises:
-            NonRetryableError: it can't be done, or the model gave no answer to it that can be one.
-            UnavailableError: not now; trying again later is right.
+            NonRetryableError: the task can't be done, or the model gave no valid answer.
+            UnavailableError: the engine can't answer now; a later attempt may succeed.
         """
         async with aclosing(self.stream(request)) as pieces:
             async for piece in pieces:
@@ -85,12 +92,17 @@ class InsightService:
         raise AssertionError("a stream ends with the whole of it")
 
     async def stream(self, request: InsightRequest) -> AsyncGenerator[str | Insight]:
-        """Do a task: pieces of the text as they come, and last the whole. What has a schema comes whole only.
+        """Do a task: yield pieces of the text as they arrive, and the whole `Insight` last.
 
-        To close it early, or to cancel who takes it, gives the work up, in the engine too.
+        A task with a schema yields the `Insight` only. Closing the stream or cancelling its consumer stops the work, in the
+        engine
+        as well.
+
+        Args:
+            request: the task.
 
         Raises:
-            Unanswerable, Unavailable: as `answer` does. After one of these the pieces are no answer.
+            NonRetryableError, UnavailableError: as for `answer`. The pieces before an error are no valid answer.
         """
         started_at, outcome = time.monotonic(), "given up"
         try:
@@ -113,19 +125,19 @@ class InsightService:
             self._answers.inc(tags={"role": request.role.value, "outcome": outcome})
 
     async def check_health(self) -> None:
-        """Serve replaces a replica whose engine gives no token, three times in a row.
+        """Check that the engine produces tokens. Serve replaces a replica after three failures in a row.
 
         Raises:
-            UnavailableError: the engine does not work, or is silent; see `serve.engines.health_check`.
+            UnavailableError: the engine doesn't work or is unresponsive; see `serve.engines.health_check`.
         """
         await self._health_check.check()
 
     async def problem(self) -> str:
-        """Why the engine answers nothing at the moment, in words; empty where nothing is known against it."""
+        """Return why the engine can't answer at the moment, in words; empty if no problem is known."""
         return problem_of(self._engine) or ""
 
     async def __del__(self) -> None:
-        # Serve awaits this when it stops the replica, even one whose engine could not be made.
+        # Serve awaits this when it stops a replica, even if the engine could not be made.
         if hasattr(self, "_engine"):
             await self._engine.close()
 
@@ -144,7 +156,7 @@ class InsightService:
                     raise NonRetryableError("the model gave no text")
 
     async def _answer_by_schema(self, schema: Any, task: ReducedTask) -> Insight:
-        """The answer that fits a schema, in two tries."""
+        """Return an answer that fits a schema, within two attempts."""
         first = await self._generate(task.prompt)
         try:
             return self._build_insight(task, [first], parse_structured(first, schema))
@@ -153,7 +165,7 @@ class InsightService:
         return self._build_insight(task, [first, second], parse_structured(second, schema))
 
     def _build_insight(self, task: ReducedTask, generations: Sequence[Generation], data: Any = None) -> Insight:
-        """The last of the answers, with what all of them took."""
+        """Build the result from the last generation, with the token counts of all of them."""
         last, all_generations = generations[-1], (*task.notes, *generations)
         cut_off = any(each.finish == "length" for each in (*task.notes, last))
         return Insight(

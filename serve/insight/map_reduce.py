@@ -1,7 +1,8 @@
-"""Map-reduce over what is too long for a model: notes on each part, then notes on the notes, until the task fits beside them.
+"""Map-reduce for transcripts that exceed a model's window.
 
-The parts are read on their own and in any order (Dean and Ghemawat, "MapReduce", OSDI 2004). The answer itself is asked only
-then, and by whoever wants it: it may be streamed or fit a schema.
+The model writes notes on each part, then notes on the notes, until the task fits into the window together with them. The parts
+are read independently and in any order (Dean and Ghemawat, "MapReduce", OSDI 2004). The caller requests the answer itself: it
+may stream it or require a schema.
 """
 
 from __future__ import annotations
@@ -27,23 +28,23 @@ from serve.insight.token_budget import TokenBudget
 Generate = Callable[[Prompt], Awaitable[Generation]]
 
 _MAX_CONCURRENT_PARTS = 4
-"""Parts of one transcript that are read at once, so that others get their turn."""
+"""Parts of one transcript that are read at the same time. The limit leaves capacity to other requests."""
 _NOTES_WINDOW_DIVISOR = 10
-"""Which part of the window the notes on a part may take: several fit, so that each round leaves fewer."""
+"""The notes on a part may take this fraction of the window. Several fit into it, so each round leaves fewer notes."""
 _MIN_MATERIAL_DIVISOR = 4
-"""Which part of the window must at least be left to what is read: with less, a meeting would take hundreds of questions."""
+"""At least this fraction of the window must remain for the text to read. With less, a meeting would take hundreds of requests."""
 _LONGEST_REMARK = "x" * MAX_PROBLEM_CHARS
-"""There is always room for a word on what was wrong with an answer."""
+"""The longest problem description. Each prompt leaves room for it."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReducedTask:
-    """What is left to ask.
+    """A task reduced to one prompt.
 
     Attributes:
-        prompt: the task, with all it needs, in a size that fits the window.
-        parts: of how many parts the transcript was read; 1 where it is in the prompt itself.
-        notes: the answers that were asked for on the way.
+        prompt: the task with its material, small enough for the window.
+        part_count: number of parts in which the transcript was read; 1 if the prompt contains the transcript itself.
+        notes: all generations of notes on the way.
     """
 
     prompt: Prompt
@@ -52,14 +53,16 @@ class ReducedTask:
 
 
 async def reduce_to_window(request: InsightRequest, budget: TokenBudget, generate: Generate) -> ReducedTask:
-    """Bring a request into a size that the model can answer.
+    """Reduce a request to a prompt that fits the model's window.
 
     Args:
-        ask: has the model answer a prompt.
+        request: the request.
+        budget: the model's token budget.
+        generate: generates the model's answer to a prompt.
 
     Raises:
-        NonRetryableError: it can't be, for what is asked leaves too little room; or notes on a part could not be had, in two tries.
-        UnavailableError: notes on a part could not be had now, in two tries.
+        NonRetryableError: the request leaves too little room, or notes on a part failed twice.
+        UnavailableError: the engine was unavailable for notes on a part in both attempts.
     """
     lines = [f"{line}\n" for line in request.transcript_lines]
     full_prompt = answer_prompt(request, "".join(lines))
@@ -90,7 +93,7 @@ async def _fits(budget: TokenBudget, prompt: Prompt) -> bool:
 
 
 async def _require_room(budget: TokenBudget, empty_prompts: Sequence[Prompt]) -> None:
-    """See to it that prompts without anything to read leave room for it."""
+    """Check that prompts without material leave enough room for it."""
     for prompt in empty_prompts:
         if (
             await budget.tokens_left(add_problem(prompt, _LONGEST_REMARK))
@@ -98,12 +101,12 @@ async def _require_room(budget: TokenBudget, empty_prompts: Sequence[Prompt]) ->
         ):
             raise NonRetryableError(
                 f"instructions, task and schema take {await budget.count_tokens(prompt)} tokens and the answer may take"
-                f" {prompt.max_tokens}: that leaves too little of the model's window of {budget.window_tokens} for what was said"
+                f" {prompt.max_tokens}: that leaves too little of the model's window of {budget.window_tokens} for the transcript"
             )
 
 
 async def _generate_all(prompts: Sequence[Prompt], generate: Generate) -> list[Generation]:
-    """The answers to prompts, a few at once. One that can't be had, in two tries, ends the others."""
+    """Generate the answers to prompts, a few at a time. If one fails twice, the others are cancelled."""
     slots = asyncio.Semaphore(_MAX_CONCURRENT_PARTS)
 
     async def generate_part(number: int, prompt: Prompt) -> Generation:

@@ -1,4 +1,4 @@
-"""Takes JSON out of an answer, and lets through only what fits its schema."""
+"""Extracts JSON from an answer and validates it against its schema."""
 
 from __future__ import annotations
 
@@ -14,14 +14,21 @@ from referencing.exceptions import Unresolvable
 from serve.engines.protocol import Generation, NonRetryableError
 
 _CODE_FENCE = re.compile(r"^```(?:json)?\s*\n(.*)\n\s*```$", re.DOTALL)
-"""What models that nothing constrains like to put around JSON."""
+"""A Markdown code fence, which unconstrained models often put around JSON."""
 
 
 def parse_structured(generation: Generation, schema: Mapping[str, Any]) -> Any:
-    """The JSON of an answer.
+    """Parse and validate the JSON of an answer.
+
+    Args:
+        generation: the answer.
+        schema: the JSON schema.
+
+    Returns:
+        The parsed data.
 
     Raises:
-        NonRetryableError: it was cut off, is no JSON, or does not fit the schema. The message quotes nothing of the answer.
+        NonRetryableError: the answer was cut off, isn't JSON, or violates the schema. The message quotes nothing of the answer.
     """
     if generation.finish == "length":
         raise NonRetryableError("the answer did not come to its end in the tokens it may have")
@@ -33,12 +40,12 @@ def parse_structured(generation: Generation, schema: Mapping[str, Any]) -> Any:
     except orjson.JSONDecodeError:
         raise NonRetryableError("the answer is no JSON") from None
     schema_dict = dict(schema)
-    # A registry that is given fetches nothing: who writes a schema can't have this process open addresses.
+    # An explicit registry fetches nothing. So a schema can't make this process open URLs.
     validator = validator_for(schema_dict)(schema_dict, registry=Registry())
     try:
         violation = next(validator.iter_errors(data), None)
     except Unresolvable:
-        raise NonRetryableError("the schema refers to something that is not in it") from None
+        raise NonRetryableError("the schema has a reference to something outside it") from None
     if violation is not None:
         rule = "/".join(str(step) for step in violation.absolute_schema_path)
         raise NonRetryableError(f"the answer does not fit the schema at {rule}")

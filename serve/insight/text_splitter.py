@@ -1,4 +1,4 @@
-"""Cuts long text into parts that a model can read one by one. Nothing is lost: put together, the parts are the text."""
+"""Splits a long text into parts that fit a model's window. Joined together, the parts are the whole text."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from itertools import pairwise
 from serve.engines.protocol import NonRetryableError
 
 FitCheck = Callable[[str], Awaitable[bool]]
-"""Whether a text can be a part."""
+"""Decides whether a text fits as one part."""
 
 _SPLIT_POINTS = (
     re.compile(r"""[.!?…]["'”’»)\]]*\s+|[。！？]["'”’」』）]*"""),
     re.compile(r"\s+"),
 )
-"""Where a line that is too long is cut: after a sentence, else after a word."""
+"""Where to split a line that is too long: after a sentence, otherwise after a word."""
 
 
 async def split_text(units: Sequence[str], fits: FitCheck) -> list[str]:
-    """Cut a text into parts, each as long as it may be.
+    """Split a text into parts, each as long as possible.
 
     Args:
-        units: the text, cut where a part may best end: in lines, each with its line end.
-        fits: whether a part may be this long. What holds more than what doesn't fit doesn't fit either.
+        units: the text, split where a part should preferably end: in lines, each with its line end.
+        fits: decides whether a text fits. If a text doesn't fit, neither does any longer text that contains it.
 
     Returns:
-        The parts in order. A unit that is too long for itself is cut after sentences, after words, or anywhere.
+        The parts in order. A unit that doesn't fit by itself is split after sentences, after words, or anywhere.
 
     Raises:
         NonRetryableError: not even a single character fits.
@@ -43,7 +43,7 @@ async def split_text(units: Sequence[str], fits: FitCheck) -> list[str]:
 
 
 async def _count_fitting(units: Sequence[str], start: int, fits: FitCheck) -> int:
-    """How many units from one on fit together. Little more is looked at than that."""
+    """Return how many units from `start` on fit together. The search checks few texts much longer than the result."""
     remaining = len(units) - start
     fitting, too_many = 0, remaining + 1
     while too_many - fitting > 1:
@@ -61,5 +61,5 @@ def _split_unit(text: str) -> list[str]:
         if ends:
             return [text[start:end] for start, end in pairwise([0, *ends, len(text)])]
     if len(text) < 2:
-        raise NonRetryableError("the model's window has no room for what is to be read")
+        raise NonRetryableError("the model's window has no room for the transcript")
     return [text[: len(text) // 2], text[len(text) // 2 :]]

@@ -1,4 +1,4 @@
-"""What fits into a model's window, in its own tokens where its engine counts them."""
+"""The token budget of a model: token counts of prompts, exact if its engine counts tokens and estimated otherwise."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from serve.engines.protocol import CountsTokens, Engine, Prompt
 
 _ASCII_LETTERS = re.compile(r"[A-Za-z ]+")
 _ASCII_LETTERS_PER_TOKEN = 3
-"""Letters without accents and spaces of one token. Vocabularies hold whole words of these: speech has four or five."""
+"""ASCII letters and spaces per token, a low estimate. Vocabularies hold whole words of these: real text has four or five."""
 _BYTES_PER_TOKEN = 1.6
-"""Bytes in UTF-8 of one token, of all other letters: a Chinese one takes two. That is for a model of few languages; those of
-many take half as much."""
+"""UTF-8 bytes per token for all other letters: a Chinese character takes two tokens. This fits models of few languages;
+multilingual models need half as many."""
 _MESSAGE_OVERHEAD_TOKENS = 8
-"""Tokens that a chat template puts around a message."""
+"""Tokens that a chat template adds to each message."""
 
 
 def estimate_tokens(prompt: Prompt) -> int:
-    """About how many tokens a prompt is, whatever the model: rather too many than too few.
+    """Estimate a prompt's length in tokens, for any model. The estimate is rather too high than too low.
 
-    Counted are a token for three plain letters, for every digit and mark, and for 1.6 bytes of anything else.
+    It counts a token for three ASCII letters, for every digit and punctuation mark, and for 1.6 bytes of other text.
     """
     return sum(_MESSAGE_OVERHEAD_TOKENS + _estimate_text_tokens(message.content) for message in prompt.messages)
 
@@ -33,11 +33,11 @@ def _estimate_text_tokens(text: str) -> int:
 
 
 class TokenBudget:
-    """How much a model can be told.
+    """The token budget of a model.
 
     Args:
-        engine: the model's.
-        window: tokens that question and answer may have together, where the engine doesn't know. It then estimates.
+        engine: the model's engine.
+        window_tokens: tokens of prompt and answer together, used with estimated counts if the engine doesn't count tokens.
     """
 
     def __init__(self, engine: Engine[Prompt], window_tokens: int) -> None:
@@ -45,13 +45,13 @@ class TokenBudget:
         self.window_tokens = window_tokens if self._tokenizer is None else self._tokenizer.context_window
 
     async def count_tokens(self, prompt: Prompt) -> int:
-        """The tokens of a question."""
+        """Return the number of a prompt's tokens."""
         return estimate_tokens(prompt) if self._tokenizer is None else await self._tokenizer.count_tokens(prompt)
 
     async def tokens_left(self, prompt: Prompt) -> int:
-        """The tokens that question and answer leave of the window; below 0 where they don't fit."""
+        """Return the tokens of the window left by prompt and answer; negative if they don't fit."""
         return self.window_tokens - prompt.max_tokens - await self.count_tokens(prompt)
 
     async def fits(self, prompt: Prompt) -> bool:
-        """Whether question and answer fit the window."""
+        """Whether prompt and answer fit the window."""
         return await self.tokens_left(prompt) >= 0

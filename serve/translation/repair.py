@@ -1,4 +1,4 @@
-"""Asks an engine for a translation, and looks at the answer: what can't be passed on as it is may be asked for once more."""
+"""Requests a translation from an engine and checks the answer. A defective answer may be repaired in a second attempt."""
 
 from __future__ import annotations
 
@@ -24,24 +24,24 @@ from serve.metric_tags import metric_tag
 from serve.translation.quality.checks import QualityWarning, find_quality_warnings
 
 _MAX_LENGTH_RATIO = 10
-"""How many times as long as the source an answer is nonsense. Every language pair stays far below."""
+"""Maximum length of an answer as a multiple of the source's. Real translations stay far below in every language pair."""
 _REPAIR_TIMEOUT_S = 2.0
-"""Seconds that a translation in doubt may get better in: whoever asked waits for it."""
+"""Seconds for the repair of a translation with warnings. The caller waits meanwhile."""
 _MIN_LENGTH_LIMIT_CHARS = 80
-"""Characters that any answer may have: a short word may well become a long phrase."""
+"""Characters that any answer may have: a short word may become a long phrase."""
 
 LATENCY_BUCKETS_S = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0]
-"""Boundaries of the times that are measured."""
+"""Bucket boundaries of the latency histograms, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class TranslationAttempt:
-    """What an engine made of an utterance.
+    """An engine's answer to an utterance.
 
     Attributes:
-        text: its answer, as far as it came.
-        doubts: what the translation may not have kept.
-        refused: why it is no translation, if it is none.
+        text: the answer; incomplete if it was stopped.
+        warnings: quality warnings about the translation.
+        rejection: why the answer is no translation; None if it is one.
     """
 
     text: str
@@ -50,12 +50,12 @@ class TranslationAttempt:
 
     @property
     def is_acceptable(self) -> bool:
-        """Whether it can be passed on as it is: to ask for it once more would not make it better."""
+        """Whether the answer needs no repair: a second attempt would not improve it."""
         return self.rejection is None and all(warning.expected is None for warning in self.warnings)
 
     @property
     def repair_hint(self) -> RepairHint:
-        """What the engine is told about it."""
+        """The hint for the engine on what to repair."""
         defect = None if self.rejection is None else self.rejection.defect
         return RepairHint(
             self.text, defect, tuple(warning.expected for warning in self.warnings if warning.expected is not None)
@@ -63,11 +63,11 @@ class TranslationAttempt:
 
 
 class RepairingTranslator:
-    """Asks an engine, twice at most.
+    """Requests a translation from an engine, and its repair if needed.
 
     Args:
-        engine: the one that translates.
-        gave: called at each piece of an answer.
+        engine: the translation engine.
+        on_output: called for each piece of an answer.
     """
 
     def __init__(self, engine: TranslationEngine, on_output: Callable[[], None]) -> None:
@@ -81,37 +81,44 @@ class RepairingTranslator:
         )
         self._tokens = metrics.Counter(
             "parley_translation_tokens",
-            "Tokens that engines read and wrote, where they count them; cached: of the prompt's, those that were still known",
+            "Tokens of prompts and answers, if the engine counts them; cached: prompt tokens from the prefix cache",
             tag_keys=("model", "part"),  # pyright: ignore[reportArgumentType] - typed for one key only
         )
         self._replaced_characters = metrics.Counter(
             "parley_translation_replaced_characters",
-            "Characters of answers that were no text, and were replaced",
+            "Invalid characters in answers that were replaced",
             tag_keys=("model",),
         )
         self._rejections = metrics.Counter(
-            "parley_translation_refusals", "Answers that could not be a translation, by why", tag_keys=("flaw",)
+            "parley_translation_refusals", "Answers rejected as a translation, by defect", tag_keys=("flaw",)
         )
         self._repairs = metrics.Counter(
             "parley_translation_repairs",
-            "Answers that were asked for once more, by what came of it",
+            "Repairs of defective answers, by outcome",
             tag_keys=("outcome",),
         )
         self._terms = metrics.Counter(
             "parley_glossary_terms",
-            "Terms that translations were to have, by whether they have them",
+            "Glossary terms expected in translations, by whether they are there",
             tag_keys=("kept",),
         )
 
     async def translate(self, utterance: Utterance) -> TranslationAttempt:
-        """Ask for a translation. A model that can be told what is wrong is, but for drafts: the next one is on its way.
+        """Translate an utterance.
+
+        An engine that supports repair gets a second attempt at a defective answer. Drafts get none, because the next draft is
+        already on
+        its way.
+
+        Args:
+            utterance: the utterance.
 
         Returns:
-            A translation. Of two, the one that leaves less in doubt.
+            The better of the attempts: the one with fewer warnings.
 
         Raises:
-            NonRetryableError: there is none.
-            UnavailableError: not now.
+            NonRetryableError: all attempts were rejected, or the engine can't translate this.
+            UnavailableError: the engine can't answer now; a later attempt may succeed.
         """
         best = await self._try_once(self._engine.generate(utterance), utterance)
         if not best.is_acceptable and not utterance.draft and isinstance(self._engine, SupportsRepair):
@@ -132,10 +139,10 @@ class RepairingTranslator:
             async with asyncio.timeout(_REPAIR_TIMEOUT_S if first.rejection is None else None):
                 second = await self._try_once(engine.repair(utterance, first.repair_hint), utterance)
         except (NonRetryableError, TimeoutError):
-            # Both together were too much for the model, or a translation was there that nobody should wait longer for.
+            # The longer prompt was too much for the model, or the repair of a usable translation took too long.
             second = first
         except UnavailableError:
-            # What is there already is better than to have all of it asked again later.
+            # A translation with warnings is better than a retry of the whole request later.
             if first.rejection is not None:
                 raise
             second = first
@@ -155,7 +162,7 @@ class RepairingTranslator:
         return TranslationAttempt(text, find_quality_warnings(utterance, text))
 
     async def _collect(self, stream: TokenStream, utterance: Utterance) -> str:
-        """The whole of an answer. One that runs away is given up while it comes."""
+        """Return the whole answer. An answer that grows far beyond the source's length is stopped early."""
         max_length = max(_MIN_LENGTH_LIMIT_CHARS, _MAX_LENGTH_RATIO * len(utterance.text))
         text = ""
         async with aclosing(stream) as pieces:

@@ -1,4 +1,4 @@
-"""The translation service: one question, one honest answer. Where it can't translate, it says so and why."""
+"""The translation service: it answers a request with a translation, or with the reason why there is none."""
 
 from __future__ import annotations
 
@@ -29,20 +29,21 @@ from serve.translation.repair import LATENCY_BUCKETS_S, RepairingTranslator
 _MAX_CACHED_WORDS = 4
 _MAX_CACHED_CHARS = 40
 _MAX_CACHED_CHARS_WITHOUT_SPACES = 8
-"""What an utterance has at most that is translated the same whatever was said before it; the last in scripts without spaces."""
+"""Maximum length of an utterance whose translation doesn't depend on context, in words and in characters. The last limit is for
+scripts without spaces."""
 
 CacheKey = tuple[str, str, str, str, tuple[GlossaryEntry, ...], tuple[GlossaryEntry, ...], str]
-"""Of an answer: team, source language, target language, text, glossary, terms, style."""
+"""The key of a cached answer: team, source language, target language, text, glossary, terms, style."""
 
 
 class TranslationService:
-    """Answers translation requests by one engine. Nothing of what was said is ever logged.
+    """Answers translation requests with one engine. It never logs transcript text.
 
     Args:
-        make_engine: makes the engine, in the process that is to use it.
-        cached: how many short utterances are remembered.
-        change: makes it another engine elsewhere while it is in use, and says whether it is another one; None where it
-            stays what it is.
+        make_engine: makes the engine, in the process that uses it.
+        cache_size: maximum number of cached answers to short utterances.
+        swap_engine: replaces the remote engine while it is in use, and returns whether it changed; None if the engine never
+            changes.
     """
 
     def __init__(
@@ -59,21 +60,24 @@ class TranslationService:
         self._translator = RepairingTranslator(self._engine, self._health_check.record_output)
         self._answers = metrics.Counter(
             "parley_translations",
-            "Requests answered, by how",
+            "Answered translation requests, by status",
             tag_keys=("status", "language", "cached"),  # pyright: ignore[reportArgumentType] - typed for one key only
         )
         self._seconds = metrics.Histogram(
             "parley_translation_seconds",
-            "Time to answer a request",
+            "Time to answer a translation request",
             boundaries=LATENCY_BUCKETS_S,
             tag_keys=("language",),
         )
 
     async def reconfigure(self, engine: dict[str, Any]) -> None:
-        """Serve tells each replica which engine elsewhere is its own, at its start and when that changes.
+        """Swap the remote engine. Serve calls this with the engine's configuration when a replica starts and when it changes.
+
+        Args:
+            engine: the engine's configuration.
 
         Raises:
-            SetupError: it can't be made; the one before stays.
+            SetupError: the engine can't be made; the one before stays in use.
         """
         if self._swap_engine is not None and self._swap_engine(parse_engine_config(engine)):
             self._cache.clear()
@@ -81,11 +85,14 @@ class TranslationService:
     async def translate(self, request: TranslationRequest) -> Translation:
         """Translate a sentence.
 
+        Args:
+            request: the sentence, with its target language and context.
+
         Returns:
-            The answer. One that is `untranslated` is final: asking again gives the same.
+            The answer. An `untranslated` answer is final: another attempt would give the same.
 
         Raises:
-            UnavailableError: not now; trying again later is right.
+            UnavailableError: the engine can't answer now; a later attempt may succeed.
         """
         started_at = time.monotonic()
         with bound_contextvars(meeting=request.meeting_id, sentence=request.sentence_id):
@@ -101,29 +108,29 @@ class TranslationService:
         return translation
 
     async def check_health(self) -> None:
-        """Serve replaces a replica whose engine gives no token, three times in a row.
+        """Check that the engine produces tokens. Serve replaces a replica after three failures in a row.
 
         Raises:
-            UnavailableError: the engine does not work, or is silent; see `serve.engines.health_check`.
+            UnavailableError: the engine doesn't work or is unresponsive; see `serve.engines.health_check`.
         """
         await self._health_check.check()
 
     async def check_ready(self) -> None:
-        """Tell whether a question would be answered now.
+        """Check that a request would be answered now.
 
         Raises:
-            UnavailableError: the server refuses every question or loads its model, or as `check_health` does.
+            UnavailableError: the server refuses every request or loads its model, or as for `check_health`.
         """
         if problem := await self.problem():
             raise UnavailableError(problem)
         await self.check_health()
 
     async def problem(self) -> str:
-        """Why the engine answers nothing at the moment, in words; empty where nothing is known against it."""
+        """Return why the engine can't answer at the moment, in words; empty if no problem is known."""
         return problem_of(self._engine) or ""
 
     async def __del__(self) -> None:
-        # Serve awaits this when it stops the replica, even one whose engine could not be made.
+        # Serve awaits this when it stops a replica, even if the engine could not be made.
         if hasattr(self, "_engine"):
             await self._engine.close()
 
@@ -134,11 +141,11 @@ class TranslationService:
         if source is None and not any(character.isalpha() for character in request.text):
             return self._same_language(request)
         if source is None:
-            return self._untranslated("its language could not be told")
+            return self._untranslated("its language could not be detected")
         refined_source = refine_chinese_tag(source, request.text)
         if language_and_script(refined_source) == language_and_script(request.language):
             return self._same_language(request)
-        # A model of both forms of Chinese may know them by one name.
+        # An engine may support both forms of Chinese under one tag.
         if self._engine.supports(refined_source, request.language) or language_and_script(
             source
         ) == language_and_script(request.language):
@@ -148,13 +155,13 @@ class TranslationService:
         return await self._translate_from(request, source)
 
     async def _translate_from(self, request: TranslationRequest, source: str) -> Translation:
-        # What a meeting asks of all its translations is a part of the question.
+        # The meeting's glossary and style change the translation, so they are part of the key.
         request_parts = (request.text, request.glossary, request.terms_in_text, request.style)
         key = (request.team_id, source, request.language, *request_parts)
         cached_text = self._cache.get(key)
         if cached_text is not None:
             return Translation(CaptionStatus.TRANSLATED, cached_text, self._engine_label, cached=True)
-        # The engine may become another one while it works on this.
+        # The engine may be swapped during this call.
         label = self._engine_label
         try:
             attempt = await self._translator.translate(to_utterance(request, source))
@@ -185,7 +192,7 @@ class TranslationService:
 
 
 def _is_cacheable(text: str, language: str) -> bool:
-    """Whether a text is translated the same whatever was said before it."""
+    """Whether a text's translation is the same in any context."""
     max_characters = (
         _MAX_CACHED_CHARS_WITHOUT_SPACES if base_language(language) in LANGUAGES_WITHOUT_SPACES else _MAX_CACHED_CHARS
     )
@@ -193,7 +200,7 @@ def _is_cacheable(text: str, language: str) -> bool:
 
 
 def to_utterance(request: TranslationRequest, source: str) -> Utterance:
-    """What an engine is asked for a request, whose source language is known."""
+    """Build the engine's request from a translation request with a known source language."""
     return Utterance(
         text=request.text,
         source=source,
@@ -208,7 +215,7 @@ def to_utterance(request: TranslationRequest, source: str) -> Utterance:
 
 
 class _TranslationCache:
-    """The answers used last."""
+    """The most recently used answers."""
 
     def __init__(self, size: int) -> None:
         self._size = size

@@ -56,7 +56,7 @@ def test_an_answer_that_was_cut_off_is_none_even_where_it_parses() -> None:
 
 
 def test_a_schema_can_not_have_anything_fetched() -> None:
-    with pytest.raises(NonRetryableError, match="refers to something"):
+    with pytest.raises(NonRetryableError, match="reference to something outside"):
         parse_structured(make_generation("[1]"), {"$ref": "http://127.0.0.1:1/schema.json"})
 
 
