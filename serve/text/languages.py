@@ -39,7 +39,7 @@ _CONFUSABLE_LANGUAGES = {
 
 @cache
 def language_and_script(tag: str) -> tuple[str, str]:
-    """Return a tag's language and script, which decide who can read it. `pt` and `pt-BR` are equal, `zh-Hant` and `zh` aren't.
+    """Return a tag's language and script, which decide who can read it: equal for `pt` and `pt-BR`, not for `zh-Hant` and `zh`.
 
     Args:
         tag: a BCP 47 language tag.
@@ -54,7 +54,7 @@ def base_language(tag: str) -> str:
 
 
 def confusable_group(tag: str) -> str:
-    """Return the language of a tag, or the language that stands for its group of confusable languages (`nn`, `da`: `no`)."""
+    """Return the representative of a tag's group of confusable languages (`nn`, `da`: `no`); otherwise its language."""
     return _CONFUSABLE_LANGUAGES.get(base_language(tag), base_language(tag))
 
 
@@ -112,8 +112,10 @@ class LanguageDetector:
         return next((language for language, _ in candidates if language in likely_languages), None)
 
     def detect_certain(self, text: str) -> str | None:
-        """Return the language of a text, as `confusable_group` names it, if the text is long and clear enough for certainty;
-        else None."""
+        """Return the language of a text if the text is long and clear enough for certainty; else None.
+
+        The language is named as by `confusable_group`.
+        """
         letters = [character for character in text if character.isalpha()]
         min_letters = _MIN_LETTERS_CERTAIN_NON_LATIN if _is_mostly_non_latin(letters) else _MIN_LETTERS_CERTAIN
         if len(letters) < min_letters:
@@ -122,8 +124,10 @@ class LanguageDetector:
         return language if score >= CERTAIN_SCORE else None
 
     def scores(self, text: str) -> defaultdict[str, float]:
-        """Return the probability of each language for a text, with languages as `confusable_group` names them. The sum is at
-        most 1."""
+        """Return the probability of each language for a text. The sum is at most 1.
+
+        The languages are named as by `confusable_group`.
+        """
         totals: defaultdict[str, float] = defaultdict(float)
         for language, score in self._candidates(text):
             totals[confusable_group(language)] += score

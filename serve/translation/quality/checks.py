@@ -1,4 +1,4 @@
-"""What of an utterance a translation may not have kept: terms that were asked for, numbers, names, emoji."""
+"""Quality checks of a translation: terms, numbers, names and emoji of the source that it may lack."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ from serve.translation.quality.term_forms import has_term
 
 @dataclass(frozen=True, slots=True)
 class QualityWarning:
-    """Something that was said and isn't in the translation.
+    """A part of the source text that the translation lacks.
 
     Attributes:
-        said: as it was said.
-        wanted: as it should read; None where that can't be told.
+        kind: the kind of the missing part.
+        source: its text in the source.
+        expected: its expected text in the translation; None if that is unknown.
     """
 
     kind: Literal["term", "number", "name", "emoji", "character"]
@@ -34,13 +35,13 @@ class QualityWarning:
 
 
 def find_quality_warnings(utterance: Utterance, translation: str) -> tuple[QualityWarning, ...]:
-    """What a translation leaves in doubt: what it lacks, and whether a character of it was no text.
+    """Return the warnings about a translation: missing parts of the source, and damaged characters.
 
-    A term that stays as it is counts as a term, not as a name; a number or a name within a term is the term's.
+    An untranslated term counts as a term only, not as a name as well. A number or name within a term is part of the term.
 
     Args:
-        utterance: what was asked.
-        text: the translation.
+        utterance: the engine's request.
+        translation: the engine's translation.
     """
     missing_terms = [term for term in utterance.terms if not has_term(translation, term.target, utterance.target)]
     source_text = _blank_out(utterance.text, [term.source for term in utterance.terms])
@@ -52,7 +53,7 @@ def find_quality_warnings(utterance: Utterance, translation: str) -> tuple[Quali
         *(QualityWarning("term", term.source, term.target) for term in missing_terms),
         *(QualityWarning("number", number, number) for number in numbers),
         *(QualityWarning("name", name, name) for name in names),
-        # A name may well be written in the translation's own script, so nobody is asked for it.
+        # The translation may transcribe the name in its own script. So no repair is requested.
         *(QualityWarning("name", word, None) for word in foreign_words if word not in names),
         *(QualityWarning("emoji", emoji, emoji) for emoji in missing_emoji(source_text, translation)),
         *(

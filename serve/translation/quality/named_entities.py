@@ -1,6 +1,6 @@
-"""Whether a translation keeps what is the same in every language: addresses, names made of letters and figures, who is spoken of.
+"""Checks that a translation keeps addresses, names of letters and digits, and mentioned speakers.
 
-Only what is certainly a name counts. Most names change with the language (`Edinburgh`, `USA`) or can't be told from words.
+Only certain names count. Most names change with the language (`Edinburgh`, `USA`) or can't be distinguished from words.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from serve.text.languages import base_language, language_and_script
 from serve.translation.quality.term_forms import has_term
 
 LETTER_RANGES = "A-Za-z\u00c0-\u024f\u0370-\u03ff\u0400-\u052f\u1e00-\u1eff"
-"""Of Latin, Greek and Cyrillic: those next to which other letters are of the same word."""
+"""Latin, Greek and Cyrillic letters: next to one of them, another letter belongs to the same word."""
 _FILE_EXTENSIONS = (
     r"(?:pdf|docx?|xlsx?|pptx?|csv|tsv|txt|json|ya?ml|xml|py|js|ts|go|rs|java|cpp|sh|sql|md|html?|css|png|jpe?g|gif|svg|zip|tar"
     r"|gz|exe|dll|log|ini|cfg|conf|toml|mp[34]|wav|ipynb|gguf)"
@@ -22,31 +22,31 @@ _ADDRESS = re.compile(
     r"(?:https?://|www\.)[!#-;=?-~]+"
     r"|(?<![\w.+-])[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63})+"
     r"|(?<![\w.-])(?:[a-z\d-]{1,63}\.){1,9}(?:com|org|net|io|dev|edu|gov|app)\b(?:/[!#-;=?-~]*)?"
-    # A handle; a path from a root, a drive or a folder; a file; a name as programs have them.
+    # A handle; a path from a root, a drive or a folder; a file; a program identifier.
     r"|(?<![\w@./-])@[a-z_][\w.-]{1,63}"
     r"|(?<![\w/\\.~-])(?:~|\.{1,2}|[a-z]:)?[/\\][\w.-]{1,99}(?:[/\\][\w.-]{1,99}){1,20}[/\\]?"
     r"|(?<![\w/\\.~-])(?:~|\.{1,2}|[a-z]:)[/\\][\w.-]{1,99}[/\\]?"
     rf"|(?<![\w/\\.-])(?:[\w.-]{{1,99}}[/\\]){{0,20}}[\w-]{{1,99}}(?:\.[\w-]{{1,20}}){{0,3}}\.{_FILE_EXTENSIONS}\b"
     r"|(?<![\w@./-])_{0,2}[a-z][a-z\d]{0,40}(?:_+[a-z\d]{1,40}){1,10}_{0,2}(?![\w-])",
-    # Of ASCII letters only: those of scripts without spaces may stand next to an address.
+    # ASCII letters only: letters of scripts without spaces may stand right next to an address.
     re.IGNORECASE | re.ASCII,
 )
-"""What is the same in every language, letter for letter."""
+"""Addresses, which are identical in every language."""
 _TRAILING_PUNCTUATION = ".,;:!?)]}'\""
 _CASE_SUFFIX = re.compile(r"[:'’]\w{1,6}$")
-"""What Turkish, Finnish and others put behind a name."""
+"""A case suffix that Turkish, Finnish and other languages append to a name."""
 _WORD = re.compile(rf"(?<![{LETTER_RANGES}\d_@.-])[A-Za-z][A-Za-z\d]*(?:[.-][A-Za-z\d]+)*(?![{LETTER_RANGES}\d_@])")
 _ALPHANUMERIC_CODE = re.compile(r"[A-Za-z]\d|[A-Z]-\d")
-"""In a name that has figures: `GPT4`, `v2.1`, `F-16`; not `mid-2024`."""
+"""A name with digits: `GPT4`, `v2.1`, `F-16`; not `mid-2024`."""
 _PERIOD_OR_UNIT = re.compile(r"(?:Q|H|FY|T|S|KW|CW|W)\d+|[ckm]?m[23]", re.IGNORECASE)
-"""A quarter, half, year or week, or a unit. Languages have their own letters for them."""
+"""A quarter, half, year, week or unit. Each language has its own letters for these."""
 _MIXED_CASE_NAME = re.compile(r"(?!e[A-Z])(?=[A-Za-z]{5,}$)[A-Za-z]*[a-z][A-Z][A-Za-z]*")
-"""A name with a capital within: `iPhone`; not `mRNA`, `PoC`, `eCommerce`, which languages have words for."""
+"""A name with a capital inside: `iPhone`; not `mRNA`, `PoC`, `eCommerce`, which have translations."""
 _PLURAL_ENDING = re.compile(r"(?<=[A-Za-z\d]{2})s$")
-"""Of several. The name is there without it, too."""
+"""A plural ending. A translation may keep the name without it."""
 _SPACES_AND_HYPHENS = re.compile(r"[\s\-\u2010-\u2015]+")
 _SENTENCE_OPENERS = frozenset('.!?…:"“«(')
-"""What stands before the first word of a sentence, whose capital says nothing."""
+"""Characters before the first word of a sentence, whose capital means nothing."""
 _MONTHS = frozenset({"April", "May", "June", "August"})
 _RESPELLING_LANGUAGES = frozenset(
     {
@@ -54,29 +54,29 @@ _RESPELLING_LANGUAGES = frozenset(
         *("hu", "fi", "et", "sq", "ro", "la"),
     }
 )
-"""Languages that write foreign names their own way, or with endings."""
+"""Languages that respell foreign names or add endings to them."""
 
 
 def find_addresses(text: str) -> list[str]:
-    """The addresses in a text: of pages and of mail, handles, paths, files, names as programs have them."""
+    """Return the addresses in a text: URLs, e-mail addresses, handles, paths, files and program identifiers."""
     matches = [match[0].rstrip(_TRAILING_PUNCTUATION) for match in _ADDRESS.finditer(text)]
     return list(dict.fromkeys(matches))
 
 
 def blank_addresses(text: str) -> str:
-    """A text with a space for each of its addresses."""
+    """Return a text with a space in place of each address."""
     return _ADDRESS.sub(" ", text)
 
 
 def missing_names(
     source_text: str, translation: str, source: str, target: str, speakers: Iterable[str] = ()
 ) -> list[str]:
-    """The names said that a translation hasn't.
+    """Return the names in the source text that a translation lacks.
 
     Args:
-        said: what was said.
-        answer: the translation.
-        source, target: their languages' tags.
+        source_text: the source text.
+        translation: its translation.
+        source, target: the language tags of the two.
         speakers: names of people in the meeting.
 
     >>> missing_names("Send the iPhone 15 notes to ann@example.org, Bob.", "Envie as notas.", "en", "pt", ["Bob"])
@@ -105,7 +105,7 @@ def missing_names(
 
 
 def _is_kept(address: str, kept: set[str]) -> bool:
-    """Whether an answer has an address, and not a longer one. Case counts within a path only."""
+    """Whether a translation keeps an address, and not only within a longer one. Case counts in paths only."""
     if "/" in address or "\\" in address:
         return address in kept or address.rstrip("/") in {each.rstrip("/") for each in kept}
     return address.casefold() in {each.casefold() for each in kept}
@@ -120,12 +120,12 @@ def _find_identifiers(text: str) -> Iterator[str]:
 
 
 def _may_be_transcribed(name: str) -> bool:
-    """Whether another script may write a name with its own letters: one that begins as names of people and places do."""
+    """Whether another script may transcribe a name: it begins like the name of a person or place."""
     return name[0].isupper() and not _ALPHANUMERIC_CODE.search(name)
 
 
 def _mentioned_speakers(text: str, speakers: Iterable[str]) -> Iterator[str]:
-    """The names of people that stand within a sentence with a capital."""
+    """Yield the speakers' names that occur within a sentence with a capital."""
     for name in dict.fromkeys(word for speaker in speakers for word in speaker.split()):
         if len(name) < 3 or not name.istitle() or not name.isalpha() or name in _MONTHS:
             continue
@@ -134,11 +134,11 @@ def _mentioned_speakers(text: str, speakers: Iterable[str]) -> Iterator[str]:
 
 
 def _starts_sentence(text: str, position: int) -> bool:
-    """Whether a sentence begins at a place."""
+    """Whether a sentence begins at a position."""
     before = text[:position].rstrip()
     return not before or before[-1] in _SENTENCE_OPENERS or "\n" in text[len(before) : position]
 
 
 def _compact(text: str) -> str:
-    """A text as it is compared: without case, forms of width, hyphens and spaces."""
+    """Normalize a text for comparison: without case, width variants, hyphens and spaces."""
     return _SPACES_AND_HYPHENS.sub("", unicodedata.normalize("NFKC", text).casefold()).replace(",", ".")

@@ -1,7 +1,7 @@
-"""Whether a translation keeps the numbers that were said, in whatever way its language writes them.
+"""Checks that a translation keeps the numbers of the source text, in any notation of its language.
 
-What is certain counts: numbers said in figures. Small ones may be written out, and a figure may be read in more than one way
-(`1,234`); where one reading is kept, the number is.
+Only certain numbers count: those in digits. Small numbers may be written out. If digits have several readings (`1,234`), it is
+enough that the translation has one of them.
 """
 
 from __future__ import annotations
@@ -20,32 +20,32 @@ _SEPARATOR = re.compile(r"[^\d]")
 _TIME = re.compile(r"(?<![\d.,:])(\d{1,2})(?:[:h]|\s?[時时点點시]\s?)(\d{2})(?![\d:])")
 _TIME_WITH_A_DOT = re.compile(r"([01]?\d|2[0-4])\.([0-5]\d)")
 _NAME_PREFIX = re.compile(rf"[{LETTER_RANGES}]-?$")
-"""What stands before figures that are part of a name (`GPT4`, `F-16`): see `serve.translation.quality.named_entities`."""
+"""Text before digits that are part of a name (`GPT4`, `F-16`): see `serve.translation.quality.named_entities`."""
 _PERIOD_PREFIX = re.compile(r"(?:^|\W)(?:Q|H|FY)$")
-"""Before figures that count quarters, halves and years: `Q3`."""
+"""Text before the number of a quarter, half or year: `Q3`."""
 _SHORT_YEAR_PREFIX = re.compile(r"(?:FY|(?<![\w])['’])$")
-"""Before the last two figures of a year."""
+"""Text before the last two digits of a year."""
 _DECADE_SUFFIX = re.compile(r"['’]?s\b|년?대|年?代|世[纪紀]\d+年代")
-"""After figures that count decades (`the 90s`): languages say them in too many ways."""
+"""Text after the number of a decade (`the 90s`): languages have too many expressions for it."""
 _MONTH_SUFFIX = re.compile(r"\s?[月월折割]")
-"""After figures that other languages have a name for, or count otherwise: of months, and tenths."""
+"""Text after the number of a month or a tenth: other languages name or count these differently."""
 _ERA_PREFIX = re.compile(r"(?:令和|平成|昭和|民國|民国)\s?$")
 _BUDDHIST_OFFSET_YEARS = 543
-"""Years by which Thai years are ahead."""
+"""Difference of the Thai calendar, in years."""
 _DATE = re.compile(
     r"(?<![\d./-])(?:(?:19|20)\d\d[-./]\d{1,2}[-./]\d{1,2}|\d{1,2}[-./]\d{1,2}[-./](?:19|20)\d\d)(?![\d/-]|\.\d)"
-    # Without its year, in a sentence that goes on.
+    # A date without its year, within a sentence.
     r"|(?<![\d.,])(?:[0-2]?\d|3[01])\.(?:0?\d|1[0-2])\.(?=\s?[a-zäöüа-яčšžřł])"
 )
 _SLASH_BEFORE, _SLASH_AFTER = re.compile(r"\d/$"), re.compile(r"/\d")
-"""Around figures of dates (`3/15`) and shares (`50/50`)."""
+"""Slashes next to digits of dates (`3/15`) and shares (`50/50`)."""
 _PERCENT_SIGN = re.compile(r"\s?[%％]")
 _AM_OR_PM = re.compile(rf"\s?[ap]\.?\s?m(?![{LETTER_RANGES}])", re.IGNORECASE)
 _DAY_HALF_PREFIX = re.compile(r"(?:午前|午後|上午|下午|晚上|早上|오전|오후)\s?$")
 _MAGNITUDE_ABBREVIATION = re.compile(
     rf"\s?(?:k|mi?|mm|mn|bi?|bn|tn|tri|mio|mrd|mld|md|tsd)(?![{LETTER_RANGES}])", re.IGNORECASE
 )
-"""Words that may say that a number is to be taken a thousand, a million … times, or be units."""
+"""Abbreviations that may multiply a number by a thousand, a million and so on, or may be units."""
 _MAGNITUDES = tuple(
     (re.compile(rf"[\s-]?(?:{words})", re.IGNORECASE), tuple(Decimal(10) ** power for power in powers))
     for words, powers in (
@@ -70,16 +70,17 @@ _MAGNITUDES = tuple(
         ("nghìn|ngàn|พัน", (3,)),
     )
 )
-"""Words that do, with the powers of ten that they mean: on the short scale, and on the long one where that is another."""
+"""Words that multiply a number, with their powers of ten: on the short scale, then on the long scale if that differs."""
 _SHORT_SCALE_LANGUAGES = frozenset({"en", "ms"})
-"""Languages in which a billion has nine zeros."""
+"""Languages on the short scale, in which a billion has nine zeros."""
 _LONG_SCALE_LANGUAGES = frozenset(
     {
         *("af", "ca", "cs", "da", "de", "es", "et", "eu", "fi", "fr", "gl", "hu"),
         *("it", "nb", "nl", "nn", "no", "pl", "pt", "ro", "sk", "sl", "sv"),
     }
 )
-"""Languages in which what is spelled so has twelve: nine zeros have another word there (`Milliarde`, `bilhão`)."""
+"""Languages on the long scale, in which a word like `billion` means twelve zeros. Nine zeros have another word (`Milliarde`,
+`bilhão`)."""
 _ABBREVIATED_FACTORS = tuple(Decimal(10) ** power for power in (3, 6, 9, 12))
 _CJK_MAGNITUDES = {
     **{"十": 10, "百": 100, "千": 1000, "万": 10**4, "萬": 10**4, "億": 10**8, "亿": 10**8, "兆": 10**12},
@@ -90,7 +91,7 @@ _CJK_DIGITS = {
     **{"零": 0, "两": 2, "兩": 2},
 }
 _CJK_NUMBER = re.compile(rf"[{''.join(_CJK_DIGITS)}{''.join(_CJK_MAGNITUDES)}]+")
-# Signs that begin another word are none: a place (千葉), a fair (万博).
+# Excluded if the character begins another word: a place (千葉), a fair (万博).
 _MAGNITUDE_SIGN = rf"(?!千[葉代歳秋]|万[博国能])[{''.join(_CJK_MAGNITUDES)}]"
 _DIGIT_GROUPS = r"\d{1,30}(?:,\d{3}){0,8}(?:\.\d{1,30})?"
 _COMPOSITE = re.compile(
@@ -105,13 +106,13 @@ _FRACTION_WORD = re.compile(
     r"|trint|treint|trent|dreißig|dertig|forty-five|quarant|cuarent|quarent|fünfundvierzig|vijfenveertig)"
     r"|半|刻|반|نصف|ربع|חצי|आध|साढ|डेढ|ढाई|ครึ่ง|ήμισ"
 )
-"""Words for a half, and for the minutes of the clock that have such words."""
+"""Words for a half, and for 15, 30 and 45 minutes."""
 _ROUND_NUMBER_WORD = re.compile(
     r"\b(?:hund|honderd|cem|cent|cien|thousand|mil|tausend|tusen|duizend|bil|тысяч|сто|сот)"
 )
 _ROUND_NUMBERS = frozenset(map(Decimal, (100, 1000, 10**6, 10**9)))
 _MAX_WRITTEN_OUT = 12
-"""The largest number that languages write out rather than in figures."""
+"""The largest number that languages usually write out."""
 _NUMBER_WORDS: dict[str, tuple[re.Pattern[str], ...]] = {
     language: tuple(re.compile(rf"\b(?:{words.replace('*', chr(92) + 'w*')})\b") for words in numbers)
     for language, numbers in {
@@ -161,8 +162,9 @@ _NUMBER_WORDS: dict[str, tuple[re.Pattern[str], ...]] = {
         ),
     }.items()
 }
-"""The words that mean the numbers from 2 to 12, whole unless a `*` ends them. None, one and first are said in too many ways:
-they are never missed."""
+"""Words for the numbers from 2 to 12. A word matches whole unless it ends with `*`. Zero and one have too many forms and are
+never
+reported as missing."""
 
 
 _ROMAN_VALUES = ((90, "XC"), (50, "L"), (40, "XL"), (10, "X"), (9, "IX"), (5, "V"), (4, "IV"), (1, "I"))
@@ -170,21 +172,21 @@ _ROMAN_NUMERAL = re.compile(r"\b([IVXLC]{2,9}|[VX])(?:er?|[èe]me|º|°)?\b")
 _SPELLED_OUT_MINUTES = frozenset(map(Decimal, (15, 30, 45)))
 
 Value = Decimal | str
-"""What figures mean. Those that are no number (`2.1.3`) stand for themselves."""
+"""A reading of digits. Digits that form no number (`2.1.3`) are a reading of their own, as text."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Figure:
-    """Figures in a text.
+    """A number in digits, within a text.
 
     Attributes:
-        written: as they stand there.
-        values: what they may mean.
-        parts: the numbers between their separators.
-        sure: whether a translation must have them.
-        anywhere: whether they may be there as a part of others: of a time, which has many forms.
-        taken: what the figures mean before they are taken a thousand or more times; empty where they aren't.
-        minutes: of the time that they are of.
+        text: the digits as written.
+        values: possible readings.
+        parts: the numbers between separators.
+        is_required: whether a translation must keep it.
+        matches_parts: whether it may be part of another number in the translation: true for times, which have many forms.
+        unscaled_values: readings before a multiplier word is applied; empty without such a word.
+        minutes: the minutes of a time; None if it is no time.
     """
 
     text: str
@@ -197,7 +199,12 @@ class _Figure:
 
 
 class _TranslatedNumbers:
-    """What a translation has of numbers."""
+    """The numbers in a translation.
+
+    Args:
+        text: the translation.
+        target: its language tag.
+    """
 
     def __init__(self, text: str, target: str) -> None:
         figures = list(_parse_figures(text, target))
@@ -207,7 +214,7 @@ class _TranslatedNumbers:
             *(value for figure in figures for value in figure.values),
         }
         self._unscaled_values: set[Value] = {value for figure in figures for value in figure.unscaled_values}
-        # Whether figures are taken times a word that isn't known here can't be told.
+        # A number may be followed by a multiplier word that is unknown here.
         self._plain_values: set[Value] = {
             value for figure in figures if not figure.unscaled_values for value in figure.values
         }
@@ -222,18 +229,18 @@ class _TranslatedNumbers:
             if number_words is None
             else [k for k, word in zip(numbers, number_words, strict=True) if word.search(plain)]
         )
-        # None and one are said in too many ways.
+        # Zero and one have too many forms.
         self._spelled_out = {Decimal(0), Decimal(1), *map(Decimal, spelled_out)}
 
     def has(self, figure: _Figure) -> bool:
-        """Whether it has what figures may mean."""
+        """Whether the translation has one of a number's readings."""
         if figure.values & (self._parts if figure.matches_parts else self._values):
             return True
         if figure.unscaled_values & self._plain_values or (
             not figure.unscaled_values and figure.values & self._unscaled_values
         ):
             return True
-        # A space may be between two numbers; what has more than two parts is a version, a date, …
+        # A space may separate two numbers. More than two parts are a version, a date or the like.
         has_several_parts = len(figure.parts) > (1 if " " in figure.text else 2)
         if has_several_parts and self._parts.issuperset(figure.parts):
             return True
@@ -242,7 +249,7 @@ class _TranslatedNumbers:
         )
 
     def _has_in_words(self, value: Decimal) -> bool:
-        """Whether it has a number in words, or in Roman figures."""
+        """Whether the translation has a number in words or Roman numerals."""
         if not 0 <= value < 10**12:
             return False
         if value % 1:
@@ -254,17 +261,17 @@ class _TranslatedNumbers:
         )
 
     def may_spell_out(self, minutes: Decimal) -> bool:
-        """Whether it may tell a time in words (`half past two`)."""
+        """Whether the translation may have a time in words (`half past two`)."""
         return self._has_fraction_word and minutes in _SPELLED_OUT_MINUTES
 
 
 def missing_numbers(source_text: str, translation: str, source: str, target: str) -> list[str]:
-    """The numbers said in figures that a translation hasn't, as they were said.
+    """Return the numbers in digits that a translation lacks, as written in the source text.
 
     Args:
-        said: what was said.
-        answer: the translation.
-        source, target: the tags of their languages.
+        source_text: the source text.
+        translation: its translation.
+        source, target: the language tags of the two.
 
     >>> missing_numbers("It costs 1,234.5 euros, 20 % of 42.", "Custa 1.234,5 euros, 20% do total.", "en", "pt")
     ['42']
@@ -290,7 +297,7 @@ def _parse_figures(text: str, language: str) -> Iterator[_Figure]:
         hours = _hour_readings(hour)
         clock_times: frozenset[Value] = frozenset(f"{each}:{time[2]}" for each in hours)
         yield _Figure(time[0], hours | clock_times, (Decimal(hour),), matches_parts=True, minutes=minutes)
-        # Full hours are told without their minutes.
+        # Full hours need no minutes.
         yield _Figure(
             time[0], frozenset({minutes}), (minutes,), is_required=minutes > 0, matches_parts=True, minutes=minutes
         )
@@ -331,7 +338,7 @@ def _parse_number(text: str, match: re.Match[str], language: str, *, is_required
 
 
 def _magnitude_factors(after: str, language: str) -> tuple[Decimal, ...]:
-    """What a number is to be taken times, by the word after it, as far as its language tells; nothing where there is none."""
+    """Return the possible multipliers of a number by the word after it; empty if that is no multiplier."""
     powers = next((powers for word, powers in _MAGNITUDES if word.match(after)), ())
     if base_language(language) in _SHORT_SCALE_LANGUAGES:
         return powers[:1]
@@ -339,7 +346,7 @@ def _magnitude_factors(after: str, language: str) -> tuple[Decimal, ...]:
 
 
 def _alternative_readings(number: Decimal, digits: str, before: str, after: str) -> frozenset[Value]:
-    """What a number may mean besides: an hour of the other half of the day, a year, a half."""
+    """Return further readings of a number: an hour of the other half of the day, a year, a half."""
     if (_AM_OR_PM.match(after) or _DAY_HALF_PREFIX.search(before)) and number <= 24:
         return _hour_readings(int(number))
     if len(digits) == 2 and _SHORT_YEAR_PREFIX.search(before):
@@ -352,7 +359,7 @@ def _alternative_readings(number: Decimal, digits: str, before: str, after: str)
 
 
 def _numeric_readings(digits: str) -> frozenset[Value]:
-    """What figures may mean: a separator groups thousands, or begins the decimals."""
+    """Return the readings of digits: a separator may group thousands or start the decimals."""
     separators, groups = _SEPARATOR.findall(digits), _SEPARATOR.split(digits)
     joined = Decimal("".join(groups))
     if not separators:
@@ -369,18 +376,18 @@ def _numeric_readings(digits: str) -> frozenset[Value]:
 
 
 def _hour_readings(hour: int) -> frozenset[Value]:
-    """How an hour may be counted: to 12, or to 24."""
+    """Return the readings of an hour on the 12-hour and the 24-hour clock."""
     return frozenset(map(Decimal, (hour, hour % 12, hour % 12 + 12)))
 
 
 def _parse_composite(text: str) -> _Figure:
-    """Figures with the signs of ten thousands between them (`1億5000万`)."""
+    """Parse digits with Chinese, Japanese or Korean multipliers between them (`1億5000万`)."""
     total, previous_factor, is_required = Decimal(0), Decimal("inf"), True
     for digits, signs in _PART_OF_A_COMPOSITE.findall(text):
         factor = Decimal(1)
         for sign in signs:
             factor = min(factor * _CJK_MAGNITUDES[sign], Decimal(10) ** 40)
-        # What does not get smaller is more than one number.
+        # If the multipliers don't decrease, this is more than one number.
         is_required = is_required and factor < previous_factor
         previous_factor = factor
         total += Decimal(digits.replace(",", "")) * factor
@@ -388,7 +395,7 @@ def _parse_composite(text: str) -> _Figure:
 
 
 def _parse_cjk_numbers(text: str) -> Iterator[Decimal]:
-    """The numbers that are written in Chinese signs."""
+    """Yield the numbers written in Chinese characters."""
     for match in _CJK_NUMBER.finditer(text):
         signs = match[0]
         if all(sign in _CJK_DIGITS for sign in signs):
@@ -406,7 +413,7 @@ def _parse_cjk_numbers(text: str) -> Iterator[Decimal]:
 
 
 def _to_roman(number: int) -> str:
-    """A number in Roman figures, as some languages count centuries."""
+    """Return a number in Roman numerals, which some languages use for centuries."""
     numerals = ""
     for value, numeral in _ROMAN_VALUES:
         numerals += numeral * (number // value)

@@ -1,6 +1,6 @@
-"""Whether a translation keeps characters that a model may not know: emoji, names in other scripts, letters of other alphabets.
+"""Checks that a translation keeps characters a model may not know: emoji, names in other scripts, accented letters.
 
-Some models put a dash where they know no character, others nothing.
+Some models replace an unknown character by a dash, others drop it.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ from serve.text.writing_systems import is_in_scripts, scripts_of
 _PICTOGRAPH = "[\U0001f000-\U0001faff\u2600-\u26ff\u2702-\u2757\u2763-\u2767\u2b50\u231a\u231b\u23e9-\u23fa]"
 _EMOJI = re.compile(
     "[\U0001f1e6-\U0001f1ff]{2}"
-    # With its form, its tone of skin, and others that it is joined to.
+    # With its variation selector, its skin tone, and the emoji joined to it.
     rf"|{_PICTOGRAPH}[\ufe0f\U0001f3fb-\U0001f3ff]*(?:\u200d{_PICTOGRAPH}[\ufe0f\U0001f3fb-\U0001f3ff]*)*"
 )
 _EMOJI_MODIFIERS = re.compile("[\ufe0e\ufe0f\u200d\U0001f3fb-\U0001f3ff]")
-"""What a translation may leave out of an emoji."""
+"""Modifiers of an emoji that a translation may omit."""
 _LETTER_RUN = re.compile(r"[^\W\d_]{2,}")
 _WORD = re.compile(r"[^\W\d_]{3,}")
 _DASH_SEQUENCE = re.compile(r"(?<!\S)[-\u2010-\u2015](?:\s+[-\u2010-\u2015])+(?!\S)")
-"""Several in a row, each for itself."""
+"""Several separate dashes in a row."""
 _PLACEHOLDER = r"[-\u2010-\u2015'’?*_\ufffd]"
-"""What stands for a letter that a model doesn't know."""
+"""Characters that models write in place of an unknown letter."""
 
 
 def missing_emoji(source_text: str, translation: str) -> list[str]:
-    """The emoji said that a translation hasn't.
+    """Return the emoji of the source text that a translation lacks.
 
     >>> missing_emoji("Great 🎉 work 👍🏽", "Bom trabalho 👍")
     ['🎉']
@@ -42,12 +42,12 @@ def missing_emoji(source_text: str, translation: str) -> list[str]:
 
 
 def missing_foreign_words(source_text: str, translation: str, source: str, target: str) -> list[str]:
-    """The words said that a translation hasn't, of those in a script of neither language, or with a gap in the answer.
+    """Return the source words in a script of neither language, and the words with a damaged letter, that a translation lacks.
 
     Args:
-        said: the source text.
-        answer: the translation.
-        source, target: their languages' tags.
+        source_text: the source text.
+        translation: its translation.
+        source, target: the language tags of the two.
 
     >>> missing_foreign_words("Did 田中 call Mr Müller?", "- telefonou ao senhor M-ller?", "en", "pt")
     ['田中', 'Müller']
@@ -58,7 +58,7 @@ def missing_foreign_words(source_text: str, translation: str, source: str, targe
 
 
 def has_new_dashes(source_text: str, translation: str) -> bool:
-    """Whether a translation has several dashes in a row that weren't said: each stands for something that was."""
+    """Whether a translation has several dashes in a row and the source text doesn't. Each stands for a lost character."""
     return bool(_DASH_SEQUENCE.search(translation)) and not _DASH_SEQUENCE.search(source_text)
 
 

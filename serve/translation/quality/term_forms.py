@@ -1,4 +1,4 @@
-"""Whether a text has a term of the glossary, in some form that its language gives it."""
+"""Finds a glossary term in a text, in any inflected form of its language."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from serve.text.languages import LANGUAGES_WITHOUT_SPACES, base_language
 
 _WORD = re.compile(r"[^\W_]+")
 _UNINFLECTABLE = re.compile(r"[^\w\s'’-]|_|^\W*$")
-"""What is in a term that has no forms: `C++`."""
+"""Matches a term without inflected forms: `C++`."""
 _COMBINING_ACCENT = re.compile("[\u0300-\u036f]")
-"""Of Latin, Greek and Cyrillic letters: signs of other scripts are more than that."""
+"""Accents of Latin, Greek and Cyrillic letters. Combining marks of other scripts are more than accents."""
 _LONG_WORD_LETTERS = 5
-"""Letters from which on a word has other endings and is the same. Shorter ones would be others: `plan`, `plant`."""
+"""Length in letters from which a word with another ending is the same word. Shorter words may be different: `plan`, `plant`."""
 _MAX_ENDING_LETTERS = 2
-"""Letters at a word's end that another form may lack. It may have one more of its own (`reunião`, `reuniões`)."""
+"""Letters at a word's end that another form may lack. That form may have one letter more instead (`reunião`, `reuniões`)."""
 _PLURAL = re.compile("e?s")
 _PLURAL_ONLY_LANGUAGES = frozenset({"en", "pt", "es", "fr", "ca", "gl"})
-"""Languages in which a short word has no other form than that of several."""
+"""Languages in which a short word has no other form than its plural."""
 _INFLECTING_LANGUAGES = frozenset(
     {"ru", "uk", "be", "bg", "mk", "sr", "hr", "bs", "sl", "pl", "cs", "sk", "lt", "lv", "el"}
 )
@@ -31,16 +31,16 @@ _ENDINGS = {
     "nl": re.compile("e|en|e?s|er|t?jes?"),
     "en": re.compile("e?s|e?d|ing|al|ly|[eo]rs?|ion|ary"),
 }
-"""What a whole word may have at its end, where that is told from another word's: `intern`, `Internet`."""
+"""Possible endings after a whole word, if they must be distinguished from another word: `intern`, `Internet`."""
 _MIN_COMPOUND_LETTERS = 3
-"""Letters from which on what stands after a word may be another, written together with it."""
+"""Length in letters from which the text after a word may be another word of a compound."""
 _COMPOUNDING_LANGUAGES = frozenset(
     {
         *("de", "nl", "da", "sv", "no", "nb", "nn", "is", "fi", "et", "hu", "tr", "az", "kk", "eu", "ko"),
         *("ar", "he", "fa"),
     }
 )
-"""Languages that write words, or what belongs to a word, together with it: `Haushaltsplan`, `예산을`, `والميزانية`."""
+"""Languages that join words, or particles and words: `Haushaltsplan`, `예산을`, `والميزانية`."""
 _CONSONANT_GRADATION = {
     **dict.fromkeys(
         ("fi", "et"),
@@ -55,7 +55,7 @@ _CONSONANT_GRADATION = {
     "nl": (("z", "s"), ("v", "f"), *((double, double[0]) for double in ("aa", "ee", "oo", "uu"))),
     **dict.fromkeys(("pl", "cs", "sk", "hr", "sr", "bs", "sl"), (("ch", "h"), ("rz", "r"), ("sz", "s"), ("cz", "c"))),
 }
-"""Sounds that change within a word (consonant gradation and its like), and one that stands for both."""
+"""Sounds that change within a word (consonant gradation and the like), each with the sound that replaces both."""
 _DOUBLE_CONSONANT = {"nl": re.compile(r"([bdfgklmnprst])\1")}
 _STEM_CHANGES = {
     "fi": (
@@ -79,7 +79,7 @@ _STEM_CHANGES = {
     "en": (("y", "ies"), ("f", "ves"), ("fe", "ves"), ("man", "men")),
     "it": (("co", "chi"), ("go", "ghi"), ("ca", "che"), ("ga", "ghe")),
 }
-"""What an ending of a word becomes before others, without accents."""
+"""Endings of a word, each with its form before further endings, without accents."""
 _VOWEL_PLURAL_LANGUAGES = frozenset({"it", "ro"})
 _CASE_ENDINGS = {
     "fi": re.compile(
@@ -88,22 +88,23 @@ _CASE_ENDINGS = {
     ),
     "et": re.compile(r"(?:[aeiou]|se|s){0,2}(?:st|l|lt|le|ks|ga|ni|na|ta|t|te|tes|tele|telt|sse|s|d|id)?"),
 }
-"""What stands behind the stem, where a few letters of that changed. Grades of consonants are levelled here, too."""
+"""Text after the stem if a few letters of the stem changed. Consonant gradation is levelled here as well."""
 _ARABIC_ARTICLE = "ال"
 _FEMININE_ENDING, _FEMININE_WITHIN_WORD = "ة", "ت"
-"""What many Arabic words end with, and what becomes of it before what is written together with them."""
+"""The ending of many Arabic words, and its form before an attached suffix."""
 
 
 def has_term(text: str, term: str, language: str) -> bool:
     """Whether a text has a term.
 
-    A term is there as whole words, whatever their case and accents; they may have the endings of the language. In scripts
-    without spaces, and in languages that write words together, it may be a part of one.
+    A term matches as whole words with any endings of the language; case and accents don't count. In scripts without spaces, and
+    in
+    languages that join words, it may be part of a word.
 
     Args:
         text: a translation.
-        term: how the term reads in its language.
-        language: the language's tag.
+        term: the term in the text's language.
+        language: the language tag.
 
     >>> has_term("Os orçamentos foram aprovados.", "Orçamento", "pt-BR")
     True
@@ -125,7 +126,7 @@ def has_term(text: str, term: str, language: str) -> bool:
 
 
 def _is_same_word(word: str, form: str, language: str) -> bool:
-    """Whether a word of a text is a form of a word of a term."""
+    """Whether a word of a text is a form of a term's word."""
     if word == form:
         return True
     levelled, levelled_form = _level_sounds(word, language), _level_sounds(form, language)
@@ -137,7 +138,7 @@ def _is_same_word(word: str, form: str, language: str) -> bool:
 
 
 def _is_gradation_form(word: str, form: str, language: str) -> bool:
-    """Whether a word is a form of another, both with their sounds levelled: it has the other's stem, and then an ending."""
+    """Whether a word is a form of another, with sounds levelled in both: the other's stem, followed by an ending."""
     if len(word) <= _MAX_ENDING_LETTERS:
         return False
     if word == form or (language in _COMPOUNDING_LANGUAGES and form.startswith(word)):
@@ -150,14 +151,14 @@ def _is_gradation_form(word: str, form: str, language: str) -> bool:
 
 
 def _level_sounds(word: str, language: str) -> str:
-    """A word with one sound for those that change within words of its language."""
+    """Replace sounds that change within words of a language by one sound."""
     for sound, other in _CONSONANT_GRADATION.get(language, ()):
         word = word.replace(sound, other)
     return _DOUBLE_CONSONANT[language].sub(r"\1", word) if language in _DOUBLE_CONSONANT else word
 
 
 def _changed_stems(word: str, language: str) -> list[str]:
-    """How a word begins before endings, where its own ending changes."""
+    """Return the forms of a word before further endings, if its own ending changes."""
     return [
         word.removesuffix(end) + stem
         for end, stem in _STEM_CHANGES.get(language, ())
@@ -185,12 +186,12 @@ def _is_form(word: str, form: str, language: str) -> bool:
 
 
 def _common_prefix_length(word: str, form: str) -> int:
-    """How many letters two words have in common from their beginning."""
+    """Return the length of two words' common prefix."""
     return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(word, form, strict=False)))
 
 
 def _is_short_form(word: str, form: str, language: str) -> bool:
-    """Whether a word of a text is a form of a short one."""
+    """Whether a word of a text is a form of a short word."""
     if len(word) <= _MAX_ENDING_LETTERS:
         return False
     if language in _PLURAL_ONLY_LANGUAGES:
@@ -205,9 +206,9 @@ def _is_short_form(word: str, form: str, language: str) -> bool:
 
 
 def _is_compound_part(word: str, form: str, language: str) -> bool:
-    """Whether a word is written together with others. Only a long one may be in their midst: `Rat` isn't in `Beratung`."""
+    """Whether a word is part of a compound. Only a long word may be in the middle of one: `Rat` isn't part of `Beratung`."""
     if not word.isascii():
-        # A syllable of Hangul tells as much as several letters.
+        # One Hangul syllable carries as much information as several letters.
         bare = word.removeprefix(_ARABIC_ARTICLE) if len(word) > _LONG_WORD_LETTERS else word
         within = (
             bare.removesuffix(_FEMININE_ENDING) + _FEMININE_WITHIN_WORD if bare.endswith(_FEMININE_ENDING) else bare
@@ -226,7 +227,7 @@ def _is_compound_part(word: str, form: str, language: str) -> bool:
 
 
 def _without_accents(text: str) -> str:
-    """A text as it is compared: without case, accents and forms of width."""
+    """Normalize a text for comparison: without case, accents and width variants."""
     decomposed = unicodedata.normalize("NFKD", text.casefold())
     return unicodedata.normalize("NFC", _COMBINING_ACCENT.sub("", decomposed))
 
