@@ -65,8 +65,7 @@ def has_wrong_script(text: str, tag: str) -> bool:
 
 
 def refine_chinese_tag(tag: str, text: str) -> str:
-    """Return a Chinese tag with the script of a text, if the text shows it: simplified or traditional. Other tags stay
-    unchanged."""
+    """Return a Chinese tag with the script that a text shows, simplified or traditional. Any other tag stays unchanged."""
     form = han_script(text) if base_language(tag) in ("zh", "yue") else None
     return tag if form is None or form == language_and_script(tag)[1] else f"{base_language(tag)}-{form}"
 

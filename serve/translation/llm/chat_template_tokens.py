@@ -1,6 +1,6 @@
-"""Takes a language model's answer out of its reasoning and out of the marks of its chat template.
+"""Removes reasoning and chat template tokens from a language model's answer.
 
-Servers that parse neither pass both on as text. A mark that was said itself is left alone.
+Some servers parse neither and pass both on as text. A token that is in the source text stays in the answer.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ _REASONING_BLOCKS = (
     ("<|channel>thought", "<channel|>"),
     ("<unused94>thought", "<unused95>"),
 )
-"""What reasoning stands between, as DeepSeek, Qwen, Seed, Magistral, Kimi, Cohere, Apertus and Gemma have it."""
+"""Delimiters of reasoning of DeepSeek, Qwen, Seed, Magistral, Kimi, Cohere, Apertus and Gemma."""
 _HARMONY_FINAL = re.compile(r"^.*<\|channel\|>\s*final\b[^<]*<\|message\|>", re.DOTALL)
 _HARMONY_REASONING = re.compile(r"^\s*(?:<\|start\|>\s*assistant\s*)?<\|channel\|>\s*(?:analysis|commentary)\b")
 _HARMONY_FINAL_STRIPPED = re.compile(r"^.*assistantfinal", re.DOTALL)
-"""The harmony format of gpt-oss, and what is left of it where the server drops its special tokens."""
+"""The harmony format of gpt-oss, and its remains if the server drops special tokens."""
 _BEFORE_SOLUTION = re.compile(r"^.*<\|begin_of_solution\|>|^.*<\|START_RESPONSE\|>", re.DOTALL)
 
 _SPECIAL_TOKENS = (
@@ -30,7 +30,7 @@ _SPECIAL_TOKENS = (
     r"|\[(?:BOS|EOS|EOT|EOM|END|FIN|STOP|DONE|PAD|CLS|SEP|UNK|gMASK)\]|<(?:END|EOT|STOP)>|<(?:bos|eos|pad|unk|sep|cls|mask|sop|eop)>|<(?:start|end)_of_turn>|<2[a-z]{2,3}>"
     r"|<extra_id_\d+>|<unused\d+>|>>[a-z]{2,3}<<"
 )
-"""Special tokens, by the forms they have in the vocabularies of most models."""
+"""Special tokens in the notations of most models' vocabularies."""
 _ROLE = r"(?:assistant|model|bot|chatbot|gpt)"
 _LEADING_TOKENS = re.compile(
     rf"^(?:\s*(?:{_SPECIAL_TOKENS})(?:{_ROLE}(?=\s*(?:\n|$|[<\[])))?)+\s*|^{_ROLE}[ \t]*\r?\n\s*", re.IGNORECASE
@@ -38,15 +38,15 @@ _LEADING_TOKENS = re.compile(
 _SPECIAL_TOKEN = re.compile(_SPECIAL_TOKENS)
 _TRAILING_TOKENS = re.compile(rf"(?:\s*(?:{_SPECIAL_TOKENS}))+\s*$")
 _END_OF_TURN = re.compile(r"/s>|/INST|e(?:nd|o[smtp])|return|turn\|>", re.IGNORECASE)
-"""What is in a mark with which a turn ends."""
+"""Part of a token that ends a turn."""
 _NEXT_TURN = re.compile(rf"\s*(?:{_SPECIAL_TOKENS}|(?:user|human|system|{_ROLE})\b)", re.IGNORECASE)
 _ROLE_LABEL = re.compile(rf"^({_ROLE}|AI)\s*[:：]\s*", re.IGNORECASE)
 _BYTE_TOKENS = re.compile(r"(?:<0x[0-9A-F]{2}>)+")
-"""Bytes of a character that a tokenizer of SentencePiece's did not put together."""
+"""Bytes of a character that a SentencePiece tokenizer did not join."""
 
 
 def is_unfinished_reasoning(text: str) -> bool:
-    """Whether an answer, as far as it came, is reasoning that has not come to its end."""
+    """Whether an answer, as far as it has arrived, is reasoning without its end."""
     stripped = text.lstrip()
     for opened, closed in _REASONING_BLOCKS:
         if stripped and (opened.startswith(stripped) or stripped.startswith(opened)):
@@ -55,11 +55,11 @@ def is_unfinished_reasoning(text: str) -> bool:
 
 
 def strip_reasoning(text: str, source_text: str) -> str:
-    """An answer without the reasoning before it; empty where all of it is reasoning.
+    """Remove the reasoning before an answer; the result is empty if there is nothing else.
 
     Args:
         text: the whole answer.
-        said: what was to be translated.
+        source_text: the source text.
     """
     if match := _HARMONY_FINAL.match(text):
         return text[match.end() :]
@@ -80,11 +80,11 @@ def strip_reasoning(text: str, source_text: str) -> str:
 
 
 def strip_special_tokens(text: str, source_text: str) -> str:
-    """An answer without the marks before and behind it, and without another turn that begins behind it.
+    """Remove special tokens around an answer, and another turn after it.
 
     Args:
         text: an answer without reasoning.
-        said: what was to be translated.
+        source_text: the source text.
     """
     if not _BYTE_TOKENS.search(source_text):
         text = _BYTE_TOKENS.sub(_decode_bytes, text)
@@ -97,13 +97,13 @@ def strip_special_tokens(text: str, source_text: str) -> str:
 
 
 def strip_role(text: str, source_text: str) -> str:
-    """An answer without the word for who speaks, unless it was said."""
+    """Remove a role label before an answer, unless the source text contains the word."""
     match = _ROLE_LABEL.match(text)
     return text[match.end() :] if match and match[1].casefold() not in source_text.casefold() else text
 
 
 def has_special_tokens(text: str) -> bool:
-    """Whether a text holds a mark of a chat template."""
+    """Whether a text contains a special token of a chat template."""
     return _SPECIAL_TOKEN.search(text) is not None
 
 

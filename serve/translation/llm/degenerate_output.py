@@ -1,4 +1,4 @@
-"""Tells output that is no sentence: a loop, an error message, a placeholder."""
+"""Detects degenerate output: repetition loops, error messages and placeholders."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import re
 import unicodedata
 
 _REPETITION = re.compile(r"(\S.{3,200}?)(?:[\s,;/|]*\1){3,}", re.DOTALL)
-"""A part of a text that comes four times in a row."""
+"""A part of a text, repeated four times in a row."""
 _WHOLE_REPETITION = re.compile(r"(\S.{3,200}?)(?:[\s,;/|]*\1){2,}[\s.,;]*", re.DOTALL)
-"""The same three times, where there is nothing else."""
+"""A text that is one part, repeated three times."""
 _SPOKEN_REPETITION = re.compile(r"(\w+)(?:\W+\1){2,}|(\w.{1,60}?)(?:\W+\2){2,}|(\w{1,4}?)\3{2,}", re.IGNORECASE)
-"""How somebody repeats what they say."""
+"""Repetition as it occurs in speech."""
 _ERROR_MESSAGE = re.compile(
     r"^(?:<!doctype\b|<html\b|<error\b|[{\[\s]*\"error\")"
     r"|^\W*(?:\d{3}\s+)?(?:(?:\w+ )?error(?: code)?(?:\s*\d{3})?\s*[:：]|[\w.]*(?:Error|Exception)\s*[:：(]"
@@ -35,11 +35,11 @@ _EMPTY_VALUES = frozenset(
 _BRACKETED = re.compile(r"^[(\[（【<*]+([^()\[\]（）【】*<>]*)[)\]）】>*]+[.。]?$")
 _OPENING_BRACKETS = "([（【<*"
 _MIN_COMPARABLE_LETTERS = 12
-"""Letters that were said, from which on it can be told how many a translation in brackets should have."""
+"""Letters of a source text from which the length of its translation can be estimated."""
 
 
 def is_repetitive(text: str, source_text: str) -> bool:
-    """Whether an answer says a part of it again and again, and who spoke did not."""
+    """Whether an answer repeats a part of itself again and again, and the source text doesn't."""
     if _SPOKEN_REPETITION.search(source_text):
         return False
     match = _WHOLE_REPETITION.fullmatch(text.strip()) or _REPETITION.search(text)
@@ -47,12 +47,12 @@ def is_repetitive(text: str, source_text: str) -> bool:
 
 
 def is_error_message(text: str, source_text: str) -> bool:
-    """Whether an answer is a program's error message, and nobody spoke of one."""
+    """Whether an answer is a program's error message, and the source text doesn't mention errors."""
     return _ERROR_MESSAGE.match(text) is not None and not _SPOKEN_ERROR.search(source_text)
 
 
 def is_placeholder(text: str, source_text: str) -> bool:
-    """Whether an answer is a program's word for nothing, or a placeholder for what can't be translated."""
+    """Whether an answer is an empty value like `null`, or a placeholder for untranslatable text."""
     plain = text.strip().casefold()
     if plain == source_text.strip().casefold():
         return False
@@ -61,12 +61,12 @@ def is_placeholder(text: str, source_text: str) -> bool:
     match = _BRACKETED.match(text.strip())
     if match is None or source_text.strip()[:1] in _OPENING_BRACKETS or _is_comparable(match[1], source_text):
         return False
-    # Asterisks may stand for emphasis, too.
+    # Asterisks may mark emphasis as well.
     return text.strip()[0] != "*" or _count_letters(source_text) >= _MIN_COMPARABLE_LETTERS
 
 
 def strip_brackets(text: str, source_text: str) -> str:
-    """An answer without the brackets around all of it, where it is long enough to be the translation."""
+    """Remove the brackets around an answer if it is long enough to be the translation."""
     match = _BRACKETED.match(text)
     if match and source_text.strip()[:1] not in _OPENING_BRACKETS and _is_comparable(match[1], source_text):
         return match[1].strip()
@@ -80,5 +80,5 @@ def _is_comparable(text: str, source_text: str) -> bool:
 
 
 def _count_letters(text: str) -> int:
-    # One sign of Chinese or Korean says what several letters do.
+    # One Chinese or Korean character carries as much information as several letters.
     return sum(3 if "\u2e80" <= letter <= "\ud7af" else 1 for letter in text if unicodedata.category(letter)[0] in "LM")

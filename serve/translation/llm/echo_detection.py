@@ -1,7 +1,7 @@
-"""Tells an answer that says again what was said, or what the model was told, from a translation.
+"""Detects answers that repeat the source text or the prompt instead of translating.
 
-Names, terms, figures and short utterances are right as they are in many languages: where little else is in an answer,
-nothing is made of it.
+Names, terms, numbers and short utterances may be identical in several languages. So an answer with little else counts as a
+translation.
 """
 
 from __future__ import annotations
@@ -16,28 +16,31 @@ from serve.text.writing_systems import is_latin
 from serve.translation.llm.prompts import SOURCE_MARK, TRANSLATION_MARK, repair_prompt, translation_prompt
 
 _MIN_DISTINCT_WORDS = 4
-"""Different words, of which no comma makes a list, that are seldom all the same in two languages."""
+"""Different words, not separated by commas, that are seldom identical in two languages."""
 _MIN_LETTERS = 12
-"""As many letters, in scripts without spaces."""
+"""The same minimum in letters, for scripts without spaces."""
 _MIN_REPEATED_SHARE = 0.8
 _WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
 _LIST_SEPARATOR = re.compile(r"[,;/]")
 _FIGURE_WITH_UNIT = re.compile(r"\w*\d[\w.,:/%°-]*(?:\s?[^\W\d_]{1,3}\b)?")
-"""With its unit."""
+"""A number with its unit."""
 _PRONOUN_I = re.compile(r"I\b")
 _SENTENCE_ENDS = (".", "!", "?", "…", ":")
 _SENTENCE_BREAK = re.compile(r"(?<=\.)\s+|\n")
 _MIN_PROMPT_WORDS = 8
-"""Words in a row of the prompt's own, which is in English, that nobody says by chance."""
+"""Words of the English prompt in a row that hardly occur by chance."""
 _MIN_PROMPT_WORDS_NON_ENGLISH = 5
-"""As many, where the answer should not be in English."""
+"""The same minimum for an answer that should not be in English."""
 
 
 def content_words(text: str, request: Utterance) -> list[str]:
-    """The words of a text without what may stay as it is: terms, figures, and names, which have capitals within a sentence."""
+    """Return the words of a text that need a translation: without terms, numbers and names.
+
+    A word with a capital within a sentence counts as a name.
+    """
     plain = text.casefold()
     for term in (*request.glossary, *request.terms):
-        # A glossary has hundreds: seldom more than a few of them are in a text.
+        # A glossary may have hundreds of terms, but a text seldom contains more than a few.
         for term_text in (each for each in (term.source, term.target) if each.strip() and each.casefold() in plain):
             text = re.sub(rf"(?<!\w){re.escape(term_text)}(?!\w)", " ", text, flags=re.IGNORECASE)
     words: list[str] = []
@@ -51,7 +54,7 @@ def content_words(text: str, request: Utterance) -> list[str]:
 
 
 def repeats_source(answer: str, request: Utterance) -> bool:
-    """Whether an answer has the words that were said, and enough of them to tell that it should have others."""
+    """Whether an answer has the words of the source text, and enough of them that it can't be a translation."""
     if base_language(request.source) in LANGUAGES_WITHOUT_SPACES:
         letters = "".join(content_words(answer, request))
         return len(letters) >= _MIN_LETTERS and letters == "".join(content_words(request.text, request))
@@ -63,14 +66,14 @@ def repeats_source(answer: str, request: Utterance) -> bool:
 
 
 def is_only_names(answer: str, request: Utterance) -> bool:
-    """Whether an answer is in Latin letters and all of its words stand in what was said or in the terms: names, mostly."""
+    """Whether an answer is in Latin letters and all its words are in the source text or the terms: names, mostly."""
     terms = [term.target for term in (*request.glossary, *request.terms)]
     known_text = " ".join([request.text, *terms]).casefold()
     return is_latin(answer) and all(word in known_text for word in _WORD.findall(answer.casefold()))
 
 
 def repeats_prompt(answer: str, request: Utterance) -> bool:
-    """Whether an answer holds the prompt's own: terms of the glossary with what they read as, or what the model was told."""
+    """Whether an answer contains parts of the prompt: glossary lines or instructions."""
     plain, plain_source = _normalize(answer), _normalize(request.text)
     entries = (_normalize(f"{term.source} = {term.target}") for term in (*request.glossary, *request.terms))
     if "=" not in plain_source and any(entry in plain for entry in entries):
@@ -87,8 +90,8 @@ def repeats_prompt(answer: str, request: Utterance) -> bool:
 
 
 def _prompt_sentences(request: Utterance) -> list[str]:
-    """The sentences of the prompt that are not of what was said, and of those by which it is asked once more."""
-    # One term stands for all: their lines are left out.
+    """Return the sentences of the prompts without the source text: of the first prompt, and of the repair prompts."""
+    # One term keeps the heading of the glossary. The lines of terms are left out.
     request = replace(request, text="", context=(), glossary=request.glossary[:1], terms=request.terms[:1])
     prompt_texts = [message.content for message in translation_prompt(request).messages]
     repair_hints = (RepairHint("", flaw) for flaw in (*get_args(OutputDefect), None))

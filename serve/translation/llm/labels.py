@@ -1,6 +1,6 @@
-"""The words with which language models label a translation, introduce it, or comment on it, in the languages they do so.
+"""Removes labels, introductions and comments that language models put around a translation, in many languages.
 
-A label counts only where an answer has more colons than what was said, so what was said as a label stays one.
+A label counts only if the answer has more colons than the source text. So a label in the source text keeps its translation.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ _LANGUAGE_NAME_VARIANTS = {
     "fa": frozenset({"farsi"}),
     "no": frozenset({"norwegian", "norsk", "bokmål"}),
 }
-"""How languages are called besides."""
+"""Further names of languages."""
 _CONNECTOR_WORDS = frozenset(
     {
         *(
@@ -223,7 +223,7 @@ _CLOSING_OFFER = re.compile(
     r"|beri tahu saya|semoga membantu|hãy cho tôi biết|anunțați-mă|sper că (?:vă|te) ajută|remélem,? hogy segít)\b.*$",
     re.IGNORECASE | re.DOTALL,
 )
-"""What an assistant says before and behind its answer, in English and in the language it answers in."""
+"""Phrases of an assistant before and after its answer, in English and in the target language."""
 _LAST_BRACKET = re.compile(r"\s*[(\[（【]([^()\[\]（）【】]{2,40})[)\]）】]$")
 _IN_BRACKETS = re.compile(r"[(（][^()（）]*[)）]")
 _BRACKETS = re.compile(r"[()\[\]（）【】]")
@@ -239,7 +239,7 @@ _WORD = re.compile(r"[^\W\d_]+", re.UNICODE)
 
 
 def strip_label(text: str, request: Utterance) -> str:
-    """An answer without the label or the introduction that the model put before it."""
+    """Remove the model's label or introduction before an answer."""
     source_text = request.text
     if (
         base_language(request.target) != "en"
@@ -263,7 +263,7 @@ def strip_label(text: str, request: Utterance) -> str:
 
 
 def strip_note(text: str, request: Utterance) -> str:
-    """An answer without the note that the model put behind it."""
+    """Remove the model's note after an answer."""
     source_text = request.text
     if has_more_colons(text, source_text):
         if not _BRACKETS.search(source_text):
@@ -290,7 +290,7 @@ def is_note(line: str) -> bool:
 
 
 def is_label(text: str, request: Utterance) -> bool:
-    """Whether a text is the label of a translation and holds nothing else."""
+    """Whether a text is a label of a translation and nothing else."""
     if _is_language_name(request, text):
         return True
     words = [word.casefold() for word in _WORD.findall(text)]
@@ -300,18 +300,21 @@ def is_label(text: str, request: Utterance) -> bool:
 
 
 def is_source_label(text: str, request: Utterance) -> bool:
-    """Whether a text is the label of what was said."""
+    """Whether a text is a label of the source text."""
     plain = " ".join(_WORD.findall(text.casefold()))
     return plain in _SOURCE_LABELS or _normalize(text) in _language_names(request.source, request.target)
 
 
 def has_more_colons(text: str, source_text: str) -> bool:
-    """Whether an answer has more colons than what was said, without those of times and addresses."""
+    """Whether an answer has more colons than the source text. Colons of times and addresses don't count."""
     return len(_COLON.findall(text)) > len(_COLON.findall(source_text))
 
 
 def _is_introduction(text: str, request: Utterance) -> bool:
-    """Whether a text before a colon introduces the translation. What speaks of the same as was said may be part of it."""
+    """Whether a text before a colon introduces the translation.
+
+    If the source text mentions the same things, the text may be part of the translation.
+    """
     source_text = request.text
     if _TRANSLATION_WORD.search(text):
         return _TRANSLATION_WORD.search(source_text) is None
@@ -336,7 +339,7 @@ def _has_pleasantry(source_text: str) -> bool:
 
 
 def _is_complete(text: str, note: str, source_text: str) -> bool:
-    """Whether a translation is at its end before what may be a note, and not before a sentence that was said."""
+    """Whether a translation is complete before a possible note, so that the note is no translated sentence."""
     if not text.strip():
         return False
     if not _LATIN.search(text) and _LATIN.match(note.lstrip("*_ \n")):
@@ -350,14 +353,14 @@ def _count_sentences(text: str) -> int:
 
 
 def _is_language_name(request: Utterance, text: str) -> bool:
-    """Whether a text is a name of the language that is asked for."""
+    """Whether a text is a name of the target language."""
     names = _language_names(request.target, request.source)
     return _normalize(text) in names or _normalize(_IN_BRACKETS.sub("", text)) in names
 
 
 @cache
 def _language_names(tag: str, other: str) -> frozenset[str]:
-    """The names of a language in English, in itself and in another one, with and without its region, and its tags."""
+    """Return the names of a language in English, in itself and in another language, with and without its region, and its tags."""
     language, bare = langcodes.Language.get(tag), langcodes.Language.make(language=langcodes.Language.get(tag).language)
     names = {tag, str(bare), bare.to_alpha3()}
     for each in (language, bare):

@@ -1,6 +1,6 @@
-"""Takes a translation out of the markup and the encodings in which language models like to put it.
+"""Removes markup and encodings that language models put around a translation.
 
-Each function leaves an answer alone where what was said has such a mark itself.
+No function changes an answer if the source text contains such markup itself.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from serve.engines.protocol import Utterance
 _CODE_FENCE = re.compile(r"^(`{3,}|~{3,})[ \t]*(?:[\w+-]*[ \t]*\r?\n)?\s*(.*?)\s*\1$", re.DOTALL)
 _INLINE_CODE = re.compile(r"^`([^`]+)`$")
 _BOXED_RESULT = re.compile(r"^\$*\\(?:boxed|text)\{(?:\\text\{)?([^{}]+)\}*\$*$|^\$\$([^$]+)\$\$$")
-"""How models that do sums mark a result."""
+"""A result as models mark it in mathematics."""
 _TABLE_CELL = re.compile(r"^\|\s*([^|\n]+?)\s*\|$")
-"""A row of a table with one cell."""
+"""A table row with one cell."""
 _JSON_START = re.compile(r"^\s*[{\[]")
 _TRANSLATION_KEYS = (
     *("translation", "translated_text", "translatedtext", "translated", "target_text", "target", "output", "answer"),
@@ -44,18 +44,18 @@ _HTML_ENTITY = re.compile(r"&(?:[A-Za-z]{2,8}|#\d{1,7}|#[xX][0-9a-fA-F]{1,6});")
 _INVISIBLE_CHARACTERS = re.compile("[\ufeff\u2060\u202a-\u202e\u2066-\u2069]")
 """A byte order mark, and controls that embed, isolate or override the direction of text."""
 _ZERO_WIDTH_CHARACTERS = "\u200b\u200c\u200d\u200e\u200f\u061c"
-"""What does no harm within words of some scripts, and is of no use before and behind a text."""
+"""Characters that belong into words of some scripts, but are of no use at either end of a text."""
 
 
 def strip_invisible(text: str, source_text: str) -> str:
-    """An answer without characters that show nothing and change how other text is shown."""
+    """Remove invisible characters that change how other text is shown."""
     if not _INVISIBLE_CHARACTERS.search(source_text):
         text = _INVISIBLE_CHARACTERS.sub("", text)
     return text.strip().strip(_ZERO_WIDTH_CHARACTERS).strip()
 
 
 def strip_fence(text: str, request: Utterance) -> str:
-    """An answer without the marks of a block of code around it."""
+    """Remove a code fence around an answer."""
     if "`" in request.text or "~~~" in request.text:
         return text
     match = _CODE_FENCE.match(text)
@@ -68,13 +68,13 @@ def strip_fence(text: str, request: Utterance) -> str:
 
 
 def extract_from_json(text: str, request: Utterance) -> str:
-    """The translation in an answer that is JSON: an object, a list of one, or a string with escapes."""
+    """Return the translation in a JSON answer: an object, a list of one item, or a string with escapes."""
     if _JSON_START.match(request.text) or not (_JSON_START.match(text) or (text[:1] == '"' and "\\" in text)):
         return text
     try:
         value: Any = json.loads(text, strict=False)
     except ValueError:
-        # A model that was not held to JSON may write Python's.
+        # Without constrained decoding a model may write a Python literal instead of JSON.
         try:
             value = ast.literal_eval(text)
         except (ValueError, SyntaxError, MemoryError, RecursionError):
@@ -83,12 +83,12 @@ def extract_from_json(text: str, request: Utterance) -> str:
 
 
 def is_json(text: str, source_text: str) -> bool:
-    """Whether an answer is JSON, or the beginning of it, and nobody said such."""
+    """Whether an answer is JSON, or the beginning of it, and the source text isn't."""
     return re.match(r'^[{\[]\s*[{"\[]', text) is not None and not _JSON_START.match(source_text)
 
 
 def strip_tags(text: str, request: Utterance) -> str:
-    """An answer without a tag around all of it, and without tags of HTML that format text."""
+    """Remove a tag around the whole answer, and HTML tags that format text."""
     if "<" in request.text:
         return text
     if (match := _TAGGED_TEXT.match(text)) and match[1].casefold() not in _NON_TRANSLATION_KEYS:
@@ -98,7 +98,7 @@ def strip_tags(text: str, request: Utterance) -> str:
 
 
 def strip_emphasis(text: str, request: Utterance) -> str:
-    """An answer without the marks of Markdown: of emphasis, of a heading, of a list."""
+    """Remove Markdown marks of emphasis, headings and lists."""
     source_text = request.text
     match = _EMPHASIS.match(text)
     if match and match[1][0] not in source_text and match[1] not in match[2]:
@@ -113,7 +113,7 @@ def strip_emphasis(text: str, request: Utterance) -> str:
 
 
 def decode_escapes(text: str, request: Utterance) -> str:
-    r"""An answer whose characters are not escaped, as in `\u00e7` or `&ccedil;`."""
+    r"""Decode escaped characters in an answer, such as `\u00e7` or `&ccedil;`."""
     if "\\" not in request.text:
         text = _ESCAPE_SEQUENCE.sub(_unescape, text)
     return (
@@ -140,7 +140,7 @@ def _find_translation(value: Any, target: str) -> str | None:
 
 
 def _wrapper_tags(request: Utterance) -> frozenset[str]:
-    """The tags in which a model says that it translates."""
+    """Return the tags that models put around a translation."""
     tags = {"translation", "translated", "target", "output", "answer", "response", "result", "text", "source"}
     return frozenset({*tags, request.target.casefold(), request.target.partition("-")[0].casefold()})
 

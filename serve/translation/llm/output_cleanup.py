@@ -1,7 +1,7 @@
-"""Takes a translation out of what a language model puts around it.
+"""Extracts the translation from a language model's answer.
 
-Only what is certainly no part of the translation goes: a mark that was said itself stays. What can't be told apart is left
-in, and is judged as a part of the answer.
+It removes only text that is certainly no part of the translation. A mark that is in the source text stays. Uncertain text stays
+as well, and is judged as part of the answer.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ from serve.translation.llm.prompts import SOURCE_MARK, TRANSLATION_MARK
 from serve.translation.llm.romanisation import strip_romanisation
 
 _REPEATED_MARK = re.compile(r"([\W_])\1{30,}")
-"""A mark again and again: the patterns here would be slow on it."""
+"""A long run of one character, on which the patterns here would be slow."""
 _MAX_NESTING = 8
-"""Wrappers that may be around each other."""
+"""Maximum number of wrappers around each other."""
 _QUOTE_PAIRS = {
     **{'"': '"', "“": "”“", "”": "”", "«": "»", "»": "«»", "„": "“”„", "‟": "”", "＂": "＂", "〝": "〞〟"},
     **{"'": "'", "‘": "’", "’": "’", "‚": "‘’", "‹": "›", "›": "‹›", "「": "」", "『": "』", "｢": "｣", "״": "״"},
@@ -46,18 +46,23 @@ _BRACKETS = re.compile(r"[()\[\]（）]")
 _LABEL_EDGES = ":：*_ "
 _NEXT_TURN = re.compile(r"[*_#\s]*(?:user|human|system|assistant|instruction|input)[*_\s]*:", re.IGNORECASE)
 _HORIZONTAL_RULE = re.compile(r"[\W_]+")
-"""A line that says nothing: `---`."""
+"""A line without content: `---`."""
 _STRONG_SEPARATOR = r"\s*(?:[-=]*>|[→⇒➜➔►⟶↦»]|[/|=≈])+\s*"
 _WEAK_SEPARATOR = r"\s*[-–—:：;]+\s+|\s*\n+\s*|\s+"
 _CLOSING_MARKS = "[\"'”’»›」』*_]*"
 _OPENING_MARKS = "[\"'“„‘«‹「『*_]*"
 _MIN_WORD_LETTERS = 4
 _MIN_SENTENCE_LETTERS = 12
-"""Letters that were said, from which on it is no chance that an answer begins or ends with all of it."""
+"""Letters of a source text from which an answer hardly begins or ends with all of it by chance."""
 
 
 def extract_translation(answer: str, request: Utterance) -> str:
-    """The translation in a whole answer. What was said with it stays: a label, quotation marks."""
+    """Extract the translation from a whole answer. Labels and quotation marks of the source text stay.
+
+    Args:
+        answer: the whole answer.
+        request: the engine's request.
+    """
     source_text = request.text
     text = answer if _REPEATED_MARK.search(source_text) else _REPEATED_MARK.sub(r"\1\1\1", answer)
     text = strip_special_tokens(strip_reasoning(strip_invisible(text, source_text), source_text), source_text)
@@ -75,7 +80,7 @@ def extract_translation(answer: str, request: Utterance) -> str:
                 _strip_brackets,
             ),
         ):
-            # What would leave nothing was no wrapper.
+            # If a rule leaves nothing, it matched the translation itself and not a wrapper.
             text = strip_invisible(rule(text, request), source_text) or text
         if text == before:
             break
@@ -83,7 +88,7 @@ def extract_translation(answer: str, request: Utterance) -> str:
 
 
 def has_wrapper(text: str, request: Utterance) -> bool:
-    """Whether there is something left around a translation, or in it, that is certainly no part of it."""
+    """Whether an answer still contains text that is certainly no part of a translation."""
     source_text = request.text
     if has_special_tokens(text) and not has_special_tokens(source_text):
         return True
@@ -99,7 +104,7 @@ def _strip_role(text: str, request: Utterance) -> str:
 
 
 def _strip_source(text: str, request: Utterance) -> str:
-    """An answer without what was said, where it has both languages."""
+    """Remove the source text from an answer that has both languages."""
     letters = sum(map(str.isalnum, request.text))
     if letters < _MIN_WORD_LETTERS:
         return text
@@ -113,7 +118,7 @@ def _strip_source(text: str, request: Utterance) -> str:
 
 @cache
 def _source_patterns(source_text: str, is_sentence: bool) -> tuple[re.Pattern[str], re.Pattern[str]]:
-    """What was said at the beginning and at the end of an answer, with what parts it from the translation."""
+    """Return patterns for the source text at the start and at the end of an answer, with its separator from the translation."""
     words = r"\s+".join(map(re.escape, source_text.strip().rstrip(".!?。！？…").split()))
     label = r"(?:[*_]*[^\W\d_][\w ()（）-]{0,30}[*_]*[:：][*_]*\s*)?"
     quoted = rf"{_OPENING_MARKS}{label}{_OPENING_MARKS}{words}[.!?。！？…]*{_CLOSING_MARKS}"
@@ -124,12 +129,12 @@ def _source_patterns(source_text: str, is_sentence: bool) -> tuple[re.Pattern[st
 
 
 def is_long_enough(text: str, source_text: str) -> bool:
-    """Whether a part of an answer is long enough to say the same as was said."""
+    """Whether part of an answer is long enough to translate the whole source text."""
     return 5 * sum(map(str.isalpha, text)) >= max(5, sum(map(str.isalpha, source_text)))
 
 
 def _strip_extra_lines(text: str, request: Utterance) -> str:
-    """An answer without the lines that are none of it: what was said, notes, labels; each without the mark of a quoted line."""
+    """Remove lines that are no part of the translation: source text, notes and labels. Also remove the marks of quoted lines."""
     source_text = request.text
     if not _QUOTED_LINE_MARK.search(source_text):
         text = _QUOTED_LINE_MARK.sub("", text)
@@ -137,7 +142,7 @@ def _strip_extra_lines(text: str, request: Utterance) -> str:
         return text
     lines = [line.strip() for line in text.split("\n") if line.strip() and not _HORIZONTAL_RULE.fullmatch(line.strip())]
     kept = [line for line in lines if not _is_source_line(line, request)]
-    # A note stands behind the translation.
+    # A note follows the translation.
     note_index = next((at for at, line in enumerate(kept) if at and is_note(line)), len(kept))
     kept = _lines_from_label([*_lines_before_next_turn(kept[:note_index])], request)
     kept = [line for line in kept if not is_label(line.rstrip(_LABEL_EDGES), request)]
@@ -145,7 +150,7 @@ def _strip_extra_lines(text: str, request: Utterance) -> str:
 
 
 def _lines_from_label(lines: list[str], request: Utterance) -> list[str]:
-    """The lines from the one on that has the label of a translation: those before introduce it."""
+    """Return the lines from the translation's label on: the lines before introduce it."""
     labelled = [
         at
         for at, line in enumerate(lines)
@@ -155,13 +160,13 @@ def _lines_from_label(lines: list[str], request: Utterance) -> list[str]:
 
 
 def _lines_before_next_turn(lines: list[str]) -> list[str]:
-    """The lines before those that a model invented as the next turn of the conversation."""
+    """Return the lines before an invented next turn of the conversation."""
     turn_index = next((at for at, line in enumerate(lines) if at and _NEXT_TURN.match(line)), len(lines))
     return lines[:turn_index]
 
 
 def _is_source_line(line: str, request: Utterance) -> bool:
-    """Whether a line is what was said, with its label or without."""
+    """Whether a line is the source text, with or without its label."""
     plain_source = _letters_and_digits(request.text)
     label, colon, rest = line.replace("：", ":").partition(":")
     return _letters_and_digits(line) == plain_source or (
@@ -174,7 +179,7 @@ def _letters_and_digits(text: str) -> str:
 
 
 def _strip_speaker(text: str, request: Utterance) -> str:
-    """An answer without the name that the model put before it, as the prompt has it before what was said earlier."""
+    """Remove a speaker's name before an answer. The prompt's context has such names before its sentences."""
     name, colon, rest = text.partition(":")
     speakers = {sentence.speaker.casefold() for sentence in request.context}
     is_speaker = bool(colon) and name.strip().casefold() in speakers
@@ -182,7 +187,7 @@ def _strip_speaker(text: str, request: Utterance) -> str:
 
 
 def _strip_quotes(text: str, request: Utterance) -> str:
-    """An answer without the quotation marks that the model put around all of it, and without its comment behind them."""
+    """Remove the model's quotation marks around an answer, and its comment after them."""
     source_text = request.text
     if source_text.strip()[:1] in _QUOTE_PAIRS or source_text.strip()[-1:] in _DOUBLE_QUOTES:
         return text

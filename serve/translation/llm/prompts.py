@@ -1,6 +1,8 @@
-"""What language models are told. The fixed parts come first, so that an engine can keep what it made of them (its prefix cache).
+"""The prompts for translation by a language model.
 
-What people said, and what it was shown as, is quoted line by line: no line of it can pass for one of the prompt's own.
+The fixed parts come first, so that an engine's prefix cache applies to them. Transcript text and its translations are quoted
+line
+by line, so they can't pose as instructions (prompt injection).
 """
 
 from __future__ import annotations
@@ -15,9 +17,9 @@ from operators.translation_requests import ContextSentence, GlossaryEntry
 from serve.engines.protocol import Message, OutputDefect, Prompt, RepairHint, Utterance
 
 SOURCE_MARK = "> "
-"""What a line begins with that quotes speech."""
+"""The prefix of a line that quotes source text."""
 TRANSLATION_MARK = "= "
-"""What a line begins with that quotes a translation."""
+"""The prefix of a line that quotes a translation."""
 
 _SYSTEM_PROMPT = """\
 You are the interpreter of a live meeting. You translate what is said from {source} into {target}.
@@ -36,23 +38,22 @@ _DEFECT_DESCRIPTIONS: dict[OutputDefect, str] = {
     "error": "it is an error message and no translation",
 }
 _SPECIAL_TOKEN_START = re.compile(r"<(?=[^<>\s]+>)|\[(?=/?[A-Z_]+\])")
-"""How the marks begin by which chat templates tell who speaks (`<|im_end|>`): some tokenizers read them out of any text."""
+"""The start of a chat template's special token (`<|im_end|>`): some tokenizers recognize these in any text."""
 
 _CHINESE_LANGUAGES = frozenset({"zh", "cmn", "yue"})
 
 _MIN_ANSWER_TOKENS = 64
 _TOKENS_PER_CHARACTER = 2
-"""More than any language takes for what one character says in another."""
+"""An upper bound in any language for the translation of one character."""
 _MAX_REJECTED_CHARS = 400
-"""Characters that a model is shown of an answer it is to do better, beyond twice the length of what was said."""
+"""Characters of a rejected answer that the repair prompt quotes, in addition to twice the source text's length."""
 
 
 def translation_prompt(utterance: Utterance) -> Prompt:
-    """How a language model is asked for a translation.
+    """Build the prompt for a translation.
 
-    The system message depends on the two languages, the glossary and the style alone: it is the same for all that is said in
-    a meeting. Then come what was said before, what is shown so far, the terms that the system message doesn't have, and
-    last the one utterance.
+    The system message depends on the languages, the glossary and the style only, so it is the same for a whole meeting. The user
+    message has the context, the translation shown so far, terms that the system message lacks, and the utterance last.
     """
     glossary_lines = _glossary_entries(utterance.glossary)
     term_lines = [entry for entry in _glossary_entries(utterance.terms) if entry not in glossary_lines]
@@ -78,7 +79,12 @@ def translation_prompt(utterance: Utterance) -> Prompt:
 
 
 def repair_prompt(utterance: Utterance, rejected: RepairHint) -> Prompt:
-    """How a language model is asked to do its answer better: the first prompt goes on, so that nothing of it is worked out anew."""
+    """Build the prompt for a repaired translation. It continues the first prompt, so that the prefix cache applies to all of it.
+
+    Args:
+        utterance: the utterance.
+        rejected: the defective answer and what to repair.
+    """
     prompt = translation_prompt(utterance)
     if rejected.defect is not None:
         problem = f"That can't be used: {_DEFECT_DESCRIPTIONS[rejected.defect].format(target=language_name(utterance.target))}."
@@ -88,7 +94,7 @@ def repair_prompt(utterance: Utterance, rejected: RepairHint) -> Prompt:
             "That lacks what a right translation has. It must hold each of these, in whatever form the sentence needs:\n"
             f"{missing}"
         )
-    # Chat templates want a word from each side in turn.
+    # Chat templates require the roles to alternate, with text in each turn.
     rejected_text = (
         _SPECIAL_TOKEN_START.sub(_break_token, rejected.text[: _MAX_REJECTED_CHARS + 2 * len(utterance.text)].strip())
         or "…"
@@ -98,10 +104,10 @@ def repair_prompt(utterance: Utterance, rejected: RepairHint) -> Prompt:
 
 
 def language_name(tag: str) -> str:
-    """A language's name in English (`pt-BR`: `Portuguese (Brazil)`), for Chinese with the form of its signs."""
+    """Return a language's name in English (`pt-BR`: `Portuguese (Brazil)`), for Chinese with its script."""
     language = langcodes.Language.get(tag)
     if language.language in _CHINESE_LANGUAGES and language.territory:
-        # Models tell the form by its name rather than by the region.
+        # Models recognize the script by its name rather than by the region.
         language = language.update_dict({"script": language.maximize().script})
     return language.display_name()
 
@@ -119,7 +125,7 @@ def _system_message(utterance: Utterance, glossary: list[str]) -> str:
 
 
 def _glossary_entries(terms: Iterable[GlossaryEntry]) -> list[str]:
-    """The lines of a glossary, the same in whatever order its terms come."""
+    """Return the lines of a glossary, in an order that doesn't depend on the order of its terms."""
     return sorted({f"{_to_one_line(term.source)} = {_to_one_line(term.target)}" for term in terms})
 
 

@@ -1,7 +1,7 @@
-"""Tells an answer by which a language model declines from a translation of somebody who does.
+"""Detects when a language model refuses to translate, as opposed to translating a refusal.
 
-To take a right translation for a refusal loses it for good. So only what hardly anybody but a model says counts, and only
-where what was said, in a language whose words are known here, speaks of nothing like it.
+A right translation that is taken for a refusal is lost for good. So only phrases count that hardly anybody but a model uses,
+and only if the source text mentions nothing similar. Its language must have an entry here.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from serve.text.languages import base_language
 
 
 class _TopicPatterns(NamedTuple):
-    """How a language speaks of what a model declines with: helping and translating, models, texts."""
+    """Patterns by language for the topics of refusals: help and translation, models, and texts."""
 
     assistance: str
     models: str
@@ -93,7 +93,7 @@ _TOPICS_BY_LANGUAGE: dict[str, _TopicPatterns] = {
     ),
 }
 _OPENING_CHARS = 60
-"""Characters within which a refusal comes to what it declines: it begins with it, or with an apology."""
+"""Characters from the start within which a refusal names its topic, after an apology at most."""
 _INABILITY = re.compile(
     # English
     r"\bi(?:'m| am)? (?:can(?:no|')?t|can not|won't|(?:unable|not able) to) "
@@ -130,7 +130,7 @@ _INABILITY = re.compile(
     r"|لا (?:أستطيع|يمكنني) (?:المساعدة في|مساعدتك في|أن أساعدك في|ترجمة) (?:ذلك|هذا|هذه)",
     re.IGNORECASE,
 )
-"""How it declines: to help with *that*, to translate *this*. That somebody can't do something else is speech."""
+"""Refusals to help with *that* or to translate *this*. A statement of any other inability is normal speech."""
 _SELF_REFERENCE = re.compile(
     r"\b(?:as|i am|i'm) an? (?:(?-i:AI)(?=[,.]| i\b| (?:language|model|assistant)\b)|artificial intelligence(?=[,.]| i\b)"
     r"|(?:large )?language model)"
@@ -151,7 +151,7 @@ _SELF_REFERENCE = re.compile(
     r"|(?:بصفتي|كوني) (?:نموذج|ذكاء)",
     re.IGNORECASE,
 )
-"""How a model speaks of itself: not of a company, nor of what it was saying (`Como ia dizendo`)."""
+"""A model's references to itself. Companies and expressions such as `Como ia dizendo` don't match."""
 _TEXT_REQUEST = re.compile(
     r"\bplease provide (?:me )?(?:with )?(?:the|a|your) (?:text|sentence|utterance)"
     r"|\bplease (?:give|send|share|enter)\b.{0,20}\b(?:text|sentence)\b.{0,40}\btranslat"
@@ -163,12 +163,12 @@ _TEXT_REQUEST = re.compile(
 
 
 def is_refusal(answer: str, source_text: str, source: str) -> bool:
-    """Whether an answer is the model's own word, that it won't or can't, and not what somebody said.
+    """Whether an answer is the model's refusal and no translation.
 
     Args:
         answer: the answer.
-        said: what was to be translated.
-        source: its language's tag.
+        source_text: the source text.
+        source: its language tag.
 
     >>> is_refusal("I'm sorry, but I can't assist with that.", "Precisamos de mais tempo.", "pt")
     True

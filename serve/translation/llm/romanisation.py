@@ -1,4 +1,4 @@
-"""Takes the romanisation out of a translation into a language that has other letters: `大家好 (Dàjiā hǎo)`."""
+"""Removes the romanisation from a translation into a language of another script: `大家好 (Dàjiā hǎo)`."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ _LAST_SENTENCE = re.compile(r"(?:(?<=[.!?。！？…।۔؟])|\n|\s[-–—/|]\
 _TRAILING_WORDS = re.compile(r"\s+([^\W\d_]+(?:[\s,'’-]+[^\W\d_]+)*[.!?]?)$")
 _WORD = re.compile(r"[^\W\d_]+")
 _MIN_WORDS = 2
-"""Words of a romanisation behind a translation. A single one may be a name."""
+"""Minimum number of words of a romanisation after a translation. A single word may be a name."""
 
 
 def strip_romanisation(text: str, request: Utterance) -> str:
-    """An answer without its romanisation. Latin words that were said, or are in a term, stay."""
+    """Remove the romanisation from an answer. Latin words of the source text or of a term stay."""
     if "Latn" in scripts_of(request.target) or is_latin(text):
         return text
     known_text = " ".join([request.text, *(each.target for each in (*request.glossary, *request.terms))]).casefold()
@@ -34,7 +34,7 @@ def strip_romanisation(text: str, request: Utterance) -> str:
 
 
 def _is_romanisation(text: str, known_text: str, min_words: int = 1) -> bool:
-    """Whether a text has Latin words only, and none that may be said as they are."""
+    """Whether a text has Latin words only, none of them known from the source text or the terms."""
     words = _WORD.findall(text.casefold())
     return len(words) >= min_words and is_latin(text) and not any(word in known_text for word in words if len(word) > 2)
 

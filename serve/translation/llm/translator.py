@@ -1,4 +1,4 @@
-"""Makes a translator of a language model: asks by prompt, and lets through only what can be the translation."""
+"""A translation engine on top of a language model: it builds the prompt and accepts only valid translations."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from serve.translation.llm.output_cleanup import extract_translation, has_wrappe
 from serve.translation.llm.prompts import language_name, repair_prompt, translation_prompt
 from serve.translation.llm.refusals import is_refusal
 
-# Meetings are mostly held in these. It only matters to short utterances whose language nobody told.
+# The languages of most meetings. They matter only for short utterances without a given language.
 _COMMON_MEETING_LANGUAGES = frozenset(
     {
         *("ar", "bn", "cs", "da", "de", "el", "en", "es", "fa", "fi", "fr", "he", "hi", "hu", "id", "it"),
@@ -35,17 +35,17 @@ _COMMON_MEETING_LANGUAGES = frozenset(
     }
 )
 _MIN_WORDS_FOR_CONFIDENT_SCORE = 5
-"""Words that were said, in an answer, for which the detector need not be sure: confident is enough."""
+"""Different words from which the detector's confident score suffices; shorter texts need the certain score."""
 
 _MAX_WRAPPER_CHARS, _MAX_WRAPPED_RATIO = 160, 3
-"""Characters that a translation may have around it, and how many times as long as what was said it may be with them."""
+"""Maximum length in characters of text around a translation, and of the answer as a multiple of the source text's length."""
 
 
 class LlmTranslator:
-    """A language model as a translator.
+    """A translation engine on top of a language model.
 
     Args:
-        engine: the model. It is closed with the translator.
+        engine: the language model's engine. `close` closes it as well.
     """
 
     def __init__(self, engine: Engine[Prompt]) -> None:
@@ -54,55 +54,62 @@ class LlmTranslator:
 
     @property
     def name(self) -> str:
-        """The engine's."""
+        """The engine's name."""
         return self._engine.name
 
     @property
     def version(self) -> str:
-        """The engine's."""
+        """The engine's version."""
         return self._engine.version
 
     @property
     def problem(self) -> str | None:
-        """The engine's."""
+        """The engine's problem; None if none is known."""
         return problem_of(self._engine)
 
     @property
     def sources(self) -> frozenset[str]:
-        """The languages that meetings are mostly held in."""
+        """The languages of most meetings."""
         return _COMMON_MEETING_LANGUAGES
 
     def supports(self, source: str, target: str) -> bool:
-        """Whether both languages have a name that the model can be told."""
+        """Whether both languages have an English name for the prompt."""
         return not any(language_name(tag).startswith("Unknown language") for tag in (source, target))
 
     async def generate(self, request: Utterance) -> AsyncGenerator[str | Generation]:
-        """Translate an utterance. The whole is put right, and refused if it can't be the translation.
+        """Translate an utterance: yield pieces of the answer, and the cleaned whole last.
+
+        Args:
+            request: the utterance.
 
         Raises:
-            Refused: the model gave something else than a translation.
-            Unanswerable, Unavailable: as the engine does.
+            RejectedOutputError: the answer is no translation.
+            NonRetryableError, UnavailableError: as for the engine.
         """
         async with aclosing(self._stream_translation(request, translation_prompt(request))) as stream:
             async for piece in stream:
                 yield piece
 
     async def repair(self, request: Utterance, hint: RepairHint) -> AsyncGenerator[str | Generation]:
-        """Translate an utterance once more. The model is told what was wrong with its answer.
+        """Translate an utterance again. The prompt describes the defect of the last answer.
+
+        Args:
+            request: the utterance.
+            hint: the last answer and its defect.
 
         Raises:
-            Refused: it is no translation, either.
-            Unanswerable, Unavailable: as the engine does.
+            RejectedOutputError: this answer is no translation either.
+            NonRetryableError, UnavailableError: as for the engine.
         """
         async with aclosing(self._stream_translation(request, repair_prompt(request, hint))) as stream:
             async for piece in stream:
                 yield piece
 
     async def check_health(self) -> None:
-        """Have the model answer a token.
+        """Check that the model produces a token.
 
         Raises:
-            UnavailableError: as the engine does.
+            UnavailableError: as for the engine.
         """
         await self._engine.check_health()
 
@@ -127,13 +134,13 @@ class LlmTranslator:
                         "\n" in piece and self._has_extra_lines(text, request)
                     ):
                         raise RejectedOutputError("the model gave more than a translation", "beyond", text)
-                    # Reasoning shows that the model works, and says nothing of how long its answer is.
+                    # Reasoning shows that the model works, but doesn't count towards the answer's length.
                     yield "" if is_unfinished_reasoning(text) else piece
 
     def _has_extra_lines(self, text: str, request: Utterance) -> bool:
-        """Whether the first line of an answer, as far as it came, is the whole translation, and the next is none of it.
+        """Whether the first line of an incomplete answer is the whole translation and the next is no part of it.
 
-        Models write prefaces in English, or end them with a colon.
+        Introductions of models are in English or end with a colon.
         """
         source_text = request.text
         if "\n" in source_text or is_unfinished_reasoning(text) or base_language(request.target) == "en":
@@ -160,12 +167,12 @@ class LlmTranslator:
         return self._is_in_language(first_line, request.target, request)
 
     def _extract_checked(self, generation: Generation, request: Utterance) -> str:
-        """The translation in an answer."""
+        """Return the translation in an answer, or raise `RejectedOutputError`."""
         if generation.text.strip() and not strip_reasoning(generation.text, request.text).strip():
             raise RejectedOutputError(REASONING_ONLY_MESSAGE, "endless", "")
         if generation.finish == "length":
-            raise RejectedOutputError("the model did not come to an end", "endless", generation.text)
-        # Escapes that were undone may stand for characters that are no text.
+            raise RejectedOutputError("the model's answer was cut off", "endless", generation.text)
+        # Decoded escapes may yield invalid characters.
         text = sanitize(extract_translation(generation.text, request))
         if has_wrapper(text, request):
             raise RejectedOutputError("the model gave more than a translation", "beyond", text)
@@ -178,16 +185,16 @@ class LlmTranslator:
         if _has_alphanumerics(request.text) and not _has_alphanumerics(text):
             raise RejectedOutputError("the model gave no text", "empty", text)
         if repeats_prompt(text, request):
-            raise RejectedOutputError("the model repeated what it was told", "echo", text)
+            raise RejectedOutputError("the model repeated its prompt", "echo", text)
         if is_refusal(text, request.text, request.source):
             raise RejectedOutputError("the model declined to translate", "refusal", text)
         if is_unreadable(text, request.target) and not is_only_names(text, request):
             raise RejectedOutputError(f"the model did not answer in {language_name(request.target)}", "language", text)
-        # The detector can't tell such languages apart, and many of their sentences are the same.
+        # The detector can't distinguish such languages, and many of their sentences are identical.
         if confusable_group(request.target) == confusable_group(request.source):
             return text
         if repeats_source(text, request) and self._is_in_language(text, request.source, request):
-            raise RejectedOutputError("the model repeated what was said", "echo", text)
+            raise RejectedOutputError("the model repeated the source text", "echo", text)
         other_language = self._detect_other_language(text, request)
         if other_language is not None:
             raise RejectedOutputError(f"the model answered in {language_name(other_language)}", "language", text)
@@ -199,10 +206,13 @@ class LlmTranslator:
         return score >= (CONFIDENT_SCORE if len(set(words)) >= _MIN_WORDS_FOR_CONFIDENT_SCORE else CERTAIN_SCORE)
 
     def _detect_other_language(self, text: str, request: Utterance) -> str | None:
-        """The language of a text that is beyond doubt in another than it should be, names or not, and whatever it borrows."""
+        """Return the language of a text if it is certainly not the target language; else None.
+
+        Names and words taken over from the source text don't count.
+        """
         target_group, words = confusable_group(request.target), content_words(text, request)
         detected = self._detector.detect_certain(text)
-        # Rarer languages are taken for their neighbours.
+        # The detector takes rare languages for related ones.
         if target_group not in _COMMON_MEETING_LANGUAGES and detected != confusable_group(request.source):
             return None
         if detected in (None, target_group) or detected != self._detector.detect_certain(" ".join(words)):
@@ -213,7 +223,7 @@ class LlmTranslator:
 
 
 def _exceeds_translation(text: str, source_text: str) -> bool:
-    """Whether an answer, as far as it came, has more lines than what was said, and is too long to be wrapped only."""
+    """Whether an incomplete answer has more lines than the source text and is too long for a translation with a wrapper."""
     max_length = _MAX_WRAPPER_CHARS + _MAX_WRAPPED_RATIO * len(source_text)
     if len(text) <= max_length or "\n" not in text or "\n" in source_text or is_unfinished_reasoning(text):
         return False

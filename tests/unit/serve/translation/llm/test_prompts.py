@@ -255,7 +255,7 @@ async def test_quotation_marks_that_were_said_stay() -> None:
 @pytest.mark.parametrize(
     ("answer", "reason"),
     [
-        ("We have to send the budget to the customer.", "repeated what was said"),
+        ("We have to send the budget to the customer.", "repeated the source text"),
         ("The budget has to be sent to the customers by all of us.", "answered in English"),
         ("Мы должны отправить бюджет клиенту.", "did not answer in Portuguese"),
         (f"{GOOD_TRANSLATION}\n\nDepois vamos todos almoçar.", "more than a translation"),
@@ -270,20 +270,20 @@ async def test_what_is_no_translation_is_refused_with_the_reason(answer: str, re
 @pytest.mark.parametrize(
     ("source", "target", "said", "answer", "reason"),
     [
-        ("en", "pt", "We need more time.", "We need more time.", "repeated what was said"),
-        ("zh", "ja", "我们需要更多时间来完成这个项目", "我们需要更多时间来完成这个项目", "repeated what was said"),
+        ("en", "pt", "We need more time.", "We need more time.", "repeated the source text"),
+        ("zh", "ja", "我们需要更多时间来完成这个项目", "我们需要更多时间来完成这个项目", "repeated the source text"),
         ("zh", "ru", "我们需要更多时间", "我们需要更多时间", "did not answer in Russian"),
         ("th", "hi", "เราต้องการเวลาเพิ่ม", "เราต้องการเวลาเพิ่ม", "did not answer in Hindi"),
         ("en", "ja", "We need more time.", "Нам нужно больше времени.", "did not answer in Japanese"),
-        ("en", "ja", "We need more time for it.", "We need more time for it.", "repeated what was said"),
-        ("en", "nb", "We need more time for it.", "We need more time for it.", "repeated what was said"),
-        ("en", "pt", "We need more time now.", "we need more time now", "repeated what was said"),
+        ("en", "ja", "We need more time for it.", "We need more time for it.", "repeated the source text"),
+        ("en", "nb", "We need more time for it.", "We need more time for it.", "repeated the source text"),
+        ("en", "pt", "We need more time now.", "we need more time now", "repeated the source text"),
         (
             "de",
             "nl",
             "Wir müssen dem Kunden das Budget schicken.",
             "Wir müssen dem Kunden das Budget schicken.",
-            "echo|said",
+            "repeated the source text",
         ),
         ("en", "ja", "We need more time for it.", "We need more time for this.", "did not answer in Japanese"),
         (
@@ -419,7 +419,7 @@ async def test_a_model_that_declines_or_repeats_what_it_was_told_gives_no_transl
     with pytest.raises(RejectedOutputError, match="declined to translate") as caught:
         await translate(FixedModel("Desculpe, mas não posso ajudar com isso."))
     assert (caught.value.defect, caught.value.output) == ("refusal", "Desculpe, mas não posso ajudar com isso.")
-    with pytest.raises(RejectedOutputError, match="repeated what it was told"):
+    with pytest.raises(RejectedOutputError, match="repeated its prompt"):
         await translate(FixedModel("budget = orçamento"), MEETING)
 
 
@@ -431,7 +431,7 @@ async def test_it_is_asked_again_with_its_answer_and_what_is_wrong() -> None:
 
 
 async def test_an_answer_that_was_cut_off_is_no_translation() -> None:
-    with pytest.raises(NonRetryableError, match="did not come to an end"):
+    with pytest.raises(NonRetryableError, match="answer was cut off"):
         await translate(FixedModel("Temos que enviar", cut=True))
 
 
