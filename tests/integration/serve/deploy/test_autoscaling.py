@@ -39,7 +39,7 @@ def make_request(n: int) -> TranslationRequest:
     return TranslationRequest("default", "m", f"{n}.0", 1, "pt", "en", source_text)
 
 
-async def test_replicas_come_with_the_load_and_go_with_it(ray_cluster: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_replicas_follow_the_load(ray_cluster: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(deployment, "UPSCALE_DELAY_S", 0.5)
     monkeypatch.setattr(builders, "DOWNSCALE_DELAY_S", 2.0)
     engine = FirefoxConfig(replicas=1, most_replicas=3, ongoing=4, cpus=0.1)

@@ -34,7 +34,7 @@ def replica_pids(app: str) -> list[int]:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("ray_cluster")
-async def test_a_server_elsewhere_becomes_another_one_in_the_same_process(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_remote_engine_is_swapped_in_the_same_process(monkeypatch: pytest.MonkeyPatch) -> None:
     app = "elsewhere"
     with openai_server() as (first, asked_first), openai_server() as (second, asked_second):
         for url, asked in ((first, asked_first), (second, asked_second), (first, asked_first)):

@@ -94,9 +94,7 @@ async def wait_until(condition: Callable[[], bool], seconds: float) -> None:
 
 
 @pytest.mark.slow
-async def test_it_comes_from_nothing_when_asked_and_goes_when_nothing_is(
-    handle: DeploymentHandle, folder: Path
-) -> None:
+async def test_application_scales_from_zero_and_back(handle: DeploymentHandle, folder: Path) -> None:
     assert count_replicas() == 0
     first: Insight = await handle.answer.remote(REQUEST)
     assert count_replicas() <= 1
@@ -108,7 +106,7 @@ async def test_it_comes_from_nothing_when_asked_and_goes_when_nothing_is(
     assert again.text.split()[0] != process
 
 
-async def test_it_streams_through_a_handle(handle: DeploymentHandle) -> None:
+async def test_answer_streams_through_a_handle(handle: DeploymentHandle) -> None:
     stream = handle.options(stream=True).stream.remote(REQUEST)
     *pieces, last = [piece async for piece in stream]
     assert len(pieces) == 4
@@ -119,7 +117,7 @@ async def test_it_streams_through_a_handle(handle: DeploymentHandle) -> None:
 @pytest.mark.parametrize(
     ("task", "kind", "words"), [("Be away.", UnavailableError, "later"), ("Refuse.", NonRetryableError, "never")]
 )
-async def test_errors_are_recognised_across_processes(
+async def test_error_types_survive_process_boundaries(
     task: str, kind: type[Exception], words: str, handle: DeploymentHandle
 ) -> None:
     request = replace(REQUEST, task=task)
@@ -132,7 +130,7 @@ async def test_errors_are_recognised_across_processes(
 
 
 @pytest.mark.parametrize("streamed", [True, False])
-async def test_to_cancel_it_ends_the_work_in_the_engine(streamed: bool, handle: DeploymentHandle, folder: Path) -> None:
+async def test_cancellation_stops_the_engine(streamed: bool, handle: DeploymentHandle, folder: Path) -> None:
     begun, ended, request = folder / "begun", folder / "ended", replace(REQUEST, task="Never end.")
     for noted in (begun, ended):
         noted.unlink(missing_ok=True)

@@ -81,7 +81,7 @@ def translation(address: str) -> DeploymentHandle:
     return ray_serve.get_app_handle(DEFAULT_TRANSLATION_APP)
 
 
-async def test_the_translation_application_answers_by_its_handle(translation: DeploymentHandle) -> None:
+async def test_translation_application_answers_through_its_handle(translation: DeploymentHandle) -> None:
     answer = await translation.translate.remote(REQUEST)
     assert answer == Translation(CaptionStatus.TRANSLATED, "A reunião começa na segunda-feira.", answer.engine)
     numbers = range(20)
@@ -91,7 +91,7 @@ async def test_the_translation_application_answers_by_its_handle(translation: De
     assert all(each.status is CaptionStatus.TRANSLATED for each in answers)
 
 
-async def test_the_api_serves_meetings_and_knows_that_all_is_there(served: ApiHarness) -> None:
+async def test_api_serves_meetings_and_is_ready(served: ApiHarness) -> None:
     async with asyncio.timeout(60):
         # A part that answers late counts as missing.
         while not (told := (await served.http.get("/ready")).json())["ready"]:
@@ -107,7 +107,7 @@ async def test_the_api_serves_meetings_and_knows_that_all_is_there(served: ApiHa
     assert (await served.http.get("/nowhere")).status_code == 404
 
 
-async def test_live_events_pass_the_proxy_over_a_websocket(served: ApiHarness) -> None:
+async def test_live_events_over_a_websocket_pass_the_proxy(served: ApiHarness) -> None:
     meeting = await served.create_meeting()
     served.publish_sentences(meeting, "one")
     kinds: list[str] = []
@@ -124,7 +124,7 @@ async def test_live_events_pass_the_proxy_over_a_websocket(served: ApiHarness) -
     assert socket.close_code == 1000
 
 
-async def test_live_events_pass_the_proxy_as_server_sent_events(served: ApiHarness) -> None:
+async def test_server_sent_events_pass_the_proxy(served: ApiHarness) -> None:
     meeting = await served.create_meeting()
     served.publish_sentences(meeting, "one", "two")
     path = f"/api/meetings/{meeting}/events"
@@ -146,7 +146,7 @@ async def test_live_events_pass_the_proxy_as_server_sent_events(served: ApiHarne
     assert (await served.http.get(path, headers={"Last-Event-ID": "3"})).status_code == 204
 
 
-def test_unavailable_is_recognised_across_processes(address: str) -> None:
+def test_unavailable_error_survives_process_boundaries(address: str) -> None:
     class UnavailableApp:
         async def translate(self) -> None:
             raise UnavailableError("later")
@@ -186,7 +186,7 @@ class HangingEngine:
         pass
 
 
-async def test_a_replica_whose_engine_says_nothing_is_replaced(
+async def test_replica_with_an_unresponsive_engine_is_replaced(
     ray_cluster: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(deployment, "HEALTH_CHECK_PERIOD_S", 0.5)
@@ -214,9 +214,7 @@ async def test_a_replica_whose_engine_says_nothing_is_replaced(
 
 
 @pytest.mark.slow
-async def test_the_state_of_a_circuit_breaker_is_among_the_metrics_of_the_cluster(
-    address: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_circuit_breaker_state_is_a_cluster_metric(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     metrics_url = f"http://127.0.0.1:{ray.nodes()[0]['MetricsExportPort']}/metrics"
 
     async def told(name: str) -> list[float]:
@@ -249,7 +247,7 @@ async def test_the_state_of_a_circuit_breaker_is_among_the_metrics_of_the_cluste
 
 
 @pytest.mark.slow
-async def test_what_keeps_an_engine_from_answering_is_told_until_it_answers_again(
+async def test_engine_problem_is_reported_until_it_is_solved(
     served: ApiHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     question = replace(REQUEST, source_language="en")
@@ -290,13 +288,13 @@ async def test_what_keeps_an_engine_from_answering_is_told_until_it_answers_agai
     ray_serve.delete("translation-gateway")
 
 
-def test_nothing_listens_beyond_this_machine(address: str) -> None:
+def test_all_ports_are_on_loopback(address: str) -> None:
     found = listening_addresses(psutil.Process().children(recursive=True))
     assert found
     assert [each for each in found if each[1] not in ("127.0.0.1", "::1")] == []
 
 
-async def test_a_controller_that_says_nothing_leaves_states_unknown(served: ApiHarness) -> None:
+async def test_unresponsive_controller_leaves_statuses_unknown(served: ApiHarness) -> None:
     with served.engine.begin() as conn:
         save_settings_config(conn, ModelsConfig(engines={"firefox": FirefoxConfig()}, translation=("firefox",)))
     [controller] = count_controllers()

@@ -16,7 +16,7 @@ REQUEST = InsightRequest(
 )
 
 
-async def test_an_engine_elsewhere_becomes_another_one_while_it_is_in_use(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_remote_engine_is_swapped_while_in_use(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PARLEY_INSIGHT_KEY", API_KEY)
     with openai_server() as (url, _):
         maker = EngineFactory(OpenAiConfig(url=url, model="other"))

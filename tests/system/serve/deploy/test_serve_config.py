@@ -168,7 +168,7 @@ print(serve.get_app_handle("translation").translate.remote(request).result(timeo
 
 # A head, its dashboard and Serve take half a minute on two cores, and minutes where they are shared.
 @pytest.mark.timeout(600)
-def test_serve_deploy_puts_both_applications_on_a_ray_that_asks_for_a_token(
+def test_serve_deploy_starts_both_applications_on_a_ray_with_token_auth(
     head: TokenRayHead, config_file: Path, tmp_path: Path
 ) -> None:
     deployed = head.run("serve", "deploy", config_file)
@@ -198,7 +198,7 @@ def test_serve_deploy_puts_both_applications_on_a_ray_that_asks_for_a_token(
         ("PUT", "/api/serve/applications/"),
     ],
 )
-def test_jobs_and_applications_are_refused_without_the_token(head: TokenRayHead, method: str, path: str) -> None:
+def test_jobs_and_applications_need_the_token(head: TokenRayHead, method: str, path: str) -> None:
     body = {"entrypoint": "true", "applications": []}
     bare = httpx.request(method, head.dashboard + path, json=body, timeout=30, trust_env=False)
     assert bare.status_code == 401
@@ -208,7 +208,7 @@ def test_jobs_and_applications_are_refused_without_the_token(head: TokenRayHead,
 
 
 @pytest.mark.timeout(600)
-def test_what_kubernetes_asks_a_node_needs_no_token(head: TokenRayHead) -> None:
+def test_kubernetes_probes_need_no_token(head: TokenRayHead) -> None:
     """The path of the probes in cluster/deploy/kuberay.yaml."""
     with (ROOT / "cluster" / "deploy" / "kuberay.yaml").open() as file:
         [path] = set(re.findall(r"httpGet: {path: (\S+),", file.read()))
@@ -216,16 +216,14 @@ def test_what_kubernetes_asks_a_node_needs_no_token(head: TokenRayHead) -> None:
 
 
 @pytest.mark.timeout(600)
-def test_ray_s_commands_are_refused_without_the_token(head: TokenRayHead) -> None:
+def test_ray_commands_need_the_token(head: TokenRayHead) -> None:
     refused = head.run("ray", "job", "submit", "--", "true", token=False)
     assert refused.returncode != 0
     assert "authentication" in (refused.stdout + refused.stderr).lower()
 
 
 @pytest.mark.timeout(600)
-def test_a_wrong_argument_fails_the_deployment_by_its_name(
-    head: TokenRayHead, config_file: Path, tmp_path: Path
-) -> None:
+def test_deployment_error_names_the_invalid_argument(head: TokenRayHead, config_file: Path, tmp_path: Path) -> None:
     content = yaml.safe_load(config_file.read_text())
     content["applications"][0]["args"] = {"engine": {"kind": "magic"}}
     wrong = tmp_path / "wrong.yaml"

@@ -82,14 +82,14 @@ def vllm(ray_cluster: str) -> Iterator[DeploymentHandle]:
     ray_serve.delete(DEFAULT_TRANSLATION_APP)
 
 
-async def test_it_answers_through_serve(vllm: DeploymentHandle) -> None:
+async def test_vllm_answers_through_serve(vllm: DeploymentHandle) -> None:
     requests = [replace(REQUEST, text=f"We have {n} open points and a budget.") for n in range(8)]
     answers: list[Translation] = await asyncio.gather(*(vllm.translate.remote(request) for request in requests))
     assert all(answer.status in FINAL and answer.engine.startswith("vllm smollm2-") for answer in answers)
     assert all(answer.text or answer.reason for answer in answers)
 
 
-async def test_what_the_model_says_is_the_caption(vllm: DeploymentHandle) -> None:
+async def test_caption_is_the_model_s_translation(vllm: DeploymentHandle) -> None:
     greetings = {"de": "Guten Morgen.", "es": "Gracias.", "fr": "Bonjour.", "it": "Buongiorno.", "nl": "Goedemorgen."}
     answers: list[Translation] = await asyncio.gather(
         *(
@@ -102,7 +102,7 @@ async def test_what_the_model_says_is_the_caption(vllm: DeploymentHandle) -> Non
     assert all(answer.text and answer.text == answer.text.strip() for answer in translated)
 
 
-async def test_a_call_past_its_deadline_is_worked_on_no_longer(vllm: DeploymentHandle) -> None:
+async def test_call_past_its_deadline_is_cancelled_in_vllm(vllm: DeploymentHandle) -> None:
     ask = TranslationClient(DEFAULT_TRANSLATION_APP).translate
     long = replace(REQUEST, text="Tell me about the river and the sea. " * 10)
     begun = asyncio.create_task(ask(long))
@@ -120,7 +120,7 @@ async def test_a_call_past_its_deadline_is_worked_on_no_longer(vllm: DeploymentH
 
 # How long it takes depends on how much so small a model has to say.
 @pytest.mark.slow
-async def test_a_replica_that_is_killed_is_replaced_and_every_caption_arrives(
+async def test_killed_replica_is_replaced_and_no_caption_is_lost(
     vllm: DeploymentHandle,
     engine: Engine,
     aengine: AsyncEngine,

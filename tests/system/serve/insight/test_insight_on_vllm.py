@@ -36,7 +36,7 @@ LONG = tuple(
 )
 
 
-async def test_it_counts_as_the_model_does(engine: VllmEngine) -> None:
+async def test_token_count_equals_the_model_s(engine: VllmEngine) -> None:
     assert isinstance(engine, CountsTokens)
     assert engine.context_window == VLLM_ARGUMENTS["max_model_len"]
     said = "Ann: Good morning, 3.5 % of the budget is left.\nBob: 会議は月曜日です。 Olá!\n"
@@ -52,21 +52,21 @@ async def test_it_counts_as_the_model_does(engine: VllmEngine) -> None:
     assert await engine.count_tokens(answer_prompt(TEXT, said * 100)) > engine.context_window
 
 
-async def test_what_just_fits_is_answered(engine: VllmEngine) -> None:
+async def test_prompt_that_just_fits_is_answered(engine: VllmEngine) -> None:
     prompt = answer_prompt(TEXT, "Ann: Well, a river is a river. " * 20)
     room = engine.context_window - await engine.count_tokens(prompt)
     answer = await collect(engine.generate(replace(prompt, max_tokens=room)))
     assert answer.text.strip()
 
 
-async def test_json_fits_its_schema(service: InsightService) -> None:
+async def test_json_answer_fits_its_schema(service: InsightService) -> None:
     answer = await service.answer(EXAMPLE)
     assert answer.finish == "stop"
     assert all(item["who"] is not None and item["what"] is not None for item in answer.data["items"])
     assert len(answer.data["items"]) <= 3
 
 
-async def test_a_summary_is_streamed(service: InsightService) -> None:
+async def test_summary_is_streamed(service: InsightService) -> None:
     *pieces, last = [piece async for piece in service.stream(replace(TEXT, role=InsightRole.CHAT))]
     assert isinstance(last, Insight)
     assert len(pieces) > 3
@@ -76,13 +76,13 @@ async def test_a_summary_is_streamed(service: InsightService) -> None:
     assert last.engine == f"vllm smollm2-{converted_model().name.removeprefix('smollm2-')}"
 
 
-async def test_a_meeting_longer_than_the_window_is_read_in_parts(service: InsightService) -> None:
+async def test_meeting_longer_than_the_window_is_read_in_parts(service: InsightService) -> None:
     answer = await service.answer(replace(TEXT, transcript_lines=LONG))
     assert answer.part_count > 1
     assert answer.text.strip()
     assert answer.prompt_tokens > VLLM_ARGUMENTS["max_model_len"]
 
 
-async def test_what_can_never_fit_is_refused(service: InsightService) -> None:
+async def test_request_that_can_never_fit_is_rejected(service: InsightService) -> None:
     with pytest.raises(NonRetryableError, match="window of 1024"):
         await service.answer(replace(TEXT, instructions="Be brief. " * 500))

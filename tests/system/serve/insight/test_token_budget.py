@@ -26,9 +26,7 @@ def tokens() -> Callable[[str], int]:
 @needs_ami
 @pytest.mark.parametrize("meeting", MEETING_NAMES)
 @pytest.mark.parametrize("field", ["text", "ja"])
-def test_the_estimate_never_counts_too_few_of_a_real_meeting(
-    meeting: str, field: str, tokens: Callable[[str], int]
-) -> None:
+def test_estimate_is_never_too_low_for_a_real_meeting(meeting: str, field: str, tokens: Callable[[str], int]) -> None:
     """English, and Japanese, of which SmolLM2's vocabulary has so little that it takes its letters apart."""
     said = json.loads((AMI_FOLDER / f"{meeting}.reference.json").read_text())["sentences"]
     lines = [f"{one['speaker']}: {one[field]}\n" for one in said if one[field]]

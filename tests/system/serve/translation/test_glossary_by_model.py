@@ -52,7 +52,7 @@ async def smollm2() -> AsyncIterator[Engine[Prompt]]:
 
 
 @needs_vllm
-async def test_a_real_model_is_never_silently_wrong(smollm2: Engine[Prompt]) -> None:
+async def test_missing_terms_of_a_real_model_are_never_silent(smollm2: Engine[Prompt]) -> None:
     """It translates badly: most of what it says is refused, or marked."""
     service = make_lasting_service(LlmTranslator(smollm2))
     some = SENTENCES[::2]

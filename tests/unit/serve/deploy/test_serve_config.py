@@ -28,7 +28,7 @@ def deployment(application: Any) -> Any:
     return application._bound_deployment
 
 
-def test_serve_builds_translation_from_arguments() -> None:
+def test_translation_application_is_built_from_arguments() -> None:
     built = deployment(
         build(serve_config.translation, {"engine": {"kind": "firefox"}, "models": "/models", "cached": 7})
     )
@@ -38,7 +38,7 @@ def test_serve_builds_translation_from_arguments() -> None:
     assert built.ray_actor_options["num_gpus"] == 0
 
 
-def test_serve_builds_the_api_on_the_stores_that_the_environment_names(stores: None) -> None:
+def test_api_application_uses_the_stores_from_the_environment(stores: None) -> None:
     built = deployment(build(serve_config.api, {"hosts": ["parley.example.com"]}))
     [options] = built.init_args
     assert options == ApiOptions(
@@ -70,7 +70,7 @@ def test_serve_builds_the_api_on_the_stores_that_the_environment_names(stores: N
         ("api", {"postgres_url": "postgresql://me:swordfish@db/parley"}, "postgres_url", "not permitted"),
     ],
 )
-def test_a_wrong_argument_is_named_and_not_told(
+def test_invalid_argument_is_named_without_its_value(
     builder: str, arguments: dict[str, Any], field: str, fix: str, stores: None
 ) -> None:
     with pytest.raises(ValidationError) as caught:
@@ -83,7 +83,7 @@ def test_a_wrong_argument_is_named_and_not_told(
 
 @pytest.mark.parametrize("name", ["PARLEY_POSTGRES_URL", "PARLEY_REDIS_URL"])
 @pytest.mark.parametrize("value", [None, "http://:swordfish@db"])
-def test_a_store_that_the_environment_does_not_name_is_asked_for(
+def test_missing_store_url_is_an_error(
     name: str, value: str | None, stores: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv(name)
@@ -101,13 +101,13 @@ def test_a_store_that_the_environment_does_not_name_is_asked_for(
         (ApiArguments, ApiOptions, {"postgres_url", "redis_url", "replicas", "cpus", "ongoing", "queued"}),
     ],
 )
-def test_every_option_can_be_set(arguments: Any, options: Any, elsewhere: set[str]) -> None:
+def test_every_option_can_be_configured(arguments: Any, options: Any, elsewhere: set[str]) -> None:
     """What isn't an argument is said in the file's `deployments`, or comes from the environment."""
     assert set(arguments.model_fields) == {each.name for each in fields(options)} - elsewhere
     same = {each.name: each.default for each in fields(options) if each.name not in elsewhere | {"engine"}}
     assert arguments().model_dump(exclude={"engine"}) == same
 
 
-def test_a_model_that_is_not_there_is_named_before_anything_starts() -> None:
+def test_missing_model_is_reported_before_any_start() -> None:
     with pytest.raises(SetupError, match="/nowhere is no folder"):
         build(serve_config.translation, {"engine": {"kind": "vllm", "model": "/nowhere"}})

@@ -46,7 +46,7 @@ async def stream_pieces(engine: ScriptedModel, request: InsightRequest) -> list[
     return [piece async for piece in make_service(engine).stream(request)]
 
 
-async def test_an_answer_comes_in_pieces_that_make_up_the_whole() -> None:
+async def test_streamed_pieces_join_to_the_whole_answer() -> None:
     engine = make_model("We met and said good morning.")
     *pieces, last = await stream_pieces(engine, REQUEST)
     assert isinstance(last, Insight)
@@ -58,13 +58,13 @@ async def test_an_answer_comes_in_pieces_that_make_up_the_whole() -> None:
     assert await make_service(make_model("We met and said good morning.")).answer(REQUEST) == last
 
 
-async def test_an_answer_that_was_cut_off_says_so() -> None:
+async def test_cut_off_answer_is_marked() -> None:
     answer = await make_service(make_model("on and " * 20)).answer(REQUEST)
     assert answer.finish == "length"
     assert answer.text == "on and " * 9 + "on and"
 
 
-async def test_a_long_meeting_is_read_in_parts_and_only_the_answer_is_streamed() -> None:
+async def test_long_meeting_is_read_in_parts_and_only_the_answer_is_streamed() -> None:
     engine = ScriptedModel(
         lambda prompt, k: "the answer" if "notes on all parts" in prompt.messages[1].content else "a note"
     )
@@ -76,7 +76,7 @@ async def test_a_long_meeting_is_read_in_parts_and_only_the_answer_is_streamed()
     assert last.prompt_tokens == sum([await engine.count_tokens(prompt) for prompt in engine.prompts])
 
 
-async def test_an_answer_made_of_notes_that_were_cut_off_says_so() -> None:
+async def test_answer_from_cut_off_notes_is_marked() -> None:
     def rule(prompt: Prompt, k: int) -> ScriptedReply:
         return "the answer" if "notes on all parts" in prompt.messages[1].content else "on and " * 200
 
@@ -84,14 +84,14 @@ async def test_an_answer_made_of_notes_that_were_cut_off_says_so() -> None:
 
 
 @pytest.mark.parametrize("empty", ["", " ", " \n "])
-async def test_no_text_is_no_answer(empty: str) -> None:
+async def test_empty_answer_is_an_error(empty: str) -> None:
     with pytest.raises(NonRetryableError, match="gave no text"):
         await make_service(make_model(empty)).answer(REQUEST)
 
 
 @pytest.mark.parametrize("error", [UnavailableError("later", 3.0), NonRetryableError("never")])
 @pytest.mark.parametrize("schema", [None, SCHEMA])
-async def test_what_the_engine_can_not_do_goes_to_the_caller_as_it_is(error: Exception, schema: Any) -> None:
+async def test_engine_errors_reach_the_caller(error: Exception, schema: Any) -> None:
     engine = make_model(error, "{}")
     with pytest.raises(type(error)) as caught:
         await make_service(engine).answer(replace(REQUEST, schema=schema))
@@ -99,7 +99,7 @@ async def test_what_the_engine_can_not_do_goes_to_the_caller_as_it_is(error: Exc
     assert len(engine.prompts) == 1
 
 
-async def test_json_comes_whole_and_parsed() -> None:
+async def test_structured_answer_is_whole_and_parsed() -> None:
     engine = make_model('{"items": ["one", "two"]}')
     [last] = await stream_pieces(engine, replace(REQUEST, schema=SCHEMA))
     assert isinstance(last, Insight)
@@ -117,7 +117,7 @@ async def test_json_comes_whole_and_parsed() -> None:
         ("", "the answer is no JSON"),
     ],
 )
-async def test_json_that_is_none_is_asked_for_a_second_time_and_then_refused(bad: str, why: str) -> None:
+async def test_invalid_json_gets_a_second_attempt_and_is_then_rejected(bad: str, why: str) -> None:
     engine = make_model(bad, '{"items": []}')
     answer = await make_service(engine).answer(replace(REQUEST, schema=SCHEMA))
     assert (answer.data, answer.finish, len(engine.prompts)) == ({"items": []}, "stop", 2)
@@ -130,7 +130,7 @@ async def test_json_that_is_none_is_asked_for_a_second_time_and_then_refused(bad
     assert "secret" not in str(caught.value)
 
 
-async def test_what_is_asked_a_second_time_fits_where_it_fitted_the_first() -> None:
+async def test_prompt_of_the_second_attempt_fits_the_window() -> None:
     """The engine of these tests refuses what does not fit its window."""
     for size in range(1, 1_000, 83):
         request = replace(REQUEST, transcript_lines=("word " * size,), schema=SCHEMA)
@@ -139,7 +139,7 @@ async def test_what_is_asked_a_second_time_fits_where_it_fitted_the_first() -> N
 
 
 @pytest.mark.parametrize("give_up", ["cancel", "close"])
-async def test_who_gives_up_ends_the_work_in_the_engine(give_up: str) -> None:
+async def test_closing_the_stream_stops_the_engine(give_up: str) -> None:
     engine = make_model("on " * 1_000)
     running, request = make_service(engine), replace(REQUEST, max_tokens=500)
     if give_up == "close":
@@ -157,7 +157,7 @@ async def test_who_gives_up_ends_the_work_in_the_engine(give_up: str) -> None:
     assert engine.token_count < 20
 
 
-async def test_the_health_check_asks_the_engine_unless_it_just_gave_something(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_health_check_is_skipped_after_recent_output(monkeypatch: pytest.MonkeyPatch) -> None:
     class Silent(ScriptedModel):
         async def check_health(self) -> None:
             raise UnavailableError("gone")
@@ -173,13 +173,13 @@ async def test_the_health_check_asks_the_engine_unless_it_just_gave_something(mo
         await running.check_health()
 
 
-async def test_the_engine_is_closed_with_the_replica() -> None:
+async def test_replica_closes_its_engine() -> None:
     engine = make_model("x")
     await make_service(engine).__del__()
     assert engine.is_closed
 
 
-async def test_what_is_counted_says_how_each_task_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_tasks_are_counted_by_outcome(monkeypatch: pytest.MonkeyPatch) -> None:
     counted: list[dict[str, str]] = []
 
     async def outcome(engine: ScriptedModel, request: InsightRequest = REQUEST) -> str:
@@ -197,7 +197,7 @@ async def test_what_is_counted_says_how_each_task_ended(monkeypatch: pytest.Monk
     assert counted == []
 
 
-async def test_nothing_that_was_said_is_logged(
+async def test_transcript_text_is_never_logged(
     caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
     caplog.set_level(logging.DEBUG)

@@ -60,7 +60,7 @@ def make_model(
     return ScriptedModel(reply_to, window)
 
 
-async def test_what_fits_is_read_whole_and_nothing_is_asked_before_it() -> None:
+async def test_fitting_transcript_needs_no_notes() -> None:
     engine, insight_request = make_model(), make_request(5, schema=SCHEMA)
     assert await make_digest(engine, insight_request) == ReducedTask(
         answer_prompt(insight_request, "".join(f"{x}\n" for x in insight_request.transcript_lines)), 1
@@ -68,7 +68,7 @@ async def test_what_fits_is_read_whole_and_nothing_is_asked_before_it() -> None:
     assert engine.prompts == []
 
 
-async def test_what_does_not_is_read_in_parts_and_the_task_asked_of_the_notes() -> None:
+async def test_long_transcript_is_read_in_parts_and_answered_from_notes() -> None:
     engine, insight_request = make_model(), make_request(150, schema=SCHEMA, temperature=1.0)
     done = await make_digest(engine, insight_request)
     assert done.part_count == len(engine.prompts) > 2
@@ -79,7 +79,7 @@ async def test_what_does_not_is_read_in_parts_and_the_task_asked_of_the_notes() 
     assert (done.prompt.schema, done.prompt.temperature, done.prompt.max_tokens) == (SCHEMA, 1.0, 50)
 
 
-async def test_notes_stay_in_the_order_of_the_meeting_whichever_comes_first() -> None:
+async def test_notes_stay_in_transcript_order() -> None:
     class Uneven(ScriptedModel):
         async def generate(self, question: Prompt):  # type: ignore[no-untyped-def]
             await asyncio.sleep(0.02 if len(self.prompts) % 2 == 0 else 0)
@@ -95,7 +95,7 @@ async def test_notes_stay_in_the_order_of_the_meeting_whichever_comes_first() ->
 
 
 @given(st.lists(st.text(alphabet="ab. \n<>/é。", max_size=300), max_size=60), st.integers(300, 900))
-async def test_every_part_of_the_transcript_is_read_once_and_in_order(lines: list[str], window: int) -> None:
+async def test_every_part_is_read_once_and_in_order(lines: list[str], window: int) -> None:
     engine = make_model(window=window)
     insight_request = make_request(0, transcript_lines=tuple(lines))
     done = await make_digest(engine, insight_request)
@@ -103,7 +103,7 @@ async def test_every_part_of_the_transcript_is_read_once_and_in_order(lines: lis
     assert "".join(prompt_material(prompt) for prompt in engine.prompts[: done.part_count] or [done.prompt]) == text
 
 
-async def test_notes_that_are_too_long_are_put_together_until_they_fit() -> None:
+async def test_long_notes_are_merged_until_they_fit() -> None:
     long = "note " * 60
     engine = make_model(
         lambda prompt, k: long.strip() if "<transcript>" in prompt.messages[1].content else brief_notes(prompt)
@@ -115,7 +115,7 @@ async def test_notes_that_are_too_long_are_put_together_until_they_fit() -> None
     assert "".join(prompt_material(prompt) for prompt in merging) == f"{long.strip()}\n\n" * done.part_count
 
 
-async def test_notes_that_never_get_shorter_end_with_few_questions_not_with_none() -> None:
+async def test_notes_that_never_shrink_fail_after_few_requests() -> None:
     chatty = "note " * 500
     engine = make_model(lambda prompt, k: chatty)
     done = await make_digest(engine, make_request(600))
@@ -124,7 +124,7 @@ async def test_notes_that_never_get_shorter_end_with_few_questions_not_with_none
     assert len(engine.prompts) < 3 * done.part_count
 
 
-async def test_only_some_parts_are_read_at_once() -> None:
+async def test_concurrent_parts_are_limited() -> None:
     engine = make_model()
     done = await make_digest(engine, make_request(400))
     assert done.part_count > 8
@@ -140,7 +140,7 @@ async def test_only_some_parts_are_read_at_once() -> None:
         {"max_tokens": 600},
     ],
 )
-async def test_what_leaves_no_room_is_refused_before_anything_is_asked(change: dict[str, object]) -> None:
+async def test_request_without_room_is_rejected_before_any_generation(change: dict[str, object]) -> None:
     engine = make_model()
     with pytest.raises(NonRetryableError, match=r"take \d+ tokens and the answer may take \d+: .* window of 700"):
         await make_digest(engine, make_request(150, **change))
@@ -154,7 +154,7 @@ def make_failing_rule(*failures: ScriptedReply) -> Callable[[Prompt, int], Scrip
 
 
 @pytest.mark.parametrize("failure", [UnavailableError("later"), NonRetryableError("no"), "", "  \n"])
-async def test_a_part_that_fails_is_asked_a_second_time(failure: ScriptedReply) -> None:
+async def test_failed_part_gets_a_second_attempt(failure: ScriptedReply) -> None:
     engine = make_model(make_failing_rule(failure))
     done = await make_digest(engine, make_request(150))
     assert len(engine.prompts) == done.part_count + 1
@@ -169,7 +169,7 @@ async def test_a_part_that_fails_is_asked_a_second_time(failure: ScriptedReply) 
         ("", NonRetryableError, "gave no text"),
     ],
 )
-async def test_a_part_that_stays_failed_fails_the_whole_by_its_number(
+async def test_part_that_fails_twice_is_named_by_its_number(
     failure: ScriptedReply, kind: type[Exception], words: str
 ) -> None:
     engine = make_model(make_failing_rule(failure, failure))
@@ -180,7 +180,7 @@ async def test_a_part_that_stays_failed_fails_the_whole_by_its_number(
     assert engine.in_flight == 0
 
 
-async def test_to_cancel_it_ends_all_that_is_asked() -> None:
+async def test_cancellation_stops_all_generations() -> None:
     engine = make_model(lambda prompt, k: "on and " * 200, window=3_000)
     task = asyncio.create_task(make_digest(engine, make_request(2_000)))
     while engine.in_flight < 4:

@@ -25,7 +25,7 @@ def make_generation(text: str, *, is_cut_off: bool = False) -> Generation:
 
 
 @given(st.lists(st.text(), max_size=3), st.booleans())
-def test_what_fits_is_taken_fenced_or_not(items: list[str], fenced: bool) -> None:
+def test_valid_json_is_parsed_with_or_without_a_fence(items: list[str], fenced: bool) -> None:
     text = orjson.dumps({"items": items}).decode()
     assert parse_structured(make_generation(f"```json\n{text}\n```\n" if fenced else f" {text}\n"), SCHEMA) == {
         "items": items
@@ -44,23 +44,23 @@ def test_what_fits_is_taken_fenced_or_not(items: list[str], fenced: bool) -> Non
         ('{"secret": []}', "does not fit the schema at "),
     ],
 )
-def test_what_does_not_is_refused_with_the_rule_and_without_what_was_said(text: str, problem: str) -> None:
+def test_violation_names_the_rule_and_quotes_no_answer(text: str, problem: str) -> None:
     with pytest.raises(NonRetryableError, match=problem) as caught:
         parse_structured(make_generation(text), SCHEMA)
     assert "secret" not in str(caught.value)
 
 
-def test_an_answer_that_was_cut_off_is_none_even_where_it_parses() -> None:
+def test_cut_off_answer_is_rejected_even_if_it_parses() -> None:
     with pytest.raises(NonRetryableError, match="did not come to its end"):
         parse_structured(make_generation("[1]", is_cut_off=True), {"type": "array"})
 
 
-def test_a_schema_can_not_have_anything_fetched() -> None:
+def test_schema_reference_is_never_fetched() -> None:
     with pytest.raises(NonRetryableError, match="reference to something outside"):
         parse_structured(make_generation("[1]"), {"$ref": "http://127.0.0.1:1/schema.json"})
 
 
-def test_a_schema_may_refer_to_its_own_parts() -> None:
+def test_schema_may_reference_its_own_parts() -> None:
     schema = {"$defs": {"n": {"type": "integer"}}, "type": "array", "items": {"$ref": "#/$defs/n"}}
     assert parse_structured(make_generation("[1, 2]"), schema) == [1, 2]
     with pytest.raises(NonRetryableError):

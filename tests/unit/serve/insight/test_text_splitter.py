@@ -24,14 +24,14 @@ async def cut_parts(units: list[str], max_words: int, measured_lengths: list[int
 
 
 @given(LINES, st.integers(1, 60))
-async def test_the_parts_put_together_are_the_text_and_each_fits(units: list[str], most: int) -> None:
+async def test_parts_fit_and_join_to_the_text(units: list[str], most: int) -> None:
     found = await cut_parts(units, most)
     assert "".join(found) == "".join(units)
     assert all(len(part) <= most for part in found)
 
 
 @given(st.lists(st.text(min_size=1, max_size=20), max_size=20), st.integers(20, 60))
-async def test_units_that_fit_are_never_cut_and_no_part_could_take_the_next(units: list[str], most: int) -> None:
+async def test_fitting_units_stay_whole_and_parts_are_as_long_as_possible(units: list[str], most: int) -> None:
     found = await cut_parts(units, most)
     ends = {len("".join(units[:k])) for k in range(len(units) + 1)}
     at = 0
@@ -52,16 +52,16 @@ async def test_units_that_fit_are_never_cut_and_no_part_could_take_the_next(unit
         ("abcdefghijklmnopqrst", ["abcdefghij", "klmnopqrst"]),
     ],
 )
-async def test_a_line_that_is_too_long_is_cut_where_it_hurts_least(line: str, expected: list[str]) -> None:
+async def test_long_line_is_split_at_the_best_place(line: str, expected: list[str]) -> None:
     assert await cut_parts([line], 14) == expected
 
 
-async def test_what_can_never_fit_is_refused() -> None:
+async def test_window_too_small_for_a_character_is_an_error() -> None:
     with pytest.raises(NonRetryableError, match="no room"):
         await cut_parts(["a line\n"], 0)
 
 
-async def test_a_long_text_is_not_counted_from_end_to_end_for_each_part() -> None:
+async def test_long_text_is_not_measured_whole_for_each_part() -> None:
     measured_lengths: list[int] = []
     found = await cut_parts(["x" * 50] * 4_000, 2_000, measured_lengths)
     assert len(found) == 100

@@ -16,7 +16,7 @@ def make_prompt(*contents: str, max_tokens: int = 10) -> Prompt:
     return Prompt(tuple(Message("user", content) for content in contents), max_tokens)
 
 
-async def test_an_engine_that_counts_is_asked() -> None:
+async def test_engine_counts_tokens_if_it_can() -> None:
     engine = ScriptedModel(lambda prompt, k: "", context_window=20)
     assert isinstance(engine, CountsTokens)
     budget = TokenBudget(engine, 8192)
@@ -27,7 +27,7 @@ async def test_an_engine_that_counts_is_asked() -> None:
     assert not await budget.fits(make_prompt("one two three", max_tokens=17))
 
 
-async def test_for_an_engine_that_does_not_it_is_estimated() -> None:
+async def test_tokens_are_estimated_for_other_engines() -> None:
     engine = OpenAiEngine("http://127.0.0.1:9/v1", "m")
     budget = TokenBudget(engine, 100)
     assert budget.window_tokens == 100
@@ -39,13 +39,13 @@ async def test_for_an_engine_that_does_not_it_is_estimated() -> None:
     ("text", "tokens"),
     [("", 0), ("the budget is", 5), ("2026", 4), ("?!\n", 3), ("ação", 4), ("встреча", 9), ("会议", 4), ("👍", 3)],
 )
-def test_scripts_differ_in_what_a_token_holds(text: str, tokens: int) -> None:
+def test_estimate_depends_on_the_script(text: str, tokens: int) -> None:
     assert estimate_tokens(make_prompt(text)) - estimate_tokens(make_prompt("")) == tokens
 
 
 @settings(deadline=None)
 @given(st.text(), st.text())
-def test_more_text_is_never_fewer_tokens(one: str, other: str) -> None:
+def test_estimate_grows_with_the_text(one: str, other: str) -> None:
     assert (
         estimate_tokens(make_prompt(one))
         <= estimate_tokens(make_prompt(one + other))

@@ -38,15 +38,15 @@ def detector() -> LanguageDetector:
         ("nn", "no", False),
     ],
 )
-def test_what_reads_the_same_is_the_same(one: str, other: str, same: bool) -> None:
+def test_tags_of_the_same_language_and_script_are_equal(one: str, other: str, same: bool) -> None:
     assert (language_and_script(one) == language_and_script(other)) is same
 
 
-def test_a_tag_has_a_base() -> None:
+def test_base_language_of_a_tag() -> None:
     assert [base_language(tag) for tag in ("pt-BR", "en", "zh-Hant-TW")] == ["pt", "en", "zh"]
 
 
-def test_languages_that_are_hardly_told_apart_are_kin() -> None:
+def test_confusable_languages_share_a_group() -> None:
     for kindred in (
         ("nb", "nn", "no", "da", "sv"),
         ("cs", "sk"),
@@ -58,7 +58,7 @@ def test_languages_that_are_hardly_told_apart_are_kin() -> None:
     assert len({confusable_group(tag) for tag in ("de", "no", "en", "pt-BR", "es", "cs", "pl")}) == 7
 
 
-def test_scores_of_kindred_languages_are_one(detector: LanguageDetector) -> None:
+def test_scores_of_confusable_languages_are_added(detector: LanguageDetector) -> None:
     text = "Esok pagi kita akan membincangkan belanjawan untuk tahun hadapan bersama pasukan."
     assert detector.scores(text)["id"] > 0.95
     assert detector.detect_certain(text) == "id"
@@ -76,28 +76,28 @@ def test_scores_of_kindred_languages_are_one(detector: LanguageDetector) -> None
         ("你好，我们开始吧。", "zh"),
     ],
 )
-def test_text_of_some_length_speaks_for_itself(text: str, language: str, detector: LanguageDetector) -> None:
+def test_long_text_is_detected_without_context(text: str, language: str, detector: LanguageDetector) -> None:
     assert detector.detect(text, [], LIKELY) == language
     other = ["We should begin now, I think, everybody is here."]
     assert detector.detect(text, other, LIKELY) == language
 
 
-def test_a_short_utterance_is_read_with_what_was_said_before(detector: LanguageDetector) -> None:
+def test_short_utterance_is_detected_with_its_context(detector: LanguageDetector) -> None:
     assert detector.detect("Sim.", ["Vamos começar a reunião de hoje?", "Com certeza, vamos."], LIKELY) == "pt"
     assert detector.detect("Sim.", ["Shall we begin the meeting?", "Yes, let us begin."], LIKELY) == "en"
 
 
 @pytest.mark.parametrize("text", ["Yes.", "Mm-hmm.", "Paul", "Nice, eh?"])
-def test_a_short_utterance_alone_is_of_a_likely_language(text: str, detector: LanguageDetector) -> None:
+def test_short_utterance_without_context_gets_a_likely_language(text: str, detector: LanguageDetector) -> None:
     assert detector.detect(text, [], LIKELY) in LIKELY
 
 
 @pytest.mark.parametrize("text", ["123", "…", "🙂", ""])
-def test_what_has_no_letters_has_no_language(text: str, detector: LanguageDetector) -> None:
+def test_text_without_letters_has_no_language(text: str, detector: LanguageDetector) -> None:
     assert detector.detect(text, ["We should begin now, everybody is here."], LIKELY) is None
 
 
-def test_a_declared_language_can_be_impossible() -> None:
+def test_script_that_a_declared_language_does_not_use() -> None:
     assert has_wrong_script("日本語です", "en")
     assert has_wrong_script("Привет всем", "pt-BR")
     assert not has_wrong_script("Olá, ça va?", "en")
@@ -106,7 +106,7 @@ def test_a_declared_language_can_be_impossible() -> None:
     assert not has_wrong_script("123", "en")
 
 
-def test_nothing_is_downloaded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_detector_downloads_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise AssertionError("no connection is to be made")
 

@@ -7,7 +7,7 @@ import pytest
 from serve.text.writing_systems import han_script, is_latin, is_unreadable
 
 
-def test_letters_are_latin_or_not() -> None:
+def test_latin_letters() -> None:
     assert is_latin("GitHub Actions, é 1.")
     assert not is_latin("GitHub の")
 
@@ -42,7 +42,7 @@ KAZAKH = ("Бүгінгі жиналысты бастаймыз.", "Bügingi jin
         ("ქართული", "ka"),
     ],
 )
-def test_a_text_in_a_script_of_its_language_can_be_read(text: str, tag: str) -> None:
+def test_text_in_a_script_of_its_language_is_readable(text: str, tag: str) -> None:
     assert not is_unreadable(text, tag)
 
 
@@ -62,9 +62,9 @@ def test_a_text_in_a_script_of_its_language_can_be_read(text: str, tag: str) -> 
         ("Good morning everybody", "hy"),
     ],
 )
-def test_a_text_in_another_script_can_t_be_read(text: str, tag: str) -> None:
+def test_text_in_another_script_is_unreadable(text: str, tag: str) -> None:
     assert is_unreadable(text, tag)
 
 
-def test_the_form_of_chinese_signs_is_told_by_those_that_differ() -> None:
+def test_chinese_script_is_detected_from_distinctive_characters() -> None:
     assert [han_script(text) for text in (SIMPLIFIED, TRADITIONAL, "好的。", "Yes.")] == ["Hans", "Hant", None, None]

@@ -76,32 +76,34 @@ def mangle_terms(case: GlossarySentence) -> str:
 each_sentence = pytest.mark.parametrize("spoken", SENTENCES, ids=lambda spoken: f"{spoken.target} {spoken.source[:40]}")
 
 
-def test_there_are_enough_of_them() -> None:
+def test_example_set_is_large_enough() -> None:
     assert len(SENTENCES) == 60
     for spoken in SENTENCES:
         assert all(term.source.casefold() in spoken.source.casefold() for term in spoken.terms)
 
 
 @each_sentence
-async def test_a_translation_with_its_terms_is_not_doubted(spoken: GlossarySentence, script: TwoAnswerService) -> None:
+async def test_translation_with_its_terms_has_no_warnings(spoken: GlossarySentence, script: TwoAnswerService) -> None:
     answer = await script.caption(spoken, spoken.with_terms)
     assert (answer.status, answer.text, answer.warnings) == (CaptionStatus.TRANSLATED, spoken.with_terms, ())
 
 
 @each_sentence
-async def test_one_that_ignores_them_is_marked_with_each(spoken: GlossarySentence, script: TwoAnswerService) -> None:
+async def test_translation_without_terms_has_a_warning_for_each(
+    spoken: GlossarySentence, script: TwoAnswerService
+) -> None:
     answer = await script.caption(spoken, spoken.without_terms)
     assert (answer.status, answer.text) == (CaptionStatus.TRANSLATED, spoken.without_terms)
     assert set(answer.warnings) == term_warnings(spoken)
 
 
 @each_sentence
-async def test_one_that_mangles_them_is_marked(spoken: GlossarySentence, script: TwoAnswerService) -> None:
+async def test_translation_with_mangled_terms_has_warnings(spoken: GlossarySentence, script: TwoAnswerService) -> None:
     answer = await script.caption(spoken, mangle_terms(spoken))
     assert answer.status is CaptionStatus.UNTRANSLATED or set(answer.warnings) & term_warnings(spoken)
 
 
 @each_sentence
-async def test_one_that_has_them_at_the_second_try_is_not(spoken: GlossarySentence, script: TwoAnswerService) -> None:
+async def test_repaired_translation_has_no_warnings(spoken: GlossarySentence, script: TwoAnswerService) -> None:
     answer = await script.caption(spoken, spoken.without_terms, spoken.with_terms)
     assert (answer.text, answer.warnings) == (spoken.with_terms, ())

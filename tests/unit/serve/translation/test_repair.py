@@ -93,7 +93,7 @@ def of(engine: Engine[Prompt]) -> RepairingTranslator:
         ),
     ],
 )
-async def test_a_translation_is_given_with_what_it_leaves_in_doubt(
+async def test_translation_has_its_warnings(
     answers: list[ScriptedReply], text: str, warnings: tuple[str, ...], asked: int
 ) -> None:
     engine = make_model(*answers)
@@ -116,7 +116,7 @@ async def test_a_translation_is_given_with_what_it_leaves_in_doubt(
         ([NonRetryableError("too long"), GOOD_TRANSLATION], "too long", 1),
     ],
 )
-async def test_what_is_no_translation_is_never_given(answers: list[ScriptedReply], reason: str, asked: int) -> None:
+async def test_rejected_output_is_never_returned(answers: list[ScriptedReply], reason: str, asked: int) -> None:
     engine = make_model(*answers)
     with pytest.raises(NonRetryableError, match=reason) as caught:
         await of(engine).translate(QUESTION)
@@ -124,13 +124,13 @@ async def test_what_is_no_translation_is_never_given(answers: list[ScriptedReply
     assert "cliente" not in str(caught.value)
 
 
-async def test_a_server_that_goes_away_before_there_is_a_translation_is_asked_later() -> None:
+async def test_outage_before_any_translation_is_unavailable() -> None:
     for answers in ([OUTAGE], [DECLINED, OUTAGE]):
         with pytest.raises(UnavailableError):
             await of(make_model(*answers)).translate(QUESTION)
 
 
-async def test_the_second_question_goes_on_from_the_first() -> None:
+async def test_repair_prompt_continues_the_first_prompt() -> None:
     engine = make_model(OTHER_WORD, GOOD_TRANSLATION)
     await of(engine).translate(QUESTION)
     first, second = engine.prompts
@@ -138,14 +138,14 @@ async def test_the_second_question_goes_on_from_the_first() -> None:
     assert second.messages[: len(first.messages)] == first.messages
 
 
-async def test_an_answer_that_runs_away_is_given_up_while_it_comes() -> None:
+async def test_endless_answer_is_stopped_early() -> None:
     engine = make_model("x" * 2_000 + " sim" * 50)
     with pytest.raises(NonRetryableError):
         await of(engine).translate(QUESTION)
     assert engine.token_count == 2
 
 
-async def test_a_translation_in_doubt_does_not_wait_long_for_a_better_one(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_repair_of_a_usable_translation_times_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(repair, "_REPAIR_TIMEOUT_S", 0.05)
 
     class Slow(LlmTranslator):
@@ -158,7 +158,7 @@ async def test_a_translation_in_doubt_does_not_wait_long_for_a_better_one(monkey
     assert (best.text, [str(doubt) for doubt in best.warnings]) == (OTHER_WORD, ["term: budget → orçamento"])
 
 
-async def test_drafts_are_asked_once() -> None:
+async def test_drafts_are_not_repaired() -> None:
     engine = make_model(OTHER_WORD, GOOD_TRANSLATION)
     assert (await of(engine).translate(replace(QUESTION, draft=True))).text == OTHER_WORD
     engine = make_model(DECLINED, GOOD_TRANSLATION)
@@ -191,14 +191,14 @@ class UninstructableEngine:
         pass
 
 
-async def test_other_engines_are_looked_at_and_asked_once() -> None:
+async def test_engine_without_repair_is_called_once() -> None:
     engine = UninstructableEngine()
     best = await RepairingTranslator(engine, lambda: None).translate(QUESTION)
     assert [str(doubt) for doubt in best.warnings] == ["term: budget → orçamento", "number: 42"]
     assert engine.call_count == 1
 
 
-async def test_a_model_s_name_may_have_any_letters() -> None:
+async def test_model_name_may_have_any_characters() -> None:
     engine = make_model(GOOD_TRANSLATION)
     engine.version = "模型-7B é"
     # Ray's metrics are the real ones here.
@@ -231,7 +231,7 @@ class CachingModel(ScriptedModel):
             yield replace(piece, cached_tokens=2) if isinstance(piece, Generation) else piece
 
 
-async def test_what_was_mended_refused_and_kept_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_repairs_rejections_and_terms_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     values: Counter[tuple[str, ...]] = Counter()
     monkeypatch.setattr(FakeRayMetric, "values", values, raising=False)
     for name in ("Histogram", "Counter"):

@@ -92,7 +92,7 @@ def translate(service: DeploymentHandle, **changes: object) -> Translation:
     return service.translate.remote(replace(REQUEST, **changes)).result(timeout_s=60)
 
 
-def test_a_sentence_is_translated_by_the_real_engine() -> None:
+def test_real_engine_translates_a_sentence() -> None:
     application = ray_serve.deployment(TranslationService).bind(FirefoxEngine, 100)
     handle = ray_serve.run(application, name="real", _local_testing_mode=True)
     answer = translate(handle, source_language=None)
@@ -112,7 +112,7 @@ def test_a_sentence_is_translated_by_the_real_engine() -> None:
         (None, "zh", "我們現在開始今天的會議吧。", CaptionStatus.UNTRANSLATED),
     ],
 )
-def test_the_form_of_chinese_signs_decides_what_is_the_same(
+def test_chinese_script_decides_whether_text_stays_the_same(
     service: DeploymentHandle, source: str | None, target: str, text: str, status: CaptionStatus
 ) -> None:
     # This engine translates into Portuguese only.
@@ -128,14 +128,14 @@ def test_the_form_of_chinese_signs_decides_what_is_the_same(
         (None, "pt", "12"),
     ],
 )
-def test_what_is_in_the_language_already_stays(
+def test_text_in_the_target_language_stays(
     source: str | None, target: str, text: str, service: DeploymentHandle, engine: ScriptedUtteranceEngine
 ) -> None:
     answer = translate(service, source_language=source, language=target, text=text)
     assert (answer.status, answer.text, engine.questions) == (CaptionStatus.SAME, text, [])
 
 
-def test_a_pair_without_a_model_is_refused_with_the_reason(service: DeploymentHandle) -> None:
+def test_unsupported_language_pair_is_untranslated_with_the_reason(service: DeploymentHandle) -> None:
     answer = translate(service, language="ja")
     assert (answer.status, answer.text, answer.reason) == (
         CaptionStatus.UNTRANSLATED,
@@ -144,9 +144,7 @@ def test_a_pair_without_a_model_is_refused_with_the_reason(service: DeploymentHa
     )
 
 
-def test_a_declared_language_that_can_not_be_is_not_believed(
-    service: DeploymentHandle, engine: ScriptedUtteranceEngine
-) -> None:
+def test_impossible_declared_language_is_ignored(service: DeploymentHandle, engine: ScriptedUtteranceEngine) -> None:
     assert translate(service, text="これは日本語です").reason == "no model translates ja to pt-BR"
     assert engine.questions == []
 
@@ -160,7 +158,7 @@ def test_a_declared_language_that_can_not_be_is_not_believed(
         (NonRetryableError("the model failed"), "the model failed"),
     ],
 )
-def test_nonsense_is_never_passed_on(
+def test_invalid_answer_is_untranslated(
     nonsense: str | Exception, reason: str, service: DeploymentHandle, engine: ScriptedUtteranceEngine
 ) -> None:
     engine.answer = nonsense
@@ -168,20 +166,18 @@ def test_nonsense_is_never_passed_on(
     assert (answer.status, answer.text, answer.reason) == (CaptionStatus.UNTRANSLATED, None, reason)
 
 
-def test_an_answer_that_runs_away_is_given_up_while_it_comes(
-    service: DeploymentHandle, engine: ScriptedUtteranceEngine
-) -> None:
+def test_endless_answer_is_stopped_early(service: DeploymentHandle, engine: ScriptedUtteranceEngine) -> None:
     engine.answer = "bla " * 100_000
     assert translate(service).status is CaptionStatus.UNTRANSLATED
     assert engine.piece_count < 1_000
 
 
-def test_a_short_word_may_become_a_phrase(service: DeploymentHandle, engine: ScriptedUtteranceEngine) -> None:
+def test_short_word_may_become_a_phrase(service: DeploymentHandle, engine: ScriptedUtteranceEngine) -> None:
     engine.answer = "Quem quer que seja."
     assert translate(service, text="W").status is CaptionStatus.TRANSLATED
 
 
-def test_unavailable_goes_to_the_caller(service: DeploymentHandle, engine: ScriptedUtteranceEngine) -> None:
+def test_unavailable_error_reaches_the_caller(service: DeploymentHandle, engine: ScriptedUtteranceEngine) -> None:
     engine.answer = UnavailableError("later")
     with pytest.raises(UnavailableError, match="later"):
         translate(service)
@@ -189,7 +185,7 @@ def test_unavailable_goes_to_the_caller(service: DeploymentHandle, engine: Scrip
     assert translate(service).status is CaptionStatus.TRANSLATED
 
 
-def test_short_utterances_are_remembered_whatever_was_said_before(
+def test_short_utterances_are_cached_for_any_context(
     service: DeploymentHandle, engine: ScriptedUtteranceEngine
 ) -> None:
     engine.answer = "Bom dia."
@@ -201,7 +197,7 @@ def test_short_utterances_are_remembered_whatever_was_said_before(
     assert not translate(service).cached
 
 
-def test_another_teams_a_drafts_and_a_whole_sentence_without_spaces_are_not_remembered(
+def test_other_teams_drafts_and_long_text_without_spaces_are_not_cached(
     service: DeploymentHandle, engine: ScriptedUtteranceEngine
 ) -> None:
     translate(service, text="Good morning.", is_draft=True)
@@ -213,14 +209,14 @@ def test_another_teams_a_drafts_and_a_whole_sentence_without_spaces_are_not_reme
         assert translate(service, text=text, source_language="zh").cached is cached
 
 
-def test_only_the_last_short_utterances_are_remembered(service: DeploymentHandle) -> None:
+def test_cache_drops_the_oldest_utterance(service: DeploymentHandle) -> None:
     for text in ("One.", "Two.", "Three.", "One.", "Four."):
         translate(service, text=text)
     assert translate(service, text="One.").cached
     assert not translate(service, text="Two.").cached
 
 
-def test_nonsense_is_not_remembered(service: DeploymentHandle, engine: ScriptedUtteranceEngine) -> None:
+def test_invalid_answer_is_not_cached(service: DeploymentHandle, engine: ScriptedUtteranceEngine) -> None:
     engine.answer = ""
     translate(service, text="Hi.")
     engine.answer = "Oi."
@@ -230,9 +226,7 @@ def test_nonsense_is_not_remembered(service: DeploymentHandle, engine: ScriptedU
 BUDGET = (GlossaryEntry("budget", "orçamento"),)
 
 
-def test_what_a_translation_leaves_in_doubt_goes_along_with_it(
-    service: DeploymentHandle, engine: ScriptedUtteranceEngine
-) -> None:
+def test_warnings_are_part_of_the_translation(service: DeploymentHandle, engine: ScriptedUtteranceEngine) -> None:
     engine.answer = "A verba é de 43 euros."
     answer = translate(service, text="The budget is 42 euros.", terms_in_text=BUDGET)
     assert (answer.status, answer.text) == (CaptionStatus.TRANSLATED, "A verba é de 43 euros.")
@@ -242,7 +236,7 @@ def test_what_a_translation_leaves_in_doubt_goes_along_with_it(
     assert translate(service, text="The budget is 42 euros.", terms_in_text=BUDGET).warnings == ()
 
 
-def test_what_is_in_doubt_is_not_remembered(service: DeploymentHandle, engine: ScriptedUtteranceEngine) -> None:
+def test_translation_with_warnings_is_not_cached(service: DeploymentHandle, engine: ScriptedUtteranceEngine) -> None:
     engine.answer = "A verba."
     assert translate(service, text="The budget.", terms_in_text=BUDGET).warnings
     engine.answer = "O orçamento."
@@ -250,7 +244,7 @@ def test_what_is_in_doubt_is_not_remembered(service: DeploymentHandle, engine: S
     assert translate(service, text="The budget.", terms_in_text=BUDGET).cached
 
 
-def test_meetings_that_want_it_otherwise_do_not_share_an_answer(
+def test_glossary_and_style_are_part_of_the_cache_key(
     service: DeploymentHandle, engine: ScriptedUtteranceEngine
 ) -> None:
     engine.answer = "O orçamento."
@@ -264,7 +258,7 @@ def test_meetings_that_want_it_otherwise_do_not_share_an_answer(
     assert not translate(service, text="The budget.", terms_in_text=BUDGET, glossary=BUDGET).cached
 
 
-def test_the_engine_is_told_what_the_meeting_wants(service: DeploymentHandle, engine: ScriptedUtteranceEngine) -> None:
+def test_engine_gets_glossary_and_style(service: DeploymentHandle, engine: ScriptedUtteranceEngine) -> None:
     translate(service, glossary=BUDGET, terms_in_text=BUDGET, style="formal")
     [asked] = engine.questions
     assert (asked.glossary, asked.terms, asked.style) == (BUDGET, BUDGET, "formal")
@@ -276,7 +270,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(health_check, "RECENT_OUTPUT_S", 0.0)
 
 
-def test_the_health_check_asks_the_engine(
+def test_health_check_calls_the_engine(
     service: DeploymentHandle, engine: ScriptedUtteranceEngine, impatient: None
 ) -> None:
     service.check_health.remote().result()
@@ -285,7 +279,7 @@ def test_the_health_check_asks_the_engine(
         service.check_health.remote().result()
 
 
-def test_an_engine_that_just_gave_a_token_is_not_asked_for_one(
+def test_health_check_is_skipped_after_recent_output(
     service: DeploymentHandle, engine: ScriptedUtteranceEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(health_check, "RECENT_OUTPUT_S", 600.0)
@@ -295,7 +289,7 @@ def test_an_engine_that_just_gave_a_token_is_not_asked_for_one(
     assert engine.check_count == 0
 
 
-def test_a_silent_engine_is_evicted_within_half_a_minute() -> None:
+def test_unresponsive_engine_is_replaced_within_half_a_minute() -> None:
     """By Serve's own rules, from its last token on; the real thing is in test_serve_app.py."""
     starts = RECENT_OUTPUT_S + 1.1 * HEALTH_CHECK_PERIOD_S
     silent, stuck = (
@@ -307,7 +301,7 @@ def test_a_silent_engine_is_evicted_within_half_a_minute() -> None:
     assert 1.1 * HEALTH_CHECK_PERIOD_S < PROBE_TIMEOUT_S < HEALTH_CHECK_TIMEOUT_S
 
 
-def test_nothing_that_was_said_is_logged(
+def test_transcript_text_is_never_logged(
     service: DeploymentHandle,
     engine: ScriptedUtteranceEngine,
     caplog: pytest.LogCaptureFixture,

@@ -25,7 +25,7 @@ QUESTION = Utterance(
 GOOD_TRANSLATION = "Temos que enviar o orçamento."
 
 
-def test_lines_of_the_glossary_are_no_translation() -> None:
+def test_glossary_lines_count_as_the_prompt() -> None:
     assert repeats_prompt("budget = orçamento", QUESTION)
     assert repeats_prompt(f"{GOOD_TRANSLATION} Plan =  plano", QUESTION)
     assert not repeats_prompt("orçamento = tudo", QUESTION)
@@ -44,14 +44,14 @@ def test_lines_of_the_glossary_are_no_translation() -> None:
         "Shown so far; keep its words as far as they are still right:",
     ],
 )
-def test_what_the_model_was_told_is_no_translation(answer: str, target: str) -> None:
+def test_instructions_count_as_the_prompt(answer: str, target: str) -> None:
     said = replace(QUESTION, source="es", target=target, previous="Temos")
     assert repeats_prompt(answer, said)
     assert repeats_prompt(f"{GOOD_TRANSLATION} {answer}", said)
     assert not repeats_prompt(answer, replace(said, text=f"{answer} {answer}"))
 
 
-def test_all_that_the_model_is_told_is_known() -> None:
+def test_every_prompt_sentence_is_recognized() -> None:
     assert repeats_prompt(translation_prompt(QUESTION).messages[0].content, QUESTION)
     for each in (RepairHint("", "empty"), RepairHint("", "echo"), RepairHint("")):
         assert repeats_prompt(repair_prompt(QUESTION, each).messages[-1].content, QUESTION)
@@ -66,11 +66,11 @@ def test_all_that_the_model_is_told_is_known() -> None:
         "It is speech.",
     ],
 )
-def test_what_somebody_may_say_in_the_words_of_the_prompt_is_a_translation(answer: str) -> None:
+def test_speech_similar_to_the_prompt_is_accepted(answer: str) -> None:
     assert not repeats_prompt(answer, replace(QUESTION, source="pt", target="en", text="Isto é outra coisa."))
 
 
-def test_what_was_said_before_is_none_of_the_prompt() -> None:
+def test_context_is_no_part_of_the_prompt() -> None:
     assert not repeats_prompt("Hello to all of you here.", replace(QUESTION, source="pt", target="en"))
 
 
@@ -83,11 +83,11 @@ def test_what_was_said_before_is_none_of_the_prompt() -> None:
         ("O orçamento é o Plano.", ["o", "é", "o"]),
     ],
 )
-def test_names_figures_and_terms_may_stay(text: str, words: list[str]) -> None:
+def test_content_words_exclude_names_numbers_and_terms(text: str, words: list[str]) -> None:
     assert [word for word in content_words(text, QUESTION) if word != "a"] == words
 
 
-def test_enough_of_what_was_said_is_an_echo() -> None:
+def test_enough_repeated_source_words_are_an_echo() -> None:
     assert repeats_source("we have to send the budget", QUESTION)
     assert repeats_source("We have to send the plan.", replace(QUESTION, glossary=(), terms=()))
     assert not repeats_source(GOOD_TRANSLATION, QUESTION)
@@ -100,7 +100,7 @@ def test_enough_of_what_was_said_is_an_echo() -> None:
     assert not repeats_source("東京駅", Utterance("東京駅", "ja", "zh"))
 
 
-def test_names_stand_in_what_was_said_or_in_the_terms() -> None:
+def test_names_come_from_the_source_text_or_the_terms() -> None:
     said = Utterance("GitHub Actionsを使います", "ja", "ru", terms=(GlossaryEntry("計画", "Master Plan"),))
     assert is_only_names("GitHub Actions, Master Plan.", said)
     assert not is_only_names("We use GitHub Actions.", said)
@@ -109,7 +109,7 @@ def test_names_stand_in_what_was_said_or_in_the_terms() -> None:
 
 @settings(deadline=None)
 @given(st.text(max_size=60), st.text(max_size=20))
-def test_a_text_that_repeats_itself_has_enough_of_its_own(text: str, term: str) -> None:
+def test_an_echo_needs_four_content_words(text: str, term: str) -> None:
     said = Utterance(text, "en", "pt", terms=(GlossaryEntry(term, term),))
     assert repeats_source(text, said) <= (len(set(content_words(text, said))) >= 4)
     assert not repeats_prompt(text, said)

@@ -44,7 +44,7 @@ GOOD_TRANSLATION = "Temos que enviar o orçamento."
         f"> ann lee: “{GOOD_TRANSLATION}”",
     ],
 )
-def test_what_the_model_put_around_a_translation_goes(answer: str) -> None:
+def test_wrapper_around_a_translation_is_removed(answer: str) -> None:
     assert extract_translation(answer, QUESTION) == GOOD_TRANSLATION
 
 
@@ -62,15 +62,15 @@ def test_what_the_model_put_around_a_translation_goes(answer: str) -> None:
         ("One more thing.", "Mais uma coisa: é isto."),
     ],
 )
-def test_what_was_said_stays(said: str, answer: str) -> None:
+def test_marks_of_the_source_text_stay(said: str, answer: str) -> None:
     assert extract_translation(answer, Utterance(said, "en", "pt", QUESTION.context)) == answer
 
 
-def test_each_line_of_several_loses_its_mark() -> None:
+def test_marks_of_all_quoted_lines_are_removed() -> None:
     assert extract_translation("> Um.\n> Dois.", Utterance("One.\nTwo.", "en", "pt")) == "Um.\nDois."
 
 
 @settings(deadline=None)
 @given(st.text(alphabet=st.characters(categories=["L", "N"]), min_size=1, max_size=40), st.text(max_size=40))
-def test_plain_words_are_left_as_they_are(answer: str, said: str) -> None:
+def test_plain_text_stays(answer: str, said: str) -> None:
     assert extract_translation(f" {answer} ", Utterance(said, "en", "pt", QUESTION.context)) == answer

@@ -14,7 +14,7 @@ from serve.translation.llm.refusals import is_refusal
 from tests.harness.data.ami_corpus import AMI_FOLDER, MEETING_NAMES, needs_ami
 
 
-def test_examples() -> None:
+def test_docstring_examples() -> None:
     failed, tried = doctest.testmod(refusals)
     assert (failed, tried) == (0, 3)
 
@@ -58,7 +58,7 @@ def test_examples() -> None:
         "抱歉，我无法翻译这段内容。",
     ],
 )
-def test_a_model_that_declines_is_told_from_a_speaker(answer: str) -> None:
+def test_refusal_of_a_model_is_detected(answer: str) -> None:
     assert is_refusal(answer, "We have to send the budget to the customer.", "en")
     assert is_refusal(answer, "Wir müssen dem Kunden das Budget schicken.", "de-AT")
 
@@ -98,19 +98,19 @@ def test_a_model_that_declines_is_told_from_a_speaker(answer: str) -> None:
         ("En voi auttaa siinä.", "fi", "I can't help with that."),
     ],
 )
-def test_a_speaker_may_be_sorry(said: str, source: str, answer: str) -> None:
+def test_apology_of_a_speaker_is_no_refusal(said: str, source: str, answer: str) -> None:
     assert not is_refusal(answer, said, source)
 
 
 @needs_ami
 @pytest.mark.parametrize("name", MEETING_NAMES)
-def test_no_human_translation_of_a_real_meeting_is_taken_for_a_refusal(name: str) -> None:
+def test_human_translations_of_a_real_meeting_are_no_refusals(name: str) -> None:
     for sentence in json.loads((AMI_FOLDER / f"{name}.reference.json").read_text())["sentences"]:
         assert not is_refusal(sentence["ja"], sentence["text"], "en")
         assert not is_refusal(sentence["text"], sentence["ja"], "ja")
 
 
 @given(st.text(max_size=100), st.text(max_size=100), st.sampled_from(["en", "ja", "ar", "pt-BR"]))
-def test_what_was_said_is_never_a_refusal_of_itself(said: str, more: str, source: str) -> None:
+def test_text_is_no_refusal_if_it_equals_its_source(said: str, more: str, source: str) -> None:
     assert not is_refusal(said, said, "fi")
     assert is_refusal(f"As an AI, {more}", "", source)

@@ -367,7 +367,7 @@ async def attempt_of(answer: str, question: Utterance, piece: int | None = None)
 
 
 @pytest.mark.parametrize("tag", LANGUAGES)
-async def test_a_wrapper_goes(tag: str) -> None:
+async def test_wrapper_is_removed(tag: str) -> None:
     wrong = {}
     for answer in wrapped_answers(tag):
         try:
@@ -380,13 +380,13 @@ async def test_a_wrapper_goes(tag: str) -> None:
 
 
 @pytest.mark.parametrize(("said", "source", "target", "right"), GOOD_ANSWERS)
-async def test_what_was_said_stays(said: str, source: str, target: str, right: str) -> None:
+async def test_wrapper_in_the_source_text_stays(said: str, source: str, target: str, right: str) -> None:
     assert (await attempt_of(right, Utterance(said, source, target))).text == right
 
 
 @pytest.mark.parametrize("case", [case for path in CASES for case in json.loads(path.read_text())], ids=str)
 @pytest.mark.parametrize("piece", [None, 1, 7])
-async def test_each_case_becomes_what_is_wanted(case: dict[str, str], piece: int | None) -> None:
+async def test_single_cases(case: dict[str, str], piece: int | None) -> None:
     question = Utterance(case["source"], case.get("source_language", "en"), case["target"])
     want, _, refused = case["want"].partition(" or refused")
     try:
@@ -427,7 +427,7 @@ async def test_each_case_becomes_what_is_wanted(case: dict[str, str], piece: int
         ("...", "gave no text"),
     ],
 )
-async def test_what_is_no_translation_is_refused_with_its_reason(answer: str, reason: str) -> None:
+async def test_invalid_output_is_rejected_with_the_reason(answer: str, reason: str) -> None:
     with pytest.raises(RejectedOutputError, match=reason):
         await attempt_of(answer, Utterance(SOURCE, "en", "pt"))
 
@@ -442,7 +442,7 @@ RAMBLING = "\n".join(f"E também, como sempre, falamos do ponto número {n} da l
         (f"<think>Easy.\nReally.</think>\n{LANGUAGES['pt-BR'][0]}\n{RAMBLING}\n", 180),
     ],
 )
-async def test_an_answer_is_given_up_where_its_first_line_is_all_of_it(answer: str, given: int) -> None:
+async def test_answer_is_stopped_after_a_complete_first_line(answer: str, given: int) -> None:
     question, came = Utterance(SOURCE, "en", "pt"), ""
     MODEL.answer, MODEL.size = answer, 3
     with pytest.raises(RejectedOutputError, match="more than a translation"):
@@ -463,7 +463,7 @@ async def test_an_answer_is_given_up_where_its_first_line_is_all_of_it(answer: s
         "{s}\n\n{t}\n\nNote: formal.\nMore.",
     ],
 )
-async def test_notes_of_many_lines_cost_no_right_answer(answer: str) -> None:
+async def test_long_notes_do_not_reject_a_valid_answer(answer: str) -> None:
     right = LANGUAGES["pt-BR"][0]
     for piece in (1, 5, 1_000):
         attempt = await attempt_of(answer.format(t=right, s=SOURCE), Utterance(SOURCE, "en", "pt"), piece)
@@ -495,7 +495,7 @@ async def test_notes_of_many_lines_cost_no_right_answer(answer: str) -> None:
         "{t}\nPinyin: {r}",
     ],
 )
-async def test_a_romanisation_behind_a_translation_goes(target: str, right: str, romanised: str, form: str) -> None:
+async def test_romanisation_after_a_translation_is_removed(target: str, right: str, romanised: str, form: str) -> None:
     answer = await attempt_of(form.format(t=right, r=romanised), Utterance(SOURCE, "en", target))
     assert answer.text == right
 
@@ -510,7 +510,7 @@ async def test_a_romanisation_behind_a_translation_goes(target: str, right: str,
         ("Hello, Bob Ray.", "ru", "Привет. Bob Ray"),
     ],
 )
-async def test_latin_words_that_belong_to_a_translation_stay(said: str, target: str, right: str) -> None:
+async def test_latin_words_of_a_translation_stay(said: str, target: str, right: str) -> None:
     assert (await attempt_of(right, Utterance(said, "en", target))).text == right
 
 
@@ -526,7 +526,7 @@ async def test_latin_words_that_belong_to_a_translation_stay(said: str, target: 
         ("en", SOURCE, "sr-Cyrl", "Dobro jutro svima, počnimo današnji sastanak."),
     ],
 )
-async def test_an_answer_in_the_other_script_is_refused(source: str, said: str, target: str, answer: str) -> None:
+async def test_answer_in_the_other_script_is_rejected(source: str, said: str, target: str, answer: str) -> None:
     with pytest.raises(RejectedOutputError, match="did not answer in"):
         await attempt_of(answer, Utterance(said, source, target))
 
@@ -540,5 +540,5 @@ async def test_an_answer_in_the_other_script_is_refused(source: str, said: str, 
         ("kk", "Barlyǵyńyzǵa qaıyrly tań, búgingi jınalysty bastaıyq."),
     ],
 )
-async def test_a_tag_that_leaves_the_script_open_takes_each(target: str, answer: str) -> None:
+async def test_tag_without_a_script_accepts_all_scripts(target: str, answer: str) -> None:
     assert (await attempt_of(answer, Utterance(SOURCE, "en", target))).text == answer

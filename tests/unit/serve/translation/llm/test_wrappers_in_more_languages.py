@@ -105,18 +105,18 @@ UNTOUCHED = [
 
 
 @pytest.mark.parametrize(("language", "wrapper"), WRAPPED)
-async def test_a_wrapper_is_taken_off(language: str, wrapper: str) -> None:
+async def test_wrapper_is_removed(language: str, wrapper: str) -> None:
     right = GOOD_TRANSLATIONS[language]
     assert (await attempt_of(wrapper.format(t=right), Utterance(SOURCE, "en", language))).text == right
 
 
 @pytest.mark.parametrize(("language", "right", "said"), UNTOUCHED)
-async def test_what_was_said_stays(language: str, right: str, said: str) -> None:
+async def test_wrapper_in_the_source_text_stays(language: str, right: str, said: str) -> None:
     assert (await attempt_of(right, Utterance(said, "en", language))).text == right
 
 
 @pytest.mark.parametrize("mark", ["<0x00>", "\\u0000", "&#0;", "\x00", "<0xED><0xA0><0x80>", "\\ud83d"])
-async def test_escapes_that_are_undone_leave_a_text_that_can_be_stored(mark: str) -> None:
+async def test_decoded_escapes_yield_storable_text(mark: str) -> None:
     right = GOOD_TRANSLATIONS["it"]
     for answer in (right.replace(" ", f" {mark}", 1), f'{{"translation": "{right}{mark}"}}', f"{mark}{right}"):
         try:

@@ -29,12 +29,12 @@ def warning_texts(utterance: Utterance, text: str) -> list[str]:
     return [str(doubt) for doubt in find_quality_warnings(utterance, text)]
 
 
-def test_what_was_kept_leaves_no_doubt() -> None:
+def test_complete_translation_has_no_warnings() -> None:
     text = "Pergunte à Rosa pelo orçamento de 42 euros, o plano GPT-4 e a página https://example.org/2024."
     assert warning_texts(QUESTION, text) == []
 
 
-def test_what_was_not_is_told_in_words_that_stay_the_same() -> None:
+def test_missing_parts_give_warnings_in_a_stable_format() -> None:
     assert warning_texts(QUESTION, "Pergunte.") == [
         "term: budget → orçamento",
         "number: 42",
@@ -44,7 +44,7 @@ def test_what_was_not_is_told_in_words_that_stay_the_same() -> None:
     ]
 
 
-def test_what_a_term_is_made_of_is_the_term_s() -> None:
+def test_number_or_name_within_a_term_is_not_reported_twice() -> None:
     terms = (GlossaryEntry("iPhone 15", "telefone"), GlossaryEntry("Rosa", "Rose"))
     assert (
         warning_texts(
@@ -56,11 +56,11 @@ def test_what_a_term_is_made_of_is_the_term_s() -> None:
     assert warning_texts(kept, "Usamos isso.") == ["term: K8s → K8s"]
 
 
-def test_terms_that_are_not_said_here_are_not_asked_for() -> None:
+def test_terms_outside_the_utterance_are_not_required() -> None:
     assert warning_texts(Utterance("We are done.", "en", "pt", glossary=QUESTION.terms), "Terminamos.") == []
 
 
-def test_a_doubt_is_one_line_whatever_the_glossary_holds() -> None:
+def test_warning_is_one_line_for_any_glossary() -> None:
     terms = (GlossaryEntry("a\nb", "c\td"),)
     assert warning_texts(Utterance("x", "en", "pt", terms=terms), "y") == ["term: a b → c d"]
 
@@ -100,11 +100,11 @@ async def firefox_warnings(utterances: list[tuple[str, str]]) -> list[str]:
         ("Well - - yes.", "Bem - - sim.", []),
     ],
 )
-def test_characters_that_a_model_does_not_know_are_missed(said: str, answer: str, expected: list[str]) -> None:
+def test_characters_unknown_to_the_model_give_warnings(said: str, answer: str, expected: list[str]) -> None:
     assert warning_texts(Utterance(said, "en", "pt"), answer) == expected
 
 
-def test_names_in_the_script_of_either_language_may_be_written_otherwise() -> None:
+def test_names_in_a_script_of_either_language_may_be_transcribed() -> None:
     assert warning_texts(Utterance("We met 田中 today.", "en", "zh"), "今天我们见了田中先生。") == []
     assert warning_texts(Utterance("Мы встретили Ивана.", "ru", "pt"), "Encontrámos o Ivan.") == []
     assert warning_texts(Utterance("We met Иван.", "en", "uk"), "Ми зустріли Івана.") == []
@@ -112,12 +112,12 @@ def test_names_in_the_script_of_either_language_may_be_written_otherwise() -> No
 
 @needs_ami
 @pytest.mark.parametrize("name", map(recording_param, MEETING_NAMES[-2:]))
-async def test_nothing_of_a_real_meeting_is_doubted_that_a_sound_model_translated(name: str) -> None:
+async def test_real_meeting_translated_by_firefox_has_no_false_warnings(name: str) -> None:
     sentences = json.loads((AMI_FOLDER / f"{name}.reference.json").read_text())["sentences"]
     assert await firefox_warnings([(each["speaker"], each["text"]) for each in sentences]) == []
 
 
-async def test_nor_of_the_meeting_that_comes_along() -> None:
+async def test_example_meeting_has_no_false_warnings() -> None:
     recording = read_recording(Path(__file__).parents[5] / "examples" / "launch.broadcasts.jsonl")
     last = {event.chunk.chunk_id: event.chunk for event in recording.events}
     assert await firefox_warnings([(chunk.speaker, chunk.text) for chunk in last.values()]) == []
@@ -125,18 +125,18 @@ async def test_nor_of_the_meeting_that_comes_along() -> None:
 
 @settings(deadline=None)
 @given(st.text(max_size=80), st.lists(st.text(min_size=1, max_size=10), max_size=3))
-def test_a_text_that_says_the_same_is_not_doubted(text: str, speakers: list[str]) -> None:
+def test_identical_text_has_no_warnings(text: str, speakers: list[str]) -> None:
     context = tuple(ContextSentence("1.0", speaker, "x") for speaker in speakers)
     assert warning_texts(Utterance(text, "en", "pt", context), text) == []
 
 
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("piece", ["1", "a.", "a-", "1,", "１万", "@a.", "a@a.a "])
-def test_a_text_of_any_length_comes_to_an_end(piece: str) -> None:
+def test_checks_of_long_text_finish_in_time(piece: str) -> None:
     warning_texts(Utterance(piece * (20_000 // len(piece)), "en", "pt"), "nada")
 
 
 @settings(deadline=None)
 @given(st.text(), st.text())
-def test_no_text_is_an_error(said: str, answer: str) -> None:
+def test_any_text_is_accepted(said: str, answer: str) -> None:
     warning_texts(Utterance(said, "en", "pt", QUESTION.context), answer)

@@ -14,7 +14,7 @@ from serve.translation.quality.named_entities import missing_names
 PEOPLE = ("Rosa Silva", "May", "A", "speaker 2")
 
 
-def test_examples() -> None:
+def test_docstring_examples() -> None:
     failed, tried = doctest.testmod(named_entities)
     assert (failed, tried) == (0, 1)
 
@@ -59,7 +59,7 @@ def test_examples() -> None:
         ("It is 5 m2 in T3.", "É isso.", "pt"),
     ],
 )
-def test_what_may_read_otherwise_is_not_missed(said: str, answer: str, target: str) -> None:
+def test_name_in_another_spelling_is_not_missing(said: str, answer: str, target: str) -> None:
     assert missing_names(said, answer, "en", target, PEOPLE) == []
 
 
@@ -92,7 +92,7 @@ def test_what_may_read_otherwise_is_not_missed(said: str, answer: str, target: s
         ("Set max_tokens.", "Defina max-tokens.", "pt", ["max_tokens"]),
     ],
 )
-def test_a_name_that_is_not_there_is_missing(said: str, answer: str, target: str, missed: list[str]) -> None:
+def test_absent_name_is_missing(said: str, answer: str, target: str, missed: list[str]) -> None:
     assert missing_names(said, answer, "en", target, PEOPLE) == missed
 
 
@@ -107,7 +107,7 @@ def test_a_name_that_is_not_there_is_missing(said: str, answer: str, target: str
         ("我们用GitHub。", "We use it.", ["GitHub"]),
     ],
 )
-def test_names_are_found_in_scripts_without_spaces(said: str, answer: str, missed: list[str]) -> None:
+def test_names_in_scripts_without_spaces_are_found(said: str, answer: str, missed: list[str]) -> None:
     assert missing_names(said, answer, "ja", "en") == missed
 
 
@@ -115,28 +115,28 @@ def test_names_are_found_in_scripts_without_spaces(said: str, answer: str, misse
 @pytest.mark.parametrize(
     "piece", ["1", "a.", "a-", "1,", "１万", "@a.", "a@a.a ", "aA", "a1 ", "Rosa ", "a Rosa", " ", "www."]
 )
-def test_a_text_of_any_length_comes_to_an_end(piece: str) -> None:
+def test_long_text_finishes_in_time(piece: str) -> None:
     text = piece * (20_000 // len(piece))
     missing_names(text, text, "en", "pt", PEOPLE)
     missing_names(text, "nada", "en", "pt", PEOPLE)
 
 
 @given(st.text(), st.text(), st.sampled_from(["pt", "ja", "ar"]))
-def test_no_text_is_an_error(said: str, answer: str, target: str) -> None:
+def test_any_text_is_accepted(said: str, answer: str, target: str) -> None:
     missing_names(said, answer, "en", target, PEOPLE)
 
 
-def test_german_writes_words_like_names() -> None:
+def test_german_nouns_are_not_taken_for_names() -> None:
     assert missing_names("Wir sahen Koch dort.", "We saw the cook there.", "de", "en", ["Eva Koch"]) == []
 
 
 @given(st.text(max_size=80), st.sampled_from(["pt", "ja", "ru"]))
-def test_what_says_the_same_misses_nothing(text: str, target: str) -> None:
+def test_identical_text_misses_no_name(text: str, target: str) -> None:
     assert missing_names(text, text, "en", target, PEOPLE) == []
 
 
 @given(st.from_regex(r"[a-z]{1,6}[0-9]{1,3}", fullmatch=True), st.text(alphabet="abc .,", max_size=30))
-def test_a_name_with_figures_is_kept_or_missed(name: str, around: str) -> None:
+def test_name_with_digits_is_kept_or_missing(name: str, around: str) -> None:
     said = f"we take {name} now"
     assert missing_names(said, f"{around} {name} {around}", "en", "pt") == []
     if not named_entities._PERIOD_OR_UNIT.fullmatch(name):

@@ -12,7 +12,7 @@ from serve.translation.quality import numbers
 from serve.translation.quality.numbers import missing_numbers
 
 
-def test_examples() -> None:
+def test_docstring_examples() -> None:
     failed, tried = doctest.testmod(numbers)
     assert (failed, tried) == (0, 1)
 
@@ -107,7 +107,7 @@ def test_examples() -> None:
         ("午後3時半です。", "It is 3:30 pm.", "en"),
     ],
 )
-def test_a_number_is_kept_however_it_is_written(said: str, answer: str, target: str) -> None:
+def test_number_in_another_notation_is_kept(said: str, answer: str, target: str) -> None:
     assert missing_numbers(said, answer, "en", target) == []
 
 
@@ -144,7 +144,7 @@ def test_a_number_is_kept_however_it_is_written(said: str, answer: str, target: 
         ("7 people", "le persone della settimana", "it", ["7"]),
     ],
 )
-def test_a_number_that_is_not_there_is_missing(said: str, answer: str, target: str, missed: list[str]) -> None:
+def test_absent_number_is_missing(said: str, answer: str, target: str, missed: list[str]) -> None:
     assert missing_numbers(said, answer, "en", target) == missed
 
 
@@ -171,13 +171,13 @@ def test_a_number_that_is_not_there_is_missing(said: str, answer: str, target: s
         ("5 billions", "fr", "5 Billionen", "de", []),
     ],
 )
-def test_a_billion_is_not_the_same_everywhere(
+def test_billion_depends_on_the_scale_of_the_language(
     said: str, source: str, answer: str, target: str, missed: list[str]
 ) -> None:
     assert missing_numbers(said, answer, source, target) == missed
 
 
-def test_the_words_for_small_numbers_are_in_order() -> None:
+def test_number_words_have_the_right_order() -> None:
     assert {len(words) for words in numbers._NUMBER_WORDS.values()} == {numbers._MAX_WRITTEN_OUT - 1}
 
 
@@ -185,14 +185,14 @@ def test_the_words_for_small_numbers_are_in_order() -> None:
 @pytest.mark.parametrize(
     "piece", ["1", "a.", "a-", "1,", "１万", "@a.", "1万 ", "1만 ", "1 ", "1:30 ", "111 ", "十", "2 two "]
 )
-def test_a_text_of_any_length_comes_to_an_end(piece: str) -> None:
+def test_long_text_finishes_in_time(piece: str) -> None:
     text = piece * (20_000 // len(piece))
     missing_numbers(text, text, "en", "pt")
     missing_numbers(text, "nada", "en", "pt")
 
 
 @given(st.text(), st.text(), st.sampled_from(["pt", "ja", "ar", "fi"]))
-def test_no_text_is_an_error(said: str, answer: str, target: str) -> None:
+def test_any_text_is_accepted(said: str, answer: str, target: str) -> None:
     missing_numbers(said, answer, "en", target)
 
 
@@ -200,7 +200,7 @@ def test_no_text_is_an_error(said: str, answer: str, target: str) -> None:
     st.text(alphabet="0123456789.,:/h '’-x%万億千十만천 年月半kFY", max_size=90),
     st.text(alphabet="0123456789.,万만 ", max_size=90),
 )
-def test_no_figures_are_an_error(said: str, answer: str) -> None:
+def test_any_digits_are_accepted(said: str, answer: str) -> None:
     missing_numbers(said, answer, "en", "pt")
 
 
@@ -213,23 +213,23 @@ def group_digits(number: int, separator: str) -> str:
     st.sampled_from(["", ",", ".", "\u00a0", "\u202f", "'"]),
     st.sampled_from(["", ",", ".", "\u00a0", "\u202f", "'"]),
 )
-def test_whole_numbers_are_found_whatever_groups_them(said: list[int], here: str, there: str) -> None:
+def test_integers_are_found_with_any_grouping(said: list[int], here: str, there: str) -> None:
     text = " and then ".join(group_digits(number, here) for number in said)
     answer = " e depois ".join(group_digits(number, there) for number in said)
     assert missing_numbers(text, answer, "en", "pt") == []
 
 
 @given(st.integers(13, 10**9), st.integers(13, 10**9))
-def test_another_number_is_not_the_one_that_was_said(said: int, other: int) -> None:
+def test_different_number_is_missing(said: int, other: int) -> None:
     assert missing_numbers(f"It is {said}.", f"É {other}.", "en", "pt") == ([] if said == other else [str(said)])
 
 
 @given(st.text(max_size=60), st.sampled_from(["pt", "ja", "ar"]))
-def test_what_says_the_same_misses_nothing(text: str, target: str) -> None:
+def test_identical_text_misses_no_number(text: str, target: str) -> None:
     assert missing_numbers(text, text, target, target) == []
 
 
 @given(st.text(alphabet="0123456789.,:h '’x%/一十万億〇mkp-", max_size=30), st.text(max_size=30))
-def test_whatever_is_missing_was_said(said: str, answer: str) -> None:
+def test_missing_numbers_are_in_the_source_text(said: str, answer: str) -> None:
     assert all(number in said for number in missing_numbers(said, answer, "en", "pt"))
     assert missing_numbers(said, said, "pt", "pt") == []

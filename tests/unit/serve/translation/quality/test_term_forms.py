@@ -12,7 +12,7 @@ from serve.translation.quality import term_forms
 from serve.translation.quality.term_forms import has_term
 
 
-def test_examples() -> None:
+def test_docstring_examples() -> None:
     failed, tried = doctest.testmod(term_forms)
     assert (failed, tried) == (0, 2)
 
@@ -104,7 +104,7 @@ FINNISH = [
         ("This is ~ now.", "~", "en"),
     ],
 )
-def test_a_term_is_there_in_the_forms_of_its_language(text: str, term: str, language: str) -> None:
+def test_inflected_term_is_found(text: str, term: str, language: str) -> None:
     assert has_term(text, term, language)
 
 
@@ -139,7 +139,7 @@ def test_a_term_is_there_in_the_forms_of_its_language(text: str, term: str, lang
         ("", "orçamento", "pt"),
     ],
 )
-def test_another_word_is_not_the_term(text: str, term: str, language: str) -> None:
+def test_similar_word_is_not_the_term(text: str, term: str, language: str) -> None:
     assert not has_term(text, term, language)
 
 
@@ -147,12 +147,12 @@ languages = st.sampled_from(["en", "pt-BR", "de", "ja", "zh-Hant", "ko", "ru", "
 
 
 @given(st.text(max_size=30), st.text(min_size=1, max_size=15), st.text(max_size=30), languages)
-def test_a_term_that_stands_by_itself_is_found(before: str, term: str, after: str, language: str) -> None:
+def test_term_without_inflection_is_found(before: str, term: str, after: str, language: str) -> None:
     assume(term.strip())
     assert has_term(f"{before} {term} {after}", term, language)
 
 
 @given(st.text(alphabet="abc äé", min_size=1, max_size=20), st.text(alphabet="xyz ", max_size=40), languages)
-def test_a_term_is_not_found_in_other_letters(term: str, text: str, language: str) -> None:
+def test_term_is_not_found_in_text_of_other_letters(term: str, text: str, language: str) -> None:
     assume(term.strip())
     assert not has_term(text, term, language)
