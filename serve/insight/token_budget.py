@@ -20,7 +20,7 @@ _MESSAGE_OVERHEAD_TOKENS = 8
 def estimate_tokens(prompt: Prompt) -> int:
     """Estimate a prompt's length in tokens, for any model. The estimate is rather too high than too low.
 
-    It counts a token for three ASCII letters, for every digit and punctuation mark, and for 1.6 bytes of other text.
+    It counts a token for three ASCII letters, for each digit or mark, and for 1.6 bytes of other text.
     """
     return sum(_MESSAGE_OVERHEAD_TOKENS + _estimate_text_tokens(message.content) for message in prompt.messages)
 

@@ -360,7 +360,7 @@ def _is_language_name(request: Utterance, text: str) -> bool:
 
 @cache
 def _language_names(tag: str, other: str) -> frozenset[str]:
-    """Return the names of a language in English, in itself and in another language, with and without its region, and its tags."""
+    """Return a language's tags, and its names in English, in itself and in another language, with and without its region."""
     language, bare = langcodes.Language.get(tag), langcodes.Language.make(language=langcodes.Language.get(tag).language)
     names = {tag, str(bare), bare.to_alpha3()}
     for each in (language, bare):

@@ -118,7 +118,7 @@ def _strip_source(text: str, request: Utterance) -> str:
 
 @cache
 def _source_patterns(source_text: str, is_sentence: bool) -> tuple[re.Pattern[str], re.Pattern[str]]:
-    """Return patterns for the source text at the start and at the end of an answer, with its separator from the translation."""
+    """Return patterns for the source text at the start and at the end of an answer, including the separator."""
     words = r"\s+".join(map(re.escape, source_text.strip().rstrip(".!?。！？…").split()))
     label = r"(?:[*_]*[^\W\d_][\w ()（）-]{0,30}[*_]*[:：][*_]*\s*)?"
     quoted = rf"{_OPENING_MARKS}{label}{_OPENING_MARKS}{words}[.!?。！？…]*{_CLOSING_MARKS}"

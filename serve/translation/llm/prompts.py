@@ -52,8 +52,8 @@ _MAX_REJECTED_CHARS = 400
 def translation_prompt(utterance: Utterance) -> Prompt:
     """Build the prompt for a translation.
 
-    The system message depends on the languages, the glossary and the style only, so it is the same for a whole meeting. The user
-    message has the context, the translation shown so far, terms that the system message lacks, and the utterance last.
+    The system message depends on the languages, the glossary and the style only: it is the same for a whole meeting. The user
+    message has the context, the translation shown so far, further terms, and the utterance last.
     """
     glossary_lines = _glossary_entries(utterance.glossary)
     term_lines = [entry for entry in _glossary_entries(utterance.terms) if entry not in glossary_lines]

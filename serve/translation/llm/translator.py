@@ -38,7 +38,7 @@ _MIN_WORDS_FOR_CONFIDENT_SCORE = 5
 """Different words from which the detector's confident score suffices; shorter texts need the certain score."""
 
 _MAX_WRAPPER_CHARS, _MAX_WRAPPED_RATIO = 160, 3
-"""Maximum length in characters of text around a translation, and of the answer as a multiple of the source text's length."""
+"""Characters that a wrapper may add to a translation, and the maximum length of both as a multiple of the source text's."""
 
 
 class LlmTranslator:
@@ -223,7 +223,7 @@ class LlmTranslator:
 
 
 def _exceeds_translation(text: str, source_text: str) -> bool:
-    """Whether an incomplete answer has more lines than the source text and is too long for a translation with a wrapper."""
+    """Whether an incomplete answer has more lines than the source text and is too long for a wrapped translation."""
     max_length = _MAX_WRAPPER_CHARS + _MAX_WRAPPED_RATIO * len(source_text)
     if len(text) <= max_length or "\n" not in text or "\n" in source_text or is_unfinished_reasoning(text):
         return False

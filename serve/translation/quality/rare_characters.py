@@ -42,7 +42,7 @@ def missing_emoji(source_text: str, translation: str) -> list[str]:
 
 
 def missing_foreign_words(source_text: str, translation: str, source: str, target: str) -> list[str]:
-    """Return the source words in a script of neither language, and the words with a damaged letter, that a translation lacks.
+    """Return the source words in a third script, and the words with a damaged letter, that a translation lacks.
 
     Args:
         source_text: the source text.

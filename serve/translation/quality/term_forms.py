@@ -24,7 +24,7 @@ _PLURAL_ONLY_LANGUAGES = frozenset({"en", "pt", "es", "fr", "ca", "gl"})
 _INFLECTING_LANGUAGES = frozenset(
     {"ru", "uk", "be", "bg", "mk", "sr", "hr", "bs", "sl", "pl", "cs", "sk", "lt", "lv", "el"}
 )
-"""Languages in which a short word, too, may have up to two letters more, in place of a vowel or a soft sign."""
+"""Languages in which even a short word may have up to two letters more, in place of a vowel or a soft sign."""
 _LAST_VOWEL = re.compile("(?<=...)[aeiouyаеиоуыэюяіїєьαηο]$")
 _ENDINGS = {
     "de": re.compile("e|e?s|e[nrm]|ens|n|nen|in|innen"),

@@ -1,4 +1,4 @@
-"""serve/loopback_patch.py"""
+"""Tests of the loopback patch of Serve's ports."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ for module in (tls, replica):
 """
 
 
-def test_what_would_listen_everywhere_listens_here_only() -> None:
-    # In a process of its own: the hook changes the process for good.
+def test_wildcard_ports_are_bound_to_loopback() -> None:
+    # In a separate process, because the hook changes the process permanently.
     done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=180, check=True)
-    # As the kernel writes 127.0.0.1, in a socket of IPv6.
+    # The kernel's notation of 127.0.0.1 in an IPv6 socket.
     assert done.stdout.splitlines() == ["['0000000000000000FFFF00000100007F']"] * 2

@@ -1,4 +1,4 @@
-"""serve/metric_tags.py"""
+"""Tests of metric tag values."""
 
 from __future__ import annotations
 

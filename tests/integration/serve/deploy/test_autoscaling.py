@@ -1,4 +1,4 @@
-"""Replicas follow the load: one, then three, then one again, and no caption fails on the way."""
+"""Tests of autoscaling: one replica, then three, then one again, without a failed caption."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ async def test_replicas_follow_the_load(ray_cluster: str, monkeypatch: pytest.Mo
             try:
                 statuses.append((await translate(make_request(n))).status)
             except UnavailableError:
-                # As a lane does: asked again.
+                # Retry as a lane does.
                 continue
             n += 100
 

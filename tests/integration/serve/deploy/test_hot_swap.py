@@ -1,4 +1,4 @@
-"""serve/deploy/deployment.py: what runs elsewhere becomes another one in the replicas that there are."""
+"""Tests of a swap of the remote engine in running replicas."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ REQUEST = TranslationRequest("default", "m", "s1", 1, "pt", "en", "The meeting s
 
 
 def replica_pids(app: str) -> list[int]:
-    """Those of an application's replicas."""
+    """Return the process ids of an application's replicas."""
     found: list[int] = []
     for each in psutil.Process().children(recursive=True):
-        # Others of Ray's come and go.
+        # Ray's other processes start and end at any time.
         with suppress(psutil.NoSuchProcess):
             if any(f"ServeReplica:{app}:" in part for part in each.cmdline()):
                 found.append(each.pid)

@@ -1,4 +1,4 @@
-"""serve/deploy/builders.py: the insight application on a real Ray, as in production."""
+"""Tests of the insight application on a real Ray, as in production."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def _reply_rule(prompt: Prompt, k: int) -> ScriptedReply:
 
 
 class FileLoggingModel(ScriptedModel):
-    """A model that writes forever where it is told to, and notes in a folder what becomes of it."""
+    """A model that writes forever if scripted so, and logs its events to a folder."""
 
     def __init__(self, folder: str) -> None:
         super().__init__(_reply_rule)
@@ -82,7 +82,7 @@ def handle(ray_cluster: str, folder: Path) -> Iterator[DeploymentHandle]:
 
 
 def count_replicas() -> int:
-    """How many there are."""
+    """Return the number of running replicas."""
     deployment = ray_serve.status().applications[APP].deployments["InsightService"]
     return sum(deployment.replica_states.values())
 
@@ -144,7 +144,7 @@ async def test_cancellation_stops_the_engine(streamed: bool, handle: DeploymentH
     else:
         answer = handle.answer.remote(request)
         taking = asyncio.create_task(_collect_stream(answer))
-        # A replica may have to start for it.
+        # A replica may have to start first.
         await wait_until(begun.exists, 120)
         assert not taking.done()
         assert not ended.exists()

@@ -1,4 +1,4 @@
-"""serve/deploy/builders.py: both applications on a real Ray, as in production."""
+"""Tests of the translation and HTTP applications on a real Ray, as in production."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ REQUEST = TranslationRequest("default", "m", "s1", 1, "pt-BR", None, "The meetin
 
 @pytest.fixture(scope="module")
 def address(ray_cluster: str, postgres_url: str, redis_url: str) -> str:
-    """Both applications, and where the API is."""
+    """Run both applications; the address of the API."""
     options = ApiOptions(postgres_url, redis_url, heartbeat=0.3, lane_silence=600)
     ray_serve.run(build_translation(TranslationOptions()), name=DEFAULT_TRANSLATION_APP, route_prefix=None)
     ray_serve.run(build_api(options), name=API_APP, route_prefix=API_ROUTE)
@@ -93,7 +93,7 @@ async def test_translation_application_answers_through_its_handle(translation: D
 
 async def test_api_serves_meetings_and_is_ready(served: ApiHarness) -> None:
     async with asyncio.timeout(60):
-        # A part that answers late counts as missing.
+        # A component that answers late counts as missing.
         while not (told := (await served.http.get("/ready")).json())["ready"]:
             await asyncio.sleep(0.2)
     assert told["parts"] == {"postgres": "ok", "redis": "ok", "lanes": "ok", "translation": "ok"}
@@ -159,7 +159,7 @@ def test_unavailable_error_survives_process_boundaries(address: str) -> None:
 
 
 class HangingEngine:
-    """An engine that answers with its process, until it is told to stop: then it takes questions and says nothing."""
+    """An engine that answers with its process id until it is stopped; then it accepts requests and never answers."""
 
     name = "wedging"
     version = "1"
@@ -167,7 +167,7 @@ class HangingEngine:
 
     def __init__(self) -> None:
         self.hangs = False
-        # In the replica's process: how soon it is found out is the test's to say.
+        # This runs in the replica's process, so the test can shorten the health checks.
         health_check.RECENT_OUTPUT_S, health_check.PROBE_TIMEOUT_S = 0.2, 1.0
 
     def supports(self, source: str, target: str) -> bool:
@@ -205,7 +205,7 @@ async def test_replica_with_an_unresponsive_engine_is_replaced(
     first = await answered_by("Hello to all of you.", 60)
     assert first is not None
     assert await answered_by("Please stop.") is None
-    # It is evicted, and a new one starts.
+    # Serve replaces the replica.
     async with asyncio.timeout(180):
         while (second := await answered_by("Hello to all of you.")) is None:
             await asyncio.sleep(0.5)
@@ -225,7 +225,7 @@ async def test_circuit_breaker_state_is_a_cluster_metric(address: str, monkeypat
         return [each.value for each in samples if each.name == name and of.items() <= each.labels.items()]
 
     async def until(name: str, value: float) -> None:
-        # Ray's processes tell of their metrics every few seconds.
+        # Ray's processes report their metrics every few seconds.
         async with asyncio.timeout(60):
             while await told(name) != [value]:
                 await asyncio.sleep(0.5)
@@ -280,7 +280,7 @@ async def test_engine_problem_is_reported_until_it_is_solved(
         problem, part = words
         assert problem == "the model's server wants the account to be paid: 402 as it stands"
         assert part == f"ok, but gateway: {problem}"
-        # Nobody asks anything: it is found out all the same.
+        # The recovery is noticed without any request.
         state.refusal_status = None
         async with asyncio.timeout(60):
             while (await told()) != ("", "ok"):

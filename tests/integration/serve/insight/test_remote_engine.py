@@ -1,4 +1,4 @@
-"""serve/insight/insight_service.py with an engine elsewhere."""
+"""Tests of the insight service with a remote engine."""
 
 from __future__ import annotations
 

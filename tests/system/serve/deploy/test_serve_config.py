@@ -1,4 +1,4 @@
-"""serve/deploy/serve_config.py: what `serve deploy` builds, checked by Serve's own code, and deployed once on a Ray."""
+"""Tests of the `serve deploy` config file: validated by Serve's own code, and deployed once on a Ray."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ BIN = Path(sys.executable).parent
 
 @dataclass
 class TokenRayHead:
-    """A Ray head of the test's own, on loopback, that asks for a token."""
+    """A Ray head on loopback with token authentication."""
 
     port: int
     dashboard: str
@@ -40,7 +40,7 @@ class TokenRayHead:
     process: subprocess.Popen[bytes]
 
     def run(self, *arguments: object, token: bool = True) -> subprocess.CompletedProcess[str]:
-        """A command of the virtual environment that talks to this Ray."""
+        """Run a command of the virtual environment against this Ray."""
         environment = dict(self.environment)
         if not token:
             environment |= {"RAY_AUTH_MODE": "disabled"}
@@ -51,7 +51,7 @@ class TokenRayHead:
         )
 
     def applications(self) -> dict[str, Any]:
-        """What Serve says of its applications."""
+        """Return Serve's status of its applications."""
         headers = {"authorization": f"Bearer {self.environment['RAY_AUTH_TOKEN']}"}
         answer = httpx.get(f"{self.dashboard}/api/serve/applications/", headers=headers, timeout=30, trust_env=False)
         return answer.raise_for_status().json()["applications"]
@@ -75,7 +75,7 @@ def head(postgres_url: str, redis_url: str) -> Iterator[TokenRayHead]:
 
 def _start_head(folder: Path, postgres_url: str, redis_url: str) -> TokenRayHead:
     serve_port, gcs, dashboard, client, agent = (find_free_port() for _ in range(5))
-    # Without what another Ray of this session, or its user's, is told.
+    # Without the variables of another Ray of this test session or user.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     environment |= RAY_ENVIRONMENT | {
         "RAY_TMPDIR": str(folder),
@@ -128,7 +128,7 @@ def _await_dashboard(url: str, process: subprocess.Popen[bytes], log: Path) -> N
 
 
 def get_when_ready(url: str) -> httpx.Response:
-    """A good answer, waited for: what answers is started beside what is known to run."""
+    """Return a successful response, retried until the server is ready: it starts beside other processes."""
     deadline = time.monotonic() + 180
     while True:
         try:
@@ -144,7 +144,7 @@ def get_when_ready(url: str) -> httpx.Response:
 
 @pytest.fixture(scope="module")
 def config_file(head: TokenRayHead, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The project's own, but for Firefox's models in place of a GPU's, and a port of the test's."""
+    """The project's config file with Firefox's models in place of a GPU's, and with a port of the test's own."""
     content = yaml.safe_load((ROOT / "cluster" / "deploy" / "serve.yaml").read_text())
     content["http_options"]["port"] = head.port
     [translation, _] = content["applications"]
@@ -209,7 +209,7 @@ def test_jobs_and_applications_need_the_token(head: TokenRayHead, method: str, p
 
 @pytest.mark.timeout(600)
 def test_kubernetes_probes_need_no_token(head: TokenRayHead) -> None:
-    """The path of the probes in cluster/deploy/kuberay.yaml."""
+    """The paths are those of the probes in cluster/deploy/kuberay.yaml."""
     with (ROOT / "cluster" / "deploy" / "kuberay.yaml").open() as file:
         [path] = set(re.findall(r"httpGet: {path: (\S+),", file.read()))
     assert get_when_ready(head.agent + path).status_code == 200

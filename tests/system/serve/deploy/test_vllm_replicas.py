@@ -1,4 +1,4 @@
-"""vLLM in Serve's replicas, as in production: it answers, gives up what nobody waits for, and comes back when it is killed."""
+"""Tests of vLLM in Serve's replicas, as in production: answers, cancellation, and replacement of a killed replica."""
 
 from __future__ import annotations
 
@@ -42,16 +42,16 @@ pytestmark = [needs_vllm, pytest.mark.main_path, pytest.mark.timeout(600)]
 
 REQUEST = TranslationRequest("default", "m", "s1", 1, "fr", "en", "The meeting starts on Monday.")
 FINAL = (CaptionStatus.TRANSLATED, CaptionStatus.UNTRANSLATED)
-"""So small a model seldom translates; what it says instead is refused."""
+"""The small model seldom translates; its other answers are rejected."""
 
 
 class ObservedTranslationService(TranslationService):
-    """The service, and a look at what goes on in it."""
+    """The translation service, with access to its internal state."""
 
     cancelled_count = 0
 
     async def translate(self, request: TranslationRequest) -> Translation:
-        """As the service does; counts the questions that were given up."""
+        """Translate as the service does, and count cancelled requests."""
         try:
             return await super().translate(request)
         except asyncio.CancelledError:
@@ -59,22 +59,22 @@ class ObservedTranslationService(TranslationService):
             raise
 
     async def given_up(self) -> int:
-        """Questions that were given up while they were worked on."""
+        """Return the number of requests that were cancelled while running."""
         return self.cancelled_count
 
     async def process(self) -> int:
-        """The replica's process."""
+        """Return the replica's process id."""
         return os.getpid()
 
     async def under_way(self) -> int:
-        """Questions that vLLM works on."""
+        """Return the number of requests that are running in vLLM."""
         return self._engine._engine._engine.get_num_unfinished_requests()  # type: ignore[attr-defined]
 
 
 @pytest.fixture(scope="module")
 def vllm(ray_cluster: str) -> Iterator[DeploymentHandle]:
     engine = VllmConfig(model=str(converted_model()), arguments=VLLM_ARGUMENTS, gpus=0)
-    # As `build_translation` puts it together, with the look added.
+    # As in `build_translation`, with the observed service instead.
     application = make_deployment("TranslationService", engine, DOWNSCALE_DELAY_S, SHUTDOWN_TIMEOUT_S)(
         ObservedTranslationService
     ).bind(EngineFactory(engine).create_translator, 10_000)
@@ -112,7 +112,7 @@ async def test_call_past_its_deadline_is_cancelled_in_vllm(vllm: DeploymentHandl
     begun.cancel()
     await asyncio.gather(begun, return_exceptions=True)
     async with asyncio.timeout(60):
-        # vLLM forgets it before the service has heard that it ended.
+        # vLLM removes the request before the service notices its end.
         while await vllm.under_way.remote() > 0 or await vllm.given_up.remote() == 0:
             await asyncio.sleep(0.02)
     assert await vllm.given_up.remote() == 1

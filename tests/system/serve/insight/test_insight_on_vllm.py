@@ -1,4 +1,4 @@
-"""Insight by a real language model in vLLM: JSON by schema, streams, and budgets that are right to the token."""
+"""Tests of insight with a real language model in vLLM: JSON by schema, streams and exact token counts."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ async def test_token_count_equals_the_model_s(engine: VllmEngine) -> None:
     ):
         counted = await engine.count_tokens(prompt)
         assert counted == (await collect(engine.generate(replace(prompt, max_tokens=2)))).prompt_tokens
-    # What doesn't fit is counted all the same.
+    # A prompt that doesn't fit is counted as well.
     assert await engine.count_tokens(answer_prompt(TEXT, said * 100)) > engine.context_window
 
 

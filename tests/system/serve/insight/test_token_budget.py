@@ -1,4 +1,4 @@
-"""serve/insight/token_budget.py against the tokenizer of a real model."""
+"""Tests of the token estimate against a real model's tokenizer."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.unit.serve.insight.test_token_budget import make_prompt
 
 @pytest.fixture(scope="module")
 def tokens() -> Callable[[str], int]:
-    """SmolLM2's own tokenizer: how many tokens a text is."""
+    """A function that counts tokens with SmolLM2's tokenizer."""
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(converted_model())
@@ -27,7 +27,7 @@ def tokens() -> Callable[[str], int]:
 @pytest.mark.parametrize("meeting", MEETING_NAMES)
 @pytest.mark.parametrize("field", ["text", "ja"])
 def test_estimate_is_never_too_low_for_a_real_meeting(meeting: str, field: str, tokens: Callable[[str], int]) -> None:
-    """English, and Japanese, of which SmolLM2's vocabulary has so little that it takes its letters apart."""
+    """English, and Japanese, which SmolLM2's vocabulary covers so badly that it splits the characters."""
     said = json.loads((AMI_FOLDER / f"{meeting}.reference.json").read_text())["sentences"]
     lines = [f"{one['speaker']}: {one[field]}\n" for one in said if one[field]]
     for at in range(0, len(lines), 10):

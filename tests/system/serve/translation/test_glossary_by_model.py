@@ -1,4 +1,4 @@
-"""Sentences with a glossary's terms, translated by a real language model."""
+"""Tests of glossary terms with a real language model."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.unit.serve.translation.test_glossary_sentences import make_lasting_se
 
 
 class FirstLineEngine:
-    """A small model, of whose answers only the first line is taken: it seldom comes to an end by itself."""
+    """A small model, limited to the first line of each answer, because it seldom stops by itself."""
 
     name = "first line"
     version = "1"
@@ -53,7 +53,7 @@ async def smollm2() -> AsyncIterator[Engine[Prompt]]:
 
 @needs_vllm
 async def test_missing_terms_of_a_real_model_are_never_silent(smollm2: Engine[Prompt]) -> None:
-    """It translates badly: most of what it says is refused, or marked."""
+    """The model translates badly: most of its answers are rejected or have warnings."""
     service = make_lasting_service(LlmTranslator(smollm2))
     some = SENTENCES[::2]
     answers = await asyncio.gather(*(translate(service, spoken, spoken.terms) for spoken in some))
@@ -64,7 +64,7 @@ async def test_missing_terms_of_a_real_model_are_never_silent(smollm2: Engine[Pr
         assert answer.text
         said = answer.text.casefold()
         for term in spoken.terms:
-            # In some form, for a long one.
+            # A long word may be inflected.
             words = term.target.casefold().split()
             long = spoken.target != "ja"
             kept = all((word[:-2] if long and len(word) > 4 else word) in said for word in words)

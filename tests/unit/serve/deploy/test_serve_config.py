@@ -1,4 +1,4 @@
-"""serve/deploy/serve_config.py: what 'serve deploy' builds, checked by Serve's own code."""
+"""Tests of the builders for `serve deploy`, validated by Serve's own code."""
 
 from __future__ import annotations
 
@@ -95,16 +95,16 @@ def test_missing_store_url_is_an_error(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "options", "elsewhere"),
+    ("arguments", "options", "configured_otherwise"),
     [
         (TranslationArguments, TranslationOptions, set()),
         (ApiArguments, ApiOptions, {"postgres_url", "redis_url", "replicas", "cpus", "ongoing", "queued"}),
     ],
 )
-def test_every_option_can_be_configured(arguments: Any, options: Any, elsewhere: set[str]) -> None:
-    """What isn't an argument is said in the file's `deployments`, or comes from the environment."""
-    assert set(arguments.model_fields) == {each.name for each in fields(options)} - elsewhere
-    same = {each.name: each.default for each in fields(options) if each.name not in elsewhere | {"engine"}}
+def test_every_option_can_be_configured(arguments: Any, options: Any, configured_otherwise: set[str]) -> None:
+    """An option that is no argument is set in the file's `deployments` or in the environment."""
+    assert set(arguments.model_fields) == {each.name for each in fields(options)} - configured_otherwise
+    same = {each.name: each.default for each in fields(options) if each.name not in configured_otherwise | {"engine"}}
     assert arguments().model_dump(exclude={"engine"}) == same
 
 

@@ -1,4 +1,4 @@
-"""serve/insight/insight_prompts.py: what never changes first, and what was said where it can't be taken for an instruction."""
+"""Tests of the insight prompts: their order, and transcript text that can't pose as instructions."""
 
 from __future__ import annotations
 
@@ -66,11 +66,11 @@ EXAMPLE = InsightRequest(
     max_tokens=200,
     temperature=0.0,
 )
-"""What docs/insight.md shows."""
+"""The request in docs/insight.md."""
 
 
 def format_prompt(prompt: Prompt) -> str:
-    """A prompt as docs/insight.md shows it."""
+    """Format a prompt as docs/insight.md shows it."""
     return "\n".join(f"[{message.role}]\n{message.content}" for message in prompt.messages)
 
 

@@ -1,4 +1,4 @@
-"""serve/insight/insight_service.py: an answer is whole, or marked, or refused with the reason."""
+"""Tests of the insight service: an answer is whole, marked as cut off, or rejected with the reason."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ LONG = tuple(f"Ann: number {k} is what I say here, and no more than that." for k
 
 
 def make_model(*answers: ScriptedReply) -> ScriptedModel:
-    """A model that gives these answers, and the last of them again and again."""
+    """Make a model that gives these answers in order, then repeats the last one."""
     return ScriptedModel(lambda prompt, k: answers[min(k, len(answers) - 1)])
 
 
 _services: list[InsightService] = []
-"""They are kept: only Serve knows how to await the end of one."""
+"""Keeps the services alive: only Serve can await the end of one."""
 
 
 def make_service(engine: ScriptedModel) -> InsightService:
@@ -131,7 +131,7 @@ async def test_invalid_json_gets_a_second_attempt_and_is_then_rejected(bad: str,
 
 
 async def test_prompt_of_the_second_attempt_fits_the_window() -> None:
-    """The engine of these tests refuses what does not fit its window."""
+    """The engine of these tests rejects prompts that don't fit its window."""
     for size in range(1, 1_000, 83):
         request = replace(REQUEST, transcript_lines=("word " * size,), schema=SCHEMA)
         with pytest.raises(NonRetryableError, match="no JSON"):

@@ -1,4 +1,4 @@
-"""serve/insight/map_reduce.py: however long a meeting was, all of it is read, or nothing is answered."""
+"""Tests of map-reduce: either the whole transcript is read, or there is no answer."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ def make_request(lines: int, words: int = 8, **changes: object) -> InsightReques
 
 
 def prompt_material(prompt: Prompt) -> str:
-    """What a prompt gives to read."""
+    """Return the material in a prompt."""
     match = re.search(r"<(transcript|notes)>\n(.*)</\1>", prompt.messages[1].content, re.DOTALL)
     assert match is not None
     return match[2]
 
 
 def number_notes(prompt: Prompt, k: int = 0) -> ScriptedReply:
-    """Notes that are the numbers that were read."""
+    """Return notes that list the numbers in the material."""
     return " ".join(re.findall(r"\d+", prompt_material(prompt)))
 
 
@@ -74,7 +74,7 @@ async def test_long_transcript_is_read_in_parts_and_answered_from_notes() -> Non
     assert done.part_count == len(engine.prompts) > 2
     assert done.prompt == final_prompt(insight_request, "a few notes\n\n" * done.part_count)
     assert len(done.notes) == done.part_count
-    # A schema, and a taste for variety, are the answer's only.
+    # Only the answer has the schema and the temperature.
     assert all(prompt.schema is None and prompt.temperature == 0 for prompt in engine.prompts)
     assert (done.prompt.schema, done.prompt.temperature, done.prompt.max_tokens) == (SCHEMA, 1.0, 50)
 
@@ -119,7 +119,7 @@ async def test_notes_that_never_shrink_fail_after_few_requests() -> None:
     chatty = "note " * 500
     engine = make_model(lambda prompt, k: chatty)
     done = await make_digest(engine, make_request(600))
-    # Each was cut off at its tenth of the window, and says so.
+    # Each generation was cut off at a tenth of the window, and is marked as such.
     assert {answer.finish for answer in done.notes} == {"length"}
     assert len(engine.prompts) < 3 * done.part_count
 
@@ -148,7 +148,7 @@ async def test_request_without_room_is_rejected_before_any_generation(change: di
 
 
 def make_failing_rule(*failures: ScriptedReply) -> Callable[[Prompt, int], ScriptedReply]:
-    """The part with line 60 in it fails so, try by try; then it goes well."""
+    """Make a model that fails for the part with line 60, with these errors in order, and then succeeds."""
     remaining = list(failures)
     return lambda prompt, k: remaining.pop(0) if "number 60 " in prompt_material(prompt) and remaining else "notes"
 

@@ -1,4 +1,4 @@
-"""serve/insight/structured_output.py: only what fits its schema is JSON to anybody."""
+"""Tests of JSON answers and their validation."""
 
 from __future__ import annotations
 

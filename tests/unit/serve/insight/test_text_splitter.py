@@ -1,4 +1,4 @@
-"""serve/insight/text_splitter.py: whatever the text, nothing of it is lost."""
+"""Tests of the text splitter: no text is lost."""
 
 from __future__ import annotations
 

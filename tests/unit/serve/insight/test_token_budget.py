@@ -1,4 +1,4 @@
-"""serve/insight/token_budget.py: what fits is known before the model is asked."""
+"""Tests of the token budget."""
 
 from __future__ import annotations
 

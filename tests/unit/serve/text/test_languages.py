@@ -1,4 +1,4 @@
-"""serve/text/languages.py"""
+"""Tests of language tags and language detection."""
 
 from __future__ import annotations
 

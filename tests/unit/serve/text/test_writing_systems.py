@@ -1,4 +1,4 @@
-"""serve/text/writing_systems.py"""
+"""Tests of script detection."""
 
 from __future__ import annotations
 

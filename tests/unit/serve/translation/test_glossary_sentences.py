@@ -1,4 +1,4 @@
-"""Terms of a glossary, whatever the model makes of them: they are in the translation, or the caption says that they aren't."""
+"""Tests that each glossary term is in the translation or in a warning, for any answer of the model."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _services: list[TranslationService] = []
 
 
 def make_lasting_service(engine: TranslationEngine) -> TranslationService:
-    """A service that stays: only Serve knows how to await the end of one."""
+    """Make a service that is never destroyed: only Serve can await its end."""
     _services.append(TranslationService(lambda: engine, 0))
     return _services[-1]
 
 
 class TwoAnswerService:
-    """The service, and a model that answers the first question and the second as it is told."""
+    """The service with a model that gives two scripted answers."""
 
     def __init__(self) -> None:
         self.answers = ("", "")
@@ -32,7 +32,7 @@ class TwoAnswerService:
         self.service = make_lasting_service(LlmTranslator(model))
 
     async def caption(self, case: GlossarySentence, first: str, second: str | None = None) -> Translation:
-        """What becomes of a sentence."""
+        """Return the translation of a sentence."""
         self.answers = (first, first if second is None else second)
         return await translate(self.service, case, GLOSSARIES[case.target])
 
@@ -58,12 +58,12 @@ async def translate(
 
 
 def term_warnings(case: GlossarySentence) -> set[str]:
-    """How each term reads among the doubts."""
+    """Return the text of each term's warning."""
     return {f"term: {term.source} → {term.target}" for term in case.terms}
 
 
 def mangle_terms(case: GlossarySentence) -> str:
-    """The right translation, with the letters of its terms in disorder."""
+    """Return the right translation with the letters of its terms shuffled."""
     text = case.with_terms
     for term in case.terms:
         for word in term.target.split():

@@ -1,4 +1,4 @@
-"""serve/translation/repair.py: each way in which a model may answer ends as it should."""
+"""Tests of attempts and repairs: translations, rejected output, outages and timeouts."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ OUTAGE = UnavailableError("the server is away")
 
 @pytest.fixture(autouse=True)
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A second answer is waited for, though the machine may stand still meanwhile."""
+    """Disable the repair timeout, because the machine may pause during a test."""
     monkeypatch.setattr(repair, "_REPAIR_TIMEOUT_S", 60.0)
 
 
 def make_model(*answers: ScriptedReply) -> ScriptedModel:
-    """A model that gives these answers, and the last of them again and again."""
+    """Make a model that gives these answers in order, then repeats the last one."""
     return ScriptedModel(lambda prompt, k: answers[min(k, len(answers) - 1)])
 
 
@@ -54,55 +54,51 @@ def of(engine: Engine[Prompt]) -> RepairingTranslator:
 
 
 @pytest.mark.parametrize(
-    ("answers", "text", "warnings", "asked"),
+    ("answers", "text", "warnings", "attempts"),
     [
-        pytest.param([GOOD_TRANSLATION], GOOD_TRANSLATION, (), 1, id="it obeys"),
-        pytest.param([OTHER_WORD, GOOD_TRANSLATION], GOOD_TRANSLATION, (), 2, id="it obeys at the second try"),
-        pytest.param([OTHER_NUMBER, GOOD_TRANSLATION], GOOD_TRANSLATION, (), 2, id="it counts right at the second try"),
-        pytest.param([OTHER_WORD], OTHER_WORD, ("term: budget → orçamento",), 2, id="it ignores the term"),
-        pytest.param([MANGLED], MANGLED, ("term: budget → orçamento",), 2, id="it mangles the term"),
-        pytest.param([OTHER_NUMBER], OTHER_NUMBER, ("number: 42",), 2, id="it counts wrong"),
+        pytest.param([GOOD_TRANSLATION], GOOD_TRANSLATION, (), 1, id="valid"),
+        pytest.param([OTHER_WORD, GOOD_TRANSLATION], GOOD_TRANSLATION, (), 2, id="term second"),
+        pytest.param([OTHER_NUMBER, GOOD_TRANSLATION], GOOD_TRANSLATION, (), 2, id="number second"),
+        pytest.param([OTHER_WORD], OTHER_WORD, ("term: budget → orçamento",), 2, id="no term"),
+        pytest.param([MANGLED], MANGLED, ("term: budget → orçamento",), 2, id="mangled term"),
+        pytest.param([OTHER_NUMBER], OTHER_NUMBER, ("number: 42",), 2, id="wrong number"),
         pytest.param(
             [NO_TERM_NOR_NUMBER],
             NO_TERM_NOR_NUMBER,
             ("term: budget → orçamento", "number: 42"),
             2,
-            id="it keeps nothing",
+            id="no term, no number",
         ),
-        pytest.param([NO_TERM_NOR_NUMBER, OTHER_NUMBER], OTHER_NUMBER, ("number: 42",), 2, id="it does better"),
-        pytest.param([OTHER_NUMBER, NO_TERM_NOR_NUMBER], OTHER_NUMBER, ("number: 42",), 2, id="it does worse"),
-        pytest.param([DECLINED, GOOD_TRANSLATION], GOOD_TRANSLATION, (), 2, id="it declines at first"),
-        pytest.param([ENGLISH, GOOD_TRANSLATION], GOOD_TRANSLATION, (), 2, id="it forgets the language at first"),
-        pytest.param([ENDLESS, GOOD_TRANSLATION], GOOD_TRANSLATION, (), 2, id="it runs away at first"),
-        pytest.param(
-            [TRANSLATION_AND_MORE, GOOD_TRANSLATION], GOOD_TRANSLATION, (), 2, id="it explains itself at first"
-        ),
-        pytest.param(["", GOOD_TRANSLATION], GOOD_TRANSLATION, (), 2, id="it says nothing at first"),
-        pytest.param(
-            [QUESTION.text, GOOD_TRANSLATION], GOOD_TRANSLATION, (), 2, id="it repeats what was said at first"
-        ),
-        pytest.param([DECLINED, OTHER_WORD], OTHER_WORD, ("term: budget → orçamento",), 2, id="in doubt is better"),
-        pytest.param([OTHER_WORD, DECLINED], OTHER_WORD, ("term: budget → orçamento",), 2, id="it declines then"),
-        pytest.param([OTHER_WORD, OUTAGE], OTHER_WORD, ("term: budget → orçamento",), 2, id="it is gone then"),
+        pytest.param([NO_TERM_NOR_NUMBER, OTHER_NUMBER], OTHER_NUMBER, ("number: 42",), 2, id="better second"),
+        pytest.param([OTHER_NUMBER, NO_TERM_NOR_NUMBER], OTHER_NUMBER, ("number: 42",), 2, id="worse second"),
+        pytest.param([DECLINED, GOOD_TRANSLATION], GOOD_TRANSLATION, (), 2, id="refusal first"),
+        pytest.param([ENGLISH, GOOD_TRANSLATION], GOOD_TRANSLATION, (), 2, id="wrong language first"),
+        pytest.param([ENDLESS, GOOD_TRANSLATION], GOOD_TRANSLATION, (), 2, id="endless first"),
+        pytest.param([TRANSLATION_AND_MORE, GOOD_TRANSLATION], GOOD_TRANSLATION, (), 2, id="explanation first"),
+        pytest.param(["", GOOD_TRANSLATION], GOOD_TRANSLATION, (), 2, id="empty first"),
+        pytest.param([QUESTION.text, GOOD_TRANSLATION], GOOD_TRANSLATION, (), 2, id="source text first"),
+        pytest.param([DECLINED, OTHER_WORD], OTHER_WORD, ("term: budget → orçamento",), 2, id="warning beats refusal"),
+        pytest.param([OTHER_WORD, DECLINED], OTHER_WORD, ("term: budget → orçamento",), 2, id="refusal second"),
+        pytest.param([OTHER_WORD, OUTAGE], OTHER_WORD, ("term: budget → orçamento",), 2, id="outage second"),
         pytest.param(
             [OTHER_WORD, NonRetryableError("too long")],
             OTHER_WORD,
             ("term: budget → orçamento",),
             2,
-            id="no room to ask again",
+            id="no room for a repair",
         ),
     ],
 )
 async def test_translation_has_its_warnings(
-    answers: list[ScriptedReply], text: str, warnings: tuple[str, ...], asked: int
+    answers: list[ScriptedReply], text: str, warnings: tuple[str, ...], attempts: int
 ) -> None:
     engine = make_model(*answers)
     best = await of(engine).translate(QUESTION)
-    assert (best.text, tuple(map(str, best.warnings)), len(engine.prompts)) == (text, warnings, asked)
+    assert (best.text, tuple(map(str, best.warnings)), len(engine.prompts)) == (text, warnings, attempts)
 
 
 @pytest.mark.parametrize(
-    ("answers", "reason", "asked"),
+    ("answers", "reason", "attempts"),
     [
         ([DECLINED], "declined", 2),
         ([DECLINED, ENGLISH], "declined", 2),
@@ -116,11 +112,11 @@ async def test_translation_has_its_warnings(
         ([NonRetryableError("too long"), GOOD_TRANSLATION], "too long", 1),
     ],
 )
-async def test_rejected_output_is_never_returned(answers: list[ScriptedReply], reason: str, asked: int) -> None:
+async def test_rejected_output_is_never_returned(answers: list[ScriptedReply], reason: str, attempts: int) -> None:
     engine = make_model(*answers)
     with pytest.raises(NonRetryableError, match=reason) as caught:
         await of(engine).translate(QUESTION)
-    assert len(engine.prompts) == asked
+    assert len(engine.prompts) == attempts
     assert "cliente" not in str(caught.value)
 
 
@@ -168,7 +164,7 @@ async def test_drafts_are_not_repaired() -> None:
 
 
 class UninstructableEngine:
-    """An engine that can't be told anything."""
+    """An engine without support for repair."""
 
     name = "fixed"
     version = "1"
@@ -201,12 +197,12 @@ async def test_engine_without_repair_is_called_once() -> None:
 async def test_model_name_may_have_any_characters() -> None:
     engine = make_model(GOOD_TRANSLATION)
     engine.version = "模型-7B é"
-    # Ray's metrics are the real ones here.
+    # This test uses Ray's real metrics.
     assert (await of(engine).translate(QUESTION)).text == GOOD_TRANSLATION
 
 
 class FakeRayMetric:
-    """Stands in for Ray's, which can be read in a running cluster only. It checks tags as strictly."""
+    """A stand-in for Ray's metrics, which are readable in a running cluster only. It validates tags as strictly."""
 
     values: Counter[tuple[str, ...]]
 
@@ -224,7 +220,7 @@ class FakeRayMetric:
 
 
 class CachingModel(ScriptedModel):
-    """A model that still knew two tokens of each question."""
+    """A model whose prefix cache has two tokens of each prompt."""
 
     async def generate(self, question: Prompt) -> TokenStream:
         async for piece in super().generate(question):
@@ -237,7 +233,7 @@ async def test_repairs_rejections_and_terms_are_counted(monkeypatch: pytest.Monk
     for name in ("Histogram", "Counter"):
         monkeypatch.setattr(repair.metrics, name, FakeRayMetric)
 
-    async def told(*answers: ScriptedReply) -> dict[tuple[str, ...], int]:
+    async def count_metrics(*answers: ScriptedReply) -> dict[tuple[str, ...], int]:
         values.clear()
         engine = CachingModel(lambda prompt, k: answers[min(k, len(answers) - 1)])
         with suppress(NonRetryableError):
@@ -246,12 +242,12 @@ async def test_repairs_rejections_and_terms_are_counted(monkeypatch: pytest.Monk
 
     first = ("parley_translation_first_seconds", "1")
     repairs, refusals, terms = "parley_translation_repairs", "parley_translation_refusals", "parley_glossary_terms"
-    assert await told(GOOD_TRANSLATION) == {first: 1, (terms, "true"): 1}
+    assert await count_metrics(GOOD_TRANSLATION) == {first: 1, (terms, "true"): 1}
     assert values["parley_translation_tokens", "1", "cached"] == 2
     assert values["parley_translation_tokens", "1", "prompt"] > values["parley_translation_tokens", "1", "answer"] == 8
-    assert await told(OTHER_WORD, GOOD_TRANSLATION) == {first: 2, (repairs, "repaired"): 1, (terms, "true"): 1}
-    assert await told(OTHER_WORD) == {first: 2, (repairs, "warned"): 1, (terms, "false"): 1}
-    assert await told(DECLINED) == {first: 2, (repairs, "failed"): 1, (refusals, "refusal"): 2}
-    assert await told(ENGLISH, GOOD_TRANSLATION) == {
+    assert await count_metrics(OTHER_WORD, GOOD_TRANSLATION) == {first: 2, (repairs, "repaired"): 1, (terms, "true"): 1}
+    assert await count_metrics(OTHER_WORD) == {first: 2, (repairs, "warned"): 1, (terms, "false"): 1}
+    assert await count_metrics(DECLINED) == {first: 2, (repairs, "failed"): 1, (refusals, "refusal"): 2}
+    assert await count_metrics(ENGLISH, GOOD_TRANSLATION) == {
         **{first: 2, (repairs, "repaired"): 1, (refusals, "language"): 1, (terms, "true"): 1}
     }

@@ -1,4 +1,4 @@
-"""serve/translation/translation_service.py, in Serve's local testing mode: as a replica runs it, without a cluster."""
+"""Tests of the translation service in Serve's local testing mode: as a replica runs it, without a cluster."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ REQUEST = TranslationRequest("default", "m", "s1", 1, "pt-BR", "en", "The meetin
 
 
 class ScriptedUtteranceEngine:
-    """An engine that answers what it was told to."""
+    """An engine with scripted answers."""
 
     name = "scripted"
     version = "1"
@@ -73,7 +73,7 @@ _engines: dict[str, ScriptedUtteranceEngine] = {}
 
 
 def engine_by_name(name: str) -> ScriptedUtteranceEngine:
-    """Serve copies what an application is bound to; this is found by its name."""
+    """Find the test's engine by name. Serve copies the arguments of an application, so the engine can't be one of them."""
     return _engines[name]
 
 
@@ -266,7 +266,7 @@ def test_engine_gets_glossary_and_style(service: DeploymentHandle, engine: Scrip
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody counts as alive for having answered a moment ago."""
+    """Disable the exemption from health checks after recent output."""
     monkeypatch.setattr(health_check, "RECENT_OUTPUT_S", 0.0)
 
 
@@ -290,13 +290,13 @@ def test_health_check_is_skipped_after_recent_output(
 
 
 def test_unresponsive_engine_is_replaced_within_half_a_minute() -> None:
-    """By Serve's own rules, from its last token on; the real thing is in test_serve_app.py."""
+    """Check the time from the last token by Serve's own rules. tests/integration/serve/deploy runs it on a real Ray."""
     starts = RECENT_OUTPUT_S + 1.1 * HEALTH_CHECK_PERIOD_S
     silent, stuck = (
         starts + REPLICA_HEALTH_CHECK_UNHEALTHY_THRESHOLD * each for each in (PROBE_TIMEOUT_S, HEALTH_CHECK_TIMEOUT_S)
     )
     assert silent < 27
-    # A replica whose event loop hangs answers no check at all, and is not spared the first one.
+    # If a replica's event loop hangs, every check times out, including the first.
     assert stuck - RECENT_OUTPUT_S < 30
     assert 1.1 * HEALTH_CHECK_PERIOD_S < PROBE_TIMEOUT_S < HEALTH_CHECK_TIMEOUT_S
 

@@ -1,4 +1,4 @@
-"""serve/translation/llm/echo_detection.py"""
+"""Tests of the detection of answers that repeat the source text or the prompt."""
 
 from __future__ import annotations
 

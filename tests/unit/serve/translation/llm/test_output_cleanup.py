@@ -1,4 +1,4 @@
-"""serve/translation/llm/output_cleanup.py"""
+"""Tests of the extraction of a translation from an answer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""serve/translation/llm: prompts.py, and which answers translator.py accepts."""
+"""Tests of the translation prompts, and of the answers that the translator accepts."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ GOOD_TRANSLATION = "Temos que enviar o orçamento ao cliente."
 
 
 class FixedModel:
-    """A language model that says what it was told to."""
+    """A language model with fixed answers."""
 
     name = "scripted"
     version = "1"
@@ -75,7 +75,7 @@ budget = orçamento
 sprint = sprint
 
 How the meeting wants its translations to sound: plain words, for engineers"""
-"""Engines keep what they made of this: where it changes, all of them start anew."""
+"""Engines keep this in their prefix cache: a change invalidates it."""
 MEETING = Utterance(
     "We have to send the budget to the customer.",
     "en",
@@ -100,7 +100,7 @@ PAGE = Path(__file__).parents[5] / "docs" / "translation.md"
 
 
 def format_prompt(prompt: Prompt) -> str:
-    """A prompt as docs/translation.md shows it."""
+    """Format a prompt as docs/translation.md shows it."""
     text = "\n".join(f"[{message.role}]\n{message.content}" for message in prompt.messages)
     return re.sub(r"^(?=.)", "    ", text, flags=re.MULTILINE)
 
@@ -316,7 +316,7 @@ async def test_answer_in_another_language_is_rejected(
         ("en", "ru", "The meeting is over.", "Встреча окончена."),
         ("en", "zh-Hant", "The meeting is over.", "會議結束了。"),
         ("en", "ko", "The meeting is over.", "회의가 끝났습니다."),
-        # The same in both languages.
+        # Texts that are the same in both languages.
         ("es", "en", "No, no.", "No, no."),
         ("de", "en", "Okay, okay.", "Okay, okay."),
         ("pt", "en", "Ha ha ha.", "Ha ha ha."),
@@ -328,7 +328,7 @@ async def test_answer_in_another_language_is_rejected(
         ("en", "pt", "git push origin main.", "git push origin main."),
         ("en", "fr", "Communication, marketing, finance.", "Communication, marketing, finance."),
         ("da", "nb", "Det er en god idé.", "Det er en god idé."),
-        # Short ones, of which a detector thinks that they are in the source language.
+        # Short texts that a detector assigns to the source language.
         ("es", "en", "Buenos días, María José.", "Good morning, María José."),
         ("en", "pt", "Marketing feedback.", "Feedback do marketing."),
         ("en", "pt", "Merge the pull request.", "Faça merge do pull request."),
@@ -350,7 +350,7 @@ async def test_answer_in_another_language_is_rejected(
             ),
             "Deploy do backend, code review do frontend, pull request e merge na branch main.",
         ),
-        # Languages that are hardly told apart.
+        # Confusable languages.
         (
             *("en", "nb", "Early tomorrow we will talk about the budget for next year."),
             "I morgen tidlig skal vi snakke om budsjettet for neste år.",
@@ -372,7 +372,7 @@ async def test_answer_in_another_language_is_rejected(
             *("en", "af", "We have to send the budget to the customer before Friday."),
             "Ons moet die begroting voor Vrydag aan die kliënt stuur asseblief.",
         ),
-        # Names alone.
+        # Names only.
         ("en", "ja", "Amazon Web Services.", "Amazon Web Services."),
         ("en", "zh", "GitHub Actions.", "GitHub Actions."),
         ("en", "ar", "Visual Studio Code.", "Visual Studio Code."),

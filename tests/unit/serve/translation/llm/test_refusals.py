@@ -1,4 +1,4 @@
-"""serve/translation/llm/refusals.py"""
+"""Tests of the detection of a model's refusals."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_refusal_of_a_model_is_detected(answer: str) -> None:
         ("Mandami il testo.", "it", "Please send me the text."),
         ("Stuur me de tekst.", "nl", "Please send me the text."),
         ("Lähetä teksti.", "fi", "Please provide the text."),
-        # Nobody here knows how one helps in it.
+        # A language without patterns here.
         ("En voi auttaa siinä.", "fi", "I can't help with that."),
     ],
 )

@@ -1,4 +1,4 @@
-"""What may stand around a model's answer, in any language: a wrapper goes, and what was said stays."""
+"""Tests of wrappers around a model's answer in several languages: wrappers are removed, marks of the source text stay."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ LANGUAGES = {
     "th": ("สวัสดีตอนเช้าทุกคน เรามาเริ่มการประชุมวันนี้กันเถอะ", "Thai", "Thai", "ไทย"),
     "hi": ("सभी को सुप्रभात, आइए आज की बैठक शुरू करें।", "Hindi", "Hindi", "हिन्दी"),
 }
-"""By its tag, what is said in a language, and names of the language."""
+"""By language tag: the text in that language, and the language's names."""
 WRAPPERS = [
     "{t}",
     "<think>\n\n</think>\n\n{t}",
@@ -235,8 +235,10 @@ WRAPPERS = [
     "{t}\\n",
     "<output>\n```\n{t}\n```\n</output>",
 ]
-"""With `{t}` for the translation, `{s}` for what was said, `{tag}`, `{n0}`, `{n1}` and `{n2}` for the language, `{u}` and `{e}` for
-the translation in escapes and in entities."""
+"""With `{t}` for the translation, `{s}` for the source text, and `{tag}`, `{n0}`, `{n1}` and `{n2}` for the language.
+
+`{u}` and `{e}` are the translation in escapes and in entities.
+"""
 GOOD_ANSWERS = [
     ("Note: the door is open.", "en", "pt", "Nota: a porta está aberta."),
     ("He passed. Grade A.", "en", "pt", "Ele passou. Nota: A."),
@@ -326,13 +328,13 @@ GOOD_ANSWERS = [
     ("نعم، نعم، نعم، نعم.", "ar", "en", "Yes, yes, yes, yes."),
     ("„Ja“, sagte er, „sofort“.", "de", "en", '"Yes", he said, "at once".'),
 ]
-"""What was said, its language, another language, and a right translation with marks that look like a wrapper's."""
+"""Source text, source language, target language, and a right translation with marks that look like a wrapper's."""
 SHARED_CASES = Path(__file__).parents[6] / "shared" / "data" / "cases" / "answers"
 CASES = sorted([*(Path(__file__).parents[4] / "cases" / "answers").glob("*.json"), *SHARED_CASES.glob("*.json")])
 
 
 def wrapped_answers(tag: str) -> Iterator[str]:
-    """A translation in each wrapper."""
+    """Return a translation in each wrapper."""
     right, *names = LANGUAGES[tag]
     escapes = "".join(letter if letter.isascii() else f"\\u{ord(letter):04x}" for letter in right)
     entities = "".join(letter if letter.isascii() else f"&#{ord(letter)};" for letter in right)
@@ -342,7 +344,7 @@ def wrapped_answers(tag: str) -> Iterator[str]:
 
 
 class RepeatingModel(ScriptedModel):
-    """A model that gives the same answer again and again, in pieces of so many characters."""
+    """A model that always gives the same answer, in pieces of a set size."""
 
     answer, size = "", 1
 
@@ -357,10 +359,10 @@ TRANSLATOR = LlmTranslator(MODEL)
 
 
 async def attempt_of(answer: str, question: Utterance, piece: int | None = None) -> TranslationAttempt:
-    """What becomes of an answer that comes in pieces of so many characters.
+    """Translate with an answer that arrives in pieces of a given size.
 
     Raises:
-        NonRetryableError: it is refused.
+        NonRetryableError: the answer is rejected.
     """
     MODEL.answer, MODEL.size = answer, piece or max(1, len(answer))
     return await RepairingTranslator(TRANSLATOR, lambda: None).translate(question)
@@ -448,7 +450,7 @@ async def test_answer_is_stopped_after_a_complete_first_line(answer: str, given:
     with pytest.raises(RejectedOutputError, match="more than a translation"):
         async for piece in TRANSLATOR.generate(question):
             came += str(piece)
-    # The first line and the next, and not yet as much as any wrapper may have.
+    # The answer stops after the first line and the next, before the length limit for wrappers.
     assert len(came) < given
 
 

@@ -1,4 +1,4 @@
-"""What may stand around a model's answer in languages beside those of test_engine_answers.py."""
+"""Tests of wrappers around a model's answer in further languages; see test_wrappers.py."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""serve/translation/quality/checks.py"""
+"""Tests of the quality warnings about a translation."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_warning_is_one_line_for_any_glossary() -> None:
 
 
 async def firefox_warnings(utterances: list[tuple[str, str]]) -> list[str]:
-    """What Firefox's model leaves in doubt of what speakers said."""
+    """Return the warnings about the Firefox engine's translations of utterances, given with their speakers."""
     engine = FirefoxEngine()
     found: list[str] = []
     for k, (_, text) in enumerate(utterances):

@@ -1,4 +1,4 @@
-"""serve/translation/quality/named_entities.py"""
+"""Tests of the quality check of names and addresses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""serve/translation/quality/numbers.py"""
+"""Tests of the quality check of numbers."""
 
 from __future__ import annotations
 

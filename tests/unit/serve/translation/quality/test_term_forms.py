@@ -1,4 +1,4 @@
-"""serve/translation/quality/term_forms.py"""
+"""Tests of the matching of inflected glossary terms."""
 
 from __future__ import annotations
 
