@@ -1,7 +1,8 @@
-"""The docs say what is so."""
+"""The docs match the code: links, files, functions, commands, settings and the rules for imports."""
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 from pathlib import Path
@@ -29,6 +30,65 @@ def test_links_lead_somewhere(page: Path) -> None:
 def test_files_that_are_named_exist(page: Path) -> None:
     for name in re.findall(r"`((?:operators|flows|serve|storage|cluster|docs|tests)/[\w/.]+)`", page.read_text()):
         assert (ROOT / name).exists(), name
+
+
+ROAD = (ROOT / "docs" / "architecture.md").read_text().split("\n## The road of one chunk", 1)[1].split("\n## ", 1)[0]
+"""The section of docs/architecture.md that follows a chunk, step by step."""
+
+
+def is_defined(module: ast.Module, qualified_name: str) -> bool:
+    """Whether a module defines a function, class or constant, or a class of it a method (`Class.method`)."""
+    body: list[ast.stmt] = module.body
+    for name in qualified_name.split("."):
+        for statement in body:
+            match statement:
+                case ast.FunctionDef(name=defined) | ast.AsyncFunctionDef(name=defined) | ast.ClassDef(name=defined):
+                    names = {defined}
+                case ast.Assign(targets=targets):
+                    names = {target.id for target in targets if isinstance(target, ast.Name)}
+                case ast.AnnAssign(target=ast.Name(id=defined)):
+                    names = {defined}
+                case _:
+                    names = set[str]()
+            if name in names:
+                body = statement.body if isinstance(statement, ast.ClassDef) else []
+                break
+        else:
+            return False
+    return True
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_functions_that_are_named_exist(page: Path) -> None:
+    for path, name in re.findall(r"`([\w/.]+)::([\w.]+)`", page.read_text()):
+        assert (ROOT / path).is_file(), path
+        assert is_defined(ast.parse((ROOT / path).read_text()), name), f"{path}::{name}"
+
+
+def test_each_step_of_the_road_names_a_file_and_a_function() -> None:
+    steps = re.findall(r"^(\d+)\. (.+(?:\n {3,}.+)*)", ROAD, re.MULTILINE)
+    assert [int(number) for number, _ in steps] == list(range(1, len(steps) + 1))
+    assert len(steps) >= 10
+    for number, step in steps:
+        assert re.search(r"`(?:operators|flows|serve|storage)/[\w/]+\.py::[\w.]+`", step), f"step {number}"
+        assert not re.search(r"`[\w/]+\.py`", step), f"step {number} names a file without a function"
+
+
+def test_a_name_that_a_module_lacks_is_noticed() -> None:
+    module = ast.parse("LIMIT = 1\nasync def step(): ...\nclass Lane:\n    def run(self): ...\n")
+    assert all(is_defined(module, name) for name in ("LIMIT", "step", "Lane", "Lane.run"))
+    assert not any(is_defined(module, name) for name in ("run", "Lane.stop", "step.run", "Limit"))
+
+
+def test_the_glossary_has_at_most_25_terms_of_one_line() -> None:
+    _, *lines = (ROOT / "docs" / "glossary.md").read_text().splitlines()
+    terms = [match[1] for line in lines if (match := re.fullmatch(r"- \*\*([A-Z][a-z ]+)\*\*: \S.*\.", line))]
+    assert 10 <= len(terms) <= 25
+    assert len(set(terms)) == len(terms)
+    assert "Lane" in terms
+    # The introduction is the only other line.
+    assert len([line for line in lines if line]) == len(terms) + 1
+    assert all(len(line) <= 132 for line in lines)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
