@@ -1,18 +1,18 @@
-"""Every error Parley raises on purpose: one small tree, so that a caller can catch as much as it means to."""
+"""The exceptions that Parley raises on purpose, in one hierarchy."""
 
 from __future__ import annotations
 
 
 class ParleyError(Exception):
-    """The root of the tree."""
+    """The base class of all Parley errors."""
 
 
 class InvalidInputError(ParleyError):
-    """Input that can't be taken. Says which field is wrong and how to mend it.
+    """Invalid input. The message names the field and the fix.
 
     Args:
         field: the field's path, as the sender wrote it (`text`, `events.3.payload.start`).
-        fix: what would be accepted.
+        fix: which values are accepted.
     """
 
     def __init__(self, field: str, fix: str) -> None:
@@ -22,11 +22,11 @@ class InvalidInputError(ParleyError):
 
 
 class NotFoundError(ParleyError):
-    """Something was named that does not exist: a meeting, a lane, a team."""
+    """A meeting, lane, team or other resource does not exist."""
 
 
 class ConflictError(ParleyError):
-    """A well-formed request that the thing's present state does not allow.
+    """A valid request that conflicts with the current state of its resource.
 
     Args:
         reason: a short code that programs can read (`ended`, `paused`).
@@ -40,19 +40,19 @@ class ConflictError(ParleyError):
 
 
 class FencedError(ParleyError):
-    """This process was replaced: another one owns its lane, so nothing more may be written."""
+    """Another process owns this process's lane now, so this one must not write any more."""
 
 
 class IncompatibleStateError(ParleyError):
-    """Something stored was written by a version that this one can't read."""
+    """Stored state was written by a version of Parley that this version can't read."""
 
 
 class UnavailableError(ParleyError):
-    """A service can't answer at the moment. Trying again later is right.
+    """A service can't respond at the moment. The caller should retry later.
 
     Args:
-        message: what and why.
-        wait: seconds for which it asks to be left alone, where it says so.
+        message: which service, and the cause.
+        retry_after_s: seconds to wait before a retry; None if the service gave no such time.
     """
 
     def __init__(self, message: str = "", retry_after_s: float | None = None) -> None:
@@ -64,32 +64,32 @@ class UnavailableError(ParleyError):
 
 
 class MisconfiguredError(UnavailableError):
-    """A service refuses everything it is asked, for its key, model, account or a parameter. Somebody has to change that."""
+    """A service rejects every request because of its key, model, account or a parameter. An operator has to change it."""
 
 
 class UnreachableError(UnavailableError):
-    """Nobody answers at a service's address: the service is off, or the address is wrong."""
+    """Nothing responds at a service's address: the service is off, or the address is wrong."""
 
 
 class ModelLoadingError(UnavailableError):
-    """A service loads its model. It answers once that is done."""
+    """A service is loading its model, and can't respond before it has finished."""
 
 
 class MalformedResponseError(UnavailableError):
-    """A service is there, and what it sent is no answer. The next attempt may get the same, so attempts are bounded."""
+    """A service sent a response that can't be read. A retry may get the same response, so retries are bounded."""
 
 
 class DeferredError(ParleyError):
-    """Nothing that answers can do this, and what could has been away for a while: it is to be asked later, not again now."""
+    """No available engine can process a request, and the engines that could are down. Retry later, not at once."""
 
 
 class OverloadedError(ParleyError):
-    """More was asked than is taken at the moment; nothing of it was. Trying again later is right.
+    """A whole request was rejected by a limit or by backpressure. The sender should retry later.
 
     Args:
         reason: a short code that programs can read (`lag`, `limit`).
-        fix: what the limit is, and what the sender can do about it.
-        wait: seconds after which to try again.
+        fix: the limit, and what the sender can do about it.
+        retry_after_s: seconds to wait before a retry.
     """
 
     def __init__(self, reason: str, fix: str, retry_after_s: int) -> None:
@@ -100,4 +100,4 @@ class OverloadedError(ParleyError):
 
 
 class SetupError(ParleyError):
-    """Something Parley needs could not be started or reached. The message says what and what to do."""
+    """A dependency could not be started or reached. The message names it and the fix."""

@@ -1,4 +1,4 @@
-"""Objects of JSON with any keys, as far as they can be stored and read back: in Postgres' jsonb, and by other programs."""
+"""JSON objects with arbitrary keys, limited to values that Postgres' jsonb and other programs can store and read back."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from pydantic import AfterValidator
 from operators.characters import require_storable
 
 MAX_JSON_DEPTH = 32
-"""Levels an object may have. Writers of JSON give up at some 200, Postgres at its stack's end."""
+"""Maximum nesting depth of an object. JSON encoders fail at about 200 levels, Postgres at its stack limit."""
 MAX_JSON_VALUES = 10_000
-"""Values an object may have, over all levels."""
+"""Maximum number of values of an object, over all levels."""
 _INT64_LIMIT = 2**63
-"""Whole numbers lie below it: many programs hold them in 64 bits."""
+"""Exclusive upper bound of integers, because many programs store them in 64 bits."""
 
 
 def _require_storable_object(value: dict[str, Any]) -> dict[str, Any]:
@@ -32,7 +32,7 @@ def _require_storable_object(value: dict[str, Any]) -> dict[str, Any]:
 
 
 def _child_values(value: Any) -> list[Any]:
-    """The values in a value. Raises ValueError where it can't be stored itself."""
+    """Return the values that a value contains. Raises ValueError if the value itself can't be stored."""
     match value:
         case str():
             require_storable(value)

@@ -1,6 +1,6 @@
-"""The domain model: what enters the log, what the operators hand on, and what the models are asked and answer.
+"""The domain model: the log's entries, and the values that the operators pass on.
 
-Times of arrival are whole milliseconds since the Unix epoch. Times of speech are seconds from the meeting's start.
+Arrival times are whole milliseconds since the Unix epoch. Speech times are seconds from the meeting's start.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ from operators.errors import InvalidInputError
 
 ENTRY_SCHEMA = 1
 MAX_CHUNK_CHARS = 20_000
-"""Characters a chunk may hold: a quarter of an hour of speech."""
+"""Maximum length of a chunk: a quarter of an hour of speech."""
 MAX_SPEECH_S = 7 * 24 * 3600.0
-"""The latest time of speech: a week after the meeting's start."""
+"""The latest speech time, in seconds: a week after the meeting's start."""
 
 
 MAX_LANGUAGE_TAG_CHARS = 60
-"""Characters a language tag may have: RFC 5646 (4.4.1) asks for 35."""
+"""Maximum length of a language tag. RFC 5646 (4.4.1) requires support of 35 characters."""
 
 
 def normalize_language_tag(tag: str) -> str:
-    """Check and normalise a BCP 47 language tag (`pt-br` becomes `pt-BR`).
+    """Check and normalize a BCP 47 language tag (`pt-br` becomes `pt-BR`).
 
     Raises:
-        ValueError: the tag is not one.
+        ValueError: the text is not a language tag.
     """
     if len(tag) > MAX_LANGUAGE_TAG_CHARS:
         raise ValueError(
@@ -50,7 +50,7 @@ def normalize_language_tag(tag: str) -> str:
         )
     if not langcodes.tag_is_valid(tag):
         raise ValueError(f"{tag!r} is not a language tag; write one such as 'en', 'pt' or 'zh-Hant'")
-    # A region may be replaced first, and the language with it next. What is stored must read back as it is.
+    # One pass may replace the region, and the next one the language with it. A stored tag must not change when it is read.
     while (standard := langcodes.standardize_tag(tag)) != tag:
         tag = standard
     return tag
@@ -71,7 +71,7 @@ def _normalize_speaker(text: str) -> str:
     if is_blank(text):
         raise ValueError("must hold something that can be seen")
     name = normalize_name(text)
-    # Some characters become three in NFC.
+    # NFC expands some characters to three.
     if len(name) > MAX_NAME_CHARS:
         raise ValueError(f"must have no more than {MAX_NAME_CHARS} characters in Unicode's form NFC")
     return name
@@ -86,14 +86,14 @@ def _require_speech_time(value: float) -> float:
 Language = Annotated[str, AfterValidator(normalize_language_tag)]
 SourceLanguage = Annotated[str, AfterValidator(_normalize_source_language)]
 MAX_NAME_CHARS = 200
-"""Characters an id or a name may have."""
+"""Maximum length of an id or a name."""
 Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME_CHARS), AfterValidator(_require_non_blank)]
 SpeakerLabel = Annotated[str, Field(min_length=1, max_length=MAX_NAME_CHARS), AfterValidator(_normalize_speaker)]
-"""A speaker's name or id: trimmed, with single spaces, in NFC, so that it is one however it is encoded."""
+"""A speaker's name or id: trimmed, with single spaces, in NFC. Different encodings of a name are equal."""
 MAX_KEY_CHARS = 60
-"""Characters of a field's name that an error repeats."""
+"""Maximum length of a field's name in an error message."""
 MAX_TITLE_CHARS = 500
-"""Characters a meeting's title may have."""
+"""Maximum length of a meeting's title."""
 Title = Annotated[str, Field(max_length=MAX_TITLE_CHARS), AfterValidator(require_storable)]
 SpeechTime = Annotated[float, AfterValidator(_require_speech_time)]
 MAX_INSTANT_MS = 253_402_300_799_000
@@ -102,17 +102,25 @@ EpochMs = Annotated[int, Field(ge=0, le=MAX_INSTANT_MS)]
 
 
 class StrictModel(BaseModel):
-    """A value that crosses a boundary: immutable, and strict about unknown fields."""
+    """Base class of the values that cross a boundary: immutable, without unknown fields."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Chunk(StrictModel):
-    """A piece of one speaker's speech as its source sees it now. The same `chunk_id` again is a revision of it.
+    """A piece of one speaker's speech, as its source transcribes it now.
 
-    `start` and `end` are seconds from the meeting's start; `is_final` and `language` are the source's word, if any. An empty
-    text takes the chunk back. `speaker_id` tells two people of one name apart. `resubmitted` is set where a dead letter holds
-    it: speech after it is closed, and it is read by itself.
+    A later chunk with the same `chunk_id` is a revision of it.
+
+    Attributes:
+        speaker_id: distinguishes speakers with the same name.
+        text: the transcript text. An empty text retracts the chunk.
+        start: seconds from the meeting's start.
+        end: seconds from the meeting's start.
+        is_final: whether the source will not revise the chunk; None if it doesn't say.
+        language: the language that the source reports, if any.
+        resubmitted: set if the chunk comes from a dead letter. Later speech is closed already, so the chunk is segmented
+            by itself.
     """
 
     chunk_id: Name
@@ -135,14 +143,14 @@ class Chunk(StrictModel):
 
 
 MAX_GLOSSARY_CHARS = 64_000
-"""Characters of a glossary: it is part of the state that is written at each commit of its meeting."""
+"""Maximum length of a glossary, because each commit of its meeting writes it as part of the state."""
 
 
 class Term(StrictModel):
-    """An entry of a meeting's glossary.
+    """A term of a meeting's glossary.
 
-    `translations` says how the term reads in a language; in one that is not there (nor its base: `pt` speaks for `pt-BR`) it
-    stays as it is if `do_not_translate` is set, and is left to the model otherwise.
+    `translations` has the term's translation by language. A base language applies to its varieties: `pt` to `pt-BR`. In any
+    other language the term is kept if `do_not_translate` is set; otherwise the model translates it.
     """
 
     term: Annotated[str, Field(max_length=MAX_NAME_CHARS), AfterValidator(_require_non_blank)]
@@ -152,23 +160,23 @@ class Term(StrictModel):
     ] = {}
     do_not_translate: bool = False
     case_sensitive: bool = False
-    """Whether it is meant only as it is written: `IT`, not `it`."""
+    """Whether the term matches only with its own case: `IT`, not `it`."""
 
     @model_validator(mode="before")
     @classmethod
     def _accept_old_names(cls, value: Any) -> Any:
-        # Glossaries stored by earlier releases, in the log and in states too, have the old names.
+        # Glossaries that earlier releases stored in the log or in a state have the old names.
         if not isinstance(value, dict):
             return value
         names = {"keep": "do_not_translate", "case": "case_sensitive"}
         return {names.get(name, name): content for name, content in cast("dict[Any, Any]", value).items()}
 
     def __hash__(self) -> int:
-        """Of the term alone: a dictionary has none. What is made of a glossary is kept by it."""
+        """Hash the term alone, because a dictionary has no hash. Compiled glossaries are cached by this hash."""
         return hash(self.term)
 
     def dedupe_key(self) -> tuple[str, bool]:
-        """What tells it from other terms: how it reads, without case where that doesn't count, and whether it does."""
+        """Return the key that distinguishes terms: the text, casefolded unless case-sensitive, and the case sensitivity."""
         words = unicodedata.normalize("NFD", " ".join(self.term.split()))
         return (words if self.case_sensitive else words.casefold()), self.case_sensitive
 
@@ -190,23 +198,23 @@ Style = Annotated[str, Field(max_length=MAX_NAME_CHARS), AfterValidator(require_
 
 
 MAX_TARGET_LANGUAGES = 50
-"""Languages a meeting may be translated into: each sentence is asked for in every one of them."""
+"""Maximum number of a meeting's target languages. Each sentence is requested in every one of them."""
 TargetLanguages = Annotated[tuple[Language, ...], Field(max_length=MAX_TARGET_LANGUAGES)]
 
 
 class MeetingConfigSummary(StrictModel):
-    """A meeting's config as it is listed: without the glossary, which may have hundreds of terms."""
+    """A meeting's config without the glossary, which may have hundreds of terms. Used in lists."""
 
     source_language: SourceLanguage = "auto"
     target_languages: TargetLanguages = ()
     context_sentences: int = Field(default=3, ge=0, le=20)
-    """How many sentences before the one to translate go along as context, whoever said them."""
+    """Number of previous sentences, of any speaker, that a translation request has as context."""
     context_of_speaker: int = Field(default=2, ge=0, le=20)
-    """How many of the same speaker's go along, though others spoke in between."""
+    """Number of the same speaker's previous sentences in the context, even if others spoke in between."""
     style: Style = ""
-    """How translations should sound, in words: `formal`, `plain words, for engineers`."""
+    """The style of the translations, in words: `formal`, `plain words, for engineers`."""
     drafts: bool = True
-    """Whether long sentences are translated while they are still being said, for as long as the meeting is live."""
+    """Whether long sentences of a live meeting are translated before they end."""
 
     @field_validator("target_languages")
     @classmethod
@@ -217,41 +225,45 @@ class MeetingConfigSummary(StrictModel):
 
 
 class MeetingConfig(MeetingConfigSummary):
-    """What a meeting's stream is to be turned into. A change takes effect at the `config` entry that carries it."""
+    """A meeting's config: its languages, context and glossary. A change takes effect at its `config` entry in the log."""
 
     glossary: Glossary = ()
 
 
 class Clock(StrEnum):
-    """Whose time orders a meeting: Redis' own at acceptance, or that of a recording."""
+    """The source of a meeting's arrival times: the clock of Redis at acceptance, or a recording."""
 
     LIVE = "live"
     RECORDED = "recorded"
 
 
 class MeetingStarted(StrictModel):
-    """A meeting begins, or (a later generation) speech came after it had timed out."""
+    """The start of a meeting, or of a later generation, if speech arrives after the meeting has timed out."""
 
     kind: Literal["started"] = "started"
     clock: Clock
     generation: int = Field(ge=1)
     config: MeetingConfig
     began_at: EpochMs | None = None
-    """When the first generation began (ms); None where it is this one."""
+    """When the first generation began (ms); None if this is the first."""
 
 
 class ConfigChanged(StrictModel):
-    """The meeting's config from here on."""
+    """The meeting's config from this entry on."""
 
     kind: Literal["config"] = "config"
     config: MeetingConfig
 
 
 class MeetingMoved(StrictModel):
-    """The meeting goes on in another lane.
+    """The meeting is migrated to another lane.
 
-    It stands in the log of both, under the ordinal of the entry before: nothing was said. `move` counts a meeting's moves
-    from 1. In the log of the lane that is left, `log_id` says where in the other one it goes on; in that it is empty.
+    The logs of both lanes have this entry. It carries no content, so it has the ordinal of the entry before.
+
+    Attributes:
+        lane: the new lane.
+        move: number of the meeting's move, from 1.
+        log_id: in the log of the old lane, the id of this entry in the log of the new lane; empty in the log of the new lane.
     """
 
     kind: Literal["moved"] = "moved"
@@ -261,7 +273,7 @@ class MeetingMoved(StrictModel):
 
 
 class MeetingEnded(StrictModel):
-    """The meeting is over."""
+    """The end of the meeting."""
 
     kind: Literal["ended"] = "ended"
     reason: Name = "ended by request"
@@ -280,9 +292,12 @@ _PAYLOAD_TYPES: dict[str, type[MeetingStarted | Chunk | ConfigChanged | MeetingM
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One accepted entry of a meeting's log. `n` counts them from 1; `arrived_at` is in ms and never runs back.
+    """An accepted entry of a meeting's log.
 
-    `first` is the ordinal of the first entry with the same chunk id; 0 where the log does not tell.
+    Attributes:
+        n: the entry's ordinal in its meeting, from 1.
+        arrived_at: arrival time (ms). It never decreases within a meeting.
+        first_ordinal: ordinal of the first entry with the same chunk id; 0 if the log does not have it.
     """
 
     team_id: str
@@ -296,7 +311,13 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """Time passed and nothing came. `k` counts the ticks since the last entry; the last one is `idle`: a timeout."""
+    """The passage of time in a meeting without new entries.
+
+    Attributes:
+        at: the tick's time (ms).
+        index: number of ticks since the last entry, this one included.
+        is_idle: whether this is the last tick: the meeting times out.
+    """
 
     meeting_id: str
     at: int
@@ -308,10 +329,14 @@ LogItem = Entry | Tick
 
 
 def parse_payload(kind: str, payload: Mapping[str, Any] | str | bytes) -> EntryPayload:
-    """Read a payload of a kind, as an object or as JSON.
+    """Parse the payload of an entry.
+
+    Args:
+        kind: the entry's kind.
+        payload: an object, or its JSON.
 
     Raises:
-        InvalidInputError: names the field and the fix.
+        InvalidInputError: the kind is unknown, or a field of the payload is invalid.
     """
     model = _PAYLOAD_TYPES.get(kind)
     if model is None:
@@ -326,26 +351,26 @@ def parse_payload(kind: str, payload: Mapping[str, Any] | str | bytes) -> EntryP
 
 
 def to_invalid_input_error(error: ValidationError) -> InvalidInputError:
-    """The first thing pydantic found wrong, as our own error. The value itself is left out: it may be speech."""
+    """Convert pydantic's first problem to a Parley error, without the value, because it may be transcript text."""
     first = error.errors(include_url=False, include_input=False, include_context=False)[0]
     message = first["msg"].removeprefix("Value error, ")
     return InvalidInputError(format_field_path(first["loc"]), message)
 
 
 def format_field_path(parts: Iterable[str | int]) -> str:
-    """The path of a field as its sender wrote it. A key that nobody knows may be anything: long ones are shortened."""
+    """Format a field's path as its sender wrote it. Long parts are cut, because an unknown key may be any text."""
     return ".".join(str(part)[:MAX_KEY_CHARS].encode("utf-8", "backslashreplace").decode() for part in parts)
 
 
 def parse_entry(fields: Mapping[str, str]) -> Entry:
-    """Read an entry of the log from its stream fields.
+    """Parse an entry of the log from the fields of its stream entry.
 
     Args:
-        fields: `schema`, `team_id`, `meeting_id`, `n`, `event_id`, `kind`, `arrived_at` (ms), `payload` (JSON), and of a
+        fields: `schema`, `team_id`, `meeting_id`, `n`, `event_id`, `kind`, `arrived_at` (ms), `payload` (JSON), and for a
             chunk `first`.
 
     Raises:
-        InvalidInputError: names the field and the fix.
+        InvalidInputError: a field is missing or invalid.
     """
     if fields.get("schema") != str(ENTRY_SCHEMA):
         raise InvalidInputError("schema", f"must be {ENTRY_SCHEMA}")
@@ -371,12 +396,17 @@ def parse_entry(fields: Mapping[str, str]) -> Entry:
     )
 
 
-# --- what the operators hand on ---
+# --- the values that the operators pass on ---
 
 
 @dataclass(frozen=True, slots=True)
 class ChunkRevision:
-    """A chunk as it reads now. `n` is the ordinal of its first entry, `at` the arrival of this revision (ms)."""
+    """The current revision of a chunk.
+
+    Attributes:
+        ordinal: ordinal of the chunk's first entry.
+        arrived_at: arrival time of this revision (ms).
+    """
 
     ordinal: int
     arrived_at: int
@@ -385,20 +415,22 @@ class ChunkRevision:
 
 @dataclass(frozen=True, slots=True)
 class ChunkUpdate:
-    """What one item means once repeats are gone: time moved to `at`, and at most one of these things happened.
+    """The effect of one log item after deduplication: time advances to `at`, and chunks may close.
+
+    At most one of `revision`, `is_repeat`, `is_outdated`, `late_chunk`, `config` and `meeting_ended` is set.
 
     Attributes:
         team_id, meeting_id: empty before the first entry.
         at: the item's time (ms).
         n: ordinal of the last entry.
-        began: when the meeting's first entry arrived (ms); stream seconds count from it.
-        revised: a new chunk or a changed one.
-        repeated: an entry that said again what its chunk says already; it changes nothing.
-        outdated: an interim that came after the final of its chunk; it changes nothing.
-        closed: ids of chunks that take no more revisions.
-        late: a revision that came after its chunk was closed; it changes nothing.
-        config: the config from here on, if it changed.
-        ended: the meeting ended or timed out: flush, and keep nothing.
+        began_at: arrival time of the meeting's first entry (ms), the origin of stream seconds.
+        revision: a new or changed chunk.
+        is_repeat: whether the entry repeats its chunk's current content. A repeat changes nothing.
+        is_outdated: whether the entry is an interim that arrived after the chunk's final. It changes nothing.
+        closed_chunk_ids: ids of the chunks that accept no more revisions.
+        late_chunk: a revision that arrived after its chunk was closed. It changes nothing.
+        config: the config from this item on, if it changed.
+        meeting_ended: whether the meeting ended or timed out. Operators then emit the rest and release their state.
     """
 
     team_id: str
@@ -416,7 +448,10 @@ class ChunkUpdate:
 
 
 class SentenceBoundary(StrEnum):
-    """What ends a sentence: a mark; a pause or length limit, in speech without marks; the meeting's end; nothing."""
+    """The end of a sentence: a punctuation mark, a pause, the length limit, the meeting's end, or none yet.
+
+    Pauses and the length limit apply to speech without marks.
+    """
 
     MARK = "mark"
     PAUSE = "pause"
@@ -427,17 +462,18 @@ class SentenceBoundary(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """A sentence as it reads now.
+    """The current revision of a sentence.
 
     Attributes:
-        id: made from the ordinal of the chunk it began in; it never changes.
-        revision: counts what it said (who, text, language) from 1; goes on where a retracted sentence comes back.
+        id: derived from the ordinal of the chunk in which the sentence begins. It never changes.
+        revision: number of the version of speaker, text and language, from 1. A sentence that returns after a retraction
+            continues the count.
         start, end: speech time, seconds from the meeting's start.
-        boundary: what ends it. Like `start` and `end` it may be put right within a revision.
-        language: the source's word for it, where it has one.
-        first_emitted: when it was first put out, in stream seconds from the meeting's start.
-        first_text: what was put out then.
-        speaker_id: tells two speakers of one name apart, where the source does.
+        boundary: the end of the sentence. Like `start` and `end`, it can be corrected without a new revision.
+        language: the language that the source reports, if any.
+        first_emitted: when the sentence was first emitted, in stream seconds from the meeting's start.
+        first_text: the text of the first emission.
+        speaker_id: distinguishes speakers with the same name, if the source does.
     """
 
     id: str
@@ -455,7 +491,10 @@ class Sentence:
 
 @dataclass(frozen=True, slots=True)
 class Retraction:
-    """A sentence that merged into another, or was taken back. `revision` is its last one plus one."""
+    """The retraction of a sentence that merged into another, or whose chunk was retracted.
+
+    `revision` is the sentence's last revision plus one.
+    """
 
     id: str
     revision: int
@@ -463,12 +502,13 @@ class Retraction:
 
 @dataclass(frozen=True, slots=True)
 class Interim:
-    """What a speaker is saying and no sentence holds yet. An empty text takes it away.
+    """A speaker's interim text: speech that no emitted sentence contains yet. An empty text removes it.
 
     Attributes:
-        base: the sentence that it will be part of and how it was last put out, `id/revision`. The text only grows, or is
-            put right, for as long as this stays.
-        language, speaker_id: as in `CaptionedSentence`.
+        start: seconds from the meeting's start.
+        base: the sentence that the text will be part of, and its last emitted revision, as `id/revision`. While the base
+            is the same, the text only grows or is corrected.
+        language, speaker_id: as in `Sentence`.
     """
 
     speaker: str
@@ -481,14 +521,14 @@ class Interim:
 
 @dataclass(frozen=True, slots=True)
 class SentenceChanges:
-    """What one update did to a meeting's sentences.
+    """The changes that one update makes to a meeting's sentences.
 
     Attributes:
-        put_out: new sentences, new revisions, and revisions whose times or boundary were put right, in reading order.
-        retracted: sentences that are gone.
-        settled: sentences (their current revision) stable enough to be translated now; each revision is named once at
-            most, and every revision that stays current is named in the end.
-        interims: growing text, a speaker each, only where it changed.
+        emitted: new sentences, new revisions, and revisions with corrected times or boundary, in reading order.
+        retractions: the sentences that were removed.
+        stable: sentences whose current revision is ready to be translated. Each revision is listed at most once, and every
+            revision that remains current is listed eventually.
+        interims: changed interim texts, one for each speaker.
     """
 
     emitted: tuple[Sentence, ...] = ()
