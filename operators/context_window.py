@@ -1,5 +1,6 @@
-"""Which translations to ask for, each with what helps it: two rolling windows of the sentences before it, the last ones whoever
-said them and the last ones of its speaker, and the meeting's glossary and style.
+"""Translation requests with their context: previous sentences, and the meeting's glossary and style.
+
+The previous sentences are two rolling windows: the last sentences of any speaker, and the last ones of the same speaker.
 """
 
 from __future__ import annotations
@@ -14,14 +15,14 @@ from operators.model import ChunkUpdate, MeetingConfig, Sentence, SentenceChange
 from operators.translation_requests import ContextSentence, TranslationRequest
 
 EXTRA_SENTENCES_COUNT = 10
-"""Sentences held beyond those a request takes along: so many may begin before an earlier one settles."""
+"""Sentences kept in addition to a request's context. This many may begin before an earlier sentence becomes stable."""
 MAX_SPEAKERS = 16
-"""Speakers whose sentences are held for their own sake: those who spoke last."""
+"""Maximum number of speakers with a window of their own: the last ones who spoke."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class WindowSentence:
-    """A sentence as a request quotes it. `n` and `k` are the numbers of its id; the order is that of reading."""
+    """A sentence of a context window. `n` and `k` are the numbers of its id. Sentences compare in reading order."""
 
     start: float
     n: int
@@ -31,33 +32,33 @@ class WindowSentence:
 
     @property
     def id(self) -> str:
-        """Its sentence's."""
+        """The sentence's id."""
         return f"{self.n}.{self.k}"
 
     @property
     def context_sentence(self) -> ContextSentence:
-        """As a request quotes it, without its translation."""
+        """The sentence as context of a request, without its translation."""
         return ContextSentence(self.id, self.speaker, self.text)
 
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """The meeting's config, and in reading order its last sentences and those of who spoke last."""
+    """The meeting's config, and the sentences of its context windows in reading order."""
 
     config: MeetingConfig = field(default_factory=MeetingConfig)
     held: tuple[WindowSentence, ...] = ()
 
 
 def step(state: State, update: ChunkUpdate, sentences: SentenceChanges) -> tuple[State, tuple[TranslationRequest, ...]]:
-    """Take what one update did.
+    """Process one update.
 
     Args:
-        state: the meeting's state; `State()` at first.
+        state: the meeting's state, initially `State()`.
         update: from `operators.dedup`.
-        sentences: what `operators.sentences.tracker` made of it.
+        sentences: the update's changes, from `operators.sentences.tracker`.
 
     Returns:
-        The state after it, and a request for each settled sentence and target language.
+        The next state, and a request for each stable sentence and target language.
     """
     config = update.config or state.config
     remaining = state.held
@@ -83,7 +84,7 @@ def step(state: State, update: ChunkUpdate, sentences: SentenceChanges) -> tuple
             sentence.speaker,
             remaining[: bisect_left(remaining, _window_sentence(sentence))],
             config,
-            # Before these some are missing: they are held for their speakers' sake.
+            # Earlier sentences are in the windows of their speakers only, with gaps between them.
             contiguous_from=max(len(remaining) - config.context_sentences - EXTRA_SENTENCES_COUNT, 0),
         )
         for sentence in sentences.stable
@@ -102,12 +103,12 @@ def _window_sentence(sentence: Sentence) -> WindowSentence:
 
 
 def reusable_sentences(state: State) -> tuple[WindowSentence, ...]:
-    """What the next requests may take along, or be about once more, as far as that is held."""
+    """Return the sentences of the state that later requests may need, as context or for a new revision."""
     return _trim(state.held, state.config, state.config.context_of_speaker)
 
 
 def _trim(window: Sequence[WindowSentence], config: MeetingConfig, per_speaker: int) -> tuple[WindowSentence, ...]:
-    """What a request may still take along: with so many of each speaker."""
+    """Drop the sentences that no later request needs. `per_speaker` is the number to keep of each speaker."""
     counts_by_speaker = Counter[str]()
     kept: list[WindowSentence] = []
     for age, sentence in enumerate(reversed(window)):
@@ -128,14 +129,15 @@ def with_context(
     config: MeetingConfig,
     contiguous_from: int = 0,
 ) -> TranslationRequest:
-    """Add to a request what the meeting's config has go along with it.
+    """Add the context, glossary, style and source language to a request.
 
     Args:
-        request: who asks for what; its source language is the sentence's own, if that is known.
-        speaker: of its sentence.
-        before: the sentences before it, in reading order: at least those it is to take along.
-        config: the meeting's.
-        whole_from: the place in `before` from which on none is missing: what lies further back was not said just before.
+        request: the request. Its source language is the sentence's, if known; the config's is the default.
+        speaker: the sentence's speaker.
+        before: the sentences before it, in reading order; at least those that the context needs.
+        config: the meeting's config.
+        contiguous_from: index in `before` from which no sentence is missing. Sentences before it don't directly precede
+            the request's, so only the same speaker's are used.
     """
     latest = before[max(len(before) - config.context_sentences, contiguous_from) :]
     same_speaker = [one for one in before if one.speaker == speaker]
@@ -152,5 +154,5 @@ def with_context(
 
 
 def with_translations(request: TranslationRequest, translations: Mapping[ContextSentence, str]) -> TranslationRequest:
-    """Add to the context of a request how its sentences were translated, where that is known."""
+    """Add the known translations of the context's sentences to a request."""
     return replace(request, context=tuple(replace(one, translation=translations.get(one)) for one in request.context))

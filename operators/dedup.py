@@ -1,7 +1,8 @@
-"""Repeats and revisions: what each item of a meeting's log means once what was known already is taken out.
+"""Deduplication of a meeting's log: the effect of each item, without repeats and outdated revisions.
 
-The last arrival of a chunk wins, except that no interim replaces the chunk's final. A chunk takes revisions for a fixed time
-after its last entry; then it closes, and what falls behind it is late. Its id tells what is a revision, closed or not.
+The last arrival of a chunk wins, except that an interim never replaces the chunk's final. A chunk accepts revisions for a
+fixed time after its last entry. Then it closes, and speech before its start is late. A chunk id identifies revisions, even
+of a closed chunk.
 """
 
 from __future__ import annotations
@@ -25,13 +26,19 @@ from operators.model import (
 from operators.speaker_keys import chunk_speaker_key, is_resubmitted
 
 REVISION_HORIZON_MS = 120_000
-"""A chunk takes revisions up to this long after its last entry, the limit included."""
+"""Milliseconds after a chunk's last entry in which the chunk accepts revisions, inclusive."""
 
 
 class OpenChunk(NamedTuple):
-    """A chunk that takes revisions: ordinal of its first entry, time of its last one (ms), and what that one said in which voice.
+    """A chunk that accepts revisions.
 
-    `final` is whether its source has said that its text stays.
+    Attributes:
+        first_ordinal: ordinal of the chunk's first entry.
+        last_arrived_at: arrival time of its last entry (ms).
+        digest: hash of the current content.
+        speaker_key: key of the current speaker.
+        start: current start, seconds from the meeting's start.
+        is_final: whether the source has marked the text as final.
     """
 
     first_ordinal: int
@@ -43,7 +50,7 @@ class OpenChunk(NamedTuple):
 
 
 class ClosedWatermark(NamedTuple):
-    """How far a voice's speech is closed: the latest start of a closed chunk (s), and the chunks that have it."""
+    """The point up to which a speaker's speech is closed: the latest start of a closed chunk (s), and the chunks at it."""
 
     start: float
     chunk_ids: tuple[str, ...]
@@ -51,12 +58,14 @@ class ClosedWatermark(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """A meeting's open chunks, those quiet longest first, and each voice's mark.
+    """The deduplication state of a meeting.
 
     Attributes:
         team_id, meeting_id: empty before the first entry.
         n: ordinal of the last entry; 0 before the first.
-        began: when the first entry arrived (ms).
+        began: arrival time of the first entry (ms).
+        open: the open chunks by id, in the order of their last entries.
+        marks: the closed watermark of each speaker key.
     """
 
     team_id: str = ""
@@ -68,14 +77,14 @@ class State:
 
 
 def step(state: State, item: LogItem) -> tuple[State, ChunkUpdate]:
-    """Take one item.
+    """Process one item.
 
     Args:
-        state: the meeting's state; `State()` at first.
+        state: the meeting's state, initially `State()`.
         item: an entry, in the order of the log, or a tick.
 
     Returns:
-        The state after it, and what it means. Each item gives an update, for time has moved.
+        The next state, and the item's effect. Each item produces an update, because it advances the time.
     """
     at = item.at if isinstance(item, Tick) else item.arrived_at
     if isinstance(item, Entry):
@@ -99,7 +108,7 @@ def step(state: State, item: LogItem) -> tuple[State, ChunkUpdate]:
 
 
 def _started_at(first: Entry) -> int:
-    """When the meeting began (ms), by its first entry since its state is kept: a later generation says when the first was."""
+    """Return when the meeting began (ms). The first entry of a later generation has the time of the first generation."""
     began_at = first.payload.began_at if isinstance(first.payload, MeetingStarted) else None
     return first.arrived_at if began_at is None else began_at
 
@@ -128,7 +137,7 @@ def _close_expired(state: State, at: int) -> tuple[State, tuple[str, ...]]:
 def _apply_chunk(state: State, update: ChunkUpdate, chunk: Chunk, first: int) -> tuple[State, ChunkUpdate]:
     open_chunk = state.open.get(chunk.chunk_id)
     if chunk.resubmitted and open_chunk is not None and not is_resubmitted(open_chunk.speaker_key):
-        chunk = chunk.model_copy(update={"resubmitted": None})  # Its chunk still takes revisions.
+        chunk = chunk.model_copy(update={"resubmitted": None})  # The chunk is still open, so this is a normal revision.
     digest = _content_digest(chunk)
     if open_chunk is not None and open_chunk.is_final and chunk.is_final is False:
         return state, replace(update, is_outdated=True)
@@ -144,7 +153,7 @@ def _apply_chunk(state: State, update: ChunkUpdate, chunk: Chunk, first: int) ->
             return state, replace(update, late_chunk=chunk)
     n = update.n if open_chunk is None else open_chunk.first_ordinal
     still_open = dict(state.open)
-    still_open.pop(chunk.chunk_id, None)  # The order is that of the last entry.
+    still_open.pop(chunk.chunk_id, None)  # Open chunks are ordered by their last entry.
     still_open[chunk.chunk_id] = OpenChunk(n, update.at, digest, speaker_key, chunk.start, chunk.is_final is True)
     state = replace(state, open=still_open)
     if open_chunk is not None and open_chunk.digest == digest:

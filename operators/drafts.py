@@ -1,8 +1,9 @@
-"""Drafts: how a long sentence reads in another language while it is still being said.
+"""Drafts: translations of a long sentence before its end.
 
-Only speech that is long enough is asked for, and again only once it has grown, without its last word, which is the one that
-still changes. Of the answers that part is shown which two in a row agree on (LocalAgreement-2: Liu et al. 2020, "Low-Latency
-Sequence-to-Sequence Speech Recognition and Translation by Partial Hypothesis Selection"; in whisper_streaming, too).
+A draft is requested if the interim text is long enough, and again each time it has grown. The last word is left out because
+it often changes. The shown text is the prefix on which two successive translations agree (LocalAgreement-2: Liu et al. 2020,
+"Low-Latency Sequence-to-Sequence Speech Recognition and Translation by Partial Hypothesis Selection"; whisper_streaming uses
+it too).
 """
 
 from __future__ import annotations
@@ -20,18 +21,20 @@ from operators.speaker_keys import speaker_key
 from operators.translation_requests import TranslationRequest
 
 MIN_FIRST_SIZE = 6 * WORD_SIZE
-"""The size of speech from which on a draft is asked for: six words, or twelve characters of a script without spaces."""
+"""Minimum size of interim text for a draft: six words, or twelve characters of a script without spaces."""
 MIN_ADDED_SIZE = 4 * WORD_SIZE
-"""The size of what must be new since the last one."""
+"""Minimum size of the text that was added since the last draft request."""
 
 
 @dataclass(frozen=True, slots=True)
 class DraftRequest:
-    """A draft that is asked for.
+    """A request for a draft.
 
     Attributes:
-        voice: who is speaking (`operators.speaker_keys`).
-        base: of the growing text, as in `Interim`: once the voice's has another one, the answer is too late.
+        speaker_key: the speaker's key (`operators.speaker_keys`).
+        base: the interim text's base, as in `Interim`. The draft is outdated once the speaker's interim text has another
+            base.
+        request: the translation request.
     """
 
     speaker_key: str
@@ -40,21 +43,21 @@ class DraftRequest:
 
 
 class LastDraftRequest(NamedTuple):
-    """What was last asked of a speaker's growing text: the text's `base`, and as much of it as was asked."""
+    """The last draft request for a speaker's interim text: the text's `base`, and the requested part of it."""
 
     base: str = ""
     text: str = ""
 
 
 def next_request(last_request: LastDraftRequest, interim: Interim) -> tuple[LastDraftRequest, bool]:
-    """Take what a speaker is saying now.
+    """Decide whether a changed interim text needs a new draft.
 
     Args:
-        asked: `Asked()` at first.
+        last_request: the speaker's last request, initially `LastDraftRequest()`.
         interim: from `operators.sentences.tracker`.
 
     Returns:
-        What is asked last from now on, and whether that is to be asked now.
+        The speaker's last request from now on, and whether to send it now.
     """
     if last_request.base != interim.base:
         last_request = LastDraftRequest(interim.base)
@@ -67,7 +70,7 @@ def next_request(last_request: LastDraftRequest, interim: Interim) -> tuple[Last
 
 
 def _without_last_word(text: str) -> str:
-    """A text without its last word, or its last two characters where its script has no spaces."""
+    """Remove the last word of a text, or the last two characters of a script without spaces."""
     _, stops, sizes = split_words(text)
     count = bisect_right(sizes, sizes[-1] - WORD_SIZE) - 1
     return text[: stops[count - 1]] if count > 0 else ""
@@ -82,13 +85,16 @@ def build_draft_request(
     language: str,
     stable_text: str,
 ) -> DraftRequest:
-    """What is asked for a draft.
+    """Build the request for a draft.
 
     Args:
-        asked: as much of the growing text as is asked.
+        team_id: the meeting's team.
+        meeting_id: the meeting.
+        interim: the interim text.
+        last_request: the part of the interim text to translate.
         state: the meeting's config, and the sentences before.
-        language: to translate into.
-        shown: what is shown of the draft until now: the answer is to go on from there.
+        language: the target language.
+        stable_text: the text of the draft that is shown now. The translation should continue it.
     """
     sentence_id, _, revision = interim.base.partition("/")
     request = TranslationRequest(
@@ -107,7 +113,7 @@ def build_draft_request(
 
 
 class DraftState(NamedTuple):
-    """A draft: the last answer, what it translates, and what is shown."""
+    """A draft: the last translation, its source text, and the shown text."""
 
     source: str = ""
     translation: str = ""
@@ -115,15 +121,15 @@ class DraftState(NamedTuple):
 
 
 def next_draft(draft: DraftState, source: str, translation: str) -> DraftState:
-    """Take an answer.
+    """Update a draft with a new translation.
 
-    A word that is shown stays where it is, for as long as what was said only grows; marks and case follow the last answer.
-    Once a word that was asked has changed in the source, whatever the last two answers agree on is shown instead.
+    While the source text only grows, a shown word keeps its place; marks and case follow the new translation. If a word of
+    the source text changed, the draft shows whatever the last two translations agree on.
 
     Args:
-        draft: `DraftState()` at first.
-        source: what was asked.
-        answer: how it reads.
+        draft: the draft, initially `DraftState()`.
+        source: the source text of the translation.
+        translation: the new translation.
     """
     stable_text = _first_words(translation, _common_prefix_length(draft.translation, translation))
     source_changed = _common_prefix_length(draft.source, source) < len(comparable_words(draft.source))
@@ -135,7 +141,7 @@ def next_draft(draft: DraftState, source: str, translation: str) -> DraftState:
 
 
 def comparable_words(text: str) -> list[str]:
-    """A text's words as they are compared: without marks and case. Vowel signs and accents are no marks."""
+    """Return a text's words for comparison: without punctuation and case, with vowel signs and accents."""
     starts, stops, _ = split_words(text)
     return [
         "".join(character for character in text[start:stop] if unicodedata.category(character)[0] in "LMN").casefold()
@@ -144,12 +150,12 @@ def comparable_words(text: str) -> list[str]:
 
 
 def _common_prefix_length(left: str, right: str) -> int:
-    """How many words two texts begin alike with."""
+    """Return the number of words in the common prefix of two texts."""
     pairs = zip(comparable_words(left), comparable_words(right), strict=False)
     return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 def _first_words(text: str, count: int) -> str:
-    """A text's first words."""
+    """Return the first words of a text."""
     starts, stops, _ = split_words(text)
     return text[starts[0] : stops[count - 1]] if count else ""

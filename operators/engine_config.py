@@ -1,7 +1,7 @@
-"""The engine configuration: all engines, and for each role those that serve it, the preferred one first.
+"""The engine configuration: all engines, and for each role the names of its engines, the preferred one first.
 
-One configuration is in force at a time. Its versions are in `storage.postgres.engine_config_versions`. It holds no secret: it
-names the environment variable that has a key.
+One configuration is active at a time. Its versions are in `storage.postgres.engine_config_versions`. It contains no secrets,
+only the name of the environment variable that holds a key.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ ServerUrl = Annotated[str, Field(max_length=2_000), AfterValidator(_check_server
 SecretVariable = Annotated[str, StringConstraints(pattern=r"^PARLEY_[A-Z0-9_]{1,60}$")]
 """The name of an environment variable that holds a secret, on every machine that needs it."""
 MAX_AMOUNT = 100_000
-"""The most of anything that an engine is given: infinity and numbers beyond 64 bits could not be stored."""
+"""Maximum of every number of an engine's options, because infinity and integers beyond 64 bits can't be stored."""
 Count = Annotated[int, Field(ge=0, le=MAX_AMOUNT)]
 PositiveCount = Annotated[int, Field(ge=1, le=MAX_AMOUNT)]
 ResourceAmount = Annotated[float, Field(ge=0, le=MAX_AMOUNT, allow_inf_nan=False)]
@@ -58,11 +58,15 @@ EngineName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,39}
 
 
 class _BaseEngineConfig(StrictModel):
-    """How an engine's replicas run, whatever it is.
+    """The options that all kinds of engines have: the number and the resources of their replicas.
 
-    `replicas` run at least, and up to `most_replicas` where more is asked of them than they take at once; with 0 at least, the
-    first question starts one. Each works on `ongoing` questions at once, `queued` may wait at a caller, and it reserves
-    `cpus` and `gpus` of a node: several may share a GPU by parts of it.
+    Attributes:
+        replicas: minimum number of replicas. With 0, the first request starts one.
+        most_replicas: maximum number of replicas, which start under load; None for `replicas`, or 1 if that is 0.
+        ongoing: number of requests that a replica processes concurrently.
+        queued: number of requests that may wait at a caller.
+        cpus: CPUs of a node that a replica reserves.
+        gpus: GPUs of a node that a replica reserves. Several replicas may share a GPU by fractions.
     """
 
     replicas: Count = 1
@@ -80,19 +84,19 @@ class _BaseEngineConfig(StrictModel):
 
     @property
     def replica_limit(self) -> int:
-        """Replicas at most."""
+        """The maximum number of replicas."""
         return self.most_replicas or max(self.replicas, 1)
 
 
 class FirefoxConfig(_BaseEngineConfig):
-    """Firefox's translation models, on the CPU. They translate and do nothing else."""
+    """Firefox's translation models, on the CPU. They support the role `translation` only."""
 
     kind: Literal["firefox"] = "firefox"
     ongoing: PositiveCount = 16
 
 
 class VllmConfig(_BaseEngineConfig):
-    """A model in vLLM: a folder, or its name on the Hugging Face hub. `arguments` are its engine's own."""
+    """A model in vLLM: a folder, or its name on the Hugging Face hub. `arguments` are vLLM's engine arguments."""
 
     kind: Literal["vllm"] = "vllm"
     model: Name
@@ -102,7 +106,7 @@ class VllmConfig(_BaseEngineConfig):
 
 
 class LlamaCppConfig(_BaseEngineConfig):
-    """A model in llama.cpp, on the CPU: a GGUF file. `arguments` are its own."""
+    """A model in llama.cpp, on the CPU: a GGUF file. `arguments` are llama.cpp's arguments."""
 
     kind: Literal["llamacpp"] = "llamacpp"
     model: Name
@@ -112,10 +116,16 @@ class LlamaCppConfig(_BaseEngineConfig):
 
 
 class OpenAiConfig(_BaseEngineConfig):
-    """A model on an OpenAI-style server, by its name there. `body` is more of each request.
+    """A model on an OpenAI-compatible server.
 
-    The server may take `load_seconds` to load the model. With `keep_warm_seconds` it is asked for a token whenever it was asked
-    nothing for so long.
+    Attributes:
+        url: the API's base URL.
+        model: the model's name on the server.
+        key: name of the environment variable that holds the API key.
+        body: extra fields for each request body.
+        load_seconds: time in which the server may load the model.
+        keep_warm_seconds: time without requests after which one token is requested, so that the server keeps the model
+            loaded; None to send no such request.
     """
 
     kind: Literal["openai"] = "openai"
@@ -128,7 +138,7 @@ class OpenAiConfig(_BaseEngineConfig):
 
 
 class TranslationV3Config(_BaseEngineConfig):
-    """A Translation Service V3: `/api/v3/translate` below `url`."""
+    """A Translation Service V3, with the endpoint `/api/v3/translate` below `url`."""
 
     kind: Literal["proxy"] = "proxy"
     url: ServerUrl
@@ -137,7 +147,7 @@ class TranslationV3Config(_BaseEngineConfig):
 
 
 class TritonConfig(_BaseEngineConfig):
-    """A model on a Triton Inference Server, by its gRPC port."""
+    """A model on a Triton Inference Server. `url` has its gRPC port."""
 
     kind: Literal["triton"] = "triton"
     url: ServerUrl
@@ -149,13 +159,13 @@ RemoteEngineConfig = OpenAiConfig | TranslationV3Config | TritonConfig
 EngineConfig = FirefoxConfig | VllmConfig | LlamaCppConfig | RemoteEngineConfig
 AnyEngineConfig = Annotated[EngineConfig, Field(discriminator="kind")]
 REMOTE_ENGINE_TYPES = (OpenAiConfig, TranslationV3Config, TritonConfig)
-"""Engines that are servers of somebody's: a replica changes to another one at once."""
+"""The engines whose model is on a remote server. A replica switches to another such engine without a restart."""
 
 
 class ModelsConfig(StrictModel):
-    """The engines by their names, and for each role the names of those that serve it, the preferred one first.
+    """The engines by name, and for each role the names of its engines, the preferred one first.
 
-    The next one serves while the one before it starts, or is away. A role without any is off.
+    If an engine is unavailable or still starting, the next one serves the role. A role without engines is off.
     """
 
     engines: dict[EngineName, AnyEngineConfig] = Field(default_factory=dict[str, EngineConfig], max_length=32)
@@ -179,20 +189,20 @@ class ModelsConfig(StrictModel):
         return self
 
     def engines_for(self, role: Role) -> tuple[str, ...]:
-        """The names of a role's engines, the preferred one first."""
+        """Return the names of a role's engines, the preferred one first."""
         return getattr(self, role)
 
     def serve_app_names(self, role: Role) -> tuple[str, ...]:
-        """The Serve applications of a role's engines, the preferred one first."""
+        """Return the names of the Serve applications of a role's engines, the preferred one first."""
         return tuple(serve_app_name(role, name) for name in self.engines_for(role))
 
 
 DEFAULT_TRANSLATION_APP = "translation"
-"""The Serve application that translates where no configuration was ever made: `serve deploy` gave it."""
+"""The Serve application that `serve deploy` starts. It translates if no configuration was ever stored."""
 
 
 def serve_app_name(role: Role, engine: str) -> str:
-    """The Serve application in which an engine serves a role."""
+    """Return the name of the Serve application in which an engine serves a role."""
     return f"{role}-{engine}"
 
 
@@ -200,10 +210,10 @@ _ENGINE_ADAPTER: TypeAdapter[EngineConfig] = TypeAdapter(AnyEngineConfig)
 
 
 def parse_engine_config(fields: Mapping[str, Any]) -> EngineConfig:
-    """Read an engine.
+    """Parse the configuration of one engine.
 
     Raises:
-        InvalidInputError: names the field and the fix.
+        InvalidInputError: a field is invalid.
     """
     try:
         return _ENGINE_ADAPTER.validate_python(fields)
@@ -212,10 +222,13 @@ def parse_engine_config(fields: Mapping[str, Any]) -> EngineConfig:
 
 
 def parse_models_config(config: Mapping[str, Any] | str | bytes) -> ModelsConfig:
-    """Read a configuration, as an object or as JSON.
+    """Parse a configuration.
+
+    Args:
+        config: an object, or its JSON.
 
     Raises:
-        InvalidInputError: names the field and the fix.
+        InvalidInputError: a field is invalid.
     """
     try:
         if isinstance(config, str | bytes):
@@ -227,7 +240,7 @@ def parse_models_config(config: Mapping[str, Any] | str | bytes) -> ModelsConfig
 
 
 def display_name(engine: EngineConfig) -> str:
-    """What an engine is, in a few words for a person."""
+    """Return a short description of an engine for people."""
     match engine:
         case FirefoxConfig():
             return "Firefox's models"
@@ -242,7 +255,7 @@ def display_name(engine: EngineConfig) -> str:
 
 
 def describe_translation(config: ModelsConfig) -> str:
-    """What translates, in words for a person."""
+    """Return a description of the engines that translate, for people."""
     if not config.translation:
         return "translation is off"
     first, *others = (display_name(config.engines[name]) for name in config.translation)

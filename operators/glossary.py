@@ -1,4 +1,4 @@
-"""A meeting's glossary in one language: what is told of it with every sentence, and which of its terms are said in a text."""
+"""A meeting's glossary in one language: the terms for every prompt, and the terms that a text contains."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from operators.term_matching import fold_with_offsets, is_whole_word
 from operators.translation_requests import GlossaryEntry
 
 MAX_PROMPT_TERMS = 100
-"""Terms that are told with every sentence; where a glossary has more, those that are said go along alone."""
+"""Maximum number of terms for every prompt. With a larger glossary, a prompt has only the terms that its text contains."""
 
 
 class _TermMatcher(NamedTuple):
-    """Terms that are looked for together, as they are compared, and what finds them; `case` says whether case counts."""
+    """The glossary's terms of one case sensitivity, and an automaton that finds all of them in one pass."""
 
     entries: tuple[GlossaryEntry, ...]
     automaton: AhoCorasick
@@ -29,19 +29,25 @@ class _CompiledGlossary(NamedTuple):
 
 
 def prompt_terms(glossary: tuple[Term, ...], language: str) -> tuple[GlossaryEntry, ...]:
-    """A meeting's terms in a language: sorted, so that they are the same whatever the order they were given in.
+    """Return a meeting's terms in a language, sorted, so that their order in the glossary doesn't matter.
+
+    Args:
+        glossary: the meeting's glossary.
+        language: the target language.
 
     Returns:
-        None of them where there are too many to be told each time.
+        The terms; empty if there are more than `MAX_PROMPT_TERMS`.
     """
     return _compile_glossary(glossary, language).prompt_terms if glossary else ()
 
 
 def match_terms(glossary: tuple[Term, ...], text: str, language: str) -> tuple[GlossaryEntry, ...]:
-    """The terms that are said in a text, each once, in the order of the text. Of those that overlap the longest counts.
+    """Return the terms that a text contains, each once, in the order of the text. Of overlapping terms the longest wins.
 
     Args:
-        language: that it is to be translated into.
+        glossary: the meeting's glossary.
+        text: the text to search.
+        language: the target language.
     """
     if not glossary:
         return ()
@@ -52,7 +58,7 @@ def match_terms(glossary: tuple[Term, ...], text: str, language: str) -> tuple[G
             span = folded_text.source_span(start, end)
             if span is not None and is_whole_word(text, *span):
                 matches.append((span[0], span[1], not case, wanted[index]))
-    # Of two that are as long the first counts, and of two in one place the one that is meant as it is written.
+    # Of two terms of the same length the first one wins; of two at the same place, the case-sensitive one.
     matches.sort(key=lambda place: (place[0] - place[1], place[0], place[2]))
     longest_matches: list[tuple[int, int, GlossaryEntry]] = []
     for start, end, _, wanted in matches:
@@ -63,7 +69,7 @@ def match_terms(glossary: tuple[Term, ...], text: str, language: str) -> tuple[G
 
 @lru_cache(maxsize=256)
 def _compile_glossary(glossary: tuple[Term, ...], language: str) -> _CompiledGlossary:
-    """Kept: it is the same for every sentence of a meeting in a language."""
+    """Compile a glossary for a language. Cached, because a meeting's sentences share the result."""
     translated_terms = [(term, target) for term in glossary if (target := _target_text(term, language)) is not None]
     entries = sorted(GlossaryEntry(term.term, target) for term, target in translated_terms)
     matchers: list[_TermMatcher] = []
@@ -82,7 +88,7 @@ def _compile_glossary(glossary: tuple[Term, ...], language: str) -> _CompiledGlo
 
 
 def _target_text(term: Term, language: str) -> str | None:
-    """How a term is wanted in a language: as given for it or for what it is a variety of, else as it stands if it is kept."""
+    """Return a term's translation in a language or its base language, the term itself if it must be kept, or None."""
     subtags = language.split("-")
     for count in range(len(subtags), 0, -1):
         if (target := term.translations.get("-".join(subtags[:count]))) is not None:

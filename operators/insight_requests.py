@@ -1,4 +1,4 @@
-"""What a language model is asked about a meeting, and what it answers: a note, a summary, an answer in a chat."""
+"""Requests to a language model about a meeting, and its responses: a note, a summary, a reply in a chat."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MAX_TEMPERATURE = 2.0
 
 
 class InsightRole(StrEnum):
-    """Who waits for the answer: nobody does for an `insight`, somebody for a `chat`."""
+    """The kind of a request: an `insight` runs in the background, and a person waits for the reply of a `chat`."""
 
     INSIGHT = "insight"
     CHAT = "chat"
@@ -28,16 +28,17 @@ class InsightRequest:
     """A task about one meeting.
 
     Attributes:
-        instructions: how the answer is to be, for every meeting alike; may be empty.
-        material: the transcript in reading order, a line each as `speaker: text`.
-        task: what is asked of this meeting.
-        language: of the answer, as a tag.
-        schema: a JSON schema that the answer must fit; None for text.
-        max_tokens: where an answer that does not end is cut off.
-        temperature: 0 gives the most probable answer, more gives more variety.
+        role: the kind of the request.
+        instructions: instructions for the response that are the same for every meeting; may be empty.
+        transcript_lines: the transcript in reading order, one `speaker: text` a line.
+        task: the task for this meeting.
+        language: the response's language, as a tag.
+        schema: a JSON schema that the response must match; None for text.
+        max_tokens: maximum length of the response. A longer one is cut off.
+        temperature: the sampling temperature, from 0 (the most probable response) to 2.
 
     Raises:
-        InvalidInputError: a field can't be meant so.
+        InvalidInputError: a field is invalid.
     """
 
     team_id: str
@@ -53,7 +54,7 @@ class InsightRequest:
 
     def __post_init__(self) -> None:
         if not self.task.strip():
-            raise InvalidInputError("task", "say what is asked")
+            raise InvalidInputError("task", "must not be empty")
         if not langcodes.tag_is_valid(self.language):
             raise InvalidInputError("language", "write a language tag, such as 'en', 'pt' or 'zh-Hant'")
         if self.max_tokens < 1:
@@ -66,15 +67,16 @@ class InsightRequest:
 
 @dataclass(frozen=True, slots=True)
 class Insight:
-    """The answer to a request.
+    """The response to a request.
 
     Attributes:
-        text: as the model wrote it.
-        data: what the text says as JSON, where a schema was asked for: it fits it. None otherwise.
-        engine: name and version of what wrote it.
-        prompt_tokens, tokens: that all the work took, of questions and of answers; 0 where the engine does not count.
-        parts: of how many parts the transcript was read; 1 where it was read whole.
-        finish: `stop`: it is whole; `length`: it, or notes on a part that it was made of, was cut off.
+        text: the model's text.
+        data: the text parsed as JSON that matches the requested schema; None without a schema.
+        engine: name and version of the engine.
+        prompt_tokens: tokens of all prompts that the task took; 0 if the engine doesn't count them.
+        completion_tokens: tokens of all completions that the task took; 0 if the engine doesn't count them.
+        part_count: number of parts into which the transcript was split; 1 if it was processed as a whole.
+        finish: `stop` if the response is complete; `length` if it, or the notes on a part, was cut off.
     """
 
     text: str

@@ -1,8 +1,9 @@
-"""Whether a text holds a term: as whole words, however it is written large or small and spaced.
+"""Search for terms in a text as whole words, regardless of case and spacing.
 
-A word's edge is where a letter, digit or mark meets something else. An apostrophe or a hyphen is something else: "Ana's" holds
-"Ana", and "re-use" holds "use". Scripts without spaces have no edges, and Korean none after a word: its particles are written
-onto it. Katakana has them where it meets any other script: "コンテスト" doesn't hold "テスト", and "テストの" does.
+A word boundary is between a letter, digit or combining mark and any other character. Apostrophes and hyphens are boundaries:
+"Ana's" contains "Ana", and "re-use" contains "use". Scripts without spaces have no boundaries. Korean has none after a word,
+because it attaches particles to words. Katakana has one next to any other script: "コンテスト" doesn't contain "テスト", but
+"テストの" does.
 """
 
 from __future__ import annotations
@@ -18,32 +19,34 @@ from operators.sentences.boundaries import UNSPACED_SCRIPTS
 _UNSPACED = re.compile(f"[{UNSPACED_SCRIPTS}]")
 _KATAKANA = re.compile("[\u30a1-\u30fa\u30fd-\u30ff\u31f0-\u31ff\uff66-\uff9f]")
 _KANA_MARKS = "\u30fc\u3099\u309a"
-"""Of length and of sound: hiragana has them too."""
+"""The length mark and the sound marks, which hiragana uses too."""
 _HANGUL = re.compile("[\u1100-\u11ff\u3130-\u318f\uac00-\ud7a3]")
 
 
 class FoldedText(NamedTuple):
-    """A text as it is compared.
+    """A text folded for comparison.
 
     Attributes:
-        text: without case (unless that counts), accents taken apart, each run of white space one space.
-        at: for each place in it, and its end, the place in the text as it was; -1 within what was one character there.
+        text: casefolded unless case counts, decomposed (NFD), with single spaces.
+        offsets: for each offset in the folded text, its end included, the offset in the source text; -1 within the folded
+            form of one character.
     """
 
     text: str
     offsets: tuple[int, ...]
 
     def source_span(self, start: int, end: int) -> tuple[int, int] | None:
-        """Where a piece of it lies in the text as it was; None if it cuts a character in two."""
+        """Map a span to the source text; None if the span would split a source character."""
         first, last = self.offsets[start], self.offsets[end]
         return None if first < 0 or last < 0 else (first, last)
 
 
 def fold_with_offsets(text: str, *, keep_case: bool = False) -> FoldedText:
-    """Make a text comparable. Folding changes lengths ("ß" becomes "ss"), so the places are kept.
+    """Fold a text for comparison, with offsets, because folding changes lengths ("ß" becomes "ss").
 
     Args:
-        case: keep it as it is written.
+        text: the source text.
+        keep_case: whether case counts.
     """
     parts: list[str] = []
     offsets: list[int] = []
@@ -63,7 +66,7 @@ def _fold_character(character: str, keep_case: bool) -> str:
 
 
 def is_whole_word(text: str, start: int, end: int) -> bool:
-    """Whether a piece of a text begins and ends where words do."""
+    """Return whether a span of a text begins and ends at word boundaries."""
     if start > 0 and _is_inside_word(text, start):
         return False
     return (
@@ -74,7 +77,7 @@ def is_whole_word(text: str, start: int, end: int) -> bool:
 
 
 def _is_inside_word(text: str, at: int) -> bool:
-    """Whether a word goes on from the character before a place to the one after it."""
+    """Return whether the characters before and after an offset belong to the same word."""
     if _is_word_character(text[at - 1]) and _is_word_character(text[at]):
         return True
     return _is_katakana(text, at - 1) and _is_katakana(text, at)
@@ -85,15 +88,17 @@ def _is_word_character(character: str) -> bool:
 
 
 def _is_katakana(text: str, at: int) -> bool:
-    """Whether a character is katakana. A mark is what it is written after: the one of "えー" is hiragana."""
+    """Return whether a character is katakana. A mark has the script of the character before it: in "えー", hiragana."""
     return bool(_KATAKANA.match(text[: at + 1].rstrip(_KANA_MARKS)[-1:]))
 
 
 def find_term(text: str, term: str, *, case_sensitive: bool = False) -> Iterator[tuple[int, int]]:
-    """Where a text holds a term as whole words: starts and ends, those that overlap too.
+    """Yield the start and end of each match of a term as whole words. Matches may overlap.
 
     Args:
-        case: only as the term is written.
+        text: the text to search.
+        term: the term. White space at its ends is ignored.
+        case_sensitive: whether case counts.
     """
     folded_term = fold_with_offsets(term.strip(), keep_case=case_sensitive).text
     if not folded_term:
@@ -108,9 +113,11 @@ def find_term(text: str, term: str, *, case_sensitive: bool = False) -> Iterator
 
 
 def contains_term(text: str, term: str, *, case_sensitive: bool = False) -> bool:
-    """Whether a text holds a term as whole words. White space alone is no term.
+    """Return whether a text contains a term as whole words. A blank term never matches.
 
     Args:
-        case: only as the term is written.
+        text: the text to search.
+        term: the term. White space at its ends is ignored.
+        case_sensitive: whether case counts.
     """
     return any(True for _ in find_term(text, term, case_sensitive=case_sensitive))

@@ -1,4 +1,4 @@
-"""What the translation service is asked, and what it answers."""
+"""The requests to the translation service, and its responses."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from enum import StrEnum
 
 @dataclass(frozen=True, slots=True)
 class ContextSentence:
-    """A sentence said before the one to translate. `translation` is what it was shown as, where that is known."""
+    """A sentence before the one to translate. `translation` is its displayed translation, if known."""
 
     sentence_id: str
     speaker: str
@@ -19,7 +19,7 @@ class ContextSentence:
 
 @dataclass(frozen=True, slots=True, order=True)
 class GlossaryEntry:
-    """A term of the glossary, and how the meeting wants it in the language that is asked for."""
+    """A term of the glossary, and its translation in the requested language."""
 
     source: str
     target: str
@@ -27,17 +27,18 @@ class GlossaryEntry:
 
 @dataclass(frozen=True, slots=True)
 class TranslationRequest:
-    """One sentence to be translated into one language.
+    """A request to translate one sentence into one language.
 
     Attributes:
-        source_language: a language tag, or None where it is to be detected.
-        context: sentences before it, in reading order.
-        glossary: the meeting's terms in this language, sorted, whether they are said here or not: the same for every
-            sentence. Empty where there are too many of them to be told each time.
-        terms: those that are said in this sentence.
-        style: how the meeting wants its translations to sound, in words.
-        previous: how an earlier revision of the sentence was translated: the new one changes no more of it than it must.
-        draft: the sentence is not at its end, and the answer is shown until it is.
+        language: the target language's tag.
+        source_language: a language tag, or None to detect the language.
+        context: the sentences before it, in reading order.
+        glossary: all the meeting's terms in this language, sorted. They are the same for every sentence, so that prompts
+            share a prefix. Empty if there are too many for a prompt.
+        terms_in_text: the terms that this sentence contains.
+        style: the style of the meeting's translations, in words.
+        previous_translation: the translation of an earlier revision. The new one should change as little of it as possible.
+        is_draft: whether the sentence has not ended yet. The translation is shown until it has.
     """
 
     team_id: str
@@ -56,7 +57,7 @@ class TranslationRequest:
 
 
 class CaptionStatus(StrEnum):
-    """How a sentence stands in a language. All but `pending` are final."""
+    """The status of a sentence's translation into one language. Every status except `pending` is final."""
 
     PENDING = "pending"
     TRANSLATED = "translated"
@@ -66,14 +67,16 @@ class CaptionStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Translation:
-    """The answer to a request.
+    """The response to a request.
 
     Attributes:
-        status: `translated`, `same` (it is in that language already) or `untranslated` (never will be: see `reason`).
+        status: `translated`, `same` (the sentence is in the target language already) or `untranslated` (it can't be
+            translated).
         text: the translation; the source text for `same`; None for `untranslated`.
-        engine: name and version of what translated it.
-        cached: whether it came from the cache of short utterances.
-        doubts: what of the sentence the translation may not have kept, in words for whoever reads it: a term, a number.
+        engine: name and version of the engine.
+        reason: the reason of `untranslated`.
+        cached: whether the translation comes from the cache of short utterances.
+        warnings: possible errors of the translation, in words for the reader, such as a missing term or number.
     """
 
     status: CaptionStatus
@@ -85,4 +88,4 @@ class Translation:
 
 
 Translate = Callable[[TranslationRequest], Awaitable[Translation]]
-"""The translation service, as its callers see it. It raises `UnavailableError` for what may pass."""
+"""The translation service, as its callers see it. It raises `UnavailableError` for transient failures."""

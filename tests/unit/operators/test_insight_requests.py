@@ -16,7 +16,7 @@ REQUEST = InsightRequest("default", "m", InsightRole.INSIGHT, "", ("Ann: Good mo
 @pytest.mark.parametrize(
     ("field", "value", "fix"),
     [
-        ("task", " \n", "say what is asked"),
+        ("task", " \n", "must not be empty"),
         ("language", "klingon!", "language tag"),
         ("max_tokens", 0, "1 or more"),
         ("temperature", -0.1, "0 to 2"),
