@@ -1,8 +1,8 @@
-"""When a sentence is put out, put right and settled.
+"""Emission of sentences: when a sentence is emitted, corrected, and stable.
 
-A sentence is put out as soon as what it says is likely to stay: its end stands, or its speaker has been quiet, or
-speech has moved on. It is settled, worth a translation, once it has stayed so a little longer. Its times move with each
-word that its chunk gains, and need no new translation: they are put right once they hold still.
+A sentence is emitted as soon as its text is unlikely to change: it has an end, its speaker is quiet, or speech has moved on.
+It is stable, and gets translated, once its text has not changed for a little longer. Its times change with each word that
+its chunk gains, but need no new translation. They are corrected once they no longer change.
 """
 
 from __future__ import annotations
@@ -16,29 +16,32 @@ from operators.sentences.segmenter import Segment
 from operators.speaker_keys import split_speaker_key
 
 ENDED_QUIET_MS = 200
-"""A sentence that has its end is put out after this much quiet, an open one after the next."""
+"""Milliseconds without a change after which a sentence with an end is emitted."""
 OPEN_QUIET_MS = 2_000
+"""Milliseconds without a change after which an open sentence is emitted."""
 SPEECH_PASSED_S = 4.0
-"""Either is put out once somebody has spoken so long past its end: at any speed of replay, time of speech moves on."""
+"""Seconds of speech after a sentence's end, by any speaker, after which it is emitted. Independent of a replay's speed."""
 STABLE_AFTER_MS = 1_000
-"""A sentence that has its end is settled once it has read the same for this long, an open one after the next."""
+"""Milliseconds without a change of text after which a sentence with an end is stable."""
 OPEN_STABLE_AFTER_MS = 4_000
-"""Long enough for most late marks; a speaker who uses none (`Segment.marked`) waits no longer than `OPEN_QUIET_MS`."""
+"""Milliseconds without a change of text after which an open sentence is stable: long enough for most late marks. For speakers
+without punctuation (`Segment.uses_punctuation`) it is `OPEN_QUIET_MS`."""
 
 
 class SentenceState(NamedTuple):
-    """A piece as it reads now, and what was put out of it.
+    """A sentence: its current segment, and its last emission.
 
     Attributes:
-        since: since when it says what it says (ms).
-        touched: since when its times and boundary are what they are (ms).
-        revision: the last one put out; 0 if none was.
-        shown: the piece as that revision put it out, where it has changed since.
-        owner: the voice that revision still belongs to, where the piece has gone to another one; none ("") if it was
-            retracted.
-        settled: whether that revision was settled.
-        first_emitted: stream seconds at its first revision.
-        first_text: the text of that revision.
+        segment: the current segment.
+        text_since: time of the last change of the text or language (ms).
+        unchanged_since: time of the last change of the segment, its times and boundary included (ms).
+        revision: number of the last emitted revision; 0 if none was emitted.
+        emitted_segment: the last emitted segment, if the segment has changed since.
+        owner: key of the speaker with whom that revision was emitted, if the segment has moved to another speaker; "" if the
+            sentence was retracted; None otherwise.
+        stable: whether that revision is stable.
+        first_emitted: stream seconds from the meeting's start to the first emission.
+        first_text: the text of the first emission.
     """
 
     segment: Segment
@@ -53,17 +56,17 @@ class SentenceState(NamedTuple):
 
     @property
     def is_emitted(self) -> bool:
-        """Whether what it says is what was put out."""
+        """Whether the current text was emitted, with the current speaker."""
         same = self.emitted_segment is None or has_same_text(self.emitted_segment, self.segment)
         return self.revision > 0 and self.owner is None and same
 
     @property
     def is_finished(self) -> bool:
-        """Whether nothing is left to be put out or settled."""
+        """Whether nothing is left to emit, and the sentence is stable."""
         return self.stable and self.emitted_segment is None and self.owner is None
 
     def with_segment(self, segment: Segment, at: int) -> SentenceState:
-        """The line once it reads so, at a time (ms)."""
+        """Return the sentence with a new segment, as of the time `at` (ms)."""
         if segment == self.segment:
             return self
         emitted_segment = self.emitted_segment or (self.segment if self.revision else None)
@@ -76,7 +79,7 @@ class SentenceState(NamedTuple):
         )
 
     def to_sentence(self, speaker_key: str) -> Sentence:
-        """The sentence as it was put out last."""
+        """Return the last emitted revision."""
         speaker, speaker_id = split_speaker_key(speaker_key)
         segment = self.emitted_segment or self.segment
         return Sentence(
@@ -95,7 +98,7 @@ class SentenceState(NamedTuple):
 
 
 def has_same_text(a: Segment, b: Segment) -> bool:
-    """Whether two pieces say the same: then they need one translation."""
+    """Return whether two segments have the same text and language, so that they share a translation."""
     return a.text == b.text and a.language == b.language
 
 
@@ -105,13 +108,13 @@ def _is_same_segment(a: Segment, b: Segment) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class StreamTime:
-    """The time at which lines are looked at.
+    """The time of an update.
 
     Attributes:
-        at: ms.
-        stream: the same in stream seconds from the meeting's start.
-        reach: the latest speech time heard of (s).
-        over: whether the meeting ends here.
+        at: milliseconds since the Unix epoch.
+        stream_s: the same time in stream seconds from the meeting's start.
+        speech_watermark: the latest speech time so far, seconds from the meeting's start.
+        meeting_ended: whether the meeting ends with this update.
     """
 
     at: int
@@ -121,13 +124,15 @@ class StreamTime:
 
 
 def emit_if_due(sentence: SentenceState, followed: bool, now: StreamTime) -> SentenceState:
-    """Put a line out if it is time, as a new revision where it says something new.
+    """Emit a sentence if it is due: a new revision if its text changed, otherwise a correction of its times or boundary.
 
     Args:
-        followed: whether its speaker has begun the next sentence.
+        sentence: the sentence.
+        followed: whether the speaker has begun the next sentence.
+        now: the time of the update.
 
     Returns:
-        The line after that; the same one if it isn't time.
+        The emitted sentence; the same object if nothing was emitted.
     """
     if sentence.is_emitted:
         quiet = now.at - sentence.unchanged_since >= OPEN_QUIET_MS
@@ -151,7 +156,7 @@ def emit_if_due(sentence: SentenceState, followed: bool, now: StreamTime) -> Sen
 
 
 def _starts_differently(sentence: SentenceState) -> bool:
-    """Whether the piece begins otherwise than what was put out: sentences before it merged, and it holds other words now."""
+    """Return whether the text begins differently than the emitted one: earlier sentences merged, so its words are others."""
     if sentence.emitted_segment is None:
         return False
     before, after = normalized_letters(sentence.emitted_segment.text)[:4], normalized_letters(sentence.segment.text)[:4]
@@ -159,7 +164,7 @@ def _starts_differently(sentence: SentenceState) -> bool:
 
 
 def is_stable(sentence: SentenceState, now: StreamTime) -> bool:
-    """Whether the line's revision is worth a translation now. Each one is, once."""
+    """Return whether the emitted revision becomes stable now, so that it can be translated. True once for each revision."""
     if sentence.stable or not sentence.is_emitted:
         return False
     wait_ms = STABLE_AFTER_MS

@@ -1,9 +1,12 @@
-"""Sentences: one open sentence a speaker, put out early, revised as its source revises, settled once it holds still.
+"""The sentence operator: turns chunk revisions into sentences, and tracks the identity and revisions of each sentence.
 
-What the sentences are is a pure function of the chunks' text and speech time (`operators.sentences.segmenter`), never of their
-arrival. When they are emitted follows from the updates' time (`operators.sentences.emission`). This module keeps their
-identity: a sentence is identified by the chunk in which it begins and by the number of boundaries before it there. A
-revision of a chunk touches as few sentences as it must.
+Each speaker has one open sentence. Sentences are emitted early, revised with their chunks, and stable once they no longer
+change.
+
+The segmentation is a pure function of the chunks' text and speech time (`operators.sentences.segmenter`), never of their
+arrival. The time of emission depends on the updates' time (`operators.sentences.emission`). A sentence is identified by the
+chunk in which it begins, and by the number of boundaries before it in that chunk. A chunk's revision changes as few
+sentences as possible.
 """
 
 from __future__ import annotations
@@ -32,13 +35,13 @@ from operators.speaker_keys import chunk_speaker_key, split_speaker_key
 
 
 class SpeakerState(NamedTuple):
-    """A speaker, or one of several who have the same name.
+    """The speech of one speaker key.
 
     Attributes:
-        said: chunks in order of speech, from the one that `place` lies in.
-        place: where the speech begins that may still change.
-        lines: what it reads as from there on.
-        shown: the growing text.
+        chunks: the chunks in order of speech, from the one that contains `position`.
+        position: the start of the speech that may still change.
+        sentences: the sentences from `position` on.
+        interim: the shown interim text.
     """
 
     chunks: tuple[ChunkState, ...] = ()
@@ -48,11 +51,13 @@ class SpeakerState(NamedTuple):
 
 
 class DetachedSentence(NamedTuple):
-    """An emitted sentence that the text no longer holds. While its chunk is open or held it may come back.
+    """An emitted sentence that the current segmentation no longer contains.
+
+    It can return while the state has its chunk.
 
     Attributes:
-        speaker: the voice whose text held it last.
-        line: how it stood; nobody owns it any more once it is retracted.
+        speaker_key: key of the last speaker whose segmentation contained it.
+        sentence: its last state. `owner` is "" once the sentence is retracted.
     """
 
     speaker_key: str
@@ -61,10 +66,14 @@ class DetachedSentence(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """A meeting's speech that may still change, by voice (`operators.speaker_keys`), and the latest speech time heard of (s).
+    """The speech of a meeting that may still change.
 
-    `taken_back` has the chunks that say nothing any more, as their ids and ordinals, until they close. `language` is what the
-    meeting's config says is spoken; None where it leaves that open.
+    Attributes:
+        voices: the speakers by key (`operators.speaker_keys`).
+        gone: the detached sentences by id.
+        reach: the latest speech time so far, seconds from the meeting's start.
+        taken_back: ordinals of the retracted chunks by id, until they close.
+        language: the config's source language; None if it is `auto`.
     """
 
     voices: dict[str, SpeakerState] = field(default_factory=dict[str, SpeakerState])
@@ -75,14 +84,14 @@ class State:
 
 
 def step(state: State, update: ChunkUpdate) -> tuple[State, SentenceChanges]:
-    """Take one update.
+    """Process one update.
 
     Args:
-        state: the meeting's state; `State()` at first.
+        state: the meeting's state, initially `State()`.
         update: from `operators.dedup`.
 
     Returns:
-        The state after it, and what it did to the meeting's sentences.
+        The next state, and the changes of the meeting's sentences.
     """
     work = _SentenceUpdate(state, update)
     if update.config is not None:
@@ -98,7 +107,7 @@ def step(state: State, update: ChunkUpdate) -> tuple[State, SentenceChanges]:
 
 
 class _SentenceUpdate:
-    """One step: copies of what the state holds, and what is put out on the way."""
+    """The processing of one update: a mutable copy of the state, and the changes so far."""
 
     def __init__(self, state: State, update: ChunkUpdate) -> None:
         self.speakers = dict(state.voices)
@@ -117,18 +126,18 @@ class _SentenceUpdate:
         self.interims: list[Interim] = []
 
     def next_state(self) -> State:
-        """The state after the step."""
+        """Return the state after the update."""
         return State(self.speakers, self.detached, self.speech_watermark, self.emptied_chunks, self.language)
 
     def changes(self) -> SentenceChanges:
-        """What the step did."""
-        # As they were said, whoever said them: captions are asked for, and come, in this order.
+        """Return the changes that the update made."""
+        # In order of speech across speakers, because captions are requested and shown in this order.
         self.emitted.sort(key=lambda sentence: sentence.start)
         self.stable.sort(key=lambda sentence: sentence.start)
         return SentenceChanges(tuple(self.emitted), tuple(self.retractions), tuple(self.stable), tuple(self.interims))
 
     def apply_config(self, config: MeetingConfig) -> None:
-        """Take a config, and read what may still change anew if another language is spoken."""
+        """Apply a config. If its source language is another one, segment the speech that may still change again."""
         language = None if config.source_language == "auto" else config.source_language
         if language != self.language:
             self.language = language
@@ -136,7 +145,7 @@ class _SentenceUpdate:
                 self._resegment(speaker, 0)
 
     def apply_revision(self, revision: ChunkRevision) -> None:
-        """Take a new chunk or a changed one, and read its voice anew; the one it was taken from too, if it moved."""
+        """Apply a new or changed chunk, and segment its speaker again, and its previous speaker if that was another one."""
         chunk, speaker = revision.chunk, chunk_speaker_key(revision.chunk)
         before, index = self._remove_chunk(revision.ordinal, speaker)
         if is_blank(chunk.text):
@@ -156,132 +165,141 @@ class _SentenceUpdate:
             language=chunk.language,
             stable_word_count=stable_word_count(before, text),
         )
-        voice = self.speakers.get(speaker, SpeakerState())
-        said = voice.chunks
+        speaker_state = self.speakers.get(speaker, SpeakerState())
+        chunks = speaker_state.chunks
         position = bisect_right(
-            said, (new.start, new.ordinal), lo=_closed_count(said), key=lambda held: (held.start, held.ordinal)
+            chunks, (new.start, new.ordinal), lo=_closed_count(chunks), key=lambda chunk: (chunk.start, chunk.ordinal)
         )
-        self.speakers[speaker] = voice._replace(chunks=(*said[:position], new, *said[position:]))
+        self.speakers[speaker] = speaker_state._replace(chunks=(*chunks[:position], new, *chunks[position:]))
         self._resegment(speaker, position if index is None else min(position, index))
 
     def _remove_chunk(self, n: int, speaker: str) -> tuple[ChunkState | None, int | None]:
-        """Take out what a chunk said until now, and read the voice anew if that is another one than this.
+        """Remove the previous revision of a chunk. If its speaker was another one, segment that speaker again.
 
         Returns:
-            What it said, and its index if it was said in this voice.
+            The previous revision, and its index if it had the same speaker.
         """
-        for other, voice in self.speakers.items():
-            if (index := _index_of(voice.chunks, n)) is None:
+        for other, speaker_state in self.speakers.items():
+            if (index := _index_of(speaker_state.chunks, n)) is None:
                 continue
-            self.speakers[other] = voice._replace(chunks=_without_index(voice.chunks, index))
+            self.speakers[other] = speaker_state._replace(chunks=_without_index(speaker_state.chunks, index))
             if other == speaker:
-                return voice.chunks[index], index
+                return speaker_state.chunks[index], index
             self._resegment(other, index)
-            return voice.chunks[index], None
+            return speaker_state.chunks[index], None
         return None, None
 
     def _resegment(self, speaker: str, changed: int) -> None:
-        """Read a speaker anew, from the last cut that the chunk at index `changed` can't have moved."""
-        voice = self.speakers[speaker]
-        index = {held.ordinal: i for i, held in enumerate(voice.chunks)}
-        kept, place = len(voice.sentences), voice.position
+        """Segment a speaker again, from the last boundary that the chunk at index `changed` can't have moved."""
+        speaker_state = self.speakers[speaker]
+        index = {chunk.ordinal: i for i, chunk in enumerate(speaker_state.chunks)}
+        kept, position = len(speaker_state.sentences), speaker_state.position
         while kept > 0:
-            piece = voice.sentences[kept - 1].segment
-            last = index.get(piece.end_chunk_ordinal, changed)
-            # The word after the cut must lie before the change, too.
-            if piece.is_final and (
-                last < changed - 1 or (last == changed - 1 and piece.end_offset < len(voice.chunks[last].text))
+            segment = speaker_state.sentences[kept - 1].segment
+            last = index.get(segment.end_chunk_ordinal, changed)
+            # The boundary depends on the word after it, so that word must precede the change, too.
+            if segment.is_final and (
+                last < changed - 1
+                or (last == changed - 1 and segment.end_offset < len(speaker_state.chunks[last].text))
             ):
-                place = position_after(piece, voice.chunks, voice.position)
+                position = position_after(segment, speaker_state.chunks, speaker_state.position)
                 break
             kept -= 1
-        old = {line.segment.id: line for line in voice.sentences[kept:]}
-        lines = list(voice.sentences[:kept])
-        for piece in segment_speech(voice.chunks[index.get(place.chunk_ordinal, 0) :], place, self.language):
-            line = old.pop(piece.id, None) or self._restore_detached(piece.id, speaker)
+        previous = {sentence.segment.id: sentence for sentence in speaker_state.sentences[kept:]}
+        sentences = list(speaker_state.sentences[:kept])
+        chunks = speaker_state.chunks[index.get(position.chunk_ordinal, 0) :]
+        for segment in segment_speech(chunks, position, self.language):
+            sentence = previous.pop(segment.id, None) or self._restore_detached(segment.id, speaker)
             at = self.update.at
-            lines.append(SentenceState(piece, at, at) if line is None else line.with_segment(piece, at))
-        for sentence_id, line in old.items():
-            if line.revision:
-                self.detached[sentence_id] = DetachedSentence(speaker, line)
-        self.speakers[speaker] = voice._replace(sentences=tuple(lines))
+            sentences.append(SentenceState(segment, at, at) if sentence is None else sentence.with_segment(segment, at))
+        for sentence_id, sentence in previous.items():
+            if sentence.revision:
+                self.detached[sentence_id] = DetachedSentence(speaker, sentence)
+        self.speakers[speaker] = speaker_state._replace(sentences=tuple(sentences))
 
     def _restore_detached(self, sentence_id: str, speaker: str) -> SentenceState | None:
-        gone = self.detached.pop(sentence_id, None)
-        if gone is None:
+        detached = self.detached.pop(sentence_id, None)
+        if detached is None:
             return None
-        owner = gone.speaker_key if gone.sentence.owner is None else gone.sentence.owner
+        owner = detached.speaker_key if detached.sentence.owner is None else detached.sentence.owner
         at = self.update.at
-        return gone.sentence._replace(text_since=at, unchanged_since=at, owner=None if owner == speaker else owner)
+        return detached.sentence._replace(text_since=at, unchanged_since=at, owner=None if owner == speaker else owner)
 
     def emit_due(self) -> None:
-        """Put out, put right and settle what it is time for."""
-        for speaker, voice in self.speakers.items():
-            lines: list[SentenceState] | None = None
-            for i, line in enumerate(voice.sentences):
-                if self.now.meeting_ended and line.segment.boundary is SentenceBoundary.OPEN:
-                    line = line.with_segment(line.segment._replace(boundary=SentenceBoundary.END), self.now.at)
-                if line.is_finished:
+        """Emit the sentences that are due, and mark the stable ones."""
+        for speaker, speaker_state in self.speakers.items():
+            sentences: list[SentenceState] | None = None
+            for i, sentence in enumerate(speaker_state.sentences):
+                if self.now.meeting_ended and sentence.segment.boundary is SentenceBoundary.OPEN:
+                    ended_segment = sentence.segment._replace(boundary=SentenceBoundary.END)
+                    sentence = sentence.with_segment(ended_segment, self.now.at)
+                if sentence.is_finished:
                     continue
-                new = emit_if_due(line, i + 1 < len(voice.sentences), self.now)
-                if new is not line:
+                new = emit_if_due(sentence, i + 1 < len(speaker_state.sentences), self.now)
+                if new is not sentence:
                     self.emitted.append(new.to_sentence(speaker))
                 if is_stable(new, self.now):
                     new = new._replace(stable=True)
                     self.stable.append(new.to_sentence(speaker))
-                if new is not line:
-                    lines = lines or list(voice.sentences)
-                    lines[i] = new
-            if lines is not None:
-                self.speakers[speaker] = voice._replace(sentences=tuple(lines))
+                if new is not sentence:
+                    sentences = sentences or list(speaker_state.sentences)
+                    sentences[i] = new
+            if sentences is not None:
+                self.speakers[speaker] = speaker_state._replace(sentences=tuple(sentences))
 
     def retract_replaced(self) -> None:
-        """Retract what the text no longer holds, once the sentence that holds its words now is put out."""
-        for sentence_id, gone in self.detached.items():
-            if gone.sentence.owner != "" and (self.now.meeting_ended or not self._is_replacement_pending(gone)):
-                line = gone.sentence._replace(revision=gone.sentence.revision + 1, owner="")
-                self.detached[sentence_id] = DetachedSentence(gone.speaker_key, line)
-                self.retractions.append(Retraction(sentence_id, line.revision))
+        """Retract detached sentences. A retraction waits until the sentence that contains the words now is emitted."""
+        for sentence_id, detached in self.detached.items():
+            if detached.sentence.owner != "" and (self.now.meeting_ended or not self._is_replacement_pending(detached)):
+                retracted = detached.sentence._replace(revision=detached.sentence.revision + 1, owner="")
+                self.detached[sentence_id] = DetachedSentence(detached.speaker_key, retracted)
+                self.retractions.append(Retraction(sentence_id, retracted.revision))
 
-    def _is_replacement_pending(self, gone: DetachedSentence) -> bool:
-        """Whether the sentence that holds the words of a gone one now has still to be put out."""
-        voice = self.speakers[gone.speaker_key]
-        index = {held.ordinal: i for i, held in enumerate(voice.chunks)}
-        if gone.sentence.segment.chunk_ordinal not in index:
+    def _is_replacement_pending(self, detached: DetachedSentence) -> bool:
+        """Return whether the sentence that contains a detached sentence's words now is not emitted yet."""
+        speaker_state = self.speakers[detached.speaker_key]
+        index = {chunk.ordinal: i for i, chunk in enumerate(speaker_state.chunks)}
+        if detached.sentence.segment.chunk_ordinal not in index:
             return False
-        began = (index[gone.sentence.segment.chunk_ordinal], gone.sentence.segment.index_in_chunk)
-        holders = [
-            line
-            for line in voice.sentences
-            if (index[line.segment.chunk_ordinal], line.segment.index_in_chunk) <= began
+        began = (index[detached.sentence.segment.chunk_ordinal], detached.sentence.segment.index_in_chunk)
+        candidates = [
+            sentence
+            for sentence in speaker_state.sentences
+            if (index[sentence.segment.chunk_ordinal], sentence.segment.index_in_chunk) <= began
         ]
-        return bool(holders) and not holders[-1].is_emitted
+        return bool(candidates) and not candidates[-1].is_emitted
 
     def update_interims(self) -> None:
-        """Show what grows."""
-        for speaker, voice in self.speakers.items():
-            shown = next_interim(voice.interim, voice.chunks, voice.sentences, self.now.at)
-            if shown.text != voice.interim.text or (shown.text and shown.base != voice.interim.base):
-                language = next((line.segment.language for line in voice.sentences if shown.continues(line)), None)
+        """Update the speakers' interim texts."""
+        for speaker, speaker_state in self.speakers.items():
+            previous = speaker_state.interim
+            interim = next_interim(previous, speaker_state.chunks, speaker_state.sentences, self.now.at)
+            if interim.text != previous.text or (interim.text and interim.base != previous.base):
+                language = next(
+                    (sentence.segment.language for sentence in speaker_state.sentences if interim.continues(sentence)),
+                    None,
+                )
                 name, speaker_id = split_speaker_key(speaker)
-                self.interims.append(Interim(name, shown.text, shown.start, shown.base, language, speaker_id))
-            if shown != voice.interim:
-                self.speakers[speaker] = voice._replace(interim=shown)
+                self.interims.append(Interim(name, interim.text, interim.start, interim.base, language, speaker_id))
+            if interim != previous:
+                self.speakers[speaker] = speaker_state._replace(interim=interim)
 
     def release_closed(self) -> None:
-        """Forget the sentences that can't change any more."""
+        """Release the sentences that can't change any more."""
         for chunk_id in self.update.closed_chunk_ids:
             self.emptied_chunks.pop(chunk_id, None)
-        held = set(self.emptied_chunks.values())
-        for speaker, voice in self.speakers.items():
-            closed = self.update.closed_chunk_ids
-            said = tuple(one._replace(is_closed=True) if one.chunk_id in closed else one for one in voice.chunks)
-            voice = self.speakers[speaker] = _drop_finished(voice._replace(chunks=said))
-            held.update(one.ordinal for one in voice.chunks)
+        kept_ordinals = set(self.emptied_chunks.values())
+        closed = self.update.closed_chunk_ids
+        for speaker, speaker_state in self.speakers.items():
+            chunks = tuple(
+                chunk._replace(is_closed=True) if chunk.chunk_id in closed else chunk for chunk in speaker_state.chunks
+            )
+            released = self.speakers[speaker] = _drop_finished(speaker_state._replace(chunks=chunks))
+            kept_ordinals.update(chunk.ordinal for chunk in released.chunks)
         self.detached = {
-            sentence_id: gone
-            for sentence_id, gone in self.detached.items()
-            if gone.sentence.segment.chunk_ordinal in held
+            sentence_id: detached
+            for sentence_id, detached in self.detached.items()
+            if detached.sentence.segment.chunk_ordinal in kept_ordinals
         }
 
 
@@ -290,8 +308,8 @@ def _index_of(chunks: Sequence[ChunkState], n: int) -> int | None:
 
 
 def _closed_count(chunks: Sequence[ChunkState]) -> int:
-    """How many chunks are closed before the first open one. Nothing new is said before those."""
-    return next((i for i, held in enumerate(chunks) if not held.is_closed), len(chunks))
+    """Return the number of closed chunks before the first open one. New chunks are never inserted before those."""
+    return next((i for i, chunk in enumerate(chunks) if not chunk.is_closed), len(chunks))
 
 
 def _without_index(chunks: tuple[ChunkState, ...], index: int) -> tuple[ChunkState, ...]:
@@ -299,19 +317,21 @@ def _without_index(chunks: tuple[ChunkState, ...], index: int) -> tuple[ChunkSta
 
 
 def _drop_finished(speaker_state: SpeakerState) -> SpeakerState:
-    """A speaker without the lines that are done and decided, and the chunks that hold nothing else."""
-    index = {held.ordinal: i for i, held in enumerate(speaker_state.chunks)}
+    """Drop a speaker's finished and final sentences, and the chunks that contain no other sentence."""
+    index = {chunk.ordinal: i for i, chunk in enumerate(speaker_state.chunks)}
     closed = _closed_count(speaker_state.chunks)
     release = 0
-    for i, (line, following) in enumerate(pairwise(speaker_state.sentences)):
-        if not line.is_finished or index[following.segment.chunk_ordinal] >= closed:
+    for i, (sentence, following) in enumerate(pairwise(speaker_state.sentences)):
+        if not sentence.is_finished or index[following.segment.chunk_ordinal] >= closed:
             break
-        if line.segment.is_final:
+        if sentence.segment.is_final:
             release = i + 1
     if release == 0:
         return speaker_state
-    place = position_after(speaker_state.sentences[release - 1].segment, speaker_state.chunks, speaker_state.position)
-    lines = speaker_state.sentences[release:]
+    position = position_after(
+        speaker_state.sentences[release - 1].segment, speaker_state.chunks, speaker_state.position
+    )
+    sentences = speaker_state.sentences[release:]
     return speaker_state._replace(
-        chunks=speaker_state.chunks[index[lines[0].segment.chunk_ordinal] :], position=place, sentences=lines
+        chunks=speaker_state.chunks[index[sentences[0].segment.chunk_ordinal] :], position=position, sentences=sentences
     )
