@@ -1,7 +1,7 @@
 """Deduplication of a meeting's log: the effect of each item, without repeats and outdated revisions.
 
 The last arrival of a chunk wins, except that an interim never replaces the chunk's final. A chunk accepts revisions for a
-fixed time after its last entry. Then it closes, and speech before its start is late. A chunk id identifies revisions, even
+fixed time after its last entry. Then it closes, and its speaker's speech before its start is late. A chunk id identifies revisions, even
 of a closed chunk.
 """
 

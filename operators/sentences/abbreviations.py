@@ -1,6 +1,6 @@
-"""Abbreviations, sentence openers and ordinals by language: what a full stop may stand for besides the end of a sentence.
+"""Abbreviations, sentence openers and ordinals by language, to tell them from the end of a sentence.
 
-They are chosen for speech: a word that people say is no abbreviation here, unless a number tells it apart.
+The lists are chosen for speech: a word that people say is no abbreviation here, unless a number is next to it.
 """
 
 from __future__ import annotations
@@ -10,15 +10,15 @@ from typing import NamedTuple
 
 
 class LanguageRules(NamedTuple):
-    """What is known of a language. Words are in lower case, without their last full stop.
+    """The abbreviations and sentence openers of a language, in lower case, without their last full stop.
 
     Attributes:
-        never_last: abbreviations that something always follows: titles, `approx.`, `z.B.`
-        last: abbreviations that end a sentence where a capital follows: `etc.`, `p.m.`
-        inner: other abbreviations. They end a sentence only before one of its `openers`.
-        words: words that people say. They are abbreviations only beside a number: `no. 5`, `5 min. later`.
-        openers: words that open sentences.
-        ordinals: words before an ordinal, where the language writes ordinals with a full stop; None where it doesn't.
+        never_final: abbreviations that never end a sentence: titles, `approx.`, `z.B.`
+        possibly_final: abbreviations that end a sentence if a capital follows: `etc.`, `p.m.`
+        usually_inner: other abbreviations. They end a sentence only before one of the `sentence_openers`.
+        ambiguous_words: words that people say. They are abbreviations only next to a number: `no. 5`, `5 min. later`.
+        sentence_openers: words that open sentences.
+        ordinal_introducers: words before an ordinal, if the language writes ordinals with a full stop; None if it doesn't.
     """
 
     never_final: frozenset[str] = frozenset()
@@ -29,7 +29,7 @@ class LanguageRules(NamedTuple):
     ordinal_introducers: frozenset[str] | None = None
 
 
-# Titles that are said in every language.
+# Titles that occur in every language.
 _COMMON_TITLES = "mr mrs ms dr prof"
 
 
@@ -337,7 +337,7 @@ _RULES_BY_LANGUAGE = {
         "jn and zk or dr adib", "etab", "", "", "hau hori ni zu hura gu eta baina gero bai ez zer nor non", ""
     ),
     "hi": _build_rules("डॉ श्री प्रो कु सुश्री मो", "", "", "", ""),
-    # Languages whose abbreviations take no full stop, or hardly any.
+    # Languages whose abbreviations rarely have a full stop.
     "he": LanguageRules(),
     "ar": LanguageRules(),
     "fa": LanguageRules(),
@@ -359,18 +359,18 @@ _LANGUAGE_ALIASES = {
     "hsb": "cs",
     "dsb": "cs",
 }
-# Languages that sentencex knows better than we do; of all others it takes their words for English abbreviations.
+# Languages for which sentencex is better than the rules here. In all others it mistakes words for English abbreviations.
 SENTENCEX_LANGUAGES = ("en", "am", "bn", "gu", "hi", "hy", "ja", "kk", "kn", "ml", "mr", "my", "pa", "ta", "te")
-# Most languages that write ordinals with a full stop are known; of others it is safer to keep a sentence whole.
+# An unknown language may write ordinals with a full stop, so a sentence is not split there: that is the safer error.
 UNKNOWN_LANGUAGE = _build_rules("", "", "", "", "", "")
 
 
 @lru_cache(maxsize=256)
 def rules_for(language: str) -> LanguageRules:
-    """What is known of a language.
+    """Return the rules of a language, or `UNKNOWN_LANGUAGE`.
 
     Args:
-        language: its primary subtag, `en`.
+        language: the primary subtag, such as `en`.
     """
     if language == "en":
         return ENGLISH
@@ -379,7 +379,7 @@ def rules_for(language: str) -> LanguageRules:
 
 @lru_cache(maxsize=256)
 def rules_language(language: str) -> str:
-    """The primary subtag under which a tag's language is known: `de` of `de-AT`, `nb` of `no`."""
+    """Return the primary subtag whose rules apply to a tag: `de` for `de-AT`, `nb` for `no`."""
     tag = language.lower()
     if tag.startswith("sr-latn"):
         return "hr"

@@ -1,8 +1,8 @@
-"""Where a sentence ends: the words of a text, and after which of them a mark ends a sentence.
+"""Sentence boundaries: the words of a text, and the words after which a mark ends a sentence.
 
-The decision looks at two words before and one after and at nothing else, so that it can be made anew from any place in
-a text. What a full stop means besides is in `operators.sentences.full_stops`. Marks, closing quotes and emoji that stand
-alone, in a chunk of their own too, belong to the word before them.
+The decision depends on two words before and one word after only, so it can be repeated from any position of a text. Full
+stops are ambiguous: `operators.sentences.full_stops` decides on them. Standalone marks, closing quotes and emoji belong to
+the word before them, even if they have a chunk of their own.
 """
 
 from __future__ import annotations
@@ -17,25 +17,26 @@ from operators.characters import FORMAT_CHARACTERS, strip_format_characters
 from operators.sentences.full_stops import full_stop_ends_sentence, starts_lowercase
 
 WORD_SIZE = 2
-"""The size of a word. A character of a script without spaces has size 1: two of them count as much as a word."""
+"""The size of a word. A character of a script without spaces has size 1, so two of them count as one word."""
 MAX_WORD_CHARS = 200
-"""Characters of the longest word, such as an address. A longer one is cut into parts of `WORD_PART_CHARS`."""
+"""Maximum length of a word, such as an address. Longer words are split into parts of `WORD_PART_CHARS`."""
 WORD_PART_CHARS = 20
+"""Length of the parts of a word that is too long."""
 
-# Unicode's Sentence_Terminal marks of the living scripts, and Tibetan's: each ends a sentence, with or without a space.
+# Unicode's Sentence_Terminal marks of the scripts in use, and Tibetan's. Each ends a sentence, even without a space after it.
 _SENTENCE_TERMINALS = (
     "\u0589\u061d\u061e\u061f\u06d4\u0700\u0701\u0702\u07f9\u0964\u0965\u0f0d\u0f0e\u104b\u1362\u1367\u1368"
     "\u166e\u17d4\u17d5\u1803\u1809\u1944\u1945\u1c7e\u1c7f\u203c\u203d\u2047\u2048\u2049\u2cf9\u2cfa\u2cfb"
     "\u2e2e\u2e3c\u3002\ua4ff\ua60e\ua60f\ua6f3\ua6f7\ua876\ua877\ua8ce\ua8cf\uaa5d\uaa5e\uaa5f\uabeb"
     "\ufe12\ufe15\ufe16\ufe52\ufe56\ufe57\uff01\uff0e\uff1f\uff61"
 )
-# Scripts without spaces: Thai, Lao, Tibetan, Burmese, Khmer, kana and Han. Not their digits: a number is a word.
+# Scripts without spaces: Thai, Lao, Tibetan, Burmese, Khmer, kana and Han. Without their digits, because a number is a word.
 UNSPACED_SCRIPTS = (
     "\u0e01-\u0e4e\u0e81-\u0ecf\u0f00\u0f40-\u0fbc\u1000-\u103f\u104c-\u108f\u1780-\u17d3"
     "\u3005-\u3007\u3031-\u3035\u3041-\u30fa\u30fc-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
     "\uff66-\uff9f\U00020000-\U0003ffff"
 )
-# Their vowel signs, tones and length marks, which no cut may part from the character before them.
+# The vowel signs, tones and length marks of these scripts. No boundary may separate them from the character before them.
 _COMBINING_SIGNS = (
     "\u0e30-\u0e3a\u0e45-\u0e4e\u0eb0-\u0ebc\u0ec8-\u0ecd\u0f0b\u0f71-\u0f84\u0f90-\u0fbc\u102b-\u103e\u1056-\u1059"
     "\u17b6-\u17d3\u3005\u3099-\u309e\u30fc-\u30fe\uff70\uff9e\uff9f"
@@ -45,7 +46,7 @@ _CLOSERS = "”’»›)\\]}」』）】〉》〕≫"
 _WIDE_OPENERS = "「『（【〈《〔"
 _OPENERS = f"“‘«‹(\\[{{≪¿¡„‚{_WIDE_OPENERS}"
 _QUOTES = "\"'״"
-# Without notes and ornamental brackets, which open as well as close.
+# Without musical notes and ornamental brackets, because these open as well as close.
 _EMOJI = "\u2600-\u2668\u2670-\u275a\u2761-\u2767\u2776-\u27bf\u2b00-\u2bff\ufe0f\u20e3\U0001f000-\U0001faff"
 _CLOSED = f"{_CLOSERS}{_QUOTES}{_EMOJI}{FORMAT_CHARACTERS}"
 _STANDALONE_MARKS = f"{_SENTENCE_TERMINALS}{_CLOSERS}{_EMOJI}{FORMAT_CHARACTERS}.!?…,;:、，；：・"
@@ -55,7 +56,7 @@ _TOKEN = re.compile(
     rf"|(?:(?<=[0-9０-９])．(?=[0-9０-９])|[^\s{UNSPACED_SCRIPTS}{_SENTENCE_TERMINALS}{_WIDE_OPENERS}])+(?:[{_SENTENCE_TERMINALS}]+[{_CLOSED}]*)*"
     rf"|[{_SENTENCE_TERMINALS}]+[{_CLOSED}]*)"
     rf"|[{_OPENERS}]+)"
-    # "Ça va ?", "« Bonjour. »": marks and closers that stand alone belong to the word before them.
+    # "Ça va ?", "« Bonjour. »": standalone marks and closers belong to the word before them.
     rf"(?:\s+[{_STANDALONE_MARKS}]+(?=\s|$))*"
 )
 _UNSPACED_WORD = re.compile(rf"[{_OPENERS}]*[{UNSPACED_SCRIPTS}]")
@@ -63,20 +64,26 @@ _UNSPACED_CHARACTER = re.compile(f"[{UNSPACED_SCRIPTS}]")
 _COMMAS = ",;:、，；："
 _NEEDS_NO_SPACE = re.compile(rf"[{UNSPACED_SCRIPTS}{_SENTENCE_TERMINALS}、，；：・～{_WIDE_OPENERS}」』）】〉》〕]")
 _MARKS = f"{_SENTENCE_TERMINALS}.!?…; "
-# At the end of a word these close, whatever they open elsewhere: „…“, ‚…‘, »…«.
+# At the end of a word these close, even if they open in other positions: „…“, ‚…‘, »…«.
 _CLOSING_AT_WORD_END = f"{_CLOSERS}{_QUOTES}“‘«‹".replace("\\", "")
 _QUOTES_AND_BRACKETS = f"{_OPENERS}{_CLOSERS}{_QUOTES}".replace("\\", "")
-# What refers to a footnote, and a dash that breaks off.
+# Footnote references, and the dash of an interrupted sentence.
 _FOOTNOTE_MARKS = "*†‡§¹²³⁰⁴-⁹–—"
 _AFTER_MARK = re.compile(rf"(?:\[\d{{1,3}}\]|[\s{_EMOJI}{_FOOTNOTE_MARKS}{re.escape(_CLOSING_AT_WORD_END)}])+\Z")
 _SONG = re.compile("[♩-♯]+")
 _ONLY_STANDALONE_MARKS = re.compile(rf"[\s{_STANDALONE_MARKS}]+\Z")
 _LEADING_MARKS = re.compile(rf"[{_SENTENCE_TERMINALS}{_CLOSERS}.!?…,;:、，；：]+(?:\s|\Z)")
-"""Marks at the beginning of a text that belong to the one before it, without a space."""
+"""Marks at the beginning of a text that belong to the text before it, without a space between them."""
 
 
 class WordSpans(NamedTuple):
-    """The words of a text: where each starts and stops, and `sizes[i]`, the size of all words before the i-th."""
+    """The words of a text.
+
+    Attributes:
+        starts: the offset of each word.
+        stops: the offset after each word.
+        sizes: `sizes[i]` is the total size of the words before the i-th; the last item is the size of the text.
+    """
 
     starts: tuple[int, ...]
     stops: tuple[int, ...]
@@ -85,7 +92,7 @@ class WordSpans(NamedTuple):
 
 @lru_cache(maxsize=2048)
 def split_words(text: str) -> WordSpans:
-    """Cut a text into its words; a script without spaces into its characters. Marks stay with what they follow."""
+    """Split a text into words, and a script without spaces into characters. Marks stay with the word before them."""
     starts: list[int] = []
     stops: list[int] = []
     sizes = [0]
@@ -99,7 +106,7 @@ def split_words(text: str) -> WordSpans:
 
 
 def _split_long_word(text: str, start: int, stop: int) -> Iterator[tuple[int, int]]:
-    """The parts of a word that is too long for one; they part no character from the signs upon it."""
+    """Yield the parts of a word that is too long. No character is separated from its combining signs."""
     end = next((i for i in range(start, stop) if text[i].isspace()), stop)
     while end - start > MAX_WORD_CHARS:
         part = start + WORD_PART_CHARS
@@ -114,12 +121,12 @@ def _split_long_word(text: str, start: int, stop: int) -> Iterator[tuple[int, in
 
 
 def is_attached_punctuation(word: str) -> bool:
-    """Whether a word is but marks, closing quotes or emoji, which belong to the word before it."""
+    """Return whether a word consists of marks, closing quotes and emoji only, which belong to the word before it."""
     return _ONLY_STANDALONE_MARKS.match(word) is not None
 
 
 def is_pause(text: str, stop: int) -> bool:
-    """Whether speech in a script without spaces pauses at a place in a text: at a space or after a comma."""
+    """Return whether a text in a script without spaces has a space or a comma at an offset, which indicates a pause."""
     if text[stop - 1] in _COMMAS:
         stop -= 1
     elif not text[stop : stop + 1].isspace():
@@ -128,12 +135,12 @@ def is_pause(text: str, stop: int) -> bool:
 
 
 def splits_unspaced_text(text: str, stop: int) -> bool:
-    """Whether a cut at a place in a text lies between two characters of a script without spaces."""
+    """Return whether an offset in a text is between two characters of a script without spaces."""
     return bool(_UNSPACED_CHARACTER.match(text, stop - 1) and _UNSPACED_CHARACTER.match(text, stop))
 
 
 def join_text(left: str, right: str) -> str:
-    """Put two texts together, with a space unless their script, or a mark that begins the second, needs none."""
+    """Join two texts, with a space unless their script, or a mark at the start of the second, needs none."""
     tight = _LEADING_MARKS.match(right) or (_NEEDS_NO_SPACE.match(left[-1:]) and _NEEDS_NO_SPACE.match(right[:1]))
     if left and right and not tight:
         return f"{left} {right}"
@@ -141,21 +148,21 @@ def join_text(left: str, right: str) -> str:
 
 
 def normalized_letters(text: str) -> str:
-    """A text's letters and digits, without case."""
+    """Return a text's letters and digits, casefolded."""
     return "".join(filter(str.isalnum, text)).casefold()
 
 
 def is_sentence_end(before: tuple[str, ...], word: str, after: str | None, language: str | None = None) -> bool:
-    """Whether a sentence ends after a word.
+    """Return whether a sentence ends after a word.
 
     Args:
-        before: the words before it, two at most.
+        before: the last words before it, at most two.
         word: the word, with its marks.
-        after: the word that follows; None if nothing does yet.
-        language: its tag, for its abbreviations and ordinals; where there is none, as in `operators.sentences.full_stops`.
+        after: the next word; None if there is none yet.
+        language: the language tag, for abbreviations and ordinals. If None, `operators.sentences.full_stops` chooses one.
     """
     if after is not None and is_attached_punctuation(after):
-        return False  # It is decided after what belongs to the word.
+        return False  # The decision is made at the last mark that belongs to the word.
     while before and is_attached_punctuation(word):
         before, word = before[:-1], before[-1] + word
     word = strip_format_characters(word)
@@ -168,7 +175,7 @@ def is_sentence_end(before: tuple[str, ...], word: str, after: str | None, langu
     core = core.strip(_QUOTES_AND_BRACKETS)
     if any(one in _SENTENCE_TERMINALS for one in mark):
         return True
-    if ";" in mark:  # Greek asks with it.
+    if ";" in mark:  # The Greek question mark.
         return core != "" and "\u0370" <= core[-1] <= "\u03ff"
     following = "" if after is None else strip_format_characters(after).lstrip(_QUOTES_AND_BRACKETS)
     if "…" in mark or ".." in mark:
@@ -182,13 +189,13 @@ def is_sentence_end(before: tuple[str, ...], word: str, after: str | None, langu
 
 @lru_cache(maxsize=2048)
 def sentence_ends(before: tuple[str, ...], text: str, after: str | None, language: str | None) -> tuple[int, ...]:
-    """After which words of a text a sentence ends, as indices into `words(text)`.
+    """Return the words of a text after which a sentence ends, as indices into `split_words(text)`.
 
     Args:
-        before: the words before the text, two at most.
-        text: some speech of one speaker.
-        after: the word that follows it; None if nothing does yet.
-        language: its tag, where it is known.
+        before: the last words before the text, at most two.
+        text: speech of one speaker.
+        after: the word after the text; None if there is none yet.
+        language: the language tag; None if it is not known.
     """
     starts, stops, _ = split_words(text)
     end_indices: list[int] = []
@@ -201,7 +208,7 @@ def sentence_ends(before: tuple[str, ...], text: str, after: str | None, languag
             continue
         if song and i == last - 1:
             continue
-        # The note that closes a song belongs to it.
+        # The musical note at the end of a song belongs to its last sentence.
         word = i - 1 if song and i == last else i
         lead = slice(max(word - 2, 0), word)
         preceding_words = (*before, *(text[a:b] for a, b in zip(starts[lead], stops[lead], strict=True)))
@@ -212,7 +219,7 @@ def sentence_ends(before: tuple[str, ...], text: str, after: str | None, languag
 
 
 def _is_word_part(text: str, starts: tuple[int, ...], stops: tuple[int, ...], i: int) -> bool:
-    """Whether a word is a part of one that is too long, and not the last."""
+    """Return whether a word is a part of a word that was too long, and not its last part."""
     return (
         stops[i] - starts[i] >= WORD_PART_CHARS
         and stops[i : i + 1] == starts[i + 1 : i + 2]

@@ -1,4 +1,4 @@
-"""Whether a full stop ends a sentence: the one mark that abbreviates, and makes ordinals, as well."""
+"""Disambiguation of full stops: the end of a sentence, an abbreviation or an ordinal."""
 
 from __future__ import annotations
 
@@ -46,13 +46,13 @@ _NAME_PARTICLES = frozenset(
         "del",
     )
 )
-"""What stands in small letters between an initial and a name."""
+"""Lowercase words between an initial and a name."""
 _VOWELLESS_INTERJECTIONS = frozenset(
     ("hm", "hmm", "mm", "mmm", "mhm", "shh", "psst", "pst", "brr", "pff", "tss", "tsk")
 )
-"""Words without a vowel that people do say."""
+"""Spoken words without a vowel, which are no abbreviations."""
 _SENTENCE_MARKS = (".", "!", "…", ":", "。")
-# How an answer begins. sentencex knows how written sentences begin.
+# Words that begin an answer. sentencex knows only the openers of written sentences.
 _ANSWER_OPENERS = {
     *("Yeah", "Yes", "Yep", "Yup", "Okay", "Ok", "Right", "Sure", "Exactly", "Fine", "Good", "Great", "Cool", "Thanks"),
     *("Um", "Uh", "Mm", "Mm-hmm", "Hmm", "Oh", "Ah", "Well", "Sorry"),
@@ -61,20 +61,20 @@ _DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Su
 
 
 def full_stop_ends_sentence(before: tuple[str, ...], core: str, following: str | None, language: str | None) -> bool:
-    """Whether the full stop after a word ends a sentence.
+    """Return whether the full stop after a word ends a sentence.
 
     Args:
-        before: the words before it, with their marks; two at most.
+        before: the last words before it, with their marks; at most two.
         core: the word, without its marks.
-        following: the word that follows, without what opens it; None if nothing does yet.
-        language: its tag; without one English, or the language of its script.
+        following: the next word, without opening quotes and brackets; None if there is none yet.
+        language: the language tag. If None, the script decides: Russian, Greek, Hebrew or English.
     """
     subtag = _language_of_script(core) if language is None else rules_language(language)
     return _FullStop(before, core, following, subtag).ends_sentence()
 
 
 def starts_lowercase(word: str) -> bool:
-    """Whether a word begins with a small letter. Georgian has no others, as it is written."""
+    """Return whether a word begins with a lowercase letter. Georgian letters don't count, because it is written without case."""
     return word[:1].islower() and not "\u10d0" <= word[:1] <= "\u10ff"
 
 
@@ -83,7 +83,7 @@ def _language_of_script(core: str) -> str:
 
 
 class _FullStop:
-    """One full stop, and what the decision looks at."""
+    """A full stop, and the features that the decision depends on."""
 
     def __init__(self, before: tuple[str, ...], core: str, following: str | None, subtag: str) -> None:
         self.before = tuple(before)
@@ -130,7 +130,7 @@ class _FullStop:
             return False
         if self.subtag in SENTENCEX_LANGUAGES:
             return self._ends_by_sentencex()
-        # With a capital before a name it is a title: `Mnr. Botha`.
+        # A capitalized abbreviation before a name is a title: `Mnr. Botha`.
         titled = core[:1].isupper() and len(core) <= 4 and self.folded not in _VOWELLESS_INTERJECTIONS
         if _has_no_vowel(core) and (titled or not self.next_is_capitalized):
             return False
@@ -138,11 +138,11 @@ class _FullStop:
             return self.next_is_capitalized and (self.next_opens_sentence or self._is_after_number())
         if len(core) == 1 and core.isalpha():
             return self._letter_ends()
-        # Where no abbreviation is known, a small letter tells that the sentence goes on.
+        # In a language without known abbreviations, a lowercase letter shows that the sentence continues.
         return not (rules is UNKNOWN_LANGUAGE and self.next_is_lowercase)
 
     def _number_ends(self) -> bool:
-        """A number: an ordinal, the number of an item in a list, or the last word of a sentence."""
+        """Decide for a number: an ordinal, the number of a list item, or the last word of a sentence."""
         ordinals = self.rules.ordinal_introducers
         introduced = (
             ordinals is not None and bool(self.previous_word) and _strip_marks(self.previous_word).lower() in ordinals
@@ -161,7 +161,7 @@ class _FullStop:
             return True
         if introduced or (self.next_word.isupper() and len(self.next_word) > 1):
             return False
-        # German writes all nouns with a capital.
+        # German capitalizes all nouns, so a capital letter alone shows nothing.
         return (
             self.subtag != "de"
             or self.next_opens_sentence
@@ -169,7 +169,7 @@ class _FullStop:
         )
 
     def _is_first_word(self) -> bool:
-        """Whether the word is the first of a sentence, and no answer to a question."""
+        """Return whether the word is the first of a sentence. The answer to a question doesn't count."""
         if not self.before:
             return True
         if not self.previous_word.rstrip("\"'”’»“‘«)").endswith(_SENTENCE_MARKS):
@@ -185,7 +185,7 @@ class _FullStop:
         )
 
     def _chained_abbreviation(self) -> str | None:
-        """The abbreviation that the word ends, where its parts stand apart: `z. B.`, `p. ex.`"""
+        """Return the abbreviation with spaces that the word ends, such as `z. B.` or `p. ex.`; None if there is none."""
         if not _INITIAL.match(self.previous_word):
             return None
         whole = f"{self.previous_word}{self.core}".lower()
@@ -204,7 +204,7 @@ class _FullStop:
         return word[:1].isdigit() or bool(_ROMAN.match(word) and word != "I")
 
     def _roman_ends(self) -> bool | None:
-        """A numeral such as that of a king; None where it may be a letter or a word."""
+        """Decide for a Roman numeral, such as a king's; None if it may be a letter or a word."""
         ordinal = self.rules.ordinal_introducers is not None
         if self.next_is_lowercase:
             return not (self.previous_word[:1].isupper() or ordinal)
@@ -215,7 +215,7 @@ class _FullStop:
         return self.next_opens_sentence if ordinal else None
 
     def _letter_ends(self) -> bool:
-        """A single letter: an initial, an abbreviation, or a word."""
+        """Decide for a single letter: an initial, an abbreviation, or a word."""
         chained = self._chained_abbreviation() is not None
         if _INITIAL.match(self.following):
             return False
@@ -247,12 +247,12 @@ def _strip_marks(word: str, marks: str = ".,!?;:…") -> str:
 
 
 def _last_part(key: str) -> str:
-    """The last part of a word: `ing` of `dipl.-ing` and of `l'ing`."""
+    """Return the last part of a word: `ing` of `dipl.-ing` and of `l'ing`."""
     return re.split(r"[-'’]", key)[-1]
 
 
 def _has_no_vowel(core: str) -> bool:
-    """Whether a word of small letters has no vowel, as `hfst` and `kg`."""
+    """Return whether a lowercase word has no vowel, such as `hfst` and `kg`. Its first letter may be a capital."""
     return (
         len(core) > 1
         and core[1:].islower()
@@ -263,6 +263,6 @@ def _has_no_vowel(core: str) -> bool:
 
 
 def _has_inner_stops(core: str) -> bool:
-    """Whether a word has a full stop between letters, as `p.m` and `S.p.A` do; an address has longer parts."""
+    """Return whether a word has full stops between short parts, as `p.m` and `S.p.A` do. An address has longer parts."""
     parts = re.split(r"[.\-]+", core)
     return "." in core and all(part.isalpha() and len(part) <= 3 for part in parts)

@@ -1,9 +1,9 @@
-"""What a speaker is saying that no sentence holds yet: text that grows and doesn't flicker.
+"""Interim text: speech that no emitted sentence contains yet, shown without flicker.
 
 A word is shown once two successive revisions of its chunk agree on it and on all words before it (local agreement: Liu
-et al. 2020, "Low-Latency Sequence-to-Sequence Speech Recognition and Translation by Partial Hypothesis Selection"; in
-whisper_streaming, too), or once the chunk has been quiet. So the half words that end a growing chunk are not shown, and
-an older revision that comes late takes nothing away.
+et al. 2020, "Low-Latency Sequence-to-Sequence Speech Recognition and Translation by Partial Hypothesis Selection";
+whisper_streaming uses it too), or once the chunk has been quiet. So incomplete words at the end of a growing chunk are not
+shown, and a delayed older revision removes nothing.
 """
 
 from __future__ import annotations
@@ -17,27 +17,33 @@ from operators.sentences.emission import SentenceState
 from operators.sentences.segmenter import ChunkState
 
 QUIET_MS = 1_000
-"""After this much quiet a chunk's last words are shown too."""
+"""Milliseconds without a revision after which a chunk's last words are shown too."""
 
 
 class InterimState(NamedTuple):
-    """What is shown of a speaker: the text, and the sentence and revision (`base`) it goes on from."""
+    """A speaker's shown interim text.
+
+    Attributes:
+        base: the sentence and its revision, `id/revision`, that the text continues.
+        text: the text.
+        start: seconds from the meeting's start.
+    """
 
     base: str = ""
     text: str = ""
     start: float = 0.0
 
     def continues(self, sentence: SentenceState) -> bool:
-        """Whether it goes on from this line."""
+        """Return whether the text continues this sentence."""
         return self.base == _base_of(sentence)
 
 
 def stable_word_count(previous: ChunkState | None, text: str) -> int:
-    """How many words of a chunk's new text its last revision agrees on.
+    """Return the number of leading words on which a chunk's new text and its previous revision agree.
 
     Args:
-        before: the chunk until now.
-        text: its text now.
+        previous: the previous revision; None for a new chunk.
+        text: the new text.
     """
     if previous is None:
         return 0
@@ -55,13 +61,16 @@ def _word_texts(text: str) -> list[str]:
 def next_interim(
     previous: InterimState, chunks: Sequence[ChunkState], sentences: Sequence[SentenceState], at: int
 ) -> InterimState:
-    """What is to be shown now.
+    """Compute a speaker's interim text.
 
     Args:
-        shown: what was shown until now.
-        said: the speaker's chunks in order of speech.
-        lines: what they read as, each as it was put out.
+        previous: the text that is shown now.
+        chunks: the speaker's chunks in order of speech.
+        sentences: the speaker's sentences, after emission.
         at: the time (ms).
+
+    Returns:
+        The new text, or `previous` if the new text is only a prefix of it.
     """
     first = len(sentences)
     while first > 0 and not sentences[first - 1].is_emitted:
@@ -94,7 +103,7 @@ def _base_of(sentence: SentenceState) -> str:
 
 
 def _unstable_word_count(chunks: Sequence[ChunkState], count: int, at: int) -> int:
-    """How many of a speaker's last `count` words are not to be shown yet: all from the first that may still change."""
+    """Return how many of a speaker's last `count` words must not be shown yet: all from the first unstable word."""
     later = unstable = 0
     for chunk in reversed(chunks):
         if later >= count:
@@ -107,7 +116,7 @@ def _unstable_word_count(chunks: Sequence[ChunkState], count: int, at: int) -> i
 
 
 def _emitted_word_count(sentence: SentenceState) -> int:
-    """How many of a line's words its sentence shows already. A correction may have moved the last of them by one."""
+    """Return how many words of a sentence its emission contains. A correction may have moved the last of them by one."""
     if sentence.emitted_segment is None or sentence.owner is not None:
         return 0
     old, new = _word_texts(sentence.emitted_segment.text), _word_texts(sentence.segment.text)

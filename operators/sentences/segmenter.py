@@ -1,8 +1,8 @@
-"""What a speaker's chunks read as: their text, cut into the pieces that are sentences.
+"""The segmenter: splits the text of a speaker's chunks into segments, one for each sentence.
 
-A pure function of the chunks' text and speech time. Marks cut first. What lies between two marks, a run, is cut again,
-by pauses and by length, only where it is unpunctuated speech: its speaker has ended no sentence with a mark yet, or
-nobody would say so much in one sentence.
+It is a pure function of the chunks' text and speech time. Text is split at punctuation marks first. A run is the text between
+two marks. A run is split again, at pauses and at a maximum length, only if it is unpunctuated speech: if its speaker has
+ended no sentence with a mark yet, or if the run is too long for one sentence.
 """
 
 from __future__ import annotations
@@ -25,25 +25,26 @@ from operators.sentences.boundaries import (
 from operators.sentences.word_breaks import word_ends
 
 PAUSE_S = 0.8
-"""The pause between two chunks that ends a piece of unpunctuated speech."""
+"""Minimum pause between two chunks, in seconds, that ends a segment of unpunctuated speech."""
 MAX_SEGMENT_SIZE = 30 * WORD_SIZE
-"""The longest piece of unpunctuated speech."""
+"""Maximum size of a segment of unpunctuated speech."""
 SOFT_SEGMENT_SIZE = 20 * WORD_SIZE
-"""From this size on a piece of a script without spaces ends where there is one, or a comma."""
+"""Size from which a segment in a script without spaces ends at the next space or comma."""
 MAX_UNPUNCTUATED_SIZE = 120 * WORD_SIZE
-"""A longer run without a mark is unpunctuated speech, whoever says it."""
+"""Maximum size of a run. A longer one is unpunctuated speech, even if its speaker uses punctuation."""
 
 
 class ChunkState(NamedTuple):
-    """A chunk as it is held.
+    """A chunk in the state of the sentence operator.
 
     Attributes:
-        n: ordinal of its first entry.
-        at: arrival of its last revision (ms).
-        text: with single spaces.
+        ordinal: ordinal of its first entry.
+        revised_at: arrival time of its last revision (ms).
+        text: the text, with single spaces.
         start, end: seconds from the meeting's start.
-        agreed: how many of its words its last two revisions agree on.
-        closed: whether it takes no more revisions.
+        language: the language that the source reports, if any.
+        stable_word_count: number of words in the common prefix of its last two revisions.
+        is_closed: whether the chunk accepts no more revisions.
     """
 
     chunk_id: str
@@ -58,15 +59,15 @@ class ChunkState(NamedTuple):
 
 
 class SegmenterPosition(NamedTuple):
-    """A cut, and all that the reading from there on needs to know of what came before it.
+    """A boundary between two segments, with all that the segmentation after it needs from the text before it.
 
     Attributes:
-        n: the chunk in which the piece before it ends; 0 where nothing came before.
-        offset: characters of that chunk's text before the cut.
-        k: cuts in that chunk, this one included.
-        before: the last two words.
-        run: size of the run so far; 0 where a mark ended it.
-        marked: whether the speaker has ended a sentence with a mark.
+        chunk_ordinal: the chunk in which the segment before the boundary ends; 0 if there is none.
+        offset: characters of that chunk's text before the boundary.
+        index_in_chunk: number of boundaries in that chunk, this one included.
+        previous_words: the last two words before the boundary.
+        unpunctuated_size: size of the run so far; 0 if a mark ended it.
+        uses_punctuation: whether the speaker has ended a sentence with a mark.
     """
 
     chunk_ordinal: int = 0
@@ -78,14 +79,15 @@ class SegmenterPosition(NamedTuple):
 
 
 class Segment(NamedTuple):
-    """A piece of a speaker's speech.
+    """The part of a speaker's speech that is one sentence.
 
     Attributes:
-        n: the chunk it begins in.
-        k: cuts in that chunk before it.
-        text, start, end, boundary, language: as in `CaptionedSentence`.
-        stop_n, stop: the chunk it ends in, and characters of that chunk's text up to its end.
-        run, marked: as in `Place`, at its end.
+        chunk_ordinal: the chunk in which the segment begins.
+        index_in_chunk: number of boundaries in that chunk before the segment.
+        text, start, end, boundary, language: as in `Sentence`.
+        end_chunk_ordinal: the chunk in which the segment ends.
+        end_offset: characters of that chunk's text up to the segment's end.
+        unpunctuated_size, uses_punctuation: as in `SegmenterPosition`, at the segment's end.
     """
 
     chunk_ordinal: int
@@ -107,15 +109,17 @@ class Segment(NamedTuple):
 
     @property
     def is_final(self) -> bool:
-        """Whether later speech can't change the cut at its end, once the word after it stays."""
+        """Whether later speech can't move the boundary at the segment's end, provided that the next word stays."""
         return self.unpunctuated_size == 0 or self.unpunctuated_size > MAX_UNPUNCTUATED_SIZE
 
 
 def position_after(segment: Segment, chunks: Sequence[ChunkState], position: SegmenterPosition) -> SegmenterPosition:
-    """The place where a piece ends.
+    """Return the position at the end of a segment.
 
     Args:
-        piece: one that `read(said, place)` gave.
+        segment: a segment that `segment_speech(chunks, position)` returned.
+        chunks: the speaker's chunks, as passed to `segment_speech`.
+        position: the start position, as passed to `segment_speech`.
     """
     last = next(i for i, chunk in enumerate(chunks) if chunk.ordinal == segment.end_chunk_ordinal)
     previous_words: list[str] = []
@@ -151,19 +155,19 @@ def _first_word(chunks: Sequence[ChunkState], position: SegmenterPosition) -> in
 def segment_speech(
     chunks: Sequence[ChunkState], position: SegmenterPosition, language: str | None = None
 ) -> Iterator[Segment]:
-    """Cut chunks into pieces. The last one is `OPEN` unless a mark ends it.
+    """Split chunks into segments. The last segment is `OPEN` unless a mark ends it.
 
     Args:
-        said: a speaker's chunks in order of speech, from the one that `place` lies in.
-        place: where to begin.
-        language: what is spoken in chunks that name no language.
+        chunks: a speaker's chunks in order of speech, from the one that contains `position`.
+        position: the start position.
+        language: the language of chunks without one.
     """
     if chunks:
         yield from _Segmenter(chunks, position, language).segments()
 
 
 class _Segmenter:
-    """One reading. A position is a pair: a chunk's index and the index of a word in it."""
+    """One segmentation. A word's position is a pair: the index of its chunk, and its index in that chunk."""
 
     def __init__(self, chunks: Sequence[ChunkState], start_position: SegmenterPosition, language: str | None) -> None:
         self.chunks = chunks
@@ -196,18 +200,18 @@ class _Segmenter:
             yield self._take_segment(last, SentenceBoundary.OPEN)
 
     def _word_after(self, i: int, j: int) -> tuple[int, int]:
-        """The position of the word after a word."""
+        """Return the position of the next word."""
         return (i, j + 1) if j + 1 < len(self.word_spans[i].stops) else (i + 1, 0)
 
     def _size(self, last: tuple[int, int]) -> int:
-        """Size of the words from here to `last`."""
+        """Return the size of the words from `next_word` to `last`, both included."""
         (i, j), (a, b) = last, self.next_word
         return (
             self.sizes_before[i] + self.word_spans[i].sizes[j + 1] - self.sizes_before[a] - self.word_spans[a].sizes[b]
         )
 
     def _punctuated_ends(self) -> Iterator[tuple[int, int]]:
-        """The words after which a mark ends a sentence."""
+        """Yield the positions of the words after which a mark ends a sentence."""
         first = _first_word(self.chunks, self.start_position)
         before = self.start_position.previous_words[: max(2 - first, 0)]
         for i, chunk in enumerate(self.chunks):
@@ -222,12 +226,12 @@ class _Segmenter:
             before = (*before, *(chunk.text[a:b] for a, b in zip(starts[-2:], stops[-2:], strict=True)))[-2:]
 
     def _split_unpunctuated(self, last: tuple[int, int]) -> Iterator[Segment]:
-        """Cut at pauses and at the length limit, up to the piece that `last` ends."""
+        """Yield the segments that end at pauses and at the length limit before `last`, but not the one that `last` ends."""
         while cut := self._next_boundary(last):
             yield self._take_segment(*cut)
 
     def _next_boundary(self, last: tuple[int, int]) -> tuple[tuple[int, int], SentenceBoundary] | None:
-        """The next cut before `last`: the word that it follows, and why."""
+        """Return the next boundary before `last`: the word before it, and its kind; None if there is none."""
         first, word = self.next_word
         size_before = self.sizes_before[first] + self.word_spans[first].sizes[word]
         for i in range(first, last[0] + 1):
@@ -240,19 +244,20 @@ class _Segmenter:
         return None
 
     def _has_pause_before(self, i: int) -> bool:
-        """Whether a chunk comes after a pause. Marks that come by themselves belong to the speech before them."""
+        """Return whether a pause precedes a chunk. Standalone marks belong to the speech before them, without a pause."""
         return self.chunks[i].start - self.chunks[i - 1].end >= PAUSE_S and not is_attached_punctuation(
             self._word_text(i, 0)
         )
 
     def _length_limit(self, i: int, size_before: int) -> tuple[int, int] | None:
-        """The word of a chunk with which a piece is as long as it may be.
+        """Return the last word that a segment may have in a chunk, or None if the whole chunk fits.
 
         Args:
-            begun: the size of all words before the piece, less that of the chunks before this one.
+            i: the chunk's index.
+            size_before: the size of all words before the segment, minus the size of the chunks before this one.
         """
         _, stops, sizes = self.word_spans[i]
-        fits = bisect_right(sizes, size_before + MAX_SEGMENT_SIZE) - 1  # so many words of this chunk
+        fits = bisect_right(sizes, size_before + MAX_SEGMENT_SIZE) - 1  # number of this chunk's words that fit
         soft = max(bisect_left(sizes, size_before + SOFT_SEGMENT_SIZE), 1)
         for j in range(soft - 1, min(fits, len(stops))):
             if sizes[j + 1] > size_before and is_pause(self.chunks[i].text, stops[j]):
@@ -266,22 +271,24 @@ class _Segmenter:
         )
 
     def _keep_word_whole(self, i: int, fits: int, size_before: int) -> int:
-        """How many words of a chunk a piece takes, so that it parts none of a script without spaces.
+        """Return the number of a chunk's words for a segment, such that no word of a script without spaces is split.
 
         Args:
-            fits: the most it may take; each character of such a script counts as one.
+            i: the chunk's index.
+            fits: the maximum number of words. Each character of a script without spaces counts as a word.
+            size_before: as in `_length_limit`.
         """
         text, (starts, stops, sizes) = self.chunks[i].text, self.word_spans[i]
         if not splits_unspaced_text(text, stops[fits - 1]):
             return fits
-        # Of the piece and one character more: so it is cut in the same place whatever comes later.
+        # Look only at the segment and one more character, so that later text doesn't move the boundary.
         begin = starts[bisect_left(sizes, size_before)]
         end_offsets = {begin + end for end in word_ends(text[begin : stops[fits]])}
         soft = max(bisect_left(sizes, size_before + SOFT_SEGMENT_SIZE), 1)
         return next((count for count in range(fits, soft - 1, -1) if stops[count - 1] in end_offsets), fits)
 
     def _with_attached_marks(self, cut: tuple[int, int]) -> tuple[int, int]:
-        """A cut, moved behind the marks that belong to its word."""
+        """Move a boundary behind the marks that belong to its word."""
         while (following := self._word_after(*cut))[0] < len(self.chunks) and is_attached_punctuation(
             self._word_text(*following)
         ):
@@ -293,7 +300,7 @@ class _Segmenter:
         return self.chunks[i].text[starts[j] : stops[j]]
 
     def _take_segment(self, last: tuple[int, int], boundary: SentenceBoundary) -> Segment:
-        """The piece from here to `last`; what follows it is here next."""
+        """Return the segment from `next_word` to `last`, and advance to the word after it."""
         (a, b), (i, j) = self.next_word, last
         begin, stop = self.word_spans[a].starts[b], self.word_spans[i].stops[j]
         chunk, final = self.chunks[a], self.chunks[i]
@@ -325,5 +332,5 @@ class _Segmenter:
 
 
 def _speech_time(chunk: ChunkState, offset: int) -> float:
-    """When a character of a chunk was said: its words are taken to be evenly spread over its time."""
+    """Return the speech time of an offset in a chunk (s), assuming that its text is spread evenly over its time."""
     return round(chunk.start + (chunk.end - chunk.start) * offset / len(chunk.text), 3)

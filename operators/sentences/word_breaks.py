@@ -1,4 +1,4 @@
-"""Where words end in scripts without spaces: Thai, Lao, Khmer, Burmese, Chinese and Japanese, by ICU's dictionaries (UAX #29)."""
+"""Word ends in scripts without spaces, by ICU's dictionaries (UAX #29): Thai, Lao, Khmer, Burmese, Chinese and Japanese."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from functools import lru_cache
 from icu4py.breakers import WordBreaker
 
 LOOKAHEAD_CHARS = 15
-"""Characters that must follow a word whose end is told: with more to come, ICU may cut the last words of a text otherwise."""
+"""Minimum number of characters after a word end. ICU may split the last words of a text differently once more text follows."""
 
 
 @lru_cache(maxsize=2048)
 def word_ends(text: str) -> tuple[int, ...]:
-    """Where the words of a text end, as far as what follows the text hardly changes that: indices into the text.
+    """Return the word ends in a text that more text after it is unlikely to change, as offsets.
 
     Args:
-        text: begins with a word.
+        text: a text that begins with a word.
     """
-    # It tells the languages apart by their scripts.
+    # ICU chooses the dictionary by the script, not by the locale.
     ends = (stop for _, stop in WordBreaker(text, "en").segments())
     return tuple(stop for stop in ends if stop <= len(text) - LOOKAHEAD_CHARS)
