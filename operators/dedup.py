@@ -1,8 +1,8 @@
 """Deduplication of a meeting's log: the effect of each item, without repeats and outdated revisions.
 
 The last arrival of a chunk wins, except that an interim never replaces the chunk's final. A chunk accepts revisions for a
-fixed time after its last entry. Then it closes, and its speaker's speech before its start is late. A chunk id identifies revisions, even
-of a closed chunk.
+fixed time after its last entry. Then it closes, and its speaker's speech before its start is late. A chunk id identifies
+revisions, even of a closed chunk.
 """
 
 from __future__ import annotations

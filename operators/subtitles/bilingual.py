@@ -1,4 +1,4 @@
-"""Leaves the translations of a file out: those that Parley wrote, and those of files in two languages."""
+"""Removal of the translations in a subtitle file: Parley's own, and those of bilingual files."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from collections.abc import Callable, Sequence
 from operators.subtitles.markup import CueLine
 
 DetectLanguage = Callable[[str], str | None]
-"""Tells the language of a text, as a tag; None where it is not clear."""
+"""Returns the language tag of a text; None if the language is not clear."""
 
 _VTT_TRANSLATED = re.compile(r"(.+)\n<lang [^>]*>.*</lang>(?:</v>)?")
 _SRT_TRANSLATED = re.compile(r"(.+)\n<i>.*</i>")
 _MIN_CUES, _MIN_BILINGUAL_SHARE = 2, 0.66
-"""Cues that a file in two languages has at least, and the share of them that has both."""
+"""Minimum number of cues of a bilingual file, and the minimum share of cues in both languages."""
 
 
 def drop_parley_translations(payloads: Sequence[str], *, vtt: bool) -> Sequence[str]:
-    """The cues without the translations that Parley wrote, if all of them have one."""
+    """Return the cues without Parley's translations, if all cues have one; otherwise the cues unchanged."""
     pattern = _VTT_TRANSLATED if vtt else _SRT_TRANSLATED
     matches = [pattern.fullmatch(payload) for payload in payloads]
     sources = [match[1] for match in matches if match is not None]
@@ -29,18 +29,19 @@ def drop_parley_translations(payloads: Sequence[str], *, vtt: bool) -> Sequence[
 def find_source_lines(
     cues: Sequence[Sequence[CueLine]], language_of: DetectLanguage, spoken_language: str | None
 ) -> tuple[list[slice], str] | None:
-    """Which lines of each cue are in the language that was said, in a file that repeats each cue in another one.
+    """Find the lines of each cue that are in the spoken language, in a file that repeats each cue in a second language.
 
-    A file is in two languages where most cues change the script once, or have two lines each, of which all the first are
-    in one language and all the second in another. The first is taken for the source text, unless that is known.
+    A file is bilingual if most cues change the script once. It is also bilingual if most cues have two lines, and all first
+    lines are in one language and all second lines in another. The first language is the source, unless the second one is
+    known to be spoken.
 
     Args:
-        cues: their lines.
-        language_of: tells the language of a text.
-        spoken: the language that was said, if it is known.
+        cues: the lines of each cue.
+        language_of: detects the language of a text.
+        spoken_language: the spoken language's tag, if known.
 
     Returns:
-        The lines to keep of each cue, and the language or the script of the others; None where the file is in one language.
+        The lines to keep of each cue, and the language or script of the other lines; None if the file is not bilingual.
     """
     scripts = [[_main_script(line.text) for line in cue] for cue in cues]
     cuts = [_script_change(each) for each in scripts]
@@ -64,15 +65,15 @@ def find_source_lines(
 
 
 def _main_script(text: str) -> str:
-    """The script that most letters of a text are in, by the first word of their names; empty where it has none."""
+    """Return the script of most letters of a text, as the first word of their Unicode names; empty if it has no letters."""
     names = Counter(unicodedata.name(letter, "").partition(" ")[0] for letter in text if letter.isalpha())
-    # Japanese is written in three at once.
+    # Japanese mixes three scripts.
     for kana in ("HIRAGANA", "KATAKANA"):
         names["CJK"] += names.pop(kana, 0)
     return names.most_common(1)[0][0] if names.total() else ""
 
 
 def _script_change(scripts: Sequence[str]) -> int:
-    """After how many lines of a cue the script changes, if it does so once; else 0."""
+    """Return the number of lines of a cue before its script changes, if it changes once; otherwise 0."""
     changes = [k for k in range(1, len(scripts)) if scripts[k] != scripts[k - 1]]
     return changes[0] if len(changes) == 1 and all(scripts) else 0

@@ -1,4 +1,4 @@
-"""A cue of subtitles, and what a file of them says."""
+"""The cues of a subtitle file, and the result of parsing one."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from enum import StrEnum
 from typing import NamedTuple
 
 UNKNOWN_SPEAKER = "Speaker"
-"""Who speaks where a file does not say it."""
+"""The speaker of a cue without a speaker in the file."""
 
 
 class CueTranslation(NamedTuple):
-    """How a cue reads in another language. `language` is its tag."""
+    """The translation of a cue. `language` is its tag."""
 
     language: str
     text: str
@@ -19,9 +19,15 @@ class CueTranslation(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Cue:
-    """What one speaker said, from `start` to `end` in seconds, and its translation where a file is to show it.
+    """One speaker's text with its times.
 
-    `line` is where it stands in the file that it was read from; 0 if it was not.
+    Attributes:
+        speaker: the speaker's name.
+        text: the transcript text.
+        start: seconds from the start.
+        end: seconds from the start.
+        translation: the translation to write, if any.
+        line: line number in the parsed file; 0 if the cue was not parsed.
     """
 
     speaker: str
@@ -33,23 +39,23 @@ class Cue:
 
 
 class Attribution(StrEnum):
-    """How the speakers of a file are known."""
+    """The reliability of the speakers of a file."""
 
     NAMED = "named"
-    """The file names the speaker of each cue, or names nobody for it."""
+    """All speakers are named by the file. A cue without a name has `UNKNOWN_SPEAKER`."""
     GUESSED = "guessed"
-    """Some words were given to a speaker by a rule of thumb."""
+    """Some speakers were chosen by heuristics."""
     UNKNOWN = "unknown"
-    """The file names nobody."""
+    """The file has no names of speakers."""
 
 
 class LineIssue(NamedTuple):
-    """What is wrong with a line of a file.
+    """A problem with a line of a file.
 
     Attributes:
-        line: its number, from 1.
-        text: what is wrong, and what was done.
-        left_out: whether something that was said there, or may have been, is not among the cues.
+        line: the line's number, from 1.
+        message: the problem, and how the parser handled it.
+        lost_speech: whether the cues lack text of the line that is or may be speech.
     """
 
     line: int
@@ -59,12 +65,12 @@ class LineIssue(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Subtitles:
-    """What a file says.
+    """The content of a parsed file.
 
     Attributes:
-        cues: in the file's order, one for each speaker of a cue; without translations.
-        remarks: what was left out or mended, in the file's order.
-        speakers: how the speakers are known.
+        cues: the cues in the file's order, one for each speaker of a cue, without translations.
+        issues: omissions and corrections, in the file's order.
+        attribution: the reliability of the speakers.
     """
 
     cues: tuple[Cue, ...]

@@ -1,6 +1,6 @@
-"""Finds the cues of a subtitle file: their times and their lines, whatever lacks or is too much around them.
+"""Search for the cues of a subtitle file, with their times and lines. Tolerates malformed files.
 
-No library does it: webvtt-py leaves out the cues that it can't make out, and srt takes them for text of the cue before.
+No library does this: webvtt-py drops the cues that it can't parse, and srt appends them to the cue before.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ _NUMBER = re.compile(r"[^\w\s]{0,2}(\d{1,9})[^\w\s]{0,2}")
 _HEADER = re.compile(r"WEBVTT(?:\s|$)")
 _COMMENT = re.compile(r"NOTE(?:\s|$)|(?:STYLE|REGION)\s*$")
 _WEBEX_IDENTIFIER = re.compile(r'\d+\s+"(.+)"(?:\s+\(\d+\))?\s*')
-"""How Webex names the speaker: in the identifier, `12 "Ann Lee" (123456)`."""
+"""The cue identifier of Webex, with the speaker's name: `12 "Ann Lee" (123456)`."""
 
 
 @dataclass(slots=True)
 class CueBlock:
-    """A cue as it stands in a file.
+    """A cue in a file.
 
     Attributes:
-        line: the number of its timing line, from 1.
-        start: seconds.
-        end: seconds.
-        speaker: who speaks by its identifier; empty where that names nobody.
-        lines: what is below its timing line.
+        line: number of its timing line, from 1.
+        start: seconds from the start.
+        end: seconds from the start.
+        speaker: the speaker's name from the cue's identifier; empty if the identifier has none.
+        lines: the lines below its timing line.
     """
 
     line: int
@@ -44,7 +44,7 @@ class CueBlock:
 
     @property
     def payload(self) -> str:
-        """Its lines in one text."""
+        """The lines as one text."""
         return "\n".join(self.lines)
 
 
@@ -54,9 +54,9 @@ class CueBlocks:
 
     Attributes:
         blocks: the cues, in the file's order.
-        remarks: what belongs to no cue, and cues that can't be read.
-        vtt: whether its markup is that of VTT, by the header or by how it writes times.
-        headless: whether it lacks VTT's header.
+        issues: lines outside of cues, and cues that can't be parsed.
+        is_vtt: whether the markup is VTT's, by the header or by the format of the times.
+        lacks_header: whether the file lacks VTT's header.
     """
 
     blocks: list[CueBlock]
@@ -66,9 +66,9 @@ class CueBlocks:
 
 
 def find_blocks(text: str) -> CueBlocks:
-    """Find the cues of a VTT or SRT file. Which of the two it is, its content tells.
+    """Find the cues of a VTT or SRT file. The format is detected from the content.
 
-    A cue goes on to the next one, over blank lines, too.
+    A cue extends to the next one, even across blank lines.
     """
     lines = re.sub(r"\r+\n|\r", "\n", text.removeprefix("\ufeff")).split("\n")
     first = next((k for k, line in enumerate(lines) if line.strip()), 0)
@@ -80,7 +80,7 @@ def find_blocks(text: str) -> CueBlocks:
 
 
 def _after_header(lines: Sequence[str], first: int) -> int:
-    """Where the lines of the header end: at a blank line, or at a cue."""
+    """Return the index of the line after the header. The header ends at a blank line or at a cue."""
     for k in range(first + 1, len(lines)):
         if not lines[k].strip() or _TIMING.fullmatch(lines[k]):
             return k
@@ -88,7 +88,7 @@ def _after_header(lines: Sequence[str], first: int) -> int:
 
 
 class _BlockFinder:
-    """Goes through the lines of a file once. `begin` is the index of the first one that may belong to a cue."""
+    """A single pass over the lines of a file. `begin` is the index of the first line that may belong to a cue."""
 
     def __init__(self, lines: Sequence[str], *, header: bool, begin: int) -> None:
         self._lines, self._header, self._begin = lines, header, begin
@@ -97,7 +97,7 @@ class _BlockFinder:
         self.issues: list[LineIssue] = []
 
     def find(self) -> None:
-        """Fill `blocks` and `remarks`."""
+        """Fill `blocks` and `issues`."""
         heads = list(self._heads())
         begins = [head for head, *_ in heads] + [len(self._lines)]
         self._take_lines(self._begin, begins[0], None)
@@ -116,11 +116,11 @@ class _BlockFinder:
             self._take_lines(timing + 1, end, block)
 
     def _heads(self) -> Iterator[tuple[int, int, str, str]]:
-        """Where each cue begins, its timing line, what is wrong with it, and who speaks by its identifier."""
+        """Yield for each cue its first line, its timing line, its problem, and the speaker from its identifier."""
         timing = -2
         for k in range(self._begin, len(self._lines)):
             line = self._lines[k]
-            # The line right below a timing line is speech, even where it looks like another.
+            # The line right below a timing line is speech, even if it looks like a timing line.
             if not line.strip() or k == timing + 1:
                 continue
             head, identifier = self._identifier(k, timing)
@@ -138,9 +138,10 @@ class _BlockFinder:
                 yield k, k, "it has no times; write 00:00:01.000 --> 00:00:02.500 below its number", ""
 
     def _identifier(self, k: int, timing: int) -> tuple[int, str | None]:
-        """Where the cue begins whose timing line may be at `k`, and its identifier.
+        """Return the first line of the cue whose timing line may be at `k`, and the cue's identifier.
 
-        The identifier is empty where it has none, and None where no cue can begin here but for a timing line alone.
+        The identifier is empty if the cue has none. It is None if a cue can begin here only with a timing line that has no
+        other text.
         """
         above = self._line(k - 1, timing)
         if not above:
@@ -157,11 +158,11 @@ class _BlockFinder:
         return (k - 1, above) if self._header and below_blank else (k, None)
 
     def _line(self, k: int, timing: int) -> str:
-        """A line without white space at its ends; empty where it is none that may belong to the next cue."""
+        """Return a line, stripped; empty if it can't belong to the next cue."""
         return self._lines[k].strip() if k > timing and k >= self._begin else ""
 
     def _lacks_times(self, k: int) -> bool:
-        """Whether an SRT cue begins here that has a number, and no timing line."""
+        """Return whether an SRT cue with a number but without a timing line begins here."""
         number = _NUMBER.fullmatch(self._lines[k].strip())
         after = self._lines[k + 1 : k + 3]
         if self._header or number is None or not self._number or int(number[1]) != self._number + 1:
@@ -172,11 +173,11 @@ class _BlockFinder:
         return True
 
     def _take_lines(self, begin: int, end: int, block: CueBlock | None) -> None:
-        """Take the lines below a timing line, or those above the first cue, where `block` is None."""
+        """Process the lines below a timing line, or the lines above the first cue if `block` is None."""
         in_comment = blank = reported = False
         for k in range(begin, end):
             line = self._lines[k]
-            # By the standard, white space doesn't end a cue of VTT.
+            # According to the standard, a line of white space doesn't end a VTT cue.
             if not (line if self._header else line.strip()):
                 in_comment, blank, reported = False, True, False
             elif in_comment or (self._header and (blank or block is None) and _COMMENT.match(line)):
@@ -197,7 +198,7 @@ class _BlockFinder:
 
 
 def _seconds(timing: re.Match[str]) -> tuple[float, float]:
-    """When a cue starts and ends."""
+    """Return the start and the end of a cue, in seconds."""
     groups = timing.groups()
     return _instant(*groups[:4]), _instant(*groups[4:8])
 

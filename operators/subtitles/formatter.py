@@ -1,4 +1,4 @@
-"""Writes cues as WebVTT and SubRip."""
+"""Formatting of cues as WebVTT and SubRip files."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def write_vtt(cues: Sequence[Cue], about: str) -> str:
     """Write cues as WebVTT.
 
     Args:
-        cues: in order of their start.
-        about: what the file is, for its first comment. The format has no place for a language any more.
+        cues: the cues in order of their start.
+        about: description of the file, for its first comment. The format no longer has a header field for the language.
 
     Raises:
         InvalidInputError: some cues have a translation and others don't.
@@ -34,7 +34,7 @@ def write_vtt(cues: Sequence[Cue], about: str) -> str:
         else:
             language, text = cue.translation
             caption = Caption(text=[spoken, f"<lang {language}>{_escape_vtt(text)}</lang></v>"])
-        # Set as numbers: as text webvtt-py takes no hours past the 99th.
+        # Set as numbers, because webvtt-py parses no text with more than 99 hours.
         caption.start_time, caption.end_time = (_timestamp(ms) for ms in _milliseconds(cue))
         captions.append(caption)
     return WebVTT(captions=captions, header_comments=[to_single_line(about).replace("-->", "-- >")]).content
@@ -43,11 +43,11 @@ def write_vtt(cues: Sequence[Cue], about: str) -> str:
 def write_srt(cues: Sequence[Cue]) -> str:
     """Write cues as SubRip.
 
-    A speaker's name ends at the first `: `, so one that holds it reads back with a comma there: `Ann: Sales` is written
-    `Ann, Sales`. All else reads back as it was.
+    A speaker's name ends at the first `: `, so a name that contains it is written with a comma instead: `Ann: Sales` as
+    `Ann, Sales`. Everything else is read back unchanged.
 
     Args:
-        cues: in the order they are to have.
+        cues: the cues in their order in the file.
 
     Raises:
         InvalidInputError: some cues have a translation and others don't.
@@ -60,7 +60,7 @@ def write_srt(cues: Sequence[Cue]) -> str:
         if cue.translation is not None:
             content += f"\n<i>{escape_srt(to_single_line(cue.translation.text))}</i>"
         subtitles.append(srt.Subtitle(number, start, end, content))
-    # Its own numbering would sort them anew.
+    # Reindexing would sort the cues.
     return srt.compose(subtitles, reindex=False)
 
 
@@ -70,7 +70,7 @@ def _check_translations(cues: Sequence[Cue]) -> None:
 
 
 def _milliseconds(cue: Cue) -> tuple[int, int]:
-    """When a cue starts and ends, with a length that players show."""
+    """Return the start and the end of a cue in ms, at least 1 ms apart, because players drop a cue without length."""
     start = round(cue.start * 1000)
     return start, max(round(cue.end * 1000), start + 1)
 

@@ -13,18 +13,20 @@ _VTT_TAG = re.compile(r"<rt[^>]*>.*?</rt>|</?[a-zA-Z][^<>]*>|<[\d:.]+>")
 _SRT_TAGS = "b|i|u|s|font|c|v|lang|br"
 _SRT_TAG = re.compile(rf"</?(?:{_SRT_TAGS})\b[^<>]*>|\{{\\[^{{}}]*\}}", re.IGNORECASE)
 _BREAK = re.compile(r"<br\s*/?>", re.IGNORECASE)
-# The line break of ASS, in subtitles that were made from it; no part of a path.
+# The line break of ASS, in subtitles converted from it. The lookarounds exclude paths.
 _ASS_BREAK = re.compile(r"(?<![:\\])\\N(?!\w*\\)")
 _BRACES = re.compile(r"\{\\[^{}]*\}")
 _REFERENCE = re.compile(r"&(?:#\d+|#[xX][\da-fA-F]+|\w+);")
-# SRT has no escapes, and few players read any: only what would be taken for a tag or a reference is written as one.
+# SRT has no escapes, and few players decode any, so only text that looks like a tag or a reference is escaped.
 _SRT_ESCAPED = re.compile(rf"<(?=/?(?:{_SRT_TAGS})\b)|\{{(?=\\)|\\(?=N)|(?={_REFERENCE.pattern})&", re.IGNORECASE)
 
 
 class CueLine(NamedTuple):
-    """A line of a cue as it is shown.
+    """A line of a cue, without markup.
 
-    `voice` is whose it is by its tag: empty where the tag names nobody, None where there is no tag.
+    Attributes:
+        voice: the speaker's name from the voice tag; empty if the tag has no name, None if there is no tag.
+        text: the visible text.
     """
 
     voice: str | None
@@ -32,12 +34,12 @@ class CueLine(NamedTuple):
 
 
 def visible_lines(payload: str, *, vtt: bool, lacks_header: bool) -> list[CueLine]:
-    """Read the markup of a cue. Lines that show nothing are left out.
+    """Return the lines of a cue without markup and without invisible lines.
 
     Args:
-        payload: its lines as they stand in the file.
-        vtt: whether its tags are those of VTT; else those that SRT has.
-        headless: whether the file lacks a header, so that tags of SRT may be in it as well.
+        payload: the cue's lines in the file.
+        vtt: whether the tags are VTT's; otherwise they are SRT's.
+        lacks_header: whether the file has no VTT header, so it may contain SRT's tags as well.
     """
     lines: list[CueLine] = []
     for voice, text in _voices(payload):
@@ -50,22 +52,22 @@ def visible_lines(payload: str, *, vtt: bool, lacks_header: bool) -> list[CueLin
 
 
 def is_visible(text: str) -> bool:
-    """Whether a text holds anything to see: more than white space and format characters."""
+    """Return whether a text contains more than white space, format and control characters."""
     return any(not letter.isspace() and unicodedata.category(letter) not in ("Cf", "Cc") for letter in text)
 
 
 def to_single_line(text: str) -> str:
-    """A text on one line, with single spaces."""
+    """Return a text on one line, with single spaces."""
     return " ".join(text.split())
 
 
 def escape_srt(line: str) -> str:
-    """A line as it may stand in SRT: nothing in it is taken for a tag or a character reference."""
+    """Escape a line for SRT, so that no part of it is read as a tag or a character reference."""
     return _SRT_ESCAPED.sub(lambda found: f"&#{ord(found[0])};", line)
 
 
 def _voices(payload: str) -> Iterator[tuple[str | None, str]]:
-    """What each voice says, in the cue's order."""
+    """Yield each voice and its text, in the cue's order."""
     voice, at = None, 0
     for tag in _VOICE.finditer(payload):
         yield voice, payload[at : tag.start()]
@@ -76,6 +78,6 @@ def _voices(payload: str) -> Iterator[tuple[str | None, str]]:
 
 
 def _without_references(text: str) -> str:
-    """Text without character references, on one line."""
-    # Only those that are closed: `R&notes` isn't `R¬es`.
+    """Decode the character references of a text, and put it on one line."""
+    # Only references with a semicolon: `R&notes` is not `R¬es`.
     return to_single_line(_REFERENCE.sub(lambda found: html.unescape(found[0]), text))

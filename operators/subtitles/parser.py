@@ -1,4 +1,4 @@
-"""Reads a subtitle file, VTT or SRT, by Parley or by others, as far as it can be read."""
+"""A tolerant parser of subtitle files, VTT or SRT, by Parley or by other programs."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from operators.subtitles.speaker_attribution import SpeakerTurn, attribute_speak
 def parse_subtitles(
     text: str, language_of: DetectLanguage = lambda _: None, spoken_language: str | None = None
 ) -> Subtitles:
-    """Read a VTT or SRT file: its content tells which of the two it is. Cues that show nothing are no cues.
+    """Parse a VTT or SRT file. The format is detected from the content. Cues without visible text are dropped.
 
     Args:
         text: the file's content.
-        language_of: tells the language of a text, for files that have each cue in two languages of one script.
-        spoken: the language that was said, if it is known.
+        language_of: detects the language of a text, for bilingual files in languages of the same script.
+        spoken_language: the spoken language's tag, if known.
 
     Raises:
-        InvalidInputError: no cue can be read. It names the first line that can't, and the fix.
+        InvalidInputError: no cue can be parsed. The error names the first line with a problem.
     """
-    # As the standard of VTT has it.
+    # VTT's standard requires this replacement.
     cue_blocks = find_blocks(text.replace("\0", "\ufffd"))
     issues = list(cue_blocks.issues)
     lines = _source_lines(cue_blocks, language_of, spoken_language, issues)
@@ -56,7 +56,7 @@ def parse_subtitles(
 
 
 def _build_cues(block: CueBlock, turns: Sequence[SpeakerTurn]) -> Iterator[Cue]:
-    """A cue for each turn: one after the other where there are several, each as long as its text is."""
+    """Yield a cue for each turn. Several turns share the block's time in proportion to the length of their texts."""
     texts = [reduce(join_text, turn.lines) for turn in turns]
     ends = list(accumulate(map(len, texts), initial=0))
     times = [round(block.start + (block.end - block.start) * end / max(1, ends[-1]), 3) for end in ends]
@@ -67,7 +67,7 @@ def _build_cues(block: CueBlock, turns: Sequence[SpeakerTurn]) -> Iterator[Cue]:
 def _source_lines(
     cue_blocks: CueBlocks, language_of: DetectLanguage, spoken_language: str | None, issues: list[LineIssue]
 ) -> list[list[CueLine]]:
-    """The lines of each cue, without translations."""
+    """Return the lines of each cue, without translations. Appends to `issues` if lines were left out."""
     payloads = drop_parley_translations([block.payload for block in cue_blocks.blocks], vtt=cue_blocks.is_vtt)
     lines = [
         _with_speaker(block, visible_lines(payload, vtt=cue_blocks.is_vtt, lacks_header=cue_blocks.lacks_header))
@@ -85,10 +85,10 @@ def _source_lines(
 
 
 def _group_simultaneous(blocks: Sequence[CueBlock], lines: Sequence[Sequence[CueLine]]) -> list[list[tuple[int, int]]]:
-    """The lines of each cue, or of each two cues where all cues of the file come in twos of the same times.
+    """Group the lines by cue, or by two cues if all cues of the file are pairs with the same times.
 
     Returns:
-        For each line the indexes of its cue, and of it in that.
+        The groups. Each line is the pair of its cue's index and its index in that cue.
     """
     places = [[(k, i) for i in range(len(each))] for k, each in enumerate(lines) if each]
     times = [(blocks[each[0][0]].start, blocks[each[0][0]].end) for each in places]
@@ -98,5 +98,5 @@ def _group_simultaneous(blocks: Sequence[CueBlock], lines: Sequence[Sequence[Cue
 
 
 def _with_speaker(block: CueBlock, lines: list[CueLine]) -> list[CueLine]:
-    """The lines of a cue whose identifier names the speaker."""
+    """Set the speaker of a cue's lines if the cue's identifier names one."""
     return [line._replace(voice=block.speaker) for line in lines] if block.speaker else lines

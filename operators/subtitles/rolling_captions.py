@@ -1,7 +1,7 @@
-"""Rolling captions, as live captioning and YouTube make them: each cue shows the words before it again.
+"""Rolling captions, as live captioning and YouTube make them: each cue repeats words of the cue before.
 
-A cue repeats the last lines of the cue before and adds a line, or adds words to its last line; between two such cues
-YouTube puts one of ten milliseconds that adds nothing. The words that a cue adds are its speech.
+A cue repeats the last lines of the cue before and adds a line, or adds words to the last line. Between two such cues YouTube
+puts a cue of ten milliseconds that adds nothing. Only the words that a cue adds are its speech.
 """
 
 from __future__ import annotations
@@ -13,23 +13,23 @@ from operators.subtitles.cue_blocks import CueBlock
 from operators.subtitles.markup import CueLine
 
 _GAP_S = 2.0
-"""Between cues of which one may show the words of the other again."""
+"""Maximum seconds between two cues of which the second may repeat words of the first."""
 _MIN_REPEATED_WORDS = 4
-"""Words that are taken for a repetition even if they don't begin a line."""
+"""Minimum number of equal words that count as a repetition even if they don't begin a line."""
 _MIN_PAIRS = 2
 _CUES_PER_ADDITION = 4
-"""One in so many cues adds words to those it shows again. Without such, a file only repeats itself, as a song does."""
+"""At least one in this many cues must add words to the repeated ones. Otherwise the text itself repeats, as in a song."""
 
 
 def unroll(blocks: Sequence[CueBlock], cues: Sequence[list[CueLine]]) -> list[list[CueLine]] | None:
-    """The cues of a file of rolling captions with each word once. A cue that adds none has no line.
+    """Remove the repeated words from a file of rolling captions.
 
     Args:
         blocks: the times of the cues.
-        cues: their lines.
+        cues: the lines of the cues.
 
     Returns:
-        None where the file holds no rolling captions.
+        The new lines of each cue, empty if the cue adds no words; None if the file has no rolling captions.
     """
     words = [[line.text.split() for line in cue] for cue in cues]
     visible = [k for k, cue in enumerate(cues) if cue]
@@ -46,7 +46,7 @@ def unroll(blocks: Sequence[CueBlock], cues: Sequence[list[CueLine]]) -> list[li
         or adding * _CUES_PER_ADDITION < len(repeated_counts)
     ):
         return None
-    # After a pause the last line may still stand above a new one.
+    # After a pause the last line may still be shown above a new one.
     for before, after in pairwise(visible):
         if (
             after not in repeated_counts
@@ -58,7 +58,7 @@ def unroll(blocks: Sequence[CueBlock], cues: Sequence[list[CueLine]]) -> list[li
 
 
 def _repeated_word_count(before: Sequence[list[str]], after: Sequence[list[str]]) -> int:
-    """How many words at the beginning of a cue are the last ones of the cue before."""
+    """Return how many words at the beginning of a cue are the last words of the cue before."""
     old, new = [word for line in before for word in line], [word for line in after for word in line]
     begins = {len(old) - at for at in accumulate((len(line) for line in before), initial=0)}
     for count in range(min(len(old), len(new)), 0, -1):
@@ -68,7 +68,7 @@ def _repeated_word_count(before: Sequence[list[str]], after: Sequence[list[str]]
 
 
 def _drop_first_words(cue: list[CueLine], count: int) -> list[CueLine]:
-    """A cue's lines without their first words."""
+    """Return a cue's lines without their first `count` words."""
     lines: list[CueLine] = []
     for line in cue:
         words = line.text.split()

@@ -1,8 +1,8 @@
-"""Decides who speaks in each line of a file's cues.
+"""Attribution of each line of a file's cues to a speaker.
 
-A voice tag says it. Where a file has none, a name before a colon or in brackets does, if such names are a habit of the
-file. What has no name goes on with the last speaker where the file names speakers only when they change; that is a guess,
-and so is a name that might be another word. Sounds and songs are nobody's.
+Voice tags name the speakers. In a file without voice tags, names before a colon or in brackets do, if the file uses such
+names regularly. A line without a name has the last speaker, if the file names speakers only when they change. That is a
+guess, and so is a name that may be another word. Sounds and songs have no speaker.
 """
 
 from __future__ import annotations
@@ -26,25 +26,25 @@ from operators.subtitles.speaker_names import (
 )
 
 _PARLEY_SRT_LINE = re.compile(r"(.{1,200}?)(?:\s[(\[]\d{1,2}:\d{2}(?::\d{2})?[)\]])?: (.+)")
-"""As Parley writes a cue of SRT, whatever the name."""
+"""The format of Parley's SRT cues, with any name."""
 
 
 @dataclass(frozen=True, slots=True)
 class SpeakerTurn:
-    """What one speaker says in a cue: some of its lines."""
+    """The lines of a cue that belong to one speaker."""
 
     speaker: str
     lines: list[str]
 
 
 def attribute_speakers(cues: Sequence[Sequence[CueLine]]) -> tuple[list[list[SpeakerTurn]], Attribution]:
-    """Decide who speaks.
+    """Attribute each line to a speaker.
 
     Args:
-        cues: the lines of each.
+        cues: the lines of each cue.
 
     Returns:
-        The turns of each cue, and how their speakers are known.
+        The turns of each cue, and the reliability of their speakers.
     """
     if any(line.voice for cue in cues for line in cue):
         return _attribute_by_voice_tags(cues)
@@ -60,7 +60,7 @@ def attribute_speakers(cues: Sequence[Sequence[CueLine]]) -> tuple[list[list[Spe
 
 
 def has_named_cues(cues: Sequence[Sequence[CueLine]]) -> bool:
-    """Whether each cue has a voice, or is written as Parley writes SRT."""
+    """Return whether each cue has a voice tag, or the format of Parley's SRT cues."""
     spoken = [cue for cue in cues if cue]
     return all(all(line.voice for line in cue) for cue in spoken) or _are_parley_srt(
         [[e.text for e in cue] for cue in spoken]
@@ -89,7 +89,7 @@ def _are_parley_srt(cues: Sequence[Sequence[str]]) -> bool:
 
 
 def _attribute_parley_srt(cues: Sequence[Sequence[str]]) -> tuple[list[list[SpeakerTurn]], Attribution] | None:
-    """The turns of a file in which every cue is one line with a prefix; None where it is another one."""
+    """Return the turns of a file in which every cue is one line with a prefix; None for any other file."""
     matches = [[match for line in cue if (match := _PARLEY_SRT_LINE.fullmatch(line))] for cue in cues]
     names = {match[1].strip() for each in matches for match in each}
     if not _are_parley_srt(cues) or all(name.startswith(">>") for name in names):
@@ -100,7 +100,7 @@ def _attribute_parley_srt(cues: Sequence[Sequence[str]]) -> tuple[list[list[Spea
 
 
 def _habitual_names(cues: Sequence[Sequence[str]], *, bracketed: bool) -> frozenset[str]:
-    """The names before the lines of a file, if such names are a habit of it."""
+    """Return the names before the lines of a file, if the file uses such names regularly."""
     counts = Counter[str]()
     first = spoken = 0
     within_sentences: set[str] = set()
@@ -142,7 +142,7 @@ def _habitual_names(cues: Sequence[Sequence[str]], *, bracketed: bool) -> frozen
 
 
 def _lowercase_names(cues: Sequence[Sequence[str]]) -> frozenset[str]:
-    """The names of a file in which something short stands before a colon in every cue, and some of it comes again."""
+    """Return the prefixes of a file in which every cue has a short one before a colon, if some of them repeat."""
     prefixes = [parse_prefix(cue[0]) for cue in cues if cue and not is_sound(cue[0])]
     names = Counter(
         prefix.name for prefix in prefixes if prefix and not prefix.bracketed and is_short_enough(prefix.name)
@@ -158,7 +158,7 @@ def _parse_likely_prefix(line: str, *, bracketed: bool) -> SpeakerPrefix | None:
 
 
 def _numbered_family(name: str) -> str:
-    """A name without its number, where it has one; else nothing that another name has."""
+    """Return a key that names with different numbers share. A name without a number has a key of its own."""
     return re.sub(r"\d+", "#", name) if re.search(r"\d", name) else f"={name}"
 
 
@@ -168,7 +168,7 @@ def _attribute_by_prefixes(
     turns: list[list[SpeakerTurn]] = []
     last, before = UNKNOWN_SPEAKER, ""
     begins_named: bool | None = None
-    # Two in one line: `ANN: Ready? BOB: Yes.`
+    # Two turns in one line: `ANN: Ready? BOB: Yes.`
     within = re.compile(rf"(?<=[.!?…。！？])\s+(?=(?:{'|'.join(map(re.escape, sorted(names)))})[:：]\s)")
     attribution = Attribution.GUESSED if bracketed else Attribution.NAMED
     for cue in cues:
@@ -191,7 +191,7 @@ def _attribute_by_prefixes(
             if changes_speaker(text):
                 last, named = UNKNOWN_SPEAKER, False
             elif not named and last != UNKNOWN_SPEAKER:
-                # A file that begins without a name doesn't tell all of its speakers.
+                # A file that begins without a name doesn't name all of its speakers.
                 if not begins_named and ends_sentence(before):
                     last = UNKNOWN_SPEAKER
                 else:
@@ -205,7 +205,7 @@ def _attribute_by_prefixes(
 
 
 def _merge_turns(utterances: Sequence[tuple[str, str]]) -> list[SpeakerTurn]:
-    """Lines that follow each other with the same speaker, together."""
+    """Merge consecutive lines of the same speaker into turns."""
     turns: list[SpeakerTurn] = []
     for speaker, text in utterances:
         if turns and turns[-1].speaker == speaker:

@@ -1,4 +1,4 @@
-"""What may be the name of a speaker at the beginning of a line: `Ann: Hi`, `[ANN] Hi`, `田中：はい`."""
+"""Detection of speaker names at the beginning of a line: `Ann: Hi`, `[ANN] Hi`, `田中：はい`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def _word_set(text: str) -> frozenset[str]:
 
 _CHANGE = r"\s*(?P<change>[-–—‐]\s*|(?:>>+|＞＞)\s*)?"
 _TIME = r"\s*[(\[（]\d{1,2}:\d{2}(?::\d{2})?[)\]）]"
-"""When somebody spoke, as some files have it behind each name: `Ann (00:05): Hi`."""
+"""The time after each name in some files: `Ann (00:05): Hi`."""
 _COLON = re.compile(_CHANGE + rf"(?P<name>[^:：]{{1,60}}?)(?:{_TIME})?" + r"\s*(?::(?:\s+|$)|：\s*)(?P<rest>.*)")
 _BRACKET = re.compile(
     _CHANGE + r"[\[(【（［〔](?P<name>[^\[\]()【】（）［］〔〕…♪♫]{1,60})[\])】）］〕]\s*(?:[:：]\s*)?(?P<rest>.*)"
@@ -23,7 +23,7 @@ _SOUND_LINE = re.compile(
 _SENTENCE_END = re.compile(r"[.!?…。！？؟।](?:[\W_]*)$")
 
 MAX_NAME_WORDS, MAX_UNSPACED_NAME_CHARS = 5, 12
-"""Words of a name, and letters of one in a script that has no capitals and no spaces."""
+"""Maximum number of words of a name, and maximum length of a name in a script without capitals and spaces."""
 _MAX_CASELESS_NAME_WORDS = 3
 _PUNCTUATION = re.compile(r"[!?…;\"“”„«»。、，！？؛،]|\.\.|(?<!\w)['’]|\d:\d")
 _ABBREVIATED = re.compile(r"(?:[^\W\d_]{1,4}\.)+|[^\W\d_]+\.?")
@@ -36,7 +36,7 @@ _PARTICLES = _word_set(
     "al and bin d da das de del della den der des di do dos du e el et ibn la las le los of och og st ten ter the to und v van"
     " von vd y zu"
 )
-# What begins a clause, and no name: `My mother told me: be brave.`
+# Words that begin a clause, but no name: `My mother told me: be brave.`
 _CLAUSE_OPENERS = _word_set(
     "a an and are as at because but for from he her his how i if in is it its my no not of on or our she so that the their"
     " then there these they this those to was we were what when where which who why with yes you your"
@@ -45,7 +45,7 @@ _CLAUSE_OPENERS = _word_set(
     " uma eu meu minha mas se"
 )
 _VERBS_OF_SPEECH = re.compile(r"(?:说|說|道|问|問|答|想|言う|言った|曰く)$")
-# Common words that lead to a sentence. Whoever has one of these as a name is known by speaking twice.
+# Common words before a colon that introduce a sentence. They count as names only if they repeat.
 LEAD_IN_WORDS = _word_set(
     "action actions agenda also answer attention background because bonus bottom caption captions caution conclusion context"
     " correction decision decisions details disclaimer edit editor example examples fact finally first footnote goal hint idea"
@@ -84,13 +84,13 @@ _SOUND_WORDS = _word_set(
 
 @dataclass(frozen=True, slots=True)
 class SpeakerPrefix:
-    """What stands before what is said in a line.
+    """A possible name before the text of a line.
 
     Attributes:
-        name: it, without what is around it.
-        rest: what is said; may be empty.
-        bracketed: whether the name stands in brackets.
-        announced: whether the arrows of live captioning tell that somebody else speaks: `>> Ann: Hi`.
+        name: the name, without marks and brackets around it.
+        rest: the text of the line; may be empty.
+        bracketed: whether the name is in brackets.
+        has_change_mark: whether live captioning's arrows mark a change of speaker: `>> Ann: Hi`.
     """
 
     name: str
@@ -100,7 +100,7 @@ class SpeakerPrefix:
 
 
 def parse_prefix(line: str) -> SpeakerPrefix | None:
-    """What may be a name before a line, in brackets or before a colon."""
+    """Return the possible name before a line, in brackets or before a colon; None if there is none."""
     bracketed = _BRACKET.fullmatch(line)
     match = bracketed or _COLON.fullmatch(line)
     if match is None or not (name := match["name"].strip()):
@@ -110,28 +110,28 @@ def parse_prefix(line: str) -> SpeakerPrefix | None:
 
 
 def is_sound(line: str) -> bool:
-    """Whether a line only describes a sound, or is sung: `[Music]`, `♪ We are one ♪`."""
+    """Return whether a line only describes a sound, or is sung: `[Music]`, `♪ We are one ♪`."""
     return _SOUND_LINE.fullmatch(line) is not None
 
 
 def changes_speaker(line: str) -> bool:
-    """Whether a line begins with the dash or the arrows of somebody else who speaks."""
+    """Return whether a line begins with a dash or arrows that mark a change of speaker."""
     match = re.match(_CHANGE, line)
     return match is not None and match["change"] is not None
 
 
 def ends_sentence(line: str) -> bool:
-    """Whether a line ends with the mark of a sentence's end."""
+    """Return whether a line ends with a mark that ends a sentence."""
     return _SENTENCE_END.search(line) is not None
 
 
 def is_like_name(words: str, *, bracketed: bool = False) -> bool:
-    """Whether words are written as a name is: few, each with a capital where its script has them, and no clause."""
+    """Return whether words look like a name: few, capitalized if their script has capitals, and not a clause."""
     if bracketed and any(word.casefold().strip(",.") in _SOUND_WORDS for word in words.split()):
         return False
     if _NUMBERED.fullmatch(words):
         return True
-    # What a name has in brackets may be anything: `Ann Lee (Guest)`, `ANN [on the phone]`.
+    # Brackets after a name may contain any text: `Ann Lee (Guest)`, `ANN [on the phone]`.
     bare = re.sub(r"\s*[\[(（].*[\])）]\s*$", "", words)
     parts = bare.replace(",", " ").split()
     if not parts or len(parts) > MAX_NAME_WORDS or _PUNCTUATION.search(bare) or _VERBS_OF_SPEECH.search(bare):
@@ -153,7 +153,7 @@ def is_like_name(words: str, *, bracketed: bool = False) -> bool:
 
 
 def is_short_enough(words: str) -> bool:
-    """Whether words may be a name that is written in small letters."""
+    """Return whether words may be a lowercase name."""
     return len(words.split()) < MAX_NAME_WORDS - 1 and not _PUNCTUATION.search(words)
 
 
