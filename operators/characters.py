@@ -35,9 +35,9 @@ def require_storable(text: str) -> str:
         ValueError: the text contains NUL or a lone surrogate.
     """
     if "\x00" in text:
-        raise ValueError("must not hold the character NUL")
+        raise ValueError("must not contain the character NUL")
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise ValueError("must not hold half a character (a lone surrogate)") from None
+        raise ValueError("must not contain a lone surrogate (half a character)") from None
     return text

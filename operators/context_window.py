@@ -63,8 +63,8 @@ def step(state: State, update: ChunkUpdate, sentences: SentenceChanges) -> tuple
     config = update.config or state.config
     remaining = state.held
     if sentences.emitted or sentences.retractions:
-        changed_ids = {_parse_sentence_id(one.id) for one in (*sentences.emitted, *sentences.retractions)}
-        candidates = [one for one in remaining if (one.n, one.k) not in changed_ids]
+        changed_ids = {_parse_sentence_id(changed.id) for changed in (*sentences.emitted, *sentences.retractions)}
+        candidates = [kept for kept in remaining if (kept.n, kept.k) not in changed_ids]
         for sentence in sentences.emitted:
             insort(candidates, _window_sentence(sentence))
         remaining = _trim(
@@ -140,13 +140,13 @@ def with_context(
             the request's, so only the same speaker's are used.
     """
     latest = before[max(len(before) - config.context_sentences, contiguous_from) :]
-    same_speaker = [one for one in before if one.speaker == speaker]
+    same_speaker = [sentence for sentence in before if sentence.speaker == speaker]
     same_speaker = same_speaker[max(len(same_speaker) - config.context_of_speaker, 0) :]
     return replace(
         request,
         source_language=request.source_language
         or (None if config.source_language == "auto" else config.source_language),
-        context=tuple(one.context_sentence for one in sorted({*latest, *same_speaker})),
+        context=tuple(sentence.context_sentence for sentence in sorted({*latest, *same_speaker})),
         glossary=prompt_terms(config.glossary, request.language),
         terms_in_text=match_terms(config.glossary, request.text, request.language),
         style=config.style,
@@ -155,4 +155,7 @@ def with_context(
 
 def with_translations(request: TranslationRequest, translations: Mapping[ContextSentence, str]) -> TranslationRequest:
     """Add the known translations of the context's sentences to a request."""
-    return replace(request, context=tuple(replace(one, translation=translations.get(one)) for one in request.context))
+    return replace(
+        request,
+        context=tuple(replace(sentence, translation=translations.get(sentence)) for sentence in request.context),
+    )

@@ -42,7 +42,7 @@ def _check_server_url(url: str) -> str:
     if not is_http_url:
         raise ValueError("must begin with http:// or https:// and name a host, as http://127.0.0.1:11434/v1 does")
     if not has_no_secrets:
-        raise ValueError("must hold no name, password or query: a key is named by `key`")
+        raise ValueError("must have no name, password or query; `key` names the variable of a key")
     return require_storable(url)
 
 
@@ -183,9 +183,7 @@ class ModelsConfig(StrictModel):
                 if name not in self.engines:
                     raise ValueError(f"{role} names {name}, which is not among the engines")
                 if role != "translation" and isinstance(self.engines[name], FirefoxConfig):
-                    raise ValueError(
-                        f"{role} can't be served by {name}: Firefox's models translate and do nothing else"
-                    )
+                    raise ValueError(f"{role} can't be served by {name}: Firefox's models only translate")
         return self
 
     def engines_for(self, role: Role) -> tuple[str, ...]:
@@ -259,5 +257,5 @@ def describe_translation(config: ModelsConfig) -> str:
     if not config.translation:
         return "translation is off"
     first, *others = (display_name(config.engines[name]) for name in config.translation)
-    meanwhile = f"; until it answers: {', '.join(others)}" if others else ""
+    meanwhile = f"; until it is ready: {', '.join(others)}" if others else ""
     return f"translating with {first}{meanwhile}"

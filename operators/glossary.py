@@ -52,19 +52,19 @@ def match_terms(glossary: tuple[Term, ...], text: str, language: str) -> tuple[G
     if not glossary:
         return ()
     matches: list[tuple[int, int, bool, GlossaryEntry]] = []
-    for wanted, automaton, case in _compile_glossary(glossary, language).matchers:
-        folded_text = fold_with_offsets(text, keep_case=case)
+    for entries, automaton, case_sensitive in _compile_glossary(glossary, language).matchers:
+        folded_text = fold_with_offsets(text, keep_case=case_sensitive)
         for index, start, end in automaton.find_matches_as_indexes(folded_text.text, overlapping=True):
             span = folded_text.source_span(start, end)
             if span is not None and is_whole_word(text, *span):
-                matches.append((span[0], span[1], not case, wanted[index]))
+                matches.append((span[0], span[1], not case_sensitive, entries[index]))
     # Of two terms of the same length the first one wins; of two at the same place, the case-sensitive one.
     matches.sort(key=lambda place: (place[0] - place[1], place[0], place[2]))
     longest_matches: list[tuple[int, int, GlossaryEntry]] = []
-    for start, end, _, wanted in matches:
+    for start, end, _, entry in matches:
         if all(end <= other_start or other_end <= start for other_start, other_end, _ in longest_matches):
-            longest_matches.append((start, end, wanted))
-    return tuple(dict.fromkeys(wanted for _, _, wanted in sorted(longest_matches)))
+            longest_matches.append((start, end, entry))
+    return tuple(dict.fromkeys(entry for _, _, entry in sorted(longest_matches)))
 
 
 @lru_cache(maxsize=256)

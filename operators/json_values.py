@@ -37,9 +37,9 @@ def _child_values(value: Any) -> list[Any]:
         case str():
             require_storable(value)
         case float() if not math.isfinite(value):
-            raise ValueError("must hold no number that is NaN or infinite")
+            raise ValueError("must not contain NaN or infinite numbers")
         case int() if not -_INT64_LIMIT <= value < _INT64_LIMIT:
-            raise ValueError("must hold no whole number of more than 64 bits")
+            raise ValueError("must not contain integers of more than 64 bits")
         case dict():
             mapping = cast(dict[Any, Any], value)
             return [*mapping.keys(), *mapping.values()]

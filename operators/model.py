@@ -62,14 +62,14 @@ def _normalize_source_language(tag: str) -> str:
 
 def _require_non_blank(text: str) -> str:
     if not text.strip():
-        raise ValueError("must hold something other than white space")
+        raise ValueError("must not be blank")
     return require_storable(text)
 
 
 def _normalize_speaker(text: str) -> str:
     _require_non_blank(text)
     if is_blank(text):
-        raise ValueError("must hold something that can be seen")
+        raise ValueError("must have visible characters")
     name = normalize_name(text)
     # NFC expands some characters to three.
     if len(name) > MAX_NAME_CHARS:
@@ -138,7 +138,7 @@ class Chunk(StrictModel):
     @classmethod
     def _require_ordered_times(cls, end: float, others: ValidationInfo) -> float:
         if end < others.data.get("start", end):
-            raise ValueError("must not lie before start")
+            raise ValueError("must not be before start")
         return end
 
 
@@ -186,8 +186,8 @@ def _check_glossary(glossary: tuple[Term, ...]) -> tuple[Term, ...]:
     for number, term in enumerate(glossary, 1):
         before = known.setdefault(term.dedupe_key(), number)
         if before != number:
-            raise ValueError(f"must not hold a term twice: number {number} is number {before} again")
-    size = sum(len(one.term) + sum(map(len, one.translations.values())) for one in glossary)
+            raise ValueError(f"must not repeat a term: number {number} repeats number {before}")
+    size = sum(len(term.term) + sum(map(len, term.translations.values())) for term in glossary)
     if size > MAX_GLOSSARY_CHARS:
         raise ValueError(f"must have no more than {MAX_GLOSSARY_CHARS} characters in all; it has {size}")
     return glossary
@@ -384,7 +384,7 @@ def parse_entry(fields: Mapping[str, str]) -> Entry:
         except ValueError:
             raise InvalidInputError(name, "must be a whole number") from None
         if not 0 <= numbers[name] <= MAX_INSTANT_MS:
-            raise InvalidInputError(name, f"must lie between 0 and {MAX_INSTANT_MS}")
+            raise InvalidInputError(name, f"must be between 0 and {MAX_INSTANT_MS}")
     return Entry(
         team_id=fields["team_id"],
         meeting_id=fields["meeting_id"],

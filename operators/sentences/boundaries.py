@@ -171,9 +171,9 @@ def is_sentence_end(before: tuple[str, ...], word: str, after: str | None, langu
     mark = marked[len(core) :].strip()
     if not mark:
         return False
-    closed = any(one in _CLOSING_AT_WORD_END for one in word[len(marked) :])
+    closed = any(character in _CLOSING_AT_WORD_END for character in word[len(marked) :])
     core = core.strip(_QUOTES_AND_BRACKETS)
-    if any(one in _SENTENCE_TERMINALS for one in mark):
+    if any(character in _SENTENCE_TERMINALS for character in mark):
         return True
     if ";" in mark:  # The Greek question mark.
         return core != "" and "\u0370" <= core[-1] <= "\u03ff"

@@ -44,8 +44,8 @@ def find_source_lines(
         The lines to keep of each cue, and the language or script of the other lines; None if the file is not bilingual.
     """
     scripts = [[_main_script(line.text) for line in cue] for cue in cues]
-    cuts = [_script_change(each) for each in scripts]
-    pairs = Counter((each[0], each[-1]) for each, cut in zip(scripts, cuts, strict=True) if cut)
+    cuts = [_script_change(cue) for cue in scripts]
+    pairs = Counter((cue[0], cue[-1]) for cue, cut in zip(scripts, cuts, strict=True) if cut)
     of_scripts = len(cues) >= _MIN_CUES and bool(pairs) and max(pairs.values()) >= _MIN_BILINGUAL_SHARE * len(cues)
     if not of_scripts:
         cuts = [1 if len(cue) == 2 else 0 for cue in cues]

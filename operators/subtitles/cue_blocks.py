@@ -108,9 +108,7 @@ class _BlockFinder:
                 continue
             block = CueBlock(timing + 1, *_seconds(match), speaker)
             if block.end < block.start:
-                self.issues.append(
-                    LineIssue(timing + 1, "ends before it starts: its start is taken for its end", False)
-                )
+                self.issues.append(LineIssue(timing + 1, "ends before it starts: its start is used as its end", False))
                 block.end = block.start
             self.blocks.append(block)
             self._take_lines(timing + 1, end, block)
@@ -189,7 +187,7 @@ class _BlockFinder:
                     self.issues.append(LineIssue(k + 1, "is left out: it belongs to no cue"))
                 reported = True
             else:
-                if self._header and blank and any(each.strip() for each in block.lines):
+                if self._header and blank and any(other.strip() for other in block.lines):
                     self.issues.append(
                         LineIssue(k + 1, "below a blank line: it is read as part of the cue above", False)
                     )

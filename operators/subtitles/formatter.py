@@ -66,7 +66,7 @@ def write_srt(cues: Sequence[Cue]) -> str:
 
 def _check_translations(cues: Sequence[Cue]) -> None:
     if len({cue.translation is None for cue in cues}) > 1:
-        raise InvalidInputError("translation", "must be there for every cue or for none")
+        raise InvalidInputError("translation", "must be present for every cue or for none")
 
 
 def _milliseconds(cue: Cue) -> tuple[int, int]:

@@ -47,7 +47,7 @@ def visible_lines(payload: str, *, vtt: bool, lacks_header: bool) -> list[CueLin
         bare = (_VTT_TAG if vtt else _SRT_TAG).sub("", broken)
         if lacks_header:
             bare = _BRACES.sub("", bare)
-        lines += [CueLine(voice, line) for each in bare.split("\n") if is_visible(line := _without_references(each))]
+        lines += [CueLine(voice, line) for part in bare.split("\n") if is_visible(line := _without_references(part))]
     return lines
 
 
@@ -63,7 +63,7 @@ def to_single_line(text: str) -> str:
 
 def escape_srt(line: str) -> str:
     """Escape a line for SRT, so that no part of it is read as a tag or a character reference."""
-    return _SRT_ESCAPED.sub(lambda found: f"&#{ord(found[0])};", line)
+    return _SRT_ESCAPED.sub(lambda match: f"&#{ord(match[0])};", line)
 
 
 def _voices(payload: str) -> Iterator[tuple[str | None, str]]:
@@ -80,4 +80,4 @@ def _voices(payload: str) -> Iterator[tuple[str | None, str]]:
 def _without_references(text: str) -> str:
     """Decode the character references of a text, and put it on one line."""
     # Only references with a semicolon: `R&notes` is not `R¬es`.
-    return to_single_line(_REFERENCE.sub(lambda found: html.unescape(found[0]), text))
+    return to_single_line(_REFERENCE.sub(lambda match: html.unescape(match[0]), text))

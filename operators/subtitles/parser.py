@@ -39,18 +39,22 @@ def parse_subtitles(
             block for block, now, was in zip(cue_blocks.blocks, unrolled_lines, lines, strict=True) if was and not now
         ]
         line = repeating[0].line if repeating else cue_blocks.blocks[0].line
-        message = f"rolling captions: words shown again are taken once; {len(repeating)} cues held no others"
+        message = f"rolling captions: repeated words are dropped; {len(repeating)} cues had no new words"
         issues.append(LineIssue(line, message, lost_speech=False))
         lines = unrolled_lines
     turns, attribution = attribute_speakers(lines)
-    cues = tuple(cue for block, each in zip(cue_blocks.blocks, turns, strict=True) for cue in _build_cues(block, each))
+    cues = tuple(
+        cue
+        for block, block_turns in zip(cue_blocks.blocks, turns, strict=True)
+        for cue in _build_cues(block, block_turns)
+    )
     issues.sort()
     if not cues:
-        first_loss = next((remark for remark in issues if remark.lost_speech), None)
+        first_loss = next((issue for issue in issues if issue.lost_speech), None)
         if first_loss is None:
-            raise InvalidInputError("cues", "the file holds none with text")
+            raise InvalidInputError("cues", "the file has none with text")
         raise InvalidInputError(
-            f"line {first_loss.line}", f"{first_loss.message}; the file holds no cue with text that can be read"
+            f"line {first_loss.line}", f"{first_loss.message}; the file has no readable cue with text"
         )
     return Subtitles(cues, tuple(issues), attribution)
 
@@ -78,10 +82,10 @@ def _source_lines(
     if halves is None:
         return lines
     kept, language = halves
-    left_out = {each for group, part in zip(groups, kept, strict=True) for each in set(group) - set(group[part])}
+    left_out = {place for group, part in zip(groups, kept, strict=True) for place in set(group) - set(group[part])}
     first = cue_blocks.blocks[min(left_out)[0]].line
-    issues.append(LineIssue(first, f"each cue is there in {language} as well: {len(left_out)} lines are left out"))
-    return [[line for i, line in enumerate(each) if (k, i) not in left_out] for k, each in enumerate(lines)]
+    issues.append(LineIssue(first, f"each cue is also in {language}: {len(left_out)} lines are left out"))
+    return [[line for i, line in enumerate(cue) if (k, i) not in left_out] for k, cue in enumerate(lines)]
 
 
 def _group_simultaneous(blocks: Sequence[CueBlock], lines: Sequence[Sequence[CueLine]]) -> list[list[tuple[int, int]]]:
@@ -90,11 +94,11 @@ def _group_simultaneous(blocks: Sequence[CueBlock], lines: Sequence[Sequence[Cue
     Returns:
         The groups. Each line is the pair of its cue's index and its index in that cue.
     """
-    places = [[(k, i) for i in range(len(each))] for k, each in enumerate(lines) if each]
-    times = [(blocks[each[0][0]].start, blocks[each[0][0]].end) for each in places]
+    places = [[(k, i) for i in range(len(cue))] for k, cue in enumerate(lines) if cue]
+    times = [(blocks[group[0][0]].start, blocks[group[0][0]].end) for group in places]
     if len(places) % 2 or has_named_cues(lines) or times[::2] != times[1::2]:
         return places
-    return [one + other for one, other in zip(places[::2], places[1::2], strict=True)]
+    return [first + second for first, second in zip(places[::2], places[1::2], strict=True)]
 
 
 def _with_speaker(block: CueBlock, lines: list[CueLine]) -> list[CueLine]:

@@ -91,12 +91,14 @@ def _are_parley_srt(cues: Sequence[Sequence[str]]) -> bool:
 def _attribute_parley_srt(cues: Sequence[Sequence[str]]) -> tuple[list[list[SpeakerTurn]], Attribution] | None:
     """Return the turns of a file in which every cue is one line with a prefix; None for any other file."""
     matches = [[match for line in cue if (match := _PARLEY_SRT_LINE.fullmatch(line))] for cue in cues]
-    names = {match[1].strip() for each in matches for match in each}
+    names = {match[1].strip() for cue_matches in matches for match in cue_matches}
     if not _are_parley_srt(cues) or all(name.startswith(">>") for name in names):
         return None
     sure = all(is_like_name(name) and name.casefold() not in LEAD_IN_WORDS for name in names)
     attribution = Attribution.NAMED if sure else Attribution.GUESSED
-    return [[SpeakerTurn(match[1].strip(), [match[2]]) for match in each] for each in matches], attribution
+    return [
+        [SpeakerTurn(match[1].strip(), [match[2]]) for match in cue_matches] for cue_matches in matches
+    ], attribution
 
 
 def _habitual_names(cues: Sequence[Sequence[str]], *, bracketed: bool) -> frozenset[str]:

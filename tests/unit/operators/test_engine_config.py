@@ -49,12 +49,12 @@ def test_the_preferred_one_comes_first_in_an_application_of_its_own() -> None:
         (
             {"engines": {"a": SERVER | {"url": "http://me:swordfish@h/"}}},
             "engines.a.openai.url",
-            "a key is named by `key`",
+            "`key` names the variable of a key",
         ),
         (
             {"engines": {"a": SERVER | {"url": "http://h/?key=swordfish"}}},
             "engines.a.openai.url",
-            "a key is named by `key`",
+            "`key` names the variable of a key",
         ),
         ({"engines": {"a": SERVER | {"key": "swordfish"}}}, "engines.a.openai.key", "PARLEY_"),
         ({"magic": 1}, "magic", "not permitted"),

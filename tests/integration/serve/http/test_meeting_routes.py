@@ -140,7 +140,7 @@ async def test_terms_and_style_are_taken_at_the_beginning_and_later(stage: ApiHa
     assert (changed["glossary"], changed["style"], changed["context_of_speaker"]) == ([other], "", 4)
     twice = await stage.http.patch(path, json={"glossary": [term, term | {"term": "Road  Map"}]})
     assert twice.status_code == 422
-    assert "number 2 is number 1 again" in twice.text
+    assert "number 2 repeats number 1" in twice.text
     assert "glossary" in twice.text
 
 

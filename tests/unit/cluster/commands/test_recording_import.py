@@ -32,7 +32,7 @@ def test_what_was_left_out_mended_and_guessed_is_reported(tmp_path: Path, capsys
     assert capsys.readouterr().err.splitlines() == [
         "Dr. Lee [2]: left out: 1; mended: 1",
         "  line 6: the cue is left out: its times can't be read; write 00:00:01.000 --> 00:00:02.500",
-        "  line 10: ends before it starts: its start is taken for its end",
+        "  line 10: ends before it starts: its start is used as its end",
     ]
     path = write_subtitles(tmp_path, f"{CUE}{CUE}2\n00:00:03,000 --> 00:00:04,000\nHow are you?")
     assert summarize_reading(read_recording(path)) == "speakers: guessed"

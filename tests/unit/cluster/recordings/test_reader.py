@@ -157,7 +157,7 @@ def test_a_cue_that_no_meeting_can_take_is_left_out(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "place", "fix"),
     [
-        ("m.vtt", "", "cues", "the file holds none with text"),
+        ("m.vtt", "", "cues", "the file has none with text"),
         ("m.srt", "Dear all", "line 1", "it belongs to no cue"),
         ("m.vtt", "WEBVTT\n\n999:00:00.000 --> 999:00:01.000\nHi", "line 3", "to a week"),
     ],

@@ -123,7 +123,7 @@ def test_strict_refuses_what_leaves_something_out_and_nothing_else() -> None:
     for name in EXPECTED.keys() - {"s40_bilingual_lines.srt"}:
         assert read_recording(PROJECT_TRANSCRIPTS / name, strict=True) == read_recording(PROJECT_TRANSCRIPTS / name)
     path = PROJECT_TRANSCRIPTS / "s40_bilingual_lines.srt"
-    with pytest.raises(InvalidInputError, match="each cue is there in pt as well: 2 lines are left out") as caught:
+    with pytest.raises(InvalidInputError, match="each cue is also in pt: 2 lines are left out") as caught:
         read_recording(path, strict=True)
     assert caught.value.field == f"{path}: line 2"
 

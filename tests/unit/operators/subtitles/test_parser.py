@@ -143,7 +143,7 @@ def test_a_cue_that_shows_nothing_is_none(nothing: str) -> None:
     text = make_vtt(nothing, "<v Bob>Two.", nothing)
     assert read_speakers_and_texts(text) == [("Bob", "Two.")]
     assert read_remarks(text) == []
-    with pytest.raises(InvalidInputError, match="cues: the file holds none with text"):
+    with pytest.raises(InvalidInputError, match="cues: the file has none with text"):
         parse_subtitles(make_vtt(nothing))
 
 
@@ -183,7 +183,7 @@ def test_a_cue_that_ends_before_it_starts_keeps_its_words() -> None:
     text = make_vtt("One.", "Two.", "Three.").replace("00:01.900", "00:00.500")
     assert read_texts(text) == ["One.", "Two.", "Three."]
     assert read_times(text) == [(0.0, 0.9), (1.0, 1.0), (2.0, 2.9)]
-    assert read_remarks(text) == [(6, "ends before it starts: its start is taken for its end", False)]
+    assert read_remarks(text) == [(6, "ends before it starts: its start is used as its end", False)]
 
 
 def test_text_below_a_blank_line_is_read_and_told() -> None:
@@ -195,9 +195,9 @@ def test_text_below_a_blank_line_is_read_and_told() -> None:
 @pytest.mark.parametrize(
     ("text", "place", "fix"),
     [
-        ("", "cues", "the file holds none with text"),
-        ("WEBVTT\n\nNOTE nothing\n", "cues", "the file holds none with text"),
-        ("Dear all,\n\nhello", "line 1", "it belongs to no cue; the file holds no cue with text that can be read"),
+        ("", "cues", "the file has none with text"),
+        ("WEBVTT\n\nNOTE nothing\n", "cues", "the file has none with text"),
+        ("Dear all,\n\nhello", "line 1", "it belongs to no cue; the file has no readable cue with text"),
         (make_vtt("Hi").replace("00:00.000", "now"), "line 3", "is left out"),
         (make_srt("Hi").replace("00:00:01,000", "0:soon"), "line 2", "its times can't be read"),
     ],
@@ -256,7 +256,7 @@ def test_two_scripts_are_two_languages_without_any_doubt() -> None:
     text = make_srt("我们开始吧。\nLet us\nbegin.", "[Music]", "然后继续。\nThen go on.", "好。\nGood.", "对。\nYes.")
     read = parse_subtitles(text)
     assert [cue.text for cue in read.cues] == ["我们开始吧。", "[Music]", "然后继续。", "好。", "对。"]
-    assert read.issues == (LineIssue(2, "each cue is there in LATIN as well: 5 lines are left out"),)
+    assert read.issues == (LineIssue(2, "each cue is also in LATIN: 5 lines are left out"),)
 
 
 def test_cues_of_two_lines_are_not_two_languages() -> None:
@@ -320,7 +320,7 @@ def test_rolling_captions_keep_the_times_of_their_words() -> None:
         Cue(UNKNOWN_SPEAKER, C, 4.08, 6.0),
     ]
     assert read.issues == (
-        LineIssue(6, "rolling captions: words shown again are taken once; 2 cues held no others", lost_speech=False),
+        LineIssue(6, "rolling captions: repeated words are dropped; 2 cues had no new words", lost_speech=False),
     )
 
 

@@ -174,5 +174,5 @@ def test_no_cues_are_a_file_too() -> None:
 def test_a_file_has_all_translations_or_none() -> None:
     cues = [Cue("Ann", "One.", 0, 1, CueTranslation("pt", "Um.")), Cue("Ann", "Two.", 1, 2)]
     for write in (lambda: write_vtt(cues, "x"), lambda: write_srt(cues)):
-        with pytest.raises(InvalidInputError, match="translation: must be there for every cue or for none"):
+        with pytest.raises(InvalidInputError, match="translation: must be present for every cue or for none"):
             write()
