@@ -19,7 +19,7 @@ def make_sentence(n: int, text: str, *, revision: int = 1, speaker: str = "A", l
 
 
 def run_context(*done: SentenceChanges, config: MeetingConfig = CONFIG) -> list[tuple[TranslationRequest, ...]]:
-    """The requests of some steps; each state goes through JSON."""
+    """Return the requests of some steps. Each state makes a round trip through JSON."""
     adapter = TypeAdapter(State)
     state, requests = State(), list[tuple[TranslationRequest, ...]]()
     for i, sentences in enumerate(done):
@@ -33,16 +33,16 @@ def final_sentences(*sentences: Sentence) -> SentenceChanges:
     return SentenceChanges(emitted=sentences, stable=sentences)
 
 
-def test_each_settled_sentence_is_asked_for_in_every_language() -> None:
+def test_each_stable_sentence_is_requested_in_every_language() -> None:
     (requests,) = run_context(final_sentences(make_sentence(1, "Yes.")))
     assert requests == tuple(TranslationRequest("t", "m", "1.0", 1, to, None, "Yes.", ()) for to in ("pt", "de"))
 
 
-def test_what_is_not_settled_is_not_asked_for() -> None:
+def test_unstable_sentence_is_not_requested() -> None:
     assert run_context(SentenceChanges(emitted=(make_sentence(1, "Yes."),))) == [()]
 
 
-def test_the_sentences_before_it_go_along_in_reading_order_whoever_said_them() -> None:
+def test_context_has_the_previous_sentences_of_any_speaker_in_reading_order() -> None:
     *_, requests = run_context(
         final_sentences(make_sentence(3, "Three.", speaker="B")),
         final_sentences(make_sentence(1, "One.")),
@@ -52,7 +52,7 @@ def test_the_sentences_before_it_go_along_in_reading_order_whoever_said_them() -
     assert requests[0].context == (ContextSentence("2.0", "A", "Two."), ContextSentence("3.0", "B", "Three."))
 
 
-def test_what_comes_after_it_does_not_go_along() -> None:
+def test_context_has_no_later_sentences() -> None:
     _, requests = run_context(
         SentenceChanges(emitted=(make_sentence(1, "One."), make_sentence(2, "Two."))),
         SentenceChanges(stable=(make_sentence(1, "One."),)),
@@ -70,7 +70,7 @@ def test_context_follows_revisions_and_retractions() -> None:
     assert requests[0].context == (ContextSentence("1.0", "A", "Won."),)
 
 
-def test_the_source_language_is_the_sentences_or_the_meetings() -> None:
+def test_source_language_is_the_sentences_or_the_meetings() -> None:
     output = final_sentences(make_sentence(1, "Sim.", language="pt"), make_sentence(2, "Yes."))
     languages = [
         [
@@ -82,7 +82,7 @@ def test_the_source_language_is_the_sentences_or_the_meetings() -> None:
     assert languages == [["pt", "pt", None, None], ["pt", "pt", "en", "en"]]
 
 
-def test_a_change_of_config_counts_from_where_it_comes() -> None:
+def test_config_change_applies_from_its_entry() -> None:
     state, before = step(
         State(), ChunkUpdate("t", "m", 0, 1, 0, config=CONFIG), final_sentences(make_sentence(1, "One."))
     )
@@ -95,7 +95,7 @@ def test_a_change_of_config_counts_from_where_it_comes() -> None:
     assert state.config == changed
 
 
-def test_the_state_forgets_what_no_request_needs_and_all_at_the_end() -> None:
+def test_state_drops_unneeded_sentences_and_is_empty_at_the_end() -> None:
     state, _ = step(State(), ChunkUpdate("t", "m", 0, 1, 0, config=CONFIG), SentenceChanges())
     for n in range(100):
         state, _ = step(state, ChunkUpdate("t", "m", n, n, 0), final_sentences(make_sentence(n, "Yes.")))
@@ -107,7 +107,7 @@ def test_the_state_forgets_what_no_request_needs_and_all_at_the_end() -> None:
     assert state == State()
 
 
-def test_the_speakers_own_sentences_go_along_though_others_spoke_in_between() -> None:
+def test_context_has_the_same_speakers_sentences_across_others() -> None:
     config = CONFIG.model_copy(update={"context_of_speaker": 2})
     others = [final_sentences(make_sentence(n, f"B{n}.", speaker="B")) for n in range(4, 30)]
     *_, requests = run_context(
@@ -119,13 +119,13 @@ def test_the_speakers_own_sentences_go_along_though_others_spoke_in_between() ->
     assert [one.text for one in requests[0].context] == ["A2.", "A3.", "B28.", "B29."]
 
 
-def test_a_sentence_in_both_windows_goes_along_once() -> None:
+def test_sentence_in_both_windows_is_in_the_context_once() -> None:
     config = CONFIG.model_copy(update={"context_of_speaker": 3})
     *_, requests = run_context(*(final_sentences(make_sentence(n, f"{n}.")) for n in range(6)), config=config)
     assert [one.text for one in requests[0].context] == ["2.", "3.", "4."]
 
 
-def test_speakers_who_left_are_forgotten() -> None:
+def test_windows_of_silent_speakers_are_dropped() -> None:
     config = CONFIG.model_copy(update={"context_of_speaker": 2})
     state, _ = step(State(), ChunkUpdate("t", "m", 0, 1, 0, config=config), SentenceChanges())
     for n in range(1000):
@@ -138,7 +138,7 @@ def test_speakers_who_left_are_forgotten() -> None:
 
 @settings(deadline=None)
 @given(st.lists(st.sampled_from("ABC"), max_size=60), st.integers(0, 4), st.integers(0, 4))
-def test_a_request_takes_along_what_it_would_of_all_that_was_said(speakers: list[str], recent: int, own: int) -> None:
+def test_context_equals_that_of_the_whole_transcript(speakers: list[str], recent: int, own: int) -> None:
     config = MeetingConfig(target_languages=("pt",), context_sentences=recent, context_of_speaker=own)
     state, said = State(config), list[Sentence]()
     for n, speaker in enumerate(speakers):
@@ -150,7 +150,7 @@ def test_a_request_takes_along_what_it_would_of_all_that_was_said(speakers: list
         said.append(now)
 
 
-def test_a_late_revision_takes_nothing_along_that_was_said_long_before() -> None:
+def test_late_revision_has_no_distant_context() -> None:
     config = CONFIG.model_copy(update={"context_of_speaker": 2})
     state, _ = step(State(), ChunkUpdate("t", "m", 0, 1, 0, config=config), SentenceChanges())
     said = [make_sentence(n, f"{n}.", speaker="Bob" if n < 12 else "Ann") for n in range(42)]
@@ -164,7 +164,7 @@ def test_a_late_revision_takes_nothing_along_that_was_said_long_before() -> None
     assert [one.text for one in request.context] == ["37.", "38."]
 
 
-def test_terms_and_style_go_along() -> None:
+def test_request_has_terms_and_style() -> None:
     glossary = (Term(term="road map", translations={"pt": "roteiro"}), Term(term="Ana", do_not_translate=True))
     config = CONFIG.model_copy(update={"glossary": glossary, "style": "formal"})
     (requests,) = run_context(final_sentences(make_sentence(1, "The road map.")), config=config)
@@ -175,7 +175,7 @@ def test_terms_and_style_go_along() -> None:
     assert {request.style for request in requests} == {"formal"}
 
 
-def test_what_was_shown_is_quoted_of_the_very_same_words() -> None:
+def test_translation_is_quoted_only_for_the_same_text() -> None:
     context = (ContextSentence("1.0", "A", "Yes."), ContextSentence("2.0", "B", "No."))
     request = TranslationRequest("t", "m", "3.0", 1, "pt", None, "Well.", context)
     told = with_translations(
@@ -184,7 +184,7 @@ def test_what_was_shown_is_quoted_of_the_very_same_words() -> None:
     assert [one.translation for one in told.context] == ["Sim.", None]
 
 
-def test_a_state_of_the_version_before_is_still_read() -> None:
+def test_state_of_the_previous_version_is_readable() -> None:
     (stage,) = (stage for stage in STEPS if stage.name == "context")
     config = '{"source_language": "en", "target_languages": ["pt"], "context_sentences": 2, "drafts": true}'
     held = '[{"start": 1.5, "n": 3, "k": 0, "speaker": "A", "text": "Yes."}]'

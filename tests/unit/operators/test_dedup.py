@@ -31,7 +31,7 @@ def make_entry(n: int, at: int, payload: EntryPayload) -> Entry:
 
 
 def run_dedup(*items: LogItem) -> list[ChunkUpdate]:
-    """The updates of some items; each state goes through JSON."""
+    """Return the updates of some items. Each state makes a round trip through JSON."""
     state, updates = State(), list[ChunkUpdate]()
     adapter = TypeAdapter(State)
     for item in items:
@@ -42,7 +42,7 @@ def run_dedup(*items: LogItem) -> list[ChunkUpdate]:
 
 
 def dedup_chunks(*chunks: tuple[int, Chunk]) -> list[ChunkUpdate]:
-    """The updates of chunks at their times, from a log that tells the first entry of each."""
+    """Return the updates of chunks at their times, from a log that has the first ordinal of each chunk."""
     first_ns: dict[str, int] = {}
     entries = [make_entry(n, at, payload) for n, (at, payload) in enumerate(chunks, 1)]
     return run_dedup(
@@ -53,7 +53,7 @@ def dedup_chunks(*chunks: tuple[int, Chunk]) -> list[ChunkUpdate]:
     )
 
 
-def test_a_start_sets_the_time_that_stream_seconds_count_from() -> None:
+def test_start_sets_the_origin_of_stream_seconds() -> None:
     config = MeetingConfig(target_languages=("pt",))
     first, second = run_dedup(
         make_entry(1, HOUR, MeetingStarted(clock=Clock.LIVE, generation=1, config=config)),
@@ -70,7 +70,7 @@ def test_a_repeat_changes_nothing() -> None:
     assert repeat == ChunkUpdate("t", "m", 1, 2, 0, is_repeat=True)
 
 
-def test_a_chunk_of_another_source_text_is_no_repeat_even_if_only_its_time_differs() -> None:
+def test_changed_time_alone_is_a_revision() -> None:
     updates = dedup_chunks((0, make_chunk("a", "Yes.", end=1)), (1, make_chunk("a", "Yes.", end=2)))
     assert updates[1].revision is not None
 
@@ -80,7 +80,7 @@ def test_a_revision_keeps_the_ordinal_of_the_chunks_first_entry() -> None:
     assert updates[2].revision == ChunkRevision(1, 2, make_chunk("a", "Yes."))
 
 
-def test_the_last_arrival_wins_even_where_it_is_the_older_one() -> None:
+def test_last_arrival_wins_even_if_it_is_older() -> None:
     updates = dedup_chunks(
         (0, make_chunk("a", "I am glad")), (1, make_chunk("a", "I am")), (2, make_chunk("a", "I am glad"))
     )
@@ -112,7 +112,7 @@ def test_a_revision_of_a_closed_chunk_is_late() -> None:
     assert [(u.late_chunk, u.revision, u.is_repeat) for u in updates[1:]] == [(late, None, False)] * 2
 
 
-def test_a_revision_of_a_closed_chunk_is_late_whatever_it_changes() -> None:
+def test_any_revision_of_a_closed_chunk_is_late() -> None:
     renamed, moved, later = (
         make_chunk("a", "Yes.", speaker="B"),
         make_chunk("a", "Yes.", 0.003),
@@ -122,7 +122,7 @@ def test_a_revision_of_a_closed_chunk_is_late_whatever_it_changes() -> None:
     assert [(u.late_chunk, u.revision) for u in updates[1:]] == [(renamed, None), (moved, None), (later, None)]
 
 
-def test_a_log_that_does_not_tell_first_entries_takes_a_renamed_chunk_for_new_speech() -> None:
+def test_renamed_chunk_is_new_speech_without_first_ordinals() -> None:
     renamed = make_chunk("a", "Yes.", speaker="B")
     _, update = run_dedup(make_entry(1, 0, make_chunk("a", "Yes.")), make_entry(2, LATER, renamed))
     assert update.revision == ChunkRevision(2, LATER, renamed)
@@ -142,12 +142,12 @@ def test_an_interim_after_its_final_is_outdated() -> None:
     assert updates[2].revision == ChunkRevision(1, 2, make_final_chunk("We will.", True))
 
 
-def test_a_revision_of_unknown_state_replaces_a_final() -> None:
+def test_revision_without_is_final_replaces_a_final() -> None:
     updates = dedup_chunks((0, make_final_chunk("We will not sell.", True)), (1, make_final_chunk("We will.", None)))
     assert updates[1].revision == ChunkRevision(1, 1, make_final_chunk("We will.", None))
 
 
-def test_an_outdated_interim_keeps_no_chunk_open() -> None:
+def test_outdated_interim_does_not_keep_its_chunk_open() -> None:
     updates = dedup_chunks(
         (0, make_final_chunk("Yes.", True)),
         (100_000, make_final_chunk("Ye", False)),
@@ -160,7 +160,7 @@ def resubmitted(original: Chunk) -> Chunk:
     return original.model_copy(update={"resubmitted": True})
 
 
-def test_a_late_chunk_is_not_late_again_when_it_is_resubmitted() -> None:
+def test_resubmitted_late_chunk_is_accepted() -> None:
     late, other = make_chunk("a", "Yes!"), make_chunk("a", "Yes, yes!")
     updates = dedup_chunks(
         *((0, make_chunk("a", "Yes.")), (1, make_chunk("b", "So.", 2)), (LATER + 1, late)),
@@ -171,12 +171,12 @@ def test_a_late_chunk_is_not_late_again_when_it_is_resubmitted() -> None:
     assert revised == [(None, (4, resubmitted(late))), (None, (4, resubmitted(other))), (None, (6, resubmitted(late)))]
 
 
-def test_a_resubmitted_chunk_that_still_takes_revisions_is_one() -> None:
+def test_resubmitted_open_chunk_is_a_revision() -> None:
     updates = dedup_chunks((0, make_chunk("a", "Yes.")), (1, resubmitted(make_chunk("a", "Yes!", speaker="B"))))
     assert updates[1].revision == ChunkRevision(1, 1, make_chunk("a", "Yes!", speaker="B"))
 
 
-def test_a_new_chunk_behind_closed_speech_is_late_and_only_for_its_speaker() -> None:
+def test_new_chunk_before_closed_speech_is_late_only_for_its_speaker() -> None:
     updates = dedup_chunks(
         (0, make_chunk("a", "Yes.", 10)),
         (LATER, make_chunk("b", "Before.", 9)),
@@ -186,7 +186,7 @@ def test_a_new_chunk_behind_closed_speech_is_late_and_only_for_its_speaker() -> 
     assert [update.late_chunk is not None for update in updates] == [False, True, False, False]
 
 
-def test_an_open_chunk_before_a_closed_one_still_takes_revisions() -> None:
+def test_open_chunk_before_a_closed_one_accepts_revisions() -> None:
     updates = dedup_chunks(
         (0, make_chunk("late", "I", 5)),
         (1, make_chunk("b", "Yes.", 10)),
@@ -197,7 +197,7 @@ def test_an_open_chunk_before_a_closed_one_still_takes_revisions() -> None:
     assert updates[3].revision == ChunkRevision(1, LATER + 1, make_chunk("late", "I am here.", 5))
 
 
-def test_an_open_chunk_can_not_move_behind_closed_speech() -> None:
+def test_open_chunk_can_not_move_before_closed_speech() -> None:
     moved = make_chunk("b", "Then.", 5)
     updates = dedup_chunks(
         (0, make_chunk("a", "First.", 10)),
@@ -214,7 +214,7 @@ def test_a_chunk_may_change_its_speaker() -> None:
     assert updates[1].revision == ChunkRevision(1, 1, make_chunk("a", "Yes.", speaker="B"))
 
 
-def test_config_moves_and_ends() -> None:
+def test_config_move_and_end_entries() -> None:
     config = MeetingConfig(target_languages=("de",))
     updates = run_dedup(
         make_entry(1, 0, ConfigChanged(config=config)),
@@ -228,7 +228,7 @@ def test_config_moves_and_ends() -> None:
     ]
 
 
-def test_nothing_is_kept_after_the_end() -> None:
+def test_state_is_empty_after_the_end() -> None:
     for last in (make_entry(2, 1, MeetingEnded()), Tick("m", 1_800_000, 12, is_idle=True)):
         state, _ = step(State(), make_entry(1, 0, make_chunk("a", "Yes.")))
         state, update = step(state, last)
@@ -236,7 +236,7 @@ def test_nothing_is_kept_after_the_end() -> None:
         assert state == State()
 
 
-def test_the_state_forgets_what_is_closed() -> None:
+def test_state_drops_closed_chunks() -> None:
     state = State()
     for n in range(1, 500):
         state, _ = step(state, make_entry(n, n * 10_000, make_chunk(str(n), "Yes.", n)))

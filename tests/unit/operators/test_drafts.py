@@ -1,4 +1,4 @@
-"""operators/drafts.py"""
+"""Drafts: when they are requested, and which text is shown."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def first_words(count: int) -> str:
 
 
 def draft_requests(*texts: str, base: str = "1.0/0") -> list[str]:
-    """What is asked of a text that grows."""
+    """Return the texts that are requested for a growing interim text."""
     asked, found = LastDraftRequest(), list[str]()
     for text in texts:
         asked, now = next_request(asked, Interim("A", text, 0.0, base))
@@ -45,19 +45,19 @@ def draft_requests(*texts: str, base: str = "1.0/0") -> list[str]:
     return found
 
 
-# --- what is asked ---
+# --- requests ---
 
 
-def test_speech_is_asked_once_it_is_long_enough_and_without_its_last_word() -> None:
+def test_draft_is_requested_once_long_enough_without_the_last_word() -> None:
     assert draft_requests(*map(first_words, range(1, 8))) == [first_words(6)]
     assert draft_requests(first_words(6)) == []
 
 
-def test_it_is_asked_again_once_four_words_are_new() -> None:
+def test_draft_is_requested_again_after_four_new_words() -> None:
     assert draft_requests(*map(first_words, range(1, 17))) == [first_words(6), first_words(10), first_words(14)]
 
 
-def test_words_that_were_put_right_are_new_and_marks_are_not() -> None:
+def test_corrected_words_count_as_new_but_marks_do_not() -> None:
     marked = "One, two three. Four five: SIX seven"
     assert draft_requests(first_words(7), marked) == [first_words(6)]
     assert draft_requests(first_words(7), f"{first_words(3)} v v v v") == [first_words(6)]
@@ -67,7 +67,7 @@ def test_words_that_were_put_right_are_new_and_marks_are_not() -> None:
     ]
 
 
-def test_a_new_sentence_is_asked_anew() -> None:
+def test_new_sentence_has_a_new_draft() -> None:
     asked, _ = next_request(LastDraftRequest(), Interim("A", first_words(7), 0.0, "1.0/0"))
     asked, now = next_request(asked, Interim("A", "so", 0.0, "1.1/0"))
     assert (asked, now) == (LastDraftRequest("1.1/0"), False)
@@ -84,7 +84,7 @@ def test_two_characters_of_a_script_without_spaces_count_as_a_word() -> None:
     assert all(said.startswith(text) for text in found)
 
 
-def test_a_question_tells_what_is_known() -> None:
+def test_draft_request_has_all_fields() -> None:
     config = MeetingConfig(source_language="en", target_languages=("pt",), context_sentences=2)
     held = tuple(context_window.WindowSentence(float(n), n, 0, "B", f"Sentence {n}.") for n in range(1, 4))
     state = context_window.State(config, held)
@@ -105,7 +105,7 @@ def test_a_question_tells_what_is_known() -> None:
     assert unknown.source_language is None
 
 
-def test_a_question_carries_terms_style_and_what_its_speaker_said() -> None:
+def test_draft_request_has_terms_style_and_speaker_context() -> None:
     said = first_words(1)
     glossary = (Term(term=said, translations={"pt": "um"}), Term(term="Parley", do_not_translate=True))
     config = MeetingConfig(context_sentences=1, context_of_speaker=1, glossary=glossary, style="formal")
@@ -118,7 +118,7 @@ def test_a_question_carries_terms_style_and_what_its_speaker_said() -> None:
     assert (request.terms_in_text, request.style) == ((GlossaryEntry(said, "um"),), "formal")
 
 
-# --- what is shown ---
+# --- shown text ---
 
 
 def shown_drafts(*answers: tuple[str, str]) -> list[str]:
@@ -129,7 +129,7 @@ def shown_drafts(*answers: tuple[str, str]) -> list[str]:
     return texts
 
 
-def test_what_two_answers_in_a_row_agree_on_is_shown() -> None:
+def test_prefix_of_two_agreeing_translations_is_shown() -> None:
     assert shown_drafts(
         ("we should look", "Deveríamos ver."),
         ("we should look at the budget", "Deveríamos olhar o orçamento."),
@@ -137,7 +137,7 @@ def test_what_two_answers_in_a_row_agree_on_is_shown() -> None:
     ) == ["", "Deveríamos", "Deveríamos olhar o orçamento"]
 
 
-def test_what_is_shown_stays_though_answers_differ_and_grows_from_there() -> None:
+def test_shown_draft_stays_if_translations_differ_and_grows_later() -> None:
     assert shown_drafts(
         ("a", "um dois três"),
         ("a b", "um dois três"),
@@ -148,14 +148,14 @@ def test_what_is_shown_stays_though_answers_differ_and_grows_from_there() -> Non
     ) == ["", "um dois três", "um dois três", "um dois três", "um dois três", "um dois três quatro"]
 
 
-def test_marks_and_case_follow_the_last_answer() -> None:
+def test_marks_and_case_follow_the_last_translation() -> None:
     assert shown_drafts(("a", "Bom dia."), ("a b", "Bom dia."), ("a b c", "bom dia, Ana."))[1:] == [
         "Bom dia.",
         "bom dia,",
     ]
 
 
-def test_what_was_said_is_put_right_and_the_draft_with_it() -> None:
+def test_draft_is_corrected_with_its_source_text() -> None:
     assert shown_drafts(
         ("we need tree", "precisamos de árvore"),
         ("We need tree thinks", "precisamos de árvore pensa"),
@@ -164,7 +164,7 @@ def test_what_was_said_is_put_right_and_the_draft_with_it() -> None:
     )[1:] == ["precisamos de árvore", "precisamos de", "precisamos de três coisas"]
 
 
-def test_vowel_signs_tell_words_apart() -> None:
+def test_vowel_signs_distinguish_words() -> None:
     assert shown_drafts(("a", "यह की"), ("a b", "यह का"))[-1] == "यह"
 
 
@@ -174,7 +174,7 @@ TEXTS = st.lists(WORDS, max_size=8).map(" ".join)
 
 @settings(deadline=None)
 @given(st.lists(st.tuples(WORDS, TEXTS), min_size=1))
-def test_a_word_that_is_shown_never_changes_while_speech_only_grows(steps: list[tuple[str, str]]) -> None:
+def test_shown_word_never_changes_while_speech_only_grows(steps: list[tuple[str, str]]) -> None:
     draft, source = DraftState(), ""
     for word, answer in steps:
         before, source = draft, f"{source} {word}"
@@ -186,7 +186,7 @@ def test_a_word_that_is_shown_never_changes_while_speech_only_grows(steps: list[
 
 @settings(deadline=None)
 @given(st.lists(st.tuples(TEXTS, TEXTS), min_size=1))
-def test_whatever_happens_only_what_two_answers_agreed_on_is_shown(steps: list[tuple[str, str]]) -> None:
+def test_only_agreed_prefixes_are_ever_shown(steps: list[tuple[str, str]]) -> None:
     draft, agreed = DraftState(), {()}
     for source, answer in steps:
         before = draft
@@ -201,13 +201,13 @@ def test_whatever_happens_only_what_two_answers_agreed_on_is_shown(steps: list[t
         assert tuple(said) in agreed
         assert draft.stable_text == before.stable_text or answer.startswith(draft.stable_text)
         if said[: len(comparable_words(before.stable_text))] != comparable_words(before.stable_text):
-            # Then, and only then, what was asked before reads otherwise now.
+            # A shown word may change only if its source text changed.
             assert comparable_words(source)[: len(comparable_words(before.source))] != comparable_words(before.source)
 
 
 @settings(deadline=None)
 @given(st.lists(TEXTS))
-def test_each_question_holds_enough_that_is_new(texts: list[str]) -> None:
+def test_each_draft_request_has_enough_new_text(texts: list[str]) -> None:
     found = draft_requests(*texts)
     for text in found:
         assert split_words(text).sizes[-1] >= MIN_FIRST_SIZE
@@ -226,14 +226,14 @@ def test_each_question_holds_enough_that_is_new(texts: list[str]) -> None:
 
 
 def translate_unstably(source: str) -> str:
-    """A translation whose last two words depend on where it ends, as those of models do."""
+    """Return a translation whose last two words depend on the whole source text, as a model's do."""
     words = source.upper().split()
     return " ".join([*words[:-2], *(f"{word}{zlib.crc32(source.encode()) % 3}" for word in words[-2:])])
 
 
 @needs_ami
 @pytest.mark.parametrize("path", map(recording_param, AMI_RECORDINGS))
-def test_in_a_real_meeting_shown_words_change_no_oftener_than_what_was_said_of_them(path: Path) -> None:
+def test_shown_words_of_a_real_meeting_change_only_with_their_source(path: Path) -> None:
     recording = read_recording(path)
     asked: dict[str, LastDraftRequest] = {}
     drafts: dict[str, DraftState] = {}

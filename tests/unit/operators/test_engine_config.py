@@ -1,4 +1,4 @@
-"""operators/engine_config.py: what a configuration of models may say, and how what it can't say is refused."""
+"""The engine configuration: valid values, and the errors for invalid ones."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SERVER = {"kind": "openai", "url": "http://gateway:4000/v1", "model": "m"}
 BOTH = {"engines": {"big": {"kind": "vllm", "model": "a/b"}, "small": {"kind": "firefox"}}}
 
 
-def test_the_preferred_one_comes_first_in_an_application_of_its_own() -> None:
+def test_serve_app_names_list_the_preferred_engine_first() -> None:
     config = parse_models_config(BOTH | {"translation": ["big", "small"], "insight": ["big"]})
     assert config.engines_for("translation") == ("big", "small")
     assert config.serve_app_names("translation") == ("translation-big", "translation-small")
@@ -60,7 +60,7 @@ def test_the_preferred_one_comes_first_in_an_application_of_its_own() -> None:
         ({"magic": 1}, "magic", "not permitted"),
     ],
 )
-def test_what_makes_no_sense_is_named_and_not_told(change: dict[str, Any], field: str, fix: str) -> None:
+def test_invalid_config_names_the_field_without_the_value(change: dict[str, Any], field: str, fix: str) -> None:
     with pytest.raises(InvalidInputError) as caught:
         parse_models_config(BOTH | change)
     assert caught.value.field == field
@@ -68,13 +68,13 @@ def test_what_makes_no_sense_is_named_and_not_told(change: dict[str, Any], field
     assert "swordfish" not in str(caught.value)
 
 
-def test_json_that_is_none_is_refused() -> None:
+def test_invalid_json_is_rejected() -> None:
     with pytest.raises(InvalidInputError, match="Invalid JSON"):
         parse_models_config("{")
 
 
 @given(st.integers(0, 50), st.integers(1, 50) | st.none(), st.floats(0, 8), st.integers(1, 512))
-def test_an_engine_survives_json(replicas: int, more: int | None, gpus: float, ongoing: int) -> None:
+def test_engine_config_survives_json(replicas: int, more: int | None, gpus: float, ongoing: int) -> None:
     most = None if more is None else max(replicas, 1) + more
     engine = VllmConfig(model="a/b", replicas=replicas, most_replicas=most, gpus=gpus, ongoing=ongoing)
     assert engine.replica_limit >= max(1, engine.replicas)
@@ -83,7 +83,7 @@ def test_an_engine_survives_json(replicas: int, more: int | None, gpus: float, o
     assert parse_engine_config(engine.model_dump()) == engine
 
 
-def test_an_engine_is_called_what_it_is_and_its_server_by_its_name_alone() -> None:
+def test_display_name_has_the_model_and_the_host_only() -> None:
     assert display_name(FirefoxConfig()) == "Firefox's models"
     assert display_name(VllmConfig(model="/models/Qwen3-4B")) == "Qwen3-4B in vLLM"
     assert display_name(OpenAiConfig(url="https://gateway.example:4000/v1/team", model="m")) == "m on gateway.example"

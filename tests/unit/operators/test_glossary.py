@@ -23,7 +23,7 @@ def matched_terms(text: str, language: str = "pt") -> list[str]:
     return [wanted.source for wanted in match_terms(GLOSSARY, text, language)]
 
 
-def test_terms_are_told_sorted_in_the_language_or_what_it_is_a_variety_of() -> None:
+def test_prompt_terms_are_sorted_in_the_language_or_its_base() -> None:
     assert prompt_terms(GLOSSARY, "pt-BR") == (
         GlossaryEntry("IT", "TI"),
         GlossaryEntry("Parley", "Parley"),
@@ -41,7 +41,7 @@ def test_a_term_without_a_translation_is_kept_or_left_to_the_model() -> None:
     assert prompt_terms((), "ja") == match_terms((), "Parley", "ja") == ()
 
 
-def test_too_many_terms_are_not_told_but_found() -> None:
+def test_too_many_terms_are_matched_but_not_in_prompts() -> None:
     many = tuple(Term(term=f"term {number}", do_not_translate=True) for number in range(MAX_PROMPT_TERMS + 1))
     assert len(prompt_terms(many[1:], "pt")) == MAX_PROMPT_TERMS
     assert prompt_terms(many, "pt") == ()
@@ -68,7 +68,7 @@ def test_terms_are_found_as_whole_words(text: str, said: list[str]) -> None:
     assert matched_terms(text) == said
 
 
-def test_of_terms_that_overlap_the_longest_counts() -> None:
+def test_longest_of_overlapping_terms_wins() -> None:
     terms = tuple(Term(term=one, do_not_translate=True) for one in ("new york", "york city council", "city", "council"))
     assert [one.source for one in match_terms(terms, "new york city council", "pt")] == ["york city council"]
     cased = (
@@ -80,7 +80,7 @@ def test_of_terms_that_overlap_the_longest_counts() -> None:
 
 @settings(deadline=None)
 @given(st.permutations(GLOSSARY), st.sampled_from(["pt", "pt-BR", "en", "ja"]))
-def test_the_order_they_are_given_in_does_not_matter(glossary: list[Term], language: str) -> None:
+def test_glossary_order_does_not_matter(glossary: list[Term], language: str) -> None:
     assert prompt_terms(tuple(glossary), language) == prompt_terms(GLOSSARY, language)
     text = "IT at Parley has a road map for 机器学习"
     assert match_terms(tuple(glossary), text, language) == match_terms(GLOSSARY, text, language)
@@ -91,7 +91,7 @@ WORDS = st.text("aAbß 字e\u0301", min_size=1, max_size=4).filter(str.strip)
 
 @settings(deadline=None)
 @given(st.lists(WORDS, max_size=5), st.text("aAbßS 字e\u0301,", max_size=20), st.booleans())
-def test_what_is_found_is_held_and_what_is_held_is_found_or_overlapped(terms: list[str], text: str, case: bool) -> None:
+def test_matches_agree_with_contains_term(terms: list[str], text: str, case: bool) -> None:
     unique = {
         term.dedupe_key(): term
         for term in (Term(term=one, do_not_translate=True, case_sensitive=case) for one in terms)

@@ -1,4 +1,4 @@
-"""Whatever a client sends is refused by the name of its field, or is a value that can be stored and reads back the same."""
+"""Any input of a client is rejected with the name of its field, or can be stored and read back unchanged."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from storage.postgres.dead_letter_queue import DeadLetterRecord
 from tests.harness.data import hostile_input
 
 EXAMPLE_COUNT = 50 * settings().max_examples if settings().max_examples >= 200 else 250
-"""Values at each entrance: 10,000 with the long profile."""
+"""Number of values for each kind of input: 10,000 with the long profile."""
 CHUNK = {"chunk_id": "1", "speaker": "Ann", "text": "Hello.", "start": 1.0, "end": 2.0}
 ENGINE = {"kind": "openai", "url": "http://h/v1", "model": "m"}
 TAGS = (
@@ -109,7 +109,7 @@ INPUT_MODELS: list[tuple[type[BaseModel], Callable[[random.Random], dict[str, An
 
 
 @pytest.mark.parametrize(("model", "made"), INPUT_MODELS, ids=lambda each: getattr(each, "__name__", None))
-def test_a_value_is_refused_by_its_field_or_can_be_stored_and_read_back(
+def test_value_is_rejected_by_field_or_can_be_stored(
     model: type[BaseModel], made: Callable[[random.Random], dict[str, Any]]
 ) -> None:
     rng = random.Random(model.__name__)
@@ -131,7 +131,7 @@ def test_a_value_is_refused_by_its_field_or_can_be_stored_and_read_back(
 
 def check_refusal(error: ValidationError) -> None:
     paths = [format_field_path(each["loc"]) for each in error.errors()]
-    # Without a field: what concerns the whole, and a key that is empty or no text.
+    # Errors without a field: those of the whole value, and of a key that is empty or not a string.
     assert all(paths) or {each["type"] for each in error.errors()} & {
         "value_error",
         "string_unicode",
@@ -159,7 +159,7 @@ def has_nul(value: Any) -> bool:
             return False
 
 
-def test_an_entry_of_the_log_is_read_or_refused_by_its_field() -> None:
+def test_log_entry_is_parsed_or_rejected_by_field() -> None:
     good = {
         "schema": "1",
         "team_id": "default",
@@ -179,7 +179,7 @@ def test_an_entry_of_the_log_is_read_or_refused_by_its_field() -> None:
             check_invalid(error)
 
 
-def test_a_glossary_file_is_read_or_refused_by_its_line() -> None:
+def test_glossary_file_is_parsed_or_rejected_by_line() -> None:
     rng = random.Random(2)
     for _ in range(EXAMPLE_COUNT):
         rows = [
@@ -194,7 +194,7 @@ def test_a_glossary_file_is_read_or_refused_by_its_line() -> None:
             check_invalid(error, "terms.csv")
 
 
-def test_a_models_file_is_read_or_refused_by_its_field() -> None:
+def test_models_config_is_parsed_or_rejected_by_field() -> None:
     rng = random.Random(3)
     for _ in range(EXAMPLE_COUNT):
         sent = json.dumps(models(rng)["config"]) if rng.random() < 0.7 else hostile_input.hostile_text(rng)
@@ -204,7 +204,7 @@ def test_a_models_file_is_read_or_refused_by_its_field() -> None:
             check_invalid(error)
 
 
-def test_a_name_that_grows_when_it_is_normalised_is_refused_where_it_comes_in() -> None:
+def test_name_too_long_after_normalization_is_rejected() -> None:
     longest = "\U0001d160" * (MAX_NAME_CHARS // 3)
     read = Chunk.model_validate_json(Chunk.model_validate(CHUNK | {"speaker": longest}).model_dump_json())
     assert len(read.speaker) == 3 * len(longest)
@@ -212,7 +212,7 @@ def test_a_name_that_grows_when_it_is_normalised_is_refused_where_it_comes_in() 
         Chunk.model_validate(CHUNK | {"speaker": longest + "\U0001d160"})
 
 
-def test_a_language_tag_is_normalised_to_one_that_stays() -> None:
+def test_language_tag_normalization_is_idempotent() -> None:
     assert normalize_language_tag("zh-cmn-840") == normalize_language_tag("zh-US") == "zh-US"
     with pytest.raises(ValidationError, match="twice"):
         MeetingConfig.model_validate({"target_languages": ["zh-cmn-840", "zh-US"]})
@@ -223,7 +223,7 @@ def test_a_language_tag_is_normalised_to_one_that_stays() -> None:
 
 
 @pytest.mark.parametrize("number", [float("inf"), float("nan"), 10**30, -1, "1e999"])
-def test_an_engine_takes_no_number_that_can_not_be_stored(number: object) -> None:
+def test_engine_rejects_numbers_that_can_not_be_stored(number: object) -> None:
     for field in ("replicas", "cpus"):
         with pytest.raises(InvalidInputError, match=field):
             parse_models_config({"engines": {"a": ENGINE | {field: number}}})
@@ -234,7 +234,7 @@ def test_an_engine_takes_no_number_that_can_not_be_stored(number: object) -> Non
     ["\x00", "\ud800", float("inf"), 2**63, hostile_input.nested_json(40), [0] * 20_000],
     ids=lambda each: ascii(each)[:20],
 )
-def test_an_engine_takes_no_argument_that_can_not_be_stored(value: object) -> None:
+def test_engine_rejects_arguments_that_can_not_be_stored(value: object) -> None:
     for body in ({"a": value}, {"a": [{"b": value}]}):
         with pytest.raises(InvalidInputError, match=r"engines\.a\.openai\.body"):
             parse_models_config({"engines": {"a": ENGINE | {"body": body}}})

@@ -1,4 +1,4 @@
-"""operators/insight_requests.py: what a task about a meeting may be."""
+"""Insight requests: valid and invalid fields."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ REQUEST = InsightRequest("default", "m", InsightRole.INSIGHT, "", ("Ann: Good mo
         ("schema", {"properties": []}, "JSON schema; see its \\$.properties"),
     ],
 )
-def test_what_can_not_be_meant_is_refused_by_its_field(field: str, value: object, fix: str) -> None:
+def test_invalid_request_is_rejected_by_field(field: str, value: object, fix: str) -> None:
     with pytest.raises(InvalidInputError, match=fix) as caught:
         replace(REQUEST, **{field: value})
     assert caught.value.field == field
 
 
-def test_both_travel_small_and_whole_and_never_change() -> None:
+def test_request_and_response_are_immutable_and_survive_pickle() -> None:
     request = replace(REQUEST, schema={"type": "object"}, role=InsightRole.CHAT)
     insight = Insight("{}", {}, "vllm m", 10, 2, 1, "stop")
     for thing in (request, insight):
@@ -42,5 +42,5 @@ def test_both_travel_small_and_whole_and_never_change() -> None:
             thing.__setattr__(fields(thing)[0].name, "other")
 
 
-def test_a_meeting_in_which_nothing_was_said_yet_may_be_asked_about() -> None:
+def test_empty_transcript_is_accepted() -> None:
     assert replace(REQUEST, transcript_lines=()).transcript_lines == ()

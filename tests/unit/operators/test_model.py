@@ -38,12 +38,12 @@ FIELDS = {
 
 
 @pytest.mark.parametrize(("tag", "normal"), [("pt-br", "pt-BR"), ("EN", "en"), ("zh-hant", "zh-Hant")])
-def test_language_tags_are_normalised(tag: str, normal: str) -> None:
+def test_language_tags_are_normalized(tag: str, normal: str) -> None:
     assert normalize_language_tag(tag) == normal
 
 
 @pytest.mark.parametrize("tag", ["", "english please", "x", "auto!"])
-def test_what_is_no_language_tag_is_refused(tag: str) -> None:
+def test_invalid_language_tag_is_rejected(tag: str) -> None:
     with pytest.raises(ValueError, match="not a language tag"):
         normalize_language_tag(tag)
 
@@ -66,9 +66,7 @@ def test_what_is_no_language_tag_is_refused(tag: str) -> None:
         ),
     ],
 )
-def test_a_payload_is_read_by_its_kind_and_written_as_it_is_read(
-    kind: str, payload: dict[str, Any], expected: EntryPayload
-) -> None:
+def test_payload_round_trip_by_kind(kind: str, payload: dict[str, Any], expected: EntryPayload) -> None:
     assert parse_payload(kind, payload) == expected
     assert parse_payload(kind, expected.model_dump_json()) == expected
 
@@ -90,19 +88,19 @@ def test_a_payload_is_read_by_its_kind_and_written_as_it_is_read(
         ({"text": None}, "text"),
     ],
 )
-def test_a_chunk_that_can_not_be_taken_names_its_field(change: dict[str, Any], field: str) -> None:
+def test_invalid_chunk_names_the_field(change: dict[str, Any], field: str) -> None:
     with pytest.raises(InvalidInputError) as refused:
         parse_payload("chunk", {**CHUNK, **change})
     assert refused.value.field == field
 
 
-def test_what_is_refused_is_not_repeated() -> None:
+def test_error_does_not_contain_the_rejected_value() -> None:
     with pytest.raises(InvalidInputError) as refused:
         parse_payload("chunk", {**CHUNK, "text": {"secret": "words"}})
     assert "secret" not in str(refused.value)
 
 
-def test_an_unknown_kind_is_refused() -> None:
+def test_unknown_kind_is_rejected() -> None:
     with pytest.raises(InvalidInputError, match="must be one of started, chunk, config, moved, ended"):
         parse_payload("sung", {})
 
@@ -120,17 +118,17 @@ def test_an_unknown_kind_is_refused() -> None:
         {"source_language": "?"},
     ],
 )
-def test_a_config_that_makes_no_sense_is_refused(config: dict[str, Any]) -> None:
+def test_invalid_config_is_rejected(config: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         MeetingConfig.model_validate(config)
 
 
-def test_values_can_not_be_changed() -> None:
+def test_values_are_immutable() -> None:
     with pytest.raises(ValidationError):
         Chunk.model_validate(CHUNK).text = "No."  # pyright: ignore[reportAttributeAccessIssue]
 
 
-def test_an_entry_is_read_from_its_fields() -> None:
+def test_entry_is_parsed_from_its_fields() -> None:
     chunk = Chunk(chunk_id="1", speaker="Ada", text="Yes.", start=1, end=2.5)
     assert parse_entry(FIELDS) == Entry("t", "m", 2, "e", 1_700_000_000_000, chunk)
 
@@ -147,7 +145,7 @@ def test_an_entry_is_read_from_its_fields() -> None:
         ({"payload": "{}"}, "chunk_id"),
     ],
 )
-def test_an_entry_that_can_not_be_read_names_its_field(change: dict[str, str], field: str) -> None:
+def test_invalid_entry_names_the_field(change: dict[str, str], field: str) -> None:
     with pytest.raises(InvalidInputError) as refused:
         parse_entry({**FIELDS, **change})
     assert refused.value.field == field
@@ -158,7 +156,7 @@ def test_names_are_trimmed(name: str) -> None:
     assert parse_chunk(name).speaker == "Ann"
 
 
-def test_names_are_the_same_however_they_are_encoded() -> None:
+def test_names_are_equal_in_any_encoding_form() -> None:
     assert parse_chunk("Jose\u0301  Luis").speaker == parse_chunk("Jos\u00e9 Luis").speaker == "Jos\u00e9 Luis"
 
 

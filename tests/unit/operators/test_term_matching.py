@@ -40,7 +40,7 @@ ANYTHING = st.text("aASsßſİi\u0307e\u0301é \t\n'-.漢字かカー0", max_siz
         ("В Москве", "москве"),
     ],
 )
-def test_a_text_holds_a_term_as_whole_words(text: str, term: str) -> None:
+def test_term_matches_whole_words(text: str, term: str) -> None:
     assert contains_term(text, term)
 
 
@@ -68,39 +68,37 @@ def test_a_text_holds_a_term_as_whole_words(text: str, term: str) -> None:
         ("", "a"),
     ],
 )
-def test_what_is_only_part_of_a_word_is_not_the_term(text: str, term: str) -> None:
+def test_term_does_not_match_a_part_of_a_word(text: str, term: str) -> None:
     assert not contains_term(text, term)
 
 
-def test_case_counts_where_it_is_asked_for() -> None:
+def test_case_sensitive_term() -> None:
     assert not contains_term("it is IT's", "It", case_sensitive=True)
     assert contains_term("ask IT  support", "IT support", case_sensitive=True)
     assert list(find_term("it is IT", "IT", case_sensitive=True)) == [(6, 8)]
 
 
-def test_places_are_those_of_the_text_as_it_was() -> None:
+def test_offsets_are_those_of_the_source_text() -> None:
     text = "ßß İİ  Straße x"
     assert [text[start:end] for start, end in find_term(text, "strasse")] == ["Straße"]
 
 
 @settings(deadline=None)
 @given(ANYTHING, st.lists(WORD, min_size=1, max_size=3), ANYTHING, st.sampled_from([" ", "\t\n", "  "]))
-def test_words_that_stand_alone_are_found_however_they_are_spaced(
-    before: str, words: list[str], after: str, gap: str
-) -> None:
+def test_term_matches_regardless_of_spacing(before: str, words: list[str], after: str, gap: str) -> None:
     assert contains_term(f"{before} {gap.join(words)}, {after}", " ".join(words))
 
 
 @settings(deadline=None)
 @given(WORD, st.sampled_from("xyz7ж"), st.sampled_from("xyz7ж"))
-def test_what_words_go_on_around_is_not_found(word: str, before: str, after: str) -> None:
+def test_term_inside_a_longer_word_does_not_match(word: str, before: str, after: str) -> None:
     assert not contains_term(f"{before}{word}", word)
     assert not contains_term(f"{word}{after}", word)
 
 
 @settings(deadline=None)
 @given(st.text("漢字東京かなไทย", min_size=1), st.data())
-def test_scripts_without_spaces_have_no_edges(text: str, data: st.DataObject) -> None:
+def test_unspaced_scripts_have_no_word_boundaries(text: str, data: st.DataObject) -> None:
     start = data.draw(st.integers(0, len(text) - 1))
     assert contains_term(text, text[start : data.draw(st.integers(start + 1, len(text)))])
 
@@ -112,14 +110,14 @@ def test_scripts_without_spaces_have_no_edges(text: str, data: st.DataObject) ->
     st.sampled_from("漢かxん、 "),
     st.sampled_from("漢かxん、 "),
 )
-def test_katakana_has_edges_where_it_meets_anything_else(word: str, more: str, before: str, after: str) -> None:
+def test_katakana_has_boundaries_next_to_other_scripts(word: str, more: str, before: str, after: str) -> None:
     assert contains_term(f"{before}{word}{after}", word)
     assert not contains_term(f"{before}ア{more}{word}{after}", word)
     assert not contains_term(f"{before}{word}{more}{after}", word)
 
 
 @given(ANYTHING, ANYTHING)
-def test_it_finds_what_comparing_every_piece_finds(text: str, term: str) -> None:
+def test_find_term_agrees_with_brute_force(text: str, term: str) -> None:
     def plain(one: str) -> str:
         return unicodedata.normalize("NFD", " ".join(one.split()).casefold())
 

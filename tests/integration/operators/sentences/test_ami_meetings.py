@@ -1,4 +1,4 @@
-"""Five real meetings, replayed item for item, against the bars that Parley sets itself."""
+"""Five real meetings, replayed item by item, must meet Parley's quality thresholds."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _chunk(payload: dict[str, object]) -> Chunk:
 
 
 @pytest.mark.parametrize("meeting", map(recording_param, MEETING_NAMES or ["none"]))
-def test_a_real_meeting_meets_the_bars(meeting: str, tmp_path: Path) -> None:
+def test_real_meeting_meets_quality_thresholds(meeting: str, tmp_path: Path) -> None:
     broadcasts = [json.loads(line) for line in (AMI_FOLDER / f"{meeting}.broadcasts.jsonl").open()]
     outcome = run_operators(make_items([(one["at"], _chunk(one["payload"])) for one in broadcasts]))
     rows = sorted(outcome.current_sentences.values(), key=lambda sentence: sentence.start)

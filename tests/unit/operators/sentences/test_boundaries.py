@@ -10,7 +10,7 @@ from operators.sentences.boundaries import WORD_SIZE, is_sentence_end, join_text
 
 
 def split_sentences(text: str, language: str | None = None) -> list[str]:
-    """A text, cut after each sentence; what no mark ends comes last."""
+    """Split a text after each sentence. The last item is the text without an end."""
     starts, stops, _ = split_words(text)
     cuts = [*sentence_ends((), text, None, language), len(starts) - 1]
     begins = [0, *(cut + 1 for cut in cuts[:-1])]
@@ -49,7 +49,7 @@ def split_sentences(text: str, language: str | None = None) -> list[str]:
         "I said... and then I went.|Good.",
         "Well...|And then.",
         "Well… and then.|So…|Then.",
-        # What goes with a mark.
+        # Characters that belong to a mark.
         "¿Cómo estás?|¡Bien!|Bueno, ¿y tú?",
         "He said “Come in.”|She came.",
         "He said “Why?” and left.|She stayed.",
@@ -79,13 +79,13 @@ def split_sentences(text: str, language: str | None = None) -> list[str]:
         "Okay.|good morning.",
     ],
 )
-def test_sentences_end_where_a_reader_would_end_them(text: str) -> None:
+def test_sentence_ends_match_manual_segmentation(text: str) -> None:
     joint = "" if any(mark in text for mark in "。！？．") else " "
     expected = [part for part in text.split("|") if part]
     assert split_sentences(joint.join(expected)) == expected
 
 
-def test_marks_of_scripts_without_spaces_need_none() -> None:
+def test_marks_of_unspaced_scripts_need_no_following_space() -> None:
     assert split_sentences("यह है।वह नहीं है।") == ["यह है।", "वह नहीं है।"]
     assert split_sentences("好.再见") == ["好.", "再见"]
 
@@ -98,11 +98,11 @@ def test_abbreviations_follow_the_language() -> None:
 @pytest.mark.parametrize(
     ("word", "ended"), [("here.", True), ("p.m.", True), ("Mr.", False), ("e.g.", False), ("so", False)]
 )
-def test_a_mark_that_nothing_follows_yet(word: str, ended: bool) -> None:
+def test_mark_at_the_end_of_the_text(word: str, ended: bool) -> None:
     assert is_sentence_end((), word, None) is ended
 
 
-def test_words_are_cut_at_spaces_and_scripts_without_them_into_characters() -> None:
+def test_split_words_at_spaces_and_unspaced_scripts_into_characters() -> None:
     text = "Go, 我用Python写３．５「字」。ก็ดี。 ok ?"
     starts, stops, sizes = split_words(text)
     cut = [text[a:b] for a, b in zip(starts, stops, strict=True)]
@@ -121,7 +121,7 @@ def test_words_are_cut_at_spaces_and_scripts_without_them_into_characters() -> N
         ("안녕", "하세요", "안녕 하세요"),
     ],
 )
-def test_texts_are_joined_as_their_script_asks(left: str, right: str, whole: str) -> None:
+def test_join_text_adds_a_space_only_if_the_script_needs_it(left: str, right: str, whole: str) -> None:
     assert join_text(left, right) == whole
 
 
@@ -133,14 +133,14 @@ TEXT = st.lists(PIECES, min_size=1, max_size=25).map("".join).map(lambda text: "
 
 @settings(deadline=None)
 @given(TEXT)
-def test_words_hold_every_character(text: str) -> None:
+def test_word_spans_cover_every_visible_character(text: str) -> None:
     starts, stops, _ = split_words(text)
     assert "".join(text[a:b] for a, b in zip(starts, stops, strict=True)).replace(" ", "") == text.replace(" ", "")
 
 
 @settings(deadline=None)
 @given(TEXT, TEXT)
-def test_the_decision_needs_two_words_before_and_one_after(left: str, right: str) -> None:
+def test_boundary_depends_on_two_words_before_and_one_after(left: str, right: str) -> None:
     text = f"{left} {right}"
     starts, stops, _ = split_words(text)
     at = range(len(starts))
@@ -151,7 +151,7 @@ def test_the_decision_needs_two_words_before_and_one_after(left: str, right: str
         assert is_sentence_end(before, text[starts[i] : stops[i]], after) is (i in whole)
 
 
-def test_long_texts_of_marks_take_no_long_time() -> None:
+def test_long_runs_of_marks_are_processed_fast() -> None:
     text = "!" * 10_000 + ")" * 9_000 + "@"
     assert sentence_ends((), text, None, None) == ()
     assert len(split_words(". " * 9_999 + ".").stops) == 1

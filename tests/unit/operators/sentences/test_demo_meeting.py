@@ -1,4 +1,4 @@
-"""The meeting that `parley demo` plays comes out as it was written."""
+"""The sentences of the meeting that `parley demo` plays match its script."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def outcome(recording: Recording) -> OperatorResult:
 
 
 def _by_chunk(recording: Recording) -> dict[str, list[Chunk]]:
-    """Each chunk's revisions, in order of arrival."""
+    """Group the revisions by chunk, in order of arrival."""
     chunks: dict[str, list[Chunk]] = {}
     for event in recording.events:
         chunks.setdefault(event.chunk.chunk_id, []).append(event.chunk)
@@ -36,7 +36,7 @@ def _last_revisions(recording: Recording) -> list[Chunk]:
     return sorted((revisions[-1] for revisions in _by_chunk(recording).values()), key=lambda chunk: chunk.start)
 
 
-def test_its_sentences_are_those_that_were_written(outcome: OperatorResult) -> None:
+def test_demo_sentences_match_the_script(outcome: OperatorResult) -> None:
     sentences = sorted(outcome.current_sentences.values(), key=lambda sentence: sentence.start)
     assert len(sentences) == 90
     assert {sentence.boundary for sentence in sentences} == {SentenceBoundary.MARK}
@@ -53,6 +53,6 @@ def test_its_sentences_are_those_that_were_written(outcome: OperatorResult) -> N
 
 
 @pytest.mark.parametrize("speaker", sorted(SPEAKERS))
-def test_nothing_that_a_speaker_said_is_lost(recording: Recording, outcome: OperatorResult, speaker: str) -> None:
+def test_no_transcript_text_is_lost(recording: Recording, outcome: OperatorResult, speaker: str) -> None:
     said = [chunk.text for chunk in _last_revisions(recording) if chunk.speaker == speaker]
     assert " ".join(outcome.texts(speaker)) == " ".join(said)

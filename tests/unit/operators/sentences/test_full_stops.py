@@ -1,4 +1,4 @@
-"""What full stops mean in each language: sentences by hand, and the fewest boundaries found right."""
+"""Full stops in each language: manually segmented sentences, and a minimum F1 of the boundaries."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ CASES = sorted((Path(__file__).parents[3] / "cases" / "boundaries").glob("*.txt"
 
 
 def split_sentences(text: str, language: str | None = None) -> list[str]:
-    """A text's sentences."""
+    """Split a text into sentences."""
     return [piece.text for piece in segment_speech([ChunkState("1", 1, 0, text, 0, 10, language)], SegmenterPosition())]
 
 
 def boundary_f1(sentences: list[str], language: str) -> float:
-    """F1 of the boundaries found in sentences that are joined with spaces."""
+    """Return the F1 of the boundaries found in sentences that are joined with spaces."""
     text = " ".join(sentences)
     wanted = set(accumulate(len(sentence) + 1 for sentence in sentences[:-1]))
     starts, _, _ = split_words(text)
@@ -28,20 +28,20 @@ def boundary_f1(sentences: list[str], language: str) -> float:
 
 
 @pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
-def test_sentences_by_hand_are_found(path: Path) -> None:
+def test_manually_segmented_sentences_are_found(path: Path) -> None:
     sentences = path.read_text(encoding="utf-8").splitlines()
     assert len(sentences) == 40
     assert boundary_f1(sentences, path.stem) >= 0.98
 
 
-def test_there_are_sentences_in_enough_languages() -> None:
+def test_cases_cover_enough_languages() -> None:
     assert len(CASES) >= 12
 
 
 @pytest.mark.parametrize(
     ("language", "text"),
     [
-        # What something always follows, in whatever language the title is.
+        # Abbreviations that never end a sentence; titles in any language.
         ("fr", "M. Dupont est là.|M. le maire aussi."),
         ("fr", "Mr. Lee arrive.|Regarde p. ex. ça."),
         ("en", "Take approx. ten.|Good."),
@@ -72,7 +72,7 @@ def test_there_are_sentences_in_enough_languages() -> None:
         ("lv", "Šodien ir 5. maijs.|Rīt ir brīvs."),
         ("is", "Í dag er 5. maí.|Á morgun er frí."),
         ("en", "There are 5.|We need 6."),
-        # Numbers of a list, and abbreviations before a number or a sign.
+        # Numbers of list items, and abbreviations before a number or a symbol.
         ("en", "1. Open it.|2. Close it."),
         ("en", "How many?|5.|We need 6."),
         ("en", "Go to Com. & Adm. through Ft. Knox."),
@@ -98,12 +98,12 @@ def test_there_are_sentences_in_enough_languages() -> None:
         ("en", "Hello.\u200b|\u200fYes.\u200f|Good. \u2060|No."),
     ],
 )
-def test_full_stops_are_read_as_their_language_means_them(language: str, text: str) -> None:
+def test_full_stops_follow_the_language(language: str, text: str) -> None:
     wanted = text.split("|")
     assert split_sentences(" ".join(wanted), language) == wanted
 
 
-def test_without_a_language_the_script_tells_it() -> None:
+def test_language_defaults_to_that_of_the_script() -> None:
     assert split_sentences("Это т.е. так. Хорошо.") == ["Это т.е. так.", "Хорошо."]
 
 
@@ -111,5 +111,5 @@ def test_without_a_language_the_script_tells_it() -> None:
     ("language", "word", "ended"),
     [("de", "1.", False), ("en", "1.", False), ("fr", "M.", False), ("de", "2019.", True)],
 )
-def test_a_number_or_title_waits_for_what_follows(language: str, word: str, ended: bool) -> None:
+def test_number_or_title_waits_for_the_next_word(language: str, word: str, ended: bool) -> None:
     assert (sentence_ends((), word, None, language) == (0,)) is ended

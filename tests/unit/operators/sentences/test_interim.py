@@ -11,7 +11,7 @@ from tests.harness.lane.operator_runs import make_chunk, make_items, run_operato
 
 
 def shown_interims(*texts: str, gap: float = 0.1, last: float = 0.0) -> list[str]:
-    """What is shown of one chunk's revisions, a gap apart, until `last` seconds after the last one."""
+    """Return the interim texts of one chunk's revisions, `gap` seconds apart, until `last` seconds after the last one."""
     said = [(i * gap, make_chunk("a", text)) for i, text in enumerate(texts)]
     said.append((said[-1][0] + last, make_chunk("z", "x", speaker="Z")))
     return _interims(said)
@@ -22,15 +22,15 @@ def _interims(timed_chunks: list[tuple[float, Chunk]], speaker: str = "A") -> li
     return [interim.text for _, done in steps for interim in done.interims if interim.speaker == speaker]
 
 
-def test_words_are_shown_that_two_revisions_agree_on() -> None:
+def test_words_are_shown_once_two_revisions_agree() -> None:
     assert shown_interims("could", "could al", "could all come", "could all come to") == ["could", "could all come"]
 
 
-def test_a_half_word_is_not_shown() -> None:
+def test_incomplete_word_is_not_shown() -> None:
     assert shown_interims("the whi", "the white boa") == ["the"]
 
 
-def test_an_older_revision_that_comes_late_takes_nothing_away() -> None:
+def test_delayed_older_revision_removes_nothing() -> None:
     assert shown_interims("I am", "I am glad", "I am glad you", "I am", "I am glad you could") == ["I am", "I am glad"]
 
 
@@ -41,7 +41,7 @@ def test_a_shown_word_changes_once_its_change_is_confirmed() -> None:
     ]
 
 
-def test_all_is_shown_once_quiet() -> None:
+def test_all_words_are_shown_after_quiet() -> None:
     quiet = QUIET_MS / 1000
     assert shown_interims("so we", "so we wen", last=quiet - 0.1) == ["so we"]
     assert shown_interims("so we", "so we wen", last=quiet) == ["so we", "so we wen"]
@@ -52,12 +52,12 @@ def test_a_changed_time_confirms_nothing() -> None:
     assert _interims(said) == []
 
 
-def test_a_sentence_that_is_put_out_takes_its_words_away() -> None:
+def test_emitted_sentence_removes_its_words_from_interim_text() -> None:
     texts = ["Yes", "Yes. I", "Yes. I am", "Yes. I am here", "Yes. I am here."]
     assert shown_interims(*texts, last=1) == ["I", "I am", ""]
 
 
-def test_an_open_sentence_that_was_put_out_shows_only_what_it_gained() -> None:
+def test_interim_text_of_an_emitted_open_sentence_has_only_new_words() -> None:
     said = [
         (0.0, make_chunk("a", "so we went")),
         (3.0, make_chunk("a", "so we went to the", end=2)),
@@ -77,7 +77,7 @@ def test_a_corrected_word_is_not_shown_twice() -> None:
     assert _interims(said)[-1] == "home"
 
 
-def test_growing_text_goes_on_over_chunks() -> None:
+def test_interim_text_continues_across_chunks() -> None:
     said = [(0.0, make_chunk("a", "so we")), (0.1, make_chunk("a", "so we went")), (1.2, make_chunk("b", "to the", 1))]
     said += [(1.3, make_chunk("b", "to the sho", 1))]
     assert _interims(said)[-1] == "so we went to the"
@@ -87,7 +87,7 @@ def test_scripts_without_spaces_grow_by_characters() -> None:
     assert shown_interims("我们", "我们今", "我们今天去") == ["我们", "我们今"]
 
 
-def test_nothing_is_left_after_the_end() -> None:
+def test_no_interim_text_remains_after_the_meeting() -> None:
     assert (
         run_operators(make_items([(0.0, make_chunk("a", "so we")), (0.1, make_chunk("a", "so we went"))])).interims
         == {}
@@ -99,7 +99,7 @@ WORDS = st.lists(st.sampled_from(["so", "we", "went", "up", "to"]), min_size=1, 
 
 @settings(deadline=None)
 @given(WORDS, st.lists(st.integers(1, 12), max_size=20))
-def test_text_that_only_grows_never_shrinks_however_its_revisions_arrive(words: list[str], order: list[int]) -> None:
+def test_interim_text_of_growing_speech_never_shrinks(words: list[str], order: list[int]) -> None:
     said = [(i / 10, make_chunk("a", " ".join(words[:length]))) for i, length in enumerate(order)]
     texts = _interims(said)
     assert all(later.startswith(earlier) and later != earlier for earlier, later in pairwise(texts))

@@ -37,114 +37,115 @@ WORDS = [
 
 
 def make_chunk_texts(*texts: str, gap: float = 0.1) -> list[ChunkState]:
-    """Chunks of a second each, with a gap between them."""
+    """Make chunks of one second each, with a gap between them."""
     return [
         ChunkState(str(n), n, 0, text, (n - 1) * (1 + gap), (n - 1) * (1 + gap) + 1) for n, text in enumerate(texts, 1)
     ]
 
 
-def cut_pieces(*texts: str, gap: float = 0.1) -> list[tuple[str, SentenceBoundary]]:
+def segment_texts(*texts: str, gap: float = 0.1) -> list[tuple[str, SentenceBoundary]]:
     return [
-        (piece.text, piece.boundary) for piece in segment_speech(make_chunk_texts(*texts, gap=gap), SegmenterPosition())
+        (segment.text, segment.boundary)
+        for segment in segment_speech(make_chunk_texts(*texts, gap=gap), SegmenterPosition())
     ]
 
 
 def test_a_mark_ends_a_sentence_within_and_across_chunks() -> None:
-    assert cut_pieces("Yes. I think", "so. Do", "you?") == [
+    assert segment_texts("Yes. I think", "so. Do", "you?") == [
         ("Yes.", SentenceBoundary.MARK),
         ("I think so.", SentenceBoundary.MARK),
         ("Do you?", SentenceBoundary.MARK),
     ]
 
 
-def test_a_decision_looks_across_chunks() -> None:
-    assert cut_pieces("at 5 p.m.", "tomorrow.") == [("at 5 p.m. tomorrow.", SentenceBoundary.MARK)]
-    assert cut_pieces("at 5 p.m.", "Tomorrow.") == [
+def test_boundary_depends_on_words_of_adjacent_chunks() -> None:
+    assert segment_texts("at 5 p.m.", "tomorrow.") == [("at 5 p.m. tomorrow.", SentenceBoundary.MARK)]
+    assert segment_texts("at 5 p.m.", "Tomorrow.") == [
         ("at 5 p.m.", SentenceBoundary.MARK),
         ("Tomorrow.", SentenceBoundary.MARK),
     ]
 
 
-def test_a_pause_ends_no_punctuated_speech() -> None:
-    assert cut_pieces("Yes.", "I think", "so.", gap=5) == [
+def test_pause_does_not_split_punctuated_speech() -> None:
+    assert segment_texts("Yes.", "I think", "so.", gap=5) == [
         ("Yes.", SentenceBoundary.MARK),
         ("I think so.", SentenceBoundary.MARK),
     ]
-    assert cut_pieces("I think", "so.", gap=5) == [("I think so.", SentenceBoundary.MARK)]
-    assert cut_pieces("Yes.", "I think", "so", gap=5) == [
+    assert segment_texts("I think", "so.", gap=5) == [("I think so.", SentenceBoundary.MARK)]
+    assert segment_texts("Yes.", "I think", "so", gap=5) == [
         ("Yes.", SentenceBoundary.MARK),
         ("I think so", SentenceBoundary.OPEN),
     ]
 
 
 def test_a_pause_ends_unpunctuated_speech() -> None:
-    assert cut_pieces("so we went", "and we came", gap=0.8) == [
+    assert segment_texts("so we went", "and we came", gap=0.8) == [
         ("so we went", SentenceBoundary.PAUSE),
         ("and we came", SentenceBoundary.OPEN),
     ]
-    assert cut_pieces("so we went", "and we came", gap=0.7) == [("so we went and we came", SentenceBoundary.OPEN)]
+    assert segment_texts("so we went", "and we came", gap=0.7) == [("so we went and we came", SentenceBoundary.OPEN)]
 
 
 def test_length_ends_unpunctuated_speech() -> None:
     whole = " ".join(f"w{i}" for i in range(70))
-    parts = [piece.split() for piece, _ in cut_pieces(whole)]
+    parts = [segment.split() for segment, _ in segment_texts(whole)]
     assert [len(part) for part in parts] == [30, 30, 10]
-    assert cut_pieces(whole)[0][1] is SentenceBoundary.LENGTH
+    assert segment_texts(whole)[0][1] is SentenceBoundary.LENGTH
     assert [word for part in parts for word in part] == whole.split()
 
 
 def test_scripts_without_spaces_are_counted_in_characters() -> None:
     for one, other in ("我们", "กข"):
-        segmenter = [piece for piece, _ in cut_pieces(one * 70, other * 70)]
-        assert "".join(segmenter) == one * 70 + other * 70
-        assert all(40 <= len(piece) <= 60 for piece in segmenter[:-1])
+        segments = [segment for segment, _ in segment_texts(one * 70, other * 70)]
+        assert "".join(segments) == one * 70 + other * 70
+        assert all(40 <= len(segment) <= 60 for segment in segments[:-1])
 
 
-def test_scripts_without_spaces_are_cut_where_they_have_one_or_a_comma() -> None:
-    assert [len(piece) for piece, _ in cut_pieces("ก" * 30 + " " + "ก" * 15 + " " + "ก" * 20)] == [46, 20]
-    assert [len(piece) for piece, _ in cut_pieces("我" * 45 + "，" + "们" * 20)] == [46, 20]
+def test_unspaced_scripts_are_split_at_spaces_and_commas() -> None:
+    assert [len(segment) for segment, _ in segment_texts("ก" * 30 + " " + "ก" * 15 + " " + "ก" * 20)] == [46, 20]
+    assert [len(segment) for segment, _ in segment_texts("我" * 45 + "，" + "们" * 20)] == [46, 20]
 
 
-def test_a_word_of_endless_length_is_cut() -> None:
-    assert max(len(piece) for piece, _ in cut_pieces("ha" * 5_000)) == 600
-    assert "".join(piece for piece, _ in cut_pieces("ha" * 5_000)) == "ha" * 5_000
+def test_too_long_word_is_split() -> None:
+    assert max(len(segment) for segment, _ in segment_texts("ha" * 5_000)) == 600
+    assert "".join(segment for segment, _ in segment_texts("ha" * 5_000)) == "ha" * 5_000
     address = f"https://example.com/{'a.b' * 50}"
-    assert cut_pieces(f"Open {address} now.") == [(f"Open {address} now.", SentenceBoundary.MARK)]
+    assert segment_texts(f"Open {address} now.") == [(f"Open {address} now.", SentenceBoundary.MARK)]
 
 
-def test_a_word_of_endless_length_is_not_cut_at_the_full_stops_in_it() -> None:
-    assert cut_pieces("a." * 5_000 + "a", "b")[0][1] is SentenceBoundary.LENGTH
+def test_too_long_word_is_not_split_at_its_full_stops() -> None:
+    assert segment_texts("a." * 5_000 + "a", "b")[0][1] is SentenceBoundary.LENGTH
 
 
-def test_marks_that_come_by_themselves_belong_to_the_word_before() -> None:
-    assert cut_pieces("Hello everyone", ".", "Are you well", "?", "I think so", ", but not now.") == [
+def test_standalone_marks_belong_to_the_word_before() -> None:
+    assert segment_texts("Hello everyone", ".", "Are you well", "?", "I think so", ", but not now.") == [
         ("Hello everyone.", SentenceBoundary.MARK),
         ("Are you well?", SentenceBoundary.MARK),
         ("I think so, but not now.", SentenceBoundary.MARK),
     ]
-    assert cut_pieces("Mr", ".", "Smith said “Yes.", "”", "Wait", ".", ".", ".", "then") == [
+    assert segment_texts("Mr", ".", "Smith said “Yes.", "”", "Wait", ".", ".", ".", "then") == [
         ("Mr. Smith said “Yes.”", SentenceBoundary.MARK),
         ("Wait... then", SentenceBoundary.OPEN),
     ]
-    assert cut_pieces("so we went", ".", gap=5) == [("so we went.", SentenceBoundary.MARK)]
+    assert segment_texts("so we went", ".", gap=5) == [("so we went.", SentenceBoundary.MARK)]
 
 
-def test_punctuated_speech_may_be_long_but_not_endless() -> None:
+def test_punctuated_speech_is_split_above_the_size_limit() -> None:
     long = " ".join(["word"] * 119)
-    assert [len(text.split()) for text, _ in cut_pieces(f"Yes. {long} end.")] == [1, 120]
+    assert [len(text.split()) for text, _ in segment_texts(f"Yes. {long} end.")] == [1, 120]
     longer = " ".join(["word"] * 120)
-    assert [len(text.split()) for text, _ in cut_pieces(f"Yes. {longer} end.")] == [1, 30, 30, 30, 30, 1]
+    assert [len(text.split()) for text, _ in segment_texts(f"Yes. {longer} end.")] == [1, 30, 30, 30, 30, 1]
 
 
-def test_words_are_spread_over_the_time_of_their_chunk() -> None:
+def test_speech_times_are_interpolated_within_a_chunk() -> None:
     first, second = segment_speech([ChunkState("1", 1, 0, "Yes. I am.", 10, 20)], SegmenterPosition())
     assert (first.start, first.end) == (10, 14)
     assert (second.start, second.end) == (15, 20)
 
 
-def test_a_piece_is_named_after_its_chunk_and_the_cuts_before_it_there() -> None:
+def test_segment_id_is_chunk_ordinal_and_boundary_count() -> None:
     assert [
-        piece.id for piece in segment_speech(make_chunk_texts("Yes. No. I", "think. So. Do I"), SegmenterPosition())
+        segment.id for segment in segment_speech(make_chunk_texts("Yes. No. I", "think. So. Do I"), SegmenterPosition())
     ] == [
         "1.0",
         "1.1",
@@ -163,21 +164,21 @@ GAPS = st.sampled_from([0.1, 0.9])
 def test_no_word_is_lost(texts: list[str], gap: float) -> None:
     with patch.multiple(segmenter, MAX_SEGMENT_SIZE=6, SOFT_SEGMENT_SIZE=4, MAX_UNPUNCTUATED_SIZE=14):
         found = list(segment_speech(make_chunk_texts(*texts, gap=gap), SegmenterPosition()))
-    assert "".join(piece.text for piece in found).replace(" ", "") == "".join(texts).replace(" ", "")
-    assert all(piece.end >= piece.start for piece in found)
-    assert len({piece.id for piece in found}) == len(found)
+    assert "".join(segment.text for segment in found).replace(" ", "") == "".join(texts).replace(" ", "")
+    assert all(segment.end >= segment.start for segment in found)
+    assert len({segment.id for segment in found}) == len(found)
 
 
 @settings(deadline=None)
 @given(CHUNKS, GAPS)
-def test_reading_on_from_a_decided_cut_is_like_reading_all(texts: list[str], gap: float) -> None:
+def test_segmentation_can_resume_at_a_final_boundary(texts: list[str], gap: float) -> None:
     with patch.multiple(segmenter, MAX_SEGMENT_SIZE=6, SOFT_SEGMENT_SIZE=4, MAX_UNPUNCTUATED_SIZE=14):
         chunks = make_chunk_texts(*texts, gap=gap)
         whole = list(segment_speech(chunks, SegmenterPosition()))
-        for i, piece in enumerate(whole[:-1]):
-            if not piece.is_final:
+        for i, segment in enumerate(whole[:-1]):
+            if not segment.is_final:
                 continue
-            place = position_after(piece, chunks, SegmenterPosition())
+            place = position_after(segment, chunks, SegmenterPosition())
             rest = chunks[place.chunk_ordinal - 1 :]
             assert list(segment_speech(rest, place)) == whole[i + 1 :]
             assert _places_after(whole[i + 1 :], rest, place) == _places_after(
@@ -186,4 +187,4 @@ def test_reading_on_from_a_decided_cut_is_like_reading_all(texts: list[str], gap
 
 
 def _places_after(found: list[Segment], chunks: list[ChunkState], place: SegmenterPosition) -> list[SegmenterPosition]:
-    return [position_after(piece, chunks, place) for piece in found]
+    return [position_after(segment, chunks, place) for segment in found]

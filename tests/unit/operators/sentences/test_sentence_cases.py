@@ -1,4 +1,4 @@
-"""Transcripts as people have them, with their sentences: our own copies, and those beside the checkout where there are some."""
+"""Realistic transcripts with their expected sentences: the project's, and external ones next to the checkout, if present."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ def _cases() -> Iterator[Any]:
     for path in (path for folder in FOLDERS for path in sorted(folder.glob("*.json"))):
         content = json.loads(path.read_text(encoding="utf-8"))
         for number, case in enumerate(content if isinstance(content, list) else [content]):
-            # Other files hold texts for other tests.
+            # The other files are for other tests.
             if "events" in case or "language" in case or "config" in case:
                 yield pytest.param(case, id=f"{path.parent.parent.name}/{path.stem}-{number}")
 
 
 @pytest.mark.parametrize("case", _cases())
-def test_a_transcript_has_the_wanted_sentences(case: dict[str, Any]) -> None:
+def test_transcript_has_the_expected_sentences(case: dict[str, Any]) -> None:
     config = MeetingConfig.model_validate(case.get("config", {}))
     if "events" in case:
         said = [Chunk.model_validate(event["payload"]) for event in case["events"]]
@@ -36,7 +36,7 @@ def test_a_transcript_has_the_wanted_sentences(case: dict[str, Any]) -> None:
     assert [sentence.text for sentence in standing] == case.get("want", [case.get("text")])
 
 
-def test_speech_in_a_script_without_spaces_is_cut_at_those_it_has() -> None:
+def test_unspaced_speech_is_split_at_its_spaces() -> None:
     text = (FOLDERS[0] / "t24_thai_spaces.txt").read_text(encoding="utf-8").strip()
     said = make_chunk("1", text, end=60).model_copy(update={"language": "th"})
     outcome = run_operators(make_items([(60.0, said)]))

@@ -22,7 +22,7 @@ from tests.harness.lane.operator_runs import (
 
 
 def emissions(outcome: OperatorResult) -> list[tuple[float, str, int, str]]:
-    """What was put out, with its time: seconds, id, revision, text."""
+    """Return the emitted revisions: seconds, id, revision, text."""
     return [
         ((update.at - START_MS) / 1000, one.id, one.revision, one.text)
         for update, done in outcome.steps
@@ -30,10 +30,10 @@ def emissions(outcome: OperatorResult) -> list[tuple[float, str, int, str]]:
     ]
 
 
-# --- what the sentences are ---
+# --- segmentation and identity ---
 
 
-def test_somebody_else_speaking_cuts_no_sentence() -> None:
+def test_another_speaker_does_not_split_a_sentence() -> None:
     said = [
         (0.0, make_chunk("a", "So I", 0)),
         (1.0, make_chunk("b", "Yes.", 1, speaker="B")),
@@ -48,7 +48,7 @@ def test_yes_alone_is_a_sentence() -> None:
     ]
 
 
-def test_the_end_flushes_what_has_no_end() -> None:
+def test_meeting_end_emits_open_sentences() -> None:
     outcome = run_operators(make_items([(0.0, make_chunk("a", "Yes. So I"))]))
     assert [(s.text, s.boundary) for s in outcome.current_sentences.values()] == [
         ("Yes.", SentenceBoundary.MARK),
@@ -57,24 +57,24 @@ def test_the_end_flushes_what_has_no_end() -> None:
     assert len(outcome.final_counts) == 2
 
 
-def test_a_timeout_ends_like_an_end() -> None:
+def test_timeout_acts_like_meeting_end() -> None:
     outcome = run_operators(make_items([(0.0, make_chunk("a", "So I")), (2_000.0, make_chunk("b", "Yes.", 2_000))]))
     assert outcome.texts() == ["So I", "Yes."]
     assert [update.at - START_MS for update, _ in outcome.steps if update.meeting_ended] == [1_800_000, 2_000_000]
 
 
-def test_chunks_are_read_in_order_of_speech() -> None:
+def test_chunks_are_ordered_by_speech_time() -> None:
     said = [(0.0, make_chunk("b", "think so.", 5)), (0.1, make_chunk("a", "I", 1))]
     assert run_operators(make_items(said)).texts() == ["I think so."]
 
 
-def test_a_chunk_may_move_to_another_speaker_and_takes_its_sentence_along() -> None:
+def test_chunk_moves_to_another_speaker_with_its_sentence() -> None:
     said = [(0.0, make_chunk("a", "Yes.")), (5.0, make_chunk("a", "Yes.", speaker="B"))]
     outcome = run_operators(make_items(said))
     assert [(s.speaker, s.id, s.revision) for s in outcome.current_sentences.values()] == [("B", "2.0", 2)]
 
 
-def test_an_empty_text_takes_a_chunk_back() -> None:
+def test_empty_text_retracts_a_chunk() -> None:
     said = [
         (0.0, make_chunk("a", "Thank you.")),
         (3.0, make_chunk("a", "")),
@@ -86,7 +86,7 @@ def test_an_empty_text_takes_a_chunk_back() -> None:
     assert outcome.interims == {}
 
 
-def test_a_chunk_that_is_taken_back_may_come_again() -> None:
+def test_retracted_chunk_may_return() -> None:
     texts = ["Thank you.", " ", "Thank you all."]
     said = [(i * 3.0, make_chunk("a", text)) for i, text in enumerate(texts)]
     # Another chunk closes meanwhile.
@@ -97,14 +97,14 @@ def test_a_chunk_that_is_taken_back_may_come_again() -> None:
     ]
 
 
-def test_a_chunk_that_says_nothing_begins_no_sentence() -> None:
+def test_blank_chunk_begins_no_sentence() -> None:
     outcome = run_operators(
         make_items([(0.0, make_chunk("a", "")), (1.0, make_chunk("b", "\u200b", 1)), (2.0, make_chunk("a", "Yes."))])
     )
     assert [(s.id, s.text) for s in outcome.current_sentences.values()] == [("2.0", "Yes.")]
 
 
-def test_two_people_of_one_name_are_told_apart_by_their_ids() -> None:
+def test_speaker_ids_distinguish_speakers_of_the_same_name() -> None:
     ann, other = (make_chunk("1", "So we").model_copy(update={"speaker_id": one}) for one in ("1", "2"))
     said = [
         (0.0, ann),
@@ -119,7 +119,7 @@ def test_two_people_of_one_name_are_told_apart_by_their_ids() -> None:
     ]
 
 
-def test_a_resubmitted_chunk_is_read_by_itself_at_its_old_time() -> None:
+def test_resubmitted_chunk_is_segmented_alone_at_its_original_time() -> None:
     late = make_chunk("late", "in between", 1.5).model_copy(update={"resubmitted": True})
     said = [
         (0.0, make_chunk("a", "So we", 0)),
@@ -139,7 +139,7 @@ def source_language_change(language: str) -> ConfigChanged:
 GERMAN = "Am 1. Januar geht es los. Das war im 19. Jahrhundert. Und"
 
 
-def test_the_meetings_language_tells_where_sentences_end() -> None:
+def test_sentence_ends_follow_the_meetings_language() -> None:
     said = [(0.0, make_chunk("a", GERMAN))]
     german = run_operators(make_items(said, config=MeetingConfig(source_language="de")))
     assert german.texts() == ["Am 1. Januar geht es los.", "Das war im 19. Jahrhundert.", "Und"]
@@ -149,7 +149,7 @@ def test_the_meetings_language_tells_where_sentences_end() -> None:
     assert english.texts() == ["Give me a sec.", "Bob."]
 
 
-def test_another_language_of_the_meeting_cuts_anew_what_may_still_change() -> None:
+def test_language_change_resegments_speech_that_may_change() -> None:
     said: list[tuple[float, EntryPayload]] = [(0.0, make_chunk("a", GERMAN)), (5.0, source_language_change("de"))]
     assert run_operators(make_items(said)).texts() == [
         "Am 1. Januar geht es los.",
@@ -164,15 +164,15 @@ def test_a_chunk_may_move_in_time() -> None:
     assert run_operators(make_items(said)).texts() == ["Two.", "One."]
 
 
-# --- when they are put out ---
+# --- emission ---
 
 
-def test_a_sentence_is_put_out_as_soon_as_the_next_word_follows() -> None:
+def test_sentence_is_emitted_as_soon_as_the_next_word_follows() -> None:
     outcome = run_operators(make_items([(0.0, make_chunk("a", "Okay")), (0.1, make_chunk("a", "Okay. Um"))], end=False))
     assert emissions(outcome) == [(0.1, "2.0", 1, "Okay.")]
 
 
-def test_an_open_sentence_is_put_out_after_quiet_and_again_once_it_has_its_end() -> None:
+def test_open_sentence_is_emitted_after_quiet_and_at_its_end() -> None:
     said = [
         (0.0, make_chunk("a", "So we")),
         (6.0, make_chunk("a", "So we went.", end=3)),
@@ -184,17 +184,17 @@ def test_an_open_sentence_is_put_out_after_quiet_and_again_once_it_has_its_end()
     assert outcome.final_counts == {("2.0", 1): 1, ("2.0", 2): 1}
 
 
-def test_a_growing_sentence_is_not_put_out_at_each_word() -> None:
+def test_growing_sentence_is_not_emitted_at_each_word() -> None:
     said = [(i / 2, make_chunk("a", " ".join(["word"] * (i + 1)), end=i / 2)) for i in range(20)]
     assert emissions(run_operators(make_items(said, end=False))) == []
 
 
-def test_at_any_speed_of_replay_speech_that_moved_on_lets_sentences_out() -> None:
+def test_later_speech_emits_sentences_at_any_replay_speed() -> None:
     said = [(0.0, make_chunk("a", "So we")), (0.0, make_chunk("b", "Right.", 20, speaker="B"))]
     assert [text for _, _, _, text in emissions(run_operators(make_items(said, end=False)))] == ["So we"]
 
 
-def test_a_merged_sentence_is_retracted_when_its_words_are_put_out_again() -> None:
+def test_merged_sentence_is_retracted_when_its_words_are_emitted_again() -> None:
     said = [
         (0.0, make_chunk("a", "Okay. Good morning.")),
         (3.0, make_chunk("a", "Okay good")),
@@ -207,13 +207,13 @@ def test_a_merged_sentence_is_retracted_when_its_words_are_put_out_again() -> No
     ]
 
 
-def test_after_a_merge_no_words_stand_twice_while_the_speaker_goes_on() -> None:
+def test_merge_leaves_no_duplicate_words_while_the_speaker_continues() -> None:
     texts = ["Okay. Good morning. So", "Okay, good morning. So we", "Okay, good morning. So we went"]
     said = [(at, make_chunk("a", text)) for at, text in zip([0.0, 4.0, 4.4], texts, strict=True)]
     assert run_operators(make_items(said, end=False)).texts() == ["Okay, good morning.", "So we"]
 
 
-def test_a_retracted_sentence_that_comes_back_goes_on() -> None:
+def test_returning_sentence_continues_its_revisions() -> None:
     texts = ["Okay. So I", "Okay so I went", "Okay. So I"]
     outcome = run_operators(
         make_items(
@@ -233,13 +233,13 @@ def test_a_sentence_is_not_retracted_twice() -> None:
     assert outcome.texts() == ["Okay so I went"]
 
 
-def test_a_boundary_that_flaps_is_not_seen() -> None:
+def test_flapping_boundary_changes_no_output() -> None:
     texts = ["Yes. I am", "Yes I am", "Yes. I am"]
     outcome = run_operators(make_items([(i / 10, make_chunk("a", text)) for i, text in enumerate(texts)], end=False))
     assert [text for _, _, _, text in emissions(outcome)] == ["Yes."]
 
 
-def test_known_sentences_keep_their_ids_when_the_chunk_before_gets_or_loses_its_mark() -> None:
+def test_sentences_keep_their_ids_when_the_previous_chunk_gains_or_loses_a_mark() -> None:
     texts = ["my name is", "my name is.", "my name is"]
     said: list[tuple[float, EntryPayload]] = [
         (0.0, make_chunk("a", texts[0], 0)),
@@ -250,7 +250,7 @@ def test_known_sentences_keep_their_ids_when_the_chunk_before_gets_or_loses_its_
     assert {s.text: s.id for s in outcome.current_sentences.values()} == {"my name is Alima.": "2.0", "Um I": "3.1"}
 
 
-# --- what holds whatever happens ---
+# --- invariants ---
 
 WORDS = [
     "so",
@@ -280,7 +280,7 @@ TEXTS = st.one_of(
 
 @st.composite
 def chunk_histories(draw: st.DrawFn) -> list[list[Chunk]]:
-    """Chunks, each with its revisions; no two start together."""
+    """Draw chunks with their revisions. No two chunks have the same start."""
     starts = draw(st.lists(st.integers(0, 40), min_size=1, max_size=7, unique=True))
     histories: list[list[Chunk]] = []
     for i, start in enumerate(starts):
@@ -297,7 +297,7 @@ def chunk_histories(draw: st.DrawFn) -> list[list[Chunk]]:
 
 @st.composite
 def interleaved_arrivals(draw: st.DrawFn, histories: Sequence[list[Chunk]]) -> list[tuple[float, EntryPayload]]:
-    """One way for chunks to arrive: interleaved and repeated, within the horizon."""
+    """Draw an order of arrival: interleaved and repeated, within the horizon."""
     order = draw(st.permutations([i for i, history in enumerate(histories) for _ in history]))
     told = [0] * len(histories)
     said: list[tuple[float, EntryPayload]] = []
@@ -311,7 +311,7 @@ def interleaved_arrivals(draw: st.DrawFn, histories: Sequence[list[Chunk]]) -> l
 
 @st.composite
 def slow_arrivals(draw: st.DrawFn, histories: Sequence[list[Chunk]]) -> list[tuple[float, EntryPayload]]:
-    """Chunks that arrive in order of speech, slowly enough for most to close before the last one comes."""
+    """Draw chunks that arrive in order of speech, so slowly that most close before the last one arrives."""
     timed_payloads: list[tuple[float, EntryPayload]] = []
     at = 0.0
     for history in sorted(histories, key=lambda history: history[0].start):
@@ -335,7 +335,7 @@ def _check_result(outcome: OperatorResult, final: list[Chunk]) -> None:
 
 
 @given(st.data())
-def test_any_history_of_the_same_chunks_ends_in_the_same_sentences(data: st.DataObject) -> None:
+def test_every_history_of_the_same_chunks_gives_the_same_sentences(data: st.DataObject) -> None:
     histories = data.draw(chunk_histories())
     with patch.multiple(segmenter, MAX_SEGMENT_SIZE=6, SOFT_SEGMENT_SIZE=4, MAX_UNPUNCTUATED_SIZE=14):
         _check_result(
@@ -345,9 +345,9 @@ def test_any_history_of_the_same_chunks_ends_in_the_same_sentences(data: st.Data
 
 
 @given(st.data())
-def test_closing_and_forgetting_changes_nothing(data: st.DataObject) -> None:
+def test_releasing_closed_chunks_changes_no_sentence(data: st.DataObject) -> None:
     histories = data.draw(chunk_histories())
-    for history in histories:  # What closed stays where it is.
+    for history in histories:  # Closed chunks keep their place.
         history[:] = [
             one.model_copy(update={name: getattr(history[0], name) for name in ("speaker", "speaker_id", "start")})
             for one in history
@@ -363,7 +363,7 @@ def test_closing_and_forgetting_changes_nothing(data: st.DataObject) -> None:
 
 
 @given(st.data())
-def test_each_state_goes_through_json(data: st.DataObject) -> None:
+def test_every_state_survives_json(data: st.DataObject) -> None:
     said = data.draw(slow_arrivals(data.draw(chunk_histories())))
     items = make_items(said, config=MeetingConfig(target_languages=("pt",)))
     adapters = [TypeAdapter(dedup.State), TypeAdapter(tracker.State), TypeAdapter(context_window.State)]

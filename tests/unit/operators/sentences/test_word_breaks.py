@@ -1,4 +1,4 @@
-"""Speech without marks and spaces, in scripts without spaces between words, is cut between words."""
+"""Unpunctuated speech in scripts without spaces is split between words."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from tests.harness.lane.operator_runs import expected_sentences, make_chunk, make_items, run_operators
 
-# The words as they were set apart by hand.
+# Manually separated words.
 SPOKEN = {
     "th": "สวัสดี ครับ วัน นี้ เรา จะ พูด เรื่อง งบ ประมาณ ของ บริษัท ใน ปี หน้า เรา ต้อง ตัดสิน ใจ ก่อน สิ้น เดือน เพราะ ลูกค้า รอ อยู่",
     "lo": "ສະບາຍດີ ຕອນເຊົ້າ ທຸກຄົນ ມື້ນີ້ ພວກ ເຮົາ ຈະ ເວົ້າ ກ່ຽວກັບ ງົບປະມານ ຂອງ ບໍລິສັດ ໃນ ປີ ໜ້າ ພວກ ເຮົາ ຕ້ອງ ຕັດສິນໃຈ ກ່ອນ ທ້າຍ ເດືອນ",
@@ -22,7 +22,7 @@ SPOKEN = {
 
 
 @pytest.mark.parametrize("language", SPOKEN)
-def test_a_piece_ends_between_words(language: str) -> None:
+def test_segment_ends_between_words(language: str) -> None:
     words = SPOKEN[language].split() * 5
     text = "".join(words)
     said = make_chunk("1", text, end=60).model_copy(update={"language": language})
@@ -33,7 +33,7 @@ def test_a_piece_ends_between_words(language: str) -> None:
 
 
 @pytest.mark.parametrize("language", SPOKEN)
-def test_it_ends_at_the_same_places_however_the_text_grew(language: str) -> None:
+def test_boundaries_do_not_depend_on_how_the_text_grew(language: str) -> None:
     text = "".join(SPOKEN[language].split()) * 4
     grown = [
         (stop / 10, make_chunk("1", text[:stop], end=60).model_copy(update={"language": language}))
@@ -42,7 +42,7 @@ def test_it_ends_at_the_same_places_however_the_text_grew(language: str) -> None
     assert run_operators(make_items(grown)).sentence_fields() == expected_sentences([grown[-1][1]])
 
 
-def test_an_unknown_word_of_any_length_is_cut_all_the_same() -> None:
+def test_unknown_word_of_any_length_is_split() -> None:
     text = "ก" * 500
     pieces = run_operators(make_items([(60.0, make_chunk("1", text, end=60))])).texts()
     assert "".join(pieces) == text

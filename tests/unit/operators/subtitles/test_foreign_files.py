@@ -1,4 +1,4 @@
-"""Subtitle files as other programs write them, and in other languages than those of test_foreign_subtitles.py."""
+"""Subtitle files of other programs, in other languages than those of test_parser.py."""
 
 from __future__ import annotations
 
@@ -150,6 +150,6 @@ FOREIGN = {
 
 
 @pytest.mark.parametrize("name", FOREIGN)
-def test_a_file_is_read(name: str) -> None:
+def test_foreign_file_is_parsed(name: str) -> None:
     text, wanted = FOREIGN[name]
     assert read_speakers_and_texts(text) == wanted

@@ -1,4 +1,4 @@
-"""Subtitle files by others are read as far as they can be: what is left out is told with its line, and no name is made up."""
+"""The parser tolerates malformed subtitle files: it reports omissions with their line, and invents no speakers."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def read_texts(text: str) -> list[str]:
     return [cue.text for cue in parse_subtitles(text).cues]
 
 
-def read_remarks(text: str) -> list[tuple[int, str, bool]]:
-    return [tuple(remark) for remark in parse_subtitles(text).issues]
+def read_issues(text: str) -> list[tuple[int, str, bool]]:
+    return [tuple(issue) for issue in parse_subtitles(text).issues]
 
 
 def read_times(text: str) -> list[tuple[float, float]]:
@@ -40,10 +40,10 @@ def make_srt(*payloads: str) -> str:
     return "\n\n".join(f"{i}\n00:00:0{i},000 --> 00:00:0{i},900\n{payload}" for i, payload in enumerate(payloads, 1))
 
 
-# --- what a file holds ---
+# --- cues ---
 
 
-def test_vtt_with_all_that_may_be_in_it() -> None:
+def test_vtt_with_all_features() -> None:
     text = "\r\n".join(
         [
             *("\ufeffWEBVTT - Weekly", "Kind: captions", "Language: en", ""),
@@ -63,7 +63,7 @@ def test_vtt_with_all_that_may_be_in_it() -> None:
         Cue("Ann Lee", "So we agree.", 1.5, 3602.0),
         Cue("Bob", "R&D is fun", 3.0, 4.0),
         Cue("Bob", "Goes on <here>.", 5.0, 5.0),
-        # The time of a cue is shared by those who speak in it, so that they keep their order.
+        # The speakers of a cue share its time, so that they keep their order.
         Cue("Ann Lee", "Yes?", 6.0, 6.4),
         Cue("Bob", "No: ok", 6.4, 7.0),
     ]
@@ -71,7 +71,7 @@ def test_vtt_with_all_that_may_be_in_it() -> None:
     assert (read.issues, read.attribution) == ((), GUESSED)
 
 
-def test_srt_with_all_that_may_be_in_it() -> None:
+def test_srt_with_all_features() -> None:
     text = (
         "\ufeff1\r\n00:00:01,500 --> 00:00:02,000 X1:40\r\n{\\an8}<font color=#fff>Ann:</font> So <b>we</b>\r\n"
         "agree.\r\n\r\n2\r\n00:00:03.000 --> 00:00:04.000\r\n<i>R&amp;D\r\n\r\nis fun.</i>\r\n\r\n"
@@ -88,10 +88,10 @@ def test_srt_with_all_that_may_be_in_it() -> None:
     "text",
     [
         "WEBVTT\n\n00:00:01.000 --> 00:00:02.000\nOne.\n\n00:00:03.000 --> 00:00:04.000\nTwo.",
-        # No blank line where one belongs: below the header, between cues, with numbers and without.
+        # Missing blank lines: below the header, between cues, with numbers and without.
         "WEBVTT\n00:01.000 --> 00:02.000\nOne.\n00:03.000 --> 00:04.000\nTwo.",
         "1\n00:00:01,000 --> 00:00:02,000\nOne.\n2\n00:00:03,000 --> 00:00:04,000\nTwo.",
-        # Blank lines where none belong: Teams' below the times, and a file in which each line has one below it.
+        # Extra blank lines: Teams' below the times, and a file with one after every line.
         "00:00:01.000 --> 00:00:02.000\n\nOne.\n\n00:00:03.000 --> 00:00:04.000\n\nTwo.",
         "1\r\r\n00:00:01,000 --> 00:00:02,000\r\r\nOne.\r\r\n\r\r\n2\r\r\n00:00:03,000 --> 00:00:04,000\r\r\nTwo.",
         "1\n\n00:00:01,000 --> 00:00:02,000\n\nOne.\n\n\n2\n\n00:00:03,000 --> 00:00:04,000\n\nTwo.",
@@ -106,7 +106,7 @@ def test_srt_with_all_that_may_be_in_it() -> None:
         "1\n00:00:01.000 --> 00:00:02.000\n{\\an8}One.\n\n2\n00:00:03.000 --> 00:00:04.000\n<font color=red>Two.</font>",
     ],
 )
-def test_whatever_is_around_the_cues_they_are_read(text: str) -> None:
+def test_cues_are_found_in_malformed_files(text: str) -> None:
     read = parse_subtitles(text)
     assert [(cue.text, cue.start, cue.end) for cue in read.cues] == [("One.", 1.0, 2.0), ("Two.", 3.0, 4.0)]
     assert (read.issues, read.attribution) == ((), UNKNOWN)
@@ -118,36 +118,36 @@ def test_a_line_of_white_space_does_not_end_a_cue_of_vtt(line: str) -> None:
         f"WEBVTT\n\n00:01.000 --> 00:02.000\n<v Ann>First\n{line}\nNOTE this.\n\n00:03.000 --> 00:04.000\n<v Bob>Two."
     )
     assert read_speakers_and_texts(text) == [("Ann", "First NOTE this."), ("Bob", "Two.")]
-    assert read_remarks(text) == []
+    assert read_issues(text) == []
 
 
 @pytest.mark.parametrize("name", ["NOTE-1", "NOTE to self", "NOTES", "STYLE", "STYLE guide", "REGION", "WEBVTT"])
-def test_an_identifier_may_be_any_words(name: str) -> None:
+def test_cue_identifier_may_be_any_text(name: str) -> None:
     text = f"WEBVTT\n\n{name}\n00:01.000 --> 00:02.000\n<v Ann>One.\n\n{name}\n00:03.000 --> 00:04.000\n<v Bob>Two."
     assert read_speakers_and_texts(text) == [("Ann", "One."), ("Bob", "Two.")]
-    assert read_remarks(text) == []
+    assert read_issues(text) == []
 
 
-def test_an_identifier_of_webex_names_the_speaker() -> None:
+def test_webex_identifier_names_the_speaker() -> None:
     text = 'WEBVTT\n\n1 "Ann Lee" (123)\n00:01.000 --> 00:02.000\nOne.\n\n2 "" (0)\n00:03.000 --> 00:04.000\nTwo.'
     assert read_speakers_and_texts(text) == [("Ann Lee", "One."), ("Ann Lee", "Two.")]
     assert parse_subtitles(text).attribution is GUESSED
 
 
-def test_nul_is_read_as_the_standard_says() -> None:
+def test_nul_is_replaced_as_the_standard_requires() -> None:
     assert read_texts(make_srt("A\0B")) == ["A\ufffdB"]
 
 
 @pytest.mark.parametrize("nothing", ["", " ", "\u200b", "<v Ann>\u200b", "<i> </i>", "&nbsp;", "\u2060\ufeff\u200e"])
-def test_a_cue_that_shows_nothing_is_none(nothing: str) -> None:
+def test_cue_without_visible_text_is_dropped(nothing: str) -> None:
     text = make_vtt(nothing, "<v Bob>Two.", nothing)
     assert read_speakers_and_texts(text) == [("Bob", "Two.")]
-    assert read_remarks(text) == []
+    assert read_issues(text) == []
     with pytest.raises(InvalidInputError, match="cues: the file has none with text"):
         parse_subtitles(make_vtt(nothing))
 
 
-# --- what is left out ---
+# --- omissions ---
 
 NO_TIMES = "its times can't be read; write 00:00:01.000 --> 00:00:02.500"
 
@@ -174,22 +174,22 @@ NO_TIMES = "its times can't be read; write 00:00:01.000 --> 00:00:02.500"
         (make_vtt("Hi", "Bye").replace("WEBVTT\n", "WEBVTT\n\nx\n"), (3, "is left out: it belongs to no cue")),
     ],
 )
-def test_what_is_left_out_is_told_with_its_line_and_the_rest_is_read(text: str, expected: tuple[int, str]) -> None:
+def test_omissions_are_reported_with_their_line(text: str, expected: tuple[int, str]) -> None:
     assert read_texts(text) == ["Hi", "Bye"]
-    assert read_remarks(text) == [(*expected, True)]
+    assert read_issues(text) == [(*expected, True)]
 
 
 def test_a_cue_that_ends_before_it_starts_keeps_its_words() -> None:
     text = make_vtt("One.", "Two.", "Three.").replace("00:01.900", "00:00.500")
     assert read_texts(text) == ["One.", "Two.", "Three."]
     assert read_times(text) == [(0.0, 0.9), (1.0, 1.0), (2.0, 2.9)]
-    assert read_remarks(text) == [(6, "ends before it starts: its start is used as its end", False)]
+    assert read_issues(text) == [(6, "ends before it starts: its start is used as its end", False)]
 
 
-def test_text_below_a_blank_line_is_read_and_told() -> None:
+def test_text_below_a_blank_line_is_kept_and_reported() -> None:
     text = make_vtt("<v Ann>One", "<v Bob>Two.").replace("One", "One\n\nmore.")
     assert read_speakers_and_texts(text) == [("Ann", "One more."), ("Bob", "Two.")]
-    assert read_remarks(text) == [(6, "below a blank line: it is read as part of the cue above", False)]
+    assert read_issues(text) == [(6, "below a blank line: it is read as part of the cue above", False)]
 
 
 @pytest.mark.parametrize(
@@ -202,7 +202,7 @@ def test_text_below_a_blank_line_is_read_and_told() -> None:
         (make_srt("Hi").replace("00:00:01,000", "0:soon"), "line 2", "its times can't be read"),
     ],
 )
-def test_a_file_without_a_cue_is_refused_with_the_place(text: str, place: str, fix: str) -> None:
+def test_file_without_cues_is_rejected_with_the_line(text: str, place: str, fix: str) -> None:
     with pytest.raises(InvalidInputError, match=fix) as caught:
         parse_subtitles(text)
     assert caught.value.field == place
@@ -211,7 +211,7 @@ def test_a_file_without_a_cue_is_refused_with_the_place(text: str, place: str, f
 # --- markup ---
 
 
-def test_tags_of_a_translation_are_only_tags_where_not_every_cue_has_one() -> None:
+def test_translation_tags_are_plain_tags_unless_every_cue_has_one() -> None:
     french = make_vtt("<v Ann>He said\n<lang fr>bonjour</lang></v>", "<v Ann>and <lang fr>adieu</lang></v>")
     assert read_speakers_and_texts(french) == [("Ann", "He said bonjour"), ("Ann", "and adieu")]
     italics = make_srt("He said\n<i>a thing.</i>", "<i>All of it\nis in italics.</i>")
@@ -222,7 +222,7 @@ def test_lines_of_a_script_without_spaces_are_joined_without_one() -> None:
     assert read_speakers_and_texts(make_srt("今日は\n天気です。")) == [(UNKNOWN_SPEAKER, "今日は天気です。")]
 
 
-def test_only_closed_references_are_read() -> None:
+def test_only_character_references_with_semicolon_are_decoded() -> None:
     assert read_texts(make_srt("R&notes, AT&T; &lt;ok&gt; &#x1F600; &copy;")) == ["R&notes, AT&T; <ok> 😀 ©"]
 
 
@@ -230,7 +230,7 @@ def test_only_closed_references_are_read() -> None:
 
 
 def detect_language(text: str) -> str | None:
-    """Tells English from Portuguese, as far as these tests need it."""
+    """Distinguish English and Portuguese, as far as these tests need it."""
     return "pt" if "ç" in text or "Depois" in text else "en" if text.isascii() else None
 
 
@@ -238,11 +238,11 @@ ENGLISH, PORTUGUESE = ["We start now.", "Then we go on."], ["Começamos agora.",
 
 
 @pytest.mark.parametrize(("spoken", "expected"), [(None, ENGLISH), ("en", ENGLISH), ("pt", PORTUGUESE)])
-def test_of_each_cue_in_two_languages_one_is_read(spoken: str | None, expected: list[str]) -> None:
+def test_bilingual_file_keeps_one_language(spoken: str | None, expected: list[str]) -> None:
     pairs = list(zip(ENGLISH, PORTUGUESE, strict=True))
     for text in (
         make_srt(*map("\n".join, pairs)),
-        # As two cues of the same time.
+        # Two cues with the same times.
         "\n\n".join(f"00:00:0{i},000 --> 00:00:0{i},900\n{one}" for i, pair in enumerate(pairs) for one in pair),
     ):
         read = parse_subtitles(text, detect_language, spoken)
@@ -252,7 +252,7 @@ def test_of_each_cue_in_two_languages_one_is_read(spoken: str | None, expected: 
         assert "2 lines are left out" in remark.message
 
 
-def test_two_scripts_are_two_languages_without_any_doubt() -> None:
+def test_two_scripts_are_two_languages() -> None:
     text = make_srt("我们开始吧。\nLet us\nbegin.", "[Music]", "然后继续。\nThen go on.", "好。\nGood.", "对。\nYes.")
     read = parse_subtitles(text)
     assert [cue.text for cue in read.cues] == ["我们开始吧。", "[Music]", "然后继续。", "好。", "对。"]
@@ -287,9 +287,9 @@ YOUTUBE = [(0.8, 2.86, A), (2.86, 2.87, A), (2.87, 4.07, f"{A}\n{B}"), (4.07, 4.
         (YOUTUBE, [A, B, C]),
         # The same line said twice.
         ([*YOUTUBE[:-1], (4.08, 6.0, f"{B}\n{B}"), (6.0, 6.01, B), (6.01, 7.0, f"{B}\n{C}")], [A, B, B, C]),
-        # A pause, after which the last line still stands there.
+        # A pause, after which the last line is still shown.
         ([*YOUTUBE[:-1], (14.0, 16.0, f"{B}\n{C}"), (16.0, 16.01, C)], [A, B, C]),
-        # A pause, after which the last line is said again.
+        # A pause, after which the speaker repeats the last line.
         ([*YOUTUBE, (6.0, 6.01, C), (16.0, 17.0, C)], [A, B, C, C]),
         # A line that grows word by word.
         ([(1, 2, "good"), (2, 3, "good morning"), (3, 4, A), (4, 5, f"{A}\nwe look"), (5, 6, f"{A}\n{B}")], [A, B]),
@@ -306,7 +306,7 @@ YOUTUBE = [(0.8, 2.86, A), (2.86, 2.87, A), (2.87, 4.07, f"{A}\n{B}"), (4.07, 4.
         ),
     ],
 )
-def test_rolling_captions_give_each_word_once(cues: list[tuple[float, float, str]], expected: list[str]) -> None:
+def test_rolling_captions_yield_each_word_once(cues: list[tuple[float, float, str]], expected: list[str]) -> None:
     read = read_rolling_cues(*cues)
     assert " ".join(cue.text for cue in read.cues) == " ".join(expected)
     assert [remark.lost_speech for remark in read.issues] == [False]
@@ -340,11 +340,11 @@ def test_rolling_captions_as_youtube_sends_them() -> None:
         ["No.", "No.", "No.", "No."],
         ["Yes.", "Yes. I know.", "Good.", "Fine."],
         ["♪ na na ♪", "♪ na na ♪", "Bye."],
-        # Each with its speaker: nobody's captions roll like that.
+        # Every cue has a speaker, which rolling captions never have.
         ["Ann: So", "Ann: So we", "Ann: So we agree."],
     ],
 )
-def test_words_that_were_said_again_are_kept(cues: list[str]) -> None:
+def test_words_that_a_speaker_repeats_are_kept(cues: list[str]) -> None:
     assert read_texts(make_srt(*cues)) == [cue.removeprefix("Ann: ") for cue in cues]
 
 
@@ -357,7 +357,7 @@ def test_words_that_were_said_again_are_kept(cues: list[str]) -> None:
     [
         (["Ann Lee: Hi.", "Bob: Hi: you."], [("Ann Lee", "Hi."), ("Bob", "Hi: you.")], NAMED),
         (["Ann:\nHi.", "Bob: Yes."], [("Ann", "Hi."), ("Bob", "Yes.")], NAMED),
-        # A cue in which nobody speaks, or a sound, says nothing about the others.
+        # A cue without speech, or with a sound, has no effect on the others.
         (["Ann: Hi.", "Ann: ", "Bob: No."], [("Ann", "Hi."), ("Bob", "No.")], NAMED),
         (["Ann: Hi.", "[Music]", "Bob: No."], [("Ann", "Hi."), (UNKNOWN_SPEAKER, "[Music]"), ("Bob", "No.")], NAMED),
         (["Ann: Hi.", "♪ la la ♪", "Bob: No."], [("Ann", "Hi."), (UNKNOWN_SPEAKER, "♪ la la ♪"), ("Bob", "No.")], NAMED),
@@ -372,9 +372,9 @@ def test_words_that_were_said_again_are_kept(cues: list[str]) -> None:
             [("Ann", "Hi."), ("Ann", "and"), ("Ann", "bye"), ("Ann", "Note: this matters.")],
             GUESSED,
         ),
-        # Who speaks first is not told.
+        # The first speaker has no name.
         (["Well.", "Ann: Hi.", "Ann: Bye."], [(UNKNOWN_SPEAKER, "Well."), ("Ann", "Hi."), ("Ann", "Bye.")], NAMED),
-        # Words before a colon that are no name.
+        # Words before a colon that are not a name.
         (
             ["So", "Note: this matters.", "At 10:30."],
             [(UNKNOWN_SPEAKER, "So"), (UNKNOWN_SPEAKER, "Note: this matters."), (UNKNOWN_SPEAKER, "At 10:30.")],
@@ -413,17 +413,17 @@ def test_words_that_were_said_again_are_kept(cues: list[str]) -> None:
          [("Ann", "One."), ("Ann", "two."), ("Bob", "Three."), (UNKNOWN_SPEAKER, ">> Four."), (UNKNOWN_SPEAKER, "five.")], GUESSED),
         (["&gt;&gt; Ann: One.", "&gt;&gt; Bob: Two."], [("Ann", "One."), ("Bob", "Two.")], NAMED),
         (["1: first", "2: second"], [("1", "first"), ("2", "second")], GUESSED),
-        # Names in small letters.
+        # Lowercase names.
         (["ann: one", "bob: two", "ann: three\nmore"], [("ann", "one"), ("bob", "two"), ("ann", "three more")], GUESSED),
         (["Anne : Oui.", "Paul\u00a0: Non."], [("Anne", "Oui."), ("Paul", "Non.")], NAMED),
         (["<b>Ann:</b><br>Hi.", "<b>Bob:</b> Yes."], [("Ann", "Hi."), ("Bob", "Yes.")], NAMED),
-        # A line break within a sentence is no name's place.
+        # No name follows a line break within a sentence.
         (
             ["ANN: I told him of\nParis: it is fine.", "BOB: Yes.", "ANN: So?"],
             [("ANN", "I told him of Paris: it is fine."), ("BOB", "Yes."), ("ANN", "So?")],
             GUESSED,
         ),
-        # Another speaker, whose name is not told.
+        # Another speaker, without a name.
         (["ANN: Ready?", "- Yes.", "ANN: Go."], [("ANN", "Ready?"), (UNKNOWN_SPEAKER, "- Yes."), ("ANN", "Go.")], NAMED),
         (["[ANN] One.", "(Bob) Two.", "[ANN] Three."], [("ANN", "One."), ("Bob", "Two."), ("ANN", "Three.")], GUESSED),
         (["【田中】はい。", "【佐藤】いいえ。"], [("田中", "はい。"), ("佐藤", "いいえ。")], GUESSED),
@@ -434,7 +434,7 @@ def test_words_that_were_said_again_are_kept(cues: list[str]) -> None:
          [(UNKNOWN_SPEAKER, "[laughs] I know."), (UNKNOWN_SPEAKER, "[Sighs] Yes."), (UNKNOWN_SPEAKER, "[Laughs] No.")], UNKNOWN),
     ],
 )  # fmt: skip
-def test_who_speaks_where_no_voice_tells(
+def test_speakers_without_voice_tags(
     form: object, payloads: list[str], expected: list[tuple[str, str]], speakers: Attribution
 ) -> None:
     read = parse_subtitles((make_vtt if form is make_vtt else make_srt)(*payloads))
@@ -442,8 +442,8 @@ def test_who_speaks_where_no_voice_tells(
     assert read.attribution is speakers
 
 
-def test_a_film_is_not_given_to_one_who_speaks_in_it() -> None:
-    """Names for those off screen only: what has none goes on with one only within a sentence."""
+def test_names_of_off_screen_speakers_are_not_carried_over() -> None:
+    """Only speakers off screen have names. A line without a name continues a named speaker only within a sentence."""
     lines = ["It is late."] * 20 + [
         "JOHN: Where are",
         "you going?",
@@ -473,7 +473,7 @@ def test_a_film_is_not_given_to_one_who_speaks_in_it() -> None:
     ("payloads", "expected", "speakers"),
     [
         (["<v Ann>Note: one", "<v Bob>Note: two"], [("Ann", "Note: one"), ("Bob", "Note: two")], NAMED),
-        # A voice that is not named is not the last one's.
+        # A voice tag without a name is not the last speaker's.
         (["<v Ann>One.", "<v >Two.", "Three.", "<v Ann>Four."],
          [("Ann", "One."), (UNKNOWN_SPEAKER, "Two."), (UNKNOWN_SPEAKER, "Three."), ("Ann", "Four.")], NAMED),
         (["<v Ann>One.", "two", "<v>Three."], [("Ann", "One."), ("Ann", "two"), (UNKNOWN_SPEAKER, "Three.")], GUESSED),
@@ -482,18 +482,18 @@ def test_a_film_is_not_given_to_one_who_speaks_in_it() -> None:
         (["<v >One.", "<v >Two."], [(UNKNOWN_SPEAKER, "One."), (UNKNOWN_SPEAKER, "Two.")], UNKNOWN),
     ],
 )  # fmt: skip
-def test_who_speaks_by_voices(payloads: list[str], expected: list[tuple[str, str]], speakers: Attribution) -> None:
+def test_speakers_with_voice_tags(payloads: list[str], expected: list[tuple[str, str]], speakers: Attribution) -> None:
     read = parse_subtitles(make_vtt(*payloads))
     assert [(cue.speaker, cue.text) for cue in read.cues] == expected
     assert read.attribution is speakers
 
 
-def test_a_long_name_is_cut() -> None:
+def test_long_name_is_truncated() -> None:
     ((name, text),) = read_speakers_and_texts(make_vtt(f"<v {'x' * 300}>Hi."))
     assert (name, text) == ("x" * 200, "Hi.")
 
 
-# --- whatever comes ---
+# --- any text ---
 
 PARTS = [
     *(
@@ -531,7 +531,7 @@ PARTS = [
 
 
 @given(st.lists(st.sampled_from(PARTS) | st.text(max_size=12), max_size=40).map("\n".join))
-def test_any_text_is_read_or_refused(text: str) -> None:
+def test_any_text_is_parsed_or_rejected(text: str) -> None:
     try:
         read = parse_subtitles(text, detect_language)
     except InvalidInputError:

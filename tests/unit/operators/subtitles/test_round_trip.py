@@ -1,4 +1,4 @@
-"""What Parley writes as VTT and SRT reads back as it was, here and by others."""
+"""VTT and SRT files of Parley are read back unchanged, by Parley and by other parsers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from operators.errors import InvalidInputError
 from operators.subtitles import Cue, CueTranslation, parse_subtitles, write_srt, write_vtt
 from operators.subtitles.markup import is_visible
 
-# --- what is written reads back ---
+# --- round trip ---
 
 HOSTILE_TEXTS = [
     *("-->", "00:00:01.000 --> 00:00:02.000", "1\n00:00:01,000 --> 00:00:02,000\nx", "WEBVTT", "NOTE", "STYLE"),
@@ -57,14 +57,14 @@ HOSTILE_TEXTS = [
 RAW = st.lists(
     st.sampled_from(HOSTILE_TEXTS) | st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=8)
 )
-# A text of format characters alone shows nothing.
+# A text of format characters alone is invisible.
 SHOWN_TEXTS = RAW.map(" ".join).filter(is_visible)
 NAMES = SHOWN_TEXTS.map(lambda name: name.strip()[:200]).filter(is_visible)
 
 
 @st.composite
 def cue_lists(draw: st.DrawFn, hours: int = 99) -> list[Cue]:
-    """Cues in order of their start, all with a translation or all without."""
+    """Draw cues in order of their start, all with a translation or all without."""
     translated = draw(st.booleans())
     seconds = st.floats(0, hours * 3600, allow_nan=False)
     cues: list[Cue] = []
@@ -84,7 +84,7 @@ def join_lines(text: str) -> str:
 
 
 def expected_cue(cue: Cue, speaker: str | None = None) -> Cue:
-    """A cue as it must read back: on one line, in milliseconds, with a length, and without its translation."""
+    """Return the cue to expect after a round trip: on one line, in whole ms, at least 1 ms long, without translation."""
     start = round(cue.start * 1000)
     end = max(round(cue.end * 1000), start + 1)
     return Cue(join_lines(cue.speaker if speaker is None else speaker), join_lines(cue.text), start / 1000, end / 1000)
@@ -95,7 +95,7 @@ def srt_speaker(cue: Cue) -> str:
 
 
 @given(cue_lists())
-def test_vtt_reads_back_and_is_vtt_to_others(cues: list[Cue]) -> None:
+def test_vtt_round_trip_and_other_parsers(cues: list[Cue]) -> None:
     text = write_vtt(cues, "Monday\n\n00:00 --> 00:01 (en)")
     assert read_cues(text) == [expected_cue(cue) for cue in cues]
     others = WebVTT.from_string(text)
@@ -122,7 +122,7 @@ def _vtt_lines(cue: Cue) -> list[str]:
 
 
 @given(cue_lists())
-def test_srt_reads_back_and_is_srt_to_others(cues: list[Cue]) -> None:
+def test_srt_round_trip_and_other_parsers(cues: list[Cue]) -> None:
     text = write_srt(cues)
     assert read_cues(text) == [expected_cue(cue, srt_speaker(cue)) for cue in cues]
     subtitles = list(srt.parse(text))
@@ -141,7 +141,7 @@ def test_a_meeting_may_last_a_week(cues: list[Cue]) -> None:
     assert read_cues(write_vtt(plain, "Week")) == read_cues(write_srt(plain)) == [expected_cue(cue) for cue in plain]
 
 
-def test_vtt_as_it_is_written() -> None:
+def test_vtt_output() -> None:
     cues = [
         Cue("Ann <Sales>", "R&D --> done.\n\nNext?", 1.0, 3661.5, CueTranslation("pt", "P&D --> feito. E agora?")),
         Cue("Bob", "Yes.", 100 * 3600, 100 * 3600, CueTranslation("pt", "Sim.")),
@@ -154,7 +154,7 @@ def test_vtt_as_it_is_written() -> None:
     )
 
 
-def test_srt_as_it_is_written() -> None:
+def test_srt_output() -> None:
     cues = [
         Cue("Ann: Sales", "R&D < 3, AT&T; <b>no</b> {\\an8}\n\nNext?", 1.0, 3661.5, CueTranslation("pt", "<3")),
         Cue("Bob", "Yes.", 2.0, 2.0, CueTranslation("pt", "Sim.")),
@@ -166,7 +166,7 @@ def test_srt_as_it_is_written() -> None:
     )
 
 
-def test_no_cues_are_a_file_too() -> None:
+def test_file_without_cues_can_be_written() -> None:
     assert write_vtt([], "Monday") == "WEBVTT\n\nNOTE Monday\n"
     assert write_srt([]) == ""
 
