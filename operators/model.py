@@ -263,7 +263,7 @@ class MeetingMoved(StrictModel):
     Attributes:
         lane: the new lane.
         move: number of the meeting's move, from 1.
-        log_id: in the log of the old lane, the id of this entry in the log of the new lane; empty in the log of the new lane.
+        log_id: in the log of the old lane, the entry's id in the log of the new lane. Empty in the log of the new lane.
     """
 
     kind: Literal["moved"] = "moved"

@@ -37,8 +37,8 @@ class SentenceState(NamedTuple):
         unchanged_since: time of the last change of the segment, its times and boundary included (ms).
         revision: number of the last emitted revision; 0 if none was emitted.
         emitted_segment: the last emitted segment, if the segment has changed since.
-        owner: key of the speaker with whom that revision was emitted, if the segment has moved to another speaker; "" if the
-            sentence was retracted; None otherwise.
+        owner: key of the previous speaker, if the segment has moved to another one since that revision; "" if the sentence
+            was retracted; None otherwise.
         stable: whether that revision is stable.
         first_emitted: stream seconds from the meeting's start to the first emission.
         first_text: the text of the first emission.
