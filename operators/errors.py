@@ -29,7 +29,7 @@ class ConflictError(ParleyError):
     """A valid request that conflicts with the current state of its resource.
 
     Args:
-        reason: a short code that programs can read (`ended`, `paused`).
+        reason: a short code that programs can read (`ended`, `incomplete`).
         fix: what the sender can do about it.
     """
 
