@@ -1,4 +1,4 @@
-"""A server's own words for an error, short and free of what was said in the meeting and of keys."""
+"""Redacts a server's error message: short, and without transcript text or keys."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from serve.engines.protocol import Prompt
 from serve.engines.sanitizer import sanitize
 
 _MAX_CHARACTER_COUNT = 160
-"""Characters of a server's words that are repeated."""
+"""The most characters of a server's message that are kept."""
 _MESSAGE_FIELDS = ("code", "type", "param", "message", "msg", "detail", "reason", "loc", "error")
 _WORD = re.compile(r"[^\W_]+(?:['’_.-][^\W_]+)*")
 _UNSPACED_TEXT = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]{2,}")
-"""Letters of scripts whose words no space parts."""
+"""Text in scripts that write no spaces between words."""
 _SECRET = re.compile(
     r"\b(?:[gpr]?sk|pk|key)[-_][\w*.-]{4,}|\bAIza[\w-]+|\bBearer\s+\S+|\S*\*{3,}\S*|\b(?=\w*\d)(?=\w*[A-Za-z])[\w-]{24,}\b"
 )
@@ -30,11 +30,15 @@ _GENERIC_WORDS = frozenset(
     """,
     )
 )
-"""Words in which servers speak of errors: they say nothing of a meeting."""
+"""Words that servers commonly use in error messages. They are kept even if the prompt has them: they reveal nothing."""
 
 
 def extract_message(error: object) -> str:
-    """What a server says in an error, as one text: of JSON the fields that have it, and nothing of a page."""
+    """Extract the message of a server's error as one text.
+
+    Args:
+        error: the body: plain text, or parsed JSON, of which the usual message fields are read. HTML pages give "".
+    """
     if isinstance(error, str):
         return "" if error.lstrip().startswith("<") else " ".join(error.split())
     if isinstance(error, list):
@@ -50,11 +54,11 @@ def extract_message(error: object) -> str:
 
 
 def redact_message(server_message: str, prompt: Prompt) -> str:
-    """The beginning of a server's words, with a mark in place of each word that the question has, too.
+    """Return the start of a server's message, with each word that the prompt has, and each key, replaced by "…".
 
     Args:
-        said: the server's words.
-        question: what it was asked.
+        server_message: the server's message.
+        prompt: the request that it is about.
     """
     prompt_text = " ".join(message.content for message in prompt.messages).casefold()
     prompt_words = set(_WORD.findall(prompt_text)) | {
@@ -79,5 +83,5 @@ def _is_in_prompt(word: str, prompt_words: set[str]) -> bool:
 
 
 def _has_shared_bigram(text: str, prompt_text: str) -> bool:
-    """Whether two letters in a row stand in the question, too."""
+    """Return whether any two adjacent characters occur in the prompt as well."""
     return any(text[at : at + 2] in prompt_text for at in range(len(text) - 1))

@@ -1,4 +1,4 @@
-"""The GPUs of this machine, as NVIDIA's driver tells them."""
+"""Lists the GPUs of this machine, as NVIDIA's driver reports them."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ _QUERY_COMMAND = ("nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,n
 
 @dataclass(frozen=True, slots=True)
 class Gpu:
-    """A GPU. `memory` is in bytes, all of it, in use or not."""
+    """A GPU. `memory_bytes` is its total memory, used or free."""
 
     name: str
     memory_bytes: int
 
 
 def find_gpus() -> tuple[Gpu, ...]:
-    """The GPUs there are; none where there is no driver, or where it doesn't answer."""
+    """Return the GPUs of this machine; none if there is no driver, or if it doesn't answer."""
     try:
-        result = subprocess.run(_QUERY_COMMAND, capture_output=True, text=True, timeout=_QUERY_TIMEOUT_S, check=True)  # noqa: S603 - words of our own
+        result = subprocess.run(_QUERY_COMMAND, capture_output=True, text=True, timeout=_QUERY_TIMEOUT_S, check=True)  # noqa: S603 - a constant command
     except (OSError, subprocess.SubprocessError):
         return ()
     gpus: list[Gpu] = []
     for line in result.stdout.splitlines():
         name, _, mebibytes = line.rpartition(",")
-        # A GPU that is cut into parts, or shares the machine's memory, gives "[N/A]".
+        # A GPU in MIG mode, or one that shares the machine's memory, reports "[N/A]".
         if mebibytes.strip().isdigit():
             gpus.append(Gpu(name.strip(), int(mebibytes) * 2**20))
     return tuple(gpus)

@@ -1,4 +1,4 @@
-"""Whether an engine still works: one that is only busy is not mistaken for one that is dead."""
+"""Health check of an engine, which tells a busy engine from an unresponsive one."""
 
 from __future__ import annotations
 
@@ -9,36 +9,37 @@ from collections.abc import Awaitable, Callable
 from operators.errors import UnavailableError
 
 RECENT_OUTPUT_S = 4.0
-"""Seconds for which an engine that gave a token counts as alive without being asked."""
+"""Seconds after an engine's last token during which it counts as healthy without a probe."""
 PROBE_TIMEOUT_S = 6.0
-"""Seconds in which an engine that is asked for a token must give one, to whomever."""
+"""Seconds within which a probed engine must produce a token, for the probe or for any other request."""
 FIRST_PROBE_TIMEOUT_S = 60.0
-"""The same for its very first: models are loaded and compiled for it."""
+"""The same for the engine's first token: models are loaded and compiled for it."""
 
 
 class EngineHealthCheck:
-    """What a service knows of its engine's health.
+    """Tracks whether a service's engine is healthy.
 
     Args:
-        ask: asks the engine for a token: its `check_health`.
+        probe: has the engine produce a token: its `check_health`.
     """
 
     def __init__(self, probe: Callable[[], Awaitable[None]]) -> None:
         self._probe = probe
         self._last_output_at: float | None = None
-        """When the engine last gave something, by the monotonic clock."""
+        """When the engine last produced output, on the monotonic clock; None before its first."""
 
     def record_output(self) -> None:
-        """The engine gave something, to whomever."""
+        """Record that the engine produced output, for any request."""
         self._last_output_at = time.monotonic()
 
     async def check(self) -> None:
-        """Ask the engine for a token, unless it gave one a moment ago.
+        """Probe the engine, unless it produced output within the last `RECENT_OUTPUT_S` seconds.
 
-        An engine that is only busy may keep the token it is asked for waiting. What it gives to others tells that it works.
+        A busy engine may answer the probe late. Output for other requests shows that it works.
 
         Raises:
-            UnavailableError: the engine does not work, or gave nothing to anybody for `PATIENCE_S`.
+            UnavailableError: the engine does not work, or produced no output for any request within `PROBE_TIMEOUT_S`
+                (`FIRST_PROBE_TIMEOUT_S` before its first token).
         """
         started_at, last_output_at = time.monotonic(), self._last_output_at
         if last_output_at is not None and started_at - last_output_at < RECENT_OUTPUT_S:

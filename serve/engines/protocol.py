@@ -1,7 +1,7 @@
-"""What an engine must be able to do, whatever runs behind it.
+"""The interface of an engine: its requests, its answers and its errors.
 
-An engine takes one kind of request. Language models take a `Prompt`, translators an `Utterance`.
-`serve.translation.llm.translator` makes a translator of any language model.
+An engine takes one type of request: a language model takes a `Prompt`, a translation engine an `Utterance`.
+`serve.translation.llm.translator` wraps any language model as a translation engine.
 """
 
 from __future__ import annotations
@@ -20,37 +20,40 @@ RequestT = TypeVar("RequestT", contravariant=True)
 
 
 class NonRetryableError(ParleyError):
-    """This engine will never answer this, however often it is asked. The message, free of speech, says why."""
+    """This engine can never answer this request: a retry is useless. The message says why and quotes no transcript text."""
 
 
 OutputDefect = Literal["language", "echo", "refusal", "beyond", "endless", "empty", "error"]
-"""Why an answer can't be a translation: it is in another language, repeats what it was told, declines, goes on after the
-translation, does not come to its end, holds nothing, is an error message."""
+"""Why an answer is no translation.
+
+It is in another language (`language`), repeats the prompt (`echo`), declines (`refusal`), continues after the translation
+(`beyond`), never ends (`endless`), has no text (`empty`), or is an error message (`error`).
+"""
 
 REASONING_ONLY_MESSAGE = (
     "the model thought and gave no answer: turn its thinking off in PARLEY_TRANSLATION_BODY or the engine's `body`, "
     'as {"reasoning_effort": "none"} does, or {"chat_template_kwargs": {"enable_thinking": false}}'
 )
-"""Why there is no answer where there is nothing but reasoning."""
+"""Message of `ReasoningOnlyError`: the cause and the setting that removes it."""
 
 
 class ReasoningOnlyError(NonRetryableError):
-    """A model gave nothing but reasoning."""
+    """A model produced reasoning, but no answer."""
 
     def __init__(self, message: str = REASONING_ONLY_MESSAGE) -> None:
         super().__init__(message)
 
 
 class RejectedOutputError(NonRetryableError):
-    """An engine's answer that can't be a translation.
+    """An engine's answer is no translation.
 
     Args:
-        message: why, free of speech.
-        flaw: the same for machines.
-        answer: the answer, as far as it came.
+        message: the reason, without transcript text.
+        defect: the reason as a code.
+        output: the answer, as far as it was received.
 
     Attributes:
-        whole: the answer with what it took, where it came to its end.
+        generation: the complete answer with its token counts and times; None if it was cut off.
     """
 
     def __init__(self, message: str, defect: OutputDefect, output: str) -> None:
@@ -62,7 +65,7 @@ class RejectedOutputError(NonRetryableError):
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A part of what a language model is told."""
+    """One message of a prompt."""
 
     role: Literal["system", "user", "assistant"]
     content: str
@@ -70,14 +73,14 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """What a language model is asked.
+    """A request to a language model.
 
     Attributes:
-        messages: what it is told, the system's part first.
-        max_tokens: where an answer that does not end is cut off.
-        temperature: 0 gives the most probable answer: the same every time.
-        schema: a JSON schema that the answer must fit; None for text.
-        priority: what is lower is worked on first, where the engine knows of that: captions before drafts before notes.
+        messages: the conversation, the system message first.
+        max_tokens: the most tokens that the answer may have; it is cut off there.
+        temperature: 0 selects the most probable answer, which is always the same.
+        schema: a JSON schema that the answer must match; None for plain text.
+        priority: lower values are processed first, by engines that support it: captions, then drafts, then notes.
     """
 
     messages: tuple[Message, ...]
@@ -89,12 +92,18 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True)
 class Utterance:
-    """What a translator is asked.
+    """A request to a translation engine.
 
     Attributes:
-        text: what was said.
-        source, target: language tags.
-        context, glossary, terms, style, previous, draft: as a `TranslationRequest` has them; helps, never part of the answer.
+        text: the text to translate.
+        source: language tag of the text.
+        target: language tag of the translation.
+        context: sentences before it, in reading order. They help the engine and are not translated.
+        glossary: the meeting's terms in the target language.
+        terms: the terms that occur in this text.
+        style: the style that the meeting's translations should have, in words.
+        previous: the translation of an earlier revision, to change as little as possible; None if there is none.
+        draft: whether the sentence is unfinished, so that the translation is shown only until the final one.
     """
 
     text: str
@@ -110,12 +119,12 @@ class Utterance:
 
 @dataclass(frozen=True, slots=True)
 class RepairHint:
-    """An answer that is to be done better.
+    """A first answer and its faults, for an engine that is requested to repair it.
 
     Attributes:
-        text: the answer, as far as it came.
-        flaw: why it is no translation; None where it is one.
-        missing: what a translation must hold, word for word, and this one doesn't.
+        text: the first answer, as far as it was received.
+        defect: why it is no translation; None if it is a translation.
+        missing_text: text that a translation must contain literally, and this one doesn't.
     """
 
     text: str
@@ -125,16 +134,18 @@ class RepairHint:
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """A whole answer.
+    """A complete answer.
 
     Attributes:
-        model: what gave it.
-        finish: `stop`: it came to its end; `length`: it was cut off.
-        prompt_tokens, tokens: of the question and of the answer; 0 where the engine does not count.
-        first, seconds: from the question to the first piece of the answer, and to its end.
-        cached_tokens: of the question's tokens, those that the engine still knew from questions before (its prefix cache); 0
-            where it does not say.
-        replaced: characters that were no text, and were replaced.
+        text: all of the answer.
+        model: the model that wrote it.
+        finish: `stop` if the answer is complete, `length` if it was cut off.
+        prompt_tokens: tokens of the request; 0 if the engine does not count them.
+        completion_tokens: tokens of the answer; 0 if the engine does not count them.
+        first_token_s: seconds from the request to the first piece of the answer.
+        duration_s: seconds from the request to the end of the answer.
+        cached_tokens: tokens of the request that were in the engine's prefix cache; 0 if the engine does not report them.
+        replaced_characters: characters that were no valid text, and were replaced or left out.
     """
 
     text: str
@@ -149,9 +160,9 @@ class Generation:
 
 
 class StreamAccumulator:
-    """An answer while it is being written: what there is of it, and since when.
+    """Collects the pieces of an answer, and measures its time from when the accumulator is created.
 
-    All engines pass their answers through it, so it is where they are made valid text.
+    Every engine passes its answers through an accumulator, so this is where they are sanitized.
     """
 
     def __init__(self) -> None:
@@ -162,11 +173,11 @@ class StreamAccumulator:
 
     @property
     def text(self) -> str:
-        """What there is of it."""
+        """The text received so far."""
         return self._text
 
     def add(self, piece: str) -> str:
-        """Take the next piece, and give it as valid text, which may be empty."""
+        """Add the next piece, and return it as valid text, which may be empty."""
         self._first_token_s = self._first_token_s or time.monotonic() - self._started_at
         piece = self._sanitizer.add(piece)
         self._text += piece
@@ -180,7 +191,7 @@ class StreamAccumulator:
         completion_tokens: int = 0,
         cached_tokens: int = 0,
     ) -> Generation:
-        """The whole answer, now that it is at its end."""
+        """Return the complete answer. No piece may follow."""
         duration_s = time.monotonic() - self._started_at
         self._sanitizer.finish()
         return Generation(
@@ -197,33 +208,33 @@ class StreamAccumulator:
 
 
 TokenStream = AsyncGenerator[str | Generation]
-"""Pieces of an answer as they come, and last the whole. To close it early gives the answer up."""
+"""The pieces of an answer as they are produced, then the complete answer. Closing the stream early cancels the request."""
 
 
 class Engine(Protocol[RequestT]):
-    """Answers questions. One instance serves many at once on one event loop."""
+    """Answers requests. One instance processes many at once, on one event loop."""
 
     @property
     def name(self) -> str:
-        """What it is called, in captions and metrics."""
+        """The engine's name in captions and metrics."""
         ...
 
     @property
     def version(self) -> str:
-        """Its version or model: answers of another one are never reused."""
+        """The engine's version or model. Cached answers of another version are never reused."""
         ...
 
     def generate(self, request: RequestT) -> TokenStream:
-        """Answer a question. Cancelling the task that takes the answer, or closing it, stops the work on it.
+        """Answer a request as a stream. Closing the stream, or cancelling the task that reads it, cancels the request.
 
         Raises:
-            NonRetryableError: it never will be answered.
-            UnavailableError: not now; trying again later is right.
+            NonRetryableError: the engine can never answer this request.
+            UnavailableError: the engine can't answer now; a later retry may succeed.
         """
         ...
 
     async def check_health(self) -> None:
-        """Really answer a token.
+        """Check that the engine works, by producing a token.
 
         Raises:
             UnavailableError: the engine does not work.
@@ -231,36 +242,36 @@ class Engine(Protocol[RequestT]):
         ...
 
     async def close(self) -> None:
-        """Give back what it holds. No call may follow."""
+        """Release the engine's resources. No call may follow."""
         ...
 
 
 @runtime_checkable
 class CountsTokens(Protocol):
-    """What an engine of a language model can do beside, where it has the model's tokenizer."""
+    """Optional interface of a language model's engine that has the model's tokenizer."""
 
     @property
     def context_window(self) -> int:
-        """Tokens that a question and its answer may have together."""
+        """The most tokens that a request and its answer may have together."""
         ...
 
     async def count_tokens(self, prompt: Prompt) -> int:
-        """The tokens of a question as the model gets it, however many they are."""
+        """Count the tokens of a prompt in the model's chat format, even if they exceed the context window."""
         ...
 
 
 @runtime_checkable
 class ReportsProblem(Protocol):
-    """What an engine can do beside, where it knows what keeps it from answering."""
+    """Optional interface of an engine that knows why it can't answer."""
 
     @property
     def problem(self) -> str | None:
-        """Why it answers nothing at the moment, in words and free of secrets; None where nothing is known against it."""
+        """Why the engine answers no request at the moment, without secrets; None if no problem is known."""
         ...
 
 
 def problem_of(engine: object) -> str | None:
-    """Why an engine answers nothing at the moment; None where nothing is known against it."""
+    """Return why an engine answers no request at the moment; None if no problem is known."""
     return engine.problem if isinstance(engine, ReportsProblem) else None
 
 
@@ -269,29 +280,30 @@ class TranslationEngine(Engine[Utterance], Protocol):
 
     @property
     def sources(self) -> frozenset[str]:
-        """The languages (without region) that speech is most likely in where its own words leave that open."""
+        """The languages (without region) that are the likeliest if detection leaves the language of a text open."""
         ...
 
     def supports(self, source: str, target: str) -> bool:
-        """Whether it translates between two languages, given as tags."""
+        """Return whether the engine translates between two languages, given as tags."""
         ...
 
 
 @runtime_checkable
 class SupportsRepair(Protocol):
-    """What an engine that translates can do beside, where it can be told what is wrong with an answer."""
+    """Optional interface of a translation engine that can correct a faulty answer."""
 
     def repair(self, request: Utterance, hint: RepairHint) -> TokenStream:
-        """Answer a question once more, better than before.
+        """Translate again, given the first answer and its faults.
 
         Raises:
-            Unanswerable, Unavailable: as `generate` does.
+            NonRetryableError: as `generate` does.
+            UnavailableError: as `generate` does.
         """
         ...
 
 
 async def collect(stream: TokenStream) -> Generation:
-    """Take an answer to its end."""
+    """Read a stream to its end, and return the complete answer."""
     async with aclosing(stream) as pieces:
         async for piece in pieces:
             if isinstance(piece, Generation):
@@ -300,20 +312,22 @@ async def collect(stream: TokenStream) -> Generation:
 
 
 PROBE_PROMPT = Prompt((Message("system", "Answer in one word."), Message("user", "OK?")), max_tokens=1)
-"""The least that shows that a model answers what it will be asked."""
+"""The smallest request that shows that a model answers."""
 CONTROL_PROMPT = replace(PROBE_PROMPT, max_tokens=64)
-"""A question that no server has a reason to refuse, with room for an answer as translations have it."""
+"""A request that no server has a reason to reject, with as much room for the answer as a translation needs."""
 
 
 async def generate_token(generate: Callable[[Prompt], TokenStream]) -> None:
-    """Have a language model answer a token. Some models refuse a question that leaves room for one only: they get more.
+    """Have a language model produce a token.
+
+    Some servers reject a request for one token only. They get a second one with more room.
 
     Args:
-        generate: answers a prompt, as an engine does.
+        generate: answers a prompt, as an engine's `generate` does.
 
     Raises:
-        NonRetryableError: it refuses even that. `ReasoningOnlyError`: it works, and gave no text.
-        UnavailableError: it doesn't answer.
+        NonRetryableError: the server rejects both requests. `ReasoningOnlyError`: the model works, and produced no text.
+        UnavailableError: the model doesn't answer.
     """
     try:
         await collect(generate(PROBE_PROMPT))
@@ -322,15 +336,15 @@ async def generate_token(generate: Callable[[Prompt], TokenStream]) -> None:
 
 
 async def probe(engine: Engine[Prompt]) -> None:
-    """Have a language model answer a token.
+    """Check that a language model works, by producing a token.
 
     Raises:
-        UnavailableError: it doesn't.
+        UnavailableError: the model produces none.
     """
     try:
         await generate_token(engine.generate)
     except ReasoningOnlyError:
-        # It works, and each caption tells the setting.
+        # The model works, and the reason in each caption names the setting to change.
         return
     except NonRetryableError as error:
         raise UnavailableError(str(error)) from None

@@ -1,27 +1,27 @@
-"""Makes valid text of what engines answer: servers may send any characters, and JSON may spell what no text can hold."""
+"""Sanitizes the answers of engines: servers may send control characters, and JSON may contain unpaired surrogates."""
 
 from __future__ import annotations
 
 import re
 
 REPLACEMENT_CHARACTER = "\ufffd"
-"""Stands where a character was that is no text (Unicode, "Replacement Character")."""
+"""Replaces each character that is no valid text (Unicode's "Replacement Character")."""
 
 _CONTROL_CHARACTERS = re.compile("[\x01-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
-"""Control characters but tab, line feed and carriage return. None of them belongs in a caption, and Postgres can't store NUL."""
+"""Control characters except tab, line feed, carriage return and NUL. None of them belongs in a caption."""
 _SURROGATES = re.compile("[\ud800-\udfff]")
-"""Halves of a character in UTF-16. JSON may escape each by itself, and a server may send them in two pieces."""
+"""UTF-16 surrogates, the halves of a character. JSON may escape each alone, and a server may send them in two pieces."""
 _HIGH_SURROGATES = ("\ud800", "\udbff")
 
 
 class Sanitizer:
     """Makes valid text of an answer, piece by piece.
 
-    Two halves of a character are joined, in two pieces too. A half alone, and a control character, is replaced. NUL is left
-    out, for it stands for nothing; so is a first half at the end of the answer, for there the answer was cut.
+    Surrogate pairs are joined, even across pieces. Unpaired surrogates and control characters are replaced. NUL is left out:
+    it has no meaning, and Postgres can't store it. So is a high surrogate at the end, because the answer was cut there.
 
     Attributes:
-        replaced: how many characters were replaced or left out so far.
+        replaced_count: characters replaced or left out so far.
     """
 
     def __init__(self) -> None:
@@ -29,14 +29,14 @@ class Sanitizer:
         self._pending_surrogate = ""
 
     def add(self, piece: str) -> str:
-        """The next piece as valid text. A first half at its end is held until the next piece."""
+        """Return the next piece as valid text. A high surrogate at its end is kept for the next piece."""
         text, self._pending_surrogate = self._pending_surrogate + piece, ""
         if text and _HIGH_SURROGATES[0] <= text[-1] <= _HIGH_SURROGATES[1]:
             text, self._pending_surrogate = text[:-1], text[-1]
         return self._sanitize(text)
 
     def finish(self) -> None:
-        """The answer is at its end."""
+        """Count a high surrogate that is left over. No piece may follow."""
         self.replaced_count += len(self._pending_surrogate)
         self._pending_surrogate = ""
 
@@ -54,5 +54,5 @@ class Sanitizer:
 
 
 def sanitize(text: str) -> str:
-    """A whole text as valid text."""
+    """Return a complete text as valid text."""
     return Sanitizer().add(text)

