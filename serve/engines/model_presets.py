@@ -1,7 +1,7 @@
-"""Models that Parley proposes: what they are, their licence, and how much memory they take. docs/models.md has the table.
+"""Presets of the models that Parley recommends, with licence and memory. docs/models.md has them as a table.
 
-The dimensions are those of each model's own `config.json` (or of a copy of it, or of its GGUF's header), and what they add
-up to is counted here, not copied: weights and the KV cache, in bytes.
+The dimensions are from each model's `config.json` (or from a copy of it, or from the header of its GGUF file). The bytes of
+the weights and of the KV cache are computed from them.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import Any, Literal
 Role = Literal["translation", "insight", "chat"]
 
 BFLOAT16_BYTES = 2
-"""Bytes of a number in bfloat16, as the weights and the KV cache are kept."""
+"""Bytes of a number in bfloat16, the format of the weights and the KV cache."""
 KV_CACHE_TOKENS = 32_768
-"""Tokens that the memory is reckoned for: eight texts of 4,096 tokens at once, or some 96 sentences of 340 with their prompts."""
+"""Tokens of KV cache in `ModelPreset.memory_bytes`: eight texts of 4,096 tokens, or some 96 sentences of 340 with prompt."""
 
 # fmt: off
 _EUROLLM_LANGUAGES = (
@@ -23,16 +23,23 @@ _EUROLLM_LANGUAGES = (
     "pt", "ro", "sk", "sl", "es", "sv", "ar", "ca", "zh", "gl", "hi", "ja", "ko", "no", "ru", "tr", "uk",
 )
 # fmt: on
-"""The languages on EuroLLM's model cards."""
+"""The languages that EuroLLM's model cards list."""
 
 
 @dataclass(frozen=True, slots=True)
 class ModelDimensions:
-    """A dense decoder as Llama and Qwen3 are built, by the names of `config.json`.
+    """The dimensions of a dense decoder with the architecture of Llama or Qwen3.
 
     Attributes:
-        tied: whether the output layer is the embedding.
-        normed: whether queries and keys have a norm of their own (Qwen3's have).
+        layers: number of decoder layers.
+        hidden: width of the hidden state.
+        heads: number of query heads.
+        kv_heads: number of key and value heads.
+        head: width of a head.
+        intermediate: width of the feed-forward layer.
+        vocabulary: number of tokens in the vocabulary.
+        tied_embeddings: whether the output layer shares its weights with the embedding.
+        qk_norm: whether queries and keys are normalized, as in Qwen3.
     """
 
     layers: int
@@ -47,7 +54,7 @@ class ModelDimensions:
 
     @property
     def parameter_count(self) -> int:
-        """How many numbers the weights are."""
+        """Number of weights."""
         attention = self.hidden * self.head * (2 * self.heads + 2 * self.kv_heads) + (
             2 * self.head if self.qk_norm else 0
         )
@@ -56,29 +63,29 @@ class ModelDimensions:
         return self.layers * layer + embedding * (1 if self.tied_embeddings else 2) + self.hidden
 
     def kv_cache_bytes(self, tokens: int) -> int:
-        """Bytes of KV cache that so many tokens take: a key and a value for each layer and KV head."""
+        """Return the bytes of KV cache for a number of tokens: a key and a value for each layer and KV head."""
         return 2 * self.layers * self.kv_heads * self.head * BFLOAT16_BYTES * tokens
 
 
 @dataclass(frozen=True, slots=True)
 class ModelPreset:
-    """A model by a short name.
+    """A recommended model, with a short name.
 
     Attributes:
-        name: what `parley models pull` takes.
-        roles: what it is proposed for.
-        engine: what runs it.
+        name: the short name, as `parley models pull` takes it.
+        roles: the roles that it is recommended for.
+        engine: the engine that runs it.
         model: its name on the Hugging Face hub.
-        licence: of the weights, by its SPDX name.
-        context: tokens it was made for.
-        languages: how many its makers claim.
-        tags: the claimed languages where they list them; empty where they only count them.
-        dimensions: what it is built of.
-        file: for llama.cpp: the one file to pull.
-        file_bytes: of that file, as the hub's page rounds it.
-        gated: whether the hub asks for an account that accepted its conditions.
-        arguments: for vLLM: its engine's own.
-        default_for: the roles it is the first choice of.
+        licence: SPDX name of the weights' licence.
+        context_tokens: the model's context length in tokens.
+        language_count: number of languages that its makers claim.
+        dimensions: the model's dimensions.
+        language_tags: the claimed languages, if the makers list them; empty if they only give a number.
+        file: the one file to download, for llama.cpp; None for vLLM.
+        file_bytes: size of that file, as rounded on the hub's page; 0 for vLLM.
+        gated: whether the hub requires an account that accepted the model's conditions.
+        arguments: arguments for the engine; vLLM's have a limit on the context length.
+        default_for: the roles that it is the default for.
     """
 
     name: str
@@ -103,7 +110,7 @@ class ModelPreset:
 
     @property
     def memory_bytes(self) -> int:
-        """Bytes of memory for the weights and a KV cache of `KV_CACHE_TOKENS`. What the engine takes for itself comes on top."""
+        """Bytes of memory for the weights and a KV cache of `KV_CACHE_TOKENS`. The engine itself needs more."""
         return self.weight_bytes + self.dimensions.kv_cache_bytes(KV_CACHE_TOKENS)
 
 
@@ -179,21 +186,21 @@ PRESETS = (
         arguments={},
     ),
 )
-"""All there are, by size within each engine's. The 119 languages of Qwen3 are its makers' count, dialects among them."""
+"""All presets. The 119 languages of Qwen3 are its makers' count, which includes dialects."""
 
 
 def find_preset(name: str) -> ModelPreset | None:
-    """The preset of a name, or None."""
+    """Return the preset with a name; None if there is none."""
     return next((candidate for candidate in PRESETS if candidate.name == name), None)
 
 
 def default_preset(role: Role) -> ModelPreset:
-    """The preset that is the first choice for a role that a GPU serves."""
+    """Return the default preset of a role on a GPU."""
     return next(candidate for candidate in PRESETS if role in candidate.default_for)
 
 
 def render_table() -> str:
-    """The presets as the Markdown table of docs/models.md."""
+    """Render the presets as the Markdown table of docs/models.md."""
     rows = [
         "| preset | for | engine | model | parameters | weights | memory¹ | context | languages | licence |",
         "|---|---|---|---|---|---|---|---|---|---|",

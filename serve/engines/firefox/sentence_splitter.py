@@ -1,4 +1,4 @@
-"""Cuts text into pieces that a sentence model can take whole: past its window such a model silently drops words."""
+"""Splits text into pieces that fit a sentence model: beyond its context window such a model silently drops words."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _PAUSE = re.compile(r"[,;:、，；：–—]$")
 
 
 def split_text(text: str, language: str) -> list[str]:
-    """Cut a text into sentences, and sentences that are too long into parts, at pauses where there are any.
+    """Split a text into sentences, and long sentences into parts, at punctuation if there is any.
 
     Args:
         text: any text.
         language: its language, without region.
 
     Returns:
-        The pieces in order, without the white space around them. All other characters are in one of them.
+        The pieces in order, without the white space around them. No other character is lost.
     """
     parts: list[str] = []
     for sentence in segment(language, text):
@@ -34,7 +34,7 @@ def split_text(text: str, language: str) -> list[str]:
 
 
 def join_parts(parts: list[str], language: str) -> str:
-    """Put translated pieces together as the target language (without region) writes them."""
+    """Join translated pieces as the target language (without region) writes them: with spaces, or without."""
     return ("" if language in LANGUAGES_WITHOUT_SPACES else " ").join(part for part in parts if part)
 
 
@@ -51,7 +51,7 @@ def _split_sentence(sentence: str, language: str) -> Iterator[str]:
 
 
 def _fitting_word_count(words: list[str], limit: int) -> int:
-    """How many of the words fit into a piece: at least one."""
+    """Count the words that fit into a piece: at least one."""
     length = 0
     for count, word in enumerate(words):
         length += len(word) + 1

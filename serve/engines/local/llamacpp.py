@@ -1,8 +1,8 @@
-"""llama.cpp in the replica's own process, from its wheel (xllamacpp): a GGUF file, on the CPU or on whatever GPU it finds.
+"""Engine that runs llama.cpp in the replica's process (the package xllamacpp): a GGUF file, on the CPU or on any GPU it finds.
 
-The library works off many questions together (continuous batching), in threads of its own. It wants a thread of ours for each
-that is under way, calls back there for every piece, and gives the work up where the callback says so: between two tokens
-of an answer, and between two batches of a long question.
+The library processes many requests together (continuous batching), in its own threads. Each request also occupies one thread
+of this engine, in which the library calls back for every piece. If the callback returns true, the request is cancelled:
+between two tokens of an answer, or between two batches of a long prompt.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ LLAMACPP_MISSING_MESSAGE = "llama.cpp is not installed: `make setup` installs it
 _DEFAULT_ARGUMENTS: Mapping[str, Any] = {
     "n_parallel": 4,
     "n_ctx": 4 * 8192,
-    # Small, so that a long question holds nobody up, and is given up soon.
+    # Small, so that a long prompt doesn't delay other requests, and can be cancelled soon.
     "n_batch": 256,
-    # Nothing that is asked is to be logged.
+    # No prompt may be logged.
     "verbosity": -1,
 }
-"""Room for four questions at once of 8192 tokens each, with their answers."""
+"""Room for four requests at once, with 8,192 tokens for each prompt and its answer."""
 _FINISH_REASONS = {"stop", "length"}
 
 
@@ -38,11 +38,11 @@ class LlamaCppEngine:
 
     Args:
         model: a GGUF file.
-        arguments: llama.cpp's own (`xllamacpp.CommonParams`), a dot leading into its parts: `{"n_parallel": 8,
-            "cpuparams.n_threads": 4}`. `n_ctx`, tokens, is shared by `n_parallel` questions that are worked on at once.
+        arguments: llama.cpp's arguments (`xllamacpp.CommonParams`), with a dot before a nested name: `{"n_parallel": 8,
+            "cpuparams.n_threads": 4}`. `n_ctx` is in tokens; the `n_parallel` requests processed at once share it.
 
     Raises:
-        SetupError: xllamacpp is not installed, there is no such argument, or no such model, or llama.cpp can't load it.
+        SetupError: xllamacpp is not installed, an argument or the model does not exist, or llama.cpp can't load the model.
     """
 
     name = "llamacpp"
@@ -57,7 +57,7 @@ class LlamaCppEngine:
         for name, value in {**_DEFAULT_ARGUMENTS, **arguments}.items():
             _set_argument(parameters, name, value)
         parameters.model.path = str(model)
-        # It opens a port, needed or not: to this machine alone, and for nobody.
+        # The library always opens a port. This one is on this machine only, and its random key keeps everybody out.
         parameters.hostnames, parameters.port, parameters.api_keys = ["127.0.0.1"], 0, [secrets.token_hex()]
         parameters.ui = parameters.endpoint_slots = False
         try:
@@ -69,10 +69,10 @@ class LlamaCppEngine:
         self._closed = threading.Event()
 
     async def generate(self, request: Prompt) -> AsyncGenerator[str | Generation]:
-        """Answer a prompt, token by token. Cancelled or closed early, llama.cpp works on it no longer.
+        """Answer a prompt, token by token. llama.cpp stops if the stream is cancelled or closed early.
 
         Raises:
-            NonRetryableError: the prompt is too long for the model, or its schema is none.
+            NonRetryableError: the prompt is too long for the model, or its schema is invalid.
             UnavailableError: llama.cpp failed.
         """
         accumulator, finish, usage = StreamAccumulator(), None, (0, 0, 0)
@@ -96,7 +96,7 @@ class LlamaCppEngine:
                     if piece := choice["delta"].get("content"):
                         yield accumulator.add(piece)
             await completion
-        # Without their cause: a message of llama.cpp's may quote the prompt.
+        # `from None`: llama.cpp's messages may quote the prompt.
         except ValueError as error:
             raise NonRetryableError(f"the model can't be asked this: {type(error).__name__}") from None
         except RuntimeError as error:
@@ -112,19 +112,23 @@ class LlamaCppEngine:
         """Generate a token.
 
         Raises:
-            UnavailableError: it fails.
+            UnavailableError: no token was generated.
         """
         await probe(self)
 
     async def close(self) -> None:
-        """Give up what is under way, and the model."""
+        """Cancel the requests in flight, and release the model."""
         self._closed.set()
         await asyncio.to_thread(self._threads.shutdown, cancel_futures=True)
         self._server = None
 
 
 def _check_model_file(model: Path) -> None:
-    """See whether this may be a model. llama.cpp says of all that it can't load the same."""
+    """Check that a file may be a model, because llama.cpp has the same message for everything that it can't load.
+
+    Raises:
+        SetupError: the file can't be read, or is no GGUF file.
+    """
     try:
         with model.open("rb") as file:
             magic = file.read(4)
@@ -149,16 +153,16 @@ def _set_argument(parameters: Any, name: str, value: Any) -> None:
 
 
 def _request_body(prompt: Prompt) -> dict[str, Any]:
-    """The question as OpenAI's Chat Completions have it, which is what llama.cpp takes."""
+    """Build the body of the request in the format of OpenAI's Chat Completions, which llama.cpp takes."""
     body: dict[str, Any] = {
         "messages": [{"role": message.role, "content": message.content} for message in prompt.messages],
         "max_tokens": prompt.max_tokens,
         "temperature": prompt.temperature,
         "stream": True,
         "stream_options": {"include_usage": True},
-        # It calls back after each batch of the question, too, and can be told there that nobody wants the answer any more.
+        # Calls back after each batch of the prompt as well, so that a request can be cancelled there.
         "return_progress": True,
-        # Models that think aloud do without: nobody could wait for it. Others take no notice.
+        # Turns reasoning off, because it takes too long. Models without reasoning ignore this.
         "chat_template_kwargs": {"enable_thinking": False},
     }
     if prompt.schema is not None:
@@ -172,7 +176,7 @@ def _request_body(prompt: Prompt) -> dict[str, Any]:
 def _on_chunk(
     put: Callable[[dict[str, Any]], object], cancelled: threading.Event, closed: threading.Event, chunk: dict[str, Any]
 ) -> bool:
-    """Hand on what llama.cpp calls back with, in its thread; say whether it is to give the work up."""
+    """Pass a chunk on, in the thread of llama.cpp's callback. Return whether llama.cpp must cancel the request."""
     if cancelled.is_set() or closed.is_set():
         return True
     put(chunk)

@@ -1,4 +1,4 @@
-"""vLLM in the replica's own process: the same code on GPUs and on the CPU. The engine's core runs in a process of its own."""
+"""Engine that runs vLLM in the replica's process, on GPUs or on the CPU. vLLM's engine core runs in a separate process."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _FINISH_REASONS: dict[str | None, Literal["stop", "length"]] = {
     "length": "length",
     "repetition": "length",
 }
-"""How an answer ended that is one. Whatever else vLLM says, it gave the answer up in the middle."""
+"""vLLM's reasons for the end of a usable answer. Any other reason means that vLLM aborted the answer."""
 _DEFAULT_ARGUMENTS: Mapping[str, Any] = {"scheduling_policy": "priority"}
 
 
@@ -27,18 +27,18 @@ class VllmEngine:
     """Runs a chat model.
 
     Args:
-        model: a folder that holds one, or its name on the Hugging Face hub.
-        arguments: vLLM's own (`AsyncEngineArgs`), passed on as they are. Questions are worked on by their priority unless
-            `scheduling_policy` says otherwise.
+        model: the model's folder, or its name on the Hugging Face hub.
+        arguments: vLLM's arguments (`AsyncEngineArgs`), passed on unchanged. Requests are scheduled by priority unless
+            `scheduling_policy` is set.
 
     Raises:
-        SetupError: vLLM is not installed, or can't load this.
+        SetupError: vLLM is not installed, can't load the model, or the model has no chat template.
     """
 
     name = "vllm"
 
     def __init__(self, model: str, arguments: Mapping[str, Any]) -> None:
-        # It would report its use, and log what it is asked.
+        # Otherwise vLLM would send usage statistics, and log the prompts.
         os.environ["VLLM_NO_USAGE_STATS"] = "1"
         os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
         try:
@@ -56,22 +56,22 @@ class VllmEngine:
         except (OSError, RuntimeError, ValueError) as error:
             raise SetupError(f"vLLM can't load {model}: {_first_line(error)}") from error
         self.version = Path(model).name if Path(model).is_dir() else model
-        # Models that think aloud do without: nobody could wait for it. Others take no notice.
+        # Turns reasoning off, because it takes too long. Models without reasoning ignore this.
         self._chat_params = ChatParams(chat_template_kwargs={"enable_thinking": False, "add_generation_prompt": True})
         self._merges_system_role = False
         if not self._is_accepted_by_template(PROBE_PROMPT):
-            # Some models know no system's part (Gemma's): it goes to the user's.
+            # The chat templates of some models, like Gemma, have no system role: its message is merged into the user's.
             self._merges_system_role = True
             if not self._is_accepted_by_template(PROBE_PROMPT):
                 self._engine.shutdown()
                 raise SetupError(f"{model} has no chat template: choose an instruction-tuned model")
 
     async def generate(self, request: Prompt) -> AsyncGenerator[str | Generation]:
-        """Answer a prompt, in pieces of a few tokens. Cancelled or closed early, vLLM works on it no longer.
+        """Answer a prompt, in pieces of a few tokens. vLLM stops if the stream is cancelled or closed early.
 
         Raises:
-            NonRetryableError: the prompt is too long for the model, or its schema is none.
-            UnavailableError: the engine failed, or has too much to do.
+            NonRetryableError: the prompt is too long for the model, or its schema is invalid.
+            UnavailableError: the engine failed, or is overloaded.
         """
         from vllm.exceptions import GracefulHTTPError, VLLMClientError, VLLMServerError  # pyright: ignore[reportMissingImports] - an extra
         from vllm.sampling_params import RequestOutputKind, SamplingParams, StructuredOutputsParams  # pyright: ignore[reportMissingImports] - an extra
@@ -104,7 +104,7 @@ class VllmEngine:
                             completion_tokens,
                             output.num_cached_tokens or 0,
                         )
-        # Without their cause: messages of vLLM's may quote the prompt.
+        # `from None`: vLLM's messages may quote the prompt.
         except (VLLMServerError, GracefulHTTPError) as error:
             raise UnavailableError(f"vLLM: {type(error).__name__}") from None
         except (VLLMClientError, ValueError) as error:
@@ -112,11 +112,11 @@ class VllmEngine:
 
     @property
     def context_window(self) -> int:
-        """vLLM's `max_model_len`."""
+        """The most tokens that a prompt and its answer may have together: vLLM's `max_model_len`."""
         return self._engine.model_config.max_model_len
 
     async def count_tokens(self, prompt: Prompt) -> int:
-        """The tokens of a prompt within the model's chat template, by its own tokenizer."""
+        """Count the tokens of a prompt in the model's chat template, with the model's tokenizer."""
         unlimited = replace(self._engine.renderer.default_chat_tok_params, max_total_tokens=None)
         _, [rendered] = await self._engine.renderer.render_chat_async(
             [self._chat_messages(prompt)], self._chat_params, unlimited
@@ -132,11 +132,11 @@ class VllmEngine:
         await probe(self)
 
     async def close(self) -> None:
-        """End the engine's processes."""
+        """Stop the engine's processes."""
         self._engine.shutdown()
 
     def _is_accepted_by_template(self, prompt: Prompt) -> bool:
-        """Whether the model's chat template takes this."""
+        """Return whether the model's chat template accepts a prompt."""
         from vllm.exceptions import VLLMClientError  # pyright: ignore[reportMissingImports] - an extra
 
         try:

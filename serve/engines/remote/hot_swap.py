@@ -1,4 +1,4 @@
-"""A language model elsewhere that may become another one while it is in use: no replica has to start for that."""
+"""Wraps remote engines so that one can replace another while in use, without a restart of the replica."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from serve.engines.protocol import Engine, Generation, Prompt, problem_of
 
 
 class HotSwapEngine:
-    """Answers by the engine it was last told. A question that is under way ends with the engine it began with.
+    """Answers with the engine of the latest configuration. A request in flight ends with the engine that it began with.
 
     Args:
-        make: makes an engine of what the models' configuration says of it.
+        create_engine: creates an engine from its configuration.
     """
 
     def __init__(self, create_engine: Callable[[Spec], Engine[Prompt]]) -> None:
@@ -29,27 +29,27 @@ class HotSwapEngine:
 
     @property
     def name(self) -> str:
-        """The engine's."""
+        """Name of the current engine."""
         return self._current().name
 
     @property
     def version(self) -> str:
-        """The engine's."""
+        """Version of the current engine."""
         return self._current().version
 
     @property
     def problem(self) -> str | None:
-        """The engine's."""
+        """Why the current engine answers no request at the moment; None if no problem is known."""
         return problem_of(self._engine)
 
     def swap(self, config: Spec) -> bool:
-        """Answer by another engine from now on; the one before is closed once it is asked nothing more.
+        """Answer with the engine of this configuration from now on. The previous one is closed after its last request.
 
         Returns:
-            Whether it is another one.
+            Whether the configuration differs from the current one.
 
         Raises:
-            SetupError: it can't be made; the one before stays.
+            SetupError: the engine can't be created; the previous one stays in use.
         """
         if config == self._config:
             return False
@@ -63,7 +63,8 @@ class HotSwapEngine:
         """Answer a prompt.
 
         Raises:
-            Unanswerable, Unavailable: as the engine does.
+            NonRetryableError: as the engine does.
+            UnavailableError: as the engine does; or no engine is configured yet.
         """
         engine = self._current()
         self._in_flight[engine] += 1
@@ -76,15 +77,15 @@ class HotSwapEngine:
             self._close_idle()
 
     async def check_health(self) -> None:
-        """Have the engine answer a token.
+        """Have the current engine produce a token.
 
         Raises:
-            UnavailableError: as the engine does.
+            UnavailableError: as the engine does; or no engine is configured yet.
         """
         await self._current().check_health()
 
     async def close(self) -> None:
-        """Close the engine, and those before it."""
+        """Close the current engine, and the retired ones."""
         for engine in {*self._retired, *([self._engine] if self._engine else [])}:
             await engine.close()
         self._retired.clear()
@@ -95,7 +96,7 @@ class HotSwapEngine:
         return self._engine
 
     def _close_idle(self) -> None:
-        for engine in [each for each in self._retired if not self._in_flight[each]]:
+        for engine in [retired for retired in self._retired if not self._in_flight[retired]]:
             self._retired.discard(engine)
             del self._in_flight[engine]
             task = asyncio.ensure_future(engine.close())
