@@ -1,7 +1,7 @@
-"""Reads what OpenAI-style servers answer: a stream of chunks, or one completion where a server does not stream.
+"""Parses the responses of OpenAI-compatible servers: a stream of chunks, or one completion if a server does not stream.
 
-It keeps to what the contract says and takes what servers make of it: a delta that is null, content as a list of parts, an
-end without a reason, an error with the status 200.
+The parser also accepts common deviations from the contract: a delta that is null, content as a list of parts, an end without
+a reason, an error with the status 200.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from serve.engines.protocol import NonRetryableError, Prompt
 from serve.engines.server_errors import error_from_body
 
 TokenUsage = tuple[int, int, int]
-"""Tokens of the question, of the answer, and of the question those that were still known."""
+"""Tokens of the request, tokens of the answer, and those tokens of the request that were in the server's prefix cache."""
 
 _DONE_MARK = "[DONE]"
 _DRAIN_S = 0.5
-"""Seconds that a stream may go on after its end: a connection that is read to its end is used again."""
+"""Seconds to read a stream beyond its end mark: a connection that is read to its end can be reused."""
 _TEXT_PART_TYPES = frozenset({"text", "output_text"})
 _REASONING_PART_TYPES = frozenset({"thinking", "reasoning", "redacted_thinking"})
 _REASONING_FIELDS = ("reasoning_content", "reasoning", "reasoning_details", "thinking")
-"""Where servers put what a model thinks."""
+"""The fields in which servers send a model's reasoning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +37,9 @@ class CompletionDelta:
 
     Attributes:
         text: the next piece.
-        finish: the server's word for how the answer ended, in the last part; empty where it has none.
-        usage: what it counted, where it did.
-        thought: whether the model thought.
+        finish: the server's finish reason, in the last part; "" if the server gives none; None in all other parts.
+        usage: the server's token counts; None if this part has none.
+        has_reasoning: whether this part holds reasoning of the model.
     """
 
     text: str = ""
@@ -49,15 +49,16 @@ class CompletionDelta:
 
 
 async def read_completion(body: AsyncIterator[bytes], prompt: Prompt) -> AsyncGenerator[CompletionDelta]:
-    """Read an answer.
+    """Parse a response. Its parts are yielded as they are received.
 
     Args:
-        body: the response's, decoded.
-        question: what was asked; nothing of it is in an error.
+        body: the response's body, without its content encoding.
+        prompt: the request. Errors quote nothing of it.
 
     Raises:
-        Unanswerable, Unavailable: the server sent an error.
-        MalformedResponseError: it sent something else than an answer, or broke off.
+        NonRetryableError: the server rejects the request, or the model declines to answer.
+        UnavailableError: the server sent an error.
+        MalformedResponseError: the response is no answer, or was interrupted.
     """
     finish: str | None = None
     json_lines = list[str]()
@@ -77,7 +78,7 @@ async def read_completion(body: AsyncIterator[bytes], prompt: Prompt) -> AsyncGe
                         pass
             break
         for part in _parse_chunk(data, prompt):
-            # Some servers end with an empty reason, and others say one with each piece.
+            # Some servers end with an empty reason, and others send one with each piece.
             finish = part.finish or finish or (None if part.text else part.finish)
             yield CompletionDelta(part.text, None, part.usage, part.has_reasoning)
     for part in _parse_chunk("\n".join(json_lines), prompt) if json_lines else ():
@@ -89,7 +90,7 @@ async def read_completion(body: AsyncIterator[bytes], prompt: Prompt) -> AsyncGe
 
 
 async def _read_lines(body: AsyncIterator[bytes]) -> AsyncIterator[str]:
-    """The lines that say something. Only line feeds and carriage returns end one: text may hold other separators."""
+    """Yield the lines that aren't empty. Only line feeds and carriage returns end a line: text may hold other separators."""
     rest = b""
     async for piece in body:
         *lines, rest = (rest + piece).replace(b"\r", b"\n").split(b"\n")
@@ -108,7 +109,13 @@ def _decode_line(line: bytes) -> str:
 
 
 def _parse_chunk(data: str, prompt: Prompt) -> list[CompletionDelta]:
-    """What is in a chunk, or in a completion."""
+    """Parse a chunk, or a completion.
+
+    Raises:
+        NonRetryableError: the chunk is an error, or the model declines to answer.
+        UnavailableError: the chunk is an error.
+        MalformedResponseError: the chunk doesn't follow the API's contract.
+    """
     try:
         chunk: Any = json.loads(data)
     except (ValueError, RecursionError):
@@ -122,12 +129,12 @@ def _parse_chunk(data: str, prompt: Prompt) -> list[CompletionDelta]:
         raise error_from_body(fields, prompt)
     choices = fields.get("choices")
     usage = _parse_usage(fields.get("usage"))
-    # The last one, with the usage, has no choice; some servers begin with one that has none, too.
+    # The last chunk, with the usage, has no choice. Some servers also begin with a chunk that has none.
     if not isinstance(choices, list) or not choices:
         if choices is None and usage is None and "id" not in fields:
             raise MalformedResponseError("the model's server sent no answer: it has no choices")
         return [CompletionDelta(usage=usage)]
-    # One is asked for.
+    # Requests ask for one choice only.
     return [_parse_choice(cast(list[Any], choices)[0], usage)]
 
 
@@ -149,7 +156,7 @@ def _parse_choice(choice: Any, usage: TokenUsage | None) -> CompletionDelta:
 
 
 def _parse_content(content: Any) -> tuple[str, bool]:
-    """The text of a message, and whether it has thoughts beside it."""
+    """Return the text of a message, and whether it also holds reasoning."""
     if content is None or isinstance(content, str):
         return content or "", False
     if not isinstance(content, list):

@@ -1,25 +1,25 @@
-"""A circuit breaker before a server elsewhere: one that is down is left alone for a while, and who asks is told so at once.
+"""Circuit breaker in front of a remote model server: while the server is down, requests fail at once.
 
-The states are purgatory's: closed, open after failures in a row, half open once its time is over, until an answer shows how
-the server is. Its context manager would take a cancelled question for a good answer, so its state machine is asked directly.
-What counts:
+The states are purgatory's: closed; open after consecutive failures; half open after `OPEN_S`, until one answer decides.
+purgatory's context manager would count a cancelled request as a success, so this module drives the state machine directly.
+The rules:
 
 - `UnavailableError` is a failure. `NonRetryableError` is none: the server answered.
-- A refusal that may be about every question (`ServerRejectedError`) is about this one where the server answered another one a
-  moment ago, or answers a control question. Else the server is misconfigured.
-- A server that is misconfigured (`MisconfiguredError`) is left alone at once, for longer each time. The log tells it once. After
-  each pause it is asked a control question, until it answers.
-- A failure at a question (`ServerFailureError`) that would open it is about that question alone where the server answers a control
-  question: one meeting must not shut a server for the others.
-- A server that loads its model (`ModelLoadingError`) is no failure: it answers once that is done.
-- An answer that nobody waited for says nothing either way. A deadline tells more of whoever set it. Neither does one that
-  is `MalformedResponseError`: broken answers to one meeting's questions must not stop the others'.
-- Half open, one question at a time is let through: a server that just came back is not run over.
-- A server that says for how long it wants to be left alone (`UnavailableError.wait`) is left alone for that long.
+- A rejection that may affect every request (`ServerRejectedError`) affects this one only if the server answered another one
+  within `RECENT_ANSWER_S`, or answers a control request. Otherwise the server is misconfigured.
+- A misconfigured server (`MisconfiguredError`) gets no requests for a pause, which grows each time. It is logged once. After
+  each pause the server gets a control request, until it answers.
+- A failure at a request (`ServerFailureError`) that would open the breaker is followed by a control request. If the server
+  answers that one, the failure affects this request only: one meeting must not block a server for the others.
+- A server that loads its model (`ModelLoadingError`) is no failure: it answers once the model is loaded.
+- A cancelled request counts neither way, because its deadline is the caller's. Nor does `MalformedResponseError`: broken
+  answers to one meeting's requests must not stop the others'.
+- While half open, one request at a time passes, so that a server that just recovered isn't overloaded.
+- A server that names a time to wait (`UnavailableError.retry_after_s`) gets no requests for that long.
 
-Health checks go past it. If they counted, a server that is away while nobody asks anything would find it open when the first
-caption is asked for; if they were refused, Serve would replace a replica that is sound, since another one would not
-bring the server back. They ask for a token only until the first one came, so nobody is flooded by it.
+Health checks bypass the breaker. If they counted, a server that is down while idle would open it before the first caption.
+If they were rejected, Serve would replace a healthy replica, which would not bring the server back. They request a token
+only until the first answer, so they don't flood the server.
 """
 
 from __future__ import annotations
@@ -42,55 +42,55 @@ from serve.metric_tags import metric_tag
 log = structlog.get_logger(__name__)
 
 MAX_FAILURE_COUNT = 5
-"""In a row, that open it."""
+"""Consecutive failures that open the breaker."""
 OPEN_S = 30.0
-"""Seconds for which it is open."""
+"""Seconds from the opening until the breaker is half open."""
 _MAX_RETRY_AFTER_S = 600.0
-"""Seconds for which a server is left alone at most, whatever it says: nothing else would find out that it is back."""
+"""The longest wait in seconds that a server may name: nothing else would notice that it recovered."""
 RECENT_ANSWER_S = 10.0
-"""Seconds for which an answer shows that a server answers other questions than the one that it refuses."""
+"""Seconds after an answer during which a rejection affects that one request only."""
 _FIRST_PROBE_PAUSE_S, _MAX_PROBE_PAUSE_S = 2.0, 60.0
-"""Seconds for which a server that is misconfigured is left alone: at first, and what that doubles up to."""
+"""First and longest pause in seconds before the next control request to a misconfigured server. The pause doubles."""
 _MIN_PROBE_PAUSE_S = 0.5
-"""Seconds between two of these questions at least, whatever the server did in between."""
+"""Shortest pause in seconds between two control requests to a misconfigured server."""
 _STATE_VALUES = {CLOSED: 0, HALF_OPENED: 1, OPENED: 2}
 
 
 class CircuitBreakerEngine:
-    """An engine behind a circuit breaker, which is its own: each replica finds out for itself.
+    """An engine behind a circuit breaker. Each replica has its own breaker.
 
     Args:
-        engine: the one that asks a server elsewhere. It is closed with this.
+        engine: the engine that calls a remote server. `close` closes it as well.
     """
 
     def __init__(self, engine: Engine[Prompt]) -> None:
         self._engine = engine
         self._circuit = Context(engine.name, MAX_FAILURE_COUNT, OPEN_S)
         self._blocked_until = 0.0
-        """Until when, by the monotonic clock, the server asked for it."""
+        """Until when the server gets no requests because it named a wait or is misconfigured, on the monotonic clock."""
         self._has_answered = False
         self._failure_count = 0
-        """In a row."""
+        """Consecutive failures."""
         self._trial_in_flight = False
-        """Whether a question is under way that is to show how the server is."""
+        """Whether the one request that a half-open breaker lets through is in flight."""
         self._last_answer_at = -math.inf
-        """When the server last answered, by the monotonic clock."""
+        """When the server last answered, on the monotonic clock."""
         self._control_task: asyncio.Task[None] | None = None
         self._problem: str | None = None
-        """Why the server refuses every question; None where it doesn't."""
+        """Why the server rejects every request; None if it doesn't."""
         self._probe_pause_s = _FIRST_PROBE_PAUSE_S
         self._probe_task: asyncio.Task[None] | None = None
         tags = {"engine": engine.name, "model": metric_tag(engine.version)}
         self._state_gauge = metrics.Gauge(
             "parley_engine_breaker",
-            "State of an engine's circuit breaker: 0 closed, 1 half open, 2 open until its time is over and it is asked again",
+            "State of an engine's circuit breaker: 0 closed, 1 half open, 2 open",
             tag_keys=("engine", "model"),  # pyright: ignore[reportArgumentType] - typed for one key only
         )
-        # Serve adds tags of its own to what it is given.
+        # A copy, because Serve adds its own tags to the dictionary.
         self._state_gauge.set_default_tags(dict(tags))
         self._rejection_counter = metrics.Counter(
             "parley_engine_refused",
-            "Questions that an engine's circuit breaker refused",
+            "Requests that an engine's circuit breaker rejected",
             tag_keys=("engine", "model"),  # pyright: ignore[reportArgumentType] - typed for one key only
         )
         self._rejection_counter.set_default_tags(dict(tags))
@@ -98,25 +98,25 @@ class CircuitBreakerEngine:
 
     @property
     def name(self) -> str:
-        """The engine's."""
+        """Name of the wrapped engine."""
         return self._engine.name
 
     @property
     def version(self) -> str:
-        """The engine's."""
+        """Version of the wrapped engine."""
         return self._engine.version
 
     @property
     def problem(self) -> str | None:
-        """Why the server refuses every question, or why the engine answers nothing; None where nothing is known."""
+        """Why the server rejects every request, or the wrapped engine's problem; None if no problem is known."""
         return self._problem or problem_of(self._engine)
 
     async def generate(self, request: Prompt) -> AsyncGenerator[str | Generation]:
-        """Answer a question as the engine does.
+        """Answer a request with the wrapped engine.
 
         Raises:
             NonRetryableError: as the engine does.
-            UnavailableError: as the engine does; or at once, with the seconds to wait, while the server is left alone.
+            UnavailableError: as the engine does; or at once, with the seconds to wait, while the breaker is open.
         """
         self._admit()
         is_trial = self._trial_in_flight = self._circuit.state == HALF_OPENED
@@ -152,32 +152,32 @@ class CircuitBreakerEngine:
             self._update_gauge()
 
     async def check_health(self) -> None:
-        """Have the engine answer a token, past the breaker, until it has answered once.
+        """Have the engine produce a token, past the breaker, unless it has ever answered.
 
-        From then on it is sound, wherever its server is: another replica would not bring that back, and it may be paid by
-        the token.
+        After its first answer the engine counts as healthy even if its server is down: a new replica would not bring the server
+        back, and each token may cost money.
 
         Raises:
-            UnavailableError: it never did.
+            UnavailableError: the engine has never answered, and doesn't now.
         """
         if not self._has_answered:
             await self._engine.check_health()
             self._has_answered = True
 
     async def close(self) -> None:
-        """Close the engine."""
+        """Close the wrapped engine."""
         for task in (self._control_task, self._probe_task):
             if task is not None:
                 task.cancel()
         await self._engine.close()
 
     async def _check_control(self) -> None:
-        """Find out whether a server that refuses a question, or fails at it, answers another one.
+        """Check that a server which rejected a request, or failed at it, answers a control request.
 
         Raises:
-            UnavailableError: it doesn't, either for now or because it is misconfigured.
+            UnavailableError: the server doesn't answer it, either for now or because it is misconfigured.
         """
-        # Questions that are refused at the same time share it, and none of them ends it for the others.
+        # Requests that are rejected at the same time share one control request, and none of them cancels it for the others.
         if self._control_task is None or self._control_task.done():
             self._control_task = asyncio.create_task(self._run_control_prompt())
             self._control_task.add_done_callback(_retrieve_exception)
@@ -194,7 +194,7 @@ class CircuitBreakerEngine:
         try:
             await collect(self._engine.generate(CONTROL_PROMPT))
         except ServerRejectedError as error:
-            # It quotes nothing but the control question.
+            # The message can quote nothing but the control request.
             problem = MisconfiguredError(f"the model's server refuses every question: {error.server_message}")
             self._record_failure(problem)
             raise problem from None
@@ -223,7 +223,7 @@ class CircuitBreakerEngine:
     def _record_failure(self, error: UnavailableError) -> None:
         remaining_s = self._blocked_until - time.monotonic()
         if isinstance(error, MisconfiguredError) and self._problem is not None and remaining_s > 0:
-            # Another question was refused at the same time.
+            # Another request was rejected at the same time, and has set the pause.
             error.retry_after_s = remaining_s
         elif isinstance(error, MisconfiguredError):
             error.retry_after_s, self._probe_pause_s = (
@@ -244,12 +244,12 @@ class CircuitBreakerEngine:
             self._failure_count += 1
             self._circuit.handle_exception(error)
         if error.retry_after_s is not None:
-            # Whoever asks again after that wait is held to the bound as well.
+            # The bound applies to the caller's retry as well.
             error.retry_after_s = min(error.retry_after_s, _MAX_RETRY_AFTER_S)
             self._blocked_until = max(self._blocked_until, time.monotonic() + error.retry_after_s)
 
     async def _probe_until_answered(self) -> None:
-        """Ask a server that refuses every question until it answers, after ever longer pauses."""
+        """Send control requests to a server that rejects every request, after growing pauses, until it answers."""
         while True:
             await asyncio.sleep(max(_MIN_PROBE_PAUSE_S, self._blocked_until - time.monotonic()))
             if self._problem is None:
@@ -257,24 +257,24 @@ class CircuitBreakerEngine:
             if time.monotonic() < self._blocked_until:
                 continue
             with suppress(NonRetryableError, UnavailableError):
-                # What it raises was noted.
+                # `generate` has recorded the error.
                 await collect(self.generate(CONTROL_PROMPT))
 
     def _admit(self) -> None:
-        """Refuse a question while the server is left alone.
+        """Reject a request while the breaker is open.
 
         Raises:
-            UnavailableError: it is, for so many seconds; or another question is just finding out how it is.
+            UnavailableError: the breaker is open, with the seconds to wait; or half open, and its trial request is in flight.
         """
         wait_s = self._blocked_until - time.monotonic()
         if wait_s <= 0:
             try:
                 self._circuit.handle_new_request()
             except OpenedState as opened:
-                # It goes by the wall clock: one that was set back must not keep it open for longer.
+                # purgatory uses the wall clock. If that was set back, the breaker must not stay open longer.
                 opened.opened_at = min(opened.opened_at, time.time())
                 wait_s = max(0.001, opened.opened_at + OPEN_S - time.time())
-                # It is one object for as long as it is open, and would hold on to every question that was refused.
+                # purgatory raises the same error object each time: its traceback would keep every rejected request in memory.
                 opened.with_traceback(None)
         self._update_gauge()
         if wait_s > 0 or self._trial_in_flight:
@@ -285,13 +285,13 @@ class CircuitBreakerEngine:
             )
 
     def _update_gauge(self) -> None:
-        # Its events are for whoever keeps the states elsewhere.
+        # purgatory queues events for an external state store, which isn't used here.
         self._circuit.messages.clear()
         is_blocked = time.monotonic() < self._blocked_until
         self._state_gauge.set(_STATE_VALUES[OPENED if is_blocked else self._circuit.state])
 
 
 def _retrieve_exception(task: asyncio.Task[None]) -> None:
-    # Whoever waited for it may be gone.
+    # The caller may be cancelled, and asyncio would then log that the exception was never retrieved.
     if not task.cancelled():
         task.exception()

@@ -1,4 +1,4 @@
-"""What servers say of how an answer ended. OpenAI's contract has few words for it; gateways pass on those of many others."""
+"""Maps the finish reasons of servers. OpenAI's contract has few; gateways pass on those of many other providers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _FILTER_REASONS = frozenset(
 _OVERLOAD_REASONS = frozenset(
     {"insufficient_system_resource", "overloaded", "overloaded_error", "server_busy", "rate_limit"}
 )
-"""The server has too much to do: for other questions, too."""
+"""The server is overloaded: other requests are affected as well."""
 _INTERRUPTION_REASONS = frozenset(
     {
         *("error", "server_error", "internal_error", "network_error", "connection_error", "abort", "aborted"),
@@ -30,19 +30,22 @@ _INTERRUPTION_REASONS = frozenset(
 )
 _STOP_REASON = "stop"
 _REASON_CODE = re.compile(r"[a-z0-9_]{1,40}")
-"""What may be repeated in an error: a code, and no sentence."""
+"""Reasons that an error message may quote: codes, never sentences."""
 
 
 def parse_finish_reason(reason: str, text: str) -> Literal["stop", "length"]:
-    """Tell how an answer ended.
+    """Map a server's finish reason.
 
     Args:
-        reason: the server's word for it, in any case and with spaces or hyphens; empty where it has none.
-        text: the answer. A reason that is not known here counts as the answer's end where there is text.
+        reason: the server's reason, in upper or lower case, with spaces or hyphens; "" if the server gave none.
+        text: the answer. With text, an unknown reason counts as a complete answer.
+
+    Returns:
+        `stop` if the answer is complete, `length` if it was cut off.
 
     Raises:
-        NonRetryableError: the server's filter ended it.
-        UnavailableError: the server has too much to do.
+        NonRetryableError: the server's content filter ended the answer.
+        UnavailableError: the server is overloaded.
         MalformedResponseError: the answer was interrupted.
     """
     code = re.sub(r"[\s-]+", "_", reason.strip().casefold())

@@ -1,4 +1,4 @@
-"""A model behind an OpenAI-style server: vLLM's own, Ollama, llama.cpp, Groq, a gateway, OpenAI. It speaks Chat Completions."""
+"""Engine of a model on an OpenAI-compatible server, over Chat Completions: vLLM, Ollama, llama.cpp, Groq, a gateway, OpenAI."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ log = structlog.get_logger(__name__)
 
 _CONNECT_S, _WRITE_S = 5.0, 10.0
 _TIMEOUT = Timeout(connect=_CONNECT_S, read=30.0, write=_WRITE_S, pool=None)
-"""Seconds. A server that says nothing for as long as it may be read has lost the question: whoever asks may ask again."""
+"""Seconds. A server that sends nothing for the read timeout has lost the request, and the caller may retry."""
 
 
 class OpenAiEngine:
-    """Asks a model on a server of somebody's.
+    """Calls a model on an OpenAI-compatible server.
 
-    A parameter that the server does not take is left out from then on, once a question was taken without it.
+    A parameter that the server does not support is omitted, once a request without it was accepted.
 
     Args:
-        url: where its API begins, as `http://127.0.0.1:11434/v1`.
-        model: the name that the server has for it.
-        key: what the server asks for, where it does.
-        body: more of each request's body, as the server takes it: `{"reasoning_effort": "none"}`.
+        url: base URL of the API, like `http://127.0.0.1:11434/v1`.
+        model: the model's name on that server.
+        key: the API key; None if the server needs none.
+        body: extra fields for each request body, like `{"reasoning_effort": "none"}`.
     """
 
     name = "openai"
@@ -50,7 +50,7 @@ class OpenAiEngine:
         self.version = model
         self._body = dict(body or {})
         self._omitted = frozenset[OptionalParameter]()
-        # Whoever asks retries, within a deadline that this client doesn't know.
+        # The caller retries, within a deadline that this client doesn't know.
         self._client = AsyncOpenAI(
             base_url=url,
             api_key=(key or "").strip() or "none",
@@ -60,39 +60,39 @@ class OpenAiEngine:
         )
 
     def generate(self, request: Prompt) -> AsyncGenerator[str | Generation]:
-        """Answer a prompt. Cancelled or closed early, the connection is cut, which servers take for the end of it.
+        """Answer a prompt. Closing the stream early closes the connection, at which servers cancel the request.
 
         Raises:
-            NonRetryableError: the server refuses this question, or its answer.
-            UnavailableError: the server can't be reached, refuses the key or the model, or has too much to do.
-            MalformedResponseError: it sent something else than an answer, or broke off.
+            NonRetryableError: the server rejects this request, or filtered its answer.
+            UnavailableError: the server can't be reached, rejects the key or the model, or is overloaded.
+            MalformedResponseError: the response is no answer, or was interrupted.
         """
         return self._generate_within(request, _TIMEOUT)
 
     @property
     def omitted_parameters(self) -> tuple[OptionalParameter, ...]:
-        """The parameters that the server does not take, by name."""
+        """The parameters that the server does not support, sorted by name."""
         return tuple(sorted(self._omitted))
 
     async def load(self, silence_s: float) -> None:
-        """Have the server generate a token, however long it loads its model for that.
+        """Have the server produce a token, with time to load its model for that.
 
         Args:
-            seconds: that it may be silent.
+            silence_s: seconds for which the server may send nothing.
 
         Raises:
-            NonRetryableError: it refuses even a control question. `ReasoningOnlyError`: it works, and gave no text.
-            ModelLoadingError: it says that it loads its model.
-            UnavailableError: it does not answer.
+            NonRetryableError: the server rejects even a control request. `ReasoningOnlyError`: it works, and produced no text.
+            ModelLoadingError: the server reports that it loads its model.
+            UnavailableError: the server does not answer.
         """
         timeout = Timeout(connect=_CONNECT_S, read=silence_s, write=_WRITE_S, pool=None)
-        await generate_token(lambda question: self._generate_within(question, timeout))
+        await generate_token(lambda prompt: self._generate_within(prompt, timeout))
 
     async def check_health(self) -> None:
-        """Have the server generate a token.
+        """Have the server produce a token.
 
         Raises:
-            UnavailableError: it doesn't.
+            UnavailableError: the server produces none.
         """
         await probe(self)
 
@@ -113,9 +113,9 @@ class OpenAiEngine:
                     if part.text:
                         yield accumulator.add(part.text)
                     elif part.has_reasoning:
-                        # Who asks learns that the model works.
+                        # The empty piece shows the caller that the model works.
                         yield ""
-        # Without their cause: a server's message may quote the prompt.
+        # `from None`: a server's message may quote the prompt.
         except openai.APIStatusError as error:
             retry_after = error.response.headers.get("retry-after")
             raise error_from_status(error.status_code, error.body, prompt, retry_after) from None
@@ -124,7 +124,7 @@ class OpenAiEngine:
         except (openai.APIError, httpx2.HTTPError) as error:
             raise UnavailableError(f"the model's server: {type(error).__name__}") from None
         except (ValueError, TypeError, AttributeError) as error:
-            # It sent something else than the contract says.
+            # The response doesn't follow the API's contract.
             raise MalformedResponseError(f"the model's server sent no answer: {type(error).__name__}") from None
         finish_reason = parse_finish_reason(finish, accumulator.text or ("…" if has_reasoning else ""))
         if has_reasoning and not accumulator.text.strip():
@@ -132,7 +132,7 @@ class OpenAiEngine:
         yield accumulator.complete(self.version, finish_reason, *usage)
 
     async def _stream_deltas(self, prompt: Prompt, limits: Timeout) -> AsyncGenerator[CompletionDelta]:
-        """The parts of an answer. A parameter that the server refuses is left out, and the question is sent again."""
+        """Yield the parts of an answer. If the server rejects a parameter, the request is sent again without it."""
         omitted: frozenset[OptionalParameter] = self._omitted
         while True:
             try:
@@ -143,7 +143,7 @@ class OpenAiEngine:
                         yield part
                 return
             except openai.APIStatusError as error:
-                # What the operator asks for by `body` is not ours to leave out.
+                # Parameters that the operator set in `body` are never omitted.
                 sent: set[OptionalParameter] = {"system role", *build_parameters(prompt, omitted)}
                 removable: set[OptionalParameter] = {
                     name for name in sent if name not in omitted and name not in self._body
@@ -170,7 +170,7 @@ class OpenAiEngine:
 
     def _remember_omitted(self, omitted: frozenset[OptionalParameter]) -> None:
         log.warning(
-            "the model's server does not take a parameter: it is asked without it",
+            "the model's server rejects a parameter: requests omit it from now on",
             engine=self.name,
             model=self.version,
             parameters=sorted(omitted - self._omitted),
@@ -179,7 +179,7 @@ class OpenAiEngine:
 
 
 def _connection_error(error: openai.APIConnectionError) -> UnavailableError:
-    """Why a request got no answer. A server that took it may be at work on it."""
+    """Map a connection error. `UnreachableError` means that the server never received the request."""
     cause = error.__cause__
     if isinstance(cause, httpx2.ReadTimeout):
         return UnavailableError("the model's server said nothing for too long")
@@ -189,7 +189,7 @@ def _connection_error(error: openai.APIConnectionError) -> UnavailableError:
 
 
 def _response_format(schema: Mapping[str, Any] | None) -> ResponseFormatJSONSchema | Omit:
-    """The form of an answer that must fit a schema. Where it is not asked for, nothing is said: not every server knows it."""
+    """Build `response_format` for an answer with a schema. Without one it is omitted, because not every server knows it."""
     if schema is None:
         return omit
     return {"type": "json_schema", "json_schema": {"name": "answer", "schema": dict(schema), "strict": True}}

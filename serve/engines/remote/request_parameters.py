@@ -1,7 +1,7 @@
-"""The parameters that a server does not take: how its errors name them, and how a request does without them.
+"""Request parameters that a server may not support: detects them in its errors, and builds requests without them.
 
-Servers of OpenAI's API differ in these. Newer models of OpenAI's take `max_completion_tokens` for `max_tokens`, and no
-temperature but their own. Some chat templates know no system role. Older servers know no `stream_options`.
+OpenAI-compatible servers differ in these. Newer models of OpenAI take `max_completion_tokens` instead of `max_tokens`, and
+only their default temperature. Some chat templates have no system role. Older servers don't know `stream_options`.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ from serve.engines.error_redaction import extract_message
 from serve.engines.protocol import Message, Prompt
 
 OptionalParameter = Literal["max_tokens", "max_completion_tokens", "temperature", "stream_options", "system role"]
-"""What a request can do without."""
+"""The parameters that a request can omit."""
 
 _PARAMETER_STATUSES = frozenset({400, 422, 500, 501})
-"""Servers whose chat template raises an error answer 500."""
+"""HTTP statuses of such errors. 500 is included because servers answer it if the chat template raises an error."""
 _UNSUPPORTED = re.compile(
     r"unsupported|(?:not|n't) supported?|n[o']t (?:been )?(?:permit|allow|recogni|accept|known)"
     r"|un(?:known|recogni[sz]ed|expected)|extra|deprecated|(?:no such|cannot find|not a valid) (?:field|param|arg)",
     re.IGNORECASE,
 )
 _VALUE_REJECTED = re.compile(r"too (?:large|small|long|high|low)|at most|at least|maximum|exceed", re.IGNORECASE)
-"""The parameter is known: its value is refused."""
+"""Messages about a parameter that is supported, and whose value is rejected."""
 _TEMPERATURE_REJECTED = re.compile(r"\bonly\b|must be|invalid|strictly positive|greater than|range", re.IGNORECASE)
-"""Any temperature but the one that is sent would do."""
+"""Messages of servers that reject the temperature that was sent. Without the parameter they use their default."""
 _SYSTEM_ROLE_UNSUPPORTED = re.compile(
     r"system\W{0,3} (?:role|message|prompt|instruction)s?\b.{0,40}(?:not supported|unsupported|not (?:allow|enabl|permit))"
     r"|developer instructions? (?:is|are) not enabled"
@@ -42,15 +42,15 @@ _SYSTEM_ROLE_UNSUPPORTED = re.compile(
 def find_unsupported_parameter(
     status: int, error: object, sent: Collection[OptionalParameter]
 ) -> OptionalParameter | None:
-    """Tell which parameter a server's error is about.
+    """Find the parameter that a server's error is about.
 
     Args:
-        status: HTTP's number.
-        error: what the server says: text or JSON.
-        sent: the parameters of the request that it can do without.
+        status: HTTP's status code.
+        error: the error's body: text or JSON.
+        sent: the parameters of the request that it can omit.
 
     Returns:
-        One of those that were sent; None where the error is about something else.
+        One of the parameters sent; None if the error is about something else.
     """
     if status not in _PARAMETER_STATUSES:
         return None
@@ -69,7 +69,7 @@ def find_unsupported_parameter(
 
 
 def build_parameters(prompt: Prompt, omitted: Collection[OptionalParameter]) -> dict[OptionalParameter, Any]:
-    """The parameters of a request for a question, without those that the server does not take."""
+    """Build the parameters of a request, without those that the server does not support."""
     values: dict[OptionalParameter, Any] = {
         "max_tokens": prompt.max_tokens,
         "temperature": prompt.temperature,
@@ -81,7 +81,7 @@ def build_parameters(prompt: Prompt, omitted: Collection[OptionalParameter]) -> 
 
 
 def without_system_role(messages: tuple[Message, ...]) -> tuple[Message, ...]:
-    """A conversation whose system message is a part of the user's first one."""
+    """Merge a conversation's system message into the first user message."""
     if len(messages) < 2 or messages[0].role != "system" or messages[1].role != "user":
         return messages
     system, user, *rest = messages
@@ -90,7 +90,7 @@ def without_system_role(messages: tuple[Message, ...]) -> tuple[Message, ...]:
 
 def _position(name: OptionalParameter, message: str) -> int | None:
     match = re.search(rf"(?<!\w){name}(?!\w)", message, re.IGNORECASE)
-    # "System role" and "messages[0].role" are one.
+    # Errors name the system role as "messages[0].role" too.
     if name == "system role":
         match = re.search(r"messages\W{0,2}0\W{1,2}role\b(?=.{0,80}\bsystem\b)", message, re.IGNORECASE)
     return None if match is None else match.start()

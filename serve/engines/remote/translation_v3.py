@@ -1,4 +1,4 @@
-"""A model behind Translation Service V3: `POST /api/v3/translate` takes a ready prompt, and gives the whole answer at once."""
+"""Engine of a model behind Translation Service V3: `POST /api/v3/translate` takes a prompt, and doesn't stream its answer."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from serve.engines.server_errors import error_from_status, is_loopback
 
 _PATH = "/api/v3/translate"
 _TIMEOUT = httpx.Timeout(connect=5.0, read=60.0, write=10.0, pool=None)
-"""Seconds. It says nothing until it has all of the answer."""
+"""Seconds. The read timeout is long, because the service sends nothing before the answer is complete."""
 _TEXT_FIELDS = ("text", "translated_text")
 _MODEL_FIELDS = ("model", "model_used")
 
 
 class TranslationV3Engine:
-    """Asks a translation service of somebody's.
+    """Calls a translation service.
 
-    It doesn't stream, counts no tokens, and doesn't say whether an answer was cut off: each counts as one that came to its
-    end. Its `processing_time` is left aside: times are those that whoever asks has waited. It knows no schemas.
+    The service doesn't stream, counts no tokens, and doesn't report whether an answer was cut off, so each counts as complete.
+    Its `processing_time` is ignored: times are measured here. It supports no schemas.
 
     Args:
-        url: where it is, as `http://127.0.0.1:5003`.
-        key: what the server asks for, where it does; sent as a bearer's.
-        model: what is to answer; the service's own choice where none is named.
+        url: base URL of the service, like `http://127.0.0.1:5003`.
+        key: the API key, sent as a bearer token; None if the server needs none.
+        model: the model; None for the service's default.
     """
 
     name = "proxy"
@@ -40,18 +40,18 @@ class TranslationV3Engine:
             base_url=url,
             headers={"Authorization": f"Bearer {key}"} if key else {},
             timeout=_TIMEOUT,
-            # Whoever asks bounds what is under way.
+            # The caller limits the requests in flight.
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=20),
             trust_env=not is_loopback(url),
         )
 
     async def generate(self, request: Prompt) -> AsyncGenerator[str | Generation]:
-        """Answer a prompt, in one piece. Cancelled, the connection is cut, which the server may take for the end of it.
+        """Answer a prompt, in one piece. Cancelling closes the connection, at which the server may cancel the request.
 
         Raises:
-            NonRetryableError: the server refuses this question, or a schema is asked for.
-            UnavailableError: the server can't be reached, refuses the key, or has too much to do.
-            MalformedResponseError: it sent something else than an answer.
+            NonRetryableError: the server rejects this request, or the request has a schema.
+            UnavailableError: the server can't be reached, rejects the key, or is overloaded.
+            MalformedResponseError: the response is no answer.
         """
         if request.schema is not None:
             raise NonRetryableError("the translation service knows no schemas: choose another engine for this")
@@ -83,10 +83,10 @@ class TranslationV3Engine:
         yield accumulator.complete(_first_text(fields, _MODEL_FIELDS) or self.version, "stop")
 
     async def check_health(self) -> None:
-        """Have the server answer.
+        """Have the server answer a short prompt.
 
         Raises:
-            UnavailableError: it doesn't.
+            UnavailableError: the server doesn't answer.
         """
         await probe(self)
 
@@ -111,5 +111,5 @@ def _parse_body(response: httpx.Response) -> dict[str, Any]:
 
 
 def _first_text(fields: dict[str, Any], names: tuple[str, ...]) -> str | None:
-    """What the answer has under the first of these names that holds text."""
+    """Return the first of the named fields that holds text; None if none does."""
     return next((fields[name] for name in names if isinstance(fields.get(name), str)), None)

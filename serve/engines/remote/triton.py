@@ -1,9 +1,9 @@
-"""A model on a Triton Inference Server with its vLLM backend, over KServe v2's gRPC.
+"""Engine of a model on a Triton Inference Server with the vLLM backend, over KServe v2's gRPC.
 
 The contract is the backend's as published (`triton-inference-server/vllm_backend`, `src/model.py` and `src/utils/request.py`,
 read in November 2026): a decoupled model with the inputs `text_input`, `stream`, `exclude_input_in_output` and
-`sampling_parameters`, and the outputs `text_output` and, asked for by `return_…`, `finish_reason`, `num_input_tokens` and
-`num_output_tokens`. Triton itself was not run: the tests have a server of their own that keeps to that contract.
+`sampling_parameters`, and the outputs `text_output` and, requested by `return_…`, `finish_reason`, `num_input_tokens` and
+`num_output_tokens`. Triton itself was not run: the tests use a test server that implements this contract.
 """
 
 from __future__ import annotations
@@ -27,32 +27,32 @@ from serve.engines.remote.finish_reasons import parse_finish_reason
 from serve.engines.server_errors import error_from_status, is_loopback
 
 CHATML = "<|im_start|>{role}\n{content}<|im_end|>\n"
-"""How most open models have a conversation written: Qwen's, SmolLM's, Yi's, and many that are tuned from others."""
+"""The chat format of most open models: Qwen, SmolLM, Yi, and many that are fine-tuned from others."""
 _SPECIAL_TOKEN = re.compile(r"<\|(\w+)\|>")
-"""A token that ends a message, or begins one. Somebody may say it: the backend would take it for one."""
+"""A token that begins or ends a message. In transcript text it is spelled apart, or the backend would interpret it."""
 _READ_TIMEOUT_S = 30.0
-"""Seconds. A server that says nothing for so long has lost the question: whoever asks may ask again."""
+"""Seconds. A server that sends nothing for so long has lost the request, and the caller may retry."""
 _CHANNEL_OPTIONS = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)]
 _OUTPUTS = ("text_output", "finish_reason", "num_input_tokens", "num_output_tokens")
 _UNFINISHED = "None"
-"""What the backend has for a reason before the end: Python's, as a text."""
+"""The backend's finish reason before the end: Python's `None` as text."""
 
 
 class TritonEngine:
-    """Asks a model on a Triton server.
+    """Calls a model on a Triton server.
 
-    The backend takes plain text: the engine writes the conversation as the model was trained to read it. `Prompt.priority` is
-    not sent, for the backend has no place for it.
+    The backend takes plain text, so this engine renders the conversation in the model's chat format. `Prompt.priority` is
+    not sent, because the backend has no field for it.
 
     Args:
-        url: where its gRPC service is, as `http://127.0.0.1:8001`; `https` for one behind TLS.
-        model: the name that the server has for it.
-        key: what a gateway before it asks for, where there is one; sent as a bearer's.
-        template: how the model wants a message written, with `{role}` and `{content}`. The answer begins as one of the
-            assistant's does. No token that the tokenizer puts before each text itself belongs into it (`<s>`).
+        url: URL of the gRPC service, like `http://127.0.0.1:8001`; `https` for TLS.
+        model: the model's name on that server.
+        key: key of a gateway in front of the server, sent as a bearer token; None if there is none.
+        template: the model's format of a message, with `{role}` and `{content}`. The prompt ends with the start of an
+            assistant message. Leave out tokens that the tokenizer adds before each text (`<s>`).
 
     Raises:
-        SetupError: the template lacks one of the two.
+        SetupError: the template lacks `{role}` or `{content}`.
     """
 
     name = "triton"
@@ -64,13 +64,13 @@ class TritonEngine:
         self._url = url
         self._template = template
         key = (key or "").strip()
-        # Without the first, errors in a stream come without their status.
+        # Without `triton_grpc_error`, errors in a stream have no status.
         self._headers = {"triton_grpc_error": "true"} | ({"authorization": f"Bearer {key}"} if key else {})
         self._open_client: InferenceServerClient | None = None
 
     @property
     def _client(self) -> InferenceServerClient:
-        """Made where it is first used, for it belongs to the event loop that runs there."""
+        """The client, created at its first use because it belongs to the running event loop."""
         if self._open_client is None:
             parts = urlsplit(self._url)
             self._open_client = InferenceServerClient(
@@ -81,15 +81,15 @@ class TritonEngine:
         return self._open_client
 
     async def generate(self, request: Prompt) -> AsyncGenerator[str | Generation]:
-        """Answer a prompt, in pieces as they come. Cancelled or closed early, the call is cancelled, and the backend told.
+        """Answer a prompt as a stream. Cancelling, or closing the stream early, cancels the call on the server as well.
 
         Raises:
-            NonRetryableError: the server refuses this question.
-            UnavailableError: the server can't be reached, refuses the key or the model, or has too much to do.
-            MalformedResponseError: it sent something else than an answer, or broke off.
+            NonRetryableError: the server rejects this request.
+            UnavailableError: the server can't be reached, rejects the key or the model, or is overloaded.
+            MalformedResponseError: the response is no answer, or was interrupted.
         """
         accumulator, tokens, prompt_tokens = StreamAccumulator(), 0, 0
-        # A character's bytes may come in two pieces.
+        # A character's bytes may be split between two pieces.
         decoder = getincrementaldecoder("utf-8")("replace")
         finish = _UNFINISHED
         parts: Any = self._client.stream_infer(_single_request(self._build_request(request)), headers=self._headers)
@@ -99,7 +99,7 @@ class TritonEngine:
                 tokens += piece_tokens
                 if text := decoder.decode(piece):
                     yield accumulator.add(text)
-        # Without their cause: a server's message may quote the prompt.
+        # `from None`: a server's message may quote the prompt.
         except grpc.aio.AioRpcError as error:
             raise _error_from_grpc(error.code().name, error.details() or "", request) from None
         except InferenceServerException as error:
@@ -113,10 +113,10 @@ class TritonEngine:
         yield accumulator.complete(self.version, parse_finish_reason(finish, accumulator.text), prompt_tokens, tokens)
 
     async def check_health(self) -> None:
-        """See whether the model is ready, and have it generate a token.
+        """Check that the model is ready, and have it produce a token.
 
         Raises:
-            UnavailableError: it isn't, or doesn't.
+            UnavailableError: the model isn't ready, or produces no token.
         """
         try:
             ready = await self._client.is_model_ready(
@@ -136,7 +136,7 @@ class TritonEngine:
     def _build_request(self, prompt: Prompt) -> dict[str, Any]:
         sampling: dict[str, Any] = {"max_tokens": prompt.max_tokens, "temperature": prompt.temperature}
         if prompt.schema is not None:
-            # The backend wants it as a text within the text.
+            # The backend takes this as JSON text within the JSON.
             sampling["structured_outputs"] = json.dumps({"json": dict(prompt.schema)})
         return {
             "model_name": self.version,
@@ -150,7 +150,7 @@ class TritonEngine:
         }
 
     def _render_conversation(self, prompt: Prompt) -> str:
-        """The conversation as one text, up to where the answer begins."""
+        """Render the conversation as one text, up to the start of the answer."""
         turns = [
             self._template.replace("{role}", message.role).replace(
                 "{content}", _SPECIAL_TOKEN.sub(r"<| \1 |>", message.content)
@@ -165,7 +165,11 @@ async def _single_request(request: dict[str, Any]) -> AsyncIterator[dict[str, An
 
 
 async def _next_piece(parts: Any) -> tuple[bytes, str, int, int] | None:
-    """The next piece of an answer, why it ends with that if it does, tokens of the question, and of the piece."""
+    """Read the next piece of an answer; None after the last.
+
+    Returns:
+        The piece's bytes, the finish reason, the tokens of the request, and the tokens of the piece.
+    """
     async with asyncio.timeout(_READ_TIMEOUT_S):
         part = await anext(parts, None)
     if part is None:
@@ -181,7 +185,7 @@ async def _next_piece(parts: Any) -> tuple[bytes, str, int, int] | None:
 
 
 def _build_input(name: str, value: str | bool) -> InferInput:
-    """A tensor of one element."""
+    """Build a tensor of one element."""
     tensor = InferInput(name, [1], "BYTES" if isinstance(value, str) else "BOOL")
     tensor.set_data_from_numpy(
         np.array([value.encode()], dtype=np.object_) if isinstance(value, str) else np.array([value], dtype=bool)
@@ -196,5 +200,5 @@ def _error_from_grpc(status: str, details: str, prompt: Prompt) -> NonRetryableE
 
 
 def _status_name(error: InferenceServerException) -> str:
-    """gRPC's name of it. An old server says none in a stream."""
+    """Return gRPC's name of an error's status. Old servers send none in a stream."""
     return (error.status() or "INTERNAL").rpartition(".")[2]

@@ -1,8 +1,8 @@
-"""Has a server load its model before it is asked anything else: Ollama, LM Studio and llama-swap load on demand.
+"""Warm-up of servers that load their model on demand: Ollama, LM Studio, llama-swap.
 
-Such a server loads its model while the first question waits, and begins anew where that is given up. So a question of our own,
-which nobody gives up, goes before the others: where the server never answered, was not asked for a while, or said nothing to a
-question. Meanwhile the others wait a little, or are told that the model is being loaded.
+Such a server loads its model while the first request waits, and starts over if that request is cancelled. So a warm-up request
+without a deadline of a caller is sent first. It is sent if the server never answered, was idle for a while, or sent nothing for
+a request. Meanwhile other requests wait briefly, and then fail with `ModelLoadingError`.
 """
 
 from __future__ import annotations
@@ -23,72 +23,73 @@ from serve.engines.server_errors import ServerRejectedError
 log = structlog.get_logger(__name__)
 
 DOWNSCALE_DELAY_S = 60.0
-"""Seconds without an answer, after which a server may have unloaded its model."""
+"""Seconds without output, after which a server may have unloaded its model."""
 SILENCE_S = 5.0
-"""Seconds without a word to anybody, after which a question that is given up tells the same."""
+"""Seconds after which a request that ends without any output means that the model may be unloaded."""
 LOAD_WAIT_S = 2.0
-"""Seconds that a question waits for the model."""
+"""Seconds that a request waits for the model to load."""
 LOAD_RETRY_S = 1.0
-"""Seconds before the next attempt of a request that was refused while the model loads."""
+"""Seconds before the next attempt of a request that was rejected while the model loads."""
 
 
 class LoadsOnDemand(Engine[Prompt], Protocol):
-    """An engine whose server may load its model first."""
+    """Interface of an engine whose server may have to load its model first."""
 
     async def load(self, silence_s: float) -> None:
-        """Answer a token.
+        """Have the server load its model and produce a token.
 
         Args:
-            seconds: that the server may be silent.
+            silence_s: seconds for which the server may send nothing.
 
         Raises:
-            NonRetryableError: it refuses even a control question, or gave no text.
-            ModelLoadingError: it says that it loads its model.
-            UnavailableError: it does not answer.
+            NonRetryableError: the server rejects even a control request, or produced no text.
+            ModelLoadingError: the server reports that it loads its model.
+            UnavailableError: the server does not answer.
         """
         ...
 
 
 class WarmUpEngine:
-    """An engine whose server is asked for a token of its own first.
+    """An engine whose server gets a warm-up request before others.
 
     Args:
-        engine: the one that asks the server. It is closed with this.
-        patience: seconds that the server may take to load its model.
-        keep_warm: seconds without a question after which it is asked for a token, so that it keeps its model; None for never.
+        engine: the engine that calls the server. `close` closes it as well.
+        load_timeout_s: seconds that the server may take to load its model.
+        keep_warm_s: idle seconds after which a token is requested, so that the server keeps its model; None for never.
     """
 
     def __init__(self, engine: LoadsOnDemand, load_timeout_s: float, keep_warm_s: float | None = None) -> None:
         self._engine = engine
         self._load_timeout_s, self._keep_warm_s = load_timeout_s, keep_warm_s
         self._last_output_at = -math.inf
-        """When the server last gave something, by the monotonic clock."""
+        """When the server last sent output, on the monotonic clock; minus infinity if its model may be unloaded."""
         self._load_task: asyncio.Task[None] | None = None
         self._load_started_at = 0.0
         self._keep_warm_task: asyncio.Task[None] | None = None
 
     @property
     def name(self) -> str:
-        """The engine's."""
+        """Name of the wrapped engine."""
         return self._engine.name
 
     @property
     def version(self) -> str:
-        """The engine's."""
+        """Version of the wrapped engine."""
         return self._engine.version
 
     @property
     def problem(self) -> str | None:
-        """That the server loads its model, while it does."""
+        """A message while the server loads its model, after the first `LOAD_WAIT_S` seconds; None otherwise."""
         is_loading = self._load_task is not None and not self._load_task.done()
         return _LOADING_MESSAGE if is_loading and time.monotonic() - self._load_started_at > LOAD_WAIT_S else None
 
     async def generate(self, request: Prompt) -> AsyncGenerator[str | Generation]:
-        """Answer a question as the engine does, once the model is loaded.
+        """Answer a request with the wrapped engine, once the model is loaded.
 
         Raises:
-            ModelLoadingError: it is being loaded.
-            Unanswerable, Unavailable: as the engine does.
+            ModelLoadingError: the model is being loaded.
+            NonRetryableError: as the engine does.
+            UnavailableError: as the engine does; or the model could not be loaded.
         """
         await self._warm_up()
         started_at = time.monotonic()
@@ -108,10 +109,10 @@ class WarmUpEngine:
                 self._last_output_at = -math.inf
 
     async def check_health(self) -> None:
-        """Have the server answer a token. One that loads its model is sound.
+        """Have the server produce a token. A server that loads its model counts as healthy.
 
         Raises:
-            UnavailableError: it doesn't.
+            UnavailableError: the server produces none.
         """
         before = self._last_output_at
         try:
@@ -123,18 +124,18 @@ class WarmUpEngine:
             self._last_output_at = time.monotonic()
 
     async def close(self) -> None:
-        """Close the engine."""
+        """Close the wrapped engine, and stop the background requests."""
         for task in (self._load_task, self._keep_warm_task):
             if task is not None:
                 task.cancel()
         await self._engine.close()
 
     async def _warm_up(self) -> None:
-        """Wait a little until the server has loaded its model, where it may have none.
+        """Have the server load its model if that may be unloaded, and wait up to `LOAD_WAIT_S` seconds for it.
 
         Raises:
-            ModelLoadingError: it has not.
-            UnavailableError: it can't be asked, or took too long.
+            ModelLoadingError: the model is still being loaded.
+            UnavailableError: the server can't be reached, is misconfigured, or took too long.
         """
         if self._keep_warm_s is not None and self._keep_warm_task is None:
             self._keep_warm_task = asyncio.create_task(self._keep_warm_loop(self._keep_warm_s))
@@ -162,7 +163,7 @@ class WarmUpEngine:
                             f"the model's server refuses every question: {error.server_message}"
                         ) from None
                     except NonRetryableError:
-                        # It answers, if only with thoughts.
+                        # The server answers, if only with reasoning.
                         break
                     except ModelLoadingError as error:
                         if not is_logged:
@@ -189,7 +190,7 @@ class WarmUpEngine:
             except NonRetryableError:
                 pass
             except UnavailableError as error:
-                # The next question finds out what it is.
+                # The next request will show the problem.
                 log.info("the model's server is not kept warm", engine=self.name, error=type(error).__name__)
                 await asyncio.sleep(interval_s)
                 continue
