@@ -1,4 +1,4 @@
-"""The HTTP API as one FastAPI application. There is no sign-in yet: it must be reachable from this machine only."""
+"""Builds the HTTP API as one FastAPI application. It has no authentication yet, so only this machine may reach it."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ from serve.http.middleware.same_origin import SameOriginMiddleware
 
 
 def create_app(options: ApiOptions) -> FastAPI:
-    """The application. It connects to its databases when it is started, not before.
+    """Create the application. It connects to its databases when it starts, not before.
 
     Args:
-        options: how it runs.
+        options: the application's options.
     """
 
     @asynccontextmanager
@@ -41,7 +41,7 @@ def create_app(options: ApiOptions) -> FastAPI:
             app.state.services = services
             yield
 
-    # Its description at /docs loads nothing from elsewhere, as FastAPI's own would.
+    # FastAPI's own page at /docs would load scripts from another server. This one serves them itself.
     app = FastAPIOffline(title="Parley", lifespan=lifespan, redoc_url=None, responses=problems.problem_responses(403))
     app.add_middleware(BodyLimitMiddleware, max_bytes=options.max_body)
     app.add_middleware(SameOriginMiddleware, hosts=options.hosts)

@@ -1,4 +1,4 @@
-"""Every error as `application/problem+json` (RFC 9457). What a caller sent is never in it: it may be speech."""
+"""Error responses as `application/problem+json` (RFC 9457). They never quote the request: it may hold transcript text."""
 
 from __future__ import annotations
 
@@ -23,51 +23,52 @@ from operators.errors import ConflictError, InvalidInputError, NotFoundError, Ov
 from operators.model import format_field_path
 
 RETRY_AFTER_S = 2
+"""Seconds in the `Retry-After` header of a 503."""
 MAX_CLOSE_REASON_BYTES = 123
-"""Bytes of a reason for which a WebSocket is closed."""
+"""The most bytes that a WebSocket's close reason may have (RFC 6455)."""
 _SCHEMA_REF = "#/components/schemas/{model}"
-"""Where the description of the API has its schemas."""
+"""Reference to a schema in the OpenAPI description."""
 _CODE_BY_STATUS = {413: "too-large"}
-"""Ends of types of problems that aren't made of HTTP's own phrase."""
+"""Problem codes that differ from HTTP's phrase for the status."""
 _log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class FieldError:
-    """A field that is wrong: its path as the sender wrote it, and what would be accepted."""
+    """An invalid field: its path in the request, and what would be accepted."""
 
     field: str
     detail: str
 
 
 class Problem(BaseModel):
-    """What is wrong, and what to do about it (RFC 9457). `type` tells problems apart; some have further members."""
+    """An error, and how to fix it (RFC 9457). `type` identifies the kind of problem; some kinds have further members."""
 
     type: str
     title: str
     status: int
     detail: str
     errors: list[FieldError] = []
-    """The fields that are wrong."""
+    """The invalid fields."""
 
 
 def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """How a route answers with problems of these statuses, for the description of the API."""
+    """Build the OpenAPI description of a route's problem responses with these statuses."""
     content = {"application/problem+json": {"schema": {"$ref": _SCHEMA_REF.format(model="Problem")}}}
     responses: dict[int | str, dict[str, Any]] = {}
     for status in statuses:
         responses[status] = {"description": HTTPStatus(status).phrase, "content": content}
         if status in (429, 503):
-            wait = {"description": "Seconds after which to try again.", "schema": {"type": "integer"}}
+            wait = {"description": "Seconds to wait before a retry.", "schema": {"type": "integer"}}
             responses[status]["headers"] = {"Retry-After": wait}
     return responses
 
 
 def add_problems_to_openapi(app: FastAPI) -> None:
-    """Complete an application's description with the problems that follow from what a route takes.
+    """Add the problems that every route may answer with to an application's OpenAPI description.
 
-    A body may be unreadable (400) or too large (413); a body and parameters may be wrong (422, which FastAPI describes as its own
-    error and not as a problem). A body that a route has no use for is too large as well.
+    A body may be unreadable (400) or too large (413), even on a route that takes none. A body or parameters may be invalid (422).
+    FastAPI describes its own error for 422, which is replaced.
     """
     generate = app.openapi
 
@@ -100,11 +101,11 @@ def _operation_responses(method: str, operation: Mapping[str, Any]) -> dict[str,
 
 
 class BatchValidationError(Exception):
-    """A request with several wrong fields, of which some parts may have been taken all the same.
+    """A batch has invalid events. The valid ones may have been accepted.
 
     Args:
-        errors: the wrong fields.
-        results: what became of the rest.
+        errors: the invalid fields.
+        results: the results of the valid events.
     """
 
     def __init__(self, errors: Sequence[FieldError], results: Mapping[str, Any]) -> None:
@@ -122,13 +123,14 @@ def problem_response(
     headers: Mapping[str, str] | None = None,
     **members: Any,
 ) -> JSONResponse:
-    """A problem as a response.
+    """Build a problem response.
 
     Args:
-        code: the end of the problem's type; programs tell problems apart by it.
+        code: the end of the problem's `type`, by which programs tell problems apart.
         status: the HTTP status.
-        detail: what is wrong and what to do about it.
-        errors: the fields that are wrong.
+        detail: the error and how to fix it.
+        errors: the invalid fields.
+        headers: headers of the response.
         members: further members of the problem.
     """
     content: dict[str, Any] = {
@@ -144,10 +146,11 @@ def problem_response(
 
 
 def field_errors(error: ValidationError | RequestValidationError, *prefix: str | int) -> list[FieldError]:
-    """What pydantic found wrong, a field each, without the values.
+    """Convert pydantic's errors to field errors, without the fields' values.
 
     Args:
-        prefix: the path from what the sender wrote to what was validated.
+        error: pydantic's error.
+        prefix: path from the request's root to the validated part.
     """
     return [
         FieldError(format_field_path((*prefix, *detail["loc"])) or "body", _message(detail))
@@ -156,7 +159,7 @@ def field_errors(error: ValidationError | RequestValidationError, *prefix: str |
 
 
 def install_error_handlers(app: FastAPI) -> None:
-    """Have an application answer each error of ours, of FastAPI's and of the servers behind it as a problem."""
+    """Make an application answer with a problem for each error of Parley, of FastAPI, and of the stores."""
     app.exception_handler(InvalidInputError)(_invalid)
     app.exception_handler(BatchValidationError)(_batch_invalid)
     app.exception_handler(NotFoundError)(_unknown)
@@ -181,16 +184,16 @@ def install_error_handlers(app: FastAPI) -> None:
 
 def _message(error: Mapping[str, Any]) -> str:
     message = str(error["msg"]).removeprefix("Value error, ")
-    # Messages of our own validators may quote the value.
+    # Messages of Parley's validators may quote the value.
     return message.replace(repr(error.get("input")), "this")
 
 
 async def _invalid(_: Request, error: InvalidInputError) -> JSONResponse:
-    return problem_response("invalid", 422, f"{error.field} is wrong", errors=[FieldError(error.field, error.fix)])
+    return problem_response("invalid", 422, f"{error.field} is invalid", errors=[FieldError(error.field, error.fix)])
 
 
 async def _batch_invalid(_: Request, error: BatchValidationError) -> JSONResponse:
-    detail = "some events are wrong; the others were taken"
+    detail = "some events are invalid; `results` has the results of the others"
     return problem_response("invalid", 422, detail, errors=error.errors, **error.results)
 
 
@@ -208,32 +211,32 @@ async def _overloaded(_: Request, error: OverloadedError) -> JSONResponse:
 
 
 async def _unavailable(_: Request, error: Exception) -> JSONResponse:
-    # Messages of the servers behind us name hosts and users: they stay in the log.
+    # The stores' messages name hosts and users, so neither the response nor the log has them.
     if not isinstance(error, UnavailableError):
-        _log.warning("http.unavailable", error=type(error).__name__)
+        _log.warning("a request failed because a store is unavailable", error=type(error).__name__)
     match error:
         case UnavailableError():
             detail = str(error)
         case BusyLoadingError():
-            detail = "a server behind this one is loading its data; try again"
+            detail = "Redis is loading its data; try again"
         case _:
-            detail = "a server behind this one can't be reached; try again"
+            detail = "the database or Redis can't be reached; try again"
     return problem_response("unavailable", 503, detail, headers={"Retry-After": str(RETRY_AFTER_S)})
 
 
 async def _validation(request: Request, error: RequestValidationError) -> JSONResponse:
-    # Else the body is text to FastAPI, of which every field is missing.
-    if all(each["loc"] == ("body",) for each in error.errors()) and not _is_json(
+    # Without a JSON content type FastAPI reads the body as text, and reports that it isn't an object.
+    if all(detail["loc"] == ("body",) for detail in error.errors()) and not _is_json(
         request.headers.get("content-type", "")
     ):
         field_error = FieldError("content-type", "must be application/json")
         return problem_response("invalid", 422, "the body was not sent as JSON", errors=[field_error])
     errors = [
-        # The first part says where in the request it was: in the body, the query or the path.
-        FieldError(each.field.partition(".")[2] or each.field, each.detail)
-        for each in field_errors(error)
+        # The first part of a path is `body`, `query`, `path` or `header`.
+        FieldError(wrong.field.partition(".")[2] or wrong.field, wrong.detail)
+        for wrong in field_errors(error)
     ]
-    return problem_response("invalid", 422, "the request is not as it must be", errors=errors)
+    return problem_response("invalid", 422, "the request is invalid", errors=errors)
 
 
 def _is_json(media: str) -> bool:
@@ -242,7 +245,7 @@ def _is_json(media: str) -> bool:
 
 
 async def _invalid_socket_request(socket: WebSocket, error: WebSocketRequestValidationError) -> None:
-    """A WebSocket is accepted before it is refused: of another one, browsers learn no reason."""
+    """Close a WebSocket with the reason. It is accepted first, because browsers get no reason for a rejected one."""
     first = error.errors()[0]
     await socket.accept()
     await socket.close(
@@ -259,5 +262,5 @@ async def _http(_: Request, error: HTTPException) -> JSONResponse:
 
 
 async def _unexpected(_: Request, error: Exception) -> JSONResponse:
-    _log.error("http.failed", error=type(error).__name__)
-    return problem_response("failed", 500, "something went wrong here; the log says what")
+    _log.error("a request failed unexpectedly", error=type(error).__name__)
+    return problem_response("failed", 500, "an unexpected error occurred; the server's log has its type")

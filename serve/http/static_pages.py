@@ -1,4 +1,4 @@
-"""The pages for people, `serve/dashboard`: the meetings, and one of them live. They load nothing from anywhere else."""
+"""Serves the dashboard's pages: the list of meetings, and a live meeting. They load nothing from other servers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _HEADERS = {
     "Content-Security-Policy": "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
-    # Asked for again each time, so that no page meets the scripts of another version.
+    # Browsers revalidate each file, so that a page never runs with scripts of another version.
     "Cache-Control": "no-cache",
 }
 
@@ -29,10 +29,10 @@ class _Assets(StaticFiles):
 
 
 def install_pages(app: FastAPI) -> None:
-    """Have an application serve the pages at `/` and `/meetings/…`, and what they are made of at `/static`."""
+    """Add the pages at `/` and `/meetings/…`, and their files at `/static`, to an application."""
     app.mount("/static", _Assets(directory=_FOLDER))
     app.api_route("/", methods=_READ_METHODS, include_in_schema=False)(_serve_page)
-    # The script finds out whether there is such a meeting: the page can say so better than a problem.
+    # The page's script checks whether the meeting exists, because a page shows that better than a problem response.
     app.api_route("/meetings/{meeting_id}", methods=_READ_METHODS, include_in_schema=False)(_serve_page)
 
 

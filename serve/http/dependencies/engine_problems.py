@@ -1,4 +1,4 @@
-"""Asks the replicas of models what keeps them from answering: a server that refuses every question, or loads its model."""
+"""Reads from the engines' replicas why they can't answer: the server rejects every request, or loads its model."""
 
 from __future__ import annotations
 
@@ -13,25 +13,28 @@ from ray.serve.exceptions import RayServeException
 from serve.application_status import ApplicationStatuses
 
 _QUERY_TIMEOUT_S = 1.0
-"""Seconds that a replica has to say it. One that has too much to do to say it does answer."""
+"""Seconds that a replica has to report its problem. A replica too busy for that still processes requests."""
 _CACHE_S = 2.0
-"""Seconds for which an answer is used again: every page of a meeting asks."""
+"""Seconds for which a result is reused: every open page of a meeting requests it."""
 _MAX_REPLICA_COUNT = 4
-"""Replicas of an application that are asked at most. Each finds out for itself."""
+"""The most replicas of an application that are queried. Each replica detects problems separately."""
 
 
 class EngineProblems:
-    """What the engines of applications said, for a moment."""
+    """Reads the problems of applications' engines, and caches them for a moment."""
 
     def __init__(self) -> None:
         self._cache: dict[str, tuple[float, str]] = {}
 
     async def find_problems(self, names: Iterable[str], statuses: ApplicationStatuses) -> dict[str, str]:
-        """By application, why its engine answers nothing at the moment; those of which nothing is known are left out.
+        """Find the applications whose engines can't answer at the moment.
 
         Args:
-            names: the applications. One without a replica is not asked: that would start one.
-            standing: how they stand.
+            names: the applications. Without a running replica an application is not queried: that would start one.
+            statuses: the statuses of all applications.
+
+        Returns:
+            The problem of each application that has one.
         """
         running = {name: count for name in names if (count := statuses.running_replicas(name))}
         problems = await asyncio.gather(
@@ -55,5 +58,5 @@ async def _query_replica(name: str) -> str:
             handle = await asyncio.to_thread(ray_serve.get_app_handle, name)
             return await handle.problem.remote()
     except (TimeoutError, RayError, RayServeException):
-        # How the application stands tells of one that is gone.
+        # The application's status shows that a replica is gone.
         return ""

@@ -1,4 +1,4 @@
-"""Fans live events out: one Redis connection a replica, however many clients follow however many meetings."""
+"""Fan-out of live events: one Redis connection for each replica, for any number of clients and meetings."""
 
 from __future__ import annotations
 
@@ -19,23 +19,27 @@ from redis.exceptions import RedisError
 from storage import redis_keys
 
 _MAX_QUEUED_EVENT_COUNT = 256
-"""Stored events kept for a client that is slow to take them. Those beyond are read from Postgres again."""
+"""Stored events queued for a slow client. Further ones are read from Postgres."""
 _MAX_QUEUED_SPEAKER_COUNT = 64
-"""Speakers whose growing text is kept for a client: the last of each."""
+"""Speakers whose latest interim text is queued for a client."""
 _SUBSCRIBE_TIMEOUT_S = 2.0
-"""Seconds a new follower waits for Redis; then it does without until Redis is back."""
+"""Seconds that a new client waits for Redis. After that it gets events from Postgres only, until Redis is back."""
 _RECONNECT_PAUSE_S = 0.5
 _PING_INTERVAL_S = 5.0
-"""Seconds without a message after which Redis is pinged. A connection that is as long silent after that is made anew."""
+"""Seconds without a message before a ping, and without an answer before the connection is reopened."""
 
 _log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class LiveEvent:
-    """A live event. Without a `seq` it is not stored: growing text.
+    """A live event.
 
-    `at` says when it was committed (seconds since the epoch), where it is just published.
+    Attributes:
+        kind: the event's kind, like `sentence` or `caption`.
+        payload: the event's content.
+        seq: its number in the meeting; None if it is not stored: interim text or a heartbeat.
+        committed_at: when it was committed, in seconds since the Unix epoch; None if it was read from Postgres.
     """
 
     kind: str
@@ -46,13 +50,13 @@ class LiveEvent:
 
 @dataclass(slots=True)
 class InboxContents:
-    """What came for a client since it last asked.
+    """The messages received for a client since its last `Inbox.take`.
 
     Attributes:
-        events: stored events, in the order in which they came; repeats and gaps are possible.
-        upto: the highest `seq` that is known to exist.
-        interims: growing text, the last of each speaker.
-        look: messages may have been lost: Postgres has to be asked how far the meeting is.
+        events: stored events, as received; repeats and gaps are possible.
+        max_seq: the highest known `seq`; 0 if no message had one.
+        interims: the latest interim text of each speaker, by name and id.
+        needs_resync: whether messages may be lost, so that the meeting's progress must be read from Postgres.
     """
 
     events: list[LiveEvent] = field(default_factory=list[LiveEvent])
@@ -62,14 +66,14 @@ class InboxContents:
 
 
 class Inbox:
-    """Holds what came for one client, within bounds: it never loses the fact that there is something to be read."""
+    """Bounded queue of one client's messages. It may drop messages, but never the highest `seq` or the need to resync."""
 
     def __init__(self) -> None:
         self._contents = InboxContents()
         self._has_contents = asyncio.Event()
 
     def put(self, message: dict[str, Any]) -> None:
-        """Take a message of the channel in."""
+        """Add a message of the channel."""
         contents = self._contents
         kind, seq = message["kind"], message.get("seq")
         if seq is not None:
@@ -79,18 +83,18 @@ class Inbox:
         else:
             speaker = message["payload"]["speaker"], message["payload"].get("speaker_id")
             if speaker in contents.interims or len(contents.interims) < _MAX_QUEUED_SPEAKER_COUNT:
-                # Taken out first, so that the texts stay in the order in which they last grew.
+                # Removed first, so that the texts are in the order of their latest change.
                 contents.interims.pop(speaker, None)
                 contents.interims[speaker] = LiveEvent(kind, message["payload"])
         self._has_contents.set()
 
     def request_resync(self) -> None:
-        """Note that messages may have been lost."""
+        """Record that messages may be lost."""
         self._contents.needs_resync = True
         self._has_contents.set()
 
     async def take(self, timeout_s: float) -> InboxContents:
-        """What came since the last time; waits for something, but no longer than `patience` seconds."""
+        """Return the messages since the last call. Waits up to `timeout_s` seconds if there are none."""
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._has_contents.wait(), timeout_s)
         self._has_contents.clear()
@@ -99,9 +103,9 @@ class Inbox:
 
 
 class LiveFanout:
-    """Listens to the channels of the meetings that somebody follows, and passes each message to all who do.
+    """Subscribes to the channels of the meetings that clients follow, and passes each message to their inboxes.
 
-    While Redis is away nothing arrives; as soon as it is back, everybody is told to look into Postgres.
+    While Redis is unavailable no messages arrive. Once it is back, every inbox is marked for a resync from Postgres.
 
     Args:
         redis: a client.
@@ -111,18 +115,19 @@ class LiveFanout:
         self._redis = redis
         self._inboxes: dict[str, set[Inbox]] = {}
         self._subscribed_events: dict[str, asyncio.Event] = {}
-        # The channel of no meeting. One task alone uses the connection: a message here has it look at what is wanted.
+        # A channel of no meeting. Only the listening task may use the connection, so a message on this channel wakes that task
+        # to update the subscriptions.
         self._wake_channel = redis_keys.live_channel(str(uuid4()))
 
     @asynccontextmanager
     async def subscribe(self, meeting_id: str) -> AsyncGenerator[Inbox]:
-        """An inbox for a meeting's messages: all that are published from now on until the context is left."""
+        """Open an inbox for a meeting's messages. It gets those published until the context is left."""
         channel = redis_keys.live_channel(meeting_id)
         inbox = Inbox()
         self._inboxes.setdefault(channel, set()).add(inbox)
         subscribed = self._subscribed_events.setdefault(channel, asyncio.Event())
         try:
-            # A Redis that doesn't answer must not keep a follower from what is in Postgres.
+            # If Redis doesn't answer, the client still gets the events of Postgres.
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_SUBSCRIBE_TIMEOUT_S):
                     await self._wake_listener()
@@ -137,12 +142,12 @@ class LiveFanout:
                         await self._wake_listener()
 
     async def run(self) -> None:
-        """Listen, until cancelled."""
+        """Receive messages until cancelled."""
         while True:
             try:
                 await self._listen_until_disconnected()
             except (RedisError, OSError) as error:
-                _log.warning("hub.disconnected", error=type(error).__name__)
+                _log.warning("live events lost the connection to Redis", error=type(error).__name__)
             for subscribed in self._subscribed_events.values():
                 subscribed.clear()
             await asyncio.sleep(_RECONNECT_PAUSE_S)
@@ -157,7 +162,7 @@ class LiveFanout:
             awaits_pong = False
             while True:
                 required = {self._wake_channel, *self._inboxes}
-                # Not before: whoever comes back while it is still subscribed need not wait for what was said long ago.
+                # Removed only now: a client that returns while the channel is still subscribed need not wait for a subscription.
                 for channel in self._subscribed_events.keys() - required:
                     del self._subscribed_events[channel]
                 if required - subscribed:
@@ -172,14 +177,14 @@ class LiveFanout:
                 elif awaits_pong:
                     raise RedisConnectionError("no answer to a ping")
                 else:
-                    # A network that lost the connection gives no sign of it, and redis-py doesn't wait for its own pings.
+                    # A lost connection may raise no error, and redis-py doesn't wait for the answer to its own pings.
                     await pubsub.ping()
                     awaits_pong = True
 
     def _dispatch(self, kind: str, channel: str, data: Any) -> None:
         inboxes = self._inboxes.get(channel, ())
         if kind == "subscribe":
-            # Of a connection that was lost and made again, too: what was published in between is in Postgres.
+            # A reopened connection subscribes again: messages published in between are in Postgres only.
             if channel in self._subscribed_events:
                 self._subscribed_events[channel].set()
             for inbox in inboxes:
@@ -190,6 +195,6 @@ class LiveFanout:
                 for inbox in inboxes:
                     inbox.put(message)
             except (ValueError, KeyError, TypeError):
-                _log.warning("hub.not_understood", channel=channel)
+                _log.warning("a live message can't be parsed", channel=channel)
                 for inbox in inboxes:
                     inbox.request_resync()

@@ -1,4 +1,4 @@
-"""How far meetings are, read from Postgres once for all the clients of a replica that ask at the same time."""
+"""Reads the progress of meetings from Postgres, once for all clients of a replica that request it at the same time."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from storage.postgres import transcript_queries
 from storage.records import CLOSED_STATUSES
 
 NEW_READ_ONLY_S = -1.0
-"""The age of a read that must not have begun yet."""
+"""A `max_age_s` that no earlier read satisfies."""
 _CACHE_S = 60.0
 """Seconds for which a meeting's last read is kept."""
 
@@ -22,7 +22,7 @@ _Key = tuple[str, UUID]
 
 @dataclass(frozen=True, slots=True)
 class MeetingProgress:
-    """How far a meeting is: its last `seq`, and whether nothing more will come of it."""
+    """A meeting's last `seq`, and whether it is complete: closed, and without pending captions."""
 
     seq: int
     is_complete: bool
@@ -30,28 +30,28 @@ class MeetingProgress:
 
 @dataclass(frozen=True, slots=True)
 class _ProgressRead:
-    """A read of Postgres, and when it began (seconds of the event loop's clock)."""
+    """A read of Postgres, and when it started, in seconds of the event loop's clock."""
 
     started_at: float
     result: asyncio.Task[MeetingProgress]
 
     def age_s(self) -> float:
-        """Seconds since it began."""
+        """Return the seconds since the read started."""
         return asyncio.get_running_loop().time() - self.started_at
 
     def has_failed(self) -> bool:
-        """Whether it ended without a result."""
+        """Return whether the read ended without a result."""
         return self.result.done() and (self.result.cancelled() or self.result.exception() is not None)
 
 
 class ProgressReader:
-    """Reads how far meetings are. Each meeting has at most one read under way and one that waits for it.
+    """Reads the progress of meetings. Each meeting has at most one read in flight and one that waits for it.
 
-    A thousand clients follow a meeting as cheaply as one: a request during a read shares the next one, which begins
-    after that request and so can't miss what was stored before it.
+    So a thousand clients of a meeting cost as much as one. A call during a read shares the next read, which starts after that
+    call and so can't miss anything stored before it.
 
     Args:
-        database: where the meetings are.
+        database: the database with the meetings.
     """
 
     def __init__(self, database: AsyncEngine) -> None:
@@ -60,12 +60,12 @@ class ProgressReader:
         self._next_reads: dict[_Key, asyncio.Task[MeetingProgress]] = {}
 
     async def read(self, team_id: str, meeting_id: UUID, max_age_s: float = NEW_READ_ONLY_S) -> MeetingProgress:
-        """How far a team's meeting is.
+        """Read the progress of a team's meeting.
 
         Args:
             team_id: the team.
             meeting_id: its meeting.
-            max_age: seconds since the read may have begun; NOW for one that begins now.
+            max_age_s: the most seconds since the start of the read; `NEW_READ_ONLY_S` for a read that starts after this call.
 
         Raises:
             NotFoundError: the team has no such meeting.
@@ -73,7 +73,7 @@ class ProgressReader:
         key = team_id, meeting_id
         last = self._last_reads.get(key)
         if last is not None and last.age_s() <= max_age_s and not last.has_failed():
-            # Shielded: a client that leaves takes nothing from the others.
+            # Shielded, so that a client that disconnects doesn't cancel the read for others.
             return await asyncio.shield(last.result)
         if key not in self._next_reads:
             self._next_reads[key] = asyncio.create_task(self._read_after(key, last))
@@ -99,11 +99,11 @@ class ProgressReader:
                 conn, team_id, meeting_id
             ):
                 return MeetingProgress(record.seq, is_complete=False)
-            # Read after the pending captions: what was pending a moment ago is an event by now.
+            # Read after the count of pending captions: a caption completed before that count is an event by now.
             return MeetingProgress(await transcript_queries.read_last_seq(conn, team_id, meeting_id), is_complete=True)
 
 
 def _retrieve_exception(task: asyncio.Task[MeetingProgress]) -> None:
-    """Take note of an error that nobody waits for any more: those who did got it."""
+    """Retrieve a read's error, so that asyncio doesn't log it if all waiting clients have disconnected."""
     if not task.cancelled():
         task.exception()

@@ -1,4 +1,4 @@
-"""What the routes work with: one database engine, one Redis client and one live hub for each replica."""
+"""The services that the routes use: one database engine, one Redis client and one live fan-out for each replica."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from storage.redis_log.event_log import LogWriter
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """Everything a route may need."""
+    """The services of a replica."""
 
     options: ApiOptions
     database: AsyncEngine
@@ -51,7 +51,7 @@ class Services:
 
 @asynccontextmanager
 async def open_services(options: ApiOptions) -> AsyncGenerator[Services]:
-    """The services, for as long as the application runs. What was accepted is noted one last time at the end."""
+    """Open the services for as long as the application runs. At the end the accepted ordinals are stored a last time."""
     database = async_engine(options.postgres_url)
     redis_client = async_redis(options.redis_url)
     log = LogWriter(redis_client)
@@ -88,7 +88,7 @@ async def open_services(options: ApiOptions) -> AsyncGenerator[Services]:
 
 
 async def _cancel_tasks(tasks: Collection[asyncio.Task[None]]) -> None:
-    # Asked again: a cancellation may get lost in a client that is just connecting.
+    # Repeated, because a client that is just connecting may swallow a cancellation.
     while tasks:
         for task in tasks:
             task.cancel()
@@ -96,7 +96,7 @@ async def _cancel_tasks(tasks: Collection[asyncio.Task[None]]) -> None:
 
 
 async def _get_services(connection: HTTPConnection) -> Services:
-    # What this request logs, in its own context, names its meeting.
+    # All log lines of this request name its meeting.
     with suppress(KeyError, ValueError):
         bind_contextvars(meeting=str(UUID(connection.path_params["meeting_id"])))
     services: Services = connection.app.state.services
@@ -104,4 +104,4 @@ async def _get_services(connection: HTTPConnection) -> Services:
 
 
 ServicesDep = Annotated[Services, Depends(_get_services)]
-"""A route's parameter of this type is given the services."""
+"""Type of a route's parameter into which FastAPI injects the services."""

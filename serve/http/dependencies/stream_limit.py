@@ -1,4 +1,4 @@
-"""Bounds the live streams of a replica, so that requests and health checks always find room beside them."""
+"""Limits the live streams of a replica, so that it always has room for requests and health checks."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class StreamLimit:
     """Counts the open streams of live events.
 
     Args:
-        most: how many a replica serves at once.
+        max_streams: the most streams that a replica serves at once.
     """
 
     def __init__(self, max_streams: int) -> None:
@@ -24,7 +24,7 @@ class StreamLimit:
         """Count a stream for as long as the context lasts.
 
         Raises:
-            UnavailableError: as many are open as may be.
+            UnavailableError: the limit is reached.
         """
         if self._open_count >= self._max_streams:
             raise UnavailableError(f"this server has {self._open_count} live streams open, its limit; try again later")

@@ -1,4 +1,4 @@
-"""Refuses bodies that are too large before they are read whole."""
+"""Rejects request bodies that are too large, before they are read completely."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from serve.http.problems import problem_response
 
 
 class BodyLimitMiddleware:
-    """ASGI middleware that answers 413 to a body of more than so many bytes, announced or not.
+    """ASGI middleware that answers 413 for a body beyond a limit, with or without a `Content-Length`.
 
     Args:
-        app: what to protect.
-        most: bytes that a body may hold.
+        app: the application to protect.
+        max_bytes: the most bytes that a body may have.
     """
 
     def __init__(self, app: ASGIApp, max_bytes: int) -> None:
         self._app = app
         self._max_bytes = max_bytes
-        self._detail = f"the body must not hold more than {max_bytes} bytes; send it in parts"
+        self._detail = f"the body must not have more than {max_bytes} bytes; send it in parts"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, if it is small enough."""
+        """Pass a request on if its body is small enough."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return

@@ -1,4 +1,7 @@
-"""Keeps other web pages out: a browser that can reach this server lends its reach to every page that is open in it."""
+"""Rejects cross-origin requests and unknown `Host` headers, so that a web page of another site can't use the API.
+
+A browser that can reach this server would otherwise send it the requests of every page that is open in the browser.
+"""
 
 from __future__ import annotations
 
@@ -15,15 +18,15 @@ _SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
 
 class SameOriginMiddleware:
-    """ASGI middleware that refuses what a page of another site sends through its reader's browser.
+    """ASGI middleware that answers 403 to requests of other sites' pages.
 
-    A page elsewhere can open WebSockets and post forms here; browsers name it as the `Origin`. It can also have its own
-    name resolve to this machine (DNS rebinding) and then count as same-origin; but then `Host` bears that name. Clients
-    that are no browsers send no `Origin` and are not concerned.
+    Such a page can open WebSockets and post forms to this server; the browser then names its site in the `Origin` header. The
+    site can also have its own name resolve to this machine (DNS rebinding), and so count as same-origin; but then the `Host`
+    header has that name. Clients other than browsers send no `Origin`.
 
     Args:
-        app: what to protect.
-        hosts: names by which this server may be called, beside those of the machine itself; on any port.
+        app: the application to protect.
+        hosts: host names of this server besides the loopback names, like a reverse proxy's; valid on any port.
     """
 
     def __init__(self, app: ASGIApp, hosts: Collection[str] = ()) -> None:
@@ -31,12 +34,12 @@ class SameOriginMiddleware:
         self._hosts = {*_LOOPBACK_HOSTS, *(host.lower() for host in hosts)}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, if it may come in."""
+        """Pass a request on if its host and origin are allowed."""
         reason = None if scope["type"] == "lifespan" else self._refusal_reason(scope)
         if reason is None:
             await self._app(scope, receive, send)
         elif scope["type"] == "websocket":
-            # Before it is accepted, this is an answer 403.
+            # Closing before the handshake is accepted sends a 403.
             await send({"type": "websocket.close", "code": 1008, "reason": ""})
         else:
             await problem_response("forbidden", 403, reason)(scope, receive, send)
@@ -45,23 +48,23 @@ class SameOriginMiddleware:
         headers = Headers(scope=scope)
         host = headers.get("host", "").lower()
         if _host_name(host) not in self._hosts:
-            return "this server is not known by that name; a reverse proxy's has to be named in `hosts`"
+            return "the Host header is not a name of this server; add a reverse proxy's name to `hosts`"
         origin = headers.get("origin")
         if origin is None or (scope["type"] == "http" and scope["method"] in _SAFE_METHODS):
             return None
         if _origin_host(origin) != host:
-            return "a page of another site may not do this"
+            return "pages of other sites may not send this request"
         return None
 
 
 def _host_name(host: str) -> str:
-    """A `Host` without its port."""
+    """Return a `Host` header without its port."""
     name, colon, port = host.rpartition(":")
     return name if colon and port.isdigit() else host
 
 
 def _origin_host(origin: str) -> str:
-    """Host and port of an `Origin`; empty for `null`, which is what a page without one of its own sends."""
+    """Return host and port of an `Origin` header; "" for `null`, which a page without an origin sends."""
     try:
         return urlsplit(origin.lower()).netloc
     except ValueError:
