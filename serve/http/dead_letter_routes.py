@@ -1,4 +1,4 @@
-"""Dead letters: entries that could not be used, to be looked at and put in again."""
+"""Routes for dead letters: entries that could not be processed, to inspect and to resubmit."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ DeadLetterId = Annotated[int, Path(ge=1, le=_MAX_ID)]
 
 
 class DeadLetterSummary(BaseModel):
-    """A dead letter, but for what was said: `kind` and `ordinal` (its place in the meeting) are null where they are unknown."""
+    """A dead letter without its content. `kind` and `ordinal` (its place in the meeting) are null if they are unknown."""
 
     id: int
     meeting_id: UUID | None
@@ -38,7 +38,7 @@ class DeadLetterSummary(BaseModel):
 
 
 class DeadLetterDetail(DeadLetterSummary):
-    """A dead letter with all that it holds, what was said included: `fields` is the entry as it was in the log."""
+    """A dead letter with its content: `fields` is the entry as it was in the log, transcript text included."""
 
     lane_id: str
     log_id: str
@@ -46,14 +46,14 @@ class DeadLetterDetail(DeadLetterSummary):
 
 
 class DeadLetterPage(BaseModel):
-    """Dead letters, newest first. `before` asks for the next page; null where there is none."""
+    """Dead letters, newest first. Send `before` to get the next page; it is null on the last page."""
 
     dead_letters: list[DeadLetterSummary]
     before: int | None
 
 
 class ResubmitResult(BaseModel):
-    """What a letter was put in again as: a chunk of `meeting_id`."""
+    """The chunk of `meeting_id` as which a dead letter was resubmitted."""
 
     id: int
     meeting_id: UUID
@@ -69,9 +69,9 @@ async def list_letters(
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
     before: Annotated[int | None, Query(ge=1, le=_MAX_ID)] = None,
 ) -> DeadLetterPage:
-    """The dead letters, newest first; only those of a meeting, if one is named. What was said is not among it."""
+    """List the dead letters without their content, newest first; with `meeting`, those of that meeting only."""
     async with services.database.connect() as conn:
-        # One more than is shown tells whether there is a next page.
+        # One more than the page shows whether there is a next page.
         letters = await dead_letter_queue.list_dead_letters(
             conn, DEFAULT_TEAM_ID, meeting_id=meeting, limit=limit + 1, before=before
         )
@@ -84,7 +84,7 @@ async def list_letters(
 
 @router.get("/{letter_id}", responses=problem_responses(404))
 async def get_letter(letter_id: DeadLetterId, services: ServicesDep) -> DeadLetterDetail:
-    """A dead letter, whole."""
+    """Get a dead letter with its content."""
     async with services.database.connect() as conn:
         return DeadLetterDetail.model_validate(
             await dead_letter_queue.read_dead_letter(conn, DEFAULT_TEAM_ID, letter_id), from_attributes=True
@@ -93,19 +93,19 @@ async def get_letter(letter_id: DeadLetterId, services: ServicesDep) -> DeadLett
 
 @router.post("/{letter_id}/resubmit", responses=problem_responses(404, 409, 429))
 async def resubmit(letter_id: DeadLetterId, services: ServicesDep) -> ResubmitResult:
-    """Put what a dead letter holds through its meeting's door again. The same letter a second time changes nothing.
+    """Append the chunk of a dead letter to its meeting's log again. A second call for the same letter changes nothing.
 
-    A chunk keeps its id, and is its newest revision then. Where the chunk is closed, what it says becomes sentences of their
-    own, beside those that the chunk has already. 409 says why a letter can't be put in again.
+    The chunk keeps its id, and becomes its latest revision. If the chunk is closed, its text becomes new sentences, beside those
+    that the chunk already has. 409 says why a letter can't be resubmitted.
     """
     async with services.database.connect() as conn:
         letter = await dead_letter_queue.read_dead_letter(conn, DEFAULT_TEAM_ID, letter_id)
     event = dead_letter_queue.to_resubmitted_event(letter)
     if letter.meeting_id is None:
-        raise ConflictError("no_meeting", "it belongs to no meeting that it could be put in again")
+        raise ConflictError("no_meeting", "the letter belongs to no meeting, so it can't be resubmitted")
     if letter.resubmitted_at is None:
         log_info = await services.log.read_state(str(letter.meeting_id))
-        # Where nobody knows any more how far a recording had come, now is surely later.
+        # If the log has forgotten how far a recording was, the current time is surely later.
         event = replace(event, at_ms=log_info.last_arrived_at_ms if log_info is not None else int(time.time() * 1000))
         await refuse_if_lagging(services, letter.meeting_id, [event], 1)
         (result,) = await services.meetings.append(DEFAULT_TEAM_ID, letter.meeting_id, [event])

@@ -1,4 +1,4 @@
-"""Which models do what: the configuration in force, its versions, and how each engine stands."""
+"""Routes for the models' configuration: the one in force, its versions, and the status of each engine."""
 
 from __future__ import annotations
 
@@ -32,22 +32,23 @@ router = APIRouter(tags=["models"])
 log = structlog.get_logger(__name__)
 
 STATUS_TIMEOUT_S = 5.0
-"""Seconds that Serve's controller has to say how its applications stand."""
+"""Seconds for Serve's controller to return the applications' statuses."""
 UNREADABLE_MESSAGE = "this release can't read the models' configuration in force"
 
 Note = Annotated[str, Field(max_length=500), AfterValidator(require_storable)]
 
 
 class EngineStatus(BaseModel):
-    """How an engine stands in a role.
+    """The status of an engine in a role.
 
     Attributes:
-        description: the engine, in words.
-        application: the Serve application in which it runs.
-        state: Serve's word for it: `running`, `deploying`, `deploy_failed`, `unhealthy`; `missing`; `unknown` where Serve
-            can't be asked.
-        problem: what keeps it from running, or from answering, where something does: its server refuses every question, or
-            loads its model.
+        role: the role.
+        engine: the engine's name in the configuration.
+        description: the engine's model and kind, in words.
+        application: the Serve application that runs it.
+        state: Serve's status of the application: `running`, `deploying`, `deploy_failed` or `unhealthy`; `missing` if there is no
+            such application; `unknown` if Serve can't be reached.
+        problem: why the engine can't run or answer, like a server that rejects every request; "" if no problem is known.
     """
 
     role: Role
@@ -62,9 +63,8 @@ class EngineConfigVersion(BaseModel):
     """A version of the configuration.
 
     Attributes:
-        origin: whether the settings of a start gave it (`settings`), somebody asked for it (`request`), or an older one is in
-            force again (`rollback`).
-        engines: its engines, by role, the preferred one first.
+        origin: where it is from: the settings at a start (`settings`), a request (`request`), or an older version (`rollback`).
+        engines: its engines with their status, by role, the preferred one first. Empty in a list of versions.
     """
 
     version: int
@@ -76,14 +76,14 @@ class EngineConfigVersion(BaseModel):
 
 
 class EngineConfigVersions(BaseModel):
-    """The last versions, the newest first. A newer release wrote those that are `unreadable` here."""
+    """The latest versions, newest first. `unreadable` has the numbers of versions that a newer release wrote."""
 
     versions: list[EngineConfigVersion]
     unreadable: list[int] = []
 
 
 class EngineConfigRequest(StrictModel):
-    """A configuration to put in force. `expected_version` is the version that it was made from: no other one is overwritten."""
+    """A configuration to put in force. It is rejected if the version in force is not `expected_version`, if that is given."""
 
     config: ModelsConfig
     note: Note = ""
@@ -91,20 +91,20 @@ class EngineConfigRequest(StrictModel):
 
 
 class RollbackRequest(StrictModel):
-    """The version to put in force again; without one, the one before."""
+    """The version to put in force again; the previous one if omitted."""
 
     version: int | None = None
 
 
 @router.get("/api/models", responses=problem_responses(404))
 async def show(services: ServicesDep) -> EngineConfigVersion:
-    """The configuration in force, and how its engines stand."""
+    """Get the configuration in force, with the status of its engines."""
     return await _with_engine_status(await _current_version(services), services)
 
 
 @router.get("/api/models/versions")
 async def versions(services: ServicesDep, limit: Annotated[int, Query(ge=1, le=200)] = 20) -> EngineConfigVersions:
-    """The versions of the configuration, the newest first."""
+    """List the versions of the configuration, newest first."""
     async with services.database.connect() as conn:
         readable, unreadable = await conn.run_sync(read_config_history, limit)
     return EngineConfigVersions(versions=[_to_response(version) for version in readable], unreadable=unreadable)
@@ -112,7 +112,7 @@ async def versions(services: ServicesDep, limit: Annotated[int, Query(ge=1, le=2
 
 @router.put("/api/models", responses=problem_responses(404, 409))
 async def change(new: EngineConfigRequest, services: ServicesDep) -> EngineConfigVersion:
-    """Put a configuration in force: it reaches every lane and every engine elsewhere within a second."""
+    """Put a configuration in force. Every lane and every remote engine applies it within a second."""
     async with services.database.begin() as conn:
         if not await conn.run_sync(read_current_version_number):
             raise _not_configured_error()
@@ -126,7 +126,7 @@ async def change(new: EngineConfigRequest, services: ServicesDep) -> EngineConfi
 
 @router.post("/api/models/rollback", responses=problem_responses(404))
 async def go_back(back: RollbackRequest, services: ServicesDep) -> EngineConfigVersion:
-    """Put an older version in force again, as a new one."""
+    """Put an older version in force again, as a new version."""
     async with services.database.begin() as conn:
         version = await conn.run_sync(roll_back_config, back.version)
     return await _with_engine_status(version, services)
@@ -137,19 +137,23 @@ async def _current_version(services: Services) -> EngineConfigRecord:
         async with services.database.connect() as conn:
             version = await conn.run_sync(read_current_config)
     except InvalidInputError:
-        raise UnavailableError(f"{UNREADABLE_MESSAGE}: put another one in force, or go back to an older one") from None
+        raise UnavailableError(
+            f"{UNREADABLE_MESSAGE}: put another one in force, or roll back to an older one"
+        ) from None
     if version is None:
         raise _not_configured_error()
     return version
 
 
 def _not_configured_error() -> NotFoundError:
-    # Lanes would look for applications that nobody deploys.
-    return NotFoundError("no models were configured here: `serve deploy` gave what translates, and its file changes it")
+    # A version would make the lanes call applications that are not deployed.
+    return NotFoundError(
+        "no models are configured here: `serve deploy` deployed the engine, and its file configures it"
+    )
 
 
 async def translation_status(services: Services) -> str:
-    """`ok` where something translates, with what is missing of the rest; else what is wrong."""
+    """Return the readiness of translation: `ok` if an engine runs, with the failures of others; else what is wrong."""
     try:
         async with services.database.connect() as conn:
             version = await conn.run_sync(read_current_config)
@@ -159,16 +163,16 @@ async def translation_status(services: Services) -> str:
         return "ok"
     statuses = await _application_statuses()
     if statuses is None:
-        return "Serve can't be asked"
+        return "Serve can't be reached"
     if version is None:
         return statuses.deployed_translation_status()
-    engines = [each for each in await _engine_statuses(version, statuses, services) if each.role == "translation"]
-    running = [each for each in engines if each.state == "running"]
-    failures = [f"{each.engine} {each.state}" for each in engines if each.state != "running"]
-    failures += [f"{each.engine}: {each.problem}" for each in running if each.problem]
+    engines = [status for status in await _engine_statuses(version, statuses, services) if status.role == "translation"]
+    running = [status for status in engines if status.state == "running"]
+    failures = [f"{status.engine} {status.state}" for status in engines if status.state != "running"]
+    failures += [f"{status.engine}: {status.problem}" for status in running if status.problem]
     if not running:
         return ", ".join(failures)
-    # Speech is accepted all the same, and its captions stay pending.
+    # Still ready, because chunks are accepted, and their captions stay pending.
     return f"ok, but {', '.join(failures)}" if failures else "ok"
 
 
@@ -178,15 +182,15 @@ async def _with_engine_status(version: EngineConfigRecord, services: Services) -
 
 
 async def _application_statuses() -> ApplicationStatuses | None:
-    """How the applications stand; None where Serve can't be asked."""
-    # Asked for Serve's status, a process outside Ray would start a cluster of its own.
+    """Return the applications' statuses; None if Serve can't be reached."""
+    # In a process without Ray, a request for Serve's status would start a new cluster.
     if not ray.is_initialized():
         return None
     try:
         async with asyncio.timeout(STATUS_TIMEOUT_S):
             return await asyncio.to_thread(fetch_application_statuses)
-    except Exception as error:  # noqa: BLE001 - of a controller that is gone, Ray raises a bare one
-        log.warning("Serve can't be asked for its applications", error=type(error).__name__)
+    except Exception as error:  # noqa: BLE001 - Ray raises a bare Exception if the controller is gone
+        log.warning("Serve's application statuses can't be read", error=type(error).__name__)
         return None
 
 

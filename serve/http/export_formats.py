@@ -1,8 +1,7 @@
-"""Exports: a meeting as subtitles (VTT, SRT), as data (JSONL) or to be read (Markdown); as said, translated, or both.
+"""Export formats: a meeting as subtitles (VTT, SRT), data (JSONL) or Markdown, with source text, translation, or both.
 
-No sentence is ever left out, and none is shown as translated that isn't: where its translation is missing, the sentence
-itself stands there, and says so. What a translation may not have kept is said in data and in what is read at leisure; subtitles
-have no room for it.
+An export has every sentence. If a translation is missing, the source text appears instead, with a mark. JSONL and Markdown
+include the warnings about translations; subtitles have no room for them.
 """
 
 from __future__ import annotations
@@ -25,9 +24,9 @@ ExportFormat = Literal["jsonl", "vtt", "srt", "md"]
 ExportText = Literal["source", "target", "both"]
 
 PENDING_MARK = "[not yet translated] "
-"""Before a sentence that stands for its translation, which is to come."""
+"""Mark before source text in place of a pending translation."""
 UNTRANSLATED_MARK = "[untranslated] "
-"""Before a sentence that stands for its translation, which there is none of."""
+"""Mark before source text in place of a translation that will not follow."""
 
 _CAPTION_FIELDS = ("status", "text", "engine", "revision", "reason", "warnings")
 
@@ -44,12 +43,12 @@ class Transcript:
 
     @property
     def title(self) -> str:
-        """The meeting's title on one line, or a word for it."""
+        """The meeting's title on one line; "Meeting" if it has none."""
         return " ".join(self.meeting.title.split()) or "Meeting"
 
     @property
     def source_languages(self) -> tuple[str, ...]:
-        """The languages spoken, as far as they are known."""
+        """The known source languages, in the order of their first sentences."""
         configured = self.meeting.config.source_language
         named = None if configured == "auto" else configured
         languages = dict.fromkeys(sentence.language or named for sentence in self.sentences)
@@ -57,13 +56,13 @@ class Transcript:
 
     @property
     def target_languages(self) -> tuple[str, ...]:
-        """The languages it is translated into, now or earlier on."""
+        """The languages that the meeting is or was translated into."""
         captioned = sorted({caption.language for caption in self.captions})
         return tuple(dict.fromkeys((*self.meeting.config.target_languages, *captioned)))
 
     @property
     def pending_languages(self) -> tuple[str, ...]:
-        """The languages in which a sentence without a caption may still get one: none once all is worked off, or never is."""
+        """The languages in which captions may follow: none when processing has finished or failed."""
         meeting = self.meeting
         is_unfinished = meeting.status in OPEN_STATUSES or (
             meeting.status != "failed" and meeting.last_committed < meeting.last_accepted
@@ -73,7 +72,7 @@ class Transcript:
 
 @dataclass(frozen=True, slots=True)
 class ExportSelection:
-    """What an export holds. `language` is the translation's: None where there is none, or (in JSONL) for all of them."""
+    """The content of an export. `language` is the translation's; None if there is no translation, or for all (in JSONL)."""
 
     format: ExportFormat
     text: ExportText
@@ -83,15 +82,17 @@ class ExportSelection:
 def select_export(
     transcript: Transcript, export_format: ExportFormat, text: ExportText | None, language: str | None
 ) -> ExportSelection:
-    """Settle what an export holds.
+    """Select the content of an export.
 
     Args:
-        text: None means `both` where the meeting is translated, else `source`.
-        language: the translation's; None means the only one there is, or (in JSONL) all of them.
+        transcript: the meeting to export.
+        export_format: the file's format.
+        text: source text, translation, or both. None means `both` if the meeting is translated, and `source` otherwise.
+        language: the translation's language. None means the only one, or all of them (in JSONL).
 
     Raises:
-        InvalidInputError: the meeting is not translated (into that language), or into several of which none is named; or a
-            language is named where there is to be no translation.
+        InvalidInputError: the meeting is not translated (into that language); it has several languages and none is given; or a
+            language is given for `source`.
     """
     targets = transcript.target_languages
     text = text or ("both" if targets else "source")
@@ -113,10 +114,11 @@ def select_export(
 
 
 def render_export(transcript: Transcript, selection: ExportSelection) -> str:
-    """The content of an export.
+    """Render an export as text.
 
     Args:
-        choice: what `choose` settled for this transcript.
+        transcript: the meeting to export.
+        selection: the result of `select_export` for this transcript.
     """
     match selection.format:
         case "jsonl":
@@ -130,10 +132,10 @@ def render_export(transcript: Transcript, selection: ExportSelection) -> str:
 
 
 def _captions_by_sentence(transcript: Transcript) -> _CaptionsBySentence:
-    """The captions by sentence and language.
+    """Return the captions by sentence and language.
 
-    One of another revision of its sentence is still pending, and so is one that was not requested yet. What is
-    missing then will not come.
+    A caption of an earlier revision counts as pending, and so does one that is not requested yet. Captions missing from the
+    result will not follow.
     """
     revisions = {sentence.id: sentence.revision for sentence in transcript.sentences}
     captions = {
@@ -176,11 +178,11 @@ def _jsonl_rows(transcript: Transcript, selection: ExportSelection) -> Iterator[
         yield row
 
 
-# --- to be read ---
+# --- subtitles and Markdown ---
 
 
 class _ExportLine(NamedTuple):
-    """A sentence as it is shown: its text, and below it the translation where both are shown."""
+    """A sentence for display: its text, and the translation below it if both are shown."""
 
     sentence: SentenceRecord
     text: str
@@ -205,7 +207,7 @@ def _export_lines(transcript: Transcript, selection: ExportSelection) -> Iterato
 
 
 def _translation_or_mark(sentence: SentenceRecord, caption: CaptionRecord | None) -> str:
-    """What stands for a sentence in a language."""
+    """Return a sentence's translation; the source text with a mark if there is none."""
     if caption is not None and caption.status is CaptionStatus.PENDING:
         return PENDING_MARK + sentence.text
     return caption.text if caption is not None and caption.text else UNTRANSLATED_MARK + sentence.text
@@ -231,7 +233,7 @@ def _vtt_header(transcript: Transcript, selection: ExportSelection) -> str:
 
 
 def _markdown_blocks(transcript: Transcript, selection: ExportSelection) -> Iterator[str]:
-    """The blocks of a page of Markdown: a head, then a turn for each stretch of one speaker."""
+    """Yield the blocks of a Markdown page: title, facts, and then one turn for each run of sentences of one speaker."""
     yield f"# {_escape_markdown(transcript.title)}"
     if facts := [f"- {name}: {value}" for name, value in _meeting_facts(transcript, selection) if value]:
         yield "\n".join(facts)
@@ -267,10 +269,10 @@ def _format_time(seconds: float) -> str:
 
 def _markdown_paragraph(texts: Iterable[str]) -> str:
     text = _escape_markdown(reduce(join_text, texts))
-    # Only at the beginning of a block do these make a list or a rule.
+    # These make a list or a rule at the start of a block only.
     return re.sub(r"^(\d*)([-+.)])", r"\1\\\2", text)
 
 
 def _escape_markdown(text: str) -> str:
-    """Text on one line, with all that Markdown would take for its own taken for itself."""
+    """Put a text on one line, and escape Markdown's special characters."""
     return re.sub(r"[\\`*_\[\]<>#|~&$]", r"\\\g<0>", " ".join(text.split()))

@@ -1,4 +1,4 @@
-"""A meeting as a file: subtitles, data, or a page to be read."""
+"""Route that exports a meeting as a file: subtitles, data, or a page to read."""
 
 from __future__ import annotations
 
@@ -33,12 +33,14 @@ _MEDIA_TYPES: dict[ExportFormat, str] = {
     "md": "text/markdown",
 }
 _MAX_NAME_BYTES = 150
-"""Bytes of a title that go into a file's name: file systems take 255 with all that is put around it."""
+"""The most bytes of a title in a file's name: file systems allow 255 for the complete name."""
 
-_TEXT = Query(description="What was said, its translation, or both: the default where the meeting is translated.")
+_TEXT = Query(
+    description="The source text, the translation (target), or both. The default is both if the meeting is translated."
+)
 _LANGUAGE = Query(
-    description="The translation's; may be left out where there is only one. JSONL holds all without it."
-    " It goes with target or both."
+    description="Language of the translation, for target or both. It may be omitted if there is only one."
+    " JSONL has all languages without it."
 )
 
 
@@ -55,15 +57,15 @@ async def export(
     text: Annotated[ExportText | None, _TEXT] = None,
     language: Annotated[Language | None, _LANGUAGE] = None,
 ) -> Response:
-    """The meeting as a file to keep, as it stands now.
+    """Export a meeting as a file, in its current state.
 
-    Every sentence is in it. One without a translation stands there itself, marked `[untranslated]`, or
-    `[not yet translated]` where the translation is still to come. In JSONL a caption that is still to come has the
-    status `pending` and no text; one that isn't there will not come. What a translation may not have kept stands behind it in
-    Markdown, and in JSONL in its `warnings`; subtitles don't say it.
+    The file has every sentence. A sentence without a translation appears in its source language, marked `[untranslated]`, or
+    `[not yet translated]` while the translation is pending. In JSONL a pending caption has the status `pending` and no text; a
+    caption that is missing will not follow. Warnings about a translation appear after it in Markdown, and in its `warnings` in
+    JSONL; subtitles have none.
     """
     async with services.database.connect() as conn:
-        # A running meeting goes on between two queries.
+        # A live meeting changes between two queries.
         await conn.execution_options(isolation_level="REPEATABLE READ")
         transcript = Transcript(
             await meeting_service.read_meeting(conn, DEFAULT_TEAM_ID, meeting_id),
@@ -79,7 +81,7 @@ async def export(
 
 
 def _content_disposition(title: str, selection: ExportSelection) -> str:
-    """The file's name as a header (RFC 6266): in ASCII for every client, and as it is for those that read RFC 8187."""
+    """Build the header with the file's name (RFC 6266): in ASCII for all clients, and in full for clients with RFC 8187."""
     plain = unicodedata.normalize("NFKD", title).encode("ascii", "ignore").decode()
     extension = f".{selection.language}.{selection.format}" if selection.language else f".{selection.format}"
     name, fallback = (f"{_safe_file_name(variant) or 'Meeting'}{extension}" for variant in (title, plain))
@@ -88,7 +90,7 @@ def _content_disposition(title: str, selection: ExportSelection) -> str:
 
 
 def _safe_file_name(title: str) -> str:
-    """A title without what a file system, a shell's user or a header could stumble over."""
+    """Remove the characters from a title that are unsafe in file names, shells or headers."""
     characters = (
         " " if character in '\\/:;*?"<>|%' or unicodedata.category(character)[0] == "C" else character
         for character in title

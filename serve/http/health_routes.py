@@ -1,4 +1,4 @@
-"""Whether this process is up, and whether all that it needs is there."""
+"""Routes for liveness and readiness."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ _CHECK_TIMEOUT_S = 3.0
 
 
 class Health(BaseModel):
-    """The process answers."""
+    """The process is running."""
 
     status: Literal["up"] = "up"
 
 
 class Readiness(BaseModel):
-    """Whether meetings can be served; for each part `ok`, or what is wrong with it."""
+    """Whether meetings can be served. Each part is `ok`, or says what is wrong with it."""
 
     ready: bool
     parts: dict[str, str]
@@ -39,14 +39,17 @@ class Readiness(BaseModel):
 @router.head("/health", include_in_schema=False)
 @router.get("/health")
 async def health() -> Health:
-    """Whether the process is up. It asks nobody else."""
+    """Report that the process is running. No other service is checked."""
     return Health()
 
 
 @router.head("/ready", include_in_schema=False)
 @router.get("/ready", responses={503: {"model": Readiness}})
 async def ready(response: Response, services: ServicesDep) -> Readiness:
-    """Whether meetings can be served: 503 names the parts that are missing."""
+    """Check that meetings can be served.
+
+    The parts are `postgres`, `redis`, `lanes` and `translation`. The status is 503 if one of them fails.
+    """
     checks = {
         "postgres": _check_postgres(services),
         "redis": _check_redis(services),
@@ -65,7 +68,7 @@ async def _with_timeout(check: Awaitable[str]) -> str:
     try:
         return await asyncio.wait_for(check, _CHECK_TIMEOUT_S)
     except TimeoutError:
-        return f"gave no answer within {_CHECK_TIMEOUT_S:.0f} s"
+        return f"did not answer within {_CHECK_TIMEOUT_S:.0f} s"
     except Exception as error:  # noqa: BLE001 - whatever is wrong with a part is the answer
         return f"can't be reached: {type(error).__name__}"
 
@@ -77,7 +80,7 @@ async def _check_postgres(services: Services) -> str:
 
 
 async def _check_redis(services: Services) -> str:
-    # Where its user may not ask for that, the ping says it in its own words.
+    # If the Redis user may not run `info`, the ping's error names the state instead.
     with suppress(ResponseError):
         if (state := parse_loading_info(await services.redis.info("persistence"))) is not None:
             return f"is {state.activity}"

@@ -1,4 +1,4 @@
-"""Events of a meeting from its source: the way into the log over HTTP."""
+"""The ingest API: appends the events of a meeting's source to the log."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from storage.records import DEFAULT_TEAM_ID
 from storage.redis_log.event_log import AppendResult, NewEvent
 
 MAX_EVENT_COUNT = 1_000
-"""Events a request may hold."""
+"""The most events in a request."""
 
 MAX_WAIT_S = 30
-"""The longest a sender is told to wait where a lane is behind."""
+"""The longest `Retry-After` in seconds for a lane that lags."""
 
 _FIXES = {
     "ended": "the meeting is over; start a new one",
-    "failed": "the meeting could not go on; its `end_reason` says why. Start a new one",
+    "failed": "the meeting failed; its `end_reason` says why. Start a new one",
     "paused": "the meeting is paused; resume it first",
     "no_time": "the meeting has a recorded clock; give each event its `at`, in ms",
 }
@@ -42,15 +42,15 @@ _PAYLOAD_TYPES: dict[str, type[Chunk | ConfigChanged | MeetingEnded]] = {
 
 
 class EventBatch(StrictModel):
-    """Events in their order. An empty list only says that the source of a recorded meeting is still there."""
+    """Events in their order. An empty list only renews the lease of a recorded meeting: its source is still connected."""
 
     events: Annotated[list[Any], Field(max_length=MAX_EVENT_COUNT)]
 
 
 class SourceEvent(StrictModel):
-    """An event as a source sends it.
+    """An event of a meeting's source.
 
-    `event_id` makes repeats harmless: the same one again is taken once. `at` (ms since the Unix epoch) is when it
+    `event_id` makes retries safe: events with the same id are accepted once. `at` (ms since the Unix epoch) is when the event
     happened, for recorded clocks. The payload is a chunk, `{"config": {…}}` or `{"reason": …}`.
     """
 
@@ -61,7 +61,7 @@ class SourceEvent(StrictModel):
 
 
 class EventResult(BaseModel):
-    """What became of an event. `index` is its place in the request, `ordinal` its place in the meeting if accepted."""
+    """The result of an event. `index` is its place in the request; `ordinal` is its place in the meeting, if it was accepted."""
 
     index: int
     event_id: str
@@ -71,7 +71,7 @@ class EventResult(BaseModel):
 
 
 class EventBatchResult(BaseModel):
-    """What became of a batch."""
+    """The result of a batch: that of each event, and how many had each outcome."""
 
     results: list[EventResult]
     accepted: int
@@ -79,7 +79,7 @@ class EventBatchResult(BaseModel):
     refused: int
 
 
-# The schema is told apart: events are read one by one, so that a wrong one does not keep the others out.
+# The schema is given here because events are validated one by one, so that an invalid event doesn't reject the others.
 @router.post(
     "",
     response_model=EventBatchResult,
@@ -105,11 +105,11 @@ class EventBatchResult(BaseModel):
     },
 )
 async def append(meeting_id: UUID, batch: EventBatch, services: ServicesDep) -> EventBatchResult | JSONResponse:
-    """Accept events into a meeting's log. Once accepted, an event is not lost.
+    """Append events to a meeting's log. Once it returns `accepted`, an event is durable.
 
-    Wrong events do not keep the others of the batch out: 422 names each wrong field, and holds the results of the rest.
-    Where the meeting's lane is too far behind, nothing of the batch is taken: 429, and `Retry-After` says when to send
-    it again. The end of a meeting is taken all the same.
+    Invalid events don't reject the rest of the batch: 422 names each invalid field, and has the results of the valid events.
+    If the meeting's lane lags too far behind, the whole batch is rejected with 429, and `Retry-After` says when to send it
+    again. A batch that only ends the meeting is accepted even then.
     """
     events: dict[int, NewEvent] = {}
     errors: list[FieldError] = []
@@ -136,38 +136,47 @@ async def append(meeting_id: UUID, batch: EventBatch, services: ServicesDep) -> 
 
 
 async def refuse_if_lagging(services: Services, meeting_id: UUID, events: Collection[NewEvent], count: int) -> None:
-    """Refuse events for now if their meeting's lane is too far behind. Its end, and no event at all, are no burden.
+    """Reject events if their meeting's lane lags too far behind (backpressure).
+
+    The meeting's end and an empty batch are never rejected, because they add no load.
 
     Args:
-        count: how many events are refused then, those included that could not be read.
+        services: the services.
+        meeting_id: the meeting.
+        events: the valid events of the batch.
+        count: number of events to count as rejected, invalid ones included.
 
     Raises:
-        OverloadedError: says how long to wait.
+        OverloadedError: the lane lags by more than the limit. The error says how long to wait.
     """
     limit = services.options.lag_limit
     if services.lane_lags.max_lag <= limit or all(isinstance(event.payload, MeetingEnded) for event in events):
         return
     log_info = await services.log.read_state(str(meeting_id))
-    # A meeting that takes nothing more says so itself.
+    # `append` rejects events of a meeting that isn't open, with the reason.
     if log_info is None or log_info.status != "open":
         return
-    # One that moves waits for the lane that has not let go of it yet.
+    # A meeting in migration waits for its previous lane, which the log's state still names.
     async with services.database.connect() as conn:
         current_lane = (await meeting_service.read_meeting(conn, DEFAULT_TEAM_ID, meeting_id)).lane_id
     lag = max(services.lane_lags.lag_of(log_info.lane_id), services.lane_lags.lag_of(current_lane))
     if lag <= limit:
         return
     await services.meetings.count_refused(DEFAULT_TEAM_ID, meeting_id, "lag", count)
-    # Whoever is told to wait is there: a recording's lease must not run out meanwhile.
+    # A source that has to wait is still connected, so the lease of a recorded meeting must not expire meanwhile.
     await services.meetings.append(DEFAULT_TEAM_ID, meeting_id, [])
     wait_s = min(max(1, math.ceil(lag - limit)), MAX_WAIT_S)
     raise OverloadedError(
-        "lag", f"the meeting's lane is {lag:.0f} s behind; send all of this again in {wait_s} s", wait_s
+        "lag", f"the meeting's lane is {lag:.0f} s behind; send the whole batch again in {wait_s} s", wait_s
     )
 
 
 def build_conflict_error(reason: str) -> ConflictError:
-    """Why the log's door refused an event, and what to do about it."""
+    """Build the error for an event that the log refused, with the fix.
+
+    Args:
+        reason: the log's reason: `ended`, `failed`, `paused` or `no_time`.
+    """
     return ConflictError(reason, _FIXES[reason])
 
 

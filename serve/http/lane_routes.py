@@ -1,4 +1,4 @@
-"""The lanes: how they do, adding and draining them, and moving meetings between them."""
+"""Routes for lanes: their status, adding and draining them, and moving meetings between them."""
 
 from __future__ import annotations
 
@@ -20,14 +20,15 @@ router = APIRouter(tags=["lanes"])
 
 
 class LaneStatus(BaseModel):
-    """A lane.
+    """A lane: one partition of the log, and its worker.
 
     Attributes:
-        state: `running`, `stopped` (it is not needed now), or `crash_loop`.
-        draining: it gets no new meetings, and its open ones move to others.
-        epoch: how many processes have had it.
-        lag: seconds that the oldest entry or due tick has waited which is not committed.
-        pending_calls: calls without an answer; entries: kept in its log.
+        state: `running`, `stopped` (not needed now), or `crash_loop`.
+        draining: whether it gets no new meetings, and its open ones move to other lanes.
+        epoch: number of processes that have run the lane so far.
+        lag: age in seconds of the oldest entry or due tick that is not committed.
+        pending_calls: calls in flight.
+        entries: entries kept in its log.
         last_heartbeat_at: when its process last reported.
     """
 
@@ -58,13 +59,13 @@ class AddLaneRequest(StrictModel):
 
 
 class MoveRequest(StrictModel):
-    """The lane that a meeting is to go on in."""
+    """The lane to move a meeting to."""
 
     lane: Name
 
 
 class MoveResult(BaseModel):
-    """Whether a meeting moves; not if it is there already."""
+    """Whether a meeting is moved; false if it is in that lane already."""
 
     lane: str
     moved: bool
@@ -72,7 +73,7 @@ class MoveResult(BaseModel):
 
 @router.get("/api/lanes")
 async def show_lanes(services: ServicesDep) -> LaneList:
-    """All lanes, and how they do."""
+    """List all lanes with their status."""
     async with services.database.connect() as conn:
         lanes = await list_lanes(conn)
     return LaneList(lanes=await _with_lags(services, lanes))
@@ -80,7 +81,7 @@ async def show_lanes(services: ServicesDep) -> LaneList:
 
 @router.post("/api/lanes", status_code=201)
 async def add(new: AddLaneRequest, services: ServicesDep) -> LaneStatus:
-    """Add a lane. It starts within seconds, and stays until the next start of the flow, or while the load asks for it."""
+    """Add a lane. It starts within seconds, and runs until the flow's next start, or for as long as the load requires it."""
     async with services.database.begin() as conn:
         lane_id = await add_lane(conn, new.kind)
     return await _get_lane(services, lane_id)
@@ -88,7 +89,7 @@ async def add(new: AddLaneRequest, services: ServicesDep) -> LaneStatus:
 
 @router.post("/api/lanes/{lane_id}/drain", status_code=202, responses=problem_responses(404, 409))
 async def drain(lane_id: Name, services: ServicesDep) -> LaneStatus:
-    """Drain a lane: its open meetings go on in others, once their calls are answered, and it stops."""
+    """Drain a lane: its open meetings move to other lanes once their calls in flight are answered. Then the lane stops."""
     async with services.database.begin() as conn:
         await drain_lane(conn, lane_id)
     return await _get_lane(services, lane_id)
@@ -96,7 +97,7 @@ async def drain(lane_id: Name, services: ServicesDep) -> LaneStatus:
 
 @router.post("/api/meetings/{meeting_id}/move", status_code=202, responses=problem_responses(404, 409))
 async def move(meeting_id: UUID, target: MoveRequest, services: ServicesDep) -> MoveResult:
-    """Have a meeting go on in another lane, once its calls are answered. Nothing of it is lost or said twice."""
+    """Move a meeting to another lane, once its calls in flight are answered. Nothing is lost or repeated."""
     is_moving = await services.meetings.move(DEFAULT_TEAM_ID, meeting_id, target.lane)
     return MoveResult(lane=target.lane, moved=is_moving)
 

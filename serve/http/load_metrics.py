@@ -1,4 +1,4 @@
-"""How much is going on, as metrics: live meetings against their limit, how meetings were over, and how far lanes are behind."""
+"""Metrics of the load: live meetings and their limit, ends of meetings by status, and the lag of lanes."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from storage.postgres.teams import count_live_meetings
 from storage.records import CLOSED_STATUSES
 
 _REDIS_TIMEOUT_S = 2.0
-"""Seconds Redis gets to say how far the logs are."""
+"""Seconds for Redis to report how far the logs are."""
 
 
 async def collect_load_metrics(services: Services) -> list[Metric]:
-    """The metrics, as of now. Without Redis the lanes' lag is not among them."""
+    """Collect the current metrics. If Redis is unavailable, the lanes' lag is missing."""
     async with services.database.connect() as conn:
         statuses, clocks = Counter[str](), Counter[str]()
         for (status, clock), meeting_count in (await count_meetings(conn)).items():
@@ -34,7 +34,7 @@ async def collect_load_metrics(services: Services) -> list[Metric]:
         live = await count_live_meetings(conn)
         lanes = await list_lanes(conn)
     opened = CounterMetricFamily("parley_meetings_opened", "Meetings begun", labels=["clock"])
-    ended = CounterMetricFamily("parley_meetings_ended", "Times that meetings were over, by how", labels=["status"])
+    ended = CounterMetricFamily("parley_meetings_ended", "Ends of meetings, by status", labels=["status"])
     limits = dict.fromkeys(live, services.options.max_live)
     states = GaugeMetricFamily("parley_lane_state", "1 for the state that a lane is in", labels=["lane", "state"])
     for lane in lanes:
@@ -44,11 +44,12 @@ async def collect_load_metrics(services: Services) -> list[Metric]:
         _fill_family(ended, ended_by_status),
         _fill_family(GaugeMetricFamily("parley_live_meetings", "Live meetings that are open", labels=["team"]), live),
         _fill_family(
-            GaugeMetricFamily("parley_live_meetings_limit", "Those that may be at once", labels=["team"]), limits
+            GaugeMetricFamily("parley_live_meetings_limit", "Most live meetings that may be open", labels=["team"]),
+            limits,
         ),
         _fill_family(
             GaugeMetricFamily(
-                "parley_lane_lag_seconds", "Age of its oldest entry or due tick that is not committed", labels=["lane"]
+                "parley_lane_lag_seconds", "Age of the oldest entry or due tick that is not committed", labels=["lane"]
             ),
             await _read_lags(services, lanes),
         ),
@@ -61,12 +62,12 @@ async def _read_lags(services: Services, lanes: Sequence[LaneRecord]) -> Mapping
         async with asyncio.timeout(_REDIS_TIMEOUT_S):
             return await read_lane_lags(services.redis, {lane.id: lane.progress for lane in lanes})
     except (UnavailableError, TimeoutError):
-        # What Postgres knows is told all the same.
+        # The metrics from Postgres are reported without it.
         return {}
 
 
 def _fill_family(family: CounterMetricFamily | GaugeMetricFamily, values: Mapping[str, float]) -> Metric:
-    """A family with one label, given its values."""
+    """Add a sample for each label value to a family with one label, and return the family."""
     for label, number in sorted(values.items()):
         family.add_metric([label], number)
     return family

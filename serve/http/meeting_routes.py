@@ -1,4 +1,7 @@
-"""Meetings: begin, find, change, pause and end them. There is no sign-in yet: all are one team's, on loopback only."""
+"""Routes to begin, find, change, pause and end meetings.
+
+There is no authentication yet: all meetings belong to one team, and only this machine may reach the API.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +42,7 @@ router = APIRouter(prefix="/api/meetings", tags=["meetings"])
 
 
 class CreateMeetingRequest(StrictModel):
-    """A meeting to begin. `began_at` (ms since the Unix epoch) must be given for a recorded clock, and only there."""
+    """A meeting to begin. `began_at` (ms since the Unix epoch) is required for a recorded clock, and not allowed otherwise."""
 
     external_id: Name | None = None
     title: Title = ""
@@ -49,7 +52,7 @@ class CreateMeetingRequest(StrictModel):
 
 
 class ChangeConfigRequest(StrictModel):
-    """The parts of a meeting's config to change; those left out stay."""
+    """The fields of a meeting's config to change. Omitted fields stay as they are."""
 
     source_language: SourceLanguage | None = None
     target_languages: TargetLanguages | None = None
@@ -62,7 +65,7 @@ class ChangeConfigRequest(StrictModel):
     @model_validator(mode="after")
     def _something(self) -> ChangeConfigRequest:
         if not self.model_fields_set:
-            raise ValueError("must name something to change")
+            raise ValueError("must have a field to change")
         return self
 
 
@@ -73,11 +76,11 @@ class EndRequest(StrictModel):
 
 
 class MeetingState(BaseModel):
-    """A meeting, but for its config.
+    """A meeting without its config.
 
-    `last_accepted` and `last_committed` are the ordinals of the last entry accepted and processed, recorded about once a
-    second; `seq` is the last live event's. `counters` counts what was late, repeated, refused, superseded, warned, dead or
-    lost. `end_reason` says why it is over; where it failed, what was wrong.
+    `last_accepted` and `last_committed` are the ordinals of the last entry accepted and the last one processed, updated about once
+    a second. `seq` is the number of the last live event. `counters` counts events that were late, repeated, refused, superseded,
+    warned, dead or lost. `end_reason` says why the meeting is over, or why it failed.
     """
 
     id: UUID
@@ -98,22 +101,23 @@ class MeetingState(BaseModel):
 
 
 class Meeting(MeetingState):
-    """A meeting."""
+    """A meeting with its config."""
 
     config: MeetingConfig
 
 
 class MeetingSummary(MeetingState):
-    """A meeting without its glossary. `pending_captions` are still to come."""
+    """A meeting without its glossary. `pending_captions` is the number of captions that are not translated yet."""
 
     config: MeetingConfigSummary
     pending_captions: int
 
 
 class MeetingDetail(Meeting):
-    """A meeting as of this moment: `last_accepted` is exact, refusals are counted, `pending_captions` are still to come.
+    """A meeting in its current state: `last_accepted` is exact, and `counters` includes the latest refusals.
 
-    Its lane is `lag` seconds behind, as of the last second.
+    `pending_captions` is the number of captions that are not translated yet. `lag` is how many seconds the meeting's lane is
+    behind, measured once a second.
     """
 
     pending_captions: int
@@ -121,14 +125,14 @@ class MeetingDetail(Meeting):
 
 
 class MeetingPage(BaseModel):
-    """Meetings, newest first. `before` asks for the next page; null where there is none."""
+    """Meetings, newest first. Send `before` to get the next page; it is null on the last page."""
 
     meetings: list[MeetingSummary]
     before: UUID | None
 
 
 class ConfigChangeResult(BaseModel):
-    """A change of config that is in the log: it takes effect at the entry of this `ordinal`."""
+    """The config after a change. The change takes effect at the entry with this `ordinal`."""
 
     ordinal: int | None
     config: MeetingConfig
@@ -137,12 +141,13 @@ class ConfigChangeResult(BaseModel):
 @router.post(
     "",
     status_code=201,
-    responses={200: {"model": Meeting, "description": "It was there already."}} | problem_responses(429),
+    responses={200: {"model": Meeting, "description": "A meeting with this `external_id` exists."}}
+    | problem_responses(429),
 )
 async def begin(new: CreateMeetingRequest, response: Response, services: ServicesDep) -> Meeting:
-    """Begin a meeting. The same `external_id` again gives the meeting that has it.
+    """Begin a meeting. If a meeting with the same `external_id` exists, that one is returned.
 
-    429 where as many live meetings are open as may be: `Retry-After` says when to try again.
+    429 means that the limit of open live meetings is reached: `Retry-After` says when to try again.
     """
     if new.began_at is not None and new.clock is Clock.LIVE:
         raise InvalidInputError("began_at", "must be left out for a live clock")
@@ -169,9 +174,9 @@ async def list_meetings(
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
     before: UUID | None = None,
 ) -> MeetingPage:
-    """The meetings, newest first; only those of the given statuses, if any are."""
+    """List the meetings, newest first; with `status`, those with one of the given statuses only."""
     async with services.database.connect() as conn:
-        # One more than is shown tells whether there is a next page.
+        # One more than the page shows whether there is a next page.
         records = await meeting_service.list_meetings(
             conn, DEFAULT_TEAM_ID, statuses=status, limit=limit + 1, before=before
         )
@@ -187,20 +192,20 @@ async def list_meetings(
 
 @router.get("/{meeting_id}", responses=problem_responses(404))
 async def get_meeting(meeting_id: UUID, services: ServicesDep) -> MeetingDetail:
-    """A meeting, with how far it is worked off."""
+    """Get a meeting, with its progress."""
     return await _with_live_counts(services, await _get_record(services, meeting_id))
 
 
 @router.patch("/{meeting_id}/config", status_code=202, responses=problem_responses(404, 409))
 async def change_config(meeting_id: UUID, change: ChangeConfigRequest, services: ServicesDep) -> ConfigChangeResult:
-    """Change a meeting's config from here on.
+    """Change a meeting's config for all that follows.
 
-    It becomes an entry of the log, so it takes effect at a known point of the stream. What is left out stays as it is.
+    The change is an entry of the log, so it takes effect at a known point of the stream. Omitted fields stay as they are.
     """
     record = await _get_record(services, meeting_id)
     changes = change.model_dump(exclude_unset=True, exclude_none=True)
     log_info = await services.log.read_state(str(meeting_id))
-    # A change that was accepted a moment ago is not in Postgres yet.
+    # A recent change may be in the log only, and not in Postgres yet.
     current = log_info.config if log_info else record.config
     try:
         config = MeetingConfig.model_validate(current.model_dump() | changes)
@@ -217,21 +222,21 @@ async def change_config(meeting_id: UUID, change: ChangeConfigRequest, services:
 
 @router.post("/{meeting_id}/pause", responses=problem_responses(404, 409))
 async def pause(meeting_id: UUID, services: ServicesDep) -> MeetingDetail:
-    """Refuse speech until the meeting is resumed."""
+    """Pause a meeting: chunks are refused until it is resumed."""
     await services.meetings.pause(DEFAULT_TEAM_ID, meeting_id)
     return await get_meeting(meeting_id, services)
 
 
 @router.post("/{meeting_id}/resume", responses=problem_responses(404, 409))
 async def resume(meeting_id: UUID, services: ServicesDep) -> MeetingDetail:
-    """Take speech again."""
+    """Resume a paused meeting: chunks are accepted again."""
     await services.meetings.resume(DEFAULT_TEAM_ID, meeting_id)
     return await get_meeting(meeting_id, services)
 
 
 @router.post("/{meeting_id}/end", status_code=202, responses=problem_responses(404))
 async def end(meeting_id: UUID, services: ServicesDep, ending: EndRequest | None = None) -> MeetingDetail:
-    """End a meeting. Pending captions follow; a meeting that is over stays so."""
+    """End a meeting. Pending captions are still completed. A meeting that is already over doesn't change."""
     await services.meetings.end(DEFAULT_TEAM_ID, meeting_id, (ending or EndRequest()).reason)
     return await get_meeting(meeting_id, services)
 
@@ -245,7 +250,7 @@ async def _with_live_counts(services: Services, record: MeetingRecord) -> Meetin
     async with services.database.connect() as conn:
         pending = await transcript_queries.count_pending(conn, DEFAULT_TEAM_ID, record.id)
     meeting = _to_meeting(record)
-    # The door knows what it accepted before Postgres does, and forgets it a day after the last entry.
+    # The log has the last accepted ordinal before Postgres, and forgets it a day after the last entry.
     log_info = await services.log.read_state(str(record.id))
     if log_info is not None:
         meeting.last_accepted = max(meeting.last_accepted, log_info.last_ordinal)

@@ -1,6 +1,6 @@
-"""Metrics for Prometheus, read from the databases at each scrape: any replica gives the same, a restart loses none.
+"""Metrics for Prometheus, read from the stores at each scrape, so that every replica returns the same and a restart loses none.
 
-What each process measured of itself is among them, as it stands in Redis: see `storage.observability.metrics_federation`.
+They include the snapshots that each process stores in Redis: see `storage.observability.metrics_federation`.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ from storage.postgres.stored_counts import (
 router = APIRouter(tags=["health"])
 
 _REDIS_TIMEOUT_S = 2.0
-"""Seconds Redis gets to give the snapshots: a scrape must not wait for it until Prometheus gives up."""
+"""Seconds for Redis to return the snapshots: far less than the scrape timeout of Prometheus."""
 
 
 @router.get(
     "/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}} | problem_responses(503)
 )
 async def metrics(services: ServicesDep) -> Response:
-    """What there is to count, over all meetings."""
+    """Return the metrics of all meetings, lanes and processes, in Prometheus' text format."""
     registry = CollectorRegistry()
     stored_families = [*_count_families(await _read_counts(services)), *await collect_load_metrics(services)]
     process_metrics = await _read_process_metrics(services, {family.name for family in stored_families})
@@ -79,7 +79,7 @@ async def _read_counts(services: Services) -> _StoredCounts:
 
 
 async def _read_process_metrics(services: Services, reserved_names: Collection[str]) -> MergedMetrics | None:
-    """What the living processes measured; None where Redis doesn't say."""
+    """Read the metrics of the running processes; None if Redis is unavailable."""
     try:
         async with asyncio.timeout(_REDIS_TIMEOUT_S):
             snapshots = await read_snapshots(services.redis)
@@ -100,40 +100,38 @@ def _count_families(counts: _StoredCounts) -> Iterator[Metric]:
     now = datetime.now(UTC)
     yield _labelled_gauge("parley_meetings", "Meetings", "status", counts.meetings)
     accepted, committed = counts.entries
-    yield CounterMetricFamily("parley_entries_accepted", "Entries the log accepted", accepted)
-    yield CounterMetricFamily("parley_entries_committed", "Entries worked off", committed)
-    yield _labelled_gauge("parley_captions", "Captions of sentences that stand", "status", counts.captions)
-    events = CounterMetricFamily("parley_events", "What went another way than usual", labels=["kind"])
+    yield CounterMetricFamily("parley_entries_accepted", "Entries that the log accepted", accepted)
+    yield CounterMetricFamily("parley_entries_committed", "Entries processed and committed", committed)
+    yield _labelled_gauge("parley_captions", "Captions of sentences that aren't retracted", "status", counts.captions)
+    events = CounterMetricFamily("parley_events", "Unusual outcomes of events, by kind", labels=["kind"])
     for kind, count in sorted(counts.events.items()):
         events.add_metric([kind], count)
     yield events
-    yield CounterMetricFamily("parley_dead_letters", "Entries that could not be used", counts.dead_letters)
+    yield CounterMetricFamily("parley_dead_letters", "Entries that could not be processed", counts.dead_letters)
     lanes = counts.lanes
     yield _labelled_gauge(
         "parley_lane_epoch", "Processes that took the lane over", "lane", {i.id: i.epoch for i in lanes}
     )
     yield _labelled_gauge("parley_lane_open_meetings", "Open meetings", "lane", {i.id: i.open_meetings for i in lanes})
-    yield _labelled_gauge(
-        "parley_lane_waiting", "Calls without an answer", "lane", {i.id: i.pending_calls for i in lanes}
-    )
+    yield _labelled_gauge("parley_lane_waiting", "Calls in flight", "lane", {i.id: i.pending_calls for i in lanes})
     yield _labelled_gauge(
         "parley_lane_log_entries", "Entries kept in the log", "lane", {i.id: i.log_length for i in lanes}
     )
     silence = {i.id: (now - i.updated_at).total_seconds() for i in lanes}
-    yield _labelled_gauge("parley_lane_silence_seconds", "Time since its last sign of life", "lane", silence)
+    yield _labelled_gauge("parley_lane_silence_seconds", "Time since the lane's last heartbeat", "lane", silence)
 
 
 def _process_families(process_metrics: MergedMetrics | None) -> Iterator[Metric]:
     yield GaugeMetricFamily(
-        "parley_redis_up", "Whether Redis said what processes measured", int(process_metrics is not None)
+        "parley_redis_up", "Whether Redis returned the metrics of the processes", int(process_metrics is not None)
     )
     if process_metrics is None:
         return
     yield _labelled_gauge(
-        "parley_process_start_time_seconds", "When each began to run", "process", process_metrics.started_at
+        "parley_process_start_time_seconds", "When each process started", "process", process_metrics.started_at
     )
     yield GaugeMetricFamily(
-        "parley_snapshots_unread", "Processes whose measures can't be read", process_metrics.unread_count
+        "parley_snapshots_unread", "Processes whose metrics can't be read", process_metrics.unread_count
     )
     yield from process_metrics.families.values()
 

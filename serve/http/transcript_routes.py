@@ -1,4 +1,4 @@
-"""What was said in a meeting, and how it reads in each language, as it stands now."""
+"""Routes for a meeting's sentences and captions in their current state."""
 
 from __future__ import annotations
 
@@ -20,11 +20,10 @@ router = APIRouter(prefix="/api/meetings/{meeting_id}", tags=["transcripts"])
 
 
 class Sentence(BaseModel):
-    """A sentence, in its last revision. Times are seconds from the meeting's start.
+    """A sentence in its latest revision. Times are seconds from the meeting's start.
 
-    `speaker_id` tells two speakers of one name apart, where the source gave one.
-
-    `first_text` is what was put out first, `first_emitted` seconds from the meeting's start.
+    `speaker_id` distinguishes speakers of the same name; it is null unless the source sent one. `first_text` is the text as first
+    emitted, and `first_emitted` the time of that.
     """
 
     id: str
@@ -41,10 +40,10 @@ class Sentence(BaseModel):
 
 
 class Caption(BaseModel):
-    """A sentence in a language. `revision` is the sentence's that it speaks of.
+    """The translation of a sentence into one language. `revision` is the sentence's revision that was translated.
 
-    `text` is null while it is pending, and where there will be none: `reason` says why. `warnings` names what the
-    translation may lack, in words: a number, a name, a term. `attempts` counts requests over all revisions.
+    `text` is null while the caption is pending, and if there will be no translation; then `reason` says why. `warnings` names what
+    the translation may lack: a number, a name, a term. `attempts` counts the translation requests over all revisions.
     """
 
     sentence_id: str
@@ -73,7 +72,7 @@ class Captions(BaseModel):
 
 @router.get("/sentences", responses=problem_responses(404))
 async def get_sentences(meeting_id: UUID, services: ServicesDep) -> Sentences:
-    """The sentences of a meeting."""
+    """List the sentences of a meeting, in reading order."""
     async with services.database.connect() as conn:
         await meeting_service.read_meeting(conn, DEFAULT_TEAM_ID, meeting_id)
         records = await transcript_queries.read_sentences(conn, DEFAULT_TEAM_ID, meeting_id)
@@ -84,7 +83,7 @@ async def get_sentences(meeting_id: UUID, services: ServicesDep) -> Sentences:
 async def get_captions(
     meeting_id: UUID, services: ServicesDep, language: Annotated[Language | None, Query()] = None
 ) -> Captions:
-    """The captions of a meeting, in all its languages or in one."""
+    """List the captions of a meeting, in all its languages or in one."""
     async with services.database.connect() as conn:
         await meeting_service.read_meeting(conn, DEFAULT_TEAM_ID, meeting_id)
         records = await transcript_queries.read_captions(conn, DEFAULT_TEAM_ID, meeting_id, language=language)

@@ -1,4 +1,4 @@
-"""How long live events take to their followers: from the commit to the socket."""
+"""Metrics and traces of the delivery of live events, from the commit to the client's socket."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from serve.http.dependencies.services import Services
 
 
 def record_push(services: Services, meeting_id: UUID, event: LiveEvent) -> None:
-    """Take note that an event is with one more follower. One that was read from Postgres was not pushed."""
+    """Record that an event was sent to a client. Events that were read from Postgres are not counted."""
     if event.committed_at is None:
         return
     now = time.time()

@@ -1,4 +1,4 @@
-"""Live events of a meeting, over WebSocket and as server-sent events: the same events on the same path."""
+"""Routes for the live events of a meeting: a WebSocket and server-sent events, with the same events on the same path."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ router = APIRouter(prefix="/api/meetings/{meeting_id}/events", tags=["live event
 
 _log = structlog.get_logger(__name__)
 
-_AFTER = Query(ge=0, description="The last `seq` you have: the events after it are sent.")
-_INTERIM = Query(description="Whether to send growing text and its drafts, too.")
-_LANGUAGE = Query(description="The only language to send captions and drafts of.")
+_AFTER = Query(ge=0, description="The last `seq` that you have. The events after it are sent.")
+_INTERIM = Query(description="Whether to send interim text and its drafts as well.")
+_LANGUAGE = Query(description="The only language of captions and drafts to send; all if omitted.")
 
 
 async def _limit_streams(services: ServicesDep) -> AsyncGenerator[None]:
-    # A dependency ends after the response, however that ended.
+    # FastAPI leaves a dependency only after the response has ended, even if that failed.
     with services.stream_limit.acquire():
         yield
 
 
-# Not `response_class`: a stream that has nothing more to give answers 204, or browsers would reconnect for ever.
+# Not `response_class`: once a meeting is complete the route answers 204, or browsers would reconnect forever.
 @router.get(
     "",
     response_model=None,
@@ -56,12 +56,13 @@ async def server_sent_events(
 ) -> Response:
     """Follow a meeting as server-sent events: `event` is the kind, `id` the `seq`, `data` the payload.
 
-    Growing text has no `id`. It is an `interim`, `{"speaker", "speaker_id", "text", "start", "drafts": {language: text}}`:
-    what somebody is saying and no sentence holds yet, and how that reads so far. Each takes the place of the speaker's last
-    one; an empty text takes it away. `speaker_id` is null unless the source gives one.
+    Interim text is an event of the kind `interim` without an `id`:
+    `{"speaker", "speaker_id", "text", "start", "drafts": {language: text}}`. It has the words that are in no sentence yet, and
+    their translation so far. Each one replaces the speaker's last one; an empty text removes it. `speaker_id` is null unless the
+    source sends one.
 
-    `Last-Event-ID`, which browsers send when they reconnect, goes before `after`. 204 says that the meeting is over and
-    you have all of it. 503 says that the server has all the live streams that it serves: `Retry-After` says when to try again.
+    `Last-Event-ID`, which browsers send when they reconnect, overrides `after`. 204 means that the meeting is over and you have
+    all events. 503 means that the server's limit of live streams is reached: `Retry-After` says when to try again.
     """
     if last_event_id is not None:
         after = last_event_id
@@ -82,11 +83,11 @@ async def web_socket(
     interim: Annotated[bool, _INTERIM] = True,
     language: Annotated[Language | None, _LANGUAGE] = None,
 ) -> None:
-    """Follow a meeting over a WebSocket: each message is `{"kind", "seq"?, "payload"}`, as among the server-sent events.
+    """Follow a meeting over a WebSocket: each message is `{"kind", "seq"?, "payload"}`, with the same events as the SSE route.
 
-    It closes with 1000 once the meeting is over and you have all of it. 4404: there is no such meeting; 4422: the
-    address or `after` is wrong; 1013: the server has all the live streams that it serves, or lost a store: try again later.
-    What you send is not read.
+    It closes with 1000 once the meeting is over and you have all events; with 4404 if there is no such meeting; with 4422 if the
+    address or `after` is invalid. 1013 means that the limit of live streams is reached, or that a store is unavailable: try again
+    later. Messages that you send are ignored.
     """
     await socket.accept()
     subscription = LiveSubscription(DEFAULT_TEAM_ID, meeting_id, after, interim, language)
@@ -140,8 +141,8 @@ async def _stream_to_socket(socket: WebSocket, services: Services, subscription:
                 record_push(services, subscription.meeting_id, event)
     except WebSocketDisconnect:
         return
-    except Exception as error:  # noqa: BLE001 - whatever it is, the client is to come back for the rest
-        _log.warning("live.interrupted", error=type(error).__name__)
+    except Exception as error:  # noqa: BLE001 - after any error the client must reconnect for the remaining events
+        _log.warning("a live stream was interrupted", error=type(error).__name__)
         code = 1013
     with contextlib.suppress(WebSocketDisconnect, RuntimeError):
         await socket.close(code)

@@ -1,4 +1,4 @@
-"""What one client is sent of a meeting: each stored event after its last, once and in order, and growing text."""
+"""Selects a meeting's live events for one client: each stored event after its last one, once and in order, and interim text."""
 
 from __future__ import annotations
 
@@ -14,19 +14,22 @@ from serve.http.dependencies.services import Services
 from storage.postgres import transcript_queries
 
 _PAGE_EVENT_COUNT = 500
+"""Events that one query reads."""
 
 HEARTBEAT_KIND = "ping"
-"""The kind of what is sent when there is nothing to say. Like growing text it has no `seq`: each of those is sent once."""
+"""Kind of the periodic event that keeps the stream alive. Like interim text it is not stored, and has no `seq`."""
 
 
 @dataclass(frozen=True, slots=True)
 class LiveSubscription:
-    """What a client wants to follow.
+    """A client's subscription to a meeting.
 
     Attributes:
-        after: the last `seq` it has; 0 for all.
-        interim: whether it wants growing text.
-        language: the only language it wants captions and drafts of; None for all.
+        team_id: the team.
+        meeting_id: its meeting.
+        after_seq: the last `seq` that the client has; 0 for all events.
+        includes_interims: whether to send interim text.
+        language: the only language of captions and drafts to send; None for all.
     """
 
     team_id: str
@@ -37,13 +40,13 @@ class LiveSubscription:
 
 
 async def stream_events(services: Services, subscription: LiveSubscription) -> AsyncGenerator[LiveEvent]:
-    """What a client is to be sent, until nothing more will come.
+    """Stream the events of a subscription, until the meeting is complete.
 
-    The channel comes first and the backlog second, so that nothing falls between them; from then on whatever arrives
-    only says how far the meeting is. What is missing, for whatever reason, is read from Postgres.
+    The channel is subscribed before the backlog is read, so that no event falls between the two. A received message may be a
+    repeat, or follow a gap; missing events are read from Postgres.
 
     Yields:
-        Stored events after `wish.after` in order of `seq`, growing text, and heartbeats.
+        Stored events after `subscription.after_seq` in the order of `seq`, interim text, and heartbeats.
     """
     clock = asyncio.get_running_loop().time
     last_seq = subscription.after_seq
@@ -75,7 +78,7 @@ async def stream_events(services: Services, subscription: LiveSubscription) -> A
 async def _backlog(
     services: Services, subscription: LiveSubscription, last_seq: int, contents: InboxContents
 ) -> AsyncGenerator[LiveEvent]:
-    """Every stored event after `last` up to `waiting.upto`: those at hand, and from Postgres those that are not."""
+    """Yield every stored event after `last_seq` up to `contents.max_seq`: those received, and the missing ones from Postgres."""
     for event in contents.events:
         seq = event.seq or 0
         if seq == last_seq + 1:
@@ -90,12 +93,12 @@ async def _backlog(
             yield LiveEvent(row.kind, row.payload, row.seq)
             last_seq = row.seq
         if not page:
-            # The channel ran ahead of what this connection can see; the next look will find it.
+            # The message arrived before this connection can see its event; the next resync will find it.
             return
 
 
 def _filter_drafts(interim: LiveEvent, subscription: LiveSubscription) -> LiveEvent:
-    """Growing text with the drafts that a client wants."""
+    """Remove the drafts of other languages from an interim text."""
     if subscription.language is None:
         return interim
     drafts = {
