@@ -50,6 +50,6 @@ class EngineHealthCheck:
                 await self._probe()
         except TimeoutError:
             if self._last_output_at == last_output_at:
-                raise UnavailableError(f"the engine gave no token within {timeout_s:.0f} s") from None
+                raise UnavailableError(f"the engine produced no token within {timeout_s:.0f} s") from None
         else:
             self.record_output()

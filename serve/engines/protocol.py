@@ -31,7 +31,7 @@ It is in another language (`language`), repeats the prompt (`echo`), declines (`
 """
 
 REASONING_ONLY_MESSAGE = (
-    "the model thought and gave no answer: turn its thinking off in PARLEY_TRANSLATION_BODY or the engine's `body`, "
+    "the model reasoned and gave no answer: turn its reasoning off in PARLEY_TRANSLATION_BODY or the engine's `body`, "
     'as {"reasoning_effort": "none"} does, or {"chat_template_kwargs": {"enable_thinking": false}}'
 )
 """Message of `ReasoningOnlyError`: the cause and the setting that removes it."""

@@ -45,7 +45,7 @@ def select_translation_engine(
         vllm: whether vLLM is installed; None to look it up.
     """
     if option != "auto":
-        return EngineSelection(option, "as asked for")
+        return EngineSelection(option, "as configured")
     reason = _why_not_vllm(model, "PARLEY_TRANSLATION_MODEL", gpus, vllm)
     return EngineSelection("firefox", reason) if reason else _select_vllm(model, gpus)
 
@@ -58,7 +58,7 @@ def select_insight_engine(
     Without a configured model there is no engine, because a model is too large to download without a request.
     """
     if option != "auto":
-        return EngineSelection(option, "as asked for")
+        return EngineSelection(option, "as configured")
     if model is None:
         return EngineSelection("none", "no model is named for it: name one with PARLEY_INSIGHT_MODEL")
     if model.endswith(".gguf"):
@@ -103,7 +103,7 @@ def find_model_problem(model: str) -> str | None:
     if not folder.is_dir():
         return f"{model} is no folder"
     if not (folder / "config.json").is_file():
-        return f"{model} holds no config.json: it is no model as the Hugging Face hub keeps them"
+        return f"{model} holds no config.json: it is not in the format of the Hugging Face hub"
     if not any(file.suffix in (".safetensors", ".bin") for file in folder.iterdir()):
         return f"{model} holds no weights"
     return None

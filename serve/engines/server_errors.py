@@ -57,7 +57,7 @@ class ServerRejectedError(NonRetryableError):
     """
 
     def __init__(self, server_message: str) -> None:
-        super().__init__(f"the model's server refuses this question: {server_message}")
+        super().__init__(f"the model's server refuses this request: {server_message}")
         self.server_message = server_message
 
 
@@ -85,18 +85,18 @@ def error_from_status(
     redacted = f"{status} {redact_message(message, prompt)}".strip()
     if status in _AUTH_STATUSES:
         # The server's message may quote a part of the key.
-        return MisconfiguredError("the model's server refuses the key: look at the engine's `key`")
+        return MisconfiguredError("the model's server refuses the key: check the engine's `key`")
     if status == _PAYMENT_STATUS:
-        return MisconfiguredError(f"the model's server wants the account to be paid: {redacted}")
+        return MisconfiguredError(f"the model's server requires payment: {redacted}")
     if status in _NOT_FOUND_STATUSES:
         return MisconfiguredError(
-            "the model's server doesn't know the model, or has no such API: look at the engine's `url` and `model`: "
+            "the model's server doesn't know the model, or has no such API: check the engine's `url` and `model`: "
             f"{redacted}"
         )
     is_client_error = isinstance(status, int) and 400 <= status < 500 and status not in _RETRYABLE_STATUSES
     # Triton's vLLM backend reports every request that vLLM rejects as an internal error.
     if (is_client_error or status in (*_GRPC_REQUEST_STATUSES, "INTERNAL")) and _PERMANENT_REJECTION.search(message):
-        return NonRetryableError(f"the model's server refuses this question: {redacted}")
+        return NonRetryableError(f"the model's server refuses this request: {redacted}")
     if is_client_error or status in _GRPC_REQUEST_STATUSES:
         return ServerRejectedError(redacted)
     retry_after_s = _parse_retry_after(retry_after)

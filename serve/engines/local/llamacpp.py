@@ -98,14 +98,14 @@ class LlamaCppEngine:
             await completion
         # `from None`: llama.cpp's messages may quote the prompt.
         except ValueError as error:
-            raise NonRetryableError(f"the model can't be asked this: {type(error).__name__}") from None
+            raise NonRetryableError(f"the model can't process this request: {type(error).__name__}") from None
         except RuntimeError as error:
             raise UnavailableError(f"llama.cpp: {type(error).__name__}") from None
         finally:
             cancelled.set()
             completion.cancel()
         if finish not in _FINISH_REASONS:
-            raise UnavailableError(f"llama.cpp gave an answer up: {finish}")
+            raise UnavailableError(f"llama.cpp aborted an answer: {finish}")
         yield accumulator.complete(self.version, "stop" if finish == "stop" else "length", *usage)
 
     async def check_health(self) -> None:

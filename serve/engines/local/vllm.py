@@ -95,7 +95,7 @@ class VllmEngine:
                     if completion.text:
                         yield accumulator.add(completion.text)
                     if output.finished and completion.finish_reason not in _FINISH_REASONS:
-                        raise UnavailableError(f"vLLM gave an answer up: {completion.finish_reason}")
+                        raise UnavailableError(f"vLLM aborted an answer: {completion.finish_reason}")
                     if output.finished:
                         yield accumulator.complete(
                             self.version,
@@ -108,7 +108,7 @@ class VllmEngine:
         except (VLLMServerError, GracefulHTTPError) as error:
             raise UnavailableError(f"vLLM: {type(error).__name__}") from None
         except (VLLMClientError, ValueError) as error:
-            raise NonRetryableError(f"the model can't be asked this: {type(error).__name__}") from None
+            raise NonRetryableError(f"the model can't process this request: {type(error).__name__}") from None
 
     @property
     def context_window(self) -> int:

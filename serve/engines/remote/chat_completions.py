@@ -148,7 +148,7 @@ def _parse_choice(choice: Any, usage: TokenUsage | None) -> CompletionDelta:
         raise MalformedResponseError("the model's server sent no answer: a choice is not as it must be")
     message_fields = cast(dict[str, Any], message)
     if isinstance(message_fields.get("refusal"), str) and message_fields["refusal"]:
-        raise NonRetryableError("the model refuses to answer this question")
+        raise NonRetryableError("the model declines to answer this request")
     text, has_reasoning = _parse_content(message_fields.get("content"))
     return CompletionDelta(
         text, reason, usage, has_reasoning or any(message_fields.get(name) for name in _REASONING_FIELDS)

@@ -134,7 +134,7 @@ class CircuitBreakerEngine:
         except ServerFailureError as error:
             if (is_trial or self._failure_count + 1 >= MAX_FAILURE_COUNT) and await self._is_control_answered():
                 raise MalformedResponseError(
-                    "the model's server fails at this question, and answers another one"
+                    "the model's server fails at this request, and answers another one"
                 ) from error
             self._record_failure(error)
             raise
@@ -195,7 +195,7 @@ class CircuitBreakerEngine:
             await collect(self._engine.generate(CONTROL_PROMPT))
         except ServerRejectedError as error:
             # The message can quote nothing but the control request.
-            problem = MisconfiguredError(f"the model's server refuses every question: {error.server_message}")
+            problem = MisconfiguredError(f"the model's server refuses every request: {error.server_message}")
             self._record_failure(problem)
             raise problem from None
         except NonRetryableError:
@@ -233,7 +233,7 @@ class CircuitBreakerEngine:
             if str(error) != self._problem:
                 self._problem = str(error)
                 log.error(
-                    "the model's server refuses every question",
+                    "the model's server refuses every request",
                     engine=self.name,
                     model=self.version,
                     problem=self._problem,
@@ -279,9 +279,9 @@ class CircuitBreakerEngine:
         self._update_gauge()
         if wait_s > 0 or self._trial_in_flight:
             self._rejection_counter.inc()
-            reason = self._problem or "it failed too often, or asked for it"
+            reason = self._problem or "it failed repeatedly, or asked to wait"
             raise UnavailableError(
-                f"the model's server is left alone for a while: {reason}", wait_s if wait_s > 0 else None
+                f"the model's server gets no requests for a while: {reason}", wait_s if wait_s > 0 else None
             )
 
     def _update_gauge(self) -> None:

@@ -53,9 +53,9 @@ def parse_finish_reason(reason: str, text: str) -> Literal["stop", "length"]:
     if code in _LENGTH_REASONS:
         return "length"
     if code in _FILTER_REASONS:
-        raise NonRetryableError(f"the model's server gave the answer up: {printable_code}")
+        raise NonRetryableError(f"the model's server stopped the answer: {printable_code}")
     if code in _OVERLOAD_REASONS:
-        raise UnavailableError(f"the model's server has too much to do: {printable_code}")
+        raise UnavailableError(f"the model's server is overloaded: {printable_code}")
     if code in _INTERRUPTION_REASONS or (code != _STOP_REASON and not text.strip()):
         raise MalformedResponseError(f"the model's server broke off in the middle of an answer: {printable_code}")
     return "stop"

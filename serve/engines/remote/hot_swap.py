@@ -92,7 +92,7 @@ class HotSwapEngine:
 
     def _current(self) -> Engine[Prompt]:
         if self._engine is None:
-            raise UnavailableError("the engine was not told yet which one it is")
+            raise UnavailableError("the engine is not configured yet")
         return self._engine
 
     def _close_idle(self) -> None:

@@ -182,7 +182,7 @@ def _connection_error(error: openai.APIConnectionError) -> UnavailableError:
     """Map a connection error. `UnreachableError` means that the server never received the request."""
     cause = error.__cause__
     if isinstance(cause, httpx2.ReadTimeout):
-        return UnavailableError("the model's server said nothing for too long")
+        return UnavailableError("the model's server sent nothing for too long")
     if isinstance(cause, httpx2.ConnectError | httpx2.ConnectTimeout):
         return UnreachableError("nobody answers at the address of the model's server")
     return UnavailableError(f"the model's server: {type(error).__name__}")

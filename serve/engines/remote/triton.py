@@ -105,7 +105,7 @@ class TritonEngine:
         except InferenceServerException as error:
             raise _error_from_grpc(_status_name(error), error.message() or "", request) from None
         except TimeoutError:
-            raise UnavailableError(f"the model's server said nothing for {_READ_TIMEOUT_S:.0f} s") from None
+            raise UnavailableError(f"the model's server sent nothing for {_READ_TIMEOUT_S:.0f} s") from None
         finally:
             parts.cancel()
         if finish == _UNFINISHED:

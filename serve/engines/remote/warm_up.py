@@ -160,7 +160,7 @@ class WarmUpEngine:
                         await self._engine.load(self._load_timeout_s)
                     except ServerRejectedError as error:
                         raise MisconfiguredError(
-                            f"the model's server refuses every question: {error.server_message}"
+                            f"the model's server refuses every request: {error.server_message}"
                         ) from None
                     except NonRetryableError:
                         # The server answers, if only with reasoning.

@@ -54,7 +54,7 @@ class OpenAiServerState:
     Attributes:
         bodies: of the requests, oldest first.
         at_work: answers under way.
-        refuses: the status with which it refuses every question; None where it answers.
+        refuses: the status with which it refuses every request; None where it answers.
         unsupported: the parameters that it refuses, as OpenAI does; `system` stands for messages of that role.
         loads: seconds that it takes to load its model; a question that is given up meanwhile lets it begin anew.
         loading_answers: questions to which it says that it loads its model.

@@ -213,8 +213,8 @@ def test_vllm_with_a_model_that_is_not_there_makes_it_fail(monkeypatch: pytest.M
 @pytest.mark.parametrize(
     ("settings", "gpus", "state", "words"),
     [
-        (Settings(translator="firefox"), (), "ok", "Firefox's models: as asked for"),
-        (Settings(translator="none"), (), "missing", "none: as asked for"),
+        (Settings(translator="firefox"), (), "ok", "Firefox's models: as configured"),
+        (Settings(translator="none"), (), "missing", "none: as configured"),
         (Settings(translator="auto"), (), "ok", "there is no GPU"),
         (Settings(translator="auto"), (H100,), "ok", "Firefox's models: there is a GPU, but"),
     ],
@@ -244,7 +244,7 @@ def test_vllm_that_is_not_installed_blocks(monkeypatch: pytest.MonkeyPatch) -> N
     ("settings", "gpus", "state", "found"),
     [
         (Settings(), (), "missing", "none: no model is named for it"),
-        (Settings(insight="none"), (), "missing", "none: as asked for"),
+        (Settings(insight="none"), (), "missing", "none: as configured"),
         (Settings(insight_model="an/llm"), (), "problem", "none: there is no GPU for vLLM"),
     ],
 )
@@ -261,7 +261,7 @@ def test_what_would_write_notes_is_said_with_the_reason(
     ("look", "asked", "setting", "reason", "needed"),
     [
         (diagnostics.check_insight, {}, "insight_model", "small.gguf on the CPU", False),
-        (diagnostics.check_translation, {"translator": "llamacpp"}, "translation_model", "as asked for", True),
+        (diagnostics.check_translation, {"translator": "llamacpp"}, "translation_model", "as configured", True),
     ],
 )
 def test_a_gguf_file_must_be_there_and_have_room(

@@ -60,8 +60,8 @@ PROBLEMS = pytest.mark.parametrize(
         (server_off, "nobody answers at 127.0.0.1:.*: start the server"),
         (no_such_model, "doesn't know the model.* 404 The model other does not exist"),
         (key_refused, "refuses the key"),
-        (parameter_refused, "refuses every question: 400 .*'reasoning_effort'"),
-        (payment_required, "wants the account to be paid"),
+        (parameter_refused, "refuses every request: 400 .*'reasoning_effort'"),
+        (payment_required, "requires payment"),
     ],
 )
 
@@ -120,5 +120,5 @@ def test_a_server_that_loads_its_model_is_waited_for(server: Server, monkeypatch
 def test_a_server_that_writes_notes_blocks_nothing() -> None:
     finding = diagnostics.check_insight(make_settings(f"http://127.0.0.1:{find_free_port()}/v1", "insight"), ())
     assert (finding.state, finding.blocks) == ("problem", False)
-    assert finding.found == f"{MODEL} on 127.0.0.1: as asked for"
+    assert finding.found == f"{MODEL} on 127.0.0.1: as configured"
     assert "nobody answers" in finding.advice

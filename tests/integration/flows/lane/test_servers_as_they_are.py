@@ -205,7 +205,7 @@ async def test_each_caption_ends_as_it_should(
             state.refusal_status = None
             caption = await scene.wait_for_caption(meeting)
         # However often the caption was asked for, the log tells it once.
-        assert [line["event"] for line in logs if told in str(line)] == ["the model's server refuses every question"]
+        assert [line["event"] for line in logs if told in str(line)] == ["the model's server refuses every request"]
         print_caption(f"{status} until it was mended: {told}", caption)
         assert (caption.status, caption.text) == ("translated", GOOD_TRANSLATION)
         assert await served.problem() == ""

@@ -21,7 +21,7 @@ async def test_remote_engine_is_swapped_while_in_use(monkeypatch: pytest.MonkeyP
     with openai_server() as (url, _):
         maker = EngineFactory(OpenAiConfig(url=url, model="other"))
         running = InsightService(maker.create_language_model, swap_engine=maker.swap)
-        with pytest.raises(UnavailableError, match="was not told yet"):
+        with pytest.raises(UnavailableError, match="is not configured yet"):
             await running.answer(REQUEST)
         spec = OpenAiConfig(url=url, model=MODEL, key="PARLEY_INSIGHT_KEY")
         await running.reconfigure(spec.model_dump())

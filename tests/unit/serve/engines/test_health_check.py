@@ -37,7 +37,7 @@ async def test_an_engine_that_takes_questions_and_says_nothing_is_ill(impatient:
     alive = EngineHealthCheck(ask)
     ask.hangs = True
     for _ in range(2):
-        with pytest.raises(UnavailableError, match="the engine gave no token within"):
+        with pytest.raises(UnavailableError, match="the engine produced no token within"):
             await alive.check()
     ask.hangs = False
     await alive.check()

@@ -81,7 +81,7 @@ async def test_a_long_question_is_given_up_while_it_is_read(engine: LlamaCppEngi
 
 @needs_vllm
 async def test_a_schema_that_is_none_is_refused(engine: LlamaCppEngine) -> None:
-    with pytest.raises(NonRetryableError, match="can't be asked this: ValueError") as caught:
+    with pytest.raises(NonRetryableError, match="can't process this request: ValueError") as caught:
         await collect(engine.generate(replace(make_prompt("a river"), schema={"type": "nonsense"})))
     assert "river" not in str(caught.value)
     await engine.check_health()
@@ -103,7 +103,7 @@ async def test_to_close_it_gives_up_what_is_under_way() -> None:
     answer = engine.generate(make_prompt("Write a very long story about a river.", 900))
     assert isinstance(await anext(answer), str)
     await engine.close()
-    with pytest.raises(UnavailableError, match="gave an answer up"):
+    with pytest.raises(UnavailableError, match="aborted an answer"):
         async for _ in answer:
             pass
 

@@ -60,9 +60,9 @@ async def test_it_is_sent_the_prompt_and_what_is_to_go_along(server: Server) -> 
 @pytest.mark.parametrize(
     ("said", "kind", "words", "wait"),
     [
-        ("status 413", NonRetryableError, "refuses this question: 413", None),
-        ("status 400", NonRetryableError, "refuses this question: 400", None),
-        ("status 403", NonRetryableError, "refuses this question: 403", None),
+        ("status 413", NonRetryableError, "refuses this request: 413", None),
+        ("status 400", NonRetryableError, "refuses this request: 400", None),
+        ("status 403", NonRetryableError, "refuses this request: 403", None),
         ("as:moderated We begin here", NonRetryableError, "400 data_inspection_failed .*inappropriate content", None),
         ("status 402", MisconfiguredError, "account", None),
         ("status 401", MisconfiguredError, "refuses the key", None),
@@ -82,7 +82,7 @@ async def test_it_is_sent_the_prompt_and_what_is_to_go_along(server: Server) -> 
         ("as:error:rate_limit_exceeded here", UnavailableError, "answers 503", None),
         ("as:error:invalid_api_key here", MisconfiguredError, "refuses the key", None),
         ("as:error:model_not_found here", MisconfiguredError, "doesn't know the model", None),
-        ("as:error:content_filter here", NonRetryableError, "refuses this question: 400", None),
+        ("as:error:content_filter here", NonRetryableError, "refuses this request: 400", None),
         ("as:error:odd here", MalformedResponseError, "an error in place of an answer", None),
         ("as:thinking-only here", NonRetryableError, "PARLEY_TRANSLATION_BODY", None),
         ("as:whole as:thinking-only here", NonRetryableError, "PARLEY_TRANSLATION_BODY", None),
@@ -175,7 +175,7 @@ async def test_the_service_translates_by_it_and_refuses_what_is_no_translation(
     engine = plan.config.engines["openai"]
     maker = EngineFactory(engine)
     service = TranslationService(maker.create_translator, 10, maker.swap)
-    with pytest.raises(UnavailableError, match="was not told yet"):
+    with pytest.raises(UnavailableError, match="is not configured yet"):
         await service.check_health()
     await service.reconfigure(engine.model_dump())
     said = TranslationRequest("default", "m", "s1", 1, "pt", "en", "The meeting starts on Monday at ten.")

@@ -60,9 +60,9 @@ async def test_a_model_that_is_named_goes_along(server: Server) -> None:
 @pytest.mark.parametrize(
     ("said", "kind", "words", "wait"),
     [
-        ("status 413", NonRetryableError, "refuses this question: 413", None),
-        ("status 400", NonRetryableError, "refuses this question: 400", None),
-        ("status 403", NonRetryableError, "refuses this question: 403", None),
+        ("status 413", NonRetryableError, "refuses this request: 413", None),
+        ("status 400", NonRetryableError, "refuses this request: 400", None),
+        ("status 403", NonRetryableError, "refuses this request: 403", None),
         ("status 404", UnavailableError, "has no such API", None),
         ("status 429 7", UnavailableError, "answers 429", 7.0),
         ("status 503 inf", UnavailableError, "answers 503", None),

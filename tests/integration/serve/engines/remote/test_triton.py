@@ -75,7 +75,7 @@ async def test_nobody_can_say_the_end_of_a_message(server: Server) -> None:
 @pytest.mark.parametrize(
     ("said", "kind", "words"),
     [
-        ("status INVALID_ARGUMENT", NonRetryableError, "refuses this question: INVALID_ARGUMENT"),
+        ("status INVALID_ARGUMENT", NonRetryableError, "refuses this request: INVALID_ARGUMENT"),
         ("status PERMISSION_DENIED", UnavailableError, "refuses the key"),
         ("status RESOURCE_EXHAUSTED", UnavailableError, "answers RESOURCE_EXHAUSTED"),
         ("status UNAVAILABLE", UnavailableError, "answers UNAVAILABLE"),
@@ -84,7 +84,7 @@ async def test_nobody_can_say_the_end_of_a_message(server: Server) -> None:
         ("We break-off here", UnavailableError, "broke off in the middle"),
         ("We abort here", UnavailableError, "broke off .*: abort"),
         ("We malformed here", UnavailableError, "sent no answer"),
-        ("here " * 5_000, NonRetryableError, "refuses this question: INTERNAL"),
+        ("here " * 5_000, NonRetryableError, "refuses this request: INTERNAL"),
     ],
 )
 @pytest.mark.parametrize("old", [False, True])
@@ -151,7 +151,7 @@ async def test_a_server_that_says_nothing_any_more_has_lost_the_question(
 ) -> None:
     monkeypatch.setattr(triton, "_READ_TIMEOUT_S", 0.0)
     engine = TritonEngine(server[0], MODEL, API_KEY)
-    with pytest.raises(UnavailableError, match="said nothing"):
+    with pytest.raises(UnavailableError, match="sent nothing"):
         await collect(engine.generate(make_prompt("Yes.")))
     await engine.close()
 

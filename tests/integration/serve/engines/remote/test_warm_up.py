@@ -148,5 +148,5 @@ async def test_what_concerns_every_question_is_found_at_once(
     with pytest.raises(MisconfiguredError, match="refuses the key"):
         await collect(make(key="sk-other").generate(QUESTION))
     server[1].refusal_status = 403
-    with pytest.raises(MisconfiguredError, match="refuses every question: 403"):
+    with pytest.raises(MisconfiguredError, match="refuses every request: 403"):
         await collect(make().generate(QUESTION))

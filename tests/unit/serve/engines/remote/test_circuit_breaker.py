@@ -116,7 +116,7 @@ async def test_failures_in_a_row_open_it_and_it_refuses_at_once_with_the_seconds
     for passed in range(3):
         refusal = await fail_times(guarded)
         assert refusal.retry_after_s == pytest.approx(OPEN_S - passed)
-        assert "left alone" in str(refusal)
+        assert "gets no requests" in str(refusal)
         clock.now += 1
     assert engine.question_count == MAX_FAILURE_COUNT
     # What it holds on to does not grow with what is refused.
@@ -287,7 +287,7 @@ async def test_it_is_the_engine_to_whoever_asks(engine: ScriptedPromptEngine) ->
 
 MODERATED = ServerRejectedError("400 data_inspection_failed")
 PARAMETER = ServerRejectedError("400 Unsupported parameter: 'max_tokens'")
-NO_KEY = MisconfiguredError("the model's server refuses the key: look at the engine's `key`")
+NO_KEY = MisconfiguredError("the model's server refuses the key: check the engine's `key`")
 
 
 async def test_a_question_that_a_server_refuses_is_no_outage(engine: ScriptedPromptEngine, clock: FakeTime) -> None:
@@ -326,7 +326,7 @@ async def test_questions_refused_at_the_same_time_share_a_control_question(engin
 @pytest.mark.parametrize(
     ("control", "kind", "words"),
     [
-        (PARAMETER, MisconfiguredError, "every question: .*max_tokens"),
+        (PARAMETER, MisconfiguredError, "every request: .*max_tokens"),
         (NO_KEY, MisconfiguredError, "refuses the key"),
         (OUTAGE, UnavailableError, "down"),
         (MalformedResponseError("no answer"), MalformedResponseError, "no answer"),
@@ -392,7 +392,7 @@ async def test_a_server_that_fails_at_a_control_question_too_is_left_alone(
     guarded = CircuitBreakerEngine(engine)
     engine.reply = engine.control_reply = ServerFailureError("the model's server answers 500")
     assert not isinstance(await fail_times(guarded, MAX_FAILURE_COUNT), MalformedResponseError)
-    assert "left alone" in str(await fail_times(guarded))
+    assert "gets no requests" in str(await fail_times(guarded))
     # Half open, a question at which it fails alone opens it no more.
     clock.now += OPEN_S + 1
     engine.control_reply = "OK."

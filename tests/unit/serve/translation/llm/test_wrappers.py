@@ -404,7 +404,7 @@ async def test_single_cases(case: dict[str, str], piece: int | None) -> None:
     [
         ("<think>The user wants a translation of this", "reasoning_effort"),
         ("<think>The user wants a translation of this.</think>", "enable_thinking"),
-        ("<|channel|>analysis<|message|>We need to translate.", "thinking off"),
+        ("<|channel|>analysis<|message|>We need to translate.", "reasoning off"),
         ("Bom dia<|im_sep|> a todos, vamos começar a reunião de hoje.", "more than a translation"),
         ("Bom dia a todos.</s> Vamos começar a reunião.", "more than a translation"),
         ('{"translation": "Bom dia a todos, vamos', "more than a translation"),
