@@ -192,7 +192,7 @@ def subject(request: pytest.FixtureRequest) -> EngineCase:
     return request.getfixturevalue(request.param)
 
 
-async def test_an_answer_comes_in_pieces_that_make_up_the_whole(subject: EngineCase) -> None:
+async def test_the_pieces_make_up_the_complete_answer(subject: EngineCase) -> None:
     pieces = [piece async for piece in subject.engine.generate(subject.long_question)]
     answer = pieces.pop()
     assert isinstance(answer, Generation)
@@ -201,7 +201,7 @@ async def test_an_answer_comes_in_pieces_that_make_up_the_whole(subject: EngineC
     assert 0 < answer.first_token_s < answer.duration_s
 
 
-async def test_an_answer_says_what_gave_it_and_how_it_ended(subject: EngineCase) -> None:
+async def test_an_answer_has_its_model_and_finish_reason(subject: EngineCase) -> None:
     answer = await collect(subject.engine.generate(subject.short_questions[0]))
     assert answer.text.strip()
     assert answer.model
@@ -210,7 +210,7 @@ async def test_an_answer_says_what_gave_it_and_how_it_ended(subject: EngineCase)
     assert cut == (answer.completion_tokens > 0 and answer.completion_tokens == subject.short_questions[0].max_tokens)
 
 
-async def test_the_same_question_is_answered_the_same_and_each_caller_gets_its_own_answer(subject: EngineCase) -> None:
+async def test_answers_are_deterministic_and_not_mixed_up(subject: EngineCase) -> None:
     alone = [(await collect(subject.engine.generate(question))).text for question in subject.short_questions]
     together = await asyncio.gather(
         *(collect(subject.engine.generate(question)) for question in subject.short_questions)
@@ -218,7 +218,7 @@ async def test_the_same_question_is_answered_the_same_and_each_caller_gets_its_o
     assert [answer.text.split()[:3] for answer in together] == [text.split()[:3] for text in alone]
 
 
-async def test_many_are_answered_at_once(subject: EngineCase) -> None:
+async def test_requests_are_answered_concurrently(subject: EngineCase) -> None:
     begun: list[int] = []
 
     async def ask(k: int) -> None:
@@ -239,7 +239,7 @@ async def test_many_are_answered_at_once(subject: EngineCase) -> None:
         await asking
 
 
-async def test_a_cancelled_question_is_worked_on_no_longer(subject: EngineCase) -> None:
+async def test_cancelling_stops_the_generation(subject: EngineCase) -> None:
     task = asyncio.create_task(collect(subject.engine.generate(subject.endless_question)))
     await asyncio.sleep(0.1)
     task.cancel()
@@ -248,14 +248,14 @@ async def test_a_cancelled_question_is_worked_on_no_longer(subject: EngineCase) 
     await wait_until_idle(subject)
 
 
-async def test_a_deadline_ends_the_work(subject: EngineCase) -> None:
+async def test_a_timeout_stops_the_generation(subject: EngineCase) -> None:
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.1):
             await collect(subject.engine.generate(subject.endless_question))
     await wait_until_idle(subject)
 
 
-async def test_an_answer_may_be_left_in_the_middle(subject: EngineCase) -> None:
+async def test_closing_the_stream_early_stops_the_generation(subject: EngineCase) -> None:
     async with aclosing(subject.engine.generate(subject.long_question)) as answer:
         async for _ in answer:
             break
@@ -272,7 +272,7 @@ async def wait_until_idle(subject: EngineCase) -> None:
             idle_polls = 0 if subject.in_flight() else idle_polls + 1
 
 
-async def test_what_it_can_never_answer_is_told_from_what_it_can_not_now(subject: EngineCase) -> None:
+async def test_an_impossible_request_raises_a_permanent_error(subject: EngineCase) -> None:
     if subject.unanswerable_question is None:
         pytest.skip("Firefox's models take text of any length")
     with pytest.raises(NonRetryableError) as caught:
@@ -288,7 +288,7 @@ _SCHEMA = {
 }
 
 
-async def test_an_answer_fits_the_schema_that_is_asked_for(subject: EngineCase) -> None:
+async def test_an_answer_matches_the_requested_schema(subject: EngineCase) -> None:
     if not subject.schemas:
         pytest.skip("it knows no schemas")
     answer = await collect(subject.engine.generate(replace(make_prompt("What is a river?", 200), schema=_SCHEMA)))
@@ -299,7 +299,7 @@ async def test_an_answer_fits_the_schema_that_is_asked_for(subject: EngineCase) 
     assert not (await collect(subject.engine.generate(subject.short_questions[0]))).text.startswith("{")
 
 
-async def test_it_is_healthy(subject: EngineCase) -> None:
+async def test_the_engine_is_healthy(subject: EngineCase) -> None:
     await subject.engine.check_health()
 
 
@@ -312,7 +312,7 @@ async def test_it_is_healthy(subject: EngineCase) -> None:
         (None, {"dtype": "float99"}, "can't load .*smollm2"),
     ],
 )
-def test_a_wrong_configuration_of_vllm_is_named(
+def test_an_invalid_vllm_configuration_is_named_in_the_error(
     model: str | None, arguments: dict[str, Any], words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
@@ -321,7 +321,7 @@ def test_a_wrong_configuration_of_vllm_is_named(
 
 
 @needs_vllm
-async def test_vllm_works_on_what_is_urgent_first_and_tells_what_it_still_knew(vllm: EngineCase) -> None:
+async def test_vllm_schedules_by_priority_and_counts_cached_tokens(vllm: EngineCase) -> None:
     ended: list[str] = []
 
     async def ask(name: str, question: Prompt) -> Generation:
@@ -349,7 +349,7 @@ async def test_vllm_works_on_what_is_urgent_first_and_tells_what_it_still_knew(v
 
 
 @needs_vllm
-async def test_a_language_model_translates_by_prompt_and_counts_its_tokens(vllm: EngineCase) -> None:
+async def test_a_language_model_translates_and_counts_its_tokens(vllm: EngineCase) -> None:
     engine: TranslationEngine = LlmTranslator(vllm.engine)
     assert (engine.name, engine.version) == ("vllm", vllm.engine.version)
     await engine.check_health()
@@ -369,14 +369,14 @@ async def test_a_language_model_translates_by_prompt_and_counts_its_tokens(vllm:
 
 
 @needs_vllm
-def test_a_model_that_knows_no_system_part_is_told_in_the_user_s(tmp_path: Path) -> None:
+def test_a_system_message_is_merged_if_the_template_has_no_system_role(tmp_path: Path) -> None:
     template = (converted_model() / "chat_template.jinja").read_text()
     refusing = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system role') }}{% endif %}"
     asyncio.run(_assert_answers(_copy_with_template(tmp_path, refusing + template)))
 
 
 @needs_vllm
-def test_a_model_without_a_chat_template_is_refused(tmp_path: Path) -> None:
+def test_a_model_without_a_chat_template_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(SetupError, match="has no chat template: choose an instruction-tuned model"):
         VllmEngine(str(_copy_with_template(tmp_path, None)), VLLM_ARGUMENTS)
 
@@ -403,7 +403,7 @@ async def _assert_answers(model: Path) -> None:
 
 # The last one: the engine is dead after it.
 @needs_vllm
-async def test_an_engine_that_is_told_to_stop_gives_no_half_answer(vllm: EngineCase) -> None:
+async def test_a_killed_engine_returns_no_partial_answer(vllm: EngineCase) -> None:
     assert vllm.core_process is not None
     pieces = 0
     with pytest.raises(UnavailableError):

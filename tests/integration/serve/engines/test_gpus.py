@@ -24,13 +24,15 @@ from tests.harness.processes.smollm2_vllm import needs_vllm
         ({"translation_model": "a/b", "vllm_args": {"pipeline_parallel_size": 0}}, "pipeline_parallel_size must be"),
     ],
 )
-def test_what_vllm_can_not_run_on_is_refused_before_anything_is_started(given: dict[str, Any], words: str) -> None:
+def test_an_invalid_vllm_model_or_parallelism_is_rejected_before_the_start(given: dict[str, Any], words: str) -> None:
     with pytest.raises(SetupError, match=words):
         plan_engines(Settings(translator="vllm", **given))
 
 
 @needs_vllm
-def test_replicas_take_the_gpus_that_the_model_is_spread_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_replicas_reserve_the_gpus_of_tensor_and_pipeline_parallelism(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     fake_nvidia_smi(tmp_path, monkeypatch, "NVIDIA H100 80GB HBM3, 81559")
     arguments = {"tensor_parallel_size": 2, "pipeline_parallel_size": 2}
     settings = Settings(translator="vllm", translation_model="a/b", vllm_args=arguments)
@@ -49,7 +51,7 @@ def fake_nvidia_smi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: str
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
 
 
-def test_gpus_are_read_as_the_driver_tells_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gpus_are_read_from_the_driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fake_nvidia_smi(tmp_path, monkeypatch, "NVIDIA H100 80GB HBM3, 81559\nNVIDIA GB10, [N/A]")
     assert find_gpus() == (Gpu("NVIDIA H100 80GB HBM3", 81559 * 2**20),)
 

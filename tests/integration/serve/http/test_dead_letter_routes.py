@@ -53,7 +53,7 @@ def appended_chunks(stage: ApiHarness, lane: str = "live-1") -> list[dict[str, s
     return [fields for _, fields in LogReader(stage.redis, lane).read("0", 100) if fields.get("kind") == "chunk"]
 
 
-async def test_they_are_listed_by_page_and_meeting_without_what_was_said(stage: ApiHarness) -> None:
+async def test_dead_letters_are_listed_by_page_and_meeting_without_their_content(stage: ApiHarness) -> None:
     meeting = await stage.create_meeting()
     ids = [store_dead_letter(stage, meeting) for _ in range(3)]
     other = store_dead_letter(stage, None, "schema: must be 1", kind="Good morning.")
@@ -76,7 +76,7 @@ async def test_they_are_listed_by_page_and_meeting_without_what_was_said(stage: 
     assert [(each["id"], each["kind"], each["ordinal"]) for each in of_it] == [(each, "chunk", 2) for each in ids[::-1]]
 
 
-async def test_one_is_shown_whole(stage: ApiHarness) -> None:
+async def test_a_dead_letter_is_shown_with_its_content(stage: ApiHarness) -> None:
     meeting = await stage.create_meeting()
     letter = (await stage.http.get(f"/api/dead-letters/{store_dead_letter(stage, meeting)}")).json()
     assert (letter["meeting_id"], letter["lane_id"]) == (meeting, "live-1")
@@ -84,13 +84,13 @@ async def test_one_is_shown_whole(stage: ApiHarness) -> None:
 
 
 @pytest.mark.parametrize(("path", "status"), [("99", 404), ("0", 422), ("x", 422), (str(2**63), 422)])
-async def test_one_that_there_is_not_is_not_found(stage: ApiHarness, path: str, status: int) -> None:
+async def test_an_unknown_dead_letter_is_not_found(stage: ApiHarness, path: str, status: int) -> None:
     assert (await stage.http.get(f"/api/dead-letters/{path}")).status_code == status
     assert (await stage.http.post(f"/api/dead-letters/{path}/resubmit")).status_code == status
 
 
 @pytest.mark.parametrize("reason", ["dedup failed: KeyError", LATE])
-async def test_it_goes_through_the_door_once(stage: ApiHarness, reason: str) -> None:
+async def test_a_dead_letter_is_resubmitted_once(stage: ApiHarness, reason: str) -> None:
     meeting = await stage.create_meeting()
     letter = store_dead_letter(stage, meeting, reason)
     answers = [await stage.http.post(f"/api/dead-letters/{letter}/resubmit") for _ in range(2)]
@@ -105,7 +105,7 @@ async def test_it_goes_through_the_door_once(stage: ApiHarness, reason: str) -> 
     assert listed[0]["resubmitted_at"] == told["resubmitted_at"]
 
 
-async def test_a_crash_before_it_was_noted_doubles_nothing(stage: ApiHarness) -> None:
+async def test_a_crash_before_the_mark_resubmits_nothing_twice(stage: ApiHarness) -> None:
     letter = store_dead_letter(stage, await stage.create_meeting())
     first = (await stage.http.post(f"/api/dead-letters/{letter}/resubmit")).json()
     with stage.engine.begin() as conn:
@@ -115,7 +115,7 @@ async def test_a_crash_before_it_was_noted_doubles_nothing(stage: ApiHarness) ->
     assert len(appended_chunks(stage)) == 1
 
 
-async def test_in_a_recording_no_time_passes_by_it(stage: ApiHarness) -> None:
+async def test_a_resubmitted_letter_does_not_advance_a_recorded_clock(stage: ApiHarness) -> None:
     meeting = await stage.create_meeting(clock="recorded", began_at=1_700_000_000_000)
     said = {"event_id": "a", "at": 1_700_000_050_000, "payload": make_chunk("Hello.", "1")}
     await stage.http.post(f"/api/meetings/{meeting}/events", json={"events": [said]})
@@ -123,7 +123,7 @@ async def test_in_a_recording_no_time_passes_by_it(stage: ApiHarness) -> None:
     assert [entry["arrived_at"] for entry in appended_chunks(stage, "batch-1")] == ["1700000050000"] * 2
 
 
-async def test_what_can_not_be_put_in_says_why(stage: ApiHarness) -> None:
+async def test_a_letter_that_can_not_be_resubmitted_says_why(stage: ApiHarness) -> None:
     over, paused = await stage.create_meeting(), await stage.create_meeting()
     await stage.http.post(f"/api/meetings/{over}/end")
     stage.set_status(paused, "live")
@@ -144,7 +144,9 @@ async def test_what_can_not_be_put_in_says_why(stage: ApiHarness) -> None:
     assert appended_chunks(stage) == []
 
 
-async def test_it_waits_where_its_lane_is_far_behind(stage: ApiHarness, postgres_url: str, redis_url: str) -> None:
+async def test_a_resubmission_is_rejected_while_the_lane_lags(
+    stage: ApiHarness, postgres_url: str, redis_url: str
+) -> None:
     log_id = stage.add_uncommitted_entry()
     meeting = await stage.create_meeting()
     letter = store_dead_letter(stage, meeting)
@@ -163,7 +165,9 @@ async def test_it_waits_where_its_lane_is_far_behind(stage: ApiHarness, postgres
     assert len(appended_chunks(stage)) == 1
 
 
-async def test_a_late_one_is_read_after_all(stage: ApiHarness, postgres_url: str, redis_url: str) -> None:
+async def test_a_late_chunk_is_processed_after_its_resubmission(
+    stage: ApiHarness, postgres_url: str, redis_url: str
+) -> None:
     meeting = await stage.create_meeting(clock="recorded", began_at=1_700_000_000_000)
     path = f"/api/meetings/{meeting}/events"
 

@@ -26,7 +26,7 @@ async def put_config(stage: ApiHarness, **body: Any) -> Any:
     return await stage.http.put("/api/models", json=body)
 
 
-async def test_where_serve_deploy_gave_what_translates_its_file_is_named(stage: ApiHarness) -> None:
+async def test_without_a_configuration_the_serve_config_file_is_named(stage: ApiHarness) -> None:
     for answer in (await stage.http.get("/api/models"), await put_config(stage, config={})):
         assert answer.status_code == 404
         assert "serve deploy" in answer.text
@@ -34,7 +34,7 @@ async def test_where_serve_deploy_gave_what_translates_its_file_is_named(stage: 
     assert (await stage.http.post("/api/models/rollback", json={})).status_code == 404
 
 
-async def test_a_version_is_shown_with_its_engines_and_how_they_stand(stage: ApiHarness) -> None:
+async def test_a_version_is_shown_with_the_status_of_its_engines(stage: ApiHarness) -> None:
     save_start_config(stage)
     shown = (await stage.http.get("/api/models")).json()
     assert (shown["version"], shown["origin"], shown["config"]["translation"]) == (1, "settings", ["firefox"])
@@ -47,7 +47,7 @@ async def test_a_version_is_shown_with_its_engines_and_how_they_stand(stage: Api
     assert status["state"] in ("unknown", "missing")
 
 
-async def test_a_version_of_a_newer_release_is_told_and_replaced(stage: ApiHarness) -> None:
+async def test_a_version_of_a_newer_release_is_reported_and_can_be_replaced(stage: ApiHarness) -> None:
     save_start_config(stage)
     with stage.engine.begin() as conn:
         conn.exec_driver_sql(
@@ -63,7 +63,7 @@ async def test_a_version_of_a_newer_release_is_told_and_replaced(stage: ApiHarne
     assert (await stage.http.get("/api/models")).json()["version"] == 3
 
 
-async def test_a_change_is_a_new_version_unless_another_one_is_in_force(stage: ApiHarness) -> None:
+async def test_a_change_makes_a_new_version_unless_it_is_stale(stage: ApiHarness) -> None:
     save_start_config(stage)
     changed = await put_config(stage, config={}, note="quiet", expected_version=1)
     assert (changed.status_code, changed.json()["version"], changed.json()["note"]) == (200, 2, "quiet")
@@ -88,7 +88,7 @@ async def test_a_change_is_a_new_version_unless_another_one_is_in_force(stage: A
         ({"engines": {"a": {"kind": "firefox", "replicas": -1}}}, "replicas"),
     ],
 )
-async def test_what_can_not_be_taken_is_refused_and_not_told(stage: ApiHarness, config: Any, field: str) -> None:
+async def test_an_invalid_configuration_is_rejected_and_not_quoted(stage: ApiHarness, config: Any, field: str) -> None:
     save_start_config(stage)
     answer = await put_config(stage, config=config)
     assert answer.status_code == 422

@@ -73,14 +73,14 @@ async def test_subtitles(stage: ApiHarness, form: str, media: str) -> None:
         assert (await get_export(stage, meeting, f"format={form}")).text == answer.text or text != "both"
 
 
-async def test_vtt_is_vtt_to_others(stage: ApiHarness) -> None:
+async def test_other_parsers_accept_the_vtt(stage: ApiHarness) -> None:
     answer = await get_export(stage, await create_captioned_meeting(stage, "pt"), "format=vtt")
     captions = WebVTT.from_string(answer.text)
     assert [caption.voice for caption in captions] == ["Ana", "Ana", "Ana", "Bo"]
     assert captions[0].text == "Ready?\nProntos?"
 
 
-async def test_jsonl_is_what_comes_without_a_format(stage: ApiHarness) -> None:
+async def test_jsonl_is_the_default_format(stage: ApiHarness) -> None:
     meeting = await create_captioned_meeting(stage, "pt", "ja")
     for query, languages in (("", {"pt", "ja"}), ("language=JA", {"ja"}), ("text=target&language=pt", {"pt"})):
         answer = await get_export(stage, meeting, query)
@@ -152,20 +152,20 @@ async def test_a_meeting_without_captions_yet(stage: ApiHarness) -> None:
     assert [cue.text for cue in cues] == [f"[untranslated] {text}" for text in SAID]
 
 
-async def test_a_meeting_in_which_nothing_was_said(stage: ApiHarness) -> None:
+async def test_a_meeting_without_sentences(stage: ApiHarness) -> None:
     meeting = await stage.create_meeting()
     assert (await get_export(stage, meeting, "format=vtt")).text == "WEBVTT\n\nNOTE Meeting\n"
     assert (await get_export(stage, meeting, "")).text == ""
 
 
-async def test_one_of_several_languages_must_be_named(stage: ApiHarness) -> None:
+async def test_a_language_must_be_given_if_there_are_several(stage: ApiHarness) -> None:
     meeting = await create_captioned_meeting(stage, "pt", "ja")
     assert await refused_fields(stage, meeting, "format=vtt") == {"language": "must be given: one of pt, ja"}
     assert "pt, ja" in (await refused_fields(stage, meeting, "format=vtt&language=de"))["language"]
     assert "Prontos?" in (await get_export(stage, meeting, "format=vtt&text=target&language=ja")).text
 
 
-async def test_what_is_not_to_be_had_is_refused(stage: ApiHarness) -> None:
+async def test_unavailable_exports_are_rejected(stage: ApiHarness) -> None:
     meeting = await create_captioned_meeting(stage, "pt")
     assert set(await refused_fields(stage, meeting, "format=pdf")) == {"format"}
     assert set(await refused_fields(stage, meeting, "text=all")) == {"text"}

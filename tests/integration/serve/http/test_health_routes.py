@@ -31,11 +31,11 @@ def execute(stage: ApiHarness, statement: str) -> None:
         conn.execute(text(statement))
 
 
-async def test_a_process_that_answers_is_up(stage: ApiHarness) -> None:
+async def test_health_reports_that_the_process_is_up(stage: ApiHarness) -> None:
     assert (await stage.http.get("/health")).json() == {"status": "up"}
 
 
-async def test_it_is_ready_when_all_parts_are(stage: ApiHarness) -> None:
+async def test_ready_if_all_parts_are(stage: ApiHarness) -> None:
     # Nothing translates, as was asked for.
     with stage.engine.begin() as conn:
         save_settings_config(conn, ModelsConfig())
@@ -54,13 +54,13 @@ async def test_it_is_ready_when_all_parts_are(stage: ApiHarness) -> None:
         ("delete from lanes", "there is no live lane"),
     ],
 )
-async def test_a_lane_that_is_gone_is_named(stage: ApiHarness, change: str, reason: str) -> None:
+async def test_a_missing_lane_is_named(stage: ApiHarness, change: str, reason: str) -> None:
     execute(stage, change)
     answer = await stage.http.get("/ready")
     assert (answer.status_code, answer.json()["parts"]["lanes"]) == (503, reason)
 
 
-async def test_servers_that_are_gone_are_named_and_the_api_starts_without_them() -> None:
+async def test_unreachable_stores_are_named_and_the_api_starts_without_them() -> None:
     # Port 9 takes no connections.
     options = ApiOptions("postgresql://nobody:secret@127.0.0.1:9/none", "redis://127.0.0.1:9/0")
     app = create_app(options)

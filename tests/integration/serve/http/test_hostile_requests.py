@@ -147,7 +147,7 @@ MADE: list[RequestFactory] = [
 ]
 
 
-async def test_any_request_is_answered_and_the_neighbour_goes_on(stage: ApiHarness) -> None:
+async def test_any_request_is_answered_without_harm_to_other_meetings(stage: ApiHarness) -> None:
     with stage.engine.begin() as connection:
         save_config(
             connection, ModelsConfig(engines={"firefox": FirefoxConfig()}, translation=("firefox",)), "settings"
@@ -194,7 +194,7 @@ def check_problem(answer: httpx.Response) -> None:
         assert problem["errors"]
 
 
-async def test_what_is_taken_of_a_meeting_reads_back_as_it_was_sent(stage: ApiHarness) -> None:
+async def test_accepted_fields_of_a_meeting_read_back_unchanged(stage: ApiHarness) -> None:
     rng = random.Random(15)
     taken = 0
     for _ in range(4 * settings().max_examples):
@@ -217,7 +217,7 @@ async def test_what_is_taken_of_a_meeting_reads_back_as_it_was_sent(stage: ApiHa
 
 
 @pytest.mark.parametrize("key", ["\ud800", "\x00", "k" * 5_000], ids=lambda key: ascii(key)[:10])
-async def test_a_field_that_nobody_knows_may_have_any_name(stage: ApiHarness, key: str) -> None:
+async def test_unknown_fields_with_any_name_are_rejected(stage: ApiHarness, key: str) -> None:
     body = json.dumps({"events": [{"payload": CHUNK | {key: 1}}], key: 1}).encode()
     path = f"/api/meetings/{await stage.create_meeting()}/events"
     for sent in (body, json.dumps({"events": [{"payload": CHUNK | {key: 1}}]}).encode()):

@@ -40,7 +40,7 @@ async def test_events_are_accepted_once(stage: ApiHarness) -> None:
     assert (again.json()["accepted"], again.json()["repeated"]) == (0, 2)
 
 
-async def test_an_event_without_an_id_is_given_one(stage: ApiHarness) -> None:
+async def test_an_event_without_an_id_gets_one(stage: ApiHarness) -> None:
     path = f"/api/meetings/{await stage.create_meeting()}/events"
     answer = (
         await stage.http.post(path, json={"events": [{"payload": make_chunk()}, {"payload": make_chunk()}]})
@@ -49,7 +49,7 @@ async def test_an_event_without_an_id_is_given_one(stage: ApiHarness) -> None:
     assert len({result["event_id"] for result in answer["results"]}) == 2
 
 
-async def test_wrong_events_do_not_keep_the_good_ones_out(stage: ApiHarness) -> None:
+async def test_invalid_events_do_not_reject_the_valid_ones(stage: ApiHarness) -> None:
     path = f"/api/meetings/{await stage.create_meeting()}/events"
     events = [
         {"event_id": "a", "payload": make_chunk(1)},
@@ -82,7 +82,7 @@ async def test_wrong_events_do_not_keep_the_good_ones_out(stage: ApiHarness) -> 
     assert "secret" not in answer.text
 
 
-async def test_a_batch_with_nothing_good_in_it_reaches_nobody(stage: ApiHarness) -> None:
+async def test_a_batch_of_invalid_events_appends_nothing(stage: ApiHarness) -> None:
     meeting = await stage.create_meeting()
     answer = await stage.http.post(f"/api/meetings/{meeting}/events", json={"events": [{"payload": {}}]})
     assert answer.status_code == 422
@@ -91,20 +91,20 @@ async def test_a_batch_with_nothing_good_in_it_reaches_nobody(stage: ApiHarness)
 
 
 @pytest.mark.parametrize("body", [{}, {"events": {}}, {"events": [], "more": 1}, [], "x", None])
-async def test_a_body_of_another_shape_is_refused(stage: ApiHarness, body: Any) -> None:
+async def test_a_body_of_another_shape_is_rejected(stage: ApiHarness, body: Any) -> None:
     answer = await stage.http.post(f"/api/meetings/{await stage.create_meeting()}/events", json=body)
     assert answer.status_code == 422
     assert answer.json()["errors"]
 
 
-async def test_a_body_that_is_no_json_is_refused_without_being_repeated(stage: ApiHarness) -> None:
+async def test_a_body_that_is_no_json_is_rejected_and_not_quoted(stage: ApiHarness) -> None:
     path = f"/api/meetings/{await stage.create_meeting()}/events"
     answer = await stage.http.post(path, content='{"secret', headers={"content-type": "application/json"})
     assert answer.status_code == 422
     assert "secret" not in answer.text
 
 
-async def test_more_than_a_thousand_events_are_refused(stage: ApiHarness) -> None:
+async def test_more_than_a_thousand_events_are_rejected(stage: ApiHarness) -> None:
     answer = await stage.http.post(
         f"/api/meetings/{await stage.create_meeting()}/events", json={"events": [{}] * 1_001}
     )
@@ -112,7 +112,7 @@ async def test_more_than_a_thousand_events_are_refused(stage: ApiHarness) -> Non
     assert answer.json()["errors"][0]["field"] == "events"
 
 
-async def test_a_closed_meeting_refuses(stage: ApiHarness) -> None:
+async def test_a_closed_meeting_refuses_events(stage: ApiHarness) -> None:
     meeting = await stage.create_meeting()
     path = f"/api/meetings/{meeting}/events"
     await stage.http.post(f"/api/meetings/{meeting}/pause")
@@ -127,7 +127,7 @@ async def test_a_closed_meeting_refuses(stage: ApiHarness) -> None:
     assert (closed.status_code, closed.json()["reason"], closed.json()["refused"]) == (409, "ended", 1)
 
 
-async def test_a_failed_meeting_refuses(stage: ApiHarness) -> None:
+async def test_a_failed_meeting_refuses_events(stage: ApiHarness) -> None:
     meeting = await stage.create_meeting()
     LogReader(stage.redis, "live-1").refuse_all(meeting)
     stage.set_status(meeting, "failed")
@@ -154,7 +154,7 @@ async def send_until_refused(strict: ApiHarness, meeting: str, *events: dict[str
             await asyncio.sleep(0.05)
 
 
-async def test_what_comes_for_a_lane_that_is_far_behind_waits_outside(strict: ApiHarness) -> None:
+async def test_events_for_a_lagging_lane_are_rejected(strict: ApiHarness) -> None:
     clock = asyncio.get_running_loop().time
     began = clock()
     strict.add_uncommitted_entry(seconds=33)
@@ -190,7 +190,7 @@ async def test_what_comes_for_a_lane_that_is_far_behind_waits_outside(strict: Ap
     assert (await strict.http.post(f"/api/meetings/{uuid4()}/events", json={"events": [same]})).status_code == 404
 
 
-async def test_it_is_taken_once_the_lane_has_caught_up(strict: ApiHarness) -> None:
+async def test_events_are_accepted_once_the_lane_has_caught_up(strict: ApiHarness) -> None:
     log_id = strict.add_uncommitted_entry()
     meeting = await strict.create_meeting()
     answer = await send_until_refused(strict, meeting, {"event_id": "a", "payload": make_chunk()})
@@ -206,7 +206,7 @@ async def test_it_is_taken_once_the_lane_has_caught_up(strict: ApiHarness) -> No
     assert answer.json()["accepted"] == 1
 
 
-async def test_a_recordings_lease_does_not_run_out_while_it_waits(strict: ApiHarness) -> None:
+async def test_the_lease_of_a_recorded_meeting_is_renewed_under_backpressure(strict: ApiHarness) -> None:
     strict.add_uncommitted_entry("batch-1")
     meeting = await strict.create_meeting(clock="recorded", began_at=1_700_000_000_000)
     said = {"at": 1_700_000_000_000, "payload": make_chunk()}
@@ -217,7 +217,7 @@ async def test_a_recordings_lease_does_not_run_out_while_it_waits(strict: ApiHar
     assert int(str(strict.redis.hget(f"meeting:{meeting}", "lease_until"))) > int(str(lease))
 
 
-async def test_an_empty_list_renews_a_recordings_lease(stage: ApiHarness) -> None:
+async def test_an_empty_batch_renews_the_lease_of_a_recorded_meeting(stage: ApiHarness) -> None:
     meeting = await stage.create_meeting(clock="recorded", began_at=1_700_000_000_000)
     lease = stage.redis.hget(f"meeting:{meeting}", "lease_until")
     answer = await stage.http.post(f"/api/meetings/{meeting}/events", json={"events": []})
@@ -225,7 +225,7 @@ async def test_an_empty_list_renews_a_recordings_lease(stage: ApiHarness) -> Non
     assert int(str(stage.redis.hget(f"meeting:{meeting}", "lease_until"))) > int(str(lease))
 
 
-async def test_a_recordings_event_needs_its_time(stage: ApiHarness) -> None:
+async def test_an_event_of_a_recorded_meeting_requires_its_time(stage: ApiHarness) -> None:
     meeting = await stage.create_meeting(clock="recorded", began_at=1_700_000_000_000)
     answer = await stage.http.post(f"/api/meetings/{meeting}/events", json={"events": [{"payload": make_chunk()}]})
     assert (answer.status_code, answer.json()["reason"]) == (409, "no_time")
@@ -233,7 +233,7 @@ async def test_a_recordings_event_needs_its_time(stage: ApiHarness) -> None:
     assert (await stage.http.post(f"/api/meetings/{meeting}/events", json=timed)).json()["accepted"] == 1
 
 
-async def test_a_body_that_is_too_large_is_refused(stage: ApiHarness) -> None:
+async def test_a_body_that_is_too_large_is_rejected(stage: ApiHarness) -> None:
     path = f"/api/meetings/{await stage.create_meeting()}/events"
     announced = await stage.http.post(path, content=b"x" * 1_000_001)
 

@@ -21,7 +21,7 @@ def run_lanes_command(*arguments: str) -> Result:
     return CliRunner().invoke(app, ["lanes", *arguments])
 
 
-async def test_lanes_are_listed_with_how_they_do(stage: ApiHarness) -> None:
+async def test_lanes_are_listed_with_their_status(stage: ApiHarness) -> None:
     await stage.create_meeting(title="Monday")
     with stage.engine.begin() as connection:
         connection.execute(
@@ -47,7 +47,7 @@ async def test_lanes_are_listed_with_how_they_do(stage: ApiHarness) -> None:
     }
 
 
-async def test_a_lane_is_added_and_drained_and_the_last_is_kept(stage: ApiHarness) -> None:
+async def test_a_lane_is_added_and_drained_but_never_the_last(stage: ApiHarness) -> None:
     added = await stage.http.post("/api/lanes", json={"kind": "live"})
     assert (added.status_code, added.json()["id"]) == (201, "live-2")
     drained = await stage.http.post("/api/lanes/live-1/drain")

@@ -21,7 +21,7 @@ async def scrape(stage: ApiHarness) -> dict[tuple[str, ...], float]:
     return sample_values((await stage.http.get("/metrics")).text)
 
 
-async def test_how_meetings_were_over_is_counted_beside_those_that_go_on(stage: ApiHarness) -> None:
+async def test_ended_and_open_meetings_are_counted(stage: ApiHarness) -> None:
     empty = await scrape(stage)
     assert [empty["parley_meetings_ended_total", status] for status in ("ended", "timed_out", "failed")] == [0, 0, 0]
     assert (empty["parley_live_meetings", "default"], empty["parley_live_meetings_limit", "default"]) == (0, 100)
@@ -40,7 +40,7 @@ async def test_how_meetings_were_over_is_counted_beside_those_that_go_on(stage: 
     assert (await stage.http.get(f"/api/meetings/{again}")).json()["status"] == "live"
 
 
-async def test_how_far_lanes_are_behind(stage: ApiHarness) -> None:
+async def test_lane_lag_is_reported(stage: ApiHarness) -> None:
     log_id = stage.add_uncommitted_entry()
     found = await scrape(stage)
     assert 60 <= found["parley_lane_lag_seconds", "live-1"] < 600
@@ -50,7 +50,7 @@ async def test_how_far_lanes_are_behind(stage: ApiHarness) -> None:
     assert (await scrape(stage))["parley_lane_lag_seconds", "live-1"] == 0
 
 
-async def test_without_redis_the_rest_is_told(stage: ApiHarness, postgres_url: str) -> None:
+async def test_without_redis_other_metrics_are_returned(stage: ApiHarness, postgres_url: str) -> None:
     with run_api(ApiOptions(postgres_url, "redis://127.0.0.1:9/0")) as address:
         async with httpx.AsyncClient(base_url=address, timeout=20) as client:
             metrics = (await client.get("/metrics")).text

@@ -29,7 +29,7 @@ async def test_a_meeting_begins_once_for_an_external_id(stage: ApiHarness) -> No
     assert first.json()["lane_id"] == "live-1"
 
 
-async def test_no_more_live_meetings_than_may_be(stage: ApiHarness, postgres_url: str, redis_url: str) -> None:
+async def test_the_limit_of_live_meetings(stage: ApiHarness, postgres_url: str, redis_url: str) -> None:
     with run_api(ApiOptions(postgres_url, redis_url, max_live=2)) as address:
         async with httpx.AsyncClient(base_url=address, timeout=60) as client:
             for name in ("a", "b"):
@@ -47,7 +47,7 @@ async def test_no_more_live_meetings_than_may_be(stage: ApiHarness, postgres_url
     assert 'parley_live_meetings_limit{team="default"} 2.0' in metrics
 
 
-async def test_a_recording_needs_to_say_when_it_began(stage: ApiHarness) -> None:
+async def test_a_recorded_meeting_requires_its_start(stage: ApiHarness) -> None:
     answer = await stage.http.post("/api/meetings", json={"clock": "recorded"})
     assert answer.status_code == 422
     assert answer.json()["errors"][0]["field"] == "began_at"
@@ -71,7 +71,7 @@ async def test_meetings_are_listed_by_page_and_status(stage: ApiHarness) -> None
     assert (len(all_of_them["meetings"]), all_of_them["before"]) == (5, None)
 
 
-async def test_each_listed_meeting_tells_what_it_owes(stage: ApiHarness) -> None:
+async def test_each_listed_meeting_has_its_pending_captions(stage: ApiHarness) -> None:
     two, lane = await create_written_meeting(stage)
     lane.write_sentences(
         make_sentence("1.0", "One.", 1), make_sentence("2.0", "Two.", 2), make_sentence("3.0", "Taken back.", 3)
@@ -94,7 +94,7 @@ async def test_a_glossary_is_shown_with_its_meeting_and_not_in_the_list(stage: A
     assert listed["config"] == {name: value for name, value in shown.items() if name != "glossary"}
 
 
-async def test_a_meeting_shows_what_was_accepted_and_refused_at_once(stage: ApiHarness) -> None:
+async def test_accepted_and_refused_events_are_shown_at_once(stage: ApiHarness) -> None:
     meeting = await stage.create_meeting()
     stage.set_status(meeting, "live")
     await stage.http.post(f"/api/meetings/{meeting}/pause")
@@ -129,7 +129,7 @@ async def test_a_change_of_config_is_an_entry_and_keeps_the_rest(stage: ApiHarne
     assert twice.status_code == 422
 
 
-async def test_terms_and_style_are_taken_at_the_beginning_and_later(stage: ApiHarness) -> None:
+async def test_terms_and_style_can_be_set_at_the_start_and_later(stage: ApiHarness) -> None:
     term = {"term": "road map", "translations": {"pt": "roteiro"}, "do_not_translate": False, "case_sensitive": False}
     meeting = await stage.create_meeting(config=CONFIG | {"glossary": [term], "style": "formal"})
     path = f"/api/meetings/{meeting}/config"
@@ -144,13 +144,13 @@ async def test_terms_and_style_are_taken_at_the_beginning_and_later(stage: ApiHa
     assert "glossary" in twice.text
 
 
-async def test_a_recording_takes_a_change_of_config_too(stage: ApiHarness) -> None:
+async def test_the_config_of_a_recorded_meeting_can_be_changed(stage: ApiHarness) -> None:
     meeting = await stage.create_meeting(clock="recorded", began_at=1_700_000_000_000)
     answer = await stage.http.patch(f"/api/meetings/{meeting}/config", json={"target_languages": ["pt"]})
     assert answer.json()["ordinal"] == 2
 
 
-async def test_an_ended_meeting_takes_no_change(stage: ApiHarness) -> None:
+async def test_the_config_of_an_ended_meeting_can_not_be_changed(stage: ApiHarness) -> None:
     meeting = await stage.create_meeting()
     ended = await stage.http.post(f"/api/meetings/{meeting}/end", json={"reason": "done"})
     assert ended.status_code == 202
@@ -174,7 +174,7 @@ async def test_a_paused_meeting_resumes(stage: ApiHarness) -> None:
     assert (await stage.http.post(f"/api/meetings/{meeting}/resume")).json()["status"] == "live"
 
 
-async def test_an_unknown_meeting_is_404_everywhere(stage: ApiHarness) -> None:
+async def test_an_unknown_meeting_is_404_on_every_route(stage: ApiHarness) -> None:
     path = f"/api/meetings/{uuid4()}"
     for method, tail in [
         ("GET", ""),

@@ -35,14 +35,14 @@ async def scrape(stage: ApiHarness) -> dict[tuple[str, ...], float]:
     return sample_values(answer.text)
 
 
-async def test_an_empty_system_counts_nothing(stage: ApiHarness) -> None:
+async def test_an_empty_system_has_zero_counts(stage: ApiHarness) -> None:
     found = await scrape(stage)
     assert found["parley_entries_accepted_total",] == 0
     assert found["parley_lane_epoch", "live-1"] == 0
     assert found["parley_lane_silence_seconds", "live-1"] < 60
 
 
-async def test_what_happened_is_counted_over_all_meetings(stage: ApiHarness) -> None:
+async def test_events_are_counted_over_all_meetings(stage: ApiHarness) -> None:
     one, two = await stage.create_meeting(), await stage.create_meeting()
     chunk = {"chunk_id": "1", "speaker": "A", "text": "Hi.", "start": 0, "end": 1}
     events = {"events": [{"event_id": "e", "payload": chunk}]}
@@ -81,7 +81,7 @@ async def test_what_happened_is_counted_over_all_meetings(stage: ApiHarness) -> 
     assert found["parley_lane_open_meetings", "live-1"] == 2
 
 
-async def test_what_living_processes_measured_is_among_it(stage: ApiHarness, redis_url: str) -> None:
+async def test_metrics_of_running_processes_are_included(stage: ApiHarness, redis_url: str) -> None:
     with (
         publish_metrics(ProcessMetrics("lane/live-1"), redis_url),
         publish_metrics(lane := ProcessMetrics("lane/live-2"), redis_url),
@@ -99,7 +99,7 @@ async def test_what_living_processes_measured_is_among_it(stage: ApiHarness, red
     assert ("parley_stage_seconds_count", "lane/live-1", "commit") not in found
 
 
-async def test_snapshots_that_can_not_be_read_cost_nothing_else(stage: ApiHarness) -> None:
+async def test_unreadable_snapshots_do_not_affect_other_metrics(stage: ApiHarness) -> None:
     mine = b'{"process": "x", "since": 1, "families": [{"name": "parley_meetings", "help": "", "type": "gauge",'
     for name, dumped in (("broken", b"{"), ("taken", mine + b'"samples": []}]}')):
         stage.redis.set(redis_keys.metrics_snapshot(name), dumped)
@@ -110,7 +110,7 @@ async def test_snapshots_that_can_not_be_read_cost_nothing_else(stage: ApiHarnes
     assert found["parley_entries_accepted_total",] == 0
 
 
-async def test_without_the_index_of_processes_the_rest_is_answered(stage: ApiHarness) -> None:
+async def test_without_the_process_index_other_metrics_are_returned(stage: ApiHarness) -> None:
     stage.redis.set(redis_keys.measured_processes(), "not a sorted set")
     found = await scrape(stage)
     assert found["parley_redis_up",] == 0

@@ -92,7 +92,7 @@ async def run_described_api(postgres_url: str, redis_url: str, **options: Any) -
             yield DescribedApi(client, (await client.get("/openapi.json")).json())
 
 
-async def test_what_is_wrong_with_a_request(stage: ApiHarness, postgres_url: str, redis_url: str) -> None:
+async def test_errors_of_a_request_are_described(stage: ApiHarness, postgres_url: str, redis_url: str) -> None:
     async with run_described_api(postgres_url, redis_url) as running:
         assert BODIES.keys() == {route for route, each in running.routes.items() if "requestBody" in each}
         json = {"content-type": "application/json"}
@@ -106,7 +106,7 @@ async def test_what_is_wrong_with_a_request(stage: ApiHarness, postgres_url: str
         ) == running.documented_routes(422)
 
 
-async def test_the_description_holds_all_that_it_refers_to(stage: ApiHarness) -> None:
+async def test_every_schema_reference_is_defined(stage: ApiHarness) -> None:
     answer = await stage.http.get("/openapi.json")
     references = set(re.findall(r'"\$ref": ?"#/components/schemas/(\w+)"', answer.text))
     schemas = answer.json()["components"]["schemas"]
@@ -115,14 +115,14 @@ async def test_the_description_holds_all_that_it_refers_to(stage: ApiHarness) ->
     assert "HTTPValidationError" not in schemas
 
 
-async def test_stores_that_are_away() -> None:
+async def test_unavailable_stores_are_described() -> None:
     async with run_described_api("postgresql://parley@127.0.0.1:1/parley", "redis://127.0.0.1:1/0") as running:
         assert await running.routes_answering(503) == running.documented_routes(503)
         assert "503" in running.routes["get /ready"]["responses"]
         assert (await running.request_route("get /ready")).status_code == 503
 
 
-async def test_what_the_present_state_does_not_allow(stage: ApiHarness, postgres_url: str, redis_url: str) -> None:
+async def test_conflicts_are_described(stage: ApiHarness, postgres_url: str, redis_url: str) -> None:
     ended = await stage.create_meeting()
     assert (await stage.http.post(f"/api/meetings/{ended}/end")).is_success
     stage.set_status(ended, "ended")
@@ -137,7 +137,7 @@ async def test_what_the_present_state_does_not_allow(stage: ApiHarness, postgres
         assert found == running.documented_routes(409)
 
 
-async def test_what_is_too_much_at_the_moment(stage: ApiHarness, postgres_url: str, redis_url: str) -> None:
+async def test_overload_is_described(stage: ApiHarness, postgres_url: str, redis_url: str) -> None:
     stage.add_uncommitted_entry()
 
     async def places() -> dict[str, str]:

@@ -29,7 +29,7 @@ def check_security_headers(headers: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize("path", ["/", "/meetings/01890000-0000-7000-8000-000000000000", "/meetings/no-id"])
-async def test_both_pages_are_one_document(stage: ApiHarness, path: str) -> None:
+async def test_both_pages_are_the_same_document(stage: ApiHarness, path: str) -> None:
     answer = await stage.http.get(path)
     assert answer.status_code == 200
     assert answer.text == (FOLDER / "index.html").read_text()
@@ -37,7 +37,7 @@ async def test_both_pages_are_one_document(stage: ApiHarness, path: str) -> None
 
 
 @pytest.mark.parametrize("path", sorted(FOLDER.iterdir()), ids=lambda path: path.name)
-async def test_what_the_pages_are_made_of_is_served_and_asked_for_again(stage: ApiHarness, path: Path) -> None:
+async def test_assets_are_served_and_revalidated(stage: ApiHarness, path: Path) -> None:
     answer = await stage.http.get(f"/static/{path.name}")
     assert answer.content == path.read_bytes()
     assert answer.headers["content-type"].startswith(TYPES[path.suffix])
@@ -48,12 +48,12 @@ async def test_what_the_pages_are_made_of_is_served_and_asked_for_again(stage: A
 
 
 @pytest.mark.parametrize("path", ["/static/none.js", "/static/../application.py", "/static/..%2fapp.py", "/meetings"])
-async def test_nothing_else_is(stage: ApiHarness, path: str) -> None:
+async def test_no_other_file_is_served(stage: ApiHarness, path: str) -> None:
     answer = await stage.http.get(path)
     assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
 
 
-async def test_the_api_and_its_description_stay_where_they_are(stage: ApiHarness) -> None:
+async def test_the_api_and_its_docs_are_not_shadowed(stage: ApiHarness) -> None:
     assert (await stage.http.get("/docs")).is_success
     paths = (await stage.http.get("/openapi.json")).json()["paths"]
     assert "/api/meetings" in paths
@@ -61,13 +61,13 @@ async def test_the_api_and_its_description_stay_where_they_are(stage: ApiHarness
 
 
 @pytest.mark.parametrize("path", ["/", "/meetings/no-id", "/health", "/ready"])
-async def test_what_is_read_may_be_asked_for_its_head(stage: ApiHarness, path: str) -> None:
+async def test_pages_and_health_answer_head_requests(stage: ApiHarness, path: str) -> None:
     whole, head = await stage.http.get(path), await stage.http.head(path)
     assert (head.status_code, head.content) == (whole.status_code, b"")
     assert head.headers["content-type"] == whole.headers["content-type"]
 
 
-async def test_the_api_is_described_without_anything_from_elsewhere(stage: ApiHarness) -> None:
+async def test_the_api_docs_load_nothing_from_other_servers(stage: ApiHarness) -> None:
     page = await stage.http.get("/docs")
     assert page.status_code == 200
     sources = re.findall(r"(?:src|href)=\"([^\"]+)\"", page.text)

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 pytest_plugins = ["tests.harness.api.api_harness"]
 
 
-async def test_sentences_and_captions_come_in_reading_order(stage: ApiHarness) -> None:
+async def test_sentences_and_captions_are_in_reading_order(stage: ApiHarness) -> None:
     meeting = await stage.create_meeting()
     with stage.engine.begin() as conn:
         for sentence, start, text in (("s2", 3.0, "Yes."), ("s1", 1.0, "Ready?")):
@@ -52,7 +52,7 @@ async def test_sentences_and_captions_come_in_reading_order(stage: ApiHarness) -
     assert [caption["text"] for caption in one] == ["Sim.", "Sim."]
 
 
-async def test_a_language_that_is_none_is_refused(stage: ApiHarness) -> None:
+async def test_an_invalid_language_is_rejected(stage: ApiHarness) -> None:
     answer = await stage.http.get(f"/api/meetings/{await stage.create_meeting()}/captions?language=some words")
     assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "language")
     assert "some words" not in answer.text

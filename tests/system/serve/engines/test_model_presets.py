@@ -10,7 +10,7 @@ from tests.harness.processes.smollm2_vllm import needs_vllm
 
 @needs_vllm
 @pytest.mark.parametrize("each", [each for each in PRESETS if each.engine == "vllm"], ids=lambda each: each.name)
-def test_transformers_builds_as_many_parameters(each: ModelPreset) -> None:
+def test_parameter_counts_match_transformers(each: ModelPreset) -> None:
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM, Qwen3Config, Qwen3ForCausalLM
 

@@ -32,15 +32,15 @@ QUESTION = Prompt((Message("system", "Translate."), Message("user", f"Translate:
         (None, ""),
     ],
 )
-def test_an_error_is_told_in_the_server_s_words(error: object, words: str) -> None:
+def test_the_message_is_extracted_from_the_error(error: object, words: str) -> None:
     assert words in redact_message(extract_message(error), QUESTION)
 
 
-def test_it_is_short() -> None:
+def test_the_message_is_short() -> None:
     assert len(redact_message("x " * 10_000, QUESTION)) <= 160
 
 
 @given(st.lists(st.sampled_from([*SOURCE.split(), "refused", "“", "'", "\n", "-", "400"]), max_size=30))
-def test_no_word_that_was_said_is_in_it_but_those_of_any_error(parts: list[str]) -> None:
+def test_no_word_of_the_prompt_remains_but_generic_ones(parts: list[str]) -> None:
     told = redact_message(" ".join(parts), QUESTION)
     assert not re.search(r"anna|kowalska|earns|93000|euros|gehalt|小林|給料", told, re.IGNORECASE)

@@ -32,7 +32,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(health_check, "FIRST_PROBE_TIMEOUT_S", 0.3)
 
 
-async def test_an_engine_that_takes_questions_and_says_nothing_is_ill(impatient: None) -> None:
+async def test_an_unresponsive_engine_is_unhealthy(impatient: None) -> None:
     ask = FakeHealthCheck()
     alive = EngineHealthCheck(ask)
     ask.hangs = True
@@ -49,7 +49,7 @@ def a_moment_ago(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(health_check, "RECENT_OUTPUT_S", 600.0)
 
 
-async def test_an_engine_that_just_gave_a_token_is_not_asked_for_one(a_moment_ago: None) -> None:
+async def test_an_engine_with_recent_output_is_not_probed(a_moment_ago: None) -> None:
     ask = FakeHealthCheck()
     alive = EngineHealthCheck(ask)
     alive.record_output()
@@ -57,7 +57,7 @@ async def test_an_engine_that_just_gave_a_token_is_not_asked_for_one(a_moment_ag
     assert ask.call_count == 0
 
 
-async def test_a_token_of_a_health_check_counts_as_any_other(a_moment_ago: None) -> None:
+async def test_the_token_of_a_probe_counts_as_output(a_moment_ago: None) -> None:
     ask = FakeHealthCheck()
     alive = EngineHealthCheck(ask)
     await alive.check()
@@ -65,7 +65,7 @@ async def test_a_token_of_a_health_check_counts_as_any_other(a_moment_ago: None)
     assert ask.call_count == 1
 
 
-async def test_what_a_busy_engine_gives_to_others_keeps_it_alive(impatient: None) -> None:
+async def test_output_for_other_requests_keeps_a_busy_engine_healthy(impatient: None) -> None:
     async def ask() -> None:
         # The token that was asked for waits behind this.
         alive.record_output()
@@ -76,9 +76,7 @@ async def test_what_a_busy_engine_gives_to_others_keeps_it_alive(impatient: None
     await alive.check()
 
 
-async def test_a_new_engine_may_take_its_time_for_its_first_token(
-    impatient: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_the_first_token_has_a_longer_timeout(impatient: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(health_check, "FIRST_PROBE_TIMEOUT_S", 20.0)
     monkeypatch.setattr(health_check, "PROBE_TIMEOUT_S", 0.0)
     ask = FakeHealthCheck()
@@ -90,7 +88,7 @@ async def test_a_new_engine_may_take_its_time_for_its_first_token(
         await alive.check()
 
 
-async def test_what_the_engine_says_is_wrong_with_it_is_passed_on() -> None:
+async def test_the_error_of_the_probe_is_raised() -> None:
     async def ask() -> None:
         raise UnavailableError("gone")
 

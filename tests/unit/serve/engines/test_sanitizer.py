@@ -23,7 +23,7 @@ def sanitize_pieces(pieces: list[str]) -> tuple[str, int]:
 
 
 @given(ANY, st.data())
-def test_an_answer_is_the_same_text_however_it_is_cut_into_pieces(words: str, data: st.DataObject) -> None:
+def test_the_split_into_pieces_does_not_change_the_text(words: str, data: st.DataObject) -> None:
     cuts = sorted(data.draw(st.lists(st.integers(0, len(words)), max_size=6)))
     pieces = [words[begin:end] for begin, end in zip([0, *cuts], [*cuts, len(words)], strict=True)]
     assert sanitize_pieces(pieces) == sanitize_pieces([words])
@@ -37,7 +37,7 @@ def test_an_answer_is_valid_text(words: str) -> None:
 
 
 @given(st.text(max_size=40).filter(lambda words: not any(unicodedata.category(c) == "Cc" for c in words)))
-def test_text_stays_as_it_is(words: str) -> None:
+def test_valid_text_is_unchanged(words: str) -> None:
     assert sanitize_pieces([words]) == (words, 0)
 
 
@@ -54,11 +54,11 @@ def test_text_stays_as_it_is(words: str) -> None:
         (["one\ttwo\r\n"], "one\ttwo\r\n", 0),
     ],
 )
-def test_halves_are_joined_and_what_is_no_text_is_replaced(pieces: list[str], text: str, replaced: int) -> None:
+def test_surrogates_are_joined_and_invalid_characters_replaced(pieces: list[str], text: str, replaced: int) -> None:
     assert sanitize_pieces(pieces) == (text, replaced)
 
 
-def test_the_whole_of_an_answer_is_what_its_pieces_make_up() -> None:
+def test_the_complete_answer_equals_its_pieces() -> None:
     written = StreamAccumulator()
     pieces = [written.add(piece) for piece in ("Olá \ud83d", "\ude00\x00", "\ud83d")]
     whole = written.complete("a model\x00", "stop")

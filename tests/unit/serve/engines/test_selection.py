@@ -14,7 +14,7 @@ SMALL = Gpu("NVIDIA T400", 4 * 2**30)
 
 
 @pytest.mark.parametrize("asked", ["vllm", "firefox", "none"])
-def test_what_is_asked_for_is_taken(asked: str) -> None:
+def test_a_configured_engine_is_selected(asked: str) -> None:
     assert select_translation_engine(asked, None, [LARGE], vllm=False).engine == asked  # type: ignore[arg-type]
 
 
@@ -29,7 +29,7 @@ def test_what_is_asked_for_is_taken(asked: str) -> None:
         ("some/model", [SMALL], True, "firefox", "NVIDIA T400 has 4 GiB of memory, and some/model needs 8 GiB"),
     ],
 )
-def test_auto_takes_what_the_machine_allows_and_says_why(
+def test_auto_selects_what_the_machine_can_run_with_a_reason(
     model: str | None, gpus: list[Gpu], vllm: bool, engine: str, reason: str
 ) -> None:
     choice = select_translation_engine("auto", model, gpus, vllm=vllm)
@@ -37,7 +37,7 @@ def test_auto_takes_what_the_machine_allows_and_says_why(
     assert reason in choice.reason
 
 
-def test_a_model_that_lies_here_is_weighed(tmp_path: Path) -> None:
+def test_the_weights_of_a_local_model_are_measured(tmp_path: Path) -> None:
     with (tmp_path / "model.safetensors").open("wb") as file:
         file.truncate(70 * 2**30)
     assert weight_bytes(str(tmp_path)) == 70 * 2**30
@@ -47,7 +47,7 @@ def test_a_model_that_lies_here_is_weighed(tmp_path: Path) -> None:
     )
 
 
-def test_a_model_that_is_a_folder_is_looked_at(tmp_path: Path) -> None:
+def test_a_model_folder_is_checked(tmp_path: Path) -> None:
     assert find_model_problem("some/model") is None
     assert find_model_problem("/no/where") == "/no/where is no folder"
     assert "config.json" in (find_model_problem(str(tmp_path)) or "")

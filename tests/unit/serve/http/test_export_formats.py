@@ -113,7 +113,7 @@ def read_cues(text: str) -> tuple[Cue, ...]:
 
 
 @pytest.mark.parametrize("form", ["vtt", "srt"])
-def test_subtitles_hold_every_sentence_and_say_what_is_not_translated(form: ExportFormat) -> None:
+def test_subtitles_have_every_sentence_and_mark_untranslated_ones(form: ExportFormat) -> None:
     for text in ("source", "both"):
         assert [(cue.speaker, cue.text, cue.start, cue.end) for cue in read_cues(export_text(MONDAY, form, text))] == [
             (one.speaker, one.text, one.start, one.end) for one in SENTENCES
@@ -124,7 +124,7 @@ def test_subtitles_hold_every_sentence_and_say_what_is_not_translated(form: Expo
     assert [line for line in lines if line.startswith(mark[:3])] == [mark.format(target) for target in TARGETS]
 
 
-def test_vtt_says_what_it_is() -> None:
+def test_vtt_header() -> None:
     def about(text: ExportText) -> str:
         return export_text(MONDAY, "vtt", text).split("\n")[2]
 
@@ -135,7 +135,7 @@ def test_vtt_says_what_it_is() -> None:
     assert export_text(nameless, "vtt").startswith("WEBVTT\n\nNOTE Meeting\n\n")
 
 
-def test_jsonl_holds_each_sentence_with_its_captions() -> None:
+def test_jsonl_has_each_sentence_with_its_captions() -> None:
     japanese = make_caption(0, CaptionStatus.TRANSLATED, "おはよう。", language="ja")
     transcript = Transcript(make_meeting("pt", "ja"), SENTENCES, [*CAPTIONS, japanese])
 
@@ -187,13 +187,13 @@ def test_jsonl_holds_each_sentence_with_its_captions() -> None:
         ("failed", 8, "[untranslated] "),
     ],
 )
-def test_what_was_not_asked_for_yet_is_still_to_come(status: MeetingStatus, n: int, mark: str) -> None:
+def test_a_caption_not_requested_yet_is_pending(status: MeetingStatus, n: int, mark: str) -> None:
     now = replace(make_meeting("pt"), status=status, last_committed=n)
     shown = [cue.text for cue in read_cues(export_text(replace(MONDAY, meeting=now), "vtt", "target"))]
     assert shown == [*TARGETS[:-1], f"{mark}Just said."]
 
 
-def test_nothing_is_to_come_in_a_language_that_was_dropped() -> None:
+def test_a_removed_language_has_no_pending_captions() -> None:
     now = replace(make_meeting("ja"), status="live")
     shown = [cue.text for cue in read_cues(export_text(replace(MONDAY, meeting=now), "vtt", "target", "pt"))]
     assert shown == TARGETS
@@ -202,7 +202,7 @@ def test_nothing_is_to_come_in_a_language_that_was_dropped() -> None:
     assert set(rows[5]["captions"]) == {"ja"}
 
 
-def test_markdown_reads_in_turns() -> None:
+def test_markdown_has_turns() -> None:
     assert export_text(MONDAY, "md") == (
         "# Monday\n\n"
         "- Date: 2026-05-04 09:00 UTC\n- Duration: 00:05:01\n- Participants: Ann, Bob\n- Spoken: en\n"
@@ -218,7 +218,7 @@ def test_markdown_reads_in_turns() -> None:
     assert "**Ann** [00:00:00]\n\nBom dia a todos. Bom dia.\n\n**Bob**" in export_text(MONDAY, "md", "target")
 
 
-def test_what_a_translation_may_not_have_kept_is_said_where_it_is_read_and_in_data() -> None:
+def test_warnings_are_in_markdown_and_jsonl_only() -> None:
     warnings = ("number: 42", "term: *budget* → orçamento")
     doubtful = make_caption(0, CaptionStatus.TRANSLATED, "Bom dia.", warnings=warnings)
     changed = make_caption(4, CaptionStatus.TRANSLATED, "Mudado.", warnings=warnings)
@@ -264,7 +264,7 @@ SENTENCE_LISTS = st.lists(
     st.lists(st.tuples(st.sampled_from(["A*n*n", "1. Bob", "C#"]), SENTENCE_LISTS.map(" ".join)), max_size=5),
     SENTENCE_LISTS.map(" ".join),
 )
-def test_nothing_that_is_said_is_taken_for_markdown(said: list[tuple[str, str]], title: str) -> None:
+def test_transcript_text_is_escaped_in_markdown(said: list[tuple[str, str]], title: str) -> None:
     said = [(speaker, f"{text} ok") for speaker, text in said]
     sentences = [make_sentence(i, " ".join(text.split()), speaker) for i, (speaker, text) in enumerate(said)]
     captions = [make_caption(i, CaptionStatus.TRANSLATED, one.text) for i, one in enumerate(sentences)]
@@ -291,14 +291,14 @@ def test_nothing_that_is_said_is_taken_for_markdown(said: list[tuple[str, str]],
     ]
 
 
-def test_a_meeting_without_sentences_is_exported_too() -> None:
+def test_a_meeting_without_sentences_is_exported() -> None:
     empty = Transcript(replace(make_meeting("pt"), began_at=None), [], [])
     assert export_text(empty, "md") == "# Monday\n\n- Duration: 00:00:00\n- Translated into: pt\n"
     assert export_text(empty, "vtt") == "WEBVTT\n\nNOTE Monday (pt)\n"
     assert export_text(empty, "srt") == export_text(empty, "jsonl") == ""
 
 
-def test_what_is_left_out_is_what_one_expects() -> None:
+def test_defaults_of_an_export() -> None:
     plain = Transcript(make_meeting(), SENTENCES, [])
     for form in get_args(ExportFormat):
         choice = select_export(plain, form, None, None)
@@ -321,7 +321,9 @@ def test_what_is_left_out_is_what_one_expects() -> None:
         (("pt", "ja"), "target", "de", "language: must be one that the meeting is translated into: pt, ja"),
     ],
 )
-def test_what_there_is_not_is_refused(targets: tuple[str, ...], text: ExportText, language: str, wrong: str) -> None:
+def test_unavailable_text_or_language_is_rejected(
+    targets: tuple[str, ...], text: ExportText, language: str, wrong: str
+) -> None:
     with pytest.raises(InvalidInputError) as caught:
         select_export(Transcript(make_meeting(*targets), SENTENCES, []), "vtt", text, language)
     assert str(caught.value) == wrong

@@ -65,7 +65,7 @@ async def test_every_error_is_a_problem(error: Exception, status: int, code: str
     assert "password" not in response.text
 
 
-async def test_what_is_not_there_is_a_problem_too() -> None:
+async def test_an_unknown_path_is_a_problem() -> None:
     missing = await get_response(None, path="/nowhere")
     wrong_method = await get_response(None, "DELETE")
     assert (missing.status_code, wrong_method.status_code) == (404, 405)
@@ -74,7 +74,7 @@ async def test_what_is_not_there_is_a_problem_too() -> None:
 
 
 @pytest.mark.parametrize("media", [None, "text/plain", "application/x-www-form-urlencoded"])
-async def test_json_that_is_not_sent_as_such_is_told(media: str | None) -> None:
+async def test_json_without_its_content_type_is_named(media: str | None) -> None:
     chunk = {"chunk_id": "1", "speaker": "A", "text": "speech", "start": 1, "end": 2}
     headers = {} if media is None else {"content-type": media}
     response = await get_response(None, "POST", "/chunks/1", content=json.dumps(chunk), headers=headers)
@@ -89,7 +89,7 @@ async def test_json_that_is_not_sent_as_such_is_told(media: str | None) -> None:
     assert response.json()["errors"][0]["field"] == "body"
 
 
-async def test_members_say_more() -> None:
+async def test_a_problem_has_further_members() -> None:
     assert (await get_response(ConflictError("paused", "resume it"))).json()["reason"] == "paused"
     assert (await get_response(InvalidInputError("a.b", "must be c"))).json()["errors"] == [
         {"field": "a.b", "detail": "must be c"}
@@ -97,11 +97,11 @@ async def test_members_say_more() -> None:
     assert (await get_response(UnavailableError("later"))).headers["retry-after"] == "2"
 
 
-async def test_a_store_that_loads_is_not_said_to_be_away() -> None:
+async def test_a_loading_redis_is_not_reported_as_unreachable() -> None:
     assert "is loading its data" in (await get_response(BusyLoadingError())).json()["detail"]
 
 
-async def test_what_was_sent_is_never_repeated() -> None:
+async def test_the_request_is_never_quoted() -> None:
     chunk = {
         "chunk_id": "1",
         "speaker": "A",
@@ -117,5 +117,5 @@ async def test_what_was_sent_is_never_repeated() -> None:
     assert "speech" not in response.text
 
 
-def test_a_problem_without_fields_names_none() -> None:
+def test_a_problem_without_invalid_fields_has_no_errors() -> None:
     assert b"errors" not in bytes(problem_response("x", 404, "gone").body)

@@ -25,7 +25,7 @@ async def translate_text(engine: FirefoxEngine, text: str, target: str = "pt-BR"
     return (await collect(engine.generate(Utterance(text, source, target)))).text
 
 
-async def test_it_is_an_engine_that_works(firefox: FirefoxEngine) -> None:
+async def test_the_engine_is_healthy_and_has_a_version(firefox: FirefoxEngine) -> None:
     engine: TranslationEngine = firefox
     await engine.check_health()
     assert engine.name == "firefox"
@@ -81,14 +81,14 @@ async def test_short_utterances_that_the_model_alone_gets_wrong(
     assert await translate_text(firefox, said) == written
 
 
-async def test_an_echo_is_asked_again_as_a_word_and_not_as_a_name(firefox: FirefoxEngine) -> None:
+async def test_an_echo_is_retried_in_lower_case(firefox: FirefoxEngine) -> None:
     for said in ("Wind up?", "Nice, eh?"):
         answer = await translate_text(firefox, said)
         assert answer != said
         assert answer[0].isupper()
 
 
-async def test_text_longer_than_the_window_is_translated_whole(firefox: FirefoxEngine) -> None:
+async def test_text_beyond_the_context_window_is_translated_completely(firefox: FirefoxEngine) -> None:
     words = "we looked at the budget for the next quarter and then at the plan "
     answer = await translate_text(firefox, words * 143)
     assert 1_500 < len(answer.split()) < 3_500
@@ -100,7 +100,7 @@ async def test_several_sentences_are_all_translated(firefox: FirefoxEngine) -> N
     assert answer == "Olá Sr. Smith. Como você está? A reunião acabou."
 
 
-async def test_many_callers_are_served_at_once_and_the_loop_goes_on(firefox: FirefoxEngine) -> None:
+async def test_concurrent_requests_do_not_block_the_event_loop(firefox: FirefoxEngine) -> None:
     beats = 0
 
     async def beat() -> None:
@@ -117,7 +117,7 @@ async def test_many_callers_are_served_at_once_and_the_loop_goes_on(firefox: Fir
     assert beats > 50
 
 
-async def test_a_call_that_was_given_up_makes_room(firefox: FirefoxEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_cancelled_request_leaves_the_queue(firefox: FirefoxEngine, monkeypatch: pytest.MonkeyPatch) -> None:
     texts: list[str] = []
     translate = firefox._translate
 
@@ -141,7 +141,7 @@ async def test_a_call_that_was_given_up_makes_room(firefox: FirefoxEngine, monke
     assert texts[before:] == ["Good morning."], "what nobody waits for any more is worked on"
 
 
-async def test_a_panic_costs_one_answer_and_a_new_model(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_panic_fails_one_request_and_reloads_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
     class Panic(BaseException):
         """As the library's: no Exception."""
 
@@ -163,7 +163,7 @@ async def test_a_panic_costs_one_answer_and_a_new_model(monkeypatch: pytest.Monk
     await engine.close()
 
 
-async def test_a_model_that_can_not_be_loaded_is_named(tmp_path: Path) -> None:
+async def test_a_model_that_can_not_be_loaded_is_named_in_the_error(tmp_path: Path) -> None:
     folder = tmp_path / "en-pt"
     folder.mkdir()
     (folder / "model.enpt.intgemm.alphas.bin").write_bytes(b"nothing")
@@ -176,7 +176,7 @@ async def test_a_model_that_can_not_be_loaded_is_named(tmp_path: Path) -> None:
     await engine.close()
 
 
-async def test_without_a_model_the_check_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_health_check_fails_without_a_model(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("serve.engines.firefox.engine.find_models", lambda folder: {})
     engine = FirefoxEngine()
     assert not engine.supports("en", "pt")

@@ -31,7 +31,7 @@ def make_prompt(text: str, max_tokens: int = 24) -> Prompt:
 
 
 @needs_vllm
-async def test_it_counts_what_it_read_what_it_still_knew_and_what_it_wrote(engine: LlamaCppEngine) -> None:
+async def test_prompt_cached_and_completion_tokens_are_counted(engine: LlamaCppEngine) -> None:
     question = make_prompt("A river is long and wide. " * 20, 6)
     first, again = [await collect(engine.generate(question)) for _ in range(2)]
     assert (first.model, first.finish, first.completion_tokens) == ("SmolLM2-135M-Instruct.Q4_1", "length", 6)
@@ -41,7 +41,7 @@ async def test_it_counts_what_it_read_what_it_still_knew_and_what_it_wrote(engin
 
 
 @needs_vllm
-async def test_many_are_worked_on_together_and_more_wait_their_turn(engine: LlamaCppEngine) -> None:
+async def test_requests_are_batched_and_further_ones_wait(engine: LlamaCppEngine) -> None:
     open_at_once = 0
     most = 0
 
@@ -64,7 +64,7 @@ async def test_many_are_worked_on_together_and_more_wait_their_turn(engine: Llam
 
 
 @needs_vllm
-async def test_a_long_question_is_given_up_while_it_is_read(engine: LlamaCppEngine) -> None:
+async def test_a_long_prompt_can_be_cancelled_while_it_is_processed(engine: LlamaCppEngine) -> None:
     long = make_prompt("a lake " * 480)
     task = asyncio.create_task(collect(engine.generate(long)))
     while not count_llamacpp_requests(engine._server.handle_metrics()):
@@ -80,7 +80,7 @@ async def test_a_long_question_is_given_up_while_it_is_read(engine: LlamaCppEngi
 
 
 @needs_vllm
-async def test_a_schema_that_is_none_is_refused(engine: LlamaCppEngine) -> None:
+async def test_an_invalid_schema_is_rejected(engine: LlamaCppEngine) -> None:
     with pytest.raises(NonRetryableError, match="can't process this request: ValueError") as caught:
         await collect(engine.generate(replace(make_prompt("a river"), schema={"type": "nonsense"})))
     assert "river" not in str(caught.value)
@@ -88,7 +88,7 @@ async def test_a_schema_that_is_none_is_refused(engine: LlamaCppEngine) -> None:
 
 
 @needs_vllm
-async def test_nobody_else_can_ask_it(engine: LlamaCppEngine) -> None:
+async def test_its_port_accepts_no_requests(engine: LlamaCppEngine) -> None:
     address = engine._server.listening_address
     assert address.startswith("http://127.0.0.1:")
     async with httpx.AsyncClient(base_url=address) as client:
@@ -98,7 +98,7 @@ async def test_nobody_else_can_ask_it(engine: LlamaCppEngine) -> None:
 
 
 @needs_vllm
-async def test_to_close_it_gives_up_what_is_under_way() -> None:
+async def test_closing_cancels_requests_in_flight() -> None:
     engine = LlamaCppEngine(gguf_path(), LLAMACPP_ARGUMENTS)
     answer = engine.generate(make_prompt("Write a very long story about a river.", 900))
     assert isinstance(await anext(answer), str)
@@ -118,12 +118,12 @@ async def test_to_close_it_gives_up_what_is_under_way() -> None:
         ({"n_ctx": "many"}, "argument n_ctx: "),
     ],
 )
-def test_a_wrong_argument_is_named(arguments: dict[str, Any], words: str) -> None:
+def test_an_invalid_argument_is_named_in_the_error(arguments: dict[str, Any], words: str) -> None:
     with pytest.raises(SetupError, match=words):
         LlamaCppEngine(gguf_path(), arguments)
 
 
-def test_what_is_no_model_is_named(tmp_path: Path) -> None:
+def test_a_file_that_is_no_model_is_named_in_the_error(tmp_path: Path) -> None:
     pytest.importorskip("xllamacpp", reason="llama.cpp is not installed here: `make setup` installs it")
     with pytest.raises(SetupError, match=r"no model to read at .*none\.gguf: No such file"):
         LlamaCppEngine(tmp_path / "none.gguf", {})
@@ -138,7 +138,7 @@ def test_what_is_no_model_is_named(tmp_path: Path) -> None:
         LlamaCppEngine(other, {})
 
 
-def test_where_it_is_not_installed_it_says_how(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_says_how_to_install_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "xllamacpp", None)
     with pytest.raises(SetupError, match="not installed: `make setup`"):
         LlamaCppEngine(tmp_path, {})

@@ -24,7 +24,7 @@ async def refusal_text(guarded: CircuitBreakerEngine) -> str:
     return str(caught.value)
 
 
-async def test_a_real_server_that_goes_away_is_left_alone() -> None:
+async def test_a_server_that_goes_down_opens_the_breaker() -> None:
     with openai_server() as (url, _):
         engine = OpenAiEngine(url, MODEL, API_KEY)
         guarded = CircuitBreakerEngine(engine)
@@ -41,7 +41,7 @@ def make_prompt(text: str) -> Prompt:
     return Prompt((Message("user", text),), 50)
 
 
-async def test_a_sentence_that_a_real_server_refuses_stops_no_other() -> None:
+async def test_a_rejected_sentence_does_not_block_others() -> None:
     with openai_server() as (url, _):
         guarded = CircuitBreakerEngine(OpenAiEngine(url, MODEL, API_KEY))
         for _ in range(2 * MAX_FAILURE_COUNT):
@@ -61,7 +61,7 @@ async def test_a_sentence_that_a_real_server_refuses_stops_no_other() -> None:
         (None, ("reasoning_effort",), "Unsupported parameter: 'reasoning_effort'"),
     ],
 )
-async def test_a_real_server_that_refuses_every_question_is_left_alone_with_its_own_words(
+async def test_a_server_that_rejects_every_request_opens_the_breaker_with_its_message(
     refuses: int | None, unsupported: tuple[str, ...], words: str
 ) -> None:
     with openai_server() as (url, server):
@@ -77,7 +77,7 @@ async def test_a_real_server_that_refuses_every_question_is_left_alone_with_its_
         await guarded.close()
 
 
-async def test_what_concerns_every_question_is_told_until_the_server_answers_again(
+async def test_the_problem_is_reported_until_the_server_answers_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(circuit_breaker, "_FIRST_PROBE_PAUSE_S", 0.05)

@@ -115,7 +115,7 @@ async def hostile_server() -> AsyncIterator[str]:
         server.close()
 
 
-async def test_any_answer_is_text_that_can_be_stored_or_an_error_of_its_question(engine: Engine) -> None:
+async def test_any_response_is_storable_text_or_an_error_of_its_request(engine: Engine) -> None:
     answers = AN_EXAMPLE * settings().max_examples
     outcomes = Counter[str]()
     texts: list[str] = []

@@ -36,7 +36,7 @@ def make_prompt(text: str, max_tokens: int = 50) -> Prompt:
     return Prompt((Message("system", "Say it back."), Message("user", text)), max_tokens)
 
 
-async def test_it_is_sent_the_prompt_and_what_is_to_go_along(server: Server) -> None:
+async def test_the_prompt_and_the_extra_body_are_sent(server: Server) -> None:
     url, state = server
     engine = OpenAiEngine(url, MODEL, API_KEY, {"reasoning_effort": "none", "temperature": 0.5})
     answer = await collect(engine.generate(make_prompt("We begin now.", 2)))
@@ -93,7 +93,7 @@ async def test_it_is_sent_the_prompt_and_what_is_to_go_along(server: Server) -> 
         ("finish:eos here", UnavailableError, "broke off", None),
     ],
 )
-async def test_a_refusal_is_for_good_only_where_the_question_is_at_fault(
+async def test_only_errors_of_the_request_itself_are_permanent(
     server: Server, said: str, kind: type[ParleyError], words: str, wait: float | None
 ) -> None:
     engine = OpenAiEngine(server[0], MODEL, API_KEY)
@@ -110,7 +110,7 @@ async def test_a_refusal_is_for_good_only_where_the_question_is_at_fault(
 @pytest.mark.parametrize(
     "reason", ["stop", "eos", "eos_token", "STOP", "end_turn", "tool_calls", "日本", "", "stop_sequence"]
 )
-async def test_an_answer_with_text_is_whole_whatever_word_its_end_has(server: Server, reason: str) -> None:
+async def test_text_with_an_unknown_finish_reason_is_complete(server: Server, reason: str) -> None:
     engine = OpenAiEngine(server[0], MODEL, API_KEY)
     answer = await collect(engine.generate(make_prompt(f"We begin. finish:{reason}")))
     assert (answer.text, answer.finish) == ("We begin.", "stop")
@@ -118,14 +118,14 @@ async def test_an_answer_with_text_is_whole_whatever_word_its_end_has(server: Se
 
 
 @pytest.mark.parametrize("reason", ["length", "MAX_TOKENS", "model_length"])
-async def test_an_answer_that_was_cut_off_is_so_whatever_word_its_end_has(server: Server, reason: str) -> None:
+async def test_all_spellings_of_the_length_reason_are_known(server: Server, reason: str) -> None:
     engine = OpenAiEngine(server[0], MODEL, API_KEY)
     answer = await collect(engine.generate(make_prompt(f"We begin. finish:{reason}")))
     assert (answer.text, answer.finish) == ("We begin.", "length")
     await engine.close()
 
 
-async def test_a_server_here_is_asked_past_the_environment_s_proxy_and_a_key_s_newline_is_none_of_it(
+async def test_localhost_bypasses_the_proxy_and_the_key_is_stripped(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{find_free_port()}")
@@ -134,7 +134,7 @@ async def test_a_server_here_is_asked_past_the_environment_s_proxy_and_a_key_s_n
     await engine.close()
 
 
-async def test_a_wrong_key_and_a_wrong_model_are_found_by_the_health_check(server: Server) -> None:
+async def test_the_health_check_finds_a_wrong_key_and_a_wrong_model(server: Server) -> None:
     for engine, words in (
         (OpenAiEngine(server[0], MODEL, "sk-other"), "refuses the key"),
         (OpenAiEngine(server[0], "other", API_KEY), "doesn't know the model"),
@@ -144,7 +144,7 @@ async def test_a_wrong_key_and_a_wrong_model_are_found_by_the_health_check(serve
         await engine.close()
 
 
-async def test_a_server_that_is_away_is_asked_again_later() -> None:
+async def test_a_server_that_is_down_is_unavailable() -> None:
     engine = OpenAiEngine(f"http://127.0.0.1:{find_free_port()}/v1", MODEL)
     with pytest.raises(UnavailableError, match="nobody answers"):
         await collect(engine.generate(make_prompt("Yes.")))
@@ -153,7 +153,7 @@ async def test_a_server_that_is_away_is_asked_again_later() -> None:
     await engine.close()
 
 
-async def test_many_at_once_share_no_answers(server: Server) -> None:
+async def test_concurrent_answers_are_not_mixed_up(server: Server) -> None:
     engine = OpenAiEngine(server[0], MODEL, API_KEY)
     answers = await asyncio.gather(*(collect(engine.generate(make_prompt(f"number {n}"))) for n in range(200)))
     assert [each.text for each in answers] == [f"number {n}" for n in range(200)]
@@ -161,7 +161,7 @@ async def test_many_at_once_share_no_answers(server: Server) -> None:
     await engine.close()
 
 
-async def test_the_service_translates_by_it_and_refuses_what_is_no_translation(
+async def test_the_service_translates_and_rejects_faulty_output(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # It says back what it was asked: what was said, in the wrong language, with words of the prompt before it.
@@ -206,7 +206,7 @@ RIGHT = "A reunião começa na segunda-feira às dez."
         ("", "Error: model not found", "error message"),
     ],
 )
-async def test_a_sentence_ends_as_it_should_in_each_form_of_answer(
+async def test_each_kind_of_answer_gives_the_expected_caption(
     server: Server, how: str, said: str, reason: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PARLEY_TRANSLATION_KEY", API_KEY)
@@ -237,7 +237,7 @@ async def test_a_sentence_ends_as_it_should_in_each_form_of_answer(
         ),
     ],
 )
-def test_a_server_that_is_not_named_whole_is_refused(given: dict[str, str], words: str) -> None:
+def test_an_incomplete_server_address_or_model_is_rejected(given: dict[str, str], words: str) -> None:
     with pytest.raises(SetupError, match=words):
         plan_engines(Settings(translator="openai", **given))
 
@@ -251,13 +251,13 @@ def test_a_server_that_is_not_named_whole_is_refused(given: dict[str, str], word
         ({"kind": "openai", "url": "http://me:sk-secret@gateway/v1", "model": "m"}, "url"),
     ],
 )
-def test_so_it_is_in_a_config_file_of_serve_s(given: dict[str, str], field: str) -> None:
+def test_serve_config_validates_the_server_as_well(given: dict[str, str], field: str) -> None:
     with pytest.raises(ValueError, match=field) as caught:
         TranslationArguments.model_validate({"engine": given})
     assert "sk-secret" not in str(caught.value)
 
 
-def test_a_key_that_the_environment_does_not_have_is_asked_for() -> None:
+def test_a_missing_key_variable_is_named_in_the_error() -> None:
     with pytest.raises(SetupError, match="PARLEY_NOWHERE_KEY holds no key"):
         build_translation(
             TranslationOptions(OpenAiConfig(url="http://gateway/v1", model="m", key="PARLEY_NOWHERE_KEY"))
@@ -275,7 +275,7 @@ def test_a_key_that_the_environment_does_not_have_is_asked_for() -> None:
         ("max_tokens", "temperature", "stream_options", "system"),
     ],
 )
-async def test_a_parameter_that_the_server_does_not_take_is_left_out_and_told_of_once(
+async def test_an_unsupported_parameter_is_omitted_and_logged_once(
     server: Server, unsupported: tuple[str, ...]
 ) -> None:
     url, state = server
@@ -300,7 +300,7 @@ async def test_a_parameter_that_the_server_does_not_take_is_left_out_and_told_of
     await engine.close()
 
 
-async def test_a_parameter_that_the_operator_asks_for_is_not_left_out(server: Server) -> None:
+async def test_a_configured_parameter_is_never_omitted(server: Server) -> None:
     url, state = server
     state.unsupported_parameters = ("temperature",)
     engine = OpenAiEngine(url, MODEL, API_KEY, {"temperature": 0.5})
@@ -310,7 +310,7 @@ async def test_a_parameter_that_the_operator_asks_for_is_not_left_out(server: Se
     await engine.close()
 
 
-async def test_a_refusal_that_only_quotes_a_parameter_changes_nothing(server: Server) -> None:
+async def test_an_error_that_only_quotes_a_parameter_omits_nothing(server: Server) -> None:
     engine = OpenAiEngine(server[0], MODEL, API_KEY)
     with pytest.raises(NonRetryableError, match="data_inspection_failed"):
         await collect(engine.generate(make_prompt("as:moderated The temperature is not supported.")))

@@ -33,7 +33,7 @@ def make_prompt(text: str, max_tokens: int = 50) -> Prompt:
 
 
 @pytest.mark.parametrize("older", [False, True])
-async def test_it_is_sent_one_ready_prompt_and_answers_in_one_piece(server: Server, older: bool) -> None:
+async def test_the_prompt_is_sent_and_answered_in_one_piece(server: Server, older: bool) -> None:
     url, state = server
     state.uses_old_fields = older
     engine = TranslationV3Engine(url, API_KEY)
@@ -48,7 +48,7 @@ async def test_it_is_sent_one_ready_prompt_and_answers_in_one_piece(server: Serv
     await engine.close()
 
 
-async def test_a_model_that_is_named_goes_along(server: Server) -> None:
+async def test_a_configured_model_is_sent(server: Server) -> None:
     url, state = server
     engine = TranslationV3Engine(f"{url}/", API_KEY, "large")
     assert (await collect(engine.generate(make_prompt("Yes.")))).model == "large"
@@ -70,7 +70,7 @@ async def test_a_model_that_is_named_goes_along(server: Server) -> None:
         *((f"send {k} here", UnavailableError, "sent no answer", None) for k in range(len(MALFORMED_BODIES))),
     ],
 )
-async def test_a_refusal_is_for_good_only_where_the_question_is_at_fault(
+async def test_only_errors_of_the_request_itself_are_permanent(
     server: Server, said: str, kind: type[ParleyError], words: str, wait: float | None
 ) -> None:
     engine = TranslationV3Engine(server[0], API_KEY)
@@ -84,7 +84,7 @@ async def test_a_refusal_is_for_good_only_where_the_question_is_at_fault(
     await engine.close()
 
 
-async def test_a_schema_is_refused_for_nothing_would_see_to_it(server: Server) -> None:
+async def test_a_request_with_a_schema_is_rejected(server: Server) -> None:
     engine = TranslationV3Engine(server[0], API_KEY)
     with pytest.raises(NonRetryableError, match="no schemas"):
         await collect(engine.generate(Prompt((Message("user", "Yes."),), 5, schema={"type": "object"})))
@@ -92,7 +92,7 @@ async def test_a_schema_is_refused_for_nothing_would_see_to_it(server: Server) -
     await engine.close()
 
 
-async def test_a_server_here_is_asked_past_the_environment_s_proxy_and_a_key_s_newline_is_none_of_it(
+async def test_localhost_bypasses_the_proxy_and_the_key_is_stripped(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{find_free_port()}")
@@ -101,7 +101,7 @@ async def test_a_server_here_is_asked_past_the_environment_s_proxy_and_a_key_s_n
     await engine.close()
 
 
-async def test_a_wrong_key_and_a_server_that_is_away_are_found_by_the_health_check() -> None:
+async def test_the_health_check_finds_a_wrong_key_and_a_server_that_is_down() -> None:
     with translation_v3_server() as (url, _):
         wrong, engine = TranslationV3Engine(url, "sk-other"), TranslationV3Engine(url, API_KEY)
         with pytest.raises(UnavailableError, match="refuses the key"):
@@ -113,7 +113,7 @@ async def test_a_wrong_key_and_a_server_that_is_away_are_found_by_the_health_che
     await engine.close()
 
 
-async def test_many_at_once_share_no_answers(server: Server) -> None:
+async def test_concurrent_answers_are_not_mixed_up(server: Server) -> None:
     engine = TranslationV3Engine(server[0], API_KEY)
     answers = await asyncio.gather(*(collect(engine.generate(make_prompt(f"number {n}"))) for n in range(200)))
     assert [each.text for each in answers] == [f"number {n}" for n in range(200)]

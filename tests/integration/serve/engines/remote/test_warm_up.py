@@ -56,7 +56,7 @@ async def generate_until_answered(guarded: CircuitBreakerEngine) -> int:
             return loading_count
 
 
-async def test_a_model_is_loaded_for_a_question_of_its_own_that_nobody_gives_up(
+async def test_a_warm_up_request_loads_the_model_and_is_not_cancelled(
     server: Server, make: Callable[..., CircuitBreakerEngine]
 ) -> None:
     server[1].loading_s = 2.0
@@ -74,7 +74,7 @@ async def test_a_model_is_loaded_for_a_question_of_its_own_that_nobody_gives_up(
     assert tokens == [1] + [5] * 20
 
 
-async def test_that_it_is_loaded_is_told_and_a_replica_is_sound_meanwhile(
+async def test_loading_is_reported_and_the_replica_stays_healthy(
     server: Server, make: Callable[..., CircuitBreakerEngine]
 ) -> None:
     server[1].loading_s = 1.0
@@ -89,7 +89,7 @@ async def test_that_it_is_loaded_is_told_and_a_replica_is_sound_meanwhile(
     assert guarded.problem is None
 
 
-async def test_a_server_that_says_that_it_loads_is_asked_until_it_has(
+async def test_a_loading_server_is_retried_until_it_is_ready(
     server: Server, make: Callable[..., CircuitBreakerEngine]
 ) -> None:
     server[1].loading_responses = 5
@@ -97,16 +97,14 @@ async def test_a_server_that_says_that_it_loads_is_asked_until_it_has(
     assert len(server[1].bodies) == 7
 
 
-async def test_a_model_that_is_not_loaded_in_time_is_told(
-    server: Server, make: Callable[..., CircuitBreakerEngine]
-) -> None:
+async def test_a_load_timeout_is_reported(server: Server, make: Callable[..., CircuitBreakerEngine]) -> None:
     server[1].loading_s = 60.0
     guarded = make(patience=0.3)
     with pytest.raises(UnavailableError, match="did not load its model within 0 s"):
         await generate_until_answered(guarded)
 
 
-async def test_a_server_that_was_not_asked_for_a_while_is_asked_for_a_token_first(
+async def test_an_idle_server_is_warmed_up_first(
     server: Server, make: Callable[..., CircuitBreakerEngine], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     guarded = make()
@@ -118,7 +116,7 @@ async def test_a_server_that_was_not_asked_for_a_while_is_asked_for_a_token_firs
     assert [body["max_tokens"] for body in server[1].bodies] == [1, 5, 5, 1, 5]
 
 
-async def test_a_server_that_says_nothing_to_a_question_may_load_its_model(
+async def test_a_silent_server_is_warmed_up_again(
     server: Server, make: Callable[..., CircuitBreakerEngine], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     guarded = make()
@@ -131,9 +129,7 @@ async def test_a_server_that_says_nothing_to_a_question_may_load_its_model(
     assert [body["max_tokens"] for body in server[1].bodies] == [1, 5, 5, 1, 5]
 
 
-async def test_a_server_is_kept_warm_where_that_is_asked_for(
-    server: Server, make: Callable[..., CircuitBreakerEngine]
-) -> None:
+async def test_keep_warm_sends_requests_while_idle(server: Server, make: Callable[..., CircuitBreakerEngine]) -> None:
     guarded = make(keep_warm=0.05)
     await generate_until_answered(guarded)
     async with asyncio.timeout(30):
@@ -142,7 +138,7 @@ async def test_a_server_is_kept_warm_where_that_is_asked_for(
     assert [body["max_tokens"] for body in server[1].bodies[2:5]] == [1, 1, 1]
 
 
-async def test_what_concerns_every_question_is_found_at_once(
+async def test_a_misconfigured_server_is_detected_at_once(
     server: Server, make: Callable[..., CircuitBreakerEngine]
 ) -> None:
     with pytest.raises(MisconfiguredError, match="refuses the key"):

@@ -62,7 +62,7 @@ async def wait_for_subscribers(client: redis.Redis, times: int) -> None:
             await asyncio.sleep(0.02)
 
 
-async def test_a_connection_that_was_lost_without_a_sign_is_made_anew(
+async def test_a_silently_lost_connection_is_reopened(
     redis_url: str, redis_sync: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(live_fanout, "_PING_INTERVAL_S", 0.2)
@@ -99,7 +99,7 @@ async def test_a_connection_that_is_only_quiet_is_kept(
                 await asyncio.sleep(0.02)
 
 
-async def test_who_begins_to_follow_does_not_wait_for_a_redis_that_does_not_answer(
+async def test_a_new_client_does_not_wait_for_an_unresponsive_redis(
     redis_url: str, redis_sync: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(live_fanout, "_SUBSCRIBE_TIMEOUT_S", 0.2)

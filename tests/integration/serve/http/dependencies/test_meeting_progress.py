@@ -60,7 +60,7 @@ def meetings_locked(engine: Engine) -> Generator[None]:
         conn.execute(text("update meetings set seq = 6"))
 
 
-async def test_readers_of_one_moment_share_a_read(meeting: UUID, aengine: AsyncEngine, statements: list[str]) -> None:
+async def test_concurrent_calls_share_a_read(meeting: UUID, aengine: AsyncEngine, statements: list[str]) -> None:
     reader = ProgressReader(aengine)
     found = await asyncio.gather(*(reader.read(DEFAULT_TEAM_ID, meeting) for _ in range(1_000)))
     assert found == [MeetingProgress(3, is_complete=False)] * 1_000
@@ -71,7 +71,7 @@ async def test_readers_of_one_moment_share_a_read(meeting: UUID, aengine: AsyncE
     assert len(statements) == 2
 
 
-async def test_a_question_during_a_read_is_answered_by_the_next_one(
+async def test_a_call_during_a_read_gets_the_next_one(
     meeting: UUID, engine: Engine, aengine: AsyncEngine, statements: list[str]
 ) -> None:
     reader = ProgressReader(aengine)
@@ -88,7 +88,7 @@ async def test_a_question_during_a_read_is_answered_by_the_next_one(
     assert len(statements) == 2
 
 
-async def test_an_unknown_meeting_fails_for_each_that_asks_and_is_asked_again(
+async def test_an_unknown_meeting_fails_for_every_caller_and_is_not_cached(
     meeting: UUID, aengine: AsyncEngine, engine: Engine
 ) -> None:
     reader, unknown = ProgressReader(aengine), uuid4()

@@ -84,7 +84,7 @@ async def open_sse(
         yield events(answer)
 
 
-async def test_the_backlog_comes_first_and_what_follows_after_it(stage: ApiHarness) -> None:
+async def test_the_backlog_is_sent_before_new_events(stage: ApiHarness) -> None:
     meeting = await stage.create_meeting()
     stage.publish_sentences(meeting, "one", "two")
     async with connect_websocket(stage, meeting) as socket:
@@ -101,7 +101,7 @@ async def test_a_client_resumes_after_its_last_seq(stage: ApiHarness) -> None:
         assert seqs(await receive_events(socket, 1_195)) == list(range(6, 1_201))
 
 
-async def test_what_was_published_twice_is_sent_once(stage: ApiHarness) -> None:
+async def test_an_event_published_twice_is_sent_once(stage: ApiHarness) -> None:
     meeting = await stage.create_meeting()
     async with connect_websocket(stage, meeting) as socket:
         await wait_for_ping(socket)
@@ -128,7 +128,7 @@ async def test_a_lost_publish_is_found_at_the_next_heartbeat(stage: ApiHarness) 
         assert seqs(await receive_events(socket, 1)) == [1]
 
 
-async def test_a_poke_has_the_database_read(stage: ApiHarness) -> None:
+async def test_a_poke_message_triggers_a_read_of_the_database(stage: ApiHarness) -> None:
     meeting = await stage.create_meeting()
     async with connect_websocket(stage, meeting) as socket:
         await wait_for_ping(socket)
@@ -137,7 +137,7 @@ async def test_a_poke_has_the_database_read(stage: ApiHarness) -> None:
         assert seqs(await receive_events(socket, 1)) == [1]
 
 
-async def test_growing_text_is_passed_on_without_a_seq(stage: ApiHarness) -> None:
+async def test_interim_text_is_sent_without_a_seq(stage: ApiHarness) -> None:
     meeting = await stage.create_meeting()
     async with connect_websocket(stage, meeting) as socket, connect_websocket(stage, meeting, "?interim=false") as calm:
         await wait_for_ping(socket)
@@ -153,7 +153,7 @@ async def test_growing_text_is_passed_on_without_a_seq(stage: ApiHarness) -> Non
         assert [event["kind"] for event in await receive_events(calm, 1)] == ["sentence"]
 
 
-async def test_captions_can_be_of_one_language_only(stage: ApiHarness) -> None:
+async def test_captions_can_be_limited_to_one_language(stage: ApiHarness) -> None:
     meeting = await stage.create_meeting()
     events = [("caption", {"language": language, "text": "…"}) for language in ("pt-BR", "ja", "pt-BR")]
     stage.publish(stage.store_events(meeting, *events, ("sentence", {"id": "s"})))
@@ -161,7 +161,7 @@ async def test_captions_can_be_of_one_language_only(stage: ApiHarness) -> None:
         assert seqs(await receive_events(socket, 3)) == [1, 3, 4]
 
 
-async def test_drafts_come_with_growing_text_in_the_language_that_is_followed(stage: ApiHarness) -> None:
+async def test_drafts_are_limited_to_the_requested_language(stage: ApiHarness) -> None:
     meeting = await stage.create_meeting()
     drafts = {"pt-BR": "Bom dia a todos", "ja": "みなさん"}
     async with (
@@ -194,7 +194,7 @@ async def test_drafts_come_with_growing_text_in_the_language_that_is_followed(st
         assert "id" not in event
 
 
-async def test_meetings_are_kept_apart(stage: ApiHarness) -> None:
+async def test_events_of_other_meetings_are_not_sent(stage: ApiHarness) -> None:
     mine, other = await stage.create_meeting(), await stage.create_meeting()
     async with connect_websocket(stage, mine) as socket:
         await wait_for_ping(socket)
@@ -205,7 +205,7 @@ async def test_meetings_are_kept_apart(stage: ApiHarness) -> None:
 
 
 @pytest.mark.parametrize("status", ["ended", "timed_out", "failed"])
-async def test_the_stream_closes_once_all_is_said_and_paid(stage: ApiHarness, status: str) -> None:
+async def test_the_stream_closes_once_no_caption_is_pending(stage: ApiHarness, status: str) -> None:
     meeting = await stage.create_meeting()
     stage.publish_sentences(meeting, "one")
     async with connect_websocket(stage, meeting) as socket:
@@ -216,7 +216,7 @@ async def test_the_stream_closes_once_all_is_said_and_paid(stage: ApiHarness, st
         assert socket.close_code == 1000
 
 
-async def test_the_stream_stays_open_while_captions_are_owed(stage: ApiHarness) -> None:
+async def test_the_stream_stays_open_while_captions_are_pending(stage: ApiHarness) -> None:
     meeting = await stage.create_meeting()
     with stage.engine.begin() as conn:
         conn.exec_driver_sql(
@@ -242,7 +242,7 @@ async def test_the_stream_stays_open_while_captions_are_owed(stage: ApiHarness) 
             await receive_events(socket, 1)
 
 
-async def test_a_wrong_request_is_told_why(stage: ApiHarness) -> None:
+async def test_an_invalid_request_gets_a_reason(stage: ApiHarness) -> None:
     meeting = await stage.create_meeting()
     for path, code in [(f"{uuid4()}", 4404), (f"{meeting}", 4422)]:
         async with connect_websocket(stage, path, "?after=7") as socket:
@@ -268,7 +268,7 @@ async def test_a_wrong_request_is_told_why(stage: ApiHarness) -> None:
         assert answer.status_code == 422
 
 
-async def test_server_sent_events_carry_ids_and_resume(stage: ApiHarness) -> None:
+async def test_server_sent_events_have_ids_and_resume(stage: ApiHarness) -> None:
     meeting = await stage.create_meeting()
     stage.publish_sentences(meeting, "one\ntwo", "three")
     async with open_sse(stage, meeting) as events:
@@ -280,7 +280,7 @@ async def test_server_sent_events_carry_ids_and_resume(stage: ApiHarness) -> Non
         assert await anext(events) == {"": "ping"}
 
 
-async def test_server_sent_events_end_and_are_not_asked_for_again(stage: ApiHarness) -> None:
+async def test_server_sent_events_end_without_a_reconnect(stage: ApiHarness) -> None:
     meeting = await stage.create_meeting()
     stage.publish_sentences(meeting, "one")
     stage.set_status(meeting, "ended")
@@ -292,7 +292,7 @@ async def test_server_sent_events_end_and_are_not_asked_for_again(stage: ApiHarn
 
 
 @pytest.mark.parametrize("seed", range(4))
-async def test_no_gap_and_no_repeat_whatever_breaks(stage: ApiHarness, seed: int) -> None:
+async def test_no_gap_and_no_repeat_under_failures(stage: ApiHarness, seed: int) -> None:
     """Clients that come and go while publishes are lost, late or doubled get every event once and in order."""
     rng = random.Random(seed)
     meeting = await stage.create_meeting()
@@ -359,7 +359,7 @@ async def test_a_slow_client_misses_no_stored_event(stage: ApiHarness) -> None:
     assert interims < 40
 
 
-async def test_a_full_inbox_drops_growing_text_and_remembers_how_far_the_meeting_is() -> None:
+async def test_a_full_inbox_drops_interim_text_and_keeps_the_highest_seq() -> None:
     inbox = live_fanout.Inbox()
     for seq in range(1, 1_001):
         inbox.put({"kind": "sentence", "payload": {}, "seq": seq})
@@ -370,7 +370,7 @@ async def test_a_full_inbox_drops_growing_text_and_remembers_how_far_the_meeting
     assert (await inbox.take(0)).events == []
 
 
-async def test_followers_survive_the_loss_of_their_redis_connection(stage: ApiHarness) -> None:
+async def test_clients_survive_the_loss_of_the_redis_connection(stage: ApiHarness) -> None:
     meeting = await stage.create_meeting()
     async with connect_websocket(stage, meeting) as socket:
         await wait_for_ping(socket)
@@ -385,7 +385,7 @@ async def test_followers_survive_the_loss_of_their_redis_connection(stage: ApiHa
         assert [event["kind"] for event in await receive_events(socket, 1)] == ["interim"]
 
 
-async def test_who_comes_back_before_the_channel_was_left_does_not_wait_for_it(
+async def test_a_client_that_returns_before_the_unsubscribe_does_not_wait(
     redis_async: redis.asyncio.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(live_fanout, "_SUBSCRIBE_TIMEOUT_S", 3_600.0)
@@ -408,7 +408,7 @@ async def test_who_comes_back_before_the_channel_was_left_does_not_wait_for_it(
             await asyncio.wait([running], timeout=1)
 
 
-async def test_what_is_not_understood_does_no_harm(stage: ApiHarness) -> None:
+async def test_an_invalid_message_does_no_harm(stage: ApiHarness) -> None:
     meeting = await stage.create_meeting()
     async with connect_websocket(stage, meeting) as socket:
         await wait_for_ping(socket)
@@ -418,7 +418,7 @@ async def test_what_is_not_understood_does_no_harm(stage: ApiHarness) -> None:
         assert seqs(await receive_events(socket, 1)) == [1]
 
 
-async def test_one_connection_serves_all_who_follow(stage: ApiHarness) -> None:
+async def test_one_connection_serves_all_clients(stage: ApiHarness) -> None:
     meeting, other = await stage.create_meeting(), await stage.create_meeting()
     async with (
         connect_websocket(stage, meeting) as first,
@@ -434,7 +434,7 @@ async def test_one_connection_serves_all_who_follow(stage: ApiHarness) -> None:
     await wait_for_subscribers(stage, meeting, 0)
 
 
-async def test_a_stream_beyond_the_limit_is_refused_and_requests_still_find_room(
+async def test_a_stream_beyond_the_limit_is_rejected_while_requests_are_served(
     stage: ApiHarness, postgres_url: str, redis_url: str
 ) -> None:
     meeting = await stage.create_meeting()
@@ -467,7 +467,7 @@ async def test_a_stream_beyond_the_limit_is_refused_and_requests_still_find_room
                 await wait_for_ping(fourth)
 
 
-async def test_streams_that_open_at_the_same_time_keep_to_the_limit(
+async def test_streams_opened_concurrently_keep_to_the_limit(
     stage: ApiHarness, postgres_url: str, redis_url: str
 ) -> None:
     meeting = await stage.create_meeting()

@@ -67,13 +67,13 @@ OTHERS = [
 
 
 @pytest.mark.parametrize("host", OURS + PROXIED)
-def test_a_name_of_this_machine_or_of_its_proxy_is_answered(port: int, host: str) -> None:
+def test_loopback_and_configured_hosts_are_allowed(port: int, host: str) -> None:
     assert request_page(port, host=host).json() == {"done": True}
     assert request_page(port, "POST", host=host).json() == {"done": True}
 
 
 @pytest.mark.parametrize("host", OTHERS)
-def test_a_name_that_only_leads_here_is_refused(port: int, host: str) -> None:
+def test_an_unknown_host_is_rejected(port: int, host: str) -> None:
     answer = request_page(port, host=host)
     assert (answer.status_code, answer.headers["content-type"]) == (403, "application/problem+json")
     assert answer.json()["type"] == "urn:parley:problem:forbidden"
@@ -81,7 +81,7 @@ def test_a_name_that_only_leads_here_is_refused(port: int, host: str) -> None:
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
-def test_a_page_of_another_site_changes_nothing(port: int, method: str) -> None:
+def test_cross_origin_writes_are_rejected(port: int, method: str) -> None:
     for origin in ("http://evil.example", "http://127.0.0.1:1", "http://localhost:PORT", "null", "", "http://[", "x"):
         answer = request_page(port, method, origin=origin)
         assert answer.status_code == 403, origin
@@ -89,7 +89,7 @@ def test_a_page_of_another_site_changes_nothing(port: int, method: str) -> None:
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
-def test_our_own_page_and_clients_that_are_no_browsers_may(port: int, method: str) -> None:
+def test_same_origin_and_non_browser_writes_are_allowed(port: int, method: str) -> None:
     assert request_page(port, method, origin="http://127.0.0.1:PORT").is_success
     assert request_page(port, method, host="localhost:PORT", origin="http://LOCALHOST:PORT").is_success
     # Behind a proxy that speaks TLS.
@@ -98,7 +98,7 @@ def test_our_own_page_and_clients_that_are_no_browsers_may(port: int, method: st
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS"])
-def test_what_changes_nothing_is_left_to_the_browser_to_withhold(port: int, method: str) -> None:
+def test_cross_origin_reads_are_left_to_the_browser(port: int, method: str) -> None:
     assert request_page(port, method, origin="http://evil.example").is_success
 
 
@@ -116,7 +116,7 @@ async def accepts_websocket(port: int, **headers: str) -> bool:
         return False
 
 
-async def test_web_sockets_are_for_our_own_pages_and_for_programs(port: int) -> None:
+async def test_cross_origin_web_sockets_are_rejected(port: int) -> None:
     assert await accepts_websocket(port)
     assert await accepts_websocket(port, origin="http://127.0.0.1:PORT")
     assert await accepts_websocket(port, host="parley.example", origin="https://parley.example")
@@ -126,7 +126,7 @@ async def test_web_sockets_are_for_our_own_pages_and_for_programs(port: int) -> 
     assert not await accepts_websocket(port, host="evil.example:PORT")
 
 
-async def test_the_api_is_protected(stage: ApiHarness) -> None:
+async def test_the_api_uses_the_middleware(stage: ApiHarness) -> None:
     evil = {"Origin": "http://evil.example"}
     assert (await stage.http.post("/api/meetings", json={}, headers=evil)).status_code == 403
     assert (await stage.http.get("/api/meetings", headers={"Host": "evil.example"})).status_code == 403

@@ -74,7 +74,7 @@ def count_fixed_tokens(asked: Prompt) -> int:
     return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
 
 
-async def test_the_fixed_part_of_a_meetings_prompts_is_a_cache_hit() -> None:
+async def test_the_common_prefix_of_a_meetings_prompts_is_a_cache_hit() -> None:
     prompts: dict[str, list[Prompt]] = {target: [] for target in TARGETS}
     for request in islice(meeting_requests(), SENTENCE_COUNT * len(TARGETS)):
         prompts[request.language].append(make_prompt(request))

@@ -71,7 +71,7 @@ async def next_event(viewer: ClientConnection) -> dict[str, Any]:
     return event
 
 
-async def test_a_thousand_viewers_follow_and_requests_find_room_beside_them(stage: ApiHarness) -> None:
+async def test_a_thousand_viewers_and_requests_are_served_together(stage: ApiHarness) -> None:
     meeting = await stage.create_meeting()
     path = f"/api/meetings/{meeting}/events"
     live = f"ws://{stage.address}{path}"

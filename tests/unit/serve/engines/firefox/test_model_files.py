@@ -26,7 +26,7 @@ def test_the_installed_package_has_english_and_portuguese() -> None:
         assert files.shortlist.is_file()
 
 
-def test_a_folder_adds_pairs_and_goes_before_the_package(tmp_path: Path) -> None:
+def test_a_folder_adds_pairs_and_overrides_the_package(tmp_path: Path) -> None:
     make_model_folder(tmp_path / "en-ja", "model.enja.intgemm.alphas.bin", "srcvocab.enja.spm", "trgvocab.enja.spm")
     mine = make_model_folder(
         tmp_path / "anything", "model.enpt.intgemm.alphas.bin", "vocab.enpt.spm", "lex.50.50.enpt.s2t.bin"
@@ -42,11 +42,11 @@ def test_a_folder_adds_pairs_and_goes_before_the_package(tmp_path: Path) -> None
     assert found["en", "ja"].shortlist is None
 
 
-def test_a_language_of_two_names_is_one(tmp_path: Path) -> None:
+def test_language_aliases_are_normalized(tmp_path: Path) -> None:
     make_model_folder(tmp_path / "en-nb", "model.ennb.intgemm.alphas.bin", "vocab.ennb.spm")
     assert ("en", "no") in find_models(tmp_path)
 
 
-def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_a_missing_folder_is_named_in_the_error(tmp_path: Path) -> None:
     with pytest.raises(SetupError, match="nowhere"):
         find_models(tmp_path / "nowhere")

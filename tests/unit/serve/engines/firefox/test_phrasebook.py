@@ -9,7 +9,7 @@ import pytest
 from serve.engines.firefox import phrasebook
 
 
-def test_the_examples_in_the_docstrings_hold() -> None:
+def test_docstring_examples() -> None:
     failed, tried = doctest.testmod(phrasebook)
     assert (failed, tried > 0) == (0, True)
 
@@ -26,20 +26,20 @@ def test_the_examples_in_the_docstrings_hold() -> None:
         ("Um, mm.", "Ahn, hum."),
     ],
 )
-def test_sounds_are_written_as_portuguese_writes_them(said: str, written: str) -> None:
+def test_fillers_are_spelled_as_in_portuguese(said: str, written: str) -> None:
     assert phrasebook.translate_fillers(said, "en", "pt") == written
 
 
 @pytest.mark.parametrize("said", ["Paul.", "Um, Paul.", "Mm 12", "", "Umbrella."])
-def test_words_are_no_sounds(said: str) -> None:
+def test_words_are_not_fillers(said: str) -> None:
     assert phrasebook.translate_fillers(said, "en", "pt") in (None, "Hum 12")
 
 
-def test_sounds_come_back_as_themselves_or_their_like() -> None:
+def test_portuguese_fillers_are_translated_into_english() -> None:
     assert phrasebook.translate_fillers("Uhum, hã?", "pt", "en") == "Mm-hmm, huh?"
 
 
-def test_languages_without_a_table_are_left_alone() -> None:
+def test_languages_without_a_table_are_unchanged() -> None:
     assert phrasebook.translate_fillers("Mm-hmm.", "en", "de") is None
     assert phrasebook.encode_fillers("Um, I see.", "en", "de") == "Um, I see."
     assert phrasebook.decode_fillers("Um, ich", "Um, I", "en", "de") == "Um, ich"
@@ -61,14 +61,14 @@ def test_formulas_keep_case_and_end_marks(said: str, written: str | None) -> Non
     assert phrasebook.translate_phrase(said, "en", "pt") == written
 
 
-def test_a_portuguese_article_is_not_taken_for_a_sound() -> None:
+def test_a_portuguese_article_is_not_taken_for_a_filler() -> None:
     assert (
         phrasebook.decode_fillers("Eu tenho um, ahn, carro.", "I have a, ahn, car.", "en", "pt")
         == "Eu tenho um, ahn, carro."
     )
 
 
-def test_thanks_are_made_up_only_where_nothing_is_sent() -> None:
+def test_hallucinated_thanks_are_detected_only_if_nothing_is_sent() -> None:
     answer = "Obrigado por enviar uma edição."
     assert phrasebook.is_hallucinated_thanks(answer, "Thank you all for coming!")
     assert not phrasebook.is_hallucinated_thanks(answer, "Thank you for sending an edition.")

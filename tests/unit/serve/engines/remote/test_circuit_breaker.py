@@ -106,7 +106,7 @@ async def fail_times(guarded: CircuitBreakerEngine, times: int = 1) -> Unavailab
     return caught.value
 
 
-async def test_failures_in_a_row_open_it_and_it_refuses_at_once_with_the_seconds_left(
+async def test_consecutive_failures_open_the_breaker_and_requests_fail_at_once(
     engine: ScriptedPromptEngine, clock: FakeTime
 ) -> None:
     guarded = CircuitBreakerEngine(engine)
@@ -123,7 +123,7 @@ async def test_failures_in_a_row_open_it_and_it_refuses_at_once_with_the_seconds
     assert guarded._circuit._state.__traceback__ is None
 
 
-async def test_an_answer_in_between_begins_the_count_anew(engine: ScriptedPromptEngine) -> None:
+async def test_an_answer_resets_the_failure_count(engine: ScriptedPromptEngine) -> None:
     guarded = CircuitBreakerEngine(engine)
     engine.reply = OUTAGE
     await fail_times(guarded, MAX_FAILURE_COUNT - 1)
@@ -141,7 +141,7 @@ async def test_an_answer_in_between_begins_the_count_anew(engine: ScriptedPrompt
     assert (await collect(guarded.generate(QUESTION))).text == "Yes."
 
 
-async def test_what_nobody_waits_for_any_more_says_nothing_either_way(engine: ScriptedPromptEngine) -> None:
+async def test_a_cancelled_request_counts_neither_way(engine: ScriptedPromptEngine) -> None:
     guarded = CircuitBreakerEngine(engine)
     engine.reply = OUTAGE
     await fail_times(guarded, MAX_FAILURE_COUNT - 1)
@@ -161,7 +161,7 @@ async def test_what_nobody_waits_for_any_more_says_nothing_either_way(engine: Sc
     assert (await fail_times(guarded)).retry_after_s is not None
 
 
-async def test_once_its_time_is_over_one_question_finds_out(engine: ScriptedPromptEngine, clock: FakeTime) -> None:
+async def test_a_half_open_breaker_passes_one_request(engine: ScriptedPromptEngine, clock: FakeTime) -> None:
     guarded = CircuitBreakerEngine(engine)
     engine.reply = OUTAGE
     await fail_times(guarded, MAX_FAILURE_COUNT)
@@ -192,7 +192,7 @@ async def test_once_its_time_is_over_one_question_finds_out(engine: ScriptedProm
     await collect(guarded.generate(QUESTION))
 
 
-async def test_a_server_that_asks_to_be_left_alone_is(engine: ScriptedPromptEngine, clock: FakeTime) -> None:
+async def test_retry_after_blocks_requests(engine: ScriptedPromptEngine, clock: FakeTime) -> None:
     guarded = CircuitBreakerEngine(engine)
     engine.reply = UnavailableError("busy", 7.0)
     await fail_times(guarded)
@@ -207,9 +207,7 @@ async def test_a_server_that_asks_to_be_left_alone_is(engine: ScriptedPromptEngi
     assert (await fail_times(guarded)).retry_after_s == pytest.approx(600)
 
 
-async def test_a_clock_that_is_set_back_does_not_keep_it_open_for_longer(
-    engine: ScriptedPromptEngine, clock: FakeTime
-) -> None:
+async def test_a_clock_set_back_does_not_keep_the_breaker_open(engine: ScriptedPromptEngine, clock: FakeTime) -> None:
     guarded = CircuitBreakerEngine(engine)
     engine.reply = OUTAGE
     await fail_times(guarded, MAX_FAILURE_COUNT)
@@ -220,7 +218,7 @@ async def test_a_clock_that_is_set_back_does_not_keep_it_open_for_longer(
     assert (await collect(guarded.generate(QUESTION))).text == "Yes."
 
 
-async def test_health_checks_go_past_it(engine: ScriptedPromptEngine) -> None:
+async def test_health_checks_bypass_the_breaker(engine: ScriptedPromptEngine) -> None:
     guarded = CircuitBreakerEngine(engine)
     engine.reply = OUTAGE
     for _ in range(2 * MAX_FAILURE_COUNT):
@@ -236,7 +234,7 @@ async def test_health_checks_go_past_it(engine: ScriptedPromptEngine) -> None:
 
 
 @pytest.mark.parametrize("by", ["a question", "a check"])
-async def test_an_engine_that_answered_once_is_sound_from_then_on(engine: ScriptedPromptEngine, by: str) -> None:
+async def test_an_engine_is_healthy_after_its_first_answer(engine: ScriptedPromptEngine, by: str) -> None:
     guarded = CircuitBreakerEngine(engine)
     if by == "a question":
         await collect(guarded.generate(QUESTION))
@@ -249,7 +247,7 @@ async def test_an_engine_that_answered_once_is_sound_from_then_on(engine: Script
     assert engine.question_count == 2
 
 
-async def test_its_state_and_what_it_refused_are_told(
+async def test_state_and_rejections_are_exported_as_metrics(
     engine: ScriptedPromptEngine, clock: FakeTime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     values: dict[Any, float] = {}
@@ -278,7 +276,7 @@ async def test_its_state_and_what_it_refused_are_told(
     assert values[state] == 2
 
 
-async def test_it_is_the_engine_to_whoever_asks(engine: ScriptedPromptEngine) -> None:
+async def test_the_breaker_has_the_name_and_version_of_its_engine(engine: ScriptedPromptEngine) -> None:
     guarded = CircuitBreakerEngine(engine)
     assert (guarded.name, guarded.version) == ("scripted", "1")
     await guarded.close()
@@ -290,7 +288,7 @@ PARAMETER = ServerRejectedError("400 Unsupported parameter: 'max_tokens'")
 NO_KEY = MisconfiguredError("the model's server refuses the key: check the engine's `key`")
 
 
-async def test_a_question_that_a_server_refuses_is_no_outage(engine: ScriptedPromptEngine, clock: FakeTime) -> None:
+async def test_a_rejected_request_is_no_failure(engine: ScriptedPromptEngine, clock: FakeTime) -> None:
     guarded = CircuitBreakerEngine(engine)
     engine.reply = MODERATED
     for _ in range(3 * MAX_FAILURE_COUNT):
@@ -310,7 +308,7 @@ async def test_a_question_that_a_server_refuses_is_no_outage(engine: ScriptedPro
     assert engine.control_count == 2
 
 
-async def test_questions_refused_at_the_same_time_share_a_control_question(engine: ScriptedPromptEngine) -> None:
+async def test_concurrent_rejections_share_a_control_request(engine: ScriptedPromptEngine) -> None:
     guarded = CircuitBreakerEngine(engine)
     engine.reply = MODERATED
     engine.may_answer.clear()
@@ -332,7 +330,7 @@ async def test_questions_refused_at_the_same_time_share_a_control_question(engin
         (MalformedResponseError("no answer"), MalformedResponseError, "no answer"),
     ],
 )
-async def test_a_refusal_is_not_about_the_question_where_a_control_question_fails_too(
+async def test_a_rejected_control_request_means_misconfiguration(
     engine: ScriptedPromptEngine, control: Exception, kind: type[Exception], words: str
 ) -> None:
     guarded = CircuitBreakerEngine(engine)
@@ -341,7 +339,7 @@ async def test_a_refusal_is_not_about_the_question_where_a_control_question_fail
         await collect(guarded.generate(QUESTION))
 
 
-async def test_a_server_that_is_misconfigured_is_told_once_and_asked_ever_more_seldom(
+async def test_a_misconfigured_server_is_logged_once_and_probed_with_growing_pauses(
     engine: ScriptedPromptEngine, clock: FakeTime
 ) -> None:
     guarded = CircuitBreakerEngine(engine)
@@ -366,13 +364,13 @@ async def test_a_server_that_is_misconfigured_is_told_once_and_asked_ever_more_s
     assert engine.question_count == len(waits) + 2
 
 
-async def test_a_model_s_name_may_have_any_letters(engine: ScriptedPromptEngine) -> None:
+async def test_a_model_name_may_have_any_characters(engine: ScriptedPromptEngine) -> None:
     engine.version = "模型-7B é"
     # Ray's metrics are the real ones here.
     assert (await collect(CircuitBreakerEngine(engine).generate(QUESTION))).text == "Yes."
 
 
-async def test_a_question_at_which_a_server_fails_opens_it_for_no_other_one(
+async def test_a_failing_request_does_not_open_the_breaker_for_others(
     engine: ScriptedPromptEngine, clock: FakeTime
 ) -> None:
     guarded = CircuitBreakerEngine(engine)
@@ -386,9 +384,7 @@ async def test_a_question_at_which_a_server_fails_opens_it_for_no_other_one(
     assert (await collect(guarded.generate(QUESTION))).text == "Yes."
 
 
-async def test_a_server_that_fails_at_a_control_question_too_is_left_alone(
-    engine: ScriptedPromptEngine, clock: FakeTime
-) -> None:
+async def test_a_failed_control_request_opens_the_breaker(engine: ScriptedPromptEngine, clock: FakeTime) -> None:
     guarded = CircuitBreakerEngine(engine)
     engine.reply = engine.control_reply = ServerFailureError("the model's server answers 500")
     assert not isinstance(await fail_times(guarded, MAX_FAILURE_COUNT), MalformedResponseError)

@@ -54,7 +54,7 @@ def server_config(model: str) -> OpenAiConfig:
     return OpenAiConfig(url="http://h/v1", model=model)
 
 
-async def test_a_question_ends_with_the_engine_it_began_with_which_is_closed_then() -> None:
+async def test_a_request_in_flight_ends_with_its_engine_which_is_then_closed() -> None:
     makes = GatedModelFactory()
     changing = HotSwapEngine(makes)
     assert changing.swap(server_config("old"))
@@ -74,7 +74,7 @@ async def test_a_question_ends_with_the_engine_it_began_with_which_is_closed_the
     assert new.is_closed
 
 
-async def test_one_that_nobody_asks_is_closed_at_once() -> None:
+async def test_an_idle_engine_is_closed_at_once() -> None:
     makes = GatedModelFactory()
     changing = HotSwapEngine(makes)
     changing.swap(server_config("old"))
@@ -84,14 +84,14 @@ async def test_one_that_nobody_asks_is_closed_at_once() -> None:
     await changing.close()
 
 
-async def test_the_same_again_is_no_change() -> None:
+async def test_the_same_configuration_is_no_change() -> None:
     changing = HotSwapEngine(GatedModelFactory())
     assert changing.swap(server_config("one"))
     assert not changing.swap(server_config("one"))
     await changing.close()
 
 
-async def test_one_that_can_not_be_made_leaves_the_one_before() -> None:
+async def test_a_failed_swap_keeps_the_previous_engine() -> None:
     makes = GatedModelFactory()
     changing = HotSwapEngine(makes)
     changing.swap(server_config("good"))
@@ -103,7 +103,7 @@ async def test_one_that_can_not_be_made_leaves_the_one_before() -> None:
     await changing.close()
 
 
-async def test_before_it_is_told_it_can_not_answer() -> None:
+async def test_it_is_unavailable_before_its_first_configuration() -> None:
     changing = HotSwapEngine(GatedModelFactory())
     with pytest.raises(UnavailableError):
         await collect(changing.generate(PROMPT))

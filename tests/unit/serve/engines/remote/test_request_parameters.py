@@ -78,14 +78,14 @@ PYDANTIC = [{"type": "extra_forbidden", "loc": ["body", "stream_options"], "msg"
         (503, {"message": "Unsupported parameter: 'max_tokens'"}, None),
     ],
 )
-def test_an_error_names_the_parameter_that_is_not_taken(
+def test_the_unsupported_parameter_is_found_in_the_error(
     status: int, error: Any, found: OptionalParameter | None
 ) -> None:
     assert find_unsupported_parameter(status, error, SENT) == found
     assert find_unsupported_parameter(status, error, [name for name in SENT if name != found]) is None
 
 
-def test_a_request_does_without_what_is_left_out() -> None:
+def test_a_request_omits_unsupported_parameters() -> None:
     question = Prompt((Message("system", "Say it back."), Message("user", "Yes.")), 5)
     assert build_parameters(question, ()) == {
         "max_tokens": 5,
