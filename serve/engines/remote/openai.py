@@ -184,7 +184,7 @@ def _connection_error(error: openai.APIConnectionError) -> UnavailableError:
     if isinstance(cause, httpx2.ReadTimeout):
         return UnavailableError("the model's server sent nothing for too long")
     if isinstance(cause, httpx2.ConnectError | httpx2.ConnectTimeout):
-        return UnreachableError("nobody answers at the address of the model's server")
+        return UnreachableError("the model's server can't be reached at its address")
     return UnavailableError(f"the model's server: {type(error).__name__}")
 
 

@@ -65,7 +65,7 @@ class TranslationV3Engine:
         try:
             response = await self._client.post(_PATH, json=body)
         except (httpx.ConnectError, httpx.ConnectTimeout):
-            raise UnreachableError("nobody answers at the address of the model's server") from None
+            raise UnreachableError("the model's server can't be reached at its address") from None
         except httpx.HTTPError as error:
             raise UnavailableError(f"the model's server: {type(error).__name__}") from None
         if not response.is_success:

@@ -195,7 +195,7 @@ def _build_input(name: str, value: str | bool) -> InferInput:
 
 def _error_from_grpc(status: str, details: str, prompt: Prompt) -> NonRetryableError | UnavailableError:
     if status == "UNAVAILABLE" and "failed to connect" in details:
-        return UnreachableError("nobody answers at the address of the model's server")
+        return UnreachableError("the model's server can't be reached at its address")
     return error_from_status(status, details, prompt)
 
 

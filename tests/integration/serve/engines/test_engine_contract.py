@@ -1,4 +1,4 @@
-"""What every engine keeps to, each with its own models: Firefox's, a small language model in vLLM and llama.cpp, servers of one."""
+"""Contract that every engine must fulfil, with Firefox's models, and a small language model in vLLM, llama.cpp and servers."""
 
 from __future__ import annotations
 
@@ -52,18 +52,19 @@ pytestmark = pytest.mark.timeout(400)
 
 @dataclass(frozen=True)
 class EngineCase:
-    """An engine, and questions that it understands.
+    """An engine, and requests for it.
 
     Attributes:
-        short: a few, each with an answer of its own.
-        long: one whose answer takes a while and many pieces.
-        endless: one whose answer takes longer than this machine may stand still: to be given up.
-        hopeless: one that it can never answer, if there is such.
-        at_work: how many questions are worked on at the moment.
-        core: the process of the engine's own that does the work, if there is one.
-        streams: whether an answer comes as it is made. If not, it comes in one piece.
-        schemas: whether an answer can be made to fit a JSON schema.
-        hold: has answers under way wait, or go on, where they come in one piece.
+        engine: the engine.
+        short_questions: a few requests with different answers.
+        long_question: a request whose answer takes a while, and has many pieces.
+        endless_question: a request to cancel: its answer takes longer than any pause of this machine.
+        unanswerable_question: a request that the engine can never answer; None if there is none.
+        in_flight: returns the number of requests in flight.
+        core_process: the separate process that runs the model, if there is one.
+        streams: whether answers arrive in pieces; otherwise in one piece.
+        schemas: whether answers can match a JSON schema.
+        set_paused: pauses and resumes the answers in flight of an engine that answers in one piece; None for others.
     """
 
     engine: Engine[Any]
@@ -130,7 +131,7 @@ async def openai() -> AsyncIterator[EngineCase]:
 
 @pytest.fixture(scope="module")
 async def guarded(openai: EngineCase) -> EngineCase:
-    """Behind a circuit breaker."""
+    """The engine behind a circuit breaker."""
     return replace(openai, engine=CircuitBreakerEngine(openai.engine))
 
 
@@ -173,7 +174,7 @@ async def llamacpp() -> AsyncIterator[EngineCase]:
 
 @pytest.fixture(scope="module")
 async def vllm_openai(vllm: EngineCase) -> AsyncIterator[EngineCase]:
-    """vLLM's own OpenAI-style server."""
+    """vLLM's OpenAI-compatible server."""
     with vllm_server() as url:
         engine = OpenAiEngine(f"{url}/v1", "smollm2")
         yield replace(vllm, engine=engine, in_flight=lambda: count_vllm_requests(url))
@@ -206,7 +207,7 @@ async def test_an_answer_has_its_model_and_finish_reason(subject: EngineCase) ->
     assert answer.text.strip()
     assert answer.model
     cut = answer.finish == "length"
-    # What can be cut off at all says so: a language model at the tokens it was given.
+    # Language models report that an answer was cut off at `max_tokens`.
     assert cut == (answer.completion_tokens > 0 and answer.completion_tokens == subject.short_questions[0].max_tokens)
 
 
@@ -230,7 +231,7 @@ async def test_requests_are_answered_concurrently(subject: EngineCase) -> None:
 
     async with asyncio.timeout(60):
         asking = asyncio.gather(ask(1), ask(2))
-        # What comes in one piece may come one after the other: both must be worked on at a time.
+        # Answers in one piece may arrive one after the other, so only the requests must be concurrent.
         if subject.set_paused is not None:
             subject.set_paused(True)
             while subject.in_flight() < 2:
@@ -264,7 +265,7 @@ async def test_closing_the_stream_early_stops_the_generation(subject: EngineCase
 
 
 async def wait_until_idle(subject: EngineCase) -> None:
-    """Wait until an engine works on nothing, and has for a while: a question may reach it after it was given up."""
+    """Wait until an engine has been idle for a while: a request may reach it after its cancellation."""
     idle_polls = 0
     async with asyncio.timeout(30):
         while idle_polls < 20:
@@ -295,7 +296,7 @@ async def test_an_answer_matches_the_requested_schema(subject: EngineCase) -> No
     said = json.loads(answer.text)
     assert list(said) == ["said"]
     assert isinstance(said["said"], str)
-    # Without it, the next one is answered as ever.
+    # The next request without a schema is answered as before.
     assert not (await collect(subject.engine.generate(subject.short_questions[0]))).text.startswith("{")
 
 
@@ -329,7 +330,7 @@ async def test_vllm_schedules_by_priority_and_counts_cached_tokens(vllm: EngineC
         ended.append(name)
         return answer
 
-    # As many as it works on at once, so that the others wait.
+    # As many requests as it processes at once, so that others wait.
     busy = [asyncio.create_task(ask("busy", vllm.long_question)) for _ in range(VLLM_ARGUMENTS["max_num_seqs"])]
     while len(vllm.engine._engine.output_processor.request_states) < len(busy):
         await asyncio.sleep(0.01)
@@ -359,7 +360,7 @@ async def test_a_language_model_translates_and_counts_its_tokens(vllm: EngineCas
             outcomes.append(await collect(engine.generate(Utterance(said, "en", "fr"))))
         except NonRetryableError as error:
             outcomes.append(error)
-    # What so small a model answers is seldom a translation. What can't be one is refused with a reason.
+    # So small a model seldom translates. Output that is no translation is rejected with a reason.
     for outcome in outcomes:
         if isinstance(outcome, Generation):
             assert outcome.prompt_tokens > 50
@@ -382,7 +383,7 @@ def test_a_model_without_a_chat_template_is_rejected(tmp_path: Path) -> None:
 
 
 def _copy_with_template(where: Path, template: str | None) -> Path:
-    """The model with another chat template."""
+    """A copy of the model with another chat template."""
     for file in converted_model().iterdir():
         if file.name != "chat_template.jinja":
             (where / file.name).symlink_to(file)
@@ -401,7 +402,7 @@ async def _assert_answers(model: Path) -> None:
         await engine.close()
 
 
-# The last one: the engine is dead after it.
+# Must be the last test, because it kills the engine.
 @needs_vllm
 async def test_a_killed_engine_returns_no_partial_answer(vllm: EngineCase) -> None:
     assert vllm.core_process is not None

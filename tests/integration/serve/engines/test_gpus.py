@@ -1,4 +1,4 @@
-"""serve/engines/gpus.py and what is planned with it: GPUs as the driver's own command tells of them."""
+"""Tests serve/engines/gpus.py, and the engine plan for GPUs, with a fake `nvidia-smi`."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_replicas_reserve_the_gpus_of_tensor_and_pipeline_parallelism(
 
 
 def fake_nvidia_smi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: str, code: int = 0) -> None:
-    """Put a driver's command first on the path: what it prints is the contract."""
+    """Put a fake `nvidia-smi` first on the path. Its output is the driver's contract."""
     command = tmp_path / "nvidia-smi"
     command.write_text(f"#!/bin/sh\ncat <<'END'\n{answer}\nEND\nexit {code}\n")
     command.chmod(0o755)

@@ -1,4 +1,4 @@
-"""serve/http/dead_letter_routes.py, and what a lane makes of a letter that is put in again."""
+"""Tests serve/http/dead_letter_routes.py, and how a lane processes a resubmitted letter."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def make_chunk(words: str = "Good morning.", chunk_id: str = "7") -> dict[str, A
 def store_dead_letter(
     stage: ApiHarness, meeting: str | None, reason: str = "sentences failed: ValueError", **fields: str
 ) -> int:
-    """A dead letter, as a lane leaves it."""
+    """Store a dead letter like a lane does."""
     payload = Chunk.model_validate(make_chunk()).model_dump_json()
     with stage.engine.begin() as conn:
         return conn.execute(
@@ -153,7 +153,7 @@ async def test_a_resubmission_is_rejected_while_the_lane_lags(
     config = {"events": [{"kind": "config", "payload": {"config": {}}}]}
     with run_api(ApiOptions(postgres_url, redis_url)) as address:
         async with httpx.AsyncClient(base_url=address, timeout=60) as client, asyncio.timeout(60):
-            # The API looks from time to time.
+            # The API reads the lag from time to time.
             while (await client.post(f"/api/meetings/{meeting}/events", json=config)).status_code != 429:
                 await asyncio.sleep(0.05)
             held = await client.post(f"/api/dead-letters/{letter}/resubmit")
@@ -179,7 +179,7 @@ async def test_a_late_chunk_is_processed_after_its_resubmission(
     with running_lane(postgres_url, redis_url, "batch-1"):
         await say("7", "Good morning.", 1)
         await say("8", "And good night.", 300, start=290)
-        # Speech after it is closed by now.
+        # Later chunks are closed by now.
         await say("9", "Good night.", 600, start=590)
         await say("7", "Good morning everybody.", 601)
         await wait_until(lambda: query_rows(stage.engine, "select 1 from dead_letters") != [])

@@ -1,4 +1,7 @@
-"""serve/http/engine_config_routes.py: what needs no engine that runs. tests/test_cli_config.py has the rest, on a whole system."""
+"""Tests serve/http/engine_config_routes.py without running engines.
+
+tests/system/cluster/commands/test_cli_config.py has the tests with running engines.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +46,7 @@ async def test_a_version_is_shown_with_the_status_of_its_engines(stage: ApiHarne
     assert "version 1 of the models' configuration is the first" in nothing_before.json()["detail"]
     [status] = shown["engines"]
     assert (status["application"], status["description"]) == ("translation-firefox", "Firefox's models")
-    # Serve can't be asked where there is no Ray. One that other tests of this process started has no such application.
+    # Without Ray the state is `unknown`. If other tests of this process have started Ray, there is no such application.
     assert status["state"] in ("unknown", "missing")
 
 

@@ -1,4 +1,4 @@
-"""serve/http/export_routes.py"""
+"""Tests serve/http/export_routes.py."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ TARGET = ["Prontos?", "[not yet translated] Yes & no.", "[untranslated] Go.", "[
 async def create_captioned_meeting(
     stage: ApiHarness, *languages: str, title: str = "Monday", captioned: bool = True
 ) -> str:
-    """A meeting that runs, with four sentences; in each language three have a caption: done, owed, never to be."""
+    """A live meeting with four sentences. In each language three have a caption: translated, pending, untranslated."""
     config = {"source_language": "en", "target_languages": languages}
     meeting = await stage.create_meeting(title=title, config=config)
     with stage.engine.begin() as conn:
@@ -52,7 +52,7 @@ async def get_export(stage: ApiHarness, meeting: str, query: str) -> httpx.Respo
 
 
 async def refused_fields(stage: ApiHarness, meeting: str, query: str) -> dict[str, str]:
-    """The fields that are refused, with what would be accepted."""
+    """The invalid fields, with what would be accepted."""
     answer = await stage.http.get(f"/api/meetings/{meeting}/export?{query}")
     assert answer.status_code == 422
     return {error["field"]: error["detail"] for error in answer.json()["errors"]}

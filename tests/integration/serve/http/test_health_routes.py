@@ -1,4 +1,4 @@
-"""serve/http/health_routes.py"""
+"""Tests serve/http/health_routes.py."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ pytest_plugins = ["tests.harness.api.api_harness"]
 
 @pytest.fixture(autouse=True)
 def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is there is there, however slow the machine: the API of the tests is in this process."""
+    """Disable the timeouts of checks, because the machine may be slow."""
     monkeypatch.setattr(health_routes, "_CHECK_TIMEOUT_S", 60.0)
 
 
@@ -36,7 +36,7 @@ async def test_health_reports_that_the_process_is_up(stage: ApiHarness) -> None:
 
 
 async def test_ready_if_all_parts_are(stage: ApiHarness) -> None:
-    # Nothing translates, as was asked for.
+    # Translation is off.
     with stage.engine.begin() as conn:
         save_settings_config(conn, ModelsConfig())
     answer = await stage.http.get("/ready")
@@ -61,7 +61,7 @@ async def test_a_missing_lane_is_named(stage: ApiHarness, change: str, reason: s
 
 
 async def test_unreachable_stores_are_named_and_the_api_starts_without_them() -> None:
-    # Port 9 takes no connections.
+    # Port 9 accepts no connections.
     options = ApiOptions("postgresql://nobody:secret@127.0.0.1:9/none", "redis://127.0.0.1:9/0")
     app = create_app(options)
     transport = httpx.ASGITransport(app)

@@ -1,4 +1,4 @@
-"""Whatever a client sends to the API is taken or refused by its field: never an error of ours, never at a neighbour's cost."""
+"""Hostile requests: each is accepted, or rejected with its fields; none causes a server error or harms another meeting."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ if TYPE_CHECKING:
 pytest_plugins = ["tests.harness.api.api_harness"]
 
 REQUEST_COUNT = 10 * settings().max_examples
-"""2,000 with the long profile, each with several values."""
+"""Generated requests: 2,000 with the long profile, each with several values."""
 NEIGHBOUR_INTERVAL = 50
-"""Requests between two events of the neighbour."""
+"""Requests between two events of the other meeting."""
 CHUNK = {"chunk_id": "1", "speaker": "Ann", "text": "Hello.", "start": 1.0, "end": 2.0}
 CONFIG = {"target_languages": ["pt"], "source_language": "en", "style": "", "glossary": [], "context_sentences": 3}
 
 
 @dataclass
 class HostileRequest:
-    """A request: its JSON is written by Python, so that NaN, halves of characters and deep nesting go out as they are."""
+    """A request. Python writes its JSON, so that NaN, surrogates and deep nesting are sent as they are."""
 
     method: str
     path: str
@@ -185,7 +185,7 @@ async def test_any_request_is_answered_without_harm_to_other_meetings(stage: Api
 
 
 def check_problem(answer: httpx.Response) -> None:
-    """A refusal is a problem; where a value is wrong, it names the fields."""
+    """Check that a rejection is a problem, and names the invalid fields."""
     assert answer.headers["content-type"] == "application/problem+json"
     problem = answer.json()
     assert len(problem["detail"]) < 1_000

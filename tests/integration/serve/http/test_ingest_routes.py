@@ -1,4 +1,4 @@
-"""serve/http/ingest_routes.py and serve/http/middleware/body_limit.py"""
+"""Tests serve/http/ingest_routes.py and serve/http/middleware/body_limit.py."""
 
 from __future__ import annotations
 
@@ -138,14 +138,14 @@ async def test_a_failed_meeting_refuses_events(stage: ApiHarness) -> None:
 
 @pytest.fixture
 async def strict(stage: ApiHarness, postgres_url: str, redis_url: str) -> AsyncIterator[ApiHarness]:
-    """The stage by way of an API that holds back what comes for a lane more than 30 s behind, as it does by default."""
+    """The stage with an API that rejects events for a lane more than 30 s behind, which is the default."""
     with run_api(ApiOptions(postgres_url, redis_url)) as address:
         async with httpx.AsyncClient(base_url=address, timeout=60) as client:
             yield replace(stage, http=client)
 
 
 async def send_until_refused(strict: ApiHarness, meeting: str, *events: dict[str, Any]) -> httpx.Response:
-    """Send events until they are refused, as they are soon after their lane fell behind."""
+    """Send events until they are rejected, soon after their lane fell behind."""
     async with asyncio.timeout(60):
         while True:
             answer = await strict.http.post(f"/api/meetings/{meeting}/events", json={"events": list(events)})
@@ -172,15 +172,15 @@ async def test_events_for_a_lagging_lane_are_rejected(strict: ApiHarness) -> Non
     problem = answer.json()
     assert (answer.status_code, problem["type"]) == (429, "urn:parley:problem:lag")
     assert answer.headers["retry-after"] == str(problem["retry_after"])
-    # It is behind since a moment in the second of that beginning, and for no longer than until now.
+    # The lane is behind since some moment in the second of `began`, and at most until now.
     assert 3 <= problem["retry_after"] <= 3 + math.ceil(clock() - began) + 1
     async with asyncio.timeout(60):
-        # It may just be being noted: one event before, and three of this batch.
+        # Refusals are stored after a moment: one event before, and three of this batch.
         while (after := (await strict.http.get(f"/api/meetings/{meeting}")).json())["counters"].get("refused:lag") != 4:
             await asyncio.sleep(0.05)
     assert after["last_accepted"] == before["last_accepted"], "all or nothing"
     assert "refused:invalid" not in after["counters"]
-    # A meeting of another lane is not held back, and this one may end.
+    # A meeting of another lane is not affected, and this one may end.
     elsewhere = {"events": [{"at": 1_700_000_000_000, "payload": make_chunk()}]}
     assert (await strict.http.post(f"/api/meetings/{recorded}/events", json=elsewhere)).json()["accepted"] == 1
     assert (await strict.http.post(path, json={"events": []})).status_code == 200

@@ -1,4 +1,4 @@
-"""The lanes over HTTP and by `parley lanes`."""
+"""Tests serve/http/lane_routes.py, and the command `parley lanes`."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ async def test_lanes_are_listed_with_their_status(stage: ApiHarness) -> None:
     found = (await stage.http.get("/api/lanes")).json()["lanes"]
     assert [lane["id"] for lane in found] == ["batch-1", "live-1"]
     live = found[1]
-    # Nobody reads its log: what opened the meeting waits.
+    # No worker reads the lane's log, so the meeting's first entry waits.
     assert live.pop("lag") > 0
     assert live.pop("last_heartbeat_at")
     assert live == {
@@ -91,7 +91,7 @@ async def test_the_command_lists_adds_drains_and_moves(stage: ApiHarness, server
     assert (moved.exit_code, "It goes on in live-2" in moved.output) == (0, True)
     drained = await run("drain", "live-2")
     assert (drained.exit_code, "is drained" in drained.output) == (0, True)
-    # Nothing runs here that would move the meeting of this one: it says so.
+    # No worker runs that could move the lane's meeting, and the command reports it.
     await run("add")
     busy = await run("drain", "live-1", "--wait", "0")
     assert (busy.exit_code, "still has 1" in busy.output) == (1, True)

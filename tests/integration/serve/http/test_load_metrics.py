@@ -1,4 +1,4 @@
-"""serve/http/load_metrics.py"""
+"""Tests serve/http/load_metrics.py."""
 
 from __future__ import annotations
 

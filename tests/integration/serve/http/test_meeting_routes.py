@@ -1,4 +1,4 @@
-"""serve/http/meeting_routes.py"""
+"""Tests serve/http/meeting_routes.py."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ async def test_accepted_and_refused_events_are_shown_at_once(stage: ApiHarness) 
     shown = (await stage.http.get(f"/api/meetings/{meeting}")).json()
     assert shown["status"] == "paused"
     assert (shown["last_accepted"], shown["last_committed"], shown["pending_captions"]) == (1, 0, 0)
-    # Not for a moment, where it is just being noted.
+    # The count may be missing for a moment, while it is being stored.
     async with asyncio.timeout(60):
         while shown["counters"].get("refused:paused") != 1:
             shown = (await stage.http.get(f"/api/meetings/{meeting}")).json()

@@ -1,4 +1,4 @@
-"""serve/http/metrics_routes.py"""
+"""Tests serve/http/metrics_routes.py."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ pytest_plugins = ["tests.harness.api.api_harness"]
 
 @pytest.fixture(autouse=True)
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A Redis that is slow is none that is away."""
+    """Disable the timeout of Redis, because the machine may be slow."""
     monkeypatch.setattr(metrics_routes, "_REDIS_TIMEOUT_S", 60.0)
     monkeypatch.setattr(metrics_federation, "CLOSE_TIMEOUT_S", 60.0)
 
@@ -50,7 +50,7 @@ async def test_events_are_counted_over_all_meetings(stage: ApiHarness) -> None:
     await stage.http.post(f"/api/meetings/{one}/events", json=events)
     stage.set_status(two, "paused")
     with stage.engine.begin() as conn:
-        # What was repeated may be noted already.
+        # Repeated events may be counted already.
         counted = '{"late": 2, "retried": 1}'
         conn.execute(
             text(f"update meetings set last_committed = 3, last_accepted = 5, counters = counters || '{counted}'")
@@ -67,7 +67,7 @@ async def test_events_are_counted_over_all_meetings(stage: ApiHarness) -> None:
             (one,),
         )
     async with asyncio.timeout(60):
-        # What the door sends away is noted about once a second.
+        # Refused events are stored about once a second.
         while ("parley_events_total", "repeated") not in (found := await scrape(stage)):
             await asyncio.sleep(0.1)
     assert found["parley_meetings", "created"] == 1
@@ -103,7 +103,7 @@ async def test_unreadable_snapshots_do_not_affect_other_metrics(stage: ApiHarnes
     mine = b'{"process": "x", "since": 1, "families": [{"name": "parley_meetings", "help": "", "type": "gauge",'
     for name, dumped in (("broken", b"{"), ("taken", mine + b'"samples": []}]}')):
         stage.redis.set(redis_keys.metrics_snapshot(name), dumped)
-        # Heard of just now: processes that publish take those off the list that were not for long.
+        # With the current time, because publishing processes remove those from the list that are silent for long.
         stage.redis.zadd(redis_keys.measured_processes(), {name: time.time() * 1000})
     found = await scrape(stage)
     assert found["parley_snapshots_unread",] == 2

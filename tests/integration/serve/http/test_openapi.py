@@ -1,4 +1,4 @@
-"""The API's description names each problem that a route can answer with, and no other: each is provoked on every route."""
+"""The OpenAPI description has exactly the problems that each route can answer with; the tests provoke each problem."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ BODIES: dict[str, Any] = {
     "put /api/models": {"config": {}, "expected_version": 7},
     "post /api/models/rollback": {},
 }
-"""A right body for each route that takes one."""
+"""A valid body for each route that takes one."""
 MOST = 500
-"""Bytes that a body may hold."""
+"""The most bytes of a body."""
 
 
 class DescribedApi:
-    """A running API, and what its description says."""
+    """A running API with its OpenAPI description."""
 
     def __init__(self, client: httpx.AsyncClient, description: dict[str, Any]) -> None:
         self._client = client
@@ -53,7 +53,7 @@ class DescribedApi:
         self.get_routes = {route for route in self.routes if route.startswith("get ")}
 
     def documented_routes(self, status: int) -> set[str]:
-        """The routes that may answer with a problem of this status."""
+        """Return the routes that are described with a problem of this status."""
         return {
             route
             for route, operation in self.routes.items()
@@ -61,21 +61,21 @@ class DescribedApi:
         }
 
     async def request_route(self, route: str, **options: Any) -> httpx.Response:
-        """Ask one route for something that isn't there."""
+        """Send a route a request for something that doesn't exist."""
         method, path = route.split(" ")
         path_parameters = {"meeting_id": str(uuid4()), "letter_id": "1", "lane_id": "none"} | options.pop("places", {})
         if not options.keys() & {"content", "json"} and route in BODIES:
             options["json"] = BODIES[route]
         async with self._client.stream(method, path.format(**path_parameters), **options) as answer:
-            # A stream of live events has no end.
+            # A stream of live events doesn't end.
             if answer.status_code >= 400:
                 await answer.aread()
         return answer
 
     async def routes_answering(self, status: int, **options: Any) -> set[str]:
-        """The routes that answer a request with a problem of this status."""
+        """Return the routes that answer a request with a problem of this status."""
         routes: set[str] = set()
-        # What is read is asked for without a body.
+        # GET requests have no body.
         for route in self.routes if "content" not in options else self.routes.keys() - self.get_routes:
             answer = await self.request_route(route, **options)
             if answer.status_code == status and answer.headers["content-type"] == "application/problem+json":
@@ -86,7 +86,7 @@ class DescribedApi:
 
 @asynccontextmanager
 async def run_described_api(postgres_url: str, redis_url: str, **options: Any) -> AsyncIterator[DescribedApi]:
-    """An API that runs on these stores."""
+    """Run an API on these stores."""
     with run_api(ApiOptions(postgres_url, redis_url, max_body=MOST, **options)) as address:
         async with httpx.AsyncClient(base_url=address, timeout=60) as client:
             yield DescribedApi(client, (await client.get("/openapi.json")).json())
@@ -111,7 +111,7 @@ async def test_every_schema_reference_is_defined(stage: ApiHarness) -> None:
     references = set(re.findall(r'"\$ref": ?"#/components/schemas/(\w+)"', answer.text))
     schemas = answer.json()["components"]["schemas"]
     assert {"Problem", "FieldError"} <= references <= schemas.keys()
-    # FastAPI's own error, which it never answers with here.
+    # FastAPI's own error, which this API never returns.
     assert "HTTPValidationError" not in schemas
 
 
@@ -131,7 +131,7 @@ async def test_conflicts_are_described(stage: ApiHarness, postgres_url: str, red
         save_settings_config(conn, ModelsConfig())
     places = {"meeting_id": ended, "letter_id": str(store_dead_letter(stage, ended)), "lane_id": "live-1"}
     async with run_described_api(postgres_url, redis_url) as running:
-        # With a second lane the first could be drained.
+        # With a second lane, draining the first would succeed.
         tried = running.routes.keys() - {"post /api/lanes"}
         found = {route for route in tried if (await running.request_route(route, places=places)).status_code == 409}
         assert found == running.documented_routes(409)
@@ -145,7 +145,7 @@ async def test_overload_is_described(stage: ApiHarness, postgres_url: str, redis
         return {"meeting_id": meeting, "letter_id": str(store_dead_letter(stage, meeting)), "lane_id": "live-1"}
 
     async with run_described_api(postgres_url, redis_url, max_live=1, lag_limit=1) as running:
-        # It looks how far lanes are behind once a second.
+        # The API reads the lag of lanes once a second.
         while (await running.request_route(EVENTS, places=await places())).status_code != 429:
             pass
         tried = running.routes.keys() - {"post /api/lanes"}

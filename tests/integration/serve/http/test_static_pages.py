@@ -1,4 +1,4 @@
-"""serve/http/static_pages.py"""
+"""Tests serve/http/static_pages.py."""
 
 from __future__ import annotations
 

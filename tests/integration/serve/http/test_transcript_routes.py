@@ -1,4 +1,4 @@
-"""serve/http/transcript_routes.py"""
+"""Tests serve/http/transcript_routes.py."""
 
 from __future__ import annotations
 

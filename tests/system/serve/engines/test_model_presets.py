@@ -1,4 +1,4 @@
-"""serve/engines/model_presets.py against Transformers."""
+"""Compares serve/engines/model_presets.py with Transformers."""
 
 from __future__ import annotations
 

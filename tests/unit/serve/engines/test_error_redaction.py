@@ -1,4 +1,4 @@
-"""serve/engines/error_redaction.py: a server's own words are repeated, and nothing that was said is."""
+"""Tests serve/engines/error_redaction.py: server messages are kept, and transcript text is not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""serve/engines/health_check.py: who is silent is ill, who is busy is not."""
+"""Tests serve/engines/health_check.py: an unresponsive engine is unhealthy, and a busy one is healthy."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from serve.engines.health_check import EngineHealthCheck
 
 
 class FakeHealthCheck:
-    """An engine's `check_health`, silent while it is told to be."""
+    """An engine's `check_health` that can be blocked."""
 
     def __init__(self) -> None:
         self.call_count = 0
@@ -26,7 +26,7 @@ class FakeHealthCheck:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody counts as alive for having answered a moment ago, and nobody is waited for."""
+    """Let no output count as recent, and shorten the timeouts of probes."""
     monkeypatch.setattr(health_check, "RECENT_OUTPUT_S", 0.0)
     monkeypatch.setattr(health_check, "PROBE_TIMEOUT_S", 0.3)
     monkeypatch.setattr(health_check, "FIRST_PROBE_TIMEOUT_S", 0.3)
@@ -45,7 +45,7 @@ async def test_an_unresponsive_engine_is_unhealthy(impatient: None) -> None:
 
 @pytest.fixture
 def a_moment_ago(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever an engine gave it gave a moment ago."""
+    """Let any output count as recent."""
     monkeypatch.setattr(health_check, "RECENT_OUTPUT_S", 600.0)
 
 
@@ -67,7 +67,7 @@ async def test_the_token_of_a_probe_counts_as_output(a_moment_ago: None) -> None
 
 async def test_output_for_other_requests_keeps_a_busy_engine_healthy(impatient: None) -> None:
     async def ask() -> None:
-        # The token that was asked for waits behind this.
+        # The probe's token waits behind this.
         alive.record_output()
         await asyncio.Event().wait()
 

@@ -1,4 +1,4 @@
-"""The presets add up, and the docs show them as they are."""
+"""Tests serve/engines/model_presets.py, and its table in the docs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever characters a server sends, an answer is text that can be stored, encoded and shown."""
+"""Tests serve/engines/sanitizer.py: any answer becomes text that can be stored, encoded and shown."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from serve.engines.protocol import StreamAccumulator
 from serve.engines.sanitizer import REPLACEMENT_CHARACTER, Sanitizer, sanitize
 
 ANY = st.text(alphabet=st.characters(exclude_categories=[]), max_size=40)
-"""Any characters, halves of them and control characters among them."""
+"""Any characters, including surrogates and control characters."""
 
 
 def sanitize_pieces(pieces: list[str]) -> tuple[str, int]:

@@ -1,4 +1,4 @@
-"""serve/engines/selection.py and serve/engines/gpus.py: what translates on which machine, and how that is said."""
+"""Tests serve/engines/selection.py: the engine and the reason on different machines."""
 
 from __future__ import annotations
 

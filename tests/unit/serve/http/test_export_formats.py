@@ -1,4 +1,4 @@
-"""serve/http/export_formats.py: every sentence is in every export, and none is shown as translated that isn't."""
+"""Tests serve/http/export_formats.py: every export has every sentence, and marks those without a translation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""serve/http/problems.py"""
+"""Tests serve/http/problems.py."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from serve.http.problems import BatchValidationError, FieldError, install_error_
 
 
 async def get_response(error: Exception | None, method: str = "GET", path: str = "/", **request: Any) -> httpx.Response:
-    """How an application answers where a route fails like this."""
+    """Return an application's response if a route raises this error."""
     app = FastAPI()
     install_error_handlers(app)
 

@@ -1,4 +1,4 @@
-"""serve/engines/firefox/engine.py: the real models translate here."""
+"""Tests serve/engines/firefox/engine.py with the real models."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ async def test_a_cancelled_request_leaves_the_queue(firefox: FirefoxEngine, monk
 
 async def test_a_panic_fails_one_request_and_reloads_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
     class Panic(BaseException):
-        """As the library's: no Exception."""
+        """A panic like the library's, which is no `Exception`."""
 
     class PanickingTranslator:
         def __init__(self, *files: bytes | None) -> None:

@@ -1,4 +1,4 @@
-"""llama.cpp in this process, with a small model: what is its own beside what every engine keeps to."""
+"""Tests serve/engines/local/llamacpp.py with a small model, beyond the engine contract."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ async def test_a_long_prompt_can_be_cancelled_while_it_is_processed(engine: Llam
     async with asyncio.timeout(30):
         while count_llamacpp_requests(engine._server.handle_metrics()):
             await asyncio.sleep(0.02)
-    # It was not read to its end: the next time, most of it is new.
+    # The prompt was not processed to its end: the next time, most of it is not cached.
     assert (await collect(engine.generate(long))).cached_tokens < 900
 
 

@@ -1,4 +1,4 @@
-"""A circuit breaker before a real server that goes away and comes back."""
+"""Tests serve/engines/remote/circuit_breaker.py with a real server that goes down and recovers."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ async def test_a_server_that_goes_down_opens_the_breaker() -> None:
     for _ in range(MAX_FAILURE_COUNT):
         assert "gets no requests" not in await refusal_text(guarded)
     assert "gets no requests" in await refusal_text(guarded)
-    # Its replica is sound all the same.
+    # The replica stays healthy.
     await guarded.check_health()
     await guarded.close()
 
@@ -88,14 +88,14 @@ async def test_the_problem_is_reported_until_the_server_answers_again(
         translator = LlmTranslator(guarded)
         assert translator.problem is None
         server.refusal_status = 402
-        # Questions that are refused at the same time are one refusal.
+        # Requests that are rejected at the same time count as one rejection.
         results = await asyncio.gather(*(refusal_text(guarded) for _ in range(20)))
         assert all("account" in each for each in results)
         assert "requires payment: 402" in str(translator.problem)
         async with asyncio.timeout(30):
             while len(server.bodies) < 24:
                 await asyncio.sleep(0.01)
-        # Nobody asks anything: it is found out all the same.
+        # The recovery is detected without any request.
         server.refusal_status = None
         async with asyncio.timeout(30):
             while translator.problem is not None:

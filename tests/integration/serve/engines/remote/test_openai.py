@@ -1,4 +1,4 @@
-"""A model on an OpenAI-style server: what it is sent, and what each of its refusals means."""
+"""Tests serve/engines/remote/openai.py: requests, and the mapping of errors."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ async def test_only_errors_of_the_request_itself_are_permanent(
     assert "here" not in str(caught.value)
     if isinstance(caught.value, UnavailableError):
         assert caught.value.retry_after_s == wait
-    # The next one is answered as ever.
+    # The next request is answered.
     assert (await collect(engine.generate(make_prompt("Yes.")))).text == "Yes."
     await engine.close()
 
@@ -146,7 +146,7 @@ async def test_the_health_check_finds_a_wrong_key_and_a_wrong_model(server: Serv
 
 async def test_a_server_that_is_down_is_unavailable() -> None:
     engine = OpenAiEngine(f"http://127.0.0.1:{find_free_port()}/v1", MODEL)
-    with pytest.raises(UnavailableError, match="nobody answers"):
+    with pytest.raises(UnavailableError, match="can't be reached"):
         await collect(engine.generate(make_prompt("Yes.")))
     with pytest.raises(UnavailableError):
         await engine.check_health()
@@ -164,7 +164,7 @@ async def test_concurrent_answers_are_not_mixed_up(server: Server) -> None:
 async def test_the_service_translates_and_rejects_faulty_output(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # It says back what it was asked: what was said, in the wrong language, with words of the prompt before it.
+    # It echoes the prompt: the source text, in the wrong language, after words of the prompt.
     settings = Settings(
         translator="openai", translation_url=server[0], translation_key=API_KEY, translation_model=MODEL
     )
@@ -286,7 +286,7 @@ async def test_an_unsupported_parameter_is_omitted_and_logged_once(
         assert (await collect(engine.generate(make_prompt("We begin now.")))).text == "We begin now."
         first = len(state.bodies)
         assert first == 1 + len(unsupported)
-        # From then on each question is sent once.
+        # From now on each request is sent once.
         assert [(await collect(engine.generate(make_prompt("Yes.")))).text for _ in range(3)] == ["Yes."] * 3
     assert len(state.bodies) == first + 3
     [line] = logs

@@ -1,4 +1,4 @@
-"""A model behind Translation Service V3: what it is sent, and what each of its refusals means."""
+"""Tests serve/engines/remote/translation_v3.py: requests, and the mapping of errors."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ async def test_only_errors_of_the_request_itself_are_permanent(
     assert "here" not in str(caught.value)
     if isinstance(caught.value, UnavailableError):
         assert caught.value.retry_after_s == wait
-    # The next one is answered as ever.
+    # The next request is answered.
     assert (await collect(engine.generate(make_prompt("Yes.")))).text == "Yes."
     await engine.close()
 
@@ -108,7 +108,7 @@ async def test_the_health_check_finds_a_wrong_key_and_a_server_that_is_down() ->
             await wrong.check_health()
         await wrong.close()
         await engine.check_health()
-    with pytest.raises(UnavailableError, match="nobody answers"):
+    with pytest.raises(UnavailableError, match="can't be reached"):
         await engine.check_health()
     await engine.close()
 

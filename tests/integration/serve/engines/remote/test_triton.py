@@ -1,4 +1,4 @@
-"""A model on a Triton server: what it is sent, and what each of its refusals means."""
+"""Tests serve/engines/remote/triton.py: requests, and the mapping of errors."""
 
 from __future__ import annotations
 
@@ -93,13 +93,13 @@ async def test_only_errors_of_the_request_itself_are_permanent(
 ) -> None:
     server[1].lacks_stream_status = old
     if old and said.startswith("status"):
-        # An old server doesn't say which.
+        # An old server sends no status.
         kind, words = UnavailableError, "answers INTERNAL"
     engine = TritonEngine(server[0], MODEL, API_KEY)
     with pytest.raises(kind, match=words) as caught:
         await collect(engine.generate(make_prompt(said)))
     assert "here" not in str(caught.value)
-    # The next one is answered as ever.
+    # The next request is answered.
     assert (await collect(engine.generate(make_prompt("Yes.")))).text == "Yes."
     await engine.close()
 
@@ -139,7 +139,7 @@ async def test_a_server_that_goes_down_is_unavailable() -> None:
         engine = TritonEngine(url, MODEL, API_KEY)
         await engine.check_health()
         assert len(state.inputs) == 1
-    with pytest.raises(UnavailableError, match="nobody answers"):
+    with pytest.raises(UnavailableError, match="can't be reached"):
         await collect(engine.generate(make_prompt("Yes.")))
     with pytest.raises(UnavailableError, match="answers UNAVAILABLE"):
         await engine.check_health()

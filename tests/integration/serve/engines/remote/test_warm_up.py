@@ -1,4 +1,4 @@
-"""A real server that loads its model when it is asked, as Ollama, LM Studio and llama-swap do."""
+"""Tests serve/engines/remote/warm_up.py with a server that loads its model on demand, like Ollama."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def generate_until_answered(guarded: CircuitBreakerEngine) -> int:
-    """Ask until there is an answer. Returns how often it was told that the model is being loaded."""
+    """Retry until there is an answer. Returns the number of `ModelLoadingError`s."""
     loading_count = 0
     while True:
         try:
@@ -61,13 +61,13 @@ async def test_a_warm_up_request_loads_the_model_and_is_not_cancelled(
 ) -> None:
     server[1].loading_s = 2.0
     guarded = make()
-    # Each of these would make the server begin anew.
+    # Each of these cancelled requests would make the server start over.
     for _ in range(3):
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.02):
                 await collect(guarded.generate(QUESTION))
     told = await asyncio.gather(*(generate_until_answered(guarded) for _ in range(20)))
-    # It is no failure, however often it is told.
+    # Loading is no failure, however often it is reported.
     assert all(times > 0 for times in told)
     assert sum(told) > MAX_FAILURE_COUNT
     tokens = [body["max_tokens"] for body in server[1].bodies]

@@ -1,4 +1,4 @@
-"""serve/http/dependencies/live_fanout.py behind a network that swallows everything without a sign."""
+"""Tests serve/http/dependencies/live_fanout.py behind a network that silently drops all packets."""
 
 from __future__ import annotations
 
@@ -24,10 +24,11 @@ CHANNEL = redis_keys.live_channel("m")
 async def connected_hub(
     redis_url: str, timeout: float | None
 ) -> AsyncGenerator[tuple[live_fanout.LiveFanout, TcpProxy]]:
-    """A hub that listens through a network of its own.
+    """Run a fan-out that is connected to Redis through a TCP proxy.
 
     Args:
-        timeout: seconds after which its client takes a silent answer for none; None for never.
+        redis_url: URL of Redis.
+        timeout: seconds after which its Redis client gives up waiting for an answer; None for never.
     """
     address = urlsplit(redis_url)
     assert address.port is not None
@@ -39,7 +40,7 @@ async def connected_hub(
             try:
                 yield made, network
             finally:
-                # Asked again: a cancellation may get lost in a client that is just connecting.
+                # Repeated, because a client that is just connecting may swallow a cancellation.
                 while not running.done():
                     running.cancel()
                     await asyncio.wait([running], timeout=1)
@@ -50,13 +51,13 @@ def publish_sentence(client: redis.Redis, seq: int) -> None:
 
 
 def count_pings(client: redis.Redis) -> int:
-    """How many pings Redis has answered."""
+    """Return the number of pings that Redis has answered."""
     stats = cast(dict[str, dict[str, int]], client.info("commandstats"))
     return stats.get("cmdstat_ping", {}).get("calls", 0)
 
 
 async def wait_for_subscribers(client: redis.Redis, times: int) -> None:
-    """Wait until so many connections listen to the channel, as Redis sees it."""
+    """Wait until Redis counts this many subscribers of the channel."""
     async with asyncio.timeout(60):
         while cast(Any, client.pubsub_numsub(CHANNEL)) != [(CHANNEL, times)]:
             await asyncio.sleep(0.02)
@@ -75,7 +76,7 @@ async def test_a_silently_lost_connection_is_reopened(
             while network.connection_count == before:
                 await asyncio.sleep(0.02)
         await network.restore()
-        # Redis still takes the lost connection for one that listens.
+        # Redis still counts the lost connection as a subscriber.
         await wait_for_subscribers(redis_sync, 2)
         publish_sentence(redis_sync, 2)
         async with asyncio.timeout(60):
@@ -91,7 +92,7 @@ async def test_a_connection_that_is_only_quiet_is_kept(
     async with connected_hub(redis_url, timeout=None) as (made, network), made.subscribe("m"):
         await wait_for_subscribers(redis_sync, 1)
         accepted, pings = network.connection_count, count_pings(redis_sync)
-        # On a machine with much else to do an answer may take too long now and then.
+        # On a busy machine an answer may sometimes take too long.
         async with asyncio.timeout(60):
             while count_pings(redis_sync) < pings + 3:
                 if network.connection_count != accepted:
@@ -103,7 +104,7 @@ async def test_a_new_client_does_not_wait_for_an_unresponsive_redis(
     redis_url: str, redis_sync: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(live_fanout, "_SUBSCRIBE_TIMEOUT_S", 0.2)
-    # The client itself would wait for ever.
+    # The Redis client itself would wait forever.
     async with connected_hub(redis_url, timeout=None) as (made, network):
         async with made.subscribe("n"):
             pass

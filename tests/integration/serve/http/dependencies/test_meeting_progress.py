@@ -1,4 +1,4 @@
-"""serve/http/dependencies/meeting_progress.py"""
+"""Tests serve/http/dependencies/meeting_progress.py."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from storage.records import DEFAULT_TEAM_ID
 
 
 def store_meeting(engine: Engine, meeting: UUID, seq: int = 0) -> None:
-    """Store a meeting with so many events."""
+    """Store a meeting with a number of events."""
     with engine.begin() as conn:
         conn.execute(text("insert into lanes (id, kind, state) values ('l', 'live', 'running') on conflict do nothing"))
         conn.execute(
@@ -40,7 +40,7 @@ def meeting(engine: Engine, clean_database: None) -> UUID:
 
 @pytest.fixture
 def statements(aengine: AsyncEngine) -> Iterator[list[str]]:
-    """Each statement that the reader sends."""
+    """The statements that the reader sends."""
     sent: list[str] = []
 
     def note(*args: Any) -> None:
@@ -53,7 +53,7 @@ def statements(aengine: AsyncEngine) -> Iterator[list[str]]:
 
 @contextmanager
 def meetings_locked(engine: Engine) -> Generator[None]:
-    """No read of meetings ends meanwhile. Three more events are stored when it is over."""
+    """Block the reads of meetings within the context. At its end three more events are stored."""
     with engine.begin() as conn:
         conn.execute(text("lock table meetings in access exclusive mode"))
         yield

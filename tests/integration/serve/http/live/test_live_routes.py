@@ -1,4 +1,4 @@
-"""serve/http/live/routes.py, serve/http/live/subscription.py and serve/http/dependencies/live_fanout.py"""
+"""Tests serve/http/live/routes.py and subscription.py, and serve/http/dependencies/live_fanout.py."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ pytest_plugins = ["tests.harness.api.api_harness"]
 
 
 def connect_websocket(stage: ApiHarness, meeting: str, query: str = "", **options: Any) -> Any:
-    # A client that leaves with unread messages does not read the server's goodbye behind them.
+    # A client that closes with unread messages doesn't receive the server's close frame.
     address = f"ws://{stage.address}/api/meetings/{meeting}/events{query}"
     return connect(address, open_timeout=60, close_timeout=0.1, **options)
 
 
 async def receive_events(socket: ClientConnection, count: int, *, pings: bool = False) -> list[dict[str, Any]]:
-    """The next so many events."""
+    """Receive a number of events."""
     events: list[dict[str, Any]] = []
     async with asyncio.timeout(60):
         while len(events) < count:
@@ -47,12 +47,12 @@ async def receive_events(socket: ClientConnection, count: int, *, pings: bool = 
 
 
 async def wait_for_ping(socket: ClientConnection) -> None:
-    """The first sign of life: the client listens from here on."""
+    """Wait for the first heartbeat: the client is subscribed from then on."""
     assert (await receive_events(socket, 1, pings=True))[0]["kind"] == "ping"
 
 
 async def wait_for_subscribers(stage: ApiHarness, meeting: str, times: int) -> None:
-    """Wait until so many connections listen to a meeting's channel."""
+    """Wait until a meeting's channel has this many subscribers."""
     async with asyncio.timeout(60):
         while stage.redis.pubsub_numsub(redis_keys.live_channel(meeting)) != [
             (redis_keys.live_channel(meeting), times)
@@ -188,7 +188,7 @@ async def test_drafts_are_limited_to_the_requested_language(stage: ApiHarness) -
         }
         (event,) = await receive_events(one, 1)
         assert event["payload"]["drafts"] == {"pt-BR": "Bom dia a todos"}
-        # It may have been a while: then it is told once more that the stream lives.
+        # A heartbeat may have been sent meanwhile.
         event = await anext(event async for event in none if event != {"": "ping"})
         assert (event["event"], json.loads(event["data"])["drafts"]) == ("interim", {})
         assert "id" not in event
@@ -232,7 +232,7 @@ async def test_the_stream_stays_open_while_captions_are_pending(stage: ApiHarnes
     stage.set_status(meeting, "ended")
     async with connect_websocket(stage, meeting) as socket:
         assert {event["kind"] for event in await receive_events(socket, 3, pings=True)} == {"ping"}
-        # The event first, where a lane does both at once: a meeting whose debts are paid is over at its last event.
+        # The event comes first, although a lane writes both at once: a meeting without pending captions ends at its last event.
         written = stage.store_events(meeting, ("caption", {"text": "Oi."}))
         with stage.engine.begin() as conn:
             conn.exec_driver_sql("update captions set status = 'translated', text = 'Oi.'")
@@ -293,7 +293,7 @@ async def test_server_sent_events_end_without_a_reconnect(stage: ApiHarness) -> 
 
 @pytest.mark.parametrize("seed", range(4))
 async def test_no_gap_and_no_repeat_under_failures(stage: ApiHarness, seed: int) -> None:
-    """Clients that come and go while publishes are lost, late or doubled get every event once and in order."""
+    """Clients reconnect while publishes are lost, late or repeated, and get every event once and in order."""
     rng = random.Random(seed)
     meeting = await stage.create_meeting()
     total = 300
@@ -380,7 +380,7 @@ async def test_clients_survive_the_loss_of_the_redis_connection(stage: ApiHarnes
             await asyncio.sleep(0.05)
         assert [event["payload"]["text"] for event in await receive_events(socket, 3)] == ["one", "two", "three"]
         await wait_for_subscribers(stage, meeting, 1)
-        # What is published only comes again, too.
+        # Events that are published without being stored arrive again as well.
         publish_interims(stage.redis, {(meeting, "Ana"): InterimWithDrafts(Interim("Ana", "Hel", 1.5))})
         assert [event["kind"] for event in await receive_events(socket, 1)] == ["interim"]
 
@@ -402,7 +402,7 @@ async def test_a_client_that_returns_before_the_unsubscribe_does_not_wait(
             await first.__aenter__()
             await asyncio.gather(first.__aexit__(None, None, None), come_back())
     finally:
-        # Asked again: a cancellation may get lost in a client that is just connecting.
+        # Repeated, because a client that is just connecting may swallow a cancellation.
         while not running.done():
             running.cancel()
             await asyncio.wait([running], timeout=1)
@@ -429,7 +429,7 @@ async def test_one_connection_serves_all_clients(stage: ApiHarness) -> None:
             await wait_for_ping(socket)
         await wait_for_subscribers(stage, meeting, 1)
         await wait_for_subscribers(stage, other, 1)
-        # Both meetings' channels and the hub's own. A connection that another test gave up may be there for a while.
+        # Channels of both meetings, and the wake channel. A connection of an earlier test may still be open for a while.
         assert max(int(client["sub"]) for client in stage.redis.client_list(_type="pubsub")) == 3
     await wait_for_subscribers(stage, meeting, 0)
 
@@ -459,7 +459,7 @@ async def test_a_stream_beyond_the_limit_is_rejected_while_requests_are_served(
                 event = {"event_id": "e", "kind": "chunk", "payload": chunk}
                 assert (await http.post(path, json={"events": [event]})).is_success
                 assert (await http.get("/health")).is_success
-            # Both have left. The server finds that out when it next sends something, or a moment later.
+            # Both clients have disconnected. The server notices at its next message, or a moment later.
             async with asyncio.timeout(60):
                 while (await http.get(f"{path}?after=99")).status_code == 503:
                     await asyncio.sleep(0.02)

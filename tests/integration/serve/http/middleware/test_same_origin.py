@@ -1,4 +1,4 @@
-"""serve/http/middleware/same_origin.py"""
+"""Tests serve/http/middleware/same_origin.py."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ pytest_plugins = ["tests.harness.api.api_harness"]
 
 @pytest.fixture(scope="module")
 def port() -> Iterator[int]:
-    """Where an application with a door of each kind answers, known as `parley.example` too."""
+    """The port of an application with HTTP and WebSocket routes, with `parley.example` as an allowed host."""
     app = FastAPI()
     app.add_middleware(SameOriginMiddleware, hosts=("Parley.Example",))
     done = {"done": True}
@@ -92,7 +92,7 @@ def test_cross_origin_writes_are_rejected(port: int, method: str) -> None:
 def test_same_origin_and_non_browser_writes_are_allowed(port: int, method: str) -> None:
     assert request_page(port, method, origin="http://127.0.0.1:PORT").is_success
     assert request_page(port, method, host="localhost:PORT", origin="http://LOCALHOST:PORT").is_success
-    # Behind a proxy that speaks TLS.
+    # Behind a proxy with TLS.
     assert request_page(port, method, host="parley.example", origin="https://parley.example").is_success
     assert request_page(port, method).is_success
 
@@ -105,7 +105,7 @@ def test_cross_origin_reads_are_left_to_the_browser(port: int, method: str) -> N
 async def accepts_websocket(port: int, **headers: str) -> bool:
     """Whether a WebSocket is accepted."""
     header_fields = {name.capitalize(): value.replace("PORT", str(port)) for name, value in headers.items()}
-    # The client writes a Host of its own, from the address: it is told where to connect beside it.
+    # The client sets `Host` from the URL, so the address to connect to is passed separately.
     address = f"ws://{header_fields.pop('Host', f'127.0.0.1:{port}')}/"
     try:
         async with connect(address, host="127.0.0.1", port=port, additional_headers=header_fields, open_timeout=60):

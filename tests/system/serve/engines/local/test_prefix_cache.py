@@ -1,4 +1,4 @@
-"""What all prompts of a meeting begin with is worked out once: the model's cache has it from then on."""
+"""Tests that the common prefix of a meeting's prompts is in vLLM's prefix cache after the first request."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.harness.processes.smollm2_vllm import VLLM_ARGUMENTS, converted_model
 pytestmark = [needs_ami, needs_vllm]
 
 BLOCK_TOKENS = 32
-"""Tokens that are kept together: as few as vLLM takes on the CPU."""
+"""Tokens in a block of the cache: the fewest that vLLM allows on the CPU."""
 TARGETS = ("pt", "de")
 SENTENCE_COUNT = 12
 
@@ -39,7 +39,7 @@ GLOSSARY = tuple(
 
 
 def meeting_requests() -> Iterator[TranslationRequest]:
-    """What a lane asks for a real meeting."""
+    """The requests of a lane for a real meeting."""
     chunks: list[tuple[float, Any]] = []
     for row in read_jsonl(AMI_RECORDINGS[0]):
         said = row["payload"]
@@ -54,12 +54,12 @@ def meeting_requests() -> Iterator[TranslationRequest]:
 
 
 def make_prompt(request: TranslationRequest) -> Prompt:
-    """How the model is asked for it. One token of an answer is enough here."""
+    """The prompt for a request. One token of the answer is enough here."""
     return replace(translation_prompt(to_utterance(request, "en")), max_tokens=1)
 
 
 def count_fixed_tokens(asked: Prompt) -> int:
-    """The tokens up to the end of the system message, as the model's own template has them."""
+    """Count the tokens up to the end of the system message, in the model's chat template."""
     from transformers import AutoTokenizer  # pyright: ignore[reportMissingImports] - an extra
 
     tokenizer: Any = AutoTokenizer.from_pretrained(converted_model())
@@ -84,7 +84,7 @@ async def test_the_common_prefix_of_a_meetings_prompts_is_a_cache_hit() -> None:
         return await asyncio.gather(*(collect(engine.generate(one)) for one in some))
 
     try:
-        # The first question of each pair of languages is the one that fills the cache: it can't be a hit.
+        # The first request of each language pair fills the cache, so it can't be a hit.
         await ask([asked[0] for asked in prompts.values()])
         hits = blocks = 0
         for asked in prompts.values():

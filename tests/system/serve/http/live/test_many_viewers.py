@@ -1,4 +1,4 @@
-"""A thousand viewers of a meeting on one replica of the API, behind Serve's proxy."""
+"""Load test: a thousand viewers of a meeting on one replica of the API, behind Serve's proxy."""
 
 from __future__ import annotations
 

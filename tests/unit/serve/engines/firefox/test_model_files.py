@@ -1,4 +1,4 @@
-"""serve/engines/firefox/model_files.py"""
+"""Tests serve/engines/firefox/model_files.py."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""serve/engines/firefox/phrasebook.py"""
+"""Tests serve/engines/firefox/phrasebook.py."""
 
 from __future__ import annotations
 

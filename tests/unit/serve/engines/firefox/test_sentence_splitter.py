@@ -1,4 +1,4 @@
-"""serve/engines/firefox/sentence_splitter.py"""
+"""Tests serve/engines/firefox/sentence_splitter.py."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A circuit breaker before an engine that a test scripts, and before a real server that goes away and comes back."""
+"""Tests serve/engines/remote/circuit_breaker.py with a scripted engine."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ OUTAGE = UnavailableError("down")
 
 
 class ScriptedPromptEngine:
-    """An engine that does as `will` says, or `control` for a control question: raises it, or answers, and waits for `go` first."""
+    """An engine that raises or returns `reply`, or `control_reply` for a control request, after `may_answer` is set."""
 
     name = "scripted"
     version = "1"
@@ -53,7 +53,7 @@ class ScriptedPromptEngine:
 
 
 class FakeRayGauge:
-    """Stands in for Ray's, which can be read in a running cluster only. It checks tags as strictly."""
+    """Replaces Ray's metric, which can be read in a running cluster only. It checks tags as strictly."""
 
     values: ClassVar[dict[tuple[str, str, str], float]] = {}
 
@@ -78,7 +78,7 @@ def engine() -> ScriptedPromptEngine:
 
 
 class FakeTime:
-    """The breaker's time, which passes when the test says so. The wall clock may be set back beside it."""
+    """The breaker's clocks, which a test advances. The wall clock can be set back separately."""
 
     def __init__(self) -> None:
         self.now = time.time()
@@ -119,7 +119,7 @@ async def test_consecutive_failures_open_the_breaker_and_requests_fail_at_once(
         assert "gets no requests" in str(refusal)
         clock.now += 1
     assert engine.question_count == MAX_FAILURE_COUNT
-    # What it holds on to does not grow with what is refused.
+    # Rejected requests leave nothing in memory.
     assert guarded._circuit._state.__traceback__ is None
 
 
@@ -131,7 +131,7 @@ async def test_an_answer_resets_the_failure_count(engine: ScriptedPromptEngine) 
     await collect(guarded.generate(QUESTION))
     engine.reply = OUTAGE
     await fail_times(guarded, MAX_FAILURE_COUNT - 1)
-    # The server answered to that, too.
+    # A rejection is an answer of the server as well.
     engine.reply = NonRetryableError("too long")
     with pytest.raises(NonRetryableError):
         await collect(guarded.generate(QUESTION))
@@ -155,7 +155,7 @@ async def test_a_cancelled_request_counts_neither_way(engine: ScriptedPromptEngi
     async with aclosing(guarded.generate(QUESTION)) as answer:
         assert await anext(answer) == "Yes."
     assert engine.question_count == 3 * MAX_FAILURE_COUNT
-    # Neither opened it, and neither began the count anew: the next failure opens it.
+    # Neither opened the breaker nor reset the count: the next failure opens it.
     engine.reply = OUTAGE
     await fail_times(guarded)
     assert (await fail_times(guarded)).retry_after_s is not None
@@ -166,7 +166,7 @@ async def test_a_half_open_breaker_passes_one_request(engine: ScriptedPromptEngi
     engine.reply = OUTAGE
     await fail_times(guarded, MAX_FAILURE_COUNT)
     clock.now += OPEN_S + 1
-    # Still down: one question is enough.
+    # The server is still down: one request reopens the breaker.
     engine.may_answer.clear()
     trying = asyncio.create_task(collect(guarded.generate(QUESTION)))
     await asyncio.sleep(0)
@@ -177,7 +177,7 @@ async def test_a_half_open_breaker_passes_one_request(engine: ScriptedPromptEngi
         await trying
     assert (await fail_times(guarded)).retry_after_s is not None
     clock.now += OPEN_S + 1
-    # Cancelled, the one that was to find out has not: the next one does.
+    # The trial request was cancelled, so the next one is the trial.
     engine.may_answer.clear()
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.01):
@@ -201,7 +201,7 @@ async def test_retry_after_blocks_requests(engine: ScriptedPromptEngine, clock: 
     assert engine.question_count == 1
     clock.now += 8
     assert (await collect(guarded.generate(QUESTION))).text == "Yes."
-    # But not for ever, and nobody is told to wait for longer.
+    # The wait is bounded, in the error as well.
     engine.reply = UnavailableError("busy", 1e9)
     assert (await fail_times(guarded)).retry_after_s == pytest.approx(600)
     assert (await fail_times(guarded)).retry_after_s == pytest.approx(600)
@@ -225,7 +225,7 @@ async def test_health_checks_bypass_the_breaker(engine: ScriptedPromptEngine) ->
         with pytest.raises(UnavailableError, match="down"):
             await guarded.check_health()
     assert engine.question_count == 2 * MAX_FAILURE_COUNT
-    # It is closed as ever: the first question gets through.
+    # The breaker is still closed: the first request passes.
     await fail_times(guarded, MAX_FAILURE_COUNT)
     assert engine.question_count == 3 * MAX_FAILURE_COUNT
     engine.reply = "Yes."
@@ -294,7 +294,7 @@ async def test_a_rejected_request_is_no_failure(engine: ScriptedPromptEngine, cl
     for _ in range(3 * MAX_FAILURE_COUNT):
         with pytest.raises(ServerRejectedError, match="data_inspection_failed"):
             await collect(guarded.generate(QUESTION))
-    # The first one is told from an outage by a control question; its answer counts for a while.
+    # The first rejection is followed by a control request, whose answer counts for a while.
     assert engine.control_count == 1
     clock.now += RECENT_ANSWER_S
     with pytest.raises(ServerRejectedError):
@@ -360,13 +360,13 @@ async def test_a_misconfigured_server_is_logged_once_and_probed_with_growing_pau
         ("info", None),
         ("error", str(NO_KEY)),
     ]
-    # Nothing was asked while it was left alone.
+    # The server got no requests during the pause.
     assert engine.question_count == len(waits) + 2
 
 
 async def test_a_model_name_may_have_any_characters(engine: ScriptedPromptEngine) -> None:
     engine.version = "模型-7B é"
-    # Ray's metrics are the real ones here.
+    # This test uses Ray's real metrics.
     assert (await collect(CircuitBreakerEngine(engine).generate(QUESTION))).text == "Yes."
 
 
@@ -376,7 +376,7 @@ async def test_a_failing_request_does_not_open_the_breaker_for_others(
     guarded = CircuitBreakerEngine(engine)
     engine.reply = ServerFailureError("the model's server answers 500")
     for round_ in range(1, 4):
-        # An outage at first; the last one in a row is told from it by a control question.
+        # These count as an outage, until the last one in a row is followed by a control request.
         assert not isinstance(await fail_times(guarded, MAX_FAILURE_COUNT - 1), MalformedResponseError)
         assert isinstance(await fail_times(guarded), MalformedResponseError)
         assert engine.control_count == round_
@@ -389,7 +389,7 @@ async def test_a_failed_control_request_opens_the_breaker(engine: ScriptedPrompt
     engine.reply = engine.control_reply = ServerFailureError("the model's server answers 500")
     assert not isinstance(await fail_times(guarded, MAX_FAILURE_COUNT), MalformedResponseError)
     assert "gets no requests" in str(await fail_times(guarded))
-    # Half open, a question at which it fails alone opens it no more.
+    # A failing request doesn't reopen a half-open breaker.
     clock.now += OPEN_S + 1
     engine.control_reply = "OK."
     assert isinstance(await fail_times(guarded), MalformedResponseError)

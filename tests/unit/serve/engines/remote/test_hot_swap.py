@@ -1,4 +1,4 @@
-"""serve/engines/remote/hot_swap.py: an engine elsewhere that becomes another one while it is in use."""
+"""Tests serve/engines/remote/hot_swap.py."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PROMPT = Prompt((Message("user", "?"),), 10)
 
 
 class GatedModel:
-    """Answers with its model's name once it may."""
+    """Answers with its model's name once `may_answer` is set."""
 
     name = "slow"
 
@@ -38,7 +38,7 @@ class GatedModel:
 
 
 class GatedModelFactory:
-    """Makes slow engines, and keeps them."""
+    """Creates gated engines, and keeps them by model."""
 
     def __init__(self) -> None:
         self.models: dict[str, GatedModel] = {}
@@ -98,7 +98,7 @@ async def test_a_failed_swap_keeps_the_previous_engine() -> None:
     with pytest.raises(SetupError):
         changing.swap(server_config("broken"))
     assert changing.version == "good"
-    # Asked again for what there is, nothing changes; and the broken one is tried again.
+    # The current configuration changes nothing; and the broken one is tried again.
     assert not changing.swap(server_config("good"))
     await changing.close()
 

@@ -1,4 +1,4 @@
-"""serve/engines/remote/request_parameters.py: how servers name a parameter that they do not take."""
+"""Tests serve/engines/remote/request_parameters.py with the error messages of real servers."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ PYDANTIC = [{"type": "extra_forbidden", "loc": ["body", "stream_options"], "msg"
         ),
         (400, {"message": "Unrecognized request argument supplied: stream_options"}, "stream_options"),
         (400, "1 validation error: body -> stream_options: extra fields not permitted", "stream_options"),
-        # What is sent must be as it is, or the error is about something else.
+        # No unsupported parameter of these: a value is rejected, or the error is about something else.
         (400, {"message": "max_tokens is too large: 9000. This model supports at most 4096 tokens."}, None),
         (400, {"message": "This model's maximum context length is 4096 tokens."}, None),
         (400, {"message": "Unsupported parameter: 'reasoning_effort'", "param": "reasoning_effort"}, None),
