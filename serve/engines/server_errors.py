@@ -87,7 +87,7 @@ def error_from_status(
         # The server's message may quote a part of the key.
         return MisconfiguredError("the model's server refuses the key: check the engine's `key`")
     if status == _PAYMENT_STATUS:
-        return MisconfiguredError(f"the model's server requires payment: {redacted}")
+        return MisconfiguredError(f"the model's server requires payment for the account: {redacted}")
     if status in _NOT_FOUND_STATUSES:
         return MisconfiguredError(
             "the model's server doesn't know the model, or has no such API: check the engine's `url` and `model`: "

@@ -278,7 +278,7 @@ async def test_engine_problem_is_reported_until_it_is_solved(
             while not (words := await told())[0]:
                 await asyncio.sleep(0.2)
         problem, part = words
-        assert problem == "the model's server requires payment: 402 as it stands"
+        assert problem == "the model's server requires payment for the account: 402 as it stands"
         assert part == f"ok, but gateway: {problem}"
         # The recovery is noticed without any request.
         state.refusal_status = None

@@ -91,7 +91,7 @@ async def test_the_problem_is_reported_until_the_server_answers_again(
         # Requests that are rejected at the same time count as one rejection.
         results = await asyncio.gather(*(refusal_text(guarded) for _ in range(20)))
         assert all("account" in each for each in results)
-        assert "requires payment: 402" in str(translator.problem)
+        assert "requires payment for the account: 402" in str(translator.problem)
         async with asyncio.timeout(30):
             while len(server.bodies) < 24:
                 await asyncio.sleep(0.01)
