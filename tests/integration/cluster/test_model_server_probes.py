@@ -60,7 +60,7 @@ PROBLEMS = pytest.mark.parametrize(
         (server_off, "nobody answers at 127.0.0.1:.*: start the server"),
         (no_such_model, "doesn't know the model.* 404 The model other does not exist"),
         (key_refused, "refuses the key"),
-        (parameter_refused, "refuses every request: 400 .*'reasoning_effort'"),
+        (parameter_refused, "refuses every question: 400 .*'reasoning_effort'"),
         (payment_required, "requires payment"),
     ],
 )
