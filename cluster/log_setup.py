@@ -1,4 +1,4 @@
-"""Structured logs: one line an event, on standard error. What was said in a meeting is never in them."""
+"""Structured logs on standard error, one line an event. They never contain transcript text."""
 
 from __future__ import annotations
 
@@ -13,10 +13,14 @@ LEVEL_VARIABLE = "PARLEY_LOG_LEVEL"
 
 
 def configure_logging(level: str | None = None) -> None:
-    """Set the process's logs up. Ray's workers call it without a level, and take it from the environment."""
-    # Retries are counted where they are made; a line each would drown the log.
+    """Configure the logs of this process.
+
+    Args:
+        level: the lowest level to log. By default `PARLEY_LOG_LEVEL`, as in Ray's workers, or else `info`.
+    """
+    # Retries are counted in metrics. A line for each would flood the log.
     stamina.instrumentation.set_on_retry_hooks([])
-    # The exporter tells of each try; that it gave up is enough, and what was not sent is counted.
+    # The exporter logs each attempt. Its final error is enough, and unsent spans are counted.
     logging.getLogger("opentelemetry").setLevel(logging.ERROR)
     threshold = logging.getLevelNamesMapping()[(level or os.environ.get(LEVEL_VARIABLE, "info")).upper()]
     structlog.configure(

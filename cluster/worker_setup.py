@@ -1,4 +1,4 @@
-"""What each of Ray's worker processes does first. Light on purpose: every one of them imports this."""
+"""Setup of each Ray worker process. Every worker imports this module, so it imports little."""
 
 from __future__ import annotations
 
@@ -7,6 +7,6 @@ from serve.loopback_patch import bind_loopback
 
 
 def set_up_worker() -> None:
-    """Listen on this machine only, and log as we do."""
+    """Bind servers to loopback, and configure the logs."""
     bind_loopback()
     configure_logging()

@@ -1,4 +1,4 @@
-"""The whole path: meetings go into the log, a lane works them off, and captions stand in Postgres."""
+"""Measures the whole path: meetings are appended to the log, a lane processes them, and captions appear in Postgres."""
 
 from __future__ import annotations
 
@@ -25,18 +25,30 @@ from storage.store_urls import StoreUrls
 
 LANE_ID = "batch-1"
 CALL_DEADLINE_S = 120.0
-"""Seconds a translation may take here: a slow one is measured, and not asked again."""
+"""Seconds a translation may take. The limit is high, so that slow translations are measured and not retried."""
 POLL_S = 0.1
-"""Seconds between two looks for new captions."""
+"""Seconds between two polls for new captions."""
 STALL_TIMEOUT_S = 300.0
-"""Seconds without a new caption after which those that are missing are errors."""
+"""Seconds without a new caption after which missing captions count as errors."""
 
 
 async def measure_captions(urls: StoreUrls, application: str, sentences: int, in_flight: int) -> LayerRound:
-    """Have a lane work off meetings with so many sentences, until each has its caption.
+    """Measure a lane that processes meetings until each sentence has its caption.
 
-    The time begins with the lane's first question, as that of the other layers does; a sentence's runs from when the lane
-    asks for it until its caption is seen in Postgres.
+    The measurement begins with the lane's first translation request, as in the other layers. A sentence's latency runs from
+    its request until its caption is seen in Postgres.
+
+    Args:
+        urls: the stores.
+        application: name of the translation application in Serve.
+        sentences: number of sentences in all meetings together.
+        in_flight: maximum number of concurrent translation requests.
+
+    Returns:
+        The measurement. Sentences without a caption are its errors.
+
+    Raises:
+        UnavailableError: the lane failed.
     """
     requested_at: dict[str, float] = {}
     translate = TranslationClient(application).translate

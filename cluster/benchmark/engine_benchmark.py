@@ -1,4 +1,4 @@
-"""Measures a model in three layers with one load: the engine alone, the service through Serve, and the whole path."""
+"""Measures an engine in three layers with the same load: the engine alone, the service through Serve, the whole path."""
 
 from __future__ import annotations
 
@@ -23,18 +23,21 @@ from storage.store_urls import StoreUrls
 
 LAYERS = ("engine", "service", "captions")
 WARM_UP_COUNT = 4
-"""Sentences that are asked in each layer before anything is measured."""
+"""Sentences translated in each layer before the first measurement."""
 LATENCY_LIMIT_S = 1.0
-"""Seconds within which 95 % of the captions of meetings must come."""
+"""Seconds within which 95 % of the translations must be answered in the search for the most meetings."""
 MAX_MEETING_COUNT = 1024
 
 
 @dataclass(frozen=True, slots=True)
 class BenchmarkPlan:
-    """What is measured: each number in flight, in so many rounds of so many sentences a layer.
+    """The measurements to make.
 
     Attributes:
-        meetings_for: seconds for which meetings speak in each step of the search for the most meetings; 0 for no search.
+        in_flight_counts: numbers of concurrent requests to measure.
+        sentence_count: sentences in one measurement of a layer.
+        round_count: measurements of each layer for each number of concurrent requests.
+        meetings_step_s: seconds of speech in each step of the search for the most meetings; 0 for no search.
     """
 
     in_flight_counts: tuple[int, ...]
@@ -44,13 +47,19 @@ class BenchmarkPlan:
 
     @property
     def step_count(self) -> int:
-        """Measurements of a layer, in all."""
+        """Number of measurements in all layers together."""
         return len(self.in_flight_counts) * self.round_count * len(LAYERS)
 
 
 @dataclass(frozen=True, slots=True)
 class EngineMeasurement:
-    """What came of one engine. `meetings` at once had 95 % of their answers within `LATENCY_LIMIT_S`; `memory` is bytes at most."""
+    """The results of one engine.
+
+    Attributes:
+        summaries: a summary for each layer and number of concurrent requests.
+        meetings: number of concurrent meetings with 95 % of the answers within `LATENCY_LIMIT_S`; None without the search.
+        memory: maximum memory in bytes.
+    """
 
     summaries: tuple[LayerSummary, ...]
     meetings: int | None
@@ -69,14 +78,17 @@ async def measure_engine(
 
     Args:
         urls: the stores.
-        engine: which, and how it runs.
-        models: a folder of further models of Firefox's.
-        application: the name of its application in Serve; it is gone afterwards.
-        plan: what is measured.
-        advance: told of each measurement that is done.
+        engine: the engine's configuration.
+        models: a folder of further Firefox models.
+        application: name of the engine's application in Serve. The application is deleted afterwards.
+        plan: the measurements to make.
+        advance: called after each measurement.
+
+    Returns:
+        The engine's results.
 
     Raises:
-        SetupError: the engine can't be started here.
+        SetupError: the engine can't be started on this machine.
     """
     check_requirements(engine)
     service = make_deployment("TranslationService", engine, DOWNSCALE_DELAY_S, SHUTDOWN_TIMEOUT_S)(InstrumentedService)
@@ -129,7 +141,7 @@ class _EngineBenchmark:
         translate = TranslationClient(self._application).translate
 
         async def is_within_limit(meetings: int) -> bool:
-            # No fewer sentences than can tell a twentieth of them.
+            # A 95 % quantile needs at least 20 sentences.
             open_loop_round = await run_open_loop(translate, meetings, max(step_s, 20 * SENTENCE_INTERVAL_S / meetings))
             p95 = quantile(open_loop_round.latencies_s, 0.95)
             return not open_loop_round.errors and p95 is not None and p95 <= LATENCY_LIMIT_S
@@ -138,6 +150,6 @@ class _EngineBenchmark:
 
 
 def _rotate(layers: Sequence[str], round_index: int) -> list[str]:
-    """Another layer comes first each time, so that what drifts favours none."""
+    """Start with a different layer in each round, so that a drift of the machine's speed favours no layer."""
     offset = round_index % len(layers)
     return [*layers[offset:], *layers[:offset]]

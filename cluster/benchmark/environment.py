@@ -1,4 +1,4 @@
-"""Where models are measured: a Ray and stores of the bench's own, thrown away with all they hold."""
+"""The benchmark's environment: temporary stores, Ray and Serve, deleted afterwards."""
 
 from __future__ import annotations
 
@@ -20,18 +20,21 @@ from storage.migrations.schema_migration import upgrade_schema
 from storage.store_urls import StoreUrls
 
 RAY_CPU_COUNT = 64
-"""What Ray is told it may hand out: it would wait for ever for more."""
+"""Number of CPUs that Ray assumes. If actors reserved more, Ray would wait for ever."""
 
 
 @contextmanager
 def start_environment() -> Generator[StoreUrls]:
-    """Start stores, Ray and Serve for as long as the block.
+    """Run stores, Ray and Serve inside the `with` block.
+
+    Yields:
+        The stores' URLs.
 
     Raises:
-        SetupError: says what could not be started and what to do.
+        SetupError: a part could not be started. The message says which one, and what to do.
     """
     with ExitStack() as stack:
-        # As root, the embedded Postgres runs as another user, who must be able to pass through here.
+        # If this is root, the embedded Postgres runs as another user, who must be able to enter this folder.
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="parley-", ignore_cleanup_errors=True)))
         folder.chmod(0o711)
         urls = stack.enter_context(EmbeddedStores(folder / "data", durable=False))

@@ -1,4 +1,4 @@
-"""The translation service as it is measured: its engine gives answers of one size, and its work can be had without Serve."""
+"""The translation service with instruments for the benchmark: answers of a fixed length, and calls of the engine alone."""
 
 from __future__ import annotations
 
@@ -21,12 +21,18 @@ from serve.translation.llm.translator import LlmTranslator
 from serve.translation.translation_service import TranslationService, to_utterance
 
 MAX_OUTPUT_TOKENS = 40
-"""Tokens of an answer at most."""
+"""Maximum number of tokens of an answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class EngineUsage:
-    """What an engine gave since it was asked last: tokens of answers, seconds to each one's first, bytes of memory."""
+    """The usage of an engine since the last call.
+
+    Attributes:
+        tokens: number of tokens of all answers.
+        first_token_latencies_s: seconds to the first token of each answer.
+        memory_bytes: memory of the replica and its child processes.
+    """
 
     tokens: int
     first_token_latencies_s: tuple[float, ...]
@@ -34,10 +40,14 @@ class EngineUsage:
 
 
 class FixedLengthEngine:
-    """A language model whose answers are cut to one line of `MAX_OUTPUT_TOKENS` tokens, and none is left half-way.
+    """A language model that answers with one line of at most `MAX_OUTPUT_TOKENS` tokens.
 
-    A model that doesn't translate is refused early by the service, and would do less there than alone. It is asked the same
-    way in every layer.
+    The service stops an answer early if it is no translation. The model would then generate less in the service than alone,
+    and the layers could not be compared. One line of limited length is never stopped early, and always counts as complete.
+
+    Args:
+        engine: the language model.
+        on_output: called with None for each piece of an answer, and with the generation at its end.
     """
 
     def __init__(self, engine: Engine[Prompt], on_output: Callable[[Generation | None], None]) -> None:
@@ -46,19 +56,19 @@ class FixedLengthEngine:
 
     @property
     def name(self) -> str:
-        """The engine's."""
+        """Name of the engine."""
         return self._engine.name
 
     @property
     def version(self) -> str:
-        """The engine's."""
+        """Version of the engine."""
         return self._engine.version
 
     async def generate(self, request: Prompt) -> AsyncGenerator[str | Generation]:
-        """Answer as the engine does, within a line and `MAX_OUTPUT_TOKENS` tokens.
+        """Generate an answer of one line with at most `MAX_OUTPUT_TOKENS` tokens.
 
         Raises:
-            Unanswerable, Unavailable: as the engine does.
+            ParleyError: an error of the engine.
         """
         async with aclosing(self._engine.generate(replace(request, max_tokens=MAX_OUTPUT_TOKENS))) as answer:
             async for piece in answer:
@@ -70,10 +80,10 @@ class FixedLengthEngine:
                     yield _single_line(piece)
 
     async def check_health(self) -> None:
-        """Have the engine answer a token.
+        """Have the engine generate one token.
 
         Raises:
-            UnavailableError: as the engine does.
+            UnavailableError: the engine produced no token.
         """
         await self._engine.check_health()
 
@@ -83,11 +93,13 @@ class FixedLengthEngine:
 
 
 class InstrumentedService(TranslationService):
-    """The service in a replica, with one engine for all layers: two might not fit on one machine.
+    """The translation service in a replica, with one engine for all layers.
+
+    A second engine might not fit on the machine. The cache is off, so that the engine translates every sentence.
 
     Args:
-        spec: the engine.
-        models: a folder of further models of Firefox's.
+        engine_config: the engine's configuration.
+        models: a folder of further Firefox models.
     """
 
     def __init__(self, engine_config: Spec, models: Path | None) -> None:
@@ -98,7 +110,15 @@ class InstrumentedService(TranslationService):
         super().__init__(self._create_engine, cache_size=0)
 
     async def run_engine_alone(self, translation_requests: Sequence[TranslationRequest], in_flight: int) -> LayerRound:
-        """Ask the engine by itself, in its own process: no Serve and no service between."""
+        """Measure the engine alone, in its own process, without Serve and the service.
+
+        Args:
+            translation_requests: the sentences to translate.
+            in_flight: number of concurrent requests.
+
+        Returns:
+            The measurement.
+        """
 
         async def translate_directly(request: TranslationRequest) -> None:
             question = to_utterance(request, request.source_language or "en")
@@ -110,7 +130,7 @@ class InstrumentedService(TranslationService):
         return await run_closed_loop(translate_directly, translation_requests, in_flight)
 
     async def take_usage(self) -> EngineUsage:
-        """What the engine gave since this was asked last."""
+        """Return the usage since the last call, and start counting anew."""
         current_process = psutil.Process()
         memory_bytes = sum(
             process.memory_info().rss for process in (current_process, *current_process.children(recursive=True))

@@ -1,4 +1,4 @@
-"""What measurements come to: quantiles, medians over rounds, and the largest load that keeps a bound."""
+"""Summaries of measurements: quantiles, medians over rounds, and the largest load within a limit."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ class LayerRound:
     """One measurement of one layer.
 
     Attributes:
-        seconds: from the first sentence to the last answer.
-        latencies: seconds of each sentence that was answered.
-        errors: sentences that were not.
-        tokens: of all answers, as the engine counted them; 0 where it doesn't count.
-        firsts: seconds to the first token of each answer, at the engine.
+        duration_s: seconds from the first sentence to the last answer.
+        latencies_s: seconds to the answer of each answered sentence.
+        errors: number of sentences without an answer.
+        tokens: number of tokens of all answers; 0 if the engine doesn't count them.
+        first_token_latencies_s: seconds to the first token of each answer, measured at the engine.
     """
 
     duration_s: float
@@ -28,18 +28,30 @@ class LayerRound:
 
     @property
     def sentences_per_second(self) -> float:
-        """Of those that were answered."""
+        """Answered sentences a second."""
         return len(self.latencies_s) / self.duration_s
 
     @property
     def tokens_per_second(self) -> float:
-        """Of answers."""
+        """Tokens of answers a second."""
         return self.tokens / self.duration_s
 
 
 @dataclass(frozen=True, slots=True)
 class LayerSummary:
-    """A layer's rounds with so many sentences in flight. Rates are medians over them, quantiles are of all sentences."""
+    """A summary of a layer's rounds with the same number of concurrent requests.
+
+    Attributes:
+        layer: name of the layer.
+        in_flight: number of concurrent requests.
+        answered: number of answered sentences.
+        errors: number of sentences without an answer.
+        sentences_a_second: median over the rounds.
+        tokens_a_second: median over the rounds.
+        first_p50: median of the seconds to the first token; None if the engine doesn't measure them.
+        p50, p95, p99: quantiles of the seconds to the answer, over the sentences of all rounds; None without an answer.
+        ratio: rate of the layer divided by the rate of the engine alone; None without an answer of the engine.
+    """
 
     layer: str
     in_flight: int
@@ -57,22 +69,24 @@ class LayerSummary:
 def summarize_layer(
     layer: str, in_flight: int, rounds: Sequence[LayerRound], baseline: Sequence[LayerRound]
 ) -> LayerSummary:
-    """Sum a layer up.
+    """Summarize the rounds of a layer.
 
     Args:
-        rounds: its own, at least one.
-        bare: the bare engine's rounds, each measured beside the layer's round of the same place. The ratio is the median of
-            the rounds' ratios, of tokens a second where the engine counts them, and of sentences a second where not.
+        layer: name of the layer.
+        in_flight: number of concurrent requests.
+        rounds: the layer's rounds, at least one.
+        baseline: the rounds of the engine alone, each measured next to the layer's round of the same index. The ratio is the
+            median of the rounds' ratios. It compares tokens a second, or sentences a second if the engine counts no tokens.
     """
-    latencies = [each for one in rounds for each in one.latencies_s]
-    first_token_latencies = [each for one in rounds for each in one.first_token_latencies_s]
+    latencies = [latency for each in rounds for latency in each.latencies_s]
+    first_token_latencies = [latency for each in rounds for latency in each.first_token_latencies_s]
     return LayerSummary(
         layer,
         in_flight,
         answered=len(latencies),
-        errors=sum(one.errors for one in rounds),
-        sentences_a_second=statistics.median(one.sentences_per_second for one in rounds),
-        tokens_a_second=statistics.median(one.tokens_per_second for one in rounds),
+        errors=sum(each.errors for each in rounds),
+        sentences_a_second=statistics.median(each.sentences_per_second for each in rounds),
+        tokens_a_second=statistics.median(each.tokens_per_second for each in rounds),
         first_p50=quantile(first_token_latencies, 0.5),
         p50=quantile(latencies, 0.5),
         p95=quantile(latencies, 0.95),
@@ -82,14 +96,30 @@ def summarize_layer(
 
 
 def quantile(values: Sequence[float], fraction: float) -> float | None:
-    """The least of the values that so large a share of them does not exceed; None of none."""
+    """Return the least value that at least a fraction of the values does not exceed.
+
+    Args:
+        values: the values, in any order.
+        fraction: from 0 to 1.
+
+    Returns:
+        The quantile, or None without values.
+    """
     if not values:
         return None
     return sorted(values)[max(0, math.ceil(fraction * len(values)) - 1)]
 
 
 async def find_largest(is_within_limit: Callable[[int], Awaitable[bool]], maximum: int) -> int:
-    """The largest number up to `most` that holds, where all below one that holds do: doubled first, then halved between."""
+    """Find the largest number within a limit, by doubling and then by bisection.
+
+    Args:
+        is_within_limit: tests a number. If it holds for a number, it must hold for all lower ones.
+        maximum: the largest number to test.
+
+    Returns:
+        The largest number within the limit, or 0 if not even 1 is.
+    """
     passing, failing = 0, maximum + 1
     probe = 1
     while passing + 1 < failing:
@@ -103,10 +133,10 @@ async def find_largest(is_within_limit: Callable[[int], Awaitable[bool]], maximu
 
 def _median_ratio(rounds: Sequence[LayerRound], baseline: Sequence[LayerRound]) -> float | None:
     rates = [
-        (one.tokens_per_second, other.tokens_per_second)
-        if one.tokens and other.tokens
-        else (one.sentences_per_second, other.sentences_per_second)
-        for one, other in zip(rounds, baseline, strict=True)
+        (layer_round.tokens_per_second, engine_round.tokens_per_second)
+        if layer_round.tokens and engine_round.tokens
+        else (layer_round.sentences_per_second, engine_round.sentences_per_second)
+        for layer_round, engine_round in zip(rounds, baseline, strict=True)
     ]
-    ratios = [rate / other for rate, other in rates if other]
+    ratios = [layer_rate / engine_rate for layer_rate, engine_rate in rates if engine_rate]
     return statistics.median(ratios) if ratios else None

@@ -1,4 +1,4 @@
-"""The load: meetings in which each sentence is another one, and ways to ask them."""
+"""The benchmark's load: meetings in which no sentence repeats, and loops that request their translations."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from operators.translation_requests import TranslationRequest
 from storage.redis_log.event_log import NewEvent
 
 BEGAN_AT_MS = 1_700_000_000_000
-"""When the recordings of the load began (ms)."""
+"""Start time of the load's recordings, in ms since the epoch."""
 SENTENCE_INTERVAL_S = 4.0
 """Seconds from one sentence of a meeting to the next."""
 MEETING_SENTENCE_COUNT = 15
-"""Sentences of a meeting: a minute's."""
+"""Sentences of a meeting: one minute of speech."""
 _GLOSSARY_TERMS = (
     ("backlog", "lista de pendências"),
     ("board", "conselho"),
@@ -40,41 +40,57 @@ MEETING_CONFIG = MeetingConfig(
     glossary=tuple(Term(term=term, translations={"pt": translation}) for term, translation in _GLOSSARY_TERMS),
     style="plain words",
 )
-"""So that a prompt has 300 tokens or so, of which 200 are the same for all."""
+"""Configuration of the meetings. It gives prompts of about 300 tokens, of which 200 are the same for all."""
 
 TranslateFunction = Callable[[TranslationRequest], Awaitable[object]]
-"""Asks a translation service, or an engine."""
+"""Requests a translation from the service or from an engine."""
 
 
 def make_meeting_events(length: int) -> list[NewEvent]:
-    """A recording whose sentences were never said before: nothing that is kept of other meetings answers them."""
+    """Make the events of a recording whose sentences are new, so that no cache can answer them.
+
+    Args:
+        length: number of sentences.
+
+    Returns:
+        A chunk for each sentence, and the end of the meeting.
+    """
     name = uuid4().hex[:8]
     events = [_make_event(name, k) for k in range(length)]
     return [*events, NewEvent(f"{name}-end", MeetingEnded(), BEGAN_AT_MS + round(SENTENCE_INTERVAL_S * 1000 * length))]
 
 
 def make_requests(count: int) -> list[TranslationRequest]:
-    """What lanes would ask for such meetings: by the same operators, with the same context."""
+    """Make the translation requests that lanes would send for such meetings, with the same operators and context."""
     return [without_repair(request) for request in islice(_generate_requests(count), count)]
 
 
 def without_repair(request: TranslationRequest) -> TranslationRequest:
-    """The same, as it is asked where an answer counts whatever is in it: drafts are never asked for once more.
+    """Return the request as a draft, which is never repaired.
 
-    How often a model is asked again says something of the model, and nothing of the path to it.
+    The number of repair attempts depends on the model's quality, and not on the speed of the path to it.
     """
     return replace(request, is_draft=True)
 
 
 def meeting_lengths(count: int) -> list[int]:
-    """How so many sentences are spread over meetings."""
+    """Distribute a number of sentences over meetings, and return the number of sentences of each."""
     return [min(MEETING_SENTENCE_COUNT, count - at) for at in range(0, count, MEETING_SENTENCE_COUNT)]
 
 
 async def run_closed_loop(
     translate: TranslateFunction, translation_requests: Sequence[TranslationRequest], in_flight: int
 ) -> LayerRound:
-    """Ask all, so many at once. What fails is counted."""
+    """Request all translations, each as soon as a slot is free.
+
+    Args:
+        translate: requests one translation.
+        translation_requests: the requests to send.
+        in_flight: number of concurrent requests.
+
+    Returns:
+        The measurement. Failed requests are its errors.
+    """
     latencies: list[float] = []
     errors = 0
     pending = iter(translation_requests)
@@ -96,7 +112,16 @@ async def run_closed_loop(
 
 
 async def run_open_loop(translate: TranslateFunction, meeting_count: int, duration_s: float) -> LayerRound:
-    """So many meetings speak, each a sentence every `EVERY` seconds, whether those before were answered or not."""
+    """Request translations at a fixed rate, whether earlier requests were answered or not.
+
+    Args:
+        translate: requests one translation.
+        meeting_count: number of concurrent meetings, each with a sentence every `SENTENCE_INTERVAL_S`.
+        duration_s: seconds for which the meetings speak.
+
+    Returns:
+        The measurement. A latency runs from the time at which the request was due.
+    """
     translation_requests = make_requests(max(1, round(meeting_count * duration_s / SENTENCE_INTERVAL_S)))
     latencies: list[float] = []
     errors = 0

@@ -1,4 +1,4 @@
-"""How commands ask a running system something."""
+"""API calls of commands to a running system."""
 
 from __future__ import annotations
 
@@ -6,14 +6,23 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, TypeVar
 
-if TYPE_CHECKING:  # A command that shows its help needs none of it.
+if TYPE_CHECKING:  # Showing a command's help doesn't need it.
     from cluster.api_client import ApiClient
 
 _Result = TypeVar("_Result")
 
 
 def call_api(url: str, request: Callable[[ApiClient], Awaitable[_Result]]) -> _Result:
-    """Ask the system at a URL something, over one connection."""
+    """Run a request against the system at a URL, and return its result.
+
+    Args:
+        url: the system's URL.
+        request: sends the request with a client that is open while it runs.
+
+    Raises:
+        ApiError: the server rejected the request.
+        UnavailableError: the server could not be reached.
+    """
     from cluster.api_client import ApiClient
 
     async def run_request() -> _Result:

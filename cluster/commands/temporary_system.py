@@ -1,4 +1,4 @@
-"""A system of a command's own: started for it on stores of its own, and thrown away with all they hold."""
+"""A temporary system for one command, on stores that are deleted afterwards."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ from serve.engines.selection import TranslationEngineOption
 def temporary_system(
     port: int | None, translator: TranslationEngineOption | None, on_status: Callable[[str], None] = print_status
 ) -> Generator[str]:
-    """Run a system for as long as it's needed.
+    """Run a system inside the `with` block, and delete its data afterwards.
 
     Args:
-        port: where its HTTP API answers; any free one if it is None.
-        translator: what translates; None leaves it to the settings.
-        say: told what is being started.
+        port: port of its HTTP API; by default any free port.
+        translator: the translation engine; by default the one of the settings.
+        on_status: called with a message before each part is started.
 
     Yields:
-        Its URL.
+        The system's URL.
 
     Raises:
-        SetupError: says what could not be started and what to do.
+        SetupError: a part could not be started. The message says which one, and what to do.
     """
     from cluster.runtime import LocalSystem
 
     settings = read_settings(port=port or find_free_port(), translator=translator, log_level="error")
-    # It never touches the stores that the environment names.
+    # A temporary system never uses the stores that the environment names.
     settings = settings.model_copy(update={"postgres_url": None, "redis_url": None})
     with tempfile.TemporaryDirectory(prefix="parley-") as folder:
-        # As root, the embedded Postgres runs as another user, who must be able to pass through here.
+        # If this is root, the embedded Postgres runs as another user, who must be able to enter this folder.
         Path(folder).chmod(0o711)
         with LocalSystem(settings, Path(folder) / "data", durable=False, on_status=on_status) as system:
             yield system.url
