@@ -1,4 +1,4 @@
-"""Reports how subtitles were read: what was left out or mended, and whether speakers were guessed."""
+"""Reports of reading subtitles: lines left out or repaired, and guessed speakers."""
 
 from __future__ import annotations
 
@@ -10,24 +10,28 @@ if TYPE_CHECKING:
     from cluster.recordings.reader import Recording
 
 MAX_LISTED_REMARKS = 20
-"""Lines of a file that are listed."""
+"""Maximum number of lines listed for a file."""
 
 
 def summarize_reading(recording: Recording) -> str:
-    """How a recording was read, in words: `speakers: guessed; left out: 2`. Empty where it was read as it stands."""
+    """Summarize the reading of a recording, such as `speakers: guessed; left out: 2`.
+
+    Returns:
+        The summary, or an empty string if nothing was left out, repaired or guessed.
+    """
     from operators.subtitles import Attribution
 
     repaired_count = len(recording.remarks) - recording.omitted_count
     parts = (
         "speakers: guessed" if recording.speaker_attribution is Attribution.GUESSED else "",
         f"left out: {recording.omitted_count}" if recording.omitted_count else "",
-        f"mended: {repaired_count}" if repaired_count else "",
+        f"repaired: {repaired_count}" if repaired_count else "",
     )
     return "; ".join(filter(None, parts))
 
 
 def print_reading(recording: Recording) -> None:
-    """Print how a recording was read, with the lines that were left out or mended. It holds nothing that was said."""
+    """Print the summary, and the lines left out or repaired. The output contains no transcript text."""
     if summary := summarize_reading(recording):
         console.print(f"{sanitize_for_terminal(recording.name)}: {summary}", soft_wrap=True)
     for remark in recording.remarks[:MAX_LISTED_REMARKS]:

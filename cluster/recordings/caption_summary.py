@@ -1,4 +1,4 @@
-"""What came of a meeting, counted: its sentences, their captions, and those that have none and why."""
+"""Counts of a meeting: sentences, captions by status, and the reasons of missing captions."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from dataclasses import dataclass
 from typing import Any
 
 CAPTIONED_STATUSES = ("translated", "same")
-"""How a caption ends that says something."""
+"""Statuses of captions that have a text."""
 
 
 @dataclass(frozen=True, slots=True)
 class CaptionSummary:
-    """A meeting, counted.
+    """Counts of a meeting.
 
     Attributes:
-        sentences: how many there are.
-        statuses: how many captions have each status, over all languages.
-        lacking: how many sentences have no caption in some language.
-        reasons: why, a caption each.
+        sentence_count: number of sentences.
+        status_counts: number of captions with each status, over all languages.
+        without_caption: number of sentences that lack a caption in at least one target language.
+        reason_counts: number of missing captions with each reason.
     """
 
     sentence_count: int
@@ -29,26 +29,29 @@ class CaptionSummary:
 
     @property
     def captioned_count(self) -> int:
-        """How many captions say something."""
+        """Number of captions that have a text."""
         return sum(self.status_counts[status] for status in CAPTIONED_STATUSES)
 
     def describe_statuses(self) -> str:
-        """How many captions have each status, in words."""
-        return ", ".join(f"{count} {status}" for status, count in sorted(self.status_counts.items())) or "none asked"
+        """Describe the number of captions with each status, such as `2 pending, 30 translated`."""
+        return (
+            ", ".join(f"{count} {status}" for status, count in sorted(self.status_counts.items())) or "none requested"
+        )
 
     def describe_reasons(self) -> str:
-        """Why sentences have no caption, in words, the commonest reason first."""
+        """Describe the reasons of missing captions, the most common one first."""
         return "; ".join(f"{count} × {reason}" for reason, count in self.reason_counts.most_common())
 
 
 def summarize_captions(
     sentences: Sequence[dict[str, Any]], captions: Sequence[dict[str, Any]], targets: Sequence[str]
 ) -> CaptionSummary:
-    """Count what came of a meeting.
+    """Count the sentences and captions of a meeting.
 
     Args:
-        sentences, captions: as the API gives them.
-        targets: the languages that every sentence is to have a caption in.
+        sentences: the sentences, as the API returns them.
+        captions: the captions, as the API returns them.
+        targets: the meeting's target languages.
     """
     captions_by_key = {(caption["sentence_id"], caption["language"]): caption for caption in captions}
     without_caption = set[str]()
@@ -66,5 +69,5 @@ def summarize_captions(
 
 def _missing_reason(caption: dict[str, Any] | None) -> str:
     if caption is None:
-        return "none was asked"
+        return "none was requested"
     return caption["reason"] or f"it is {caption['status']}"

@@ -1,7 +1,7 @@
-"""Reads a glossary from a CSV file: a row a term, a column a language.
+"""Reads a glossary from a CSV file with a row for each term and a column for each language.
 
-The first row names the columns: `term`, then, as far as they are needed, `do_not_translate` and `case_sensitive` (yes or no)
-and language tags.
+The first row names the columns. `term` is required. `do_not_translate` and `case_sensitive` (yes or no) are optional, as is a
+column for each language tag.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ _FLAG_VALUES = {"": False, "no": False, "false": False, "0": False, "yes": True,
 
 
 def read_glossary(path: Path) -> tuple[Term, ...]:
-    """Read the terms of a file.
+    """Read the terms of a glossary file.
 
     Raises:
-        InvalidInputError: names the file, line and column, and the fix.
+        InvalidInputError: the file can't be read, or is no glossary. The error names the file, line, column and fix.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -36,15 +36,16 @@ def read_glossary(path: Path) -> tuple[Term, ...]:
 
 
 def parse_glossary(text: str, name: str) -> tuple[Term, ...]:
-    """Read the terms of a file's text.
+    """Parse the text of a glossary file.
 
     Args:
-        name: of the file, for what is said of it.
+        text: the CSV text.
+        name: name of the file, for error messages.
 
     Raises:
-        InvalidInputError: names the file, line and column, and the fix.
+        InvalidInputError: the text is no glossary. The error names the file, line, column and fix.
     """
-    # Lines end as CSV's do: str.splitlines cuts cells, too, at what else ends a line somewhere.
+    # The CSV reader splits the lines: str.splitlines would also split cells at other separators, such as U+2028.
     rows = csv.reader(io.StringIO(text, newline=""), strict=True)
     columns: list[str] = []
     line_of_term: dict[tuple[str, bool], int] = {}

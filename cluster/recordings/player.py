@@ -1,4 +1,4 @@
-"""Replays recordings through the HTTP door of a running system, waits until every caption is there, and writes what it stored."""
+"""Replays recordings through the HTTP API of a running system, waits for all captions, and writes the results to files."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ from operators.model import MAX_NAME_CHARS, MAX_TITLE_CHARS, Clock, MeetingConfi
 from storage.records import CLOSED_STATUSES
 
 BATCH_COUNT = 200
-"""Events sent at once where nothing has to be on time."""
+"""Events in one request if they are sent without pacing."""
 LEASE_RENEWAL_S = 60.0
-"""Seconds of silence after which an empty batch says that the importer still lives."""
+"""Seconds without an event after which an empty batch renews the meeting's lease."""
 MAX_FILE_NAME_BYTES = 255
-"""Bytes that a file's name may have."""
+"""Maximum number of bytes of a file's name."""
 LONGEST_RESULT_SUFFIX = ".sentences.jsonl"
-"""The longer one of the endings of the files that are written."""
+"""The longest suffix of the result files."""
 POLL_S = 0.3
-"""Seconds between two looks at a meeting that is being finished."""
+"""Seconds between two polls of a meeting that is not finished."""
 
 
 @dataclass(frozen=True)
 class ReplayOptions:
-    """How recordings are replayed.
+    """Options of a replay.
 
     Attributes:
-        speed: times the recording's own; None sends as fast as the door takes it.
-        clock: `recorded` orders the meeting by the recording's times, `live` by the time of acceptance.
-        language: what is spoken.
-        targets: what it is translated into.
-        glossary: how terms are to be translated.
-        style: how translations should sound.
+        speed: factor of the recording's own speed; None sends as fast as the API accepts.
+        clock: `recorded` uses the recording's times, `live` the times of acceptance.
+        language: the language spoken, or `auto`.
+        targets: the languages to translate into.
+        glossary: required translations of terms.
+        style: the wanted style of translations, such as "formal".
     """
 
     speed: float | None
@@ -51,13 +51,13 @@ class ReplayOptions:
     style: str = ""
 
     def meeting_config(self) -> MeetingConfig:
-        """What the meetings are to be turned into."""
+        """Return the configuration of the meetings."""
         return MeetingConfig(
             source_language=self.language, target_languages=self.targets, glossary=self.glossary, style=self.style
         )
 
     def fingerprint(self) -> str:
-        """What tells this way of replaying a recording from others."""
+        """Return an identifier of the options, without the speed. It is part of the meeting's external id."""
         targets = "+".join(self.targets) or "none"
         preferences = "".join(term.model_dump_json() for term in self.glossary) + self.style
         preferences_hash = f"-{hashlib.sha256(preferences.encode()).hexdigest()[:12]}" if preferences else ""
@@ -66,7 +66,17 @@ class ReplayOptions:
 
 @dataclass
 class ReplayResult:
-    """What became of a recording."""
+    """The result of a replayed recording.
+
+    Attributes:
+        name: the recording's name.
+        meeting_id: the meeting's id.
+        send_result: number of accepted, repeated and refused events.
+        duration_s: seconds from opening the meeting until the files were written.
+        counters: the meeting's counters.
+        sentences: the rows of the sentence file.
+        captions: the rows of the caption file.
+    """
 
     name: str
     meeting_id: str
@@ -80,10 +90,20 @@ class ReplayResult:
 async def replay_recordings(
     client: ApiClient, recordings: Sequence[Recording], options: ReplayOptions, out: Path, progress: Progress
 ) -> list[ReplayResult]:
-    """Replay recordings side by side and write `NAME.sentences.jsonl` and `NAME.captions.jsonl` for each into a folder.
+    """Replay recordings concurrently, and write `NAME.sentences.jsonl` and `NAME.captions.jsonl` for each.
+
+    Args:
+        client: a client of the running system.
+        recordings: the recordings to replay.
+        options: the options for all of them.
+        out: the folder for the files.
+        progress: shows the progress of each recording.
+
+    Returns:
+        The result of each recording, in their order.
 
     Raises:
-        Rejected: the server refused something.
+        ApiError: the server rejected a request, or a meeting failed.
         UnavailableError: the server could not be reached.
     """
     async with asyncio.TaskGroup() as group:
@@ -111,16 +131,22 @@ async def _replay_recording(
 async def open_meeting_for(
     client: ApiClient, recording: Recording, options: ReplayOptions, title: str | None = None
 ) -> dict[str, Any]:
-    """Begin the meeting of a recording, or find it: the same recording in the same way is the same meeting.
+    """Open the meeting of a recording, or find it if the recording was replayed with the same options before.
 
     Args:
-        title: the recording's name where it is None.
+        client: a client of the running system.
+        recording: the recording.
+        options: the options of the replay.
+        title: the meeting's title; by default the recording's name.
+
+    Returns:
+        The meeting, as the API returns it.
     """
     return await client.open_meeting(meeting_request(recording, options, title))
 
 
 def meeting_request(recording: Recording, options: ReplayOptions, title: str | None = None) -> dict[str, Any]:
-    """What the meeting of a recording is opened with; `title` as for `open_recording`."""
+    """Return the request body that opens the meeting of a recording; arguments as for `open_meeting_for`."""
     body: dict[str, Any] = {
         "external_id": _external_id(recording, options),
         "title": recording.name[:MAX_TITLE_CHARS] if title is None else title,
@@ -133,7 +159,7 @@ def meeting_request(recording: Recording, options: ReplayOptions, title: str | N
 
 
 def _external_id(recording: Recording, options: ReplayOptions) -> str:
-    """What tells a recording that is replayed in one way from all others, within what the API takes."""
+    """Return an id for a recording and its replay options, within the length that the API accepts."""
     fingerprint, max_length = options.fingerprint(), MAX_NAME_CHARS - len(f"replay--{recording.digest}-")
     if len(fingerprint) > max_length // 2:
         fingerprint = hashlib.sha256(fingerprint.encode()).hexdigest()
@@ -141,16 +167,16 @@ def _external_id(recording: Recording, options: ReplayOptions) -> str:
 
 
 def result_file_stem(name: str) -> str:
-    """The beginning of a recording's name that leaves room for the ending of a file of results."""
+    """Truncate a recording's name so that a result file's name, with its suffix, is not too long."""
     return name.encode()[: MAX_FILE_NAME_BYTES - len(LONGEST_RESULT_SUFFIX)].decode(errors="ignore")
 
 
 def missing_event_count(recording: Recording, meeting: dict[str, Any]) -> int:
-    """How many events of a recording its meeting ended without.
+    """Return how many events of a recording its ended meeting lacks.
 
-    It is told by their number: a day after its end nobody knows any more which they were.
+    The function compares numbers of events, because the ids of events are forgotten a day after the meeting's end.
     """
-    # Beside them, each generation's start is an entry, and the end is.
+    # The start of each generation and the end of the meeting are entries too.
     processed_count = meeting["last_committed"] - meeting["generation"] - 1
     return max(0, len(recording.events) - processed_count)
 
@@ -158,7 +184,12 @@ def missing_event_count(recording: Recording, meeting: dict[str, Any]) -> int:
 async def replay_meeting(
     client: ApiClient, recording: Recording, options: ReplayOptions, meeting_id: str, progress: Progress
 ) -> SendResult:
-    """Send a recording into its meeting, end it and wait for its captions, with a bar that shows how far that is."""
+    """Send a recording to its meeting, end the meeting and wait for its captions, with a progress bar.
+
+    Raises:
+        ApiError: the server rejected a request, or the meeting failed.
+        UnavailableError: the server could not be reached.
+    """
     bar = progress.add_task(f"{recording.name}: sending", total=len(recording.events))
     send_result = await send_recording(
         client, recording, options, meeting_id, lambda count: progress.update(bar, completed=count)
@@ -166,7 +197,7 @@ async def replay_meeting(
     progress.update(bar, description=f"{recording.name}: captions", total=None)
 
     def show_progress(meeting: dict[str, Any]) -> None:
-        pending_text = f"{meeting['pending_captions']} captions to come" if meeting["pending_captions"] else "captions"
+        pending_text = f"{meeting['pending_captions']} captions pending" if meeting["pending_captions"] else "captions"
         progress.update(
             bar,
             description=f"{recording.name}: {pending_text}",
@@ -182,10 +213,21 @@ async def replay_meeting(
 async def send_recording(
     client: ApiClient, recording: Recording, options: ReplayOptions, meeting_id: str, on_progress: Callable[[int], None]
 ) -> SendResult:
-    """Send the events of a recording into its meeting, and end it.
+    """Send the events of a recording to its meeting, and end the meeting.
 
     Args:
-        tell: called with how many events were sent.
+        client: a client of the running system.
+        recording: the recording.
+        options: the options of the replay.
+        meeting_id: the meeting's id.
+        on_progress: called with the number of events sent so far.
+
+    Returns:
+        The number of accepted, repeated and refused events.
+
+    Raises:
+        ApiError: the server rejected a request.
+        UnavailableError: the server could not be reached.
     """
     began_at = recording.began_at if options.clock is Clock.RECORDED else None
     accepted = repeated = refused = 0
@@ -214,7 +256,7 @@ def _unpaced_batches(count: int) -> Iterator[tuple[int, int, float]]:
 
 
 def _paced_batches(events: Sequence[RecordedEvent], speed: float) -> Iterator[tuple[int, int, float]]:
-    """Each event at its time; those of one instant together. Gives the slice, and when it is due in seconds."""
+    """Yield the start and end index of each batch of simultaneous events, and the seconds after which it is due."""
     first = 0
     for k in range(1, len(events) + 1):
         if k == len(events) or events[k].at > events[first].at:
@@ -233,13 +275,16 @@ def _event_body(index: int, recorded_event: RecordedEvent, began_at: int | None)
 
 
 async def await_captions(client: ApiClient, meeting_id: str, on_state: Callable[[dict[str, Any]], None]) -> None:
-    """Wait until a meeting is over and no caption is pending.
+    """Wait until a meeting is over and none of its captions is pending.
 
     Args:
-        tell: called with how the meeting stands, again and again.
+        client: a client of the running system.
+        meeting_id: the meeting's id.
+        on_state: called with the meeting after each poll.
 
     Raises:
-        Rejected: the meeting failed.
+        ApiError: the meeting failed, or the server rejected a request.
+        UnavailableError: the server could not be reached.
     """
     while True:
         meeting = await client.meeting(meeting_id)
@@ -253,7 +298,7 @@ async def await_captions(client: ApiClient, meeting_id: str, on_state: Callable[
 
 def _sentence_row(row: dict[str, Any], time_scale: float) -> dict[str, Any]:
     names = ("id", "revision", "speaker", "text", "start", "end", "boundary", "first_emitted", "first_text")
-    # A recording played N times as fast by a live clock spoke N seconds of its own in each.
+    # With the live clock and speed N, each second of the meeting is N seconds of the recording.
     return {name: row[name] for name in names} | {"first_emitted": round(row["first_emitted"] * time_scale, 3)}
 
 

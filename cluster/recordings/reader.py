@@ -1,7 +1,7 @@
-"""Recordings: what a source sent, with the time of each event, or a meeting's subtitles.
+"""Reads recordings: files of a source's events with their times, or subtitle files.
 
-What a source sent is one event a line, `{"at": seconds, "payload": {…}}`, the payload a Fireflies broadcast. Subtitles
-are VTT or SRT, Parley's or another's. The content tells which of them a file is, not its name.
+An event file has one event a line, `{"at": seconds, "payload": {…}}`. The payload is a Fireflies broadcast. Subtitles are VTT
+or SRT, from Parley or another program. The content decides the format: the suffix counts only for a file without a cue time.
 """
 
 from __future__ import annotations
@@ -54,7 +54,12 @@ class _RecordedLine(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class RecordedEvent:
-    """An event of a recording. `at` is when it arrived, in seconds from the meeting's start."""
+    """An event of a recording.
+
+    Attributes:
+        at: time of its arrival, in seconds from the meeting's start.
+        chunk: the chunk that arrived.
+    """
 
     at: float
     chunk: Chunk
@@ -65,12 +70,12 @@ class Recording:
     """A recording.
 
     Attributes:
-        name: its file's, without the ending.
-        digest: tells contents apart.
-        began_at: the file's age (ms).
-        events: in the order of their arrival.
-        remarks: what of a subtitle file was left out or mended.
-        speakers: how the speakers are known.
+        name: the file's name without its suffix.
+        digest: first 12 hexadecimal digits of the content's SHA-256.
+        began_at: the file's modification time, in ms since the epoch.
+        events: the events, in the order of their arrival.
+        remarks: lines of a subtitle file that were left out or repaired.
+        speaker_attribution: origin of the speakers' names.
     """
 
     name: str
@@ -82,27 +87,27 @@ class Recording:
 
     @property
     def omitted_count(self) -> int:
-        """How many of the remarks are on something that was left out."""
+        """Number of remarks about speech that was left out."""
         return sum(remark.lost_speech for remark in self.remarks)
 
 
 def recording_name(path: Path) -> str:
-    """The name of a recording: its file's, without the ending that recordings and subtitles have."""
-    # A file's name may be no text at all.
+    """Return the name of a recording: the file's name without the suffix of recordings and subtitles."""
+    # A file's name may be invalid UTF-8.
     name = os.fsencode(path.name).decode(errors="replace")
     return _FILE_SUFFIXES.sub("", name) or name
 
 
 def read_recording(path: Path, language: str = "auto", *, strict: bool = False) -> Recording:
-    """Read a recording: subtitles or what a source sent.
+    """Read a recording from a file of events or subtitles.
 
     Args:
         path: the file.
-        language: what is spoken, for subtitles that have each cue in two languages.
-        strict: refuse subtitles of which something would be left out.
+        language: the language spoken, for subtitles that have each cue in two languages; `auto` detects it.
+        strict: reject subtitles of which speech would be left out.
 
     Raises:
-        InvalidInputError: names the file, the place in it, the field and the fix.
+        InvalidInputError: the file can't be read. The error names the file, the line, the field and the fix.
     """
     try:
         content = path.read_bytes()
@@ -136,7 +141,7 @@ def _decode(path: Path, content: bytes) -> str:
     except UnicodeDecodeError as error:
         line = content[len(bom) : len(bom) + error.start].decode(encoding, errors="replace").count("\n") + 1
         raise InvalidInputError(f"{path}: line {line}", fix) from error
-    # UTF-16 without a mark passes for UTF-8 as long as it is English.
+    # English text in UTF-16 without a byte order mark is valid UTF-8, full of null characters.
     if text.count("\0") * 4 > len(text):
         raise InvalidInputError(f"{path}: line 1", fix)
     return text
@@ -149,7 +154,7 @@ def _is_subtitles(path: Path, text: str) -> bool:
 
 
 def _detect_language(text: str) -> str | None:
-    # Its model takes a moment to load, and few files need it.
+    # Imported late, because its model takes a moment to load and few files need it.
     from serve.text.languages import LanguageDetector, confusable_group
 
     detected = LanguageDetector().detect(text, [], frozenset())
@@ -170,7 +175,7 @@ def _parse_broadcasts(path: Path, text: str) -> list[RecordedEvent]:
     if not events:
         raise InvalidInputError(str(path), "holds no event")
     if any(b.at < a.at for a, b in pairwise(events)):
-        raise InvalidInputError(f"{path}: at", "must not run backwards: sort the lines by it")
+        raise InvalidInputError(f"{path}: at", "must not decrease: sort the lines by it")
     return events
 
 
@@ -197,10 +202,10 @@ def _parse_broadcast(location: str, line: str) -> RecordedEvent:
 
 
 def _events_of_cues(cues: Sequence[Cue]) -> tuple[list[RecordedEvent], list[LineIssue]]:
-    """A chunk for each cue, in the order of their starts, and what can't be one.
+    """Convert cues to events in the order of their starts, and return the rejected cues as well.
 
-    It arrives once it has been said, and all that began before it: so cues come in reading order, however they overlap,
-    and none comes so late behind another that it could no longer be taken.
+    A cue arrives when it and all cues with an earlier start have ended. Overlapping cues thus arrive in reading order, and
+    none is late.
     """
     events: list[RecordedEvent] = []
     rejected: list[LineIssue] = []

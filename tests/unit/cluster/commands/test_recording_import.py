@@ -30,7 +30,7 @@ def test_what_was_left_out_mended_and_guessed_is_reported(tmp_path: Path, capsys
     path = write_subtitles(tmp_path, CUE + BROKEN.format(2) + "3\n00:00:04,000 --> 00:00:03,000\nHi there.\n")
     print_reading(read_recording(path))
     assert capsys.readouterr().err.splitlines() == [
-        "Dr. Lee [2]: left out: 1; mended: 1",
+        "Dr. Lee [2]: left out: 1; repaired: 1",
         "  line 6: the cue is left out: its times can't be read; write 00:00:01.000 --> 00:00:02.500",
         "  line 10: ends before it starts: its start is used as its end",
     ]

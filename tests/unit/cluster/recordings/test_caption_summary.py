@@ -37,9 +37,9 @@ def test_what_a_sentence_lacks_has_a_reason() -> None:
     ]
     counted = summarize_captions([{"id": "1"}, {"id": "2"}, {"id": "3"}], captions, ("pt", "ja"))
     assert (counted.sentence_count, counted.captioned_count, counted.without_caption) == (3, 1, 3)
-    assert counted.describe_reasons() == "2 × no model translates en to ja; 2 × none was asked; 1 × it is pending"
+    assert counted.describe_reasons() == "2 × no model translates en to ja; 2 × none was requested; 1 × it is pending"
 
 
 def test_a_meeting_that_is_not_translated_lacks_nothing() -> None:
     counted = summarize_captions([{"id": "1"}], [], ())
-    assert (counted.without_caption, counted.describe_statuses()) == (0, "none asked")
+    assert (counted.without_caption, counted.describe_statuses()) == (0, "none requested")

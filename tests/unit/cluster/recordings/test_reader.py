@@ -71,7 +71,7 @@ def test_a_line_that_is_no_json_an_empty_file_and_a_backward_clock_are_refused(t
     empty.write_text("\n")
     with pytest.raises(InvalidInputError, match="holds no event"):
         read_recording(empty)
-    with pytest.raises(InvalidInputError, match="must not run backwards"):
+    with pytest.raises(InvalidInputError, match="must not decrease"):
         read_recording(write_jsonl(tmp_path / "b.jsonl", {"at": 2, "payload": PAYLOAD}, {"at": 1, "payload": PAYLOAD}))
     with pytest.raises(InvalidInputError, match="can't be read"):
         read_recording(tmp_path / "absent.jsonl")
