@@ -1,4 +1,4 @@
-"""Starts a Ray of this process' own: one node, on this machine alone."""
+"""Starts a private Ray of this process: one node on this machine, without a cluster."""
 
 from __future__ import annotations
 
@@ -22,34 +22,37 @@ from cluster.worker_setup import set_up_worker
 from operators.errors import SetupError
 
 OBJECT_STORE_BYTES = 100 * 2**20
-"""Bytes of Ray's object store: nothing of ours goes through it."""
+"""Bytes of Ray's object store. Parley stores nothing in it."""
 NODE_START_TIMEOUT_S = 120.0
-"""Seconds that its node gets to start."""
+"""Seconds that the node has to start."""
 
 MAX_FOLDER_BYTES = 43
-"""Bytes that the path of Ray's folder may have: a socket's path may have 107, and Ray adds up to 64."""
+"""Maximum number of bytes of the path of Ray's folder. A socket's path can have 107, and Ray adds up to 64."""
 
 RAY_ENVIRONMENT = {
-    # Every process of a Ray that is no cluster listens on 127.0.0.1 alone.
+    # Without a cluster, every process of Ray listens on 127.0.0.1 only.
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
-    # Ray's own default makes way for everything else on the machine; captions can't.
+    # Ray runs its workers at low priority by default. Captions can't wait for other programs.
     "RAY_worker_niceness": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_DEDUP_LOGS": "0",
-    # A worker is started when an actor needs one: those that Ray starts beforehand do nothing here.
+    # A worker is started when an actor needs one. Workers that Ray starts in advance would stay unused.
     "RAY_prestart_worker_first_driver": "0",
-    # Serve gives its proxy five seconds to come up, and then kills it: too few where everything starts at once.
+    # Serve kills its proxy if it isn't ready after five seconds, which is too short while everything starts at once.
     "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "30",
 }
-"""Ray's own settings, for the processes it starts."""
+"""Environment variables of Ray, for the processes that it starts."""
 
 
 def make_ray_folder() -> Path:
-    """Make a folder for the files of a Ray, to be removed with all that it holds.
+    """Make a temporary folder for Ray's files. The caller must delete it with its contents.
 
-    Ray puts Unix sockets there. Where TMPDIR is too long for their paths, the folder lies in /tmp.
+    Ray creates Unix sockets in it. If TMPDIR is too long for their paths, the folder is in /tmp.
+
+    Returns:
+        The folder's path.
     """
     folder = Path(tempfile.mkdtemp(prefix="parley-"))
     if len(os.fsencode(folder)) <= MAX_FOLDER_BYTES:
@@ -59,26 +62,26 @@ def make_ray_folder() -> Path:
 
 
 def start_ray(folder: Path, cpus: int, *, log_to_driver: bool) -> None:
-    """Start a Ray of this process' own, on this machine alone. `ray.shutdown` ends it.
+    """Start a private Ray on this machine. `ray.shutdown` stops it.
 
     Args:
-        folder: for its files, as `make_folder` makes it.
-        cpus: what Ray may hand out; it waits for ever for more.
-        log_to_driver: whether what its processes print is shown here.
+        folder: folder for Ray's files, from `make_ray_folder`.
+        cpus: number of CPUs that Ray assumes. If actors reserved more, Ray would wait for ever.
+        log_to_driver: whether to show the output of Ray's processes in this process.
 
     Raises:
-        SetupError: it did not start.
+        SetupError: Ray did not start.
     """
     os.environ.update(RAY_ENVIRONMENT)
-    # Ray would keep a token in the home directory, which a service's user may not have.
+    # Without this, Ray would write a token to the home directory, which a service's user may not have.
     if not os.environ.keys() & {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"}:
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
-    # Not by a runtime environment: Ray would start each worker through another process, which imports Ray once more.
+    # Not in a runtime environment, with which Ray would start each worker through another process that imports Ray again.
     os.environ[ray_constants.WORKER_PROCESS_SETUP_HOOK_ENV_VAR] = f"{set_up_worker.__module__}.{set_up_worker.__name__}"
     root = str(Path(__file__).resolve().parent.parent)
     paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     os.environ["PYTHONPATH"] = os.pathsep.join([root, *(path for path in paths if path not in ("", root))])
-    # Read from the environment when Ray was imported, which is before this.
+    # Ray read the environment variable at its import, which was earlier.
     ray_constants.ENABLE_RAY_CLUSTER = False
     try:
         with patch_for_single_node(log_monitor=log_to_driver):
@@ -91,21 +94,27 @@ def start_ray(folder: Path, cpus: int, *, log_to_driver: bool) -> None:
                 logging_level=logging.ERROR,
                 _temp_dir=str(folder),
             )
-    except Exception as error:  # Ray raises bare ones
+    except Exception as error:  # Ray raises errors without a more specific type.
         reason = str(error).partition("\n")[0].rstrip(".") or type(error).__name__
-        raise SetupError(f"Ray did not start, for which it gets {NODE_START_TIMEOUT_S:.0f} s: {reason}") from error
+        raise SetupError(f"Ray did not start within {NODE_START_TIMEOUT_S:.0f} s: {reason}") from error
 
 
 @contextmanager
 def patch_for_single_node(*, log_monitor: bool) -> Generator[None]:
-    """Have Ray start only what a lone node needs, and wait `NODE_START_TIMEOUT_S` for it. If that fails, nothing stays.
+    """Patch Ray inside the `with` block, so that it starts only the processes that a single node needs.
 
-    Ray (2.60, `ray._private.node`) starts an autoscaler and the server of its dashboard and jobs as well. Each of them takes
-    over a second of processor time. Ray waits 30 s for its node, however busy the machine is. It starts its processes in this
-    process' group: a signal to the group would end them before what runs in them has been stopped.
+    Version: Ray 2.60, module `ray._private.node`. The patch changes three things:
+
+    - Ray also starts an autoscaler and a server for its dashboard and jobs. Each takes over a second of CPU time. They are
+      skipped.
+    - Ray waits 30 s for its node, however busy the machine is. The patch waits `NODE_START_TIMEOUT_S`.
+    - Ray starts its processes in the process group of this process. A signal to the group would kill them before the actors
+      have stopped. The patch gives each its own session.
+
+    If the block raises, all started processes are killed.
 
     Args:
-        log_monitor: whether what Ray's processes print is to be shown here.
+        log_monitor: whether to start the process that shows the output of Ray's processes here.
     """
     skipped_methods = ["start_monitor", "start_api_server"] + ([] if log_monitor else ["start_log_monitor"])
     original_methods = {name: getattr(Node, name) for name in skipped_methods}
@@ -135,7 +144,7 @@ def patch_for_single_node(*, log_monitor: bool) -> Generator[None]:
     except BaseException:
         ray.shutdown()
         for process in started:
-            # Ray forgets those of a node that it couldn't start. Each leads the group of what it has started itself.
+            # Ray doesn't stop the processes of a node that failed to start. Each leads a group with its own children.
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
@@ -147,4 +156,4 @@ def patch_for_single_node(*, log_monitor: bool) -> Generator[None]:
 
 
 def _skip_process(node: Node, **options: object) -> None:
-    """Takes the place of a method of Ray's that starts a process."""
+    """Replace a method of Ray that starts a process, and start none."""

@@ -1,4 +1,4 @@
-"""Whether a lane is needed: some run only while there is something for them."""
+"""The demand for a lane: batch lanes run only while they have work."""
 
 from __future__ import annotations
 
@@ -11,15 +11,21 @@ from storage.postgres.lane_registry import ALWAYS_RUNNING_KINDS, read_lane_work
 from storage.redis_log.event_log import LogReader, parse_stream_id
 
 IDLE_TIMEOUT_S = 60.0
-"""Seconds without work after which a lane that runs when it's needed is stopped."""
+"""Seconds without work after which a batch lane is stopped."""
 POLL_S = 0.5
+"""Seconds between two queries for the demand."""
 
 
 class LaneDemand:
-    """Whether a lane is to run.
+    """Decides whether a lane must run. Call it for the current answer.
 
-    A lane for live meetings always is, until it's retired. Any other is while a meeting of it is open or its log holds
-    what nobody has read, and for a moment longer; one that is retired is stopped at once.
+    A live lane must run until it is drained. A batch lane must run while it has an open meeting, or entries in the log that it
+    has not committed or still needs, and for `IDLE_TIMEOUT_S` longer. A draining lane without work stops at once.
+
+    Args:
+        engine: the database.
+        connection: the log's Redis.
+        lane_id: the lane's id.
     """
 
     def __init__(self, engine: Engine, connection: redis.Redis, lane_id: str) -> None:
@@ -35,7 +41,7 @@ class LaneDemand:
         return now < self._needed_until
 
     def _poll(self, now: float) -> float:
-        """Until when it is needed, as far as can be told now."""
+        """Return the time until which the lane is needed, as known now."""
         with self._engine.connect() as connection:
             lane = read_lane_work(connection, self._lane_id)
         if lane is None:

@@ -1,4 +1,4 @@
-"""The flow on a Ray that runs: lanes and the maintenance actor as actors, as the database says, each kept running."""
+"""Runs the lanes of the database and the maintenance actor as supervised actors on Ray."""
 
 from __future__ import annotations
 
@@ -29,24 +29,26 @@ from storage.redis_log.event_log import LogWriter
 from storage.store_urls import StoreUrls
 
 ACTOR_CPUS = 0.25
-"""Of a node, reserved for each lane and for the maintenance actor."""
+"""CPUs that Ray reserves for each lane and for the maintenance actor."""
 STOP_TIMEOUT_S = 15.0
-"""Seconds a process gets to stop."""
+"""Seconds that a process has to stop."""
 HEARTBEAT_TIMEOUT_S = 30.0
-"""Seconds without a sign of life after which a process is ended and started again."""
+"""Seconds without an answer to a heartbeat call after which a process is killed and restarted."""
 POLL_S = 1.0
-"""Seconds between two looks at which lanes there are to be."""
+"""Seconds between two queries for new lanes, each with a check of the leader lock."""
 LOCK_TIMEOUT_S = 30.0
-"""Seconds to wait for another flow on the same database to end, as one does that was asked to stop a moment ago."""
+"""Seconds to wait for the leader lock. Another system that was just requested to stop releases it within this time."""
 
 log = structlog.get_logger(__name__)
 
 
 class LaneManager:
-    """Lanes and the maintenance actor, supervised.
+    """Starts, supervises and stops the lanes and the maintenance actor.
+
+    A lock in Postgres, the leader lock, ensures that only one system at a time runs the lanes of a database.
 
     Args:
-        settings: how many lanes, and how they call.
+        settings: the number of lanes, and the limits of their calls.
         urls: the stores.
     """
 
@@ -68,21 +70,22 @@ class LaneManager:
         self._known_lane_ids: set[str] = set()
 
     def prepare(self) -> int:
-        """Add the lanes, and reconcile the log with what was accepted.
+        """Acquire the leader lock, create the lanes, and reconcile the log with the accepted entries.
 
         Returns:
-            How many accepted entries the log lost; they are counted with their meetings.
+            The number of accepted entries that the log lost. They are counted with their meetings.
 
         Raises:
-            SetupError: another flow runs on this database.
-            SQLAlchemyError, RedisError: a store can't be used.
+            SetupError: another system runs the lanes of this database.
+            SQLAlchemyError: Postgres can't be used.
+            RedisError: Redis can't be used.
         """
         self._engine, self._redis = sync_engine(self._urls.postgres), sync_redis(self._urls.redis)
         try:
             self._acquire_leader_lock()
             return asyncio.run(self._prepare_stores())
         except BaseException:
-            # Whoever tries again must not find the database claimed by what failed.
+            # A retry must not find the lock held by the failed attempt.
             self._release()
             raise
 
@@ -94,8 +97,11 @@ class LaneManager:
             time.sleep(0.5)
 
     def _has_leader_lock(self) -> bool:
-        """Whether the database is this flow's, by a lock that ends with the connection; where that broke, it is claimed anew."""
-        assert self._engine is not None  # noqa: S101 - the first thing that is prepared
+        """Check the leader lock, and acquire it if it is not held.
+
+        The lock ends with its connection. If the connection broke, the lock is acquired again on a new one.
+        """
+        assert self._engine is not None  # noqa: S101 - set at the beginning of `prepare`
         if self._lock_connection is not None:
             try:
                 check_session(self._lock_connection)
@@ -123,7 +129,7 @@ class LaneManager:
                 lanes = self._minimum_lanes()
                 for lane_id, kind in lanes.items():
                     await ensure_lane(transaction, lane_id, kind)
-                # Those that there are more give their meetings to these, and end.
+                # Further lanes of an earlier start are drained: their meetings are migrated to these lanes.
                 await drain_other_lanes(transaction, list(lanes))
             return sum((await MeetingService(engine, LogWriter(redis_client)).reconcile()).values())
         finally:
@@ -134,8 +140,8 @@ class LaneManager:
         return {f"{kind}-{k + 1}": kind for kind, bounds in self._lane_bounds.items() for k in range(bounds.min_lanes)}
 
     def start(self) -> None:
-        """Start the lanes that are prepared, and supervise them in a thread. `start_maintenance` completes the flow."""
-        # Where the number of lanes is fixed, what somebody adds or drains by hand stays as it is.
+        """Start the lanes, and supervise them in a thread. The maintenance actor waits for `start_maintenance`."""
+        # If the number of lanes is fixed, the autoscaler leaves lanes alone that are added or drained by hand.
         autoscaled_bounds = {
             kind: bounds for kind, bounds in self._lane_bounds.items() if bounds.max_lanes > bounds.min_lanes
         }
@@ -152,11 +158,11 @@ class LaneManager:
         self._thread.start()
 
     def start_maintenance(self) -> None:
-        """Start what no lane does. No caption waits for it: where all starts on one machine, it comes last."""
+        """Start the maintenance actor. On one machine it starts last, because no caption waits for it."""
         self._maintenance_enabled.set()
 
     def stop(self) -> None:
-        """Have everything stop: calls under way get a few seconds, what is then unanswered stays pending."""
+        """Stop all processes. Calls in flight get a few seconds; captions without an answer stay pending."""
         self._stopping.set()
         try:
             if self._thread is not None:
@@ -183,33 +189,33 @@ class LaneManager:
                     self._reconcile()
                 if self._lock_connection is not None:
                     self._supervisor.run_once()
-            except Exception as error:  # noqa: BLE001 - the supervisor outlives a store or a Ray that is away for a while
+            except Exception as error:  # noqa: BLE001 - the supervisor survives an outage of a store or of Ray
                 log.error("supervisor failed", error=type(error).__name__)
 
     def _reconcile(self) -> None:
-        """Find out which lanes there are to be, and whether they are still this flow's to run."""
+        """Check the leader lock, and supervise new lanes. Without the lock, stop all processes."""
         try:
             has_lock = self._has_leader_lock()
         except SQLAlchemyError as error:
-            log.warning("lanes not looked up", error=type(error).__name__)
+            log.warning("leader lock not checked", error=type(error).__name__)
             return
         if has_lock:
             self._has_lost_lock = False
             self._add_new_lanes()
         elif not self._has_lost_lock:
-            # While Postgres was away, somebody started another. That one's lanes fence these off: they only get in its way.
-            log.error("another Parley runs its lanes on this database: these wait until it ends")
+            # Another system took the lock during an outage of Postgres. Its lanes fence these off, which would only disturb it.
+            log.error("another Parley runs the lanes of this database; waiting until it ends")
             self._supervisor.stop()
             self._has_lost_lock = True
 
     def _add_new_lanes(self) -> None:
-        """Take charge of lanes that were added."""
-        assert self._engine is not None  # noqa: S101 - prepared before it was started
+        """Supervise lanes that were added to the database."""
+        assert self._engine is not None  # noqa: S101 - `prepare` is called before `start`
         try:
             with self._engine.connect() as connection:
                 kinds = read_lane_kinds(connection)
         except SQLAlchemyError as error:
-            log.warning("lanes not looked up", error=type(error).__name__)
+            log.warning("lanes not read", error=type(error).__name__)
             return
         for lane_id, kind in kinds.items():
             if lane_id not in self._known_lane_ids:
@@ -236,7 +242,7 @@ class LaneManager:
         )
 
     def _store_lane_state(self, lane_id: str, state: str) -> None:
-        """Note what became of a lane that can't say so itself, unless it is another flow's by now."""
+        """Store the state of a lane whose process ended, unless another system holds the leader lock."""
         assert self._engine is not None  # noqa: S101 - as above
         if self._lock_connection is None:
             return
@@ -244,16 +250,19 @@ class LaneManager:
             with self._engine.begin() as connection:
                 set_lane_state(connection, lane_id, state)
         except SQLAlchemyError as error:
-            log.warning("lane state not noted", lane=lane_id, state=state, error=type(error).__name__)
+            log.warning("lane state not stored", lane=lane_id, state=state, error=type(error).__name__)
 
 
 def store_error_message(error: Exception) -> str:
-    """Which store can't be used, and the setting to look at. What the server said is left out: it may name users and passwords."""
+    """Return a message that names the store that can't be used, and its setting.
+
+    The server's message is left out, because it may contain users and passwords.
+    """
     store = "Redis" if isinstance(error, redis.RedisError) else "Postgres"
-    return f"{store} can't be used ({type(error).__name__}): look at PARLEY_{store.upper()}_URL"
+    return f"{store} can't be used ({type(error).__name__}): check PARLEY_{store.upper()}_URL"
 
 
 def _start_actor(actor_class: type[Any], *arguments: object) -> Any:
-    # `run` takes a thread for as long as the process lives, `stop` another. Over the nodes, so that one takes few along.
+    # `run` occupies one thread all the time, `stop` needs another. Actors are spread, so that a failed node stops only few.
     options = {"num_cpus": ACTOR_CPUS, "max_concurrency": 2, "scheduling_strategy": "SPREAD"}
     return ray.remote(actor_class).options(**options).remote(*arguments)

@@ -1,4 +1,4 @@
-"""All of Parley on this machine, started and stopped in order: stores, Ray, the Serve applications, the actors."""
+"""Parley on one machine: starts and stops stores, Ray, lanes and Serve applications in order."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ from storage.readiness import wait_until_ready
 from storage.store_urls import StoreUrls, check_store_urls
 
 READY_TIMEOUT_S = 120.0
-"""Seconds everything gets to answer."""
+"""Seconds that all parts have to become ready."""
 SPARE_MODEL_CPUS = 32
-"""CPUs' worth of models that may be configured while it runs, beyond those of its start."""
+"""CPUs for models that are configured while the system runs, in addition to those of its start."""
 SPARE_LANE_COUNT = 16
-"""Lanes that may be added while it runs, beyond those that the settings know of."""
+"""Lanes that can be added while the system runs, in addition to those of the settings."""
 
 log = structlog.get_logger(__name__)
 
@@ -54,10 +54,10 @@ class LocalSystem:
     """Parley on one machine.
 
     Args:
-        settings: what to run.
-        data_dir: where the embedded stores keep their data; only one system at a time runs on it.
-        durable: whether the embedded stores survive a loss of power. Only a system that is thrown away needs not.
-        say: told what is being started, in words for a person.
+        settings: the system's settings.
+        data_dir: the folder of the embedded stores' data; by default that of the settings. Only one system at a time uses it.
+        durable: whether the embedded stores survive a loss of power. Only a temporary system may do without.
+        on_status: called with a message for the user before each part is started.
     """
 
     def __init__(
@@ -77,14 +77,15 @@ class LocalSystem:
 
     @property
     def url(self) -> str:
-        """Where the HTTP API answers."""
+        """Base URL of the HTTP API."""
         return f"http://{LOOPBACK}:{self._settings.port}"
 
     def start(self) -> None:
-        """Start everything, or nothing: what was started is stopped again where a later part fails.
+        """Start all parts. If one fails, stop those that were started before.
 
         Raises:
-            SetupError: says what could not be started and what to do.
+            SetupError: a part could not be started. The message says which one, and what to do.
+            InvalidInputError: the URL of a store is invalid.
         """
         try:
             self._start()
@@ -106,28 +107,28 @@ class LocalSystem:
             self._stop_callbacks.append(lane_manager.stop)
             lost_count = lane_manager.prepare()
         except (DBAPIError, redis.RedisError) as error:
-            raise SetupError(f"{store_error_message(error)} if you named one; `parley doctor` says more") from error
+            raise SetupError(f"{store_error_message(error)} if it is set; `parley doctor` shows more") from error
         if lost_count:
             self._on_status(f"the log had lost {lost_count} accepted entries; they are counted with their meetings")
         self._start_ray()
         if self._engine_config == self._engine_plan.config:
             self._check_gpus()
         self._on_status("starting the lanes")
-        # Stopped before Ray is, in which it lives.
+        # The callbacks run in reverse order: the lanes must stop before Ray, in which they run.
         self._stop_callbacks.remove(lane_manager.stop)
         self._stop_callbacks.append(lane_manager.stop)
         lane_manager.start()
         self._start_serve(urls)
-        self._on_status("waiting until everything answers")
+        self._on_status("waiting until everything is ready")
         self._await_ready()
         lane_manager.start_maintenance()
 
     def stop(self) -> None:
-        """Stop everything in the reverse order. What is under way is committed or stays pending; nothing is lost."""
+        """Stop all parts in reverse order. Translations in flight are committed or stay pending; nothing is lost."""
         while self._stop_callbacks:
             try:
                 self._stop_callbacks.pop()()
-            except Exception as error:  # noqa: BLE001 - one part that resists must not keep the others running
+            except Exception as error:  # noqa: BLE001 - a part that fails to stop must not keep the others running
                 log.error("did not stop", error=type(error).__name__)
 
     def __enter__(self) -> LocalSystem:
@@ -144,14 +145,14 @@ class LocalSystem:
         reason = "no answer"
         while time.monotonic() < deadline:
             try:
-                # Past any proxy that the environment names: it is for the world outside.
+                # `trust_env=False` bypasses any proxy of the environment, which is for remote hosts.
                 response = httpx.get(f"{self.url}/ready", timeout=5, trust_env=False)
                 if response.is_success:
                     return
                 parts = response.json().get("parts", {})
                 not_ready = {part: how for part, how in parts.items() if not how.startswith("ok")}
                 if set(not_ready) == {"translation"} and self._engine_config != self._engine_plan.config:
-                    # It was told what does not start of what was set, and that is changed while all else runs.
+                    # The deployer reported the failed engine, and `parley config` can change it while the rest runs.
                     return
                 reason = ", ".join(f"{part} {how}" for part, how in not_ready.items())
             except (httpx.HTTPError, ValueError) as error:
@@ -160,7 +161,7 @@ class LocalSystem:
         raise SetupError(f"not ready after {READY_TIMEOUT_S:.0f} seconds: {reason}")
 
     def _lock_data_dir(self) -> None:
-        """Hold the data folder: two systems on it would fight over its lanes."""
+        """Lock the data folder, because two systems must not run the same stores and lanes."""
         try:
             self._data_dir.mkdir(parents=True, exist_ok=True)
             handle = os.open(self._data_dir / "parley.lock", os.O_RDWR | os.O_CREAT, 0o600)
@@ -203,11 +204,11 @@ class LocalSystem:
         self._stop_callbacks.append(lambda: shutil.rmtree(folder, ignore_errors=True))
         os.environ[LEVEL_VARIABLE] = settings.log_level
         self._stop_callbacks.append(ray.shutdown)
-        # A command that shows its own progress asks for errors only, and they are its own.
+        # A command that shows its own progress sets the level `error`, and prints errors itself.
         start_ray(folder, self._cpu_count(), log_to_driver=settings.log_level != "error")
 
     def _activate_engine_config(self, urls: StoreUrls) -> None:
-        """The models that the settings give, unless they gave the same before: then what was set since stays."""
+        """Store the settings' engines as a new version if they changed since the last start, and load the current version."""
         database = sync_engine(urls.postgres)
         try:
             with database.begin() as connection:
@@ -222,13 +223,13 @@ class LocalSystem:
         )
 
     def _probe_model_servers(self) -> None:
-        """Have the models' servers answer a token: what is wrong with them is told before Ray starts.
+        """Request a token from each model server, to report its problems before Ray starts.
 
         Raises:
-            SetupError: nothing of what the settings ask for will translate.
+            SetupError: the engines come from the settings, and the last translation engine does not work.
         """
         settings = self._settings
-        # Ray's processes have the keys from here: they are in no argument, which Ray would show.
+        # Ray's processes inherit the keys from this environment. Ray would show arguments in its dashboard and logs.
         for variable, key in ((TRANSLATION_KEY, settings.translation_key), (INSIGHT_KEY, settings.insight_key)):
             if key is not None:
                 os.environ[variable] = key.get_secret_value()
@@ -244,9 +245,9 @@ class LocalSystem:
                 self._on_status(f"{display_name(engine)}: {preflight.message}")
 
     def _cpu_count(self) -> int:
-        """What Ray is told it may hand out: enough for all that is started here, for it would wait for ever for more."""
+        """Return the number of CPUs that Ray assumes. If actors reserved more, Ray would wait for ever."""
         model_cpus = sum(engine.replica_limit * engine.cpus for engine in self._engine_config.engines.values())
-        # The maintenance actor, and the API's replica, which takes as much.
+        # The 2 are the maintenance actor and the API's replica, which reserves as much.
         actor_count = 2 + self._settings.effective_live_lanes_max + self._settings.batch_lanes + SPARE_LANE_COUNT
         return max(
             os.cpu_count() or 1, math.ceil(len(ROLES) * model_cpus + SPARE_MODEL_CPUS + ACTOR_CPUS * actor_count)
@@ -259,13 +260,13 @@ class LocalSystem:
         if needed > available:
             raise SetupError(
                 f"translation needs {needed:.0f} GPUs and Ray finds {available:.0f}: lower PARLEY_TRANSLATION_REPLICAS or"
-                " tensor_parallel_size in PARLEY_VLLM_ARGS, or mend CUDA_VISIBLE_DEVICES"
+                " tensor_parallel_size in PARLEY_VLLM_ARGS, or correct CUDA_VISIBLE_DEVICES"
             )
 
     def _start_serve(self, urls: StoreUrls) -> None:
         settings = self._settings
         self._on_status(f"starting the HTTP API; {self._engine_summary}")
-        # Serve tells of its own doings at length.
+        # Serve logs much at lower levels.
         logging.getLogger("ray.serve").setLevel(logging.WARNING)
         ray_serve.start(http_options={"host": LOOPBACK, "port": settings.port}, logging_config=QUIET_LOGGING)
         api_options = ApiOptions(
@@ -276,7 +277,7 @@ class LocalSystem:
             hosts=settings.hosts,
         )
         deployer = ModelDeployer(urls.postgres, settings.models)
-        # Stopped after the lanes: what they still ask is answered.
+        # Inserted before the lanes' callback, so that the applications stop after the lanes and answer their last requests.
         self._stop_callbacks.insert(-1, partial(ray_serve.delete, API_APP))
         self._stop_callbacks.insert(-1, deployer.stop)
         try:

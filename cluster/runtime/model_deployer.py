@@ -1,4 +1,4 @@
-"""Keeps Serve's applications of models as the configuration in force says: each engine of each role is one."""
+"""Deploys the current engine configuration on Ray Serve, with one application for each engine of each role."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from storage.connections import sync_engine
 from storage.postgres.engine_config_versions import EngineConfigRecord, EngineConfigWatcher, record_problems
 
 POLL_S = 0.1
-"""Seconds between two looks at whether the configuration changed, and at whether an application is there."""
+"""Seconds between two checks for a new configuration, and between two polls of an application's status."""
 FIRST_RETRY_S, LAST_RETRY_S = 10.0, 300.0
-"""Seconds before what did not start is deployed again: at first, and what that doubles to."""
+"""Seconds before a failed application is deployed again. The pause doubles from the first value up to the last."""
 
 log = structlog.get_logger(__name__)
 
@@ -35,11 +35,11 @@ class _DesiredApplication:
 
 
 class ModelDeployer:
-    """Deploys what a version names, and deletes what it doesn't name any more. What does not start is tried again.
+    """Deploys the engines of the current configuration version, and deletes the others. Failed starts are retried.
 
     Args:
         postgres_url: the database.
-        models: a folder of further models of Firefox's.
+        models: a folder of further Firefox models.
     """
 
     def __init__(self, postgres_url: str, models: Path | None) -> None:
@@ -51,18 +51,19 @@ class ModelDeployer:
         self._thread: threading.Thread | None = None
 
     def start(self, on_status: Callable[[str], None]) -> None:
-        """Deploy the version in force, wait until something translates, and follow from then on.
+        """Deploy the current version, wait for its last translation engine, and then follow new versions in a thread.
 
         Args:
-            say: told what does not start, where there is another one for it, or where it can be changed while all else runs.
+            on_status: called with a message for each application that does not start while the system can still run.
 
         Raises:
-            SetupError: nothing of what the settings ask for will translate; says why.
+            SetupError: the version comes from the settings, and its last translation engine can't start. Or the configuration
+                can't be read.
         """
         self._config_watcher.wait_until_loaded(30)
         version = self._config_watcher.current
         if version is None:
-            raise SetupError("the models' configuration can't be read: look at PARLEY_POSTGRES_URL")
+            raise SetupError("the engine configuration can't be read: check PARLEY_POSTGRES_URL")
         problems = self._deploy(version)
         names = version.config.serve_app_names("translation")
         last = names[-1] if names else None
@@ -71,14 +72,14 @@ class ModelDeployer:
         if last in problems and version.origin == "settings":
             raise SetupError(problems[last])
         for name, problem in problems.items():
-            on_status(f"{name} does not start: {problem}; `parley config` changes that")
+            on_status(f"{name} does not start: {problem}; change it with `parley config`")
         self._thread = threading.Thread(
             target=self._deploy_changes, args=(version.version,), name="deployer", daemon=True
         )
         self._thread.start()
 
     def stop(self) -> None:
-        """Follow no longer, and delete the applications."""
+        """Stop following the configuration, and delete the applications."""
         self._stopping.set()
         self._config_watcher.stop()
         if self._thread is not None:
@@ -88,10 +89,10 @@ class ModelDeployer:
         self._database.dispose()
 
     def _deploy_changes(self, last_version: int) -> None:
-        """Deploy each new version at once, and what does not start again and again.
+        """Deploy each new version at once, and retry failed starts until stopped.
 
         Args:
-            tried: the version that was deployed last.
+            last_version: the version that was deployed last.
         """
         retry_delay_s, retry_at = FIRST_RETRY_S, time.monotonic() + FIRST_RETRY_S
         while not self._stopping.wait(POLL_S):
@@ -102,42 +103,42 @@ class ModelDeployer:
                 last_version, retry_delay_s = version.version, FIRST_RETRY_S
             try:
                 self._deploy(version)
-            except Exception as error:  # noqa: BLE001 - whatever it is: it is tried again, and a newer version may do
+            except Exception as error:  # noqa: BLE001 - any error is retried, and a newer version may succeed
                 log.warning("models not deployed", version=version.version, error=type(error).__name__)
                 retry_at = time.monotonic() + FIRST_RETRY_S
             else:
                 retry_at, retry_delay_s = time.monotonic() + retry_delay_s, min(LAST_RETRY_S, 2 * retry_delay_s)
 
     def _deploy(self, version: EngineConfigRecord) -> dict[str, str]:
-        """Deploy what of a version isn't deployed yet, or was given up.
+        """Deploy the applications of a version that are new or changed, or that Serve gave up.
 
         Returns:
-            By application, what keeps it from being started.
+            By application, the reason why it can't be started.
         """
         desired, problems = _desired_applications(version.config), dict[str, str]()
         if self._deployed:
             statuses = fetch_application_statuses()
-            for name in [each for each in self._deployed if statuses.is_given_up(each)]:
-                # Serve tries it again only where it is another one, or is new.
+            for name in [app_name for app_name in self._deployed if statuses.is_given_up(app_name)]:
+                # Serve retries an application only if it is changed or new.
                 ray_serve.delete(name, _blocking=False)
                 del self._deployed[name]
         targets: list[ray_serve.RunTarget] = []
-        for name, each in desired.items():
-            if each == self._deployed.get(name):
+        for name, application in desired.items():
+            if application == self._deployed.get(name):
                 continue
             try:
-                built = self._build(each)
+                built = self._build(application)
             except (SetupError, OSError) as error:
                 problems[name] = str(error)
-                log.error("an engine can't be started", application=name, reason=str(error))
+                log.error("engine can't be started", application=name, reason=str(error))
                 continue
             targets.append(ray_serve.RunTarget(built, name=name, route_prefix=None))
         if targets:
             ray_serve.run_many(targets, wait_for_applications_running=False)
             log.info("models deployed", version=version.version, applications=[target.name for target in targets])
         self._deployed |= {target.name: desired[target.name] for target in targets}
-        for name in [each for each in self._deployed if each not in desired]:
-            # Its replicas end what they have begun; nobody waits for them.
+        for name in [app_name for app_name in self._deployed if app_name not in desired]:
+            # The replicas finish their requests in the background.
             ray_serve.delete(name, _blocking=False)
             del self._deployed[name]
         with self._database.begin() as connection:
@@ -152,7 +153,7 @@ class ModelDeployer:
 
 
 def _desired_applications(config: ModelsConfig) -> dict[str, _DesiredApplication]:
-    """The applications that a configuration asks for, by their names."""
+    """Return the applications of a configuration by name."""
     return {
         serve_app_name(role, name): _DesiredApplication(role, config.engines[name])
         for role in ROLES
@@ -161,7 +162,11 @@ def _desired_applications(config: ModelsConfig) -> dict[str, _DesiredApplication
 
 
 def _await_running(name: str) -> str:
-    """Wait until an application runs; what keeps it from it, where it never will."""
+    """Wait until an application runs or failed.
+
+    Returns:
+        An empty string if it runs, or the reason why it failed.
+    """
     while (status := fetch_application_statuses().status_of(name))[0] != "running":
         if status[0] == "deploy_failed":
             return status[1]

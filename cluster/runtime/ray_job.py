@@ -1,4 +1,4 @@
-"""The flow as a job of a Ray cluster: what `ray job submit -- parley lanes run` does there."""
+"""The lanes as a job of a Ray cluster, submitted with `ray job submit -- parley lanes run`."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from storage.readiness import wait_until_ready
 from storage.store_urls import StoreUrls, check_store_urls
 
 CONNECT_TIMEOUT_S = 60.0
-"""Seconds that stores and Ray get to answer: a cluster's parts start in any order."""
+"""Seconds to wait for the stores and for Ray. The parts of a cluster start in any order."""
 
 
 @contextmanager
 def run_lanes(settings: Settings, *, on_status: Callable[[str], None] = lambda _: None) -> Generator[None]:
-    """Lanes and the maintenance actor on the Ray cluster around, for as long as the block.
+    """Run the lanes and the maintenance actor on the current Ray cluster, inside the `with` block.
 
     Args:
-        settings: the stores, how many lanes, how they call.
-        say: told what is being started, in words for a person.
+        settings: the stores, the number of lanes, and the limits of their calls.
+        on_status: called with a message for the user before each step.
 
     Raises:
-        SetupError: says what could not be reached or used, and what to do.
-        InvalidInputError: the address of a store is wrong.
+        SetupError: a store or Ray can't be reached or used. The message says what to do.
+        InvalidInputError: the URL of a store is invalid.
     """
     if not settings.postgres_url or not settings.redis_url:
         raise SetupError(
@@ -72,7 +72,7 @@ def _prepare_lanes(lane_manager: LaneManager, urls: StoreUrls, on_status: Callab
 
 def _connect_to_ray(settings: Settings) -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    # A job submitted with a log level of its own has named that variable already, which Ray would refuse as a conflict.
+    # A job submitted with its own log level sets the same variable. Without the override, Ray would reject that as a conflict.
     os.environ.setdefault("RAY_OVERRIDE_JOB_RUNTIME_ENV", "1")
     try:
         for attempt in stamina.retry_context(on=ConnectionError, attempts=None, timeout=CONNECT_TIMEOUT_S):
@@ -87,5 +87,5 @@ def _connect_to_ray(settings: Settings) -> None:
                 )
     except ConnectionError as error:
         raise SetupError(
-            "no Ray answers: start this with `ray job submit -- parley lanes run`, or on a node of the cluster"
+            "no Ray cluster responds: run `ray job submit -- parley lanes run`, or this command on a node of the cluster"
         ) from error

@@ -1,4 +1,4 @@
-"""Keeps the embedded stores running: one that dies is started again, where it was."""
+"""Restarts an embedded store that stopped unexpectedly, on the same data and address."""
 
 from __future__ import annotations
 
@@ -11,16 +11,19 @@ from operators.errors import SetupError
 from storage.embedded_servers.embedded_stores import EmbeddedStores
 
 POLL_S = 1.0
-"""Seconds between two looks at whether they run."""
+"""Seconds between two checks whether the stores run."""
 
 log = structlog.get_logger(__name__)
 
 
 def watch_stores(stores: EmbeddedStores) -> Callable[[], None]:
-    """Look after stores that have been started, in a thread.
+    """Watch running stores in a thread.
+
+    Args:
+        stores: the stores, already started.
 
     Returns:
-        What ends that. To be called before they are stopped.
+        A function that ends the watch. Call it before the stores are stopped.
     """
     stopping = threading.Event()
 
@@ -28,12 +31,12 @@ def watch_stores(stores: EmbeddedStores) -> Callable[[], None]:
         while not stopping.wait(POLL_S):
             try:
                 if not stores.is_running():
-                    log.error("a store died; it is started again")
-                    stores.start(lambda doing: log.warning("a store is not ready", state=doing), stopping)
-            except Exception as error:  # noqa: BLE001 - as where the disk is full: whoever waits sees it, and it is tried again
+                    log.error("store stopped unexpectedly; restarting it")
+                    stores.start(lambda status: log.warning("store not ready", state=status), stopping)
+            except Exception as error:  # noqa: BLE001 - such as a full disk: it is logged, and the start is retried
                 if stopping.is_set():
                     return
-                log.error("a store did not start", error=str(error) if isinstance(error, SetupError) else repr(error))
+                log.error("store did not start", error=str(error) if isinstance(error, SetupError) else repr(error))
 
     thread = threading.Thread(target=poll, name="stores", daemon=True)
     thread.start()

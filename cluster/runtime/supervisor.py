@@ -1,6 +1,6 @@
-"""Keeps the flow's processes running: starts each again when it dies, ever later, and says so when it keeps dying.
+"""Supervises actor processes: restarts each one that died, with growing pauses, and reports crash loops.
 
-One that hangs is ended and started again as if it had died: it is asked for a sign of life again and again.
+Each process gets periodic heartbeat calls. A process that stops responding is killed, and restarted as if it had died.
 """
 
 from __future__ import annotations
@@ -17,24 +17,32 @@ import structlog
 from ray.exceptions import RayError
 
 FIRST_RESTART_DELAY_S, MAX_RESTART_DELAY_S = 0.2, 10.0
-"""Seconds before a process is started again: at first, and what it doubles to."""
+"""Seconds before a process is restarted. The pause doubles from the first value up to the maximum."""
 CRASH_LOOP_DEATH_COUNT, CRASH_LOOP_WINDOW_S = 5, 60.0
-"""That many deaths within that time are a crash loop."""
+"""Number of deaths that are a crash loop, and the seconds within which they happen."""
 HEARTBEAT_INTERVAL_S = 5.0
-"""Seconds between two questions whether a process lives."""
+"""Seconds between two heartbeat calls of a process."""
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass
 class ManagedProcess:
-    """A process to keep running.
+    """A supervised process and its state.
 
     Attributes:
-        name: what the log calls it.
-        start: makes its actor, which has `run()`, `stop()` and `alive()`.
-        wanted: whether it is to run now.
-        report: told `crash_loop` when it keeps dying, and `stopped` when it ended as asked.
+        name: name of the process in logs.
+        start_actor: creates its actor, which has `run()`, `stop()` and `alive()`.
+        is_needed: whether the process must run now.
+        on_state: called with `crash_loop` if the process dies repeatedly, and with `stopped` after it ended as requested.
+        actor: the running actor.
+        run_ref: the pending result of the actor's `run()`; None if the process does not run.
+        death_times: times of the recent deaths, on the monotonic clock.
+        restart_at: earliest time of the next start.
+        stop_deadline: time after which a process is killed that was requested to stop; None without a request.
+        heartbeat_ref: the pending heartbeat call.
+        heartbeat_sent_at: time of the last heartbeat call.
+        has_responded: whether a heartbeat call was answered since the start.
     """
 
     name: str
@@ -52,16 +60,16 @@ class ManagedProcess:
 
 
 class ProcessHungError(Exception):
-    """A process gave no sign of life, or did not stop when it was asked to."""
+    """A process did not answer its heartbeat call, or did not stop in time."""
 
 
 class Supervisor:
-    """Looks after charges, one `round` at a time.
+    """Supervises processes. Each `run_once` checks all of them.
 
     Args:
-        silence: seconds without a sign of life after which a process is ended. One that Ray has no room for yet may take
-            any time.
-        patience: seconds a process gets to stop.
+        heartbeat_timeout_s: seconds after which a process is killed that does not answer a heartbeat call. The limit does not
+            apply before the first answer, because Ray may have no resources for the process yet.
+        stop_timeout_s: seconds that a process has to stop.
     """
 
     def __init__(self, heartbeat_timeout_s: float, stop_timeout_s: float) -> None:
@@ -69,23 +77,23 @@ class Supervisor:
         self._processes: list[ManagedProcess] = []
 
     def add(self, process: ManagedProcess) -> None:
-        """Look after one more."""
+        """Add a process to supervise."""
         self._processes.append(process)
 
     def run_once(self) -> None:
-        """Start what should run and does not; take note of what ended, and end what hangs."""
+        """Start needed processes, request others to stop, record those that ended, and kill those that hang."""
         for process in self._processes:
             try:
                 self._reconcile(process)
-            except Exception as error:  # noqa: BLE001 - one whose store is away must not keep the others from being looked after
-                log.warning("not looked after", process=process.name, error=type(error).__name__)
+            except Exception as error:  # noqa: BLE001 - an unreachable store of one process must not stop the supervision of others
+                log.warning("process not checked", process=process.name, error=type(error).__name__)
 
     def stop(self) -> None:
-        """Ask everything to stop, and wait for it; what still runs when its patience is over is ended."""
+        """Request all processes to stop, and wait for them. Processes that exceed the timeout are killed."""
         for process in self._processes:
             if process.run_ref is not None and process.stop_deadline is None:
                 self._request_stop(process)
-        while any(charge.run_ref is not None for charge in self._processes):
+        while any(process.run_ref is not None for process in self._processes):
             for process in self._processes:
                 if process.run_ref is not None:
                     self._check(process, timeout_s=0.1)
@@ -106,12 +114,12 @@ class Supervisor:
             self._request_stop(process)
 
     def _request_stop(self, process: ManagedProcess) -> None:
-        assert process.actor is not None  # noqa: S101 - what runs has an actor
+        assert process.actor is not None  # noqa: S101 - a running process has an actor
         process.stop_deadline = time.monotonic() + self._stop_timeout_s
         process.actor.stop.remote()
 
     def _check(self, process: ManagedProcess, timeout_s: float = 0.0) -> None:
-        assert process.run_ref is not None  # noqa: S101 - only what runs is looked at
+        assert process.run_ref is not None  # noqa: S101 - only running processes are checked
         finished, _ = ray.wait([process.run_ref], timeout=timeout_s)
         if not finished and not self._is_hung(process):
             return
@@ -120,9 +128,9 @@ class Supervisor:
         try:
             if finished:
                 ray.get(finished[0])
-        except Exception as error:  # noqa: BLE001 - whatever it died of, it is started again and the death is counted
+        except Exception as error:  # noqa: BLE001 - after any error the death is counted and the process restarted
             failure = error
-        # First: what hangs still holds its part of a node.
+        # Killed first, because a hanging process still occupies its resources on a node.
         with suppress(RayError):
             ray.kill(actor)
         if failure is not None:
@@ -131,7 +139,7 @@ class Supervisor:
             process.on_state("stopped")
 
     def _is_hung(self, process: ManagedProcess) -> bool:
-        """Whether a process that runs shows no life, or goes on though it was to have stopped by now."""
+        """Return whether a running process is unresponsive, or has exceeded the time to stop."""
         now = time.monotonic()
         if process.stop_deadline is not None:
             return now >= process.stop_deadline
@@ -141,27 +149,27 @@ class Supervisor:
             return False
         responses, _ = ray.wait([process.heartbeat_ref], timeout=0)
         if not responses:
-            # Until it has answered once, it may be that Ray has no place for it.
+            # Before the first answer, Ray may have no resources for the process.
             return process.has_responded and now >= process.heartbeat_sent_at + self._heartbeat_timeout_s
         process.heartbeat_ref = None
         try:
             alive = bool(ray.get(responses[0]))
         except RayError:
-            # It is gone, which its end will tell, or out of reach for a moment.
+            # The process died, which the result of `run()` will show, or it is unreachable for a moment.
             return False
         process.has_responded = True
         return not alive
 
     def _on_death(self, process: ManagedProcess, error: Exception) -> None:
         now = time.monotonic()
-        # It takes most of a minute to find out that a process hangs: doing so again and again is a crash loop as well.
+        # Detecting a hang takes most of a minute, so that repeated hangs need a longer window to count as a crash loop.
         window_s = CRASH_LOOP_WINDOW_S * (CRASH_LOOP_DEATH_COUNT if isinstance(error, ProcessHungError) else 1)
         while process.death_times and process.death_times[0] < now - window_s:
             process.death_times.popleft()
         process.death_times.append(now)
         delay_s = min(MAX_RESTART_DELAY_S, FIRST_RESTART_DELAY_S * 2 ** (len(process.death_times) - 1))
         process.restart_at = now + delay_s
-        # Only the kind of error: its message may hold what somebody said.
+        # Only the type of the error, because its message may contain transcript text.
         cause = getattr(error, "cause", None) or error
         log.error(
             "process died",

@@ -66,6 +66,6 @@ def test_a_service_without_a_home_directory_has_a_ray(ray_folder: Path) -> None:
 
 def test_the_processes_of_a_ray_that_does_not_start_are_ended(ray_folder: Path) -> None:
     why, found = run_program(FAILED_START, ray_folder)
-    assert why.startswith("Ray did not start,")
+    assert why.startswith("Ray did not start within")
     assert why.endswith(": no such node")
     assert found == "True []"

@@ -55,5 +55,5 @@ def test_rays_folder_has_room_for_the_paths_of_sockets(
 
 def test_a_node_that_does_not_start_is_told(looks: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ray_node, "NODE_START_TIMEOUT_S", 0.0)
-    with pytest.raises(SetupError, match=r"Ray did not start, for which it gets 0 s: no such node"):
+    with pytest.raises(SetupError, match=r"Ray did not start within 0 s: no such node"):
         start_ray(tmp_path, 2, log_to_driver=False)
