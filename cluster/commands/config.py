@@ -1,4 +1,4 @@
-"""`parley config`: which models do what, in a running system: see it, change it, and go back."""
+"""`parley config`: shows, changes and rolls back the engine configuration of a running system."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Examples:
 
 - `parley config show`
 
-- `parley config show --json | jq .config > models.json`, and when it's edited `parley config set models.json`
+- `parley config show --json | jq .config > models.json`, and after editing it `parley config set models.json`
 
 - `parley config rollback`
 """
@@ -26,7 +26,7 @@ Examples:
 app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="markdown",
-    help="See and change which models do what. A change reaches every lane within a second; docs/models.md says more.",
+    help="Show and change the engine configuration. A change reaches every lane within a second. See docs/models.md.",
     epilog=EXAMPLES,
 )
 _ORIGIN_LABELS = {"settings": "from the settings", "request": "by request", "rollback": "rolled back"}
@@ -34,7 +34,7 @@ _ORIGIN_LABELS = {"settings": "from the settings", "request": "by request", "rol
 
 @app.command()
 def show(server: ServerOption = None, as_json: JsonOption = False) -> None:
-    """Show the configuration in force, and how each engine stands."""
+    """Show the current configuration and the state of each engine."""
     models = call_api(find_running_server(server), lambda client: client.models())
     if as_json:
         print_json(models)
@@ -44,18 +44,18 @@ def show(server: ServerOption = None, as_json: JsonOption = False) -> None:
 
 @app.command()
 def history(
-    limit: Annotated[int, typer.Option(min=1, max=200, help="How many versions.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, max=200, help="Maximum number of versions.")] = 20,
     server: ServerOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List the versions, the newest first."""
+    """List the versions, newest first."""
     from rich.table import Table
 
     response = call_api(find_running_server(server), lambda client: client.model_versions(limit))
     if as_json:
         print_json(response)
         return
-    table = Table("version", "since", "came", "translation", "insight", "chat", "note")
+    table = Table("version", "since", "origin", "translation", "insight", "chat", "note")
     for version in response["versions"]:
         roles = [", ".join(version["config"][role]) or "off" for role in ("translation", "insight", "chat")]
         table.add_row(
@@ -68,7 +68,7 @@ def history(
     results.print(table)
     if response["unreadable"]:
         results.print(
-            f"Of a newer release, and not readable here: {', '.join(map(str, response['unreadable']))}", markup=False
+            f"Written by a newer release, not readable: {', '.join(map(str, response['unreadable']))}", markup=False
         )
 
 
@@ -77,17 +77,17 @@ def set_models(
     file: Annotated[Path, typer.Argument(help="The configuration as JSON; `-` reads standard input.")],
     note: Annotated[str, typer.Option(help="Why, for the history.")] = "",
     expected_version: Annotated[
-        int | None, typer.Option(metavar="VERSION", help="Only if this version is still in force.")
+        int | None, typer.Option(metavar="VERSION", help="Fail unless this version is the current one.")
     ] = None,
-    check: Annotated[bool, typer.Option("--check", help="Only say whether it could be taken.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Only check whether the file is valid.")] = False,
     server: ServerOption = None,
 ) -> None:
-    """Put a configuration in force. What can't be one is refused, and the one before stays."""
+    """Activate a configuration. An invalid one is rejected, and the current one stays active."""
     from operators.engine_config import parse_models_config
 
     config = parse_models_config(_read_file(file)).model_dump(mode="json")
     if check:
-        console.print("It can be taken.")
+        console.print("The configuration is valid.")
         return
     _print_config(
         call_api(find_running_server(server), lambda client: client.change_models(config, note, expected_version))
@@ -96,10 +96,10 @@ def set_models(
 
 @app.command()
 def rollback(
-    version: Annotated[int | None, typer.Argument(help="The version; the one before where none is named.")] = None,
+    version: Annotated[int | None, typer.Argument(help="The version; by default the previous one.")] = None,
     server: ServerOption = None,
 ) -> None:
-    """Put an older version in force again, as a new one."""
+    """Activate an older version again, as a new version."""
     _print_config(call_api(find_running_server(server), lambda client: client.roll_back_models(version)))
 
 
@@ -117,7 +117,7 @@ def _print_config(models: dict[str, Any]) -> None:
 
     note = f": {models['note']}" if models["note"] else ""
     results.print(f"Version {models['version']}, {_ORIGIN_LABELS[models['origin']]}{note}", markup=False)
-    table = Table("role", "engine", "what", "state", "problem")
+    table = Table("role", "engine", "description", "state", "problem")
     for engine_status in models["engines"]:
         table.add_row(
             engine_status["role"],
@@ -130,7 +130,7 @@ def _print_config(models: dict[str, Any]) -> None:
         if not models["config"][role]:
             table.add_row(role, "", "off", "", "")
     results.print(table)
-    unused = set(models["config"]["engines"]) - {each["engine"] for each in models["engines"]}
+    unused = set(models["config"]["engines"]) - {engine_status["engine"] for engine_status in models["engines"]}
     if unused:
         results.print(f"Not in use: {', '.join(sorted(unused))}", markup=False)
     results.print(json.dumps(models["config"], indent=2), markup=False, soft_wrap=True)

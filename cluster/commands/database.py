@@ -1,4 +1,4 @@
-"""`parley database`: bringing the database back to the schema of an older version."""
+"""`parley database`: downgrades the database to the schema of an older version."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from cluster.commands.shared_options import read_settings
 from cluster.commands.terminal import console, print_status
 from operators.errors import SetupError
 
-if TYPE_CHECKING:  # A command that shows its help needs none of it.
+if TYPE_CHECKING:  # Showing a command's help doesn't need it.
     from cluster.settings import Settings
 
 EXAMPLES = """
@@ -24,24 +24,24 @@ Examples:
 app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="markdown",
-    help="Bring the database back to an older version's schema.",
+    help="Downgrade the database to the schema of an older version.",
     epilog=EXAMPLES,
 )
 
 
 @app.callback()
 def database() -> None:
-    """Bring the database back to an older version's schema."""
+    """Downgrade the database to the schema of an older version."""
 
 
 @app.command(epilog=EXAMPLES)
 def downgrade(
-    schema: Annotated[str, typer.Argument(metavar="SCHEMA", help="The schema that the older version knows.")],
+    schema: Annotated[str, typer.Argument(metavar="SCHEMA", help="Revision of the older version's schema.")],
 ) -> None:
-    """Bring the database back to the schema of an older Parley, before that one is started.
+    """Downgrade the database to the schema of an older Parley version, before that version is started.
 
-    Run it with the newer version, once that has stopped. What the older one has no place for is lost; back the database up
-    first. It is the one of PARLEY_POSTGRES_URL, or the embedded one.
+    Run the command with the newer version, after the system has stopped. Data that the older schema can't store is lost:
+    back up the database first. The database is that of PARLEY_POSTGRES_URL, or the embedded one.
     """
     from sqlalchemy.exc import DBAPIError
 
@@ -59,7 +59,7 @@ def downgrade(
 
 @contextmanager
 def _database_url(settings: Settings) -> Generator[str]:
-    """The address of the database. The embedded one runs for as long as it's needed."""
+    """Yield the URL of the database. The embedded one runs inside the `with` block."""
     from storage.embedded_servers.embedded_stores import EmbeddedStores, default_data_dir
     from storage.store_urls import check_postgres_url
 

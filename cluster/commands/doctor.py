@@ -1,4 +1,4 @@
-"""`parley doctor`: what this machine has for Parley, and what it lacks."""
+"""`parley doctor`: checks whether this machine can run Parley."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ STATE_STYLES = {"ok": "green", "running": "green", "loading": "yellow", "missing
 
 
 def doctor(as_json: JsonOption = False) -> None:
-    """Look at whether `parley up` could run here and with what, and say how to mend what is wrong.
+    """Check whether `parley up` can run on this machine, and show how to fix problems.
 
-    It starts nothing and writes nothing. It ends with 1 only where something keeps `parley up` from running, which a
-    Parley that is up already is not.
+    The command starts nothing and writes nothing. The exit code is 1 only if a problem prevents `parley up` from running. A
+    Parley that is running already is no problem.
     """
     from dataclasses import asdict
 
@@ -50,9 +50,9 @@ def doctor(as_json: JsonOption = False) -> None:
     else:
         results.print(_table(findings))
         if blocking:
-            verdict = f"[red]`parley up` can't run:[/] mend {', '.join(blocking)}."
+            verdict = f"[red]`parley up` can't run:[/] fix {', '.join(blocking)}."
         elif is_running:
-            verdict = "Parley is up already. `parley up` can run beside it on another port and data folder only."
+            verdict = "Parley is running already. A second `parley up` needs another port and another data folder."
         else:
             verdict = "`parley up` can run."
         results.print(verdict, soft_wrap=True)
@@ -65,7 +65,7 @@ def _table(findings: list[Finding]) -> Table:
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table("what", "state", "found", "what to do", box=box.SIMPLE, pad_edge=False)
+    table = Table("check", "state", "found", "what to do", box=box.SIMPLE, pad_edge=False)
     for finding in findings:
         style = "red" if finding.blocks else STATE_STYLES[finding.state]
         row = (finding.about, f"[{style}]{finding.state}[/]", escape(finding.found), escape(finding.advice))

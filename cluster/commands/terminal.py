@@ -1,4 +1,4 @@
-"""What the commands write to: results on standard output, everything about how it goes on standard error."""
+"""Terminal output and signals of commands: results go to standard output, progress and errors to standard error."""
 
 from __future__ import annotations
 
@@ -18,33 +18,34 @@ if TYPE_CHECKING:
 
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 RESEND_DELAY_S = 0.05
-"""Seconds after which a request to stop is made again that came where nothing can be undone."""
+"""Seconds after which an interrupt is sent again that Python raised in a finalizer and ignored."""
 
 console = Console(stderr=True, highlight=False)
-# No window bounds what goes to a file or a program: nothing is cut or wrapped there.
+# Output to a file or a program must not be truncated or wrapped.
 results = Console(highlight=False, width=None if sys.stdout.isatty() else 10_000)
 
 
 def print_status(text: str) -> None:
-    """Tell what is being done."""
+    """Print a message about the progress of a command."""
     console.print(text, style="dim", markup=False, soft_wrap=True)
 
 
 def print_json(value: Any) -> None:
-    """Give a result to a program."""
+    """Print a result as JSON."""
     results.out(json.dumps(value, ensure_ascii=False, indent=2))
 
 
 def sanitize_for_terminal(text: str) -> str:
-    """Somebody else's words as they may be shown in a terminal: none of them commands it, or is markup."""
+    """Return untrusted text without control characters, and with its markup escaped."""
     return escape("".join(letter for letter in text if not unicodedata.category(letter).startswith("C")))
 
 
 class ShutdownSignals:
-    """Ctrl-C, SIGTERM and SIGHUP, for as long as the block: they undo a system's start, and once it's up ask it to stop.
+    """Handles Ctrl-C, SIGTERM and SIGHUP inside the `with` block.
 
-    Only the first counts, so that an impatient second one doesn't keep the rest from being stopped. After the block none does:
-    all is undone, and the command ends by itself.
+    During the start, the first signal raises `KeyboardInterrupt`, so that the start is undone. After `mark_started`, the first
+    signal sets an event. Later signals are ignored, so that an impatient second Ctrl-C can't interrupt the stop. After the
+    block all are ignored, because the command ends by itself.
     """
 
     def __init__(self) -> None:
@@ -53,7 +54,7 @@ class ShutdownSignals:
         self._raised_interrupt: KeyboardInterrupt | None = None
         self._previous_hook = sys.unraisablehook
         sys.unraisablehook = self._on_unraisable
-        # SIGHUP comes when the terminal is closed. `nohup` has it ignored.
+        # The system sends SIGHUP when the terminal is closed. Under `nohup` it stays ignored.
         hangup_signals = () if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else (signal.SIGHUP,)
         self._signals = (*_STOP_SIGNALS, *hangup_signals)
         self._terminal_fds = [number for number in (1, 2) if os.isatty(number)]
@@ -64,28 +65,28 @@ class ShutdownSignals:
 
     def __exit__(self, *_: object) -> None:
         self._is_over = True
-        # As Python ends it would give up our handlers, and then die of what still comes.
+        # At its exit, Python removes these handlers, and a later signal would kill the process.
         for number in self._signals:
             signal.signal(number, signal.SIG_IGN)
 
     def print_status(self, text: str) -> None:
-        """Tell what is to be done next of the start.
+        """Print the next step of the start.
 
         Raises:
-            KeyboardInterrupt: somebody asked to stop, and what was then being done ignored it, as a fork does.
+            KeyboardInterrupt: a stop was requested earlier, and the step then running ignored it, as a fork does.
         """
         self._install_handlers()
         self._raise_if_requested()
         print_status(text)
 
     def mark_started(self) -> threading.Event:
-        """Undo nothing more from now on.
+        """End the start: from now on, a signal sets the returned event and raises nothing.
 
         Returns:
-            What is set once somebody asks to stop.
+            The event that is set when a stop is requested.
 
         Raises:
-            KeyboardInterrupt: as `say` does.
+            KeyboardInterrupt: a stop was requested earlier.
         """
         self._is_up = True
         self._install_handlers()
@@ -97,7 +98,7 @@ class ShutdownSignals:
             raise KeyboardInterrupt
 
     def _install_handlers(self) -> None:
-        # Again and again: Ray puts a handler of SIGTERM of its own in place when it starts.
+        # Called repeatedly, because Ray installs its own handler of SIGTERM when it starts.
         for number in self._signals:
             signal.signal(number, lambda number, _frame: self._on_signal(number))
 
@@ -111,7 +112,7 @@ class ShutdownSignals:
             raise self._raised_interrupt
 
     def _detach_terminal(self) -> None:
-        """Write to no terminal any more: where it is closed, each write would fail, in the middle of stopping."""
+        """Redirect terminal output to /dev/null. Writes to a closed terminal would fail and interrupt the stop."""
         if self._terminal_fds:
             null_fd = os.open(os.devnull, os.O_WRONLY)
             for number in self._terminal_fds:
@@ -119,7 +120,7 @@ class ShutdownSignals:
             os.close(null_fd)
 
     def _on_unraisable(self, error: UnraisableHookArgs) -> None:
-        """A request that came within a finalizer, which Python lets raise nothing, comes again."""
+        """Send an interrupt again that was raised in a finalizer, where Python ignores exceptions."""
         if error.exc_value is None or error.exc_value is not self._raised_interrupt:
             self._previous_hook(error)
         elif not self._is_over:

@@ -1,4 +1,4 @@
-"""`parley up`: everything on this machine."""
+"""`parley up`: runs the whole system on this machine."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ def up(
         typer.Option(
             file_okay=False,
             show_default="PARLEY_DATA_DIR or the user's data folder",
-            help="Where the embedded stores keep their data.",
+            help="Folder for the data of the embedded stores.",
         ),
     ] = None,
     translator: TranslatorOption = None,
 ) -> None:
-    """Run everything on this machine: stores, translation, lanes and the HTTP API, on loopback. Ctrl-C stops it all.
+    """Run everything on this machine: stores, translation, lanes and the HTTP API, on loopback. Ctrl-C stops it.
 
-    Stores are embedded unless PARLEY_POSTGRES_URL and PARLEY_REDIS_URL are given. Nothing that was accepted is lost by
-    stopping: the next start goes on where this one ended.
+    Stores are embedded unless PARLEY_POSTGRES_URL and PARLEY_REDIS_URL are set. Stopping loses no accepted event: the next
+    start continues where this one ended.
     """
     from cluster.runtime import LocalSystem
 
@@ -45,5 +45,5 @@ def up(
         stopping = signals.mark_started()
         console.print(f"[green]Parley is up at {system.url}[/] (API description: {system.url}/docs). Ctrl-C stops it.")
         stopping.wait()
-        console.print("Stopping: what is under way is finished or stays pending.")
+        console.print("Stopping: captions in progress are finished or stay pending.")
     console.print("Stopped.")

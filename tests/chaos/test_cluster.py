@@ -295,7 +295,7 @@ def test_a_job_is_stopped_and_submitted_again(open_folder: Path, report: Report,
         stopped_after = time.monotonic() - began
         assert head.job_status("first") == "STOPPED"
         log = head.job_log("first")
-        assert log.index("The lanes run.") < log.index("Stopping: ") < log.index("\nStopped."), log
+        assert log.index("The lanes are running.") < log.index("Stopping: ") < log.index("\nStopped."), log
         assert "did not stop" not in log
         drained = system.lane_rows()
         assert {lane["state"] for lane in drained.values()} == {"stopped"}

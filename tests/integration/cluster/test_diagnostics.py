@@ -78,7 +78,7 @@ def test_what_keeps_it_from_running_makes_it_fail(monkeypatch: pytest.MonkeyPatc
     assert done.returncode == 1
     assert f"{number} is taken" in done.stdout
     assert "PARLEY_PORT" in done.stdout
-    assert "`parley up` can't run: mend Port." in done.stdout
+    assert "`parley up` can't run: fix Port." in done.stdout
 
 
 def test_stores_of_ones_own_are_asked(postgres_url: str, redis_url: str) -> None:

@@ -83,18 +83,18 @@ async def test_the_command_lists_adds_drains_and_moves(stage: ApiHarness, server
     meeting = await stage.create_meeting(title="Monday")
     added = await run("add")
     assert added.exit_code == 0
-    assert "live-2 is added" in added.output
+    assert "live-2 was added" in added.output
     listed = await run("list")
     assert listed.exit_code == 0
     assert all(word in listed.output for word in ("live-1", "live-2", "batch-1", "recorded meetings", "running"))
     moved = await run("move", meeting, "live-2")
-    assert (moved.exit_code, "It goes on in live-2" in moved.output) == (0, True)
+    assert (moved.exit_code, "The meeting continues in live-2" in moved.output) == (0, True)
     drained = await run("drain", "live-2")
     assert (drained.exit_code, "is drained" in drained.output) == (0, True)
     # No worker runs that could move the lane's meeting, and the command reports it.
     await run("add")
     busy = await run("drain", "live-1", "--wait", "0")
-    assert (busy.exit_code, "still has 1" in busy.output) == (1, True)
+    assert (busy.exit_code, "Still open: 1" in busy.output) == (1, True)
     refused = await run("move", meeting, "live-9")
     assert refused.exit_code != 0
     assert "no lane live-9" in str(refused.exception)

@@ -207,7 +207,7 @@ def test_what_was_made_from_another_version_is_refused(up: ParleyUp, tmp_path: P
     done = run_config_command(up, "set", file, "--expected-version", 1)
     assert done.returncode == 1
     assert "is in force" in " ".join(done.stderr.split())
-    assert run_config_command(up, "set", file, "--check").stderr.strip() == "It can be taken."
+    assert run_config_command(up, "set", file, "--check").stderr.strip() == "The configuration is valid."
     assert run_config_command(up, "rollback", 999).returncode == 1
     assert run_config_command(up, "set", tmp_path / "nowhere.json").returncode == 1
 

@@ -333,7 +333,7 @@ def test_the_doctor_finds_it_on_its_port(up: ParleyUp) -> None:
 def test_the_doctor_does_not_say_that_another_can_run_there(up: ParleyUp) -> None:
     done = run_here(up, "doctor")
     assert done.returncode == 0, done.stdout
-    assert "Parley is up already." in done.stdout
+    assert "Parley is running already." in done.stdout
     assert "`parley up` can run." not in done.stdout
     answer = json.loads(run_here(up, "doctor", "--json").stdout)
     assert (answer["ready"], answer["running"]) == (False, True)
