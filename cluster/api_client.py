@@ -1,4 +1,4 @@
-"""A client of Parley's HTTP door: opens meetings, sends their events so that none is lost, and reads what became of them."""
+"""Client of Parley's HTTP API, with retries. Resending events is safe, because each has an id."""
 
 from __future__ import annotations
 
@@ -16,23 +16,27 @@ from operators.errors import ParleyError, UnavailableError
 
 PROBLEM_MEDIA_TYPE = "application/problem+json"
 LAG_PROBLEM_TYPE = "urn:parley:problem:lag"
-"""The type of the problem that passes by itself."""
+"""Type of the problem that a request gets while the meeting's lane is behind. It passes without intervention."""
 REQUEST_TIMEOUT_S = 30.0
-"""Seconds one request may take."""
+"""Timeout of one request, in seconds."""
 RETRY_TIMEOUT_S = 120.0
-"""Seconds a request is tried again for, where the server can't be reached or is overloaded."""
+"""Seconds for which a request is retried if the server can't be reached or is overloaded."""
 LAG_TIMEOUT_S = 3600.0
-"""Seconds events are sent again for, where their meeting's lane is behind: it works off what it has."""
+"""Seconds for which events are resent while their meeting's lane is behind. The lane catches up meanwhile."""
 MAX_RETRY_AFTER_S = 60.0
-"""Seconds waited at most where an answer asks for it: what stands before the server may say anything."""
+"""Maximum seconds that a `Retry-After` header can delay a retry. A proxy in front of the server may send any value."""
 IDENTIFY_TIMEOUT_S = 15.0
-"""Seconds a server has to say that it is there: on a machine that has much else to do, a Parley may take some."""
+"""Seconds that a server has to identify itself. Parley may respond slowly on a busy machine."""
 
 ServerKind = Literal["parley", "other", "nobody"]
 
 
 def identify_server(url: str) -> ServerKind:
-    """Who answers at an address, asked once: Parley, something else (or a Parley that is still starting), or nobody."""
+    """Identify the server at a URL with one request.
+
+    Returns:
+        `parley`, `nobody` if no server accepts connections, or `other`. A Parley that is still starting is `other` too.
+    """
     try:
         response = httpx.get(f"{url}/health", timeout=IDENTIFY_TIMEOUT_S, trust_env=not _is_loopback(url))
         return "parley" if response.is_success and response.json() == {"status": "up"} else "other"
@@ -43,17 +47,17 @@ def identify_server(url: str) -> ServerKind:
 
 
 def _is_loopback(url: str) -> bool:
-    """Whether an address is this machine's: a proxy that the environment names is for the world outside."""
+    """Return whether a URL is on this machine, in which case a proxy of the environment is bypassed."""
     return httpx.URL(url).host in ("127.0.0.1", "localhost", "::1")
 
 
 class ApiError(ParleyError):
-    """The server refused a request. The message is the server's own: what is wrong and what to do."""
+    """The server rejected a request. The message comes from the server: the problem and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
 class SendResult:
-    """What became of a batch of events."""
+    """The result of sending events: the number of accepted, repeated and refused ones."""
 
     accepted: int
     repeated: int
@@ -62,17 +66,24 @@ class SendResult:
 
 @dataclass(frozen=True, slots=True)
 class ExportedTranscript:
-    """A transcript as a file: the name that the server gives it, if any, and what it holds."""
+    """A transcript as a file.
+
+    Attributes:
+        name: the file name that the server suggests, if any.
+        content: the file's content.
+    """
 
     name: str | None
     content: bytes
 
 
 class ApiClient:
-    """Talks to one server.
+    """An asynchronous client of one server. Use it as a context manager.
+
+    Each method raises `ApiError` if the server rejects the request, and `UnavailableError` if it can't be reached.
 
     Args:
-        url: `http://127.0.0.1:8000`.
+        url: base URL of the server, such as `http://127.0.0.1:8000`.
     """
 
     def __init__(self, url: str) -> None:
@@ -87,24 +98,30 @@ class ApiClient:
         await self._http.aclose()
 
     async def open_meeting(self, body: dict[str, Any]) -> dict[str, Any]:
-        """Open a meeting; one with the same external id is found again."""
+        """Open a meeting, or return the existing one with the same external id."""
         return await self._request_json("POST", "/api/meetings", body)
 
     async def meetings(self, statuses: Sequence[str], limit: int) -> list[dict[str, Any]]:
-        """The newest meetings, at most `limit` (up to 200); only those of the given statuses, if any are."""
+        """Return the newest meetings.
+
+        Args:
+            statuses: the wanted statuses; all if it is empty.
+            limit: maximum number of meetings, up to 200.
+        """
         parameters = {"limit": limit, "status": list(statuses)}
         return (await self._request_json("GET", "/api/meetings", params=parameters))["meetings"]
 
     async def end_meeting(self, meeting_id: str, reason: str | None) -> dict[str, Any]:
-        """End a meeting; one that is over stays so."""
+        """End a meeting. A meeting that is over does not change."""
         body = {} if reason is None else {"reason": reason}
         return await self._request_json("POST", f"/api/meetings/{meeting_id}/end", body)
 
     async def export(self, meeting_id: str, parameters: dict[str, str]) -> ExportedTranscript:
-        """A meeting's transcript as a file.
+        """Return a meeting's transcript as a file.
 
         Args:
-            wanted: its `format`, `text` and `language`; the server chooses what is left out.
+            meeting_id: the meeting's id.
+            parameters: its `format`, `text` and `language`. The server has a default for each.
         """
         response = await self._request("GET", f"/api/meetings/{meeting_id}/export", params=parameters)
         header = EmailMessage()
@@ -112,48 +129,55 @@ class ApiClient:
         return ExportedTranscript(header.get_filename(), response.content)
 
     async def meeting(self, meeting_id: str) -> dict[str, Any]:
-        """How a meeting stands."""
+        """Return a meeting with its current state."""
         return await self._request_json("GET", f"/api/meetings/{meeting_id}")
 
     async def send(self, meeting_id: str, events: Sequence[dict[str, Any]]) -> SendResult:
-        """Send events. Each has an `event_id`, so that sending a batch again does not double any.
+        """Send events. Each has an `event_id`, so that a batch can be resent without duplicates.
 
-        Where the meeting's lane is too far behind it waits as it is told to.
+        While the meeting's lane is too far behind, the request is retried after the delay that the server names.
 
         Raises:
-            Rejected: an event was refused; those before it in the batch may have been accepted.
+            ApiError: an event was rejected. Earlier events of the batch may have been accepted.
+            UnavailableError: the server could not be reached.
         """
         result = await self._request_json("POST", f"/api/meetings/{meeting_id}/events", {"events": list(events)})
         return SendResult(result["accepted"], result["repeated"], result["refused"])
 
     async def sentences(self, meeting_id: str) -> list[dict[str, Any]]:
-        """The meeting's sentences, last revisions, in reading order."""
+        """Return the last revisions of the meeting's sentences, in reading order."""
         return (await self._request_json("GET", f"/api/meetings/{meeting_id}/sentences"))["sentences"]
 
     async def captions(self, meeting_id: str) -> list[dict[str, Any]]:
-        """The meeting's captions in all languages, in reading order."""
+        """Return the meeting's captions in all languages, in reading order."""
         return (await self._request_json("GET", f"/api/meetings/{meeting_id}/captions"))["captions"]
 
     async def lanes(self) -> list[dict[str, Any]]:
-        """All lanes, and how they do."""
+        """Return all lanes with their state."""
         return (await self._request_json("GET", "/api/lanes"))["lanes"]
 
     async def models(self) -> dict[str, Any]:
-        """The models' configuration in force, and how its engines stand."""
+        """Return the current engine configuration, and the state of its engines."""
         return await self._request_json("GET", "/api/models")
 
     async def model_versions(self, limit: int) -> dict[str, Any]:
-        """The last `versions` of it, the newest first, and the numbers of those that are `unreadable` there."""
+        """Return the newest `versions` of the configuration, and the numbers of those that the server finds `unreadable`."""
         return await self._request_json("GET", "/api/models/versions", params={"limit": limit})
 
     async def change_models(self, config: dict[str, Any], note: str, expected_version: int | None) -> dict[str, Any]:
-        """Put a configuration in force, unless another one than `expected_version` is, where that is given."""
+        """Activate an engine configuration.
+
+        Args:
+            config: the configuration.
+            note: a remark for the history.
+            expected_version: the request fails unless this is the current version; None skips the check.
+        """
         return await self._request_json(
             "PUT", "/api/models", {"config": config, "note": note, "expected_version": expected_version}
         )
 
     async def roll_back_models(self, version: int | None) -> dict[str, Any]:
-        """Put an older version in force again; the one before, where none is named."""
+        """Activate an older version again, by default the previous one."""
         return await self._request_json("POST", "/api/models/rollback", {"version": version})
 
     async def add_lane(self, kind: str) -> dict[str, Any]:
@@ -161,28 +185,35 @@ class ApiClient:
         return await self._request_json("POST", "/api/lanes", {"kind": kind})
 
     async def drain_lane(self, lane_id: str) -> dict[str, Any]:
-        """Have a lane give its meetings to others, and stop."""
+        """Drain a lane: its meetings are migrated to other lanes, and it stops."""
         return await self._request_json("POST", f"/api/lanes/{lane_id}/drain")
 
     async def move_meeting(self, meeting_id: str, lane_id: str) -> dict[str, Any]:
-        """Have a meeting go on in another lane."""
+        """Migrate a meeting to another lane."""
         return await self._request_json("POST", f"/api/meetings/{meeting_id}/move", {"lane": lane_id})
 
     async def dead_letters(self, meeting_id: str | None, limit: int, before: int | None = None) -> dict[str, Any]:
-        """A page of dead letters, newest first, at most `limit` (up to 200); only a meeting's, if one is named."""
+        """Return a page of dead letters, newest first.
+
+        Args:
+            meeting_id: the meeting whose dead letters to return; None for all meetings.
+            limit: maximum number of dead letters, up to 200.
+            before: the `before` of the previous page; None for the first page.
+        """
         parameters = {"limit": limit, "meeting": meeting_id, "before": before}
         set_parameters = {name: value for name, value in parameters.items() if value is not None}
         return await self._request_json("GET", "/api/dead-letters", params=set_parameters)
 
     async def dead_letter(self, dead_letter_id: int) -> dict[str, Any]:
-        """A dead letter, whole."""
+        """Return a dead letter with all its fields."""
         return await self._request_json("GET", f"/api/dead-letters/{dead_letter_id}")
 
     async def resubmit(self, dead_letter_id: int) -> dict[str, Any]:
-        """Put what a dead letter holds in again.
+        """Resubmit the content of a dead letter.
 
         Raises:
-            Rejected: it can't be.
+            ApiError: the dead letter can't be resubmitted.
+            UnavailableError: the server could not be reached.
         """
         return await self._request_json("POST", f"/api/dead-letters/{dead_letter_id}/resubmit")
 
@@ -206,7 +237,11 @@ class ApiClient:
     async def _send_with_retries(
         self, method: str, path: str, body: dict[str, Any] | None, params: dict[str, Any] | None
     ) -> httpx.Response:
-        """What the server has to say, be it a problem. One that can't be reached, or can't answer yet, is asked again."""
+        """Send a request, and retry while the server can't be reached or is not ready.
+
+        Returns:
+            The response of the API, which may be a problem.
+        """
         async for attempt in stamina.retry_context(
             on=UnavailableError, attempts=None, timeout=RETRY_TIMEOUT_S, wait_max=5.0
         ):
@@ -219,7 +254,7 @@ class ApiClient:
                     PROBLEM_MEDIA_TYPE
                 )
                 if response.status_code == int(httpx.codes.SERVICE_UNAVAILABLE) or not is_api_response:
-                    # Words that aren't our API's: it is still starting, or something before it can't reach it.
+                    # The response is not from the API: the server is still starting, or a proxy can't reach it.
                     await asyncio.sleep(_retry_after_s(response))
                     raise UnavailableError(f"{path}: {response.status_code}")
                 return response
@@ -227,7 +262,7 @@ class ApiClient:
 
 
 def _retry_after_s(response: httpx.Response) -> float:
-    """Seconds for which an answer asks to wait. A date counts as none: a retry pauses by itself."""
+    """Return the delay of a `Retry-After` header in seconds. A date counts as 0, because retries have their own pauses."""
     try:
         seconds = float(response.headers.get("Retry-After", 0))
     except ValueError:
@@ -236,7 +271,7 @@ def _retry_after_s(response: httpx.Response) -> float:
 
 
 def _problem_summary(response: httpx.Response) -> str:
-    """The server's problem (RFC 9457) in one line."""
+    """Format the server's problem (RFC 9457) as one line."""
     problem = response.json()
     fields = "; ".join(f"{e['field']}: {e['detail']}" for e in problem.get("errors", []))
     return f"{problem.get('title', response.status_code)}: {fields or problem.get('detail', '')}"

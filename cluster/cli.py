@@ -1,4 +1,4 @@
-"""The `parley` command: what it is made of, and how it ends. Each command lies in `cluster.commands`."""
+"""The `parley` command: its subcommands, which are in `cluster.commands`, and its error handling."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
-    epilog="Begin with `parley demo`. Every setting: docs/settings.md.",
+    epilog="Start with `parley demo`. All settings are in docs/settings.md.",
 )
 app.command(rich_help_panel=RUN_PANEL, epilog=demo.EXAMPLES)(demo.demo)
 app.command(rich_help_panel=RUN_PANEL, epilog=up.EXAMPLES)(up.up)
@@ -58,14 +58,14 @@ def _print_version(is_requested: bool) -> None:
 @app.callback()
 def parley(
     version: Annotated[
-        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version and leave.")
+        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version and exit.")
     ] = False,
 ) -> None:
     """Live meeting translation on your own machines."""
 
 
 def main() -> None:
-    """Run the command. Errors of ours are one line on standard error and exit code 1."""
+    """Run the command. An error of Parley is printed as one line on standard error, with exit code 1."""
     try:
         app(prog_name="parley")
     except ParleyError as error:

@@ -1,4 +1,4 @@
-"""`parley bench`: how fast this machine's models are, and what of that reaches a caption."""
+"""`parley bench`: measures the speed of this machine's models, alone and up to the caption."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ Examples:
 app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="markdown",
-    help="Measure what this machine does. docs/benchmarks.md has what came of it elsewhere.",
+    help="Measure the speed of this machine. docs/benchmarks.md has results of other machines.",
     epilog=EXAMPLES,
 )
 
 
 @app.callback()
 def bench() -> None:
-    """Measure what this machine does."""
+    """Measure the speed of this machine."""
 
 
 @app.command(
@@ -54,28 +54,32 @@ def models(
         str | None,
         typer.Option(
             metavar="JSON",
-            show_default="what the settings have translate",
-            help="An engine, as `parley config` has it.",
+            show_default="the translation engine of the settings",
+            help="An engine configuration, as in `parley config`.",
         ),
     ] = None,
     against: Annotated[
-        str | None, typer.Option(metavar="JSON", help="Another engine, measured after it in the same run.")
+        str | None, typer.Option(metavar="JSON", help="A second engine, measured after the first in the same run.")
     ] = None,
     in_flight: Annotated[
-        str, typer.Option(metavar="NUMBERS", help="How many sentences are asked at once.")
+        str, typer.Option(metavar="NUMBERS", help="Numbers of concurrent requests, separated by commas.")
     ] = "1,2,4,8,16,32,64,128,256",
-    sentences: Annotated[int, typer.Option(min=1, help="Sentences a measurement, or as many as are in flight.")] = 64,
-    rounds: Annotated[int, typer.Option(min=1, help="Measurements of each layer, in turns; the median counts.")] = 3,
+    sentences: Annotated[
+        int, typer.Option(min=1, help="Sentences in a measurement, at least the number in flight.")
+    ] = 64,
+    rounds: Annotated[
+        int, typer.Option(min=1, help="Measurements of each layer, in turns. The result is the median.")
+    ] = 3,
     meetings_for: Annotated[
-        float, typer.Option(min=0, help="Seconds a step of the search for the most meetings; 0 leaves it out.")
+        float, typer.Option(min=0, help="Seconds of a step of the search for the most meetings; 0 skips the search.")
     ] = 20,
     json_file: Annotated[
-        Path | None, typer.Option("--json", metavar="FILE", help="Write all of it there, too.")
+        Path | None, typer.Option("--json", metavar="FILE", help="Also write the results to this file.")
     ] = None,
 ) -> None:
-    """Measure the model that translates: by itself, as a service through Ray Serve, and from a meeting's log to captions.
+    """Measure the translation engine alone, as a service through Ray Serve, and from a meeting's log to its captions.
 
-    All three get the same load in turns, from one engine, on stores that are thrown away. The ratios are to the engine by itself.
+    The three layers get the same load in turns, with one engine and temporary stores. Ratios are relative to the engine alone.
     """
     import asyncio
     from dataclasses import asdict
@@ -92,7 +96,7 @@ def models(
     with ShutdownSignals() as signals:
         signals.print_status("starting Postgres, Valkey and Ray")
         with start_environment() as urls, Progress(console=console) as progress:
-            # Ray has put a handler of its own in place.
+            # Installs the signal handlers again, because Ray installed its own.
             signals.print_status("starting the model")
             for n, engine_config in enumerate(engine_configs):
                 task = progress.add_task(engine_config.kind, total=plan.step_count)
@@ -106,18 +110,18 @@ def models(
             results.print(f"{measurement.meetings} meetings at once with 95 % of their answers within a second")
     if json_file is not None:
         report: list[dict[str, Any]] = [
-            {"engine": each.model_dump(mode="json"), **asdict(measured)}
-            for each, measured in zip(engine_configs, measurements, strict=True)
+            {"engine": engine_config.model_dump(mode="json"), **asdict(measurement)}
+            for engine_config, measurement in zip(engine_configs, measurements, strict=True)
         ]
         json_file.write_text(json.dumps(report, indent=2))
 
 
 def _read_engine(option: str, text: str | None) -> EngineConfig:
-    """The engine that an option describes, or the preferred one of the settings.
+    """Parse the engine of an option, by default the preferred translation engine of the settings.
 
     Raises:
-        InvalidInputError: it describes none.
-        SetupError: translation is off.
+        InvalidInputError: the text is no engine configuration.
+        SetupError: the settings have no translation engine.
     """
     from cluster.engine_plan import plan_engines
     from operators.engine_config import parse_engine_config
@@ -126,7 +130,7 @@ def _read_engine(option: str, text: str | None) -> EngineConfig:
     if text is None:
         config = plan_engines(read_settings()).config
         if not config.translation:
-            raise SetupError("nothing translates by the settings: name an engine with --engine")
+            raise SetupError("the settings have no translation engine: name one with --engine")
         return config.engines[config.translation[0]]
     try:
         fields = json.loads(text)
@@ -139,10 +143,10 @@ def _read_engine(option: str, text: str | None) -> EngineConfig:
 
 
 def _read_counts(text: str) -> tuple[int, ...]:
-    """Numbers of at least 1.
+    """Parse positive numbers, separated by commas.
 
     Raises:
-        InvalidInputError: they are none.
+        InvalidInputError: the text has another form.
     """
     from operators.errors import InvalidInputError
 
@@ -151,7 +155,7 @@ def _read_counts(text: str) -> tuple[int, ...]:
     except ValueError:
         numbers = ()
     if not numbers or min(numbers) < 1:
-        raise InvalidInputError("--in-flight", "must be numbers from 1 on, such as 1,8,64")
+        raise InvalidInputError("--in-flight", "must be positive numbers, such as 1,8,64")
     return numbers
 
 
@@ -180,7 +184,7 @@ def _measurement_table(engine: EngineConfig, measurement: EngineMeasurement, bas
         table.add_column("of the first")
     for row, baseline_row in zip(measurement.summaries, baseline.summaries, strict=True):
         ratio = "" if row.ratio is None else f"{row.ratio:.3f}"
-        times = [_format_ms(each) for each in (row.first_p50, row.p50, row.p95, row.p99)]
+        times = [_format_ms(seconds) for seconds in (row.first_p50, row.p50, row.p95, row.p99)]
         rates = (f"{row.sentences_a_second:.2f}", f"{row.tokens_a_second:.1f}")
         cells = [str(row.in_flight), row.layer, *rates, *times, str(row.errors), ratio]
         if is_compared and baseline_row.sentences_a_second:

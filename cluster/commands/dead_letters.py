@@ -1,4 +1,4 @@
-"""`parley dead-letters`: the entries that could not be used, to be looked at and put in again."""
+"""`parley dead-letters`: lists, shows and resubmits entries that could not be processed."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
     from cluster.api_client import ApiClient
 
 MAX_PAGE_COUNT = 200
-"""Letters asked for at once."""
+"""Maximum number of dead letters in one request."""
 
 MeetingOption = Annotated[
-    UUID | None, typer.Option(metavar="ID", show_default="all", help="Only those of this meeting.")
+    UUID | None, typer.Option(metavar="ID", show_default="all", help="Only dead letters of this meeting.")
 ]
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Look at the entries of meetings that could not be used (dead letters), and put them in again.",
+    help="List and resubmit dead letters: entries of meetings that could not be processed.",
 )
 
 
@@ -43,11 +43,11 @@ Examples:
 )
 def list_dead_letters(
     meeting: MeetingOption = None,
-    limit: Annotated[int, typer.Option(min=1, max=MAX_PAGE_COUNT, help="At most so many, the newest.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, max=MAX_PAGE_COUNT, help="Maximum number of dead letters.")] = 20,
     as_json: JsonOption = False,
     server: ServerOption = None,
 ) -> None:
-    """List the dead letters, newest first: of which meeting, what kind, and why. What was said is not shown."""
+    """List the dead letters, newest first, with meeting, kind and reason. Transcript text is not shown."""
     meeting_id = None if meeting is None else str(meeting)
     dead_letters = call_api(find_running_server(server), lambda client: client.dead_letters(meeting_id, limit))[
         "dead_letters"
@@ -57,7 +57,7 @@ def list_dead_letters(
     elif dead_letters:
         results.print(_dead_letter_table(dead_letters))
     else:
-        results.out("There is no dead letter.")
+        results.out("There are no dead letters.")
 
 
 @app.command(
@@ -69,12 +69,12 @@ Examples:
 )
 def show(
     dead_letter_id: Annotated[
-        int, typer.Argument(min=1, metavar="ID", help="The letter's id; `parley dead-letters list` gives it.")
+        int, typer.Argument(min=1, metavar="ID", help="The dead letter's id, from `parley dead-letters list`.")
     ],
     as_json: JsonOption = False,
     server: ServerOption = None,
 ) -> None:
-    """Show a dead letter whole, with what was said in it."""
+    """Show a dead letter with all its fields, transcript text included."""
     dead_letter = call_api(find_running_server(server), lambda client: client.dead_letter(dead_letter_id))
     if as_json:
         print_json(dead_letter)
@@ -93,27 +93,27 @@ Examples:
 )
 def retry(
     dead_letter_ids: Annotated[
-        list[int] | None, typer.Argument(min=1, metavar="ID", show_default=False, help="The letters' ids.")
+        list[int] | None, typer.Argument(min=1, metavar="ID", show_default=False, help="Ids of dead letters.")
     ] = None,
-    everything: Annotated[bool, typer.Option("--all", help="All that were not put in again before.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="All dead letters that were not resubmitted yet.")] = False,
     meeting: MeetingOption = None,
     server: ServerOption = None,
 ) -> None:
-    """Put what dead letters hold in again, the oldest first. The same letter twice changes nothing.
+    """Resubmit dead letters, oldest first. Resubmitting a dead letter twice changes nothing.
 
-    A chunk becomes the newest revision of what it was. One that came too late becomes sentences of its own, beside what
-    was put out of it before. A meeting that is over takes none. The exit code is 1 if any could not be put in.
+    The content becomes the newest revision of its chunk. The content of a late revision becomes new sentences, in addition to
+    those already emitted for the chunk. A meeting that is over accepts none. The exit code is 1 if any could not be resubmitted.
     """
     if bool(dead_letter_ids) == everything:
-        raise InvalidInputError("ID", "give the ids of letters, or --all")
+        raise InvalidInputError("ID", "give the ids of dead letters, or --all")
     if meeting is not None and not everything:
-        raise InvalidInputError("--meeting", "goes with --all")
+        raise InvalidInputError("--meeting", "is valid only with --all")
 
     async def resubmit_all(client: ApiClient) -> tuple[int, int]:
         from cluster.api_client import ApiError
 
         resubmitted_count = refused_count = 0
-        # Known before the first one goes in: a letter that fails again leaves a new one.
+        # Listed before the first is resubmitted, because one that fails again becomes a new dead letter.
         for dead_letter_id in sorted(set(dead_letter_ids or await _find_unresubmitted(client, meeting))):
             try:
                 result = await client.resubmit(dead_letter_id)
@@ -129,17 +129,15 @@ def retry(
 
     resubmitted_count, refused_count = call_api(find_running_server(server), resubmit_all)
     if not resubmitted_count and not refused_count:
-        console.print("There is no dead letter to put in again.")
+        console.print("There are no dead letters to resubmit.")
     else:
-        console.print(
-            f"Put in again: {resubmitted_count}." + (f" Not possible: {refused_count}." if refused_count else "")
-        )
+        console.print(f"Resubmitted: {resubmitted_count}." + (f" Refused: {refused_count}." if refused_count else ""))
     if refused_count:
         raise typer.Exit(1)
 
 
 async def _find_unresubmitted(client: ApiClient, meeting: UUID | None) -> list[int]:
-    """The letters that were not put in again yet."""
+    """Return the ids of all dead letters that were not resubmitted yet."""
     dead_letter_ids: list[int] = []
     before: int | None = None
     while True:
@@ -157,13 +155,13 @@ def _dead_letter_table(dead_letters: list[dict[str, Any]]) -> Table:
     table = Table(box=box.SIMPLE, pad_edge=False)
     table.add_column("id", no_wrap=True, justify="right")
     table.add_column("since", no_wrap=True)
-    # Whole, so that it can be copied.
+    # Never truncated, so that the id can be copied.
     table.add_column("meeting", no_wrap=True, min_width=36)
     table.add_column("kind", no_wrap=True)
     table.add_column("ordinal", no_wrap=True, justify="right")
-    table.add_column("why", overflow="fold", min_width=10)
+    table.add_column("reason", overflow="fold", min_width=10)
     for dead_letter in dead_letters:
-        resubmission_note = " (put in again)" if dead_letter["resubmitted_at"] else ""
+        resubmission_note = " (resubmitted)" if dead_letter["resubmitted_at"] else ""
         table.add_row(
             str(dead_letter["id"]),
             _format_time(dead_letter["created_at"]),
@@ -181,12 +179,12 @@ def _dead_letter_details(dead_letter: dict[str, Any]) -> Table:
     rows = {
         "id": str(dead_letter["id"]),
         "meeting": dead_letter["meeting_id"] or "",
-        "why": dead_letter["reason"],
+        "reason": dead_letter["reason"],
         "since": _format_time(dead_letter["created_at"]),
-        "put in again": _format_time(dead_letter["resubmitted_at"]),
+        "resubmitted": _format_time(dead_letter["resubmitted_at"]),
         "lane": f"{dead_letter['lane_id']}, at {dead_letter['log_id']}",
     }
-    rows |= {f"its {name}": str(value) for name, value in dead_letter["fields"].items()}
+    rows |= {f"field {name}": str(value) for name, value in dead_letter["fields"].items()}
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column(overflow="fold")

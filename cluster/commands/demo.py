@@ -1,4 +1,4 @@
-"""`parley demo`: a recorded meeting, captioned before your eyes in a system of its own."""
+"""`parley demo`: plays a recorded meeting in a temporary system, and shows its captions."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ if TYPE_CHECKING:
 
 SAMPLE_RECORDING = Path(__file__).resolve().parents[2] / "examples" / "launch.broadcasts.jsonl"
 SAMPLE_TITLE, SAMPLE_LANGUAGE = "The launch of the audio guide", "en"
-"""What it is about, and what is spoken in it."""
+"""The recording's title, and the language spoken in it."""
 CAPTIONS_TIMEOUT_S = 600.0
-"""Seconds that `--exit` waits for captions after everything was sent."""
+"""Seconds that `--exit` waits for captions after all events were sent."""
 EXAMPLES = """
 Examples:
 
@@ -45,17 +45,18 @@ Examples:
 
 - `parley demo --targets pt,en-GB --port 8080 --no-browser`
 
-- `parley demo --exit` to see in a minute whether everything works
+- `parley demo --exit` to test in a minute whether everything works
 """
 
 
 @dataclass(frozen=True, slots=True)
 class _DemoResult:
-    """What came of the meeting.
+    """The result of the demo's meeting.
 
     Attributes:
-        first: when its first caption was seen, in seconds from the command's start.
-        over: whether nothing is to come any more.
+        summary: counts of sentences and captions.
+        first_caption_s: seconds from the command's start until the first caption was seen; None without a caption.
+        is_finished: whether the meeting is over and no caption is pending.
     """
 
     summary: CaptionSummary
@@ -73,20 +74,20 @@ def demo(
             min=1,
             max=65535,
             metavar="PORT",
-            show_default="PARLEY_PORT or 8000; a free one where that is taken",
+            show_default="PARLEY_PORT or 8000, or a free port if that is in use",
             help="Port on 127.0.0.1 for the page and the HTTP API.",
         ),
     ] = None,
     translator: TranslatorOption = None,
     exit_when_done: Annotated[
-        bool, typer.Option("--exit", help="As fast as it goes, say what came of it, and leave: with 0 if all is well.")
+        bool,
+        typer.Option("--exit", help="Play at full speed, print the result and exit, with code 0 if all captions came."),
     ] = False,
-    no_browser: Annotated[bool, typer.Option("--no-browser", help="Don't open the page.")] = False,
+    no_browser: Annotated[bool, typer.Option("--no-browser", help="Don't open the page in a browser.")] = False,
 ) -> None:
-    """Play a recorded meeting through Parley, at the speed it was spoken, and show its captions on a page.
+    """Play a recorded meeting through Parley at its own speed, and show its captions on a page.
 
-    The system is a private one: its data is temporary, and gone at the end. It stays up after the meeting, so that the
-    page can be read, until Ctrl-C.
+    The demo runs a temporary system, whose data is deleted at the end. The page stays available after the meeting until Ctrl-C.
     """
     started_at = time.monotonic()
     from cluster.recordings.player import ReplayOptions
@@ -109,20 +110,20 @@ def demo(
             _play_recording(url, recording, options, started_at, stopping, timeout_s, opens_browser=opens_browser)
         )
         if result and not exit_when_done:
-            console.print("The meeting is over. Its page stays where it is until Ctrl-C.")
+            console.print("The meeting is over. Its page stays available until Ctrl-C.")
             stopping.wait()
         print_status("stopping")
     if exit_when_done:
         _report_result(recording.name, result, time.monotonic() - started_at)
     else:
-        console.print("Stopped: nothing of it is kept.")
+        console.print("Stopped. The data of the demo was deleted.")
 
 
 def _default_port() -> int:
     port = read_settings().port
     if is_port_free(port):
         return port
-    print_status(f"port {port} is taken: the demo takes another")
+    print_status(f"port {port} is in use: the demo uses another one")
     return find_free_port()
 
 
@@ -136,13 +137,19 @@ async def _play_recording(
     *,
     opens_browser: bool,
 ) -> _DemoResult | None:
-    """Play the recording and tell how far it is.
+    """Play the recording and show its progress.
 
     Args:
-        patience: seconds to wait for captions after everything was sent; for as long as it takes where it is None.
+        url: the system's URL.
+        recording: the recording.
+        options: the options of the replay.
+        started_at: start of the command, on the monotonic clock.
+        stopping: set when a stop is requested.
+        timeout_s: seconds to wait for captions after all events were sent; None waits without limit.
+        opens_browser: whether to open the page in a browser, if there is a desktop.
 
     Returns:
-        What came of it, or None where it was stopped.
+        The result, or None if a stop was requested.
     """
     from rich.progress import BarColumn, Progress, TextColumn
 
@@ -171,7 +178,7 @@ async def _play_recording(
             replay_task = asyncio.create_task(send_and_await())
             first_caption_s: float | None = None
             while not stopping.is_set():
-                # Asked before the look, so that the last look sees everything.
+                # Read before the captions, so that the last poll sees all of them.
                 is_finished = replay_task.done()
                 summary = summarize_captions(
                     await client.sentences(meeting), await client.captions(meeting), options.targets
@@ -184,7 +191,7 @@ async def _play_recording(
                 if first_caption_s is None and summary.captioned_count:
                     first_caption_s = time.monotonic() - started_at
                     progress.console.print(
-                        f"The first caption came {first_caption_s:.1f} s after this command was started."
+                        f"The first caption came {first_caption_s:.1f} s after the start of this command."
                     )
                 if is_finished:
                     return _DemoResult(summary, first_caption_s, await replay_task)
@@ -206,11 +213,11 @@ def _format_clock(seconds: float) -> str:
 
 
 def _report_result(name: str, result: _DemoResult | None, duration_s: float) -> None:
-    """Say what came of the meeting.
+    """Print the result of the meeting.
 
     Raises:
-        Refused: not every sentence has its captions, or it isn't over.
-        typer.Exit: it was stopped.
+        ConflictError: a sentence lacks a caption, or the meeting isn't over.
+        typer.Exit: a stop was requested.
     """
     from rich.table import Table
 
@@ -226,7 +233,7 @@ def _report_result(name: str, result: _DemoResult | None, duration_s: float) -> 
     if not result.is_finished:
         reasons = f": {result.summary.describe_reasons()}" if result.summary.without_caption else ""
         raise ConflictError(
-            "incomplete", f"not over {CAPTIONS_TIMEOUT_S:.0f} s after everything was sent; {missing}{reasons}"
+            "incomplete", f"not finished {CAPTIONS_TIMEOUT_S:.0f} s after all events were sent; {missing}{reasons}"
         )
     if result.summary.without_caption or not result.summary.sentence_count:
         raise ConflictError("incomplete", f"{missing}: {result.summary.describe_reasons()}")

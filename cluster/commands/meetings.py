@@ -1,4 +1,4 @@
-"""`parley meetings`: the meetings of a running system, from the terminal."""
+"""`parley meetings`: lists, shows, exports and ends the meetings of a running system."""
 
 from __future__ import annotations
 
@@ -22,13 +22,11 @@ if TYPE_CHECKING:
     from cluster.api_client import ApiClient
     from cluster.recordings.caption_summary import CaptionSummary
 
-MeetingIdArgument = Annotated[
-    UUID, typer.Argument(metavar="ID", help="The meeting's id; `parley meetings list` gives it.")
-]
+MeetingIdArgument = Annotated[UUID, typer.Argument(metavar="ID", help="The meeting's id, from `parley meetings list`.")]
 
 
 class MeetingStatusOption(StrEnum):
-    """How a meeting stands."""
+    """Status of a meeting, as an option's value."""
 
     CREATED = "created"
     LIVE = "live"
@@ -40,31 +38,31 @@ class MeetingStatusOption(StrEnum):
 
 COUNTER_DESCRIPTIONS = {
     "translated": "translations were made, over all revisions of the sentences",
-    "same": "times a sentence was in the language already",
+    "same": "times a sentence was in the target language already",
     "untranslated": "times a sentence could not be translated",
-    "pending": "translations did not come in time: their captions became pending",
-    "warned": "translations may not have kept a number, a name, a term or an emoji",
-    "cached": "translations were those of the same few words before",
-    "superseded": "translations were of no use any more: the sentence had changed",
-    "late": "revisions came after their chunk was closed; they changed nothing",
-    "outdated": "interims came after the final of their chunk; they changed nothing",
+    "pending": "translations were not ready in time: their captions became pending",
+    "warned": "translations may have lost a number, a name, a term or an emoji",
+    "cached": "translations came from the cache of short sentences",
+    "superseded": "translations were discarded: the sentence had changed",
+    "late": "revisions arrived after their chunk was closed; they changed nothing",
+    "outdated": "interims arrived after the final of their chunk; they changed nothing",
     "repeated": "events were sent again; they changed nothing",
     "refused:ended": "events were refused: the meeting was over",
     "refused:failed": "events were refused: the meeting had failed",
     "refused:paused": "events were refused: the meeting was paused",
-    "refused:no_time": "events were refused: those of a recorded meeting must say when they were",
-    "refused:invalid": "events were refused: they were not as they must be",
-    "refused:lag": "events were refused for the moment: the meeting's lane was too far behind",
-    "dead": "entries could not be used; they are kept as dead letters",
+    "refused:no_time": "events were refused: an event of a recorded meeting needs a time",
+    "refused:invalid": "events were refused: they were invalid",
+    "refused:lag": "events were refused temporarily: the meeting's lane was too far behind",
+    "dead": "entries could not be processed; they are kept as dead letters",
     "lost": "entries were accepted, and then lost by Redis",
-    "timed_out": "times nobody had spoken for 30 minutes",
+    "timed_out": "times the meeting timed out after 30 minutes of silence",
 }
-"""What a meeting counts, in words that follow the number."""
+"""Description of each counter of a meeting. The number precedes it."""
 
 WIDE_COLUMN_COUNT = 110
-"""Columns of a window that has room for all there is to list."""
+"""Columns of a terminal that is wide enough for the whole table."""
 
-app = typer.Typer(no_args_is_help=True, help="Look at the meetings of a running system, export them and end them.")
+app = typer.Typer(no_args_is_help=True, help="List, show, export and end the meetings of a running system.")
 
 
 @app.command(
@@ -82,19 +80,19 @@ Examples:
 def list_meetings(
     status: Annotated[
         list[MeetingStatusOption] | None,
-        typer.Option(show_default="all", help="Only those of this status; may be given again."),
+        typer.Option(show_default="all", help="Only meetings with this status; may be repeated."),
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, max=200, help="At most so many, the newest.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, max=200, help="Maximum number of meetings.")] = 20,
     as_json: JsonOption = False,
     server: ServerOption = None,
 ) -> None:
     """List the meetings, newest first.
 
-    `behind` is how many of the accepted entries are still to be worked off, as noted about once a second.
-    A narrow window has no room for it, nor for when a meeting began.
+    `behind` is the number of accepted entries that are not processed yet. It is updated about once a second.
+    A narrow terminal shows neither this column nor the start time.
     """
     url = find_running_server(server)
-    meetings = call_api(url, lambda client: client.meetings([each.value for each in status or []], limit))
+    meetings = call_api(url, lambda client: client.meetings([option.value for option in status or []], limit))
     if as_json:
         print_json(meetings)
     elif meetings:
@@ -103,7 +101,7 @@ def list_meetings(
         results.out(f"There is no meeting that is {' or '.join(status)}.")
     else:
         results.out(
-            f"There is no meeting yet. Begin one at {url}, with `parley import FILE`, or as {url}/docs describes."
+            f"There is no meeting yet. Open one at {url}, with `parley import FILE`, or by the API ({url}/docs)."
         )
 
 
@@ -115,7 +113,7 @@ Examples:
 """
 )
 def show(meeting: MeetingIdArgument, as_json: JsonOption = False, server: ServerOption = None) -> None:
-    """Show all there is to know of a meeting, but for what was said."""
+    """Show a meeting: its state, lane, captions by status, and counters. Transcript text is not shown."""
     url = find_running_server(server)
 
     async def load(client: ApiClient) -> tuple[dict[str, Any], CaptionSummary]:
@@ -147,19 +145,17 @@ def export(
     meeting: MeetingIdArgument,
     form: Annotated[
         Literal["jsonl", "vtt", "srt", "md"],
-        typer.Option("--format", help="Data, subtitles of two kinds, or a page to be read."),
+        typer.Option("--format", help="JSON lines, VTT or SRT subtitles, or Markdown."),
     ] = "jsonl",
     text: Annotated[
         Literal["source", "target", "both"] | None,
-        typer.Option(
-            show_default="both where the meeting is translated", help="What was said, its translation, or both."
-        ),
+        typer.Option(show_default="both if the meeting is translated", help="Source text, translation, or both."),
     ] = None,
     language: Annotated[
         str | None,
         typer.Option(
             metavar="TAG",
-            show_default="the only one; in jsonl all",
+            show_default="the only one, or all with jsonl",
             help="The translation's language.",
         ),
     ] = None,
@@ -167,14 +163,14 @@ def export(
         str | None,
         typer.Option(
             metavar="FILE",
-            show_default="a file named by the system, or standard output where that is no terminal",
-            help="Where it goes; `-` is standard output.",
+            show_default="a file named by the system, or standard output if that is no terminal",
+            help="The output file; `-` is standard output.",
         ),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Overwrite the file if it is there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
     server: ServerOption = None,
 ) -> None:
-    """Export a meeting: what was said, its translations, or both."""
+    """Export the transcript of a meeting: source text, translations, or both."""
     parameters = {"format": form, "text": text, "language": language}
     transcript = call_api(
         find_running_server(server),
@@ -183,15 +179,13 @@ def export(
     if out == "-" or (out is None and not sys.stdout.isatty()):
         sys.stdout.buffer.write(transcript.content)
         return
-    # Only a name: where it goes is not for a server to say.
+    # Only the name is used, because a server must not choose the folder.
     path = Path(out or Path(transcript.name or "").name or f"{meeting}.{form}")
     try:
         with path.open("wb" if force else "xb") as file:
             file.write(transcript.content)
     except FileExistsError:
-        raise InvalidInputError(
-            "--out", f"{path} is there already: name another, or overwrite it with --force"
-        ) from None
+        raise InvalidInputError("--out", f"{path} exists already: name another, or overwrite it with --force") from None
     except OSError as error:
         raise InvalidInputError("--out", f"{path} can't be written: {error.strerror}") from error
     console.print(f"Written to {path}.", markup=False, soft_wrap=True)
@@ -206,10 +200,10 @@ Examples:
 )
 def end(
     meeting: MeetingIdArgument,
-    reason: Annotated[str | None, typer.Option(show_default="ended by request", help="Why it ends.")] = None,
+    reason: Annotated[str | None, typer.Option(show_default="ended by request", help="Reason of the end.")] = None,
     server: ServerOption = None,
 ) -> None:
-    """End a meeting. Pending captions follow; a meeting that is over stays so."""
+    """End a meeting. Pending captions are still completed. A meeting that is over does not change."""
 
     async def end_meeting(client: ApiClient) -> tuple[str, dict[str, Any]]:
         previous_status = (await client.meeting(str(meeting)))["status"]
@@ -218,11 +212,11 @@ def end(
     previous_status, updated = call_api(find_running_server(server), end_meeting)
     if previous_status in ("ended", "failed"):
         console.print(
-            f"It had {previous_status} before: {sanitize_for_terminal(updated['end_reason'])}.", soft_wrap=True
+            f"The meeting had {previous_status} before: {sanitize_for_terminal(updated['end_reason'])}.", soft_wrap=True
         )
     else:
         console.print(
-            "The meeting ends."
+            "The meeting is ending."
             + (f" Captions pending: {updated['pending_captions']}." if updated["pending_captions"] else "")
         )
 
@@ -233,7 +227,7 @@ def _meeting_table(meetings: list[dict[str, Any]]) -> Table:
 
     is_wide = results.width >= WIDE_COLUMN_COUNT
     table = Table(box=box.SIMPLE, pad_edge=False)
-    # Whole, so that it can be copied.
+    # Never truncated, so that the id can be copied.
     table.add_column("id", no_wrap=True, min_width=36)
     table.add_column("status", no_wrap=True)
     if is_wide:
@@ -271,7 +265,7 @@ def _meeting_details(meeting: dict[str, Any], summary: CaptionSummary, page: str
         "languages": _format_languages(meeting["config"]),
         "sentences": str(summary.sentence_count),
         "captions": f"{summary.describe_statuses()}{pending}",
-        "sentences without": without_caption,
+        "without a caption": without_caption,
         "accepted": f"{meeting['last_accepted']} entries, {'all' if not behind else meeting['last_committed']} processed",
         "lane": f"{meeting['lane_id']}, generation {meeting['generation']}, last event {meeting['seq']}",
     }

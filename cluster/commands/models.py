@@ -1,4 +1,4 @@
-"""`parley models`: which models are on this machine, and how more get there."""
+"""`parley models`: lists the models on this machine, and downloads more."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Examples:
 app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="markdown",
-    help="List the models of this machine, and pull more from their makers. docs/models.md tells which.",
+    help="List the models on this machine, and download more. docs/models.md describes them.",
     epilog=EXAMPLES,
 )
 
@@ -46,7 +46,7 @@ Examples:
 """,
 )
 def list_models(as_json: JsonOption = False) -> None:
-    """List the models on this machine, and the presets, with whether they are here. It asks nobody else."""
+    """List the models on this machine, and the presets with their availability. The command uses no network."""
     from cluster.model_store.local_models import find_installed_models
     from serve.engines.model_presets import PRESETS
 
@@ -58,8 +58,8 @@ def list_models(as_json: JsonOption = False) -> None:
             {
                 "folder": str(folder),
                 "models": [
-                    {"name": each.name, "kind": each.kind, "path": str(each.path), "bytes": each.size_bytes}
-                    for each in local_models
+                    {"name": model.name, "kind": model.kind, "path": str(model.path), "bytes": model.size_bytes}
+                    for model in local_models
                 ],
                 "presets": [_preset_json(preset, path) for preset, path in preset_paths],
             }
@@ -67,7 +67,9 @@ def list_models(as_json: JsonOption = False) -> None:
     else:
         results.print(_models_table(local_models))
         results.print(_presets_table(preset_paths))
-        print_status(f"The models folder is {folder}. `parley models pull NAME` pulls a preset, or en-de and its like.")
+        print_status(
+            f"The models folder is {folder}. `parley models pull NAME` downloads a preset, or a Firefox pair such as en-de."
+        )
 
 
 @app.command(
@@ -85,17 +87,17 @@ def pull(
     name: Annotated[
         str,
         typer.Argument(
-            metavar="NAME", help="A preset, a Firefox pair (en-de), a hub model (org/name), or a file of one."
+            metavar="NAME", help="A preset, a Firefox pair (en-de), a hub model (org/name), or one file of it."
         ),
     ],
     to: Annotated[
         Path | None, typer.Option(metavar="FOLDER", show_default="PARLEY_MODELS", help="The models folder.")
     ] = None,
 ) -> None:
-    """Pull a model from the Hugging Face hub, or a translation model from Mozilla. What was cut off goes on where it was.
+    """Download a model from the Hugging Face hub, or a Firefox translation model from Mozilla.
 
-    HF_TOKEN is the token for models that ask for one, HF_ENDPOINT a mirror of the hub. The folder or file that came is
-    printed last.
+    An interrupted download is resumed. HF_TOKEN is the token for models that require one, HF_ENDPOINT a mirror of the hub. The
+    path of the model's folder or file is printed last.
     """
     from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
 
@@ -112,7 +114,7 @@ def pull(
         path = fetch(download, folder, lambda count: progress.advance(task, count))
     results.out(str(path))
     if settings.models != folder:
-        print_status(f"Name the folder with PARLEY_MODELS={folder}, so that Firefox's engine finds what is in it.")
+        print_status(f"Set PARLEY_MODELS={folder}, so that the Firefox engine finds the models in it.")
 
 
 def _models_dir(settings: Settings) -> Path:
@@ -123,7 +125,7 @@ def _models_dir(settings: Settings) -> Path:
 
 def _preset_path(preset: ModelPreset, local_models: list[InstalledModel]) -> Path | None:
     name = preset.model if preset.file is None else f"{preset.model}:{preset.file}"
-    return next((each.path for each in local_models if each.name == name), None)
+    return next((model.path for model in local_models if model.name == name), None)
 
 
 def _preset_json(preset: ModelPreset, path: Path | None) -> dict[str, Any]:
@@ -149,7 +151,7 @@ def _models_table(local_models: list[InstalledModel]) -> Table:
     from rich import box
     from rich.table import Table
 
-    table = Table("model", "kind", "size", "where", box=box.SIMPLE, pad_edge=False)
+    table = Table("model", "kind", "size", "path", box=box.SIMPLE, pad_edge=False)
     for model in local_models:
         table.add_row(
             sanitize_for_terminal(model.name),
@@ -164,7 +166,7 @@ def _presets_table(preset_paths: list[tuple[ModelPreset, Path | None]]) -> Table
     from rich import box
     from rich.table import Table
 
-    table = Table("preset", "here", "for", "engine", "size", "memory", "licence", box=box.SIMPLE, pad_edge=False)
+    table = Table("preset", "installed", "for", "engine", "size", "memory", "licence", box=box.SIMPLE, pad_edge=False)
     for preset, path in preset_paths:
         is_installed = "[green]yes[/]" if path else "[dim]no[/]"
         sizes = (f"{preset.weight_bytes / 1e9:.1f} GB", f"{preset.memory_bytes / 1e9:.1f} GB")

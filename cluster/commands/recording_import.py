@@ -1,4 +1,4 @@
-"""`parley import`: subtitles and recordings into a running system."""
+"""`parley import`: imports subtitles and recordings into a running system."""
 
 from __future__ import annotations
 
@@ -57,17 +57,17 @@ def import_files(
     glossary: GlossaryOption = None,
     style: StyleOption = "",
     strict: Annotated[
-        bool, typer.Option("--strict", help="Refuse subtitles of which something would be left out.")
+        bool, typer.Option("--strict", help="Reject subtitles of which speech would be left out.")
     ] = False,
     no_wait: Annotated[bool, typer.Option("--no-wait", help="Don't wait for the captions.")] = False,
     server: ServerOption = None,
 ) -> None:
-    """Take subtitles and recordings into a running system, a meeting each, and wait for their captions.
+    """Import subtitles and recordings into a running system, one meeting for each file, and wait for their captions.
 
-    What of a subtitle file can't be read is left out and listed, with its line; so is what was mended. Where the file doesn't
-    say who speaks in each cue, and a rule of thumb decided it, the summary has `speakers: guessed`.
+    Unreadable parts of a subtitle file are left out. They are listed with their lines, as are repaired lines. If a file doesn't
+    name the speaker of each cue and the import guessed them, the summary shows `speakers: guessed`.
 
-    Importing the same file in the same way again adds nothing.
+    Importing a file again with the same options adds nothing.
     """
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -77,7 +77,7 @@ def import_files(
     from operators.model import Clock
 
     if title is not None and len(files) > 1:
-        raise InvalidInputError("--title", "names one meeting: give one file with it")
+        raise InvalidInputError("--title", "is for one meeting: give only one file with it")
     glossary_and_style = read_glossary_and_style(glossary, style)
     options = ReplayOptions(None, Clock.RECORDED, read_language(language), read_targets(targets), *glossary_and_style)
     recordings = [read_recording(path, options.language, strict=strict) for path in files]
@@ -88,7 +88,7 @@ def import_files(
     async def import_all() -> int:
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
         async with ApiClient(url) as client:
-            # Before the bars, which take the terminal over.
+            # Opened before the progress bars are shown, because this prints lines.
             meetings = [await _open_meeting(client, url, recording, options, title) for recording in recordings]
             with Progress(*columns, console=console) as progress:
                 async with asyncio.TaskGroup() as group:
@@ -119,11 +119,11 @@ async def _open_meeting(
     meeting = await open_meeting_for(client, recording, options, title)
     note = ""
     if meeting["status"] == "failed":
-        note = f" (it failed: {meeting['end_reason']})"
+        note = f" (failed: {meeting['end_reason']})"
     elif meeting["status"] == "ended":
         missing_count = missing_event_count(recording, meeting)
         note = (
-            f" (it ended without {missing_count} of its events)"
+            f" (ended before: {missing_count} of its events are missing)"
             if missing_count
             else " (imported before: nothing is added)"
         )
@@ -140,7 +140,11 @@ async def _send_events(
     *,
     wait: bool,
 ) -> int:
-    """Send a recording, unless its meeting is over. Returns how many of its events were refused, then or now."""
+    """Send a recording, unless its meeting is over.
+
+    Returns:
+        The number of events that the meeting refused or lacks.
+    """
     from cluster.recordings.player import await_captions, missing_event_count, replay_meeting, send_recording
 
     if meeting["status"] in ("ended", "failed"):
@@ -161,7 +165,7 @@ async def _print_summary(
         await client.sentences(meeting["id"]), await client.captions(meeting["id"]), options.targets
     )
     missing_text = (
-        f"; sentences without: {caption_summary.without_caption}: {caption_summary.describe_reasons()}"
+        f"; sentences without caption: {caption_summary.without_caption}: {caption_summary.describe_reasons()}"
         if caption_summary.without_caption
         else ""
     )

@@ -1,4 +1,4 @@
-"""`parley replay`: recorded meetings through Parley, and what came of them in files."""
+"""`parley replay`: sends recorded meetings to a system, and writes their sentences and captions to files."""
 
 from __future__ import annotations
 
@@ -43,35 +43,36 @@ Examples:
 def replay(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", exists=True, dir_okay=False, help="Recordings.")],
     out: Annotated[
-        Path, typer.Option(file_okay=False, help="Folder for NAME.sentences.jsonl and NAME.captions.jsonl.")
+        Path,
+        typer.Option(file_okay=False, help="Folder for the results, NAME.sentences.jsonl and NAME.captions.jsonl."),
     ],
-    speed: Annotated[str, typer.Option(metavar="N", help="Times the recording's own speed, or `max`.")] = "1",
+    speed: Annotated[str, typer.Option(metavar="N", help="Factor of the recording's own speed, or `max`.")] = "1",
     targets: Annotated[
         str | None,
         typer.Option(
             metavar="TAGS",
             show_default="pt; none with --translator none",
-            help="Languages to translate into, with commas between.",
+            help="Languages to translate into, separated by commas.",
         ),
     ] = None,
     language: Annotated[str, typer.Option(metavar="TAG", help="The language spoken, or `auto`.")] = "en",
     clock: Annotated[
         Literal["recorded", "live"],
-        typer.Option(help="`recorded` takes the recording's times, `live` those of acceptance."),
+        typer.Option(help="`recorded` uses the recording's times, `live` the times of acceptance."),
     ] = "recorded",
     glossary: GlossaryOption = None,
     style: StyleOption = "",
     translator: TranslatorOption = None,
     server: Annotated[
         str | None,
-        typer.Option(metavar="URL", help="A running system. Without it a private one is started and removed."),
+        typer.Option(metavar="URL", help="URL of a running system. By default a temporary one is started."),
     ] = None,
 ) -> None:
-    """Send recorded meetings through Parley, all at once, and write their sentences and captions.
+    """Replay recorded meetings through Parley, all at once, and write their sentences and captions to files.
 
     A recording has one event a line: `{"at": seconds, "payload": {chunk_id, text, speaker_name, start_time, end_time}}`.
-    Subtitles, `.vtt` or `.srt`, are taken as well.
-    Replaying the same recording into the same system in the same way again adds nothing and gives the same files.
+    Subtitles, `.vtt` or `.srt`, are accepted as well.
+    Replaying a recording again with the same options into the same system adds nothing, and writes the same files.
     """
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -85,7 +86,7 @@ def replay(
     if duplicates := [name for name, count in Counter(names).items() if count > 1]:
         raise InvalidInputError("FILE", f"{duplicates[0]} is named twice: their results would overwrite each other")
     if server is not None and translator is not None:
-        raise InvalidInputError("--translator", "is the running system's to choose: leave it out with --server")
+        raise InvalidInputError("--translator", "is a setting of the running system: omit it with --server")
     target_tags = targets if targets is not None else ("" if translator == "none" else "pt")
     glossary_and_style = read_glossary_and_style(glossary, style)
     options = ReplayOptions(
@@ -97,7 +98,7 @@ def replay(
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InvalidInputError("--out", f"{out} can't be made: {error.strerror}") from error
+        raise InvalidInputError("--out", f"{out} can't be created: {error.strerror}") from error
 
     async def run_all(url: str) -> list[ReplayResult]:
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
@@ -117,7 +118,7 @@ def replay(
 
 @contextmanager
 def _system_url(server: str | None, translator: TranslationEngineOption | None) -> Generator[str]:
-    """The URL of the system to use: the one given, or a private one."""
+    """Yield the URL of the given system, or of a temporary one."""
     if server is not None:
         yield find_running_server(server)
         return
@@ -152,7 +153,7 @@ def _result_table(replay_results: list[ReplayResult]) -> Table:
             str(result.send_result.repeated),
             str(result.send_result.refused),
             str(len(result.sentences)),
-            ", ".join(f"{count} {status}" for status, count in sorted(statuses.items())) or "none asked",
+            ", ".join(f"{count} {status}" for status, count in sorted(statuses.items())) or "none requested",
             f"{attempts:.2f}",
             str(result.counters.get("late", 0)),
             f"{result.duration_s:.1f}",

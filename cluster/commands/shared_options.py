@@ -1,4 +1,4 @@
-"""The options that commands share, and what is made of their words."""
+"""Options that commands share, and the parsing of their values."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cluster.commands.terminal import console, sanitize_for_terminal
 from operators.errors import InvalidInputError, UnavailableError
 from serve.engines.selection import TranslationEngineOption
 
-if TYPE_CHECKING:  # A command that shows its help needs none of it.
+if TYPE_CHECKING:  # Showing a command's help doesn't need it.
     from cluster.settings import Settings
     from operators.model import Term
 
@@ -27,22 +27,26 @@ TranslatorOption = Annotated[
     TranslationEngineOption | None,
     typer.Option(
         show_default="PARLEY_TRANSLATOR or auto",
-        help="What translates: `auto` takes the best this machine has, `none` leaves every caption untranslated.",
+        help="Translation engine: `auto` uses the best one on this machine, `none` leaves every caption untranslated.",
     ),
 ]
 ServerOption = Annotated[
     str | None,
-    typer.Option(metavar="URL", show_default="http://127.0.0.1:PARLEY_PORT", help="The running system."),
+    typer.Option(metavar="URL", show_default="http://127.0.0.1:PARLEY_PORT", help="URL of the running system."),
 ]
-TargetsOption = Annotated[str, typer.Option(metavar="TAGS", help="Languages to translate into, with commas between.")]
+TargetsOption = Annotated[str, typer.Option(metavar="TAGS", help="Languages to translate into, separated by commas.")]
 GlossaryOption = Annotated[
     Path | None,
     typer.Option(
-        "--glossary", metavar="FILE", exists=True, dir_okay=False, help="How terms are to be translated: a CSV file."
+        "--glossary",
+        metavar="FILE",
+        exists=True,
+        dir_okay=False,
+        help="CSV file with the required translations of terms.",
     ),
 ]
 StyleOption = Annotated[
-    str, typer.Option("--style", metavar="TEXT", help='How translations should sound, such as "formal".')
+    str, typer.Option("--style", metavar="TEXT", help='Style of the translations, such as "formal".')
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
@@ -51,14 +55,17 @@ _JSON_EXAMPLES = {
     "vllm_args": '{"max_model_len": 4096}',
     "translation_body": '{"reasoning_effort": "none"}',
 }
-"""An example of each setting that is written as JSON."""
+"""An example value of each JSON setting."""
 
 
 def read_settings(**overrides: Any) -> Settings:
-    """The settings of the environment, but for those given here that are not None. The logs are set up by them, too.
+    """Read the settings from the environment, and configure the logs. A misspelt setting is reported.
+
+    Args:
+        overrides: values by field name that replace those of the environment; None leaves a field unchanged.
 
     Raises:
-        InvalidInputError: names the setting and the fix.
+        InvalidInputError: a setting is invalid. The error names the setting and the fix.
     """
     from pydantic import ValidationError
     from pydantic_settings import SettingsError
@@ -73,37 +80,42 @@ def read_settings(**overrides: Any) -> Settings:
         invalid = to_invalid_input_error(error)
         raise InvalidInputError(f"PARLEY_{invalid.field.upper()}", invalid.fix) from None
     except SettingsError as error:
-        # It names the field in its words alone.
+        # The error has the name of the field only in its message.
         name = next(name for name in _JSON_EXAMPLES if re.search(rf"\b{name}\b", str(error)))
         raise InvalidInputError(f"PARLEY_{name.upper()}", f"must be JSON, such as {_JSON_EXAMPLES[name]}") from None
     configure_logging(settings.log_level)
     for name, suggestion in misspelt_settings().items():
         console.print(
-            f"[yellow]{sanitize_for_terminal(name)} is no setting:[/] did you mean {suggestion}?", soft_wrap=True
+            f"[yellow]{sanitize_for_terminal(name)} is not a setting:[/] did you mean {suggestion}?", soft_wrap=True
         )
     return settings
 
 
 def find_running_server(url: str | None) -> str:
-    """Where the running system answers: at the URL given, or on this machine.
+    """Check that a system responds at a URL, by default at the port of the settings on this machine.
+
+    The system gets one request and no retry, so that a mistyped URL is reported at once.
+
+    Returns:
+        The URL without a trailing slash.
 
     Raises:
-        InvalidInputError: that is no URL.
-        UnavailableError: it doesn't answer there. Asked once, so that whoever mistyped it need not wait.
+        InvalidInputError: the text is no URL.
+        UnavailableError: no system responds there.
     """
     from cluster.api_client import identify_server
 
     address = f"http://127.0.0.1:{read_settings().port}" if url is None else url.rstrip("/")
     if not _is_url(address):
         raise InvalidInputError("--server", "must be a URL such as http://127.0.0.1:8000")
-    # What is asked may hold a password, and what is said must not.
+    # The URL may contain a password, which must not appear in a message.
     printable_url = urlsplit(address)._replace(netloc=urlsplit(address).netloc.rpartition("@")[2]).geturl()
     match identify_server(address):
         case "parley":
             return address
         case "other":
             raise UnavailableError(
-                f"what answers at {printable_url} is no Parley, or one that is still starting: name another with `--server`"
+                f"the server at {printable_url} is no Parley, or is still starting: name another with `--server`"
             )
         case "nobody":
             raise UnavailableError(
@@ -115,15 +127,15 @@ def _is_url(text: str) -> bool:
     try:
         parts = urlsplit(text)
         return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # Brackets that don't match, or no number where the port is.
+    except ValueError:  # Unmatched brackets, or a port that is no number.
         return False
 
 
 def read_language(tag: str) -> str:
-    """The language spoken: a tag, or `auto`.
+    """Parse the language spoken, a language tag or `auto`.
 
     Raises:
-        InvalidInputError: it is neither.
+        InvalidInputError: the text is neither.
     """
     from operators.model import normalize_language_tag
 
@@ -134,10 +146,10 @@ def read_language(tag: str) -> str:
 
 
 def read_targets(text: str) -> tuple[str, ...]:
-    """The languages to translate into, each once.
+    """Parse the target languages, separated by commas, without duplicates.
 
     Raises:
-        InvalidInputError: one is no language tag.
+        InvalidInputError: a word is no language tag.
     """
     from operators.model import normalize_language_tag
 
@@ -148,10 +160,13 @@ def read_targets(text: str) -> tuple[str, ...]:
 
 
 def read_glossary_and_style(glossary: Path | None, style: str) -> tuple[tuple[Term, ...], str]:
-    """The terms of a glossary file, if there is one, and the style.
+    """Read the glossary file, if there is one, and check the style.
+
+    Returns:
+        The terms, and the style.
 
     Raises:
-        InvalidInputError: names the option, and the place in the file.
+        InvalidInputError: the file or the style is invalid. The error names the option, or the place in the file.
     """
     from pydantic import ValidationError
 

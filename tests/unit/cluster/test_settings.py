@@ -59,7 +59,7 @@ def test_a_misspelt_setting_is_told(
 
 def test_commands_tell_of_a_misspelt_setting() -> None:
     done = run_parley("database", "downgrade", "0005", PARLEY_POSTGRES_URL="nonsense", PARLEY_LIVE_LANE="2")
-    assert done.stderr.startswith("PARLEY_LIVE_LANE is no setting: did you mean PARLEY_LIVE_LANES?\nparley: ")
+    assert done.stderr.startswith("PARLEY_LIVE_LANE is not a setting: did you mean PARLEY_LIVE_LANES?\nparley: ")
 
 
 @pytest.mark.parametrize(("name", "value"), [("port", 0), ("live_lanes", 0), ("deadline", -1), ("translator", "magic")])

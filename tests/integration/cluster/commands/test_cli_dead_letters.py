@@ -23,7 +23,7 @@ def run_dead_letters(stage: ApiHarness, *arguments: object) -> subprocess.Comple
 
 async def test_letters_are_listed_and_shown(stage: ApiHarness) -> None:
     none = run_dead_letters(stage, "list")
-    assert (none.returncode, none.stdout, none.stderr) == (0, "There is no dead letter.\n", "")
+    assert (none.returncode, none.stdout, none.stderr) == (0, "There are no dead letters.\n", "")
     meeting = await stage.create_meeting()
     one, other = store_dead_letter(stage, meeting), store_dead_letter(stage, None, "schema: must be 1", schema="[red]2")
     listed = run_dead_letters(stage, "list")
@@ -52,15 +52,15 @@ async def test_letters_are_put_in_again(stage: ApiHarness) -> None:
     two = run_dead_letters(stage, "retry", ids[1], ids[0])
     assert two.returncode == 0, two.stderr
     assert [line.split(":")[0] for line in two.stdout.splitlines()] == [str(ids[0]), str(ids[1])]
-    assert "Put in again: 2." in two.stderr
+    assert "Resubmitted: 2." in two.stderr
     rest = run_dead_letters(stage, "retry", "--all")
     assert rest.returncode == 1
     assert rest.stdout.startswith(f"{ids[2]}: chunk 7 of meeting {meeting}")
     assert f"{closed}: Conflict: the meeting is over" in rest.stderr
-    assert "Put in again: 1. Not possible: 1." in rest.stderr
+    assert "Resubmitted: 1. Refused: 1." in rest.stderr
     assert [entry["event_id"] for entry in appended_chunks(stage)] == [f"dead-{each}" for each in ids]
     done = run_dead_letters(stage, "retry", "--all", "--meeting", meeting)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "There is no dead letter to put in again.\n")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "There are no dead letters to resubmit.\n")
 
 
 async def test_what_is_to_be_put_in_must_be_named(stage: ApiHarness) -> None:

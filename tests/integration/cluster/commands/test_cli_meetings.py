@@ -18,7 +18,7 @@ async def test_where_there_is_no_meeting_it_is_said_how_to_begin_one(stage: ApiH
     server = f"http://{stage.address}"
     done = run_parley("meetings", "list", "--server", server)
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.startswith("There is no meeting yet. Begin one")
+    assert done.stdout.startswith("There is no meeting yet. Open one")
     assert "parley import" in done.stdout
     assert json.loads(run_parley("meetings", "list", "--json", "--server", server).stdout) == []
 

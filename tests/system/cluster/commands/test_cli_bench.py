@@ -69,7 +69,7 @@ def test_each_layer_of_a_language_model_is_measured_by_its_tokens(tmp_path: Path
     [
         (("--engine", "firefox"), "must be JSON"),
         (("--engine", '{"kind": "steam"}'), "--engine"),
-        (("--in-flight", "0"), "must be numbers from 1 on"),
+        (("--in-flight", "0"), "must be positive numbers"),
     ],
 )
 def test_what_can_not_be_measured_is_said_at_once(arguments: tuple[str, ...], words: str) -> None:

@@ -132,7 +132,7 @@ def test_an_import_whose_meeting_ended_without_the_rest_fails_and_says_what_lack
     asyncio.run(send_half(up, path))
     done = run_here(up, "import", path, "--targets", "pt", "--language", "en")
     assert done.returncode == 1
-    assert "(it ended without 2 of its events)" in done.stdout
+    assert "(ended before: 2 of its events are missing)" in done.stdout
     assert "half: sentences: 1; captions: 1 translated" in done.stderr
     assert "2 events were refused" in done.stderr
 
@@ -156,7 +156,7 @@ def test_several_files_become_a_meeting_each_and_what_nothing_translates_is_told
     done = run_here(up, "import", tmp_path / "one.srt", tmp_path / "two.srt", "--targets", "ja", "--language", "en")
     assert done.returncode == 0, done.stderr
     assert [line.split(":")[0] for line in done.stdout.splitlines()] == ["one", "two"]
-    reason = "sentences without: 1: 1 × no model translates en to ja"
+    reason = "sentences without caption: 1: 1 × no model translates en to ja"
     for name in ("one", "two"):
         assert f"{name}: sentences: 1; captions: 1 untranslated; {reason}" in done.stderr
 
@@ -243,7 +243,7 @@ def test_a_meeting_is_shown_with_what_it_counted_in_plain_words(up: ParleyUp) ->
     rows = {line[:19].strip(): line[19:].strip() for line in done.stdout.splitlines()}
     assert rows["page"] == f"{up.url}/meetings/{meeting_id}"
     assert rows["repeated"] == "2 events were sent again; they changed nothing"
-    assert rows["sentences without"] == "1: 1 × no model translates en to ja"
+    assert rows["without a caption"] == "1: 1 × no model translates en to ja"
     assert rows["ended"].endswith(": lunch")
     assert "late" not in rows
     assert "Secret" not in done.stdout
@@ -271,7 +271,7 @@ def test_a_meeting_is_exported_to_standard_output_or_a_file_that_is_not_overwrit
     out.write_text("mine")
     refused = run_here(up, *arguments)
     assert refused.returncode == 1
-    assert f"--out: {out} is there already" in refused.stderr
+    assert f"--out: {out} exists already" in refused.stderr
     assert "--force" in refused.stderr
     assert out.read_text() == "mine"
     assert run_here(up, *arguments, "--force").returncode == 0
@@ -309,13 +309,13 @@ def test_a_meeting_is_ended_once(up: ParleyUp) -> None:
     meeting_id = create_meeting(up, "Over soon")
     done = run_here(up, "meetings", "end", meeting_id, "--reason", "everybody left")
     assert done.returncode == 0, done.stderr
-    assert done.stderr == "The meeting ends.\n"
+    assert done.stderr == "The meeting is ending.\n"
     until = time.monotonic() + 180
     while meeting_details(up, meeting_id)["status"] != "ended":
         assert time.monotonic() < until
     assert meeting_details(up, meeting_id)["end_reason"] == "everybody left"
     again = run_here(up, "meetings", "end", meeting_id)
-    assert (again.returncode, again.stderr) == (0, "It had ended before: everybody left.\n")
+    assert (again.returncode, again.stderr) == (0, "The meeting had ended before: everybody left.\n")
 
 
 @pytest.mark.parametrize("name", ["show", "export", "end"])

@@ -39,7 +39,7 @@ def test_it_plays_the_meeting_and_says_what_came_of_it() -> None:
         done.stdout
     )
     assert f"http://127.0.0.1:{os.environ['PARLEY_PORT']}/meetings/" in done.stderr
-    assert re.search(r"The first caption came \d+\.\d s after this command was started\.", done.stderr)
+    assert re.search(r"The first caption came \d+\.\d s after the start of this command\.", done.stderr)
 
 
 def test_captions_that_are_missing_make_it_fail_with_their_reason_on_whatever_port_is_free() -> None:
@@ -64,7 +64,7 @@ def test_it_does_not_wait_for_ever_for_what_is_owed() -> None:
         check=False,
     )
     assert done.returncode == 1, done.stderr
-    assert "parley: incomplete: not over 0 s after everything was sent; " in done.stderr.splitlines()[-1]
+    assert "parley: incomplete: not finished 0 s after all events were sent; " in done.stderr.splitlines()[-1]
 
 
 @pytest.fixture
@@ -98,7 +98,7 @@ def test_it_is_a_live_meeting_until_ctrl_c_and_leaves_nothing(playing: tuple[sub
     assert folder.is_dir()
     os.killpg(process.pid, signal.SIGINT)  # As a terminal does: everything that is of the command's group gets it.
     assert process.wait(STOP_TIMEOUT_S) == 0, said.read_text()
-    assert said.read_text().endswith("Stopped: nothing of it is kept.\n")
+    assert said.read_text().endswith("Stopped. The data of the demo was deleted.\n")
     assert not folder.exists()
 
 
