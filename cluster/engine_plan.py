@@ -1,4 +1,4 @@
-"""Which models do what on this machine: what the settings and the hardware give, as a configuration and in words."""
+"""Plans the engines: derives the engine configuration from the settings and this machine's hardware."""
 
 from __future__ import annotations
 
@@ -31,22 +31,28 @@ if TYPE_CHECKING:
 
 TRANSLATION_KEY, INSIGHT_KEY = "PARLEY_TRANSLATION_KEY", "PARLEY_INSIGHT_KEY"
 _SHARED_GPU_FRACTIONS = {"translation": (0.5, 0.45), "insight": (0.5, 0.35)}
-"""Where both run in vLLM and there is one GPU: the part of it that each reserves, and of its memory that each takes."""
+"""Shares of a single GPU if both roles run in vLLM: the fraction that Ray reserves, and the fraction of memory to use."""
 
 
 @dataclass(frozen=True, slots=True)
 class EnginePlan:
-    """The models of a start. `words` say so to a person."""
+    """The engines of a start.
+
+    Attributes:
+        config: the engine configuration.
+        summary: a description of the translation engine for the user.
+    """
 
     config: ModelsConfig
     summary: str
 
 
 def plan_engines(settings: Settings) -> EnginePlan:
-    """Decide which models do what.
+    """Select the engines of all roles.
 
     Raises:
-        SetupError: what the settings ask for can't be: no model, no vLLM, or arguments of it that make no sense.
+        SetupError: the settings can't be fulfilled. For example, no model is named, vLLM is missing, or its arguments are
+            invalid.
     """
     gpus = find_gpus()
     translation = select_translation_engine(settings.translator, settings.translation_model, gpus)
@@ -59,7 +65,7 @@ def plan_engines(settings: Settings) -> EnginePlan:
         engines[translation.engine] = translation_engine
     translation_names = tuple(engines)
     if settings.translator == "auto" and translation.engine != "firefox":
-        # While the better one starts, or is away, there are captions all the same.
+        # The Firefox engine translates while the preferred engine starts or is unavailable.
         engines["firefox"] = FirefoxConfig(replicas=settings.translation_replicas)
         translation_names = (*translation_names, "firefox")
     insight_engine = _plan_engine(insight_settings, insight, gpus, is_gpu_shared)
@@ -74,16 +80,16 @@ def plan_engines(settings: Settings) -> EnginePlan:
 def probe_model_servers(
     config: ModelsConfig, environment: Mapping[str, str]
 ) -> dict[EngineName, tuple[RemoteEngineConfig, PreflightResult]]:
-    """Have each server that serves a role answer a token, all at the same time.
+    """Request a token from each model server that serves a role, concurrently.
 
     Args:
-        config: the models.
-        environment: has the keys. A server whose key it lacks is not asked.
+        config: the engine configuration.
+        environment: the environment variables with the keys. A server whose key is missing is skipped.
 
     Returns:
-        By the engine's name what it is, and what its server said.
+        By engine name, its configuration and the result of the request.
     """
-    # Takes a second to load, and most machines have no need of it.
+    # Imported late, because it takes a second to load and most machines don't need it.
     from serve.deploy.preflight import check_servers
 
     servers: dict[EngineName, tuple[RemoteEngineConfig, str | None]] = {}
@@ -97,13 +103,15 @@ def probe_model_servers(
 
 def _summarize(config: ModelsConfig, choice: EngineSelection) -> str:
     reason = "" if choice.engine in ("none", "openai", "proxy", "triton") else f" ({choice.reason})"
-    loading = "; loading a large model takes minutes, and at first it is downloaded" if choice.engine == "vllm" else ""
+    loading = (
+        "; loading a large model takes minutes, and the first start downloads it" if choice.engine == "vllm" else ""
+    )
     return f"{describe_translation(config)}{reason}{loading}"
 
 
 @dataclass(frozen=True, slots=True)
 class _RoleSettings:
-    """What the settings say of the engine of a role. `key` names the variable that has it, where one is set."""
+    """The settings of a role's engine. `key` is the name of the environment variable with the key, if a key is set."""
 
     role: str
     model: str | None
@@ -115,7 +123,7 @@ class _RoleSettings:
 
 
 def _role_settings(settings: Settings) -> tuple[_RoleSettings, _RoleSettings]:
-    """Of translation, and of insight."""
+    """Return the settings of translation, and those of insight."""
     return _RoleSettings(
         role="translation",
         model=settings.translation_model,
@@ -133,7 +141,7 @@ def _role_settings(settings: Settings) -> tuple[_RoleSettings, _RoleSettings]:
         model=settings.insight_model,
         url=settings.insight_url,
         key=None if settings.insight_key is None else INSIGHT_KEY,
-        # Notes are asked now and then: nothing of them runs, or holds memory, until somebody asks.
+        # Notes are requested rarely. No replica runs or uses memory until the first request.
         replicas=0,
     )
 
@@ -162,7 +170,7 @@ def _plan_engine(
 
 
 def _gpu_options(settings: _RoleSettings, gpu_count: int, is_gpu_shared: bool) -> dict[str, Any]:
-    """vLLM's arguments, and the GPUs that each replica reserves."""
+    """Return vLLM's arguments, and the number of GPUs that each replica reserves."""
     arguments = dict(settings.vllm_arguments)
     reserved_gpus: float = _parallel_size(arguments, "tensor_parallel_size") * _parallel_size(
         arguments, "pipeline_parallel_size"
@@ -174,11 +182,15 @@ def _gpu_options(settings: _RoleSettings, gpu_count: int, is_gpu_shared: bool) -
 
 
 def _build_engine_config(role: str, **fields: Any) -> EngineConfig:
-    """An engine, or what of the settings is missing for it."""
+    """Build an engine configuration.
+
+    Raises:
+        SetupError: a setting is missing or invalid. The message names it.
+    """
     prefix = f"PARLEY_{role.upper()}"
     kind = fields["kind"]
     if kind in ("openai", "proxy", "triton") and not fields.get("url"):
-        raise SetupError(f"a model's server needs its address: {prefix}_URL, such as http://127.0.0.1:11434/v1")
+        raise SetupError(f"a model server needs its URL: set {prefix}_URL, such as http://127.0.0.1:11434/v1")
     if kind != "proxy" and not fields.get("model"):
         raise SetupError(f"{_MODEL_REQUIRED[kind]}: {prefix}_MODEL")
     try:
@@ -189,7 +201,7 @@ def _build_engine_config(role: str, **fields: Any) -> EngineConfig:
         raise SetupError(f"{variable}: {error.fix}") from None
     if isinstance(engine, VllmConfig):
         check_requirements(engine, f"{prefix}_MODEL")
-    # What translates is loaded at the start; what writes notes is loaded when somebody asks.
+    # A translation model is loaded at the start, and must exist then. An insight model is loaded at the first request.
     if role == "translation" and isinstance(engine, LlamaCppConfig) and not Path(engine.model).is_file():
         raise SetupError(f"{prefix}_MODEL: {engine.model} is no file")
     return engine

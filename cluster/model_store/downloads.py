@@ -1,4 +1,4 @@
-"""Fetches files that are too large to be fetched twice: goes on where it was cut off, and keeps only what is what it should be."""
+"""Downloads of large files: resumable, and verified by size and SHA-256."""
 
 from __future__ import annotations
 
@@ -15,22 +15,25 @@ from operators.errors import ConflictError, NotFoundError, SetupError, Unavailab
 
 HTTP_TIMEOUT = httpx.Timeout(30.0, connect=10.0)
 MAX_ATTEMPTS = 4
-"""Tries of a file in a row; each goes on where the last one was cut off."""
+"""Maximum number of attempts in a row. Each resumes the download where the previous attempt failed."""
 RESERVED_DISK_BYTES = 2**28
-"""Bytes of a disk that are left free."""
+"""Bytes of the disk that a download must leave free."""
 _BLOCK_BYTES = 2**20
 
 
 @dataclass(frozen=True, slots=True)
 class RemoteFile:
-    """A file elsewhere.
+    """A file to download.
 
     Attributes:
-        url: where.
-        name: what it is called here: a name, no path.
-        size: bytes.
-        sha256: of its bytes, in hexadecimal; None where nobody tells.
-        headers: what is sent with the request; hidden, for they may hold a token.
+        url: URL of the file.
+        name: name of the local file, without a folder.
+        size_bytes: size in bytes.
+        sha256: SHA-256 of the content in hexadecimal; None if it is unknown.
+        headers: HTTP headers of the request. They may contain a token, so that `repr` hides them.
+
+    Raises:
+        SetupError: the name contains a folder.
     """
 
     url: str
@@ -41,26 +44,29 @@ class RemoteFile:
 
     def __post_init__(self) -> None:
         if Path(self.name).name != self.name or self.name in (".", ".."):
-            raise SetupError(f"{_host(self.url)} names a file that would lie elsewhere: nothing of it is taken")
+            raise SetupError(f"{_host(self.url)} names a file outside the download folder: nothing is downloaded")
 
 
 class IncompleteDownloadError(Exception):
-    """A file came, and isn't what it should be, or only a part of it: to be tried again."""
+    """A download ended early, failed at the server, or has the wrong content. It is retried."""
 
 
 def download_files(files: Sequence[RemoteFile], folder: Path, advance: Callable[[int], None]) -> None:
-    """Fetch files into a folder. What is there whole already is left; a file has its name only once it is whole and right.
+    """Download files into a folder. Files that are complete already are skipped.
+
+    A file gets its final name only when it is complete and verified. Before that it has the suffix `.part`.
 
     Args:
-        files: what to fetch.
-        folder: where to; made where it isn't there.
-        advance: told of bytes as they come, and of those that were there.
+        files: the files to download.
+        folder: the folder, which is created if it doesn't exist.
+        advance: called with the number of further bytes, including those from earlier downloads. It is negative if bytes are
+            discarded.
 
     Raises:
-        SetupError: the disk has no room, or a file is not what its record says.
-        UnavailableError: the server can't be reached.
-        Refused: it asks for an account.
-        NotFoundError: there is no such file.
+        SetupError: the disk has not enough space.
+        UnavailableError: the server can't be reached, or a file fails its verification repeatedly.
+        ConflictError: the server requires an account.
+        NotFoundError: the server has no such file.
     """
     folder.mkdir(parents=True, exist_ok=True)
     missing = [file for file in files if _file_size(folder / file.name) != file.size_bytes]
@@ -69,7 +75,7 @@ def download_files(files: Sequence[RemoteFile], folder: Path, advance: Callable[
     free_bytes = shutil.disk_usage(folder).free
     if needed_bytes + RESERVED_DISK_BYTES > free_bytes:
         raise SetupError(
-            f"{folder} has {free_bytes / 1e9:.1f} GB free, and {needed_bytes / 1e9:.1f} GB are to come: make room"
+            f"{folder} has {free_bytes / 1e9:.1f} GB free, and the download needs {needed_bytes / 1e9:.1f} GB: free up space"
         )
     advance(sum(file.size_bytes for file in files) - needed_bytes)
     with httpx.Client(timeout=HTTP_TIMEOUT, follow_redirects=True) as client:
@@ -78,12 +84,19 @@ def download_files(files: Sequence[RemoteFile], folder: Path, advance: Callable[
 
 
 def http_get(url: str, headers: dict[str, str] | None = None) -> httpx.Response:
-    """Ask for something small.
+    """Send a GET request for a small resource, with retries.
+
+    Args:
+        url: URL of the resource.
+        headers: HTTP headers of the request.
+
+    Returns:
+        The successful response.
 
     Raises:
         UnavailableError: the server can't be reached.
-        Refused: it asks for an account.
-        NotFoundError: there is no such thing.
+        ConflictError: the server requires an account.
+        NotFoundError: the server has no such resource.
     """
     try:
         for attempt in stamina.retry_context(
@@ -111,7 +124,7 @@ def _download(client: httpx.Client, file: RemoteFile, folder: Path, advance: Cal
         raise _unreachable_error(file.url, error) from error
     except IncompleteDownloadError as error:
         raise UnavailableError(
-            f"{file.name} could not be fetched from {_host(file.url)}: {error}. Try again later"
+            f"{file.name} could not be downloaded from {_host(file.url)}: {error}. Try again later"
         ) from error
     part.rename(folder / file.name)
 
@@ -119,9 +132,9 @@ def _download(client: httpx.Client, file: RemoteFile, folder: Path, advance: Cal
 def _resume(client: httpx.Client, file: RemoteFile, part: Path, advance: Callable[[int], None]) -> None:
     offset = _file_size(part)
     if offset >= file.size_bytes:
-        return  # whole; or more than that, which the hash tells
+        return  # Complete, or too large, which the verification detects.
     range_header = {"range": f"bytes={offset}-"} if offset else {}
-    # What is stored is what is hashed: no encoding on the way.
+    # Without a content encoding, the stored bytes are those that the hash is of.
     with client.stream(
         "GET", file.url, headers=file.headers | range_header | {"accept-encoding": "identity"}
     ) as response:
@@ -138,13 +151,13 @@ def _resume(client: httpx.Client, file: RemoteFile, part: Path, advance: Callabl
 def _verify(file: RemoteFile, part: Path, advance: Callable[[int], None]) -> None:
     size = _file_size(part)
     if size < file.size_bytes:
-        raise IncompleteDownloadError(f"it was cut off after {size} of {file.size_bytes} bytes")
+        raise IncompleteDownloadError(f"the transfer ended after {size} of {file.size_bytes} bytes")
     with part.open("rb") as stream:
         is_intact = size == file.size_bytes and file.sha256 in (None, hashlib.file_digest(stream, "sha256").hexdigest())
     if not is_intact:
         part.unlink()
         advance(-size)
-        raise IncompleteDownloadError("what came is not what its record says (SHA-256)")
+        raise IncompleteDownloadError("the content does not match its size or SHA-256")
 
 
 def _raise_for_status(response: httpx.Response) -> None:
@@ -152,13 +165,13 @@ def _raise_for_status(response: httpx.Response) -> None:
     if code in (401, 403):
         raise ConflictError(
             "account",
-            f"{host} gives this to accounts that accepted its conditions only, or there is no such model: accept them on its"
-            " page, and give a token with HF_TOKEN",
+            f"{host} requires an account that accepted the model's conditions, or has no such model: accept them on its page,"
+            " and set a token with HF_TOKEN",
         )
     if code == 404:
-        raise NotFoundError(f"{host} has no {response.url.path}: look whether the name is right")
+        raise NotFoundError(f"{host} has no {response.url.path}: check the name")
     if code == 429 or code >= 500:
-        raise IncompleteDownloadError(f"it answered {code}")
+        raise IncompleteDownloadError(f"the server answered {code}")
     if not response.is_success:
         raise UnavailableError(f"{host} answered {code} for {response.url.path}")
 
@@ -166,7 +179,7 @@ def _raise_for_status(response: httpx.Response) -> None:
 def _unreachable_error(url: str, error: Exception) -> UnavailableError:
     return UnavailableError(
         f"{_host(url)} can't be reached ({error or type(error).__name__}): connect this machine, set HTTPS_PROXY, or pull on"
-        " another one and copy the models folder"
+        " another machine and copy the models folder"
     )
 
 

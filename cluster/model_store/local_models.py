@@ -1,4 +1,4 @@
-"""The models of this machine: which there are, and how more are pulled, from the Hugging Face hub and from Mozilla."""
+"""Models on this machine: finds them, and downloads more from the Hugging Face hub and from Mozilla."""
 
 from __future__ import annotations
 
@@ -18,25 +18,32 @@ from serve.engines.firefox.model_files import find_models
 from serve.engines.model_presets import find_preset
 
 HUB_URL = "https://huggingface.co"
-"""Where the hub is; `HF_ENDPOINT` names a mirror, as for the hub's own tools."""
+"""URL of the hub. `HF_ENDPOINT` names a mirror, as for the hub's own tools."""
 MOZILLA_URL = "https://firefox.settings.services.mozilla.com/v1"
-"""Firefox's Remote Settings. It says itself where its attachments lie."""
+"""URL of Firefox's Remote Settings. Its root resource has the URL of the attachments."""
 MOZILLA_RECORDS_PATH = "/buckets/main/collections/translations-models-v2/records"
 
 STAGING_FOLDER = ".pulling"
-"""The folder in the models folder where what isn't whole yet lies, so that nothing takes it for a model."""
+"""Name of the folder for partial downloads within the models folder. The engines ignore it."""
 
 _LANGUAGE_PAIR = re.compile(r"^([a-z]{2,3})-([a-z]{2,3})$")
 _HUB_MODEL_NAME = re.compile(r"^\w[\w.-]*/\w[\w.-]*$")
 _NEEDED_FILES = re.compile(r"\.(safetensors|json|txt|model|jinja)$|^(LICENSE|NOTICE)", re.IGNORECASE)
-"""What of a model on the hub vLLM reads, and what its licence asks to be kept."""
+"""Pattern of the files of a hub model that vLLM reads, or that its licence requires to keep."""
 
 ModelKind = Literal["firefox", "hub", "gguf"]
 
 
 @dataclass(frozen=True, slots=True)
 class InstalledModel:
-    """A model on this machine. `size` is in bytes."""
+    """A model on this machine.
+
+    Attributes:
+        name: its name in `parley models`.
+        kind: `firefox`, `hub` (safetensors) or `gguf`.
+        path: its folder, or its GGUF file.
+        size_bytes: size of its files in bytes.
+    """
 
     name: str
     kind: ModelKind
@@ -46,12 +53,12 @@ class InstalledModel:
 
 @dataclass(frozen=True, slots=True)
 class DownloadPlan:
-    """What is to be fetched.
+    """The files of a model to download.
 
     Attributes:
-        name: of the folder that it gets.
-        files: what is in it.
-        packed: those that come compressed, with the hash of what is in them.
+        name: name of the model's folder.
+        files: the files.
+        decompressed_hashes: for each compressed file, the SHA-256 of its decompressed content, if known.
     """
 
     name: str
@@ -60,40 +67,45 @@ class DownloadPlan:
 
     @property
     def size_bytes(self) -> int:
-        """Bytes."""
+        """Size of the download in bytes."""
         return sum(file.size_bytes for file in self.files)
 
 
 def find_installed_models(folder: Path | None) -> list[InstalledModel]:
-    """The models there are: Firefox's that are installed, all in the models folder, and those in the hub's own cache.
+    """Find the installed Firefox models, the models in a folder, and those in the hub's cache.
+
+    Args:
+        folder: the models folder, if there is one.
 
     Raises:
-        SetupError: the folder is not there.
+        SetupError: the folder does not exist, or this user has no home directory for the cache.
     """
     models = [
         InstalledModel("-".join(pair), "firefox", files.model.parent, _folder_size_bytes(files.model.parent))
         for pair, files in sorted(find_models(folder).items())
     ]
-    for each in sorted(folder.iterdir()) if folder is not None else []:
-        if each.is_dir() and not each.name.startswith("."):
-            models += _models_in_folder(each, each.name.replace("--", "/", 1))
-        elif each.suffix == ".gguf":
-            models.append(InstalledModel(each.name, "gguf", each, each.stat().st_size))
+    for path in sorted(folder.iterdir()) if folder is not None else []:
+        if path.is_dir() and not path.name.startswith("."):
+            models += _models_in_folder(path, path.name.replace("--", "/", 1))
+        elif path.suffix == ".gguf":
+            models.append(InstalledModel(path.name, "gguf", path, path.stat().st_size))
     cache_dir = _hub_cache_dir()
-    for each in sorted(cache_dir.glob("models--*/snapshots/*")) if cache_dir.is_dir() else []:
-        models += _models_in_folder(each, each.parents[1].name.removeprefix("models--").replace("--", "/", 1))
+    for path in sorted(cache_dir.glob("models--*/snapshots/*")) if cache_dir.is_dir() else []:
+        models += _models_in_folder(path, path.parents[1].name.removeprefix("models--").replace("--", "/", 1))
     return models
 
 
 def plan_download(name: str) -> DownloadPlan:
-    """Find out what a model consists of.
+    """Look up the files of a model.
 
     Args:
-        name: a preset's, a hub model's (`Qwen/Qwen3-8B`), one file of one (`org/name:file.gguf`), or a Firefox pair (`en-de`).
+        name: a preset, a hub model (`Qwen/Qwen3-8B`), one file of it (`org/name:file.gguf`), or a Firefox pair (`en-de`).
 
     Raises:
-        InvalidInputError: the name is none of these.
-        Unavailable, Refused, Unknown: as `cluster.model_store.downloads.get` does.
+        InvalidInputError: the name has none of these forms.
+        UnavailableError: the server can't be reached, or does not answer with JSON.
+        ConflictError: the server requires an account.
+        NotFoundError: the server has no such model or file.
     """
     if known_preset := find_preset(name):
         return _plan_hub_download(known_preset.model, known_preset.file)
@@ -104,23 +116,27 @@ def plan_download(name: str) -> DownloadPlan:
         return _plan_hub_download(model, file or None)
     raise InvalidInputError(
         "NAME",
-        "a preset (`parley models list`), a model on the hub (org/name), a file of one (org/name:file.gguf), or en-de",
+        "must be a preset (`parley models list`), a hub model (org/name), a file of it (org/name:file.gguf), or a Firefox pair"
+        " such as en-de",
     )
 
 
 def pull_model(download: DownloadPlan, folder: Path, advance: Callable[[int], None]) -> Path:
-    """Fetch a model. It appears in the folder only when it is whole; what is cut off goes on the next time.
+    """Download a model. It appears in the folder only when it is complete. The next call resumes an interrupted download.
 
     Args:
-        wanted: what.
-        folder: the models folder; made where it isn't there.
-        advance: told of bytes as they come.
+        download: the files of the model.
+        folder: the models folder, which is created if it doesn't exist.
+        advance: called with the number of further bytes.
 
     Returns:
-        Where it lies: a folder, or a GGUF file.
+        The path of the model's folder, or of its GGUF file.
 
     Raises:
-        SetupFailed, Unavailable, Refused, Unknown: as `cluster.model_store.downloads.fetch` does.
+        SetupError: the folder can't be written, or the disk has not enough space.
+        UnavailableError: the server can't be reached, or a file fails its verification.
+        ConflictError: the server requires an account.
+        NotFoundError: the server has no such file.
     """
     staging, final = folder / STAGING_FOLDER / download.name, folder / download.name
     try:
@@ -150,7 +166,7 @@ def _plan_hub_download(model: str, file: str | None) -> DownloadPlan:
         response = http_get(url, headers)
         entries += cast(list[dict[str, Any]], _parse_json(response))
         url = response.links.get("next", {}).get("url")
-    files_by_path = {str(each["path"]): each for each in entries if each["type"] == "file"}
+    files_by_path = {str(entry["path"]): entry for entry in entries if entry["type"] == "file"}
     names = [file] if file else [name for name in files_by_path if _NEEDED_FILES.search(name)]
     if file and file not in files_by_path:
         raise NotFoundError(
@@ -176,28 +192,28 @@ def _plan_hub_download(model: str, file: str | None) -> DownloadPlan:
 def _plan_firefox_download(source: str, target: str) -> DownloadPlan:
     records = cast(list[dict[str, Any]], _parse_json(http_get(MOZILLA_URL + MOZILLA_RECORDS_PATH))["data"])
     base = str(_parse_json(http_get(f"{MOZILLA_URL}/"))["capabilities"]["attachments"]["base_url"])
-    of_pair = [each for each in records if (each["sourceLanguage"], each["targetLanguage"]) == (source, target)]
-    # The engine reads models of major version 3; of one pair there may be several: the newest that is no alpha.
-    versions = {str(each["version"]) for each in of_pair if re.fullmatch(r"3\.\d+", str(each["version"]))}
+    of_pair = [record for record in records if (record["sourceLanguage"], record["targetLanguage"]) == (source, target)]
+    # The engine reads models of major version 3. Of several versions, the newest release is used.
+    versions = {str(record["version"]) for record in of_pair if re.fullmatch(r"3\.\d+", str(record["version"]))}
     if not versions:
-        pairs = {(each["sourceLanguage"], each["targetLanguage"]) for each in records}
+        pairs = {(record["sourceLanguage"], record["targetLanguage"]) for record in records}
         targets = sorted({target for source_, target in pairs if source_ == source})
         raise NotFoundError(
             f"Mozilla has no model from {source} to {target}; from {source} there are {_format_names(targets) or 'none'}"
         )
     newest = max(versions, key=lambda version: int(version.partition(".")[2]))
-    # Of one version there may be several architectures as well: the one of a single model.
-    chosen = [each for each in of_pair if each["version"] == newest]
-    architecture = min(str(each.get("architecture")) for each in chosen if each["fileType"] == "model")
-    chosen = [each for each in chosen if str(each.get("architecture")) == architecture]
+    # A version may have models of several architectures. The first in alphabetical order is used.
+    chosen = [record for record in of_pair if record["version"] == newest]
+    architecture = min(str(record.get("architecture")) for record in chosen if record["fileType"] == "model")
+    chosen = [record for record in chosen if str(record.get("architecture")) == architecture]
     files: list[RemoteFile] = []
     decompressed_hashes: dict[str, str | None] = {}
-    for each in chosen:
-        attachment = each["attachment"]
-        name = str(each["name"])
+    for record in chosen:
+        attachment = record["attachment"]
+        name = str(record["name"])
         if str(attachment["location"]).endswith(".zst"):
             name += ".zst"
-            decompressed_hashes[name] = each.get("decompressedHash")
+            decompressed_hashes[name] = record.get("decompressedHash")
         files.append(
             RemoteFile(
                 base.rstrip("/") + "/" + attachment["location"], name, int(attachment["size"]), attachment["hash"]
@@ -210,14 +226,14 @@ def _decompress(path: Path, sha256: str | None) -> None:
     try:
         import fxtranslate
     except ImportError as error:
-        raise SetupError(
-            "the package fxtranslate is not installed, which unpacks these: `make setup` installs it"
-        ) from error
+        raise SetupError("decompressing these files needs the package fxtranslate: `make setup` installs it") from error
     try:
         content = fxtranslate.discovery.verify_and_decompress(path.read_bytes(), sha256)
     except ValueError as error:
         path.unlink()
-        raise UnavailableError(f"{path.name} does not unpack to what its record says: pull it again") from error
+        raise UnavailableError(
+            f"{path.name} does not decompress to the content of its SHA-256: pull it again"
+        ) from error
     path.with_suffix("").write_bytes(content)
     path.unlink()
 
@@ -227,7 +243,7 @@ def _parse_json(response: httpx.Response) -> Any:
         return response.json()
     except json.JSONDecodeError as error:
         raise UnavailableError(
-            f"{response.url.host} did not answer with JSON: is there a proxy that asks to log in?"
+            f"{response.url.host} did not answer with JSON: check whether a proxy requires a login"
         ) from error
 
 
@@ -246,7 +262,7 @@ def _folder_size_bytes(folder: Path, pattern: str = "*") -> int:
 
 
 def _hub_cache_dir() -> Path:
-    """The hub's own cache, where its tools and vLLM put what they fetch."""
+    """Return the hub's cache, where its tools and vLLM store downloads."""
     if cache := os.environ.get("HF_HUB_CACHE"):
         return Path(cache)
     if home := os.environ.get("HF_HOME"):
@@ -254,7 +270,7 @@ def _hub_cache_dir() -> Path:
     try:
         return Path.home() / ".cache" / "huggingface" / "hub"
     except RuntimeError:
-        raise SetupError("this user has no home directory for models: name a folder with HF_HOME") from None
+        raise SetupError("this user has no home directory for models: set a folder with HF_HOME") from None
 
 
 def _format_names(names: Any) -> str:

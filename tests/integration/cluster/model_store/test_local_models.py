@@ -121,7 +121,7 @@ async def test_the_engine_translates_with_what_was_pulled(host: ModelHubServer, 
 def test_a_pair_that_does_not_unpack_is_not_kept(host: ModelHubServer, tmp_path: Path) -> None:
     record = host.publish_file("model.enpt.bin", "model", b"right")
     host.add_translation_models(record | {"decompressedHash": "0" * 64})
-    with pytest.raises(UnavailableError, match="does not unpack"):
+    with pytest.raises(UnavailableError, match="does not decompress"):
         pull_model(plan_download("en-pt"), tmp_path, ignore_progress)
     assert not (tmp_path / "en-pt").exists()
 
