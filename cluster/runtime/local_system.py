@@ -182,14 +182,14 @@ class LocalSystem:
 
     def _check_port(self) -> None:
         if not is_port_free(self._settings.port):
-            raise SetupError(f"port {self._settings.port} is taken: choose another with --port or PARLEY_PORT")
+            raise SetupError(f"port {self._settings.port} is in use: choose another with --port or PARLEY_PORT")
 
     def _start_stores(self) -> StoreUrls:
         settings = self._settings
         if settings.postgres_url and settings.redis_url:
             return check_store_urls(settings.postgres_url.get_secret_value(), settings.redis_url.get_secret_value())
         if settings.postgres_url or settings.redis_url:
-            raise SetupError("give both PARLEY_POSTGRES_URL and PARLEY_REDIS_URL, or neither")
+            raise SetupError("set both PARLEY_POSTGRES_URL and PARLEY_REDIS_URL, or neither")
         self._on_status(f"starting Postgres and Valkey in {self._data_dir}")
         stores = EmbeddedStores(self._data_dir, durable=self._durable)
         self._stop_callbacks.append(stores.stop)

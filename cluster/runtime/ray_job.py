@@ -37,7 +37,7 @@ def run_lanes(settings: Settings, *, on_status: Callable[[str], None] = lambda _
     """
     if not settings.postgres_url or not settings.redis_url:
         raise SetupError(
-            "a cluster's lanes need stores that every node reaches: give PARLEY_POSTGRES_URL and PARLEY_REDIS_URL"
+            "a cluster's lanes need stores that every node can reach: set PARLEY_POSTGRES_URL and PARLEY_REDIS_URL"
         )
     urls = check_store_urls(settings.postgres_url.get_secret_value(), settings.redis_url.get_secret_value())
     lane_manager = LaneManager(settings, urls)

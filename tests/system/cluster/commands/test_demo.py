@@ -47,7 +47,7 @@ def test_captions_that_are_missing_make_it_fail_with_their_reason_on_whatever_po
         done = run_parley_process("demo", "--exit", "--translator", "none", timeout=580)
     assert done.returncode == 1
     assert f"{SENTENCE_COUNT} untranslated" in done.stdout
-    assert f"port {os.environ['PARLEY_PORT']} is taken" in done.stderr
+    assert f"port {os.environ['PARLEY_PORT']} is in use" in done.stderr
     last = done.stderr.splitlines()[-1]
     missing = f"{SENTENCE_COUNT} of {SENTENCE_COUNT} sentences lack a caption: {SENTENCE_COUNT} × translation is off"
     assert last == f"parley: incomplete: {missing}"
