@@ -70,5 +70,5 @@ def test_nonsense_is_refused(name: str, value: object) -> None:
 
 def test_no_fewer_lanes_at_most_than_at_least() -> None:
     assert Settings(live_lanes=2, live_lanes_max=2).effective_live_lanes_max == 2
-    with pytest.raises(ValidationError, match=r"must be PARLEY_LIVE_LANES \(3\) at least"):
+    with pytest.raises(ValidationError, match=r"must be at least PARLEY_LIVE_LANES \(3\)"):
         Settings(live_lanes=3, live_lanes_max=2)
