@@ -379,7 +379,7 @@ def test_lanes_without_stores_say_what_they_lack(tmp_path: Path) -> None:
     )
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
-    assert "give PARLEY_POSTGRES_URL and PARLEY_REDIS_URL" in done.stderr
+    assert "set PARLEY_POSTGRES_URL and PARLEY_REDIS_URL" in done.stderr
 
 
 @pytest.mark.usefixtures("clean_database")
