@@ -1,4 +1,4 @@
-"""cluster/api_client.py: what commands and bots talk to a server with."""
+"""cluster/api_client.py: retries, waits and errors of the API client."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ pytest_plugins = ["tests.harness.api.api_harness"]
 
 
 @pytest.mark.parametrize("name", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
-async def test_a_server_on_this_machine_is_reached_past_any_proxy(
+async def test_a_local_server_is_reached_without_the_proxy(
     stage: ApiHarness, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(name, "http://127.0.0.1:9")
@@ -33,13 +33,11 @@ async def test_a_server_on_this_machine_is_reached_past_any_proxy(
         assert (await client.meeting(opened["id"]))["title"] == "Here"
 
 
-def test_nobody_is_told_from_somebody_else() -> None:
+def test_a_closed_port_is_identified_as_nobody() -> None:
     assert identify_server("http://127.0.0.1:9") == "nobody"
 
 
-async def test_where_the_lane_is_behind_it_waits_as_it_is_told_to(
-    stage: ApiHarness, postgres_url: str, redis_url: str
-) -> None:
+async def test_the_client_waits_while_the_lane_is_behind(stage: ApiHarness, postgres_url: str, redis_url: str) -> None:
     log_id = stage.add_uncommitted_entry(seconds=31)
     with run_api(ApiOptions(postgres_url, redis_url)) as address:
         async with ApiClient(address) as client:
@@ -62,7 +60,7 @@ async def test_where_the_lane_is_behind_it_waits_as_it_is_told_to(
 
 
 @pytest.mark.parametrize("wait", ["86400", "inf", "nan", "-5", "Wed, 21 Oct 2026 07:28:00 GMT"])
-async def test_what_stands_before_the_server_may_ask_for_any_wait(wait: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_retry_after_header_of_a_proxy_is_limited(wait: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client_module, "MAX_RETRY_AFTER_S", 0.1)
     app, requested_paths = FastAPI(), list[str]()
 
@@ -78,9 +76,7 @@ async def test_what_stands_before_the_server_may_ask_for_any_wait(wait: str, mon
             assert await client.lanes() == []
 
 
-async def test_what_does_not_pass_by_itself_is_told_at_once(
-    stage: ApiHarness, postgres_url: str, redis_url: str
-) -> None:
+async def test_a_permanent_problem_is_raised_at_once(stage: ApiHarness, postgres_url: str, redis_url: str) -> None:
     with run_api(ApiOptions(postgres_url, redis_url, max_live=1)) as address:
         async with ApiClient(address) as client:
             await client.open_meeting({})
@@ -88,7 +84,7 @@ async def test_what_does_not_pass_by_itself_is_told_at_once(
                 await client.open_meeting({})
 
 
-async def test_who_waits_for_the_captions_of_a_meeting_that_failed_is_told(stage: ApiHarness) -> None:
+async def test_waiting_for_captions_raises_if_the_meeting_failed(stage: ApiHarness) -> None:
     meeting = await stage.create_meeting()
     with stage.engine.begin() as conn:
         conn.exec_driver_sql("update meetings set status = 'failed', end_reason = 'its state can not be read'")

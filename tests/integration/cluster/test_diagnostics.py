@@ -1,4 +1,4 @@
-"""`parley doctor` finds what there is and what is wrong, says how to mend it, and never shows a password."""
+"""`parley doctor` finds problems, explains how to fix them, and never shows a password."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ def _this_machine(monkeypatch: pytest.MonkeyPatch, open_folder: Path) -> None:
     monkeypatch.setattr(diagnostics, "PROBE_TIMEOUT_S", 60)
 
 
-def test_a_machine_that_can_run_it_is_told_so() -> None:
+def test_doctor_succeeds_on_a_suitable_machine() -> None:
     done = run_parley("doctor")
     assert done.returncode == 0, done.stdout
     assert "`parley up` can run." in done.stdout
     assert done.stderr == ""
 
 
-def test_programs_get_every_finding() -> None:
+def test_json_output_has_every_finding() -> None:
     done = run_parley("doctor", "--json")
     answer = json.loads(done.stdout)
     assert answer["ready"] is True
@@ -69,7 +69,7 @@ def test_programs_get_every_finding() -> None:
     assert "created by the first start" in found["Data folder"]["found"]
 
 
-def test_what_keeps_it_from_running_makes_it_fail(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_blocking_finding_fails_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("cluster.api_client.IDENTIFY_TIMEOUT_S", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         number = taken.getsockname()[1]
@@ -81,7 +81,7 @@ def test_what_keeps_it_from_running_makes_it_fail(monkeypatch: pytest.MonkeyPatc
     assert "`parley up` can't run: fix Port." in done.stdout
 
 
-def test_stores_of_ones_own_are_asked(postgres_url: str, redis_url: str) -> None:
+def test_self_hosted_stores_are_checked(postgres_url: str, redis_url: str) -> None:
     settings = Settings(postgres_url=postgres_url, redis_url=redis_url)
     postgres, valkey = diagnostics.check_postgres(settings), diagnostics.check_valkey(settings)
     assert postgres.state == "ok"
@@ -92,7 +92,7 @@ def test_stores_of_ones_own_are_asked(postgres_url: str, redis_url: str) -> None
     assert valkey.found.split(".")[0].isdigit()
 
 
-def test_a_redis_that_may_forget_is_a_problem(redis_sync: redis.Redis, postgres_url: str, redis_url: str) -> None:
+def test_a_redis_without_durability_is_a_problem(redis_sync: redis.Redis, postgres_url: str, redis_url: str) -> None:
     settings = Settings(postgres_url=postgres_url, redis_url=redis_url)
     before = redis_sync.config_get("appendonly", "appendfsync", "maxmemory-policy")
     try:
@@ -110,7 +110,7 @@ def test_a_redis_that_may_forget_is_a_problem(redis_sync: redis.Redis, postgres_
         redis_sync.config_set(*(word for setting in before.items() for word in setting))
 
 
-def test_stores_that_cannot_be_used_block_and_no_password_is_shown(postgres_url: str, redis_url: str) -> None:
+def test_unusable_stores_block_and_no_password_is_shown(postgres_url: str, redis_url: str) -> None:
     wrong = make_url(postgres_url).set(password=SECRET).render_as_string(hide_password=False)
     nobody = f"127.0.0.1:{find_free_port()}"
     redis_place = redis_url.rpartition("@")[2].removeprefix("redis://")
@@ -135,14 +135,14 @@ def test_stores_that_cannot_be_used_block_and_no_password_is_shown(postgres_url:
 @pytest.mark.parametrize(
     "url", [f"postgresql://me:x@{SECRET}@127.0.0.1:9/parley", f"postgresql://{SECRET}/x@127.0.0.1/p"]
 )
-def test_a_password_of_postgres_with_marks_is_not_taken_for_the_host(url: str) -> None:
+def test_special_characters_in_a_postgres_password(url: str) -> None:
     finding = diagnostics.check_postgres(Settings(postgres_url=url, redis_url="redis://127.0.0.1:9"))
     assert "%40" in finding.advice
     assert SECRET not in str(finding)
 
 
 @pytest.mark.parametrize("mark", ["#", "?", "/"])
-def test_a_password_of_redis_with_marks_is_not_taken_for_the_host(mark: str) -> None:
+def test_special_characters_in_a_redis_password(mark: str) -> None:
     url = f"redis://{SECRET}{mark}x@127.0.0.1:9/0"
     finding = diagnostics.check_valkey(Settings(postgres_url="postgresql://127.0.0.1:9/parley", redis_url=url))
     assert finding.blocks
@@ -159,7 +159,7 @@ def unnamed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("unnamed")
-def test_a_user_without_a_home_is_asked_for_a_data_folder_by_doctor_and_up_alike() -> None:
+def test_doctor_and_up_require_a_data_folder_without_a_home() -> None:
     finding = diagnostics.check_data_dir(None)
     assert finding.blocks
     assert "PARLEY_DATA_DIR" in finding.advice
@@ -168,7 +168,7 @@ def test_a_user_without_a_home_is_asked_for_a_data_folder_by_doctor_and_up_alike
 
 
 @pytest.mark.usefixtures("unnamed")
-def test_a_user_without_a_name_can_not_run_postgres_say_doctor_and_up_alike(open_folder: Path) -> None:
+def test_doctor_and_up_reject_a_user_without_a_name(open_folder: Path) -> None:
     finding = diagnostics.check_postgres(Settings(data_dir=open_folder / "unnamed"))
     assert finding.blocks
     assert "PARLEY_POSTGRES_URL" in finding.advice
@@ -177,7 +177,7 @@ def test_a_user_without_a_name_can_not_run_postgres_say_doctor_and_up_alike(open
     assert not (open_folder / "unnamed").exists()
 
 
-def test_a_data_folder_that_can_not_be_made_is_named_with_its_setting_by_doctor_and_up_alike(tmp_path: Path) -> None:
+def test_doctor_and_up_name_an_unusable_data_folder(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     folder = tmp_path / "file" / "data"
     assert "PARLEY_DATA_DIR" in diagnostics.check_data_dir(folder).advice
@@ -185,20 +185,20 @@ def test_a_data_folder_that_can_not_be_made_is_named_with_its_setting_by_doctor_
         LocalSystem(Settings(translator="none"), folder).start()
 
 
-def test_one_store_of_ones_own_is_one_too_few(postgres_url: str) -> None:
+def test_a_single_self_hosted_store_is_a_problem(postgres_url: str) -> None:
     finding = diagnostics.check_valkey(Settings(postgres_url=postgres_url))
     assert (finding.state, finding.blocks) == ("problem", True)
     assert finding.advice == "set both PARLEY_POSTGRES_URL and PARLEY_REDIS_URL, or neither"
 
 
-def test_a_data_folder_without_room_is_a_problem(open_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_data_folder_is_a_problem(open_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(diagnostics, "MIN_DISK_BYTES", 2**60)
     finding = diagnostics.check_data_dir(open_folder)
     assert (finding.state, finding.blocks) == ("problem", False)
     assert "free up space" in finding.advice
 
 
-def test_vllm_with_a_model_that_is_not_there_makes_it_fail(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_vllm_with_a_missing_model_blocks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PARLEY_TRANSLATOR", "vllm")
     monkeypatch.setenv("PARLEY_TRANSLATION_MODEL", str(tmp_path / "nowhere"))
     done = run_parley("doctor", "--json")
@@ -219,7 +219,7 @@ def test_vllm_with_a_model_that_is_not_there_makes_it_fail(monkeypatch: pytest.M
         (Settings(translator="auto"), (H100,), "ok", "Firefox's models: there is a GPU, but"),
     ],
 )
-def test_what_would_translate_is_said_with_the_reason(
+def test_the_translation_engine_is_shown_with_its_reason(
     settings: Settings, gpus: tuple[Gpu, ...], state: str, words: str
 ) -> None:
     finding = diagnostics.check_translation(settings, gpus)
@@ -233,7 +233,7 @@ def test_vllm_without_a_model_blocks() -> None:
     assert "PARLEY_TRANSLATION_MODEL" in finding.advice
 
 
-def test_vllm_that_is_not_installed_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_vllm_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("serve.deploy.engine_factory.is_vllm_installed", lambda: False)
     finding = diagnostics.check_translation(Settings(translator="vllm", translation_model="an/llm"), ())
     assert (finding.state, finding.blocks) == ("problem", True)
@@ -248,7 +248,7 @@ def test_vllm_that_is_not_installed_blocks(monkeypatch: pytest.MonkeyPatch) -> N
         (Settings(insight_model="an/llm"), (), "problem", "none: there is no GPU for vLLM"),
     ],
 )
-def test_what_would_write_notes_is_said_with_the_reason(
+def test_the_insight_engine_is_shown_with_its_reason(
     settings: Settings, gpus: tuple[Gpu, ...], state: str, found: str
 ) -> None:
     finding = diagnostics.check_insight(settings, gpus)
@@ -264,7 +264,7 @@ def test_what_would_write_notes_is_said_with_the_reason(
         (diagnostics.check_translation, {"translator": "llamacpp"}, "translation_model", "as configured", True),
     ],
 )
-def test_a_gguf_file_must_be_there_and_have_room(
+def test_a_gguf_file_must_exist_and_fit_into_memory(
     tmp_path: Path,
     look: Callable[[Settings, Sequence[Gpu]], diagnostics.Finding],
     asked: dict[str, str],
@@ -287,7 +287,7 @@ def test_a_gguf_file_must_be_there_and_have_room(
     assert "it needs 4096.0 GiB of memory, and " in finding.advice
 
 
-def test_a_start_looks_for_its_gguf_file_before_all_else(tmp_path: Path) -> None:
+def test_a_start_checks_its_gguf_file_first(tmp_path: Path) -> None:
     file = tmp_path / "small.gguf"
     settings = Settings(translator="llamacpp", translation_model=str(file))
     with pytest.raises(SetupError, match=f"PARLEY_TRANSLATION_MODEL: {file} is no file"):
@@ -297,7 +297,7 @@ def test_a_start_looks_for_its_gguf_file_before_all_else(tmp_path: Path) -> None
     assert plan_engines(settings).config.translation == ("llamacpp",)
 
 
-def test_each_role_is_told_of_its_own_mistakes() -> None:
+def test_errors_are_reported_for_the_right_role() -> None:
     settings = Settings(translator="openai", insight="openai", insight_model="llama", translation_model="llama")
     translation, insight = diagnostics.check_translation(settings, ()), diagnostics.check_insight(settings, ())
     assert translation.blocks

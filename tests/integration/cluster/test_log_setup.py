@@ -1,4 +1,4 @@
-"""cluster/log_setup.py, as a process writes its lines."""
+"""cluster/log_setup.py: the log lines of a real process."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[3]
 
 
-def test_a_line_is_one_json_object_that_names_what_is_bound() -> None:
+def test_a_log_line_is_a_json_object_with_the_bound_names() -> None:
     script = (
         "import structlog\n"
         "from cluster.log_setup import configure_logging\n"

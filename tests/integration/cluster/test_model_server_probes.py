@@ -1,4 +1,4 @@
-"""`parley doctor` and `parley up` ask the models' servers for a token first, and say in words what they said."""
+"""`parley doctor` and `parley up` request a token from model servers, and report their problems."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ PROBLEMS = pytest.mark.parametrize(
 
 
 @PROBLEMS
-def test_doctor_says_what_the_server_says(
+def test_doctor_reports_the_servers_error(
     server: Server, arrange: Callable[[OpenAiServerState], Any], words: str
 ) -> None:
     finding = diagnostics.check_translation(make_settings(server[0], **arrange(server[1])), ())
@@ -78,7 +78,7 @@ def test_doctor_says_what_the_server_says(
 
 
 @PROBLEMS
-def test_up_says_it_before_ray_starts(
+def test_up_reports_a_server_error_before_ray_starts(
     server: Server,
     arrange: Callable[[OpenAiServerState], Any],
     words: str,
@@ -98,7 +98,7 @@ def test_up_says_it_before_ray_starts(
     assert not ray.is_initialized()
 
 
-def test_a_server_that_answers_is_fine_and_what_it_does_not_take_is_told(server: Server) -> None:
+def test_a_working_server_is_ok_and_unsupported_parameters_are_reported(server: Server) -> None:
     url, state = server
     assert diagnostics.check_translation(make_settings(url), ()).state == "ok"
     assert len(state.bodies) == 1
@@ -109,7 +109,7 @@ def test_a_server_that_answers_is_fine_and_what_it_does_not_take_is_told(server:
     assert finding.found.endswith("; asked without max_tokens, temperature, which its server does not take")
 
 
-def test_a_server_that_loads_its_model_is_waited_for(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_loads_its_model_is_awaited(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(preflight, "TOKEN_TIMEOUT_S", 0.5)
     server[1].loading_s = 60.0
     finding = diagnostics.check_translation(make_settings(server[0]), ())
@@ -117,7 +117,7 @@ def test_a_server_that_loads_its_model_is_waited_for(server: Server, monkeypatch
     assert "may be loading its model; captions wait for it" in finding.advice
 
 
-def test_a_server_that_writes_notes_blocks_nothing() -> None:
+def test_an_insight_server_never_blocks() -> None:
     finding = diagnostics.check_insight(make_settings(f"http://127.0.0.1:{find_free_port()}/v1", "insight"), ())
     assert (finding.state, finding.blocks) == ("problem", False)
     assert finding.found == f"{MODEL} on 127.0.0.1: as configured"

@@ -1,4 +1,4 @@
-"""cluster/ray_node.py: Ray starts without a home directory, and leaves nothing behind where it does not start."""
+"""cluster/ray_node.py: Ray starts without a home directory, and a failed start leaves no process."""
 
 from __future__ import annotations
 
@@ -60,11 +60,11 @@ def run_program(program: str, folder: Path, **environment: str) -> list[str]:
 
 
 @pytest.mark.slow
-def test_a_service_without_a_home_directory_has_a_ray(ray_folder: Path) -> None:
+def test_ray_starts_without_a_home_directory(ray_folder: Path) -> None:
     assert run_program(WITHOUT_HOME, ray_folder, HOME="/proc/none") == ["True"]
 
 
-def test_the_processes_of_a_ray_that_does_not_start_are_ended(ray_folder: Path) -> None:
+def test_a_failed_start_leaves_no_process(ray_folder: Path) -> None:
     why, found = run_program(FAILED_START, ray_folder)
     assert why.startswith("Ray did not start within")
     assert why.endswith(": no such node")

@@ -1,4 +1,4 @@
-"""The `parley` command as the shell and other programs meet it."""
+"""The `parley` command in the shell and in other programs."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def shell_completions(words: str) -> list[str]:
     return done.stdout.split()
 
 
-def test_help_needs_nothing_heavy() -> None:
+def test_help_imports_nothing_heavy() -> None:
     code = "import sys, cluster.cli; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert {"ray", "sqlalchemy", "httpx", "pydantic", "structlog"} & set(done.stdout.split()) == set()
@@ -75,7 +75,7 @@ def test_bash_gets_a_script_for_it() -> None:
         ("replay", "examples/launch.broadcasts.jsonl", "--out", "/tmp"),
     ],
 )
-def test_where_nobody_answers_that_is_said_at_once(arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_server_is_reported_at_once(arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     url = f"http://127.0.0.1:{find_free_port()}"
     # A command that tried again, as it does once it has begun, would not come to an end.
     monkeypatch.setattr(api_client, "RETRY_TIMEOUT_S", 3600.0)
@@ -94,7 +94,7 @@ def somebody_else() -> Iterator[str]:
         server.shutdown()
 
 
-def test_where_somebody_else_answers_that_is_said(somebody_else: str) -> None:
+def test_a_foreign_server_is_reported(somebody_else: str) -> None:
     done = run_parley("meetings", "list", "--server", somebody_else)
     assert done.returncode == 1
     assert "is no Parley" in done.stderr

@@ -1,4 +1,4 @@
-"""The `parley` command before it does anything: its help, its completion, and what it says to what it can't take."""
+"""The `parley` command before it runs: help, completion, and errors of its arguments."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_help_shows_the_commands_in_groups() -> None:
         *(f"database {name}" for name in DATABASE),
     ],
 )
-def test_every_command_says_what_it_does_with_examples(name: str) -> None:
+def test_every_command_has_a_description_and_examples(name: str) -> None:
     done = run_parley(*name.split(), "--help")
     assert done.returncode == 0
     assert f"Usage: parley {name}" in done.stdout
@@ -100,7 +100,7 @@ def test_the_version_is_printed() -> None:
         (("replay", "examples/launch.broadcasts.jsonl"), "--out"),
     ],
 )
-def test_what_is_no_option_is_named_with_the_usage(arguments: tuple[str, ...], words: str) -> None:
+def test_an_unknown_option_is_named_with_the_usage(arguments: tuple[str, ...], words: str) -> None:
     done = run_parley(*arguments)
     assert done.returncode == 2
     assert words in done.stderr
@@ -122,14 +122,14 @@ def test_what_is_no_option_is_named_with_the_usage(arguments: tuple[str, ...], w
         (("meetings", "list", "--server", "http://127.0.0.1:99999"), "--server: must be a URL"),
     ],
 )
-def test_what_makes_no_sense_is_one_line_with_the_fix(arguments: tuple[str, ...], words: str) -> None:
+def test_an_invalid_argument_gives_one_line_with_the_fix(arguments: tuple[str, ...], words: str) -> None:
     done = run_parley(*arguments)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith(f"parley: {words}")
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_a_wrong_setting_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_invalid_setting_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PARLEY_PORT", "many")
     done = run_parley("meetings", "list")
     assert done.returncode == 1
@@ -140,7 +140,7 @@ def test_a_wrong_setting_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     ("name", "value", "example"),
     [("HOSTS", "parley.example", '["parley.example"]'), ("VLLM_ARGS", "[1", '{"max_model_len": 4096}')],
 )
-def test_a_setting_that_is_no_json_is_named_with_an_example(
+def test_an_invalid_json_setting_is_named_with_an_example(
     name: str, value: str, example: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(f"PARLEY_{name}", value)

@@ -1,4 +1,4 @@
-"""cluster/diagnostics.py: what is said of settings, models and folders."""
+"""cluster/diagnostics.py: checks of settings, models and folders."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from serve.engines.gpus import Gpu
 H100 = Gpu("NVIDIA H100", 80 * 2**30)
 
 
-def test_a_data_folder_that_cannot_be_one_blocks(tmp_path: Path) -> None:
+def test_an_unusable_data_folder_blocks(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.touch()
     finding = diagnostics.check_data_dir(file / "data")
@@ -24,13 +24,13 @@ def test_gpus_are_named_with_their_memory() -> None:
     assert diagnostics.check_gpus(()).state == "missing"
 
 
-def test_a_folder_of_models_that_is_not_there_blocks(tmp_path: Path) -> None:
+def test_a_missing_models_folder_blocks(tmp_path: Path) -> None:
     finding = diagnostics.check_firefox_models(Settings(models=tmp_path / "nowhere"))
     assert (finding.state, finding.blocks) == ("problem", True)
     assert "PARLEY_MODELS" in finding.advice
 
 
-def test_a_folder_of_models_adds_its_pairs(tmp_path: Path) -> None:
+def test_a_models_folder_adds_its_language_pairs(tmp_path: Path) -> None:
     folder = tmp_path / "de-fr"
     folder.mkdir()
     for name in ("model.defr.intgemm.alphas.bin", "vocab.defr.spm"):

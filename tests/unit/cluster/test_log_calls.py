@@ -1,4 +1,4 @@
-"""cluster/log_setup.py, and every place that logs: what was said never gets into a line, and meetings are named alike."""
+"""cluster/log_setup.py and all log calls: no transcript text in a log line, and the same names for the same things."""
 
 from __future__ import annotations
 
@@ -75,12 +75,12 @@ def log_call_faults(source: str) -> list[str]:
 MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 
 
-def test_the_packages_do_log() -> None:
+def test_the_packages_have_log_calls() -> None:
     assert sum(len(list(logging_calls(ast.parse(path.read_text())))) for path in MODULES) > 15
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_no_line_takes_what_was_said(path: Path) -> None:
+def test_no_log_call_takes_transcript_text(path: Path) -> None:
     assert log_call_faults(path.read_text()) == []
 
 
@@ -102,16 +102,16 @@ def test_no_line_takes_what_was_said(path: Path) -> None:
         "structlog.contextvars.bind_contextvars(speaker='Ann')",
     ],
 )
-def test_the_guard_finds(line: str) -> None:
+def test_the_guard_finds_violations(line: str) -> None:
     assert log_call_faults(f"log = structlog.get_logger(__name__)\n{line}")
 
 
-def test_the_guard_lets_pass_what_says_who_and_why() -> None:
+def test_the_guard_accepts_ids_and_reasons() -> None:
     line = "log.warning('failed', meeting=request.meeting_id, sentence=request.sentence_id, error=type(error).__name__)"
     assert log_call_faults(f"log = structlog.get_logger(__name__)\n{line}") == []
 
 
-async def test_what_a_request_logs_names_its_meeting() -> None:
+async def test_log_lines_of_a_request_name_its_meeting() -> None:
     meeting_id = "018f0000-0000-7000-8000-000000000000"
     app = FastAPI()
     app.state.services = None

@@ -36,7 +36,7 @@ def looks(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return found
 
 
-def test_a_node_that_takes_long_is_waited_for(looks: list[str], tmp_path: Path) -> None:
+def test_a_slow_node_is_awaited(looks: list[str], tmp_path: Path) -> None:
     before: Any = services.get_node
     start_ray(tmp_path, 2, log_to_driver=False)
     assert looks == ["node"] * 3
@@ -44,7 +44,7 @@ def test_a_node_that_takes_long_is_waited_for(looks: list[str], tmp_path: Path) 
 
 
 @pytest.mark.parametrize("depth", [1, 40])
-def test_rays_folder_has_room_for_the_paths_of_sockets(
+def test_rays_folder_is_short_enough_for_socket_paths(
     depth: int, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path_factory.mktemp("x" * depth)))
@@ -53,7 +53,9 @@ def test_rays_folder_has_room_for_the_paths_of_sockets(
     folder.rmdir()
 
 
-def test_a_node_that_does_not_start_is_told(looks: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_start_of_a_node_is_reported(
+    looks: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(ray_node, "NODE_START_TIMEOUT_S", 0.0)
     with pytest.raises(SetupError, match=r"Ray did not start within 0 s: no such node"):
         start_ray(tmp_path, 2, log_to_driver=False)

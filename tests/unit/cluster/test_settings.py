@@ -1,4 +1,4 @@
-"""Every setting is documented, refused where it makes no sense, and read from the environment."""
+"""Every setting is documented, validated, and read from the environment."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.harness.processes.parley_command import run_parley
 DOCS = Path(__file__).parents[3] / "docs" / "settings.md"
 
 
-def test_the_docs_list_every_setting_as_it_is() -> None:
+def test_the_docs_list_every_setting() -> None:
     rows = [line for line in DOCS.read_text().splitlines() if line.startswith("| `PARLEY_")]
     expected = [
         f"| `PARLEY_{name.upper()}` | {'' if field.default is None else f'`{field.default}`'} | {field.description} |"
@@ -22,7 +22,7 @@ def test_the_docs_list_every_setting_as_it_is() -> None:
     assert rows == expected
 
 
-def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settings_are_read_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PARLEY_PORT", "8123")
     monkeypatch.setenv("PARLEY_POSTGRES_URL", "postgresql://me:secret@db/parley")
     settings = Settings()
@@ -44,7 +44,7 @@ def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
         ("PORTT", None),
     ],
 )
-def test_a_misspelt_setting_is_told(
+def test_a_misspelt_setting_is_found(
     name: str, meant: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = {name: meant} if meant else {}
@@ -57,18 +57,18 @@ def test_a_misspelt_setting_is_told(
     assert misspelt_settings() == expected
 
 
-def test_commands_tell_of_a_misspelt_setting() -> None:
+def test_commands_report_a_misspelt_setting() -> None:
     done = run_parley("database", "downgrade", "0005", PARLEY_POSTGRES_URL="nonsense", PARLEY_LIVE_LANE="2")
     assert done.stderr.startswith("PARLEY_LIVE_LANE is not a setting: did you mean PARLEY_LIVE_LANES?\nparley: ")
 
 
 @pytest.mark.parametrize(("name", "value"), [("port", 0), ("live_lanes", 0), ("deadline", -1), ("translator", "magic")])
-def test_nonsense_is_refused(name: str, value: object) -> None:
+def test_invalid_values_are_rejected(name: str, value: object) -> None:
     with pytest.raises(ValidationError, match=name):
         Settings(**{name: value})
 
 
-def test_no_fewer_lanes_at_most_than_at_least() -> None:
+def test_the_maximum_of_lanes_is_at_least_the_minimum() -> None:
     assert Settings(live_lanes=2, live_lanes_max=2).effective_live_lanes_max == 2
     with pytest.raises(ValidationError, match=r"must be at least PARLEY_LIVE_LANES \(3\)"):
         Settings(live_lanes=3, live_lanes_max=2)

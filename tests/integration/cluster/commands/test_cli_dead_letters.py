@@ -21,7 +21,7 @@ def run_dead_letters(stage: ApiHarness, *arguments: object) -> subprocess.Comple
     return run_parley("dead-letters", *arguments, "--server", f"http://{stage.address}", COLUMNS="160")
 
 
-async def test_letters_are_listed_and_shown(stage: ApiHarness) -> None:
+async def test_dead_letters_are_listed_and_shown(stage: ApiHarness) -> None:
     none = run_dead_letters(stage, "list")
     assert (none.returncode, none.stdout, none.stderr) == (0, "There are no dead letters.\n", "")
     meeting = await stage.create_meeting()
@@ -44,7 +44,7 @@ async def test_letters_are_listed_and_shown(stage: ApiHarness) -> None:
     assert "there is no dead letter 4711" in unknown.stderr
 
 
-async def test_letters_are_put_in_again(stage: ApiHarness) -> None:
+async def test_dead_letters_are_resubmitted(stage: ApiHarness) -> None:
     meeting, over = await stage.create_meeting(), await stage.create_meeting()
     await stage.http.post(f"/api/meetings/{over}/end")
     ids = [store_dead_letter(stage, meeting) for _ in range(3)]
@@ -63,7 +63,7 @@ async def test_letters_are_put_in_again(stage: ApiHarness) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "There are no dead letters to resubmit.\n")
 
 
-async def test_what_is_to_be_put_in_must_be_named(stage: ApiHarness) -> None:
+async def test_retry_needs_ids_or_all(stage: ApiHarness) -> None:
     for words in ([], ["1", "--all"], ["1", "--meeting", NOBODY]):
         refused = run_dead_letters(stage, "retry", *words)
         assert refused.returncode == 1

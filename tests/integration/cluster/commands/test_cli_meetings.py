@@ -1,4 +1,4 @@
-"""`parley meetings` against an API that knows no meeting."""
+"""`parley meetings` with an API that has no meetings."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 pytest_plugins = ["tests.harness.api.api_harness"]
 
 
-async def test_where_there_is_no_meeting_it_is_said_how_to_begin_one(stage: ApiHarness) -> None:
+async def test_without_meetings_the_list_explains_how_to_open_one(stage: ApiHarness) -> None:
     server = f"http://{stage.address}"
     done = run_parley("meetings", "list", "--server", server)
     assert (done.returncode, done.stderr) == (0, "")
@@ -23,7 +23,7 @@ async def test_where_there_is_no_meeting_it_is_said_how_to_begin_one(stage: ApiH
     assert json.loads(run_parley("meetings", "list", "--json", "--server", server).stdout) == []
 
 
-def test_a_password_in_an_address_is_not_repeated() -> None:
+def test_a_password_in_a_url_is_not_shown() -> None:
     done = run_parley("meetings", "list", "--server", f"http://me:open-sesame@127.0.0.1:{(port := find_free_port())}")
     assert done.returncode == 1
     assert f"no Parley answers at http://127.0.0.1:{port}:" in done.stderr

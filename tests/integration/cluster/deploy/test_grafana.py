@@ -1,4 +1,4 @@
-"""The Grafana dashboard asks for metrics that are there."""
+"""The Grafana dashboard queries only existing metrics."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ async def api_metrics(stage: ApiHarness, redis_url: str) -> dict[str, set[str]]:
     }
 
 
-async def test_every_metric_and_label_that_is_asked_for_is_there(stage: ApiHarness, redis_url: str) -> None:
+async def test_every_queried_metric_and_label_exists(stage: ApiHarness, redis_url: str) -> None:
     known = await api_metrics(stage, redis_url) | serve_metrics()
     for query in dashboard_queries():
         queried = set(re.findall(r"\b(?:ray_)?parley_\w+", query))

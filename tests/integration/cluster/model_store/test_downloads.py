@@ -1,4 +1,4 @@
-"""Large files come whole and right, or not at all, and are not fetched twice."""
+"""Large files are downloaded once, verified, and complete."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def make_remote(host: ModelHubServer, name: str = "a.bin", hashed: str | None = 
     return RemoteFile(f"{host.url}/a.bin", name, len(CONTENT), hashed or sha256(CONTENT))
 
 
-def test_what_is_cut_off_goes_on_where_it_was(host: ModelHubServer, tmp_path: Path) -> None:
+def test_an_interrupted_transfer_is_resumed(host: ModelHubServer, tmp_path: Path) -> None:
     host.truncations["/a.bin"] = 2
     came: list[int] = []
     download_files([make_remote(host)], tmp_path, came.append)
@@ -39,7 +39,7 @@ def test_what_is_cut_off_goes_on_where_it_was(host: ModelHubServer, tmp_path: Pa
     assert begun[0] == 0 < begun[-1], "the rest was asked for, not all of it"
 
 
-def test_a_pull_that_ended_goes_on_the_next_time(host: ModelHubServer, tmp_path: Path) -> None:
+def test_the_next_pull_resumes_a_failed_one(host: ModelHubServer, tmp_path: Path) -> None:
     (tmp_path / "a.bin.part").write_bytes(CONTENT[:1_000_000])
     came: list[int] = []
     download_files([make_remote(host)], tmp_path, came.append)
@@ -50,26 +50,26 @@ def test_a_pull_that_ended_goes_on_the_next_time(host: ModelHubServer, tmp_path:
     assert host.requests == [], "what is there is not asked for"
 
 
-def test_what_is_not_what_its_record_says_is_not_kept(host: ModelHubServer, tmp_path: Path) -> None:
+def test_a_file_with_the_wrong_hash_is_discarded(host: ModelHubServer, tmp_path: Path) -> None:
     with pytest.raises(UnavailableError, match=r"a\.bin .*SHA-256"):
         download_files([make_remote(host, hashed="0" * 64)], tmp_path, lambda _: None)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_part_of_something_else_is_thrown_away(host: ModelHubServer, tmp_path: Path) -> None:
+def test_a_part_of_another_file_is_discarded(host: ModelHubServer, tmp_path: Path) -> None:
     (tmp_path / "a.bin.part").write_bytes(bytes(len(CONTENT) + 5))
     download_files([make_remote(host)], tmp_path, lambda _: None)
     assert (tmp_path / "a.bin").read_bytes() == CONTENT
 
 
-def test_a_full_disk_is_seen_before_anything_is_asked(host: ModelHubServer, tmp_path: Path) -> None:
+def test_a_full_disk_is_detected_before_any_request(host: ModelHubServer, tmp_path: Path) -> None:
     huge = RemoteFile(f"{host.url}/a.bin", "a.bin", shutil.disk_usage(tmp_path).free - RESERVED_DISK_BYTES + 2**30)
     with pytest.raises(SetupError, match="free up space"):
         download_files([huge], tmp_path, lambda _: None)
     assert host.requests == []
 
 
-def test_what_keeps_it_from_coming_is_told(host: ModelHubServer, tmp_path: Path) -> None:
+def test_each_failure_has_its_own_error(host: ModelHubServer, tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match="has no /b"):
         http_get(f"{host.url}/b")
     host.required_tokens["/a.bin"] = "secret"
@@ -79,11 +79,11 @@ def test_what_keeps_it_from_coming_is_told(host: ModelHubServer, tmp_path: Path)
         http_get(f"http://127.0.0.1:{find_free_port()}/")
 
 
-def test_a_name_that_leads_elsewhere_is_refused(host: ModelHubServer) -> None:
+def test_a_name_outside_the_folder_is_rejected(host: ModelHubServer) -> None:
     for name in ("../a.bin", "/etc/a.bin", "..", "a/b"):
         with pytest.raises(SetupError, match="outside the download folder"):
             make_remote(host, name)
 
 
-def test_a_token_is_not_shown() -> None:
+def test_a_token_is_never_shown() -> None:
     assert "secret" not in repr(RemoteFile("http://x/", "x", 1, headers={"authorization": "Bearer secret"}))

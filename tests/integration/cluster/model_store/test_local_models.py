@@ -1,4 +1,4 @@
-"""Models are pulled whole, lie where the engines look for them, and are found again."""
+"""Models are downloaded completely, into the folders where the engines find them."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def ignore_progress(_: int) -> None:
     pass
 
 
-def test_a_hub_model_becomes_a_folder_that_vllm_takes(host: ModelHubServer, tmp_path: Path) -> None:
+def test_a_hub_model_becomes_a_folder_for_vllm(host: ModelHubServer, tmp_path: Path) -> None:
     host.add_model("org/some-model", FILES)
     folder = tmp_path / "models"
     path = pull_model(plan_download("org/some-model"), folder, ignore_progress)
@@ -51,7 +51,7 @@ def test_a_hub_model_becomes_a_folder_that_vllm_takes(host: ModelHubServer, tmp_
     assert (found.kind, found.path, found.size_bytes) == ("hub", path, 7000)
 
 
-def test_what_came_in_part_is_no_model(host: ModelHubServer, tmp_path: Path) -> None:
+def test_a_partial_download_is_no_model(host: ModelHubServer, tmp_path: Path) -> None:
     host.add_model("org/some-model", FILES)
     whole_plan = plan_download("org/some-model")
     del host.pages["/org/some-model/resolve/main/tokenizer.json"]
@@ -65,7 +65,7 @@ def test_what_came_in_part_is_no_model(host: ModelHubServer, tmp_path: Path) -> 
     assert "/org/some-model/resolve/main/model.safetensors" not in {path for path, _ in host.requests}
 
 
-def test_one_file_of_a_hub_model_goes_beside_the_others(host: ModelHubServer, tmp_path: Path) -> None:
+def test_files_of_one_hub_model_share_a_folder(host: ModelHubServer, tmp_path: Path) -> None:
     host.add_model("org/quants-GGUF", {"small.gguf": b"s" * 10, "large.gguf": b"l" * 20})
     for name in ("small", "large"):
         path = pull_model(plan_download(f"org/quants-GGUF:{name}.gguf"), tmp_path, ignore_progress)
@@ -78,14 +78,16 @@ def test_one_file_of_a_hub_model_goes_beside_the_others(host: ModelHubServer, tm
         plan_download("org/quants-GGUF")
 
 
-def test_a_token_opens_what_is_gated(host: ModelHubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_token_gives_access_to_gated_models(
+    host: ModelHubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     host.add_model("org/gated", FILES)
     host.required_tokens = dict.fromkeys(host.pages, "hf_secret")
     monkeypatch.setenv("HF_TOKEN", "hf_secret")
     assert pull_model(plan_download("org/gated"), tmp_path, ignore_progress).is_dir()
 
 
-def test_a_pair_is_pulled_and_translates(host: ModelHubServer, tmp_path: Path) -> None:
+def test_a_firefox_pair_is_pulled(host: ModelHubServer, tmp_path: Path) -> None:
     packaged = find_models()["en", "pt"]
     files = {"model": packaged.model, "vocab": packaged.source_vocabulary, "lex": packaged.shortlist}
     records = [
@@ -103,7 +105,7 @@ def test_a_pair_is_pulled_and_translates(host: ModelHubServer, tmp_path: Path) -
         plan_download("en-de")
 
 
-async def test_the_engine_translates_with_what_was_pulled(host: ModelHubServer, tmp_path: Path) -> None:
+async def test_the_engine_translates_with_a_pulled_model(host: ModelHubServer, tmp_path: Path) -> None:
     packaged = find_models()["en", "pt"]
     host.add_translation_models(
         host.publish_file("model.enpt.intgemm.alphas.bin", "model", packaged.model.read_bytes()),
@@ -118,7 +120,7 @@ async def test_the_engine_translates_with_what_was_pulled(host: ModelHubServer, 
     assert "dia" in answer.text
 
 
-def test_a_pair_that_does_not_unpack_is_not_kept(host: ModelHubServer, tmp_path: Path) -> None:
+def test_a_pair_that_does_not_decompress_is_discarded(host: ModelHubServer, tmp_path: Path) -> None:
     record = host.publish_file("model.enpt.bin", "model", b"right")
     host.add_translation_models(record | {"decompressedHash": "0" * 64})
     with pytest.raises(UnavailableError, match="does not decompress"):
@@ -126,13 +128,13 @@ def test_a_pair_that_does_not_unpack_is_not_kept(host: ModelHubServer, tmp_path:
     assert not (tmp_path / "en-pt").exists()
 
 
-def test_a_proxy_that_answers_for_the_hub_is_told(host: ModelHubServer) -> None:
+def test_an_answer_of_a_proxy_is_reported(host: ModelHubServer) -> None:
     host.pages["/api/models/org/x/tree/main"] = b"<html>Please log in</html>"
     with pytest.raises(UnavailableError, match="proxy"):
         plan_download("org/x")
 
 
-def test_what_the_hubs_own_cache_holds_is_found(host: ModelHubServer, tmp_path: Path) -> None:
+def test_models_in_the_hubs_cache_are_found(host: ModelHubServer, tmp_path: Path) -> None:
     snapshot = tmp_path / "cache" / "models--org--cached" / "snapshots" / "abc"
     snapshot.mkdir(parents=True)
     (snapshot / "config.json").write_text("{}")
@@ -143,6 +145,6 @@ def test_what_the_hubs_own_cache_holds_is_found(host: ModelHubServer, tmp_path: 
 
 
 @pytest.mark.parametrize("name", ["", "nothing", "a/b/c", "../x", "en_de", "http://x/y"])
-def test_a_name_that_is_none_is_refused(name: str) -> None:
+def test_an_invalid_model_name_is_rejected(name: str) -> None:
     with pytest.raises(InvalidInputError, match="NAME"):
         plan_download(name)

@@ -1,4 +1,4 @@
-"""cluster/runtime/supervisor.py and lane_manager.py over a real Ray: dead and hung processes are ended and started again."""
+"""cluster/runtime/supervisor.py and lane_manager.py on a real Ray: dead and hung processes are restarted."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def watched(ray_cluster: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     watched.supervisor.stop()
 
 
-def test_a_process_that_stands_still_is_ended_and_another_started(watched: SupervisedActor) -> None:
+def test_an_unresponsive_process_is_replaced(watched: SupervisedActor) -> None:
     watched.start()
     first = watched.wait_for_starts(1)
     watched.wait_until(lambda: watched.charge.has_responded)
@@ -107,7 +107,7 @@ def test_a_process_that_stands_still_is_ended_and_another_started(watched: Super
     watched.wait_until(lambda: not psutil.pid_exists(first))
 
 
-def test_a_process_that_says_it_is_stuck_is_ended_and_another_started(watched: SupervisedActor) -> None:
+def test_a_process_that_reports_no_progress_is_replaced(watched: SupervisedActor) -> None:
     watched.start()
     first = watched.wait_for_starts(1)
     (watched.folder / "wedged").touch()
@@ -117,7 +117,7 @@ def test_a_process_that_says_it_is_stuck_is_ended_and_another_started(watched: S
 
 
 @pytest.mark.slow
-def test_a_process_that_keeps_dying_is_started_ever_later_and_reported(
+def test_a_crash_loop_is_reported_and_restarts_slow_down(
     watched: SupervisedActor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Wherever a machine is that slow to start processes, three deaths are three deaths.
@@ -133,7 +133,7 @@ def test_a_process_that_keeps_dying_is_started_ever_later_and_reported(
     assert psutil.pid_exists(watched.wait_for_starts(count + 1))
 
 
-def test_what_is_no_longer_wanted_is_stopped_and_reported_even_if_it_does_not_listen(watched: SupervisedActor) -> None:
+def test_an_unneeded_process_is_stopped_even_if_it_ignores_the_request(watched: SupervisedActor) -> None:
     # One that listens may be slow to.
     watched.supervisor._stop_timeout_s = 120.0
     watched.start()
@@ -152,7 +152,7 @@ def test_what_is_no_longer_wanted_is_stopped_and_reported_even_if_it_does_not_li
 
 
 @pytest.mark.slow
-def test_one_that_hangs_again_and_again_is_reported(watched: SupervisedActor, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_repeated_hangs_are_a_crash_loop(watched: SupervisedActor, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(supervisor_module, "CRASH_LOOP_DEATH_COUNT", 3)
     (watched.folder / "wedged").touch()
     watched.start()
@@ -160,7 +160,7 @@ def test_one_that_hangs_again_and_again_is_reported(watched: SupervisedActor, mo
     (watched.folder / "wedged").unlink()
 
 
-def test_one_whose_store_is_away_keeps_no_other_waiting(watched: SupervisedActor) -> None:
+def test_an_unreachable_store_does_not_delay_other_processes(watched: SupervisedActor) -> None:
     def away() -> bool:
         raise ConnectionError
 
@@ -169,7 +169,7 @@ def test_one_whose_store_is_away_keeps_no_other_waiting(watched: SupervisedActor
     assert psutil.pid_exists(watched.wait_for_starts(1))
 
 
-def test_what_ray_has_no_room_for_is_waited_for(watched: SupervisedActor) -> None:
+def test_a_process_without_resources_is_not_killed(watched: SupervisedActor) -> None:
     watched.start(cpus=1000)
     began = time.monotonic()
     watched.wait_until(lambda: time.monotonic() > began + 4)
@@ -235,7 +235,7 @@ def break_claim(engine: Engine, *, take_over: bool) -> Any:
     return claim
 
 
-def test_a_lane_that_stands_still_is_replaced(flow: LaneManager, engine: Engine) -> None:
+def test_an_unresponsive_lane_is_replaced(flow: LaneManager, engine: Engine) -> None:
     wait_until(lambda: lane_row(engine).state == "running")
     wait_until(
         lambda: all(charge.has_responded for charge in flow._supervisor._processes if charge.run_ref is not None)
@@ -247,7 +247,7 @@ def test_a_lane_that_stands_still_is_replaced(flow: LaneManager, engine: Engine)
     wait_until(lambda: not psutil.pid_exists(before.pid))
 
 
-def test_a_claim_that_broke_is_taken_again(
+def test_a_broken_leader_lock_is_acquired_again(
     flow: LaneManager, engine: Engine, postgres_url: str, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wait_until(lambda: lane_row(engine).state == "running")
@@ -260,7 +260,7 @@ def test_a_claim_that_broke_is_taken_again(
     assert (lane_row(engine).state, lane_row(engine).epoch) == ("running", before.epoch)
 
 
-def test_lanes_stop_for_another_flow_and_go_on_after_it(flow: LaneManager, engine: Engine) -> None:
+def test_lanes_stop_while_another_system_holds_the_lock(flow: LaneManager, engine: Engine) -> None:
     wait_until(lambda: lane_row(engine).state == "running")
     before = lane_row(engine)
     other = break_claim(engine, take_over=True)

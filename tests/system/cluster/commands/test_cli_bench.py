@@ -1,4 +1,4 @@
-"""`parley bench models` as its users run it."""
+"""`parley bench models`, run as a command."""
 
 from __future__ import annotations
 
@@ -50,14 +50,14 @@ def measure_engine(engine: dict[str, Any], to: Path) -> dict[str, Any]:
     return found
 
 
-def test_each_layer_of_a_translator_is_measured(tmp_path: Path) -> None:
+def test_a_translation_engine_is_measured_in_each_layer(tmp_path: Path) -> None:
     found = measure_engine({"kind": "firefox"}, tmp_path / "bench.json")
     assert found["meetings"] is None
     assert all(row["tokens_a_second"] == 0 and row["first_p50"] is None for row in found["summaries"])
 
 
 @needs_vllm
-def test_each_layer_of_a_language_model_is_measured_by_its_tokens(tmp_path: Path) -> None:
+def test_a_language_model_is_measured_by_tokens_in_each_layer(tmp_path: Path) -> None:
     engine = {"kind": "vllm", "model": str(converted_model()), "arguments": VLLM_ARGUMENTS, "gpus": 0}
     found = measure_engine(engine, tmp_path / "bench.json")
     assert all(row["tokens_a_second"] > row["sentences_a_second"] > 0 for row in found["summaries"])
@@ -72,7 +72,7 @@ def test_each_layer_of_a_language_model_is_measured_by_its_tokens(tmp_path: Path
         (("--in-flight", "0"), "must be positive numbers"),
     ],
 )
-def test_what_can_not_be_measured_is_said_at_once(arguments: tuple[str, ...], words: str) -> None:
+def test_invalid_arguments_are_reported_at_once(arguments: tuple[str, ...], words: str) -> None:
     done = run_parley("bench", "models", *arguments)
     assert (done.returncode, done.stdout) == (1, "")
     assert words in done.stderr

@@ -1,4 +1,4 @@
-"""`parley config` against a running system: a change reaches its captions, what is away is stood in for, and one can go back."""
+"""`parley config` with a running system: changes, failover and rollback."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def test_the_settings_of_the_start_are_the_first_version(up: ParleyUp) -> None:
     assert found["config"]["translation"] == ["firefox"]
 
 
-def test_a_change_reaches_the_captions_and_one_can_go_back(up: ParleyUp, n: list[int], tmp_path: Path) -> None:
+def test_a_change_reaches_the_captions_and_can_be_rolled_back(up: ParleyUp, n: list[int], tmp_path: Path) -> None:
     assert translate_new_sentence(up, n)["engine"].startswith("firefox ")
     with openai_server() as (url, state):
         server = server_engine(url)
@@ -121,9 +121,7 @@ def test_a_change_reaches_the_captions_and_one_can_go_back(up: ParleyUp, n: list
     assert [each["version"] for each in listed] == [4, 3, 2, 1]
 
 
-def test_while_the_preferred_one_is_away_the_other_one_serves_and_its_captions_say_so(
-    up: ParleyUp, n: list[int]
-) -> None:
+def test_the_fallback_engine_serves_while_the_preferred_one_is_down(up: ParleyUp, n: list[int]) -> None:
     nobody = server_engine(f"http://127.0.0.1:{find_free_port()}/v1")
     put_config(up, {"server": nobody, "firefox": FIREFOX}, "server", "firefox")
     for _ in range(3):
@@ -135,7 +133,7 @@ def test_while_the_preferred_one_is_away_the_other_one_serves_and_its_captions_s
         wait_for_caption_by(up, n, "openai echo-1")
 
 
-def test_an_engine_that_did_not_start_is_tried_again(up: ParleyUp, n: list[int]) -> None:
+def test_a_failed_engine_start_is_retried(up: ParleyUp, n: list[int]) -> None:
     port = find_free_port()
     server = server_engine(f"http://127.0.0.1:{port}/v1")
     # Under a name that no other test has: a replica that has answered once is told the new address, and stays.
@@ -147,9 +145,7 @@ def test_an_engine_that_did_not_start_is_tried_again(up: ParleyUp, n: list[int])
         wait_for_caption_by(up, n, "openai echo-1")
 
 
-def test_a_model_that_can_not_be_looked_at_keeps_no_later_version_from_being_deployed(
-    up: ParleyUp, n: list[int]
-) -> None:
+def test_an_unreadable_model_does_not_block_later_versions(up: ParleyUp, n: list[int]) -> None:
     put_config(up, {"odd": {"kind": "vllm", "model": "/" + 150 * "é"}, "firefox": FIREFOX}, "odd", "firefox")
     until = time.monotonic() + 180
     while "too long" not in run_config_command(up, "show").stdout:
@@ -159,7 +155,7 @@ def test_a_model_that_can_not_be_looked_at_keeps_no_later_version_from_being_dep
         wait_for_caption_by(up, n, "openai echo-1")
 
 
-def test_an_engine_that_can_not_start_is_told_and_the_other_one_serves(up: ParleyUp, n: list[int]) -> None:
+def test_a_failed_engine_is_reported_and_the_other_one_serves(up: ParleyUp, n: list[int]) -> None:
     put_config(up, {"huge": {"kind": "vllm", "model": "/no/where"}, "firefox": FIREFOX}, "huge", "firefox")
     until = time.monotonic() + 180
     while "is no folder" not in run_config_command(up, "show").stdout:
@@ -173,7 +169,7 @@ def test_an_engine_that_can_not_start_is_told_and_the_other_one_serves(up: Parle
         assert time.monotonic() < until, told
 
 
-def test_translation_can_be_off(up: ParleyUp, n: list[int]) -> None:
+def test_translation_can_be_turned_off(up: ParleyUp, n: list[int]) -> None:
     put_config(up, {"firefox": FIREFOX})
     until = time.monotonic() + 180
     while (found := translate_new_sentence(up, n))["reason"] != "translation is off":
@@ -188,7 +184,7 @@ def test_translation_can_be_off(up: ParleyUp, n: list[int]) -> None:
         ('{"engines": {"a": {"kind": "magic"}}}', "engines.a: "),
     ],
 )
-def test_what_can_not_be_taken_is_refused_with_the_field(
+def test_an_invalid_configuration_is_rejected_with_its_field(
     up: ParleyUp, tmp_path: Path, content: str, words: str
 ) -> None:
     file = tmp_path / "models.json"
@@ -201,7 +197,7 @@ def test_what_can_not_be_taken_is_refused_with_the_field(
     assert up.get("/api/models")["version"] == version
 
 
-def test_what_was_made_from_another_version_is_refused(up: ParleyUp, tmp_path: Path) -> None:
+def test_a_change_of_another_version_is_rejected(up: ParleyUp, tmp_path: Path) -> None:
     file = tmp_path / "models.json"
     file.write_text("{}")
     done = run_config_command(up, "set", file, "--expected-version", 1)
@@ -212,7 +208,7 @@ def test_what_was_made_from_another_version_is_refused(up: ParleyUp, tmp_path: P
     assert run_config_command(up, "set", tmp_path / "nowhere.json").returncode == 1
 
 
-def test_a_system_starts_with_what_was_set_even_if_that_does_not_start(up: ParleyUp, n: list[int]) -> None:
+def test_a_system_starts_although_its_configured_engine_fails(up: ParleyUp, n: list[int]) -> None:
     put_config(up, {"huge": {"kind": "vllm", "model": "/no/where"}}, "huge")
     assert up.stop() == 0
     up.start()

@@ -1,4 +1,4 @@
-"""`parley meetings` and `parley import` against a running system."""
+"""`parley meetings` and `parley import` with a running system."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_an_import_becomes_a_meeting_with_its_captions(up: ParleyUp, imported: s
     assert [c["status"] for c in captions] == ["translated", "translated"]
 
 
-def test_an_import_again_adds_nothing_and_says_so(up: ParleyUp, imported: str, subtitles: Path) -> None:
+def test_a_repeated_import_adds_nothing(up: ParleyUp, imported: str, subtitles: Path) -> None:
     before = up.get("/api/meetings?limit=200")["meetings"]
     done = run_here(up, "import", subtitles)
     assert done.returncode == 0, done.stderr
@@ -87,7 +87,7 @@ def test_an_import_again_adds_nothing_and_says_so(up: ParleyUp, imported: str, s
     assert up.get("/api/meetings?limit=200")["meetings"] == before
 
 
-def test_an_import_that_was_cut_off_goes_on(up: ParleyUp, tmp_path: Path) -> None:
+def test_an_interrupted_import_is_resumed(up: ParleyUp, tmp_path: Path) -> None:
     lines = [
         {
             "at": 1.0 + k,
@@ -113,7 +113,7 @@ def test_an_import_that_was_cut_off_goes_on(up: ParleyUp, tmp_path: Path) -> Non
     assert "cut: sentences: 3; captions: 3 translated" in again.stderr
 
 
-def test_an_import_whose_meeting_ended_without_the_rest_fails_and_says_what_lacks(up: ParleyUp, tmp_path: Path) -> None:
+def test_an_import_into_an_ended_meeting_reports_missing_events(up: ParleyUp, tmp_path: Path) -> None:
     path = tmp_path / "half.broadcasts.jsonl"
     lines = [
         {
@@ -150,7 +150,7 @@ async def send_half(up: ParleyUp, path: Path) -> None:
         await await_captions(client, meeting["id"], lambda _: None)
 
 
-def test_several_files_become_a_meeting_each_and_what_nothing_translates_is_told(up: ParleyUp, tmp_path: Path) -> None:
+def test_each_file_becomes_a_meeting_and_missing_translations_are_reported(up: ParleyUp, tmp_path: Path) -> None:
     for name in ("one", "two"):
         (tmp_path / f"{name}.srt").write_text(f"1\n00:00:01,000 --> 00:00:02,000\nThis is file {name} for you.\n")
     done = run_here(up, "import", tmp_path / "one.srt", tmp_path / "two.srt", "--targets", "ja", "--language", "en")
@@ -179,7 +179,7 @@ def test_meetings_are_listed_newest_first(up: ParleyUp, imported: str) -> None:
     assert none.stdout == "There is no meeting that is paused or timed_out.\n"
 
 
-def test_an_id_is_whole_and_the_title_is_there_in_a_window_and_in_a_pipe(up: ParleyUp) -> None:
+def test_the_list_shows_the_full_id_and_the_title(up: ParleyUp) -> None:
     title = "The quarterly review of everything that was planned and what became of it"
     meeting_id = create_meeting(up, title, ("pt", "es", "fr"))
     window = run_on_terminal(up, 80, "meetings", "list")
@@ -194,7 +194,7 @@ def test_an_id_is_whole_and_the_title_is_there_in_a_window_and_in_a_pipe(up: Par
     assert all(words in piped for words in ("en > pt, es, fr", title))
 
 
-def test_a_title_does_not_command_the_terminal(up: ParleyUp) -> None:
+def test_a_title_can_not_control_the_terminal(up: ParleyUp) -> None:
     meeting_id = create_meeting(up, "\x1b[2JAll \u202eclear\x07")
     assert any(
         "[2JAll clear" in line for line in run_here(up, "meetings", "list").stdout.splitlines() if meeting_id in line
@@ -221,7 +221,7 @@ def run_on_terminal(up: ParleyUp, columns: int, *arguments: object) -> list[str]
     return re.sub(r"\x1b\[[\d;]*m", "", completed.stdout).splitlines()
 
 
-def test_a_meeting_is_shown_with_what_it_counted_in_plain_words(up: ParleyUp) -> None:
+def test_a_meeting_is_shown_with_described_counters(up: ParleyUp) -> None:
     meeting_id = create_meeting(up, "Counted", ("pt", "ja"))
     said = {
         "event_id": "1",
@@ -280,9 +280,7 @@ def test_a_meeting_is_exported_to_standard_output_or_a_file_that_is_not_overwrit
     assert [row["text"] for row in rows] == ["The budget for this year is too small.", "We need more time."]
 
 
-def test_an_export_on_a_terminal_goes_to_a_file_of_the_meetings_name(
-    up: ParleyUp, imported: str, tmp_path: Path
-) -> None:
+def test_an_export_on_a_terminal_writes_a_named_file(up: ParleyUp, imported: str, tmp_path: Path) -> None:
     export = " ".join(parley_arguments("meetings", "export", imported, "--format", "vtt", "--server", up.url))
     done = subprocess.run(
         ["script", "--quiet", "--return", "--command", export, "/dev/null"],
@@ -299,7 +297,7 @@ def test_an_export_on_a_terminal_goes_to_a_file_of_the_meetings_name(
     assert (tmp_path / "talk.pt.vtt").read_text().startswith("WEBVTT")
 
 
-def test_an_export_of_what_is_not_there_says_so(up: ParleyUp, imported: str) -> None:
+def test_an_unavailable_export_is_reported(up: ParleyUp, imported: str) -> None:
     done = run_here(up, "meetings", "export", imported, "--format", "vtt", "--text", "target", "--language", "es")
     assert (done.returncode, done.stdout) == (1, "")
     assert "language: must be one that the meeting is translated into: pt" in done.stderr
@@ -319,18 +317,18 @@ def test_a_meeting_is_ended_once(up: ParleyUp) -> None:
 
 
 @pytest.mark.parametrize("name", ["show", "export", "end"])
-def test_a_meeting_that_nobody_knows_is_named(up: ParleyUp, name: str) -> None:
+def test_an_unknown_meeting_is_named(up: ParleyUp, name: str) -> None:
     done = run_parley("meetings", name, NOBODY, "--server", up.url + "/")
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == f"parley: Not Found: there is no meeting {NOBODY}\n"
 
 
-def test_the_doctor_finds_it_on_its_port(up: ParleyUp) -> None:
+def test_doctor_finds_the_running_system(up: ParleyUp) -> None:
     finding = diagnostics.check_port(up.port)
     assert (finding.state, finding.found) == ("running", f"Parley runs at {up.url}")
 
 
-def test_the_doctor_does_not_say_that_another_can_run_there(up: ParleyUp) -> None:
+def test_doctor_reports_that_the_port_and_folder_are_in_use(up: ParleyUp) -> None:
     done = run_here(up, "doctor")
     assert done.returncode == 0, done.stdout
     assert "Parley is running already." in done.stdout

@@ -1,4 +1,4 @@
-"""`parley models` as its users run it."""
+"""`parley models`, run as a command."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def run_models_command(folder: Path, *arguments: object, **environment: str) -> 
     return run_parley("models", *arguments, **settings | environment)
 
 
-def test_presets_are_listed_with_whether_they_are_here(tmp_path: Path) -> None:
+def test_presets_are_listed_with_their_availability(tmp_path: Path) -> None:
     small = find_preset("insight-cpu-small")
     assert small is not None
     assert small.file is not None
@@ -36,7 +36,7 @@ def test_presets_are_listed_with_whether_they_are_here(tmp_path: Path) -> None:
     assert "Apache-2.0" in shown.stdout
 
 
-def test_without_a_network_it_says_what_to_do(tmp_path: Path) -> None:
+def test_a_pull_without_a_network_explains_what_to_do(tmp_path: Path) -> None:
     ended = run_models_command(tmp_path, "pull", "qwen3-4b", HF_ENDPOINT=f"http://127.0.0.1:{find_free_port()}")
     assert (ended.returncode, ended.stdout) == (1, "")
     assert "can't be reached" in ended.stderr
@@ -44,7 +44,7 @@ def test_without_a_network_it_says_what_to_do(tmp_path: Path) -> None:
     assert "Traceback" not in ended.stderr
 
 
-def test_a_pull_into_another_folder_says_how_it_is_found(tmp_path: Path) -> None:
+def test_a_pull_into_another_folder_names_the_setting(tmp_path: Path) -> None:
     with model_hub_server() as host:
         host.add_model("org/quant", {"a.gguf": b"gguf"})
         pulled = run_models_command(

@@ -1,4 +1,4 @@
-"""`parley demo`: from nothing to captions with one command, and nothing left of it afterwards."""
+"""`parley demo`: captions with one command, and nothing left afterwards."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def _usual_port(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.main_path
-def test_it_plays_the_meeting_and_says_what_came_of_it() -> None:
+def test_the_demo_plays_the_meeting_and_reports_the_result() -> None:
     done = run_parley_process("demo", "--exit", timeout=580)
     assert done.returncode == 0, done.stderr
     assert re.search(rf"launch +│ {SENTENCE_COUNT} +│ {SENTENCE_COUNT} translated +│ after \d+\.\d s", done.stdout), (
@@ -42,7 +42,7 @@ def test_it_plays_the_meeting_and_says_what_came_of_it() -> None:
     assert re.search(r"The first caption came \d+\.\d s after the start of this command\.", done.stderr)
 
 
-def test_captions_that_are_missing_make_it_fail_with_their_reason_on_whatever_port_is_free() -> None:
+def test_missing_captions_fail_the_demo_on_any_free_port() -> None:
     with socket.create_server(("127.0.0.1", int(os.environ["PARLEY_PORT"]))):
         done = run_parley_process("demo", "--exit", "--translator", "none", timeout=580)
     assert done.returncode == 1
@@ -53,7 +53,7 @@ def test_captions_that_are_missing_make_it_fail_with_their_reason_on_whatever_po
     assert last == f"parley: incomplete: {missing}"
 
 
-def test_it_does_not_wait_for_ever_for_what_is_owed() -> None:
+def test_the_demo_does_not_wait_forever_for_pending_captions() -> None:
     code = "from cluster import cli; from cluster.commands import demo; demo.CAPTIONS_TIMEOUT_S = 0.0; cli.main()"
     done = subprocess.run(
         [sys.executable, "-c", code, "demo", "--exit"],
@@ -85,7 +85,7 @@ def playing(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
                     each.kill()
 
 
-def test_it_is_a_live_meeting_until_ctrl_c_and_leaves_nothing(playing: tuple[subprocess.Popen[bytes], Path]) -> None:
+def test_the_demo_is_live_until_ctrl_c_and_leaves_nothing(playing: tuple[subprocess.Popen[bytes], Path]) -> None:
     process, said = playing
     page = wait_for_output(process, said, r"The meeting is at (\S+)")[1]
     answer = httpx.get(page, timeout=30)

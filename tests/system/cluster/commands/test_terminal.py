@@ -1,4 +1,4 @@
-"""Ctrl-C undoes a start wherever it comes."""
+"""Ctrl-C undoes a start at any point."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def run_program(program: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=True)
 
 
-def test_a_request_to_stop_within_a_finalizer_still_stops_and_shows_no_traceback() -> None:
+def test_an_interrupt_in_a_finalizer_still_stops_without_a_traceback() -> None:
     done = run_program(FINALIZER)
     assert (done.stdout, done.stderr) == ("undone\n", "")
 
@@ -68,7 +68,7 @@ def test_any_other_error_in_a_finalizer_is_shown() -> None:
     assert "ValueError: seen" in run_program(OTHER).stderr
 
 
-def test_what_is_asked_once_all_is_undone_disturbs_nothing() -> None:
+def test_a_signal_after_the_stop_is_ignored() -> None:
     assert run_program(OVER).stdout == "at its end\n"
 
 

@@ -1,4 +1,4 @@
-"""Parley as its users run it: `parley up`, its HTTP door, `parley replay`, and what each says when something is wrong."""
+"""`parley up`, its HTTP API and `parley replay`, and their error messages."""
 
 from __future__ import annotations
 
@@ -162,9 +162,7 @@ def test_a_live_meeting_is_captioned_while_it_runs(up: ParleyUp) -> None:
     ],
     ids=["missing text", "end before start", "negative start", "a megabyte of text"],
 )
-def test_a_wrong_event_is_refused_with_its_field_and_the_meeting_goes_on(
-    up: ParleyUp, event: dict[str, Any], field: str
-) -> None:
+def test_an_invalid_event_is_refused_and_the_meeting_continues(up: ParleyUp, event: dict[str, Any], field: str) -> None:
     meeting_id = open_meeting(up)
     answer = up.post(f"/api/meetings/{meeting_id}/events", {"events": [event, make_event("ok", "All is well.")]})
     assert answer.status_code == 422
@@ -177,7 +175,7 @@ def test_a_wrong_event_is_refused_with_its_field_and_the_meeting_goes_on(
     assert [s["text"] for s in up.get(f"/api/meetings/{meeting_id}/sentences")["sentences"]] == ["All is well."]
 
 
-def test_an_unknown_and_an_ended_meeting_are_refused(up: ParleyUp) -> None:
+def test_unknown_and_ended_meetings_are_refused(up: ParleyUp) -> None:
     unknown = "01890000-0000-7000-8000-000000000000"
     answer = up.post(f"/api/meetings/{unknown}/events", {"events": [make_event("x", "Hello.")]})
     assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
@@ -187,7 +185,7 @@ def test_an_unknown_and_an_ended_meeting_are_refused(up: ParleyUp) -> None:
     assert (answer.status_code, answer.headers["content-type"]) == (409, "application/problem+json")
 
 
-def test_a_paused_meeting_takes_no_speech_and_says_so(up: ParleyUp) -> None:
+def test_a_paused_meeting_refuses_events(up: ParleyUp) -> None:
     meeting_id = open_meeting(up)
     assert up.post(f"/api/meetings/{meeting_id}/pause").is_success
     answer = up.post(f"/api/meetings/{meeting_id}/events", {"events": [make_event("x", "Off the record.")]})
@@ -204,7 +202,7 @@ def test_a_paused_meeting_takes_no_speech_and_says_so(up: ParleyUp) -> None:
     assert [s["text"] for s in up.get(f"/api/meetings/{meeting_id}/sentences")["sentences"]] == ["On it."]
 
 
-def test_every_language_is_answered_and_one_that_nothing_translates_says_why(up: ParleyUp) -> None:
+def test_every_target_language_has_a_caption_or_a_reason(up: ParleyUp) -> None:
     meeting_id = open_meeting(up, config={"source_language": "en", "target_languages": ["pt", "ja", "en-GB"]})
     up.post(f"/api/meetings/{meeting_id}/events", {"events": [make_event("c", "The budget is too small.", end=2.0)]})
     up.post(f"/api/meetings/{meeting_id}/end")
@@ -221,7 +219,7 @@ def test_every_language_is_answered_and_one_that_nothing_translates_says_why(up:
 
 
 @pytest.mark.slow
-def test_a_private_replay_without_translation_leaves_nothing_behind(recording: Path, tmp_path: Path) -> None:
+def test_a_temporary_replay_leaves_nothing_behind(recording: Path, tmp_path: Path) -> None:
     done = run_parley_process("replay", recording, "--speed", "max", "--translator", "none", "--out", tmp_path / "out")
     assert done.returncode == 0, done.stderr
     sentences = read_jsonl(tmp_path / "out" / "talk.sentences.jsonl")
@@ -230,7 +228,7 @@ def test_a_private_replay_without_translation_leaves_nothing_behind(recording: P
 
 
 @pytest.mark.parametrize("clock", ["recorded", "live"])
-def test_a_replay_twice_gives_the_same_files_and_not_one_row_more(
+def test_a_repeated_replay_gives_the_same_files_and_rows(
     up: ParleyUp, recording: Path, tmp_path: Path, clock: str
 ) -> None:
     first, second = tmp_path / "first", tmp_path / "second"
@@ -259,7 +257,7 @@ def words_by_speaker(captions: list[tuple[str, str]]) -> dict[str, list[str]]:
 
 
 @pytest.mark.parametrize("store", ["valkey", "postgres"])
-def test_a_store_that_dies_comes_back_and_the_meeting_goes_on(up: ParleyUp, store: str) -> None:
+def test_a_dead_store_is_restarted_and_the_meeting_continues(up: ParleyUp, store: str) -> None:
     meeting_id = request_with_retries(up, "POST", "/api/meetings", {"config": {"source_language": "en"}})["id"]
     begun = {"events": [make_event("1", "We begin.")]}
     assert request_with_retries(up, "POST", f"/api/meetings/{meeting_id}/events", begun)["accepted"] == 1
@@ -278,7 +276,7 @@ def test_a_store_that_dies_comes_back_and_the_meeting_goes_on(up: ParleyUp, stor
     assert [row["text"] for row in rows] == ["We begin.", "We go on."]
 
 
-def test_metrics_count_what_happened(up: ParleyUp) -> None:
+def test_metrics_count_events(up: ParleyUp) -> None:
     text = httpx.get(up.url + "/metrics", timeout=30).raise_for_status().text
     assert "parley_" in text
     counted = [line for line in text.splitlines() if line.startswith("parley_events_total{")]
@@ -286,13 +284,13 @@ def test_metrics_count_what_happened(up: ParleyUp) -> None:
 
 
 @pytest.mark.slow
-def test_a_second_up_on_the_same_data_says_where_the_first_is(up: ParleyUp) -> None:
+def test_a_second_system_on_the_same_data_names_the_first(up: ParleyUp) -> None:
     done = run_parley_process("up", "--data", up.data, "--port", 1 + up.port)
     assert done.returncode == 1
     assert up.url in done.stderr
 
 
-def test_a_port_that_is_taken_is_named_with_the_fix(up: ParleyUp, tmp_path: Path, open_folder: Path) -> None:
+def test_a_port_in_use_is_named_with_the_fix(up: ParleyUp, tmp_path: Path, open_folder: Path) -> None:
     done = run_parley_process("up", "--data", open_folder / "other", "--port", up.port)
     assert done.returncode == 1
     assert "--port" in done.stderr
@@ -301,7 +299,7 @@ def test_a_port_that_is_taken_is_named_with_the_fix(up: ParleyUp, tmp_path: Path
 
 @pytest.mark.slow
 @pytest.mark.parametrize("away", ["postgres", "redis"])
-def test_a_store_that_can_not_be_used_is_named_and_its_password_is_not(
+def test_an_unusable_store_is_named_without_its_password(
     away: str, postgres_url: str, redis_url: str, open_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     urls = {"postgres": postgres_url, "redis": redis_url}
@@ -317,9 +315,7 @@ def test_a_store_that_can_not_be_used_is_named_and_its_password_is_not(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("own", [False, True], ids=["embedded", "one's own"])
-def test_stores_that_are_not_ready_yet_are_waited_for(
-    open_folder: Path, monkeypatch: pytest.MonkeyPatch, own: bool
-) -> None:
+def test_stores_that_are_not_ready_are_awaited(open_folder: Path, monkeypatch: pytest.MonkeyPatch, own: bool) -> None:
     # Ray does not start: what comes before it is what is to be seen.
     data = open_folder / f"not-ready-{own}"
     with EmbeddedStores(data) as urls:
@@ -351,7 +347,7 @@ def test_stores_that_are_not_ready_yet_are_waited_for(
 
 
 @pytest.mark.slow
-def test_a_ray_that_does_not_start_says_why(open_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_start_of_ray_is_explained(open_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(open_folder / "no-token"))
     done = run_parley_process("up", "--data", open_folder / "no-ray", "--port", find_free_port())
     assert done.returncode == 1
@@ -362,7 +358,7 @@ def test_a_ray_that_does_not_start_says_why(open_folder: Path, monkeypatch: pyte
 
 @needs_vllm
 @pytest.mark.slow
-def test_gpus_that_ray_does_not_find_are_not_waited_for(
+def test_missing_gpus_are_reported_and_not_awaited(
     open_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # A driver that tells of a GPU where there is none to be used.
@@ -386,7 +382,7 @@ def test_gpus_that_ray_does_not_find_are_not_waited_for(
         (("--server", "http://127.0.0.1:9", "--translator", "none"), "--translator"),
     ],
 )
-def test_wrong_options_are_named(recording: Path, tmp_path: Path, arguments: tuple[str, ...], words: str) -> None:
+def test_invalid_options_are_named(recording: Path, tmp_path: Path, arguments: tuple[str, ...], words: str) -> None:
     done = run_parley("replay", recording, "--out", tmp_path, *arguments)
     assert done.returncode == 1
     assert words in done.stderr

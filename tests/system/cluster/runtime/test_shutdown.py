@@ -1,4 +1,4 @@
-"""Whatever ends `parley up`, nothing of it stays: neither its stores nor Ray's processes."""
+"""No store or Ray process outlives `parley up`, however it ends."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def kill_gcs(process: subprocess.Popen[bytes]) -> None:
 @pytest.mark.parametrize(
     ("end", "code"), [(terminate_group, 0), (hang_up_group, 0), (kill_process, -signal.SIGKILL), (kill_gcs, None)]
 )
-def test_nothing_of_a_system_outlives_it(
+def test_no_process_outlives_the_system(
     end: Callable[[subprocess.Popen[bytes]], None], code: int | None, open_folder: Path
 ) -> None:
     folder = open_folder / end.__name__

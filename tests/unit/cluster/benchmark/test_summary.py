@@ -1,4 +1,4 @@
-"""What measurements come to."""
+"""Summaries of measurements."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ SECONDS = st.lists(st.floats(0.001, 100), min_size=1, max_size=200)
 
 @settings(deadline=None)
 @given(SECONDS, st.floats(0.01, 1))
-def test_a_quantile_is_a_value_that_so_many_do_not_exceed(values: list[float], share: float) -> None:
+def test_quantile(values: list[float], share: float) -> None:
     found = quantile(values, share)
     assert found in values
     assert sum(value <= found for value in values) >= share * len(values) - 1e-6
     assert sum(value < found for value in values) < share * len(values) + 1e-6
 
 
-def test_of_nothing_there_is_no_quantile() -> None:
+def test_no_values_have_no_quantile() -> None:
     assert quantile([], 0.95) is None
 
 
 @settings(deadline=None)
 @given(st.integers(0, 300), st.integers(1, 300))
-async def test_the_search_finds_the_largest_that_holds(limit: int, most: int) -> None:
+async def test_the_search_finds_the_largest_number_within_the_limit(limit: int, most: int) -> None:
     tried: list[int] = []
 
     async def holds(number: int) -> bool:
@@ -37,7 +37,7 @@ async def test_the_search_finds_the_largest_that_holds(limit: int, most: int) ->
     assert all(1 <= number <= most for number in tried)
 
 
-def test_a_ratio_is_the_median_of_rounds_that_were_measured_side_by_side() -> None:
+def test_the_ratio_is_the_median_of_the_ratios_of_matching_rounds() -> None:
     bare = [LayerRound(seconds, (1.0,) * 10, 0, tokens=400) for seconds in (1.0, 2.0, 4.0)]
     # The machine got slower and slower: the layer takes a tenth longer all the same.
     layer = [LayerRound(1.1 * one.duration_s, one.latencies_s, 1, tokens=400) for one in bare]
@@ -47,11 +47,11 @@ def test_a_ratio_is_the_median_of_rounds_that_were_measured_side_by_side() -> No
     assert (found.answered, found.errors) == (30, 3)
 
 
-def test_where_an_engine_counts_no_tokens_sentences_are_compared() -> None:
+def test_without_tokens_the_ratio_compares_sentences() -> None:
     found = summarize_layer("service", 1, [LayerRound(2.0, (1.0, 1.0), 0)], [LayerRound(1.0, (0.5, 0.5), 0)])
     assert (found.ratio, found.tokens_a_second, found.first_p50) == (0.5, 0.0, None)
 
 
-def test_a_layer_that_answers_nothing_is_told_by_its_errors() -> None:
+def test_a_layer_without_answers_reports_its_errors() -> None:
     found = summarize_layer("captions", 1, [LayerRound(2.0, (), 5)], [LayerRound(1.0, (0.5,), 0)])
     assert (found.answered, found.errors, found.p95, found.ratio) == (0, 5, None, 0.0)

@@ -1,4 +1,4 @@
-"""The load is what lanes would ask, and nothing of it is asked twice."""
+"""The benchmark's load equals the requests of lanes, and no sentence repeats."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from operators.translation_requests import TranslationRequest
 
 
 @pytest.mark.parametrize("count", [1, MEETING_SENTENCE_COUNT, 2 * MEETING_SENTENCE_COUNT + 3])
-def test_each_sentence_of_each_meeting_is_asked_once_with_its_context(count: int) -> None:
+def test_each_sentence_is_requested_once_with_its_context(count: int) -> None:
     expected_requests = make_requests(count)
     assert len(expected_requests) == sum(meeting_lengths(count)) == count
     assert (
@@ -31,7 +31,7 @@ def test_each_sentence_of_each_meeting_is_asked_once_with_its_context(count: int
     ]
 
 
-async def test_so_many_are_in_flight_and_what_fails_is_counted() -> None:
+async def test_the_closed_loop_keeps_its_concurrency_and_counts_failures() -> None:
     under_way, most = 0, 0
 
     async def ask(request: TranslationRequest) -> None:
@@ -49,7 +49,7 @@ async def test_so_many_are_in_flight_and_what_fails_is_counted() -> None:
     assert (most, found.errors, len(found.latencies_s)) == (4, failing, 2 * MEETING_SENTENCE_COUNT - failing)
 
 
-async def test_meetings_go_on_speaking_while_answers_are_late() -> None:
+async def test_the_open_loop_sends_on_time_while_answers_are_late() -> None:
     call_count = 0
     gate = asyncio.Event()
 

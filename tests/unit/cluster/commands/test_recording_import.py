@@ -1,4 +1,4 @@
-"""`parley import` and what it says of subtitles before it sends them."""
+"""`parley import` and its reports on subtitles before they are sent."""
 
 from __future__ import annotations
 
@@ -19,14 +19,16 @@ def write_subtitles(folder: Path, content: str) -> Path:
     return path
 
 
-def test_strict_refuses_a_file_before_anything_is_sent(tmp_path: Path) -> None:
+def test_strict_rejects_a_file_before_any_request(tmp_path: Path) -> None:
     path = write_subtitles(tmp_path, CUE + BROKEN.format(2))
     done = run_parley("import", path, "--strict")
     assert done.returncode == 1
     assert f"{path}: line 6: the cue is left out: its times can't be read" in done.stderr.replace("\n", "")
 
 
-def test_what_was_left_out_mended_and_guessed_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_omissions_repairs_and_guessed_speakers_are_reported(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = write_subtitles(tmp_path, CUE + BROKEN.format(2) + "3\n00:00:04,000 --> 00:00:03,000\nHi there.\n")
     print_reading(read_recording(path))
     assert capsys.readouterr().err.splitlines() == [
@@ -42,7 +44,7 @@ def test_what_was_left_out_mended_and_guessed_is_reported(tmp_path: Path, capsys
     assert capsys.readouterr().err == ""
 
 
-def test_a_long_list_is_cut_and_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_long_list_of_remarks_is_truncated_and_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = write_subtitles(tmp_path, CUE + "".join(map(BROKEN.format, range(2, MAX_LISTED_REMARKS + 5))))
     print_reading(read_recording(path))
     said = capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""cluster/deploy/grafana.json and the alerts of docs/observability.md: every metric and label that they ask for is there."""
+"""cluster/deploy/grafana.json and the alerts of docs/observability.md use only existing metrics and labels."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ BOARD: dict[str, Any] = json.loads((ROOT / "cluster" / "deploy" / "grafana.json"
 PANELS = [panel for panel in BOARD["panels"] if panel["type"] != "row"]
 
 
-def test_it_can_be_imported_into_any_grafana() -> None:
+def test_the_dashboard_can_be_imported_into_any_grafana() -> None:
     assert BOARD["schemaVersion"] >= 38
     assert BOARD["uid"]
     (variable,) = BOARD["templating"]["list"]
@@ -21,7 +21,7 @@ def test_it_can_be_imported_into_any_grafana() -> None:
     assert {panel["datasource"]["uid"] for panel in PANELS} == {"${datasource}"}
 
 
-def test_every_panel_says_what_it_shows() -> None:
+def test_every_panel_has_a_title_and_a_description() -> None:
     ids = [panel["id"] for panel in BOARD["panels"]]
     assert len(set(ids)) == len(ids)
     for panel in PANELS:
@@ -42,5 +42,5 @@ def test_every_panel_says_what_it_shows() -> None:
         *("parley_calls_total", "parley_dead_letters_total", "parley_process_start_time_seconds"),
     ],
 )
-def test_what_matters_is_on_it(metric: str) -> None:
+def test_the_dashboard_shows_the_important_metrics(metric: str) -> None:
     assert any(metric in target["expr"] for panel in PANELS for target in panel["targets"])

@@ -1,4 +1,4 @@
-"""What users start a cluster with: the files in cluster/ are what their readers take, pinned, on loopback, and hold no secret."""
+"""The manifests in cluster/deploy are valid, pin versions, listen on loopback and contain no secret."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def find_values(node: Any, key: str) -> Iterator[Any]:
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
-def test_no_secret_is_in_a_file(path: Path) -> None:
+def test_manifests_contain_no_secret(path: Path) -> None:
     text = path.read_text()
     # Where a password stands in an address, a variable does.
     for password in re.findall(r"\w+://\w*:([^@\s/]+)@", text):
@@ -86,11 +86,11 @@ def test_every_image_has_a_version(path: Path) -> None:
         assert "latest" not in tag
 
 
-def test_ray_is_the_one_that_is_locked(manifests: dict[str, Any]) -> None:
+def test_manifests_use_the_locked_version_of_ray(manifests: dict[str, Any]) -> None:
     assert manifests["RayService"]["spec"]["rayClusterConfig"]["rayVersion"] == ray.__version__
 
 
-def test_serve_takes_the_configuration_and_finds_the_builders(serve: Any) -> None:
+def test_serve_accepts_the_configuration_and_finds_the_builders(serve: Any) -> None:
     taken = ServeDeploySchema.model_validate(serve)
     assert {each.name: each.route_prefix for each in taken.applications} == {
         DEFAULT_TRANSLATION_APP: None,
@@ -116,7 +116,7 @@ def test_serve_takes_the_configuration_and_finds_the_builders(serve: Any) -> Non
     [build_translation(TranslationOptions()), build_api(ApiOptions("postgresql://db", "redis://cache"))],
     ids=["translation", "api"],
 )
-def test_deployments_run_as_on_one_machine_but_for_their_scale(built: Any, serve: Any) -> None:
+def test_deployments_differ_from_one_machine_only_in_scale(built: Any, serve: Any) -> None:
     deployment = built._bound_deployment
     [said] = [
         each
@@ -141,7 +141,7 @@ def test_kuberay_deploys_the_same_applications(serve: Any, manifests: dict[str, 
     assert yaml.safe_load(manifests["RayService"]["spec"]["serveConfigV2"]) == serve
 
 
-def test_kuberay_s_cluster_outlives_its_head_and_asks_for_a_token(manifests: dict[str, Any]) -> None:
+def test_the_kuberay_cluster_survives_its_head_and_requires_a_token(manifests: dict[str, Any]) -> None:
     assert manifests["RayService"]["apiVersion"] == "ray.io/v1"
     cluster = manifests["RayService"]["spec"]["rayClusterConfig"]
     assert cluster["authOptions"] == {"mode": "token", "secretName": "parley"}
@@ -160,7 +160,7 @@ def test_kuberay_s_cluster_outlives_its_head_and_asks_for_a_token(manifests: dic
         assert spec["template"]["spec"]["securityContext"]["runAsNonRoot"]
 
 
-def test_kuberay_s_gpus_are_as_many_as_replicas_may_want(manifests: dict[str, Any], serve: Any) -> None:
+def test_the_kuberay_cluster_has_a_gpu_for_each_replica(manifests: dict[str, Any], serve: Any) -> None:
     [deployment] = serve["applications"][0]["deployments"]
     gpus = [
         group
@@ -174,7 +174,7 @@ def test_kuberay_s_gpus_are_as_many_as_replicas_may_want(manifests: dict[str, An
     assert group["minReplicas"] >= deployment["autoscaling_config"]["min_replicas"]
 
 
-def test_kubernetes_keeps_one_job_of_lanes_and_drains_it(manifests: dict[str, Any]) -> None:
+def test_kubernetes_runs_one_job_of_lanes_and_stops_it_in_order(manifests: dict[str, Any]) -> None:
     lanes = manifests["Deployment"]["spec"]
     assert (lanes["replicas"], lanes["strategy"]["type"]) == (1, "Recreate")
     [container] = lanes["template"]["spec"]["containers"]
@@ -187,7 +187,7 @@ def test_kubernetes_keeps_one_job_of_lanes_and_drains_it(manifests: dict[str, An
     assert "parley-head-svc" in environment["RAY_API_SERVER_ADDRESS"]["value"]
 
 
-def test_nobody_reaches_the_pods_but_themselves_and_the_operator(manifests: dict[str, Any]) -> None:
+def test_the_network_policy_admits_only_the_pods_and_the_operator(manifests: dict[str, Any]) -> None:
     policy = manifests["NetworkPolicy"]["spec"]
     pods = manifests["RayService"]["spec"]["rayClusterConfig"]
     for spec in (pods["headGroupSpec"], *pods["workerGroupSpecs"], manifests["Deployment"]["spec"]):
@@ -196,7 +196,7 @@ def test_nobody_reaches_the_pods_but_themselves_and_the_operator(manifests: dict
     assert all(each["podSelector"]["matchLabels"] for rule in policy["ingress"] for each in rule["from"])
 
 
-def test_ray_takes_the_launcher_s_file() -> None:
+def test_ray_accepts_the_cluster_launcher_file() -> None:
     content = read_yaml("ray-up.yaml")
     prepared = prepare_config(content)
     validate_config(prepared)
@@ -207,7 +207,7 @@ def test_ray_takes_the_launcher_s_file() -> None:
         assert ". ~/parley.env && " in command
 
 
-def test_compose_publishes_on_loopback_alone() -> None:
+def test_compose_publishes_only_on_loopback() -> None:
     services = read_yaml("compose.yaml")["services"]
     published = [port for service in services.values() for port in service.get("ports", [])]
     assert published
@@ -218,14 +218,14 @@ def test_compose_publishes_on_loopback_alone() -> None:
     assert {each["condition"] for each in services["parley"]["depends_on"].values()} == {"service_healthy"}
 
 
-def test_compose_s_redis_loses_and_evicts_nothing() -> None:
+def test_the_redis_of_compose_is_durable_and_evicts_nothing() -> None:
     command = " ".join(read_yaml("compose.yaml")["services"]["redis"]["command"])
     assert "--appendonly yes --appendfsync always" in command
     assert "--maxmemory-policy noeviction" in command
     assert "--requirepass" in command
 
 
-def test_compose_deploys_what_serve_takes_without_a_gpu() -> None:
+def test_compose_deploys_a_valid_configuration_without_a_gpu() -> None:
     content = read_yaml("compose.yaml")
     taken = parse_serve_config(content["configs"]["serve"]["content"])
     translation, _ = taken.applications
@@ -235,7 +235,7 @@ def test_compose_deploys_what_serve_takes_without_a_gpu() -> None:
     assert content["services"]["parley"]["command"][-1].splitlines()[-1] == "exec parley lanes run"
 
 
-def test_the_image_is_locked_and_is_nobody_s_root() -> None:
+def test_the_image_has_locked_packages_and_no_root_user() -> None:
     text = (CLUSTER / "Dockerfile").read_text()
     assert text.count("\nFROM ") == 2
     assert "--require-hashes -r locks/${LOCK}.lock" in text
@@ -245,7 +245,7 @@ def test_the_image_is_locked_and_is_nobody_s_root() -> None:
 
 
 @pytest.mark.parametrize("lock", ["parley", "vllm", "vllm-cpu"])
-def test_what_is_only_worked_on_the_project_with_is_in_no_lock_but_its_own(lock: str) -> None:
+def test_development_packages_are_only_in_the_dev_lock(lock: str) -> None:
     tools = {re.split(r"[\[>=<]", wanted)[0] for wanted in PROJECT["dependency-groups"]["dev"]}
     # Ray needs it, too.
     tools.remove("pyyaml")
@@ -253,7 +253,7 @@ def test_what_is_only_worked_on_the_project_with_is_in_no_lock_but_its_own(lock:
     assert not tools & set(re.findall(r"^([\w.-]+)==", (ROOT / "locks" / f"{lock}.lock").read_text(), re.MULTILINE))
 
 
-def test_the_image_holds_the_packages_and_what_lies_beside_them() -> None:
+def test_the_image_contains_the_packages_and_their_data_files() -> None:
     let_in = set(re.findall(r"^!(\S+)$", (ROOT / ".dockerignore").read_text(), re.MULTILINE))
     rooms = {name.removesuffix("*") for name in PROJECT["tool"]["setuptools"]["packages"]["find"]["include"]}
     assert rooms | {"alembic", "examples", "pyproject.toml", "README.md", "LICENSE", "locks/*.lock"} == let_in

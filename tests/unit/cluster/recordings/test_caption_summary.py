@@ -1,4 +1,4 @@
-"""What came of a meeting is counted, and what has no caption gives its reason."""
+"""Counts of a meeting's captions, and the reasons of missing ones."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ def make_caption(sentence: str, language: str, status: str, reason: str | None =
     return {"sentence_id": sentence, "language": language, "status": status, "reason": reason}
 
 
-def test_sentences_with_all_their_captions_lack_none() -> None:
+def test_complete_captions_have_no_missing_reason() -> None:
     captions = [
         make_caption("1", "pt", "translated"),
         make_caption("1", "en-GB", "same"),
@@ -28,7 +28,7 @@ def test_sentences_with_all_their_captions_lack_none() -> None:
     assert counted.describe_statuses() == "2 same, 2 translated"
 
 
-def test_what_a_sentence_lacks_has_a_reason() -> None:
+def test_each_missing_caption_has_a_reason() -> None:
     captions = [
         make_caption("1", "pt", "translated"),
         make_caption("1", "ja", "untranslated", "no model translates en to ja"),
@@ -40,6 +40,6 @@ def test_what_a_sentence_lacks_has_a_reason() -> None:
     assert counted.describe_reasons() == "2 × no model translates en to ja; 2 × none was requested; 1 × it is pending"
 
 
-def test_a_meeting_that_is_not_translated_lacks_nothing() -> None:
+def test_a_meeting_without_target_languages_lacks_no_caption() -> None:
     counted = summarize_captions([{"id": "1"}], [], ())
     assert (counted.without_caption, counted.describe_statuses()) == (0, "none requested")

@@ -17,7 +17,7 @@ def test_a_row_is_a_term_and_a_column_a_language() -> None:
     )
 
 
-def test_what_is_not_needed_may_be_left_out() -> None:
+def test_optional_columns_can_be_omitted() -> None:
     assert parse_glossary("pt,Term\nrua,street\n,Ana", "t") == (
         Term(term="street", translations={"pt": "rua"}),
         Term(term="Ana"),
@@ -26,7 +26,7 @@ def test_what_is_not_needed_may_be_left_out() -> None:
 
 
 @pytest.mark.parametrize("mark", ["\x0b", "\x0c", "\x1c", "\x85", "\u2028", "\u2029"], ids=ascii)
-def test_a_line_ends_as_those_of_csv_do(mark: str) -> None:
+def test_only_csv_line_ends_separate_rows(mark: str) -> None:
     text = f"term,pt\r\nroad{mark}map,rot{mark}eiro\rAna,\n"
     assert parse_glossary(text, "t") == (
         Term(term=f"road{mark}map", translations={"pt": f"rot{mark}eiro"}),
@@ -64,13 +64,13 @@ def test_a_file_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
         ("term\n" + "\n".join(map(str, range(2001))), "t.csv: "),
     ],
 )
-def test_what_is_wrong_is_named_with_line_column_and_fix(text: str, words: str) -> None:
+def test_an_error_names_line_column_and_fix(text: str, words: str) -> None:
     with pytest.raises(InvalidInputError) as refused:
         parse_glossary(text, "t.csv")
     assert str(refused.value).startswith(words)
 
 
-def test_the_example_of_the_docs_is_one() -> None:
+def test_the_example_in_the_docs_is_a_valid_glossary() -> None:
     page = (Path(__file__).parents[4] / "docs" / "translation.md").read_text()
     section = page.partition("## The glossary\n")[2].partition("\n## ")[0]
     example = "\n".join(line[4:] for line in section.splitlines() if line.startswith("    "))

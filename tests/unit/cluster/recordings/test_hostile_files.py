@@ -1,4 +1,4 @@
-"""A file of any name that holds anything is read, or refused by its place in the file; what is read can be stored."""
+"""A file with any name and content is read, or rejected with the place of the error. Its events can be stored."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def damage_bytes(rng: random.Random) -> bytes:
     return bytes(content)
 
 
-def test_what_is_in_a_file_can_be_stored_or_is_refused_by_its_place(tmp_path: Path) -> None:
+def test_any_content_can_be_stored_or_is_rejected_with_its_place(tmp_path: Path) -> None:
     rng = random.Random(14)
     outcomes = Counter[str]()
     for _ in range(EACH):

@@ -1,4 +1,4 @@
-"""Recordings are read whole, or refused with the place and the fix; what Parley exported comes in again as it was."""
+"""Recordings are read completely or rejected with place and fix. Parley's own exports are read without a loss."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_a_recording_is_read(tmp_path: Path) -> None:
         ({"start_time": "soon"}, "payload.start_time"),
     ],
 )
-def test_a_wrong_line_is_named_with_its_field(tmp_path: Path, change: dict[str, object], field: str) -> None:
+def test_an_invalid_line_is_named_with_its_field(tmp_path: Path, change: dict[str, object], field: str) -> None:
     path = write_jsonl(tmp_path / "m.jsonl", {"at": 1, "payload": PAYLOAD}, {"at": 2, "payload": PAYLOAD | change})
     with pytest.raises(InvalidInputError) as caught:
         read_recording(path)
@@ -62,7 +62,7 @@ def test_a_wrong_line_is_named_with_its_field(tmp_path: Path, change: dict[str, 
     assert "x" * 50 not in str(caught.value)
 
 
-def test_a_line_that_is_no_json_an_empty_file_and_a_backward_clock_are_refused(tmp_path: Path) -> None:
+def test_invalid_json_an_empty_file_and_decreasing_times_are_rejected(tmp_path: Path) -> None:
     broken = tmp_path / "broken.jsonl"
     broken.write_text("{")
     with pytest.raises(InvalidInputError, match=r"broken.jsonl:1: must be a JSON object"):
@@ -99,7 +99,7 @@ def test_subtitles_are_read_as_a_recording(tmp_path: Path, name: str) -> None:
 
 @pytest.mark.parametrize("name", ["m.vtt", "m.srt", "m.txt", "m"])
 @pytest.mark.parametrize("write_as", [write_srt, lambda cues: write_vtt(cues, "m")], ids=["srt", "vtt"])
-def test_the_content_tells_what_a_file_is(tmp_path: Path, name: str, write_as: Callable[[Sequence[Cue]], str]) -> None:
+def test_the_content_decides_the_format(tmp_path: Path, name: str, write_as: Callable[[Sequence[Cue]], str]) -> None:
     (path := tmp_path / name).write_text(write_as(CUES))
     assert [event.chunk.text for event in read_recording(path).events] == [cue.text for cue in CUES]
     path.write_text(json.dumps({"at": 1.2, "payload": PAYLOAD}))
@@ -130,16 +130,14 @@ CUE = "1\n00:00:01,000 --> 00:00:02,000\n"
     ],
 )
 @pytest.mark.parametrize("name", ["m.srt", "m.vtt", "m.jsonl"])
-def test_other_encodings_are_refused_with_the_line_and_the_fix(
-    tmp_path: Path, name: str, content: bytes, line: int
-) -> None:
+def test_other_encodings_are_rejected_with_line_and_fix(tmp_path: Path, name: str, content: bytes, line: int) -> None:
     (path := tmp_path / name).write_bytes(content)
     with pytest.raises(InvalidInputError, match="must be text in UTF-8, or in UTF-16 with a byte order mark") as caught:
         read_recording(path)
     assert caught.value.field == f"{path}: line {line}"
 
 
-def test_a_cue_that_no_meeting_can_take_is_left_out(tmp_path: Path) -> None:
+def test_an_invalid_cue_is_left_out(tmp_path: Path) -> None:
     (path := tmp_path / "m.vtt").write_text(
         f"WEBVTT\n\n00:01.000 --> 00:02.000\nHi.\n\n999:00:00.000 --> 999:00:01.000\nx\n\n00:03.000 --> 00:04.000\n{'y' * 20_001}"
     )
@@ -162,7 +160,7 @@ def test_a_cue_that_no_meeting_can_take_is_left_out(tmp_path: Path) -> None:
         ("m.vtt", "WEBVTT\n\n999:00:00.000 --> 999:00:01.000\nHi", "line 3", "to a week"),
     ],
 )
-def test_subtitles_without_a_cue_that_can_be_taken_are_refused(
+def test_subtitles_without_a_valid_cue_are_rejected(
     tmp_path: Path, name: str, content: str, place: str, fix: str
 ) -> None:
     (path := tmp_path / name).write_text(content)
@@ -171,7 +169,7 @@ def test_subtitles_without_a_cue_that_can_be_taken_are_refused(
     assert caught.value.field == f"{path}: {place}"
 
 
-def test_the_language_spoken_decides_which_of_two_languages_is_read(tmp_path: Path) -> None:
+def test_the_spoken_language_selects_one_of_two_languages(tmp_path: Path) -> None:
     (path := tmp_path / "m.srt").write_text(
         f"{CUE}We start with the budget.\nComeçamos com o orçamento.\n\n"
         "2\n00:00:03,000 --> 00:00:04,000\nThen we go on.\nDepois continuamos."
@@ -201,7 +199,7 @@ def test_the_language_spoken_decides_which_of_two_languages_is_read(tmp_path: Pa
         (b"caf\xe9.vtt", "caf\ufffd"),
     ],
 )
-def test_a_recording_has_its_files_whole_name_but_the_ending(tmp_path: Path, file: str | bytes, name: str) -> None:
+def test_a_recordings_name_is_the_file_name_without_its_suffix(tmp_path: Path, file: str | bytes, name: str) -> None:
     path = tmp_path / os.fsdecode(file)
     path.write_text(write_vtt(CUES, "m"))
     recording = read_recording(path)
@@ -213,7 +211,7 @@ def test_a_recording_has_its_files_whole_name_but_the_ending(tmp_path: Path, fil
 
 @pytest.mark.parametrize("letter", ["x", "é", "日", "😀"])
 @pytest.mark.parametrize("targets", [("pt",), ("de", "es", "fr", "it", "ja", "ko", "nl", "pl", "pt-BR", "zh-Hans") * 4])
-def test_a_long_name_is_cut_to_what_is_taken(tmp_path: Path, letter: str, targets: tuple[str, ...]) -> None:
+def test_a_long_name_is_truncated(tmp_path: Path, letter: str, targets: tuple[str, ...]) -> None:
     """The API takes what is opened, and the file system the files of results; another file is another meeting."""
     stem = letter * (251 // len(letter.encode()))
     (path := tmp_path / f"{stem}.vtt").write_text(write_vtt(CUES, "m"))
@@ -245,7 +243,7 @@ WORDS = st.lists(st.sampled_from(["so", "we", "Okay.", "No.", "good?", "你好�
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(st.sampled_from("AB"), WORDS, TIMES, LENGTHS), min_size=1, max_size=12))
-def test_no_cue_is_lost_however_they_lie(tmp_path: Path, said: list[tuple[str, str, float, float]]) -> None:
+def test_overlapping_cues_are_never_lost(tmp_path: Path, said: list[tuple[str, str, float, float]]) -> None:
     cues = [Cue(speaker, text, start, start + length) for speaker, text, start, length in said]
     (path := tmp_path / "m.srt").write_text(write_srt(cues))
     outcome = replay(read_recording(path))
@@ -296,7 +294,7 @@ def write_subtitles(sentences: Sequence[Sentence], folder: Path) -> list[Path]:
 
 @pytest.mark.parametrize("marks", [True, False], ids=["as said", "without marks"])
 @pytest.mark.parametrize("meeting", MEETINGS)
-def test_subtitles_of_a_real_meeting_come_in_again_as_the_same_sentences(
+def test_exported_subtitles_of_a_real_meeting_give_the_same_sentences(
     meeting: Path, marks: bool, tmp_path: Path
 ) -> None:
     said = sentences_in_order(replay(read_recording(meeting), marks=marks))
@@ -307,6 +305,6 @@ def test_subtitles_of_a_real_meeting_come_in_again_as_the_same_sentences(
         assert [(s.start, s.end) for s in again] == [pytest.approx((s.start, s.end), rel=0, abs=0.0011) for s in said]
 
 
-def test_an_empty_text_takes_a_chunk_back(tmp_path: Path) -> None:
+def test_an_empty_text_retracts_a_chunk(tmp_path: Path) -> None:
     lines = [{"at": 1, "payload": PAYLOAD}, {"at": 2, "payload": PAYLOAD | {"text": ""}}]
     assert [event.chunk.text for event in read_recording(write_jsonl(tmp_path / "m.jsonl", *lines)).events][1] == ""

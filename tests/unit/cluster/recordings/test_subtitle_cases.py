@@ -1,4 +1,4 @@
-"""Subtitle files as people have them (`tests/cases/transcripts`), read as recordings, with what is wanted of each."""
+"""Real-world subtitle files (`tests/cases/transcripts`), read as recordings and compared with the expected results."""
 
 from __future__ import annotations
 
@@ -98,19 +98,19 @@ EXPECTED = {
 }
 
 
-def test_each_case_is_wanted() -> None:
+def test_each_case_has_an_expected_result() -> None:
     assert {path.name for path in PROJECT_TRANSCRIPTS.iterdir() if path.suffix in {".srt", ".vtt"}} == EXPECTED.keys()
 
 
 @pytest.mark.parametrize("name", EXPECTED)
-def test_a_case_is_read_as_it_is_wanted(name: str) -> None:
+def test_a_case_gives_its_expected_result(name: str) -> None:
     recording = read_recording(PROJECT_TRANSCRIPTS / name)
     cues, speakers = EXPECTED[name]
     assert [(event.chunk.speaker, event.chunk.text) for event in recording.events] == cues
     assert recording.speaker_attribution is speakers
 
 
-def test_what_is_left_out_and_mended_is_told_with_its_line() -> None:
+def test_omissions_and_repairs_are_reported_with_their_lines() -> None:
     told = {name: read_recording(PROJECT_TRANSCRIPTS / name).remarks for name in EXPECTED}
     assert {name: [(r.line, r.lost_speech) for r in remarks] for name, remarks in told.items() if remarks} == {
         "s40_bilingual_lines.srt": [(2, True)],
@@ -119,7 +119,7 @@ def test_what_is_left_out_and_mended_is_told_with_its_line() -> None:
     }
 
 
-def test_strict_refuses_what_leaves_something_out_and_nothing_else() -> None:
+def test_strict_rejects_only_files_with_omissions() -> None:
     for name in EXPECTED.keys() - {"s40_bilingual_lines.srt"}:
         assert read_recording(PROJECT_TRANSCRIPTS / name, strict=True) == read_recording(PROJECT_TRANSCRIPTS / name)
     path = PROJECT_TRANSCRIPTS / "s40_bilingual_lines.srt"
@@ -154,7 +154,7 @@ def test_a_recording_has_its_sentences(name: str) -> None:
     assert sum(update.late_chunk is not None for update, _ in outcome.steps) == LATE.get(name, 0)
 
 
-def test_an_address_that_was_changed_is_doubted() -> None:
+def test_a_changed_address_is_a_missing_name() -> None:
     texts = json.loads((PROJECT_TRANSCRIPTS / "a20_addresses.json").read_text(encoding="utf-8"))["texts"]
     changes = [("aaa now", "aaaa now"), ("@bob_ray", "-bob_ray"), ("plan_v2.docx", "plan_v3.docx")]
     for said, change in zip(texts, changes, strict=True):
@@ -163,7 +163,7 @@ def test_an_address_that_was_changed_is_doubted() -> None:
         assert missing_names(said, said.replace(*change), "en", "pt") != []
 
 
-def test_one_endless_word_is_cut() -> None:
+def test_an_endless_word_is_split() -> None:
     case = json.loads((PROJECT_TRANSCRIPTS / "a22_one_word.json").read_text(encoding="utf-8"))
     assert case["want"] == "pieces of bounded length"
     pieces = run_operators(make_items([(60.0, make_chunk("1", "ha" * 5_000, end=60))])).texts()
@@ -175,6 +175,6 @@ SUBTITLES = sorted(path for path in EXTERNAL_TRANSCRIPTS.glob("*") if path.suffi
 
 
 @pytest.mark.skipif(not SUBTITLES, reason=f"no transcripts are at {EXTERNAL_TRANSCRIPTS} (set PARLEY_CASES)")
-def test_every_case_at_hand_is_read() -> None:
+def test_every_available_case_can_be_read() -> None:
     """None of them is refused, and none loses all that was said."""
     assert all(read_recording(path).events for path in SUBTITLES)
