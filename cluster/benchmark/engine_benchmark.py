@@ -127,13 +127,13 @@ class _EngineBenchmark:
 
     async def measure_layer(self, layer: str, in_flight: int, sentences: int) -> LayerRound:
         if layer == "engine":
-            layer_round: LayerRound = await self._handle.alone.remote(make_requests(sentences), in_flight)
+            layer_round: LayerRound = await self._handle.run_engine_alone.remote(make_requests(sentences), in_flight)
         elif layer == "service":
             translate = TranslationClient(self._application).translate
             layer_round = await run_closed_loop(translate, make_requests(sentences), in_flight)
         else:
             layer_round = await measure_captions(self._urls, self._application, sentences, in_flight)
-        usage: EngineUsage = await self._handle.taken.remote()
+        usage: EngineUsage = await self._handle.take_usage.remote()
         self.max_memory_bytes = max(self.max_memory_bytes, usage.memory_bytes)
         return replace(layer_round, tokens=usage.tokens, first_token_latencies_s=usage.first_token_latencies_s)
 

@@ -47,7 +47,7 @@ async def test_the_client_waits_while_the_lane_is_behind(stage: ApiHarness, post
             async def refused() -> int:
                 return (await client.meeting(meeting))["counters"].get("refused:lag", 0)
 
-            # Each under its own id, so that the first that waits is noticed.
+            # Each has its own id, so that the first event that waits is detected.
             sending: list[asyncio.Task[SendResult]] = []
             async with asyncio.timeout(150):
                 while not await refused():

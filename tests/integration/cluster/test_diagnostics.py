@@ -151,7 +151,7 @@ def test_special_characters_in_a_redis_password(mark: str) -> None:
 
 @pytest.fixture
 def unnamed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A user as a service may have: without a home directory, and not in /etc/passwd."""
+    """The user of a service: without a home directory, and not in /etc/passwd."""
     monkeypatch.setattr(os, "getuid", lambda: 987_654)
     monkeypatch.setattr(os, "geteuid", lambda: 987_654)
     for name in ("HOME", "XDG_DATA_HOME", "PARLEY_DATA_DIR"):

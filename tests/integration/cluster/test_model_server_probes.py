@@ -87,7 +87,7 @@ def test_up_reports_a_server_error_before_ray_starts(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    # It is set from here for Ray's processes.
+    # `parley up` sets this variable for Ray's processes.
     monkeypatch.setenv("PARLEY_TRANSLATION_KEY", API_KEY)
     monkeypatch.setattr("cluster.runtime.local_system.start_ray", lambda *_, **__: pytest.fail("Ray was started"))
     stores = {"postgres_url": postgres_url, "redis_url": redis_url, "port": find_free_port()}

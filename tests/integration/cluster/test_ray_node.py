@@ -53,7 +53,7 @@ def ray_folder() -> Iterator[Path]:
 
 
 def run_program(program: str, folder: Path, **environment: str) -> list[str]:
-    """Run a program with the folder. Returns the lines that it prints."""
+    """Run a program with the folder, and return the lines that it prints."""
     command = [sys.executable, "-c", program, str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=os.environ | environment)
     return done.stdout.splitlines()

@@ -28,7 +28,7 @@ pytestmark = pytest.mark.main_path
 
 
 def shell_completions(words: str) -> list[str]:
-    """What the shell is offered after some words, of which the last is being written."""
+    """Return the completions of a command line whose last word is incomplete."""
     environment = os.environ | {
         "_PARLEY_COMPLETE": "complete_bash",
         "COMP_WORDS": words,
@@ -77,7 +77,7 @@ def test_bash_gets_a_script_for_it() -> None:
 )
 def test_a_missing_server_is_reported_at_once(arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     url = f"http://127.0.0.1:{find_free_port()}"
-    # A command that tried again, as it does once it has begun, would not come to an end.
+    # A command that retried, as it does later, would not end in time.
     monkeypatch.setattr(api_client, "RETRY_TIMEOUT_S", 3600.0)
     done = run_parley(*arguments, "--server", url)
     assert (done.returncode, done.stdout) == (1, "")
@@ -87,7 +87,7 @@ def test_a_missing_server_is_reported_at_once(arguments: tuple[str, ...], monkey
 
 @pytest.fixture
 def somebody_else() -> Iterator[str]:
-    """A web server that is no Parley."""
+    """A web server that is not Parley."""
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"

@@ -25,12 +25,12 @@ SPEECH = {
     *("source_text", "content", "generation", "output", "server_message", "encoded_text", "prompt_text", "redacted"),
     *("transcript_lines", "previous_translation", "log_excerpt", "segment", "segments", "sentences"),
 }
-"""Names of what holds, or may hold, transcript text."""
+"""Names of variables that may hold transcript text."""
 OTHER_NAMES = {"meeting_id": "meeting", "sentence_id": "sentence", "lane_id": "lane", "exc": "error", "err": "error"}
 
 
 def logging_calls(tree: ast.Module) -> Iterator[ast.Call]:
-    """Every call that makes a log line, or binds what is in later ones."""
+    """Return every call that logs an event, or binds values for later events."""
     loggers = {
         target.id
         for node in ast.walk(tree)
@@ -51,7 +51,7 @@ def logging_calls(tree: ast.Module) -> Iterator[ast.Call]:
 
 
 def log_call_faults(source: str) -> list[str]:
-    """What is wrong with the lines that a module logs."""
+    """Return the violations of a module's log calls."""
     found: list[str] = []
     for call in logging_calls(ast.parse(source)):
         line = f"line {call.lineno}: "
@@ -124,7 +124,7 @@ async def test_log_lines_of_a_request_name_its_meeting() -> None:
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1") as client:
         with capture_logs(processors=[structlog.contextvars.merge_contextvars]) as logs:
             for path in (f"/api/meetings/{meeting_id}", "/api/meetings", "/api/meetings/who%20said%20that"):
-                # In a task of its own, as servers have it.
+                # A server runs each request in its own task.
                 answer = await asyncio.create_task(client.get(path))
                 assert answer.is_success
     assert [line.get("meeting") for line in logs] == [meeting_id, None, None]

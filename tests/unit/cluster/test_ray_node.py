@@ -18,7 +18,7 @@ from operators.errors import SetupError
 
 @pytest.fixture
 def looks(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What Ray asks for its node, which is there after the third look."""
+    """Ids of the nodes that Ray looks up. The node exists at the third lookup."""
     found: list[str] = []
 
     def get_node(gcs_address: str, node_id: str) -> dict[str, str]:
@@ -29,9 +29,9 @@ def looks(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr(os, "environ", os.environ.copy())
     monkeypatch.setattr(services, "get_node", get_node)
-    # As Ray does, which takes the first error for the end after 30 s.
+    # Like Ray, which fails with the first error after 30 s.
     monkeypatch.setattr(ray, "init", lambda **options: services.get_node("127.0.0.1:1", "node"))
-    # Other tests of this process may have a Ray.
+    # Other tests of this process may run Ray.
     monkeypatch.setattr(ray, "shutdown", lambda: None)
     return found
 

@@ -37,7 +37,7 @@ def test_settings_are_read_from_the_environment(monkeypatch: pytest.MonkeyPatch)
         ("PARLEY_POSTGRESS_URL", "PARLEY_POSTGRES_URL"),
         ("PARLEY_TRANSLATION_MODELS", "PARLEY_TRANSLATION_MODEL"),
         ("PARLEY_PROT", "PARLEY_PORT"),
-        # A key that an engine's configuration names, and what tests are told.
+        # A key named by an engine's configuration, and a variable of the test suite.
         ("PARLEY_OTHER_KEY", None),
         ("PARLEY_TEST_POSTGRES_URL", None),
         ("PARLEY_PORT", None),

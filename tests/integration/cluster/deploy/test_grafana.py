@@ -46,7 +46,7 @@ def serve_metrics() -> dict[str, set[str]]:
 
 
 async def api_metrics(stage: ApiHarness, redis_url: str) -> dict[str, set[str]]:
-    """What `/metrics` answers once something of each kind has happened, with its labels."""
+    """Return the metrics of `/metrics` with their labels, after an event of each kind."""
     meeting_id = await stage.create_meeting()
     with stage.engine.begin() as conn:
         conn.execute(text("update meetings set counters = '{\"late\": 2}'"))

@@ -28,13 +28,13 @@ from operators.errors import SetupError
 from storage.store_urls import StoreUrls
 
 pytest_plugins = ["tests.harness.processes.ray_cluster"]
-# Its classes go to Ray's processes by value: none of them has to import this module, and pytest with it.
+# Ray pickles the classes of this module by value, so that its processes need not import this module and pytest.
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 pytestmark = pytest.mark.timeout(600)
 
 
 class FileControlledActor:
-    """Runs until it is stopped, unless a file in its folder tells it otherwise: `die`, `wedged`, `deaf`."""
+    """Runs until it is stopped. The files `die`, `wedged` and `deaf` in its folder change its behaviour."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -56,22 +56,22 @@ class FileControlledActor:
 
 @dataclass
 class SupervisedActor:
-    """A process under a supervisor that goes round while something is waited for."""
+    """A process under a supervisor that runs its checks while a test waits."""
 
     folder: Path
     supervisor: Supervisor = field(default_factory=lambda: Supervisor(heartbeat_timeout_s=60.0, stop_timeout_s=3.0))
     should_run: bool = True
     reports: list[str] = field(default_factory=list[str])
-    charge: ManagedProcess = field(init=False)
+    process: ManagedProcess = field(init=False)
 
     def start(self, cpus: float = 0.1) -> None:
         actor: Any = ray.remote(FileControlledActor).options(num_cpus=cpus, max_concurrency=2)
         start: Callable[[], Any] = lambda: actor.remote(self.folder)  # noqa: E731
-        self.charge = ManagedProcess("process", start, lambda: self.should_run, self.reports.append)
-        self.supervisor.add(self.charge)
+        self.process = ManagedProcess("process", start, lambda: self.should_run, self.reports.append)
+        self.supervisor.add(self.process)
 
     def pids(self) -> list[int]:
-        """Of all processes there were, oldest first."""
+        """Return the ids of all processes so far, oldest first."""
         return [int(p.name) for p in sorted(self.folder.glob("[0-9]*"), key=lambda p: p.stat().st_mtime_ns)]
 
     def wait_until(self, condition: Callable[[], bool], seconds: float = 180) -> None:
@@ -82,7 +82,7 @@ class SupervisedActor:
             time.sleep(0.05)
 
     def wait_for_starts(self, count: int) -> int:
-        """Go round until there was this many processes: the newest."""
+        """Run the supervisor until this many processes were started, and return the newest one's id."""
         self.wait_until(lambda: len(self.pids()) >= count)
         return self.pids()[-1]
 
@@ -99,9 +99,9 @@ def watched(ray_cluster: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 def test_an_unresponsive_process_is_replaced(watched: SupervisedActor) -> None:
     watched.start()
     first = watched.wait_for_starts(1)
-    watched.wait_until(lambda: watched.charge.has_responded)
+    watched.wait_until(lambda: watched.process.has_responded)
     os.kill(first, signal.SIGSTOP)
-    # From now on it can't answer, however fast the machine is.
+    # From now on it can't answer.
     watched.supervisor._heartbeat_timeout_s = 1.0
     watched.wait_for_starts(2)
     watched.wait_until(lambda: not psutil.pid_exists(first))
@@ -120,28 +120,28 @@ def test_a_process_that_reports_no_progress_is_replaced(watched: SupervisedActor
 def test_a_crash_loop_is_reported_and_restarts_slow_down(
     watched: SupervisedActor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Wherever a machine is that slow to start processes, three deaths are three deaths.
+    # A large window, because a slow machine may take long to start three processes.
     monkeypatch.setattr(supervisor_module, "CRASH_LOOP_WINDOW_S", 600.0)
     monkeypatch.setattr(supervisor_module, "CRASH_LOOP_DEATH_COUNT", 3)
     (watched.folder / "die").touch()
     watched.start()
     watched.wait_until(lambda: "crash_loop" in watched.reports)
-    # Three deaths: 0.2 and 0.4 s lie between them at least.
-    assert watched.charge.death_times[-1] - watched.charge.death_times[0] > 0.6
+    # The pauses between three deaths are at least 0.2 and 0.4 s.
+    assert watched.process.death_times[-1] - watched.process.death_times[0] > 0.6
     (watched.folder / "die").unlink()
     count = len(watched.pids())
     assert psutil.pid_exists(watched.wait_for_starts(count + 1))
 
 
 def test_an_unneeded_process_is_stopped_even_if_it_ignores_the_request(watched: SupervisedActor) -> None:
-    # One that listens may be slow to.
+    # A long timeout: this process obeys the request, but may be slow.
     watched.supervisor._stop_timeout_s = 120.0
     watched.start()
     first = watched.wait_for_starts(1)
     watched.should_run = False
     watched.wait_until(lambda: watched.reports == ["stopped"])
     watched.wait_until(lambda: not psutil.pid_exists(first))
-    assert not watched.charge.death_times
+    assert not watched.process.death_times
     watched.supervisor._stop_timeout_s = 3.0
     (watched.folder / "deaf").touch()
     watched.should_run = True
@@ -173,7 +173,7 @@ def test_a_process_without_resources_is_not_killed(watched: SupervisedActor) -> 
     watched.start(cpus=1000)
     began = time.monotonic()
     watched.wait_until(lambda: time.monotonic() > began + 4)
-    assert (watched.reports, watched.pids(), len(watched.charge.death_times)) == ([], [], 0)
+    assert (watched.reports, watched.pids(), len(watched.process.death_times)) == ([], [], 0)
 
 
 @pytest.fixture
@@ -207,7 +207,7 @@ def wait_until(condition: Callable[[], bool], seconds: float = 180) -> None:
 
 
 def claiming_pid(engine: Engine) -> int | None:
-    """The process of the database's session that holds it for a flow."""
+    """Return the process id of the database session with the leader lock."""
     with engine.connect() as connection:
         statement = text(
             "select pid from pg_locks where granted and locktype = 'advisory'"
@@ -217,7 +217,15 @@ def claiming_pid(engine: Engine) -> int | None:
 
 
 def break_claim(engine: Engine, *, take_over: bool) -> Any:
-    """End the session that holds the database for its flow; a connection that holds it now, if wanted."""
+    """Terminate the session with the leader lock.
+
+    Args:
+        engine: the database.
+        take_over: whether to acquire the lock with another connection.
+
+    Returns:
+        The other connection.
+    """
     claim = engine.connect()
     taken = False
     while not taken:
@@ -227,7 +235,7 @@ def break_claim(engine: Engine, *, take_over: bool) -> Any:
                 " where locktype = 'advisory' and objid = hashtext('parley.flow')::bigint & 4294967295"
             )
         )
-        # Its flow may have been faster.
+        # The system may have acquired the lock again first.
         taken = (
             not take_over or claim.execute(text("select pg_try_advisory_lock(hashtext('parley.flow'))")).scalar_one()
         )
@@ -238,7 +246,7 @@ def break_claim(engine: Engine, *, take_over: bool) -> Any:
 def test_an_unresponsive_lane_is_replaced(flow: LaneManager, engine: Engine) -> None:
     wait_until(lambda: lane_row(engine).state == "running")
     wait_until(
-        lambda: all(charge.has_responded for charge in flow._supervisor._processes if charge.run_ref is not None)
+        lambda: all(process.has_responded for process in flow._supervisor._processes if process.run_ref is not None)
     )
     before = lane_row(engine)
     os.kill(before.pid, signal.SIGSTOP)
@@ -267,7 +275,7 @@ def test_lanes_stop_while_another_system_holds_the_lock(flow: LaneManager, engin
     wait_until(lambda: lane_row(engine).state == "stopped")
     time.sleep(3)
     assert lane_row(engine).epoch == before.epoch
-    # The lock is the session's: a connection that only goes back to the pool keeps it.
+    # The lock belongs to the session: a connection that returns to the pool keeps it.
     other.invalidate()
     other.close()
     wait_until(lambda: lane_row(engine).state == "running")

@@ -15,7 +15,7 @@ from tests.harness.processes.smollm2_vllm import VLLM_ARGUMENTS, converted_model
 
 pytestmark = pytest.mark.timeout(700)
 SENTENCES, ROUNDS, IN_FLIGHT = 4, 2, (1, 3)
-# The search for the most meetings takes minutes: its parts have tests of their own.
+# The search for the most meetings takes minutes. Its parts have unit tests.
 
 
 def run_bench(*arguments: object) -> subprocess.CompletedProcess[str]:
@@ -30,7 +30,7 @@ def run_bench(*arguments: object) -> subprocess.CompletedProcess[str]:
 
 
 def measure_engine(engine: dict[str, Any], to: Path) -> dict[str, Any]:
-    """What a small run wrote of one engine. All that was asked was answered."""
+    """Run a small benchmark of one engine, check that it has no errors, and return its report."""
     flight = ",".join(map(str, IN_FLIGHT))
     load = ("--in-flight", flight, "--sentences", SENTENCES, "--rounds", ROUNDS, "--meetings-for", 0)
     done = run_bench("--engine", json.dumps(engine), *load, "--json", to)

@@ -24,7 +24,7 @@ FIREFOX = {"kind": "firefox"}
 
 @pytest.fixture(scope="module", autouse=True)
 def as_it_was(up: ParleyUp, n: list[int]) -> Iterator[None]:
-    """Put the models of the start back: other tests use the same system."""
+    """Restore the engines of the start, because other tests use the same system."""
     yield
     assert run_config_command(up, "rollback", 1).returncode == 0
     wait_for_caption_by(up, n, "firefox")
@@ -46,7 +46,7 @@ def put_config(up: ParleyUp, engines: dict[str, Any], *translation: str) -> dict
 
 
 def translate_new_sentence(up: ParleyUp, n: list[int]) -> dict[str, Any]:
-    """What becomes of a sentence that nobody said before."""
+    """Translate a new sentence, and return its caption."""
     n[0] += 1
     created = up.post("/api/meetings", {"config": {"source_language": "en", "target_languages": ["pt"]}})
     meeting = created.raise_for_status().json()["id"]
@@ -65,7 +65,7 @@ def translate_new_sentence(up: ParleyUp, n: list[int]) -> dict[str, Any]:
 
 
 def wait_for_caption_by(up: ParleyUp, n: list[int], engine: str) -> dict[str, Any]:
-    """The first caption by an engine."""
+    """Wait for a caption by an engine, and return it."""
     deadline = time.monotonic() + 180
     while not (found := translate_new_sentence(up, n))["engine"].startswith(engine):
         assert time.monotonic() < deadline, found
@@ -104,10 +104,10 @@ def test_a_change_reaches_the_captions_and_can_be_rolled_back(up: ParleyUp, n: l
         done = run_config_command(up, "set", file, "--note", "a try", "--expected-version", 1)
         assert done.returncode == 0, done.stderr
         assert "Version 2, by request: a try" in done.stdout
-        # It says the prompt back, which is no translation: that is refused, by name.
+        # The server echoes the prompt, which is no translation: the answer is rejected, with the engine's name.
         refused = wait_for_caption_by(up, n, "openai echo-1")
         assert refused["status"] == "untranslated"
-        # It is to be asked another way: the replica that runs is told so.
+        # Changed request parameters: the running replica gets the new configuration.
         put_config(up, {"server": server | {"body": {"seed": 7}}}, "server")
         until = time.monotonic() + 180
         while state.bodies[-1].get("seed") != 7:
@@ -127,7 +127,7 @@ def test_the_fallback_engine_serves_while_the_preferred_one_is_down(up: ParleyUp
     for _ in range(3):
         found = translate_new_sentence(up, n)
         assert (found["status"], found["engine"].split()[0]) == ("translated", "firefox")
-    # Comes back, and takes over by itself.
+    # The preferred engine is available again, and takes over.
     with openai_server() as (url, _):
         put_config(up, {"server": nobody | {"url": url}, "firefox": FIREFOX}, "server", "firefox")
         wait_for_caption_by(up, n, "openai echo-1")
@@ -136,9 +136,9 @@ def test_the_fallback_engine_serves_while_the_preferred_one_is_down(up: ParleyUp
 def test_a_failed_engine_start_is_retried(up: ParleyUp, n: list[int]) -> None:
     port = find_free_port()
     server = server_engine(f"http://127.0.0.1:{port}/v1")
-    # Under a name that no other test has: a replica that has answered once is told the new address, and stays.
+    # A name that no other test uses: a running replica of that name would only get the new URL.
     put_config(up, {"late": server, "firefox": FIREFOX}, "late", "firefox")
-    # Serve tries three times while its server is not there yet, and then gives it up.
+    # Serve tries three times while the server is down, and then gives up.
     wait_for_engine_state(up, "deploy_failed")
     with openai_server(port):
         wait_for_engine_state(up, "running")
@@ -162,7 +162,7 @@ def test_a_failed_engine_is_reported_and_the_other_one_serves(up: ParleyUp, n: l
         assert time.monotonic() < until
     assert translate_new_sentence(up, n)["engine"].startswith("firefox ")
     until = time.monotonic() + 180
-    # While a part is slow to answer, all is told with 503.
+    # While a part responds slowly, the answer is 503 with all parts.
     while not (told := httpx.get(f"{up.url}/ready", timeout=30).json())["parts"]["translation"].startswith(
         "ok, but huge "
     ):

@@ -45,7 +45,7 @@ def subtitles(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run_here(
     up: ParleyUp, *arguments: object, folder: Path = ROOT, columns: int = 160
 ) -> subprocess.CompletedProcess[str]:
-    """A command that is told where the system is by its port, as on one's own machine."""
+    """Run a command that finds the system by the port of the settings."""
     return run_parley(*arguments, folder=folder, PARLEY_PORT=str(up.port), COLUMNS=str(columns))
 
 
@@ -58,7 +58,7 @@ def create_meeting(up: ParleyUp, title: str, targets: tuple[str, ...] = ()) -> s
 
 @pytest.fixture(scope="module")
 def imported(up: ParleyUp, subtitles: Path) -> str:
-    """A meeting that was imported from subtitles."""
+    """The id of a meeting imported from subtitles."""
     done = run_here(up, "import", subtitles)
     assert done.returncode == 0, done.stderr
     name, meeting_id, page = done.stdout.split()
@@ -138,7 +138,7 @@ def test_an_import_into_an_ended_meeting_reports_missing_events(up: ParleyUp, tm
 
 
 async def send_half(up: ParleyUp, path: Path) -> None:
-    """The first event of a recording into its meeting, as an importer does, and the end by somebody else."""
+    """Send the first event of a recording to its meeting like an import, and then end the meeting."""
     recording = read_recording(path)
     options = ReplayOptions(None, Clock.RECORDED, "en", ("pt",))
     async with ApiClient(up.url) as client:
@@ -206,7 +206,7 @@ def test_a_title_can_not_control_the_terminal(up: ParleyUp) -> None:
 
 
 def run_on_terminal(up: ParleyUp, columns: int, *arguments: object) -> list[str]:
-    """The lines that a command shows in a window of so many columns, without colours."""
+    """Return the output lines of a command in a terminal with this many columns, without colours."""
     words = f"stty cols {columns}; " + " ".join(parley_arguments(*arguments, "--server", up.url))
     completed = subprocess.run(
         ["script", "--quiet", "--return", "--command", words, "/dev/null"],
@@ -232,7 +232,7 @@ def test_a_meeting_is_shown_with_described_counters(up: ParleyUp) -> None:
     up.post(f"/api/meetings/{meeting_id}/end", {"reason": "lunch"})
     until = time.monotonic() + 180
     captions = {"translated": 1, "untranslated": 1}
-    # The command reads the counters first: a caption may come in between.
+    # The command reads the counters before the captions, and a caption may complete in between.
     while (shown := meeting_details(up, meeting_id))["captions"] != captions or len(shown["counters"]) < 3:
         assert time.monotonic() < until, shown
         time.sleep(0.5)

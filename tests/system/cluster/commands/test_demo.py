@@ -23,7 +23,7 @@ from tests.harness.processes.parley_up import ROOT, STOP_TIMEOUT_S, parley_argum
 pytestmark = pytest.mark.timeout(600)
 
 SENTENCE_COUNT = 90
-"""In the meeting that it plays."""
+"""Number of sentences in the demo's meeting."""
 
 
 @pytest.fixture(autouse=True)
@@ -69,7 +69,7 @@ def test_the_demo_does_not_wait_forever_for_pending_captions() -> None:
 
 @pytest.fixture
 def playing(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
-    """A demo that plays at the speed the meeting was spoken, and what it says."""
+    """A demo at the recording's own speed, and the file with its output."""
     said = tmp_path / "said"
     with said.open("wb") as output:
         process = subprocess.Popen(
@@ -96,7 +96,7 @@ def test_the_demo_is_live_until_ctrl_c_and_leaves_nothing(playing: tuple[subproc
     wait_for_output(process, said, r"The first caption came \d+\.\d s")
     folder = Path(wait_for_output(process, said, r"Postgres and Valkey in (\S+)")[1]).parent
     assert folder.is_dir()
-    os.killpg(process.pid, signal.SIGINT)  # As a terminal does: everything that is of the command's group gets it.
+    os.killpg(process.pid, signal.SIGINT)  # Like a terminal, which signals the whole process group of the command.
     assert process.wait(STOP_TIMEOUT_S) == 0, said.read_text()
     assert said.read_text().endswith("Stopped. The data of the demo was deleted.\n")
     assert not folder.exists()
@@ -128,7 +128,7 @@ def test_sigterm_undoes_the_start_when_ray_is_up_and_leaves_no_process(open_fold
         children = psutil.Process(process.pid).children(recursive=True)
         names: set[str] = set()
         for child in children:
-            # Some come and go.
+            # Processes may end during the loop.
             with suppress(psutil.NoSuchProcess):
                 names.add(child.name())
         assert {"postgres", "raylet"} <= names, names

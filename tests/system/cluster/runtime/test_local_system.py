@@ -92,7 +92,7 @@ def get_when_ready(up: ParleyUp, path: str, ready: Any) -> Any:
 
 
 def request_with_retries(up: ParleyUp, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
-    """Ask as a client does that is told to try again later."""
+    """Send a request, and retry while the server answers 503."""
     deadline = time.monotonic() + 180
     while (answer := httpx.request(method, up.url + path, json=body, timeout=30)).status_code == 503:
         assert time.monotonic() < deadline
@@ -114,7 +114,7 @@ def test_a_live_meeting_is_captioned_while_it_runs(up: ParleyUp) -> None:
     seen: dict[str, list[dict[str, Any]]] = {"interim": [], "sentence": [], "caption": []}
 
     def captions() -> list[dict[str, Any]]:
-        """Those of the whole sentence: where its growing text was long in coming, it was one before that."""
+        """Return the captions of the whole sentence. A slow interim text may have been a sentence before."""
         said = {(one["id"], one["revision"]) for one in seen["sentence"] if one["text"] == whole}
         answered = [one for one in seen["caption"] if one["status"] != "pending"]
         return [one for one in answered if (one["sentence_id"], one["revision"]) in said]
@@ -129,7 +129,7 @@ def test_a_live_meeting_is_captioned_while_it_runs(up: ParleyUp) -> None:
                 assert answer.status_code == 200, answer.text
 
             async def grow() -> None:
-                # Growing text that was sent before anybody followed is not sent once more.
+                # Interim text from before the connection is not sent again.
                 for letters in range(len("The"), len(whole) - len(" small.")):
                     await say(whole[:letters])
                     await asyncio.sleep(0.3)
@@ -197,7 +197,7 @@ def test_a_paused_meeting_refuses_events(up: ParleyUp) -> None:
     events = asyncio.run(follow_events(up.url, meeting_id))
     assert [e["seq"] for e in events] == list(range(1, len(events) + 1))
     statuses = [e["payload"]["status"] for e in events if e["kind"] == "status"]
-    # What was refused is counted up to a second later, which is told with the status as it is then.
+    # Refused events are counted up to a second later, in a further status event.
     assert [status for status, _ in groupby(s for s in statuses if s != "live")] == ["paused", "ended"]
     assert [s["text"] for s in up.get(f"/api/meetings/{meeting_id}/sentences")["sentences"]] == ["On it."]
 
@@ -238,7 +238,7 @@ def test_a_repeated_replay_gives_the_same_files_and_rows(
     sentences = read_jsonl(first / "talk.sentences.jsonl")
     captions = read_jsonl(first / "talk.captions.jsonl")
     said = [(s["speaker"], s["text"]) for s in sentences]
-    # By a live clock, who stops for long has ended a sentence: so it looks where the machine stood still.
+    # With the live clock a long pause ends a sentence, and a stall of the machine is such a pause.
     assert said == SENTENCES if clock == "recorded" else words_by_speaker(said) == words_by_speaker(SENTENCES)
     assert [c["sentence_id"] for c in captions] == [s["id"] for s in sentences]
     assert {c["status"] for c in captions} == {"translated"}
@@ -252,7 +252,7 @@ def test_a_repeated_replay_gives_the_same_files_and_rows(
 
 
 def words_by_speaker(captions: list[tuple[str, str]]) -> dict[str, list[str]]:
-    """What each speaker said."""
+    """Return the words of each speaker."""
     return {who: " ".join(text for name, text in captions if name == who).split() for who, _ in captions}
 
 
@@ -316,7 +316,7 @@ def test_an_unusable_store_is_named_without_its_password(
 @pytest.mark.slow
 @pytest.mark.parametrize("own", [False, True], ids=["embedded", "one's own"])
 def test_stores_that_are_not_ready_are_awaited(open_folder: Path, monkeypatch: pytest.MonkeyPatch, own: bool) -> None:
-    # Ray does not start: what comes before it is what is to be seen.
+    # Ray is made to fail, because the test is about the steps before it.
     data = open_folder / f"not-ready-{own}"
     with EmbeddedStores(data) as urls:
         write_large_log(urls)
@@ -361,7 +361,7 @@ def test_a_failed_start_of_ray_is_explained(open_folder: Path, monkeypatch: pyte
 def test_missing_gpus_are_reported_and_not_awaited(
     open_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # A driver that tells of a GPU where there is none to be used.
+    # A driver that reports a GPU which Ray can't use.
     driver = tmp_path / "nvidia-smi"
     driver.write_text("#!/bin/sh\necho NVIDIA H100, 81559\n")
     driver.chmod(0o755)

@@ -16,7 +16,7 @@ from tests.harness.processes.parley_up import ParleyUp
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 END_TIMEOUT_S = 240.0
-"""Seconds for all to end. Ray's agents look for its killed server for one minute before they give up."""
+"""Seconds for all processes to end. Ray's agents try to reach its killed server for one minute."""
 
 
 def kill_process(process: subprocess.Popen[bytes]) -> None:
@@ -32,7 +32,7 @@ def hang_up_group(process: subprocess.Popen[bytes]) -> None:
 
 
 def kill_gcs(process: subprocess.Popen[bytes]) -> None:
-    """End Ray's own server, whereupon Ray ends the command by itself."""
+    """Kill Ray's server, after which Ray ends the command."""
     (server,) = [one for one in psutil.Process(process.pid).children() if "gcs_server" in one.name()]
     server.kill()
 

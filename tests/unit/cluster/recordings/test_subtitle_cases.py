@@ -131,10 +131,10 @@ def test_strict_rejects_only_files_with_omissions() -> None:
 SENTENCES = {
     "s33_lrm_en.srt": ["Hello all.\u200e", "We start now.\ufeff", "Good.\u2060", "Then go.\u200b", "Bye."],
     "s35_music_end.srt": ["We did it. 🎉", "Great job!👏👏", "Thank you.*", "♪ We are one. ♪", "See you.[1]", "Bye.—"],
-    # What was said of a closed chunk under another name, or later, is late and changes nothing.
+    # A revision of a closed chunk, even with another speaker, is late and changes nothing.
     "q12_rename_after_horizon.jsonl": ["We should ship it.", "I agree with that.", "On Friday then."],
     "q12c_late_same_start.jsonl": ["We should ship it.", "On Friday then."],
-    # Words that two chunks share are kept: nothing tells them from words that were said twice.
+    # Words that two chunks share are kept, because the speaker may have repeated them.
     "q02_overlap_words.jsonl": [
         "The quick brown fox jumps over fox jumps over the lazy dog.",
         "That is what kept me me going.",
@@ -176,5 +176,5 @@ SUBTITLES = sorted(path for path in EXTERNAL_TRANSCRIPTS.glob("*") if path.suffi
 
 @pytest.mark.skipif(not SUBTITLES, reason=f"no transcripts are at {EXTERNAL_TRANSCRIPTS} (set PARLEY_CASES)")
 def test_every_available_case_can_be_read() -> None:
-    """None of them is refused, and none loses all that was said."""
+    """No file is rejected, and each has at least one event."""
     assert all(read_recording(path).events for path in SUBTITLES)
