@@ -14,7 +14,8 @@ from operators.model import Entry, MeetingEnded, MeetingMoved, Tick
 from operators.translation_requests import CaptionStatus, Translation, TranslationRequest
 from storage.observability.process_metrics import CallOutcome as CallEnded
 from storage.observability.process_metrics import ProcessMetrics
-from storage.observability.tracing import ROOT_SPAN, SentenceTraces
+from storage.observability.trace_ids import ROOT_SPAN
+from storage.observability.tracing import SentenceTraces
 
 MAX_SENTENCES = 10_000
 """Sentences whose commit time is remembered."""

@@ -1,6 +1,6 @@
 """A PostgreSQL and a Valkey that Parley runs itself, from Python wheels, in one data directory.
 
-`EmbeddedStores` starts, adopts and stops both; file locks record their owner. `owner_watcher` is a process that stops them
+`EmbeddedStores` starts, adopts and stops both; file locks record their owner. `watcher_main` is a process that stops them
 once their owner has ended.
 
 The user's own servers are checked by `storage.store_urls` and `storage.readiness`. The watcher runs as a module of this

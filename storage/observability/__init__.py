@@ -10,5 +10,6 @@ itself: OpenTelemetry is imported only if an endpoint is set.
 __all__ = [
     "metrics_federation",
     "process_metrics",
+    "trace_ids",
     "tracing",
 ]

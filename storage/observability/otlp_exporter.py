@@ -15,7 +15,7 @@ from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.sdk.trace.sampling import TraceIdRatioBased
 
 from storage.observability.process_metrics import ProcessMetrics
-from storage.observability.tracing import ROOT_SPAN, root_span_id, trace_id
+from storage.observability.trace_ids import ROOT_SPAN, root_span_id, trace_id
 
 CLOSE_TIMEOUT_S = 2.0
 """Seconds that an ending process waits for its last spans to be sent. The exporter itself would retry for half a minute."""

@@ -9,7 +9,6 @@ OpenTelemetry's environment variables configure it. Unless one of `ENDPOINT_VARI
 from __future__ import annotations
 
 import os
-from hashlib import blake2b
 from typing import Protocol
 
 import structlog
@@ -18,8 +17,6 @@ from storage.observability.process_metrics import ProcessMetrics
 
 ENDPOINT_VARIABLES = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 RATIO_VARIABLE = "OTEL_TRACES_SAMPLER_ARG"
-ROOT_SPAN = "sentence"
-"""Name of the root span of each trace. Exactly one process adds it."""
 
 log = structlog.get_logger(__name__)
 
@@ -33,7 +30,7 @@ class SentenceTraces(Protocol):
         """Add a span to a sentence's trace.
 
         Args:
-            name: the span's name; `ROOT_SPAN` is the parent of all others.
+            name: the span's name; `trace_ids.ROOT_SPAN` is the parent of all others.
             meeting_id, sentence_id: the sentence.
             started_at, ended_at: seconds since the epoch.
             attributes: further attributes; never transcript text.
@@ -78,18 +75,3 @@ def _sampling_ratio() -> float:
         )
         return 1.0
     return ratio
-
-
-def trace_id(meeting_id: str, sentence_id: str) -> int:
-    """Derive the id of a sentence's trace."""
-    return _digest(meeting_id, sentence_id, 16)
-
-
-def root_span_id(meeting_id: str, sentence_id: str) -> int:
-    """Derive the id of the root span of a sentence's trace."""
-    return _digest(meeting_id, sentence_id, 8)
-
-
-def _digest(meeting_id: str, sentence_id: str, size: int) -> int:
-    # OpenTelemetry allows no id of 0.
-    return int.from_bytes(blake2b(f"{meeting_id}/{sentence_id}".encode(), digest_size=size).digest(), "big") or 1

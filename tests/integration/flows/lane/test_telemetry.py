@@ -22,7 +22,8 @@ from storage import redis_keys
 from storage.ingest.meeting_service import MeetingService
 from storage.observability.metrics_federation import merge_snapshots, read_snapshots
 from storage.observability.process_metrics import ProcessMetrics
-from storage.observability.tracing import open_traces, root_span_id, trace_id
+from storage.observability.trace_ids import root_span_id, trace_id
+from storage.observability.tracing import open_traces
 from storage.records import OutboxEvent
 from storage.redis_log.event_log import LogWriter, NewEvent
 from storage.redis_log.live_pubsub import publish_events

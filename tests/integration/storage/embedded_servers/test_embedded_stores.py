@@ -188,7 +188,7 @@ def find_watchers(owner: int) -> list[psutil.Process]:
     return [
         child
         for child in psutil.Process(owner).children()
-        if "storage.embedded_servers.owner_watcher" in child.cmdline()
+        if "storage.embedded_servers.watcher_main" in child.cmdline()
     ]
 
 

@@ -12,7 +12,8 @@ import pytest
 import structlog.testing
 
 from storage.observability.process_metrics import ProcessMetrics
-from storage.observability.tracing import ENDPOINT_VARIABLES, RATIO_VARIABLE, open_traces, root_span_id, trace_id
+from storage.observability.trace_ids import root_span_id, trace_id
+from storage.observability.tracing import ENDPOINT_VARIABLES, RATIO_VARIABLE, open_traces
 from tests.harness.doubles.otlp_collector import OtlpCollector, otlp_collector
 
 ROOT = Path(__file__).parents[4]
