@@ -34,6 +34,7 @@ class LaneDemand:
         self._last_polled_at = self._needed_until = 0.0
 
     def __call__(self) -> bool:
+        """Check whether the lane has to run."""
         now = time.monotonic()
         if now - self._last_polled_at > POLL_S:
             self._last_polled_at = now

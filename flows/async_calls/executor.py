@@ -126,7 +126,7 @@ class PendingCall(Generic[Q, R]):
     outcome: CallResult[Q, R] | None = None
 
 
-class _DeadlineExceeded(Exception):
+class _DeadlineExceededError(Exception):
     """The next attempt would start after the deadline."""
 
 
@@ -308,7 +308,7 @@ class CallExecutor(Generic[Q, R]):
         try:
             async with timeout:
                 return await self._attempts(call), None
-        except _DeadlineExceeded:
+        except _DeadlineExceededError:
             return None, "deadline"
         except asyncio.CancelledError as error:
             if self._closing:
@@ -333,7 +333,7 @@ class CallExecutor(Generic[Q, R]):
             jitter = random.uniform(0, attempt.next_wait)  # noqa: S311
             pause = max(attempt.next_wait, retry_after or 0.0) + jitter
             if call.deadline_at is not None and self._loop.time() + pause >= call.deadline_at:
-                raise _DeadlineExceeded
+                raise _DeadlineExceededError
             return pause
 
         async for attempt in stamina.retry_context(

@@ -1,4 +1,6 @@
-"""The dataflow of a lane: one log, one worker, one owner at a time. From log entry to caption, in one picture:
+"""The dataflow of a lane, from log entry to caption.
+
+It has one log, one worker, and one owner at a time:
 
 log ─ dedup ─ sentences ─ context ─┬──────────────────────────▶ commit: Postgres, then Redis
                                    ├─ requests ─ translate ──▶

@@ -60,5 +60,5 @@ def write_bisecting(
 
 
 def escape_unstorable(text: str) -> str:
-    """Escape the characters of a text that Postgres can't store (`\\x00`, `\\ud83d`)."""
+    r"""Escape the characters of a text that Postgres can't store (`\x00`, `\ud83d`)."""
     return text.encode("utf-8", "backslashreplace").decode().replace("\x00", "\\x00")
