@@ -85,7 +85,7 @@ def test_cross_origin_writes_are_rejected(port: int, method: str) -> None:
     for origin in ("http://evil.example", "http://127.0.0.1:1", "http://localhost:PORT", "null", "", "http://[", "x"):
         answer = request_page(port, method, origin=origin)
         assert answer.status_code == 403, origin
-        assert "another site" in answer.json()["detail"]
+        assert "other sites" in answer.json()["detail"]
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
