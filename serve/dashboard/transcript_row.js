@@ -31,7 +31,7 @@ export class TranscriptRow {
   showCaption({ state, text, note, isOutdated, hasWarnings, engine }, language) {
     this.caption.dataset.state = state;
     this.caption.classList.toggle("earlier", isOutdated);
-    this.caption.classList.toggle("doubtful", hasWarnings);
+    this.caption.classList.toggle("warned", hasWarnings);
     setText(this.text, text ?? "");
     // The engine may be a fallback, not the preferred one.
     this.text.title = engine ? `translated by ${engine}` : "";

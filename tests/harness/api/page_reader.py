@@ -94,7 +94,7 @@ class PageReader:
                 note: row.querySelector(".note").textContent,
                 state: row.querySelector(".caption").dataset.state,
                 earlier: row.querySelector(".caption").classList.contains("earlier"),
-                doubtful: row.querySelector(".caption").classList.contains("doubtful"),
+                warned: row.querySelector(".caption").classList.contains("warned"),
             }))"""
         )
 

@@ -162,7 +162,7 @@ async def test_caption_with_warnings_shows_them(stage: ApiHarness, reader: PageR
     lane.write_caption(two, "Boa.")
     await reader.wait_for_text("Boa.")
     rows = await wait_for_api_rows(reader, stage.http, meeting)
-    assert [(row["state"], row["note"], row["doubtful"]) for row in rows] == [
+    assert [(row["state"], row["note"], row["warned"]) for row in rows] == [
         ("translated", "may not have kept number: 42; term: <b>budget</b> → orçamento", True),
         ("translated", "", False),
     ]
@@ -173,10 +173,10 @@ async def test_caption_with_warnings_shows_them(stage: ApiHarness, reader: PageR
     better = make_sentence("1.0", "The budget is 43.", 1, revision=2)
     lane.write_sentences(better)
     await reader.wait_for_text("of an earlier wording; translating…")
-    assert [row["doubtful"] for row in await reader.transcript_rows()] == [False, False]
+    assert [row["warned"] for row in await reader.transcript_rows()] == [False, False]
     lane.write_caption(better, "O orçamento é 43.")
     await reader.wait_for_text("O orçamento é 43.")
-    assert [(row["note"], row["doubtful"]) for row in await reader.transcript_rows()] == [("", False), ("", False)]
+    assert [(row["note"], row["warned"]) for row in await reader.transcript_rows()] == [("", False), ("", False)]
 
 
 @pytest.mark.slow
