@@ -26,7 +26,7 @@ class PreflightResult:
     """The outcome of a preflight check.
 
     Attributes:
-        state: `ok`: the server answered; `loading`: it is there and may answer later; `problem`: the settings or the server need a fix.
+        state: `ok`: the server answered; `loading`: it may answer later; `problem`: the settings or the server need a fix.
         message: a description for a person; empty if there is nothing to report.
     """
 
