@@ -11,8 +11,7 @@ import psutil
 
 from cluster.benchmark.summary import LayerRound
 from cluster.benchmark.workload import run_closed_loop
-from operators.engine_config import EngineConfig as Spec
-from operators.engine_config import FirefoxConfig
+from operators.engine_config import EngineConfig, FirefoxConfig
 from operators.translation_requests import TranslationRequest
 from serve.deploy.engine_factory import EngineFactory, build_language_model
 from serve.engines.protocol import Engine, Generation, Prompt, TranslationEngine, collect
@@ -102,7 +101,7 @@ class InstrumentedService(TranslationService):
         models: a folder of further Firefox models.
     """
 
-    def __init__(self, engine_config: Spec, models: Path | None) -> None:
+    def __init__(self, engine_config: EngineConfig, models: Path | None) -> None:
         self._token_count = 0
         self._first_token_latencies_s: list[float] = []
         self._model: FixedLengthEngine | None = None

@@ -12,8 +12,7 @@ from flows.async_calls import CallResult
 from flows.lane.envelope import Envelope
 from operators.model import Entry, MeetingEnded, MeetingMoved, Tick
 from operators.translation_requests import CaptionStatus, Translation, TranslationRequest
-from storage.observability.process_metrics import CallOutcome as CallEnded
-from storage.observability.process_metrics import ProcessMetrics
+from storage.observability.process_metrics import CallOutcome, ProcessMetrics
 from storage.observability.trace_ids import ROOT_SPAN
 from storage.observability.tracing import SentenceTraces
 
@@ -131,7 +130,7 @@ class LaneTelemetry:
         )
 
 
-def _outcome_label(call_result: CallResult[TranslationRequest, Translation]) -> CallEnded:
+def _outcome_label(call_result: CallResult[TranslationRequest, Translation]) -> CallOutcome:
     if call_result.result is not None:
         return "answered"
     match call_result.reason:

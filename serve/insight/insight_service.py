@@ -9,8 +9,7 @@ from typing import Any
 
 from ray.serve import metrics
 
-from operators.engine_config import EngineConfig as Spec
-from operators.engine_config import parse_engine_config
+from operators.engine_config import EngineConfig, parse_engine_config
 from operators.errors import UnavailableError
 from operators.insight_requests import Insight, InsightRequest
 from serve.engines.health_check import EngineHealthCheck
@@ -38,7 +37,7 @@ class InsightService:
         self,
         make_engine: Callable[[], Engine[Prompt]],
         window_tokens: int = 8192,
-        swap_engine: Callable[[Spec], bool] | None = None,
+        swap_engine: Callable[[EngineConfig], bool] | None = None,
     ) -> None:
         self._engine = make_engine()
         self._swap_engine = swap_engine

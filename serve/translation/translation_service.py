@@ -10,8 +10,7 @@ from typing import Any
 from ray.serve import metrics
 from structlog.contextvars import bound_contextvars
 
-from operators.engine_config import EngineConfig as Spec
-from operators.engine_config import parse_engine_config
+from operators.engine_config import EngineConfig, parse_engine_config
 from operators.errors import UnavailableError
 from operators.translation_requests import CaptionStatus, GlossaryEntry, Translation, TranslationRequest
 from serve.engines.health_check import EngineHealthCheck
@@ -50,7 +49,7 @@ class TranslationService:
         self,
         make_engine: Callable[[], TranslationEngine],
         cache_size: int,
-        swap_engine: Callable[[Spec], bool] | None = None,
+        swap_engine: Callable[[EngineConfig], bool] | None = None,
     ) -> None:
         self._engine = make_engine()
         self._swap_engine = swap_engine

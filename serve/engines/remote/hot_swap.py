@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 
-from operators.engine_config import EngineConfig as Spec
+from operators.engine_config import EngineConfig
 from operators.errors import UnavailableError
 from serve.engines.protocol import Engine, Generation, Prompt, problem_of
 
@@ -19,9 +19,9 @@ class HotSwapEngine:
         create_engine: creates an engine from its configuration.
     """
 
-    def __init__(self, create_engine: Callable[[Spec], Engine[Prompt]]) -> None:
+    def __init__(self, create_engine: Callable[[EngineConfig], Engine[Prompt]]) -> None:
         self._create_engine = create_engine
-        self._config: Spec | None = None
+        self._config: EngineConfig | None = None
         self._engine: Engine[Prompt] | None = None
         self._in_flight = Counter[Engine[Prompt]]()
         self._retired: set[Engine[Prompt]] = set()
@@ -42,7 +42,7 @@ class HotSwapEngine:
         """Why the current engine answers no request at the moment; None if no problem is known."""
         return problem_of(self._engine)
 
-    def swap(self, config: Spec) -> bool:
+    def swap(self, config: EngineConfig) -> bool:
         """Answer with the engine of this configuration from now on. The previous one is closed after its last request.
 
         Returns:
