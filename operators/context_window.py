@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from operators.glossary import match_terms, prompt_terms
-from operators.model import ChunkUpdate, MeetingConfig, Sentence, SentenceChanges
+from operators.meeting_config import MeetingConfig
+from operators.stream import ChunkUpdate, Sentence, SentenceChanges
 from operators.translation_requests import ContextSentence, TranslationRequest
 
 EXTRA_SENTENCES_COUNT = 10

@@ -11,19 +11,9 @@ from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import NamedTuple
 
-from operators.model import (
-    Chunk,
-    ChunkRevision,
-    ChunkUpdate,
-    ConfigChanged,
-    Entry,
-    LogItem,
-    MeetingEnded,
-    MeetingMoved,
-    MeetingStarted,
-    Tick,
-)
+from operators.entries import Chunk, ConfigChanged, Entry, LogItem, MeetingEnded, MeetingMoved, MeetingStarted, Tick
 from operators.speaker_keys import chunk_speaker_key, is_resubmitted
+from operators.stream import ChunkRevision, ChunkUpdate
 
 REVISION_HORIZON_MS = 120_000
 """Milliseconds after a chunk's last entry in which the chunk accepts revisions, inclusive."""

@@ -15,9 +15,9 @@ from itertools import takewhile
 from typing import NamedTuple
 
 from operators import context_window
-from operators.model import Interim
 from operators.sentences.boundaries import WORD_SIZE, split_words
 from operators.speaker_keys import speaker_key
+from operators.stream import Interim
 from operators.translation_requests import TranslationRequest
 
 MIN_FIRST_SIZE = 6 * WORD_SIZE

@@ -24,8 +24,8 @@ from pydantic.types import StringConstraints
 
 from operators.characters import require_storable
 from operators.errors import InvalidInputError
+from operators.fields import Name, StrictModel, to_invalid_input_error
 from operators.json_values import JsonObject
-from operators.model import Name, StrictModel, to_invalid_input_error
 
 Role = Literal["translation", "insight", "chat"]
 ROLES: tuple[Role, ...] = ("translation", "insight", "chat")

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from ahocorasick_rs import AhoCorasick
 
-from operators.model import Term
+from operators.meeting_config import Term
 from operators.term_matching import fold_with_offsets, is_whole_word
 from operators.translation_requests import GlossaryEntry
 

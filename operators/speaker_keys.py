@@ -6,7 +6,7 @@ of its own, because the speech after it is closed.
 
 from __future__ import annotations
 
-from operators.model import Chunk
+from operators.entries import Chunk
 
 _SEPARATOR = "\x1f"  # Python treats it as white space, so no normalized name or speaker id contains it.
 

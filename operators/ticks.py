@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from operators.model import Tick
+from operators.entries import Tick
 
 TICK_DELAYS_MS = (200, 500, 1_000, 1_500, 2_000, 3_000, 4_000, 5_000, 10_000, 30_000, 121_000, 1_800_000)
 """Milliseconds after the last entry. The first ticks emit sentences, 121 s is past the revision horizon, the last one is the

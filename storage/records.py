@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
-from operators.model import Clock, MeetingConfig
+from operators.meeting_config import Clock, MeetingConfig
 from operators.translation_requests import CaptionStatus
 
 DEFAULT_TEAM_ID = "default"

@@ -14,7 +14,7 @@ from cluster.benchmark.workload import BEGAN_AT_MS, MEETING_CONFIG, make_meeting
 from flows.lane import Lane, LaneOptions
 from flows.translation import TranslationClient
 from operators.errors import UnavailableError
-from operators.model import Clock
+from operators.meeting_config import Clock
 from operators.translation_requests import Translation, TranslationRequest
 from storage.connections import async_engine, async_redis
 from storage.ingest.meeting_service import MeetingService

@@ -11,8 +11,9 @@ from uuid import uuid4
 
 from cluster.benchmark.summary import LayerRound
 from operators import context_window, dedup
+from operators.entries import Chunk, Entry, MeetingEnded, MeetingStarted
 from operators.errors import ParleyError
-from operators.model import Chunk, Clock, Entry, MeetingConfig, MeetingEnded, MeetingStarted, Term
+from operators.meeting_config import Clock, MeetingConfig, Term
 from operators.sentences import tracker
 from operators.translation_requests import TranslationRequest
 from storage.redis_log.event_log import NewEvent

@@ -92,7 +92,7 @@ def demo(
     started_at = time.monotonic()
     from cluster.recordings.player import ReplayOptions
     from cluster.recordings.reader import read_recording
-    from operators.model import Clock
+    from operators.meeting_config import Clock
 
     recording = read_recording(SAMPLE_RECORDING)
     speed, clock = (None, Clock.RECORDED) if exit_when_done else (1.0, Clock.LIVE)

@@ -74,7 +74,7 @@ def import_files(
     from cluster.api_client import ApiClient
     from cluster.recordings.player import ReplayOptions
     from cluster.recordings.reader import read_recording
-    from operators.model import Clock
+    from operators.meeting_config import Clock
 
     if title is not None and len(files) > 1:
         raise InvalidInputError("--title", "is for one meeting: give only one file with it")

@@ -80,7 +80,7 @@ def replay(
     from cluster.recordings.player import ReplayOptions, result_file_stem
     from cluster.recordings.player import replay_recordings as run_replay
     from cluster.recordings.reader import read_recording, recording_name
-    from operators.model import Clock
+    from operators.meeting_config import Clock
 
     names = [result_file_stem(recording_name(path)) for path in files]
     if duplicates := [name for name, count in Counter(names).items() if count > 1]:

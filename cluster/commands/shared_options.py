@@ -15,7 +15,7 @@ from serve.engines.selection import TranslationEngineOption
 
 if TYPE_CHECKING:  # Showing a command's help doesn't need it.
     from cluster.settings import Settings
-    from operators.model import Term
+    from operators.meeting_config import Term
 
 PortOption = Annotated[
     int | None,
@@ -72,7 +72,7 @@ def read_settings(**overrides: Any) -> Settings:
 
     from cluster.log_setup import configure_logging
     from cluster.settings import Settings, misspelt_settings
-    from operators.model import to_invalid_input_error
+    from operators.fields import to_invalid_input_error
 
     try:
         settings = Settings(**{name: value for name, value in overrides.items() if value is not None})
@@ -137,7 +137,7 @@ def read_language(tag: str) -> str:
     Raises:
         InvalidInputError: the text is neither.
     """
-    from operators.model import normalize_language_tag
+    from operators.fields import normalize_language_tag
 
     try:
         return tag if tag == "auto" else normalize_language_tag(tag)
@@ -151,7 +151,7 @@ def read_targets(text: str) -> tuple[str, ...]:
     Raises:
         InvalidInputError: a word is no language tag.
     """
-    from operators.model import normalize_language_tag
+    from operators.fields import normalize_language_tag
 
     try:
         return tuple(dict.fromkeys(normalize_language_tag(word.strip()) for word in text.split(",") if word.strip()))
@@ -171,7 +171,8 @@ def read_glossary_and_style(glossary: Path | None, style: str) -> tuple[tuple[Te
     from pydantic import ValidationError
 
     from cluster.recordings.glossary_csv import read_glossary
-    from operators.model import MeetingConfig, to_invalid_input_error
+    from operators.fields import to_invalid_input_error
+    from operators.meeting_config import MeetingConfig
 
     terms = () if glossary is None else read_glossary(glossary)
     try:

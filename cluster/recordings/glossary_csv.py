@@ -14,7 +14,8 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from operators.errors import InvalidInputError
-from operators.model import MeetingConfig, Term, normalize_language_tag, to_invalid_input_error
+from operators.fields import normalize_language_tag, to_invalid_input_error
+from operators.meeting_config import MeetingConfig, Term
 
 _FLAG_COLUMNS = ("do_not_translate", "case_sensitive")
 _FLAG_VALUES = {"": False, "no": False, "false": False, "0": False, "yes": True, "true": True, "1": True}

@@ -15,7 +15,8 @@ from rich.progress import Progress
 
 from cluster.api_client import ApiClient, ApiError, SendResult
 from cluster.recordings.reader import RecordedEvent, Recording
-from operators.model import MAX_NAME_CHARS, MAX_TITLE_CHARS, Clock, MeetingConfig, Term
+from operators.fields import MAX_NAME_CHARS, MAX_TITLE_CHARS
+from operators.meeting_config import Clock, MeetingConfig, Term
 from storage.records import CLOSED_STATUSES
 
 BATCH_COUNT = 200

@@ -19,8 +19,9 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from operators.entries import Chunk
 from operators.errors import InvalidInputError
-from operators.model import Chunk, to_invalid_input_error
+from operators.fields import to_invalid_input_error
 from operators.subtitles import Attribution, Cue, LineIssue, parse_subtitles
 
 _FILE_SUFFIXES = re.compile(r"(?:\.broadcasts)?\.(?:jsonl|ndjson|json|vtt|srt|txt)$", re.IGNORECASE)

@@ -11,7 +11,7 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from operators.errors import ConflictError
-from operators.model import Clock
+from operators.meeting_config import Clock
 from storage.ingest.meeting_service import MeetingService, list_open_meetings
 from storage.redis_log.event_log import LEASE_MS, LogWriter
 

@@ -12,7 +12,7 @@ from sqlalchemy import Engine
 
 from flows.lane.envelope import Envelope
 from flows.lane.stateful_step import entry_fields
-from operators.model import Entry
+from operators.entries import Entry
 from storage.batch_commit.batch_changes import CaptionResult, DeadLetter, MeetingChange, replace_unstorable
 from storage.batch_commit.lane_commit import commit_batch
 from storage.batch_commit.refused_content import write_bisecting

@@ -31,9 +31,10 @@ from flows.lane.log_reader import TICKS, LaneReader
 from flows.lane.stateful_step import StatefulStep, entry_fields
 from flows.lane.telemetry import LaneTelemetry
 from operators.drafts import DraftRequest
+from operators.entries import ConfigChanged, Entry, MeetingEnded, MeetingMoved, MeetingStarted, Tick
 from operators.errors import FencedError
-from operators.model import ConfigChanged, Entry, Interim, MeetingEnded, MeetingMoved, MeetingStarted, Tick
 from operators.speaker_keys import speaker_key
+from operators.stream import Interim
 from operators.ticks import TickState, next_due
 from operators.translation_requests import Translation, TranslationRequest
 from storage.batch_commit.batch_changes import CaptionResult, DeadLetter, MeetingChange

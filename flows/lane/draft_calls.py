@@ -14,9 +14,9 @@ from flows.lane.envelope import Envelope, Restored
 from flows.lane.stateful_step import ends_meeting
 from operators import context_window
 from operators.drafts import DraftRequest, DraftState, LastDraftRequest, build_draft_request, next_draft, next_request
-from operators.model import Interim
 from operators.sentences import tracker
 from operators.speaker_keys import speaker_key, split_speaker_key
+from operators.stream import Interim
 from operators.translation_requests import CaptionStatus, Translate, Translation, TranslationRequest
 from storage.observability.process_metrics import DraftOutcome, ProcessMetrics
 from storage.redis_log.event_log import parse_stream_id

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from operators.model import ChunkUpdate, LogItem, SentenceChanges
+from operators.entries import LogItem
+from operators.stream import ChunkUpdate, SentenceChanges
 from operators.translation_requests import TranslationRequest
 from storage.batch_commit.batch_changes import DeadLetter
 

@@ -18,8 +18,10 @@ from sqlalchemy import Engine
 from flows.lane.due_queue import DueQueue
 from flows.lane.envelope import Envelope, Failed, Restored
 from flows.lane.stateful_step import StatefulStep
+from operators.entries import Entry, MeetingEnded, MeetingMoved, MeetingStarted, parse_entry
 from operators.errors import IncompatibleStateError, InvalidInputError
-from operators.model import MAX_INSTANT_MS, Clock, Entry, MeetingEnded, MeetingMoved, MeetingStarted, parse_entry
+from operators.fields import MAX_INSTANT_MS
+from operators.meeting_config import Clock
 from operators.ticks import TickState, after_entry, due, next_due
 from storage.batch_commit.batch_changes import DeadLetter
 from storage.postgres.lane_positions import StoredMeeting, adopt_meeting, read_lane_positions, read_meetings

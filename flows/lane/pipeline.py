@@ -29,8 +29,8 @@ from flows.lane.stateful_step import StatefulStep, run_step
 from flows.lane.telemetry import LaneTelemetry
 from operators import context_window, dedup
 from operators.drafts import DraftRequest
+from operators.entries import Entry, Tick
 from operators.errors import MalformedResponseError, UnavailableError
-from operators.model import Entry, Tick
 from operators.sentences import tracker
 from operators.translation_requests import Translation, TranslationRequest
 

@@ -15,8 +15,8 @@ from bytewax.operators import KeyedStream, StatefulBatchLogic
 from pydantic import TypeAdapter, ValidationError
 
 from flows.lane.envelope import Envelope, Failed, Restored
+from operators.entries import Chunk, Entry, MeetingMoved, Tick
 from operators.errors import IncompatibleStateError
-from operators.model import Chunk, Entry, MeetingMoved, Tick
 from storage.batch_commit.batch_changes import DeadLetter
 from storage.observability.process_metrics import LatencyMetric, ProcessMetrics
 

@@ -10,7 +10,7 @@ from typing import Literal
 
 from flows.async_calls import CallResult
 from flows.lane.envelope import Envelope
-from operators.model import Entry, MeetingEnded, MeetingMoved, Tick
+from operators.entries import Entry, MeetingEnded, MeetingMoved, Tick
 from operators.translation_requests import CaptionStatus, Translation, TranslationRequest
 from storage.observability.process_metrics import CallOutcome, ProcessMetrics
 from storage.observability.trace_ids import ROOT_SPAN

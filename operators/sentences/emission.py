@@ -10,10 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from operators.model import Sentence, SentenceBoundary
 from operators.sentences.boundaries import normalized_letters
 from operators.sentences.segmenter import Segment
 from operators.speaker_keys import split_speaker_key
+from operators.stream import Sentence, SentenceBoundary
 
 ENDED_QUIET_MS = 200
 """Milliseconds without a change after which a sentence with an end is emitted."""

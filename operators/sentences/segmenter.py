@@ -11,7 +11,6 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from operators.model import SentenceBoundary
 from operators.sentences.boundaries import (
     WORD_SIZE,
     WordSpans,
@@ -23,6 +22,7 @@ from operators.sentences.boundaries import (
     splits_unspaced_text,
 )
 from operators.sentences.word_breaks import word_ends
+from operators.stream import SentenceBoundary
 
 PAUSE_S = 0.8
 """Minimum pause between two chunks, in seconds, that ends a segment of unpunctuated speech."""

@@ -18,20 +18,20 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from operators.characters import is_blank
-from operators.model import (
+from operators.meeting_config import MeetingConfig
+from operators.sentences.emission import SentenceState, StreamTime, emit_if_due, is_stable
+from operators.sentences.interim import InterimState, next_interim, stable_word_count
+from operators.sentences.segmenter import ChunkState, SegmenterPosition, position_after, segment_speech
+from operators.speaker_keys import chunk_speaker_key, split_speaker_key
+from operators.stream import (
     ChunkRevision,
     ChunkUpdate,
     Interim,
-    MeetingConfig,
     Retraction,
     Sentence,
     SentenceBoundary,
     SentenceChanges,
 )
-from operators.sentences.emission import SentenceState, StreamTime, emit_if_due, is_stable
-from operators.sentences.interim import InterimState, next_interim, stable_word_count
-from operators.sentences.segmenter import ChunkState, SegmenterPosition, position_after, segment_speech
-from operators.speaker_keys import chunk_speaker_key, split_speaker_key
 
 
 class SpeakerState(NamedTuple):

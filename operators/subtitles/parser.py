@@ -7,7 +7,7 @@ from functools import reduce
 from itertools import accumulate, pairwise
 
 from operators.errors import InvalidInputError
-from operators.model import MAX_NAME_CHARS
+from operators.fields import MAX_NAME_CHARS
 from operators.sentences.boundaries import join_text
 from operators.subtitles.bilingual import DetectLanguage, drop_parley_translations, find_source_lines
 from operators.subtitles.cue import Cue, LineIssue, Subtitles

@@ -11,8 +11,8 @@ from uuid import UUID
 from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel
 
+from operators.entries import Chunk
 from operators.errors import ConflictError
-from operators.model import Chunk
 from serve.http.dependencies.services import ServicesDep
 from serve.http.ingest_routes import build_conflict_error, refuse_if_lagging
 from serve.http.problems import problem_responses

@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BaseModel, Field
 from operators.characters import require_storable
 from operators.engine_config import ROLES, ModelsConfig, Role, display_name
 from operators.errors import InvalidInputError, NotFoundError, UnavailableError
-from operators.model import StrictModel
+from operators.fields import StrictModel
 from serve.application_status import ApplicationStatuses, fetch_application_statuses
 from serve.http.dependencies.services import Services, ServicesDep
 from serve.http.problems import problem_responses

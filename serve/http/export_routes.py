@@ -9,7 +9,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query, Response
 
-from operators.model import Language
+from operators.fields import Language
 from serve.http.dependencies.services import ServicesDep
 from serve.http.export_formats import (
     ExportFormat,

@@ -11,8 +11,9 @@ from fastapi import APIRouter
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field, ValidationError
 
+from operators.entries import Chunk, ConfigChanged, EntryPayload, MeetingEnded
 from operators.errors import ConflictError, OverloadedError
-from operators.model import Chunk, ConfigChanged, EntryPayload, EpochMs, MeetingEnded, Name, StrictModel
+from operators.fields import EpochMs, Name, StrictModel
 from serve.http.dependencies.services import Services, ServicesDep
 from serve.http.problems import BatchValidationError, FieldError, field_errors, problem_response, problem_responses
 from storage.ingest import meeting_service

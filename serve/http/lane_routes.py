@@ -9,7 +9,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel
 
 from operators.errors import NotFoundError
-from operators.model import Name, StrictModel
+from operators.fields import Name, StrictModel
 from serve.http.dependencies.services import Services, ServicesDep
 from serve.http.problems import problem_responses
 from storage.ingest.lane_lag import read_lane_lags

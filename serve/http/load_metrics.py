@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from operators.errors import UnavailableError
-from operators.model import Clock
+from operators.meeting_config import Clock
 from serve.http.dependencies.services import Services
 from storage.ingest.lane_lag import read_lane_lags
 from storage.postgres.lane_registry import LaneRecord, list_lanes

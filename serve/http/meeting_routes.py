@@ -14,22 +14,10 @@ from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field, ValidationError, model_validator
 from uuid6 import uuid7
 
+from operators.entries import ConfigChanged
 from operators.errors import InvalidInputError
-from operators.model import (
-    Clock,
-    ConfigChanged,
-    EpochMs,
-    Glossary,
-    MeetingConfig,
-    MeetingConfigSummary,
-    Name,
-    SourceLanguage,
-    StrictModel,
-    Style,
-    TargetLanguages,
-    Title,
-    to_invalid_input_error,
-)
+from operators.fields import EpochMs, Name, SourceLanguage, StrictModel, Title, to_invalid_input_error
+from operators.meeting_config import Clock, Glossary, MeetingConfig, MeetingConfigSummary, Style, TargetLanguages
 from serve.http.dependencies.services import Services, ServicesDep
 from serve.http.ingest_routes import build_conflict_error
 from serve.http.problems import problem_responses

@@ -20,7 +20,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
 
 from operators.errors import ConflictError, InvalidInputError, NotFoundError, OverloadedError, UnavailableError
-from operators.model import format_field_path
+from operators.fields import format_field_path
 
 RETRY_AFTER_S = 2
 """Seconds in the `Retry-After` header of a 503."""

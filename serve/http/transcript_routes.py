@@ -8,7 +8,7 @@ from uuid import UUID
 from fastapi import APIRouter, Query
 from pydantic import BaseModel
 
-from operators.model import Language
+from operators.fields import Language
 from operators.translation_requests import CaptionStatus
 from serve.http.dependencies.services import ServicesDep
 from serve.http.problems import problem_responses

@@ -6,7 +6,8 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
-from operators.model import MeetingConfig, Retraction, Sentence
+from operators.meeting_config import MeetingConfig
+from operators.stream import Retraction, Sentence
 from operators.translation_requests import CaptionStatus, Translation, TranslationRequest
 from storage.records import MeetingStatus
 

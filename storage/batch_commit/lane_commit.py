@@ -13,7 +13,7 @@ from sqlalchemy import Connection, text
 
 from operators.engine_config import describe_translation
 from operators.errors import FencedError, InvalidInputError
-from operators.model import Sentence
+from operators.stream import Sentence
 from storage.batch_commit.batch_changes import CaptionResult, DeadLetter, MeetingChange
 from storage.batch_commit.caption_updates import mark_new_languages_pending, mark_pending, write_results
 from storage.batch_commit.refused_content import escape_unstorable

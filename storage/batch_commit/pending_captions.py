@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from sqlalchemy import Connection, text
 
 from operators.context_window import WindowSentence, with_context, with_translations
-from operators.model import MeetingConfig
+from operators.meeting_config import MeetingConfig
 from operators.translation_requests import TranslationRequest
 
 # A due caption is translated at the sentence's current revision, because nobody needs its old text.

@@ -17,8 +17,9 @@ from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from uuid6 import uuid7
 
+from operators.entries import MeetingEnded
 from operators.errors import ConflictError, InvalidInputError, NotFoundError, OverloadedError, UnavailableError
-from operators.model import Clock, MeetingConfig, MeetingEnded
+from operators.meeting_config import Clock, MeetingConfig
 from storage.ingest.accepted_ledger import AcceptedLedger, AcceptedPosition, write_counters
 from storage.postgres import teams
 from storage.postgres.lane_registry import check_move_target, find_least_loaded_lane, lane_kind_for

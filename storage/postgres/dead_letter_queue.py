@@ -13,8 +13,8 @@ from sqlalchemy import ColumnElement, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from operators.characters import is_blank
+from operators.entries import Chunk
 from operators.errors import ConflictError, NotFoundError
-from operators.model import Chunk
 from storage.postgres.tables import dead_letters
 from storage.records import DEFAULT_TEAM_ID
 from storage.redis_log.event_log import NewEvent

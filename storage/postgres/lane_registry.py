@@ -14,7 +14,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from operators.errors import ConflictError, InvalidInputError, NotFoundError, UnavailableError
-from operators.model import Clock
+from operators.meeting_config import Clock
 from storage.postgres.tables import lanes, meetings
 from storage.records import OPEN_STATUSES
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from operators.model import Clock
+from operators.meeting_config import Clock
 from storage.records import MeetingStatus
 
 _MEETINGS = text("select status, clock, count(*) from meetings group by status, clock")

@@ -6,7 +6,7 @@ from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from operators.errors import OverloadedError
-from operators.model import Clock
+from operators.meeting_config import Clock
 from storage.postgres.tables import meetings, teams
 from storage.records import OPEN_STATUSES
 

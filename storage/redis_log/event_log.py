@@ -16,18 +16,17 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import MasterDownError, OutOfMemoryError, ReadOnlyError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from operators.errors import ConflictError, InvalidInputError, NotFoundError, ParleyError, UnavailableError
-from operators.model import (
+from operators.entries import (
     ENTRY_SCHEMA,
     Chunk,
-    Clock,
     ConfigChanged,
     EntryPayload,
-    MeetingConfig,
     MeetingEnded,
     MeetingMoved,
     MeetingStarted,
 )
+from operators.errors import ConflictError, InvalidInputError, NotFoundError, ParleyError, UnavailableError
+from operators.meeting_config import Clock, MeetingConfig
 from operators.ticks import TICK_DELAYS_MS
 from storage import redis_keys
 from storage.redis_log import lua_scripts

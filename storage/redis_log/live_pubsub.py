@@ -9,7 +9,7 @@ import orjson
 import redis
 import structlog
 
-from operators.model import Interim
+from operators.stream import Interim
 from storage import redis_keys
 from storage.records import OutboxEvent
 

@@ -24,21 +24,20 @@ from flows.lane.envelope import Envelope
 from flows.lane.log_reader import LaneReader
 from flows.lane.options import LaneOptions
 from flows.lane.pipeline import STEPS
-from operators.model import (
+from operators.entries import (
     Chunk,
-    Clock,
     ConfigChanged,
     Entry,
     EntryPayload,
     LogItem,
-    MeetingConfig,
     MeetingEnded,
     MeetingMoved,
     MeetingStarted,
-    Sentence,
     Tick,
     parse_entry,
 )
+from operators.meeting_config import Clock, MeetingConfig
+from operators.stream import Sentence
 from operators.ticks import TickState, after_entry, due, next_due
 from storage import redis_keys
 from storage.ingest.meeting_service import MeetingService

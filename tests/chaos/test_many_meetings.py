@@ -22,7 +22,7 @@ import flows.lane.stateful_step
 from flows.lane.committer import Committer
 from flows.lane.log_reader import LaneReader
 from flows.lane.options import LaneOptions
-from operators.model import Clock
+from operators.meeting_config import Clock
 from storage import redis_keys
 from storage.ingest.meeting_service import MeetingService
 from storage.postgres.lane_registry import ensure_lane

@@ -22,7 +22,7 @@ from flows.lane.heartbeat import beat
 from flows.lane.log_reader import LaneReader
 from flows.lane.pipeline import STEPS
 from flows.lane.telemetry import LaneTelemetry
-from operators.model import Entry, MeetingStarted, Tick
+from operators.entries import Entry, MeetingStarted, Tick
 from storage import redis_keys
 from storage.batch_commit.lane_commit import claim_lane
 from storage.ingest.meeting_service import MeetingService

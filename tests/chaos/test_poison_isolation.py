@@ -18,7 +18,8 @@ from sqlalchemy import Engine, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from operators.engine_config import OpenAiConfig
-from operators.model import Chunk, ConfigChanged, MeetingConfig, MeetingEnded
+from operators.entries import Chunk, ConfigChanged, MeetingEnded
+from operators.meeting_config import MeetingConfig
 from operators.translation_requests import Translation, TranslationRequest
 from serve.deploy.engine_factory import EngineFactory
 from serve.engines.remote.circuit_breaker import CONTROL_PROMPT

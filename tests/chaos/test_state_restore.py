@@ -9,8 +9,9 @@ from sqlalchemy import Engine, text
 
 from flows.lane.pipeline import STEPS
 from operators import context_window, dedup
-from operators.model import ChunkUpdate, LogItem, SentenceChanges
+from operators.entries import LogItem
 from operators.sentences import tracker
+from operators.stream import ChunkUpdate, SentenceChanges
 from operators.translation_requests import TranslationRequest
 from tests.chaos.workload.recorded_meetings import CONFIG, synthetic_meeting
 from tests.harness.lane import operator_runs

@@ -12,7 +12,8 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 from cluster.cli import app
-from operators.model import Chunk, MeetingConfig
+from operators.entries import Chunk
+from operators.meeting_config import MeetingConfig
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -15,7 +15,7 @@ from fastapi import APIRouter, Depends, Header, Query, Response, WebSocket, WebS
 from fastapi.sse import EventSourceResponse, format_sse_event
 
 from operators.errors import InvalidInputError, NotFoundError, UnavailableError
-from operators.model import Language
+from operators.fields import Language
 from serve.http.dependencies.live_fanout import LiveEvent
 from serve.http.dependencies.meeting_progress import MeetingProgress
 from serve.http.dependencies.services import Services, ServicesDep

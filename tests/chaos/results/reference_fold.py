@@ -10,7 +10,8 @@ import orjson
 
 from flows.lane.envelope import Envelope, Failed, Restored
 from flows.lane.pipeline import STEPS
-from operators.model import ChunkUpdate, Entry, LogItem, MeetingMoved, SentenceChanges
+from operators.entries import Entry, LogItem, MeetingMoved
+from operators.stream import ChunkUpdate, SentenceChanges
 from operators.translation_requests import TranslationRequest
 
 FoldStep = tuple[LogItem, ChunkUpdate, SentenceChanges, tuple[TranslationRequest, ...]]

@@ -19,8 +19,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from flows.actors import MaintenanceActor
 from flows.jobs import LaneBounds
 from flows.translation import TranslationClient
+from operators.entries import Chunk, MeetingEnded
 from operators.errors import UnavailableError
-from operators.model import Chunk, Clock, MeetingConfig, MeetingEnded
+from operators.meeting_config import Clock, MeetingConfig
 from operators.translation_requests import Translation, TranslationRequest
 from storage import redis_keys
 from storage.ingest.meeting_service import MeetingService

@@ -19,8 +19,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from cluster.runtime.lane_demand import LaneDemand
 from flows.jobs import LaneAutoscaler, rebalance_lanes
 from flows.lane.options import LaneOptions
+from operators.entries import MeetingEnded
 from operators.errors import UnavailableError
-from operators.model import MeetingEnded
 from storage.connections import async_engine, async_redis, sync_redis
 from storage.ingest.meeting_service import MeetingService
 from storage.postgres.lane_registry import add_lane, drain_lane

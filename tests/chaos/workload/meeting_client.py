@@ -14,7 +14,7 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from operators.errors import UnavailableError
-from operators.model import Clock
+from operators.meeting_config import Clock
 from storage.connections import async_engine, async_redis
 from storage.ingest.meeting_service import MeetingService
 from storage.redis_log.event_log import AppendResult, LogWriter, NewEvent

@@ -11,7 +11,8 @@ from typing import Any
 
 from cluster.recordings.reader import read_recording
 from operators import context_window, dedup
-from operators.model import Chunk, MeetingConfig
+from operators.entries import Chunk
+from operators.meeting_config import MeetingConfig
 from operators.sentences import tracker
 from storage.redis_log.event_log import NewEvent
 from tests.harness.data.ami_corpus import AMI_RECORDINGS

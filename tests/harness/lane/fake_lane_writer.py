@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any, Literal
 
-from operators.model import Interim, Retraction, Sentence, SentenceBoundary
+from operators.stream import Interim, Retraction, Sentence, SentenceBoundary
 from operators.translation_requests import CaptionStatus, Translation, TranslationRequest
 from storage.batch_commit.batch_changes import CaptionResult, MeetingChange
 from storage.batch_commit.lane_commit import claim_lane, commit_batch

@@ -8,24 +8,12 @@ from dataclasses import dataclass, field
 
 from operators import dedup
 from operators.characters import is_blank
-from operators.model import (
-    Chunk,
-    ChunkUpdate,
-    Clock,
-    Entry,
-    EntryPayload,
-    Interim,
-    LogItem,
-    MeetingConfig,
-    MeetingEnded,
-    MeetingStarted,
-    Sentence,
-    SentenceBoundary,
-    SentenceChanges,
-)
+from operators.entries import Chunk, Entry, EntryPayload, LogItem, MeetingEnded, MeetingStarted
+from operators.meeting_config import Clock, MeetingConfig
 from operators.sentences import tracker
 from operators.sentences.segmenter import ChunkState, SegmenterPosition, segment_speech
 from operators.speaker_keys import chunk_speaker_key, speaker_key, split_speaker_key
+from operators.stream import ChunkUpdate, Interim, Sentence, SentenceBoundary, SentenceChanges
 from operators.ticks import TickState, after_entry, due
 
 START_MS = 1_700_000_000_000

@@ -17,7 +17,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from flows.lane.options import LaneOptions
 from flows.lane.runner import Lane
-from operators.model import Chunk, Clock, MeetingConfig, MeetingEnded
+from operators.entries import Chunk, MeetingEnded
+from operators.meeting_config import Clock, MeetingConfig
 from operators.translation_requests import CaptionStatus, Translate, Translation, TranslationRequest
 from storage import redis_keys
 from storage.ingest.meeting_service import MeetingService

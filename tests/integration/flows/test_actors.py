@@ -11,7 +11,7 @@ from sqlalchemy import Engine, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from flows.actors import MaintenanceActor
-from operators.model import Clock
+from operators.meeting_config import Clock
 from storage import redis_keys
 from storage.ingest.meeting_service import MeetingService
 from storage.redis_log.event_log import LogWriter

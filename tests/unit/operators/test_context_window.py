@@ -8,7 +8,8 @@ from pydantic import TypeAdapter
 
 from flows.lane.pipeline import STEPS
 from operators.context_window import EXTRA_SENTENCES_COUNT, MAX_SPEAKERS, State, WindowSentence, step, with_translations
-from operators.model import ChunkUpdate, MeetingConfig, Retraction, Sentence, SentenceBoundary, SentenceChanges, Term
+from operators.meeting_config import MeetingConfig, Term
+from operators.stream import ChunkUpdate, Retraction, Sentence, SentenceBoundary, SentenceChanges
 from operators.translation_requests import ContextSentence, GlossaryEntry, TranslationRequest
 
 CONFIG = MeetingConfig(target_languages=("pt", "de"), context_sentences=2, context_of_speaker=0)

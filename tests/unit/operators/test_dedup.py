@@ -5,21 +5,19 @@ from dataclasses import replace
 from pydantic import TypeAdapter
 
 from operators.dedup import REVISION_HORIZON_MS, State, step
-from operators.model import (
+from operators.entries import (
     Chunk,
-    ChunkRevision,
-    ChunkUpdate,
-    Clock,
     ConfigChanged,
     Entry,
     EntryPayload,
     LogItem,
-    MeetingConfig,
     MeetingEnded,
     MeetingMoved,
     MeetingStarted,
     Tick,
 )
+from operators.meeting_config import Clock, MeetingConfig
+from operators.stream import ChunkRevision, ChunkUpdate
 from tests.harness.lane.operator_runs import make_chunk
 
 HOUR = 3_600_000

@@ -22,8 +22,9 @@ from operators.drafts import (
     next_draft,
     next_request,
 )
-from operators.model import Interim, MeetingConfig, Term
+from operators.meeting_config import MeetingConfig, Term
 from operators.sentences.boundaries import split_words
+from operators.stream import Interim
 from operators.translation_requests import GlossaryEntry
 from tests.harness.data.ami_corpus import AMI_RECORDINGS, needs_ami, recording_param
 from tests.harness.lane import operator_runs

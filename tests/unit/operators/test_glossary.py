@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from operators.glossary import MAX_PROMPT_TERMS, match_terms, prompt_terms
-from operators.model import MeetingConfig, Term
+from operators.meeting_config import MeetingConfig, Term
 from operators.term_matching import contains_term
 from operators.translation_requests import GlossaryEntry
 

@@ -15,20 +15,10 @@ from pydantic import BaseModel, ValidationError
 
 from cluster.recordings.glossary_csv import parse_glossary
 from operators.engine_config import ModelsConfig, parse_models_config
+from operators.entries import Chunk, Entry, MeetingEnded, MeetingStarted, parse_entry
 from operators.errors import InvalidInputError
-from operators.model import (
-    MAX_NAME_CHARS,
-    Chunk,
-    Clock,
-    Entry,
-    MeetingConfig,
-    MeetingEnded,
-    MeetingStarted,
-    Term,
-    format_field_path,
-    normalize_language_tag,
-    parse_entry,
-)
+from operators.fields import MAX_NAME_CHARS, format_field_path, normalize_language_tag
+from operators.meeting_config import Clock, MeetingConfig, Term
 from serve.http.engine_config_routes import EngineConfigRequest, RollbackRequest
 from serve.http.ingest_routes import SourceEvent
 from serve.http.lane_routes import MoveRequest

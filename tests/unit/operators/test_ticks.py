@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from operators.dedup import REVISION_HORIZON_MS
-from operators.model import Tick
+from operators.entries import Tick
 from operators.ticks import TICK_DELAYS_MS, TickState, after_entry, due, next_due
 
 

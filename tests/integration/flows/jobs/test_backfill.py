@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from flows.jobs import Backfill
 from flows.jobs.backfill import MAX_ATTEMPTS, MAX_CALLS, MIN_CALLS
 from operators.errors import UnavailableError
-from operators.model import MeetingConfig
+from operators.meeting_config import MeetingConfig
 from operators.translation_requests import Translation, TranslationRequest
 from storage.batch_commit.pending_captions import read_due_requests
 from storage.ingest.meeting_service import MeetingService

@@ -10,7 +10,7 @@ from sqlalchemy import Engine, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from flows.jobs import LeaseExpiry
-from operators.model import Clock
+from operators.meeting_config import Clock
 from storage.ingest.meeting_service import MeetingService
 from storage.redis_log.event_log import LEASE_MS, LogReader, LogWriter
 from tests.harness.lane.threaded_lane import (

@@ -18,9 +18,11 @@ from flows.lane.draft_calls import DraftCalls, DraftResult
 from flows.lane.envelope import Envelope, Restored
 from operators import context_window
 from operators.drafts import DraftRequest
-from operators.model import Chunk, Clock, ConfigChanged, Interim, MeetingConfig, MeetingEnded, SentenceChanges
+from operators.entries import Chunk, ConfigChanged, MeetingEnded
+from operators.meeting_config import Clock, MeetingConfig
 from operators.sentences import tracker
 from operators.sentences.interim import InterimState
+from operators.stream import Interim, SentenceChanges
 from operators.translation_requests import CaptionStatus, Translation, TranslationRequest
 from storage.ingest.meeting_service import MeetingService
 from storage.observability.metrics_federation import merge_snapshots, read_snapshots

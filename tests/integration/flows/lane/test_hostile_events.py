@@ -14,7 +14,8 @@ from sqlalchemy import Engine
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from operators.characters import is_blank
-from operators.model import Chunk, Clock, ConfigChanged, MeetingConfig, MeetingEnded
+from operators.entries import Chunk, ConfigChanged, MeetingEnded
+from operators.meeting_config import Clock, MeetingConfig
 from storage.ingest.meeting_service import MeetingService
 from storage.redis_log.event_log import LogWriter, NewEvent
 from tests.harness.data import hostile_input

@@ -12,7 +12,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from operators.errors import UnavailableError
-from operators.model import Clock
+from operators.meeting_config import Clock
 from storage import redis_keys
 from storage.connections import async_engine, async_redis
 from storage.ingest.lane_lag import LaneLags, read_lane_lags

@@ -11,8 +11,9 @@ import redis
 from sqlalchemy import Engine, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from operators.entries import ConfigChanged, MeetingEnded
 from operators.errors import FencedError, UnavailableError
-from operators.model import Clock, ConfigChanged, MeetingConfig, MeetingEnded
+from operators.meeting_config import Clock, MeetingConfig
 from operators.translation_requests import Translation, TranslationRequest
 from storage import redis_keys
 from storage.ingest.meeting_service import MeetingService

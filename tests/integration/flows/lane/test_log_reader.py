@@ -19,7 +19,8 @@ from flows.lane import log_reader as reader_module
 from flows.lane.envelope import Envelope
 from flows.lane.log_reader import LaneReader, read_positions
 from flows.lane.pipeline import STEPS
-from operators.model import ENTRY_SCHEMA, Chunk, Clock, Entry, LogItem, MeetingConfig, MeetingStarted, Tick
+from operators.entries import ENTRY_SCHEMA, Chunk, Entry, LogItem, MeetingStarted, Tick
+from operators.meeting_config import Clock, MeetingConfig
 from operators.ticks import TICK_DELAYS_MS, TickState, after_entry, due
 from storage import redis_keys
 from storage.postgres.lane_registry import ensure_lane

@@ -14,8 +14,9 @@ import redis
 from sqlalchemy import Engine, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from operators.entries import Chunk, MeetingEnded
 from operators.errors import ConflictError, FencedError, InvalidInputError, NotFoundError
-from operators.model import Chunk, Clock, MeetingEnded
+from operators.meeting_config import Clock
 from operators.translation_requests import CaptionStatus, Translation, TranslationRequest
 from storage import redis_keys
 from storage.ingest.lane_lag import read_lane_lags

@@ -11,7 +11,8 @@ import pytest
 from sqlalchemy import Engine
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from operators.model import Chunk, Clock
+from operators.entries import Chunk
+from operators.meeting_config import Clock
 from storage.ingest.meeting_service import MeetingService
 from storage.redis_log.event_log import LogWriter, NewEvent
 from tests.harness.lane.threaded_lane import open_lane_meeting, query_rows, running_lane

@@ -15,8 +15,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from flows.jobs import backfill as backfill_module
 from flows.jobs.backfill import MAX_ATTEMPTS, Backfill
+from operators.entries import ENTRY_SCHEMA, Chunk
 from operators.errors import MalformedResponseError
-from operators.model import ENTRY_SCHEMA, Chunk, Clock
+from operators.meeting_config import Clock
 from operators.translation_requests import CaptionStatus, Translation, TranslationRequest
 from storage import redis_keys
 from storage.ingest.meeting_service import MeetingService

@@ -21,7 +21,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from flows.jobs.backfill import Backfill
 from operators.engine_config import OpenAiConfig
-from operators.model import Chunk, Clock, MeetingEnded
+from operators.entries import Chunk, MeetingEnded
+from operators.meeting_config import Clock
 from operators.translation_requests import Translation, TranslationRequest
 from serve.deploy.engine_factory import EngineFactory
 from serve.translation.translation_service import TranslationService

@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from flows.actors import MaintenanceActor
 from flows.jobs.backfill import with_telemetry
 from operators.errors import UnavailableError
-from operators.model import Clock
+from operators.meeting_config import Clock
 from operators.translation_requests import CaptionStatus, Translation, TranslationRequest
 from storage import redis_keys
 from storage.ingest.meeting_service import MeetingService

@@ -11,7 +11,8 @@ from sqlalchemy import Engine, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from flows.jobs.backfill import Backfill
-from operators.model import ConfigChanged, MeetingConfig, Term
+from operators.entries import ConfigChanged
+from operators.meeting_config import MeetingConfig, Term
 from operators.translation_requests import GlossaryEntry, Translation, TranslationRequest
 from storage.batch_commit.pending_captions import read_due_requests
 from storage.ingest.meeting_service import MeetingService

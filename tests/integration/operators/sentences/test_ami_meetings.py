@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from operators.model import Chunk
+from operators.entries import Chunk
 from tests.harness.data.ami_corpus import AMI_FOLDER, MEETING_NAMES, SCORER, needs_ami, recording_param, score_sentences
 from tests.harness.lane.operator_runs import make_items, run_operators
 

@@ -11,7 +11,7 @@ import httpx
 import pytest
 from sqlalchemy import text
 
-from operators.model import Chunk
+from operators.entries import Chunk
 from serve.app_options import ApiOptions
 from storage.redis_log.event_log import LogReader
 from tests.harness.api.server_thread import run_api

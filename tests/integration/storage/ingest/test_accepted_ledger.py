@@ -9,7 +9,7 @@ from sqlalchemy import select, text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from operators.model import Clock, MeetingConfig
+from operators.meeting_config import Clock, MeetingConfig
 from storage.ingest import accepted_ledger
 from storage.ingest.accepted_ledger import AcceptedLedger
 from storage.ingest.meeting_service import create_meeting

@@ -12,8 +12,9 @@ import redis.asyncio
 from sqlalchemy import insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from operators.entries import Chunk, MeetingEnded, MeetingStarted, parse_entry
 from operators.errors import ConflictError, InvalidInputError, NotFoundError, UnavailableError
-from operators.model import Chunk, Clock, MeetingConfig, MeetingEnded, MeetingStarted, Term, parse_entry
+from operators.meeting_config import Clock, MeetingConfig, Term
 from storage import redis_keys
 from storage.connections import async_redis
 from storage.ingest.meeting_service import (

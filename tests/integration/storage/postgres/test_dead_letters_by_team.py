@@ -10,8 +10,8 @@ import pytest
 from sqlalchemy import insert, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from operators.entries import Chunk
 from operators.errors import NotFoundError
-from operators.model import Chunk
 from storage.postgres.dead_letter_queue import DeadLetterRecord, list_dead_letters, mark_resubmitted, read_dead_letter
 from storage.postgres.tables import dead_letters
 from storage.records import DEFAULT_TEAM_ID

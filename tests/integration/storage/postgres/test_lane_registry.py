@@ -9,7 +9,7 @@ from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from operators.errors import UnavailableError
-from operators.model import Clock, MeetingConfig
+from operators.meeting_config import Clock, MeetingConfig
 from storage.ingest.meeting_service import create_meeting
 from storage.postgres.lane_registry import drain_other_lanes, ensure_lane, find_least_loaded_lane, list_lanes
 from storage.postgres.tables import lanes, meetings

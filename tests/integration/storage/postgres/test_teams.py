@@ -10,7 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from operators.errors import OverloadedError
-from operators.model import Clock, MeetingConfig
+from operators.meeting_config import Clock, MeetingConfig
 from storage.ingest.meeting_service import MeetingService, create_meeting
 from storage.postgres.lane_registry import ensure_lane
 from storage.postgres.teams import check_live_limit, count_live_meetings, count_refusal

@@ -9,7 +9,7 @@ from sqlalchemy import insert, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from operators.errors import NotFoundError
-from operators.model import Clock, MeetingConfig
+from operators.meeting_config import Clock, MeetingConfig
 from operators.translation_requests import CaptionStatus
 from storage.ingest.meeting_service import create_meeting
 from storage.postgres import tables

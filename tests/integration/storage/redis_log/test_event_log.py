@@ -15,8 +15,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import storage.redis_log.event_log
+from operators.entries import Chunk, ConfigChanged, Entry, MeetingEnded, MeetingStarted, parse_entry
 from operators.errors import ConflictError, InvalidInputError, NotFoundError, UnavailableError
-from operators.model import Chunk, Clock, ConfigChanged, Entry, MeetingConfig, MeetingEnded, MeetingStarted, parse_entry
+from operators.meeting_config import Clock, MeetingConfig
 from storage import redis_keys
 from storage.connections import async_redis
 from storage.redis_log.event_log import (

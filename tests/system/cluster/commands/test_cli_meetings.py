@@ -17,7 +17,7 @@ from cluster import diagnostics
 from cluster.api_client import ApiClient
 from cluster.recordings.player import ReplayOptions, await_captions, open_meeting_for
 from cluster.recordings.reader import read_recording
-from operators.model import Clock
+from operators.meeting_config import Clock
 from tests.harness.processes.parley_command import run_parley
 from tests.harness.processes.parley_up import ROOT, ParleyUp, parley_arguments
 

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.async_api import Browser, Route, WebSocketRoute
 
-from operators.model import Sentence
+from operators.stream import Sentence
 from tests.harness.api.page_reader import PageReader, open_reader, wait_for_api_rows
 from tests.harness.doubles.tcp_proxy import TcpProxy
 from tests.harness.lane.fake_lane_writer import FakeLaneWriter, create_written_meeting, make_sentence

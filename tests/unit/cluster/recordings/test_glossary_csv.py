@@ -6,7 +6,7 @@ import pytest
 
 from cluster.recordings.glossary_csv import parse_glossary, read_glossary
 from operators.errors import InvalidInputError
-from operators.model import Term
+from operators.meeting_config import Term
 
 
 def test_a_row_is_a_term_and_a_column_a_language() -> None:

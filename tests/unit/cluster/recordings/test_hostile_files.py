@@ -12,8 +12,9 @@ from hypothesis import settings
 
 from cluster.recordings.player import ReplayOptions, meeting_request, result_file_stem
 from cluster.recordings.reader import read_recording
+from operators.entries import Chunk
 from operators.errors import InvalidInputError
-from operators.model import Chunk, Clock
+from operators.meeting_config import Clock
 from serve.http.meeting_routes import CreateMeetingRequest
 from tests.harness.data import hostile_input
 

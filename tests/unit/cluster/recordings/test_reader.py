@@ -17,8 +17,10 @@ from hypothesis import strategies as st
 
 from cluster.recordings.player import ReplayOptions, meeting_request, result_file_stem
 from cluster.recordings.reader import Recording, read_recording
+from operators.entries import Chunk
 from operators.errors import InvalidInputError
-from operators.model import Chunk, Clock, Sentence
+from operators.meeting_config import Clock
+from operators.stream import Sentence
 from operators.subtitles import Attribution, Cue, CueTranslation, LineIssue, write_srt, write_vtt
 from serve.http.meeting_routes import CreateMeetingRequest
 from tests.harness.data.ami_corpus import AMI_RECORDINGS, needs_ami, recording_param

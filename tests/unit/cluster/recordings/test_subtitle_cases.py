@@ -8,7 +8,7 @@ import pytest
 
 from cluster.recordings.reader import read_recording
 from operators.errors import InvalidInputError
-from operators.model import MeetingConfig
+from operators.meeting_config import MeetingConfig
 from operators.subtitles import UNKNOWN_SPEAKER, Attribution
 from serve.translation.quality.named_entities import missing_names
 from tests.harness.data.regression_cases import EXTERNAL_TRANSCRIPTS, PROJECT_TRANSCRIPTS

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from cluster.recordings.reader import Recording, read_recording
-from operators.model import Chunk, SentenceBoundary
+from operators.entries import Chunk
+from operators.stream import SentenceBoundary
 from tests.harness.lane.operator_runs import OperatorResult, make_items, run_operators
 
 PATH = Path(__file__).parents[4] / "examples" / "launch.broadcasts.jsonl"

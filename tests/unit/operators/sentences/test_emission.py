@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import pytest
 
-from operators.model import SentenceBoundary
 from operators.sentences.emission import (
     ENDED_QUIET_MS,
     OPEN_QUIET_MS,
@@ -15,6 +14,7 @@ from operators.sentences.emission import (
     is_stable,
 )
 from operators.sentences.segmenter import Segment
+from operators.stream import SentenceBoundary
 
 
 def make_segment(

@@ -5,8 +5,9 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from operators.model import Chunk, Interim
+from operators.entries import Chunk
 from operators.sentences.interim import QUIET_MS
+from operators.stream import Interim
 from tests.harness.lane.operator_runs import make_chunk, make_items, run_operators
 
 

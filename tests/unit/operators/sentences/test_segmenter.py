@@ -5,9 +5,9 @@ from unittest.mock import patch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from operators.model import SentenceBoundary
 from operators.sentences import segmenter
 from operators.sentences.segmenter import ChunkState, Segment, SegmenterPosition, position_after, segment_speech
+from operators.stream import SentenceBoundary
 
 WORDS = [
     "so",

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from operators.model import Chunk, MeetingConfig
+from operators.entries import Chunk
+from operators.meeting_config import MeetingConfig
 from tests.harness.data.regression_cases import EXTERNAL_TRANSCRIPTS, PROJECT_TRANSCRIPTS
 from tests.harness.lane.operator_runs import make_chunk, make_items, run_operators
 

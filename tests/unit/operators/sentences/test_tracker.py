@@ -9,8 +9,10 @@ from pydantic import TypeAdapter
 
 from operators import context_window, dedup
 from operators.characters import strip_format_characters
-from operators.model import Chunk, ConfigChanged, EntryPayload, MeetingConfig, Retraction, SentenceBoundary
+from operators.entries import Chunk, ConfigChanged, EntryPayload
+from operators.meeting_config import MeetingConfig
 from operators.sentences import segmenter, tracker
+from operators.stream import Retraction, SentenceBoundary
 from tests.harness.lane.operator_runs import (
     START_MS,
     OperatorResult,

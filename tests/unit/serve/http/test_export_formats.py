@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from operators.errors import InvalidInputError
-from operators.model import Clock, MeetingConfig
+from operators.meeting_config import Clock, MeetingConfig
 from operators.subtitles import Cue, parse_subtitles
 from operators.translation_requests import CaptionStatus
 from serve.http.export_formats import ExportFormat, ExportText, Transcript, render_export, select_export

@@ -12,8 +12,8 @@ from redis.exceptions import BusyLoadingError, MasterDownError, ReadOnlyError
 from redis.exceptions import ConnectionError as RedisConnectionError
 from sqlalchemy.exc import OperationalError
 
+from operators.entries import Chunk
 from operators.errors import ConflictError, InvalidInputError, NotFoundError, UnavailableError
-from operators.model import Chunk
 from serve.http.problems import BatchValidationError, FieldError, install_error_handlers, problem_response
 
 

@@ -8,8 +8,8 @@ from uuid import uuid4
 
 import pytest
 
+from operators.entries import Chunk
 from operators.errors import ConflictError
-from operators.model import Chunk
 from storage.postgres.dead_letter_queue import DeadLetterRecord, to_resubmitted_event
 from storage.records import DEFAULT_TEAM_ID
 

@@ -7,7 +7,7 @@ from typing import get_args
 import pytest
 from sqlalchemy import CheckConstraint
 
-from operators.model import Clock
+from operators.meeting_config import Clock
 from operators.translation_requests import CaptionStatus
 from storage.postgres.lane_registry import LaneKind
 from storage.postgres.tables import metadata

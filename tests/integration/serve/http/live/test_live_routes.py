@@ -16,7 +16,7 @@ import redis.asyncio
 import websockets
 from websockets.asyncio.client import ClientConnection, connect
 
-from operators.model import Interim
+from operators.stream import Interim
 from serve.app_options import ApiOptions
 from serve.http.dependencies import live_fanout
 from storage import redis_keys

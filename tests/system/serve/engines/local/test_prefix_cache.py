@@ -9,7 +9,8 @@ from itertools import islice, takewhile
 from typing import Any
 
 from operators import context_window
-from operators.model import Chunk, MeetingConfig, Term
+from operators.entries import Chunk
+from operators.meeting_config import MeetingConfig, Term
 from operators.translation_requests import TranslationRequest
 from serve.engines.local.vllm import VllmEngine
 from serve.engines.protocol import Generation, Prompt, collect

@@ -6,23 +6,20 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from operators.errors import InvalidInputError
-from operators.model import (
-    MAX_CHUNK_CHARS,
-    MAX_SPEECH_S,
+from operators.entries import (
     Chunk,
-    Clock,
     ConfigChanged,
     Entry,
     EntryPayload,
-    MeetingConfig,
     MeetingEnded,
     MeetingMoved,
     MeetingStarted,
-    normalize_language_tag,
     parse_entry,
     parse_payload,
 )
+from operators.errors import InvalidInputError
+from operators.fields import MAX_CHUNK_CHARS, MAX_SPEECH_S, normalize_language_tag
+from operators.meeting_config import Clock, MeetingConfig
 
 CHUNK: dict[str, Any] = {"chunk_id": "1", "speaker": "Ada", "text": "Yes.", "start": 1, "end": 2.5}
 FIELDS = {

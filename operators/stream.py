@@ -1,0 +1,150 @@
+"""The values that the operators pass on: chunk revisions, sentences and interim texts.
+
+Speech times are seconds from the meeting's start.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from operators.entries import Chunk
+from operators.meeting_config import MeetingConfig
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkRevision:
+    """The current revision of a chunk.
+
+    Attributes:
+        ordinal: ordinal of the chunk's first entry.
+        arrived_at: arrival time of this revision (ms).
+    """
+
+    ordinal: int
+    arrived_at: int
+    chunk: Chunk
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkUpdate:
+    """The effect of one log item after deduplication: time advances to `at`, and chunks may close.
+
+    At most one of `revision`, `is_repeat`, `is_outdated`, `late_chunk`, `config` and `meeting_ended` is set.
+
+    Attributes:
+        team_id, meeting_id: empty before the first entry.
+        at: the item's time (ms).
+        n: ordinal of the last entry.
+        began_at: arrival time of the meeting's first entry (ms), the origin of stream seconds.
+        revision: a new or changed chunk.
+        is_repeat: whether the entry repeats its chunk's current content. A repeat changes nothing.
+        is_outdated: whether the entry is an interim that arrived after the chunk's final. It changes nothing.
+        closed_chunk_ids: ids of the chunks that accept no more revisions.
+        late_chunk: a revision that arrived after its chunk was closed. It changes nothing.
+        config: the config from this item on, if it changed.
+        meeting_ended: whether the meeting ended or timed out. Operators then emit the rest and release their state.
+    """
+
+    team_id: str
+    meeting_id: str
+    at: int
+    n: int
+    began_at: int
+    revision: ChunkRevision | None = None
+    is_repeat: bool = False
+    is_outdated: bool = False
+    closed_chunk_ids: tuple[str, ...] = ()
+    late_chunk: Chunk | None = None
+    config: MeetingConfig | None = None
+    meeting_ended: bool = False
+
+
+class SentenceBoundary(StrEnum):
+    """The end of a sentence: a punctuation mark, a pause, the length limit, the meeting's end, or none yet.
+
+    Pauses and the length limit apply to speech without marks.
+    """
+
+    MARK = "mark"
+    PAUSE = "pause"
+    LENGTH = "length"
+    END = "end"
+    OPEN = "open"
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """The current revision of a sentence.
+
+    Attributes:
+        id: derived from the ordinal of the chunk in which the sentence begins. It never changes.
+        revision: number of the version of speaker, text and language, from 1. A sentence that returns after a retraction
+            continues the count.
+        start, end: speech time, seconds from the meeting's start.
+        boundary: the end of the sentence. Like `start` and `end`, it can be corrected without a new revision.
+        language: the language that the source reports, if any.
+        first_emitted: when the sentence was first emitted, in stream seconds from the meeting's start.
+        first_text: the text of the first emission.
+        speaker_id: distinguishes speakers with the same name, if the source does.
+    """
+
+    id: str
+    revision: int
+    speaker: str
+    text: str
+    start: float
+    end: float
+    boundary: SentenceBoundary
+    language: str | None
+    first_emitted: float
+    first_text: str
+    speaker_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Retraction:
+    """The retraction of a sentence that merged into another, or whose chunk was retracted.
+
+    `revision` is the sentence's last revision plus one.
+    """
+
+    id: str
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class Interim:
+    """A speaker's interim text: speech that no emitted sentence contains yet. An empty text removes it.
+
+    Attributes:
+        start: seconds from the meeting's start.
+        base: the sentence that the text will be part of, and its last emitted revision, as `id/revision`. While the base
+            is the same, the text only grows or is corrected.
+        language, speaker_id: as in `Sentence`.
+    """
+
+    speaker: str
+    text: str
+    start: float
+    base: str = ""
+    language: str | None = None
+    speaker_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SentenceChanges:
+    """The changes that one update makes to a meeting's sentences.
+
+    Attributes:
+        emitted: new sentences, new revisions, and revisions with corrected times or boundary, in reading order.
+        retractions: the sentences that were removed.
+        stable: sentences whose current revision is ready to be translated. Each revision is listed at most once, and every
+            revision that remains current is listed eventually.
+        interims: changed interim texts, one for each speaker.
+    """
+
+    emitted: tuple[Sentence, ...] = ()
+    retractions: tuple[Retraction, ...] = ()
+    stable: tuple[Sentence, ...] = ()
+    interims: tuple[Interim, ...] = ()
