@@ -1,4 +1,4 @@
-"""What must hold at the end of a scenario."""
+"""Assertions on the result of a scenario."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from tests.chaos.workload.recorded_meetings import caption_order, count_events
 def assert_consistent(
     system: SingleLaneSystem, result: StoredResult, recovery: float | None, order_of: CaptionOrder = caption_order
 ) -> None:
-    """Nothing is doubled, missing from the live events, out of order or owed; the lane stayed small and caught up."""
+    """Assert that no live event is duplicated or missing, and no caption is out of order or pending.
+
+    The lane must also have recovered, and its memory must have stayed below `MAX_LANE_MB`.
+    """
     assert result.pending == 0
     assert result.count_gaps() == 0
     assert result.count_duplicates() == 0
@@ -23,7 +26,7 @@ def assert_consistent(
 def assert_same_as_baseline(
     system: SingleLaneSystem, result: StoredResult, recovery: float | None, baseline: StoredResult
 ) -> None:
-    """Besides, all that was accepted is stored, to the byte as it is without any fault."""
+    """Assert `assert_consistent`, and that every accepted event is stored exactly as in the run without faults."""
     assert_consistent(system, result, recovery)
     assert result.lost_count == 0
     assert result.stored_count == system.client.accepted_count == count_events(system.recordings)

@@ -1,4 +1,4 @@
-"""The suite that breaks Parley on purpose: its fixtures, and the table it ends with."""
+"""Fixtures of the chaos suite, and the table of results at its end."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ REPORT_PATH = Path(__file__).parent.parent.parent / "chaos.json"
 
 @pytest.fixture(scope="session")
 def report(request: pytest.FixtureRequest) -> Callable[[ScenarioRow], None]:
-    """Takes a scenario's row, for the table at the end."""
+    """A callable that adds a scenario's row to the table."""
     return request.config.stash.setdefault(_rows, []).append
 
 
 @pytest.fixture(scope="session")
-def undisturbed(open_folder: Path, report: Callable[[ScenarioRow], None]) -> StoredResult:
-    """What a run that nothing disturbs stores of every meeting."""
-    with SingleLaneSystem(open_folder / "undisturbed", all_meetings(), 0) as scene:
-        outcome, recovery = scene.finish()
-        report(scene.row("undisturbed", outcome, recovery))
-    return outcome
+def baseline(open_folder: Path, report: Callable[[ScenarioRow], None]) -> StoredResult:
+    """The rows of every meeting, stored by a run without faults."""
+    with SingleLaneSystem(open_folder / "baseline", all_meetings(), 0) as system:
+        result, recovery = system.finish()
+        report(system.row("baseline", result, recovery))
+    return result
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Print the table; the full form also writes it."""
+    """Print the table. A run at full length also writes it to chaos.json."""
     rows = config.stash.get(_rows, [])
     if not rows:
         return

@@ -1,4 +1,4 @@
-"""The flow on Ray clusters: a node that dies with lanes and replicas on it, and lanes that are a job which is stopped."""
+"""Lanes on Ray clusters: a node that dies with lanes and replicas on it, and a Ray job of lanes that is stopped."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ import yaml
 from redis.exceptions import ConnectionError as RedisConnectionError
 from sqlalchemy import Engine
 
-from cluster.runtime import lane_manager as flow_module
+from cluster.runtime import lane_manager as lane_manager_module
 from cluster.runtime.lane_manager import LaneManager
 from cluster.settings import Settings
 from operators.errors import SetupError
@@ -50,20 +50,21 @@ RECORDINGS = (
     all_meetings()[:3] if FULL else tuple(synthetic_meeting(f"made-up-{seed}", seed, 120) for seed in range(11, 14))
 )
 MEETINGS_S = 180.0 if FULL else 30.0
-"""How long the meetings take."""
+"""The duration of the meetings, in seconds."""
 TRANSLATION_DEADLINE_S = 3.0
-"""Seconds a translation may take: what a lane took with it when it died is paid after six times as many."""
+"""Deadline of a translation, in seconds. The backfill takes over a dead lane's captions after six times as many."""
 JOB_STOP_WAIT_S = 150
-"""Seconds that `ray job stop` leaves the lanes. Ray's own three are too few where calls are under way."""
+"""Seconds that `ray job stop` waits for the lanes. Ray's default of 3 s is too short while calls are in flight."""
 
 Report = Callable[[ScenarioRow], None]
 cluster_time = pytest.mark.timeout(1200 if FULL else 600)
 
 
 class GatedClient(MeetingClient):
-    """A client who opens the meetings, and says nothing before `begin` is set: lanes for recordings start meanwhile.
+    """A client that opens its meetings, but sends events only after `may_begin` is set, so that batch lanes can start first.
 
-    Nor does it come to the last third of a meeting before `go_on` is: none is over before that, however slow the lanes are.
+    It sends the last third of a meeting only after `may_finish` is set, so that no meeting ends before, however slow the
+    lanes are.
     """
 
     def __init__(
@@ -88,7 +89,7 @@ class GatedClient(MeetingClient):
 
 
 class ClusterSystem(SingleLaneSystem):
-    """Stores and a client; the lanes are somebody else's. The client comes with `open_doors`, once there are lanes."""
+    """Stores and a client, without lanes. `start_client` starts the client once lanes run."""
 
     client: GatedClient
 
@@ -108,7 +109,7 @@ class ClusterSystem(SingleLaneSystem):
 
     @property
     def lane_environment(self) -> dict[str, str]:
-        """Of the flow, as environment variables."""
+        """The environment variables of the lanes."""
         return {
             "PARLEY_POSTGRES_URL": self.urls.postgres,
             "PARLEY_REDIS_URL": self.urls.redis,
@@ -118,14 +119,14 @@ class ClusterSystem(SingleLaneSystem):
         }
 
     def start_client(self) -> None:
-        """Open the meetings, wait for the lanes that are to work on them, and let the client speak."""
+        """Open the meetings, wait until all lanes run, and let the client send events."""
         self.client = GatedClient(self.urls.postgres, self.urls.redis, self.recordings, MEETINGS_S)
         self._stack.enter_context(self.client)
         self.wait_until(lambda: {lane["state"] for lane in self.lane_rows().values()} == {"running"}, 180)
         self.client.may_begin.set()
 
     def wait_until_under_way(self) -> None:
-        """Wait until every meeting is well under way. None is over then."""
+        """Wait until every meeting is well under way. None has ended by then."""
         self.wait_until(
             lambda: all(n > 50 for n in self._committed()) and self.client.accepted_count > count_events(RECORDINGS) / 3
         )
@@ -133,12 +134,12 @@ class ClusterSystem(SingleLaneSystem):
         self.client.may_finish.set()
 
     def lane_rows(self) -> dict[str, dict[str, Any]]:
-        """The lanes' rows, by id."""
+        """Return the lanes' rows, by id."""
         lanes = query_rows(self.engine, "select id, state, epoch, pid from lanes")
         return {row[0]: dict(zip(("state", "epoch", "pid"), row[1:], strict=True)) for row in lanes}
 
     def cluster_row(self, scenario: str, stored: StoredResult, recovery: float | None, **detail: float) -> ScenarioRow:
-        """The scenario's row in the table."""
+        """Build the scenario's row of the table."""
         return ScenarioRow(
             scenario,
             self.faults,
@@ -153,14 +154,18 @@ class ClusterSystem(SingleLaneSystem):
         )
 
     def count_overtaken(self) -> int:
-        """Captions by a lane that came after one asked later. What is paid later than the lane may answer is a debt."""
+        """Count the lanes' captions that were overtaken by a later request.
+
+        Captions completed after the lane's deadlines are the backfill's, and have no order.
+        """
         orders = {recording.title: request_order(recording) for recording in self.recordings}
         backfill_after_s = 6 * TRANSLATION_DEADLINE_S
         captions = query_rows(
             self.engine,
             "select m.title, o.payload->>'sentence_id', (o.payload->>'revision')::int from outbox o"
             " join meetings m on m.id = o.meeting_id where o.kind = 'caption' and o.payload->>'status' <> 'pending'"
-            # Until it is due the backfill leaves it alone; a lane that stops makes its debts due at once, and says so.
+            # The backfill ignores a caption until it is due. A lane that stops makes its pending captions due at once,
+            # and emits a pending event for each.
             " and not exists (select 1 from outbox b where b.meeting_id = o.meeting_id and b.kind = 'caption'"
             " and b.payload->>'sentence_id' = o.payload->>'sentence_id' and b.payload->>'status' = 'pending')"
             " and exists (select 1 from outbox b where b.meeting_id = o.meeting_id and b.kind = 'sentence'"
@@ -182,17 +187,22 @@ class ClusterSystem(SingleLaneSystem):
 
 @pytest.fixture(scope="module")
 def expected(open_folder: Path) -> StoredResult:
-    """What a lane that nothing disturbs stores of the meetings."""
-    with SingleLaneSystem(open_folder / "cluster-undisturbed", RECORDINGS, 0) as system:
+    """The rows of the meetings, stored by one lane without faults."""
+    with SingleLaneSystem(open_folder / "cluster-baseline", RECORDINGS, 0) as system:
         result, _ = system.finish()
     return result
 
 
 def assert_complete(row: ScenarioRow, result: StoredResult, expected: StoredResult) -> None:
-    """All that was accepted is stored once, as without the fault, and translated."""
-    assert (row.lost, row.doubled, row.owed, row.out_of_order, result.count_gaps(), result.sum_counter("dead")) == (
-        0,
-    ) * 6
+    """Assert that every accepted event is stored once, as without the fault, and translated."""
+    assert (
+        row.lost,
+        row.duplicated,
+        row.pending,
+        row.out_of_order,
+        result.count_gaps(),
+        result.sum_counter("dead"),
+    ) == (0,) * 6
     assert row.stored == row.accepted == count_events(RECORDINGS)
     assert result.sentences == expected.sentences
     for title, meeting in expected.meetings.items():
@@ -200,12 +210,12 @@ def assert_complete(row: ScenarioRow, result: StoredResult, expected: StoredResu
     expected_captions = [caption[:4] for caption in expected.captions]
     assert [caption[:4] for caption in result.captions] == expected_captions
     assert {status for *_, status, _ in result.captions} <= {"translated", "same"}
-    assert all(words for *_, words in result.captions)
+    assert all(text for *_, text in result.captions)
 
 
 @contextmanager
 def running_lanes(system: ClusterSystem, environment: Mapping[str, str]) -> Generator[None]:
-    """`parley lanes run` as a driver of a cluster, for as long as the block; it must drain when it is asked to."""
+    """Run `parley lanes run` as a driver of a cluster during the block. It must drain the lanes on SIGTERM."""
     log = system.folder / "flow.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -230,7 +240,7 @@ def running_lanes(system: ClusterSystem, environment: Mapping[str, str]) -> Gene
 
 
 def lane_nodes(nodes: SimulatedCluster, system: ClusterSystem) -> dict[str, str]:
-    """The node of each lane for recordings, by lane; of those that run."""
+    """Return the node of each running batch lane, by lane id."""
     by_pid = {actor.pid: actor.node for actor in nodes.actors() if actor.name == "LaneActor"}
     return {
         lane_id: by_pid[lane["pid"]]
@@ -244,7 +254,9 @@ def translation_replicas(nodes: SimulatedCluster) -> list[LiveActor]:
 
 
 @cluster_time
-def test_a_node_dies_with_lanes_and_replicas_on_it(open_folder: Path, report: Report, expected: StoredResult) -> None:
+def test_killing_a_node_with_lanes_and_replicas_loses_nothing(
+    open_folder: Path, report: Report, expected: StoredResult
+) -> None:
     folder = open_folder / "three-nodes"
     with (
         ClusterSystem(folder) as system,
@@ -256,31 +268,38 @@ def test_a_node_dies_with_lanes_and_replicas_on_it(open_folder: Path, report: Re
         system.wait_until_under_way()
         system.wait_until(lambda: len(lane_nodes(nodes, system)) == 3 and len(translation_replicas(nodes)) == REPLICAS)
         before, placed = system.lane_rows(), lane_nodes(nodes, system)
-        lost = {actor.node for actor in translation_replicas(nodes)} & set(placed.values()) & set(nodes.workers)
-        # Of both, the one that takes more lanes along.
-        victim = max(lost, key=lambda node: sum(at == node for at in placed.values()))
+        shared_nodes = {actor.node for actor in translation_replicas(nodes)} & set(placed.values()) & set(nodes.workers)
+        # Of these nodes, kill the one with more lanes.
+        victim = max(shared_nodes, key=lambda node: sum(lane_node == node for lane_node in placed.values()))
         nodes.kill(victim)
         system.fault_ended()
-        moved = system.wait_until(lambda: len(at := lane_nodes(nodes, system)) == 3 and victim not in at.values())
+        migration_s = system.wait_until(
+            lambda: len(current := lane_nodes(nodes, system)) == 3 and victim not in current.values()
+        )
         system.wait_until(
-            lambda: len(at := translation_replicas(nodes)) == REPLICAS and victim not in {each.node for each in at}
+            lambda: (
+                len(replicas := translation_replicas(nodes)) == REPLICAS
+                and victim not in {actor.node for actor in replicas}
+            )
         )
         after = system.lane_rows()
         result, recovery = system.finish()
         row = system.cluster_row(
-            "a cluster's node killed", result, recovery, **{"lanes elsewhere after s": round(moved, 1)}
+            "a cluster's node killed", result, recovery, **{"lanes migrated after s": round(migration_s, 1)}
         )
     report(row)
     assert_complete(row, result, expected)
     for lane_id, node in placed.items():
-        # Those of the other node went on as if nothing had happened.
-        began_again = after[lane_id]["epoch"] > before[lane_id]["epoch"]
-        assert began_again == (node == victim)
+        # The lanes of the other node continued without a restart.
+        was_restarted = after[lane_id]["epoch"] > before[lane_id]["epoch"]
+        assert was_restarted == (node == victim)
         assert (after[lane_id]["pid"] != before[lane_id]["pid"]) == (node == victim)
 
 
 @cluster_time
-def test_a_job_is_stopped_and_submitted_again(open_folder: Path, report: Report, expected: StoredResult) -> None:
+def test_a_stopped_job_of_lanes_can_be_submitted_again(
+    open_folder: Path, report: Report, expected: StoredResult
+) -> None:
     folder = open_folder / "job"
     with ClusterSystem(folder) as system, ray_head() as head:
         deploy_translation(head, folder)
@@ -288,20 +307,20 @@ def test_a_job_is_stopped_and_submitted_again(open_folder: Path, report: Report,
         head.wait_until(lambda: system.lane_rows().get("live-1", {}).get("state") == "running", "first")
         system.start_client()
         system.wait_until_under_way()
-        working = system.lane_rows()
-        assert {lane["state"] for lane in working.values()} == {"running"}
-        began = time.monotonic()
+        running = system.lane_rows()
+        assert {lane["state"] for lane in running.values()} == {"running"}
+        stop_requested_at = time.monotonic()
         head.stop_job("first")
-        stopped_after = time.monotonic() - began
+        stop_duration_s = time.monotonic() - stop_requested_at
         assert head.job_status("first") == "STOPPED"
         log = head.job_log("first")
         assert log.index("The lanes are running.") < log.index("Stopping: ") < log.index("\nStopped."), log
         assert "did not stop" not in log
         drained = system.lane_rows()
         assert {lane["state"] for lane in drained.values()} == {"stopped"}
-        # Ray ends an actor's process beside its job.
+        # Ray ends an actor's process asynchronously to its job.
         system.wait_until(lambda: not any(psutil.pid_exists(lane["pid"]) for lane in drained.values()))
-        # What they had asked was answered before they ended, or is told to be owed.
+        # Each call of the lanes was answered before they stopped, or its caption was reported as pending.
         assert query_rows(system.engine, FUTURE_PENDING_QUERY) == []
         accepted = system.client.accepted_count
         system.wait_until(lambda: system.client.accepted_count > accepted or system.client.is_finished)
@@ -309,12 +328,12 @@ def test_a_job_is_stopped_and_submitted_again(open_folder: Path, report: Report,
         system.fault_ended()
         head.wait_until(lambda: {lane["state"] for lane in system.lane_rows().values()} == {"running"}, "lanes-second")
         result, recovery = system.finish()
-        row = system.cluster_row("a job stopped", result, recovery, **{"stopped within s": round(stopped_after, 1)})
+        row = system.cluster_row("a job stopped", result, recovery, **{"stopped within s": round(stop_duration_s, 1)})
         finished = system.lane_rows()
         stop_leftover_lanes(head, "lanes-second")
     report(row)
     assert_complete(row, result, expected)
-    for lane_id, lane in working.items():
+    for lane_id, lane in running.items():
         assert finished[lane_id]["epoch"] == lane["epoch"] + 1
 
 
@@ -322,11 +341,11 @@ FUTURE_PENDING_QUERY = (
     "select 1 from captions c join sentences s on s.meeting_id = c.meeting_id and s.id = c.sentence_id"
     " where c.status = 'pending' and not s.retracted and c.due_at > now() + interval '1 s'"
 )
-"""Debts that the backfill would still wait for: of a lane that may yet answer."""
+"""Selects pending captions that are not yet due, because their lane might still answer."""
 
 
 def deploy_translation(head: RayHead, folder: Path) -> None:
-    """`serve deploy` of the project's own application, with Firefox's models and no HTTP."""
+    """Run `serve deploy` for the translation application only, with Firefox's models and no HTTP API."""
     content = yaml.safe_load((ROOT / "cluster" / "deploy" / "serve.yaml").read_text())
     [translation, _] = content["applications"]
     translation["args"] = {"engine": {"kind": "firefox"}}
@@ -343,7 +362,7 @@ def deploy_translation(head: RayHead, folder: Path) -> None:
 
 
 def submit_lanes(head: RayHead, system: ClusterSystem, job: str) -> None:
-    """`ray job submit` of the lanes, as docs/cluster.md says."""
+    """Submit the lanes with `ray job submit`, as docs/cluster.md describes."""
     head.submit_job(
         job,
         parley_arguments("lanes", "run"),
@@ -353,7 +372,7 @@ def submit_lanes(head: RayHead, system: ClusterSystem, job: str) -> None:
 
 
 def stop_leftover_lanes(head: RayHead, job: str) -> None:
-    """What cluster/deploy/kuberay.yaml does first: stop the lanes of a pod that is gone."""
+    """Stop the lanes of a lost pod, with the first part of the script in cluster/deploy/kuberay.yaml."""
     manifests = yaml.safe_load_all((ROOT / "cluster" / "deploy" / "kuberay.yaml").read_text())
     [lanes] = [manifest for manifest in manifests if manifest["kind"] == "Deployment"]
     [container] = lanes["spec"]["template"]["spec"]["containers"]
@@ -366,9 +385,9 @@ def stop_leftover_lanes(head: RayHead, job: str) -> None:
         time.sleep(0.3)
 
 
-def test_lanes_without_stores_say_what_they_lack(tmp_path: Path) -> None:
+def test_lanes_without_stores_report_the_missing_settings(tmp_path: Path) -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PARLEY_")}
-    done = subprocess.run(
+    completed = subprocess.run(
         [sys.executable, "-m", "cluster.cli", "lanes", "run"],
         cwd=tmp_path,
         env=environment,
@@ -377,13 +396,13 @@ def test_lanes_without_stores_say_what_they_lack(tmp_path: Path) -> None:
         timeout=120,
         check=False,
     )
-    assert done.returncode == 1
-    assert done.stderr.count("\n") == 1
-    assert "set PARLEY_POSTGRES_URL and PARLEY_REDIS_URL" in done.stderr
+    assert completed.returncode == 1
+    assert completed.stderr.count("\n") == 1
+    assert "set PARLEY_POSTGRES_URL and PARLEY_REDIS_URL" in completed.stderr
 
 
 @pytest.mark.usefixtures("clean_database")
-def test_one_flow_at_a_time_runs_on_a_database(
+def test_a_database_has_one_lane_manager_at_a_time(
     postgres_url: str, redis_url: str, redis_sync: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     urls = StoreUrls(postgres_url, redis_url)
@@ -391,7 +410,7 @@ def test_one_flow_at_a_time_runs_on_a_database(
     try:
         first.prepare()
         with monkeypatch.context() as patch:
-            patch.setattr(flow_module, "LOCK_TIMEOUT_S", 0.3)
+            patch.setattr(lane_manager_module, "LOCK_TIMEOUT_S", 0.3)
             with pytest.raises(SetupError, match="another Parley runs its lanes on this database"):
                 second.prepare()
         first.stop()
@@ -402,17 +421,17 @@ def test_one_flow_at_a_time_runs_on_a_database(
 
 
 @pytest.mark.usefixtures("clean_database")
-def test_a_flow_whose_redis_comes_later_is_not_in_its_own_way(
+def test_a_lane_manager_whose_first_start_failed_can_start_again(
     postgres_url: str, redis_url: str, redis_sync: Any
 ) -> None:
-    flow = LaneManager(Settings(), StoreUrls(postgres_url, "redis://127.0.0.1:1/0"))
+    manager = LaneManager(Settings(), StoreUrls(postgres_url, "redis://127.0.0.1:1/0"))
     with pytest.raises(RedisConnectionError):
-        flow.prepare()
-    flow._urls = StoreUrls(postgres_url, redis_url)
+        manager.prepare()
+    manager._urls = StoreUrls(postgres_url, redis_url)
     try:
-        flow.prepare()
+        manager.prepare()
     finally:
-        flow.stop()
+        manager.stop()
     other = LaneManager(Settings(), StoreUrls(postgres_url, redis_url))
     try:
         other.prepare()

@@ -1,4 +1,4 @@
-"""Replicas that are killed, engines that fall silent, engines that are dead: live meetings go on, and every caption comes."""
+"""Killed replicas, hanging engines and failing engines: live meetings continue, and every caption is completed."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ pytestmark = [
 
 KILL_COUNT, KILL_INTERVAL_S = (18, 10.0) if FULL else (4, 4.0)
 OUTAGE_S = 60.0 if FULL else 12.0
-"""Seconds for which an engine is dead."""
+"""Seconds for which the engines fail."""
 
 Report = Callable[[ScenarioRow], None]
 
@@ -46,7 +46,7 @@ def urls(postgres_url: str, redis_url: str) -> StoreUrls:
 
 @pytest.fixture
 async def meetings(aengine: AsyncEngine, redis_async: Any) -> AsyncIterator[MeetingService]:
-    """The door, which goes on noting what it took."""
+    """The ingest service, with its ledger running."""
     service = MeetingService(aengine, LogWriter(redis_async))
     ledger = asyncio.create_task(service.run_ledger())
     yield service
@@ -61,38 +61,42 @@ async def test_replicas_killed_under_load(
         async with live_meetings.sending(meetings, 0.5):
             await live_meetings.wait_until_translated()
             for _ in range(KILL_COUNT):
-                # A machine that is slow to start replicas may have none left at this moment.
+                # On a machine that starts replicas slowly there may be no replica at this moment.
                 await wait_until(service.kill_replica, HANG_TIMEOUT_S)
                 await asyncio.sleep(KILL_INTERVAL_S)
             recovery = await live_meetings.wait_until_recovered()
         result = await live_meetings.wait_for_result()
-    owed = len(captions_with_status(result, "pending"))
-    report(live_meetings.row("Serve replica killed", KILL_COUNT, result, recovery, **{"owed meanwhile": owed}))
+    pending_count = len(captions_with_status(result, "pending"))
+    report(
+        live_meetings.row("Serve replica killed", KILL_COUNT, result, recovery, **{"pending meanwhile": pending_count})
+    )
     live_meetings.assert_complete(result)
 
 
-async def test_an_engine_that_falls_silent(
+async def test_a_hanging_engine_is_replaced(
     urls: StoreUrls, engine: Engine, aengine: AsyncEngine, meetings: MeetingService, tmp_path: Path, report: Report
 ) -> None:
     live_meetings = await open_live_meetings(engine, aengine, meetings, 5)
     with ScriptedTranslationApp(tmp_path, 2) as service, running_live_lane(urls):
         async with live_meetings.sending(meetings, 0.5):
             await live_meetings.wait_until_translated()
-            silent, began = service.hang_engine(), time.monotonic()
-            # Whether it is replaced at all. How soon, its row says: it is to be 30 s.
-            await wait_until(lambda: silent not in service.replica_pids(), HANG_TIMEOUT_S)
-            evicted = time.monotonic() - began
+            hanging_pid, hung_at = service.hang_engine(), time.monotonic()
+            # The test checks that the engine is replaced. The row reports the time, whose goal is 30 s.
+            await wait_until(lambda: hanging_pid not in service.replica_pids(), HANG_TIMEOUT_S)
+            evicted_after_s = time.monotonic() - hung_at
             recovery = await live_meetings.wait_until_recovered()
         result = await live_meetings.wait_for_result()
-    owed = [caption for _, caption in captions_with_status(result, "pending")]
+    pending = [caption for _, caption in captions_with_status(result, "pending")]
     report(
-        live_meetings.row("engine silent", 1, result, recovery, **{"evicted s": evicted, "owed meanwhile": len(owed)})
+        live_meetings.row(
+            "engine hanging", 1, result, recovery, **{"evicted s": evicted_after_s, "pending meanwhile": len(pending)}
+        )
     )
     live_meetings.assert_complete(result)
-    assert {caption["reason"] for caption in owed} == {"deadline"}
+    assert {caption["reason"] for caption in pending} == {"deadline"}
 
 
-async def test_an_engine_that_is_dead_for_long(
+async def test_a_long_engine_outage(
     urls: StoreUrls,
     engine: Engine,
     aengine: AsyncEngine,
@@ -109,19 +113,19 @@ async def test_an_engine_that_is_dead_for_long(
             await asyncio.sleep(1)
             before = dict(live_meetings.last_ordinals)
             await asyncio.sleep(OUTAGE_S - 1)
-            # Whoever follows is sent what was said since, and none of it is translated.
+            # Subscribers receive the sentences sent since then, all of them untranslated.
             await wait_until(
                 lambda: _is_published_after(live_meetings.last_published(redis_sync), before), HANG_TIMEOUT_S
             )
-            debts = live_meetings.count_pending()
+            pending_count = live_meetings.count_pending()
             service.restore_engines()
             recovery = await live_meetings.wait_until_recovered()
         result = await live_meetings.wait_for_result()
-    report(live_meetings.row(f"engine dead for {OUTAGE_S:.0f} s", 1, result, recovery, debts=debts))
+    report(live_meetings.row(f"engine failing for {OUTAGE_S:.0f} s", 1, result, recovery, pending=pending_count))
     live_meetings.assert_complete(result)
-    assert debts >= len(live_meetings.ids) * (OUTAGE_S / 2 - 5)
+    assert pending_count >= len(live_meetings.ids) * (OUTAGE_S / 2 - 5)
 
 
 def _is_published_after(last_published: dict[str, int], before: dict[str, int]) -> bool:
-    """Whether the last sentence that was sent of each meeting was said after all that was taken before."""
+    """Whether the last published sentence of each meeting is newer than the ordinals in `before`."""
     return all(last_published[title] > last_ordinal for title, last_ordinal in before.items())

@@ -1,4 +1,4 @@
-"""What a meeting comes to is a function of its log: whatever paused, moved or died while it was written."""
+"""A meeting's result is a function of its log, whatever pauses, moves and crashes happened while the log was written."""
 
 from __future__ import annotations
 
@@ -55,9 +55,9 @@ Report = Callable[[ScenarioRow], None]
 
 HISTORY_COUNT = 10_000 if FULL else 300
 COMPARED_MEETING_COUNT = 400 if FULL else 40
-"""Live meetings of which two readers are compared."""
+"""The number of live meetings for which two readers are compared."""
 MOVED_MEETING_COUNT = 60 if FULL else 10
-"""Live meetings that move between two lanes."""
+"""The number of live meetings that move between two lanes."""
 MOVES_PER_MEETING = 12 if FULL else 5
 
 pytestmark = pytest.mark.timeout(3600 if FULL else 600)
@@ -68,8 +68,9 @@ pytestmark = pytest.mark.timeout(3600 if FULL else 600)
 
 @st.composite
 def histories(draw: st.DrawFn) -> list[Entry]:
-    """The log of a meeting, as the door writes it: chunks with their revisions, repeats and pauses, perhaps half an hour of
-    silence, a config that changes, and an end, or none.
+    """Draw the log of a meeting as the ingest API writes it: chunks with revisions, repeats and pauses.
+
+    The log may contain half an hour of silence, a config change and an end.
     """
     chunks = draw(chunk_histories())
     timed_payloads = draw(st.one_of(interleaved_arrivals(chunks), slow_arrivals(chunks)))
@@ -109,7 +110,7 @@ def _make_entries(timed: Sequence[tuple[float, EntryPayload]]) -> list[Entry]:
 
 
 def replay(entries: Sequence[Entry]) -> list[FoldStep]:
-    """What the operators make of a log that is read in one go: all ticks between two entries, none after the last."""
+    """Run the operators on a log read without interruption, with all ticks between entries and none after the last."""
     fold, ticks = MeetingFold(), TickState()
     for entry in entries:
         ticks, due_ticks = due(ticks, entry.meeting_id, entry.arrived_at)
@@ -126,7 +127,7 @@ def _envelope(item: LogItem) -> Envelope:
 
 @dataclass
 class FoldCheckpoint:
-    """What is committed of a meeting: how far it came, its clock and states, and what was done by then."""
+    """The committed state of a meeting: its position, tick clock and operator states, and the steps up to them."""
 
     n: int
     ticks: TickState
@@ -135,11 +136,11 @@ class FoldCheckpoint:
 
 
 class InterruptedFold:
-    """A source and a fold that work a meeting off while it is written, and are interrupted.
+    """A source and a fold that process a meeting while its log is written, with interruptions.
 
     Args:
-        entries: what will be in the log.
-        chance: when it finds the log drained, what is committed, when it dies and when the meeting moves.
+        entries: the entries that the log will contain.
+        rng: decides when the log is found drained, and when the fold commits, restarts or moves.
     """
 
     def __init__(self, entries: Sequence[Entry], rng: random.Random) -> None:
@@ -149,7 +150,7 @@ class InterruptedFold:
         self._checkpoint = FoldCheckpoint(0, TickState(), self._fold.dump(), [])
 
     def run(self) -> list[FoldStep]:
-        """Work everything off, and say what was done, as far as it was not done again."""
+        """Process the whole log. Returns the steps, each once although some were repeated."""
         while self._written < len(self._entries):
             self._written += 1
             self._read()
@@ -158,7 +159,7 @@ class InterruptedFold:
         return self._checkpoint.steps + self._fold.steps
 
     def _read(self) -> None:
-        """What is in the log and was not worked off."""
+        """Process the entries that are in the log and not yet processed."""
         while self._n < self._written:
             entry = self._entries[self._n]
             if not self._tick(entry.arrived_at):
@@ -166,7 +167,7 @@ class InterruptedFold:
                 self._apply(entry)
 
     def _poll_until_next(self) -> None:
-        """Until the next entry the log is found drained a few times, at any instant."""
+        """Poll the drained log at random instants before the next entry."""
         if self._written == len(self._entries):
             return
         now, then = (entry.arrived_at for entry in self._entries[self._written - 1 : self._written + 1])
@@ -176,7 +177,7 @@ class InterruptedFold:
                 self._read()
 
     def _tick(self, until: int) -> bool:
-        """The next tick, if it is due."""
+        """Process the next tick if it is due by `until`. Returns whether it was."""
         at = next_due(self._ticks)
         if at is None or at > until:
             return False
@@ -204,7 +205,7 @@ class InterruptedFold:
         self._n, self._ticks = self._checkpoint.n, self._checkpoint.ticks
 
     def _move(self) -> None:
-        """The old lane lets go at an entry of its own, with the state before that; the new one takes it up."""
+        """Move the meeting: the old lane releases it at a `moved` entry with the state before that, the new lane restores it."""
         self._commit()
         moved = Entry("default", "m", self._n, "moved", 0, MeetingMoved(lane="other", move=1))
         self._fold.apply(_envelope(moved))
@@ -212,40 +213,40 @@ class InterruptedFold:
         self._restart()
 
 
-def test_whatever_interrupts_it_a_history_leads_to_the_same(report: Report) -> None:
-    told = {"histories": 0, "items": 0}
+def test_interruptions_do_not_change_a_meetings_result(report: Report) -> None:
+    counts = {"histories": 0, "items": 0}
 
     @settings(max_examples=HISTORY_COUNT, deadline=None, database=None, suppress_health_check=list(HealthCheck))
     @given(histories(), st.integers(0, 2**32))
     def check(entries: list[Entry], seed: int) -> None:
         expected = replay(entries)
         assert InterruptedFold(entries, random.Random(seed)).run() == expected
-        told["histories"] += 1
-        told["items"] += len(expected)
+        counts["histories"] += 1
+        counts["items"] += len(expected)
 
     check()
-    count = told["histories"]
+    count = counts["histories"]
     assert count >= HISTORY_COUNT
-    report(ScenarioRow("event histories", 0, count, count, 0, 0, 0, 0, None, {"items": told["items"]}))
+    report(ScenarioRow("event histories", 0, count, count, 0, 0, 0, 0, None, {"items": counts["items"]}))
 
 
 # --- on the real log ---
 
 
 @pytest.mark.usefixtures("clean_database")
-async def test_a_reader_that_comes_later_gives_the_same_items_as_one_that_was_there(
+async def test_a_later_reader_yields_the_same_items_as_a_live_reader(
     aengine: AsyncEngine, engine: Engine, redis_async: Any, redis_sync: redis.Redis, report: Report
 ) -> None:
     meetings, rng = MeetingService(aengine, LogWriter(redis_async)), random.Random(3)
     ids = [await open_lane_meeting(meetings, aengine, clock=Clock.LIVE) for _ in range(COMPARED_MEETING_COUNT)]
     stopping = threading.Event()
     log = LogReader(redis_sync, "live-1")
-    there = LaneReader(log, engine, "live-1", 0, STEPS)
-    seen: list[Envelope] = []
+    live_reader = LaneReader(log, engine, "live-1", 0, STEPS)
+    live_envelopes: list[Envelope] = []
 
     def read() -> None:
         while not stopping.is_set():
-            seen.extend(there.read(20))
+            live_envelopes.extend(live_reader.read(20))
 
     thread = threading.Thread(target=read, daemon=True)
     thread.start()
@@ -253,24 +254,24 @@ async def test_a_reader_that_comes_later_gives_the_same_items_as_one_that_was_th
         await asyncio.gather(
             *(_append_growing_chunks(meetings, meeting_id, rng, k % 3 > 0) for k, meeting_id in enumerate(ids))
         )
-        # Those that nobody ended fall quiet; the ticks after their last entry are only the live reader's to give.
+        # The meetings without an end fall silent. Only the live reader emits the ticks after their last entry.
         await asyncio.sleep(1.0)
-        await wait_until(lambda: there.position == log.last_id(), 120)
+        await wait_until(lambda: live_reader.position == log.last_id(), 120)
     finally:
         stopping.set()
         thread.join()
-    later = LaneReader(LogReader(redis_sync, "live-1"), engine, "live-1", 0, STEPS)
-    again: list[Envelope] = []
-    while found := later.read(1):
-        again.extend(found)
-        if later.position == there.position:
+    later_reader = LaneReader(LogReader(redis_sync, "live-1"), engine, "live-1", 0, STEPS)
+    later_envelopes: list[Envelope] = []
+    while found := later_reader.read(1):
+        later_envelopes.extend(found)
+        if later_reader.position == live_reader.position:
             break
-    lived, read_later = _items_by_meeting(seen), _items_by_meeting(again)
-    assert set(lived) == set(read_later) == {str(meeting_id) for meeting_id in ids}
-    for meeting_id, items in lived.items():
-        assert items == read_later[meeting_id]
-    items = sum(map(len, lived.values()))
-    ticks = sum(isinstance(item, Tick) for items in lived.values() for item in items)
+    live_items, later_items = _items_by_meeting(live_envelopes), _items_by_meeting(later_envelopes)
+    assert set(live_items) == set(later_items) == {str(meeting_id) for meeting_id in ids}
+    for meeting_id, items in live_items.items():
+        assert items == later_items[meeting_id]
+    items = sum(map(len, live_items.values()))
+    ticks = sum(isinstance(item, Tick) for items in live_items.values() for item in items)
     assert ticks > COMPARED_MEETING_COUNT
     report(
         ScenarioRow(
@@ -289,7 +290,7 @@ async def test_a_reader_that_comes_later_gives_the_same_items_as_one_that_was_th
 
 
 async def _append_growing_chunks(meetings: MeetingService, meeting_id: UUID, rng: random.Random, ends: bool) -> None:
-    """Chunks that grow, with pauses of which many end about when a tick is due."""
+    """Append growing chunks. Many of the pauses between them end about when a tick is due."""
     for k in range(8):
         await asyncio.sleep(rng.choice((0.0, 0.05, 0.2, 0.2, 0.5, 0.7, 1.0, 1.6)) * rng.uniform(0.95, 1.05))
         words = f"this is what we say {k}"[: 6 + 4 * (k % 4)] + "." * (k % 2)
@@ -301,7 +302,7 @@ async def _append_growing_chunks(meetings: MeetingService, meeting_id: UUID, rng
 
 
 def _items_by_meeting(envelopes: Sequence[Envelope]) -> dict[str, list[LogItem]]:
-    """Each meeting's items up to its last entry."""
+    """Return each meeting's items up to its last entry."""
     items: dict[str, list[LogItem]] = {}
     for envelope in envelopes:
         if isinstance(envelope.item, Entry | Tick):
@@ -313,7 +314,7 @@ def _items_by_meeting(envelopes: Sequence[Envelope]) -> dict[str, list[LogItem]]
 
 
 @pytest.mark.usefixtures("clean_database")
-async def test_live_meetings_that_move_between_lanes_that_die_have_the_rows_of_their_log(
+async def test_live_meetings_moved_between_killed_lanes_have_the_rows_of_their_log(
     aengine: AsyncEngine,
     engine: Engine,
     redis_async: Any,
@@ -345,7 +346,7 @@ async def test_live_meetings_that_move_between_lanes_that_die_have_the_rows_of_t
         await meetings.append("default", meeting_id, [NewEvent("end", MeetingEnded())])
 
     with MaintenanceThread(postgres_url, redis_url), ExitStack() as stack:
-        keepers = [
+        lane_processes = [
             stack.enter_context(
                 LaneProcess(LaneOptions(lane, "live", postgres_url, redis_url, deadline=1.0), tmp_path / f"{lane}.log")
             )
@@ -356,7 +357,7 @@ async def test_live_meetings_that_move_between_lanes_that_die_have_the_rows_of_t
             nonlocal kills
             while not done.is_set():
                 await asyncio.sleep(rng.uniform(0.5, 2.0))
-                await asyncio.to_thread(rng.choice(keepers).kill)
+                await asyncio.to_thread(rng.choice(lane_processes).kill)
                 kills += 1
 
         killing = asyncio.create_task(kill())
@@ -364,7 +365,7 @@ async def test_live_meetings_that_move_between_lanes_that_die_have_the_rows_of_t
         done.set()
         await killing
         await wait_until(ended_without_pending(engine, *ids), 120)
-        deaths = {status for lane_process in keepers for status in lane_process.exit_statuses}
+        exit_statuses = {status for lane_process in lane_processes for status in lane_process.exit_statuses}
     stopping.set()
     copying.join()
     accepted = sum(map(len, log.values()))
@@ -373,27 +374,33 @@ async def test_live_meetings_that_move_between_lanes_that_die_have_the_rows_of_t
         'select meeting_id, id, revision, speaker, text, start, "end", boundary, first_emitted, first_text from sentences'
         " where not retracted",
     )
-    here: dict[str, set[tuple[Any, ...]]] = {str(meeting_id): set() for meeting_id in ids}
+    stored_sentences: dict[str, set[tuple[Any, ...]]] = {str(meeting_id): set() for meeting_id in ids}
     for meeting_id, *row in found:
-        here[str(meeting_id)].add(tuple(row))
-    differ = [one for one, entries in log.items() if here[one] != _final_sentences(sorted(entries.items()))]
+        stored_sentences[str(meeting_id)].add(tuple(row))
+    different = [
+        meeting_id
+        for meeting_id, entries in log.items()
+        if stored_sentences[meeting_id] != _final_sentences(sorted(entries.items()))
+    ]
     stored = query_rows(engine, "select sum(last_committed), sum(moves) from meetings")[0]
     assert query_rows(engine, "select 1 from dead_letters") == []
     seqs = "select meeting_id from outbox group by 1 having count(*) <> max(seq) or min(seq) <> 1"
     assert query_rows(engine, seqs) == []
     detail = {"moves": int(stored[1]), "meetings": MOVED_MEETING_COUNT}
     report(
-        ScenarioRow("live meetings moved, killed", kills, accepted, int(stored[0]), 0, len(differ), 0, 0, None, detail)
+        ScenarioRow(
+            "live meetings moved, killed", kills, accepted, int(stored[0]), 0, len(different), 0, 0, None, detail
+        )
     )
-    assert differ == []
+    assert different == []
     assert accepted == stored[0] == MOVED_MEETING_COUNT * 10
-    assert deaths <= {-signal.SIGKILL}
+    assert exit_statuses <= {-signal.SIGKILL}
 
 
 def _copy_logs(
     connection: redis.Redis, lanes: Sequence[str], log: dict[str, dict[int, Entry]], stopping: threading.Event
 ) -> None:
-    """Copy the lanes' logs as they are written, before they are trimmed."""
+    """Copy the lanes' logs while they are written, before they are trimmed."""
     positions = {redis_keys.lane_log(lane): "0-0" for lane in lanes}
     while True:
         is_last_round = stopping.is_set()
@@ -410,7 +417,7 @@ def _copy_logs(
 
 
 def _final_sentences(entries: Sequence[tuple[int, Entry]]) -> set[tuple[Any, ...]]:
-    """The sentences that stand at the end of a log."""
+    """Return the sentences that remain at the end of a log."""
     assert [n for n, _ in entries] == list(range(1, len(entries) + 1)), "the copy of the log has a gap"
     current: dict[str, Sentence] = {}
     for _, _, output, _ in replay([entry for _, entry in entries]):

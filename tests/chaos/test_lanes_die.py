@@ -1,4 +1,4 @@
-"""Lanes that are killed, and lanes that only seem dead."""
+"""Lanes that are killed, and suspended lanes that wake up after they were replaced."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ pytestmark = pytest.mark.timeout(1800 if FULL else 600)
 
 
 @pytest.mark.main_path
-def test_a_lane_killed_within_one_meeting_changes_nothing(open_folder: Path, report: Report) -> None:
+def test_killing_a_lane_during_one_meeting_does_not_change_its_rows(open_folder: Path, report: Report) -> None:
     recordings = all_meetings()[:1]
-    with SingleLaneSystem(open_folder / "one-undisturbed", recordings, 0) as system:
-        undisturbed, _ = system.finish()
-    _kill_lane_at_points(open_folder / "one-killed-lane", recordings, 5, undisturbed, report)
+    with SingleLaneSystem(open_folder / "one-baseline", recordings, 0) as system:
+        baseline, _ = system.finish()
+    _kill_lane_at_points(open_folder / "one-killed-lane", recordings, 5, baseline, report)
 
 
-def test_a_lane_killed_at_random_points_changes_nothing(
-    undisturbed: StoredResult, open_folder: Path, report: Report
+def test_killing_a_lane_at_random_points_does_not_change_the_rows(
+    baseline: StoredResult, open_folder: Path, report: Report
 ) -> None:
-    _kill_lane_at_points(open_folder / "killed-lane", all_meetings(), KILL_COUNT, undisturbed, report)
+    _kill_lane_at_points(open_folder / "killed-lane", all_meetings(), KILL_COUNT, baseline, report)
 
 
 def _kill_lane_at_points(
@@ -67,12 +67,12 @@ def _kill_lane_at_points(
 
 
 @pytest.mark.parametrize("within", [False, True], ids=["between transactions", "within one"])
-def test_a_lane_that_wakes_up_after_its_successor_started_can_not_write(
-    undisturbed: StoredResult, open_folder: Path, report: Report, within: bool
+def test_a_lane_resumed_after_its_replacement_can_not_write(
+    baseline: StoredResult, open_folder: Path, report: Report, within: bool
 ) -> None:
     recordings = all_meetings()[:2]
     stops = (4 if FULL else 1) if within else STOP_COUNT
-    whole = count_events(recordings) + len(recordings)  # With the entries by which they began.
+    total_count = count_events(recordings) + len(recordings)  # Including the entry that starts each meeting.
     with SingleLaneSystem(
         open_folder / f"stopped-lane-{within}", recordings, (12.0 if within else 2.0) * stops
     ) as system:
@@ -80,24 +80,24 @@ def test_a_lane_that_wakes_up_after_its_successor_started_can_not_write(
             point = count_events(recordings) * stop // (stops + 2)
             system.wait_until(lambda point=point: system.committed_count() >= point)
             (_suspend_within_a_transaction if within else _suspend_between_transactions)(system)
-            # Asked before there is a successor: it may have committed all there is to be by the time it is found to be there.
+            # Read before the successor starts: it may have committed everything by the time it is seen to own the lane.
             before = system.committed_count()
-            sleeping = system.lane.replace()
+            suspended = system.lane.replace()
             try:
                 system.wait_until(system.is_lane_owned)
                 system.wait_until(
-                    lambda before=before: system.committed_count() > before or system.committed_count() == whole
+                    lambda before=before: system.committed_count() > before or system.committed_count() == total_count
                 )
             finally:
-                assert sleeping.pid is not None
-                os.kill(sleeping.pid, signal.SIGCONT)
-            sleeping.join(60)
-            # One that slept in a transaction has lost that, and dies of it before it can ask whose the lane is.
-            assert sleeping.exitcode in ((FENCED_EXIT_STATUS, 1) if within else (FENCED_EXIT_STATUS,))
+                assert suspended.pid is not None
+                os.kill(suspended.pid, signal.SIGCONT)
+            suspended.join(60)
+            # A lane suspended within a transaction lost it, and fails with that error before it can check the lane's owner.
+            assert suspended.exitcode in ((FENCED_EXIT_STATUS, 1) if within else (FENCED_EXIT_STATUS,))
             system.fault_ended()
         result, recovery = system.finish()
     report(system.row("lane stopped in a transaction" if within else "lane stopped and replaced", result, recovery))
-    assert_same_as_baseline(system, result, recovery, undisturbed)
+    assert_same_as_baseline(system, result, recovery, baseline)
     assert not system.lane.exit_statuses
 
 
@@ -105,7 +105,7 @@ _WAITING_COMMIT_QUERY = (
     "select 1 from pg_stat_activity a join pg_locks l on l.pid = a.pid where a.wait_event_type = 'Lock'"
     " and l.relation = 'lanes'::regclass and l.mode = 'RowShareLock'"
 )
-"""Who waits, and holds the row by which a lane is taken over, as a lane does while it commits."""
+"""Finds a session that waits for a lock while it holds the lane's row lock, as a lane does in a commit."""
 
 
 def _suspend_within_a_transaction(system: SingleLaneSystem) -> None:
@@ -118,7 +118,7 @@ def _suspend_within_a_transaction(system: SingleLaneSystem) -> None:
 def _suspend_between_transactions(system: SingleLaneSystem) -> None:
     system.lane.suspend()
     while True:
-        time.sleep(0.1)  # What it had sent before has begun by then.
+        time.sleep(0.1)  # By now the statements sent before the signal have begun.
         ports = [connection.laddr.port for connection in psutil.Process(system.lane.process.pid).net_connections("tcp")]
         open_transaction = "select 1 from pg_stat_activity where client_port = any(:ports) and xact_start is not null"
         if not query_rows(system.engine, open_transaction, ports=ports):

@@ -1,4 +1,4 @@
-"""Many short meetings through one lane: they leave their rows and nothing else."""
+"""Many short meetings through one lane: they leave only their rows, with no memory or keys."""
 
 from __future__ import annotations
 
@@ -44,20 +44,20 @@ Report = Callable[[ScenarioRow], None]
 LANE_ID = "batch-1"
 MEETING_COUNT = 100_000 if FULL else 1_500
 MAX_OPEN_MEETINGS = 24
-"""Meetings that are open at once, about."""
+"""Approximate limit of meetings that are open at the same time."""
 SILENT_EVERY = 5
-"""One of so many falls silent for half an hour, and begins again."""
+"""One of this many meetings is silent for half an hour and then starts again."""
 MAX_BACKLOG_ENTRIES = 20_000
-"""Entries that the lane may be behind: more are held back, as the door's client is told to do by then."""
+"""Limit of the lane's backlog. At the limit the test pauses, as a client does on backpressure from the ingest API."""
 MAX_GROWTH_MB = 30.0
-"""MB that the lane's process may grow in the second half."""
+"""MB by which the lane's process may grow in the second half."""
 MEMORY_POLL_S = 0.2
 
 pytestmark = [pytest.mark.usefixtures("clean_database"), pytest.mark.timeout(7200 if FULL else 600)]
 
 
 def short_meeting(k: int) -> list[NewEvent]:
-    """A short meeting: three sentences, each a chunk, and the end."""
+    """Return the events of a short meeting: three sentences, one chunk each, and the end."""
     gap = 1_900.0 if k % SILENT_EVERY == 0 else 0.0
     chunks = [
         chunk_event(j, f"c{j}", "AB"[j % 2], f"Number {j} is what we say.", at, at + 1.0, at + 1.0)
@@ -67,11 +67,11 @@ def short_meeting(k: int) -> list[NewEvent]:
 
 
 class MeetingRunner:
-    """Holds meetings, many at once, through the real door.
+    """Sends many concurrent meetings through the real ingest service.
 
     Attributes:
-        over: how many are over, as far as the door is concerned.
-        seconds: how long that took.
+        ended_count: the number of meetings whose end was accepted.
+        seconds: the duration of `run`.
     """
 
     def __init__(self, engine: AsyncEngine, log: LogWriter, connection: redis.Redis) -> None:
@@ -80,7 +80,7 @@ class MeetingRunner:
         self.seconds = 0.0
 
     async def run(self, count: int) -> None:
-        """Hold so many."""
+        """Send `count` meetings."""
         async with self._engine.begin() as connection:
             await ensure_lane(connection, LANE_ID, "batch")
         meetings, numbers, started_at = MeetingService(self._engine, self._log), iter(range(count)), time.monotonic()
@@ -106,10 +106,10 @@ class MeetingRunner:
 
 
 class MemorySampler:
-    """Weighs a lane's process while meetings come and go.
+    """Samples the memory of a lane's process while meetings start and end.
 
     Attributes:
-        weights: MB, each with how many meetings were over by then.
+        samples: pairs of the number of ended meetings and the memory (MB).
     """
 
     def __init__(self, lane_process: LaneProcess, runner: MeetingRunner) -> None:
@@ -118,7 +118,7 @@ class MemorySampler:
 
     @contextmanager
     def sampling(self) -> Iterator[None]:
-        """Weigh for as long as the block."""
+        """Sample during the block."""
         stopping = threading.Event()
 
         def sample() -> None:
@@ -127,7 +127,7 @@ class MemorySampler:
                     rss = psutil.Process(self._lane_process.process.pid).memory_info().rss
                     self.samples.append((self._runner.ended_count, rss / 1e6))
 
-        thread = threading.Thread(target=sample, name="scales", daemon=True)
+        thread = threading.Thread(target=sample, name="memory-sampler", daemon=True)
         thread.start()
         try:
             yield
@@ -136,13 +136,13 @@ class MemorySampler:
             thread.join()
 
     def growth_mb(self) -> float:
-        """MB by which the heaviest moment of the second half is heavier than that of the first."""
-        first = [weight for over, weight in self.samples if over < MEETING_COUNT / 2]
-        second = [weight for over, weight in self.samples if over >= MEETING_COUNT / 2]
+        """Return the MB by which the peak of the second half exceeds the peak of the first."""
+        first = [mb for ended_count, mb in self.samples if ended_count < MEETING_COUNT / 2]
+        second = [mb for ended_count, mb in self.samples if ended_count >= MEETING_COUNT / 2]
         return max(second) - max(first)
 
 
-async def test_many_short_meetings_leave_nothing_but_their_rows(
+async def test_many_short_meetings_leave_only_their_rows(
     aengine: AsyncEngine,
     engine: Engine,
     redis_async: Any,
@@ -154,43 +154,52 @@ async def test_many_short_meetings_leave_nothing_but_their_rows(
 ) -> None:
     async with aengine.begin() as connection:
         await ensure_lane(connection, LANE_ID, "batch")
-    crowd = MeetingRunner(aengine, LogWriter(redis_async), redis_sync)
+    runner = MeetingRunner(aengine, LogWriter(redis_async), redis_sync)
     with LaneProcess(LaneOptions(LANE_ID, "batch", postgres_url, redis_url), tmp_path / "lane.log") as lane_process:
-        scales, began = MemorySampler(lane_process, crowd), time.monotonic()
-        with scales.sampling():
-            await crowd.run(MEETING_COUNT)
-            ended = time.monotonic()
+        sampler, started_at = MemorySampler(lane_process, runner), time.monotonic()
+        with sampler.sampling():
+            await runner.run(MEETING_COUNT)
+            ended_at = time.monotonic()
             await wait_until(lambda: all_ended(engine), 300 + MEETING_COUNT / 50)
-        behind = time.monotonic() - ended
+        catch_up_s = time.monotonic() - ended_at
         await wait_until(lambda: redis_sync.xlen(redis_keys.lane_log(LANE_ID)) < 50, 60)
         deaths = list(lane_process.exit_statuses)
-    accepted, stored, lost, doubled, disordered, owed = count_stored(engine)
+    accepted, stored, lost, duplicated, out_of_order, pending = count_stored(engine)
     detail = {
-        "door meetings/s": round(MEETING_COUNT / crowd.seconds),
-        "lane meetings/s": round(MEETING_COUNT / (ended + behind - began)),
-        "peak MB": round(max(weight for _, weight in scales.samples)),
-        "growth MB": round(scales.growth_mb(), 1),
+        "ingest meetings/s": round(MEETING_COUNT / runner.seconds),
+        "lane meetings/s": round(MEETING_COUNT / (ended_at + catch_up_s - started_at)),
+        "peak MB": round(max(mb for _, mb in sampler.samples)),
+        "growth MB": round(sampler.growth_mb(), 1),
     }
     report(
         ScenarioRow(
-            f"{MEETING_COUNT} short meetings", 0, accepted, stored, lost, doubled, disordered, owed, None, detail
+            f"{MEETING_COUNT} short meetings",
+            0,
+            accepted,
+            stored,
+            lost,
+            duplicated,
+            out_of_order,
+            pending,
+            None,
+            detail,
         )
     )
     assert accepted == stored == MEETING_COUNT * 4
-    assert lost == doubled == disordered == owed == 0
+    assert lost == duplicated == out_of_order == pending == 0
     assert deaths == []
-    assert scales.growth_mb() < MAX_GROWTH_MB
+    assert sampler.growth_mb() < MAX_GROWTH_MB
     silent = len(range(0, MEETING_COUNT, SILENT_EVERY))
     generations = query_rows(engine, "select generation, count(*) from meetings group by 1 order by 1")
     assert generations == [(1, MEETING_COUNT - silent), (2, silent)]
     assert query_rows(engine, "select sum((counters ->> 'timed_out')::int) from meetings") == [(silent,)]
     assert query_rows(engine, "select count(*) from meetings where state is not null") == [(0,)]
     assert query_rows(engine, "select count(*) from dead_letters") == [(0,)]
-    # Besides the lane's log only the list of what measures itself, from which each goes that is not renewed.
+    # Besides the lane's log, only the set of measured processes remains. Its members expire unless renewed.
     assert keys_without_ttl(redis_sync) <= {redis_keys.lane_log(LANE_ID), redis_keys.measured_processes()}
 
 
-async def test_a_lane_forgets_meetings_that_are_over(
+async def test_a_lane_forgets_ended_meetings(
     aengine: AsyncEngine,
     engine: Engine,
     redis_async: Any,
@@ -199,14 +208,14 @@ async def test_a_lane_forgets_meetings_that_are_over(
     redis_url: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    made: list[Any] = []
+    instances: list[Any] = []
     for kind in (LaneReader, Committer):
-        monkeypatch.setattr(f"flows.lane.runner.{kind.__name__}", _record_instances(kind, made))
+        monkeypatch.setattr(f"flows.lane.runner.{kind.__name__}", _record_instances(kind, instances))
     async with aengine.begin() as connection:
         await ensure_lane(connection, LANE_ID, "batch")
     with running_lane(postgres_url, redis_url, LANE_ID):
         await MeetingRunner(aengine, LogWriter(redis_async), redis_sync).run(200)
-        # Neither does it remember what it can't read, or whose meeting nobody knows.
+        # The lane must also forget unreadable entries, and entries of unknown meetings.
         for k in range(50):
             meeting_id = f"0192f0c0-0000-7000-8000-{k:012d}"
             redis_sync.xadd(
@@ -215,15 +224,15 @@ async def test_a_lane_forgets_meetings_that_are_over(
         await wait_until(lambda: all_ended(engine), 120)
         await wait_until(lambda: len(query_rows(engine, "select 1 from dead_letters")) == 50, 60)
         await wait_until(lambda: redis_sync.xlen(redis_keys.lane_log(LANE_ID)) < 50, 60)
-        reader, committer = made
-        # It forgets a moment after it has committed.
+        reader, committer = instances
+        # The lane forgets a meeting a moment after its last commit.
         await wait_until(lambda: not any(lane_memory(reader, committer)), 60)
-        # What Bytewax keeps of a key is its logic.
+        # Bytewax keeps one logic object for each key.
         await wait_until(lambda: not live_logics(), 60)
 
 
 def lane_memory(reader: LaneReader, committer: Committer) -> list[Sized]:
-    """What a lane keeps of meetings."""
+    """Return the collections in which a lane keeps state of meetings."""
     reader_memory = [
         reader._meetings,
         reader._ticks_due._due,
@@ -235,7 +244,7 @@ def lane_memory(reader: LaneReader, committer: Committer) -> list[Sized]:
 
 
 def live_logics() -> list[object]:
-    """The logic of every key that a dataflow of this process keeps."""
+    """Return the logic objects of all keys that dataflows of this process keep."""
     gc.collect()
     return [
         instance
@@ -253,13 +262,13 @@ def _record_instances(kind: type[Any], instances: list[Any]) -> Callable[..., An
 
 
 def all_ended(engine: Engine) -> bool:
-    """Whether every meeting is over and nothing is owed."""
+    """Whether every meeting has ended and no caption is pending."""
     unfinished = "select 1 from meetings where status <> 'ended' union all select 1 from captions where status = 'pending' limit 1"
     return query_rows(engine, unfinished) == []
 
 
 def count_stored(engine: Engine) -> tuple[int, int, int, int, int, int]:
-    """Events of clients accepted and stored, those lost, and captions doubled, out of order and owed."""
+    """Count client events (accepted, stored, lost) and captions (duplicated, out of order, pending)."""
     accepted, stored, lost = query_rows(
         engine,
         "select sum(last_accepted - generation), sum(last_committed - generation),"
@@ -283,7 +292,7 @@ def count_stored(engine: Engine) -> tuple[int, int, int, int, int, int]:
 
 
 def keys_without_ttl(connection: redis.Redis) -> set[str]:
-    """The keys of Redis that never expire."""
+    """Return the Redis keys that never expire."""
     persistent: set[str] = set()
     cursor = 0
     while True:

@@ -1,4 +1,4 @@
-"""Five real meetings at once on a whole Parley: as they are scored, and with everything killed once."""
+"""Five real meetings at once on a complete Parley: their quality scores, and a run in which every process is killed once."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.harness.processes.parley_up import ROOT, ParleyUp, parley_arguments
 
 pytestmark = [needs_ami, pytest.mark.timeout(1200)]
 
-# "id" begins with the ordinal of an entry, so it is the same in every run; the meeting's own id is not.
+# A sentence's id begins with the ordinal of an entry, so it is the same in every run. The meeting's id is not.
 SENTENCES_QUERY = (
     'select m.title, s.id, s.revision, s.speaker, s.text, s.start, s."end", s.boundary, s.language, s.first_emitted,'
     " s.first_text, s.retracted from sentences s join meetings m on m.id = s.meeting_id order by 1, 2"
@@ -30,7 +30,7 @@ CAPTIONS_QUERY = (
 
 
 def start_replay(server: str, out: Path) -> subprocess.Popen[bytes]:
-    """A replay of all recordings as fast as they are taken."""
+    """Start a replay of all recordings, as fast as they are accepted."""
     arguments = ("replay", *AMI_RECORDINGS, "--speed", "max", "--targets", "pt", "--server", server, "--out", out)
     with (out.parent / f"{out.name}.log").open("wb") as log:
         return subprocess.Popen(parley_arguments(*arguments), cwd=ROOT, stdout=log, stderr=log, env=os.environ)
@@ -46,8 +46,8 @@ def fetch_rows(engine: Engine, query: str) -> list[tuple[Any, ...]]:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(open_folder: Path) -> tuple[Path, list[Any], list[Any]]:
-    """What a run that nothing disturbs writes and stores."""
+def baseline(open_folder: Path) -> tuple[Path, list[Any], list[Any]]:
+    """The output folder, sentences and captions of a run without faults."""
     folder = open_folder / "whole"
     folder.mkdir(mode=0o755)
     out = folder / "out"
@@ -60,33 +60,31 @@ def undisturbed(open_folder: Path) -> tuple[Path, list[Any], list[Any]]:
 
 
 @pytest.mark.parametrize("name", MEETING_NAMES)
-def test_a_real_meeting_is_whole_in_order_early_and_translated(
-    undisturbed: tuple[Path, list[Any], list[Any]], name: str
-) -> None:
-    out = undisturbed[0]
+def test_a_real_meeting_meets_its_quality_scores(baseline: tuple[Path, list[Any], list[Any]], name: str) -> None:
+    out = baseline[0]
     sentences = read_jsonl(out / f"{name}.sentences.jsonl")
     captions = {row["sentence_id"]: row for row in read_jsonl(out / f"{name}.captions.jsonl")}
-    figures = score_sentences(name, out / f"{name}.sentences.jsonl")
-    print(name, figures)
-    assert figures["word_recall"] >= 0.999
-    assert figures["word_precision"] >= 0.999
-    assert figures["boundary_f1"] >= 0.97
-    assert figures["mixed_speakers"] == 0
-    assert figures["out_of_order"] <= 0.005
-    # Seconds of the recording, not of this machine: the same in every run.
-    assert figures["first_p50"] <= 1.5
-    assert figures["first_p95"] <= 6
-    assert figures["first_held"] >= 0.8
+    scores = score_sentences(name, out / f"{name}.sentences.jsonl")
+    print(name, scores)
+    assert scores["word_recall"] >= 0.999
+    assert scores["word_precision"] >= 0.999
+    assert scores["boundary_f1"] >= 0.97
+    assert scores["mixed_speakers"] == 0
+    assert scores["out_of_order"] <= 0.005
+    # Seconds on the recording's clock, so they are the same in every run.
+    assert scores["first_p50"] <= 1.5
+    assert scores["first_p95"] <= 6
+    assert scores["first_held"] >= 0.8
     assert all(captions[s["id"]]["revision"] == s["revision"] for s in sentences)
     assert {row["status"] for row in captions.values()} == {"translated"}
     assert sum(row["attempts"] for row in captions.values()) / len(sentences) <= 1.5
-    longer = [captions[s["id"]]["text"] for s in sentences if len(s["text"].split()) > 4]
-    portuguese = [words for words in longer if _detect_language(words) == "pt"]
-    assert len(portuguese) / len(longer) >= 0.9
-    echoed = [s["text"] for s in sentences if captions[s["id"]]["text"].strip() == s["text"].strip()]
-    # Names, and cries that Portuguese writes alike.
-    assert len(echoed) / len(sentences) <= 0.03
-    assert all(len(words.split()) <= 5 for words in echoed)
+    long_captions = [captions[s["id"]]["text"] for s in sentences if len(s["text"].split()) > 4]
+    portuguese = [words for words in long_captions if _detect_language(words) == "pt"]
+    assert len(portuguese) / len(long_captions) >= 0.9
+    unchanged = [s["text"] for s in sentences if captions[s["id"]]["text"].strip() == s["text"].strip()]
+    # Names, and interjections that are spelled the same in Portuguese.
+    assert len(unchanged) / len(sentences) <= 0.03
+    assert all(len(words.split()) <= 5 for words in unchanged)
 
 
 def _detect_language(words: str) -> str:
@@ -94,24 +92,24 @@ def _detect_language(words: str) -> str:
     return str((detected[0] if isinstance(detected, list) else detected)["lang"])
 
 
-def test_everything_killed_at_once_loses_nothing_that_was_accepted(
-    undisturbed: tuple[Path, list[Any], list[Any]], open_folder: Path
+def test_killing_every_process_loses_no_accepted_event(
+    baseline: tuple[Path, list[Any], list[Any]], open_folder: Path
 ) -> None:
     folder = open_folder / "killed-all"
     folder.mkdir(mode=0o755)
     with ParleyUp(folder) as up:
-        running = start_replay(up.url, folder / "out")
+        replay = start_replay(up.url, folder / "out")
         while not any(m["last_committed"] > 500 for m in up.get("/api/meetings?limit=50")["meetings"]):
             time.sleep(0.1)
-            assert running.poll() is None
+            assert replay.poll() is None
         up.kill_everything()
-        # The importer lives, finds nobody for a while, and goes on.
+        # The replay keeps running: it retries while the API is down, then continues.
         up.start()
-        assert running.wait(900) == 0, (folder / "out.log").read_text()[-4000:]
+        assert replay.wait(900) == 0, (folder / "out.log").read_text()[-4000:]
         engine = make_engine(up)
         lost = sum(m["counters"].get("lost", 0) for m in up.get("/api/meetings?limit=50")["meetings"])
-        # What was accepted was on the disk.
+        # Accepted events were already on disk.
         assert lost == 0
-        assert fetch_rows(engine, SENTENCES_QUERY) == undisturbed[1]
-        assert fetch_rows(engine, CAPTIONS_QUERY) == undisturbed[2]
+        assert fetch_rows(engine, SENTENCES_QUERY) == baseline[1]
+        assert fetch_rows(engine, CAPTIONS_QUERY) == baseline[2]
         engine.dispose()

@@ -1,4 +1,4 @@
-"""What may come between the steps of a move: crashes, trimming, timeouts and a Redis that lost the last of them."""
+"""Races between the steps of a meeting's move: crashes, log trimming, timeouts, and a Redis that lost its last writes."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def meetings(aengine: AsyncEngine, redis_async: Any) -> MeetingService:
 
 
 class SteppedLane:
-    """A lane that is taken step by step: it reads, works off and commits when it is told."""
+    """A lane driven step by step: it reads, processes and commits only when its methods are called."""
 
     def __init__(self, engine: Engine, connection: redis.Redis, lane_id: str) -> None:
         with engine.begin() as transaction:
@@ -66,24 +66,24 @@ class SteppedLane:
         self.uncommitted: list[Envelope] = self._folds.apply(self.reader.restored_states())
 
     def read(self) -> list[Envelope]:
-        """Read what there is, and work it off."""
+        """Read and process the available entries. Returns all uncommitted envelopes."""
         self.reader._next_arrivals_poll = 0.0
         self.uncommitted += self._folds.apply(self.reader.read(10))
         return self.uncommitted
 
     def time_out(self, meeting_id: UUID) -> None:
-        """Let half an hour pass for a meeting."""
+        """Let the idle timeout pass for a meeting."""
         meeting = self.reader._meetings[str(meeting_id)]
         ticks = list(self.reader._ticks(meeting, str(meeting_id), meeting.ticks.last_at + IDLE_TIMEOUT_MS))
         self.uncommitted += self._folds.apply(ticks)
 
     def answer_all(self) -> None:
-        """Answer what was asked; as owed, so that the backfill pays it."""
+        """Answer all requests as missed deadlines, so that the backfill completes them."""
         requests = [request for fold in self._folds.by_meeting.values() for step in fold.steps for request in step[3]]
         self.committer.write([CallResult(request, None, 1, "deadline") for request in requests])
 
     def commit(self, count: int | None = None) -> None:
-        """Commit what was read, or the first of it."""
+        """Commit the first `count` uncommitted envelopes, or all of them."""
         count = len(self.uncommitted) if count is None else count
         self.committer.write(list(self.uncommitted[:count]))
         del self.uncommitted[:count]
@@ -96,7 +96,7 @@ async def ensure_two_lanes(aengine: AsyncEngine) -> None:
 
 
 async def open_on_two_lanes(meetings: MeetingService, aengine: AsyncEngine, engine: Engine) -> tuple[UUID, str, str]:
-    """A meeting, the lane it is on, and the other one."""
+    """Open a meeting. Returns its id, its lane and the other lane."""
     await ensure_two_lanes(aengine)
     meeting_id = await open_lane_meeting(meetings, aengine)
     [(lane,)] = query_rows(engine, "select lane_id from meetings where id = :id", id=meeting_id)
@@ -108,7 +108,7 @@ def sentence_texts(engine: Engine, meeting_id: UUID) -> list[str]:
     return [text for (text,) in sentences]
 
 
-async def test_a_lane_that_dies_between_a_tick_and_the_entry_after_it_reads_that_again(
+async def test_a_lane_that_dies_between_a_tick_and_its_entry_reads_the_entry_again(
     meetings: MeetingService,
     aengine: AsyncEngine,
     engine: Engine,
@@ -120,25 +120,29 @@ async def test_a_lane_that_dies_between_a_tick_and_the_entry_after_it_reads_that
     await append_events(meetings, meeting_id, [chunk_event(1, "a", "Ann", "So we", 0.0, 1.0, 1.0)])
     await meetings.move("default", meeting_id, other)
     await append_events(meetings, meeting_id, [chunk_event(2, "b", "Ann", "go on.", 9.0, 10.0, 10.0)])
-    # What others say in the meantime is committed there already.
+    # Entries of another meeting are already committed on the target lane.
     another = await open_lane_meeting(meetings, aengine)
     await meetings.move("default", another, other)
-    giving, taking = SteppedLane(engine, redis_sync, lane), SteppedLane(engine, redis_sync, other)
-    taking.read()
-    taking.commit()
-    giving.read()
-    giving.commit()
-    read = taking.read()
-    ticks = [k for k, one in enumerate(read) if isinstance(one.item, Tick)]
+    source, target = SteppedLane(engine, redis_sync, lane), SteppedLane(engine, redis_sync, other)
+    target.read()
+    target.commit()
+    source.read()
+    source.commit()
+    read = target.read()
+    ticks = [k for k, envelope in enumerate(read) if isinstance(envelope.item, Tick)]
     assert ticks
-    taking.commit(ticks[-1] + 1)
-    beat(taking.committer, 0)
-    again = SteppedLane(engine, redis_sync, other)
-    entries = [one.n for one in again.read() if isinstance(one.item, Entry) and one.meeting_id == str(meeting_id)]
+    target.commit(ticks[-1] + 1)
+    beat(target.committer, 0)
+    restarted = SteppedLane(engine, redis_sync, other)
+    entries = [
+        envelope.n
+        for envelope in restarted.read()
+        if isinstance(envelope.item, Entry) and envelope.meeting_id == str(meeting_id)
+    ]
     assert entries == [3]
 
 
-async def test_a_lane_that_starts_while_a_meeting_comes_back_takes_it_up_where_it_first_meets_it(
+async def test_a_lane_restarted_while_a_meeting_moves_back_resumes_it_at_its_first_entry(
     meetings: MeetingService,
     aengine: AsyncEngine,
     engine: Engine,
@@ -149,20 +153,20 @@ async def test_a_lane_that_starts_while_a_meeting_comes_back_takes_it_up_where_i
     meeting_id, lane, other = await open_on_two_lanes(meetings, aengine, engine)
     await append_events(meetings, meeting_id, [chunk_event(1, "a", "Ann", "One.", 0.0, 1.0, 1.0)])
     await meetings.move("default", meeting_id, other)
-    giving, taking = SteppedLane(engine, redis_sync, lane), SteppedLane(engine, redis_sync, other)
-    giving.read()
-    giving.commit()
-    taking.read()
-    taking.commit()
-    # It starts again where it had seen nothing; the meeting is not its own at that moment.
-    again = SteppedLane(engine, redis_sync, lane)
+    source, target = SteppedLane(engine, redis_sync, lane), SteppedLane(engine, redis_sync, other)
+    source.read()
+    source.commit()
+    target.read()
+    target.commit()
+    # The lane restarts at its first position, while the meeting belongs to the other lane.
+    restarted = SteppedLane(engine, redis_sync, lane)
     await meetings.move("default", meeting_id, lane)
-    taking.read()
-    taking.commit()
+    target.read()
+    target.commit()
     await append_events(meetings, meeting_id, [chunk_event(2, "b", "Ann", "Two.", 9.0, 10.0, 10.0)])
-    # So it first meets it at the entry by which it had left.
-    again.read()
-    again.commit()
+    # So the first entry of the meeting that it reads is the one by which the meeting left.
+    restarted.read()
+    restarted.commit()
     await meetings.move("default", meeting_id, other)
     await append_events(meetings, meeting_id, [chunk_event(3, "c", "Ann", "Three.", 18.0, 19.0, 19.0), end_event(30.0)])
     with running_lane(postgres_url, redis_url, lane), running_lane(postgres_url, redis_url, other):
@@ -171,7 +175,7 @@ async def test_a_lane_that_starts_while_a_meeting_comes_back_takes_it_up_where_i
     assert query_rows(engine, "select 1 from dead_letters") == []
 
 
-async def test_a_lane_keeps_what_a_meeting_that_had_timed_out_says_in_it(
+async def test_a_lane_keeps_the_entries_of_a_timed_out_meeting_that_moves_to_it(
     meetings: MeetingService,
     aengine: AsyncEngine,
     engine: Engine,
@@ -181,30 +185,33 @@ async def test_a_lane_keeps_what_a_meeting_that_had_timed_out_says_in_it(
 ) -> None:
     meeting_id, lane, other = await open_on_two_lanes(meetings, aengine, engine)
     await append_events(meetings, meeting_id, [chunk_event(1, "a", "Ann", "That was all.", 0.0, 1.0, 1.0)])
-    giving, taking = SteppedLane(engine, redis_sync, lane), SteppedLane(engine, redis_sync, other)
-    giving.read()
-    giving.time_out(meeting_id)
-    giving.commit()
-    giving.answer_all()
+    source, target = SteppedLane(engine, redis_sync, lane), SteppedLane(engine, redis_sync, other)
+    source.read()
+    source.time_out(meeting_id)
+    source.commit()
+    source.answer_all()
     await meetings.move("default", meeting_id, other)
     await append_events(
         meetings, meeting_id, [chunk_event(2, "b", "Ann", "Here again.", 4000.0, 4001.0, 4001.0), end_event(4002.0)]
     )
-    # What others say in the meantime is committed there already.
+    # Entries of another meeting are already committed on the target lane.
     await meetings.move("default", await open_lane_meeting(meetings, aengine), other)
-    taking.read()
-    taking.commit()
-    giving.read()
-    giving.commit()
-    assert any(isinstance(one.item, Entry) and isinstance(one.item.payload, MeetingStarted) for one in taking.read())
-    # It dies before it has committed that; a sign of life came before.
-    beat(taking.committer, 0)
+    target.read()
+    target.commit()
+    source.read()
+    source.commit()
+    assert any(
+        isinstance(envelope.item, Entry) and isinstance(envelope.item.payload, MeetingStarted)
+        for envelope in target.read()
+    )
+    # The lane dies before it commits that entry, but after a heartbeat.
+    beat(target.committer, 0)
     with running_lane(postgres_url, redis_url, other):
         await wait_until(partial(has_ended, engine, meeting_id))
     assert sentence_texts(engine, meeting_id) == ["That was all.", "Here again."]
 
 
-async def test_a_lane_that_dies_while_a_meeting_that_had_timed_out_leaves_lets_it_go_later(
+async def test_a_lane_that_dies_while_a_timed_out_meeting_moves_away_releases_it_later(
     meetings: MeetingService,
     aengine: AsyncEngine,
     engine: Engine,
@@ -214,27 +221,27 @@ async def test_a_lane_that_dies_while_a_meeting_that_had_timed_out_leaves_lets_i
 ) -> None:
     meeting_id, lane, other = await open_on_two_lanes(meetings, aengine, engine)
     await append_events(meetings, meeting_id, [chunk_event(1, "a", "Ann", "That was all.", 0.0, 1.0, 1.0)])
-    giving = SteppedLane(engine, redis_sync, lane)
-    giving.read()
-    giving.time_out(meeting_id)
-    giving.commit()
+    source = SteppedLane(engine, redis_sync, lane)
+    source.read()
+    source.time_out(meeting_id)
+    source.commit()
     await meetings.move("default", meeting_id, other)
     await append_events(
         meetings, meeting_id, [chunk_event(2, "b", "Ann", "Here again.", 4000.0, 4001.0, 4001.0), end_event(4002.0)]
     )
-    giving.read()
-    giving.commit()
-    # A call of it is not answered yet: so it has not left. A sign of life, then the lane dies.
+    source.read()
+    source.commit()
+    # One of its calls is in flight, so the meeting has not left. The lane dies after a heartbeat.
     assert query_rows(engine, "select lane_id, status from meetings where id = :id", id=meeting_id) == [
         (lane, "timed_out")
     ]
-    beat(giving.committer, 1)
+    beat(source.committer, 1)
     with running_lane(postgres_url, redis_url, lane), running_lane(postgres_url, redis_url, other):
         await wait_until(partial(has_ended, engine, meeting_id))
     assert sentence_texts(engine, meeting_id) == ["That was all.", "Here again."]
 
 
-async def test_a_move_that_redis_lost_though_it_is_committed_is_found_out(
+async def test_a_committed_move_that_redis_lost_is_detected(
     meetings: MeetingService,
     aengine: AsyncEngine,
     engine: Engine,
@@ -251,10 +258,12 @@ async def test_a_move_that_redis_lost_though_it_is_committed_is_found_out(
         await wait_until(
             lambda: query_rows(engine, "select lane_id from meetings where id = :id", id=meeting_id) == [(other,)]
         )
-    # Redis comes back as it was a second ago.
-    for one in (lane, other):
-        newest = [log_id for log_id, fields in redis_sync.xrange(redis_keys.lane_log(one)) if fields["kind"] == "moved"]
-        redis_sync.xdel(redis_keys.lane_log(one), *newest)
+    # Redis returns to its state of a second ago.
+    for lane_id in (lane, other):
+        newest = [
+            log_id for log_id, fields in redis_sync.xrange(redis_keys.lane_log(lane_id)) if fields["kind"] == "moved"
+        ]
+        redis_sync.xdel(redis_keys.lane_log(lane_id), *newest)
     redis_sync.hset(meeting_key, mapping=before)
     assert await meetings.reconcile() == {}
     await append_events(meetings, meeting_id, [chunk_event(2, "b", "Ann", "Two.", 9.0, 10.0, 10.0), end_event(20.0)])
@@ -264,7 +273,7 @@ async def test_a_move_that_redis_lost_though_it_is_committed_is_found_out(
     assert query_rows(engine, "select 1 from dead_letters") == []
 
 
-async def test_what_a_meeting_that_can_not_go_on_said_on_its_way_is_kept_whole(
+async def test_all_entries_of_a_meeting_that_fails_during_its_move_become_dead_letters(
     meetings: MeetingService,
     aengine: AsyncEngine,
     engine: Engine,
@@ -277,27 +286,27 @@ async def test_what_a_meeting_that_can_not_go_on_said_on_its_way_is_kept_whole(
     await append_events(
         meetings, meeting_id, [chunk_event(k, f"c{k}", "Ann", f"Number {k}.", k, k + 0.9, k + 1.0) for k in range(20)]
     )
-    giving, taking = SteppedLane(engine, redis_sync, lane), SteppedLane(engine, redis_sync, other)
+    source, target = SteppedLane(engine, redis_sync, lane), SteppedLane(engine, redis_sync, other)
     for _ in range(10):
-        taking.read()
-    taking.commit()
-    giving.read()
-    giving.commit()
+        target.read()
+    target.commit()
+    source.read()
+    source.commit()
     with engine.begin() as connection:
         connection.execute(text("update meetings set state = '{}' where id = :id"), {"id": meeting_id})
-    # It's given out in parts; each is committed, and the log trimmed, before the next is read.
-    while taking.read():
-        while taking.uncommitted:
-            taking.commit(1)
-            beat(taking.committer, 0)
+    # The entries arrive in parts. Each part is committed, and the log trimmed, before the next is read.
+    while target.read():
+        while target.uncommitted:
+            target.commit(1)
+            beat(target.committer, 0)
     assert query_rows(engine, "select status from meetings where id = :id", id=meeting_id) == [("failed",)]
     [(letters,)] = query_rows(engine, "select count(*) from dead_letters where meeting_id = :id", id=meeting_id)
     assert letters == 20 + 1
-    # After that it needs nothing of the log.
-    assert taking.committer.oldest_needed() is None
+    # Then the lane needs no entry of the log any more.
+    assert target.committer.oldest_needed() is None
 
 
-async def test_a_lane_that_dies_at_the_timeout_within_what_a_meeting_said_on_its_way_reads_the_rest_again(
+async def test_a_lane_that_dies_at_a_timeout_during_a_move_reads_the_remaining_entries_again(
     meetings: MeetingService,
     aengine: AsyncEngine,
     engine: Engine,
@@ -311,41 +320,43 @@ async def test_a_lane_that_dies_at_the_timeout_within_what_a_meeting_said_on_its
     await append_events(
         meetings, meeting_id, [chunk_event(2, "b", "Ann", "Here again.", 4000.0, 4001.0, 4001.0), end_event(4002.0)]
     )
-    giving, taking = SteppedLane(engine, redis_sync, lane), SteppedLane(engine, redis_sync, other)
-    taking.read()
-    taking.commit()
-    giving.read()
-    giving.commit()
-    read = taking.read()
-    [timeout] = [k for k, one in enumerate(read) if isinstance(one.item, Tick) and one.item.is_idle]
-    taking.commit(timeout + 1)
+    source, target = SteppedLane(engine, redis_sync, lane), SteppedLane(engine, redis_sync, other)
+    target.read()
+    target.commit()
+    source.read()
+    source.commit()
+    read = target.read()
+    [timeout] = [k for k, envelope in enumerate(read) if isinstance(envelope.item, Tick) and envelope.item.is_idle]
+    target.commit(timeout + 1)
     assert query_rows(engine, "select status from meetings where id = :id", id=meeting_id) == [("timed_out",)]
-    beat(taking.committer, 0)
+    beat(target.committer, 0)
     with running_lane(postgres_url, redis_url, other):
         await wait_until(partial(has_ended, engine, meeting_id))
     assert sentence_texts(engine, meeting_id) == ["That was all.", "Here again."]
 
 
-async def test_a_meeting_on_its_way_is_not_sent_elsewhere(
+async def test_rebalancing_does_not_redirect_a_meeting_during_its_move(
     meetings: MeetingService, aengine: AsyncEngine, engine: Engine, redis_async: Any, redis_sync: redis.Redis
 ) -> None:
-    """Its lane may take a while, and the load of others changes in the meantime."""
+    """A move may take a while, and the load of other lanes may change meanwhile."""
     meeting_id, lane, _ = await open_on_two_lanes(meetings, aengine, engine)
     async with aengine.begin() as connection:
         await ensure_lane(connection, "batch-3", "batch")
         await drain_lane(connection, lane)
-    balance, meeting_key = LaneAutoscaler(), redis_keys.meeting_log_state(str(meeting_id))
-    assert await rebalance_lanes(aengine, redis_async, meetings, balance) == 1
-    to = redis_sync.hget(meeting_key, "lane")
-    assert to != lane
-    # Now another lane has less to do.
+    autoscaler, meeting_key = LaneAutoscaler(), redis_keys.meeting_log_state(str(meeting_id))
+    assert await rebalance_lanes(aengine, redis_async, meetings, autoscaler) == 1
+    target_lane = redis_sync.hget(meeting_key, "lane")
+    assert target_lane != lane
+    # Now another lane has less load.
     for _ in range(2):
         another = await open_lane_meeting(meetings, aengine)
         with engine.begin() as connection:
-            connection.execute(text("update meetings set lane_id = :to where id = :id"), {"to": to, "id": another})
+            connection.execute(
+                text("update meetings set lane_id = :to where id = :id"), {"to": target_lane, "id": another}
+            )
             connection.execute(text("update lanes set draining = true where id = :lane"), {"lane": lane})
-    assert await rebalance_lanes(aengine, redis_async, meetings, balance) == 0
-    assert redis_sync.hget(meeting_key, "lane") == to
+    assert await rebalance_lanes(aengine, redis_async, meetings, autoscaler) == 0
+    assert redis_sync.hget(meeting_key, "lane") == target_lane
 
 
 def has_ended(engine: Engine, meeting_id: UUID) -> bool:

@@ -1,4 +1,4 @@
-"""Faults of the network between the flow and its stores. The door, beside its stores, goes on taking what is said."""
+"""Network faults between the lane and its stores. The ingest API reaches the stores directly and continues."""
 
 from __future__ import annotations
 
@@ -20,10 +20,11 @@ from tests.chaos.systems.single_lane_system import SingleLaneSystem, replace_add
 from tests.chaos.workload.recorded_meetings import all_meetings
 
 FAULT_S = 30.0 if FULL else 6.0
-"""Seconds that slowness and resets last."""
+"""Seconds for which the latency or the resets last."""
 SILENCE_S = 10.0
+"""Seconds for which the network drops everything."""
 BEFORE_FAULT_S = 2.0
-"""Seconds of undisturbed work before the fault."""
+"""Seconds of work before the fault."""
 
 pytestmark = pytest.mark.timeout(900 if FULL else 600)
 Report = Callable[[ScenarioRow], None]
@@ -33,7 +34,7 @@ Report = Callable[[ScenarioRow], None]
 def _system_behind_proxies(
     folder: Path, seconds: float, link: PartitionableLink | None = None
 ) -> Generator[tuple[SingleLaneSystem, list[FaultyStoreProxy]]]:
-    """A scene whose flow reaches Postgres and Valkey through proxies, at the far end of a wire if there is one."""
+    """Run a system whose lane reaches Postgres and Valkey through proxies, at the far end of the link if one is given."""
     proxies: list[FaultyStoreProxy] = []
     with ExitStack() as stack:
 
@@ -50,7 +51,7 @@ def _system_behind_proxies(
             yield system, proxies
 
 
-def test_every_answer_half_a_second_late(undisturbed: StoredResult, open_folder: Path, report: Report) -> None:
+def test_half_a_second_of_latency(baseline: StoredResult, open_folder: Path, report: Report) -> None:
     with _system_behind_proxies(open_folder / "slow-network", BEFORE_FAULT_S + FAULT_S + 2) as (system, proxies):
         for proxy in proxies:
             proxy.delay_s = 0.5
@@ -60,23 +61,23 @@ def test_every_answer_half_a_second_late(undisturbed: StoredResult, open_folder:
         system.fault_ended()
         result, recovery = system.finish()
     report(system.row("network: 500 ms latency", result, recovery))
-    assert_same_as_baseline(system, result, recovery, undisturbed)
+    assert_same_as_baseline(system, result, recovery, baseline)
 
 
-def test_connections_break_off_every_second(undisturbed: StoredResult, open_folder: Path, report: Report) -> None:
-    broken = 0
+def test_connections_reset_every_second(baseline: StoredResult, open_folder: Path, report: Report) -> None:
+    reset_count = 0
     with _system_behind_proxies(open_folder / "broken-network", BEFORE_FAULT_S + FAULT_S + 2) as (system, proxies):
         for _ in range(int(FAULT_S)):
             time.sleep(1)
-            broken += sum(proxy.reset() for proxy in proxies)
+            reset_count += sum(proxy.reset() for proxy in proxies)
         system.fault_ended(int(FAULT_S))
         result, recovery = system.finish()
-    report(system.row("network: resets", result, recovery, {"connections broken": broken}))
-    assert_same_as_baseline(system, result, recovery, undisturbed)
-    assert broken >= FAULT_S
+    report(system.row("network: resets", result, recovery, {"connections reset": reset_count}))
+    assert_same_as_baseline(system, result, recovery, baseline)
+    assert reset_count >= FAULT_S
 
 
-def test_a_network_that_swallows_everything(undisturbed: StoredResult, open_folder: Path, report: Report) -> None:
+def test_a_network_that_drops_everything_silently(baseline: StoredResult, open_folder: Path, report: Report) -> None:
     with _system_behind_proxies(open_folder / "silent-network", BEFORE_FAULT_S + SILENCE_S + 2) as (system, proxies):
         for proxy in proxies:
             proxy.silence()
@@ -86,28 +87,28 @@ def test_a_network_that_swallows_everything(undisturbed: StoredResult, open_fold
         system.fault_ended()
         result, recovery = system.finish()
     report(system.row("network: half-open", result, recovery))
-    assert_same_as_baseline(system, result, recovery, undisturbed)
+    assert_same_as_baseline(system, result, recovery, baseline)
 
 
-def test_a_host_that_vanishes_and_comes_back_without_its_connections(
-    undisturbed: StoredResult, open_folder: Path, report: Report
+def test_a_host_that_vanishes_and_returns_without_its_connections(
+    baseline: StoredResult, open_folder: Path, report: Report
 ) -> None:
     with ExitStack() as stack:
         try:
             link = stack.enter_context(PartitionableLink())
             link.listen().close()
         except OSError as error:
-            pytest.skip(f"no wire can be laid here: {error}")
+            pytest.skip(f"no partitionable link can be created here: {error}")
         with _system_behind_proxies(open_folder / "vanished-host", BEFORE_FAULT_S + SILENCE_S + 2, link) as (
             system,
             proxies,
         ):
             link.cut()
             for proxy in proxies:
-                proxy.reset()  # The other end is never told.
+                proxy.reset()  # The other end is not notified: the link is cut.
             time.sleep(SILENCE_S)
             link.restore()
             system.fault_ended()
             result, recovery = system.finish()
     report(system.row("network: a host vanished", result, recovery))
-    assert_same_as_baseline(system, result, recovery, undisturbed)
+    assert_same_as_baseline(system, result, recovery, baseline)

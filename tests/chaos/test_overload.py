@@ -1,4 +1,4 @@
-"""More than there is capacity for: at the door, and for the models. What is taken is worked off, and nobody else suffers."""
+"""Load above capacity, of the ingest API and of the engines. Accepted events are processed, and other meetings are not delayed."""
 
 from __future__ import annotations
 
@@ -47,21 +47,21 @@ pytest_plugins = ["tests.harness.processes.ray_cluster"]
 pytestmark = pytest.mark.timeout(900)
 
 OVERLOAD_S = 60.0 if FULL else 5.0
-"""Seconds for which three times as much is offered as there is capacity for; what must wait comes after them."""
+"""Seconds for which three times the capacity is offered. Throttled events are sent after them."""
 STATEMENT_LATENCY_S = 0.02
-"""Seconds that each statement of the lane takes to Postgres: that is what bounds its capacity."""
+"""Seconds of latency of each of the lane's Postgres statements, which limits its capacity."""
 WARM_UP_EVENTS = 400
-"""Events by which that capacity is measured."""
+"""The number of events used to measure the capacity."""
 CLIENT_COUNT, BATCH_EVENTS = 6, 20
 MAX_LAG_S = 2.0
-"""Seconds a lane may be behind."""
+"""The API's lag limit for a lane, in seconds."""
 MAX_PENDING_CALLS = 32
-"""Translations the lane may wait for."""
+"""The lane's limit of translation calls that wait."""
 LAG_TOLERANCE_S = 30.0
-"""Seconds: whether the lag is bounded at all. How far it came, the row says: it is to be near the limit."""
+"""Seconds by which the lag may exceed the limit. The test checks that the lag is bounded; the row reports its value."""
 
 PENDING_COUNT = 3000 if FULL else 900
-"""Captions that are owed while somebody speaks, until half of them are paid."""
+"""Pending captions at the start of live speech. The speech lasts until half of them are complete."""
 
 Report = Callable[[ScenarioRow], None]
 
@@ -72,7 +72,7 @@ async def _translate_slowly(request: TranslationRequest) -> Translation:
 
 
 class _LaneMetrics:
-    """What `/metrics` tells of the lane, the most of each."""
+    """The peak values of the lane's metrics at `/metrics`."""
 
     def __init__(self, http: httpx.AsyncClient) -> None:
         self._http = http
@@ -111,7 +111,10 @@ def _events(count: int) -> list[dict[str, Any]]:
 async def _send_at_rate(
     client: ApiClient, live_meetings: LiveMeetings, title: str, rate: float, seconds: float
 ) -> None:
-    """Offer lines worth so many seconds, never faster than that rate; where the server says so, later. None is left out."""
+    """Send `seconds` worth of lines at no more than `rate` events a second.
+
+    If the server refuses a batch, the client sends it later. No line is skipped.
+    """
     events = [*_events(round(rate * seconds)), {"event_id": "end", "kind": "ended"}]
     for first in range(0, len(events), BATCH_EVENTS):
         pause = asyncio.create_task(asyncio.sleep(BATCH_EVENTS / rate))
@@ -124,7 +127,7 @@ async def _send_at_rate(
 async def _send_unthrottled(
     http: httpx.AsyncClient, live_meetings: LiveMeetings, title: str, stopping: asyncio.Event
 ) -> list[httpx.Response]:
-    """A client that doesn't wait. Returns what it was refused with."""
+    """Send lines without heeding `Retry-After`. Returns the refusals."""
     refusals: list[httpx.Response] = []
     path, events = f"/api/meetings/{live_meetings.ids[title]}/events", _events(MAX_LINES)
     while not stopping.is_set():
@@ -170,16 +173,16 @@ async def test_ingest_at_three_times_capacity(open_folder: Path, report: Report)
 async def _run_overload(engine: Engine, address: str, report: Report) -> None:
     live_meetings = LiveMeetings(engine, {}, {})
     async with ApiClient(address) as client, httpx.AsyncClient(base_url=address, timeout=30) as http:
-        warming = [f"warming-{k}" for k in range(1, 4)]
-        for title in (*warming, "hurried", *(f"patient-{k}" for k in range(1, CLIENT_COUNT + 1))):
+        warm_up_titles = [f"warming-{k}" for k in range(1, 4)]
+        for title in (*warm_up_titles, "unthrottled", *(f"patient-{k}" for k in range(1, CLIENT_COUNT + 1))):
             opened = await client.open_meeting({"title": title, "config": CONFIG.model_dump(mode="json")})
             live_meetings.ids[title], live_meetings.last_ordinals[title] = opened["id"], 1
-        # What it can do is the best of several: a machine that stands still for a while would let it seem too little.
-        capacity = max([await _measure_capacity(client, live_meetings, title) for title in warming])
-        watch, over = _LaneMetrics(http), asyncio.Event()
-        async with watch.sampling():
-            began = time.monotonic()
-            hurry = asyncio.create_task(_send_unthrottled(http, live_meetings, "hurried", over))
+        # Take the best of several measurements: a stall of the machine would make the capacity seem too low.
+        capacity = max([await _measure_capacity(client, live_meetings, title) for title in warm_up_titles])
+        metrics, stopping = _LaneMetrics(http), asyncio.Event()
+        async with metrics.sampling():
+            started_at = time.monotonic()
+            unthrottled = asyncio.create_task(_send_unthrottled(http, live_meetings, "unthrottled", stopping))
             rate = 3 * capacity / CLIENT_COUNT
             await asyncio.gather(
                 *(
@@ -187,17 +190,17 @@ async def _run_overload(engine: Engine, address: str, report: Report) -> None:
                     for k in range(1, CLIENT_COUNT + 1)
                 )
             )
-            seconds = time.monotonic() - began
-            over.set()
-            refusals = await hurry
+            seconds = time.monotonic() - started_at
+            stopping.set()
+            refusals = await unthrottled
             recovery = await live_meetings.wait_until_recovered()
         result = await live_meetings.wait_for_result()
-        # What was refused is noted of its meeting up to a second later.
+        # Refusals are added to the meeting's counters up to a second later.
         async with asyncio.timeout(HANG_TIMEOUT_S):
-            while not result.sum_counter("refused:lag") == watch.refused_count >= len(refusals):
+            while not result.sum_counter("refused:lag") == metrics.refused_count >= len(refusals):
                 await asyncio.sleep(0.2)
                 result = await live_meetings.wait_for_result()
-                await watch.sample()
+                await metrics.sample()
     report(
         live_meetings.row(
             "ingest at 3 times capacity",
@@ -206,11 +209,11 @@ async def _run_overload(engine: Engine, address: str, report: Report) -> None:
             recovery,
             **{
                 "capacity/s": round(capacity),
-                "taken/s": round(live_meetings.accepted_count / seconds),
-                "refused": watch.refused_count,
-                "worst lag s": round(watch.max_lag_s, 1),
-                "most waiting": watch.max_pending_calls,
-                "most in the log": watch.max_log_entries,
+                "accepted/s": round(live_meetings.accepted_count / seconds),
+                "refused": metrics.refused_count,
+                "max lag s": round(metrics.max_lag_s, 1),
+                "max waiting": metrics.max_pending_calls,
+                "max log entries": metrics.max_log_entries,
             },
         )
     )
@@ -219,12 +222,12 @@ async def _run_overload(engine: Engine, address: str, report: Report) -> None:
     for response in refusals:
         assert (response.status_code, response.json()["type"]) == (429, LAG_PROBLEM_TYPE)
         assert 1 <= int(response.headers["Retry-After"]) <= 30
-    assert watch.max_lag_s < MAX_LAG_S + LAG_TOLERANCE_S
-    assert watch.max_pending_calls <= MAX_PENDING_CALLS
+    assert metrics.max_lag_s < MAX_LAG_S + LAG_TOLERANCE_S
+    assert metrics.max_pending_calls <= MAX_PENDING_CALLS
 
 
 async def _measure_capacity(client: ApiClient, live_meetings: LiveMeetings, title: str) -> float:
-    """How many events a second the lane works off, by a meeting that is said as fast as it goes."""
+    """Measure the lane's capacity in events a second, with a meeting sent as fast as possible."""
     started_at = time.monotonic()
     await _send_at_rate(client, live_meetings, title, 10 * WARM_UP_EVENTS, 0.1)
     await wait_until(lambda: live_meetings.are_stored({title: live_meetings.last_ordinals[title]}), HANG_TIMEOUT_S)
@@ -233,7 +236,7 @@ async def _measure_capacity(client: ApiClient, live_meetings: LiveMeetings, titl
 
 @pytest.fixture
 async def meetings(aengine: AsyncEngine, redis_async: Any) -> AsyncIterator[MeetingService]:
-    """The door, which goes on noting what it took."""
+    """The ingest service, with its ledger running."""
     service = MeetingService(aengine, LogWriter(redis_async))
     ledger = asyncio.create_task(service.run_ledger())
     yield service
@@ -241,7 +244,7 @@ async def meetings(aengine: AsyncEngine, redis_async: Any) -> AsyncIterator[Meet
 
 
 @pytest.mark.usefixtures("ray_cluster", "clean_database")
-async def test_captions_come_before_what_is_owed(
+async def test_live_captions_take_precedence_over_pending_ones(
     postgres_url: str,
     redis_url: str,
     engine: Engine,
@@ -254,33 +257,40 @@ async def test_captions_come_before_what_is_owed(
     await _make_pending_captions(urls, engine, aengine, meetings)
     live_meetings = await open_live_meetings(engine, aengine, meetings, 5)
     live_meetings.last_ordinals["test"] = PENDING_COUNT + 2
-    # The engine works off 40 sentences a second: what is owed keeps it busy for longer than anybody speaks.
+    # The engine translates 40 sentences a second, so the pending captions keep it busy for longer than the speech lasts.
     with ScriptedTranslationApp(tmp_path, seconds=0.1, max_concurrent=4), running_live_lane(urls, deadline=10.0):
         async with live_meetings.sending(meetings, 1.0):
             await live_meetings.wait_until_translated()
             await wait_until(lambda: live_meetings.count_pending() < PENDING_COUNT / 2, HANG_TIMEOUT_S)
-            left = live_meetings.count_pending()
+            remaining = live_meetings.count_pending()
         recovery = await live_meetings.wait_until_recovered()
         result = await live_meetings.wait_for_result()
-    paid = PENDING_COUNT - left
+    completed = PENDING_COUNT - remaining
     report(
-        live_meetings.row("captions before debts", 0, result, recovery, debts=PENDING_COUNT, **{"paid meanwhile": paid})
+        live_meetings.row(
+            "live captions before pending ones",
+            0,
+            result,
+            recovery,
+            pending=PENDING_COUNT,
+            **{"completed meanwhile": completed},
+        )
     )
     live_meetings.assert_complete(result)
     assert [title for title, _ in captions_with_status(result, "pending") if title in live_meetings.ids] == []
-    assert left > 0, "the service was not busy all the time"
+    assert remaining > 0, "no caption was pending any more: the service was not busy all the time"
 
 
 async def _make_pending_captions(
     urls: StoreUrls, engine: Engine, aengine: AsyncEngine, meetings: MeetingService
 ) -> None:
-    """A recorded meeting whose captions are all owed: the service broke on each."""
+    """Store a recorded meeting whose captions are all pending, because every translation failed."""
 
-    async def broken(request: TranslationRequest) -> Translation:
+    async def fail(request: TranslationRequest) -> Translation:
         raise RuntimeError
 
     meeting_id = await open_lane_meeting(meetings, aengine)
     await append_events(meetings, meeting_id, numbered_meeting("test", PENDING_COUNT).events())
-    given_up = "select count(*) from captions where reason is not null"
-    with running_lane(urls.postgres, urls.redis, "batch-1", broken):
-        await wait_until(lambda: query_rows(engine, given_up) == [(PENDING_COUNT,)], HANG_TIMEOUT_S)
+    failed_query = "select count(*) from captions where reason is not null"
+    with running_lane(urls.postgres, urls.redis, "batch-1", fail):
+        await wait_until(lambda: query_rows(engine, failed_query) == [(PENDING_COUNT,)], HANG_TIMEOUT_S)

@@ -1,4 +1,4 @@
-"""A lane may die after any commit: what its operators do must not depend on it."""
+"""Operator states restored from the database. A lane may die after any commit, so a restore must not change the output."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ StepOutputs = tuple[ChunkUpdate, SentenceChanges, tuple[TranslationRequest, ...]
 
 
 def _run_with_restores(items: list[LogItem], engine: Engine, restore_every: int | None) -> list[StepOutputs]:
-    """What the operators do, their states stored and restored after every so many items."""
+    """Run the operators, storing and restoring their states after every `restore_every` items. Returns their outputs."""
     states: list[Any] = [stage.initial() for stage in STEPS]
     steps: list[StepOutputs] = []
     with engine.connect() as connection:
@@ -31,7 +31,7 @@ def _run_with_restores(items: list[LogItem], engine: Engine, restore_every: int 
             steps.append((update, sentence_output, requests))
             if restore_every is not None and k % restore_every == 0:
                 dumped = orjson.dumps([stage.dump(state) for stage, state in zip(STEPS, states, strict=True)])
-                # As storage/batch_commit/lane_commit.py and flows/lane/log_reader.py do with a meeting's row.
+                # Store and load as storage/batch_commit/lane_commit.py and flows/lane/log_reader.py do for a meeting's row.
                 restored = connection.execute(
                     text("select cast(:state as jsonb)"), {"state": dumped.decode()}
                 ).scalar_one()
@@ -39,8 +39,8 @@ def _run_with_restores(items: list[LogItem], engine: Engine, restore_every: int 
     return steps
 
 
-def test_states_that_return_from_the_database_do_the_same(engine: Engine) -> None:
+def test_restored_states_give_the_same_outputs(engine: Engine) -> None:
     items = operator_runs.make_items(synthetic_meeting("made up", 5, 150).chunks, config=CONFIG)
-    kept, returned = _run_with_restores(items, engine, None), _run_with_restores(items, engine, 5)
-    for k, (one, other) in enumerate(zip(kept, returned, strict=True)):
-        assert one == other, f"item {k} of {len(items)}"
+    expected, restored = _run_with_restores(items, engine, None), _run_with_restores(items, engine, 5)
+    for k, (expected_output, restored_output) in enumerate(zip(expected, restored, strict=True)):
+        assert expected_output == restored_output, f"item {k} of {len(items)}"

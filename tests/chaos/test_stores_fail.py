@@ -1,4 +1,4 @@
-"""Stores that stop, stand still, lose what they hold or have no space left."""
+"""Stores that stop, hang, lose their data or run out of disk space."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from tests.harness.processes.slow_stores import (
 FAULT_S = 30.0 if FULL else 8.0
 """Seconds a fault lasts."""
 BEFORE_FAULT_S = 2.0
-"""Seconds of undisturbed work before it."""
+"""Seconds of work before the fault."""
 
 pytestmark = pytest.mark.timeout(900 if FULL else 600)
 Report = Callable[[ScenarioRow], None]
@@ -46,13 +46,13 @@ def _recordings() -> tuple[RecordedMeeting, ...]:
 
 
 def _wait_before_fault(system: SingleLaneSystem) -> int:
-    """Wait until the fault is to begin, and say how much has been taken by then."""
+    """Wait until the fault is due. Returns the number of events accepted by then."""
     system.wait_until(lambda: system.committed_count() > 0)
     time.sleep(BEFORE_FAULT_S)
     return system.client.accepted_count
 
 
-def test_postgres_stopped(undisturbed: StoredResult, open_folder: Path, report: Report) -> None:
+def test_postgres_stopped(baseline: StoredResult, open_folder: Path, report: Report) -> None:
     with SingleLaneSystem(open_folder / "postgres-stopped", _recordings(), BEFORE_FAULT_S + FAULT_S + 2) as system:
         before = _wait_before_fault(system)
         system.store_server(PostgresServer).stop(system.store_port(PostgresServer))
@@ -62,12 +62,12 @@ def test_postgres_stopped(undisturbed: StoredResult, open_folder: Path, report: 
         system.fault_ended()
         result, recovery = system.finish()
     report(system.row("Postgres stopped", result, recovery, {"accepted meanwhile": meanwhile}))
-    assert_same_as_baseline(system, result, recovery, undisturbed)
+    assert_same_as_baseline(system, result, recovery, baseline)
     assert meanwhile > 0
     assert not system.client.refusals
 
 
-def test_redis_paused(undisturbed: StoredResult, open_folder: Path, report: Report) -> None:
+def test_redis_paused(baseline: StoredResult, open_folder: Path, report: Report) -> None:
     with SingleLaneSystem(open_folder / "redis-paused", _recordings(), BEFORE_FAULT_S + FAULT_S + 2) as system:
         _wait_before_fault(system)
         pid = system.store_pid(ValkeyServer)
@@ -81,13 +81,13 @@ def test_redis_paused(undisturbed: StoredResult, open_folder: Path, report: Repo
         system.fault_ended()
         result, recovery = system.finish()
     report(system.row("Redis paused", result, recovery))
-    assert_same_as_baseline(system, result, recovery, undisturbed)
-    # What was under way when it stopped may have been counted a moment later.
+    assert_same_as_baseline(system, result, recovery, baseline)
+    # Batches in flight when Redis stopped may have been counted a moment later.
     assert meanwhile <= 2 * len(system.recordings) * MAX_BATCH_EVENTS
 
 
 @pytest.mark.parametrize("how", ["stopped", "killed"])
-def test_redis_restarted_with_its_data(undisturbed: StoredResult, open_folder: Path, report: Report, how: str) -> None:
+def test_redis_restarted_with_its_data(baseline: StoredResult, open_folder: Path, report: Report, how: str) -> None:
     with SingleLaneSystem(open_folder / f"redis-{how}", _recordings(), BEFORE_FAULT_S + 4) as system:
         _wait_before_fault(system)
         if how == "stopped":
@@ -99,10 +99,10 @@ def test_redis_restarted_with_its_data(undisturbed: StoredResult, open_folder: P
         system.fault_ended()
         result, recovery = system.finish()
     report(system.row(f"Redis {how}, back with its data", result, recovery))
-    assert_same_as_baseline(system, result, recovery, undisturbed)
+    assert_same_as_baseline(system, result, recovery, baseline)
 
 
-def test_redis_killed_while_it_loads(undisturbed: StoredResult, open_folder: Path, report: Report) -> None:
+def test_redis_killed_while_it_loads(baseline: StoredResult, open_folder: Path, report: Report) -> None:
     with SingleLaneSystem(open_folder / "redis-loading", _recordings(), BEFORE_FAULT_S + 20) as system:
         write_large_log(system.urls)
         _wait_before_fault(system)
@@ -117,21 +117,23 @@ def test_redis_killed_while_it_loads(undisturbed: StoredResult, open_folder: Pat
         result, recovery = system.finish()
         assert count_entries(system.urls) == ENTRY_COUNT
     report(system.row("Redis killed while it loads its data", result, recovery))
-    assert_same_as_baseline(system, result, recovery, undisturbed)
+    assert_same_as_baseline(system, result, recovery, baseline)
 
 
-@pytest.mark.parametrize("behind", [False, True], ids=["lane at work", "lane behind"])
+@pytest.mark.parametrize("behind", [False, True], ids=["lane up to date", "lane behind"])
 def test_redis_restarted_empty(open_folder: Path, report: Report, behind: bool) -> None:
-    # Every entry can be looked for: what is counted as lost is held against what is really gone.
+    # Every entry can be found, so the count of lost events can be compared with the missing ones.
     recordings = [numbered_meeting(f"numbered-{k}", 3000 if FULL else 600) for k in range(3)]
-    # It goes on for long: only where the client comes back for more is it found out at once that something is lost.
+    # The meetings continue long after the fault: a loss is detected at once only if the client sends more events.
     with SingleLaneSystem(open_folder / f"redis-empty-{behind}", recordings, BEFORE_FAULT_S + 12) as system:
         _wait_before_fault(system)
         if behind:
             system.lane.suspend()
-            # So that much is lost: accepted, and not yet worked off. A batch of each meeting may be under way, and read already.
-            taken = system.client.accepted_count
-            system.wait_until(lambda: system.client.accepted_count > taken + len(recordings) * MAX_BATCH_EVENTS)
+            # Lose many events: accepted, but not yet processed. One batch of each meeting may already be read.
+            accepted_before = system.client.accepted_count
+            system.wait_until(
+                lambda: system.client.accepted_count > accepted_before + len(recordings) * MAX_BATCH_EVENTS
+            )
         system.store_server(ValkeyServer).stop(system.store_port(ValkeyServer))
         shutil.rmtree(system.stores_folder / "valkey" / "appendonlydir")
         if behind:
@@ -141,32 +143,33 @@ def test_redis_restarted_empty(open_folder: Path, report: Report, behind: bool) 
         system.fault_ended()
         result, recovery = system.finish()
 
-    def place(_: str, caption: dict[str, Any]) -> int:
+    def line_number(_: str, caption: dict[str, Any]) -> int:
         return number_in(caption["text"])
 
-    said = {(row[0], number_in(row[4])) for row in result.sentences if not row[-1]}
-    taken = {
+    stored_lines = {(row[0], number_in(row[4])) for row in result.sentences if not row[-1]}
+    accepted = {
         (title, int(event_id.removeprefix("line-")))
         for title, events in system.client.ordinals.items()
         for event_id in events
         if event_id != "end"
     }
-    stored = len(taken & said) + len(recordings)  # The ends are stored as well: the meetings are over.
+    # The ends are stored as well, because the meetings have ended.
+    stored_count = len(accepted & stored_lines) + len(recordings)
     row = system.row(
-        f"Redis back empty, its lane {'behind' if behind else 'at work'}", result, recovery, order_of=place
+        f"Redis back empty, its lane {'behind' if behind else 'up to date'}", result, recovery, order_of=line_number
     )
-    report(replace(row, stored=stored))
-    assert_consistent(system, result, recovery, place)
-    assert said <= taken
+    report(replace(row, stored=stored_count))
+    assert_consistent(system, result, recovery, line_number)
+    assert stored_lines <= accepted
     assert result.lost_count > 0 or not behind
-    assert row.accepted == stored + result.lost_count
+    assert row.accepted == stored_count + result.lost_count
     for title, events in system.client.ordinals.items():
-        assert len(set(events.values())) == len(events), f"{title}: an ordinal was given out twice"
+        assert len(set(events.values())) == len(events), f"{title}: an ordinal was assigned twice"
 
 
 @pytest.fixture
 def small_disk(open_folder: Path) -> Iterator[Path]:
-    """A folder for stores on a disk of their own that can be filled."""
+    """A folder for stores on a separate small disk that can be filled."""
     stores_folder = open_folder / "disk-full" / "stores"
     stores_folder.mkdir(parents=True)
     stores_folder.parent.chmod(0o755)
@@ -180,13 +183,13 @@ def small_disk(open_folder: Path) -> Iterator[Path]:
         subprocess.run(["umount", "--lazy", str(stores_folder)], check=True)
 
 
-def test_no_space_for_the_stores(undisturbed: StoredResult, small_disk: Path, report: Report) -> None:
+def test_no_space_for_the_stores(baseline: StoredResult, small_disk: Path, report: Report) -> None:
     with (
         SingleLaneSystem(small_disk.parent, _recordings(), BEFORE_FAULT_S + FAULT_S + 2) as system,
         ExitStack() as stack,
     ):
         _wait_before_fault(system)
-        # A server that gives up on its disk is started again, as `parley up` does.
+        # Restart a server that exits because of the full disk, as `parley up` does.
         stack.callback(watch_stores(system.stores))
         ballast = small_disk / "ballast"
         with ballast.open("wb", buffering=0) as file, suppress(OSError):
@@ -198,5 +201,5 @@ def test_no_space_for_the_stores(undisturbed: StoredResult, small_disk: Path, re
         system.fault_ended()
         result, recovery = system.finish()
     report(system.row("no space for the stores", result, recovery, {"refusals": refusals}))
-    assert_same_as_baseline(system, result, recovery, undisturbed)
+    assert_same_as_baseline(system, result, recovery, baseline)
     assert refusals > 0

@@ -1,4 +1,7 @@
-"""A wire to a host of its own, which can be cut: unlike a proxy, whose kernel answers for it, nobody answers then at all."""
+"""A network link to a separate host, which can be cut.
+
+A proxy's kernel still acknowledges packets while the proxy is silent. Nothing answers at the far end of a cut link.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +17,10 @@ _NEW_NETWORK = 0x40000000
 
 
 class PartitionableLink:
-    """A pair of network interfaces, the far one in a network namespace of its own. It takes root on Linux.
+    """A pair of network interfaces, the far one in its own network namespace. It needs root on Linux.
 
     Raises:
-        OSError: it can't be laid here, and why.
+        OSError: the link can't be created here. The message has the reason.
     """
 
     def __init__(self) -> None:
@@ -28,13 +31,13 @@ class PartitionableLink:
 
     def __enter__(self) -> PartitionableLink:
         if os.geteuid() != 0 or not all(map(shutil.which, ("ip", "unshare", "nsenter"))):
-            raise OSError("it takes root, ip, unshare and nsenter")
+            raise OSError("a partitionable link needs root, ip, unshare and nsenter")
         self._namespace_process = subprocess.Popen(
             ["unshare", "--net", "sh", "-c", "echo; exec sleep 3600"], stdout=subprocess.PIPE
         )
         try:
             assert self._namespace_process.stdout is not None
-            self._namespace_process.stdout.readline()  # It is in its namespace now, or there is none for it.
+            self._namespace_process.stdout.readline()  # By now the process is in its namespace, or failed to get one.
             pid = str(self._namespace_process.pid)
             _run("ip", "link", "add", self._near, "type", "veth", "peer", "name", self._far, "netns", pid)
             _run("ip", "address", "add", f"{self._near_address}/30", "dev", self._near)
@@ -47,12 +50,16 @@ class PartitionableLink:
         return self
 
     def __exit__(self, *_: object) -> None:
-        # The far end goes with its namespace, and the near end with the far one.
+        # The kernel deletes the far end with its namespace, and the near end with the far end.
         self._namespace_process.send_signal(signal.SIGKILL)
         self._namespace_process.communicate()
 
     def listen(self) -> socket.socket:
-        """A socket that listens at the far end."""
+        """Return a listening socket at the far end.
+
+        Raises:
+            OSError: no socket can be created there.
+        """
         sockets: list[socket.socket] = []
 
         def listen() -> None:
@@ -61,20 +68,20 @@ class PartitionableLink:
                     return
             sockets.append(socket.create_server((self.address, 0)))
 
-        # Only the thread that asks changes its namespace, and this one ends.
+        # `setns` affects the calling thread only, so call it in a thread that ends.
         thread = threading.Thread(target=listen)
         thread.start()
         thread.join()
         if not sockets:
-            raise OSError("no socket can be made at the far end")
+            raise OSError("no socket can be created at the far end")
         return sockets[0]
 
     def cut(self) -> None:
-        """Nothing comes through, and nobody says so."""
+        """Drop all packets without notifying either side."""
         self._run_in_namespace("ip", "link", "set", self._far, "down")
 
     def restore(self) -> None:
-        """Let all through again."""
+        """Let packets pass again."""
         self._run_in_namespace("ip", "link", "set", self._far, "up")
 
     def _run_in_namespace(self, *command: str) -> None:

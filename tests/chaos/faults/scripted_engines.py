@@ -1,4 +1,4 @@
-"""The real translation service on a real Ray, over scripted engines: replicas can be killed, engines told to fail."""
+"""The real translation service on Ray, with scripted engines: replicas can be killed, engines can fail or hang."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ APPLICATION = DEFAULT_TRANSLATION_APP
 
 
 class ScriptedEngine:
-    """Answers with a function of the text, as files in a folder tell it to.
+    """An engine whose translation is a function of the text. Files in a folder make it fail or hang.
 
     Args:
-        folder: it leaves its process' id there. `dead` there makes every engine fail, `<process id>.wedged` makes that one
-            take questions and say nothing.
-        seconds: an answer takes.
-        at_once: answers it works on; more wait.
+        folder: the engine creates `<process id>.engine` in it. The file `dead` makes every engine fail, and
+            `<process id>.wedged` makes the engine of that process hang.
+        seconds: seconds each answer takes.
+        max_concurrent: the number of answers generated concurrently. Further requests wait.
     """
 
     name = "scripted"
@@ -43,10 +43,10 @@ class ScriptedEngine:
     def supports(self, source: str, target: str) -> bool:
         return True
 
-    async def generate(self, question: Utterance) -> TokenStream:
+    async def generate(self, utterance: Utterance) -> TokenStream:
         async with self._slots:
             await self._respond()
-        text = f"{question.target}:{question.text.upper()}"
+        text = f"{utterance.target}:{utterance.text.upper()}"
         yield text
         yield Generation(text, "scripted", "stop", 0, 0, self._seconds, self._seconds)
 
@@ -65,12 +65,13 @@ class ScriptedEngine:
 
 
 class ScriptedTranslationApp:
-    """The translation application, for as long as the block.
+    """Runs the translation application inside a `with` block.
 
     Args:
-        folder: for the engines; there must be none of others in it.
-        replicas: processes.
-        seconds, at_once: as of each engine.
+        folder: the engines' folder. It must hold no files of other engines.
+        replicas: the number of replicas, each a process.
+        seconds: seconds each answer of an engine takes.
+        max_concurrent: the number of answers each engine generates concurrently.
     """
 
     def __init__(self, folder: Path, replicas: int = 1, *, seconds: float = 0.05, max_concurrent: int = 16) -> None:
@@ -79,7 +80,7 @@ class ScriptedTranslationApp:
         self._spec = FirefoxConfig(replicas=replicas, cpus=0.1)
 
     def __enter__(self) -> ScriptedTranslationApp:
-        # As production runs it, but for the engine.
+        # Deployed as in production, except for the engine.
         deployment_class = make_deployment("TranslationService", self._spec, DOWNSCALE_DELAY_S, SHUTDOWN_TIMEOUT_S)
         application = deployment_class(TranslationService).bind(self._engine, 10_000)
         ray_serve.run(application, name=APPLICATION, route_prefix=None)
@@ -90,29 +91,29 @@ class ScriptedTranslationApp:
         ray_serve.delete(APPLICATION)
 
     def replica_pids(self) -> list[int]:
-        """The processes that have an engine, the oldest first."""
+        """The ids of the live processes that have an engine, oldest first."""
         engine_files = sorted(self._folder.glob("*.engine"), key=lambda file: file.stat().st_mtime_ns)
         return [int(file.stem) for file in engine_files if _is_alive(int(file.stem))]
 
     def kill_replica(self) -> bool:
-        """SIGKILL of the replica that is there longest. False where none is there."""
+        """SIGKILL the oldest replica. Returns False if there is no replica."""
         for pid in self.replica_pids()[:1]:
             os.kill(pid, signal.SIGKILL)
             return True
         return False
 
     def hang_engine(self) -> int:
-        """Let one engine fall silent, in a process that lives on. Returns that process' id."""
+        """Make the oldest replica's engine hang while its process lives on. Returns the process id."""
         pid = self.replica_pids()[0]
         (self._folder / f"{pid}.wedged").touch()
         return pid
 
     def fail_all_engines(self) -> None:
-        """Let every engine fail, those of new replicas too."""
+        """Make every engine fail, including the engines of new replicas."""
         (self._folder / "dead").touch()
 
     def restore_engines(self) -> None:
-        """Engines work again."""
+        """Make failing engines work again."""
         (self._folder / "dead").unlink(missing_ok=True)
 
 

@@ -1,4 +1,4 @@
-"""The network between the flow and a store on loopback: it can be slow, break off, or say nothing at all."""
+"""A TCP proxy between the lanes and a store: it can delay data, reset connections, or drop everything silently."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import threading
 
 
 class FaultyStoreProxy:
-    """Passes on to a port of loopback, from a thread of its own.
+    """Forwards connections to a port on loopback, in its own thread.
 
     Args:
-        port: the store's.
-        at: the socket it listens on; None for one on loopback.
+        port: the store's port.
+        listening_socket: the socket the proxy listens on. None for a new one on loopback.
 
     Attributes:
-        address: host and port where it is to be reached instead.
-        delay: seconds that each piece takes to the store; what comes back is not delayed.
+        address: the proxy's `host:port`, to be used instead of the store's.
+        delay_s: seconds by which each piece of data to the store is delayed. Responses are not delayed.
     """
 
     def __init__(self, port: int, listening_socket: socket.socket | None = None) -> None:
@@ -41,15 +41,15 @@ class FaultyStoreProxy:
         self._loop.close()
 
     def reset(self) -> int:
-        """Break off every connection there is. Returns how many."""
+        """Reset every open connection. Returns the number of connections."""
         return asyncio.run_coroutine_threadsafe(self._reset(self._links), self._loop).result(60)
 
     def silence(self) -> None:
-        """Swallow whatever comes, on old connections and on new ones, without a word to either side."""
+        """Drop all data on old and new connections, without notifying either side."""
         self._is_silent = True
 
     def restore(self) -> None:
-        """Pass on again. What was swallowed is gone: connections that lost something are broken off."""
+        """Forward again. Dropped data is lost, so connections that lost data are reset."""
         self._is_silent = False
         lossy = {link for link in self._links if link.is_lossy}
         asyncio.run_coroutine_threadsafe(self._reset(lossy), self._loop).result(60)
@@ -64,7 +64,7 @@ class FaultyStoreProxy:
         for task in tasks:
             task.cancel()
         for task_result in await asyncio.gather(*tasks, return_exceptions=True):
-            # One that the reset reached first ends by it, and not by being cancelled.
+            # A task whose connection was reset may end with that error before it is cancelled.
             if not isinstance(task_result, asyncio.CancelledError | OSError | None):
                 raise task_result
 
@@ -83,7 +83,7 @@ class FaultyStoreProxy:
                 self._forward(link, reader, link.store, True), self._forward(link, store_reader, writer, False)
             )
         except OSError:
-            pass  # The store is away, or one end broke off: so does the other.
+            pass  # The store is down, or one end closed the connection: close the other end too.
         finally:
             link.abort()
             self._links.discard(link)
@@ -102,7 +102,7 @@ class FaultyStoreProxy:
 
 
 class _Link:
-    """A client's connection and the one to the store behind it; `lossy` once something of it was swallowed."""
+    """A client's connection with its connection to the store. `is_lossy` is set once data was dropped."""
 
     def __init__(self, client: asyncio.StreamWriter) -> None:
         self.client, self.store, self.is_lossy = client, None, False
@@ -112,7 +112,7 @@ class _Link:
     def abort(self) -> None:
         for end in (self.client, self.store):
             if end is not None and not end.transport.is_closing():
-                # A reset, which is sent once, and not an orderly end, which is sent until somebody hears it.
+                # Send a reset (RST): it is sent once, while an orderly close (FIN) is retransmitted until acknowledged.
                 linger = struct.pack("ii", 1, 0)
                 end.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
                 end.transport.abort()

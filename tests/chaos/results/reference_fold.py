@@ -1,4 +1,4 @@
-"""The operators' fold over a meeting's items, without a dataflow: as `flows.lane.stateful_step` does it, item by item."""
+"""Reference fold: applies the operators to a meeting's items one by one, as `flows.lane.stateful_step` does, without a dataflow."""
 
 from __future__ import annotations
 
@@ -15,14 +15,17 @@ from operators.stream import ChunkUpdate, SentenceChanges
 from operators.translation_requests import TranslationRequest
 
 FoldStep = tuple[LogItem, ChunkUpdate, SentenceChanges, tuple[TranslationRequest, ...]]
-"""An item of a meeting, and what each operator made of it."""
+"""An item of a meeting, with each operator's output."""
 
 
 class MeetingFold:
-    """The states of one meeting.
+    """The fold of one meeting.
+
+    Args:
+        states: the operators' states, by step name. None for the initial states.
 
     Attributes:
-        steps: what each item led to.
+        steps: each processed item with the operators' outputs.
     """
 
     def __init__(self, states: Mapping[str, Any] | None = None) -> None:
@@ -30,7 +33,7 @@ class MeetingFold:
         self.steps: list[FoldStep] = []
 
     def apply(self, envelope: Envelope) -> Envelope:
-        """Let the operators work an envelope off."""
+        """Apply the operators to an envelope. Returns the envelope with their outputs."""
         item = envelope.item
         if isinstance(item, Restored):
             self._states = dict(item.states)
@@ -48,24 +51,24 @@ class MeetingFold:
         return replace(envelope, states=states)
 
     def dump(self) -> bytes:
-        """The states as they are stored."""
+        """Serialize the states as they are stored."""
         return orjson.dumps({stage.name: stage.dump(self._states[stage.name]) for stage in STEPS})
 
     @classmethod
     def load(cls, dumped: bytes) -> MeetingFold:
-        """The fold that goes on from stored states."""
+        """Build a fold that continues from stored states."""
         stored = orjson.loads(dumped)
         return cls({stage.name: stage.load(stored[stage.name]) for stage in STEPS})
 
 
 class MeetingFolds:
-    """The folds of many meetings."""
+    """The folds of several meetings."""
 
     def __init__(self) -> None:
         self.by_meeting: dict[str, MeetingFold] = {}
 
     def apply(self, envelopes: Iterable[Envelope]) -> list[Envelope]:
-        """Let the operators work envelopes off, each by its meeting's states."""
+        """Apply the operators to each envelope with its meeting's states."""
         return [
             self.by_meeting.setdefault(envelope.meeting_id, MeetingFold()).apply(envelope) for envelope in envelopes
         ]

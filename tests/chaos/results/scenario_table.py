@@ -1,4 +1,4 @@
-"""The table of the chaos suite: one row a scenario."""
+"""The table of the chaos suite: one row for each scenario."""
 
 from __future__ import annotations
 
@@ -9,23 +9,36 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 FULL = os.environ.get("PARLEY_CHAOS") == "full"
-"""Whether the suite runs at its full length (`make chaos`), or short as every other test."""
-HEADINGS = ("scenario", "faults", "accepted", "stored", "lost", "doubled", "out of order", "owed at end", "recovery s")
+"""True if the suite runs at full length (`make chaos`), False for the short form in `make test`."""
+HEADINGS = (
+    "scenario",
+    "faults",
+    "accepted",
+    "stored",
+    "lost",
+    "duplicated",
+    "out of order",
+    "pending at end",
+    "recovery s",
+)
 
 
 @dataclass(frozen=True)
 class ScenarioRow:
-    """What a scenario came to.
+    """The figures of one scenario.
 
     Attributes:
-        accepted: entries that the door took.
-        stored: those of them whose effect is stored.
-        lost: those that are counted as lost.
-        doubled: effects that are there twice.
-        out_of_order: captions of a meeting and language that overtook one asked before them.
-        owed: captions without an answer at the end.
-        recovery: seconds from the end of the last fault until all that was accepted by then is stored and paid.
-        detail: what else is worth knowing, such as the peak of a lane's memory.
+        scenario: the scenario's name.
+        faults: the number of injected faults.
+        accepted: the number of events accepted by the ingest API.
+        stored: the number of accepted events whose effects are stored.
+        lost: the number of events counted as lost.
+        duplicated: the number of effects stored more than once.
+        out_of_order: captions that overtook an earlier request of the same meeting and language.
+        pending: the number of captions still pending at the end.
+        recovery: seconds from the end of the last fault until every event accepted by then was stored and its captions
+            complete. None without a fault.
+        detail: further figures, such as the peak memory of a lane.
     """
 
     scenario: str
@@ -33,31 +46,31 @@ class ScenarioRow:
     accepted: int
     stored: int
     lost: int
-    doubled: int
+    duplicated: int
     out_of_order: int
-    owed: int
+    pending: int
     recovery: float | None
     detail: dict[str, float] = field(default_factory=dict[str, float])
 
     def cells(self) -> tuple[str, ...]:
-        """The row as text."""
-        numbers = (self.faults, self.accepted, self.stored, self.lost, self.doubled, self.out_of_order, self.owed)
+        """The row's cells as text."""
+        numbers = (self.faults, self.accepted, self.stored, self.lost, self.duplicated, self.out_of_order, self.pending)
         recovery = "-" if self.recovery is None else f"{self.recovery:.1f}"
         details = ", ".join(f"{name} {value:g}" for name, value in self.detail.items())
         return (self.scenario, *(str(number) for number in numbers), recovery, details)
 
 
 def format_table(rows: Sequence[ScenarioRow]) -> list[str]:
-    """The rows as lines of text, under their headings."""
+    """Format the rows as lines of text under their headings."""
     cells = [(*HEADINGS, ""), *(row.cells() for row in rows)]
     widths = [max(len(row_cells[k]) for row_cells in cells) for k in range(len(HEADINGS))]
     return [
         "  ".join(
             cell.ljust(width) if k == 0 else cell.rjust(width)
-            for k, (cell, width) in enumerate(zip(each, widths, strict=False))
+            for k, (cell, width) in enumerate(zip(row_cells, widths, strict=False))
         )
-        + f"  {each[-1]}".rstrip()
-        for each in cells
+        + f"  {row_cells[-1]}".rstrip()
+        for row_cells in cells
     ]
 
 

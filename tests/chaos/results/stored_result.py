@@ -1,4 +1,4 @@
-"""What a scenario left in the database, and how it differs from what it should be."""
+"""The rows that a scenario stored in the database, and counts of their defects: gaps, duplicates, wrong order."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sqlalchemy import Engine, text
 
 from tests.chaos.workload.recorded_meetings import TARGET
 
-# "id" begins with the ordinal of an entry, so it is the same in every run; the meeting's own id is not.
+# A sentence's id begins with the ordinal of an entry, so it is the same in every run. The meeting's id is not.
 SENTENCES_QUERY = (
     'select m.title, s.id, s.revision, s.speaker, s.text, s.start, s."end", s.boundary, s.language, s.first_emitted,'
     " s.first_text, s.retracted from sentences s join meetings m on m.id = s.meeting_id order by 1, 2"
@@ -36,7 +36,7 @@ CaptionOrder = Callable[[str, dict[str, Any]], int]
 
 @dataclass(frozen=True)
 class StoredMeeting:
-    """A meeting's row: `starts` entries of its log are the door's own."""
+    """A meeting's row. `system_entries` is the number of log entries written by the ingest API itself."""
 
     title: str
     last_committed: int
@@ -48,7 +48,7 @@ class StoredMeeting:
 
 @dataclass(frozen=True)
 class StoredResult:
-    """What is stored of all meetings, and the live events in the order in which clients get them."""
+    """The stored rows of all meetings, and their live events in the order in which clients receive them."""
 
     meetings: dict[str, StoredMeeting]
     sentences: list[tuple[Any, ...]]
@@ -58,30 +58,30 @@ class StoredResult:
 
     @property
     def stored_count(self) -> int:
-        """Events of clients that the flow has worked off."""
+        """The number of client events that the lanes have processed."""
         return (
             sum(meeting.last_committed - meeting.system_entries for meeting in self.meetings.values()) - self.lost_count
         )
 
     @property
     def lost_count(self) -> int:
-        """Entries counted as lost."""
+        """The number of entries counted as lost."""
         return self.sum_counter("lost")
 
     def sum_counter(self, name: str) -> int:
-        """A counter, over all meetings."""
+        """Sum a counter over all meetings."""
         return sum(meeting.counters.get(name, 0) for meeting in self.meetings.values())
 
     def rows_of(self, titles: Sequence[str]) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]:
-        """The sentences and captions of some meetings."""
+        """Return the sentences and captions of the given meetings."""
         return [row for row in self.sentences if row[0] in titles], [row for row in self.captions if row[0] in titles]
 
     def count_gaps(self) -> int:
-        """Live events that are missing between the first and the last `seq` of a meeting."""
+        """Count the live events that are missing up to the last `seq` of each meeting."""
         return sum(meeting.last_seq - len(self.events.get(meeting.title, [])) for meeting in self.meetings.values())
 
     def count_duplicates(self) -> int:
-        """Live events that say again what was said already: the same sentence, retraction or answer."""
+        """Count the live events that repeat an earlier sentence, retraction or answer."""
         duplicates = 0
         for events in self.events.values():
             seen: Counter[str] = Counter()
@@ -94,10 +94,10 @@ class StoredResult:
         return duplicates
 
     def count_out_of_order(self, order_of: CaptionOrder) -> int:
-        """Captions by the lane that came after one asked later. Debts, which the backfill pays, have no order to keep.
+        """Count the lane's captions that were overtaken by a later request. Captions of the backfill have no order.
 
         Args:
-            place: where a caption has its place among those of its meeting.
+            order_of: returns a caption's position among the captions of its meeting.
         """
         overtaken = 0
         for title, events in self.events.items():
@@ -111,7 +111,7 @@ class StoredResult:
 
 
 def read_result(engine: Engine) -> StoredResult:
-    """Read everything that is stored, as it is at one moment: what was refused is still being counted."""
+    """Read all stored rows in one snapshot, because the counters of refused events may still change."""
     with engine.connect().execution_options(isolation_level="REPEATABLE READ") as snapshot:
         meetings, sentences, captions, event_rows, pending = (
             [tuple(row) for row in snapshot.execute(text(query))]

@@ -1,4 +1,4 @@
-"""What a lane's process runs: the real lane, with a scripted translation service."""
+"""The program of a lane's process: the real lane, with a scripted translation service."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from operators.translation_requests import CaptionStatus, Translation, Translati
 FENCED_EXIT_STATUS = 7
 """The exit status of a lane that was replaced."""
 TRANSLATION_LATENCY_S = 0.002
-"""Seconds an answer takes."""
+"""Seconds each translation takes."""
 
 
 async def scripted_translation(request: TranslationRequest, engine: str) -> Translation:
-    """A translation that is a function of the text; the engine's name tells who asked for it."""
+    """Return a translation that is a function of the text. The engine's name identifies the caller."""
     await asyncio.sleep(TRANSLATION_LATENCY_S)
     return Translation(CaptionStatus.TRANSLATED, f"{request.language}:{request.text.upper()}", engine)
 
@@ -30,7 +30,7 @@ async def _translate_as_lane(request: TranslationRequest) -> Translation:
 
 
 def run_lane(options: LaneOptions, log: Path) -> None:
-    """Run a lane until SIGTERM. It exits with `FENCED_EXIT_STATUS` where another process took the lane over."""
+    """Run a lane until SIGTERM. Exits with `FENCED_EXIT_STATUS` if another process took the lane over."""
     with log.open("ab") as output:
         os.dup2(output.fileno(), 1)
         os.dup2(output.fileno(), 2)

@@ -1,4 +1,4 @@
-"""Keeps a lane's process running, as the supervisor does: one that dies is started again a little later."""
+"""A lane's process, restarted after a short pause if it dies, as the supervisor does."""
 
 from __future__ import annotations
 
@@ -16,33 +16,35 @@ from flows.lane.options import LaneOptions
 from tests.chaos.systems.lane_main import run_lane
 
 FIRST_RESTART_S, MAX_RESTART_S = 0.05, 2.0
-"""Seconds before a process is started again: at first, and what it doubles to while it dies within a second."""
+"""Seconds before a restart: the first pause, and the limit to which it doubles while the process dies within a second."""
 STATUS_POLL_S = 0.02
+"""Seconds between two checks of the process's exit status."""
 MEMORY_POLL_S = 0.25
-"""Seconds between two looks at the memory."""
+"""Seconds between two samples of the process's memory."""
 
-# A process of its own each time, but one that need not import everything again: two hundred of them are killed.
+# A fork server saves each new process the imports: up to two hundred processes are killed.
 _processes = multiprocessing.get_context("forkserver")
 _processes.set_forkserver_preload(["flows.lane.runner", "pytest"])
 
 
 class LaneProcess:
-    """Runs a lane in a process.
+    """Runs a lane in a process and restarts it.
 
     Args:
-        log: the file that takes what the processes say.
+        options: the lane's options.
+        log: the file for the processes' output.
 
     Attributes:
-        process: the one that is there.
-        deaths: exit statuses of processes that nobody asked to end, oldest first; a signal's is negative.
-        peak: the most memory any process had (MB).
+        process: the current process.
+        exit_statuses: exit statuses of processes that ended unasked, oldest first. A signal's number is negative.
+        peak_mb: the peak memory over all processes (MB).
     """
 
     def __init__(self, options: LaneOptions, log: Path) -> None:
         self._options, self._log = options, log
         self._lock = threading.Lock()
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._restart_loop, name="keeper", daemon=True)
+        self._thread = threading.Thread(target=self._restart_loop, name="lane-restart", daemon=True)
         self.exit_statuses: list[int] = []
         self.peak_mb = 0.0
         self.process = self._start()
@@ -52,7 +54,7 @@ class LaneProcess:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Stop the lane as an administrator does."""
+        """Stop the lane with SIGTERM, as an administrator does."""
         self._stopping.set()
         self._thread.join()
         self.process.terminate()
@@ -62,26 +64,26 @@ class LaneProcess:
         assert stopped, "the lane did not stop"
 
     def is_alive(self) -> bool:
-        """Whether there is a process at this moment."""
+        """Whether the process is running."""
         with self._lock:
             return self.process.exitcode is None
 
     def kill(self) -> None:
-        """SIGKILL of the process that is there, and wait until it has gone."""
+        """SIGKILL the current process and wait until it has ended."""
         with self._lock:
             self.process.kill()
             self.process.join()
 
     def suspend(self) -> None:
-        """SIGSTOP: the process is there, and does nothing."""
+        """Suspend the process (SIGSTOP)."""
         self._signal(signal.SIGSTOP)
 
     def resume(self) -> None:
-        """SIGCONT: it goes on where it stood."""
+        """Resume the suspended process (SIGCONT)."""
         self._signal(signal.SIGCONT)
 
     def replace(self) -> ForkServerProcess:
-        """Start a successor beside the process that is there, which from now on is the caller's."""
+        """Start a successor beside the current process. Returns the old process, which the caller now owns."""
         with self._lock:
             predecessor, self.process = self.process, self._start()
         return predecessor

@@ -1,4 +1,4 @@
-"""Live meetings at which somebody goes on speaking, on a lane of this process, with the steward in an actor of its own."""
+"""Live meetings with continuous speech, on a lane in this process, with the maintenance jobs in their own actor."""
 
 from __future__ import annotations
 
@@ -35,21 +35,22 @@ from tests.chaos.workload.recorded_meetings import CONFIG, number_in, numbered_m
 from tests.harness.lane.threaded_lane import Translate, query_rows, running_lane, wait_until
 
 CAPTION_DEADLINE_S = 3.0
-"""Seconds a caption may take."""
+"""Deadline of a caption, in seconds."""
 HANG_TIMEOUT_S = 300.0
-"""Seconds after which a scenario has hung."""
+"""Seconds after which a scenario counts as hung."""
 MAX_LINES = 10_000
-"""More than anybody says."""
+"""Upper bound of the lines sent in a meeting."""
 _LANE_BOUNDS: Mapping[LaneKind, LaneBounds] = {"live": LaneBounds(1, 1, 100), "batch": LaneBounds(1, 1, 100)}
 
 
 @dataclass
 class LiveMeetings:
-    """The meetings.
+    """Live meetings and their accepted events.
 
     Attributes:
-        ids: by title.
-        taken: the last ordinal that the door gave out, by title.
+        engine: the connections to Postgres.
+        ids: the meetings' ids, by title.
+        last_ordinals: the last accepted ordinal, by title.
     """
 
     engine: Engine
@@ -58,12 +59,12 @@ class LiveMeetings:
 
     @property
     def accepted_count(self) -> int:
-        """Events that the door took: all but its own, that a meeting began."""
+        """The number of accepted client events: all but the `started` entry that the ingest API writes."""
         return sum(n - 1 for n in self.last_ordinals.values())
 
     @asynccontextmanager
     async def sending(self, meetings: MeetingService, interval_s: float) -> AsyncGenerator[None]:
-        """Somebody says a line in each meeting every so many seconds, for as long as the block; then the meetings end."""
+        """Send a line in each meeting every `interval_s` seconds during the block, then end the meetings."""
         stopping = asyncio.Event()
         async with asyncio.TaskGroup() as group:
             for title in self.ids:
@@ -88,7 +89,7 @@ class LiveMeetings:
             return
 
     async def _append(self, meetings: MeetingService, title: str, event: NewEvent) -> None:
-        # As a good client: what could not be taken is sent again, under the same id.
+        # As a well-behaved client does: a refused event is retried under the same id.
         async for attempt in stamina.retry_context(on=UnavailableError, attempts=None, timeout=HANG_TIMEOUT_S):
             with attempt:
                 [appended] = await meetings.append("default", self.ids[title], [event])
@@ -96,24 +97,24 @@ class LiveMeetings:
                 self.last_ordinals[title] = appended.ordinal
 
     async def wait_until_translated(self) -> None:
-        """Wait until a caption of each meeting is translated."""
+        """Wait until each meeting has a translated caption."""
         query = "select count(distinct meeting_id) from captions where status = 'translated' and meeting_id = any(:ids)"
         ids = list(self.ids.values())
         await wait_until(lambda: query_rows(self.engine, query, ids=ids) == [(len(ids),)], HANG_TIMEOUT_S)
 
     async def wait_until_recovered(self) -> float:
-        """Wait until all that has been taken by now is stored and paid. Returns how many seconds that took."""
+        """Wait until every event accepted so far is stored and its captions complete. Returns the seconds it took."""
         ordinals, started_at = dict(self.last_ordinals), time.monotonic()
         await wait_until(lambda: self.are_stored(ordinals) and not self.count_pending(ordinals), HANG_TIMEOUT_S)
         return time.monotonic() - started_at
 
     def are_stored(self, ordinals: Mapping[str, int]) -> bool:
-        """Whether every meeting is stored as far as that."""
+        """Whether every meeting is committed up to its given ordinal."""
         n = dict(query_rows(self.engine, "select title, last_committed from meetings"))
         return all(n[title] >= ordinal for title, ordinal in ordinals.items())
 
     def count_pending(self, ordinals: Mapping[str, int] | None = None) -> int:
-        """Captions that are owed; where marks are given, of what was said up to them."""
+        """Count the pending captions. With `ordinals`, count only the captions of entries up to them."""
         pending = query_rows(
             self.engine,
             "select m.title, split_part(c.sentence_id, '.', 1)::bigint from captions c"
@@ -122,7 +123,7 @@ class LiveMeetings:
         return sum(ordinals is None or n <= ordinals.get(title, 0) for title, n in pending)
 
     def last_published(self, connection: redis.Redis) -> dict[str, int]:
-        """The number of the last sentence of each meeting that its followers were sent."""
+        """Return the number in the last published sentence of each meeting. 0 if none is published."""
         last = dict.fromkeys(self.ids, 0)
         for title, meeting_id in self.ids.items():
             published = int(str(connection.get(redis_keys.published_seq(str(meeting_id))) or 0))
@@ -137,7 +138,7 @@ class LiveMeetings:
         return last
 
     async def wait_for_result(self) -> StoredResult:
-        """Wait until all meetings are over, stored and paid, and read what is there."""
+        """Wait until all meetings have ended and no caption is pending. Returns the stored rows."""
         unfinished = "select 1 from meetings where status <> 'ended' limit 1"
         await wait_until(lambda: not query_rows(self.engine, unfinished) and not self.count_pending(), HANG_TIMEOUT_S)
         return read_result(self.engine)
@@ -145,7 +146,7 @@ class LiveMeetings:
     def row(
         self, scenario: str, faults: int, result: StoredResult, recovery: float | None, **detail: float
     ) -> ScenarioRow:
-        """The scenario's row in the table."""
+        """Build the scenario's row of the table."""
         return ScenarioRow(
             scenario,
             faults,
@@ -160,7 +161,7 @@ class LiveMeetings:
         )
 
     def assert_complete(self, result: StoredResult) -> None:
-        """Everything is there once, in order, and translated."""
+        """Assert that every accepted event is stored once, in order, and translated."""
         assert result.stored_count == self.accepted_count
         assert result.lost_count == result.sum_counter("dead") == 0
         assert (
@@ -177,17 +178,17 @@ class LiveMeetings:
 
 
 def numbered_chunks(count: int) -> list[Chunk]:
-    """What is said: a number each. By one speaker, so that they are asked to be translated in their order."""
+    """Generate numbered lines. They have one speaker, so that translations are requested in order."""
     return [chunk.model_copy(update={"speaker": "Ann"}) for _, chunk in numbered_meeting("", count).chunks]
 
 
 def line_number(_: str, caption: Mapping[str, Any]) -> int:
-    """The place of a caption among those of its meeting: the number it says."""
+    """Return a caption's position in its meeting: the number in its text, or -1 without text."""
     return number_in(caption["text"]) if caption["text"] else -1
 
 
 def captions_with_status(result: StoredResult, status: str) -> list[tuple[str, dict[str, Any]]]:
-    """Captions that followers were sent with this status, each with the title of its meeting."""
+    """Return the published captions with a status, each with the title of its meeting."""
     return [
         (title, payload)
         for title, events in result.events.items()
@@ -218,7 +219,7 @@ async def open_live_meetings(
 
 @contextmanager
 def running_live_lane(urls: StoreUrls, **options: Any) -> Generator[None]:
-    """The lane of live meetings in a thread of this process, and the steward in an actor as production runs it."""
+    """Run the live lane in a thread of this process, and the maintenance actor as in production."""
     actor_class: Any = ray.remote(MaintenanceActor).options(num_cpus=0.1, max_concurrency=2)
     actor = actor_class.remote(urls.postgres, urls.redis, _LANE_BOUNDS)
     actor_run = actor.run.remote()
@@ -239,7 +240,7 @@ def running_live_lane(urls: StoreUrls, **options: Any) -> Generator[None]:
 
 
 def _lane_translate() -> Translate:
-    """The service, its answers marked: the rest are the backfill's."""
+    """Return the service's translate function, with its answers marked `lane`. Other answers are the backfill's."""
     translate_remotely = TranslationClient(APPLICATION).translate
 
     async def translate(request: TranslationRequest) -> Translation:

@@ -1,4 +1,4 @@
-"""The steward's duties for lanes that live without Ray: unpublished events are sent on, and debts are paid."""
+"""The maintenance jobs for lanes without Ray: the outbox relay publishes events, the backfill completes pending captions."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from tests.chaos.systems.lane_main import scripted_translation
 from tests.harness.lane.threaded_lane import Translate
 
 JOBS_POLL_S = 0.3
+"""Seconds between two runs of a job that found nothing to do."""
 
 
 async def _backfill_translate(request: TranslationRequest) -> Translation:
@@ -24,16 +25,18 @@ async def _backfill_translate(request: TranslationRequest) -> Translation:
 
 
 class MaintenanceThread:
-    """Relay and backfill in a thread. A store that does not answer is asked again later, as in production.
+    """Runs the outbox relay and the backfill in a thread. Store outages are retried, as in production.
 
     Args:
-        translate: what the backfill asks.
+        postgres_url: the URL of Postgres.
+        redis_url: the URL of Redis.
+        translate: the translation function of the backfill.
     """
 
     def __init__(self, postgres_url: str, redis_url: str, translate: Translate = _backfill_translate) -> None:
         self._urls, self._translate = (postgres_url, redis_url), translate
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), name="steward", daemon=True)
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), name="maintenance", daemon=True)
         self._error: BaseException | None = None
 
     def __enter__(self) -> MaintenanceThread:
@@ -43,7 +46,7 @@ class MaintenanceThread:
     def __exit__(self, *_: object) -> None:
         self._stopping.set()
         self._thread.join(60)
-        assert not self._thread.is_alive(), "the steward did not stop"
+        assert not self._thread.is_alive(), "the maintenance thread did not stop"
         if self._error is not None:
             raise self._error
 
@@ -63,8 +66,8 @@ class MaintenanceThread:
     async def _run_periodically(self, task: Callable[[], Awaitable[int]]) -> None:
         while not self._stopping.is_set():
             try:
-                done = await task()
+                processed_count = await task()
             except (SQLAlchemyError, redis.RedisError, UnavailableError):
-                done = 0
-            if not done:
+                processed_count = 0
+            if not processed_count:
                 await asyncio.sleep(JOBS_POLL_S)

@@ -1,4 +1,4 @@
-"""A small Parley with several lanes, which are started and stopped as the supervisor does, and meetings that move."""
+"""A small Parley with several lanes, started and stopped as by the supervisor, and with meetings that move."""
 
 from __future__ import annotations
 
@@ -35,20 +35,20 @@ from tests.harness.lane.threaded_lane import query_rows
 
 T = TypeVar("T")
 DEMAND_POLL_S = 0.2
-"""Seconds between two looks at which lanes are to run."""
+"""Seconds between two checks of which lanes should run."""
 REBALANCE_S = 1.0
-"""Seconds between two rounds that balance the lanes, as in the steward."""
+"""Seconds between two rebalancing rounds, as in the maintenance actor."""
 
 
 class OpenEndedClient(MeetingClient):
-    """A client whose meetings go on until they may end."""
+    """A client whose meetings stay open until `may_end` is set."""
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         self.may_end = threading.Event()
 
     async def _append(self, meetings: MeetingService, title: str, batch: Sequence[NewEvent]) -> list[AppendResult]:
-        # All but the end is sent in its time.
+        # Only the end waits. All other events are sent on time.
         before_end = [event for event in batch if not isinstance(event.payload, MeetingEnded)]
         appended = await super()._append(meetings, title, before_end) if before_end else []
         if len(before_end) < len(batch):
@@ -59,7 +59,10 @@ class OpenEndedClient(MeetingClient):
 
 
 class MultiLaneSystem(SingleLaneSystem):
-    """A scene whose lanes come and go, with meetings that stay open. The first lane stays for as long as the scene."""
+    """A system whose lanes are added and drained while its meetings stay open.
+
+    The process of the first lane runs as long as the system.
+    """
 
     client_class = OpenEndedClient
     client: OpenEndedClient
@@ -81,7 +84,7 @@ class MultiLaneSystem(SingleLaneSystem):
         self._all_processes.append(self.lane)
         self._threads = [
             threading.Thread(target=self._supervise_loop, name="lanes", daemon=True),
-            threading.Thread(target=self._loop.run_forever, name="fleet", daemon=True),
+            threading.Thread(target=self._loop.run_forever, name="event-loop", daemon=True),
         ]
         for thread in self._threads:
             thread.start()
@@ -112,12 +115,12 @@ class MultiLaneSystem(SingleLaneSystem):
             raise self._failed
 
     def finish(self) -> tuple[StoredResult, float | None]:
-        """Let the meetings end; see `Scene`."""
+        """Let the meetings end, then finish as `SingleLaneSystem.finish` does."""
         self.client.may_end.set()
         return super().finish()
 
     def start_rebalancing(self) -> None:
-        """Have the lanes balanced from now on, once a second, as the steward does."""
+        """Start rebalancing the lanes once a second, as the maintenance actor does."""
         self._rebalancing = self._submit(self._rebalance_loop())
 
     def add_lane(self) -> str:
@@ -130,7 +133,7 @@ class MultiLaneSystem(SingleLaneSystem):
         return self._submit(insert()).result(60)
 
     def drain_lane(self, lane_id: str) -> None:
-        """Have a lane drained, as `parley lanes drain` does."""
+        """Drain a lane, as `parley lanes drain` does."""
 
         async def drain() -> None:
             async with self._database.begin() as connection:
@@ -139,23 +142,23 @@ class MultiLaneSystem(SingleLaneSystem):
         self._submit(drain()).result(60)
 
     def move_meeting(self, title: str, lane_id: str) -> bool:
-        """Move a meeting, as `parley lanes move` does."""
+        """Move a meeting, as `parley lanes move` does. Returns False if it was not moved."""
         has_moved = self._submit(self._meetings.move("default", self.client.ids[title], lane_id)).result(60)
         self.move_count += has_moved
         return has_moved
 
     def open_titles(self, *lane_ids: str) -> set[str]:
-        """The titles of the open meetings of these lanes, at one moment."""
+        """Return the titles of the open meetings on the given lanes."""
         query = "select title from meetings where lane_id = any(:lanes) and status <> 'ended'"
         return {title for (title,) in query_rows(self.engine, query, lanes=list(lane_ids))}
 
     def running_lane_ids(self) -> list[str]:
-        """The lanes that have a process at this moment."""
+        """Return the lanes that have a running process."""
         with self._lock:
             return [lane_id for lane_id, process in self._lane_processes.items() if process.is_alive()]
 
     def kill_lane(self, lane_id: str) -> bool:
-        """SIGKILL of a lane's process. False where it has none."""
+        """SIGKILL a lane's process. Returns False if it has none."""
         with self._lock:
             process = self._lane_processes.get(lane_id)
         if process is None or not process.is_alive():
@@ -165,15 +168,15 @@ class MultiLaneSystem(SingleLaneSystem):
         return True
 
     def fleet_row(self, scenario: str, result: StoredResult, recovery: float | None, **detail: float) -> ScenarioRow:
-        """The scenario's row in the table, over all lanes."""
+        """Build the scenario's row of the table, over all lanes."""
         peak = max(process.peak_mb for process in self._all_processes)
-        deaths = sum(len(keeper.exit_statuses) for keeper in self._all_processes)
+        deaths = sum(len(process.exit_statuses) for process in self._all_processes)
         moves = query_rows(self.engine, "select sum(moves) from meetings")[0][0]
         measured = {"moves": int(moves), "lane deaths": deaths, "peak MB": round(peak)}
         return self.row(scenario, result, recovery, measured | detail, order_by_title)
 
     def deaths(self) -> list[int]:
-        """Exit statuses of processes that nobody asked to end, over all lanes."""
+        """Exit statuses of processes that ended unasked, over all lanes."""
         return [status for process in self._all_processes for status in process.exit_statuses]
 
     def _submit(self, coroutine: Coroutine[Any, Any, T]) -> Future[T]:
@@ -192,7 +195,7 @@ class MultiLaneSystem(SingleLaneSystem):
             await asyncio.sleep(REBALANCE_S)
 
     def _supervise_loop(self) -> None:
-        """Have a process for each lane that needs one, by the rule that the supervisor goes by."""
+        """Run a process for each lane that needs one, by the supervisor's rule."""
         demands: dict[str, LaneDemand] = {}
         with sync_redis(self.urls.redis) as connection:
             while not self._stopping.wait(DEMAND_POLL_S):
@@ -231,10 +234,10 @@ async def _run_ignoring_outages(task: Callable[[], Awaitable[object]]) -> None:
 
 
 def order_by_title(title: str, caption: dict[str, Any]) -> int:
-    """The place of a caption, of one of several meetings with the same speech too."""
+    """Return a caption's position, also if several meetings have the same speech (`TITLE #k`)."""
     return caption_order(title.partition(" #")[0], caption)
 
 
 def sleep_randomly(rng: random.Random, max_s: float) -> None:
-    """Let a random while pass (s)."""
+    """Sleep for a random time up to `max_s` seconds."""
     time.sleep(rng.uniform(0, max_s))

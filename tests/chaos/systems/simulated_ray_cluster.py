@@ -1,6 +1,6 @@
-"""A simulated Ray cluster in a process of its own: a head without CPUs, two workers, and the translation application.
+"""A simulated Ray cluster in its own process: a head without CPUs, two workers, and the translation application.
 
-Run as a program, it takes a command a line: `actors`, which answers with those that live, or `kill NODE`.
+As a program it reads one command from each line: `actors`, which returns the live actors, or `kill NODE`.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ REPLICAS = 2
 
 @dataclass(frozen=True)
 class LiveActor:
-    """An actor that lives."""
+    """A live actor with its node and process."""
 
     name: str
     node: str
@@ -42,11 +42,11 @@ class LiveActor:
 
 
 class SimulatedCluster:
-    """The cluster, seen from a test.
+    """The test's handle to the cluster.
 
     Attributes:
-        address: where a driver connects.
-        workers: the worker nodes' ids.
+        address: the address a driver connects to.
+        workers: the ids of the worker nodes.
     """
 
     def __init__(self, process: subprocess.Popen[str], log: Path) -> None:
@@ -56,11 +56,11 @@ class SimulatedCluster:
         self.workers: list[str] = started["workers"]
 
     def actors(self) -> list[LiveActor]:
-        """Those that live."""
-        return [LiveActor(**each) for each in self._send_command("actors")]
+        """Return the live actors."""
+        return [LiveActor(**fields) for fields in self._send_command("actors")]
 
     def kill(self, node: str) -> None:
-        """SIGKILL of a worker node: all its processes die with it."""
+        """SIGKILL a worker node with all its processes."""
         self._send_command(f"kill {node}")
 
     def _send_command(self, command: str) -> Any:
@@ -79,7 +79,7 @@ class SimulatedCluster:
 
 @contextmanager
 def simulated_cluster(log: Path) -> Generator[tuple[SimulatedCluster, dict[str, str]]]:
-    """The cluster for as long as the block, and the environment of a driver of it."""
+    """Run the cluster during the block. Yields the cluster and the environment of its drivers."""
     with ray_folder() as folder:
         environment = loopback_environment(folder)
 
@@ -96,12 +96,12 @@ def simulated_cluster(log: Path) -> Generator[tuple[SimulatedCluster, dict[str, 
                 )
             return SimulatedCluster(process, log)
 
-        nodes = start_with_retries(folder, start)
-        yield nodes, environment | {"RAY_ADDRESS": nodes.address}
+        cluster = start_with_retries(folder, start)
+        yield cluster, environment | {"RAY_ADDRESS": cluster.address}
 
 
 def main() -> None:
-    """Run the cluster until its input ends."""
+    """Run the cluster until stdin ends."""
     answer_stream, sys.stdout = sys.stdout, sys.stderr
     node: dict[str, Any] = {"node_ip_address": LOOPBACK, "object_store_memory": 100_000_000}
     cluster = Cluster(initialize_head=True, head_node_args=node | {"num_cpus": 0, "include_dashboard": False})
@@ -130,15 +130,19 @@ def main() -> None:
         actors: Any = state.actors()
         answer(
             [
-                {"name": each["Name"] or each["ActorClassName"], "node": each["Address"]["NodeID"], "pid": each["Pid"]}
-                for each in actors.values()
-                if each["State"] == "ALIVE"
+                {
+                    "name": actor["Name"] or actor["ActorClassName"],
+                    "node": actor["Address"]["NodeID"],
+                    "pid": actor["Pid"],
+                }
+                for actor in actors.values()
+                if actor["State"] == "ALIVE"
             ]
         )
 
 
 def _kill_node(cluster: Cluster, node: Node) -> None:
-    """All at once, as a machine loses its power. Ray's own way ends the raylet alone, and the others notice."""
+    """Kill all processes at once, like a power failure. Ray's own call ends the raylet only, and the others notice."""
     [raylet] = node.all_processes[PROCESS_TYPE_RAYLET]
     processes = psutil.Process(raylet.process.pid).children(recursive=True)
     cluster.remove_node(node, allow_graceful=False)

@@ -1,4 +1,4 @@
-"""A small Parley of a scenario's own: two stores, a lane in a process, a steward, and a client that feeds it."""
+"""A small Parley for one scenario: two stores, a lane in a process, the maintenance jobs, and a client that sends events."""
 
 from __future__ import annotations
 
@@ -33,21 +33,24 @@ from tests.harness.lane.threaded_lane import query_rows
 
 LANE_ID = "batch-1"
 TRANSLATION_DEADLINE_S = 1.0
-"""Seconds a translation may take: short, so that what a killed lane took with it is soon paid (`LaneOptions.patience`)."""
+"""Deadline of a translation, in seconds.
+
+It is short so that the backfill soon completes the pending captions of a killed lane.
+"""
 HANG_TIMEOUT_S = 300.0
-"""Seconds after which a scenario has hung."""
+"""Seconds after which a scenario counts as hung."""
 MAX_LANE_MB = 600.0
-"""MB that a lane's process may take, whatever waits for it."""
+"""Limit of the memory of a lane's process (MB), at any backlog."""
 
 
 class SingleLaneSystem:
-    """Starts everything on entering, and stops what is left of it at the end.
+    """Starts stores, lane, maintenance jobs and client on entry, and stops them on exit.
 
     Args:
-        folder: to be made; servers that run as `nobody` must be able to enter the one above it.
-        spoken: what the client sends.
-        seconds: how long that takes it; 0 sends as fast as the door takes it.
-        between: puts something between flow and stores: given their addresses, gives those the flow is to use.
+        folder: the system's folder, created on entry. Servers that run as `nobody` must be able to enter its parent.
+        recordings: the meetings that the client sends.
+        seconds: the duration of sending. 0 sends as fast as the ingest API accepts.
+        wrap_urls: returns the store URLs for the lane, given the real ones, to put a proxy between lane and stores.
     """
 
     client_class: type[MeetingClient] = MeetingClient
@@ -92,36 +95,39 @@ class SingleLaneSystem:
         self._stack.close()
 
     def store_server(self, kind: type[PostgresServer] | type[ValkeyServer]) -> ServerProcess:
-        """One of the two stores, to be stopped. `stores.start()` starts again what does not run."""
+        """Return one of the two stores, to stop it. `stores.start()` restarts it."""
         password = (self.stores_folder / f"{kind.name}.password").read_text()
         return kind(self.stores_folder / kind.name, ServerAccount.current(), password, durable=True)
 
     def store_port(self, kind: type[PostgresServer] | type[ValkeyServer]) -> int:
-        """Where a store answers."""
+        """Return a store's port."""
         return int(json.loads((self.stores_folder / "ports.json").read_text())[kind.name])
 
     def store_pid(self, kind: type[PostgresServer] | type[ValkeyServer]) -> int:
-        """A store's process: of Postgres, the first of several."""
+        """Return the id of a store's process. For Postgres it is the postmaster."""
         name = "data/postmaster.pid" if kind is PostgresServer else "server.pid"
         return int((self.stores_folder / kind.name / name).read_text().split()[0])
 
     def lane_owner_pid(self) -> int | None:
-        """The process that last took the lane over."""
+        """Return the id of the process that last claimed the lane."""
         return query_rows(self.engine, "select pid from lanes where id = :id", id=LANE_ID)[0][0]
 
     def is_lane_owned(self) -> bool:
-        """Whether the lane's process lives and has taken the lane over."""
+        """Whether the lane's process is running and has claimed the lane."""
         return self.lane.is_alive() and self.lane_owner_pid() == self.lane.process.pid
 
     def committed_count(self) -> int:
-        """How many entries are committed, over all meetings."""
+        """Return the number of committed entries over all meetings."""
         return int(query_rows(self.engine, "select coalesce(sum(last_committed), 0) from meetings")[0][0])
 
     def wait_until(self, condition: Callable[[], bool], seconds: float = HANG_TIMEOUT_S) -> float:
-        """Wait for something to become true. A store that does not answer leaves it open.
+        """Wait until a condition holds. Errors of an unavailable store count as False.
 
         Returns:
-            How many seconds it took.
+            The seconds it took.
+
+        Raises:
+            AssertionError: the condition did not hold in time.
         """
         started_at = time.monotonic()
         while True:
@@ -133,20 +139,21 @@ class SingleLaneSystem:
             except (SQLAlchemyError, redis.RedisError):
                 pass
             assert time.monotonic() < started_at + seconds, (
-                f"it did not come true in time; see {self.folder / 'lane.log'}"
+                f"the condition did not hold in time; see {self.folder / 'lane.log'}"
             )
             time.sleep(0.02)
 
     def fault_ended(self, faults: int = 1) -> None:
-        """A fault has just ended. What was taken by now is what there is to recover."""
+        """Record that faults have ended. The events accepted by now are the ones to recover."""
         self.faults += faults
         self._last_fault_end = time.monotonic(), self.client.last_ordinals()
 
     def finish(self) -> tuple[StoredResult, float | None]:
-        """Wait until all is sent, stored, paid and published.
+        """Wait until all events are sent, stored, translated and published.
 
         Returns:
-            What is stored, and how many seconds after the last fault all that was accepted by its end was stored and paid.
+            The stored rows, and the recovery time in seconds: from the end of the last fault until every event accepted by
+            then was stored and its captions complete. None without a fault.
         """
         recovery = None
         if self._last_fault_end is not None:
@@ -166,7 +173,7 @@ class SingleLaneSystem:
         detail: Mapping[str, float] = MappingProxyType({}),
         order_of: CaptionOrder = caption_order,
     ) -> ScenarioRow:
-        """The scenario's row in the table."""
+        """Build the scenario's row of the table."""
         return ScenarioRow(
             scenario,
             self.faults,
@@ -207,7 +214,7 @@ class SingleLaneSystem:
 
 
 def replace_addresses(urls: StoreUrls, postgres: str, valkey: str) -> StoreUrls:
-    """The stores' addresses with other hosts and ports."""
+    """Return the stores' URLs with other `host:port` addresses."""
 
     def replace_address(url: str, address: str) -> str:
         return url.replace(f"@{urlsplit(url).hostname}:{urlsplit(url).port}", f"@{address}")

@@ -1,4 +1,4 @@
-"""A good client: it sends what is said through the real door, and sends it again, under the same ids, until that took it."""
+"""A well-behaved client: it sends events to the real ingest API, and retries them under the same ids until accepted."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.harness.lane.threaded_lane import RECORDING_START_MS
 
 MAX_BATCH_EVENTS = 50
 RETRY_PAUSE_S = 0.1
-"""Seconds before a refused batch is sent again."""
+"""Seconds before a refused batch is retried."""
 TRANSIENT_ERRORS = (
     UnavailableError,
     RedisConnectionError,
@@ -32,20 +32,22 @@ TRANSIENT_ERRORS = (
     InterfaceError,
     PoolTimeoutError,
 )
-"""What the API answers with 503 (serve/http/problems.py): a client tries again. Anything else is a bug, and ends the feed."""
+"""Errors that the API answers with 503 (serve/http/problems.py), which a client retries. Any other error ends the client."""
 
 
 class MeetingClient:
-    """Sends meetings side by side from a thread of its own.
+    """Sends meetings concurrently from its own thread.
 
     Args:
-        spoken: the meetings.
-        seconds: how long that takes where nothing hinders it; each meeting is spread over all of it evenly.
+        postgres_url: the URL of Postgres.
+        redis_url: the URL of Redis.
+        recordings: the meetings to send.
+        seconds: the duration of sending without faults. Each meeting is spread evenly over it. 0 sends as fast as possible.
 
     Attributes:
-        ids: the meetings, by title.
-        accepted: the ordinal of each event that was taken, by title and event id.
-        refusals: how often a batch was refused, by the kind of error.
+        ids: the meetings' ids, by title.
+        ordinals: the ordinal of each accepted event, by title and event id.
+        refusals: the number of refused batches, by error class.
     """
 
     def __init__(
@@ -55,7 +57,7 @@ class MeetingClient:
         self._recordings, self._seconds = recordings, seconds
         self._opened, self._stopping = threading.Event(), threading.Event()
         self._error: BaseException | None = None
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), name="feed", daemon=True)
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), name="client", daemon=True)
         self.ids: dict[str, UUID] = {}
         self.ordinals: dict[str, dict[str, int]] = {recording.title: {} for recording in recordings}
         self.refusals: Counter[str] = Counter()
@@ -74,24 +76,24 @@ class MeetingClient:
         self.raise_if_failed()
 
     def raise_if_failed(self) -> None:
-        """Raise what ended the feed before its time, if anything did."""
+        """Raise the error that ended the client early, if there is one."""
         if self._error is not None:
             raise self._error
 
     @property
     def is_finished(self) -> bool:
-        """Whether everything has been taken."""
+        """Whether every event has been accepted."""
         self.raise_if_failed()
         return self.accepted_count == sum(len(recording.chunks) + 1 for recording in self._recordings)
 
     @property
     def accepted_count(self) -> int:
-        """How many events have been taken."""
-        return sum(len(taken) for taken in self.ordinals.values())
+        """The number of accepted events."""
+        return sum(len(ordinals) for ordinals in self.ordinals.values())
 
     def last_ordinals(self) -> dict[UUID, int]:
-        """The last ordinal taken of each meeting."""
-        return {self.ids[title]: max(taken.values(), default=0) for title, taken in self.ordinals.items()}
+        """Return the last accepted ordinal of each meeting."""
+        return {self.ids[title]: max(ordinals.values(), default=0) for title, ordinals in self.ordinals.items()}
 
     async def _run(self) -> None:
         engine, connection = async_engine(self._urls[0]), async_redis(self._urls[1])
@@ -110,7 +112,7 @@ class MeetingClient:
             self._opened.set()
             async with asyncio.TaskGroup() as group:
                 ledger = group.create_task(meetings.run_ledger())
-                await asyncio.gather(*(self._send(meetings, one) for one in self._recordings))
+                await asyncio.gather(*(self._send(meetings, recording) for recording in self._recordings))
                 await self._wait_for_stop()
                 ledger.cancel()
         except BaseException as error:  # noqa: BLE001 - raised again by the test's thread
@@ -121,7 +123,7 @@ class MeetingClient:
             await connection.aclose()
 
     async def _wait_for_stop(self) -> None:
-        """The door stays open, and goes on noting what it took."""
+        """Keep the service open, so that its ledger keeps recording accepted events."""
         while not self._stopping.is_set():
             await asyncio.sleep(0.05)
 

@@ -1,4 +1,4 @@
-"""What is said in the scenarios: the AMI recordings where they are at hand, else speech made up from a seed."""
+"""The speech of the scenarios: AMI recordings if they are installed, otherwise speech generated from a seed."""
 
 from __future__ import annotations
 
@@ -44,18 +44,18 @@ _WORDS = [
 ]
 
 _SPEAKERS = ("Zoë Q", "Ann", "Bartholomew")
-"""Neither in the order of their names nor in that of their lengths."""
+"""Sorted neither by name nor by length, so that no test passes because of such an order."""
 
 
 @dataclass(frozen=True)
 class RecordedMeeting:
-    """A meeting's speech, by the clock of a recording: each chunk with its arrival (s)."""
+    """A recorded meeting: each chunk with its arrival time (s) on the recording's clock."""
 
     title: str
     chunks: tuple[tuple[float, Chunk], ...]
 
     def events(self) -> list[NewEvent]:
-        """What a source sends of it, with ids of its own, and the end."""
+        """Return the meeting's events as a source sends them: the chunks with event ids, then the end."""
         events = [
             NewEvent(f"line-{k}", chunk, RECORDING_START_MS + round(arrival_s * 1000))
             for k, (arrival_s, chunk) in enumerate(self.chunks, 1)
@@ -65,7 +65,7 @@ class RecordedMeeting:
 
 @cache
 def all_meetings() -> tuple[RecordedMeeting, ...]:
-    """Every meeting that is at hand, the shortest first."""
+    """Return every available meeting, shortest first."""
     if AMI_RECORDINGS:
         recordings = [read_recording(path) for path in AMI_RECORDINGS]
         meetings = [
@@ -74,20 +74,23 @@ def all_meetings() -> tuple[RecordedMeeting, ...]:
         ]
     else:
         meetings = [synthetic_meeting(f"made-up-{seed}", seed, 100 + 60 * seed) for seed in range(1, 6)]
-    return tuple(sorted(meetings, key=lambda one: len(one.chunks)))
+    return tuple(sorted(meetings, key=lambda meeting: len(meeting.chunks)))
 
 
 def synthetic_meeting(title: str, seed: int, count: int) -> RecordedMeeting:
-    """Three speakers who take turns and overlap, in chunks that grow word by word and are corrected once more."""
+    """Generate speech of three speakers who take turns and overlap.
+
+    The chunks grow word by word, and a last revision corrects each.
+    """
     rng = random.Random(seed)
     chunks: list[tuple[float, Chunk]] = []
     arrival_s = 0.0
     for k in range(count):
         speaker = _SPEAKERS[k % len(_SPEAKERS)]
         words = [rng.choice(_WORDS) for _ in range(rng.randint(2, 9))]
-        growing_texts = [" ".join(words[:stop]) for stop in range(1, len(words) + 1)]
+        interim_texts = [" ".join(words[:stop]) for stop in range(1, len(words) + 1)]
         start, chunk_id = arrival_s, f"{rng.getrandbits(64):x}"
-        for text in [*growing_texts, growing_texts[-1].capitalize() + rng.choice(".?!")]:
+        for text in [*interim_texts, interim_texts[-1].capitalize() + rng.choice(".?!")]:
             arrival_s += rng.uniform(0.1, 0.6)
             chunks.append((arrival_s, Chunk(chunk_id=chunk_id, speaker=speaker, text=text, start=start, end=arrival_s)))
         arrival_s -= rng.uniform(0.0, 0.3)
@@ -96,7 +99,7 @@ def synthetic_meeting(title: str, seed: int, count: int) -> RecordedMeeting:
 
 
 def numbered_meeting(title: str, count: int) -> RecordedMeeting:
-    """Speech in which every chunk is a sentence of its own that says its number: each entry can be looked for."""
+    """Generate speech in which every chunk is one sentence with its number, so that each entry can be found."""
     chunks = [
         (
             2.0 * k + 1.5,
@@ -115,7 +118,7 @@ def numbered_meeting(title: str, count: int) -> RecordedMeeting:
 
 @cache
 def request_order(meeting: RecordedMeeting) -> dict[tuple[str, int], int]:
-    """The place of each request for a translation, by sentence and revision: what the operators ask, and in which order."""
+    """Return the position of each translation request of the operators, by sentence id and revision."""
     states = dedup.State(), tracker.State(), context_window.State()
     order: dict[tuple[str, int], int] = {}
     for item in operator_runs.make_items(meeting.chunks, config=CONFIG):
@@ -129,18 +132,18 @@ def request_order(meeting: RecordedMeeting) -> dict[tuple[str, int], int]:
 
 
 def caption_order(title: str, caption: Mapping[str, Any]) -> int:
-    """The place of a caption among those of its meeting, in the order in which they are asked."""
-    (meeting,) = (one for one in all_meetings() if one.title == title)
+    """Return a caption's position among the captions of its meeting, in the order of their requests."""
+    (meeting,) = (candidate for candidate in all_meetings() if candidate.title == title)
     return request_order(meeting)[caption["sentence_id"], caption["revision"]]
 
 
 def number_in(text: str) -> int:
-    """The number that a sentence of `numbered` speech says, or that its translation says."""
+    """Return the number in a sentence of a `numbered_meeting`, or in its translation."""
     match = re.search(r"\d+", text)
     assert match is not None
     return int(match[0])
 
 
 def count_events(meetings: Sequence[RecordedMeeting]) -> int:
-    """How many events the meetings have together, their ends included."""
+    """Count the events of all given meetings, including their ends."""
     return sum(len(meeting.chunks) + 1 for meeting in meetings)

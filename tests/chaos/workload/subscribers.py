@@ -1,4 +1,4 @@
-"""Clients of the HTTP API who follow meetings, and are cut off again and again."""
+"""Clients of the HTTP API that follow meetings, and whose connections are cut repeatedly."""
 
 from __future__ import annotations
 
@@ -18,14 +18,15 @@ from storage.store_urls import StoreUrls
 from tests.harness.api.event_follower import follow_events
 
 CUT_INTERVAL_S = 3.0
-"""Seconds, on average."""
+"""Average seconds between two cuts of a connection."""
 
 
 class ApiSubscribers:
-    """An API over the stores, and one follower a meeting.
+    """An API server over the stores, with one subscriber for each meeting.
 
     Args:
-        ids: the meetings, by title.
+        urls: the URLs of the stores.
+        ids: the meetings' ids, by title.
     """
 
     def __init__(self, urls: StoreUrls, ids: Mapping[str, UUID]) -> None:
@@ -58,7 +59,7 @@ class ApiSubscribers:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def received_seqs(self) -> dict[str, list[int]]:
-        """The `seq` of everything each follower received, in the order of receipt, once their meetings are over."""
+        """Return the `seq` of every received event by title, in order of receipt, once the meetings have ended."""
         return {title: [event["seq"] for event in future.result(180)] for title, future in self._received.items()}
 
     @staticmethod
