@@ -1,4 +1,4 @@
-"""Lanes on Ray clusters: a node that dies with lanes and replicas on it, and a Ray job of lanes that is stopped."""
+"""Lanes on Ray clusters: a killed node with lanes and replicas, and a stopped Ray job of lanes."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ RECORDINGS = (
 MEETINGS_S = 180.0 if FULL else 30.0
 """The duration of the meetings, in seconds."""
 TRANSLATION_DEADLINE_S = 3.0
-"""Deadline of a translation, in seconds. The backfill takes over a dead lane's captions after six times as many."""
+"""Deadline of a translation, in seconds. The backfill takes over a dead lane's captions after six times that long."""
 JOB_STOP_WAIT_S = 150
 """Seconds that `ray job stop` waits for the lanes. Ray's default of 3 s is too short while calls are in flight."""
 
@@ -63,8 +63,7 @@ cluster_time = pytest.mark.timeout(1200 if FULL else 600)
 class GatedClient(MeetingClient):
     """A client that opens its meetings, but sends events only after `may_begin` is set, so that batch lanes can start first.
 
-    It sends the last third of a meeting only after `may_finish` is set, so that no meeting ends before, however slow the
-    lanes are.
+    It sends the last third of a meeting only after `may_finish` is set. So slow lanes still find open meetings.
     """
 
     def __init__(

@@ -205,7 +205,7 @@ class InterruptedFold:
         self._n, self._ticks = self._checkpoint.n, self._checkpoint.ticks
 
     def _move(self) -> None:
-        """Move the meeting: the old lane releases it at a `moved` entry with the state before that, the new lane restores it."""
+        """Move the meeting: the old lane releases it at a `moved` entry, the new lane restores the state before it."""
         self._commit()
         moved = Entry("default", "m", self._n, "moved", 0, MeetingMoved(lane="other", move=1))
         self._fold.apply(_envelope(moved))

@@ -105,7 +105,7 @@ _WAITING_COMMIT_QUERY = (
     "select 1 from pg_stat_activity a join pg_locks l on l.pid = a.pid where a.wait_event_type = 'Lock'"
     " and l.relation = 'lanes'::regclass and l.mode = 'RowShareLock'"
 )
-"""Finds a session that waits for a lock while it holds the lane's row lock, as a lane does in a commit."""
+"""Finds a session that waits for a lock while it holds the lane's row, as in a commit."""
 
 
 def _suspend_within_a_transaction(system: SingleLaneSystem) -> None:

@@ -1,4 +1,4 @@
-"""Five real meetings at once on a complete Parley: their quality scores, and a run in which every process is killed once."""
+"""Five real meetings at once on a complete Parley: their quality scores, and a run with every process killed."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ Report = Callable[[ScenarioRow], None]
 def _system_behind_proxies(
     folder: Path, seconds: float, link: PartitionableLink | None = None
 ) -> Generator[tuple[SingleLaneSystem, list[FaultyStoreProxy]]]:
-    """Run a system whose lane reaches Postgres and Valkey through proxies, at the far end of the link if one is given."""
+    """Run a system whose lane reaches Postgres and Valkey through proxies. With `link`, the proxies listen at its far end."""
     proxies: list[FaultyStoreProxy] = []
     with ExitStack() as stack:
 

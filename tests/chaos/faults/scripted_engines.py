@@ -43,10 +43,10 @@ class ScriptedEngine:
     def supports(self, source: str, target: str) -> bool:
         return True
 
-    async def generate(self, utterance: Utterance) -> TokenStream:
+    async def generate(self, request: Utterance) -> TokenStream:
         async with self._slots:
             await self._respond()
-        text = f"{utterance.target}:{utterance.text.upper()}"
+        text = f"{request.target}:{request.text.upper()}"
         yield text
         yield Generation(text, "scripted", "stop", 0, 0, self._seconds, self._seconds)
 

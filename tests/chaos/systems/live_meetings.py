@@ -205,7 +205,7 @@ async def open_live_meetings(
     prefix: str = "live",
     config: MeetingConfig = CONFIG,
 ) -> LiveMeetings:
-    """A hall with so many live meetings, and the lanes there must be."""
+    """Open `count` live meetings titled `PREFIX-NUMBER`, and create the lanes they need."""
     async with aengine.begin() as connection:
         await ensure_lane(connection, "live-1", "live")
         await ensure_lane(connection, "batch-1", "batch")

@@ -1,4 +1,4 @@
-"""A small Parley for one scenario: two stores, a lane in a process, the maintenance jobs, and a client that sends events."""
+"""A small Parley for one scenario: two stores, a lane in a process, the maintenance jobs and a client."""
 
 from __future__ import annotations
 
@@ -152,8 +152,8 @@ class SingleLaneSystem:
         """Wait until all events are sent, stored, translated and published.
 
         Returns:
-            The stored rows, and the recovery time in seconds: from the end of the last fault until every event accepted by
-            then was stored and its captions complete. None without a fault.
+            The stored rows and the recovery time in seconds. Recovery starts at the end of the last fault. It ends once
+            every event accepted by then is stored and its captions complete. The time is None without a fault.
         """
         recovery = None
         if self._last_fault_end is not None:
