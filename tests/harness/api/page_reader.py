@@ -1,4 +1,4 @@
-"""Somebody who reads the pages in a real browser."""
+"""A reader of the pages in a real browser."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _NETWORK_ERRORS = ("Failed to load resource", "WebSocket connection to")
 
 @pytest.fixture(scope="session")
 async def browser() -> AsyncIterator[Browser]:
-    """The machine's own browser, with nothing of its user's; without one the test is skipped."""
+    """The machine's own browser, without its user's profile. The test is skipped if there is no browser."""
     program = next(filter(None, map(shutil.which, BROWSER_PROGRAMS)), None)
     if program is None:
         pytest.skip("there is no browser: install Debian's chromium")
@@ -43,7 +43,12 @@ async def browser() -> AsyncIterator[Browser]:
 
 @dataclass
 class PageSocket:
-    """A WebSocket that the page opened: what it asked for, and the stored events it got."""
+    """A WebSocket that the page opened.
+
+    Attributes:
+        after: the seq after which the page requested events.
+        seqs: the seqs of the stored events that it received.
+    """
 
     after: int
     seqs: list[int] = field(default_factory=list[int])
@@ -51,11 +56,13 @@ class PageSocket:
 
 @dataclass
 class PageReader:
-    """A page that somebody reads.
+    """An open page in a browser.
 
     Attributes:
-        sockets: the WebSockets it opened, in order.
-        complaints: what the browser complained of in its console.
+        page: the page.
+        base: the server's base URL.
+        sockets: the WebSockets that the page opened, in order.
+        console_errors: the console's errors and warnings, and uncaught errors.
     """
 
     page: Page
@@ -64,11 +71,11 @@ class PageReader:
     console_errors: list[str] = field(default_factory=list[str])
 
     async def freeze_clock(self) -> None:
-        """Let no time pass on the page that is open, but for `pass_time`. Its timers go on."""
+        """Stop the clock of the open page; only `advance_clock` moves it then. Its timers continue."""
         await self.page.evaluate("() => { window.held = performance.now(); performance.now = () => held }")
 
     async def advance_clock(self, seconds: float) -> None:
-        """Let time pass where it was held."""
+        """Advance the clock that `freeze_clock` stopped."""
         await self.page.evaluate(f"() => {{ held += {seconds * 1000} }}")
 
     async def open(self, path: str) -> None:
@@ -81,7 +88,7 @@ class PageReader:
         await self.wait_for("document.querySelector('.connection').dataset.state === 'live'")
 
     async def transcript_rows(self) -> list[dict[str, Any]]:
-        """The transcript as it is shown."""
+        """Return the transcript rows that the page shows."""
         return await self.page.evaluate(
             """() => [...document.querySelectorAll(".row")].map((row) => ({
                 id: row.dataset.id,
@@ -112,7 +119,7 @@ class PageReader:
         await self.wait_for(f"document.body.innerText.includes({json.dumps(text)})", seconds)
 
     async def connection_text(self) -> str:
-        """What the page says of its connection."""
+        """Return the text that the page shows about its connection."""
         return " ".join((await self.page.inner_text(".connection")).split())
 
     def _on_console_message(self, message: ConsoleMessage) -> None:
@@ -133,7 +140,7 @@ class PageReader:
 
 @asynccontextmanager
 async def reused_reader(reader: PageReader) -> AsyncIterator[PageReader]:
-    """A reader whose page another test had before, as a new one: with complaints and sockets of their own."""
+    """Yield a reader from an earlier test, with no console errors and no sockets; the test must cause no console error."""
     reader.sockets.clear()
     reader.console_errors.clear()
     yield reader
@@ -146,11 +153,13 @@ async def reused_reader(reader: PageReader) -> AsyncIterator[PageReader]:
 async def open_reader(
     browser: Browser, base: str, *, allow_network_errors: bool = False, **options: Any
 ) -> AsyncIterator[PageReader]:
-    """A reader with a browser profile of their own; at the end, the browser must not have complained.
+    """Yield a reader with its own browser profile; at the end, the console must hold no errors or warnings.
 
     Args:
-        base: the server's address.
-        cut: whether complaints about the network are no surprise.
+        browser: the browser.
+        base: the server's base URL.
+        allow_network_errors: whether errors of the network are accepted.
+        options: options of Playwright's `new_context`.
     """
     context = await browser.new_context(**options)
     context.set_default_timeout(60_000)
@@ -163,7 +172,7 @@ async def open_reader(
     finally:
         await context.close()
     unexpected_errors = [
-        c for c in reader.console_errors if not (allow_network_errors and c.startswith(_NETWORK_ERRORS))
+        error for error in reader.console_errors if not (allow_network_errors and error.startswith(_NETWORK_ERRORS))
     ]
     assert unexpected_errors == []
 
@@ -171,7 +180,10 @@ async def open_reader(
 async def wait_for_api_rows(
     reader: PageReader, api: httpx.AsyncClient, meeting: str, language: str = "pt"
 ) -> list[dict[str, Any]]:
-    """The rows that are shown, once they hold what the API tells, in its order: the page shows what it has by the frame."""
+    """Wait until the page shows the API's sentences and captions in the API's order, and return the rows.
+
+    The page renders once a frame, so its rows follow the events with a delay.
+    """
     sentences = (await api.get(f"/api/meetings/{meeting}/sentences")).json()["sentences"]
     captions = (await api.get(f"/api/meetings/{meeting}/captions?language={language}")).json()["captions"]
     expected_sentences = [(sentence["id"], sentence["speaker"], sentence["text"]) for sentence in sentences]

@@ -1,4 +1,4 @@
-"""The real API on a loopback port, run beside a test."""
+"""The real API on a loopback port, in a thread of the test's process."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.harness.api.openapi_conformance import OpenApiConformance
 
 @contextmanager
 def run_api(options: ApiOptions) -> Generator[str]:
-    """Where an API of these options runs. Each of its answers must be one that its description has."""
+    """Run an API with these options, and yield its base URL. Its OpenAPI description must cover each response."""
     app = OpenApiConformance(create_app(options))
     with run_app(app) as url:
         yield url
@@ -26,7 +26,10 @@ def run_api(options: ApiOptions) -> Generator[str]:
 
 @contextmanager
 def run_app(app: ASGIApp, port: int = 0) -> Generator[str]:
-    """Where an application runs: in a thread with a loop of its own, since tests block theirs. Port 0 is any free one."""
+    """Run an application, and yield its base URL. Port 0 means any free port.
+
+    It runs in a thread with its own event loop, because tests block theirs.
+    """
     server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="warning", lifespan="on"))
     thread = threading.Thread(target=server.run)
     thread.start()

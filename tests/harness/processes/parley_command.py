@@ -1,4 +1,4 @@
-"""The `parley` command within the test's own process: what it prints and how it ends, without a new interpreter."""
+"""The `parley` command in the test's own process: its output and exit code, without a new interpreter."""
 
 from __future__ import annotations
 
@@ -21,15 +21,16 @@ ROOT = Path(__file__).parents[3]
 def run_parley(*arguments: object, folder: Path = ROOT, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run a `parley` command to its end.
 
-    A command that starts a system takes the signals of its process over: run those with `parley_up.parley_process`.
+    A command that starts a system installs signal handlers in its process: run it with
+    `parley_up.run_parley_process`.
 
     Args:
-        arguments: the words after `parley`.
+        arguments: the arguments after `parley`.
         folder: the directory that the command runs in.
-        environment: variables that are set for it.
+        environment: environment variables that are set for it.
 
     Returns:
-        What `subprocess.run` would return.
+        The same as `subprocess.run`, with captured text output.
     """
     words = ["parley", *map(str, arguments)]
     with (

@@ -1,4 +1,4 @@
-"""`parley up` as its users run it: a process of its own, on a free port, with embedded stores in a temporary folder."""
+"""`parley up` in its own process, on a free port, with embedded stores in a temporary folder."""
 
 from __future__ import annotations
 
@@ -22,16 +22,21 @@ from storage.store_urls import StoreUrls
 ROOT = Path(__file__).parents[3]
 START_TIMEOUT_S = 240.0
 STOP_TIMEOUT_S = 150.0
-"""Seconds that starting and stopping may take, on a machine that has much else to do."""
+"""Seconds that starting and stopping may take on a busy machine."""
 
 
 def parley_arguments(*arguments: object) -> list[str]:
-    """A `parley` command of this checkout."""
+    """Return the command line of a `parley` command of this checkout."""
     return [sys.executable, "-m", "cluster.cli", *map(str, arguments)]
 
 
 class ParleyUp:
-    """A running `parley up`."""
+    """A `parley up` process. As a context manager, it starts the process and stops it with exit code 0.
+
+    Args:
+        folder: the folder of its data and its log.
+        settings: Parley's settings by their names without the prefix `PARLEY_`, in lower case.
+    """
 
     def __init__(self, folder: Path, **settings: object) -> None:
         self.data = folder / "data"
@@ -42,7 +47,11 @@ class ParleyUp:
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> ParleyUp:
-        """Start it and wait until it is ready."""
+        """Start the process and wait until it is ready.
+
+        Raises:
+            AssertionError: it ended, or was not ready within `START_TIMEOUT_S`.
+        """
         environment = os.environ | {f"PARLEY_{name.upper()}": str(value) for name, value in self._settings.items()}
         before = self.log.stat().st_size if self.log.exists() else 0
         with self.log.open("ab") as log:
@@ -71,7 +80,11 @@ class ParleyUp:
         assert error is not None or code == 0, self.log.read_text()[-4000:]
 
     def stop(self) -> int:
-        """Ctrl-C, and the exit code."""
+        """Send SIGINT, as Ctrl-C does, and return the exit code.
+
+        Raises:
+            subprocess.TimeoutExpired: it did not end within `STOP_TIMEOUT_S`. All its processes are killed then.
+        """
         assert self.process is not None
         self.process.send_signal(signal.SIGINT)
         try:
@@ -81,24 +94,24 @@ class ParleyUp:
             raise
 
     def kill_everything(self) -> None:
-        """SIGKILL of every process of it, the stores' included."""
+        """Send SIGKILL to the process and all its descendants, the stores included."""
         assert self.process is not None
         parent = psutil.Process(self.process.pid)
         processes = [parent, *parent.children(recursive=True)]
         for signal_process in (psutil.Process.suspend, psutil.Process.kill):
             for process in processes:
-                # Some of the stores' come and go.
+                # Postgres' processes may end in between.
                 with suppress(psutil.NoSuchProcess):
                     signal_process(process)
         psutil.wait_procs(processes, timeout=60)
         self.process.wait(60)
 
     def urls(self) -> StoreUrls:
-        """Where its stores answer."""
+        """Return the URLs of its stores."""
         return EmbeddedStores(self.data).start()
 
     def get(self, path: str) -> Any:
-        """A JSON answer of its API."""
+        """Return the JSON response of its API to a GET request."""
         return httpx.get(self.url + path, timeout=30).raise_for_status().json()
 
     def post(self, path: str, body: dict[str, Any] | None = None) -> httpx.Response:
@@ -107,20 +120,20 @@ class ParleyUp:
 
 
 def listening_addresses(processes: Iterable[psutil.Process]) -> set[tuple[str, str]]:
-    """The names of processes that listen, and on which addresses."""
+    """Return the process name and the IP address of each listening socket."""
     addresses: set[tuple[str, str]] = set()
     for process in processes:
-        # Some come and go.
+        # A process may end in between.
         with suppress(psutil.NoSuchProcess):
             connections = [
                 connection for connection in process.net_connections("inet") if connection.status == psutil.CONN_LISTEN
             ]
-            addresses |= {(process.name(), one.laddr.ip.removeprefix("::ffff:")) for one in connections}
+            addresses |= {(process.name(), connection.laddr.ip.removeprefix("::ffff:")) for connection in connections}
     return addresses
 
 
 def run_parley_process(*arguments: object, timeout: float = 900) -> subprocess.CompletedProcess[str]:
-    """Run a `parley` command to its end, in a process of its own."""
+    """Run a `parley` command to its end in its own process. The timeout is in seconds."""
     return subprocess.run(
         parley_arguments(*arguments),
         cwd=ROOT,

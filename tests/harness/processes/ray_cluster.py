@@ -1,4 +1,4 @@
-"""A real Ray on this machine, on loopback, for tests that need Serve as it runs in production."""
+"""A real Ray cluster on loopback, for tests that need Serve as it runs in production."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from serve.loopback_patch import bind_loopback
 
 @pytest.fixture(scope="session")
 def ray_cluster() -> Iterator[str]:
-    """Ray and Serve for the whole session: the address of Serve's HTTP proxy."""
+    """Start Ray and Serve for the whole session, and yield the URL of Serve's HTTP proxy."""
     port = find_free_port()
     # Ray puts Unix sockets below its folder: their paths must stay short.
     folder = tempfile.mkdtemp(prefix="ray-", dir="/tmp")
     os.environ |= RAY_ENVIRONMENT
-    # Read from the environment when Ray was imported, which is before this.
+    # Ray read this from the environment when it was imported, before the line above.
     ray_constants.ENABLE_RAY_CLUSTER = False
     try:
         _start_ray(folder)
@@ -39,7 +39,7 @@ def ray_cluster() -> Iterator[str]:
 
 
 def _start_ray(folder: str) -> None:
-    # Its workers take these over. As a `runtime_env`, they would have each worker import Ray twice.
+    # Ray's workers inherit these variables. In a `runtime_env`, they would make each worker import Ray twice.
     worker_environment = {
         "PYTHONPATH": str(Path(__file__).resolve().parents[3]),
         ray_constants.WORKER_PROCESS_SETUP_HOOK_ENV_VAR: f"{bind_loopback.__module__}.{bind_loopback.__name__}",
@@ -52,6 +52,6 @@ def _start_ray(folder: str) -> None:
             object_store_memory=150_000_000,
             log_to_driver=False,
             _temp_dir=folder,
-            # Ray's own is ten seconds, for which a test of a metric would wait.
+            # Ray's default is ten seconds, and a test of a metric would wait that long.
             _system_config={"metrics_report_interval_ms": 1000},
         )

@@ -1,4 +1,4 @@
-"""A Ray head as `ray start` makes one: with its dashboard and job server, which ask for a token, on loopback alone."""
+"""A Ray head node started by `ray start`, on loopback alone: its dashboard and job server require a token."""
 
 from __future__ import annotations
 
@@ -28,21 +28,24 @@ from tests.harness.processes.parley_up import ROOT
 BIN_FOLDER = Path(sys.executable).parent
 MAX_STARTS = 3
 FINAL_JOB_STATUSES = ("STOPPED", "SUCCEEDED", "FAILED")
-"""How a job has ended."""
+"""The statuses of a job that has ended."""
 Started = TypeVar("Started")
 
 
 def loopback_environment(folder: Path) -> dict[str, str]:
-    """The environment of a Ray that listens on this machine alone, and writes below a folder alone."""
+    """Return the environment of a Ray that listens on loopback alone, and writes below a folder alone."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "PARLEY_"))}
-    # Replicas would listen on every interface, as they must in a cluster.
+    # Without the hook, replicas listen on every interface, as they must in a cluster.
     hook = {WORKER_PROCESS_SETUP_HOOK_ENV_VAR: f"{bind_loopback.__module__}.{bind_loopback.__name__}"}
     return inherited | RAY_ENVIRONMENT | hook | {"RAY_TMPDIR": str(folder), "PYTHONPATH": str(ROOT)}
 
 
 @contextmanager
 def ray_folder() -> Generator[Path]:
-    """A folder for one Ray, all of whose processes end with the block. Its path is short: Ray puts Unix sockets below it."""
+    """Yield a folder for one Ray, and kill all its processes at the end.
+
+    Its path is short, because Ray puts Unix sockets below it.
+    """
     folder = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))
     try:
         (folder / "ray").mkdir()
@@ -53,7 +56,7 @@ def ray_folder() -> Generator[Path]:
 
 
 def kill_all_processes(folder: Path) -> None:
-    """End all that was started with this folder in its environment: where Ray gives up, it leaves some without a parent."""
+    """Kill all processes with this folder in their environment: a failed start of Ray leaves some without a parent."""
     while processes := [process for process in psutil.process_iter() if _tmpdir(process) == str(folder)]:
         # Ray's workers overwrite their environment with their title.
         for process in processes[:]:
@@ -73,11 +76,19 @@ def _tmpdir(process: psutil.Process) -> str | None:
 
 
 class RayStartError(Exception):
-    """Ray gave up while it started: it leaves a node half a minute, whatever else the machine has to do."""
+    """Ray's start failed. Ray gives a node half a minute to start, even on a busy machine."""
 
 
 def start_with_retries(folder: Path, start: Callable[[], Started]) -> Started:
-    """Start a Ray, and once more where it gave up."""
+    """Start a Ray, with at most `MAX_STARTS` attempts.
+
+    Args:
+        folder: the folder of Ray, whose processes are killed before each new attempt.
+        start: starts Ray, and raises `RayStartError` if Ray gave up.
+
+    Raises:
+        RayStartError: the last attempt failed too.
+    """
     for _ in range(MAX_STARTS - 1):
         try:
             return start()
@@ -88,18 +99,18 @@ def start_with_retries(folder: Path, start: Callable[[], Started]) -> Started:
 
 @dataclass(frozen=True)
 class RayHead:
-    """A head that runs.
+    """A running head node.
 
     Attributes:
-        dashboard: where its dashboard and job server answer.
-        environment: of commands that talk to it.
+        dashboard: the URL of its dashboard and job server.
+        environment: the environment of commands that connect to it.
     """
 
     dashboard: str
     environment: Mapping[str, str]
 
     def run_command(self, *arguments: object) -> str:
-        """A command of the virtual environment that talks to this Ray; what it prints."""
+        """Run a command of the virtual environment against this Ray, and return its output."""
         command, *options = map(str, arguments)
         completed = subprocess.run(
             [BIN_FOLDER / command, *options],
@@ -114,31 +125,31 @@ class RayHead:
         return completed.stdout
 
     def submit_job(self, job: str, entrypoint: list[str], working_dir: Path, env_vars: Mapping[str, str]) -> None:
-        """`ray job submit`, under a name of ours."""
+        """Run `ray job submit` with `job` as the job's id."""
         runtime_env = json.dumps({"env_vars": dict(env_vars)})
         options = ["--no-wait", "--submission-id", job, "--working-dir", working_dir, "--runtime-env-json", runtime_env]
         self.run_command("ray", "job", "submit", *options, "--", *entrypoint)
 
     def stop_job(self, job: str) -> None:
-        """`ray job stop`, which returns once the job has ended."""
+        """Run `ray job stop`, which returns once the job has ended."""
         self.run_command("ray", "job", "stop", job)
 
     def job_status(self, job: str) -> str:
-        """How a job does."""
+        """Return a job's status."""
         return self.get_json(f"/api/jobs/{job}")["status"]
 
     def job_log(self, job: str) -> str:
-        """What a job's driver has written."""
+        """Return the output of a job's driver."""
         return self.get_json(f"/api/jobs/{job}/logs")["logs"]
 
     def get_json(self, path: str) -> Any:
-        """What the dashboard answers."""
+        """Return the dashboard's JSON response to a GET request."""
         headers = {"authorization": f"Bearer {self.environment['RAY_AUTH_TOKEN']}"}
         response = httpx.get(self.dashboard + path, headers=headers, timeout=30, trust_env=False)
         return response.raise_for_status().json()
 
     def wait_until(self, condition: Callable[[], bool], job: str, seconds: float = 180.0) -> None:
-        """Wait for something that a job does."""
+        """Wait until a condition holds, and fail if the job ends first or the time is up."""
         deadline = time.monotonic() + seconds
         while not condition():
             assert time.monotonic() < deadline, self.job_log(job)[-4000:]
@@ -148,7 +159,7 @@ class RayHead:
 
 @contextmanager
 def ray_head() -> Generator[RayHead]:
-    """A head for as long as the block; whatever it started ends with it."""
+    """Run a head node during the block, and kill all its processes at the end."""
     with ray_folder() as folder:
         dashboard, token = find_free_port(), secrets.token_hex(32)
         environment = loopback_environment(folder) | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": token}
@@ -176,7 +187,7 @@ def ray_head() -> Generator[RayHead]:
             with log.open("wb") as output:
                 process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=output)
             deadline = time.monotonic() + 180
-            # Its dashboard answers earlier than that.
+            # The dashboard answers before the head is ready, so the log is read instead.
             while "Ray runtime started" not in (log_text := log.read_text()):
                 if process.poll() is not None:
                     raise RayStartError(log_text[-4000:])
@@ -185,5 +196,5 @@ def ray_head() -> Generator[RayHead]:
 
         start_with_retries(folder, start)
         url = f"http://{LOOPBACK}:{dashboard}"
-        # By the one Ray's own commands find it, by the other Serve's.
+        # Ray's commands read RAY_ADDRESS, and Serve's read RAY_DASHBOARD_ADDRESS.
         yield RayHead(url, environment | {"RAY_ADDRESS": url, "RAY_DASHBOARD_ADDRESS": url})

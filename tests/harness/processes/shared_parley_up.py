@@ -1,4 +1,4 @@
-"""One running `parley up` for all tests that need nothing else of it than that it runs."""
+"""One running `parley up`, shared by all tests that need no special settings."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.harness.processes.parley_up import ParleyUp
 
 @pytest.fixture(scope="session")
 def up(open_folder: Path) -> Iterator[ParleyUp]:
-    """It translates with Firefox's models, and has a key for servers that a test names to it."""
+    """A `parley up` that translates with Firefox's models. It has the API key of the tests' model servers."""
     folder = open_folder / "up"
     folder.mkdir(mode=0o755)
     with ParleyUp(folder, translator="firefox", translation_key=API_KEY) as system:

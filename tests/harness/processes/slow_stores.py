@@ -1,4 +1,4 @@
-"""Stores that take seconds to get ready: a Valkey with a log of 25 MB, a Postgres that recovers from an archive."""
+"""Stores that take seconds to become ready: a Valkey with a log of 25 MB, a Postgres that recovers from an archive."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _ENTRY_TEXT = "word " * 160
 
 
 def write_large_log(urls: StoreUrls) -> None:
-    """Have Valkey write a log of 25 MB."""
+    """Write a stream that makes Valkey's append-only file 25 MB long."""
     with redis.Redis.from_url(urls.redis) as client:
         for _ in range(0, ENTRY_COUNT, 1000):
             pipe = client.pipeline(transaction=False)
@@ -31,13 +31,18 @@ def write_large_log(urls: StoreUrls) -> None:
 
 
 def count_entries(urls: StoreUrls) -> int:
-    """How many entries of that log Valkey has."""
+    """Count the entries of the large stream in Valkey."""
     with redis.Redis.from_url(urls.redis, retry=None) as client:
         return client.xlen(LARGE_STREAM)
 
 
 def slow_down_loading(data: Path, microseconds: int = 100) -> None:
-    """Have a Valkey that does not run take so long for each command of its log, from its next start on."""
+    """Slow down how a stopped Valkey loads its log, from its next start on.
+
+    Args:
+        data: the data folder.
+        microseconds: delay for each command of the log.
+    """
     (log,) = (data / "valkey" / "appendonlydir").glob("*.incr.aof")
     words = ("CONFIG", "SET", "key-load-delay", str(microseconds))
     command = f"*{len(words)}\r\n" + "".join(f"${len(word)}\r\n{word}\r\n" for word in words)
@@ -45,13 +50,18 @@ def slow_down_loading(data: Path, microseconds: int = 100) -> None:
 
 
 def speed_up_loading(urls: StoreUrls) -> None:
-    """Have a Valkey that was slowed down, and is loading its log, load the rest at its usual speed."""
+    """Let a slowed Valkey that is loading its log load the rest at its usual speed."""
     with redis.Redis.from_url(urls.redis) as client:
         client.config_set("key-load-delay", 0)
 
 
 def slow_down_recovery(data: Path, seconds: int = 1) -> None:
-    """Have a Postgres that does not run ask an archive, which takes so long for each answer, at its next start."""
+    """Make a stopped Postgres recover from a slow archive at its next start.
+
+    Args:
+        data: the data folder.
+        seconds: duration of each response of the archive.
+    """
     folder = data / "postgres" / "data"
     with (folder / "postgresql.auto.conf").open("a") as settings:
         settings.write(f"restore_command = 'sleep {seconds}; false'\nhot_standby = off\n")
@@ -61,7 +71,7 @@ def slow_down_recovery(data: Path, seconds: int = 1) -> None:
 
 
 def launch_stores(data: Path) -> StoreUrls:
-    """Start the servers of a data folder that has been used before, and wait for nothing."""
+    """Start the servers of a data folder that has been used before, without waiting until they are ready."""
     stores = EmbeddedStores(data)
     for server in stores._make_servers():
         lock = server.acquire_running_lock()
@@ -74,18 +84,18 @@ def launch_stores(data: Path) -> StoreUrls:
 
 
 def find_server(data: Path, name: str) -> ServerProcess:
-    """One of the two servers of a data folder."""
+    """Return the data folder's server of that name."""
     return next(server for server in EmbeddedStores(data)._make_servers() if server.name == name)
 
 
 def stop_stores(data: Path) -> None:
-    """Stop what runs of a data folder's servers, whoever started it."""
+    """Stop the running servers of a data folder, including servers that another process started."""
     for server in EmbeddedStores(data)._make_servers():
         server.stop(0)
 
 
 def wait_for_pid(data: Path, name: str) -> int:
-    """The process of a server that runs."""
+    """Wait until a server runs, and return its process id."""
     deadline = time.monotonic() + 60
     while True:
         process_id = find_server(data, name)._read_pid(0)
@@ -99,7 +109,7 @@ def wait_until_loading(data: Path) -> int:
     """Wait until the Valkey of a data folder loads its log.
 
     Returns:
-        Its process.
+        Its process id.
     """
     deadline = time.monotonic() + 60
     while True:
@@ -113,7 +123,7 @@ def wait_until_loading(data: Path) -> int:
 
 
 def is_loading(data: Path) -> bool:
-    """Whether the Valkey of a data folder loads its log."""
+    """Return True while the Valkey of a data folder loads its log."""
     url = find_server(data, "valkey").url(json.loads((data / "ports.json").read_text())["valkey"])
     with redis.Redis.from_url(url, retry=None, socket_timeout=10) as client:
         return bool(client.info("persistence")["loading"])

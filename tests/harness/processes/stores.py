@@ -1,4 +1,4 @@
-"""Fixtures of real servers: those the environment names, else containers, else our own embedded ones."""
+"""Fixtures of real stores: from the environment's URLs, else in containers, else Parley's embedded stores."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def _has_docker() -> bool:
         import docker
 
         docker.from_env(timeout=5).ping()
-    except Exception:  # noqa: BLE001 - whatever the reason, there is none to use
+    except Exception:  # noqa: BLE001 - any error means that Docker is not usable
         return False
     return True
 
@@ -43,7 +43,7 @@ def _start_containers(stack: ExitStack) -> StoreUrls:
 
 
 def _make_worker_databases(urls: StoreUrls) -> StoreUrls:
-    """Databases of its own for each process of pytest-xdist, in servers that all of them were given."""
+    """Create separate databases for this process of pytest-xdist in the shared servers, and return their URLs."""
     worker = os.environ.get("PYTEST_XDIST_WORKER")
     if worker is None:
         return urls
@@ -63,7 +63,7 @@ def _make_worker_databases(urls: StoreUrls) -> StoreUrls:
 
 @pytest.fixture(scope="session")
 def open_folder() -> Iterator[Path]:
-    """A temporary folder that servers running as `nobody` can enter, which pytest's own is not."""
+    """A temporary folder that servers running as `nobody` can enter, unlike pytest's own."""
     with tempfile.TemporaryDirectory(prefix="parley-") as name:
         Path(name).chmod(0o755)
         yield Path(name)
@@ -71,7 +71,7 @@ def open_folder() -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def _stores(open_folder: Path) -> Iterator[StoreUrls]:
-    """Where the stores are. Databases named by PARLEY_TEST_POSTGRES_URL and PARLEY_TEST_REDIS_URL are emptied by tests."""
+    """The stores' URLs. Tests empty the databases of PARLEY_TEST_POSTGRES_URL and PARLEY_TEST_REDIS_URL."""
     postgres, redis_url = os.environ.get("PARLEY_TEST_POSTGRES_URL"), os.environ.get("PARLEY_TEST_REDIS_URL")
     with ExitStack() as stack:
         if postgres and redis_url:
@@ -86,20 +86,20 @@ def _stores(open_folder: Path) -> Iterator[StoreUrls]:
 
 @pytest.fixture(scope="session")
 def postgres_url(_stores: StoreUrls) -> str:
-    """A database at the newest schema."""
+    """The URL of a database at the newest schema."""
     upgrade_schema(_stores.postgres)
     return _stores.postgres
 
 
 @pytest.fixture(scope="session")
 def redis_url(_stores: StoreUrls) -> str:
-    """A Redis of the tests' own."""
+    """The URL of a Redis that only the tests use."""
     return _stores.redis
 
 
 @pytest.fixture(scope="session")
 def engine(postgres_url: str) -> Iterator[Engine]:
-    """A blocking engine. What tests commit through it stays: use `clean_database` beside it."""
+    """A blocking engine. Committed changes persist: use `clean_database` beside it."""
     engine = sync_engine(postgres_url)
     yield engine
     engine.dispose()
@@ -107,7 +107,7 @@ def engine(postgres_url: str) -> Iterator[Engine]:
 
 @pytest.fixture(scope="session")
 async def aengine(postgres_url: str) -> AsyncIterator[AsyncEngine]:
-    """An asynchronous engine. What tests commit through it stays: use `clean_database` beside it."""
+    """An asynchronous engine. Committed changes persist: use `clean_database` beside it."""
     engine = async_engine(postgres_url)
     yield engine
     await engine.dispose()
@@ -115,7 +115,7 @@ async def aengine(postgres_url: str) -> AsyncIterator[AsyncEngine]:
 
 @pytest.fixture
 async def db(aengine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
-    """A connection within a transaction that is taken back afterwards. Commit in it with `begin_nested`."""
+    """A connection within a transaction that is rolled back afterwards. Commit in it with `begin_nested`."""
     async with aengine.connect() as connection:
         transaction = await connection.begin()
         try:
@@ -126,10 +126,10 @@ async def db(aengine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
 
 @pytest.fixture
 async def clean_database(aengine: AsyncEngine) -> AsyncIterator[None]:
-    """Empties every table after the test, but for the default team."""
+    """Empty every table after the test, except for the default team."""
     yield
     tables = ", ".join(f'"{table.name}"' for table in metadata.sorted_tables if table.name != "teams")
-    # Asynchronous, so that what the test left running on the loop can finish; what never does is told, not waited for.
+    # Asynchronous, so that the test's unfinished tasks on the loop can end; the lock timeout reports tasks that never end.
     async with aengine.begin() as connection:
         await connection.execute(text("set local lock_timeout = '60s'"))
         await connection.execute(text(f"truncate {tables} restart identity cascade"))
@@ -139,7 +139,7 @@ async def clean_database(aengine: AsyncEngine) -> AsyncIterator[None]:
 
 @pytest.fixture
 def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What ends waits for its calls, its measures and its spans for as long as they need, not only a moment."""
+    """Give calls, metrics and spans a minute to finish when a lane or an exporter closes."""
     monkeypatch.setattr("flows.lane.runner.DRAIN_TIMEOUT_S", 60.0)
     monkeypatch.setattr("storage.observability.metrics_federation.CLOSE_TIMEOUT_S", 60.0)
     monkeypatch.setattr("storage.observability.otlp_exporter.CLOSE_TIMEOUT_S", 60.0)
