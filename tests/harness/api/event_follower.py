@@ -1,4 +1,4 @@
-"""Somebody who follows a meeting over WebSocket, is cut off now and then, and comes back with the last seq."""
+"""A WebSocket client that follows a meeting, is disconnected at random, and resumes after the last seq."""
 
 from __future__ import annotations
 
@@ -13,11 +13,13 @@ import websockets
 async def follow_events(
     url: str, meeting_id: str, *, cut_interval_s: float | None = None, seed: int = 0
 ) -> list[dict[str, Any]]:
-    """Every message with a `seq`, in the order of receipt, until the server closes the stream for good.
+    """Follow a meeting until the server closes the stream, and return every message with a `seq` as received.
 
     Args:
-        url: the server's, `http://…`.
-        cut_every: seconds, on average, after which the connection is cut from this end.
+        url: the server's base URL, `http://…`.
+        meeting_id: the meeting.
+        cut_interval_s: mean seconds until the client closes the connection; None for never.
+        seed: seed of the random disconnections.
     """
     rng = random.Random(seed)
     received: list[dict[str, Any]] = []

@@ -1,4 +1,4 @@
-"""The real meetings that some tests replay, where they are at hand: AMI Meeting Corpus, CC BY 4.0, not part of this project."""
+"""The real meetings that some tests replay if available: AMI Meeting Corpus, CC BY 4.0, not part of this project."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ needs_ami = pytest.mark.skipif(
 
 
 def recording_param(value: Path | str) -> Any:
-    """A recording, or its name, as a test's parameter. The long ones are left to `make test-all`."""
+    """Make a test parameter of a recording or its name. Long recordings are marked slow, for `make test-all`."""
     name = Path(value).name.split(".", 1)[0]
     return pytest.param(value, id=name, marks=[pytest.mark.slow] if name in LONG_MEETINGS else [])
 
 
 def read_jsonl(path: Path) -> list[dict[str, Any]]:
-    """The rows of a JSONL file."""
+    """Read the rows of a JSONL file."""
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
 def score_sentences(name: str, sentences: Path) -> dict[str, float]:
-    """What the scorer says of stored sentences."""
+    """Score a file of stored sentences against the reference of a meeting."""
     completed = subprocess.run(
         [sys.executable, SCORER, AMI_FOLDER / f"{name}.reference.json", sentences],
         capture_output=True,

@@ -1,4 +1,4 @@
-"""Sentences as they are said in meetings, the terms of a glossary in them, a translation that keeps those, and one that doesn't."""
+"""Typical meeting sentences with glossary terms, each with a translation that uses the terms and one that doesn't."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ class GlossarySentence:
     """A sentence in English with terms of a glossary.
 
     Attributes:
-        target: the language that is asked for.
-        said: what was said.
-        terms: those that are said here, and how they are to read.
-        right: a translation that has them.
-        wrong: one that says something else for each of them.
+        target: the target language.
+        source: the source text.
+        terms: the terms in the source, with their translations.
+        with_terms: a translation that uses these translations.
+        without_terms: a translation that uses another word for each term.
     """
 
     target: str
@@ -34,7 +34,7 @@ def _sentences(target: str, *rows: tuple[str, str, str, str]) -> tuple[GlossaryS
 
 
 def _parse_terms(written: str) -> tuple[GlossaryEntry, ...]:
-    """Terms written as `budget=orçamento; order=encomenda`."""
+    """Parse terms written as `budget=orçamento; order=encomenda`."""
     return tuple(sorted(GlossaryEntry(*entry.strip().split("=")) for entry in written.split(";")))
 
 

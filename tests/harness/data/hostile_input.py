@@ -1,4 +1,4 @@
-"""Values that clients, files, servers and models may send and that break careless programs. The same seed gives the same ones."""
+"""Hostile values from clients, files, servers and models that break careless programs. Equal seeds give equal values."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ HOSTILE_CHARACTERS = [
     "ß",
     "\ufdfa",
 ]
-"""Characters that are no text, show nothing, turn the direction of writing, or grow when they are normalised or folded."""
+"""Characters that are invalid in text, invisible, change the writing direction, or grow by normalization or case folding."""
 HOSTILE_FRAGMENTS = [
     "a",
     "Ann",
@@ -91,7 +91,7 @@ HOSTILE_FRAGMENTS = [
     " ",
     "",
 ]
-"""What means something to some part of a system: SQL, formats, markup, paths, subtitles, sentences, names that look alike."""
+"""Texts with a meaning to some part of a system: SQL, formats, markup, paths, subtitles, sentences, confusable names."""
 HOSTILE_NUMBERS: list[Any] = [
     0,
     -0.0,
@@ -124,14 +124,14 @@ HOSTILE_NUMBERS: list[Any] = [
     "1e3",
     "9" * 5_000,
 ]
-"""Numbers at the edges of types, and what some take for a number."""
+"""Numbers at the limits of types, and values that some parsers accept as numbers."""
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 MAX_TEXT_CHARS = 1_000_000
 """Characters of the longest text."""
 
 
 def hostile_text(rng: random.Random, max_chars: int = MAX_TEXT_CHARS) -> str:
-    """A text: mostly a few fragments and marks, at times one of them very often. Half of them are valid and short."""
+    """Make a text: mostly a few fragments and characters, sometimes one of them repeated. Half are valid and short."""
     generated = _text(rng, max_chars)
     return generated if rng.random() < 0.5 else _UNSTORABLE.sub("", generated)[: rng.choice([20, 200])]
 
@@ -152,12 +152,12 @@ def _text(rng: random.Random, max_chars: int) -> str:
 
 
 def hostile_number(rng: random.Random) -> Any:
-    """A number, or something that looks like one."""
+    """Choose a number, or a value that resembles one."""
     return rng.choice(HOSTILE_NUMBERS)
 
 
 def hostile_value(rng: random.Random) -> Any:
-    """Any value of JSON, at times a deep one."""
+    """Make any JSON value, sometimes a deeply nested one."""
     kinds: list[Callable[[], Any]] = [
         lambda: hostile_text(rng),
         lambda: hostile_number(rng),
@@ -172,7 +172,7 @@ def hostile_value(rng: random.Random) -> Any:
 
 
 def nested_json(depth: int) -> Any:
-    """Objects and lists so many levels deep."""
+    """Make objects and lists nested `depth` levels deep."""
     inner: Any = 1
     for level in range(depth):
         inner = [inner] if level % 2 else {"a": inner}
@@ -180,7 +180,10 @@ def nested_json(depth: int) -> Any:
 
 
 def corrupt_fields(rng: random.Random, valid: dict[str, Any], fields: list[str]) -> dict[str, Any]:
-    """A good object of which one to three fields hold hostile values: texts stay texts and numbers numbers, mostly."""
+    """Copy a valid object with hostile values in one to three of the fields.
+
+    Mostly a text stays a text, and a number stays a number.
+    """
     corrupted = dict(valid)
     for field in rng.sample(fields, min(rng.choice([1, 1, 1, 2, 3]), len(fields))):
         kind = rng.random()

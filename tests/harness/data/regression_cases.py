@@ -1,4 +1,4 @@
-"""Small transcripts on which Parley failed once, each with the right result."""
+"""Paths of the regression cases: small transcripts that Parley once got wrong, each with the right result."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from pathlib import Path
 
 _TESTS = Path(__file__).parents[2]
 MODEL_ANSWERS = _TESTS / "cases" / "answers" / "pt.json"
-"""What a model answered, and what may become of it."""
+"""Answers of a model, each with the allowed results."""
 PROJECT_TRANSCRIPTS = _TESTS / "cases" / "transcripts"
-"""Those that belong to the project."""
+"""Transcripts of the project itself."""
 EXTERNAL_TRANSCRIPTS = (
     Path(os.environ.get("PARLEY_CASES", _TESTS.parents[1] / "shared" / "data" / "cases")) / "transcripts"
 )
-"""More of them, beside the checkout, where they are at hand."""
+"""Further transcripts beside the checkout, if they are available."""

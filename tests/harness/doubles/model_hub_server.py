@@ -1,4 +1,4 @@
-"""A hub and a Remote Settings server on loopback, which speak as the public ones are documented to, and can be cut off."""
+"""A model hub and a Remote Settings server on loopback with the documented APIs, whose responses can be truncated."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 
 
 def zstd_frame(content: bytes) -> bytes:
-    """A Zstandard frame (RFC 8878) of raw blocks, with the size of the content in its header."""
+    """Return a Zstandard frame (RFC 8878) of raw blocks, with the size of the content in its header."""
     frame = b"\x28\xb5\x2f\xfd" + bytes([0b10100000]) + len(content).to_bytes(4, "little")
     pieces = [content[at : at + 100_000] for at in range(0, len(content), 100_000)] or [b""]
     for at, piece in enumerate(pieces):
@@ -22,19 +22,20 @@ def zstd_frame(content: bytes) -> bytes:
 
 
 def sha256(content: bytes) -> str:
-    """The hash as records give it."""
+    """Return the SHA-256 hash in hexadecimal, as records have it."""
     return hashlib.sha256(content).hexdigest()
 
 
 @dataclass
 class ModelHubServer:
-    """What the server has, and what it was asked.
+    """The server's content and its requests.
 
     Attributes:
-        pages: what is answered, by path.
-        cuts: how many more answers of each path break off in the middle.
-        refuses: paths that are answered 403 unless they are asked with this token.
-        asked: the path and the range of each request.
+        url: the server's base URL.
+        pages: the responses, by path.
+        truncations: number of further responses of each path that end in the middle.
+        required_tokens: token of each path without which a request gets status 403.
+        requests: path and Range header of each request.
     """
 
     url: str = ""
@@ -63,7 +64,15 @@ class ModelHubServer:
     def publish_file(
         self, name: str, kind: str, content: bytes, version: str = "3.0", pair: str = "enpt"
     ) -> dict[str, Any]:
-        """A record of a file, whose attachment is published with it."""
+        """Publish a file as an attachment, and return its record.
+
+        Args:
+            name: the file's name.
+            kind: the file's type.
+            content: the file's content.
+            version: the model's version.
+            pair: the source and the target language, two letters each.
+        """
         compressed = zstd_frame(content)
         location = f"main/{version}-{name}.zst"
         self.pages[f"/cdn/{location}"] = compressed
@@ -88,7 +97,7 @@ class ModelHubServer:
 
 @contextmanager
 def model_hub_server() -> Iterator[ModelHubServer]:
-    """A running server."""
+    """Run the server during the block."""
     host = ModelHubServer()
 
     class HubHandler(http.server.BaseHTTPRequestHandler):

@@ -1,17 +1,20 @@
-"""A small server that keeps to OpenAI's Chat Completions contract, streamed, as far as an engine sees it.
+"""A small server with the streamed part of OpenAI's Chat Completions API that an engine uses.
 
-It says the words of the last message back, one a piece, unless that begins with `status 429 [seconds]`, or holds `break-off`,
-`fail`, `send:0` or `finish:` with a reason: there it does so, or ends the answer with that reason. Words that begin with `as:`
-say how it is to answer, and are not said back:
+Its answer repeats the words of the last message, one word a chunk. Some words change that:
 
-- `as:whole`: one completion instead of a stream; `as:parts`: content as a list of parts; `as:null-delta`: deltas that are null;
-- `as:thinking`: thoughts before the answer; `as:thinking-only`: thoughts and no answer; `as:no-reason`: it ends without one;
-- `as:error` with a code: an error with the status 200, in place of an answer; `as:error-within`: the same in a stream;
-- `as:moderated`: a refusal of this question, which it quotes.
+- `status 429 [seconds]` at the start: this error status, with Retry-After;
+- `break-off`: the stream ends without an end; `fail`: an error within the stream; `send:0`: a malformed chunk by its number;
+- `finish:` with a reason: the answer ends with this finish reason.
 
-They count in the last line of the last message: in a prompt of Parley's, that is the sentence to translate. `Asked.says` has it say
-something else than the words. `Asked.refuses` has it refuse every question, and `Asked.unsupported` each that has
-one of these parameters.
+Words of the last line that begin with `as:` select a form of the answer, and are not repeated. In Parley's prompts,
+the last line is the sentence to translate.
+
+- `as:whole`: one completion instead of a stream; `as:parts`: content as a list of parts; `as:null-delta`: null deltas;
+- `as:thinking`: reasoning before the answer; `as:thinking-only`: reasoning without an answer; `as:no-reason`: no finish reason;
+- `as:error:` with a code: an error with status 200 instead of an answer; `as:error-within`: the same in a stream;
+- `as:moderated`: a refusal of this request, which quotes it.
+
+The attributes of `OpenAiServerState` apply to all requests.
 """
 
 from __future__ import annotations
@@ -31,35 +34,35 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 from tests.harness.api.server_thread import run_app
 
 PIECE_S = 0.002
-"""Seconds that a piece takes."""
+"""Seconds before each chunk of a stream."""
 SLOW_WORD, SLOW_WORD_S = "slowly", 0.5
-"""A word, and how long it takes: an answer of such comes to no end while a test lasts."""
+"""A word, and the seconds that it takes: an answer of many such words outlasts a test."""
 MALFORMED_CHUNKS = (
     'data: {"id": "chatcmpl-1", "choices": [{"index"\n\n',
     'data: {"choices": [{"index": 0, "delta": {"content": ["no", "text"]}}]}\n\n',
     "data: null\n\n",
     'data: "no chunk"\n\n',
 )
-"""What overloaded gateways send in the middle of a stream; for the word `send:` and its number."""
+"""Chunks that overloaded gateways send within a stream, for the word `send:` and an index."""
 MAX_WORDS = 4_000
-"""Words of a question that are too many for the model."""
+"""Words of the longest message that the model accepts."""
 MODEL = "echo-1"
 API_KEY = "sk-test"
 
 
 @dataclass
 class OpenAiServerState:
-    """What it was asked, and how it stands.
+    """The server's requests, and its settings.
 
     Attributes:
-        bodies: of the requests, oldest first.
-        at_work: answers under way.
-        refuses: the status with which it refuses every request; None where it answers.
-        unsupported: the parameters that it refuses, as OpenAI does; `system` stands for messages of that role.
-        loads: seconds that it takes to load its model; a question that is given up meanwhile lets it begin anew.
-        loading_answers: questions to which it says that it loads its model.
-        busy: questions to which it says that it has too much to do, with a date until which to wait.
-        says: what it says of the last line; None where it says the words back.
+        bodies: bodies of the requests, oldest first.
+        in_flight: number of streams in progress.
+        refusal_status: the status with which it refuses every request; None if it answers.
+        unsupported_parameters: the parameters that it refuses as OpenAI does; `system` means messages of that role.
+        loading_s: seconds to load the model; a request that is cancelled meanwhile restarts the loading.
+        loading_responses: number of further requests that get status 503, as while a model loads.
+        busy_responses: number of further requests that get status 429, with a date as Retry-After.
+        reply_to: returns the answer to the last line; None if the answer repeats the words.
     """
 
     bodies: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
@@ -74,7 +77,7 @@ class OpenAiServerState:
 
 @contextmanager
 def openai_server(port: int = 0) -> Iterator[tuple[str, OpenAiServerState]]:
-    """Where its API begins, and what it is asked, for as long as the block. Port 0 is any free one."""
+    """Run the server during the block, and yield its base URL and its state. Port 0 means any free port."""
     state = OpenAiServerState()
     with run_app(_build_app(state), port) as url:
         yield f"{url}/v1", state
@@ -108,7 +111,7 @@ def _build_app(state: OpenAiServerState) -> FastAPI:
             state.loading_responses -= 1
             return _error_response(503, "Loading model")
         if state.loading_s:
-            # Starlette does not cancel who waits here.
+            # Starlette does not cancel a handler whose client has disconnected.
             deadline = time.monotonic() + state.loading_s
             while time.monotonic() < deadline:
                 if await request.is_disconnected():
@@ -149,7 +152,7 @@ async def _stream(
     state.in_flight += 1
     try:
         limit, finish = body.get("max_tokens", body.get("max_completion_tokens", MAX_WORDS)), "stop"
-        # Azure's begins with one of no choice.
+        # A stream of Azure begins with a chunk without choices.
         yield _event({"choices": [], "usage": None})
         yield _event(_choice({"role": "assistant", "content": ""}))
         if "null-delta" in modes:
@@ -181,7 +184,7 @@ async def _stream(
             yield _event(_choice({}, finish))
         if body.get("stream_options", {}).get("include_usage"):
             usage = {"prompt_tokens": len(words), "completion_tokens": min(len(words), limit), "total_tokens": 0}
-            # Some servers don't say it.
+            # Some servers omit this field.
             if "known" in words:
                 usage["prompt_tokens_details"] = {"cached_tokens": 1}
             yield _event({"choices": [], "usage": usage})
@@ -206,7 +209,7 @@ def _content(text: str, modes: list[str]) -> Any:
 
 
 def _retry_after(when: str) -> str:
-    """Seconds, or with `date:` before them the date that is so far from now."""
+    """Return a Retry-After value: the seconds, or with the prefix `date:` the date that many seconds from now."""
     seconds = when.removeprefix("date:")
     return when if seconds == when else formatdate(time.time() + float(seconds), usegmt=True)
 

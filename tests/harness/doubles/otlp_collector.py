@@ -1,4 +1,4 @@
-"""A server that takes OpenTelemetry's traces over OTLP, for tests."""
+"""A collector that receives OpenTelemetry traces over OTLP."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 
 @dataclass(frozen=True)
 class Span:
-    """A span as it came. `process` is who sent it; times are nanoseconds."""
+    """A received span. `process` is the sender's instance id; times are Unix nanoseconds."""
 
     process: str
     name: str
@@ -31,7 +31,14 @@ class Span:
 
 @dataclass
 class OtlpCollector:
-    """What came, and where to send it. While it is not `answering` nothing is answered."""
+    """The received spans and request bodies.
+
+    Attributes:
+        url: the collector's base URL.
+        spans: the received spans, in order.
+        bodies: the received request bodies, in order.
+        may_answer: requests wait until it is set, at most a minute.
+    """
 
     url: str
     spans: list[Span] = field(default_factory=list)
@@ -39,7 +46,7 @@ class OtlpCollector:
     may_answer: threading.Event = field(default_factory=threading.Event)
 
     def record(self, body: bytes) -> None:
-        """Take a request in."""
+        """Store a request's body and its spans."""
         self.bodies.append(body)
         request = ExportTraceServiceRequest.FromString(body)
         for resource_spans in request.resource_spans:
@@ -55,7 +62,7 @@ class OtlpCollector:
 
 @contextmanager
 def otlp_collector() -> Iterator[OtlpCollector]:
-    """A receiver on loopback for as long as the block."""
+    """Run a collector on loopback during the block."""
 
     class CollectorHandler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:

@@ -1,4 +1,4 @@
-"""A language model that a test tells what to say. Its tokens are words."""
+"""A language model with scripted replies. Its tokens are words."""
 
 from __future__ import annotations
 
@@ -8,15 +8,22 @@ from collections.abc import Callable
 from serve.engines.protocol import Generation, Prompt, TokenStream
 
 ScriptedReply = str | Exception
-"""What a model says to a prompt, or how it fails."""
+"""A model's reply to a prompt, or the error that it raises."""
 
 
 class ScriptedModel:
-    """Answers by a rule; says where it is cut off.
+    """Model that replies by a rule, and reports a reply cut off at the token limit.
 
     Args:
-        says: the rule: from a prompt and how many were asked before it.
-        window: words that a question and its answer may have together.
+        reply_to: returns the reply to a prompt, given the number of earlier prompts.
+        context_window: words that a prompt and its reply may have together.
+
+    Attributes:
+        prompts: the prompts, oldest first.
+        in_flight: number of replies in progress.
+        max_in_flight: the highest number of replies in progress.
+        token_count: number of generated tokens.
+        is_closed: whether `close` was called.
     """
 
     name = "scripted"
@@ -32,11 +39,17 @@ class ScriptedModel:
         self._reply_to = reply_to
 
     async def count_tokens(self, prompt: Prompt) -> int:
+        """Return the number of a prompt's tokens."""
         return count_words(prompt)
 
     async def generate(self, question: Prompt) -> TokenStream:
+        """Yield the scripted reply word by word, and the `Generation` at last.
+
+        Raises:
+            Exception: the scripted error.
+        """
         self.prompts.append(question)
-        assert count_words(question) + question.max_tokens <= self.context_window, "the model would refuse this"
+        assert count_words(question) + question.max_tokens <= self.context_window, "the prompt is too long"
         self.in_flight += 1
         self.max_in_flight = max(self.max_in_flight, self.in_flight)
         try:
@@ -58,12 +71,13 @@ class ScriptedModel:
             self.in_flight -= 1
 
     async def check_health(self) -> None:
-        pass
+        """Report that the model is healthy."""
 
     async def close(self) -> None:
+        """Set `is_closed`."""
         self.is_closed = True
 
 
 def count_words(prompt: Prompt) -> int:
-    """The words of a prompt, and one more for each message."""
+    """Count the words of a prompt, plus one for each message."""
     return sum(1 + len(message.content.split()) for message in prompt.messages)

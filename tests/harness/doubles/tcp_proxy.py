@@ -1,4 +1,4 @@
-"""The network between a client and a server on loopback, which a test can cut."""
+"""A TCP proxy between a client and a server on loopback, which simulates network failures."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from cluster.ports import find_free_port
 
 
 class TcpProxy:
-    """What lies between a browser and the server: passes on, refuses, or swallows everything without a word.
+    """TCP proxy that forwards data, refuses connections, or silently drops data.
 
     Args:
-        port: the server's, on loopback.
+        port: the server's port on loopback.
 
     Attributes:
-        accepted: connections that clients made so far.
+        port: the proxy's port on loopback.
+        connection_count: number of connections that clients have made so far.
     """
 
     def __init__(self, port: int) -> None:
@@ -36,7 +37,11 @@ class TcpProxy:
         await self.cut("refuse")
 
     async def cut(self, mode: Literal["refuse", "swallow"]) -> None:
-        """Cut the connection: reset what is there and refuse what comes, or swallow both without a sign."""
+        """Interrupt the network.
+
+        Args:
+            mode: `refuse` resets open connections and refuses new ones; `swallow` drops all data silently.
+        """
         if mode == "swallow":
             self._drops = True
             return
@@ -50,7 +55,7 @@ class TcpProxy:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def restore(self) -> None:
-        """Pass on again. Connections that something was swallowed of stay dead."""
+        """Forward data again. Connections with dropped data stay dead."""
         self._drops = False
         if self._server is None:
             self._server = await asyncio.start_server(self._on_connection, "127.0.0.1", self.port)
@@ -60,7 +65,7 @@ class TcpProxy:
         server_reader, server_writer = await asyncio.open_connection("127.0.0.1", self._port)
         writers = {writer, server_writer}
         if self._server is None:
-            # It was cut before this one stood.
+            # The network was cut before this connection was established.
             for end in writers:
                 end.transport.abort()
             return

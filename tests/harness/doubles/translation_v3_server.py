@@ -1,7 +1,9 @@
-"""A small server that keeps to Translation Service V3's contract, as far as an engine sees it.
+"""A small server with the part of the Translation Service V3 API that an engine uses.
 
-It says the last line of the prompt back, all at once, after a while that grows with its words; unless that line begins with
-`status 429 [seconds]`, or is `send` and one of `MALFORMED` by its number: there it does so.
+Its answer repeats the last line of the prompt after a delay for each word. Some lines change that:
+
+- `status 429 [seconds]` at the start: this error status, with Retry-After;
+- `send` and an index: the response body of `MALFORMED_BODIES` at this index.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from tests.harness.api.server_thread import run_app
 from tests.harness.doubles.openai_server import SLOW_WORD, SLOW_WORD_S
 
 WORD_S = 0.002
-"""Seconds that a word takes."""
+"""Seconds of delay for each word."""
 MALFORMED_BODIES = ("<html>busy</html>", "null", "[]", "{}", '{"text": null}', '{"text": ["no", "text"]}')
 MAX_WORDS = 4_000
 MODEL = "echo-1"
@@ -28,13 +30,13 @@ API_KEY = "sk-test"
 
 @dataclass
 class TranslationV3State:
-    """What it was asked.
+    """The server's requests, and its settings.
 
     Attributes:
-        bodies: of the requests, oldest first.
-        at_work: answers under way.
-        older: whether it has the older names for what it answers.
-        holds: whether answers under way wait until it is taken back.
+        bodies: bodies of the requests, oldest first.
+        in_flight: number of answers in progress.
+        uses_old_fields: whether its answers have the older field names.
+        is_paused: answers in progress wait while it is True.
     """
 
     bodies: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
@@ -45,7 +47,7 @@ class TranslationV3State:
 
 @contextmanager
 def translation_v3_server() -> Iterator[tuple[str, TranslationV3State]]:
-    """Where it is, and what it is asked, for as long as the block."""
+    """Run the server during the block, and yield its base URL and its state."""
     state = TranslationV3State()
     with run_app(_build_app(state)) as url:
         yield url, state

@@ -1,8 +1,12 @@
-"""A small server that keeps to the contract of Triton's vLLM backend, as far as an engine sees it: KServe v2 over gRPC.
+"""A small server with the part of Triton's vLLM backend that an engine uses: KServe v2 over gRPC.
 
-It says the words of the prompt's last message back, one a response, unless that begins with `status UNAVAILABLE`, or holds
-`break-off`, `abort` or `malformed`: there it does so. As Triton, it takes no input that the model doesn't have, and
-tells an error by gRPC's status where the stream asks for that, else in a response.
+Its answer repeats the words of the prompt's last message, one word a response. Some words change that:
+
+- `status UNAVAILABLE` at the start: this gRPC status;
+- `break-off`: the stream ends; `abort`: this finish reason; `malformed`: a response without a finish reason.
+
+Like Triton, it refuses inputs that the model doesn't declare. It reports an error by the gRPC status if the stream
+requests that, else in a response.
 """
 
 from __future__ import annotations
@@ -25,7 +29,7 @@ from tritonclient.utils import deserialize_bytes_tensor, serialize_byte_tensor
 from tests.harness.doubles.openai_server import SLOW_WORD, SLOW_WORD_S
 
 TRITON_PIECE_S = 0.002
-"""Seconds that a piece takes."""
+"""Seconds before each response."""
 MAX_WORDS = 4_000
 MODEL = "echo-1"
 API_KEY = "sk-test"
@@ -42,13 +46,14 @@ _INPUT_TYPES = {
 
 @dataclass
 class TritonServerState:
-    """What it was asked.
+    """The server's requests, and its settings.
 
     Attributes:
-        inputs: of the requests, oldest first.
-        at_work: answers under way.
-        ready: whether the model is.
-        old: whether it knows nothing of statuses in a stream.
+        inputs: inputs of the requests, oldest first.
+        in_flight: number of answers in progress.
+        is_ready: whether the model is ready.
+        lacks_stream_status: whether it reports a stream's errors in responses alone, as older versions do.
+        lock: guards `in_flight`.
     """
 
     inputs: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
@@ -60,7 +65,7 @@ class TritonServerState:
 
 @contextmanager
 def triton_server() -> Iterator[tuple[str, TritonServerState]]:
-    """Where it is, and what it is asked, for as long as the block."""
+    """Run the server during the block, and yield its URL and its state."""
     state = TritonServerState()
     server = grpc.server(ThreadPoolExecutor(64))
     add_GRPCInferenceServiceServicer_to_server(_TritonServicer(state), server)
@@ -108,7 +113,7 @@ class _TritonServicer(GRPCInferenceServiceServicer):
         if inputs["stream"] and not inputs["exclude_input_in_output"]:
             raise _generation_error("When streaming, `exclude_input_in_output` = False is not allowed.")
         turns = inputs["text_input"].split("<|im_start|>")
-        assert turns[-1] == "assistant\n", "the answer has no place"
+        assert turns[-1] == "assistant\n", "the prompt does not end with the assistant's turn"
         words = turns[-2].partition("\n")[2].partition("<|im_end|>")[0].split()
         if len(words) > MAX_WORDS:
             raise _generation_error(
@@ -142,7 +147,7 @@ class _TritonServicer(GRPCInferenceServiceServicer):
 
 
 def _generation_error(message: str) -> _StatusError:
-    """As the backend says whatever vLLM raises."""
+    """Return an error of vLLM as the backend reports it."""
     return _StatusError(grpc.StatusCode.INTERNAL, f"Error generating stream: {message}")
 
 

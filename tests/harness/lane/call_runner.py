@@ -1,4 +1,4 @@
-"""Helpers for tests of asynchronous calls: flows around the operator, and services that fail as their requests say."""
+"""Helpers for tests of asynchronous calls: dataflows around the operator, and services with scripted failures."""
 
 from __future__ import annotations
 
@@ -18,27 +18,36 @@ from flows.async_calls import CallExecutor, CallPolicy, CallResult, call
 
 @dataclass(frozen=True)
 class FakeRequest:
+    """A request of the tests, whose service takes `seconds`."""
+
     key: str
     subject: str
     version: int = 0
     seconds: float = 0.0
     failures: tuple[str, ...] = ()
-    """How its attempts end, one after the other; the attempt after these succeeds."""
+    """The failures of its attempts, in order; the next attempt succeeds."""
 
 
 class BusyError(Exception):
-    """A transient error. `retry_after_s` is the least pause in seconds that it asks for (Retry-After)."""
+    """A transient error. `retry_after_s` is the minimum pause (s) before a retry, as in Retry-After."""
 
     def __init__(self, retry_after_s: float | None = None) -> None:
         self.retry_after_s = retry_after_s
 
 
 class CallRunner:
-    """Runs a dataflow around the operator, fed by one batch after another.
+    """Runs a dataflow around the operator with batches of requests.
+
+    Args:
+        batches: the batches of requests.
+        service: answers a request.
+        observe: observer of the executor's timings.
+        policy: fields of the `CallPolicy` that differ from the tests' defaults.
 
     Attributes:
-        most: the highest number of outstanding requests when a batch was requested from the feed.
-        taken: number of requests fed so far.
+        max_outstanding: the highest number of outstanding requests when a batch was read.
+        fed_count: number of requests fed so far.
+        keyed_results: key and result of each finished request, in the order of emission.
     """
 
     def __init__(
@@ -54,7 +63,7 @@ class CallRunner:
             "dedupe_key": lambda r: r.subject,
             "in_flight": 8,
             "capacity": 1000,
-            # Ample: a test that is about deadlines has one of its own.
+            # Long, because tests of deadlines set their own.
             "deadline": 60.0,
             "on_full": "reject",
             "retryable": lambda error: isinstance(error, BusyError),
@@ -73,7 +82,13 @@ class CallRunner:
         stopping: Callable[[], bool] = lambda: False,
         workers: int = 0,
     ) -> list[CallResult[FakeRequest, str]]:
-        """Run the flow to its end."""
+        """Run the dataflow to its end, and return the results.
+
+        Args:
+            is_finished: the operator's completion condition.
+            stopping: ends the source once it returns True.
+            workers: number of Bytewax workers; 0 runs in the caller's thread.
+        """
         flow = Dataflow("test")
         requests = op.input("in", flow, _RequestSource(self, stopping))
         results = call("call", flow, requests, self.executor, *([is_finished] if is_finished else []))
@@ -116,6 +131,7 @@ class _RequestSource(DynamicSource[tuple[str, FakeRequest]]):
 def run_calls(
     batches: Iterable[list[FakeRequest]], service: Callable[[FakeRequest], Awaitable[str]], **policy: Any
 ) -> list[CallResult[FakeRequest, str]]:
+    """Run a dataflow around the operator to its end, and return the results."""
     return CallRunner(batches, service, **policy).run()
 
 
@@ -136,17 +152,23 @@ class ConcurrencyRecorder:
 
 
 async def answer(request: FakeRequest) -> str:
+    """Answer after the request's duration."""
     await asyncio.sleep(request.seconds)
     return f"{request.subject}.{request.version}"
 
 
 async def hang(request: FakeRequest) -> str:
+    """Never answer."""
     await asyncio.sleep(60)
     raise AssertionError
 
 
 class FailingService:
-    """A service whose attempts fail as their request says."""
+    """A service whose attempts fail as the request's `failures` specify.
+
+    Attributes:
+        attempts: number of attempts by request.
+    """
 
     def __init__(self) -> None:
         self.attempts: Counter[FakeRequest] = Counter()

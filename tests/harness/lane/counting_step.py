@@ -1,4 +1,4 @@
-"""A step that counts words, in its third schema: for tests of states that older versions stored."""
+"""A step that counts words, with three schema versions, for tests of states that older versions stored."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ from flows.lane.stateful_step import StatefulStep
 
 @dataclass(frozen=True)
 class WordCount:
+    """The step's state: number of words and of letters."""
+
     words: int
     letters: int = 0
 
 
 def keep_state(state: WordCount, envelope: Envelope) -> tuple[WordCount, Envelope]:
+    """Return the state and the envelope unchanged."""
     return state, envelope
 
 

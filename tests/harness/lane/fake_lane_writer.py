@@ -1,4 +1,4 @@
-"""Writes a meeting's sentences and captions as its lane does, but those that a test wants."""
+"""A writer that commits a test's own sentences and captions of a meeting, as a lane does."""
 
 from __future__ import annotations
 
@@ -17,7 +17,12 @@ if TYPE_CHECKING:
 
 
 class FakeLaneWriter:
-    """The lane of one meeting, which begins with it."""
+    """A fake lane of one meeting, which it starts.
+
+    Args:
+        stage: the running API and its databases.
+        meeting: the meeting's id.
+    """
 
     def __init__(self, stage: ApiHarness, meeting: str) -> None:
         self._stage = stage
@@ -30,7 +35,7 @@ class FakeLaneWriter:
         self._commit(change)
 
     def write_sentences(self, *sentences: Sentence, languages: tuple[str, ...] = ("pt",)) -> None:
-        """Put sentences out, and owe their captions."""
+        """Commit sentences with a pending caption in each language."""
         change = self._change()
         change.sentences = {sentence.id: sentence for sentence in sentences}
         requests = [self._request(sentence, language) for sentence in sentences for language in languages]
@@ -38,7 +43,7 @@ class FakeLaneWriter:
         self._commit(change)
 
     def retract(self, sentence: Sentence) -> None:
-        """Take a sentence away."""
+        """Retract a sentence."""
         change = self._change()
         change.retracted = {sentence.id: Retraction(sentence.id, sentence.revision + 1)}
         self._commit(change)
@@ -53,14 +58,24 @@ class FakeLaneWriter:
         warnings: tuple[str, ...] = (),
         engine: str = "test 1",
     ) -> None:
-        """Answer for a caption."""
+        """Commit the result of a sentence's caption.
+
+        Args:
+            sentence: the sentence.
+            text: the caption's text.
+            status: the caption's status; if pending, the call had no answer.
+            reason: the reason of that status.
+            language: the caption's language.
+            warnings: the caption's warnings.
+            engine: the name and version of the engine.
+        """
         answer = (
             None if status is CaptionStatus.PENDING else Translation(status, text, engine, reason, warnings=warnings)
         )
         self._commit(answers=[CaptionResult(self._request(sentence, language), answer, 1, reason)])
 
     def write_captions(self, sentences: list[Sentence], language: str = "pt") -> None:
-        """Answer for the captions of many sentences at once, in capitals."""
+        """Commit the captions of many sentences at once, in capitals."""
         self._commit(
             answers=[
                 CaptionResult(
@@ -73,18 +88,18 @@ class FakeLaneWriter:
         )
 
     def publish_interim(self, speaker: str, text: str, start: float = 0.0, **drafts: str) -> None:
-        """Publish growing text, and its drafts by language."""
+        """Publish a speaker's interim text, with its drafts by language."""
         interim = InterimWithDrafts(Interim(speaker, text, start), drafts)
         publish_interims(self._stage.redis, {(self._meeting, speaker): interim})
 
     def end(self, status: Literal["ended", "timed_out", "failed"] = "ended") -> None:
-        """The meeting is over."""
+        """End the meeting."""
         change = self._change()
         change.end(status, 1_700_000_060_000, "that was all")
         self._commit(change)
 
     def restart(self) -> None:
-        """Speech comes after the meeting had timed out."""
+        """Restart the meeting after its timeout, as new speech does."""
         change = self._change()
         change.start_generation(2, 1_700_000_120_000)
         self._commit(change)
@@ -102,19 +117,24 @@ class FakeLaneWriter:
         with self._stage.engine.begin() as connection:
             events = commit_batch(connection, "live-1", self._epoch, changes, answers or [], backfill_after=60)
         self._stage.publish(events)
-        # As a lane does that has come to the end of its log.
+        # A lane does the same at the end of its log.
         self._stage.set_committed(LogReader(self._stage.redis, "live-1").last_id())
 
 
 def make_sentence(
     id: str, text: str, start: float, speaker: str = "Ann", revision: int = 1, language: str | None = None
 ) -> Sentence:
-    """A sentence of a second."""
+    """Make a sentence of one second that starts at `start` (s)."""
     return Sentence(id, revision, speaker, text, start, start + 1, SentenceBoundary.MARK, language, start, text)
 
 
 async def create_written_meeting(stage: ApiHarness, **fields: Any) -> tuple[str, FakeLaneWriter]:
-    """A new meeting's id, and who writes it. Unless told otherwise it is translated from English to Portuguese."""
+    """Create a meeting from English to Portuguese, and return its id and its writer.
+
+    Args:
+        stage: the running API and its databases.
+        fields: fields of the request that replace the defaults.
+    """
     config = {"source_language": "en", "target_languages": ["pt"]}
     meeting = await stage.create_meeting(**({"title": "Monday", "config": config} | fields))
     return meeting, FakeLaneWriter(stage, meeting)

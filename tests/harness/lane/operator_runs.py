@@ -1,4 +1,4 @@
-"""Helpers for tests of the operators: logs of a meeting made from a few chunks, and what the operators end with."""
+"""Helpers for tests of the operators: a meeting's log items from a few chunks, and the operators' result."""
 
 from __future__ import annotations
 
@@ -21,14 +21,20 @@ SentenceFields = tuple[str, str, float, float, SentenceBoundary]
 
 
 def make_chunk(chunk_id: str, text: str, start: float = 0.0, end: float | None = None, speaker: str = "A") -> Chunk:
-    """A chunk that ends a second after it starts, unless told."""
+    """Make a chunk; by default it ends a second after its start."""
     return Chunk(chunk_id=chunk_id, speaker=speaker, text=text, start=start, end=start + 1 if end is None else end)
 
 
 def make_items(
     timed_payloads: Iterable[tuple[float, EntryPayload]], *, config: MeetingConfig | None = None, end: bool = True
 ) -> list[LogItem]:
-    """A meeting's items: the payloads at their seconds, between a start and an end, with all ticks."""
+    """Make a meeting's log items with all due ticks.
+
+    Args:
+        timed_payloads: arrival (seconds after the start) and payload of each entry.
+        config: the meeting's config.
+        end: whether the meeting ends after the last payload.
+    """
     complete: list[tuple[float, EntryPayload]] = [
         (0.0, MeetingStarted(clock=Clock.RECORDED, generation=1, config=config or MeetingConfig())),
         *timed_payloads,
@@ -49,13 +55,13 @@ def make_items(
 
 @dataclass
 class OperatorResult:
-    """What a meeting came to.
+    """The operators' result for a meeting.
 
     Attributes:
-        steps: what each item did.
-        standing: the sentences that stand, by id.
-        settled: how often each revision was settled, by id and revision.
-        interims: what is shown of each voice, and was not taken away.
+        steps: the outputs of dedup and sentences for each item.
+        current_sentences: the sentences that are not retracted, by id.
+        final_counts: how often each revision became stable, by id and revision.
+        interims: the current interim text of each speaker, by speaker key.
     """
 
     steps: list[tuple[ChunkUpdate, SentenceChanges]] = field(default_factory=list)
@@ -64,16 +70,20 @@ class OperatorResult:
     interims: dict[str, Interim] = field(default_factory=dict)
 
     def sentence_fields(self) -> list[SentenceFields]:
-        """What the sentences say, without what depends on arrival."""
+        """Return the sentences' fields that don't depend on arrival, sorted."""
         return sorted((s.speaker, s.text, s.start, s.end, s.boundary) for s in self.current_sentences.values())
 
     def texts(self, speaker: str = "A") -> list[str]:
-        """A speaker's sentences in reading order."""
+        """Return the texts of a speaker's sentences in reading order."""
         of_speaker = [s for s in self.current_sentences.values() if s.speaker == speaker]
         return [s.text for s in sorted(of_speaker, key=lambda s: (s.start, s.end))]
 
     def apply(self, update: ChunkUpdate, output: SentenceChanges) -> None:
-        """Take a step, and check that it keeps the contract."""
+        """Apply the outputs of one item, and check the contract of the sentences.
+
+        Raises:
+            AssertionError: the outputs violate the contract.
+        """
         self.steps.append((update, output))
         for retracted in output.retractions:
             assert retracted.revision == self.current_sentences.pop(retracted.id).revision + 1
@@ -91,14 +101,14 @@ class OperatorResult:
             assert self.current_sentences[sentence.id] == sentence
             self.final_counts[sentence.id, sentence.revision] += 1
         for interim in output.interims:
-            voice_key = speaker_key(interim.speaker, interim.speaker_id)
-            self.interims[voice_key] = interim
+            key = speaker_key(interim.speaker, interim.speaker_id)
+            self.interims[key] = interim
             if not interim.text:
-                del self.interims[voice_key]
+                del self.interims[key]
 
 
 def run_operators(items: Iterable[LogItem]) -> OperatorResult:
-    """Run dedup and sentences over a meeting's items."""
+    """Run dedup and sentences over a meeting's items, and return their result."""
     result = OperatorResult()
     dedup_state, state = dedup.State(), tracker.State()
     for item in items:
@@ -109,16 +119,16 @@ def run_operators(items: Iterable[LogItem]) -> OperatorResult:
 
 
 def expected_sentences(chunks: Sequence[Chunk]) -> list[SentenceFields]:
-    """The sentences of the chunks' final text, read in one go."""
+    """Segment the chunks' final text in one pass, and return the fields of its sentences, sorted."""
     expected_fields: list[SentenceFields] = []
-    for voice_key in {chunk_speaker_key(source) for source in chunks}:
-        of_voice = [one for one in chunks if chunk_speaker_key(one) == voice_key and not is_blank(one.text)]
-        of_voice.sort(key=lambda one: one.start)
-        chunk_texts = [
-            ChunkState(one.chunk_id, n, 0, " ".join(one.text.split()), one.start, one.end, one.language)
-            for n, one in enumerate(of_voice, 1)
+    for key in {chunk_speaker_key(chunk) for chunk in chunks}:
+        of_speaker = [chunk for chunk in chunks if chunk_speaker_key(chunk) == key and not is_blank(chunk.text)]
+        of_speaker.sort(key=lambda chunk: chunk.start)
+        chunk_states = [
+            ChunkState(chunk.chunk_id, n, 0, " ".join(chunk.text.split()), chunk.start, chunk.end, chunk.language)
+            for n, chunk in enumerate(of_speaker, 1)
         ]
-        for piece in segment_speech(chunk_texts, SegmenterPosition()):
+        for piece in segment_speech(chunk_states, SegmenterPosition()):
             boundary = SentenceBoundary.END if piece.boundary is SentenceBoundary.OPEN else piece.boundary
-            expected_fields.append((split_speaker_key(voice_key)[0], piece.text, piece.start, piece.end, boundary))
+            expected_fields.append((split_speaker_key(key)[0], piece.text, piece.start, piece.end, boundary))
     return sorted(expected_fields)

@@ -1,4 +1,4 @@
-"""Helpers for tests of lanes: meetings opened and fed through the real door, lanes run in threads on the real stores."""
+"""Helpers for tests of lanes: meetings fed by the ingest service, and lanes in threads, all on real stores."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from storage.postgres.lane_registry import ensure_lane
 from storage.redis_log.event_log import AppendResult, NewEvent
 
 RECORDING_START_MS = 1_700_000_000_000
-"""When recorded meetings of these tests began (ms)."""
+"""Start of the recorded meetings of these tests (Unix ms)."""
 
 
 async def translate_to_capitals(request: TranslationRequest) -> Translation:
-    """A translation service whose answers can be told from the source."""
+    """Translate to the source text in capitals, with the language as prefix, after 2 ms."""
     await asyncio.sleep(0.002)
     return Translation(CaptionStatus.TRANSLATED, f"{request.language}:{request.text.upper()}", "shout 1")
 
@@ -38,7 +38,14 @@ async def translate_to_capitals(request: TranslationRequest) -> Translation:
 async def open_lane_meeting(
     meetings: MeetingService, aengine: AsyncEngine, *, targets: Sequence[str] = ("pt",), clock: Clock = Clock.RECORDED
 ) -> UUID:
-    """A meeting on the lane of its kind."""
+    """Open a meeting on the live or the batch lane, and return its id.
+
+    Args:
+        meetings: the ingest service.
+        aengine: engine of the database.
+        targets: the target languages.
+        clock: live, or recorded for a batch lane.
+    """
     async with aengine.begin() as connection:
         await ensure_lane(connection, "live-1", "live")
         await ensure_lane(connection, "batch-1", "batch")
@@ -54,20 +61,20 @@ async def open_lane_meeting(
 
 
 def chunk_event(k: int, chunk_id: str, speaker: str, words: str, start: float, end: float, at_s: float) -> NewEvent:
-    """A chunk of a recording, `at` seconds after its beginning."""
+    """Make the event of a recording's chunk that arrives `at_s` seconds after the recording's start."""
     chunk = Chunk(chunk_id=chunk_id, speaker=speaker, text=words, start=start, end=end)
     return NewEvent(f"e{k}", chunk, RECORDING_START_MS + round(at_s * 1000))
 
 
 def end_event(at_s: float) -> NewEvent:
-    """The end of a recording."""
+    """Make the event that ends a recording, `at_s` seconds after its start."""
     return NewEvent("end", MeetingEnded(), RECORDING_START_MS + round(at_s * 1000))
 
 
 async def append_events(
     meetings: MeetingService, meeting_id: UUID, events: Sequence[NewEvent], batch_size: int = 50
 ) -> list[AppendResult]:
-    """Append events in batches."""
+    """Append a meeting's events in batches, and return the results."""
     appended: list[AppendResult] = []
     for i in range(0, len(events), batch_size):
         appended += await meetings.append("default", meeting_id, events[i : i + batch_size])
@@ -75,13 +82,18 @@ async def append_events(
 
 
 class ThreadedLane(Lane):
-    """A lane in a thread of its own. `over` is set once it has ended, whatever it ended of."""
+    """A lane for a thread of its own.
+
+    Attributes:
+        has_ended: set once the lane has ended, with or without an error.
+    """
 
     def __init__(self, options: LaneOptions, translate: Translate) -> None:
         super().__init__(options, translate)
         self.has_ended = threading.Event()
 
     def run(self) -> None:
+        """Run the lane to its end, and set `has_ended`."""
         try:
             super().run()
         finally:
@@ -97,7 +109,11 @@ def running_lane(
     kind: Literal["live", "batch"] = "batch",
     **options: Any,
 ) -> Iterator[ThreadedLane]:
-    """A lane that runs for as long as the block; what it died of is raised at its end."""
+    """Run a lane in a thread during the block.
+
+    Raises:
+        BaseException: the error that ended the lane, at the end of the block.
+    """
     lane = ThreadedLane(LaneOptions(lane_id, kind, postgres_url, redis_url, **options), translate)
     errors: list[BaseException] = []
 
@@ -120,7 +136,7 @@ def running_lane(
 
 
 async def wait_until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
-    """Wait for something to become true."""
+    """Wait until a condition holds, and fail after `seconds`."""
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not come true in time"
@@ -128,7 +144,7 @@ async def wait_until(condition: Callable[[], bool], seconds: float = 60.0) -> No
 
 
 class LiveSubscriber:
-    """Hears what is published of a meeting from now on."""
+    """Subscriber of a meeting's live channel from its creation on."""
 
     def __init__(self, connection: redis.Redis, meeting_id: UUID) -> None:
         self._connection, self._name = connection, redis_keys.live_channel(str(meeting_id))
@@ -137,9 +153,9 @@ class LiveSubscriber:
         assert self._next_message()["type"] == "subscribe"
 
     def receive_all(self) -> list[dict[str, Any]]:
-        """What was published since this was asked last."""
+        """Return the messages that were published since the last call."""
         mark, messages = uuid4().hex, list[dict[str, Any]]()
-        # It comes after all that was published before it.
+        # The mark arrives after all earlier messages.
         self._connection.publish(self._name, mark)
         while (data := self._next_message()["data"]) != mark:
             messages.append(json.loads(data))
@@ -147,20 +163,20 @@ class LiveSubscriber:
 
     def _next_message(self) -> dict[str, Any]:
         deadline = time.monotonic() + 60
-        # Nothing comes of a look at whether the connection is sound, too.
+        # A health check of the connection returns None, too.
         while (message := self._channel.get_message(timeout=1)) is None:
-            assert time.monotonic() < deadline, "nothing came in time"
+            assert time.monotonic() < deadline, "no message arrived in time"
         return message
 
 
 def query_rows(engine: Engine, query: str, **values: object) -> list[tuple[Any, ...]]:
-    """The rows of a query."""
+    """Run a query, and return its rows."""
     with engine.connect() as connection:
         return [tuple(row) for row in connection.execute(text(query), values)]
 
 
 def ended_without_pending(engine: Engine, *meeting_ids: UUID) -> Callable[[], bool]:
-    """Whether meetings are over and nothing of them is owed."""
+    """Make a condition: all these meetings have ended and have no pending captions."""
 
     def check() -> bool:
         ids = list(meeting_ids)
