@@ -39,7 +39,7 @@ sys.addaudithook(_guard)
 
 
 @pytest.fixture(autouse=True)
-def nothing_is_started() -> Generator[None]:
+def forbid_connections_and_processes() -> Generator[None]:
     """Fail a test that caused a forbidden event, even if the code under test caught the error."""
     _guard.violations.clear()
     _guard.older_threads = {thread.ident for thread in threading.enumerate()} - {threading.get_ident()}

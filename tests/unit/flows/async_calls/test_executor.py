@@ -1,4 +1,4 @@
-"""The executor's limits, fair queueing, deadlines and retries, in real dataflows."""
+"""flows/async_calls/executor.py: limits, fair queueing, deadlines and retries, in real dataflows."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.harness.lane.call_runner import (
 # Limits and fairness
 
 
-def test_no_more_than_the_limit_is_in_flight_and_the_limit_is_used() -> None:
+def test_calls_in_flight_reach_the_limit_and_never_exceed_it() -> None:
     service = ConcurrencyRecorder()
     outcomes = run_calls([[FakeRequest("k", str(i)) for i in range(40)]], service, in_flight=3)
     assert len(outcomes) == 40
@@ -32,7 +32,7 @@ def test_no_more_than_the_limit_is_in_flight_and_the_limit_is_used() -> None:
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_no_more_of_a_key_than_its_limit_is_in_flight(workers: int) -> None:
+def test_calls_of_a_key_in_flight_never_exceed_its_limit(workers: int) -> None:
     service = ConcurrencyRecorder()
     requests = [FakeRequest(key, str(i)) for i in range(20) for key in "abc"]
     outcomes = CallRunner([requests], service, in_flight=5, in_flight_per_key=2).run(workers=workers)
@@ -66,7 +66,7 @@ def test_a_key_with_a_thousand_queued_requests_delays_another_by_one_turn_at_mos
     batches = [[FakeRequest("busy", str(i)) for i in range(1000)], [FakeRequest("quiet", "0")]]
     runner = CallRunner(batches, note, in_flight=1, capacity=None, deadline=60.0)
     assert len(runner.run()) == 1001
-    # The first of `busy` was in flight when `quiet` arrived, and the second one was next already.
+    # When `quiet` arrived, the first request of `busy` was in flight and the second was next.
     assert called.index("quiet") <= 2
 
 
@@ -96,7 +96,7 @@ def test_a_full_key_is_rejected_and_others_continue() -> None:
 @pytest.mark.parametrize("bounds", [{"capacity": 4}, {"capacity": None, "capacity_per_group": 4}])
 def test_a_full_executor_that_blocks_puts_backpressure_on_its_source(bounds: dict[str, int | None]) -> None:
     async def first_is_slow(request: FakeRequest) -> str:
-        # Later ones complete soon and wait for it: they count as outstanding.
+        # Later requests complete early and wait for this one: they count as outstanding.
         if request.subject == "0":
             await asyncio.sleep(0.3)
             read_while_slow.append(runner.fed_count)
@@ -134,7 +134,7 @@ def test_a_deadline_covers_the_time_in_the_queue() -> None:
     outcomes = run_calls([[FakeRequest("k", "a"), FakeRequest("k", "b")]], hang, in_flight=1, deadline=0.3)
     assert [(o.result, o.reason) for o in outcomes] == [(None, "deadline")] * 2
     assert outcomes[0].attempts == 1
-    # It can be dequeued in the very instant in which both expire.
+    # The second request can be dequeued at the instant when both expire.
     assert outcomes[1].attempts <= 1
 
 
@@ -153,7 +153,7 @@ def test_a_queued_request_expires_while_another_is_in_flight() -> None:
         time.sleep(0.4)
         yield [FakeRequest("other", "3")]
 
-    # After the first, `1` is called, and then `3`, which arrived later than `2` and expires later.
+    # After `0`, the executor calls `1` and then `3`; `2` expires in the queue.
     runner = CallRunner(in_two(), quick_but_for_the_other_key, in_flight=1, deadline=5.0)
     outcomes = runner.run()
     assert [(o.request.subject, o.attempts, o.reason) for o in outcomes] == [
@@ -173,7 +173,7 @@ def test_a_deadline_ends_a_call_even_if_every_error_is_retryable() -> None:
 
 def test_a_deadline_covers_all_attempts_together() -> None:
     service = FailingService()
-    # Each attempt alone is well within the deadline; the three are not.
+    # Each attempt alone is within the deadline; the three together are not.
     late = FakeRequest("k", "a", seconds=0.3, failures=("busy", "busy"))
     [outcome] = run_calls([[late]], service, deadline=0.9)
     assert (outcome.result, outcome.reason) == (None, "deadline")
@@ -194,7 +194,7 @@ def test_other_errors_leave_the_request_without_a_result_and_the_flow_alive() ->
     ]
 
 
-def test_a_cancellation_or_timeout_of_the_services_own_is_an_error_of_the_service() -> None:
+def test_a_cancellation_or_timeout_within_the_service_is_an_error_of_the_service() -> None:
     async def give_up(request: FakeRequest) -> str:
         raise asyncio.CancelledError if request.subject == "a" else TimeoutError
 
@@ -213,24 +213,24 @@ def test_retry_after_is_respected() -> None:
 
     [outcome] = run_calls([[FakeRequest("k", "a")]], busy_once)
     assert (outcome.result, outcome.attempts) == ("x", 2)
-    # Without it, the second attempt comes 0.2 s later at the latest.
+    # Without Retry-After, the second attempt follows within 0.2 s.
     assert started_at[1] - started_at[0] >= 0.6
 
 
 def test_a_request_whose_retry_would_start_after_the_deadline_ends_at_once() -> None:
-    # Were it waited for, this test would take an hour.
+    # If the executor waited for the retry, this test would take an hour.
     outcomes = run_calls(
         [[FakeRequest("k", "a", failures=("busy for long",)), FakeRequest("k", "b")]], FailingService(), deadline=3500.0
     )
     assert [(o.attempts, o.reason) for o in outcomes] == [(1, "deadline"), (1, None)]
 
 
-def test_a_call_that_hangs_is_retried_where_the_stream_blocks() -> None:
+def test_a_call_that_hangs_is_retried_if_the_stream_blocks() -> None:
     [outcome] = run_calls(
         [[FakeRequest("k", "a", failures=("hangs", "busy"))]], FailingService(), on_full="block", deadline=0.1
     )
     assert outcome.result == "a.0"
-    # One more if the machine stood still during one of them.
+    # A stall of the machine can add an attempt.
     assert outcome.attempts >= 3
 
 

@@ -1,4 +1,4 @@
-"""Capacity limits and the fair queue, checked against their contract after any sequence of steps."""
+"""flows/async_calls/fair_queue.py: the contracts of the capacity counter and the fair queue, for any sequence of steps."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ KEYS = st.sampled_from("abcd")
 
 @settings(stateful_step_count=60)
 class FairQueueMachine(RuleBasedStateMachine):
-    """Models the queue. `served_before` counts, for each ready key, the keys that were served before it."""
+    """A model of the queue. `served_before` has for each ready key how often each other key was served since it was ready."""
 
     @initialize(max_in_flight=LIMITS, per_key=LIMITS)
     def begin(self, max_in_flight: int | None, per_key: int | None) -> None:

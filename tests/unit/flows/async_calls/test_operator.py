@@ -1,4 +1,4 @@
-"""The asynchronous call operator, in real dataflows."""
+"""flows/async_calls/operator.py: the asynchronous call operator, in real dataflows."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_a_newer_request_supersedes_a_queued_one_and_is_queued_last(on_full: Lit
 
     async def note(request: FakeRequest) -> str:
         called.append((request.subject, request.version))
-        # All are submitted before the first completes.
+        # The first call completes after all requests are submitted.
         while len(called) == 1 and len(runner.keyed_results) < len(expected_replaced):
             await asyncio.sleep(0.001)
         return f"{request.subject}.{request.version}"
@@ -96,7 +96,7 @@ def test_a_newer_request_supersedes_a_queued_one_and_is_queued_last(on_full: Lit
     assert {(o.result, o.attempts, o.reason) for o in replaced} == {(None, 0, "replaced")}
     assert len(outcomes) == 8
     assert not expected_replaced & set(called)
-    # Another key's request is about something else.
+    # A request of another key supersedes nothing here.
     assert [o.result for o in outcomes if o.result and o.request.key == "k"] == ["first.0", "c.0", "b.2", "a.1"]
 
 
@@ -165,7 +165,7 @@ def test_results_are_emitted_as_they_complete_after_the_end_of_the_input(slow: s
 
 def test_requests_that_arrive_after_the_completion_source_ended_are_completed() -> None:
     runner = CallRunner([[FakeRequest("k", "a", seconds=0.1), FakeRequest("k", "b")], [FakeRequest("j", "c")]], answer)
-    # True at the very beginning, when nothing is outstanding: the completion source ends then.
+    # The condition holds at the start, when nothing is outstanding: the completion source ends then.
     outcomes = runner.run(is_finished=lambda: runner.executor.outstanding == 0)
     assert sorted(str(o.result) for o in outcomes) == ["a.0", "b.0", "c.0"]
 
@@ -198,7 +198,9 @@ def test_a_stopped_flow_ends_and_cancels_the_calls_in_flight() -> None:
     assert runner.executor.outstanding == 0
 
 
-def test_a_call_that_ignores_its_cancellation_is_named_and_does_not_hang(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_call_that_ignores_its_cancellation_is_reported_and_does_not_block_the_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr("flows.async_calls.executor.CLOSE_TIMEOUT_S", 0.2)
 
     begun = threading.Event()
@@ -257,7 +259,7 @@ def test_every_request_yields_exactly_one_result(
         assert not reasons & {"capacity", "deadline"}
     if policy["on_full"] == "reject" and policy["capacity"]:
         assert runner.max_outstanding <= policy["capacity"]
-    # Two workers feed the step at the same time: the order of a key's requests is then undefined.
+    # Two workers feed the step concurrently, so the order of a key's requests is undefined.
     if policy["order"] == "ordered" and not workers:
         for key in "abc":
             left = [o.request for o in outcomes if o.request.key == key and o.reason not in ("replaced", "capacity")]

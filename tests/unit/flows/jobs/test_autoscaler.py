@@ -1,4 +1,4 @@
-"""The autoscaler's plans: retired lanes drain, hot lanes are relieved, and the number of lanes follows the load."""
+"""flows/jobs/autoscaler.py: retired lanes drain, hot lanes are relieved, and the number of lanes follows the load."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_a_hot_lane_moves_one_meeting_and_waits_for_the_effect() -> None:
     assert autoscaler.plan(lanes, lag, 0.0) == [Move("live-1", "live-3", 1)]
     assert autoscaler.plan(lanes, lag, RELIEF_PAUSE_S / 2) == []
     assert autoscaler.plan(lanes, lag, RELIEF_PAUSE_S) == [Move("live-1", "live-3", 1)]
-    # Moving its only meeting wouldn't help, and neither would a target lane that lags itself.
+    # Neither a move of a lane's only meeting nor a move to a lagging lane would help.
     assert LaneAutoscaler().plan([make_lane("live-1", 1), make_lane("live-2", 0)], lag | {"live-2": 0.0}, 0.0) == []
     assert LaneAutoscaler().plan(lanes[:2], lag, 0.0) == []
 
@@ -82,13 +82,13 @@ def test_a_lane_is_added_when_all_lanes_are_hot() -> None:
     st.integers(1, 4),
     st.integers(0, 3),
 )
-def test_plan_after_plan_retired_lanes_drain_and_the_number_of_meetings_stays(
-    drawn: list[tuple[int, bool, float]], least: int, more: int
+def test_repeated_plans_drain_retired_lanes_and_keep_the_number_of_meetings(
+    drawn: list[tuple[int, bool, float]], min_lanes: int, extra_lanes: int
 ) -> None:
-    autoscaler = LaneAutoscaler({"live": LaneBounds(least, least + more, 10)})
+    autoscaler = LaneAutoscaler({"live": LaneBounds(min_lanes, min_lanes + extra_lanes, 10)})
     load = Counter({f"live-{k}": meetings for k, (meetings, _, _) in enumerate(drawn)})
-    retired = {f"live-{k}" for k, (_, gone, _) in enumerate(drawn) if gone}
-    lag = {f"live-{k}": behind for k, (_, _, behind) in enumerate(drawn)}
+    retired = {f"live-{k}" for k, (_, is_retired, _) in enumerate(drawn) if is_retired}
+    lag = {f"live-{k}": seconds for k, (_, _, seconds) in enumerate(drawn)}
     before, active = load.total(), len(load) - len(retired)
     for turn in range(30):
         lanes = [make_lane(lane_id, load[lane_id], retired=lane_id in retired) for lane_id in sorted({*load, *retired})]
@@ -106,4 +106,4 @@ def test_plan_after_plan_retired_lanes_drain_and_the_number_of_meetings_stays(
     assert load.total() == before
     if active:
         assert all(load[lane_id] == 0 for lane_id in retired if retired != set(load))
-        assert len(load) - len(retired) >= min(active, least)
+        assert len(load) - len(retired) >= min(active, min_lanes)

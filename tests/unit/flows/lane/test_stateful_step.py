@@ -24,7 +24,7 @@ def test_a_state_of_an_older_schema_is_upgraded_step_by_step(stored: dict[str, A
     assert COUNTING_STEP.load(orjson.loads(orjson.dumps(COUNTING_STEP.dump(read)))) == read
 
 
-def test_a_state_that_no_upgrade_leads_from_is_refused_without_its_values() -> None:
+def test_a_state_without_an_upgrade_is_refused_by_an_error_without_its_values() -> None:
     with pytest.raises(IncompatibleStateError, match="has schema 4; this version reads 3"):
         COUNTING_STEP.load({"schema": 4, "state": {"words": 7}})
     with pytest.raises(IncompatibleStateError, match="has schema 0"):
