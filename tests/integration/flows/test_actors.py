@@ -20,13 +20,13 @@ from tests.harness.lane.threaded_lane import open_lane_meeting, wait_until
 pytestmark = pytest.mark.usefixtures("clean_database")
 
 
-async def test_a_row_that_one_job_can_not_read_stops_no_other_job(
+async def test_an_unreadable_row_of_one_job_stops_no_other_job(
     aengine: AsyncEngine, engine: Engine, redis_async: Any, redis_sync: redis.Redis, postgres_url: str, redis_url: str
 ) -> None:
     meetings = MeetingService(aengine, LogWriter(redis_async))
     unreadable, other = [await open_lane_meeting(meetings, aengine, clock=Clock.LIVE) for _ in range(2)]
     with engine.begin() as connection:
-        # As a release may have left it that knew more than this one.
+        # A newer release can leave a config with a field that this release doesn't know.
         connection.execute(text("""update meetings set config = '{"unheard": 1}' where id = :id"""), {"id": unreadable})
         connection.execute(
             text(

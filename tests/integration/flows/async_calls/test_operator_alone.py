@@ -1,4 +1,4 @@
-"""flows/async_calls/operator.py imports nothing else of Parley."""
+"""flows/async_calls/operator.py imports no other package of Parley."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import subprocess
 import sys
 
 
-def test_it_imports_no_other_package_of_parley() -> None:
+def test_the_operator_imports_no_other_package_of_parley() -> None:
     listing = "import sys, flows.async_calls.operator; print(*(m for m in sys.modules if m in sys.argv[1:]))"
-    rooms = ["operators", "storage", "serve", "cluster", "alembic"]
-    assert subprocess.run([sys.executable, "-c", listing, *rooms], check=True, stdout=subprocess.PIPE).stdout == b"\n"
+    packages = ["operators", "storage", "serve", "cluster", "alembic"]
+    assert (
+        subprocess.run([sys.executable, "-c", listing, *packages], check=True, stdout=subprocess.PIPE).stdout == b"\n"
+    )

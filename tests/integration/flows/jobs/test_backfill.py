@@ -1,4 +1,4 @@
-"""The backfill translates pending captions, whatever left them pending."""
+"""flows/jobs/backfill.py: the backfill translates all pending captions."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ async def pending(
     postgres_url: str,
     redis_url: str,
 ) -> Any:
-    """A meeting that has ended, with all of its captions pending: its lane got no translation."""
+    """An ended meeting whose captions are all pending, because its lane got no translation."""
 
     async def broken(request: TranslationRequest) -> Translation:
         raise RuntimeError
@@ -106,7 +106,7 @@ async def test_a_sentence_that_breaks_the_service_ends_untranslated_with_the_rea
     backfill = Backfill(engine, redis_sync, breaks_on_yes)
     for _ in range(MAX_ATTEMPTS + len(SENTENCES)):
         await backfill.run_once()
-        # A failed caption is retried after a pause; this test has no time for that.
+        # End the pause after which a failed caption is retried.
         with engine.begin() as connection:
             connection.execute(text("update captions set due_at = now() where status = 'pending'"))
     found = dict(query_rows(engine, "select s.text, c.status from captions c join sentences s on s.id = c.sentence_id"))
@@ -116,7 +116,7 @@ async def test_a_sentence_that_breaks_the_service_ends_untranslated_with_the_rea
     assert reason == f"failed {MAX_ATTEMPTS} times: ValueError"
 
 
-async def test_a_pending_caption_that_is_not_due_is_left_to_its_lane(
+async def test_a_pending_caption_that_is_not_due_is_skipped(
     pending: Any, engine: Engine, redis_sync: redis.Redis
 ) -> None:
     with engine.begin() as connection:
@@ -143,7 +143,7 @@ async def test_a_pending_caption_of_an_older_revision_is_translated_for_the_curr
     assert query_rows(engine, "select 1 from captions where status = 'pending'") == []
 
 
-async def test_a_meetings_config_is_read_once_a_batch_whatever_is_pending(
+async def test_a_meeting_config_is_read_once_per_batch(
     pending: Any, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read: list[MeetingConfig] = []
@@ -159,7 +159,7 @@ async def test_a_meetings_config_is_read_once_a_batch_whatever_is_pending(
 
 
 class OutageService:
-    """A service that records the highest number of calls in flight, and can have an outage."""
+    """A translation service that records the highest number of calls in flight, and simulates outages."""
 
     def __init__(self) -> None:
         self.in_flight = self.max_in_flight = 0
@@ -179,7 +179,7 @@ class OutageService:
 async def many_pending(
     aengine: AsyncEngine, engine: Engine, redis_async: Any, redis_sync: redis.Redis, postgres_url: str, redis_url: str
 ) -> None:
-    """Two hundred captions of a meeting that is over."""
+    """Two hundred pending captions of an ended meeting."""
 
     async def broken(request: TranslationRequest) -> Translation:
         raise RuntimeError
@@ -202,16 +202,16 @@ async def test_batches_grow_while_the_service_answers_promptly(
     monkeypatch.setattr("flows.jobs.backfill.PROMPT_S", 60.0)
     service = OutageService()
     backfill = Backfill(engine, redis_sync, service)
-    most: list[int] = []
+    peaks: list[int] = []
     while await backfill.run_once():
-        most.append(service.max_in_flight)
-    assert most[:5] == [MIN_CALLS, 2 * MIN_CALLS, 4 * MIN_CALLS, MAX_CALLS, MAX_CALLS]
+        peaks.append(service.max_in_flight)
+    assert peaks[:5] == [MIN_CALLS, 2 * MIN_CALLS, 4 * MIN_CALLS, MAX_CALLS, MAX_CALLS]
     assert service.max_in_flight == MAX_CALLS
     assert query_rows(engine, "select distinct status from captions") == [("translated",)]
 
 
 @pytest.mark.usefixtures("many_pending")
-async def test_batches_shrink_where_the_service_is_slow_or_unavailable(
+async def test_batches_shrink_if_the_service_is_slow_or_unavailable(
     engine: Engine, redis_sync: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     service = OutageService()

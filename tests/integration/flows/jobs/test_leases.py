@@ -1,4 +1,4 @@
-"""A recorded meeting whose importer died ends when its lease expires."""
+"""flows/jobs/leases.py: a recorded meeting whose importer died ends when its lease expires."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ async def test_the_meeting_of_a_dead_importer_ends(
     assert query_rows(engine, "select status from meetings where id = :id", id=live_id) == [("created",)]
 
 
-async def test_an_importer_whose_lease_redis_lost_gets_a_full_one(
+async def test_an_importer_whose_lease_redis_lost_gets_a_new_full_lease(
     aengine: AsyncEngine, engine: Engine, redis_async: Any, redis_sync: redis.Redis
 ) -> None:
     log_writer = LogWriter(redis_async)
@@ -61,7 +61,7 @@ async def test_an_importer_whose_lease_redis_lost_gets_a_full_one(
     redis_sync.flushdb()
     assert await leases.run_once(now) == 0
     assert await leases.run_once(now + LEASE_MS) == 0
-    # The importer continues, and that renews its lease, whatever was lost before.
+    # An append of the importer renews its lease, even after Redis lost it.
     await append_events(meetings, meeting_id, TALK[4:6])
     assert await leases.run_once(now + LEASE_MS + 1) == 0
     redis_sync.flushdb()
@@ -77,7 +77,7 @@ async def test_a_meeting_that_failed_in_the_log_is_not_ended_again(
     meetings = MeetingService(aengine, log_writer)
     meeting_id = await open_lane_meeting(meetings, aengine)
     log_reader = LogReader(redis_sync, "batch-1")
-    # Its lane has not stored that in Postgres yet.
+    # The meeting failed in Redis, and its lane has not stored that in Postgres yet.
     log_reader.refuse_all(str(meeting_id))
     leases = LeaseExpiry(aengine, log_writer, meetings)
     assert await leases.run_once(log_reader.now_ms() + LEASE_MS + 5_000) == 0

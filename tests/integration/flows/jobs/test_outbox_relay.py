@@ -1,4 +1,4 @@
-"""The outbox relay publishes events that were committed and never published."""
+"""flows/jobs/outbox_relay.py: the relay publishes committed events that no lane published."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.integration.flows.lane.test_lane import TALK, event_rows
 pytestmark = pytest.mark.usefixtures("clean_database")
 
 
-async def test_events_that_a_crash_left_behind_are_published_in_order(
+async def test_committed_events_that_were_not_published_are_published_in_order(
     aengine: AsyncEngine, engine: Engine, redis_async: Any, redis_sync: redis.Redis, postgres_url: str, redis_url: str
 ) -> None:
     meetings = MeetingService(aengine, LogWriter(redis_async))

@@ -1,4 +1,4 @@
-"""flows/lane/draft_calls.py: drafts in a real lane, with a translator that answers when and how a test wants."""
+"""flows/lane/draft_calls.py: drafts in a real lane, with a translator that each test controls."""
 
 from __future__ import annotations
 
@@ -47,12 +47,12 @@ WORDS = [f"w{k}" for k in range(1, 25)]
 
 
 @pytest.fixture(autouse=True)
-def nobody_falls_quiet(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who has begun a sentence goes on with it, and a draft gets its time, though the machine may stand still meanwhile."""
+def disable_quiet_timeouts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Disable the timeouts of quiet speakers and of drafts, so that a stall of the machine doesn't fail a test."""
     monkeypatch.setattr("operators.sentences.emission.OPEN_QUIET_MS", 3_600_000)
     monkeypatch.setattr("operators.sentences.interim.QUIET_MS", 3_600_000)
     monkeypatch.setattr("flows.lane.draft_calls.DRAFT_DEADLINE_S", 60.0)
-    # Where a meeting stands is stored with what is put out of it, never for the quiet alone.
+    # A meeting's state is stored together with its output, never by the interval alone.
     monkeypatch.setattr("flows.lane.committer.STORE_INTERVAL_MS", 3_600_000)
 
 
@@ -66,12 +66,12 @@ def first_words(count: int) -> str:
 
 
 async def wait_until_live(engine: Engine) -> None:
-    """Wait until a lane has begun its meeting: what came before it started is not asked."""
+    """Wait until a lane has started its meeting: drafts of earlier entries are not requested."""
     await wait_until(lambda: query_rows(engine, "select status from meetings where clock = 'live'") == [("live",)])
 
 
 class GrowingSentence:
-    """Somebody who says one sentence word by word. A word is shown once the next revision agrees on it."""
+    """A speaker's sentence that grows word by word. A word is published once the next revision agrees on it."""
 
     def __init__(self, meetings: MeetingService, meeting_id: UUID, chunk_id: str = "c1", speaker: str = "Ann") -> None:
         self._meetings, self._meeting_id = meetings, meeting_id
@@ -85,18 +85,22 @@ class GrowingSentence:
         await append_events(self._meetings, self._meeting_id, [event])
 
     async def append_stable(self, text: str) -> None:
-        """Have the text shown, but for a word that still changes."""
+        """Append two revisions that agree on the text, and differ in a last word."""
         await self.append(f"{text} x{self._revision_count}")
         await self.append(f"{text} x{self._revision_count}")
 
     async def append_and_wait(self, text: str, condition: Callable[[], bool]) -> None:
-        """Have the text shown, and wait until something becomes true."""
+        """Append the text so that it is published, and wait until a condition holds."""
         await self.append_stable(text)
         await wait_until(condition)
 
 
 class DraftTranslator:
-    """A translator whose drafts waver in their last word, and which notes what it is asked, in order."""
+    """A translator whose drafts differ in their last word. It records its requests in order.
+
+    Args:
+        hold: awaited before each answer.
+    """
 
     def __init__(self, hold: Callable[[TranslationRequest], Awaitable[object]] | None = None) -> None:
         self.requests: list[TranslationRequest] = []
@@ -117,7 +121,7 @@ class DraftTranslator:
 
 
 class InterimSubscriber:
-    """What is published of a meeting."""
+    """Subscriber of a meeting's interim text and drafts."""
 
     def __init__(self, connection: redis.Redis, meeting_id: UUID) -> None:
         self._subscriber = LiveSubscriber(connection, meeting_id)
@@ -128,11 +132,11 @@ class InterimSubscriber:
         return [message["payload"] for message in self._messages if message["kind"] == "interim"]
 
     def last_text(self) -> str | None:
-        """The text that grew last."""
+        """Return the last published interim text."""
         return next((payload["text"] for payload in reversed(self.interims())), None)
 
     def drafts(self) -> list[dict[str, str]]:
-        """The drafts that were shown, one after the other."""
+        """Return the different published drafts in order."""
         drafts: list[dict[str, str]] = []
         for payload in self.interims():
             if payload["drafts"] and payload["drafts"] not in drafts[-1:]:
@@ -141,7 +145,7 @@ class InterimSubscriber:
 
 
 async def draft_counts(connection: redis.asyncio.Redis, lane_id: str = "live-1") -> dict[str, float]:
-    """How drafts ended, as the lane published it last."""
+    """Return the number of drafts by result, from the metrics that the lane published last."""
     family = merge_snapshots(await read_snapshots(connection)).families.get("parley_drafts")
     samples = [] if family is None else family.samples
     return {
@@ -151,7 +155,7 @@ async def draft_counts(connection: redis.asyncio.Redis, lane_id: str = "live-1")
     }
 
 
-async def test_a_long_sentence_is_read_while_it_is_said_and_nothing_of_that_is_stored(
+async def test_an_open_sentence_gets_drafts_and_no_draft_is_stored(
     meetings: MeetingService,
     aengine: AsyncEngine,
     engine: Engine,
@@ -173,19 +177,19 @@ async def test_a_long_sentence_is_read_while_it_is_said_and_nothing_of_that_is_s
         await wait_until(ended_without_pending(engine, meeting_id))
     texts = [request.text for request in translator.drafts if request.language == "pt"]
     assert texts == [first_words(6), first_words(10), first_words(14)]
-    # What is shown goes along, so that an engine can go on from there.
+    # Requests carry the published draft, so that an engine can continue it.
     assert [r.previous_translation for r in translator.drafts if r.language == "pt"][:2] == [None, None]
     shown = [drafts["pt"] for drafts in follower.drafts() if "pt" in drafts]
-    # Two answers agree on all but the word that wavered.
+    # Two answers agree on all words except the last.
     assert shown[0] == f"pt:{first_words(5).upper()}"
     assert shown[-1].startswith(shown[0])
     assert shown[-1] in (shown[0], f"pt:{first_words(9).upper()}")
-    # Every event tells all of a speaker: growing text keeps its drafts, and takes them along when it goes.
+    # Every event is complete for a speaker: interim text keeps its drafts until it is cleared with them.
     interims = follower.interims()
     assert interims[-1] == {"speaker": "Ann", "speaker_id": None, "text": "", "start": 0.0, "drafts": {}}
     began = next(i for i, payload in enumerate(interims) if payload["drafts"])
     assert all(payload["drafts"] for payload in interims[began:-1])
-    # The sentence alone has captions.
+    # Only the sentence has captions.
     found = query_rows(engine, "select c.language, c.text from captions c order by 1")
     assert found == [(language, f"{language}:{first_words(15).upper()}.") for language in ("de", "pt")]
     assert {kind for (kind,) in query_rows(engine, "select kind from outbox")} == {"status", "sentence", "caption"}
@@ -195,7 +199,7 @@ async def test_a_long_sentence_is_read_while_it_is_said_and_nothing_of_that_is_s
     assert ended["published"] >= 2
 
 
-async def test_a_draft_that_comes_after_its_sentence_is_not_shown(
+async def test_a_draft_that_arrives_after_its_sentence_is_not_published(
     meetings: MeetingService,
     aengine: AsyncEngine,
     engine: Engine,
@@ -217,7 +221,7 @@ async def test_a_draft_that_comes_after_its_sentence_is_not_shown(
     with running_lane(postgres_url, redis_url, "live-1", translator, "live"):
         await wait_until_live(engine)
         await speech.append_and_wait(first_words(7), lambda: len(translator.drafts) == 1)
-        # It waits for its turn behind the one that is held: the newest does.
+        # Only the newest draft waits in the queue behind the held draft.
         await speech.append_and_wait(first_words(11), lambda: follower.last_text() == first_words(11))
         await speech.append_and_wait(first_words(15), lambda: follower.last_text() == first_words(15))
         await speech.append(f"{first_words(15)}. And")
@@ -231,11 +235,11 @@ async def test_a_draft_that_comes_after_its_sentence_is_not_shown(
     assert follower.drafts() == []
     ended = await draft_counts(redis_async)
     assert (ended["replaced"], sum(ended.values())) == (1, 3)
-    # The sentence's own caption may still wait as the last draft's turn comes: it gives way to that one, too.
+    # The sentence's caption may still wait when the last draft is dequeued: then that draft is dropped, too.
     assert ended.keys() <= {"replaced", "stale", "deadline", "captions_waiting"}
 
 
-async def test_no_draft_is_asked_while_a_caption_waits(
+async def test_no_draft_is_requested_while_a_caption_waits(
     meetings: MeetingService,
     aengine: AsyncEngine,
     engine: Engine,
@@ -264,7 +268,7 @@ async def test_no_draft_is_asked_while_a_caption_waits(
                 await asyncio.sleep(0.1)
         assert len(translator.requests) == 1
         go_on.set()
-        # Its turn has come, and nothing waits any more.
+        # The caption is called, and no caption waits any more.
         await wait_until(lambda: len(translator.requests) == 2)
         await GrowingSentence(meetings, meeting_id, "c3", "Cleo").append_and_wait(
             first_words(7), lambda: bool(translator.drafts)
@@ -273,7 +277,7 @@ async def test_no_draft_is_asked_while_a_caption_waits(
     assert order.index((True, first_words(6))) > order.index((False, "Yes."), 1)
 
 
-async def test_a_draft_that_hangs_holds_no_caption_up_and_ends_at_its_deadline(
+async def test_a_draft_that_hangs_delays_no_caption_and_ends_at_its_deadline(
     meetings: MeetingService,
     aengine: AsyncEngine,
     engine: Engine,
@@ -304,7 +308,7 @@ async def test_a_draft_that_hangs_holds_no_caption_up_and_ends_at_its_deadline(
     assert len(translator.drafts) == 1
 
 
-async def test_no_draft_is_asked_twice_by_a_lane_that_starts_again(
+async def test_a_restarted_lane_requests_no_draft_twice(
     meetings: MeetingService,
     aengine: AsyncEngine,
     engine: Engine,
@@ -317,13 +321,13 @@ async def test_no_draft_is_asked_twice_by_a_lane_that_starts_again(
     with running_lane(postgres_url, redis_url, "live-1", translator, "live"):
         await wait_until_live(engine)
         await speech.append_and_wait(first_words(7), lambda: len(translator.drafts) == 1)
-    # What it was asked for is not stored: the new process reads it again.
+    # The position of the drafts is not stored: the new process reads the entries again.
     assert query_rows(engine, "select 1 from sentences") == []
     follower = InterimSubscriber(redis_sync, meeting_id)
     with running_lane(postgres_url, redis_url, "live-1", translator, "live"):
         await wait_until(lambda: bool(follower.interims()))
         await speech.append_and_wait(first_words(11), lambda: len(translator.drafts) == 2)
-        # What is shown is stored with what is put out: the next process is restored with it.
+        # Interim text is stored together with emitted sentences: the next process restores it.
         bob = GrowingSentence(meetings, meeting_id, "c2", "Bob")
         await bob.append("Yes. Of")
         await bob.append("Yes. Of course")
@@ -338,7 +342,7 @@ async def test_no_draft_is_asked_twice_by_a_lane_that_starts_again(
     assert [request.text for request in translator.drafts] == [first_words(6), first_words(10), first_words(14)]
 
 
-async def test_a_recording_and_a_meeting_that_wants_none_get_no_drafts(
+async def test_recordings_and_meetings_without_drafts_in_their_config_get_no_drafts(
     meetings: MeetingService,
     aengine: AsyncEngine,
     engine: Engine,
@@ -367,13 +371,13 @@ async def test_a_recording_and_a_meeting_that_wants_none_get_no_drafts(
     assert translator.drafts == []
 
 
-# --- what is shown, step by step ---
+# --- published drafts, step by step ---
 
 
 def make_draft_result(
     base: str, source: str, answer: Translation | str | None, reason: str | None = None
 ) -> DraftResult:
-    """A draft that ended. A string is a translation."""
+    """Make a draft's result. A string answer is a translation, except for `captions_waiting` and `stale`."""
     request = TranslationRequest("t", "m", "1.0", 0, "pt", "en", source, is_draft=True)
     if isinstance(answer, str) and answer not in ("captions_waiting", "stale"):
         answer = Translation(CaptionStatus.TRANSLATED, answer, "test 1")
@@ -389,7 +393,7 @@ def measured_drafts(measures: ProcessMetrics) -> dict[str, float]:
     return {s.labels["ended"]: s.value for s in family.samples if s.name.endswith("_total")}
 
 
-def test_growing_text_keeps_its_drafts_until_it_goes_on_from_another_sentence() -> None:
+def test_interim_text_keeps_its_drafts_until_the_next_sentence_begins() -> None:
     drafts = DraftCalls(ProcessMetrics("lane/live-1"))
     drafts.changed_interims(make_interim("a b c"), [])
     drafts.changed_interims({}, [make_draft_result("1.0/0", "a b", "um dois")])
@@ -403,7 +407,7 @@ def test_growing_text_keeps_its_drafts_until_it_goes_on_from_another_sentence() 
     assert shown.drafts == {}
 
 
-def test_an_answer_in_the_batch_that_puts_its_sentence_out_is_too_late() -> None:
+def test_a_draft_in_the_batch_that_emits_its_sentence_is_stale() -> None:
     measures = ProcessMetrics("lane/live-1")
     drafts = DraftCalls(measures)
     drafts.changed_interims(make_interim("a b c"), [make_draft_result("1.0/0", "a b", "um dois")])
@@ -413,7 +417,7 @@ def test_an_answer_in_the_batch_that_puts_its_sentence_out_is_too_late() -> None
     assert measured_drafts(measures) == {"unchanged": 1, "stale": 2}
 
 
-def test_an_answer_for_the_sentence_before_is_too_late_though_the_speaker_goes_on() -> None:
+def test_a_draft_of_the_previous_sentence_is_stale() -> None:
     measures = ProcessMetrics("lane/live-1")
     drafts = DraftCalls(measures)
     drafts.changed_interims(make_interim("a b c"), [make_draft_result("1.0/0", "a b", "um dois")])
@@ -422,7 +426,7 @@ def test_an_answer_for_the_sentence_before_is_too_late_though_the_speaker_goes_o
     assert measured_drafts(measures) == {"unchanged": 2, "stale": 1}
 
 
-def test_what_a_meeting_is_restored_with_was_asked_where_it_was_before() -> None:
+def test_drafts_of_restored_interim_text_are_not_requested_again() -> None:
     config = context_window.State(MeetingConfig(target_languages=("pt",)))
     voices = {"Ann": tracker.SpeakerState(interim=InterimState("1.0/0", first_words(7), 0.0))}
     restored = Restored("m", {"sentences": tracker.State(voices), "context": config})
@@ -430,16 +434,16 @@ def test_what_a_meeting_is_restored_with_was_asked_where_it_was_before() -> None
     drafts.start_after("5-0")
     drafts.requests([("m", Envelope("t", "m", 4, "4-0", restored))])
 
-    def asked(text: str) -> list[str]:
-        done = SentenceChanges(interims=(Interim("Ann", text, 0.0, "1.0/0"),))
-        envelope = Envelope("t", "m", 5, "6-0", None, sentences=done, states={"context": config})
-        return [question.request.text for question in drafts.requests([("m", envelope)])]
+    def requested_texts(text: str) -> list[str]:
+        changes = SentenceChanges(interims=(Interim("Ann", text, 0.0, "1.0/0"),))
+        envelope = Envelope("t", "m", 5, "6-0", None, sentences=changes, states={"context": config})
+        return [draft.request.text for draft in drafts.requests([("m", envelope)])]
 
-    assert asked(f"{first_words(6)} x") == []
-    assert asked(first_words(11)) == [first_words(10)]
+    assert requested_texts(f"{first_words(6)} x") == []
+    assert requested_texts(first_words(11)) == [first_words(10)]
 
 
-def test_what_has_left_shows_nothing_more() -> None:
+def test_a_migrated_meeting_gets_no_more_drafts() -> None:
     drafts = DraftCalls(ProcessMetrics("lane/live-1"))
     drafts.changed_interims(make_interim("a b c"), [make_draft_result("1.0/0", "a b", "um dois")])
     drafts.forget("m")
@@ -460,7 +464,7 @@ def test_what_has_left_shows_nothing_more() -> None:
         (None, "failed: Unavailable", "failed"),
     ],
 )
-def test_a_draft_without_a_translation_shows_nothing_and_is_counted(
+def test_a_draft_without_a_translation_is_counted_and_not_published(
     answer: Translation | str | None, reason: str | None, how: str
 ) -> None:
     measures = ProcessMetrics("lane/live-1")

@@ -1,4 +1,4 @@
-"""Whatever is said in a meeting is stored as it was said, and its neighbours are captioned meanwhile."""
+"""Hostile transcript text is stored unchanged, and other meetings are captioned meanwhile."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ def meetings(aengine: AsyncEngine, redis_async: Any) -> MeetingService:
 
 
 def hostile_chunk(rng: random.Random, k: int) -> Chunk | None:
-    """A chunk with hostile values, or None where the model refuses them. It has an id and a time of its own."""
+    """Make a chunk with hostile values and a unique id and time; None if the model refuses the values."""
     good = {"chunk_id": "c", "speaker": "Ann", "text": "Hello.", "start": 2.0 * k, "end": 2.0 * k + 1}
     sent = hostile_input.corrupt_fields(
         rng, good, ["text", "text", "speaker", "speaker_id", "language", "source", "chunk_id"]
     )
     sent["chunk_id"] = f"{str(sent['chunk_id'])[:150]}{k}"
-    # Some texts as long as may be, but not most: they take seconds.
+    # Only some texts have the maximum length, because these take seconds.
     sent["text"] = str(sent["text"])[: 20_000 if rng.random() < 0.02 else 1_000]
     try:
         return Chunk.model_validate(sent)
@@ -74,13 +74,13 @@ def letters(text: str) -> str:
     return re.sub(r"\s+", "", text)
 
 
-async def test_hostile_speech_is_stored_and_the_neighbour_is_captioned(
+async def test_hostile_text_is_stored_unchanged_and_another_meeting_is_captioned(
     meetings: MeetingService, aengine: AsyncEngine, engine: Engine, postgres_url: str, redis_url: str
 ) -> None:
     good, bad = [await open_lane_meeting(meetings, aengine, clock=Clock.LIVE) for _ in range(2)]
     rng = random.Random(14)
-    said: dict[tuple[str, str | None], str] = {}
-    taken = 0
+    sent: dict[tuple[str, str | None], str] = {}
+    accepted_count = 0
 
     def captions(meeting_id: UUID) -> int:
         query = "select count(*) from captions where meeting_id = :id and status = 'translated'"
@@ -90,25 +90,25 @@ async def test_hostile_speech_is_stored_and_the_neighbour_is_captioned(
         for batch in range(BATCHES):
             events: list[NewEvent] = []
             for k in range(batch * BATCH, (batch + 1) * BATCH):
-                if (one := hostile_chunk(rng, k)) is not None:
-                    events.append(NewEvent(f"{hostile_input.hostile_text(random.Random(k), 20)[:20]!a}{k}", one))
-                    if not is_blank(one.text):
-                        who = one.speaker, one.speaker_id
-                        said[who] = said.get(who, "") + letters(one.text)
-            taken += len(events)
-            if (changed := hostile_config(rng)) is not None:
-                events.append(NewEvent(f"config-{batch}", ConfigChanged(config=changed)))
+                if (chunk := hostile_chunk(rng, k)) is not None:
+                    events.append(NewEvent(f"{hostile_input.hostile_text(random.Random(k), 20)[:20]!a}{k}", chunk))
+                    if not is_blank(chunk.text):
+                        speaker_pair = chunk.speaker, chunk.speaker_id
+                        sent[speaker_pair] = sent.get(speaker_pair, "") + letters(chunk.text)
+            accepted_count += len(events)
+            if (config := hostile_config(rng)) is not None:
+                events.append(NewEvent(f"config-{batch}", ConfigChanged(config=config)))
             await append_events(meetings, bad, events)
-            spoken = Chunk(chunk_id=f"c{batch}", speaker="Ann", text=f"Number {batch}.", start=batch, end=batch + 1)
-            await meetings.append("default", good, [NewEvent(f"e{batch}", spoken)])
-            await wait_until(lambda: captions(good) == batch + 1)  # noqa: B023 - asked within this round
+            plain = Chunk(chunk_id=f"c{batch}", speaker="Ann", text=f"Number {batch}.", start=batch, end=batch + 1)
+            await meetings.append("default", good, [NewEvent(f"e{batch}", plain)])
+            await wait_until(lambda: captions(good) == batch + 1)  # noqa: B023 - called within this iteration
         reason = hostile_input.HOSTILE_FRAGMENTS[16] + "\u202e"
         await meetings.append("default", bad, [NewEvent("end", MeetingEnded(reason=reason))])
         await wait_until(
             lambda: query_rows(engine, "select status from meetings where id = :id", id=bad) == [("ended",)], 300
         )
-    print(f"{taken} of {BATCHES * BATCH} taken, {len(said)} speakers")
-    assert taken > BATCHES * BATCH / 3
+    print(f"{accepted_count} of {BATCHES * BATCH} accepted, {len(sent)} speakers")
+    assert accepted_count > BATCHES * BATCH / 3
     assert query_rows(engine, "select end_reason from meetings where id = :id", id=bad) == [(reason,)]
     assert query_rows(engine, "select reason, fields from dead_letters") == []
     stored: dict[tuple[str, str | None], str] = {}
@@ -118,6 +118,6 @@ async def test_hostile_speech_is_stored_and_the_neighbour_is_captioned(
     )
     for speaker, speaker_id, text in query_rows(engine, query, id=bad):
         stored[speaker, speaker_id] = stored.get((speaker, speaker_id), "") + letters(text)
-    assert stored.keys() == said.keys()
-    for who, words in said.items():
-        assert stored[who] == words, f"of {who!a}"
+    assert stored.keys() == sent.keys()
+    for speaker_pair, words in sent.items():
+        assert stored[speaker_pair] == words, f"of {speaker_pair!a}"

@@ -1,4 +1,4 @@
-"""Lag: the age of the oldest entry of a lane's log, or overdue tick, that is not committed, by Redis' own time."""
+"""A lane's lag: the age of the oldest uncommitted log entry or overdue tick, by the clock of Redis."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ def now_ms(client: redis.Redis) -> int:
 
 
 def append_aged_entries(client: redis.Redis, lane: str, *ages: float) -> list[str]:
-    """Entries of so many seconds ago, the oldest first. Returns their ids."""
+    """Append entries with these ages (s), the oldest first, and return their ids."""
     now = now_ms(client)
     return [str(client.xadd(redis_keys.lane_log(lane), {"n": "1"}, id=f"{now - round(age * 1000)}-0")) for age in ages]
 
 
-async def test_the_oldest_entry_that_is_not_committed_counts(
+async def test_the_oldest_uncommitted_entry_determines_the_lag(
     redis_sync: redis.Redis, redis_async: redis.asyncio.Redis
 ) -> None:
     began = now_ms(redis_sync)
@@ -47,7 +47,7 @@ async def test_the_oldest_entry_that_is_not_committed_counts(
     assert (await read_lane_lags(redis_async, {"some": LaneProgress(ids[2])}))["some"] == 0.0
 
 
-async def test_a_tick_that_is_overdue_counts(redis_sync: redis.Redis, redis_async: redis.asyncio.Redis) -> None:
+async def test_an_overdue_tick_determines_the_lag(redis_sync: redis.Redis, redis_async: redis.asyncio.Redis) -> None:
     ids = append_aged_entries(redis_sync, "some", 5)
     now = now_ms(redis_sync)
 
@@ -56,11 +56,11 @@ async def test_a_tick_that_is_overdue_counts(redis_sync: redis.Redis, redis_asyn
 
     assert await lag(now + 60_000) == 0.0, "it is not due yet"
     assert await lag(now - 90_000) >= 90
-    assert await lag(now - 90_000, "0-0") >= 90, "what has waited longest counts"
+    assert await lag(now - 90_000, "0-0") >= 90, "the oldest determines the lag"
     assert 5 <= await lag(now + 60_000, "0-0") < 90
 
 
-async def test_a_lane_that_stops_with_a_tick_due_falls_behind(
+async def test_a_lane_that_stops_before_a_due_tick_lags(
     aengine: AsyncEngine,
     redis_async: redis.asyncio.Redis,
     clean_database: None,
@@ -71,7 +71,7 @@ async def test_a_lane_that_stops_with_a_tick_due_falls_behind(
     live = await open_lane_meeting(meetings, aengine, clock=Clock.LIVE)
     watched = LaneLags(aengine, redis_async)
 
-    async def look_until(condition: Callable[[], bool]) -> None:
+    async def refresh_until(condition: Callable[[], bool]) -> None:
         async with asyncio.timeout(60):
             while not condition():
                 await asyncio.sleep(0.1)
@@ -84,12 +84,12 @@ async def test_a_lane_that_stops_with_a_tick_due_falls_behind(
         async with asyncio.timeout(60):
             while (await due_at(aengine)) is None:
                 await asyncio.sleep(0.1)
-        await look_until(lambda: watched.lag_of("live-1") == 0.0)
-    # Nobody is there for the meeting's next ticks, though all entries are committed.
-    await look_until(lambda: watched.lag_of("live-1") > 0.0)
+        await refresh_until(lambda: watched.lag_of("live-1") == 0.0)
+    # No lane processes the meeting's next ticks, though all entries are committed.
+    await refresh_until(lambda: watched.lag_of("live-1") > 0.0)
     async with aengine.begin() as conn:
         await conn.execute(text("update meetings set status = 'ended'"))
-    await look_until(lambda: watched.lag_of("live-1") == 0.0)
+    await refresh_until(lambda: watched.lag_of("live-1") == 0.0)
 
 
 async def due_at(aengine: AsyncEngine) -> int | None:
@@ -97,18 +97,18 @@ async def due_at(aengine: AsyncEngine) -> int | None:
         return (await conn.execute(text("select due_at from lanes where id = 'live-1'"))).scalar_one()
 
 
-async def test_a_lane_without_a_log_is_up_to_date(redis_async: redis.asyncio.Redis) -> None:
+async def test_a_lane_without_a_log_has_no_lag(redis_async: redis.asyncio.Redis) -> None:
     assert await read_lane_lags(redis_async, {"new": LaneProgress("0-0")}) == {"new": 0.0}
     assert await read_lane_lags(redis_async, {}) == {}
 
 
-async def test_without_redis_it_can_not_be_told() -> None:
+async def test_without_redis_the_lag_is_unavailable() -> None:
     async with async_redis("redis://127.0.0.1:9/0") as away:
         with pytest.raises(UnavailableError, match="the log"):
             await read_lane_lags(away, {"live-1": LaneProgress("0-0")})
 
 
-async def test_a_process_keeps_looking(
+async def test_the_lags_are_refreshed_periodically(
     aengine: AsyncEngine, redis_sync: redis.Redis, redis_async: redis.asyncio.Redis, clean_database: None
 ) -> None:
     async with aengine.begin() as conn:
@@ -116,7 +116,7 @@ async def test_a_process_keeps_looking(
             await ensure_lane(conn, lane, "live")
     (log_id,) = append_aged_entries(redis_sync, "behind", 40)
     watched = LaneLags(aengine, redis_async)
-    assert (watched.max_lag, watched.lag_of("behind")) == (0.0, 0.0), "before the first look nothing is known"
+    assert (watched.max_lag, watched.lag_of("behind")) == (0.0, 0.0), "no lag is known before the first refresh"
     task = asyncio.create_task(watched.run())
     try:
         async with asyncio.timeout(60):
@@ -132,7 +132,7 @@ async def test_a_process_keeps_looking(
         task.cancel()
 
 
-async def test_without_postgres_lanes_fall_behind(
+async def test_without_postgres_the_lag_grows(
     aengine: AsyncEngine, redis_sync: redis.Redis, redis_async: redis.asyncio.Redis, clean_database: None
 ) -> None:
     async with aengine.begin() as conn:
@@ -148,7 +148,7 @@ async def test_without_postgres_lanes_fall_behind(
     assert watched.lag_of("live-1") >= 40
 
 
-async def test_a_lane_that_has_worked_all_off_is_up_to_date(
+async def test_a_lane_that_has_processed_its_whole_log_has_no_lag(
     aengine: AsyncEngine,
     redis_async: redis.asyncio.Redis,
     clean_database: None,
@@ -156,8 +156,8 @@ async def test_a_lane_that_has_worked_all_off_is_up_to_date(
     redis_url: str,
 ) -> None:
     meetings = MeetingService(aengine, LogWriter(redis_async))
-    over = await open_lane_meeting(meetings, aengine)
-    await append_events(meetings, over, [chunk_event(1, "1", "Ann", "Good morning.", 0, 1, 1), end_event(2)])
+    ended = await open_lane_meeting(meetings, aengine)
+    await append_events(meetings, ended, [chunk_event(1, "1", "Ann", "Good morning.", 0, 1, 1), end_event(2)])
     watched = LaneLags(aengine, redis_async)
     await watched.refresh()
     assert watched.lag_of("batch-1") > 0.0
@@ -166,7 +166,7 @@ async def test_a_lane_that_has_worked_all_off_is_up_to_date(
             while watched.lag_of("batch-1"):
                 await asyncio.sleep(0.1)
                 await watched.refresh()
-    # Started again it reads past what is over, and notes that, too.
+    # After a restart the lane skips entries of ended meetings, and stores that position, too.
     async with aengine.begin() as conn:
         await conn.execute(text("update lanes set log_id = '0-0'"))
     await append_events(meetings, await open_lane_meeting(meetings, aengine), [end_event(0)])

@@ -1,4 +1,4 @@
-"""A lane from its log to Postgres and Redis: what is committed, published, skipped, kept and given up."""
+"""A lane from its log to Postgres and Redis: commits, published events, dead letters, pending captions and trimming."""
 
 from __future__ import annotations
 
@@ -92,15 +92,15 @@ async def test_a_meeting_becomes_sentences_captions_and_events(
         id=meeting_id,
     )
     assert len(captions) == 8
-    for source, language, translated, status, current, version, asked in captions:
+    for source, language, translated, status, current, version, attempts in captions:
         assert (translated, status, current) == (f"{language}:{source.upper()}", "translated", True)
         assert version >= 1
-        assert asked >= version
-    # Every event once, numbered without a gap, and each sentence's caption after the sentence.
+        assert attempts >= version
+    # Each event is stored once, `seq` has no gap, and each caption follows its sentence.
     log = event_rows(engine, meeting_id)
     assert [seq for seq, _, _ in log] == list(range(1, len(log) + 1))
     assert log[0][1:] == ("status", {"status": "live"})
-    # Captions may still come once the meeting has ended.
+    # Captions may follow the end of the meeting.
     assert ("status", {"status": "ended", "reason": "ended by request"}) in [entry[1:] for entry in log]
     seen: dict[str, int] = {}
     for _, kind, payload in log:
@@ -108,18 +108,18 @@ async def test_a_meeting_becomes_sentences_captions_and_events(
             seen[payload["id"]] = payload["revision"]
         if kind == "caption":
             assert seen[payload["sentence_id"]] >= payload["revision"]
-    # The same events were published, in order; the growing text beside them.
-    heard = listener.receive_all()
-    assert [m["seq"] for m in heard if "seq" in m] == [seq for seq, _, _ in log]
-    assert {m["kind"] for m in heard if "seq" not in m} <= {"interim"}
-    # The meeting is over: no state is left.
+    # The same events are published in order, and interim text besides.
+    published = listener.receive_all()
+    assert [m["seq"] for m in published if "seq" in m] == [seq for seq, _, _ in log]
+    assert {m["kind"] for m in published if "seq" not in m} <= {"interim"}
+    # An ended meeting has no state.
     assert query_rows(engine, "select state, status, last_committed from meetings where id = :id", id=meeting_id) == [
         (None, "ended", 8)
     ]
 
 
 @pytest.mark.usefixtures("unhurried")
-async def test_a_lane_that_is_stopped_anywhere_goes_on_with_nothing_lost_or_doubled(
+async def test_a_lane_that_is_stopped_at_any_entry_resumes_without_loss_or_duplicates(
     meetings: MeetingService,
     aengine: AsyncEngine,
     engine: Engine,
@@ -148,7 +148,7 @@ async def test_a_lane_that_is_stopped_anywhere_goes_on_with_nothing_lost_or_doub
     assert [seq for seq, _, _ in log] == list(range(1, len(log) + 1))
 
 
-async def test_a_process_that_was_replaced_cannot_write(
+async def test_a_replaced_lane_process_cannot_write(
     meetings: MeetingService,
     aengine: AsyncEngine,
     engine: Engine,
@@ -159,7 +159,7 @@ async def test_a_process_that_was_replaced_cannot_write(
     meeting_id = await open_lane_meeting(meetings, aengine)
     with pytest.raises(FencedError), running_lane(postgres_url, redis_url, "batch-1") as lane:
         await wait_until(lambda: query_rows(engine, "select epoch from lanes where id = 'batch-1'") == [(1,)])
-        # Mostly its first sign of life is a second away, and the write meets the fence first.
+        # The first heartbeat is usually a second away, so the write is fenced first.
         with engine.begin() as connection:
             connection.execute(text("update lanes set epoch = 2 where id = 'batch-1'"))
         await append_events(meetings, meeting_id, TALK)
@@ -170,7 +170,7 @@ async def test_a_process_that_was_replaced_cannot_write(
     assert len(sentence_rows(engine, meeting_id)) >= 4
 
 
-async def test_an_entry_that_cannot_be_used_is_kept_with_its_reason_and_the_meeting_goes_on(
+async def test_an_unusable_entry_becomes_a_dead_letter_and_the_meeting_continues(
     meetings: MeetingService,
     aengine: AsyncEngine,
     engine: Engine,
@@ -202,7 +202,7 @@ async def test_an_entry_that_cannot_be_used_is_kept_with_its_reason_and_the_meet
     assert len(sentence_rows(engine, meeting_id)) >= 4
 
 
-async def test_a_revision_after_the_horizon_is_counted_and_kept(
+async def test_a_revision_after_the_horizon_is_counted_and_becomes_a_dead_letter(
     meetings: MeetingService,
     aengine: AsyncEngine,
     engine: Engine,
@@ -225,7 +225,7 @@ async def test_a_revision_after_the_horizon_is_counted_and_kept(
     assert "Something else." not in [row[5] for row in sentence_rows(engine, meeting_id)]
 
 
-async def test_a_live_meeting_falls_quiet_and_its_last_words_come_out(
+async def test_the_last_sentence_of_a_quiet_live_meeting_is_emitted(
     meetings: MeetingService,
     aengine: AsyncEngine,
     engine: Engine,
@@ -259,13 +259,13 @@ async def test_a_live_meeting_times_out_and_speech_reopens_it(
     assert statuses[-1] == "ended"
     assert query_rows(engine, "select generation, status from meetings") == [(2, "ended")]
     assert sorted(row[5] for row in sentence_rows(engine, meeting_id)) == ["Good morning", "Is anybody here?"]
-    # Stream seconds go on counting from the meeting's first beginning.
+    # Stream seconds count from the meeting's first start.
     emitted = dict(query_rows(engine, "select text, first_emitted from sentences"))
     assert emitted["Good morning"] < 10
     assert gap < emitted["Is anybody here?"] < gap + 10
 
 
-async def test_a_live_lane_owes_what_is_too_late_and_never_stops(
+async def test_a_live_lane_leaves_late_captions_pending_and_never_stops(
     meetings: MeetingService,
     aengine: AsyncEngine,
     engine: Engine,
@@ -284,11 +284,11 @@ async def test_a_live_lane_owes_what_is_too_late_and_never_stops(
         await wait_until(lambda: len(query_rows(engine, "select 1 from captions where reason is not null")) == 6)
     reasons = {reason for (reason,) in query_rows(engine, "select reason from captions")}
     assert reasons == {"capacity", "deadline"}
-    owed = [p for _, kind, p in event_rows(engine, meeting_id) if kind == "caption"]
-    assert [(p["status"], p["text"], p["version"]) for p in owed] == [("pending", None, 0)] * 6
+    pending = [p for _, kind, p in event_rows(engine, meeting_id) if kind == "caption"]
+    assert [(p["status"], p["text"], p["version"]) for p in pending] == [("pending", None, 0)] * 6
 
 
-async def test_a_meeting_that_says_much_at_once_owes_its_own_captions_and_nobody_elses(
+async def test_a_busy_meeting_exhausts_only_its_own_share_of_the_capacity(
     meetings: MeetingService,
     aengine: AsyncEngine,
     engine: Engine,
@@ -296,24 +296,24 @@ async def test_a_meeting_that_says_much_at_once_owes_its_own_captions_and_nobody
     postgres_url: str,
     redis_url: str,
 ) -> None:
-    loud = await open_lane_meeting(meetings, aengine, targets=("pt", "de"), clock=Clock.LIVE)
+    busy = await open_lane_meeting(meetings, aengine, targets=("pt", "de"), clock=Clock.LIVE)
     quiet = await open_lane_meeting(meetings, aengine, clock=Clock.LIVE)
 
-    async def slow_for_the_loud(request: TranslationRequest) -> Translation:
-        await asyncio.sleep(60 if request.meeting_id == str(loud) else 0)
+    async def slow_for_the_busy(request: TranslationRequest) -> Translation:
+        await asyncio.sleep(60 if request.meeting_id == str(busy) else 0)
         return await translate_to_capitals(request)
 
-    def owing() -> int:
-        return len(query_rows(engine, "select 1 from captions where meeting_id = :id and reason is not null", id=loud))
+    def pending_count() -> int:
+        return len(query_rows(engine, "select 1 from captions where meeting_id = :id and reason is not null", id=busy))
 
     with running_lane(
-        postgres_url, redis_url, "live-1", slow_for_the_loud, kind="live", capacity=8, in_flight=8, deadline=20
+        postgres_url, redis_url, "live-1", slow_for_the_busy, kind="live", capacity=8, in_flight=8, deadline=20
     ):
         await append_events(
-            meetings, loud, [chunk_event(k, f"c{k}", "Ann", f"This is number {k}.", k, k + 0.9, 0) for k in range(30)]
+            meetings, busy, [chunk_event(k, f"c{k}", "Ann", f"This is number {k}.", k, k + 0.9, 0) for k in range(30)]
         )
-        # What is beyond its share of the room is owed at once; the rest still waits.
-        await wait_until(lambda: owing() >= 40)
+        # Requests beyond the meeting's share of the capacity are pending at once; the others still wait.
+        await wait_until(lambda: pending_count() >= 40)
         talk = [chunk_event(k, f"c{k}", "Bob", f"That is number {k}.", k, k + 0.9, 0) for k in range(3)]
         await append_events(meetings, quiet, [*talk, NewEvent("end", MeetingEnded())])
         await wait_until(
@@ -331,7 +331,7 @@ async def test_a_meeting_that_says_much_at_once_owes_its_own_captions_and_nobody
         )
 
 
-async def test_a_batch_lane_waits_for_a_service_that_is_away(
+async def test_a_batch_lane_waits_for_an_unavailable_service(
     meetings: MeetingService,
     aengine: AsyncEngine,
     engine: Engine,
@@ -357,7 +357,7 @@ async def test_a_batch_lane_waits_for_a_service_that_is_away(
     assert not [p for _, kind, p in event_rows(engine, meeting_id) if kind == "caption" and p["status"] == "pending"]
 
 
-async def test_a_language_added_live_is_owed_for_what_was_said_before(
+async def test_an_added_language_gets_pending_captions_for_earlier_sentences(
     meetings: MeetingService,
     aengine: AsyncEngine,
     engine: Engine,
@@ -381,7 +381,7 @@ async def test_a_language_added_live_is_owed_for_what_was_said_before(
     assert german()["Good morning everybody."] == "pending"
 
 
-async def test_a_language_added_in_a_running_meeting_is_owed_too(
+async def test_a_language_added_in_an_open_meeting_gets_pending_captions(
     meetings: MeetingService,
     aengine: AsyncEngine,
     engine: Engine,
@@ -429,7 +429,7 @@ async def test_the_log_is_trimmed_below_what_open_meetings_need(
     assert len(sentence_rows(engine, still_open)) == len(sentence_rows(engine, done))
 
 
-async def test_no_log_line_holds_what_was_said(
+async def test_log_lines_contain_no_transcript_text(
     meetings: MeetingService,
     aengine: AsyncEngine,
     engine: Engine,

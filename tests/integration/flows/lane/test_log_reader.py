@@ -1,4 +1,4 @@
-"""The lane's reader on a simulated clock: live gives what a replay gives, and nothing later than it is due."""
+"""flows/lane/log_reader.py on a simulated clock: a live reader returns the same items as a replay, and each on time."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.usefixtures("clean_database")
 
 BEGAN_AT_MS = 1_700_000_000_000
 POLL_MS = 100
-"""How often the source reads a quiet log (`flows.lane.source.POLL_MS`)."""
+"""Interval (ms) at which the source reads a quiet log (`flows.lane.source.POLL_MS`)."""
 LATE_MS = 500
 IDLE_MS = TICK_DELAYS_MS[-1]
 
@@ -44,7 +44,7 @@ SILENCES = st.one_of(
 
 
 class SimulatedLog(LogReader):
-    """The lane's log in Redis, at whose time a test sets the clock."""
+    """The lane's log in Redis, with a clock that the test sets."""
 
     now = BEGAN_AT_MS
 
@@ -52,13 +52,19 @@ class SimulatedLog(LogReader):
         return self.now
 
     def read(self, after: str, count: int, block_ms: int | None = None) -> list[tuple[str, dict[str, str]]]:
-        # Real time must not pass: nothing comes of waiting.
+        # Blocking would wait in real time, in which nothing arrives.
         return super().read(after, count, None)
 
 
 @dataclass
 class TimedEntries:
-    """The entries of a lane's meetings, by arrival, written to the log when their time comes."""
+    """The entries of a lane's meetings by arrival time, written to the log as the clock advances.
+
+    Attributes:
+        client: the client of Redis.
+        entries: arrival (Unix ms), meeting id and fields of each entry.
+        written: number of entries written so far.
+    """
 
     client: redis.Redis
     entries: list[tuple[int, str, dict[str, str]]]
@@ -66,7 +72,12 @@ class TimedEntries:
 
     @classmethod
     def of_meetings(cls, client: redis.Redis, meetings: dict[str, list[int]]) -> TimedEntries:
-        """Meetings by id, each with the silences (ms) before its chunks."""
+        """Make the entries of meetings.
+
+        Args:
+            client: the client of Redis.
+            meetings: silence (ms) before each chunk, by meeting id.
+        """
         entries: list[tuple[int, str, dict[str, str]]] = []
         for meeting_id, silences in meetings.items():
             at, n, generation = BEGAN_AT_MS, 0, 0
@@ -100,7 +111,7 @@ class TimedEntries:
         return cls(client, sorted(entries, key=lambda entry: entry[0]))
 
     def write(self, until: int) -> None:
-        """Append what arrives up to and with a time (ms), under ids of that time."""
+        """Append the entries that arrive up to and including a time (Unix ms), with ids of their arrival."""
         pipe = self.client.pipeline(transaction=False)
         while self.written < len(self.entries) and self.entries[self.written][0] <= until:
             at, _, fields = self.entries[self.written]
@@ -109,7 +120,10 @@ class TimedEntries:
         pipe.execute()
 
     def due_items(self, until: int) -> dict[str, list[tuple[int, str]]]:
-        """What the reader must have given of each meeting by a time (ms): entries up to it, ticks that are older."""
+        """Return each meeting's items that the reader must have returned by a time (Unix ms).
+
+        These are the entries up to it, and the earlier ticks.
+        """
         items: dict[str, list[tuple[int, str]]] = {}
         ticks: dict[str, TickState] = {}
         for at, meeting_id, fields in self.entries[: self.written]:
@@ -129,7 +143,12 @@ def _time_and_name(item: LogItem) -> tuple[int, str]:
 
 @dataclass
 class ReaderOutput:
-    """What a reader gave, folded through the lane's steps: its items, and its sentences by when they were seen (ms)."""
+    """A reader's output.
+
+    Attributes:
+        items: time (Unix ms) and name of each item, by meeting id.
+        sentences: due time and read time (Unix ms), by meeting id, sentence id and revision.
+    """
 
     items: dict[str, list[tuple[int, str]]] = field(default_factory=dict[str, list[tuple[int, str]]])
     sentences: dict[tuple[str, str, int], tuple[int, int]] = field(
@@ -142,9 +161,9 @@ class ReaderOutput:
             if not isinstance(envelope.item, Entry | Tick):
                 continue
             self.items.setdefault(envelope.meeting_id, []).append(_time_and_name(envelope.item))
-            for stage in STEPS:
-                state_key = (envelope.meeting_id, stage.name)
-                state, envelope = stage.apply(self._states.get(state_key) or stage.initial(), envelope)
+            for step in STEPS:
+                state_key = (envelope.meeting_id, step.name)
+                state, envelope = step.apply(self._states.get(state_key) or step.initial(), envelope)
                 self._states[state_key] = state
             for sentence in envelope.sentences.emitted:
                 due_at = _time_and_name(envelope.item)[0]  # pyright: ignore[reportArgumentType]
@@ -170,13 +189,13 @@ def open_meetings(engine: Engine, count: int) -> list[str]:
                 "insert into meetings (id, team_id, clock, lane_id, config)"
                 " values (:id, 'default', 'live', 'live-1', cast(:config as jsonb))"
             ),
-            [{"id": UUID(one), "config": json.dumps({"target_languages": ["pt"]})} for one in ids],
+            [{"id": UUID(meeting_id), "config": json.dumps({"target_languages": ["pt"]})} for meeting_id in ids],
         )
     return ids
 
 
 def polls(history: TimedEntries, until: int, phase: int) -> Iterator[int]:
-    """When the source reads: soon after anything arrives or is due, at most `POLL_MS` later, and at the end."""
+    """Yield the times of the source's reads: at most `POLL_MS` after each arrival or due tick, and at the end."""
     instants = {at for at, *_ in history.entries}
     for at, *_ in history.entries:
         instants |= {at + delay for delay in TICK_DELAYS_MS if at + delay <= until}
@@ -190,7 +209,7 @@ def polls(history: TimedEntries, until: int, phase: int) -> Iterator[int]:
     silences=st.lists(st.lists(SILENCES, max_size=6), min_size=1, max_size=3),
     phase=st.integers(0, POLL_MS - 1),
 )
-def test_live_gives_what_a_replay_gives_when_it_is_due(
+def test_live_reading_equals_a_replay_and_is_on_time(
     silences: list[list[int]], phase: int, engine: Engine, redis_sync: redis.Redis, lane: None
 ) -> None:
     redis_sync.delete(redis_keys.lane_log("live-1"))
@@ -203,7 +222,7 @@ def test_live_gives_what_a_replay_gives_when_it_is_due(
     for log.now in polls(history, until, phase):
         history.write(log.now)
         live.apply(reader.read(1), log.now)
-        # So nothing is later than the pause between two reads.
+        # Thus no item is later than the pause between two reads.
         assert live.items == history.due_items(log.now)
     log, reader = make_reader(engine, redis_sync)
     log.now = until
@@ -214,13 +233,15 @@ def test_live_gives_what_a_replay_gives_when_it_is_due(
     assert all(seen - due_at <= LATE_MS for due_at, seen in live.sentences.values())
 
 
-@pytest.mark.parametrize("most", [500, 4], ids=["a log that is read to its end", "a log that is never read to its end"])
-def test_a_quiet_meeting_gets_its_ticks_while_another_one_never_pauses(
-    most: int, engine: Engine, redis_sync: redis.Redis, lane: None, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    "read_count", [500, 4], ids=["a log that is read to its end", "a log that is never read to its end"]
+)
+def test_a_quiet_meeting_gets_its_ticks_while_another_meeting_never_pauses(
+    read_count: int, engine: Engine, redis_sync: redis.Redis, lane: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reader_module, "READ_COUNT", most)
+    monkeypatch.setattr(reader_module, "READ_COUNT", read_count)
     quiet, busy = open_meetings(engine, 2)
-    # Each poll finds as many entries as one read takes at most, in the second case.
+    # In the second case, each poll finds the maximum number of entries of one read.
     history = TimedEntries.of_meetings(redis_sync, {quiet: [0], busy: [POLL_MS // 4] * 400})
     log, reader = make_reader(engine, redis_sync)
     live = ReaderOutput()
@@ -228,19 +249,19 @@ def test_a_quiet_meeting_gets_its_ticks_while_another_one_never_pauses(
         history.write(log.now)
         live.apply(reader.read(1), log.now)
         expected = [at for at, name in history.due_items(log.now)[quiet] if name.startswith("tick")]
-        given = [at for at, name in live.items.get(quiet, []) if name.startswith("tick")]
-        assert [at for at in expected if at not in given and log.now - at > LATE_MS] == []
+        read = [at for at, name in live.items.get(quiet, []) if name.startswith("tick")]
+        assert [at for at in expected if at not in read and log.now - at > LATE_MS] == []
 
 
 @pytest.mark.parametrize(
-    ("held", "position"), [(None, "20-0"), ("9-5", "9-5"), ("30-0", "20-0")], ids=["none", "older", "newer"]
+    ("retain_after", "position"), [(None, "20-0"), ("9-5", "9-5"), ("30-0", "20-0")], ids=["none", "older", "newer"]
 )
-def test_what_a_handover_needs_never_hides_what_is_not_committed(
-    engine: Engine, held: str | None, position: str
+def test_the_read_position_precedes_every_uncommitted_entry(
+    engine: Engine, retain_after: str | None, position: str
 ) -> None:
     with engine.begin() as connection:
         connection.execute(
-            text("insert into lanes (id, kind, log_id, retain_after) values ('live-1', 'live', '20-0', :held)"),
-            {"held": held},
+            text("insert into lanes (id, kind, log_id, retain_after) values ('live-1', 'live', '20-0', :retain_after)"),
+            {"retain_after": retain_after},
         )
     assert read_positions(engine, "live-1") == ([], position)

@@ -1,4 +1,4 @@
-"""Meetings that go on in another lane: the same rows as if they had stayed, whatever happens on the way."""
+"""Migration of meetings to another lane: the same rows as without a migration, even with restarts and failures."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ async def ensure_two_lanes(aengine: AsyncEngine, kind: str = "batch") -> None:
 
 
 def random_events(seed: int, entries: int) -> list[NewEvent]:
-    """A recording of two who speak in turn: growing chunks, revisions, pauses."""
+    """Make the events of a recording with two alternating speakers: growing chunks, revisions, pauses."""
     rng = random.Random(seed)
     events: list[NewEvent] = []
     at = 0.0
@@ -108,12 +108,12 @@ async def test_a_meeting_moved_back_and_forth_fifty_times_has_the_same_rows(
             lane = "batch-2" if lane == "batch-1" else "batch-1"
             assert await meetings.move("default", meeting_id, lane)
             if k % 5 == 0:
-                # Now and then it gets the time to arrive.
+                # Some migrations get the time to complete before the next one.
                 await wait_until(partial(is_on_lane, engine, meeting_id, lane))
         await append_events(meetings, meeting_id, events[300:])
         await wait_until(ended_without_pending(engine, meeting_id), 120)
     assert (query_rows(engine, SENTENCES, id=meeting_id), query_rows(engine, CAPTIONS, id=meeting_id)) == expected
-    # Every live event once, and captions in the order of their sentences' requests.
+    # Each live event is stored once, and `seq` has no gap.
     assert seqs(engine, meeting_id)
     [(n, accepted, state)] = query_rows(
         engine, "select last_committed, last_accepted, state from meetings where id = :id", id=meeting_id
@@ -135,7 +135,7 @@ def seqs(engine: Engine, meeting_id: UUID) -> bool:
 
 
 @pytest.mark.parametrize("first", ["batch-1", "batch-2"])
-async def test_it_arrives_whichever_lane_runs_first(
+async def test_a_meeting_is_migrated_whichever_lane_runs_first(
     meetings: MeetingService,
     aengine: AsyncEngine,
     engine: Engine,
@@ -161,7 +161,7 @@ async def test_it_arrives_whichever_lane_runs_first(
     assert (query_rows(engine, SENTENCES, id=meeting_id), query_rows(engine, CAPTIONS, id=meeting_id)) == expected
 
 
-async def test_lanes_that_start_again_in_the_middle_of_moves_lose_nothing(
+async def test_lanes_that_restart_during_migrations_lose_nothing(
     meetings: MeetingService,
     aengine: AsyncEngine,
     engine: Engine,
@@ -190,7 +190,7 @@ async def test_lanes_that_start_again_in_the_middle_of_moves_lose_nothing(
     assert seqs(engine, meeting_id)
 
 
-async def test_a_meeting_leaves_only_when_its_calls_are_answered_so_that_captions_stay_in_order(
+async def test_a_meeting_is_released_after_its_calls_are_answered_so_captions_stay_in_order(
     meetings: MeetingService,
     aengine: AsyncEngine,
     engine: Engine,
@@ -199,12 +199,12 @@ async def test_a_meeting_leaves_only_when_its_calls_are_answered_so_that_caption
     redis_sync: redis.Redis,
 ) -> None:
     await ensure_two_lanes(aengine)
-    let_go = asyncio.Event()
+    may_answer = asyncio.Event()
     loops: list[asyncio.AbstractEventLoop] = []
 
     async def slow(request: TranslationRequest) -> Translation:
         loops.append(asyncio.get_running_loop())
-        while not let_go.is_set():
+        while not may_answer.is_set():
             await asyncio.sleep(0.01)
         return Translation(CaptionStatus.TRANSLATED, f"slow {request.text}", "slow 1")
 
@@ -222,7 +222,7 @@ async def test_a_meeting_leaves_only_when_its_calls_are_answered_so_that_caption
         await append_events(meetings, meeting_id, [chunk_event(3, "c", "A", "The second.", 31, 32, 32), end_event(99)])
         await asyncio.sleep(1)
         assert query_rows(engine, "select lane_id from meetings where id = :id", id=meeting_id) == [(lane,)]
-        let_go.set()
+        may_answer.set()
         await wait_until(ended_without_pending(engine, meeting_id))
     captions = query_rows(
         engine,
@@ -232,7 +232,7 @@ async def test_a_meeting_leaves_only_when_its_calls_are_answered_so_that_caption
     assert [words for (words,) in captions] == ["slow The first.", "pt:WELL.", "pt:THE SECOND."]
 
 
-async def test_a_lane_does_not_count_as_behind_for_a_meeting_that_another_keeps_from_it(
+async def test_a_meeting_that_another_lane_has_not_released_causes_no_lag(
     meetings: MeetingService,
     aengine: AsyncEngine,
     engine: Engine,
@@ -242,27 +242,27 @@ async def test_a_lane_does_not_count_as_behind_for_a_meeting_that_another_keeps_
     redis_sync: redis.Redis,
 ) -> None:
     await ensure_two_lanes(aengine)
-    comes, stays = await open_lane_meeting(meetings, aengine), await open_lane_meeting(meetings, aengine)
-    await meetings.move("default", comes, "batch-2")
-    await append_events(meetings, comes, random_events(4, 30))
-    await append_events(meetings, stays, random_events(5, 30))
-    place = "select log_id, retain_after from lanes where id = 'batch-2'"
+    migrating, resident = await open_lane_meeting(meetings, aengine), await open_lane_meeting(meetings, aengine)
+    await meetings.move("default", migrating, "batch-2")
+    await append_events(meetings, migrating, random_events(4, 30))
+    await append_events(meetings, resident, random_events(5, 30))
+    positions = "select log_id, retain_after from lanes where id = 'batch-2'"
     with running_lane(postgres_url, redis_url, "batch-2"):
-        await wait_until(ended_without_pending(engine, stays))
-        # Nothing runs that would let go of the other meeting: its entries are kept, and no lag.
-        await wait_until(lambda: query_rows(engine, place)[0][0] == LogReader(redis_sync, "batch-2").last_id())
-        [(log_id, held)] = query_rows(engine, place)
-        assert parse_stream_id(held) < parse_stream_id(log_id)
+        await wait_until(ended_without_pending(engine, resident))
+        # The lane that would release the other meeting doesn't run: its entries are retained, and cause no lag.
+        await wait_until(lambda: query_rows(engine, positions)[0][0] == LogReader(redis_sync, "batch-2").last_id())
+        [(log_id, retain_after)] = query_rows(engine, positions)
+        assert parse_stream_id(retain_after) < parse_stream_id(log_id)
         assert await read_lane_lags(redis_async, {"batch-2": LaneProgress(log_id)}) == {"batch-2": 0.0}
-    # Started again it still has them.
+    # After a restart the lane still has these entries.
     with running_lane(postgres_url, redis_url, "batch-1"), running_lane(postgres_url, redis_url, "batch-2"):
-        await wait_until(ended_without_pending(engine, comes))
-        await wait_until(lambda: query_rows(engine, place)[0][1] is None)
+        await wait_until(ended_without_pending(engine, migrating))
+        await wait_until(lambda: query_rows(engine, positions)[0][1] is None)
     expected = await run_baseline(meetings, aengine, engine, postgres_url, redis_url, random_events(4, 30))
-    assert query_rows(engine, SENTENCES, id=comes) == expected[0]
+    assert query_rows(engine, SENTENCES, id=migrating) == expected[0]
 
 
-async def test_a_live_meeting_keeps_its_clock(
+async def test_migrations_do_not_delay_the_ticks_of_a_live_meeting(
     meetings: MeetingService,
     aengine: AsyncEngine,
     engine: Engine,
@@ -270,7 +270,7 @@ async def test_a_live_meeting_keeps_its_clock(
     redis_url: str,
     redis_sync: redis.Redis,
 ) -> None:
-    """A word without a mark is put out by the quiet after it, and to move puts nothing off."""
+    """Ticks emit a sentence in the silence after it, and migrations don't delay them."""
     await ensure_two_lanes(aengine, "live")
     meeting_id = await open_lane_meeting(meetings, aengine, clock=Clock.LIVE)
     [(lane, began)] = query_rows(engine, "select lane_id, log_id from meetings where id = :id", id=meeting_id)
@@ -279,7 +279,7 @@ async def test_a_live_meeting_keeps_its_clock(
         running_lane(postgres_url, redis_url, "live-2", kind="live"),
     ):
         chunk = Chunk(chunk_id="a", speaker="Ann", text="Let us see.", start=0, end=1)
-        [heard] = await meetings.append("default", meeting_id, [NewEvent("1", chunk)])
+        [appended] = await meetings.append("default", meeting_id, [NewEvent("1", chunk)])
         for _ in range(6):
             lane = "live-2" if lane == "live-1" else "live-1"
             await meetings.move("default", meeting_id, lane)
@@ -288,13 +288,13 @@ async def test_a_live_meeting_keeps_its_clock(
         await meetings.append("default", meeting_id, [NewEvent("2", MeetingEnded())])
         await wait_until(ended_without_pending(engine, meeting_id))
     [(first_emitted,)] = query_rows(engine, "select first_emitted from sentences where meeting_id = :id", id=meeting_id)
-    assert heard.log_id is not None
-    said_at = (parse_stream_id(heard.log_id)[0] - parse_stream_id(began)[0]) / 1000
-    # Ticks at 0.2, 0.5, 1, 1.5 s… after the chunk; the moves began at once and went on for 1.8 s.
-    assert first_emitted - said_at <= 1.6
+    assert appended.log_id is not None
+    appended_at_s = (parse_stream_id(appended.log_id)[0] - parse_stream_id(began)[0]) / 1000
+    # Ticks follow the chunk after 0.2, 0.5, 1, 1.5 s…; the migrations took 1.8 s from the chunk on.
+    assert first_emitted - appended_at_s <= 1.6
 
 
-async def test_a_meeting_that_timed_out_begins_again_where_it_was_moved_to(
+async def test_a_meeting_that_timed_out_restarts_on_its_new_lane(
     meetings: MeetingService,
     aengine: AsyncEngine,
     engine: Engine,
@@ -308,7 +308,7 @@ async def test_a_meeting_that_timed_out_begins_again_where_it_was_moved_to(
     other = "batch-2" if lane == "batch-1" else "batch-1"
     late = chunk_event(2, "b", "Bob", "Here again.", 4000.0, 4001.0, 4001.0)
     await append_events(meetings, meeting_id, [chunk_event(1, "a", "Ann", "That was all.", 0.0, 1.0, 1.0)])
-    # To this door half an hour has passed with the next entry; the lane reads all of it in one go.
+    # The next entry arrives after the timeout; the lane reads all entries at once.
     await meetings.move("default", meeting_id, other)
     await append_events(meetings, meeting_id, [late, end_event(4010.0)])
     with running_lane(postgres_url, redis_url, lane), running_lane(postgres_url, redis_url, other):
@@ -318,7 +318,7 @@ async def test_a_meeting_that_timed_out_begins_again_where_it_was_moved_to(
     assert query_rows(engine, "select generation, lane_id from meetings where id = :id", id=meeting_id) == [(2, other)]
 
 
-async def test_the_log_of_a_lane_is_trimmed_though_a_meeting_of_it_is_quiet(
+async def test_the_log_of_a_lane_with_a_quiet_meeting_is_trimmed(
     meetings: MeetingService,
     aengine: AsyncEngine,
     engine: Engine,
@@ -335,18 +335,18 @@ async def test_the_log_of_a_lane_is_trimmed_though_a_meeting_of_it_is_quiet(
         [chunk_event(1, "a", "Ann", "I listen.", 0.0, 1.0, 1.0), chunk_event(2, "b", "Ann", "Go", 9, 10, 20)],
     )
     with running_lane(postgres_url, redis_url, "batch-1"):
-        loud = await open_lane_meeting(meetings, aengine)
+        busy = await open_lane_meeting(meetings, aengine)
         for k in range(300):
-            await append_events(meetings, loud, [chunk_event(k, f"c{k}", "Bob", f"This is {k}.", k, k + 1, k + 1)])
+            await append_events(meetings, busy, [chunk_event(k, f"c{k}", "Bob", f"This is {k}.", k, k + 1, k + 1)])
         await wait_until(lambda: redis_sync.xlen(redis_keys.lane_log("batch-1")) < 100)
         await append_events(meetings, quiet, [chunk_event(3, "b", "Ann", "Go on.", 9, 21, 22), end_event(40)])
-        await append_events(meetings, loud, [end_event(400)])
-        await wait_until(ended_without_pending(engine, quiet, loud), 120)
+        await append_events(meetings, busy, [end_event(400)])
+        await wait_until(ended_without_pending(engine, quiet, busy), 120)
     got = query_rows(engine, "select text from sentences where meeting_id = :id order by start", id=quiet)
     assert got == [("I listen.",), ("Go on.",)]
 
 
-async def test_where_a_meeting_may_go(
+async def test_a_move_is_refused_unless_its_target_is_valid(
     meetings: MeetingService, aengine: AsyncEngine, engine: Engine, redis_sync: redis.Redis
 ) -> None:
     await ensure_two_lanes(aengine)
@@ -370,7 +370,7 @@ async def test_where_a_meeting_may_go(
         await meetings.move("default", meeting_id, "batch-1")
 
 
-async def test_lanes_are_added_by_the_first_free_number_and_the_last_stays(aengine: AsyncEngine) -> None:
+async def test_a_new_lane_gets_the_first_free_number_and_the_last_lane_cannot_be_drained(aengine: AsyncEngine) -> None:
     async with aengine.begin() as connection:
         assert [await add_lane(connection, "live") for _ in range(3)] == ["live-1", "live-2", "live-3"]
         await drain_lane(connection, "live-2")
@@ -382,7 +382,7 @@ async def test_lanes_are_added_by_the_first_free_number_and_the_last_stays(aengi
         assert await add_lane(connection, "live") == "live-1"
 
 
-async def test_a_lane_never_writes_a_meeting_of_another(
+async def test_a_lane_never_writes_a_meeting_of_another_lane(
     meetings: MeetingService,
     aengine: AsyncEngine,
     engine: Engine,
@@ -408,7 +408,7 @@ async def test_a_lane_never_writes_a_meeting_of_another(
         await wait_until(lane.has_ended.is_set)
 
 
-async def test_a_log_that_redis_lost_in_the_middle_of_a_move_goes_on(
+async def test_a_meeting_continues_after_redis_lost_its_log_during_a_migration(
     meetings: MeetingService,
     aengine: AsyncEngine,
     engine: Engine,

@@ -1,4 +1,4 @@
-"""What can't be stored fails alone: that caption or that meeting, never its neighbours, and never the lane."""
+"""A caption or a meeting that can't be stored fails alone: no other meeting fails, and the lane runs on."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ POISON = ["Ol\x00á", "Ol\ud83dá", "\ude00", "a" * 200 + "\x00"]
 
 
 def make_hostile_service(meeting_ids: set[str]) -> Any:
-    """A service that answers some meetings with what no database takes, with errors, and with broken answers."""
+    """Make a service that answers these meetings with invalid characters, errors and malformed answers."""
     rng = random.Random(1)
 
     async def translate(request: TranslationRequest) -> Translation:
@@ -79,7 +79,7 @@ def caption_statuses(engine: Engine, meeting_id: UUID) -> set[str]:
     }
 
 
-async def test_hostile_answers_to_one_meeting_cost_the_others_nothing(
+async def test_hostile_answers_to_one_meeting_do_not_affect_others(
     meetings: MeetingService,
     aengine: AsyncEngine,
     engine: Engine,
@@ -92,33 +92,35 @@ async def test_hostile_answers_to_one_meeting_cost_the_others_nothing(
     service = make_hostile_service({str(bad)})
     for meeting_id in ids:
         await append_events(meetings, meeting_id, make_events(20))
-    # The lane raises at its end what it died of.
+    # An error that ends the lane is raised at the end of this block.
     with running_lane(postgres_url, redis_url, "batch-1", service):
         await wait_until(ended_without_pending(engine, *good))
         await wait_until(
             lambda: query_rows(engine, "select status from meetings where id = :id", id=bad) == [("ended",)]
         )
-    assert set().union(*(caption_statuses(engine, one) for one in good)) == {"translated"}
-    counted = "select counters ->> 'dead' from meetings where id = :id"
-    [(dead,)] = query_rows(engine, counted, id=bad)
-    letters = query_rows(engine, "select reason, fields ->> 'kind' from dead_letters where meeting_id = :id", id=bad)
-    assert len(letters) == int(dead) > 0
-    assert set(letters) == {("its translation can't be stored: it holds invalid characters", "caption")}
-    # What failed is tried again, a bounded number of times, and ends with the reason.
+    assert set().union(*(caption_statuses(engine, meeting_id) for meeting_id in good)) == {"translated"}
+    dead_counter = "select counters ->> 'dead' from meetings where id = :id"
+    [(dead_count,)] = query_rows(engine, dead_counter, id=bad)
+    dead_letters = query_rows(
+        engine, "select reason, fields ->> 'kind' from dead_letters where meeting_id = :id", id=bad
+    )
+    assert len(dead_letters) == int(dead_count) > 0
+    assert set(dead_letters) == {("its translation can't be stored: it holds invalid characters", "caption")}
+    # Failed captions are retried a bounded number of times, and end with the reason.
     backfill = Backfill(engine, redis_sync, service)
     for _ in range(50):
         await backfill.run_once()
         with engine.begin() as connection:
             connection.execute(text("update captions set due_at = now() where status = 'pending'"))
     assert caption_statuses(engine, bad) == {"untranslated"}
-    reasons = {one for (one,) in query_rows(engine, "select reason from captions where meeting_id = :id", id=bad)}
+    reasons = {reason for (reason,) in query_rows(engine, "select reason from captions where meeting_id = :id", id=bad)}
     assert "its translation can't be stored: it holds invalid characters" in reasons
     assert query_rows(engine, "select 1 from captions where meeting_id = :id and text is not null", id=bad) == []
     log = query_rows(engine, "select seq from outbox where meeting_id = :id order by seq", id=bad)
     assert [seq for (seq,) in log] == list(range(1, len(log) + 1))
 
 
-async def test_a_lane_asks_once_where_the_answer_is_malformed(
+async def test_a_lane_calls_once_if_the_answer_is_malformed(
     meetings: MeetingService, aengine: AsyncEngine, engine: Engine, postgres_url: str, redis_url: str
 ) -> None:
     meeting_id = await open_lane_meeting(meetings, aengine)
@@ -135,7 +137,7 @@ async def test_a_lane_asks_once_where_the_answer_is_malformed(
     assert len(texts) == len(set(texts)) == 7
 
 
-async def test_a_pending_caption_that_is_poison_keeps_no_other_from_being_paid(
+async def test_a_poison_pending_caption_blocks_no_other_caption(
     meetings: MeetingService,
     aengine: AsyncEngine,
     engine: Engine,
@@ -144,7 +146,7 @@ async def test_a_pending_caption_that_is_poison_keeps_no_other_from_being_paid(
     redis_url: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    # No pause is over before this test ends it.
+    # Pauses end only when this test ends them.
     monkeypatch.setattr(backfill_module, "FIRST_PAUSE_S", 3_600.0)
 
     async def broken(request: TranslationRequest) -> Translation:
@@ -173,8 +175,8 @@ async def test_a_pending_caption_that_is_poison_keeps_no_other_from_being_paid(
     while query_rows(engine, "select 1 from captions where status = 'pending' and failures = 0"):
         assert time.monotonic() - began < 60
         await backfill.run_once()
-    assert set().union(*(caption_statuses(engine, one) for one in good)) == {"translated"}
-    # The malformed answer is left alone for a growing while, and given up in the end.
+    assert set().union(*(caption_statuses(engine, meeting_id) for meeting_id in good)) == {"translated"}
+    # The caption with the malformed answer is retried after growing pauses, and ends untranslated.
     failing = "select failures, extract(epoch from due_at - now()) from captions where status = 'pending'"
     pauses: list[float] = []
     while found := query_rows(engine, failing):
@@ -186,10 +188,7 @@ async def test_a_pending_caption_that_is_poison_keeps_no_other_from_being_paid(
         await backfill.run_once()
     assert len(pauses) == MAX_ATTEMPTS - 1
     assert all(later > 2 * earlier for earlier, later in pairwise(pauses))
-    assert (
-        len([one for one in requests if one.text.startswith("Number 1 ") and one.meeting_id == str(bad)])
-        == MAX_ATTEMPTS
-    )
+    assert len([r for r in requests if r.text.startswith("Number 1 ") and r.meeting_id == str(bad)]) == MAX_ATTEMPTS
     reason = (
         "select reason from captions join sentences on id = sentence_id and sentences.meeting_id = captions.meeting_id"
     )
@@ -199,7 +198,7 @@ async def test_a_pending_caption_that_is_poison_keeps_no_other_from_being_paid(
     assert why == f"failed {MAX_ATTEMPTS} times: MalformedResponseError"
 
 
-async def test_a_meeting_that_can_not_be_stored_fails_alone(
+async def test_a_meeting_that_cannot_be_stored_fails_alone(
     meetings: MeetingService,
     aengine: AsyncEngine,
     engine: Engine,
@@ -209,11 +208,11 @@ async def test_a_meeting_that_can_not_be_stored_fails_alone(
 ) -> None:
     good, bad = [await open_lane_meeting(meetings, aengine, clock=Clock.LIVE) for _ in range(2)]
 
-    async def say(meeting_id: UUID, k: int) -> None:
+    async def append_sentence(meeting_id: UUID, k: int) -> None:
         chunk = Chunk(chunk_id=f"c{k}", speaker="Ann", text=f"Number {k}.", start=2.0 * k, end=2.0 * k + 1)
         await meetings.append("default", meeting_id, [NewEvent(f"e{k}", chunk)])
 
-    def sentences(meeting_id: UUID) -> int:
+    def caption_count(meeting_id: UUID) -> int:
         [(count,)] = query_rows(
             engine, "select count(*) from captions where meeting_id = :id and text is not null", id=meeting_id
         )
@@ -221,9 +220,9 @@ async def test_a_meeting_that_can_not_be_stored_fails_alone(
 
     with running_lane(postgres_url, redis_url, "live-1", kind="live"):
         for meeting_id in (good, bad):
-            await say(meeting_id, 1)
-        await wait_until(lambda: sentences(good) == sentences(bad) == 1)
-        # An entry of a team that there isn't breaks a constraint, however it came to be in the log.
+            await append_sentence(meeting_id, 1)
+        await wait_until(lambda: caption_count(good) == caption_count(bad) == 1)
+        # An entry of a team that doesn't exist violates a constraint of the database.
         chunk = Chunk(chunk_id="c2", speaker="Ann", text="Number 2.", start=4, end=5)
         seconds, micros = redis_sync.time()  # type: ignore[misc]
         fields = {
@@ -240,22 +239,22 @@ async def test_a_meeting_that_can_not_be_stored_fails_alone(
         await wait_until(
             lambda: query_rows(engine, "select status from meetings where id = :id", id=bad) == [("failed",)]
         )
-        await say(good, 2)
-        await wait_until(lambda: sentences(good) == 2)
+        await append_sentence(good, 2)
+        await wait_until(lambda: caption_count(good) == 2)
     [(reason, kept)] = query_rows(
         engine, "select reason, fields ->> 'sentences' from dead_letters where meeting_id = :id", id=bad
     )
     assert reason == "its content can't be stored"
     stored = {words for (words,) in query_rows(engine, "select text from sentences where meeting_id = :id", id=bad)}
-    assert "Number 2." in stored or "Number 2." in kept, "nothing that was said is lost"
+    assert "Number 2." in stored or "Number 2." in kept, "no transcript text is lost"
     assert redis_sync.hget(redis_keys.meeting_log_state(str(bad)), "status") == "failed"
-    # Started again, the lane has nothing to do with it.
+    # After a restart, the lane skips the failed meeting.
     with running_lane(postgres_url, redis_url, "live-1", kind="live"):
-        await say(good, 3)
-        await wait_until(lambda: sentences(good) == 3)
+        await append_sentence(good, 3)
+        await wait_until(lambda: caption_count(good) == 3)
 
 
-async def test_a_config_that_can_not_be_read_keeps_no_other_meeting_from_being_paid(
+async def test_an_unreadable_config_blocks_no_other_meetings_captions(
     meetings: MeetingService,
     aengine: AsyncEngine,
     engine: Engine,
@@ -266,20 +265,21 @@ async def test_a_config_that_can_not_be_read_keeps_no_other_meeting_from_being_p
     async def broken(request: TranslationRequest) -> Translation:
         raise RuntimeError
 
-    strange, good = [await open_lane_meeting(meetings, aengine) for _ in range(2)]
-    for meeting_id in (strange, good):
+    unreadable, good = [await open_lane_meeting(meetings, aengine) for _ in range(2)]
+    for meeting_id in (unreadable, good):
         await append_events(meetings, meeting_id, make_events(4))
     with running_lane(postgres_url, redis_url, "batch-1", broken):
         await wait_until(lambda: query_rows(engine, "select count(*) from captions where reason is not null") == [(6,)])
     with engine.begin() as connection:
         connection.execute(
-            text("update meetings set config = config || '{\"of_a_newer_release\": 1}' where id = :id"), {"id": strange}
+            text("update meetings set config = config || '{\"of_a_newer_release\": 1}' where id = :id"),
+            {"id": unreadable},
         )
     backfill = Backfill(engine, redis_sync, translate_to_capitals)
     while await backfill.run_once():
         pass
-    assert (caption_statuses(engine, strange), caption_statuses(engine, good)) == ({"pending"}, {"translated"})
+    assert (caption_statuses(engine, unreadable), caption_statuses(engine, good)) == ({"pending"}, {"translated"})
     [(later,)] = query_rows(
-        engine, "select bool_and(due_at > now() + interval '30 s') from captions where meeting_id = :id", id=strange
+        engine, "select bool_and(due_at > now() + interval '30 s') from captions where meeting_id = :id", id=unreadable
     )
     assert later

@@ -1,6 +1,6 @@
-"""From what is said to its caption by way of a real server that behaves as servers do: each caption ends as it should.
+"""Captions from a model server that behaves like real servers: slow loading, refusals, errors, unusual answers.
 
-A live lane, the backfill, the whole engine and an OpenAI-style server on a socket; all but Ray Serve between them.
+A live lane, the backfill, the real engine and an OpenAI-compatible server on a socket; Ray Serve is left out.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("clean_database")]
 SOURCE = "The meeting starts on Monday at ten."
 GOOD_TRANSLATION = "A reunião começa na segunda-feira às dez."
 LOADS_S = 6.0
-"""Seconds: longer than a live caption may take here, and than a question waits for the model."""
+"""Seconds to load the model: more than a live caption's deadline here, and more than a request waits for the model."""
 DEADLINE_S = 3.0
 
 
 @dataclass(frozen=True)
 class TimedCaption:
-    """What became of a sentence, and after how many seconds."""
+    """The final caption of a sentence, and the seconds until then."""
 
     status: str
     text: str | None
@@ -52,7 +52,7 @@ class TimedCaption:
 
 
 class SentenceRunner:
-    """Says sentences, each in a meeting of its own, and sees what becomes of them."""
+    """Appends sentences, each in a new meeting, and waits for their captions."""
 
     def __init__(self, meetings: MeetingService, aengine: AsyncEngine, engine: Engine, backfill: Backfill) -> None:
         self._meetings, self._aengine, self._engine, self._backfill = meetings, aengine, engine, backfill
@@ -64,7 +64,7 @@ class SentenceRunner:
         return meeting
 
     async def wait_for_caption(self, meeting: UUID, seconds: float = 60.0) -> TimedCaption:
-        """Wait for the caption's end, while the backfill pays what is owed."""
+        """Wait until the caption is complete, while the backfill translates pending captions."""
         started_at = time.monotonic()
         while True:
             caption_rows = query_rows(
@@ -74,7 +74,7 @@ class SentenceRunner:
                 return TimedCaption(*caption_rows[0], time.monotonic() - started_at)
             assert time.monotonic() - started_at < seconds, f"it is still {caption_rows}"
             await self._backfill.run_once()
-            # Its pauses grow to 15 s, which the test has no use for.
+            # The test ends the backfill's pauses, which grow to 15 s.
             with self._engine.begin() as connection:
                 connection.execute(
                     text(
@@ -91,7 +91,7 @@ class SentenceRunner:
 
 
 def reply_to(line: str) -> str:
-    """What the server answers: as the sentence's first word has it."""
+    """Return the server's answer, by the mode word at the start of the sentence."""
     marks = {
         "as:eos": f"{GOOD_TRANSLATION} finish:eos",
         "as:empty": f"{GOOD_TRANSLATION} finish:",
@@ -111,7 +111,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, OpenAiServerS
 
 @dataclass(frozen=True)
 class ThreadedService:
-    """The translation service on an event loop of its own, as in a replica."""
+    """The translation service on its own event loop, as in a replica."""
 
     translate: Translate
     problem: Callable[[], Awaitable[str]]
@@ -165,7 +165,7 @@ def print_caption(what: str, caption: TimedCaption) -> None:
     print(f"{what:<55} {caption.seconds:5.1f} s  {caption.status}  {caption.reason or ''}")
 
 
-async def test_each_caption_ends_as_it_should(
+async def test_each_caption_ends_with_the_expected_status(
     scene: SentenceRunner, server: tuple[str, OpenAiServerState], served: ThreadedService
 ) -> None:
     _, state = server
@@ -175,41 +175,41 @@ async def test_each_caption_ends_as_it_should(
         print_caption(what, caption)
         assert (caption.status, caption.text, caption.reason) == ("translated", GOOD_TRANSLATION, None), what
 
-    # A model that is loaded on demand: one question of our own, and the caption once it is there.
+    # A model that is loaded on demand: one warm-up request, and the caption once the model is loaded.
     state.loading_s = LOADS_S
-    await translated("the model is loaded when it is asked")
+    await translated("a model that is loaded on demand")
     assert [body["max_tokens"] for body in state.bodies][:2].count(1) == 1
     assert state.bodies[1]["max_tokens"] > 1
-    # Answers as they are.
+    # Unusual forms of an answer.
     for how in ("eos", "empty", "upper", "no-reason", "whole", "parts", "null-delta", "thinking", "fence", "thought"):
         await translated(f"an answer: {how}", f"as:{how}")
-    # A question that is refused: for good, in the server's words, and nobody else waits for it.
+    # A refused request: the caption is final, has the server's reason, and delays no other caption.
     for how, words in (("moderated", "400 data_inspection_failed"), ("thinking-only", "PARLEY_TRANSLATION_BODY")):
         caption = await scene.caption_of(f"as:{how}")
-        print_caption(f"a question that is refused: {how}", caption)
+        print_caption(f"a refused request: {how}", caption)
         assert (caption.status, caption.text) == ("untranslated", None)
         assert words in str(caption.reason)
         assert "Monday" not in str(caption.reason)
-        await translated("the next one")
-    # Parameters that are not taken.
+        await translated("the next caption")
+    # Unsupported parameters.
     state.unsupported_parameters = ("max_tokens", "temperature", "stream_options", "system")
-    await translated("parameters that are not taken")
-    # Every question is refused: the captions wait, and somebody is told.
+    await translated("unsupported parameters")
+    # Every request is refused: the captions wait, and the service reports the problem.
     for status, words in ((402, "account"), (401, "key"), (404, "model")):
         state.refusal_status = status
         with structlog.testing.capture_logs() as logs:
             meeting = await scene.append_sentence()
             async with asyncio.timeout(60):
-                while words not in (told := await served.problem()):
+                while words not in (problem := await served.problem()):
                     await asyncio.sleep(0.05)
             assert [status for status, *_ in scene.caption_rows(meeting)] == ["pending"]
             state.refusal_status = None
             caption = await scene.wait_for_caption(meeting)
-        # However often the caption was asked for, the log tells it once.
-        assert [line["event"] for line in logs if told in str(line)] == ["the model's server refuses every request"]
-        print_caption(f"{status} until it was mended: {told}", caption)
+        # The problem is logged once for all requests.
+        assert [line["event"] for line in logs if problem in str(line)] == ["the model's server refuses every request"]
+        print_caption(f"{status} for a while: {problem}", caption)
         assert (caption.status, caption.text) == ("translated", GOOD_TRANSLATION)
         assert await served.problem() == ""
-    # Too much to do, and errors in place of answers.
+    # An overloaded server.
     state.busy_responses = 2
     await translated("429 twice, with Retry-After as a date")

@@ -1,4 +1,4 @@
-"""States of older versions: upgraded where that is known how to, else their meeting fails and the others go on."""
+"""flows/lane/stateful_step.py in a real lane: a meeting whose state has an unknown schema fails, and no other meeting."""
 
 from __future__ import annotations
 
@@ -26,38 +26,42 @@ from tests.harness.lane.threaded_lane import (
 
 
 @pytest.mark.usefixtures("clean_database", "unhurried")
-async def test_a_meeting_whose_state_cannot_be_read_fails_alone_and_its_state_is_kept(
+async def test_a_meeting_with_an_unreadable_state_fails_alone_and_its_state_is_kept(
     aengine: AsyncEngine, engine: Engine, redis_async: Any, redis_sync: redis.Redis, postgres_url: str, redis_url: str
 ) -> None:
     meetings = MeetingService(aengine, LogWriter(redis_async))
-    lost, sound = await open_lane_meeting(meetings, aengine), await open_lane_meeting(meetings, aengine)
-    for meeting_id in (lost, sound):
+    unreadable, readable = await open_lane_meeting(meetings, aengine), await open_lane_meeting(meetings, aengine)
+    for meeting_id in (unreadable, readable):
         await append_events(meetings, meeting_id, [chunk_event(1, "a", "Ann", "The first. The", 0, 1, 1)])
     with running_lane(postgres_url, redis_url, "batch-1"):
         await wait_until(lambda: len(query_rows(engine, "select 1 from sentences")) == 2)
     with engine.begin() as connection:
         connection.execute(
             text("update meetings set state = jsonb_set(state, '{sentences,schema}', '99') where id = :id"),
-            {"id": lost},
+            {"id": unreadable},
         )
-    await append_events(meetings, lost, [chunk_event(2, "a", "Ann", "The first. The second.", 0, 2, 2)])
+    await append_events(meetings, unreadable, [chunk_event(2, "a", "Ann", "The first. The second.", 0, 2, 2)])
     with running_lane(postgres_url, redis_url, "batch-1"):
         await append_events(
-            meetings, sound, [chunk_event(2, "a", "Ann", "The first. The second.", 0, 2, 2), end_event(9)]
+            meetings, readable, [chunk_event(2, "a", "Ann", "The first. The second.", 0, 2, 2), end_event(9)]
         )
-        await wait_until(ended_without_pending(engine, sound))
+        await wait_until(ended_without_pending(engine, readable))
         failed = "select status, end_reason, state from meetings where id = :id"
-        await wait_until(lambda: query_rows(engine, failed, id=lost)[0][0] == "failed")
+        await wait_until(lambda: query_rows(engine, failed, id=unreadable)[0][0] == "failed")
         await asyncio.sleep(0.3)
-        answers = await meetings.append("default", lost, [chunk_event(3, "b", "Ann", "Is anybody there?", 4, 5, 5)])
+        answers = await meetings.append(
+            "default", unreadable, [chunk_event(3, "b", "Ann", "Is anybody there?", 4, 5, 5)]
+        )
     assert [(a.outcome, a.reason) for a in answers] == [("refused", "failed")]
-    [(_, reason, state)] = query_rows(engine, failed, id=lost)
+    [(_, reason, state)] = query_rows(engine, failed, id=unreadable)
     assert (reason, state) == ("its state of sentences has schema 99; this version reads 2", None)
-    letters = query_rows(engine, "select reason, fields ->> 'kind', fields ->> 'state' from dead_letters order by id")
-    assert [(why, kind) for why, kind, _ in letters] == [(reason, "state"), ("its meeting failed", "chunk")]
-    kept = next(state for _, kind, state in letters if kind == "state")
+    dead_letters = query_rows(
+        engine, "select reason, fields ->> 'kind', fields ->> 'state' from dead_letters order by id"
+    )
+    assert [(why, kind) for why, kind, _ in dead_letters] == [(reason, "state"), ("its meeting failed", "chunk")]
+    kept = next(state for _, kind, state in dead_letters if kind == "state")
     assert orjson.loads(kept)["sentences"]["schema"] == 99
     last = query_rows(
-        engine, "select payload from outbox where meeting_id = :id and kind = 'status' order by seq desc", id=lost
+        engine, "select payload from outbox where meeting_id = :id and kind = 'status' order by seq desc", id=unreadable
     )
     assert any(payload.get("status") == "failed" and payload.get("reason") == reason for (payload,) in last)

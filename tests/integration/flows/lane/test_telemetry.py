@@ -1,4 +1,4 @@
-"""flows/lane/telemetry.py and serve/http/live/push_metrics.py: what a real lane and a real API measure and trace of a meeting."""
+"""flows/lane/telemetry.py and serve/http/live/push_metrics.py: metrics and traces of a real lane and a real API."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def meetings(aengine: AsyncEngine, redis_async: redis.asyncio.Redis) -> MeetingS
 
 
 async def lane_values(connection: redis.asyncio.Redis, process: str) -> dict[tuple[str, ...], float]:
-    """What a process published last, by name and the labels' values but its own."""
+    """Return the metrics that a process published last, by name and label values without its own label."""
     families = merge_snapshots(await read_snapshots(connection)).families.values()
     return {
         (s.name, *(value for key, value in sorted(s.labels.items()) if key != "process")): s.value
@@ -72,7 +72,7 @@ async def lane_values(connection: redis.asyncio.Redis, process: str) -> dict[tup
     }
 
 
-async def test_a_meeting_is_measured_at_every_stage(
+async def test_every_stage_of_a_meeting_is_measured(
     meetings: MeetingService,
     aengine: AsyncEngine,
     engine: Engine,
@@ -94,7 +94,7 @@ async def test_a_meeting_is_measured_at_every_stage(
     with running_lane(postgres_url, redis_url, "batch-1", away_at_first, in_flight=1):
         await wait_until(ended_without_pending(engine, meeting_id))
     found = await lane_values(redis_async, "lane/batch-1")
-    (asked,) = query_rows(engine, "select sum(attempts), count(*) from captions")
+    [(attempts, _)] = query_rows(engine, "select sum(attempts), count(*) from captions")
     # The entry that opened the meeting is the first of the log.
     assert found["parley_stage_seconds_count", "log"] == len(TALK) + 1
     assert found["parley_stage_seconds_count", "sentence"] == 2
@@ -102,8 +102,8 @@ async def test_a_meeting_is_measured_at_every_stage(
     for stage in ("dedup", "sentences", "context", "queue", "call", "commit"):
         assert found["parley_stage_seconds_count", stage] > 0, stage
     assert found["parley_call_retries_total",] == 2
-    assert found["parley_calls_total", "answered"] == asked[0] - 2
-    # Accepted a moment ago by Redis' clock, though the recording is years old.
+    assert found["parley_calls_total", "answered"] == attempts - 2
+    # Durations count from the append by Redis' clock, not from the recording's date.
     assert found["parley_stage_seconds_sum", "sentence"] < 60
 
 
@@ -130,7 +130,7 @@ async def test_calls_are_counted_by_how_they_ended(
     assert ("parley_stage_seconds_count", "caption") not in found
 
 
-async def test_a_sentence_is_one_trace_that_holds_nothing_said(
+async def test_a_sentence_is_one_trace_without_transcript_text(
     meetings: MeetingService,
     aengine: AsyncEngine,
     engine: Engine,
@@ -147,7 +147,9 @@ async def test_a_sentence_is_one_trace_that_holds_nothing_said(
             await wait_until(ended_without_pending(engine, meeting_id))
     sentences = query_rows(engine, "select id, revision from sentences")
     assert len(sentences) == 2
-    assert {span.trace for span in receiver.spans} == {f"{trace_id(str(meeting_id), one):032x}" for one, _ in sentences}
+    assert {span.trace for span in receiver.spans} == {
+        f"{trace_id(str(meeting_id), sentence_id):032x}" for sentence_id, _ in sentences
+    }
     for sentence_id, revision in sentences:
         spans = [span for span in receiver.spans if span.attributes["parley.sentence"] == sentence_id]
         (root,) = (span for span in spans if span.name == "sentence")
@@ -178,7 +180,7 @@ async def test_the_backfill_is_measured_and_traced(monkeypatch: pytest.MonkeyPat
     assert "parley_stage_seconds_count" in {s.name for metric in measures.collect() for s in metric.samples}
 
 
-async def test_the_maintenance_says_that_it_lives(
+async def test_the_maintenance_actor_publishes_its_metrics(
     redis_async: redis.asyncio.Redis, postgres_url: str, redis_url: str
 ) -> None:
     maintenance = MaintenanceActor(postgres_url, redis_url, {})
@@ -190,8 +192,8 @@ async def test_the_maintenance_says_that_it_lives(
 
 
 async def sentence_count(stage: ApiHarness) -> dict[str, float]:
-    """How often the API measured each stage until now."""
-    # What it published before is taken away: the next says all.
+    """Return the number of the API's measurements of each stage so far."""
+    # Older snapshots are deleted, because the next snapshot is cumulative.
     for name in stage.redis.zrange(redis_keys.measured_processes(), 0, -1):
         stage.redis.delete(redis_keys.metrics_snapshot(name))
     async with asyncio.timeout(60):
@@ -205,36 +207,38 @@ async def sentence_count(stage: ApiHarness) -> dict[str, float]:
 
 
 async def next_stored_event(socket: websockets.ClientConnection) -> int:
-    """The `seq` of the next stored event."""
+    """Return the `seq` of the next stored event."""
     while (seq := json.loads(await socket.recv()).get("seq")) is None:
         pass
     return seq
 
 
-# Another API of an earlier test may be counted in, and end meanwhile.
+# An earlier test's API may be included in the counts, and end meanwhile.
 @pytest.mark.slow
-async def test_the_api_measures_what_it_takes_and_what_it_hands_on(stage: ApiHarness) -> None:
+async def test_the_api_measures_arrivals_and_pushes(stage: ApiHarness) -> None:
     meeting_id = await stage.create_meeting()
     before = await sentence_count(stage)
     chunk = {"chunk_id": "1", "speaker": "A", "text": "Hi.", "start": 0, "end": 1}
     await stage.http.post(f"/api/meetings/{meeting_id}/events", json={"events": [{"payload": chunk}]})
     url = f"ws://{stage.address}/api/meetings/{meeting_id}/events"
     async with websockets.connect(url) as socket:
-        # The first sign of life says that it listens.
+        # The first message means that the subscription is complete.
         await socket.recv()
-        told = ("sentence", {"id": "1.0", "text": "Hi."}), ("status", {"status": "live"})
-        events = [OutboxEvent("default", meeting_id, seq, kind, payload) for seq, (kind, payload) in enumerate(told, 1)]
-        # Before they are in Postgres: a server that looks there between a commit and what is published of it has them from there.
+        payloads = ("sentence", {"id": "1.0", "text": "Hi."}), ("status", {"status": "live"})
+        events = [
+            OutboxEvent("default", meeting_id, seq, kind, payload) for seq, (kind, payload) in enumerate(payloads, 1)
+        ]
+        # Published before they are stored: else the server could read them from Postgres before they are published.
         publish_events(stage.redis, events, time.time())
         assert [await next_stored_event(socket), await next_stored_event(socket)] == [1, 2]
-        assert stage.store_events(meeting_id, *told) == events
-        # What the relay sends is published again, and was committed long ago.
+        assert stage.store_events(meeting_id, *payloads) == events
+        # An event of the relay has no commit time, and is not measured.
         publish_events(stage.redis, stage.store_events(meeting_id, ("status", {"status": "live"})))
         assert await next_stored_event(socket) == 3
-    # Nor is pushed what one reads from Postgres who comes later.
+    # An event that a later client gets from Postgres is not measured either.
     async with websockets.connect(f"{url}?after=1") as socket:
         assert await next_stored_event(socket) == 2
-    # The last of them is measured a moment after it was handed on.
+    # The last event is measured shortly after it was sent.
     async with asyncio.timeout(120):
         while (after := await sentence_count(stage))["push"] < before["push"] + 2:
             pass

@@ -1,4 +1,4 @@
-"""What a lane asks the translation service, from the log on: terms, style, both windows, what was shown before."""
+"""A lane's requests to the translation service: glossary, style, context of both windows, and previous translation."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ CONFIG = MeetingConfig(
     ),
     style="formal",
 )
-TOLD = (GlossaryEntry("IT", "TI"), GlossaryEntry("Parley", "Parley"), GlossaryEntry("road map", "roteiro"))
+GLOSSARY = (GlossaryEntry("IT", "TI"), GlossaryEntry("Parley", "Parley"), GlossaryEntry("road map", "roteiro"))
 OPENING = [
     NewEvent("config", ConfigChanged(config=CONFIG), RECORDING_START_MS),
     chunk_event(1, "a", "Ann", "Here is the road map.", 0.0, 2.0, 2.0),
@@ -65,7 +65,7 @@ AFTER = [
 
 
 class RecordingService:
-    """Answers in capitals, and notes what it has answered."""
+    """A translation service that answers in capitals, and records the answered requests."""
 
     def __init__(self) -> None:
         self.requests: list[TranslationRequest] = []
@@ -76,7 +76,7 @@ class RecordingService:
         return answer
 
     def last_request_for(self, words: str) -> TranslationRequest:
-        """The last request for a sentence."""
+        """Return the last request with this text."""
         return [request for request in self.requests if request.text == words][-1]
 
 
@@ -84,7 +84,7 @@ def context_pairs(request: TranslationRequest) -> list[tuple[str, str | None]]:
     return [(quote.text, quote.translation) for quote in request.context]
 
 
-async def test_requests_carry_what_the_meeting_wants_and_what_was_shown(
+async def test_requests_carry_the_config_and_the_previous_translations(
     aengine: AsyncEngine, engine: Engine, redis_async: Any, postgres_url: str, redis_url: str
 ) -> None:
     meetings = MeetingService(aengine, LogWriter(redis_async))
@@ -93,9 +93,9 @@ async def test_requests_carry_what_the_meeting_wants_and_what_was_shown(
     with running_lane(postgres_url, redis_url, "batch-1", first):
         for count, event in enumerate((*OPENING, *LATER)):
             await append_events(meetings, meeting_id, [event])
-            # One after the other, as in a live meeting. Each settles by the time of the next.
-            await wait_until(lambda settled=count - 1: len(first.requests) >= settled)
-    assert all((r.glossary, r.style, r.source_language) == (TOLD, "formal", "en") for r in first.requests)
+            # One event at a time, as in a live meeting. The next event makes each sentence stable.
+            await wait_until(lambda stable=count - 1: len(first.requests) >= stable)
+    assert all((r.glossary, r.style, r.source_language) == (GLOSSARY, "formal", "en") for r in first.requests)
     assert first.last_request_for("Here is the road map.").terms_in_text == (GlossaryEntry("road map", "roteiro"),)
     assert first.last_request_for("Ask IT about it.").terms_in_text == (GlossaryEntry("IT", "TI"),)
     assert first.last_request_for("They know.").terms_in_text == ()
@@ -106,23 +106,23 @@ async def test_requests_carry_what_the_meeting_wants_and_what_was_shown(
     ]
     assert ready.previous_translation is None
     assert first.last_request_for("Parley is nearly ready.").previous_translation == "pt-BR:PARLEY IS READY."
-    # Another process asks the same for the rest: what was shown is stored.
+    # Another process makes the same requests for the other sentences, because translations are stored.
     with running_lane(postgres_url, redis_url, "batch-1", second):
         await append_events(meetings, meeting_id, AFTER)
         await wait_until(ended_without_pending(engine, meeting_id))
     fast = second.last_request_for("And it is fast.")
-    assert (fast.glossary, fast.style, fast.previous_translation) == (TOLD, "formal", None)
+    assert (fast.glossary, fast.style, fast.previous_translation) == (GLOSSARY, "formal", None)
     ready = second.last_request_for("Parley is very nearly ready.")
     assert ready.previous_translation == "pt-BR:PARLEY IS NEARLY READY."
     assert context_pairs(ready) == context_pairs(first.last_request_for("Parley is nearly ready."))
     mine, good = context_pairs(fast)
-    # Where these are translated by then, it is as they read now.
+    # If these are translated by then, the translations are of their current texts.
     assert mine[0] == "Parley is very nearly ready."
     assert mine[1] in (None, "pt-BR:PARLEY IS VERY NEARLY READY.")
     assert good in (("Good.", None), ("Good.", "pt-BR:GOOD."))
 
 
-async def test_a_meeting_that_comes_from_another_lane_is_asked_for_as_if_it_had_stayed(
+async def test_a_migrated_meeting_makes_the_same_requests(
     aengine: AsyncEngine, engine: Engine, redis_async: Any, postgres_url: str, redis_url: str
 ) -> None:
     meetings = MeetingService(aengine, LogWriter(redis_async))
@@ -149,7 +149,7 @@ async def test_a_meeting_that_comes_from_another_lane_is_asked_for_as_if_it_had_
     ]
 
 
-async def test_the_backfill_asks_the_very_same_and_quotes_what_is_stored(
+async def test_the_backfill_makes_the_same_requests_with_stored_translations_as_context(
     aengine: AsyncEngine,
     engine: Engine,
     redis_async: Any,
@@ -175,28 +175,29 @@ async def test_the_backfill_asks_the_very_same_and_quotes_what_is_stored(
         await wait_until(lambda: query_rows(engine, given_up) == [(len(speech),)])
     with engine.begin() as connection:
         connection.execute(text("update captions set due_at = now()"))
-        debts = {request.sentence_id: request for request in read_due_requests(connection, 100)}
-    lanes = {request.sentence_id: request for request in requests}
-    assert debts == lanes
-    assert len(debts) == len(speech)
-    assert any(len(request.context) == 2 for request in debts.values())
+        due_requests = {request.sentence_id: request for request in read_due_requests(connection, 100)}
+    lane_requests = {request.sentence_id: request for request in requests}
+    assert due_requests == lane_requests
+    assert len(due_requests) == len(speech)
+    assert any(len(request.context) == 2 for request in due_requests.values())
     recorder = RecordingService()
     backfill = Backfill(engine, redis_sync, recorder)
     while await backfill.run_once():
         pass
     words = "Number 11 is on the road map."
     with engine.begin() as connection:
-        owe_again = (
+        set_pending = (
             "update captions c set status = 'pending', due_at = now() from sentences s where s.id = c.sentence_id"
         )
-        connection.execute(text(f"{owe_again} and s.text = :words"), {"words": words})
+        connection.execute(text(f"{set_pending} and s.text = :words"), {"words": words})
     assert await backfill.run_once() == 1
     last = recorder.last_request_for(words)
-    assert context_pairs(last) == [(one.text, f"pt-BR:{one.text.upper()}") for one in lanes[last.sentence_id].context]
-    assert {replace(one, context=()) for one in recorder.requests} == {replace(one, context=()) for one in requests}
-    # What was in doubt is nothing to go on with.
+    expected_context = lane_requests[last.sentence_id].context
+    assert context_pairs(last) == [(quote.text, f"pt-BR:{quote.text.upper()}") for quote in expected_context]
+    assert {replace(r, context=()) for r in recorder.requests} == {replace(r, context=()) for r in requests}
+    # A translation with warnings is not attached.
     with engine.begin() as connection:
         connection.execute(text("update captions set warnings = '{number: 10}' where text like '%10%'"))
-        connection.execute(text(f"{owe_again} and s.text = :words"), {"words": words})
+        connection.execute(text(f"{set_pending} and s.text = :words"), {"words": words})
     assert await backfill.run_once() == 1
     assert ("Number 10 is on the road map.", None) in context_pairs(recorder.last_request_for(words))

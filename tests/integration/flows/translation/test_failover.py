@@ -38,7 +38,7 @@ from tests.harness.lane.threaded_lane import (
 from tests.integration.flows.translation.test_serve_client import count_controllers
 
 pytest_plugins = ["tests.harness.processes.ray_cluster"]
-# Its classes go to Ray's processes by value: none of them has to import this module, and pytest with it.
+# Classes of this module are pickled by value, so Ray's processes need not import it and pytest.
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
 PREFERRED, LAST = "failover-preferred", "failover-last"
@@ -48,13 +48,13 @@ MISSING = "failover-missing"
 
 @ray_serve.deployment(ray_actor_options={"num_cpus": 0.1}, health_check_period_s=1, graceful_shutdown_wait_loop_s=0.1)
 class NamedEngine:
-    """Answers with its name. A text can request a fault: `die`, `slow`, or `hold` until there is a file `go`.
+    """An engine that answers with its name. A text can request a fault: `die`, `slow`, or `hold` until the file `go` exists.
 
     The last engine can't translate `hard`, `busy`, or into German.
 
     Args:
         name: the engine's name.
-        folder: each health check adds a line to its file `log`, and fails while there is a file `fail`.
+        folder: each health check adds a line to the file `log` there, and fails while the file `fail` exists.
     """
 
     def __init__(self, name: str, folder: Path | None = None) -> None:
@@ -83,7 +83,7 @@ class NamedEngine:
 
 @pytest.fixture(scope="module")
 def deployed(ray_cluster: str) -> Iterator[None]:
-    """The preferred and the last engine's application. A test that ends one waits until it is back."""
+    """The applications of the preferred and the last engine. A test that stops either restores it."""
     names = (LAST, PREFERRED)
     ray_serve.run_many(
         [ray_serve.RunTarget(NamedEngine.bind(name), name=name, route_prefix=None) for name in names],
@@ -96,7 +96,7 @@ def deployed(ray_cluster: str) -> Iterator[None]:
 
 @pytest.fixture
 def applications(deployed: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    # A slow engine counts neither as unavailable nor as unresponsive, unless the test says so.
+    # A slow engine counts neither as unavailable nor as unresponsive, unless the test sets shorter timeouts.
     monkeypatch.setattr(serve_client_module, "LOOKUP_TIMEOUT_S", 60.0)
     monkeypatch.setattr(failover_module, "PREFERRED_TIMEOUT_S", 60.0)
 
@@ -106,7 +106,7 @@ def request_for(text: str) -> TranslationRequest:
 
 
 async def wait_until_translated_by(failover: EngineFailover, engine: str) -> None:
-    """Wait until an engine answers."""
+    """Wait until a request is answered by this engine."""
     deadline = time.monotonic() + 120
     while True:
         try:
@@ -123,19 +123,19 @@ async def test_the_preferred_engine_takes_over_once_healthy_and_again_after_it_d
     # The preferred engine is not probed yet, and the call doesn't wait for it.
     assert (await failover.translate(request_for("hello"))).engine == LAST
     await wait_until_translated_by(failover, PREFERRED)
-    # It dies of this request: the last engine answers this and later ones until it is back.
+    # This request kills the preferred engine: the last engine answers until it is back.
     assert (await failover.translate(request_for("die"))).engine == LAST
     await wait_until_translated_by(failover, PREFERRED)
 
 
-async def test_an_engine_that_does_not_start_is_not_waited_for(applications: None) -> None:
+async def test_calls_do_not_wait_for_an_engine_that_does_not_start(applications: None) -> None:
     failover = EngineFailover(lambda: (MISSING, LAST))
     for _ in range(5):
         assert (await failover.translate(request_for("hello"))).engine == LAST
         await asyncio.sleep(0.2)
 
 
-async def test_what_only_the_preferred_engine_can_translate_is_unavailable_until_it_is_healthy(
+async def test_text_that_needs_the_preferred_engine_is_unavailable_until_it_is_healthy(
     applications: None,
 ) -> None:
     failover = EngineFailover(lambda: (MISSING, LAST))
@@ -225,7 +225,7 @@ async def test_two_event_loops_can_look_an_application_up_at_the_same_time(
     def translate_in_a_loop(waits: threading.Event) -> None:
         async def once() -> None:
             call = asyncio.create_task(failover.translate(request_for("hello")))
-            # It runs until it waits for Serve's controller.
+            # Let the call run until it waits for Serve's controller.
             await asyncio.sleep(0)
             waits.set()
             answers.append((await call).engine)
@@ -259,7 +259,7 @@ async def test_a_long_retry_after_of_the_last_engine_is_capped_while_another_is_
     assert capped.value.retry_after_s == failover_module.MAX_RETRY_AFTER_S
 
 
-async def test_what_only_a_long_unavailable_engine_can_translate_is_deferred(
+async def test_text_that_needs_a_long_unavailable_engine_is_deferred(
     applications: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     failover = EngineFailover(lambda: (MISSING, LAST), defer=True)
@@ -274,7 +274,7 @@ async def test_what_only_a_long_unavailable_engine_can_translate_is_deferred(
 
 
 @pytest.mark.usefixtures("clean_database", "unhurried")
-async def test_a_meeting_that_waits_for_an_unavailable_engine_blocks_no_other_meeting(
+async def test_a_meeting_whose_engine_is_unavailable_blocks_no_other_meeting(
     applications: None,
     aengine: AsyncEngine,
     engine: Engine,
@@ -285,7 +285,7 @@ async def test_a_meeting_that_waits_for_an_unavailable_engine_blocks_no_other_me
 ) -> None:
     monkeypatch.setattr(failover_module, "DEFER_AFTER_S", 0.5)
     meetings = MeetingService(aengine, LogWriter(redis_async))
-    held, other = [await open_lane_meeting(meetings, aengine, targets=[target]) for target in ("de", "pt")]
+    waiting, other = [await open_lane_meeting(meetings, aengine, targets=[target]) for target in ("de", "pt")]
 
     async def talk(meeting_id: UUID, sentences: int) -> None:
         talk = [
@@ -297,8 +297,8 @@ async def test_a_meeting_that_waits_for_an_unavailable_engine_blocks_no_other_me
     failover = EngineFailover(lambda: (MISSING, LAST), defer=True)
     with running_lane(postgres_url, redis_url, "batch-1", failover.translate, in_flight=4, capacity=8):
         # More than the lane's limits for calls in flight and capacity.
-        await talk(held, 20)
+        await talk(waiting, 20)
         await talk(other, 2)
         captions = "select status from captions where meeting_id = :id"
         await wait_until(lambda: query_rows(engine, captions, id=other) == [("translated",)] * 2, 120)
-        await wait_until(lambda: query_rows(engine, captions, id=held) == [("pending",)] * 20, 120)
+        await wait_until(lambda: query_rows(engine, captions, id=waiting) == [("pending",)] * 20, 120)

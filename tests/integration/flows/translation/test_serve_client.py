@@ -1,4 +1,4 @@
-"""The translation client on a real Serve, with the application or the controller available, unavailable or slow."""
+"""flows/translation/serve_client.py on a real Serve, with the application or the controller available, unavailable or slow."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from operators.errors import UnavailableError
 from operators.translation_requests import CaptionStatus, Translate, Translation, TranslationRequest
 
 pytest_plugins = ["tests.harness.processes.ray_cluster"]
-# Its classes go to Ray's processes by value: none of them has to import this module, and pytest with it.
+# Classes of this module are pickled by value, so Ray's processes need not import it and pytest.
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
 APP = "echo"
@@ -31,7 +31,7 @@ REQUEST = TranslationRequest("default", "m", "s1", 1, "pt-BR", None, "The meetin
 
 @ray_serve.deployment(ray_actor_options={"num_cpus": 0.1}, graceful_shutdown_wait_loop_s=0.1)
 class PidTranslator:
-    """Answers with its process' id, unless the text asks for something else."""
+    """A translator that answers with its process id. A text can request a fault: `die` or `fail`."""
 
     async def translate(self, request: TranslationRequest) -> Translation:
         await asyncio.sleep(0.05)
@@ -48,7 +48,7 @@ def deploy() -> None:
 
 @pytest.fixture(scope="module")
 def deployed(ray_cluster: str) -> Iterator[None]:
-    """The application. A test that ends its replica, or the application, waits until it is back."""
+    """The deployed application. A test that stops the application or its replica restores it."""
     deploy()
     yield
     ray_serve.delete(APP)
@@ -56,7 +56,7 @@ def deployed(ray_cluster: str) -> Iterator[None]:
 
 @pytest.fixture
 def application(deployed: None, monkeypatch: pytest.MonkeyPatch) -> Translate:
-    # A controller that is only slow doesn't count as unavailable.
+    # A slow controller must not count as unavailable.
     monkeypatch.setattr(serve_client_module, "LOOKUP_TIMEOUT_S", 60.0)
     return TranslationClient(APP).translate
 
@@ -68,7 +68,7 @@ def request_for(text: str) -> TranslationRequest:
 def count_controllers() -> list[psutil.Process]:
     found: list[psutil.Process] = []
     for process in psutil.Process().children(recursive=True):
-        # Other processes of Ray's may end at any time.
+        # Ray's other processes may end at any time.
         with suppress(psutil.NoSuchProcess):
             if "ServeController" in " ".join(process.cmdline()[:1]):
                 found.append(process)
@@ -118,8 +118,8 @@ async def test_calls_succeed_without_the_controller_and_a_new_client_s_calls_tim
     controller.send_signal(signal.SIGSTOP)
     try:
         assert (await application(REQUEST)).text == replica
-        # Two wait for the same look-up; neither's deadline waits for it, and the loop goes on for all others. The controller
-        # stands still until they are done.
+        # Two calls wait for one look-up, time out by their own deadlines, and don't block the event loop.
+        # The controller is stopped until then.
         results = await asyncio.gather(
             *(asyncio.wait_for(fresh(REQUEST), 0.5) for _ in range(2)), application(REQUEST), return_exceptions=True
         )
@@ -144,9 +144,9 @@ async def test_other_replicas_answer_if_one_dies_while_the_controller_is_unavail
     try:
         with pytest.raises(UnavailableError):
             await translate(request_for("die"))
-        left = {await answering_pid(translate) for _ in range(4)}
-        assert len(left) == 1
-        assert left < replicas
+        survivors = {await answering_pid(translate) for _ in range(4)}
+        assert len(survivors) == 1
+        assert survivors < replicas
         # A client without a handle can't call any replica.
         with pytest.raises(UnavailableError, match="controller does not answer"):
             await TranslationClient(APP).translate(REQUEST)
