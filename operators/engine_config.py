@@ -106,7 +106,7 @@ class VllmConfig(_BaseEngineConfig):
 
 
 class LlamaCppConfig(_BaseEngineConfig):
-    """A model in llama.cpp, on the CPU: a GGUF file. `arguments` are llama.cpp's arguments."""
+    """A model in llama.cpp, on the CPU or on a GPU that it finds: a GGUF file. `arguments` are llama.cpp's arguments."""
 
     kind: Literal["llamacpp"] = "llamacpp"
     model: Name

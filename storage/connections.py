@@ -16,6 +16,9 @@ _POSTGRES_TIMEOUT_S = 15
 """Seconds after which an unreachable server counts as dead, and after which the server ends an idle transaction."""
 
 
+_PING = text("select 1")
+
+
 def sync_engine(url: str) -> Engine:
     """Make a blocking engine for threads without an event loop: lanes and migrations.
 
@@ -84,4 +87,4 @@ async def ping(conn: AsyncConnection) -> None:
     Raises:
         SQLAlchemyError: it doesn't.
     """
-    await conn.execute(text("select 1"))
+    await conn.execute(_PING)

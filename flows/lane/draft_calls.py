@@ -30,7 +30,7 @@ QUEUED_PER_DRAFT = 4
 """Drafts that a lane holds, under way or queued, for each draft that may be under way."""
 
 DraftReply = Translation | Literal["captions_waiting", "stale"]
-"""The service's translation, or why it was not called: `behind` (captions wait) or `late` (the interim text is outdated)."""
+"""The service's translation, or why it was not called: `captions_waiting`, or `stale` (the interim text is outdated)."""
 DraftResult = CallResult[DraftRequest, DraftReply]
 
 

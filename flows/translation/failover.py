@@ -29,7 +29,7 @@ DEFER_AFTER_S = 10.0
 """Seconds to retry requests that only an unavailable engine can translate, before they are deferred: a live caption's
 deadline."""
 MAX_RETRY_AFTER_S = 30.0
-"""Longest `UnavailableError.wait` to pass on from the last engine: a preferred one may be back sooner."""
+"""Longest `UnavailableError.retry_after_s` to pass on from the last engine: a preferred one may be back sooner."""
 
 log = structlog.get_logger(__name__)
 

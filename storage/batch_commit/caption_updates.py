@@ -12,6 +12,59 @@ from operators.translation_requests import CaptionStatus, TranslationRequest
 from storage.batch_commit.batch_changes import CaptionResult, MeetingChange
 from storage.postgres.meeting_transaction import MeetingTransaction, rows_parameter
 
+_TRANSLATIONS = text(
+    "select c.meeting_id::text, c.sentence_id, c.language, c.revision,"
+    " case when s.revision = c.revision then s.text end, c.text"
+    " from jsonb_to_recordset(cast(:rows as jsonb)) as wanted(meeting_id uuid, sentence_id text, language text)"
+    " join captions c using (meeting_id, sentence_id, language)"
+    " join sentences s on s.meeting_id = c.meeting_id and s.id = c.sentence_id and not s.retracted"
+    " where c.status = 'translated' and c.warnings = '{}'"
+    " order by row_number() over (partition by c.meeting_id, c.language order by s.start desc) desc"
+)
+_MARK_PENDING = text(
+    "insert into captions as c (team_id, meeting_id, sentence_id, language, revision, status, due_at)"
+    " select team_id, meeting_id, sentence_id, language, revision, 'pending', now() + :backfill_after * interval '1 s'"
+    " from jsonb_to_recordset(cast(:rows as jsonb))"
+    " as r(team_id text, meeting_id uuid, sentence_id text, language text, revision int)"
+    " on conflict (meeting_id, sentence_id, language) do update set revision = excluded.revision,"
+    " previous_text = case when c.status = 'pending' then c.previous_text"
+    " when c.status = 'translated' and c.warnings = '{}' then c.text end,"
+    " status = 'pending', text = null, engine = null, reason = null, warnings = default, failures = 0,"
+    " due_at = excluded.due_at"
+    " where c.revision < excluded.revision"
+)
+_MARK_NEW_LANGUAGES = text(
+    "insert into captions (team_id, meeting_id, sentence_id, language, revision, status, due_at)"
+    " select s.team_id, s.meeting_id, s.id, l.language, s.revision, 'pending', now()"
+    " from sentences s cross join unnest(cast(:languages as text[])) as l(language)"
+    " where s.meeting_id = :meeting_id and not s.retracted on conflict do nothing"
+)
+_ADD_ATTEMPTS = text(
+    "update captions c set attempts = c.attempts + r.attempts from"
+    " (select meeting_id, sentence_id, language, sum(attempts)::int as attempts"
+    " from jsonb_to_recordset(cast(:rows as jsonb))"
+    " as r(meeting_id uuid, sentence_id text, language text, attempts int) group by 1, 2, 3) r"
+    " where c.meeting_id = r.meeting_id and c.sentence_id = r.sentence_id and c.language = r.language"
+)
+_STILL_PENDING = text(
+    "select r.k from jsonb_to_recordset(cast(:rows as jsonb))"
+    " as r(k int, meeting_id uuid, sentence_id text, language text, revision int)"
+    " join captions c on c.meeting_id = r.meeting_id and c.sentence_id = r.sentence_id"
+    " and c.language = r.language and c.revision = r.revision and c.status = 'pending'"
+    " join sentences s on s.meeting_id = r.meeting_id and s.id = r.sentence_id and not s.retracted"
+    " order by c.meeting_id, c.sentence_id, c.language for update of c"
+)
+_WRITE_RESULTS = text(
+    "update captions c set status = r.status, text = r.text, engine = r.engine, reason = r.reason,"
+    " warnings = r.warnings, version = c.version + (r.status <> 'pending')::int,"
+    " previous_text = case when r.status = 'pending' then c.previous_text end,"
+    " due_at = case when r.status = 'pending' then now() end"
+    " from jsonb_to_recordset(cast(:rows as jsonb)) as r(meeting_id uuid, sentence_id text, language text,"
+    " status text, text text, engine text, reason text, warnings text[])"
+    " where c.meeting_id = r.meeting_id and c.sentence_id = r.sentence_id and c.language = r.language"
+    " returning c.meeting_id, c.sentence_id, c.language, c.version"
+)
+
 
 class StoredTranslation(NamedTuple):
     """A translation without warnings, which later requests may use as context.
@@ -42,16 +95,7 @@ def read_translations(connection: Connection, caption_keys: Sequence[tuple[str, 
         {"meeting_id": meeting_id, "sentence_id": sentence_id, "language": language}
         for meeting_id, sentence_id, language in caption_keys
     ]
-    statement = text(
-        "select c.meeting_id::text, c.sentence_id, c.language, c.revision,"
-        " case when s.revision = c.revision then s.text end, c.text"
-        " from jsonb_to_recordset(cast(:rows as jsonb)) as wanted(meeting_id uuid, sentence_id text, language text)"
-        " join captions c using (meeting_id, sentence_id, language)"
-        " join sentences s on s.meeting_id = c.meeting_id and s.id = c.sentence_id and not s.retracted"
-        " where c.status = 'translated' and c.warnings = '{}'"
-        " order by row_number() over (partition by c.meeting_id, c.language order by s.start desc) desc"
-    )
-    return [StoredTranslation(*row) for row in connection.execute(statement, rows_parameter(rows))]
+    return [StoredTranslation(*row) for row in connection.execute(_TRANSLATIONS, rows_parameter(rows))]
 
 
 def mark_pending(connection: Connection, requests: Sequence[TranslationRequest], backfill_after: float) -> None:
@@ -73,18 +117,7 @@ def mark_pending(connection: Connection, requests: Sequence[TranslationRequest],
         for r in requests
     ]
     connection.execute(
-        text(
-            "insert into captions as c (team_id, meeting_id, sentence_id, language, revision, status, due_at)"
-            " select team_id, meeting_id, sentence_id, language, revision, 'pending', now() + :backfill_after * interval '1 s'"
-            " from jsonb_to_recordset(cast(:rows as jsonb))"
-            " as r(team_id text, meeting_id uuid, sentence_id text, language text, revision int)"
-            " on conflict (meeting_id, sentence_id, language) do update set revision = excluded.revision,"
-            " previous_text = case when c.status = 'pending' then c.previous_text"
-            " when c.status = 'translated' and c.warnings = '{}' then c.text end,"
-            " status = 'pending', text = null, engine = null, reason = null, warnings = default, failures = 0,"
-            " due_at = excluded.due_at"
-            " where c.revision < excluded.revision"
-        ),
+        _MARK_PENDING,
         {**rows_parameter(rows), "backfill_after": backfill_after},
     )
 
@@ -95,12 +128,7 @@ def mark_new_languages_pending(connection: Connection, changes: Sequence[Meeting
         if change.config is None or not change.config_changed:
             continue
         connection.execute(
-            text(
-                "insert into captions (team_id, meeting_id, sentence_id, language, revision, status, due_at)"
-                " select s.team_id, s.meeting_id, s.id, l.language, s.revision, 'pending', now()"
-                " from sentences s cross join unnest(cast(:languages as text[])) as l(language)"
-                " where s.meeting_id = :meeting_id and not s.retracted on conflict do nothing"
-            ),
+            _MARK_NEW_LANGUAGES,
             {"meeting_id": UUID(change.meeting_id), "languages": list(change.config.target_languages)},
         )
 
@@ -122,27 +150,14 @@ def write_results(connection: Connection, results: Sequence[CaptionResult], tran
     ]
     # Every call counts, even if its result came too late for its revision.
     connection.execute(
-        text(
-            "update captions c set attempts = c.attempts + r.attempts from"
-            " (select meeting_id, sentence_id, language, sum(attempts)::int as attempts"
-            " from jsonb_to_recordset(cast(:rows as jsonb))"
-            " as r(meeting_id uuid, sentence_id text, language text, attempts int) group by 1, 2, 3) r"
-            " where c.meeting_id = r.meeting_id and c.sentence_id = r.sentence_id and c.language = r.language"
-        ),
+        _ADD_ATTEMPTS,
         rows_parameter(rows),
     )
     # A result counts only for the revision that is pending, of a sentence that was not retracted.
     pending_indices = {
         row.k
         for row in connection.execute(
-            text(
-                "select r.k from jsonb_to_recordset(cast(:rows as jsonb))"
-                " as r(k int, meeting_id uuid, sentence_id text, language text, revision int)"
-                " join captions c on c.meeting_id = r.meeting_id and c.sentence_id = r.sentence_id"
-                " and c.language = r.language and c.revision = r.revision and c.status = 'pending'"
-                " join sentences s on s.meeting_id = r.meeting_id and s.id = r.sentence_id and not s.retracted"
-                " order by c.meeting_id, c.sentence_id, c.language for update of c"
-            ),
+            _STILL_PENDING,
             rows_parameter(rows),
         )
     }
@@ -177,16 +192,7 @@ def write_results(connection: Connection, results: Sequence[CaptionResult], tran
     versions = {
         (str(row.meeting_id), row.sentence_id, row.language): row.version
         for row in connection.execute(
-            text(
-                "update captions c set status = r.status, text = r.text, engine = r.engine, reason = r.reason,"
-                " warnings = r.warnings, version = c.version + (r.status <> 'pending')::int,"
-                " previous_text = case when r.status = 'pending' then c.previous_text end,"
-                " due_at = case when r.status = 'pending' then now() end"
-                " from jsonb_to_recordset(cast(:rows as jsonb)) as r(meeting_id uuid, sentence_id text, language text,"
-                " status text, text text, engine text, reason text, warnings text[])"
-                " where c.meeting_id = r.meeting_id and c.sentence_id = r.sentence_id and c.language = r.language"
-                " returning c.meeting_id, c.sentence_id, c.language, c.version"
-            ),
+            _WRITE_RESULTS,
             rows_parameter(updated_rows),
         )
     }

@@ -28,23 +28,68 @@ BACKFILL_LANE_ID = "backfill"
 _UUID_PATTERN = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
+_CLAIM_LANE = text(
+    "update lanes set epoch = epoch + 1, pid = :pid, node = :node, state = 'running', updated_at = now()"
+    " where id = :lane returning epoch"
+)
+_RELEASE_LANE = text("update lanes set state = 'stopped', updated_at = now() where id = :lane and epoch = :epoch")
+_LOCK_EPOCH = text("select epoch from lanes where id = :lane for share")
+_ADVANCE_POSITIONS = text(
+    "with mine as (select m.id from meetings m join lanes l on l.id = m.lane_id where l.id = :lane"
+    " and l.epoch = :epoch and m.id = any(:ids) and m.state is not null order by m.id for update of m skip locked)"
+    " update meetings m set log_id = :log_id from mine where m.id = mine.id"
+)
+_WRITE_SENTENCES = text(
+    'insert into sentences (team_id, meeting_id, id, revision, speaker, speaker_id, text, start, "end",'
+    " boundary, language, first_emitted, first_text)"
+    " select * from jsonb_to_recordset(cast(:rows as jsonb))"
+    " as r(team_id text, meeting_id uuid, id text, revision int, speaker text, speaker_id text, text text,"
+    ' start float8, "end" float8, boundary text, language text, first_emitted float8, first_text text)'
+    " on conflict (meeting_id, id) do update set revision = excluded.revision, speaker = excluded.speaker,"
+    ' speaker_id = excluded.speaker_id, text = excluded.text, start = excluded.start, "end" = excluded."end",'
+    " boundary = excluded.boundary, language = excluded.language, retracted = false"
+    " where sentences.revision <= excluded.revision"
+)
+_RETRACT_SENTENCES = text(
+    "update sentences s set retracted = true, revision = r.revision"
+    " from jsonb_to_recordset(cast(:rows as jsonb)) as r(meeting_id uuid, id text, revision int)"
+    " where s.meeting_id = r.meeting_id and s.id = r.id and s.revision < r.revision"
+)
+_WRITE_DEAD_LETTERS = text(
+    "insert into dead_letters (team_id, meeting_id, lane_id, log_id, reason, fields)"
+    " select t.id, r.meeting_id, :lane, r.log_id, r.reason, r.fields"
+    " from jsonb_to_recordset(cast(:rows as jsonb))"
+    " as r(team_id text, meeting_id uuid, log_id text, reason text, fields jsonb)"
+    " left join teams t on t.id = r.team_id on conflict (lane_id, log_id) do nothing returning meeting_id"
+)
+_UPDATE_MEETING = text(
+    "update meetings set last_committed = greatest(last_committed, :n), log_id = :log_id,"
+    " lane_id = coalesce(:lane, lane_id),"
+    " moves = coalesce(:moves, moves),"
+    " last_accepted = greatest(last_accepted, :n),"
+    # A meeting may be paused before its lane has read its start.
+    " state = cast(:state as jsonb),"
+    " status = case when :status = 'live' and status = 'paused' then status else coalesce(:status, status) end,"
+    " generation = coalesce(:generation, generation),"
+    " config = coalesce(cast(:config as jsonb), config), began_at = coalesce(began_at, :began_at),"
+    " ended_at = case when :status = 'live' then null else coalesce(:ended_at, ended_at) end,"
+    " end_reason = case when :status = 'live' then null else coalesce(:end_reason, end_reason) end"
+    " where id = :id"
+)
+
+
 def claim_lane(connection: Connection, lane_id: str, pid: int, node: str) -> int:
     """Claim a lane for a process.
 
     Returns:
         The new epoch. Writes of a process with an older epoch are refused from now on.
     """
-    statement = text(
-        "update lanes set epoch = epoch + 1, pid = :pid, node = :node, state = 'running', updated_at = now()"
-        " where id = :lane returning epoch"
-    )
-    return int(connection.execute(statement, {"lane": lane_id, "pid": pid, "node": node}).scalar_one())
+    return int(connection.execute(_CLAIM_LANE, {"lane": lane_id, "pid": pid, "node": node}).scalar_one())
 
 
 def release_lane(connection: Connection, lane_id: str, epoch: int) -> None:
     """Mark a lane as stopped, unless another process has claimed it."""
-    statement = text("update lanes set state = 'stopped', updated_at = now() where id = :lane and epoch = :epoch")
-    connection.execute(statement, {"lane": lane_id, "epoch": epoch})
+    connection.execute(_RELEASE_LANE, {"lane": lane_id, "epoch": epoch})
 
 
 def commit_batch(
@@ -74,9 +119,7 @@ def commit_batch(
         FencedError: another process has the lane, or another lane one of its meetings.
     """
     # 1. Only the lane's present owner may write.
-    stored_epoch = connection.execute(
-        text("select epoch from lanes where id = :lane for share"), {"lane": lane_id}
-    ).scalar()
+    stored_epoch = connection.execute(_LOCK_EPOCH, {"lane": lane_id}).scalar()
     if stored_epoch != epoch:
         raise FencedError(f"lane {lane_id} is at epoch {stored_epoch}, this process at {epoch}")
     # 2. Lock the meetings, in one order everywhere.
@@ -150,11 +193,7 @@ def advance_log_positions(
         log_id: the log's id up to which they need no entries.
     """
     connection.execute(
-        text(
-            "with mine as (select m.id from meetings m join lanes l on l.id = m.lane_id where l.id = :lane"
-            " and l.epoch = :epoch and m.id = any(:ids) and m.state is not null order by m.id for update of m skip locked)"
-            " update meetings m set log_id = :log_id from mine where m.id = mine.id"
-        ),
+        _ADVANCE_POSITIONS,
         {"lane": lane_id, "epoch": epoch, "ids": [UUID(m) for m in meeting_ids], "log_id": log_id},
     )
 
@@ -210,17 +249,7 @@ def _write_sentences(connection: Connection, changes: Sequence[MeetingChange]) -
     ]
     if rows:
         connection.execute(
-            text(
-                'insert into sentences (team_id, meeting_id, id, revision, speaker, speaker_id, text, start, "end",'
-                " boundary, language, first_emitted, first_text)"
-                " select * from jsonb_to_recordset(cast(:rows as jsonb))"
-                " as r(team_id text, meeting_id uuid, id text, revision int, speaker text, speaker_id text, text text,"
-                ' start float8, "end" float8, boundary text, language text, first_emitted float8, first_text text)'
-                " on conflict (meeting_id, id) do update set revision = excluded.revision, speaker = excluded.speaker,"
-                ' speaker_id = excluded.speaker_id, text = excluded.text, start = excluded.start, "end" = excluded."end",'
-                " boundary = excluded.boundary, language = excluded.language, retracted = false"
-                " where sentences.revision <= excluded.revision"
-            ),
+            _WRITE_SENTENCES,
             rows_parameter(rows),
         )
     retracted_rows = [
@@ -228,11 +257,7 @@ def _write_sentences(connection: Connection, changes: Sequence[MeetingChange]) -
     ]
     if retracted_rows:
         connection.execute(
-            text(
-                "update sentences s set retracted = true, revision = r.revision"
-                " from jsonb_to_recordset(cast(:rows as jsonb)) as r(meeting_id uuid, id text, revision int)"
-                " where s.meeting_id = r.meeting_id and s.id = r.id and s.revision < r.revision"
-            ),
+            _RETRACT_SENTENCES,
             rows_parameter(retracted_rows),
         )
 
@@ -257,13 +282,7 @@ def _write_dead_letters(
         ]
         # If an entry is read again after a crash, its letter is neither stored nor counted twice.
         inserted = connection.execute(
-            text(
-                "insert into dead_letters (team_id, meeting_id, lane_id, log_id, reason, fields)"
-                " select t.id, r.meeting_id, :lane, r.log_id, r.reason, r.fields"
-                " from jsonb_to_recordset(cast(:rows as jsonb))"
-                " as r(team_id text, meeting_id uuid, log_id text, reason text, fields jsonb)"
-                " left join teams t on t.id = r.team_id on conflict (lane_id, log_id) do nothing returning meeting_id"
-            ),
+            _WRITE_DEAD_LETTERS,
             {"lane": lane_id, **rows_parameter(rows)},
         )
         for row in inserted:
@@ -278,20 +297,7 @@ def _write_meetings(connection: Connection, changes: Sequence[MeetingChange]) ->
     if not changes:
         return
     connection.execute(
-        text(
-            "update meetings set last_committed = greatest(last_committed, :n), log_id = :log_id,"
-            " lane_id = coalesce(:lane, lane_id),"
-            " moves = coalesce(:moves, moves),"
-            " last_accepted = greatest(last_accepted, :n),"
-            # A meeting may be paused before its lane has read its start.
-            " state = cast(:state as jsonb),"
-            " status = case when :status = 'live' and status = 'paused' then status else coalesce(:status, status) end,"
-            " generation = coalesce(:generation, generation),"
-            " config = coalesce(cast(:config as jsonb), config), began_at = coalesce(began_at, :began_at),"
-            " ended_at = case when :status = 'live' then null else coalesce(:ended_at, ended_at) end,"
-            " end_reason = case when :status = 'live' then null else coalesce(:end_reason, end_reason) end"
-            " where id = :id"
-        ),
+        _UPDATE_MEETING,
         [
             {
                 "id": UUID(c.meeting_id),

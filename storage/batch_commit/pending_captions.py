@@ -58,6 +58,12 @@ UNREADABLE_PAUSE_S = 60.0
 log = structlog.get_logger(__name__)
 
 
+_POSTPONE = text(
+    "update captions set due_at = now() + :wait * interval '1 s' where meeting_id = :meeting_id"
+    " and sentence_id = :sentence_id and language = :language and revision = :revision and status = 'pending'"
+)
+
+
 def read_due_requests(connection: Connection, limit: int) -> list[TranslationRequest]:
     """Read the next due requests of all teams. Meetings take turns: the oldest caption of each comes before any second one.
 
@@ -156,10 +162,7 @@ def postpone(connection: Connection, requests: Mapping[TranslationRequest, float
         requests: seconds to wait, by request.
     """
     connection.execute(
-        text(
-            "update captions set due_at = now() + :wait * interval '1 s' where meeting_id = :meeting_id"
-            " and sentence_id = :sentence_id and language = :language and revision = :revision and status = 'pending'"
-        ),
+        _POSTPONE,
         [
             {
                 "meeting_id": UUID(request.meeting_id),

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 import structlog
-from sqlalchemy import ARRAY, BigInteger, Uuid, bindparam, insert, select, text, update
+from sqlalchemy import insert, select, text, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -24,6 +24,15 @@ MAX_MEETINGS = 10_000
 """Meetings that a process caches."""
 
 _logger = structlog.get_logger(__name__)
+
+
+_STORE_ACCEPTED = text(
+    "with noted as (select m.id, v.n from meetings m"
+    " join unnest(cast(:ids as uuid[]), cast(:ns as bigint[])) as v(id, n) on m.id = v.id"
+    " order by m.id for update of m skip locked)"
+    " update meetings m set last_accepted = greatest(m.last_accepted, noted.n) from noted where m.id = noted.id"
+    " returning m.id"
+)
 
 
 @dataclass(slots=True)
@@ -127,14 +136,7 @@ async def store_accepted(conn: AsyncConnection, accepted: Mapping[UUID, int]) ->
     Returns:
         The meetings that were written.
     """
-    statement = text(
-        "with noted as (select m.id, v.n from meetings m"
-        " join unnest(:ids, :ns) as v(id, n) on m.id = v.id order by m.id for update of m skip locked)"
-        " update meetings m set last_accepted = greatest(m.last_accepted, noted.n) from noted where m.id = noted.id"
-        " returning m.id"
-    ).bindparams(bindparam("ids", type_=ARRAY(Uuid)), bindparam("ns", type_=ARRAY(BigInteger)))
-    statement = statement.columns(id=Uuid)
-    rows = await conn.execute(statement, {"ids": list(accepted), "ns": list(accepted.values())})
+    rows = await conn.execute(_STORE_ACCEPTED, {"ids": list(accepted), "ns": list(accepted.values())})
     return set(rows.scalars())
 
 

@@ -295,7 +295,7 @@ class MeetingService:
             return await self._log.move(str(meeting_id), lane_id)
 
     async def reconcile(self) -> dict[UUID, int]:
-        """Compare every open meeting with the log, and restore state that Redis lost. Called at the start.
+        """Compare every open meeting with the log, and restore state that Redis lost. Called at the start and when Redis came back.
 
         A recorded meeting that Redis lost is restored by its importer's next call, because only the importer knows its time.
 

@@ -19,6 +19,10 @@ from storage.migrations.compatibility import check_database, known_schema_versio
 _MIGRATION_LOCK_KEY = 7_301_001
 
 
+_TRY_LEADER_LOCK = text("select pg_try_advisory_xact_lock(hashtext('parley.flow'))")
+_LOCK_SCHEMA = text("select pg_advisory_xact_lock(:key)")
+
+
 def upgrade_schema(url: str) -> None:
     """Upgrade a database to the newest schema, in one transaction. Concurrent upgrades take turns.
 
@@ -50,7 +54,7 @@ def downgrade_schema(url: str, schema: str) -> None:
         raise InvalidInputError("SCHEMA", f"must be one of {', '.join(reversed(known))}")
     with _locked_database(url) as (config, connection):
         # The lane manager holds this lock while lanes run.
-        if not connection.execute(text("select pg_try_advisory_xact_lock(hashtext('parley.flow'))")).scalar_one():
+        if not connection.execute(_TRY_LEADER_LOCK).scalar_one():
             raise SetupError("lanes run on this database: stop them first, and the HTTP API as well")
         command.downgrade(config, schema)
 
@@ -61,7 +65,7 @@ def _locked_database(url: str) -> Generator[tuple[Config, Connection]]:
     engine = sync_engine(url)
     try:
         with engine.begin() as connection:
-            connection.execute(text("select pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK_KEY})
+            connection.execute(_LOCK_SCHEMA, {"key": _MIGRATION_LOCK_KEY})
             driver = connection.connection.driver_connection
             assert isinstance(driver, psycopg.Connection)  # noqa: S101 - connections.py names this driver
             check_database(driver)

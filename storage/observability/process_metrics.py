@@ -1,4 +1,4 @@
-"""The metrics of one process: the duration of each stage, and counters. Every metric family is declared here.
+"""The metrics of one process: the duration of each stage, and counters. Each family of such metrics is declared here.
 
 Lanes, the maintenance actor and the API's replicas open no port for metrics: `storage.observability.metrics_federation`
 brings them to the API's `/metrics`.

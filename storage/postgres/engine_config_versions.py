@@ -27,6 +27,21 @@ STOP_TIMEOUT_S = 2.0
 log = structlog.get_logger(__name__)
 
 
+_CURRENT = text("select * from model_configs order by version desc limit 1")
+_HISTORY = text("select * from model_configs order by version desc limit :limit")
+_LOCK_TABLE = text("lock table model_configs in share row exclusive mode")
+_INSERT_VERSION = text(
+    "insert into model_configs (version, config, origin, note)"
+    " values (:version, cast(:config as jsonb), :origin, :note)"
+)
+_LAST_NUMBER = text("select coalesce(max(version), 0) from model_configs")
+_OPEN_MEETINGS = text("select id from meetings where status = any(:statuses)")
+_BY_NUMBER = text("select * from model_configs where version = :version")
+_LAST_SETTINGS = text("select * from model_configs where origin = 'settings' order by version desc limit 1")
+_SET_PROBLEMS = text("update model_configs set problems = cast(:problems as jsonb) where version = :version")
+_MAX_NUMBER = text("select max(version) from model_configs")
+
+
 @dataclass(frozen=True, slots=True)
 class EngineConfigRecord:
     """A version of the configuration.
@@ -50,7 +65,7 @@ def read_current_config(connection: Connection) -> EngineConfigRecord | None:
     Raises:
         InvalidInputError: this release can't read the version.
     """
-    row = connection.execute(text("select * from model_configs order by version desc limit 1")).one_or_none()
+    row = connection.execute(_CURRENT).one_or_none()
     return None if row is None else _to_record(row)
 
 
@@ -63,7 +78,7 @@ def read_config_history(connection: Connection, limit: int) -> tuple[list[Engine
     Returns:
         The versions, and the numbers of the read versions that this release can't parse.
     """
-    rows = connection.execute(text("select * from model_configs order by version desc limit :limit"), {"limit": limit})
+    rows = connection.execute(_HISTORY, {"limit": limit})
     versions: list[EngineConfigRecord] = []
     unreadable: list[int] = []
     for row in rows:
@@ -94,7 +109,7 @@ def save_config(
         ConflictError: another version than the expected one is in force.
     """
     # Of two concurrent saves, the second one waits, and sees the version of the first.
-    connection.execute(text("lock table model_configs in share row exclusive mode"))
+    connection.execute(_LOCK_TABLE)
     current_number, previous_description = read_current_version_number(connection), _describe_current(connection)
     if expected_version is not None and expected_version != current_number:
         raise ConflictError(
@@ -103,10 +118,7 @@ def save_config(
             " force first",
         )
     connection.execute(
-        text(
-            "insert into model_configs (version, config, origin, note)"
-            " values (:version, cast(:config as jsonb), :origin, :note)"
-        ),
+        _INSERT_VERSION,
         {"version": current_number + 1, "config": config.model_dump_json(), "origin": origin, "note": note},
     )
     saved = read_current_config(connection)
@@ -118,7 +130,7 @@ def save_config(
 
 def read_current_version_number(connection: Connection) -> int:
     """Read the number of the version in force; 0 before the first."""
-    return int(connection.execute(text("select coalesce(max(version), 0) from model_configs")).scalar_one())
+    return int(connection.execute(_LAST_NUMBER).scalar_one())
 
 
 def _read_current_if_readable(connection: Connection) -> EngineConfigRecord | None:
@@ -137,8 +149,7 @@ def _describe_current(connection: Connection) -> str | None:
 
 def _notify_meetings(connection: Connection, config: ModelsConfig) -> None:
     """Emit a live event for each active meeting, which reports the new engines to its subscribers."""
-    statement = text("select id from meetings where status = any(:statuses)")
-    ids = [str(open_id) for open_id in connection.execute(statement, {"statuses": list(OPEN_STATUSES)}).scalars()]
+    ids = [str(open_id) for open_id in connection.execute(_OPEN_MEETINGS, {"statuses": list(OPEN_STATUSES)}).scalars()]
     transaction = MeetingTransaction(connection, ids)
     for meeting_id in transaction.active_meeting_ids():
         transaction.emit_status(meeting_id, models=describe_translation(config))
@@ -157,9 +168,7 @@ def roll_back_config(connection: Connection, version: int | None = None) -> Engi
     """
     current_number = read_current_version_number(connection)
     number = version if version is not None else current_number - 1
-    row = connection.execute(
-        text("select * from model_configs where version = :version"), {"version": number}
-    ).one_or_none()
+    row = connection.execute(_BY_NUMBER, {"version": number}).one_or_none()
     if row is None:
         if version is None and current_number:
             raise NotFoundError(
@@ -175,9 +184,7 @@ def save_settings_config(connection: Connection, config: ModelsConfig) -> Engine
     If it is the same, a version that was saved since stays in force. A version that this release can't read is replaced,
     because nothing would translate with it.
     """
-    row = connection.execute(
-        text("select * from model_configs where origin = 'settings' order by version desc limit 1")
-    ).one_or_none()
+    row = connection.execute(_LAST_SETTINGS).one_or_none()
     in_force = _read_current_if_readable(connection)
     if row is not None and in_force is not None and _is_same_config(row.config, config):
         return in_force
@@ -194,7 +201,7 @@ def _is_same_config(stored: Any, config: ModelsConfig) -> bool:
 def record_problems(connection: Connection, version: int, problems: dict[str, str]) -> None:
     """Record why applications of a version could not be started, by application."""
     connection.execute(
-        text("update model_configs set problems = cast(:problems as jsonb) where version = :version"),
+        _SET_PROBLEMS,
         {"version": version, "problems": json.dumps(problems)},
     )
 
@@ -263,7 +270,7 @@ class EngineConfigWatcher:
 
     def _poll(self) -> None:
         with self._engine.connect() as connection:
-            newest = connection.execute(text("select max(version) from model_configs")).scalar_one()
+            newest = connection.execute(_MAX_NUMBER).scalar_one()
             if newest != (self._current.version if self._current else None):
                 self._current = read_current_config(connection)
         self._loaded.set()

@@ -15,6 +15,17 @@ from sqlalchemy import Connection, text
 from operators.errors import FencedError
 from storage.records import EXPECTED_COUNTERS, OPEN_STATUSES, OutboxEvent, OutboxEventKind
 
+_LOCK_MEETINGS = text(
+    "select id, team_id, lane_id, status, seq, counters, state is not null as has_state from meetings"
+    " where id = any(:ids) order by id for update"
+)
+_UPDATE_MEETING = text("update meetings set seq = :seq, counters = cast(:counters as jsonb) where id = :id")
+_INSERT_EVENTS = text(
+    "insert into outbox (team_id, meeting_id, seq, kind, payload)"
+    " select * from jsonb_to_recordset(cast(:rows as jsonb))"
+    " as r(team_id text, meeting_id uuid, seq bigint, kind text, payload jsonb)"
+)
+
 
 class MeetingTransaction:
     """Locks meetings, in the order of their ids, until the transaction ends.
@@ -27,10 +38,7 @@ class MeetingTransaction:
     def __init__(self, connection: Connection, meeting_ids: Iterable[str]) -> None:
         self._connection = connection
         rows = connection.execute(
-            text(
-                "select id, team_id, lane_id, status, seq, counters, state is not null as has_state from meetings"
-                " where id = any(:ids) order by id for update"
-            ),
+            _LOCK_MEETINGS,
             {"ids": [UUID(m) for m in meeting_ids]},
         )
         self._last_seqs: dict[str, int] = {}
@@ -110,7 +118,7 @@ class MeetingTransaction:
         """Write the counters and the live events, and return the events."""
         if self._changed_ids:
             self._connection.execute(
-                text("update meetings set seq = :seq, counters = cast(:counters as jsonb) where id = :id"),
+                _UPDATE_MEETING,
                 [
                     {"id": UUID(m), "seq": self._last_seqs[m], "counters": orjson.dumps(self._counters[m]).decode()}
                     for m in self._changed_ids
@@ -118,11 +126,7 @@ class MeetingTransaction:
             )
         if self._events:
             self._connection.execute(
-                text(
-                    "insert into outbox (team_id, meeting_id, seq, kind, payload)"
-                    " select * from jsonb_to_recordset(cast(:rows as jsonb))"
-                    " as r(team_id text, meeting_id uuid, seq bigint, kind text, payload jsonb)"
-                ),
+                _INSERT_EVENTS,
                 {"rows": orjson.dumps(self._events).decode()},
             )
         return self._events
