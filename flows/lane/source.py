@@ -13,9 +13,9 @@ from flows.lane.envelope import Envelope
 from flows.lane.log_reader import LaneReader
 from flows.lane.telemetry import LaneTelemetry
 
-AHEAD = 2_000
+READ_AHEAD_COUNT = 2_000
 """Items read ahead of the dataflow, at most: bounds the memory that a slow dataflow holds."""
-HAND = 100
+MAX_BATCH_COUNT = 100
 """Items passed to the dataflow at once: the most that one transaction commits, and that a blocked batch lane overshoots."""
 POLL_MS = 100
 """Milliseconds that one read of an idle log waits for entries."""
@@ -26,7 +26,7 @@ class _Partition(StatelessSourcePartition[tuple[str, Envelope]]):
         self, reader: LaneReader, telemetry: LaneTelemetry, must_block: Callable[[], bool], stopping: threading.Event
     ) -> None:
         self._reader, self._telemetry, self._must_block, self._stopping = reader, telemetry, must_block, stopping
-        self._ahead: queue.Queue[Envelope] = queue.Queue(AHEAD)
+        self._ahead: queue.Queue[Envelope] = queue.Queue(READ_AHEAD_COUNT)
         self._failed: BaseException | None = None
         self._thread = threading.Thread(target=self._read, name="log-reader", daemon=True)
         self._thread.start()
@@ -57,7 +57,7 @@ class _Partition(StatelessSourcePartition[tuple[str, Envelope]]):
             raise StopIteration
         batch: list[tuple[str, Envelope]] = []
         if not self._must_block():
-            while len(batch) < HAND:
+            while len(batch) < MAX_BATCH_COUNT:
                 try:
                     envelope = self._ahead.get_nowait()
                 except queue.Empty:
