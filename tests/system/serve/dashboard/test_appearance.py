@@ -283,8 +283,8 @@ async def test_a_long_meeting_is_laid_out_in_blocks(stage: ApiHarness, browser: 
             await reader.page.evaluate(
                 "() => Math.max(...[...document.querySelectorAll('.block')].map((one) => one.childElementCount))"
             )
-            < 200
-        )
+            <= 200
+        ), "a block of more items is split"
         for n in range(100, 200):
             scribe.retract(make_sentence(f"{n}.0", "", n))
         await wait_for_api_rows(reader, stage.http, meeting)
