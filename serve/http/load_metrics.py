@@ -12,27 +12,35 @@ from operators.errors import UnavailableError
 from operators.meeting_config import Clock
 from serve.http.dependencies.services import Services
 from storage.ingest.lane_lag import read_lane_lags
-from storage.postgres.lane_registry import LaneRecord, list_lanes
-from storage.postgres.stored_counts import count_meetings, sum_counters
+from storage.postgres.lane_registry import LaneRecord
 from storage.postgres.teams import count_live_meetings
-from storage.records import CLOSED_STATUSES
+from storage.records import CLOSED_STATUSES, MeetingStatus
 
 _REDIS_TIMEOUT_S = 2.0
 """Seconds for Redis to report how far the logs are."""
 
 
-async def collect_load_metrics(services: Services) -> list[Metric]:
-    """Collect the current metrics. If Redis is unavailable, the lanes' lag is missing."""
+async def collect_load_metrics(
+    services: Services,
+    meetings: Mapping[tuple[MeetingStatus, Clock], int],
+    timed_out: int,
+    lanes: Sequence[LaneRecord],
+) -> list[Metric]:
+    """Collect the current metrics. If Redis is unavailable, the lanes' lag is missing.
+
+    Args:
+        services: the database, Redis and the limit of live meetings.
+        meetings: the number of meetings by status and clock.
+        timed_out: how often meetings timed out. A meeting may have been reopened since: only its counters tell.
+        lanes: all lanes.
+    """
+    statuses, clocks = Counter[str](), Counter[str]()
+    for (status, clock), meeting_count in meetings.items():
+        statuses[status] += meeting_count
+        clocks[clock] += meeting_count
+    ended_by_status = {status: statuses[status] for status in CLOSED_STATUSES} | {"timed_out": timed_out}
     async with services.database.connect() as conn:
-        statuses, clocks = Counter[str](), Counter[str]()
-        for (status, clock), meeting_count in (await count_meetings(conn)).items():
-            statuses[status] += meeting_count
-            clocks[clock] += meeting_count
-        # A meeting that timed out may have been reopened since: only its counters tell.
-        timed_out = (await sum_counters(conn))["timed_out"]
-        ended_by_status = {status: statuses[status] for status in CLOSED_STATUSES} | {"timed_out": timed_out}
         live = await count_live_meetings(conn)
-        lanes = await list_lanes(conn)
     opened = CounterMetricFamily("parley_meetings_opened", "Meetings begun", labels=["clock"])
     ended = CounterMetricFamily("parley_meetings_ended", "Ends of meetings, by status", labels=["status"])
     limits = dict.fromkeys(live, services.options.max_live)

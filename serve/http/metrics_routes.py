@@ -18,6 +18,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 from redis.exceptions import RedisError
 
+from operators.meeting_config import Clock
 from serve.http.dependencies.services import Services, ServicesDep
 from serve.http.load_metrics import collect_load_metrics
 from serve.http.problems import problem_responses
@@ -31,6 +32,7 @@ from storage.postgres.stored_counts import (
     count_meetings,
     sum_counters,
 )
+from storage.records import MeetingStatus
 
 router = APIRouter(tags=["health"])
 
@@ -44,7 +46,9 @@ _REDIS_TIMEOUT_S = 2.0
 async def metrics(services: ServicesDep) -> Response:
     """Return the metrics of all meetings, lanes and processes, in Prometheus' text format."""
     registry = CollectorRegistry()
-    stored_families = [*_count_families(await _read_counts(services)), *await collect_load_metrics(services)]
+    counts = await _read_counts(services)
+    load = await collect_load_metrics(services, counts.meetings, counts.events["timed_out"], counts.lanes)
+    stored_families = [*_count_families(counts), *load]
     process_metrics = await _read_process_metrics(services, {family.name for family in stored_families})
     registry.register(_FamilyCollector([*stored_families, *_process_families(process_metrics)]))
     return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
@@ -52,7 +56,7 @@ async def metrics(services: ServicesDep) -> Response:
 
 @dataclass(frozen=True, slots=True)
 class _StoredCounts:
-    meetings: dict[str, int]
+    meetings: dict[tuple[MeetingStatus, Clock], int]
     entries: EntryCounts
     captions: dict[str, int]
     events: Counter[str]
@@ -62,17 +66,11 @@ class _StoredCounts:
 
 async def _read_counts(services: Services) -> _StoredCounts:
     async with services.database.connect() as conn:
-        meetings = Counter[str]()
-        for (status, _), number in (await count_meetings(conn)).items():
-            meetings[status] += number
-        events = await sum_counters(conn)
-        # Ended meetings are counted by status: `parley_meetings_ended`.
-        events.pop("timed_out", None)
         return _StoredCounts(
-            meetings=meetings,
+            meetings=await count_meetings(conn),
             entries=await count_entries(conn),
             captions=await count_captions(conn),
-            events=events,
+            events=await sum_counters(conn),
             dead_letters=await count_dead_letters(conn),
             lanes=await list_lanes(conn),
         )
@@ -98,14 +96,19 @@ class _FamilyCollector(Collector):
 
 def _count_families(counts: _StoredCounts) -> Iterator[Metric]:
     now = datetime.now(UTC)
-    yield _labelled_gauge("parley_meetings", "Meetings", "status", counts.meetings)
+    meetings = Counter[str]()
+    for (status, _), number in counts.meetings.items():
+        meetings[status] += number
+    yield _labelled_gauge("parley_meetings", "Meetings", "status", meetings)
     accepted, committed = counts.entries
     yield CounterMetricFamily("parley_entries_accepted", "Entries that the log accepted", accepted)
     yield CounterMetricFamily("parley_entries_committed", "Entries processed and committed", committed)
     yield _labelled_gauge("parley_captions", "Captions of sentences that aren't retracted", "status", counts.captions)
     events = CounterMetricFamily("parley_events", "Unusual outcomes of events, by kind", labels=["kind"])
     for kind, count in sorted(counts.events.items()):
-        events.add_metric([kind], count)
+        # Timeouts are ends of meetings: `parley_meetings_ended`.
+        if kind != "timed_out":
+            events.add_metric([kind], count)
     yield events
     yield CounterMetricFamily("parley_dead_letters", "Entries that could not be processed", counts.dead_letters)
     lanes = counts.lanes
