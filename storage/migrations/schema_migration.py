@@ -14,12 +14,13 @@ from operators.errors import InvalidInputError, SetupError
 from storage.connections import sync_engine
 from storage.migrations.alembic_settings import make_alembic_config
 from storage.migrations.compatibility import check_database, known_schema_versions
+from storage.postgres.leader_lock import LEADER_LOCK_NAME
 
 # An arbitrary number that nothing else in this database locks.
 _MIGRATION_LOCK_KEY = 7_301_001
 
 
-_TRY_LEADER_LOCK = text("select pg_try_advisory_xact_lock(hashtext('parley.flow'))")
+_TRY_LEADER_LOCK = text("select pg_try_advisory_xact_lock(hashtext(:name))")
 _LOCK_SCHEMA = text("select pg_advisory_xact_lock(:key)")
 
 
@@ -54,7 +55,7 @@ def downgrade_schema(url: str, schema: str) -> None:
         raise InvalidInputError("SCHEMA", f"must be one of {', '.join(reversed(known))}")
     with _locked_database(url) as (config, connection):
         # The lane manager holds this lock while lanes run.
-        if not connection.execute(_TRY_LEADER_LOCK).scalar_one():
+        if not connection.execute(_TRY_LEADER_LOCK, {"name": LEADER_LOCK_NAME}).scalar_one():
             raise SetupError("lanes run on this database: stop them first, and the HTTP API as well")
         command.downgrade(config, schema)
 

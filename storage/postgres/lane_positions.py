@@ -48,13 +48,10 @@ class LanePositions(NamedTuple):
 
 
 _LANE = text("select log_id, retain_after from lanes where id = :lane")
-_OPEN_MEETINGS = text(
-    "select id, team_id, clock, status, lane_id, last_committed, moves, log_id, state from meetings"
-    " where lane_id = :lane and status = any(:open) order by id"
-)
-_MEETINGS = text(
-    "select id, team_id, clock, status, lane_id, last_committed, moves, log_id, state from meetings where id = any(:ids)"
-)
+# The columns are the fields, in their order.
+_SELECT_MEETINGS = f"select {', '.join(StoredMeeting._fields)} from meetings"  # noqa: S608 - names of this module
+_OPEN_MEETINGS = text(f"{_SELECT_MEETINGS} where lane_id = :lane and status = any(:open) order by id")
+_MEETINGS = text(f"{_SELECT_MEETINGS} where id = any(:ids)")
 _HEARTBEAT = text(
     "update lanes set updated_at = now(), pending_calls = :pending_calls, log_length = :log_length,"
     " due_at = case when kind = 'live' then cast(:due_at as bigint) end"

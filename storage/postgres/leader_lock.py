@@ -10,6 +10,9 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, text
 
+LEADER_LOCK_NAME = "parley.flow"
+"""The lock's name: its key is the name's hash."""
+
 
 class DatabaseSession(NamedTuple):
     """A session at the database server. `pid` alone may belong to another session by now."""
@@ -23,7 +26,7 @@ _TERMINATE = text(
     "select pg_terminate_backend(pid, 5000) from pg_stat_activity where pid = :pid and backend_start = :started_at"
 )
 _TRY_LOCK = text(
-    "select pg_try_advisory_lock(hashtext('parley.flow')), pid, backend_start from pg_stat_activity"
+    "select pg_try_advisory_lock(hashtext(:name)), pid, backend_start from pg_stat_activity"
     " where pid = pg_backend_pid()"
 )
 
@@ -49,6 +52,6 @@ def try_leader_lock(connection: Connection) -> DatabaseSession | None:
     Returns:
         The session that holds it now, or None if another one does.
     """
-    is_acquired, pid, started_at = connection.execute(_TRY_LOCK).one()
+    is_acquired, pid, started_at = connection.execute(_TRY_LOCK, {"name": LEADER_LOCK_NAME}).one()
     connection.commit()
     return DatabaseSession(pid, started_at) if is_acquired else None
