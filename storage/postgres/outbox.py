@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Select, select, text
 
+from storage.postgres.tables import outbox
 from storage.records import OutboxEvent
 
 _LAST_SEQS = text(
     "select meeting_id, max(seq) from outbox where created_at > now() - :minutes * interval '1 minute' group by meeting_id"
 )
-_EVENTS_AFTER = text(
-    "select team_id, seq, kind, payload from outbox where meeting_id = :meeting_id and seq > :seq order by seq limit :limit"
-)
+
+
+def select_events(meeting_id: UUID, after: int, limit: int) -> Select[Any, Any, Any, Any]:
+    """Select a meeting's events after a `seq`, in order, at most `limit`."""
+    return (
+        select(outbox.c.team_id, outbox.c.seq, outbox.c.kind, outbox.c.payload)
+        .where(outbox.c.meeting_id == meeting_id, outbox.c.seq > after)
+        .order_by(outbox.c.seq)
+        .limit(limit)
+    )
 
 
 def read_last_seqs(connection: Connection, minutes: float) -> dict[str, int]:
@@ -24,5 +33,5 @@ def read_last_seqs(connection: Connection, minutes: float) -> dict[str, int]:
 
 def read_events(connection: Connection, meeting_id: str, after: int, limit: int) -> list[OutboxEvent]:
     """Read a meeting's events after a `seq`, in order, at most `limit`."""
-    rows = connection.execute(_EVENTS_AFTER, {"meeting_id": UUID(meeting_id), "seq": after, "limit": limit})
+    rows = connection.execute(select_events(UUID(meeting_id), after, limit))
     return [OutboxEvent(row.team_id, meeting_id, row.seq, row.kind, row.payload) for row in rows]

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from operators.errors import NotFoundError
 from operators.translation_requests import CaptionStatus
 from storage.postgres import tables
+from storage.postgres.outbox import select_events
 from storage.records import CaptionRecord, OutboxEvent, SentenceRecord
 
 _SENTENCE_COLUMNS = [tables.sentences.c[field.name] for field in fields(SentenceRecord)]
@@ -92,14 +93,8 @@ async def read_events_after(
     conn: AsyncConnection, team_id: str, meeting_id: UUID, seq: int, limit: int
 ) -> list[OutboxEvent]:
     """Read a meeting's live events after a `seq`, in order, at most `limit`."""
-    statement = (
-        select(tables.outbox.c.seq, tables.outbox.c.kind, tables.outbox.c.payload)
-        .where(tables.outbox.c.team_id == team_id, tables.outbox.c.meeting_id == meeting_id, tables.outbox.c.seq > seq)
-        .order_by(tables.outbox.c.seq)
-        .limit(limit)
-    )
-    rows = await conn.execute(statement)
-    return [OutboxEvent(team_id, str(meeting_id), **row) for row in rows.mappings()]
+    rows = await conn.execute(select_events(meeting_id, seq, limit).where(tables.outbox.c.team_id == team_id))
+    return [OutboxEvent(row.team_id, str(meeting_id), row.seq, row.kind, row.payload) for row in rows]
 
 
 async def read_last_seq(conn: AsyncConnection, team_id: str, meeting_id: UUID) -> int:

@@ -28,6 +28,10 @@ from storage.migrations.schema_migration import upgrade_schema
 from storage.postgres.tables import metadata
 
 ROOT = Path(__file__).resolve().parents[4]
+INSERT_SENTENCE = text(
+    'insert into sentences (team_id, meeting_id, id, revision, speaker, text, start, "end", boundary,'
+    " first_emitted, first_text) values ('default', :id, '1.0', 1, 'A', 'Hi.', 0, 1, 'mark', 1, 'Hi.')"
+)
 
 
 @pytest.fixture
@@ -147,13 +151,7 @@ def test_older_captions_have_no_warnings(alembic_runner: MigrationContext, empty
             ),
             {"id": meeting},
         )
-        connection.execute(
-            text(
-                'insert into sentences (team_id, meeting_id, id, revision, speaker, text, start, "end", boundary,'
-                " first_emitted, first_text) values ('default', :id, '1.0', 1, 'A', 'Hi.', 0, 1, 'mark', 1, 'Hi.')"
-            ),
-            {"id": meeting},
-        )
+        connection.execute(INSERT_SENTENCE, {"id": meeting})
         connection.execute(
             text(
                 "insert into captions (team_id, meeting_id, sentence_id, language, revision, status, text)"
@@ -187,13 +185,7 @@ def test_a_pending_caption_and_its_counters_keep_their_meaning(
             ),
             {"id": meeting},
         )
-        connection.execute(
-            text(
-                'insert into sentences (team_id, meeting_id, id, revision, speaker, text, start, "end", boundary,'
-                " first_emitted, first_text) values ('default', :id, '1.0', 1, 'A', 'Hi.', 0, 1, 'mark', 1, 'Hi.')"
-            ),
-            {"id": meeting},
-        )
+        connection.execute(INSERT_SENTENCE, {"id": meeting})
         connection.execute(
             text(
                 "insert into captions (team_id, meeting_id, sentence_id, language, revision, status, shown, asked)"
