@@ -10,7 +10,9 @@ from typing import Any, Literal
 from pydantic import Field, PositiveFloat, PositiveInt, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, DotEnvSettingsSource, SettingsConfigDict
 
+from operators.errors import SetupError
 from serve.engines.selection import InsightEngineOption, TranslationEngineOption
+from storage.encryption import SecretCipher
 
 MIN_SIMILARITY = 0.75
 """Minimum similarity of a variable's name to a setting, from 0 to 1, to count as a misspelling of it."""
@@ -31,6 +33,11 @@ class Settings(BaseSettings):
     )
     redis_url: SecretStr | None = Field(
         default=None, description="URL of a self-hosted Redis or Valkey, `redis://:password@host/0`. Default: embedded."
+    )
+    encryption_key: SecretStr | None = Field(
+        default=None,
+        description="Key that encrypts stored secrets, such as API keys of sources: 32 random bytes in URL-safe base64. More keys"
+        " after a comma decrypt older secrets. Without it, no secret can be stored.",
     )
     port: int = Field(default=8000, ge=1, le=65535, description="Port of the HTTP API on 127.0.0.1.")
     translator: TranslationEngineOption = Field(
@@ -123,6 +130,15 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="Lowest level of log events."
     )
+
+    @field_validator("encryption_key")
+    @classmethod
+    def _require_fernet_keys(cls, keys: SecretStr | None) -> SecretStr | None:
+        try:
+            SecretCipher(keys.get_secret_value() if keys else None)
+        except SetupError as error:
+            raise ValueError(str(error)) from None
+        return keys
 
     @field_validator("live_lanes_max")
     @classmethod

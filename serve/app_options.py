@@ -30,6 +30,7 @@ class ApiOptions:
     Attributes:
         postgres_url: the database URL; hidden from `repr`, because it may hold a password.
         redis_url: the URL of Redis, for the log and the live channels; hidden from `repr` for the same reason.
+        encryption_key: encrypts stored secrets; None if none can be stored. Hidden from `repr`.
         replicas: number of replicas.
         cpus: CPU cores reserved for each replica.
         streams: maximum number of live streams of a replica; further streams are refused with 503 or 1013.
@@ -46,6 +47,7 @@ class ApiOptions:
 
     postgres_url: str = field(repr=False)
     redis_url: str = field(repr=False)
+    encryption_key: str | None = field(default=None, repr=False)
     replicas: int = 1
     cpus: float = 0.25
     streams: int = 1_000

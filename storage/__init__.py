@@ -3,6 +3,7 @@
 - `storage.postgres`: tables and queries. `storage.migrations`: the schema's versions.
 - `storage.redis_log`: the log, one stream for each lane, and the channels of live events.
 - `storage.ingest`: opens, feeds and ends meetings. `storage.batch_commit`: the transactions of a lane and of the backfill.
+- `storage.encryption`: encrypts stored secrets.
 - `storage.observability`: a process's metrics and traces. `storage.embedded_servers`: a Postgres and a Valkey of Parley's own.
 
 The meaning of a meeting's text is in `operators`. Async functions serve event loops; functions that take a `Connection` block.
@@ -12,6 +13,7 @@ __all__ = [
     "batch_commit",
     "connections",
     "embedded_servers",
+    "encryption",
     "ingest",
     "migrations",
     "observability",

@@ -272,6 +272,7 @@ class LocalSystem:
         api_options = ApiOptions(
             urls.postgres,
             urls.redis,
+            settings.encryption_key.get_secret_value() if settings.encryption_key else None,
             max_live=settings.max_live,
             lag_limit=settings.lag_limit,
             hosts=settings.hosts,

@@ -18,6 +18,7 @@ from operators.engine_config import AnyEngineConfig, FirefoxConfig
 from operators.errors import InvalidInputError, SetupError
 from serve.app_options import ApiOptions, TranslationOptions
 from serve.deploy.builders import build_api, build_translation
+from storage.encryption import ENCRYPTION_KEY_SETTING
 from storage.store_urls import POSTGRES_URL_SETTING, REDIS_URL_SETTING, check_postgres_url, check_redis_url
 
 _URL_CHECKS = {POSTGRES_URL_SETTING: check_postgres_url, REDIS_URL_SETTING: check_redis_url}
@@ -70,7 +71,14 @@ def api(args: ApiArguments) -> Application:
     Raises:
         SetupError: the environment names no store, or has an invalid URL.
     """
-    return build_api(ApiOptions(_store_url(POSTGRES_URL_SETTING), _store_url(REDIS_URL_SETTING), **args.model_dump()))
+    return build_api(
+        ApiOptions(
+            _store_url(POSTGRES_URL_SETTING),
+            _store_url(REDIS_URL_SETTING),
+            os.environ.get(ENCRYPTION_KEY_SETTING) or None,
+            **args.model_dump(),
+        )
+    )
 
 
 def _store_url(name: str) -> str:
