@@ -13,12 +13,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import redis
 import structlog
+from cachetools import LRUCache
 from sqlalchemy import Engine
 
 from operators.errors import MalformedResponseError, UnavailableError
@@ -98,7 +98,7 @@ class Backfill:
         self._redis = connection
         self._translate = translate
         self._batch_size = MIN_CALLS
-        self._outages = Counter[_CaptionKey]()
+        self._outages = LRUCache[_CaptionKey, int](MAX_OUTAGES)
 
     async def run_once(self) -> int:
         """Translate and store the next batch of pending captions.
@@ -185,10 +185,9 @@ class Backfill:
 
     def _outage_pause(self, request: TranslationRequest) -> float:
         """Count an outage for a caption, and return the seconds until it is retried."""
-        if len(self._outages) > MAX_OUTAGES:
-            self._outages.clear()
-        self._outages[_caption_key(request)] += 1
-        return min(MAX_OUTAGE_PAUSE_S, 2.0 ** min(self._outages[_caption_key(request)] - 1, 9))
+        key = _caption_key(request)
+        count = self._outages[key] = self._outages.get(key, 0) + 1
+        return min(MAX_OUTAGE_PAUSE_S, 2.0 ** min(count - 1, 9))
 
     def _write_without_refused(self, part: Sequence[_Attempt], error: Exception) -> list[OutboxEvent]:
         """Store a meeting's attempts one by one. A translation that can't be stored becomes a dead letter."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
+from cachetools import LRUCache
 from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import Engine
 
@@ -121,7 +122,7 @@ class LaneReader:
         self._failed: set[str] = set()
         self._next_arrivals_poll = 0.0
         self._arrivals_iterator = self._arrivals()
-        self._finished: dict[str, tuple[int, int]] = {}
+        self._finished = LRUCache[str, tuple[int, int]](MAX_FINISHED)
         self._last_delivered: dict[str, str] = {}
         rows, self._position = read_positions(engine, lane_id)
         self._delivery_position = self._position
@@ -239,8 +240,6 @@ class LaneReader:
             return
         if row is None or is_committed:
             # A restarted lane reads entries of meetings that have ended or left: they are committed already.
-            if len(self._finished) >= MAX_FINISHED:
-                self._finished.clear()
             self._finished[entry.meeting_id] = (
                 (MAX_INSTANT_MS, MAX_INSTANT_MS) if row is None else (row.last_committed, row.moves)
             )

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Literal
+
+from cachetools import LRUCache
 
 from flows.async_calls import CallResult
 from flows.lane.envelope import Envelope
@@ -39,7 +40,7 @@ class LaneTelemetry:
         self.progressed_at = time.monotonic()
         self._traces = traces
         self._accepted: dict[str, float] = {}
-        self._committed: OrderedDict[tuple[str, str], tuple[int, float]] = OrderedDict()
+        self._committed = LRUCache[tuple[str, str], tuple[int, float]](MAX_SENTENCES)
 
     def progressed(self) -> None:
         """Record that the dataflow makes progress."""
@@ -97,8 +98,6 @@ class LaneTelemetry:
             known = self._committed.get((meeting_id, sentence.id))
             if known is None or known[0] < sentence.revision:
                 self._committed[meeting_id, sentence.id] = (sentence.revision, ended)
-                if len(self._committed) > MAX_SENTENCES:
-                    self._committed.popitem(last=False)
             labels: dict[str, str | int] = {"lane": self._lane_id, "revision": sentence.revision}
             # A restarted lane has forgotten the sentence. So a first emission is recognised by its stream time as well.
             is_first = update is not None and sentence.first_emitted == (update.at - update.began_at) / 1000

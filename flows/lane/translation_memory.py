@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from collections.abc import Iterable, Set
 from dataclasses import replace
+
+from cachetools import LRUCache
 
 from operators.context_window import with_translations
 from operators.translation_requests import CaptionStatus, Translate, Translation, TranslationRequest
@@ -26,7 +27,7 @@ class TranslationMemory:
 
     def __init__(self, translate: Translate) -> None:
         self._translate = translate
-        self._stored: OrderedDict[tuple[str, str, str], StoredTranslation] = OrderedDict()
+        self._stored = LRUCache[tuple[str, str, str], StoredTranslation](MAX_TRANSLATIONS)
         self._lock = threading.Lock()
 
     async def __call__(self, request: TranslationRequest) -> Translation:
@@ -65,11 +66,7 @@ class TranslationMemory:
         return replace(extended, previous_translation=earlier.translation)
 
     def _get(self, request: TranslationRequest, sentence_id: str) -> StoredTranslation | None:
-        key = (request.meeting_id, request.language, sentence_id)
-        if key not in self._stored:
-            return None
-        self._stored.move_to_end(key)
-        return self._stored[key]
+        return self._stored.get((request.meeting_id, request.language, sentence_id))
 
     def _remember(self, request: TranslationRequest, translation: str | None) -> None:
         """Remember a translation. None removes that of an older revision, which must not be reused either."""
@@ -84,5 +81,3 @@ class TranslationMemory:
 
     def _put(self, translation: StoredTranslation) -> None:
         self._stored[translation.meeting_id, translation.language, translation.sentence_id] = translation
-        if len(self._stored) > MAX_TRANSLATIONS:
-            self._stored.popitem(last=False)

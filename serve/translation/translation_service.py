@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
+from cachetools import LRUCache
 from ray.serve import metrics
 from structlog.contextvars import bound_contextvars
 
@@ -40,7 +40,7 @@ class TranslationService:
 
     Args:
         make_engine: makes the engine, in the process that uses it.
-        cache_size: maximum number of cached answers to short utterances.
+        cache_size: maximum number of cached answers to short utterances; 0 caches none.
         swap_engine: replaces the remote engine while it is in use, and returns whether it changed; None if the engine never
             changes.
     """
@@ -54,7 +54,7 @@ class TranslationService:
         self._engine = make_engine()
         self._swap_engine = swap_engine
         self._detector = LanguageDetector()
-        self._cache = _TranslationCache(cache_size)
+        self._cache = LRUCache[CacheKey, str](cache_size)
         self._health_check = EngineHealthCheck(self._engine.check_health)
         self._translator = RepairingTranslator(self._engine, self._health_check.record_output)
         self._answers = metrics.Counter(
@@ -167,12 +167,13 @@ class TranslationService:
         except NonRetryableError as error:
             return Translation(CaptionStatus.UNTRANSLATED, None, label, reason=str(error))
         if (
-            not request.is_draft
+            self._cache.maxsize
+            and not request.is_draft
             and not attempt.warnings
             and label == self._engine_label
             and _is_cacheable(request.text, source)
         ):
-            self._cache.put(key, attempt.text)
+            self._cache[key] = attempt.text
         return Translation(CaptionStatus.TRANSLATED, attempt.text, label, warnings=tuple(map(str, attempt.warnings)))
 
     @property
@@ -211,26 +212,3 @@ def to_utterance(request: TranslationRequest, source: str) -> Utterance:
         previous=request.previous_translation,
         draft=request.is_draft,
     )
-
-
-class _TranslationCache:
-    """The most recently used answers."""
-
-    def __init__(self, size: int) -> None:
-        self._size = size
-        self._translations: OrderedDict[CacheKey, str] = OrderedDict()
-
-    def get(self, key: CacheKey) -> str | None:
-        translation = self._translations.get(key)
-        if translation is not None:
-            self._translations.move_to_end(key)
-        return translation
-
-    def clear(self) -> None:
-        self._translations.clear()
-
-    def put(self, key: CacheKey, translation: str) -> None:
-        self._translations[key] = translation
-        self._translations.move_to_end(key)
-        if len(self._translations) > self._size:
-            self._translations.popitem(last=False)

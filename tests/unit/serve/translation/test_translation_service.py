@@ -216,6 +216,13 @@ def test_cache_drops_the_oldest_utterance(service: DeploymentHandle) -> None:
     assert not translate(service, text="Two.").cached
 
 
+def test_cache_of_size_0_caches_nothing(engine: ScriptedUtteranceEngine, request: pytest.FixtureRequest) -> None:
+    application = ray_serve.deployment(TranslationService).bind(partial(engine_by_name, request.node.nodeid), 0)
+    service = ray_serve.run(application, name=str(uuid4()), _local_testing_mode=True)
+    translate(service, text="One.")
+    assert not translate(service, text="One.").cached
+
+
 def test_invalid_answer_is_not_cached(service: DeploymentHandle, engine: ScriptedUtteranceEngine) -> None:
     engine.answer = ""
     translate(service, text="Hi.")
