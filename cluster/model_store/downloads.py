@@ -1,24 +1,34 @@
-"""Downloads of large files: resumable, and verified by size and SHA-256."""
+"""Downloads of large files with the hub's library: resumable, and verified by size and SHA-256."""
 
 from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import Any, cast
 
-import httpx
+import httpx2
 import stamina
+from huggingface_hub import constants
+from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
+from huggingface_hub.file_download import http_get
+from huggingface_hub.utils import get_session, hf_raise_for_status
 
 from operators.errors import ConflictError, NotFoundError, SetupError, UnavailableError
 
-HTTP_TIMEOUT = httpx.Timeout(30.0, connect=10.0)
+HTTP_TIMEOUT_S = 30.0
+"""Seconds that a server has to respond to a request for metadata."""
 MAX_ATTEMPTS = 4
 """Maximum number of attempts in a row. Each resumes the download where the previous attempt failed."""
 RESERVED_DISK_BYTES = 2**28
 """Bytes of the disk that a download must leave free."""
-_BLOCK_BYTES = 2**20
+
+# With telemetry the library requests a list of programs, and sends which of them runs it.
+constants.HF_HUB_DISABLE_TELEMETRY = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +57,6 @@ class RemoteFile:
             raise SetupError(f"{_host(self.url)} names a file outside the download folder: nothing is downloaded")
 
 
-class IncompleteDownloadError(Exception):
-    """A download ended early, failed at the server, or has the wrong content. It is retried."""
-
-
 def download_files(files: Sequence[RemoteFile], folder: Path, advance: Callable[[int], None]) -> None:
     """Download files into a folder. Files that are complete already are skipped.
 
@@ -63,14 +69,14 @@ def download_files(files: Sequence[RemoteFile], folder: Path, advance: Callable[
             discarded.
 
     Raises:
-        SetupError: the disk has not enough space.
-        UnavailableError: the server can't be reached, or a file fails its verification repeatedly.
+        SetupError: the disk has not enough space, or `HF_HUB_OFFLINE` is set.
+        UnavailableError: the server can't be reached, or a file fails its verification.
         ConflictError: the server requires an account.
         NotFoundError: the server has no such file.
     """
     folder.mkdir(parents=True, exist_ok=True)
     missing = [file for file in files if _file_size(folder / file.name) != file.size_bytes]
-    partial_bytes = sum(_file_size(folder / f"{file.name}.part") for file in missing)
+    partial_bytes = sum(_file_size(_part_path(file, folder)) for file in missing)
     needed_bytes = sum(file.size_bytes for file in missing) - partial_bytes
     free_bytes = shutil.disk_usage(folder).free
     if needed_bytes + RESERVED_DISK_BYTES > free_bytes:
@@ -78,113 +84,137 @@ def download_files(files: Sequence[RemoteFile], folder: Path, advance: Callable[
             f"{folder} has {free_bytes / 1e9:.1f} GB free, and the download needs {needed_bytes / 1e9:.1f} GB: free up space"
         )
     advance(sum(file.size_bytes for file in files) - needed_bytes)
-    with httpx.Client(timeout=HTTP_TIMEOUT, follow_redirects=True) as client:
-        for file in missing:
-            _download(client, file, folder, advance)
+    for file in missing:
+        part = _part_path(file, folder)
+        with download_errors(file.url):
+            for attempt in stamina.retry_context(on=_is_transient, attempts=MAX_ATTEMPTS, timeout=None):
+                with attempt:
+                    _resume(file, part, advance)
+        _verify(file, part)
+        part.rename(folder / file.name)
 
 
-def http_get(url: str, headers: dict[str, str] | None = None) -> httpx.Response:
-    """Send a GET request for a small resource, with retries.
-
-    Args:
-        url: URL of the resource.
-        headers: HTTP headers of the request.
-
-    Returns:
-        The successful response.
+def fetch_json(url: str) -> Any:
+    """Return the JSON of a small resource.
 
     Raises:
-        UnavailableError: the server can't be reached.
+        SetupError: `HF_HUB_OFFLINE` is set.
+        UnavailableError: the server can't be reached, or does not answer with JSON.
         ConflictError: the server requires an account.
         NotFoundError: the server has no such resource.
     """
-    try:
-        for attempt in stamina.retry_context(
-            on=(httpx.TransportError, IncompleteDownloadError), attempts=MAX_ATTEMPTS, timeout=None
-        ):
-            with attempt:
-                response = httpx.get(url, headers=headers, timeout=HTTP_TIMEOUT, follow_redirects=True)
-                _raise_for_status(response)
-                return response
-    except (httpx.TransportError, IncompleteDownloadError) as error:
-        raise _unreachable_error(url, error) from error
-    raise AssertionError("an attempt returns or raises")
+    with download_errors(url):
+        response = get_session().get(url, timeout=HTTP_TIMEOUT_S)
+        hf_raise_for_status(response)
+        return response.json()
 
 
-def _download(client: httpx.Client, file: RemoteFile, folder: Path, advance: Callable[[int], None]) -> None:
-    part = folder / f"{file.name}.part"
+@contextmanager
+def download_errors(url: str) -> Generator[None]:
+    """Describe the library's errors in the block by errors of Parley, which name the host of the URL and the fix.
+
+    Raises:
+        SetupError: `HF_HUB_OFFLINE` is set.
+        UnavailableError: the server can't be reached, or its answer can't be read.
+        ConflictError: the server requires an account.
+        NotFoundError: the server has no such resource.
+    """
+    host = _host(url)
     try:
-        for attempt in stamina.retry_context(
-            on=(httpx.TransportError, IncompleteDownloadError), attempts=MAX_ATTEMPTS, timeout=None
-        ):
-            with attempt:
-                _resume(client, file, part, advance)
-                _verify(file, part, advance)
-    except httpx.TransportError as error:
-        raise _unreachable_error(file.url, error) from error
-    except IncompleteDownloadError as error:
+        yield
+    except OfflineModeIsEnabled as error:
+        raise SetupError("HF_HUB_OFFLINE is set: unset it to download models") from error
+    except HfHubHTTPError as error:
+        raise _status_error(error.response) from error
+    except httpx2.HTTPError as error:
         raise UnavailableError(
-            f"{file.name} could not be downloaded from {_host(file.url)}: {error}. Try again later"
+            f"{host} can't be reached ({error or type(error).__name__}): connect this machine, set HTTPS_PROXY, or pull on"
+            " another machine and copy the models folder"
         ) from error
-    part.rename(folder / file.name)
+    except (KeyError, TypeError, ValueError) as error:
+        raise UnavailableError(
+            f"{host} did not answer as expected: check HF_ENDPOINT, and whether a proxy requires a login"
+        ) from error
 
 
-def _resume(client: httpx.Client, file: RemoteFile, part: Path, advance: Callable[[int], None]) -> None:
+class _ProgressBar:
+    """The part of tqdm's interface that the library uses for progress.
+
+    Args:
+        advance: called with the number of further bytes.
+        reported: bytes of this file that are reported already.
+        initial: bytes that the library keeps of them: 0 if the server sends the whole file.
+    """
+
+    def __init__(self, advance: Callable[[int], None], reported: int, *, initial: int, **_: object) -> None:
+        self.update = advance
+        if initial != reported:
+            advance(initial - reported)
+
+    def __enter__(self) -> _ProgressBar:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+def _resume(file: RemoteFile, part: Path, advance: Callable[[int], None]) -> None:
     offset = _file_size(part)
-    if offset >= file.size_bytes:
-        return  # Complete, or too large, which the verification detects.
-    range_header = {"range": f"bytes={offset}-"} if offset else {}
-    # Without a content encoding, the stored bytes are those that the hash is of.
-    with client.stream(
-        "GET", file.url, headers=file.headers | range_header | {"accept-encoding": "identity"}
-    ) as response:
-        _raise_for_status(response)
-        if offset and response.status_code != 206:
+    if offset == file.size_bytes:
+        return
+    with part.open("ab") as stream:
+        if offset > file.size_bytes:
+            stream.truncate(0)
             advance(-offset)
             offset = 0
-        with part.open("ab" if offset else "wb") as out:
-            for block in response.iter_bytes(_BLOCK_BYTES):
-                out.write(block)
-                advance(len(block))
+        http_get(
+            file.url,
+            stream,
+            resume_size=offset,
+            # Without a content encoding, the stored bytes are those that the hash is of.
+            headers=file.headers | {"accept-encoding": "identity"},
+            displayed_filename=file.name,
+            tqdm_class=cast(Any, partial(_ProgressBar, advance, offset)),
+        )
 
 
-def _verify(file: RemoteFile, part: Path, advance: Callable[[int], None]) -> None:
+def _verify(file: RemoteFile, part: Path) -> None:
     size = _file_size(part)
     if size < file.size_bytes:
-        raise IncompleteDownloadError(f"the transfer ended after {size} of {file.size_bytes} bytes")
+        raise UnavailableError(f"{file.name} ended after {size} of {file.size_bytes} bytes: pull again to resume it")
     with part.open("rb") as stream:
         is_intact = size == file.size_bytes and file.sha256 in (None, hashlib.file_digest(stream, "sha256").hexdigest())
     if not is_intact:
         part.unlink()
-        advance(-size)
-        raise IncompleteDownloadError("the content does not match its size or SHA-256")
+        raise UnavailableError(f"{file.name} from {_host(file.url)} does not match its size or SHA-256: pull it again")
 
 
-def _raise_for_status(response: httpx.Response) -> None:
-    host, code = response.url.host, response.status_code
+def _is_transient(error: Exception) -> bool:
+    """Return whether a retry may help. The library itself retries after a timeout, a refused connection, and status 429."""
+    if isinstance(error, HfHubHTTPError):
+        return error.response.status_code >= 500
+    return isinstance(error, httpx2.ReadError)
+
+
+def _status_error(response: httpx2.Response) -> Exception:
+    host, code, path = response.url.host, response.status_code, response.url.path
     if code in (401, 403):
-        raise ConflictError(
+        return ConflictError(
             "account",
             f"{host} requires an account that accepted the model's conditions, or has no such model: accept them on its page,"
             " and set a token with HF_TOKEN",
         )
     if code == 404:
-        raise NotFoundError(f"{host} has no {response.url.path}: check the name")
-    if code == 429 or code >= 500:
-        raise IncompleteDownloadError(f"the server answered {code}")
-    if not response.is_success:
-        raise UnavailableError(f"{host} answered {code} for {response.url.path}")
+        return NotFoundError(f"{host} has no {path}: check the name")
+    return UnavailableError(f"{host} answered {code} for {path}: try again later")
 
 
-def _unreachable_error(url: str, error: Exception) -> UnavailableError:
-    return UnavailableError(
-        f"{_host(url)} can't be reached ({error or type(error).__name__}): connect this machine, set HTTPS_PROXY, or pull on"
-        " another machine and copy the models folder"
-    )
+def _part_path(file: RemoteFile, folder: Path) -> Path:
+    return folder / f"{file.name}.part"
 
 
 def _host(url: str) -> str:
-    return httpx.URL(url).host
+    return httpx2.URL(url).host
 
 
 def _file_size(path: Path) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Callable
@@ -10,15 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
 
-import httpx
+from huggingface_hub import HfApi, constants, hf_hub_url
+from huggingface_hub.errors import HFValidationError
+from huggingface_hub.utils import build_hf_headers
 
-from cluster.model_store.downloads import RemoteFile, download_files, http_get
+from cluster.model_store.downloads import HTTP_TIMEOUT_S, RemoteFile, download_errors, download_files, fetch_json
 from operators.errors import InvalidInputError, NotFoundError, SetupError, UnavailableError
 from serve.engines.firefox.model_files import find_models
 from serve.engines.model_presets import find_preset
 
-HUB_URL = "https://huggingface.co"
-"""URL of the hub. `HF_ENDPOINT` names a mirror, as for the hub's own tools."""
 MOZILLA_URL = "https://firefox.settings.services.mozilla.com/v1"
 """URL of Firefox's Remote Settings. Its root resource has the URL of the attachments."""
 MOZILLA_RECORDS_PATH = "/buckets/main/collections/translations-models-v2/records"
@@ -78,7 +77,7 @@ def find_installed_models(folder: Path | None) -> list[InstalledModel]:
         folder: the models folder, if there is one.
 
     Raises:
-        SetupError: the folder does not exist, or this user has no home directory for the cache.
+        SetupError: the folder does not exist.
     """
     models = [
         InstalledModel("-".join(pair), "firefox", files.model.parent, _folder_size_bytes(files.model.parent))
@@ -89,7 +88,7 @@ def find_installed_models(folder: Path | None) -> list[InstalledModel]:
             models += _models_in_folder(path, path.name.replace("--", "/", 1))
         elif path.suffix == ".gguf":
             models.append(InstalledModel(path.name, "gguf", path, path.stat().st_size))
-    cache_dir = _hub_cache_dir()
+    cache_dir = Path(constants.HF_HUB_CACHE)
     for path in sorted(cache_dir.glob("models--*/snapshots/*")) if cache_dir.is_dir() else []:
         models += _models_in_folder(path, path.parents[1].name.removeprefix("models--").replace("--", "/", 1))
     return models
@@ -103,7 +102,8 @@ def plan_download(name: str) -> DownloadPlan:
 
     Raises:
         InvalidInputError: the name has none of these forms.
-        UnavailableError: the server can't be reached, or does not answer with JSON.
+        SetupError: `HF_HUB_OFFLINE` is set.
+        UnavailableError: the server can't be reached, or does not answer as expected.
         ConflictError: the server requires an account.
         NotFoundError: the server has no such model or file.
     """
@@ -133,7 +133,7 @@ def pull_model(download: DownloadPlan, folder: Path, advance: Callable[[int], No
         The path of the model's folder, or of its GGUF file.
 
     Raises:
-        SetupError: the folder can't be written, or the disk has not enough space.
+        SetupError: the folder can't be written, the disk has not enough space, or `HF_HUB_OFFLINE` is set.
         UnavailableError: the server can't be reached, or a file fails its verification.
         ConflictError: the server requires an account.
         NotFoundError: the server has no such file.
@@ -157,41 +157,40 @@ def pull_model(download: DownloadPlan, folder: Path, advance: Callable[[int], No
 
 
 def _plan_hub_download(model: str, file: str | None) -> DownloadPlan:
-    hub = os.environ.get("HF_ENDPOINT", HUB_URL).rstrip("/")
-    token = os.environ.get("HF_TOKEN")
-    headers = {"authorization": f"Bearer {token}"} if token else {}
-    entries: list[dict[str, Any]] = []
-    url: str | None = f"{hub}/api/models/{model}/tree/main"
-    while url:
-        response = http_get(url, headers)
-        entries += cast(list[dict[str, Any]], _parse_json(response))
-        url = response.links.get("next", {}).get("url")
-    files_by_path = {str(entry["path"]): entry for entry in entries if entry["type"] == "file"}
-    names = [file] if file else [name for name in files_by_path if _NEEDED_FILES.search(name)]
-    if file and file not in files_by_path:
+    hub = os.environ.get("HF_ENDPOINT", constants.ENDPOINT).rstrip("/")
+    headers = build_hf_headers()
+    with download_errors(hub):
+        try:
+            info = HfApi(endpoint=hub).model_info(model, files_metadata=True, timeout=HTTP_TIMEOUT_S)
+        except HFValidationError as error:
+            raise InvalidInputError("NAME", f"must be a model of the hub: {error}") from error
+        # Every file is of this commit, even if the model changes during the download.
+        remote_files = {
+            sibling.rfilename: RemoteFile(
+                hf_hub_url(model, sibling.rfilename, revision=info.sha, endpoint=hub),
+                sibling.rfilename,
+                int(cast(int, sibling.size)),
+                sibling.lfs.sha256 if sibling.lfs else None,
+                headers,
+            )
+            for sibling in info.siblings or []
+            if "/" not in sibling.rfilename
+        }
+    if file and file not in remote_files:
         raise NotFoundError(
-            f"{model} has no {file}; it has {_format_names(name for name in files_by_path if name.endswith('.gguf'))}"
+            f"{model} has no {file}; it has {_format_names(name for name in remote_files if name.endswith('.gguf'))}"
         )
+    names = [file] if file else [name for name in remote_files if _NEEDED_FILES.search(name)]
     if not file and not any(name.endswith(".safetensors") for name in names):
         raise NotFoundError(
-            f"{model} has no safetensors, which vLLM reads: name a file, as {model}:{_format_names(files_by_path)}"
+            f"{model} has no safetensors, which vLLM reads: name a file, as {model}:{_format_names(remote_files)}"
         )
-    files = tuple(
-        RemoteFile(
-            f"{hub}/{model}/resolve/main/{name}",
-            name,
-            int(files_by_path[name]["size"]),
-            (files_by_path[name].get("lfs") or {}).get("oid"),
-            headers,
-        )
-        for name in names
-    )
-    return DownloadPlan(model.replace("/", "--"), files, {})
+    return DownloadPlan(model.replace("/", "--"), tuple(remote_files[name] for name in names), {})
 
 
 def _plan_firefox_download(source: str, target: str) -> DownloadPlan:
-    records = cast(list[dict[str, Any]], _parse_json(http_get(MOZILLA_URL + MOZILLA_RECORDS_PATH))["data"])
-    base = str(_parse_json(http_get(f"{MOZILLA_URL}/"))["capabilities"]["attachments"]["base_url"])
+    records = cast(list[dict[str, Any]], fetch_json(MOZILLA_URL + MOZILLA_RECORDS_PATH)["data"])
+    base = str(fetch_json(f"{MOZILLA_URL}/")["capabilities"]["attachments"]["base_url"])
     of_pair = [record for record in records if (record["sourceLanguage"], record["targetLanguage"]) == (source, target)]
     # The engine reads models of major version 3. Of several versions, the newest release is used.
     versions = {str(record["version"]) for record in of_pair if re.fullmatch(r"3\.\d+", str(record["version"]))}
@@ -238,15 +237,6 @@ def _decompress(path: Path, sha256: str | None) -> None:
     path.unlink()
 
 
-def _parse_json(response: httpx.Response) -> Any:
-    try:
-        return response.json()
-    except json.JSONDecodeError as error:
-        raise UnavailableError(
-            f"{response.url.host} did not answer with JSON: check whether a proxy requires a login"
-        ) from error
-
-
 def _models_in_folder(folder: Path, name: str) -> list[InstalledModel]:
     models = [
         InstalledModel(f"{name}:{file.name}", "gguf", file, file.stat().st_size)
@@ -259,18 +249,6 @@ def _models_in_folder(folder: Path, name: str) -> list[InstalledModel]:
 
 def _folder_size_bytes(folder: Path, pattern: str = "*") -> int:
     return sum(file.stat().st_size for file in folder.glob(pattern) if file.is_file())
-
-
-def _hub_cache_dir() -> Path:
-    """Return the hub's cache, where its tools and vLLM store downloads."""
-    if cache := os.environ.get("HF_HUB_CACHE"):
-        return Path(cache)
-    if home := os.environ.get("HF_HOME"):
-        return Path(home) / "hub"
-    try:
-        return Path.home() / ".cache" / "huggingface" / "hub"
-    except RuntimeError:
-        raise SetupError("this user has no home directory for models: set a folder with HF_HOME") from None
 
 
 def _format_names(names: Any) -> str:

@@ -11,6 +11,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+COMMIT = "c0ffee" + "0" * 34
+"""The commit of every model's files."""
+
 
 def zstd_frame(content: bytes) -> bytes:
     """Return a Zstandard frame (RFC 8878) of raw blocks, with the size of the content in its header."""
@@ -46,14 +49,14 @@ class ModelHubServer:
 
     def add_model(self, name: str, files: dict[str, bytes]) -> None:
         """Publish a model as the hub does: large files by their hash."""
-        tree: list[dict[str, Any]] = [{"type": "directory", "path": "onnx", "size": 0}]
+        siblings: list[dict[str, Any]] = [{"rfilename": "onnx/model.onnx", "size": 1, "blobId": "0" * 40}]
         for path, content in files.items():
-            entry: dict[str, Any] = {"type": "file", "path": path, "size": len(content), "oid": "0" * 40}
+            sibling: dict[str, Any] = {"rfilename": path, "size": len(content), "blobId": "0" * 40}
             if path.endswith((".safetensors", ".gguf")):
-                entry["lfs"] = {"oid": sha256(content), "size": len(content), "pointerSize": 134}
-            tree.append(entry)
-            self.pages[f"/{name}/resolve/main/{path}"] = content
-        self.pages[f"/api/models/{name}/tree/main"] = json.dumps(tree).encode()
+                sibling["lfs"] = {"sha256": sha256(content), "size": len(content), "pointerSize": 134}
+            siblings.append(sibling)
+            self.pages[f"/{name}/resolve/{COMMIT}/{path}"] = content
+        self.pages[f"/api/models/{name}"] = json.dumps({"id": name, "sha": COMMIT, "siblings": siblings}).encode()
 
     def add_translation_models(self, *records: dict[str, Any]) -> None:
         """Publish translation models as Remote Settings does."""
@@ -117,6 +120,8 @@ def model_hub_server() -> Iterator[ModelHubServer]:
             begin = int(requested_range.removeprefix("bytes=").rstrip("-")) if requested_range else 0
             self.send_response(206 if requested_range else 200)
             self.send_header("content-length", str(len(content) - begin))
+            if requested_range:
+                self.send_header("content-range", f"bytes {begin}-{len(content) - 1}/{len(content)}")
             self.end_headers()
             if host.truncations.get(path, 0):
                 host.truncations[path] -= 1

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from huggingface_hub import constants
 
-from cluster.model_store.downloads import RESERVED_DISK_BYTES, RemoteFile, download_files, http_get
+from cluster.model_store.downloads import RESERVED_DISK_BYTES, RemoteFile, download_files, fetch_json
 from cluster.ports import find_free_port
 from operators.errors import ConflictError, NotFoundError, SetupError, UnavailableError
 from tests.harness.doubles.model_hub_server import ModelHubServer, model_hub_server, sha256
@@ -28,7 +29,11 @@ def make_remote(host: ModelHubServer, name: str = "a.bin", hashed: str | None = 
     return RemoteFile(f"{host.url}/a.bin", name, len(CONTENT), hashed or sha256(CONTENT))
 
 
-def test_an_interrupted_transfer_is_resumed(host: ModelHubServer, tmp_path: Path) -> None:
+def test_an_interrupted_transfer_is_resumed(
+    host: ModelHubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The library writes whole blocks of 10 MiB, and an interruption discards the last one.
+    monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 2**16)
     host.truncations["/a.bin"] = 2
     came: list[int] = []
     download_files([make_remote(host)], tmp_path, came.append)
@@ -71,12 +76,19 @@ def test_a_full_disk_is_detected_before_any_request(host: ModelHubServer, tmp_pa
 
 def test_each_failure_has_its_own_error(host: ModelHubServer, tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match="has no /b"):
-        http_get(f"{host.url}/b")
+        fetch_json(f"{host.url}/b")
     host.required_tokens["/a.bin"] = "secret"
     with pytest.raises(ConflictError, match="HF_TOKEN"):
         download_files([make_remote(host)], tmp_path, lambda _: None)
     with pytest.raises(UnavailableError, match=r"127\.0\.0\.1 can't be reached .*copy the models folder"):
-        http_get(f"http://127.0.0.1:{find_free_port()}/")
+        fetch_json(f"http://127.0.0.1:{find_free_port()}/")
+
+
+def test_offline_mode_names_its_setting(host: ModelHubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(SetupError, match="HF_HUB_OFFLINE"):
+        download_files([make_remote(host)], tmp_path, lambda _: None)
+    assert host.requests == []
 
 
 def test_a_name_outside_the_folder_is_rejected(host: ModelHubServer) -> None:

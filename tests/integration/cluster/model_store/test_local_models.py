@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from huggingface_hub import constants
 
 from cluster.model_store import local_models
 from cluster.model_store.local_models import STAGING_FOLDER, find_installed_models, plan_download, pull_model
@@ -14,7 +15,7 @@ from serve.engines.firefox.engine import FirefoxEngine
 from serve.engines.firefox.model_files import find_models
 from serve.engines.protocol import Utterance, collect
 from serve.engines.selection import find_model_problem
-from tests.harness.doubles.model_hub_server import ModelHubServer, model_hub_server
+from tests.harness.doubles.model_hub_server import COMMIT, ModelHubServer, model_hub_server
 
 FILES = {
     "config.json": b"{}",
@@ -30,7 +31,7 @@ FILES = {
 def host(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[ModelHubServer]:
     with model_hub_server() as running:
         monkeypatch.setenv("HF_ENDPOINT", running.url)
-        monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "cache"))
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
         monkeypatch.delenv("HF_TOKEN", raising=False)
         monkeypatch.setattr(local_models, "MOZILLA_URL", f"{running.url}/v1")
         yield running
@@ -54,7 +55,7 @@ def test_a_hub_model_becomes_a_folder_for_vllm(host: ModelHubServer, tmp_path: P
 def test_a_partial_download_is_no_model(host: ModelHubServer, tmp_path: Path) -> None:
     host.add_model("org/some-model", FILES)
     whole_plan = plan_download("org/some-model")
-    del host.pages["/org/some-model/resolve/main/tokenizer.json"]
+    del host.pages[f"/org/some-model/resolve/{COMMIT}/tokenizer.json"]
     with pytest.raises(NotFoundError):
         pull_model(whole_plan, tmp_path, ignore_progress)
     assert [each.name for each in tmp_path.iterdir()] == [STAGING_FOLDER]
@@ -62,7 +63,7 @@ def test_a_partial_download_is_no_model(host: ModelHubServer, tmp_path: Path) ->
     host.add_model("org/some-model", FILES)
     host.requests.clear()
     pull_model(whole_plan, tmp_path, ignore_progress)
-    assert "/org/some-model/resolve/main/model.safetensors" not in {path for path, _ in host.requests}
+    assert f"/org/some-model/resolve/{COMMIT}/model.safetensors" not in {path for path, _ in host.requests}
 
 
 def test_files_of_one_hub_model_share_a_folder(host: ModelHubServer, tmp_path: Path) -> None:
@@ -129,7 +130,7 @@ def test_a_pair_that_does_not_decompress_is_discarded(host: ModelHubServer, tmp_
 
 
 def test_an_answer_of_a_proxy_is_reported(host: ModelHubServer) -> None:
-    host.pages["/api/models/org/x/tree/main"] = b"<html>Please log in</html>"
+    host.pages["/api/models/org/x"] = b"<html>Please log in</html>"
     with pytest.raises(UnavailableError, match="proxy"):
         plan_download("org/x")
 
@@ -144,7 +145,7 @@ def test_models_in_the_hubs_cache_are_found(host: ModelHubServer, tmp_path: Path
     ]
 
 
-@pytest.mark.parametrize("name", ["", "nothing", "a/b/c", "../x", "en_de", "http://x/y"])
+@pytest.mark.parametrize("name", ["", "nothing", "a/b/c", "../x", "en_de", "http://x/y", "a--b/c"])
 def test_an_invalid_model_name_is_rejected(name: str) -> None:
     with pytest.raises(InvalidInputError, match="NAME"):
         plan_download(name)
