@@ -137,7 +137,7 @@ def _preset_json(preset: ModelPreset, path: Path | None) -> dict[str, Any]:
         "model": preset.model,
         "file": preset.file,
         "licence": preset.licence,
-        "parameters": preset.dimensions.parameter_count,
+        "parameters": preset.parameter_count,
         "bytes": preset.weight_bytes,
         "memory": preset.memory_bytes,
         "context": preset.context_tokens,
