@@ -11,8 +11,8 @@ from ray import serve as ray_serve
 
 from cluster.benchmark.end_to_end import measure_captions
 from cluster.benchmark.instrumented_service import EngineUsage, InstrumentedService
-from cluster.benchmark.summary import LayerRound, LayerSummary, find_largest, quantile, summarize_layer
-from cluster.benchmark.workload import SENTENCE_INTERVAL_S, make_requests, run_closed_loop, run_open_loop
+from cluster.benchmark.summary import LayerRound, LayerSummary, summarize_layer
+from cluster.benchmark.workload import make_requests, run_closed_loop
 from flows.translation import TranslationClient
 from operators.engine_config import EngineConfig
 from operators.errors import SetupError
@@ -24,9 +24,6 @@ from storage.store_urls import StoreUrls
 LAYERS = ("engine", "service", "captions")
 WARM_UP_COUNT = 4
 """Sentences translated in each layer before the first measurement."""
-LATENCY_LIMIT_S = 1.0
-"""Seconds within which 95 % of the translations must be answered in the search for the most meetings."""
-MAX_MEETING_COUNT = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +34,11 @@ class BenchmarkPlan:
         in_flight_counts: numbers of concurrent requests to measure.
         sentence_count: sentences in one measurement of a layer.
         round_count: measurements of each layer for each number of concurrent requests.
-        meetings_step_s: seconds of speech in each step of the search for the most meetings; 0 for no search.
     """
 
     in_flight_counts: tuple[int, ...]
     sentence_count: int
     round_count: int
-    meetings_step_s: float
 
     @property
     def step_count(self) -> int:
@@ -57,12 +52,10 @@ class EngineMeasurement:
 
     Attributes:
         summaries: a summary for each layer and number of concurrent requests.
-        meetings: number of concurrent meetings with 95 % of the answers within `LATENCY_LIMIT_S`; None without the search.
         memory: maximum memory in bytes.
     """
 
     summaries: tuple[LayerSummary, ...]
-    meetings: int | None
     memory: int
 
 
@@ -112,8 +105,7 @@ async def measure_engine(
             summaries += [
                 summarize_layer(layer, in_flight, rounds_by_layer[layer], rounds_by_layer["engine"]) for layer in LAYERS
             ]
-        max_meetings = await benchmark.find_max_meetings(plan.meetings_step_s) if plan.meetings_step_s else None
-        return EngineMeasurement(tuple(summaries), max_meetings, benchmark.max_memory_bytes)
+        return EngineMeasurement(tuple(summaries), benchmark.max_memory_bytes)
     finally:
         ray_serve.delete(application)
 
@@ -136,17 +128,6 @@ class _EngineBenchmark:
         usage: EngineUsage = await self._handle.take_usage.remote()
         self.max_memory_bytes = max(self.max_memory_bytes, usage.memory_bytes)
         return replace(layer_round, tokens=usage.tokens, first_token_latencies_s=usage.first_token_latencies_s)
-
-    async def find_max_meetings(self, step_s: float) -> int:
-        translate = TranslationClient(self._application).translate
-
-        async def is_within_limit(meetings: int) -> bool:
-            # A 95 % quantile needs at least 20 sentences.
-            open_loop_round = await run_open_loop(translate, meetings, max(step_s, 20 * SENTENCE_INTERVAL_S / meetings))
-            p95 = quantile(open_loop_round.latencies_s, 0.95)
-            return not open_loop_round.errors and p95 is not None and p95 <= LATENCY_LIMIT_S
-
-        return await find_largest(is_within_limit, MAX_MEETING_COUNT)
 
 
 def _rotate(layers: Sequence[str], round_index: int) -> list[str]:

@@ -1,10 +1,10 @@
-"""Summaries of measurements: quantiles, medians over rounds, and the largest load within a limit."""
+"""Summaries of measurements: quantiles, and medians over rounds."""
 
 from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -108,27 +108,6 @@ def quantile(values: Sequence[float], fraction: float) -> float | None:
     if not values:
         return None
     return sorted(values)[max(0, math.ceil(fraction * len(values)) - 1)]
-
-
-async def find_largest(is_within_limit: Callable[[int], Awaitable[bool]], maximum: int) -> int:
-    """Find the largest number within a limit, by doubling and then by bisection.
-
-    Args:
-        is_within_limit: tests a number. If it holds for a number, it must hold for all lower ones.
-        maximum: the largest number to test.
-
-    Returns:
-        The largest number within the limit, or 0 if not even 1 is.
-    """
-    passing, failing = 0, maximum + 1
-    probe = 1
-    while passing + 1 < failing:
-        if await is_within_limit(probe):
-            passing = probe
-        else:
-            failing = probe
-        probe = min(2 * passing, maximum) if failing == maximum + 1 else (passing + failing) // 2
-    return passing
 
 
 def _median_ratio(rounds: Sequence[LayerRound], baseline: Sequence[LayerRound]) -> float | None:

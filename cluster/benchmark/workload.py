@@ -112,37 +112,6 @@ async def run_closed_loop(
     return LayerRound(time.monotonic() - started_at, tuple(latencies), errors)
 
 
-async def run_open_loop(translate: TranslateFunction, meeting_count: int, duration_s: float) -> LayerRound:
-    """Request translations at a fixed rate, whether earlier requests were answered or not.
-
-    Args:
-        translate: requests one translation.
-        meeting_count: number of concurrent meetings, each with a sentence every `SENTENCE_INTERVAL_S`.
-        duration_s: seconds for which the meetings speak.
-
-    Returns:
-        The measurement. A latency runs from the time at which the request was due.
-    """
-    translation_requests = make_requests(max(1, round(meeting_count * duration_s / SENTENCE_INTERVAL_S)))
-    latencies: list[float] = []
-    errors = 0
-    started_at = time.monotonic()
-
-    async def translate_when_due(index: int, request: TranslationRequest) -> None:
-        nonlocal errors
-        due_at = started_at + index * SENTENCE_INTERVAL_S / meeting_count
-        await asyncio.sleep(due_at - time.monotonic())
-        try:
-            await translate(request)
-        except ParleyError:
-            errors += 1
-        else:
-            latencies.append(time.monotonic() - due_at)
-
-    await asyncio.gather(*(translate_when_due(n, request) for n, request in enumerate(translation_requests)))
-    return LayerRound(time.monotonic() - started_at, tuple(latencies), errors)
-
-
 def _make_event(name: str, index: int) -> NewEvent:
     start = SENTENCE_INTERVAL_S * index
     sentence = f"In point {index + 1} of plan {name} we agreed that the second team writes to the customers on Monday."

@@ -45,8 +45,6 @@ Examples:
 - `parley bench models`
 
 - `parley bench models --engine '{"kind": "vllm", "model": "Qwen/Qwen3-4B"}' --in-flight 1,8,64 --json bench.json`
-
-- `parley bench models --engine '{"kind": "vllm", "model": "Qwen/Qwen3-4B"}' --against '{"kind": "firefox"}'`
 """
 )
 def models(
@@ -58,9 +56,6 @@ def models(
             help="An engine configuration, as in `parley config`.",
         ),
     ] = None,
-    against: Annotated[
-        str | None, typer.Option(metavar="JSON", help="A second engine, measured after the first in the same run.")
-    ] = None,
     in_flight: Annotated[
         str, typer.Option(metavar="NUMBERS", help="Numbers of concurrent requests, separated by commas.")
     ] = "1,2,4,8,16,32,64,128,256",
@@ -70,9 +65,6 @@ def models(
     rounds: Annotated[
         int, typer.Option(min=1, help="Measurements of each layer, in turns. The result is the median.")
     ] = 3,
-    meetings_for: Annotated[
-        float, typer.Option(min=0, help="Seconds of a step of the search for the most meetings; 0 skips the search.")
-    ] = 20,
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Also write the results to this file.")
     ] = None,
@@ -90,34 +82,25 @@ def models(
     from cluster.benchmark.environment import start_environment
 
     settings = read_settings(log_level="error")
-    plan = BenchmarkPlan(_read_counts(in_flight), sentences, rounds, meetings_for)
-    engine_configs = [_read_engine("--engine", engine)] + ([_read_engine("--against", against)] if against else [])
-    measurements: list[EngineMeasurement] = []
+    plan = BenchmarkPlan(_read_counts(in_flight), sentences, rounds)
+    engine_config = _read_engine(engine)
     with ShutdownSignals() as signals:
         signals.print_status("starting Postgres, Valkey and Ray")
         with start_environment() as urls, Progress(console=console) as progress:
             # Installs the signal handlers again, because Ray installed its own.
             signals.print_status("starting the model")
-            for n, engine_config in enumerate(engine_configs):
-                task = progress.add_task(engine_config.kind, total=plan.step_count)
-                coroutine = measure_engine(
-                    urls, engine_config, settings.models, f"bench-{n}", plan, lambda task=task: progress.advance(task)
-                )
-                measurements.append(asyncio.run(coroutine))
-    for engine_config, measurement in zip(engine_configs, measurements, strict=True):
-        results.print(_measurement_table(engine_config, measurement, measurements[0]))
-        if measurement.meetings is not None:
-            results.print(f"{measurement.meetings} meetings at once with 95 % of their answers within a second")
+            task = progress.add_task(engine_config.kind, total=plan.step_count)
+            measurement = asyncio.run(
+                measure_engine(urls, engine_config, settings.models, "bench", plan, lambda: progress.advance(task))
+            )
+    results.print(_measurement_table(engine_config, measurement))
     if json_file is not None:
-        report: list[dict[str, Any]] = [
-            {"engine": engine_config.model_dump(mode="json"), **asdict(measurement)}
-            for engine_config, measurement in zip(engine_configs, measurements, strict=True)
-        ]
+        report: dict[str, Any] = {"engine": engine_config.model_dump(mode="json"), **asdict(measurement)}
         json_file.write_text(json.dumps(report, indent=2))
 
 
-def _read_engine(option: str, text: str | None) -> EngineConfig:
-    """Parse the engine of an option, by default the preferred translation engine of the settings.
+def _read_engine(text: str | None) -> EngineConfig:
+    """Parse the engine of `--engine`, by default the preferred translation engine of the settings.
 
     Raises:
         InvalidInputError: the text is no engine configuration.
@@ -135,11 +118,11 @@ def _read_engine(option: str, text: str | None) -> EngineConfig:
     try:
         fields = json.loads(text)
     except ValueError:
-        raise InvalidInputError(option, 'must be JSON, such as {"kind": "firefox"}') from None
+        raise InvalidInputError("--engine", 'must be JSON, such as {"kind": "firefox"}') from None
     try:
         return parse_engine_config(fields)
     except InvalidInputError as error:
-        raise InvalidInputError(f"{option}: {error.field}" if error.field else option, error.fix) from None
+        raise InvalidInputError(f"--engine: {error.field}" if error.field else "--engine", error.fix) from None
 
 
 def _read_counts(text: str) -> tuple[int, ...]:
@@ -159,7 +142,7 @@ def _read_counts(text: str) -> tuple[int, ...]:
     return numbers
 
 
-def _measurement_table(engine: EngineConfig, measurement: EngineMeasurement, baseline: EngineMeasurement) -> Table:
+def _measurement_table(engine: EngineConfig, measurement: EngineMeasurement) -> Table:
     from rich import box
     from rich.table import Table
 
@@ -179,17 +162,11 @@ def _measurement_table(engine: EngineConfig, measurement: EngineMeasurement, bas
         "of engine",
     )
     table = Table(*columns, title=title, box=box.SIMPLE, pad_edge=False)
-    is_compared = measurement is not baseline
-    if is_compared:
-        table.add_column("of the first")
-    for row, baseline_row in zip(measurement.summaries, baseline.summaries, strict=True):
+    for row in measurement.summaries:
         ratio = "" if row.ratio is None else f"{row.ratio:.3f}"
         times = [_format_ms(seconds) for seconds in (row.first_p50, row.p50, row.p95, row.p99)]
         rates = (f"{row.sentences_a_second:.2f}", f"{row.tokens_a_second:.1f}")
-        cells = [str(row.in_flight), row.layer, *rates, *times, str(row.errors), ratio]
-        if is_compared and baseline_row.sentences_a_second:
-            cells.append(f"{row.sentences_a_second / baseline_row.sentences_a_second:.2f}")
-        table.add_row(*cells)
+        table.add_row(str(row.in_flight), row.layer, *rates, *times, str(row.errors), ratio)
     return table
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cluster.benchmark.summary import LayerRound, find_largest, quantile, summarize_layer
+from cluster.benchmark.summary import LayerRound, quantile, summarize_layer
 
 SECONDS = st.lists(st.floats(0.001, 100), min_size=1, max_size=200)
 
@@ -21,20 +21,6 @@ def test_quantile(values: list[float], share: float) -> None:
 
 def test_no_values_have_no_quantile() -> None:
     assert quantile([], 0.95) is None
-
-
-@settings(deadline=None)
-@given(st.integers(0, 300), st.integers(1, 300))
-async def test_the_search_finds_the_largest_number_within_the_limit(limit: int, most: int) -> None:
-    tried: list[int] = []
-
-    async def holds(number: int) -> bool:
-        tried.append(number)
-        return number <= limit
-
-    assert await find_largest(holds, most) == min(limit, most)
-    assert len(set(tried)) == len(tried) <= 20
-    assert all(1 <= number <= most for number in tried)
 
 
 def test_the_ratio_is_the_median_of_the_ratios_of_matching_rounds() -> None:

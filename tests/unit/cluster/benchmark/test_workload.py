@@ -11,7 +11,6 @@ from cluster.benchmark.workload import (
     make_requests,
     meeting_lengths,
     run_closed_loop,
-    run_open_loop,
 )
 from operators.errors import UnavailableError
 from operators.translation_requests import TranslationRequest
@@ -47,18 +46,3 @@ async def test_the_closed_loop_keeps_its_concurrency_and_counts_failures() -> No
     failing = sum(request.sentence_id.startswith("3.") for request in make_requests(2 * MEETING_SENTENCE_COUNT))
     assert failing > 0
     assert (most, found.errors, len(found.latencies_s)) == (4, failing, 2 * MEETING_SENTENCE_COUNT - failing)
-
-
-async def test_the_open_loop_sends_on_time_while_answers_are_late() -> None:
-    call_count = 0
-    gate = asyncio.Event()
-
-    async def ask(request: TranslationRequest) -> None:
-        nonlocal call_count
-        call_count += 1
-        if call_count == 5:
-            gate.set()
-        await gate.wait()
-
-    found = await run_open_loop(ask, 40, 0.5)
-    assert (len(found.latencies_s), found.errors) == (5, 0)
