@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import doctest
 from urllib.parse import unquote
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serve import metric_tags
 from serve.metric_tags import metric_tag
-
-
-def test_examples() -> None:
-    assert doctest.testmod(metric_tags) == (0, 2)
 
 
 @given(st.text(max_size=60))

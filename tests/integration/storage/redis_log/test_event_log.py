@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import doctest
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from uuid import uuid4
@@ -14,7 +13,6 @@ import redis.asyncio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import storage.redis_log.event_log
 from operators.entries import Chunk, ConfigChanged, Entry, MeetingEnded, MeetingStarted, parse_entry
 from operators.errors import ConflictError, InvalidInputError, NotFoundError, UnavailableError
 from operators.meeting_config import Clock, MeetingConfig
@@ -316,10 +314,6 @@ async def test_the_reader_of_a_lane(log: LogWriter, redis_sync: redis.Redis) -> 
     assert len(await waiting) == 1
     assert reader.trim(ids[3]) == 3
     assert reader.length() == 4
-
-
-def test_the_examples_in_the_docstrings() -> None:
-    assert doctest.testmod(storage.redis_log.event_log).failed == 0
 
 
 # --- the log is the same, however events are batched and repeated ---

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import doctest
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -13,7 +12,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import flows.async_calls.operator
 from tests.harness.lane.call_runner import CallRunner, FailingService, FakeRequest, answer, hang, run_calls
 
 # Order
@@ -265,11 +263,3 @@ def test_every_request_yields_exactly_one_result(
             left = [o.request for o in outcomes if o.request.key == key and o.reason not in ("replaced", "capacity")]
             assert left == sorted(left, key=lambda r: r.version)
     assert runner.executor.outstanding == 0
-
-
-def test_the_example_in_its_documentation_works() -> None:
-    [example] = doctest.DocTestFinder(recurse=False).find(flows.async_calls.operator, "flows.async_calls.operator")
-    failures: list[str] = []
-    results = doctest.DocTestRunner().run(example, out=failures.append)
-    assert results.attempted >= 10
-    assert results.failed == 0, "".join(failures)

@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-import doctest
-
 import pytest
 
 from serve.engines.firefox import phrasebook
-
-
-def test_docstring_examples() -> None:
-    failed, tried = doctest.testmod(phrasebook)
-    assert (failed, tried > 0) == (0, True)
 
 
 @pytest.mark.parametrize(

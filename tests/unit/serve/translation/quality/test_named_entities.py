@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,11 +10,6 @@ from serve.translation.quality import named_entities
 from serve.translation.quality.named_entities import missing_names
 
 PEOPLE = ("Rosa Silva", "May", "A", "speaker 2")
-
-
-def test_docstring_examples() -> None:
-    failed, tried = doctest.testmod(named_entities)
-    assert (failed, tried) == (0, 1)
 
 
 @pytest.mark.parametrize(

@@ -2,20 +2,11 @@
 
 from __future__ import annotations
 
-import doctest
-
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from serve.translation.quality import term_forms
 from serve.translation.quality.term_forms import has_term
-
-
-def test_docstring_examples() -> None:
-    failed, tried = doctest.testmod(term_forms)
-    assert (failed, tried) == (0, 2)
-
 
 FINNISH = [
     ("Pankin kanssa sovittiin.", "pankki"),
