@@ -6,7 +6,6 @@ The executor bounds concurrency and capacity, queues fairly between keys, retrie
 from __future__ import annotations
 
 import asyncio
-import itertools
 import random
 import threading
 from collections import deque
@@ -48,13 +47,13 @@ class CallResult(Generic[Q, R]):
 
 @dataclass(frozen=True, kw_only=True)
 class CallPolicy(Generic[Q]):
-    """Limits, ordering, deadline and retries of the calls of one executor.
+    """Limits, deadline and retries of the calls of one executor.
 
-    Limits apply to the process, whatever its number of workers. None means no limit.
+    None means no limit.
 
     Attributes:
-        key: maps a request to its key. Results are ordered per key, and keys take turns. The step's input must have the
-            same keys.
+        key: maps a request to its key. Keys take turns. The results of a key are emitted in the order of its requests;
+            superseded and rejected requests end at once. The step's input must have the same keys.
         in_flight: maximum number of calls in flight. A call that pauses before a retry counts, so an overloaded service
             gets no other calls in its place.
         in_flight_per_key: maximum number of calls in flight per key.
@@ -67,8 +66,6 @@ class CallPolicy(Generic[Q]):
         on_full: what happens at capacity. `reject` ends the request at once with the reason `capacity`. `block` rejects
             none: the source checks `CallExecutor.must_block` before each batch, and reads nothing while it is true.
             Capacity can then be exceeded by the batches already on their way, usually one.
-        order: `ordered` emits the results of a key in the order of its requests. `unordered` emits each as soon as it
-            completes. Superseded and rejected requests end at once either way.
         dedupe_key: maps a request to what it is about. A newer request of the same key and `dedupe_key` supersedes a
             queued one, and is queued last. None supersedes nothing.
         retryable: whether an error is transient, so that a retry may succeed.
@@ -80,14 +77,13 @@ class CallPolicy(Generic[Q]):
     """
 
     key: Callable[[Q], str]
-    in_flight: int | None
+    in_flight: int
     in_flight_per_key: int | None = None
-    capacity: int | None
+    capacity: int
     capacity_per_group: int | None = None
     group: Callable[[Q], str] | None = None
     deadline: float
     on_full: Literal["reject", "block"]
-    order: Literal["ordered", "unordered"] = "ordered"
     dedupe_key: Callable[[Q], Hashable] | None = None
     retryable: Callable[[Exception], bool]
     retry_after: Callable[[Exception], float | None] = lambda _: None
@@ -96,7 +92,7 @@ class CallPolicy(Generic[Q]):
         for name in ("in_flight", "in_flight_per_key", "capacity", "capacity_per_group"):
             limit = getattr(self, name)
             if limit is not None and limit < 1:
-                raise ValueError(f"{name}: must be 1 or more, or None for no limit")
+                raise ValueError(f"{name}: must be 1 or more")
         if not self.deadline > 0:
             raise ValueError("deadline: must be more than 0 seconds")
 
@@ -106,7 +102,6 @@ class PendingCall(Generic[Q, R]):
     """A submitted request and its state. Times are those of the event loop's clock.
 
     Attributes:
-        number: identifies the call within its executor.
         key: the request's key.
         request: the request.
         submitted_at: when it was submitted.
@@ -116,7 +111,6 @@ class PendingCall(Generic[Q, R]):
         outcome: how it ended; None until then.
     """
 
-    number: int
     key: str
     request: Q
     submitted_at: float
@@ -135,7 +129,7 @@ class CallExecutor(Generic[Q, R]):
 
     Args:
         service: makes one call. It is cancelled at the deadline, and by `close`.
-        policy: the limits, ordering, deadline and retries.
+        policy: the limits, deadline and retries.
         observe: receives the timings of each request that is called, in the executor's thread: `(request, phase, seconds)`.
             Phase `queue` is the wait for the first attempt. Phase `call` is from there to the end of the last attempt,
             pauses included. An error in it ends the flow.
@@ -152,7 +146,6 @@ class CallExecutor(Generic[Q, R]):
         self._observe = observe
         self._loop = asyncio.new_event_loop()
         self._lock = threading.Lock()
-        self._numbers = itertools.count()
         self._capacity = CapacityCounter(policy.capacity, policy.capacity_per_group)
         self._queue = FairQueue[PendingCall[Q, R]](policy.in_flight, policy.in_flight_per_key)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -202,7 +195,7 @@ class CallExecutor(Generic[Q, R]):
         with self._lock:
             if rejects and (self._capacity.full or self._capacity.key_saturated(group)):
                 return None
-            call = PendingCall[Q, R](next(self._numbers), key, request, now, deadline_at)
+            call = PendingCall[Q, R](key, request, now, deadline_at)
             self._capacity.acquire(group)
             self._queue.enqueue(key, call)
         self._loop.call_soon_threadsafe(self._submitted, call)

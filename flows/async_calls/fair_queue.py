@@ -15,14 +15,14 @@ class CapacityCounter:
     """Counts the items held, in total and per key, against limits.
 
     Args:
-        limit: limit for the total; None for no limit.
+        limit: limit for the total.
         limit_per_key: limit for each key; None for no limit.
 
     Attributes:
         held: number of items held.
     """
 
-    def __init__(self, limit: int | None, limit_per_key: int | None) -> None:
+    def __init__(self, limit: int, limit_per_key: int | None) -> None:
         self._limit, self._limit_per_key = limit, limit_per_key
         self._by_key: dict[str, int] = {}
         self._full_keys = 0
@@ -31,7 +31,7 @@ class CapacityCounter:
     @property
     def full(self) -> bool:
         """Whether the total limit is reached."""
-        return self._limit is not None and self.held >= self._limit
+        return self.held >= self._limit
 
     @property
     def saturated(self) -> bool:
@@ -63,11 +63,11 @@ class FairQueue(Generic[T]):
     A ready key has queued items and is below its limit. Any other key is served at most once before it.
 
     Args:
-        max_in_flight: maximum number of items in flight; None for no limit.
+        max_in_flight: maximum number of items in flight.
         max_in_flight_per_key: maximum number per key; None for no limit.
     """
 
-    def __init__(self, max_in_flight: int | None, max_in_flight_per_key: int | None) -> None:
+    def __init__(self, max_in_flight: int, max_in_flight_per_key: int | None) -> None:
         self._in_flight = CapacityCounter(max_in_flight, max_in_flight_per_key)
         self._queued: dict[str, OrderedDict[T, None]] = {}
         self._ready_keys: OrderedDict[str, None] = OrderedDict()

@@ -1,8 +1,8 @@
 """Asynchronous calls as a Bytewax step: a slow service, model or database never blocks the stream.
 
 The step follows Flink's asynchronous I/O (Apache Flink, "Asynchronous I/O for External Data Access", FLIP-12). Results of
-a key are emitted in the order of its requests, or each as soon as it completes. Limits bound the requests that are queued
-and in flight. Each request has a deadline over all its attempts.
+a key are emitted in the order of its requests. Limits bound the requests that are queued and in flight. Each request has a
+deadline over all its attempts.
 
 Three things are added. Keys take turns, so a busy key never starves the others. A newer request for the same thing
 supersedes a queued one. A full executor blocks its source, or rejects requests at once.
@@ -50,7 +50,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -74,15 +73,14 @@ R = TypeVar("R")
 class _Completion:
     """Notifies a key that one of its calls completed."""
 
-    number: int
-
 
 class _Logic(StatefulBatchLogic["Q | _Completion", CallResult[Q, R], None], Generic[Q, R]):
     """The pending calls of one key, in order."""
 
     def __init__(self, executor: CallExecutor[Q, R], is_finished: Callable[[], bool]) -> None:
         self._executor, self._is_finished = executor, is_finished
-        self._pending: OrderedDict[int, PendingCall[Q, R]] = OrderedDict()
+        self._pending: dict[PendingCall[Q, R], None] = {}
+        """The pending calls, in the order of their requests."""
         self._newest: dict[Hashable, PendingCall[Q, R]] = {}
         """The newest pending call for each `dedupe_key`."""
 
@@ -91,12 +89,7 @@ class _Logic(StatefulBatchLogic["Q | _Completion", CallResult[Q, R], None], Gene
         for value in values:
             if not isinstance(value, _Completion):
                 self._submit(value, out)
-            elif self._executor.policy.order == "unordered" and value.number in self._pending:
-                self._release(self._pending[value.number], out)
-        while self._executor.policy.order == "ordered" and self._pending:
-            first = next(iter(self._pending.values()))
-            if first.outcome is None:
-                break
+        while self._pending and (first := next(iter(self._pending))).outcome is not None:
             self._release(first, out)
         return out, not self._pending
 
@@ -110,14 +103,14 @@ class _Logic(StatefulBatchLogic["Q | _Completion", CallResult[Q, R], None], Gene
         if pending is None:
             out.append(CallResult(request, None, 0, "capacity"))
             return
-        self._pending[pending.number] = pending
+        self._pending[pending] = None
         if dedupe_key:
             self._newest[dedupe_key(request)] = pending
 
     def _release(self, pending: PendingCall[Q, R], out: list[CallResult[Q, R]]) -> None:
         assert pending.outcome is not None  # noqa: S101 - for the type checker
         out.append(pending.outcome)
-        del self._pending[pending.number]
+        del self._pending[pending]
         dedupe_key = self._executor.policy.dedupe_key
         if dedupe_key and self._newest.get(dedupe_key(pending.request)) is pending:
             del self._newest[dedupe_key(pending.request)]
@@ -126,11 +119,11 @@ class _Logic(StatefulBatchLogic["Q | _Completion", CallResult[Q, R], None], Gene
     def on_eof(self) -> tuple[Iterable[CallResult[Q, R]], bool]:
         # Usually the only calls left are those that a stopped flow gives up. A request can still arrive after the
         # completion source has ended. Waiting here is safe then: the flow has nothing else to do.
-        while not self._is_finished() and any(pending.outcome is None for pending in self._pending.values()):
+        while not self._is_finished() and any(pending.outcome is None for pending in self._pending):
             self._executor.raise_if_broken()
             time.sleep(0.01)
         out: list[CallResult[Q, R]] = []
-        for pending in list(self._pending.values()):
+        for pending in list(self._pending):
             self._executor.abandon(pending)
             self._release(pending, out)
         return out, True
@@ -157,7 +150,7 @@ class _CompletionPartition(StatelessSourcePartition[tuple[str, _Completion]]):
         completed = self._executor.take_completed()
         if finished and not completed:
             raise StopIteration
-        return [(pending.key, _Completion(pending.number)) for pending in completed]
+        return [(pending.key, _Completion()) for pending in completed]
 
     def next_awake(self) -> datetime | None:
         # Bytewax then polls every millisecond. Its worker wakes up that often anyway, so a longer pause saves nothing.

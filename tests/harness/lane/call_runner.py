@@ -11,7 +11,7 @@ from typing import Any, Literal
 import bytewax.operators as op
 from bytewax.dataflow import Dataflow
 from bytewax.inputs import DynamicSource, StatelessSourcePartition
-from bytewax.testing import TestingSink, cluster_main, run_main
+from bytewax.testing import TestingSink, run_main
 
 from flows.async_calls import CallExecutor, CallPolicy, CallResult, call
 
@@ -80,24 +80,19 @@ class CallRunner:
         self,
         is_finished: Callable[[], bool] | None = None,
         stopping: Callable[[], bool] = lambda: False,
-        workers: int = 0,
     ) -> list[CallResult[FakeRequest, str]]:
         """Run the dataflow to its end, and return the results.
 
         Args:
             is_finished: the operator's completion condition.
             stopping: ends the source once it returns True.
-            workers: number of Bytewax workers; 0 runs in the caller's thread.
         """
         flow = Dataflow("test")
         requests = op.input("in", flow, _RequestSource(self, stopping))
         results = call("call", flow, requests, self.executor, *([is_finished] if is_finished else []))
         op.output("out", results, TestingSink(self.keyed_results))
         try:
-            if workers:
-                cluster_main(flow, [], 0, worker_count_per_proc=workers)
-            else:
-                run_main(flow)
+            run_main(flow)
         finally:
             self.executor.close()
         assert all(key == outcome.request.key for key, outcome in self.keyed_results)

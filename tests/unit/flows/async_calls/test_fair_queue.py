@@ -10,7 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from flows.async_calls.fair_queue import CapacityCounter, FairQueue
 
-LIMITS = st.one_of(st.none(), st.integers(1, 4))
+LIMITS = st.integers(1, 4)
 KEYS = st.sampled_from("abcd")
 
 
@@ -18,8 +18,8 @@ KEYS = st.sampled_from("abcd")
 class FairQueueMachine(RuleBasedStateMachine):
     """A model of the queue. `served_before` has for each ready key how often each other key was served since it was ready."""
 
-    @initialize(max_in_flight=LIMITS, per_key=LIMITS)
-    def begin(self, max_in_flight: int | None, per_key: int | None) -> None:
+    @initialize(max_in_flight=LIMITS, per_key=st.none() | LIMITS)
+    def begin(self, max_in_flight: int, per_key: int | None) -> None:
         self.queue = FairQueue[int](max_in_flight, per_key)
         self.max_in_flight, self.per_key = max_in_flight, per_key
         self.queued: list[tuple[str, int]] = []
@@ -44,7 +44,7 @@ class FairQueueMachine(RuleBasedStateMachine):
     @rule()
     def dequeue(self) -> None:
         item = self.queue.dequeue()
-        full = self.max_in_flight is not None and self.in_flight.total() >= self.max_in_flight
+        full = self.in_flight.total() >= self.max_in_flight
         if full or not self._ready_keys():
             assert item is None
             return
@@ -81,7 +81,7 @@ class FairQueueMachine(RuleBasedStateMachine):
 
     @invariant()
     def limits_hold(self) -> None:
-        assert self.max_in_flight is None or self.in_flight.total() <= self.max_in_flight
+        assert self.in_flight.total() <= self.max_in_flight
         assert self.per_key is None or all(count <= self.per_key for count in self.in_flight.values())
 
 
@@ -113,9 +113,9 @@ def test_an_item_in_flight_is_no_longer_queued() -> None:
     assert not queue.waiting
 
 
-@given(limit=LIMITS, per_key=LIMITS, steps=st.lists(st.tuples(KEYS, st.booleans()), max_size=60))
+@given(limit=LIMITS, per_key=st.none() | LIMITS, steps=st.lists(st.tuples(KEYS, st.booleans()), max_size=60))
 def test_the_counter_reports_which_limits_are_reached(
-    limit: int | None, per_key: int | None, steps: list[tuple[str, bool]]
+    limit: int, per_key: int | None, steps: list[tuple[str, bool]]
 ) -> None:
     counter, held = CapacityCounter(limit, per_key), Counter[str]()
     for key, acquires in steps:
@@ -126,7 +126,7 @@ def test_the_counter_reports_which_limits_are_reached(
             counter.release(key)
             held[key] -= 1
         assert counter.held == held.total()
-        assert counter.full == (limit is not None and held.total() >= limit)
+        assert counter.full == (held.total() >= limit)
         full_keys = {k for k in "abcd" if per_key is not None and held[k] >= per_key}
         assert {k for k in "abcd" if counter.key_saturated(k)} == full_keys
         assert counter.saturated == (counter.full or bool(full_keys))

@@ -41,24 +41,9 @@ def test_results_of_a_key_are_emitted_in_the_order_of_its_requests(
         assert [o.request for o in outcomes if o.request.key == key] == [r for r in requests if r.key == key]
 
 
-def test_unordered_results_are_emitted_as_soon_as_they_complete() -> None:
-    async def slow_waits_for_the_others(request: FakeRequest) -> str:
-        while request.subject == "slow" and len(runner.keyed_results) < 2:
-            await asyncio.sleep(0.001)
-        return "x"
-
-    runner = CallRunner(
-        [[FakeRequest("k", "slow"), FakeRequest("k", "fast"), FakeRequest("k", "faster")]],
-        slow_waits_for_the_others,
-        order="unordered",
-    )
-    assert [o.result for o in runner.run()] == ["x"] * 3
-    assert [outcome.request.subject for _, outcome in runner.keyed_results][2] == "slow"
-
-
 def test_ordered_results_wait_for_earlier_ones() -> None:
     requests = [FakeRequest("k", "slow", seconds=0.3), FakeRequest("k", "fast"), FakeRequest("k", "faster")]
-    assert [o.request.subject for o in run_calls([requests], answer, order="ordered")] == ["slow", "fast", "faster"]
+    assert [o.request.subject for o in run_calls([requests], answer)] == ["slow", "fast", "faster"]
 
 
 # Superseded requests
@@ -228,24 +213,22 @@ FAILURES = st.lists(st.sampled_from(["busy", "busy for long", "broken", "cancell
         {
             "in_flight": st.integers(1, 8),
             "in_flight_per_key": st.one_of(st.none(), st.integers(1, 3)),
-            "capacity": st.one_of(st.none(), st.integers(1, 20)),
+            "capacity": st.integers(1, 20),
             "capacity_per_group": st.one_of(st.none(), st.integers(1, 8)),
             "deadline": st.just(0.4),
-            "order": st.sampled_from(["ordered", "unordered"]),
             "on_full": st.sampled_from(["reject", "block"]),
             "retry_after": st.sampled_from(
                 [lambda error: error.retry_after_s and error.retry_after_s / 36_000, lambda _: None]
             ),
         }
     ),
-    workers=st.sampled_from([0, 2]),
 )
 def test_every_request_yields_exactly_one_result(
-    requests: list[FakeRequest], size: int, policy: dict[str, Any], workers: int
+    requests: list[FakeRequest], size: int, policy: dict[str, Any]
 ) -> None:
     service = FailingService()
     runner = CallRunner([requests[i : i + size] for i in range(0, len(requests), size)], service, **policy)
-    outcomes = runner.run(workers=workers)
+    outcomes = runner.run()
     assert Counter(o.request for o in outcomes) == Counter(requests)
     for o in outcomes:
         assert (o.result is None) == (o.reason is not None)
@@ -255,11 +238,9 @@ def test_every_request_yields_exactly_one_result(
     assert reasons <= {None, "replaced", "capacity", "deadline", "failed: ValueError", "failed: CancelledError"}
     if policy["on_full"] == "block":
         assert not reasons & {"capacity", "deadline"}
-    if policy["on_full"] == "reject" and policy["capacity"]:
+    if policy["on_full"] == "reject":
         assert runner.max_outstanding <= policy["capacity"]
-    # Two workers feed the step concurrently, so the order of a key's requests is undefined.
-    if policy["order"] == "ordered" and not workers:
-        for key in "abc":
-            left = [o.request for o in outcomes if o.request.key == key and o.reason not in ("replaced", "capacity")]
-            assert left == sorted(left, key=lambda r: r.version)
+    for key in "abc":
+        left = [o.request for o in outcomes if o.request.key == key and o.reason not in ("replaced", "capacity")]
+        assert left == sorted(left, key=lambda r: r.version)
     assert runner.executor.outstanding == 0
