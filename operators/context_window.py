@@ -23,18 +23,18 @@ MAX_SPEAKERS = 16
 
 @dataclass(frozen=True, slots=True, order=True)
 class WindowSentence:
-    """A sentence of a context window. `n` and `k` are the numbers of its id. Sentences compare in reading order."""
+    """A sentence of a context window. Its id consists of both numbers. Sentences compare in reading order."""
 
     start: float
-    n: int
-    k: int
+    chunk_ordinal: int
+    index_in_chunk: int
     speaker: str
     text: str
 
     @property
     def id(self) -> str:
         """The sentence's id."""
-        return f"{self.n}.{self.k}"
+        return f"{self.chunk_ordinal}.{self.index_in_chunk}"
 
     @property
     def context_sentence(self) -> ContextSentence:
@@ -43,18 +43,20 @@ class WindowSentence:
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class WindowState:
     """The meeting's config, and the sentences of its context windows in reading order."""
 
     config: MeetingConfig = field(default_factory=MeetingConfig)
-    held: tuple[WindowSentence, ...] = ()
+    sentences: tuple[WindowSentence, ...] = ()
 
 
-def step(state: State, update: ChunkUpdate, sentences: SentenceChanges) -> tuple[State, tuple[TranslationRequest, ...]]:
+def step(
+    state: WindowState, update: ChunkUpdate, sentences: SentenceChanges
+) -> tuple[WindowState, tuple[TranslationRequest, ...]]:
     """Process one update.
 
     Args:
-        state: the meeting's state, initially `State()`.
+        state: the meeting's state, initially `WindowState()`.
         update: from `operators.dedup`.
         sentences: the update's changes, from `operators.sentences.tracker`.
 
@@ -62,10 +64,10 @@ def step(state: State, update: ChunkUpdate, sentences: SentenceChanges) -> tuple
         The next state, and a request for each stable sentence and target language.
     """
     config = update.config or state.config
-    remaining = state.held
+    remaining = state.sentences
     if sentences.emitted or sentences.retractions:
         changed_ids = {_parse_sentence_id(changed.id) for changed in (*sentences.emitted, *sentences.retractions)}
-        candidates = [kept for kept in remaining if (kept.n, kept.k) not in changed_ids]
+        candidates = [kept for kept in remaining if (kept.chunk_ordinal, kept.index_in_chunk) not in changed_ids]
         for sentence in sentences.emitted:
             insort(candidates, _window_sentence(sentence))
         remaining = _trim(
@@ -91,7 +93,7 @@ def step(state: State, update: ChunkUpdate, sentences: SentenceChanges) -> tuple
         for sentence in sentences.stable
         for language in config.target_languages
     )
-    return (State() if update.meeting_ended else State(config, remaining)), requests
+    return (WindowState() if update.meeting_ended else WindowState(config, remaining)), requests
 
 
 def _parse_sentence_id(sentence_id: str) -> tuple[int, int]:
@@ -103,9 +105,9 @@ def _window_sentence(sentence: Sentence) -> WindowSentence:
     return WindowSentence(sentence.start, *_parse_sentence_id(sentence.id), sentence.speaker, sentence.text)
 
 
-def reusable_sentences(state: State) -> tuple[WindowSentence, ...]:
+def reusable_sentences(state: WindowState) -> tuple[WindowSentence, ...]:
     """Return the sentences of the state that later requests may need, as context or for a new revision."""
-    return _trim(state.held, state.config, state.config.context_of_speaker)
+    return _trim(state.sentences, state.config, state.config.context_of_speaker)
 
 
 def _trim(window: Sequence[WindowSentence], config: MeetingConfig, per_speaker: int) -> tuple[WindowSentence, ...]:

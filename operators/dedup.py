@@ -47,30 +47,30 @@ class ClosedWatermark(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class DedupState:
     """The deduplication state of a meeting.
 
     Attributes:
         team_id, meeting_id: empty before the first entry.
         n: ordinal of the last entry; 0 before the first.
-        began: arrival time of the first entry (ms).
-        open: the open chunks by id, in the order of their last entries.
-        marks: the closed watermark of each speaker key.
+        began_at: arrival time of the first entry (ms).
+        open_chunks: the open chunks by id, in the order of their last entries.
+        watermarks: the closed watermark of each speaker key.
     """
 
     team_id: str = ""
     meeting_id: str = ""
     n: int = 0
-    began: int = 0
-    open: dict[str, OpenChunk] = field(default_factory=dict[str, OpenChunk])
-    marks: dict[str, ClosedWatermark] = field(default_factory=dict[str, ClosedWatermark])
+    began_at: int = 0
+    open_chunks: dict[str, OpenChunk] = field(default_factory=dict[str, OpenChunk])
+    watermarks: dict[str, ClosedWatermark] = field(default_factory=dict[str, ClosedWatermark])
 
 
-def step(state: State, item: LogItem) -> tuple[State, ChunkUpdate]:
+def step(state: DedupState, item: LogItem) -> tuple[DedupState, ChunkUpdate]:
     """Process one item.
 
     Args:
-        state: the meeting's state, initially `State()`.
+        state: the meeting's state, initially `DedupState()`.
         item: an entry, in the order of the log, or a tick.
 
     Returns:
@@ -78,21 +78,21 @@ def step(state: State, item: LogItem) -> tuple[State, ChunkUpdate]:
     """
     at = item.at if isinstance(item, Tick) else item.arrived_at
     if isinstance(item, Entry):
-        began = state.began if state.n else _started_at(item)
-        state = replace(state, team_id=item.team_id, meeting_id=item.meeting_id, n=item.n, began=began)
+        began_at = state.began_at if state.n else _started_at(item)
+        state = replace(state, team_id=item.team_id, meeting_id=item.meeting_id, n=item.n, began_at=began_at)
     state, closed = _close_expired(state, at)
     update = ChunkUpdate(
-        state.team_id, state.meeting_id, at=at, n=state.n, began_at=state.began, closed_chunk_ids=closed
+        state.team_id, state.meeting_id, at=at, n=state.n, began_at=state.began_at, closed_chunk_ids=closed
     )
     if isinstance(item, Tick):
-        return (State() if item.is_idle else state), replace(update, meeting_ended=item.is_idle)
+        return (DedupState() if item.is_idle else state), replace(update, meeting_ended=item.is_idle)
     match item.payload:
         case Chunk() as chunk:
             return _apply_chunk(state, update, chunk, item.first_ordinal)
         case MeetingStarted(config=config) | ConfigChanged(config=config):
             return state, replace(update, config=config)
         case MeetingEnded():
-            return State(), replace(update, meeting_ended=True)
+            return DedupState(), replace(update, meeting_ended=True)
         case MeetingMoved():
             return state, update
 
@@ -103,29 +103,29 @@ def _started_at(first: Entry) -> int:
     return first.arrived_at if began_at is None else began_at
 
 
-def _close_expired(state: State, at: int) -> tuple[State, tuple[str, ...]]:
+def _close_expired(state: DedupState, at: int) -> tuple[DedupState, tuple[str, ...]]:
     """Close the chunks whose last entry lies beyond the horizon."""
     closed: list[str] = []
-    for chunk_id, chunk in state.open.items():
+    for chunk_id, chunk in state.open_chunks.items():
         if at - chunk.last_arrived_at <= REVISION_HORIZON_MS:
             break
         closed.append(chunk_id)
     if not closed:
         return state, ()
-    watermarks = dict(state.marks)
+    watermarks = dict(state.watermarks)
     for chunk_id in closed:
-        chunk = state.open[chunk_id]
+        chunk = state.open_chunks[chunk_id]
         watermark = watermarks.get(chunk.speaker_key)
         if watermark is None or chunk.start > watermark.start:
             watermarks[chunk.speaker_key] = ClosedWatermark(chunk.start, (chunk_id,))
         elif chunk.start == watermark.start:
             watermarks[chunk.speaker_key] = ClosedWatermark(watermark.start, (*watermark.chunk_ids, chunk_id))
-    still_open = {chunk_id: chunk for chunk_id, chunk in state.open.items() if chunk_id not in closed}
-    return replace(state, open=still_open, marks=watermarks), tuple(closed)
+    still_open = {chunk_id: chunk for chunk_id, chunk in state.open_chunks.items() if chunk_id not in closed}
+    return replace(state, open_chunks=still_open, watermarks=watermarks), tuple(closed)
 
 
-def _apply_chunk(state: State, update: ChunkUpdate, chunk: Chunk, first: int) -> tuple[State, ChunkUpdate]:
-    open_chunk = state.open.get(chunk.chunk_id)
+def _apply_chunk(state: DedupState, update: ChunkUpdate, chunk: Chunk, first: int) -> tuple[DedupState, ChunkUpdate]:
+    open_chunk = state.open_chunks.get(chunk.chunk_id)
     if chunk.resubmitted and open_chunk is not None and not is_resubmitted(open_chunk.speaker_key):
         chunk = chunk.model_copy(update={"resubmitted": None})  # The chunk is still open, so this is a normal revision.
     digest = _content_digest(chunk)
@@ -136,16 +136,16 @@ def _apply_chunk(state: State, update: ChunkUpdate, chunk: Chunk, first: int) ->
     speaker_key = chunk_speaker_key(chunk)
     has_moved = open_chunk is None or (speaker_key, chunk.start) != (open_chunk.speaker_key, open_chunk.start)
     if has_moved and not chunk.resubmitted:
-        watermark = state.marks.get(speaker_key)
+        watermark = state.watermarks.get(speaker_key)
         if watermark and (
             chunk.start < watermark.start or (chunk.start == watermark.start and chunk.chunk_id in watermark.chunk_ids)
         ):
             return state, replace(update, late_chunk=chunk)
     n = update.n if open_chunk is None else open_chunk.first_ordinal
-    still_open = dict(state.open)
+    still_open = dict(state.open_chunks)
     still_open.pop(chunk.chunk_id, None)  # Open chunks are ordered by their last entry.
     still_open[chunk.chunk_id] = OpenChunk(n, update.at, digest, speaker_key, chunk.start, chunk.is_final is True)
-    state = replace(state, open=still_open)
+    state = replace(state, open_chunks=still_open)
     if open_chunk is not None and open_chunk.digest == digest:
         return state, replace(update, is_repeat=True)
     return state, replace(update, revision=ChunkRevision(n, update.at, chunk))

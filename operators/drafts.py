@@ -81,7 +81,7 @@ def build_draft_request(
     meeting_id: str,
     interim: Interim,
     last_request: LastDraftRequest,
-    state: context_window.State,
+    state: context_window.WindowState,
     language: str,
     stable_text: str,
 ) -> DraftRequest:
@@ -108,7 +108,7 @@ def build_draft_request(
         previous_translation=stable_text or None,
         is_draft=True,
     )
-    request = context_window.with_context(request, interim.speaker, state.held, state.config)
+    request = context_window.with_context(request, interim.speaker, state.sentences, state.config)
     return DraftRequest(speaker_key(interim.speaker, interim.speaker_id), interim.base, request)
 
 

@@ -126,7 +126,11 @@ def _generate_requests(count: int) -> Iterator[TranslationRequest]:
         events = make_meeting_events(length)
         started = MeetingStarted(clock=Clock.RECORDED, generation=1, config=MEETING_CONFIG)
         payloads = [(BEGAN_AT_MS, started), *((event.at_ms or BEGAN_AT_MS, event.payload) for event in events)]
-        dedup_state, sentence_state, context_state = dedup.State(), tracker.State(), context_window.State()
+        dedup_state, sentence_state, context_state = (
+            dedup.DedupState(),
+            tracker.TrackerState(),
+            context_window.WindowState(),
+        )
         for n, (at, payload) in enumerate(payloads, 1):
             dedup_state, update = dedup.step(dedup_state, Entry("default", events[0].event_id, n, str(n), at, payload))
             sentence_state, sentence_changes = tracker.step(sentence_state, update)

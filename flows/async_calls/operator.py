@@ -74,7 +74,7 @@ class _Completion:
     """Notifies a key that one of its calls completed."""
 
 
-class _Logic(StatefulBatchLogic["Q | _Completion", CallResult[Q, R], None], Generic[Q, R]):
+class _CallLogic(StatefulBatchLogic["Q | _Completion", CallResult[Q, R], None], Generic[Q, R]):
     """The pending calls of one key, in order."""
 
     def __init__(self, executor: CallExecutor[Q, R], is_finished: Callable[[], bool]) -> None:
@@ -215,4 +215,4 @@ def call(
     op.output(f"{step_id}_end", up, _InputEndedSink(input_ended))
     completions = op.input(f"{step_id}_ended", flow, _CompletionSource(executor, is_finished, input_ended))  # pyright: ignore[reportArgumentType]
     merged = op.merge(f"{step_id}_merge", up, completions)
-    return op.stateful_batch(step_id, merged, lambda _: _Logic(executor, is_finished))  # pyright: ignore[reportArgumentType, reportReturnType]
+    return op.stateful_batch(step_id, merged, lambda _: _CallLogic(executor, is_finished))  # pyright: ignore[reportArgumentType, reportReturnType]

@@ -348,7 +348,7 @@ def _ticks(envelope: Envelope) -> TickState:
     return ticks
 
 
-class _Partition(StatelessSinkPartition[Result | DraftResult]):
+class _SinkPartition(StatelessSinkPartition[Result | DraftResult]):
     def __init__(self, committer: Committer) -> None:
         self._committer = committer
 
@@ -362,6 +362,6 @@ class CommitSink(DynamicSink[Result | DraftResult]):
     def __init__(self, committer: Committer) -> None:
         self._committer = committer
 
-    def build(self, step_id: str, worker_index: int, worker_count: int) -> _Partition:
+    def build(self, step_id: str, worker_index: int, worker_count: int) -> _SinkPartition:
         """Build the lane's one partition."""
-        return _Partition(self._committer)
+        return _SinkPartition(self._committer)

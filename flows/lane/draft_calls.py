@@ -122,7 +122,7 @@ class DraftCalls:
             if not interim.text:
                 self._last_requests.pop(key, None)
                 continue
-            state = cast(context_window.State, envelope.states["context"])
+            state = cast(context_window.WindowState, envelope.states["context"])
             last_request, is_due = next_request(self._last_requests.get(key, LastDraftRequest()), interim)
             self._last_requests[key] = last_request
             if is_due and state.config.drafts and parse_stream_id(envelope.log_id) > self._started_at:
@@ -131,9 +131,9 @@ class DraftCalls:
 
     def _restore(self, meeting_id: str, restored: Restored) -> None:
         """Treat the interim texts of a restored meeting as requested, so that no draft is requested twice."""
-        state = cast(tracker.State, restored.states["sentences"])
-        for key, voice_state in state.voices.items():
-            base, text, start = voice_state.interim
+        state = cast(tracker.TrackerState, restored.states["sentences"])
+        for key, speaker_state in state.speakers.items():
+            base, text, start = speaker_state.interim
             if text:
                 speaker, speaker_id = split_speaker_key(key)
                 interim = Interim(speaker, text, start, base, speaker_id=speaker_id)
@@ -142,7 +142,7 @@ class DraftCalls:
                 )
 
     def _requests_by_language(
-        self, envelope: Envelope, interim: Interim, last_request: LastDraftRequest, state: context_window.State
+        self, envelope: Envelope, interim: Interim, last_request: LastDraftRequest, state: context_window.WindowState
     ) -> Iterable[DraftRequest]:
         published = self._published.get((envelope.meeting_id, speaker_key(interim.speaker, interim.speaker_id)))
         drafts = published.drafts if published is not None and published.interim.base == interim.base else {}
@@ -155,10 +155,10 @@ class DraftCalls:
     def changed_interims(
         self, interims: Mapping[tuple[str, str], Interim], draft_results: Iterable[DraftResult]
     ) -> dict[tuple[str, str], InterimWithDrafts]:
-        """Return what to publish, by meeting and voice: interim texts that changed, or whose drafts changed.
+        """Return what to publish, by meeting and speaker: interim texts that changed, or whose drafts changed.
 
         Args:
-            interims: the interim texts that changed, by meeting and voice.
+            interims: the interim texts that changed, by meeting and speaker.
             draft_results: the drafts that ended since the last call.
         """
         changed: dict[tuple[str, str], InterimWithDrafts] = {}

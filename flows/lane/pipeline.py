@@ -25,6 +25,7 @@ from flows.lane.envelope import Envelope, Restored
 from flows.lane.log_reader import LaneReader
 from flows.lane.options import LaneOptions
 from flows.lane.source import LaneSource
+from flows.lane.state_upgrades import CONTEXT_UPGRADES, DEDUP_UPGRADES, SENTENCES_UPGRADES
 from flows.lane.stateful_step import StatefulStep, run_step
 from flows.lane.telemetry import LaneTelemetry
 from operators import context_window, dedup
@@ -35,43 +36,30 @@ from operators.sentences import tracker
 from operators.translation_requests import Translation, TranslationRequest
 
 
-def _dedup(state: dedup.State, envelope: Envelope) -> tuple[dedup.State, Envelope]:
+def _dedup(state: dedup.DedupState, envelope: Envelope) -> tuple[dedup.DedupState, Envelope]:
     assert isinstance(envelope.item, Entry | Tick)  # noqa: S101 - for the type checker
     state, update = dedup.step(state, envelope.item)
     return state, replace(envelope, update=update)
 
 
-def _sentences(state: tracker.State, envelope: Envelope) -> tuple[tracker.State, Envelope]:
+def _sentences(state: tracker.TrackerState, envelope: Envelope) -> tuple[tracker.TrackerState, Envelope]:
     assert envelope.update is not None  # noqa: S101 - for the type checker
     state, result = tracker.step(state, envelope.update)
     return state, replace(envelope, sentences=result)
 
 
-def _context(state: context_window.State, envelope: Envelope) -> tuple[context_window.State, Envelope]:
+def _context(state: context_window.WindowState, envelope: Envelope) -> tuple[context_window.WindowState, Envelope]:
     assert envelope.update is not None  # noqa: S101 - for the type checker
     state, requests = context_window.step(state, envelope.update, envelope.sentences)
     return state, replace(envelope, requests=requests)
 
 
-def _add_finals(state: dict[str, Any]) -> dict[str, Any]:
-    """Mark each open chunk of a version 1 state as interim."""
-    return {**state, "open": {chunk_id: [*chunk, False] for chunk_id, chunk in state["open"].items()}}
-
-
 STEPS: tuple[StatefulStep[Any], ...] = (
-    # Version 1 did not tell finals from interims: its open chunks count as interims.
-    StatefulStep("dedup", 2, dedup.State, dedup.State, _dedup, upgrades={1: _add_finals}),
-    # Version 1 had no empty chunks and no language: an open meeting gets its language with the next config.
+    StatefulStep("dedup", 3, dedup.DedupState, dedup.DedupState, _dedup, upgrades=DEDUP_UPGRADES),
+    StatefulStep("sentences", 3, tracker.TrackerState, tracker.TrackerState, _sentences, upgrades=SENTENCES_UPGRADES),
     StatefulStep(
-        "sentences",
-        2,
-        tracker.State,
-        tracker.State,
-        _sentences,
-        upgrades={1: lambda state: {**state, "taken_back": {}, "language": None}},
+        "context", 3, context_window.WindowState, context_window.WindowState, _context, upgrades=CONTEXT_UPGRADES
     ),
-    # Version 1 held only the last sentences: those of each recent speaker gather as the meeting continues.
-    StatefulStep("context", 2, context_window.State, context_window.State, _context, upgrades={1: lambda state: state}),
 )
 
 

@@ -157,7 +157,7 @@ class Lane:
 
 def _restore_history(engine: Engine, memory: TranslationMemory, restored: Sequence[Restored]) -> None:
     """Load the stored translations that later requests of restored meetings may need as context."""
-    states = {meeting.meeting_id: cast(context_window.State, meeting.states["context"]) for meeting in restored}
+    states = {meeting.meeting_id: cast(context_window.WindowState, meeting.states["context"]) for meeting in restored}
     wanted = [
         (meeting_id, sentence.id, language)
         for meeting_id, state in states.items()

@@ -21,7 +21,7 @@ POLL_MS = 100
 """Milliseconds that one read of an idle log waits for entries."""
 
 
-class _Partition(StatelessSourcePartition[tuple[str, Envelope]]):
+class _SourcePartition(StatelessSourcePartition[tuple[str, Envelope]]):
     def __init__(
         self, reader: LaneReader, telemetry: LaneTelemetry, must_block: Callable[[], bool], stopping: threading.Event
     ) -> None:
@@ -88,6 +88,6 @@ class LaneSource(DynamicSource[tuple[str, Envelope]]):
     ) -> None:
         self._partition = (reader, telemetry, must_block, stopping)
 
-    def build(self, step_id: str, worker_index: int, worker_count: int) -> _Partition:
+    def build(self, step_id: str, worker_index: int, worker_count: int) -> _SourcePartition:
         """Build the lane's one partition."""
-        return _Partition(*self._partition)
+        return _SourcePartition(*self._partition)

@@ -83,7 +83,7 @@ def _adapter(state: type[S]) -> TypeAdapter[S]:
     return TypeAdapter(state)
 
 
-class _Logic(StatefulBatchLogic[Envelope, Envelope, None], Generic[S]):
+class _StepLogic(StatefulBatchLogic[Envelope, Envelope, None], Generic[S]):
     def __init__(self, stage: StatefulStep[S], measures: ProcessMetrics) -> None:
         self._operator, self._measures = stage, measures
         self._state = self._initial = stage.initial()
@@ -177,4 +177,4 @@ def run_step(stage: StatefulStep[S], up: KeyedStream[Envelope], measures: Proces
     Returns:
         The envelopes, in order, with the operator's state and result.
     """
-    return op.stateful_batch(stage.name, up, lambda _: _Logic(stage, measures))
+    return op.stateful_batch(stage.name, up, lambda _: _StepLogic(stage, measures))

@@ -65,29 +65,29 @@ class DetachedSentence(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class TrackerState:
     """The speech of a meeting that may still change.
 
     Attributes:
-        voices: the speakers by key (`operators.speaker_keys`).
-        gone: the detached sentences by id.
-        reach: the latest speech time so far, seconds from the meeting's start.
-        taken_back: ordinals of the retracted chunks by id, until they close.
+        speakers: the speakers by key (`operators.speaker_keys`).
+        detached: the detached sentences by id.
+        speech_watermark: the latest speech time so far, seconds from the meeting's start.
+        retracted_chunks: ordinals of the retracted chunks by id, until they close.
         language: the config's source language; None if it is `auto`.
     """
 
-    voices: dict[str, SpeakerState] = field(default_factory=dict[str, SpeakerState])
-    gone: dict[str, DetachedSentence] = field(default_factory=dict[str, DetachedSentence])
-    reach: float = 0.0
-    taken_back: dict[str, int] = field(default_factory=dict[str, int])
+    speakers: dict[str, SpeakerState] = field(default_factory=dict[str, SpeakerState])
+    detached: dict[str, DetachedSentence] = field(default_factory=dict[str, DetachedSentence])
+    speech_watermark: float = 0.0
+    retracted_chunks: dict[str, int] = field(default_factory=dict[str, int])
     language: str | None = None
 
 
-def step(state: State, update: ChunkUpdate) -> tuple[State, SentenceChanges]:
+def step(state: TrackerState, update: ChunkUpdate) -> tuple[TrackerState, SentenceChanges]:
     """Process one update.
 
     Args:
-        state: the meeting's state, initially `State()`.
+        state: the meeting's state, initially `TrackerState()`.
         update: from `operators.dedup`.
 
     Returns:
@@ -103,18 +103,18 @@ def step(state: State, update: ChunkUpdate) -> tuple[State, SentenceChanges]:
     work.update_interims()
     if update.closed_chunk_ids:
         work.release_closed()
-    return (State() if update.meeting_ended else work.next_state()), work.changes()
+    return (TrackerState() if update.meeting_ended else work.next_state()), work.changes()
 
 
 class _SentenceUpdate:
     """The processing of one update: a mutable copy of the state, and the changes so far."""
 
-    def __init__(self, state: State, update: ChunkUpdate) -> None:
-        self.speakers = dict(state.voices)
-        self.detached = dict(state.gone)
-        self.emptied_chunks = dict(state.taken_back)
+    def __init__(self, state: TrackerState, update: ChunkUpdate) -> None:
+        self.speakers = dict(state.speakers)
+        self.detached = dict(state.detached)
+        self.retracted_chunks = dict(state.retracted_chunks)
         self.language = state.language
-        self.speech_watermark = state.reach
+        self.speech_watermark = state.speech_watermark
         if update.revision is not None and not is_blank(update.revision.chunk.text):
             self.speech_watermark = max(self.speech_watermark, update.revision.chunk.end)
         self.update = update
@@ -125,9 +125,9 @@ class _SentenceUpdate:
         self.retractions: list[Retraction] = []
         self.interims: list[Interim] = []
 
-    def next_state(self) -> State:
+    def next_state(self) -> TrackerState:
         """Return the state after the update."""
-        return State(self.speakers, self.detached, self.speech_watermark, self.emptied_chunks, self.language)
+        return TrackerState(self.speakers, self.detached, self.speech_watermark, self.retracted_chunks, self.language)
 
     def changes(self) -> SentenceChanges:
         """Return the changes that the update made."""
@@ -149,11 +149,11 @@ class _SentenceUpdate:
         chunk, speaker = revision.chunk, chunk_speaker_key(revision.chunk)
         before, index = self._remove_chunk(revision.ordinal, speaker)
         if is_blank(chunk.text):
-            self.emptied_chunks[chunk.chunk_id] = revision.ordinal
+            self.retracted_chunks[chunk.chunk_id] = revision.ordinal
             if index is not None:
                 self._resegment(speaker, index)
             return
-        self.emptied_chunks.pop(chunk.chunk_id, None)
+        self.retracted_chunks.pop(chunk.chunk_id, None)
         text = " ".join(chunk.text.split())
         new = ChunkState(
             chunk_id=chunk.chunk_id,
@@ -287,8 +287,8 @@ class _SentenceUpdate:
     def release_closed(self) -> None:
         """Release the sentences that can't change any more."""
         for chunk_id in self.update.closed_chunk_ids:
-            self.emptied_chunks.pop(chunk_id, None)
-        kept_ordinals = set(self.emptied_chunks.values())
+            self.retracted_chunks.pop(chunk_id, None)
+        kept_ordinals = set(self.retracted_chunks.values())
         closed = self.update.closed_chunk_ids
         for speaker, speaker_state in self.speakers.items():
             chunks = tuple(

@@ -249,7 +249,7 @@ def live_logics() -> list[object]:
     return [
         instance
         for instance in gc.get_objects()
-        if type(instance) in (flows.lane.stateful_step._Logic, flows.async_calls.operator._Logic)
+        if type(instance) in (flows.lane.stateful_step._StepLogic, flows.async_calls.operator._CallLogic)
     ]
 
 

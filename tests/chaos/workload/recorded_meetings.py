@@ -119,7 +119,7 @@ def numbered_meeting(title: str, count: int) -> RecordedMeeting:
 @cache
 def request_order(meeting: RecordedMeeting) -> dict[tuple[str, int], int]:
     """Return the position of each translation request of the operators, by sentence id and revision."""
-    states = dedup.State(), tracker.State(), context_window.State()
+    states = dedup.DedupState(), tracker.TrackerState(), context_window.WindowState()
     order: dict[tuple[str, int], int] = {}
     for item in operator_runs.make_items(meeting.chunks, config=CONFIG):
         first, update = dedup.step(states[0], item)

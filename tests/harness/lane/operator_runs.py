@@ -110,7 +110,7 @@ class OperatorResult:
 def run_operators(items: Iterable[LogItem]) -> OperatorResult:
     """Run dedup and sentences over a meeting's items, and return their result."""
     result = OperatorResult()
-    dedup_state, state = dedup.State(), tracker.State()
+    dedup_state, state = dedup.DedupState(), tracker.TrackerState()
     for item in items:
         dedup_state, update = dedup.step(dedup_state, item)
         state, output = tracker.step(state, update)

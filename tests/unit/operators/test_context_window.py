@@ -7,7 +7,14 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from flows.lane.pipeline import STEPS
-from operators.context_window import EXTRA_SENTENCES_COUNT, MAX_SPEAKERS, State, WindowSentence, step, with_translations
+from operators.context_window import (
+    EXTRA_SENTENCES_COUNT,
+    MAX_SPEAKERS,
+    WindowSentence,
+    WindowState,
+    step,
+    with_translations,
+)
 from operators.meeting_config import MeetingConfig, Term
 from operators.stream import ChunkUpdate, Retraction, Sentence, SentenceBoundary, SentenceChanges
 from operators.translation_requests import ContextSentence, GlossaryEntry, TranslationRequest
@@ -21,8 +28,8 @@ def make_sentence(n: int, text: str, *, revision: int = 1, speaker: str = "A", l
 
 def run_context(*done: SentenceChanges, config: MeetingConfig = CONFIG) -> list[tuple[TranslationRequest, ...]]:
     """Return the requests of some steps. Each state makes a round trip through JSON."""
-    adapter = TypeAdapter(State)
-    state, requests = State(), list[tuple[TranslationRequest, ...]]()
+    adapter = TypeAdapter(WindowState)
+    state, requests = WindowState(), list[tuple[TranslationRequest, ...]]()
     for i, sentences in enumerate(done):
         state, some = step(state, ChunkUpdate("t", "m", i, i, 0, config=config if i == 0 else None), sentences)
         assert adapter.validate_json(adapter.dump_json(state)) == state
@@ -85,7 +92,7 @@ def test_source_language_is_the_sentences_or_the_meetings() -> None:
 
 def test_config_change_applies_from_its_entry() -> None:
     state, before = step(
-        State(), ChunkUpdate("t", "m", 0, 1, 0, config=CONFIG), final_sentences(make_sentence(1, "One."))
+        WindowState(), ChunkUpdate("t", "m", 0, 1, 0, config=CONFIG), final_sentences(make_sentence(1, "One."))
     )
     changed = MeetingConfig(target_languages=("ja",), context_sentences=0, context_of_speaker=0)
     state, after = step(
@@ -97,15 +104,15 @@ def test_config_change_applies_from_its_entry() -> None:
 
 
 def test_state_drops_unneeded_sentences_and_is_empty_at_the_end() -> None:
-    state, _ = step(State(), ChunkUpdate("t", "m", 0, 1, 0, config=CONFIG), SentenceChanges())
+    state, _ = step(WindowState(), ChunkUpdate("t", "m", 0, 1, 0, config=CONFIG), SentenceChanges())
     for n in range(100):
         state, _ = step(state, ChunkUpdate("t", "m", n, n, 0), final_sentences(make_sentence(n, "Yes.")))
-    assert [held.n for held in state.held] == list(range(100 - 2 - EXTRA_SENTENCES_COUNT, 100))
+    assert [sentence.chunk_ordinal for sentence in state.sentences] == list(range(100 - 2 - EXTRA_SENTENCES_COUNT, 100))
     state, requests = step(
         state, ChunkUpdate("t", "m", 100, 100, 0, meeting_ended=True), final_sentences(make_sentence(100, "End."))
     )
     assert len(requests) == 2
-    assert state == State()
+    assert state == WindowState()
 
 
 def test_context_has_the_same_speakers_sentences_across_others() -> None:
@@ -128,20 +135,20 @@ def test_sentence_in_both_windows_is_in_the_context_once() -> None:
 
 def test_windows_of_silent_speakers_are_dropped() -> None:
     config = CONFIG.model_copy(update={"context_of_speaker": 2})
-    state, _ = step(State(), ChunkUpdate("t", "m", 0, 1, 0, config=config), SentenceChanges())
+    state, _ = step(WindowState(), ChunkUpdate("t", "m", 0, 1, 0, config=config), SentenceChanges())
     for n in range(1000):
         state, _ = step(
             state, ChunkUpdate("t", "m", n, n, 0), final_sentences(make_sentence(n, "Yes.", speaker=f"S{n // 50}"))
         )
-    assert {one.speaker for one in state.held} == {f"S{n}" for n in range(20 - MAX_SPEAKERS, 20)}
-    assert len(state.held) == MAX_SPEAKERS * (2 + EXTRA_SENTENCES_COUNT)
+    assert {sentence.speaker for sentence in state.sentences} == {f"S{n}" for n in range(20 - MAX_SPEAKERS, 20)}
+    assert len(state.sentences) == MAX_SPEAKERS * (2 + EXTRA_SENTENCES_COUNT)
 
 
 @settings(deadline=None)
 @given(st.lists(st.sampled_from("ABC"), max_size=60), st.integers(0, 4), st.integers(0, 4))
 def test_context_equals_that_of_the_whole_transcript(speakers: list[str], recent: int, own: int) -> None:
     config = MeetingConfig(target_languages=("pt",), context_sentences=recent, context_of_speaker=own)
-    state, said = State(config), list[Sentence]()
+    state, said = WindowState(config), list[Sentence]()
     for n, speaker in enumerate(speakers):
         now = make_sentence(n, f"{n}.", speaker=speaker)
         state, (request,) = step(state, ChunkUpdate("t", "m", n, n, 0), final_sentences(now))
@@ -153,13 +160,13 @@ def test_context_equals_that_of_the_whole_transcript(speakers: list[str], recent
 
 def test_late_revision_has_no_distant_context() -> None:
     config = CONFIG.model_copy(update={"context_of_speaker": 2})
-    state, _ = step(State(), ChunkUpdate("t", "m", 0, 1, 0, config=config), SentenceChanges())
+    state, _ = step(WindowState(), ChunkUpdate("t", "m", 0, 1, 0, config=config), SentenceChanges())
     said = [make_sentence(n, f"{n}.", speaker="Bob" if n < 12 else "Ann") for n in range(42)]
     for one in said:
         state, _ = step(state, ChunkUpdate("t", "m", one.start, 1, 0), final_sentences(one))
     late = replace(said[42 - 20], revision=2, text="What I said.")
     _, (request, _) = step(state, ChunkUpdate("t", "m", 43, 1, 0), final_sentences(late))
-    assert {one.speaker for one in request.context} <= {"Ann"}
+    assert {sentence.speaker for sentence in request.context} <= {"Ann"}
     newer = replace(said[42 - 3], revision=2, text="What I said.")
     _, (request, _) = step(state, ChunkUpdate("t", "m", 43, 1, 0), final_sentences(newer))
     assert [one.text for one in request.context] == ["37.", "38."]
@@ -185,14 +192,14 @@ def test_translation_is_quoted_only_for_the_same_text() -> None:
     assert [one.translation for one in told.context] == ["Sim.", None]
 
 
-def test_state_of_the_previous_version_is_readable() -> None:
+def test_state_of_schema_1_is_readable() -> None:
     (stage,) = (stage for stage in STEPS if stage.name == "context")
     config = '{"source_language": "en", "target_languages": ["pt"], "context_sentences": 2, "drafts": true}'
     held = '[{"start": 1.5, "n": 3, "k": 0, "speaker": "A", "text": "Yes."}]'
     state = stage.load({"schema": 1, "state": f'{{"config": {config}, "held": {held}}}'})
-    assert state == State(
+    assert state == WindowState(
         MeetingConfig(source_language="en", target_languages=("pt",), context_sentences=2),
         (WindowSentence(1.5, 3, 0, "A", "Yes."),),
     )
     assert stage.load(stage.dump(state)) == state
-    assert stage.dump(state)["schema"] == 2
+    assert stage.dump(state)["schema"] == 3

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from pydantic import TypeAdapter
 
-from operators.dedup import REVISION_HORIZON_MS, State, step
+from operators.dedup import REVISION_HORIZON_MS, DedupState, step
 from operators.entries import (
     Chunk,
     ConfigChanged,
@@ -30,8 +30,8 @@ def make_entry(n: int, at: int, payload: EntryPayload) -> Entry:
 
 def run_dedup(*items: LogItem) -> list[ChunkUpdate]:
     """Return the updates of some items. Each state makes a round trip through JSON."""
-    state, updates = State(), list[ChunkUpdate]()
-    adapter = TypeAdapter(State)
+    state, updates = DedupState(), list[ChunkUpdate]()
+    adapter = TypeAdapter(DedupState)
     for item in items:
         state, update = step(state, item)
         assert adapter.validate_json(adapter.dump_json(state)) == state
@@ -228,15 +228,15 @@ def test_config_move_and_end_entries() -> None:
 
 def test_state_is_empty_after_the_end() -> None:
     for last in (make_entry(2, 1, MeetingEnded()), Tick("m", 1_800_000, 12, is_idle=True)):
-        state, _ = step(State(), make_entry(1, 0, make_chunk("a", "Yes.")))
+        state, _ = step(DedupState(), make_entry(1, 0, make_chunk("a", "Yes.")))
         state, update = step(state, last)
         assert update.meeting_ended
-        assert state == State()
+        assert state == DedupState()
 
 
 def test_state_drops_closed_chunks() -> None:
-    state = State()
+    state = DedupState()
     for n in range(1, 500):
         state, _ = step(state, make_entry(n, n * 10_000, make_chunk(str(n), "Yes.", n)))
-    assert len(state.open) == 13
-    assert len(TypeAdapter(State).dump_json(state)) < 1_500
+    assert len(state.open_chunks) == 13
+    assert len(TypeAdapter(DedupState).dump_json(state)) < 1_500

@@ -88,7 +88,7 @@ def test_two_characters_of_a_script_without_spaces_count_as_a_word() -> None:
 def test_draft_request_has_all_fields() -> None:
     config = MeetingConfig(source_language="en", target_languages=("pt",), context_sentences=2)
     held = tuple(context_window.WindowSentence(float(n), n, 0, "B", f"Sentence {n}.") for n in range(1, 4))
-    state = context_window.State(config, held)
+    state = context_window.WindowState(config, held)
     interim = Interim("A", first_words(7), 3.0, "4.1/2")
     asked, _ = next_request(LastDraftRequest(), interim)
     one = build_draft_request("t", "m", interim, asked, state, "pt", "um dois")
@@ -98,7 +98,7 @@ def test_draft_request_has_all_fields() -> None:
     assert (request.language, request.source_language, request.text) == ("pt", "en", first_words(6))
     assert [(q.sentence_id, q.text) for q in request.context] == [("2.0", "Sentence 2."), ("3.0", "Sentence 3.")]
     assert (request.previous_translation, request.is_draft) == ("um dois", True)
-    alone = context_window.State(MeetingConfig(context_sentences=0), held)
+    alone = context_window.WindowState(MeetingConfig(context_sentences=0), held)
     foreign = Interim("A", first_words(7), 3.0, "4.1/0", "de")
     request = build_draft_request("t", "m", foreign, asked, alone, "pt", "").request
     assert (request.source_language, request.context, request.previous_translation) == ("de", (), None)
@@ -113,7 +113,7 @@ def test_draft_request_has_terms_style_and_speaker_context() -> None:
     held = tuple(context_window.WindowSentence(float(n), n, 0, "AB"[n > 1], f"Sentence {n}.") for n in range(1, 4))
     interim = Interim("A", first_words(7), 3.0, "4.1/2")
     asked, _ = next_request(LastDraftRequest(), interim)
-    request = build_draft_request("t", "m", interim, asked, context_window.State(config, held), "pt", "").request
+    request = build_draft_request("t", "m", interim, asked, context_window.WindowState(config, held), "pt", "").request
     assert [q.sentence_id for q in request.context] == ["1.0", "3.0"]
     assert request.glossary == (GlossaryEntry("Parley", "Parley"), GlossaryEntry(said, "um"))
     assert (request.terms_in_text, request.style) == ((GlossaryEntry(said, "um"),), "formal")

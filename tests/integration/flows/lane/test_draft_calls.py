@@ -427,9 +427,9 @@ def test_a_draft_of_the_previous_sentence_is_stale() -> None:
 
 
 def test_drafts_of_restored_interim_text_are_not_requested_again() -> None:
-    config = context_window.State(MeetingConfig(target_languages=("pt",)))
-    voices = {"Ann": tracker.SpeakerState(interim=InterimState("1.0/0", first_words(7), 0.0))}
-    restored = Restored("m", {"sentences": tracker.State(voices), "context": config})
+    config = context_window.WindowState(MeetingConfig(target_languages=("pt",)))
+    speakers = {"Ann": tracker.SpeakerState(interim=InterimState("1.0/0", first_words(7), 0.0))}
+    restored = Restored("m", {"sentences": tracker.TrackerState(speakers), "context": config})
     drafts = DraftCalls(ProcessMetrics("lane/live-1"))
     drafts.start_after("5-0")
     drafts.requests([("m", Envelope("t", "m", 4, "4-0", restored))])

@@ -368,10 +368,14 @@ def test_releasing_closed_chunks_changes_no_sentence(data: st.DataObject) -> Non
 def test_every_state_survives_json(data: st.DataObject) -> None:
     said = data.draw(slow_arrivals(data.draw(chunk_histories())))
     items = make_items(said, config=MeetingConfig(target_languages=("pt",)))
-    adapters = [TypeAdapter(dedup.State), TypeAdapter(tracker.State), TypeAdapter(context_window.State)]
+    adapters = [
+        TypeAdapter(dedup.DedupState),
+        TypeAdapter(tracker.TrackerState),
+        TypeAdapter(context_window.WindowState),
+    ]
 
     def results(*, stored: bool) -> list[object]:
-        first, second, third = dedup.State(), tracker.State(), context_window.State()
+        first, second, third = dedup.DedupState(), tracker.TrackerState(), context_window.WindowState()
         found: list[object] = []
         for item in items:
             first, update = dedup.step(first, item)
@@ -395,21 +399,21 @@ def test_a_long_meeting_keeps_a_small_state() -> None:
             (i * 6.0, make_chunk(str(i), text[:20], i * 6.0)),
             (i * 6.0 + 1, make_chunk(str(i), text, i * 6.0, i * 6.0 + 5)),
         ]
-    dedup_state, state = dedup.State(), tracker.State()
+    dedup_state, state = dedup.DedupState(), tracker.TrackerState()
     for item in make_items(said, end=False)[:-1]:
         dedup_state, update = dedup.step(dedup_state, item)
         state, _ = tracker.step(state, update)
-        assert not state.voices or len(state.voices["A"].chunks) <= 25
-    assert not state.gone
-    assert len(TypeAdapter(tracker.State).dump_json(state)) < 15_000
+        assert not state.speakers or len(state.speakers["A"].chunks) <= 25
+    assert not state.detached
+    assert len(TypeAdapter(tracker.TrackerState).dump_json(state)) < 15_000
 
 
 def test_unpunctuated_speech_of_an_hour_keeps_a_small_state() -> None:
     said: list[tuple[float, EntryPayload]] = [
         (i * 5.0, make_chunk(str(i), "so we went and then", i * 5.0)) for i in range(700)
     ]
-    dedup_state, state = dedup.State(), tracker.State()
+    dedup_state, state = dedup.DedupState(), tracker.TrackerState()
     for item in make_items(said, end=False):
         dedup_state, update = dedup.step(dedup_state, item)
         state, _ = tracker.step(state, update)
-    assert len(state.voices["A"].chunks) <= 60
+    assert len(state.speakers["A"].chunks) <= 60

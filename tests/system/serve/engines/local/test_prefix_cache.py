@@ -48,7 +48,7 @@ def meeting_requests() -> Iterator[TranslationRequest]:
         span = {"start": said["start_time"], "end": said["end_time"]}
         chunks.append((row["at"], Chunk.model_validate(fields | span)))
     config = MeetingConfig(source_language="en", target_languages=TARGETS, glossary=GLOSSARY, style="plain words")
-    state = context_window.State()
+    state = context_window.WindowState()
     for update, done in run_operators(make_items(chunks, config=config)).steps:
         state, step_requests = context_window.step(state, update, done)
         yield from step_requests

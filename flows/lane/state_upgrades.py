@@ -1,0 +1,52 @@
+"""Upgrades of the operators' stored states: for each older schema, a function to the next schema."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+_State = dict[str, Any]
+_Upgrades = Mapping[int, Callable[[_State], _State]]
+
+
+def _rename_fields(fields: _State, names: Mapping[str, str]) -> _State:
+    return {names.get(name, name): value for name, value in fields.items()}
+
+
+def _add_finals(state: _State) -> _State:
+    """Count each open chunk as an interim: schema 1 did not tell finals from interims."""
+    return {**state, "open": {chunk_id: [*chunk, False] for chunk_id, chunk in state["open"].items()}}
+
+
+def _add_retracted_chunks(state: _State) -> _State:
+    """Add no retracted chunks and no language. An open meeting gets its language with the next config."""
+    return {**state, "taken_back": {}, "language": None}
+
+
+def _keep(state: _State) -> _State:
+    """Change nothing: schema 1 had only the last sentences. Those of each speaker gather as the meeting continues."""
+    return state
+
+
+def _rename_dedup(state: _State) -> _State:
+    return _rename_fields(state, {"began": "began_at", "open": "open_chunks", "marks": "watermarks"})
+
+
+def _rename_sentences(state: _State) -> _State:
+    names = {
+        "voices": "speakers",
+        "gone": "detached",
+        "reach": "speech_watermark",
+        "taken_back": "retracted_chunks",
+    }
+    return _rename_fields(state, names)
+
+
+def _rename_context(state: _State) -> _State:
+    names = {"n": "chunk_ordinal", "k": "index_in_chunk"}
+    return {"config": state["config"], "sentences": [_rename_fields(sentence, names) for sentence in state["held"]]}
+
+
+DEDUP_UPGRADES: _Upgrades = {1: _add_finals, 2: _rename_dedup}
+SENTENCES_UPGRADES: _Upgrades = {1: _add_retracted_chunks, 2: _rename_sentences}
+CONTEXT_UPGRADES: _Upgrades = {1: _keep, 2: _rename_context}
