@@ -22,7 +22,7 @@ from cluster.api_client import identify_server
 from cluster.engine_plan import INSIGHT_KEY, TRANSLATION_KEY, plan_engines, probe_model_servers
 from cluster.ports import LOOPBACK, is_port_free
 from cluster.settings import Settings
-from operators.engine_config import REMOTE_ENGINE_TYPES, FirefoxConfig, LlamaCppConfig, ModelsConfig, display_name
+from operators.engine_config import REMOTE_ENGINE_TYPES, EnginesConfig, FirefoxConfig, LlamaCppConfig, display_name
 from operators.errors import InvalidInputError, SetupError
 from serve.engines.firefox.model_files import find_models
 from serve.engines.gpus import Gpu, find_gpus
@@ -334,7 +334,7 @@ def check_insight(settings: Settings, gpus: Sequence[Gpu]) -> Finding:
 
 
 def _check_model_server(
-    about: Literal["Translation", "Insight"], config: ModelsConfig, settings: Settings, details: str
+    about: Literal["Translation", "Insight"], config: EnginesConfig, settings: Settings, details: str
 ) -> Finding:
     """Check a model server by a request for one token. Only a translation server can prevent `parley up` from running."""
     keys = ((TRANSLATION_KEY, settings.translation_key), (INSIGHT_KEY, settings.insight_key))

@@ -13,9 +13,9 @@ from operators.engine_config import (
     ROLES,
     EngineConfig,
     EngineName,
+    EnginesConfig,
     FirefoxConfig,
     LlamaCppConfig,
-    ModelsConfig,
     RemoteEngineConfig,
     VllmConfig,
     describe_translation,
@@ -43,7 +43,7 @@ class EnginePlan:
         summary: a description of the translation engine for the user.
     """
 
-    config: ModelsConfig
+    config: EnginesConfig
     summary: str
 
 
@@ -73,12 +73,12 @@ def plan_engines(settings: Settings) -> EnginePlan:
     if insight_engine is not None:
         engines[insight_name] = insight_engine
     insight_names = (insight_name,) if insight_engine is not None else ()
-    config = ModelsConfig(engines=engines, translation=translation_names, insight=insight_names, chat=insight_names)
+    config = EnginesConfig(engines=engines, translation=translation_names, insight=insight_names, chat=insight_names)
     return EnginePlan(config, _summarize(config, translation))
 
 
 def probe_model_servers(
-    config: ModelsConfig, environment: Mapping[str, str]
+    config: EnginesConfig, environment: Mapping[str, str]
 ) -> dict[EngineName, tuple[RemoteEngineConfig, PreflightResult]]:
     """Request a token from each model server that serves a role, concurrently.
 
@@ -101,7 +101,7 @@ def probe_model_servers(
     return {name: (servers[name][0], answer) for name, answer in results.items()}
 
 
-def _summarize(config: ModelsConfig, choice: EngineSelection) -> str:
+def _summarize(config: EnginesConfig, choice: EngineSelection) -> str:
     reason = "" if choice.engine in ("none", "openai", "proxy", "triton") else f" ({choice.reason})"
     loading = (
         "; loading a large model takes minutes, and the first start downloads it" if choice.engine == "vllm" else ""

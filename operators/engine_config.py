@@ -162,7 +162,7 @@ REMOTE_ENGINE_TYPES = (OpenAiConfig, TranslationV3Config, TritonConfig)
 """The engines whose model is on a remote server. A replica switches to another such engine without a restart."""
 
 
-class ModelsConfig(StrictModel):
+class EnginesConfig(StrictModel):
     """The engines by name, and for each role the names of its engines, the preferred one first.
 
     If an engine is unavailable or still starting, the next one serves the role. A role without engines is off.
@@ -174,7 +174,7 @@ class ModelsConfig(StrictModel):
     chat: tuple[EngineName, ...] = ()
 
     @model_validator(mode="after")
-    def _check_roles(self) -> ModelsConfig:
+    def _check_roles(self) -> EnginesConfig:
         for role in ROLES:
             names = self.engines_for(role)
             if len(set(names)) != len(names):
@@ -219,7 +219,7 @@ def parse_engine_config(fields: Mapping[str, Any]) -> EngineConfig:
         raise to_invalid_input_error(error) from None
 
 
-def parse_models_config(config: Mapping[str, Any] | str | bytes) -> ModelsConfig:
+def parse_engines_config(config: Mapping[str, Any] | str | bytes) -> EnginesConfig:
     """Parse a configuration.
 
     Args:
@@ -230,8 +230,8 @@ def parse_models_config(config: Mapping[str, Any] | str | bytes) -> ModelsConfig
     """
     try:
         if isinstance(config, str | bytes):
-            return ModelsConfig.model_validate_json(config)
-        return ModelsConfig.model_validate(config)
+            return EnginesConfig.model_validate_json(config)
+        return EnginesConfig.model_validate(config)
     except ValidationError as error:
         invalid = to_invalid_input_error(error)
         raise InvalidInputError(invalid.field or "the configuration", invalid.fix) from None
@@ -252,7 +252,7 @@ def display_name(engine: EngineConfig) -> str:
             return f"{engine.model} on {urlsplit(engine.url).hostname}"
 
 
-def describe_translation(config: ModelsConfig) -> str:
+def describe_translation(config: EnginesConfig) -> str:
     """Return a description of the engines that translate, for people."""
     if not config.translation:
         return "translation is off"

@@ -83,9 +83,9 @@ def set_models(
     server: ServerOption = None,
 ) -> None:
     """Activate a configuration. An invalid one is rejected, and the current one stays active."""
-    from operators.engine_config import parse_models_config
+    from operators.engine_config import parse_engines_config
 
-    config = parse_models_config(_read_file(file)).model_dump(mode="json")
+    config = parse_engines_config(_read_file(file)).model_dump(mode="json")
     if check:
         console.print("The configuration is valid.")
         return

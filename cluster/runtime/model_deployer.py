@@ -12,7 +12,7 @@ import structlog
 from ray import serve as ray_serve
 from ray.serve import Application
 
-from operators.engine_config import ROLES, EngineConfig, ModelsConfig, Role, serve_app_name
+from operators.engine_config import ROLES, EngineConfig, EnginesConfig, Role, serve_app_name
 from operators.errors import SetupError
 from serve.app_options import TranslationOptions
 from serve.application_status import fetch_application_statuses
@@ -152,7 +152,7 @@ class ModelDeployer:
         return build_insight(engine)
 
 
-def _desired_applications(config: ModelsConfig) -> dict[str, _DesiredApplication]:
+def _desired_applications(config: EnginesConfig) -> dict[str, _DesiredApplication]:
     """Return the applications of a configuration by name."""
     return {
         serve_app_name(role, name): _DesiredApplication(role, config.engines[name])

@@ -12,7 +12,7 @@ from fastapi import APIRouter, Query
 from pydantic import AfterValidator, BaseModel, Field
 
 from operators.characters import require_storable
-from operators.engine_config import ROLES, ModelsConfig, Role, display_name
+from operators.engine_config import ROLES, EnginesConfig, Role, display_name
 from operators.errors import InvalidInputError, NotFoundError, UnavailableError
 from operators.fields import StrictModel
 from serve.application_status import ApplicationStatuses, fetch_application_statuses
@@ -71,7 +71,7 @@ class EngineConfigVersion(BaseModel):
     origin: EngineConfigOrigin
     note: str
     created_at: datetime
-    config: ModelsConfig
+    config: EnginesConfig
     engines: list[EngineStatus] = []
 
 
@@ -85,7 +85,7 @@ class EngineConfigVersions(BaseModel):
 class EngineConfigRequest(StrictModel):
     """A configuration to put in force. It is rejected if the version in force is not `expected_version`, if that is given."""
 
-    config: ModelsConfig
+    config: EnginesConfig
     note: Note = ""
     expected_version: int | None = None
 

@@ -12,7 +12,7 @@ import structlog
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from operators.engine_config import ModelsConfig, describe_translation, parse_models_config
+from operators.engine_config import EnginesConfig, describe_translation, parse_engines_config
 from operators.errors import ConflictError, InvalidInputError, NotFoundError
 from storage.connections import sync_engine
 from storage.postgres.meeting_transaction import MeetingTransaction
@@ -52,7 +52,7 @@ class EngineConfigRecord:
     """
 
     version: int
-    config: ModelsConfig
+    config: EnginesConfig
     origin: EngineConfigOrigin
     note: str
     problems: dict[str, str]
@@ -91,7 +91,7 @@ def read_config_history(connection: Connection, limit: int) -> tuple[list[Engine
 
 def save_config(
     connection: Connection,
-    config: ModelsConfig,
+    config: EnginesConfig,
     origin: EngineConfigOrigin,
     note: str = "",
     *,
@@ -147,7 +147,7 @@ def _describe_current(connection: Connection) -> str | None:
     return None if version is None else describe_translation(version.config)
 
 
-def _notify_meetings(connection: Connection, config: ModelsConfig) -> None:
+def _notify_meetings(connection: Connection, config: EnginesConfig) -> None:
     """Emit a live event for each active meeting, which reports the new engines to its subscribers."""
     ids = [str(open_id) for open_id in connection.execute(_OPEN_MEETINGS, {"statuses": list(OPEN_STATUSES)}).scalars()]
     transaction = MeetingTransaction(connection, ids)
@@ -178,7 +178,7 @@ def roll_back_config(connection: Connection, version: int | None = None) -> Engi
     return save_config(connection, _to_record(row).config, "rollback", f"version {number} again")
 
 
-def save_settings_config(connection: Connection, config: ModelsConfig) -> EngineConfigRecord:
+def save_settings_config(connection: Connection, config: EnginesConfig) -> EngineConfigRecord:
     """Put the settings' configuration in force, unless it is the same as at the last start.
 
     If it is the same, a version that was saved since stays in force. A version that this release can't read is replaced,
@@ -191,9 +191,9 @@ def save_settings_config(connection: Connection, config: ModelsConfig) -> Engine
     return save_config(connection, config, "settings")
 
 
-def _is_same_config(stored: Any, config: ModelsConfig) -> bool:
+def _is_same_config(stored: Any, config: EnginesConfig) -> bool:
     try:
-        return parse_models_config(stored) == config
+        return parse_engines_config(stored) == config
     except InvalidInputError:
         return False
 
@@ -208,7 +208,7 @@ def record_problems(connection: Connection, version: int, problems: dict[str, st
 
 def _to_record(row: Any) -> EngineConfigRecord:
     return EngineConfigRecord(
-        row.version, parse_models_config(row.config), row.origin, row.note, dict(row.problems), row.created_at
+        row.version, parse_engines_config(row.config), row.origin, row.note, dict(row.problems), row.created_at
     )
 
 

@@ -9,13 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from operators.engine_config import (
+    EnginesConfig,
     FirefoxConfig,
-    ModelsConfig,
     OpenAiConfig,
     VllmConfig,
     display_name,
     parse_engine_config,
-    parse_models_config,
+    parse_engines_config,
 )
 from operators.errors import InvalidInputError
 
@@ -24,7 +24,7 @@ BOTH = {"engines": {"big": {"kind": "vllm", "model": "a/b"}, "small": {"kind": "
 
 
 def test_serve_app_names_list_the_preferred_engine_first() -> None:
-    config = parse_models_config(BOTH | {"translation": ["big", "small"], "insight": ["big"]})
+    config = parse_engines_config(BOTH | {"translation": ["big", "small"], "insight": ["big"]})
     assert config.engines_for("translation") == ("big", "small")
     assert config.serve_app_names("translation") == ("translation-big", "translation-small")
     assert config.serve_app_names("insight") == ("insight-big",)
@@ -62,7 +62,7 @@ def test_serve_app_names_list_the_preferred_engine_first() -> None:
 )
 def test_invalid_config_names_the_field_without_the_value(change: dict[str, Any], field: str, fix: str) -> None:
     with pytest.raises(InvalidInputError) as caught:
-        parse_models_config(BOTH | change)
+        parse_engines_config(BOTH | change)
     assert caught.value.field == field
     assert fix in caught.value.fix
     assert "swordfish" not in str(caught.value)
@@ -70,7 +70,7 @@ def test_invalid_config_names_the_field_without_the_value(change: dict[str, Any]
 
 def test_invalid_json_is_rejected() -> None:
     with pytest.raises(InvalidInputError, match="Invalid JSON"):
-        parse_models_config("{")
+        parse_engines_config("{")
 
 
 @given(st.integers(0, 50), st.integers(1, 50) | st.none(), st.floats(0, 8), st.integers(1, 512))
@@ -78,8 +78,8 @@ def test_engine_config_survives_json(replicas: int, more: int | None, gpus: floa
     most = None if more is None else max(replicas, 1) + more
     engine = VllmConfig(model="a/b", replicas=replicas, most_replicas=most, gpus=gpus, ongoing=ongoing)
     assert engine.replica_limit >= max(1, engine.replicas)
-    config = ModelsConfig(engines={"big": engine}, translation=("big",))
-    assert parse_models_config(config.model_dump_json()) == config
+    config = EnginesConfig(engines={"big": engine}, translation=("big",))
+    assert parse_engines_config(config.model_dump_json()) == config
     assert parse_engine_config(engine.model_dump()) == engine
 
 

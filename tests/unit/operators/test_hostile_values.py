@@ -14,7 +14,7 @@ from hypothesis import settings
 from pydantic import BaseModel, ValidationError
 
 from cluster.recordings.glossary_csv import parse_glossary
-from operators.engine_config import ModelsConfig, parse_models_config
+from operators.engine_config import EnginesConfig, parse_engines_config
 from operators.entries import Chunk, Entry, MeetingEnded, MeetingStarted, parse_entry
 from operators.errors import InvalidInputError
 from operators.fields import MAX_NAME_CHARS, format_field_path, normalize_language_tag
@@ -184,12 +184,12 @@ def test_glossary_file_is_parsed_or_rejected_by_line() -> None:
             check_invalid(error, "terms.csv")
 
 
-def test_models_config_is_parsed_or_rejected_by_field() -> None:
+def test_engines_config_is_parsed_or_rejected_by_field() -> None:
     rng = random.Random(3)
     for _ in range(EXAMPLE_COUNT):
         sent = json.dumps(models(rng)["config"]) if rng.random() < 0.7 else hostile_input.hostile_text(rng)
         try:
-            assert isinstance(parse_models_config(sent), ModelsConfig)
+            assert isinstance(parse_engines_config(sent), EnginesConfig)
         except InvalidInputError as error:
             check_invalid(error)
 
@@ -216,7 +216,7 @@ def test_language_tag_normalization_is_idempotent() -> None:
 def test_engine_rejects_numbers_that_can_not_be_stored(number: object) -> None:
     for field in ("replicas", "cpus"):
         with pytest.raises(InvalidInputError, match=field):
-            parse_models_config({"engines": {"a": ENGINE | {field: number}}})
+            parse_engines_config({"engines": {"a": ENGINE | {field: number}}})
 
 
 @pytest.mark.parametrize(
@@ -227,7 +227,7 @@ def test_engine_rejects_numbers_that_can_not_be_stored(number: object) -> None:
 def test_engine_rejects_arguments_that_can_not_be_stored(value: object) -> None:
     for body in ({"a": value}, {"a": [{"b": value}]}):
         with pytest.raises(InvalidInputError, match=r"engines\.a\.openai\.body"):
-            parse_models_config({"engines": {"a": ENGINE | {"body": body}}})
+            parse_engines_config({"engines": {"a": ENGINE | {"body": body}}})
 
 
 def test_a_dead_letter_with_an_ordinal_of_any_length_can_be_listed() -> None:

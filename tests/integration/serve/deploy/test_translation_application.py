@@ -21,7 +21,7 @@ from ray.serve.handle import DeploymentHandle
 from sqlalchemy import Engine, text
 from websockets.asyncio.client import connect
 
-from operators.engine_config import FirefoxConfig, ModelsConfig, OpenAiConfig
+from operators.engine_config import EnginesConfig, FirefoxConfig, OpenAiConfig
 from operators.errors import UnavailableError
 from operators.translation_requests import CaptionStatus, Translation, TranslationRequest
 from serve.deploy import deployment
@@ -261,7 +261,7 @@ async def test_engine_problem_is_reported_until_it_is_solved(
     with openai_server.openai_server() as (url, state):
         monkeypatch.setattr(openai_server, "API_KEY", "none")
         engine = OpenAiConfig(url=url, model=openai_server.MODEL, cpus=0.1)
-        config = ModelsConfig(engines={"gateway": engine}, translation=("gateway",))
+        config = EnginesConfig(engines={"gateway": engine}, translation=("gateway",))
         with served.engine.begin() as connection:
             save_settings_config(connection, config)
         built = build_translation(TranslationOptions(engine))
@@ -296,7 +296,7 @@ def test_all_ports_are_on_loopback(address: str) -> None:
 
 async def test_unresponsive_controller_leaves_statuses_unknown(served: ApiHarness) -> None:
     with served.engine.begin() as conn:
-        save_settings_config(conn, ModelsConfig(engines={"firefox": FirefoxConfig()}, translation=("firefox",)))
+        save_settings_config(conn, EnginesConfig(engines={"firefox": FirefoxConfig()}, translation=("firefox",)))
     [controller] = count_controllers()
     controller.suspend()
     try:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from operators.engine_config import FirefoxConfig, ModelsConfig
+from operators.engine_config import EnginesConfig, FirefoxConfig
 from storage.postgres.engine_config_versions import save_settings_config
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 pytest_plugins = ["tests.harness.api.api_harness"]
 
-ONE = ModelsConfig(engines={"firefox": FirefoxConfig()}, translation=("firefox",))
+ONE = EnginesConfig(engines={"firefox": FirefoxConfig()}, translation=("firefox",))
 
 
 def save_start_config(stage: ApiHarness) -> None:

@@ -8,7 +8,7 @@ import httpx
 import pytest
 from sqlalchemy import text
 
-from operators.engine_config import ModelsConfig
+from operators.engine_config import EnginesConfig
 from serve.app_options import ApiOptions
 from serve.http import health_routes
 from serve.http.application import create_app
@@ -38,7 +38,7 @@ async def test_health_reports_that_the_process_is_up(stage: ApiHarness) -> None:
 async def test_ready_if_all_parts_are(stage: ApiHarness) -> None:
     # Translation is off.
     with stage.engine.begin() as conn:
-        save_settings_config(conn, ModelsConfig())
+        save_settings_config(conn, EnginesConfig())
     answer = await stage.http.get("/ready")
     assert (answer.status_code, answer.json()) == (
         200,

@@ -14,7 +14,7 @@ import httpx
 import pytest
 from hypothesis import settings
 
-from operators.engine_config import FirefoxConfig, ModelsConfig
+from operators.engine_config import EnginesConfig, FirefoxConfig
 from storage.postgres.engine_config_versions import save_config
 from tests.harness.data import hostile_input
 
@@ -150,7 +150,7 @@ MADE: list[RequestFactory] = [
 async def test_any_request_is_answered_without_harm_to_other_meetings(stage: ApiHarness) -> None:
     with stage.engine.begin() as connection:
         save_config(
-            connection, ModelsConfig(engines={"firefox": FirefoxConfig()}, translation=("firefox",)), "settings"
+            connection, EnginesConfig(engines={"firefox": FirefoxConfig()}, translation=("firefox",)), "settings"
         )
     bad, good = await stage.create_meeting(), await stage.create_meeting()
     rng = random.Random(14)

@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import httpx
 
-from operators.engine_config import ModelsConfig
+from operators.engine_config import EnginesConfig
 from serve.app_options import ApiOptions
 from serve.http.problems import Problem
 from storage.postgres.engine_config_versions import save_settings_config
@@ -128,7 +128,7 @@ async def test_conflicts_are_described(stage: ApiHarness, postgres_url: str, red
     stage.set_status(ended, "ended")
     stage.redis.flushdb()
     with stage.engine.begin() as conn:
-        save_settings_config(conn, ModelsConfig())
+        save_settings_config(conn, EnginesConfig())
     places = {"meeting_id": ended, "letter_id": str(store_dead_letter(stage, ended)), "lane_id": "live-1"}
     async with run_described_api(postgres_url, redis_url) as running:
         # With a second lane, draining the first would succeed.

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from operators.engine_config import FirefoxConfig, ModelsConfig
+from operators.engine_config import EnginesConfig, FirefoxConfig
 from operators.errors import FencedError
 from operators.translation_requests import CaptionStatus, Translation, TranslationRequest
 from storage.batch_commit.batch_changes import CaptionResult, DeadLetter, MeetingChange
@@ -65,7 +65,7 @@ class CommittingLane:
 
 
 async def test_live_events_name_the_engines_at_the_start_and_after_a_change(stage: ApiHarness) -> None:
-    firefox = ModelsConfig(engines={"firefox": FirefoxConfig()}, translation=("firefox",))
+    firefox = EnginesConfig(engines={"firefox": FirefoxConfig()}, translation=("firefox",))
     assert CommittingLane(stage, await stage.create_meeting()).start_events == [("status", {"status": "live"})]
     meeting = await stage.create_meeting()
     with stage.engine.begin() as connection:
@@ -81,7 +81,7 @@ async def test_live_events_name_the_engines_at_the_start_and_after_a_change(stag
     stage.set_status(over, "ended")
     with stage.engine.begin() as connection:
         save_config(connection, firefox, "request", "nothing that any meeting sees")
-        save_config(connection, ModelsConfig(), "request")
+        save_config(connection, EnginesConfig(), "request")
     query = "select seq, payload from outbox where meeting_id = :id order by seq desc limit 1"
     assert query_rows(stage.engine, query, id=UUID(meeting)) == [
         (

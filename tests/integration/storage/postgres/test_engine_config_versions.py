@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy import Engine, text
 
-from operators.engine_config import FirefoxConfig, ModelsConfig
+from operators.engine_config import EnginesConfig, FirefoxConfig
 from operators.errors import ConflictError, NotFoundError
 from storage.postgres.engine_config_versions import (
     EngineConfigWatcher,
@@ -23,17 +23,17 @@ from storage.postgres.engine_config_versions import (
 
 pytestmark = pytest.mark.usefixtures("clean_database")
 
-OFF = ModelsConfig()
-ONE = ModelsConfig(engines={"firefox": FirefoxConfig()}, translation=("firefox",))
-TWO = ModelsConfig(engines={"firefox": FirefoxConfig(replicas=2)}, translation=("firefox",))
+OFF = EnginesConfig()
+ONE = EnginesConfig(engines={"firefox": FirefoxConfig()}, translation=("firefox",))
+TWO = EnginesConfig(engines={"firefox": FirefoxConfig(replicas=2)}, translation=("firefox",))
 
 
-def request_config(engine: Engine, config: ModelsConfig, expected_version: int | None = None) -> int:
+def request_config(engine: Engine, config: EnginesConfig, expected_version: int | None = None) -> int:
     with engine.begin() as connection:
         return save_config(connection, config, "request", expected_version=expected_version).version
 
 
-def current_config(engine: Engine) -> ModelsConfig | None:
+def current_config(engine: Engine) -> EnginesConfig | None:
     with engine.begin() as connection:
         version = read_current_config(connection)
     return None if version is None else version.config

@@ -13,7 +13,7 @@ from uuid import uuid4
 import pytest
 from playwright.async_api import Browser
 
-from operators.engine_config import FirefoxConfig, ModelsConfig
+from operators.engine_config import EnginesConfig, FirefoxConfig
 from operators.translation_requests import CaptionStatus
 from storage.postgres.engine_config_versions import save_config
 from tests.harness.api.page_reader import PageReader, open_reader, reused_reader, wait_for_api_rows
@@ -120,7 +120,7 @@ async def test_caption_is_pending_then_shown_beside_its_sentence(stage: ApiHarne
 async def test_configured_engines_and_engine_of_each_caption_are_shown(stage: ApiHarness, reader: PageReader) -> None:
     with stage.engine.begin() as connection:
         save_config(
-            connection, ModelsConfig(engines={"firefox": FirefoxConfig()}, translation=("firefox",)), "settings"
+            connection, EnginesConfig(engines={"firefox": FirefoxConfig()}, translation=("firefox",)), "settings"
         )
     meeting, lane = await create_written_meeting(stage)
     one, two, three, four = (make_sentence(f"{n}.0", f"Sentence {n}.", n) for n in range(1, 5))
@@ -140,7 +140,7 @@ async def test_configured_engines_and_engine_of_each_caption_are_shown(stage: Ap
     by = [row["by"] for row in await reader.transcript_rows()]
     assert by == ["translated by test 1", "", "translated by test 2", ""], "it is still shown"
     with stage.engine.begin() as connection:
-        save_config(connection, ModelsConfig(), "request")
+        save_config(connection, EnginesConfig(), "request")
     # The new `models` text is sent with the next event, if the relay doesn't send it before.
     lane.write_caption(four, "Frase 4.")
     await reader.wait_for_text("translation is off")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.async_api import Browser
 
-from operators.engine_config import ModelsConfig, OpenAiConfig
+from operators.engine_config import EnginesConfig, OpenAiConfig
 from storage.postgres.engine_config_versions import record_problems, save_config
 from tests.harness.api.page_reader import open_reader
 from tests.harness.lane.fake_lane_writer import create_written_meeting, make_sentence
@@ -26,7 +26,7 @@ async def test_engine_problem_is_shown_while_it_lasts(stage: ApiHarness, browser
     gateway = OpenAiConfig(url="http://gateway/v1", model="echo-1")
     with stage.engine.begin() as connection:
         version = save_config(
-            connection, ModelsConfig(engines={"gateway": gateway}, translation=("gateway",)), "request"
+            connection, EnginesConfig(engines={"gateway": gateway}, translation=("gateway",)), "request"
         )
         record_problems(connection, version.version, {"translation-gateway": "the model's server refuses the key"})
     meeting, lane = await create_written_meeting(stage)
