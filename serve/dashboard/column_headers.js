@@ -24,8 +24,8 @@ export class ColumnHeaders {
 
   /** Show the source language (empty if unknown), and the captions' language as one of `languages`. */
   show(sourceLanguage, language, languages) {
-    this.#section.querySelector(".spoken").textContent = sourceLanguage ? languageName(sourceLanguage) : "Spoken";
-    const name = this.#section.querySelector(".read h2");
+    this.#section.querySelector(".source-header").textContent = sourceLanguage ? languageName(sourceLanguage) : "Spoken";
+    const name = this.#section.querySelector(".caption-header h2");
     name.textContent = language === null ? "Not translated: the meeting has no target language" : languageName(language);
     name.classList.toggle("unseen", languages.length > 1);
     this.#select.hidden = languages.length < 2;

@@ -17,7 +17,7 @@ const query = (selector) => document.querySelector(selector);
 
 /** Show the meetings for as long as the page is open. */
 export async function showMeetings() {
-  query(".begin").textContent = EXAMPLE_COMMANDS;
+  query(".example-commands").textContent = EXAMPLE_COMMANDS;
   const openCards = new MeetingCards(query(".now"));
   const recentCards = new MeetingCards(query(".recent"));
   for (;;) {
@@ -37,7 +37,7 @@ async function pause() {
 }
 
 async function refresh(openCards, recentCards) {
-  const errorNotice = query(".trouble");
+  const errorNotice = query(".error-notice");
   try {
     const [open, recent] = await Promise.all([getJson(OPEN_URL), getJson(RECENT_URL)]);
     openCards.show(open);
@@ -95,6 +95,6 @@ function updateCard(card, meeting, previous) {
   card.dataset.status = meeting.status;
   card.querySelector("a").textContent = meeting.title || "Untitled meeting";
   card.querySelector(".facts").textContent = meetingSummary(meeting);
-  card.querySelector(".standing").textContent = text;
-  card.querySelector(".standing").classList.toggle("behind", isBehind);
+  card.querySelector(".status-text").textContent = text;
+  card.querySelector(".status-text").classList.toggle("behind", isBehind);
 }

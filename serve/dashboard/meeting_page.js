@@ -21,12 +21,12 @@ const query = (selector) => document.querySelector(selector);
 
 class MeetingPage {
   #path;
-  #meetingInfo = new MeetingInfo(query(".about"));
-  #columnHeaders = new ColumnHeaders(query(".heads"), () => this.#updateLanguages());
+  #meetingInfo = new MeetingInfo(query(".meeting-info"));
+  #columnHeaders = new ColumnHeaders(query(".column-headers"), () => this.#updateLanguages());
   #transcriptView = new TranscriptView(query(".rows"), query(".interims"), query(".log"), (added, before) =>
     this.#onPaint(added, before),
   );
-  #emptyNotice = query(".silence"); // Kept, because it is behind the rows: a query would pass all of them each time.
+  #emptyNotice = query(".empty-notice"); // Kept, because it is behind the rows: a query would pass all of them each time.
   #autoscroll;
   #stream;
   #meeting; // The server's last answer.
@@ -49,8 +49,8 @@ class MeetingPage {
     this.#transcriptView.initialSeq = this.#meeting?.seq ?? 0;
     const bar = query(".bar");
     new ResizeObserver(() => document.body.style.setProperty("--bar", `${bar.offsetHeight}px`)).observe(bar);
-    const anchor = new ScrollAnchor(query(".rows"), [bar, query(".heads")]);
-    this.#autoscroll = new Autoscroll(query(".latest"), !this.#isOver, anchor);
+    const anchor = new ScrollAnchor(query(".rows"), [bar, query(".column-headers")]);
+    this.#autoscroll = new Autoscroll(query(".scroll-to-latest"), !this.#isOver, anchor);
     this.#stream = new EventStream(`${location.origin.replace("http", "ws")}${this.#path}/events`, {
       onEvent: (event) => this.#onEvent(event),
       onConnected: () => this.#transcriptView.clearInterims(),
@@ -188,6 +188,6 @@ class MeetingPage {
     document.title = "No such meeting · Parley";
     query("h1").textContent = "There is no such meeting";
     query(".unknown").hidden = false;
-    for (const selector of [".connection", ".about", ".transcript", ".latest"]) query(selector).hidden = true;
+    for (const selector of [".connection", ".meeting-info", ".transcript", ".scroll-to-latest"]) query(selector).hidden = true;
   }
 }

@@ -93,7 +93,7 @@ class PageReader:
                 id: row.dataset.id,
                 speaker: row.querySelector(".speaker").textContent,
                 named: row.classList.contains("first"),
-                at: row.querySelector(".at").textContent,
+                at: row.querySelector(".speech-time").textContent,
                 source: row.querySelector(".source").textContent,
                 text: row.querySelector(".text").textContent,
                 by: row.querySelector(".text").title,

@@ -93,7 +93,7 @@ async def test_page_fits_the_screen_with_enough_contrast(
         assert faint == {}
         await reader.page.evaluate("() => scrollTo(0, 0)")
         await reader.page.click("summary")
-        await reader.wait_for("!document.querySelector('.latest').hidden")
+        await reader.wait_for("!document.querySelector('.scroll-to-latest').hidden")
         await reader.page.screenshot(path=tmp_path / f"{scheme}-{width}-top.png")
         # Beside each other, or below each other where there is no room.
         source, caption = [await reader.page.locator(part).first.bounding_box() for part in (".source", ".caption")]
@@ -145,7 +145,7 @@ async def test_page_works_with_screen_reader_and_keyboard(stage: ApiHarness, bro
         for part in ("banner", "main", 'heading "Monday planning', "[level=1]", 'navigation "Export"', "status"):
             assert part in tree, tree
         await reader.page.evaluate("() => scrollTo(0, 0)")
-        await reader.wait_for("!document.querySelector('.latest').hidden")
+        await reader.wait_for("!document.querySelector('.scroll-to-latest').hidden")
         reached: list[str] = []
         for _ in range(8):
             await reader.page.keyboard.press("Tab")
@@ -238,7 +238,7 @@ async def test_long_titles_text_spacing_and_forced_colours(stage: ApiHarness, br
             "heads.getBoundingClientRect().top",
         )
         await reader.wait_for(f"scrollY > 300 && {bottom} > 60")
-        await reader.wait_for(f"((heads) => Math.abs({top} - {bottom}) < 1)(document.querySelector('.heads'))")
+        await reader.wait_for(f"((heads) => Math.abs({top} - {bottom}) < 1)(document.querySelector('.column-headers'))")
         # The dot of the state has the colour of its word where a page may have no backgrounds.
         await reader.page.emulate_media(forced_colors="active")
         dot = """(of) => { const dot = getComputedStyle(document.querySelector(of), '::before');
@@ -348,7 +348,7 @@ async def test_end_of_the_text_is_visible_on_any_screen(
         await reader.wait_for("scrollY > 0 && document.documentElement.scrollHeight - innerHeight - scrollY === 0")
         await reader.page.screenshot(path=tmp_path / "end.png")
         covered = await reader.page.evaluate(
-            "() => Math.max(...[...document.querySelectorAll('.bar, .heads')].map((one) => one.getBoundingClientRect().bottom))"
+            "() => Math.max(...[...document.querySelectorAll('.bar, .column-headers')].map((one) => one.getBoundingClientRect().bottom))"
         )
         text = await reader.page.locator(".interim .source").last.bounding_box()
         assert text is not None
@@ -357,9 +357,9 @@ async def test_end_of_the_text_is_visible_on_any_screen(
         assert max(covered, 0) + below < height / 2
         assert below >= 0
         await reader.page.evaluate("() => scrollBy(0, -60)")
-        await reader.wait_for("!document.querySelector('.latest').hidden")
+        await reader.wait_for("!document.querySelector('.scroll-to-latest').hidden")
         await reader.page.screenshot(path=tmp_path / "up.png")
-        button = await reader.page.locator(".latest").bounding_box()
+        button = await reader.page.locator(".scroll-to-latest").bounding_box()
         assert button is not None
         assert button["y"] + button["height"] <= height
         # On narrow screens the button is a full line, so that it covers no text.

@@ -88,7 +88,7 @@ async def distance_to_end(reader: PageReader) -> float:
 
 async def is_following(reader: PageReader) -> bool:
     """Whether the page follows its end: then it shows no button to it."""
-    return not await reader.page.is_visible(".latest")
+    return not await reader.page.is_visible(".scroll-to-latest")
 
 
 async def write_and_wait(reader: PageReader, lane: FakeLaneWriter, n: int) -> None:
@@ -197,7 +197,7 @@ async def test_scrolling_up_from_the_end_works_as_anywhere_else(
         if not over:
             await write_and_wait(reader, lane, n)
             assert await wait_for_scroll_rest(reader) == place, way
-            assert await reader.page.inner_text(".latest") == "Jump to latest · 1 new sentence", way
+            assert await reader.page.inner_text(".scroll-to-latest") == "Jump to latest · 1 new sentence", way
     fingers = {way for way in ways if "finger" in way}
     # On a busy machine a key that is pressed again may end the scroll of the time before.
     keys_in_a_row = {"ArrowUp"}
@@ -210,8 +210,8 @@ async def test_scrolling_up_from_the_end_works_as_anywhere_else(
 
 SCROLLS_TO_END: dict[str, Scroll] = {
     "wheel": turn_wheel(10, 4),
-    "the button": lambda reader: reader.page.click(".latest"),
-    "the button by its key": lambda reader: reader.page.press(".latest", "Enter"),
+    "the button": lambda reader: reader.page.click(".scroll-to-latest"),
+    "the button by its key": lambda reader: reader.page.press(".scroll-to-latest", "Enter"),
     **{key: press_keys(key) for key in ("End", "Control+End", "PageDown", "ArrowDown", "Space")},
 }
 
@@ -240,7 +240,7 @@ async def test_page_follows_again_after_the_reader_returns_to_the_end(
     await press_keys("ArrowUp")(reader)
     await wait_for_scroll_rest(reader)
     await write_and_wait(reader, lane, 90)
-    assert await reader.page.inner_text(".latest") == "Jump to latest · 1 new sentence"
+    assert await reader.page.inner_text(".scroll-to-latest") == "Jump to latest · 1 new sentence"
     await reader.page.reload()
     await reader.wait_for_text("Sentence 90.")
     await wait_for_scroll_rest(reader)
@@ -283,13 +283,13 @@ async def test_scrolling_up_works_while_the_page_grows_in_each_frame(
             const text = document.querySelector(".block:last-child .row:last-child .source");
             const grow = () => {
                 text.append(" And it goes on.".repeat(8));
-                if (document.querySelector(".latest").hidden) requestAnimationFrame(grow);
+                if (document.querySelector(".scroll-to-latest").hidden) requestAnimationFrame(grow);
             };
             grow();
         }"""
     )
     await up(reader)
-    await reader.wait_for("!document.querySelector('.latest').hidden")
+    await reader.wait_for("!document.querySelector('.scroll-to-latest').hidden")
     place = await wait_for_scroll_rest(reader)
     await write_and_wait(reader, lane, 80)
     assert await wait_for_scroll_rest(reader) == place
@@ -375,8 +375,8 @@ async def test_layout_change_does_not_stop_following(stage: ApiHarness, reader: 
     await reader.page.evaluate(
         """() => {
             window.offered = 0;
-            new MutationObserver(() => { window.offered += !document.querySelector(".latest").hidden })
-                .observe(document.querySelector(".latest"), { attributes: true });
+            new MutationObserver(() => { window.offered += !document.querySelector(".scroll-to-latest").hidden })
+                .observe(document.querySelector(".scroll-to-latest"), { attributes: true });
         }"""
     )
     changes = (rewrap, raise_and_lower, magnify, swap_lines, shorten, grow_and_drop, retract)
@@ -453,7 +453,7 @@ async def test_readers_place_is_kept_while_sentences_above_change(stage: ApiHarn
     lane = await open_long_meeting(stage, reader)
     await turn_wheel(-600)(reader)
     read = """() => {
-        const covered = document.querySelector(".heads").getBoundingClientRect().bottom;
+        const covered = document.querySelector(".column-headers").getBoundingClientRect().bottom;
         const texts = [...document.querySelectorAll(".row .source")];
         return texts.find((text) => text.getBoundingClientRect().top >= covered).closest(".row").dataset.id;
     }"""

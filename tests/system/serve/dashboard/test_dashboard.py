@@ -433,7 +433,7 @@ async def test_meeting_that_is_over_is_shown_from_its_start_and_can_be_exported(
     await reader.wait_for_text("all received")
     await wait_for_api_rows(reader, stage.http, meeting)
     assert await reader.page.evaluate("() => scrollY") == 0
-    assert await reader.page.inner_text(".latest") == "Jump to latest"
+    assert await reader.page.inner_text(".scroll-to-latest") == "Jump to latest"
     links = await reader.page.locator(".exports a").evaluate_all("(links) => links.map((link) => link.href)")
     assert len(links) == 4
     for link in links:
@@ -577,7 +577,7 @@ async def test_list_stays_while_the_server_is_unreachable(browser: Browser, stag
         await reader.wait_for_text("can't be reached")
         assert await reader.page.is_visible(".now .card")
         await network.restore()
-        await reader.wait_for("document.querySelector('.trouble').hidden")
+        await reader.wait_for("document.querySelector('.error-notice').hidden")
 
 
 @pytest.mark.slow

@@ -157,7 +157,7 @@ async def test_list_shows_at_once_that_the_browser_is_offline(stage: ApiHarness,
     await reader.page.context.set_offline(True)
     await reader.wait_for_text("can't be reached")
     await reader.page.context.set_offline(False)
-    await reader.wait_for("document.querySelector('.trouble').hidden")
+    await reader.wait_for("document.querySelector('.error-notice').hidden")
 
 
 async def test_silence_is_noticed_whatever_the_system_clock(
