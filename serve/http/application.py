@@ -42,7 +42,13 @@ def create_app(options: ApiOptions) -> FastAPI:
             yield
 
     # FastAPI's own page at /docs would load scripts from another server. This one serves them itself.
-    app = FastAPIOffline(title="Parley", lifespan=lifespan, redoc_url=None, responses=problems.problem_responses(403))
+    app = FastAPIOffline(
+        title="Parley",
+        lifespan=lifespan,
+        redoc_url=None,
+        responses=problems.problem_responses(403),
+        generate_unique_id_function=lambda route: route.name,
+    )
     app.add_middleware(BodyLimitMiddleware, max_bytes=options.max_body)
     app.add_middleware(SameOriginMiddleware, hosts=options.hosts)
     problems.install_error_handlers(app)

@@ -63,7 +63,7 @@ class ResubmitResult(BaseModel):
 
 
 @router.get("")
-async def list_letters(
+async def list_dead_letters(
     services: ServicesDep,
     meeting: UUID | None = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
@@ -83,7 +83,7 @@ async def list_letters(
 
 
 @router.get("/{letter_id}", responses=problem_responses(404))
-async def get_letter(letter_id: DeadLetterId, services: ServicesDep) -> DeadLetterDetail:
+async def get_dead_letter(letter_id: DeadLetterId, services: ServicesDep) -> DeadLetterDetail:
     """Get a dead letter with its content."""
     async with services.database.connect() as conn:
         return DeadLetterDetail.model_validate(
@@ -92,7 +92,7 @@ async def get_letter(letter_id: DeadLetterId, services: ServicesDep) -> DeadLett
 
 
 @router.post("/{letter_id}/resubmit", responses=problem_responses(404, 409, 429))
-async def resubmit(letter_id: DeadLetterId, services: ServicesDep) -> ResubmitResult:
+async def resubmit_dead_letter(letter_id: DeadLetterId, services: ServicesDep) -> ResubmitResult:
     """Append the chunk of a dead letter to its meeting's log again. A second call for the same letter changes nothing.
 
     The chunk keeps its id, and becomes its latest revision. If the chunk is closed, its text becomes new sentences, beside those

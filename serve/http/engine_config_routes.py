@@ -97,13 +97,15 @@ class RollbackRequest(StrictModel):
 
 
 @router.get("/api/models", responses=problem_responses(404))
-async def show(services: ServicesDep) -> EngineConfigVersion:
+async def get_engine_config(services: ServicesDep) -> EngineConfigVersion:
     """Get the configuration in force, with the status of its engines."""
     return await _with_engine_status(await _current_version(services), services)
 
 
 @router.get("/api/models/versions")
-async def versions(services: ServicesDep, limit: Annotated[int, Query(ge=1, le=200)] = 20) -> EngineConfigVersions:
+async def list_engine_config_versions(
+    services: ServicesDep, limit: Annotated[int, Query(ge=1, le=200)] = 20
+) -> EngineConfigVersions:
     """List the versions of the configuration, newest first."""
     async with services.database.connect() as conn:
         readable, unreadable = await conn.run_sync(read_config_history, limit)
@@ -111,7 +113,7 @@ async def versions(services: ServicesDep, limit: Annotated[int, Query(ge=1, le=2
 
 
 @router.put("/api/models", responses=problem_responses(404, 409))
-async def change(new: EngineConfigRequest, services: ServicesDep) -> EngineConfigVersion:
+async def update_engine_config(new: EngineConfigRequest, services: ServicesDep) -> EngineConfigVersion:
     """Put a configuration in force. Every lane and every remote engine applies it within a second."""
     async with services.database.begin() as conn:
         if not await conn.run_sync(read_current_version_number):
@@ -125,7 +127,7 @@ async def change(new: EngineConfigRequest, services: ServicesDep) -> EngineConfi
 
 
 @router.post("/api/models/rollback", responses=problem_responses(404))
-async def go_back(back: RollbackRequest, services: ServicesDep) -> EngineConfigVersion:
+async def roll_back_engine_config(back: RollbackRequest, services: ServicesDep) -> EngineConfigVersion:
     """Put an older version in force again, as a new version."""
     async with services.database.begin() as conn:
         version = await conn.run_sync(roll_back_config, back.version)

@@ -50,7 +50,7 @@ _LANGUAGE = Query(
     responses={200: {"description": "The file.", "content": {media: {} for media in _MEDIA_TYPES.values()}}}
     | problem_responses(404),
 )
-async def export(
+async def export_meeting(
     meeting_id: UUID,
     services: ServicesDep,
     file_format: Annotated[ExportFormat, Query(alias="format")] = "jsonl",

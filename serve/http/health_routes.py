@@ -38,14 +38,14 @@ class Readiness(BaseModel):
 
 @router.head("/health", include_in_schema=False)
 @router.get("/health")
-async def health() -> Health:
+async def get_health() -> Health:
     """Report that the process is running. No other service is checked."""
     return Health()
 
 
 @router.head("/ready", include_in_schema=False)
 @router.get("/ready", responses={503: {"model": Readiness}})
-async def ready(response: Response, services: ServicesDep) -> Readiness:
+async def get_readiness(response: Response, services: ServicesDep) -> Readiness:
     """Check that meetings can be served.
 
     The parts are `postgres`, `redis`, `lanes` and `translation`. The status is 503 if one of them fails.

@@ -105,7 +105,7 @@ class EventBatchResult(BaseModel):
         }
     },
 )
-async def append(meeting_id: UUID, batch: EventBatch, services: ServicesDep) -> EventBatchResult | JSONResponse:
+async def append_events(meeting_id: UUID, batch: EventBatch, services: ServicesDep) -> EventBatchResult | JSONResponse:
     """Append events to a meeting's log. Once it returns `accepted`, an event is durable.
 
     Invalid events don't reject the rest of the batch: 422 names each invalid field, and has the results of the valid events.

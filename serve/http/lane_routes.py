@@ -13,7 +13,8 @@ from operators.fields import Name, StrictModel
 from serve.http.dependencies.services import Services, ServicesDep
 from serve.http.problems import problem_responses
 from storage.ingest.lane_lag import read_lane_lags
-from storage.postgres.lane_registry import LaneKind, LaneRecord, add_lane, drain_lane, list_lanes
+from storage.postgres import lane_registry
+from storage.postgres.lane_registry import LaneKind, LaneRecord
 from storage.records import DEFAULT_TEAM_ID
 
 router = APIRouter(tags=["lanes"])
@@ -72,31 +73,31 @@ class MoveResult(BaseModel):
 
 
 @router.get("/api/lanes")
-async def show_lanes(services: ServicesDep) -> LaneList:
+async def list_lanes(services: ServicesDep) -> LaneList:
     """List all lanes with their status."""
     async with services.database.connect() as conn:
-        lanes = await list_lanes(conn)
+        lanes = await lane_registry.list_lanes(conn)
     return LaneList(lanes=await _with_lags(services, lanes))
 
 
 @router.post("/api/lanes", status_code=201)
-async def add(new: AddLaneRequest, services: ServicesDep) -> LaneStatus:
+async def add_lane(new: AddLaneRequest, services: ServicesDep) -> LaneStatus:
     """Add a lane. It starts within seconds, and runs until the flow's next start, or for as long as the load requires it."""
     async with services.database.begin() as conn:
-        lane_id = await add_lane(conn, new.kind)
+        lane_id = await lane_registry.add_lane(conn, new.kind)
     return await _get_lane(services, lane_id)
 
 
 @router.post("/api/lanes/{lane_id}/drain", status_code=202, responses=problem_responses(404, 409))
-async def drain(lane_id: Name, services: ServicesDep) -> LaneStatus:
+async def drain_lane(lane_id: Name, services: ServicesDep) -> LaneStatus:
     """Drain a lane: its open meetings move to other lanes once their calls in flight are answered. Then the lane stops."""
     async with services.database.begin() as conn:
-        await drain_lane(conn, lane_id)
+        await lane_registry.drain_lane(conn, lane_id)
     return await _get_lane(services, lane_id)
 
 
 @router.post("/api/meetings/{meeting_id}/move", status_code=202, responses=problem_responses(404, 409))
-async def move(meeting_id: UUID, target: MoveRequest, services: ServicesDep) -> MoveResult:
+async def move_meeting(meeting_id: UUID, target: MoveRequest, services: ServicesDep) -> MoveResult:
     """Move a meeting to another lane, once its calls in flight are answered. Nothing is lost or repeated."""
     is_moving = await services.meetings.move(DEFAULT_TEAM_ID, meeting_id, target.lane)
     return MoveResult(lane=target.lane, moved=is_moving)
@@ -104,7 +105,7 @@ async def move(meeting_id: UUID, target: MoveRequest, services: ServicesDep) -> 
 
 async def _get_lane(services: Services, lane_id: str) -> LaneStatus:
     async with services.database.connect() as conn:
-        lanes = [lane for lane in await list_lanes(conn) if lane.id == lane_id]
+        lanes = [lane for lane in await lane_registry.list_lanes(conn) if lane.id == lane_id]
     if not lanes:
         raise NotFoundError(f"there is no lane {lane_id}")
     return (await _with_lags(services, lanes))[0]

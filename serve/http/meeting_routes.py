@@ -132,7 +132,7 @@ class ConfigChangeResult(BaseModel):
     responses={200: {"model": Meeting, "description": "A meeting with this `external_id` exists."}}
     | problem_responses(429),
 )
-async def begin(new: CreateMeetingRequest, response: Response, services: ServicesDep) -> Meeting:
+async def create_meeting(new: CreateMeetingRequest, response: Response, services: ServicesDep) -> Meeting:
     """Begin a meeting. If a meeting with the same `external_id` exists, that one is returned.
 
     429 means that the limit of open live meetings is reached: `Retry-After` says when to try again.
@@ -185,7 +185,9 @@ async def get_meeting(meeting_id: UUID, services: ServicesDep) -> MeetingDetail:
 
 
 @router.patch("/{meeting_id}/config", status_code=202, responses=problem_responses(404, 409))
-async def change_config(meeting_id: UUID, change: ChangeConfigRequest, services: ServicesDep) -> ConfigChangeResult:
+async def change_meeting_config(
+    meeting_id: UUID, change: ChangeConfigRequest, services: ServicesDep
+) -> ConfigChangeResult:
     """Change a meeting's config for all that follows.
 
     The change is an entry of the log, so it takes effect at a known point of the stream. Omitted fields stay as they are.
@@ -209,21 +211,21 @@ async def change_config(meeting_id: UUID, change: ChangeConfigRequest, services:
 
 
 @router.post("/{meeting_id}/pause", responses=problem_responses(404, 409))
-async def pause(meeting_id: UUID, services: ServicesDep) -> MeetingDetail:
+async def pause_meeting(meeting_id: UUID, services: ServicesDep) -> MeetingDetail:
     """Pause a meeting: chunks are refused until it is resumed."""
     await services.meetings.pause(DEFAULT_TEAM_ID, meeting_id)
     return await get_meeting(meeting_id, services)
 
 
 @router.post("/{meeting_id}/resume", responses=problem_responses(404, 409))
-async def resume(meeting_id: UUID, services: ServicesDep) -> MeetingDetail:
+async def resume_meeting(meeting_id: UUID, services: ServicesDep) -> MeetingDetail:
     """Resume a paused meeting: chunks are accepted again."""
     await services.meetings.resume(DEFAULT_TEAM_ID, meeting_id)
     return await get_meeting(meeting_id, services)
 
 
 @router.post("/{meeting_id}/end", status_code=202, responses=problem_responses(404))
-async def end(meeting_id: UUID, services: ServicesDep, ending: EndRequest | None = None) -> MeetingDetail:
+async def end_meeting(meeting_id: UUID, services: ServicesDep, ending: EndRequest | None = None) -> MeetingDetail:
     """End a meeting. Pending captions are still completed. A meeting that is already over doesn't change."""
     await services.meetings.end(DEFAULT_TEAM_ID, meeting_id, (ending or EndRequest()).reason)
     return await get_meeting(meeting_id, services)

@@ -43,7 +43,7 @@ _REDIS_TIMEOUT_S = 2.0
 @router.get(
     "/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}} | problem_responses(503)
 )
-async def metrics(services: ServicesDep) -> Response:
+async def get_metrics(services: ServicesDep) -> Response:
     """Return the metrics of all meetings, lanes and processes, in Prometheus' text format."""
     registry = CollectorRegistry()
     counts = await _read_counts(services)

@@ -71,7 +71,7 @@ class Captions(BaseModel):
 
 
 @router.get("/sentences", responses=problem_responses(404))
-async def get_sentences(meeting_id: UUID, services: ServicesDep) -> Sentences:
+async def list_sentences(meeting_id: UUID, services: ServicesDep) -> Sentences:
     """List the sentences of a meeting, in reading order."""
     async with services.database.connect() as conn:
         await meeting_service.read_meeting(conn, DEFAULT_TEAM_ID, meeting_id)
@@ -80,7 +80,7 @@ async def get_sentences(meeting_id: UUID, services: ServicesDep) -> Sentences:
 
 
 @router.get("/captions", responses=problem_responses(404))
-async def get_captions(
+async def list_captions(
     meeting_id: UUID, services: ServicesDep, language: Annotated[Language | None, Query()] = None
 ) -> Captions:
     """List the captions of a meeting, in all its languages or in one."""

@@ -46,7 +46,7 @@ async def _limit_streams(services: ServicesDep) -> AsyncGenerator[None]:
     responses={200: {"content": {"text/event-stream": {}}}, 204: {}} | problem_responses(404),
     dependencies=[Depends(_limit_streams)],
 )
-async def server_sent_events(
+async def stream_server_sent_events(
     meeting_id: UUID,
     services: ServicesDep,
     after: Annotated[int | None, _AFTER] = None,

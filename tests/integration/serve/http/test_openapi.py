@@ -115,6 +115,18 @@ async def test_every_schema_reference_is_defined(stage: ApiHarness) -> None:
     assert "HTTPValidationError" not in schemas
 
 
+async def test_operation_ids_are_the_names_of_the_routes(stage: ApiHarness) -> None:
+    paths = (await stage.http.get("/openapi.json")).json()["paths"]
+    operation_ids = [operation["operationId"] for operations in paths.values() for operation in operations.values()]
+    assert len(operation_ids) == len(set(operation_ids))
+    assert paths["/api/meetings"]["post"]["operationId"] == "create_meeting"
+    assert paths["/api/meetings"]["post"]["summary"] == "Create Meeting"
+    assert {operation_id.partition("_")[0] for operation_id in operation_ids} <= {
+        *("add", "append", "change", "create", "drain", "end", "export", "get", "list", "move", "pause"),
+        *("resubmit", "resume", "roll", "stream", "update"),
+    }
+
+
 async def test_unavailable_stores_are_described() -> None:
     async with run_described_api("postgresql://parley@127.0.0.1:1/parley", "redis://127.0.0.1:1/0") as running:
         assert await running.routes_answering(503) == running.documented_routes(503)
