@@ -6,7 +6,7 @@
 - `rebalance_lanes` moves meetings between lanes, and adds or drains lanes, as `LaneAutoscaler` plans it.
 """
 
-from flows.jobs.autoscaler import Add, LaneAutoscaler, LaneBounds, Move, Retire
+from flows.jobs.autoscaler import Add, Drain, LaneAutoscaler, LaneBounds, Move
 from flows.jobs.backfill import Backfill, with_telemetry
 from flows.jobs.leases import LeaseExpiry
 from flows.jobs.outbox_relay import OutboxRelay
@@ -15,12 +15,12 @@ from flows.jobs.rebalance import rebalance_lanes
 __all__ = [
     "Add",
     "Backfill",
+    "Drain",
     "LaneAutoscaler",
     "LaneBounds",
     "LeaseExpiry",
     "Move",
     "OutboxRelay",
-    "Retire",
     "rebalance_lanes",
     "with_telemetry",
 ]

@@ -1,6 +1,6 @@
 """Plans the lanes: how many there are, and which meetings move to another lane.
 
-A retired lane is drained: all its meetings move away. A lane that lags gives meetings to a lane that doesn't. If the number
+A draining lane is emptied: all its meetings move away. A lane that lags gives meetings to a lane that doesn't. If the number
 of lanes may vary, it follows the number of meetings, and it grows if all lanes lag.
 """
 
@@ -24,7 +24,7 @@ DRAIN_AFTER_S = 60.0
 MAX_FILL = 0.7
 """Maximum load of the remaining lanes after one is drained, as a fraction of `meetings_per_lane`."""
 MAX_MOVES = 10
-"""Maximum number of meetings that leave a retired lane in one plan."""
+"""Maximum number of meetings that leave a draining lane in one plan."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class Add:
 
 
 @dataclass(frozen=True, slots=True)
-class Retire:
+class Drain:
     """Drain a lane: it takes no more meetings."""
 
     lane_id: str
@@ -72,7 +72,7 @@ class LaneAutoscaler:
     _added: dict[LaneKind, float] = field(default_factory=dict[LaneKind, float])
     _spare_since: dict[LaneKind, float] = field(default_factory=dict[LaneKind, float])
 
-    def plan(self, lanes: Sequence[LaneRecord], lag: Mapping[str, float], now: float) -> list[Move | Add | Retire]:
+    def plan(self, lanes: Sequence[LaneRecord], lag: Mapping[str, float], now: float) -> list[Move | Add | Drain]:
         """Plan what to change now.
 
         Args:
@@ -83,20 +83,20 @@ class LaneAutoscaler:
         Returns:
             The actions to carry out.
         """
-        actions: list[Move | Add | Retire] = []
+        actions: list[Move | Add | Drain] = []
         for kind in ("live", "batch"):
             of_kind = [lane for lane in lanes if lane.kind == kind]
             active = [lane for lane in of_kind if not lane.draining]
             if active:
                 load = Counter({lane.id: lane.open_meetings for lane in active})
-                actions += self._empty_retired([lane for lane in of_kind if lane.draining], load)
+                actions += self._empty_draining([lane for lane in of_kind if lane.draining], load)
                 actions += self._relieve(active, load, lag, now)
                 actions += self._resize(kind, active, lag, now)
         return actions
 
-    def _empty_retired(self, retired: Sequence[LaneRecord], load: Counter[str]) -> list[Move | Add | Retire]:
+    def _empty_draining(self, draining: Sequence[LaneRecord], load: Counter[str]) -> list[Move | Add | Drain]:
         moves: Counter[tuple[str, str]] = Counter()
-        for lane in retired:
+        for lane in draining:
             for _ in range(min(MAX_MOVES, lane.open_meetings)):
                 to = min(load, key=lambda lane_id: (load[lane_id], lane_id))
                 load[to] += 1
@@ -105,9 +105,9 @@ class LaneAutoscaler:
 
     def _relieve(
         self, active: Sequence[LaneRecord], load: Counter[str], lag: Mapping[str, float], now: float
-    ) -> list[Move | Add | Retire]:
+    ) -> list[Move | Add | Drain]:
         cool = [lane.id for lane in active if lag.get(lane.id, 0.0) <= COOL_LAG_S]
-        moves: list[Move | Add | Retire] = []
+        moves: list[Move | Add | Drain] = []
         for lane in active:
             # A lane that doesn't run can't hand meetings over: it must be restarted instead.
             hot = lag.get(lane.id, 0.0) >= HOT_LAG_S and lane.open_meetings > 1 and lane.state == "running"
@@ -121,7 +121,7 @@ class LaneAutoscaler:
 
     def _resize(
         self, kind: LaneKind, active: Sequence[LaneRecord], lag: Mapping[str, float], now: float
-    ) -> list[Move | Add | Retire]:
+    ) -> list[Move | Add | Drain]:
         bounds = self.bounds.get(kind)
         if bounds is None:
             return []
@@ -146,4 +146,4 @@ class LaneAutoscaler:
         self._spare_since.pop(kind)
         # Of several lanes with the fewest meetings, the one added last is drained.
         newest_first = sorted(active, key=lambda lane: (len(lane.id), lane.id), reverse=True)
-        return [Retire(min(newest_first, key=lambda lane: lane.open_meetings).id)]
+        return [Drain(min(newest_first, key=lambda lane: lane.open_meetings).id)]

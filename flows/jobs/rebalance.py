@@ -24,7 +24,7 @@ async def rebalance_lanes(
     """Plan once from the lanes' present load and lag, and carry the plan out.
 
     Returns:
-        The number of meetings moved plus the number of lanes added or retired.
+        The number of meetings moved plus the number of lanes added or drained.
 
     Raises:
         UnavailableError: Redis can't be reached.

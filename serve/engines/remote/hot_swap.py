@@ -24,7 +24,7 @@ class HotSwapEngine:
         self._config: EngineConfig | None = None
         self._engine: Engine[Prompt] | None = None
         self._in_flight = Counter[Engine[Prompt]]()
-        self._retired: set[Engine[Prompt]] = set()
+        self._replaced: set[Engine[Prompt]] = set()
         self._close_tasks: set[asyncio.Task[None]] = set()
 
     @property
@@ -55,7 +55,7 @@ class HotSwapEngine:
             return False
         previous, self._engine, self._config = self._engine, self._create_engine(config), config
         if previous is not None:
-            self._retired.add(previous)
+            self._replaced.add(previous)
             self._close_idle()
         return True
 
@@ -85,10 +85,10 @@ class HotSwapEngine:
         await self._current().check_health()
 
     async def close(self) -> None:
-        """Close the current engine, and the retired ones."""
-        for engine in {*self._retired, *([self._engine] if self._engine else [])}:
+        """Close the current engine, and the replaced ones."""
+        for engine in {*self._replaced, *([self._engine] if self._engine else [])}:
             await engine.close()
-        self._retired.clear()
+        self._replaced.clear()
 
     def _current(self) -> Engine[Prompt]:
         if self._engine is None:
@@ -96,8 +96,8 @@ class HotSwapEngine:
         return self._engine
 
     def _close_idle(self) -> None:
-        for engine in [retired for retired in self._retired if not self._in_flight[retired]]:
-            self._retired.discard(engine)
+        for engine in [replaced for replaced in self._replaced if not self._in_flight[replaced]]:
+            self._replaced.discard(engine)
             del self._in_flight[engine]
             task = asyncio.ensure_future(engine.close())
             self._close_tasks.add(task)

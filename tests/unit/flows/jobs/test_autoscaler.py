@@ -1,4 +1,4 @@
-"""flows/jobs/autoscaler.py: retired lanes drain, hot lanes are relieved, and the number of lanes follows the load."""
+"""flows/jobs/autoscaler.py: draining lanes are emptied, hot lanes are relieved, and the number of lanes follows the load."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from flows.jobs.autoscaler import (
     MAX_MOVES,
     RELIEF_PAUSE_S,
     Add,
+    Drain,
     LaneAutoscaler,
     LaneBounds,
     Move,
-    Retire,
 )
 from storage.postgres.lane_registry import LaneKind, LaneRecord
 
 
-def make_lane(lane_id: str, meetings: int, *, kind: LaneKind = "live", retired: bool = False) -> LaneRecord:
+def make_lane(lane_id: str, meetings: int, *, kind: LaneKind = "live", draining: bool = False) -> LaneRecord:
     now = datetime.now(UTC)
-    return LaneRecord(lane_id, kind, 1, None, None, "running", retired, "0-0", 0, 0, now, meetings)
+    return LaneRecord(lane_id, kind, 1, None, None, "running", draining, "0-0", 0, 0, now, meetings)
 
 
-def test_a_retired_lane_drains_to_the_least_loaded_lanes() -> None:
+def test_a_draining_lane_is_emptied_to_the_least_loaded_lanes() -> None:
     lanes = [
         make_lane("live-1", 4),
         make_lane("live-2", 1),
-        make_lane("live-3", 5, retired=True),
+        make_lane("live-3", 5, draining=True),
         make_lane("batch-1", 0, kind="batch"),
     ]
     moves = LaneAutoscaler().plan(lanes, {}, 0.0)
@@ -62,7 +62,7 @@ def test_lanes_are_added_under_load_and_drained_after_a_while_with_spare_capacit
     few = [make_lane("live-1", 3), make_lane("live-2", 2), make_lane("live-3", 2)]
     assert autoscaler.plan(few, {}, 100.0) == []
     assert autoscaler.plan(few, {}, 100.0 + DRAIN_AFTER_S / 2) == []
-    assert autoscaler.plan(few, {}, 100.0 + DRAIN_AFTER_S) == [Retire("live-3")]
+    assert autoscaler.plan(few, {}, 100.0 + DRAIN_AFTER_S) == [Drain("live-3")]
     assert LaneAutoscaler({"live": LaneBounds(3, 3, 10)}).plan(few, {}, 0.0) == []
 
 
@@ -82,28 +82,30 @@ def test_a_lane_is_added_when_all_lanes_are_hot() -> None:
     st.integers(1, 4),
     st.integers(0, 3),
 )
-def test_repeated_plans_drain_retired_lanes_and_keep_the_number_of_meetings(
+def test_repeated_plans_empty_draining_lanes_and_keep_the_number_of_meetings(
     drawn: list[tuple[int, bool, float]], min_lanes: int, extra_lanes: int
 ) -> None:
     autoscaler = LaneAutoscaler({"live": LaneBounds(min_lanes, min_lanes + extra_lanes, 10)})
     load = Counter({f"live-{k}": meetings for k, (meetings, _, _) in enumerate(drawn)})
-    retired = {f"live-{k}" for k, (_, is_retired, _) in enumerate(drawn) if is_retired}
+    draining = {f"live-{k}" for k, (_, is_draining, _) in enumerate(drawn) if is_draining}
     lag = {f"live-{k}": seconds for k, (_, _, seconds) in enumerate(drawn)}
-    before, active = load.total(), len(load) - len(retired)
+    before, active = load.total(), len(load) - len(draining)
     for turn in range(30):
-        lanes = [make_lane(lane_id, load[lane_id], retired=lane_id in retired) for lane_id in sorted({*load, *retired})]
+        lanes = [
+            make_lane(lane_id, load[lane_id], draining=lane_id in draining) for lane_id in sorted({*load, *draining})
+        ]
         for action in autoscaler.plan(lanes, lag, turn * RELIEF_PAUSE_S):
             match action:
                 case Move():
-                    assert action.to not in retired
+                    assert action.to not in draining
                     assert 0 < action.count <= min(MAX_MOVES, load[action.lane_id])
                     load[action.lane_id] -= action.count
                     load[action.to] += action.count
                 case Add():
                     load[f"new-{len(load)}"] = 0
-                case Retire():
-                    retired.add(action.lane_id)
+                case Drain():
+                    draining.add(action.lane_id)
     assert load.total() == before
     if active:
-        assert all(load[lane_id] == 0 for lane_id in retired if retired != set(load))
-        assert len(load) - len(retired) >= min(active, min_lanes)
+        assert all(load[lane_id] == 0 for lane_id in draining if draining != set(load))
+        assert len(load) - len(draining) >= min(active, min_lanes)
