@@ -116,7 +116,9 @@ def _count_families(counts: _StoredCounts) -> Iterator[Metric]:
         "parley_lane_epoch", "Processes that took the lane over", "lane", {i.id: i.epoch for i in lanes}
     )
     yield _labelled_gauge("parley_lane_open_meetings", "Open meetings", "lane", {i.id: i.open_meetings for i in lanes})
-    yield _labelled_gauge("parley_lane_waiting", "Calls in flight", "lane", {i.id: i.pending_calls for i in lanes})
+    yield _labelled_gauge(
+        "parley_lane_pending_calls", "Calls in flight", "lane", {i.id: i.pending_calls for i in lanes}
+    )
     yield _labelled_gauge(
         "parley_lane_log_entries", "Entries kept in the log", "lane", {i.id: i.log_length for i in lanes}
     )
@@ -134,7 +136,7 @@ def _process_families(process_metrics: MergedMetrics | None) -> Iterator[Metric]
         "parley_process_start_time_seconds", "When each process started", "process", process_metrics.started_at
     )
     yield GaugeMetricFamily(
-        "parley_snapshots_unread", "Processes whose metrics can't be read", process_metrics.unread_count
+        "parley_snapshots_unreadable", "Processes whose metrics can't be read", process_metrics.unread_count
     )
     yield from process_metrics.families.values()
 

@@ -54,7 +54,7 @@ class InsightService:
         self._tokens = metrics.Counter(
             "parley_insight_tokens",
             "Tokens of prompts and answers, if the engine counts them",
-            tag_keys=("model", "part"),  # pyright: ignore[reportArgumentType] - typed for one key only
+            tag_keys=("model", "kind"),  # pyright: ignore[reportArgumentType] - typed for one key only
         )
         self._replaced_characters = metrics.Counter(
             "parley_insight_replaced_characters",
@@ -189,7 +189,7 @@ class InsightService:
                         self._replaced_characters.inc(
                             piece.replaced_characters, tags={"model": metric_tag(piece.model)}
                         )
-                    for part, tokens in (("prompt", piece.prompt_tokens), ("answer", piece.completion_tokens)):
+                    for kind, tokens in (("prompt", piece.prompt_tokens), ("answer", piece.completion_tokens)):
                         if tokens:
-                            self._tokens.inc(tokens, tags={"model": metric_tag(piece.model), "part": part})
+                            self._tokens.inc(tokens, tags={"model": metric_tag(piece.model), "kind": kind})
                 yield piece

@@ -82,7 +82,7 @@ class RepairingTranslator:
         self._tokens = metrics.Counter(
             "parley_translation_tokens",
             "Tokens of prompts and answers, if the engine counts them; cached: prompt tokens from the prefix cache",
-            tag_keys=("model", "part"),  # pyright: ignore[reportArgumentType] - typed for one key only
+            tag_keys=("model", "kind"),  # pyright: ignore[reportArgumentType] - typed for one key only
         )
         self._replaced_characters = metrics.Counter(
             "parley_translation_replaced_characters",
@@ -90,7 +90,7 @@ class RepairingTranslator:
             tag_keys=("model",),
         )
         self._rejections = metrics.Counter(
-            "parley_translation_refusals", "Answers rejected as a translation, by defect", tag_keys=("flaw",)
+            "parley_translation_refusals", "Answers rejected as a translation, by defect", tag_keys=("defect",)
         )
         self._repairs = metrics.Counter(
             "parley_translation_repairs",
@@ -157,7 +157,7 @@ class RepairingTranslator:
         except RejectedOutputError as error:
             if error.generation is not None:
                 self._record_usage(error.generation)
-            self._rejections.inc(tags={"flaw": error.defect})
+            self._rejections.inc(tags={"defect": error.defect})
             return TranslationAttempt(error.output, rejection=error)
         return TranslationAttempt(text, find_quality_warnings(utterance, text))
 
@@ -190,6 +190,6 @@ class RepairingTranslator:
             ("cached", generation.cached_tokens),
             ("answer", generation.completion_tokens),
         )
-        for part, tokens in parts:
+        for kind, tokens in parts:
             if tokens:
-                self._tokens.inc(tokens, tags={"model": model, "part": part})
+                self._tokens.inc(tokens, tags={"model": model, "kind": kind})

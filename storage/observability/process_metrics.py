@@ -101,8 +101,10 @@ class ProcessMetrics:
         )
         # Cached, because `labels` costs more than `observe`.
         self._latency_children: dict[LatencyMetric, Histogram] = {}
-        self._calls = Counter("parley_calls", "Translations that ended, by how", ["ended"], registry=self._registry)
-        self._drafts = Counter("parley_drafts", "Drafts that ended, by how", ["ended"], registry=self._registry)
+        self._calls = Counter(
+            "parley_calls", "Translation calls that ended, by outcome", ["outcome"], registry=self._registry
+        )
+        self._drafts = Counter("parley_drafts", "Drafts that ended, by outcome", ["outcome"], registry=self._registry)
         self._retries = Counter("parley_call_retries", "Translations requested again", registry=self._registry)
         self._unpublished = Counter(
             "parley_snapshots_unpublished", "Snapshots of metrics that could not be published", registry=self._registry

@@ -81,7 +81,7 @@ class _LaneMetrics:
     async def sample(self) -> None:
         metric_values = sample_values((await self._http.get("/metrics")).text)
         self.max_lag_s = max(self.max_lag_s, metric_values["parley_lane_lag_seconds", "live-1"])
-        self.max_pending_calls = max(self.max_pending_calls, metric_values["parley_lane_waiting", "live-1"])
+        self.max_pending_calls = max(self.max_pending_calls, metric_values["parley_lane_pending_calls", "live-1"])
         self.max_log_entries = max(self.max_log_entries, metric_values["parley_lane_log_entries", "live-1"])
         self.refused_count = metric_values.get(("parley_events_total", "refused:lag"), 0.0)
 

@@ -94,7 +94,7 @@ def _prompt_sentences(request: Utterance) -> list[str]:
     # One term keeps the heading of the glossary. The lines of terms are left out.
     request = replace(request, text="", context=(), glossary=request.glossary[:1], terms=request.terms[:1])
     prompt_texts = [message.content for message in translation_prompt(request).messages]
-    repair_hints = (RepairHint("", flaw) for flaw in (*get_args(OutputDefect), None))
+    repair_hints = (RepairHint("", defect) for defect in (*get_args(OutputDefect), None))
     repair_texts = [repair_prompt(request, each).messages[-1].content for each in repair_hints]
     lines = [
         line

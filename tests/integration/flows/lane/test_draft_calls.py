@@ -149,7 +149,7 @@ async def draft_counts(connection: redis.asyncio.Redis, lane_id: str = "live-1")
     family = merge_snapshots(await read_snapshots(connection)).families.get("parley_drafts")
     samples = [] if family is None else family.samples
     return {
-        sample.labels["ended"]: sample.value
+        sample.labels["outcome"]: sample.value
         for sample in samples
         if sample.name == "parley_drafts_total" and sample.labels["process"] == f"lane/{lane_id}"
     }
@@ -390,7 +390,7 @@ def make_interim(text: str, base: str = "1.0/0") -> dict[tuple[str, str], Interi
 
 def measured_drafts(measures: ProcessMetrics) -> dict[str, float]:
     (family,) = (family for family in measures.collect() if family.name == "parley_drafts")
-    return {s.labels["ended"]: s.value for s in family.samples if s.name.endswith("_total")}
+    return {s.labels["outcome"]: s.value for s in family.samples if s.name.endswith("_total")}
 
 
 def test_interim_text_keeps_its_drafts_until_the_next_sentence_begins() -> None:

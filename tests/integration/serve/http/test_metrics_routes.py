@@ -90,7 +90,7 @@ async def test_metrics_of_running_processes_are_included(stage: ApiHarness, redi
         lane.count_call("deadline", attempts=2)
     found = await scrape(stage)
     assert found["parley_redis_up",] == 1
-    assert found["parley_snapshots_unread",] == 0
+    assert found["parley_snapshots_unreadable",] == 0
     assert found["parley_process_start_time_seconds", "lane/live-1"] > 0
     assert found["parley_process_start_time_seconds", "lane/live-2"] > 0
     assert found["parley_stage_seconds_bucket", "0.025", "lane/live-2", "commit"] == 1
@@ -106,7 +106,7 @@ async def test_unreadable_snapshots_do_not_affect_other_metrics(stage: ApiHarnes
         # With the current time, because publishing processes remove those from the list that are silent for long.
         stage.redis.zadd(redis_keys.measured_processes(), {name: time.time() * 1000})
     found = await scrape(stage)
-    assert found["parley_snapshots_unread",] == 2
+    assert found["parley_snapshots_unreadable",] == 2
     assert found["parley_entries_accepted_total",] == 0
 
 
