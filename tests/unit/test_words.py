@@ -22,6 +22,11 @@ REPLACED = {
     r"of (one's|its|our) own kind": "self-hosted, embedded",
     r"elsewhere": "remote",
     r"tells? of|told of": "notifies, reports",
+    r"ModelsConfig": "EnginesConfig",
+    r"flaws?": "defect",
+    r"voice_state": "speaker_state",
+    r"parley_lane_waiting": "parley_lane_pending_calls",
+    r"retired?": "draining",
 }
 """Patterns of words, each with the term to use."""
 ALLOWED = {

@@ -348,7 +348,8 @@ async def test_end_of_the_text_is_visible_on_any_screen(
         await reader.wait_for("scrollY > 0 && document.documentElement.scrollHeight - innerHeight - scrollY === 0")
         await reader.page.screenshot(path=tmp_path / "end.png")
         covered = await reader.page.evaluate(
-            "() => Math.max(...[...document.querySelectorAll('.bar, .column-headers')].map((one) => one.getBoundingClientRect().bottom))"
+            "() => Math.max(...[...document.querySelectorAll('.bar, .column-headers')]"
+            ".map((one) => one.getBoundingClientRect().bottom))"
         )
         text = await reader.page.locator(".interim .source").last.bounding_box()
         assert text is not None
