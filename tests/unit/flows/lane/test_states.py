@@ -50,7 +50,7 @@ def test_a_sentence_state_of_schema_2_keeps_its_speakers_and_detached_sentences(
         for speaker, speaker_state in state.speakers.items()
     } == {"Ann": ["Good morning."], "Bo": ["Let us begin Who is here Me too."]}
     assert [detached.sentence.first_text for detached in state.detached.values()] == ["Yes."]
-    assert (state.speech_watermark, state.retracted_chunks, state.language) == (98.0, {"b": 3}, "en")
+    assert (state.speech_watermark, state.retracted_chunks, state.language) == (99.0, {"b": 3}, "en")
 
 
 def test_a_context_state_of_schema_2_keeps_its_sentences() -> None:
