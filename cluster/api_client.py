@@ -185,11 +185,11 @@ class ApiClient:
         return await self._request_json("POST", "/api/lanes", {"kind": kind})
 
     async def drain_lane(self, lane_id: str) -> dict[str, Any]:
-        """Drain a lane: its meetings are migrated to other lanes, and it stops."""
+        """Drain a lane: its meetings move to other lanes, and it stops."""
         return await self._request_json("POST", f"/api/lanes/{lane_id}/drain")
 
     async def move_meeting(self, meeting_id: str, lane_id: str) -> dict[str, Any]:
-        """Migrate a meeting to another lane."""
+        """Move a meeting to another lane."""
         return await self._request_json("POST", f"/api/meetings/{meeting_id}/move", {"lane": lane_id})
 
     async def dead_letters(self, meeting_id: str | None, limit: int, before: int | None = None) -> dict[str, Any]:

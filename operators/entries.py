@@ -89,7 +89,7 @@ class ConfigChanged(StrictModel):
 
 
 class MeetingMoved(StrictModel):
-    """The meeting is migrated to another lane.
+    """The meeting moves to another lane.
 
     The logs of both lanes have this entry. It carries no content, so it has the ordinal of the entry before.
 

@@ -72,11 +72,11 @@ def add(
 def drain(
     lane: Annotated[str, typer.Argument(help="The lane's id.")],
     wait: Annotated[
-        float, typer.Option(min=0, metavar="SECONDS", help="Maximum wait for the migration of its meetings.")
+        float, typer.Option(min=0, metavar="SECONDS", help="Maximum wait until its meetings have moved.")
     ] = 30.0,
     server: ServerOption = None,
 ) -> None:
-    """Drain a lane: its open meetings are migrated to other lanes once their calls are answered, and the lane stops."""
+    """Drain a lane: its open meetings move to other lanes once their calls are answered, and the lane stops."""
 
     async def drain_and_wait(client: ApiClient) -> int:
         lane_status = await client.drain_lane(lane)
@@ -98,10 +98,10 @@ def drain(
 @app.command()
 def move(
     meeting: Annotated[str, typer.Argument(help="The meeting's id.")],
-    lane: Annotated[str, typer.Argument(help="The id of the lane to migrate it to.")],
+    lane: Annotated[str, typer.Argument(help="The id of the lane to move it to.")],
     server: ServerOption = None,
 ) -> None:
-    """Migrate a meeting to another lane, once its calls are answered. No caption is lost or emitted twice."""
+    """Move a meeting to another lane, once its calls are answered. No caption is lost or emitted twice."""
     result = call_api(find_running_server(server), lambda client: client.move_meeting(meeting, lane))
     console.print(f"The meeting continues in {lane}." if result["moved"] else f"The meeting is in {lane} already.")
 

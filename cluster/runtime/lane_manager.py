@@ -129,7 +129,7 @@ class LaneManager:
                 lanes = self._minimum_lanes()
                 for lane_id, kind in lanes.items():
                     await ensure_lane(transaction, lane_id, kind)
-                # Further lanes of an earlier start are drained: their meetings are migrated to these lanes.
+                # Further lanes of an earlier start are drained: their meetings move to these lanes.
                 await drain_other_lanes(transaction, list(lanes))
             return sum((await MeetingService(engine, LogWriter(redis_client)).reconcile()).values())
         finally:

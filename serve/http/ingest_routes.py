@@ -157,7 +157,7 @@ async def refuse_if_lagging(services: Services, meeting_id: UUID, events: Collec
     # `append` rejects events of a meeting that isn't open, with the reason.
     if log_info is None or log_info.status != "open":
         return
-    # A meeting in migration waits for its previous lane, which the log's state still names.
+    # A moving meeting waits for its previous lane, which the log's state still names.
     async with services.database.connect() as conn:
         current_lane = (await meeting_service.read_meeting(conn, DEFAULT_TEAM_ID, meeting_id)).lane_id
     lag = max(services.lane_lags.lag_of(log_info.lane_id), services.lane_lags.lag_of(current_lane))
