@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
+from fastapi.routing import APIRoute
 from fastapi_offline import FastAPIOffline
 
 from serve.app_options import ApiOptions
@@ -47,7 +48,7 @@ def create_app(options: ApiOptions) -> FastAPI:
         lifespan=lifespan,
         redoc_url=None,
         responses=problems.problem_responses(403),
-        generate_unique_id_function=lambda route: route.name,
+        generate_unique_id_function=_operation_id,
     )
     app.add_middleware(BodyLimitMiddleware, max_bytes=options.max_body)
     app.add_middleware(SameOriginMiddleware, hosts=options.hosts)
@@ -68,3 +69,8 @@ def create_app(options: ApiOptions) -> FastAPI:
     problems.add_problems_to_openapi(app)
     static_pages.install_pages(app)
     return app
+
+
+def _operation_id(route: APIRoute) -> str:
+    """Return a route's id in the API's description: its function's name."""
+    return route.name
