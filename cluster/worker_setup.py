@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cluster.log_setup import configure_logging
-from serve.loopback_patch import bind_loopback
+from serve.ray_internals import bind_loopback
 
 
 def set_up_worker() -> None:

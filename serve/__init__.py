@@ -2,7 +2,7 @@
 
 - `serve.text`: languages and writing systems. `serve.engines`: answer prompts or translate.
 - `serve.translation`, `serve.insight`: the two services. `serve.http`: the API; `serve.dashboard`: its page.
-- `serve.deploy`: builds the applications and the engines in them.
+- `serve.deploy`: builds the applications and the engines in them. `serve.ray_internals`: the private names of Ray in use.
 
 Requests are in `operators`; lanes call the services by `flows.translation`; `cluster` deploys what `serve.deploy` builds.
 Every Ray worker imports this package, so it imports nothing by itself.
@@ -15,7 +15,7 @@ __all__ = [
     "engines",
     "http",
     "insight",
-    "loopback_patch",
+    "ray_internals",
     "text",
     "translation",
 ]

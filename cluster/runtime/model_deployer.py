@@ -17,6 +17,7 @@ from operators.errors import SetupError
 from serve.app_options import TranslationOptions
 from serve.application_status import fetch_application_statuses
 from serve.deploy.builders import build_insight, build_translation
+from serve.ray_internals import delete_app_in_background
 from storage.connections import sync_engine
 from storage.postgres.engine_config_versions import EngineConfigRecord, EngineConfigWatcher, record_problems
 
@@ -120,7 +121,7 @@ class ModelDeployer:
             statuses = fetch_application_statuses()
             for name in [app_name for app_name in self._deployed if statuses.is_given_up(app_name)]:
                 # Serve retries an application only if it is changed or new.
-                ray_serve.delete(name, _blocking=False)
+                delete_app_in_background(name)
                 del self._deployed[name]
         targets: list[ray_serve.RunTarget] = []
         for name, application in desired.items():
@@ -139,7 +140,7 @@ class ModelDeployer:
         self._deployed |= {target.name: desired[target.name] for target in targets}
         for name in [app_name for app_name in self._deployed if app_name not in desired]:
             # The replicas finish their requests in the background.
-            ray_serve.delete(name, _blocking=False)
+            delete_app_in_background(name)
             del self._deployed[name]
         with self._database.begin() as connection:
             record_problems(connection, version.version, problems)

@@ -15,6 +15,7 @@ from cluster.log_setup import LEVEL_VARIABLE, configure_logging
 from cluster.runtime.lane_manager import LaneManager, store_error_message
 from cluster.settings import Settings
 from operators.errors import SetupError
+from serve.ray_internals import JOB_ENVIRONMENT
 from storage.migrations.schema_migration import upgrade_schema
 from storage.readiness import wait_until_ready
 from storage.store_urls import StoreUrls, check_store_urls
@@ -71,9 +72,8 @@ def _prepare_lanes(lane_manager: LaneManager, urls: StoreUrls, on_status: Callab
 
 
 def _connect_to_ray(settings: Settings) -> None:
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    # A job submitted with its own log level sets the same variable. Without the override, Ray would reject that as a conflict.
-    os.environ.setdefault("RAY_OVERRIDE_JOB_RUNTIME_ENV", "1")
+    for name, value in JOB_ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
     try:
         for attempt in stamina.retry_context(on=ConnectionError, attempts=None, timeout=CONNECT_TIMEOUT_S):
             with attempt:

@@ -12,6 +12,7 @@ from ray.serve.schema import LoggingConfig
 
 from operators.engine_config import REMOTE_ENGINE_TYPES, EngineConfig
 from serve.engines.health_check import PROBE_TIMEOUT_S
+from serve.ray_internals import with_version
 
 QUIET_LOGGING = LoggingConfig(enable_access_log=False, log_level="WARNING")
 """Without it, Serve logs every request."""
@@ -55,13 +56,8 @@ def make_deployment(
 
     def decorate(service: type[Any]) -> Deployment:
         deployed = with_options(service)
-        # If an application is run again without a version, Serve takes it for new code and replaces all replicas. The same
-        # version keeps them. Only Serve's config files can set a version through the public API (Ray 2.60).
-        return (
-            deployed.options(version=_CODE_VERSION, _internal=True)
-            if isinstance(engine, REMOTE_ENGINE_TYPES)
-            else deployed
-        )
+        # With the same version, a deployment that is run again keeps its replicas.
+        return with_version(deployed, _CODE_VERSION) if isinstance(engine, REMOTE_ENGINE_TYPES) else deployed
 
     return decorate
 

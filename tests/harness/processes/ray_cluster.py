@@ -12,11 +12,10 @@ from unittest.mock import patch
 import pytest
 import ray
 from ray import serve as ray_serve
-from ray._private import ray_constants
 
 from cluster.ports import find_free_port
-from cluster.ray_node import RAY_ENVIRONMENT, patch_for_single_node
-from serve.loopback_patch import bind_loopback
+from cluster.ray_node import patch_for_single_node
+from serve.ray_internals import RAY_ENVIRONMENT, bind_loopback, listen_on_loopback, worker_setup_environment
 
 
 @pytest.fixture(scope="session")
@@ -26,8 +25,7 @@ def ray_cluster() -> Iterator[str]:
     # Ray puts Unix sockets below its folder: their paths must stay short.
     folder = tempfile.mkdtemp(prefix="ray-", dir="/tmp")
     os.environ |= RAY_ENVIRONMENT
-    # Ray read this from the environment when it was imported, before the line above.
-    ray_constants.ENABLE_RAY_CLUSTER = False
+    listen_on_loopback()
     try:
         _start_ray(folder)
         ray_serve.start(http_options={"host": "127.0.0.1", "port": port})
@@ -42,7 +40,7 @@ def _start_ray(folder: str) -> None:
     # Ray's workers inherit these variables. In a `runtime_env`, they would make each worker import Ray twice.
     worker_environment = {
         "PYTHONPATH": str(Path(__file__).resolve().parents[3]),
-        ray_constants.WORKER_PROCESS_SETUP_HOOK_ENV_VAR: f"{bind_loopback.__module__}.{bind_loopback.__name__}",
+        **worker_setup_environment(bind_loopback),
     }
     with patch.dict(os.environ, worker_environment), patch_for_single_node(log_monitor=False):
         ray.init(

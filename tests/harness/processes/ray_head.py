@@ -18,11 +18,9 @@ from typing import Any, TypeVar
 
 import httpx
 import psutil
-from ray._private.ray_constants import WORKER_PROCESS_SETUP_HOOK_ENV_VAR
 
 from cluster.ports import LOOPBACK, find_free_port
-from cluster.ray_node import RAY_ENVIRONMENT
-from serve.loopback_patch import bind_loopback
+from serve.ray_internals import RAY_ENVIRONMENT, bind_loopback, worker_setup_environment
 from tests.harness.processes.parley_up import ROOT
 
 BIN_FOLDER = Path(sys.executable).parent
@@ -36,7 +34,7 @@ def loopback_environment(folder: Path) -> dict[str, str]:
     """Return the environment of a Ray that listens on loopback alone, and writes below a folder alone."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "PARLEY_"))}
     # Without the hook, replicas listen on every interface, as they must in a cluster.
-    hook = {WORKER_PROCESS_SETUP_HOOK_ENV_VAR: f"{bind_loopback.__module__}.{bind_loopback.__name__}"}
+    hook = worker_setup_environment(bind_loopback)
     return inherited | RAY_ENVIRONMENT | hook | {"RAY_TMPDIR": str(folder), "PYTHONPATH": str(ROOT)}
 
 

@@ -17,11 +17,9 @@ import httpx
 import psutil
 import pytest
 import yaml
-from ray._private.ray_constants import WORKER_PROCESS_SETUP_HOOK_ENV_VAR
 
 from cluster.ports import LOOPBACK, find_free_port
-from cluster.ray_node import RAY_ENVIRONMENT
-from serve.loopback_patch import bind_loopback
+from serve.ray_internals import RAY_ENVIRONMENT, bind_loopback, worker_setup_environment
 from tests.harness.processes.parley_up import listening_addresses
 from tests.harness.processes.ray_head import RayStartError, ray_folder, start_with_retries
 
@@ -87,7 +85,7 @@ def _start_head(folder: Path, postgres_url: str, redis_url: str) -> TokenRayHead
         "PARLEY_POSTGRES_URL": postgres_url,
         "PARLEY_REDIS_URL": redis_url,
         # Replicas would listen on every interface, as they must in a cluster.
-        WORKER_PROCESS_SETUP_HOOK_ENV_VAR: f"{bind_loopback.__module__}.{bind_loopback.__name__}",
+        **worker_setup_environment(bind_loopback),
     }
     options = {
         "node-ip-address": LOOPBACK,
