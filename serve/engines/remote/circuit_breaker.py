@@ -1,8 +1,6 @@
 """Circuit breaker in front of a remote model server: while the server is down, requests fail at once.
 
-The states are purgatory's: closed; open after consecutive failures; half open after `OPEN_S`, until one answer decides.
-purgatory's context manager would count a cancelled request as a success, so this module drives the state machine directly.
-The rules:
+`circuit_state` has the states. This module decides what counts as a failure. The rules:
 
 - `UnavailableError` is a failure. `NonRetryableError` is none: the server answered.
 - A rejection that may affect every request (`ServerRejectedError`) affects this one only if the server answered another one
@@ -31,11 +29,11 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
 
 import structlog
-from purgatory.domain.model import CLOSED, HALF_OPENED, OPENED, Context, OpenedState
 from ray.serve import metrics
 
 from operators.errors import MalformedResponseError, MisconfiguredError, ModelLoadingError, UnavailableError
 from serve.engines.protocol import CONTROL_PROMPT, Engine, Generation, NonRetryableError, Prompt, collect, problem_of
+from serve.engines.remote.circuit_state import CircuitBreaker, CircuitState
 from serve.engines.server_errors import ServerFailureError, ServerRejectedError
 from serve.metric_tags import metric_tag
 
@@ -53,7 +51,6 @@ _FIRST_PROBE_PAUSE_S, _MAX_PROBE_PAUSE_S = 2.0, 60.0
 """First and longest pause in seconds before the next control request to a misconfigured server. The pause doubles."""
 _MIN_PROBE_PAUSE_S = 0.5
 """Shortest pause in seconds between two control requests to a misconfigured server."""
-_STATE_VALUES = {CLOSED: 0, HALF_OPENED: 1, OPENED: 2}
 
 
 class CircuitBreakerEngine:
@@ -65,12 +62,8 @@ class CircuitBreakerEngine:
 
     def __init__(self, engine: Engine[Prompt]) -> None:
         self._engine = engine
-        self._circuit = Context(engine.name, MAX_FAILURE_COUNT, OPEN_S)
-        self._blocked_until = 0.0
-        """Until when the server gets no requests because it named a wait or is misconfigured, on the monotonic clock."""
+        self._circuit = CircuitBreaker(MAX_FAILURE_COUNT, OPEN_S)
         self._has_answered = False
-        self._failure_count = 0
-        """Consecutive failures."""
         self._trial_in_flight = False
         """Whether the one request that a half-open breaker lets through is in flight."""
         self._last_answer_at = -math.inf
@@ -118,8 +111,7 @@ class CircuitBreakerEngine:
             NonRetryableError: as the engine does.
             UnavailableError: as the engine does; or at once, with the seconds to wait, while the breaker is open.
         """
-        self._admit()
-        is_trial = self._trial_in_flight = self._circuit.state == HALF_OPENED
+        is_trial = self._trial_in_flight = self._admit() is CircuitState.HALF_OPEN
         try:
             async with aclosing(self._engine.generate(request)) as stream:
                 async for piece in stream:
@@ -129,10 +121,10 @@ class CircuitBreakerEngine:
         except ServerRejectedError:
             if time.monotonic() - self._last_answer_at >= RECENT_ANSWER_S:
                 await self._check_control()
-            self._record_success()
+            self._circuit.record_success(time.monotonic())
             raise
         except ServerFailureError as error:
-            if (is_trial or self._failure_count + 1 >= MAX_FAILURE_COUNT) and await self._is_control_answered():
+            if (is_trial or self._circuit.is_next_failure_last) and await self._is_control_answered():
                 raise MalformedResponseError(
                     "the model's server fails at this request, and answers another one"
                 ) from error
@@ -211,17 +203,14 @@ class CircuitBreakerEngine:
     def _record_answer(self) -> None:
         self._has_answered = True
         self._last_answer_at = time.monotonic()
-        self._record_success()
+        self._circuit.record_success(self._last_answer_at)
         if self._problem is not None:
             log.info("the model's server answers again", engine=self.name, model=self.version)
             self._problem, self._probe_pause_s = None, _FIRST_PROBE_PAUSE_S
 
-    def _record_success(self) -> None:
-        self._failure_count = 0
-        self._circuit.handle_end_request()
-
     def _record_failure(self, error: UnavailableError) -> None:
-        remaining_s = self._blocked_until - time.monotonic()
+        now = time.monotonic()
+        remaining_s = self._circuit.blocked_s(now)
         if isinstance(error, MisconfiguredError) and self._problem is not None and remaining_s > 0:
             # Another request was rejected at the same time, and has set the pause.
             error.retry_after_s = remaining_s
@@ -241,54 +230,44 @@ class CircuitBreakerEngine:
             if self._probe_task is None or self._probe_task.done():
                 self._probe_task = asyncio.create_task(self._probe_until_answered())
         else:
-            self._failure_count += 1
-            self._circuit.handle_exception(error)
+            self._circuit.record_failure(now)
         if error.retry_after_s is not None:
             # The bound applies to the caller's retry as well.
             error.retry_after_s = min(error.retry_after_s, _MAX_RETRY_AFTER_S)
-            self._blocked_until = max(self._blocked_until, time.monotonic() + error.retry_after_s)
+            self._circuit.block(now + error.retry_after_s)
 
     async def _probe_until_answered(self) -> None:
         """Send control requests to a server that rejects every request, after growing pauses, until it answers."""
         while True:
-            await asyncio.sleep(max(_MIN_PROBE_PAUSE_S, self._blocked_until - time.monotonic()))
+            await asyncio.sleep(max(_MIN_PROBE_PAUSE_S, self._circuit.blocked_s(time.monotonic())))
             if self._problem is None:
                 return
-            if time.monotonic() < self._blocked_until:
+            if self._circuit.blocked_s(time.monotonic()) > 0:
                 continue
             with suppress(NonRetryableError, UnavailableError):
                 # `generate` has recorded the error.
                 await collect(self.generate(CONTROL_PROMPT))
 
-    def _admit(self) -> None:
+    def _admit(self) -> CircuitState:
         """Reject a request while the breaker is open.
+
+        Returns:
+            The state in which the request passes: closed or half open.
 
         Raises:
             UnavailableError: the breaker is open, with the seconds to wait; or half open, and its trial request is in flight.
         """
-        wait_s = self._blocked_until - time.monotonic()
-        if wait_s <= 0:
-            try:
-                self._circuit.handle_new_request()
-            except OpenedState as opened:
-                # purgatory uses the wall clock. If that was set back, the breaker must not stay open longer.
-                opened.opened_at = min(opened.opened_at, time.time())
-                wait_s = max(0.001, opened.opened_at + OPEN_S - time.time())
-                # purgatory raises the same error object each time: its traceback would keep every rejected request in memory.
-                opened.with_traceback(None)
+        now = time.monotonic()
+        wait_s = self._circuit.wait_s(now)
         self._update_gauge()
         if wait_s > 0 or self._trial_in_flight:
             self._rejection_counter.inc()
             reason = self._problem or "it failed repeatedly, or asked to wait"
-            raise UnavailableError(
-                f"the model's server gets no requests for a while: {reason}", wait_s if wait_s > 0 else None
-            )
+            raise UnavailableError(f"the model's server gets no requests for a while: {reason}", wait_s or None)
+        return self._circuit.state(now)
 
     def _update_gauge(self) -> None:
-        # purgatory queues events for an external state store, which isn't used here.
-        self._circuit.messages.clear()
-        is_blocked = time.monotonic() < self._blocked_until
-        self._state_gauge.set(_STATE_VALUES[OPENED if is_blocked else self._circuit.state])
+        self._state_gauge.set(self._circuit.state(time.monotonic()))
 
 
 def _retrieve_exception(task: asyncio.Task[None]) -> None:
