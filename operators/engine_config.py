@@ -195,13 +195,14 @@ class EnginesConfig(StrictModel):
         return tuple(serve_app_name(role, name) for name in self.engines_for(role))
 
 
-DEFAULT_TRANSLATION_APP = "translation"
-"""The Serve application that `serve deploy` starts. It translates if no configuration was ever stored."""
-
-
 def serve_app_name(role: Role, engine: str) -> str:
     """Return the name of the Serve application in which an engine serves a role."""
     return f"{role}-{engine}"
+
+
+DEFAULT_TRANSLATION_APP = serve_app_name("translation", "default")
+"""The Serve application of the engine `default`, which `serve deploy` starts. It translates if no configuration was ever
+stored."""
 
 
 _ENGINE_ADAPTER: TypeAdapter[EngineConfig] = TypeAdapter(AnyEngineConfig)

@@ -1,29 +1,35 @@
-"""The options of the translation application and of the HTTP application."""
+"""The options of the translation application and of the HTTP application, for `parley up` and for `serve deploy`."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
-from operators.engine_config import EngineConfig, FirefoxConfig
+from pydantic import ConfigDict, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic.dataclasses import dataclass
+
+from operators.engine_config import AnyEngineConfig, FirefoxConfig
+
+_STRICT = ConfigDict(extra="forbid", hide_input_in_errors=True)
+"""Unknown options are rejected by name. Errors quote no values: one may be a misplaced password."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, config=_STRICT)
 class TranslationOptions:
     """The options of a translation application.
 
     Attributes:
-        engine: the translation engine's configuration, with its number of replicas.
+        engine: the translation engine, as in the engine configuration, with its number of replicas.
         models: a folder of further model folders for the Firefox engine, besides the installed models.
         cached: maximum number of short utterances in a replica's translation cache.
     """
 
-    engine: EngineConfig = field(default_factory=FirefoxConfig)
+    engine: AnyEngineConfig = field(default_factory=FirefoxConfig)
     models: Path | None = None
-    cached: int = 10_000
+    cached: NonNegativeInt = 10_000
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, config=_STRICT)
 class ApiOptions:
     """The options of the HTTP application.
 
@@ -48,14 +54,14 @@ class ApiOptions:
     postgres_url: str = field(repr=False)
     redis_url: str = field(repr=False)
     encryption_key: str | None = field(default=None, repr=False)
-    replicas: int = 1
-    cpus: float = 0.25
-    streams: int = 1_000
-    ongoing: int = 1_200
-    queued: int = 200
-    max_body: int = 8 * 2**20
-    heartbeat: float = 5.0
-    max_live: int = 100
-    lag_limit: float = 30.0
-    lane_silence: float = 30.0
+    replicas: PositiveInt = 1
+    cpus: PositiveFloat = 0.25
+    streams: PositiveInt = 1_000
+    ongoing: PositiveInt = 1_200
+    queued: NonNegativeInt = 200
+    max_body: PositiveInt = 8 * 2**20
+    heartbeat: PositiveFloat = 5.0
+    max_live: PositiveInt = 100
+    lag_limit: PositiveFloat = 30.0
+    lane_silence: PositiveFloat = 30.0
     hosts: tuple[str, ...] = ()

@@ -19,6 +19,7 @@ import pytest
 import yaml
 
 from cluster.ports import LOOPBACK, find_free_port
+from operators.engine_config import DEFAULT_TRANSLATION_APP
 from serve.ray_internals import RAY_ENVIRONMENT, bind_loopback, worker_setup_environment
 from tests.harness.processes.parley_up import listening_addresses
 from tests.harness.processes.ray_head import RayStartError, ray_folder, start_with_retries
@@ -147,7 +148,6 @@ def config_file(head: TokenRayHead, tmp_path_factory: pytest.TempPathFactory) ->
     content["http_options"]["port"] = head.port
     [translation, _] = content["applications"]
     translation["args"] = {"engine": {"kind": "firefox"}}
-    translation["deployments"][0]["ray_actor_options"] = {"num_cpus": 0.5}
     path = tmp_path_factory.mktemp("serve") / "serve.yaml"
     path.write_text(yaml.safe_dump(content))
     return path
@@ -160,7 +160,7 @@ from operators.translation_requests import TranslationRequest
 
 ray.init(log_to_driver=False)
 request = TranslationRequest("default", "m", "s1", 1, "pt-BR", None, "The meeting starts on Monday.")
-print(serve.get_app_handle("translation").translate.remote(request).result(timeout_s=240).text)
+print(serve.get_app_handle("translation-default").translate.remote(request).result(timeout_s=240).text)
 """
 
 
@@ -172,7 +172,7 @@ def test_serve_deploy_starts_both_applications_on_a_ray_with_token_auth(
     deployed = head.run("serve", "deploy", config_file)
     assert deployed.returncode == 0, deployed.stderr
     head.wait_for_status("api", "RUNNING")
-    translation = head.wait_for_status("translation", "RUNNING")
+    translation = head.wait_for_status(DEFAULT_TRANSLATION_APP, "RUNNING")
     running = translation["deployments"]["TranslationService"]["deployment_config"]
     assert running["autoscaling_config"]["max_replicas"] == 4
     assert get_when_ready(f"http://{LOOPBACK}:{head.port}/health").json() == {"status": "up"}
@@ -227,6 +227,6 @@ def test_deployment_error_names_the_invalid_argument(head: TokenRayHead, config_
     wrong = tmp_path / "wrong.yaml"
     wrong.write_text(yaml.safe_dump(content))
     assert head.run("serve", "deploy", wrong).returncode == 0
-    failed = head.wait_for_status("translation", "DEPLOY_FAILED")
+    failed = head.wait_for_status(DEFAULT_TRANSLATION_APP, "DEPLOY_FAILED")
     told = " ".join(failed["message"].split())
-    assert "TranslationArguments engine Input tag 'magic' found using 'kind' does not match any of" in told
+    assert "engine: Input tag 'magic' found using 'kind' does not match any of" in told

@@ -12,12 +12,19 @@ from cluster.engine_plan import plan_engines
 from cluster.ports import find_free_port
 from cluster.settings import Settings
 from operators.engine_config import OpenAiConfig
-from operators.errors import MalformedResponseError, MisconfiguredError, ParleyError, SetupError, UnavailableError
+from operators.errors import (
+    InvalidInputError,
+    MalformedResponseError,
+    MisconfiguredError,
+    ParleyError,
+    SetupError,
+    UnavailableError,
+)
 from operators.translation_requests import CaptionStatus, TranslationRequest
 from serve.app_options import TranslationOptions
+from serve.deploy import serve_config
 from serve.deploy.builders import build_translation
 from serve.deploy.engine_factory import EngineFactory
-from serve.deploy.serve_config import TranslationArguments
 from serve.engines.protocol import Generation, Message, NonRetryableError, Prompt, collect
 from serve.engines.remote.openai import OpenAiEngine
 from serve.translation.translation_service import TranslationService
@@ -252,8 +259,8 @@ def test_an_incomplete_server_address_or_model_is_rejected(given: dict[str, str]
     ],
 )
 def test_serve_config_validates_the_server_as_well(given: dict[str, str], field: str) -> None:
-    with pytest.raises(ValueError, match=field) as caught:
-        TranslationArguments.model_validate({"engine": given})
+    with pytest.raises(InvalidInputError, match=field) as caught:
+        serve_config.translation({"engine": given})
     assert "sk-secret" not in str(caught.value)
 
 
