@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from ray.serve._private.api import call_user_app_builder_with_args_if_necessary as build
 
-from operators.engine_config import parse_engine_config, parse_models_config
+from operators.engine_config import parse_engine_config, parse_engines_config
 from operators.errors import InvalidInputError, SetupError
 from serve.app_options import ApiOptions, TranslationOptions
 from serve.deploy import serve_config
@@ -47,7 +47,7 @@ def test_translation_application_is_built_from_arguments() -> None:
 )
 def test_an_engine_gives_the_application_that_the_deployer_builds(engine: dict[str, Any]) -> None:
     """`serve deploy` takes an engine as `parley config set` does. The builder is the same, so are Serve's options."""
-    configured = parse_models_config({"engines": {"default": engine}, "translation": ["default"]}).engines["default"]
+    configured = parse_engines_config({"engines": {"default": engine}, "translation": ["default"]}).engines["default"]
     deployed = deployment(build(serve_config.translation, {"engine": engine}))
     expected = deployment(build_translation(TranslationOptions(configured)))
     assert configured == parse_engine_config(engine)
