@@ -1,12 +1,13 @@
 """The values that the operators pass on: chunk revisions, sentences and interim texts.
 
-Speech times are seconds from the meeting's start.
+Speech times are seconds from the meeting's start. The HTTP API describes and returns `Sentence` as it is.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import StrEnum
+from typing import Any
 
 from operators.entries import Chunk
 from operators.meeting_config import MeetingConfig
@@ -81,17 +82,18 @@ class Sentence:
         id: derived from the ordinal of the chunk in which the sentence begins. It never changes.
         revision: number of the version of speaker, text and language, from 1. A sentence that returns after a retraction
             continues the count.
+        speaker_id: distinguishes speakers with the same name; null unless the source sent one.
         start, end: speech time, seconds from the meeting's start.
         boundary: the end of the sentence. Like `start` and `end`, it can be corrected without a new revision.
         language: the language that the source reports, if any.
         first_emitted: when the sentence was first emitted, in stream seconds from the meeting's start.
         first_text: the text of the first emission.
-        speaker_id: distinguishes speakers with the same name, if the source does.
     """
 
     id: str
     revision: int
     speaker: str
+    speaker_id: str | None
     text: str
     start: float
     end: float
@@ -99,7 +101,13 @@ class Sentence:
     language: str | None
     first_emitted: float
     first_text: str
-    speaker_id: str | None = None
+
+    def to_payload(self) -> dict[str, Any]:
+        """Return the fields that live events and exports have: all but those of the first emission."""
+        return {name: getattr(self, name) for name in _PAYLOAD_FIELDS}
+
+
+_PAYLOAD_FIELDS = tuple(field.name for field in fields(Sentence) if field.name not in ("first_emitted", "first_text"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,7 @@
-"""Rows of the tables as immutable values, which the repositories return."""
+"""Rows of the tables as immutable values, which the repositories return.
+
+The HTTP API describes and returns `Caption` as it is, and `operators.stream.Sentence` for a sentence.
+"""
 
 from __future__ import annotations
 
@@ -55,30 +58,14 @@ class MeetingRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class SentenceRecord:
-    """The last revision of a sentence, as stored. Times are seconds from the meeting's start."""
-
-    id: str
-    revision: int
-    speaker: str
-    speaker_id: str | None
-    text: str
-    start: float
-    end: float
-    boundary: str
-    language: str | None
-    first_emitted: float
-    first_text: str
-    retracted: bool
-
-
-@dataclass(frozen=True, slots=True)
-class CaptionRecord:
+class Caption:
     """A sentence's translation into one language.
 
     Attributes:
         revision: the sentence's revision that it translates.
-        warnings: quality warnings, which name what the translation may lack.
+        text: null while the caption is pending, and if there will be no translation.
+        reason: why there is no translation.
+        warnings: quality warnings, which name what the translation may lack: a number, a name, a term.
         version: number of final results over all revisions.
         attempts: number of requests over all revisions.
     """

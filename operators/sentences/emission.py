@@ -86,6 +86,7 @@ class SentenceState(NamedTuple):
             id=self.segment.id,
             revision=self.revision,
             speaker=speaker,
+            speaker_id=speaker_id,
             text=segment.text,
             start=segment.start,
             end=segment.end,
@@ -93,7 +94,6 @@ class SentenceState(NamedTuple):
             language=segment.language,
             first_emitted=self.first_emitted,
             first_text=self.first_text,
-            speaker_id=speaker_id,
         )
 
 

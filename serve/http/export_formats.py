@@ -9,16 +9,17 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import reduce
 from itertools import groupby
 from typing import Any, Literal, NamedTuple
 
 from operators.errors import InvalidInputError
 from operators.sentences.boundaries import join_text
+from operators.stream import Sentence
 from operators.subtitles import Cue, CueTranslation, write_srt, write_vtt
 from operators.translation_requests import CaptionStatus
-from storage.records import OPEN_STATUSES, CaptionRecord, MeetingRecord, SentenceRecord
+from storage.records import OPEN_STATUSES, Caption, MeetingRecord
 
 ExportFormat = Literal["jsonl", "vtt", "srt", "md"]
 ExportText = Literal["source", "target", "both"]
@@ -28,9 +29,12 @@ PENDING_MARK = "[not yet translated] "
 UNTRANSLATED_MARK = "[untranslated] "
 """Mark before source text in place of a translation that will not follow."""
 
-_CAPTION_FIELDS = ("status", "text", "engine", "revision", "reason", "warnings")
+_CAPTION_FIELDS = tuple(
+    field.name for field in fields(Caption) if field.name not in ("sentence_id", "language", "version", "attempts")
+)
+"""Fields of a caption in JSONL. Its sentence and language are where it is; its counts are internal."""
 
-_CaptionsBySentence = Mapping[str, Mapping[str, CaptionRecord]]
+_CaptionsBySentence = Mapping[str, Mapping[str, Caption]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +42,8 @@ class Transcript:
     """A meeting, its sentences in reading order, and its captions."""
 
     meeting: MeetingRecord
-    sentences: Sequence[SentenceRecord]
-    captions: Sequence[CaptionRecord]
+    sentences: Sequence[Sentence]
+    captions: Sequence[Caption]
 
     @property
     def title(self) -> str:
@@ -149,8 +153,8 @@ def _captions_by_sentence(transcript: Transcript) -> _CaptionsBySentence:
     return captions
 
 
-def _pending_caption(sentence: SentenceRecord, language: str) -> CaptionRecord:
-    return CaptionRecord(
+def _pending_caption(sentence: Sentence, language: str) -> Caption:
+    return Caption(
         sentence_id=sentence.id,
         revision=sentence.revision,
         language=language,
@@ -167,8 +171,7 @@ def _pending_caption(sentence: SentenceRecord, language: str) -> CaptionRecord:
 def _jsonl_rows(transcript: Transcript, selection: ExportSelection) -> Iterator[dict[str, Any]]:
     captions = _captions_by_sentence(transcript)
     for sentence in transcript.sentences:
-        fields = ("id", "revision", "speaker", "speaker_id", "text", "start", "end", "boundary", "language")
-        row = {name: getattr(sentence, name) for name in fields}
+        row = sentence.to_payload()
         if selection.text != "source":
             row["captions"] = {
                 language: {name: getattr(caption, name) for name in _CAPTION_FIELDS}
@@ -184,7 +187,7 @@ def _jsonl_rows(transcript: Transcript, selection: ExportSelection) -> Iterator[
 class _ExportLine(NamedTuple):
     """A sentence for display: its text, and the translation below it if both are shown."""
 
-    sentence: SentenceRecord
+    sentence: Sentence
     text: str
     translation: str | None
 
@@ -206,7 +209,7 @@ def _export_lines(transcript: Transcript, selection: ExportSelection) -> Iterato
         )
 
 
-def _translation_or_mark(sentence: SentenceRecord, caption: CaptionRecord | None) -> str:
+def _translation_or_mark(sentence: Sentence, caption: Caption | None) -> str:
     """Return a sentence's translation; the source text with a mark if there is none."""
     if caption is not None and caption.status is CaptionStatus.PENDING:
         return PENDING_MARK + sentence.text

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Any, TypeGuard
+from typing import TypeGuard
 from uuid import UUID
 
 import structlog
@@ -13,7 +14,6 @@ from sqlalchemy import Connection, text
 
 from operators.engine_config import describe_translation
 from operators.errors import FencedError, InvalidInputError
-from operators.stream import Sentence
 from storage.batch_commit.batch_changes import CaptionResult, DeadLetter, MeetingChange
 from storage.batch_commit.caption_updates import mark_new_languages_pending, mark_pending, write_results
 from storage.batch_commit.refused_content import escape_unstorable
@@ -150,7 +150,7 @@ def commit_batch(
     for change in changes:
         for sentence in change.sentences.values():
             if sentence.id not in change.retracted:
-                transaction.emit(change.meeting_id, "sentence", sentence_event_payload(sentence))
+                transaction.emit(change.meeting_id, "sentence", sentence.to_payload())
         for retracted in change.retracted.values():
             transaction.emit(change.meeting_id, "retracted", {"id": retracted.id, "revision": retracted.revision})
     # 4. Captions that are now pending, in every language.
@@ -220,32 +220,9 @@ def commit_backfill(
     return transaction.flush()
 
 
-def sentence_event_payload(sentence: Sentence) -> dict[str, Any]:
-    """Make the payload of a sentence's live event."""
-    return {
-        "id": sentence.id,
-        "revision": sentence.revision,
-        "speaker": sentence.speaker,
-        "speaker_id": sentence.speaker_id,
-        "text": sentence.text,
-        "start": sentence.start,
-        "end": sentence.end,
-        "boundary": str(sentence.boundary),
-        "language": sentence.language,
-    }
-
-
 def _write_sentences(connection: Connection, changes: Sequence[MeetingChange]) -> None:
     rows = [
-        {
-            **sentence_event_payload(s),
-            "team_id": c.team_id,
-            "meeting_id": c.meeting_id,
-            "first_emitted": s.first_emitted,
-            "first_text": s.first_text,
-        }
-        for c in changes
-        for s in c.sentences.values()
+        {"team_id": c.team_id, "meeting_id": c.meeting_id, **asdict(s)} for c in changes for s in c.sentences.values()
     ]
     if rows:
         connection.execute(

@@ -3,39 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields, replace
+from dataclasses import fields
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, BigInteger, ColumnElement, cast, func, select
+from sqlalchemy import ARRAY, BigInteger, ColumnElement, RowMapping, cast, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from operators.errors import NotFoundError
+from operators.stream import Sentence, SentenceBoundary
 from operators.translation_requests import CaptionStatus
 from storage.postgres import tables
 from storage.postgres.outbox import select_events
-from storage.records import CaptionRecord, OutboxEvent, SentenceRecord
+from storage.records import Caption, OutboxEvent
 
-_SENTENCE_COLUMNS = [tables.sentences.c[field.name] for field in fields(SentenceRecord)]
-_CAPTION_COLUMNS = [tables.captions.c[field.name] for field in fields(CaptionRecord)]
+_SENTENCE_COLUMNS = [tables.sentences.c[field.name] for field in fields(Sentence)]
+_CAPTION_COLUMNS = [tables.captions.c[field.name] for field in fields(Caption)]
 
 
-async def read_sentences(
-    conn: AsyncConnection, team_id: str, meeting_id: UUID, *, include_retracted: bool = False
-) -> list[SentenceRecord]:
-    """Read a meeting's sentences in reading order, retracted ones only with `include_retracted`."""
-    statement = select(*_SENTENCE_COLUMNS).where(
-        tables.sentences.c.team_id == team_id, tables.sentences.c.meeting_id == meeting_id
+async def read_sentences(conn: AsyncConnection, team_id: str, meeting_id: UUID) -> list[Sentence]:
+    """Read a meeting's sentences in reading order. Retracted ones are left out."""
+    statement = (
+        select(*_SENTENCE_COLUMNS)
+        .where(
+            tables.sentences.c.team_id == team_id,
+            tables.sentences.c.meeting_id == meeting_id,
+            ~tables.sentences.c.retracted,
+        )
+        .order_by(tables.sentences.c.start, _numbers_of_id(tables.sentences.c.id))
     )
-    if not include_retracted:
-        statement = statement.where(~tables.sentences.c.retracted)
-    rows = await conn.execute(statement.order_by(tables.sentences.c.start, _numbers_of_id(tables.sentences.c.id)))
-    return [SentenceRecord(**row) for row in rows.mappings()]
+    return [_to_sentence(row) for row in (await conn.execute(statement)).mappings()]
 
 
 async def read_captions(
     conn: AsyncConnection, team_id: str, meeting_id: UUID, *, language: str | None = None
-) -> list[CaptionRecord]:
+) -> list[Caption]:
     """Read the captions of a meeting's sentences, in reading order and then by language. Retracted sentences are left out.
 
     Args:
@@ -53,11 +55,7 @@ async def read_captions(
     )
     if language is not None:
         statement = statement.where(tables.captions.c.language == language)
-    rows = await conn.execute(statement)
-    return [
-        replace(record, status=CaptionStatus(record.status))
-        for record in (CaptionRecord(**row) for row in rows.mappings())
-    ]
+    return [_to_caption(row) for row in (await conn.execute(statement)).mappings()]
 
 
 async def count_pending(conn: AsyncConnection, team_id: str, meeting_id: UUID) -> int:
@@ -110,6 +108,18 @@ async def read_last_seq(conn: AsyncConnection, team_id: str, meeting_id: UUID) -
     if seq is None:
         raise NotFoundError(f"there is no meeting {meeting_id}")
     return int(seq)
+
+
+def _to_sentence(row: RowMapping) -> Sentence:
+    values: dict[str, Any] = dict(row)
+    values["boundary"] = SentenceBoundary(values["boundary"])
+    return Sentence(**values)
+
+
+def _to_caption(row: RowMapping) -> Caption:
+    values: dict[str, Any] = dict(row)
+    values["status"] = CaptionStatus(values["status"])
+    return Caption(**values)
 
 
 def _numbers_of_id(sentence_id: ColumnElement[Any]) -> ColumnElement[Any]:

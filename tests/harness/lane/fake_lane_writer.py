@@ -125,7 +125,7 @@ def make_sentence(
     id: str, text: str, start: float, speaker: str = "Ann", revision: int = 1, language: str | None = None
 ) -> Sentence:
     """Make a sentence of one second that starts at `start` (s)."""
-    return Sentence(id, revision, speaker, text, start, start + 1, SentenceBoundary.MARK, language, start, text)
+    return Sentence(id, revision, speaker, None, text, start, start + 1, SentenceBoundary.MARK, language, start, text)
 
 
 async def create_written_meeting(stage: ApiHarness, **fields: Any) -> tuple[str, FakeLaneWriter]:

@@ -17,10 +17,11 @@ from markdown_it import MarkdownIt
 
 from operators.errors import InvalidInputError
 from operators.meeting_config import Clock, MeetingConfig
+from operators.stream import Sentence, SentenceBoundary
 from operators.subtitles import Cue, parse_subtitles
 from operators.translation_requests import CaptionStatus
 from serve.http.export_formats import ExportFormat, ExportText, Transcript, render_export, select_export
-from storage.records import CaptionRecord, MeetingRecord, MeetingStatus, SentenceRecord
+from storage.records import Caption, MeetingRecord, MeetingStatus
 
 
 def make_meeting(*targets: str, title: str = "Monday", source: str = "en") -> MeetingRecord:
@@ -47,8 +48,8 @@ def make_meeting(*targets: str, title: str = "Monday", source: str = "en") -> Me
     )
 
 
-def make_sentence(number: int, text: str, speaker: str = "Ann", revision: int = 1) -> SentenceRecord:
-    return SentenceRecord(
+def make_sentence(number: int, text: str, speaker: str = "Ann", revision: int = 1) -> Sentence:
+    return Sentence(
         id=f"{number}.0",
         revision=revision,
         speaker=speaker,
@@ -56,11 +57,10 @@ def make_sentence(number: int, text: str, speaker: str = "Ann", revision: int = 
         text=text,
         start=number * 60.0,
         end=number * 60 + 1.5,
-        boundary="mark",
+        boundary=SentenceBoundary.MARK,
         language=None,
         first_emitted=1.0,
         first_text=text,
-        retracted=False,
     )
 
 
@@ -71,9 +71,9 @@ def make_caption(
     revision: int = 1,
     language: str = "pt",
     warnings: tuple[str, ...] = (),
-) -> CaptionRecord:
+) -> Caption:
     reason = "too long" if status is CaptionStatus.UNTRANSLATED else None
-    return CaptionRecord(f"{number}.0", revision, language, status, text, "firefox 1", reason, warnings, 1, 1)
+    return Caption(f"{number}.0", revision, language, status, text, "firefox 1", reason, warnings, 1, 1)
 
 
 SENTENCES = [
