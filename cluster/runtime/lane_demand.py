@@ -8,7 +8,7 @@ import redis
 from sqlalchemy import Engine
 
 from storage.postgres.lane_registry import ALWAYS_RUNNING_KINDS, read_lane_work
-from storage.redis_log.event_log import LogReader, parse_stream_id
+from storage.redis_log.lane_stream import LogReader, parse_stream_id
 
 IDLE_TIMEOUT_S = 60.0
 """Seconds without work after which a batch lane is stopped."""

@@ -17,7 +17,7 @@ from storage.batch_commit.batch_changes import CaptionResult, DeadLetter, Meetin
 from storage.batch_commit.lane_commit import commit_batch
 from storage.batch_commit.refused_content import write_bisecting
 from storage.records import OutboxEvent
-from storage.redis_log.event_log import LogReader
+from storage.redis_log.lane_stream import LogReader
 
 log = structlog.get_logger(__name__)
 

@@ -39,7 +39,7 @@ from operators.ticks import TickState, next_due
 from operators.translation_requests import Translation, TranslationRequest
 from storage.batch_commit.batch_changes import CaptionResult, DeadLetter, MeetingChange
 from storage.batch_commit.lane_commit import advance_log_positions
-from storage.redis_log.event_log import parse_stream_id
+from storage.redis_log.lane_stream import parse_stream_id
 from storage.redis_log.live_pubsub import publish_events, publish_interims
 
 STORE_INTERVAL_MS = 5_000

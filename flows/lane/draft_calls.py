@@ -19,7 +19,7 @@ from operators.speaker_keys import speaker_key, split_speaker_key
 from operators.stream import Interim
 from operators.translation_requests import CaptionStatus, Translate, Translation, TranslationRequest
 from storage.observability.process_metrics import DraftOutcome, ProcessMetrics
-from storage.redis_log.event_log import parse_stream_id
+from storage.redis_log.lane_stream import parse_stream_id
 from storage.redis_log.live_pubsub import InterimWithDrafts
 
 DRAFT_DEADLINE_S = 3.0

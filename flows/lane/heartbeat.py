@@ -5,7 +5,7 @@ from __future__ import annotations
 from flows.lane.committer import Committer
 from flows.lane.log_reader import read_positions
 from storage.postgres.lane_positions import advance_lane, record_heartbeat
-from storage.redis_log.event_log import LogReader, parse_stream_id, previous_stream_id
+from storage.redis_log.lane_stream import LogReader, parse_stream_id, previous_stream_id
 
 
 def beat(committer: Committer, pending_calls: int) -> None:

@@ -27,7 +27,7 @@ from operators.ticks import TickState, after_entry, due, next_due
 from storage.batch_commit.batch_changes import DeadLetter
 from storage.postgres.lane_positions import StoredMeeting, adopt_meeting, read_lane_positions, read_meetings
 from storage.records import OPEN_STATUSES
-from storage.redis_log.event_log import LogReader, parse_stream_id, previous_stream_id
+from storage.redis_log.lane_stream import LogReader, parse_stream_id, previous_stream_id
 
 TICKS = TypeAdapter(TickState)
 READ_COUNT = 500

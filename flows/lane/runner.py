@@ -35,7 +35,7 @@ from storage.connections import sync_engine, sync_redis
 from storage.observability.metrics_federation import publish_metrics
 from storage.observability.process_metrics import ProcessMetrics
 from storage.observability.tracing import open_traces
-from storage.redis_log.event_log import LogReader
+from storage.redis_log.lane_stream import LogReader
 
 HEARTBEAT_S = 1.0
 """Seconds between two heartbeats, each of which trims the log, too."""

@@ -42,7 +42,8 @@ from operators.ticks import TickState, after_entry, due, next_due
 from storage import redis_keys
 from storage.ingest.meeting_service import MeetingService
 from storage.postgres.lane_registry import ensure_lane
-from storage.redis_log.event_log import IDLE_TIMEOUT_MS, LogReader, LogWriter, NewEvent
+from storage.redis_log.event_log import IDLE_TIMEOUT_MS, LogWriter, NewEvent
+from storage.redis_log.lane_stream import LogReader
 from tests.chaos.results.reference_fold import FoldStep, MeetingFold
 from tests.chaos.results.scenario_table import FULL, ScenarioRow
 from tests.chaos.systems.lane_process import LaneProcess

@@ -29,7 +29,8 @@ from storage.ingest.meeting_service import MeetingService
 from storage.observability.process_metrics import ProcessMetrics
 from storage.observability.tracing import open_traces
 from storage.postgres.lane_registry import drain_lane, ensure_lane
-from storage.redis_log.event_log import IDLE_TIMEOUT_MS, LogReader, LogWriter
+from storage.redis_log.event_log import IDLE_TIMEOUT_MS, LogWriter
+from storage.redis_log.lane_stream import LogReader
 from tests.chaos.results.reference_fold import MeetingFolds
 from tests.harness.lane.threaded_lane import (
     append_events,

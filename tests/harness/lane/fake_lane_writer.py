@@ -9,7 +9,7 @@ from operators.stream import Interim, Retraction, Sentence, SentenceBoundary
 from operators.translation_requests import CaptionStatus, Translation, TranslationRequest
 from storage.batch_commit.batch_changes import CaptionResult, MeetingChange
 from storage.batch_commit.lane_commit import claim_lane, commit_batch
-from storage.redis_log.event_log import LogReader
+from storage.redis_log.lane_stream import LogReader
 from storage.redis_log.live_pubsub import InterimWithDrafts, publish_interims
 
 if TYPE_CHECKING:

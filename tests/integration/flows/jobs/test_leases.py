@@ -12,7 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from flows.jobs import LeaseExpiry
 from operators.meeting_config import Clock
 from storage.ingest.meeting_service import MeetingService
-from storage.redis_log.event_log import LEASE_MS, LogReader, LogWriter
+from storage.redis_log.event_log import LEASE_MS, LogWriter
+from storage.redis_log.lane_stream import LogReader
 from tests.harness.lane.threaded_lane import (
     append_events,
     ended_without_pending,

@@ -17,7 +17,8 @@ from operators.meeting_config import Clock, MeetingConfig
 from operators.translation_requests import Translation, TranslationRequest
 from storage import redis_keys
 from storage.ingest.meeting_service import MeetingService
-from storage.redis_log.event_log import LogReader, LogWriter, NewEvent
+from storage.redis_log.event_log import LogWriter, NewEvent
+from storage.redis_log.lane_stream import LogReader
 from tests.harness.lane.threaded_lane import (
     RECORDING_START_MS,
     LiveSubscriber,

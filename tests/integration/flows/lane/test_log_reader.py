@@ -24,7 +24,7 @@ from operators.meeting_config import Clock, MeetingConfig
 from operators.ticks import TICK_DELAYS_MS, TickState, after_entry, due
 from storage import redis_keys
 from storage.postgres.lane_registry import ensure_lane
-from storage.redis_log.event_log import LogReader
+from storage.redis_log.lane_stream import LogReader
 
 pytestmark = pytest.mark.usefixtures("clean_database")
 

@@ -22,7 +22,8 @@ from storage import redis_keys
 from storage.ingest.lane_lag import read_lane_lags
 from storage.ingest.meeting_service import MeetingService
 from storage.postgres.lane_registry import LaneProgress, add_lane, drain_lane, ensure_lane
-from storage.redis_log.event_log import LogReader, LogWriter, NewEvent, parse_stream_id
+from storage.redis_log.event_log import LogWriter, NewEvent
+from storage.redis_log.lane_stream import LogReader, parse_stream_id
 from tests.harness.lane.threaded_lane import (
     append_events,
     chunk_event,

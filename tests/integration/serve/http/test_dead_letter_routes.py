@@ -13,7 +13,7 @@ from sqlalchemy import text
 
 from operators.entries import Chunk
 from serve.app_options import ApiOptions
-from storage.redis_log.event_log import LogReader
+from storage.redis_log.lane_stream import LogReader
 from tests.harness.api.server_thread import run_api
 from tests.harness.lane.threaded_lane import query_rows, running_lane, wait_until
 

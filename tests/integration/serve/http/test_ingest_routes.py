@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from serve.app_options import ApiOptions
-from storage.redis_log.event_log import LogReader
+from storage.redis_log.lane_stream import LogReader
 from tests.harness.api.server_thread import run_api
 
 if TYPE_CHECKING:

@@ -27,7 +27,8 @@ from storage.ingest.meeting_service import (
 from storage.postgres import tables
 from storage.postgres.lane_registry import ensure_lane
 from storage.records import DEFAULT_TEAM_ID, MeetingRecord, MeetingStatus
-from storage.redis_log.event_log import LogReader, LogWriter, NewEvent
+from storage.redis_log.event_log import LogWriter, NewEvent
+from storage.redis_log.lane_stream import LogReader
 
 T0 = 1_700_000_000_000
 CONFIG = MeetingConfig(target_languages=("pt",))

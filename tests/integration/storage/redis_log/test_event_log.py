@@ -18,16 +18,8 @@ from operators.errors import ConflictError, InvalidInputError, NotFoundError, Un
 from operators.meeting_config import Clock, MeetingConfig
 from storage import redis_keys
 from storage.connections import async_redis
-from storage.redis_log.event_log import (
-    IDLE_TIMEOUT_MS,
-    LEASE_MS,
-    RETENTION_S,
-    LogLostEntriesError,
-    LogReader,
-    LogWriter,
-    NewEvent,
-    previous_stream_id,
-)
+from storage.redis_log.event_log import IDLE_TIMEOUT_MS, LEASE_MS, RETENTION_S, LogLostEntriesError, LogWriter, NewEvent
+from storage.redis_log.lane_stream import LogReader, previous_stream_id
 
 T0 = 1_700_000_000_000
 CONFIG = MeetingConfig(source_language="en", target_languages=("pt",))
