@@ -12,7 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from operators.errors import ConflictError
 from operators.meeting_config import Clock
-from storage.ingest.meeting_service import MeetingService, list_open_meetings
+from storage.ingest.meeting_service import MeetingService
+from storage.postgres.meeting_queries import list_open_meetings
 from storage.redis_log.event_log import LEASE_MS, LogWriter
 
 log = structlog.get_logger(__name__)

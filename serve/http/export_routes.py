@@ -20,8 +20,7 @@ from serve.http.export_formats import (
     select_export,
 )
 from serve.http.problems import problem_responses
-from storage.ingest import meeting_service
-from storage.postgres import transcript_queries
+from storage.postgres import meeting_queries, transcript_queries
 from storage.records import DEFAULT_TEAM_ID
 
 router = APIRouter(prefix="/api/meetings/{meeting_id}", tags=["transcripts"])
@@ -68,7 +67,7 @@ async def export_meeting(
         # A live meeting changes between two queries.
         await conn.execution_options(isolation_level="REPEATABLE READ")
         transcript = Transcript(
-            await meeting_service.read_meeting(conn, DEFAULT_TEAM_ID, meeting_id),
+            await meeting_queries.read_meeting(conn, DEFAULT_TEAM_ID, meeting_id),
             await transcript_queries.read_sentences(conn, DEFAULT_TEAM_ID, meeting_id),
             await transcript_queries.read_captions(conn, DEFAULT_TEAM_ID, meeting_id),
         )

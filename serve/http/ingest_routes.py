@@ -16,7 +16,7 @@ from operators.errors import ConflictError, OverloadedError
 from operators.fields import EpochMs, Name, StrictModel
 from serve.http.dependencies.services import Services, ServicesDep
 from serve.http.problems import BatchValidationError, FieldError, field_errors, problem_response, problem_responses
-from storage.ingest import meeting_service
+from storage.postgres import meeting_queries
 from storage.records import DEFAULT_TEAM_ID
 from storage.redis_log.event_log import AppendResult, NewEvent
 
@@ -159,7 +159,7 @@ async def refuse_if_lagging(services: Services, meeting_id: UUID, events: Collec
         return
     # A moving meeting waits for its previous lane, which the log's state still names.
     async with services.database.connect() as conn:
-        current_lane = (await meeting_service.read_meeting(conn, DEFAULT_TEAM_ID, meeting_id)).lane_id
+        current_lane = (await meeting_queries.read_meeting(conn, DEFAULT_TEAM_ID, meeting_id)).lane_id
     lag = max(services.lane_lags.lag_of(log_info.lane_id), services.lane_lags.lag_of(current_lane))
     if lag <= limit:
         return

@@ -21,8 +21,7 @@ from operators.meeting_config import Clock, Glossary, MeetingConfig, MeetingConf
 from serve.http.dependencies.services import Services, ServicesDep
 from serve.http.ingest_routes import build_conflict_error
 from serve.http.problems import problem_responses
-from storage.ingest import meeting_service
-from storage.postgres import transcript_queries
+from storage.postgres import meeting_queries, transcript_queries
 from storage.records import DEFAULT_TEAM_ID, MeetingRecord, MeetingStatus
 from storage.redis_log.event_log import NewEvent
 
@@ -165,7 +164,7 @@ async def list_meetings(
     """List the meetings, newest first; with `status`, those with one of the given statuses only."""
     async with services.database.connect() as conn:
         # One more than the page shows whether there is a next page.
-        records = await meeting_service.list_meetings(
+        records = await meeting_queries.list_meetings(
             conn, DEFAULT_TEAM_ID, statuses=status, limit=limit + 1, before=before
         )
         page = records[:limit]
@@ -233,7 +232,7 @@ async def end_meeting(meeting_id: UUID, services: ServicesDep, ending: EndReques
 
 async def _get_record(services: Services, meeting_id: UUID) -> MeetingRecord:
     async with services.database.connect() as conn:
-        return await meeting_service.read_meeting(conn, DEFAULT_TEAM_ID, meeting_id)
+        return await meeting_queries.read_meeting(conn, DEFAULT_TEAM_ID, meeting_id)
 
 
 async def _with_live_counts(services: Services, record: MeetingRecord) -> MeetingDetail:

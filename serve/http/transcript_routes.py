@@ -12,8 +12,7 @@ from operators.fields import Language
 from operators.stream import Sentence
 from serve.http.dependencies.services import ServicesDep
 from serve.http.problems import problem_responses
-from storage.ingest import meeting_service
-from storage.postgres import transcript_queries
+from storage.postgres import meeting_queries, transcript_queries
 from storage.records import DEFAULT_TEAM_ID, Caption
 
 router = APIRouter(prefix="/api/meetings/{meeting_id}", tags=["transcripts"])
@@ -35,7 +34,7 @@ class Captions(BaseModel):
 async def list_sentences(meeting_id: UUID, services: ServicesDep) -> Sentences:
     """List the sentences of a meeting, in reading order."""
     async with services.database.connect() as conn:
-        await meeting_service.read_meeting(conn, DEFAULT_TEAM_ID, meeting_id)
+        await meeting_queries.read_meeting(conn, DEFAULT_TEAM_ID, meeting_id)
         return Sentences(sentences=await transcript_queries.read_sentences(conn, DEFAULT_TEAM_ID, meeting_id))
 
 
@@ -45,6 +44,6 @@ async def list_captions(
 ) -> Captions:
     """List the captions of a meeting, in all its languages or in one."""
     async with services.database.connect() as conn:
-        await meeting_service.read_meeting(conn, DEFAULT_TEAM_ID, meeting_id)
+        await meeting_queries.read_meeting(conn, DEFAULT_TEAM_ID, meeting_id)
         captions = await transcript_queries.read_captions(conn, DEFAULT_TEAM_ID, meeting_id, language=language)
     return Captions(captions=captions)

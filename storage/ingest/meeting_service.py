@@ -1,4 +1,4 @@
-"""Meetings: their rows, and the service through which sources and the API open, feed and end them.
+"""The service through which sources and the API open, feed and end meetings.
 
 A meeting's row in Postgres has its configuration and progress; the log's state in Redis decides which events it accepts. The
 service keeps both consistent, so each of its calls is safe to repeat after a crash at any point.
@@ -12,9 +12,8 @@ from typing import Any, Literal
 from uuid import UUID
 
 import structlog
-from sqlalchemy import RowMapping, Text, literal, select, tuple_, update
-from sqlalchemy.dialects.postgresql import JSONB, insert
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy import insert
+from sqlalchemy.ext.asyncio import AsyncEngine
 from uuid6 import uuid7
 
 from operators.entries import MeetingEnded
@@ -23,103 +22,12 @@ from operators.meeting_config import Clock, MeetingConfig
 from storage.ingest.accepted_ledger import AcceptedLedger, AcceptedPosition, write_counters
 from storage.postgres import teams
 from storage.postgres.lane_registry import check_move_target, find_least_loaded_lane, lane_kind_for
-from storage.postgres.tables import meetings, outbox
-from storage.records import OPEN_STATUSES, MeetingRecord, MeetingStatus
+from storage.postgres.meeting_queries import create_meeting, list_open_meetings, read_meeting, update_meeting
+from storage.postgres.tables import outbox
+from storage.records import MeetingRecord
 from storage.redis_log.event_log import AppendResult, LogLostEntriesError, LogWriter, NewEvent
 
 _logger = structlog.get_logger(__name__)
-_COLUMNS = [column for column in meetings.c if column.name != "state"]
-_COLUMNS_WITHOUT_GLOSSARY = [
-    *(column for column in _COLUMNS if column.name != "config"),
-    meetings.c.config.op("-", return_type=JSONB())(literal("glossary", Text)).label("config"),
-]
-
-
-async def create_meeting(
-    conn: AsyncConnection,
-    *,
-    team_id: str,
-    external_id: str | None,
-    title: str,
-    clock: Clock,
-    config: MeetingConfig,
-    lane_id: str,
-) -> tuple[MeetingRecord, bool]:
-    """Add a meeting. An existing meeting of the team with the same external id stays as it is.
-
-    Returns:
-        The meeting, and whether it is new.
-    """
-    statement = (
-        insert(meetings)
-        .values(
-            id=UUID(bytes=uuid7().bytes),
-            team_id=team_id,
-            external_id=external_id,
-            title=title,
-            clock=clock.value,
-            config=config.model_dump(mode="json"),
-            lane_id=lane_id,
-        )
-        .on_conflict_do_nothing()
-        .returning(*_COLUMNS)
-    )
-    row = (await conn.execute(statement)).mappings().one_or_none()
-    if row is not None:
-        return _to_record(row), True
-    existing = select(*_COLUMNS).where(meetings.c.team_id == team_id, meetings.c.external_id == external_id)
-    return _to_record((await conn.execute(existing)).mappings().one()), False
-
-
-async def read_meeting(
-    conn: AsyncConnection, team_id: str, meeting_id: UUID, *, for_update: bool = False
-) -> MeetingRecord:
-    """Read a meeting of a team.
-
-    Args:
-        for_update: whether to lock the row until the transaction ends.
-
-    Raises:
-        NotFoundError: the team has no such meeting.
-    """
-    statement = select(*_COLUMNS).where(meetings.c.team_id == team_id, meetings.c.id == meeting_id)
-    row = (await conn.execute(statement.with_for_update() if for_update else statement)).mappings().one_or_none()
-    if row is None:
-        raise NotFoundError(f"there is no meeting {meeting_id}")
-    return _to_record(row)
-
-
-async def list_meetings(
-    conn: AsyncConnection,
-    team_id: str,
-    *,
-    statuses: Sequence[MeetingStatus] | None = None,
-    limit: int = 50,
-    before: UUID | None = None,
-) -> list[MeetingRecord]:
-    """List a team's meetings, newest first. Their configs lack the glossaries, which may be long.
-
-    Args:
-        statuses: return only meetings with these statuses; None for all.
-        limit: most meetings to return.
-        before: id of the last meeting of the previous page.
-    """
-    statement = select(*_COLUMNS_WITHOUT_GLOSSARY).where(meetings.c.team_id == team_id)
-    if statuses is not None:
-        statement = statement.where(meetings.c.status.in_(statuses))
-    if before is not None:
-        last = select(meetings.c.created_at, meetings.c.id).where(
-            meetings.c.team_id == team_id, meetings.c.id == before
-        )
-        statement = statement.where(tuple_(meetings.c.created_at, meetings.c.id) < last.scalar_subquery())
-    statement = statement.order_by(meetings.c.created_at.desc(), meetings.c.id.desc()).limit(limit)
-    return [_to_record(row) for row in (await conn.execute(statement)).mappings()]
-
-
-async def list_open_meetings(conn: AsyncConnection) -> list[MeetingRecord]:
-    """List the open meetings of all teams, oldest first."""
-    statement = select(*_COLUMNS).where(meetings.c.status.in_(OPEN_STATUSES)).order_by(meetings.c.id)
-    return [_to_record(row) for row in (await conn.execute(statement)).mappings()]
 
 
 class MeetingService:
@@ -343,7 +251,7 @@ class MeetingService:
             record = await read_meeting(conn, team_id, meeting_id, for_update=True)
             # A meeting that timed out meanwhile stays timed out.
             if record.status in (("created", "live") if new_status == "paused" else ("paused",)):
-                await _update_meeting(conn, team_id, meeting_id, status=new_status, seq=record.seq + 1)
+                await update_meeting(conn, team_id, meeting_id, status=new_status, seq=record.seq + 1)
                 # The relay publishes the event, as all events that no lane publishes.
                 event = {"seq": record.seq + 1, "kind": "status", "payload": {"status": new_status}}
                 await conn.execute(insert(outbox).values(team_id=team_id, meeting_id=meeting_id, **event))
@@ -398,19 +306,6 @@ class MeetingService:
                 counters = record.counters | {"lost": record.counters.get("lost", 0) + lost_count}
                 await write_counters(conn, meeting_id, counters)
                 _logger.error("log.lost", meeting=str(meeting_id), entries=lost_count)
-            await _update_meeting(conn, team_id, meeting_id, **values)
+            await update_meeting(conn, team_id, meeting_id, **values)
         self._ledger.record_accepted(team_id, meeting_id, accepted, is_stored=True)
         return None
-
-
-async def _update_meeting(conn: AsyncConnection, team_id: str, meeting_id: UUID, **values: Any) -> None:
-    statement = update(meetings).where(meetings.c.team_id == team_id, meetings.c.id == meeting_id).values(**values)
-    if (await conn.execute(statement)).rowcount == 0:
-        raise NotFoundError(f"there is no meeting {meeting_id}")
-
-
-def _to_record(row: RowMapping) -> MeetingRecord:
-    values = dict(row)
-    values["clock"] = Clock(values["clock"])
-    values["config"] = MeetingConfig.model_validate(values["config"])
-    return MeetingRecord(**values)

@@ -1,9 +1,10 @@
-"""The tables, and the queries of teams, lanes, transcripts, dead letters and engine configurations.
+"""The tables, and the queries of teams, lanes, meetings, transcripts, dead letters and engine configurations.
 
 Every row belongs to a team, except those of lanes and engine configurations. `MeetingTransaction` locks meetings and writes
 their counters and outbox events. All code that writes a meeting's rows and events uses it.
 
-A lane's writes are in `storage.batch_commit`, and a meeting's row in `storage.ingest`. Schema versions: `storage.migrations`.
+A lane's writes are in `storage.batch_commit`. `storage.ingest` opens, feeds and ends meetings. `storage.migrations` has the
+schema's versions.
 """
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "lane_positions",
     "lane_registry",
     "leader_lock",
+    "meeting_queries",
     "meeting_transaction",
     "outbox",
     "stored_counts",

@@ -8,8 +8,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from storage.ingest import meeting_service
-from storage.postgres import transcript_queries
+from storage.postgres import meeting_queries, transcript_queries
 from storage.records import CLOSED_STATUSES
 
 NEW_READ_ONLY_S = -1.0
@@ -94,7 +93,7 @@ class ProgressReader:
 
     async def _query(self, team_id: str, meeting_id: UUID) -> MeetingProgress:
         async with self._database.connect() as conn:
-            record = await meeting_service.read_meeting(conn, team_id, meeting_id)
+            record = await meeting_queries.read_meeting(conn, team_id, meeting_id)
             if record.status not in CLOSED_STATUSES or await transcript_queries.count_pending(
                 conn, team_id, meeting_id
             ):

@@ -12,9 +12,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from operators.meeting_config import Clock, MeetingConfig
 from storage.ingest import accepted_ledger
 from storage.ingest.accepted_ledger import AcceptedLedger
-from storage.ingest.meeting_service import create_meeting
 from storage.postgres import tables
 from storage.postgres.lane_registry import ensure_lane
+from storage.postgres.meeting_queries import create_meeting
 from storage.records import DEFAULT_TEAM_ID, MeetingRecord
 
 

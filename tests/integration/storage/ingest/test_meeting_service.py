@@ -17,15 +17,10 @@ from operators.errors import ConflictError, InvalidInputError, NotFoundError, Un
 from operators.meeting_config import Clock, MeetingConfig, Term
 from storage import redis_keys
 from storage.connections import async_redis
-from storage.ingest.meeting_service import (
-    MeetingService,
-    create_meeting,
-    list_meetings,
-    list_open_meetings,
-    read_meeting,
-)
+from storage.ingest.meeting_service import MeetingService
 from storage.postgres import tables
 from storage.postgres.lane_registry import ensure_lane
+from storage.postgres.meeting_queries import create_meeting, list_meetings, list_open_meetings, read_meeting
 from storage.records import DEFAULT_TEAM_ID, MeetingRecord, MeetingStatus
 from storage.redis_log.event_log import LogWriter, NewEvent
 from storage.redis_log.lane_stream import LogReader

@@ -10,8 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from operators.errors import UnavailableError
 from operators.meeting_config import Clock, MeetingConfig
-from storage.ingest.meeting_service import create_meeting
 from storage.postgres.lane_registry import drain_other_lanes, ensure_lane, find_least_loaded_lane, list_lanes
+from storage.postgres.meeting_queries import create_meeting
 from storage.postgres.tables import lanes, meetings
 from storage.records import DEFAULT_TEAM_ID, OPEN_STATUSES, MeetingStatus
 

@@ -11,8 +11,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from operators.errors import OverloadedError
 from operators.meeting_config import Clock, MeetingConfig
-from storage.ingest.meeting_service import MeetingService, create_meeting
+from storage.ingest.meeting_service import MeetingService
 from storage.postgres.lane_registry import ensure_lane
+from storage.postgres.meeting_queries import create_meeting
 from storage.postgres.teams import check_live_limit, count_live_meetings, count_refusal
 from storage.records import DEFAULT_TEAM_ID, MeetingRecord
 from storage.redis_log.event_log import LogWriter

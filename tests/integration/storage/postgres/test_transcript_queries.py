@@ -11,9 +11,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from operators.errors import NotFoundError
 from operators.meeting_config import Clock, MeetingConfig
 from operators.translation_requests import CaptionStatus
-from storage.ingest.meeting_service import create_meeting
 from storage.postgres import tables
 from storage.postgres.lane_registry import ensure_lane
+from storage.postgres.meeting_queries import create_meeting
 from storage.postgres.transcript_queries import (
     count_pending,
     read_captions,
