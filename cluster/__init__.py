@@ -3,7 +3,8 @@
 - `cluster.commands`: the subcommands of `parley`; `cluster.cli` assembles them.
 - `cluster.runtime`: starts, supervises and stops the stores, the lanes, the models and the API.
 - `cluster.recordings`, `cluster.model_store`, `cluster.benchmark`: meeting files, model files, measurements.
-- `cluster.settings`, `engine_plan`, `diagnostics`, `api_client`: settings, engine selection, `parley doctor`, the HTTP client.
+- `cluster.diagnostics`: the checks of `parley doctor`.
+- `cluster.settings`, `engine_plan`, `api_client`: settings, engine selection, the HTTP client.
 
 `deploy/` holds the image, the manifests and the Grafana dashboard. No other package imports this one. Every Ray worker
 imports it, so it imports nothing by itself.

@@ -12,7 +12,7 @@ from cluster.commands.terminal import print_json, results
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from cluster.diagnostics import Finding
+    from cluster.diagnostics.findings import Finding
 
 EXAMPLES = """
 Examples:
@@ -34,7 +34,7 @@ def doctor(as_json: JsonOption = False) -> None:
     """
     from dataclasses import asdict
 
-    from cluster.diagnostics import run_checks
+    from cluster.diagnostics.all_checks import run_checks
 
     findings = run_checks(read_settings())
     blocking = [finding.about for finding in findings if finding.blocks]

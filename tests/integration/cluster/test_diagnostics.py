@@ -13,7 +13,7 @@ import pytest
 import redis
 from sqlalchemy import make_url
 
-from cluster import diagnostics
+from cluster.diagnostics import engine_checks, findings, machine_checks, store_checks
 from cluster.engine_plan import plan_engines
 from cluster.ports import find_free_port
 from cluster.runtime.local_system import LocalSystem
@@ -31,7 +31,7 @@ H100 = Gpu("NVIDIA H100", 80 * 2**30)
 def _this_machine(monkeypatch: pytest.MonkeyPatch, open_folder: Path) -> None:
     monkeypatch.setenv("PARLEY_PORT", str(find_free_port()))
     monkeypatch.setenv("PARLEY_DATA_DIR", str(open_folder / "nothing" / "yet"))
-    monkeypatch.setattr(diagnostics, "PROBE_TIMEOUT_S", 60)
+    monkeypatch.setattr(store_checks, "PROBE_TIMEOUT_S", 60)
 
 
 def test_doctor_succeeds_on_a_suitable_machine() -> None:
@@ -81,7 +81,7 @@ def test_a_blocking_finding_fails_the_command(monkeypatch: pytest.MonkeyPatch) -
 
 def test_self_hosted_stores_are_checked(postgres_url: str, redis_url: str) -> None:
     settings = Settings(postgres_url=postgres_url, redis_url=redis_url)
-    postgres, valkey = diagnostics.check_postgres(settings), diagnostics.check_valkey(settings)
+    postgres, valkey = store_checks.check_postgres(settings), store_checks.check_valkey(settings)
     assert postgres.state == "ok"
     assert postgres.found.split(".")[0].isdigit()
     assert postgres.found.endswith(f"at {make_url(postgres_url).host}:{make_url(postgres_url).port}")
@@ -95,15 +95,15 @@ def test_a_redis_without_durability_is_a_problem(redis_sync: redis.Redis, postgr
     before = redis_sync.config_get("appendonly", "appendfsync", "maxmemory-policy")
     try:
         redis_sync.config_set("appendonly", "yes", "appendfsync", "always", "maxmemory-policy", "noeviction")
-        assert (diagnostics.check_valkey(settings).state, diagnostics.check_valkey(settings).advice) == ("ok", "")
+        assert (store_checks.check_valkey(settings).state, store_checks.check_valkey(settings).advice) == ("ok", "")
         redis_sync.config_set("maxmemory-policy", "allkeys-lru")
-        evicting = diagnostics.check_valkey(settings)
+        evicting = store_checks.check_valkey(settings)
         assert (evicting.state, evicting.blocks) == ("problem", False)
         assert evicting.advice.startswith("maxmemory-policy must be noeviction, not allkeys-lru")
         redis_sync.config_set("appendfsync", "everysec")
-        assert "appendfsync must be always, not everysec" in diagnostics.check_valkey(settings).advice
+        assert "appendfsync must be always, not everysec" in store_checks.check_valkey(settings).advice
         redis_sync.config_set("appendonly", "no")
-        assert "appendonly must be yes, not no" in diagnostics.check_valkey(settings).advice
+        assert "appendonly must be yes, not no" in store_checks.check_valkey(settings).advice
     finally:
         redis_sync.config_set(*(word for setting in before.items() for word in setting))
 
@@ -113,17 +113,17 @@ def test_unusable_stores_block_and_no_password_is_shown(postgres_url: str, redis
     nobody = f"127.0.0.1:{find_free_port()}"
     redis_place = redis_url.rpartition("@")[2].removeprefix("redis://")
     findings = [
-        diagnostics.check_postgres(Settings(postgres_url=wrong, redis_url=redis_url)),
-        diagnostics.check_postgres(
+        store_checks.check_postgres(Settings(postgres_url=wrong, redis_url=redis_url)),
+        store_checks.check_postgres(
             Settings(postgres_url=f"postgresql://me:{SECRET}@{nobody}/parley", redis_url=redis_url)
         ),
-        diagnostics.check_postgres(
+        store_checks.check_postgres(
             Settings(postgres_url=f"postgresql://me:{SECRET}@host:{SECRET}/parley", redis_url=redis_url)
         ),
-        diagnostics.check_valkey(Settings(postgres_url=postgres_url, redis_url=f"redis://:{SECRET}@{nobody}/0")),
-        diagnostics.check_valkey(Settings(postgres_url=postgres_url, redis_url=f"redis://me:{SECRET}@{redis_place}")),
-        diagnostics.check_valkey(Settings(postgres_url=postgres_url, redis_url=f"valkei://:{SECRET}@host/0")),
-        diagnostics.check_valkey(Settings(postgres_url=postgres_url, redis_url=f"redis://:{SECRET}@host:{SECRET}/0")),
+        store_checks.check_valkey(Settings(postgres_url=postgres_url, redis_url=f"redis://:{SECRET}@{nobody}/0")),
+        store_checks.check_valkey(Settings(postgres_url=postgres_url, redis_url=f"redis://me:{SECRET}@{redis_place}")),
+        store_checks.check_valkey(Settings(postgres_url=postgres_url, redis_url=f"valkei://:{SECRET}@host/0")),
+        store_checks.check_valkey(Settings(postgres_url=postgres_url, redis_url=f"redis://:{SECRET}@host:{SECRET}/0")),
     ]
     assert [(finding.state, finding.blocks) for finding in findings] == [("problem", True)] * len(findings)
     assert all("PARLEY_" in finding.advice for finding in findings)
@@ -134,7 +134,7 @@ def test_unusable_stores_block_and_no_password_is_shown(postgres_url: str, redis
     "url", [f"postgresql://me:x@{SECRET}@127.0.0.1:9/parley", f"postgresql://{SECRET}/x@127.0.0.1/p"]
 )
 def test_special_characters_in_a_postgres_password(url: str) -> None:
-    finding = diagnostics.check_postgres(Settings(postgres_url=url, redis_url="redis://127.0.0.1:9"))
+    finding = store_checks.check_postgres(Settings(postgres_url=url, redis_url="redis://127.0.0.1:9"))
     assert "%40" in finding.advice
     assert SECRET not in str(finding)
 
@@ -142,7 +142,7 @@ def test_special_characters_in_a_postgres_password(url: str) -> None:
 @pytest.mark.parametrize("mark", ["#", "?", "/"])
 def test_special_characters_in_a_redis_password(mark: str) -> None:
     url = f"redis://{SECRET}{mark}x@127.0.0.1:9/0"
-    finding = diagnostics.check_valkey(Settings(postgres_url="postgresql://127.0.0.1:9/parley", redis_url=url))
+    finding = store_checks.check_valkey(Settings(postgres_url="postgresql://127.0.0.1:9/parley", redis_url=url))
     assert finding.blocks
     assert SECRET not in str(finding)
 
@@ -158,7 +158,7 @@ def unnamed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("unnamed")
 def test_doctor_and_up_require_a_data_folder_without_a_home() -> None:
-    finding = diagnostics.check_data_dir(None)
+    finding = machine_checks.check_data_dir(None)
     assert finding.blocks
     assert "PARLEY_DATA_DIR" in finding.advice
     with pytest.raises(SetupError, match=re.escape(finding.advice)):
@@ -167,7 +167,7 @@ def test_doctor_and_up_require_a_data_folder_without_a_home() -> None:
 
 @pytest.mark.usefixtures("unnamed")
 def test_doctor_and_up_reject_a_user_without_a_name(open_folder: Path) -> None:
-    finding = diagnostics.check_postgres(Settings(data_dir=open_folder / "unnamed"))
+    finding = store_checks.check_postgres(Settings(data_dir=open_folder / "unnamed"))
     assert finding.blocks
     assert "PARLEY_POSTGRES_URL" in finding.advice
     with pytest.raises(SetupError, match=re.escape(finding.advice)):
@@ -178,20 +178,20 @@ def test_doctor_and_up_reject_a_user_without_a_name(open_folder: Path) -> None:
 def test_doctor_and_up_name_an_unusable_data_folder(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     folder = tmp_path / "file" / "data"
-    assert "PARLEY_DATA_DIR" in diagnostics.check_data_dir(folder).advice
+    assert "PARLEY_DATA_DIR" in machine_checks.check_data_dir(folder).advice
     with pytest.raises(SetupError, match=r"file/data can't be used.*PARLEY_DATA_DIR"):
         LocalSystem(Settings(translator="none"), folder).start()
 
 
 def test_a_single_self_hosted_store_is_a_problem(postgres_url: str) -> None:
-    finding = diagnostics.check_valkey(Settings(postgres_url=postgres_url))
+    finding = store_checks.check_valkey(Settings(postgres_url=postgres_url))
     assert (finding.state, finding.blocks) == ("problem", True)
     assert finding.advice == "set both PARLEY_POSTGRES_URL and PARLEY_REDIS_URL, or neither"
 
 
 def test_a_full_data_folder_is_a_problem(open_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(diagnostics, "MIN_DISK_BYTES", 2**60)
-    finding = diagnostics.check_data_dir(open_folder)
+    monkeypatch.setattr(machine_checks, "MIN_DISK_BYTES", 2**60)
+    finding = machine_checks.check_data_dir(open_folder)
     assert (finding.state, finding.blocks) == ("problem", False)
     assert "free up space" in finding.advice
 
@@ -220,20 +220,20 @@ def test_vllm_with_a_missing_model_blocks(monkeypatch: pytest.MonkeyPatch, tmp_p
 def test_the_translation_engine_is_shown_with_its_reason(
     settings: Settings, gpus: tuple[Gpu, ...], state: str, words: str
 ) -> None:
-    finding = diagnostics.check_translation(settings, gpus)
+    finding = engine_checks.check_translation(settings, gpus)
     assert (finding.state, finding.blocks) == (state, False)
     assert words in finding.found
 
 
 def test_vllm_without_a_model_blocks() -> None:
-    finding = diagnostics.check_translation(Settings(translator="vllm"), ())
+    finding = engine_checks.check_translation(Settings(translator="vllm"), ())
     assert (finding.state, finding.blocks) == ("problem", True)
     assert "PARLEY_TRANSLATION_MODEL" in finding.advice
 
 
 def test_missing_vllm_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("serve.deploy.engine_factory.is_vllm_installed", lambda: False)
-    finding = diagnostics.check_translation(Settings(translator="vllm", translation_model="an/llm"), ())
+    finding = engine_checks.check_translation(Settings(translator="vllm", translation_model="an/llm"), ())
     assert (finding.state, finding.blocks) == ("problem", True)
     assert "make vllm" in finding.advice
 
@@ -249,7 +249,7 @@ def test_missing_vllm_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_insight_engine_is_shown_with_its_reason(
     settings: Settings, gpus: tuple[Gpu, ...], state: str, found: str
 ) -> None:
-    finding = diagnostics.check_insight(settings, gpus)
+    finding = engine_checks.check_insight(settings, gpus)
     assert (finding.state, finding.blocks) == (state, False)
     assert finding.found.startswith(found)
     assert ("PARLEY_INSIGHT" in finding.advice) == (state != "ok")
@@ -258,13 +258,13 @@ def test_the_insight_engine_is_shown_with_its_reason(
 @pytest.mark.parametrize(
     ("look", "asked", "setting", "reason", "needed"),
     [
-        (diagnostics.check_insight, {}, "insight_model", "small.gguf on the CPU", False),
-        (diagnostics.check_translation, {"translator": "llamacpp"}, "translation_model", "as configured", True),
+        (engine_checks.check_insight, {}, "insight_model", "small.gguf on the CPU", False),
+        (engine_checks.check_translation, {"translator": "llamacpp"}, "translation_model", "as configured", True),
     ],
 )
 def test_a_gguf_file_must_exist_and_fit_into_memory(
     tmp_path: Path,
-    look: Callable[[Settings, Sequence[Gpu]], diagnostics.Finding],
+    look: Callable[[Settings, Sequence[Gpu]], findings.Finding],
     asked: dict[str, str],
     setting: str,
     reason: str,
@@ -297,10 +297,10 @@ def test_a_start_checks_its_gguf_file_first(tmp_path: Path) -> None:
 
 def test_errors_are_reported_for_the_right_role() -> None:
     settings = Settings(translator="openai", insight="openai", insight_model="llama", translation_model="llama")
-    translation, insight = diagnostics.check_translation(settings, ()), diagnostics.check_insight(settings, ())
+    translation, insight = engine_checks.check_translation(settings, ()), engine_checks.check_insight(settings, ())
     assert translation.blocks
     assert insight.blocks
     assert "PARLEY_TRANSLATION_URL" in translation.advice
     assert "PARLEY_INSIGHT_URL" in insight.advice
     whole = settings.model_copy(update={"insight_url": f"http://127.0.0.1:{find_free_port()}/v1"})
-    assert "PARLEY_INSIGHT_URL" not in diagnostics.check_insight(whole, ()).advice
+    assert "PARLEY_INSIGHT_URL" not in engine_checks.check_insight(whole, ()).advice

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import ray
 
-from cluster import diagnostics
+from cluster.diagnostics import engine_checks
 from cluster.ports import find_free_port
 from cluster.runtime.local_system import LocalSystem
 from cluster.settings import Settings
@@ -70,7 +70,7 @@ PROBLEMS = pytest.mark.parametrize(
 def test_doctor_reports_the_servers_error(
     server: Server, arrange: Callable[[OpenAiServerState], Any], words: str
 ) -> None:
-    finding = diagnostics.check_translation(make_settings(server[0], **arrange(server[1])), ())
+    finding = engine_checks.check_translation(make_settings(server[0], **arrange(server[1])), ())
     assert (finding.state, finding.blocks) == ("problem", True)
     with pytest.raises(SetupError, match=words):
         raise SetupError(finding.advice)
@@ -100,11 +100,11 @@ def test_up_reports_a_server_error_before_ray_starts(
 
 def test_a_working_server_is_ok_and_unsupported_parameters_are_reported(server: Server) -> None:
     url, state = server
-    assert diagnostics.check_translation(make_settings(url), ()).state == "ok"
+    assert engine_checks.check_translation(make_settings(url), ()).state == "ok"
     assert len(state.bodies) == 1
     assert state.bodies[0]["max_tokens"] == 1
     state.unsupported_parameters = ("temperature", "max_tokens")
-    finding = diagnostics.check_translation(make_settings(url), ())
+    finding = engine_checks.check_translation(make_settings(url), ())
     assert (finding.state, finding.blocks) == ("ok", False)
     assert finding.found.endswith("; asked without max_tokens, temperature, which its server does not take")
 
@@ -112,13 +112,13 @@ def test_a_working_server_is_ok_and_unsupported_parameters_are_reported(server: 
 def test_a_server_that_loads_its_model_is_awaited(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(preflight, "TOKEN_TIMEOUT_S", 0.5)
     server[1].loading_s = 60.0
-    finding = diagnostics.check_translation(make_settings(server[0]), ())
+    finding = engine_checks.check_translation(make_settings(server[0]), ())
     assert (finding.state, finding.blocks) == ("loading", False)
     assert "may be loading its model; captions wait for it" in finding.advice
 
 
 def test_an_insight_server_never_blocks() -> None:
-    finding = diagnostics.check_insight(make_settings(f"http://127.0.0.1:{find_free_port()}/v1", "insight"), ())
+    finding = engine_checks.check_insight(make_settings(f"http://127.0.0.1:{find_free_port()}/v1", "insight"), ())
     assert (finding.state, finding.blocks) == ("problem", False)
     assert finding.found == f"{MODEL} on 127.0.0.1: as configured"
     assert "nobody answers" in finding.advice

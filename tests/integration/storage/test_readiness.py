@@ -18,7 +18,7 @@ import psycopg
 import pytest
 import redis
 
-from cluster import diagnostics
+from cluster.diagnostics import store_checks
 from cluster.runtime.store_watchdog import watch_stores
 from cluster.settings import Settings
 from operators.errors import SetupError
@@ -251,13 +251,13 @@ def test_while_a_store_loads_the_api_answers_503_and_then_accepts_the_retry(
 def test_doctor_reports_that_embedded_stores_are_loading(data: Path) -> None:
     settings = Settings(data_dir=data)
     with EmbeddedStores(data):
-        assert [diagnostics.check_valkey(settings).state, diagnostics.check_postgres(settings).state] == ["ok", "ok"]
-    assert [diagnostics.check_valkey(settings).state, diagnostics.check_postgres(settings).state] == ["ok", "ok"]
+        assert [store_checks.check_valkey(settings).state, store_checks.check_postgres(settings).state] == ["ok", "ok"]
+    assert [store_checks.check_valkey(settings).state, store_checks.check_postgres(settings).state] == ["ok", "ok"]
     slow_down_recovery(data, 3)
     slow_down_loading(data)
     launch_stores(data)
     wait_until_loading(data)
-    valkey, postgres = diagnostics.check_valkey(settings), diagnostics.check_postgres(settings)
+    valkey, postgres = store_checks.check_valkey(settings), store_checks.check_postgres(settings)
     assert (valkey.state, valkey.blocks, postgres.state, postgres.blocks) == ("loading", False, "loading", False)
     assert "loading its data (" in valkey.found
     assert "starting up" in postgres.found
@@ -274,7 +274,7 @@ def test_a_start_waits_for_external_stores_that_are_not_ready(data: Path) -> Non
     urls, messages = launch_stores(data), list[str]()
     settings = Settings(postgres_url=urls.postgres, redis_url=urls.redis)
     wait_until_loading(data)
-    assert [diagnostics.check_valkey(settings).state, diagnostics.check_postgres(settings).state] == [
+    assert [store_checks.check_valkey(settings).state, store_checks.check_postgres(settings).state] == [
         "loading",
         "loading",
     ]
@@ -283,7 +283,7 @@ def test_a_start_waits_for_external_stores_that_are_not_ready(data: Path) -> Non
     with psycopg.connect(urls.postgres) as connection:
         assert connection.execute("select 1").fetchone() == (1,)
     assert messages[0] == "waiting for Postgres: it is starting up"
-    assert [diagnostics.check_valkey(settings).blocks, diagnostics.check_postgres(settings).blocks] == [False, False]
+    assert [store_checks.check_valkey(settings).blocks, store_checks.check_postgres(settings).blocks] == [False, False]
 
 
 # Postgres recovers for a fixed time, whatever the machine does meanwhile.

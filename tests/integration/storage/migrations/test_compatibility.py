@@ -11,7 +11,7 @@ import pytest
 import uuid6
 from sqlalchemy import Engine, text
 
-from cluster import diagnostics
+from cluster.diagnostics import findings, store_checks
 from cluster.ports import find_free_port
 from cluster.runtime.local_system import LocalSystem
 from cluster.runtime.ray_job import run_lanes
@@ -71,7 +71,7 @@ def table_names(url: str) -> list[str]:
 def start_refusals(url: str, redis_url: str, folder: Path) -> list[str]:
     """The messages of `doctor`, `up` and the lanes of a cluster about a database."""
     settings = Settings(postgres_url=url, redis_url=redis_url, port=find_free_port(), translator="none", insight="none")
-    finding = diagnostics.check_postgres(settings)
+    finding = store_checks.check_postgres(settings)
     assert (finding.state, finding.blocks) == ("problem", True)
     said = [finding.advice]
     with pytest.raises(SetupError) as caught:
@@ -169,7 +169,7 @@ def test_an_invalid_postgres_url_is_refused_with_a_clear_message(
     assert_address_refused(
         Settings(postgres_url=url, redis_url=redis_url, port=find_free_port()),
         wanted,
-        diagnostics.check_postgres,
+        store_checks.check_postgres,
         tmp_path,
     )
     done = run_parley("database", "downgrade", "0005", PARLEY_POSTGRES_URL=url)
@@ -197,13 +197,13 @@ def test_an_invalid_redis_url_is_refused_with_a_clear_message(postgres_url: str,
     assert_address_refused(
         Settings(postgres_url=postgres_url, redis_url=url, port=find_free_port()),
         wanted,
-        diagnostics.check_valkey,
+        store_checks.check_valkey,
         tmp_path,
     )
 
 
 def assert_address_refused(
-    settings: Settings, advice: str, examine: Callable[[Settings], diagnostics.Finding], folder: Path
+    settings: Settings, advice: str, examine: Callable[[Settings], findings.Finding], folder: Path
 ) -> None:
     finding = examine(settings)
     assert (finding.state, finding.blocks, finding.advice) == ("problem", True, advice)

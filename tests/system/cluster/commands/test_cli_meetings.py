@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from cluster import diagnostics
 from cluster.api_client import ApiClient
+from cluster.diagnostics import machine_checks
 from cluster.recordings.player import ReplayOptions, await_captions, open_meeting_for
 from cluster.recordings.reader import read_recording
 from operators.meeting_config import Clock
@@ -324,7 +324,7 @@ def test_an_unknown_meeting_is_named(up: ParleyUp, name: str) -> None:
 
 
 def test_doctor_finds_the_running_system(up: ParleyUp) -> None:
-    finding = diagnostics.check_port(up.port)
+    finding = machine_checks.check_port(up.port)
     assert (finding.state, finding.found) == ("running", f"Parley runs at {up.url}")
 
 
