@@ -5,7 +5,9 @@ from __future__ import annotations
 import ast
 import json
 import re
+from dataclasses import fields
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from typer.core import TyperGroup
@@ -14,6 +16,10 @@ from typer.main import get_command
 from cluster.cli import app
 from operators.entries import Chunk
 from operators.meeting_config import MeetingConfig
+from operators.stream import Sentence
+from serve.http.live.subscription import HEARTBEAT_KIND
+from storage.records import Caption, OutboxEventKind
+from tests.harness.lane.event_description import DESCRIBED_PAYLOADS
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -127,6 +133,13 @@ def test_the_readme_shows_a_picture_that_is_here() -> None:
     pictures = re.findall(r"!\[[^]]+\]\(([^)]+)\)", README)
     assert pictures
     assert all((ROOT / picture).stat().st_size < 400_000 for picture in pictures)
+
+
+def test_every_kind_of_live_event_is_described() -> None:
+    assert DESCRIBED_PAYLOADS.keys() == {*get_args(OutboxEventKind), "interim", HEARTBEAT_KIND}
+    described = {kind: set(payload.model_fields) for kind, payload in DESCRIBED_PAYLOADS.items()}
+    assert described["sentence"] == {field.name for field in fields(Sentence)} - {"first_emitted", "first_text"}
+    assert described["caption"] == {field.name for field in fields(Caption)} - {"attempts"}
 
 
 @pytest.mark.parametrize("page", ["docs/architecture.md", "CONTRIBUTING.md"])

@@ -56,10 +56,9 @@ async def stream_server_sent_events(
 ) -> Response:
     """Follow a meeting as server-sent events: `event` is the kind, `id` the `seq`, `data` the payload.
 
-    Interim text is an event of the kind `interim` without an `id`:
-    `{"speaker", "speaker_id", "text", "start", "drafts": {language: text}}`. It has the words that are in no sentence yet, and
-    their translation so far. Each one replaces the speaker's last one; an empty text removes it. `speaker_id` is null unless the
-    source sends one.
+    docs/live-events.md describes the payload of each kind. Interim text is an event of the kind `interim` without an `id`. It has
+    the words that are in no sentence yet, and their translation so far. Each one replaces the speaker's last one; an empty text
+    removes it.
 
     `Last-Event-ID`, which browsers send when they reconnect, overrides `after`. 204 means that the meeting is over and you have
     all events. 503 means that the server's limit of live streams is reached: `Retry-After` says when to try again.

@@ -28,6 +28,7 @@ from storage.ingest.meeting_service import MeetingService
 from storage.observability.metrics_federation import merge_snapshots, read_snapshots
 from storage.observability.process_metrics import ProcessMetrics
 from storage.redis_log.event_log import LogWriter, NewEvent
+from tests.harness.lane.event_description import check_events
 from tests.harness.lane.threaded_lane import (
     LiveSubscriber,
     append_events,
@@ -128,7 +129,9 @@ class InterimSubscriber:
         self._messages: list[dict[str, Any]] = []
 
     def interims(self) -> list[dict[str, Any]]:
-        self._messages += self._subscriber.receive_all()
+        messages = self._subscriber.receive_all()
+        check_events(messages)
+        self._messages += messages
         return [message["payload"] for message in self._messages if message["kind"] == "interim"]
 
     def last_text(self) -> str | None:

@@ -19,6 +19,7 @@ from storage import redis_keys
 from storage.ingest.meeting_service import MeetingService
 from storage.redis_log.event_log import LogWriter, NewEvent
 from storage.redis_log.lane_stream import LogReader
+from tests.harness.lane.event_description import check_events
 from tests.harness.lane.threaded_lane import (
     RECORDING_START_MS,
     LiveSubscriber,
@@ -117,6 +118,26 @@ async def test_a_meeting_becomes_sentences_captions_and_events(
     assert query_rows(engine, "select state, status, last_committed from meetings where id = :id", id=meeting_id) == [
         (None, "ended", 8)
     ]
+
+
+async def test_live_events_match_their_description(
+    meetings: MeetingService,
+    aengine: AsyncEngine,
+    engine: Engine,
+    redis_sync: redis.Redis,
+    postgres_url: str,
+    redis_url: str,
+) -> None:
+    meeting_id = await open_lane_meeting(meetings, aengine)
+    listener = LiveSubscriber(redis_sync, meeting_id)
+    # The removed chunk's sentence is retracted. The repeat changes a counter.
+    removed = chunk_event(9, "c3", "Ann", "", 5.0, 6.5, 8.0)
+    await append_events(meetings, meeting_id, [*TALK[:-1], removed, TALK[-1]])
+    with running_lane(postgres_url, redis_url, "batch-1"):
+        await wait_until(ended_without_pending(engine, meeting_id))
+    events = listener.receive_all()
+    assert check_events(events) >= {"sentence", "retracted", "caption", "status"}
+    assert {name for event in events if event["kind"] == "status" for name in event["payload"]} >= {"status", "reason"}
 
 
 @pytest.mark.usefixtures("unhurried")
