@@ -6,6 +6,7 @@ The locks last until the commit, so a meeting's events are in commit order, and 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -27,6 +28,29 @@ _INSERT_EVENTS = text(
 )
 
 
+@dataclass(slots=True)
+class _LockedMeeting:
+    """A locked row of a meeting, with the changes of the transaction.
+
+    Attributes:
+        was_paused: whether it was paused when it was locked.
+        seq: of its last live event.
+        has_changes: whether `seq` or the counters changed.
+        has_new_problems: whether a counter changed that is not in `EXPECTED_COUNTERS`.
+    """
+
+    id: UUID
+    team_id: str
+    lane_id: str
+    status: str
+    was_paused: bool
+    has_state: bool
+    seq: int
+    counters: dict[str, int]
+    has_changes: bool = False
+    has_new_problems: bool = False
+
+
 class MeetingTransaction:
     """Locks meetings, in the order of their ids, until the transaction ends.
 
@@ -37,32 +61,25 @@ class MeetingTransaction:
 
     def __init__(self, connection: Connection, meeting_ids: Iterable[str]) -> None:
         self._connection = connection
-        rows = connection.execute(
-            _LOCK_MEETINGS,
-            {"ids": [UUID(m) for m in meeting_ids]},
-        )
-        self._last_seqs: dict[str, int] = {}
-        self._team_ids: dict[str, str] = {}
-        self._lane_ids: dict[str, str] = {}
-        self._counters: dict[str, dict[str, int]] = {}
-        self._statuses: dict[str, str] = {}
-        self._with_unexpected_counts: set[str] = set()
-        self._paused_ids: set[str] = set()
-        self._with_state: set[str] = set()
-        for row in rows:
-            if row.has_state:
-                self._with_state.add(str(row.id))
-            if row.status == "paused":
-                self._paused_ids.add(str(row.id))
-            self._statuses[str(row.id)] = row.status
-            self._last_seqs[str(row.id)], self._team_ids[str(row.id)] = row.seq, row.team_id
-            self._counters[str(row.id)], self._lane_ids[str(row.id)] = row.counters, row.lane_id
-        self._changed_ids: set[str] = set()
+        rows = connection.execute(_LOCK_MEETINGS, {"ids": [UUID(m) for m in meeting_ids]})
+        self._meetings = {
+            str(row.id): _LockedMeeting(
+                row.id,
+                row.team_id,
+                row.lane_id,
+                row.status,
+                was_paused=row.status == "paused",
+                has_state=row.has_state,
+                seq=row.seq,
+                counters=row.counters,
+            )
+            for row in rows
+        }
         self._events: list[OutboxEvent] = []
 
     def active_meeting_ids(self) -> list[str]:
         """Return the locked meetings that have started and aren't over."""
-        return [meeting_id for meeting_id, status in self._statuses.items() if status in ("live", "paused")]
+        return [meeting_id for meeting_id, meeting in self._meetings.items() if meeting.status in ("live", "paused")]
 
     def check_owner(self, meeting_id: str, lane_id: str) -> None:
         """Check that a meeting is on a lane: no other lane may change it.
@@ -70,8 +87,9 @@ class MeetingTransaction:
         Raises:
             FencedError: the meeting is on another lane.
         """
-        if self._lane_ids[meeting_id] != lane_id:
-            raise FencedError(f"meeting {meeting_id} is on lane {self._lane_ids[meeting_id]}, not on {lane_id}")
+        meeting = self._meetings[meeting_id]
+        if meeting.lane_id != lane_id:
+            raise FencedError(f"meeting {meeting_id} is on lane {meeting.lane_id}, not on {lane_id}")
 
     def check_movable_without_state(self, meeting_id: str) -> None:
         """Check that a meeting may move without a state: an open meeting would lose its stored one.
@@ -79,56 +97,52 @@ class MeetingTransaction:
         Raises:
             FencedError: the meeting is open and has a stored state. Its lane restarts, and restores the meeting from it.
         """
-        if self._statuses[meeting_id] in OPEN_STATUSES and meeting_id in self._with_state:
+        meeting = self._meetings[meeting_id]
+        if meeting.status in OPEN_STATUSES and meeting.has_state:
             raise FencedError(f"meeting {meeting_id} is open, and its lane lost its state")
 
     def emit(self, meeting_id: str, kind: OutboxEventKind, payload: dict[str, Any]) -> None:
         """Add a live event, which takes the meeting's next `seq`."""
-        if meeting_id in self._paused_ids and payload.get("status") == "live":
+        meeting = self._meetings[meeting_id]
+        if meeting.was_paused and payload.get("status") == "live":
             # The meeting was paused before its lane read its start, and stays paused.
             return
         if kind == "status":
-            self._statuses[meeting_id] = payload["status"]
-        self._last_seqs[meeting_id] += 1
-        self._changed_ids.add(meeting_id)
-        self._events.append(
-            OutboxEvent(self._team_ids[meeting_id], meeting_id, self._last_seqs[meeting_id], kind, payload)
-        )
+            meeting.status = payload["status"]
+        meeting.seq += 1
+        meeting.has_changes = True
+        self._events.append(OutboxEvent(meeting.team_id, meeting_id, meeting.seq, kind, payload))
 
     def emit_status(self, meeting_id: str, **fields: Any) -> None:
         """Add a live event with the meeting's status and further fields."""
-        self.emit(meeting_id, "status", {"status": self._statuses[meeting_id], **fields})
+        self.emit(meeting_id, "status", {"status": self._meetings[meeting_id].status, **fields})
 
     def count(self, meeting_id: str, name: str, increment: int = 1) -> None:
         """Add to a meeting's counter. A meeting that isn't locked is ignored."""
-        if meeting_id not in self._counters:
+        meeting = self._meetings.get(meeting_id)
+        if meeting is None:
             return
-        counters = self._counters[meeting_id]
-        counters[name] = counters.get(name, 0) + increment
-        self._changed_ids.add(meeting_id)
-        if name not in EXPECTED_COUNTERS:
-            self._with_unexpected_counts.add(meeting_id)
+        meeting.counters[name] = meeting.counters.get(name, 0) + increment
+        meeting.has_changes = True
+        meeting.has_new_problems |= name not in EXPECTED_COUNTERS
 
     def emit_counters(self) -> None:
         """Add a live event for each meeting with a changed counter that is not in `EXPECTED_COUNTERS`."""
-        for meeting_id in sorted(self._with_unexpected_counts):
-            self.emit_status(meeting_id, counters=self._counters[meeting_id])
+        for meeting_id, meeting in self._meetings.items():
+            if meeting.has_new_problems:
+                self.emit_status(meeting_id, counters=meeting.counters)
 
     def flush(self) -> list[OutboxEvent]:
         """Write the counters and the live events, and return the events."""
-        if self._changed_ids:
-            self._connection.execute(
-                _UPDATE_MEETING,
-                [
-                    {"id": UUID(m), "seq": self._last_seqs[m], "counters": orjson.dumps(self._counters[m]).decode()}
-                    for m in self._changed_ids
-                ],
-            )
+        changes = [
+            {"id": meeting.id, "seq": meeting.seq, "counters": orjson.dumps(meeting.counters).decode()}
+            for meeting in self._meetings.values()
+            if meeting.has_changes
+        ]
+        if changes:
+            self._connection.execute(_UPDATE_MEETING, changes)
         if self._events:
-            self._connection.execute(
-                _INSERT_EVENTS,
-                {"rows": orjson.dumps(self._events).decode()},
-            )
+            self._connection.execute(_INSERT_EVENTS, {"rows": orjson.dumps(self._events).decode()})
         return self._events
 
 
