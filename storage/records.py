@@ -1,6 +1,6 @@
 """Rows of the tables as immutable values, which the repositories return.
 
-The HTTP API describes and returns `Caption` as it is, and `operators.stream.Sentence` for a sentence.
+The HTTP API describes and returns `Meeting`, `Caption`, and `operators.stream.Sentence`. `MeetingRecord` adds internal columns.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
+
+from pydantic import BaseModel
 
 from operators.meeting_config import Clock, MeetingConfig
 from operators.translation_requests import CaptionStatus
@@ -24,37 +26,48 @@ EXPECTED_COUNTERS = frozenset({"translated", "same", "cached", "timed_out"})
 OutboxEventKind = Literal["sentence", "retracted", "caption", "status"]
 
 
-@dataclass(frozen=True, slots=True)
-class MeetingRecord:
-    """A meeting.
+class MeetingState(BaseModel, frozen=True):
+    """A meeting without its config.
 
-    Attributes:
-        last_committed: ordinal of the last committed entry.
-        log_id: the log's id to read on from; None before the log was opened.
-        moves: number of its completed moves to another lane.
-        last_accepted: ordinal of the last entry known to be accepted.
-        seq: of its last live event.
+    `last_accepted` and `last_committed` are the ordinals of the last entry accepted and the last one processed, updated about once
+    a second. `seq` is the number of the last live event. `counters` counts events that were late, repeated, refused, superseded,
+    warned, dead or lost. `end_reason` says why the meeting is over, or why it failed.
     """
 
     id: UUID
-    team_id: str
     external_id: str | None
     title: str
     clock: Clock
     status: MeetingStatus
     lane_id: str
-    config: MeetingConfig
     generation: int
     last_committed: int
-    log_id: str | None
-    moves: int
     last_accepted: int
-    counters: dict[str, int]
     seq: int
+    counters: dict[str, int]
     began_at: datetime | None
     ended_at: datetime | None
     end_reason: str | None
     created_at: datetime
+
+
+class Meeting(MeetingState, frozen=True):
+    """A meeting with its config."""
+
+    config: MeetingConfig
+
+
+class MeetingRecord(Meeting, frozen=True):
+    """A meeting's row.
+
+    Attributes:
+        log_id: the log's id to read on from; None before the log was opened.
+        moves: number of its completed moves to another lane.
+    """
+
+    team_id: str
+    log_id: str | None
+    moves: int
 
 
 @dataclass(frozen=True, slots=True)

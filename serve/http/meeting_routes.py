@@ -6,7 +6,6 @@ There is no authentication yet: all meetings belong to one team, and only this m
 from __future__ import annotations
 
 from collections import Counter
-from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
@@ -22,7 +21,7 @@ from serve.http.dependencies.services import Services, ServicesDep
 from serve.http.ingest_routes import build_conflict_error
 from serve.http.problems import problem_responses
 from storage.postgres import meeting_queries, transcript_queries
-from storage.records import DEFAULT_TEAM_ID, MeetingRecord, MeetingStatus
+from storage.records import DEFAULT_TEAM_ID, Meeting, MeetingRecord, MeetingState, MeetingStatus
 from storage.redis_log.event_log import NewEvent
 
 router = APIRouter(prefix="/api/meetings", tags=["meetings"])
@@ -60,37 +59,6 @@ class EndRequest(StrictModel):
     """Why a meeting ends."""
 
     reason: Name = "ended by request"
-
-
-class MeetingState(BaseModel):
-    """A meeting without its config.
-
-    `last_accepted` and `last_committed` are the ordinals of the last entry accepted and the last one processed, updated about once
-    a second. `seq` is the number of the last live event. `counters` counts events that were late, repeated, refused, superseded,
-    warned, dead or lost. `end_reason` says why the meeting is over, or why it failed.
-    """
-
-    id: UUID
-    external_id: str | None
-    title: str
-    clock: Clock
-    status: MeetingStatus
-    lane_id: str
-    generation: int
-    last_committed: int
-    last_accepted: int
-    seq: int
-    counters: dict[str, int]
-    began_at: datetime | None
-    ended_at: datetime | None
-    end_reason: str | None
-    created_at: datetime
-
-
-class Meeting(MeetingState):
-    """A meeting with its config."""
-
-    config: MeetingConfig
 
 
 class MeetingSummary(MeetingState):
@@ -151,7 +119,7 @@ async def create_meeting(new: CreateMeetingRequest, response: Response, services
     )
     if not created:
         response.status_code = 200
-    return _to_meeting(record)
+    return record
 
 
 @router.get("")
@@ -172,7 +140,10 @@ async def list_meetings(
             conn, DEFAULT_TEAM_ID, [record.id for record in page]
         )
     return MeetingPage(
-        meetings=[_to_summary(record, pending.get(record.id, 0)) for record in page],
+        meetings=[
+            MeetingSummary.model_validate(dict(record) | {"pending_captions": pending.get(record.id, 0)})
+            for record in page
+        ],
         before=page[-1].id if len(records) > limit else None,
     )
 
@@ -238,19 +209,14 @@ async def _get_record(services: Services, meeting_id: UUID) -> MeetingRecord:
 async def _with_live_counts(services: Services, record: MeetingRecord) -> MeetingDetail:
     async with services.database.connect() as conn:
         pending = await transcript_queries.count_pending(conn, DEFAULT_TEAM_ID, record.id)
-    meeting = _to_meeting(record)
     # The log has the last accepted ordinal before Postgres, and forgets it a day after the last entry.
     log_info = await services.log.read_state(str(record.id))
-    if log_info is not None:
-        meeting.last_accepted = max(meeting.last_accepted, log_info.last_ordinal)
-    meeting.counters = dict(Counter(meeting.counters) + Counter(services.meetings.unstored_counts(record.id)))
-    return MeetingDetail(**dict(meeting), pending_captions=pending, lag=services.lane_lags.lag_of(record.lane_id))
-
-
-def _to_meeting(record: MeetingRecord) -> Meeting:
-    return Meeting.model_validate(record, from_attributes=True)
-
-
-def _to_summary(record: MeetingRecord, pending: int) -> MeetingSummary:
-    state = MeetingState.model_validate(record, from_attributes=True)
-    return MeetingSummary(**dict(state), config=record.config, pending_captions=pending)
+    return MeetingDetail.model_validate(
+        dict(record)
+        | {
+            "last_accepted": max(record.last_accepted, log_info.last_ordinal if log_info else 0),
+            "counters": dict(Counter(record.counters) + Counter(services.meetings.unstored_counts(record.id))),
+            "pending_captions": pending,
+            "lag": services.lane_lags.lag_of(record.lane_id),
+        }
+    )

@@ -125,7 +125,4 @@ async def update_meeting(conn: AsyncConnection, team_id: str, meeting_id: UUID, 
 
 
 def _to_record(row: RowMapping) -> MeetingRecord:
-    values = dict(row)
-    values["clock"] = Clock(values["clock"])
-    values["config"] = MeetingConfig.model_validate(values["config"])
-    return MeetingRecord(**values)
+    return MeetingRecord.model_validate(dict(row))

@@ -169,7 +169,7 @@ def test_jsonl_has_each_sentence_with_its_captions() -> None:
     assert rows()[3]["captions"]["pt"] == done | {"status": "untranslated", "text": None, "reason": "too long"}
     owed = done | {"status": "pending", "text": None, "engine": None}
     assert rows()[4]["captions"]["pt"] == owed
-    transcript = replace(transcript, meeting=replace(transcript.meeting, status="live"))
+    transcript = replace(transcript, meeting=transcript.meeting.model_copy(update={"status": "live"}))
     assert rows()[5]["captions"] == {"pt": owed, "ja": owed}
     assert rows(language="pt")[5]["captions"] == {"pt": owed}
     assert rows()[0]["captions"] == {"pt": done, "ja": done | {"text": "おはよう。"}}
@@ -188,13 +188,13 @@ def test_jsonl_has_each_sentence_with_its_captions() -> None:
     ],
 )
 def test_a_caption_not_requested_yet_is_pending(status: MeetingStatus, n: int, mark: str) -> None:
-    now = replace(make_meeting("pt"), status=status, last_committed=n)
+    now = make_meeting("pt").model_copy(update={"status": status, "last_committed": n})
     shown = [cue.text for cue in read_cues(export_text(replace(MONDAY, meeting=now), "vtt", "target"))]
     assert shown == [*TARGETS[:-1], f"{mark}Just said."]
 
 
 def test_a_removed_language_has_no_pending_captions() -> None:
-    now = replace(make_meeting("ja"), status="live")
+    now = make_meeting("ja").model_copy(update={"status": "live"})
     shown = [cue.text for cue in read_cues(export_text(replace(MONDAY, meeting=now), "vtt", "target", "pt"))]
     assert shown == TARGETS
     rows = [json.loads(line) for line in export_text(replace(MONDAY, meeting=now), "jsonl").splitlines()]
@@ -292,7 +292,7 @@ def test_transcript_text_is_escaped_in_markdown(said: list[tuple[str, str]], tit
 
 
 def test_a_meeting_without_sentences_is_exported() -> None:
-    empty = Transcript(replace(make_meeting("pt"), began_at=None), [], [])
+    empty = Transcript(make_meeting("pt").model_copy(update={"began_at": None}), [], [])
     assert export_text(empty, "md") == "# Monday\n\n- Duration: 00:00:00\n- Translated into: pt\n"
     assert export_text(empty, "vtt") == "WEBVTT\n\nNOTE Monday (pt)\n"
     assert export_text(empty, "srt") == export_text(empty, "jsonl") == ""
