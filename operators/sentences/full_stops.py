@@ -8,10 +8,11 @@ from sentencex import segment  # pyright: ignore[reportAttributeAccessIssue]
 
 from operators.sentences.abbreviations import (
     SENTENCEX_LANGUAGES,
-    UNKNOWN_LANGUAGE,
     LanguageRules,
+    has_rules,
     rules_for,
     rules_language,
+    words_of_all_languages,
 )
 
 _INITIAL = re.compile(r"[^\W\d_]\.$")
@@ -22,42 +23,7 @@ _LANGUAGE_BY_SCRIPT = (
     (re.compile(r"[\u0590-\u05ff]"), "he"),
 )
 _VOWELS = frozenset("aeiouyàáâãäåæèéêëěìíîïıòóôõöøőùúûüýůűœąęāēīūășėįųаеёиоуыэюяіїєαεηιουω")
-_NAME_PARTICLES = frozenset(
-    (
-        "de",
-        "den",
-        "der",
-        "di",
-        "da",
-        "du",
-        "la",
-        "le",
-        "van",
-        "von",
-        "zu",
-        "ten",
-        "ter",
-        "af",
-        "av",
-        "al",
-        "el",
-        "bin",
-        "dos",
-        "del",
-    )
-)
-"""Lowercase words between an initial and a name."""
-_VOWELLESS_INTERJECTIONS = frozenset(
-    ("hm", "hmm", "mm", "mmm", "mhm", "shh", "psst", "pst", "brr", "pff", "tss", "tsk")
-)
-"""Spoken words without a vowel, which are no abbreviations."""
 _SENTENCE_MARKS = (".", "!", "…", ":", "。")
-# Words that begin an answer. sentencex knows only the openers of written sentences.
-_ANSWER_OPENERS = {
-    *("Yeah", "Yes", "Yep", "Yup", "Okay", "Ok", "Right", "Sure", "Exactly", "Fine", "Good", "Great", "Cool", "Thanks"),
-    *("Um", "Uh", "Mm", "Mm-hmm", "Hmm", "Oh", "Ah", "Well", "Sorry"),
-}
-_DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
 
 def full_stop_ends_sentence(before: tuple[str, ...], core: str, following: str | None, language: str | None) -> bool:
@@ -111,7 +77,7 @@ class _FullStop:
             return False
         if self.is_last_word:
             return True
-        if self.next_word in _ANSWER_OPENERS:
+        if self.next_word in words_of_all_languages("answer_openers"):
             return True
         if self.subtag == "en" and core == "I" and not self._is_beside_initial():
             return True
@@ -123,7 +89,7 @@ class _FullStop:
             return (
                 self.next_is_capitalized
                 and not (self.next_word.isupper() and len(self.next_word) > 1)
-                and self.next_word not in _DAYS
+                and self.next_word not in words_of_all_languages("days")
             )
         inner = key in rules.usually_inner or part in rules.usually_inner
         if inner and self._is_numeral(self.next_word):
@@ -131,7 +97,11 @@ class _FullStop:
         if self.subtag in SENTENCEX_LANGUAGES:
             return self._ends_by_sentencex()
         # A capitalized abbreviation before a name is a title: `Mnr. Botha`.
-        titled = core[:1].isupper() and len(core) <= 4 and self.folded not in _VOWELLESS_INTERJECTIONS
+        titled = (
+            core[:1].isupper()
+            and len(core) <= 4
+            and self.folded not in words_of_all_languages("vowelless_interjections")
+        )
         if _has_no_vowel(core) and (titled or not self.next_is_capitalized):
             return False
         if inner or (self.subtag == "de" and key.endswith("str")) or _has_inner_stops(core):
@@ -139,7 +109,7 @@ class _FullStop:
         if len(core) == 1 and core.isalpha():
             return self._letter_ends()
         # In a language without known abbreviations, a lowercase letter shows that the sentence continues.
-        return not (rules is UNKNOWN_LANGUAGE and self.next_is_lowercase)
+        return has_rules(self.subtag) or not self.next_is_lowercase
 
     def _number_ends(self) -> bool:
         """Decide for a number: an ordinal, the number of a list item, or the last word of a sentence."""
@@ -151,7 +121,7 @@ class _FullStop:
         begins = self._is_first_word() and short
         if self.is_last_word:
             return not ((introduced and short) or begins)
-        if self.next_word in _ANSWER_OPENERS:
+        if self.next_word in words_of_all_languages("answer_openers"):
             return True
         if ordinals is not None and (self.next_is_lowercase or self.following[:1].isdigit()):
             return False
@@ -165,7 +135,7 @@ class _FullStop:
         return (
             self.subtag != "de"
             or self.next_opens_sentence
-            or _strip_marks(self.previous_word).lower() in ("um", "gegen", "sind", "waren", "nummer", "nr")
+            or _strip_marks(self.previous_word).lower() in self.rules.cardinal_introducers
         )
 
     def _is_first_word(self) -> bool:
@@ -223,7 +193,7 @@ class _FullStop:
             if self.following[:1].isdigit():
                 return False
             if self.next_is_lowercase:
-                return not (chained or self.next_word in _NAME_PARTICLES)
+                return not (chained or self.next_word in words_of_all_languages("name_particles"))
             return not self.next_is_capitalized or (self.next_opens_sentence and not chained)
         if chained:
             return self.next_opens_sentence
