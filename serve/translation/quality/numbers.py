@@ -1,7 +1,7 @@
 """Checks that a translation keeps the numbers of the source text, in any notation of its language.
 
 Only certain numbers count: those in digits. Small numbers may be written out. If digits have several readings (`1,234`), it is
-enough that the translation has one of them.
+enough that the translation has one of them. The words by language are in `data/numbers.toml`.
 """
 
 from __future__ import annotations
@@ -13,8 +13,10 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from serve.text.languages import base_language
+from serve.text.word_lists import all_words, read_word_lists, word_pattern
 from serve.translation.quality.named_entities import LETTER_RANGES
 
+_WORDS = read_word_lists(__package__, "numbers")
 _NUMBER = re.compile(r"(?<!\d)\d{1,3}(?:[ \u00a0\u202f'’]\d{3})+(?:[.,]\d+)?(?!\d)|\d+(?:[.,٫٬]\d+)*")
 _SEPARATOR = re.compile(r"[^\d]")
 _TIME = re.compile(r"(?<![\d.,:])(\d{1,2})(?:[:h]|\s?[時时点點시]\s?)(\d{2})(?![\d:])")
@@ -29,7 +31,7 @@ _DECADE_SUFFIX = re.compile(r"['’]?s\b|년?대|年?代|世[纪紀]\d+年代")
 """Text after the number of a decade (`the 90s`): languages have too many expressions for it."""
 _MONTH_SUFFIX = re.compile(r"\s?[月월折割]")
 """Text after the number of a month or a tenth: other languages name or count these differently."""
-_ERA_PREFIX = re.compile(r"(?:令和|平成|昭和|民國|民国)\s?$")
+_ERA_PREFIX = re.compile(rf"(?:{'|'.join(all_words(_WORDS['eras']))})\s?$")
 _BUDDHIST_OFFSET_YEARS = 543
 """Difference of the Thai calendar, in years."""
 _DATE = re.compile(
@@ -41,34 +43,17 @@ _SLASH_BEFORE, _SLASH_AFTER = re.compile(r"\d/$"), re.compile(r"/\d")
 """Slashes next to digits of dates (`3/15`) and shares (`50/50`)."""
 _PERCENT_SIGN = re.compile(r"\s?[%％]")
 _AM_OR_PM = re.compile(rf"\s?[ap]\.?\s?m(?![{LETTER_RANGES}])", re.IGNORECASE)
-_DAY_HALF_PREFIX = re.compile(r"(?:午前|午後|上午|下午|晚上|早上|오전|오후)\s?$")
+_DAY_HALF_PREFIX = re.compile(rf"(?:{'|'.join(all_words(_WORDS['day_halves']))})\s?$")
 _MAGNITUDE_ABBREVIATION = re.compile(
-    rf"\s?(?:k|mi?|mm|mn|bi?|bn|tn|tri|mio|mrd|mld|md|tsd)(?![{LETTER_RANGES}])", re.IGNORECASE
+    rf"\s?(?:{'|'.join(all_words(_WORDS['magnitude_abbreviations']))})(?![{LETTER_RANGES}])", re.IGNORECASE
 )
 """Abbreviations that may multiply a number by a thousand, a million and so on, or may be units."""
 _MAGNITUDES = tuple(
-    (re.compile(rf"[\s-]?(?:{words})", re.IGNORECASE), tuple(Decimal(10) ** power for power in powers))
-    for words, powers in (
-        ("mil mil|mill?iard|milj[ao]rd|milyar|miliar|миллиард|мільярд|милиард|млрд|δισεκατομμ|مليار|tỷ|अरब", (9,)),
-        (
-            "mi(?:lh[oõãa]|ll?i[oóõ]|ll[oó]n|ljo|lyon)|миллион|мільйон|милион|млн|εκατομμ|مليون|ملايين|triệu|juta|ล้าน",
-            (6,),
-        ),
-        ("bilh", (9,)),
-        ("bill[oó]n", (12,)),
-        ("bil(?:l?i|j)[oóõã]", (9, 12)),
-        ("trilh", (12,)),
-        ("trill[oó]n", (18,)),
-        ("tril(?:l?i|j)[oóõã]", (12, 18)),
-        ("crore|करोड", (7,)),
-        ("lakh|लाख|แสน", (5,)),
-        ("หมื่น", (4,)),
-        (
-            r"(?:mil|mille|mila|bin)\b|thousand|tausend|duizend|tusen|tysi|tisí|тыс|тис|хиляд|χιλιάδ|ألف|آلاف|हज|ribu",
-            (3,),
-        ),
-        ("nghìn|ngàn|พัน", (3,)),
+    (
+        re.compile(rf"[\s-]?{word_pattern(all_words(each['words']), start='')}", re.IGNORECASE),
+        tuple(Decimal(10) ** power for power in each["powers"]),
     )
+    for each in _WORDS["magnitudes"]
 )
 """Words that multiply a number, with their powers of ten: on the short scale, then on the long scale if that differs."""
 _SHORT_SCALE_LANGUAGES = frozenset({"en", "ms"})
@@ -100,73 +85,17 @@ _COMPOSITE = re.compile(
 )
 _PART_OF_A_COMPOSITE = re.compile(rf"({_DIGIT_GROUPS})((?:{_MAGNITUDE_SIGN})*)")
 _FIGURE = re.compile(rf"(?P<composite>{_COMPOSITE.pattern})|{_NUMBER.pattern}")
-_FRACTION_WORD = re.compile(
-    r"\b(?:hal[fvb]|anderthalb|mei[oa]|medi[oa]|demi|mezz|puol|fél|w?pół|p[uů]l|jum[aă]t|пол|півтор|μισ|buçuk|yarım|rưỡi"
-    r"|setengah|quarter|quart|cuart|kwart|viertel|dreiviertel|четверт|fifteen|quinz|quince|quindici|fünfzehn|vijftien|thirty"
-    r"|trint|treint|trent|dreißig|dertig|forty-five|quarant|cuarent|quarent|fünfundvierzig|vijfenveertig)"
-    r"|半|刻|반|نصف|ربع|חצי|आध|साढ|डेढ|ढाई|ครึ่ง|ήμισ"
-)
+_FRACTION_WORD = re.compile(word_pattern(all_words(_WORDS["fraction_words"])))
 """Words for a half, and for 15, 30 and 45 minutes."""
-_ROUND_NUMBER_WORD = re.compile(
-    r"\b(?:hund|honderd|cem|cent|cien|thousand|mil|tausend|tusen|duizend|bil|тысяч|сто|сот)"
-)
+_ROUND_NUMBER_WORD = re.compile(word_pattern(all_words(_WORDS["round_number_words"])))
 _ROUND_NUMBERS = frozenset(map(Decimal, (100, 1000, 10**6, 10**9)))
 _MAX_WRITTEN_OUT = 12
 """The largest number that languages usually write out."""
-_NUMBER_WORDS: dict[str, tuple[re.Pattern[str], ...]] = {
-    language: tuple(re.compile(rf"\b(?:{words.replace('*', chr(92) + 'w*')})\b") for words in numbers)
-    for language, numbers in {
-        "en": (
-            "twos?|twofold|second|secondly|both|twice|pairs?|doubl*|half|halves|couples?|dual",
-            *("threes?|threefold|thirds?|thirdly|thrice|tripl*|trio", "fours?|fourfold|fourth*|quarters?|quadrupl*"),
-            *("fives?|fivefold|fifth*", "six|sixes|sixth*", "sevens?|seventh*", "eights?|eighth*", "nines?|ninth*"),
-            *("tens?|tenfold|tenth*|decades?", "elevens?|eleventh*", "twelve|twelfth*|dozens?|noon|midday|midnight"),
-        ),
-        "pt": (
-            "dois|duas|segund[oa]s?|amb[oa]s|dupl*|dobr*|par|pares|mei[oa]s?|metades?",
-            *("tr[êe]s|terceir[oa]s?|terços?|tripl*|trio", "quatro|quart[oa]s?|qu[áa]drupl*", "cinco|quint[oa]s?"),
-            *("seis|sext[oa]s?|meia", "sete|sétim[oa]s?", "oito|oitav[oa]s?", "nove|non[oa]s?"),
-            *("dez|décim[oa]s?|dezenas?|décadas?", "onze|décim[oa]s?"),
-            "doze|décim[oa]s?|dúzias?|meio[- ]dia|meia[- ]noite",
-        ),
-        "es": (
-            "dos|segund[oa]s?|amb[oa]s|dobl*|duplic*|par|pares|medi[oa]s?|mitad|mitades",
-            *("tres|tercer|tercer[oa]s?|tercios?|tripl*|trío", "cuatro|cuart[oa]s?|cu[áa]drupl*", "cinco|quint[oa]s?"),
-            *("seis|sext[oa]s?", "siete|s[ée]p?tim[oa]s?", "ocho|octav[oa]s?", "nueve|noven[oa]s?"),
-            *("diez|décim[oa]s?|decenas?|décadas?", "once|undécim[oa]s?"),
-            "doce|duodécim[oa]s?|docenas?|mediodía|medianoche",
-        ),
-        "fr": (
-            "deux|deuxièmes?|second|seconde?s?|doubl*|paires?|demie?s?|moitiés?",
-            *("trois|troisièmes?|tiers|tripl*|trio", "quatre|quatrièmes?|quarts?|quadrupl*", "cinq|cinquièmes?"),
-            *("six|sixièmes?", "sept|septièmes?", "huit|huitièmes?|huitaine", "neuf|neuv*", "dix|dixièmes?|dizaines?"),
-            *("onze|onzièmes?", "douze|douzièmes?|douzaines?|midi|minuit"),
-        ),
-        "de": (
-            "zwei(?!fel|g)*|zwo|beid*|doppel*|verdoppel*|paar*|halb*|hälfte|anderthalb*",
-            *("drei(?!ßig|zehn)*|dritt*", "vier(?!zig|zehn)*", "fünf(?!zig|zehn)*", "sechs(?!zig)*", "sieben*|siebt*"),
-            *("acht(?!zig|zehn|et|en|ung)*", "neun(?!zig|zehn)*", "zehn*|jahrzehnt*", "elf(?!en)*"),
-            "zwölf*|dutzend*|mittag*|mitternacht*",
-        ),
-        "it": (
-            "due|second[oaie]|entramb[ie]|doppi*|raddopp*|pai[oa]|coppi[ae]|mezz[oaie]|metà",
-            *("tre|terz[oaie]|tripl*|trio", "quattro|quart[oaie]|quadrupl*", "cinque|quint[oaie]", "sei|sest[oaie]"),
-            *("sette|settim[oaie]", "otto|ottav[oaie]", "nove|non[oaie]", "dieci|decim[oaie]|decin[ae]|decenni*"),
-            *("undici|undicesim[oaie]", "dodici|dodicesim[oaie]|dozzin[ae]|mezzogiorno|mezzanotte"),
-        ),
-        "nl": (
-            "twee*|beide*|dubbel*|verdubbel*|paar|half|halve|helft|anderhalf",
-            *("drie*|derd*", "vier*|kwart*", "vijf(?!tig|tien)*", "zes(?!tig|tien)*", "zeven(?!tig|tien)*"),
-            *("acht(?!er|en|ien)*", "negen(?!tig|tien)*", "tien*", "elf|elfde*|elftal"),
-            "twaal[fv]*|dozijn*|middag*|middernacht",
-        ),
-    }.items()
+_NUMBER_WORDS = {
+    language: tuple(re.compile(word_pattern(numbers[str(number)])) for number in range(2, _MAX_WRITTEN_OUT + 1))
+    for language, numbers in _WORDS["number_words"].items()
 }
-"""Words for the numbers from 2 to 12. A word matches whole unless it ends with `*`. Zero and one have too many forms and are
-never
-reported as missing."""
-
-
+"""Words for the numbers from 2 to 12. Zero and one have too many forms and are never reported as missing."""
 _ROMAN_VALUES = ((90, "XC"), (50, "L"), (40, "XL"), (10, "X"), (9, "IX"), (5, "V"), (4, "IV"), (1, "I"))
 _ROMAN_NUMERAL = re.compile(r"\b([IVXLC]{2,9}|[VX])(?:er?|[èe]me|º|°)?\b")
 _SPELLED_OUT_MINUTES = frozenset(map(Decimal, (15, 30, 45)))
