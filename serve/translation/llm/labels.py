@@ -1,6 +1,7 @@
 """Removes labels, introductions and comments that language models put around a translation, in many languages.
 
 A label counts only if the answer has more colons than the source text. So a label in the source text keeps its translation.
+The words by language are in `data/labels.toml`.
 """
 
 from __future__ import annotations
@@ -12,191 +13,20 @@ import langcodes
 
 from serve.engines.protocol import Utterance
 from serve.text.languages import base_language
+from serve.text.word_lists import all_words, any_of, read_word_lists, word_pattern
 
-_TRANSLATION_WORD = re.compile(
-    # Latin letters
-    r"\b(?:translat|tradu[cçkz]|überset|vertal|tłumacz|przekład|översätt|overs[æe]t|þýðing|çevir|tercüme|tərcümə|tarjima|fordít"
-    r"|p[řr]eklad|pri?jevod|prevod|käännö|tõlge|tõlke|tulkojum|vertim|përkthim|itzulpen|terjemah|salin\b|pagsasalin|tafsiri"
-    r"|bản dịch|dịch\b|vertaling|traslad|omset)"
-    # Cyrillic, Greek, Hebrew, Arabic, Georgian, Armenian
-    r"|перево[дж]|перевед|переклад|перакла|превод|аударма|котормо|μετάφρασ|μεταφρασ|תרגום|תרגמ|ترجم|თარგმან|թարգման"
-    # Indic and Southeast Asian, Chinese, Japanese, Korean
-    r"|अनुवाद|भाषांतर|অনুবাদ|மொழிபெயர்|అనువాద|ಅನುವಾದ|വിവർത്തന|അനുവാദ|અનુવાદ|ਅਨੁਵਾਦ|පරිවර්තන|คำแปล|แปล|បកប្រែ|ແປ|ဘာသာပြန်"
-    r"|翻訳|翻译|翻譯|译文|譯文|訳文|和訳|英訳|번역",
-    re.IGNORECASE,
-)
-_ANSWER_WORDS = frozenset(
-    {
-        *(
-            "a",
-            "t",
-            "answer",
-            "output",
-            "response",
-            "result",
-            "reply",
-            "target",
-            "final",
-            "text",
-            "translated",
-            "interpreter",
-        ),
-        *(
-            "resposta",
-            "saída",
-            "resultado",
-            "respuesta",
-            "salida",
-            "réponse",
-            "sortie",
-            "résultat",
-            "antwort",
-            "ausgabe",
-        ),
-        *(
-            "ergebnis",
-            "risposta",
-            "risultato",
-            "antwoord",
-            "uitvoer",
-            "resultaat",
-            "odpowiedź",
-            "wynik",
-            "ответ",
-            "результат",
-        ),
-        *(
-            "відповідь",
-            "svar",
-            "resultat",
-            "cevap",
-            "yanıt",
-            "çıktı",
-            "sonuç",
-            "vastaus",
-            "válasz",
-            "odpověď",
-            "odpoveď",
-        ),
-        *("răspuns", "απάντηση", "إجابة", "الإجابة", "النتيجة", "תשובה", "उत्तर", "उत्तर", "คำตอบ", "jawaban", "trả lời"),
-        *("回答", "答案", "答", "结果", "結果", "输出", "輸出", "出力", "答え", "답변", "답", "결과", "출력"),
-    }
-)
-_LANGUAGE_NAME_VARIANTS = {
-    "zh": frozenset(
-        {"简体中文", "繁体中文", "繁體中文", "正體中文", "汉语", "漢語", "中文", "普通话", "國語", "mandarin"}
-    ),
-    "fil": frozenset({"tagalog"}),
-    "fa": frozenset({"farsi"}),
-    "no": frozenset({"norwegian", "norsk", "bokmål"}),
-}
-"""Further names of languages."""
-_CONNECTOR_WORDS = frozenset(
-    {
-        *(
-            "the",
-            "in",
-            "into",
-            "to",
-            "of",
-            "for",
-            "is",
-            "language",
-            "version",
-            "o",
-            "a",
-            "os",
-            "em",
-            "para",
-            "do",
-            "da",
-            "é",
-        ),
-        *(
-            "en",
-            "al",
-            "el",
-            "la",
-            "es",
-            "le",
-            "du",
-            "vers",
-            "est",
-            "auf",
-            "ins",
-            "die",
-            "der",
-            "das",
-            "ist",
-            "lautet",
-            "in",
-        ),
-        *("naar", "het", "is", "na", "w", "на", "в", "в", "till", "på", "til", "på", "your", "my", "full", "direct"),
-        *(
-            "brazilian",
-            "european",
-            "simplified",
-            "traditional",
-            "standard",
-            "modern",
-            "mandarin",
-            "american",
-            "british",
-        ),
-        *("brasileiro", "europeu", "brasil", "brazil", "português", "latin", "canadian", "mexican", "swiss", "script"),
-    }
-)
+_LISTS = read_word_lists(__package__, "labels")
+_WORDS = {name: all_words(lists) for name, lists in _LISTS.items()}
+_TRANSLATION_WORD = re.compile(word_pattern(_WORDS["translation_words"]), re.IGNORECASE)
+_ANSWER_WORDS = frozenset(_WORDS["answer_words"])
+_CONNECTOR_WORDS = frozenset(_WORDS["connector_words"])
 _INTRODUCTION = re.compile(
-    r"(?:(?:sure|certainly|of course|okay|ok|absolutely|claro|com certeza|por supuesto|bien sûr|natürlich|certo|zeker|jasne"
-    r"|конечно|tabii|بالتأكيد|当然|當然|もちろん|はい|물론)\W*)?"
-    r"(?:here(?:['’]s| (?:it|you) (?:is|go|are))|aqui (?:está|vai)|aquí (?:está|tienes?)|voici|hier (?:ist es|is het)|ecco(?: qui)?"
-    r"|oto|вот|ось|işte|إليك|以下|如下|下面|这是|這是|こちら(?:です)?|다음)",
+    rf"(?:{any_of(_WORDS['assents'])}\W*)?{any_of(_WORDS['introductions'])}",
     re.IGNORECASE,
 )
-_HERE_WORD = re.compile(
-    r"\b(?:here|aqu[ií]|segue|voici|voilà|hier|ecco|oto|вот|ось|işte)\b|إليك|以下|如下|下面|[这這]是|こちら|다음",
-    re.IGNORECASE,
-)
-_SOURCE_LABELS = frozenset(
-    {
-        *(
-            "original",
-            "source",
-            "input",
-            "q",
-            "s",
-            "said",
-            "fonte",
-            "texto original",
-            "original text",
-            "source text",
-            "quelle",
-        ),
-        *(
-            "entrada",
-            "fuente",
-            "eingabe",
-            "originale",
-            "origineel",
-            "oryginał",
-            "оригинал",
-            "原文",
-            "原句",
-            "원문",
-            "النص الأصلي",
-        ),
-    }
-)
-_NOTE_WORDS = (
-    r"(?:translator['’]s )?(?:notes?|nota|notas|n\. ?b\.|n\. ?d\. ?t\.|hinweis|anmerkung|remarque|opmerking|let op|uwaga"
-    r"|примечание|примітка|poznámka|napomena|opomba|megjegyzés|notă|huomautus|huom|bemærk|merk|obs|anm|not|σημείωση|ملاحظة"
-    r"|הערה|टिप्पणी|नोट|หมายเหตุ|lưu ý|ghi chú|catatan|注|注意|注记|注釈|註|備考|备注|備註|补充"
-    r"|説明|说明|說明|解説|解释|解釋|참고|주|설명"
-    r"|explanation|explicação|explicación|explication|erklärung|spiegazione|uitleg|wyjaśnienie|пояснение|объяснение"
-    r"|açıklama|شرح|alternative(?:ly| translation)?|literal(?:ly| translation)?|context|tone|register"
-    r"|pinyin|拼音|romaji|rōmaji|ローマ字|romani[sz]ation|romanização|romanización|transliteration|transliteração"
-    r"|transliteración|umschrift|transkription|pronunciation|pronúncia|pronunciación|aussprache|prononciation|읽기|発音|发音)"
-)
+_HERE_WORD = re.compile(word_pattern(_WORDS["here_words"]), re.IGNORECASE)
+_SOURCE_LABELS = frozenset(_WORDS["source_labels"])
+_NOTE_WORDS = rf"(?:translator['’]s )?{any_of(_WORDS['note_words'])}"
 _NOTE_LABEL = re.compile(rf"^[*_\s]*{_NOTE_WORDS}[*_\s]*[:：]", re.IGNORECASE)
 _NOTE_IN_BRACKETS = re.compile(
     rf"\s*[*_]*[(\[（【]\s*{_NOTE_WORDS}\b[^:：()\[\]（）【】]{{0,20}}[:：][^()\[\]（）【】]*[)\]）】][*_.。]*$",
@@ -204,23 +34,13 @@ _NOTE_IN_BRACKETS = re.compile(
 )
 _TRAILING_NOTE = re.compile(rf"\s*[*_]*(?<![^\W_]){_NOTE_WORDS}[*_\s]*[:：].*$", re.IGNORECASE | re.DOTALL)
 _REGISTER_REMARK = re.compile(
-    r"\s*[*_]*[(\[（【]\s*(?:(?:very |more |less |quite )?(?:in)?form(?:al|ell|ale|eel|elt|alny|ální)(?:e|es|mente)?|literal\w*"
-    r"|polite|casual|neutral|colloquial|spoken|written|natural|friendly|коротко|формально|неформально|正式|非正式|口语|口語"
-    r"|敬語|丁寧語|존댓말|반말|رسمي)(?: (?:tone|style|register|version|translation|speech))?\s*[)\]）】][*_.。]*$",
+    rf"\s*[*_]*[(\[（【]\s*{any_of(_WORDS['register_remarks'])}(?: {any_of(_WORDS['register_nouns'])})?\s*[)\]）】][*_.。]*$",
     re.IGNORECASE,
 )
-_PLEASANTRY = re.compile(
-    r"^(?:sure(?: thing)?|certainly|of course|absolutely|understood|got it|no problem)[!.,][ \t]+(?=\S)", re.IGNORECASE
-)
+_PLEASANTRY = re.compile(rf"^{any_of(_WORDS['pleasantries'])}[!.,][ \t]+(?=\S)", re.IGNORECASE)
+_SPOKEN_PLEASANTRY = re.compile(word_pattern(_WORDS["spoken_pleasantries"]), re.IGNORECASE)
 _CLOSING_OFFER = re.compile(
-    r"(?:^|(?<=[.!?。！？…।؟\"”’)\n]))\s*(?:please )?(?:let me know (?:if|whether)|(?:i )?hope (?:this|that) helps"
-    r"|is there anything else|if you (?:need|have any|would like|want)|feel free to|would you like me|do you want me"
-    r"|espero que (?:esto|te|le|isto|isso|ajude)|av[ií]s[ae]me si|me avise se|avise-me se|se precisar de mais"
-    r"|j'espère que (?:cela|ça)|n'hésite(?:z)? pas à|faites-moi savoir|spero che (?:questo|ti|sia)|fammi sapere|mi faccia sapere"
-    r"|ich hoffe,? (?:das|dies) hilft|lass(?:en sie)? (?:mich|es mich) wissen|laat (?:het )?me weten|ik hoop dat dit"
-    r"|låt mig veta|hoppas det(?:ta)? hjälper|gi meg beskjed|lad mig vide|kerro,? jos|daj(?:cie)? mi znać|mam nadzieję,? że to"
-    r"|dejte mi vědět|doufám,? že to|дайте (?:мне )?знать|надеюсь,? это помо|дайте мені знати|başka bir şey|umarım yardımcı"
-    r"|beri tahu saya|semoga membantu|hãy cho tôi biết|anunțați-mă|sper că (?:vă|te) ajută|remélem,? hogy segít)\b.*$",
+    rf"(?:^|(?<=[.!?。！？…।؟\"”’)\n]))\s*(?:{any_of(_WORDS['politeness'])} )?{any_of(_WORDS['closing_offers'])}\b.*$",
     re.IGNORECASE | re.DOTALL,
 )
 """Phrases of an assistant before and after its answer, in English and in the target language."""
@@ -244,7 +64,7 @@ def strip_label(text: str, request: Utterance) -> str:
     if (
         base_language(request.target) != "en"
         and (match := _PLEASANTRY.match(text))
-        and not _has_pleasantry(source_text)
+        and not _SPOKEN_PLEASANTRY.search(source_text)
     ):
         text = text[match.end() :]
     if (
@@ -331,13 +151,6 @@ def _mentions_translation(source_text: str, request: Utterance) -> bool:
     )
 
 
-def _has_pleasantry(source_text: str) -> bool:
-    return (
-        re.search(r"\b(?:sure|certain|of course|absolutely|understood|got it|no problem)", source_text, re.IGNORECASE)
-        is not None
-    )
-
-
 def _is_complete(text: str, note: str, source_text: str) -> bool:
     """Whether a translation is complete before a possible note, so that the note is no translated sentence."""
     if not text.strip():
@@ -365,7 +178,7 @@ def _language_names(tag: str, other: str) -> frozenset[str]:
     names = {tag, str(bare), bare.to_alpha3()}
     for each in (language, bare):
         names |= {each.autonym(), *(each.display_name(shown) for shown in ("en", tag, other))}
-    return frozenset(map(_normalize, names | _LANGUAGE_NAME_VARIANTS.get(bare.language or "", frozenset()))) - {""}
+    return frozenset(map(_normalize, names | frozenset(_LISTS["language_names"].get(bare.language or "", ())))) - {""}
 
 
 def _normalize(text: str) -> str:
