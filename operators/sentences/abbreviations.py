@@ -57,7 +57,7 @@ SENTENCEX_LANGUAGES = ("en", "am", "bn", "gu", "hi", "hy", "ja", "kk", "kn", "ml
 
 @cache
 def _read_words(name: str) -> dict[str, Any]:
-    return tomllib.loads(files(__package__).joinpath("data", f"{name}.toml").read_text("utf-8"))
+    return tomllib.loads(files("operators.sentences").joinpath("data", f"{name}.toml").read_text("utf-8"))
 
 
 @cache

@@ -15,7 +15,7 @@ from serve.engines.protocol import Utterance
 from serve.text.languages import base_language
 from serve.text.word_lists import all_words, any_of, read_word_lists, word_pattern
 
-_LISTS = read_word_lists(__package__, "labels")
+_LISTS = read_word_lists("serve.translation.llm", "labels")
 _WORDS = {name: all_words(lists) for name, lists in _LISTS.items()}
 _TRANSLATION_WORD = re.compile(word_pattern(_WORDS["translation_words"]), re.IGNORECASE)
 _ANSWER_WORDS = frozenset(_WORDS["answer_words"])

@@ -16,7 +16,7 @@ from serve.text.languages import base_language
 from serve.text.word_lists import all_words, read_word_lists, word_pattern
 from serve.translation.quality.named_entities import LETTER_RANGES
 
-_WORDS = read_word_lists(__package__, "numbers")
+_WORDS = read_word_lists("serve.translation.quality", "numbers")
 _NUMBER = re.compile(r"(?<!\d)\d{1,3}(?:[ \u00a0\u202f'’]\d{3})+(?:[.,]\d+)?(?!\d)|\d+(?:[.,٫٬]\d+)*")
 _SEPARATOR = re.compile(r"[^\d]")
 _TIME = re.compile(r"(?<![\d.,:])(\d{1,2})(?:[:h]|\s?[時时点點시]\s?)(\d{2})(?![\d:])")
