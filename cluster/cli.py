@@ -15,6 +15,7 @@ from cluster.commands import (
     dead_letters,
     demo,
     doctor,
+    fireflies_sim,
     lanes,
     meetings,
     models,
@@ -43,6 +44,7 @@ app.add_typer(lanes.app, rich_help_panel=RUN_PANEL, name="lanes")
 app.add_typer(models.app, rich_help_panel=RUN_PANEL, name="models")
 app.command(rich_help_panel=USE_PANEL, epilog=replay.EXAMPLES)(replay.replay)
 app.command(rich_help_panel=CHECK_PANEL, epilog=doctor.EXAMPLES)(doctor.doctor)
+app.command(rich_help_panel=CHECK_PANEL, epilog=fireflies_sim.EXAMPLES)(fireflies_sim.fireflies_sim)
 app.add_typer(bench.app, rich_help_panel=CHECK_PANEL, name="bench")
 app.add_typer(dead_letters.app, rich_help_panel=CHECK_PANEL, name="dead-letters")
 

@@ -106,7 +106,7 @@ def find_running_server(url: str | None) -> str:
     from cluster.api_client import identify_server
 
     address = f"http://127.0.0.1:{read_settings().port}" if url is None else url.rstrip("/")
-    if not _is_url(address):
+    if not is_http_url(address):
         raise InvalidInputError("--server", "must be a URL such as http://127.0.0.1:8000")
     # The URL may contain a password, which must not appear in a message.
     printable_url = urlsplit(address)._replace(netloc=urlsplit(address).netloc.rpartition("@")[2]).geturl()
@@ -123,7 +123,8 @@ def find_running_server(url: str | None) -> str:
             )
 
 
-def _is_url(text: str) -> bool:
+def is_http_url(text: str) -> bool:
+    """Whether a text is an absolute URL of HTTP or HTTPS."""
     try:
         parts = urlsplit(text)
         return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0

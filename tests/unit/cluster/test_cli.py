@@ -21,6 +21,7 @@ COMMANDS = (
     "bench",
     "dead-letters",
     "database",
+    "fireflies-sim",
 )
 MEETINGS = ("list", "show", "export", "end")
 DEAD = ("list", "show", "retry")
