@@ -18,6 +18,7 @@ __all__ = [
     "insight_requests",
     "meeting_config",
     "sentences",
+    "sources",
     "speaker_keys",
     "stream",
     "subtitles",

@@ -1,0 +1,25 @@
+"""Source adapters: pure functions that turn the messages of transcript sources into chunks of the log.
+
+One module a source, each with one `SourceAdapter`. An adapter is a fold: `step(state, message, context)` returns the next
+state and the chunks. It has no clock and no I/O.
+
+The inbound routes are in `serve.http`, the clients that connect to a source in `flows`.
+"""
+
+from operators.sources.adapter import (
+    AdapterContext,
+    SourceAdapter,
+    SourceMessage,
+    build_chunk,
+    parse_message,
+    restore_state,
+)
+
+__all__ = [
+    "AdapterContext",
+    "SourceAdapter",
+    "SourceMessage",
+    "build_chunk",
+    "parse_message",
+    "restore_state",
+]
