@@ -1,0 +1,177 @@
+"""Adapter of Fireflies' real-time broadcasts, and of the sentences of its transcripts.
+
+A broadcast is flat, or an envelope with the content in `payload` or `data`. A repeated chunk id is a revision. A broadcast
+without an id belongs to the chunk with its speaker and start, because Fireflies never changes these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from difflib import SequenceMatcher
+from typing import Any, cast
+
+from pydantic import AliasChoices, ConfigDict, Field, field_validator
+
+from operators.characters import is_blank, normalize_name
+from operators.entries import Chunk
+from operators.fields import MAX_NAME_CHARS, StrictModel
+from operators.sources.adapter import AdapterContext, SourceAdapter, SourceMessage, build_chunk, parse_message
+
+BROADCAST_TYPES = ("transcription.broadcast", "transcript")
+"""Types of the envelopes that carry transcript text."""
+UNKNOWN_SPEAKER = "Unknown speaker"
+"""Label of the speech that Fireflies attributes to nobody."""
+MAX_RECENT_COUNT = 20
+"""Number of chunks without id and start that a session remembers, to recognise their revisions."""
+MAX_RECENT_CHARS = 500
+"""Number of characters of such a chunk that a session remembers."""
+MIN_SIMILARITY = 0.6
+"""Minimum similarity of two texts, from 0 to 1, to be revisions of one chunk."""
+
+
+class _Broadcast(SourceMessage):
+    model_config = ConfigDict(coerce_numbers_to_str=True)
+
+    chunk_id: str | None = Field(default=None, validation_alias=AliasChoices("chunk_id", "id"))
+    text: str = Field(validation_alias=AliasChoices("text", "content"))
+    speaker: str | None = Field(default=None, validation_alias=AliasChoices("speaker_name", "speaker"))
+    start: float | None = Field(default=None, validation_alias=AliasChoices("start_time", "startTime", "start"))
+    end: float | None = Field(default=None, validation_alias=AliasChoices("end_time", "endTime", "end"))
+
+    @field_validator("chunk_id", "speaker")
+    @classmethod
+    def _drop_blank(cls, value: str | None) -> str | None:
+        return None if value is None or is_blank(value) else normalize_name(value)
+
+
+class _TranscriptSentence(SourceMessage):
+    model_config = ConfigDict(coerce_numbers_to_str=True)
+
+    index: int
+    text: str
+    start_time: float
+    end_time: float
+    speaker_name: str | None = None
+
+
+class RecentChunk(StrictModel):
+    """A chunk without id and start, as a session remembers it."""
+
+    chunk_id: str
+    speaker: str
+    text: str
+    start: float
+
+
+class FirefliesState(StrictModel):
+    """The state of a session.
+
+    Attributes:
+        last_end: latest end of a chunk so far, in seconds from the meeting's start.
+        unnamed_count: number of chunks that had neither id nor start.
+        recent: the last chunks that lacked a start.
+    """
+
+    last_end: float = 0.0
+    unnamed_count: int = 0
+    recent: tuple[RecentChunk, ...] = ()
+
+
+def step(
+    state: FirefliesState, message: Mapping[str, Any], context: AdapterContext
+) -> tuple[FirefliesState, list[Chunk]]:
+    """Turn a broadcast into a chunk.
+
+    Args:
+        state: the session's state.
+        message: a broadcast, flat or in an envelope.
+        context: facts about the message.
+
+    Returns:
+        The next state, and the chunk. Messages of other types have none.
+
+    Raises:
+        InvalidInputError: a field of the broadcast is invalid.
+    """
+    content = _unwrap(message)
+    if content is None:
+        return state, []
+    broadcast = parse_message(_Broadcast, content)
+    speaker = broadcast.speaker or UNKNOWN_SPEAKER
+    if broadcast.start is None:
+        state, remembered = _remember(state, broadcast, speaker)
+        chunk_id, start = remembered.chunk_id, remembered.start
+    else:
+        start = broadcast.start
+        chunk_id = broadcast.chunk_id or f"{start:.3f} {speaker}"[:MAX_NAME_CHARS]
+    chunk = build_chunk(
+        chunk_id=chunk_id,
+        speaker=speaker,
+        text=broadcast.text,
+        start=start,
+        # A server's rounding may put the end before the start.
+        end=start if broadcast.end is None else max(start, broadcast.end),
+        source="fireflies",
+    )
+    return state.model_copy(update={"last_end": max(state.last_end, chunk.end)}), [chunk]
+
+
+def sentence_to_chunk(sentence: Mapping[str, Any]) -> Chunk:
+    """Turn a sentence of a transcript into a chunk.
+
+    Args:
+        sentence: a sentence as GraphQL returns it.
+
+    Raises:
+        InvalidInputError: a field of the sentence is invalid.
+    """
+    parsed = parse_message(_TranscriptSentence, sentence)
+    name = parsed.speaker_name
+    return build_chunk(
+        chunk_id=f"sentence-{parsed.index}",
+        speaker=UNKNOWN_SPEAKER if name is None or is_blank(name) else name,
+        text=parsed.text,
+        start=parsed.start_time,
+        end=max(parsed.start_time, parsed.end_time),
+        is_final=True,
+        source="fireflies",
+    )
+
+
+def _unwrap(message: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return the content of a broadcast; None if the message is of another type."""
+    if message.get("type") not in (None, *BROADCAST_TYPES):
+        return None
+    for name in ("payload", "data"):
+        if isinstance(content := message.get(name), Mapping):
+            return cast("Mapping[str, Any]", content)
+    return message
+
+
+def _remember(state: FirefliesState, broadcast: _Broadcast, speaker: str) -> tuple[FirefliesState, RecentChunk]:
+    """Find the chunk that a broadcast without a start revises, or begin one at the latest end so far."""
+    known = next((chunk for chunk in reversed(state.recent) if _is_revised_by(chunk, broadcast, speaker)), None)
+    if known is None:
+        count = state.unnamed_count + (broadcast.chunk_id is None)
+        state = state.model_copy(update={"unnamed_count": count})
+        chunk_id = broadcast.chunk_id or f"unnamed-{count}"
+        known = RecentChunk(chunk_id=chunk_id, speaker=speaker, text="", start=state.last_end)
+    remembered = known.model_copy(update={"text": broadcast.text[:MAX_RECENT_CHARS]})
+    others = [chunk for chunk in state.recent if chunk.chunk_id != known.chunk_id]
+    return state.model_copy(update={"recent": (*others, remembered)[-MAX_RECENT_COUNT:]}), remembered
+
+
+def _is_revised_by(chunk: RecentChunk, broadcast: _Broadcast, speaker: str) -> bool:
+    if broadcast.chunk_id is not None:
+        return chunk.chunk_id == broadcast.chunk_id
+    if chunk.speaker != speaker:
+        return False
+    words, new_words = chunk.text.casefold().split(), broadcast.text[:MAX_RECENT_CHARS].casefold().split()
+    # The last word of an interim text is often unfinished.
+    complete_count = min(len(words), len(new_words)) - 1
+    if complete_count > 0 and words[:complete_count] == new_words[:complete_count]:
+        return True
+    return SequenceMatcher(None, words, new_words, autojunk=False).ratio() >= MIN_SIMILARITY
+
+
+FIREFLIES = SourceAdapter("fireflies", "Fireflies", FirefliesState(), step)

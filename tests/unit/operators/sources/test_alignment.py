@@ -1,0 +1,145 @@
+"""Alignment of a transcript with live chunks: a gap is filled, and no word is missing or stands twice."""
+
+from __future__ import annotations
+
+from itertools import groupby, pairwise
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from operators.entries import Chunk
+from operators.sources.alignment import KnownChunk, align_transcript
+
+WORD_S = 0.5
+
+
+def chunk(chunk_id: str, text: str, start: float, speaker: str = "Ann") -> Chunk:
+    return Chunk(chunk_id=chunk_id, speaker=speaker, text=text, start=start, end=start + WORD_S * len(text.split()))
+
+
+def opened(*chunks: Chunk) -> list[KnownChunk]:
+    return [KnownChunk(item, is_open=True) for item in chunks]
+
+
+def closed(*chunks: Chunk) -> list[KnownChunk]:
+    return [KnownChunk(item, is_open=False) for item in chunks]
+
+
+def text_after(known: list[KnownChunk], changes: list[Chunk], speaker: str = "Ann") -> str:
+    """The speaker's text once the changes are in the log."""
+    chunks = {item.chunk.chunk_id: item.chunk for item in known} | {change.chunk_id: change for change in changes}
+    spoken = sorted((c for c in chunks.values() if c.speaker == speaker and c.text), key=lambda c: c.start)
+    return " ".join(c.text for c in spoken)
+
+
+def test_a_transcript_equal_to_the_live_chunks_changes_nothing():
+    known = opened(chunk("1", "We ship on Friday.", 0), chunk("2", "All agree.", 3))
+    assert align_transcript(known, [chunk("s0", "We ship on Friday.", 0), chunk("s1", "All agree.", 3)]) == []
+
+
+def test_a_missing_sentence_is_added_and_the_others_stay():
+    known = opened(chunk("1", "We ship on Friday.", 0), chunk("3", "All agree.", 8))
+    missing = chunk("s1", "Is that sure?", 4)
+    assert align_transcript(known, [chunk("s0", "We ship on Friday.", 0), missing, chunk("s2", "All agree.", 8)]) == [
+        missing
+    ]
+
+
+def test_a_chunk_that_a_gap_cut_is_revised_under_its_own_id():
+    known = opened(chunk("1", "We sh", 0))
+    (change,) = align_transcript(known, [chunk("s0", "We ship on Friday.", 0)])
+    assert (change.chunk_id, change.text, change.resubmitted) == ("1", "We ship on Friday.", None)
+
+
+def test_other_limits_of_the_transcript_double_nothing():
+    known = opened(chunk("1", "We ship", 0), chunk("2", "on Friday. All", 1), chunk("3", "agree.", 2.5))
+    changes = align_transcript(known, [chunk("s0", "We ship on Friday.", 0), chunk("s1", "All agree.", 2)])
+    assert text_after(known, changes) == "We ship on Friday. All agree."
+
+
+def test_a_correction_of_a_word_is_a_revision():
+    known = opened(chunk("1", "We chip on Friday.", 0))
+    (change,) = align_transcript(known, [chunk("s0", "We ship on Friday.", 0)])
+    assert (change.chunk_id, change.text) == ("1", "We ship on Friday.")
+
+
+def test_to_closed_chunks_only_the_missing_words_are_added():
+    known = closed(chunk("1", "We ship on", 0), chunk("2", "All agree.", 8))
+    (change,) = align_transcript(known, [chunk("s0", "We ship on Friday at noon.", 0), chunk("s1", "All agree.", 8)])
+    assert (change.text, change.start, change.resubmitted) == ("Friday at noon.", 1.5, True)
+
+
+def test_a_word_that_a_gap_cut_in_two_is_not_said_twice_in_a_closed_chunk():
+    known = closed(chunk("1", "We sh", 0), chunk("2", "All agree.", 8))
+    (change,) = align_transcript(known, [chunk("s0", "We ship on Friday.", 0)])
+    assert change.text == "on Friday."
+
+
+def test_new_speech_after_the_closed_chunks_is_no_late_speech():
+    known = closed(chunk("1", "We ship.", 0))
+    (change,) = align_transcript(known, [chunk("s0", "We ship.", 0), chunk("s1", "All agree.", 3)])
+    assert change.resubmitted is None
+
+
+def test_a_corrected_speaker_revises_the_chunk():
+    known = opened(chunk("1", "We ship on Friday.", 0, "Speaker 1"))
+    (change,) = align_transcript(known, [chunk("s0", "We ship on Friday.", 0, "Ann")])
+    assert (change.chunk_id, change.speaker) == ("1", "Ann")
+
+
+def test_a_closed_chunk_under_another_name_is_not_repeated():
+    known = closed(chunk("1", "We ship on Friday.", 0, "Speaker 1"))
+    assert align_transcript(known, [chunk("s0", "We ship on Friday.", 0, "Ann")]) == []
+
+
+def test_two_people_who_say_the_same_at_once_both_stay():
+    known = opened(chunk("1", "Yes.", 0, "Ann"))
+    changes = align_transcript(known, [chunk("s0", "Yes.", 0, "Ann"), chunk("s1", "Yes.", 0, "Bob")])
+    assert [(change.speaker, change.text) for change in changes] == [("Bob", "Yes.")]
+
+
+WORDS = st.lists(st.sampled_from(["we", "ship", "on", "friday", "no", "all", "agree"]), min_size=1, max_size=8)
+
+
+@st.composite
+def meetings(draw: st.DrawFn) -> tuple[list[Chunk], list[Chunk], float, float]:
+    """A meeting as live chunks and as sentences with other limits, and the gap's start and end."""
+    live: list[Chunk] = []
+    sentences: list[Chunk] = []
+    at = 0.0
+    for turn, words in enumerate(draw(st.lists(WORDS, min_size=1, max_size=12))):
+        # Distinct words let the test tell lost words from doubled ones.
+        spoken = [f"{word}{turn}x{i}" for i, word in enumerate(words)]
+        speaker = draw(st.sampled_from(["Ann", "Bob"]))
+        for name, parts in (("c", live), ("s", sentences)):
+            cuts = sorted({0, len(spoken), *draw(st.lists(st.integers(0, len(spoken)), max_size=2))})
+            for first, last in pairwise(cuts):
+                parts.append(chunk(f"{name}{len(parts)}", " ".join(spoken[first:last]), at + first * WORD_S, speaker))
+        at += len(spoken) * WORD_S + draw(st.sampled_from([0.0, 0.3, 2.0]))
+    start = draw(st.floats(0, at))
+    return live, sentences, start, draw(st.floats(start, at))
+
+
+@given(meetings(), st.booleans())
+def test_after_a_gap_every_word_stands_once_and_in_its_place(
+    meeting: tuple[list[Chunk], list[Chunk], float, float], is_open: bool
+):
+    live, sentences, gap_start, gap_end = meeting
+    known: list[KnownChunk] = []
+    for item in live:
+        words = item.text.split()
+        # A chunk that ends after the gap was completed by a later revision.
+        if item.start < gap_start <= item.end <= gap_end:
+            words = words[: int((gap_start - item.start) / WORD_S)]
+        elif gap_start <= item.start and item.end <= gap_end:
+            words = []
+        if words:
+            text = " ".join(words)
+            known.append(KnownChunk(chunk(item.chunk_id, text, item.start, item.speaker), is_open))
+    changes = align_transcript(known, sentences)
+    for speaker, spoken in groupby(sorted(sentences, key=lambda s: s.speaker), key=lambda s: s.speaker):
+        assert text_after(known, changes, speaker) == " ".join(s.text for s in sorted(spoken, key=lambda s: s.start))
+    assert align_transcript(known, sentences) == changes
+    merged = {item.chunk.chunk_id: item for item in known}
+    merged |= {change.chunk_id: KnownChunk(change, is_open) for change in changes}
+    assert align_transcript(list(merged.values()), sentences) == []
