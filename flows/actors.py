@@ -1,4 +1,4 @@
-"""The Ray actors of the dataflows: one for each lane, and the maintenance actor for the background jobs.
+"""The Ray actors of the dataflows: one for each lane, one for the background jobs, and one for the connectors.
 
 `run()` returns after `stop()`, and raises if the actor fails. The supervisor restarts an actor that failed, or whose
 `alive()` no longer responds.
@@ -28,6 +28,7 @@ from flows.lane import Lane, LaneOptions
 from flows.translation import EngineFailover, configured_applications
 from operators.errors import ParleyError
 from storage.connections import async_engine, async_redis, sync_engine, sync_redis
+from storage.encryption import SecretCipher
 from storage.ingest.meeting_service import MeetingService
 from storage.observability.metrics_federation import publish_metrics
 from storage.observability.process_metrics import ProcessMetrics
@@ -169,3 +170,43 @@ class MaintenanceActor:
             connection.close()
             await async_db.dispose()
             await async_kv.aclose()
+
+
+class ConnectorActor:
+    """Runs the sessions of connectors: Parley's own connections to sources.
+
+    Args:
+        postgres_url: the database.
+        redis_url: the log's Redis.
+        encryption_key: decrypts the API keys of the sessions; None if none are stored.
+    """
+
+    def __init__(self, postgres_url: str, redis_url: str, encryption_key: str | None) -> None:
+        self._postgres_url, self._redis_url = postgres_url, redis_url
+        self._cipher = SecretCipher(encryption_key)
+        self._stopping = asyncio.Event()
+
+    async def stop(self) -> None:
+        """Disconnect. The sessions stay open, and continue at the next start."""
+        self._stopping.set()
+
+    async def alive(self) -> bool:
+        """True. A blocked event loop can't respond, which shows that the actor hangs."""
+        return True
+
+    async def run(self) -> None:
+        """Run the sessions until stopped."""
+        # Only this actor needs the clients of the sources, which take half a second to import.
+        from flows.connectors import ConnectorRunner
+
+        database, client = async_engine(self._postgres_url), async_redis(self._redis_url)
+        meetings = MeetingService(database, LogWriter(client))
+        ledger = asyncio.create_task(meetings.run_ledger())
+        try:
+            with publish_metrics(ProcessMetrics("connectors"), self._redis_url):
+                await ConnectorRunner(database, client, meetings, self._cipher).run(self._stopping)
+        finally:
+            ledger.cancel()
+            await asyncio.gather(ledger, return_exceptions=True)
+            await database.dispose()
+            await client.aclose()

@@ -51,3 +51,31 @@ def measured_processes() -> str:
 def metrics_snapshot(process_name: str) -> str:
     """Key of a process's metrics snapshot, as JSON. It expires half a minute after the process last renewed it."""
     return f"measured:{process_name}"
+
+
+def connector_chunks(meeting_id: str) -> str:
+    """Key of the chunks that a connector appended to a meeting, a hash of chunk id to the latest revision as JSON.
+
+    It expires a day after the last append.
+    """
+    return f"meeting:{meeting_id}:connector"
+
+
+def connector_state(session_id: str) -> str:
+    """Key of the state of a connector session's adapter, as JSON. It expires a day after the last message."""
+    return f"connector:{session_id}"
+
+
+def connector_pending(session_id: str) -> str:
+    """Key of the events that a connector session is about to append, as JSON. It expires a day after the last message."""
+    return f"connector:{session_id}:pending"
+
+
+def request_budget(account: str, window: str) -> str:
+    """Key of the number of requests that an account made in a window of its plan. It expires with the window."""
+    return f"requests:{account}:{window}"
+
+
+def request_block(account: str) -> str:
+    """Key that exists as long as a server refuses an account's requests."""
+    return f"requests:{account}:blocked"

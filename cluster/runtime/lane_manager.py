@@ -1,4 +1,4 @@
-"""Runs the lanes of the database and the maintenance actor as supervised actors on Ray."""
+"""Runs the lanes of the database, the maintenance actor and the connectors as supervised actors on Ray."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ import structlog
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
+from cluster.runtime.connector_demand import ConnectorDemand
 from cluster.runtime.lane_demand import LaneDemand
 from cluster.runtime.supervisor import ManagedProcess, Supervisor
 from cluster.settings import Settings
-from flows.actors import LaneActor, MaintenanceActor
+from flows.actors import ConnectorActor, LaneActor, MaintenanceActor
 from flows.jobs import LaneBounds
 from flows.lane import LaneOptions
 from operators.errors import SetupError
@@ -29,7 +30,7 @@ from storage.redis_log.event_log import LogWriter
 from storage.store_urls import StoreUrls
 
 ACTOR_CPUS = 0.25
-"""CPUs that Ray reserves for each lane and for the maintenance actor."""
+"""CPUs that Ray reserves for each lane, the maintenance actor and the connectors."""
 STOP_TIMEOUT_S = 15.0
 """Seconds that a process has to stop."""
 HEARTBEAT_TIMEOUT_S = 30.0
@@ -140,7 +141,7 @@ class LaneManager:
         return {f"{kind}-{k + 1}": kind for kind, bounds in self._lane_bounds.items() for k in range(bounds.min_lanes)}
 
     def start(self) -> None:
-        """Start the lanes, and supervise them in a thread. The maintenance actor waits for `start_maintenance`."""
+        """Start the lanes and the connectors, and supervise them in a thread. Maintenance waits for `start_maintenance`."""
         # If the number of lanes is fixed, the autoscaler leaves lanes alone that are added or drained by hand.
         autoscaled_bounds = {
             kind: bounds for kind, bounds in self._lane_bounds.items() if bounds.max_lanes > bounds.min_lanes
@@ -151,6 +152,17 @@ class LaneManager:
                 "maintenance",
                 lambda: _start_actor(MaintenanceActor, *arguments),
                 is_needed=self._maintenance_enabled.is_set,
+                on_state=lambda _: None,
+            )
+        )
+        assert self._engine is not None  # noqa: S101 - `prepare` is called before `start`
+        key = self._settings.encryption_key
+        connector_arguments = (self._urls.postgres, self._urls.redis, key.get_secret_value() if key else None)
+        self._supervisor.add(
+            ManagedProcess(
+                "connectors",
+                lambda: _start_actor(ConnectorActor, *connector_arguments),
+                is_needed=ConnectorDemand(self._engine),
                 on_state=lambda _: None,
             )
         )

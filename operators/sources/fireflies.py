@@ -14,6 +14,7 @@ from pydantic import AliasChoices, ConfigDict, Field, field_validator
 
 from operators.characters import is_blank, normalize_name
 from operators.entries import Chunk
+from operators.errors import InvalidInputError
 from operators.fields import MAX_NAME_CHARS, StrictModel
 from operators.sources.adapter import AdapterContext, SourceAdapter, SourceMessage, build_chunk, parse_message
 
@@ -47,7 +48,6 @@ class _Broadcast(SourceMessage):
 class _TranscriptSentence(SourceMessage):
     model_config = ConfigDict(coerce_numbers_to_str=True)
 
-    index: int
     text: str
     start_time: float
     end_time: float
@@ -116,6 +116,17 @@ def step(
     return state.model_copy(update={"last_end": max(state.last_end, chunk.end)}), [chunk]
 
 
+def require_object(message: Any) -> Mapping[str, Any]:
+    """Return a message that is an object.
+
+    Raises:
+        InvalidInputError: it isn't.
+    """
+    if not isinstance(message, Mapping):
+        raise InvalidInputError("message", "must be an object")
+    return cast("Mapping[str, Any]", message)
+
+
 def sentence_to_chunk(sentence: Mapping[str, Any]) -> Chunk:
     """Turn a sentence of a transcript into a chunk.
 
@@ -127,9 +138,11 @@ def sentence_to_chunk(sentence: Mapping[str, Any]) -> Chunk:
     """
     parsed = parse_message(_TranscriptSentence, sentence)
     name = parsed.speaker_name
+    speaker = UNKNOWN_SPEAKER if name is None or is_blank(name) else normalize_name(name)
     return build_chunk(
-        chunk_id=f"sentence-{parsed.index}",
-        speaker=UNKNOWN_SPEAKER if name is None or is_blank(name) else name,
+        # The index of a sentence changes while the meeting runs.
+        chunk_id=f"sentence {parsed.start_time:.3f} {speaker}"[:MAX_NAME_CHARS],
+        speaker=speaker,
         text=parsed.text,
         start=parsed.start_time,
         end=max(parsed.start_time, parsed.end_time),

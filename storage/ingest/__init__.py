@@ -3,10 +3,14 @@
 Each call can be repeated after a crash. `AcceptedLedger` records accepted ordinals in Postgres once a second, so that entries
 that Redis loses are counted. `lane_lag` measures how far lanes lag; the HTTP API refuses batches by it.
 
+`connector_memory` keeps what connectors must know after a restart; `request_budget` counts requests to a source's API.
+
 The HTTP routes are in `serve.http`, the log's scripts in `storage.redis_log`.
 """
 
 __all__ = [
+    "connector_memory",
     "lane_lag",
     "meeting_service",
+    "request_budget",
 ]

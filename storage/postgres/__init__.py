@@ -8,6 +8,7 @@ schema's versions.
 """
 
 __all__ = [
+    "connector_sessions",
     "dead_letter_queue",
     "engine_config_versions",
     "lane_positions",

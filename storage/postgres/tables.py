@@ -213,3 +213,52 @@ model_configs = Table(
     Column("problems", JSONB, nullable=False, server_default="{}"),
     _timestamp_column("created_at"),
 )
+
+# Connections of Parley to a source's live stream: one row for each meeting that was asked for.
+connector_sessions = Table(
+    "connector_sessions",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("team_id", ForeignKey("teams.id"), nullable=False),
+    Column("source", Text, nullable=False),
+    # The source's own id of the meeting.
+    Column("external_id", Text, nullable=False),
+    Column("meeting_id", ForeignKey("meetings.id", ondelete="CASCADE"), nullable=False),
+    # The key of the source's API: encrypted, or the name of an environment variable that holds it.
+    Column("encrypted_key", Text),
+    Column("key_variable", Text),
+    Column("options", JSONB, nullable=False, server_default="{}"),
+    # Whether the connection shall exist: a request to disconnect only sets this.
+    Column(
+        "desired",
+        Text,
+        CheckConstraint("desired in ('connected', 'disconnected')", name="desired"),
+        nullable=False,
+        server_default="connected",
+    ),
+    Column(
+        "status",
+        Text,
+        CheckConstraint("status in ('connecting', 'connected', 'reconnecting', 'failed', 'ended')", name="status"),
+        nullable=False,
+        server_default="connecting",
+    ),
+    Column("counters", JSONB, nullable=False, server_default="{}"),
+    Column("last_error", Text),
+    # Speech that may be missing, because there was no connection, as `[start, end]` in seconds from the meeting's start.
+    Column("gaps", JSONB, nullable=False, server_default="[]"),
+    Column("connected_at", DateTime(timezone=True)),
+    Column("last_message_at", DateTime(timezone=True)),
+    Column("ended_at", DateTime(timezone=True)),
+    _timestamp_column("created_at"),
+    CheckConstraint("(encrypted_key is null) <> (key_variable is null)", name="key"),
+    Index(
+        "uq_connector_sessions_open",
+        "team_id",
+        "source",
+        "external_id",
+        unique=True,
+        postgresql_where="status not in ('failed', 'ended')",
+    ),
+    Index("ix_connector_sessions_meeting_id", "meeting_id"),
+)

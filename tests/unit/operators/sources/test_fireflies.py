@@ -112,6 +112,12 @@ def test_a_state_is_stored_as_json():
 def test_a_sentence_of_a_transcript_is_a_final_chunk():
     sentence = {"index": 3, "text": "We ship.", "raw_text": "we ship", "start_time": 1.5, "end_time": 2.5}
     assert sentence_to_chunk(sentence | {"speaker_name": "Ann", "speaker_id": 0}) == Chunk(
-        chunk_id="sentence-3", speaker="Ann", text="We ship.", start=1.5, end=2.5, is_final=True, source="fireflies"
+        chunk_id="sentence 1.500 Ann",
+        speaker="Ann",
+        text="We ship.",
+        start=1.5,
+        end=2.5,
+        is_final=True,
+        source="fireflies",
     )
     assert sentence_to_chunk(sentence | {"speaker_name": None}).speaker == UNKNOWN_SPEAKER

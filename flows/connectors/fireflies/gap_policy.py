@@ -1,0 +1,33 @@
+"""The policy of gap-fill requests: when the transcript is requested to fill the gaps of a live meeting."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from storage.ingest.request_budget import RequestPlan
+
+RICH_WINDOW_S = 3600
+"""A plan whose window is shorter than this is rich: its requests come back within the meeting."""
+
+
+@dataclass(frozen=True, slots=True)
+class GapPolicy:
+    """When gaps are filled.
+
+    Attributes:
+        delay_s: seconds after a reconnect before the request. Gaps that begin meanwhile are filled by the same request.
+        max_live_requests: maximum number of requests while the meeting runs; None for no limit. One more is made at its end.
+    """
+
+    delay_s: float
+    max_live_requests: int | None
+
+
+RICH_POLICY = GapPolicy(delay_s=3.0, max_live_requests=None)
+# A chunk accepts revisions for 120 s, so a gap that waits longer can be filled by new text only.
+POOR_POLICY = GapPolicy(delay_s=60.0, max_live_requests=4)
+
+
+def policy_of(plan: RequestPlan) -> GapPolicy:
+    """Return the policy for a plan."""
+    return RICH_POLICY if plan.window_s < RICH_WINDOW_S else POOR_POLICY

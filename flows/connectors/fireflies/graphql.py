@@ -1,0 +1,177 @@
+"""Client of Fireflies' GraphQL API. Each request is counted against the budget of the account's plan before it is sent."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from email.utils import parsedate_to_datetime
+from typing import Any, cast
+
+import httpx
+
+from operators.errors import (
+    InvalidInputError,
+    MalformedResponseError,
+    MisconfiguredError,
+    NotFoundError,
+    UnavailableError,
+    UnreachableError,
+)
+from storage.ingest.request_budget import RequestBudget, RequestPlan
+
+DEFAULT_BASE_URL = "https://api.fireflies.ai"
+PLANS = {
+    plan.name: plan
+    for plan in (
+        RequestPlan("free", 50, 24 * 3600),
+        RequestPlan("pro", 50, 24 * 3600),
+        RequestPlan("business", 60, 60),
+        RequestPlan("enterprise", 60, 60),
+    )
+}
+"""The limits of Fireflies' plans."""
+TIMEOUT_S = 30.0
+"""Seconds that a request may take."""
+MAX_RESPONSE_BYTES = 64 * 2**20
+"""Maximum size of a response: a transcript of a day."""
+DEFAULT_BLOCK_S = 60.0
+"""Seconds without requests after a refusal that names no time."""
+
+_RATE_LIMIT_CODES = ("too_many_requests", "rate_limit_exceeded")
+_KEY_CODES = ("auth_failed", "unauthorized", "invalid_api_key", "forbidden", "unauthenticated")
+_NOT_FOUND_CODES = ("object_not_found", "not_found", "invalid_transcript_id")
+
+_SENTENCES = """query Sentences($id: String!) {
+  transcript(id: $id) { id is_live sentences { index text raw_text start_time end_time speaker_id speaker_name } }
+}"""
+
+
+class FirefliesApi:
+    """The GraphQL API of one account.
+
+    Args:
+        client: the HTTP client.
+        base_url: address of the API.
+        api_key: the account's key.
+        budget: counts the requests.
+    """
+
+    def __init__(self, client: httpx.AsyncClient, base_url: str, api_key: str, budget: RequestBudget) -> None:
+        self._client = client
+        self._url = f"{base_url.rstrip('/')}/graphql"
+        self._api_key = api_key
+        self._budget = budget
+
+    @property
+    def budget(self) -> RequestBudget:
+        """The account's budget of requests."""
+        return self._budget
+
+    async def read_sentences(self, transcript_id: str) -> list[Mapping[str, Any]]:
+        """Return the sentences of a transcript, of a live one the sentences so far.
+
+        Raises:
+            NotFoundError: there is no such transcript.
+            ParleyError: as `request` raises it.
+        """
+        data = await self.request(_SENTENCES, {"id": transcript_id})
+        transcript = data.get("transcript")
+        if not isinstance(transcript, Mapping):
+            raise NotFoundError(f"Fireflies has no transcript {transcript_id}")
+        sentences = cast("Mapping[str, Any]", transcript).get("sentences") or []
+        if not isinstance(sentences, list):
+            raise MalformedResponseError("Fireflies' transcript has no list of sentences")
+        return [cast("Mapping[str, Any]", item) for item in cast("list[Any]", sentences) if isinstance(item, Mapping)]
+
+    async def request(self, query: str, variables: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Send a request.
+
+        Args:
+            query: the GraphQL query or mutation.
+            variables: its variables.
+
+        Returns:
+            The `data` of the response.
+
+        Raises:
+            OverloadedError: nothing is left of the budget. No request was sent.
+            UnavailableError: Fireflies can't respond now, or refuses further requests; the error says how long to wait.
+            MisconfiguredError: Fireflies refuses the key.
+            NotFoundError: Fireflies doesn't have the requested object.
+            InvalidInputError: Fireflies refuses this request.
+        """
+        await self._budget.spend()
+        try:
+            response = await self._client.post(
+                self._url,
+                json={"query": query, "variables": variables},
+                headers={"Authorization": f"Bearer {self._api_key}"},
+                timeout=TIMEOUT_S,
+                follow_redirects=False,
+            )
+        except httpx.ConnectError as error:
+            raise UnreachableError(f"Fireflies' API can't be reached ({type(error).__name__})") from None
+        except httpx.HTTPError as error:
+            raise UnavailableError(f"Fireflies' API did not respond ({type(error).__name__})") from None
+        return await self._read_response(response)
+
+    async def _read_response(self, response: httpx.Response) -> Mapping[str, Any]:
+        body: Any = None
+        if len(response.content) <= MAX_RESPONSE_BYTES:
+            try:
+                body = response.json()
+            except ValueError:
+                body = None
+        errors = cast("list[Any]", body.get("errors")) if isinstance(body, dict) and body.get("errors") else []  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
+        code, message = _describe_error(errors)
+        if response.status_code == 429 or code in _RATE_LIMIT_CODES or "too many requests" in message.casefold():
+            seconds = _retry_after_s(response, errors)
+            await self._budget.block(seconds)
+            raise UnavailableError("Fireflies refuses further requests for now (too many requests)", seconds)
+        if response.status_code in (401, 403) or code in _KEY_CODES:
+            raise MisconfiguredError("Fireflies refuses the API key: check it at app.fireflies.ai, Integrations")
+        if response.status_code == 404 or code in _NOT_FOUND_CODES:
+            raise NotFoundError("Fireflies does not have what was requested")
+        if response.status_code >= 500:
+            raise UnavailableError(f"Fireflies' API answers with status {response.status_code}")
+        if errors:
+            raise InvalidInputError("query", f"Fireflies refuses it: {code or 'no code given'}")
+        if response.status_code != 200 or not isinstance(body, dict):
+            raise MalformedResponseError(
+                f"Fireflies' API answers with status {response.status_code} and no JSON object"
+            )
+        data = cast("dict[str, Any]", body).get("data")
+        if not isinstance(data, dict):
+            raise MalformedResponseError("Fireflies' API answers without data")
+        return cast("dict[str, Any]", data)
+
+
+def _describe_error(errors: list[Any]) -> tuple[str, str]:
+    """Return the code and the message of a response's first error."""
+    first = cast("dict[str, Any]", errors[0]) if errors and isinstance(errors[0], dict) else {}
+    extensions = first.get("extensions")
+    nested = cast("dict[str, Any]", extensions).get("code") if isinstance(extensions, dict) else None
+    return str(first.get("code") or nested or "").casefold(), str(first.get("message") or "")
+
+
+def _retry_after_s(response: httpx.Response, errors: list[Any]) -> float:
+    """Return the seconds that a refusal names, at least one. It names them in its header or in its first error."""
+    header = response.headers.get("Retry-After", "").strip()
+    if header.isascii() and header.isdigit() and len(header) < 9:
+        return max(1.0, float(header))
+    until_s: float | None = None
+    if header:
+        with suppress(ValueError):
+            until_s = parsedate_to_datetime(header).timestamp()
+    else:
+        until_s = _retry_after_ms(errors) / 1000
+    return max(1.0, until_s - time.time()) if until_s else DEFAULT_BLOCK_S
+
+
+def _retry_after_ms(errors: list[Any]) -> float:
+    """Return the time (ms since the Unix epoch) in `extensions.metadata.retryAfter` of the first error, or 0."""
+    value: Any = errors[0] if errors else None
+    for name in ("extensions", "metadata", "retryAfter"):
+        value = cast("dict[str, Any]", value).get(name) if isinstance(value, dict) else None
+    return float(value) if isinstance(value, int | float) else 0.0

@@ -1,0 +1,126 @@
+"""Runs the open sessions of connectors, each as a task. A session that fails is tried again and disturbs no other."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from uuid import UUID
+
+import httpx
+import redis.asyncio
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from flows.connectors.fireflies import DEFAULT_BASE_URL, PLANS, FirefliesApi, FirefliesSession, SessionStores, policy_of
+from operators.errors import SetupError
+from storage.encryption import SecretCipher
+from storage.ingest.connector_memory import ConnectorMemory
+from storage.ingest.meeting_service import MeetingService
+from storage.ingest.request_budget import RequestBudget
+from storage.postgres import connector_sessions
+from storage.postgres.connector_sessions import ConnectorSession
+
+log = structlog.get_logger(__name__)
+
+POLL_S = 0.5
+"""Seconds between two queries for new sessions and requests to disconnect."""
+FAILURE_PAUSE_S = 10.0
+"""Seconds before a session is started again that ended by an unexpected error."""
+
+
+class ConnectorRunner:
+    """Runs sessions.
+
+    Args:
+        database: the database.
+        client: Redis, with decoded responses.
+        meetings: opens and feeds the meetings.
+        cipher: decrypts the sessions' API keys.
+    """
+
+    def __init__(
+        self, database: AsyncEngine, client: redis.asyncio.Redis, meetings: MeetingService, cipher: SecretCipher
+    ) -> None:
+        self._database, self._redis, self._cipher = database, client, cipher
+        self._stores = SessionStores(database, meetings, ConnectorMemory(client))
+        self._sessions: dict[UUID, FirefliesSession] = {}
+        self._tasks: dict[UUID, asyncio.Task[None]] = {}
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Run the open sessions until `stopping` is set. The sessions stay open then, for the next run."""
+        async with httpx.AsyncClient() as http:
+            try:
+                while not stopping.is_set():
+                    await self._check_sessions(http)
+                    try:
+                        await asyncio.wait_for(stopping.wait(), POLL_S)
+                    except TimeoutError:
+                        continue
+            finally:
+                for task in self._tasks.values():
+                    task.cancel()
+                await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+
+    async def _check_sessions(self, http: httpx.AsyncClient) -> None:
+        try:
+            async with self._database.connect() as conn:
+                records = await connector_sessions.list_open_sessions(conn)
+        except SQLAlchemyError as error:
+            log.warning("sessions not read", error=type(error).__name__)
+            return
+        for record in records:
+            task = self._tasks.get(record.id)
+            if task is None:
+                self._tasks[record.id] = asyncio.create_task(self._run_session(record, http))
+            elif record.desired == "disconnected" and record.id in self._sessions:
+                self._sessions[record.id].request_stop()
+        for session_id in [session_id for session_id, task in self._tasks.items() if task.done()]:
+            del self._tasks[session_id]
+
+    async def _run_session(self, record: ConnectorSession, http: httpx.AsyncClient) -> None:
+        try:
+            session = self._build_session(record, http)
+            if record.desired == "disconnected":
+                session.request_stop()
+            self._sessions[record.id] = session
+            await session.run()
+        except SetupError as error:
+            await self._close_failed(record, str(error))
+        except Exception as error:  # noqa: BLE001 - a session's error must not stop the others
+            log.error("session failed", session=str(record.id), error=type(error).__name__)
+            await asyncio.sleep(FAILURE_PAUSE_S)
+        finally:
+            self._sessions.pop(record.id, None)
+
+    def _build_session(self, record: ConnectorSession, http: httpx.AsyncClient) -> FirefliesSession:
+        api_key = self._read_key(record)
+        base_url = str(record.options.get("api_base_url") or DEFAULT_BASE_URL)
+        plan = PLANS[str(record.options.get("plan", "free"))]
+        api = FirefliesApi(http, base_url, api_key, RequestBudget(self._redis, record.source, api_key, plan))
+        return FirefliesSession(record, base_url, api_key, api, policy_of(plan), self._stores)
+
+    def _read_key(self, record: ConnectorSession) -> str:
+        if record.encrypted_key is not None:
+            return self._cipher.decrypt(record.encrypted_key)
+        key = os.environ.get(record.key_variable or "", "").strip()
+        if not key:
+            raise SetupError(f"{record.key_variable} holds no key: set it in the environment of `parley up`")
+        return key
+
+    async def _close_failed(self, record: ConnectorSession, cause: str) -> None:
+        """Close a session that can't begin."""
+        try:
+            async with self._database.begin() as conn:
+                await connector_sessions.store_progress(
+                    conn,
+                    record.id,
+                    status="failed",
+                    counters=record.counters,
+                    last_error=cause,
+                    gaps=record.gaps,
+                    connected_at=record.connected_at,
+                    last_message_at=record.last_message_at,
+                )
+        except SQLAlchemyError as error:
+            log.warning("session progress not stored", session=str(record.id), error=type(error).__name__)

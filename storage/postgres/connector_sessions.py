@@ -1,0 +1,213 @@
+"""The sessions of connectors: each is a connection of Parley to a source's live stream of one meeting."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+from sqlalchemy import Connection, Row, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+from uuid6 import uuid7
+
+from operators.errors import NotFoundError
+
+SessionStatus = Literal["connecting", "connected", "reconnecting", "failed", "ended"]
+CLOSED_SESSION_STATUSES: tuple[SessionStatus, ...] = ("failed", "ended")
+Gap = tuple[float, float | None]
+"""Speech that may be missing: its start and end, in seconds from the meeting's start. The end is None while it is unknown."""
+
+_INSERT = text(
+    "insert into connector_sessions (id, team_id, source, external_id, meeting_id, encrypted_key, key_variable, options)"
+    " values (:id, :team_id, :source, :external_id, :meeting_id, :encrypted_key, :key_variable, cast(:options as jsonb))"
+    " on conflict (team_id, source, external_id) where status not in ('failed', 'ended') do nothing returning *"
+)
+_OPEN_BY_EXTERNAL_ID = text(
+    "select * from connector_sessions where team_id = :team_id and source = :source and external_id = :external_id"
+    " and status not in ('failed', 'ended')"
+)
+_BY_ID = text("select * from connector_sessions where team_id = :team_id and id = :id")
+_LIST = text(
+    "select * from connector_sessions where team_id = :team_id and (:all or status not in ('failed', 'ended'))"
+    " order by created_at desc, id desc limit :limit"
+)
+_OPEN = text("select * from connector_sessions where status not in ('failed', 'ended') order by id")
+_HAS_OPEN = text("select exists (select from connector_sessions where status not in ('failed', 'ended'))")
+_SET_DESIRED = text(
+    "update connector_sessions set desired = :desired where team_id = :team_id and id = :id returning *"
+)
+_SET_OPTIONS = text(
+    "update connector_sessions set options = options || cast(:options as jsonb)"
+    " where team_id = :team_id and id = :id returning *"
+)
+_STORE_PROGRESS = text(
+    "update connector_sessions set status = :status, counters = cast(:counters as jsonb), last_error = :last_error,"
+    " gaps = cast(:gaps as jsonb), connected_at = cast(:connected_at as timestamptz),"
+    " last_message_at = cast(:last_message_at as timestamptz),"
+    " ended_at = case when :status in ('failed', 'ended') then coalesce(ended_at, now()) end"
+    " where id = :id"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectorSession:
+    """A session of a connector.
+
+    Attributes:
+        source: the source's name, such as `fireflies`.
+        external_id: the source's own id of the meeting.
+        encrypted_key: the encrypted key of the source's API; None if `key_variable` names an environment variable.
+        options: the connector's options.
+        desired: whether the connection shall exist.
+        counters: number of messages by outcome, and of reconnects, gaps and requests.
+        last_error: the last problem, in words for the user.
+        gaps: speech that may be missing, because there was no connection.
+    """
+
+    id: UUID
+    team_id: str
+    source: str
+    external_id: str
+    meeting_id: UUID
+    encrypted_key: str | None = field(repr=False)
+    key_variable: str | None
+    options: Mapping[str, Any]
+    desired: Literal["connected", "disconnected"]
+    status: SessionStatus
+    counters: Mapping[str, int]
+    last_error: str | None
+    gaps: tuple[Gap, ...]
+    connected_at: datetime | None
+    last_message_at: datetime | None
+    ended_at: datetime | None
+    created_at: datetime
+
+
+async def create_session(
+    conn: AsyncConnection,
+    *,
+    team_id: str,
+    source: str,
+    external_id: str,
+    meeting_id: UUID,
+    encrypted_key: str | None,
+    key_variable: str | None,
+    options: Mapping[str, Any],
+) -> tuple[ConnectorSession, bool]:
+    """Add a session. An open session of the same source and meeting stays as it is.
+
+    Returns:
+        The session, and whether it is new.
+    """
+    values = {
+        "id": UUID(bytes=uuid7().bytes),
+        "team_id": team_id,
+        "source": source,
+        "external_id": external_id,
+        "meeting_id": meeting_id,
+        "encrypted_key": encrypted_key,
+        "key_variable": key_variable,
+        "options": json.dumps(options),
+    }
+    row = (await conn.execute(_INSERT, values)).one_or_none()
+    if row is not None:
+        return _to_record(row), True
+    keys = {"team_id": team_id, "source": source, "external_id": external_id}
+    return _to_record((await conn.execute(_OPEN_BY_EXTERNAL_ID, keys)).one()), False
+
+
+async def read_session(conn: AsyncConnection, team_id: str, session_id: UUID) -> ConnectorSession:
+    """Read a session of a team.
+
+    Raises:
+        NotFoundError: the team has no such session.
+    """
+    return _require((await conn.execute(_BY_ID, {"team_id": team_id, "id": session_id})).one_or_none(), session_id)
+
+
+async def list_sessions(
+    conn: AsyncConnection, team_id: str, *, include_closed: bool, limit: int
+) -> list[ConnectorSession]:
+    """List a team's sessions, newest first.
+
+    Args:
+        include_closed: whether to list failed and ended sessions as well.
+        limit: most sessions to return.
+    """
+    parameters = {"team_id": team_id, "all": include_closed, "limit": limit}
+    return [_to_record(row) for row in await conn.execute(_LIST, parameters)]
+
+
+async def list_open_sessions(conn: AsyncConnection) -> list[ConnectorSession]:
+    """List the open sessions of all teams."""
+    return [_to_record(row) for row in await conn.execute(_OPEN)]
+
+
+def has_open_sessions(connection: Connection) -> bool:
+    """Return whether any team has an open session."""
+    return bool(connection.execute(_HAS_OPEN).scalar_one())
+
+
+async def set_desired(
+    conn: AsyncConnection, team_id: str, session_id: UUID, desired: Literal["connected", "disconnected"]
+) -> ConnectorSession:
+    """Request that a session connects or disconnects.
+
+    Raises:
+        NotFoundError: the team has no such session.
+    """
+    parameters = {"team_id": team_id, "id": session_id, "desired": desired}
+    return _require((await conn.execute(_SET_DESIRED, parameters)).one_or_none(), session_id)
+
+
+async def change_options(
+    conn: AsyncConnection, team_id: str, session_id: UUID, options: Mapping[str, Any]
+) -> ConnectorSession:
+    """Change some options of a session. The others stay.
+
+    Raises:
+        NotFoundError: the team has no such session.
+    """
+    parameters = {"team_id": team_id, "id": session_id, "options": json.dumps(options)}
+    return _require((await conn.execute(_SET_OPTIONS, parameters)).one_or_none(), session_id)
+
+
+async def store_progress(
+    conn: AsyncConnection,
+    session_id: UUID,
+    *,
+    status: SessionStatus,
+    counters: Mapping[str, int],
+    last_error: str | None,
+    gaps: Sequence[Gap],
+    connected_at: datetime | None,
+    last_message_at: datetime | None,
+) -> None:
+    """Store the state that a connector reports of a session."""
+    await conn.execute(
+        _STORE_PROGRESS,
+        {
+            "id": session_id,
+            "status": status,
+            "counters": json.dumps(counters),
+            "last_error": last_error,
+            "gaps": json.dumps(gaps),
+            "connected_at": connected_at,
+            "last_message_at": last_message_at,
+        },
+    )
+
+
+def _require(row: Row[Any] | None, session_id: UUID) -> ConnectorSession:
+    if row is None:
+        raise NotFoundError(f"there is no session {session_id}")
+    return _to_record(row)
+
+
+def _to_record(row: Row[Any]) -> ConnectorSession:
+    values = dict(row._mapping)
+    values["gaps"] = tuple((start, end) for start, end in values["gaps"])
+    return ConnectorSession(**values)

@@ -1,0 +1,101 @@
+"""A Fireflies session against the stand-in: nothing is lost and nothing stands twice, whatever breaks."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import Any
+
+import pytest
+import redis
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from cluster.fireflies_sim.simulator import FirefliesSimulator, SimulatorOptions
+from tests.integration.flows.connectors.fireflies_harness import ConnectorHarness, running_connector, spoken
+
+pytestmark = pytest.mark.usefixtures("clean_database")
+
+
+@pytest.fixture
+def harness(aengine: AsyncEngine, redis_async: Any, redis_sync: redis.Redis) -> ConnectorHarness:
+    return ConnectorHarness(aengine, redis_async, redis_sync)
+
+
+async def play(harness: ConnectorHarness, simulator: FirefliesSimulator, faults: Any = None, **options: Any) -> Any:
+    """Run a session over the whole demo meeting, and return its last row."""
+    async with running_connector(harness):
+        session = await harness.open_session(simulator, **options)
+        if faults is not None:
+            await faults(session)
+        await asyncio.to_thread(simulator.wait_for_end, "demo")
+        # The last broadcast has arrived once the connector knows as many words as the meeting has.
+        await harness.disconnect(session)
+        return await harness.wait_for(session, "ended")
+
+
+async def test_a_meeting_arrives_whole(harness: ConnectorHarness) -> None:
+    with FirefliesSimulator(SimulatorOptions(speed=50)) as simulator:
+        row = await play(harness, simulator)
+        assert harness.transcript(row.meeting_id) == (spoken(simulator), 0)
+    assert row.last_error is None
+    assert row.gaps == ()
+    assert row.counters["appended"] == row.counters["messages"] - row.counters.get("repeated", 0)
+    assert await harness.meetings.append("default", row.meeting_id, []) or True
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        SimulatorOptions(speed=50, scenario="captured"),
+        SimulatorOptions(speed=50, disconnect_interval=20),
+        SimulatorOptions(speed=50, error_interval=10),
+        SimulatorOptions(speed=50, late_revisions=True),
+    ],
+    ids=["captured", "disconnects", "errors", "late"],
+)
+async def test_bad_days_lose_nothing(harness: ConnectorHarness, options: SimulatorOptions) -> None:
+    with FirefliesSimulator(options) as simulator:
+        row = await play(harness, simulator)
+        assert harness.transcript(row.meeting_id) == (spoken(simulator), 0)
+    assert row.gaps == ()
+
+
+async def test_a_connector_that_is_killed_again_and_again_loses_nothing(harness: ConnectorHarness) -> None:
+    rng = random.Random(7)
+
+    async def kill_repeatedly(session: Any) -> None:
+        for _ in range(6):
+            await asyncio.sleep(rng.uniform(0, 0.3))
+            await harness.kill()
+            await asyncio.sleep(rng.uniform(0, 0.2))
+            harness.start()
+
+    with FirefliesSimulator(SimulatorOptions(speed=20)) as simulator:
+        row = await play(harness, simulator, kill_repeatedly)
+        assert harness.transcript(row.meeting_id) == (spoken(simulator), 0)
+
+
+async def test_a_session_that_joins_late_gets_what_was_said_before(harness: ConnectorHarness) -> None:
+    async def join_late(_session: Any) -> None:
+        while len(simulator.sent) < 10:
+            await asyncio.sleep(0.02)
+        harness.start()
+
+    with FirefliesSimulator(SimulatorOptions(speed=20)) as simulator:
+        simulator.begin("demo")
+        session = await harness.open_session(simulator)
+        await join_late(session)
+        async with running_connector(harness, is_started=True):
+            await asyncio.to_thread(simulator.wait_for_end, "demo")
+            await harness.disconnect(session)
+            await harness.wait_for(session, "ended")
+        assert harness.transcript(session.meeting_id) == (spoken(simulator), 0)
+
+
+async def test_a_wrong_key_ends_the_session_and_says_what_to_do(harness: ConnectorHarness) -> None:
+    with FirefliesSimulator() as simulator:
+        async with running_connector(harness):
+            session = await harness.open_session(simulator, api_key="wrong")
+            row = await harness.wait_for(session, "failed")
+    assert "check the API key" in (row.last_error or "")
+    assert "wrong" not in (row.last_error or "")
