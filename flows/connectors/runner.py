@@ -19,7 +19,7 @@ from storage.ingest.connector_memory import ConnectorMemory
 from storage.ingest.meeting_service import MeetingService
 from storage.ingest.request_budget import RequestBudget
 from storage.postgres import connector_sessions
-from storage.postgres.connector_sessions import ConnectorSession
+from storage.postgres.connector_sessions import ConnectorSession, SessionProgress
 
 log = structlog.get_logger(__name__)
 
@@ -112,15 +112,9 @@ class ConnectorRunner:
         """Close a session that can't begin."""
         try:
             async with self._database.begin() as conn:
-                await connector_sessions.store_progress(
-                    conn,
-                    record.id,
-                    status="failed",
-                    counters=record.counters,
-                    last_error=cause,
-                    gaps=record.gaps,
-                    connected_at=record.connected_at,
-                    last_message_at=record.last_message_at,
+                progress = SessionProgress(
+                    "failed", record.counters, cause, record.gaps, record.connected_at, record.last_message_at
                 )
+                await connector_sessions.store_progress(conn, record.id, progress)
         except SQLAlchemyError as error:
             log.warning("session progress not stored", session=str(record.id), error=type(error).__name__)

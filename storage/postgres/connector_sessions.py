@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, text
+from sqlalchemy import Connection, RowMapping, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 from uuid6 import uuid7
 
@@ -86,6 +86,18 @@ class ConnectorSession:
     created_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class SessionProgress:
+    """The part of a session that its connector writes; see `ConnectorSession`."""
+
+    status: SessionStatus
+    counters: Mapping[str, int]
+    last_error: str | None
+    gaps: tuple[Gap, ...]
+    connected_at: datetime | None
+    last_message_at: datetime | None
+
+
 async def create_session(
     conn: AsyncConnection,
     *,
@@ -112,11 +124,11 @@ async def create_session(
         "key_variable": key_variable,
         "options": json.dumps(options),
     }
-    row = (await conn.execute(_INSERT, values)).one_or_none()
+    row = (await conn.execute(_INSERT, values)).mappings().one_or_none()
     if row is not None:
         return _to_record(row), True
     keys = {"team_id": team_id, "source": source, "external_id": external_id}
-    return _to_record((await conn.execute(_OPEN_BY_EXTERNAL_ID, keys)).one()), False
+    return _to_record((await conn.execute(_OPEN_BY_EXTERNAL_ID, keys)).mappings().one()), False
 
 
 async def read_session(conn: AsyncConnection, team_id: str, session_id: UUID) -> ConnectorSession:
@@ -125,7 +137,9 @@ async def read_session(conn: AsyncConnection, team_id: str, session_id: UUID) ->
     Raises:
         NotFoundError: the team has no such session.
     """
-    return _require((await conn.execute(_BY_ID, {"team_id": team_id, "id": session_id})).one_or_none(), session_id)
+    return _require(
+        (await conn.execute(_BY_ID, {"team_id": team_id, "id": session_id})).mappings().one_or_none(), session_id
+    )
 
 
 async def list_sessions(
@@ -138,12 +152,12 @@ async def list_sessions(
         limit: most sessions to return.
     """
     parameters = {"team_id": team_id, "all": include_closed, "limit": limit}
-    return [_to_record(row) for row in await conn.execute(_LIST, parameters)]
+    return [_to_record(row) for row in (await conn.execute(_LIST, parameters)).mappings()]
 
 
 async def list_open_sessions(conn: AsyncConnection) -> list[ConnectorSession]:
     """List the open sessions of all teams."""
-    return [_to_record(row) for row in await conn.execute(_OPEN)]
+    return [_to_record(row) for row in (await conn.execute(_OPEN)).mappings()]
 
 
 def has_open_sessions(connection: Connection) -> bool:
@@ -160,7 +174,7 @@ async def set_desired(
         NotFoundError: the team has no such session.
     """
     parameters = {"team_id": team_id, "id": session_id, "desired": desired}
-    return _require((await conn.execute(_SET_DESIRED, parameters)).one_or_none(), session_id)
+    return _require((await conn.execute(_SET_DESIRED, parameters)).mappings().one_or_none(), session_id)
 
 
 async def change_options(
@@ -172,42 +186,32 @@ async def change_options(
         NotFoundError: the team has no such session.
     """
     parameters = {"team_id": team_id, "id": session_id, "options": json.dumps(options)}
-    return _require((await conn.execute(_SET_OPTIONS, parameters)).one_or_none(), session_id)
+    return _require((await conn.execute(_SET_OPTIONS, parameters)).mappings().one_or_none(), session_id)
 
 
-async def store_progress(
-    conn: AsyncConnection,
-    session_id: UUID,
-    *,
-    status: SessionStatus,
-    counters: Mapping[str, int],
-    last_error: str | None,
-    gaps: Sequence[Gap],
-    connected_at: datetime | None,
-    last_message_at: datetime | None,
-) -> None:
-    """Store the state that a connector reports of a session."""
+async def store_progress(conn: AsyncConnection, session_id: UUID, progress: SessionProgress) -> None:
+    """Store the progress that a connector reports of a session."""
     await conn.execute(
         _STORE_PROGRESS,
         {
             "id": session_id,
-            "status": status,
-            "counters": json.dumps(counters),
-            "last_error": last_error,
-            "gaps": json.dumps(gaps),
-            "connected_at": connected_at,
-            "last_message_at": last_message_at,
+            "status": progress.status,
+            "counters": json.dumps(progress.counters),
+            "last_error": progress.last_error,
+            "gaps": json.dumps(progress.gaps),
+            "connected_at": progress.connected_at,
+            "last_message_at": progress.last_message_at,
         },
     )
 
 
-def _require(row: Row[Any] | None, session_id: UUID) -> ConnectorSession:
+def _require(row: RowMapping | None, session_id: UUID) -> ConnectorSession:
     if row is None:
         raise NotFoundError(f"there is no session {session_id}")
     return _to_record(row)
 
 
-def _to_record(row: Row[Any]) -> ConnectorSession:
-    values = dict(row._mapping)
+def _to_record(row: RowMapping) -> ConnectorSession:
+    values = dict(row)
     values["gaps"] = tuple((start, end) for start, end in values["gaps"])
     return ConnectorSession(**values)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, cast
@@ -15,7 +15,7 @@ from socketio.exceptions import ConnectionError as SocketConnectionError
 from operators.errors import MisconfiguredError, UnreachableError
 
 SOCKET_PATH = "/ws/realtime"
-CONNECT_TIMEOUT_S = 15.0
+CONNECT_TIMEOUT_S = 15
 """Seconds until Fireflies must have confirmed the key."""
 MAX_QUEUED_COUNT = 10_000
 """Number of messages that may wait to be read. Beyond it messages are dropped and counted, and become a gap."""
@@ -82,7 +82,7 @@ class RealtimeConnection:
 
 
 @asynccontextmanager
-async def connect(base_url: str, api_key: str, transcript_id: str) -> AsyncIterator[RealtimeConnection]:
+async def connect(base_url: str, api_key: str, transcript_id: str) -> AsyncGenerator[RealtimeConnection]:
     """Connect to a meeting's stream, and disconnect at the end.
 
     Args:

@@ -31,7 +31,7 @@ from operators.sources.fireflies import FIREFLIES, FirefliesState, require_objec
 from storage.ingest.connector_memory import ConnectorMemory
 from storage.ingest.meeting_service import MeetingService
 from storage.postgres import connector_sessions
-from storage.postgres.connector_sessions import ConnectorSession, Gap, SessionStatus
+from storage.postgres.connector_sessions import ConnectorSession, Gap, SessionProgress, SessionStatus
 
 log = structlog.get_logger(__name__)
 
@@ -86,7 +86,7 @@ class FirefliesSession:
         self._appender = ChunkAppender(
             record, stores.database, stores.meetings, stores.memory, self._counters, self._set_error
         )
-        self._stored_progress: dict[str, Any] = {}
+        self._stored_progress: SessionProgress | None = None
         self._stop_requested, self._gap_found = asyncio.Event(), asyncio.Event()
 
     def _set_error(self, cause: str) -> None:
@@ -288,19 +288,19 @@ class FirefliesSession:
                 raise SessionOverError(f"no message for {MAX_SILENCE_S // 3600} hours", "ended")
 
     async def _store_progress(self) -> None:
-        progress = {
-            "status": self._status,
-            "counters": dict(self._counters),
-            "last_error": self._last_error,
-            "gaps": list(self._gaps),
-            "connected_at": self._connected_at,
-            "last_message_at": self._last_message_at,
-        }
+        progress = SessionProgress(
+            self._status,
+            dict(self._counters),
+            self._last_error,
+            tuple(self._gaps),
+            self._connected_at,
+            self._last_message_at,
+        )
         if progress == self._stored_progress:
             return
         try:
             async with self._stores.database.begin() as conn:
-                await connector_sessions.store_progress(conn, self._record.id, **progress)
+                await connector_sessions.store_progress(conn, self._record.id, progress)
         except SQLAlchemyError as error:
             log.warning("session progress not stored", session=str(self._record.id), error=type(error).__name__)
             return
@@ -312,5 +312,6 @@ def _error_text(content: Any) -> str:
     if isinstance(content, ParleyError):
         return str(content)
     message = cast("Mapping[str, Any]", content).get("message") if isinstance(content, Mapping) else None
-    readable = isinstance(message, str) and message.isprintable()
-    return f"Fireflies reports an error{f': {message[:200]}' if readable else ''}"
+    if isinstance(message, str) and message.isprintable():
+        return f"Fireflies reports an error: {message[:200]}"
+    return "Fireflies reports an error"
