@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import tempfile
@@ -12,6 +13,7 @@ from unittest.mock import patch
 import pytest
 import ray
 from ray import serve as ray_serve
+from ray.serve._private.router import SingletonThreadRouter
 
 from cluster.ports import find_free_port
 from cluster.ray_node import patch_for_single_node
@@ -33,7 +35,19 @@ def ray_cluster() -> Iterator[str]:
         ray_serve.shutdown()
     finally:
         ray.shutdown()
+        _stop_routers()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _stop_routers() -> None:
+    """Stop the tasks of Serve's handles in this process.
+
+    They would report metrics for as long as the process lives, and log a traceback each time. Python 3.11 parses source code
+    for a traceback, and its parser fails in a thread that parses at the same moment (python/cpython#106905).
+    """
+    loop = SingletonThreadRouter._asyncio_loop
+    if loop is not None:
+        loop.call_soon_threadsafe(lambda: [task.cancel() for task in asyncio.all_tasks(loop)])
 
 
 def _start_ray(folder: str) -> None:

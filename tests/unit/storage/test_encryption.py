@@ -28,7 +28,7 @@ def test_a_new_first_key_still_decrypts_what_the_old_one_encrypted():
         SecretCipher(new).decrypt(encrypted)
 
 
-@pytest.mark.parametrize("keys", ["", "short", f"{new_key()},", "not base64 at all, but thirty-two long!"])
+@pytest.mark.parametrize("keys", ["", "short", "c2hvcnQ=,", "not base64 at all, but thirty-two long!"])
 def test_an_invalid_key_is_refused_without_showing_it(keys: str):
     with pytest.raises(SetupError, match="PARLEY_ENCRYPTION_KEY is not a key") as caught:
         SecretCipher(keys)
