@@ -1,7 +1,7 @@
 """Source adapters: pure functions that turn the messages of transcript sources into chunks of the log.
 
 One module a source, each with one `SourceAdapter`. An adapter is a fold: `step(state, message, context)` returns the next
-state and the chunks. It has no clock and no I/O.
+state and the chunks. It has no clock and no I/O. `alignment` compares a transcript with the chunks that came live.
 
 The inbound routes are in `serve.http`, the clients that connect to a source in `flows`.
 """
@@ -19,7 +19,9 @@ __all__ = [
     "AdapterContext",
     "SourceAdapter",
     "SourceMessage",
+    "alignment",
     "build_chunk",
+    "fireflies",
     "parse_message",
     "restore_state",
 ]

@@ -23,7 +23,9 @@ CONFIG = MeetingConfig(target_languages=("pt", "de"), context_sentences=2, conte
 
 
 def make_sentence(n: int, text: str, *, revision: int = 1, speaker: str = "A", language: str | None = None) -> Sentence:
-    return Sentence(f"{n}.0", revision, speaker, text, float(n), n + 1.0, SentenceBoundary.MARK, language, 0.0, text)
+    return Sentence(
+        f"{n}.0", revision, speaker, None, text, float(n), n + 1.0, SentenceBoundary.MARK, language, 0.0, text
+    )
 
 
 def run_context(*done: SentenceChanges, config: MeetingConfig = CONFIG) -> list[tuple[TranslationRequest, ...]]:
