@@ -62,11 +62,18 @@ def transcript_fields(meeting: Meeting, plan: PlanName, *, resegment: bool) -> d
     def captions() -> list[Caption]:
         return cut_into_sentences(meeting.captions()) if is_over and resegment else meeting.captions()
 
-    def names() -> list[str]:
-        return speaker_names(meeting.captions())
+    def sentences(_info: object) -> list[dict[str, Any]]:
+        return _sentences(captions())
 
+    def summary(_info: object) -> dict[str, Any] | None:
+        return summarize(captions()) if is_over else None
+
+    def analytics(_info: object) -> dict[str, Any] | None:
+        return analyze(captions()) if is_over and plan != "free" else None
+
+    names = speaker_names(meeting.captions())
     duration_s = meeting.position_s()
-    emails = [speaker_email(name) for name in names()]
+    emails = [speaker_email(name) for name in names]
     media_url = MEDIA_URL.format(id=meeting.id)
     return {
         "id": meeting.id,
@@ -74,11 +81,11 @@ def transcript_fields(meeting: Meeting, plan: PlanName, *, resegment: bool) -> d
         "host_email": ORGANIZER_EMAIL,
         "organizer_email": ORGANIZER_EMAIL,
         "user": USER,
-        "speakers": [{"id": number, "name": name} for number, name in enumerate(names())],
+        "speakers": [{"id": number, "name": name} for number, name in enumerate(names)],
         "transcript_url": media_url,
         "participants": emails,
-        "meeting_attendees": [_attendee(name) for name in names()],
-        "meeting_attendance": [_attendance(name, meeting, duration_s) for name in names()],
+        "meeting_attendees": [_attendee(name) for name in names],
+        "meeting_attendance": [_attendance(name, meeting, duration_s) for name in names],
         "fireflies_users": [ORGANIZER_EMAIL],
         "workspace_users": [ORGANIZER_EMAIL],
         "duration": round(duration_s / 60, 2),
@@ -87,15 +94,15 @@ def transcript_fields(meeting: Meeting, plan: PlanName, *, resegment: bool) -> d
         "privacy": "link",
         "audio_url": f"{media_url}.mp3" if is_over and plan != "free" else None,
         "video_url": f"{media_url}.mp4" if is_over and plan in ("business", "enterprise") else None,
-        "sentences": lambda _info: _sentences(captions()),
+        "sentences": sentences,
         "meeting_link": meeting.meeting_link,
         "meeting_info": {
             "fred_joined": True,
-            "silent_meeting": not names(),
+            "silent_meeting": not names,
             "summary_status": "processed" if is_over else "processing",
         },
-        "summary": lambda _info: summarize(captions()) if is_over else None,
-        "analytics": lambda _info: analyze(captions()) if is_over and plan != "free" else None,
+        "summary": summary,
+        "analytics": analytics,
         "is_live": meeting.is_live,
     }
 

@@ -61,14 +61,14 @@ class EndRequest(StrictModel):
     reason: Name = "ended by request"
 
 
-class MeetingSummary(MeetingState):
+class MeetingSummary(MeetingState, frozen=True):
     """A meeting without its glossary. `pending_captions` is the number of captions that are not translated yet."""
 
     config: MeetingConfigSummary
     pending_captions: int
 
 
-class MeetingDetail(Meeting):
+class MeetingDetail(Meeting, frozen=True):
     """A meeting in its current state: `last_accepted` is exact, and `counters` includes the latest refusals.
 
     `pending_captions` is the number of captions that are not translated yet. `lag` is how many seconds the meeting's lane is

@@ -142,7 +142,8 @@ async def connect(base_url: str, api_key: str, transcript_id: str) -> AsyncGener
                     auth={"token": f"Bearer {api_key}", "transcriptId": transcript_id},
                     transports=["websocket"],
                     socketio_path=SOCKET_PATH,
-                    wait_timeout=CONNECT_TIMEOUT_S,
+                    # A client that waits never sees why it was refused.
+                    wait=False,
                 )
                 await asyncio.wait_for(asyncio.shield(confirmed), CONNECT_TIMEOUT_S)
             except (SocketConnectionError, aiohttp.ClientError, OSError, TimeoutError) as error:

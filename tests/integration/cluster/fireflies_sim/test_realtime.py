@@ -97,6 +97,7 @@ async def test_a_client_without_access_is_told_and_disconnected(auth: dict[str, 
         assert client.events[0][1]["message"]
         assert simulator.connection_count == 0
         assert not simulator.meetings["demo"].has_begun
+        await client.close()
 
 
 async def test_a_recording_is_a_meeting_of_its_own() -> None:
