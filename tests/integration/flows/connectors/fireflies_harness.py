@@ -100,7 +100,7 @@ class ConnectorHarness:
 
     def transcript(self, meeting_id: UUID) -> tuple[list[tuple[float, str, str]], int]:
         """Return the start, speaker and text of the meeting's speech in its order, and the number of late chunks."""
-        state, texts, late = dedup.State(), dict[int, tuple[float, str, str]](), 0
+        state, texts, late = dedup.DedupState(), dict[int, tuple[float, str, str]](), 0
         for entry in self.entries(meeting_id):
             state, update = dedup.step(state, entry)
             late += update.late_chunk is not None
