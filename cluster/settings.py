@@ -43,7 +43,7 @@ class Settings(BaseSettings):
     translator: TranslationEngineOption = Field(
         default="auto",
         description="Translation engine: `vllm`, `openai` (a model on an OpenAI-style server), `proxy` (a Translation Service"
-        " V3), `triton`, `llamacpp` (a GGUF file, on the CPU), `firefox` (offline, on the CPU), `none` or `auto`."
+        " V3), `triton`, `llamacpp` (a GGUF file in the process), `firefox` (offline, on the CPU), `none` or `auto`."
         " `auto` is vLLM if a model is set and there is a GPU of at least 8 GiB (for a model folder, a GPU with"
         " memory for its weights). The Firefox models translate until vLLM is ready, and alone without it.",
     )

@@ -8,7 +8,7 @@ import redis
 from sqlalchemy import Engine
 
 from storage.postgres.lane_registry import ALWAYS_RUNNING_KINDS, read_lane_work
-from storage.redis_log.lane_stream import LogReader, parse_stream_id
+from storage.redis_log.lane_stream import LaneStream, parse_stream_id
 
 IDLE_TIMEOUT_S = 60.0
 """Seconds without work after which a batch lane is stopped."""
@@ -30,7 +30,7 @@ class LaneDemand:
 
     def __init__(self, engine: Engine, connection: redis.Redis, lane_id: str) -> None:
         self._engine, self._lane_id = engine, lane_id
-        self._reader = LogReader(connection, lane_id)
+        self._reader = LaneStream(connection, lane_id)
         self._last_polled_at = self._needed_until = 0.0
 
     def __call__(self) -> bool:

@@ -17,7 +17,7 @@ from storage.batch_commit.batch_changes import CaptionResult, DeadLetter, Meetin
 from storage.batch_commit.lane_commit import commit_batch
 from storage.batch_commit.refused_content import write_bisecting
 from storage.records import OutboxEvent
-from storage.redis_log.lane_stream import LogReader
+from storage.redis_log.lane_stream import LaneStream
 
 log = structlog.get_logger(__name__)
 
@@ -50,7 +50,7 @@ class BatchWriter:
     def __init__(self, engine: Engine, client: redis.Redis, lane_id: str, epoch: int, backfill_after: float) -> None:
         self.failed: set[str] = set()
         self._engine = engine
-        self._log = LogReader(client, lane_id)
+        self._log = LaneStream(client, lane_id)
         self._lane_id, self._epoch, self._backfill_after = lane_id, epoch, backfill_after
 
     def write(

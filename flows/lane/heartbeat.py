@@ -5,7 +5,7 @@ from __future__ import annotations
 from flows.lane.committer import Committer
 from flows.lane.log_reader import read_positions
 from storage.postgres.lane_positions import advance_lane, record_heartbeat
-from storage.redis_log.lane_stream import LogReader, parse_stream_id, previous_stream_id
+from storage.redis_log.lane_stream import LaneStream, parse_stream_id, previous_stream_id
 
 
 def beat(committer: Committer, pending_calls: int) -> None:
@@ -18,7 +18,7 @@ def beat(committer: Committer, pending_calls: int) -> None:
     Raises:
         FencedError: another process has the lane.
     """
-    entries = LogReader(committer.redis, committer.lane_id)
+    entries = LaneStream(committer.redis, committer.lane_id)
     due_at = committer.first_due_tick()
     # The order matters: `oldest_needed` then covers each handover that the committed id has passed, unless it is over.
     committed, oldest_needed = committer.committed_log_id, committer.oldest_needed()

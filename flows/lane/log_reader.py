@@ -27,7 +27,7 @@ from operators.ticks import TickState, after_entry, due, next_due
 from storage.batch_commit.batch_changes import DeadLetter
 from storage.postgres.lane_positions import StoredMeeting, adopt_meeting, read_lane_positions, read_meetings
 from storage.records import OPEN_STATUSES
-from storage.redis_log.lane_stream import LogReader, parse_stream_id, previous_stream_id
+from storage.redis_log.lane_stream import LaneStream, parse_stream_id, previous_stream_id
 
 TICKS = TypeAdapter(TickState)
 READ_COUNT = 500
@@ -104,7 +104,7 @@ class LaneReader:
     """
 
     def __init__(
-        self, reader: LogReader, engine: Engine, lane_id: str, epoch: int, stages: Sequence[StatefulStep[Any]]
+        self, reader: LaneStream, engine: Engine, lane_id: str, epoch: int, stages: Sequence[StatefulStep[Any]]
     ) -> None:
         self._reader = reader
         self._engine = engine

@@ -35,7 +35,7 @@ from storage.connections import sync_engine, sync_redis
 from storage.observability.metrics_federation import publish_metrics
 from storage.observability.process_metrics import ProcessMetrics
 from storage.observability.tracing import open_traces
-from storage.redis_log.lane_stream import LogReader
+from storage.redis_log.lane_stream import LaneStream
 
 HEARTBEAT_S = 1.0
 """Seconds between two heartbeats, each of which trims the log, too."""
@@ -86,7 +86,7 @@ class Lane:
             with engine.begin() as transaction:
                 epoch = claim_lane(transaction, options.lane_id, os.getpid(), socket.gethostname())
             log.info("lane started", lane=options.lane_id, epoch=epoch)
-            entries = LogReader(connection, options.lane_id)
+            entries = LaneStream(connection, options.lane_id)
             drafts.start_after(entries.last_id())
             reader = LaneReader(entries, engine, options.lane_id, epoch, STEPS)
             committer = Committer(

@@ -13,7 +13,7 @@ MAX_BLOCK_MS = 5_000
 """Longest time that one read waits for entries (ms): well below the timeout of a connection."""
 
 
-class LogReader:
+class LaneStream:
     """Reads one lane's stream, for the lane's source. Blocking.
 
     Args:

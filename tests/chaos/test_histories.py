@@ -43,7 +43,7 @@ from storage import redis_keys
 from storage.ingest.meeting_service import MeetingService
 from storage.postgres.lane_registry import ensure_lane
 from storage.redis_log.event_log import IDLE_TIMEOUT_MS, LogWriter, NewEvent
-from storage.redis_log.lane_stream import LogReader
+from storage.redis_log.lane_stream import LaneStream
 from tests.chaos.results.reference_fold import FoldStep, MeetingFold
 from tests.chaos.results.scenario_table import FULL, ScenarioRow
 from tests.chaos.systems.lane_process import LaneProcess
@@ -241,7 +241,7 @@ async def test_a_later_reader_yields_the_same_items_as_a_live_reader(
     meetings, rng = MeetingService(aengine, LogWriter(redis_async)), random.Random(3)
     ids = [await open_lane_meeting(meetings, aengine, clock=Clock.LIVE) for _ in range(COMPARED_MEETING_COUNT)]
     stopping = threading.Event()
-    log = LogReader(redis_sync, "live-1")
+    log = LaneStream(redis_sync, "live-1")
     live_reader = LaneReader(log, engine, "live-1", 0, STEPS)
     live_envelopes: list[Envelope] = []
 
@@ -261,7 +261,7 @@ async def test_a_later_reader_yields_the_same_items_as_a_live_reader(
     finally:
         stopping.set()
         thread.join()
-    later_reader = LaneReader(LogReader(redis_sync, "live-1"), engine, "live-1", 0, STEPS)
+    later_reader = LaneReader(LaneStream(redis_sync, "live-1"), engine, "live-1", 0, STEPS)
     later_envelopes: list[Envelope] = []
     while found := later_reader.read(1):
         later_envelopes.extend(found)

@@ -30,7 +30,7 @@ from storage.observability.process_metrics import ProcessMetrics
 from storage.observability.tracing import open_traces
 from storage.postgres.lane_registry import drain_lane, ensure_lane
 from storage.redis_log.event_log import IDLE_TIMEOUT_MS, LogWriter
-from storage.redis_log.lane_stream import LogReader
+from storage.redis_log.lane_stream import LaneStream
 from tests.chaos.results.reference_fold import MeetingFolds
 from tests.harness.lane.threaded_lane import (
     append_events,
@@ -57,7 +57,7 @@ class SteppedLane:
     def __init__(self, engine: Engine, connection: redis.Redis, lane_id: str) -> None:
         with engine.begin() as transaction:
             epoch = claim_lane(transaction, lane_id, os.getpid(), "here")
-        self.reader = LaneReader(LogReader(connection, lane_id), engine, lane_id, epoch, STEPS)
+        self.reader = LaneReader(LaneStream(connection, lane_id), engine, lane_id, epoch, STEPS)
         measures = ProcessMetrics(f"lane/{lane_id}")
         telemetry = LaneTelemetry(lane_id, measures, open_traces(measures))
         self.committer = Committer(

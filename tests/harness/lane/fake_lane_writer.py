@@ -9,7 +9,7 @@ from operators.stream import Interim, Retraction, Sentence, SentenceBoundary
 from operators.translation_requests import CaptionStatus, Translation, TranslationRequest
 from storage.batch_commit.batch_changes import CaptionResult, MeetingChange
 from storage.batch_commit.lane_commit import claim_lane, commit_batch
-from storage.redis_log.lane_stream import LogReader
+from storage.redis_log.lane_stream import LaneStream
 from storage.redis_log.live_pubsub import InterimWithDrafts, publish_interims
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ class FakeLaneWriter:
             events = commit_batch(connection, "live-1", self._epoch, changes, answers or [], backfill_after=60)
         self._stage.publish(events)
         # A lane does the same at the end of its log.
-        self._stage.set_committed(LogReader(self._stage.redis, "live-1").last_id())
+        self._stage.set_committed(LaneStream(self._stage.redis, "live-1").last_id())
 
 
 def make_sentence(

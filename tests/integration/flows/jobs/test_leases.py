@@ -13,7 +13,7 @@ from flows.jobs import LeaseExpiry
 from operators.meeting_config import Clock
 from storage.ingest.meeting_service import MeetingService
 from storage.redis_log.event_log import LEASE_MS, LogWriter
-from storage.redis_log.lane_stream import LogReader
+from storage.redis_log.lane_stream import LaneStream
 from tests.harness.lane.threaded_lane import (
     append_events,
     ended_without_pending,
@@ -35,7 +35,7 @@ async def test_the_meeting_of_a_dead_importer_ends(
     meeting_id = await open_lane_meeting(meetings, aengine)
     live_id = await open_lane_meeting(meetings, aengine, clock=Clock.LIVE)
     await append_events(meetings, meeting_id, TALK[:-1])
-    now = LogReader(redis_sync, "batch-1").now_ms()
+    now = LaneStream(redis_sync, "batch-1").now_ms()
     leases = LeaseExpiry(aengine, log_writer, meetings)
     assert await leases.run_once(now) == 0
     assert await leases.run_once(now + LEASE_MS + 5_000) == 1
@@ -58,7 +58,7 @@ async def test_an_importer_whose_lease_redis_lost_gets_a_new_full_lease(
     await append_events(meetings, meeting_id, TALK[:4])
     with engine.begin() as connection:
         connection.execute(text("update meetings set created_at = created_at - interval '1 hour'"))
-    leases, now = LeaseExpiry(aengine, log_writer, meetings), LogReader(redis_sync, "batch-1").now_ms()
+    leases, now = LeaseExpiry(aengine, log_writer, meetings), LaneStream(redis_sync, "batch-1").now_ms()
     redis_sync.flushdb()
     assert await leases.run_once(now) == 0
     assert await leases.run_once(now + LEASE_MS) == 0
@@ -77,7 +77,7 @@ async def test_a_meeting_that_failed_in_the_log_is_not_ended_again(
     log_writer = LogWriter(redis_async)
     meetings = MeetingService(aengine, log_writer)
     meeting_id = await open_lane_meeting(meetings, aengine)
-    log_reader = LogReader(redis_sync, "batch-1")
+    log_reader = LaneStream(redis_sync, "batch-1")
     # The meeting failed in Redis, and its lane has not stored that in Postgres yet.
     log_reader.refuse_all(str(meeting_id))
     leases = LeaseExpiry(aengine, log_writer, meetings)

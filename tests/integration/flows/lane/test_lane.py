@@ -18,7 +18,7 @@ from operators.translation_requests import Translation, TranslationRequest
 from storage import redis_keys
 from storage.ingest.meeting_service import MeetingService
 from storage.redis_log.event_log import LogWriter, NewEvent
-from storage.redis_log.lane_stream import LogReader
+from storage.redis_log.lane_stream import LaneStream
 from tests.harness.lane.event_description import check_events
 from tests.harness.lane.threaded_lane import (
     RECORDING_START_MS,
@@ -443,7 +443,7 @@ async def test_the_log_is_trimmed_below_what_open_meetings_need(
     await append_events(meetings, still_open, TALK[:2])
     with running_lane(postgres_url, redis_url, "batch-1"):
         await wait_until(ended_without_pending(engine, done))
-        reader = LogReader(redis_sync, "batch-1")
+        reader = LaneStream(redis_sync, "batch-1")
         await wait_until(lambda: reader.length() <= 4)
         await append_events(meetings, still_open, TALK[2:])
         await wait_until(ended_without_pending(engine, still_open))

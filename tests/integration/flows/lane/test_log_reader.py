@@ -24,7 +24,7 @@ from operators.meeting_config import Clock, MeetingConfig
 from operators.ticks import TICK_DELAYS_MS, TickState, after_entry, due
 from storage import redis_keys
 from storage.postgres.lane_registry import ensure_lane
-from storage.redis_log.lane_stream import LogReader
+from storage.redis_log.lane_stream import LaneStream
 
 pytestmark = pytest.mark.usefixtures("clean_database")
 
@@ -43,7 +43,7 @@ SILENCES = st.one_of(
 """Milliseconds between two entries of a meeting."""
 
 
-class SimulatedLog(LogReader):
+class SimulatedLog(LaneStream):
     """The lane's log in Redis, with a clock that the test sets."""
 
     now = BEGAN_AT_MS

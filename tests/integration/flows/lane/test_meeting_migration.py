@@ -23,7 +23,7 @@ from storage.ingest.lane_lag import read_lane_lags
 from storage.ingest.meeting_service import MeetingService
 from storage.postgres.lane_registry import LaneProgress, add_lane, drain_lane, ensure_lane
 from storage.redis_log.event_log import LogWriter, NewEvent
-from storage.redis_log.lane_stream import LogReader, parse_stream_id
+from storage.redis_log.lane_stream import LaneStream, parse_stream_id
 from tests.harness.lane.threaded_lane import (
     append_events,
     chunk_event,
@@ -251,7 +251,7 @@ async def test_a_meeting_that_another_lane_has_not_released_causes_no_lag(
     with running_lane(postgres_url, redis_url, "batch-2"):
         await wait_until(ended_without_pending(engine, resident))
         # The lane that would release the other meeting doesn't run: its entries are retained, and cause no lag.
-        await wait_until(lambda: query_rows(engine, positions)[0][0] == LogReader(redis_sync, "batch-2").last_id())
+        await wait_until(lambda: query_rows(engine, positions)[0][0] == LaneStream(redis_sync, "batch-2").last_id())
         [(log_id, retain_after)] = query_rows(engine, positions)
         assert parse_stream_id(retain_after) < parse_stream_id(log_id)
         assert await read_lane_lags(redis_async, {"batch-2": LaneProgress(log_id)}) == {"batch-2": 0.0}

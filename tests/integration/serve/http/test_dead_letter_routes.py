@@ -13,7 +13,7 @@ from sqlalchemy import text
 
 from operators.entries import Chunk
 from serve.app_options import ApiOptions
-from storage.redis_log.lane_stream import LogReader
+from storage.redis_log.lane_stream import LaneStream
 from tests.harness.api.server_thread import run_api
 from tests.harness.lane.threaded_lane import query_rows, running_lane, wait_until
 
@@ -50,7 +50,7 @@ def store_dead_letter(
 
 
 def appended_chunks(stage: ApiHarness, lane: str = "live-1") -> list[dict[str, str]]:
-    return [fields for _, fields in LogReader(stage.redis, lane).read("0", 100) if fields.get("kind") == "chunk"]
+    return [fields for _, fields in LaneStream(stage.redis, lane).read("0", 100) if fields.get("kind") == "chunk"]
 
 
 async def test_dead_letters_are_listed_by_page_and_meeting_without_their_content(stage: ApiHarness) -> None:

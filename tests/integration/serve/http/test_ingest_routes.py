@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from serve.app_options import ApiOptions
-from storage.redis_log.lane_stream import LogReader
+from storage.redis_log.lane_stream import LaneStream
 from tests.harness.api.server_thread import run_api
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ async def test_a_closed_meeting_refuses_events(stage: ApiHarness) -> None:
 
 async def test_a_failed_meeting_refuses_events(stage: ApiHarness) -> None:
     meeting = await stage.create_meeting()
-    LogReader(stage.redis, "live-1").refuse_all(meeting)
+    LaneStream(stage.redis, "live-1").refuse_all(meeting)
     stage.set_status(meeting, "failed")
     answer = await stage.http.post(f"/api/meetings/{meeting}/events", json={"events": [{"payload": make_chunk()}]})
     assert (answer.status_code, answer.json()["reason"]) == (409, "failed")

@@ -22,7 +22,7 @@ from storage.postgres.lane_registry import ensure_lane
 from storage.postgres.meeting_queries import create_meeting, read_meeting
 from storage.records import DEFAULT_TEAM_ID, MeetingRecord, MeetingStatus
 from storage.redis_log.event_log import LogWriter, NewEvent
-from storage.redis_log.lane_stream import LogReader
+from storage.redis_log.lane_stream import LaneStream
 
 T0 = 1_700_000_000_000
 CONFIG = MeetingConfig(target_languages=("pt",))
@@ -68,7 +68,7 @@ class MeetingsHarness:
         self.meetings = MeetingService(self.engine, self.log)
 
     def ordinals(self, lane: str = "live-1") -> list[int]:
-        return [parse_entry(fields).n for _, fields in LogReader(self.reader, lane).read("0", 1_000)]
+        return [parse_entry(fields).n for _, fields in LaneStream(self.reader, lane).read("0", 1_000)]
 
 
 @pytest.fixture
@@ -85,7 +85,7 @@ async def world(
 async def test_opening_places_a_meeting_and_starts_its_log(world: MeetingsHarness, clock: Clock, lane: str) -> None:
     meeting_id = await world.open(clock)
     record = await world.record(meeting_id)
-    ((log_id, fields),) = LogReader(world.reader, lane).read("0", 10)
+    ((log_id, fields),) = LaneStream(world.reader, lane).read("0", 10)
     entry = parse_entry(fields)
     assert (record.lane_id, record.log_id, entry.meeting_id) == (lane, log_id, str(meeting_id))
     assert entry.payload == MeetingStarted(clock=clock, generation=1, config=CONFIG, began_at=entry.arrived_at)
@@ -125,7 +125,7 @@ async def test_opening_is_safe_to_repeat_after_a_crash(world: MeetingsHarness, c
         await world.log.append(str(record.id), [chunk_event("e")])
     again, new = await world.meetings.open(DEFAULT_TEAM_ID, external_id="x", title="", clock=LIVE, config=CONFIG)
     assert (again.id, new) == (record.id, False)
-    assert again.log_id == LogReader(world.reader, "live-1").read("0", 1)[0][0]
+    assert again.log_id == LaneStream(world.reader, "live-1").read("0", 1)[0][0]
     assert again.counters == {}
     assert world.ordinals() == ([1] if crash == "before the log" else [1, 2])
 
@@ -170,7 +170,7 @@ async def test_a_meeting_is_ended_once_and_stays_ended(world: MeetingsHarness) -
     await world.meetings.end(DEFAULT_TEAM_ID, meeting_id, "host left")
     await world.meetings.end(DEFAULT_TEAM_ID, meeting_id)
     assert await world.append(meeting_id, chunk_event("late")) == ["ended"]
-    entries = [parse_entry(fields) for _, fields in LogReader(world.reader, "live-1").read("0", 10)]
+    entries = [parse_entry(fields) for _, fields in LaneStream(world.reader, "live-1").read("0", 10)]
     assert [entry.payload for entry in entries][1:] == [MeetingEnded(reason="host left")]
     # Nothing changes after the lane has processed the meeting, and Redis has lost it.
     await world.commit(meeting_id, 2, status="ended")
@@ -198,7 +198,7 @@ async def test_a_paused_meeting_continues_after_resume(world: MeetingsHarness) -
 
 async def test_a_failed_meeting_accepts_nothing_more(world: MeetingsHarness) -> None:
     meeting_id = await world.open()
-    LogReader(world.reader, "live-1").refuse_all(str(meeting_id))
+    LaneStream(world.reader, "live-1").refuse_all(str(meeting_id))
     await world.commit(meeting_id, 1, status="failed")
     for _ in range(2):
         assert await world.append(meeting_id, chunk_event("later")) == ["failed"]
@@ -301,7 +301,7 @@ async def test_a_meeting_that_timed_out_long_ago_is_reopened(world: MeetingsHarn
     world.restart()
     assert await world.meetings.reconcile() == {}
     assert await world.append(meeting_id, chunk_event("new")) == ["accepted"]
-    started = parse_entry(LogReader(world.reader, "live-1").read("0", 1)[0][1])
+    started = parse_entry(LaneStream(world.reader, "live-1").read("0", 1)[0][1])
     expected = MeetingStarted(clock=LIVE, generation=5, config=CONFIG, began_at=started.arrived_at)
     assert (started.n, started.payload) == (11, expected)
     assert (await world.record(meeting_id)).counters == {}
@@ -314,7 +314,7 @@ async def test_a_recording_that_redis_lost_waits_for_its_importer(world: Meeting
     assert await world.meetings.reconcile() == {}
     assert await world.log.read_state(str(meeting_id)) is None
     assert await world.append(meeting_id, chunk_event("new", T0 + 5)) == ["accepted"]
-    times = [parse_entry(fields).arrived_at for _, fields in LogReader(world.reader, "batch-1").read("0", 10)]
+    times = [parse_entry(fields).arrived_at for _, fields in LaneStream(world.reader, "batch-1").read("0", 10)]
     assert times == [T0 + 5, T0 + 5]
 
 

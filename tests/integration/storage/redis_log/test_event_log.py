@@ -19,7 +19,7 @@ from operators.meeting_config import Clock, MeetingConfig
 from storage import redis_keys
 from storage.connections import async_redis
 from storage.redis_log.event_log import IDLE_TIMEOUT_MS, LEASE_MS, RETENTION_S, LogLostEntriesError, LogWriter, NewEvent
-from storage.redis_log.lane_stream import LogReader, previous_stream_id
+from storage.redis_log.lane_stream import LaneStream, previous_stream_id
 
 T0 = 1_700_000_000_000
 CONFIG = MeetingConfig(source_language="en", target_languages=("pt",))
@@ -43,7 +43,7 @@ async def open_log(log: LogWriter, clock: Clock = Clock.RECORDED, at: int | None
 
 
 def read_entries(client: redis.Redis, meeting_id: str | None = None, lane: str = "a") -> list[Entry]:
-    read = [parse_entry(fields) for _, fields in LogReader(client, lane).read("0", 10_000)]
+    read = [parse_entry(fields) for _, fields in LaneStream(client, lane).read("0", 10_000)]
     return [entry for entry in read if meeting_id in (None, entry.meeting_id)]
 
 
@@ -68,8 +68,8 @@ async def test_opening_again_changes_nothing(log: LogWriter, redis_sync: redis.R
     ]
     assert [answer.outcome for answer in both] == ["accepted", "repeated"]
     assert both[0].log_id == both[1].log_id
-    assert LogReader(redis_sync, "a").length() == 1
-    assert LogReader(redis_sync, "b").length() == 0
+    assert LaneStream(redis_sync, "a").length() == 1
+    assert LaneStream(redis_sync, "b").length() == 0
 
 
 async def test_a_payload_is_read_as_it_was_appended(log: LogWriter, redis_sync: redis.Redis) -> None:
@@ -147,7 +147,7 @@ async def test_a_recording_needs_its_start_time(log: LogWriter) -> None:
 
 
 async def test_a_live_clock_uses_the_time_of_redis(log: LogWriter, redis_sync: redis.Redis) -> None:
-    reader = LogReader(redis_sync, "a")
+    reader = LaneStream(redis_sync, "a")
     start = reader.now_ms()
     meeting_id = await open_log(log, Clock.LIVE, None)
     await log.append(meeting_id, [chunk_event("e", at=5), chunk_event("f", at=10**15)])
@@ -184,12 +184,12 @@ async def test_a_client_may_use_the_event_ids_of_the_log_itself(log: LogWriter) 
 async def test_an_importers_calls_renew_its_lease(log: LogWriter, redis_sync: redis.Redis) -> None:
     meeting_id = await open_log(log)
     redis_sync.hset(redis_keys.meeting_log_state(meeting_id), "lease_until", "1")
-    now = LogReader(redis_sync, "a").now_ms()
+    now = LaneStream(redis_sync, "a").now_ms()
     assert await log.append(meeting_id, []) == []
     info = await log.read_state(meeting_id)
     assert info is not None
     assert info.lease_until_ms is not None
-    assert now + LEASE_MS <= info.lease_until_ms <= LogReader(redis_sync, "a").now_ms() + LEASE_MS
+    assert now + LEASE_MS <= info.lease_until_ms <= LaneStream(redis_sync, "a").now_ms() + LEASE_MS
 
 
 async def test_a_chunk_retains_its_first_ordinal_in_later_generations(log: LogWriter, redis_sync: redis.Redis) -> None:
@@ -282,7 +282,7 @@ async def test_a_replica_without_its_master_is_unavailable(log: LogWriter, repli
         with pytest.raises(UnavailableError):
             await log.read_state("m")
         with pytest.raises(redis.ResponseError, match="Link with MASTER is down"):
-            LogReader(replica, "a").last_id()
+            LaneStream(replica, "a").last_id()
 
 
 async def test_scripts_survive_a_restart_of_redis(log: LogWriter, redis_sync: redis.Redis) -> None:
@@ -294,7 +294,7 @@ async def test_scripts_survive_a_restart_of_redis(log: LogWriter, redis_sync: re
 async def test_the_reader_of_a_lane(log: LogWriter, redis_sync: redis.Redis) -> None:
     meeting_id = await open_log(log)
     answers = await log.append(meeting_id, [chunk_event(str(i), at=T0) for i in range(5)])
-    reader = LogReader(redis_sync, "a")
+    reader = LaneStream(redis_sync, "a")
     ids = [log_id for log_id, _ in reader.read("0", 100)]
     assert ids[1:] == [answer.log_id for answer in answers]
     assert [log_id for log_id, _ in reader.read(ids[2], 2)] == ids[3:5]
