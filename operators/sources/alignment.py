@@ -8,12 +8,14 @@ other group only the words are added that it lacks, found by a longest common su
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 
 from operators.characters import is_blank
 from operators.entries import Chunk
+from operators.fields import MAX_NAME_CHARS
 
 SAME_START_S = 0.05
 """Maximum difference of two starts of the same chunk, in seconds: sources round them."""
@@ -32,10 +34,12 @@ class KnownChunk:
     Attributes:
         chunk: its latest revision.
         is_open: whether it accepts revisions.
+        is_newer: whether it changed after the transcript was requested, so that the transcript may have an older text.
     """
 
     chunk: Chunk
     is_open: bool
+    is_newer: bool = False
 
 
 @dataclass(slots=True)
@@ -87,7 +91,11 @@ def _words(text: str) -> list[str]:
 
 
 def _overlaps(a: Chunk, b: Chunk) -> bool:
-    return abs(a.start - b.start) <= SAME_START_S or min(a.end, b.end) - max(a.start, b.start) > OVERLAP_S
+    return _has_same_start(a, b) or min(a.end, b.end) - max(a.start, b.start) > OVERLAP_S
+
+
+def _has_same_start(a: Chunk, b: Chunk) -> bool:
+    return abs(a.start - b.start) <= SAME_START_S
 
 
 def _correct_speakers(known: Sequence[KnownChunk], sentences: Sequence[Chunk]) -> tuple[list[Chunk], list[Chunk]]:
@@ -114,7 +122,7 @@ def _correct_speakers(known: Sequence[KnownChunk], sentences: Sequence[Chunk]) -
         matches = SequenceMatcher(None, there, words, autojunk=False).get_matching_blocks()
         if own or not words or sum(match.size for match in matches) < SAME_WORDS_SHARE * len(words):
             remaining.append(sentence)
-        elif all(item.is_open for item in claimed):
+        elif all(item.is_open and not item.is_newer for item in claimed):
             corrections += _rewrite(_Group(claimed, [sentence]))
     return corrections, remaining
 
@@ -148,6 +156,10 @@ def _chunk_of(item: KnownChunk | Chunk) -> Chunk:
 def _align_group(group: _Group) -> list[Chunk]:
     if not group.known:
         return group.sentences
+    if any(item.is_newer for item in group.known):
+        newer = [item.chunk for item in group.known if item.is_newer]
+        group.sentences = [s for s in group.sentences if not any(_has_same_start(s, chunk) for chunk in newer)]
+        return _add_missing(group)
     if all(item.is_open for item in group.known):
         return _rewrite(group)
     return _add_missing(group)
@@ -158,7 +170,7 @@ def _rewrite(group: _Group) -> list[Chunk]:
     unassigned = list(group.known)
     pairs: list[tuple[KnownChunk | None, Chunk]] = []
     for sentence in group.sentences:
-        same = next((i for i in unassigned if abs(i.chunk.start - sentence.start) <= SAME_START_S), None)
+        same = next((item for item in unassigned if _has_same_start(item.chunk, sentence)), None)
         if same is not None:
             unassigned.remove(same)
         pairs.append((same, sentence))
@@ -178,15 +190,26 @@ def _add_missing(group: _Group) -> list[Chunk]:
     there = _words(" ".join(item.chunk.text for item in sorted(group.known, key=lambda item: item.chunk.start)))
     places = list(_places(group.sentences))
     words = [word for _, _, word in places]
+    operations = SequenceMatcher(None, there, words, autojunk=False).get_opcodes()
+    # Speech that overlaps may stand in another order. Then a word has a partner elsewhere, and isn't missing.
+    elsewhere = Counter(
+        word for operation, i, i_end, _, _ in operations if operation != "equal" for word in there[i:i_end]
+    )
     missing: dict[tuple[int, int], list[int]] = {}
-    for operation, i, i_end, j, j_end in SequenceMatcher(None, there, words, autojunk=False).get_opcodes():
-        if operation == "replace":
-            # The words there stay, because they can't be revised any more. The words beyond them are missing.
-            j = min(j_end, j + (i_end - i))
-        if operation in ("insert", "replace"):
-            for sentence, word, _ in places[j:j_end]:
-                missing.setdefault((sentence, j), []).append(word)
-    return [_cut(group.sentences[sentence], indexes) for (sentence, _), indexes in missing.items()]
+    for operation, i, i_end, j, j_end in operations:
+        if operation not in ("insert", "replace"):
+            continue
+        without_partner: list[tuple[int, int]] = []
+        for sentence, index, word in places[j:j_end]:
+            if elsewhere[word]:
+                elsewhere[word] -= 1
+            else:
+                without_partner.append((sentence, index))
+        # Words that the transcript has otherwise stay as they are, because they can't be revised any more.
+        replaced_count = i_end - i - (j_end - j - len(without_partner))
+        for sentence, index in without_partner[max(0, replaced_count) :]:
+            missing.setdefault((sentence, j), []).append(index)
+    return [part for (sentence, _), indexes in missing.items() for part in _cut(group.sentences[sentence], indexes)]
 
 
 def _places(sentences: Iterable[Chunk]) -> Iterator[tuple[int, int, str]]:
@@ -197,18 +220,30 @@ def _places(sentences: Iterable[Chunk]) -> Iterator[tuple[int, int, str]]:
                 yield number, index, word
 
 
-def _cut(sentence: Chunk, indexes: Sequence[int]) -> Chunk:
-    """Return the part of a sentence from its first to its last of some words. Times are in proportion to the words."""
+def _cut(sentence: Chunk, indexes: Sequence[int]) -> Iterator[Chunk]:
+    """Yield the parts of a sentence that consist of some of its words. Times are in proportion to the words."""
     parts = sentence.text.split()
-    first, last = indexes[0], indexes[-1] + 1
-    if (first, last) == (0, len(parts)):
-        return sentence
     length = sentence.end - sentence.start
-    return sentence.model_copy(
-        update={
-            "chunk_id": f"{sentence.chunk_id}-{first}",
-            "text": " ".join(parts[first:last]),
-            "start": round(sentence.start + length * first / len(parts), 3),
-            "end": round(sentence.start + length * last / len(parts), 3),
-        }
-    )
+    for first, last in _runs(indexes):
+        if (first, last) == (0, len(parts)):
+            yield sentence
+            continue
+        yield sentence.model_copy(
+            update={
+                "chunk_id": f"{sentence.chunk_id[: MAX_NAME_CHARS - 8]} {first}",
+                "text": " ".join(parts[first:last]),
+                "start": round(sentence.start + length * first / len(parts), 3),
+                "end": round(sentence.start + length * last / len(parts), 3),
+            }
+        )
+
+
+def _runs(indexes: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Yield the first index and the index after the last one of each run of successive indexes."""
+    first = previous = indexes[0]
+    for index in indexes[1:]:
+        if index != previous + 1:
+            yield first, previous + 1
+            first = index
+        previous = index
+    yield first, previous + 1

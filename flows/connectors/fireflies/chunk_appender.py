@@ -137,7 +137,11 @@ class ChunkAppender:
         """
         async with self._lock:
             known = [
-                KnownChunk(item.chunk, requested_at_ms - OPEN_MS < item.appended_at_ms < requested_at_ms)
+                KnownChunk(
+                    item.chunk,
+                    is_open=item.appended_at_ms > requested_at_ms - OPEN_MS,
+                    is_newer=item.appended_at_ms >= requested_at_ms,
+                )
                 for item in self._chunks.values()
                 if item.chunk.end >= from_s
             ]

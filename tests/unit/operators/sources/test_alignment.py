@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import groupby, pairwise
 
 from hypothesis import given
@@ -102,7 +103,9 @@ WORDS = st.lists(st.sampled_from(["we", "ship", "on", "friday", "no", "all", "ag
 
 
 @st.composite
-def meetings(draw: st.DrawFn) -> tuple[list[Chunk], list[Chunk], float, float]:
+def meetings(
+    draw: st.DrawFn, pauses_s: Sequence[float] = (0.0, 0.3, 2.0)
+) -> tuple[list[Chunk], list[Chunk], float, float]:
     """A meeting as live chunks and as sentences with other limits, and the gap's start and end."""
     live: list[Chunk] = []
     sentences: list[Chunk] = []
@@ -115,16 +118,13 @@ def meetings(draw: st.DrawFn) -> tuple[list[Chunk], list[Chunk], float, float]:
             cuts = sorted({0, len(spoken), *draw(st.lists(st.integers(0, len(spoken)), max_size=2))})
             for first, last in pairwise(cuts):
                 parts.append(chunk(f"{name}{len(parts)}", " ".join(spoken[first:last]), at + first * WORD_S, speaker))
-        at += len(spoken) * WORD_S + draw(st.sampled_from([0.0, 0.3, 2.0]))
+        at = max(at, at + len(spoken) * WORD_S + draw(st.sampled_from(pauses_s)))
     start = draw(st.floats(0, at))
     return live, sentences, start, draw(st.floats(start, at))
 
 
-@given(meetings(), st.booleans())
-def test_after_a_gap_every_word_stands_once_and_in_its_place(
-    meeting: tuple[list[Chunk], list[Chunk], float, float], is_open: bool
-):
-    live, sentences, gap_start, gap_end = meeting
+def known_after_gap(live: list[Chunk], gap_start: float, gap_end: float, is_open: bool) -> list[KnownChunk]:
+    """What a session knows of live chunks, if it had no connection from `gap_start` to `gap_end`."""
     known: list[KnownChunk] = []
     for item in live:
         words = item.text.split()
@@ -136,6 +136,15 @@ def test_after_a_gap_every_word_stands_once_and_in_its_place(
         if words:
             text = " ".join(words)
             known.append(KnownChunk(chunk(item.chunk_id, text, item.start, item.speaker), is_open))
+    return known
+
+
+@given(meetings(), st.booleans())
+def test_after_a_gap_every_word_stands_once_and_in_its_place(
+    meeting: tuple[list[Chunk], list[Chunk], float, float], is_open: bool
+):
+    live, sentences, gap_start, gap_end = meeting
+    known = known_after_gap(live, gap_start, gap_end, is_open)
     changes = align_transcript(known, sentences)
     for speaker, spoken in groupby(sorted(sentences, key=lambda s: s.speaker), key=lambda s: s.speaker):
         assert text_after(known, changes, speaker) == " ".join(s.text for s in sorted(spoken, key=lambda s: s.start))
@@ -143,3 +152,24 @@ def test_after_a_gap_every_word_stands_once_and_in_its_place(
     merged = {item.chunk.chunk_id: item for item in known}
     merged |= {change.chunk_id: KnownChunk(change, is_open) for change in changes}
     assert align_transcript(list(merged.values()), sentences) == []
+
+
+@given(meetings(pauses_s=(-0.9, 0.0, 2.0)), st.booleans())
+def test_of_speech_that_overlaps_every_word_stands_once(
+    meeting: tuple[list[Chunk], list[Chunk], float, float], is_open: bool
+):
+    live, sentences, gap_start, gap_end = meeting
+    known = known_after_gap(live, gap_start, gap_end, is_open)
+    merged = {item.chunk.chunk_id: item for item in known}
+    # The second request finds nothing that the first one left out.
+    for _ in range(2):
+        changes = align_transcript(list(merged.values()), sentences)
+        merged |= {change.chunk_id: KnownChunk(change, is_open) for change in changes}
+    assert changes == []
+    words = [word for item in merged.values() for word in item.chunk.text.split()]
+    assert sorted(words) == sorted(word for sentence in sentences for word in sentence.text.split())
+
+
+def test_a_chunk_that_changed_since_the_request_keeps_its_newer_text():
+    known = [KnownChunk(chunk("1", "We ship on Monday", 0), is_open=True, is_newer=True)]
+    assert align_transcript(known, [chunk("s0", "We shipped the", 0)]) == []
