@@ -167,8 +167,12 @@ class _SentenceUpdate:
         )
         speaker_state = self.speakers.get(speaker, SpeakerState())
         chunks = speaker_state.chunks
+        closed_count = _closed_count(chunks)
+        if index is not None:
+            # Chunks behind an open one may be closed. The chunk keeps its place before them.
+            closed_count = min(closed_count, index)
         position = bisect_right(
-            chunks, (new.start, new.ordinal), lo=_closed_count(chunks), key=lambda chunk: (chunk.start, chunk.ordinal)
+            chunks, (new.start, new.ordinal), lo=closed_count, key=lambda chunk: (chunk.start, chunk.ordinal)
         )
         self.speakers[speaker] = speaker_state._replace(chunks=(*chunks[:position], new, *chunks[position:]))
         self._resegment(speaker, position if index is None else min(position, index))

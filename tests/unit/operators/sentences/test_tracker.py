@@ -364,6 +364,17 @@ def test_releasing_closed_chunks_changes_no_sentence(data: st.DataObject) -> Non
             _check_result(outcome, list(last.values()))
 
 
+def test_a_revised_chunk_keeps_its_place_before_closed_chunks() -> None:
+    starts = [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]
+    arrivals = [(1 + start, make_chunk(str(start), "so", start, start + 0.2)) for start in starts]
+    # The chunk at 4.0 is repeated, so it is still open when the chunk behind it is closed.
+    arrivals += [(115.0, make_chunk("4.0", "so", 4.0, 4.2)), (155.0, make_chunk("4.0", "so", 4.0, 4.5))]
+    with patch.multiple(segmenter, MAX_SEGMENT_SIZE=6, SOFT_SEGMENT_SIZE=4, MAX_UNPUNCTUATED_SIZE=14):
+        _check_result(
+            run_operators(make_items(arrivals)), list({chunk.chunk_id: chunk for _, chunk in arrivals}.values())
+        )
+
+
 @given(st.data())
 def test_every_state_survives_json(data: st.DataObject) -> None:
     said = data.draw(slow_arrivals(data.draw(chunk_histories())))
