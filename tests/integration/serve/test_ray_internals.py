@@ -70,7 +70,10 @@ niceness, port_function = ray.get(worker.remote())
 print(json.dumps({
     "address": ray.nodes()[0]["NodeManagerAddress"],
     "started": [any(part in command for command in commands) for part in ("gcs_server", "raylet")],
-    "skipped": [any(part in command for command in commands) for part in ("monitor.py", "dashboard.py", "default_worker")],
+    "skipped": [
+        any(part in command for command in commands if "/raylet/raylet " not in command)
+        for part in ("monitor.py", "dashboard.py", "default_worker")
+    ],
     "sessions": os.getsid(0) in {os.getsid(child.pid) for child in children},
     "folder": any(folder.iterdir()),
     "niceness": niceness - os.nice(0),
