@@ -1,7 +1,7 @@
 """The domain model and the pure stream logic: no clock, no I/O; time is data.
 
 Here are the log's entries, the operators (`dedup`, `sentences`, `context_window`, `ticks`), requests to translation and
-insight engines, the engines' configuration, and the errors of the whole project.
+insight engines, the engines' configuration, outbound webhooks as data (`webhooks`), and the errors of the whole project.
 
 Stored state belongs to `flows.lane`, SQL and Redis to `storage`, prompts and engines to `serve`.
 """
@@ -25,4 +25,5 @@ __all__ = [
     "term_matching",
     "ticks",
     "translation_requests",
+    "webhooks",
 ]
