@@ -24,6 +24,15 @@ CLOSED_STATUSES: tuple[MeetingStatus, ...] = ("ended", "timed_out", "failed")
 EXPECTED_COUNTERS = frozenset({"translated", "same", "cached", "timed_out"})
 """Counters of normal outcomes. All others count problems, and a live event reports each change of them."""
 OutboxEventKind = Literal["sentence", "retracted", "caption", "status"]
+MeetingTransition = Literal["started", "ended"]
+"""A change of a meeting's status that begins the meeting or its next generation, or that ends it."""
+
+
+def meeting_transition(previous: MeetingStatus, status: MeetingStatus) -> MeetingTransition | None:
+    """Return the transition from one status of a meeting to another; None if it neither begins nor ends the meeting."""
+    if status in CLOSED_STATUSES:
+        return None if previous in CLOSED_STATUSES else "ended"
+    return "started" if status != "created" and previous in ("created", "timed_out") else None
 
 
 class MeetingState(BaseModel, frozen=True):
@@ -97,10 +106,15 @@ class Caption:
 
 @dataclass(frozen=True, slots=True)
 class OutboxEvent:
-    """A live event of a meeting. `seq` has no gap within a meeting; two events with the same `seq` are the same event."""
+    """A live event of a meeting. `seq` has no gap within a meeting; two events with the same `seq` are the same event.
+
+    Attributes:
+        transition: for a new event of the kind `status`, whether the meeting begins or ends by it.
+    """
 
     team_id: str
     meeting_id: str
     seq: int
     kind: OutboxEventKind
     payload: dict[str, Any]
+    transition: MeetingTransition | None = None

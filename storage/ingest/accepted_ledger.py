@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from uuid import UUID
 
 import structlog
-from sqlalchemy import insert, select, text, update
+from sqlalchemy import select, text, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from storage.postgres.tables import meetings, outbox
+from storage.postgres.outbox import write_events
+from storage.postgres.tables import meetings
+from storage.records import OutboxEvent
 
 FLUSH_INTERVAL_S = 1.0
 """Seconds between two flushes: entries accepted since the last one aren't counted if Redis and this process fail together."""
@@ -175,6 +177,5 @@ async def write_counters(conn: AsyncConnection, meeting_id: UUID, counters: Mapp
         )
     ).one()
     payload = {"status": row.status, "counters": counters}
-    await conn.execute(
-        insert(outbox).values(team_id=row.team_id, meeting_id=meeting_id, seq=row.seq, kind="status", payload=payload)
-    )
+    event = OutboxEvent(row.team_id, str(meeting_id), row.seq, "status", payload)
+    await conn.run_sync(write_events, [event])

@@ -12,7 +12,6 @@ from typing import Any, Literal
 from uuid import UUID
 
 import structlog
-from sqlalchemy import insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 from uuid6 import uuid7
 
@@ -23,8 +22,8 @@ from storage.ingest.accepted_ledger import AcceptedLedger, AcceptedPosition, wri
 from storage.postgres import teams
 from storage.postgres.lane_registry import check_move_target, find_least_loaded_lane, lane_kind_for
 from storage.postgres.meeting_queries import create_meeting, list_open_meetings, read_meeting, update_meeting
-from storage.postgres.tables import outbox
-from storage.records import MeetingRecord
+from storage.postgres.outbox import write_events
+from storage.records import MeetingRecord, OutboxEvent, meeting_transition
 from storage.redis_log.event_log import AppendResult, LogLostEntriesError, LogWriter, NewEvent
 
 _logger = structlog.get_logger(__name__)
@@ -253,8 +252,11 @@ class MeetingService:
             if record.status in (("created", "live") if new_status == "paused" else ("paused",)):
                 await update_meeting(conn, team_id, meeting_id, status=new_status, seq=record.seq + 1)
                 # The relay publishes the event, as all events that no lane publishes.
-                event = {"seq": record.seq + 1, "kind": "status", "payload": {"status": new_status}}
-                await conn.execute(insert(outbox).values(team_id=team_id, meeting_id=meeting_id, **event))
+                transition = meeting_transition(record.status, new_status)
+                event = OutboxEvent(
+                    team_id, str(meeting_id), record.seq + 1, "status", {"status": new_status}, transition
+                )
+                await conn.run_sync(write_events, [event])
 
     async def _cached_position(self, team_id: str, meeting_id: UUID) -> AcceptedPosition:
         position = self._ledger.get(meeting_id)

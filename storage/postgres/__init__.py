@@ -1,4 +1,4 @@
-"""The tables, and the queries of teams, lanes, meetings, transcripts, dead letters and engine configurations.
+"""The tables, and the queries of teams, lanes, meetings, transcripts, dead letters, engine configurations and webhooks.
 
 Every row belongs to a team, except those of lanes and engine configurations. `MeetingTransaction` locks meetings and writes
 their counters and outbox events. All code that writes a meeting's rows and events uses it.
@@ -21,4 +21,7 @@ __all__ = [
     "tables",
     "teams",
     "transcript_queries",
+    "webhook_deliveries",
+    "webhook_endpoints",
+    "webhook_queue",
 ]

@@ -14,18 +14,22 @@ import orjson
 from sqlalchemy import Connection, text
 
 from operators.errors import FencedError
-from storage.records import EXPECTED_COUNTERS, OPEN_STATUSES, OutboxEvent, OutboxEventKind
+from storage.postgres.outbox import write_events
+from storage.records import (
+    EXPECTED_COUNTERS,
+    OPEN_STATUSES,
+    MeetingStatus,
+    MeetingTransition,
+    OutboxEvent,
+    OutboxEventKind,
+    meeting_transition,
+)
 
 _LOCK_MEETINGS = text(
     "select id, team_id, lane_id, status, seq, counters, state is not null as has_state from meetings"
     " where id = any(:ids) order by id for update"
 )
 _UPDATE_MEETING = text("update meetings set seq = :seq, counters = cast(:counters as jsonb) where id = :id")
-_INSERT_EVENTS = text(
-    "insert into outbox (team_id, meeting_id, seq, kind, payload)"
-    " select * from jsonb_to_recordset(cast(:rows as jsonb))"
-    " as r(team_id text, meeting_id uuid, seq bigint, kind text, payload jsonb)"
-)
 
 
 @dataclass(slots=True)
@@ -42,7 +46,7 @@ class _LockedMeeting:
     id: UUID
     team_id: str
     lane_id: str
-    status: str
+    status: MeetingStatus
     was_paused: bool
     has_state: bool
     seq: int
@@ -107,11 +111,13 @@ class MeetingTransaction:
         if meeting.was_paused and payload.get("status") == "live":
             # The meeting was paused before its lane read its start, and stays paused.
             return
+        transition: MeetingTransition | None = None
         if kind == "status":
+            transition = meeting_transition(meeting.status, payload["status"])
             meeting.status = payload["status"]
         meeting.seq += 1
         meeting.has_changes = True
-        self._events.append(OutboxEvent(meeting.team_id, meeting_id, meeting.seq, kind, payload))
+        self._events.append(OutboxEvent(meeting.team_id, meeting_id, meeting.seq, kind, payload, transition))
 
     def emit_status(self, meeting_id: str, **fields: Any) -> None:
         """Add a live event with the meeting's status and further fields."""
@@ -141,8 +147,7 @@ class MeetingTransaction:
         ]
         if changes:
             self._connection.execute(_UPDATE_MEETING, changes)
-        if self._events:
-            self._connection.execute(_INSERT_EVENTS, {"rows": orjson.dumps(self._events).decode()})
+        write_events(self._connection, self._events)
         return self._events
 
 

@@ -1,18 +1,74 @@
-"""The outbox: committed live events, to be published after the commit."""
+"""The outbox: committed live events, to be published after the commit, and the webhook deliveries that they cause."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
+import orjson
 from sqlalchemy import Connection, Select, select, text
 
+from operators.webhooks.event_types import WebhookEventType
 from storage.postgres.tables import outbox
 from storage.records import OutboxEvent
 
 _LAST_SEQS = text(
     "select meeting_id, max(seq) from outbox where created_at > now() - :minutes * interval '1 minute' group by meeting_id"
 )
+_INSERT_EVENTS = text(
+    # An event and its deliveries are one statement, so no event can be committed without them.
+    "with rows as (select * from jsonb_to_recordset(cast(:rows as jsonb))"
+    " as r(team_id text, meeting_id uuid, seq bigint, kind text, payload jsonb, event_type text)),"
+    " inserted as (insert into outbox (team_id, meeting_id, seq, kind, payload)"
+    " select team_id, meeting_id, seq, kind, payload from rows returning meeting_id)"
+    " insert into webhook_deliveries (team_id, endpoint_id, queue_id, meeting_id, seq, event_id, event_type)"
+    " select r.team_id, e.id, r.meeting_id, r.meeting_id, r.seq,"
+    " 'msg_' || replace(cast(r.meeting_id as text), '-', '') || '_' || r.seq, r.event_type"
+    " from rows r join webhook_endpoints e on e.team_id = r.team_id and e.enabled and r.event_type = any(e.event_types)"
+    " order by r.meeting_id, r.seq"
+)
+
+
+def write_events(connection: Connection, events: Sequence[OutboxEvent]) -> None:
+    """Write live events, and a delivery of each to every enabled webhook endpoint that selects its type.
+
+    Args:
+        connection: a connection in a transaction that has locked the events' meetings.
+        events: the events, each meeting's in order.
+    """
+    if events:
+        rows = [
+            {
+                "team_id": event.team_id,
+                "meeting_id": event.meeting_id,
+                "seq": event.seq,
+                "kind": event.kind,
+                "payload": event.payload,
+                "event_type": _webhook_event_type(event),
+            }
+            for event in events
+        ]
+        connection.execute(_INSERT_EVENTS, {"rows": orjson.dumps(rows).decode()})
+
+
+def _webhook_event_type(event: OutboxEvent) -> WebhookEventType | None:
+    """Return the type under which webhooks report a live event; None if they don't."""
+    match event.kind:
+        case "sentence":
+            return "sentence.updated"
+        case "retracted":
+            return "sentence.retracted"
+        case "caption":
+            return "caption.updated"
+        case "status":
+            match event.transition:
+                case "started":
+                    return "meeting.started"
+                case "ended":
+                    return "meeting.ended"
+                case None:
+                    return None
 
 
 def select_events(meeting_id: UUID, after: int, limit: int) -> Select[Any, Any, Any, Any]:

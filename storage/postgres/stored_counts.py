@@ -25,6 +25,10 @@ _COUNTERS = text(
     " jsonb_each(counters) group by key"
 )
 _DEAD_LETTERS = text("select count(*) from dead_letters")
+_PENDING_DELIVERIES = text(
+    "select count(*), coalesce(extract(epoch from now() - min(queued_at)), 0)::float8 from webhook_deliveries"
+    " where status = 'pending'"
+)
 
 
 class EntryCounts(NamedTuple):
@@ -32,6 +36,13 @@ class EntryCounts(NamedTuple):
 
     accepted: int
     committed: int
+
+
+class PendingDeliveries(NamedTuple):
+    """Pending webhook deliveries: their number, and the age of the oldest one in seconds (0 if there is none)."""
+
+    count: int
+    oldest_age_s: float
 
 
 async def count_meetings(conn: AsyncConnection) -> dict[tuple[MeetingStatus, Clock], int]:
@@ -58,3 +69,8 @@ async def sum_counters(conn: AsyncConnection) -> Counter[str]:
 async def count_dead_letters(conn: AsyncConnection) -> int:
     """Count the dead letters."""
     return int((await conn.execute(_DEAD_LETTERS)).scalar_one())
+
+
+async def count_pending_deliveries(conn: AsyncConnection) -> PendingDeliveries:
+    """Count the webhook deliveries that were neither accepted nor given up."""
+    return PendingDeliveries(*(await conn.execute(_PENDING_DELIVERIES)).one())

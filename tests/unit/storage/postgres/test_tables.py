@@ -11,6 +11,7 @@ from operators.meeting_config import Clock
 from operators.translation_requests import CaptionStatus
 from storage.postgres.lane_registry import LaneKind
 from storage.postgres.tables import metadata
+from storage.postgres.webhook_deliveries import DeliveryStatus
 from storage.records import MeetingStatus
 
 
@@ -28,6 +29,7 @@ def test_every_row_belongs_to_a_team(name: str) -> None:
         ("meetings", "clock", tuple(Clock)),
         ("lanes", "kind", get_args(LaneKind)),
         ("captions", "status", tuple(CaptionStatus)),
+        ("webhook_deliveries", "status", get_args(DeliveryStatus)),
     ],
 )
 def test_a_check_constraint_allows_exactly_the_values_of_the_code(
