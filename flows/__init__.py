@@ -4,7 +4,7 @@
 - `flows.async_calls`: asynchronous calls as a Bytewax step. It knows nothing of the rest of Parley.
 - `flows.translation`: calls of the translation applications on Ray Serve, with failover between engines.
 - `flows.connectors`: clients of the sources that Parley connects to by itself.
-- `flows.jobs`: background jobs: backfill, outbox relay, lease expiry, lane autoscaling.
+- `flows.jobs`: background jobs: backfill, outbox relay, webhook delivery, lease expiry, lane autoscaling.
 - `flows.actors`: the Ray actors that run the lanes, the background jobs and the connectors.
 
 What a step computes is in `operators`, as pure functions. Queries, transactions and the log are in `storage`. Engines,

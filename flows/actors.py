@@ -21,6 +21,9 @@ from flows.jobs import (
     LaneBounds,
     LeaseExpiry,
     OutboxRelay,
+    WebhookClient,
+    WebhookDelivery,
+    WebhookOptions,
     rebalance_lanes,
     with_telemetry,
 )
@@ -81,16 +84,25 @@ class LaneActor:
 class MaintenanceActor:
     """Runs the background jobs concurrently.
 
-    The jobs are the outbox relay, the backfill, lease expiry, lane autoscaling, and reconciliation after a restart of Redis.
+    The jobs are the outbox relay, the backfill, webhook delivery, lease expiry, lane autoscaling, and reconciliation after a
+    restart of Redis.
 
     Args:
         postgres_url: the database.
         redis_url: the log's Redis.
         bounds: number of lanes to keep, by kind. The number of lanes of a kind without bounds does not change.
+        webhooks: the options of webhook delivery. Without a key no event can be signed, so deliveries wait.
     """
 
-    def __init__(self, postgres_url: str, redis_url: str, bounds: Mapping[LaneKind, LaneBounds] | None = None) -> None:
+    def __init__(
+        self,
+        postgres_url: str,
+        redis_url: str,
+        bounds: Mapping[LaneKind, LaneBounds] | None = None,
+        webhooks: WebhookOptions | None = None,
+    ) -> None:
         self._postgres_url, self._redis_url = postgres_url, redis_url
+        self._webhooks = webhooks or WebhookOptions()
         self._autoscaler = LaneAutoscaler(bounds or {})
         self._stopping = asyncio.Event()
 
@@ -130,6 +142,9 @@ class MaintenanceActor:
         meetings = MeetingService(async_db, log_writer)
         leases = LeaseExpiry(async_db, log_writer, meetings)
 
+        webhook_client = WebhookClient(private_allowed=self._webhooks.private_allowed)
+        webhooks = WebhookDelivery(async_db, SecretCipher(self._webhooks.encryption_key), webhook_client, measures)
+
         async def publish_outbox() -> int:
             return await asyncio.to_thread(relay.run_once)
 
@@ -160,10 +175,12 @@ class MaintenanceActor:
                 async with asyncio.TaskGroup() as group:
                     group.create_task(self._run_periodically(publish_outbox, POLL_S))
                     group.create_task(self._run_periodically(backfill.run_once, POLL_S))
+                    group.create_task(webhooks.run(self._stopping))
                     group.create_task(self._run_periodically(check_leases, LEASES_POLL_S))
                     group.create_task(self._run_periodically(check_lanes, LANES_POLL_S))
                     group.create_task(self._run_periodically(check_redis, REDIS_POLL_S))
         finally:
+            await webhook_client.aclose()
             await asyncio.to_thread(models.stop)
             await asyncio.to_thread(traces.close)
             engine.dispose()

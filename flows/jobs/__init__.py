@@ -3,6 +3,7 @@
 - `Backfill` translates pending captions.
 - `OutboxRelay` publishes live events that were committed but never published.
 - `LeaseExpiry` ends recorded meetings whose importer died.
+- `WebhookDelivery` sends events to webhook endpoints.
 - `rebalance_lanes` moves meetings between lanes, and adds or drains lanes, as `LaneAutoscaler` plans it.
 """
 
@@ -11,6 +12,8 @@ from flows.jobs.backfill import Backfill, with_telemetry
 from flows.jobs.leases import LeaseExpiry
 from flows.jobs.outbox_relay import OutboxRelay
 from flows.jobs.rebalance import rebalance_lanes
+from flows.jobs.webhook_delivery import WebhookDelivery, WebhookOptions
+from flows.jobs.webhook_http import WebhookClient
 
 __all__ = [
     "Add",
@@ -21,6 +24,9 @@ __all__ = [
     "LeaseExpiry",
     "Move",
     "OutboxRelay",
+    "WebhookClient",
+    "WebhookDelivery",
+    "WebhookOptions",
     "rebalance_lanes",
     "with_telemetry",
 ]

@@ -31,6 +31,7 @@ LatencyMetric = Literal[
     "caption",
     "draft",
     "backfill",
+    "webhook",
 ]
 """The stages that are timed, in the order in which an entry passes them.
 
@@ -44,6 +45,7 @@ LatencyMetric = Literal[
 - `caption`: from the commit of a sentence to the commit of its caption.
 - `draft`: the translation of an interim text.
 - `backfill`: the translation of a pending caption.
+- `webhook`: an attempt to deliver an event to a webhook endpoint.
 """
 
 CallOutcome = Literal["answered", "deadline", "capacity", "replaced", "stopped", "failed"]
@@ -81,6 +83,15 @@ DraftOutcome = Literal[
 - `deadline`, `stopped`, `failed`: as for a call.
 """
 
+WebhookOutcome = Literal["accepted", "retried", "failed", "disabled"]
+"""Outcome of an attempt to deliver an event to a webhook endpoint.
+
+- `accepted`: the receiver accepted it.
+- `retried`: it failed, and is attempted again.
+- `failed`: it failed for the last time.
+- `disabled`: the receiver wants no more events, so the endpoint was disabled.
+"""
+
 
 class ProcessMetrics:
     """The metrics of one process. Any thread may add to them.
@@ -106,6 +117,12 @@ class ProcessMetrics:
         )
         self._drafts = Counter("parley_drafts", "Drafts that ended, by outcome", ["outcome"], registry=self._registry)
         self._retries = Counter("parley_call_retries", "Translations requested again", registry=self._registry)
+        self._webhooks = Counter(
+            "parley_webhook_attempts",
+            "Attempts to deliver an event to a webhook endpoint, by outcome",
+            ["ended"],
+            registry=self._registry,
+        )
         self._unpublished = Counter(
             "parley_snapshots_unpublished", "Snapshots of metrics that could not be published", registry=self._registry
         )
@@ -139,6 +156,10 @@ class ProcessMetrics:
     def count_draft(self, outcome: DraftOutcome) -> None:
         """Count a draft that ended."""
         self._drafts.labels(outcome).inc()
+
+    def count_webhook(self, outcome: WebhookOutcome) -> None:
+        """Count an attempt to deliver an event to a webhook endpoint."""
+        self._webhooks.labels(outcome).inc()
 
     def count_unpublished(self) -> None:
         """Count a snapshot of these metrics that could not be published."""

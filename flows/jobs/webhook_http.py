@@ -1,0 +1,190 @@
+"""The HTTP client of webhooks. It connects to public addresses only, unless private ones are allowed.
+
+The address is checked where the socket is opened, after the name was resolved, and that very address is connected to. So a
+name that resolves to another address the next time gains nothing. Redirects are not followed, and no proxy is used.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass
+from typing import Any
+
+import httpcore
+import httpx
+
+from operators.webhooks.address_check import is_public_address
+from operators.webhooks.webhook_url import PRIVATE_SETTING
+
+ATTEMPT_TIMEOUT_S = 15.0
+"""Seconds for one attempt: resolve, connect, send, and read the status."""
+MAX_ANSWER_BYTES = 16 * 1024
+"""Bytes of an answer's body that are read, so that the connection can be used again. A longer answer closes it."""
+KEEPALIVE_S = 5.0
+"""Seconds for which an unused connection stays open."""
+MAX_LOOKUPS = 32
+"""Concurrent lookups of names. They block threads, and have threads of their own."""
+
+Resolve = Callable[[str, int], Awaitable[list[str]]]
+"""Resolves a host and a port to IP addresses. It raises `OSError` if it can't."""
+
+
+class RefusedAddressError(Exception):
+    """A host has an address that is not public."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The result of an attempt.
+
+    Attributes:
+        code: the HTTP status; None without an answer.
+        retry_after: the header `Retry-After`.
+        failure: why there was no answer.
+    """
+
+    code: int | None = None
+    retry_after: str | None = None
+    failure: str | None = None
+
+
+class WebhookClient:
+    """Sends requests to endpoints. Use it in one event loop, and close it.
+
+    Args:
+        private_allowed: whether private addresses are allowed.
+        resolve: resolves names; by default the system's resolver.
+        ssl_context: verifies certificates; by default with the public authorities.
+        timeout_s: seconds for one attempt.
+    """
+
+    def __init__(
+        self,
+        *,
+        private_allowed: bool = False,
+        resolve: Resolve | None = None,
+        ssl_context: ssl.SSLContext | None = None,
+        timeout_s: float = ATTEMPT_TIMEOUT_S,
+    ) -> None:
+        self._private_allowed = private_allowed
+        self._timeout_s = timeout_s
+        self._lookups = ThreadPoolExecutor(MAX_LOOKUPS, "webhook-lookup")
+        self._pool = httpcore.AsyncConnectionPool(
+            ssl_context=ssl_context or httpx.create_ssl_context(),
+            keepalive_expiry=KEEPALIVE_S,
+            max_connections=None,
+            network_backend=_CheckedBackend(resolve or self._resolve, private_allowed),
+        )
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        await self._pool.aclose()
+        self._lookups.shutdown(wait=False, cancel_futures=True)
+
+    async def post(self, url: str, headers: Mapping[str, str], body: str) -> Answer:
+        """Send a request. Every failure is an answer without a status.
+
+        Args:
+            url: a normalized URL.
+            headers: the signature headers.
+            body: the body, in JSON.
+        """
+        if not self._private_allowed and not url.startswith("https://"):
+            return Answer(failure=f"its URL begins with http:// ({PRIVATE_SETTING} allows it)")
+        all_headers = {"content-type": "application/json", "user-agent": "Parley-Webhooks", **headers}
+        try:
+            return await self._post(url, all_headers, body.encode())
+        except TimeoutError:
+            return Answer(failure=f"no answer within {self._timeout_s:g} s")
+        except RefusedAddressError as error:
+            return Answer(failure=str(error))
+        except (socket.gaierror, UnicodeError):
+            return Answer(failure="its host can't be resolved")
+        except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException, OSError) as error:
+            if isinstance(error.__context__, ssl.SSLError):
+                return Answer(failure="its TLS certificate can't be verified, or TLS failed")
+            # The message of an error may quote what the receiver sent.
+            return Answer(failure=f"no answer: {type(error).__name__}")
+
+    async def _post(self, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
+        deadline = asyncio.get_running_loop().time() + self._timeout_s
+        async with AsyncExitStack() as stack:
+            async with asyncio.timeout_at(deadline):
+                response = await stack.enter_async_context(
+                    self._pool.stream("POST", url, headers=headers, content=body)
+                )
+            retry_after = next((value for name, value in response.headers if name.lower() == b"retry-after"), None)
+            # The status is what counts. A body that never ends must not turn an accepted event into a repeated one.
+            with suppress(TimeoutError, httpcore.NetworkError, httpcore.ProtocolError):
+                async with asyncio.timeout_at(deadline):
+                    await _read_start(response)
+            return Answer(response.status, None if retry_after is None else retry_after.decode("latin-1"))
+
+    async def _resolve(self, host: str, port: int) -> list[str]:
+        loop = asyncio.get_running_loop()
+        found = await loop.run_in_executor(
+            self._lookups, lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        )
+        return [str(address[0]) for *_, address in found]
+
+
+async def _read_start(response: httpcore.Response) -> None:
+    """Read an answer's body, up to `MAX_ANSWER_BYTES`."""
+    length = 0
+    async for part in response.aiter_stream():
+        length += len(part)
+        if length > MAX_ANSWER_BYTES:
+            return
+
+
+class _CheckedBackend(httpcore.AsyncNetworkBackend):
+    """Opens connections to checked addresses. Certificates and the header `Host` still have the URL's host."""
+
+    def __init__(self, resolve: Resolve, private_allowed: bool) -> None:
+        self._backend = httpcore.AnyIOBackend()
+        self._resolve = resolve
+        self._private_allowed = private_allowed
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,  # noqa: ASYNC109 - the interface of httpcore
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore.AsyncNetworkStream:
+        """Resolve a host, check all its addresses, and connect to the first that accepts.
+
+        Raises:
+            RefusedAddressError: one of its addresses is not public.
+            OSError: the host has no address.
+        """
+        addresses = list(dict.fromkeys(await self._resolve(host, port)))
+        for address in addresses:
+            if not self._private_allowed and not is_public_address(address):
+                raise RefusedAddressError(f"its address {address} is not public ({PRIVATE_SETTING} allows it)")
+        failure: Exception = OSError("no address")
+        for address in addresses:
+            try:
+                return await self._backend.connect_tcp(address, port, timeout, local_address, socket_options)
+            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
+                failure = error
+        raise failure
+
+    async def connect_unix_socket(
+        self,
+        path: str,
+        timeout: float | None = None,  # noqa: ASYNC109 - the interface of httpcore
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore.AsyncNetworkStream:
+        """Refuse: no URL leads to a Unix socket."""
+        raise RefusedAddressError("a Unix socket is no public address")
+
+    async def sleep(self, seconds: float) -> None:
+        """Sleep, between two attempts to connect."""
+        await self._backend.sleep(seconds)
