@@ -217,6 +217,62 @@ class ApiClient:
         """
         return await self._request_json("POST", f"/api/dead-letters/{dead_letter_id}/resubmit")
 
+    async def webhooks(self) -> list[dict[str, Any]]:
+        """Return all webhooks, oldest first."""
+        return (await self._request_json("GET", "/api/webhooks"))["webhooks"]
+
+    async def add_webhook(self, url: str, event_types: Sequence[str]) -> dict[str, Any]:
+        """Add a webhook, and return it with its secret.
+
+        Args:
+            url: the receiver's URL.
+            event_types: the event types that it gets; all if it is empty.
+        """
+        body: dict[str, Any] = {"url": url}
+        return await self._request_json(
+            "POST", "/api/webhooks", body | ({"event_types": list(event_types)} if event_types else {})
+        )
+
+    async def enable_webhook(self, webhook_id: str, enabled: bool) -> dict[str, Any]:
+        """Enable or disable a webhook."""
+        return await self._request_json("PATCH", f"/api/webhooks/{webhook_id}", {"enabled": enabled})
+
+    async def remove_webhook(self, webhook_id: str) -> None:
+        """Remove a webhook with its deliveries."""
+        await self._request("DELETE", f"/api/webhooks/{webhook_id}")
+
+    async def rotate_webhook_secret(self, webhook_id: str) -> dict[str, Any]:
+        """Replace a webhook's secret, and return the webhook with the new one."""
+        return await self._request_json("POST", f"/api/webhooks/{webhook_id}/rotate-secret")
+
+    async def webhook_deliveries(
+        self, webhook_id: str, status: str | None, limit: int, before: int | None = None
+    ) -> dict[str, Any]:
+        """Return a page of a webhook's deliveries, newest first.
+
+        Args:
+            webhook_id: the webhook's id.
+            status: the wanted status; None for all.
+            limit: maximum number of deliveries, up to 200.
+            before: the `before` of the previous page; None for the first page.
+        """
+        parameters = {"limit": limit, "status": status, "before": before}
+        set_parameters = {name: value for name, value in parameters.items() if value is not None}
+        return await self._request_json("GET", f"/api/webhooks/{webhook_id}/deliveries", params=set_parameters)
+
+    async def replay_webhook_delivery(self, webhook_id: str, delivery_id: int) -> dict[str, Any]:
+        """Deliver an event to a webhook again."""
+        return await self._request_json("POST", f"/api/webhooks/{webhook_id}/deliveries/{delivery_id}/replay")
+
+    async def replay_failed_webhooks(self, webhook_id: str, since: str) -> int:
+        """Deliver all failed events again that were created since a time (ISO 8601), and return their number."""
+        result = await self._request_json("POST", f"/api/webhooks/{webhook_id}/replay", {"since": since})
+        return result["replayed"]
+
+    async def test_webhook(self, webhook_id: str) -> dict[str, Any]:
+        """Send a test to a webhook, and return its delivery."""
+        return await self._request_json("POST", f"/api/webhooks/{webhook_id}/test")
+
     async def _request_json(
         self, method: str, path: str, body: dict[str, Any] | None = None, params: dict[str, Any] | None = None
     ) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from cluster.commands import (
     recording_import,
     replay,
     up,
+    webhooks,
 )
 from cluster.commands.terminal import console, results
 from operators.errors import ParleyError
@@ -46,6 +47,7 @@ app.command(rich_help_panel=USE_PANEL, epilog=replay.EXAMPLES)(replay.replay)
 app.command(rich_help_panel=CHECK_PANEL, epilog=doctor.EXAMPLES)(doctor.doctor)
 app.command(rich_help_panel=CHECK_PANEL, epilog=fireflies_sim.EXAMPLES)(fireflies_sim.fireflies_sim)
 app.add_typer(bench.app, rich_help_panel=CHECK_PANEL, name="bench")
+app.add_typer(webhooks.app, rich_help_panel=USE_PANEL, name="webhooks")
 app.add_typer(dead_letters.app, rich_help_panel=CHECK_PANEL, name="dead-letters")
 
 

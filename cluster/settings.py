@@ -127,6 +127,11 @@ class Settings(BaseSettings):
         description="Maximum lag of a lane in seconds. Beyond it, events for its meetings are refused with 429 and must be"
         " sent again later.",
     )
+    webhooks_private: bool = Field(
+        default=False,
+        description="Whether webhooks may have `http://` URLs and private addresses, such as this machine's. Only for"
+        " networks in which the API's users may reach every server.",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="Lowest level of log events."
     )

@@ -49,6 +49,7 @@ class ApiOptions:
         lag_limit: maximum lag of a lane, in seconds; beyond it, new input for the lane's meetings gets 429.
         lane_silence: seconds without a report after which a running lane counts as dead.
         hosts: host names under which a reverse proxy calls the server, besides the names of this machine.
+        webhooks_private: whether webhooks may have `http://` URLs and private addresses.
     """
 
     postgres_url: str = field(repr=False)
@@ -65,3 +66,4 @@ class ApiOptions:
     lag_limit: PositiveFloat = 30.0
     lane_silence: PositiveFloat = 30.0
     hosts: tuple[str, ...] = ()
+    webhooks_private: bool = False

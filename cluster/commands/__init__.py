@@ -19,4 +19,5 @@ __all__ = [
     "replay",
     "terminal",
     "up",
+    "webhooks",
 ]

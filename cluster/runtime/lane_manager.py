@@ -19,7 +19,7 @@ from cluster.runtime.lane_demand import LaneDemand
 from cluster.runtime.supervisor import ManagedProcess, Supervisor
 from cluster.settings import Settings
 from flows.actors import ConnectorActor, LaneActor, MaintenanceActor
-from flows.jobs import LaneBounds
+from flows.jobs import LaneBounds, WebhookOptions
 from flows.lane import LaneOptions
 from operators.errors import SetupError
 from storage.connections import async_engine, async_redis, sync_engine, sync_redis
@@ -146,7 +146,9 @@ class LaneManager:
         autoscaled_bounds = {
             kind: bounds for kind, bounds in self._lane_bounds.items() if bounds.max_lanes > bounds.min_lanes
         }
-        arguments = (self._urls.postgres, self._urls.redis, autoscaled_bounds)
+        key = self._settings.encryption_key
+        webhooks = WebhookOptions(key.get_secret_value() if key else None, self._settings.webhooks_private)
+        arguments = (self._urls.postgres, self._urls.redis, autoscaled_bounds, webhooks)
         self._supervisor.add(
             ManagedProcess(
                 "maintenance",

@@ -276,6 +276,7 @@ class LocalSystem:
             max_live=settings.max_live,
             lag_limit=settings.lag_limit,
             hosts=settings.hosts,
+            webhooks_private=settings.webhooks_private,
         )
         deployer = ModelDeployer(urls.postgres, settings.models)
         # Inserted before the lanes' callback, so that the applications stop after the lanes and answer their last requests.

@@ -22,6 +22,7 @@ from serve.http import (
     problems,
     static_pages,
     transcript_routes,
+    webhook_routes,
 )
 from serve.http.dependencies.services import open_services
 from serve.http.live import routes
@@ -62,6 +63,7 @@ def create_app(options: ApiOptions) -> FastAPI:
         dead_letter_routes,
         lane_routes,
         engine_config_routes,
+        webhook_routes,
     ):
         app.include_router(module.router, responses=problems.problem_responses(503))
     for module in (health_routes, metrics_routes):

@@ -26,10 +26,12 @@ from storage.observability.metrics_federation import MergedMetrics, merge_snapsh
 from storage.postgres.lane_registry import LaneRecord, list_lanes
 from storage.postgres.stored_counts import (
     EntryCounts,
+    PendingDeliveries,
     count_captions,
     count_dead_letters,
     count_entries,
     count_meetings,
+    count_pending_deliveries,
     sum_counters,
 )
 from storage.records import MeetingStatus
@@ -61,6 +63,7 @@ class _StoredCounts:
     captions: dict[str, int]
     events: Counter[str]
     dead_letters: int
+    deliveries: PendingDeliveries
     lanes: list[LaneRecord]
 
 
@@ -72,6 +75,7 @@ async def _read_counts(services: Services) -> _StoredCounts:
             captions=await count_captions(conn),
             events=await sum_counters(conn),
             dead_letters=await count_dead_letters(conn),
+            deliveries=await count_pending_deliveries(conn),
             lanes=await list_lanes(conn),
         )
 
@@ -111,6 +115,14 @@ def _count_families(counts: _StoredCounts) -> Iterator[Metric]:
             events.add_metric([kind], count)
     yield events
     yield CounterMetricFamily("parley_dead_letters", "Entries that could not be processed", counts.dead_letters)
+    yield GaugeMetricFamily(
+        "parley_webhook_deliveries_pending", "Webhook deliveries that wait or are retried", counts.deliveries.count
+    )
+    yield GaugeMetricFamily(
+        "parley_webhook_oldest_pending_seconds",
+        "Age of the oldest pending webhook delivery",
+        counts.deliveries.oldest_age_s,
+    )
     lanes = counts.lanes
     yield _labelled_gauge(
         "parley_lane_epoch", "Processes that took the lane over", "lane", {i.id: i.epoch for i in lanes}

@@ -16,6 +16,7 @@ from serve.http.problems import Problem
 from storage.postgres.engine_config_versions import save_settings_config
 from tests.harness.api.server_thread import run_api
 from tests.integration.serve.http.test_dead_letter_routes import store_dead_letter
+from tests.integration.serve.http.test_webhook_routes import store_disabled_webhook
 
 if TYPE_CHECKING:
     from tests.harness.api.api_harness import ApiHarness
@@ -33,6 +34,9 @@ BODIES: dict[str, Any] = {
     "post /api/lanes": {},
     "put /api/models": {"config": {}, "expected_version": 7},
     "post /api/models/rollback": {},
+    "post /api/webhooks": {"url": "https://1.1.1.1/hook"},
+    "patch /api/webhooks/{webhook_id}": {"enabled": False},
+    "post /api/webhooks/{webhook_id}/replay": {"since": "2026-11-30T00:00:00Z"},
 }
 """A valid body for each route that takes one."""
 MOST = 500
@@ -63,7 +67,8 @@ class DescribedApi:
     async def request_route(self, route: str, **options: Any) -> httpx.Response:
         """Send a route a request for something that doesn't exist."""
         method, path = route.split(" ")
-        path_parameters = {"meeting_id": str(uuid4()), "letter_id": "1", "lane_id": "none"} | options.pop("places", {})
+        path_parameters = {"meeting_id": str(uuid4()), "letter_id": "1", "lane_id": "none"}
+        path_parameters |= {"webhook_id": str(uuid4()), "delivery_id": "1"} | options.pop("places", {})
         if not options.keys() & {"content", "json"} and route in BODIES:
             options["json"] = BODIES[route]
         async with self._client.stream(method, path.format(**path_parameters), **options) as answer:
@@ -100,7 +105,7 @@ async def test_errors_of_a_request_are_described(stage: ApiHarness, postgres_url
         assert await running.routes_answering(403, headers={"host": "elsewhere"}) == running.documented_routes(403)
         assert await running.routes_answering(404) == running.documented_routes(404)
         assert await running.routes_answering(413, content=b" " * (MOST + 1)) == running.documented_routes(413)
-        wrong = {"meeting_id": "x", "letter_id": "x", "lane_id": "%00"}
+        wrong = {"meeting_id": "x", "letter_id": "x", "lane_id": "%00", "webhook_id": "x", "delivery_id": "x"}
         assert await running.routes_answering(
             422, places=wrong, params={"limit": "x"}, json=[]
         ) == running.documented_routes(422)
@@ -142,9 +147,11 @@ async def test_conflicts_are_described(stage: ApiHarness, postgres_url: str, red
     with stage.engine.begin() as conn:
         save_settings_config(conn, EnginesConfig())
     places = {"meeting_id": ended, "letter_id": str(store_dead_letter(stage, ended)), "lane_id": "live-1"}
+    # A webhook that is disabled, in an API without a key for secrets.
+    places["webhook_id"] = store_disabled_webhook(stage)
     async with run_described_api(postgres_url, redis_url) as running:
         # With a second lane, draining the first would succeed.
-        tried = running.routes.keys() - {"post /api/lanes"}
+        tried = running.routes.keys() - {"post /api/lanes", "delete /api/webhooks/{webhook_id}"}
         found = {route for route in tried if (await running.request_route(route, places=places)).status_code == 409}
         assert found == running.documented_routes(409)
 
@@ -165,3 +172,17 @@ async def test_overload_is_described(stage: ApiHarness, postgres_url: str, redis
             route for route in tried if (await running.request_route(route, places=await places())).status_code == 429
         }
         assert found == running.documented_routes(429)
+
+
+async def test_every_body_of_a_webhook_route_has_an_example(stage: ApiHarness) -> None:
+    description = (await stage.http.get("/openapi.json")).json()
+    schemas = description["components"]["schemas"]
+    for path, operations in description["paths"].items():
+        if not path.startswith("/api/webhooks"):
+            continue
+        for operation in operations.values():
+            bodies = [operation["requestBody"]] if "requestBody" in operation else []
+            bodies += [answer for status, answer in operation["responses"].items() if status.startswith("2")]
+            for body in bodies:
+                for media in body.get("content", {}).values():
+                    assert schemas[media["schema"]["$ref"].rpartition("/")[2]]["examples"], path
