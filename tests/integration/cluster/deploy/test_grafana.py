@@ -68,6 +68,7 @@ async def api_metrics(stage: ApiHarness, redis_url: str) -> dict[str, set[str]]:
         lane.observe("commit", 0.1)
         lane.count_call("answered")
         lane.count_draft("published")
+        lane.count_webhook("accepted")
         lane.count_spans("made", 1)
     families = parse_strictly((await stage.http.get("/metrics")).text).values()
     return {
