@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import httpcore
 import httpx
@@ -116,7 +116,7 @@ class WebhookClient:
         async with AsyncExitStack() as stack:
             async with asyncio.timeout_at(deadline):
                 response = await stack.enter_async_context(
-                    self._pool.stream("POST", url, headers=headers, content=body)
+                    self._pool.stream("POST", url, headers=list(headers.items()), content=body)
                 )
             retry_after = next((value for name, value in response.headers if name.lower() == b"retry-after"), None)
             # The status is what counts. A body that never ends must not turn an accepted event into a repeated one.
@@ -146,7 +146,8 @@ class _CheckedBackend(httpcore.AsyncNetworkBackend):
     """Opens connections to checked addresses. Certificates and the header `Host` still have the URL's host."""
 
     def __init__(self, resolve: Resolve, private_allowed: bool) -> None:
-        self._backend = httpcore.AnyIOBackend()
+        # Its type is unknown where `anyio` may be missing.
+        self._backend = cast(httpcore.AsyncNetworkBackend, httpcore.AnyIOBackend())
         self._resolve = resolve
         self._private_allowed = private_allowed
 

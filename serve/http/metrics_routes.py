@@ -116,7 +116,7 @@ def _count_families(counts: _StoredCounts) -> Iterator[Metric]:
     yield events
     yield CounterMetricFamily("parley_dead_letters", "Entries that could not be processed", counts.dead_letters)
     yield GaugeMetricFamily(
-        "parley_webhook_deliveries_pending", "Webhook deliveries that wait or are retried", counts.deliveries.count
+        "parley_webhook_deliveries_pending", "Webhook deliveries that wait or are retried", counts.deliveries.number
     )
     yield GaugeMetricFamily(
         "parley_webhook_oldest_pending_seconds",

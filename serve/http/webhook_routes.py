@@ -11,6 +11,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Path, Query, Response
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+from pydantic.config import JsonDict
 from uuid6 import uuid7
 
 from operators.errors import ConflictError, InvalidInputError, SetupError
@@ -40,7 +41,7 @@ DeliveryId = Annotated[int, Path(ge=1, le=_MAX_ID)]
 WebhookUrl = Annotated[str, Field(max_length=MAX_URL_CHARS), AfterValidator(require_non_blank)]
 
 _EXAMPLE_ID = "0198c5f0-7d1e-7a2b-8c3d-4e5f60718293"
-_EXAMPLE = {
+_EXAMPLE: JsonDict = {
     "id": _EXAMPLE_ID,
     "url": "https://example.com/parley",
     "event_types": ["caption.updated", "meeting.ended"],
@@ -49,7 +50,7 @@ _EXAMPLE = {
     "previous_secret_expires_at": None,
     "created_at": "2026-11-30T09:00:00Z",
 }
-_EXAMPLE_DELIVERY = {
+_EXAMPLE_DELIVERY: JsonDict = {
     "id": 17,
     "event_id": "msg_0198c5f07d1e7a2b8c3d4e5f60718293_42",
     "event_type": "caption.updated",

@@ -41,7 +41,7 @@ class EntryCounts(NamedTuple):
 class PendingDeliveries(NamedTuple):
     """Pending webhook deliveries: their number, and the age of the oldest one in seconds (0 if there is none)."""
 
-    count: int
+    number: int
     oldest_age_s: float
 
 
