@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import subprocess
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -13,13 +12,14 @@ import httpx
 import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
+from typer.testing import CliRunner, Result
 
+from cluster.cli import app
 from serve.app_options import ApiOptions
 from storage.postgres.webhook_endpoints import MAX_ENDPOINTS
 from tests.harness.api.server_thread import run_api
 from tests.harness.doubles.webhook_receiver import Reply, running_receiver
 from tests.harness.lane.webhook_sender import CIPHER, KEY, commit_sentences, open_stored_meeting, running_sender
-from tests.harness.processes.parley_command import run_parley
 
 if TYPE_CHECKING:
     from tests.harness.api.api_harness import ApiHarness
@@ -257,40 +257,38 @@ async def test_the_command_adds_tests_replays_and_removes(
 ) -> None:
     monkeypatch.setattr("flows.jobs.webhook_delivery.POLL_S", 0.02)
 
-    async def run(*arguments: object) -> subprocess.CompletedProcess[str]:
-        words = ("webhooks", *arguments, "--server", str(private_http.base_url))
-        return await asyncio.to_thread(run_parley, *words, COLUMNS="220")
+    async def run(*arguments: object) -> Result:
+        words = ["webhooks", *map(str, arguments), "--server", str(private_http.base_url)]
+        return await asyncio.to_thread(CliRunner().invoke, app, words)
 
     assert (await run("list")).stdout == "There are no webhooks.\n"
     refused = await run("add", "nonsense")
-    assert refused.returncode == 1
-    assert "url: must be a URL such as https://example.com/hook" in refused.stderr
+    assert "url: must be a URL such as https://example.com/hook" in str(refused.exception)
     async with running_receiver() as receiver, running_sender(aengine):
         added = json.loads((await run("add", receiver.url(), "--event", "sentence.updated", "--json")).stdout)
         webhook_id, receiver.secrets["hook"] = added["id"], [added["secret"]]
         assert added["event_types"] == ["sentence.updated"]
         accepted = await run("test", webhook_id)
-        assert (accepted.returncode, accepted.stderr) == (0, "The receiver accepted the test (HTTP 200).\n")
+        assert (accepted.exit_code, accepted.stderr) == (0, "The receiver accepted the test (HTTP 200).\n")
         receiver.scripts["hook"].append(Reply(410))
         gone = await run("test", webhook_id)
-        assert gone.returncode == 1
+        assert gone.exit_code == 1
         assert "the receiver answered 410 Gone" in gone.stderr
         listed = await run("list")
         assert "disabled: the receiver answered 410 Gone" in listed.stdout
-        assert (await run("enable", webhook_id)).returncode == 0
+        assert (await run("enable", webhook_id)).exit_code == 0
         failed = json.loads((await run("deliveries", webhook_id, "--status", "failed", "--json")).stdout)
-        replayed = await run("replay", webhook_id, failed[0]["id"])
-        assert replayed.stderr == "Replayed: 1.\n"
+        replayed = await run("replay", webhook_id, failed[0]["id"], 4711)
+        assert replayed.exit_code == 1
+        assert "4711: Not Found: the webhook has no delivery 4711" in replayed.stderr
+        assert "Replayed: 1. Refused: 1." in replayed.stderr
         await receiver.wait_for(lambda: len(receiver.received) == 3)
         assert receiver.received[2].event_id == failed[0]["event_id"]
-        table = (await run("deliveries", webhook_id)).stdout
-        assert "webhook.test" in table
+        assert "webhook.test" in (await run("deliveries", webhook_id)).stdout
     rotated = await run("rotate", webhook_id)
     assert "secret: whsec_" in rotated.stdout
-    assert (await run("disable", webhook_id)).returncode == 0
-    assert (await run("replay", webhook_id)).returncode == 1
-    nothing = await run("replay", webhook_id, "--since", "2026-01-01")
-    assert nothing.returncode == 1
-    assert "enable it first" in nothing.stderr
-    assert (await run("remove", webhook_id)).returncode == 0
+    assert (await run("disable", webhook_id)).exit_code == 0
+    assert "give the ids of deliveries, or --since" in str((await run("replay", webhook_id)).exception)
+    assert "enable it first" in str((await run("replay", webhook_id, "--since", "2026-01-01")).exception)
+    assert (await run("remove", webhook_id)).exit_code == 0
     assert (await run("list")).stdout == "There are no webhooks.\n"
