@@ -14,13 +14,16 @@ from operators.sources.adapter import (
     parse_message,
     restore_state,
 )
+from operators.sources.registry import ADAPTERS, find_adapter
 
 __all__ = [
+    "ADAPTERS",
     "AdapterContext",
     "SourceAdapter",
     "SourceMessage",
     "alignment",
     "build_chunk",
+    "find_adapter",
     "fireflies",
     "parse_message",
     "restore_state",

@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from operators.entries import Chunk
-from operators.fields import EpochMs, Name, StrictModel, to_invalid_input_error
+from operators.fields import EpochMs, Name, SpeakerLabel, StrictModel, to_invalid_input_error
 
 
 class AdapterContext(StrictModel):
@@ -23,11 +23,13 @@ class AdapterContext(StrictModel):
         session: name of the connection or bot that sends the messages. Each session has its own state.
         began_at_ms: when the meeting began (ms since the Unix epoch); None if unknown.
         received_at_ms: when the message arrived (ms since the Unix epoch); None if unknown.
+        speaker: name of the session's speakers where the source doesn't know it; None if the caller doesn't either.
     """
 
     session: Name = "default"
     began_at_ms: EpochMs | None = None
     received_at_ms: EpochMs | None = None
+    speaker: SpeakerLabel | None = None
 
 
 class SourceMessage(BaseModel):

@@ -1,0 +1,101 @@
+"""Deepgram: results of a live transcription stream.
+
+Finality: a result with `is_final` doesn't change any more. An utterance is all of these up to `speech_final`; the sentences
+join them. A result without it is the channel's speech in progress.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from operators.entries import Chunk
+from operators.sources.adapter import AdapterContext, SourceAdapter, SourceMessage, parse_message
+from operators.sources.speech import (
+    Identifier,
+    OptionalLanguage,
+    Piece,
+    SourceText,
+    SpeechState,
+    Word,
+    group_words,
+    step_final,
+    step_interim,
+)
+from operators.sources.times import SourceTime
+
+SOURCE = "deepgram"
+
+
+class _Word(SourceMessage):
+    word: SourceText
+    punctuated_word: SourceText | None = None
+    start: SourceTime
+    end: SourceTime
+    speaker: Identifier | None = None
+    language: OptionalLanguage = None
+
+
+class _Alternative(SourceMessage):
+    transcript: SourceText
+    words: list[_Word] = []  # noqa: RUF012 - pydantic copies it
+    languages: list[OptionalLanguage] = []  # noqa: RUF012 - pydantic copies it
+
+
+class _Channel(SourceMessage):
+    alternatives: Annotated[list[_Alternative], Field(min_length=1)]
+    detected_language: OptionalLanguage = None
+
+
+class _Metadata(SourceMessage):
+    request_id: Identifier
+
+
+class _Results(SourceMessage):
+    channel: _Channel
+    channel_index: Annotated[list[Annotated[int, Field(ge=0, lt=1_000)]], Field(max_length=2)] = [0, 1]  # noqa: RUF012
+    start: SourceTime
+    duration: SourceTime = 0.0
+    is_final: bool = False
+    metadata: _Metadata | None = None
+
+
+def _step(state: SpeechState, message: Mapping[str, Any], context: AdapterContext) -> tuple[SpeechState, list[Chunk]]:
+    if message.get("type") != "Results":
+        return state, []
+    results = parse_message(_Results, message)
+    alternative = results.channel.alternatives[0]
+    channel, channel_count = [*results.channel_index, 0, 1][:2]
+    end = results.start + max(0.0, results.duration)
+
+    def speaker_id(word: _Word | None) -> str:
+        number = "0" if word is None or word.speaker is None else word.speaker
+        return f"{channel}-{number}" if channel_count > 1 else number
+
+    if any(word.speaker is not None for word in alternative.words):
+        words = alternative.words
+        pieces = group_words(
+            Word(word.punctuated_word or word.word, word.start, word.end, speaker_id(word)) for word in words
+        )
+    elif alternative.transcript.strip():
+        words = alternative.words
+        first, last = (words[0].start, words[-1].end) if words else (results.start, end)
+        pieces = [Piece(alternative.transcript.strip(), first, last, speaker_id(None))]
+    else:
+        pieces = []
+    language = next(
+        (language for language in (*alternative.languages, results.channel.detected_language) if language), None
+    )
+    stream = results.metadata.request_id if results.metadata else ""
+    key = f"{stream}:{channel}"
+    if results.is_final:
+        return step_final(
+            state, key, pieces, context, source=SOURCE, stream=stream, span=(results.start, end), language=language
+        )
+    return step_interim(state, key, pieces, context, source=SOURCE, stream=stream, language=language)
+
+
+ADAPTER = SourceAdapter(name=SOURCE, title="Deepgram", initial_state=SpeechState(), step=_step)
+"""The adapter of Deepgram. Its messages name no meeting."""

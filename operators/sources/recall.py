@@ -1,0 +1,144 @@
+"""Recall.ai: real-time events of a bot, by webhook or WebSocket.
+
+Finality: `transcript.data` is final. `transcript.partial_data` is the participant's utterance in progress.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from operators.entries import Chunk
+from operators.sources.adapter import AdapterContext, SourceAdapter, SourceMessage, parse_message
+from operators.sources.speaker_labels import record_name
+from operators.sources.speech import (
+    Identifier,
+    OptionalLanguage,
+    SourceText,
+    SpeechState,
+    Word,
+    group_words,
+    step_final,
+    step_interim,
+)
+from operators.sources.times import SourceTime
+
+SOURCE = "recall"
+_UNKNOWN_PARTICIPANT = "unknown"
+"""Speaker id of speech before the bot knows who speaks."""
+_END_EVENTS = ("bot.done", "bot.fatal", "bot.call_ended")
+
+
+class _Timestamp(SourceMessage):
+    relative: SourceTime
+
+
+class _Word(SourceMessage):
+    text: SourceText
+    start_timestamp: _Timestamp
+    end_timestamp: _Timestamp | None = None
+
+
+class _Participant(SourceMessage):
+    id: Identifier | None = None
+    name: str | None = None
+
+
+class _Utterance(SourceMessage):
+    words: list[_Word]
+    participant: _Participant = _Participant()
+    language_code: OptionalLanguage = None
+
+
+class _Reference(SourceMessage):
+    id: Identifier
+
+
+class _TranscriptData(SourceMessage):
+    data: _Utterance
+    recording: _Reference | None = None
+
+
+class _Transcript(SourceMessage):
+    data: _TranscriptData
+
+
+class _ParticipantData(SourceMessage):
+    participant: _Participant
+
+
+class _ParticipantEventData(SourceMessage):
+    data: _ParticipantData
+
+
+class _ParticipantEvent(SourceMessage):
+    data: _ParticipantEventData
+
+
+class _BotData(SourceMessage):
+    bot: _Reference
+
+
+class _BotEvent(SourceMessage):
+    data: _BotData
+
+
+def _step(state: SpeechState, message: Mapping[str, Any], context: AdapterContext) -> tuple[SpeechState, list[Chunk]]:
+    event = message.get("event")
+    if event in ("participant_events.join", "participant_events.update"):
+        participant = parse_message(_ParticipantEvent, message).data.data.participant
+        if participant.id is None:
+            return state, []
+        return state.model_copy(update={"labels": record_name(state.labels, participant.id, participant.name)}), []
+    if event not in ("transcript.data", "transcript.partial_data"):
+        return state, []
+    transcript = parse_message(_Transcript, message).data
+    utterance = transcript.data
+    speaker_id = utterance.participant.id or _UNKNOWN_PARTICIPANT
+    words = [
+        Word(
+            word.text,
+            word.start_timestamp.relative,
+            (word.end_timestamp or word.start_timestamp).relative,
+            speaker_id,
+        )
+        for word in utterance.words
+    ]
+    pieces = [piece._replace(speaker=utterance.participant.name) for piece in group_words(words)]
+    stream = transcript.recording.id if transcript.recording else ""
+    if event == "transcript.partial_data":
+        return step_interim(
+            state, speaker_id, pieces, context, source=SOURCE, stream=stream, language=utterance.language_code
+        )
+    if not words:
+        return state, []
+    return step_final(
+        state,
+        speaker_id,
+        pieces,
+        context,
+        source=SOURCE,
+        stream=stream,
+        span=(words[0].start, max(word.end for word in words)),
+        language=utterance.language_code,
+    )
+
+
+def _read_meeting_id(message: Mapping[str, Any]) -> str | None:
+    try:
+        return _BotEvent.model_validate(message).data.bot.id
+    except ValidationError:
+        return None
+
+
+ADAPTER = SourceAdapter(
+    name=SOURCE,
+    title="Recall.ai",
+    initial_state=SpeechState(),
+    step=_step,
+    read_meeting_id=_read_meeting_id,
+    is_end=lambda message: message.get("event") in _END_EVENTS,
+)
+"""The adapter of Recall.ai. Its own id of a meeting is the bot's id."""

@@ -1,0 +1,212 @@
+"""The parts that adapters share: the state of a session, pieces of speech, and their chunks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from hashlib import blake2b
+from typing import Annotated, Any, NamedTuple, TypeVar
+
+from pydantic import BeforeValidator, Field
+
+from operators.entries import Chunk
+from operators.errors import InvalidInputError
+from operators.fields import MAX_CHUNK_CHARS, MAX_NAME_CHARS, Name, StrictModel, normalize_language_tag
+from operators.sentences.boundaries import join_text
+from operators.sources.adapter import AdapterContext, build_chunk
+from operators.sources.speaker_labels import SpeakerLabels, label_speaker
+from operators.sources.times import StreamTimes, convert_times
+from operators.sources.utterances import OpenUtterances, apply_finals, replace_interims
+
+
+class SpeechState(StrictModel):
+    """The state of a session: its clocks, its speakers, and its utterances in progress."""
+
+    times: StreamTimes = StreamTimes()
+    labels: SpeakerLabels = SpeakerLabels()
+    utterances: OpenUtterances = OpenUtterances()
+
+
+StateT = TypeVar("StateT", bound=SpeechState)
+
+
+class Piece(NamedTuple):
+    """A piece of one speaker's speech.
+
+    Attributes:
+        start, end: the source's times.
+        speaker_id: the source's id of the speaker.
+        speaker: the speaker's name, if the message has it.
+    """
+
+    text: str
+    start: float
+    end: float
+    speaker_id: str
+    speaker: str | None = None
+
+
+class Word(NamedTuple):
+    """A word, with the source's times and speaker. A mark that is `attached` has no space before it."""
+
+    text: str
+    start: float
+    end: float
+    speaker_id: str
+    attached: bool = False
+
+
+def _to_text(value: Any) -> Any:
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63 else value
+
+
+def _to_language(value: Any) -> str | None:
+    """Normalize a language tag. Sources also send `multi` or `unknown`, which is no language."""
+    if not isinstance(value, str) or value in ("auto", "multi", "unknown", "und"):
+        return None
+    try:
+        return normalize_language_tag(value)
+    except ValueError:
+        return None
+
+
+Identifier = Annotated[Name, BeforeValidator(_to_text)]
+"""An id as a source sends it: a string or an integer."""
+SourceText = Annotated[str, Field(max_length=MAX_CHUNK_CHARS)]
+"""A transcript text as a source sends it."""
+OptionalLanguage = Annotated[str | None, BeforeValidator(_to_language)]
+"""A language tag; None if the source sends something that is no language."""
+
+
+def group_words(words: Iterable[Word]) -> list[Piece]:
+    """Join words to pieces. A piece ends where the speaker changes.
+
+    Args:
+        words: the words in their order.
+
+    Raises:
+        InvalidInputError: the words are longer than a chunk may be.
+    """
+    pieces: list[Piece] = []
+    size = 0
+    for word in words:
+        text = word.text.strip()
+        if not text:
+            continue
+        size += len(text) + 1
+        if size > MAX_CHUNK_CHARS:
+            raise InvalidInputError("words", f"must have no more than {MAX_CHUNK_CHARS} characters in all")
+        if pieces and pieces[-1].speaker_id == word.speaker_id:
+            last = pieces[-1]
+            joined = last.text + text if word.attached else join_text(last.text, text)
+            pieces[-1] = last._replace(text=joined, end=max(last.end, word.end))
+        else:
+            pieces.append(Piece(text, word.start, word.end, word.speaker_id))
+    return pieces
+
+
+def build_chunk_id(source: str, context: AdapterContext, *parts: object) -> str:
+    """Build a chunk's id from the source's own content, so that it is the same if the session's state is lost.
+
+    Args:
+        source: the source's name.
+        context: the message's context.
+        parts: the parts that identify the chunk within its session.
+    """
+    session = () if context.session == "default" else (context.session,)
+    chunk_id = ":".join(str(part) for part in (source, *session, *parts) if part != "")
+    if len(chunk_id) <= MAX_NAME_CHARS:
+        return chunk_id
+    digest = blake2b(chunk_id.encode("utf-8", "backslashreplace"), digest_size=16).hexdigest()
+    return f"{source}:{digest}"
+
+
+def build_chunks(
+    state: SpeechState,
+    pieces: Sequence[Piece],
+    context: AdapterContext,
+    *,
+    source: str,
+    stream: str,
+    is_final: bool | None,
+    language: str | None = None,
+    chunk_id: str | None = None,
+) -> tuple[StreamTimes, SpeakerLabels, list[Chunk]]:
+    """Build the chunks of pieces of speech, with converted times and the speakers' labels.
+
+    Args:
+        state: the session's state.
+        pieces: the pieces in their order.
+        context: the message's context.
+        source: the source's name.
+        stream: id of the source's stream; "" if it has none.
+        is_final: whether the source won't revise the pieces; None if it doesn't say.
+        language: the language that the source reports.
+        chunk_id: the chunks' id if the source has one; by default it is built from the start.
+
+    Returns:
+        The next times and labels of the session, and the chunks.
+
+    Raises:
+        InvalidInputError: a piece can't be a chunk.
+    """
+    times, labels = state.times, state.labels
+    chunks: list[Chunk] = []
+    for piece in pieces:
+        times, start, end = convert_times(times, stream, piece.start, piece.end, context)
+        labels, label = label_speaker(labels, piece.speaker_id, piece.speaker, context)
+        start_ms = round(piece.start * 1000)
+        chunks.append(
+            build_chunk(
+                chunk_id=chunk_id or build_chunk_id(source, context, stream, piece.speaker_id, start_ms),
+                speaker=label,
+                speaker_id=piece.speaker_id
+                if context.session == "default"
+                else f"{context.session}/{piece.speaker_id}",
+                text=piece.text,
+                start=start,
+                end=end,
+                is_final=is_final,
+                language=language,
+                source=source,
+            )
+        )
+    return times, labels, chunks
+
+
+def step_interim(
+    state: StateT,
+    channel: str,
+    pieces: Sequence[Piece],
+    context: AdapterContext,
+    *,
+    source: str,
+    stream: str = "",
+    language: str | None = None,
+) -> tuple[StateT, list[Chunk]]:
+    """Replace a channel's speech in progress. The arguments are those of `build_chunks` and `replace_interims`."""
+    times, labels, chunks = build_chunks(
+        state, pieces, context, source=source, stream=stream, is_final=False, language=language
+    )
+    utterances, changes = replace_interims(state.utterances, channel, chunks)
+    return state.model_copy(update={"times": times, "labels": labels, "utterances": utterances}), changes
+
+
+def step_final(
+    state: StateT,
+    channel: str,
+    pieces: Sequence[Piece],
+    context: AdapterContext,
+    *,
+    source: str,
+    span: tuple[float, float],
+    stream: str = "",
+    language: str | None = None,
+) -> tuple[StateT, list[Chunk]]:
+    """Apply a channel's final speech. `span` is the time that it covers, by the source's clock."""
+    times, start, end = convert_times(state.times, stream, *span, context)
+    state = state.model_copy(update={"times": times})
+    times, labels, chunks = build_chunks(
+        state, pieces, context, source=source, stream=stream, is_final=True, language=language
+    )
+    utterances, changes = apply_finals(state.utterances, channel, chunks, start, end)
+    return state.model_copy(update={"times": times, "labels": labels, "utterances": utterances}), changes

@@ -1,0 +1,180 @@
+"""Vexa: live transcript messages of a bot, as its WebSocket sends them.
+
+Finality: `confirmed` segments are final, and so is a segment with `completed`. `pending` segments are all drafts of their
+speaker.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import AliasChoices, Field, ValidationError
+
+from operators.characters import is_blank
+from operators.entries import Chunk
+from operators.errors import InvalidInputError
+from operators.sources.adapter import AdapterContext, SourceAdapter, SourceMessage, parse_message
+from operators.sources.speech import (
+    Identifier,
+    OptionalLanguage,
+    Piece,
+    SourceText,
+    SpeechState,
+    build_chunk_id,
+    build_chunks,
+)
+from operators.sources.times import SourceTime
+from operators.sources.utterances import OpenChunk, retract, to_open_chunk
+
+SOURCE = "vexa"
+MAX_DRAFTS = 200
+"""Most drafts of a session that are remembered."""
+MAX_FINAL_IDS = 500
+"""Most ids of final segments that are remembered."""
+_UNKNOWN_SPEAKER = "unknown"
+_END_STATUSES = ("completed", "failed")
+
+
+class VexaState(SpeechState):
+    """The state of a session: its drafts by chunk id, and the chunk ids of its last final segments."""
+
+    drafts: dict[str, OpenChunk] = {}  # noqa: RUF012 - pydantic copies it
+    final_ids: tuple[str, ...] = ()
+
+
+class _Segment(SourceMessage):
+    segment_id: Identifier | None = None
+    speaker: str | None = None
+    text: SourceText
+    start: SourceTime | None = Field(default=None, validation_alias=AliasChoices("start", "start_time"))
+    end: SourceTime | None = Field(default=None, validation_alias=AliasChoices("end", "end_time"))
+    absolute_start_time: SourceTime | None = None
+    absolute_end_time: SourceTime | None = None
+    language: OptionalLanguage = None
+    completed: bool | None = None
+
+
+class _Segments(SourceMessage):
+    segments: list[_Segment]
+
+
+class _Transcript(SourceMessage):
+    speaker: str | None = None
+    confirmed: list[_Segment] = []  # noqa: RUF012 - pydantic copies it
+    pending: list[_Segment] | None = None
+    segment: _Segment | None = None
+    payload: _Segments | None = None
+
+
+class _Meeting(SourceMessage):
+    id: Identifier
+
+
+class _MeetingMessage(SourceMessage):
+    meeting: _Meeting | Identifier
+
+
+def _step(state: VexaState, message: Mapping[str, Any], context: AdapterContext) -> tuple[VexaState, list[Chunk]]:
+    if message.get("type") not in ("transcript", "transcript.mutable", "transcript.initial"):
+        return state, []
+    transcript = parse_message(_Transcript, message)
+    chunks: list[Chunk] = []
+    seen_ids: set[str] = set()
+    segments = [(segment, True) for segment in transcript.confirmed]
+    segments += [(segment, segment.completed is True) for segment in transcript.pending or ()]
+    others = [
+        *([transcript.segment] if transcript.segment else ()),
+        *(transcript.payload or _Segments(segments=[])).segments,
+    ]
+    segments += [(segment, segment.completed is True) for segment in others]
+    for segment, is_final in segments:
+        state, chunk = _apply_segment(state, segment, transcript.speaker, is_final, context)
+        if chunk is not None:
+            chunks.append(chunk)
+            seen_ids.add(chunk.chunk_id)
+    if transcript.pending is None:
+        return state, chunks
+    speakers = {_speaker_id(segment.speaker or transcript.speaker) for segment, _ in segments}
+    if transcript.speaker:
+        speakers.add(_speaker_id(transcript.speaker))
+    gone = {
+        chunk_id: draft
+        for chunk_id, draft in state.drafts.items()
+        if chunk_id not in seen_ids and _without_session(draft.speaker_id, context) in speakers
+    }
+    drafts = {chunk_id: draft for chunk_id, draft in state.drafts.items() if chunk_id not in gone}
+    return state.model_copy(update={"drafts": drafts}), [*map(retract, gone.values()), *chunks]
+
+
+def _apply_segment(
+    state: VexaState, segment: _Segment, speaker: str | None, is_final: bool, context: AdapterContext
+) -> tuple[VexaState, Chunk | None]:
+    """Apply a segment. A draft of a segment that is final already is ignored."""
+    start = segment.start if segment.start is not None else segment.absolute_start_time
+    if start is None:
+        raise InvalidInputError("start", "must be present, or `absolute_start_time`")
+    end = segment.end if segment.start is not None else segment.absolute_end_time
+    text = segment.text.strip()
+    chunk_id = build_chunk_id(SOURCE, context, segment.segment_id or round(start * 1000))
+    if not is_final and chunk_id in state.final_ids:
+        return state, None
+    if not text and chunk_id not in state.drafts:
+        return state, None
+    name = segment.speaker or speaker
+    piece = Piece(text, start, start if end is None else end, _speaker_id(name), name)
+    times, labels, (chunk,) = build_chunks(
+        state,
+        [piece],
+        context,
+        source=SOURCE,
+        stream="",
+        is_final=is_final,
+        language=segment.language,
+        chunk_id=chunk_id,
+    )
+    drafts = {known: draft for known, draft in state.drafts.items() if known != chunk_id}
+    final_ids = state.final_ids
+    if is_final:
+        final_ids = (*(known for known in final_ids[-MAX_FINAL_IDS:] if known != chunk_id), chunk_id)
+    elif text:
+        drafts = dict(list(drafts.items())[1 - MAX_DRAFTS :]) | {chunk_id: to_open_chunk(chunk)}
+    update = {"times": times, "labels": labels, "drafts": drafts, "final_ids": final_ids}
+    return state.model_copy(update=update), chunk
+
+
+def _speaker_id(name: str | None) -> str:
+    """Return the id of a speaker. Vexa has no ids but the names."""
+    return _UNKNOWN_SPEAKER if name is None or is_blank(name) else name
+
+
+def _without_session(speaker_id: str | None, context: AdapterContext) -> str:
+    return (speaker_id or "").removeprefix("" if context.session == "default" else f"{context.session}/")
+
+
+def _read_meeting_id(message: Mapping[str, Any]) -> str | None:
+    try:
+        meeting = _MeetingMessage.model_validate(message).meeting
+    except ValidationError:
+        return None
+    return meeting if isinstance(meeting, str) else meeting.id
+
+
+def _is_end(message: Mapping[str, Any]) -> bool:
+    payload = message.get("payload")
+    return (
+        message.get("type") == "meeting.status"
+        and isinstance(payload, Mapping)
+        and payload.get("status") in _END_STATUSES
+    )
+
+
+ADAPTER = SourceAdapter(
+    name=SOURCE,
+    title="Vexa",
+    initial_state=VexaState(),
+    step=_step,
+    read_meeting_id=_read_meeting_id,
+    is_end=_is_end,
+)
+"""The adapter of Vexa. Its own id of a meeting is `meeting.id`."""
