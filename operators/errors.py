@@ -101,3 +101,7 @@ class OverloadedError(ParleyError):
 
 class SetupError(ParleyError):
     """A dependency could not be started or reached. The message names it and the fix."""
+
+
+class UnauthenticatedError(ParleyError):
+    """A request lacks a valid signature or key. The message says what the sender must send, and never a secret."""

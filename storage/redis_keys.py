@@ -43,6 +43,16 @@ def published_seq(meeting_id: str) -> str:
     return f"published:{meeting_id}"
 
 
+def source_session(meeting_id: str, source: str, session: str) -> str:
+    """Key of the adapter's state of a source's session in a meeting, as JSON. It expires a day after the last message."""
+    return f"meeting:{meeting_id}:source:{source}:{session}"
+
+
+def source_session_lock(meeting_id: str, source: str, session: str) -> str:
+    """Key of the lock that the process holds which updates a session's state. It expires if that process dies."""
+    return f"source-lock:{meeting_id}:{source}:{session}"
+
+
 def measured_processes() -> str:
     """Key of the processes that publish metrics, a sorted set of snapshot names by the time of their last renewal (ms)."""
     return "measured"

@@ -19,7 +19,6 @@ from operators.sources.speech import (
     SourceText,
     SpeechState,
     Word,
-    build_chunk_id,
     build_chunks,
     group_words,
 )
@@ -27,6 +26,8 @@ from operators.sources.times import SourceTime
 from operators.sources.utterances import OpenChunk, retract, to_open_chunk
 
 SOURCE = "assemblyai"
+MAX_TURNS = 20
+"""Most turns whose chunk ids are remembered. Only the last turns are revised."""
 _NO_SPEAKERS = (None, "", "UNKNOWN", "PENDING")
 
 
@@ -38,12 +39,14 @@ class AssemblyAiState(SpeechState):
         last_final_turn: number of the stream's last final turn; -1 before the first.
         formats_turns: whether the stream sends a formatted text after the end of each turn.
         open_turn: the turn in progress.
+        chunk_ids: the chunk ids of the stream's last turns by their number.
     """
 
     stream: str = ""
     last_final_turn: int = -1
     formats_turns: bool = False
     open_turn: OpenChunk | None = None
+    chunk_ids: dict[int, str] = {}  # noqa: RUF012 - pydantic copies it
 
 
 class _Begin(SourceMessage):
@@ -73,7 +76,9 @@ def _step(
         begin = parse_message(_Begin, message)
         if begin.id == state.stream:
             return state, []
-        return state.model_copy(update={"stream": begin.id, "last_final_turn": -1, "formats_turns": False}), []
+        return state.model_copy(
+            update={"stream": begin.id, "last_final_turn": -1, "formats_turns": False, "chunk_ids": {}}
+        ), []
     if message.get("type") != "Turn":
         return state, []
     turn = parse_message(_Turn, message)
@@ -84,7 +89,7 @@ def _step(
     words = [Word(word.text, word.start / 1000, word.end / 1000, speaker_id) for word in turn.words]
     # Until the end, `transcript` lacks the words that may still change.
     text = turn.transcript.strip() if turn.end_of_turn else "".join(piece.text for piece in group_words(words))
-    chunk_id = build_chunk_id(SOURCE, context, state.stream, f"turn-{turn.turn_order}")
+    chunk_id = state.chunk_ids.get(turn.turn_order)
     if not words or not text:
         # The turn was noise.
         if state.open_turn is None or state.open_turn.chunk_id != chunk_id:
@@ -101,8 +106,11 @@ def _step(
         is_final=is_final,
         language=turn.language_code,
         chunk_id=chunk_id,
+        names_stream=False,
     )
+    others = [(number, known) for number, known in state.chunk_ids.items() if number != turn.turn_order]
     update = {
+        "chunk_ids": dict(others[1 - MAX_TURNS :]) | {turn.turn_order: chunks[0].chunk_id},
         "times": times,
         "labels": labels,
         "formats_turns": formats_turns,

@@ -28,7 +28,7 @@ from operators.sources.times import SourceTime
 SOURCE = "recall"
 _UNKNOWN_PARTICIPANT = "unknown"
 """Speaker id of speech before the bot knows who speaks."""
-_END_EVENTS = ("bot.done", "bot.fatal", "bot.call_ended")
+_END_EVENTS = ("bot.done", "bot.fatal")
 
 
 class _Timestamp(SourceMessage):

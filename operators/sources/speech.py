@@ -14,7 +14,7 @@ from operators.fields import MAX_CHUNK_CHARS, MAX_NAME_CHARS, Name, StrictModel,
 from operators.sentences.boundaries import join_text
 from operators.sources.adapter import AdapterContext, build_chunk
 from operators.sources.speaker_labels import SpeakerLabels, label_speaker
-from operators.sources.times import StreamTimes, convert_times
+from operators.sources.times import StreamTimes, convert_times, is_absolute
 from operators.sources.utterances import OpenUtterances, apply_finals, replace_interims
 
 
@@ -130,6 +130,7 @@ def build_chunks(
     is_final: bool | None,
     language: str | None = None,
     chunk_id: str | None = None,
+    names_stream: bool = True,
 ) -> tuple[StreamTimes, SpeakerLabels, list[Chunk]]:
     """Build the chunks of pieces of speech, with converted times and the speakers' labels.
 
@@ -142,6 +143,7 @@ def build_chunks(
         is_final: whether the source won't revise the pieces; None if it doesn't say.
         language: the language that the source reports.
         chunk_id: the chunks' id if the source has one; by default it is built from the start.
+        names_stream: whether each message names its stream. Otherwise the start in the meeting distinguishes the streams.
 
     Returns:
         The next times and labels of the session, and the chunks.
@@ -154,10 +156,12 @@ def build_chunks(
     for piece in pieces:
         times, start, end = convert_times(times, stream, piece.start, piece.end, context)
         labels, label = label_speaker(labels, piece.speaker_id, piece.speaker, context)
-        start_ms = round(piece.start * 1000)
+        is_in_stream = names_stream or is_absolute(piece.start)
+        own_start_ms = round((piece.start if is_in_stream else start) * 1000)
+        own_id = build_chunk_id(source, context, stream if names_stream else "", piece.speaker_id, own_start_ms)
         chunks.append(
             build_chunk(
-                chunk_id=chunk_id or build_chunk_id(source, context, stream, piece.speaker_id, start_ms),
+                chunk_id=chunk_id or own_id,
                 speaker=label,
                 speaker_id=piece.speaker_id
                 if context.session == "default"
@@ -182,10 +186,18 @@ def step_interim(
     source: str,
     stream: str = "",
     language: str | None = None,
+    names_stream: bool = True,
 ) -> tuple[StateT, list[Chunk]]:
     """Replace a channel's speech in progress. The arguments are those of `build_chunks` and `replace_interims`."""
     times, labels, chunks = build_chunks(
-        state, pieces, context, source=source, stream=stream, is_final=False, language=language
+        state,
+        pieces,
+        context,
+        source=source,
+        stream=stream,
+        is_final=False,
+        language=language,
+        names_stream=names_stream,
     )
     utterances, changes = replace_interims(state.utterances, channel, chunks)
     return state.model_copy(update={"times": times, "labels": labels, "utterances": utterances}), changes
@@ -201,12 +213,20 @@ def step_final(
     span: tuple[float, float],
     stream: str = "",
     language: str | None = None,
+    names_stream: bool = True,
 ) -> tuple[StateT, list[Chunk]]:
     """Apply a channel's final speech. `span` is the time that it covers, by the source's clock."""
     times, start, end = convert_times(state.times, stream, *span, context)
     state = state.model_copy(update={"times": times})
     times, labels, chunks = build_chunks(
-        state, pieces, context, source=source, stream=stream, is_final=True, language=language
+        state,
+        pieces,
+        context,
+        source=source,
+        stream=stream,
+        is_final=True,
+        language=language,
+        names_stream=names_stream,
     )
     utterances, changes = apply_finals(state.utterances, channel, chunks, start, end)
     return state.model_copy(update={"times": times, "labels": labels, "utterances": utterances}), changes

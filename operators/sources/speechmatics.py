@@ -89,9 +89,28 @@ def _step(
     pieces = group_words(words)
     key = f"{state.stream}:{channel}"
     if kind == "AddPartialTranscript":
-        return step_interim(state, key, pieces, context, source=SOURCE, stream=state.stream, language=language)
+        return step_interim(
+            state,
+            key,
+            pieces,
+            context,
+            source=SOURCE,
+            stream=state.stream,
+            language=language,
+            names_stream=False,
+        )
     span = transcript.metadata.start_time, transcript.metadata.end_time
-    return step_final(state, key, pieces, context, source=SOURCE, stream=state.stream, span=span, language=language)
+    return step_final(
+        state,
+        key,
+        pieces,
+        context,
+        source=SOURCE,
+        stream=state.stream,
+        span=span,
+        language=language,
+        names_stream=False,
+    )
 
 
 ADAPTER = SourceAdapter(name=SOURCE, title="Speechmatics", initial_state=SpeechmaticsState(), step=_step)

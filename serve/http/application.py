@@ -16,6 +16,7 @@ from serve.http import (
     export_routes,
     health_routes,
     ingest_routes,
+    ingest_stream,
     lane_routes,
     meeting_routes,
     metrics_routes,
@@ -25,9 +26,11 @@ from serve.http import (
     webhook_routes,
 )
 from serve.http.dependencies.services import open_services
-from serve.http.live import routes
+from serve.http.live import routes as live_routes
 from serve.http.middleware.body_limit import BodyLimitMiddleware
 from serve.http.middleware.same_origin import SameOriginMiddleware
+from serve.http.sources import routes as source_routes
+from serve.http.sources import streams as source_streams
 
 
 def create_app(options: ApiOptions) -> FastAPI:
@@ -57,13 +60,16 @@ def create_app(options: ApiOptions) -> FastAPI:
     for module in (
         meeting_routes,
         ingest_routes,
-        routes,
+        ingest_stream,
+        live_routes,
         transcript_routes,
         export_routes,
         dead_letter_routes,
         lane_routes,
         engine_config_routes,
         webhook_routes,
+        source_routes,
+        source_streams,
     ):
         app.include_router(module.router, responses=problems.problem_responses(503))
     for module in (health_routes, metrics_routes):

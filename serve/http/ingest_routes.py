@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Annotated, Any, Literal
 from uuid import UUID, uuid4
 
@@ -112,28 +112,48 @@ async def append_events(meeting_id: UUID, batch: EventBatch, services: ServicesD
     If the meeting's lane lags too far behind, the whole batch is rejected with 429, and `Retry-After` says when to send it
     again. A batch that only ends the meeting is accepted even then.
     """
+    results, errors = await append_events(services, meeting_id, batch.events)
+    if errors:
+        raise BatchValidationError(errors, results.model_dump())
+    if results.refused and results.refused == len(results.results):
+        first = build_conflict_error(results.results[0].reason or "ended")
+        return problem_response("refused", 409, first.fix, reason=first.reason, **results.model_dump())
+    return results
+
+
+async def append_events(
+    services: Services, meeting_id: UUID, raw_events: Sequence[Any]
+) -> tuple[EventBatchResult, list[FieldError]]:
+    """Append the valid events of a batch, and count the invalid ones.
+
+    Args:
+        services: the services.
+        meeting_id: the meeting.
+        raw_events: the decoded events.
+
+    Returns:
+        The results of the valid events, and the invalid fields of the others.
+
+    Raises:
+        NotFoundError: there is no such meeting.
+        OverloadedError: the meeting's lane lags too far. Nothing was appended.
+    """
     events: dict[int, NewEvent] = {}
     errors: list[FieldError] = []
-    for index, raw in enumerate(batch.events):
+    for index, raw in enumerate(raw_events):
         event = _parse_event(index, raw)
         if isinstance(event, NewEvent):
             events[index] = event
         else:
             errors += event
-    await refuse_if_lagging(services, meeting_id, events.values(), len(batch.events))
-    if invalid_count := len(batch.events) - len(events):
+    await refuse_if_lagging(services, meeting_id, events.values(), len(raw_events))
+    if invalid_count := len(raw_events) - len(events):
         await services.meetings.count_refused(DEFAULT_TEAM_ID, meeting_id, "invalid", invalid_count)
     append_results: list[AppendResult] = []
     if events or not errors:
         with services.metrics.measure("arrival"):
             append_results = await services.meetings.append(DEFAULT_TEAM_ID, meeting_id, list(events.values()))
-    results = _build_results(list(events), append_results)
-    if errors:
-        raise BatchValidationError(errors, results.model_dump())
-    if results.refused and results.refused == len(append_results):
-        first = build_conflict_error(results.results[0].reason or "ended")
-        return problem_response("refused", 409, first.fix, reason=first.reason, **results.model_dump())
-    return results
+    return _build_results(list(events), append_results), errors
 
 
 async def refuse_if_lagging(services: Services, meeting_id: UUID, events: Collection[NewEvent], count: int) -> None:

@@ -19,7 +19,14 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
 
-from operators.errors import ConflictError, InvalidInputError, NotFoundError, OverloadedError, UnavailableError
+from operators.errors import (
+    ConflictError,
+    InvalidInputError,
+    NotFoundError,
+    OverloadedError,
+    UnauthenticatedError,
+    UnavailableError,
+)
 from operators.fields import format_field_path
 
 RETRY_AFTER_S = 2
@@ -165,6 +172,7 @@ def install_error_handlers(app: FastAPI) -> None:
     app.exception_handler(NotFoundError)(_unknown)
     app.exception_handler(ConflictError)(_refused)
     app.exception_handler(OverloadedError)(_overloaded)
+    app.exception_handler(UnauthenticatedError)(_unauthenticated)
     for kind in (
         UnavailableError,
         RedisConnectionError,
@@ -203,6 +211,10 @@ async def _unknown(_: Request, error: Exception) -> JSONResponse:
 
 async def _refused(_: Request, error: ConflictError) -> JSONResponse:
     return problem_response("refused", 409, error.fix, reason=error.reason)
+
+
+async def _unauthenticated(_: Request, error: Exception) -> JSONResponse:
+    return problem_response("unauthenticated", 401, str(error))
 
 
 async def _overloaded(_: Request, error: OverloadedError) -> JSONResponse:

@@ -140,6 +140,18 @@ class MeetingService:
         await self._cached_position(team_id, meeting_id)
         self._ledger.count(meeting_id, [f"refused:{reason}"] * count)
 
+    async def count_ignored(self, team_id: str, meeting_id: UUID, count: int) -> None:
+        """Count messages of a team's meeting that changed nothing, such as those without transcript.
+
+        Args:
+            count: number of messages.
+
+        Raises:
+            NotFoundError: the team has no such meeting.
+        """
+        await self._cached_position(team_id, meeting_id)
+        self._ledger.count(meeting_id, ["ignored"] * count)
+
     def unstored_counts(self, meeting_id: UUID) -> Mapping[str, int]:
         """Return the counts of a meeting's last second that aren't in its row yet."""
         return self._ledger.unstored_counts(meeting_id)

@@ -1,4 +1,4 @@
-"""The tables, and the queries of teams, lanes, meetings, transcripts, dead letters, engine configurations and webhooks.
+"""The tables, and the queries of teams, lanes, meetings, transcripts, dead letters, engines, sources and webhooks.
 
 Every row belongs to a team, except those of lanes and engine configurations. `MeetingTransaction` locks meetings and writes
 their counters and outbox events. All code that writes a meeting's rows and events uses it.
@@ -17,6 +17,7 @@ __all__ = [
     "meeting_queries",
     "meeting_transaction",
     "outbox",
+    "source_configs",
     "stored_counts",
     "tables",
     "teams",

@@ -77,6 +77,13 @@ async def read_meeting(
     return _to_record(row)
 
 
+async def find_meeting(conn: AsyncConnection, team_id: str, external_id: str) -> MeetingRecord | None:
+    """Find a team's meeting by the source's own id; None if there is none."""
+    statement = select(*_COLUMNS).where(meetings.c.team_id == team_id, meetings.c.external_id == external_id)
+    row = (await conn.execute(statement)).mappings().one_or_none()
+    return None if row is None else _to_record(row)
+
+
 async def list_meetings(
     conn: AsyncConnection,
     team_id: str,

@@ -322,3 +322,20 @@ webhook_deliveries = Table(
     Index("ix_webhook_deliveries_ended_at", "ended_at"),
     Index("ix_webhook_deliveries_pending", "endpoint_id", "queue_id", "id", postgresql_where="status = 'pending'"),
 )
+
+# Configurations of transcript sources that send their messages to Parley.
+sources = Table(
+    "sources",
+    metadata,
+    Column("team_id", ForeignKey("teams.id"), primary_key=True),
+    Column("name", Text, primary_key=True),
+    # The config of meetings that the source's first message opens, without a glossary.
+    Column("config", JSONB, nullable=False),
+    # The signing secret: encrypted, or the name of an environment variable. Messages are not checked if both are null.
+    Column("encrypted_secret", Text),
+    Column("secret_env", Text),
+    # Requests that were refused because of a wrong or missing signature.
+    Column("refused_count", BigInteger, nullable=False, server_default="0"),
+    _timestamp_column("updated_at"),
+    CheckConstraint("encrypted_secret is null or secret_env is null", name="one_secret"),
+)

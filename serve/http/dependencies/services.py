@@ -25,6 +25,7 @@ from serve.http.dependencies.stream_limit import StreamLimit
 from storage.connections import async_engine, async_redis
 from storage.ingest.lane_lag import LaneLags
 from storage.ingest.meeting_service import MeetingService
+from storage.ingest.source_sessions import SourceSessions
 from storage.observability.metrics_federation import publish_metrics
 from storage.observability.process_metrics import ProcessMetrics
 from storage.observability.tracing import SentenceTraces, open_traces
@@ -47,6 +48,7 @@ class Services:
     metrics: ProcessMetrics
     traces: SentenceTraces
     engine_problems: EngineProblems
+    source_sessions: SourceSessions
 
 
 @asynccontextmanager
@@ -78,6 +80,7 @@ async def open_services(options: ApiOptions) -> AsyncGenerator[Services]:
                 metrics,
                 traces,
                 engine_problems,
+                SourceSessions(redis_client),
             )
         await meetings.flush_ledger()
     finally:

@@ -141,7 +141,7 @@ def deepgram_messages() -> Messages:
             for count in range(first + 1, last + 1):
                 yield turn.words[count - 1][2], _deepgram(turn, first, count, is_final=False)
             yield turn.words[last - 1][2] + 0.1, _deepgram(turn, first, last, is_final=True)
-            yield turn.words[last - 1][2] + 0.2, _deepgram(turn, first, last - 1 or 1, is_final=False)
+            yield turn.words[last - 1][2] + 0.2, _deepgram(turn, first, first + 1, is_final=False)
 
 
 def _deepgram(turn: Turn, first: int, last: int, *, is_final: bool) -> dict[str, Any]:
@@ -318,7 +318,9 @@ def _generic(number: int, turn: Turn, count: int) -> dict[str, Any]:
 
 def vtt_file() -> str:
     """The conversation as a WebVTT file."""
-    cues = [f"{_stamp(turn.start)} --> {_stamp(turn.end)}\n<v {turn.speaker}>{turn.text}</v>\n" for turn in CONVERSATION]
+    cues = [
+        f"{_stamp(turn.start)} --> {_stamp(turn.end)}\n<v {turn.speaker}>{turn.text}</v>\n" for turn in CONVERSATION
+    ]
     return "WEBVTT\n\n" + "\n".join(cues)
 
 

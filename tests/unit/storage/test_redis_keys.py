@@ -18,6 +18,8 @@ def test_no_two_keys_are_the_same() -> None:
             redis_keys.chunk_ordinals(one),
             redis_keys.live_channel(one),
             redis_keys.published_seq(one),
+            redis_keys.source_session(one, "recall", "default"),
+            redis_keys.source_session_lock(one, "recall", "default"),
         ),
         *(redis_keys.measured_processes(), redis_keys.metrics_snapshot(one)),
     ]

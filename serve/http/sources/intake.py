@@ -1,0 +1,299 @@
+"""The way of a source's messages into the log: find the meeting, fold through the adapter, append the chunks."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any, Literal, cast
+from uuid import UUID, uuid4
+
+from cachetools import LRUCache
+from pydantic import BaseModel, ValidationError
+
+from operators.entries import Chunk
+from operators.errors import (
+    InvalidInputError,
+    SetupError,
+    UnauthenticatedError,
+    UnavailableError,
+)
+from operators.fields import MAX_NAME_CHARS, EpochMs, Name, SpeakerLabel, StrictModel
+from operators.meeting_config import Clock, MeetingConfig
+from operators.sources import AdapterContext, SourceAdapter, restore_state
+from serve.http.dependencies.services import Services
+from serve.http.ingest_routes import refuse_if_lagging
+from serve.http.problems import FieldError
+from serve.http.sources.signatures import WEBHOOK_ID_HEADERS, check_request
+from storage.encryption import SecretCipher
+from storage.postgres import meeting_queries, teams
+from storage.postgres.source_configs import SourceConfigRecord, count_refused_request, read_source_config
+from storage.records import DEFAULT_TEAM_ID
+from storage.redis_log.event_log import NewEvent
+
+MAX_MESSAGE_BYTES = 1_000_000
+"""The most bytes of a source's message."""
+MAX_CACHED_MEETINGS = 10_000
+"""Meetings whose ids a process caches by the source's own id."""
+
+Outcome = Literal["accepted", "repeated", "refused", "ignored"]
+
+
+class MessageResult(BaseModel):
+    """The result of a source's message.
+
+    Attributes:
+        index: the message's place in the request.
+        outcome: `accepted` if a chunk was appended, `repeated` if the log had all of them, `refused` if none may be appended,
+            `ignored` if the message changes nothing.
+        chunks: number of the message's chunks.
+        reason: why it was refused or ignored: `invalid`, `too_large`, `ended`, `failed`, `paused`, `no_time` or `no_change`.
+        errors: the invalid fields.
+    """
+
+    index: int
+    outcome: Outcome
+    chunks: int = 0
+    reason: str | None = None
+    errors: list[FieldError] = []
+
+
+class _StoredSession(StrictModel):
+    """The stored state of a session: the meeting's start (ms), and the adapter's state as JSON."""
+
+    began_at_ms: EpochMs
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """The circumstances of a request with messages.
+
+    Attributes:
+        adapter: the source's adapter.
+        config: the source's configuration; None if it has none.
+        meeting_id: the meeting that the request names; None if the messages name theirs.
+        session: name of the session.
+        speaker: name of speakers that the source doesn't know; None if the request has none.
+        delivery_id: the source's id of the request; None if it has none.
+    """
+
+    adapter: SourceAdapter[Any]
+    config: SourceConfigRecord | None
+    meeting_id: UUID | None
+    session: Name
+    speaker: SpeakerLabel | None
+    delivery_id: str | None
+
+
+_meeting_ids: LRUCache[tuple[int, str], UUID] = LRUCache(MAX_CACHED_MEETINGS)
+
+
+async def read_config(services: Services, source: str) -> SourceConfigRecord | None:
+    """Read the configuration of a source; None if it has none."""
+    async with services.database.connect() as conn:
+        return await read_source_config(conn, DEFAULT_TEAM_ID, source)
+
+
+async def authenticate(
+    services: Services,
+    source: str,
+    config: SourceConfigRecord | None,
+    headers: Mapping[str, str],
+    body: bytes,
+    *,
+    is_socket: bool = False,
+) -> None:
+    """Check a request's signature or key, if the source has a secret. A refusal is counted.
+
+    Raises:
+        UnauthenticatedError: the signature or key is missing or wrong.
+        UnavailableError: this process can't read the secret.
+    """
+    if config is None:
+        return
+    secret = _read_secret(services, config)
+    if secret is None:
+        return
+    try:
+        check_request(source, secret, headers, body, is_socket=is_socket)
+    except UnauthenticatedError:
+        async with services.database.begin() as conn:
+            await count_refused_request(conn, DEFAULT_TEAM_ID, source)
+        raise
+
+
+def read_delivery_id(headers: Mapping[str, str]) -> str | None:
+    """Return the id of a delivery by Standard Webhooks; None if the request has none."""
+    return next((headers[name] for name in WEBHOOK_ID_HEADERS if headers.get(name)), None)
+
+
+async def take_messages(services: Services, delivery: Delivery, messages: Sequence[Any]) -> list[MessageResult]:
+    """Append the chunks of messages. An invalid message doesn't refuse the others.
+
+    Args:
+        services: the services.
+        delivery: the circumstances of the request.
+        messages: the decoded messages.
+
+    Returns:
+        The result of each message.
+
+    Raises:
+        InvalidInputError: a message doesn't name its meeting, and the request doesn't either.
+        NotFoundError: the request's meeting doesn't exist.
+        OverloadedError: the meeting's lane lags too far, or there are too many live meetings. Nothing was appended.
+        UnavailableError: a store or the session's lock isn't available.
+    """
+    results: dict[int, MessageResult] = {}
+    by_meeting: dict[UUID, list[int]] = {}
+    for index, message in enumerate(messages):
+        if not isinstance(message, dict):
+            results[index] = await _refuse_invalid(services, None, index, "message", "must be a JSON object")
+            continue
+        meeting_id = delivery.meeting_id or await _find_meeting(services, delivery, cast("dict[str, Any]", message))
+        if meeting_id is None:
+            title = delivery.adapter.title
+            fix = f"must be in the address (`?meeting=ID`): this message of {title} names no meeting"
+            results[index] = await _refuse_invalid(services, None, index, "meeting", fix)
+        else:
+            by_meeting.setdefault(meeting_id, []).append(index)
+    for meeting_id, places in by_meeting.items():
+        numbered = {index: cast("dict[str, Any]", messages[index]) for index in places}
+        results |= await _take_messages_of_meeting(services, delivery, meeting_id, numbered)
+    return [results[index] for index in range(len(messages))]
+
+
+async def _take_messages_of_meeting(
+    services: Services, delivery: Delivery, meeting_id: UUID, messages: Mapping[int, dict[str, Any]]
+) -> dict[int, MessageResult]:
+    adapter, name = delivery.adapter, delivery.adapter.name
+    sessions = services.source_sessions
+    results: dict[int, MessageResult] = {}
+    events: dict[int, list[NewEvent]] = {}
+    async with sessions.lock(str(meeting_id), name, delivery.session):
+        stored = _parse_session(await sessions.read(str(meeting_id), name, delivery.session))
+        began_at_ms = stored.began_at_ms if stored else await _read_start(services, meeting_id)
+        state = restore_state(adapter, stored.state if stored else None)
+        context = AdapterContext(
+            session=delivery.session,
+            began_at_ms=began_at_ms,
+            received_at_ms=int(time.time() * 1000),
+            speaker=delivery.speaker,
+        )
+        for index, message in messages.items():
+            try:
+                state, chunks = adapter.step(state, message, context)
+            except InvalidInputError as error:
+                results[index] = await _refuse_invalid(services, meeting_id, index, error.field, error.fix)
+                continue
+            if chunks:
+                events[index] = _to_events(delivery, index, message, chunks)
+            else:
+                results[index] = MessageResult(index=index, outcome="ignored", reason="no_change")
+        flat = [event for index in events for event in events[index]]
+        await refuse_if_lagging(services, meeting_id, flat, len(messages))
+        if flat:
+            with services.metrics.measure("arrival"):
+                answers = iter(await services.meetings.append(DEFAULT_TEAM_ID, meeting_id, flat))
+            for index, own in events.items():
+                results[index] = _to_result(index, [(answer := next(answers)).outcome for _ in own], answer.reason)
+        # Only now: if the append failed, the source's repetition must give the same chunks.
+        stored = _StoredSession(began_at_ms=began_at_ms, state=state.model_dump_json())
+        await sessions.write(str(meeting_id), name, delivery.session, stored.model_dump_json())
+    if ignored_count := sum(result.outcome == "ignored" for result in results.values()):
+        await services.meetings.count_ignored(DEFAULT_TEAM_ID, meeting_id, ignored_count)
+    # A meeting that the request names may have other sources, too.
+    if delivery.meeting_id is None and any(adapter.is_end(message) for message in messages.values()):
+        await services.meetings.end(DEFAULT_TEAM_ID, meeting_id, f"ended by {adapter.title}")
+    return results
+
+
+def _to_result(index: int, outcomes: Sequence[str], reason: str | None) -> MessageResult:
+    outcome: Outcome = "repeated"
+    if "accepted" in outcomes:
+        outcome = "accepted"
+    elif "refused" in outcomes:
+        outcome = "refused"
+    return MessageResult(index=index, outcome=outcome, chunks=len(outcomes), reason=reason)
+
+
+def _to_events(delivery: Delivery, index: int, message: Mapping[str, Any], chunks: Sequence[Chunk]) -> list[NewEvent]:
+    """Make the events of a message's chunks. A delivery with an id gives the same event ids again."""
+    own_id = delivery.adapter.read_delivery_id(message)
+    if own_id is None and delivery.delivery_id is not None:
+        own_id = f"{delivery.delivery_id}:{index}"
+    event_id = f"{delivery.adapter.name}:{own_id or uuid4()}"
+    if len(event_id) > MAX_NAME_CHARS - 10:
+        event_id = blake2b(event_id.encode("utf-8", "backslashreplace"), digest_size=16).hexdigest()
+    return [NewEvent(f"{event_id}:{number}", chunk) for number, chunk in enumerate(chunks)]
+
+
+async def _find_meeting(services: Services, delivery: Delivery, message: Mapping[str, Any]) -> UUID | None:
+    """Find the meeting that a message names, and open it if it is new. Return None if the message names none."""
+    adapter = delivery.adapter
+    own_id = adapter.read_meeting_id(message)
+    if own_id is None:
+        return None
+    external_id = f"{adapter.name}:{own_id}"
+    if len(external_id) > MAX_NAME_CHARS:
+        external_id = f"{adapter.name}:{blake2b(own_id.encode(), digest_size=16).hexdigest()}"
+    key = (id(services), external_id)
+    if (known := _meeting_ids.get(key)) is not None:
+        return known
+    async with services.database.connect() as conn:
+        record = await meeting_queries.find_meeting(conn, DEFAULT_TEAM_ID, external_id)
+    # An existing meeting may lack its log, if a crash came while it was opened.
+    if record is None or record.log_id is None:
+        config = MeetingConfig() if delivery.config is None else MeetingConfig(**delivery.config.config.model_dump())
+        record, _ = await services.meetings.open(
+            DEFAULT_TEAM_ID,
+            external_id=external_id,
+            title="",
+            clock=Clock.LIVE,
+            config=config,
+            max_live=services.options.max_live,
+        )
+    _meeting_ids[key] = record.id
+    return record.id
+
+
+async def _read_start(services: Services, meeting_id: UUID) -> int:
+    async with services.database.connect() as conn:
+        record = await meeting_queries.read_meeting(conn, DEFAULT_TEAM_ID, meeting_id)
+    # The lane stores `began_at` with its first commit. A live meeting begins when it is created.
+    return round((record.began_at or record.created_at).timestamp() * 1000)
+
+
+def _parse_session(stored: str | None) -> _StoredSession | None:
+    try:
+        return None if stored is None else _StoredSession.model_validate_json(stored)
+    except ValidationError:
+        return None
+
+
+async def _refuse_invalid(
+    services: Services, meeting_id: UUID | None, index: int, field: str, fix: str
+) -> MessageResult:
+    if meeting_id is not None:
+        await services.meetings.count_refused(DEFAULT_TEAM_ID, meeting_id, "invalid", 1)
+    else:
+        async with services.database.begin() as conn:
+            await teams.count_refusal(conn, DEFAULT_TEAM_ID, "invalid")
+    return MessageResult(index=index, outcome="refused", reason="invalid", errors=[FieldError(field, fix)])
+
+
+def _read_secret(services: Services, config: SourceConfigRecord) -> str | None:
+    if config.secret_env is not None:
+        secret = os.environ.get(config.secret_env)
+        if not secret:
+            raise UnavailableError(f"the environment variable {config.secret_env} is not set in the server's process")
+        return secret
+    if config.encrypted_secret is None:
+        return None
+    try:
+        return SecretCipher(services.options.encryption_key).decrypt(config.encrypted_secret)
+    except SetupError as error:
+        raise UnavailableError(str(error)) from None

@@ -1,0 +1,103 @@
+"""No message makes an adapter raise anything but InvalidInputError, and states stay small and storable."""
+
+from __future__ import annotations
+
+import copy
+import random
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from operators.entries import Chunk
+from operators.errors import InvalidInputError
+from operators.sources import ADAPTERS, AdapterContext, restore_state
+from tests.harness.data.source_conversation import BEGAN_AT_MS, MESSAGES
+
+MAX_STATE_CHARS = 200_000
+VALID = {source: [message for _, message in messages()] for source, messages in MESSAGES.items()}
+SCALARS = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.sampled_from([10**400, -(10**30), 2**63, 0, -1, 1e308, 1e-320])
+    | st.floats()
+    | st.text(max_size=20)
+    | st.sampled_from(["", " ", "\x00", "\ud800", "NaN", "inf", "1e999", "0001-01-01T00:00:00+23:59", "x" * 30_000])
+)
+JSON = st.recursive(
+    SCALARS,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=10), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+def mutate(message: Any, draw: random.Random, replacement: Any) -> Any:
+    """Replace, remove or repeat a random part of a message."""
+    message = copy.deepcopy(message)
+    parents: list[tuple[Any, Any]] = []
+    stack = [message]
+    while stack:
+        node = stack.pop()
+        keys: list[Any] = (
+            list(node) if isinstance(node, dict) else list(range(len(node))) if isinstance(node, list) else []
+        )
+        for key in keys:
+            parents.append((node, key))
+            stack.append(node[key])
+    node, key = draw.choice(parents)
+    match draw.randrange(3):
+        case 0:
+            node[key] = replacement
+        case 1:
+            del node[key]
+        case _ if isinstance(node, list):
+            node.append(node[key])
+        case _:
+            node[str(replacement)[:50]] = node[key]
+    return message
+
+
+def step_all(source: str, messages: list[Any]) -> None:
+    adapter = ADAPTERS[source]
+    stored: str | None = None
+    refusals: list[InvalidInputError] = []
+    for index, message in enumerate(messages):
+        context = AdapterContext(began_at_ms=BEGAN_AT_MS, received_at_ms=BEGAN_AT_MS + index * 100)
+        try:
+            state, chunks = adapter.step(restore_state(adapter, stored), message, context)
+        except InvalidInputError as error:
+            refusals.append(error)
+            continue
+        adapter.read_meeting_id(message)
+        adapter.read_delivery_id(message)
+        assert adapter.is_end(message) in (True, False)
+        stored = state.model_dump_json()
+        assert len(stored) < MAX_STATE_CHARS
+        for chunk in chunks:
+            assert Chunk.model_validate_json(chunk.model_dump_json()) == chunk
+            assert chunk.source == source or not chunk.text
+    assert all(refusal.field and refusal.fix for refusal in refusals)
+
+
+@pytest.mark.parametrize("source", ADAPTERS)
+@given(replacements=st.lists(JSON, min_size=4, max_size=4), seed=st.integers(0, 2**32))
+def test_mutated_messages_are_refused_by_field(source: str, replacements: list[Any], seed: int) -> None:
+    draw = random.Random(seed)
+    step_all(source, [mutate(draw.choice(VALID[source]), draw, replacement) for replacement in replacements])
+
+
+@pytest.mark.parametrize("source", ADAPTERS)
+@given(message=st.dictionaries(st.sampled_from(["type", "event", "trigger", "message", "segments", "data"]), JSON))
+def test_random_messages_are_refused_by_field(source: str, message: dict[str, Any]) -> None:
+    step_all(source, [message])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("source", ADAPTERS)
+@settings(max_examples=3_600, deadline=None)
+@given(replacements=st.lists(JSON, min_size=4, max_size=4), seed=st.integers(0, 2**32))
+def test_a_hundred_thousand_messages(source: str, replacements: list[Any], seed: int) -> None:
+    draw = random.Random(seed)
+    step_all(source, [mutate(draw.choice(VALID[source]), draw, replacement) for replacement in replacements])
