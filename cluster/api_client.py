@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from email.message import EmailMessage
 from types import TracebackType
 from typing import Any, Literal
+from urllib.parse import quote
 
 import httpx
 import stamina
@@ -179,6 +180,22 @@ class ApiClient:
     async def roll_back_models(self, version: int | None) -> dict[str, Any]:
         """Activate an older version again, by default the previous one."""
         return await self._request_json("POST", "/api/models/rollback", {"version": version})
+
+    async def sources(self) -> dict[str, Any]:
+        """Return the configured `sources`, and the names of all `known` ones."""
+        return await self._request_json("GET", "/api/sources")
+
+    async def source(self, name: str) -> dict[str, Any]:
+        """Return a source's configuration."""
+        return await self._request_json("GET", f"/api/sources/{quote(name, safe='')}")
+
+    async def configure_source(self, name: str, body: dict[str, Any]) -> dict[str, Any]:
+        """Configure a source, or replace its configuration."""
+        return await self._request_json("PUT", f"/api/sources/{quote(name, safe='')}", body)
+
+    async def remove_source(self, name: str) -> None:
+        """Remove a source's configuration."""
+        await self._request("DELETE", f"/api/sources/{quote(name, safe='')}")
 
     async def add_lane(self, kind: str) -> dict[str, Any]:
         """Add a lane."""

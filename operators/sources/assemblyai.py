@@ -19,6 +19,7 @@ from operators.sources.speech import (
     SourceText,
     SpeechState,
     Word,
+    build_chunk_id,
     build_chunks,
     group_words,
 )
@@ -89,10 +90,10 @@ def _step(
     words = [Word(word.text, word.start / 1000, word.end / 1000, speaker_id) for word in turn.words]
     # Until the end, `transcript` lacks the words that may still change.
     text = turn.transcript.strip() if turn.end_of_turn else "".join(piece.text for piece in group_words(words))
-    chunk_id = state.chunk_ids.get(turn.turn_order)
+    known_id = state.chunk_ids.get(turn.turn_order)
     if not words or not text:
         # The turn was noise.
-        if state.open_turn is None or state.open_turn.chunk_id != chunk_id:
+        if state.open_turn is None or state.open_turn.chunk_id != known_id:
             return state, []
         return state.model_copy(update={"open_turn": None}), [retract(state.open_turn)]
     formats_turns = state.formats_turns or turn.turn_is_formatted
@@ -105,19 +106,21 @@ def _step(
         stream=state.stream,
         is_final=is_final,
         language=turn.language_code,
-        chunk_id=chunk_id,
-        names_stream=False,
+        chunk_id=known_id,
     )
+    # Each stream counts its turns from 0, and a turn's first word may move. So the id has the start as it was first.
+    chunk_id = known_id or build_chunk_id(SOURCE, context, f"turn-{turn.turn_order}", round(chunks[0].start * 1000))
+    chunk = chunks[0].model_copy(update={"chunk_id": chunk_id})
     others = [(number, known) for number, known in state.chunk_ids.items() if number != turn.turn_order]
     update = {
-        "chunk_ids": dict(others[1 - MAX_TURNS :]) | {turn.turn_order: chunks[0].chunk_id},
+        "chunk_ids": dict(others[1 - MAX_TURNS :]) | {turn.turn_order: chunk_id},
         "times": times,
         "labels": labels,
         "formats_turns": formats_turns,
-        "open_turn": None if is_final else to_open_chunk(chunks[0]),
+        "open_turn": None if is_final else to_open_chunk(chunk),
         "last_final_turn": max(state.last_final_turn, turn.turn_order) if is_final else state.last_final_turn,
     }
-    return state.model_copy(update=update), chunks
+    return state.model_copy(update=update), [chunk]
 
 
 ADAPTER = SourceAdapter(name=SOURCE, title="AssemblyAI", initial_state=AssemblyAiState(), step=_step)

@@ -17,6 +17,7 @@ COMMANDS = (
     "lanes",
     "models",
     "replay",
+    "sources",
     "doctor",
     "bench",
     "dead-letters",
@@ -24,6 +25,7 @@ COMMANDS = (
     "fireflies-sim",
 )
 MEETINGS = ("list", "show", "export", "end")
+SOURCES = ("list", "show", "set", "remove")
 DEAD = ("list", "show", "retry")
 BENCH = ("models",)
 DATABASE = ("downgrade",)
@@ -47,6 +49,7 @@ def test_help_shows_the_commands_in_groups() -> None:
         *COMMANDS,
         *(f"meetings {name}" for name in MEETINGS),
         *(f"dead-letters {name}" for name in DEAD),
+        *(f"sources {name}" for name in SOURCES),
         *(f"bench {name}" for name in BENCH),
         *(f"database {name}" for name in DATABASE),
     ],
@@ -62,7 +65,10 @@ def test_every_command_has_a_description_and_examples(name: str) -> None:
 
 def test_every_option_is_described() -> None:
     command = get_command(app)
-    groups = [command.commands[name].commands.values() for name in ("meetings", "dead-letters", "bench", "database")]  # type: ignore[attr-defined]
+    groups = [
+        command.commands[name].commands.values()
+        for name in ("meetings", "sources", "dead-letters", "bench", "database")
+    ]  # type: ignore[attr-defined]
     commands = [*command.commands.values(), *(each for group in groups for each in group)]  # type: ignore[attr-defined]
     missing = [f"{each.name} {parameter.name}" for each in commands for parameter in each.params if not parameter.help]
     assert missing == []

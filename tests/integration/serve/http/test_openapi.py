@@ -37,6 +37,12 @@ BODIES: dict[str, Any] = {
     "post /api/webhooks": {"url": "https://1.1.1.1/hook"},
     "patch /api/webhooks/{webhook_id}": {"enabled": False},
     "post /api/webhooks/{webhook_id}/replay": {"since": "2026-11-30T00:00:00Z"},
+    "put /api/sources/{source}": {"target_languages": ["de"]},
+    "post /api/sources/{source}/events": {
+        "trigger": "transcript.update",
+        "bot_id": "bot_1",
+        "data": {"speaker_uuid": "1", "timestamp_ms": 0, "transcription": {"transcript": "Good morning."}},
+    },
 }
 """A valid body for each route that takes one."""
 MOST = 500
@@ -67,7 +73,7 @@ class DescribedApi:
     async def request_route(self, route: str, **options: Any) -> httpx.Response:
         """Send a route a request for something that doesn't exist."""
         method, path = route.split(" ")
-        path_parameters = {"meeting_id": str(uuid4()), "letter_id": "1", "lane_id": "none"}
+        path_parameters = {"meeting_id": str(uuid4()), "letter_id": "1", "lane_id": "none", "source": "none"}
         path_parameters |= {"webhook_id": str(uuid4()), "delivery_id": "1"} | options.pop("places", {})
         if not options.keys() & {"content", "json"} and route in BODIES:
             options["json"] = BODIES[route]
@@ -105,7 +111,7 @@ async def test_errors_of_a_request_are_described(stage: ApiHarness, postgres_url
         assert await running.routes_answering(403, headers={"host": "elsewhere"}) == running.documented_routes(403)
         assert await running.routes_answering(404) == running.documented_routes(404)
         assert await running.routes_answering(413, content=b" " * (MOST + 1)) == running.documented_routes(413)
-        wrong = {"meeting_id": "x", "letter_id": "x", "lane_id": "%00", "webhook_id": "x", "delivery_id": "x"}
+        wrong = {"meeting_id": "x", "letter_id": "x", "lane_id": "%00", "source": "%00", "webhook_id": "x", "delivery_id": "x"}
         assert await running.routes_answering(
             422, places=wrong, params={"limit": "x"}, json=[]
         ) == running.documented_routes(422)
@@ -134,7 +140,8 @@ async def test_operation_ids_are_the_names_of_the_routes(stage: ApiHarness) -> N
 
 async def test_unavailable_stores_are_described() -> None:
     async with run_described_api("postgresql://parley@127.0.0.1:1/parley", "redis://127.0.0.1:1/0") as running:
-        assert await running.routes_answering(503) == running.documented_routes(503)
+        places = {"source": "attendee"}
+        assert await running.routes_answering(503, places=places) == running.documented_routes(503)
         assert "503" in running.routes["get /ready"]["responses"]
         assert (await running.request_route("get /ready")).status_code == 503
 
@@ -161,7 +168,8 @@ async def test_overload_is_described(stage: ApiHarness, postgres_url: str, redis
 
     async def places() -> dict[str, str]:
         meeting = await stage.create_meeting()
-        return {"meeting_id": meeting, "letter_id": str(store_dead_letter(stage, meeting)), "lane_id": "live-1"}
+        letter_id = str(store_dead_letter(stage, meeting))
+        return {"meeting_id": meeting, "letter_id": letter_id, "lane_id": "live-1", "source": "attendee"}
 
     async with run_described_api(postgres_url, redis_url, max_live=1, lag_limit=1) as running:
         # The API reads the lag of lanes once a second.
