@@ -17,6 +17,7 @@ __all__ = [
     "models",
     "recording_import",
     "replay",
+    "sources",
     "terminal",
     "up",
     "webhooks",

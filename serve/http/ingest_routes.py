@@ -122,7 +122,7 @@ async def append_events(meeting_id: UUID, batch: EventBatch, services: ServicesD
 
 
 async def append_events(
-    services: Services, meeting_id: UUID, raw_events: Sequence[Any]
+    services: Services, meeting_id: UUID, raw_events: Sequence[Any], *, waits_for_lane: bool = False
 ) -> tuple[EventBatchResult, list[FieldError]]:
     """Append the valid events of a batch, and count the invalid ones.
 
@@ -130,6 +130,7 @@ async def append_events(
         services: the services.
         meeting_id: the meeting.
         raw_events: the decoded events.
+        waits_for_lane: whether the client waits while the meeting's lane lags. Then a refusal because of it is not counted.
 
     Returns:
         The results of the valid events, and the invalid fields of the others.
@@ -146,7 +147,7 @@ async def append_events(
             events[index] = event
         else:
             errors += event
-    await refuse_if_lagging(services, meeting_id, events.values(), len(raw_events))
+    await refuse_if_lagging(services, meeting_id, events.values(), 0 if waits_for_lane else len(raw_events))
     if invalid_count := len(raw_events) - len(events):
         await services.meetings.count_refused(DEFAULT_TEAM_ID, meeting_id, "invalid", invalid_count)
     append_results: list[AppendResult] = []

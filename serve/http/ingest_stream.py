@@ -36,7 +36,7 @@ async def stream_events(socket: WebSocket, meeting_id: UUID, services: ServicesD
         events = _events_of(message)
         if len(events) > MAX_EVENT_COUNT:
             return await refuse(MessageError("invalid", f"must have no more than {MAX_EVENT_COUNT} events"))
-        results, errors = await append_events(services, meeting_id, events)
+        results, errors = await append_events(services, meeting_id, events, waits_for_lane=True)
         return results.model_dump() | {"errors": [{"field": error.field, "detail": error.detail} for error in errors]}
 
     async def refuse(error: MessageError) -> dict[str, Any]:

@@ -1,13 +1,15 @@
 """What the routes use, one of each per replica: databases, log, live fan-out, limits and metrics.
 
 `services` opens and closes them, and gives them to routes as `ServicesDep`. `live_fanout` and `meeting_progress` serve the
-live streams of all clients, `stream_limit` bounds these, and `engine_problems` reads the engines' problems from replicas.
+live streams of all clients, and `message_socket` serves clients that send. `stream_limit` bounds both, and `engine_problems`
+reads the engines' problems from replicas.
 """
 
 __all__ = [
     "engine_problems",
     "live_fanout",
     "meeting_progress",
+    "message_socket",
     "services",
     "stream_limit",
 ]

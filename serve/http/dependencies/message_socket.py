@@ -20,11 +20,10 @@ from operators.errors import (
     UnavailableError,
 )
 from serve.http.dependencies.services import Services
+from serve.http.problems import MAX_CLOSE_REASON_BYTES
 
 MAX_MESSAGE_BYTES = 1_000_000
 """The most bytes of a message."""
-MAX_CLOSE_REASON_BYTES = 123
-"""The most bytes of a close reason (RFC 6455)."""
 _log = structlog.get_logger(__name__)
 
 
@@ -77,7 +76,7 @@ async def serve_messages(
         code, reason = 4404, str(error)
     except InvalidInputError as error:
         code, reason = 4422, str(error)
-    except UnavailableError as error:
+    except (OverloadedError, UnavailableError) as error:
         code, reason = 1013, str(error)
     except Exception as error:  # noqa: BLE001 - after any error the client must connect again
         _log.warning("a stream of messages was interrupted", error=type(error).__name__)
@@ -99,16 +98,13 @@ async def _answer_next(
         try:
             return await answer(message)
         except OverloadedError as error:
+            if error.reason != "lag":
+                raise
             await asyncio.sleep(min(error.retry_after_s, 1))
 
 
 def _decode(content: str | bytes) -> Any:
-    # A character has up to four bytes; encoding a long text only to count them would double its memory.
-    size = (
-        len(content)
-        if isinstance(content, bytes) or len(content) > MAX_MESSAGE_BYTES
-        else len(content.encode("utf-8", "replace"))
-    )
+    size = len(content) if isinstance(content, bytes) else len(content.encode("utf-8", "replace"))
     if size > MAX_MESSAGE_BYTES:
         raise MessageError("too_large", f"must have no more than {MAX_MESSAGE_BYTES} bytes; send it in parts")
     try:

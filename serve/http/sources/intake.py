@@ -10,7 +10,6 @@ from hashlib import blake2b
 from typing import Any, Literal, cast
 from uuid import UUID, uuid4
 
-from cachetools import LRUCache
 from pydantic import BaseModel, ValidationError
 
 from operators.entries import Chunk
@@ -31,12 +30,8 @@ from storage.encryption import SecretCipher
 from storage.postgres import meeting_queries, teams
 from storage.postgres.source_configs import SourceConfigRecord, count_refused_request, read_source_config
 from storage.records import DEFAULT_TEAM_ID
-from storage.redis_log.event_log import NewEvent
+from storage.redis_log.event_log import AppendResult, NewEvent
 
-MAX_MESSAGE_BYTES = 1_000_000
-"""The most bytes of a source's message."""
-MAX_CACHED_MEETINGS = 10_000
-"""Meetings whose ids a process caches by the source's own id."""
 
 Outcome = Literal["accepted", "repeated", "refused", "ignored"]
 
@@ -78,6 +73,7 @@ class Delivery:
         session: name of the session.
         speaker: name of speakers that the source doesn't know; None if the request has none.
         delivery_id: the source's id of the request; None if it has none.
+        waits_for_lane: whether the client waits while the meeting's lane lags. Then a refusal because of it is not counted.
     """
 
     adapter: SourceAdapter[Any]
@@ -86,9 +82,7 @@ class Delivery:
     session: Name
     speaker: SpeakerLabel | None
     delivery_id: str | None
-
-
-_meeting_ids: LRUCache[tuple[int, str], UUID] = LRUCache(MAX_CACHED_MEETINGS)
+    waits_for_lane: bool = False
 
 
 async def read_config(services: Services, source: str) -> SourceConfigRecord | None:
@@ -148,61 +142,54 @@ async def take_messages(services: Services, delivery: Delivery, messages: Sequen
         UnavailableError: a store or the session's lock isn't available.
     """
     results: dict[int, MessageResult] = {}
-    by_meeting: dict[UUID, list[int]] = {}
+    by_meeting: dict[UUID, dict[int, dict[str, Any]]] = {}
+    known_ids: dict[str, UUID] = {}
     for index, message in enumerate(messages):
         if not isinstance(message, dict):
-            results[index] = await _refuse_invalid(services, None, index, "message", "must be a JSON object")
+            results[index] = _refuse(index, InvalidInputError("message", "must be a JSON object"))
             continue
-        meeting_id = delivery.meeting_id or await _find_meeting(services, delivery, cast("dict[str, Any]", message))
+        fields = cast("dict[str, Any]", message)
+        meeting_id = delivery.meeting_id or await _find_meeting(services, delivery, fields, known_ids)
         if meeting_id is None:
-            title = delivery.adapter.title
-            fix = f"must be in the address (`?meeting=ID`): this message of {title} names no meeting"
-            results[index] = await _refuse_invalid(services, None, index, "meeting", fix)
+            fix = f"must be in the address (`?meeting=ID`): this message of {delivery.adapter.title} names no meeting"
+            results[index] = _refuse(index, InvalidInputError("meeting", fix))
         else:
-            by_meeting.setdefault(meeting_id, []).append(index)
-    for meeting_id, places in by_meeting.items():
-        numbered = {index: cast("dict[str, Any]", messages[index]) for index in places}
+            by_meeting.setdefault(meeting_id, {})[index] = fields
+    unassigned_count = len(results)
+    for meeting_id, numbered in by_meeting.items():
         results |= await _take_messages_of_meeting(services, delivery, meeting_id, numbered)
+    if unassigned_count:
+        await _count_invalid(services, delivery.meeting_id, unassigned_count)
     return [results[index] for index in range(len(messages))]
 
 
 async def _take_messages_of_meeting(
     services: Services, delivery: Delivery, meeting_id: UUID, messages: Mapping[int, dict[str, Any]]
 ) -> dict[int, MessageResult]:
-    adapter, name = delivery.adapter, delivery.adapter.name
-    sessions = services.source_sessions
-    results: dict[int, MessageResult] = {}
-    events: dict[int, list[NewEvent]] = {}
-    async with sessions.lock(str(meeting_id), name, delivery.session):
-        stored = _parse_session(await sessions.read(str(meeting_id), name, delivery.session))
+    adapter, sessions = delivery.adapter, services.source_sessions
+    key = (str(meeting_id), adapter.name, delivery.session)
+    async with sessions.lock(*key):
+        stored = _parse_session(await sessions.read(*key))
         began_at_ms = stored.began_at_ms if stored else await _read_start(services, meeting_id)
-        state = restore_state(adapter, stored.state if stored else None)
         context = AdapterContext(
             session=delivery.session,
             began_at_ms=began_at_ms,
             received_at_ms=int(time.time() * 1000),
             speaker=delivery.speaker,
         )
-        for index, message in messages.items():
-            try:
-                state, chunks = adapter.step(state, message, context)
-            except InvalidInputError as error:
-                results[index] = await _refuse_invalid(services, meeting_id, index, error.field, error.fix)
-                continue
-            if chunks:
-                events[index] = _to_events(delivery, index, message, chunks)
-            else:
-                results[index] = MessageResult(index=index, outcome="ignored", reason="no_change")
-        flat = [event for index in events for event in events[index]]
-        await refuse_if_lagging(services, meeting_id, flat, len(messages))
+        state = restore_state(adapter, stored.state if stored else None)
+        state, results, events = _fold(delivery, state, context, messages)
+        flat = [event for own in events.values() for event in own]
+        await refuse_if_lagging(services, meeting_id, flat, 0 if delivery.waits_for_lane else len(messages))
         if flat:
             with services.metrics.measure("arrival"):
                 answers = iter(await services.meetings.append(DEFAULT_TEAM_ID, meeting_id, flat))
-            for index, own in events.items():
-                results[index] = _to_result(index, [(answer := next(answers)).outcome for _ in own], answer.reason)
+            results |= {index: _to_result(index, [next(answers) for _ in own]) for index, own in events.items()}
         # Only now: if the append failed, the source's repetition must give the same chunks.
-        stored = _StoredSession(began_at_ms=began_at_ms, state=state.model_dump_json())
-        await sessions.write(str(meeting_id), name, delivery.session, stored.model_dump_json())
+        session = _StoredSession(began_at_ms=began_at_ms, state=state.model_dump_json())
+        await sessions.write(*key, session.model_dump_json())
+    if invalid_count := sum(result.reason == "invalid" for result in results.values()):
+        await _count_invalid(services, meeting_id, invalid_count)
     if ignored_count := sum(result.outcome == "ignored" for result in results.values()):
         await services.meetings.count_ignored(DEFAULT_TEAM_ID, meeting_id, ignored_count)
     # A meeting that the request names may have other sources, too.
@@ -211,13 +198,34 @@ async def _take_messages_of_meeting(
     return results
 
 
-def _to_result(index: int, outcomes: Sequence[str], reason: str | None) -> MessageResult:
+def _fold(
+    delivery: Delivery, state: StrictModel, context: AdapterContext, messages: Mapping[int, dict[str, Any]]
+) -> tuple[StrictModel, dict[int, MessageResult], dict[int, list[NewEvent]]]:
+    """Fold messages through the adapter. Return the next state, the results of messages without chunks, and the events."""
+    results: dict[int, MessageResult] = {}
+    events: dict[int, list[NewEvent]] = {}
+    for index, message in messages.items():
+        try:
+            state, chunks = delivery.adapter.step(state, message, context)
+        except InvalidInputError as error:
+            results[index] = _refuse(index, error)
+            continue
+        if chunks:
+            events[index] = _to_events(delivery, index, message, chunks)
+        else:
+            results[index] = MessageResult(index=index, outcome="ignored", reason="no_change")
+    return state, results, events
+
+
+def _to_result(index: int, answers: Sequence[AppendResult]) -> MessageResult:
+    outcomes = [answer.outcome for answer in answers]
     outcome: Outcome = "repeated"
     if "accepted" in outcomes:
         outcome = "accepted"
     elif "refused" in outcomes:
         outcome = "refused"
-    return MessageResult(index=index, outcome=outcome, chunks=len(outcomes), reason=reason)
+    reason = next((answer.reason for answer in answers if answer.reason), None)
+    return MessageResult(index=index, outcome=outcome, chunks=len(answers), reason=reason)
 
 
 def _to_events(delivery: Delivery, index: int, message: Mapping[str, Any], chunks: Sequence[Chunk]) -> list[NewEvent]:
@@ -231,7 +239,9 @@ def _to_events(delivery: Delivery, index: int, message: Mapping[str, Any], chunk
     return [NewEvent(f"{event_id}:{number}", chunk) for number, chunk in enumerate(chunks)]
 
 
-async def _find_meeting(services: Services, delivery: Delivery, message: Mapping[str, Any]) -> UUID | None:
+async def _find_meeting(
+    services: Services, delivery: Delivery, message: Mapping[str, Any], known_ids: dict[str, UUID]
+) -> UUID | None:
     """Find the meeting that a message names, and open it if it is new. Return None if the message names none."""
     adapter = delivery.adapter
     own_id = adapter.read_meeting_id(message)
@@ -240,9 +250,8 @@ async def _find_meeting(services: Services, delivery: Delivery, message: Mapping
     external_id = f"{adapter.name}:{own_id}"
     if len(external_id) > MAX_NAME_CHARS:
         external_id = f"{adapter.name}:{blake2b(own_id.encode(), digest_size=16).hexdigest()}"
-    key = (id(services), external_id)
-    if (known := _meeting_ids.get(key)) is not None:
-        return known
+    if external_id in known_ids:
+        return known_ids[external_id]
     async with services.database.connect() as conn:
         record = await meeting_queries.find_meeting(conn, DEFAULT_TEAM_ID, external_id)
     # An existing meeting may lack its log, if a crash came while it was opened.
@@ -256,7 +265,7 @@ async def _find_meeting(services: Services, delivery: Delivery, message: Mapping
             config=config,
             max_live=services.options.max_live,
         )
-    _meeting_ids[key] = record.id
+    known_ids[external_id] = record.id
     return record.id
 
 
@@ -274,15 +283,18 @@ def _parse_session(stored: str | None) -> _StoredSession | None:
         return None
 
 
-async def _refuse_invalid(
-    services: Services, meeting_id: UUID | None, index: int, field: str, fix: str
-) -> MessageResult:
+def _refuse(index: int, error: InvalidInputError) -> MessageResult:
+    errors = [FieldError(error.field, error.fix)]
+    return MessageResult(index=index, outcome="refused", reason="invalid", errors=errors)
+
+
+async def _count_invalid(services: Services, meeting_id: UUID | None, count: int) -> None:
     if meeting_id is not None:
-        await services.meetings.count_refused(DEFAULT_TEAM_ID, meeting_id, "invalid", 1)
-    else:
-        async with services.database.begin() as conn:
+        await services.meetings.count_refused(DEFAULT_TEAM_ID, meeting_id, "invalid", count)
+        return
+    async with services.database.begin() as conn:
+        for _ in range(count):
             await teams.count_refusal(conn, DEFAULT_TEAM_ID, "invalid")
-    return MessageResult(index=index, outcome="refused", reason="invalid", errors=[FieldError(field, fix)])
 
 
 def _read_secret(services: Services, config: SourceConfigRecord) -> str | None:

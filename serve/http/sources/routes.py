@@ -16,10 +16,10 @@ from operators.errors import InvalidInputError, SetupError
 from operators.fields import Name, SourceLanguage, SpeakerLabel, StrictModel
 from operators.meeting_config import MeetingConfigSummary, Style, TargetLanguages
 from operators.sources import ADAPTERS, find_adapter
+from serve.http.dependencies.message_socket import MAX_MESSAGE_BYTES
 from serve.http.dependencies.services import ServicesDep
 from serve.http.problems import problem_responses
 from serve.http.sources.intake import (
-    MAX_MESSAGE_BYTES,
     Delivery,
     MessageResult,
     authenticate,

@@ -50,7 +50,7 @@ async def stream_messages(
         if meeting is not None:
             async with services.database.connect() as conn:
                 await meeting_queries.read_meeting(conn, DEFAULT_TEAM_ID, meeting)
-        deliveries.append(Delivery(adapter, config, meeting, session, speaker, None))
+        deliveries.append(Delivery(adapter, config, meeting, session, speaker, None, waits_for_lane=True))
 
     async def answer(message: Any) -> dict[str, Any]:
         messages = cast("list[Any]", message) if isinstance(message, list) else [message]
