@@ -6,7 +6,7 @@ from operators.characters import is_blank
 from operators.fields import StrictModel
 from operators.sources.adapter import AdapterContext
 
-MAX_SPEAKERS = 500
+MAX_SPEAKERS = 200
 """Most speakers of a session that are remembered. The oldest one is forgotten first."""
 
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
+from operators.errors import InvalidInputError
 from operators.fields import MAX_INSTANT_MS, MAX_SPEECH_S, StrictModel
 from operators.sources.adapter import AdapterContext
 
@@ -84,6 +85,9 @@ def convert_times(
 
     Returns:
         The next times, and start and end in seconds from the meeting's start. The end is not before the start.
+
+    Raises:
+        InvalidInputError: the time is more than a week after the meeting's start.
     """
     if is_absolute(start):
         start_ms, end_ms = (time if is_epoch_ms(time) else time * 1000 for time in (start, max(start, end)))
@@ -101,7 +105,11 @@ def convert_times(
             times = times.model_copy(update={"offsets": offsets})
         first, last = max(0.0, start + offset), end + offset
     last = max(first, last)
-    if last <= MAX_SPEECH_S and last > times.last_end:
+    if last > MAX_SPEECH_S:
+        raise InvalidInputError(
+            "start" if first > MAX_SPEECH_S else "end", "must be within a week of the meeting's start"
+        )
+    if last > times.last_end:
         times = times.model_copy(update={"last_end": last})
     return times, round(first, 3), round(last, 3)
 

@@ -27,6 +27,7 @@ class OpenChunk(StrictModel):
     speaker_id: str | None
     start: float
     end: float
+    source: str
 
 
 class FinalSpan(StrictModel):
@@ -142,13 +143,19 @@ def retract(known: OpenChunk) -> Chunk:
         start=known.start,
         end=known.end,
         is_final=False,
+        source=known.source,
     )
 
 
 def to_open_chunk(chunk: Chunk) -> OpenChunk:
     """Return what must be known of an interim chunk to match or retract it."""
     return OpenChunk(
-        chunk_id=chunk.chunk_id, speaker=chunk.speaker, speaker_id=chunk.speaker_id, start=chunk.start, end=chunk.end
+        chunk_id=chunk.chunk_id,
+        speaker=chunk.speaker,
+        speaker_id=chunk.speaker_id,
+        start=chunk.start,
+        end=chunk.end,
+        source=chunk.source,
     )
 
 

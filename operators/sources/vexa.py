@@ -28,9 +28,9 @@ from operators.sources.times import SourceTime
 from operators.sources.utterances import OpenChunk, retract, to_open_chunk
 
 SOURCE = "vexa"
-MAX_DRAFTS = 200
+MAX_DRAFTS = 50
 """Most drafts of a session that are remembered."""
-MAX_FINAL_IDS = 500
+MAX_FINAL_IDS = 200
 """Most ids of final segments that are remembered."""
 _UNKNOWN_SPEAKER = "unknown"
 _END_STATUSES = ("completed", "failed")

@@ -32,7 +32,6 @@ from storage.postgres.source_configs import SourceConfigRecord, count_refused_re
 from storage.records import DEFAULT_TEAM_ID
 from storage.redis_log.event_log import AppendResult, NewEvent
 
-
 Outcome = Literal["accepted", "repeated", "refused", "ignored"]
 
 

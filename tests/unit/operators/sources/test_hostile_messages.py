@@ -77,7 +77,7 @@ def step_all(source: str, messages: list[Any]) -> None:
         assert len(stored) < MAX_STATE_CHARS
         for chunk in chunks:
             assert Chunk.model_validate_json(chunk.model_dump_json()) == chunk
-            assert chunk.source == source or not chunk.text
+            assert chunk.source == source
     assert all(refusal.field and refusal.fix for refusal in refusals)
 
 
