@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-BEGAN_AT_MS = 1_780_000_000_000
+BEGAN_AT_MS = 1_700_000_000_000
 """When the conversation began (ms since the Unix epoch)."""
 
 
@@ -179,7 +179,7 @@ def _deepgram(turn: Turn, first: int, last: int, *, is_final: bool) -> dict[str,
 
 def assemblyai_messages() -> Messages:
     """The conversation as AssemblyAI sends it, with formatted turns."""
-    yield 0.0, {"type": "Begin", "id": "session-1", "expires_at": 1_780_003_600}
+    yield 0.0, {"type": "Begin", "id": "session-1", "expires_at": 1_700_003_600}
     for number, turn in enumerate(CONVERSATION):
         for count in range(1, len(turn.words) + 1):
             yield turn.words[count - 1][2], _assemblyai(number, turn, count, end=False, formatted=False)
