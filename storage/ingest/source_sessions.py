@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
+from typing import cast
 
 import redis.asyncio
 from redis.exceptions import LockError, LockNotOwnedError
@@ -53,8 +54,7 @@ class SourceSessions:
 
     async def read(self, meeting_id: str, source: str, session: str) -> str | None:
         """Read a session's state; None if Redis has none."""
-        stored: str | None = await self._redis.get(redis_keys.source_session(meeting_id, source, session))
-        return stored
+        return cast("str | None", await self._redis.get(redis_keys.source_session(meeting_id, source, session)))
 
     async def write(self, meeting_id: str, source: str, session: str, state: str) -> None:
         """Write a session's state."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from sqlalchemy import Row, text
+from sqlalchemy import RowMapping, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from operators.errors import NotFoundError
@@ -60,18 +60,18 @@ async def save_source_config(
         "encrypted_secret": encrypted_secret,
         "secret_env": secret_env,
     }
-    return _to_record((await conn.execute(_SAVE, values)).one())
+    return _to_record((await conn.execute(_SAVE, values)).mappings().one())
 
 
 async def read_source_config(conn: AsyncConnection, team_id: str, name: str) -> SourceConfigRecord | None:
     """Read a source's configuration; None if there is none."""
-    row = (await conn.execute(_BY_NAME, {"team_id": team_id, "name": name})).one_or_none()
+    row = (await conn.execute(_BY_NAME, {"team_id": team_id, "name": name})).mappings().one_or_none()
     return None if row is None else _to_record(row)
 
 
 async def list_source_configs(conn: AsyncConnection, team_id: str) -> list[SourceConfigRecord]:
     """List a team's configurations of sources, by name."""
-    return [_to_record(row) for row in await conn.execute(_OF_TEAM, {"team_id": team_id})]
+    return [_to_record(row) for row in (await conn.execute(_OF_TEAM, {"team_id": team_id})).mappings()]
 
 
 async def delete_source_config(conn: AsyncConnection, team_id: str, name: str) -> None:
@@ -89,8 +89,7 @@ async def count_refused_request(conn: AsyncConnection, team_id: str, name: str) 
     await conn.execute(_COUNT_REFUSED, {"team_id": team_id, "name": name})
 
 
-def _to_record(row: Row[tuple[object, ...]]) -> SourceConfigRecord:
-    values = dict(row._mapping)
-    del values["team_id"]
+def _to_record(row: RowMapping) -> SourceConfigRecord:
+    values = {name: value for name, value in row.items() if name != "team_id"}
     config = MeetingConfigSummary.model_validate(values.pop("config"))
     return SourceConfigRecord(config=config, **values)

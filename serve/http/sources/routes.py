@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Annotated, Any, cast
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Path, Query, Request
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from pydantic import BaseModel, Field, SecretStr, model_validator
 from pydantic_core import from_json
 from starlette.exceptions import HTTPException
@@ -157,12 +157,13 @@ async def configure_source(source: SourceName, new: SourceConfigRequest, service
     return _to_response(record)
 
 
-@router.delete("/{source}", status_code=204, responses=problem_responses(404))
-async def delete_source(source: SourceName, services: ServicesDep) -> None:
+@router.delete("/{source}", status_code=204, response_class=Response, responses=problem_responses(404))
+async def delete_source(source: SourceName, services: ServicesDep) -> Response:
     """Delete a source's configuration. From then on its messages aren't checked, and new meetings have no languages."""
     find_adapter(source)
     async with services.database.begin() as conn:
         await delete_source_config(conn, DEFAULT_TEAM_ID, source)
+    return Response(status_code=204)
 
 
 async def _read_body(request: Request) -> bytes:

@@ -28,8 +28,8 @@ SCALARS = (
 )
 JSON = st.recursive(
     SCALARS,
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=10), inner, max_size=4),
-    max_leaves=12,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
 )
 
 
@@ -89,7 +89,11 @@ def test_mutated_messages_are_refused_by_field(source: str, replacements: list[A
 
 
 @pytest.mark.parametrize("source", ADAPTERS)
-@given(message=st.dictionaries(st.sampled_from(["type", "event", "trigger", "message", "segments", "data"]), JSON))
+@given(
+    message=st.dictionaries(
+        st.sampled_from(["type", "event", "trigger", "message", "segments", "data"]), JSON, max_size=3
+    )
+)
 def test_random_messages_are_refused_by_field(source: str, message: dict[str, Any]) -> None:
     step_all(source, [message])
 

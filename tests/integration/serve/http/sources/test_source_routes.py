@@ -166,7 +166,7 @@ async def test_invalid_messages_are_refused_alone_and_counted(stage: ApiHarness)
     assert [error["field"] for result in results for error in result["errors"]] == ["data.timestamp_ms", "message"]
     assert "secret" not in answer.text
     counters = (await stage.http.get(f"/api/meetings/{meeting}")).json()["counters"]
-    assert (counters["refused:invalid"], counters["ignored"]) == (1, 1)
+    assert (counters["refused:invalid"], counters["ignored"]) == (2, 1)
 
 
 async def test_a_message_without_a_meeting_says_how_to_name_one(stage: ApiHarness) -> None:
@@ -229,6 +229,29 @@ async def test_streams_are_limited(stage: ApiHarness, postgres_url: str, redis_u
                 with pytest.raises(ConnectionClosed):
                     await second.recv()
                 assert second.close_code == 1013
+
+
+@pytest.mark.parametrize("is_generic", [True, False])
+async def test_a_websocket_waits_while_the_lane_lags(
+    stage: ApiHarness, postgres_url: str, redis_url: str, is_generic: bool
+) -> None:
+    log_id = stage.add_uncommitted_entry()
+    meeting = await stage.create_meeting()
+    chunk = {"chunk_id": "1", "speaker": "Ana", "text": "Hello.", "start": 0, "end": 1}
+    with run_api(ApiOptions(postgres_url, redis_url)) as address:
+        url = f"{address.replace('http', 'ws')}/api/"
+        url += f"meetings/{meeting}/events/stream" if is_generic else f"sources/attendee/stream?meeting={meeting}"
+        async with httpx.AsyncClient(base_url=address, timeout=60) as client:
+            # The API reads the lag of lanes once a second.
+            while (await client.post("/api/sources/attendee/events", json=attendee(1))).status_code != 429:
+                pass
+            async with connect(url, open_timeout=60) as socket:
+                await socket.send(json.dumps({"payload": chunk} if is_generic else attendee(2)))
+                assert (await client.post("/api/sources/attendee/events", json=attendee(3))).status_code == 429
+                stage.set_committed(log_id)
+                assert json.loads(await asyncio.wait_for(socket.recv(), 60))["accepted"] == 1
+            counters = (await client.get(f"/api/meetings/{meeting}")).json()["counters"]
+    assert "refused:lag" not in counters
 
 
 # --- the generic WebSocket ---
@@ -373,7 +396,7 @@ async def test_other_sources_send_their_key(stage: ApiHarness, name: str, monkey
     prefix = "Bearer " if name == "authorization" else ""
     body = conversation("deepgram")[0]
     assert (await stage.http.post(path, json=body, headers={name: f"{prefix}the-key"})).status_code == 200
-    for headers in ({}, {name: f"{prefix}the-keys"}, {name: prefix}):
+    for headers in ({}, {name: f"{prefix}the-keys"}, {name: prefix.strip()}):
         assert (await stage.http.post(path, json=body, headers=headers)).status_code == 401
     monkeypatch.delenv("DEEPGRAM_FORWARD_KEY")
     missing = await stage.http.post(path, json=body, headers={name: f"{prefix}the-key"})
