@@ -137,7 +137,7 @@ async def take_messages(services: Services, delivery: Delivery, messages: Sequen
     Raises:
         InvalidInputError: a message doesn't name its meeting, and the request doesn't either.
         NotFoundError: the request's meeting doesn't exist.
-        OverloadedError: the meeting's lane lags too far, or there are too many live meetings. Nothing was appended.
+        OverloadedError: the meeting's lane lags too far, or there are too many live meetings. Nothing of it was appended.
         UnavailableError: a store or the session's lock isn't available.
     """
     results: dict[int, MessageResult] = {}

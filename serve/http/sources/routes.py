@@ -8,7 +8,7 @@ from typing import Annotated, Any, cast
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
-from pydantic import BaseModel, Field, SecretStr, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 from pydantic_core import from_json
 from starlette.exceptions import HTTPException
 
@@ -64,6 +64,10 @@ class SourceConfigRequest(StrictModel):
     The languages and the style apply to meetings that the source's first message opens. `secret` is stored encrypted and never
     returned; `secret_env` names an environment variable of the server instead. Without both, messages aren't checked.
     """
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"target_languages": ["de", "pt"], "secret_env": "RECALL_SECRET"}]}
+    )
 
     source_language: SourceLanguage = "auto"
     target_languages: TargetLanguages = ()
