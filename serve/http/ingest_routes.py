@@ -112,7 +112,7 @@ async def append_events(meeting_id: UUID, batch: EventBatch, services: ServicesD
     If the meeting's lane lags too far behind, the whole batch is rejected with 429, and `Retry-After` says when to send it
     again. A batch that only ends the meeting is accepted even then.
     """
-    results, errors = await append_events(services, meeting_id, batch.events)
+    results, errors = await append_valid_events(services, meeting_id, batch.events)
     if errors:
         raise BatchValidationError(errors, results.model_dump())
     if results.refused and results.refused == len(results.results):
@@ -121,7 +121,7 @@ async def append_events(meeting_id: UUID, batch: EventBatch, services: ServicesD
     return results
 
 
-async def append_events(
+async def append_valid_events(
     services: Services, meeting_id: UUID, raw_events: Sequence[Any], *, waits_for_lane: bool = False
 ) -> tuple[EventBatchResult, list[FieldError]]:
     """Append the valid events of a batch, and count the invalid ones.

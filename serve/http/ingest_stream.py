@@ -9,7 +9,7 @@ from fastapi import APIRouter, WebSocket
 
 from serve.http.dependencies.message_socket import MessageError, serve_messages
 from serve.http.dependencies.services import ServicesDep
-from serve.http.ingest_routes import MAX_EVENT_COUNT, append_events
+from serve.http.ingest_routes import MAX_EVENT_COUNT, append_valid_events
 from storage.postgres import meeting_queries
 from storage.records import DEFAULT_TEAM_ID
 
@@ -36,7 +36,7 @@ async def stream_events(socket: WebSocket, meeting_id: UUID, services: ServicesD
         events = _events_of(message)
         if len(events) > MAX_EVENT_COUNT:
             return await refuse(MessageError("invalid", f"must have no more than {MAX_EVENT_COUNT} events"))
-        results, errors = await append_events(services, meeting_id, events, waits_for_lane=True)
+        results, errors = await append_valid_events(services, meeting_id, events, waits_for_lane=True)
         return results.model_dump() | {"errors": [{"field": error.field, "detail": error.detail} for error in errors]}
 
     async def refuse(error: MessageError) -> dict[str, Any]:

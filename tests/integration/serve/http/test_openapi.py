@@ -111,7 +111,14 @@ async def test_errors_of_a_request_are_described(stage: ApiHarness, postgres_url
         assert await running.routes_answering(403, headers={"host": "elsewhere"}) == running.documented_routes(403)
         assert await running.routes_answering(404) == running.documented_routes(404)
         assert await running.routes_answering(413, content=b" " * (MOST + 1)) == running.documented_routes(413)
-        wrong = {"meeting_id": "x", "letter_id": "x", "lane_id": "%00", "source": "%00", "webhook_id": "x", "delivery_id": "x"}
+        wrong = {
+            "meeting_id": "x",
+            "letter_id": "x",
+            "lane_id": "%00",
+            "source": "%00",
+            "webhook_id": "x",
+            "delivery_id": "x",
+        }
         assert await running.routes_answering(
             422, places=wrong, params={"limit": "x"}, json=[]
         ) == running.documented_routes(422)
