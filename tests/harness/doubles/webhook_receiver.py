@@ -77,7 +77,8 @@ class WebhookReceiver:
         """Listen; after a stop, on the same port again."""
         app = web.Application()
         app.router.add_route("*", "/{path:.*}", self._handle)
-        self._runner = web.AppRunner(app, shutdown_timeout=0.0)
+        # With a timeout of zero, aiohttp would wait for held answers without a limit.
+        self._runner = web.AppRunner(app, shutdown_timeout=0.01)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", self.port, ssl_context=ssl_context, reuse_address=True)
         await site.start()
